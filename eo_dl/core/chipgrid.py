@@ -1,0 +1,126 @@
+"""The chip grid: how a raster is cut into overlapping chips, and which chip answers for which pixel.
+
+Along each axis chips start every `size - 2 * margin` pixels; the last one is shifted back inside, so
+nothing is padded unless the raster is smaller than a chip. Where two neighbours overlap, their keep
+windows meet in the middle of the overlap. It follows (and is held by property tests) that
+
+- keep windows partition the raster;
+- a pixel is at least `margin` px from the edge of the chip that answers for it, except at the raster's own edge;
+- an object not wider or higher than `2 * margin`, kept only by the cell whose keep window holds its
+  box centre (its owner), is seen whole by that cell and is kept exactly once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ConfigError
+from .window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One chip's two windows: `read` (what the network sees) and `keep` (what it answers for).
+
+    `read` is always size x size and sticks out of a raster that is smaller than a chip.
+    """
+
+    read: Window
+    keep: Window
+
+
+@dataclass(frozen=True)
+class ChipGrid:
+    """All cells of a `height` x `width` raster for chips of `size_px` with `margin_px` of context a side.
+
+    Raises `ConfigError` when the margin leaves nothing to keep.
+    """
+
+    height: int
+    width: int
+    size_px: int
+    margin_px: int = 0
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1 or self.size_px < 1 or self.margin_px < 0:
+            raise ConfigError(f"a chip grid needs positive sizes, found raster {self.width}x{self.height}, chip {self.size_px}, margin {self.margin_px}")
+        if self.size_px <= 2 * self.margin_px:
+            raise ConfigError(f"a margin of {self.margin_px} px a side leaves nothing of a {self.size_px} px chip; choose a margin below {self.size_px / 2:g}")
+
+    @cached_property
+    def col_starts(self) -> tuple[int, ...]:
+        """First column of each column of chips."""
+        return _starts(self.width, self.size_px, self.margin_px)
+
+    @cached_property
+    def row_starts(self) -> tuple[int, ...]:
+        """First row of each row of chips."""
+        return _starts(self.height, self.size_px, self.margin_px)
+
+    @cached_property
+    def col_edges(self) -> tuple[int, ...]:
+        """Borders of the keep windows along a row, from 0 to `width` (one more than columns)."""
+        return _edges(self.col_starts, self.width, self.size_px)
+
+    @cached_property
+    def row_edges(self) -> tuple[int, ...]:
+        """Borders of the keep windows along a column, from 0 to `height`."""
+        return _edges(self.row_starts, self.height, self.size_px)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of cells."""
+        return len(self.row_starts), len(self.col_starts)
+
+    def __len__(self) -> int:
+        return len(self.row_starts) * len(self.col_starts)
+
+    def cell(self, grid_row: int, grid_col: int) -> Cell:
+        """The cell at a place in the grid of chips."""
+        read = Window(self.col_starts[grid_col], self.row_starts[grid_row], self.size_px, self.size_px)
+        keep = Window.from_box(self.col_edges[grid_col], self.row_edges[grid_row], self.col_edges[grid_col + 1], self.row_edges[grid_row + 1])
+        return Cell(read, keep)
+
+    def row(self, grid_row: int) -> tuple[Cell, ...]:
+        """The cells of one row of chips, left to right."""
+        return tuple(self.cell(grid_row, grid_col) for grid_col in range(len(self.col_starts)))
+
+    def __iter__(self) -> Iterator[Cell]:
+        for grid_row in range(len(self.row_starts)):
+            yield from self.row(grid_row)
+
+    def owner(self, col: float, row: float) -> tuple[int, int]:
+        """(grid_row, grid_col) of the cell whose keep window holds a point; points outside go to the nearest border cell."""
+        grid_col = min(max(bisect_right(self.col_edges, col) - 1, 0), len(self.col_starts) - 1)
+        grid_row = min(max(bisect_right(self.row_edges, row) - 1, 0), len(self.row_starts) - 1)
+        return grid_row, grid_col
+
+    def owned(self, cell: Cell, boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+        """Which of the boxes (N, 4) in raster pixels have their centre in this cell's keep window.
+
+        Centres on the raster's outer border (or beyond) belong to the border cell, so none is lost.
+        """
+        cols, rows = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+        col0, row0, col1, row1 = cell.keep.box
+        in_cols = ((cols >= col0) | (col0 == 0)) & ((cols < col1) | (col1 == self.width))
+        in_rows = ((rows >= row0) | (row0 == 0)) & ((rows < row1) | (row1 == self.height))
+        return np.asarray(in_cols & in_rows, dtype=np.bool_)
+
+
+def _starts(length: int, size: int, margin: int) -> tuple[int, ...]:
+    if length <= size:
+        return (0,)
+    stride = size - 2 * margin
+    regular = list(range(0, length - size, stride))
+    return (*regular, length - size)
+
+
+def _edges(starts: tuple[int, ...], length: int, size: int) -> tuple[int, ...]:
+    inner = [(left + size + right) // 2 for left, right in zip(starts, starts[1:], strict=False)]
+    return (0, *inner, length)

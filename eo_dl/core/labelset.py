@@ -1,0 +1,184 @@
+"""`LabelSet`: annotations with their classes, and the ground on which they are complete.
+
+One value for every format and any number of scenes. `for_grid` brings it into the pixels of one scene
+(`PixelLabels`), `PixelLabels.within` into those of one chip: from there on nobody thinks about CRS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from pyproj import CRS, Transformer
+
+from ..errors import LabelError
+from .classes import ClassSet
+from .pixelgrid import PixelGrid
+from .window import Window
+
+GeometryArray = npt.NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class MaskLabels:
+    """Raster labels: one mask file, on the grid of the scene of the same name or place.
+
+    `values` maps a stored value (int) or colour ("#rrggbb") to a class id; stored values not in it are an
+    error when met. `ignore_values` are not looked at.
+    """
+
+    path: str
+    values: dict[int | str, int]
+    ignore_values: tuple[int | str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Features (N) with class ids, and the area in which they are complete.
+
+    `geometries`: 2-D shapely polygons (or multipolygons), valid and not empty, in map coordinates of `crs`, or in pixels (col, row)
+    of the image named in `images` where `crs` is None. `feature_ids`: how the source calls each (for messages).
+    `ignore`: objects that count neither way. `annotated`: polygons in the same frame (None: everywhere);
+    `annotated_images` names their image where the frame is pixels.
+    `image_names`: images that a pixel format covers, with or without objects. `masks`: raster labels, in place of features.
+    `notes`: what reading did, counted ("3 geometries repaired").
+    """
+
+    classes: ClassSet
+    geometries: GeometryArray
+    class_ids: npt.NDArray[np.int64]
+    crs: CRS | None
+    source: str
+    feature_ids: npt.NDArray[np.object_]
+    images: npt.NDArray[np.object_] | None = None
+    ignore: npt.NDArray[np.bool_] | None = None
+    annotated: GeometryArray | None = None
+    annotated_images: npt.NDArray[np.object_] | None = None
+    image_names: tuple[str, ...] = ()
+    masks: tuple[MaskLabels, ...] = ()
+    class_field: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        count = len(self.geometries)
+        for name in ("class_ids", "feature_ids", "images", "ignore"):
+            value = getattr(self, name)
+            if value is not None and len(value) != count:
+                raise ValueError(f"labels need {name} for each of {count} features, found {len(value)}")
+        if self.crs is None and count and self.images is None:
+            raise ValueError("labels without a CRS need the image of each feature")
+
+    def __len__(self) -> int:
+        return len(self.geometries)
+
+    def with_notes(self, *notes: str) -> LabelSet:
+        """The same with further remarks."""
+        return replace(self, notes=(*self.notes, *notes))
+
+    def for_grid(self, grid: PixelGrid, image_name: str) -> PixelLabels:
+        """The features that touch a scene's grid, in its pixels.
+
+        `image_name` is the scene's file name, by which pixel formats are matched (full name, else stem).
+        Raises `LabelError` where labels are in map coordinates and the grid has no CRS.
+        """
+        if self.crs is None:
+            geometries, kept = self.geometries, _same_image(self.images, image_name, len(self))
+            annotated = self.annotated if self.annotated is None else self.annotated[_same_image(self.annotated_images, image_name, len(self.annotated))]
+        else:
+            geometries = self._to_pixels(self.geometries, grid)
+            annotated = None if self.annotated is None else self._to_pixels(self.annotated, grid)
+            kept = np.ones(len(self), np.bool_)
+        frame = shapely.box(0, 0, grid.width, grid.height)
+        index = np.flatnonzero(kept & np.asarray(shapely.intersects(geometries, frame), np.bool_))
+        return PixelLabels(
+            self.classes,
+            geometries[index],
+            self.class_ids[index],
+            self.ignore[index] if self.ignore is not None else np.zeros(len(index), np.bool_),
+            index,
+            None if annotated is None else shapely.union_all(shapely.make_valid(annotated)) if len(annotated) else shapely.Polygon(),
+        )
+
+    def _to_pixels(self, geometries: GeometryArray, grid: PixelGrid) -> GeometryArray:
+        assert self.crs is not None
+        if grid.crs is None:
+            raise LabelError(
+                f"{self.source}: labels are in map coordinates ({self.crs.name}), but the scene has no CRS; georeference the scene or give labels in pixels (masks, VOC, COCO)"
+            )
+        if self.crs != grid.crs:
+            geometries = reproject(geometries, self.crs, grid.crs, self.source)
+        return grid.geometries_to_pixel(geometries)
+
+
+@dataclass(frozen=True)
+class PixelLabels:
+    """Labels in the pixels of one scene or one chip.
+
+    `geometries` (N,) in pixel coordinates (they may stick out), `class_ids`, `ignore` (N,), `index` (N,) their place
+    in the label set, `annotated` the ground on which they are complete (None: everywhere), `mask` (H, W) uint8 class
+    ids with 255 = ignore where labels come as a raster (only in a chip's frame).
+    """
+
+    classes: ClassSet
+    geometries: GeometryArray
+    class_ids: npt.NDArray[np.int64]
+    ignore: npt.NDArray[np.bool_]
+    index: npt.NDArray[np.int64]
+    annotated: shapely.Geometry | None = None
+    mask: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.geometries)
+
+    @cached_property
+    def bounds(self) -> npt.NDArray[np.float64]:
+        """(N, 4) boxes (col0, row0, col1, row1)."""
+        return np.asarray(shapely.bounds(self.geometries), np.float64).reshape(-1, 4)
+
+    @cached_property
+    def _tree(self) -> shapely.STRtree:
+        return shapely.STRtree(self.geometries)
+
+    def take(self, index: npt.NDArray[np.integer]) -> PixelLabels:
+        """Some of the features."""
+        return replace(self, geometries=self.geometries[index], class_ids=self.class_ids[index], ignore=self.ignore[index], index=self.index[index])
+
+    def within(self, window: Window) -> PixelLabels:
+        """The features that share area with a window, in its pixels, in their old order; geometries are not cut."""
+        frame = shapely.box(*window.box)
+        hits = np.sort(self._tree.query(frame, predicate="intersects"))
+        hits = hits[shapely.area(shapely.intersection(self.geometries[hits], frame)) > 0] if len(hits) else hits
+        part = self.take(hits)
+        offset = (window.col, window.row)
+        moved = shapely.transform(part.geometries, lambda xy: xy - offset)
+        annotated = None if self.annotated is None else shapely.transform(shapely.intersection(self.annotated, frame), lambda xy: xy - offset)
+        return replace(part, geometries=moved, annotated=annotated)
+
+
+def reproject(geometries: GeometryArray, source: CRS, target: CRS, name: str) -> GeometryArray:
+    """Geometries from one CRS to another (x, y order, every vertex). Raises `LabelError` where that has no result."""
+    transformer = Transformer.from_crs(source, target, always_xy=True)
+
+    def move(coords: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        moved = np.column_stack(transformer.transform(coords[:, 0], coords[:, 1]))
+        if not np.isfinite(moved).all():
+            bad = coords[~np.isfinite(moved).all(axis=1)][0]
+            raise LabelError(
+                f"{name}: the point ({bad[0]:g}, {bad[1]:g}) cannot be brought from '{source.name}' to '{target.name}'; check the CRS of the labels"
+            )
+        return moved
+
+    return np.asarray(shapely.transform(shapely.force_2d(geometries), move), dtype=object)
+
+
+def _same_image(images: npt.NDArray[np.object_] | None, image_name: str, count: int) -> npt.NDArray[np.bool_]:
+    if images is None:
+        return np.ones(count, np.bool_)
+    exact = np.asarray(images == image_name, np.bool_)
+    if exact.any():
+        return exact
+    stem = image_name.rsplit(".", 1)[0]
+    return np.array([str(name).rsplit(".", 1)[0] == stem for name in images], np.bool_).reshape(count)

@@ -1,0 +1,161 @@
+"""`PixelGrid`: where the pixels of a raster lie on the ground (CRS + transform + size).
+
+Map coordinates are always (x, y) in the order of the CRS's *traditional GIS* axes (`always_xy`),
+pixel coordinates are (col, row) with (0, 0) at the outer corner of the first pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from affine import Affine
+from pyproj import CRS, Geod, Transformer
+from shapely.geometry import Polygon
+
+from ..errors import GridError
+from .window import Window
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def apply_affine(transform: Affine, xs: npt.ArrayLike, ys: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """`transform` applied to arrays of coordinates (float64 in, float64 out).
+
+    Written out because affine 3 changes the operator (`*` to `@`) for this.
+    """
+    x, y = np.asarray(xs, np.float64), np.asarray(ys, np.float64)
+    return transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f
+
+
+def map_coordinates(geometries: npt.NDArray[np.object_], transform: Affine) -> npt.NDArray[np.object_]:
+    """Shapely geometries with `transform` applied to every vertex (Z dropped)."""
+
+    def move(coords: FloatArray) -> FloatArray:
+        return np.column_stack(apply_affine(transform, coords[:, 0], coords[:, 1]))
+
+    return np.asarray(shapely.transform(shapely.force_2d(geometries), move), dtype=object)
+
+
+@dataclass(frozen=True)
+class PixelGrid:
+    """CRS, transform and size of a raster; `crs=None` means that only pixels are known.
+
+    A grid without CRS has the identity transform by convention, so that "map" coordinates of its
+    results are pixels. Raises `GridError` for a size below 1x1 or a transform without an inverse.
+    """
+
+    crs: CRS | None
+    transform: Affine
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise GridError(f"a grid needs at least 1x1 px, found {self.width}x{self.height}")
+        determinant = self.transform.determinant
+        if not math.isfinite(determinant) or determinant == 0:
+            raise GridError(f"the transform {tuple(self.transform)[:6]} cannot be inverted; georeference the raster again")
+
+    @cached_property
+    def inverse(self) -> Affine:
+        """Map to pixel transform."""
+        return ~self.transform
+
+    @property
+    def window(self) -> Window:
+        """The window of all pixels."""
+        return Window(0, 0, self.width, self.height)
+
+    def to_map(self, cols: npt.ArrayLike, rows: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Map (x, y) of pixel coordinates (corner (0, 0); centre of the first pixel (0.5, 0.5))."""
+        return apply_affine(self.transform, cols, rows)
+
+    def to_pixel(self, xs: npt.ArrayLike, ys: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Pixel (col, row) of map coordinates in this grid's CRS; fractional, not rounded."""
+        return apply_affine(self.inverse, xs, ys)
+
+    def geometries_to_pixel(self, geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+        """Geometries in this grid's CRS, in pixel coordinates."""
+        return map_coordinates(geometries, self.inverse)
+
+    def geometries_to_map(self, geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+        """Geometries in pixel coordinates, in this grid's CRS."""
+        return map_coordinates(geometries, self.transform)
+
+    def footprint(self, window: Window | None = None) -> Polygon:
+        """Outline of a window (default: all) in map coordinates: its four corners, no bounds arithmetic."""
+        col0, row0, col1, row1 = (window or self.window).box
+        xs, ys = self.to_map([col0, col1, col1, col0], [row0, row0, row1, row1])
+        return Polygon(np.column_stack([xs, ys]))
+
+    def crop(self, window: Window) -> PixelGrid:
+        """The grid of a window's pixels."""
+        return PixelGrid(self.crs, self.transform * Affine.translation(window.col, window.row), window.height, window.width)
+
+    def resized(self, height: int, width: int) -> PixelGrid:
+        """The same ground cut into `height` x `width` pixels (extent exactly kept)."""
+        scale = Affine.scale(self.width / width, self.height / height)
+        return PixelGrid(self.crs, self.transform * scale, height, width)
+
+    @cached_property
+    def pixel_size_m(self) -> tuple[float, float]:
+        """Ground length of the centre pixel along a row and along a column, metres.
+
+        Geodesic on the CRS's ellipsoid, so Web Mercator at 60 N gives half its nominal size.
+        Raises `GridError` where the grid has no CRS.
+        """
+        if self.crs is None:
+            raise GridError("the ground size of a pixel needs a CRS, and this raster has none")
+        col, row = self.width / 2, self.height / 2
+        xs, ys = self.to_map([col - 0.5, col + 0.5, col, col], [row, row, row - 0.5, row + 0.5])
+        lon, lat = self._to_lonlat(xs, ys)
+        geod = _geod(self.crs)
+        along_row = float(geod.inv(lon[0], lat[0], lon[1], lat[1])[2])
+        along_col = float(geod.inv(lon[2], lat[2], lon[3], lat[3])[2])
+        return along_row, along_col
+
+    @property
+    def gsd_m(self) -> float | None:
+        """Ground sample distance: geometric mean of the centre pixel's ground sides, metres; None without a CRS."""
+        return None if self.crs is None else math.sqrt(self.pixel_size_m[0] * self.pixel_size_m[1])
+
+    def areas_m2(self, geometries: npt.NDArray[np.object_]) -> FloatArray:
+        """Ground area of polygons given in this grid's CRS, square metres (pixels squared without a CRS).
+
+        Geodesic on the ellipsoid (Karney 2013, through PROJ), because Web Mercator and degrees are not metres.
+        """
+        if self.crs is None:
+            return np.asarray(shapely.area(geometries), np.float64)
+        geod = _geod(self.crs)
+
+        def lonlat(coords: FloatArray) -> FloatArray:
+            return np.column_stack(self._to_lonlat(coords[:, 0], coords[:, 1]))
+
+        moved = shapely.transform(geometries, lonlat)
+        return np.array(
+            [
+                abs(geod.geometry_area_perimeter(shapely.geometry.polygon.orient(g) if g.geom_type == "Polygon" else g)[0]) if not g.is_empty else 0.0
+                for g in np.atleast_1d(moved)
+            ],
+            np.float64,
+        )
+
+    def _to_lonlat(self, xs: FloatArray, ys: FloatArray) -> tuple[FloatArray, FloatArray]:
+        assert self.crs is not None
+        geographic = self.crs.geodetic_crs
+        if geographic is None:
+            raise GridError(f"CRS '{self.crs.name}' has no geographic base (a local CRS); assign a real one")
+        lon, lat = Transformer.from_crs(self.crs, geographic, always_xy=True).transform(xs, ys)
+        if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
+            raise GridError(f"the raster lies outside the area of its CRS '{self.crs.name}'; check CRS and transform")
+        return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
+
+
+def _geod(crs: CRS) -> Geod:
+    geod = crs.get_geod()
+    return geod if geod is not None else Geod(ellps="WGS84")

@@ -1,0 +1,82 @@
+"""Everything eo_dl raises on purpose, as one tree.
+
+    EoDlError                      the root: the CLI prints one line and exits with `exit_code`
+    |- InputError (ValueError)     what the user gave cannot be used as it is
+    |  |- SceneError               a raster: missing, unreadable, unsafe, without what is needed
+    |  |- BandError                bands that cannot be matched
+    |  |- GridError                CRS, transform or size that cannot be worked with
+    |  |- LabelError               labels: missing field, no overlap, invalid geometry
+    |  |- ChipSetError             a chip set that is not one, or whose scenes moved or changed
+    |  |- BundleError              a model file that is not one, is newer, or does not fit
+    |  |- ConfigError              an option or configuration value
+    |  `- OutputExistsError (FileExistsError)
+    |- DeviceError (RuntimeError)  a device that is not there
+    |- WriteError (OSError)        an output that could not be written or did not verify
+    |- TrainingError (RuntimeError) training that cannot go on (exit code 1)
+    `- Cancelled                   the person or the system stopped the run (exit code 130)
+
+Each has a parent from the standard library, so that `except ValueError` or `except OSError` work
+for people who do not know this module. The text says what was expected, what was found and what to do.
+"""
+
+
+class EoDlError(Exception):
+    """Root of the tree. `exit_code` is what the CLI ends with."""
+
+    exit_code = 2
+
+
+class InputError(EoDlError, ValueError):
+    """What the user gave cannot be used as it is."""
+
+
+class SceneError(InputError):
+    """A raster is missing, unreadable, unsafe to open, or lacks what is needed."""
+
+
+class BandError(InputError):
+    """Bands cannot be matched without guessing."""
+
+
+class GridError(InputError):
+    """A CRS, a transform or a size cannot be worked with."""
+
+
+class LabelError(InputError):
+    """Labels cannot be used: file, class field, geometry or place."""
+
+
+class ChipSetError(InputError):
+    """Not a chip set, or its scenes moved or changed since it was made."""
+
+
+class BundleError(InputError):
+    """Not a bundle, a newer one, or one that does not fit."""
+
+
+class ConfigError(InputError):
+    """An option or a configuration value is unknown or out of range."""
+
+
+class OutputExistsError(InputError, FileExistsError):
+    """An output exists and `overwrite` was not given."""
+
+
+class DeviceError(EoDlError, RuntimeError):
+    """The asked-for device is not there."""
+
+
+class WriteError(EoDlError, OSError):
+    """An output could not be written, or did not read back as it was written."""
+
+
+class TrainingError(EoDlError, RuntimeError):
+    """Training cannot go on, e.g. after a loss that is not finite."""
+
+    exit_code = 1
+
+
+class Cancelled(EoDlError):
+    """The run was stopped by the person or the system; what was finished is kept."""
+
+    exit_code = 130
