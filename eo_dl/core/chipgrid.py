@@ -16,6 +16,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -122,5 +123,5 @@ def _starts(length: int, size: int, margin: int) -> tuple[int, ...]:
 
 
 def _edges(starts: tuple[int, ...], length: int, size: int) -> tuple[int, ...]:
-    inner = [(left + size + right) // 2 for left, right in zip(starts, starts[1:], strict=False)]
+    inner = [(left + size + right) // 2 for left, right in pairwise(starts)]
     return (0, *inner, length)

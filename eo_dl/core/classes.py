@@ -43,8 +43,8 @@ class ClassSet:
     def __post_init__(self) -> None:
         if not self.classes:
             raise LabelError("labels need at least one class, found none")
-        for what, values in (("id", [c.id for c in self.classes]), ("name", [c.name for c in self.classes])):
-            twice = sorted({str(v) for v in values if values.count(v) > 1})
+        for what, values in (("id", [str(c.id) for c in self.classes]), ("name", [c.name for c in self.classes])):
+            twice = sorted({v for v in values if values.count(v) > 1})
             if twice:
                 raise LabelError(f"two classes share the {what} {', '.join(twice)}; give each its own")
         wrong = [c.id for c in self.classes if not 0 <= c.id < IGNORE_ID]
@@ -102,7 +102,7 @@ class ClassSet:
         """Class ids as channel numbers (same shape, uint8); ids of no class become 255 (ignore)."""
         table = np.full(256, IGNORE_ID, np.uint8)
         table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
-        return table[class_ids]
+        return np.asarray(table[class_ids], np.uint8)
 
     @property
     def id_of_channel(self) -> npt.NDArray[np.uint8]:

@@ -64,7 +64,7 @@ class PixelGrid:
     @cached_property
     def inverse(self) -> Affine:
         """Map to pixel transform."""
-        return ~self.transform
+        return Affine(*tuple(~self.transform)[:6])
 
     @property
     def window(self) -> Window:
