@@ -1,0 +1,55 @@
+"""eo_dl: from GeoTIFFs and a few drawn labels to a map you can believe.
+
+    import eo_dl as eo
+    chips  = eo.tile(["ortho.tif"], eo.read_labels("trees.gpkg"), out="chips/")
+    run    = eo.train(chips, task="segmentation", out="model.eodl")
+    result = eo.predict(run.model, "other.tif", out="map.tif")
+    report = eo.evaluate(result, eo.read_labels("truth.gpkg"))
+
+The public verbs below are loaded on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .bundle import load_model
+    from .chips.chipset import open_chip_set
+    from .chips.tile import tile
+    from .evaluation.evaluate import evaluate
+    from .inference.predict import predict
+    from .io.scene import open_scene
+    from .labeling.read import read_labels
+    from .mosaic.vectorize_file import vectorize
+    from .training.train import train
+
+__version__ = "0.1.0"
+
+# Public name -> module that defines it. Packages are nouns, so that loading one never hides a verb.
+_HOME = {
+    "open_scene": ".io.scene",
+    "read_labels": ".labeling.read",
+    "tile": ".chips.tile",
+    "open_chip_set": ".chips.chipset",
+    "train": ".training.train",
+    "load_model": ".bundle",
+    "predict": ".inference.predict",
+    "vectorize": ".mosaic.vectorize_file",
+    "evaluate": ".evaluation.evaluate",
+}
+
+__all__ = ["evaluate", "load_model", "open_chip_set", "open_scene", "predict", "read_labels", "tile", "train", "vectorize"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'eo_dl' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -108,7 +108,7 @@ class Objects:
 
     def shifted(self, cols: float, rows: float) -> Objects:
         """Moved by whole or fractional pixels, e.g. from a chip's frame to its scene's."""
-        moved = shapely.transform(self.polygons, lambda xy: xy + (cols, rows)) if len(self.polygons) else self.polygons
+        moved = shapely.transform(self.polygons, lambda xy: np.add(xy, (cols, rows))) if len(self.polygons) else self.polygons
         return Objects(self.boxes + np.array([cols, rows, cols, rows]), self.class_ids, self.scores, moved, self.ignore, self.cut, self.grid)
 
     @classmethod

@@ -26,7 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 def apply_affine(transform: Affine, xs: npt.ArrayLike, ys: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """`transform` applied to arrays of coordinates (float64 in, float64 out).
 
-    Written out because affine 3 changes the operator (`*` to `@`) for this.
+    Written out because `Affine` itself moves one point at a time.
     """
     x, y = np.asarray(xs, np.float64), np.asarray(ys, np.float64)
     return transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f
@@ -95,12 +95,12 @@ class PixelGrid:
 
     def crop(self, window: Window) -> PixelGrid:
         """The grid of a window's pixels."""
-        return PixelGrid(self.crs, self.transform * Affine.translation(window.col, window.row), window.height, window.width)
+        return PixelGrid(self.crs, self.transform @ Affine.translation(window.col, window.row), window.height, window.width)
 
     def resized(self, height: int, width: int) -> PixelGrid:
         """The same ground cut into `height` x `width` pixels (extent exactly kept)."""
         scale = Affine.scale(self.width / width, self.height / height)
-        return PixelGrid(self.crs, self.transform * scale, height, width)
+        return PixelGrid(self.crs, self.transform @ scale, height, width)
 
     @cached_property
     def pixel_size_m(self) -> tuple[float, float]:
