@@ -1,0 +1,45 @@
+"""Which rasters a person means by a list of paths, folders and patterns."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import SceneError
+
+RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".gtif", ".gtiff", ".vrt", ".png", ".jpg", ".jpeg", ".jp2"})
+
+
+def is_remote(path: str) -> bool:
+    """True for what GDAL opens by itself: `/vsi...` and URLs; such strings are handed on untouched."""
+    return path.startswith("/vsi") or "://" in path
+
+
+def scene_paths(sources: Sequence[str | Path]) -> tuple[str, ...]:
+    """Every raster named, in a stable order: files as given, folders and patterns sorted by name.
+
+    A folder gives the rasters directly in it (by suffix; sidecars and masks of other suffixes are not
+    rasters). Raises `SceneError` for a folder or a pattern that holds none.
+    """
+    found: list[str] = []
+    for source in map(str, sources):
+        if is_remote(source) or Path(source).is_file():
+            found.append(source)
+        elif Path(source).is_dir():
+            found += _in_folder(Path(source))
+        elif any(sign in source for sign in "*?["):
+            matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+            if not matches:
+                raise SceneError(f"{source}: no file matches this pattern; check the path")
+            found += matches
+        else:
+            found.append(source)  # opening it says best what is wrong
+    return tuple(dict.fromkeys(found))
+
+
+def _in_folder(folder: Path) -> list[str]:
+    rasters = sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in RASTER_SUFFIXES and p.is_file() and not p.name.startswith("."))
+    if not rasters:
+        raise SceneError(f"{folder}: this folder holds no raster ({', '.join(sorted(RASTER_SUFFIXES))}); name the files")
+    return rasters
