@@ -1,0 +1,247 @@
+"""The `.eodl` file: a model with everything needed to use it, in one zip without code.
+
+Members are stored, not compressed, so a weight costs no unpacking and a zip bomb cannot be one. Only named members are
+read, into memory, after their size was checked; nothing is ever unpacked to disk, unpickled or imported from a bundle.
+Equal models give equal bytes (fixed dates, fixed order).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+import safetensors.numpy
+from pydantic import ValidationError
+
+from .bundle_card import model_card
+from .core.bands import BandSet
+from .core.classes import ClassSet
+from .core.normalization import Normalization
+from .errors import BundleError, ConfigError
+from .io.atomic import atomic_file
+from .modelspec import MemberSpec, ModelSpec, read_spec
+from .tasks import Codec, NetworkInputs, Task, TaskConfig, available_tasks, load_task
+
+if TYPE_CHECKING:
+    from .networks.network import TaskNetwork
+
+SPEC, WEIGHTS = "model.json", "weights.safetensors"
+_MIB = 2**20
+# What a bundle may hold, in the order in which it is written, and the most bytes each may have.
+MEMBERS = {SPEC: 16 * _MIB, "README.md": 4 * _MIB, "preview.png": 64 * _MIB, "item.json": 16 * _MIB, WEIGHTS: 16_384 * _MIB, "model.onnx": 16_384 * _MIB}
+_NEEDED = (SPEC, WEIGHTS)
+_DATE = (1980, 1, 1, 0, 0, 0)
+
+State = dict[str, npt.NDArray[np.generic]]
+
+
+class TensorLike(Protocol):
+    """A torch tensor, seen without torch."""
+
+    def detach(self) -> TensorLike: ...
+    def cpu(self) -> TensorLike: ...
+    def numpy(self) -> npt.NDArray[np.generic]: ...
+
+
+def save_bundle(
+    path: str | Path,
+    spec: ModelSpec,
+    state: Mapping[str, npt.NDArray[np.generic] | TensorLike],
+    *,
+    preview: bytes | None = None,
+    extra: Mapping[str, bytes] | None = None,
+    overwrite: bool = False,
+) -> Bundle:
+    """Write a bundle under its final name at once, and open it again.
+
+    `preview` is a PNG; `extra` may hold "model.onnx" and "item.json". The model card is made from the spec.
+    Raises `BundleError` for weights that are not finite, `OutputExistsError` where `path` exists.
+    """
+    arrays = _as_arrays(state)
+    _check_finite(arrays, str(path))
+    members = dict(extra or {}) | {WEIGHTS: safetensors.numpy.save(arrays), "README.md": model_card(spec).encode()}
+    if preview is not None:
+        members["preview.png"] = preview
+    _check_names(list(members), str(path))
+    spec = spec.model_copy(update={"members": {name: MemberSpec(size=len(data), sha256=_sha256(data)) for name, data in members.items()}})
+    members[SPEC] = spec.to_json()
+    with atomic_file(path, overwrite=overwrite) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        for name in (name for name in MEMBERS if name in members):
+            archive.writestr(_entry(name), members[name])
+    return load_model(path)
+
+
+def load_model(path: str | Path) -> Bundle:
+    """The bundle at `path`, checked: members, hashes, spec, finite weights.
+
+    Raises `BundleError` for anything else. Tensor names and shapes are compared in `make_network`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BundleError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a model made by eo-dl train (.eodl)")
+    with _open_zip(path) as archive:
+        _check_entries(archive, str(path))
+        spec = read_spec(_read(archive, SPEC, str(path)), str(path))
+    bundle = Bundle(path, spec)
+    _check_finite(bundle.state(), str(path))
+    assert bundle.config
+    return bundle
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened `.eodl` file; made by `load_model`. Weights are read when asked for."""
+
+    path: Path
+    spec: ModelSpec
+
+    @property
+    def task(self) -> Task:
+        """The model's task."""
+        if self.spec.task not in available_tasks():
+            raise BundleError(f"{self.path}: task {self.spec.task!r} is not known here (there are {', '.join(available_tasks())}); update eo_dl")
+        return load_task(self.spec.task)
+
+    @cached_property
+    def config(self) -> TaskConfig:
+        """The task's settled config."""
+        try:
+            return self.task.config.model_validate_json(json.dumps(self.spec.config))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise BundleError(f"{self.path}: config of task {self.spec.task} is not valid at {'.'.join(map(str, first['loc']))}: {first['msg']}; train it again") from error
+
+    @cached_property
+    def bands(self) -> BandSet:
+        """The bands that the network takes, in order."""
+        return self.spec.band_set()
+
+    @cached_property
+    def classes(self) -> ClassSet:
+        """Classes in channel order."""
+        return self.spec.class_set()
+
+    @property
+    def normalization(self) -> Normalization:
+        """Stored pixels to what the network sees."""
+        return self.spec.normalize()
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the file, hexadecimal: the identity of a model."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """What the file holds, model.json first."""
+        return (SPEC, *(name for name in MEMBERS if name in self.spec.members))
+
+    def read(self, member: str) -> bytes:
+        """One member, checked against its hash. Raises `BundleError` where it is not there or not as it was written."""
+        expected = self.spec.members.get(member)
+        if expected is None:
+            raise BundleError(f"{self.path}: the bundle holds no {member}; it has {', '.join(self.members)}")
+        with _open_zip(self.path) as archive:
+            data = _read(archive, member, str(self.path))
+        if len(data) != expected.size or _sha256(data) != expected.sha256:
+            raise BundleError(f"{self.path}: {member} is not what was written (its SHA-256 differs); the file is damaged, copy or train it again")
+        return data
+
+    def state(self) -> State:
+        """The weights by tensor name."""
+        return _state_of(self.read(WEIGHTS), str(self.path))
+
+    def codec(self) -> Codec:
+        """Arrays to predictions, without torch."""
+        return self.task.make_codec(self.classes, self.config)
+
+    def make_network(self) -> TaskNetwork:
+        """The network with its weights, in eval mode on CPU. Raises `BundleError` where they do not fit each other."""
+        # Lazy: torch is loaded when a network is wanted, not when a bundle is looked at.
+        from .networks.weights import fill_exactly
+
+        inputs = NetworkInputs(len(self.bands), self.classes, self.spec.chip_px)
+        try:
+            network = self.task.make_network(self.config, inputs)
+        except ConfigError as error:
+            raise BundleError(f"{self.path}: {error}") from error
+        fill_exactly(network, self.state(), str(self.path))
+        return network.eval()
+
+    def _repr_html_(self) -> str:
+        from .display import bundle_html  # lazy: pictures are made when shown
+
+        return bundle_html(self)
+
+
+def _as_arrays(state: Mapping[str, npt.NDArray[np.generic] | TensorLike]) -> State:
+    arrays = {name: value if isinstance(value, np.ndarray) else value.detach().cpu().numpy() for name, value in state.items()}
+    return {name: np.require(arrays[name], requirements="C") for name in sorted(arrays)}  # not ascontiguousarray: it makes scalars 1-D
+
+
+def _state_of(data: bytes, source: str) -> State:
+    try:
+        return dict(safetensors.numpy.load(data))
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise BundleError(f"{source}: {WEIGHTS} cannot be read ({error}); the file is damaged, copy or train it again") from error
+
+
+def _check_finite(state: State, source: str) -> None:
+    wrong = [name for name, array in state.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    if wrong:
+        raise BundleError(f"{source}: {len(wrong)} of {len(state)} tensors hold NaN or infinity, first {wrong[0]!r}; the training failed, train it again")
+
+
+def _check_names(names: list[str], source: str) -> None:
+    unknown = [name for name in names if name not in MEMBERS]
+    if unknown or len(set(names)) != len(names):
+        raise BundleError(f"{source}: unexpected or repeated member {(unknown or names)[0]!r}; a bundle holds {', '.join(MEMBERS)}")
+
+
+def _check_entries(archive: zipfile.ZipFile, source: str) -> None:
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    missing = [name for name in _NEEDED if name not in names]
+    if missing:
+        raise BundleError(f"{source}: {missing[0]} is missing; expected a model made by eo-dl train (.eodl)")
+    _check_names(names, source)
+    for entry in entries:
+        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:
+            raise BundleError(f"{source}: {entry.filename} is compressed or encrypted, and members of a bundle are stored; the file was repacked, take the original")
+        if entry.file_size > MEMBERS[entry.filename]:
+            raise BundleError(f"{source}: {entry.filename} has {entry.file_size} bytes; at most {MEMBERS[entry.filename]} are allowed")
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise BundleError(f"{path}: not a bundle ({error}); expected a model made by eo-dl train (.eodl)") from error
+
+
+def _read(archive: zipfile.ZipFile, member: str, source: str) -> bytes:
+    try:
+        return archive.read(member)
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise BundleError(f"{source}: {member} cannot be read ({error}); the file is damaged, copy or train it again") from error
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    entry = zipfile.ZipInfo(name, _DATE)
+    entry.external_attr = 0o644 << 16
+    entry.create_system = 3  # the same bytes on every system
+    return entry
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,190 @@
+"""`ModelSpec`: the text half of a bundle (model.json), checked field by field when read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+
+from .core.bands import Band, BandSet
+from .core.classes import ClassInfo, ClassSet
+from .core.normalization import Normalization
+from .errors import BundleError, InputError
+
+FORMAT_VERSION = 1
+"""Written by this version; newer ones are refused by name, older ones go through `_UPGRADES`."""
+
+Text = Annotated[str, Field(max_length=500)]
+LongText = Annotated[str, Field(max_length=100_000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class BandSpec(_Strict):
+    """One band as in `core.bands.Band`; `number` is its place in the scenes it was trained on."""
+
+    name: Text
+    number: int = Field(ge=1, le=100_000)
+    named: bool = True
+    dtype: Text = "float32"
+    scale: float = 1.0
+    offset: float = 0.0
+    nodata: float | Literal["nan", "inf", "-inf"] | None = None
+    wavelength_um: float | None = Field(default=None, gt=0)
+
+
+class ClassSpec(_Strict):
+    """One class, in channel order."""
+
+    id: int = Field(ge=0, le=254)
+    name: Text
+    color: str = Field(pattern=r"^#[0-9a-f]{6}$")
+
+
+class NormalizationSpec(_Strict):
+    """Mean and standard deviation of each band in physical units."""
+
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+
+
+class ScoreSpec(_Strict):
+    """One score with where it was taken and its 95 % interval where known; `value` None = not defined."""
+
+    name: Text
+    value: float | None
+    class_name: Text | None = None
+    count: int = Field(ge=0)
+    threshold: float | None = None
+    low: float | None = None
+    high: float | None = None
+    split: Literal["train", "val", "test"] = "val"
+
+
+class Provenance(_Strict):
+    """Where a model comes from. `extent` is a GeoJSON geometry in longitude and latitude."""
+
+    eo_dl: Text = ""
+    versions: dict[str, Text] = {}
+    created: Text = ""
+    seed: int | None = None
+    chip_set: Text = ""
+    chip_counts: dict[str, int] = {}
+    scenes: tuple[Text, ...] = ()
+    acquired: tuple[Text, ...] = ()
+    extent: JsonValue = None
+    licence: Text = ""
+    weights_from: Text = "none"
+    command: LongText = ""
+    training: dict[str, JsonValue] = {}
+    baselines: tuple[ScoreSpec, ...] = ()
+    notes: tuple[LongText, ...] = ()
+
+
+class MemberSpec(_Strict):
+    """What another member of the bundle must be."""
+
+    size: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ModelSpec(_Strict):
+    """Everything needed to use the weights. `members` is filled when a bundle is written.
+
+    `config` is the task's settled config. `thresholds`: e.g. {"score": 0.4, "iou": 0.5} for objects. `gsd_tolerance`:
+    the share by which a scene's GSD may differ before it is resampled.
+    """
+
+    format_version: Literal[1] = 1
+    name: Text = "model"
+    task: str = Field(pattern=r"^[a-z_]{1,40}$")
+    config: dict[str, JsonValue]
+    bands: tuple[BandSpec, ...] = Field(min_length=1, max_length=10_000)
+    classes: tuple[ClassSpec, ...] = Field(min_length=1, max_length=255)
+    gsd_m: float | None = Field(default=None, gt=0)
+    gsd_tolerance: float = Field(default=0.1, ge=0, le=10)
+    chip_px: int = Field(ge=1, le=16_384)
+    margin_px: int = Field(default=0, ge=0, le=8_192)
+    normalization: NormalizationSpec
+    thresholds: dict[str, float] = {}
+    scores: tuple[ScoreSpec, ...] = ()
+    provenance: Provenance = Provenance()
+    members: dict[str, MemberSpec] = {}
+
+    @model_validator(mode="after")
+    def _agrees(self) -> ModelSpec:
+        if len({len(self.bands), len(self.normalization.mean), len(self.normalization.std)}) != 1:
+            raise ValueError("normalization needs one mean and std a band")
+        if 2 * self.margin_px >= self.chip_px:
+            raise ValueError(f"a margin of {self.margin_px} px leaves nothing of a {self.chip_px} px chip")
+        try:
+            self.band_set(), self.class_set()
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def band_set(self) -> BandSet:
+        """The bands that the model needs, in its order."""
+        return BandSet(tuple(Band(**(dict(band) | {"nodata": None if band.nodata is None else float(band.nodata)})) for band in self.bands))
+
+    def class_set(self) -> ClassSet:
+        """The classes in channel order."""
+        return ClassSet(tuple(ClassInfo(c.id, c.name, c.color) for c in self.classes))
+
+    def normalize(self) -> Normalization:
+        """The normalization as training applied it."""
+        return Normalization(self.normalization.mean, self.normalization.std)
+
+    def to_json(self) -> bytes:
+        """UTF-8 JSON with sorted keys; equal specs give equal bytes."""
+        return (json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def band_specs(bands: BandSet) -> tuple[BandSpec, ...]:
+    """A `BandSet` as it is written."""
+    return tuple(
+        BandSpec(
+            name=b.name, number=b.number, named=b.named, dtype=b.dtype, scale=b.scale, offset=b.offset, nodata=_writable(b.nodata), wavelength_um=b.wavelength_um
+        )
+        for b in bands
+    )
+
+
+def class_specs(classes: ClassSet) -> tuple[ClassSpec, ...]:
+    """A `ClassSet` as it is written."""
+    return tuple(ClassSpec(id=c.id, name=c.name, color=c.color.lower()) for c in classes)
+
+
+def _writable(nodata: float | None) -> Any:
+    if nodata is None or abs(nodata) < float("inf"):
+        return nodata
+    return str(nodata)  # "nan", "inf", "-inf": JSON has no such numbers
+
+
+# From the format version on the left to the next one, on the parsed JSON. Empty: 1 is the first.
+_UPGRADES: dict[int, Callable[[dict[str, JsonValue]], dict[str, JsonValue]]] = {}
+
+
+def read_spec(text: bytes, source: str) -> ModelSpec:
+    """The spec in a model.json. Raises `BundleError`, in one line, for anything that is not one or is newer."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{source}: model.json is not JSON ({error}); the file is damaged, copy or train it again") from error
+    version = data.get("format_version") if isinstance(data, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise BundleError(f"{source}: model.json has no format version; expected a bundle of format {FORMAT_VERSION} written by eo-dl train")
+    if version > FORMAT_VERSION:
+        raise BundleError(f"{source}: bundle format {version} is newer than {FORMAT_VERSION}, the newest this version reads; update eo_dl")
+    while data["format_version"] < FORMAT_VERSION:
+        data = _UPGRADES[data["format_version"]](data)
+    try:
+        return ModelSpec.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "model.json"
+        raise BundleError(f"{source}: model.json is not valid at {place}: {first['msg']}; the file is damaged or was edited, train it again") from error

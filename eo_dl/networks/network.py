@@ -1,0 +1,27 @@
+"""`TaskNetwork`: what training and inference may ask of any network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+
+from ..core.arrays import Target
+
+
+class TaskNetwork(torch.nn.Module, ABC):
+    """A network of one task; `encoder` holds the timm backbone, so its tensors are called "encoder.*" in every task.
+
+    `images` are (N, C, H, W) float32 standard scores of any H and W.
+    """
+
+    encoder: torch.nn.Module
+
+    @abstractmethod
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Raw predictions by name, each with the batch as first axis; call in eval mode."""
+
+    @abstractmethod
+    def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
+        """Scalar losses by name with their sum as "loss"; call in train mode. Works for a batch of one."""
