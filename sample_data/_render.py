@@ -6,8 +6,21 @@ import numpy as np
 import shapely
 from _plan import Plan
 from _recipes import (
-    ASPHALT, CROPS, DRY_GRASS, GRASS, GRAVEL, QUANTUM, ROOF_SPECTRA, SCALE, TREE_SPECTRA, UNDERSTORY, WATER_DEEP,
-    WATER_SHALLOW, Recipe, Spectrum, stream,
+    ASPHALT,
+    CROPS,
+    DRY_GRASS,
+    GRASS,
+    GRAVEL,
+    QUANTUM,
+    ROOF_SPECTRA,
+    SCALE,
+    TREE_SPECTRA,
+    UNDERSTORY,
+    WATER_DEEP,
+    WATER_SHALLOW,
+    Recipe,
+    Spectrum,
+    stream,
 )
 from _relief import FINE, STEP_M, Relief, make_relief, sunlight
 from _village import Village
@@ -91,9 +104,9 @@ class Painter:
         """Turbid at the banks, dark in the middle, with glint and streaks."""
         inside = burn([self.plan.water], self.size) == 0
         depth = ndimage.distance_transform_edt(inside) * STEP_M
-        shallow = np.exp(-depth / 4.0) * 1.1 + 0.14 * self.broad + 0.05 * self.patchy
+        shallow = np.exp(-depth / 4.0) * 1.1 + 0.2 * self.broad + 0.1 * self.patchy
         ripple = np.clip(cloud(self.rng, self.size, 0.25, 5) - 1.3, 0, 2) * np.clip(self.broad + 0.6, 0, 2)
-        self.cover(inside, mix(WATER_DEEP, WATER_SHALLOW, shallow) * (1 + 0.06 * self.fine) + 0.018 * ripple)
+        self.cover(inside, mix(WATER_DEEP, WATER_SHALLOW, shallow) * (1 + 0.06 * self.fine) + 0.03 * ripple)
 
     def roads(self) -> None:
         """Tracks first, then asphalt of different age over them, with edges, wheel ruts and centre lines."""
@@ -124,7 +137,7 @@ class Painter:
             wear = seams * (1 + 0.08 * self.patchy[area] + 0.07 * self.fine[area])
             spectrum = ROOF_SPECTRA[building.roof][building.variant]
             spectra = mix(spectrum, spectrum, 0 * wear) * wear * building.tint
-            lights = (np.abs(along % 6 - 3) < 0.7) & (np.abs((self.y[area] - wing.y)) < 0.8) & (building.roof == "flat")
+            lights = (np.abs(along % 6 - 3) < 0.7) & (np.abs(self.y[area] - wing.y) < 0.8) & (building.roof == "flat")
             np.copyto(self.image[:, *area], spectra + 0.12 * lights, where=relief.roof[area] == number)
         for number in range(len(self.village.buildings), len(self.village.buildings) + len(self.village.cars)):
             paint = self.rng.choice([0.03, 0.06, 0.18, 0.4]) * self.rng.uniform(0.8, 1.2, 4).astype(np.float32)

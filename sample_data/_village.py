@@ -155,8 +155,10 @@ def ell_house(rng: np.random.Generator, lot: Lot, front: float) -> list[Building
     """A house with a wing across its end."""
     along, deep, tail = rng.uniform(12, 14), rng.uniform(7.5, 9), rng.uniform(6, 8)
     side = rng.choice([-1.0, 1.0])
-    wings = [lot.wing(0, front + deep / 2, along, deep, 4.5, 3.0, True),
-             lot.wing(side * (along - 6.5) / 2, front + deep + tail / 2 - 1.5, 6.5, tail + 3, 4.0, 2.4, False)]
+    wings = [
+        lot.wing(0, front + deep / 2, along, deep, 4.5, 3.0, True),
+        lot.wing(side * (along - 6.5) / 2, front + deep + tail / 2 - 1.5, 6.5, tail + 3, 4.0, 2.4, False),
+    ]
     return [house(rng, wings, roof_of(rng))]
 
 
@@ -164,8 +166,7 @@ def row_houses(rng: np.random.Generator, lot: Lot, front: float) -> list[Buildin
     """Three to five houses that share walls."""
     count, along, deep = int(rng.integers(3, 6)), rng.uniform(6, 7.5), rng.uniform(9, 10.5)
     starts = (np.arange(count) - (count - 1) / 2) * along
-    return [house(rng, [lot.wing(u, front + deep / 2, along, deep, 5 + rng.uniform(0, 1.2), 3, True)], roof_of(rng, 0.8))
-            for u in starts]
+    return [house(rng, [lot.wing(u, front + deep / 2, along, deep, 5 + rng.uniform(0, 1.2), 3, True)], roof_of(rng, 0.8)) for u in starts]
 
 
 def barn(rng: np.random.Generator, lot: Lot, front: float) -> list[Building]:
@@ -185,10 +186,12 @@ def farm(rng: np.random.Generator, lot: Lot, front: float) -> list[Building]:
     """Four wings around a yard: one building with a hole."""
     along, deep, thick = rng.uniform(26, 31), rng.uniform(25, 30), rng.uniform(7, 8)
     middle = front + deep / 2
-    wings = [lot.wing(0, front + thick / 2, along, thick, 4.5, 2.8, True),
-             lot.wing(0, front + deep - thick / 2, along, thick, 4.5, 2.8, True),
-             lot.wing(-(along - thick) / 2, middle, thick, deep, 4.5, 2.8, False),
-             lot.wing((along - thick) / 2, middle, thick, deep, 4.5, 2.8, False)]
+    wings = [
+        lot.wing(0, front + thick / 2, along, thick, 4.5, 2.8, True),
+        lot.wing(0, front + deep - thick / 2, along, thick, 4.5, 2.8, True),
+        lot.wing(-(along - thick) / 2, middle, thick, deep, 4.5, 2.8, False),
+        lot.wing((along - thick) / 2, middle, thick, deep, 4.5, 2.8, False),
+    ]
     return [house(rng, wings, "tile")]
 
 
@@ -208,11 +211,9 @@ def park_cars(village: Village, plan: Plan, rng: np.random.Generator) -> None:
 
 def plant_trees(village: Village, plan: Plan, recipe: Recipe, rng: np.random.Generator) -> None:
     """Trees in gardens, along roads, in the orchard and in the open; their crowns hardly touch."""
-    size = recipe.size_px
     gardens = shapely.union_all(village.gardens) if village.gardens else Polygon()
-    ox, oy, half = recipe.orchard
-    rows = np.stack(np.meshgrid(*[np.arange(-half, half, 8.0)] * 2), -1).reshape(-1, 2) @ np.array([[0.92, 0.38], [-0.38, 0.92]])
-    wanted = [(xy, (2.5, 3.1)) for xy in rows + np.array([ox, oy]) * size + rng.normal(0, 0.5, rows.shape)]
+    rows = orchard(recipe)
+    wanted = [(xy, (2.5, 3.1)) for xy in rows + rng.normal(0, 0.5, rows.shape)]
     wanted += [(xy, (2.6, 4.6)) for xy in scatter(rng, gardens, int(gardens.area / 130))]
     wanted += [(xy, (3.0, 5.0)) for xy in roadside(rng, plan)]
     wanted += [(xy, (3.0, 5.4)) for xy in scatter(rng, plan.frame, recipe.lone_trees)]
@@ -224,6 +225,13 @@ def plant_trees(village: Village, plan: Plan, recipe: Recipe, rng: np.random.Gen
         near = any(np.hypot(t.x - x, t.y - y) < 0.9 * (t.radius + crown.radius) for t in village.trees)
         if not near and open_ground.contains(crown.outline(16)):
             village.trees.append(crown)
+
+
+def orchard(recipe: Recipe) -> np.ndarray:
+    """Where the orchard's trees should stand: a turned square of rows, (n, 2)."""
+    x, y, half = recipe.orchard
+    rows = np.stack(np.meshgrid(*[np.arange(-half, half, 8.0)] * 2), -1).reshape(-1, 2)
+    return rows @ np.array([[0.92, 0.38], [-0.38, 0.92]]) + np.array([x, y]) * recipe.size_px
 
 
 def garden_crown(rng: np.random.Generator, x: float, y: float, radius: float) -> Crown:

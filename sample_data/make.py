@@ -16,10 +16,10 @@ import shapely
 from _plan import Plan, make_plan
 from _recipes import BANDS, CLASS_IDS, CRS, GSD_M, SCALE, SCENES, Recipe, stream
 from _render import render
-from _village import Village, make_village
+from _village import Village, make_village, orchard
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
-from shapely.geometry import box
+from shapely.geometry import MultiPoint, box
 from shapely.geometry.base import BaseGeometry
 
 SEED = 7
@@ -55,7 +55,8 @@ def land_cover(recipe: Recipe, plan: Plan, village: Village, seed: int) -> list[
     paved = shapely.union_all([plan.paved, *village.drives])
     houses = [snapped(b.outline) for b in village.buildings]
     layers = [("building", houses), ("road", [paved]), ("water", [plan.water]), ("woods", [plan.woods])]
-    margin, gardens = shapely.union_all([plan.paved.buffer(1.5), plan.water.buffer(5)]), shapely.union_all(village.gardens)
+    meadow = MultiPoint(orchard(recipe)).convex_hull.buffer(6)
+    margin, gardens = shapely.union_all([plan.paved.buffer(1.5), plan.water.buffer(5), meadow]), shapely.union_all(village.gardens)
     arable = [p.buffer(-0.7) for p in plan.parcels if rng.random() > MEADOWS]
     layers += [("field", [field.difference(margin).difference(gardens).buffer(-1).buffer(1) for field in arable])]
     layers += [("grass", [plan.footprint])]
@@ -80,12 +81,8 @@ def label_layers(plan: Plan, village: Village, cover: list[tuple[str, BaseGeomet
     names = [name for name, _ in cover]
     boxes = [snapped(box(*tree.outline(90).bounds).intersection(plan.footprint)) for tree in village.trees]
     return {
-        "landcover": gpd.GeoDataFrame(
-            {"class_name": names, "class_id": np.array([CLASS_IDS[n] for n in names], np.int32)}, geometry=[s for _, s in cover]
-        ),
-        "buildings": gpd.GeoDataFrame(
-            {"roof": [b.roof for b in village.buildings]}, geometry=[snapped(b.outline) for b in village.buildings]
-        ),
+        "landcover": gpd.GeoDataFrame({"class_name": names, "class_id": np.array([CLASS_IDS[n] for n in names], np.int32)}, geometry=[s for _, s in cover]),
+        "buildings": gpd.GeoDataFrame({"roof": [b.roof for b in village.buildings]}, geometry=[snapped(b.outline) for b in village.buildings]),
         "trees": gpd.GeoDataFrame({"class_name": ["tree"] * len(boxes)}, geometry=boxes),
     }
 
@@ -93,9 +90,23 @@ def label_layers(plan: Plan, village: Village, cover: list[tuple[str, BaseGeomet
 def write_image(path: Path, recipe: Recipe, pixels: np.ndarray) -> None:
     """A tiled GeoTIFF with band names, scale and nodata."""
     path.unlink(missing_ok=True)
-    profile = dict(driver="GTiff", dtype="uint16", count=len(BANDS), height=recipe.size_px, width=recipe.size_px, crs=CRS,
-                   transform=from_origin(*recipe.origin, GSD_M, GSD_M), nodata=0, tiled=True, blockxsize=256,
-                   blockysize=256, compress="deflate", zlevel=9, predictor=2, interleave="band")
+    profile = {
+        "driver": "GTiff",
+        "dtype": "uint16",
+        "count": len(BANDS),
+        "height": recipe.size_px,
+        "width": recipe.size_px,
+        "crs": CRS,
+        "transform": from_origin(*recipe.origin, GSD_M, GSD_M),
+        "nodata": 0,
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "deflate",
+        "zlevel": 9,
+        "predictor": 2,
+        "interleave": "band",
+    }
     with rasterio.open(path, "w", **profile) as file:
         file.descriptions, file.scales, file.offsets = BANDS, (SCALE,) * len(BANDS), (0.0,) * len(BANDS)
         file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.undefined]
