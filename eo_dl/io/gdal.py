@@ -1,0 +1,75 @@
+"""The one way to a raster: right driver, own handle, GDAL's words as one line of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from functools import cache
+
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.env import set_gdal_config
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from ..errors import SceneError
+from .discover import is_remote
+
+_CACHE_BYTES = 256 * 2**20
+# warnings.catch_warnings swaps the filters of the whole process; two threads must not do so at once.
+_FILTERS = threading.Lock()
+
+
+@cache
+def limit_cache() -> None:
+    """Keep GDAL's block cache modest (its own default is 5 % of all memory) unless the person set it."""
+    if "GDAL_CACHEMAX" not in os.environ:
+        set_gdal_config("GDAL_CACHEMAX", _CACHE_BYTES)
+
+
+@contextlib.contextmanager
+def gdal_environment(path: str) -> Iterator[None]:
+    """GDAL's settings for one path: its messages go to `logging`, remote files are retried and never listed."""
+    options: dict[str, str] = {}
+    if is_remote(path):
+        wanted = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": "4", "GDAL_HTTP_RETRY_DELAY": "1", "GDAL_HTTP_CONNECTTIMEOUT": "20"}
+        options = {name: value for name, value in wanted.items() if name not in os.environ}
+    with rasterio.Env(**options):
+        yield
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Without rasterio's warning that a raster has no georeference: plain images are legitimate here."""
+    with _FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def open_dataset(path: str, driver: str, overview: int | None = None, plain: bool = True) -> rasterio.DatasetReader:
+    """A handle of one's own (for one thread), opened with exactly this driver.
+
+    `overview` opens that level instead of the full image; `plain` says that the image may have no georeference.
+    Raises `SceneError`.
+    """
+    limit_cache()
+    options = {} if overview is None else {"overview_level": overview}
+    with gdal_environment(path), scene_errors(path, "cannot be opened"), quietly() if plain else contextlib.nullcontext():
+        return rasterio.open(path, driver=driver, sharing=False, **options)
+
+
+@contextlib.contextmanager
+def scene_errors(path: str, what: str) -> Iterator[None]:
+    """Turn any complaint of GDAL into one `SceneError` that names the file."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError, OSError) as error:
+        raise SceneError(f"{path}: {what} ({_first_cause(error)}); the file is damaged or incomplete, copy or download it again") from error
+
+
+def _first_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:200] or type(error).__name__

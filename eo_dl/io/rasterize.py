@@ -1,0 +1,60 @@
+"""Polygons to pixels and back, in pixel coordinates: the only users of `rasterio.features`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from rasterio import features
+
+_WARM_UP = threading.Lock()
+_warm = threading.Event()
+
+
+def burn(
+    geometries: npt.NDArray[np.object_] | Sequence[shapely.Geometry],
+    values: npt.NDArray[np.integer] | Sequence[int],
+    height: int,
+    width: int,
+    *,
+    fill: int = 0,
+    dtype: str = "uint8",
+    all_touched: bool = False,
+) -> npt.NDArray[np.generic]:
+    """(H, W) array with each geometry's value in the pixels whose centre it holds; later ones win.
+
+    Geometries are in pixel coordinates, (0, 0) being the outer corner of the first pixel; empty ones and None burn
+    nothing. `all_touched`: every pixel that a geometry touches.
+    """
+    shapes = [(g, v) for g, v in zip(geometries, np.asarray(values).tolist(), strict=True) if g is not None and not g.is_empty]
+    if not shapes:
+        return np.full((height, width), fill, dtype)
+    out: npt.NDArray[np.generic] = features.rasterize(shapes, out_shape=(height, width), fill=fill, dtype=dtype, all_touched=all_touched)
+    return out
+
+
+def polygonize(array: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_] | None = None) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+    """Polygons (N,) around connected pixels of one value in an (H, W) array, and their values (N,).
+
+    In pixel coordinates; 4-connected, because 8-connected outlines of two diagonal pixels are not valid polygons.
+    Pixels that are not `valid` belong to none.
+    """
+    _warm_up()
+    source = array if array.dtype in (np.uint8, np.int16, np.uint16, np.int32) else array.astype(np.int32)
+    found = list(features.shapes(np.ascontiguousarray(source), mask=valid, connectivity=4))
+    polygons = np.empty(len(found), dtype=object)
+    for place, (shape, _) in enumerate(found):
+        polygons[place] = shapely.Polygon(shape["coordinates"][0], shape["coordinates"][1:])
+    return polygons, np.array([int(value) for _, value in found], np.int64)
+
+
+def _warm_up() -> None:
+    """Make the first call from one thread alone: two first calls at once can deadlock (rasterio#3611, GDAL >= 3.11)."""
+    if _warm.is_set():
+        return
+    with _WARM_UP:
+        list(features.shapes(np.zeros((1, 1), np.uint8)))
+        _warm.set()

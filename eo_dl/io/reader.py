@@ -1,0 +1,171 @@
+"""`SceneReader`: pixels of a scene with their valid mask, through one GDAL handle for one thread.
+
+A pixel is valid where it was measured in every used band:
+
+- NaN and infinity in any band: not measured.
+- A nodata value that no measurement takes (-9999, -3.4e38, the least value of a signed type, any value of a float band):
+  not measured where any band holds it.
+- A nodata value that measurements do take (0, or the largest value of an unsigned type): not measured where all bands hold it,
+  which is also GDAL's rule for `dataset_mask`. Saturated roofs (255 in one band) and black water (0 in one band) are pictures, not holes.
+- Alpha 0, or a mask band that says so: not measured.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from affine import Affine
+from rasterio.windows import Window as RasterioWindow
+
+from ..core.arrays import Chip
+from ..core.bands import Band
+from ..core.window import Window
+from ..errors import SceneError
+from .gdal import gdal_environment, open_dataset, scene_errors
+from .resample import Resampling, resampling_of
+
+if TYPE_CHECKING:
+    from .scene import Scene
+
+Pixels = npt.NDArray[np.generic]
+Valid = npt.NDArray[np.bool_]
+
+
+class SceneReader:
+    """Reads windows of a scene's working grid. A context manager; never share one between threads or over a fork.
+
+    Raises `SceneError` where the file is damaged or no longer what the scene says.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._resampling: Resampling | None = resampling_of(scene) if scene.resampled else None
+        self._source_shape = (scene.native.height, scene.native.width)
+        overview = None if self._resampling is None else self._resampling.overview
+        plain = scene.native.crs is None or scene.native.transform == Affine.identity()
+        self._dataset: rasterio.DatasetReader | None = open_dataset(scene.path, scene.driver, overview, plain)
+        self._numbers = [band.number for band in scene.bands]
+        self._always_valid = not scene.alpha and not scene.masked and all(_never_invalid(band) for band in scene.bands)
+        self._check_unchanged()
+
+    def __enter__(self) -> SceneReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the handle back; closing twice is harmless."""
+        if self._dataset is not None:
+            self._dataset.close()
+            self._dataset = None
+
+    def read(self, window: Window) -> Chip:
+        """Stored values (C, H, W) of a window, 0 where not valid; what sticks out of the scene is not valid."""
+        grid = self.scene.grid
+        pixels: Pixels = np.zeros((len(self._numbers), window.height, window.width), self.scene.dtype)
+        valid: Valid = np.zeros((window.height, window.width), np.bool_)
+        inside = window.intersection(grid.window)
+        if inside is not None:
+            rows, cols = inside.relative_to(window).slices
+            found, measured = self._read_inside(inside)
+            pixels[:, rows, cols] = found
+            valid[rows, cols] = measured
+        return Chip(pixels, valid, grid.crop(window), self.scene.bands, window)
+
+    def read_rows(self, row0: int, row1: int) -> tuple[Pixels, Valid]:
+        """Whole rows `[row0, row1)` of the scene: pixels (C, rows, W) as in `read`, valid (rows, W)."""
+        return self._read_inside(Window(0, row0, self.scene.grid.width, row1 - row0))
+
+    def read_valid(self, window: Window) -> Valid:
+        """The valid mask (H, W) of a window alone."""
+        if not self._always_valid:
+            return self.read(window).valid
+        valid: Valid = np.zeros((window.height, window.width), np.bool_)
+        inside = window.intersection(self.scene.grid.window)
+        if inside is not None:
+            valid[inside.relative_to(window).slices] = True
+        return valid
+
+    def _read_inside(self, window: Window) -> tuple[Pixels, Valid]:
+        if self._resampling is None:
+            return self._read_source(window)
+        source = self._resampling.source_window(window)
+        pixels, valid = self._read_source(source)
+        return self._resampling.apply(pixels, valid, window, source)
+
+    def _read_source(self, window: Window) -> tuple[Pixels, Valid]:
+        """Pixels and valid mask in the file's own grid (or that of the overview in use)."""
+        dataset = self._open()
+        place = RasterioWindow(window.col, window.row, window.width, window.height)
+        with gdal_environment(self.scene.path), scene_errors(self.scene.path, f"its pixels cannot be read at row {window.row}, column {window.col}"):
+            pixels: Pixels = dataset.read(self._numbers, window=place, out_dtype=self.scene.dtype)
+            valid = self._valid(dataset, place, pixels)
+        if valid is None:
+            return pixels, np.ones(pixels.shape[1:], np.bool_)
+        if not valid.all():
+            pixels[:, ~valid] = 0
+        return pixels, valid
+
+    def _valid(self, dataset: rasterio.DatasetReader, place: RasterioWindow, pixels: Pixels) -> Valid | None:
+        """None where all pixels are valid."""
+        if self._always_valid:
+            return None
+        valid = measured(pixels, self.scene.bands.bands)
+        for number in self.scene.alpha:
+            valid &= dataset.read(number, window=place) > 0
+        if self.scene.masked:
+            flags = dataset.mask_flag_enums
+            numbers = self._numbers[:1] if len({tuple(f) for f in flags}) == 1 and any(f.name == "per_dataset" for f in flags[0]) else self._numbers
+            for number in numbers:
+                valid &= dataset.read_masks(number, window=place) > 0
+        return valid
+
+    def _open(self) -> rasterio.DatasetReader:
+        if self._dataset is None:
+            raise SceneError(f"{self.scene.path}: this reader is closed; open another")
+        return self._dataset
+
+    def _check_unchanged(self) -> None:
+        """A file that was replaced since the scene was opened would give pixels of another place."""
+        dataset, scene = self._open(), self.scene
+        if self._resampling is not None and self._resampling.overview is not None:
+            return
+        if dataset.shape != (scene.native.height, scene.native.width) or dataset.count < max(self._numbers):
+            self.close()
+            raise SceneError(f"{scene.path}: changed since it was opened (now {dataset.width}x{dataset.height} px); open the scene again")
+
+
+def measured(pixels: Pixels, bands: tuple[Band, ...]) -> Valid:
+    """(H, W) True where stored pixels (C, H, W) are measurements by their value; the rules are in the module's text."""
+    valid: Valid = np.ones(pixels.shape[1:], np.bool_)
+    ambiguous: list[Valid] = []
+    for plane, band in zip(pixels, bands, strict=True):
+        if plane.dtype.kind == "f":
+            valid &= np.isfinite(plane)
+        if band.nodata is None or np.isnan(band.nodata):
+            continue
+        same: Valid = plane == np.asarray(band.nodata).astype(band.dtype).astype(plane.dtype)
+        if is_measurable(band):
+            ambiguous.append(same)
+        else:
+            valid &= ~same
+    if len(ambiguous) == len(bands):
+        valid &= ~np.logical_and.reduce(ambiguous)
+    elif ambiguous:
+        valid &= ~np.logical_or.reduce(ambiguous)
+    return valid
+
+
+def is_measurable(band: Band) -> bool:
+    """True where the band's nodata value is also one that a measurement takes: 0 or the top of an integer type."""
+    kind = np.dtype(band.dtype)
+    return kind.kind in "iu" and band.nodata in (0, np.iinfo(kind).max)
+
+
+def _never_invalid(band: Band) -> bool:
+    return band.nodata is None and np.dtype(band.dtype).kind in "iu"

@@ -1,0 +1,124 @@
+"""Reading a scene at another pixel size, so that every cut gives the same numbers.
+
+Coarser: the mean of the source pixels that an output pixel covers, by area. Finer: bilinear between the
+nearest source pixels. Both along rows, then along columns. Weights come from an output pixel's place in the
+whole scene and are summed in a fixed order, so a window holds bit for bit what the whole image holds there.
+Pixels that are not valid count for nothing; an output pixel is valid where valid ones make up half its weight.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.window import Window
+
+if TYPE_CHECKING:
+    from .scene import Scene
+
+_SLICE_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Axis:
+    """How `count` output pixels lie over `source` source pixels of the same extent, along one axis."""
+
+    count: int
+    source: int
+
+    def taps(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """(n, T) source places and weights (sum 1) of output pixels `[start, stop)`; unused taps weigh 0."""
+        places = np.arange(start, stop, dtype=np.int64)
+        return self._area(places) if self.source >= self.count else self._linear(places)
+
+    def _area(self, places: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        # In whole numbers of 1/count source pixels: pixel i covers [i*source, (i+1)*source), source pixel j [j*count, (j+1)*count).
+        first, last = places * self.source, (places + 1) * self.source
+        width = (self.source + self.count - 1) // self.count + 1
+        index = (first // self.count)[:, None] + np.arange(width)
+        covered = np.minimum(last[:, None], (index + 1) * self.count) - np.maximum(first[:, None], index * self.count)
+        return np.minimum(index, self.source - 1), np.maximum(covered, 0) / self.source
+
+    def _linear(self, places: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        # The centre of pixel i lies at (2i+1)*source/(2*count) - 1/2 between the centres of source pixels.
+        position = (2 * places + 1) * self.source - self.count
+        lower = position // (2 * self.count)
+        share = (position - lower * 2 * self.count) / (2 * self.count)
+        index = np.clip(np.stack([lower, lower + 1], axis=1), 0, self.source - 1)
+        return index, np.stack([1 - share, share], axis=1)
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """From source pixels (the file, or one of its overviews) to the working grid."""
+
+    rows: Axis
+    cols: Axis
+    overview: int | None
+
+    def source_window(self, window: Window) -> Window:
+        """The source pixels that a window of the working grid needs."""
+        rows, _ = self.rows.taps(window.row, window.row1)
+        cols, _ = self.cols.taps(window.col, window.col1)
+        return Window.from_box(int(cols.min()), int(rows.min()), int(cols.max()) + 1, int(rows.max()) + 1)
+
+    def apply(
+        self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], window: Window, source: Window
+    ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
+        """Pixels (C, h, w) of the source window, with 0 where not valid, as pixels (C, H, W) and valid (H, W) of `window`."""
+        row_index, row_weight = self.rows.taps(window.row, window.row1)
+        col_index, col_weight = self.cols.taps(window.col, window.col1)
+        row_index, col_index = row_index - source.row, col_index - source.col
+        share = np.ones((window.height, window.width))
+        if not valid.all():
+            share = _weighted(valid, row_index, row_weight, col_index, col_weight)
+        good = share >= 0.5 - 1e-9
+        divisor = np.where(good, share, 1.0)
+        out = np.zeros((len(pixels), window.height, window.width), pixels.dtype)
+        for band, plane in enumerate(pixels):
+            values = _weighted(plane, row_index, row_weight, col_index, col_weight) / divisor
+            out[band] = _as_type(np.where(good, values, 0.0), pixels.dtype)
+        return out, good
+
+
+def resampling_of(scene: Scene) -> Resampling:
+    """The resampling from a scene's file to its working grid, from the coarsest overview that is still fine enough.
+
+    Overviews are left alone where they may not know what is valid: with a mask or alpha, or a nodata value that is not the file's own.
+    """
+    factors = (scene.native.height / scene.grid.height, scene.native.width / scene.grid.width)
+    usable = [] if scene.masked or scene.alpha or not scene.own_nodata else [(f, i) for i, f in enumerate(scene.overviews) if 1 < f <= min(factors) + 1e-9]
+    height, width, overview = scene.native.height, scene.native.width, None
+    if usable:
+        factor, overview = max(usable)
+        height, width = math.ceil(height / factor), math.ceil(width / factor)
+    return Resampling(Axis(scene.grid.height, height), Axis(scene.grid.width, width), overview)
+
+
+def _weighted(
+    plane: npt.NDArray[np.generic],
+    row_index: npt.NDArray[np.int64],
+    row_weight: npt.NDArray[np.float64],
+    col_index: npt.NDArray[np.int64],
+    col_weight: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """(H, W) sums over taps, along rows and then along columns, in the order of the taps."""
+    values = plane.astype(np.float64)
+    tall = np.zeros((len(row_index), plane.shape[1]))
+    for tap in range(row_index.shape[1]):
+        tall += values[row_index[:, tap]] * row_weight[:, tap, None]
+    out = np.zeros((len(row_index), len(col_index)))
+    for tap in range(col_index.shape[1]):
+        out += tall[:, col_index[:, tap]] * col_weight[:, tap]
+    return out
+
+
+def _as_type(values: npt.NDArray[np.float64], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+    if dtype.kind == "f":
+        return values.astype(dtype)
+    info = np.iinfo(str(dtype))
+    return np.clip(np.rint(values), info.min, info.max).astype(dtype)
