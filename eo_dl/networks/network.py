@@ -8,19 +8,21 @@ from collections.abc import Sequence
 import torch
 
 from ..core.arrays import Target
+from .weights import WeightsReport
 
 
 class TaskNetwork(torch.nn.Module, ABC):
     """A network of one task; `encoder` holds the timm backbone, so its tensors are called "encoder.*" in every task.
 
-    `images` are (N, C, H, W) float32 standard scores of any H and W.
+    `weights_report` says what a weights file gave to it. `images` are (N, C, H, W) float32 standard scores of any H and W.
     """
 
     encoder: torch.nn.Module
+    weights_report: WeightsReport | None = None
 
     @abstractmethod
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Raw predictions by name, each with the batch as first axis; call in eval mode."""
+        """Raw predictions by name, each with the batch as first axis, float32 also under autocast; call in eval mode."""
 
     @abstractmethod
     def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:

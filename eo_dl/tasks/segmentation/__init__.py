@@ -1,0 +1,54 @@
+"""Semantic segmentation: a class for every pixel, by a U-Net on any timm backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ...core.classes import ClassSet
+from ...errors import LabelError
+from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of, settled_as_is
+from .codec import SegmentationCodec
+from .config import SegmentationConfig
+
+if TYPE_CHECKING:
+    from ...networks.network import TaskNetwork
+
+
+def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
+    return SegmentationCodec(classes)
+
+
+def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
+    # Lazy: the only part that needs torch.
+    from .network import UNet
+
+    return UNet(config_of(SegmentationConfig, config), inputs)
+
+
+def _make_scorer(classes: ClassSet) -> Scorer:
+    from ...scores.pixels import PixelScorer  # lazy: a codec alone needs no scores
+
+    return PixelScorer(classes)
+
+
+def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
+    """The background is a class if and only if some train pixel is background."""
+    found = classes.with_background() if class_shares.get(0, 0.0) > 0 else classes.without_background() if classes.foreground else classes
+    if len(found) < 2:
+        raise LabelError(f"segmentation needs two classes to tell apart, found only {found.names[0]!r}; label its surroundings, or count unlabelled ground as background")
+    return found
+
+
+TASK = Task(
+    name="segmentation",
+    output="raster",
+    config=SegmentationConfig,
+    networks=("unet",),
+    primary_score="mean_iou",
+    make_codec=_make_codec,
+    make_network=_make_network,
+    make_scorer=_make_scorer,
+    settle=settled_as_is,
+    output_classes=_output_classes,
+)

@@ -1,0 +1,79 @@
+"""Labels to class maps and class maps to labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from ...core.arrays import Target
+from ...core.classes import IGNORE_ID, ClassSet
+from ...core.labelset import PixelLabels
+from ...io.rasterize import burn
+from ..task import RawArrays
+
+
+@dataclass(frozen=True)
+class SegmentationCodec:
+    """Raw arrays: "logits" (K, H, W) float32. `classes` in channel order.
+
+    Where features overlap, the later one in the label set wins, as in GIS drawing order; ignored features win over all.
+    A pixel belongs to a feature that holds its centre. Ground without a feature is background where that is a class, else ignored.
+    """
+
+    classes: ClassSet
+
+    def encode(self, labels: PixelLabels, height: int, width: int) -> Target:
+        """`Target.mask`: channel numbers, 255 where nothing is known (outside `annotated`, ignored features, unknown classes)."""
+        mask = self._burnt(labels, height, width) if labels.mask is None else self.classes.channel_of(labels.mask)
+        if labels.annotated is not None:
+            known = burn(_parts(labels.annotated), 1, height, width)
+            mask = np.where(known == 1, mask, np.uint8(IGNORE_ID))
+        return Target(mask=np.ascontiguousarray(mask, np.uint8))
+
+    def decode(self, raw: RawArrays) -> npt.NDArray[np.float32]:
+        """(K, H, W) probabilities."""
+        logits = np.ascontiguousarray(raw["logits"], np.float32)
+        powers = np.exp(logits - logits.max(0))
+        powers /= powers.sum(0)
+        return powers
+
+    def labels(self, raw: RawArrays) -> npt.NDArray[np.uint8]:
+        """(H, W) class ids of the largest logit; the first class wins a tie."""
+        return self.classes.id_of_channel[largest_channel(raw["logits"])]
+
+    def answer(self, raw: RawArrays) -> npt.NDArray[np.uint8]:
+        """As `labels`."""
+        return self.labels(raw)
+
+    def truth(self, target: Target) -> npt.NDArray[np.uint8]:
+        """(H, W) class ids, 255 = ignore."""
+        assert target.mask is not None
+        table = np.full(256, IGNORE_ID, np.uint8)
+        table[: len(self.classes)] = self.classes.id_of_channel
+        return table[target.mask]
+
+    def _burnt(self, labels: PixelLabels, height: int, width: int) -> npt.NDArray[np.uint8]:
+        fill = int(self.classes.channel_of(np.array([0]))[0])  # 255 where the background is no class
+        values = np.where(labels.ignore, IGNORE_ID, self.classes.channel_of(labels.class_ids))
+        order = np.argsort(labels.ignore, kind="stable")
+        return burn(labels.geometries[order], values[order], height, width, fill=fill)
+
+
+def largest_channel(logits: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """(H, W) uint8 argmax over the first axis; same as `np.argmax`, plane by plane, which is several times faster for few classes."""
+    if len(logits) == 2:
+        return np.greater(logits[1], logits[0]).view(np.uint8)
+    best, channel = np.array(logits[0]), np.zeros(logits.shape[1:], np.uint8)
+    for k in range(1, len(logits)):
+        larger = np.greater(logits[k], best)
+        np.copyto(channel, np.uint8(k), where=larger)
+        np.maximum(best, logits[k], out=best)
+    return channel
+
+
+def _parts(geometry: shapely.Geometry) -> npt.NDArray[np.object_]:
+    parts = shapely.get_parts(geometry)
+    return np.asarray(parts[~shapely.is_empty(parts)], dtype=object)

@@ -1,0 +1,23 @@
+"""What a segmentation network can be told."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ..task import TaskConfig
+
+
+class SegmentationConfig(TaskConfig):
+    """Defaults of semantic segmentation.
+
+    `decoder_channels`: from the coarsest step to the finest, one for each feature map of the backbone (cut or its last value
+    repeated where the backbone has fewer or more). Smaller ones are faster: (128, 64, 32, 16, 16) halves a training step's decoder.
+    """
+
+    network: Literal["unet"] = "unet"
+    decoder_channels: tuple[Annotated[int, Field(ge=4, le=2048)], ...] = Field(default=(256, 128, 64, 32, 16), min_length=1, max_length=8)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    cross_entropy: float = Field(default=1.0, ge=0)
+    dice: float = Field(default=1.0, ge=0)

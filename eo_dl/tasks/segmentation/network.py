@@ -1,0 +1,59 @@
+"""A U-Net: a timm encoder and the decoder of segmentation-models-pytorch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+
+from ...core.arrays import Target
+from ...networks.backbones import channels_of, make_encoder, padded, start_encoder, strides_of
+from ...networks.losses import cross_entropy_and_dice
+from ...networks.network import TaskNetwork
+from ..task import NetworkInputs
+from .config import SegmentationConfig
+
+
+class UNet(TaskNetwork):
+    """U-Net (Ronneberger et al. 2015). `forward` gives {"logits": (N, K, H, W) float32} for any H and W."""
+
+    def __init__(self, config: SegmentationConfig, inputs: NetworkInputs) -> None:
+        super().__init__()
+        self.encoder = make_encoder(config.backbone, inputs.in_channels)
+        self.stride = strides_of(self.encoder)[-1]
+        channels = [inputs.in_channels, *channels_of(self.encoder)]
+        steps = _steps(config.decoder_channels, len(channels) - 1)
+        self.decoder = UnetDecoder(channels, steps, n_blocks=len(steps))
+        self.dropout = torch.nn.Dropout2d(config.dropout)
+        self.head = torch.nn.Conv2d(steps[-1], len(inputs.classes), 3, padding=1)
+        weights = None if inputs.class_weights is None else torch.tensor(inputs.class_weights, dtype=torch.float32)
+        self.register_buffer("class_weights", weights, persistent=False)  # belongs to the training, not to the model
+        self.shares = (config.cross_entropy, config.dice)
+        self.weights_report = start_encoder(self.encoder, inputs.weights)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """See `TaskNetwork`."""
+        height, width = images.shape[-2:]
+        images = padded(images, self.stride, training=self.training)
+        maps = self.decoder([images, *self.encoder(images)])
+        logits = self.head(self.dropout(maps))
+        return {"logits": logits[..., :height, :width].float().contiguous()}
+
+    def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
+        """See `TaskNetwork`. Pixels of 255 do not count; a batch of nothing else has a loss of 0."""
+        mask = torch.from_numpy(np.stack([_mask_of(target) for target in targets])).to(images.device, torch.int64)
+        cross_entropy, dice = cross_entropy_and_dice(self.forward(images)["logits"], mask, self.class_weights)
+        return {"loss": self.shares[0] * cross_entropy + self.shares[1] * dice, "cross_entropy": cross_entropy, "dice": dice}
+
+
+def _mask_of(target: Target) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    assert target.mask is not None
+    return target.mask
+
+
+def _steps(channels: tuple[int, ...], count: int) -> list[int]:
+    """`channels` for a backbone with `count` feature maps; the last ones matter most, so the first are cut."""
+    return [*channels[max(len(channels) - count, 0) :], *[channels[-1]] * max(count - len(channels), 0)]
