@@ -107,6 +107,10 @@ class Scene:
         width, height = (max(1, round(count * size / gsd_m)) for count, size in ((self.native.width, along_row), (self.native.height, along_col)))
         if max(width, height) > _MAX_SIDE:
             raise GridError(f"{self.path}: at {gsd_m:g} m a pixel it would have {width}x{height} px; choose a larger --gsd")
+        return self.resized(height, width)
+
+    def resized(self, height: int, width: int) -> Scene:
+        """The same scene on a working grid of `height` x `width` pixels, of exactly the same extent."""
         same = (height, width) == (self.native.height, self.native.width)
         return replace(self, grid=self.native if same else self.native.resized(height, width))
 

@@ -58,7 +58,7 @@ def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vr
             grid=grid,
             bands=bands,
             block_px=_block(dataset),
-            striped=not dataset.is_tiled and dataset.block_shapes[0][0] < dataset.height,
+            striped=dataset.block_shapes[0][1] == dataset.width and dataset.block_shapes[0][0] < dataset.height,
             overviews=tuple(dataset.overviews(1)),
             compressed=dataset.compression is not None,
             alpha=alpha,
