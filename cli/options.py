@@ -78,3 +78,25 @@ def parse_size(text: str) -> tuple[int | None, float | None]:
     if not float(match[1]).is_integer():
         raise click.BadParameter(f"{text!r}: pixels are whole; write 256, or 128.5m for metres")
     return int(float(match[1])), None
+
+
+def parse_split(text: str) -> tuple[float, float, float]:
+    """'70,15,15' as shares (0.7, 0.15, 0.15)."""
+    try:
+        parts = [float(part) for part in text.split(",")]
+    except ValueError:
+        parts = []
+    if len(parts) != 3 or min(parts) < 0 or sum(parts) <= 0 or parts[0] == 0:
+        raise click.BadParameter(f"{text!r} is not three shares; write train,val,test such as 70,15,15", param_hint="--split")
+    total = sum(parts)
+    return parts[0] / total, parts[1] / total, parts[2] / total
+
+
+def parse_nodata(text: str | None) -> float | str | None:
+    """A number, 'none', or nothing."""
+    if text is None or text.strip().lower() == "none":
+        return text if text is None else "none"
+    try:
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is neither a number nor 'none'", param_hint="--nodata") from None

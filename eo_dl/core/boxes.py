@@ -29,7 +29,7 @@ def intersection_areas(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
     """(N,) common areas of `a[i]` and `b[i]`."""
     width = np.minimum(a[:, 2], b[:, 2]) - np.maximum(a[:, 0], b[:, 0])
     height = np.minimum(a[:, 3], b[:, 3]) - np.maximum(a[:, 1], b[:, 1])
-    return np.maximum(width, 0) * np.maximum(height, 0)
+    return np.asarray(np.maximum(width, 0) * np.maximum(height, 0), np.float64)
 
 
 def ious(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:

@@ -12,11 +12,12 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import shapely
+from affine import Affine
 from pyproj import CRS, Transformer
 
 from ..errors import LabelError
 from .classes import ClassSet
-from .pixelgrid import PixelGrid
+from .pixelgrid import PixelGrid, map_coordinates
 from .window import Window
 
 GeometryArray = npt.NDArray[np.object_]
@@ -40,7 +41,8 @@ class LabelSet:
     """Features (N) with class ids, and the area in which they are complete.
 
     `geometries`: 2-D shapely polygons (or multipolygons), valid and not empty, in map coordinates of `crs`, or in pixels (col, row)
-    of the image named in `images` where `crs` is None. `feature_ids`: how the source calls each (for messages).
+    of the image named in `images` where `crs` is None; with a CRS, `images` (where given) says which scene each belongs to, as for one
+    place on several dates. `feature_ids`: how the source calls each (for messages).
     `ignore`: objects that count neither way. `annotated`: polygons in the same frame (None: everywhere);
     `annotated_images` names their image where the frame is pixels.
     `image_names`: images that a pixel format covers, with or without objects. `masks`: raster labels, in place of features.
@@ -78,19 +80,18 @@ class LabelSet:
         """The same with further remarks."""
         return replace(self, notes=(*self.notes, *notes))
 
-    def for_grid(self, grid: PixelGrid, image_name: str) -> PixelLabels:
+    def for_grid(self, grid: PixelGrid, image_name: str, native: PixelGrid | None = None) -> PixelLabels:
         """The features that touch a scene's grid, in its pixels.
 
-        `image_name` is the scene's file name, by which pixel formats are matched (full name, else stem).
+        `image_name` is the scene's file name, by which `images` are matched (full name, else stem). `native` is the grid of the file,
+        where `grid` is a resampled one: pixel formats count its pixels.
         Raises `LabelError` where labels are in map coordinates and the grid has no CRS.
         """
-        if self.crs is None:
-            geometries, kept = self.geometries, _same_image(self.images, image_name, len(self))
-            annotated = self.annotated if self.annotated is None else self.annotated[_same_image(self.annotated_images, image_name, len(self.annotated))]
-        else:
-            geometries = self._to_pixels(self.geometries, grid)
-            annotated = None if self.annotated is None else self._to_pixels(self.annotated, grid)
-            kept = np.ones(len(self), np.bool_)
+        kept = _same_image(self.images, image_name, len(self))
+        geometries = self._to_pixels(self.geometries, grid, native)
+        annotated = self.annotated
+        if annotated is not None:
+            annotated = self._to_pixels(annotated[_same_image(self.annotated_images, image_name, len(annotated))], grid, native)
         frame = shapely.box(0, 0, grid.width, grid.height)
         index = np.flatnonzero(kept & np.asarray(shapely.intersects(geometries, frame), np.bool_))
         return PixelLabels(
@@ -102,8 +103,11 @@ class LabelSet:
             None if annotated is None else shapely.union_all(shapely.make_valid(annotated)) if len(annotated) else shapely.Polygon(),
         )
 
-    def _to_pixels(self, geometries: GeometryArray, grid: PixelGrid) -> GeometryArray:
-        assert self.crs is not None
+    def _to_pixels(self, geometries: GeometryArray, grid: PixelGrid, native: PixelGrid | None) -> GeometryArray:
+        if self.crs is None:
+            if native is None or (native.height, native.width) == (grid.height, grid.width):
+                return geometries
+            return map_coordinates(geometries, Affine.scale(grid.width / native.width, grid.height / native.height))
         if grid.crs is None:
             raise LabelError(
                 f"{self.source}: labels are in map coordinates ({self.crs.name}), but the scene has no CRS; georeference the scene or give labels in pixels (masks, VOC, COCO)"

@@ -1,0 +1,68 @@
+"""`eo-dl evaluate`: a map and the truth to a report."""
+
+from __future__ import annotations
+
+import click
+
+from . import options
+from .reporter import Reporter, table
+
+
+@click.command("evaluate", short_help="Score a map against the truth.")
+@click.argument("prediction", metavar="PREDICTION")
+@click.argument("truth", nargs=-1, required=True, metavar="TRUTH...")
+@click.option("-o", "--out", help="Folder for report.html and report.json.", metavar="FOLDER")
+@options.aoi
+@click.option("--iou", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True, help="Overlap from which an object counts as found.")
+@click.option("--chips", help="Score only on the ground of a chip set's split (see --split).", metavar="FOLDER")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True, help="Which split of --chips.")
+@click.option("--annotated", help="Polygons in which the truth is complete.", metavar="FILE")
+@options.class_field
+@options.label_classes
+@options.label_layer
+@options.label_where
+@options.label_crs
+@options.buffer_m
+@options.overwrite
+@options.said
+def command(
+    reporter: Reporter,
+    prediction: str,
+    truth: tuple[str, ...],
+    out: str | None,
+    aoi: str | None,
+    iou: float,
+    chips: str | None,
+    split: str,
+    annotated: str | None,
+    class_field: str | None,
+    classes: str | None,
+    layer: str | None,
+    where: str | None,
+    label_crs: str | None,
+    buffer_m: float | None,
+    overwrite: bool,
+) -> None:
+    """Score a map against the truth, only where the truth is complete and the map has values.
+
+    Class maps give a confusion matrix, IoU, F1, precision and recall; polygons and boxes give precision, recall, F1 and AP. Headline scores
+    carry a 95 % interval from a bootstrap over blocks of ground.
+    """
+    from eo_dl import evaluate, read_labels
+
+    labels = read_labels(
+        truth[0] if len(truth) == 1 else list(truth),
+        class_field=class_field,
+        layer=layer,
+        where=where,
+        crs=label_crs,
+        buffer_m=buffer_m,
+        annotated=annotated,
+        classes=classes,
+    )
+    report = evaluate(prediction, labels, out=out, aoi=aoi, iou=iou, chips=chips, split=split, overwrite=overwrite, on_progress=reporter.progress)
+    for note in report.notes:
+        reporter.log(note)
+    header, *rows = report.table()
+    place = [f"report: {report.path}"] if report.path else []
+    reporter.result(report.values(), [*table(rows, header), *([""] if place else []), *place])

@@ -1,0 +1,140 @@
+"""`eo-dl inspect`: what a file holds, before anything is done with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from . import options
+from .reporter import Reporter, table
+
+if TYPE_CHECKING:
+    from eo_dl.core.labelset import LabelSet
+    from eo_dl.io.scene import Scene
+
+VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".xml", ".csv"}
+Found = tuple[dict[str, object], list[str]]
+
+
+@click.command("inspect", short_help="What a file holds.")
+@click.argument("path", metavar="FILE")
+@click.option("--stats", is_flag=True, help="Also read the pixels of a raster: range and share of measured pixels a band.")
+@options.bands
+@options.nodata
+@options.scene_crs
+@options.trust_vrt
+@options.class_field
+@options.label_layer
+@options.label_where
+@options.label_crs
+@options.said
+def command(
+    reporter: Reporter,
+    path: str,
+    stats: bool,
+    bands: str | None,
+    nodata: str | None,
+    crs: str | None,
+    trust_vrt: bool,
+    class_field: str | None,
+    layer: str | None,
+    where: str | None,
+    label_crs: str | None,
+) -> None:
+    """What a raster, a label file, a chip set (folder) or a model (.eodl) holds, as eo_dl understands it."""
+    if (Path(path) / "chips.json").is_file():
+        values, lines = _chip_set(path)
+    elif path.endswith(".eodl"):
+        values, lines = _model(path)
+    elif Path(path).suffix.lower() in VECTOR_SUFFIXES or Path(path).is_dir():
+        from eo_dl import read_labels
+
+        values, lines = _labels(read_labels(path, class_field=class_field, layer=layer, where=where, crs=label_crs))
+    else:
+        from eo_dl import open_scene
+
+        values, lines = _scene(open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt), stats)
+    reporter.result(values, lines)
+
+
+def _scene(scene: Scene, stats: bool) -> Found:
+    grid = scene.grid
+    gsd = grid.gsd_m
+    values: dict[str, object] = {
+        "kind": "scene",
+        "path": scene.path,
+        "driver": scene.driver,
+        "width": grid.width,
+        "height": grid.height,
+        "crs": None if grid.crs is None else grid.crs.to_string() if len(grid.crs.to_string()) < 40 else grid.crs.name,
+        "gsd_m": gsd,
+        "transform": list(grid.transform)[:6],
+        "dtype": scene.dtype,
+        "block": f"{scene.block_px[1]}x{scene.block_px[0]}",
+        "overviews": list(scene.overviews),
+    }
+    bands = [
+        {"number": b.number, "name": b.name, "named": b.named, "dtype": b.dtype, "nodata": b.nodata, "scale": b.scale, "offset": b.offset} for b in scene.bands
+    ]
+    if stats:
+        for row, found in zip(bands, _statistics(scene), strict=True):
+            row.update(found)
+    shown = {**values, "crs": values["crs"] or "none: results lie in pixels", "gsd_m": "not known" if gsd is None else f"{gsd:.4g}"}
+    lines = [*table([(k, v) for k, v in shown.items() if k != "transform"], ("scene", "")), "", *table([list(b.values()) for b in bands], list(bands[0]))]
+    return {**values, "bands": bands, "notes": list(scene.notes)}, [*lines, *(f"note: {note}" for note in scene.notes)]
+
+
+def _statistics(scene: Scene) -> list[dict[str, float | None]]:
+    import numpy as np
+
+    from eo_dl.core.normalization import to_physical
+    from eo_dl.io.scene import SceneReader
+
+    low, high, count = np.full(len(scene.bands), np.inf), np.full(len(scene.bands), -np.inf), 0
+    step = max(1, 4_000_000 // scene.grid.width)
+    with SceneReader(scene) as reader:
+        for row in range(0, scene.grid.height, step):
+            pixels, valid = reader.read_rows(row, min(row + step, scene.grid.height))
+            if valid.any():
+                inside = to_physical(pixels, scene.bands)[:, valid]
+                low, high, count = np.minimum(low, inside.min(axis=1)), np.maximum(high, inside.max(axis=1)), count + int(valid.sum())
+    share = count / (scene.grid.width * scene.grid.height)
+    return [{"min": float(a) if count else None, "max": float(b) if count else None, "valid_share": round(share, 4)} for a, b in zip(low, high, strict=True)]
+
+
+def _labels(labels: LabelSet) -> Found:
+    counts = {info.name: int((labels.class_ids == info.id).sum()) for info in labels.classes}
+    values: dict[str, object] = {
+        "kind": "labels",
+        "source": labels.source,
+        "features": len(labels),
+        "masks": len(labels.masks),
+        "crs": None if labels.crs is None else labels.crs.name,
+        "class_field": labels.class_field,
+        "classes": counts,
+        "notes": list(labels.notes),
+    }
+    shown = [(k, "none: pixels of an image" if k == "crs" and v is None else v) for k, v in values.items() if k not in {"classes", "notes", "kind"}]
+    rows = [(info.id, info.name, info.color, counts[info.name]) for info in labels.classes]
+    return values, [*table(shown, ("labels", "")), "", *table(rows, ("id", "class", "color", "features")), *(f"note: {note}" for note in labels.notes)]
+
+
+def _chip_set(path: str) -> Found:
+    from eo_dl import open_chip_set
+
+    chips = open_chip_set(path)
+    summary = chips.summary()
+    return {"kind": "chips", **summary.values}, [f"{chips.path}: {len(chips.records)} chips of {chips.chip_px} px", "", *table(summary.rows, summary.header)]
+
+
+def _model(path: str) -> Found:
+    from eo_dl import load_model
+
+    spec = load_model(path).spec
+    values = {"kind": "model", **spec.model_dump(mode="json")}
+    rows = [(k, v) for k, v in values.items() if isinstance(v, str | int | float)]
+    bands = [(b.name, b.dtype, b.scale, b.offset) for b in spec.bands]
+    classes = [(c.id, c.name, c.color) for c in spec.classes]
+    return values, [*table(rows, ("model", "")), "", *table(bands, ("band", "dtype", "scale", "offset")), "", *table(classes, ("id", "class", "color"))]

@@ -1,0 +1,145 @@
+"""`eo-dl tile`: scenes and labels to a chip set."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from . import options
+from .reporter import Reporter, table
+
+
+@click.command("tile", short_help="Cut scenes and labels into chips for training.")
+@click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
+@click.option(
+    "--labels",
+    "labels",
+    multiple=True,
+    required=True,
+    metavar="FILE",
+    help="Vectors, masks, Pascal VOC or COCO; one for all scenes or one a scene (repeat the option, or name a folder).",
+)
+@click.option("-o", "--out", default="chips", show_default=True, help="Folder of the chip set.", metavar="FOLDER")
+@click.option("--size", default="256", show_default=True, help="Side of a chip: 256, 256px or 128m.", metavar="SIZE")
+@click.option(
+    "--gsd", "gsd_m", type=click.FloatRange(min=0, min_open=True), help="Resample on reading to this ground size of a pixel, metres.", metavar="METRES"
+)
+@options.class_field
+@options.label_classes
+@options.label_layer
+@options.label_where
+@options.label_crs
+@options.buffer_m
+@click.option("--annotated", help="Polygons in which the labels are complete; ground outside is ignored, not background.", metavar="FILE")
+@click.option("--unlabelled", type=click.Choice(["background", "ignore"]), default="background", show_default=True, help="What ground without a label is.")
+@options.aoi
+@click.option("--sampling", type=click.Choice(["grid", "random", "objects", "balanced"]), default="grid", show_default=True, help="Where chips lie.")
+@click.option("--count", type=click.IntRange(min=1), help="Number of chips for random, objects and balanced sampling.")
+@click.option("--overlap", "overlap_px", type=click.IntRange(min=0), default=0, show_default=True, help="Pixels that neighbouring grid chips share.")
+@click.option("--keep-empty", type=click.FloatRange(0, 1), help="Share of the chips without any object to keep (default: all).", metavar="SHARE")
+@click.option(
+    "--min-valid",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Chips with a smaller share of measured pixels are left out.",
+    metavar="SHARE",
+)
+@click.option("--split", default="70,15,15", show_default=True, help="Shares of train, val and test.", metavar="A,B,C")
+@click.option("--split-by", type=click.Choice(["block", "scene"]), default="block", show_default=True, help="What goes to one split as a whole.")
+@click.option("--block-m", type=click.FloatRange(min=0, min_open=True), help="Side of a block of ground, metres (default: from the scene).", metavar="METRES")
+@click.option("--folds", type=click.IntRange(min=2), help="Also deal the blocks into K folds for cross-validation.", metavar="K")
+@click.option("--write-chips/--read-scenes", default=None, help="Write chips as GeoTIFFs, or read scenes on the fly (default: whichever decodes less).")
+@options.bands
+@options.nodata
+@options.scene_crs
+@options.trust_vrt
+@options.seed
+@options.workers
+@options.overwrite
+@options.said
+def command(
+    reporter: Reporter,
+    scenes: tuple[str, ...],
+    labels: tuple[str, ...],
+    out: str,
+    size: str,
+    gsd_m: float | None,
+    class_field: str | None,
+    classes: str | None,
+    layer: str | None,
+    where: str | None,
+    label_crs: str | None,
+    buffer_m: float | None,
+    annotated: str | None,
+    unlabelled: Literal["background", "ignore"],
+    aoi: str | None,
+    sampling: Literal["grid", "random", "objects", "balanced"],
+    count: int | None,
+    overlap_px: int,
+    keep_empty: float | None,
+    min_valid: float,
+    split: str,
+    split_by: Literal["block", "scene"],
+    block_m: float | None,
+    folds: int | None,
+    write_chips: bool | None,
+    bands: str | None,
+    nodata: str | None,
+    crs: str | None,
+    trust_vrt: bool,
+    seed: int,
+    workers: int | None,
+    overwrite: bool,
+) -> None:
+    """Cut scenes and labels into chips for training.
+
+    SCENE is a GeoTIFF, VRT, JPEG2000, PNG or JPEG, a folder of them, or a pattern in quotes. Splits are blocks of ground that share none
+    of it; the folder opens in QGIS (chips.gpkg), and what is edited there (split, keep) is obeyed by train.
+    """
+    from eo_dl import open_scene, read_labels, tile
+    from eo_dl.io.discover import scene_paths
+
+    size_px, size_m = options.parse_size(size)
+    opened = [open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
+    label_set = read_labels(
+        labels[0] if len(labels) == 1 else list(labels),
+        class_field=class_field,
+        layer=layer,
+        where=where,
+        crs=label_crs,
+        buffer_m=buffer_m,
+        annotated=annotated,
+        classes=classes,
+        unlabelled=unlabelled,
+    )
+    chips = tile(
+        opened,
+        label_set,
+        out=out,
+        size_px=size_px,
+        size_m=size_m,
+        gsd_m=gsd_m,
+        overlap_px=overlap_px,
+        aoi=aoi,
+        sampling=sampling,
+        count=count,
+        keep_empty=keep_empty,
+        min_valid=min_valid,
+        split=options.parse_split(split),
+        split_by=split_by,
+        block_m=block_m,
+        folds=folds,
+        seed=seed,
+        write_chips=write_chips,
+        workers=workers,
+        overwrite=overwrite,
+        on_progress=reporter.progress,
+    )
+    for note in chips.notes:
+        reporter.log(note)
+    summary = chips.summary()
+    lines = [f"{chips.path}: {len(chips.records)} chips of {chips.chip_px} px, bands {chips.bands.describe()}", "", *table(summary.rows, summary.header), ""]
+    lines += [f"ground shared by {pair}: {area:g} {summary.area_unit}" for pair, area in chips.shared_ground.items()]
+    reporter.result(summary.values, lines)

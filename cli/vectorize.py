@@ -1,0 +1,23 @@
+"""`eo-dl vectorize`: a class map to polygons."""
+
+from __future__ import annotations
+
+import click
+
+from . import options
+from .reporter import Reporter
+
+
+@click.command("vectorize", short_help="Polygons of a class map.")
+@click.argument("source", metavar="MAP")
+@click.option("-o", "--out", required=True, help="The polygons: .gpkg, .geojson, .fgb or .parquet.", metavar="FILE")
+@click.option("--min-area", "min_area_m2", type=click.FloatRange(min=0), help="Leave out smaller polygons, square metres (counted).", metavar="M2")
+@options.aoi
+@options.overwrite
+@options.said
+def command(reporter: Reporter, source: str, out: str, min_area_m2: float | None, aoi: str | None, overwrite: bool) -> None:
+    """Seamless polygons of a class map, with class, area and a field for review, styled for QGIS."""
+    from eo_dl import vectorize
+
+    path = vectorize(source, out=out, min_area_m2=min_area_m2, aoi=aoi, overwrite=overwrite, on_progress=reporter.progress)
+    reporter.result({"path": str(path)}, [str(path)])
