@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from .bundle import Bundle
+    from .core.labelset import LabelSet
     from .io.scene import Scene
 
 _STYLE = "border-collapse:collapse;font-size:90%;margin:.3em 0"
@@ -84,3 +86,37 @@ def scene_html(scene: Scene) -> str:
         ("nodata", ", ".join(sorted({str(band.nodata) for band in scene.bands}))),
     ]
     return card(Path(scene.path).name, rows, png(quicklook(scene)))
+
+
+def labels_html(labels: LabelSet) -> str:
+    """A label set: how many of what, where."""
+    rows: list[tuple[str, object]] = [
+        ("features", len(labels)),
+        ("CRS", labels.crs.name if labels.crs else "none: pixels of an image"),
+        ("class field", labels.class_field or "none"),
+        ("annotated", "everywhere" if labels.annotated is None else f"{len(labels.annotated)} areas"),
+    ]
+    if labels.masks:
+        rows[0] = ("mask rasters", len(labels.masks))
+    counts = ((info.id, info.name, info.color, int((labels.class_ids == info.id).sum())) for info in labels.classes)
+    return card(Path(labels.source).name, rows) + grid_table(("id", "class", "color", "features"), counts)
+
+
+def bundle_html(bundle: Bundle) -> str:
+    """A model: what it needs, what it gives, how good it is."""
+    spec = bundle.spec
+    rows = [
+        ("task", spec.task),
+        ("network", f"{bundle.config.network}, {bundle.config.backbone}"),
+        ("bands", spec.band_set().describe()),
+        ("classes", ", ".join(spec.class_set().names)),
+        ("ground per pixel", "not known" if spec.gsd_m is None else f"{spec.gsd_m:.4g} m (±{spec.gsd_tolerance:.0%})"),
+        ("chip", f"{spec.chip_px} px, margin {spec.margin_px} px"),
+    ]
+    picture = bundle.read("preview.png") if "preview.png" in bundle.members else None
+    scores = ((s.split, s.name, s.class_name or "all", "n/a" if s.value is None else f"{s.value:.3f}", _interval(s.low, s.high), s.count) for s in spec.scores)
+    return card(Path(bundle.path).name, rows, picture) + grid_table(("split", "score", "class", "value", "95 %", "count"), scores)
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"

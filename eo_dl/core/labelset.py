@@ -76,6 +76,11 @@ class LabelSet:
     def __len__(self) -> int:
         return len(self.geometries)
 
+    def _repr_html_(self) -> str:
+        from ..display import labels_html  # lazy: only a notebook needs it
+
+        return labels_html(self)
+
     def with_notes(self, *notes: str) -> LabelSet:
         """The same with further remarks."""
         return replace(self, notes=(*self.notes, *notes))

@@ -1,0 +1,125 @@
+"""The main job on real scenes: tile, train, predict, evaluate on held-out blocks, beside the baselines.
+
+    python benchmarks/real_data.py [NAME ...]     (default: all)
+
+Runs the same commands as a person would, one after the other, and writes benchmarks/real_data.md with commands, scores with their 95 %
+intervals, baselines, minutes and peak memory. Scenes: EO_DL_REAL_DATA, default ../shared/data. Pictures of every map over its scene land in
+benchmarks/cache/real_data/NAME/.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+DATA = Path(os.environ.get("EO_DL_REAL_DATA", ROOT.parent / "shared" / "data"))
+WORK = ROOT / "benchmarks" / "cache" / "real_data"
+RESULTS = WORK / "results.json"
+REPORT = ROOT / "benchmarks" / "real_data.md"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set and one task; `{data}` in arguments is the folder of the real scenes."""
+
+    name: str
+    task: str
+    scenes: tuple[str, ...]
+    labels: tuple[str, ...]
+    tile: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+    predict: tuple[str, ...] = ()
+    suffix: str = ".tif"
+    evaluate: tuple[str, ...] = field(default=())
+
+
+CASES = (
+    Case("banepa-segmentation", "segmentation", ("{data}/banepa-buildings/banepa_oam_3072x4096.vrt",), ("{data}/banepa-buildings/osm",),
+         ("--class-field", "none", "--classes", "building", "--gsd", "0.26", "--nodata", "none"), evaluate=("--class-field", "none", "--classes", "building")),
+    Case("mass-segmentation", "segmentation", ("{data}/mass-buildings/22978945_15.tif",), ("{data}/mass-buildings/22978945_15.gpkg",),
+         ("--class-field", "none", "--classes", "building", "--size", "128"), evaluate=("--class-field", "none", "--classes", "building")),
+    Case("boadella-segmentation", "segmentation",
+         tuple(f"{{data}}/boadella-water/Boadella_{d}.tif" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
+         tuple(f"{{data}}/boadella-water/Boadella_{d}_labels.geojson" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
+         ("--class-field", "labels", "--where", "tasks=segmentation", "--size", "64"), evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
+    Case("neon-detection", "detection", tuple(f"{{data}}/neon-trees/{site}" for site in ("HARV", "OSBS", "SJER/2017", "TEAK")),
+         tuple(f"{{data}}/neon-trees/{site}/annotations" for site in ("HARV", "OSBS", "SJER/2017", "TEAK")), ("--size", "200"), suffix=".gpkg"),
+    Case("banepa-detection", "detection", ("{data}/banepa-buildings/oam",), ("{data}/banepa-buildings/detection_labels.json",), ("--size", "256"), suffix=".gpkg"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Done:
+    """One finished command: what it was, its result, wall seconds and peak memory of the process, MB."""
+
+    command: str
+    result: dict[str, object]
+    seconds: float
+    peak_mb: float
+
+
+def run(arguments: Sequence[str]) -> Done:
+    """Run `eo-dl ARGUMENTS --json`; stops with what it said when it fails."""
+    command = [str(Path(sys.executable).parent / "eo-dl"), *arguments, "--json"]
+    shown = "eo-dl " + " ".join(a.replace(str(DATA), "$DATA").replace(str(WORK), "$WORK") for a in arguments)
+    print(shown, flush=True)
+    started = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        output = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"failed ({process.returncode}): {shown}")
+    return Done(shown, json.loads(output), time.monotonic() - started, usage.ru_maxrss / 1024)
+
+
+def walk(case: Case) -> dict[str, object]:
+    """The whole road for one case; returns what the report needs."""
+    folder = WORK / case.name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    fill = lambda texts: [text.format(data=DATA) for text in texts]  # noqa: E731 - one word for a long expression
+    chips, model = str(folder / "chips"), str(folder / "model.eodl")
+    labels = [part for path in fill(case.labels) for part in ("--labels", path)]
+    steps = [run(["tile", *fill(case.scenes), *labels, "-o", chips, *fill(case.tile)])]
+    steps.append(run(["train", chips, "--task", case.task, "-o", model, *fill(case.train)]))
+    scenes = fill(case.scenes)
+    single = len(scenes) == 1 and Path(scenes[0]).is_file()
+    out = str(folder / (f"map{case.suffix}" if single else "maps"))
+    steps.append(run(["predict", model, *scenes, "-o", out, *fill(case.predict), *(() if single else ("--suffix", case.suffix))]))
+    steps.append(run(["evaluate", out, *fill(case.labels), "-o", str(folder / "report"), "--chips", chips, "--split", "test", *fill(case.evaluate)]))
+    return {"name": case.name, "steps": [vars(step) for step in steps]}
+
+
+def machine() -> str:
+    """The machine in words."""
+    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), platform.processor())
+    return f"{os.cpu_count()} cores ({model}), Python {platform.python_version()}"
+
+
+def main(names: Sequence[str]) -> None:
+    """Run the cases named (default all), keep what earlier runs found of the others, write the report."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for case in CASES:
+        if not names or case.name in names:
+            found[case.name] = {**walk(case), "date": datetime.date.today().isoformat(), "machine": machine()}
+            RESULTS.write_text(json.dumps(found, indent=1))
+    from real_data_report import write_report  # beside this file
+
+    write_report(found, REPORT)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,136 @@
+"""A map beside its scene and the truth, as one PNG that a person can judge at a glance."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from ..core.classes import IGNORE_ID, ClassSet
+from ..core.labelset import LabelSet, PixelLabels
+from ..display import quicklook
+from ..io.atomic import atomic_file
+from ..io.rasterize import burn
+from ..io.scene import Scene, SceneReader, open_scene
+from ..io.vector import read_layer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Picture = npt.NDArray[np.uint8]
+_VECTORS = {".gpkg", ".geojson", ".fgb", ".parquet"}
+
+
+def side_by_side(
+    scene: Scene, prediction: str | Path, classes: ClassSet, *, out: str | Path, truth: LabelSet | None = None, longest_px: int = 900, overwrite: bool = False
+) -> Path:
+    """Scene, truth (where given) and prediction next to each other, at most `longest_px` a panel; returns the PNG's path.
+
+    `prediction` is a class raster (drawn in the class colours) or a vector file (drawn as outlines over the scene).
+    """
+    factor = max(1.0, max(scene.native.height, scene.native.width) / longest_px)
+    small = scene.resized(max(1, round(scene.native.height / factor)), max(1, round(scene.native.width / factor)))
+    base = quicklook(small, longest_px)
+    labels = None if truth is None else truth.for_grid(small.grid, scene.name, native=scene.native)
+    vector = Path(prediction).suffix.lower() in _VECTORS
+    panels = [("scene", base)]
+    if labels is not None:
+        panels.append(("truth", outlined(base, labels, classes) if vector else painted(base, labels, classes)))
+    panels.append(("prediction", outlined(base, _found(prediction, small, classes), classes) if vector else _class_map(prediction, small, classes)))
+    with atomic_file(out, overwrite=overwrite) as temporary:
+        temporary.write_bytes(_figure(panels, classes))
+    return Path(out)
+
+
+def painted(base: Picture, labels: PixelLabels, classes: ClassSet) -> Picture:
+    """Labels as filled areas in their class colours, the scene where nothing is labelled."""
+    ids: npt.NDArray[np.uint8] = np.full(base.shape[:2], IGNORE_ID, np.uint8)
+    if len(labels):
+        ids = burn(labels.geometries, labels.class_ids, *base.shape[:2], fill=IGNORE_ID).astype(np.uint8)
+    if classes.has_background:
+        ids[ids == IGNORE_ID] = 0
+    return _colored(ids, classes, base)
+
+
+def outlined(base: Picture, labels: PixelLabels, classes: ClassSet) -> Picture:
+    """Labels as coloured outlines over the scene."""
+    from PIL import Image, ImageDraw
+
+    image = Image.fromarray(base)
+    draw = ImageDraw.Draw(image)
+    width = max(1, round(max(base.shape) / 450))
+    for geometry, class_id in zip(labels.geometries, labels.class_ids, strict=True):
+        for part in shapely.get_parts(shapely.boundary(geometry)):
+            draw.line([tuple(point) for point in shapely.get_coordinates(part)], fill=_rgb(classes.by_id(int(class_id)).color), width=width)
+    return np.asarray(image)
+
+
+def _class_map(prediction: str | Path, small: Scene, classes: ClassSet) -> Picture:
+    """The class raster on the picture's grid, nearest neighbour."""
+    source = open_scene(prediction, nodata="none")
+    rows = ((np.arange(small.grid.height) + 0.5) * source.native.height / small.grid.height).astype(np.int64)
+    cols = ((np.arange(small.grid.width) + 0.5) * source.native.width / small.grid.width).astype(np.int64)
+    ids = np.empty((len(rows), len(cols)), np.uint8)
+    with SceneReader(source) as reader:
+        for place, row in enumerate(rows):
+            ids[place] = reader.read_rows(int(row), int(row) + 1)[0][0, 0, cols]
+    return _colored(ids, classes, np.full((*ids.shape, 3), 255, np.uint8))
+
+
+def _found(prediction: str | Path, small: Scene, classes: ClassSet) -> PixelLabels:
+    """Predicted objects in the picture's pixels."""
+    frame = read_layer(prediction)
+    geometries = np.asarray(frame.geometry, dtype=object)
+    ids = np.asarray(frame["class_id"], np.int64)
+    found = LabelSet(
+        classes,
+        geometries,
+        ids,
+        None if small.native.crs is None else frame.crs,
+        str(prediction),
+        np.arange(len(ids)).astype(object),
+        images=np.full(len(ids), small.name, dtype=object),
+    )
+    return found.for_grid(small.grid, small.name, native=small.native)
+
+
+def _colored(ids: npt.NDArray[np.uint8], classes: ClassSet, base: Picture) -> Picture:
+    out = base.copy()
+    for info in classes:
+        out[ids == info.id] = _rgb(info.color)
+    return out
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def _figure(panels: Sequence[tuple[str, Picture]], classes: ClassSet) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # no pyplot: no global state, no display
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    height, width = panels[0][1].shape[:2]
+    side = 4.6
+    figure = Figure(figsize=(side * len(panels), side * height / width + 0.9), dpi=110)
+    FigureCanvasAgg(figure)
+    for axis, (title, picture) in zip(_axes(figure, len(panels)), panels, strict=True):
+        axis.imshow(picture, interpolation="nearest")
+        axis.set_title(title, fontsize=11)
+        axis.axis("off")
+    handles = [Patch(facecolor=info.color, edgecolor="#555555", label=info.name) for info in classes]
+    figure.legend(handles=handles, loc="lower center", ncol=min(8, len(handles)), frameon=False, fontsize=9)
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.93, bottom=0.1, wspace=0.03)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _axes(figure: object, count: int) -> list[Axes]:
+    axes = figure.subplots(1, count, squeeze=False)  # type: ignore[attr-defined]
+    return list(axes[0])
