@@ -1,7 +1,7 @@
 """Reading a scene at another pixel size, so that every cut gives the same numbers.
 
 Coarser: the mean of the source pixels that an output pixel covers, by area. Finer: bilinear between the
-nearest source pixels. Both along rows, then along columns. Weights come from an output pixel's place in the
+nearest source pixels. Both down the columns, then along the rows. Weights come from an output pixel's place in the
 whole scene and are summed in a fixed order, so a window holds bit for bit what the whole image holds there.
 Pixels that are not valid count for nothing; an output pixel is valid where valid ones make up half its weight.
 """
@@ -19,8 +19,6 @@ from ..core.window import Window
 
 if TYPE_CHECKING:
     from .scene import Scene
-
-_SLICE_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,11 @@ class Resampling:
         row_index, row_weight = self.rows.taps(window.row, window.row1)
         col_index, col_weight = self.cols.taps(window.col, window.col1)
         row_index, col_index = row_index - source.row, col_index - source.col
-        share = np.ones((window.height, window.width))
+        share: npt.NDArray[np.floating] = np.ones((window.height, window.width), np.float32)
         if not valid.all():
             share = _weighted(valid, row_index, row_weight, col_index, col_weight)
-        good = share >= 0.5 - 1e-9
-        divisor = np.where(good, share, 1.0)
+        good = share >= 0.5 - 1e-5
+        divisor = np.where(good, share, share.dtype.type(1))
         out = np.zeros((len(pixels), window.height, window.width), pixels.dtype)
         for band, plane in enumerate(pixels):
             values = _weighted(plane, row_index, row_weight, col_index, col_weight) / divisor
@@ -105,20 +103,34 @@ def _weighted(
     row_weight: npt.NDArray[np.float64],
     col_index: npt.NDArray[np.int64],
     col_weight: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float64]:
-    """(H, W) sums over taps, along rows and then along columns, in the order of the taps."""
-    values = plane.astype(np.float64)
-    tall = np.zeros((len(row_index), plane.shape[1]))
-    for tap in range(row_index.shape[1]):
-        tall += values[row_index[:, tap]] * row_weight[:, tap, None]
-    out = np.zeros((len(row_index), len(col_index)))
-    for tap in range(col_index.shape[1]):
-        out += tall[:, col_index[:, tap]] * col_weight[:, tap]
+) -> npt.NDArray[np.floating]:
+    """(H, W) sums over taps, along columns of pixels and then along rows, in the order of the taps.
+
+    float32 where it holds every stored value exactly, else float64.
+    """
+    exact = np.float32 if plane.dtype.itemsize <= 2 or plane.dtype == np.float32 else np.float64
+    tall = _sum_rows(plane.astype(exact), row_index, row_weight)
+    return _sum_rows(np.ascontiguousarray(tall.T), col_index, col_weight).T
+
+
+def _sum_rows(values: npt.NDArray[np.floating], index: npt.NDArray[np.int64], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
+    """(n, W): for each of n rows of `index` (n, T) the weighted sum of those rows of `values`.
+
+    Whole rows are gathered, because gathering along the last axis is many times slower; not a matrix product, whose
+    order of summing depends on the shape.
+    """
+    out = np.zeros((len(index), values.shape[1]), values.dtype)
+    gathered = np.empty_like(out)
+    for tap in range(index.shape[1]):
+        np.take(values, index[:, tap], axis=0, out=gathered, mode="clip")
+        gathered *= weight[:, tap, None].astype(values.dtype)
+        out += gathered
     return out
 
 
-def _as_type(values: npt.NDArray[np.float64], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+def _as_type(values: npt.NDArray[np.floating], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
     if dtype.kind == "f":
         return values.astype(dtype)
     info = np.iinfo(str(dtype))
-    return np.clip(np.rint(values), info.min, info.max).astype(dtype)
+    rounded: npt.NDArray[np.generic] = np.clip(np.rint(values), info.min, info.max).astype(dtype)
+    return rounded
