@@ -1,0 +1,201 @@
+"""What costs nothing must be beaten: simple predictors, fitted on the train split only, scored like the network.
+
+Raster tasks: the most frequent class everywhere, and a logistic regression on the bands of the single pixel. Object
+tasks: boxes of the mean size at the local maxima of whichever contrast of one band (or of the pixel regression's
+probability of "inside an object") finds the train objects best.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from ..chips.dataset import Sample
+from ..core.arrays import Objects
+from ..core.classes import IGNORE_ID
+from ..core.seeds import generator
+from ..tasks import Codec, Task
+from ..tasks.task import Answer
+from .thresholds import best_threshold
+
+_PIXELS = 40_000
+_PER_CHIP = 400
+FIT_CHIPS = 60
+"""Chips that the object baseline needs at most: the choice of a band and a threshold does not get better with more."""
+
+Image = npt.NDArray[np.float32]
+
+
+class Baseline(Protocol):
+    """A predictor without a network; `threshold`: above which score objects are reported."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def threshold(self) -> float | None: ...
+
+    def answer(self, image: Image) -> Answer:
+        """The prediction for the normalized pixels (C, H, W) of one chip, as `Codec.answer` gives it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One class everywhere."""
+
+    class_id: int
+    name: str = "majority class"
+    threshold: float | None = None
+
+    def answer(self, image: Image) -> npt.NDArray[np.uint8]:
+        """(H, W) uint8."""
+        return np.full(image.shape[1:], self.class_id, np.uint8)
+
+
+@dataclass(frozen=True)
+class PixelRegression:
+    """Logistic regression on the bands of one pixel: `coefficients` (K, C), `intercepts` (K,), `class_ids` (K,)."""
+
+    coefficients: npt.NDArray[np.float64]
+    intercepts: npt.NDArray[np.float64]
+    class_ids: npt.NDArray[np.uint8]
+    name: str = "logistic regression on the pixel's bands"
+    threshold: float | None = None
+
+    def answer(self, image: Image) -> npt.NDArray[np.uint8]:
+        """(H, W) uint8."""
+        return np.asarray(self.class_ids[self.margins(image).argmax(axis=0)], np.uint8)
+
+    def margins(self, image: Image) -> npt.NDArray[np.float64]:
+        """(K, H, W) log odds up to a constant."""
+        return np.asarray(np.tensordot(self.coefficients, image, axes=1) + self.intercepts[:, None, None], np.float64)
+
+
+@dataclass(frozen=True)
+class Blobs:
+    """Boxes (mean train size) at the local maxima of one contrast: `channel` a band, or -1 for `regression`; `sign` +1 bright, -1 dark."""
+
+    channel: int
+    sign: int
+    box_px: tuple[float, float]
+    class_id: int
+    regression: PixelRegression | None
+    threshold: float | None = None
+    name: str = "mean-size boxes at local maxima"
+
+    def answer(self, image: Image) -> Objects:
+        """Boxes with a score in 0..1 that grows with the contrast."""
+        source = image[self.channel] if self.channel >= 0 else self._inside(image)
+        side = sum(self.box_px) / 2
+        smooth = ndimage.gaussian_filter(source, side / 4, mode="nearest")
+        contrast = self.sign * (smooth - ndimage.gaussian_filter(source, side, mode="nearest"))
+        peaks = (contrast == ndimage.maximum_filter(contrast, size=max(3, round(0.6 * side)), mode="nearest")) & (contrast > 1e-6)
+        rows, cols = np.nonzero(peaks)
+        return self._boxes(cols + 0.5, rows + 0.5, contrast[rows, cols], image.shape[1:])
+
+    def _boxes(self, cols: npt.NDArray[np.float64], rows: npt.NDArray[np.float64], strength: npt.NDArray[np.floating], shape: tuple[int, ...]) -> Objects:
+        half_width, half_height = self.box_px[0] / 2, self.box_px[1] / 2
+        boxes = np.column_stack([cols - half_width, rows - half_height, cols + half_width, rows + half_height])
+        boxes = boxes.clip(0, [shape[1], shape[0], shape[1], shape[0]]).reshape(-1, 4)
+        return Objects(boxes, np.full(len(boxes), self.class_id, np.int64), (strength / (1 + strength)).astype(np.float32))
+
+    def _inside(self, image: Image) -> npt.NDArray[np.float64]:
+        assert self.regression is not None
+        margins = self.regression.margins(image)
+        return np.asarray(1 / (1 + np.exp(-np.clip(margins[1] - margins[0], -30, 30))), np.float64)
+
+
+def fit_baselines(task: Task, codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:
+    """The baselines of a task, fitted on unaugmented train chips. Fewer where there is nothing to fit (one class, no objects)."""
+    if task.output == "raster":
+        return _raster_baselines(codec, train, seed)
+    return _object_baselines(codec, train, seed) if task.output == "objects" else []
+
+
+def _raster_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:
+    counts = np.zeros(256, np.int64)
+    pixels, labels = [], []
+    for sample in train:
+        truth = np.asarray(codec.truth(sample.target), np.uint8)
+        counts += np.bincount(truth.ravel(), minlength=256)
+        drawn = _draw(sample, truth, generator(seed, "baseline", sample.chip_id))
+        pixels.append(drawn[0])
+        labels.append(drawn[1])
+    counts[IGNORE_ID] = 0
+    found: list[Baseline] = [Constant(int(counts.argmax()))]
+    values, classes = _thinned(np.concatenate(pixels), np.concatenate(labels), seed)
+    for weighting, name in ((None, ""), ("balanced", ", balanced classes")):
+        regression = _regression(values, classes, weighting, PixelRegression.name + name)
+        found += [regression] if regression is not None else []
+    return found
+
+
+def _object_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:
+    samples = list(train)
+    truths = [codec.truth(sample.target) for sample in samples]
+    true = [truth for truth in truths if isinstance(truth, Objects)]
+    boxes = np.concatenate([np.empty((0, 4)), *(t.boxes for t in true)])
+    if not len(boxes):
+        return []
+    ids = np.concatenate([t.class_ids for t in true])
+    size = float((boxes[:, 2] - boxes[:, 0]).mean()), float((boxes[:, 3] - boxes[:, 1]).mean())
+    regression = _inside_regression(samples, true, seed)
+    class_id = int(np.bincount(ids).argmax())
+    tried = []
+    for channel in range(0 if regression is None else -1, samples[0].image.shape[0]):
+        for sign in (1, -1) if channel >= 0 else (1,):
+            blobs = Blobs(channel, sign, size, class_id, regression)
+            pairs = [(blobs.answer(sample.image), truth) for sample, truth in zip(samples, true, strict=True)]
+            threshold, f1 = best_threshold(pairs, 0.5)
+            tried.append((f1 if np.isfinite(f1) else -1.0, Blobs(channel, sign, size, class_id, regression, threshold)))
+    return [max(tried, key=lambda pair: pair[0])[1]]
+
+
+def _inside_regression(samples: Sequence[Sample], true: Sequence[Objects], seed: int) -> PixelRegression | None:
+    """Pixels inside any true box against the others."""
+    pixels, labels = [], []
+    for sample, objects in zip(samples, true, strict=True):
+        inside = np.zeros(sample.image.shape[1:], np.uint8)
+        for col0, row0, col1, row1 in np.rint(objects.boxes).astype(int):
+            inside[row0:row1, col0:col1] = 1
+        drawn = _draw(sample, inside, generator(seed, "baseline", sample.chip_id))
+        pixels.append(drawn[0])
+        labels.append(drawn[1])
+    values, classes = _thinned(np.concatenate(pixels), np.concatenate(labels), seed)
+    return _regression(values, classes, "balanced", "inside an object")
+
+
+def _draw(sample: Sample, truth: npt.NDArray[np.uint8], rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
+    rows, cols = np.nonzero((truth != IGNORE_ID) & sample.valid)
+    if len(rows) > _PER_CHIP:
+        index = rng.choice(len(rows), _PER_CHIP, replace=False)
+        rows, cols = rows[index], cols[index]
+    return sample.image[:, rows, cols].T, truth[rows, cols]
+
+
+def _thinned(values: Image, classes: npt.NDArray[np.uint8], seed: int) -> tuple[Image, npt.NDArray[np.uint8]]:
+    if len(values) <= _PIXELS:
+        return values, classes
+    index = generator(seed, "baseline", "pixels").choice(len(values), _PIXELS, replace=False)
+    return values[index], classes[index]
+
+
+def _regression(values: Image, classes: npt.NDArray[np.uint8], weighting: str | None, name: str) -> PixelRegression | None:
+    if len(np.unique(classes)) < 2:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # 300 steps are enough for a floor
+        model = LogisticRegression(max_iter=300, class_weight=weighting).fit(values.astype(np.float64), classes)
+    coefficients, intercepts = np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64)
+    if len(coefficients) == 1:  # two classes: one row, the odds of the second
+        coefficients, intercepts = np.concatenate([np.zeros_like(coefficients), coefficients]), np.concatenate([[0.0], intercepts])
+    return PixelRegression(coefficients, intercepts, model.classes_.astype(np.uint8), name)

@@ -1,0 +1,145 @@
+"""`TrainConfig`: everything that training can be told, with every default in this one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from ..chips.augment import AugmentConfig
+from ..errors import ConfigError
+from ..io.config import load_yaml, validate
+
+Precision = Literal["auto", "32", "bf16", "16"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def _as_text(value: object) -> object:
+    # YAML reads `precision: 32` as a number.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class TrainConfig(BaseModel):
+    """How a network is trained. Unknown keys are refused.
+
+    `task_options` are the task's own (`Task.config`): network, backbone and the like. `weights` is "none" or the path
+    of a file to start the encoder from.
+
+    Length: an epoch is one pass over the train chips, or as many passes as give `min_steps` steps (few chips would
+    otherwise make epochs of two steps, each followed by a validation). With `max_minutes` the number of epochs is cut
+    after the first one to what fits, and the learning rate falls accordingly; the result then depends on the speed of
+    the machine, so two such runs are not equal to the bit (a resumed one keeps its plan).
+
+    `warmup` is the share of all steps in which the learning rate rises. `patience` epochs without a better validation
+    score end the run (None: never). `checkpoint_steps`: a checkpoint every so many steps, and after every epoch.
+    `workers` None: 0 on a CPU, where the network is far slower than reading, else up to 4. `batch_size` is at least 2,
+    because batch normalization has nothing to go by in a batch of one. `intervals`: repeats of the block bootstrap.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    task: str | None = None
+    task_options: dict[str, Any] = Field(default_factory=dict)
+    weights: str = "none"
+
+    epochs: int = Field(40, ge=1)
+    min_steps: int = Field(32, ge=1)
+    max_minutes: float | None = Field(None, gt=0)
+    batch_size: int = Field(8, ge=2)
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: float = Field(0.05, ge=0, lt=1)
+    clip_norm: float | None = Field(5.0, gt=0)
+    patience: int | None = Field(15, ge=1)
+    class_weights: Literal["none", "sqrt_inverse", "inverse", "effective"] = "sqrt_inverse"
+    augment: AugmentConfig = Field(default_factory=AugmentConfig)
+
+    seed: int = Field(0, ge=0)
+    device: Device = "auto"
+    precision: Annotated[Precision, BeforeValidator(_as_text)] = "auto"
+    workers: int | None = Field(None, ge=0)
+    checkpoint_steps: int = Field(100, ge=1)
+    baselines: bool = True
+    intervals: int = Field(1000, ge=0)
+
+    def as_yaml(self) -> str:
+        """All of it, defaults included."""
+        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+# What may differ between a killed run and the one that continues it: none of it changes a weight.
+_FREE_ON_RESUME = frozenset({"workers", "checkpoint_steps", "baselines", "intervals", "device"})
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """Keys in which two configurations (as plain dicts) differ, as "epochs: was 30, now 40"; nested keys are dotted."""
+    found: list[str] = []
+    for key in sorted({*old, *new}):
+        before, after, name = old.get(key), new.get(key), prefix + key
+        if name in _FREE_ON_RESUME or before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += differences(before, after, f"{name}.")
+        else:
+            found.append(f"{name}: was {before!r}, now {after!r}")
+    return found
+
+
+def task_name(config: TrainConfig) -> str:
+    """The task's name. Raises `ConfigError` where none is given."""
+    if config.task is None:
+        raise ConfigError("train: no task was given; name one with --task (e.g. segmentation or detection) or as `task:` in the config")
+    return config.task
+
+
+def resolve_config(
+    config: TrainConfig | str | Path | None = None,
+    *,
+    task: str | None = None,
+    settings: Sequence[str] = (),
+    network: str | None = None,
+    backbone: str | None = None,
+    weights: str | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    batch_size: int | None = None,
+    workers: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+) -> TrainConfig:
+    """The configuration from a file (or value), then `settings` ("key.key=value"), then what is named here.
+
+    Raises `ConfigError` for unknown keys, with the nearest right one, and for values out of range.
+    """
+    base = config.model_dump(mode="json") if isinstance(config, TrainConfig) else {} if config is None else load_yaml(config)
+    source = "configuration" if config is None or isinstance(config, TrainConfig) else str(config)
+    for setting in settings:
+        _put(base, *_parsed(setting))
+    named: dict[str, Any] = {"task": task, "weights": weights, "epochs": epochs, "lr": lr, "batch_size": batch_size, "workers": workers, "seed": seed}
+    named |= {"device": device, "precision": precision, "task_options.network": network, "task_options.backbone": backbone}
+    for key, value in named.items():
+        if value is not None:
+            _put(base, key, value)
+    return validate(TrainConfig, base, source)
+
+
+def _parsed(setting: str) -> tuple[str, object]:
+    key, sign, text = setting.partition("=")
+    if not sign or not key.strip():
+        raise ConfigError(f"--set {setting}: expected KEY=VALUE, e.g. --set lr=0.0005 or --set task_options.dropout=0.1")
+    return key.strip(), yaml.safe_load(text)
+
+
+def _put(tree: dict[str, Any], key: str, value: object) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        below = tree.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"{key}: {parent} is a value and has no keys below it")
+        tree = below
+    tree[last] = value

@@ -1,0 +1,49 @@
+"""Lightning's Trainer, set up so that it loops, places and rounds, and leaves the rest to us."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lightning
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from ..chips.dataset import Sample
+from .loading import EpochBatches
+from .module import TrainingModule
+from .quiet import quiet_lightning
+
+_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def fit(module: TrainingModule, train: EpochBatches, val: DataLoader[Sample] | None, *, folder: Path, device: torch.device, precision: str) -> None:
+    """Train until the state says stop. Raises `Cancelled` and `TrainingError` as the module does.
+
+    No epoch limit is given to Lightning (-1): the module ends the run, since the plan may change with `max_minutes`.
+    """
+    with quiet_lightning(), _rng_kept():
+        trainer = lightning.Trainer(
+            accelerator={"mps": "mps", "cuda": "gpu"}.get(device.type, "cpu"),
+            devices=1,
+            precision=_PRECISION[precision],
+            max_epochs=-1,
+            logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+            default_root_dir=folder,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(module, train, val)
+
+
+@contextmanager
+def _rng_kept() -> Iterator[None]:
+    """The caller's random numbers are none of our business: torch's global generator is left as it was found."""
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        yield

@@ -1,0 +1,118 @@
+"""The final word on a run: the best weights and the baselines, scored on validation and test ground."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+
+from ..chips.dataset import Sample, collate
+from ..core.arrays import Objects
+from ..display import picture_bands, stretch
+from ..networks.network import TaskNetwork
+from ..tasks.task import Answer
+from .baselines import FIT_CHIPS, Baseline, fit_baselines
+from .loading import fixed_batches
+from .prepare import Prepared
+from .preview import PreviewRow, telling
+from .results import SplitScores
+from .scoring import Answered, ChipScoring, answers, object_pairs
+from .thresholds import best_threshold
+
+log = logging.getLogger(__name__)
+
+NETWORK = "this model"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Scores by split, the baselines', the thresholds for the bundle, and validation chips to look at."""
+
+    scores: tuple[SplitScores, ...]
+    baselines: tuple[SplitScores, ...]
+    thresholds: dict[str, float]
+    preview: tuple[PreviewRow, ...]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores predictors on the splits of a prepared chip set."""
+
+    prepared: Prepared
+    device: torch.device
+    precision: str
+    workers: int
+
+    def verdict(self, network: TaskNetwork) -> Verdict:
+        """Everything, with the object threshold chosen on the validation split and used on both."""
+        thresholds = self._thresholds(network)
+        threshold = thresholds.get("score")
+        scored = tuple(self._score(NETWORK, split, self._answers(network, split), threshold) for split in self._splits())
+        baselines = self._baselines() if self.prepared.config.baselines else ()
+        return Verdict(scored, baselines, thresholds, self._preview(network, threshold))
+
+    def _splits(self) -> list[str]:
+        return [split for split in ("val", "test") if self.prepared.records[split]]
+
+    def _answers(self, network: TaskNetwork, split: str) -> Iterator[Answered]:
+        batches = fixed_batches(self.prepared.dataset(split), self.prepared.config.batch_size, self.workers)
+        return answers(network, batches, self.prepared.codec, self.device, self.precision)
+
+    def _thresholds(self, network: TaskNetwork) -> dict[str, float]:
+        """From the validation split, never from test; from train where there is no validation split."""
+        if self.prepared.task.output != "objects":
+            return {}
+        split = "val" if self.prepared.records["val"] else "train"
+        return {"score": best_threshold(object_pairs(self._answers(network, split)))[0]}
+
+    def _score(self, name: str, split: str, answered: Iterable[Answered], threshold: float | None) -> SplitScores:
+        scoring = ChipScoring(self.prepared.task, self.prepared.codec, self.prepared.places, threshold)
+        for one in answered:
+            scoring.add_answer(one)
+        return SplitScores(name, split, tuple(scoring.scores()))
+
+    def _baselines(self) -> tuple[SplitScores, ...]:
+        prepared = self.prepared
+        fitted = fit_baselines(prepared.task, prepared.codec, self._to_fit_on(), prepared.config.seed)
+        found = []
+        for baseline in fitted:
+            for split in self._splits():
+                found.append(self._score(baseline.name, split, self._answers_of(baseline, split), baseline.threshold))
+        return tuple(found)
+
+    def _answers_of(self, baseline: Baseline, split: str) -> Iterator[Answered]:
+        for sample in self._samples(split):
+            yield Answered(sample.chip_id, sample.image, baseline.answer(sample.image), self.prepared.codec.truth(sample.target))
+
+    def _to_fit_on(self) -> Iterator[Sample]:
+        """Train chips: all, or for objects some with objects in them, evenly over the split."""
+        records = self.prepared.records["train"]
+        places = list(range(len(records)))
+        if self.prepared.task.output == "objects":
+            full = [place for place in places if any(records[place].object_counts.values())]
+            places = full[:: -(-len(full) // FIT_CHIPS)] if full else []
+        dataset = self.prepared.dataset("train")
+        return (dataset[place] for place in places)
+
+    def _samples(self, split: str) -> Iterator[Sample]:
+        dataset = self.prepared.dataset(split)
+        return (dataset[index] for index in range(len(dataset)))
+
+    def _preview(self, network: TaskNetwork, threshold: float | None) -> tuple[PreviewRow, ...]:
+        split = "val" if self.prepared.records["val"] else "train"
+        dataset = self.prepared.dataset(split)
+        places = telling([self.prepared.codec.truth(dataset[index].target) for index in range(len(dataset))])
+        chosen = [dataset[index] for index in places]
+        bands = list(picture_bands(self.prepared.chips.bands.names))
+        answered = answers(network, [collate(chosen)], self.prepared.codec, self.device, self.precision)
+        return tuple(
+            PreviewRow(a.chip_id, stretch(sample.image[bands], sample.valid), a.truth, _reported(a.predicted, threshold))
+            for a, sample in zip(answered, chosen, strict=True)
+        )
+
+
+def _reported(predicted: Answer, threshold: float | None) -> Answer:
+    """What `predict` would write: objects from the threshold on."""
+    return predicted.take(predicted.scores >= threshold) if isinstance(predicted, Objects) and threshold is not None else predicted

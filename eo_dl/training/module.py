@@ -1,0 +1,231 @@
+"""The one LightningModule, for every task.
+
+Lightning gives the loop, the devices, the precision and the loggers. Where a run is (epoch, step, best score) is our
+own `RunState`, because Lightning's resume is not exact. Two rules make a resumed run equal to an unbroken one:
+
+- every step begins by seeding torch's global generator from (seed, step), so dropout and the sampling inside detectors
+  depend on the number of the step and on nothing that ran before it; no generator state needs to survive the kill
+  (the checkpoint holds them all the same, for code of others that draws from them);
+- order of chips, augmentation and learning rate are functions of (seed, epoch, step) too.
+
+A checkpoint is then weights, optimizer moments and a handful of counters.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import lightning
+import torch
+
+from ..chips.dataset import Batch
+from ..core.progress import OnProgress
+from ..core.seeds import derived_seed
+from ..errors import Cancelled, TrainingError
+from ..networks.network import TaskNetwork
+from .checkpoint import CheckpointFolder, rng_state, set_rng_state
+from .config import TrainConfig
+from .optim import make_optimizer, rate_at, set_rate
+from .sampler import EpochPlan
+from .scoring import ChipScoring
+from .state import RunState
+from .stop import StopRequest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunParts:
+    """All that a run needs beside its network.
+
+    `new_scoring` makes an empty score keeper for the validation chips; `on_epoch` is called with the state after each
+    epoch (history, curves).
+    """
+
+    config: TrainConfig
+    plan: EpochPlan
+    state: RunState
+    checkpoints: CheckpointFolder
+    new_scoring: Callable[[], ChipScoring]
+    on_progress: OnProgress
+    on_epoch: Callable[[RunState], None]
+    stop: StopRequest
+    primary: str
+
+    @property
+    def total_steps(self) -> int:
+        """Steps in the planned epochs."""
+        return self.plan.steps * self.state.planned_epochs
+
+
+class TrainingModule(lightning.LightningModule):
+    """Trains a network of any task; see the module's text. `restored` is the checkpoint to go on from."""
+
+    def __init__(self, network: TaskNetwork, parts: RunParts, restored: dict[str, Any] | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.parts = parts
+        self._restored = restored
+        self._rate = 0.0
+        self._scoring = parts.new_scoring()
+        self._scored = False
+        self._clock = Clock()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW; the learning rate is set at every step."""
+        return make_optimizer(self.network, self.parts.config)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Only the images go to the device: targets are numpy until the loss needs them."""
+        images = batch.images.to(device, non_blocking=True)
+        return replace(batch, images=images.contiguous(memory_format=torch.channels_last))
+
+    def on_fit_start(self) -> None:
+        """Optimizer, scaler and generators of the checkpoint, once the optimizer exists."""
+        if self._restored is not None:
+            self.trainer.optimizers[0].load_state_dict(self._restored["optimizer"])
+            scaler = self._scaler()
+            if scaler is not None and self._restored["scaler"]:
+                scaler.load_state_dict(self._restored["scaler"])
+            set_rng_state(self._restored["rng"])
+            self._restored = None
+
+    def on_train_start(self) -> None:
+        """Say at once how much there is to do."""
+        self._clock.restart()
+        self._say_progress()
+
+    def on_train_epoch_start(self) -> None:
+        """Train mode, also after a validation."""
+        self.network.train()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Key the step's randomness and its learning rate by its number."""
+        state, config = self.parts.state, self.parts.config
+        torch.manual_seed(derived_seed(config.seed, "step", state.step))
+        self._rate = rate_at(state.step, self.parts.total_steps, config)
+        set_rate(self.trainer.optimizers[0], self._rate)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, torch.Tensor]:
+        """Losses by name. Raises `TrainingError`, naming the chips, before a loss that is not finite reaches a weight."""
+        losses = self.network.loss(batch.images, batch.targets)
+        if not bool(torch.isfinite(losses["loss"])):
+            raise self._not_finite(f"the loss is {float(losses['loss']):g}", self._culprits(batch))
+        return {"loss": losses["loss"], **{name: value.detach() for name, value in losses.items() if name != "loss"}}
+
+    def configure_gradient_clipping(
+        self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip by norm; a norm that is not finite ends the run before the step (with float16 the scaler skips the step instead)."""
+        limit = self.parts.config.clip_norm
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit if limit is not None else float("inf"))
+        if self._scaler() is None and not bool(torch.isfinite(norm)):
+            raise self._not_finite("the gradient is not finite", [])
+
+    def on_train_batch_end(self, outputs: dict[str, torch.Tensor], batch: Batch, batch_idx: int) -> None:
+        """Count, note, report; checkpoint now and then, and when asked to stop."""
+        state = self.parts.state
+        losses = {name: float(value) for name, value in outputs.items()}
+        state.count_step(losses)
+        self._write_log({f"step/{name}": value for name, value in losses.items()} | {"step/lr": self._rate})
+        if state.batch >= self.parts.plan.steps:
+            return  # the epoch is saved once it is scored
+        self._stop_if_asked(save=True)
+        if state.step % self.parts.config.checkpoint_steps == 0:
+            self.save()
+
+    def on_validation_epoch_start(self) -> None:
+        """An empty score keeper."""
+        self._scoring, self._scored = self.parts.new_scoring(), True
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Decode and score as `evaluate` does."""
+        self._scoring.add(self.network(batch.images), batch)
+        if self.parts.stop:
+            self._stop_if_asked(save=False)
+
+    def on_train_epoch_end(self) -> None:
+        """After training and validation of an epoch: note it, keep the best, checkpoint, stop when it is time."""
+        parts, state = self.parts, self.parts.state
+        state.seconds += self._clock.lap()
+        scores = self._scoring.values() if self._scored else {}
+        better = state.close_epoch(scores, parts.primary, self._rate)
+        self._plan_by_minutes()
+        if better:
+            assert state.best_epoch is not None
+            parts.checkpoints.save_best(state.best_epoch, dict(self.network.state_dict()))
+        state.stopped = state.stop_reason(parts.config.patience)
+        self._write_log({f"epoch/{name}": value for name, value in state.history[-1].items()})
+        parts.on_epoch(state)
+        self.save()
+        parts.checkpoints.forget_best(but=state.best_epoch)
+        self.trainer.should_stop = state.stopped is not None
+        self._stop_if_asked(save=False)
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment."""
+        scaler = self._scaler()
+        state = self.parts.state
+        state.seconds += self._clock.lap()
+        content = {
+            "state": state.to_dict(),
+            "network": dict(self.network.state_dict()),
+            "optimizer": self.trainer.optimizers[0].state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else {},
+            "rng": rng_state(),
+        }
+        self.parts.checkpoints.save(state.step, content)
+
+    def _plan_by_minutes(self) -> None:
+        """With `max_minutes`, after the first epoch: as many epochs as fit, and no more than planned."""
+        state, minutes = self.parts.state, self.parts.config.max_minutes
+        if minutes is not None and state.epoch == 1:
+            state.planned_epochs = max(1, min(state.planned_epochs, int(minutes * 60 / max(state.seconds, 1e-3))))
+
+    def _stop_if_asked(self, save: bool) -> None:
+        try:
+            self._say_progress()
+        except Cancelled as error:
+            self._cancel(str(error), save)
+        if self.parts.stop:
+            self._cancel(self.parts.stop.what or "stopped", save)
+
+    def _say_progress(self) -> None:
+        self.parts.on_progress(self.parts.state.step, self.parts.total_steps, "steps")
+
+    def _cancel(self, what: str, save: bool) -> None:
+        if save:
+            self.save()
+        kept = self.parts.checkpoints.steps()
+        raise Cancelled(
+            f"{what or 'stopped'} after step {self.parts.state.step} of {self.parts.total_steps}; "
+            + (f"continue from step {kept[-1]} with the same command and --resume" if kept else "nothing was kept yet, start again with --overwrite")
+        )
+
+    def _culprits(self, batch: Batch) -> list[str]:
+        """Chips whose own loss is not finite; each is tried twice over, since a batch of one has no spread to normalize by."""
+        found = []
+        with torch.no_grad():
+            for index, chip_id in enumerate(batch.chip_ids):
+                loss = self.network.loss(batch.images[[index, index]], [batch.targets[index]] * 2)["loss"]
+                if not bool(torch.isfinite(loss)):
+                    found.append(chip_id)
+        return found or list(batch.chip_ids)
+
+    def _not_finite(self, what: str, chip_ids: Sequence[str]) -> TrainingError:
+        chips = f" for chip{'s' * (len(chip_ids) > 1)} {', '.join(chip_ids)}" if chip_ids else ""
+        kept = self.parts.checkpoints.steps()
+        rest = f"the checkpoint of step {kept[-1]} is kept" if kept else "no checkpoint was written yet"
+        return TrainingError(
+            f"training stopped at step {self.parts.state.step + 1}: {what}{chips}; look at these chips and their labels, or try a lower --lr or --precision 32; {rest}"
+        )
+
+    def _scaler(self) -> Any:
+        return getattr(self.trainer.precision_plugin, "scaler", None)
+
+    def _write_log(self, values: dict[str, float]) -> None:
+        for logger in self.trainer.loggers:
+            logger.log_metrics(values, step=self.parts.state.step)

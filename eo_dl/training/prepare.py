@@ -1,0 +1,107 @@
+"""From a chip set and a configuration to everything that training reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from pydantic import ValidationError
+
+from ..chips.augment import Augment
+from ..chips.chipset import ChipSet
+from ..chips.dataset import ChipDataset
+from ..chips.record import ChipRecord
+from ..core.classes import ClassSet
+from ..core.normalization import Normalization
+from ..errors import ChipSetError, ConfigError
+from ..tasks import Codec, NetworkInputs, Task, TaskConfig, load_task
+from .classweights import class_weights
+from .config import TrainConfig, task_name
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A chip set as one task sees it. `records` and the data sets by split; `notes`: what was left out, counted."""
+
+    chips: ChipSet
+    config: TrainConfig
+    task: Task
+    task_config: TaskConfig
+    inputs: NetworkInputs
+    codec: Codec
+    normalization: Normalization
+    records: dict[str, tuple[ChipRecord, ...]]
+    notes: tuple[str, ...]
+
+    @property
+    def classes(self) -> ClassSet:
+        """The network's classes in channel order."""
+        return self.inputs.classes
+
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """Block of ground of each chip id."""
+        return {record.chip_id: f"{record.scene_index}/{record.block}" for records in self.records.values() for record in records}
+
+    def dataset(self, split: str, *, augmented: bool = False) -> ChipDataset:
+        """The chips of a split, in order. Objects tasks see no pixels of ground where objects may be unlabelled."""
+        augment = Augment(self.config.augment) if augmented else None
+        return ChipDataset(
+            self.chips,
+            self.records[split],
+            self.codec,
+            self.normalization,
+            augment=augment,
+            seed=self.config.seed,
+            hide_unannotated=self.task.output == "objects",
+        )
+
+
+def prepare(chips: ChipSet, config: TrainConfig) -> Prepared:
+    """Read the chip set as the task needs it. Raises `ConfigError` for options that are not the task's, `ChipSetError` without train chips."""
+    task = load_task(task_name(config))
+    records, notes = _usable(chips)
+    shares = chips.class_pixel_shares("train")
+    classes = task.output_classes(chips.classes, shares)
+    inputs = NetworkInputs(
+        len(chips.bands),
+        classes,
+        chips.chip_px,
+        class_weights(config.class_weights, classes, shares) if task.output == "raster" else None,
+        np.asarray(chips.object_sizes_px("train"), np.float64) if task.output == "objects" else None,
+        config.weights,
+    )
+    task_config = task.settle(_task_config(task, config), inputs)
+    return Prepared(chips, config, task, task_config, inputs, task.make_codec(classes, task_config), Normalization.of(chips.statistics), records, notes)
+
+
+def _task_config(task: Task, config: TrainConfig) -> TaskConfig:
+    known = dict(config.task_options)
+    known.setdefault("network", task.networks[0])
+    try:
+        return task.config.model_validate(known)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"task_options.{name}: {first['msg']}; task {task.name} knows {', '.join(task.config.model_fields)}") from error
+
+
+def _usable(chips: ChipSet) -> tuple[dict[str, tuple[ChipRecord, ...]], tuple[str, ...]]:
+    found: dict[str, tuple[ChipRecord, ...]] = {}
+    notes = []
+    for split in SPLITS:
+        records = chips.split(split)
+        found[split] = tuple(record for record in records if sum(record.class_shares.values()) > 0)
+        if len(found[split]) < len(records):
+            notes.append(f"{len(records) - len(found[split])} of {len(records)} {split} chips hold no pixel with a known label and are left out")
+    if not found["train"]:
+        raise ChipSetError(
+            f"{chips.path}: no chip of the split 'train' can be used (of {len(chips.records)} chips); tile again, or look at `split` and `keep` in chips.gpkg"
+        )
+    for split, loss in (("val", "the last epoch is taken instead of the best one"), ("test", "there is no score on ground held out")):
+        if not found[split]:
+            notes.append(f"no chip of the split '{split}': {loss}")
+    return found, tuple(notes)

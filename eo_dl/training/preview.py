@@ -1,0 +1,98 @@
+"""Validation chips as a picture: the image, what is true, what was predicted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from ..core.arrays import Objects
+from ..core.classes import ClassSet
+from ..tasks.task import Answer
+
+ROWS = 4
+_LEGEND = 12
+_TITLES = ("image", "truth", "prediction")
+
+
+@dataclass(frozen=True)
+class PreviewRow:
+    """One chip: `image` (H, W, 3) uint8 for looking."""
+
+    chip_id: str
+    image: npt.NDArray[np.uint8]
+    truth: Answer
+    predicted: Answer
+
+
+def telling(truths: Sequence[Answer], count: int = ROWS) -> list[int]:
+    """Places of the chips that show most: many classes or objects, in falling order, ties by place."""
+    return sorted(range(len(truths)), key=lambda index: (-_content(truths[index]), index))[:count]
+
+
+def draw_preview(rows: Sequence[PreviewRow], classes: ClassSet) -> bytes:
+    """A PNG with one row a chip; class maps in the classes' colours (white: ignored), objects as boxes over the image."""
+    figure = Figure(figsize=(8.4, 2.8 * len(rows) + 0.7), dpi=100, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    places = figure.subplots(len(rows), 3, squeeze=False)
+    for row, axes in zip(rows, places, strict=True):
+        _show_image(axes[0], row.image)
+        _show_answer(axes[1], row.image, row.truth, classes)
+        _show_answer(axes[2], row.image, row.predicted, classes)
+        axes[0].set_ylabel(row.chip_id, fontsize=6, color="#666666")
+    for axes, title in zip(places[0], _TITLES, strict=True):
+        axes.set_title(title, fontsize=11, color="#333333")
+    shown = list(classes)[:_LEGEND]
+    figure.legend(
+        handles=[Patch(facecolor=c.color, edgecolor="#999999", linewidth=0.5, label=c.name) for c in shown],
+        loc="outside lower center",
+        ncols=min(6, len(shown)),
+        frameon=False,
+        fontsize=9,
+    )
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _content(truth: Answer) -> float:
+    if isinstance(truth, Objects):
+        return float(len(truth))
+    counts = np.bincount(np.asarray(truth, np.uint8).ravel(), minlength=256)[:255].astype(np.float64)
+    share = counts[counts > 0] / max(1.0, counts.sum())
+    return float(-(share * np.log(share)).sum())
+
+
+def _show_image(axes: Axes, image: npt.NDArray[np.uint8]) -> None:
+    axes.imshow(image, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _show_answer(axes: Axes, image: npt.NDArray[np.uint8], answer: Answer, classes: ClassSet) -> None:
+    if not isinstance(answer, Objects):
+        _show_image(axes, _colored(np.asarray(answer, np.uint8), classes))
+        return
+    _show_image(axes, (image * 0.65 + 255 * 0.2).astype(np.uint8))
+    color_of = {info.id: info.color for info in classes}
+    for (col0, row0, col1, row1), class_id in zip(answer.boxes, answer.class_ids, strict=True):
+        axes.add_patch(
+            Rectangle((col0 - 0.5, row0 - 0.5), col1 - col0, row1 - row0, fill=False, linewidth=1.4, edgecolor=color_of.get(int(class_id), "#ffffff"))
+        )
+
+
+def _colored(ids: npt.NDArray[np.uint8], classes: ClassSet) -> npt.NDArray[np.uint8]:
+    table = np.full((256, 3), 255, np.uint8)
+    for info in classes:
+        table[info.id] = np.rint(np.array(to_rgb(info.color)) * 255)
+    return np.asarray(table[ids], np.uint8)

@@ -1,0 +1,84 @@
+"""Decode what a network says about chips and score it with the scorers of `evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..chips.dataset import Batch
+from ..core.arrays import Objects
+from ..networks.network import TaskNetwork
+from ..scores.objects import ObjectScorer
+from ..scores.score import Score
+from ..tasks import Codec, Task
+from ..tasks.task import Answer, RawArrays, Scorer
+from .device import autocast
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One chip, what was predicted for it and what is true; `image` (C, H, W) normalized."""
+
+    chip_id: str
+    image: npt.NDArray[np.float32]
+    predicted: Answer
+    truth: Answer
+
+
+def answers_of(raw: Mapping[str, torch.Tensor], batch: Batch, codec: Codec) -> Iterator[Answered]:
+    """The chips of one batch, decoded."""
+    arrays = {name: tensor.detach().float().cpu().numpy() if tensor.is_floating_point() else tensor.detach().cpu().numpy() for name, tensor in raw.items()}
+    images = batch.images.detach().float().cpu().numpy()
+    for index, (chip_id, target) in enumerate(zip(batch.chip_ids, batch.targets, strict=True)):
+        one: RawArrays = {name: array[index] for name, array in arrays.items()}
+        yield Answered(chip_id, images[index], codec.answer(one), codec.truth(target))
+
+
+def answers(network: TaskNetwork, batches: Iterable[Batch], codec: Codec, device: torch.device, precision: str) -> Iterator[Answered]:
+    """Every chip of some batches, decoded; the network is used in eval mode on `device`."""
+    network.eval()
+    for batch in batches:
+        with torch.inference_mode(), autocast(device, precision):
+            raw = network(batch.images.to(device).contiguous(memory_format=torch.channels_last))
+        yield from answers_of(raw, batch, codec)
+
+
+class ChipScoring:
+    """Adds up the scores of chips.
+
+    `places` gives the block of ground of each chip id, by which intervals are taken; without it there are none, which is
+    what each epoch needs (resampling costs more than the scores).
+    """
+
+    def __init__(self, task: Task, codec: Codec, places: Mapping[str, str] | None = None, min_score: float | None = None) -> None:
+        self._codec = codec
+        self._places = places or {}
+        self._scorer: Scorer = task.make_scorer(codec.classes)
+        if min_score is not None and isinstance(self._scorer, ObjectScorer):
+            self._scorer.min_score = min_score
+
+    def add(self, raw: Mapping[str, torch.Tensor], batch: Batch) -> None:
+        """Score one batch of raw outputs."""
+        for answered in answers_of(raw, batch, self._codec):
+            self.add_answer(answered)
+
+    def add_answer(self, answered: Answered) -> None:
+        """Score one decoded chip."""
+        self._scorer.update(answered.predicted, answered.truth, self._places.get(answered.chip_id, ""))
+
+    def scores(self) -> list[Score]:
+        """All scores so far."""
+        return self._scorer.scores()
+
+    def values(self) -> dict[str, float]:
+        """Overall scores by name, then those of the classes as "name:class"; NaN where not defined."""
+        return {score.name if score.class_name is None else f"{score.name}:{score.class_name}": score.value for score in self.scores()}
+
+
+def object_pairs(answered: Iterable[Answered]) -> list[tuple[Objects, Objects]]:
+    """(found, true) of chips whose answers are objects."""
+    return [(a.predicted, a.truth) for a in answered if isinstance(a.predicted, Objects) and isinstance(a.truth, Objects)]
