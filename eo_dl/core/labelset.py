@@ -45,7 +45,9 @@ class LabelSet:
     place on several dates. `feature_ids`: how the source calls each (for messages).
     `ignore`: objects that count neither way. `annotated`: polygons in the same frame (None: everywhere);
     `annotated_images` names their image where the frame is pixels.
-    `image_names`: images that a pixel format covers, with or without objects. `masks`: raster labels, in place of features.
+    `image_names`: images that labels by image cover, with or without objects: others have nothing annotated; `image_sizes_px`: (width,
+    height) of each as the labels say, where they do. `files`: the label file of each feature where there are several, `file_names` all of them.
+    `masks`: raster labels, in place of features.
     `notes`: what reading did, counted ("3 geometries repaired").
     """
 
@@ -60,13 +62,16 @@ class LabelSet:
     annotated: GeometryArray | None = None
     annotated_images: npt.NDArray[np.object_] | None = None
     image_names: tuple[str, ...] = ()
+    image_sizes_px: tuple[tuple[int, int] | None, ...] = ()
+    files: npt.NDArray[np.object_] | None = None
+    file_names: tuple[str, ...] = ()
     masks: tuple[MaskLabels, ...] = ()
     class_field: str | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.geometries)
-        for name in ("class_ids", "feature_ids", "images", "ignore"):
+        for name in ("class_ids", "feature_ids", "images", "ignore", "files"):
             value = getattr(self, name)
             if value is not None and len(value) != count:
                 raise ValueError(f"labels need {name} for each of {count} features, found {len(value)}")
@@ -95,7 +100,9 @@ class LabelSet:
         kept = _same_image(self.images, image_name, len(self))
         geometries = self._to_pixels(self.geometries, grid, native)
         annotated = self.annotated
-        if annotated is not None:
+        if not self.covers(image_name):
+            annotated = np.empty(0, dtype=object)
+        elif annotated is not None:
             annotated = self._to_pixels(annotated[_same_image(self.annotated_images, image_name, len(annotated))], grid, native)
         frame = shapely.box(0, 0, grid.width, grid.height)
         index = np.flatnonzero(kept & np.asarray(shapely.intersects(geometries, frame), np.bool_))
@@ -107,6 +114,10 @@ class LabelSet:
             index,
             None if annotated is None else shapely.union_all(shapely.make_valid(annotated)) if len(annotated) else shapely.Polygon(),
         )
+
+    def covers(self, image_name: str) -> bool:
+        """True where the labels say something about an image: always, unless they are listed by image and it is not among them."""
+        return not self.image_names or bool(_same_image(np.array(self.image_names, dtype=object), image_name, len(self.image_names)).any())
 
     def _to_pixels(self, geometries: GeometryArray, grid: PixelGrid, native: PixelGrid | None) -> GeometryArray:
         if self.crs is None:

@@ -81,3 +81,12 @@ def test_annotated_ground_is_cut_to_the_window() -> None:
     assert part.annotated.bounds == (0, 0, 10, 10)
     empty = area.for_grid(GRID, "other").annotated
     assert empty is not None and empty.is_empty, "an image without annotated ground has none"
+
+
+def test_an_image_that_labels_by_image_do_not_list_has_nothing_annotated() -> None:
+    base = label_set([shapely.box(0, 0, 10, 10)], None, ["a.png"])
+    listed = LabelSet(base.classes, base.geometries, base.class_ids, None, "l", base.feature_ids, images=base.images, image_names=("a.png", "b.png"))
+    assert listed.for_grid(GRID, "a.png").annotated is None
+    assert listed.for_grid(GRID, "b.tif").annotated is None, "listed without objects: all background"
+    unlisted = listed.for_grid(GRID, "c.png").annotated
+    assert unlisted is not None and unlisted.is_empty
