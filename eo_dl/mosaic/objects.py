@@ -121,13 +121,13 @@ class ObjectMosaic:
         first, second, mutual = find_links(pool.objects, pool.place, pool.sides, self.grid)
         group = _components(len(pool), first[mutual], second[mutual])
         result = resolve_groups(pool.objects, pool.place, pool.sides, pool.owned, group, (first[mutual], second[mutual]), self.grid)
-        rivals = self._rivals(result.objects, pool.place[result.chosen])
+        rivals = self._rivals(pool, group)
         # Whatever may still influence whatever: one community waits as a whole.
-        of_group = np.full(int(group.max()) + 1, -1, np.int64)
-        of_group[result.group] = np.arange(len(result.group))
-        community = _components(int(group.max()) + 1, group[first], group[second], result.group[rivals[0]], result.group[rivals[1]])
+        community = _components(int(group.max()) + 1, group[first], group[second], *rivals)
         waiting = np.isin(community, np.unique(community[group[is_open]]))
-        stays = survivors(result.objects.scores, *rivals)
+        strength = np.zeros(int(group.max()) + 1)
+        strength[result.group] = result.objects.scores
+        stays = survivors(strength, *rivals)[result.group]
         final = ~waiting[result.group]
         self.joined += int(result.united[final & stays].sum())
         self.doubles += int((final & ~stays).sum())
@@ -137,12 +137,18 @@ class ObjectMosaic:
         order = np.lexsort((objects.boxes[:, 0], objects.boxes[:, 1]))
         return objects.take(order), pool.take(waiting[group])
 
-    def _rivals(self, objects: Objects, place: Index) -> tuple[Index, Index]:
+    def _rivals(self, pool: Pool, group: Index) -> tuple[Index, Index]:
+        """Pairs of groups that are doubles: two owned views of theirs, from different chips, overlap too much.
+
+        Views are compared, not the unions, because a union may still grow while the other object is final.
+        """
         if self._suppress_iou is None:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        first, second = overlapping_pairs(objects.boxes, above_iou=self._suppress_iou, groups=objects.class_ids)
-        apart = (place[first] != place[second]).any(axis=1)
-        return first[apart], second[apart]
+        owned = np.flatnonzero(pool.owned)
+        first, second = overlapping_pairs(pool.objects.boxes[owned], above_iou=self._suppress_iou, groups=pool.objects.class_ids[owned])
+        first, second = owned[first], owned[second]
+        apart = (pool.place[first] != pool.place[second]).any(axis=1) & (group[first] != group[second])
+        return group[first[apart]], group[second[apart]]
 
 
 def _components(count: int, *pairs: Index) -> Index:

@@ -33,7 +33,7 @@ class Band:
     @property
     def row1(self) -> int:
         """First row below the band."""
-        return self.row0 + self.labels.shape[0]
+        return self.row0 + len(self.labels)
 
 
 class LabelMosaic:

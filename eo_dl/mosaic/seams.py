@@ -47,7 +47,7 @@ def find_links(objects: Objects, place: Index, sides: Flags, grid: ChipGrid) -> 
     agreement = _agreement(objects, first, second, _common_ground(place[first], place[second], grid), sides)
     good = agreement > 0
     first, second, agreement = first[good], second[good], agreement[good]
-    return first, second, _is_best(first, place[second], agreement) & _is_best(second, place[first], agreement)
+    return first, second, _mutual(first, second, place, agreement)
 
 
 def _reads(place: Index, grid: ChipGrid) -> Boxes:
@@ -79,7 +79,6 @@ def _agreement(objects: Objects, first: Index, second: Index, ground: Boxes, sid
     iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
     share = np.divide(common, smaller, out=np.zeros_like(common), where=smaller > 0)
     both_cut = sides[first].any(axis=1) & sides[second].any(axis=1)
-    # The IoU ranks; that many ulp below it counts as a tie is of no matter.
     return np.where((iou >= _SAME_IOU) | (both_cut & (share >= _WITHIN)), np.maximum(iou, np.finfo(float).tiny), 0.0)
 
 
@@ -95,17 +94,18 @@ def _polygon_overlaps(
     return shapely.area(shapely.intersection(a, b)), shapely.area(a), shapely.area(b)
 
 
-def _is_best(mine: Index, their_place: Index, agreement: npt.NDArray[np.float64]) -> Flags:
-    """Which pairs are the best one of `mine` in the chip at `their_place` (ties: the first pair of the list)."""
+def _mutual(first: Index, second: Index, place: Index, agreement: npt.NDArray[np.float64]) -> Flags:
+    """Which pairs are each other's best in the other's chip. Ties go to the earlier view, whatever the order of the pairs."""
+    mine, other = np.concatenate([first, second]), np.concatenate([second, first])
     best = np.zeros(len(mine), np.bool_)
-    if not len(mine):
-        return best
-    order = np.lexsort((-agreement, their_place[:, 1], their_place[:, 0], mine))
-    key = np.column_stack([mine, their_place])[order]
-    leads = np.ones(len(mine), np.bool_)
-    leads[1:] = (key[1:] != key[:-1]).any(axis=1)
-    best[order[leads]] = True
-    return best
+    if len(mine):
+        there = place[other]
+        order = np.lexsort((other, -np.tile(agreement, 2), there[:, 1], there[:, 0], mine))
+        key = np.column_stack([mine, there])[order]
+        leads = np.ones(len(mine), np.bool_)
+        leads[1:] = (key[1:] != key[:-1]).any(axis=1)
+        best[order[leads]] = True
+    return best[: len(first)] & best[len(first) :]
 
 
 def resolve_groups(objects: Objects, place: Index, sides: Flags, owned: Flags, group: Index, links: tuple[Index, Index], grid: ChipGrid) -> Resolved:
