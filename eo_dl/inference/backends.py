@@ -1,0 +1,206 @@
+"""What runs the network: a batch of arrays in, arrays out. One class an engine; the rest of the package knows no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.bands import BandSet
+from ..core.normalization import Normalization
+from ..errors import BundleError, ConfigError, DeviceError
+from .batches import Buffer
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..bundle import Bundle
+
+Arrays = npt.NDArray[np.generic]
+
+CHANNELS = "channels"
+"""Raw name of a (H, W) uint8 map of the largest channel, where an engine has already taken it in place of the logits."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Per band gain and shift: `stored * gain + shift` is what the network sees."""
+
+    gain: npt.NDArray[np.float32]
+    shift: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, normalization: Normalization, bands: BandSet) -> Scaling:
+        """Of a model's normalization and a scene's bands (in the model's order)."""
+        return cls(*normalization.coefficients(bands))
+
+
+class Backend(Protocol):
+    """Runs a network on batches.
+
+    `takes_stored`: wants stored pixels and normalises itself. `identity`: what may change the last bits of its answers.
+    """
+
+    @property
+    def takes_stored(self) -> bool: ...
+
+    @property
+    def identity(self) -> Mapping[str, str]: ...
+
+    @property
+    def batch_px(self) -> int:
+        """Pixels a batch that it works well with."""
+        ...
+
+    def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
+        """Memory for a batch of `count` chips."""
+        ...
+
+    def run(self, pixels: Arrays, valid: npt.NDArray[np.bool_], scaling: Scaling) -> Mapping[str, Arrays]:
+        """Arrays by name, the batch as first axis, of pixels (N, C, H, W) and valid (N, H, W)."""
+        ...
+
+
+def numpy_buffer(count: int, bands: int, size: int, dtype: str) -> Buffer:
+    """A buffer in plain memory, channels last."""
+    pixels = np.zeros((count, size, size, bands), dtype).transpose(0, 3, 1, 2)
+    return Buffer(pixels, np.zeros((count, size, size), np.bool_))
+
+
+def make_backend(name: str, bundle: Bundle, *, device: str, precision: str, labels_only: bool) -> Backend:
+    """The engine of a name ("torch"). `labels_only`: class maps are wanted and no probabilities.
+
+    Raises `ConfigError` for a name that is not known, `DeviceError` for a device that is not there.
+    """
+    if name != "torch":
+        raise ConfigError(f"backend {name!r} is not known; choose torch (--backend)")
+    place = choose_device(device)
+    chosen = choose_precision(precision, place, bundle.task.output)
+    return TorchBackend(bundle.make_network(), place, chosen, labels_only)
+
+
+class TorchBackend:
+    """PyTorch: inference mode, channels last, bfloat16 where asked for.
+
+    On a GPU stored pixels travel (half the bytes of float32, from pinned memory), are normalised there, and the largest
+    channel is taken there. On a CPU the caller does both in numpy: torch's argmax over channels costs more than a small network.
+    """
+
+    def __init__(self, network: torch.nn.Module, device: torch.device, precision: str, labels_only: bool = False) -> None:
+        import torch  # lazy: loaded when a model runs, not when a command is parsed
+
+        self._torch, self._device, self._precision = torch, device, precision
+        self._network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.takes_stored = device.type == "cuda"
+        self._take_channels = labels_only and self.takes_stored
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """Version, device, threads and precision: all of them move the last bits."""
+        kind = self._torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else self._device.type
+        threads = str(self._torch.get_num_threads()) if self._device.type == "cpu" else ""
+        return {"engine": "torch", "version": str(self._torch.__version__), "device": kind, "threads": threads, "precision": self._precision}
+
+    @property
+    def batch_px(self) -> int:
+        """About 1 Mpx on a CPU (it is busy anyway), 8 on a GPU."""
+        return 2**20 if self._device.type == "cpu" else 2**23
+
+    def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
+        """Memory for a batch; pinned where it goes to a GPU."""
+        plain = numpy_buffer(count, bands, size, dtype)
+        if self._device.type != "cuda":
+            return plain
+        pixels = self._torch.from_numpy(plain.pixels.transpose(0, 2, 3, 1)).pin_memory().numpy().transpose(0, 3, 1, 2)
+        return Buffer(pixels, self._torch.from_numpy(plain.valid).pin_memory().numpy())
+
+    def run(self, pixels: Arrays, valid: npt.NDArray[np.bool_], scaling: Scaling) -> Mapping[str, Arrays]:
+        """See `Backend`."""
+        with self._torch.inference_mode():
+            images = self._normalised(pixels, valid, scaling) if self.takes_stored else self._torch.from_numpy(pixels).to(self._device)
+            with self._autocast():
+                raw: dict[str, torch.Tensor] = self._network(images)
+            if self._take_channels and "logits" in raw:
+                raw = {CHANNELS: raw["logits"].argmax(dim=1).to(self._torch.uint8)}
+            return {name: _to_numpy(value) for name, value in raw.items()}
+
+    def _normalised(self, pixels: Arrays, valid: npt.NDArray[np.bool_], scaling: Scaling) -> torch.Tensor:
+        stored = self._torch.from_numpy(pixels).to(self._device, non_blocking=True)
+        mask = self._torch.from_numpy(valid).to(self._device, non_blocking=True)[:, None]
+        gain, shift = (self._torch.from_numpy(values.copy()).to(self._device)[:, None, None] for values in (scaling.gain, scaling.shift))
+        images = stored.to(self._torch.float32).mul_(gain).add_(shift)
+        return images.masked_fill_(~mask, 0.0).contiguous(memory_format=self._torch.channels_last)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        if self._precision == "32":
+            return contextlib.nullcontext()
+        kind = self._torch.float16 if self._precision == "16" else self._torch.bfloat16
+        return self._torch.autocast(self._device.type, dtype=kind)
+
+
+def _to_numpy(value: torch.Tensor) -> Arrays:
+    """On the host; half-precision floats as float32."""
+    value = value.detach()
+    if value.is_floating_point() and value.element_size() < 4:
+        value = value.float()
+    array: Arrays = value.cpu().numpy()
+    return array
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of "auto", "cpu", "cuda", "cuda:1" or "mps". Raises `DeviceError` for one that is not there."""
+    import torch  # lazy, see TorchBackend
+
+    there: dict[str, Callable[[], int]] = {"cpu": lambda: 1, "cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind]() > 0)
+    kind, _, number = name.partition(":")
+    if kind not in there or (number and not number.isdigit()):
+        raise ConfigError(f"device {name!r} is not known; choose one of auto, cpu, cuda, cuda:1, mps (--device)")
+    if there[kind]() <= int(number or 0):
+        raise DeviceError(f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto or cpu")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device, output: str) -> str:
+    """ "32", "bf16" or "16"; "auto" takes bfloat16 where the hardware computes in it and the answer is a class map.
+
+    Box coordinates need more than bfloat16's 8 bits, so objects stay at 32 unless asked for otherwise.
+    """
+    if name not in ("auto", "32", "bf16", "16"):
+        raise ConfigError(f"precision {name!r} is not known; choose one of auto, 32, bf16, 16 (--precision)")
+    if name == "16" and device.type == "cpu":
+        raise ConfigError("precision 16 is for GPUs; on a CPU choose --precision bf16, 32 or auto")
+    if name == "auto":
+        return "bf16" if output == "raster" and computes_bf16(device) else "32"
+    return name
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """True where bfloat16 is faster than float32: AVX-512 BF16 or AMX, or a GPU from Ampere on."""
+    import torch  # lazy, see TorchBackend
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    # Private in torch 2.6 to 2.15; where one is gone the answer is no, which costs speed and not truth.
+    probes: list[Callable[[], bool] | None] = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    return device.type == "cpu" and any(probe is not None and probe() for probe in probes)
+
+
+def reader_threads() -> int:
+    """Threads that decode a scene: two keep a CPU network fed, a GPU wants more of many cores."""
+    return max(2, min(8, (os.cpu_count() or 2) // 2))
+
+
+def check_raw(raw: Mapping[str, Arrays], count: int, source: str) -> None:
+    """Raises `BundleError` where a network's answer is not one a chip."""
+    wrong = [name for name, array in raw.items() if len(array) != count]
+    if wrong or not raw:
+        raise BundleError(
+            f"{source}: the network answered {'nothing' if not raw else wrong[0]} for a batch of {count}; the model is damaged or of another task"
+        )

@@ -1,0 +1,161 @@
+"""Chips cut from strips, normalised and put side by side for the network.
+
+Which chips share a batch depends on the chip grid and the batch size alone: each row of chips is cut into groups of nearly
+equal size (9 chips at 8 a batch: 5 and 4, not 8 and 1). The size of a batch changes the last bits of what a network
+says, so this is what makes the same command give the same bytes, also when it continues a killed run or skips
+ground. A group without any active chip never reaches the network; in a mixed one the idle places hold zeros.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.chipgrid import Cell, ChipGrid
+from .aoi import Aoi
+from .pipeline import Stopped
+from .strips import Strip, StripReader
+
+Pixels = npt.NDArray[np.generic]
+Valid = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Memory of one batch, used again and again: `pixels` (N, C, H, W) laid out channels last, `valid` (N, H, W)."""
+
+    pixels: Pixels
+    valid: Valid
+
+
+class BufferPool:
+    """The buffers that go round between reading and decoding; `close` frees whoever waits for one."""
+
+    def __init__(self, buffers: Sequence[Buffer]) -> None:
+        self._free: queue.SimpleQueue[Buffer | None] = queue.SimpleQueue()
+        for buffer in buffers:
+            self._free.put(buffer)
+
+    def take(self) -> Buffer:
+        """A free buffer; waits for one. Raises `Stopped` after `close`."""
+        buffer = self._free.get()
+        if buffer is None:
+            self.close()
+            raise Stopped
+        return buffer
+
+    def give_back(self, buffer: Buffer) -> None:
+        """Free a buffer."""
+        self._free.put(buffer)
+
+    def close(self) -> None:
+        """Nobody needs buffers any more."""
+        self._free.put(None)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A group of neighbouring cells of one row of chips.
+
+    `active` (N,): has pixels to answer for. `buffer` is None where no cell has; else its first N places are filled.
+    """
+
+    grid_row: int
+    cells: tuple[Cell, ...]
+    active: npt.NDArray[np.bool_]
+    buffer: Buffer | None
+
+    @property
+    def pixels(self) -> Pixels:
+        """(N, C, H, W) input of the network."""
+        assert self.buffer is not None
+        return self.buffer.pixels[: len(self.cells)]
+
+
+def groups(count: int, batch_size: int) -> list[tuple[int, int]]:
+    """`count` places cut into (start, stop) groups of at most `batch_size` and nearly equal size, the larger ones first."""
+    number = -(-count // batch_size)
+    small, larger = divmod(count, number)
+    sizes = [small + 1] * larger + [small] * (number - larger)
+    stops = np.cumsum(sizes).tolist()
+    return [(stop - size, stop) for stop, size in zip(stops, sizes, strict=True)]
+
+
+@dataclass(frozen=True)
+class Filler:
+    """How stored pixels become the network's input: `stored * gain + shift` per band; None: they are passed on as stored."""
+
+    gain: npt.NDArray[np.float32] | None
+    shift: npt.NDArray[np.float32] | None
+
+    def fill(self, out: Pixels, source: Pixels) -> None:
+        """Write stored pixels (C, h, w) into `out` (C, h, w), bit for bit what `Normalization.apply` gives."""
+        if self.gain is None or self.shift is None:
+            np.copyto(out, source)
+            return
+        for band, (gain, shift) in enumerate(zip(self.gain, self.shift, strict=True)):
+            plane = np.multiply(source[band], gain, dtype=np.float32, casting="unsafe")
+            np.add(plane, shift, out=out[band])
+
+
+def make_batches(
+    strips: StripReader, grid: ChipGrid, filler: Filler, pool: BufferPool, *, batch_size: int, first_row: int = 0, aoi: Aoi | None = None
+) -> Iterator[Batch]:
+    """All batches from row `first_row` of chips on, filled."""
+    for grid_row in range(first_row, grid.shape[0]):
+        cells = grid.row(grid_row)
+        read = cells[0].read
+        held = strips.rows(max(read.row, 0), min(read.row1, grid.height))
+        for start, stop in groups(len(cells), batch_size):
+            group = cells[start:stop]
+            active = np.array([_answers(cell, held, aoi) for cell in group], np.bool_)
+            buffer = _filled(group, active, held, filler, pool, aoi) if active.any() else None
+            yield Batch(grid_row, group, active, buffer)
+
+
+def _answers(cell: Cell, strips: list[Strip], aoi: Aoi | None) -> bool:
+    """True where the cell's keep window holds a valid pixel (of the AOI)."""
+    if aoi is not None and not aoi.touches(cell.keep):
+        return False
+    keep = cell.keep
+    parts = [strip.valid[max(keep.row - strip.row0, 0) : max(keep.row1 - strip.row0, 0), keep.col : keep.col1] for strip in strips]
+    if aoi is None:
+        return any(bool(part.any()) for part in parts)
+    return bool((np.concatenate(parts) & aoi.mask(keep)).any())
+
+
+def _filled(cells: tuple[Cell, ...], active: npt.NDArray[np.bool_], strips: list[Strip], filler: Filler, pool: BufferPool, aoi: Aoi | None) -> Buffer:
+    buffer = pool.take()
+    for place, cell in enumerate(cells):
+        if active[place]:
+            _fill(buffer.pixels[place], buffer.valid[place], cell, strips, filler)
+            if aoi is not None:
+                buffer.valid[place] &= aoi.mask(cell.read)
+        else:
+            buffer.pixels[place] = 0
+            buffer.valid[place] = False
+    return buffer
+
+
+def _fill(pixels: Pixels, valid: Valid, cell: Cell, strips: list[Strip], filler: Filler) -> None:
+    """One chip: `pixels` (C, size, size), `valid` (size, size); what sticks out of the scene is 0 and not valid."""
+    read, width = cell.read, strips[0].valid.shape[1]
+    cols = slice(read.col, min(read.col1, width))
+    across = cols.stop - cols.start
+    if across < read.width or strips[-1].row1 < read.row1:
+        pixels[...] = 0
+        valid[...] = False
+    for strip in strips:
+        row0, row1 = max(strip.row0, read.row), min(strip.row1, read.row1)
+        if row1 <= row0:
+            continue
+        into = slice(row0 - read.row, row1 - read.row)
+        source = slice(row0 - strip.row0, row1 - strip.row0)
+        filler.fill(pixels[:, into, :across], strip.pixels[:, source, cols])
+        valid[into, :across] = strip.valid[source, cols]
+    if not valid.all():
+        np.copyto(pixels, np.zeros((), pixels.dtype), where=~valid)

@@ -1,0 +1,121 @@
+"""`predict`: a model and a scene to a map."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..bundle import Bundle, load_model
+from ..core.progress import OnProgress, silent
+from ..errors import ConfigError, InputError, OutputExistsError
+from ..io.atomic import refuse_existing
+from ..io.scene import Scene, open_scene
+from .backends import make_backend
+from .contract import SceneOptions
+from .outputs import is_raster
+from .plan import Request, make_plan
+from .prediction import Prediction, together
+from .run import run_plan
+
+
+def predict(
+    model: Bundle | str | Path,
+    scene: Scene | str | Path | Sequence[Scene | str | Path],
+    *,
+    out: str | Path,
+    aoi: str | Path | None = None,
+    probabilities: bool | str | Path = False,
+    margin_px: int | None = None,
+    batch_size: int | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    backend: str = "torch",
+    bands: Sequence[str] | str | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    keep_gsd: bool = False,
+    min_score: float | None = None,
+    overwrite: bool = False,
+    resume: bool = True,
+    on_progress: OnProgress = silent,
+) -> Prediction:
+    """Run a model over a scene and write a map, in memory that does not grow with the scene's height.
+
+    What the model needs is in its bundle; a scene that does not fit stops with what to type. The suffix of `out` decides the
+    kind: .tif is a raster of class ids (255 = not measured), .gpkg, .geojson, .fgb and .parquet are polygons. For a list of scenes
+    `out` is a folder and gets one file a scene. The output lies on the scene's own grid, also where the scene is resampled for the model.
+
+    `aoi`: polygons; nothing outside is predicted. `probabilities`: also write NAME_prob.tif (or the path given), a band a class.
+    `bands`, `scale`, `offset`, `keep_gsd`: see `contract.SceneOptions`. `min_score`: objects below it are left out (default: the model's).
+    `precision="32"`: exact to the last bit; "auto" takes bfloat16 where the processor computes in it. A run that was stopped continues with the
+    same call; `resume=False` keeps nothing.
+
+    Raises `InputError` (bands, units, output, AOI), `DeviceError`, `WriteError`, and `Cancelled` on Ctrl-C.
+
+    >>> predict("model.eodl", "scene.tif", out="map.tif")  # doctest: +SKIP
+    """
+    started = time.perf_counter()
+    bundle = model if isinstance(model, Bundle) else load_model(model)
+    several = not isinstance(scene, Scene | str | Path)
+    scenes = [_opened(one) for one in _as_list(scene)]
+    request = Request(SceneOptions(bands, scale, offset, keep_gsd), aoi, margin_px, batch_size, min_score, overwrite, resume)
+    outs = _outputs(bundle, scenes, Path(out)) if several else [Path(out)]
+    extras = [_probability_path(bundle, path, probabilities, several) for path in outs]
+    _check_outputs(bundle, scenes, outs, extras, overwrite)
+    engine = make_backend(backend, bundle, device=device, precision=precision, labels_only=not probabilities)
+    parts = []
+    for one, path, extra in zip(scenes, outs, extras, strict=True):
+        plan = make_plan(bundle, one, path, extra, request, engine)
+        parts.append(run_plan(plan, engine, on_progress))
+    return together(Path(out), tuple(parts), time.perf_counter() - started) if several else parts[0]
+
+
+def _as_list(scene: Scene | str | Path | Sequence[Scene | str | Path]) -> list[Scene | str | Path]:
+    return [scene] if isinstance(scene, Scene | str | Path) else list(scene)
+
+
+def _opened(scene: Scene | str | Path) -> Scene:
+    return scene if isinstance(scene, Scene) else open_scene(scene)
+
+
+def _outputs(bundle: Bundle, scenes: list[Scene], folder: Path) -> list[Path]:
+    """One file a scene in `folder`, which is made where it is missing."""
+    if not scenes:
+        raise InputError(f"{folder}: no scene was given; name at least one")
+    if folder.suffix or (folder.exists() and not folder.is_dir()):
+        raise ConfigError(f"{folder}: {len(scenes)} scenes need a folder for their maps; name one, e.g. -o maps/")
+    suffix = ".tif" if bundle.task.output == "raster" else ".gpkg"
+    stems = [scene.stem for scene in scenes]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if twice:
+        raise InputError(f"{folder}: {stems.count(twice[0])} scenes are called {twice[0]!r}, so their maps would be one file; run them one by one")
+    if not folder.parent.is_dir():
+        raise InputError(f"{folder}: the folder {folder.parent} does not exist; make it first (mkdir -p)")
+    folder.mkdir(exist_ok=True)
+    return [folder / f"{stem}{suffix}" for stem in stems]
+
+
+def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, several: bool) -> Path | None:
+    if wanted is False:
+        return None
+    if bundle.task.output != "raster":
+        raise ConfigError(f"{out}: a {bundle.task.name} model gives objects with scores, not probabilities of pixels; leave --probabilities out")
+    if wanted is True:
+        return out.with_name(f"{out.stem}_prob.tif")
+    if several:
+        raise ConfigError(f"{wanted}: one name for the probabilities of several scenes; give --probabilities without a name")
+    path = Path(wanted)
+    if path.suffix.lower() not in (".tif", ".tiff") or path == out:
+        raise ConfigError(f"{path}: probabilities are a GeoTIFF beside the map; give them a .tif name of their own")
+    return path
+
+
+def _check_outputs(bundle: Bundle, scenes: list[Scene], outs: list[Path], extras: list[Path | None], overwrite: bool) -> None:
+    inputs = {Path(scene.path).resolve(): scene.path for scene in scenes if not scene.remote} | {bundle.path.resolve(): str(bundle.path)}
+    for out, extra in zip(outs, extras, strict=True):
+        is_raster(out, bundle.task.output)
+        for path in (out, *([] if extra is None else [extra])):
+            if path.resolve() in inputs:
+                raise OutputExistsError(f"{path}: is an input of this run and is never overwritten; choose another name")
+            refuse_existing(path, overwrite)

@@ -1,0 +1,100 @@
+"""Rows of a scene, read in strips of whole blocks: each block is decoded once, ahead of need, by threads with a handle each.
+
+Why strips and not a window a chip: neighbouring chips share rows, and GDAL's block cache is too small to keep the
+blocks of a wide scene until the next row of chips; windows would decode every block two to four times.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.generic]
+Valid = npt.NDArray[np.bool_]
+
+_ROWS_WANTED = 256
+_ROWS_AT_MOST = 2048
+
+
+class RowReader(Protocol):
+    """What a strip is read with (`io.scene.SceneReader`); used by one thread only."""
+
+    def read_rows(self, row0: int, row1: int) -> tuple[Pixels, Valid]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Whole rows from `row0` on: stored `pixels` (C, rows, W), 0 where not `valid` (rows, W)."""
+
+    row0: int
+    pixels: Pixels
+    valid: Valid
+
+    @property
+    def row1(self) -> int:
+        """First row below."""
+        return self.row0 + len(self.valid)
+
+
+def strip_rows(block_rows: int) -> int:
+    """Height of a strip for files whose blocks are `block_rows` high: whole blocks, about 256 rows or one block."""
+    if block_rows > _ROWS_AT_MOST:
+        return _ROWS_WANTED
+    return block_rows * max(1, _ROWS_WANTED // block_rows)
+
+
+class StripReader:
+    """Hands out the rows of a scene from top to bottom. A context manager, used from one thread."""
+
+    def __init__(self, open_reader: Callable[[], RowReader], height: int, rows: int, *, first_row: int = 0, threads: int = 2) -> None:
+        self._open_reader, self._height, self._rows = open_reader, height, rows
+        self._next = first_row // rows * rows
+        self._held: deque[Strip] = deque()
+        self._coming: deque[Future[Strip]] = deque()
+        self._ahead = threads + 1
+        self._readers: list[RowReader] = []
+        self._own = threading.local()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eo_dl-read")
+
+    def __enter__(self) -> StripReader:
+        self._order()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for reader in self._readers:
+            reader.close()
+
+    def rows(self, row0: int, row1: int) -> list[Strip]:
+        """The strips that hold rows `[row0, row1)`; what lies above `row0` is forgotten, so ask from top to bottom."""
+        while self._held and self._held[0].row1 <= row0:
+            self._held.popleft()
+        while self._coming and (not self._held or self._held[-1].row1 < row1):
+            strip = self._coming.popleft().result()
+            self._order()
+            if strip.row1 > row0:
+                self._held.append(strip)
+        return [strip for strip in self._held if strip.row0 < row1]
+
+    def _order(self) -> None:
+        while len(self._coming) < self._ahead and self._next < self._height:
+            self._coming.append(self._pool.submit(self._read, self._next))
+            self._next += self._rows
+
+    def _read(self, row0: int) -> Strip:
+        reader: RowReader | None = getattr(self._own, "reader", None)
+        if reader is None:
+            reader = self._own.reader = self._open_reader()
+            self._readers.append(reader)
+        pixels, valid = reader.read_rows(row0, min(row0 + self._rows, self._height))
+        return Strip(row0, pixels, valid)
