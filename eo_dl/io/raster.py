@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.enums import Compression
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
@@ -177,17 +178,20 @@ def write_style(path: Path, qml: str, overwrite: bool) -> None:
 
 
 def _chip_compression(dtype: np.dtype[np.generic]) -> dict[str, str | int]:
-    predictor = {"f": 3}.get(dtype.kind, 2) if dtype.itemsize > 1 else 1
-    known = {"zstd_level": 1, "compress": "zstd"} if _has_zstd() else {"zlevel": 1, "compress": "deflate"}
-    return {**known, "predictor": predictor, "interleave": "band"}
+    predictor = 1 if dtype.itemsize == 1 else 3 if dtype.kind == "f" else 2
+    if _has_zstd():
+        return {"compress": "zstd", "zstd_level": 1, "predictor": predictor, "interleave": "band"}
+    return {"compress": "deflate", "zlevel": 1, "predictor": predictor, "interleave": "band"}
 
 
 @cache
 def _has_zstd() -> bool:
     """Whether this build of GDAL writes zstd in TIFF (wheels do, some distributions do not)."""
     try:
-        with quietly(), MemoryFile() as memory, memory.open(driver="GTiff", height=1, width=1, count=1, dtype="uint8", compress="zstd") as dataset:
-            return dataset.compression is not None
+        with quietly(), MemoryFile() as memory:
+            memory.open(driver="GTiff", height=1, width=1, count=1, dtype="uint8", compress="zstd").close()
+            with memory.open() as dataset:
+                return bool(dataset.compression == Compression.zstd)
     except (RasterioError, CPLE_BaseError):
         return False
 
