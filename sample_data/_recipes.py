@@ -22,12 +22,13 @@ ROOFS = ("flat", "metal", "tile")
 
 Spectrum = tuple[float, float, float, float]
 
-GRASS: Spectrum = (0.040, 0.082, 0.055, 0.36)
+GRASS: Spectrum = (0.038, 0.080, 0.051, 0.38)
 DRY_GRASS: Spectrum = (0.075, 0.118, 0.130, 0.29)
 UNDERSTORY: Spectrum = (0.025, 0.042, 0.035, 0.20)
 WATER_DEEP: Spectrum = (0.038, 0.044, 0.031, 0.022)
 WATER_SHALLOW: Spectrum = (0.068, 0.096, 0.090, 0.105)
 ASPHALT: Spectrum = (0.088, 0.098, 0.106, 0.128)
+RED_SOIL: Spectrum = (0.062, 0.090, 0.162, 0.225)
 GRAVEL: Spectrum = (0.135, 0.165, 0.190, 0.235)
 
 ROOF_SPECTRA: dict[str, tuple[Spectrum, ...]] = {
@@ -44,8 +45,8 @@ TREE_SPECTRA: dict[str, Spectrum] = {
 }
 
 CROPS: dict[str, tuple[Spectrum, float]] = {  # what grows, and the share of ground it covers
-    "cereal": ((0.030, 0.072, 0.038, 0.46), 0.92),
-    "maize": ((0.034, 0.068, 0.044, 0.40), 0.60),
+    "cereal": ((0.035, 0.075, 0.046, 0.42), 0.93),
+    "maize": ((0.034, 0.070, 0.044, 0.40), 0.66),
     "ripe": ((0.085, 0.140, 0.175, 0.31), 0.85),
     "stubble": ((0.105, 0.150, 0.190, 0.28), 0.55),
     "rape": ((0.055, 0.165, 0.135, 0.44), 0.90),
@@ -101,7 +102,7 @@ TRAIN = Recipe(
     sun_azimuth_deg=148.0,
     sun_elevation_deg=50.0,
     soil=(0.080, 0.115, 0.150, 0.205),
-    crops={"cereal": 0.26, "maize": 0.2, "ripe": 0.18, "stubble": 0.14, "bare": 0.22},
+    crops={"cereal": 0.26, "maize": 0.2, "ripe": 0.14, "stubble": 0.1, "rape": 0.08, "bare": 0.22},
     dryness=0.35,
     conifers=0.3,
     footprint=((-0.01, -0.01), (0.80, -0.01), (1.015, 0.42), (1.015, 1.01), (0.06, 1.01), (-0.01, 0.87)),
@@ -131,7 +132,7 @@ TEST = Recipe(
     origin=(438750.0, 5377450.0),
     sun_azimuth_deg=214.0,
     sun_elevation_deg=39.0,
-    soil=(0.062, 0.092, 0.160, 0.225),
+    soil=(0.068, 0.100, 0.156, 0.218),
     crops={"cereal": 0.34, "rape": 0.16, "stubble": 0.12, "maize": 0.14, "bare": 0.24},
     dryness=0.2,
     conifers=0.5,

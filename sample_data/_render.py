@@ -12,6 +12,7 @@ from _recipes import (
     GRASS,
     GRAVEL,
     QUANTUM,
+    RED_SOIL,
     ROOF_SPECTRA,
     SCALE,
     TREE_SPECTRA,
@@ -30,6 +31,7 @@ from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
 SKY = np.array([0.30, 0.23, 0.19, 0.14], np.float32)  # diffuse light relative to sun plus sky: shadows are blue
+THROUGH_LEAVES = 0.18  # light scattered within crowns, relative to the sun: their dark side is no shadow
 
 
 def burn(areas: list[BaseGeometry], size: int) -> np.ndarray:
@@ -78,7 +80,7 @@ class Painter:
         names, shares = list(self.recipe.crops), np.array(list(self.recipe.crops.values()))
         crops = self.rng.choice(len(names), len(fields), p=shares / shares.sum())
         angles = self.rng.normal(0.38, 0.12, len(fields)) + np.pi / 2 * (self.rng.random(len(fields)) < 0.25)
-        draws = self.rng.uniform(0, 1, (len(fields), 4))
+        draws = self.rng.uniform(0, 1, (len(fields), 5))
         for field_id, area in enumerate(ndimage.find_objects(number + 1, len(fields))):
             if area is not None:
                 crop = CROPS[names[crops[field_id]]]
@@ -87,7 +89,7 @@ class Painter:
                 np.copyto(self.image[:, *area], spectra, where=inside)
 
     def one_field(self, area: tuple[slice, slice], crop: tuple[Spectrum, float], angle: float, draw: np.ndarray) -> np.ndarray:
-        """The pixels of one field, (band, row, col); `draw` are four numbers 0..1: stage, brightness, rows, phase."""
+        """The pixels of one field, (band, row, col); `draw` are five numbers 0..1: stage, brightness, rows, phase, soil."""
         spectrum, ground_cover = crop
         across = -self.x[area] * np.sin(angle) + self.y[area] * np.cos(angle)
         rows = np.cos(2 * np.pi * across / (2.6 + 1.6 * draw[2]) + 6 * draw[3] + 0.25 * self.patchy[area])
@@ -95,7 +97,7 @@ class Painter:
         vegetation = ground_cover * (0.75 + 0.4 * draw[0]) + 0.09 * self.broad[area] + 0.07 * self.patchy[area]
         vegetation = vegetation + (0.09 if 0.1 < ground_cover < 0.88 else 0.04) * rows - 0.3 * tram * (ground_cover > 0.3)
         bright = (0.75 + 0.75 * draw[1]) * (1 + 0.12 * self.broad[area] + 0.06 * self.patchy[area] + 0.05 * rows)
-        soil = mix(self.recipe.soil, self.recipe.soil, 0 * vegetation) * bright
+        soil = mix(self.recipe.soil, RED_SOIL, draw[4] + 0.1 * self.patchy[area]) * bright
         plants = mix(spectrum, spectrum, 0 * vegetation) * (0.9 + 0.25 * draw[1])
         share = np.clip(vegetation, 0, 1)
         return (soil + (plants - soil) * share) * (1 + 0.05 * self.fine[area])
@@ -157,6 +159,7 @@ class Painter:
         for slope, axis in ((relief.slope_x, 1), (relief.slope_y, 0)):
             slope += np.where(leaves, 0.35 * np.gradient(ndimage.gaussian_filter(self.fine, 1.2), axis=axis) * 3, 0)
         direct = sunlight(relief, self.recipe.sun_azimuth_deg, self.recipe.sun_elevation_deg)
+        direct = direct + THROUGH_LEAVES * leaves
         sky = SKY[:, None, None]
         return self.image * (direct * (1 - sky) + sky) * (1 + 0.03 * self.broad)
 

@@ -24,7 +24,8 @@ from shapely.geometry.base import BaseGeometry
 
 SEED = 7
 MEADOWS = 0.16  # share of parcels under grass
-SLIVER_M2 = 2.0  # smaller leftovers go to grass
+SLIVERS_M2 = {"field": 300.0, "grass": 0.0}  # smaller leftovers go to grass
+SLIVER_M2 = 2.0  # of the other classes
 PRECISION_M = 0.01
 
 
@@ -65,7 +66,7 @@ def land_cover(recipe: Recipe, plan: Plan, village: Village, seed: int) -> list[
     for name, shapes in layers:
         for shape in shapes:
             left = snapped(snapped(shape.intersection(plan.footprint)).difference(taken, grid_size=PRECISION_M))
-            parts = [p for p in shapely.get_parts(left) if p.geom_type == "Polygon" and (p.area > SLIVER_M2 or name == "grass")]
+            parts = [p for p in shapely.get_parts(left) if p.geom_type == "Polygon" and p.area > SLIVERS_M2.get(name, SLIVER_M2)]
             found += [(name, part) for part in parts]
         taken = shapely.union_all([shape for _, shape in found], grid_size=PRECISION_M)
     return found

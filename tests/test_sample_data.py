@@ -22,7 +22,7 @@ CLASSES = ("building", "field", "grass", "road", "water", "woods")
 LAYERS = ("landcover", "buildings", "trees")
 SCENES = ("train", "test")
 IGNORE = 255
-BEST_F1_OF_ONE_THRESHOLD = 0.8  # measured 2026-11: field 0.75 (more than half of the scene is field), road 0.32
+BEST_F1_OF_ONE_THRESHOLD = 0.8  # measured 2026-11: field 0.76 (more than half of the scene is field), road 0.32
 
 
 def pixels_of(folder: Path, name: str) -> np.ndarray:
