@@ -91,9 +91,10 @@ def load_model(path: str | Path) -> Bundle:
     with _open_zip(path) as archive:
         _check_entries(archive, str(path))
         spec = read_spec(_read(archive, SPEC, str(path)), str(path))
+        _check_listed(archive, spec, str(path))
     bundle = Bundle(path, spec)
+    bundle.config  # noqa: B018 - read now, so that a config that does not fit is told at the door
     _check_finite(bundle.state(), str(path))
-    assert bundle.config
     return bundle
 
 
@@ -118,7 +119,9 @@ class Bundle:
             return self.task.config.model_validate_json(json.dumps(self.spec.config))
         except ValidationError as error:
             first = error.errors()[0]
-            raise BundleError(f"{self.path}: config of task {self.spec.task} is not valid at {'.'.join(map(str, first['loc']))}: {first['msg']}; train it again") from error
+            raise BundleError(
+                f"{self.path}: config of task {self.spec.task} is not valid at {'.'.join(map(str, first['loc']))}: {first['msg']}; train it again"
+            ) from error
 
     @cached_property
     def bands(self) -> BandSet:
@@ -217,9 +220,20 @@ def _check_entries(archive: zipfile.ZipFile, source: str) -> None:
     _check_names(names, source)
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:
-            raise BundleError(f"{source}: {entry.filename} is compressed or encrypted, and members of a bundle are stored; the file was repacked, take the original")
+            raise BundleError(
+                f"{source}: {entry.filename} is compressed or encrypted, and members of a bundle are stored; the file was repacked, take the original"
+            )
         if entry.file_size > MEMBERS[entry.filename]:
             raise BundleError(f"{source}: {entry.filename} has {entry.file_size} bytes; at most {MEMBERS[entry.filename]} are allowed")
+
+
+def _check_listed(archive: zipfile.ZipFile, spec: ModelSpec, source: str) -> None:
+    present, listed = set(archive.namelist()) - {SPEC}, set(spec.members)
+    if present != listed:
+        name = min(present ^ listed)
+        raise BundleError(
+            f"{source}: {name} is {'not listed in' if name in present else 'missing, but listed in'} model.json; the file was changed, take the original"
+        )
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:

@@ -148,7 +148,14 @@ def band_specs(bands: BandSet) -> tuple[BandSpec, ...]:
     """A `BandSet` as it is written."""
     return tuple(
         BandSpec(
-            name=b.name, number=b.number, named=b.named, dtype=b.dtype, scale=b.scale, offset=b.offset, nodata=_writable(b.nodata), wavelength_um=b.wavelength_um
+            name=b.name,
+            number=b.number,
+            named=b.named,
+            dtype=b.dtype,
+            scale=b.scale,
+            offset=b.offset,
+            nodata=_writable(b.nodata),
+            wavelength_um=b.wavelength_um,
         )
         for b in bands
     )

@@ -83,9 +83,8 @@ def padded(images: torch.Tensor, stride: int, *, training: bool) -> torch.Tensor
 
 
 def _create(name: str, in_channels: int, indices: tuple[int, ...] | None) -> torch.nn.Module:
-    chosen = {} if indices is None else {"out_indices": indices}
     try:
-        encoder = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels, **chosen)
+        encoder = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels, out_indices=indices)
     except (RuntimeError, AssertionError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise ConfigError(f"backbone {name!r} gives no feature maps for {in_channels} bands ({error}); choose another, e.g. resnet18") from error
     assert isinstance(encoder, torch.nn.Module)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ...core.classes import ClassSet
 from ...errors import LabelError
@@ -29,14 +29,16 @@ def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
 def _make_scorer(classes: ClassSet) -> Scorer:
     from ...scores.pixels import PixelScorer  # lazy: a codec alone needs no scores
 
-    return PixelScorer(classes)
+    return cast(Scorer, PixelScorer(classes))  # takes what this task's codec answers, which is narrower than `Answer`
 
 
 def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
     """The background is a class if and only if some train pixel is background."""
     found = classes.with_background() if class_shares.get(0, 0.0) > 0 else classes.without_background() if classes.foreground else classes
     if len(found) < 2:
-        raise LabelError(f"segmentation needs two classes to tell apart, found only {found.names[0]!r}; label its surroundings, or count unlabelled ground as background")
+        raise LabelError(
+            f"segmentation needs two classes to tell apart, found only {found.names[0]!r}; label its surroundings, or count unlabelled ground as background"
+        )
     return found
 
 

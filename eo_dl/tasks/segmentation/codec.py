@@ -29,14 +29,15 @@ class SegmentationCodec:
         """`Target.mask`: channel numbers, 255 where nothing is known (outside `annotated`, ignored features, unknown classes)."""
         mask = self._burnt(labels, height, width) if labels.mask is None else self.classes.channel_of(labels.mask)
         if labels.annotated is not None:
-            known = burn(_parts(labels.annotated), 1, height, width)
+            parts = _parts(labels.annotated)
+            known = burn(parts, np.ones(len(parts), np.int64), height, width)
             mask = np.where(known == 1, mask, np.uint8(IGNORE_ID))
         return Target(mask=np.ascontiguousarray(mask, np.uint8))
 
     def decode(self, raw: RawArrays) -> npt.NDArray[np.float32]:
         """(K, H, W) probabilities."""
         logits = np.ascontiguousarray(raw["logits"], np.float32)
-        powers = np.exp(logits - logits.max(0))
+        powers: npt.NDArray[np.float32] = np.exp(logits - logits.max(0))
         powers /= powers.sum(0)
         return powers
 
@@ -59,13 +60,13 @@ class SegmentationCodec:
         fill = int(self.classes.channel_of(np.array([0]))[0])  # 255 where the background is no class
         values = np.where(labels.ignore, IGNORE_ID, self.classes.channel_of(labels.class_ids))
         order = np.argsort(labels.ignore, kind="stable")
-        return burn(labels.geometries[order], values[order], height, width, fill=fill)
+        return np.asarray(burn(labels.geometries[order], values[order], height, width, fill=fill), np.uint8)
 
 
 def largest_channel(logits: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     """(H, W) uint8 argmax over the first axis; same as `np.argmax`, plane by plane, which is several times faster for few classes."""
     if len(logits) == 2:
-        return np.greater(logits[1], logits[0]).view(np.uint8)
+        return np.asarray(np.greater(logits[1], logits[0]).view(np.uint8))
     best, channel = np.array(logits[0]), np.zeros(logits.shape[1:], np.uint8)
     for k in range(1, len(logits)):
         larger = np.greater(logits[k], best)

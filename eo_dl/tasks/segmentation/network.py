@@ -29,6 +29,7 @@ class UNet(TaskNetwork):
         self.dropout = torch.nn.Dropout2d(config.dropout)
         self.head = torch.nn.Conv2d(steps[-1], len(inputs.classes), 3, padding=1)
         weights = None if inputs.class_weights is None else torch.tensor(inputs.class_weights, dtype=torch.float32)
+        self.class_weights: torch.Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)  # belongs to the training, not to the model
         self.shares = (config.cross_entropy, config.dice)
         self.weights_report = start_encoder(self.encoder, inputs.weights)
