@@ -100,12 +100,12 @@ class Blobs:
         contrast = self.sign * (smooth - ndimage.gaussian_filter(source, side, mode="nearest"))
         peaks = (contrast == ndimage.maximum_filter(contrast, size=max(3, round(0.6 * side)), mode="nearest")) & (contrast > 1e-6)
         rows, cols = np.nonzero(peaks)
-        return self._boxes(cols + 0.5, rows + 0.5, contrast[rows, cols], image.shape[1:])
+        return self._boxes(np.column_stack([cols, rows]) + 0.5, contrast[rows, cols], image.shape[1:])
 
-    def _boxes(self, cols: npt.NDArray[np.float64], rows: npt.NDArray[np.float64], strength: npt.NDArray[np.floating], shape: tuple[int, ...]) -> Objects:
-        half_width, half_height = self.box_px[0] / 2, self.box_px[1] / 2
-        boxes = np.column_stack([cols - half_width, rows - half_height, cols + half_width, rows + half_height])
-        boxes = boxes.clip(0, [shape[1], shape[0], shape[1], shape[0]]).reshape(-1, 4)
+    def _boxes(self, centres: npt.NDArray[np.floating], strength: npt.NDArray[np.floating], shape: tuple[int, ...]) -> Objects:
+        half = np.array(self.box_px) / 2
+        limits = [shape[1], shape[0], shape[1], shape[0]]
+        boxes = np.concatenate([centres - half, centres + half], axis=1).clip(0, limits).astype(np.float64).reshape(-1, 4)
         return Objects(boxes, np.full(len(boxes), self.class_id, np.int64), (strength / (1 + strength)).astype(np.float32))
 
     def _inside(self, image: Image) -> npt.NDArray[np.float64]:

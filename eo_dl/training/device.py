@@ -13,7 +13,7 @@ def choose_device(name: str) -> torch.device:
     """The device of "auto", "cpu", "cuda" or "mps". Raises `DeviceError` for one that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    there = {"cpu": lambda: True, "cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    there: dict[str, Callable[[], bool]] = {"cpu": lambda: True, "cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if name not in there:
         raise ConfigError(f"device {name!r} is not known; choose one of auto, {', '.join(there)} (--device)")
     if not there[name]():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import lightning
 import torch
@@ -17,7 +17,7 @@ from .loading import EpochBatches
 from .module import TrainingModule
 from .quiet import quiet_lightning
 
-_PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
 def fit(module: TrainingModule, train: EpochBatches, val: DataLoader[Sample] | None, *, folder: Path, device: torch.device, precision: str) -> None:
@@ -45,5 +45,5 @@ def fit(module: TrainingModule, train: EpochBatches, val: DataLoader[Sample] | N
 @contextmanager
 def _rng_kept() -> Iterator[None]:
     """The caller's random numbers are none of our business: torch's global generator is left as it was found."""
-    with torch.random.fork_rng(), warnings.catch_warnings():
+    with torch.random.fork_rng():
         yield

@@ -27,6 +27,7 @@ from ..core.seeds import derived_seed
 from ..errors import Cancelled, TrainingError
 from ..networks.network import TaskNetwork
 from .checkpoint import CheckpointFolder, rng_state, set_rng_state
+from .clock import Clock
 from .config import TrainConfig
 from .optim import make_optimizer, rate_at, set_rate
 from .sampler import EpochPlan
@@ -113,7 +114,7 @@ class TrainingModule(lightning.LightningModule):
         """Losses by name. Raises `TrainingError`, naming the chips, before a loss that is not finite reaches a weight."""
         losses = self.network.loss(batch.images, batch.targets)
         if not bool(torch.isfinite(losses["loss"])):
-            raise self._not_finite(f"the loss is {float(losses['loss']):g}", self._culprits(batch))
+            raise self._not_finite(f"the loss is {float(losses['loss'].detach()):g}", self._culprits(batch))
         return {"loss": losses["loss"], **{name: value.detach() for name, value in losses.items() if name != "loss"}}
 
     def configure_gradient_clipping(
@@ -125,7 +126,7 @@ class TrainingModule(lightning.LightningModule):
         if self._scaler() is None and not bool(torch.isfinite(norm)):
             raise self._not_finite("the gradient is not finite", [])
 
-    def on_train_batch_end(self, outputs: dict[str, torch.Tensor], batch: Batch, batch_idx: int) -> None:
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Count, note, report; checkpoint now and then, and when asked to stop."""
         state = self.parts.state
         losses = {name: float(value) for name, value in outputs.items()}

@@ -1,0 +1,129 @@
+"""A tiny world for training: chips in memory and a network with batch normalization and dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from eo_dl.chips.augment import Augment
+from eo_dl.chips.dataset import Sample
+from eo_dl.core.arrays import Target
+from eo_dl.core.classes import ClassSet
+from eo_dl.core.progress import OnProgress, silent
+from eo_dl.core.seeds import generator
+from eo_dl.networks.network import TaskNetwork
+from eo_dl.tasks import load_task
+from eo_dl.training.checkpoint import CheckpointFolder
+from eo_dl.training.config import TrainConfig
+from eo_dl.training.fit import fit
+from eo_dl.training.loading import fixed_batches, train_batches
+from eo_dl.training.module import RunParts, TrainingModule
+from eo_dl.training.sampler import EpochPlan
+from eo_dl.training.scoring import ChipScoring
+from eo_dl.training.state import RunState
+from eo_dl.training.stop import StopRequest
+
+CLASSES = ClassSet.of_names(["field", "water"], background=True)
+
+
+class TinyNetwork(TaskNetwork):
+    """Two convolutions, batch normalization and dropout: all that makes an exact resume hard."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = torch.nn.Sequential(torch.nn.Conv2d(2, 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
+        self.rest = torch.nn.Sequential(torch.nn.Dropout(0.3), torch.nn.Conv2d(8, 3, 1))
+
+    def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.rest(self.encoder(images))}
+
+    def loss(self, images: torch.Tensor, targets: Any) -> dict[str, torch.Tensor]:
+        mask = torch.from_numpy(np.stack([target.mask for target in targets])).long()
+        value = torch.nn.functional.cross_entropy(self(images)["logits"], mask, ignore_index=255)
+        return {"loss": value, "cross_entropy": value}
+
+
+@dataclass
+class MemoryChips:
+    """`count` chips of 12 px in which one band tells the class; chip ids "chip-N"."""
+
+    count: int
+    augment: Augment | None = None
+    poison: str | None = None
+    epoch: int = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> Sample:
+        rng = generator(1, "chip", index)
+        mask = np.repeat(rng.integers(0, 3, (12, 1)), 12, axis=1).astype(np.uint8)
+        image = np.stack([mask + rng.normal(0, 0.4, (12, 12)), rng.normal(0, 1, (12, 12))]).astype(np.float32)
+        chip_id, valid = f"chip-{index}", np.ones((12, 12), np.bool_)
+        if chip_id == self.poison:
+            image[:] = np.nan
+        target = Target(mask=mask)
+        if self.augment is not None:
+            image, valid, target = self.augment.apply(image, valid, target, generator(7, "augment", self.epoch, chip_id))
+        return Sample(image, valid, target, chip_id)
+
+
+@dataclass
+class World:
+    """One run in a folder; `train` may be called again with `resume=True`, as a new process would."""
+
+    folder: Path
+    config: TrainConfig
+    count: int = 9
+    poison: str | None = None
+    stop: StopRequest = field(default_factory=StopRequest)
+    network: TinyNetwork | None = None
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+    def train(self, *, resume: bool = False, on_progress: OnProgress = silent) -> RunState:
+        torch.manual_seed(11)
+        self.network = TinyNetwork()
+        checkpoints = CheckpointFolder(self.folder / "checkpoints")
+        restored = checkpoints.latest() if resume else None
+        state = RunState(self.config.epochs)
+        if restored is not None:
+            state = RunState.from_dict(restored["state"])
+            self.network.load_state_dict(restored["network"])
+        plan = EpochPlan(self.count, self.config.batch_size, self.config.seed, self.config.min_steps)
+        task = replace(load_task("segmentation"))
+        codec = task.make_codec(CLASSES, task.config(network="unet"))
+        parts = RunParts(self.config, plan, state, checkpoints, lambda: ChipScoring(task, codec), on_progress, self._note, self.stop, "mean_iou")
+        chips = MemoryChips(self.count, Augment(self.config.augment), self.poison)
+        batches = train_batches(chips, plan, lambda: (state.epoch, state.batch), self.config.workers or 0)
+        module = TrainingModule(self.network, parts, restored)
+        fit(module, batches, fixed_batches(MemoryChips(4), 3, 0), folder=self.folder, device=torch.device("cpu"), precision="32")
+        return state
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        assert self.network is not None
+        return {name: value.clone() for name, value in self.network.state_dict().items()}
+
+    def _note(self, state: RunState) -> None:
+        self.rows = [dict(row) for row in state.history]
+
+
+@pytest.fixture
+def new_world(tmp_path: Path) -> Callable[..., World]:
+    """`new_world(name, count=..., poison=..., epochs=..., ...)`: a world in a folder of its own, with that configuration."""
+
+    def make(name: str = "run", *, count: int = 9, poison: str | None = None, **settings: Any) -> World:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        known = {"task": "segmentation", "epochs": 3, "batch_size": 2, "min_steps": 1, "lr": 0.01, **settings}
+        return World(folder, TrainConfig.model_validate(known), count, poison)
+
+    return make

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from eo_dl.errors import Cancelled, TrainingError
+from eo_dl.training.stop import stop_on_signals
+
+New = Callable[..., Any]
+
+
+class Killed(Exception):
+    """Stands for kill -9: nothing is written any more."""
+
+
+def kill_after(step: int) -> Callable[[int, int, str], None]:
+    def on_progress(done: int, total: int, what: str) -> None:
+        if done >= step:
+            raise Killed
+
+    return on_progress
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_killed_at_any_step_continues_to_the_same_bits(new_world: New) -> None:
+    unbroken = new_world("unbroken", checkpoint_steps=3)
+    state = unbroken.train()
+    assert state.step == 12  # 9 chips by 2, the last of one merged: 4 steps an epoch
+    for step in range(12):
+        world = new_world(f"killed-{step}", checkpoint_steps=3)
+        with pytest.raises(Killed):
+            world.train(on_progress=kill_after(step))
+        resumed = world.train(resume=True)
+        assert same(world.weights(), unbroken.weights()), step
+        assert resumed.best_score == state.best_score
+        drop = ("seconds",)
+        assert [{k: v for k, v in row.items() if k not in drop} for row in world.rows] == [{k: v for k, v in row.items() if k not in drop} for row in unbroken.rows]
+
+
+def test_a_run_killed_twice_continues_to_the_same_bits(new_world: New) -> None:
+    unbroken = new_world("unbroken", checkpoint_steps=1)
+    unbroken.train()
+    world = new_world("killed", checkpoint_steps=1)
+    for step in (2, 5):
+        with pytest.raises(Killed):
+            world.train(resume=step > 2, on_progress=kill_after(step))
+    world.train(resume=True)
+    assert same(world.weights(), unbroken.weights())
+
+
+def test_the_number_of_workers_changes_nothing(new_world: New) -> None:
+    alone, helped = new_world("alone", epochs=2), new_world("helped", epochs=2, workers=2)
+    alone.train()
+    helped.train()
+    assert same(alone.weights(), helped.weights())
+
+
+def test_the_callers_random_numbers_are_left_alone(new_world: New) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    world = new_world(epochs=1)
+    with torch.random.fork_rng():  # the world itself seeds its network
+        world.train()
+    torch.manual_seed(5)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_reaches_a_weight(new_world: New) -> None:
+    world = new_world("run", count=8, poison="chip-5", checkpoint_steps=1)
+    with pytest.raises(TrainingError, match="chip-5;") as caught:
+        world.train()
+    assert "\n" not in str(caught.value)
+    assert all(torch.isfinite(value).all() for name, value in world.weights().items() if "running" not in name)
+    steps = new_world("run").folder.joinpath("checkpoints").glob("*.pt")
+    assert all(torch.isfinite(v).all() for file in steps for v in torch.load(file)["network"].values())
+
+
+def test_a_poisoned_validation_chip_does_not_stop_the_run(new_world: New) -> None:
+    assert math.isfinite(new_world(count=6, epochs=1).train().best_score or 0)
+
+
+def test_a_last_batch_of_one_survives_batch_normalization(new_world: New) -> None:
+    for count in (1, 3):
+        assert new_world(f"run-{count}", count=count, batch_size=2, epochs=1).train().epoch == 1
+
+
+def test_cancelling_keeps_a_checkpoint_and_says_how_to_go_on(new_world: New) -> None:
+    world = new_world()
+
+    def on_progress(done: int, total: int, what: str) -> None:
+        assert (total, what) == (12, "steps")
+        if done == 6:
+            raise Cancelled("stopped by hand")
+
+    with pytest.raises(Cancelled, match=r"stopped by hand after step 6 of 12; continue from step 6 .*--resume"):
+        world.train(on_progress=on_progress)
+    unbroken = new_world("unbroken")
+    unbroken.train()
+    world.train(resume=True)
+    assert same(world.weights(), unbroken.weights())
+
+
+def test_a_signal_stops_between_two_steps(new_world: New) -> None:
+    world = new_world()
+
+    def on_progress(done: int, total: int, what: str) -> None:
+        if done == 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    with stop_on_signals() as world.stop, pytest.raises(Cancelled, match="terminated after step 5"):
+        world.train(on_progress=on_progress)
+    assert new_world().train(resume=True).epoch == 3
+
+
+def test_handlers_are_put_back_and_the_second_ctrl_c_is_the_usual_one() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop.what == "interrupted"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_outside_the_main_thread_no_handler_is_touched() -> None:
+    seen: list[bool] = []
+
+    def run() -> None:
+        with stop_on_signals() as stop:
+            seen.append(bool(stop))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert seen == [False]
+
+
+def test_early_stopping_ends_the_run(new_world: New) -> None:
+    state = new_world(epochs=40, patience=2, lr=1e-9).train()
+    assert state.epoch < 40
+    assert "no better validation score" in (state.stopped or "")
+
+
+def test_a_budget_of_minutes_cuts_the_epochs_after_the_first(new_world: New) -> None:
+    state = new_world(epochs=500, max_minutes=0.002).train()
+    assert 1 <= state.epoch < 500
+    assert state.planned_epochs == state.epoch
+
+
+def test_nothing_is_said(new_world: New, capfd: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        new_world(epochs=1).train()
+    assert capfd.readouterr() == ("", "")
