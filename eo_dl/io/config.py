@@ -19,15 +19,15 @@ _MAX_BYTES = 4 * 2**20
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML as people read it: no key twice, 1e-3 a number, only true and false truth values ("no" is a word, and Norway), no aliases."""
+    """YAML as people read it: no key twice, 1e-3 a number, only true and false truth values ("no" is a word, and Norway)."""
 
 
 _StrictLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in rules if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))  # type: ignore[no-untyped-call]
-_StrictLoader.add_implicit_resolver(  # type: ignore[no-untyped-call]
+_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(
         r"^[-+]?(?:(?:[0-9][0-9_]*)?\.[0-9_]+(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*\.(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$"
@@ -58,7 +58,7 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
         if node is None:
             return {}
         _check_node(node, source)
-        found = loader.construct_document(node)  # type: ignore[no-untyped-call]
+        found = loader.construct_document(node)
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark is not None else ""
@@ -66,7 +66,7 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     except RecursionError as cause:
         raise ConfigError(f"{source}: is nested too deep; simplify it") from cause
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise ConfigError(f"{source}: one mapping of names to values was expected, found {type(found).__name__}; write lines like 'epochs: 30'")
     return found

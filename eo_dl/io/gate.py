@@ -1,8 +1,10 @@
 """Which driver may open a file: decided by its first bytes, never by GDAL's own guess.
 
 GDAL goes by content, so a `.tif` that is really XML can read any file, open connections or write files
-(reference/reliability.md, finding 3). Opening with exactly one driver closes that door. A VRT is text that
-names other files; it is let in only as `.vrt`, and only with local files in or below its own folder.
+(reference/reliability.md, finding 3). Opening with exactly one driver closes that door, but not the one behind it:
+overviews and masks, beside the file or named in its tags, are opened with any driver again (GDAL 3.10: a plain TIFF with an
+OVERVIEW_FILE tag shows /etc/passwd), so these are looked at too. A VRT is text that names other files; it is let in only as
+`.vrt`, and only with local files in or below its own folder.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 
 from ..errors import EoDlError, LabelError, SceneError
 from .discover import is_remote
+from .gdal import open_dataset
 from .vrt import check_vrt
 
 _RASTER_MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -45,6 +48,7 @@ def raster_driver(path: str, trust_vrt: bool = False) -> str:
         return driver
     if Path(path).suffix.lower() == ".vrt" and b"<VRTDataset" in head:
         if not trust_vrt:
+            check_sidecars(Path(path))
             check_vrt(Path(path), _check_vrt_source)
         return "VRT"
     raise SceneError(f"{path}: is not a raster that is read here ({_kind_of(head)}); expected {_RASTERS}; convert it, e.g. gdal_translate IN OUT.tif")
@@ -80,17 +84,14 @@ def vector_driver(path: str) -> str:
 
 
 def check_sidecars(path: Path) -> None:
-    """Refuse sidecars through which GDAL would open further files with a driver of its own choice.
+    """Refuse sidecars that GDAL would open with a driver of its own choice: overviews and masks must be TIFFs.
 
-    Overviews (`.ovr`) and masks (`.msk`) must be TIFFs themselves, and the `.aux.xml` may not name an overview file.
+    (An overview file named inside the raster or its `.aux.xml` is refused by `open_dataset`.)
     """
     for suffix in (".ovr", ".msk", ".msk.ovr"):
         sidecar = path.with_name(path.name + suffix)
         if sidecar.is_file() and driver_of_bytes(_head(str(sidecar), SceneError)) != "GTiff":
             raise SceneError(f"{sidecar}: is no TIFF, as an overview or mask beside {path.name} must be; remove it")
-    notes = path.with_name(path.name + ".aux.xml")
-    if notes.is_file() and b"OVERVIEW_FILE" in notes.read_bytes():
-        raise SceneError(f"{notes}: names an overview file of its own, which is not followed; remove that entry or the file")
 
 
 def _check_vrt_source(path: Path) -> bool:
@@ -101,6 +102,7 @@ def _check_vrt_source(path: Path) -> bool:
         if b"\0" not in head[:16]:
             raise SceneError(f"{path}: starts like an image but continues like text; convert it, e.g. gdal_translate IN OUT.tif")
         check_sidecars(path)
+        open_dataset(str(path), str(driver_of_bytes(head))).close()  # its tags are looked at there
         return False
     if path.suffix.lower() == ".vrt" and b"<VRTDataset" in head:
         return True

@@ -57,7 +57,13 @@ def open_dataset(path: str, driver: str, overview: int | None = None, plain: boo
     limit_cache()
     options = {} if overview is None else {"overview_level": overview}
     with gdal_environment(path), scene_errors(path, "cannot be opened"), quietly() if plain else contextlib.nullcontext():
-        return rasterio.open(path, driver=driver, sharing=False, **options)
+        dataset = rasterio.open(path, driver=driver, sharing=False, **options)
+        named = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
+    if named is not None:
+        # GDAL would open it with any driver, so a TIFF's tag could show any file of this machine.
+        dataset.close()
+        raise SceneError(f"{path}: names an overview file of its own ({named[:60]!r}), which is not followed; remove it, e.g. gdal_translate IN OUT.tif")
+    return dataset
 
 
 @contextlib.contextmanager
