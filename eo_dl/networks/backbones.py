@@ -27,25 +27,36 @@ def check_backbone(name: str) -> None:
 
 
 def make_encoder(name: str, in_channels: int, strides: Sequence[int] | None = None) -> torch.nn.Module:
-    """A timm backbone that returns a list of feature maps, finest first; random weights.
+    """A timm backbone that returns a list of feature maps (N, C, H / stride, W / stride), finest first; random weights.
 
-    `strides`: the feature maps wanted, by input pixels per feature pixel (None: all). Raises `ConfigError` for a backbone without them.
+    `strides`: the feature maps wanted (None: all). Raises `ConfigError` for a backbone without them.
     """
-    check_backbone(name)
-    if strides is None:
-        return _create(name, in_channels, None)
     found = feature_strides(name, in_channels)
-    missing = [stride for stride in strides if stride not in found]
+    missing = [stride for stride in strides or () if stride not in found]
     if missing:
         raise ConfigError(f"backbone {name!r} has feature maps at strides {found}, not at {missing}; choose another backbone, e.g. resnet18")
-    return _create(name, in_channels, tuple(found.index(stride) for stride in strides))
+    return _create(name, in_channels, None if strides is None else tuple(found.index(stride) for stride in strides))
 
 
 def feature_strides(name: str, in_channels: int = 3) -> list[int]:
-    """Strides of all feature maps of a backbone, finest first."""
+    """Strides of all feature maps of a backbone, finest first.
+
+    Raises `ConfigError` for one whose maps do not shrink step by step at any image size (plain ViTs, windowed transformers).
+    """
     check_backbone(name)
-    with torch.device("meta"):  # nothing is allocated or drawn from the random state
-        return strides_of(_create(name, in_channels, None))
+    with torch.device("meta"):  # nothing is allocated, or drawn from the random state
+        encoder = _create(name, in_channels, None)
+        strides, channels = strides_of(encoder), channels_of(encoder)
+        side = 4 * strides[-1]
+        try:
+            shapes = [tuple(m.shape[1:]) for m in encoder(torch.zeros(1, in_channels, side, side))]
+        except (RuntimeError, AssertionError, ValueError, NotImplementedError):
+            shapes = []
+    if strides != sorted(set(strides)) or shapes != [(c, side // s, side // s) for c, s in zip(channels, strides, strict=True)]:
+        raise ConfigError(
+            f"backbone {name!r} gives no pyramid of feature maps at any image size; choose another, e.g. resnet18, efficientnet_b0 or convnext_atto"
+        )
+    return strides
 
 
 def strides_of(encoder: torch.nn.Module) -> list[int]:

@@ -1,0 +1,245 @@
+"""What every task must do, run over the folder list: a new head is tested by being there."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import shapely
+import torch
+
+from eo_dl.bundle import load_model, save_bundle
+from eo_dl.core.arrays import Objects, Target
+from eo_dl.core.bands import Band, BandSet
+from eo_dl.core.classes import ClassSet
+from eo_dl.core.labelset import PixelLabels
+from eo_dl.errors import ConfigError
+from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
+from eo_dl.networks.network import TaskNetwork
+from eo_dl.scores.score import find_score
+from eo_dl.tasks import NetworkInputs, Task, TaskConfig, available_tasks, load_task
+
+SIZE = 64
+BANDS = 4
+# The smallest network that still learns; what a task has as default is too slow for a test.
+TINY: dict[str, dict[str, object]] = {
+    "segmentation": {"backbone": "test_resnet", "decoder_channels": (32, 16, 16, 16, 16)},
+    "detection": {"backbone": "test_resnet", "pyramid_channels": 32, "head_channels": 64, "proposals": 100, "detections": 20},
+}
+EVERY_TASK = pytest.mark.parametrize("task", [load_task(name) for name in available_tasks()], ids=lambda task: task.name)
+
+
+def _chips() -> tuple[npt.NDArray[np.float32], list[PixelLabels]]:
+    """Noise with squares of two classes, each bright in a band of its own; the last chip holds none."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.normal(0, 0.3, (4, BANDS, SIZE, SIZE)).astype(np.float32), []
+    for place, image in enumerate(images):
+        boxes, ids = [], []
+        for k in range(3 if place < 3 else 0):
+            col, row, side, class_id = 4 + 20 * k, int(rng.integers(4, 40)), int(rng.integers(12, 17)), 1 + (k + place) % 2
+            image[class_id - 1, row : row + side, col : col + side] += 3
+            boxes.append(shapely.box(col, row, col + side, row + side))
+            ids.append(class_id)
+        count = len(ids)
+        labels.append(
+            PixelLabels(ClassSet.of_names(["roof", "pond"]), np.array(boxes, object), np.array(ids, np.int64), np.zeros(count, bool), np.arange(count))
+        )
+    return images, labels
+
+
+def _inputs(task: Task) -> NetworkInputs:
+    classes = task.output_classes(ClassSet.of_names(["roof", "pond"]), {0: 0.8, 1: 0.1, 2: 0.1})
+    return NetworkInputs(BANDS, classes, SIZE, object_sizes_px=np.full((9, 2), 14.0))
+
+
+def _config(task: Task) -> TaskConfig:
+    return task.settle(task.config(**TINY.get(task.name, {"backbone": "test_resnet"})), _inputs(task))
+
+
+def _network(task: Task, config: TaskConfig | None = None) -> TaskNetwork:
+    torch.manual_seed(0)
+    return task.make_network(config or _config(task), _inputs(task))
+
+
+def _targets(task: Task, labels: list[PixelLabels]) -> list[Target]:
+    codec = task.make_codec(_inputs(task).classes, _config(task))
+    return [codec.encode(one, SIZE, SIZE) for one in labels]
+
+
+def _one(raw: dict[str, torch.Tensor], place: int) -> dict[str, npt.NDArray[np.generic]]:
+    return {name: value[place].numpy() for name, value in raw.items()}
+
+
+@EVERY_TASK
+def test_the_loss_is_a_finite_number_with_gradients(task: Task) -> None:
+    images, labels = _chips()
+    network = _network(task).train()
+    losses = network.loss(torch.from_numpy(images), _targets(task, labels))
+    losses["loss"].backward()
+    assert all(math.isfinite(value.item()) and value.ndim == 0 for value in losses.values())
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters() if p.requires_grad)
+
+
+@EVERY_TASK
+@pytest.mark.parametrize("size", [32, SIZE])
+def test_a_batch_of_one_and_chips_without_labels_survive(task: Task, size: int) -> None:
+    images, labels = _chips()
+    codec = task.make_codec(_inputs(task).classes, _config(task))
+    network = _network(task).train()
+    for place in (0, 3):  # with objects, without
+        loss = network.loss(torch.from_numpy(images[place : place + 1, :, :size, :size]), [codec.encode(labels[place], size, size)])["loss"]
+        loss.backward()
+        assert math.isfinite(loss.item())
+
+
+@EVERY_TASK
+@pytest.mark.parametrize(("height", "width"), [(SIZE, SIZE), (37, 81), (1, 1)])
+def test_raw_predictions_keep_the_batch_and_decode(task: Task, height: int, width: int) -> None:
+    inputs, network = _inputs(task), _network(task).eval()
+    codec = task.make_codec(inputs.classes, _config(task))
+    with torch.inference_mode():
+        raw = network(torch.zeros(2, BANDS, height, width))
+    assert all(len(value) == 2 for value in raw.values())
+    decoded = codec.decode(_one(raw, 0))
+    if task.output == "raster":
+        assert isinstance(decoded, np.ndarray)
+        assert decoded.shape == (len(inputs.classes), height, width)
+        assert decoded.dtype == np.float32
+        np.testing.assert_allclose(decoded.sum(0), 1, atol=1e-5)
+        answer = codec.answer(_one(raw, 0))
+        assert isinstance(answer, np.ndarray)
+        assert answer.shape == (height, width)
+        assert answer.dtype == np.uint8
+        assert set(np.unique(answer)) <= set(inputs.classes.ids)
+    elif task.output == "objects":
+        assert isinstance(decoded, Objects)
+        assert (decoded.boxes >= 0).all()
+        assert (decoded.boxes[:, [0, 2]] <= width).all()
+        assert (decoded.boxes[:, [1, 3]] <= height).all()
+    else:
+        assert isinstance(decoded, np.ndarray)
+        assert decoded.shape == (len(inputs.classes),)
+
+
+@EVERY_TASK
+def test_predictions_of_a_chip_do_not_depend_on_its_neighbours_in_the_batch(task: Task) -> None:
+    images = torch.from_numpy(_chips()[0])
+    network = _network(task).eval()
+    with torch.inference_mode():
+        together, alone = network(images), network(images[1:2])
+    for name, value in together.items():
+        torch.testing.assert_close(value[1], alone[name][0], rtol=1e-3, atol=1e-3)
+
+
+@EVERY_TASK
+def test_four_tiny_chips_are_learnt_by_heart(task: Task) -> None:
+    images, labels = _chips()
+    targets, batch = _targets(task, labels), torch.from_numpy(images)
+    network = _network(task).train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    for _ in range(60):
+        optimizer.zero_grad()
+        network.loss(batch, targets)["loss"].backward()
+        optimizer.step()
+    with torch.inference_mode():
+        raw = network.eval()(batch)
+    codec, scorer = task.make_codec(_inputs(task).classes, _config(task)), task.make_scorer(_inputs(task).classes)
+    for place, target in enumerate(targets):
+        scorer.update(codec.answer(_one(raw, place)), codec.truth(target), str(place))
+    assert find_score(scorer.scores(), task.primary_score).value > 0.8
+
+
+@EVERY_TASK
+def test_truth_scores_one_against_itself(task: Task) -> None:
+    codec, scorer = task.make_codec(_inputs(task).classes, _config(task)), task.make_scorer(_inputs(task).classes)
+    for place, target in enumerate(_targets(task, _chips()[1])):
+        scorer.update(codec.truth(target), codec.truth(target), str(place))
+    assert find_score(scorer.scores(), task.primary_score).value == pytest.approx(1)
+
+
+@EVERY_TASK
+def test_a_bundle_gives_back_the_same_network_bit_for_bit(task: Task, tmp_path: Path) -> None:
+    config, classes = _config(task), _inputs(task).classes
+    network, images = _network(task, config), torch.from_numpy(_chips()[0])
+    with torch.no_grad():
+        network.train().loss(images, _targets(task, _chips()[1]))  # moves the running statistics away from their defaults
+        before = network.eval()(images)
+    save_bundle(tmp_path / "model.eodl", _spec(task, config, classes), network.state_dict())
+    bundle = load_model(tmp_path / "model.eodl")
+    with torch.inference_mode():
+        after = bundle.make_network()(images)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert bundle.config == config
+    assert bundle.codec().classes == classes
+
+
+@EVERY_TASK
+def test_an_encoder_of_any_task_starts_this_one(task: Task, tmp_path: Path) -> None:
+    for name in available_tasks():
+        other = load_task(name)
+        path = tmp_path / f"{name}.eodl"
+        config, classes = _config(other), _inputs(other).classes
+        donor = _network(other, config)
+        save_bundle(path, _spec(other, config, classes), donor.state_dict())
+        inputs = NetworkInputs(BANDS, _inputs(task).classes, SIZE, weights=str(path))
+        torch.manual_seed(1)
+        network = task.make_network(_config(task), inputs)
+        assert network.weights_report is not None
+        assert not network.weights_report.left
+        given = donor.encoder.state_dict()
+        assert all(torch.equal(value, given[key]) for key, value in network.encoder.state_dict().items() if key in network.weights_report.matched)
+
+
+@EVERY_TASK
+def test_settling_twice_changes_nothing_and_unknown_keys_are_refused(task: Task) -> None:
+    config = _config(task)
+    assert task.settle(config, NetworkInputs(1, _inputs(task).classes, SIZE)) == config
+    with pytest.raises(ValueError, match="extra"):
+        task.config(bogus=1)  # type: ignore[call-arg]
+    assert task.config().network in task.networks
+    assert task.config.model_validate_json(config.model_dump_json()) == config
+
+
+@EVERY_TASK
+def test_an_unknown_backbone_is_refused_by_name(task: Task) -> None:
+    for wrong in ("resnet81", "hf-hub:someone/model", "local-dir:/tmp"):
+        config = task.settle(task.config(backbone=wrong), _inputs(task))
+        with pytest.raises(ConfigError, match="not known to timm"):
+            task.make_network(config, _inputs(task))
+
+
+def test_tasks_are_the_folders_and_unknown_ones_are_refused_with_the_nearest() -> None:
+    assert {"segmentation", "detection"} <= set(available_tasks())
+    with pytest.raises(ConfigError, match="did you mean 'segmentation'"):
+        load_task("segmentatoin")
+
+
+def test_tasks_codecs_and_bundles_need_no_torch() -> None:
+    code = (
+        "import sys, eo_dl.bundle\nfrom eo_dl.tasks import available_tasks, load_task\n"
+        "from eo_dl.core.classes import ClassSet\n"
+        "for t in map(load_task, available_tasks()): t.make_codec(ClassSet.of_names(['a', 'b']), t.config())\n"
+        "print([m for m in ('torch', 'timm', 'torchvision', 'lightning', 'albumentations', 'torchgeo') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert done.stdout.strip() == "[]"
+
+
+def _spec(task: Task, config: TaskConfig, classes: ClassSet) -> ModelSpec:
+    bands = BandSet(tuple(Band(name, number) for number, name in enumerate(("blue", "green", "red", "nir"), start=1)))
+    return ModelSpec(
+        task=task.name,
+        config=config.model_dump(mode="json"),
+        bands=band_specs(bands),
+        classes=class_specs(classes),
+        gsd_m=0.5,
+        chip_px=SIZE,
+        margin_px=8,
+        normalization=NormalizationSpec(mean=(0.0,) * BANDS, std=(1.0,) * BANDS),
+    )
