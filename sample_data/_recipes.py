@@ -17,7 +17,7 @@ GSD_M = 1.0
 SCALE = 0.0001  # reflectance = digital number * SCALE
 QUANTUM = 25  # digital numbers are multiples of this: the step is below the noise, and the files stay small
 
-CLASS_IDS = {"building": 0, "field": 1, "grass": 2, "road": 3, "water": 4, "woods": 5}  # in the order of the alphabet
+CLASS_IDS = {"building": 1, "field": 2, "grass": 3, "road": 4, "water": 5, "woods": 6}  # in the order of the alphabet; 0 is "no label"
 ROOFS = ("flat", "metal", "tile")
 
 Spectrum = tuple[float, float, float, float]

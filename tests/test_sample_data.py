@@ -126,7 +126,7 @@ def test_labels_are_valid_polygons_on_measured_ground(sample_data: Path, name: s
 def test_land_cover_names_every_measured_pixel_once(sample_data: Path, name: str) -> None:
     cover = layer_of(sample_data, name, "landcover")
     names = dict(zip(cover["class_id"], cover["class_name"], strict=True))
-    assert names == dict(enumerate(CLASSES))
+    assert names == dict(enumerate(CLASSES, start=1))
     assert cover.area.sum() == pytest.approx(cover.union_all().area, rel=1e-5)
     measured = pixels_of(sample_data, name)[0] > 0
     assert (mask_of(sample_data, name)[measured] == IGNORE).mean() < 1e-4
@@ -179,7 +179,7 @@ def test_house_outlines_lie_on_their_edges_in_the_image(sample_data: Path, name:
 def test_no_threshold_on_one_band_finds_a_class(sample_data: Path, name: str) -> None:
     image, mask = pixels_of(sample_data, name), mask_of(sample_data, name)
     known = mask != IGNORE
-    for class_id, class_name in enumerate(CLASSES):
+    for class_id, class_name in enumerate(CLASSES, start=1):
         truth = mask[known] == class_id
         best = max(best_threshold_f1(band[known], truth) for band in image)
         assert best < BEST_F1_OF_ONE_THRESHOLD, (class_name, best)
