@@ -86,12 +86,15 @@ def vector_driver(path: str) -> str:
 def check_sidecars(path: Path) -> None:
     """Refuse sidecars that GDAL would open with a driver of its own choice: overviews and masks must be TIFFs.
 
-    (An overview file named inside the raster or its `.aux.xml` is refused by `open_dataset`.)
+    An overview file named in a tag or in the `.aux.xml` is refused by `open_dataset`.
     """
     for suffix in (".ovr", ".msk", ".msk.ovr"):
         sidecar = path.with_name(path.name + suffix)
-        if sidecar.is_file() and driver_of_bytes(_head(str(sidecar), SceneError)) != "GTiff":
+        if not sidecar.is_file():
+            continue
+        if driver_of_bytes(_head(str(sidecar), SceneError)) != "GTiff":
             raise SceneError(f"{sidecar}: is no TIFF, as an overview or mask beside {path.name} must be; remove it")
+        open_dataset(str(sidecar), "GTiff").close()  # its tags are looked at there
 
 
 def _check_vrt_source(path: Path) -> bool:

@@ -12,6 +12,7 @@ A pixel is valid where it was measured in every used band:
 
 from __future__ import annotations
 
+import os
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from ..core.bands import Band
 from ..core.window import Window
 from ..errors import SceneError
 from .gdal import gdal_environment, open_dataset, scene_errors
-from .resample import Resampling, resampling_of
+from .resample import Resampling, choose_overview
 
 if TYPE_CHECKING:
     from .scene import Scene
@@ -43,11 +44,11 @@ class SceneReader:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self._resampling: Resampling | None = resampling_of(scene) if scene.resampled else None
-        self._source_shape = (scene.native.height, scene.native.width)
-        overview = None if self._resampling is None else self._resampling.overview
+        self._process = os.getpid()
+        self._overview = choose_overview(scene) if scene.resampled else None
         plain = scene.native.crs is None or scene.native.transform == Affine.identity()
-        self._dataset: rasterio.DatasetReader | None = open_dataset(scene.path, scene.driver, overview, plain)
+        self._dataset: rasterio.DatasetReader | None = open_dataset(scene.path, scene.driver, self._overview, plain)
+        self._resampling = Resampling.between(scene, self._dataset.height, self._dataset.width) if scene.resampled else None
         self._numbers = [band.number for band in scene.bands]
         self._always_valid = not scene.alpha and not scene.masked and all(_never_invalid(band) for band in scene.bands)
         self._check_unchanged()
@@ -127,15 +128,15 @@ class SceneReader:
 
     def _open(self) -> rasterio.DatasetReader:
         if self._dataset is None:
-            raise SceneError(f"{self.scene.path}: this reader is closed; open another")
+            raise ValueError(f"the reader of {self.scene.path} is closed; open another")
+        if os.getpid() != self._process:
+            raise ValueError(f"the reader of {self.scene.path} was opened before a fork, and shared handles give wrong pixels; open one in each process")
         return self._dataset
 
     def _check_unchanged(self) -> None:
         """A file that was replaced since the scene was opened would give pixels of another place."""
         dataset, scene = self._open(), self.scene
-        if self._resampling is not None and self._resampling.overview is not None:
-            return
-        if dataset.shape != (scene.native.height, scene.native.width) or dataset.count < max(self._numbers):
+        if self._overview is None and (dataset.shape != (scene.native.height, scene.native.width) or dataset.count < max(self._numbers)):
             self.close()
             raise SceneError(f"{scene.path}: changed since it was opened (now {dataset.width}x{dataset.height} px); open the scene again")
 

@@ -1,14 +1,13 @@
 """Reading a scene at another pixel size, so that every cut gives the same numbers.
 
 Coarser: the mean of the source pixels that an output pixel covers, by area. Finer: bilinear between the
-nearest source pixels. Both down the columns, then along the rows. Weights come from an output pixel's place in the
+nearest source pixels. Categories (`Scene.nearest`): the pixel under the centre. Both down the columns, then along the rows. Weights come from an output pixel's place in the
 whole scene and are summed in a fixed order, so a window holds bit for bit what the whole image holds there.
 Pixels that are not valid count for nothing; an output pixel is valid where valid ones make up half its weight.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,10 +26,14 @@ class Axis:
 
     count: int
     source: int
+    nearest: bool = False
 
     def taps(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """(n, T) source places and weights (sum 1) of output pixels `[start, stop)`; unused taps weigh 0."""
         places = np.arange(start, stop, dtype=np.int64)
+        if self.nearest:
+            centre = (2 * places + 1) * self.source // (2 * self.count)
+            return centre[:, None], np.ones((len(places), 1))
         return self._area(places) if self.source >= self.count else self._linear(places)
 
     def _area(self, places: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -56,7 +59,11 @@ class Resampling:
 
     rows: Axis
     cols: Axis
-    overview: int | None
+
+    @classmethod
+    def between(cls, scene: Scene, height: int, width: int) -> Resampling:
+        """From a source of this size (the file, or one of its overviews) to the scene's working grid."""
+        return cls(Axis(scene.grid.height, height, scene.nearest), Axis(scene.grid.width, width, scene.nearest))
 
     def source_window(self, window: Window) -> Window:
         """The source pixels that a window of the working grid needs."""
@@ -83,18 +90,17 @@ class Resampling:
         return out, good
 
 
-def resampling_of(scene: Scene) -> Resampling:
-    """The resampling from a scene's file to its working grid, from the coarsest overview that is still fine enough.
+def choose_overview(scene: Scene) -> int | None:
+    """The coarsest overview of a scene's file that is still as fine as the working grid; None for the full image.
 
-    Overviews are left alone where they may not know what is valid: with a mask or alpha, or a nodata value that is not the file's own.
+    Overviews are left alone where they may not know what is valid: with a mask or alpha, or a nodata value that is not
+    the file's own; and where values are categories, of which they may hold means.
     """
-    factors = (scene.native.height / scene.grid.height, scene.native.width / scene.grid.width)
-    usable = [] if scene.masked or scene.alpha or not scene.own_nodata else [(f, i) for i, f in enumerate(scene.overviews) if 1 < f <= min(factors) + 1e-9]
-    height, width, overview = scene.native.height, scene.native.width, None
-    if usable:
-        factor, overview = max(usable)
-        height, width = math.ceil(height / factor), math.ceil(width / factor)
-    return Resampling(Axis(scene.grid.height, height), Axis(scene.grid.width, width), overview)
+    if scene.masked or scene.alpha or scene.nearest or not scene.own_nodata:
+        return None
+    factor = min(scene.native.height / scene.grid.height, scene.native.width / scene.grid.width)
+    usable = [(decimation, level) for level, decimation in enumerate(scene.overviews) if 1 < decimation <= factor + 1e-9]
+    return max(usable)[1] if usable else None
 
 
 def _weighted(

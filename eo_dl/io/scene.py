@@ -32,7 +32,7 @@ class Scene:
     `grid` is the working grid: the file's own (`native`), or the same ground cut into pixels of another size
     (`at_gsd`). `bands` are those selected, in order; `dtype` is what stored values come as. `alpha` (band numbers) and
     `masked` say what besides nodata and NaN makes pixels invalid. `overviews` are decimation factors in the file.
-    `color_table` (value, RGBA) where values are entries of a table. `notes` say what was found and decided on opening.
+    `nearest`: values are categories, so a working grid takes the nearest pixel instead of a mean. `color_table` (value, RGBA) where values are entries of a table. `notes` say what was found and decided on opening.
     """
 
     path: str
@@ -48,6 +48,7 @@ class Scene:
     alpha: tuple[int, ...] = ()
     masked: bool = False
     own_nodata: bool = True
+    nearest: bool = False
     acquired: str | None = None
     trust_vrt: bool = False
     color_table: ColorTable | None = field(default=None, repr=False)
@@ -170,6 +171,7 @@ def open_scene(
         alpha=found.alpha,
         masked=found.masked,
         own_nodata=nodata is None,
+        nearest=found.color_table is not None,
         acquired=found.acquired,
         trust_vrt=trust_vrt,
         color_table=found.color_table,
