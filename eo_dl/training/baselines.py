@@ -141,12 +141,11 @@ def _raster_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[
 
 def _object_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:
     samples = list(train)
-    truths = [codec.truth(sample.target) for sample in samples]
-    true = [truth for truth in truths if isinstance(truth, Objects)]
-    boxes = np.concatenate([np.empty((0, 4)), *(t.boxes for t in true)])
+    true = [truth for truth in (codec.truth(sample.target) for sample in samples) if isinstance(truth, Objects)]
+    whole = Objects.concatenate(true)
+    boxes, ids = (whole.boxes, whole.class_ids) if whole.ignore is None else (whole.boxes[~whole.ignore], whole.class_ids[~whole.ignore])
     if not len(boxes):
         return []
-    ids = np.concatenate([t.class_ids for t in true])
     size = float((boxes[:, 2] - boxes[:, 0]).mean()), float((boxes[:, 3] - boxes[:, 1]).mean())
     regression = _inside_regression(samples, true, seed)
     class_id = int(np.bincount(ids).argmax())

@@ -30,7 +30,7 @@ def class_weights(kind: str, classes: ClassSet, shares: Mapping[int, float]) -> 
     weights[there] = {
         "inverse": lambda s: 1 / s,
         "sqrt_inverse": lambda s: 1 / np.sqrt(s),
-        "effective": lambda s: 1 / (1 - np.exp(-s)),
+        "effective": lambda s: -1 / np.expm1(-s),
     }[kind](share[there])
     weights[there] = np.minimum(weights[there], LARGEST_RATIO * weights[there].min())
     weights[there] /= float((weights[there] * share[there]).sum())

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..chips.augment import AugmentConfig
 from ..errors import ConfigError
-from ..io.config import load_yaml, validate
+from ..io.config import load_yaml, parse_yaml, validate
 
 Precision = Literal["auto", "32", "bf16", "16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -36,7 +36,7 @@ class TrainConfig(BaseModel):
     `warmup` is the share of all steps in which the learning rate rises. `patience` epochs without a better validation
     score end the run (None: never). `checkpoint_steps`: a checkpoint every so many steps, and after every epoch.
     `workers` None: 0 on a CPU, where the network is far slower than reading, else up to 4. `batch_size` is at least 2,
-    because batch normalization has nothing to go by in a batch of one. `intervals`: repeats of the block bootstrap.
+    because batch normalization has nothing to go by in a batch of one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -64,7 +64,6 @@ class TrainConfig(BaseModel):
     workers: int | None = Field(None, ge=0)
     checkpoint_steps: int = Field(100, ge=1)
     baselines: bool = True
-    intervals: int = Field(1000, ge=0)
 
     def as_yaml(self) -> str:
         """All of it, defaults included."""
@@ -72,7 +71,7 @@ class TrainConfig(BaseModel):
 
 
 # What may differ between a killed run and the one that continues it: none of it changes a weight.
-_FREE_ON_RESUME = frozenset({"workers", "checkpoint_steps", "baselines", "intervals", "device"})
+_FREE_ON_RESUME = frozenset({"config.workers", "config.checkpoint_steps", "config.baselines", "config.device"})
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -132,7 +131,7 @@ def _parsed(setting: str) -> tuple[str, object]:
     key, sign, text = setting.partition("=")
     if not sign or not key.strip():
         raise ConfigError(f"--set {setting}: expected KEY=VALUE, e.g. --set lr=0.0005 or --set task_options.dropout=0.1")
-    return key.strip(), yaml.safe_load(text)
+    return key.strip(), parse_yaml(f"value: {text}", f"--set {setting}").get("value")
 
 
 def _put(tree: dict[str, Any], key: str, value: object) -> None:

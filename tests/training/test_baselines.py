@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from eo_dl.chips.dataset import Sample
+from eo_dl.core.arrays import Objects, Target
+from eo_dl.core.classes import ClassSet
+from eo_dl.tasks import load_task
+from eo_dl.training.baselines import Blobs, Constant, PixelRegression, fit_baselines
+from eo_dl.training.thresholds import best_threshold
+
+CLASSES = ClassSet.of_names(["wood", "water"], background=True)
+
+
+def pixel_chip(seed: int) -> Sample:
+    """Band 0 tells the class (0, 1, 2) with noise; band 1 is noise; the first row is ignored."""
+    rng = np.random.default_rng(seed)
+    mask = rng.choice(3, (16, 16), p=[0.6, 0.3, 0.1]).astype(np.uint8)
+    image = np.stack([mask + rng.normal(0, 0.15, mask.shape), rng.normal(0, 1, mask.shape)]).astype(np.float32)
+    mask[0] = 255
+    return Sample(image, np.ones(mask.shape, np.bool_), Target(mask=mask), f"chip-{seed}")
+
+
+def object_chip(seed: int, ignored: bool = False) -> Sample:
+    """Dark spots of 8 px in band 1, far from each other."""
+    rng = np.random.default_rng(seed)
+    image = rng.normal(0, 0.2, (2, 64, 64)).astype(np.float32)
+    centres = np.array([(12, 12), (12, 44), (44, 20), (50, 50)])[rng.permutation(4)[:3]] + rng.integers(-3, 4, (3, 2))
+    for row, col in centres:
+        image[1, row - 4 : row + 4, col - 4 : col + 4] -= 1.5
+    boxes = np.column_stack([centres[:, 1] - 4, centres[:, 0] - 4, centres[:, 1] + 4, centres[:, 0] + 4]).astype(np.float32)
+    ids = np.ones(3, np.int64)
+    if ignored:
+        boxes[0], ids[0] = (0, 0, 64, 64), 255
+    return Sample(image, np.ones((64, 64), np.bool_), Target(boxes=boxes, class_ids=ids), f"chip-{seed}")
+
+
+def test_the_majority_class_is_the_one_of_most_train_pixels() -> None:
+    task = load_task("segmentation")
+    codec = task.make_codec(CLASSES, task.config(network="unet"))
+    found = fit_baselines(task, codec, [pixel_chip(seed) for seed in range(6)], seed=0)
+    assert isinstance(found[0], Constant)
+    assert set(np.unique(found[0].answer(pixel_chip(9).image))) == {0}
+    assert [type(baseline) for baseline in found[1:]] == [PixelRegression, PixelRegression]
+
+
+def test_the_regression_finds_the_band_that_tells() -> None:
+    task = load_task("segmentation")
+    codec = task.make_codec(CLASSES, task.config(network="unet"))
+    found = fit_baselines(task, codec, [pixel_chip(seed) for seed in range(6)], seed=0)
+    sample = pixel_chip(9)
+    truth = codec.truth(sample.target)
+    for baseline in found[1:]:
+        answer = baseline.answer(sample.image)
+        assert isinstance(answer, np.ndarray)
+        assert (answer == truth)[1:].mean() > 0.95
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_regression_answers_as_sklearn_does(count: int) -> None:
+    task = load_task("segmentation")
+    codec = task.make_codec(CLASSES, task.config(network="unet"))
+    samples = [pixel_chip(seed) for seed in range(4)]
+    for sample in samples:
+        assert sample.target.mask is not None
+        sample.target.mask[(sample.target.mask >= count) & (sample.target.mask < 255)] = 0
+    found = fit_baselines(task, codec, samples, seed=0)
+    assert len(found) == (1 if count == 1 else 3)
+    for baseline in found[1:]:
+        answer = baseline.answer(samples[0].image)
+        assert isinstance(answer, np.ndarray)
+        assert set(np.unique(answer)) <= set(range(count))
+
+
+def test_spots_are_found_by_the_band_and_the_sign_that_show_them() -> None:
+    task = load_task("detection")
+    codec = task.make_codec(ClassSet.of_names(["tree"]), task.config(network="faster_rcnn"))
+    (baseline,) = fit_baselines(task, codec, [object_chip(seed, ignored=seed == 0) for seed in range(6)], seed=0)
+    assert isinstance(baseline, Blobs)
+    assert baseline.box_px == (8, 8)
+    pairs = []
+    for seed in range(20, 26):
+        sample, answer = object_chip(seed), baseline.answer(object_chip(seed).image)
+        truth = codec.truth(sample.target)
+        assert isinstance(truth, Objects)
+        pairs.append((answer.take(answer.scores >= (baseline.threshold or 0)), truth))
+    assert best_threshold(pairs)[1] > 0.9
+
+
+def test_boxes_stay_in_the_chip_and_scores_between_0_and_1() -> None:
+    blobs = Blobs(0, 1, (20.0, 30.0), 1, None)
+    image = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 9, (1, 40, 50)), (0, 2, 2)).astype(np.float32)
+    found = blobs.answer(image)
+    assert len(found)
+    assert (found.boxes >= 0).all()
+    assert (found.boxes <= [50, 40, 50, 40]).all()
+    assert ((found.scores > 0) & (found.scores < 1)).all()
+
+
+def test_without_objects_there_is_no_object_baseline() -> None:
+    task = load_task("detection")
+    codec = task.make_codec(ClassSet.of_names(["tree"]), task.config(network="faster_rcnn"))
+    assert fit_baselines(task, codec, [], seed=0) == []

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from eo_dl.errors import ConfigError
+from eo_dl.io.config import load_yaml
+from eo_dl.tasks import available_tasks, load_task
+from eo_dl.training.config import TrainConfig, differences, resolve_config
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def test_what_is_named_goes_before_settings_and_those_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("task: segmentation\nepochs: 3\nlr: 1e-3\nbatch_size: 5\ntask_options: {dropout: 0.1}\n")
+    config = resolve_config(file, settings=["epochs=4", "batch_size=6", "augment.noise=0", "task_options.dice=2e-1"], epochs=7, backbone="resnet34")
+    assert (config.epochs, config.batch_size, config.lr, config.augment.noise) == (7, 6, 1e-3, 0)
+    assert config.task_options == {"dropout": 0.1, "dice": 0.2, "backbone": "resnet34"}
+
+
+def test_its_yaml_reads_back_as_the_same() -> None:
+    config = resolve_config(None, task="detection", settings=["task_options.score=0.1", "precision=32", "patience=null"])
+    assert TrainConfig.model_validate(yaml.safe_load(config.as_yaml())) == config
+    assert config.precision == "32"
+    assert config.patience is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["epoch=3"], "epochs"),
+        (["augment.nois=3"], "noise"),
+        (["epochs=0"], "epochs"),
+        (["batch_size=1"], "batch_size"),
+        (["lr=nan"], "lr"),
+        (["precision=64"], "precision"),
+        (["epochs"], "KEY=VALUE"),
+        (["epochs.more=3"], "epochs"),
+    ],
+)
+def test_a_wrong_option_is_one_line_that_names_it(settings: list[str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        resolve_config(TrainConfig(task="segmentation"), settings=settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_differences_name_the_nested_key() -> None:
+    old, new = {"config": {"b": 1, "c": 2, "workers": 1}, "d": 3}, {"config": {"b": 1, "c": 5, "workers": 4}, "d": 3}
+    assert differences(old, new) == ["config.c: was 2, now 5"]
+    assert differences(old, old) == []
+
+
+@pytest.mark.parametrize("task", available_tasks())
+def test_the_config_file_of_a_task_is_complete_and_right(task: str) -> None:
+    file = CONFIGS / f"{task}.yaml"
+    given = load_yaml(file)
+    config = resolve_config(file)
+    assert config.task == task
+    assert set(given) == set(TrainConfig.model_fields)
+    assert set(given["augment"]) == set(type(config.augment).model_fields)
+    kind = load_task(task).config
+    assert set(given["task_options"]) == set(kind.model_fields)
+    assert kind.model_validate(config.task_options) == kind.model_validate({"network": load_task(task).networks[0]})
+    assert config.model_dump(exclude={"task", "task_options"}) == TrainConfig().model_dump(exclude={"task", "task_options"})
+
+
+@pytest.mark.parametrize("task", available_tasks())
+def test_every_key_of_a_config_file_is_explained(task: str) -> None:
+    lines = (CONFIGS / f"{task}.yaml").read_text().splitlines()
+    bare = [line for line in lines if ":" in line and "#" not in line and not line.rstrip().endswith(":")]
+    assert bare == []
