@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.chipgrid import Cell, ChipGrid
-from .aoi import Aoi
+from ..io.aoi import Aoi
 from .pipeline import Stopped
 from .strips import Strip, StripReader
 

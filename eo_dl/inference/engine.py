@@ -23,7 +23,7 @@ import numpy as np
 from ..core.bands import BandSet
 from ..core.chipgrid import ChipGrid
 from ..core.progress import OnProgress
-from .aoi import Aoi
+from ..io.aoi import Aoi
 from .backends import Arrays, Backend, Scaling, check_raw
 from .batches import Batch, BufferPool, Filler, make_batches
 from .decoders import Decoder

@@ -13,8 +13,8 @@ import shapely
 from .. import __version__
 from ..bundle import Bundle
 from ..core.chipgrid import ChipGrid
+from ..io.aoi import Aoi, read_aoi
 from ..io.scene import Scene, SceneReader
-from .aoi import Aoi, read_aoi
 from .backends import Backend, Scaling, reader_threads
 from .contract import SceneOptions, fit_scene
 from .engine import Job, Source, batch_size_for

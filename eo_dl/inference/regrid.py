@@ -18,8 +18,8 @@ import numpy.typing as npt
 from ..core.classes import IGNORE_ID
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
+from ..io.aoi import Aoi
 from ..mosaic.raster import Band
-from .aoi import Aoi
 
 Index = npt.NDArray[np.int64]
 

@@ -14,8 +14,8 @@ from ..core.labelset import reproject
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import InputError
-from ..io.rasterize import burn
-from ..io.vector import read_layer
+from .rasterize import burn
+from .vector import read_layer
 
 
 @dataclass(frozen=True)
