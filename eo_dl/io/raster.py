@@ -21,7 +21,7 @@ from .atomic import atomic_file, disk_errors, part_name, publish, refuse_existin
 from .cog import RasterFacts, assemble
 from .gdal import quietly
 from .spill import Layout, Spill
-from .style import MARK, class_raster_aux_xml, class_raster_qml, probability_raster_qml
+from .style import CLASSES_TAG, MARK, class_raster_aux_xml, class_raster_qml, classes_tag, probability_raster_qml
 
 
 class RasterWriter:
@@ -56,7 +56,8 @@ class RasterWriter:
         self._classes = classes
         layout = Layout(grid.height, grid.width, count, str(np.dtype(dtype)))
         categorical = classes is not None or (not scales and np.dtype(dtype).kind in "iu")
-        self.facts = RasterFacts(grid, layout, nodata, tuple(descriptions), tuple(map(float, scales or ())), dict(tags or {}), categorical)
+        said = dict(tags or {}) | ({} if classes is None else {CLASSES_TAG: classes_tag(classes)})
+        self.facts = RasterFacts(grid, layout, nodata, tuple(descriptions), tuple(map(float, scales or ())), said, categorical)
         for what, values in (("descriptions", self.facts.descriptions), ("scales", self.facts.scales)):
             if len(values) not in (0, count):
                 raise ValueError(f"{count} {what} were expected, found {len(values)}")

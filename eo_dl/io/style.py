@@ -6,6 +6,7 @@ has 256 entries in the legend) but an `.aux.xml` with exactly its classes.
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Mapping
@@ -17,6 +18,9 @@ from ..core.classes import ClassSet
 
 MARK = "<!-- written by eo_dl -->"
 """In every style file of ours; a file without it is somebody's own and is left alone."""
+
+CLASSES_TAG = "classes"
+"""Tag of a class map: names by id as JSON. It survives where side files are left behind."""
 
 GeometryKind = Literal["polygon", "line", "point"]
 
@@ -47,6 +51,11 @@ def class_raster_aux_xml(classes: ClassSet) -> str:
         f'<PAMDataset>\n  <PAMRasterBand band="1"><ColorInterp>Palette</ColorInterp>\n'
         f"    <CategoryNames>{names}</CategoryNames>\n    <ColorTable>{colors}</ColorTable>\n  </PAMRasterBand>\n</PAMDataset>\n"
     )
+
+
+def classes_tag(classes: ClassSet) -> str:
+    """The value of `CLASSES_TAG`: {"1": "wood"}."""
+    return json.dumps({str(c.id): c.name for c in classes}, ensure_ascii=False)
 
 
 def probability_raster_qml(band: int = 1) -> str:
