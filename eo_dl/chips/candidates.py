@@ -1,0 +1,117 @@
+"""Candidate windows of every scene, by the way of sampling asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from ..core.seeds import generator
+from ..core.window import Window
+from ..errors import ConfigError, LabelError
+from .maskpoints import points_in_mask
+from .measure import Candidate
+from .sampling import (
+    PointsOfClass,
+    Sampling,
+    balanced_windows,
+    grid_windows,
+    points_in_polygons,
+    random_windows,
+    touching,
+    windows_around_objects,
+)
+from .truth import SceneTruth
+
+_TRIES = 12
+
+
+@dataclass(frozen=True)
+class SamplingRequest:
+    """Where chips are wanted. `count`: in all scenes together; None: what a grid would give (objects: until each was seen whole)."""
+
+    sampling: Sampling
+    chip_px: int
+    overlap_px: int
+    count: int | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.overlap_px < self.chip_px:
+            raise ConfigError(f"tile: an overlap of {self.overlap_px} px must be at least 0 and less than the chip's {self.chip_px} px")
+        if self.sampling == "grid" and self.count is not None:
+            raise ConfigError("tile: a grid has as many chips as it has; --count goes with --sampling random, objects or balanced")
+        if self.sampling != "grid" and self.overlap_px:
+            raise ConfigError(f"tile: --overlap goes with --sampling grid, not with {self.sampling}")
+
+
+def draw_candidates(truths: Sequence[SceneTruth], regions: Sequence[shapely.Geometry | None], request: SamplingRequest) -> tuple[Candidate, ...]:
+    """All candidates, by scene, row and column, each window once."""
+    grids = [touching(grid_windows(t.scene.grid, request.chip_px, request.overlap_px), region) for t, region in zip(truths, regions, strict=True)]
+    if not any(grids):
+        raise LabelError(f"no chip of {request.chip_px} px touches ground that is labelled and asked for; check AOI, `annotated` and the scenes' place")
+    found: list[Candidate] = []
+    for index, windows in enumerate(_windows(truths, regions, grids, request)):
+        unique = sorted(set(windows), key=lambda window: (window.row, window.col))
+        found += [Candidate(index, window) for window in unique]
+    if not found:
+        raise LabelError(f"--sampling {request.sampling} finds no labelled object to cut chips around; check the labels or use --sampling grid")
+    return tuple(found)
+
+
+def _windows(
+    truths: Sequence[SceneTruth], regions: Sequence[shapely.Geometry | None], grids: Sequence[Sequence[Window]], request: SamplingRequest
+) -> Iterator[Sequence[Window]]:
+    counts = _counts(truths, grids, request)
+    for index, (truth, region) in enumerate(zip(truths, regions, strict=True)):
+        rng = generator(request.seed, "sampling", index)
+        if request.sampling == "grid" or not grids[index]:
+            yield grids[index]
+        elif request.sampling == "objects":
+            _refuse_masks(truth)
+            yield touching(windows_around_objects(truth.scene.grid, truth.labels, request.chip_px, rng, counts[index]), region)
+        else:
+            yield _filled(_drawer(truth, request, rng), region, counts[index] or 0)
+
+
+def _drawer(truth: SceneTruth, request: SamplingRequest, rng: np.random.Generator) -> Callable[[int], Sequence[Window]]:
+    """How to draw so many windows of a scene."""
+    grid, size = truth.scene.grid, request.chip_px
+    if request.sampling == "random":
+        return lambda count: random_windows(grid, size, count, rng)
+    ids = [info.id for info in truth.labels.classes.foreground] or list(truth.labels.classes.ids)
+    points = _points(truth)
+    return lambda count: balanced_windows(grid, size, ids, points, count, rng)
+
+
+def _filled(draw: Callable[[int], Sequence[Window]], region: shapely.Geometry | None, count: int) -> list[Window]:
+    """Windows drawn until `count` touch the region, or it is clear that they do not."""
+    found: list[Window] = []
+    for _ in range(_TRIES):
+        if len(found) >= count:
+            break
+        found += touching(draw(count - len(found)), region)
+    return found[:count]
+
+
+def _counts(truths: Sequence[SceneTruth], grids: Sequence[Sequence[Window]], request: SamplingRequest) -> list[int | None]:
+    """How many chips each scene gives: in proportion to its ground, for objects to their number."""
+    if request.sampling == "objects" and request.count is None:
+        return [None] * len(truths)
+    weights = np.array([len(t.labels) if request.sampling == "objects" else len(g) for t, g in zip(truths, grids, strict=True)], np.float64)
+    wanted = sum(len(g) for g in grids) if request.count is None else request.count
+    edges = np.round(np.concatenate([[0], np.cumsum(weights)]) / max(weights.sum(), 1) * wanted).astype(int)
+    return [int(n) for n in np.diff(edges)]
+
+
+def _refuse_masks(truth: SceneTruth) -> None:
+    if truth.mask is not None:
+        raise ConfigError(f"{truth.scene.path}: its labels are a raster, which has no objects to cut chips around; use --sampling balanced")
+
+
+def _points(truth: SceneTruth) -> PointsOfClass:
+    if truth.mask is not None:
+        return points_in_mask(truth)
+    return points_in_polygons(truth.labels, shapely.box(0, 0, truth.scene.grid.width, truth.scene.grid.height))

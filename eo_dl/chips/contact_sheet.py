@@ -1,0 +1,126 @@
+"""`contact_sheet.png`: some chips of each split with their labels drawn, so that a shifted label or a wrong band is seen at once."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from PIL import Image, ImageDraw, ImageFont
+
+from ..core.classes import IGNORE_ID, ClassSet
+from ..core.labelset import PixelLabels
+from ..core.normalization import BandStatistics, to_physical
+from ..core.seeds import generator
+from ..io.scene import SceneReader
+from .index import SPLIT_COLORS
+from .record import ChipRecord
+from .truth import SceneTruth, class_mask
+
+_MOST = {"train": 16, "val": 8, "test": 8}
+_COLUMNS = 8
+_CELL_PX, _GAP_PX, _CAPTION_PX, _LEGEND_PX = 192, 8, 16, 26
+_TINT = 0.22  # of a class over its pixels
+_PAPER, _INK, _INVALID = (250, 249, 246), (40, 40, 40), (225, 222, 214)
+
+Picture = npt.NDArray[np.uint8]
+
+
+def contact_sheet(truths: Sequence[SceneTruth], records: Sequence[ChipRecord], statistics: Sequence[BandStatistics], seed: int) -> bytes:
+    """The sheet as PNG bytes: train, val and test chips (some of each, most with objects), framed in the colour of their split."""
+    chosen = _chosen(records, seed)
+    columns = min(_COLUMNS, len(chosen))
+    rows = -(-len(chosen) // columns)
+    width = max(columns * (_CELL_PX + _GAP_PX) + _GAP_PX, 560)
+    sheet = Image.new("RGB", (width, rows * (_CELL_PX + _CAPTION_PX + _GAP_PX) + _GAP_PX + _LEGEND_PX), _PAPER)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for number, record in enumerate(chosen):
+        col, row = _GAP_PX + number % columns * (_CELL_PX + _GAP_PX), _GAP_PX + number // columns * (_CELL_PX + _CAPTION_PX + _GAP_PX)
+        sheet.paste(_cell(truths[record.scene_index], record, statistics), (col, row))
+        draw.rectangle((col - 2, row - 2, col + _CELL_PX + 1, row + _CELL_PX + 1), outline=SPLIT_COLORS[record.split], width=3)
+        draw.text((col, row + _CELL_PX + 2), _fitting(draw, record, font), fill=_INK, font=font)
+    _legend(draw, truths[0].labels.classes, sheet.height - _LEGEND_PX, width, font)
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="PNG", optimize=False)
+    return buffer.getvalue()
+
+
+def _chosen(records: Sequence[ChipRecord], seed: int) -> list[ChipRecord]:
+    """Some kept chips of each split: three in four with objects where there are enough, in order of place."""
+    found: list[ChipRecord] = []
+    for split, most in _MOST.items():
+        rng = generator(seed, "contact sheet", split)
+        mine = [record for record in records if record.keep and record.split == split]
+        order = [mine[i] for i in rng.permutation(len(mine))]
+        full, bare = [r for r in order if not r.empty], [r for r in order if r.empty]
+        enough = max(most - len(bare), most * 3 // 4)
+        picked = {r.chip_id for r in [*full[:enough], *bare, *full[enough:]][:most]}
+        found += [record for record in mine if record.chip_id in picked]
+    return found
+
+
+def _cell(truth: SceneTruth, record: ChipRecord, statistics: Sequence[BandStatistics]) -> Image.Image:
+    with SceneReader(truth.scene) as reader:
+        chip = reader.read(record.window)
+    labels = truth.chip(record.window)
+    picture = _stretched(to_physical(chip.pixels, chip.bands), chip.valid, chip.bands.names, statistics)
+    _tint(picture, class_mask(labels, record.window.height, record.window.width, chip.valid), labels.classes)
+    size = picture.shape[0]
+    image = Image.fromarray(picture).resize((_CELL_PX, _CELL_PX), Image.Resampling.LANCZOS if size > _CELL_PX else Image.Resampling.NEAREST)
+    _outline(ImageDraw.Draw(image), labels, _CELL_PX / size)
+    return image
+
+
+def _stretched(pixels: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], names: Sequence[str], statistics: Sequence[BandStatistics]) -> Picture:
+    """(H, W, 3): red, green and blue where they are known, else the first three bands, each from its 2nd to its 98th percentile."""
+    rgb = ("red", "green", "blue")
+    places = [names.index(name) for name in rgb] if set(rgb) <= set(names) else [0, 1, 2] if len(names) >= 3 else [0, 0, 0]
+    planes = []
+    for place in places:
+        low, high = statistics[place].p02, statistics[place].p98
+        planes.append(np.clip((pixels[place] - low) / max(high - low, 1e-9), 0, 1) * 255)
+    picture = np.stack(planes, axis=-1).astype(np.uint8)
+    picture[~valid] = _INVALID
+    return picture
+
+
+def _tint(picture: Picture, mask: npt.NDArray[np.uint8], classes: ClassSet) -> None:
+    for info in classes.foreground:
+        here = mask == info.id
+        picture[here] = (picture[here] * (1 - _TINT) + np.array(_rgb(info.color)) * _TINT).astype(np.uint8)
+    ignored = mask == IGNORE_ID
+    picture[ignored] = (picture[ignored] * 0.5 + 100).astype(np.uint8)
+
+
+def _outline(draw: ImageDraw.ImageDraw, labels: PixelLabels, factor: float) -> None:
+    for geometry, class_id in zip(labels.geometries, labels.class_ids, strict=True):
+        color = labels.classes.by_id(int(class_id)).color
+        for part in shapely.get_parts(geometry):
+            for ring in shapely.get_rings(part) if shapely.get_dimensions(part) == 2 else ():
+                draw.line([tuple(point) for point in shapely.get_coordinates(ring) * factor], fill=color, width=2)
+
+
+def _fitting(draw: ImageDraw.ImageDraw, record: ChipRecord, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Split and chip, the chip's name cut in front where it is too long."""
+    name = record.chip_id
+    while name and draw.textlength(f"{record.split} {name}", font=font) > _CELL_PX:
+        name = name[1:]
+    return f"{record.split} {name}"
+
+
+def _legend(draw: ImageDraw.ImageDraw, classes: ClassSet, top: int, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> None:
+    col = float(_GAP_PX)
+    for info in classes.foreground:
+        label_px = draw.textlength(info.name, font=font)
+        if col + label_px + 24 > width:
+            draw.text((col, top + 4), "...", fill=_INK, font=font)
+            return
+        draw.rectangle((col, top + 5, col + 12, top + 17), fill=info.color, outline=_INK)
+        draw.text((col + 17, top + 4), info.name, fill=_INK, font=font)
+        col += label_px + 32
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

@@ -1,0 +1,138 @@
+"""`ChipDataset`: the chips of a set as network input. The only module of this package that needs torch."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..core.arrays import Chip, Target
+from ..core.classes import IGNORE_ID
+from ..core.labelset import PixelLabels
+from ..core.normalization import Normalization
+from ..core.seeds import generator
+from ..io.scene import SceneReader
+from .augment import Augment
+from .chipset import ChipSet
+from .record import ChipRecord
+from .truth import annotated_mask
+from .writing import read_written
+
+_MOST_HANDLES = 8
+
+
+class Encoder(Protocol):
+    """What is asked of a task's codec (`tasks.task.Codec`)."""
+
+    def encode(self, labels: PixelLabels, height: int, width: int) -> Target:
+        """The target of a chip; `labels` lie in its pixels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One chip as a network gets it: `image` (C, H, W) float32 standard scores, 0 where not `valid` (H, W)."""
+
+    image: npt.NDArray[np.float32]
+    valid: npt.NDArray[np.bool_]
+    target: Target
+    chip_id: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Chips put together: `images` (N, C, H, W) float32."""
+
+    images: torch.Tensor
+    targets: list[Target]
+    chip_ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.chip_ids)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """A batch of samples of one size."""
+    images = torch.from_numpy(np.stack([sample.image for sample in samples]))
+    return Batch(images, [sample.target for sample in samples], [sample.chip_id for sample in samples])
+
+
+class ChipDataset(torch.utils.data.Dataset[Sample]):
+    """Chips by index, read when asked for, from the written file or else from the scene.
+
+    What comes out depends on the chip, the seed and the epoch, never on the worker or on what was read before. Pixels that are not valid
+    are ignored in masks (255); so is ground outside `annotated`. `hide_unannotated` also blanks the pixels there, for tasks whose targets
+    are objects: what nobody looked at must not be learnt as background. Handles are opened per process, never taken over a fork, and
+    one data set must not be used by two threads at once.
+    """
+
+    def __init__(
+        self,
+        chips: ChipSet,
+        records: Sequence[ChipRecord],
+        codec: Encoder,
+        normalization: Normalization,
+        *,
+        augment: Augment | None = None,
+        seed: int = 0,
+        hide_unannotated: bool = False,
+    ) -> None:
+        self.chips, self.records, self.codec, self.normalization = chips, tuple(records), codec, normalization
+        self.augment, self.seed, self.hide_unannotated = augment, seed, hide_unannotated
+        self.epoch = 0
+        self._readers: OrderedDict[int, SceneReader] = OrderedDict()
+        self._pid = os.getpid()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def set_epoch(self, epoch: int) -> None:
+        """The pass by which augmentation is keyed."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> Sample:
+        record = self.records[index]
+        chip = self.read(record)
+        labels = self.chips.truth_of(record.scene_index).chip(record.window)
+        image = self.normalization.apply(chip.pixels, chip.valid, chip.bands)
+        target, valid = self.codec.encode(labels, record.window.height, record.window.width), chip.valid
+        if target.mask is not None and not valid.all():
+            target = replace(target, mask=np.where(valid, target.mask, np.uint8(IGNORE_ID)))
+        if self.hide_unannotated:
+            known = annotated_mask(labels, record.window.height, record.window.width)
+            if known is not None:
+                valid = valid & known
+                image[:, ~known] = 0
+        if self.augment is not None:
+            image, valid, target = self.augment.apply(image, valid, target, generator(self.seed, "augment", self.epoch, record.chip_id))
+        return Sample(image, valid, target, record.chip_id)
+
+    def read(self, record: ChipRecord) -> Chip:
+        """Stored pixels of a chip."""
+        if record.file is not None:
+            scene = self.chips.scenes[record.scene_index]
+            pixels, valid = read_written(Path(self.chips.path) / record.file, len(scene.bands))
+            return Chip(pixels, valid, scene.grid.crop(record.window), scene.bands, record.window)
+        return self._reader(record.scene_index).read(record.window)
+
+    def __getstate__(self) -> dict[str, object]:
+        # A handle cannot travel to another process.
+        return {**self.__dict__, "_readers": OrderedDict()}
+
+    def _reader(self, scene_index: int) -> SceneReader:
+        if self._pid != os.getpid():  # after a fork the parent's handles are not ours to use, nor to close
+            self._readers, self._pid = OrderedDict(), os.getpid()
+        reader = self._readers.pop(scene_index, None)
+        if reader is None:
+            if len(self._readers) >= _MOST_HANDLES:
+                self._readers.popitem(last=False)[1].close()
+            reader = SceneReader(self.chips.scenes[scene_index])
+        self._readers[scene_index] = reader
+        return reader

@@ -1,0 +1,199 @@
+"""Reading every candidate chip once: how much of it is valid, what is labelled in it, what its pixels add to the statistics.
+
+Threads, not processes: GDAL decodes and burns without the interpreter's lock, and threads share one block cache. Each thread has its own
+handle on a scene. Neighbouring chips are read in one go (a span), so that a block of the file is decoded once.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from ..core.arrays import Chip
+from ..core.classes import IGNORE_ID
+from ..core.labelset import PixelLabels
+from ..core.progress import OnProgress
+from ..core.window import Window
+from ..io.scene import Scene, SceneReader
+from .normalize import ChipTally, tally
+from .truth import SceneTruth, class_mask
+
+_SPAN_BYTES = 8 * 2**20
+_SPAN_BYTES_STRIPED = 64 * 2**20
+_MOST_THREADS = 16
+
+Job = TypeVar("Job")
+Done = TypeVar("Done")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A window of a scene that may become a chip."""
+
+    scene_index: int
+    window: Window
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate with what was found in it; `ChipRecord` has the meaning of the fields. `file`: name of the written chip."""
+
+    candidate: Candidate
+    valid_share: float
+    class_shares: dict[int, float]
+    object_counts: dict[int, int]
+    tally: ChipTally
+    file: str | None
+
+
+class ChipSink(Protocol):
+    """Writes a chip's pixels; returns the file's name, or None where it is not wanted. Called from several threads."""
+
+    def __call__(self, candidate: Candidate, chip: Chip, mask: npt.NDArray[np.uint8]) -> str | None: ...
+
+
+class Readers:
+    """One handle a scene and thread, the oldest closed when a thread has many; all closed at the end."""
+
+    def __init__(self, scenes: Sequence[Scene], most: int = 8) -> None:
+        self._scenes, self._most = scenes, most
+        self._local = threading.local()
+        self._open: dict[int, SceneReader] = {}
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Readers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for reader in self._open.values():
+            reader.close()
+        self._open.clear()
+
+    def of(self, scene_index: int) -> SceneReader:
+        """This thread's reader of a scene."""
+        own: dict[int, SceneReader] | None = getattr(self._local, "own", None)
+        if own is None:
+            own = self._local.own = {}
+        reader = own.pop(scene_index, None)
+        if reader is None:
+            if len(own) >= self._most:
+                self._forget(own.pop(next(iter(own))))
+            reader = SceneReader(self._scenes[scene_index])
+            with self._lock:
+                self._open[id(reader)] = reader
+        own[scene_index] = reader
+        return reader
+
+    def _forget(self, reader: SceneReader) -> None:
+        reader.close()
+        with self._lock:
+            self._open.pop(id(reader), None)
+
+
+def measure(
+    candidates: Sequence[Candidate],
+    truths: Sequence[SceneTruth],
+    *,
+    sample_px: int,
+    sink: ChipSink | None,
+    workers: int | None,
+    on_progress: OnProgress,
+) -> list[Measured]:
+    """Every candidate measured, in the order given, whatever the number of threads."""
+    scenes = [truth.scene for truth in truths]
+    done: list[Measured] = []
+    with Readers(scenes) as readers:
+
+        def work(span: list[Candidate]) -> list[Measured]:
+            return _measure_span(span, readers, truths, sample_px, sink)
+
+        for part in in_order(work, list(_spans(candidates, scenes)), workers):
+            done += part
+            on_progress(len(done), len(candidates), "chips")
+    return done
+
+
+def in_order(work: Callable[[Job], Done], jobs: Sequence[Job], workers: int | None) -> Iterator[Done]:
+    """`work` of every job by several threads, results in order; few are ahead of the one handed out, and an error stops the rest."""
+    threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1) if workers is None else workers)
+    waiting: deque[Future[Done]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for job in jobs:
+                if len(waiting) >= 3 * threads:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(work, job))
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator[list[Candidate]]:
+    """Neighbours of one row of one scene, as many as fit a modest buffer (larger for striped files, whose rows are decoded whole)."""
+    for (index, _), row in groupby(candidates, key=lambda c: (c.scene_index, c.window.row)):
+        scene = scenes[index]
+        pixel_bytes = len(scene.bands) * np.dtype(scene.dtype).itemsize
+        span: list[Candidate] = []
+        for candidate in row:
+            if span:
+                joined = candidate.window.col1 - span[0].window.col
+                room = (_SPAN_BYTES_STRIPED if scene.striped else _SPAN_BYTES) // (pixel_bytes * candidate.window.height)
+                if joined > room or not span[-1].window.col < candidate.window.col <= span[-1].window.col1:
+                    yield span
+                    span = []
+            span.append(candidate)
+        yield span
+
+
+def _measure_span(span: list[Candidate], readers: Readers, truths: Sequence[SceneTruth], sample_px: int, sink: ChipSink | None) -> list[Measured]:
+    first, last = span[0].window, span[-1].window
+    index = span[0].scene_index
+    whole = readers.of(index).read(Window.from_box(first.col, first.row, last.col1, last.row1))
+    found = []
+    for candidate in span:
+        rows, cols = candidate.window.relative_to(whole.window).slices
+        grid = truths[index].scene.grid.crop(candidate.window)
+        chip = Chip(whole.pixels[:, rows, cols], whole.valid[rows, cols], grid, whole.bands, candidate.window)
+        found.append(_measure_chip(candidate, chip, truths[index], sample_px, sink))
+    return found
+
+
+def _measure_chip(candidate: Candidate, chip: Chip, truth: SceneTruth, sample_px: int, sink: ChipSink | None) -> Measured:
+    window = candidate.window
+    labels = truth.chip(window)
+    mask = class_mask(labels, window.height, window.width, chip.valid)
+    counts = np.bincount(mask.reshape(-1), minlength=IGNORE_ID + 1)[:IGNORE_ID]
+    return Measured(
+        candidate,
+        float(chip.valid.mean()),
+        {int(class_id): float(counts[class_id] / window.area_px) for class_id in np.flatnonzero(counts)},
+        owned_counts(labels, window),
+        tally(chip.pixels, chip.valid, chip.bands, sample_px),
+        None if sink is None else sink(candidate, chip, mask),
+    )
+
+
+def owned(labels: PixelLabels, window: Window) -> npt.NDArray[np.bool_]:
+    """Which of a chip's labels (in its pixels) have their box centre in it and count; of objects not ignored."""
+    boxes = labels.bounds
+    cols, rows = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    inside = (cols >= 0) & (cols < window.width) & (rows >= 0) & (rows < window.height)
+    return np.asarray(inside & ~labels.ignore, np.bool_)
+
+
+def owned_counts(labels: PixelLabels, window: Window) -> dict[int, int]:
+    """Objects of each class whose box centre lies in the chip."""
+    ids, counts = np.unique(labels.class_ids[owned(labels, window)], return_counts=True)
+    return {int(class_id): int(count) for class_id, count in zip(ids, counts, strict=True)}

@@ -1,0 +1,110 @@
+"""`SceneTruth`: the labels of one scene in its working pixels, cut to chips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from ..core.classes import IGNORE_ID
+from ..core.labelset import GeometryArray, LabelSet, MaskLabels, PixelLabels
+from ..core.window import Window
+from ..io.rasterize import burn
+from ..io.scene import Scene
+
+
+@dataclass(frozen=True)
+class SceneTruth:
+    """Labels that touch one scene, ready to be cut; safe to share between threads.
+
+    `labels` lie in the scene's working grid and say nothing of `annotated`, which is kept in parts (`annotated_parts`, None: everywhere),
+    because an area of many polygons is cut much faster so. `mask` is the scene's label raster, where labels are rasters.
+    """
+
+    scene: Scene
+    labels: PixelLabels
+    annotated_parts: GeometryArray | None
+    mask: MaskLabels | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, labels: LabelSet, scene: Scene) -> SceneTruth:
+        """The labels of a scene. Raises `LabelError` where they cannot be placed on it."""
+        found = labels.for_grid(scene.grid, scene.name, scene.native)
+        parts = None if found.annotated is None else _parts(found.annotated)
+        truth = cls(scene, replace(found, annotated=None), parts, _mask_of(labels, scene))
+        truth.labels.within(Window(0, 0, 1, 1))  # builds the search tree before threads share it
+        return truth
+
+    @cached_property
+    def _tree(self) -> shapely.STRtree:
+        return shapely.STRtree(self.annotated_parts if self.annotated_parts is not None else [])
+
+    @cached_property
+    def region(self) -> shapely.Geometry | None:
+        """The ground on which labels are complete, as one geometry; None: everywhere."""
+        return None if self.annotated_parts is None else shapely.union_all(self.annotated_parts)
+
+    def chip(self, window: Window) -> PixelLabels:
+        """The labels of a chip, in its pixels, with its part of `annotated` and its label raster."""
+        part = self.labels.within(window)
+        return replace(
+            part,
+            annotated=None if self.annotated_parts is None else self._annotated_in(window),
+            mask=None if self.mask is None else _read_mask(self.mask, self.scene, window),
+        )
+
+    def _annotated_in(self, window: Window) -> shapely.Geometry:
+        assert self.annotated_parts is not None
+        frame = shapely.box(*window.box)
+        hits = np.sort(self._tree.query(frame, predicate="intersects"))
+        cut = shapely.union_all(shapely.intersection(self.annotated_parts[hits], frame))
+        return shapely.transform(cut, lambda xy: xy - (window.col, window.row))
+
+
+def class_mask(labels: PixelLabels, height: int, width: int, valid: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.uint8]:
+    """(H, W) class ids of a chip: 0 where nothing is labelled, 255 where nothing is known (ignored, outside `annotated`, not `valid`).
+
+    Where features overlap the later one wins, as in GIS drawing order; ignored ones win over all.
+    """
+    if labels.mask is not None:
+        mask = labels.mask.copy()
+    else:
+        order = np.argsort(labels.ignore, kind="stable")
+        values = np.where(labels.ignore, IGNORE_ID, labels.class_ids)
+        mask = burn(labels.geometries[order], values[order], height, width).astype(np.uint8, copy=False)
+    known = annotated_mask(labels, height, width)
+    if known is not None:
+        mask[~known] = IGNORE_ID
+    if valid is not None:
+        mask[~valid] = IGNORE_ID
+    return mask
+
+
+def annotated_mask(labels: PixelLabels, height: int, width: int) -> npt.NDArray[np.bool_] | None:
+    """(H, W) True where labels are complete; None: everywhere."""
+    if labels.annotated is None:
+        return None
+    parts = _parts(labels.annotated)
+    return np.asarray(burn(parts, np.ones(len(parts), np.uint8), height, width) == 1, np.bool_)
+
+
+def _parts(geometry: shapely.Geometry) -> GeometryArray:
+    parts = np.asarray(shapely.get_parts(geometry), dtype=object).reshape(-1)
+    return np.asarray(parts[(~shapely.is_empty(parts)) & (shapely.get_dimensions(parts) == 2)], dtype=object)
+
+
+def _mask_of(labels: LabelSet, scene: Scene) -> MaskLabels | None:
+    if not labels.masks:
+        return None
+    from ..labeling.masks import mask_of
+
+    return mask_of(labels, scene)
+
+
+def _read_mask(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.uint8]:
+    from ..labeling.masks import read_mask
+
+    return read_mask(mask, scene, window)
