@@ -61,7 +61,7 @@ class RowPolygonizer:
         if not len(rows):
             return _found([])
         polygons, class_ids = polygonize(rows, valid=self._wanted[rows])
-        polygons = shapely.transform(polygons, lambda xy: xy + (0, row0))
+        polygons = shapely.transform(polygons, lambda xy: np.add(xy, (0, row0)))
         first, last = (_owners(polygons, line, self._width) for line in (row0, self._next_row))
         return self._join(polygons, class_ids, first, last)
 
