@@ -20,9 +20,10 @@ from .vector import read_layer
 
 @dataclass(frozen=True)
 class Aoi:
-    """Polygons in pixel coordinates. A pixel belongs to it where its centre does."""
+    """Polygons in pixel coordinates. A pixel belongs to it where its centre does, or (`touched`) where any of it does."""
 
     area: shapely.Geometry
+    touched: bool = False
 
     @cached_property
     def _parts(self) -> npt.NDArray[np.object_]:
@@ -45,15 +46,15 @@ class Aoi:
         if shapely.contains(self._parts[near], frame).any():
             return np.ones((window.height, window.width), np.bool_)
         moved = shapely.transform(self._parts[near], lambda xy: xy - (window.col, window.row))
-        return np.asarray(burn(moved, np.ones(len(near), np.uint8), window.height, window.width) == 1)
+        return np.asarray(burn(moved, np.ones(len(near), np.uint8), window.height, window.width, all_touched=self.touched) == 1)
 
     def contains(self, cols: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """(N,) which points lie in it."""
         return np.asarray(shapely.contains_xy(self.area, cols, rows), np.bool_)
 
     def scaled(self, cols: float, rows: float) -> Aoi:
-        """The same ground in the pixels of a grid with so many times as many columns and rows."""
-        return Aoi(shapely.transform(self.area, lambda xy: xy * (cols, rows)))
+        """The same ground on a grid with so many times as many columns and rows, with every pixel that it touches."""
+        return Aoi(shapely.transform(self.area, lambda xy: xy * (cols, rows)), touched=True)
 
 
 def read_aoi(path: str | Path, grid: PixelGrid, scene_name: str) -> Aoi:

@@ -104,13 +104,20 @@ class SceneReader:
         dataset = self._open()
         place = RasterioWindow(window.col, window.row, window.width, window.height)
         with gdal_environment(self.scene.path), scene_errors(self.scene.path, f"its pixels cannot be read at row {window.row}, column {window.col}"):
-            pixels: Pixels = dataset.read(self._numbers, window=place, out_dtype=self.scene.dtype)
+            pixels = self._pixels(dataset, place)
             valid = self._valid(dataset, place, pixels)
         if valid is None:
             return pixels, np.ones(pixels.shape[1:], np.bool_)
         if not valid.all():
             pixels[:, ~valid] = 0
         return pixels, valid
+
+    def _pixels(self, dataset: rasterio.DatasetReader, place: RasterioWindow) -> Pixels:
+        if len({band.dtype for band in self.scene.bands}) == 1:
+            pixels: Pixels = dataset.read(self._numbers, window=place)
+            return pixels
+        # rasterio reads bands of one type only.
+        return np.stack([dataset.read(number, window=place).astype(self.scene.dtype) for number in self._numbers])
 
     def _valid(self, dataset: rasterio.DatasetReader, place: RasterioWindow, pixels: Pixels) -> Valid | None:
         """None where all pixels are valid."""

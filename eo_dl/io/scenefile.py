@@ -159,7 +159,7 @@ def _bands(dataset: rasterio.DatasetReader, path: str, numbers: list[int], nodat
     if kinds:
         raise SceneError(f"{path}: holds {kinds[0]} values, real numbers were expected; write amplitude or intensity first, e.g. rio calc")
     names = _names(dataset, numbers, notes)
-    return BandSet(tuple(_band(dataset, path, number, name, nodata, notes) for number, name in zip(numbers, names, strict=True)))
+    return BandSet(tuple(_band(dataset, path, number, name, nodata) for number, name in zip(numbers, names, strict=True)))
 
 
 def _names(dataset: rasterio.DatasetReader, numbers: list[int], notes: list[str]) -> list[str | None]:
@@ -176,7 +176,7 @@ def _names(dataset: rasterio.DatasetReader, numbers: list[int], notes: list[str]
     return [None if not name or name in twice or re.fullmatch(r"band_?\d+", name) else name for name in names]
 
 
-def _band(dataset: rasterio.DatasetReader, path: str, number: int, name: str | None, nodata: float | str | None, notes: list[str]) -> Band:
+def _band(dataset: rasterio.DatasetReader, path: str, number: int, name: str | None, nodata: float | str | None) -> Band:
     dtype = dataset.dtypes[number - 1]
     scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
     if not (math.isfinite(scale) and math.isfinite(offset)) or scale == 0:
@@ -190,12 +190,12 @@ def _band(dataset: rasterio.DatasetReader, path: str, number: int, name: str | N
         dtype=dtype,
         scale=float(scale),
         offset=float(offset),
-        nodata=_nodata(dataset.nodatavals[number - 1], dtype, path, nodata, number, notes),
+        nodata=_nodata(dataset.nodatavals[number - 1], dtype, path, nodata, number),
         wavelength_um=_wavelength(dataset, number),
     )
 
 
-def _nodata(own: float | None, dtype: str, path: str, given: float | str | None, number: int, notes: list[str]) -> float | None:
+def _nodata(own: float | None, dtype: str, path: str, given: float | str | None, number: int) -> float | None:
     value = own
     if isinstance(given, str):
         if given.strip().lower() == "none":
@@ -210,10 +210,7 @@ def _nodata(own: float | None, dtype: str, path: str, given: float | str | None,
         return value
     if given is not None:
         raise SceneError(f"{path}: nodata {value:g} is no value of band {number} ({dtype}); give one it can hold or 'none'")
-    remark = f"its nodata value {value:g} is none that {dtype} can hold, so it marks nothing"
-    if remark not in notes:
-        notes.append(remark)
-    return None
+    return None  # a tag such as -9999 in uint8 marks nothing
 
 
 def fits(value: float, dtype: str) -> bool:
