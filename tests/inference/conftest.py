@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -126,7 +127,8 @@ def _write_scene(
     pixels = pixels[None] if pixels.ndim == 2 else pixels
     place = transform or (Affine(gsd_m, 0, 500000, 0, -gsd_m, 5200000) if crs is not None else Affine.identity())
     options = {"tiled": True, "blockxsize": block, "blockysize": block} if block else {}
-    with rasterio.open(path, "w", driver="GTiff", count=len(pixels), height=pixels.shape[1], width=pixels.shape[2], dtype=pixels.dtype, crs=crs,
+    quiet = warnings.catch_warnings(action="ignore", category=rasterio.errors.NotGeoreferencedWarning)
+    with quiet, rasterio.open(path, "w", driver="GTiff", count=len(pixels), height=pixels.shape[1], width=pixels.shape[2], dtype=pixels.dtype, crs=crs,
                        transform=place, nodata=nodata, compress="deflate", **options) as out:  # fmt: skip
         out.write(pixels)
         for number, name in enumerate(names, start=1):

@@ -27,9 +27,9 @@ def test_an_error_in_the_source_is_raised_where_items_are_asked_for() -> None:
         yield 1
         raise ValueError("broken file")
 
+    seen: list[int] = []
     with pytest.raises(ValueError, match="broken file"), Ahead(source(), 2, never) as ahead:
-        assert next(iter(ahead)) == 1
-        list(ahead)
+        seen.extend(ahead)
 
 
 def test_an_error_in_the_work_is_raised_on_leaving() -> None:
@@ -47,11 +47,15 @@ def test_after_an_error_nobody_waits_for_ever() -> None:
         begun.set()
         raise ValueError("disk full")
 
-    with pytest.raises(ValueError, match="disk full"), Behind(work, 1) as behind:
-        behind.give(0)
-        begun.wait()
-        for item in range(1000):
-            behind.give(item)
+    def give_all() -> None:
+        with Behind(work, 1) as behind:
+            behind.give(0)
+            begun.wait()
+            for item in range(1000):
+                behind.give(item)
+
+    with pytest.raises(ValueError, match="disk full"):
+        give_all()
 
 
 def test_a_failed_worker_wakes_a_reader_that_waits_for_it() -> None:
@@ -71,8 +75,13 @@ def test_a_failed_worker_wakes_a_reader_that_waits_for_it() -> None:
 
 def test_what_was_given_is_worked_off_when_the_caller_stops() -> None:
     done: list[int] = []
-    with pytest.raises(KeyboardInterrupt), Behind(done.append, 5) as behind:
-        for item in range(4):
-            behind.give(item)
-        raise KeyboardInterrupt
+
+    def stopped() -> None:
+        with Behind(done.append, 5) as behind:
+            for item in range(4):
+                behind.give(item)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
     assert done == [0, 1, 2, 3]
