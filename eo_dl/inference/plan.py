@@ -14,6 +14,7 @@ from .. import __version__
 from ..bundle import Bundle
 from ..core.chipgrid import ChipGrid
 from ..io.aoi import Aoi, read_aoi
+from ..io.gridtag import GRID_TAG, grid_tag
 from ..io.scene import Scene, SceneReader
 from .backends import Backend, Scaling, reader_threads
 from .contract import SceneOptions, fit_scene
@@ -107,6 +108,7 @@ def _said(plan: Plan, backend: Backend) -> dict[str, str]:
         "bands": ", ".join(f"{band.name}={band.number}" for band in scene.bands),
         "units": ", ".join(f"{band.scale:g}*x{band.offset:+g}" for band in scene.bands),
         "nodata": ", ".join(str(band.nodata) for band in scene.bands),
+        GRID_TAG: grid_tag(scene.native),
         "working_size_px": f"{scene.grid.width} x {scene.grid.height}",
         "chip_px": str(job.grid.size_px),
         "margin_px": str(job.grid.margin_px),

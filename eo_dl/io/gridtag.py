@@ -1,0 +1,60 @@
+"""The grid and further facts that a vector output carries, so that `evaluate` knows which ground was looked at."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from pathlib import Path
+from xml.etree.ElementTree import ParseError
+
+from affine import Affine
+from defusedxml import ElementTree
+from defusedxml.common import DefusedXmlException
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from ..core.pixelgrid import PixelGrid
+from ..errors import EoDlError
+
+GRID_TAG = "grid"
+
+
+def grid_tag(grid: PixelGrid) -> str:
+    """A grid as the value of `GRID_TAG`: JSON."""
+    crs = None if grid.crs is None else grid.crs.to_string()
+    return json.dumps({"height": grid.height, "width": grid.width, "transform": list(grid.transform)[:6], "crs": crs})
+
+
+def read_grid_tag(text: str | None) -> PixelGrid | None:
+    """The grid of a tag; None where there is none, or somebody else's."""
+    try:
+        found = json.loads(text or "")
+        crs = None if found["crs"] is None else CRS.from_user_input(found["crs"])
+        return PixelGrid(crs, Affine(*found["transform"]), int(found["height"]), int(found["width"]))
+    except (ValueError, KeyError, TypeError, CRSError, EoDlError):
+        return None
+
+
+def layer_metadata(path: str | Path) -> dict[str, str]:
+    """What was written as `metadata` of a vector output; empty for formats that keep none (FlatGeobuf, GeoParquet)."""
+    suffix = Path(path).suffix.lower()
+    found: object = {}
+    if suffix == ".geojson":
+        with contextlib.suppress(ValueError, OSError, AttributeError):
+            found = json.loads(Path(path).read_text(encoding="utf-8")).get("eo_dl", {})
+    if suffix == ".gpkg":
+        with contextlib.suppress(sqlite3.Error, ParseError, DefusedXmlException):
+            found = _geopackage_metadata(Path(path))
+    return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _geopackage_metadata(path: Path) -> dict[str, str]:
+    """GDAL keeps dataset metadata as XML in the table gpkg_metadata."""
+    with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        texts = [row[0] for row in database.execute("SELECT metadata FROM gpkg_metadata WHERE mime_type = 'text/xml'")]
+    found: dict[str, str] = {}
+    for text in texts:
+        for item in ElementTree.fromstring(text).iter("MDI"):
+            found[item.get("key", "")] = item.text or ""
+    return found
