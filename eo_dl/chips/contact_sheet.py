@@ -22,7 +22,7 @@ from .truth import SceneTruth, class_mask
 _MOST = {"train": 16, "val": 8, "test": 8}
 _COLUMNS = 8
 _CELL_PX, _GAP_PX, _CAPTION_PX, _LEGEND_PX = 192, 8, 16, 26
-_TINT = 0.22  # of a class over its pixels
+_TINT = 0.15  # of a class over its pixels
 _PAPER, _INK, _INVALID = (250, 249, 246), (40, 40, 40), (225, 222, 214)
 
 Picture = npt.NDArray[np.uint8]

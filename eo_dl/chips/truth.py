@@ -14,6 +14,7 @@ from ..core.labelset import GeometryArray, LabelSet, MaskLabels, PixelLabels
 from ..core.window import Window
 from ..io.rasterize import burn
 from ..io.scene import Scene
+from ..labeling.masks import has_mask, mask_of, read_mask
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,10 @@ class SceneTruth:
         """The labels of a scene. Raises `LabelError` where they cannot be placed on it."""
         found = labels.for_grid(scene.grid, scene.name, scene.native)
         parts = None if found.annotated is None else _parts(found.annotated)
-        truth = cls(scene, replace(found, annotated=None), parts, _mask_of(labels, scene))
+        mask = mask_of(labels, scene)
+        if mask is not None and not has_mask(mask):
+            parts = np.empty(0, dtype=object)  # labels are rasters, and none is this scene's
+        truth = cls(scene, replace(found, annotated=None), parts, mask)
         truth.labels.within(Window(0, 0, 1, 1))  # builds the search tree before threads share it
         return truth
 
@@ -53,7 +57,7 @@ class SceneTruth:
         return replace(
             part,
             annotated=None if self.annotated_parts is None else self._annotated_in(window),
-            mask=None if self.mask is None else _read_mask(self.mask, self.scene, window),
+            mask=None if self.mask is None else read_mask(self.mask, self.scene, window),
         )
 
     def _annotated_in(self, window: Window) -> shapely.Geometry:
@@ -94,17 +98,3 @@ def annotated_mask(labels: PixelLabels, height: int, width: int) -> npt.NDArray[
 def _parts(geometry: shapely.Geometry) -> GeometryArray:
     parts = np.asarray(shapely.get_parts(geometry), dtype=object).reshape(-1)
     return np.asarray(parts[(~shapely.is_empty(parts)) & (shapely.get_dimensions(parts) == 2)], dtype=object)
-
-
-def _mask_of(labels: LabelSet, scene: Scene) -> MaskLabels | None:
-    if not labels.masks:
-        return None
-    from ..labeling.masks import mask_of
-
-    return mask_of(labels, scene)
-
-
-def _read_mask(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.uint8]:
-    from ..labeling.masks import read_mask
-
-    return read_mask(mask, scene, window)
