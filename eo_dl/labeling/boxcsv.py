@@ -1,0 +1,67 @@
+"""Boxes in a CSV with a header: image, xmin, ymin, xmax, ymax, label (as DeepForest and RetinaNet tools write it).
+
+Coordinates are edges in pixels counted from 0.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import shapely
+
+from ..errors import LabelError
+from .naming import value_text
+from .records import ImageRecord, PixelObject, Records, image_name, pixel_records
+
+_MAX_BYTES = 1 << 30
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+_IMAGE = ("image_path", "image", "filename", "file_name", "path")
+_CLASS = ("label", "class", "class_name", "name", "category")
+
+
+def read_csv(paths: Sequence[Path], source: str) -> Records:
+    """Boxes of CSV files. A row without coordinates says that its image holds nothing. Raises `LabelError` with the line."""
+    objects: list[PixelObject] = []
+    covered: dict[str, ImageRecord] = {}
+    for path in paths:
+        for row in _rows(path):
+            covered.setdefault(row.image, ImageRecord(row.image))
+            if row.outline is not None:
+                objects.append(row)
+    return pixel_records(source, objects, list(covered.values()), class_field="label")
+
+
+def _rows(path: Path) -> list[PixelObject]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise LabelError(f"{path}: is larger than 1 GB; split it")
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = {name.strip().lower(): name for name in reader.fieldnames or []}
+            image = next((columns[name] for name in _IMAGE if name in columns), None)
+            label = next((columns[name] for name in _CLASS if name in columns), None)
+            if image is None or any(side not in columns for side in _SIDES):
+                raise LabelError(f"{path}: has the columns {', '.join(columns)[:120] or 'none'}; image_path, xmin, ymin, xmax, ymax, label were expected")
+            sides = [columns[side] for side in _SIDES]
+            return [_row(path, reader.line_num, row, image, label, sides) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as cause:
+        raise LabelError(f"{path}: cannot be read as CSV ({cause}); write it again as UTF-8 text") from cause
+
+
+def _row(path: Path, line: int, row: dict[str, str], image: str, label: str | None, sides: list[str]) -> PixelObject:
+    name = image_name(row[image], str(path), f"line {line}")
+    texts = [(row[side] or "").strip() for side in sides]
+    feature = f"{path.name}:{line}"
+    if not any(texts):
+        return PixelObject(name, None, None, feature)
+    try:
+        x0, y0, x1, y1 = (float(text) for text in texts)
+    except ValueError as cause:
+        raise LabelError(f"{path}: line {line} has the box {texts}; four numbers were expected") from cause
+    if not all(math.isfinite(value) for value in (x0, y0, x1, y1)):
+        raise LabelError(f"{path}: line {line} has a coordinate that is no finite number ({texts}); correct or delete it")
+    outline = shapely.box(x0, y0, x1, y1) if x1 > x0 and y1 > y0 else shapely.Polygon()
+    return PixelObject(name, outline, value_text(row[label]) if label else "object", feature)

@@ -1,0 +1,178 @@
+"""Label rasters: which belongs to which scene, and their class ids on the scene's grid."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from ..core.classes import IGNORE_ID
+from ..core.labelset import LabelSet, MaskLabels, reproject
+from ..core.window import Window
+from ..errors import LabelError, SceneError
+from ..io.scene import Scene, SceneReader
+from .maskgrid import check_fit, mask_pixels
+from .maskvalues import Kind, codes_of, color_code, color_text, open_mask
+from .pairing import best_named
+
+_NO_MASK = MaskLabels("", {})
+"""Stands for "this scene has no label raster": nothing of it is labelled."""
+
+_OPEN_FILES = 4
+_READ_PIXELS = 2**25
+_COVERS = 0.01
+_local = threading.local()
+
+
+def mask_of(labels: LabelSet, scene: Scene) -> MaskLabels | None:
+    """The label raster of a scene: by name, else by place, else (a single one without CRS) by size. None where labels are no rasters.
+
+    A scene without one gets a value that reads as 255 everywhere: nothing is known there. Raises `LabelError` where several fit.
+    """
+    if not labels.masks:
+        return None
+    named = best_named(scene.path, [mask.path for mask in labels.masks], "label raster")
+    if named is not None:
+        return labels.masks[named]
+    placed = _by_place(labels.masks, scene)
+    if placed is not None:
+        return placed
+    only = labels.masks[0]
+    if len(labels.masks) == 1 and (_open(only.path).grid.crs is None or scene.native.crs is None):
+        return only
+    return _NO_MASK
+
+
+def has_mask(mask: MaskLabels | None) -> bool:
+    """True for a label raster, False for what `mask_of` gives a scene without one."""
+    return mask is not None and bool(mask.path)
+
+
+def read_mask(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.uint8]:
+    """(H, W) class ids of a window of the scene's working grid; 255 where ignored, and where the label raster says nothing.
+
+    A raster on another grid is read at the nearest pixel: by both georeferences, or, where one has none, by the size, which must be the
+    scene's. Raises `LabelError` for a size that does not fit and for values that are no class.
+    """
+    if not has_mask(mask):
+        return np.full((window.height, window.width), IGNORE_ID, np.uint8)
+    source = _open(mask.path)
+    check_fit(source, scene)
+    out = np.full((window.height, window.width), IGNORE_ID, np.uint8)
+    _read_into(out, mask, source, scene, window)
+    return out
+
+
+def _read_into(out: npt.NDArray[np.uint8], mask: MaskLabels, source: Scene, scene: Scene, window: Window) -> None:
+    """Fill `out`, in parts where the label raster is so much finer that one read would be large."""
+    cols, rows = mask_pixels(source, scene, window)
+    inside = (cols >= 0) & (cols < source.grid.width) & (rows >= 0) & (rows < source.grid.height)
+    if not inside.any():
+        return
+    frame = Window.from_box(int(cols[inside].min()), int(rows[inside].min()), int(cols[inside].max()) + 1, int(rows[inside].max()) + 1)
+    if frame.area_px > _READ_PIXELS and window.area_px > 1:
+        for part, rows_of, cols_of in _halves(window):
+            _read_into(out[rows_of, cols_of], mask, source, scene, part)
+        return
+    ids = _class_ids(mask, source, frame)
+    out[inside] = ids[rows[inside] - frame.row, cols[inside] - frame.col]
+
+
+def _halves(window: Window) -> list[tuple[Window, slice, slice]]:
+    if window.width >= window.height:
+        half = window.width // 2
+        left, right = Window(window.col, window.row, half, window.height), Window(window.col + half, window.row, window.width - half, window.height)
+        return [(left, slice(None), slice(0, half)), (right, slice(None), slice(half, None))]
+    half = window.height // 2
+    top, bottom = Window(window.col, window.row, window.width, half), Window(window.col, window.row + half, window.width, window.height - half)
+    return [(top, slice(0, half), slice(None)), (bottom, slice(half, None), slice(None))]
+
+
+def _class_ids(mask: MaskLabels, source: Scene, frame: Window) -> npt.NDArray[np.uint8]:
+    """Class ids of a window of the label raster's own grid."""
+    kind: Kind = "colors" if any(isinstance(value, str) for value in (*mask.values, *mask.ignore_values)) else "ids"
+    try:
+        chip = _reader(source).read(frame)
+    except SceneError as cause:
+        raise LabelError(str(cause)) from cause
+    codes = codes_of(chip.pixels, source, kind)
+    known = {_code(value): class_id for value, class_id in mask.values.items()} | {_code(value): IGNORE_ID for value in mask.ignore_values}
+    keys = np.array(sorted(known), np.int64)
+    place = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
+    wrong = (keys[place] != codes) & chip.valid
+    if wrong.any():
+        code = int(codes[wrong][0])
+        raise LabelError(
+            f"{mask.path}: holds the value {color_text(code) if kind == 'colors' else code}, which is no class; it changed since its values were looked at: read the labels again"
+        )
+    ids = np.array([known[int(key)] for key in keys], np.uint8)[place]
+    ids[~chip.valid] = IGNORE_ID
+    return ids
+
+
+def _code(value: int | str) -> int:
+    return color_code(value) if isinstance(value, str) else value
+
+
+def _by_place(masks: Sequence[MaskLabels], scene: Scene) -> MaskLabels | None:
+    """The label raster that covers most of a scene. Raises `LabelError` where another one covers more than 1 % of the rest."""
+    if scene.native.crs is None:
+        return None
+    ground = scene.grid.footprint()
+    shares = [(footprint_in(mask.path, scene), mask) for mask in masks]
+    found = sorted(((shapely.area(shapely.intersection(area, ground)) / ground.area, place) for place, (area, _) in enumerate(shares)), reverse=True)
+    best, place = found[0]
+    if best <= 0:
+        return None
+    rest = shapely.difference(ground, shares[place][0])
+    for share, other in found[1:]:
+        if share > _COVERS and shapely.area(shapely.intersection(rest, shares[other][0])) > _COVERS * ground.area:
+            raise LabelError(
+                f"{scene.path}: several label rasters cover parts of it ({Path(masks[place].path).name}, {Path(masks[other].path).name}); join them first, e.g. gdalbuildvrt masks.vrt *.tif"
+            )
+    return masks[place]
+
+
+def footprint_in(path: str, scene: Scene) -> shapely.Geometry:
+    """The ground of a label raster in the CRS of a scene; empty where one of them has none."""
+    grid = _open(path).grid
+    if grid.crs is None or scene.grid.crs is None:
+        return shapely.Polygon()
+    outline = np.array([shapely.segmentize(grid.footprint(), grid.footprint().length / 64)], dtype=object)
+    moved = outline if grid.crs == scene.grid.crs else reproject(outline, grid.crs, scene.grid.crs, path)
+    return shapely.make_valid(moved[0])
+
+
+def _open(path: str) -> Scene:
+    try:
+        status = Path(path).stat()
+        return _opened(path, status.st_size, status.st_mtime_ns)
+    except OSError:
+        return _opened(path, 0, 0)
+
+
+@lru_cache(maxsize=1024)
+def _opened(path: str, size: int, changed_ns: int) -> Scene:
+    return open_mask(path)
+
+
+def _reader(source: Scene) -> SceneReader:
+    """An open handle for this thread and process; the least used one is closed."""
+    if getattr(_local, "pid", None) != os.getpid():
+        _local.pid, _local.readers = os.getpid(), OrderedDict()
+    readers: OrderedDict[str, SceneReader] = _local.readers
+    found = readers.pop(source.path, None)
+    if found is not None and found.scene is not source:
+        found.close()
+        found = None
+    if len(readers) >= _OPEN_FILES:
+        readers.popitem(last=False)[1].close()
+    readers[source.path] = found if found is not None else SceneReader(source)
+    return readers[source.path]

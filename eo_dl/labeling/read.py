@@ -1,0 +1,107 @@
+"""`read_labels`: annotations of any format as one `LabelSet`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..core.labelset import LabelSet
+from ..errors import LabelError
+from .boxcsv import read_csv
+from .coco import read_coco
+from .maskset import read_masks
+from .naming import ClassSpec, parse_classes
+from .records import Records, Unlabelled, label_set
+from .sources import Format, Sources, find_sources
+from .vectors import VectorOptions, read_areas, read_vectors
+from .voc import read_voc
+
+
+def read_labels(
+    source: str | Path | Sequence[str | Path],
+    *,
+    class_field: str | None = None,
+    layer: str | None = None,
+    where: str | None = None,
+    crs: str | None = None,
+    buffer_m: float | None = None,
+    annotated: str | Path | None = None,
+    classes: Sequence[str] | str | Path | None = None,
+    unlabelled: Unlabelled = "background",
+    voc_origin: int | None = None,
+    format: Format | None = None,
+) -> LabelSet:
+    """Labels of a file, a folder, a pattern in quotes, or a list of these; `notes` of the result tell what was repaired, dropped or guessed.
+
+    Formats, found by content: vectors (GPKG, GeoJSON, Shapefile, FlatGeobuf, GeoParquet), label rasters of ids or colours, Pascal VOC and COCO,
+    and CSV boxes. `layer`, `crs` (in place of the file's), `where` ("FIELD=VALUE|VALUE", a list matches by any element), `buffer_m` (points and
+    lines become areas of this radius on the ground) and `class_field` are for vectors; the class field is guessed where only one can be it,
+    "none" makes all features one class, "file" takes the name of the file.
+
+    `classes`: names in order ("water,woods"), values to merge or name ("building=1|2", "Road=#6EC1E4"), values to ignore ("-9"); "*" is all others.
+    `annotated`: polygons inside which labels are complete. `unlabelled`: what ground without a label is; "ignore" leaves it out of training and scores.
+    `voc_origin`: number of the first pixel in VOC boxes (None: 1, unless a coordinate is 0).
+
+    Raises `LabelError` with one line.
+
+    >>> labels = read_labels("trees.gpkg", class_field="species")  # doctest: +SKIP
+    """
+    if unlabelled not in ("background", "ignore"):
+        raise LabelError(f"labels: unlabelled ground is 'background' or 'ignore', found {unlabelled!r}; choose one with --unlabelled")
+    spec = parse_classes(classes)
+    found = find_sources(source, format)
+    options = VectorOptions(class_field, layer, crs, buffer_m, where)
+    _refuse_useless(options, found)
+    if found.format == "mask":
+        labels = read_masks(found.paths, spec, unlabelled, found.name)
+    else:
+        labels = label_set(_one_class_by_name(_records(found, options, voc_origin), spec), spec, unlabelled)
+    labels = replace(labels, notes=(*found.notes, *labels.notes))
+    return labels if annotated is None else _with_annotated(labels, Path(annotated), unlabelled)
+
+
+def _records(found: Sources, options: VectorOptions, voc_origin: int | None) -> Records:
+    paths = [Path(path) for path in found.paths]
+    if found.format == "voc":
+        return read_voc(paths, found.name, voc_origin)
+    if found.format == "coco":
+        return read_coco(paths, found.name)
+    return read_csv(paths, found.name) if found.format == "csv" else read_vectors(paths, options, found.name)
+
+
+def _one_class_by_name(records: Records, spec: ClassSpec | None) -> Records:
+    """Where nothing tells classes apart, a single name given for them is theirs."""
+    if records.class_field is not None or spec is None or not spec.bare or len(spec.names) != 1 or len(set(records.values)) != 1:
+        return records
+    return replace(records, values=spec.names * len(records.values))
+
+
+def _refuse_useless(options: VectorOptions, found: Sources) -> None:
+    """An option that has no meaning for a format is a misunderstanding, not something to pass over."""
+    if found.format == "vector":
+        return
+    flags = {
+        "--layer": options.layer,
+        "--where": options.where,
+        "--label-crs": options.crs,
+        "--buffer-m": options.buffer_m,
+        "--class-field": options.class_field,
+    }
+    given = [flag for flag, value in flags.items() if value is not None]
+    if given:
+        raise LabelError(f"{found.name}: {', '.join(given)} is for vector labels, these are of the format {found.format}; leave it out")
+
+
+def _with_annotated(labels: LabelSet, path: Path, unlabelled: Unlabelled) -> LabelSet:
+    """The ground of `path` as annotated; with `unlabelled="ignore"` features alone already are."""
+    if labels.crs is None and not labels.masks:
+        raise LabelError(f"{path}: areas in map coordinates do not fit labels in pixels ({labels.source}); give them to tile, which knows the scenes")
+    if labels.crs is None:
+        areas, crs, notes = read_areas(path)
+        return replace(labels, crs=crs, annotated=areas, notes=(*labels.notes, *notes))
+    areas, _, notes = read_areas(path, labels.crs)
+    inside = np.asarray(labels.annotated if unlabelled == "ignore" else areas, dtype=object)
+    return replace(labels, annotated=inside, notes=(*labels.notes, f"labels are complete in {len(areas)} areas of {path.name}", *notes))
