@@ -95,7 +95,8 @@ def _tint(picture: Picture, mask: npt.NDArray[np.uint8], classes: ClassSet) -> N
 
 
 def _outline(draw: ImageDraw.ImageDraw, labels: PixelLabels, factor: float) -> None:
-    for geometry, class_id in zip(labels.geometries, labels.class_ids, strict=True):
+    frame = shapely.box(-2, -2, _CELL_PX / factor + 2, _CELL_PX / factor + 2)
+    for geometry, class_id in zip(shapely.intersection(labels.geometries, frame), labels.class_ids, strict=True):
         color = labels.classes.by_id(int(class_id)).color
         for part in shapely.get_parts(geometry):
             for ring in shapely.get_rings(part) if shapely.get_dimensions(part) == 2 else ():

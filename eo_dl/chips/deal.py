@@ -14,8 +14,8 @@ import numpy.typing as npt
 from ..core.seeds import generator
 from .conflicts import Index
 
-_STARTS = 3
-_MOST_TRIES = 4000
+_STARTS = 2
+_MOST_TRIES = 3000
 
 Amounts = npt.NDArray[np.float64]
 
@@ -65,7 +65,7 @@ def _search(table: BlockTable, shares: Amounts, rng: np.random.Generator, ordere
     of = _start(table.amounts[:, 0], shares, rng)
     cost = _cost(table, of, shares, ordered)
     blocks, kinds = len(of), len(shares)
-    for _ in range(min(_MOST_TRIES, 100 * blocks) if kinds > 1 else 0):
+    for _ in range(min(_MOST_TRIES, 60 * blocks) if kinds > 1 else 0):
         one, other = rng.integers(blocks, size=2)
         changed = of.copy()
         if rng.random() < 0.5:
