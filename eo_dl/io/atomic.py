@@ -33,7 +33,9 @@ def write_failure(path: str | Path, error: OSError) -> WriteError:
     """The one line that says which output could not be written, and why."""
     cause = error.strerror or str(error)
     advice = _ADVICE.get(error.errno or 0, "check the folder's rights and the disk")
-    return WriteError(error.errno, f"{path}: could not be written ({cause}); {advice}")
+    failure = WriteError(f"{path}: could not be written ({cause}); {advice}")
+    failure.errno = error.errno
+    return failure
 
 
 def refuse_existing(path: str | Path, overwrite: bool) -> None:

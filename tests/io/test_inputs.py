@@ -226,7 +226,7 @@ def test_scale_of_zero_is_refused(make_tiff):
     path = make_tiff(noise())
     with rasterio.open(path, "r+") as dataset:
         dataset.scales = (0.0,)
-    with pytest.raises(SceneError, match="scale 0 .*lose its values"):
+    with pytest.raises(SceneError, match=r"scale 0 .*lose its values"):
         open_scene(path)
 
 
@@ -511,11 +511,10 @@ def test_every_odd_file_works_or_is_refused_in_one_line(real_data):
             assert chip.pixels.shape == (len(scene.bands), scene.grid.height, scene.grid.width)
         except EoDlError as error:
             refused[path.name] = str(error)
-            assert "\n" not in str(error)
-            assert str(path) in str(error)
     assert len(files) >= 36
     assert {name: text in refused.get(name, "") for name, text in REFUSED.items()} == dict.fromkeys(REFUSED, True)
     assert refused.keys() == REFUSED.keys()
+    assert all("\n" not in line and name in line for name, line in refused.items())
 
 
 def test_every_line_of_the_document_names_a_test_that_is_there():
