@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from .discover import is_remote
 _CACHE_BYTES = 256 * 2**20
 # warnings.catch_warnings swaps the filters of the whole process; two threads must not do so at once.
 _FILTERS = threading.Lock()
+_DESCRIPTOR = threading.Lock()
 
 
 @cache
@@ -64,6 +66,32 @@ def open_dataset(path: str, driver: str, overview: int | None = None, plain: boo
         dataset.close()
         raise SceneError(f"{path}: names an overview file of its own ({named[:60]!r}), which is not followed; remove it, e.g. gdal_translate IN OUT.tif")
     return dataset
+
+
+@contextlib.contextmanager
+def libtiff_complaints() -> Iterator[list[str]]:
+    """What libtiff says of failed writes, which it says on file descriptor 2 and nowhere else; filled when the block ends.
+
+    Whatever else arrives there meanwhile (bars of other threads) is passed on afterwards.
+    """
+    found: list[str] = []
+    with _DESCRIPTOR, tempfile.TemporaryFile() as caught:
+        try:
+            real = os.dup(2)
+        except OSError:  # no standard error at all, as in a window of Windows
+            yield found
+            return
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield found
+        finally:
+            os.dup2(real, 2)
+            caught.seek(0)
+            lines = caught.read().splitlines(keepends=True)
+            found += [line.decode(errors="replace").strip() for line in lines if line.startswith(b"_tiff")]
+            with contextlib.suppress(OSError):  # nobody reads it any more
+                os.write(real, b"".join(line for line in lines if not line.startswith(b"_tiff")))
+            os.close(real)
 
 
 @contextlib.contextmanager
