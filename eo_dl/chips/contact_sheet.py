@@ -24,6 +24,7 @@ _COLUMNS = 8
 _CELL_PX, _GAP_PX, _CAPTION_PX, _LEGEND_PX = 192, 8, 16, 26
 _TINT = 0.15  # of a class over its pixels
 _PAPER, _INK, _INVALID = (250, 249, 246), (40, 40, 40), (225, 222, 214)
+_IGNORED = "#8a8a8a"
 
 Picture = npt.NDArray[np.uint8]
 
@@ -95,9 +96,10 @@ def _tint(picture: Picture, mask: npt.NDArray[np.uint8], classes: ClassSet) -> N
 
 
 def _outline(draw: ImageDraw.ImageDraw, labels: PixelLabels, factor: float) -> None:
+    colors = {info.id: info.color for info in labels.classes}
     frame = shapely.box(-2, -2, _CELL_PX / factor + 2, _CELL_PX / factor + 2)
     for geometry, class_id in zip(shapely.intersection(labels.geometries, frame), labels.class_ids, strict=True):
-        color = labels.classes.by_id(int(class_id)).color
+        color = colors.get(int(class_id), _IGNORED)
         for part in shapely.get_parts(geometry):
             for ring in shapely.get_rings(part) if shapely.get_dimensions(part) == 2 else ():
                 draw.line([tuple(point) for point in shapely.get_coordinates(ring) * factor], fill=color, width=2)

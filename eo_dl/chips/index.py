@@ -23,7 +23,7 @@ import shapely
 from affine import Affine
 from pyproj import CRS
 
-from ..core.classes import ClassSet
+from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import GeometryArray, LabelSet, reproject
 from ..core.pixelgrid import PixelGrid, map_coordinates
 from ..core.window import Window
@@ -35,6 +35,7 @@ from .record import SPLITS, ChipRecord, SplitName
 
 SPLIT_COLORS: dict[SplitName, str] = {"train": "#2a7fb8", "val": "#e8a33d", "test": "#c8352b", "none": "#9a9a9a"}
 _GAP_PX = 32
+_IGNORED = "(ignored)"  # shown for features of no class, which count neither way
 _LONLAT = CRS.from_epsg(4326)
 
 
@@ -187,7 +188,7 @@ def _labels_layer(frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSet) 
         geometries, index = _pixel_features(frame, scenes, labels.geometries, labels.images)
         crs = frame.crs
     table = {
-        "class_name": [names[int(i)] for i in labels.class_ids[index]],
+        "class_name": [names.get(int(i), _IGNORED) for i in labels.class_ids[index]],
         "class_id": labels.class_ids[index],
         "feature_id": [str(f) for f in labels.feature_ids[index]],
         "image": None if labels.images is None else [str(name) for name in labels.images[index]],
@@ -200,7 +201,8 @@ def _pixel_features(
     frame: LayerFrame, scenes: Sequence[Scene], geometries: GeometryArray, images: npt.NDArray[np.object_] | None
 ) -> tuple[GeometryArray, npt.NDArray[np.int64]]:
     """Features in file pixels brought to the layer, and which they are; those of images that are no scene here are left out."""
-    assert images is not None
+    if images is None:  # label rasters: no features at all
+        return geometries, np.arange(len(geometries))
     of_scene = _scene_of_image(images, scenes)
     index = np.flatnonzero(of_scene >= 0)
     out = np.empty(len(index), dtype=object)
@@ -222,9 +224,8 @@ def read_back_labels(path: Path, classes: ClassSet, scenes: Sequence[Scene], ent
     """The labels as they are now. `entry` is the manifest's; masks are not in the layer."""
     table = read_layer(path, layer="labels")
     geometries = np.asarray(table.geometry.array, dtype=object)
-    images = None
-    if crs is None:
-        images = table["image"].to_numpy(dtype=object)
+    images = table["image"].to_numpy(dtype=object) if entry["by_image"] else None
+    if crs is None and images is not None:
         geometries = _to_native(LayerFrame.of(scenes), scenes, geometries, images)
     return LabelSet(
         classes=classes,
@@ -238,13 +239,13 @@ def read_back_labels(path: Path, classes: ClassSet, scenes: Sequence[Scene], ent
         image_names=tuple(entry["image_names"]),
         class_field=entry["class_field"],
         notes=tuple(entry["notes"]),
-        **({} if entry["everywhere"] else _read_annotated(path, scenes, crs)),
+        **({} if entry["everywhere"] else _read_annotated(path, scenes, crs, entry["annotated_by_image"])),
     )
 
 
 def _class_ids(path: Path, table: gpd.GeoDataFrame, classes: ClassSet) -> npt.NDArray[np.int64]:
     """By name, which is what a person edits."""
-    ids = {info.name: info.id for info in classes}
+    ids = {info.name: info.id for info in classes} | {_IGNORED: IGNORE_ID}
     unknown = sorted({str(name) for name in table["class_name"] if name not in ids})
     if unknown:
         raise ChipSetError(
@@ -270,26 +271,23 @@ def _annotated_layer(frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSe
     if labels.annotated is None:
         outlines = np.array([frame.to_layer(_outline(s), s.native, s.native, i)[0] for i, s in enumerate(scenes)], dtype=object)
         return gpd.GeoDataFrame({"what": ["scene"] * len(scenes), "image": [s.name for s in scenes]}, geometry=gpd.GeoSeries(outlines, crs=frame.crs))
-    geometries, crs, images = labels.annotated, labels.crs, None
+    geometries, crs, images = labels.annotated, labels.crs, labels.annotated_images
+    index = np.arange(len(geometries))
     if labels.crs is None:
         geometries, index = _pixel_features(frame, scenes, labels.annotated, labels.annotated_images)
-        assert labels.annotated_images is not None
-        crs, images = frame.crs, [str(name) for name in labels.annotated_images[index]]
-    return gpd.GeoDataFrame(
-        {"what": ["annotated"] * len(geometries), "image": images},
-        index=range(len(geometries)),
-        geometry=gpd.GeoSeries(geometries, index=range(len(geometries)), crs=crs),
-    )
+        crs = frame.crs
+    table = {"what": ["annotated"] * len(geometries), "image": None if images is None else [str(name) for name in images[index]]}
+    return gpd.GeoDataFrame(table, index=range(len(geometries)), geometry=gpd.GeoSeries(geometries, index=range(len(geometries)), crs=crs))
 
 
 def _outline(scene: Scene) -> GeometryArray:
     return np.array([shapely.box(0, 0, scene.native.width, scene.native.height)], dtype=object)
 
 
-def _read_annotated(path: Path, scenes: Sequence[Scene], crs: CRS | None) -> dict[str, Any]:
+def _read_annotated(path: Path, scenes: Sequence[Scene], crs: CRS | None, by_image: bool) -> dict[str, Any]:
     table = read_layer(path, layer="annotated")
     geometries = np.asarray(table.geometry.array, dtype=object)
-    if crs is not None:
-        return {"annotated": geometries}
-    images = table["image"].to_numpy(dtype=object)
-    return {"annotated": _to_native(LayerFrame.of(scenes), scenes, geometries, images), "annotated_images": images}
+    images = table["image"].to_numpy(dtype=object) if by_image else None
+    if crs is None and images is not None:
+        geometries = _to_native(LayerFrame.of(scenes), scenes, geometries, images)
+    return {"annotated": geometries, "annotated_images": images}

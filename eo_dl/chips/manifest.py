@@ -175,7 +175,9 @@ def labels_entry(labels: LabelSet, folder: Path) -> Plain:
         "crs": None if labels.crs is None else _crs_text(labels.crs),
         "class_field": labels.class_field,
         "image_names": list(labels.image_names),
+        "by_image": labels.images is not None,
         "everywhere": labels.annotated is None,
+        "annotated_by_image": labels.annotated_images is not None,
         "masks": [
             {
                 "path": str(Path(mask.path).resolve()),

@@ -2,7 +2,7 @@
 
 A block goes to one split as a whole, by the place of its chips' centres (`deal` says which). Chips nearer than the guard to a
 chip of a split above theirs (test above val above train) are then taken out of their split. By default the guard is one chip;
-where that would cost more than `MOST_LOST` of the chips, or a split one of its classes, it is halved, then dropped, which is said.
+where that would cost more than `MOST_LOST` of the chips, or a split most of a class, it is halved, then dropped, which is said.
 Whatever the guard, chips of two splits share no ground.
 
 With folds, fold k is test, the next one val, the rest train (`fold_splits`), so every chip is in test once.
@@ -26,6 +26,7 @@ from .record import SplitName
 
 MOST_LOST = 0.3
 ENOUGH_BLOCKS = 12
+_POOR = 0.25
 _WIDEST_BLOCK = 32  # chips
 _NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 
@@ -111,18 +112,18 @@ def deal_chips(ground: ChipGround, blocks: Sequence[str], amounts: npt.NDArray[n
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A deal with one guard. `missing`: how often a class that is there at all is in no chip of a split."""
+    """A deal with one guard. `poor`: see `_poor`."""
 
     splits: tuple[SplitName, ...]
     folds: tuple[int | None, ...]
     guard_px: float
     lost: int
     kept: int
-    missing: int
+    poor: int
 
     def affordable(self, bare: _Attempt) -> bool:
-        """True where the guard costs few chips and no split a class, compared with having none."""
-        return self.lost <= MOST_LOST * self.kept and self.missing <= bare.missing and set(self.splits) >= set(bare.splits) - {"none"}
+        """True where the guard costs few chips and impoverishes no split, compared with having none."""
+        return self.lost <= MOST_LOST * self.kept and self.poor <= bare.poor and set(self.splits) >= set(bare.splits) - {"none"}
 
 
 def _attempt(
@@ -140,10 +141,15 @@ def _attempt(
     tentative = tuple(_NAMES[d] for d in dealt) if request.folds is None else fold_splits(folds, 0, request.folds)
     gone = gave_way(tentative, keep, pairs)
     splits: tuple[SplitName, ...] = tuple("none" if g else s for s, g in zip(tentative, gone, strict=True))
+    return _Attempt(splits, folds, guard_px, int((gone & keep).sum()), int(keep.sum()), _poor(splits, keep, amounts))
+
+
+def _poor(splits: Sequence[SplitName], keep: npt.NDArray[np.bool_], amounts: npt.NDArray[np.float64]) -> int:
+    """How many pairs of split and amount have less than a quarter of what chips have on average (so nothing, too)."""
     of = np.array(splits, dtype=object)
-    there = (amounts[keep] > 0).any(axis=0)
-    missing = sum(int((there & ~(amounts[keep & (of == name)] > 0).any(axis=0)).sum()) for name in set(tentative) - {"none"})
-    return _Attempt(splits, folds, guard_px, int((gone & keep).sum()), int(keep.sum()), missing)
+    usual = amounts[keep].mean(axis=0)
+    chips = [amounts[keep & (of == name)] for name in sorted(set(splits) - {"none"})]
+    return sum(int((part.mean(axis=0) < _POOR * usual).sum()) for part in chips if len(part))
 
 
 def fold_splits(folds: Sequence[int | None], test_fold: int, count: int) -> tuple[SplitName, ...]:
@@ -167,6 +173,6 @@ def _notes(request: SplitRequest, guard: float, lost: int) -> tuple[str, ...]:
     left_out = f"; {lost} chip{'s' * (lost != 1)} between splits left out (split 'none')" if lost else ""
     if request.guard_px is None and guard < request.chip_px:
         return (
-            f"{apart}{left_out}: a guard of one chip ({request.chip_px} px) would have cost more than {MOST_LOST:.0%} of the chips, or a split one of its classes; give more ground or smaller chips for a wider guard",
+            f"{apart}{left_out}: a guard of one chip ({request.chip_px} px) would have cost more than {MOST_LOST:.0%} of the chips, or a split most of a class; give more ground or smaller chips for a wider guard",
         )
     return (f"{apart}{left_out}",)

@@ -12,7 +12,7 @@ from ..core.progress import OnProgress, silent
 from ..errors import ConfigError
 from ..io.atomic import atomic_folder, refuse_existing
 from ..io.scene import Scene
-from ..labeling.coverage import check_overlap
+from ..labeling.coverage import match_labels
 from ..labeling.read import read_labels
 from .build import SplitBy, TileJob, make_chip_set
 from .candidates import SamplingRequest
@@ -72,8 +72,8 @@ def tile(
     ready, notes = prepare_scenes(scenes, gsd_m)
     chip_px = chip_size(ready, size_px, size_m, gsd_m)
     given = labels if isinstance(labels, LabelSet) else read_labels(labels)
-    found = given if annotated is None else with_annotated(given, annotated, ready)
-    notes = (*notes, *found.notes, *check_overlap(found, ready))
+    found = match_labels(given if annotated is None else with_annotated(given, annotated, ready), ready)
+    notes = (*notes, *found.notes)
     truths = tuple(SceneTruth.of(found, scene) for scene in ready)
     job = TileJob(
         scenes=ready,

@@ -8,11 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import shapely
-from affine import Affine
 from rasterio import features
 
-# rasterio warns of an identity transform, which is what pixels have; so all is moved by one pixel.
-_BY_ONE = Affine.translation(1, 1)
+from .gdal import quietly
+
 _WARM_UP = threading.Lock()
 _warm = threading.Event()
 
@@ -32,11 +31,12 @@ def burn(
     Geometries are in pixel coordinates, (0, 0) being the outer corner of the first pixel; empty ones and None burn
     nothing. `all_touched`: every pixel that a geometry touches.
     """
-    placed = shapely.transform(_cut(np.asarray(geometries, dtype=object).reshape(-1), height, width), lambda xy: xy + 1.0)
-    shapes = [(g, v) for g, v in zip(placed, np.asarray(values).tolist(), strict=True) if g is not None and not g.is_empty]
+    inside = _cut(np.asarray(geometries, dtype=object).reshape(-1), height, width)
+    shapes = [(g, v) for g, v in zip(inside, np.asarray(values).tolist(), strict=True) if g is not None and not g.is_empty]
     if not shapes:
         return np.full((height, width), fill, dtype)
-    out: npt.NDArray[np.generic] = features.rasterize(shapes, out_shape=(height, width), fill=fill, dtype=dtype, all_touched=all_touched, transform=_BY_ONE)
+    with quietly():  # rasterio switches warnings off for itself, which two threads cannot do at once
+        out: npt.NDArray[np.generic] = features.rasterize(shapes, out_shape=(height, width), fill=fill, dtype=dtype, all_touched=all_touched)
     return out
 
 
