@@ -152,7 +152,8 @@ def write_layer(
             frame.to_parquet(temporary, index=False)
             _check_count(target, pyarrow.parquet.read_metadata(temporary).num_rows, len(frame))
         else:
-            pyogrio.write_dataframe(_writable(frame), temporary, driver="FlatGeobuf", layer=layer, geometry_type=_geometry_type(frame))
+            index = {"SPATIAL_INDEX": "NO" if frame.geometry.isna().any() else "YES"}  # the index cannot hold null geometries
+            pyogrio.write_dataframe(_writable(frame), temporary, driver="FlatGeobuf", layer=layer, geometry_type=_geometry_type(frame), layer_options=index)
             _check_count(target, pyogrio.read_info(temporary, force_feature_count=True)["features"], len(frame))
     if style is not None and suffix != ".parquet":
         write_style(target, style, overwrite)
