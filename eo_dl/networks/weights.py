@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
@@ -86,8 +85,10 @@ def read_state(path: str | Path) -> State:
         raise BundleError(f"{path}: no such weights file; give --weights none or the path of a .safetensors, .pt, .pth, .ckpt or .eodl file")
     try:
         data = _read_any(path)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
-        why = str(error).split("\n", maxsplit=1)[0][:160]
+    except BundleError:
+        raise
+    except Exception as error:  # the readers of pickles raise anything on damaged bytes (IndexError, AttributeError, struct.error, ...)
+        why = (str(error) or type(error).__name__).split("\n", maxsplit=1)[0][:160]
         raise BundleError(
             f"{path}: cannot be read as weights without running code from it ({why}); expected tensors only: save the state dict as .safetensors"
         ) from error
