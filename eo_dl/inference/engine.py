@@ -36,6 +36,7 @@ T_contra = TypeVar("T_contra", contravariant=True)
 _DEPTH = 2
 _BUFFERS = 4
 _BATCH_BYTES = 256 * 2**20
+_AHEAD_BYTES = 64 * 2**20
 
 
 class Sink(Protocol, Generic[T_contra]):
@@ -125,7 +126,10 @@ def _answer(backend: Backend, batch: Batch, job: Job) -> Mapping[str, Arrays] | 
 
 def _strips(job: Job, first_row: int) -> StripReader:
     first = max(job.grid.row_starts[first_row], 0)
-    return StripReader(job.source.open_reader, job.grid.height, strip_rows(job.source.block_rows), first_row=first, threads=job.source.threads)
+    source, rows = job.source, strip_rows(job.source.block_rows)
+    strip_bytes = rows * job.grid.width * len(source.bands) * np.dtype(source.dtype).itemsize
+    ahead = int(np.clip(_AHEAD_BYTES // strip_bytes, 1, source.threads + 1))
+    return StripReader(source.open_reader, job.grid.height, rows, first_row=first, threads=min(source.threads, ahead), ahead=ahead)
 
 
 def _filler(job: Job, backend: Backend) -> Filler:

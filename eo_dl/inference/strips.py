@@ -54,14 +54,17 @@ def strip_rows(block_rows: int) -> int:
 
 
 class StripReader:
-    """Hands out the rows of a scene from top to bottom. A context manager, used from one thread."""
+    """Hands out the rows of a scene from top to bottom. A context manager, used from one thread.
 
-    def __init__(self, open_reader: Callable[[], RowReader], height: int, rows: int, *, first_row: int = 0, threads: int = 2) -> None:
+    `rows`: height of a strip. At most `ahead` strips beyond those asked for are read or being read, by `threads` threads.
+    """
+
+    def __init__(self, open_reader: Callable[[], RowReader], height: int, rows: int, *, first_row: int = 0, threads: int = 2, ahead: int = 3) -> None:
         self._open_reader, self._height, self._rows = open_reader, height, rows
         self._next = first_row // rows * rows
         self._held: deque[Strip] = deque()
         self._coming: deque[Future[Strip]] = deque()
-        self._ahead = threads + 1
+        self._ahead = ahead
         self._readers: list[RowReader] = []
         self._own = threading.local()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eo_dl-read")
