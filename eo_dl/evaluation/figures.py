@@ -1,0 +1,171 @@
+"""The figures of a report as PNG: where errors lie, classes with intervals, precision and recall."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg  # no pyplot: no global state, no display
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from ..core.arrays import Objects
+from ..core.classes import IGNORE_ID, ClassSet
+from ..scores.matching import match
+from ..scores.objects import Curve
+from ..scores.score import Score
+from .objectwise import Compared
+from .pixelwise import Thumbnail
+
+# One meaning, one colour, in both kinds of error picture (Okabe & Ito 2008).
+_RIGHT, _FALSE, _MISSED, _WRONG = "#009e73", "#d55e00", "#0072b2", "#cc79a7"
+_NOTHING, _NOT_SCORED = "#eceae3", "#ffffff"
+_MOST_PANELS = 4
+
+
+def error_map(thumbnails: Sequence[Thumbnail], background_id: int | None) -> bytes:
+    """Class maps coloured by what is right, false, missed or the wrong class."""
+    shown = thumbnails[:_MOST_PANELS]
+    figure = _canvas([item.predicted.shape for item in shown])
+    for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
+        axis.imshow(_colored(item, background_id), interpolation="nearest")
+        axis.set_title(item.name, fontsize=9)
+    false = [(_FALSE, "predicted, not true"), (_MISSED, "true, not predicted")] if background_id is not None else []
+    _legend(figure, [(_RIGHT, "right"), *false, (_WRONG, "another class"), (_NOTHING, "rightly nothing"), (_NOT_SCORED, "not scored")])
+    return _png(figure)
+
+
+def _colored(item: Thumbnail, background_id: int | None) -> npt.NDArray[np.uint8]:
+    predicted, truth = item.predicted, item.truth
+    out = np.full((*predicted.shape, 3), 255, np.uint8)
+    scored = (predicted != IGNORE_ID) & (truth != IGNORE_ID)
+    out[scored & (predicted != truth)] = _rgb(_WRONG)
+    out[scored & (predicted == truth)] = _rgb(_RIGHT)
+    if background_id is not None:
+        out[scored & (truth == background_id) & (predicted != background_id)] = _rgb(_FALSE)
+        out[scored & (truth != background_id) & (predicted == background_id)] = _rgb(_MISSED)
+        out[scored & (truth == background_id) & (predicted == background_id)] = _rgb(_NOTHING)
+    return out
+
+
+def object_errors(compared: Sequence[Compared], iou: float, use_polygons: bool) -> bytes:
+    """Outlines of found, missed and false objects."""
+    shown = compared[:_MOST_PANELS]
+    figure = _canvas([(item.grid.height, item.grid.width) for item in shown])
+    for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
+        found = match(item.predicted, item.truth, (iou,), use_polygons)
+        hit = np.zeros(len(item.truth), np.bool_)
+        hit[found.found[0][found.found[0] >= 0]] = True
+        ignored = item.truth.ignore if item.truth.ignore is not None else np.zeros(len(item.truth), np.bool_)
+        false = (found.found[0] < 0) & ~found.excused[0]
+        _draw(axis, item.truth.take(hit), _RIGHT)
+        _draw(axis, item.predicted.take(false), _FALSE)
+        _draw(axis, item.truth.take(~hit & ~ignored), _MISSED)
+        axis.set_xlim(0, item.grid.width)
+        axis.set_ylim(item.grid.height, 0)
+        axis.set_aspect("equal")
+        axis.set_facecolor("#f6f5f0")
+        axis.set_title(item.name, fontsize=9)
+    _legend(figure, [(_RIGHT, "true and found"), (_FALSE, "predicted, not true"), (_MISSED, "true, not found")])
+    return _png(figure)
+
+
+def _draw(axis: Axes, objects: Objects, color: str) -> None:
+    rings = [shapely.get_coordinates(ring) for ring in shapely.get_parts(shapely.boundary(objects.outlines()))] if len(objects) else []
+    axis.add_collection(LineCollection(rings, colors=color, linewidths=0.9))
+
+
+def class_bars(scores: Sequence[Score], classes: ClassSet) -> bytes:
+    """One bar a class with its interval, in the class colour."""
+    by_class = {score.class_name: score for score in scores if score.defined}
+    infos = [info for info in classes if info.name in by_class]
+    figure = Figure(figsize=(7.2, 0.9 + 0.42 * max(1, len(infos))), dpi=120)
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    for place, info in enumerate(infos):
+        score = by_class[info.name]
+        axis.barh(place, score.value, color=info.color, edgecolor="#555555", linewidth=0.6, height=0.66)
+        if score.low is not None and score.high is not None:
+            axis.plot([score.low, score.high], [place, place], color="#1f2430", linewidth=1.6, solid_capstyle="butt")
+        axis.text(min(max(score.value, score.high or 0) + 0.015, 0.93), place, f"{score.value:.2f}", va="center", fontsize=9)
+    axis.set_yticks(range(len(infos)), [info.name for info in infos], fontsize=9, parse_math=False)
+    axis.set_xlim(0, 1)
+    axis.invert_yaxis()
+    axis.set_xlabel({"iou": "IoU", "f1": "F1"}.get(scores[0].name, scores[0].name) if scores else "", fontsize=9)
+    _plain(axis)
+    figure.tight_layout()
+    return _png(figure)
+
+
+def curves(found: Mapping[str, Curve], classes: ClassSet) -> bytes:
+    """Precision over recall for each class."""
+    figure = Figure(figsize=(6.4, 4.2), dpi=120)
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    lines = []
+    for info in classes:
+        if info.name in found and np.isfinite(found[info.name].recall).all():
+            curve = found[info.name]
+            axis.plot([0, *curve.recall], [1 if not len(curve.precision) else curve.precision[0], *curve.precision], color=info.color, linewidth=1.8)
+            lines.append(Line2D([], [], color=info.color, label=_text(info.name)))
+    axis.set_xlim(0, 1.01)
+    axis.set_ylim(0, 1.03)
+    axis.set_xlabel("recall", fontsize=9)
+    axis.set_ylabel("precision", fontsize=9)
+    if lines:
+        axis.legend(handles=lines, fontsize=9, frameon=False, loc="lower left")
+    _plain(axis)
+    figure.tight_layout()
+    return _png(figure)
+
+
+def _plain(axis: Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=9)
+    axis.grid(color="#e4e3dc", linewidth=0.7)
+    axis.set_axisbelow(True)
+
+
+def _canvas(shapes: Sequence[tuple[int, ...]]) -> Figure:
+    columns = len(shapes)
+    width = 8.6 if columns == 1 else 11.0
+    tallest = max(height / max(1, across) for height, across in shapes)
+    figure = Figure(figsize=(width, min(11.0, width / columns * tallest) + 0.75), dpi=110)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _axes(figure: Figure, count: int) -> list[Axes]:
+    axes = list(figure.subplots(1, count, squeeze=False)[0])
+    for axis in axes:
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.spines[:].set_color("#c9c7bd")
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.94, bottom=0.08, wspace=0.04)
+    return axes
+
+
+def _legend(figure: Figure, entries: Sequence[tuple[str, str]]) -> None:
+    handles = [Patch(facecolor=color, edgecolor="#888888", linewidth=0.5, label=text) for color, text in entries]
+    figure.legend(handles=handles, loc="lower center", ncol=len(handles), frameon=False, fontsize=9)
+
+
+def _text(name: str) -> str:
+    """A class name as matplotlib shows it and not as a formula; names that begin with "_" would be left out of legends."""
+    return name.replace("$", r"\$").lstrip("_") or "class"
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

@@ -1,0 +1,93 @@
+"""The ground on which is scored: AOI and the chips of a split, in the pixels of one prediction, and its blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from ..chips.chipset import ChipSet, open_chip_set
+from ..chips.record import SplitName
+from ..core.labelset import reproject
+from ..core.pixelgrid import PixelGrid
+from ..errors import ChipSetError
+from ..io.aoi import Aoi, read_aoi
+from ..io.scene import Scene
+
+BLOCKS_A_SIDE = 8
+"""The longer side of a prediction is cut into so many squares, which the bootstrap resamples."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What narrows the ground, the same for all files of a prediction."""
+
+    aoi: str | Path | None = None
+    chips: ChipSet | None = None
+    split: SplitName = "test"
+
+    @classmethod
+    def of(cls, aoi: str | Path | None, chips: ChipSet | str | Path | None, split: SplitName) -> Limits:
+        """Opened and checked. Raises `ChipSetError`, also for a split without chips."""
+        opened = open_chip_set(chips) if isinstance(chips, str | Path) else chips
+        if opened is not None and not opened.split(split):
+            raise ChipSetError(f"{opened.path}: has no chips in the split '{split}'; choose another with --split")
+        return cls(aoi, opened, split)
+
+    def areas(self, grid: PixelGrid, name: str) -> tuple[Aoi, ...]:
+        """Each area, in pixels of `grid`, of which a pixel must be part; none where nothing narrows. Raises `InputError`."""
+        found = [] if self.aoi is None else [read_aoi(self.aoi, grid, name)]
+        if self.chips is not None:
+            found.append(Aoi(self._chip_area(self.chips, grid, name)))
+        return tuple(found)
+
+    def _chip_area(self, chips: ChipSet, grid: PixelGrid, name: str) -> shapely.Geometry:
+        outlines = []
+        for index, scene in enumerate(chips.scenes):
+            windows = [record.window for record in chips.split(self.split) if record.scene_index == index]
+            if windows and _same_place(scene, grid, name):
+                inside = [w for w in (window.intersection(scene.grid.window) for window in windows) if w is not None]
+                outlines.append(_moved(np.array([shapely.box(*w.box) for w in inside], dtype=object), scene, grid))
+        area = shapely.intersection(shapely.union_all(np.concatenate(outlines)), shapely.box(0, 0, grid.width, grid.height)) if outlines else shapely.Polygon()
+        if area.area == 0:
+            known = ", ".join(scene.name for scene in chips.scenes[:5])
+            raise ChipSetError(f"{chips.path}: no {self.split} chip lies on {name}; its scenes are {known}; give the prediction of one of them")
+        return area
+
+
+def _same_place(scene: Scene, grid: PixelGrid, name: str) -> bool:
+    """With a CRS the ground decides; without one the name (or its stem)."""
+    if scene.grid.crs is not None and grid.crs is not None:
+        return True
+    return (scene.grid.crs is None) == (grid.crs is None) and name.rsplit(".", 1)[0] == scene.stem
+
+
+def _moved(boxes: npt.NDArray[np.object_], scene: Scene, grid: PixelGrid) -> npt.NDArray[np.object_]:
+    if grid.crs is None or scene.grid.crs is None:
+        return np.asarray(shapely.transform(boxes, lambda xy: xy * (grid.width / scene.grid.width, grid.height / scene.grid.height)), dtype=object)
+    outlines = scene.grid.geometries_to_map(boxes)
+    return grid.geometries_to_pixel(outlines if scene.grid.crs == grid.crs else reproject(outlines, scene.grid.crs, grid.crs, str(scene.name)))
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """Squares of a grid, numbered by row and column: the units that the bootstrap resamples."""
+
+    side_px: int
+    prefix: str = ""
+
+    @classmethod
+    def of(cls, grid: PixelGrid, prefix: str = "") -> Blocks:
+        """About `BLOCKS_A_SIDE` along the longer side."""
+        return cls(max(1, -(-max(grid.height, grid.width) // BLOCKS_A_SIDE)), prefix)
+
+    def name(self, col: float, row: float) -> str:
+        """The block of a pixel."""
+        return f"{self.prefix}{int(row // self.side_px)}_{int(col // self.side_px)}"
+
+    def names(self, boxes: npt.NDArray[np.float64]) -> list[str]:
+        """The block of the centre of each box (N, 4)."""
+        return [self.name(col, row) for col, row in ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()]

@@ -1,0 +1,224 @@
+"""Found objects against true ones, on the grid of the scene they were found on.
+
+IoU does not change under an affine map, so pixels of the scene serve as the frame; where a file does not say which scene that was, a
+grid along its boxes is laid over its CRS. Where every prediction is a box of that frame, boxes are compared (of polygons in the truth: the box
+around each, as for training); else outlines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import geopandas
+import numpy as np
+import numpy.typing as npt
+import shapely
+from affine import Affine
+from pyproj import CRS
+
+from ..core.arrays import Objects
+from ..core.classes import ClassSet
+from ..core.labelset import LabelSet, PixelLabels, reproject
+from ..core.pixelgrid import PixelGrid, map_coordinates
+from ..core.window import Window
+from ..errors import LabelError
+from ..io.scene import SceneReader, open_scene
+from ..io.vector import read_layer
+from ..scores.objects import ObjectScorer
+from .classmatch import ClassMatch
+from .ground import Blocks, Limits
+from .sources import Part
+
+Geometries = npt.NDArray[np.object_]
+Flags = npt.NDArray[np.bool_]
+
+CLASS_FIELD = "class_name"
+_BOX = 1e-3
+_DEGREE_PX = 1e-5
+
+
+@dataclass
+class ObjectTally:
+    """Objects that were left out, and why; `unlimited`: files that do not say which ground was looked at."""
+
+    truth_outside: int = 0
+    predicted_outside: int = 0
+    truth_not_measured: int = 0
+    truth_left_out: int = 0
+    unlimited: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """The objects of one file: outlines in its own frame, names of classes, scores (NaN: none)."""
+
+    part: Part
+    crs: CRS | None
+    outlines: Geometries
+    names: npt.NDArray[np.object_]
+    scores: npt.NDArray[np.float64]
+
+    @property
+    def scored(self) -> bool:
+        """True where every object has a score."""
+        return bool(np.isfinite(self.scores).all())
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What was compared, for the error picture: true and predicted objects in pixels of `grid`."""
+
+    predicted: Objects
+    truth: Objects
+    grid: PixelGrid
+    name: str
+
+
+def read_found(part: Part, only_class: str | None) -> Found:
+    """The objects of a file; `only_class` is the class of all where the file names none. Raises `LabelError`."""
+    frame = read_layer(part.path)
+    outlines = np.asarray(frame.geometry.values, dtype=object)
+    if CLASS_FIELD not in frame.columns and only_class is None:
+        fields = ", ".join(repr(name) for name in frame.columns if name != frame.geometry.name)
+        raise LabelError(f"{part.path}: a prediction needs the field '{CLASS_FIELD}' with the class of each object; it has {fields or 'no fields'}")
+    names = frame[CLASS_FIELD].astype(str).to_numpy(object) if CLASS_FIELD in frame.columns else np.full(len(frame), only_class, dtype=object)
+    scores = _scores(frame, part)
+    kept = ~(shapely.is_missing(outlines) | shapely.is_empty(outlines)) & (shapely.get_dimensions(outlines) == 2)
+    if (~kept).any():
+        raise LabelError(f"{part.path}: {int((~kept).sum())} of {len(kept)} predicted objects are no polygons; polygons or boxes were expected")
+    return Found(part, frame.crs if frame.crs is None else CRS.from_user_input(frame.crs), shapely.force_2d(outlines), names, scores)
+
+
+def _scores(frame: geopandas.GeoDataFrame, part: Part) -> npt.NDArray[np.float64]:
+    if "score" not in frame.columns:
+        return np.full(len(frame), np.nan)
+    try:
+        return np.asarray(frame["score"].to_numpy(np.float64, na_value=np.nan))
+    except (TypeError, ValueError) as cause:
+        raise LabelError(f"{part.path}: the field 'score' holds something else than numbers ({cause}); rename it") from cause
+
+
+def score_objects(found: Found, labels: LabelSet, match: ClassMatch, limits: Limits, scorer: ObjectScorer, tally: ObjectTally) -> Compared:
+    """Add one file of objects to the scorer. Raises `LabelError`, `InputError`."""
+    grid, outlines = _common_frame(found, labels)
+    name = found.part.scene_name or found.part.path.name
+    placed = labels.for_grid(grid, name)
+    truth = _true_objects(placed, match, tally)
+    predicted = _objects(outlines, _class_ids(found, match.classes), np.where(np.isfinite(found.scores), found.scores, 1.0))
+    areas = limits.areas(grid, name)
+    tests = [area.area for area in areas] + ([placed.annotated] if placed.annotated is not None else [])
+    if found.part.grid is not None:
+        tests.append(shapely.box(0, 0, grid.width, grid.height))
+    elif not tests:
+        tally.unlimited += 1
+    kept_truth, kept_predicted = _inside(truth, tests), _inside(predicted, tests)
+    tally.truth_outside += int((~kept_truth).sum())
+    tally.predicted_outside += int((~kept_predicted).sum())
+    truth, predicted = truth.take(kept_truth), predicted.take(kept_predicted)
+    measured = _measured(found.part, truth)
+    tally.truth_not_measured += int((~measured).sum())
+    truth = truth.take(measured)
+    blocks = Blocks.of(grid, f"{found.part.path.name}:")
+    scorer.update(predicted, truth, blocks=(blocks.names(predicted.boxes), blocks.names(truth.boxes)))
+    return Compared(predicted, truth, grid, found.part.path.name)
+
+
+def are_boxes(found: Found, labels: LabelSet) -> bool:
+    """True where every predicted outline is a box in the frame of comparison."""
+    outlines = _common_frame(found, labels)[1]
+    bounds = shapely.bounds(outlines).reshape(-1, 4)
+    boxes = (bounds[:, 2] - bounds[:, 0]) * (bounds[:, 3] - bounds[:, 1])
+    return bool((shapely.area(outlines) >= boxes * (1 - _BOX)).all())
+
+
+def _common_frame(found: Found, labels: LabelSet) -> tuple[PixelGrid, Geometries]:
+    """The grid on which both are compared, and the predicted outlines in its pixels."""
+    grid = found.part.grid
+    if grid is None and found.crs is not None and labels.crs is None and len(labels):
+        raise LabelError(f"{labels.source}: labels are in pixels of an image, the prediction is in map coordinates; name the scene it was made of with --scene")
+    if grid is None:
+        grid = _laid_grid(found, labels)
+    if found.crs is None or grid.crs is None:
+        if found.crs is not None:
+            raise LabelError(
+                f"{found.part.path}: is in map coordinates ({found.crs.name}), but the scene {found.part.scene_name} has no CRS; give the right --scene"
+            )
+        return grid, found.outlines
+    outlines = found.outlines if found.crs == grid.crs else reproject(found.outlines, found.crs, grid.crs, str(found.part.path))
+    return grid, np.asarray(grid.geometries_to_pixel(outlines), dtype=object)
+
+
+def _laid_grid(found: Found, labels: LabelSet) -> PixelGrid:
+    """A grid over the ground of prediction and truth, along the sides of the predicted boxes."""
+    if found.crs is None:
+        bounds = shapely.total_bounds(np.concatenate([found.outlines, labels.geometries])) if len(found.outlines) + len(labels) else np.array([0, 0, 1, 1])
+        return PixelGrid(None, Affine.identity(), max(1, int(np.ceil(bounds[3]))), max(1, int(np.ceil(bounds[2]))))
+    # GeoJSON is always in degrees; the truth then knows better in which frame the boxes were boxes.
+    crs = labels.crs if found.crs.is_geographic and labels.crs is not None else found.crs
+    outlines = found.outlines if crs == found.crs else reproject(found.outlines, found.crs, crs, str(found.part.path))
+    others = labels.geometries if labels.crs is None or labels.crs == crs else reproject(labels.geometries, labels.crs, crs, labels.source)
+    size = _DEGREE_PX if crs.is_geographic else 1.0
+    turn = Affine.rotation(_common_angle(outlines))
+    everything = map_coordinates(np.concatenate([outlines, others]), ~(turn @ Affine.scale(size, -size)))
+    col0, row0, col1, row1 = shapely.total_bounds(everything) if len(everything) else (0, 0, 1, 1)
+    transform = turn @ Affine.scale(size, -size) @ Affine.translation(float(np.floor(col0)), float(np.floor(row0)))
+    return PixelGrid(crs, transform, max(1, int(np.ceil(row1 - row0)) + 1), max(1, int(np.ceil(col1 - col0)) + 1))
+
+
+def _common_angle(outlines: Geometries) -> float:
+    """The direction (degrees, -45 to 45) along which all outlines are rectangles; 0 where there is none."""
+    if not len(outlines) or not (shapely.get_num_coordinates(outlines) == 5).all():
+        return 0.0
+    corners = shapely.get_coordinates(outlines).reshape(-1, 5, 2)
+    sides = corners[:, 1] - corners[:, 0]
+    angles = np.degrees(np.arctan2(sides[:, 1], sides[:, 0]))
+    quarter = np.angle(np.mean(np.exp(4j * np.radians(angles)))) / 4
+    away = (angles - np.degrees(quarter) + 45) % 90 - 45
+    return float(np.degrees(quarter)) if np.abs(away).max() < 0.5 else 0.0
+
+
+def _true_objects(labels: PixelLabels, match: ClassMatch, tally: ObjectTally) -> Objects:
+    ids = match.truth_ids[labels.class_ids].astype(np.int64)
+    kept = ids != 255
+    tally.truth_left_out += int((~kept).sum())
+    made = _objects(labels.geometries[kept], ids[kept], np.ones(int(kept.sum())))
+    return Objects(made.boxes, made.class_ids, made.scores, made.polygons, ignore=labels.ignore[kept])
+
+
+def _objects(outlines: Geometries, class_ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> Objects:
+    valid = np.asarray(shapely.make_valid(outlines), dtype=object)
+    return Objects(shapely.bounds(valid).reshape(-1, 4), class_ids, scores.astype(np.float32), valid)
+
+
+def _class_ids(found: Found, classes: ClassSet) -> npt.NDArray[np.int64]:
+    ids = {info.name: info.id for info in classes}
+    return np.array([ids[name] for name in found.names.tolist()], np.int64)
+
+
+def _inside(objects: Objects, areas: list[shapely.Geometry]) -> Flags:
+    """(N,) whose box centre lies in each of the areas."""
+    kept = np.ones(len(objects), np.bool_)
+    cols, rows = (objects.boxes[:, 0] + objects.boxes[:, 2]) / 2, (objects.boxes[:, 1] + objects.boxes[:, 3]) / 2
+    for area in areas:
+        shapely.prepare(area)
+        kept &= np.asarray(shapely.intersects_xy(area, cols, rows), np.bool_)
+    return kept
+
+
+def _measured(part: Part, truth: Objects) -> Flags:
+    """(N,) whose centre lies on a pixel of the scene that was measured; all where the scene is not at hand."""
+    measured = np.ones(len(truth), np.bool_)
+    if part.scene_path is None or part.grid is None or not len(truth):
+        return measured
+    scene = open_scene(part.scene_path)
+    cols = np.clip((truth.boxes[:, 0] + truth.boxes[:, 2]) / 2, 0, scene.grid.width - 1).astype(np.int64)
+    rows = np.clip((truth.boxes[:, 1] + truth.boxes[:, 3]) / 2, 0, scene.grid.height - 1).astype(np.int64)
+    step = max(1, scene.block_px[0])
+    with SceneReader(scene) as reader:
+        for band in np.unique(rows // step).tolist():
+            mine = np.flatnonzero(rows // step == band)
+            first, last = int(cols[mine].min()), int(cols[mine].max()) + 1
+            height = min(step, scene.grid.height - band * step)
+            valid = reader.read_valid(Window(first, band * step, last - first, height))
+            measured[mine] = valid[rows[mine] - band * step, cols[mine] - first]
+    return measured

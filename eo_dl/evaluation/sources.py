@@ -1,0 +1,85 @@
+"""What is evaluated: the files of a prediction, each with its place and the scene it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.pixelgrid import PixelGrid
+from ..errors import InputError, SceneError
+from ..inference.prediction import Prediction
+from ..io.discover import RASTER_SUFFIXES
+from ..io.gate import vector_driver
+from ..io.gridtag import layer_metadata, read_grid_tag
+from ..io.scene import Scene, open_scene
+from ..io.vector import VECTOR_SUFFIXES
+
+READ_SUFFIXES = (*VECTOR_SUFFIXES, ".json", ".shp")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a prediction. `scene_name`: file name of the scene it was made of; `scene_path` where that is known; `grid` of the scene."""
+
+    path: Path
+    is_raster: bool
+    scene_name: str
+    scene_path: str | None = None
+    grid: PixelGrid | None = None
+
+
+def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = None) -> list[Part]:
+    """The files of a prediction: of a folder every raster in it, or else every vector file.
+
+    Raises `InputError` for what is missing, empty or of no known kind.
+    """
+    if isinstance(prediction, Prediction):
+        if prediction.parts:
+            return [part for one in prediction.parts for part in parts_of(one, scene)]
+        return [_with_scene(_part(prediction.path, prediction.scene), scene or prediction.scene or None)]
+    path = Path(prediction)
+    if path.is_dir():
+        return [_with_scene(_part(file), scene) for file in _files(path)]
+    if not path.exists():
+        raise InputError(f"{path}: the prediction does not exist; check the path")
+    return [_with_scene(_part(path), scene)]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    visible = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    for suffixes in (RASTER_SUFFIXES, READ_SUFFIXES):
+        found = [p for p in visible if p.suffix.lower() in suffixes]
+        if found:
+            return iter(found)
+    raise InputError(f"{folder}: holds neither rasters nor vector files; give the map, or the folder that predict wrote")
+
+
+def _part(path: Path, scene: str = "") -> Part:
+    if path.suffix.lower() in RASTER_SUFFIXES:
+        return Part(path, True, Path(scene).name)
+    if path.suffix.lower() not in READ_SUFFIXES:
+        known = ", ".join((".tif", *READ_SUFFIXES))
+        raise InputError(f"{path}: the suffix {path.suffix!r} is no kind of prediction; expected {known}")
+    vector_driver(str(path))  # says in one line what is wrong with the file
+    said = layer_metadata(path)
+    return Part(path, False, Path(scene).name or said.get("scene", ""), grid=read_grid_tag(said.get("grid")))
+
+
+def _with_scene(part: Part, scene: str | Path | None) -> Part:
+    """With what the scene itself says, where it is there to be asked."""
+    if scene is None:
+        return part
+    opened = _opened(str(scene), required=not part.scene_name)
+    if opened is None:
+        return part
+    return Part(part.path, part.is_raster, opened.name, opened.path, opened.native)
+
+
+def _opened(path: str, required: bool) -> Scene | None:
+    try:
+        return open_scene(path)
+    except SceneError:
+        if required:
+            raise
+        return None  # a prediction outlives its scene: then only what its own file says is known
