@@ -16,6 +16,14 @@ from .reporter import Reporter, table
 @click.option("--iou", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True, help="Overlap from which an object counts as found.")
 @click.option("--chips", help="Score only on the ground of a chip set's split (see --split).", metavar="FOLDER")
 @click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True, help="Which split of --chips.")
+@click.option(
+    "--class-map",
+    "class_map",
+    multiple=True,
+    help="Which class of the truth is which of the prediction; NAME=ignore leaves one out.",
+    metavar="TRUTH=PREDICTION",
+)
+@click.option("--scene", help="The scene that was predicted, where the prediction's file does not say.", metavar="FILE")
 @click.option("--annotated", help="Polygons in which the truth is complete.", metavar="FILE")
 @options.class_field
 @options.label_classes
@@ -34,6 +42,8 @@ def command(
     iou: float,
     chips: str | None,
     split: str,
+    class_map: tuple[str, ...],
+    scene: str | None,
     annotated: str | None,
     class_field: str | None,
     classes: str | None,
@@ -60,9 +70,29 @@ def command(
         annotated=annotated,
         classes=classes,
     )
-    report = evaluate(prediction, labels, out=out, aoi=aoi, iou=iou, chips=chips, split=split, overwrite=overwrite, on_progress=reporter.progress)
+    report = evaluate(
+        prediction,
+        labels,
+        out=out,
+        aoi=aoi,
+        iou=iou,
+        class_map=_pairs(class_map),
+        chips=chips,
+        split=split,
+        scene=scene,
+        overwrite=overwrite,
+        on_progress=reporter.progress,
+    )
     for note in report.notes:
         reporter.log(note)
     header, *rows = report.table()
     place = [f"report: {report.path}"] if report.path else []
     reporter.result(report.values(), [*table(rows, header), *([""] if place else []), *place])
+
+
+def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    """Options of the form TRUTH=PREDICTION."""
+    wrong = [text for text in texts if not all(text.partition("="))]
+    if wrong:
+        raise click.BadParameter(f"{wrong[0]!r} is not TRUTH=PREDICTION, e.g. forest=woods", param_hint="--class-map")
+    return dict(text.split("=", 1) for text in texts)
