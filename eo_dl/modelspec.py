@@ -187,11 +187,16 @@ def read_spec(text: bytes, source: str) -> ModelSpec:
         raise BundleError(f"{source}: model.json has no format version; expected a bundle of format {FORMAT_VERSION} written by eo-dl train")
     if version > FORMAT_VERSION:
         raise BundleError(f"{source}: bundle format {version} is newer than {FORMAT_VERSION}, the newest this version reads; update eo_dl")
-    while data["format_version"] < FORMAT_VERSION:
-        data = _UPGRADES[data["format_version"]](data)
     try:
-        return ModelSpec.model_validate_json(json.dumps(data))
+        return ModelSpec.model_validate_json(json.dumps(_upgraded(data, FORMAT_VERSION)))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "model.json"
         raise BundleError(f"{source}: model.json is not valid at {place}: {first['msg']}; the file is damaged or was edited, train it again") from error
+
+
+def _upgraded(data: dict[str, JsonValue], wanted: int) -> dict[str, JsonValue]:
+    while (version := data["format_version"]) != wanted:
+        assert isinstance(version, int)
+        data = _UPGRADES[version](data)
+    return data

@@ -2,30 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch.nn import functional
 
-from ..core.classes import IGNORE_ID, ClassSet
-
-_MOST_WEIGHT_RATIO = 10.0
-
-
-def class_weights(classes: ClassSet, shares: Mapping[int, float]) -> tuple[float, ...]:
-    """A weight a channel from the train split's pixel shares by class id: 1 / sqrt(share), mean 1 over the pixels.
-
-    The square root because plain inverse shares trade many false alarms for each rare pixel found, and Dice already weighs classes
-    alike. The largest is at most 10 times the smallest; a class without pixels gets the largest.
-    """
-    seen = [shares.get(class_id, 0.0) for class_id in classes.ids]
-    largest = max(seen)
-    if largest <= 0:
-        return (1.0,) * len(seen)
-    raw = [min((largest / share) ** 0.5, _MOST_WEIGHT_RATIO) if share > 0 else _MOST_WEIGHT_RATIO for share in seen]
-    mean = sum(weight * share for weight, share in zip(raw, seen, strict=True)) / sum(seen)
-    return tuple(weight / mean for weight in raw)
-
+from ..core.classes import IGNORE_ID
 
 def cross_entropy_and_dice(logits: torch.Tensor, mask: torch.Tensor, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy (mean over counted pixels, weighted by class) and soft Dice loss, both 0 where no pixel counts.

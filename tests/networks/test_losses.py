@@ -6,8 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eo_dl.core.classes import ClassSet
-from eo_dl.networks.losses import class_weights, cross_entropy_and_dice
+from eo_dl.networks.losses import cross_entropy_and_dice
 
 
 def _case(seed: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -61,12 +60,3 @@ def test_a_confident_right_answer_costs_nothing() -> None:
     mask = torch.tensor([[[0, 1], [1, 2]]])
     logits = 60 * torch.nn.functional.one_hot(mask, 3).permute(0, 3, 1, 2).float()
     assert max(value.item() for value in cross_entropy_and_dice(logits, mask, None)) < 1e-6
-
-
-def test_rare_classes_weigh_more_but_not_without_bound() -> None:
-    classes = ClassSet.of_names(["a", "b", "c"], background=True)
-    weights = class_weights(classes, {0: 0.9, 1: 0.09, 2: 0.01})
-    assert weights[0] < weights[1] < weights[2] <= weights[3] <= 10.001 * weights[0]
-    assert weights[1] / weights[0] == pytest.approx(10**0.5)
-    assert sum(w * s for w, s in zip(weights, (0.9, 0.09, 0.01, 0), strict=True)) == pytest.approx(1)
-    assert class_weights(classes, {}) == (1, 1, 1, 1)
