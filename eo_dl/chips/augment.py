@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.arrays import Target
+from ..core.boxes import areas
 from ..core.classes import IGNORE_ID
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class AugmentConfig(BaseModel):
 
     `dihedral`: flips and quarter turns. `scale`: up to so much larger or smaller (0.25: factors 0.8 to 1.25), in `scale_share` of the chips.
     Light, in standard deviations of a band: `brightness` and `contrast` for all bands alike, `band_jitter` (gain and offset) for each on
-    its own, `noise` a pixel. `min_visible`: an object of which a smaller share is left in the chip is dropped. 0 and false turn a thing off.
+    its own, `noise` a pixel. `min_visible`: an object of which scaling leaves a smaller share in the chip counts neither way. 0 and false turn a thing off.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -93,7 +94,7 @@ def _moved(image: Image, valid: Valid, target: Target, turn: tuple[bool, bool, b
         planes.append(target.mask)
     instances = target.instance_masks if count and target.instance_masks is not None else np.empty((0, *valid.shape), np.bool_)
     soft = list(target.soft) if target.soft is not None else []
-    moved = _compose(turn, factor, min_visible)(
+    moved = _compose(turn, factor)(
         image=np.ascontiguousarray(image.transpose(1, 2, 0)),
         masks=[*planes, *instances.astype(np.uint8), *soft],
         bboxes=np.empty((0, 4), np.float32) if target.boxes is None else target.boxes,
@@ -105,11 +106,11 @@ def _moved(image: Image, valid: Valid, target: Target, turn: tuple[bool, bool, b
     mask = None if target.mask is None else np.where(inside, moved["masks"][2], np.uint8(IGNORE_ID)).astype(np.uint8)
     rest = moved["masks"][len(planes) :]
     soft_moved = None if target.soft is None else np.stack(rest[len(instances) :]).astype(np.float32)
-    objects = _objects(target, moved, np.array(rest[: len(instances)], np.bool_).reshape(-1, *valid.shape))
+    objects = _objects(target, moved, np.array(rest[: len(instances)], np.bool_).reshape(-1, *valid.shape), factor, min_visible)
     return turned, still_valid, replace(target, mask=mask, soft=soft_moved, **objects)
 
 
-def _objects(target: Target, moved: dict[str, Any], instances: Valid) -> dict[str, Any]:
+def _objects(target: Target, moved: dict[str, Any], instances: Valid, factor: float, min_visible: float) -> dict[str, Any]:
     """Boxes, classes and instance masks of the objects that are still there and at least a pixel wide and high."""
     if target.boxes is None:
         return {}
@@ -119,15 +120,15 @@ def _objects(target: Target, moved: dict[str, Any], instances: Valid) -> dict[st
     if len(instances):
         large &= instances[place].any(axis=(1, 2))
     boxes, place = boxes[large], place[large]
+    class_ids = None if target.class_ids is None else target.class_ids[place].copy()
+    if class_ids is not None:
+        class_ids[areas(boxes.astype(np.float64)) < min_visible * factor**2 * areas(target.boxes[place].astype(np.float64))] = IGNORE_ID
     has_instances = target.instance_masks is not None
-    return {
-        "boxes": boxes,
-        "class_ids": None if target.class_ids is None else target.class_ids[place],
-        "instance_masks": (instances[place] if len(instances) else target.instance_masks) if has_instances else None,
-    }
+    masks = (instances[place] if len(instances) else target.instance_masks) if has_instances else None
+    return {"boxes": boxes, "class_ids": class_ids, "instance_masks": masks}
 
 
-def _compose(turn: tuple[bool, bool, bool], factor: float, min_visible: float) -> albumentations.Compose:
+def _compose(turn: tuple[bool, bool, bool], factor: float) -> albumentations.Compose:
     """A pipeline in which nothing is left to chance."""
     import_quietly()
     import albumentations as A  # lazy: 2.6 s, and only training needs it
@@ -146,7 +147,7 @@ def _compose(turn: tuple[bool, bool, bool], factor: float, min_visible: float) -
         steps.append(
             A.Affine(scale=(factor, factor), keep_ratio=True, interpolation=interpolation, mask_interpolation=cv2.INTER_NEAREST, fill=0, fill_mask=0, p=1)
         )
-    boxes = A.BboxParams(format="pascal_voc", label_fields=["place"], min_visibility=min_visible, clip=True)
+    boxes = A.BboxParams(format="pascal_voc", label_fields=["place"], clip=True)
     return A.Compose(steps, bbox_params=boxes, seed=0)
 
 

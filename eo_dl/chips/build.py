@@ -89,7 +89,7 @@ def _kept(job: TileJob, good: Sequence[Measured]) -> tuple[npt.NDArray[np.bool_]
     """Which chips are kept: all with objects, and the asked-for share of the others, drawn at random."""
     empty = np.flatnonzero([_record(m, "", "").empty for m in good])
     keep = np.ones(len(good), np.bool_)
-    if job.keep_empty is None or not len(empty):
+    if job.keep_empty is None or not len(empty) or job.sampling.sampling not in ("grid", "random"):
         return keep, []
     rng = generator(job.request.seed, "empty")
     dropped = rng.permutation(empty)[round(job.keep_empty * len(empty)) :]

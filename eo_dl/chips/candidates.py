@@ -26,17 +26,23 @@ from .sampling import (
 from .truth import SceneTruth
 
 _TRIES = 12
+NEGATIVES = 0.1
 
 
 @dataclass(frozen=True)
 class SamplingRequest:
-    """Where chips are wanted. `count`: in all scenes together; None: what a grid would give (objects: until each was seen whole)."""
+    """Where chips are wanted.
+
+    `count`: in all scenes together; None: what a grid would give (objects: until each was seen whole). `negatives`: chips without any
+    object to add to those drawn around objects or classes, as a share of their number, so that a network meets plain ground too.
+    """
 
     sampling: Sampling
     chip_px: int
     overlap_px: int
     count: int | None
     seed: int
+    negatives: float = NEGATIVES
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap_px < self.chip_px:
@@ -71,9 +77,28 @@ def _windows(
             yield grids[index]
         elif request.sampling == "objects":
             _refuse_masks(truth)
-            yield touching(windows_around_objects(truth.scene.grid, truth.labels, request.chip_px, rng, counts[index]), region)
+            found = touching(windows_around_objects(truth.scene.grid, truth.labels, request.chip_px, rng, counts[index]), region)
+            yield [*found, *_negatives(truth, region, request, generator(request.seed, "negatives", index), round(request.negatives * len(found)))]
+        elif request.sampling == "balanced":
+            drawn = _filled(_drawer(truth, request, rng), region, counts[index] or 0)
+            yield [*drawn, *_negatives(truth, region, request, generator(request.seed, "negatives", index), round(request.negatives * len(drawn)))]
         else:
             yield _filled(_drawer(truth, request, rng), region, counts[index] or 0)
+
+
+def _negatives(truth: SceneTruth, region: shapely.Geometry | None, request: SamplingRequest, rng: np.random.Generator, count: int) -> list[Window]:
+    """Up to `count` random windows in which nothing is labelled; fewer where there is no such ground."""
+
+    def draw(wanted: int) -> list[Window]:
+        found = random_windows(truth.scene.grid, request.chip_px, 2 * wanted, rng)
+        return [window for window in found if _shows_nothing(truth, window)]
+
+    return _filled(draw, region, count)
+
+
+def _shows_nothing(truth: SceneTruth, window: Window) -> bool:
+    labels = truth.chip(window)
+    return not len(labels) if labels.mask is None else not np.isin(labels.mask, [info.id for info in labels.classes.foreground]).any()
 
 
 def _drawer(truth: SceneTruth, request: SamplingRequest, rng: np.random.Generator) -> Callable[[int], Sequence[Window]]:

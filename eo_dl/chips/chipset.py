@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 
 from ..core.bands import BandSet
 from ..core.classes import ClassSet
 from ..core.labelset import LabelSet, PixelLabels
 from ..core.normalization import BandStatistics
 from ..errors import ChipSetError, ConfigError
+from ..io.rasterize import polygonize
 from ..io.scene import Scene
 from .conflicts import ChipGround, gave_way
 from .ground import find_places, windows_in_frame
@@ -128,13 +130,12 @@ class ChipSet:
         return dict(sorted(found.items()))
 
     def object_sizes_px(self, split: SplitName) -> npt.NDArray[np.float64]:
-        """(N, 2) widths and heights of the objects that a split's chips count, cut at the chips' edges."""
+        """(N, 2) widths and heights of the objects that a split's chips count, cut at the chips' edges; of label rasters, of their patches."""
         sizes = [np.empty((0, 2))]
         for record in self.split(split):
-            if not any(record.object_counts.values()):
+            if record.empty:
                 continue
-            labels = self.truth_of(record.scene_index).labels.within(record.window)
-            boxes = labels.bounds[owned(labels, record.window)]
+            boxes = _object_boxes(self.truth_of(record.scene_index), record)
             cut = np.clip(boxes, 0, [record.window.width, record.window.height] * 2)
             sizes.append(cut[:, 2:] - cut[:, :2])
         return np.concatenate(sizes)
@@ -165,6 +166,16 @@ class ChipSet:
         from ..display import chip_set_html  # lazy: only a notebook needs it
 
         return chip_set_html(self)
+
+
+def _object_boxes(truth: SceneTruth, record: ChipRecord) -> npt.NDArray[np.float64]:
+    if truth.mask is None:
+        labels = truth.labels.within(record.window)
+        return labels.bounds[owned(labels, record.window)]
+    mask = truth.chip(record.window).mask
+    assert mask is not None
+    patches, _ = polygonize(mask, np.isin(mask, [info.id for info in truth.labels.classes.foreground]))
+    return np.asarray(shapely.bounds(patches), np.float64).reshape(-1, 4)
 
 
 def chip_ground(scenes: Sequence[Scene], records: Sequence[ChipRecord], chip_px: int) -> ChipGround:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from ..core.seeds import generator
 from .conflicts import Index
 
-_STARTS = 2
+_STARTS = 3
 _MOST_TRIES = 3000
 
 Amounts = npt.NDArray[np.float64]

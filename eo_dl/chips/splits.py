@@ -26,7 +26,7 @@ from .record import SplitName
 
 MOST_LOST = 0.3
 ENOUGH_BLOCKS = 12
-_POOR = 0.25
+_POOR = 0.15
 _WIDEST_BLOCK = 32  # chips
 _NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 
@@ -145,7 +145,7 @@ def _attempt(
 
 
 def _poor(splits: Sequence[SplitName], keep: npt.NDArray[np.bool_], amounts: npt.NDArray[np.float64]) -> int:
-    """How many pairs of split and amount have less than a quarter of what chips have on average (so nothing, too)."""
+    """How many pairs of split and amount have less than `_POOR` of what chips have on average (so nothing, too)."""
     of = np.array(splits, dtype=object)
     usual = amounts[keep].mean(axis=0)
     chips = [amounts[keep & (of == name)] for name in sorted(set(splits) - {"none"})]

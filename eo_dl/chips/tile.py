@@ -15,7 +15,7 @@ from ..io.scene import Scene
 from ..labeling.coverage import match_labels
 from ..labeling.read import read_labels
 from .build import SplitBy, TileJob, make_chip_set
-from .candidates import SamplingRequest
+from .candidates import NEGATIVES, SamplingRequest
 from .chipset import ChipSet, open_chip_set
 from .manifest import MANIFEST
 from .prepare import chip_size, common_gsd, prepare_scenes, region_in, with_annotated
@@ -80,7 +80,7 @@ def tile(
         labels=found,
         truths=truths,
         regions=_regions(truths, region_in(aoi, ready)),
-        sampling=SamplingRequest(sampling, chip_px, overlap_px, count, seed),
+        sampling=SamplingRequest(sampling, chip_px, overlap_px, count, seed, NEGATIVES if keep_empty is None else keep_empty),
         request=SplitRequest(split, folds, guard_px, chip_px, seed),
         split_by=split_by,
         block_px=_block_px(block_m, block_px, chip_px, common_gsd(ready, gsd_m)),
