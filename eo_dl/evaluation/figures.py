@@ -25,7 +25,7 @@ from .pixelwise import Thumbnail
 
 # One meaning, one colour, in both kinds of error picture (Okabe & Ito 2008).
 _RIGHT, _FALSE, _MISSED, _WRONG = "#009e73", "#d55e00", "#0072b2", "#cc79a7"
-_NOTHING, _NOT_SCORED = "#eceae3", "#ffffff"
+_RIGHT_AREA, _NOTHING, _NOT_SCORED = "#9ad3bb", "#eceae3", "#ffffff"  # areas that are right stay quiet, so that errors are seen
 _MOST_PANELS = 4
 
 
@@ -37,7 +37,7 @@ def error_map(thumbnails: Sequence[Thumbnail], background_id: int | None) -> byt
         axis.imshow(_colored(item, background_id), interpolation="nearest")
         axis.set_title(item.name, fontsize=9)
     false = [(_FALSE, "predicted, not true"), (_MISSED, "true, not predicted")] if background_id is not None else []
-    _legend(figure, [(_RIGHT, "right"), *false, (_WRONG, "another class"), (_NOTHING, "rightly nothing"), (_NOT_SCORED, "not scored")])
+    _legend(figure, [(_RIGHT_AREA, "right"), *false, (_WRONG, "another class"), (_NOTHING, "background"), (_NOT_SCORED, "not scored")])
     return _png(figure)
 
 
@@ -46,7 +46,7 @@ def _colored(item: Thumbnail, background_id: int | None) -> npt.NDArray[np.uint8
     out = np.full((*predicted.shape, 3), 255, np.uint8)
     scored = (predicted != IGNORE_ID) & (truth != IGNORE_ID)
     out[scored & (predicted != truth)] = _rgb(_WRONG)
-    out[scored & (predicted == truth)] = _rgb(_RIGHT)
+    out[scored & (predicted == truth)] = _rgb(_RIGHT_AREA)
     if background_id is not None:
         out[scored & (truth == background_id) & (predicted != background_id)] = _rgb(_FALSE)
         out[scored & (truth != background_id) & (predicted == background_id)] = _rgb(_MISSED)
@@ -153,7 +153,7 @@ def _axes(figure: Figure, count: int) -> list[Axes]:
 
 def _legend(figure: Figure, entries: Sequence[tuple[str, str]]) -> None:
     handles = [Patch(facecolor=color, edgecolor="#888888", linewidth=0.5, label=text) for color, text in entries]
-    figure.legend(handles=handles, loc="lower center", ncol=len(handles), frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="lower center", ncol=len(handles), frameon=False, fontsize=8.5, columnspacing=1.4, handlelength=1.5)
 
 
 def _text(name: str) -> str:

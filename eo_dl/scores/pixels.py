@@ -101,7 +101,10 @@ class PixelScorer:
         draws = resampled_counts(blocks, seed=self._seed).astype(np.float64)
         values = self._values(np.tensordot(draws, places, axes=1))
         bounds = {name: percentile_interval(values[name]) for name in OVERALL}
-        bounds |= {f"{name}/{channel}": percentile_interval(values[name][:, channel]) for name in PER_CLASS for channel in range(len(self.classes))}
+        # A class that lies in one or two blocks has a score, but nothing says how sure that is.
+        spread = (places.sum(axis=2) > 0).sum(axis=0) >= FEWEST_BLOCKS
+        for name in PER_CLASS:
+            bounds |= {f"{name}/{channel}": percentile_interval(values[name][:, channel]) if spread[channel] else None for channel in range(len(self.classes))}
         return {name: found or (None, None) for name, found in bounds.items()}
 
 

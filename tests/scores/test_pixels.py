@@ -95,3 +95,14 @@ def test_many_pixels_do_not_overflow() -> None:
     for _ in range(3):
         scorer.add(np.array([[2**40, 0], [0, 2**40]], np.int64))
     assert scorer.confusion[0, 0] == 3 * 2**40
+
+
+def test_a_class_that_lies_in_two_blocks_has_no_interval() -> None:
+    scorer = PixelScorer(TWO)
+    for place in range(6):
+        truth = np.zeros((4, 4), np.uint8)
+        truth[0, : 2 * (place < 2)] = 1
+        scorer.update(np.zeros((4, 4), np.uint8), truth, str(place))
+    scores = scorer.scores()
+    assert find_score(scores, "iou", "roof").low is None
+    assert find_score(scores, "iou", "background").low is not None
