@@ -19,8 +19,12 @@ from pyproj import CRS, Transformer
 from ..core.labelset import GeometryArray
 from ..errors import LabelError
 
+Coordinates = npt.NDArray[np.float64]
+
 _CIRCLE_SIDES = 64
 _CELL_DEG = 0.25
+_STEP_DEG = 0.01
+_MAX_PIECES = 100_000.0
 _LIMIT_M = 100_000.0
 _POINTS = frozenset({0, 4})
 _LINES = frozenset({1, 2, 5})
@@ -71,9 +75,7 @@ def _ribbon(line: shapely.Geometry, crs: CRS, radius_m: float, source: str) -> s
     """The area around one line, put together from pieces that each lie in a small cell of longitude and latitude."""
     pieces: dict[tuple[int, int], list[shapely.Geometry]] = {}
     for part in shapely.get_parts(shapely.force_2d(line)):
-        xy = shapely.get_coordinates(part)
-        lonlat = np.column_stack(_to_lonlat(crs, xy[:, 0], xy[:, 1], source))
-        fine = shapely.get_coordinates(shapely.segmentize(shapely.LineString(lonlat), _CELL_DEG))
+        fine = _fine(part, crs, source)
         for first, second in itertools.pairwise(fine):
             cell = (int(np.floor(first[0] / _CELL_DEG)), int(np.floor(first[1] / _CELL_DEG)))
             pieces.setdefault(cell, []).append(shapely.LineString([first, second]))
@@ -88,6 +90,16 @@ def _ribbon(line: shapely.Geometry, crs: CRS, radius_m: float, source: str) -> s
         return np.column_stack(_from_lonlat(crs, coords[:, 0], coords[:, 1], source))
 
     return shapely.transform(joined, to_map)
+
+
+def _fine(line: shapely.Geometry, crs: CRS, source: str) -> Coordinates:
+    """Longitudes and latitudes along a line, so near each other that straight in the map and straight on the ground are the same to 3 cm."""
+    xy = shapely.get_coordinates(line)
+    rough = shapely.LineString(np.column_stack(_to_lonlat(crs, xy[:, 0], xy[:, 1], source)))
+    pieces = min(max(1.0, rough.length / _STEP_DEG), _MAX_PIECES)
+    if line.length > 0:
+        xy = shapely.get_coordinates(shapely.segmentize(line, line.length / pieces))
+    return np.column_stack(_to_lonlat(crs, xy[:, 0], xy[:, 1], source))
 
 
 class _mover:
@@ -108,9 +120,6 @@ def _plane(lon: float, lat: float, crs: CRS) -> tuple[Transformer, Transformer]:
     plane = CRS.from_proj4(f"+proj=aeqd +lat_0={lat} +lon_0={lon} +a={geod.a} +b={geod.b} +units=m +type=crs")
     globe = CRS.from_proj4(f"+proj=longlat +a={geod.a} +b={geod.b} +type=crs")
     return Transformer.from_crs(globe, plane, always_xy=True), Transformer.from_crs(plane, globe, always_xy=True)
-
-
-Coordinates = npt.NDArray[np.float64]
 
 
 def _to_lonlat(crs: CRS, xs: Coordinates, ys: Coordinates, source: str) -> tuple[Coordinates, Coordinates]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -108,10 +109,9 @@ def _match_images(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
 
 
 def _check_names(labels: LabelSet, scenes: Sequence[Scene]) -> None:
-    names = [scene.name for scene in scenes]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise LabelError(f"{labels.source}: labels belong to scenes by name, and two scenes are called {twice[0]}; tile the scenes of one folder at a time")
+    name, times = Counter(scene.name for scene in scenes).most_common(1)[0]
+    if times > 1:
+        raise LabelError(f"{labels.source}: labels belong to scenes by name, and two scenes are called {name}; tile the scenes of one folder at a time")
 
 
 def _sizes(labels: LabelSet, covered: Sequence[Scene]) -> list[str]:
@@ -130,12 +130,12 @@ def _sizes(labels: LabelSet, covered: Sequence[Scene]) -> list[str]:
 
 
 def _outside_images(labels: LabelSet, covered: Sequence[Scene]) -> list[str]:
+    assert labels.images is not None
     used = np.zeros(len(labels), np.bool_)
-    of_scene = np.zeros(len(labels), np.bool_)
     for scene in covered:
         used[labels.for_grid(scene.native, scene.name).index] = True
-        of_scene |= np.array([str(image).rsplit(".", 1)[0] == scene.stem for image in labels.images], np.bool_) if labels.images is not None else False
-    outside = of_scene & ~used
+    stems = {scene.stem for scene in covered}
+    outside = np.array([str(image).rsplit(".", 1)[0] in stems for image in labels.images], np.bool_) & ~used
     if not used.any():
         raise LabelError(f"{labels.source}: none of {len(labels)} objects lies in its image; check that names and sizes belong together")
     return [f"{_lie(int(outside.sum()), len(labels), 'object')} wholly outside their images: {named(labels.feature_ids[outside])}"] if outside.any() else []

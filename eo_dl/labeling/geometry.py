@@ -64,14 +64,18 @@ def _check_finite(geometries: GeometryArray, feature_ids: npt.NDArray[np.object_
 
 
 def _repaired(geometries: GeometryArray, feature_ids: npt.NDArray[np.object_], notes: list[str]) -> GeometryArray:
+    geometries = geometries.copy()
     broken = np.flatnonzero(~shapely.is_valid(geometries))
     if len(broken):
         before = np.array([shapely.area(g) for g in geometries[broken]], np.float64)
-        geometries = geometries.copy()
         geometries[broken] = shapely.make_valid(geometries[broken], method="structure", keep_collapsed=False)
     kinds = shapely.get_type_id(geometries)
-    for place in np.flatnonzero((kinds != 3) & (kinds != 6)):
+    mixed = np.flatnonzero((kinds != 3) & (kinds != 6))
+    for place in mixed:
         geometries[place] = polygonal_part(geometries[place])
+    unmixed = np.setdiff1d(mixed, broken)
+    if len(unmixed):
+        notes.append(f"{_count(len(unmixed), 'mixed geometry', 'mixed geometries')} reduced to the polygons in them: {named(feature_ids[unmixed])}")
     if len(broken):
         after = shapely.area(geometries[broken])
         changed = broken[np.abs(after - before) > _AREA_CHANGE * np.maximum(before, after)]

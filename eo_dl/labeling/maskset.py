@@ -11,7 +11,7 @@ from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import LabelSet, MaskLabels
 from ..errors import LabelError
 from .maskvalues import Kind, MaskContent, mask_content
-from .naming import ClassSpec, name_classes
+from .naming import ClassSpec, name_classes, parse_classes
 from .records import Unlabelled
 
 _BLACK = "#000000"
@@ -31,6 +31,7 @@ def read_masks(paths: Sequence[str], spec: ClassSpec | None, unlabelled: Unlabel
         raise LabelError(f"{source}: mixes colours and ids ({one.scene.name} holds ids); read them apart, or save all in one way")
     counts = _total(contents)
     notes: list[str] = []
+    spec = _binary(counts, contents, spec, notes)
     fixed = _fixed(counts, contents, spec, notes)
     naming = name_classes({value: count for value, count in counts.items() if value not in fixed}, spec, source)
     ids = {**naming.ids, **fixed}
@@ -82,13 +83,21 @@ def _fixed(counts: Mapping[str, int], contents: Sequence[MaskContent], spec: Cla
         fixed["0"] = 0
         if "0" in nodata:
             notes.append("0 is the nodata value of the label rasters and is taken as background; ignore it with --unlabelled ignore")
-    if "255" in free and "255" not in fixed and set(counts) <= {"0", "255"} and spec is None:
-        notes.append("255 is the only value beside 0, so it is a class and not ignored")
-    elif "255" in free:
+    if "255" in free:
         fixed.setdefault("255", IGNORE_ID)
         if "255" not in nodata:
             notes.append(f"the value 255 ({counts['255']} px) means ignore; say otherwise with --classes NAME=255")
     return fixed
+
+
+def _binary(counts: Mapping[str, int], contents: Sequence[MaskContent], spec: ClassSpec | None, notes: list[str]) -> ClassSpec | None:
+    """Rasters of nothing but 0 and 255, as drawing programs make them: 255 is their class, unless it is nodata or `spec` says what it is."""
+    if not {"255"} <= set(counts) <= {"0", "255"} or any(content.nodata == IGNORE_ID for content in contents):
+        return spec
+    if spec is not None and not (spec.bare and len(spec.names) == 1):
+        return spec
+    notes.append("255 is the only value beside 0, so it is a class and not ignored")
+    return parse_classes([f"{spec.names[0] if spec else 255}=255"])
 
 
 def _own_names(classes: ClassSet, contents: Sequence[MaskContent]) -> ClassSet:

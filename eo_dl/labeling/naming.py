@@ -128,7 +128,7 @@ def name_classes(counts: Mapping[str, int], spec: ClassSpec | None, source: str,
 
 
 def _own_classes(present: Sequence[str], counts: Mapping[str, int], source: str, known: Known) -> Naming:
-    notes = list(lookalikes(counts))
+    notes: list[str] = [] if _numeric(present) else list(lookalikes(counts))
     if _numeric(present):
         ids, names = _number_ids(present, notes)
     else:
@@ -241,7 +241,7 @@ def lookalikes(counts: Mapping[str, int]) -> tuple[str, ...]:
     for place, rare in enumerate(ordered[:200]):
         twin = next((common for common in ordered[:place] if _alike(common, rare, counts)), None)
         if twin is not None:
-            notes.append(f"class {rare!r} ({counts[rare]}) looks like {twin!r} ({counts[twin]}); merge them with --classes '{twin}={twin}|{rare}'")
+            notes.append(f"class '{rare}' ({counts[rare]}) looks like '{twin}' ({counts[twin]}); merge them with --classes '{twin}={twin}|{rare}'")
     return tuple(notes)
 
 

@@ -77,9 +77,8 @@ def _in_folder(folder: Path, format: Format | None, notes: list[str]) -> dict[st
     for weaker in ("csv", "mask"):
         if len(found) > 1 and weaker in found:
             left = found.pop(weaker)
-            notes.append(
-                f"{len(left)} {'rasters' if weaker == 'mask' else 'CSV files'} in {folder.name} were not taken for labels, since other label files are there"
-            )
+            what = "raster" if weaker == "mask" else "CSV file"
+            notes.append(f"{len(left)} {what}{'s' * (len(left) != 1)} in {folder.name} not taken for labels, since other label files are there")
     if len(found) > 1:
         raise LabelError(
             f"{folder}: holds labels of several formats ({', '.join(f'{len(v)} {k}' for k, v in sorted(found.items()))}); name the files, or choose by a pattern"

@@ -56,13 +56,14 @@ def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> 
         kept = together.pop("_place").to_numpy(np.int64)
         ids, origin = ids[kept], origin[kept]
         notes.append(f"{len(together)} of {before} features have {options.where}")
+    geometries = _areas(np.asarray(together.geometry.array, dtype=object), crs, options, ids, source, notes)
     column = class_column(together, options.class_field, source, used)
     values = tuple(Path(path).stem for path in origin) if options.class_field == FILE_FIELD and column.name is None else column.values
     notes += [column.note] if column.note else []
     return Records(
         source=source,
         crs=crs,
-        geometries=_areas(np.asarray(together.geometry.array, dtype=object), crs, options, ids, source, notes),
+        geometries=geometries,
         values=values,
         feature_ids=ids,
         files=origin if several else None,
