@@ -123,7 +123,7 @@ def make_batches(
         for start, stop in groups(len(cells), batch_size):
             group = cells[start:stop]
             active = np.array([_answers(cell, held, aoi) for cell in group], np.bool_)
-            buffer = _filled(group, active, held, filler, pool, aoi) if active.any() else None
+            buffer = _filled(group, active, held, filler, pool) if active.any() else None
             yield Batch(grid_row, group, active, buffer)
 
 
@@ -138,13 +138,11 @@ def _answers(cell: Cell, strips: list[Strip], aoi: Aoi | None) -> bool:
     return bool((np.concatenate(parts) & aoi.mask(keep)).any())
 
 
-def _filled(cells: tuple[Cell, ...], active: npt.NDArray[np.bool_], strips: list[Strip], filler: Filler, pool: BufferPool, aoi: Aoi | None) -> Buffer:
+def _filled(cells: tuple[Cell, ...], active: npt.NDArray[np.bool_], strips: list[Strip], filler: Filler, pool: BufferPool) -> Buffer:
     buffer = pool.take()
     for place, cell in enumerate(cells):
         if active[place]:
             _fill(buffer.pixels[place], buffer.valid[place], cell, strips, filler)
-            if aoi is not None:
-                buffer.valid[place] &= aoi.mask(cell.read)
         else:
             buffer.pixels[place] = 0
             buffer.valid[place] = False

@@ -13,6 +13,7 @@ from ..core.arrays import Objects
 from ..core.chipgrid import Cell, ChipGrid
 from ..core.classes import IGNORE_ID
 from ..errors import BundleError
+from ..io.aoi import Aoi
 from ..mosaic.raster import Band, LabelMosaic
 from ..tasks import Codec, RasterCodec
 from .backends import CHANNELS, Arrays
@@ -34,10 +35,11 @@ class Decoder(Protocol, Generic[T_co]):
 
 
 class LabelDecoder:
-    """Class maps, and with `probabilities` also planes of them. Pixels that are not valid are 255 in both."""
+    """Class maps, and with `probabilities` also planes of them. Pixels that are not valid, or not in the AOI, are 255 in both."""
 
-    def __init__(self, codec: RasterCodec, grid: ChipGrid, probabilities: bool) -> None:
+    def __init__(self, codec: RasterCodec, grid: ChipGrid, probabilities: bool, aoi: Aoi | None = None) -> None:
         self._codec = codec
+        self._aoi = None if aoi is None else replace(aoi)  # an index of one's own: others ask theirs in another thread
         self._planes = len(codec.classes) if probabilities else 0
         self._mosaic = LabelMosaic(grid, self._planes)
 
@@ -54,6 +56,8 @@ class LabelDecoder:
     def _add(self, cell: Cell, raw: Mapping[str, Arrays], valid: Valid) -> Band | None:
         labels = self._labels(raw)
         planes = _quantised(self._codec.decode(raw)) if self._planes else None
+        if self._aoi is not None:
+            valid = valid & self._aoi.mask(cell.read)
         if not valid.all():
             labels = np.where(valid, labels, np.uint8(IGNORE_ID))
             if planes is not None:

@@ -21,7 +21,7 @@ from .contract import SceneOptions, fit_scene
 from .engine import Job, Source, batch_size_for
 
 # Drivers that can only be read from the first row on: a second reader would decode everything twice.
-_SEQUENTIAL = ("PNG", "JPEG", "GIF", "BMP")
+_SEQUENTIAL = ("PNG", "JPEG")
 _DEFAULT_SCORE = 0.5
 _DEFAULT_IOU = 0.5
 
@@ -114,7 +114,6 @@ def _said(plan: Plan, backend: Backend) -> dict[str, str]:
         "margin_px": str(job.grid.margin_px),
         "batch_size": str(job.batch_size),
         "backend": ", ".join(f"{name} {value}" for name, value in backend.identity.items() if value),
-        "outputs": ", ".join(path.name for path in (plan.out, plan.probabilities) if path is not None),
     }
     if plan.aoi is not None:
         said["aoi"] = Path(str(request.aoi)).name

@@ -8,8 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-
 from ..core.arrays import Objects
 from ..core.progress import OnProgress
 from ..errors import Cancelled
@@ -76,7 +74,7 @@ def _run_rows(plan: Plan, backend: Backend, sinks: list[RowSink], stack: ExitSta
         sinks = [*sinks, ProbabilityRaster(stack.enter_context(_probability_writer(plan)))]
     with _row_map(plan) as rows:
         output = RowOutput(sinks, rows, grid)
-        decoder = LabelDecoder(codec, grid, plan.probabilities is not None)
+        decoder = LabelDecoder(codec, grid, plan.probabilities is not None, plan.job.aoi)
         return output, run_chips(plan.job, backend, decoder, output, on_progress)
 
 
@@ -125,30 +123,29 @@ def _run_objects(plan: Plan, backend: Backend, on_progress: OnProgress) -> Predi
         output = ObjectOutput(spool, grid, plan.suppress_iou)
         kept = output.first_row
         tally = run_chips(plan.job, backend, ObjectDecoder(bundle.codec(), grid, plan.min_score), output, on_progress)
-        found, outside = _within_aoi(plan, output.finish())
+        found = _within_aoi(plan, output.finish())
         write_objects(plan.out, found, plan.scene.grid, bundle.classes, plan.tags, plan.request.overwrite)
     mosaic = output.mosaic
     counted = {
-        f"object{'s' * (mosaic.joined != 1)} made of parts seen by neighbouring chips": mosaic.joined,
+        "objects made of parts seen by neighbouring chips": mosaic.joined,
         "objects cut at the border of a chip and not joined (a larger margin sees them whole: --margin)": mosaic.cut_at_seam,
         "objects with their centre on ground that was not measured, left out": output.on_invalid,
-        "objects with their centre outside the AOI, left out": outside,
     }
-    return _prediction(plan, "objects", tally, kept, len(found), tuple(f"{count} {what}" for what, count in counted.items() if count))
+    return _prediction(plan, "objects", tally, kept, len(found), tuple(f"{what}: {count}" for what, count in counted.items() if count))
 
 
-def _within_aoi(plan: Plan, objects: Objects) -> tuple[Objects, int]:
+def _within_aoi(plan: Plan, objects: Objects) -> Objects:
     if plan.job.aoi is None or not len(objects):
-        return objects, 0
+        return objects
     centres = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
-    inside = plan.job.aoi.contains(centres[:, 0], centres[:, 1])
-    return objects.take(inside), int(np.count_nonzero(~inside))
+    return objects.take(plan.job.aoi.contains(centres[:, 0], centres[:, 1]))
 
 
 def _prediction(
     plan: Plan, kind: Literal["raster", "polygons", "objects"], tally: Tally, first_row: int, count: int | None, notes: tuple[str, ...]
 ) -> Prediction:
     kept = first_row * plan.job.grid.shape[1]
+    idle = ("no chip had anything to answer for: the AOI lies on ground that was not measured",) if not kept and not tally.run else ()
     said = (f"continued a stopped run: {kept} of {len(plan.job.grid)} chips were done",) if kept else ()
     return Prediction(
         plan.out,
@@ -164,5 +161,5 @@ def _prediction(
         chips=tally.run,
         skipped=tally.skipped,
         kept=kept,
-        notes=(*plan.notes, *said, *notes),
+        notes=(*plan.notes, *said, *idle, *notes),
     )
