@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import click
 
 from . import options
@@ -41,7 +43,7 @@ def command(
     aoi: str | None,
     iou: float,
     chips: str | None,
-    split: str,
+    split: Literal["train", "val", "test"],
     class_map: tuple[str, ...],
     scene: str | None,
     annotated: str | None,

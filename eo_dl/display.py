@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from .bundle import Bundle
+    from .chips.chipset import ChipSet
     from .core.labelset import LabelSet
     from .io.scene import Scene
 
@@ -22,8 +23,11 @@ _STYLE = "border-collapse:collapse;font-size:90%;margin:.3em 0"
 
 def card(title: str, rows: Iterable[tuple[str, object]], picture: bytes | None = None) -> str:
     """A titled table of name and value, with a PNG beside it; every text is escaped."""
-    cells = "".join(f"<tr><th style='text-align:left;padding-right:1em'>{html.escape(str(k))}</th><td style='text-align:left'>{html.escape(str(v))}</td></tr>" for k, v in rows)
-    image = f"<img style='max-height:260px;margin-right:1.2em' src='data:image/png;base64,{base64.b64encode(picture).decode()}'>" if picture else ""
+    cells = "".join(
+        f"<tr><th style='text-align:left;padding-right:1em'>{html.escape(str(k))}</th><td style='text-align:left'>{html.escape(str(v))}</td></tr>"
+        for k, v in rows
+    )
+    image = f"<img style='max-height:260px;margin-right:1.2em' src='{_inline(picture)}'>" if picture else ""
     return f"<div><b>{html.escape(title)}</b><div style='display:flex;align-items:flex-start'>{image}<table style='{_STYLE}'>{cells}</table></div></div>"
 
 
@@ -120,3 +124,23 @@ def bundle_html(bundle: Bundle) -> str:
 
 def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def chip_set_html(chips: ChipSet) -> str:
+    """A chip set: its contact sheet and what each split holds."""
+    sheet = chips.path / "contact_sheet.png"
+    rows: list[tuple[str, object]] = [
+        ("chips", f"{len(chips.records)} of {chips.chip_px} px"),
+        ("scenes", ", ".join(scene.name for scene in chips.scenes[:5]) + (" ..." if len(chips.scenes) > 5 else "")),
+        ("bands", chips.bands.describe()),
+        *((f"ground shared by {pair}", f"{area:g} {chips.area_unit}") for pair, area in chips.shared_ground.items()),
+    ]
+    summary = chips.summary()
+    picture = sheet.read_bytes() if sheet.is_file() else None
+    return (
+        card(chips.path.name, rows) + grid_table(summary.header, summary.rows) + (f"<img style='max-width:100%' src='{_inline(picture)}'>" if picture else "")
+    )
+
+
+def _inline(picture: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(picture).decode()}"

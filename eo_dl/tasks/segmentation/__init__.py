@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from ...networks.network import TaskNetwork
 
 
+_SLIVERS = 1e-3
+"""Share of the train pixels up to which unlabelled ground is no class of its own."""
+
+
 def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
     return SegmentationCodec(classes)
 
@@ -33,8 +37,8 @@ def _make_scorer(classes: ClassSet) -> Scorer:
 
 
 def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
-    """The background is a class if and only if some train pixel is background."""
-    found = classes.with_background() if class_shares.get(0, 0.0) > 0 else classes.without_background() if classes.foreground else classes
+    """The background is a class where it is more than slivers between polygons of a complete partition; those are then ignored."""
+    found = classes.with_background() if class_shares.get(0, 0.0) > _SLIVERS else classes.without_background() if classes.foreground else classes
     if len(found) < 2:
         raise LabelError(
             f"segmentation needs two classes to tell apart, found only {found.names[0]!r}; label its surroundings, or count unlabelled ground as background"

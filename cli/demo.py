@@ -1,0 +1,132 @@
+"""`eo-dl demo`: the whole road on the sample scenes."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import options
+from .reporter import Reporter, table
+
+if TYPE_CHECKING:
+    from eo_dl.evaluation.report import Report
+    from eo_dl.training.results import Run
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What one task learns from the sample scenes: a layer of labels, chips, and a short training."""
+
+    title: str
+    layer: str
+    class_field: str
+    size_px: int
+    overlap_px: int
+    suffix: str
+    training: dict[str, Any]
+
+
+DEMOS = {
+    "segmentation": Demo("Land cover, pixel by pixel (U-Net)", "landcover", "class_name", 128, 64, ".tif", {"epochs": 14, "min_steps": 12}),
+    "detection": Demo("Single trees (Faster R-CNN)", "trees", "class_name", 128, 32, ".gpkg", {"epochs": 10, "min_steps": 12, "batch_size": 4}),
+}
+
+
+@click.command("demo", short_help="The whole road on the sample scenes.")
+@click.option("--out", default="demo", show_default=True, help="Folder for maps, pictures and reports.", metavar="FOLDER")
+@click.option("--task", type=click.Choice([*DEMOS, "all"]), default="all", show_default=True, help="Which head to show.")
+@click.option("--data", help="Folder of the sample scenes (default: sample_data beside the program).", metavar="FOLDER")
+@options.overwrite
+@options.said
+def command(reporter: Reporter, out: str, task: str, data: str | None, overwrite: bool) -> None:
+    """Tile, train, predict and evaluate on the sample scenes, with pictures and a report.
+
+    The models learn on one scene and are scored on another: another place, another sun, other soil.
+    """
+    reporter.log("starting")
+    from eo_dl.io.atomic import atomic_folder
+
+    sample = _sample_folder(data)
+    started = time.monotonic()
+    names = list(DEMOS) if task == "all" else [task]
+    found = {}
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        for name in names:
+            reporter.log(f"--- {name}: {DEMOS[name].title}")
+            found[name] = _walk(reporter, DEMOS[name], name, sample, folder / name)
+        (folder / "index.html").write_text(_page(found, time.monotonic() - started), encoding="utf-8")
+        (folder / "scores.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    rows = [(name, *s.values()) for name, values in found.items() for s in values["scores"]]
+    lines = [
+        *table(rows, ("task", "score", "new scene", "95 %", "test blocks", "best baseline there")),
+        "",
+        f"{time.monotonic() - started:.0f} s; look at {Path(out) / 'index.html'}",
+    ]
+    reporter.result({"out": out, "tasks": found}, lines)
+
+
+def _sample_folder(data: str | None) -> Path:
+    from eo_dl.errors import InputError
+
+    folder = Path(data) if data else Path(__file__).resolve().parents[1] / "sample_data"
+    if not (folder / "train.tif").is_file():
+        raise InputError(f"{folder}: the sample scenes are not here; they come with the repository, not with the package: name their folder with --data")
+    return folder
+
+
+def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path) -> dict[str, Any]:
+    """The four verbs on one task; returns what the page shows."""
+    import eo_dl as eo
+    from eo_dl.evaluation.pictures import side_by_side
+    from eo_dl.training.config import resolve_config
+
+    folder.mkdir(parents=True)
+    labels = eo.read_labels(sample / "train_labels.gpkg", layer=demo.layer, class_field=demo.class_field)
+    chips = eo.tile(
+        [sample / "train.tif"], labels, out=folder / "chips", size_px=demo.size_px, overlap_px=demo.overlap_px, seed=1, on_progress=reporter.progress
+    )
+    config = resolve_config(task=task, seed=1, settings=[f"{key}={value}" for key, value in demo.training.items()])
+    run = eo.train(chips, config=config, out=folder / "model.eodl", on_progress=reporter.progress)
+    scene = eo.open_scene(sample / "test.tif")
+    prediction = eo.predict(run.model, scene, out=folder / f"map{demo.suffix}", on_progress=reporter.progress)
+    truth = eo.read_labels(sample / "test_labels.gpkg", layer=demo.layer, class_field=demo.class_field)
+    report = eo.evaluate(prediction, truth, out=folder / "report", on_progress=reporter.progress)
+    side_by_side(scene, prediction.paths[0], run.model.classes, truth=truth, out=folder / "picture.png")
+    return {"title": demo.title, "scores": _report_rows(report, run), "curves": f"{task}/model.run/curves.png"}
+
+
+def _report_rows(report: Report, run: Run) -> list[dict[str, str]]:
+    """The headline scores on the second scene; beside the first, what the best baseline reaches on the test blocks of the first scene."""
+    rows = [{"score": s.name, "value": f"{s.value:.3f}", "interval": _interval(s.low, s.high), "own": "", "baseline": ""} for s in report.headline]
+    own = next((found.overall(run.primary) for found in run.scores if found.split == "test"), None)
+    tried = [(found.overall(run.primary).value, found.name) for found in run.baselines if found.split == "test"]
+    best = max((pair for pair in tried if not math.isnan(pair[0])), default=None)
+    for row in rows:
+        if row["score"] == run.primary:
+            row["own"] = "" if own is None else own.text()
+            row["baseline"] = "" if best is None else f"{best[0]:.3f} ({best[1]})"
+    return rows
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _page(found: dict[str, Any], seconds: float) -> str:
+    parts = ["<!doctype html><meta charset='utf-8'><title>eo_dl demo</title>",
+             "<style>body{font:16px system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}img{max-width:100%}td,th{padding:.2em .8em;text-align:left}</style>",
+             f"<h1>eo_dl: the whole road</h1><p>Learned on one scene, scored on another: another place, another sun, other soil. {seconds:.0f} seconds in all.</p>"]  # fmt: skip
+    for name, values in found.items():
+        rows = "".join("<tr>" + "".join(f"<td>{html.escape(v)}</td>" for v in s.values()) + "</tr>" for s in values["scores"])
+        parts += [f"<h2>{html.escape(values['title'])}</h2><img src='{name}/picture.png' alt='scene, truth and prediction'>",
+                  f"<table><tr><th>score</th><th>on the new scene</th><th>95 %</th><th>on the test blocks</th><th>best baseline there</th></tr>{rows}</table>",
+                  f"<img src='{values['curves']}' alt='learning curves' style='max-width:700px'>",
+                  f"<p><a href='{name}/report/report.html'>report</a> · chips.gpkg, model.eodl and the map lie in <code>{name}/</code></p>"]  # fmt: skip
+    return "\n".join(parts)

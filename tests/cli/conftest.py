@@ -1,0 +1,134 @@
+"""A small scene, its labels, a chip set and an untrained model, made once for all tests of the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+import torch
+from affine import Affine
+
+from eo_dl.bundle import save_bundle
+from eo_dl.core.bands import Band, BandSet
+from eo_dl.core.classes import ClassSet
+from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
+from eo_dl.tasks import NetworkInputs, load_task
+from eo_dl_cli.main import run
+
+SIDE = 160
+TRANSFORM = Affine(1, 0, 500000, 0, -1, 5_200_000)
+NAMES = ("red", "green", "blue")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one command line answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """Lines on stderr."""
+        return [line for line in self.err.splitlines() if line.strip()]
+
+    @property
+    def result(self) -> dict[str, object]:
+        """The JSON on stdout."""
+        found: dict[str, object] = json.loads(self.out)
+        return found
+
+
+@pytest.fixture
+def eo_dl_cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """Runs one command line in this process."""
+
+    def call(*arguments: str | Path) -> Said:
+        capfd.readouterr()
+        code = run([str(a) for a in arguments])
+        said = capfd.readouterr()
+        return Said(code, said.out, said.err)
+
+    return call
+
+
+def write_scene(path: Path, pixels: np.ndarray, *, names: tuple[str, ...] = NAMES, crs: str | None = "EPSG:32633", nodata: float | None = None) -> Path:
+    """A tiled GeoTIFF of pixels (C, H, W)."""
+    profile = {"driver": "GTiff", "height": pixels.shape[1], "width": pixels.shape[2], "count": pixels.shape[0], "dtype": pixels.dtype.name}
+    if crs is not None:
+        profile |= {"crs": crs, "transform": TRANSFORM}
+    with rasterio.open(path, "w", nodata=nodata, photometric="minisblack", **profile) as file:
+        file.write(pixels)
+        for number, name in enumerate(names, start=1):
+            file.set_band_description(number, name)
+    return path
+
+
+def squares(rng: np.random.Generator, count: int = 30) -> list[shapely.Geometry]:
+    """Squares of 8 px on a loose grid, in map coordinates."""
+    places = [(16 * (i % 9) + int(rng.integers(2, 7)), 16 * (i // 9) + int(rng.integers(2, 7))) for i in range(min(count, 81))]
+    return [shapely.box(500000 + col, 5_200_000 - row - 8, 500000 + col + 8, 5_200_000 - row) for col, row in places]
+
+
+@pytest.fixture(scope="session", name="write_scene")
+def scene_writer() -> Callable[..., Path]:
+    """`write_scene` for tests: they cannot import from here."""
+    return write_scene
+
+
+@dataclass(frozen=True)
+class World:
+    """Files that fit each other."""
+
+    folder: Path
+    scene: Path
+    labels: Path
+    chips: Path
+    model: Path
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A scene with bright squares on noise, its labels, chips of 32 px, and a U-Net with random weights."""
+    folder = tmp_path_factory.mktemp("world")
+    rng = np.random.default_rng(5)
+    pixels = rng.integers(60, 120, (3, SIDE, SIDE)).astype(np.uint8)
+    found = squares(rng, 81)
+    for square in found:
+        col, top = int(square.bounds[0] - 500000), int(5_200_000 - square.bounds[3])
+        pixels[:, top : top + 8, col : col + 8] += 90
+    scene = write_scene(folder / "scene.tif", pixels)
+    labels = folder / "labels.gpkg"
+    gpd.GeoDataFrame({"kind": ["roof", "shed"] * 40 + ["roof"]}, geometry=found, crs="EPSG:32633").to_file(labels)
+    assert run(["tile", str(scene), "--labels", str(labels), "-o", str(folder / "chips"), "--size", "32", "--block-m", "32", "-q"]) == 0
+    return World(folder, scene, labels, folder / "chips", untrained(folder / "model.eodl"))
+
+
+def untrained(path: Path, names: tuple[str, ...] = NAMES, gsd_m: float | None = 1.0) -> Path:
+    """A segmentation bundle with random weights."""
+    task = load_task("segmentation")
+    bands = BandSet(tuple(Band(name, i + 1, dtype="uint8") for i, name in enumerate(names)))
+    classes = ClassSet.of_names(["roof", "shed"], background=True)
+    config = task.config(backbone="test_resnet", decoder_channels=(32, 16, 16, 16, 16))  # type: ignore[call-arg]
+    torch.manual_seed(0)
+    network = task.make_network(config, NetworkInputs(len(bands), classes, 64))
+    spec = ModelSpec(
+        task="segmentation",
+        config=config.model_dump(mode="json"),
+        bands=band_specs(bands),
+        classes=class_specs(classes),
+        gsd_m=gsd_m,
+        chip_px=64,
+        margin_px=8,
+        normalization=NormalizationSpec(mean=(100.0,) * len(bands), std=(40.0,) * len(bands)),
+    )
+    save_bundle(path, spec, network.state_dict(), overwrite=True)
+    return path
