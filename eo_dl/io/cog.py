@@ -24,7 +24,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from ..core.pixelgrid import PixelGrid
 from ..errors import SceneError, WriteError
-from .gdal import libtiff_complaints, open_dataset, quietly
+from .gdal import libtiff_complaints, open_dataset, quietly, small_cache
 from .spill import Layout, Written
 from .style import xml_attribute, xml_text
 
@@ -57,13 +57,14 @@ def assemble(rows: Path, written: Sequence[Written], facts: RasterFacts, target:
     text.write_text(_raw_vrt(rows.name, facts), encoding="utf-8")
     out = rows.with_name("assembled.tif")
     try:
-        with rasterio.Env(), quietly(), libtiff_complaints() as complaints:
+        with rasterio.Env(), small_cache(), quietly(), libtiff_complaints() as complaints:
             rasterio.shutil.copy(str(text), str(out), driver="COG", **_cog_options(facts))
     except (RasterioError, CPLE_BaseError, OSError) as error:
         raise WriteError(f"{target}: could not be written ({' '.join(str(error).split())[:200]}); check the free space") from error
     if complaints:
         raise WriteError(f"{target}: could not be written ({complaints[0][:200]}); free some space or write elsewhere")
-    verify(out, written, facts, target)
+    with small_cache():
+        verify(out, written, facts, target)
     return out
 
 

@@ -12,16 +12,19 @@ from functools import cache
 
 import rasterio
 from rasterio._err import CPLE_BaseError
-from rasterio.env import set_gdal_config
+from rasterio.env import get_gdal_config, set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from ..errors import SceneError
 from .discover import is_remote
 
 _CACHE_BYTES = 256 * 2**20
+_WRITE_CACHE_BYTES = 64 * 2**20
 # warnings.catch_warnings swaps the filters of the whole process; two threads must not do so at once.
 _FILTERS = threading.Lock()
 _DESCRIPTOR = threading.Lock()
+_CACHE = threading.Lock()
+_small_users: list[int] = []
 
 
 @cache
@@ -29,6 +32,30 @@ def limit_cache() -> None:
     """Keep GDAL's block cache modest (its own default is 5 % of all memory) unless the person set it."""
     if "GDAL_CACHEMAX" not in os.environ:
         set_gdal_config("GDAL_CACHEMAX", _CACHE_BYTES)
+
+
+@contextlib.contextmanager
+def small_cache() -> Iterator[None]:
+    """A block cache of at most 64 MB for a while: writing a map block after block needs no more, and memory stays flat.
+
+    The cache is the process's, so of several at once the first shrinks it and the last one out restores it.
+    """
+    limit_cache()
+    with _CACHE:
+        if not _small_users:
+            found = int(get_gdal_config("GDAL_CACHEMAX"))
+            found = found if found > 100_000 else found * 2**20  # GDAL's own rule: small numbers are megabytes
+            set_gdal_config("GDAL_CACHEMAX", min(found, _WRITE_CACHE_BYTES))
+        else:
+            found = _small_users[-1]
+        _small_users.append(found)
+    try:
+        yield
+    finally:
+        with _CACHE:
+            before = _small_users.pop()
+            if not _small_users:
+                set_gdal_config("GDAL_CACHEMAX", before)
 
 
 @contextlib.contextmanager
@@ -100,7 +127,12 @@ def scene_errors(path: str, what: str) -> Iterator[None]:
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError) as error:
-        raise SceneError(f"{path}: {what} ({_first_cause(error)}); the file is damaged or incomplete, copy or download it again") from error
+        advice = (
+            "check the address, the network and your rights; remote scenes must be GeoTIFFs"
+            if is_remote(path)
+            else "the file is damaged or incomplete, copy or download it again"
+        )
+        raise SceneError(f"{path}: {what} ({_first_cause(error)}); {advice}") from error
 
 
 def _first_cause(error: BaseException) -> str:

@@ -8,9 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from eo_dl.core.bands import Band
 from eo_dl.core.window import Window
 from eo_dl.errors import BandError, SceneError
+from eo_dl.io.gdal import get_gdal_config, limit_cache, small_cache
+from eo_dl.io.reader import measured
 from eo_dl.io.scene import SceneReader, open_scene
 
 PIXELS = np.random.default_rng(3).integers(1, 60_000, (4, 300, 200)).astype("uint16")
@@ -128,3 +133,24 @@ def test_reader_refuses_to_work_after_a_fork(path, monkeypatch):
 def test_scenes_of_one_file_are_equal(path):
     assert open_scene(path) == open_scene(path)
     assert open_scene(path) != open_scene(path, bands="red")
+
+
+@given(st.lists(st.tuples(st.sampled_from([None, 0, 9, 255]), st.lists(st.sampled_from([0, 1, 9, 255]), min_size=6, max_size=6)), min_size=1, max_size=4))
+def test_valid_pixels_follow_the_rules_pixel_by_pixel(bands):
+    """0 and 255 are also measurements of uint8 and count only together; 9 counts alone."""
+    pixels = np.array([values for _, values in bands], "uint8")[:, None]
+    described = tuple(Band(f"b{i}", i, dtype="uint8", nodata=nodata) for i, (nodata, _) in enumerate(bands))
+    wanted = []
+    for column in zip(*(values for _, values in bands), strict=True):
+        alone = any(nodata == 9 and value == 9 for (nodata, _), value in zip(bands, column, strict=True))
+        together = [value == nodata for (nodata, _), value in zip(bands, column, strict=True) if nodata in (0, 255)]
+        wanted.append(not alone and not (together and all(together)))
+    assert measured(pixels, described)[0].tolist() == wanted
+
+
+def test_cache_is_small_while_a_map_is_made_and_restored_after():
+    limit_cache()
+    before = int(get_gdal_config("GDAL_CACHEMAX"))
+    with small_cache(), small_cache():
+        assert int(get_gdal_config("GDAL_CACHEMAX")) <= 64 * 2**20
+    assert int(get_gdal_config("GDAL_CACHEMAX")) == before
