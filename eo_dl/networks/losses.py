@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from ..core.classes import IGNORE_ID
 
+
 def cross_entropy_and_dice(logits: torch.Tensor, mask: torch.Tensor, weights: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Cross-entropy (mean over counted pixels, weighted by class) and soft Dice loss, both 0 where no pixel counts.
 
