@@ -15,7 +15,8 @@ from ..core.seeds import generator
 from .conflicts import Index
 
 _STARTS = 3
-_MOST_TRIES = 3000
+_MOST_TRIES = 4000
+_PATIENCE = 12  # tries a block without gain
 
 Amounts = npt.NDArray[np.float64]
 
@@ -65,7 +66,11 @@ def _search(table: BlockTable, shares: Amounts, rng: np.random.Generator, ordere
     of = _start(table.amounts[:, 0], shares, rng)
     cost = _cost(table, of, shares, ordered)
     blocks, kinds = len(of), len(shares)
-    for _ in range(min(_MOST_TRIES, 60 * blocks) if kinds > 1 else 0):
+    idle = 0
+    for _ in range(_MOST_TRIES if kinds > 1 else 0):
+        if idle > _PATIENCE * blocks:
+            break
+        idle += 1
         one, other = rng.integers(blocks, size=2)
         changed = of.copy()
         if rng.random() < 0.5:
@@ -76,7 +81,7 @@ def _search(table: BlockTable, shares: Amounts, rng: np.random.Generator, ordere
             continue
         new = _cost(table, changed, shares, ordered)
         if new < cost - 1e-9:
-            of, cost = changed, new
+            of, cost, idle = changed, new, 0
     return cost, of
 
 
@@ -97,7 +102,7 @@ def _cost(table: BlockTable, of: Index, shares: Amounts, ordered: bool) -> float
     if ordered and len(table.here):
         pays = (of[table.there] > of[table.here]) & (of[table.here] == kinds)
         got -= pays.astype(np.float64) @ table.toll
-    off = np.clip(np.abs(got - shares[:, None]) / shares[:, None], 0, 1).mean(axis=0)
-    missing = (got < 1e-9).sum(axis=0)
-    classes = off[1:].mean() + missing[1:].mean() if len(off) > 1 else 0.0
-    return float(2 * off[0] + 10 * missing[0] + classes + 2 * (1 - got[:, 0].sum()))
+    off = (np.minimum(np.abs(got - shares[:, None]) / shares[:, None], 1)).sum(axis=0) / len(shares) + (got < 1e-9).sum(axis=0)
+    classes = off[1:].sum() / (len(off) - 1) if len(off) > 1 else 0.0
+    empty = (got[:, 0] < 1e-9).sum()
+    return float(2 * off[0] + 10 * empty + classes + 2 * (1 - got[:, 0].sum()))

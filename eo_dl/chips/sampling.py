@@ -75,7 +75,8 @@ def windows_around_objects(grid: PixelGrid, labels: PixelLabels, size_px: int, r
 
 def _jittered(grid: PixelGrid, box: npt.NDArray[np.float64], size_px: int, rng: np.random.Generator) -> Window:
     """A window that shows the box whole where it fits, otherwise its centre, at a random place."""
-    shift = [rng.uniform(-room, room) for room in (max(size_px - (box[2] - box[0]), 0) / 2, max(size_px - (box[3] - box[1]), 0) / 2)]
+    # One pixel less than there is, because windows are rounded to whole pixels.
+    shift = [rng.uniform(-room, room) for room in (max(size_px - 1 - (box[2] - box[0]), 0) / 2, max(size_px - 1 - (box[3] - box[1]), 0) / 2)]
     return window_around(grid, size_px, (box[0] + box[2]) / 2 + shift[0], (box[1] + box[3]) / 2 + shift[1])
 
 
