@@ -18,6 +18,8 @@ Index = npt.NDArray[np.int64]
 
 # A pixel centre that falls on the border of two label pixels belongs to the later one, whatever the last bit says.
 _TIE_PX = 1e-6
+# Grids that are nowhere farther apart than this are one.
+_SAME_PX = 1e-3
 
 
 def check_fit(mask: Scene, scene: Scene) -> None:
@@ -31,6 +33,20 @@ def check_fit(mask: Scene, scene: Scene) -> None:
             f"{mask.path}: is {sizes[0][0]}x{sizes[0][1]} px, its scene {scene.name} {sizes[1][0]}x{sizes[1][1]} px, and {which} has no CRS to place it by; "
             "give label rasters of the scene's size, or georeference both"
         )
+
+
+def whole_shift(mask: Scene, scene: Scene) -> tuple[int, int] | None:
+    """(columns, rows) from the scene's pixels to those of a label raster that differs by whole pixels only; None where it is another grid."""
+    if mask.grid.crs is None or scene.grid.crs is None:
+        return (0, 0) if (mask.grid.height, mask.grid.width) == (scene.grid.height, scene.grid.width) else None
+    if mask.grid.crs != scene.grid.crs:
+        return None
+    between = _between(mask, scene)
+    cols, rows = round(between.c), round(between.f)
+    ends = apply_affine(between, [0, scene.grid.width, scene.grid.width], [0, 0, scene.grid.height])
+    wanted = (np.array([0, scene.grid.width, scene.grid.width]) + cols, np.array([0, 0, scene.grid.height]) + rows)
+    off = max(float(np.abs(found - want).max()) for found, want in zip(ends, wanted, strict=True))
+    return (cols, rows) if off < _SAME_PX else None
 
 
 def mask_pixels(mask: Scene, scene: Scene, window: Window) -> tuple[Index, Index]:

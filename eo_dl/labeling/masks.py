@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from ..core.labelset import LabelSet, MaskLabels, reproject
 from ..core.window import Window
 from ..errors import LabelError, SceneError
 from ..io.scene import Scene, SceneReader
-from .maskgrid import check_fit, mask_pixels
+from .maskgrid import check_fit, mask_pixels, whole_shift
 from .maskvalues import Kind, codes_of, color_code, color_text, open_mask
 from .pairing import best_named
 
@@ -26,6 +26,7 @@ _NO_MASK = MaskLabels("", {})
 """Stands for "this scene has no label raster": nothing of it is labelled."""
 
 _OPEN_FILES = 4
+_TABLE = 65536
 _READ_PIXELS = 2**25
 _COVERS = 0.01
 _local = threading.local()
@@ -72,6 +73,13 @@ def read_mask(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.
 
 def _read_into(out: npt.NDArray[np.uint8], mask: MaskLabels, source: Scene, scene: Scene, window: Window) -> None:
     """Fill `out`, in parts where the label raster is so much finer that one read would be large."""
+    shift = whole_shift(source, scene)
+    if shift is not None:
+        wanted = Window(window.col + shift[0], window.row + shift[1], window.width, window.height)
+        common = wanted.intersection(source.grid.window)
+        if common is not None:
+            out[common.relative_to(wanted).slices] = _class_ids(mask, source, common)
+        return
     cols, rows = mask_pixels(source, scene, window)
     inside = (cols >= 0) & (cols < source.grid.width) & (rows >= 0) & (rows < source.grid.height)
     if not inside.any():
@@ -104,17 +112,28 @@ def _class_ids(mask: MaskLabels, source: Scene, frame: Window) -> npt.NDArray[np
         raise LabelError(str(cause)) from cause
     codes = codes_of(chip.pixels, source, kind)
     known = {_code(value): class_id for value, class_id in mask.values.items()} | {_code(value): IGNORE_ID for value in mask.ignore_values}
-    keys = np.array(sorted(known), np.int64)
-    place = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
-    wrong = (keys[place] != codes) & chip.valid
+    ids, wrong = _looked_up(codes, known)
+    wrong &= chip.valid
     if wrong.any():
         code = int(codes[wrong][0])
         raise LabelError(
             f"{mask.path}: holds the value {color_text(code) if kind == 'colors' else code}, which is no class; it changed since its values were looked at: read the labels again"
         )
-    ids = np.array([known[int(key)] for key in keys], np.uint8)[place]
     ids[~chip.valid] = IGNORE_ID
     return ids
+
+
+def _looked_up(codes: npt.NDArray[np.int64], known: Mapping[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+    """The class id of each code, and where there is none."""
+    if min(known) >= 0 and max(known) < _TABLE:
+        inside = (codes >= 0) & (codes < _TABLE)
+        table, there = np.zeros(_TABLE, np.uint8), np.zeros(_TABLE, np.bool_)
+        table[list(known)], there[list(known)] = list(known.values()), True
+        codes = codes if inside.all() else np.where(inside, codes, 0)
+        return table[codes], ~(there[codes] & inside)
+    keys = np.array(sorted(known), np.int64)
+    place = np.minimum(np.searchsorted(keys, codes), len(keys) - 1)
+    return np.array([known[int(key)] for key in keys], np.uint8)[place], keys[place] != codes
 
 
 def _code(value: int | str) -> int:
