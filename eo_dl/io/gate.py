@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import EoDlError, LabelError, SceneError
 from .discover import is_remote
-from .gdal import open_dataset
+from .gdal import open_dataset, registered_drivers
 from .vrt import check_vrt
 
 _RASTER_MAGIC: tuple[tuple[bytes, str], ...] = (
@@ -44,6 +44,10 @@ def raster_driver(path: str, trust_vrt: bool = False) -> str:
     head = _head(path, SceneError)
     driver = driver_of_bytes(head)
     if driver is not None:
+        if driver not in registered_drivers():
+            raise SceneError(
+                f"{path}: is {driver.removesuffix('OpenJPEG')}, and the GDAL of this rasterio was built without it; convert it, e.g. gdal_translate IN OUT.tif"
+            )
         check_sidecars(Path(path))
         return driver
     if Path(path).suffix.lower() == ".vrt" and b"<VRTDataset" in head:

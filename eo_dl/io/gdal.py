@@ -34,6 +34,13 @@ def limit_cache() -> None:
         set_gdal_config("GDAL_CACHEMAX", _CACHE_BYTES)
 
 
+@cache
+def registered_drivers() -> frozenset[str]:
+    """The drivers that this build of GDAL has."""
+    with rasterio.Env() as environment:
+        return frozenset(environment.drivers())
+
+
 @contextlib.contextmanager
 def small_cache() -> Iterator[None]:
     """A block cache of at most 64 MB for a while: writing a map block after block needs no more, and memory stays flat.

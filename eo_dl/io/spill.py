@@ -121,11 +121,11 @@ class Spill:
         self.written.append(entry)
 
     def close(self) -> None:
-        """Close the files; what was written stays for the next run where the job has a key, and goes where it has none."""
+        """Close the files; rows stay for the next run where the job has a key, and go where it has none."""
+        if not self.keep or not self.written:
+            self.remove()
         for file in (self._rows, self._journal, self._lock):
             file.close()
-        if not self.keep:
-            self.remove()
 
     def remove(self) -> None:
         """Close the files and delete the folder."""

@@ -12,6 +12,7 @@ import rasterio
 import shapely
 
 from eo_dl.errors import LabelError, SceneError
+from eo_dl.io import gate
 from eo_dl.io.gate import driver_of_bytes, raster_driver, vector_driver
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.io.vector import read_layer
@@ -198,6 +199,13 @@ def test_remote_scenes_are_geotiffs_only():
 @pytest.mark.parametrize("head", [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"])
 def test_all_four_tiff_heads_are_geotiff(head):
     assert driver_of_bytes(head + b"rest") == "GTiff"
+
+
+def test_format_that_this_gdal_lacks_is_named(folder, monkeypatch):
+    (folder / "a.jp2").write_bytes(b"\xff\x4f\xff\x51" + bytes(100))
+    monkeypatch.setattr(gate, "registered_drivers", lambda: frozenset({"GTiff"}))
+    with pytest.raises(SceneError, match="built without it"):
+        open_scene(folder / "a.jp2")
 
 
 # Vectors

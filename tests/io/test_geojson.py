@@ -8,7 +8,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eo_dl.errors import LabelError, WriteError
@@ -130,6 +130,7 @@ def test_written_geojson_is_rfc_7946(tmp_path):
     assert ring.centroid.x == pytest.approx(15, abs=0.001)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.floats(166_100, 800_000), st.floats(1, 9_000_000), st.floats(1, 100)), min_size=1, max_size=5))
 def test_place_survives_within_a_tenth_of_a_millimetre(rows):
     boxes = [shapely.box(x, y, x + side, y + side) for x, y, side in rows]

@@ -37,7 +37,7 @@ def class_map(height=700, width=530):
 
 
 def write_rows(writer, pixels, step=128, until=None):
-    for row in range(writer.done_rows, until or pixels.shape[1], step):
+    for row in range(writer.done_rows, pixels.shape[1] if until is None else until, step):
         writer.write(row, pixels[:, row : row + step])
 
 
@@ -371,6 +371,12 @@ def test_too_large_for_the_disk_is_said_at_once(tmp_path, monkeypatch):
 def test_rows_that_do_not_follow_or_fit_are_refused(tmp_path, row, shape, dtype):
     with pytest.raises(ValueError, match="must follow"), RasterWriter(tmp_path / "map.tif", grid(), nodata=255) as writer:
         writer.write(row, np.zeros(shape, dtype))
+
+
+def test_stopped_before_the_first_row_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        stop_after(tmp_path / "map.tif", 0, KeyboardInterrupt, job_key="k")
+    assert files(tmp_path) == []
 
 
 def test_missing_rows_are_refused(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree.ElementTree import fromstring
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eo_dl.core.classes import ClassInfo, ClassSet
@@ -14,6 +14,7 @@ from eo_dl.io.style import MARK, categories_qml, class_raster_aux_xml, class_ras
 names = st.lists(st.text(max_size=12), min_size=1, max_size=5, unique=True)
 
 
+@settings(max_examples=30, deadline=None)
 @given(names)
 def test_any_class_name_gives_well_formed_styles(texts):
     classes = ClassSet.of_names(texts)
