@@ -52,8 +52,8 @@ CASES = (
          tuple(f"{{data}}/boadella-water/Boadella_{d}.tif" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
          tuple(f"{{data}}/boadella-water/Boadella_{d}_labels.geojson" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
          ("--class-field", "labels", "--where", "tasks=segmentation", "--size", "64"), evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
-    Case("neon-detection", "detection", tuple(f"{{data}}/neon-trees/{site}" for site in ("HARV", "OSBS", "SJER/2017", "TEAK")),
-         tuple(f"{{data}}/neon-trees/{site}/annotations" for site in ("HARV", "OSBS", "SJER/2017", "TEAK")), ("--size", "200"), suffix=".gpkg"),
+    Case("neon-detection", "detection", tuple(f"{{data}}/neon-trees/{site}" for site in ("HARV", "OSBS", "SJER", "TEAK")),
+         tuple(f"{{data}}/neon-trees/{site}/annotations" for site in ("HARV", "OSBS", "SJER", "TEAK")), ("--size", "200"), suffix=".gpkg"),
     Case("banepa-detection", "detection", ("{data}/banepa-buildings/oam",), ("{data}/banepa-buildings/detection_labels.json",), ("--size", "256"), suffix=".gpkg"),
 )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ def eo_dl_cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
 
 def write_scene(path: Path, pixels: np.ndarray, *, names: tuple[str, ...] = NAMES, crs: str | None = "EPSG:32633", nodata: float | None = None) -> Path:
     """A tiled GeoTIFF of pixels (C, H, W)."""
+    warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # plain images are meant; pytest restores the filters
     profile = {"driver": "GTiff", "height": pixels.shape[1], "width": pixels.shape[2], "count": pixels.shape[0], "dtype": pixels.dtype.name}
     if crs is not None:
         profile |= {"crs": crs, "transform": TRANSFORM}
