@@ -8,15 +8,16 @@ from pathlib import Path
 
 from ..bundle import Bundle, load_model
 from ..core.progress import OnProgress, silent
-from ..errors import ConfigError, InputError, OutputExistsError
+from ..errors import ConfigError, OutputExistsError
 from ..io.atomic import refuse_existing
 from ..io.scene import Scene, open_scene
-from .backends import make_backend
+from .backends import Backend, make_backend
 from .contract import SceneOptions
+from .folder import FolderJournal, outputs_in
 from .outputs import is_raster
-from .plan import Request, make_plan
+from .plan import Plan, Request, make_plan
 from .prediction import Prediction, together
-from .run import run_plan
+from .run import kept_prediction, run_plan
 
 
 def predict(
@@ -60,15 +61,32 @@ def predict(
     several = not isinstance(scene, Scene | str | Path)
     scenes = [_opened(one) for one in _as_list(scene)]
     request = Request(SceneOptions(bands, scale, offset, keep_gsd), aoi, margin_px, batch_size, min_score, overwrite, resume)
-    outs = _outputs(bundle, scenes, Path(out)) if several else [Path(out)]
+    suffix = ".tif" if bundle.task.output == "raster" else ".gpkg"
+    outs = outputs_in(Path(out), [one.stem for one in scenes], suffix) if several else [Path(out)]
     extras = [_probability_path(bundle, path, probabilities, several) for path in outs]
-    _check_outputs(bundle, scenes, outs, extras, overwrite)
+    journal = FolderJournal(Path(out), several and resume)
+    _check_outputs(bundle, scenes, outs, extras, overwrite, journal)
     engine = make_backend(backend, bundle, device=device, precision=precision, labels_only=not probabilities)
     parts = []
     for one, path, extra in zip(scenes, outs, extras, strict=True):
         plan = make_plan(bundle, one, path, extra, request, engine)
-        parts.append(run_plan(plan, engine, on_progress))
-    return together(Path(out), tuple(parts), time.perf_counter() - started) if several else parts[0]
+        parts.append(_once(plan, engine, journal, on_progress))
+    if not several:
+        return parts[0]
+    journal.remove()
+    return together(Path(out), tuple(parts), time.perf_counter() - started)
+
+
+def _once(plan: Plan, engine: Backend, journal: FolderJournal, on_progress: OnProgress) -> Prediction:
+    """Run a plan, unless a stopped run of the same command had finished it."""
+    known = journal.finished(plan.out, plan.key)
+    if known is not None:
+        return kept_prediction(plan, known.count)
+    if journal.knows(plan.out):
+        refuse_existing(plan.out, plan.request.overwrite)
+    made = run_plan(plan, engine, on_progress)
+    journal.add(made.paths, plan.key, made.count, made.chips)
+    return made
 
 
 def _as_list(scene: Scene | str | Path | Sequence[Scene | str | Path]) -> list[Scene | str | Path]:
@@ -77,23 +95,6 @@ def _as_list(scene: Scene | str | Path | Sequence[Scene | str | Path]) -> list[S
 
 def _opened(scene: Scene | str | Path) -> Scene:
     return scene if isinstance(scene, Scene) else open_scene(scene)
-
-
-def _outputs(bundle: Bundle, scenes: list[Scene], folder: Path) -> list[Path]:
-    """One file a scene in `folder`, which is made where it is missing."""
-    if not scenes:
-        raise InputError(f"{folder}: no scene was given; name at least one")
-    if folder.suffix or (folder.exists() and not folder.is_dir()):
-        raise ConfigError(f"{folder}: {len(scenes)} scenes need a folder for their maps; name one, e.g. -o maps/")
-    suffix = ".tif" if bundle.task.output == "raster" else ".gpkg"
-    stems = [scene.stem for scene in scenes]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise InputError(f"{folder}: {stems.count(twice[0])} scenes are called {twice[0]!r}, so their maps would be one file; run them one by one")
-    if not folder.parent.is_dir():
-        raise InputError(f"{folder}: the folder {folder.parent} does not exist; make it first (mkdir -p)")
-    folder.mkdir(exist_ok=True)
-    return [folder / f"{stem}{suffix}" for stem in stems]
 
 
 def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, several: bool) -> Path | None:
@@ -111,11 +112,11 @@ def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, seve
     return path
 
 
-def _check_outputs(bundle: Bundle, scenes: list[Scene], outs: list[Path], extras: list[Path | None], overwrite: bool) -> None:
+def _check_outputs(bundle: Bundle, scenes: list[Scene], outs: list[Path], extras: list[Path | None], overwrite: bool, journal: FolderJournal) -> None:
     inputs = {Path(scene.path).resolve(): scene.path for scene in scenes if not scene.remote} | {bundle.path.resolve(): str(bundle.path)}
     for out, extra in zip(outs, extras, strict=True):
         is_raster(out, bundle.task.output)
         for path in (out, *([] if extra is None else [extra])):
             if path.resolve() in inputs:
                 raise OutputExistsError(f"{path}: is an input of this run and is never overwritten; choose another name")
-            refuse_existing(path, overwrite)
+            refuse_existing(path, overwrite or journal.knows(path))

@@ -24,6 +24,8 @@ from .prediction import Prediction
 from .regrid import OwnRows, RowMap, SameRows
 from .spool import Spool
 
+Kind = Literal["raster", "polygons", "objects"]
+
 
 def run_plan(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
     """Predict one scene. Raises `Cancelled` on Ctrl-C, which says what was kept."""
@@ -141,9 +143,14 @@ def _within_aoi(plan: Plan, objects: Objects) -> Objects:
     return objects.take(plan.job.aoi.contains(centres[:, 0], centres[:, 1]))
 
 
-def _prediction(
-    plan: Plan, kind: Literal["raster", "polygons", "objects"], tally: Tally, first_row: int, count: int | None, notes: tuple[str, ...]
-) -> Prediction:
+def kept_prediction(plan: Plan, count: int | None) -> Prediction:
+    """A result that an earlier run had finished."""
+    kind = plan.bundle.task.output
+    shown: Kind = "objects" if kind == "objects" else "raster" if is_raster(plan.out, kind) else "polygons"
+    return _prediction(plan, shown, Tally(), plan.job.grid.shape[0], count, ())
+
+
+def _prediction(plan: Plan, kind: Kind, tally: Tally, first_row: int, count: int | None, notes: tuple[str, ...]) -> Prediction:
     kept = first_row * plan.job.grid.shape[1]
     idle = ("no chip had anything to answer for: the AOI lies on ground that was not measured",) if not kept and not tally.run else ()
     said = (f"continued a stopped run: {kept} of {len(plan.job.grid)} chips were done",) if kept else ()

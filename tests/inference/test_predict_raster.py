@@ -319,12 +319,37 @@ def test_several_scenes_go_into_a_folder(tmp_path: Path, make_bundle: Make, writ
     result = predict(bundle, scenes, out=tmp_path / "maps")
     assert [path.name for path in result.paths] == ["a.tif", "b.tif"]
     assert all(np.array_equal(read(path)[0], classes_of(30, 40, seed)) for seed, path in enumerate(result.paths))
+    assert not list((tmp_path / "maps").glob(".*"))
     with pytest.raises(ConfigError, match="folder"):
         predict(bundle, scenes, out=tmp_path / "both.tif")
     (tmp_path / "other").mkdir()
     twin = write_scene(tmp_path / "other" / "a.tif", classes_of(30, 40))
     with pytest.raises(InputError, match="would be one file"):
         predict(bundle, [scenes[0], twin], out=tmp_path / "maps2")
+
+
+def test_a_stopped_run_over_several_scenes_goes_on(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+    bundle = make_bundle()
+    engine = use_engine(engines["echo"], bundle)
+    scenes = [write_scene(tmp_path / f"{name}.tif", classes_of(60, 70, seed)) for seed, name in enumerate("abc")]
+    first: list[int] = []
+
+    def stop(done: int, total: int, what: str) -> None:
+        first.append(done)
+        if first.count(0) == 2 and done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Cancelled):
+        predict(bundle, scenes, out=tmp_path / "maps", on_progress=stop)
+    assert sorted(path.name for path in (tmp_path / "maps").glob("*.tif")) == ["a.tif"]
+    before, ran = (tmp_path / "maps" / "a.tif").stat().st_mtime_ns, len(engine.batches)
+    with pytest.raises(OutputExistsError):
+        predict(bundle, scenes, out=tmp_path / "maps", margin_px=3)
+    result = predict(bundle, scenes, out=tmp_path / "maps")
+    assert (tmp_path / "maps" / "a.tif").stat().st_mtime_ns == before and len(engine.batches) > ran
+    assert all(np.array_equal(read(path)[0], classes_of(60, 70, seed)) for seed, path in enumerate(result.paths))
+    with pytest.raises(OutputExistsError):
+        predict(bundle, scenes, out=tmp_path / "maps")
 
 
 def test_a_prediction_shows_itself(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
