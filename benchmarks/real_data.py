@@ -97,7 +97,7 @@ def walk(case: Case) -> dict[str, object]:
     scenes = fill(case.scenes)
     single = len(scenes) == 1 and Path(scenes[0]).is_file()
     out = str(folder / (f"map{case.suffix}" if single else "maps"))
-    steps.append(run(["predict", model, *scenes, "-o", out, *fill(case.predict), *(() if single else ("--suffix", case.suffix))]))
+    steps.append(run(["predict", model, *scenes, "-o", out, *fill(case.predict)]))
     steps.append(run(["evaluate", out, *fill(case.labels), "-o", str(folder / "report"), "--chips", chips, "--split", "test", *fill(case.evaluate)]))
     return {"name": case.name, "steps": [vars(step) for step in steps]}
 

@@ -55,12 +55,12 @@ def said(command: Command) -> Command:
     @click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
     @click.option("-v", "--verbose", is_flag=True, help="Say more.")
     @functools.wraps(command)
-    def wrapper(*args: Any, progress_mode: str, as_json: bool, quiet: bool, verbose: bool, **options: Any) -> Any:
+    def _wrapper(*args: Any, progress_mode: str, as_json: bool, quiet: bool, verbose: bool, **options: Any) -> Any:
         level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
         with Reporter("none" if quiet and progress_mode == "bar" else progress_mode, level, as_json) as reporter:
             return command(reporter, *args, **options)
 
-    return wrapper  # type: ignore[return-value]  # the options are added to the command's own
+    return _wrapper  # type: ignore[return-value]  # the options are added to the command's own
 
 
 def split_list(text: str | None) -> list[str] | None:

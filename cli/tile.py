@@ -110,7 +110,6 @@ def command(
         where=where,
         crs=label_crs,
         buffer_m=buffer_m,
-        annotated=annotated,
         classes=classes,
         unlabelled=unlabelled,
     )
@@ -123,6 +122,7 @@ def command(
         gsd_m=gsd_m,
         overlap_px=overlap_px,
         aoi=aoi,
+        annotated=annotated,
         sampling=sampling,
         count=count,
         keep_empty=keep_empty,
