@@ -35,8 +35,9 @@ class TrainConfig(BaseModel):
 
     `warmup` is the share of all steps in which the learning rate rises. `patience` epochs without a better validation
     score end the run (None: never). `checkpoint_steps`: a checkpoint every so many steps, and after every epoch.
-    `workers` None: 0 on a CPU, where the network is far slower than reading, else up to 4. `batch_size` is at least 2,
-    because batch normalization has nothing to go by in a batch of one.
+    `workers` None: 0 on a CPU, where the network is far slower than reading, else up to 4. `batch_size` None: as many chips as
+    make `BATCH_PX` pixels (half of that for objects, whose networks are heavier), 4 to 32; at least 2, because batch
+    normalization has nothing to go by in a batch of one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -45,16 +46,16 @@ class TrainConfig(BaseModel):
     task_options: dict[str, Any] = Field(default_factory=dict)
     weights: str = "none"
 
-    epochs: int = Field(40, ge=1)
-    min_steps: int = Field(32, ge=1)
+    epochs: int = Field(20, ge=1)
+    min_steps: int = Field(24, ge=1)
     max_minutes: float | None = Field(None, gt=0)
-    batch_size: int = Field(8, ge=2)
+    batch_size: int | None = Field(None, ge=2)
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     schedule: Literal["cosine", "constant"] = "cosine"
     warmup: float = Field(0.05, ge=0, lt=1)
     clip_norm: float | None = Field(5.0, gt=0)
-    patience: int | None = Field(15, ge=1)
+    patience: int | None = Field(10, ge=1)
     class_weights: Literal["none", "sqrt_inverse", "inverse", "effective"] = "sqrt_inverse"
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
 
@@ -68,6 +69,18 @@ class TrainConfig(BaseModel):
     def as_yaml(self) -> str:
         """All of it, defaults included."""
         return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+BATCH_PX = 8 * 128 * 128
+"""Pixels in a step: with more, a CPU makes too few steps in the minutes that a person waits; with fewer, steps are too rough."""
+
+
+def batch_size_for(asked: int | None, chip_px: int, output: str) -> int:
+    """Chips in a step for chips of `chip_px` a side and a task's output kind."""
+    if asked is not None:
+        return asked
+    pixels = BATCH_PX // 2 if output == "objects" else BATCH_PX
+    return min(32, max(4, pixels // chip_px**2))
 
 
 # What may differ between a killed run and the one that continues it: none of it changes a weight.

@@ -57,7 +57,7 @@ class Judge:
         return [split for split in ("val", "test") if self.prepared.records[split]]
 
     def _answers(self, network: TaskNetwork, split: str) -> Iterator[Answered]:
-        batches = fixed_batches(self.prepared.dataset(split), self.prepared.config.batch_size, self.workers)
+        batches = fixed_batches(self.prepared.dataset(split), self.prepared.batch_size, self.workers)
         return answers(network, batches, self.prepared.codec, self.device, self.precision)
 
     def _thresholds(self, network: TaskNetwork) -> dict[str, float]:

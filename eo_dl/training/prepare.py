@@ -17,7 +17,7 @@ from ..core.normalization import Normalization
 from ..errors import ChipSetError, ConfigError
 from ..tasks import Codec, NetworkInputs, Task, TaskConfig, load_task
 from .classweights import class_weights
-from .config import TrainConfig, task_name
+from .config import TrainConfig, batch_size_for, task_name
 
 SPLITS = ("train", "val", "test")
 
@@ -40,6 +40,11 @@ class Prepared:
     def classes(self) -> ClassSet:
         """The network's classes in channel order."""
         return self.inputs.classes
+
+    @property
+    def batch_size(self) -> int:
+        """Chips in a step."""
+        return batch_size_for(self.config.batch_size, self.chips.chip_px, self.task.output)
 
     @cached_property
     def places(self) -> dict[str, str]:

@@ -142,7 +142,7 @@ class Job:
         from .module import RunParts, TrainingModule
 
         config, prepared = self.prepared.config, self.prepared
-        plan = EpochPlan(len(prepared.records["train"]), config.batch_size, config.seed, config.min_steps)
+        plan = EpochPlan(len(prepared.records["train"]), prepared.batch_size, config.seed, config.min_steps)
         with stop_on_signals() as stop:
             parts = RunParts(
                 config=config,
@@ -156,7 +156,7 @@ class Job:
                 primary=prepared.task.primary_score,
             )
             train = train_batches(prepared.dataset("train", augmented=True), plan, lambda: (state.epoch, state.batch), self.workers)
-            val = fixed_batches(prepared.dataset("val"), config.batch_size, self.workers) if prepared.records["val"] else None
+            val = fixed_batches(prepared.dataset("val"), prepared.batch_size, self.workers) if prepared.records["val"] else None
             fit(TrainingModule(network, parts, restored), train, val, folder=self.folder.path, device=self.device, precision=self.precision)
 
     def _new_network(self) -> TaskNetwork:
@@ -220,6 +220,7 @@ def _identity(prepared: Prepared, precision: str) -> dict[str, Any]:
         "config": prepared.config.model_dump(mode="json"),
         "task config": prepared.task_config.model_dump(mode="json"),
         "precision": precision,
+        "batch size": prepared.batch_size,
         "weights file": "none" if weights == "none" else _file_hash(Path(weights)),
     }
 

@@ -98,7 +98,7 @@ class World:
         if restored is not None:
             state = RunState.from_dict(restored["state"])
             self.network.load_state_dict(restored["network"])
-        plan = EpochPlan(self.count, self.config.batch_size, self.config.seed, self.config.min_steps)
+        plan = EpochPlan(self.count, self.config.batch_size or 2, self.config.seed, self.config.min_steps)
         task = replace(load_task("segmentation"))
         codec = task.make_codec(CLASSES, task.config(network="unet"))
         parts = RunParts(self.config, plan, state, checkpoints, lambda: ChipScoring(task, codec), on_progress, self._note, self.stop, "mean_iou")

@@ -44,7 +44,9 @@ def test_a_run_killed_at_any_step_continues_to_the_same_bits(new_world: New) -> 
         assert same(world.weights(), unbroken.weights()), step
         assert resumed.best_score == state.best_score
         drop = ("seconds",)
-        assert [{k: v for k, v in row.items() if k not in drop} for row in world.rows] == [{k: v for k, v in row.items() if k not in drop} for row in unbroken.rows]
+        assert [{k: v for k, v in row.items() if k not in drop} for row in world.rows] == [
+            {k: v for k, v in row.items() if k not in drop} for row in unbroken.rows
+        ]
 
 
 def test_a_run_killed_twice_continues_to_the_same_bits(new_world: New) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import ConfigError, DeviceError
 from eo_dl.training.classweights import LARGEST_RATIO, class_weights
-from eo_dl.training.config import TrainConfig
+from eo_dl.training.config import TrainConfig, batch_size_for
 from eo_dl.training.device import choose_device, choose_precision
 from eo_dl.training.optim import make_optimizer, rate_at
 
@@ -78,3 +78,9 @@ def test_precision_is_what_the_device_can() -> None:
         choose_precision("16", cpu)
     with pytest.raises(ConfigError, match="precision '8'"):
         choose_precision("8", cpu)
+
+
+def test_a_step_holds_about_as_many_pixels_whatever_the_chip() -> None:
+    assert [batch_size_for(None, px, "raster") for px in (16, 64, 128, 256, 1024)] == [32, 32, 8, 4, 4]
+    assert batch_size_for(None, 64, "objects") == 16
+    assert batch_size_for(7, 64, "objects") == 7

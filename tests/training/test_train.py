@@ -1,0 +1,212 @@
+"""The verb `train` on a small scene, for both kinds of output."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+import torch
+from affine import Affine
+from pyproj import CRS
+
+from eo_dl.bundle import load_model
+from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.tile import tile
+from eo_dl.core.classes import ClassSet
+from eo_dl.core.labelset import LabelSet
+from eo_dl.errors import Cancelled, ChipSetError, ConfigError, DeviceError, EoDlError, OutputExistsError
+from eo_dl.training.config import TrainConfig
+from eo_dl.training.results import Run
+from eo_dl.training.train import train
+
+SIDE, CHIP = 256, 32
+TINY = {"network": None, "backbone": "test_resnet"}
+FAST: dict[str, Any] = {"epochs": 2, "min_steps": 3, "batch_size": 4, "checkpoint_steps": 2, "lr": 0.003}
+
+
+def scene_and_labels(folder: Path) -> tuple[Path, LabelSet]:
+    """Bright roofs of 8 px on dark noise, a column of nodata at the left."""
+    rng = np.random.default_rng(0)
+    pixels = rng.normal(1000, 150, (2, SIDE, SIDE))
+    corners = [(col + int(rng.integers(4)), row + int(rng.integers(4))) for row in range(2, SIDE - 16, 16) for col in range(6, SIDE - 16, 16)]
+    corners = [corner for corner in corners if rng.random() < 0.6]
+    for col, row in corners:
+        pixels[0, row : row + 8, col : col + 8] += 1500
+    pixels[:, :, :3] = 0
+    path, crs = folder / "scene.tif", "EPSG:32633"
+    transform = Affine(1, 0, 500000, 0, -1, 5000000)
+    with rasterio.open(path, "w", driver="GTiff", width=SIDE, height=SIDE, count=2, dtype="uint16", crs=crs, transform=transform, nodata=0) as file:
+        file.write(pixels.clip(1, 5000).astype(np.uint16) * (pixels > 0))
+        file.descriptions = ("red", "nir")
+    boxes = np.array([shapely.box(500000 + col, 5000000 - row - 8, 500000 + col + 8, 5000000 - row) for col, row in corners], dtype=object)
+    ids = np.ones(len(boxes), np.int64)
+    return path, LabelSet(ClassSet.of_names(["roof"]), boxes, ids, CRS(crs), "roofs", np.arange(len(boxes)).astype(object))
+
+
+@pytest.fixture(scope="module")
+def chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
+    folder = tmp_path_factory.mktemp("scene")
+    path, labels = scene_and_labels(folder)
+    return tile(path, labels, out=folder / "chips", size_px=CHIP, block_px=64, guard_px=0)
+
+
+def run(chips: ChipSet, out: Path, task: str = "segmentation", *, resume: bool = False, overwrite: bool = False, **settings: Any) -> Run:
+    options = {"backbone": "test_resnet", **settings.pop("task_options", {})}
+    config = TrainConfig.model_validate({"task": task, "task_options": options, **FAST, **settings})
+    return train(chips, config=config, out=out, resume=resume, overwrite=overwrite)
+
+
+def test_segmentation_leaves_a_model_that_knows_all_and_pictures(chips: ChipSet, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "eo_dl"):
+        found = run(chips, tmp_path / "m.eodl", epochs=4)
+    assert "epoch 4/4: loss" in caplog.text
+    spec = load_model(tmp_path / "m.eodl").spec
+    assert (spec.task, spec.chip_px, spec.margin_px, spec.gsd_m) == ("segmentation", CHIP, CHIP // 8, pytest.approx(1.0, rel=2e-3))
+    assert [band.name for band in spec.bands] == ["red", "nir"]
+    assert [c.name for c in spec.classes] == ["background", "roof"]
+    assert {score.split for score in spec.scores} == {"val", "test"}
+    assert spec.provenance.chip_set == chips.content_hash
+    assert spec.provenance.extent is not None
+    assert [score.name for score in spec.provenance.baselines if score.split == "test"] == [
+        "majority class: mean_iou",
+        "logistic regression on the pixel's bands: mean_iou",
+        "logistic regression on the pixel's bands, balanced classes: mean_iou",
+    ]
+    assert (tmp_path / "m.eodl").parent / "m.run" == found.folder
+    assert {p.name for p in found.folder.iterdir()} == {"run.json", "config.yaml", "history.csv", "curves.png", "preview.png", "tensorboard"}
+    assert len(list(csv.DictReader((found.folder / "history.csv").read_text().splitlines()))) == 4
+    assert found.model.read("preview.png").startswith(b"\x89PNG")
+    assert found.scores[1].overall("mean_iou").value > 0.6
+    summary = found.summary()
+    assert summary.header == ("score", "val", "test")
+    assert summary.rows[0][0] == "mean_iou: this model"
+    assert all(len(row) == 3 for row in summary.rows)
+
+
+def test_detection_chooses_its_threshold_on_val_and_tells_it(chips: ChipSet, tmp_path: Path) -> None:
+    found = run(chips, tmp_path / "m.eodl", "detection", task_options={"pyramid_channels": 16, "head_channels": 32}, epochs=3, min_steps=12)
+    threshold = found.model.spec.thresholds["score"]
+    assert 0 < threshold < 1
+    assert found.model.spec.margin_px >= 6
+    assert found.primary == "ap50"
+    assert found.baselines[0].name == "mean-size boxes at local maxima"
+    assert found.baselines[1].overall("f1").value > 0.8
+    assert "<table" in found._repr_html_()
+
+
+def weights_of(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    return load_model(path).state()
+
+
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_a_run_cancelled_and_continued_gives_the_same_model(chips: ChipSet, tmp_path: Path, task: str) -> None:
+    options = {"dropout": 0.2} | ({"pyramid_channels": 16, "head_channels": 32} if task == "detection" else {})
+    settings: dict[str, Any] = {"task_options": options, "baselines": False}
+    run(chips, tmp_path / "whole.eodl", task, **settings)
+    config = TrainConfig.model_validate({"task": task, **FAST, "baselines": False, "task_options": {"backbone": "test_resnet", **options}})
+
+    def on_progress(done: int, total: int, what: str) -> None:
+        if done == total // 2 + 1:
+            raise Cancelled("by hand")
+
+    with pytest.raises(Cancelled, match="--resume"):
+        train(chips, config=config, out=tmp_path / "cut.eodl", on_progress=on_progress)
+    assert not (tmp_path / "cut.eodl").exists()
+    with pytest.raises(OutputExistsError, match="--resume"):
+        train(chips, config=config, out=tmp_path / "cut.eodl")
+    with pytest.raises(ConfigError, match=r"config\.lr: was 0\.003, now 0\.1"):
+        train(chips, config=config, lr=0.1, out=tmp_path / "cut.eodl", resume=True)
+    train(chips, config=config, out=tmp_path / "cut.eodl", resume=True)
+    whole, cut = weights_of(tmp_path / "whole.eodl"), weights_of(tmp_path / "cut.eodl")
+    assert whole.keys() == cut.keys()
+    assert all(np.array_equal(whole[name], cut[name]) for name in whole)
+    assert (tmp_path / "whole.run" / "history.csv").read_text().count("\n") == 3
+
+
+@pytest.mark.slow
+def test_a_run_killed_dead_continues_to_the_same_model(chips: ChipSet, tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from eo_dl.training.config import TrainConfig
+from eo_dl.training.train import train
+def on_progress(done, total, what):
+    if done == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+config = TrainConfig.model_validate(eval(sys.argv[4]))
+train(sys.argv[1], config=config, out=sys.argv[2], resume=True, on_progress=on_progress)
+"""
+    config = {"task": "segmentation", **FAST, "baselines": False, "task_options": {"backbone": "test_resnet", "dropout": 0.2}}
+    for name, kills in (("whole", []), ("killed", [4, 17])):
+        for step in [*kills, -1]:
+            done = subprocess.run([sys.executable, "-c", program, str(chips.path), str(tmp_path / f"{name}.eodl"), str(step), repr(config)], check=False)
+            assert done.returncode == (0 if step < 0 else -9)
+    whole, killed = weights_of(tmp_path / "whole.eodl"), weights_of(tmp_path / "killed.eodl")
+    assert all(np.array_equal(whole[name], killed[name]) for name in whole)
+
+
+def test_the_number_of_workers_changes_no_weight(chips: ChipSet, tmp_path: Path) -> None:
+    for workers in (0, 2):
+        run(chips, tmp_path / f"w{workers}.eodl", workers=workers, epochs=1, baselines=False)
+    alone, helped = weights_of(tmp_path / "w0.eodl"), weights_of(tmp_path / "w2.eodl")
+    assert all(np.array_equal(alone[name], helped[name]) for name in alone)
+
+
+def test_a_chip_set_by_its_path_and_an_edited_split(chips: ChipSet, tmp_path: Path) -> None:
+    found = train(chips.path, "segmentation", backbone="test_resnet", epochs=1, batch_size=8, out=tmp_path / "m.eodl")
+    assert found.model.spec.provenance.chip_counts == {split: len(chips.split(split)) for split in ("train", "val", "test")}
+
+
+def wrong(chips: ChipSet, out: Path, **given: Any) -> str:
+    with pytest.raises(EoDlError) as caught:
+        train(chips, out=out, **given)
+    assert "\n" not in str(caught.value)
+    assert not out.with_suffix(".run").exists()
+    return str(caught.value)
+
+
+def test_wrong_input_is_one_line_and_leaves_nothing(chips: ChipSet, tmp_path: Path) -> None:
+    out = tmp_path / "m.eodl"
+    assert "--task" in wrong(chips, out)
+    assert "segmentation" in wrong(chips, out, task="segmentatoin")
+    assert "resnet18" in wrong(chips, out, task="segmentation", backbone="resnet81")
+    assert "unet" in wrong(chips, out, task="segmentation", network="faster_rcnn")
+    assert "--weights" in wrong(chips, out, task="segmentation", weights=str(tmp_path / "none.pth"))
+    assert ".eodl" in wrong(chips, tmp_path / "m.pt", task="segmentation")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="--device cuda"):
+            train(chips, "segmentation", out=out, device="cuda")
+
+
+def test_without_train_chips_there_is_nothing_to_train(chips: ChipSet, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    none = replace(chips, records=tuple(replace(record, split="test") for record in chips.records))
+    with pytest.raises(ChipSetError, match="split 'train'"):
+        train(none, "segmentation", out=tmp_path / "m.eodl")
+
+
+def test_without_a_val_split_the_last_epoch_is_the_model(chips: ChipSet, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    without = replace(chips, records=tuple(replace(record, split="none" if record.split == "val" else record.split) for record in chips.records))
+    found = run(without, tmp_path / "m.eodl", baselines=False)
+    assert [scored.split for scored in found.scores] == ["test"]
+    assert found.model.spec.provenance.training["best_epoch"] == 2
+    assert any("last epoch" in note for note in found.notes)
+
+
+def test_chips_that_teach_nothing_are_left_out_and_counted(chips: ChipSet, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    first = chips.split("train")[0].chip_id
+    blank = replace(chips, records=tuple(replace(r, class_shares={}) if r.chip_id == first else r for r in chips.records))
+    found = run(blank, tmp_path / "m.eodl", epochs=1, baselines=False)
+    assert any(note.startswith(f"1 of {len(chips.split('train'))} train chips") for note in found.notes)
