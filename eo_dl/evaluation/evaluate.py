@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..chips.chipset import ChipSet
-from ..chips.record import SplitName
 from ..core.classes import ClassInfo, ClassSet, default_color
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
@@ -39,7 +38,7 @@ def evaluate(
     class_field: str | None = None,
     class_map: Mapping[str, str] | None = None,
     chips: ChipSet | str | Path | None = None,
-    split: SplitName = "test",
+    split: str = "test",
     scene: str | Path | None = None,
     seed: int = 0,
     overwrite: bool = False,

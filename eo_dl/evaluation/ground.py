@@ -10,10 +10,10 @@ import numpy.typing as npt
 import shapely
 
 from ..chips.chipset import ChipSet, open_chip_set
-from ..chips.record import SplitName
+from ..chips.record import SPLITS, SplitName
 from ..core.labelset import reproject
 from ..core.pixelgrid import PixelGrid
-from ..errors import ChipSetError
+from ..errors import ChipSetError, ConfigError
 from ..io.aoi import Aoi, read_aoi
 from ..io.scene import Scene
 
@@ -30,12 +30,16 @@ class Limits:
     split: SplitName = "test"
 
     @classmethod
-    def of(cls, aoi: str | Path | None, chips: ChipSet | str | Path | None, split: SplitName) -> Limits:
-        """Opened and checked. Raises `ChipSetError`, also for a split without chips."""
+    def of(cls, aoi: str | Path | None, chips: ChipSet | str | Path | None, split: str) -> Limits:
+        """Opened and checked. Raises `ConfigError` for a split that is none, `ChipSetError`, also for a split without chips."""
+        names: dict[str, SplitName] = {name: name for name in SPLITS}
+        if split not in names:
+            raise ConfigError(f"split {split!r} is none of {', '.join(SPLITS)}; change --split")
+        chosen = names[split]
         opened = open_chip_set(chips) if isinstance(chips, str | Path) else chips
-        if opened is not None and not opened.split(split):
+        if opened is not None and not opened.split(chosen):
             raise ChipSetError(f"{opened.path}: has no chips in the split '{split}'; choose another with --split")
-        return cls(aoi, opened, split)
+        return cls(aoi, opened, chosen)
 
     def areas(self, grid: PixelGrid, name: str) -> tuple[Aoi, ...]:
         """Each area, in pixels of `grid`, of which a pixel must be part; none where nothing narrows. Raises `InputError`."""

@@ -1,0 +1,83 @@
+"""`evaluate` on the chips of a split: ground that was learned from is not scored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from pyproj import CRS
+
+from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.tile import tile
+from eo_dl.core.classes import ClassSet
+from eo_dl.core.pixelgrid import PixelGrid
+from eo_dl.errors import ChipSetError, ConfigError
+from eo_dl.evaluation.evaluate import evaluate
+from eo_dl.io.raster import RasterWriter, write_geotiff
+from eo_dl.io.vector import write_layer
+from eo_dl.labeling.read import read_labels
+
+GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 256, 256)
+CLASSES = ClassSet.of_names(["wood"], background=True)
+
+
+@pytest.fixture(scope="module")
+def chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
+    """A scene with a square of wood in each 32 px, cut into blocks."""
+    folder = tmp_path_factory.mktemp("chips")
+    rng = np.random.default_rng(0)
+    write_geotiff(folder / "scene.tif", rng.integers(1, 200, (1, 256, 256)).astype(np.uint8), GRID)
+    squares = [shapely.box(c + 4, r + 4, c + 20, r + 20) for r in range(0, 256, 32) for c in range(0, 256, 32)]
+    frame = geopandas.GeoDataFrame({"class_name": ["wood"] * len(squares)}, geometry=GRID.geometries_to_map(np.array(squares, object)), crs=GRID.crs.to_wkt())  # type: ignore[union-attr]
+    write_layer(folder / "truth.gpkg", frame)
+    return tile([folder / "scene.tif"], read_labels(folder / "truth.gpkg"), out=folder / "set", size_px=32, split=(0.4, 0.2, 0.4), seed=3)
+
+
+def _area(chips: ChipSet, split: str) -> np.ndarray:
+    covered = np.zeros((256, 256), bool)
+    for record in chips.records:
+        if record.keep and record.split == split:
+            covered[record.window.slices] = True
+    return covered
+
+
+def test_pixels_of_the_test_chips_and_no_others(chips: ChipSet, tmp_path: Path) -> None:
+    """A map that is right on the test chips alone scores 1 there, and less on the train chips."""
+    test = _area(chips, "test")
+    assert test.any() and not (test & _area(chips, "train")).any()
+    truth = np.zeros((256, 256), np.uint8)
+    for row in range(0, 256, 32):
+        for col in range(0, 256, 32):
+            truth[row + 4 : row + 20, col + 4 : col + 20] = 1
+    with RasterWriter(tmp_path / "map.tif", GRID, nodata=255, classes=CLASSES) as writer:
+        writer.write(0, np.where(test, truth, 1 - truth).astype(np.uint8))
+    labels = read_labels(chips.path.parent / "truth.gpkg")
+    report = evaluate(tmp_path / "map.tif", labels, chips=chips.path)
+    assert report.confusion is not None and report.confusion.sum() == test.sum()
+    assert report.score("mean_iou").value == 1.0
+    assert report.settings["only on"] == "the test chips of set"
+    assert evaluate(tmp_path / "map.tif", labels, chips=chips, split="train").score("mean_iou").value == 0.0
+
+
+def test_objects_centred_on_the_test_chips_and_no_others(chips: ChipSet, tmp_path: Path) -> None:
+    truth = chips.path.parent / "truth.gpkg"
+    labels = read_labels(truth)
+    test = _area(chips, "test")
+    centres = [(r + 12, c + 12) for r in range(0, 256, 32) for c in range(0, 256, 32)]
+    report = evaluate(truth, labels, chips=chips.path)
+    assert report.counts["wood"]["truth"] == report.counts["wood"]["found"] == sum(bool(test[r, c]) for r, c in centres)
+
+
+def test_a_split_or_a_scene_that_is_not_there(chips: ChipSet, tmp_path: Path) -> None:
+    labels = read_labels(chips.path.parent / "truth.gpkg")
+    with pytest.raises(ConfigError, match="'tset' is none of"):
+        evaluate(chips.path.parent / "truth.gpkg", labels, chips=chips, split="tset")
+    away = PixelGrid(GRID.crs, Affine.translation(700_000, 5_000_000) @ Affine.scale(2, -2), 64, 64)
+    with RasterWriter(tmp_path / "away.tif", away, nodata=255, classes=CLASSES) as writer:
+        writer.write(0, np.zeros((64, 64), np.uint8))
+    with pytest.raises(ChipSetError, match=r"no test chip lies on away\.tif.*scene\.tif"):
+        evaluate(tmp_path / "away.tif", labels, chips=chips)
