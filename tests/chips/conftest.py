@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
 
 Writer = Callable[..., Path]
 
@@ -38,9 +40,22 @@ def write_scene(tmp_path: Path) -> Writer:
     ) -> Path:
         path = tmp_path / name
         data = np.random.default_rng(seed).integers(1, 200, (len(bands), height, width)) if pixels is None else pixels
-        profile = {"driver": "GTiff", "height": height, "width": width, "count": len(bands), "dtype": dtype, "nodata": nodata, "tiled": True, "blockxsize": 64, "blockysize": 64}
+        profile = {
+            "driver": "GTiff",
+            "height": height,
+            "width": width,
+            "count": len(bands),
+            "dtype": dtype,
+            "nodata": nodata,
+            "tiled": True,
+            "blockxsize": 64,
+            "blockysize": 64,
+        }
         placed = {"crs": crs, "transform": transform} if crs is not None else {}
-        with rasterio.open(path, "w", **profile, **placed) as dataset:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = rasterio.open(path, "w", **profile, **placed)
+        with dataset:
             dataset.write(data.astype(dtype))
             for number, band in enumerate(bands, start=1):
                 dataset.set_band_description(number, band)

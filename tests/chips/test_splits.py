@@ -175,7 +175,9 @@ def test_val_gives_way_to_test_before_train_gives_way_to_val() -> None:
     assert gave_way(("train", "val", "none"), np.array([True, False, True]), pairs).tolist() == [False, False, False]
 
 
-@pytest.mark.parametrize(("shares", "folds", "word"), [((0.5, 0.2, 0.2), None, "sum to 1"), ((0, 0.5, 0.5), None, "train"), ((0.7, 0.15, 0.15), 2, "3 or more")])
+@pytest.mark.parametrize(
+    ("shares", "folds", "word"), [((0.5, 0.2, 0.2), None, "sum to 1"), ((0, 0.5, 0.5), None, "train"), ((0.7, 0.15, 0.15), 2, "3 or more")]
+)
 def test_impossible_requests_are_refused(shares: tuple[float, float, float], folds: int | None, word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         SplitRequest(shares, folds, None, 32, 0)

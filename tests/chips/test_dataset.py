@@ -1,0 +1,136 @@
+"""Chips as network input."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from eo_dl.chips.augment import Augment, AugmentConfig
+from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.dataset import ChipDataset, Sample, collate
+from eo_dl.chips.tile import tile
+from eo_dl.chips.truth import class_mask
+from eo_dl.core.arrays import Target
+from eo_dl.core.labelset import PixelLabels
+from eo_dl.core.normalization import Normalization
+from eo_dl.core.window import Window
+from eo_dl.io.scene import open_scene
+from eo_dl.labeling.read import read_labels
+
+Writer = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The simplest codec: class ids and boxes."""
+
+    def encode(self, labels: PixelLabels, height: int, width: int) -> Target:
+        return Target(mask=class_mask(labels, height, width), boxes=labels.bounds.astype(np.float32).clip(0, width), class_ids=labels.class_ids)
+
+
+@pytest.fixture
+def chips(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> ChipSet:
+    pixels = np.random.default_rng(0).integers(1, 5000, (3, 96, 160))
+    pixels[:, 10:30, 20:60] = 0
+    scene = write_scene("scene.tif", pixels=pixels, nodata=0, scale=0.0001)
+    grid = open_scene(scene).grid
+    area = tmp_path / "annotated.gpkg"
+    gpd.GeoDataFrame(geometry=[grid.footprint(Window(0, 0, 152, 90))], crs=grid.crs).to_file(area)
+    return tile(scene, read_labels(write_labels("l.gpkg"), class_field="kind"), out=tmp_path / "c", size_px=32, annotated=area, min_valid=0.1)
+
+
+def _dataset(chips: ChipSet, **options: object) -> ChipDataset:
+    return ChipDataset(chips, chips.records, Masks(), Normalization.of(chips.statistics), **options)  # type: ignore[arg-type]
+
+
+def _equal(a: Sample, b: Sample) -> bool:
+    arrays = [(s.image, s.valid, s.target.mask, s.target.boxes, s.target.class_ids) for s in (a, b)]
+    return a.chip_id == b.chip_id and all(np.array_equal(x, y) for x, y in zip(*arrays, strict=True))
+
+
+def test_a_sample_is_standard_scores_and_what_is_known(chips: ChipSet) -> None:
+    import rasterio
+    from rasterio.features import rasterize
+
+    with rasterio.open(chips.scenes[0].path) as source:
+        stored, transform = source.read(), source.transform
+    shapes = [(g, int(c)) for g, c in zip(chips.labels.geometries, chips.labels.class_ids, strict=True)]
+    truth = rasterize(shapes, out_shape=(96, 160), transform=transform, dtype="uint8")
+    measured = (stored != 0).all(axis=0)
+    truth[~measured] = 255
+    truth[90:] = truth[:, 152:] = 255
+    dataset = _dataset(chips)
+    assert len(dataset) == len(chips.records)
+    for index, record in enumerate(chips.records):
+        sample, place = dataset[index], record.window.slices
+        mean, std = (np.array([getattr(s, name) for s in chips.statistics])[:, None, None] for name in ("mean", "std"))
+        expected = np.where(measured[place], (stored[:, *place] * 0.0001 - mean) / std, 0)
+        assert sample.image.dtype == np.float32 and np.abs(sample.image - expected).max() < 1e-4
+        assert np.array_equal(sample.target.mask, truth[place])
+        assert np.array_equal(sample.valid, measured[place])
+
+
+def test_train_pixels_are_standard_scores_together(chips: ChipSet) -> None:
+    dataset = ChipDataset(chips, chips.split("train"), Masks(), Normalization.of(chips.statistics))
+    values = np.concatenate([sample.image[:, sample.valid] for sample in (dataset[i] for i in range(len(dataset)))], axis=1)
+    assert np.abs(values.mean(axis=1)).max() < 1e-4 and np.abs(values.std(axis=1) - 1).max() < 1e-4
+
+
+def test_unannotated_ground_can_be_hidden(chips: ChipSet) -> None:
+    hidden = _dataset(chips, hide_unannotated=True)
+    for index, record in enumerate(chips.records):
+        sample = hidden[index]
+        outside = np.ones((96, 160), bool)
+        outside[:90, :152] = False
+        here = outside[record.window.slices]
+        assert (sample.image[:, here] == 0).all() and not sample.valid[here].any()
+
+
+def test_written_chips_give_the_same_samples(chips: ChipSet, tmp_path: Path) -> None:
+    written = tile(chips.scenes[0], chips.labels, out=tmp_path / "w", size_px=32, min_valid=0.1, write_chips=True)
+    assert [r.window for r in written.records] == [r.window for r in chips.records]
+    fly, files = _dataset(chips), _dataset(written)
+    assert all(_equal(fly[i], files[i]) for i in range(len(fly)))
+
+
+def test_augmentation_is_keyed_by_seed_epoch_and_chip(chips: ChipSet) -> None:
+    augment = Augment(AugmentConfig())
+    one, two, other = (_dataset(chips, augment=augment, seed=seed) for seed in (1, 1, 2))
+    two.epoch = 0
+    backwards = [two[i] for i in reversed(range(len(two)))][::-1]
+    assert all(_equal(one[i], backwards[i]) for i in range(len(one)))
+    assert not _equal(one[0], other[0])
+    two.set_epoch(1)
+    assert not _equal(one[0], two[0])
+    two.set_epoch(0)
+    assert _equal(one[0], two[0])
+
+
+def test_worker_processes_change_nothing(chips: ChipSet) -> None:
+    dataset = _dataset(chips, augment=Augment(AugmentConfig()), seed=5)
+    assert dataset[0].chip_id == chips.records[0].chip_id  # a handle is open before the fork
+    alone = [dataset[i] for i in range(len(dataset))]
+    loader: DataLoader[Sample] = DataLoader(dataset, batch_size=None, num_workers=2)
+    assert all(_equal(a, b) for a, b in zip(alone, loader, strict=True))
+
+
+def test_it_travels_without_its_handles(chips: ChipSet) -> None:
+    dataset = _dataset(chips)
+    first = dataset[0]
+    again: ChipDataset = pickle.loads(pickle.dumps(dataset))
+    assert _equal(again[0], first) and _equal(dataset[0], first)
+
+
+def test_batches(chips: ChipSet) -> None:
+    dataset = _dataset(chips)
+    batch = collate([dataset[i] for i in range(3)])
+    assert batch.images.shape == (3, 3, 32, 32) and batch.images.dtype == torch.float32 and len(batch) == 3
+    assert batch.chip_ids == [r.chip_id for r in chips.records[:3]] and len(batch.targets) == 3
