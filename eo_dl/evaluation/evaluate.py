@@ -170,7 +170,7 @@ def _object_notes(tally: ObjectTally, boxes: bool, with_scores: bool) -> list[st
         "true objects with their centre outside the scored or annotated ground": tally.truth_outside,
         "predicted objects with their centre outside the scored or annotated ground": tally.predicted_outside,
         "true objects with their centre on ground that was not measured": tally.truth_not_measured,
-        "true objects of classes that are left out": tally.truth_left_out,
+        "true objects that are ignored, and what is predicted on them": tally.truth_left_out,
     }
     notes = ["boxes are compared" if boxes else "outlines are compared"]
     notes += [f"{what}: {count} left out" for what, count in left_out.items() if count]

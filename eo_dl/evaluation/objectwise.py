@@ -7,7 +7,7 @@ around each, as for training); else outlines.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import geopandas
 import numpy as np
@@ -17,7 +17,7 @@ from affine import Affine
 from pyproj import CRS
 
 from ..core.arrays import Objects
-from ..core.classes import ClassSet
+from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import LabelSet, PixelLabels, reproject
 from ..core.pixelgrid import PixelGrid, map_coordinates
 from ..core.window import Window
@@ -178,11 +178,12 @@ def _common_angle(outlines: Geometries) -> float:
 
 
 def _true_objects(labels: PixelLabels, match: ClassMatch, tally: ObjectTally) -> Objects:
+    """With classes of the prediction; those of no class that counts become ignored ones, which excuse predictions of any class."""
     ids = match.truth_ids[labels.class_ids].astype(np.int64)
-    kept = ids != 255
-    tally.truth_left_out += int((~kept).sum())
-    made = _objects(labels.geometries[kept], ids[kept], np.ones(int(kept.sum())))
-    return Objects(made.boxes, made.class_ids, made.scores, made.polygons, ignore=labels.ignore[kept])
+    left_out = ids == IGNORE_ID
+    tally.truth_left_out += int((left_out | labels.ignore).sum())
+    made = _objects(labels.geometries, ids, np.ones(len(ids)))
+    return replace(made, ignore=labels.ignore | left_out)
 
 
 def _objects(outlines: Geometries, class_ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> Objects:

@@ -53,11 +53,11 @@ class Thumbnail:
 def score_map(part: Part, labels: LabelSet, match: ClassMatch, limits: Limits, scorer: PixelScorer, tally: PixelTally, on_progress: OnProgress) -> Thumbnail:
     """Add one class map to the scorer; memory does not grow with its height. Raises `LabelError`, `SceneError`."""
     found = open_class_map(part.path)
-    named = _named(found.scene, part)
+    named = _named(found, part)
     truth = SceneTruth.of(labels, named)
     tally.features += len(truth.labels)
     areas = limits.areas(named.grid, named.name)
-    blocks = Blocks.of(named.grid, f"{part.path.name}:" if part.scene_name else "")
+    blocks = Blocks.of(named.grid, f"{part.path.name}:")
     thumbnail = _Thinned(named.grid.height, named.grid.width)
     for row0, ids in found.row_bands():
         _check_ids(ids, match.classes, found)
@@ -72,10 +72,10 @@ def score_map(part: Part, labels: LabelSet, match: ClassMatch, limits: Limits, s
     return Thumbnail(thumbnail.predicted, thumbnail.truth, part.path.name)
 
 
-def _named(scene: Scene, part: Part) -> Scene:
+def _named(found: ClassMap, part: Part) -> Scene:
     """The map under the name of the scene it was made of: labels by image are matched by that name."""
-    name = part.scene_path or part.scene_name
-    return replace(scene, path=name) if name else scene
+    name = part.scene_path or part.scene_name or found.made_of
+    return replace(found.scene, path=name) if name else found.scene
 
 
 def _expected(truth: SceneTruth, window: Window, match: ClassMatch, areas: tuple[Aoi, ...], tally: PixelTally, predicted: Ids) -> Ids:

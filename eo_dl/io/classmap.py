@@ -26,15 +26,18 @@ from .gdal import open_dataset
 from .scene import Scene, SceneReader, open_scene
 from .style import CLASSES_TAG
 
+SCENE_TAG = "scene"
+
 _BAND_PIXELS = 4_000_000
 
 
 @dataclass(frozen=True)
 class ClassMap:
-    """A raster of class ids. `classes` is None where the file names none."""
+    """A raster of class ids. `classes` is None where the file names none; `made_of`: the scene's file name where the file says it."""
 
     scene: Scene
     classes: ClassSet | None
+    made_of: str = ""
 
     @property
     def grid(self) -> PixelGrid:
@@ -68,7 +71,8 @@ def open_class_map(path: str | Path) -> ClassMap:
     scene = open_scene(path)
     if len(scene.bands) != 1:
         raise SceneError(f"{path}: a class map has one band, this raster has {len(scene.bands)} ({scene.bands.describe()}); is it the scene itself?")
-    return ClassMap(scene, _classes(scene))
+    tags = _tags(scene)
+    return ClassMap(scene, _classes(scene, tags), tags.get(SCENE_TAG, ""))
 
 
 def probability_bands(scene: Scene, classes: ClassSet) -> Scene:
@@ -80,8 +84,8 @@ def probability_bands(scene: Scene, classes: ClassSet) -> Scene:
     return scene.reordered([places[canonical_name(info.name)] for info in classes])
 
 
-def _classes(scene: Scene) -> ClassSet | None:
-    tagged = _from_tag(scene)
+def _classes(scene: Scene, tags: dict[str, str]) -> ClassSet | None:
+    tagged = _from_tag(tags.get(CLASSES_TAG))
     listed = None if scene.remote else _from_side_file(Path(scene.path + ".aux.xml"))
     if tagged is None or listed is None:
         return listed or tagged
@@ -89,18 +93,19 @@ def _classes(scene: Scene) -> ClassSet | None:
     return ClassSet(tuple(ClassInfo(info.id, info.name, colors.get(info.id, info.color)) for info in tagged))
 
 
-def _from_tag(scene: Scene) -> ClassSet | None:
+def _tags(scene: Scene) -> dict[str, str]:
     dataset = open_dataset(scene.path, scene.driver)
     try:
-        text = dataset.tags().get(CLASSES_TAG)
+        return {str(name): str(value) for name, value in dataset.tags().items()}
     finally:
         dataset.close()
-    if text is None:
-        return None
+
+
+def _from_tag(text: str | None) -> ClassSet | None:
     try:
-        names = {int(key): str(name) for key, name in json.loads(text).items()}
+        names = {int(key): str(name) for key, name in json.loads(text or "").items()}
     except (ValueError, AttributeError):
-        return None  # somebody else's tag of that name
+        return None  # none, or somebody else's tag of that name
     return ClassSet(tuple(ClassInfo(i, name, default_color(i)) for i, name in sorted(names.items()))) if names else None
 
 

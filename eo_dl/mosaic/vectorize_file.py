@@ -19,6 +19,7 @@ from ..errors import ConfigError, SceneError
 from ..io.aoi import Aoi, read_aoi
 from ..io.atomic import refuse_existing
 from ..io.classmap import ClassMap, open_class_map, probability_bands
+from ..io.gridtag import GRID_TAG, grid_tag
 from ..io.rasterize import burn
 from ..io.scene import Scene, SceneReader, open_scene
 from ..io.vector import check_vector_suffix, write_layer
@@ -82,7 +83,12 @@ def vectorize(
         kept = _scored(kept, classes, found_map.grid, probabilities)
     if simplify_px:
         kept = _simplified(kept, simplify_px, found_map.grid)
-    metadata = {"source": found_map.scene.name, "polygons": str(len(kept.class_ids)), "left_out_smaller_than_min_area": str(int(small.sum()))}
+    metadata = {
+        "source": found_map.scene.name,
+        GRID_TAG: grid_tag(found_map.grid),
+        "polygons": str(len(kept.class_ids)),
+        "left_out_smaller_than_min_area": str(int(small.sum())),
+    }
     write_layer(target, _table(kept, found_map.grid, classes), classes=classes.without_background(), metadata=metadata, overwrite=overwrite)
     return target
 

@@ -2,7 +2,8 @@
 
 For each class and IoU threshold, predictions in the order of their scores take the free true object that they overlap most
 (at least by the threshold). An `ignore` object excuses: a prediction that lies in it (common area over the prediction's own,
-COCO's crowd rule) and finds no real object counts neither way, however many do. Only overlapping pairs are looked at.
+COCO's crowd rule) and finds no real object counts neither way, however many do; one of class 255 excuses any class. Only overlapping
+pairs are looked at.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shapely
 
 from ..core.arrays import Objects
 from ..core.boxes import areas, crossing_pairs, intersection_areas
+from ..core.classes import IGNORE_ID
 
 Index = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -63,7 +65,7 @@ def overlaps(predicted: Objects, truth: Objects, ignored: Flags, use_polygons: b
     """Pairs (prediction, true object) of one class that overlap, with their IoU (share of the prediction for ignored objects)."""
     a, b = np.asarray(predicted.boxes, np.float64), np.asarray(truth.boxes, np.float64)
     first, second = crossing_pairs(a, b)
-    same = predicted.class_ids[first] == truth.class_ids[second]
+    same = (predicted.class_ids[first] == truth.class_ids[second]) | (ignored[second] & (truth.class_ids[second] == IGNORE_ID))
     first, second = first[same], second[same]
     if use_polygons:
         shapes_a, shapes_b = predicted.outlines(), truth.outlines()

@@ -29,8 +29,8 @@ CLASSES = ClassSet.of_names(["wood", "water"], background=True)
 Ids = npt.NDArray[np.uint8]
 
 
-def _map(path: Path, ids: Ids, grid: PixelGrid = GRID, classes: ClassSet | None = CLASSES) -> Path:
-    with RasterWriter(path, grid, nodata=255, classes=classes) as writer:
+def _map(path: Path, ids: Ids, grid: PixelGrid = GRID, classes: ClassSet | None = CLASSES, scene: str = "") -> Path:
+    with RasterWriter(path, grid, nodata=255, classes=classes, tags={"scene": scene} if scene else {}) as writer:
         writer.write(0, ids)
     return path
 
@@ -129,7 +129,7 @@ def test_images_without_crs_are_compared_in_pixels(tmp_path: Path) -> None:
     folder = tmp_path / "maps"
     folder.mkdir()
     for name, shift in (("a", 0), ("b", 5)):
-        _map(folder / f"{name}.tif", _ids((1, (10 + shift, 10, 40 + shift, 30))), plain)
+        _map(folder / f"map_of_{name}.tif", _ids((1, (10 + shift, 10, 40 + shift, 30))), plain, scene=f"{name}.png")
         _map(tmp_path / f"{name}.tif", _ids((1, WOOD)), plain)
     labels = read_labels([tmp_path / "a.tif", tmp_path / "b.tif"])
     report = evaluate(folder, labels)

@@ -126,6 +126,14 @@ def test_predictions_in_ignored_objects_count_neither_way() -> None:
     assert scorer.counts()["tree"] == {"truth": 1, "predicted": 1, "found": 1, "missed": 0, "false": 0}
 
 
+def test_an_ignored_object_without_class_excuses_any_class() -> None:
+    truth = _objects([(0, 0, 10, 10), (20, 0, 60, 40)], ids=[1, 255], ignore=[False, True])
+    scorer = ObjectScorer(CLASSES)
+    scorer.update(_objects([(25, 5, 35, 15), (40, 20, 50, 30), (0, 0, 10, 10)], [0.9, 0.8, 0.7], ids=[1, 2, 2]), truth)
+    assert scorer.counts()["tree"] == {"truth": 1, "predicted": 0, "found": 0, "missed": 1, "false": 0}
+    assert scorer.counts()["car"] == {"truth": 0, "predicted": 1, "found": 0, "missed": 0, "false": 1}
+
+
 def test_outlines_decide_where_they_are_known() -> None:
     """Two triangles that share a box but little ground."""
     box = np.array([[0.0, 0, 10, 10]])
