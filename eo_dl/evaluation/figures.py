@@ -30,14 +30,15 @@ _MOST_PANELS = 4
 
 
 def error_map(thumbnails: Sequence[Thumbnail], background_id: int | None) -> bytes:
-    """Class maps coloured by what is right, false, missed or the wrong class."""
+    """The first class maps, coloured by what is right, false, missed or the wrong class."""
     shown = thumbnails[:_MOST_PANELS]
     figure = _canvas([item.predicted.shape for item in shown])
     for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
         axis.imshow(_colored(item, background_id), interpolation="nearest")
         axis.set_title(item.name, fontsize=9)
     false = [(_FALSE, "predicted, not true"), (_MISSED, "true, not predicted")] if background_id is not None else []
-    _legend(figure, [(_RIGHT_AREA, "right"), *false, (_WRONG, "another class"), (_NOTHING, "background"), (_NOT_SCORED, "not scored")])
+    nothing = [(_NOTHING, "background")] if background_id is not None else []
+    _legend(figure, [(_RIGHT_AREA, "right"), *false, (_WRONG, "another class"), *nothing, (_NOT_SCORED, "not scored")])
     return _png(figure)
 
 
@@ -55,8 +56,8 @@ def _colored(item: Thumbnail, background_id: int | None) -> npt.NDArray[np.uint8
 
 
 def object_errors(compared: Sequence[Compared], iou: float, use_polygons: bool) -> bytes:
-    """Outlines of found, missed and false objects."""
-    shown = compared[:_MOST_PANELS]
+    """Outlines of found, missed and false objects in the files that hold most."""
+    shown = sorted(compared, key=lambda item: len(item.truth) + len(item.predicted), reverse=True)[:_MOST_PANELS]
     figure = _canvas([(item.grid.height, item.grid.width) for item in shown])
     for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
         found = match(item.predicted, item.truth, (iou,), use_polygons)
