@@ -67,8 +67,9 @@ class Reporter:
             self._plain(done, total, what)
 
     def log(self, message: str) -> None:
-        """A line for people, on stderr."""
-        self._say("log", message, None)
+        """A line for people, on stderr; -q leaves it out."""
+        if self._level <= logging.INFO or self.mode == "json":
+            self._say("log", message, None)
 
     def warning(self, message: str) -> None:
         """Something that the person should know."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from affine import Affine
 from eo_dl.bundle import save_bundle
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.classes import ClassSet
+from eo_dl.core.normalization import to_physical
+from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl_cli.main import run
@@ -114,10 +116,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(folder, scene, labels, folder / "chips", untrained(folder / "model.eodl"))
 
 
-def untrained(path: Path, names: tuple[str, ...] = NAMES, gsd_m: float | None = 1.0) -> Path:
+RGB = BandSet(tuple(Band(name, i + 1, dtype="uint8") for i, name in enumerate(NAMES)))
+
+
+def untrained(path: Path, bands: BandSet = RGB, mean: Sequence[float] = (100.0,) * 3, std: Sequence[float] = (40.0,) * 3, gsd_m: float | None = 1.0) -> Path:
     """A segmentation bundle with random weights."""
     task = load_task("segmentation")
-    bands = BandSet(tuple(Band(name, i + 1, dtype="uint8") for i, name in enumerate(names)))
     classes = ClassSet.of_names(["roof", "shed"], background=True)
     config = task.config(backbone="test_resnet", decoder_channels=(32, 16, 16, 16, 16))  # type: ignore[call-arg]
     torch.manual_seed(0)
@@ -130,7 +134,21 @@ def untrained(path: Path, names: tuple[str, ...] = NAMES, gsd_m: float | None = 
         gsd_m=gsd_m,
         chip_px=64,
         margin_px=8,
-        normalization=NormalizationSpec(mean=(100.0,) * len(bands), std=(40.0,) * len(bands)),
+        normalization=NormalizationSpec(mean=tuple(map(float, mean)), std=tuple(float(s) or 1.0 for s in std)),
     )
     save_bundle(path, spec, network.state_dict(), overwrite=True)
     return path
+
+
+@pytest.fixture
+def model_for(tmp_path: Path) -> Callable[[Path], Path]:
+    """An untrained model that takes a file's bands and units."""
+
+    def make(path: Path) -> Path:
+        scene = open_scene(path)
+        with SceneReader(scene) as reader:
+            chip = reader.read(scene.grid.window)
+        values = to_physical(chip.pixels, scene.bands).astype(np.float64)[:, chip.valid] if chip.valid.any() else np.zeros((len(scene.bands), 1))
+        return untrained(tmp_path / "model.eodl", bands=scene.bands, mean=values.mean(axis=1), std=values.std(axis=1), gsd_m=None)
+
+    return make
