@@ -13,6 +13,7 @@ from ..core.bands import BandSet
 from ..core.normalization import to_physical
 from ..core.window import Window
 from ..errors import BandError, ConfigError, InputError, SceneError
+from ..io.gdal import small_cache
 from ..io.scene import Scene, SceneReader
 
 _SAMPLES = 4
@@ -130,7 +131,7 @@ def sample_values(scene: Scene) -> npt.NDArray[np.float32]:
     Raises `SceneError` where no pixel of the whole scene is valid.
     """
     own = replace(scene, grid=scene.native)
-    with SceneReader(own) as reader:
+    with small_cache(), SceneReader(own) as reader:
         chips = [reader.read(window) for window in _windows(own.grid.height, own.grid.width)]
         found = [chip.pixels[:, chip.valid] for chip in chips if chip.valid.any()] or [_first_valid(own, reader)]
     stored = np.concatenate(found, axis=1)

@@ -24,6 +24,7 @@ from ..core.bands import BandSet
 from ..core.chipgrid import ChipGrid
 from ..core.progress import OnProgress
 from ..io.aoi import Aoi
+from ..io.gdal import small_cache
 from .backends import Arrays, Backend, Scaling, check_raw
 from .batches import Batch, BufferPool, Filler, make_batches
 from .decoders import Decoder
@@ -101,9 +102,10 @@ def run_chips(job: Job, backend: Backend, decoder: Decoder[T], sink: Sink[T], on
                 pool.give_back(batch.buffer)
 
     with ExitStack() as stack:
+        stack.enter_context(small_cache())  # every block is read once, in order
         strips = stack.enter_context(_strips(job, sink.first_row))
         batches = make_batches(strips, job.grid, _filler(job, backend), pool, batch_size=job.batch_size, first_row=sink.first_row, aoi=job.aoi)
-        writer: Behind[T] = stack.enter_context(Behind(sink.take, _DEPTH))
+        writer: Behind[T] = stack.enter_context(Behind(sink.take, 1))
         decoding = stack.enter_context(Behind(decode, _DEPTH))
         ahead = stack.enter_context(Ahead(batches, _DEPTH, decoding.check))
         stack.callback(pool.close)

@@ -100,4 +100,6 @@ class StripReader:
             reader = self._own.reader = self._open_reader()
             self._readers.append(reader)
         pixels, valid = reader.read_rows(row0, min(row0 + self._rows, self._height))
+        if valid.all():
+            valid = np.broadcast_to(np.True_, valid.shape)  # no memory for the usual case
         return Strip(row0, pixels, valid)
