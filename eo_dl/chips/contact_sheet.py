@@ -44,7 +44,7 @@ def contact_sheet(truths: Sequence[SceneTruth], records: Sequence[ChipRecord], s
         draw.text((col, row + _CELL_PX + 2), _fitting(draw, record, font), fill=_INK, font=font)
     _legend(draw, truths[0].labels.classes, sheet.height - _LEGEND_PX, width, font)
     buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG", optimize=False)
+    sheet.save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
 
 

@@ -67,14 +67,14 @@ def _search(table: BlockTable, shares: Amounts, rng: np.random.Generator, ordere
     cost = _cost(table, of, shares, ordered)
     blocks, kinds = len(of), len(shares)
     idle = 0
-    for _ in range(_MOST_TRIES if kinds > 1 else 0):
+    tries = np.column_stack([rng.integers(blocks, size=(_MOST_TRIES, 2)), rng.integers(kinds, size=_MOST_TRIES), rng.integers(2, size=_MOST_TRIES)])
+    for one, other, kind, swap in tries.tolist() if kinds > 1 else []:
         if idle > _PATIENCE * blocks:
             break
         idle += 1
-        one, other = rng.integers(blocks, size=2)
         changed = of.copy()
-        if rng.random() < 0.5:
-            changed[one] = rng.integers(kinds)
+        if not swap:
+            changed[one] = kind
         else:
             changed[one], changed[other] = of[other], of[one]
         if (changed == of).all():

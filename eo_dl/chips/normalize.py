@@ -17,7 +17,7 @@ from ..core.bands import BandSet
 from ..core.normalization import BandStatistics
 from ..errors import ChipSetError
 
-SAMPLE_BYTES = 64 * 2**20
+SAMPLE_BYTES = 16 * 2**20
 _FEWEST = 16
 
 BandValues = npt.NDArray[np.float64]
@@ -74,6 +74,6 @@ def statistics(tallies: Sequence[ChipTally]) -> tuple[BandStatistics, ...]:
         squares = squares + t.squares + step**2 * (count * t.count / total)
         count = total
     low, high = np.min([t.minimum for t in used], axis=0), np.max([t.maximum for t in used], axis=0)
-    p02, p98 = np.percentile(np.concatenate([t.sample for t in used], axis=1).astype(np.float64), (2, 98), axis=1)
+    p02, p98 = np.percentile(np.concatenate([t.sample for t in used], axis=1), (2, 98), axis=1)
     std = np.sqrt(squares / count)
     return tuple(BandStatistics(count, *(float(column[k]) for column in (mean, std, low, high, p02, p98))) for k in range(len(mean)))

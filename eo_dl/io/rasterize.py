@@ -35,7 +35,7 @@ def burn(
     shapes = [(g, v) for g, v in zip(inside, np.asarray(values).tolist(), strict=True) if g is not None and not g.is_empty]
     if not shapes:
         return np.full((height, width), fill, dtype)
-    with quietly():  # rasterio switches warnings off for itself, which two threads cannot do at once
+    with quietly():
         out: npt.NDArray[np.generic] = features.rasterize(shapes, out_shape=(height, width), fill=fill, dtype=dtype, all_touched=all_touched)
     return out
 
