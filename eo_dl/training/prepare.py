@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ..chips.augment import Augment
 from ..chips.chipset import ChipSet
 from ..chips.dataset import ChipDataset
-from ..chips.record import ChipRecord
+from ..chips.record import ChipRecord, SplitName
 from ..core.classes import ClassSet
 from ..core.normalization import Normalization
 from ..errors import ChipSetError, ConfigError
@@ -19,7 +19,7 @@ from ..tasks import Codec, NetworkInputs, Task, TaskConfig, load_task
 from .classweights import class_weights
 from .config import TrainConfig, batch_size_for, task_name
 
-SPLITS = ("train", "val", "test")
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)

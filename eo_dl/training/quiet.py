@@ -14,6 +14,7 @@ _WARNINGS = (
     r".*does not have many workers which may be a bottleneck.*",  # the network is far slower than reading on a CPU
     r".*number of training batches .* is smaller than the logging interval.*",
     r".*GPU available but not used.*",  # --device cpu was asked for
+    r".*have no `val_dataloader`.*",  # a chip set may have no val split, and the notes say so
     r".*isinstance\(treespec, LeafSpec\).*",  # Lightning 2.6.6 with torch 2.15 (Lightning-AI/pytorch-lightning)
     r".*has no `__len__`.*|.*`IterableDataset` has `__len__` defined.*",
 )

@@ -87,10 +87,11 @@ def train(
     place = choose_device(settled.device)
     rounding = choose_precision(settled.precision, place)
     prepared = prepare(chips if isinstance(chips, ChipSet) else open_chip_set(chips), settled)
+    started = _new_network(prepared)  # before anything is written: it refuses backbones and weights that do not fit
     restored = folder.begin(_identity(prepared, rounding), resume=resume, overwrite=overwrite)
     job = Job(prepared, folder, place, rounding, on_progress)
-    state, best = job.run(restored)
-    return job.finish(state, best, overwrite)
+    state = job.run(started, restored)
+    return job.finish(state, started, overwrite)
 
 
 @dataclass(frozen=True)
@@ -108,11 +109,9 @@ class Job:
         """Worker processes for reading."""
         return worker_count(self.prepared.config.workers, self.device)
 
-    def run(self, restored: dict[str, Any] | None) -> tuple[RunState, TaskNetwork]:
-        """Train, from the start or from a checkpoint, and give the network with its best weights."""
-        config = self.prepared.config
-        network = self._new_network()
-        state = RunState(config.epochs)
+    def run(self, network: TaskNetwork, restored: dict[str, Any] | None) -> RunState:
+        """Train, from the start or from a checkpoint; `network` ends with its best weights."""
+        state = RunState(self.prepared.config.epochs)
         if restored is not None:
             state = RunState.from_dict(restored["state"])
             network.load_state_dict(restored["network"])
@@ -122,7 +121,8 @@ class Job:
         assert state.best_epoch is not None
         log.info("stopped: %s; best epoch %d", state.stopped, state.best_epoch)
         network.load_state_dict(self.folder.checkpoints.load_best(state.best_epoch))
-        return state, network.to(self.device)
+        network.to(self.device)
+        return state
 
     def finish(self, state: RunState, network: TaskNetwork, overwrite: bool) -> Run:
         """Score, draw, and write the model."""
@@ -159,11 +159,6 @@ class Job:
             val = fixed_batches(prepared.dataset("val"), prepared.batch_size, self.workers) if prepared.records["val"] else None
             fit(TrainingModule(network, parts, restored), train, val, folder=self.folder.path, device=self.device, precision=self.precision)
 
-    def _new_network(self) -> TaskNetwork:
-        with torch.random.fork_rng():
-            torch.manual_seed(derived_seed(self.prepared.config.seed, "weights"))
-            return self.prepared.task.make_network(self.prepared.task_config, self.prepared.inputs)
-
     def _after_epoch(self, state: RunState) -> None:
         primary = self.prepared.task.primary_score
         row = state.history[-1]
@@ -176,6 +171,12 @@ class Job:
     def _notes_of(self, network: TaskNetwork) -> tuple[str, ...]:
         report = getattr(network, "weights_report", None)
         return (report.describe(),) if report is not None else ()
+
+
+def _new_network(prepared: Prepared) -> TaskNetwork:
+    with torch.random.fork_rng():
+        torch.manual_seed(derived_seed(prepared.config.seed, "weights"))
+        return prepared.task.make_network(prepared.task_config, prepared.inputs)
 
 
 def _spec(prepared: Prepared, state: RunState, verdict: Verdict, notes: tuple[str, ...], name: str) -> ModelSpec:
