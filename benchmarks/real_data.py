@@ -43,18 +43,22 @@ class Case:
     evaluate: tuple[str, ...] = field(default=())
 
 
+SHORT = ("--set", "max_minutes=4")
+LIGHT = (*SHORT, "--set", "task_options.decoder_channels=[128,64,32,16,16]")  # half the work of a training step, for two CPU cores
+BOXES = (*SHORT, "--batch-size", "4")
+
 CASES = (
     Case("banepa-segmentation", "segmentation", ("{data}/banepa-buildings/banepa_oam_3072x4096.vrt",), ("{data}/banepa-buildings/osm",),
-         ("--class-field", "none", "--classes", "building", "--gsd", "0.26", "--nodata", "none"), evaluate=("--class-field", "none", "--classes", "building")),
+         ("--class-field", "none", "--classes", "building", "--gsd", "0.26", "--nodata", "none", "--split", "60,20,20"), LIGHT, evaluate=("--class-field", "none", "--classes", "building")),
     Case("mass-segmentation", "segmentation", ("{data}/mass-buildings/22978945_15.tif",), ("{data}/mass-buildings/22978945_15.gpkg",),
-         ("--class-field", "none", "--classes", "building", "--size", "128"), evaluate=("--class-field", "none", "--classes", "building")),
+         ("--class-field", "none", "--classes", "building", "--size", "128", "--overlap", "64", "--split", "60,20,20"), LIGHT, evaluate=("--class-field", "none", "--classes", "building")),
     Case("boadella-segmentation", "segmentation",
          tuple(f"{{data}}/boadella-water/Boadella_{d}.tif" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
          tuple(f"{{data}}/boadella-water/Boadella_{d}_labels.geojson" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
-         ("--class-field", "labels", "--where", "tasks=segmentation", "--size", "64"), evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
+         ("--class-field", "labels", "--where", "tasks=segmentation", "--size", "64", "--split", "60,20,20"), LIGHT, evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
     Case("neon-detection", "detection", tuple(f"{{data}}/neon-trees/{site}" for site in ("HARV", "OSBS", "SJER", "TEAK")),
-         tuple(f"{{data}}/neon-trees/{site}/annotations" for site in ("HARV", "OSBS", "SJER", "TEAK")), ("--size", "200"), suffix=".gpkg"),
-    Case("banepa-detection", "detection", ("{data}/banepa-buildings/oam",), ("{data}/banepa-buildings/detection_labels.json",), ("--size", "256"), suffix=".gpkg"),
+         tuple(f"{{data}}/neon-trees/{site}/annotations" for site in ("HARV", "OSBS", "SJER", "TEAK")), ("--size", "200", "--split", "60,20,20"), BOXES, suffix=".gpkg"),
+    Case("banepa-detection", "detection", ("{data}/banepa-buildings/oam",), ("{data}/banepa-buildings/detection_labels.json",), ("--size", "256", "--split", "60,20,20"), BOXES, suffix=".gpkg"),
 )  # fmt: skip
 
 
@@ -99,7 +103,24 @@ def walk(case: Case) -> dict[str, object]:
     out = str(folder / (f"map{case.suffix}" if single else "maps"))
     steps.append(run(["predict", model, *scenes, "-o", out, *fill(case.predict)]))
     steps.append(run(["evaluate", out, *fill(case.labels), "-o", str(folder / "report"), "--chips", chips, "--split", "test", *fill(case.evaluate)]))
+    draw(case, scenes, Path(out), folder)
     return {"name": case.name, "steps": [vars(step) for step in steps]}
+
+
+def draw(case: Case, scenes: Sequence[str], out: Path, folder: Path) -> None:
+    """Pictures of the first maps: scene, truth, prediction."""
+    import eo_dl as eo
+    from eo_dl.evaluation.pictures import side_by_side
+    from eo_dl.io.discover import scene_paths
+
+    options = dict(zip(case.evaluate[::2], case.evaluate[1::2], strict=True))
+    labels = [path.format(data=DATA) for path in case.labels]
+    truth = eo.read_labels(labels, class_field=options.get("--class-field"), classes=options.get("--classes"), where=options.get("--where"))
+    classes = eo.load_model(folder / "model.eodl").classes
+    for path in scene_paths(scenes)[:6]:
+        scene = eo.open_scene(path)
+        found = out if out.is_file() else out / f"{scene.stem}{case.suffix}"
+        side_by_side(scene, found, classes, truth=truth, out=folder / f"picture_{scene.stem}.png", overwrite=True)
 
 
 def machine() -> str:
