@@ -186,5 +186,5 @@ def _write(job: TileJob, folder: Path, out: Path, records: tuple[ChipRecord, ...
         "labels": labels_plain,
         "notes": notes,
     }
-    write_bytes(folder / CONTACT_SHEET, contact_sheet(job.truths, records, stats, job.request.seed))
+    write_bytes(folder / CONTACT_SHEET, contact_sheet(folder, job.truths, records, stats, job.request.seed, job.workers))
     write_bytes(folder / MANIFEST, manifest_text(values).encode())

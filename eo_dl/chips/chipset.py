@@ -22,6 +22,7 @@ from ..core.bands import BandSet
 from ..core.classes import ClassSet
 from ..core.labelset import LabelSet, PixelLabels
 from ..core.normalization import BandStatistics
+from ..core.window import Window
 from ..errors import ChipSetError, ConfigError
 from ..io.rasterize import polygonize
 from ..io.scene import Scene
@@ -171,7 +172,7 @@ class ChipSet:
 def _object_boxes(truth: SceneTruth, record: ChipRecord) -> npt.NDArray[np.float64]:
     if truth.mask is None:
         labels = truth.labels.within(record.window)
-        return labels.bounds[owned(labels, record.window)]
+        return labels.bounds[owned(labels, Window(0, 0, record.window.width, record.window.height))]
     mask = truth.chip(record.window).mask
     assert mask is not None
     patches, _ = polygonize(mask, np.isin(mask, [info.id for info in truth.labels.classes.foreground]))

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 from PIL import Image, ImageDraw, ImageFont
 
+from ..core.arrays import Chip
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import PixelLabels
-from ..core.normalization import BandStatistics, to_physical
+from ..core.normalization import BandStatistics
 from ..core.seeds import generator
-from ..io.scene import SceneReader
 from .index import SPLIT_COLORS
+from .measure import Readers, in_order
 from .record import ChipRecord
 from .truth import SceneTruth, class_mask
+from .writing import written_chip
 
-_MOST = {"train": 16, "val": 8, "test": 8}
-_COLUMNS = 8
-_CELL_PX, _GAP_PX, _CAPTION_PX, _LEGEND_PX = 192, 8, 16, 26
+_MOST = {"train": 12, "val": 6, "test": 6}
+_COLUMNS = 6
+_CELL_PX, _GAP_PX, _CAPTION_PX, _LEGEND_PX = 176, 8, 16, 26
 _TINT = 0.15  # of a class over its pixels
 _PAPER, _INK, _INVALID = (250, 249, 246), (40, 40, 40), (225, 222, 214)
 _IGNORED = "#8a8a8a"
@@ -29,22 +32,27 @@ _IGNORED = "#8a8a8a"
 Picture = npt.NDArray[np.uint8]
 
 
-def contact_sheet(truths: Sequence[SceneTruth], records: Sequence[ChipRecord], statistics: Sequence[BandStatistics], seed: int) -> bytes:
-    """The sheet as PNG bytes: train, val and test chips (some of each, most with objects), framed in the colour of their split."""
+def contact_sheet(
+    folder: Path, truths: Sequence[SceneTruth], records: Sequence[ChipRecord], statistics: Sequence[BandStatistics], seed: int, workers: int | None
+) -> bytes:
+    """The sheet as PNG bytes: train, val and test chips (some of each, most with objects), framed in the colour of their split.
+
+    Written chips are read from `folder`, which is faster than from the scene.
+    """
     chosen = _chosen(records, seed)
     columns = min(_COLUMNS, len(chosen))
     rows = -(-len(chosen) // columns)
     width = max(columns * (_CELL_PX + _GAP_PX) + _GAP_PX, 560)
     sheet = Image.new("RGB", (width, rows * (_CELL_PX + _CAPTION_PX + _GAP_PX) + _GAP_PX + _LEGEND_PX), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for number, record in enumerate(chosen):
+    for number, (record, cell) in enumerate(zip(chosen, _cells(folder, chosen, truths, statistics, workers), strict=True)):
         col, row = _GAP_PX + number % columns * (_CELL_PX + _GAP_PX), _GAP_PX + number // columns * (_CELL_PX + _CAPTION_PX + _GAP_PX)
-        sheet.paste(_cell(truths[record.scene_index], record, statistics), (col, row))
+        sheet.paste(cell, (col, row))
         draw.rectangle((col - 2, row - 2, col + _CELL_PX + 1, row + _CELL_PX + 1), outline=SPLIT_COLORS[record.split], width=3)
         draw.text((col, row + _CELL_PX + 2), _fitting(draw, record, font), fill=_INK, font=font)
     _legend(draw, truths[0].labels.classes, sheet.height - _LEGEND_PX, width, font)
     buffer = io.BytesIO()
-    sheet.save(buffer, format="PNG", compress_level=3)
+    sheet.save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -62,28 +70,41 @@ def _chosen(records: Sequence[ChipRecord], seed: int) -> list[ChipRecord]:
     return found
 
 
-def _cell(truth: SceneTruth, record: ChipRecord, statistics: Sequence[BandStatistics]) -> Image.Image:
-    with SceneReader(truth.scene) as reader:
-        chip = reader.read(record.window)
-    labels = truth.chip(record.window)
-    picture = _stretched(to_physical(chip.pixels, chip.bands), chip.valid, chip.bands.names, statistics)
-    _tint(picture, class_mask(labels, record.window.height, record.window.width, chip.valid), labels.classes)
+def _cells(
+    folder: Path, records: Sequence[ChipRecord], truths: Sequence[SceneTruth], statistics: Sequence[BandStatistics], workers: int | None
+) -> Iterator[Image.Image]:
+    with Readers([truth.scene for truth in truths]) as readers:
+
+        def draw(record: ChipRecord) -> Image.Image:
+            truth = truths[record.scene_index]
+            chip = readers.of(record.scene_index).read(record.window) if record.file is None else written_chip(folder, record, truth.scene)
+            return _cell(truth, chip, statistics)
+
+        yield from in_order(draw, records, workers)
+
+
+def _cell(truth: SceneTruth, chip: Chip, statistics: Sequence[BandStatistics]) -> Image.Image:
+    labels = truth.chip(chip.window)
+    picture = _stretched(chip, statistics)
+    _tint(picture, class_mask(labels, chip.window.height, chip.window.width, chip.valid), labels.classes)
     size = picture.shape[0]
     image = Image.fromarray(picture).resize((_CELL_PX, _CELL_PX), Image.Resampling.LANCZOS if size > _CELL_PX else Image.Resampling.NEAREST)
     _outline(ImageDraw.Draw(image), labels, _CELL_PX / size)
     return image
 
 
-def _stretched(pixels: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_], names: Sequence[str], statistics: Sequence[BandStatistics]) -> Picture:
+def _stretched(chip: Chip, statistics: Sequence[BandStatistics]) -> Picture:
     """(H, W, 3): red, green and blue where they are known, else the first three bands, each from its 2nd to its 98th percentile."""
-    rgb = ("red", "green", "blue")
-    places = [names.index(name) for name in rgb] if set(rgb) <= set(names) else [0, 1, 2] if len(names) >= 3 else [0, 0, 0]
+    names, rgb = chip.bands.names, ("red", "green", "blue")
+    places = [names.index(name) for name in rgb] if set(rgb) <= set(names) else [0, 1, 2] if len(names) >= 3 else [0]
     planes = []
     for place in places:
-        low, high = statistics[place].p02, statistics[place].p98
-        planes.append(np.clip((pixels[place] - low) / max(high - low, 1e-9), 0, 1) * 255)
-    picture = np.stack(planes, axis=-1).astype(np.uint8)
-    picture[~valid] = _INVALID
+        band, low, high = chip.bands[place], statistics[place].p02, statistics[place].p98
+        factor = 255 / max(high - low, 1e-9)
+        plane = chip.pixels[place] * np.float32(band.scale * factor) + np.float32((band.offset - low) * factor)
+        planes.append(np.clip(plane, 0, 255).astype(np.uint8))
+    picture = np.stack(planes * (3 // len(planes)), axis=-1)
+    picture[~chip.valid] = _INVALID
     return picture
 
 

@@ -6,7 +6,6 @@ import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +22,7 @@ from .augment import Augment
 from .chipset import ChipSet
 from .record import ChipRecord
 from .truth import annotated_mask
-from .writing import read_written
+from .writing import written_chip
 
 _MOST_HANDLES = 8
 
@@ -117,9 +116,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
     def read(self, record: ChipRecord) -> Chip:
         """Stored pixels of a chip."""
         if record.file is not None:
-            scene = self.chips.scenes[record.scene_index]
-            pixels, valid = read_written(Path(self.chips.path) / record.file, len(scene.bands))
-            return Chip(pixels, valid, scene.grid.crop(record.window), scene.bands, record.window)
+            return written_chip(self.chips.path, record, self.chips.scenes[record.scene_index])
         return self._reader(record.scene_index).read(record.window)
 
     def __getstate__(self) -> dict[str, object]:

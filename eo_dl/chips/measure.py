@@ -158,42 +158,42 @@ def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator
 
 
 def _measure_span(span: list[Candidate], readers: Readers, truths: Sequence[SceneTruth], sample_px: int, sink: ChipSink | None) -> list[Measured]:
-    first, last = span[0].window, span[-1].window
-    index = span[0].scene_index
-    whole = readers.of(index).read(Window.from_box(first.col, first.row, last.col1, last.row1))
+    """The chips of a span: pixels read, labels cut and burnt for all of them at once."""
+    first, last, truth = span[0].window, span[-1].window, truths[span[0].scene_index]
+    frame = Window.from_box(first.col, first.row, last.col1, last.row1)
+    whole = readers.of(span[0].scene_index).read(frame)
+    labels = truth.chip(frame)
+    mask = class_mask(labels, frame.height, frame.width, whole.valid)
     found = []
     for candidate in span:
-        rows, cols = candidate.window.relative_to(whole.window).slices
-        grid = truths[index].scene.grid.crop(candidate.window)
-        chip = Chip(whole.pixels[:, rows, cols], whole.valid[rows, cols], grid, whole.bands, candidate.window)
-        found.append(_measure_chip(candidate, chip, truths[index], sample_px, sink))
+        place = candidate.window.relative_to(frame)
+        rows, cols = place.slices
+        chip = Chip(whole.pixels[:, rows, cols], whole.valid[rows, cols], truth.scene.grid.crop(candidate.window), whole.bands, candidate.window)
+        found.append(_measured(candidate, chip, np.ascontiguousarray(mask[rows, cols]), owned_counts(labels, place), sample_px, sink))
     return found
 
 
-def _measure_chip(candidate: Candidate, chip: Chip, truth: SceneTruth, sample_px: int, sink: ChipSink | None) -> Measured:
-    window = candidate.window
-    labels = truth.chip(window)
-    mask = class_mask(labels, window.height, window.width, chip.valid)
-    counts = np.bincount(mask.reshape(-1), minlength=IGNORE_ID + 1)[:IGNORE_ID]
+def _measured(candidate: Candidate, chip: Chip, mask: npt.NDArray[np.uint8], object_counts: dict[int, int], sample_px: int, sink: ChipSink | None) -> Measured:
+    pixels = np.bincount(mask.reshape(-1), minlength=IGNORE_ID + 1)[:IGNORE_ID]
     return Measured(
         candidate,
         float(chip.valid.mean()),
-        {int(class_id): float(counts[class_id] / window.area_px) for class_id in np.flatnonzero(counts)},
-        owned_counts(labels, window),
+        {int(class_id): float(pixels[class_id] / mask.size) for class_id in np.flatnonzero(pixels)},
+        object_counts,
         tally(chip.pixels, chip.valid, chip.bands, sample_px),
         None if sink is None else sink(candidate, chip, mask),
     )
 
 
 def owned(labels: PixelLabels, window: Window) -> npt.NDArray[np.bool_]:
-    """Which of a chip's labels (in its pixels) have their box centre in it and count; of objects not ignored."""
+    """Which labels have their box centre in a window of their frame and count; ignored ones do not."""
     boxes = labels.bounds
     cols, rows = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    inside = (cols >= 0) & (cols < window.width) & (rows >= 0) & (rows < window.height)
+    inside = (cols >= window.col) & (cols < window.col1) & (rows >= window.row) & (rows < window.row1)
     return np.asarray(inside & ~labels.ignore, np.bool_)
 
 
 def owned_counts(labels: PixelLabels, window: Window) -> dict[int, int]:
-    """Objects of each class whose box centre lies in the chip."""
+    """Objects of each class whose box centre lies in a window of the labels' frame."""
     ids, counts = np.unique(labels.class_ids[owned(labels, window)], return_counts=True)
     return {int(class_id): int(count) for class_id, count in zip(ids, counts, strict=True)}

@@ -42,16 +42,17 @@ def sample_size(chips: int, bands: int, chip_px: int) -> int:
 
 def tally(pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], bands: BandSet, sample_px: int) -> ChipTally:
     """The tally of stored pixels (C, H, W); `squares` are summed squared distances from the mean."""
-    values = (pixels.reshape(len(pixels), -1) if valid.all() else pixels[:, valid]).astype(np.float64)
-    count = values.shape[1]
+    stored = pixels.reshape(len(pixels), -1) if valid.all() else pixels[:, valid]
+    count = stored.shape[1]
     scale, offset = np.array([b.scale for b in bands]), np.array([b.offset for b in bands])
     if not count:
         nothing = np.zeros(len(bands))
         return ChipTally(0, nothing, nothing, np.full(len(bands), np.inf), np.full(len(bands), -np.inf), np.empty((len(bands), 0), np.float32))
-    low, high = values.min(axis=1) * scale + offset, values.max(axis=1) * scale + offset
+    low, high = stored.min(axis=1) * scale + offset, stored.max(axis=1) * scale + offset
     step = -(-count // sample_px)
     step += (step > 1) & (step % 2 == 0)  # an odd step does not fall on the same columns of every row
-    sample = (values[:, ::step] * scale[:, None] + offset[:, None]).astype(np.float32)
+    sample = (stored[:, ::step] * scale[:, None] + offset[:, None]).astype(np.float32)
+    values = stored.astype(np.float64)
     mean = values.mean(axis=1)
     values -= mean[:, None]
     squares = np.einsum("ij,ij->i", values, values)

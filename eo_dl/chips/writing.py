@@ -16,7 +16,7 @@ from ..io.gdal import open_dataset, scene_errors
 from ..io.raster import encode_geotiff
 from ..io.scene import Scene
 from .measure import Candidate
-from .record import chip_id
+from .record import ChipRecord, chip_id
 
 MOST_DECODED = 8.0
 """Pixels decoded for one that is used, above which chips are written."""
@@ -108,3 +108,10 @@ def read_written(path: Path, count: int) -> tuple[npt.NDArray[np.generic], npt.N
         if MaskFlags.per_dataset not in dataset.mask_flag_enums[0]:
             return pixels, np.ones(pixels.shape[1:], np.bool_)
         return pixels, dataset.read_masks(1) > 0
+
+
+def written_chip(folder: Path, record: ChipRecord, scene: Scene) -> Chip:
+    """The chip of a record that has a file, as reading the scene would give it."""
+    assert record.file is not None
+    pixels, valid = read_written(folder / record.file, len(scene.bands))
+    return Chip(pixels, valid, scene.grid.crop(record.window), scene.bands, record.window)

@@ -170,7 +170,10 @@ class PixelLabels:
         """The features that share area with a window, in its pixels, in their old order; geometries are not cut."""
         frame = shapely.box(*window.box)
         hits = np.sort(self._tree.query(frame, predicate="intersects"))
-        hits = hits[shapely.area(shapely.intersection(self.geometries[hits], frame)) > 0] if len(hits) else hits
+        bounds = self.bounds[hits]
+        sure = (bounds[:, :2] > (window.col, window.row)).all(axis=1) & (bounds[:, 2:] < (window.col1, window.row1)).all(axis=1)
+        sure |= ~sure & (shapely.area(shapely.intersection(np.where(sure, None, self.geometries[hits]), frame)) > 0)
+        hits = hits[sure]
         part = self.take(hits)
         offset = (window.col, window.row)
         moved = shapely.transform(part.geometries, lambda xy: xy - offset)

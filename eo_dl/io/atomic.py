@@ -14,6 +14,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import InputError, OutputExistsError, WriteError
@@ -161,8 +162,9 @@ def _replace(source: Path, target: Path) -> None:
 
 
 def _replace_folder(source: Path, target: Path) -> None:
-    for path in sorted(source.rglob("*")):
-        sync(path)
+    with ThreadPoolExecutor(8) as pool:  # thousands of chips one after the other would wait for the disk most of the time
+        for _ in pool.map(sync, sorted(source.rglob("*"))):
+            pass
     sync(source)
     old = target.with_name(f".{target.name}.{os.getpid()}.old.d")
     if target.is_dir():
