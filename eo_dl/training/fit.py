@@ -25,7 +25,7 @@ def fit(module: TrainingModule, train: EpochBatches, val: DataLoader[Sample] | N
 
     No epoch limit is given to Lightning (-1): the module ends the run, since the plan may change with `max_minutes`.
     """
-    with quiet_lightning(), _rng_kept():
+    with quiet_lightning(), _rng_kept(), _exact_sums(device):
         trainer = lightning.Trainer(
             accelerator={"mps": "mps", "cuda": "gpu"}.get(device.type, "cpu"),
             devices=1,
@@ -47,3 +47,21 @@ def _rng_kept() -> Iterator[None]:
     """The caller's random numbers are none of our business: torch's global generator is left as it was found."""
     with torch.random.fork_rng():
         yield
+
+
+@contextmanager
+def _exact_sums(device: torch.device) -> Iterator[None]:
+    """On a CPU several threads may add up an indexed gradient in any order; this asks torch for a fixed one, and costs nothing there."""
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+    )
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = before[2]

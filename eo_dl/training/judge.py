@@ -47,6 +47,7 @@ class Judge:
 
     def verdict(self, network: TaskNetwork) -> Verdict:
         """Everything, with the object threshold chosen on the validation split and used on both."""
+        log.info("scoring the best epoch on validation and test chips")
         thresholds = self._thresholds(network)
         threshold = thresholds.get("score")
         scored = tuple(self._score(NETWORK, split, self._answers(network, split), threshold) for split in self._splits())
@@ -75,6 +76,7 @@ class Judge:
 
     def _baselines(self) -> tuple[SplitScores, ...]:
         prepared = self.prepared
+        log.info("fitting and scoring the baselines")
         fitted = fit_baselines(prepared.task, prepared.codec, self._to_fit_on(), prepared.config.seed)
         found = []
         for baseline in fitted:

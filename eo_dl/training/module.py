@@ -33,7 +33,7 @@ from .optim import make_optimizer, rate_at, set_rate
 from .sampler import EpochPlan
 from .scoring import ChipScoring
 from .state import RunState
-from .stop import StopRequest
+from .stop import TERMINATED, StopRequest
 
 log = logging.getLogger(__name__)
 
@@ -201,10 +201,13 @@ class TrainingModule(lightning.LightningModule):
         if save:
             self.save()
         kept = self.parts.checkpoints.steps()
-        raise Cancelled(
+        error = Cancelled(
             f"{what or 'stopped'} after step {self.parts.state.step} of {self.parts.total_steps}; "
             + (f"continue from step {kept[-1]} with the same command and --resume" if kept else "nothing was kept yet, start again with --overwrite")
         )
+        if what == TERMINATED:
+            error.exit_code = 143  # 128 + SIGTERM, as shells have it
+        raise error
 
     def _culprits(self, batch: Batch) -> list[str]:
         """Chips whose own loss is not finite; each is tried twice over, since a batch of one has no spread to normalize by."""

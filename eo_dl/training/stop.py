@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+TERMINATED = "terminated"
+
 
 class StopRequest:
     """True once somebody asked to stop; `what` says who."""
@@ -33,7 +35,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     def note(number: int, frame: FrameType | None) -> None:
         if request.what is None:
-            request.what = "interrupted" if number == signal.SIGINT else "terminated"
+            request.what = "interrupted" if number == signal.SIGINT else TERMINATED
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:

@@ -119,8 +119,9 @@ def test_a_signal_stops_between_two_steps(new_world: New) -> None:
         if done == 5:
             signal.raise_signal(signal.SIGTERM)
 
-    with stop_on_signals() as world.stop, pytest.raises(Cancelled, match="terminated after step 5"):
+    with stop_on_signals() as world.stop, pytest.raises(Cancelled, match="terminated after step 5") as caught:
         world.train(on_progress=on_progress)
+    assert caught.value.exit_code == 143
     assert new_world().train(resume=True).epoch == 3
 
 
@@ -145,6 +146,12 @@ def test_outside_the_main_thread_no_handler_is_touched() -> None:
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+def test_torch_is_left_as_it_was_found(new_world: New) -> None:
+    new_world(epochs=1).train()
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory
 
 
 def test_early_stopping_ends_the_run(new_world: New) -> None:

@@ -160,6 +160,14 @@ def test_the_number_of_workers_changes_no_weight(chips: ChipSet, tmp_path: Path)
     assert all(np.array_equal(alone[name], helped[name]) for name in alone)
 
 
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_it_trains_in_bfloat16(chips: ChipSet, tmp_path: Path, task: str) -> None:
+    options = {"pyramid_channels": 16, "head_channels": 32} if task == "detection" else {}
+    found = run(chips, tmp_path / "m.eodl", task, task_options=options, precision="bf16", epochs=1, baselines=False)
+    assert all(array.dtype != np.float16 for array in found.model.state().values())
+    assert np.isfinite(found.history[0]["train_loss"])
+
+
 def test_a_chip_set_by_its_path_and_an_edited_split(chips: ChipSet, tmp_path: Path) -> None:
     found = train(chips.path, "segmentation", backbone="test_resnet", epochs=1, batch_size=8, out=tmp_path / "m.eodl")
     assert found.model.spec.provenance.chip_counts == {split: len(chips.split(split)) for split in ("train", "val", "test")}
