@@ -151,7 +151,6 @@ def test_outside_the_main_thread_no_handler_is_touched() -> None:
 def test_torch_is_left_as_it_was_found(new_world: New) -> None:
     new_world(epochs=1).train()
     assert not torch.are_deterministic_algorithms_enabled()
-    assert torch.utils.deterministic.fill_uninitialized_memory
 
 
 def test_early_stopping_ends_the_run(new_world: New) -> None:
