@@ -13,11 +13,13 @@ from .reporter import Reporter
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option("-o", "--out", required=True, help="The map: .tif, .gpkg, .geojson, .fgb or .parquet; a folder for several scenes.", metavar="FILE")
 @options.aoi
-@click.option("--probabilities", is_flag=True, help="Also write NAME_probabilities.tif, a band a class.")
+@click.option("--probabilities", is_flag=True, help="Also write NAME_prob.tif, a band a class.")
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Objects below this score are left out (default: the model's own threshold).")
 @click.option("--margin", "margin_px", type=click.IntRange(min=0), help="Context a side that is seen and thrown away, px (default: the model's).")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Chips at once.")
 @click.option("--keep-gsd", is_flag=True, help="Do not resample a scene whose ground resolution differs from the model's.")
+@click.option("--scale", type=float, help="What one stored unit is worth, in place of the scene's own scale (physical = stored * scale + offset).")
+@click.option("--offset", type=float, help="In place of the scene's own offset.")
 @options.device
 @options.precision
 @options.bands
@@ -38,6 +40,8 @@ def command(
     margin_px: int | None,
     batch_size: int | None,
     keep_gsd: bool,
+    scale: float | None,
+    offset: float | None,
     device: str,
     precision: str,
     bands: str | None,
@@ -56,7 +60,7 @@ def command(
     from eo_dl import open_scene, predict
     from eo_dl.io.discover import scene_paths
 
-    opened = [open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
+    opened = [open_scene(path, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
     prediction = predict(
         model,
         opened[0] if len(opened) == 1 else opened,
@@ -67,6 +71,9 @@ def command(
         margin_px=margin_px,
         batch_size=batch_size,
         keep_gsd=keep_gsd,
+        bands=bands,
+        scale=scale,
+        offset=offset,
         device=device,
         precision=precision,
         resume=resume,

@@ -45,7 +45,7 @@ def predict(
 
     What the model needs is in its bundle; a scene that does not fit stops with what to type. The suffix of `out` decides the
     kind: .tif is a raster of class ids (255 = not measured), .gpkg, .geojson, .fgb and .parquet are polygons. For a list of scenes
-    `out` is a folder and gets one file a scene. The output lies on the scene's own grid, also where the scene is resampled for the model.
+    `out` is a folder and gets one file a scene (also for one scene, where `out` is a folder). The output lies on the scene's own grid, also where the scene is resampled for the model.
 
     `aoi`: polygons; nothing outside is predicted. `probabilities`: also write NAME_prob.tif (or the path given), a band a class.
     `bands`, `scale`, `offset`, `keep_gsd`: see `contract.SceneOptions`. `min_score`: objects below it are left out (default: the model's).
@@ -58,7 +58,7 @@ def predict(
     """
     started = time.perf_counter()
     bundle = model if isinstance(model, Bundle) else load_model(model)
-    several = not isinstance(scene, Scene | str | Path)
+    several = not isinstance(scene, Scene | str | Path) or str(out).endswith("/") or Path(out).is_dir()
     scenes = [_opened(one) for one in _as_list(scene)]
     request = Request(SceneOptions(bands, scale, offset, keep_gsd), aoi, margin_px, batch_size, min_score, overwrite, resume)
     suffix = ".tif" if bundle.task.output == "raster" else ".gpkg"

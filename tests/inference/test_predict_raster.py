@@ -320,6 +320,7 @@ def test_several_scenes_go_into_a_folder(tmp_path: Path, make_bundle: Make, writ
     assert [path.name for path in result.paths] == ["a.tif", "b.tif"]
     assert all(np.array_equal(read(path)[0], classes_of(30, 40, seed)) for seed, path in enumerate(result.paths))
     assert not list((tmp_path / "maps").glob(".*"))
+    assert predict(bundle, scenes[0], out=f"{tmp_path}/more/").paths == (tmp_path / "more" / "a.tif",)
     with pytest.raises(ConfigError, match="folder"):
         predict(bundle, scenes, out=tmp_path / "both.tif")
     (tmp_path / "other").mkdir()
