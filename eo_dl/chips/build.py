@@ -25,7 +25,7 @@ from .conflicts import Index
 from .contact_sheet import contact_sheet
 from .index import read_back_labels, write_index
 from .manifest import CONTACT_SHEET, INDEX, MANIFEST, classes_entry, content_hash, labels_entry, manifest_text, scene_entry
-from .measure import Candidate, Measured, measure
+from .measure import Candidate, Measured, enough_valid, measure
 from .normalize import sample_size, statistics
 from .record import ChipRecord, chip_id, scene_labels
 from .splits import Dealt, SplitRequest, block_names, deal_chips, default_block_chips
@@ -61,11 +61,11 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
     candidates = draw_candidates(job.truths, job.regions, job.sampling)
     reason = why_write(job.scenes, candidates)
     wanted = reason is not None if job.write_chips is None else job.write_chips
-    writer = ChipWriter(folder, scene_labels([scene.stem for scene in job.scenes]), job.min_valid) if wanted else None
+    writer = ChipWriter(folder, job.scenes, scene_labels([scene.stem for scene in job.scenes]), job.min_valid) if wanted else None
     if writer is not None:
         writer.prepare()
     measured = _measured(job, candidates, writer)
-    good = [m for m in measured if m.valid_share >= job.min_valid and m.valid_share > 0]
+    good = [m for m in measured if enough_valid(m.valid_share, m.candidate.window, job.scenes[m.candidate.scene_index], job.min_valid)]
     if not good:
         raise LabelError(f"{job.scenes[0].path}: no chip has {job.min_valid:.0%} measured pixels; check nodata (eo-dl inspect) or lower --min-valid")
     keep, empty_note = _kept(job, good)

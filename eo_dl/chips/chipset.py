@@ -31,7 +31,7 @@ from .ground import find_places, windows_in_frame
 from .index import read_back_labels, read_records
 from .manifest import INDEX, classes_of, content_hash, labels_crs, masks_of, read_manifest, reopen_scene
 from .measure import owned
-from .record import SPLITS, ChipRecord, SplitName
+from .record import SPLITS, ChipRecord
 from .splits import fold_splits
 from .truth import SceneTruth
 
@@ -80,7 +80,7 @@ class ChipSet:
         """Unit of `shared_ground`."""
         return "m2" if all(scene.grid.crs is not None for scene in self.scenes) else "px2"
 
-    def split(self, name: SplitName) -> tuple[ChipRecord, ...]:
+    def split(self, name: str) -> tuple[ChipRecord, ...]:
         """The kept chips of a split. Raises `ConfigError` for a name that is none."""
         if name not in SPLITS:
             raise ConfigError(f"{self.path}: split {name!r} is none of {', '.join(SPLITS)}")
@@ -113,7 +113,7 @@ class ChipSet:
         truth = self.truth_of(scene_index)
         return replace(truth.labels, annotated=truth.region)
 
-    def class_pixel_shares(self, split: SplitName) -> dict[int, float]:
+    def class_pixel_shares(self, split: str) -> dict[int, float]:
         """For each class id (0: background) its share of the labelled, valid pixels of a split; empty where there are none."""
         found: dict[int, float] = {}
         for record in self.split(split):
@@ -122,7 +122,7 @@ class ChipSet:
         total = sum(found.values())
         return {class_id: found[class_id] / total for class_id in sorted(found)} if total else {}
 
-    def object_counts(self, split: SplitName) -> dict[int, int]:
+    def object_counts(self, split: str) -> dict[int, int]:
         """For each class id its objects in a split; one seen by two overlapping chips counts twice."""
         found: dict[int, int] = {}
         for record in self.split(split):
@@ -130,7 +130,7 @@ class ChipSet:
                 found[class_id] = found.get(class_id, 0) + count
         return dict(sorted(found.items()))
 
-    def object_sizes_px(self, split: SplitName) -> npt.NDArray[np.float64]:
+    def object_sizes_px(self, split: str) -> npt.NDArray[np.float64]:
         """(N, 2) widths and heights of the objects that a split's chips count, cut at the chips' edges; of label rasters, of their patches."""
         sizes = [np.empty((0, 2))]
         for record in self.split(split):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,8 @@ def _cells(
             chip = readers.of(record.scene_index).read(record.window) if record.file is None else written_chip(folder, record, truth.scene)
             return _cell(truth, chip, statistics)
 
-        yield from in_order(draw, records, workers)
+        with closing(in_order(draw, records, workers)) as cells:
+            yield from cells
 
 
 def _cell(truth: SceneTruth, chip: Chip, statistics: Sequence[BandStatistics]) -> Image.Image:

@@ -87,6 +87,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         self.augment, self.seed, self.hide_unannotated = augment, seed, hide_unannotated
         self.epoch = 0
         self._readers: OrderedDict[int, SceneReader] = OrderedDict()
+        self._inherited: OrderedDict[int, SceneReader] = OrderedDict()
         self._pid = os.getpid()
 
     def __len__(self) -> int:
@@ -121,11 +122,11 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
 
     def __getstate__(self) -> dict[str, object]:
         # A handle cannot travel to another process.
-        return {**self.__dict__, "_readers": OrderedDict()}
+        return {**self.__dict__, "_readers": OrderedDict(), "_inherited": OrderedDict()}
 
     def _reader(self, scene_index: int) -> SceneReader:
         if self._pid != os.getpid():  # after a fork the parent's handles are not ours to use, nor to close
-            self._readers, self._pid = OrderedDict(), os.getpid()
+            self._inherited, self._readers, self._pid = self._readers, OrderedDict(), os.getpid()
         reader = self._readers.pop(scene_index, None)
         if reader is None:
             if len(self._readers) >= _MOST_HANDLES:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from types import TracebackType
@@ -54,6 +55,12 @@ class Measured:
     object_counts: dict[int, int]
     tally: ChipTally
     file: str | None
+
+
+def enough_valid(valid_share: float, window: Window, scene: Scene, least: float) -> bool:
+    """True where at least a share `least` of the chip's pixels inside the scene is measured (so a scene smaller than a chip has a chance)."""
+    inside = window.intersection(scene.grid.window)
+    return inside is not None and valid_share > 0 and valid_share * window.area_px >= least * inside.area_px - 1e-6
 
 
 class ChipSink(Protocol):
@@ -117,14 +124,19 @@ def measure(
         def work(span: list[Candidate]) -> list[Measured]:
             return _measure_span(span, readers, truths, sample_px, sink)
 
-        for part in in_order(work, list(_spans(candidates, scenes)), workers):
-            done += part
-            on_progress(len(done), len(candidates), "chips")
+        # Closed before the readers are: no thread may still be reading when its handle goes.
+        with closing(in_order(work, list(_spans(candidates, scenes)), workers)) as parts:
+            for part in parts:
+                done += part
+                on_progress(len(done), len(candidates), "chips")
     return done
 
 
-def in_order(work: Callable[[Job], Done], jobs: Sequence[Job], workers: int | None) -> Iterator[Done]:
-    """`work` of every job by several threads, results in order; few are ahead of the one handed out, and an error stops the rest."""
+def in_order(work: Callable[[Job], Done], jobs: Sequence[Job], workers: int | None) -> Generator[Done, None, None]:
+    """`work` of every job by several threads, results in order; few are ahead of the one handed out.
+
+    An error, or closing the generator, drops what has not begun and waits for what has.
+    """
     threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1) if workers is None else workers)
     waiting: deque[Future[Done]] = deque()
     with ThreadPoolExecutor(threads) as pool:

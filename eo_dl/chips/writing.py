@@ -15,7 +15,7 @@ from ..core.window import Window
 from ..io.gdal import open_dataset, scene_errors
 from ..io.raster import encode_geotiff
 from ..io.scene import Scene
-from .measure import Candidate
+from .measure import Candidate, enough_valid
 from .record import ChipRecord, chip_id
 
 MOST_DECODED = 8.0
@@ -69,6 +69,7 @@ class ChipWriter:
     """
 
     folder: Path
+    scenes: tuple[Scene, ...]
     scene_labels: tuple[str, ...]
     min_valid: float
 
@@ -80,7 +81,7 @@ class ChipWriter:
     def __call__(self, candidate: Candidate, chip: Chip, mask: npt.NDArray[np.uint8]) -> str | None:
         """The image's path relative to the folder; None where too little of the chip is valid."""
         whole = bool(chip.valid.all())
-        if not whole and chip.valid.mean() < self.min_valid:
+        if not whole and not enough_valid(float(chip.valid.mean()), candidate.window, self.scenes[candidate.scene_index], self.min_valid):
             return None
         name = f"{chip_id(self.scene_labels[candidate.scene_index], candidate.window)}.tif"
         image = encode_geotiff(

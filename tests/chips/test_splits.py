@@ -67,7 +67,7 @@ def _assert_apart(footprints: np.ndarray, splits: tuple[str, ...], guard: float)
             assert shapely.distance(first, second) >= guard - 0.01, (one, other)
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     height=st.integers(90, 300),
     width=st.integers(90, 300),
@@ -88,7 +88,7 @@ def test_splits_share_no_ground(height: int, width: int, size: int, overlap: int
     assert {"train", "val", "test"} <= set(dealt.splits)
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(shift=st.floats(-150, 150), pixel=st.sampled_from([1.0, 2.0, 3.7]), seed=st.integers(0, 99), utm32=st.booleans())
 def test_two_dates_of_one_place_share_no_ground_either(shift: float, pixel: float, seed: int, utm32: bool) -> None:
     """A second scene over the same ground, on another lattice, of another GSD, in another CRS."""
