@@ -14,7 +14,9 @@ import numpy.typing as npt
 from ..core.seeds import generator
 from .conflicts import Index
 
-_STARTS = 3
+POOR = 0.2
+"""A split with less than this share of what it should have of a class is as good as without it."""
+_STARTS = 4
 _MOST_TRIES = 4000
 _PATIENCE = 12  # tries a block without gain
 
@@ -102,7 +104,7 @@ def _cost(table: BlockTable, of: Index, shares: Amounts, ordered: bool) -> float
     if ordered and len(table.here):
         pays = (of[table.there] > of[table.here]) & (of[table.here] == kinds)
         got -= pays.astype(np.float64) @ table.toll
-    off = (np.minimum(np.abs(got - shares[:, None]) / shares[:, None], 1)).sum(axis=0) / len(shares) + (got < 1e-9).sum(axis=0)
+    off = (np.minimum(np.abs(got - shares[:, None]) / shares[:, None], 1)).sum(axis=0) / len(shares) + (got < POOR * shares[:, None]).sum(axis=0)
     classes = off[1:].sum() / (len(off) - 1) if len(off) > 1 else 0.0
     empty = (got[:, 0] < 1e-9).sum()
     return float(2 * off[0] + 10 * empty + classes + 2 * (1 - got[:, 0].sum()))

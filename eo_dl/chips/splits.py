@@ -20,13 +20,12 @@ import shapely
 
 from ..errors import ConfigError
 from .conflicts import ChipGround, Index, gave_way
-from .deal import BlockTable, deal_blocks
+from .deal import POOR, BlockTable, deal_blocks
 from .ground import Place
 from .record import SplitName
 
 MOST_LOST = 0.3
 ENOUGH_BLOCKS = 12
-_POOR = 0.15
 _WIDEST_BLOCK = 32  # chips
 _NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 
@@ -145,11 +144,11 @@ def _attempt(
 
 
 def _poor(splits: Sequence[SplitName], keep: npt.NDArray[np.bool_], amounts: npt.NDArray[np.float64]) -> int:
-    """How many pairs of split and amount have less than `_POOR` of what chips have on average (so nothing, too)."""
+    """How many pairs of split and amount have less than `POOR` of what chips have on average (so nothing, too)."""
     of = np.array(splits, dtype=object)
     usual = amounts[keep].mean(axis=0)
     chips = [amounts[keep & (of == name)] for name in sorted(set(splits) - {"none"})]
-    return sum(int((part.mean(axis=0) < _POOR * usual).sum()) for part in chips if len(part))
+    return sum(int((part.mean(axis=0) < POOR * usual).sum()) for part in chips if len(part))
 
 
 def fold_splits(folds: Sequence[int | None], test_fold: int, count: int) -> tuple[SplitName, ...]:
