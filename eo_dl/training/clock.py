@@ -15,6 +15,11 @@ class Clock:
         """Begin a lap now."""
         self._since = time.monotonic()
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of the running lap."""
+        return time.monotonic() - self._since
+
     def lap(self) -> float:
         """Seconds since the last lap; begins a new one."""
         now = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..core.seeds import derived_seed
 from ..errors import ConfigError
 from ..modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from ..networks.network import TaskNetwork
+from .clock import Clock
 from .config import TrainConfig, resolve_config
 from .curves import draw_curves
 from .device import choose_device, choose_precision
@@ -34,6 +35,8 @@ from .state import RunState
 from .stop import stop_on_signals
 
 log = logging.getLogger(__name__)
+
+_DRAW_SECONDS = 20.0  # curves of a run whose epochs take less are not drawn after each
 
 
 def train(
@@ -103,6 +106,7 @@ class Job:
     device: torch.device
     precision: str
     on_progress: OnProgress
+    _since_drawn: Clock = field(default_factory=Clock, repr=False, compare=False)
 
     @property
     def workers(self) -> int:
@@ -163,7 +167,9 @@ class Job:
         primary = self.prepared.task.primary_score
         row = state.history[-1]
         self.folder.write_history(state.history)
-        draw_curves(state.history, primary, state.best_epoch, self.folder.path / "curves.png")
+        if state.stopped is not None or self._since_drawn.seconds > _DRAW_SECONDS:
+            draw_curves(state.history, primary, state.best_epoch, self.folder.path / "curves.png")
+            self._since_drawn.restart()
         best = "" if state.best_score is None else f", best {state.best_score:.3f} (epoch {state.best_epoch})"
         score = row.get(f"val_{primary}", float("nan"))
         log.info("epoch %d/%d: loss %.4f, %s %.3f%s", row["epoch"], state.planned_epochs, row.get("train_loss", float("nan")), primary, score, best)

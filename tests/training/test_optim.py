@@ -20,8 +20,8 @@ from eo_dl.training.optim import make_optimizer, rate_at
 def test_the_rate_rises_then_falls_to_a_hundredth() -> None:
     config = TrainConfig(lr=0.1, warmup=0.1)
     rates = [rate_at(step, 100, config) for step in range(101)]
-    assert all(a < b for a, b in itertools.pairwise(rates))
-    assert all(a >= b for a, b in itertools.pairwise(rates))
+    assert all(a < b for a, b in itertools.pairwise(rates[:11]))
+    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
     assert math.isclose(max(rates), 0.1)
     assert math.isclose(rates[100], 0.001)
 

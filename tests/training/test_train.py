@@ -27,9 +27,9 @@ from eo_dl.training.config import TrainConfig
 from eo_dl.training.results import Run
 from eo_dl.training.train import train
 
-SIDE, CHIP = 256, 32
+SIDE, CHIP = 192, 32
 TINY = {"network": None, "backbone": "test_resnet"}
-FAST: dict[str, Any] = {"epochs": 2, "min_steps": 3, "batch_size": 4, "checkpoint_steps": 2, "lr": 0.003}
+FAST: dict[str, Any] = {"epochs": 2, "min_steps": 3, "batch_size": 4, "checkpoint_steps": 5, "lr": 0.003}
 
 
 def scene_and_labels(folder: Path) -> tuple[Path, LabelSet]:
@@ -168,9 +168,11 @@ def test_it_trains_in_bfloat16(chips: ChipSet, tmp_path: Path, task: str) -> Non
     assert np.isfinite(found.history[0]["train_loss"])
 
 
-def test_a_chip_set_by_its_path_and_an_edited_split(chips: ChipSet, tmp_path: Path) -> None:
-    found = train(chips.path, "segmentation", backbone="test_resnet", epochs=1, batch_size=8, out=tmp_path / "m.eodl")
-    assert found.model.spec.provenance.chip_counts == {split: len(chips.split(split)) for split in ("train", "val", "test")}
+def test_a_chip_set_by_its_path_and_options_by_name(chips: ChipSet, tmp_path: Path) -> None:
+    config = TrainConfig(task="detection", min_steps=1, baselines=False)
+    found = train(chips.path, "segmentation", backbone="test_resnet", epochs=1, batch_size=8, config=config, out=tmp_path / "m.eodl")
+    assert found.model.spec.task == "segmentation"
+    assert found.model.spec.provenance.chip_counts == {"train": len(chips.split("train")), "val": len(chips.split("val")), "test": len(chips.split("test"))}
 
 
 def wrong(chips: ChipSet, out: Path, **given: Any) -> str:
