@@ -1,0 +1,94 @@
+"""Threads that read chips: order, errors, handles."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eo_dl.chips.measure import Candidate, Readers, _spans, enough_valid, in_order
+from eo_dl.core.window import Window
+from eo_dl.io.scene import open_scene
+
+Writer = Callable[..., Path]
+
+
+@given(st.lists(st.integers(), max_size=50), st.integers(1, 5))
+def test_results_come_in_the_order_of_the_jobs(jobs: list[int], workers: int) -> None:
+    assert list(in_order(lambda job: job * 2, jobs, workers)) == [job * 2 for job in jobs]
+
+
+def test_an_error_stops_the_rest_and_closing_waits_for_what_runs() -> None:
+    begun: list[int] = []
+
+    def work(job: int) -> int:
+        begun.append(job)
+        if job == 3:
+            raise ValueError("broken")
+        return job
+
+    with pytest.raises(ValueError, match="broken"):
+        list(in_order(work, range(1000), 2))
+    assert len(begun) < 20
+
+    running, release = threading.Event(), threading.Event()
+    finished: list[int] = []
+
+    def slow(job: int) -> int:
+        if job:
+            running.set()
+            release.wait(10)
+        finished.append(job)
+        return job
+
+    results = in_order(slow, range(3), 2)
+    assert next(results) == 0
+    running.wait(10)
+    release.set()
+    results.close()
+    assert set(finished) >= {0, 1}, "what runs is waited for, so that its handle may be closed then"
+
+
+@given(st.sets(st.tuples(st.integers(0, 1), st.integers(0, 5), st.integers(0, 30)), max_size=60), st.integers(4, 9))
+def test_spans_hold_every_candidate_once_and_only_neighbours(places: set[tuple[int, int, int]], size: int) -> None:
+    from types import SimpleNamespace
+
+    scenes = [SimpleNamespace(bands=("a",), dtype="uint8", striped=striped) for striped in (False, True)]
+    candidates = [Candidate(scene, Window(col, row, size, size)) for scene, row, col in sorted(places)]
+    spans = list(_spans(candidates, scenes))  # type: ignore[arg-type]
+    assert [candidate for span in spans for candidate in span] == candidates
+    for span in spans:
+        assert len({(c.scene_index, c.window.row) for c in span}) == 1
+        assert all(a.window.col < b.window.col <= a.window.col1 for a, b in pairwise(span))
+
+
+def test_a_thread_has_its_own_handles_and_few_of_them(write_scene: Writer) -> None:
+    scenes = [open_scene(write_scene(f"{number}.tif", 16, 16, seed=number)) for number in range(5)]
+    with Readers(scenes, most=2) as readers:
+        first = readers.of(0)
+        assert readers.of(0) is first
+        others: list[object] = []
+        thread = threading.Thread(target=lambda: others.append(readers.of(0)))
+        thread.start()
+        thread.join()
+        assert others[0] is not first
+        pixels = [readers.of(number).read(Window(0, 0, 16, 16)).pixels for number in (0, 1, 2, 3, 4, 0)]
+        assert np.array_equal(pixels[0], pixels[5]) and not np.array_equal(pixels[0], pixels[1])
+        with pytest.raises(ValueError, match="closed"):
+            first.read(Window(0, 0, 4, 4))  # the oldest was closed
+        last = readers.of(0)
+    with pytest.raises(ValueError, match="closed"):
+        last.read(Window(0, 0, 4, 4))
+
+
+def test_what_sticks_out_of_a_scene_does_not_count_as_missing(write_scene: Writer) -> None:
+    scene = open_scene(write_scene("a.tif", 16, 16))
+    assert enough_valid(0.25, Window(0, 0, 32, 32), scene, 1.0)
+    assert not enough_valid(0.2, Window(0, 0, 32, 32), scene, 1.0)
+    assert not enough_valid(0.0, Window(0, 0, 16, 16), scene, 0.0)
