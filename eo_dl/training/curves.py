@@ -61,8 +61,8 @@ def _mark_best(left: Axes, right: Axes, history: Sequence[Row], primary: str, be
         late = best_epoch > (history[0]["epoch"] + history[-1]["epoch"]) / 2
         right.annotate(
             f"best: {score:.3f} (epoch {best_epoch})",
-            (best_epoch, score),
-            xytext=(-8 if late else 8, -16 if score > 0.5 else 10),
+            (best_epoch, 0.04 if score > 0.3 else 0.92),  # where the curve is not
+            xytext=(-7 if late else 7, 0),
             textcoords="offset points",
             ha="right" if late else "left",
             color=_MARK,

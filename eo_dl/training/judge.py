@@ -105,7 +105,8 @@ class Judge:
     def _preview(self, network: TaskNetwork, threshold: float | None) -> tuple[PreviewRow, ...]:
         split = "val" if self.prepared.records["val"] else "train"
         dataset = self.prepared.dataset(split)
-        places = telling([self.prepared.codec.truth(dataset[index].target) for index in range(len(dataset))])
+        truths = [self.prepared.codec.truth(dataset[index].target) for index in range(len(dataset))]
+        places = telling(truths, [(record.scene_index, record.window) for record in self.prepared.records[split]])
         chosen = [dataset[index] for index in places]
         bands = list(picture_bands(self.prepared.chips.bands.names))
         answered = answers(network, [collate(chosen)], self.prepared.codec, self.device, self.precision)

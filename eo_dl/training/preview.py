@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from ..core.arrays import Objects
-from ..core.classes import ClassSet
+from ..core.classes import IGNORE_ID, ClassSet
+from ..core.window import Window
 from ..tasks.task import Answer
 
 ROWS = 4
@@ -33,9 +34,17 @@ class PreviewRow:
     predicted: Answer
 
 
-def telling(truths: Sequence[Answer], count: int = ROWS) -> list[int]:
-    """Places of the chips that show most: many classes or objects, in falling order, ties by place."""
-    return sorted(range(len(truths)), key=lambda index: (-_content(truths[index]), index))[:count]
+def telling(truths: Sequence[Answer], windows: Sequence[tuple[int, Window]], count: int = ROWS) -> list[int]:
+    """Places of the chips that show most: many classes or objects, in falling order, ties by place.
+
+    `windows`: scene and window of each. Chips that share pixels with one already chosen come only where there are no others.
+    """
+    order = sorted(range(len(truths)), key=lambda index: (-_content(truths[index]), index))
+    apart: list[int] = []
+    for index in order:
+        if not any(_meet(windows[index], windows[other]) for other in apart):
+            apart.append(index)
+    return [*apart, *(index for index in order if index not in apart)][:count]
 
 
 def draw_preview(rows: Sequence[PreviewRow], classes: ClassSet) -> bytes:
@@ -50,17 +59,23 @@ def draw_preview(rows: Sequence[PreviewRow], classes: ClassSet) -> bytes:
         axes[0].set_ylabel(row.chip_id, fontsize=6, color="#666666")
     for axes, title in zip(places[0], _TITLES, strict=True):
         axes.set_title(title, fontsize=11, color="#333333")
-    shown = list(classes)[:_LEGEND]
+    handles = [Patch(facecolor=c.color, edgecolor="#999999", linewidth=0.5, label=c.name) for c in list(classes)[:_LEGEND]]
+    if any(_ignores(row.truth) for row in rows):
+        handles.append(Patch(facecolor="white", edgecolor="#999999", linestyle=(0, (2, 1)), linewidth=0.8, label="ignored"))
     figure.legend(
-        handles=[Patch(facecolor=c.color, edgecolor="#999999", linewidth=0.5, label=c.name) for c in shown],
+        handles=handles,
         loc="outside lower center",
-        ncols=min(6, len(shown)),
+        ncols=min(6, len(handles)),
         frameon=False,
         fontsize=9,
     )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def _meet(one: tuple[int, Window], other: tuple[int, Window]) -> bool:
+    return one[0] == other[0] and one[1].intersection(other[1]) is not None
 
 
 def _content(truth: Answer) -> float:
@@ -86,9 +101,15 @@ def _show_answer(axes: Axes, image: npt.NDArray[np.uint8], answer: Answer, class
     _show_image(axes, (image * 0.65 + 255 * 0.2).astype(np.uint8))
     color_of = {info.id: info.color for info in classes}
     for (col0, row0, col1, row1), class_id in zip(answer.boxes, answer.class_ids, strict=True):
-        axes.add_patch(
-            Rectangle((col0 - 0.5, row0 - 0.5), col1 - col0, row1 - row0, fill=False, linewidth=1.4, edgecolor=color_of.get(int(class_id), "#ffffff"))
-        )
+        color = color_of.get(int(class_id))
+        line = "solid" if color is not None else (0, (3, 2))
+        axes.add_patch(Rectangle((col0 - 0.5, row0 - 0.5), col1 - col0, row1 - row0, fill=False, linewidth=1.4, edgecolor=color or "#ffffff", linestyle=line))
+
+
+def _ignores(truth: Answer) -> bool:
+    if isinstance(truth, Objects):
+        return truth.ignore is not None and bool(truth.ignore.any())
+    return bool((np.asarray(truth) == IGNORE_ID).any())
 
 
 def _colored(ids: npt.NDArray[np.uint8], classes: ClassSet) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eo_dl.core.arrays import Objects
+from eo_dl.core.classes import ClassSet
+from eo_dl.core.window import Window
+from eo_dl.training.curves import draw_curves
+from eo_dl.training.preview import PreviewRow, draw_preview, telling
+
+CLASSES = ClassSet.of_names(["field", "water"], background=True)
+
+
+def rows(scores: list[float]) -> list[dict[str, float]]:
+    return [{"epoch": i + 1, "step": 10 * i, "train_loss": 1 / (i + 1), "train_dice": 0.1, "val_mean_iou": score} for i, score in enumerate(scores)]
+
+
+@pytest.mark.parametrize("scores", [[0.5], [0.1, 0.9, 0.8], [math.nan, math.nan], [0.2, math.nan, 0.3]])
+def test_curves_are_drawn_for_any_history(tmp_path: Path, scores: list[float]) -> None:
+    draw_curves(rows(scores), "mean_iou", 1, tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size == (1200, 480)
+    assert [p.name for p in tmp_path.iterdir()] == ["curves.png"]
+
+
+def test_class_maps_are_shown_in_the_colours_of_their_classes() -> None:
+    truth = np.full((20, 20), 1, np.uint8)
+    row = PreviewRow("chip", np.zeros((20, 20, 3), np.uint8), truth, np.full((20, 20), 2, np.uint8))
+    with Image.open(io.BytesIO(draw_preview([row], CLASSES))) as picture:
+        colors = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    for class_id in (1, 2):
+        color = tuple(bytes.fromhex(CLASSES.by_id(class_id).color[1:]))
+        assert (colors == color).all(axis=1).sum() > 1000
+
+
+def test_the_chips_with_most_in_them_come_first_and_apart() -> None:
+    truths = [
+        np.zeros((4, 4), np.uint8),
+        np.arange(16).reshape(4, 4).astype(np.uint8) % 3,
+        np.eye(4, dtype=np.uint8),
+        np.arange(16).reshape(4, 4).astype(np.uint8) % 3,
+    ]
+    windows = [(0, Window(10 * place, 0, 4, 4)) for place in range(4)]
+    assert telling(truths, windows, 2) == [1, 3]
+    windows[3] = (0, Window(12, 0, 4, 4))
+    assert telling(truths, windows, 4) == [1, 2, 0, 3]
+
+
+def test_objects_are_shown_also_where_there_are_none() -> None:
+    some = Objects(np.array([[2.0, 2, 9, 9]]), np.array([255]), np.ones(1, np.float32), ignore=np.array([True]))
+    image = np.full((16, 16, 3), 90, np.uint8)
+    assert draw_preview([PreviewRow("a", image, some, Objects.none()), PreviewRow("b", image, Objects.none(), some)], CLASSES).startswith(b"\x89PNG")
