@@ -34,7 +34,15 @@ class Demo:
 
 
 DEMOS = {
-    "segmentation": Demo("Land cover, pixel by pixel (U-Net)", "landcover", "class_name", 96, 32, ".tif", {"epochs": 12, "min_steps": 12, "task_options.decoder_channels": [64, 48, 32, 16, 16]}),
+    "segmentation": Demo(
+        "Land cover, pixel by pixel (U-Net)",
+        "landcover",
+        "class_name",
+        96,
+        32,
+        ".tif",
+        {"epochs": 12, "min_steps": 12, "task_options.decoder_channels": [64, 48, 32, 16, 16]},
+    ),
     "detection": Demo("Single trees (Faster R-CNN)", "trees", "class_name", 96, 32, ".gpkg", {"epochs": 9, "min_steps": 12, "batch_size": 4}),
 }
 
