@@ -33,6 +33,7 @@ class Demo:
     training: dict[str, Any]
 
 
+# Small networks and few epochs: two cores are to show the road in under three minutes, not the best score.
 DEMOS = {
     "segmentation": Demo(
         "Land cover, pixel by pixel (U-Net)",
@@ -41,9 +42,25 @@ DEMOS = {
         96,
         32,
         ".tif",
-        {"epochs": 12, "min_steps": 12, "task_options.decoder_channels": [64, 48, 32, 16, 16]},
+        {"epochs": 7, "min_steps": 12, "lr": 0.002, "task_options.backbone": "resnet10t", "task_options.decoder_channels": [48, 32, 24, 16, 16]},
     ),
-    "detection": Demo("Single trees (Faster R-CNN)", "trees", "class_name", 96, 32, ".gpkg", {"epochs": 9, "min_steps": 12, "batch_size": 4}),
+    "detection": Demo(
+        "Single trees (Faster R-CNN)",
+        "trees",
+        "class_name",
+        96,
+        32,
+        ".gpkg",
+        {
+            "epochs": 10,
+            "min_steps": 12,
+            "batch_size": 4,
+            "lr": 0.002,
+            "task_options.backbone": "resnet10t",
+            "task_options.pyramid_channels": 64,
+            "task_options.proposals": 150,
+        },
+    ),
 }
 
 
