@@ -49,6 +49,12 @@ from .reporter import Reporter, table
 @click.option("--split", default="70,15,15", show_default=True, help="Shares of train, val and test.", metavar="A,B,C")
 @click.option("--split-by", type=click.Choice(["block", "scene"]), default="block", show_default=True, help="What goes to one split as a whole.")
 @click.option("--block-m", type=click.FloatRange(min=0, min_open=True), help="Side of a block of ground, metres (default: from the scene).", metavar="METRES")
+@click.option(
+    "--guard-px",
+    type=click.FloatRange(min=0),
+    help="Least distance between chips of two splits, px (default: one chip, less where that costs too much).",
+    metavar="PX",
+)
 @click.option("--folds", type=click.IntRange(min=2), help="Also deal the blocks into K folds for cross-validation.", metavar="K")
 @click.option("--write-chips/--read-scenes", default=None, help="Write chips as GeoTIFFs, or read scenes on the fly (default: whichever decodes less).")
 @options.bands
@@ -83,6 +89,7 @@ def command(
     split: str,
     split_by: Literal["block", "scene"],
     block_m: float | None,
+    guard_px: float | None,
     folds: int | None,
     write_chips: bool | None,
     bands: str | None,
@@ -130,6 +137,7 @@ def command(
         split=options.parse_split(split),
         split_by=split_by,
         block_m=block_m,
+        guard_px=guard_px,
         folds=folds,
         seed=seed,
         write_chips=write_chips,

@@ -78,7 +78,7 @@ def make_backend(name: str, bundle: Bundle, *, device: str, precision: str, labe
     Raises `ConfigError` for a name that is not known, `DeviceError` for a device that is not there.
     """
     if name != "torch":
-        raise ConfigError(f"backend {name!r} is not known; choose torch (--backend)")
+        raise ConfigError(f"backend {name!r} is not known; choose torch")
     place = choose_device(device)
     chosen = choose_precision(precision, place, bundle.task.output)
     return TorchBackend(bundle.make_network(), place, chosen, labels_only)
