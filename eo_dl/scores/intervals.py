@@ -7,13 +7,14 @@ again of each draw. With few blocks the interval is rough, with fewer than `FEWE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.seeds import generator
+from .score import Score
 
 T = TypeVar("T")
 
@@ -22,6 +23,8 @@ FEWEST_BLOCKS = 3
 LEVEL = 0.95
 
 Interval = tuple[float, float] | None
+Draws = Mapping[str, npt.NDArray[np.float64]]
+"""A scorer's overall scores in each resampling, by name."""
 
 
 def resampled_counts(blocks: int, *, seed: int = 0, repeats: int = REPEATS) -> npt.NDArray[np.int64]:
@@ -37,6 +40,19 @@ def percentile_interval(values: npt.NDArray[np.floating]) -> Interval:
         return None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def lead(ours: Score, theirs: Score, our_draws: Draws, their_draws: Draws) -> Score:
+    """By how much one score is above another of the same ground, with the interval of that difference.
+
+    Both predictors err on the same hard blocks, so each draw resamples both alike (paired bootstrap): the interval is that of the
+    difference, not of two scores that vary together. No interval where one of them has no draws.
+    """
+    name = f"lead in {ours.name}"
+    if ours.name not in our_draws or theirs.name not in their_draws:
+        return Score(name, ours.value - theirs.value, ours.class_name, ours.count, ours.threshold)
+    bounds = percentile_interval(our_draws[ours.name] - their_draws[theirs.name]) or (None, None)
+    return Score(name, ours.value - theirs.value, ours.class_name, ours.count, ours.threshold, *bounds)
 
 
 def block_bootstrap(per_block: Sequence[T], statistic: Callable[[Sequence[T]], float], *, seed: int = 0, repeats: int = REPEATS) -> tuple[float, float]:

@@ -140,14 +140,21 @@ class ObjectScorer:
         mean = np.divide(np.where(known, aps, 0).sum(axis=0), known.sum(axis=0), out=np.full(aps.shape[1], np.nan), where=known.any(axis=0))
         return {"ap50": mean, "f1": f1, "precision": precision, "recall": recall}
 
+    def draws(self) -> dict[str, Floats]:
+        """(R,) overall scores of R resamplings of the blocks, the same ones for every scorer of these blocks; {} with too few blocks."""
+        return self._draws([self._table(info.id) for info in self.classes])
+
     def _intervals(self, tables: list[_Table]) -> dict[str, Interval]:
+        return {name: percentile_interval(values) for name, values in self._draws(tables).items()}
+
+    def _draws(self, tables: list[_Table]) -> dict[str, Floats]:
         blocks = len(self._places)
         if blocks < FEWEST_BLOCKS:
             return {}
         draws = resampled_counts(blocks, seed=self._seed).astype(np.float64)
         step = max(1, _CHUNK // max(1, max((len(table.scores) for table in tables), default=1)))
         parts = [self._pooled(tables, draws[start : start + step]) for start in range(0, len(draws), step)]
-        return {name: percentile_interval(np.concatenate([part[name] for part in parts])) for name in parts[0]}
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _counts(self, table: _Table, weights: Floats | None) -> tuple[Floats, Floats, Floats]:
         """(R,) hits, predictions that count, true objects."""

@@ -92,14 +92,26 @@ class PixelScorer:
         foreground = np.array([info.id != 0 for info in self.classes])
         return foreground if foreground.any() else ~foreground
 
+    def draws(self) -> dict[str, Floats]:
+        """(R,) overall scores of R resamplings of the places, the same ones for every scorer of these places; {} with too few places."""
+        if len(self.by_place) < FEWEST_BLOCKS:
+            return {}
+        values = self._resampled(self._places())
+        return {name: values[name] for name in OVERALL}
+
+    def _places(self) -> Floats:
+        return np.stack([self.by_place[key] for key in sorted(self.by_place)]).astype(np.float64)
+
+    def _resampled(self, places: Floats) -> dict[str, Floats]:
+        draws = resampled_counts(len(places), seed=self._seed).astype(np.float64)
+        return self._values(np.tensordot(draws, places, axes=1))
+
     def _intervals(self) -> dict[str, tuple[float | None, float | None]]:
-        blocks = len(self.by_place)
         names = [*OVERALL, *(f"{name}/{channel}" for name in PER_CLASS for channel in range(len(self.classes)))]
-        if blocks < FEWEST_BLOCKS:
+        if len(self.by_place) < FEWEST_BLOCKS:
             return dict.fromkeys(names, (None, None))
-        places = np.stack([self.by_place[key] for key in sorted(self.by_place)]).astype(np.float64)
-        draws = resampled_counts(blocks, seed=self._seed).astype(np.float64)
-        values = self._values(np.tensordot(draws, places, axes=1))
+        places = self._places()
+        values = self._resampled(places)
         bounds = {name: percentile_interval(values[name]) for name in OVERALL}
         # A class that lies in one or two blocks has a score, but nothing says how sure that is.
         spread = (places.sum(axis=2) > 0).sum(axis=0) >= FEWEST_BLOCKS

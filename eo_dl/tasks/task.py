@@ -124,6 +124,10 @@ class Scorer(Protocol):
         """All scores so far; NaN = not defined."""
         ...
 
+    def draws(self) -> Mapping[str, npt.NDArray[np.float64]]:
+        """The overall scores by name in each of R resamplings of the places, (R,); {} with too few places."""
+        ...
+
 
 @dataclass(frozen=True)
 class Task:

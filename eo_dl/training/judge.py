@@ -72,7 +72,7 @@ class Judge:
         scoring = ChipScoring(self.prepared.task, self.prepared.codec, self.prepared.places, threshold)
         for one in answered:
             scoring.add_answer(one)
-        return SplitScores(name, split, tuple(scoring.scores()))
+        return SplitScores(name, split, tuple(scoring.scores()), scoring.draws())
 
     def _baselines(self) -> tuple[SplitScores, ...]:
         prepared = self.prepared

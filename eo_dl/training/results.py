@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from ..bundle import Bundle
 from ..modelspec import ScoreSpec
+from ..scores.intervals import Draws, lead
 from ..scores.score import Score
 
 Row = tuple[str, ...]
@@ -18,15 +19,23 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True)
 class SplitScores:
-    """The scores that one predictor (`name`) reaches on one split."""
+    """The scores that one predictor (`name`) reaches on one split.
+
+    `draws`: its overall scores in each resampling of the ground, by which two predictors are compared (`lead_over`).
+    """
 
     name: str
     split: str
     scores: tuple[Score, ...]
+    draws: Draws = field(default_factory=dict, repr=False, compare=False)
 
     def overall(self, score: str) -> Score:
         """The score of that name over all classes; a NaN one where there is none."""
         return next((s for s in self.scores if s.name == score and s.class_name is None), Score(score, math.nan, None, 0))
+
+    def lead_over(self, other: SplitScores, score: str) -> Score:
+        """By how much this predictor is above another one on the same chips, with the interval of the difference."""
+        return lead(self.overall(score), other.overall(score), self.draws, other.draws)
 
     def specs(self, names: Iterable[str] | None = None, prefix: str = "") -> tuple[ScoreSpec, ...]:
         """As they are kept in the bundle (NaN becomes None); `names`: only these."""
@@ -62,8 +71,14 @@ class Run:
         for name in dict.fromkeys(found.name for found in self.baselines):
             own = {found.split: found.overall(self.primary).text() for found in self.baselines if found.name == name}
             rows.append((f"{self.primary}: {name}", *(own.get(split, "") for split in splits)))
+            ahead = {found.split: self._lead(found).text() for found in self.baselines if found.name == name}
+            rows.append(("  this model is ahead by", *(ahead.get(split, "") for split in splits)))
         rows += _other_rows(self.scores, self.primary)
         return Summary(self._values(), ("score", *splits), tuple(rows))
+
+    def _lead(self, baseline: SplitScores) -> Score:
+        own = next(found for found in self.scores if found.split == baseline.split)
+        return own.lead_over(baseline, self.primary)
 
     def _values(self) -> dict[str, JsonValue]:
         return {
@@ -71,7 +86,10 @@ class Run:
             "run_folder": str(self.folder),
             "primary": self.primary,
             "scores": {found.split: [spec.model_dump(mode="json") for spec in found.specs()] for found in self.scores},
-            "baselines": [{"name": found.name, "split": found.split, **_interval(found.overall(self.primary))} for found in self.baselines],
+            "baselines": [
+                {"name": found.name, "split": found.split, **_interval(found.overall(self.primary)), "lead": _interval(self._lead(found))}
+                for found in self.baselines
+            ],
             "epochs": len(self.history),
             "notes": list(self.notes),
         }

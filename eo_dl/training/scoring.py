@@ -12,6 +12,7 @@ import torch
 from ..chips.dataset import Batch
 from ..core.arrays import Objects
 from ..networks.network import TaskNetwork
+from ..scores.intervals import Draws
 from ..scores.objects import ObjectScorer
 from ..scores.score import Score
 from ..tasks import Codec, Task
@@ -73,6 +74,10 @@ class ChipScoring:
     def scores(self) -> list[Score]:
         """All scores so far."""
         return self._scorer.scores()
+
+    def draws(self) -> Draws:
+        """The overall scores in each resampling of the ground; {} where the scorer takes none."""
+        return self._scorer.draws()
 
     def values(self) -> dict[str, float]:
         """Overall scores by name, then those of the classes as "name:class"; NaN where not defined."""
