@@ -19,7 +19,7 @@ from ..scores.objects import ObjectScorer
 from ..scores.pixels import PixelScorer
 from .classmatch import ClassMatch, match_classes
 from .figures import class_bars, curves, error_map, object_errors
-from .ground import Limits
+from .ground import LeftOut, Limits
 from .objectwise import Compared, Found, ObjectTally, are_boxes, read_found, score_objects
 from .pixelwise import PixelTally, score_map
 from .report import Report
@@ -88,12 +88,13 @@ def _settings(limits: Limits, iou: float, is_raster: bool) -> dict[str, str]:
 def _pixels(parts: list[Part], labels: LabelSet, limits: Limits, class_map: Mapping[str, str] | None, seed: int, on_progress: OnProgress) -> Report:
     classes = open_class_map(parts[0].path).classes
     match = match_classes(classes, labels.classes, labels.source, class_map, ids_agree=bool(labels.masks))
-    scorer, tally, thumbnails = PixelScorer(match.classes, seed=seed), PixelTally(), []
+    scorer, tally, thumbnails, left_out = PixelScorer(match.classes, seed=seed), PixelTally(), [], LeftOut(len(parts))
     for part in parts:
         other = open_class_map(part.path).classes
         if (other is None) != (classes is None) or (other and classes and [(c.id, c.name) for c in other] != [(c.id, c.name) for c in classes]):
             raise InputError(f"{part.path}: has other classes than {parts[0].path.name}; evaluate maps of one model at a time")
-        thumbnails.append(score_map(part, labels, match, limits, scorer, tally, on_progress))
+        with left_out.where_no_chip_lies(part.path.name):
+            thumbnails.append(score_map(part, labels, match, limits, scorer, tally, on_progress))
     elsewhere = not tally.features and not labels.masks and labels.annotated is None and not labels.image_names
     if not tally.scored or elsewhere:
         raise LabelError(_nothing(labels, "pixels of the prediction have a known class in the truth"))
@@ -102,7 +103,7 @@ def _pixels(parts: list[Part], labels: LabelSet, limits: Limits, class_map: Mapp
     scores = scorer.scores()
     background = 0 if match.classes.has_background else None
     pictures = {"errors": error_map(thumbnails, background), "classes": class_bars([s for s in scores if s.name == "iou"], match.classes)}
-    notes = (*match.notes, *_pixel_notes(tally, match, labels))
+    notes = (*match.notes, *left_out.notes(limits.split), *_pixel_notes(tally, match, labels))
     return Report("pixels", tuple(scores), match.classes, counts, "", "", {}, notes, confusion, pictures)
 
 
@@ -132,8 +133,10 @@ def _objects(
     match = match_classes(classes, labels.classes, labels.source, class_map)
     boxes = all(are_boxes(one, labels) for one in found)
     scorer, tally, compared = ObjectScorer(match.classes, iou, use_polygons=not boxes, seed=seed), ObjectTally(), list[Compared]()
+    left_out = LeftOut(len(found))
     for place, one in enumerate(found):
-        compared.append(score_objects(one, labels, match, limits, scorer, tally))
+        with left_out.where_no_chip_lies(one.part.path.name):
+            compared.append(score_objects(one, labels, match, limits, scorer, tally))
         on_progress(place + 1, len(found), "files")
     counts = scorer.counts()
     if not any(count["truth"] for count in counts.values()):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,10 @@ from ..io.scene import Scene
 
 BLOCKS_A_SIDE = 8
 """The longer side of a prediction is cut into so many squares, which the bootstrap resamples."""
+
+
+class NoChipHere(ChipSetError):
+    """None of the chips that are scored lies on a prediction."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Limits:
         return cls(aoi, opened, chosen)
 
     def areas(self, grid: PixelGrid, name: str) -> tuple[Aoi, ...]:
-        """Each area, in pixels of `grid`, of which a pixel must be part; none where nothing narrows. Raises `InputError`."""
+        """Each area, in pixels of `grid`, of which a pixel must be part; none where nothing narrows. Raises `InputError`, `NoChipHere`."""
         found = [] if self.aoi is None else [read_aoi(self.aoi, grid, name)]
         if self.chips is not None:
             found.append(Aoi(self._chip_area(self.chips, grid, name)))
@@ -58,8 +64,30 @@ class Limits:
         area = shapely.intersection(shapely.union_all(np.concatenate(outlines)), shapely.box(0, 0, grid.width, grid.height)) if outlines else shapely.Polygon()
         if area.area == 0:
             known = ", ".join(scene.name for scene in chips.scenes[:5])
-            raise ChipSetError(f"{chips.path}: no {self.split} chip lies on {name}; its scenes are {known}; give the prediction of one of them")
+            raise NoChipHere(f"{chips.path}: no {self.split} chip lies on {name}; its scenes are {known}; give the prediction of one of them")
         return area
+
+
+@dataclass
+class LeftOut:
+    """Of `files` predictions those on which no chip lies that is scored: of many scenes few are in one split. All of them is an error."""
+
+    files: int
+    names: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def where_no_chip_lies(self, name: str) -> Iterator[None]:
+        """Scores one file, or counts it. Raises `NoChipHere` where it is the last and all were left out."""
+        try:
+            yield
+        except NoChipHere:
+            self.names.append(name)
+            if len(self.names) == self.files:
+                raise
+
+    def notes(self, split: str) -> list[str]:
+        """What was left out, counted."""
+        return [f"{len(self.names)} of {self.files} files are left out: no {split} chip lies on them"] if self.names else []
 
 
 def _same_place(scene: Scene, grid: PixelGrid, name: str) -> bool:

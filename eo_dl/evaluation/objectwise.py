@@ -102,10 +102,10 @@ def score_objects(found: Found, labels: LabelSet, match: ClassMatch, limits: Lim
     """Add one file of objects to the scorer. Raises `LabelError`, `InputError`."""
     grid, outlines = _common_frame(found, labels)
     name = found.part.scene_name or found.part.path.name
+    areas = limits.areas(grid, name)
     placed = labels.for_grid(grid, name)
     truth = _true_objects(placed, match, tally)
     predicted = _objects(outlines, _class_ids(found, match.classes), np.where(np.isfinite(found.scores), found.scores, 1.0))
-    areas = limits.areas(grid, name)
     tests = [area.area for area in areas] + ([placed.annotated] if placed.annotated is not None else [])
     if found.part.grid is not None:
         tests.append(shapely.box(0, 0, grid.width, grid.height))

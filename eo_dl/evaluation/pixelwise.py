@@ -54,9 +54,9 @@ def score_map(part: Part, labels: LabelSet, match: ClassMatch, limits: Limits, s
     """Add one class map to the scorer; memory does not grow with its height. Raises `LabelError`, `SceneError`."""
     found = open_class_map(part.path)
     named = _named(found, part)
+    areas = limits.areas(named.grid, named.name)
     truth = SceneTruth.of(labels, named)
     tally.features += len(truth.labels)
-    areas = limits.areas(named.grid, named.name)
     blocks = Blocks.of(named.grid, f"{part.path.name}:")
     thumbnail = _Thinned(named.grid.height, named.grid.width)
     for row0, ids in found.row_bands():

@@ -81,3 +81,20 @@ def test_a_split_or_a_scene_that_is_not_there(chips: ChipSet, tmp_path: Path) ->
         writer.write(0, np.zeros((64, 64), np.uint8))
     with pytest.raises(ChipSetError, match=r"no test chip lies on away\.tif.*scene\.tif"):
         evaluate(tmp_path / "away.tif", labels, chips=chips)
+
+
+def test_of_several_maps_those_without_a_test_chip_are_left_out_and_counted(chips: ChipSet, tmp_path: Path) -> None:
+    """Of many scenes few are in one split; only where none is does evaluate stop."""
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    away = PixelGrid(GRID.crs, Affine.translation(700_000, 5_000_000) @ Affine.scale(2, -2), 64, 64)
+    for name, grid in (("away", away), ("here", GRID)):
+        with RasterWriter(maps / f"{name}.tif", grid, nodata=255, classes=CLASSES) as writer:
+            writer.write(0, np.ones((grid.height, grid.width), np.uint8))
+    labels = read_labels(chips.path.parent / "truth.gpkg")
+    report = evaluate(maps, labels, chips=chips)
+    assert "1 of 2 files are left out: no test chip lies on them" in report.notes
+    assert report.confusion is not None and report.confusion.sum() == _area(chips, "test").sum()
+    (maps / "here.tif").unlink()
+    with pytest.raises(ChipSetError, match=r"no test chip lies on away\.tif"):
+        evaluate(maps, labels, chips=chips)
