@@ -67,7 +67,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
     """Chips by index, read when asked for, from the written file or else from the scene.
 
     What comes out depends on the chip, the seed and the epoch, never on the worker or on what was read before. Pixels that are not valid
-    are ignored in masks (255); so is ground outside `annotated`. `hide_unannotated` also blanks the pixels there, for tasks whose targets
+    are ignored in masks (255) and have no class in soft ones (0); so is ground outside `annotated`. `hide_unannotated` also blanks the pixels there, for tasks whose targets
     are objects: what nobody looked at must not be learnt as background. Handles are opened per process, never taken over a fork, and
     one data set must not be used by two threads at once.
     """
@@ -105,6 +105,8 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         target, valid = self.codec.encode(labels, record.window.height, record.window.width), chip.valid
         if target.mask is not None and not valid.all():
             target = replace(target, mask=np.where(valid, target.mask, np.uint8(IGNORE_ID)))
+        if target.soft is not None and not valid.all():
+            target = replace(target, soft=np.where(valid, target.soft, np.float32(0)))
         if self.hide_unannotated:
             known = annotated_mask(labels, record.window.height, record.window.width)
             if known is not None:

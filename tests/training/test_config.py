@@ -16,9 +16,9 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 def test_what_is_named_goes_before_settings_and_those_before_the_file(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("task: segmentation\nepochs: 3\nlr: 1e-3\nbatch_size: 5\ntask_options: {dropout: 0.1}\n")
-    config = resolve_config(file, settings=["epochs=4", "batch_size=6", "augment.noise=0", "task_options.dice=2e-1"], epochs=7, backbone="resnet34")
+    config = resolve_config(file, settings=["epochs=4", "batch_size=6", "augment.noise=0", "task_options.decoder_channels=[16]"], epochs=7, backbone="resnet34")
     assert (config.epochs, config.batch_size, config.lr, config.augment.noise) == (7, 6, 1e-3, 0)
-    assert config.task_options == {"dropout": 0.1, "dice": 0.2, "backbone": "resnet34"}
+    assert config.task_options == {"dropout": 0.1, "decoder_channels": [16], "backbone": "resnet34"}
 
 
 def test_its_yaml_reads_back_as_the_same() -> None:

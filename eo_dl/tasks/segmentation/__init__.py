@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 from ...core.classes import ClassSet
 from ...errors import LabelError
-from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of, settled_as_is
+from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of
 from .codec import SegmentationCodec
-from .config import SegmentationConfig
+from .config import TERMS, SegmentationConfig
 
 if TYPE_CHECKING:
     from ...networks.network import TaskNetwork
@@ -46,6 +46,12 @@ def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> Cla
     return found
 
 
+def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
+    """The loss that the problem decides, where the config says none."""
+    given = config_of(SegmentationConfig, config)
+    return given.model_copy(update={"loss": given.loss.or_terms(*TERMS)})
+
+
 TASK = Task(
     name="segmentation",
     output="raster",
@@ -55,6 +61,6 @@ TASK = Task(
     make_codec=_make_codec,
     make_network=_make_network,
     make_scorer=_make_scorer,
-    settle=settled_as_is,
+    settle=_settle,
     output_classes=_output_classes,
 )

@@ -51,11 +51,13 @@ class SegmentationCodec:
         return self.labels(raw)
 
     def truth(self, target: Target) -> npt.NDArray[np.uint8]:
-        """(H, W) class ids, 255 = ignore."""
-        assert target.mask is not None
+        """(H, W) class ids, 255 = ignore; of soft targets the likeliest class, ignored where no class is."""
         table = np.full(256, IGNORE_ID, np.uint8)
         table[: len(self.classes)] = self.classes.id_of_channel
-        return table[target.mask]
+        if target.mask is not None:
+            return table[target.mask]
+        assert target.soft is not None
+        return np.where(target.soft.sum(0) < 0.5, np.uint8(IGNORE_ID), table[largest_channel(target.soft)])
 
     def _burnt(self, labels: PixelLabels, height: int, width: int) -> npt.NDArray[np.uint8]:
         fill = int(self.classes.channel_of(np.array([0]))[0])  # 255 where the background is no class

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 
 from ...core.arrays import Target
 from ...networks.backbones import channels_of, make_encoder, padded, start_encoder, strides_of
-from ...networks.losses import cross_entropy_and_dice
+from ...networks.losses import ClassLoss, truth_of_masks
 from ...networks.network import TaskNetwork
 from ..task import NetworkInputs
-from .config import SegmentationConfig
+from .config import TERMS, SegmentationConfig
 
 
 class UNet(TaskNetwork):
@@ -31,7 +30,7 @@ class UNet(TaskNetwork):
         weights = None if inputs.class_weights is None else torch.tensor(inputs.class_weights, dtype=torch.float32)
         self.class_weights: torch.Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)  # belongs to the training, not to the model
-        self.shares = (config.cross_entropy, config.dice)
+        self.class_loss = ClassLoss(config.loss.or_terms(*TERMS))
         self.weights_report = start_encoder(self.encoder, inputs.weights)
         self.to(memory_format=torch.channels_last)
 
@@ -44,15 +43,9 @@ class UNet(TaskNetwork):
         return {"logits": logits[..., :height, :width].float().contiguous()}
 
     def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`. Pixels of 255 do not count; a batch of nothing else has a loss of 0."""
-        mask = torch.from_numpy(np.stack([_mask_of(target) for target in targets])).to(images.device, torch.int64)
-        cross_entropy, dice = cross_entropy_and_dice(self.forward(images)["logits"], mask, self.class_weights)
-        return {"loss": self.shares[0] * cross_entropy + self.shares[1] * dice, "cross_entropy": cross_entropy, "dice": dice}
-
-
-def _mask_of(target: Target) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    assert target.mask is not None
-    return target.mask
+        """See `TaskNetwork`. Pixels of 255 do not count; a batch of nothing else has a loss of 0. Soft targets are learnt as they are."""
+        logits = self.forward(images)["logits"]
+        return self.class_loss(logits, truth_of_masks(targets, logits.shape[1], logits.device), self.class_weights)
 
 
 def _steps(channels: tuple[int, ...], count: int) -> list[int]:
