@@ -17,6 +17,7 @@ import click
 
 from eo_dl import __version__
 
+from . import parent
 from .reporter import Reporter
 
 # Command -> what `eo-dl --help` says of it; the module of the same name holds the command, so listing imports nothing.
@@ -28,8 +29,10 @@ COMMANDS = {
     "predict": "Make a map of a scene with a model.",
     "evaluate": "Score a map against the truth.",
     "vectorize": "Polygons of a class map.",
+    "qgis": "Install or package the QGIS plug-in.",
     "doctor": "What this installation has, for bug reports and QGIS.",
 }
+HIDDEN = ("capabilities",)  # for programs, not for people
 
 
 class _Commands(click.Group):
@@ -39,7 +42,7 @@ class _Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
             return None
         command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
         return command
@@ -52,7 +55,8 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="eo-dl")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def cli(debug: bool) -> None:
+@click.option("--end-with-stdin", is_flag=True, hidden=True, help="End when standard input closes: whoever started us is gone.")
+def cli(debug: bool, end_with_stdin: bool) -> None:
     """From GeoTIFFs and a few drawn labels to a map you can believe.
 
     \b
@@ -61,6 +65,8 @@ def cli(debug: bool) -> None:
     eo-dl predict roofs.eodl town.tif -o roofs.tif
     eo-dl evaluate roofs.tif truth.gpkg -o report/
     """
+    if end_with_stdin:
+        parent.end_with_stdin()
 
 
 class _Terminated(KeyboardInterrupt):

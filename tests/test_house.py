@@ -32,6 +32,7 @@ FLOORS = {
     "inference": 7,
     "export": 7,
     "evaluation": 8,
+    "qgis": 8,
 }
 # Shown values only: imported lazily by the methods that a notebook calls, and by nothing else.
 OUTSIDE = {"display"}
@@ -56,7 +57,7 @@ def _imported_rooms(path: Path) -> set[tuple[str, int]]:
 
 
 def _modules() -> list[Path]:
-    return sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py" and "qgis" not in p.parts)
+    return sorted(p for p in PACKAGE.rglob("*.py") if p != PACKAGE / "__init__.py" and "eo_dl_qgis" not in p.parts)
 
 
 def test_every_room_has_a_floor() -> None:
@@ -74,6 +75,15 @@ def test_imports_only_go_down(path: Path) -> None:
             continue
         below = FLOORS[target] < FLOORS[room] or (room, target) == ("bundle", "modelspec") or FLOORS[target] == FLOORS[room] == 6
         assert below, f"{path.name}:{line}: {room} (floor {FLOORS[room]}) imports {target} (floor {FLOORS[target]})"
+
+
+def test_the_plugin_imports_nothing_of_ours_and_no_third_party() -> None:
+    for path in sorted((PACKAGE / "qgis" / "eo_dl_qgis").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            foreign = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"qgis", "processing"}
+            assert not foreign, f"{path.name}: {foreign}"
+            assert not any(name.startswith(("PyQt", "qgis.PyQt5")) for name in names), f"{path.name}: Qt only through qgis.PyQt"
 
 
 def _loaded_by(code: str) -> set[str]:
@@ -113,7 +123,7 @@ def test_public_names_agree() -> None:
 
 def test_packages_are_listed() -> None:
     listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
-    on_disk = {".".join(p.parent.relative_to(ROOT).parts) for p in PACKAGE.rglob("__init__.py") if "qgis" not in p.parts} | {"eo_dl_cli"}
+    on_disk = {".".join(p.parent.relative_to(ROOT).parts) for p in PACKAGE.rglob("__init__.py") if "eo_dl_qgis" not in p.parts} | {"eo_dl_cli"}
     assert listed == on_disk
 
 

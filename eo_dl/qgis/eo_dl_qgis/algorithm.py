@@ -1,0 +1,188 @@
+"""One command of eo_dl as a Processing algorithm."""
+
+import html
+import json
+import shlex
+import zipfile
+from pathlib import Path
+
+from qgis.core import (
+    QgsProcessingAlgorithm,
+    QgsProcessingException,
+    QgsProcessingOutputFile,
+    QgsProcessingOutputString,
+    QgsProcessingParameterFileDestination,
+)
+from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtGui import QIcon
+
+from . import commands, environment, loading, runner, settings
+from .feedback import Feedback
+from .layers import absolute, extent_file, file_of
+from .menu import NOT_ASKED
+from .parameters import EXTENT, definitions, kind_of, qgis_name
+
+_VECTOR_TASKS = ("detection", "instances", "localization", "classification")
+
+
+class CommandAlgorithm(QgsProcessingAlgorithm):
+    """Asks what a menu entry says, starts the command in the user's environment, and loads what it made."""
+
+    def __init__(self, entry, command):
+        super().__init__()
+        self._entry, self._command = entry, command
+        self._values, self._out = {}, ""
+
+    def createInstance(self):
+        return CommandAlgorithm(self._entry, self._command)
+
+    def name(self):
+        return self._entry.id
+
+    def displayName(self):
+        return self._entry.title
+
+    def group(self):
+        return self._entry.group
+
+    def groupId(self):
+        return self._entry.group.split()[-1].lower()
+
+    def icon(self):
+        return QIcon(str(environment.HERE / "icon.svg"))
+
+    def tags(self):
+        return ["eo_dl", "deep learning", *self._entry.command.split()]
+
+    def shortHelpString(self):
+        paragraphs = "".join(f"<p>{html.escape(part)}</p>" for part in self._command["text"])
+        asked = [one for one in self._command["parameters"] if one["name"] not in NOT_ASKED and one["help"]]
+        rows = "".join(f"<p><b>{html.escape(qgis_name(one))}</b>: {html.escape(one['help'])}</p>" for one in asked)
+        return f"{paragraphs}<h3>Parameters</h3>{rows}<p><i>eo-dl {html.escape(self._entry.command)}</i></p>"
+
+    def initAlgorithm(self, configuration=None):
+        for definition in definitions(self._entry, self._command):
+            self.addParameter(definition)
+        if self._entry.report:
+            self.addOutput(QgsProcessingOutputFile("REPORT", "Report (HTML)"))
+        self.addOutput(QgsProcessingOutputString("RESULT", "What the command found (JSON)"))
+
+    def prepareAlgorithm(self, parameters, context, feedback):
+        """In the main thread, where layers may be looked at: every value as the command line wants it."""
+        self._values, layer_name = {}, ""
+        for one in self._command["parameters"]:
+            if one["name"] in NOT_ASKED:
+                continue
+            value, inner = self._value(one, parameters, context)
+            self._values[one["name"]] = value
+            layer_name = layer_name or (inner if one["name"] in ("labels", "truth", "source", "prediction") else "")
+        self._add_fixed(layer_name)
+        self._extent(parameters, context)
+        self._out = self._values.get("out") or ""
+        return True
+
+    def _add_fixed(self, layer_name):
+        names = {one["name"] for one in self._command["parameters"]}
+        if "layer" in names and layer_name:
+            self._values["layer"] = layer_name
+        if "trust_vrt" in names:
+            self._values["trust_vrt"] = True
+
+    def _extent(self, parameters, context):
+        if self.parameterDefinition(EXTENT) is None or parameters.get(EXTENT) in (None, ""):
+            return
+        if self._values.get("aoi"):
+            raise QgsProcessingException("Give AOI polygons or an extent, not both.")
+        crs = self.parameterAsExtentCrs(parameters, EXTENT, context)
+        rectangle = self.parameterAsExtent(parameters, EXTENT, context)
+        if not rectangle.isEmpty():
+            self._values["aoi"] = extent_file(rectangle, crs if crs.isValid() else context.project().crs(), context)
+
+    def _value(self, one, parameters, context):
+        """(the value for the command line, the layer's name within its file)."""
+        kind, name = kind_of(self._entry, one), qgis_name(one)
+        if kind == "out":
+            return self._destination(name, parameters, context), ""
+        if kind == "rasters":
+            return [file_of(layer)[0] for layer in self.parameterAsLayerList(parameters, name, context)], ""
+        if kind in ("raster", "probabilities", "layer"):
+            layer = self.parameterAsLayer(parameters, name, context)
+            if layer is None and parameters.get(name) not in (None, ""):
+                raise QgsProcessingException(f"{name}: {parameters[name]} is no layer that QGIS can open.")
+            return file_of(layer) if layer is not None else ("", "")
+        if kind == "bands":
+            return ",".join(str(band) for band in self.parameterAsInts(parameters, name, context)), ""
+        return self._plain(kind, one, name, parameters, context), ""
+
+    def _plain(self, kind, one, name, parameters, context):
+        if parameters.get(name) in (None, "") and self.parameterDefinition(name).defaultValue() in (None, ""):
+            return None
+        if kind == "flag":
+            return self._switch(one, name, parameters, context)
+        if kind == "integer":
+            return self.parameterAsInt(parameters, name, context)
+        if kind == "number":
+            return repr(self.parameterAsDouble(parameters, name, context))
+        if kind == "choice":
+            return self.parameterAsEnumString(parameters, name, context)
+        if kind == "crs":
+            crs = self.parameterAsCrs(parameters, name, context)
+            return (crs.authid() or crs.toWkt()) if crs.isValid() else None
+        if kind in ("folder", "file", "model", "yaml"):
+            return absolute(self.parameterAsFile(parameters, name, context))
+        if kind == "field":
+            return (self.parameterAsFields(parameters, name, context) or [None])[0]
+        text = self.parameterAsString(parameters, name, context)
+        return [line.strip() for line in text.splitlines() if line.strip()] if one["multiple"] else text
+
+    def _switch(self, one, name, parameters, context):
+        if one["off"] and one["default"] is None:
+            return {"yes": True, "no": False}.get(self.parameterAsEnumString(parameters, name, context))
+        return self.parameterAsBool(parameters, name, context)
+
+    def _destination(self, name, parameters, context):
+        """The path of the result; a temporary one gets the suffix that the model's task needs."""
+        if not isinstance(self.parameterDefinition(name), QgsProcessingParameterFileDestination):
+            return str(Path(self.parameterAsString(parameters, name, context)).absolute())
+        path = str(Path(self.parameterAsFileOutput(parameters, name, context)).absolute())
+        asked = str((getattr(parameters.get(name), "sink", None) and parameters[name].sink.staticValue()) or parameters.get(name) or "")
+        model = self._values.get("model")
+        if self._entry.command == "predict" and asked.upper().startswith("TEMPORARY_OUTPUT") and model and _task(model) in _VECTOR_TASKS:
+            return str(Path(path).with_suffix(".gpkg"))
+        return path
+
+    def processAlgorithm(self, parameters, context, feedback):
+        words = commands.command_words(self._entry.command, self._command["parameters"], self._values)
+        try:
+            python = settings.python()
+            feedback.pushInfo(f"eo-dl {shlex.join(words)}")
+            result = runner.run(python, words, Feedback(feedback))
+        except runner.Cancelled:
+            raise QgsProcessingException("Cancelled. What was made so far is kept; the same command with RESUME continues where it can.") from None
+        except (runner.Failed, environment.NoEnvironment) as error:
+            raise QgsProcessingException(str(error)) from None
+        provenance = f"eo-dl {shlex.join(words)}\n{json.dumps(result)}"
+        if self._out:
+            loading.schedule(self._entry.loads, self._out, self._entry.title, provenance, context)
+        return self._results(result, feedback)
+
+    def _results(self, result, feedback):
+        found = {"RESULT": json.dumps(result)}
+        if self._out:
+            found["OUT"] = self._out
+        if self._entry.report and self._out:
+            found["REPORT"] = str(Path(self._out) / self._entry.report)
+            feedback.pushInfo(f"report: {found['REPORT']}")
+        return found
+
+    def tr(self, text):
+        return QCoreApplication.translate("eo_dl", text)
+
+
+def _task(model):
+    """The task that a model file names, "" where it is no model: eo-dl then says what is wrong with it."""
+    try:
+        with zipfile.ZipFile(model) as archive:
+            return str(json.loads(archive.read("model.json")).get("task", ""))
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return ""

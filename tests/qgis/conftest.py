@@ -1,0 +1,53 @@
+"""The plug-in without QGIS: its package on the path, and a child that plays `eo-dl`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "eo_dl" / "qgis"))
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Callable[[str], str]:
+    """Makes a "Python" that runs a script of the test in place of eo_dl; the script finds the command line in sys.argv."""
+
+    def make(script: str) -> str:
+        (tmp_path / "stub.py").write_text(script)
+        program = tmp_path / "python"
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tmp_path / "stub.py"}" "$@"\n')
+        program.chmod(0o755)
+        return str(program)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def qgis_python() -> str:
+    """Debian's Python with PyQGIS; skips, saying so, where there is none."""
+    python = "/usr/bin/python3"
+    found = Path(python).exists() and subprocess.run([python, "-c", "import qgis.core"], env=_clean(), capture_output=True, check=False).returncode == 0
+    if not found:
+        pytest.skip("QGIS is not installed: apt-get install qgis python3-qgis qgis-providers xvfb")
+    return python
+
+
+@pytest.fixture
+def qgis_environment(qgis_python: str, tmp_path: Path) -> dict[str, str]:
+    """An environment for QGIS without a screen, with a profile of its own."""
+    runtime = tmp_path / "xdg"
+    runtime.mkdir(mode=0o700)
+    (tmp_path / "config" / "profiles" / "default").mkdir(parents=True)
+    own = {"QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(runtime), "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path / "config"), "PYTHONWARNINGS": "ignore"}
+    return _clean() | own
+
+
+def _clean() -> dict[str, str]:
+    """Without our virtual environment, whose packages are for another Python."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON") and name != "VIRTUAL_ENV"}

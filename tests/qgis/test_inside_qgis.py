@@ -1,0 +1,165 @@
+"""The plug-in in a real QGIS without a screen; the child is a stub, so no network is trained."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import pytest
+import shapely
+from eo_dl_qgis import commands, menu
+
+from eo_dl.core.classes import ClassSet
+from eo_dl.io.vector import write_layer
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+SAMPLE = ROOT / "sample_data"
+Stub = Callable[[str], str]
+
+ECHO = """
+import json, sys
+print(json.dumps({"event": "result", "words": sys.argv[1:]}))
+"""
+
+
+@pytest.fixture
+def inside(qgis_python: str, qgis_environment: dict[str, str]) -> Callable[..., Any]:
+    """Calls a function of inside.py in QGIS's Python."""
+
+    def call(name: str, *arguments: object) -> Any:
+        command = [qgis_python, str(HERE / "inside.py"), str(ROOT / "eo_dl" / "qgis"), name, *map(str, arguments)]
+        done = subprocess.run(command, env=qgis_environment, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    return call
+
+
+def test_every_option_of_the_command_line_is_a_parameter(inside: Callable[..., Any]) -> None:
+    found, known = inside("parameters"), commands.load()
+    assert found.keys() == {entry.id for entry in menu.ENTRIES}
+    for entry in menu.ENTRIES:
+        own = found[entry.id]
+        expected = {one["name"].upper() for one in known[entry.command]["parameters"] if one["name"] not in menu.NOT_ASKED}
+        assert own["parameters"].keys() - {"EXTENT"} == expected, entry.id
+        plain = [name for name in own["order"] if not own["parameters"][name][2] and name not in ("OUT", "EXTENT")]
+        assert plain[: len(entry.shown)] == [name.upper() for name in entry.shown], entry.id
+        for one in known[entry.command]["parameters"]:
+            if one["help"] and one["name"] not in menu.NOT_ASKED:
+                assert one["name"].upper() in own["help"]
+    assert found["predict"]["parameters"]["SCENES"][0] == "raster"
+    assert found["predict"]["parameters"]["BANDS"][0] == "band"
+    assert found["predict"]["parameters"]["EXTENT"][0] == "extent"
+    assert found["tile"]["parameters"]["CLASS_FIELD"][0] == "field"
+    assert found["predict"]["parameters"]["MODEL"][0] == "file"
+
+
+def test_a_filled_in_dialog_becomes_the_command_line(inside: Callable[..., Any], stub: Stub, tmp_path: Path) -> None:
+    answer = inside("words", stub(ECHO), SAMPLE / "train.tif", SAMPLE / "train_labels.gpkg", tmp_path / "chips")
+    said = json.loads(answer["results"]["RESULT"])["words"]
+    assert said[7] == "tile"
+    options = dict(word.removeprefix("--").partition("=")[::2] for word in said[8:] if word.startswith("--") and word != "--")
+    assert options["labels"] == str(SAMPLE / "train_labels.gpkg")
+    assert options["layer"] == "buildings"
+    assert options["class-field"] == "class_name"
+    assert (options["size"], options["keep-empty"], options["out"]) == ("128", "0.25", str(tmp_path / "chips"))
+    assert "read-scenes" in options
+    assert said[-2:] == ["--", str(SAMPLE / "train.tif")]
+
+
+def test_what_the_child_could_not_see_is_refused_with_the_way_out(inside: Callable[..., Any], stub: Stub) -> None:
+    said = inside("refused", stub(ECHO), SAMPLE / "train.tif", SAMPLE / "train_labels.gpkg")
+    assert "Save it as a GeoPackage" in said["scratch"]["error"]
+    assert "unsaved edits" in said["edited"]["error"]
+    assert "has a filter" in said["filtered"]["error"]
+    assert "Export > Save As" in said["street map"]["error"]
+
+
+def test_cancel_stops_the_child_and_says_so(inside: Callable[..., Any], stub: Stub, tmp_path: Path) -> None:
+    python = stub(
+        """
+import json, os, signal
+print(json.dumps({"event": "log", "message": f"pid {os.getpid()}"}), flush=True)
+signal.pause()
+"""
+    )
+    (tmp_path / "model.eodl").write_bytes(b"")
+    answer = inside("cancelled", python, tmp_path / "model.eodl", SAMPLE / "test.tif", tmp_path / "map.tif")
+    assert answer["error"].startswith("Cancelled")
+    pid = next(text for text in answer["infos"] if text.startswith("pid")).split()[1]
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def copying(made: Mapping[str, Path]) -> str:
+    """A stub that "makes" its output by copying finished files there."""
+    return f"""
+import json, shutil, sys
+from pathlib import Path
+out = Path(next(w.split("=", 1)[1] for w in sys.argv if w.startswith("--out=")))
+for suffix, source in { ({k: str(v) for k, v in made.items()})!r}.items():
+    shutil.copy(source, out.with_suffix(suffix))
+print(json.dumps({{"event": "result", "output": str(out), "model_sha256": "abc123"}}))
+"""
+
+
+def test_results_load_styled_in_their_group_with_their_origin(inside: Callable[..., Any], stub: Stub, tmp_path: Path) -> None:
+    classes = ClassSet.of_names(["tree", "shrub"])
+    frame = geopandas.GeoDataFrame(
+        {"class_name": ["tree", "shrub"], "score": [0.9, 0.4]}, geometry=[shapely.box(0, 0, 1, 1), shapely.box(2, 2, 3, 3)], crs="EPSG:32633"
+    )
+    write_layer(tmp_path / "made.gpkg", frame, classes=classes)
+    (tmp_path / "model.eodl").write_bytes(b"")
+    python = stub(copying({".gpkg": tmp_path / "made.gpkg"}))
+    found = inside("loaded", python, tmp_path / "model.eodl", SAMPLE / "test.tif", tmp_path / "map.gpkg")
+    assert found["ok"]
+    assert found["names"] == ["map"]
+    assert found["renderers"] == ["categorizedSymbol"]
+    assert found["categories"][:2] == [[info.name, info.color] for info in classes]
+    assert found["in group"] == ["map"]
+    assert "eo-dl predict" in found["abstract"][0]
+    assert "abc123" in found["abstract"][0]
+
+
+def test_review_goes_from_the_least_certain_and_saves_each_decision(inside: Callable[..., Any], tmp_path: Path) -> None:
+    boxes = [shapely.box(i, 0, i + 1, 1) for i in range(5)]
+    frame = geopandas.GeoDataFrame(
+        {"class_name": ["tree"] * 5, "class_id": [1] * 5, "score": [0.9, 0.2, 0.5, 0.3, 0.7], "reviewed": [False] * 5}, geometry=boxes, crs="EPSG:32633"
+    )
+    write_layer(tmp_path / "trees.gpkg", frame, classes=ClassSet.of_names(["tree"]))
+    found = inside("reviewed", f"{tmp_path / 'trees.gpkg'}|layername=objects")
+    assert found["order"] == [0.2, 0.3, 0.5]
+    assert found["counts"] == [3, 5]
+    assert (found["next"], found["passed over"]) == (0.7, 0.9)
+    saved = geopandas.read_file(tmp_path / "trees.gpkg", layer="objects").sort_values("score")
+    assert saved["status"].fillna("").tolist() == ["accepted", "rejected", "changed", "", ""]
+    assert saved["reviewed"].astype(bool).tolist() == [True, True, True, False, False]
+    assert saved["class_name"].tolist() == ["tree", "tree", "shrub", "tree", "tree"]
+
+
+@pytest.mark.slow
+def test_tile_train_predict_by_qgis_process(qgis_environment: dict[str, str], tmp_path: Path) -> None:
+    """The real thing: the installed plug-in, the real command line, a model trained for a few steps."""
+    installed = subprocess.run([sys.executable, "-m", "eo_dl_cli", "qgis", "install"], env=qgis_environment, capture_output=True, text=True, check=False)
+    assert installed.returncode == 0, installed.stderr
+
+    def process(name: str, *arguments: str) -> dict[str, Any]:
+        command = ["qgis_process.bin", "run", f"eo_dl:{name}", "--json", "--", *arguments]
+        done = subprocess.run(command, env=qgis_environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-1500:]
+        return dict(json.loads(done.stdout)["results"])
+
+    chips, model, out = (str(tmp_path / name) for name in ("chips", "model.eodl", "map.tif"))
+    labels = f"{SAMPLE / 'train_labels.gpkg'}|layername=landcover"
+    process("tile", f"SCENES={SAMPLE / 'train.tif'}", f"LABELS={labels}", "CLASS_FIELD=class_name", "SIZE=96", f"OUT={chips}")
+    quick = "min_steps=1\nbaselines=false\ntask_options.decoder_channels=[16,16,16,16,16]\ntask_options.backbone=test_resnet"
+    process("train", f"CHIPS={chips}", "TASK=segmentation", "EPOCHS=1", f"SETTINGS={quick}", f"OUT={model}")
+    result = process("predict", f"MODEL={model}", f"SCENES={SAMPLE / 'test.tif'}", f"OUT={out}")
+    assert result["OUT"] == out
+    assert json.loads(result["RESULT"])["task"] == "segmentation"
+    assert Path(out).with_suffix(".qml").exists()

@@ -1,0 +1,98 @@
+"""The plug-in's dialogs and the command line say the same. No QGIS needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from eo_dl_qgis import commands, menu
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eo_dl_cli.capabilities import describe
+from eo_dl_cli.main import cli
+
+KNOWN = commands.load()
+FRESH = "write it anew: python -m eo_dl_cli capabilities --out eo_dl/qgis/eo_dl_qgis/commands.json"
+
+
+def test_the_copy_of_the_command_line_is_fresh() -> None:
+    now = json.loads(json.dumps(describe(click.Context(cli))))
+    assert KNOWN.keys() == now.keys(), FRESH
+    for name, found in now.items():
+        assert KNOWN[name] == found, f"eo-dl {name} has changed; {FRESH}"
+
+
+def test_every_command_is_an_algorithm_or_has_a_reason_not_to_be() -> None:
+    offered = {entry.command for entry in menu.ENTRIES}
+    assert offered | set(menu.ELSEWHERE) == set(KNOWN)
+    assert not offered & set(menu.ELSEWHERE)
+    assert len({entry.id for entry in menu.ENTRIES}) == len(menu.ENTRIES)
+
+
+@pytest.mark.parametrize("entry", menu.ENTRIES, ids=lambda entry: entry.id)
+def test_what_is_shown_first_and_loaded_exists(entry: menu.Entry) -> None:
+    names = {one["name"] for one in KNOWN[entry.command]["parameters"]}
+    assert set(entry.shown) <= names
+    assert not set(entry.shown) & set(menu.NOT_ASKED)
+    assert {name for name, _ in entry.widgets} <= names
+    assert ("out" in names) == bool(entry.output), "a result is asked for where the command has one"
+    required = {one["name"] for one in KNOWN[entry.command]["parameters"] if one["required"] and one["name"] != "out"}
+    assert required <= set(entry.shown), "what must be given is asked first"
+
+
+def _value(one: dict[str, object]) -> st.SearchStrategy[object]:
+    text = st.text(st.characters(min_codepoint=33, max_codepoint=500), min_size=1, max_size=8)
+    if one["type"] == "flag":
+        return st.sampled_from([True, False] if one["off"] else [True])
+    if one["multiple"]:
+        return st.lists(text, min_size=1, max_size=3)
+    if one["type"] == "choice":
+        return st.sampled_from(one["choices"])  # type: ignore[arg-type]
+    if one["type"] in ("integer", "number"):
+        low, high = one.get("range") or (None, None)  # type: ignore[misc]
+        low = 1 if low is None else low
+        return (
+            st.integers(int(low) + 1, int(high) if high is not None and high > low + 1 else int(low) + 9)
+            if high != 1
+            else st.just(0.5)
+            if one["type"] == "number"
+            else st.just(1)
+        )
+    return text
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("entry", menu.ENTRIES, ids=lambda entry: entry.id)
+def test_click_reads_back_what_the_plugin_writes(entry: menu.Entry, data: st.DataObject) -> None:
+    """Whatever was filled in, even text that looks like an option, reaches the command as it was."""
+    parameters = KNOWN[entry.command]["parameters"]
+    asked = [one for one in parameters if one["name"] not in menu.NOT_ASKED]
+    chosen = [one for one in asked if one["required"] or data.draw(st.booleans())]
+    values = {one["name"]: data.draw(_value(one), one["name"]) for one in chosen}
+    words = commands.command_words(entry.command, parameters, values)
+    context = click.Context(cli)
+    found: click.Command = cli
+    depth = len(entry.command.split())
+    for word in words[:depth]:
+        assert isinstance(found, click.Group)
+        found = found.get_command(context, word)  # type: ignore[assignment]
+    parsed = found.make_context(entry.command, list(words[depth:])).params
+    assert parsed["progress_mode"] == "json"
+    for name, value in values.items():
+        got = parsed[name]
+        assert list(got) == value if isinstance(value, list) else got == value, name
+
+
+def test_an_option_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ValueError, match="predict has no colour"):
+        commands.command_words("predict", KNOWN["predict"]["parameters"], {"colour": "red"})
+
+
+def test_metadata_names_every_version_of_qgis_that_is_served() -> None:
+    text = (Path(menu.__file__).parent / "metadata.txt").read_text()
+    assert "qgisMinimumVersion=3.22" in text
+    assert "qgisMaximumVersion=4.99" in text  # without it QGIS 4 does not load the plug-in
+    assert "hasProcessingProvider=yes" in text  # without it qgis_process does not
