@@ -48,15 +48,17 @@ SHORT = ("--set", "max_minutes=6", "--backbone", "resnet10t", "--lr", "0.002", "
 LIGHT = (*SHORT, "--set", "task_options.decoder_channels=[64,48,32,16,16]")
 BOXES = (*SHORT, "--batch-size", "4", "--set", "task_options.pyramid_channels=64", "--set", "task_options.proposals=200")
 
+# One small scene has few blocks; smaller ones, and more of them for testing, make intervals that say something. Chips of two splits share no
+# ground, but may touch (--guard-px 0): a guard of a chip around small blocks would leave hardly any chip.
 CASES = (
     Case("banepa-segmentation", "segmentation", ("{data}/banepa-buildings/banepa_oam_3072x4096.vrt",), ("{data}/banepa-buildings/osm",),
-         ("--class-field", "none", "--classes", "building", "--gsd", "0.26", "--nodata", "none", "--split", "60,20,20"), LIGHT, evaluate=("--class-field", "none", "--classes", "building")),
+         ("--class-field", "none", "--classes", "building", "--gsd", "0.26", "--nodata", "none", "--size", "192", "--overlap", "96", "--block-m", "80", "--guard-px", "0", "--split", "55,15,30"), LIGHT, evaluate=("--class-field", "none", "--classes", "building")),
     Case("mass-segmentation", "segmentation", ("{data}/mass-buildings/22978945_15.tif",), ("{data}/mass-buildings/22978945_15.gpkg",),
-         ("--class-field", "none", "--classes", "building", "--size", "128", "--overlap", "64", "--split", "60,20,20"), LIGHT, evaluate=("--class-field", "none", "--classes", "building")),
+         ("--class-field", "none", "--classes", "building", "--size", "128", "--overlap", "64", "--block-m", "192", "--guard-px", "0", "--split", "55,15,30"), LIGHT, evaluate=("--class-field", "none", "--classes", "building")),
     Case("boadella-segmentation", "segmentation",
          tuple(f"{{data}}/boadella-water/Boadella_{d}.tif" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
          tuple(f"{{data}}/boadella-water/Boadella_{d}_labels.geojson" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
-         ("--class-field", "labels", "--where", "tasks=segmentation", "--size", "64", "--split", "60,20,20"), LIGHT, evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
+         ("--class-field", "labels", "--where", "tasks=segmentation", "--size", "64", "--overlap", "32", "--block-m", "960", "--guard-px", "0", "--split", "55,15,30"), LIGHT, evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
     Case("neon-detection", "detection", tuple(f"{{data}}/neon-trees/{site}" for site in ("HARV", "OSBS", "SJER", "TEAK")),
          tuple(f"{{data}}/neon-trees/{site}/annotations" for site in ("HARV", "OSBS", "SJER", "TEAK")), ("--size", "200", "--split", "60,20,20"), BOXES, suffix=".gpkg"),
     Case("banepa-detection", "detection", ("{data}/banepa-buildings/oam",), ("{data}/banepa-buildings/detection_labels.json",), ("--size", "256", "--split", "60,20,20"), BOXES, suffix=".gpkg"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -19,13 +20,22 @@ from eo_dl.io.vector import write_layer
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-SAMPLE = ROOT / "sample_data"
 Stub = Callable[[str], str]
 
 ECHO = """
 import json, sys
 print(json.dumps({"event": "result", "words": sys.argv[1:]}))
 """
+
+
+@pytest.fixture
+def sample(sample_data: Path, tmp_path: Path) -> Path:
+    """A copy: QGIS writes beside rasters and into GeoPackages that it only opens."""
+    copy = tmp_path / "sample"
+    copy.mkdir()
+    for name in ("train.tif", "test.tif", "train_labels.gpkg"):
+        shutil.copy(sample_data / name, copy / name)
+    return copy
 
 
 @pytest.fixture
@@ -60,28 +70,28 @@ def test_every_option_of_the_command_line_is_a_parameter(inside: Callable[..., A
     assert found["predict"]["parameters"]["MODEL"][0] == "file"
 
 
-def test_a_filled_in_dialog_becomes_the_command_line(inside: Callable[..., Any], stub: Stub, tmp_path: Path) -> None:
-    answer = inside("words", stub(ECHO), SAMPLE / "train.tif", SAMPLE / "train_labels.gpkg", tmp_path / "chips")
+def test_a_filled_in_dialog_becomes_the_command_line(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
+    answer = inside("words", stub(ECHO), sample / "train.tif", sample / "train_labels.gpkg", tmp_path / "chips")
     said = json.loads(answer["results"]["RESULT"])["words"]
     assert said[7] == "tile"
     options = dict(word.removeprefix("--").partition("=")[::2] for word in said[8:] if word.startswith("--") and word != "--")
-    assert options["labels"] == str(SAMPLE / "train_labels.gpkg")
+    assert options["labels"] == str(sample / "train_labels.gpkg")
     assert options["layer"] == "buildings"
     assert options["class-field"] == "class_name"
     assert (options["size"], options["keep-empty"], options["out"]) == ("128", "0.25", str(tmp_path / "chips"))
     assert "read-scenes" in options
-    assert said[-2:] == ["--", str(SAMPLE / "train.tif")]
+    assert said[-2:] == ["--", str(sample / "train.tif")]
 
 
-def test_what_the_child_could_not_see_is_refused_with_the_way_out(inside: Callable[..., Any], stub: Stub) -> None:
-    said = inside("refused", stub(ECHO), SAMPLE / "train.tif", SAMPLE / "train_labels.gpkg")
+def test_what_the_child_could_not_see_is_refused_with_the_way_out(inside: Callable[..., Any], stub: Stub, sample: Path) -> None:
+    said = inside("refused", stub(ECHO), sample / "train.tif", sample / "train_labels.gpkg")
     assert "Save it as a GeoPackage" in said["scratch"]["error"]
     assert "unsaved edits" in said["edited"]["error"]
     assert "has a filter" in said["filtered"]["error"]
     assert "Export > Save As" in said["street map"]["error"]
 
 
-def test_cancel_stops_the_child_and_says_so(inside: Callable[..., Any], stub: Stub, tmp_path: Path) -> None:
+def test_cancel_stops_the_child_and_says_so(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
     python = stub(
         """
 import json, os, signal
@@ -90,7 +100,7 @@ signal.pause()
 """
     )
     (tmp_path / "model.eodl").write_bytes(b"")
-    answer = inside("cancelled", python, tmp_path / "model.eodl", SAMPLE / "test.tif", tmp_path / "map.tif")
+    answer = inside("cancelled", python, tmp_path / "model.eodl", sample / "test.tif", tmp_path / "map.tif")
     assert answer["error"].startswith("Cancelled")
     pid = next(text for text in answer["infos"] if text.startswith("pid")).split()[1]
     assert not Path(f"/proc/{pid}").exists()
@@ -108,7 +118,7 @@ print(json.dumps({{"event": "result", "output": str(out), "model_sha256": "abc12
 """
 
 
-def test_results_load_styled_in_their_group_with_their_origin(inside: Callable[..., Any], stub: Stub, tmp_path: Path) -> None:
+def test_results_load_styled_in_their_group_with_their_origin(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
     classes = ClassSet.of_names(["tree", "shrub"])
     frame = geopandas.GeoDataFrame(
         {"class_name": ["tree", "shrub"], "score": [0.9, 0.4]}, geometry=[shapely.box(0, 0, 1, 1), shapely.box(2, 2, 3, 3)], crs="EPSG:32633"
@@ -116,7 +126,7 @@ def test_results_load_styled_in_their_group_with_their_origin(inside: Callable[.
     write_layer(tmp_path / "made.gpkg", frame, classes=classes)
     (tmp_path / "model.eodl").write_bytes(b"")
     python = stub(copying({".gpkg": tmp_path / "made.gpkg"}))
-    found = inside("loaded", python, tmp_path / "model.eodl", SAMPLE / "test.tif", tmp_path / "map.gpkg")
+    found = inside("loaded", python, tmp_path / "model.eodl", sample / "test.tif", tmp_path / "map.gpkg")
     assert found["ok"]
     assert found["names"] == ["map"]
     assert found["renderers"] == ["categorizedSymbol"]
@@ -143,7 +153,7 @@ def test_review_goes_from_the_least_certain_and_saves_each_decision(inside: Call
 
 
 @pytest.mark.slow
-def test_tile_train_predict_by_qgis_process(qgis_environment: dict[str, str], tmp_path: Path) -> None:
+def test_tile_train_predict_by_qgis_process(qgis_environment: dict[str, str], sample: Path, tmp_path: Path) -> None:
     """The real thing: the installed plug-in, the real command line, a model trained for a few steps."""
     installed = subprocess.run([sys.executable, "-m", "eo_dl_cli", "qgis", "install"], env=qgis_environment, capture_output=True, text=True, check=False)
     assert installed.returncode == 0, installed.stderr
@@ -155,11 +165,11 @@ def test_tile_train_predict_by_qgis_process(qgis_environment: dict[str, str], tm
         return dict(json.loads(done.stdout)["results"])
 
     chips, model, out = (str(tmp_path / name) for name in ("chips", "model.eodl", "map.tif"))
-    labels = f"{SAMPLE / 'train_labels.gpkg'}|layername=landcover"
-    process("tile", f"SCENES={SAMPLE / 'train.tif'}", f"LABELS={labels}", "CLASS_FIELD=class_name", "SIZE=96", f"OUT={chips}")
+    labels = f"{sample / 'train_labels.gpkg'}|layername=landcover"
+    process("tile", f"SCENES={sample / 'train.tif'}", f"LABELS={labels}", "CLASS_FIELD=class_name", "SIZE=96", f"OUT={chips}")
     quick = "min_steps=1\nbaselines=false\ntask_options.decoder_channels=[16,16,16,16,16]\ntask_options.backbone=test_resnet"
     process("train", f"CHIPS={chips}", "TASK=segmentation", "EPOCHS=1", f"SETTINGS={quick}", f"OUT={model}")
-    result = process("predict", f"MODEL={model}", f"SCENES={SAMPLE / 'test.tif'}", f"OUT={out}")
+    result = process("predict", f"MODEL={model}", f"SCENES={sample / 'test.tif'}", f"OUT={out}")
     assert result["OUT"] == out
     assert json.loads(result["RESULT"])["task"] == "segmentation"
     assert Path(out).with_suffix(".qml").exists()
