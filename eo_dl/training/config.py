@@ -33,7 +33,15 @@ class TrainConfig(BaseModel):
     after the first one to what fits, and the learning rate falls accordingly; the result then depends on the speed of
     the machine, so two such runs are not equal to the bit (a resumed one keeps its plan).
 
-    `warmup` is the share of all steps in which the learning rate rises. `patience` epochs without a better validation
+    `optimizer`: "momentum" is SGD with Nesterov's momentum of `momentum`. `warmup` is the share of all steps in which the learning rate
+    rises ("onecycle" has its own). `decay_epochs` and `decay_factor`: "step" lowers the rate by the factor every so many epochs, "plateau" after
+    so many without a better validation score. `accumulate`: gradients of so many batches make one step of the optimizer. `ema`: decay
+    of the moving average of the weights (e.g. 0.999), which is then what is validated and kept. `picture_epochs`: pictures of predictions
+    in TensorBoard every so many epochs.
+
+    `devices` a machine and `nodes` (None: one, or what torchrun or SLURM started); `batch_size` is that of each process.
+
+    `patience` epochs without a better validation
     score end the run (None: never). `checkpoint_steps`: a checkpoint every so many steps, and after every epoch.
     `workers` None: 0 on a CPU, where the network is far slower than reading, else up to 4. `batch_size` None: as many chips as
     make `BATCH_PX` pixels (half of that for objects, whose networks are heavier), 4 to 32; at least 2, because batch
@@ -52,9 +60,15 @@ class TrainConfig(BaseModel):
     batch_size: int | None = Field(None, ge=2)
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
+    optimizer: Literal["adamw", "adam", "rmsprop", "adagrad", "momentum", "sgd"] = "adamw"
+    momentum: float = Field(0.9, ge=0, lt=1)
+    schedule: Literal["cosine", "constant", "step", "onecycle", "plateau"] = "cosine"
     warmup: float = Field(0.05, ge=0, lt=1)
+    decay_epochs: int = Field(5, ge=1)
+    decay_factor: float = Field(0.3, gt=0, lt=1)
     clip_norm: float | None = Field(5.0, gt=0)
+    accumulate: int = Field(1, ge=1)
+    ema: float | None = Field(None, gt=0, lt=1)
     patience: int | None = Field(10, ge=1)
     class_weights: Literal["none", "sqrt_inverse", "inverse", "effective"] = "sqrt_inverse"
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
@@ -64,7 +78,11 @@ class TrainConfig(BaseModel):
     precision: Annotated[Precision, BeforeValidator(_as_text)] = "auto"
     workers: int | None = Field(None, ge=0)
     checkpoint_steps: int = Field(100, ge=1)
+    picture_epochs: int | None = Field(5, ge=1)
     baselines: bool = True
+    devices: int | None = Field(None, ge=1)
+    nodes: int | None = Field(None, ge=1)
+    strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
 
     def as_yaml(self) -> str:
         """All of it, defaults included."""
@@ -84,7 +102,7 @@ def batch_size_for(asked: int | None, chip_px: int, output: str) -> int:
 
 
 # What may differ between a killed run and the one that continues it: none of it changes a weight.
-_FREE_ON_RESUME = frozenset({"config.workers", "config.checkpoint_steps", "config.baselines", "config.device"})
+_FREE_ON_RESUME = frozenset({"config.workers", "config.checkpoint_steps", "config.baselines", "config.device", "config.picture_epochs"})
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

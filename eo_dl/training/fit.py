@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,27 +11,45 @@ from typing import Literal
 import lightning
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from ..chips.dataset import Sample
 from .loading import EpochBatches
 from .module import TrainingModule
 from .quiet import quiet_lightning
+from .ranks import ALONE, Layout
 
 _PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-def fit(module: TrainingModule, train: EpochBatches, val: DataLoader[Sample] | None, *, folder: Path, device: torch.device, precision: str) -> None:
+def fit(
+    module: TrainingModule,
+    train: EpochBatches,
+    val: DataLoader[Sample] | None,
+    *,
+    folder: Path,
+    device: torch.device,
+    precision: str,
+    layout: Layout = ALONE,
+    find_unused: bool = False,
+) -> None:
     """Train until the state says stop. Raises `Cancelled` and `TrainingError` as the module does.
 
-    No epoch limit is given to Lightning (-1): the module ends the run, since the plan may change with `max_minutes`.
+    `find_unused`: some weights may have no part in the loss of a batch. With several GPUs batch normalization sees the chips of all of
+    them; on CPUs, where torch has no such thing, each process normalizes by its own. No epoch limit is given to Lightning (-1): the module ends the run, since the plan may change with `max_minutes`.
     """
-    with quiet_lightning(), _rng_kept(), _exact_sums(device):
+    strategy = DDPStrategy(find_unused_parameters=find_unused, broadcast_buffers=False) if layout.world > 1 else "auto"
+    with quiet_lightning(), _rng_kept(), _exact_sums(device), _environment_kept():
         trainer = lightning.Trainer(
             accelerator={"mps": "mps", "cuda": "gpu"}.get(device.type, "cpu"),
-            devices=1,
+            devices=layout.devices,
+            num_nodes=layout.nodes,
+            strategy=strategy,
+            sync_batchnorm=layout.world > 1 and device.type == "cuda",
             precision=_PRECISION[precision],
             max_epochs=-1,
+            accumulate_grad_batches=module.parts.config.accumulate,
             logger=TensorBoardLogger(folder, name="", version="tensorboard"),
             default_root_dir=folder,
             enable_checkpointing=False,
@@ -47,6 +66,17 @@ def _rng_kept() -> Iterator[None]:
     """The caller's random numbers are none of our business: torch's global generator is left as it was found."""
     with torch.random.fork_rng():
         yield
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Lightning tells its processes who they are by environment variables, and would take a second training for one of them."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager

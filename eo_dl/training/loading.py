@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ..chips.dataset import Batch, Sample, collate
-from .sampler import Draw, EpochPlan, ResumableBatches
+from .sampler import Draw, EpochPlan, ResumableBatches, part_of
 
 
 class ChipSource(Protocol):
@@ -51,14 +51,15 @@ class EpochBatches:
         yield from self.loader
 
 
-def train_batches(chips: ChipSource, plan: EpochPlan, position: Callable[[], tuple[int, int]], workers: int) -> EpochBatches:
-    """Batches of the epoch at `position()`, from the batch there."""
-    return EpochBatches(DataLoader(Draws(chips), batch_sampler=ResumableBatches(plan, position), **_settings(workers)))  # type: ignore[arg-type]
+def train_batches(chips: ChipSource, plan: EpochPlan, position: Callable[[], tuple[int, int]], workers: int, part: int = 0) -> EpochBatches:
+    """Batches of the epoch at `position()`, from the batch there; with several processes process `part`'s chips of each."""
+    return EpochBatches(DataLoader(Draws(chips), batch_sampler=ResumableBatches(plan, position, part), **_settings(workers)))  # type: ignore[arg-type]
 
 
-def fixed_batches(chips: ChipSource, batch_size: int, workers: int) -> DataLoader[Sample]:
-    """All chips once, in order, as they are (for validation and test)."""
-    indices: Sequence[list[int]] = [list(range(start, min(start + batch_size, len(chips)))) for start in range(0, len(chips), batch_size)]
+def fixed_batches(chips: ChipSource, batch_size: int, workers: int, part: int = 0, parts: int = 1) -> DataLoader[Sample]:
+    """All chips once, in order, as they are (for validation and test); with several processes those of process `part`."""
+    mine = part_of(range(len(chips)), part, parts)
+    indices: Sequence[list[int]] = [mine[start : start + batch_size] for start in range(0, len(mine), batch_size)]
     return DataLoader(chips, batch_sampler=indices, **_settings(workers))  # type: ignore[arg-type]
 
 

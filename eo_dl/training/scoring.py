@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from ..scores.score import Score
 from ..tasks import Codec, Task
 from ..tasks.task import Answer, RawArrays, Scorer
 from .device import autocast
+from .ranks import gathered, together
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ def answers(network: TaskNetwork, batches: Iterable[Batch], codec: Codec, device
         yield from answers_of(raw, batch, codec)
 
 
+_NO_IMAGE = np.empty((0, 0, 0), np.float32)
+
+
 class ChipScoring:
     """Adds up the scores of chips.
 
@@ -58,14 +62,24 @@ class ChipScoring:
     def __init__(self, task: Task, codec: Codec, places: Mapping[str, str] | None = None, min_score: float | None = None) -> None:
         self._codec = codec
         self._places = places or {}
+        self._held: list[Answered] = []
         self._scorer: Scorer = task.make_scorer(codec.classes)
         if min_score is not None and isinstance(self._scorer, ObjectScorer):
             self._scorer.min_score = min_score
 
     def add(self, raw: Mapping[str, torch.Tensor], batch: Batch) -> None:
-        """Score one batch of raw outputs."""
+        """Score one batch of raw outputs; of several processes, note it for `gather`."""
         for answered in answers_of(raw, batch, self._codec):
+            if together():
+                self._held.append(replace(answered, image=_NO_IMAGE))
+            else:
+                self.add_answer(answered)
+
+    def gather(self) -> None:
+        """Several processes: the first one scores the chips of all, in the order of their names. Called in all of them."""
+        for answered in sorted(gathered(self._held), key=lambda one: one.chip_id) if together() else ():
             self.add_answer(answered)
+        self._held = []
 
     def add_answer(self, answered: Answered) -> None:
         """Score one decoded chip."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 
@@ -63,6 +63,11 @@ class RunState:
         if patience is not None and self.stale_epochs >= patience:
             return f"no better validation score for {self.stale_epochs} epochs"
         return None
+
+    def become(self, other: RunState) -> None:
+        """Take over everything of another."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(other, one.name))
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values."""
