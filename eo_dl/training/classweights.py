@@ -25,7 +25,7 @@ def class_weights(kind: str, classes: ClassSet, shares: Mapping[int, float]) -> 
     there = share > 0
     if not there.any():
         return None
-    share[there] /= share[there].sum()
+    share[there] = np.maximum(share[there] / share[there].sum(), np.finfo(np.float32).tiny)
     weights = np.ones(len(share))
     weights[there] = {
         "inverse": lambda s: 1 / s,

@@ -136,7 +136,9 @@ class TrainingModule(lightning.LightningModule):
         """Key the step's randomness and its learning rate by its number; each process has dropout of its own."""
         state, config = self.parts.state, self.parts.config
         torch.manual_seed(derived_seed(config.seed, "step", state.step, *([rank()] if rank() else [])))
-        self._rate = rate_at(state.step, self.parts.total_steps, config, epoch_steps=self.parts.plan.steps, drops=self._drops)
+        moves = -(-self.parts.plan.steps // config.accumulate)  # of the optimizer, an epoch
+        number = state.epoch * moves + state.batch // config.accumulate
+        self._rate = rate_at(number, moves * state.planned_epochs, config, epoch_steps=moves, drops=self._drops)
         set_rate(self.trainer.optimizers[0], self._rate)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:

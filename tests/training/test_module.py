@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from eo_dl.chips.augment import AugmentConfig
 from eo_dl.errors import Cancelled, TrainingError
+from eo_dl.training.checkpoint import CheckpointFolder
+from eo_dl.training.ema import AveragedWeights
 from eo_dl.training.stop import stop_on_signals
 
 New = Callable[..., Any]
@@ -47,6 +50,68 @@ def test_a_run_killed_at_any_step_continues_to_the_same_bits(new_world: New) -> 
         assert [{k: v for k, v in row.items() if k not in drop} for row in world.rows] == [
             {k: v for k, v in row.items() if k not in drop} for row in unbroken.rows
         ]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": "momentum", "schedule": "step", "decay_epochs": 1},
+        {"optimizer": "adagrad", "schedule": "plateau", "decay_epochs": 1, "lr": 1e-6},
+        {"optimizer": "rmsprop", "schedule": "onecycle", "accumulate": 3},
+        {"optimizer": "adam", "ema": 0.9, "accumulate": 2},
+        {"optimizer": "sgd", "ema": 0.99},
+    ],
+    ids=lambda settings: "-".join(map(str, settings.values())),
+)
+def test_every_kind_of_run_continues_to_the_same_bits(new_world: New, settings: dict[str, Any]) -> None:
+    unbroken = new_world("unbroken", checkpoint_steps=1, **settings)
+    unbroken.train()
+    for step in (3, 6, 10):
+        world = new_world(f"killed-{step}", checkpoint_steps=1, **settings)
+        with pytest.raises(Killed):
+            world.train(on_progress=kill_after(step))
+        state = world.train(resume=True)
+        assert same(world.weights(), unbroken.weights()), step
+        best = CheckpointFolder(world.folder / "checkpoints").load_best(state.best_epoch or 0)
+        assert same(best, CheckpointFolder(unbroken.folder / "checkpoints").load_best(state.best_epoch or 0))
+
+
+def test_gradients_of_a_group_make_one_step(new_world: New) -> None:
+    """Batches of one size with a loss that is a mean: 2 + 2 + 2 chips are 6, also in a last group of 2."""
+    settings = {"epochs": 1, "optimizer": "sgd", "warmup": 0, "schedule": "constant", "augment": AugmentConfig.nothing().model_dump()}
+    apart = new_world("apart", count=8, accumulate=3, **settings)
+    whole = new_world("whole", count=8, batch_size=6, **settings)
+    apart.train(plain=True)
+    whole.train(plain=True)
+    theirs = whole.weights()
+    assert all(torch.allclose(value, theirs[name], atol=1e-6) for name, value in apart.weights().items())
+
+
+def test_the_moving_average_is_its_definition_and_takes_batch_statistics_along() -> None:
+    network = torch.nn.BatchNorm2d(2)
+    averaged = AveragedWeights(network, 0.5)
+    mean, means = network.running_mean, [0.0]
+    assert mean is not None
+    for number in range(1, 6):
+        mean.fill_(number)
+        averaged.update()
+        kept = min(0.5, (1 + number) / (10 + number))
+        means.append(kept * means[-1] + (1 - kept) * number)
+    assert averaged.weights()["running_mean"].tolist() == pytest.approx([means[-1]] * 2)
+    with averaged.applied():
+        assert mean.tolist() == pytest.approx([means[-1]] * 2)
+    assert mean.tolist() == [5, 5]
+
+
+def test_the_moving_average_is_what_is_validated_and_kept(new_world: New) -> None:
+    world = new_world(ema=0.9, epochs=2, lr=0.05)
+    state = world.train()
+    best = CheckpointFolder(world.folder / "checkpoints").load_best(state.best_epoch or 0)
+    latest = CheckpointFolder(world.folder / "checkpoints").latest()
+    assert latest is not None
+    if state.best_epoch == 2:
+        assert same(best, latest["averaged"]["values"])
+    assert not same(latest["averaged"]["values"], world.weights())
 
 
 def test_a_run_killed_twice_continues_to_the_same_bits(new_world: New) -> None:

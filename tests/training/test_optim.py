@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from eo_dl.errors import ConfigError, DeviceError
 from eo_dl.training.classweights import LARGEST_RATIO, class_weights
 from eo_dl.training.config import TrainConfig, batch_size_for
 from eo_dl.training.device import choose_device, choose_precision
-from eo_dl.training.optim import make_optimizer, rate_at
+from eo_dl.training.optim import make_optimizer, plateau_drops, rate_at
 
 
 def test_the_rate_rises_then_falls_to_a_hundredth() -> None:
@@ -29,6 +31,86 @@ def test_the_rate_rises_then_falls_to_a_hundredth() -> None:
 def test_a_constant_rate_stays() -> None:
     config = TrainConfig(lr=0.1, warmup=0, schedule="constant")
     assert {rate_at(step, 50, config) for step in range(1, 60)} == {0.1}
+
+
+def test_one_cycle_is_that_of_torch() -> None:
+    config = TrainConfig(lr=0.1, schedule="onecycle")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=60)
+    for step in range(60):
+        assert math.isclose(rate_at(step, 60, config), theirs.get_last_lr()[0], rel_tol=1e-6), step
+        optimizer.step()
+        if step < 59:
+            theirs.step()
+
+
+def test_steps_go_down_by_the_factor_every_so_many_epochs() -> None:
+    config = TrainConfig(lr=1.0, warmup=0, schedule="step", decay_epochs=2, decay_factor=0.5)
+    assert [rate_at(step, 60, config, epoch_steps=10) for step in (1, 19, 20, 39, 40, 59)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_on_a_plateau_the_rate_falls_as_often_as_patience_ran_out() -> None:
+    config = TrainConfig(lr=1.0, warmup=0, schedule="plateau", decay_factor=0.1)
+    assert [plateau_drops(scores, 2) for scores in ([0.5], [0.5, 0.4, 0.5], [0.5, 0.4, 0.6, 0.1], [0.5] * 5, [math.nan] * 4)] == [0, 1, 0, 2, 2]
+    assert rate_at(9, 60, config, drops=2) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "plateau", "onecycle"])
+def test_every_schedule_warms_up(schedule: Literal["constant", "step", "cosine", "plateau", "onecycle"]) -> None:
+    config = TrainConfig(lr=1.0, warmup=0.3, schedule=schedule)
+    rates = [rate_at(step, 100, config, epoch_steps=40) for step in range(30)]
+    assert all(a < b for a, b in itertools.pairwise(rates[:29]))
+    assert rates[0] < 0.05 and rates[29] > 0.95
+
+
+Stepper = Callable[[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
+# One step of each optimizer from its paper, with lr 0.1 and no decay: (weights, gradient, memory) -> new weights.
+STEPS: dict[str, Stepper] = {
+    "sgd": lambda w, g, m: w - 0.1 * g,
+    "momentum": lambda w, g, m: w - 0.1 * (g + 0.9 * _kept(m, "v", lambda v: 0.9 * v + g)),
+    "adagrad": lambda w, g, m: w - 0.1 * g / (_kept(m, "s", lambda s: s + g**2).sqrt() + 1e-10),
+    "rmsprop": lambda w, g, m: w - 0.1 * g / (_kept(m, "s", lambda s: 0.99 * s + 0.01 * g**2).sqrt() + 1e-8),
+    "adam": lambda w, g, m: _adam(w, g, m),
+    "adamw": lambda w, g, m: _adam(w, g, m),
+}
+
+
+def _kept(memory: dict[str, torch.Tensor], name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    memory[name] = change(memory.get(name, torch.zeros(3, dtype=torch.float64)))
+    return memory[name]
+
+
+def _adam(weights: torch.Tensor, gradient: torch.Tensor, memory: dict[str, torch.Tensor]) -> torch.Tensor:
+    n = _kept(memory, "n", lambda n: n + 1)
+    first = _kept(memory, "m", lambda m: 0.9 * m + 0.1 * gradient) / (1 - 0.9**n)
+    second = _kept(memory, "v", lambda v: 0.999 * v + 0.001 * gradient**2) / (1 - 0.999**n)
+    return weights - 0.1 * first / (second.sqrt() + 1e-8)
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_every_optimizer_steps_as_its_paper_says(name: str) -> None:
+    network = torch.nn.Linear(3, 1, bias=False).double()
+    config = TrainConfig.model_validate({"optimizer": name, "lr": 0.1, "weight_decay": 0})
+    optimizer = make_optimizer(network, config)
+    expected, memory = network.weight.detach()[0].clone(), dict[str, torch.Tensor]()
+    for _ in range(4):
+        gradient = 2 * expected * torch.tensor([1.0, 5.0, 0.2], dtype=torch.float64)
+        network.weight.grad = 2 * network.weight.detach() * torch.tensor([[1.0, 5.0, 0.2]], dtype=torch.float64)
+        optimizer.step()
+        expected = STEPS[name](expected, gradient, memory)
+        assert torch.allclose(network.weight.detach()[0], expected, rtol=1e-6), name
+
+
+def test_only_adamw_takes_the_decay_from_the_weights() -> None:
+    moved = {}
+    for name in ("adam", "adamw"):
+        network = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.ones_(network.weight)
+        network.weight.grad = torch.zeros(1, 1)
+        make_optimizer(network, TrainConfig.model_validate({"optimizer": name, "lr": 0.1, "weight_decay": 0.5})).step()
+        moved[name] = float(network.weight.detach())
+    assert moved["adamw"] == pytest.approx(0.95)
+    assert moved["adam"] == pytest.approx(0.9)  # a whole step of Adam, whatever the size of the decay
 
 
 def test_biases_and_norms_do_not_decay() -> None:
@@ -53,6 +135,15 @@ def test_rarer_classes_weigh_more_and_the_mean_over_pixels_is_one(shares: list[f
     assert (np.diff(there[order]) <= 1e-5).all()
     assert there.max() <= LARGEST_RATIO * there.min() * (1 + 1e-4)
     assert math.isclose((there * share[share > 0]).sum() / share.sum(), 1, abs_tol=1e-4)
+
+
+def test_class_weights_by_their_definitions() -> None:
+    classes, shares = ClassSet.of_names(["a", "b", "c"]), np.array([0.6, 0.3, 0.1])
+    count = 10_000_000
+    effective = (1 - (1 - 1 / count)) / (1 - (1 - 1 / count) ** (count * shares))  # Cui et al. 2019, equation 2
+    for kind, raw in (("inverse", 1 / shares), ("sqrt_inverse", shares**-0.5), ("effective", effective)):
+        expected = raw / (raw * shares).sum()
+        assert class_weights(kind, classes, dict(zip(classes.ids, shares, strict=True))) == pytest.approx(expected, rel=1e-3), kind
 
 
 def test_equal_shares_weigh_alike_and_none_is_none() -> None:
