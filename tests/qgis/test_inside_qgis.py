@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import geopandas
+import numpy as np
 import pytest
 import shapely
 from eo_dl_qgis import commands, menu
+from PIL import Image
 
-from eo_dl.core.classes import ClassSet
+from eo_dl.core.classes import ClassInfo, ClassSet
+from eo_dl.io.scene import open_scene
 from eo_dl.io.vector import write_layer
 
 HERE = Path(__file__).resolve().parent
@@ -173,3 +176,34 @@ def test_tile_train_predict_by_qgis_process(qgis_environment: dict[str, str], sa
     assert result["OUT"] == out
     assert json.loads(result["RESULT"])["task"] == "segmentation"
     assert Path(out).with_suffix(".qml").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="xvfb is not installed: apt-get install xvfb xauth")
+def test_a_window_shows_the_result_in_the_colours_of_its_classes(qgis_environment: dict[str, str], stub: Stub, sample: Path, tmp_path: Path) -> None:
+    """The whole desktop on a virtual screen: plug-in enabled, a prediction run and loaded, the review dock on its least certain object."""
+    scene = open_scene(sample / "test.tif")
+    corners = [(60, 60, 180, 180), (250, 60, 390, 200), (100, 260, 300, 400)]
+    outlines = scene.grid.geometries_to_map(np.array([shapely.box(*c) for c in corners], dtype=object))
+    classes = ClassSet((ClassInfo(1, "tree", "#d81b60"), ClassInfo(2, "shrub", "#1e88e5")))
+    assert scene.grid.crs is not None
+    frame = geopandas.GeoDataFrame({"class_name": ["tree", "shrub", "tree"], "score": [0.9, 0.4, 0.6]}, geometry=outlines, crs=scene.grid.crs.to_wkt())
+    write_layer(tmp_path / "made.gpkg", frame, classes=classes)
+    (tmp_path / "model.eodl").write_bytes(b"")
+    subprocess.run([sys.executable, "-m", "eo_dl_cli", "qgis", "install", "-q"], env=qgis_environment, check=True, capture_output=True)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    given = {"python": stub(copying({".gpkg": tmp_path / "made.gpkg"})), "scene": str(sample / "test.tif"), "model": str(tmp_path / "model.eodl"),
+             "out": str(tmp_path / "trees.gpkg"), "pictures": str(pictures), "chips": ""}  # fmt: skip
+    desktop = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", "qgis.bin", "--noversioncheck", "--nologo", "--profiles-path", str(tmp_path / "config"), "--profile", "default",
+               "--code", str(HERE / "window.py")]  # fmt: skip
+    environment = {**qgis_environment, "QT_QPA_PLATFORM": "xcb", "EO_DL_WINDOW": json.dumps(given)}
+    done = subprocess.run(desktop, env=environment, capture_output=True, text=True, check=False, timeout=150)
+    problem = pictures / "error.txt"
+    assert done.returncode == 0 and not problem.exists(), problem.read_text() if problem.exists() else done.stderr[-2000:]
+    for name in ("result", "review"):
+        found = np.asarray(Image.open(pictures / f"{name}.png").convert("RGB")).reshape(-1, 3).astype(int)
+        for info in classes:
+            colour = np.array([int(info.color[i : i + 2], 16) for i in (1, 3, 5)])
+            near = (np.abs(found - colour).max(axis=1) <= 40).sum()
+            assert near > 200, f"{name}: {info.name} is not seen"

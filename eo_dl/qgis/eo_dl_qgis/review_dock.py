@@ -1,8 +1,9 @@
 """The review dock: next least certain, accept, change class, reject, retrain."""
 
-from qgis.core import Qgis, QgsCoordinateTransform, QgsMapLayer, QgsProject
+from qgis.core import Qgis, QgsCoordinateTransform, QgsMapLayer, QgsProject, QgsWkbTypes
+from qgis.gui import QgsRubberBand
 from qgis.PyQt.QtCore import Qt
-from qgis.PyQt.QtGui import QIcon, QKeySequence
+from qgis.PyQt.QtGui import QColor, QIcon, QKeySequence
 from qgis.PyQt.QtWidgets import QAction, QComboBox, QDockWidget, QHBoxLayout, QLabel, QPushButton, QShortcut, QVBoxLayout, QWidget
 
 from . import environment
@@ -30,6 +31,7 @@ class ReviewAction:
         """Take everything away again."""
         self._iface.removeToolBarIcon(self._action)
         self._iface.removePluginRasterMenu("eo_dl", self._action)
+        self.dock.close_up()
         self._iface.removeDockWidget(self.dock)
         self.dock.deleteLater()
 
@@ -41,6 +43,10 @@ class ReviewDock(QDockWidget):
         super().__init__("Review", iface.mainWindow())
         self.setObjectName("eo_dl_review")
         self._iface, self._review, self._current = iface, None, None
+        self._frame = QgsRubberBand(iface.mapCanvas(), QgsWkbTypes.GeometryType.PolygonGeometry)
+        self._frame.setStrokeColor(QColor("#ffeb3b"))
+        self._frame.setFillColor(QColor(0, 0, 0, 0))  # an outline: what is judged must be seen
+        self._frame.setWidth(3)
         self._status = QLabel("Choose a layer of predictions, then press Next.")
         self._status.setWordWrap(True)
         self._classes = QComboBox()
@@ -79,6 +85,11 @@ class ReviewDock(QDockWidget):
     def _enable_keys(self, visible):
         for key in self._keys:
             key.setEnabled(visible)
+        self._frame.setVisible(visible)
+
+    def close_up(self):
+        """Take the frame off the map."""
+        self._iface.mapCanvas().scene().removeItem(self._frame)
 
     def _safely(self, work):
         try:
@@ -91,7 +102,9 @@ class ReviewDock(QDockWidget):
         review = self._of_active_layer()
         self._current = review.next_id(after=self._current)
         self._say()
-        if self._current is not None:
+        if self._current is None:
+            self._frame.reset(QgsWkbTypes.GeometryType.PolygonGeometry)
+        else:
             self._show(review.layer.getFeature(self._current))
 
     def accept_one(self):
@@ -152,10 +165,9 @@ class ReviewDock(QDockWidget):
 
     def _show(self, feature):
         layer, canvas = self._review.layer, self._iface.mapCanvas()
-        layer.selectByIds([feature.id()])
+        self._frame.setToGeometry(feature.geometry(), layer)
         box = feature.geometry().boundingBox()
         box.scale(SURROUNDINGS)
         to_map = QgsCoordinateTransform(layer.crs(), canvas.mapSettings().destinationCrs(), QgsProject.instance())
         canvas.setExtent(to_map.transformBoundingBox(box))
         canvas.refresh()
-        canvas.flashFeatureIds(layer, [feature.id()])
