@@ -47,7 +47,8 @@ class LabelSet:
     `annotated_images` names their image where the frame is pixels.
     `image_names`: images that labels by image cover, with or without objects: others have nothing annotated; `image_sizes_px`: (width,
     height) of each as the labels say, where they do. `files`: the label file of each feature where there are several, `file_names` all of them.
-    `masks`: raster labels, in place of features.
+    `masks`: raster labels, in place of features. `whole_images`: every feature stands for the whole of its image, whatever the size of that (its
+    geometry is a placeholder until the images are known); an image may have several.
     `notes`: what reading did, counted ("3 geometries repaired").
     """
 
@@ -66,6 +67,7 @@ class LabelSet:
     files: npt.NDArray[np.object_] | None = None
     file_names: tuple[str, ...] = ()
     masks: tuple[MaskLabels, ...] = ()
+    whole_images: bool = False
     class_field: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -97,27 +99,52 @@ class LabelSet:
         where `grid` is a resampled one: pixel formats count its pixels.
         Raises `LabelError` where labels are in map coordinates and the grid has no CRS.
         """
-        kept = _same_image(self.images, image_name, len(self))
-        geometries = self._to_pixels(self.geometries, grid, native)
+        own = self._of_image(image_name)
+        geometries = self._outlines(own, grid, native)
         annotated = self.annotated
         if not self.covers(image_name):
             annotated = np.empty(0, dtype=object)
         elif annotated is not None:
-            annotated = self._to_pixels(annotated[_same_image(self.annotated_images, image_name, len(annotated))], grid, native)
-        frame = shapely.box(0, 0, grid.width, grid.height)
-        index = np.flatnonzero(kept & np.asarray(shapely.intersects(geometries, frame), np.bool_))
+            mine = annotated[_same_image(self.annotated_images, image_name, len(annotated))]
+            annotated = np.full(len(mine), _frame(grid), dtype=object) if self.whole_images else self._to_pixels(mine, grid, native)
+        touching = np.asarray(shapely.intersects(geometries, _frame(grid)), np.bool_)
+        index = own[touching]
         return PixelLabels(
             self.classes,
-            geometries[index],
+            geometries[touching],
             self.class_ids[index],
             self.ignore[index] if self.ignore is not None else np.zeros(len(index), np.bool_),
             index,
             None if annotated is None else shapely.union_all(shapely.make_valid(annotated)) if len(annotated) else shapely.Polygon(),
         )
 
+    def _outlines(self, index: npt.NDArray[np.int64], grid: PixelGrid, native: PixelGrid | None) -> GeometryArray:
+        """Some of the features in pixels of a scene; those of whole images are its frame."""
+        if self.whole_images:
+            return np.full(len(index), _frame(grid), dtype=object)
+        return self._to_pixels(self.geometries[index], grid, native)
+
+    def _of_image(self, image_name: str) -> npt.NDArray[np.int64]:
+        """Places of the features of an image: all, where they are not bound to images; else by full name, else by stem."""
+        if self.images is None:
+            return np.arange(len(self), dtype=np.int64)
+        by_name, by_stem = self._by_image
+        return by_name[image_name] if image_name in by_name else by_stem.get(_stem(image_name), np.empty(0, np.int64))
+
+    @cached_property
+    def _by_image(self) -> tuple[dict[str, npt.NDArray[np.int64]], dict[str, npt.NDArray[np.int64]]]:
+        """Places of the features by image name and by stem: with thousands of images nobody looks through all for each."""
+        assert self.images is not None
+        return _places([str(name) for name in self.images]), _places([_stem(str(name)) for name in self.images])
+
+    @cached_property
+    def _known_images(self) -> frozenset[str]:
+        """Names and stems of `image_names`."""
+        return frozenset(self.image_names) | {_stem(name) for name in self.image_names}
+
     def covers(self, image_name: str) -> bool:
         """True where the labels say something about an image: always, unless they are listed by image and it is not among them."""
-        return not self.image_names or bool(_same_image(np.array(self.image_names, dtype=object), image_name, len(self.image_names)).any())
+        return not self.image_names or image_name in self._known_images or _stem(image_name) in self._known_images
 
     def _to_pixels(self, geometries: GeometryArray, grid: PixelGrid, native: PixelGrid | None) -> GeometryArray:
         if self.crs is None:
@@ -139,7 +166,8 @@ class PixelLabels:
 
     `geometries` (N,) in pixel coordinates (they may stick out), `class_ids`, `ignore` (N,), `index` (N,) their place
     in the label set, `annotated` the ground on which they are complete (None: everywhere), `mask` (H, W) uint8 class
-    ids with 255 = ignore where labels come as a raster (only in a chip's frame).
+    ids with 255 = ignore where labels come as a raster (only in a chip's frame). `valid` (H, W): the chip's measured pixels, where somebody
+    knows that not all are.
     """
 
     classes: ClassSet
@@ -149,6 +177,7 @@ class PixelLabels:
     index: npt.NDArray[np.int64]
     annotated: shapely.Geometry | None = None
     mask: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
+    valid: npt.NDArray[np.bool_] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.geometries)
@@ -203,5 +232,21 @@ def _same_image(images: npt.NDArray[np.object_] | None, image_name: str, count: 
     exact = np.asarray(images == image_name, np.bool_)
     if exact.any():
         return exact
-    stem = image_name.rsplit(".", 1)[0]
-    return np.array([str(name).rsplit(".", 1)[0] == stem for name in images], np.bool_).reshape(count)
+    stem = _stem(image_name)
+    return np.array([_stem(str(name)) == stem for name in images], np.bool_).reshape(count)
+
+
+def _stem(name: str) -> str:
+    return name.rsplit(".", 1)[0]
+
+
+def _places(names: list[str]) -> dict[str, npt.NDArray[np.int64]]:
+    """For each name where it occurs."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        found.setdefault(name, []).append(place)
+    return {name: np.array(places, np.int64) for name, places in found.items()}
+
+
+def _frame(grid: PixelGrid) -> shapely.Geometry:
+    return shapely.box(0, 0, grid.width, grid.height)
