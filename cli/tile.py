@@ -56,6 +56,7 @@ from .reporter import Reporter, table
     metavar="PX",
 )
 @click.option("--folds", type=click.IntRange(min=2), help="Also deal the blocks into K folds for cross-validation.", metavar="K")
+@click.option("--splits-of", help="Hold out the same ground as this chip set, to compare models of both.", metavar="FOLDER")
 @click.option("--write-chips/--read-scenes", default=None, help="Write chips as GeoTIFFs, or read scenes on the fly (default: whichever decodes less).")
 @options.bands
 @options.nodata
@@ -91,6 +92,7 @@ def command(
     block_m: float | None,
     guard_px: float | None,
     folds: int | None,
+    splits_of: str | None,
     write_chips: bool | None,
     bands: str | None,
     nodata: str | None,
@@ -139,6 +141,7 @@ def command(
         block_m=block_m,
         guard_px=guard_px,
         folds=folds,
+        splits_of=splits_of,
         seed=seed,
         write_chips=write_chips,
         workers=workers,

@@ -20,10 +20,11 @@ from ..errors import LabelError
 from ..io.atomic import write_bytes
 from ..io.scene import Scene
 from .candidates import SamplingRequest, draw_candidates
-from .chipset import chip_ground
+from .chipset import ChipSet, chip_ground
 from .conflicts import Index
 from .contact_sheet import contact_sheet
 from .index import read_back_labels, write_index
+from .inherit import inherited
 from .manifest import CONTACT_SHEET, INDEX, MANIFEST, classes_entry, content_hash, labels_entry, manifest_text, scene_entry
 from .measure import Candidate, Measured, enough_valid, measure
 from .normalize import sample_size, statistics
@@ -54,6 +55,7 @@ class TileJob:
     workers: int | None
     on_progress: OnProgress
     notes: tuple[str, ...]
+    splits_of: ChipSet | None = None
 
 
 def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
@@ -122,7 +124,10 @@ def _dealt(job: TileJob, good: Sequence[Measured], keep: npt.NDArray[np.bool_]) 
     else:
         pitch = job.sampling.chip_px - job.sampling.overlap_px
         blocks = block_names(ground, job.block_px or default_block_chips(ground.places, pitch) * pitch)
-    dealt = deal_chips(ground, blocks, _amounts(job.labels, bare), keep, job.request)
+    if job.splits_of is None:
+        dealt = deal_chips(ground, blocks, _amounts(job.labels, bare), keep, job.request)
+    else:
+        dealt = inherited(job.scenes, bare, ground, keep, job.splits_of)
     records = tuple(replace(r, block=b, split=s, fold=f, keep=bool(k)) for r, b, s, f, k in zip(bare, blocks, dealt.splits, dealt.folds, keep, strict=True))
     shared = ground.shared_ground([r.split if r.keep else "none" for r in records])
     assert not any(shared.values()), shared

@@ -45,6 +45,7 @@ def tile(
     block_px: int | None = None,
     guard_px: float | None = None,
     folds: int | None = None,
+    splits_of: ChipSet | str | Path | None = None,
     seed: int = 0,
     write_chips: bool | None = None,
     workers: int | None = None,
@@ -57,7 +58,7 @@ def tile(
     `overlap_px`), "random", "objects" or "balanced" by class, with `count` chips. Only chips that touch `aoi` (polygons) and ground on
     which labels are complete (`annotated`), and of which `min_valid` was measured. `keep_empty`: share of the chips without objects to
     keep (grid and random: all; else chips to add, 0.1 of their number). `split`: shares of train, val, test, dealt by blocks of
-    `block_m` or `block_px` (default: from the scenes) or by whole scenes; `folds` instead deals folds. `guard_px`: least distance
+    `block_m` or `block_px` (default: from the scenes) or by whole scenes; `folds` instead deals folds, and `splits_of` takes the held-out ground of another chip set, so that models of both can be compared. `guard_px`: least distance
     between chips of two splits (default: one chip, less where that costs too much). `write_chips` None: where reading from the
     scenes would decode more than 8 times what it uses. Same input and seed, same bytes, whatever `workers`.
 
@@ -69,6 +70,8 @@ def tile(
     for name, value in (("keep_empty", keep_empty), ("min_valid", min_valid)):
         if value is not None and not 0 <= value <= 1:
             raise ConfigError(f"tile: {name} is a share from 0 to 1, found {value}")
+    if splits_of is not None and folds is not None:
+        raise ConfigError("tile: --splits-of takes the splits of another chip set and --folds deals new ones; give one of them")
     ready, notes = prepare_scenes(scenes, gsd_m)
     chip_px = chip_size(ready, size_px, size_m, gsd_m)
     given = labels if isinstance(labels, LabelSet) else read_labels(labels)
@@ -91,6 +94,7 @@ def tile(
         workers=workers,
         on_progress=on_progress,
         notes=notes,
+        splits_of=open_chip_set(splits_of) if isinstance(splits_of, str | Path) else splits_of,
     )
     with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
         make_chip_set(job, folder, Path(out))

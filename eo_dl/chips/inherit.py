@@ -1,0 +1,90 @@
+"""Splits taken over from another chip set, so that two models are scored on the same held-out ground.
+
+After labels were corrected, chips are cut anew; were the blocks dealt anew as well, the old model could have learned from what is test now.
+So ground stays what it was: a chip whose centre lies on a kept val or test chip of the old set is val or test, as long as it touches no ground
+of the other; whatever else touches held-out ground is in no split; all other ground, new ground too, is for training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from ..core.labelset import reproject
+from ..core.pixelgrid import PixelGrid
+from ..errors import ConfigError
+from ..io.scene import Scene
+from .chipset import ChipSet
+from .conflicts import ChipGround, gave_way
+from .record import ChipRecord, SplitName
+from .splits import Dealt
+
+_SHARED = 0.02  # square pixels: less is rounding between two grids
+
+
+def inherited(scenes: Sequence[Scene], records: Sequence[ChipRecord], ground: ChipGround, keep: npt.NDArray[np.bool_], old: ChipSet) -> Dealt:
+    """A split for each of `records`, by the ground of the kept chips of `old`; its guard is kept to.
+
+    Raises `ConfigError` where no chip lies on held-out ground of the old set, or none is left for training.
+    """
+    tentative = _tentative(scenes, records, old)
+    pairs = ground.near_pairs(old.guard_px)
+    gone = gave_way(tentative, keep, pairs)
+    splits: tuple[SplitName, ...] = tuple("none" if g else s for s, g in zip(tentative, gone, strict=True))
+    counts = {name: sum(s == name and bool(k) for s, k in zip(splits, keep, strict=True)) for name in ("train", "val", "test")}
+    missing = [name for name in ("train", "val", "test") if old.split(name) and not counts[name]]
+    if missing:
+        raise ConfigError(
+            f"{old.path}: no chip of the new set is {' or '.join(missing)} on its ground; give the same scenes and chip size, or leave --splits-of out"
+        )
+    lost = sum(s == "none" and bool(k) for s, k in zip(splits, keep, strict=True))
+    note = f"splits are those of {old.path.name}: {counts['val']} val and {counts['test']} test chips on the ground that it held out"
+    left_out = (f"{lost} chips on the edge of held-out ground are in no split",) if lost else ()
+    return Dealt(splits, (None,) * len(splits), old.guard_px, lost, (note, *left_out))
+
+
+def _tentative(scenes: Sequence[Scene], records: Sequence[ChipRecord], old: ChipSet) -> tuple[SplitName, ...]:
+    held = [_held_out(scene, old) for scene in scenes]
+    found: list[SplitName] = []
+    for record in records:
+        areas = held[record.scene_index]
+        outline = shapely.box(*record.window.box)
+        touched = [name for name, area in areas.items() if shapely.area(shapely.intersection(area, outline)) > _SHARED]
+        if not touched:
+            found.append("train")
+        elif len(touched) == 1 and shapely.intersects(areas[touched[0]], shapely.centroid(outline)):
+            found.append(touched[0])
+        else:
+            found.append("none")
+    return tuple(found)
+
+
+def _held_out(scene: Scene, old: ChipSet) -> dict[SplitName, shapely.Geometry]:
+    """The val and test ground of the old set, in pixels of a scene."""
+    found: dict[SplitName, shapely.Geometry] = {}
+    names: tuple[SplitName, ...] = ("val", "test")
+    for name in names:
+        parts = [_in_pixels(old.scenes[r.scene_index], r, scene) for r in old.split(name) if _same_ground(old.scenes[r.scene_index], scene)]
+        found[name] = shapely.union_all(np.array(parts, dtype=object)) if parts else shapely.Polygon()
+    return found
+
+
+def _same_ground(one: Scene, other: Scene) -> bool:
+    """With a CRS the coordinates decide, without one the name."""
+    if one.grid.crs is not None and other.grid.crs is not None:
+        return True
+    return one.grid.crs is None and other.grid.crs is None and one.name == other.name
+
+
+def _in_pixels(old_scene: Scene, record: ChipRecord, scene: Scene) -> shapely.Geometry:
+    box = np.array([shapely.box(*record.window.box)], dtype=object)
+    grid: PixelGrid = scene.grid
+    if grid.crs is None or old_scene.grid.crs is None:
+        factors = (grid.width / old_scene.grid.width, grid.height / old_scene.grid.height)
+        return shapely.transform(box, lambda xy: xy * factors)[0]
+    outline = old_scene.grid.geometries_to_map(box)
+    moved = outline if old_scene.grid.crs == grid.crs else reproject(outline, old_scene.grid.crs, grid.crs, old_scene.name)
+    return grid.geometries_to_pixel(moved)[0]
