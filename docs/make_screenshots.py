@@ -1,0 +1,62 @@
+"""The pictures of docs/qgis.md: `make demo`, then `python docs/make_screenshots.py` (needs QGIS and xvfb, see docs/qgis.md).
+
+Runs the QGIS desktop on a virtual screen with the plug-in installed in a profile of its own, on copies of the sample scenes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+WIDEST = 1200
+
+
+def main(demo: Path) -> None:
+    """Write docs/qgis-NAME.png from the models and chips of the demo's folder."""
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        (work / "config" / "profiles" / "default").mkdir(parents=True)
+        (work / "xdg").mkdir(mode=0o700)
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"}
+        environment |= {"XDG_RUNTIME_DIR": str(work / "xdg"), "QGIS_CUSTOM_CONFIG_PATH": str(work / "config")}
+        subprocess.run([sys.executable, "-m", "eo_dl_cli", "qgis", "install", "-q"], env=environment, check=True, cwd=ROOT)
+        for task, suffix in (("detection", ".gpkg"), ("segmentation", ".tif")):
+            pictures = work / task
+            pictures.mkdir()
+            for scene in ("train.tif", "test.tif"):
+                shutil.copy(ROOT / "sample_data" / scene, pictures / scene)
+            shutil.copytree(demo / task / "chips", pictures / "chips")
+            given = {"python": sys.executable, "scene": str(pictures / "test.tif"), "model": str((demo / task / "model.eodl").resolve()), "out": str(pictures / f"map{suffix}"),
+                     "pictures": str(pictures), "chips": str(pictures / "chips" / "chips.gpkg")}  # fmt: skip
+            _desktop(work, {**environment, "QT_QPA_PLATFORM": "xcb", "EO_DL_WINDOW": json.dumps(given)}, pictures)
+        for picture in ("dialog", "review"):
+            _keep(work / "detection" / f"{picture}.png", picture)
+        _keep(work / "segmentation" / "result.png", "result")
+
+
+def _desktop(work: Path, environment: dict[str, str], pictures: Path) -> None:
+    command = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", "qgis.bin", "--noversioncheck", "--nologo", "--profiles-path", str(work / "config"), "--profile", "default",
+               "--code", str(ROOT / "tests" / "qgis" / "window.py")]  # fmt: skip
+    done = subprocess.run(command, env=environment, check=False)
+    if done.returncode:
+        raise SystemExit((pictures / "error.txt").read_text() if (pictures / "error.txt").exists() else f"QGIS ended with {done.returncode}")
+
+
+def _keep(source: Path, name: str) -> None:
+    picture = Image.open(source).convert("RGB")
+    if picture.width > WIDEST:
+        picture = picture.resize((WIDEST, round(picture.height * WIDEST / picture.width)))
+    picture.quantize(128).save(ROOT / "docs" / f"qgis-{name}.png", optimize=True)
+    print(f"docs/qgis-{name}.png")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "demo"))
