@@ -37,7 +37,15 @@ if TYPE_CHECKING:
 SPEC, WEIGHTS = "model.json", "weights.safetensors"
 _MIB = 2**20
 # What a bundle may hold, in the order in which it is written, and the most bytes each may have.
-MEMBERS = {SPEC: 16 * _MIB, "README.md": 4 * _MIB, "preview.png": 64 * _MIB, "item.json": 16 * _MIB, WEIGHTS: 16_384 * _MIB, "model.onnx": 16_384 * _MIB}
+MEMBERS = {
+    SPEC: 16 * _MIB,
+    "README.md": 4 * _MIB,
+    "preview.png": 64 * _MIB,
+    "item.json": 16 * _MIB,
+    "config.yaml": _MIB,
+    WEIGHTS: 16_384 * _MIB,
+    "model.onnx": 16_384 * _MIB,
+}
 _NEEDED = (SPEC, WEIGHTS)
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -63,7 +71,7 @@ def save_bundle(
 ) -> Bundle:
     """Write a bundle under its final name at once, and open it again.
 
-    `preview` is a PNG; `extra` may hold "model.onnx" and "item.json". The model card is made from the spec.
+    `preview` is a PNG; `extra` may hold "model.onnx", "item.json" and "config.yaml". The model card is made from the spec.
     Raises `BundleError` for weights that are not finite, `OutputExistsError` where `path` exists.
     """
     arrays = _as_arrays(state)

@@ -42,7 +42,8 @@ def _model_index(spec: ModelSpec) -> list[str]:
 def _summary(spec: ModelSpec) -> str:
     gsd = "pixels of no known ground size" if spec.gsd_m is None else f"{spec.gsd_m:.3g} m pixels"
     network = f"{spec.config.get('network', spec.task)} with a {spec.config.get('backbone', 'plain')} encoder"
-    return f"A model for {spec.task} of images with {len(spec.bands)} bands and {gsd}: {network}."
+    warning = f"**Unfinished**: {_inline(spec.provenance.unfinished)}.\n\n" if spec.provenance.unfinished else ""
+    return f"{warning}A model for {spec.task} of images with {len(spec.bands)} bands and {gsd}: {network}."
 
 
 def _needs(spec: ModelSpec) -> str:

@@ -66,7 +66,7 @@ class ScoreSpec(_Strict):
 
 
 class Provenance(_Strict):
-    """Where a model comes from. `extent` is a GeoJSON geometry in longitude and latitude."""
+    """Where a model comes from. `extent` is a GeoJSON geometry in longitude and latitude; `unfinished`: why the run had not come to its end."""
 
     eo_dl: Text = ""
     versions: dict[str, Text] = {}
@@ -83,6 +83,7 @@ class Provenance(_Strict):
     training: dict[str, JsonValue] = {}
     baselines: tuple[ScoreSpec, ...] = ()
     notes: tuple[LongText, ...] = ()
+    unfinished: LongText = ""
 
 
 class MemberSpec(_Strict):

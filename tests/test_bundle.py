@@ -111,7 +111,7 @@ def test_the_network_is_made_in_eval_mode(saved: Path) -> None:
 def test_places_for_onnx_and_stac_are_kept(tmp_path: Path) -> None:
     bundle = save_bundle(tmp_path / "m.eodl", _spec(), _network().state_dict(), extra={"model.onnx": b"graph", "item.json": b"{}"})
     assert bundle.read("model.onnx") == b"graph"
-    assert set(bundle.members) == set(MEMBERS) - {"preview.png"}
+    assert set(bundle.members) == set(MEMBERS) - {"preview.png", "config.yaml"}
     with pytest.raises(BundleError, match=r"holds no preview\.png; it has model\.json"):
         bundle.read("preview.png")
     with pytest.raises(BundleError, match=r"unexpected or repeated member 'run\.py'"):

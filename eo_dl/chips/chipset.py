@@ -32,7 +32,7 @@ from .index import read_back_labels, read_records
 from .manifest import INDEX, classes_of, content_hash, labels_crs, masks_of, read_manifest, reopen_scene
 from .measure import owned
 from .record import SPLITS, ChipRecord
-from .splits import fold_splits
+from .splits import fold_splits, fold_validated_on
 from .truth import SceneTruth
 
 __all__ = ["ChipRecord", "ChipSet", "ChipSummary", "chip_ground", "open_chip_set"]
@@ -87,7 +87,7 @@ class ChipSet:
         return tuple(record for record in self.records if record.keep and record.split == name)
 
     def for_fold(self, fold: int) -> ChipSet:
-        """The same chips with fold `fold` as test, the next one as val and the rest as train, guard kept.
+        """The same chips with fold `fold` as test, the next one as val and the rest as train, guard kept; of two folds it is val.
 
         Statistics stay those of the first fold's train chips. Raises `ConfigError` where the set has no such fold.
         """
@@ -101,6 +101,10 @@ class ChipSet:
         return replace(
             self, records=records, shared_ground=_shared(ground, records), content_hash=content_hash(self.scenes, self.labels, records, self.chip_px)
         )
+
+    def with_val_fold(self, val_fold: int) -> ChipSet:
+        """As `for_fold`, by the fold to validate on."""
+        return self.for_fold(val_fold if self.folds is None or not 0 <= val_fold < self.folds else fold_validated_on(val_fold, self.folds))
 
     def truth_of(self, scene_index: int) -> SceneTruth:
         """The labels of a scene, ready to be cut to chips (kept once made)."""

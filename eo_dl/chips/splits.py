@@ -5,7 +5,8 @@ chip of a split above theirs (test above val above train) are then taken out of 
 where that would cost more than `MOST_LOST` of the chips, or a split most of a class, it is halved, then dropped, which is said.
 Whatever the guard, chips of two splits share no ground.
 
-With folds, fold k is test, the next one val, the rest train (`fold_splits`), so every chip is in test once.
+With folds, fold k is test, the next one val, the rest train (`fold_splits`), so every chip is in test once. Of two folds one is val
+and the other train; then nothing is left for test.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ class SplitRequest:
     def __post_init__(self) -> None:
         if min(self.shares) < 0 or self.shares[0] == 0 or not math.isclose(sum(self.shares), 1, abs_tol=1e-6):
             raise ConfigError(f"split needs three shares (train, val, test) that sum to 1 with some for train; found {self.shares}")
-        if self.folds is not None and self.folds < 3:
-            raise ConfigError(f"folds must be 3 or more, since one is test, one val and the rest train; found {self.folds}")
+        if self.folds is not None and self.folds < 2:
+            raise ConfigError(f"folds must be 2 or more: one to validate, the rest to train; found {self.folds}")
 
 
 def default_block_chips(places: Sequence[Place], pitch_px: int) -> int:
@@ -151,14 +152,23 @@ def _poor(splits: Sequence[SplitName], keep: npt.NDArray[np.bool_], amounts: npt
     return sum(int((part.mean(axis=0) < POOR * usual).sum()) for part in chips if len(part))
 
 
-def fold_splits(folds: Sequence[int | None], test_fold: int, count: int) -> tuple[SplitName, ...]:
-    """Splits of a cross-validation run, before the guard: fold `test_fold` is test, the next val, the rest train."""
-    val_fold = (test_fold + 1) % count
-    return tuple("none" if f is None else "test" if f == test_fold else "val" if f == val_fold else "train" for f in folds)
+def fold_splits(folds: Sequence[int | None], fold: int, count: int) -> tuple[SplitName, ...]:
+    """Splits of a cross-validation run, before the guard: fold `fold` is test, the next val, the rest train; of two it is val."""
+    names: dict[int, SplitName] = {fold: "val"} if count == 2 else {fold: "test", (fold + 1) % count: "val"}
+    return tuple("none" if f is None else names.get(f, "train") for f in folds)
+
+
+def fold_validated_on(val_fold: int, count: int) -> int:
+    """The run of `fold_splits` whose validation fold this is."""
+    return val_fold if count == 2 else (val_fold - 1) % count
 
 
 def _check_filled(splits: Sequence[SplitName], keep: npt.NDArray[np.bool_], shares: npt.NDArray[np.float64], request: SplitRequest) -> None:
-    wanted = _NAMES if request.folds is not None else tuple(name for name, share in zip(_NAMES, shares, strict=True) if share > 0)
+    wanted = (
+        (_NAMES if request.folds > 2 else _NAMES[:2])
+        if request.folds is not None
+        else tuple(name for name, share in zip(_NAMES, shares, strict=True) if share > 0)
+    )
     kept = {split for split, good in zip(splits, keep, strict=True) if good}
     missing = [name for name in wanted if name not in kept]
     if missing:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image
 
 from ..chips.dataset import Sample, collate
 from ..core.arrays import Objects
@@ -16,14 +21,16 @@ from ..tasks.task import Answer
 from .baselines import FIT_CHIPS, Baseline, fit_baselines
 from .loading import fixed_batches
 from .prepare import Prepared
-from .preview import PreviewRow, telling
+from .preview import PreviewRow, draw_preview, telling
 from .results import SplitScores
 from .scoring import Answered, ChipScoring, answers, object_pairs
 from .thresholds import best_threshold
+from .worst import Worst
 
 log = logging.getLogger(__name__)
 
 NETWORK = "this model"
+_SHOWN = 0.5  # objects in pictures made while training, before the threshold is chosen
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Verdict:
     baselines: tuple[SplitScores, ...]
     thresholds: dict[str, float]
     preview: tuple[PreviewRow, ...]
+    worst: tuple[PreviewRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,9 +58,31 @@ class Judge:
         log.info("scoring the best epoch on validation and test chips")
         thresholds = self._thresholds(network)
         threshold = thresholds.get("score")
-        scored = tuple(self._score(NETWORK, split, self._answers(network, split), threshold) for split in self._splits())
+        worst = Worst(self._bands, threshold)
+        scored = tuple(self._score_network(network, split, threshold, worst) for split in self._splits())
         baselines = self._baselines() if self.prepared.config.baselines else ()
-        return Verdict(scored, baselines, thresholds, self._preview(network, threshold))
+        return Verdict(scored, baselines, thresholds, self._preview(network, threshold), worst.rows())
+
+    def first_word(self, network: TaskNetwork) -> Verdict:
+        """What a person who stopped the run waits for: the validation split alone, without baselines."""
+        thresholds = self._thresholds(network)
+        threshold = thresholds.get("score")
+        worst = Worst(self._bands, threshold)
+        scored = tuple(self._score_network(network, split, threshold, worst) for split in self._splits()[:1] if split == "val")
+        return Verdict(scored, (), thresholds, self._preview(network, threshold), worst.rows())
+
+    def picture(self, network: TaskNetwork) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) what the network says of the chips that show most, beside the truth."""
+        with Image.open(io.BytesIO(draw_preview(self._preview(network, _SHOWN), self.prepared.classes))) as picture:
+            return np.asarray(picture.convert("RGB"), np.uint8)
+
+    def _score_network(self, network: TaskNetwork, split: str, threshold: float | None, worst: Worst) -> SplitScores:
+        answered = self._answers(network, split)
+        return self._score(NETWORK, split, worst.watch(answered) if split == "val" else answered, threshold)
+
+    @cached_property
+    def _bands(self) -> tuple[int, ...]:
+        return picture_bands(self.prepared.chips.bands.names)
 
     def _splits(self) -> list[str]:
         return [split for split in ("val", "test") if self.prepared.records[split]]
@@ -102,17 +132,20 @@ class Judge:
         dataset = self.prepared.dataset(split)
         return (dataset[index] for index in range(len(dataset)))
 
-    def _preview(self, network: TaskNetwork, threshold: float | None) -> tuple[PreviewRow, ...]:
+    @cached_property
+    def _shown(self) -> list[Sample]:
+        """The validation chips that show most (train chips where there are none)."""
         split = "val" if self.prepared.records["val"] else "train"
         dataset = self.prepared.dataset(split)
         truths = [self.prepared.codec.truth(dataset[index].target) for index in range(len(dataset))]
         places = telling(truths, [(record.scene_index, record.window) for record in self.prepared.records[split]])
-        chosen = [dataset[index] for index in places]
-        bands = list(picture_bands(self.prepared.chips.bands.names))
-        answered = answers(network, [collate(chosen)], self.prepared.codec, self.device, self.precision)
+        return [dataset[index] for index in places]
+
+    def _preview(self, network: TaskNetwork, threshold: float | None) -> tuple[PreviewRow, ...]:
+        answered = answers(network, [collate(self._shown)], self.prepared.codec, self.device, self.precision)
         return tuple(
-            PreviewRow(a.chip_id, stretch(sample.image[bands], sample.valid), a.truth, _reported(a.predicted, threshold))
-            for a, sample in zip(answered, chosen, strict=True)
+            PreviewRow(a.chip_id, stretch(sample.image[list(self._bands)], sample.valid), a.truth, _reported(a.predicted, threshold))
+            for a, sample in zip(answered, self._shown, strict=True)
         )
 
 

@@ -4,6 +4,8 @@ run.json        what the run is made of; a run is only continued by one that is 
 config.yaml     the whole configuration, defaults included
 history.csv     one row an epoch
 curves.png, preview.png, tensorboard/
+worst.png       the validation chips with most errors, worst first
+last.safetensors  the weights of the last step (the model holds the best ones)
 checkpoints/    removed once the model is written: the model holds the best weights, and a finished run is not continued
 """
 
@@ -20,6 +22,7 @@ from typing import Any
 
 import yaml
 
+from ..bundle import load_model
 from ..errors import ConfigError, OutputExistsError
 from ..io.atomic import atomic_file, refuse_existing
 from .checkpoint import CheckpointFolder
@@ -33,15 +36,20 @@ class RunFolder:
     """The run of the model `out`."""
 
     out: Path
+    replaces: bool = False
 
     @classmethod
-    def of(cls, out: str | Path, overwrite: bool) -> RunFolder:
-        """Checked before any work. Raises `ConfigError` for another suffix than .eodl, `OutputExistsError` where the model is there."""
+    def of(cls, out: str | Path, overwrite: bool, resume: bool = False) -> RunFolder:
+        """Checked before any work. Raises `ConfigError` for another suffix than .eodl, `OutputExistsError` where the model is there.
+
+        `replaces`: the model may take the place of one that is there; a continued run replaces the unfinished one that it left.
+        """
         path = Path(out)
         if path.suffix != SUFFIX:
             raise ConfigError(f"{path}: a model's name ends in {SUFFIX}; write e.g. -o {path.stem or 'model'}{SUFFIX}")
-        refuse_existing(path, overwrite)
-        return cls(path)
+        replaces = overwrite or (path.is_file() and path.with_suffix(".run").is_dir() and _is_unfinished(path, resume))
+        refuse_existing(path, replaces)
+        return cls(path, replaces)
 
     @property
     def path(self) -> Path:
@@ -69,6 +77,10 @@ class RunFolder:
         self._write("run.json", json.dumps(identity, indent=1, sort_keys=True) + "\n")
         self._write("config.yaml", yaml.safe_dump(identity["config"], sort_keys=False, allow_unicode=True))
         return None
+
+    def config_yaml(self) -> bytes:
+        """The whole configuration as it was written at the beginning."""
+        return (self.path / "config.yaml").read_bytes()
 
     def write_history(self, history: Sequence[dict[str, float]]) -> None:
         """history.csv: all columns that any epoch has."""
@@ -112,3 +124,12 @@ class RunFolder:
     def _write(self, name: str, text: str) -> None:
         with atomic_file(self.path / name, overwrite=True) as part:
             part.write_text(text, encoding="utf-8")
+
+
+def _is_unfinished(model: Path, resume: bool) -> bool:
+    """True for what Ctrl-C left and `resume` goes on with. Raises `OutputExistsError` where that is not asked for."""
+    if not load_model(model).spec.provenance.unfinished:
+        return False
+    if not resume:
+        raise OutputExistsError(f"{model}: is the best model so far of a run that was stopped; --resume continues it, --overwrite starts anew")
+    return True

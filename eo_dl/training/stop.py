@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-TERMINATED = "terminated"
+INTERRUPTED, TERMINATED = "interrupted", "terminated"
 
 
 class StopRequest:
@@ -35,7 +35,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
 
     def note(number: int, frame: FrameType | None) -> None:
         if request.what is None:
-            request.what = "interrupted" if number == signal.SIGINT else TERMINATED
+            request.what = INTERRUPTED if number == signal.SIGINT else TERMINATED
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:

@@ -18,7 +18,7 @@ from eo_dl.chips.conflicts import gave_way
 from eo_dl.chips.deal import BlockTable, _cost, deal_blocks
 from eo_dl.chips.record import ChipRecord
 from eo_dl.chips.sampling import grid_windows, random_windows
-from eo_dl.chips.splits import SplitRequest, block_names, deal_chips, default_block_chips, fold_splits
+from eo_dl.chips.splits import SplitRequest, block_names, deal_chips, default_block_chips, fold_splits, fold_validated_on
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError
 
@@ -139,6 +139,19 @@ def test_every_chip_is_in_test_in_one_fold() -> None:
         assert [run[chip] for run in runs].count("test") == 1
         assert [run[chip] for run in runs].count("val") == 1
     assert all(run[5] == "none" for run in runs)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_every_fold_is_validated_on_once_by_its_own_run(count: int) -> None:
+    for val_fold in range(count):
+        splits = fold_splits(range(count), fold_validated_on(val_fold, count), count)
+        assert [fold for fold, split in enumerate(splits) if split == "val"] == [val_fold]
+        assert splits.count("train") == max(1, count - 2)
+
+
+def test_of_two_folds_one_is_val_and_the_other_train() -> None:
+    assert fold_splits([0, 1, None], 0, 2) == ("val", "train", "none")
+    assert fold_splits([0, 1, None], 1, 2) == ("train", "val", "none")
 
 
 def test_the_deal_comes_near_the_best_of_all_deals() -> None:

@@ -248,6 +248,18 @@ def test_folds_put_every_chip_into_test_once(write_scene: Writer, write_labels: 
     assert chips.for_fold(0).records == chips.records
     with pytest.raises(ConfigError, match="folds are 0 to 3"):
         chips.for_fold(4)
+    assert [{r.fold for r in chips.with_val_fold(fold).split("val")} for fold in range(4)] == [{0}, {1}, {2}, {3}]
+    with pytest.raises(ConfigError, match="0 to 3"):
+        chips.with_val_fold(4)
+
+
+def test_two_folds_validate_each_other(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+    labels = read_labels(write_labels("l.gpkg"), class_field="kind")
+    chips = tile(write_scene("scene.tif"), labels, out=tmp_path / "c", size_px=16, folds=2)
+    first, second = chips.with_val_fold(0), chips.with_val_fold(1)
+    assert first.split("test") == second.split("test") == ()
+    assert {r.chip_id for r in first.split("val")} == {r.chip_id for r in second.split("train")}
+    assert not any(first.shared_ground.values())
 
 
 def test_two_dates_go_to_one_split_and_scenes_can_be_split(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:

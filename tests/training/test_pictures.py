@@ -13,6 +13,8 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.core.window import Window
 from eo_dl.training.curves import draw_curves
 from eo_dl.training.preview import PreviewRow, draw_preview, telling
+from eo_dl.training.scoring import Answered
+from eo_dl.training.worst import GALLERY, Worst, errors_of
 
 CLASSES = ClassSet.of_names(["field", "water"], background=True)
 
@@ -56,3 +58,34 @@ def test_objects_are_shown_also_where_there_are_none() -> None:
     some = Objects(np.array([[2.0, 2, 9, 9]]), np.array([255]), np.ones(1, np.float32), ignore=np.array([True]))
     image = np.full((16, 16, 3), 90, np.uint8)
     assert draw_preview([PreviewRow("a", image, some, Objects.none()), PreviewRow("b", image, Objects.none(), some)], CLASSES).startswith(b"\x89PNG")
+
+
+def answered(number: int, predicted: object, truth: object) -> Answered:
+    return Answered(f"chip-{number}", np.ones((3, 10, 10), np.float32), predicted, truth)  # type: ignore[arg-type]
+
+
+def test_the_worst_chips_are_kept_in_order_and_right_ones_not_at_all() -> None:
+    truth = np.ones((10, 10), np.uint8)
+    wrong = np.random.default_rng(0).permutation(40)
+    chips = [answered(n, np.where(np.arange(100).reshape(10, 10) < count, 2, 1).astype(np.uint8), truth) for n, count in enumerate(wrong)]
+    worst = Worst((0, 1, 2), None)
+    assert [one.chip_id for one in worst.watch(chips)] == [one.chip_id for one in chips]
+    expected = [f"chip-{n}\n{count}.0% wrong" for count, n in sorted(((int(c), n) for n, c in enumerate(wrong)), reverse=True)][:GALLERY]
+    assert [row.chip_id for row in worst.rows()] == expected
+    few = Worst((0,), None)
+    list(few.watch([chips[0], answered(9, truth, truth)]))
+    assert len(few.rows()) == (wrong[0] > 0)
+
+
+def test_errors_of_objects_are_those_missed_and_those_found_in_vain() -> None:
+    truth = Objects(np.array([[0.0, 0, 4, 4], [6, 6, 9, 9], [0, 6, 3, 9]]), np.array([1, 1, 1]), np.ones(3, np.float32), ignore=np.array([False, False, True]))
+    found = Objects(np.array([[0.0, 0, 4, 4], [0, 6, 3, 9], [4, 4, 6, 6]]), np.array([1, 1, 1]), np.array([0.9, 0.8, 0.7], np.float32))
+    assert errors_of(answered(0, found, truth)) == (2, "1 of 2 missed, 1 found in vain")
+    worst = Worst((0,), 0.75)
+    list(worst.watch([answered(0, found, truth)]))
+    assert worst.rows()[0].chip_id.endswith("1 of 2 missed, 0 found in vain")
+
+
+def test_ground_of_no_class_counts_neither_way() -> None:
+    truth = np.full((4, 4), 255, np.uint8)
+    assert errors_of(answered(0, np.zeros((4, 4), np.uint8), truth))[0] == 0

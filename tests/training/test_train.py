@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ from eo_dl.chips.tile import tile
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import Cancelled, ChipSetError, ConfigError, DeviceError, EoDlError, OutputExistsError
+from eo_dl.io.config import load_yaml
+from eo_dl.networks.weights import read_state
 from eo_dl.training.config import TrainConfig
 from eo_dl.training.results import Run
 from eo_dl.training.train import train
@@ -82,14 +85,60 @@ def test_segmentation_leaves_a_model_that_knows_all_and_pictures(chips: ChipSet,
         "logistic regression on the pixel's bands, balanced classes: mean_iou",
     ]
     assert (tmp_path / "m.eodl").parent / "m.run" == found.folder
-    assert {p.name for p in found.folder.iterdir()} == {"run.json", "config.yaml", "history.csv", "curves.png", "preview.png", "tensorboard"}
+    assert {p.name for p in found.folder.iterdir()} == {
+        *("run.json", "config.yaml", "history.csv", "curves.png", "preview.png", "worst.png", "last.safetensors", "tensorboard")
+    }
     assert len(list(csv.DictReader((found.folder / "history.csv").read_text().splitlines()))) == 4
     assert found.model.read("preview.png").startswith(b"\x89PNG")
+    assert load_yaml(_file(tmp_path / "config.yaml", found.model.read("config.yaml")))["task_options"]["backbone"] == "test_resnet"
+    assert read_state(found.folder / "last.safetensors").keys() == {k for k, v in found.model.state().items() if v.dtype.kind == "f"}
+    assert not spec.provenance.unfinished
     assert found.scores[1].overall("mean_iou").value > 0.6
     summary = found.summary()
     assert summary.header == ("score", "val", "test")
     assert summary.rows[0][0] == "mean_iou: this model"
     assert all(len(row) == 3 for row in summary.rows)
+
+
+def _file(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def test_ctrl_c_keeps_the_best_model_so_far_and_the_run_goes_on(chips: ChipSet, tmp_path: Path) -> None:
+    out = tmp_path / "m.eodl"
+    config = TrainConfig.model_validate({"task": "segmentation", **FAST, "epochs": 3, "baselines": False, "task_options": {"backbone": "test_resnet"}})
+
+    def on_progress(done: int, total: int, what: str) -> None:
+        if done == 2 * total // 3 + 1:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Cancelled, match=r"interrupted after step .* --resume; .*m\.eodl holds the best weights so far") as caught:
+        train(chips, config=config, out=out, on_progress=on_progress)
+    assert caught.value.exit_code == 130
+    left = load_model(out)
+    assert left.spec.provenance.unfinished.startswith("stopped by the person in epoch 3 of 3")
+    assert {score.split for score in left.spec.scores} == {"val"}
+    assert b"**Unfinished**: stopped by the person" in left.read("README.md")
+    with pytest.raises(OutputExistsError, match="--resume continues it"):
+        train(chips, config=config, out=out)
+    finished = train(chips, config=config, out=out, resume=True)
+    assert not finished.model.spec.provenance.unfinished
+    train(chips, config=config, out=tmp_path / "whole.eodl")
+    whole, resumed = weights_of(tmp_path / "whole.eodl"), weights_of(out)
+    assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
+    with pytest.raises(OutputExistsError, match="exists already"):  # a finished model is not replaced
+        train(chips, config=config, out=out, resume=True)
+
+
+def test_pictures_of_predictions_are_in_tensorboard(chips: ChipSet, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    found = run(chips, tmp_path / "m.eodl", picture_epochs=2, epochs=4, min_steps=2, baselines=False, ema=0.9)
+    events = EventAccumulator(str(found.folder / "tensorboard"), size_guidance={"images": 0})
+    events.Reload()
+    assert len(events.Images("validation chips")) == 2
+    assert events.Images("validation chips")[0].encoded_image_string.startswith(b"\x89PNG")
 
 
 def test_detection_chooses_its_threshold_on_val_and_tells_it(chips: ChipSet, tmp_path: Path) -> None:
@@ -136,6 +185,8 @@ def test_a_run_cancelled_and_continued_gives_the_same_model(chips: ChipSet, tmp_
 def test_a_run_killed_dead_continues_to_the_same_model(chips: ChipSet, tmp_path: Path) -> None:
     program = """
 import os, signal, sys
+from eo_dl.io.config import load_yaml
+from eo_dl.networks.weights import read_state
 from eo_dl.training.config import TrainConfig
 from eo_dl.training.train import train
 def on_progress(done, total, what):
