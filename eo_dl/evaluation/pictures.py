@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Picture = npt.NDArray[np.uint8]
+_UNKNOWN = "#9e9e9e"  # ignored objects, and classes that the model does not know
 _VECTORS = {".gpkg", ".geojson", ".fgb", ".parquet"}
 
 
@@ -51,7 +52,8 @@ def painted(base: Picture, labels: PixelLabels, classes: ClassSet) -> Picture:
     """Labels as filled areas in their class colours, the scene where nothing is labelled."""
     ids: npt.NDArray[np.uint8] = np.full(base.shape[:2], IGNORE_ID, np.uint8)
     if len(labels):
-        ids = burn(labels.geometries, labels.class_ids, *base.shape[:2], fill=IGNORE_ID).astype(np.uint8)
+        shown = np.array([_shown_id(labels.classes, int(class_id), classes) for class_id in labels.class_ids], np.int64)
+        ids = burn(labels.geometries, shown, *base.shape[:2], fill=IGNORE_ID).astype(np.uint8)
     if classes.has_background:
         ids[ids == IGNORE_ID] = 0
     return _colored(ids, classes, base)
@@ -66,8 +68,21 @@ def outlined(base: Picture, labels: PixelLabels, classes: ClassSet) -> Picture:
     width = max(1, round(max(base.shape) / 450))
     for geometry, class_id in zip(labels.geometries, labels.class_ids, strict=True):
         for part in shapely.get_parts(shapely.boundary(geometry)):
-            draw.line([tuple(point) for point in shapely.get_coordinates(part)], fill=_rgb(classes.by_id(int(class_id)).color), width=width)
+            shown = _shown_id(labels.classes, int(class_id), classes)
+            draw.line(
+                [tuple(point) for point in shapely.get_coordinates(part)],
+                fill=_rgb(_UNKNOWN if shown == IGNORE_ID else classes.by_id(shown).color),
+                width=width,
+            )
     return np.asarray(image)
+
+
+def _shown_id(own: ClassSet, class_id: int, classes: ClassSet) -> int:
+    """The id in `classes` of a class of the labels, which may number them otherwise; `IGNORE_ID` for what is ignored or not among them."""
+    if class_id == IGNORE_ID:
+        return IGNORE_ID
+    name = own.by_id(class_id).name
+    return next((info.id for info in classes if info.name == name), IGNORE_ID)
 
 
 def _class_map(prediction: str | Path, small: Scene, classes: ClassSet) -> Picture:
