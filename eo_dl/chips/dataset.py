@@ -100,7 +100,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         record = self.records[index]
         chip = self.read(record)
-        labels = self.chips.truth_of(record.scene_index).chip(record.window)
+        labels = self._labels(record, chip.valid)
         image = self.normalization.apply(chip.pixels, chip.valid, chip.bands)
         target, valid = self.codec.encode(labels, record.window.height, record.window.width), chip.valid
         if target.mask is not None and not valid.all():
@@ -115,6 +115,14 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         if self.augment is not None:
             image, valid, target = self.augment.apply(image, valid, target, generator(self.seed, "augment", self.epoch, record.chip_id))
         return Sample(image, valid, target, record.chip_id)
+
+    def labels_of(self, record: ChipRecord) -> PixelLabels:
+        """The labels of a chip as the codec gets them; pixels are read only where some were not measured."""
+        return self._labels(record, None if record.valid_share >= 1 else self.read(record).valid)
+
+    def _labels(self, record: ChipRecord, valid: npt.NDArray[np.bool_] | None) -> PixelLabels:
+        labels = self.chips.truth_of(record.scene_index).chip(record.window)
+        return labels if valid is None or valid.all() else replace(labels, valid=valid)
 
     def read(self, record: ChipRecord) -> Chip:
         """Stored pixels of a chip."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from ..core.classes import IGNORE_ID
+from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import GeometryArray, LabelSet, MaskLabels, PixelLabels
 from ..core.window import Window
 from ..io.rasterize import burn
@@ -93,6 +93,38 @@ def annotated_mask(labels: PixelLabels, height: int, width: int) -> npt.NDArray[
         return None
     parts = _parts(labels.annotated)
     return np.asarray(burn(parts, np.ones(len(parts), np.uint8), height, width) == 1, np.bool_)
+
+
+def class_covers(labels: PixelLabels, classes: ClassSet, height: int, width: int) -> tuple[npt.NDArray[np.float64], float]:
+    """(K,) the share of a chip's known ground that each of `classes` covers, and the share of the chip that is known.
+
+    Known is what is annotated, measured (`labels.valid`) and not ignored. Where features of two classes overlap both cover the ground, so
+    the shares may sum to more than 1; the background (id 0) covers what no feature does. All 0 where nothing is known.
+    """
+    whole = _whole_chip(labels, height, width)
+    if whole is not None:
+        return np.isin(classes.ids, whole).astype(np.float64), 1.0
+    known = class_mask(labels, height, width, labels.valid) != IGNORE_ID
+    count = int(known.sum())
+    covers = [float((_ground_of(labels, info.id, height, width) & known).sum()) for info in classes] if count else [0.0] * len(classes)
+    return np.array(covers) / max(count, 1), count / (height * width)
+
+
+def _whole_chip(labels: PixelLabels, height: int, width: int) -> npt.NDArray[np.int64] | None:
+    """The class ids of a chip of which every feature covers all, as for whole images; None where there is something to count."""
+    if labels.mask is not None or labels.annotated is not None or labels.valid is not None or not len(labels) or labels.ignore.any():
+        return None
+    frame = shapely.box(0, 0, width, height)
+    return labels.class_ids if bool(shapely.covers(labels.geometries, frame).all()) else None
+
+
+def _ground_of(labels: PixelLabels, class_id: int, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """(H, W) where a class is; of the background where nothing is labelled."""
+    if labels.mask is not None:
+        return labels.mask == class_id
+    own = labels.geometries[(labels.class_ids != 0) if class_id == 0 else labels.class_ids == class_id]
+    inside = np.asarray(burn(own, np.ones(len(own), np.uint8), height, width) == 1, np.bool_)
+    return ~inside if class_id == 0 else inside
 
 
 def _parts(geometry: shapely.Geometry) -> GeometryArray:

@@ -77,15 +77,15 @@ class PixelScorer:
         hits, truth, predicted = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2), counts.sum(axis=1)
         present = truth > 0
         values = {
-            "iou": _ratio(hits, np.where(present, truth + predicted - hits, 0)),
-            "f1": _ratio(2 * hits, np.where(present, truth + predicted, 0)),
-            "precision": _ratio(hits, predicted),
-            "recall": _ratio(hits, truth),
-            "overall_accuracy": _ratio(hits.sum(axis=1), counts.sum(axis=(1, 2))),
+            "iou": ratio(hits, np.where(present, truth + predicted - hits, 0)),
+            "f1": ratio(2 * hits, np.where(present, truth + predicted, 0)),
+            "precision": ratio(hits, predicted),
+            "recall": ratio(hits, truth),
+            "overall_accuracy": ratio(hits.sum(axis=1), counts.sum(axis=(1, 2))),
         }
         meant = self._in_mean()
-        values["mean_iou"] = _mean(values["iou"][:, meant])
-        values["mean_f1"] = _mean(values["f1"][:, meant])
+        values["mean_iou"] = mean_of_known(values["iou"][:, meant])
+        values["mean_f1"] = mean_of_known(values["f1"][:, meant])
         return values
 
     def _in_mean(self) -> npt.NDArray[np.bool_]:
@@ -126,11 +126,12 @@ def _strangers(joint: Matrix, ids: list[int]) -> list[int]:
     return [int(i) for i in np.flatnonzero(met)]
 
 
-def _ratio(part: Floats, whole: Floats) -> Floats:
+def ratio(part: Floats, whole: Floats) -> Floats:
+    """`part / whole`; NaN where the whole is 0."""
     return np.asarray(np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0), np.float64)
 
 
-def _mean(values: Floats) -> Floats:
+def mean_of_known(values: Floats) -> Floats:
     """Mean along the last axis over what is defined; NaN where nothing is."""
     known = np.isfinite(values)
-    return _ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))
+    return ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))

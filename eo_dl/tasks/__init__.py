@@ -7,9 +7,9 @@ import importlib
 from pathlib import Path
 
 from ..errors import ConfigError
-from .task import Codec, NetworkInputs, RasterCodec, Task, TaskConfig
+from .task import ChipCodec, Codec, NetworkInputs, RasterCodec, Task, TaskConfig
 
-__all__ = ["Codec", "NetworkInputs", "RasterCodec", "Task", "TaskConfig", "available_tasks", "load_task"]
+__all__ = ["ChipCodec", "Codec", "NetworkInputs", "RasterCodec", "Task", "TaskConfig", "available_tasks", "load_task"]
 
 
 def available_tasks() -> tuple[str, ...]:

@@ -67,7 +67,8 @@ class NetworkInputs:
 
     `classes` in channel order (the task's `output_classes`). `class_weights` (K,) for the loss and
     `object_sizes_px` (N, 2) widths and heights of train boxes: only for training, None when a bundle is
-    opened. `weights`: "none" or the path of a file to start the encoder from.
+    opened. `weights`: "none" or the path of a file to start the encoder from. `chip_covers` (N, K), for chips as a whole: the share of each
+    train chip's known ground that each class covers (overlaps count for both).
     """
 
     in_channels: int
@@ -76,6 +77,7 @@ class NetworkInputs:
     class_weights: tuple[float, ...] | None = None
     object_sizes_px: npt.NDArray[np.floating] | None = None
     weights: str = "none"
+    chip_covers: npt.NDArray[np.floating] | None = None
 
 
 @runtime_checkable
@@ -113,6 +115,21 @@ class RasterCodec(Codec, Protocol):
         ...
 
 
+@runtime_checkable
+class ChipCodec(Codec, Protocol):
+    """A codec of output kind `chips`: `decode`, `answer` and `truth` are (K,), the truth with NaN where nothing is known."""
+
+    @property
+    def several(self) -> bool:
+        """True where a chip may have several classes, so that probabilities do not sum to 1."""
+        ...
+
+    @property
+    def min_cover(self) -> float:
+        """The share of a chip's known ground that a class must cover to be the chip's class."""
+        ...
+
+
 class Scorer(Protocol):
     """Adds up predictions against truth, place by place."""
 
@@ -129,6 +146,10 @@ class Scorer(Protocol):
         ...
 
 
+def _as_they_are(classes: ClassSet, config: TaskConfig) -> ClassSet:
+    return classes
+
+
 @dataclass(frozen=True)
 class Task:
     """A task by its parts.
@@ -136,7 +157,7 @@ class Task:
     `networks`: the architectures that `config.network` may name. `settle` returns the config with everything that the
     data decide filled in; `make_network` refuses a config that is not settled, so that the bundle always says all.
     `output_classes(classes, class_shares)` gives the network's classes from those of the labels and the train split's
-    pixel shares by class id (0 = background).
+    pixel shares by class id (0 = background), and `settled_classes` what is left of them once the config is settled.
     """
 
     name: str
@@ -149,6 +170,7 @@ class Task:
     make_scorer: Callable[[ClassSet], Scorer]
     settle: Callable[[TaskConfig, NetworkInputs], TaskConfig]
     output_classes: Callable[[ClassSet, Mapping[int, float]], ClassSet]
+    settled_classes: Callable[[ClassSet, TaskConfig], ClassSet] = _as_they_are
 
 
 def settled_as_is(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:

@@ -2,7 +2,7 @@
 
 Raster tasks: the most frequent class everywhere, and a logistic regression on the bands of the single pixel. Object
 tasks: boxes of the mean size at the local maxima of whichever contrast of one band (or of the pixel regression's
-probability of "inside an object") finds the train objects best.
+probability of "inside an object") finds the train objects best. Chips as a whole: see `chipbaselines`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from ..chips.dataset import Sample
 from ..core.arrays import Objects
 from ..core.classes import IGNORE_ID
 from ..core.seeds import generator
-from ..tasks import Codec, Task
+from ..tasks import ChipCodec, Codec, Task
 from ..tasks.task import Answer
+from .chipbaselines import chip_baselines
 from .thresholds import best_threshold
 
 _PIXELS = 40_000
@@ -118,7 +119,10 @@ def fit_baselines(task: Task, codec: Codec, train: Iterable[Sample], seed: int) 
     """The baselines of a task, fitted on unaugmented train chips. Fewer where there is nothing to fit (one class, no objects)."""
     if task.output == "raster":
         return _raster_baselines(codec, train, seed)
-    return _object_baselines(codec, train, seed) if task.output == "objects" else []
+    if task.output == "chips":
+        assert isinstance(codec, ChipCodec)
+        return list(chip_baselines(codec, train))
+    return _object_baselines(codec, train, seed)
 
 
 def _raster_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..errors import ChipSetError, ConfigError
 from ..tasks import Codec, NetworkInputs, Task, TaskConfig, load_task
 from .classweights import class_weights
 from .config import TrainConfig, batch_size_for, task_name
+from .wholechips import chip_covers, with_classes
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
@@ -78,9 +79,17 @@ def prepare(chips: ChipSet, config: TrainConfig) -> Prepared:
         class_weights(config.class_weights, classes, shares) if task.output == "raster" else None,
         np.asarray(chips.object_sizes_px("train"), np.float64) if task.output == "objects" else None,
         config.weights,
+        chip_covers(chips, records["train"], classes) if task.output == "chips" else None,
     )
     task_config = task.settle(_task_config(task, config), inputs)
-    return Prepared(chips, config, task, task_config, inputs, task.make_codec(classes, task_config), Normalization.of(chips.statistics), records, notes)
+    classes = task.settled_classes(classes, task_config)
+    codec, normalization = task.make_codec(classes, task_config), Normalization.of(chips.statistics)
+    inputs = replace(inputs, classes=classes)
+    if task.output == "chips":
+        found = with_classes(chips, records, codec, normalization)
+        records, notes = found.records, (*notes, *found.notes)
+        inputs = replace(inputs, class_weights=class_weights(config.class_weights, classes, found.shares))
+    return Prepared(chips, config, task, task_config, inputs, codec, normalization, records, notes)
 
 
 def _task_config(task: Task, config: TrainConfig) -> TaskConfig:

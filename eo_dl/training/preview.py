@@ -21,6 +21,7 @@ from ..tasks.task import Answer
 
 ROWS = 4
 _LEGEND = 12
+_BARS = 4
 _TITLES = ("image", "truth", "prediction")
 
 
@@ -81,6 +82,8 @@ def _meet(one: tuple[int, Window], other: tuple[int, Window]) -> bool:
 def _content(truth: Answer) -> float:
     if isinstance(truth, Objects):
         return float(len(truth))
+    if _of_chip(truth):
+        return float(np.nansum(truth >= 0.5))
     counts = np.bincount(np.asarray(truth, np.uint8).ravel(), minlength=256)[:255].astype(np.float64)
     share = counts[counts > 0] / max(1.0, counts.sum())
     return float(-(share * np.log(share)).sum())
@@ -88,6 +91,10 @@ def _content(truth: Answer) -> float:
 
 def _show_image(axes: Axes, image: npt.NDArray[np.uint8]) -> None:
     axes.imshow(image, interpolation="nearest")
+    _bare(axes)
+
+
+def _bare(axes: Axes) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():
@@ -95,6 +102,9 @@ def _show_image(axes: Axes, image: npt.NDArray[np.uint8]) -> None:
 
 
 def _show_answer(axes: Axes, image: npt.NDArray[np.uint8], answer: Answer, classes: ClassSet) -> None:
+    if not isinstance(answer, Objects) and _of_chip(answer):
+        _show_classes(axes, np.asarray(answer, np.float64), classes)
+        return
     if not isinstance(answer, Objects):
         _show_image(axes, _colored(np.asarray(answer, np.uint8), classes))
         return
@@ -106,9 +116,29 @@ def _show_answer(axes: Axes, image: npt.NDArray[np.uint8], answer: Answer, class
         axes.add_patch(Rectangle((col0 - 0.5, row0 - 0.5), col1 - col0, row1 - row0, fill=False, linewidth=1.4, edgecolor=color or "#ffffff", linestyle=line))
 
 
+def _of_chip(answer: Answer) -> bool:
+    """True for one value a class."""
+    return not isinstance(answer, Objects) and answer.ndim == 1
+
+
+def _show_classes(axes: Axes, values: npt.NDArray[np.float64], classes: ClassSet) -> None:
+    """The likeliest classes as bars with their names."""
+    order = np.argsort(-np.nan_to_num(values), kind="stable")[:_BARS]
+    infos = list(classes)
+    for place, channel in enumerate(order.tolist()):
+        share = float(np.nan_to_num(values[channel]))
+        axes.barh(place, share, height=0.34, color=infos[channel].color, edgecolor="#777777", linewidth=0.4)
+        axes.text(0, place - 0.3, f"{infos[channel].name} {share:.2f}", fontsize=8, color="#333333", va="bottom", parse_math=False)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(_BARS - 0.4, -0.9)
+    _bare(axes)
+
+
 def _ignores(truth: Answer) -> bool:
     if isinstance(truth, Objects):
         return truth.ignore is not None and bool(truth.ignore.any())
+    if _of_chip(truth):
+        return bool(np.isnan(truth).any())
     return bool((np.asarray(truth) == IGNORE_ID).any())
 
 

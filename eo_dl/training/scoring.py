@@ -12,10 +12,11 @@ import torch
 from ..chips.dataset import Batch
 from ..core.arrays import Objects
 from ..networks.network import TaskNetwork
+from ..scores.chips import ChipScorer
 from ..scores.intervals import Draws
 from ..scores.objects import ObjectScorer
 from ..scores.score import Score
-from ..tasks import Codec, Task
+from ..tasks import ChipCodec, Codec, Task
 from ..tasks.task import Answer, RawArrays, Scorer
 from .device import autocast
 from .ranks import gathered, together
@@ -66,6 +67,8 @@ class ChipScoring:
         self._scorer: Scorer = task.make_scorer(codec.classes)
         if min_score is not None and isinstance(self._scorer, ObjectScorer):
             self._scorer.min_score = min_score
+        if isinstance(self._scorer, ChipScorer) and isinstance(codec, ChipCodec):
+            self._scorer.several = codec.several
 
     def add(self, raw: Mapping[str, torch.Tensor], batch: Batch) -> None:
         """Score one batch of raw outputs; of several processes, note it for `gather`."""
