@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +89,7 @@ def command(reporter: Reporter, out: str, task: str, data: str | None, overwrite
         (folder / "scores.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     rows = [(name, *s.values()) for name, values in found.items() for s in values["scores"]]
     lines = [
-        *table(rows, ("task", "score", "new scene", "95 %", "test blocks", "best baseline there")),
+        *table(rows, ("task", "score", "new scene", "95 %", "test blocks", "best baseline there", "ahead by")),
         "",
         f"{time.monotonic() - started:.0f} s; look at {Path(out) / 'index.html'}",
     ]
@@ -129,14 +128,15 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
 
 def _report_rows(report: Report, run: Run) -> list[dict[str, str]]:
     """The headline scores on the second scene; beside the first, what the best baseline reaches on the test blocks of the first scene."""
-    rows = [{"score": s.name, "value": f"{s.value:.3f}", "interval": _interval(s.low, s.high), "own": "", "baseline": ""} for s in report.headline]
-    own = next((found.overall(run.primary) for found in run.scores if found.split == "test"), None)
-    tried = [(found.overall(run.primary).value, found.name) for found in run.baselines if found.split == "test"]
-    best = max((pair for pair in tried if not math.isnan(pair[0])), default=None)
+    rows = [{"score": s.name, "value": f"{s.value:.3f}", "interval": _interval(s.low, s.high), "own": "", "baseline": "", "lead": ""} for s in report.headline]
+    own = next((found for found in run.scores if found.split == "test"), None)
+    tried = [found for found in run.baselines if found.split == "test" and found.overall(run.primary).defined]
+    best = max(tried, key=lambda found: found.overall(run.primary).value, default=None)
     for row in rows:
         if row["score"] == run.primary:
-            row["own"] = "" if own is None else own.text()
-            row["baseline"] = "" if best is None else f"{best[0]:.3f} ({best[1]})"
+            row["own"] = "" if own is None else own.overall(run.primary).text()
+            row["baseline"] = "" if best is None else f"{best.overall(run.primary).value:.3f} ({best.name})"
+            row["lead"] = "" if best is None or own is None else own.lead_over(best, run.primary).text()
     return rows
 
 
@@ -151,7 +151,7 @@ def _page(found: dict[str, Any], seconds: float) -> str:
     for name, values in found.items():
         rows = "".join("<tr>" + "".join(f"<td>{html.escape(v)}</td>" for v in s.values()) + "</tr>" for s in values["scores"])
         parts += [f"<h2>{html.escape(values['title'])}</h2><img src='{name}/picture.png' alt='scene, truth and prediction'>",
-                  f"<table><tr><th>score</th><th>on the new scene</th><th>95 %</th><th>on the test blocks</th><th>best baseline there</th></tr>{rows}</table>",
+                  f"<table><tr><th>score</th><th>on the new scene</th><th>95 %</th><th>on the test blocks</th><th>best baseline there</th><th>ahead by</th></tr>{rows}</table>",
                   f"<img src='{values['curves']}' alt='learning curves' style='max-width:700px'>",
                   f"<p><a href='{name}/report/report.html'>report</a> · chips.gpkg, model.eodl and the map lie in <code>{name}/</code></p>"]  # fmt: skip
     return "\n".join(parts)
