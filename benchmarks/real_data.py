@@ -44,9 +44,9 @@ class Case:
 
 
 # A small encoder and a thin decoder: on two CPU cores more steps in the minutes given are worth more than a larger network.
-SHORT = ("--set", "max_minutes=6", "--backbone", "resnet10t", "--lr", "0.002", "--epochs", "60")
+SHORT = ("--set", "max_minutes=8", "--backbone", "resnet10t", "--lr", "0.002", "--epochs", "60")
 LIGHT = (*SHORT, "--set", "task_options.decoder_channels=[64,48,32,16,16]")
-BOXES = (*SHORT, "--batch-size", "4", "--set", "task_options.pyramid_channels=64", "--set", "task_options.proposals=200")
+BOXES = (*SHORT, "--batch-size", "4", "--set", "patience=null", "--set", "task_options.pyramid_channels=64", "--set", "task_options.proposals=200")
 
 # One small scene has few blocks; smaller ones, and more of them for testing, make intervals that say something. Chips of two splits share no
 # ground, but may touch (--guard-px 0): a guard of a chip around small blocks would leave hardly any chip.
@@ -61,7 +61,8 @@ CASES = (
          ("--class-field", "labels", "--where", "tasks=segmentation", "--size", "64", "--overlap", "32", "--block-m", "960", "--guard-px", "0", "--split", "55,15,30"), LIGHT, evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
     Case("neon-detection", "detection", tuple(f"{{data}}/neon-trees/{site}" for site in ("HARV", "OSBS", "SJER", "TEAK")),
          tuple(f"{{data}}/neon-trees/{site}/annotations" for site in ("HARV", "OSBS", "SJER", "TEAK")), ("--size", "200", "--split", "60,20,20"), BOXES, suffix=".gpkg"),
-    Case("banepa-detection", "detection", ("{data}/banepa-buildings/oam",), ("{data}/banepa-buildings/detection_labels.json",), ("--size", "256", "--split", "60,20,20"), BOXES, suffix=".gpkg"),
+    Case("banepa-detection", "detection", ("{data}/banepa-buildings/oam",), ("{data}/banepa-buildings/detection_labels.json",),
+         ("--gsd", "0.26", "--size", "192", "--overlap", "64", "--block-m", "80", "--guard-px", "0", "--split", "55,15,30"), BOXES, suffix=".gpkg"),
 )  # fmt: skip
 
 
