@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.training.config import TrainConfig
+
+
+class _TaskOption(click.Option):
+    """Lists the tasks when its help is shown: the list costs half a second, and a run says its first line before."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        from eo_dl.tasks import available_tasks
+
+        return "--task NAME", f"What to learn: {', '.join(available_tasks())} (default: the one of --config)."
+
 
 @click.command("train", short_help="Train a model on a chip set.")
 @click.argument("chips", metavar="CHIPS")
-@click.option("--task", help="What to learn: segmentation, detection (default: the one of --config).", metavar="NAME")
+@click.option("--task", cls=_TaskOption, metavar="NAME")
 @click.option("-o", "--out", default="model.eodl", show_default=True, help="The model file.", metavar="FILE")
 @click.option("--config", "config", help="YAML with any option of training (configs/*.yaml are complete ones).", metavar="FILE")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option of the configuration, e.g. --set optimizer.lr=0.001.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option of the configuration, e.g. --set lr=0.001, --set task_options.loss=dice."
+)
 @click.option("--network", help="Network of the task, e.g. unet.", metavar="NAME")
 @click.option("--backbone", help="Any timm backbone with features, e.g. resnet18.", metavar="NAME")
 @click.option("--weights", help="Where the backbone starts: none, or a file (safetensors, state dict, checkpoint, .eodl).", metavar="none|PATH")
@@ -23,8 +40,15 @@ from .reporter import Reporter, table
 @options.device
 @options.precision
 @options.workers
+@click.option("--devices", type=click.IntRange(min=1), help="Processes (GPUs) on this machine that share the work; torchrun and SLURM say it themselves.")
+@click.option("--nodes", type=click.IntRange(min=1), help="Machines that share the work, started by torchrun or SLURM.")
+@click.option("--strategy", help="How several processes work together: auto, ddp, ddp_find_unused_parameters_true.", metavar="NAME")
 @click.option("--seed", type=int, help="Same seed, same weights on one machine.")
 @click.option("--resume", is_flag=True, help="Continue a run that was stopped, to the same result as an unbroken one.")
+@click.option("--folds", type=click.IntRange(min=2), help="One model a fold of the chip set (tile --folds K), scores with their spread.", metavar="K")
+@click.option("--val-fold", type=click.IntRange(min=0), help="Validate on this fold of the chip set.", metavar="N")
+@click.option("--dry-run", is_flag=True, help="Say what it would take (chips, steps, memory, minutes) and stop.")
+@click.option("--find-lr", is_flag=True, help="Try rising learning rates, plot the loss (NAME.lr.png), suggest one and stop.")
 @click.option("--print-config", is_flag=True, help="Show the whole configuration and stop.")
 @options.overwrite
 @options.said
@@ -44,8 +68,15 @@ def command(
     device: str,
     precision: str,
     workers: int | None,
+    devices: int | None,
+    nodes: int | None,
+    strategy: str | None,
     seed: int | None,
     resume: bool,
+    folds: int | None,
+    val_fold: int | None,
+    dry_run: bool,
+    find_lr: bool,
     print_config: bool,
     overwrite: bool,
 ) -> None:
@@ -54,7 +85,7 @@ def command(
     The best weights on the validation blocks become the model. Logs, curves, checkpoints and pictures lie in a folder beside it (NAME.run).
     """
     reporter.log("starting")
-    from eo_dl.training.config import resolve_config
+    from eo_dl.training.config import complete, resolve_config
 
     resolved = resolve_config(
         config,
@@ -68,12 +99,53 @@ def command(
         batch_size=batch_size,
         workers=workers,
         seed=seed,
+        device=None if device == "auto" else device,
+        precision=None if precision == "auto" else precision,
+        devices=devices,
+        nodes=nodes,
+        strategy=strategy,
     )
     if print_config:
-        click.echo(resolved.as_yaml(), nl=False)
+        click.echo(complete(resolved).as_yaml(), nl=False)
         return
-    from eo_dl import train
+    _refuse_together(folds=folds is not None, val_fold=val_fold is not None, dry_run=dry_run, find_lr=find_lr)
+    if dry_run:
+        _say_dry_run(reporter, chips, resolved, val_fold)
+    elif find_lr:
+        _say_rate(reporter, chips, resolved, out, overwrite)
+    elif folds is not None:
+        from eo_dl.training.folds import train_folds
 
-    run = train(chips, config=resolved, out=out, device=device, precision=precision, resume=resume, overwrite=overwrite, on_progress=reporter.progress)
-    summary = run.summary()
-    reporter.result(summary.values, [f"{run.model.path}", "", *table(summary.rows, summary.header), "", f"curves and pictures: {run.folder}"])
+        found = train_folds(chips, resolved, folds=folds, out=out, resume=resume, overwrite=overwrite, on_progress=reporter.progress).summary()
+        reporter.result(found.values, [*table(found.rows, found.header), "", f"all of it: {found.values['file']}"])
+    else:
+        from eo_dl import train
+
+        run = train(chips, config=resolved, out=out, val_fold=val_fold, resume=resume, overwrite=overwrite, on_progress=reporter.progress)
+        summary = run.summary()
+        reporter.result(summary.values, [f"{run.model.path}", "", *table(summary.rows, summary.header), "", f"curves and pictures: {run.folder}"])
+
+
+def _refuse_together(*, folds: bool, val_fold: bool, dry_run: bool, find_lr: bool) -> None:
+    asked = [name for name, wanted in (("--folds", folds), ("--dry-run", dry_run), ("--find-lr", find_lr)) if wanted]
+    asked += ["--val-fold"] if val_fold and (folds or find_lr) else []
+    if len(asked) > 1:
+        raise click.UsageError(f"{' and '.join(asked)} do not go together; give one of them")
+
+
+def _say_dry_run(reporter: Reporter, chips: str, config: TrainConfig, val_fold: int | None) -> None:
+    from eo_dl.training.dryrun import dry_run
+
+    found = dry_run(chips, config, val_fold=val_fold)
+    summary = found.summary()
+    if found.advice:
+        reporter.warning(found.advice)
+    reporter.result(summary.values, [*table(summary.rows, summary.header), *found.setting.prepared.notes])
+
+
+def _say_rate(reporter: Reporter, chips: str, config: TrainConfig, out: str, overwrite: bool) -> None:
+    from eo_dl.training.findlr import find_lr
+
+    picture = Path(out).with_suffix(".lr.png")
+    summary = find_lr(chips, config, picture=picture, overwrite=overwrite, on_progress=reporter.progress).summary()
+    reporter.result(summary.values, [*table(summary.rows, summary.header)])

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from ..chips.augment import AugmentConfig
 from ..errors import ConfigError
 from ..io.config import load_yaml, parse_yaml, validate
+from ..tasks import TaskConfig, load_task
 
 Precision = Literal["auto", "32", "bf16", "16"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -126,6 +127,17 @@ def task_name(config: TrainConfig) -> str:
     return config.task
 
 
+def task_config_of(config: TrainConfig) -> TaskConfig:
+    """The task's own options, defaults filled in. Raises `ConfigError` for unknown ones, with the nearest right name."""
+    task = load_task(task_name(config))
+    return validate(task.config, {"network": task.networks[0], **config.task_options}, "task_options")
+
+
+def complete(config: TrainConfig) -> TrainConfig:
+    """With every option of the task said."""
+    return config.model_copy(update={"task_options": task_config_of(config).model_dump(mode="json")}) if config.task is not None else config
+
+
 def resolve_config(
     config: TrainConfig | str | Path | None = None,
     *,
@@ -141,6 +153,9 @@ def resolve_config(
     seed: int | None = None,
     device: str | None = None,
     precision: str | None = None,
+    devices: int | None = None,
+    nodes: int | None = None,
+    strategy: str | None = None,
 ) -> TrainConfig:
     """The configuration from a file (or value), then `settings` ("key.key=value"), then what is named here.
 
@@ -152,10 +167,13 @@ def resolve_config(
         _put(base, *_parsed(setting))
     named: dict[str, Any] = {"task": task, "weights": weights, "epochs": epochs, "lr": lr, "batch_size": batch_size, "workers": workers, "seed": seed}
     named |= {"device": device, "precision": precision, "task_options.network": network, "task_options.backbone": backbone}
+    named |= {"devices": devices, "nodes": nodes, "strategy": strategy}
     for key, value in named.items():
         if value is not None:
             _put(base, key, value)
-    return validate(TrainConfig, base, source)
+    found = validate(TrainConfig, base, source)
+    complete(found)  # a wrong option of the task is told now, not after the chips were read
+    return found
 
 
 def _parsed(setting: str) -> tuple[str, object]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from pydantic import ValidationError
 
 from ..chips.augment import Augment
 from ..chips.chipset import ChipSet
@@ -14,10 +13,10 @@ from ..chips.dataset import ChipDataset
 from ..chips.record import ChipRecord, SplitName
 from ..core.classes import ClassSet
 from ..core.normalization import Normalization
-from ..errors import ChipSetError, ConfigError
+from ..errors import ChipSetError
 from ..tasks import Codec, NetworkInputs, Task, TaskConfig, load_task
 from .classweights import class_weights
-from .config import TrainConfig, batch_size_for, task_name
+from .config import TrainConfig, batch_size_for, task_config_of, task_name
 from .wholechips import chip_covers, with_classes
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -81,7 +80,7 @@ def prepare(chips: ChipSet, config: TrainConfig) -> Prepared:
         config.weights,
         chip_covers(chips, records["train"], classes) if task.output == "chips" else None,
     )
-    task_config = task.settle(_task_config(task, config), inputs)
+    task_config = task.settle(task_config_of(config), inputs)
     classes = task.settled_classes(classes, task_config)
     codec, normalization = task.make_codec(classes, task_config), Normalization.of(chips.statistics)
     inputs = replace(inputs, classes=classes)
@@ -90,17 +89,6 @@ def prepare(chips: ChipSet, config: TrainConfig) -> Prepared:
         records, notes = found.records, (*notes, *found.notes)
         inputs = replace(inputs, class_weights=class_weights(config.class_weights, classes, found.shares))
     return Prepared(chips, config, task, task_config, inputs, codec, normalization, records, notes)
-
-
-def _task_config(task: Task, config: TrainConfig) -> TaskConfig:
-    known = dict(config.task_options)
-    known.setdefault("network", task.networks[0])
-    try:
-        return task.config.model_validate(known)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"task_options.{name}: {first['msg']}; task {task.name} knows {', '.join(task.config.model_fields)}") from error
 
 
 def _usable(chips: ChipSet) -> tuple[dict[str, tuple[ChipRecord, ...]], tuple[str, ...]]:

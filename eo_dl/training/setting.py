@@ -60,8 +60,7 @@ class Setting:
         return {
             "chip set": self.prepared.chips.content_hash,
             "chips used": hashlib.sha256(json.dumps(used).encode()).hexdigest(),
-            "config": self.config.model_dump(mode="json"),
-            "task config": self.prepared.task_config.model_dump(mode="json"),
+            "config": {**self.config.model_dump(mode="json"), "task_options": self.prepared.task_config.model_dump(mode="json")},
             "precision": self.precision,
             "batch size": self.prepared.batch_size,
             "processes": self.layout.world,

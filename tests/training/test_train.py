@@ -12,17 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
-import shapely
 import torch
-from affine import Affine
-from pyproj import CRS
 
 from eo_dl.bundle import load_model
 from eo_dl.chips.chipset import ChipSet
-from eo_dl.chips.tile import tile
-from eo_dl.core.classes import ClassSet
-from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import Cancelled, ChipSetError, ConfigError, DeviceError, EoDlError, OutputExistsError
 from eo_dl.io.config import load_yaml
 from eo_dl.networks.weights import read_state
@@ -35,30 +28,9 @@ TINY = {"network": None, "backbone": "test_resnet"}
 FAST: dict[str, Any] = {"epochs": 2, "min_steps": 3, "batch_size": 4, "checkpoint_steps": 5, "lr": 0.003}
 
 
-def scene_and_labels(folder: Path) -> tuple[Path, LabelSet]:
-    """Bright roofs of 8 px on dark noise, a column of nodata at the left."""
-    rng = np.random.default_rng(0)
-    pixels = rng.normal(1000, 150, (2, SIDE, SIDE))
-    corners = [(col + int(rng.integers(4)), row + int(rng.integers(4))) for row in range(2, SIDE - 16, 16) for col in range(6, SIDE - 16, 16)]
-    corners = [corner for corner in corners if rng.random() < 0.6]
-    for col, row in corners:
-        pixels[0, row : row + 8, col : col + 8] += 1500
-    pixels[:, :, :3] = 0
-    path, crs = folder / "scene.tif", "EPSG:32633"
-    transform = Affine(1, 0, 500000, 0, -1, 5000000)
-    with rasterio.open(path, "w", driver="GTiff", width=SIDE, height=SIDE, count=2, dtype="uint16", crs=crs, transform=transform, nodata=0) as file:
-        file.write(pixels.clip(1, 5000).astype(np.uint16) * (pixels > 0))
-        file.descriptions = ("red", "nir")
-    boxes = np.array([shapely.box(500000 + col, 5000000 - row - 8, 500000 + col + 8, 5000000 - row) for col, row in corners], dtype=object)
-    ids = np.ones(len(boxes), np.int64)
-    return path, LabelSet(ClassSet.of_names(["roof"]), boxes, ids, CRS(crs), "roofs", np.arange(len(boxes)).astype(object))
-
-
-@pytest.fixture(scope="module")
-def chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
-    folder = tmp_path_factory.mktemp("scene")
-    path, labels = scene_and_labels(folder)
-    return tile(path, labels, out=folder / "chips", size_px=CHIP, block_px=64, guard_px=0)
+@pytest.fixture
+def chips(small_chips: ChipSet) -> ChipSet:
+    return small_chips
 
 
 def run(chips: ChipSet, out: Path, task: str = "segmentation", *, resume: bool = False, overwrite: bool = False, **settings: Any) -> Run:

@@ -1,0 +1,124 @@
+"""`dry_run`: what a training will take, before anything starts. Three steps are taken for it, and nothing is left behind."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import torch
+from pydantic import JsonValue
+
+from ..chips.chipset import ChipSet
+from .clock import Clock
+from .config import TrainConfig
+from .loading import fixed_batches
+from .plainsteps import PlainSteps
+from .results import Summary
+from .scoring import ChipScoring, answers
+from .setting import Setting, setting_of
+
+TIMED_STEPS = 3
+LONG_MINUTES = 30.0
+_SMALLER = {"decoder_channels": "[64, 32, 24, 16, 16]", "pyramid_channels": "64"}
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """`step_seconds` includes reading; `minutes` counts all epochs with their validations, early stopping and the final scores aside.
+
+    `memory_mb`: the most that this process (or, on a GPU, the device) held during the steps, None where the system does not say.
+    """
+
+    setting: Setting
+    parameters: int
+    step_seconds: float
+    val_seconds: float
+    memory_mb: float | None
+
+    @property
+    def steps(self) -> int:
+        """Steps in all epochs."""
+        return self.setting.plan.steps * self.setting.config.epochs
+
+    @property
+    def minutes(self) -> float:
+        """Minutes for all epochs, or `max_minutes` where that is less."""
+        config = self.setting.config
+        return min((self.steps * self.step_seconds + config.epochs * self.val_seconds) / 60, config.max_minutes or float("inf"))
+
+    @property
+    def advice(self) -> str:
+        """What would make a long run on a CPU shorter, in one line; empty where it is short."""
+        if self.setting.device.type != "cpu" or self.minutes <= LONG_MINUTES:
+            return ""
+        known = type(self.setting.prepared.task_config).model_fields
+        smaller = [f"--set 'task_options.{name}={value}'" for name, value in _SMALLER.items() if name in known]
+        ways = [f"--set max_minutes={LONG_MINUTES:g}", "fewer --epochs", "a smaller --backbone (resnet10t)", *smaller, "a GPU"]
+        return f"about {self.minutes:.0f} minutes on a CPU; shorter with {', '.join(ways)}"
+
+    def summary(self) -> Summary:
+        """As a table for people and as values for machines."""
+        setting, prepared = self.setting, self.setting.prepared
+        counts = {split: len(records) for split, records in prepared.records.items()}
+        memory = "not known" if self.memory_mb is None else f"{self.memory_mb:.0f} MB ({'process' if setting.device.type == 'cpu' else 'device'})"
+        rows = (
+            ("chips", ", ".join(f"{name} {number}" for name, number in counts.items())),
+            ("network", f"{prepared.task.name}, {self.parameters / 1e6:.2f} million weights"),
+            ("device", f"{setting.device.type}, precision {setting.precision}, {setting.layout.world} process{'es' * (setting.layout.world > 1)}"),
+            ("batch", f"{prepared.batch_size} chips of {prepared.chips.chip_px} px a process"),
+            ("steps", f"{setting.plan.steps} an epoch, {self.steps} in {setting.config.epochs} epochs"),
+            ("a step", f"{self.step_seconds:.2f} s"),
+            ("memory", memory),
+            ("time", f"{self.minutes:.1f} minutes at most"),
+        )
+        values: dict[str, JsonValue] = {"chips": dict(counts), "steps": self.steps, "epochs": setting.config.epochs, "batch_size": prepared.batch_size}
+        measured: dict[str, JsonValue] = {"step_seconds": self.step_seconds, "memory_mb": self.memory_mb, "minutes": self.minutes, "parameters": self.parameters}
+        return Summary({**values, **measured, "advice": self.advice, "notes": list(prepared.notes)}, ("what", "how much"), rows)
+
+
+def dry_run(chips: ChipSet | str | Path, config: TrainConfig, *, val_fold: int | None = None) -> DryRun:
+    """Chips, steps, memory and minutes of a training. Raises what `train` would raise before its first step."""
+    setting = setting_of(chips, config, val_fold)
+    if setting.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        steps = PlainSteps(setting)
+        clock = Clock()
+        for number, batch in enumerate(islice(steps.batches(), TIMED_STEPS + 1)):
+            steps.step(batch, config.lr)
+            if number == 0:
+                clock.restart()  # the first one also pays for starting up
+        step_seconds = clock.lap() / TIMED_STEPS
+        val_seconds = _validation_seconds(steps)
+    trained = sum(p.numel() for p in steps.network.parameters())
+    return DryRun(setting, trained, step_seconds, val_seconds, _peak_mb(setting.device))
+
+
+def _validation_seconds(steps: PlainSteps) -> float:
+    """Of all validation batches, by the first one."""
+    setting, prepared = steps.setting, steps.setting.prepared
+    if not prepared.records["val"]:
+        return 0.0
+    batches = fixed_batches(prepared.dataset("val"), prepared.batch_size, 0)
+    clock = Clock()
+    scoring = ChipScoring(prepared.task, prepared.codec)
+    for answered in answers(steps.network, islice(batches, 1), prepared.codec, setting.device, setting.precision):
+        scoring.add_answer(answered)
+    scoring.values()
+    return clock.lap() * len(batches)
+
+
+def _peak_mb(device: torch.device) -> float | None:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status")  # its peak is this program's; getrusage counts what was there before it, too
+    if status.is_file():
+        return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) / 2**10
+    if sys.platform == "win32":
+        return None
+    import resource  # there is none on Windows
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

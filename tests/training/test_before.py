@@ -1,0 +1,78 @@
+"""What is looked at before a training: its cost, and its learning rate."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from eo_dl.chips.chipset import ChipSet
+from eo_dl.errors import ConfigError, OutputExistsError, TrainingError
+from eo_dl.training.config import TrainConfig
+from eo_dl.training.dryrun import dry_run
+from eo_dl.training.findlr import find_lr, smoothed, steepest
+from eo_dl.training.sampler import EpochPlan
+
+
+def config(**settings: Any) -> TrainConfig:
+    known = {"task": "segmentation", "task_options": {"backbone": "test_resnet", "decoder_channels": [16, 16]}, "batch_size": 4, "min_steps": 6, "workers": 0}
+    return TrainConfig.model_validate(known | settings)
+
+
+def everything_under(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_dry_run_counts_chips_and_steps_and_leaves_nothing_behind(small_chips: ChipSet) -> None:
+    before = everything_under(small_chips.path.parent)
+    found = dry_run(small_chips, config(epochs=7))
+    assert everything_under(small_chips.path.parent) == before
+    assert found.steps == 7 * EpochPlan(len(small_chips.split("train")), 4, 0, 6).steps
+    assert found.minutes == pytest.approx((found.steps * found.step_seconds + 7 * found.val_seconds) / 60)
+    assert found.memory_mb is None or found.memory_mb > 50
+    values = found.summary().values
+    assert values["chips"] == {split: len(small_chips.split(split)) for split in ("train", "val", "test")}
+    assert found.advice == ""
+
+
+def test_a_long_run_on_a_cpu_is_told_what_would_shorten_it_in_one_line(small_chips: ChipSet) -> None:
+    found = dry_run(small_chips, config(epochs=10_000_000, device="cpu"))
+    assert "max_minutes=30" in found.advice and "decoder_channels" in found.advice and "\n" not in found.advice
+    capped = dry_run(small_chips, config(epochs=10_000_000, max_minutes=5.0, device="cpu"))
+    assert capped.minutes == 5
+    assert capped.advice == ""
+
+
+def test_a_dry_run_refuses_what_training_would(small_chips: ChipSet) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'dropout'"):
+        dry_run(small_chips, config(task_options={"dropuot": 1}))
+
+
+def test_the_finder_draws_a_plot_and_trains_nothing(small_chips: ChipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eo_dl.training.findlr.STEPS", 40)
+    found = find_lr(small_chips, config(), picture=tmp_path / "m.lr.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.lr.png"]
+    assert 1e-6 < found.lr < 1
+    assert found.lr in found.rates
+    assert all(a < b for a, b in itertools.pairwise(found.rates))
+    with pytest.raises(OutputExistsError):
+        find_lr(small_chips, config(), picture=tmp_path / "m.lr.png")
+
+
+def test_the_suggestion_is_where_a_known_curve_falls_fastest() -> None:
+    rates = np.logspace(-6, 0, 200)
+    losses = 1 / (1 + (rates / 1e-3) ** 2) + (rates / 0.3) ** 4  # falls fastest at 1e-3, runs away near 0.3
+    assert steepest(rates.tolist(), losses.tolist()) == pytest.approx(1e-3, rel=0.05)
+
+
+def test_smoothing_is_an_average_that_knows_its_start() -> None:
+    assert smoothed([2.0, 2.0, 2.0]) == pytest.approx([2, 2, 2])
+    assert smoothed([0.0, 1.0])[1] == pytest.approx(0.1 / 0.19)
+
+
+def test_a_loss_that_never_falls_is_one_line() -> None:
+    with pytest.raises(TrainingError, match="fell at no learning rate"):
+        steepest([1e-3, 1e-2, 1e-1], [1.0, 2.0, 3.0])
