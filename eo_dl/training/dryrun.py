@@ -74,7 +74,12 @@ class DryRun:
             ("time", f"{self.minutes:.1f} minutes at most"),
         )
         values: dict[str, JsonValue] = {"chips": dict(counts), "steps": self.steps, "epochs": setting.config.epochs, "batch_size": prepared.batch_size}
-        measured: dict[str, JsonValue] = {"step_seconds": self.step_seconds, "memory_mb": self.memory_mb, "minutes": self.minutes, "parameters": self.parameters}
+        measured: dict[str, JsonValue] = {
+            "step_seconds": self.step_seconds,
+            "memory_mb": self.memory_mb,
+            "minutes": self.minutes,
+            "parameters": self.parameters,
+        }
         return Summary({**values, **measured, "advice": self.advice, "notes": list(prepared.notes)}, ("what", "how much"), rows)
 
 

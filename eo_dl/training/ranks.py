@@ -7,6 +7,7 @@ losses go over all (`networks.losses.everywhere`). The first process alone write
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -46,6 +47,8 @@ def layout_of(config: TrainConfig, environment: Mapping[str, str] | None = None)
         devices, nodes = config.devices or 1, config.nodes or 1
         if nodes > 1 and "NODE_RANK" not in env:
             raise ConfigError("--nodes: several machines are started by torchrun or SLURM's srun, which says how many there are; leave --nodes out")
+        if devices > 1 and not getattr(sys.modules["__main__"], "__file__", None):
+            raise ConfigError(f"--devices {devices}: the other processes start the running program again, which a notebook is not; use eo-dl train or a script")
         return Layout(devices, nodes, int(env.get("NODE_RANK", 0)) * devices + int(env.get("LOCAL_RANK", 0)))
     for name, asked, there in (("devices", config.devices, found.devices), ("nodes", config.nodes, found.nodes)):
         if asked is not None and asked != there:

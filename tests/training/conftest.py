@@ -31,6 +31,7 @@ from eo_dl.training.config import TrainConfig
 from eo_dl.training.fit import fit
 from eo_dl.training.loading import fixed_batches, train_batches
 from eo_dl.training.module import RunParts, TrainingModule
+from eo_dl.training.ranks import ALONE, Layout
 from eo_dl.training.sampler import EpochPlan
 from eo_dl.training.scoring import ChipScoring
 from eo_dl.training.state import RunState
@@ -96,24 +97,30 @@ class World:
     stop: StopRequest = field(default_factory=StopRequest)
     network: TinyNetwork | None = None
     rows: list[dict[str, float]] = field(default_factory=list)
+    val_count: int = 4
+    layout: Layout = ALONE
+    new_network: Callable[[bool], TinyNetwork] = TinyNetwork
+    new_chips: Callable[..., MemoryChips] = MemoryChips
 
     def train(self, *, resume: bool = False, plain: bool = False, on_progress: OnProgress = silent) -> RunState:
         torch.manual_seed(11)
-        self.network = TinyNetwork(plain)
+        self.network = self.new_network(plain)
         checkpoints = CheckpointFolder(self.folder / "checkpoints")
         restored = checkpoints.latest() if resume else None
         state = RunState(self.config.epochs)
         if restored is not None:
             state = RunState.from_dict(restored["state"])
             self.network.load_state_dict(restored["network"])
-        plan = EpochPlan(self.count, self.config.batch_size or 2, self.config.seed, self.config.min_steps)
+        rank, world = self.layout.rank, self.layout.world
+        plan = EpochPlan(self.count, (self.config.batch_size or 2) * world, self.config.seed, self.config.min_steps, world)
         task = replace(load_task("segmentation"))
         codec = task.make_codec(CLASSES, task.config(network="unet"))
         parts = RunParts(self.config, plan, state, checkpoints, lambda: ChipScoring(task, codec), on_progress, self._note, self.stop, "mean_iou")
-        chips = MemoryChips(self.count, Augment(self.config.augment), self.poison)
-        batches = train_batches(chips, plan, lambda: (state.epoch, state.batch), self.config.workers or 0)
+        chips = self.new_chips(self.count, Augment(self.config.augment), self.poison)
+        batches = train_batches(chips, plan, lambda: (state.epoch, state.batch), self.config.workers or 0, rank)
         module = TrainingModule(self.network, parts, restored)
-        fit(module, batches, fixed_batches(MemoryChips(4), 3, 0), folder=self.folder, device=torch.device("cpu"), precision="32")
+        val = fixed_batches(self.new_chips(self.val_count), 3, 0, rank, world)
+        fit(module, batches, val, folder=self.folder, device=torch.device("cpu"), precision="32", layout=self.layout)
         return state
 
     def weights(self) -> dict[str, torch.Tensor]:
