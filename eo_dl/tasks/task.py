@@ -150,6 +150,10 @@ def _as_they_are(classes: ClassSet, config: TaskConfig) -> ClassSet:
     return classes
 
 
+def _nothing_to_say(config: TaskConfig, objects: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Task:
     """A task by its parts.
@@ -158,6 +162,8 @@ class Task:
     data decide filled in; `make_network` refuses a config that is not settled, so that the bundle always says all.
     `output_classes(classes, class_shares)` gives the network's classes from those of the labels and the train split's
     pixel shares by class id (0 = background), and `settled_classes` what is left of them once the config is settled.
+    `remarks(config, objects)` says what the task makes of the chips, given the number of objects of each by split. `one_object`: a chip has
+    one object or none (of output kind `objects`), so that a box that is always the same is worth comparing with.
     """
 
     name: str
@@ -171,6 +177,8 @@ class Task:
     settle: Callable[[TaskConfig, NetworkInputs], TaskConfig]
     output_classes: Callable[[ClassSet, Mapping[int, float]], ClassSet]
     settled_classes: Callable[[ClassSet, TaskConfig], ClassSet] = _as_they_are
+    remarks: Callable[[TaskConfig, Mapping[str, Sequence[int]]], tuple[str, ...]] = _nothing_to_say
+    one_object: bool = False
 
 
 def settled_as_is(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:

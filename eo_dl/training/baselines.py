@@ -1,7 +1,7 @@
 """What costs nothing must be beaten: simple predictors, fitted on the train split only, scored like the network.
 
 Raster tasks: the most frequent class everywhere, and a logistic regression on the bands of the single pixel. Object
-tasks: boxes of the mean size at the local maxima of whichever contrast of one band (or of the pixel regression's
+tasks: boxes of the mean size at the local maxima (with one object a chip also the same box everywhere) of whichever contrast of one band (or of the pixel regression's
 probability of "inside an object") finds the train objects best. Chips as a whole: see `chipbaselines`.
 """
 
@@ -115,6 +115,22 @@ class Blobs:
         return np.asarray(1 / (1 + np.exp(-np.clip(margins[1] - margins[0], -30, 30))), np.float64)
 
 
+@dataclass(frozen=True)
+class SameBox:
+    """The same box in every chip, of the most frequent class: `box` (col0, row0, col1, row1) as shares of the chip."""
+
+    box: tuple[float, float, float, float]
+    class_id: int
+    name: str
+    threshold: float | None = None
+
+    def answer(self, image: Image) -> Objects:
+        """One box with score 1."""
+        height, width = image.shape[1:]
+        box = np.array([self.box]) * [width, height, width, height]
+        return Objects(box, np.array([self.class_id], np.int64), np.ones(1, np.float32))
+
+
 def fit_baselines(task: Task, codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:
     """The baselines of a task, fitted on unaugmented train chips. Fewer where there is nothing to fit (one class, no objects)."""
     if task.output == "raster":
@@ -122,7 +138,25 @@ def fit_baselines(task: Task, codec: Codec, train: Iterable[Sample], seed: int) 
     if task.output == "chips":
         assert isinstance(codec, ChipCodec)
         return list(chip_baselines(codec, train))
-    return _object_baselines(codec, train, seed)
+    samples = list(train)
+    return [*(_same_boxes(codec, samples) if task.one_object else []), *_object_baselines(codec, samples, seed)]
+
+
+def _same_boxes(codec: Codec, samples: Sequence[Sample]) -> list[Baseline]:
+    """The mean train box, and a box of the mean size in the middle: what a network must beat that is to say where the object lies."""
+    found = []
+    for sample in samples:
+        truth = codec.truth(sample.target)
+        if isinstance(truth, Objects) and len(truth) and not (truth.ignore is not None and truth.ignore[0]):
+            height, width = sample.image.shape[1:]
+            found.append((truth.boxes[0] / [width, height, width, height], int(truth.class_ids[0])))
+    if not found:
+        return []
+    mean = np.mean([box for box, _ in found], axis=0)
+    half = (mean[2:] - mean[:2]) / 2
+    class_id = int(np.bincount([own for _, own in found]).argmax())
+    boxes = {"mean box": mean, "centre box of the mean size": np.concatenate([0.5 - half, 0.5 + half])}
+    return [SameBox((float(b[0]), float(b[1]), float(b[2]), float(b[3])), class_id, name) for name, b in boxes.items()]
 
 
 def _raster_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:

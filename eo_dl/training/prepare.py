@@ -88,6 +88,7 @@ def prepare(chips: ChipSet, config: TrainConfig) -> Prepared:
         found = with_classes(chips, records, codec, normalization)
         records, notes = found.records, (*notes, *found.notes)
         inputs = replace(inputs, class_weights=class_weights(config.class_weights, classes, found.shares))
+    notes += task.remarks(task_config, {split: [sum(record.object_counts.values()) for record in own] for split, own in records.items()})
     return Prepared(chips, config, task, task_config, inputs, codec, normalization, records, notes)
 
 

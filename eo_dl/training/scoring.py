@@ -14,6 +14,7 @@ from ..core.arrays import Objects
 from ..networks.network import TaskNetwork
 from ..scores.chips import ChipScorer
 from ..scores.intervals import Draws
+from ..scores.localization import LocalizationScorer
 from ..scores.objects import ObjectScorer
 from ..scores.score import Score
 from ..tasks import ChipCodec, Codec, Task
@@ -65,7 +66,7 @@ class ChipScoring:
         self._places = places or {}
         self._held: list[Answered] = []
         self._scorer: Scorer = task.make_scorer(codec.classes)
-        if min_score is not None and isinstance(self._scorer, ObjectScorer):
+        if min_score is not None and isinstance(self._scorer, ObjectScorer | LocalizationScorer):
             self._scorer.min_score = min_score
         if isinstance(self._scorer, ChipScorer) and isinstance(codec, ChipCodec):
             self._scorer.several = codec.several

@@ -1,0 +1,64 @@
+"""Object localization: one labelled box a chip, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+from ...core.classes import ClassSet
+from ...errors import LabelError
+from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of, settled_as_is
+from .codec import LocalizationCodec
+from .config import LocalizationConfig
+
+if TYPE_CHECKING:
+    from ...networks.network import TaskNetwork
+
+
+def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
+    given = config_of(LocalizationConfig, config)
+    return LocalizationCodec(classes, given.several, given.min_visible)
+
+
+def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
+    # Lazy: the only part that needs torch.
+    from .network import Locator
+
+    return Locator(config_of(LocalizationConfig, config), inputs)
+
+
+def _make_scorer(classes: ClassSet) -> Scorer:
+    from ...scores.localization import LocalizationScorer  # lazy: a codec alone needs no scores
+
+    return cast(Scorer, LocalizationScorer(classes))  # takes what this task's codec answers, which is narrower than `Answer`
+
+
+def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
+    """Ground without an object is no class of its own."""
+    if not classes.foreground:
+        raise LabelError(f"localization needs a class of objects, found only {', '.join(classes.names)}; give labels of objects (--class-field)")
+    return classes.without_background()
+
+
+def _remarks(config: TaskConfig, objects: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
+    """How many chips hold more than one object, and what is made of them."""
+    several = sum(count > 1 for counts in objects.values() for count in counts)
+    total = sum(len(counts) for counts in objects.values())
+    rule = {"largest": "the one of which most is seen is their label", "ignore": "they teach and score nothing"}[config_of(LocalizationConfig, config).several]
+    return (f"{several} of {total} chips hold several objects: {rule} (--set task_options.several=largest|ignore)",) if several else ()
+
+
+TASK = Task(
+    name="localization",
+    output="objects",
+    config=LocalizationConfig,
+    networks=("locator",),
+    primary_score="corloc",
+    make_codec=_make_codec,
+    make_network=_make_network,
+    make_scorer=_make_scorer,
+    settle=settled_as_is,
+    output_classes=_output_classes,
+    remarks=_remarks,
+    one_object=True,
+)
