@@ -79,7 +79,9 @@ def _file(path: Path, data: bytes) -> Path:
 
 def test_ctrl_c_keeps_the_best_model_so_far_and_the_run_goes_on(chips: ChipSet, tmp_path: Path) -> None:
     out = tmp_path / "m.eodl"
-    config = TrainConfig.model_validate({"task": "segmentation", **FAST, "epochs": 3, "baselines": False, "task_options": {"backbone": "test_resnet"}})
+    config = TrainConfig.model_validate(
+        {"task": "segmentation", **FAST, "epochs": 3, "baselines": False, "task_options": {"backbone": "test_resnet", "decoder_channels": [8]}}
+    )
 
     def on_progress(done: int, total: int, what: str) -> None:
         if done == 2 * total // 3 + 1:
@@ -106,7 +108,7 @@ def test_ctrl_c_keeps_the_best_model_so_far_and_the_run_goes_on(chips: ChipSet, 
 def test_pictures_of_predictions_are_in_tensorboard(chips: ChipSet, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    found = run(chips, tmp_path / "m.eodl", picture_epochs=2, epochs=4, min_steps=2, baselines=False, ema=0.9)
+    found = run(chips, tmp_path / "m.eodl", picture_epochs=2, epochs=4, min_steps=2, baselines=False, ema=0.9, task_options={"decoder_channels": [8]})
     events = EventAccumulator(str(found.folder / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
     assert len(events.Images("validation chips")) == 2
