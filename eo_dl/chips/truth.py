@@ -121,7 +121,7 @@ def _whole_chip(labels: PixelLabels, height: int, width: int) -> npt.NDArray[np.
 def _ground_of(labels: PixelLabels, class_id: int, height: int, width: int) -> npt.NDArray[np.bool_]:
     """(H, W) where a class is; of the background where nothing is labelled."""
     if labels.mask is not None:
-        return labels.mask == class_id
+        return np.asarray(labels.mask == class_id, np.bool_)
     own = labels.geometries[(labels.class_ids != 0) if class_id == 0 else labels.class_ids == class_id]
     inside = np.asarray(burn(own, np.ones(len(own), np.uint8), height, width) == 1, np.bool_)
     return ~inside if class_id == 0 else inside

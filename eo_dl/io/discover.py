@@ -16,10 +16,10 @@ def is_remote(path: str) -> bool:
     return path.startswith("/vsi") or "://" in path
 
 
-def scene_paths(sources: Sequence[str | Path]) -> tuple[str, ...]:
+def scene_paths(sources: Sequence[str | Path], below: bool = False) -> tuple[str, ...]:
     """Every raster named, in a stable order: files as given, folders and patterns sorted by name.
 
-    A folder gives the rasters directly in it (by suffix; sidecars and masks of other suffixes are not
+    A folder gives the rasters directly in it, with `below` also those in the folders below it (by suffix; sidecars and masks of other suffixes are not
     rasters). Raises `SceneError` for a folder or a pattern that holds none.
     """
     found: list[str] = []
@@ -27,7 +27,7 @@ def scene_paths(sources: Sequence[str | Path]) -> tuple[str, ...]:
         if is_remote(source) or Path(source).is_file():
             found.append(source)
         elif Path(source).is_dir():
-            found += _in_folder(Path(source))
+            found += _in_folder(Path(source), below)
         elif any(sign in source for sign in "*?["):
             matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 - the pattern may be absolute
             if not matches:
@@ -38,7 +38,19 @@ def scene_paths(sources: Sequence[str | Path]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _in_folder(folder: Path) -> list[str]:
+def rasters_below(folder: Path) -> tuple[str, ...]:
+    """All rasters in a folder and in those below it, sorted; hidden ones left out."""
+    found = []
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in RASTER_SUFFIXES and not hidden and path.is_file():
+            found.append(str(path))
+    return tuple(sorted(found))
+
+
+def _in_folder(folder: Path, below: bool) -> list[str]:
+    if below:
+        return list(rasters_below(folder)) or _in_folder(folder, False)
     rasters = sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in RASTER_SUFFIXES and p.is_file() and not p.name.startswith("."))
     if not rasters:
         raise SceneError(f"{folder}: this folder holds no raster ({', '.join(sorted(RASTER_SUFFIXES))}); name the files")

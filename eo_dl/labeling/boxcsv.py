@@ -16,10 +16,10 @@ from ..errors import LabelError
 from .naming import value_text
 from .records import ImageRecord, PixelObject, Records, image_name, pixel_records
 
-_MAX_BYTES = 1 << 30
-_SIDES = ("xmin", "ymin", "xmax", "ymax")
-_IMAGE = ("image_path", "image", "filename", "file_name", "path")
-_CLASS = ("label", "class", "class_name", "name", "category")
+MAX_BYTES = 1 << 30
+SIDE_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
+IMAGE_COLUMNS = ("image_path", "image", "filename", "file_name", "path", "file")
+CLASS_COLUMNS = ("label", "class", "class_name", "name", "category")
 
 
 def read_csv(paths: Sequence[Path], source: str) -> Records:
@@ -36,16 +36,16 @@ def read_csv(paths: Sequence[Path], source: str) -> Records:
 
 def _rows(path: Path) -> list[PixelObject]:
     try:
-        if path.stat().st_size > _MAX_BYTES:
+        if path.stat().st_size > MAX_BYTES:
             raise LabelError(f"{path}: is larger than 1 GB; split it")
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = {name.strip().lower(): name for name in reader.fieldnames or []}
-            image = next((columns[name] for name in _IMAGE if name in columns), None)
-            label = next((columns[name] for name in _CLASS if name in columns), None)
-            if image is None or any(side not in columns for side in _SIDES):
+            image = next((columns[name] for name in IMAGE_COLUMNS if name in columns), None)
+            label = next((columns[name] for name in CLASS_COLUMNS if name in columns), None)
+            if image is None or any(side not in columns for side in SIDE_COLUMNS):
                 raise LabelError(f"{path}: has the columns {', '.join(columns)[:120] or 'none'}; image_path, xmin, ymin, xmax, ymax, label were expected")
-            sides = [columns[side] for side in _SIDES]
+            sides = [columns[side] for side in SIDE_COLUMNS]
             return [_row(path, reader.line_num, row, image, label, sides) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as cause:
         raise LabelError(f"{path}: cannot be read as CSV ({cause}); write it again as UTF-8 text") from cause

@@ -18,6 +18,7 @@ from .records import Records, Unlabelled, label_set
 from .sources import Format, Sources, find_sources
 from .vectors import VectorOptions, read_areas, read_vectors
 from .voc import read_voc
+from .wholeimages import is_image_csv, read_folders, read_image_csv
 
 
 def read_labels(
@@ -37,7 +38,7 @@ def read_labels(
     """Labels of a file, a folder, a pattern in quotes, or a list of these; `notes` of the result tell what was repaired, dropped or guessed.
 
     Formats, found by content: vectors (GPKG, GeoJSON, Shapefile, FlatGeobuf, GeoParquet), label rasters of ids or colours, Pascal VOC and COCO,
-    and CSV boxes. `layer`, `crs` (in place of the file's), `where` ("FIELD=VALUE|VALUE", a list matches by any element), `buffer_m` (points and
+    CSV boxes, and labels of whole images: a CSV of file and class (several with `;` or `|` between), or ROOT/CLASS/NAME.jpg. `layer`, `crs` (in place of the file's), `where` ("FIELD=VALUE|VALUE", a list matches by any element), `buffer_m` (points and
     lines become areas of this radius on the ground) and `class_field` are for vectors; the class field is guessed where only one can be it,
     "none" makes all features one class, "file" takes the name of the file.
 
@@ -69,7 +70,11 @@ def _records(found: Sources, options: VectorOptions, voc_origin: int | None) -> 
         return read_voc(paths, found.name, voc_origin)
     if found.format == "coco":
         return read_coco(paths, found.name)
-    return read_csv(paths, found.name) if found.format == "csv" else read_vectors(paths, options, found.name)
+    if found.format == "folders":
+        return read_folders(paths, found.name)
+    if found.format == "csv":
+        return read_image_csv(paths, found.name, options.class_field) if is_image_csv(paths[0]) else read_csv(paths, found.name)
+    return read_vectors(paths, options, found.name)
 
 
 def _one_class_by_name(records: Records, spec: ClassSpec | None) -> Records:
@@ -90,7 +95,8 @@ def _refuse_useless(options: VectorOptions, found: Sources) -> None:
         "--buffer-m": options.buffer_m,
         "--class-field": options.class_field,
     }
-    given = [flag for flag, value in flags.items() if value is not None]
+    columns = ("--class-field",) if found.format == "csv" and all(is_image_csv(Path(path)) for path in found.paths) else ()
+    given = [flag for flag, value in flags.items() if value is not None and flag not in columns]
     if given:
         raise LabelError(f"{found.name}: {', '.join(given)} is for vector labels, these are of the format {found.format}; leave it out")
 

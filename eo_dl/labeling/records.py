@@ -37,7 +37,7 @@ class Records:
     """Features (N): `geometries` in the CRS, or in pixels of `images` where `crs` is None; `values` their class (None: not said).
 
     `ignore` marks objects that count neither way, `files` the label file of each where there are several (`file_names` all of them),
-    `covered` the images of a pixel format, `known` what the source says of its classes.
+    `covered` the images of a pixel format, `known` what the source says of its classes. `whole_images` as in `LabelSet`.
     """
 
     source: str
@@ -52,6 +52,7 @@ class Records:
     covered: tuple[ImageRecord, ...] = ()
     known: Known = field(default_factory=Known)
     class_field: str | None = None
+    whole_images: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -91,6 +92,7 @@ def label_set(records: Records, spec: ClassSpec | None, unlabelled: Unlabelled) 
         image_sizes_px=tuple(image.size_px for image in records.covered),
         files=None if records.files is None else records.files[clean.index],
         file_names=records.file_names,
+        whole_images=records.whole_images,
         class_field=records.class_field,
         notes=tuple(notes),
     )

@@ -12,14 +12,17 @@ from typing import Literal, get_args
 from ..errors import LabelError
 from ..io.discover import RASTER_SUFFIXES, is_remote
 from ..io.gate import driver_of_bytes
+from .wholeimages import class_folders
 
-Format = Literal["vector", "mask", "voc", "coco", "csv"]
+Format = Literal["vector", "mask", "voc", "coco", "csv", "folders"]
 
 _VECTOR_SUFFIXES = frozenset({".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet"})
 _SNIFFED_BYTES = 1 << 20
 _GEOJSON = re.compile(rb'"type"\s*:\s*"(FeatureCollection|Feature|(Multi)?(Point|LineString|Polygon)|GeometryCollection)"')
 _COCO = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
-_SAID = "vectors (GPKG, GeoJSON, Shapefile, FlatGeobuf, GeoParquet), label rasters, Pascal VOC, COCO and CSV boxes"
+_SAID = (
+    "vectors (GPKG, GeoJSON, Shapefile, FlatGeobuf, GeoParquet), label rasters, Pascal VOC, COCO, CSV (boxes, or file and class) and a folder for each class"
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,9 @@ def _in_folder(folder: Path, format: Format | None, notes: list[str]) -> dict[st
         kind = None if path.name.startswith(".") or not path.is_file() else _kind_in_folder(path)
         if kind is not None:
             found.setdefault(kind, []).append(str(path))
-    if format is not None:
+    if format == "folders" or (format is None and not found):
+        found = {"folders": [str(folder)] if class_folders(folder) else []}
+    elif format is not None:
         found = {format: found.get(format, [])}
     for weaker in ("csv", "mask"):
         if len(found) > 1 and weaker in found:

@@ -49,9 +49,9 @@ class BandRegression:
         """(K,) probabilities."""
         margins = self.coefficients @ features_of(image) + self.intercepts
         if self.several:
-            return (0.5 * (1 + np.tanh(margins / 2))).astype(np.float32)
+            return np.asarray(0.5 * (1 + np.tanh(margins / 2)), np.float32)
         powers = np.exp(margins - margins.max())
-        return (powers / powers.sum()).astype(np.float32)
+        return np.asarray(powers / powers.sum(), np.float32)
 
 
 def features_of(image: Image) -> Floats:

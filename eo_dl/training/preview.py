@@ -83,7 +83,7 @@ def _content(truth: Answer) -> float:
     if isinstance(truth, Objects):
         return float(len(truth))
     if _of_chip(truth):
-        return float(np.nansum(truth >= 0.5))
+        return float(np.nansum(np.asarray(truth, np.float64) >= 0.5))
     counts = np.bincount(np.asarray(truth, np.uint8).ravel(), minlength=256)[:255].astype(np.float64)
     share = counts[counts > 0] / max(1.0, counts.sum())
     return float(-(share * np.log(share)).sum())

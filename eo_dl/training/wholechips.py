@@ -43,8 +43,8 @@ def with_classes(chips: ChipSet, records: Records, codec: Codec, normalization: 
     totals = np.zeros(len(codec.classes))
     for split, given in records.items():
         values = _values(chips, given, codec, normalization)
-        known = np.isfinite(values).any(axis=1)
-        found[split] = tuple(record for record, there in zip(given, known.tolist(), strict=True) if there)
+        known = np.asarray(np.isfinite(values).any(axis=1), np.bool_)
+        found[split] = tuple(record for record, there in zip(given, known, strict=True) if there)
         if not known.all():
             notes.append(f"{int((~known).sum())} of {len(given)} {split} chips have no class that covers {codec.min_cover:.0%} of their known ground: left out")
         if split == "train":

@@ -40,9 +40,9 @@ class ClassificationCodec:
         """(K,) probabilities; of one class a chip they sum to 1."""
         logits = np.asarray(raw["logits"], np.float64)
         if self.several:
-            return (0.5 * (1 + np.tanh(logits / 2))).astype(np.float32)
+            return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
         powers = np.exp(logits - logits.max())
-        return (powers / powers.sum()).astype(np.float32)
+        return np.asarray(powers / powers.sum(), np.float32)
 
     def answer(self, raw: RawArrays) -> npt.NDArray[np.float32]:
         """As `decode`: the scorer decides what is a yes."""
@@ -58,7 +58,7 @@ class ClassificationCodec:
         found = covers >= best - _EQUAL
         if best + _EQUAL < self.min_cover or found.sum() > 1:
             return np.full(len(covers), np.nan, np.float32)
-        return found.astype(np.float32)
+        return np.asarray(found, np.float32)
 
     def _several(self, covers: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        return (covers >= self.min_cover - _EQUAL).astype(np.float32)
+        return np.asarray(covers >= self.min_cover - _EQUAL, np.float32)

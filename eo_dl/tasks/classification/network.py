@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -94,7 +94,7 @@ class Perceptron(ChipClassifier):
         return found
 
 
-_NETWORKS = {"pooled": PooledBackbone, "small_cnn": SmallCnn, "mlp": Perceptron}
+_NETWORKS: dict[str, Callable[[ClassificationConfig, NetworkInputs], ChipClassifier]] = {"pooled": PooledBackbone, "small_cnn": SmallCnn, "mlp": Perceptron}
 
 
 def make_classifier(config: ClassificationConfig, inputs: NetworkInputs) -> ChipClassifier:
