@@ -5,7 +5,7 @@
 
 The network: U-Net ResNet-18, chips of 256 px with 4 bands uint16, batches of 8, augmented as by default. The chips come from the scene of
 `benchmarks/tiling.py` (4096 px, 512 px blocks, deflate), or are written GeoTIFFs. For 0, 1 and 2 worker processes: the loader
-alone (warm: after its first batches), the step alone (on batches that are there), and both together, as a training has them. The figure that
+alone (once its queue is empty), the step alone (on batches that are there), and both together, as a training has them. The figure that
 counts is the last: together / step alone is 1 where nobody waits for the loader. Loader, step and both take turns.
 """
 
@@ -53,8 +53,9 @@ def steps_of(chips: ChipSet, workers: int, device: str) -> PlainSteps:
     return PlainSteps(setting_of(chips, config))
 
 
-def rate_of_loader(batches: Iterator[Batch], count: int) -> float:
-    """Chips a second of the loader alone."""
+def rate_of_loader(batches: Iterator[Batch], count: int, queued: int) -> float:
+    """Chips a second of the loader alone, once the `queued` batches that it has ready are gone."""
+    list(islice(batches, queued))
     start = time.perf_counter()
     chips = sum(len(batch) for batch in islice(batches, count))
     return chips / (time.perf_counter() - start)
@@ -82,8 +83,8 @@ def measured(steps: PlainSteps, count: int, rounds: int) -> list[Rates]:
     batches = steps.batches()
     ready = list(islice(batches, count))
     steps.step(ready[0], 1e-3)  # pays for starting up
-    many = 4 * count  # the loader is quick: more of it, or its queue alone would be measured
-    return [(rate_of_loader(batches, many), rate_of_step(steps, ready), rate_of_both(steps, batches, count)) for _ in range(rounds)]
+    many, queued = 4 * count, 2 * steps.setting.workers
+    return [(rate_of_loader(batches, many, queued), rate_of_step(steps, ready), rate_of_both(steps, batches, count)) for _ in range(rounds)]
 
 
 def main() -> None:

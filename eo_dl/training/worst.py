@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from ..core.arrays import Objects
 from ..core.classes import IGNORE_ID
@@ -48,7 +49,7 @@ class Worst:
 
 
 def errors_of(one: Answered) -> tuple[float, str]:
-    """How much of a chip is wrong, and that in words: objects missed and found in vain, or the share of what is known that differs."""
+    """How much of a chip is wrong, and that in words: objects missed and found in vain, the share of known pixels that differ, or how far off a class is."""
     if isinstance(one.predicted, Objects) and isinstance(one.truth, Objects):
         matches = match(one.predicted, one.truth, (_IOU,), False)
         hits = int((matches.found[0] >= 0).sum())
@@ -56,6 +57,16 @@ def errors_of(one: Answered) -> tuple[float, str]:
         vain = len(one.predicted) - hits - int(matches.excused[0].sum())
         return float(total - hits + vain), f"{total - hits} of {total} missed, {vain} found in vain"
     truth, predicted = np.asarray(one.truth), np.asarray(one.predicted)
-    known = truth != IGNORE_ID if truth.dtype == np.uint8 else np.isfinite(truth)
+    if truth.ndim == 1:
+        return _errors_of_chip(truth.astype(np.float64), predicted.astype(np.float64))
+    known = truth != IGNORE_ID
     share = float((truth != predicted)[known].mean()) if known.any() else 0.0
     return share, f"{share:.1%} wrong"
+
+
+def _errors_of_chip(truth: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64]) -> tuple[float, str]:
+    """By how much the probability of the class that is told worst is off, where it is on the wrong side of a half."""
+    known = np.isfinite(truth)
+    wrong = known & ((truth >= 0.5) != (predicted >= 0.5))
+    off = float(np.abs(truth - predicted)[wrong].max()) if wrong.any() else 0.0
+    return off, f"a class is off by {off:.0%}"

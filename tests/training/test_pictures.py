@@ -89,3 +89,9 @@ def test_errors_of_objects_are_those_missed_and_those_found_in_vain() -> None:
 def test_ground_of_no_class_counts_neither_way() -> None:
     truth = np.full((4, 4), 255, np.uint8)
     assert errors_of(answered(0, np.zeros((4, 4), np.uint8), truth))[0] == 0
+
+
+def test_a_chip_is_as_wrong_as_its_worst_class() -> None:
+    truth, sure = np.array([1.0, 0, np.nan], np.float32), np.array([0.9, 0.2, 0.1], np.float32)
+    assert errors_of(answered(0, sure, truth))[0] == 0
+    assert errors_of(answered(0, np.array([0.1, 0.6, 0.9], np.float32), truth))[0] == pytest.approx(0.9)
