@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ...core.classes import ClassSet
 from ...errors import LabelError
 from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of
 from .anchors import fitting_ratios, fitting_sizes, fitting_stride, pyramid_strides
 from .codec import DetectionCodec
-from .config import DetectionConfig
+from .config import BoxConfig, DetectionConfig
 
 if TYPE_CHECKING:
     from ...networks.network import TaskNetwork
+
+BoxConfigT = TypeVar("BoxConfigT", bound=BoxConfig)
 
 
 def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
@@ -34,12 +36,16 @@ def _make_scorer(classes: ClassSet) -> Scorer:
 
 
 def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
+    return with_anchors(config_of(DetectionConfig, config), inputs)
+
+
+def with_anchors(given: BoxConfigT, inputs: NetworkInputs) -> BoxConfigT:
     """Anchors from the train boxes, where the config does not say them."""
-    given, sizes = config_of(DetectionConfig, config), inputs.object_sizes_px
+    sizes = inputs.object_sizes_px
     finest = given.finest_stride or fitting_stride(sizes)
     anchor_sizes = given.anchor_sizes_px or fitting_sizes(sizes, pyramid_strides(finest))
     ratios = given.anchor_ratios or fitting_ratios(sizes)
-    return DetectionConfig.model_validate(dict(given) | {"finest_stride": finest, "anchor_sizes_px": anchor_sizes, "anchor_ratios": ratios})
+    return type(given).model_validate(dict(given) | {"finest_stride": finest, "anchor_sizes_px": anchor_sizes, "anchor_ratios": ratios})
 
 
 def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:

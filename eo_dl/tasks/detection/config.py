@@ -12,15 +12,14 @@ Pixels = Annotated[float, Field(gt=0, le=16_384)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
-class DetectionConfig(TaskConfig):
-    """Defaults of object detection.
+class BoxConfig(TaskConfig):
+    """What every network can be told that finds boxes in two steps; the defaults of Faster R-CNN.
 
     `finest_stride`, `anchor_sizes_px` (a tuple of sizes for each feature map, finest first) and `anchor_ratios` (height / width) come
     from the train boxes unless given. `detections` is the most objects a chip can have, `score` the least score that the
     network reports (the bundle's own threshold is applied later), `overlap` the IoU above which the weaker of two boxes of a class goes.
     """
 
-    network: Literal["faster_rcnn"] = "faster_rcnn"
     finest_stride: Literal[2, 4, 8] | None = None
     anchor_sizes_px: tuple[tuple[Pixels, ...], ...] | None = Field(default=None, min_length=1, max_length=6)
     anchor_ratios: tuple[Annotated[float, Field(gt=0.01, lt=100)], ...] | None = Field(default=None, min_length=1, max_length=16)
@@ -32,3 +31,9 @@ class DetectionConfig(TaskConfig):
     score: float = Field(default=0.05, ge=0, lt=1)
     overlap: float = Field(default=0.5, gt=0, le=1)
     min_visible: float = Field(default=0.3, ge=0, le=1)
+
+
+class DetectionConfig(BoxConfig):
+    """Defaults of object detection."""
+
+    network: Literal["faster_rcnn"] = "faster_rcnn"

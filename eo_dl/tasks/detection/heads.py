@@ -23,8 +23,12 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
 
 
 class BoxHeads(RoIHeads):  # type: ignore[misc]
-    """ROI heads whose proposals over ignored objects are not background."""
+    """ROI heads whose proposals over ignored objects are not background.
 
+    `sampled`: what the last training step learned from, an entry an image: boxes, the number of each one's object, and its label (0: none).
+    """
+
+    sampled: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]
     _ignored: list[torch.Tensor]
 
     def select_training_samples(
@@ -34,6 +38,7 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
         assert targets is not None
         self._ignored = [target["ignore"] for target in targets]
         samples: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]] = super().select_training_samples(proposals, targets)
+        self.sampled = samples[:3]
         return samples
 
     def assign_targets_to_proposals(

@@ -22,8 +22,10 @@ from ...networks.backbones import channels_of, make_encoder, padded, start_encod
 from ...networks.network import TaskNetwork
 from ..task import NetworkInputs
 from .anchors import pyramid_strides
-from .config import DetectionConfig
+from .config import BoxConfig
 from .heads import BoxHeads, ProposalNetwork, Targets
+
+Maps = dict[str, torch.Tensor]
 
 _POOLED = 7
 # torchvision samples 512 boxes of an 800 px photograph; a chip is a tenth of it, and the step's cost grows with them.
@@ -37,7 +39,7 @@ class FasterRCNN(TaskNetwork):
     `forward` gives {"boxes": (N, M, 4), "scores": (N, M), "channels": (N, M) int64}, M = `config.detections`, padded with score 0.
     """
 
-    def __init__(self, config: DetectionConfig, inputs: NetworkInputs) -> None:
+    def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
         super().__init__()
         strides, sizes, ratios = _settled(config)
         self.config = config
@@ -56,9 +58,8 @@ class FasterRCNN(TaskNetwork):
         """See `TaskNetwork`."""
         frame, maps = self._see(images)
         with torch.autocast(images.device.type, enabled=False):  # roi_align and the box arithmetic want float32
-            proposals, _ = self.proposals(frame, maps)
-            found, _ = self.boxes(maps, proposals, frame.image_sizes)
-        return _stacked(found, self.config.detections)
+            found = self._found(maps, frame)
+        return stacked(found, self.config.detections)
 
     def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
         """See `TaskNetwork`. A chip wholly under ignored objects does not count; if none counts the loss is 0."""
@@ -71,12 +72,22 @@ class FasterRCNN(TaskNetwork):
             maps = {level: m[counted] for level, m in maps.items()}
         wanted = self._wanted([targets[place] for place in counted], images.device)
         with torch.autocast(images.device.type, enabled=False):
-            proposals, first = self.proposals(frame, maps, wanted)
-            _, second = self.boxes(maps, proposals, frame.image_sizes, wanted)
-        losses: dict[str, torch.Tensor] = {name.removeprefix("loss_"): value for name, value in {**first, **second}.items()}
+            losses = self._losses(maps, frame, wanted)
         return {"loss": sum(losses.values(), start=images.new_zeros(()))} | losses
 
-    def _see(self, images: torch.Tensor) -> tuple[ImageList, dict[str, torch.Tensor]]:
+    def _found(self, maps: Maps, frame: ImageList) -> list[dict[str, torch.Tensor]]:
+        """Boxes, scores and labels (1 for the first class) of each image."""
+        proposals, _ = self.proposals(frame, maps)
+        found: list[dict[str, torch.Tensor]] = self.boxes(maps, proposals, frame.image_sizes)[0]
+        return found
+
+    def _losses(self, maps: Maps, frame: ImageList, wanted: Targets) -> dict[str, torch.Tensor]:
+        """The single losses by name."""
+        proposals, first = self.proposals(frame, maps, wanted)
+        _, second = self.boxes(maps, proposals, frame.image_sizes, wanted)
+        return {name.removeprefix("loss_"): value for name, value in {**first, **second}.items()}
+
+    def _see(self, images: torch.Tensor) -> tuple[ImageList, Maps]:
         height, width = images.shape[-2:]
         whole = padded(images, self.stride, training=self.training)  # torchvision takes strides from sizes, so these must divide
         maps = self.pyramid({str(level): m for level, m in enumerate(self.encoder(whole))})
@@ -95,7 +106,7 @@ class FasterRCNN(TaskNetwork):
         return {"boxes": boxes[real], "labels": channels[real] + 1, "ignore": boxes[~real]}  # 0 is torchvision's background
 
 
-def _settled(config: DetectionConfig) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...], tuple[float, ...]]:
+def _settled(config: BoxConfig) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...], tuple[float, ...]]:
     if config.finest_stride is None or config.anchor_sizes_px is None or config.anchor_ratios is None:
         raise ConfigError("the detection config has no anchors yet; settle it with the train boxes first (Task.settle)")
     strides = pyramid_strides(config.finest_stride)
@@ -106,27 +117,29 @@ def _settled(config: DetectionConfig) -> tuple[tuple[int, ...], tuple[tuple[floa
     return strides, config.anchor_sizes_px, config.anchor_ratios
 
 
-def _proposal_network(config: DetectionConfig, sizes: tuple[tuple[float, ...], ...], ratios: tuple[float, ...]) -> ProposalNetwork:
+def _proposal_network(config: BoxConfig, sizes: tuple[tuple[float, ...], ...], ratios: tuple[float, ...]) -> ProposalNetwork:
     anchors = AnchorGenerator(sizes, (ratios,) * len(sizes))
     head = RPNHead(config.pyramid_channels, anchors.num_anchors_per_location()[0])
     kept = {"training": config.proposals, "testing": config.proposals}
     return ProposalNetwork(anchors, head, 0.7, 0.3, _SAMPLED_ANCHORS, 0.5, {key: 2 * value for key, value in kept.items()}, kept, 0.7)
 
 
-def _box_heads(config: DetectionConfig, levels: list[str], classes: int) -> BoxHeads:
+def _box_heads(config: BoxConfig, levels: list[str], classes: int) -> BoxHeads:
     pool = MultiScaleRoIAlign(levels, _POOLED, 2)
     head = torch.nn.Sequential(TwoMLPHead(config.pyramid_channels * _POOLED**2, config.head_channels), torch.nn.Dropout(config.dropout))
     predictor = FastRCNNPredictor(config.head_channels, classes + 1)
     return BoxHeads(pool, head, predictor, 0.5, 0.5, _SAMPLED_BOXES, 0.25, None, config.score, config.overlap, config.detections)
 
 
-def _stacked(found: list[dict[str, torch.Tensor]], count: int) -> dict[str, torch.Tensor]:
-    def one(key: str, fill: torch.Tensor) -> torch.Tensor:
+def stacked(found: list[dict[str, torch.Tensor]], count: int) -> dict[str, torch.Tensor]:
+    """Every image's boxes, scores and channels (and whatever else there is a row of for each), padded to `count` rows of zeros."""
+
+    def one(key: str) -> torch.Tensor:
+        fill = found[0][key].new_zeros((1, *found[0][key].shape[1:]))
         return torch.stack([torch.cat([image[key], fill.expand(count - len(image[key]), *fill.shape[1:])]) for image in found])
 
-    like = found[0]["boxes"]
-    boxes, scores = one("boxes", like.new_zeros((1, 4))), one("scores", like.new_zeros(1))
-    return {"boxes": boxes, "scores": scores, "channels": (one("labels", torch.ones(1, dtype=torch.int64, device=like.device)) - 1)}
+    raw = {key: one(key) for key in found[0] if key != "labels"}
+    return raw | {"channels": (one("labels") - 1).clamp_min(0)}  # 0 is torchvision's background
 
 
 def _counts(target: Target, size: torch.Size) -> bool:
