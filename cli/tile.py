@@ -18,10 +18,10 @@ from .reporter import Reporter, table
     multiple=True,
     required=True,
     metavar="FILE",
-    help="Vectors, masks, Pascal VOC or COCO; one for all scenes or one a scene (repeat the option, or name a folder).",
+    help="Vectors, masks, Pascal VOC, COCO, CSV, or ROOT of ROOT/CLASS/images; one for all scenes or one a scene (repeat it, or name a folder).",
 )
 @click.option("-o", "--out", default="chips", show_default=True, help="Folder of the chip set.", metavar="FOLDER")
-@click.option("--size", default="256", show_default=True, help="Side of a chip: 256, 256px or 128m.", metavar="SIZE")
+@click.option("--size", help="Side of a chip: 256, 256px or 128m (default: 256; of images labelled as a whole, theirs).", metavar="SIZE")
 @click.option(
     "--gsd", "gsd_m", type=click.FloatRange(min=0, min_open=True), help="Resample on reading to this ground size of a pixel, metres.", metavar="METRES"
 )
@@ -71,7 +71,7 @@ def command(
     scenes: tuple[str, ...],
     labels: tuple[str, ...],
     out: str,
-    size: str,
+    size: str | None,
     gsd_m: float | None,
     class_field: str | None,
     classes: str | None,
@@ -104,14 +104,14 @@ def command(
 ) -> None:
     """Cut scenes and labels into chips for training.
 
-    SCENE is a GeoTIFF, VRT, JPEG2000, PNG or JPEG, a folder of them, or a pattern in quotes. Splits are blocks of ground that share none
+    SCENE is a GeoTIFF, VRT, JPEG2000, PNG or JPEG, a folder of them, or a pattern in quotes; with labels of whole images (ROOT/CLASS/NAME.jpg, or
+    a CSV of file and class) also the folder ROOT. Splits are blocks of ground that share none
     of it; the folder opens in QGIS (chips.gpkg), and what is edited there (split, keep) is obeyed by train.
     """
     from eo_dl import open_scene, read_labels, tile
     from eo_dl.io.discover import scene_paths
 
-    size_px, size_m = options.parse_size(size)
-    opened = [open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
+    size_px, size_m = (None, None) if size is None else options.parse_size(size)
     label_set = read_labels(
         labels[0] if len(labels) == 1 else list(labels),
         class_field=class_field,
@@ -122,6 +122,8 @@ def command(
         classes=classes,
         unlabelled=unlabelled,
     )
+    paths = scene_paths(scenes, below=label_set.whole_images)
+    opened = [open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in paths]
     chips = tile(
         opened,
         label_set,

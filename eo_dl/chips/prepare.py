@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pyproj import CRS
 
 from ..core.labelset import GeometryArray, LabelSet, reproject
 from ..errors import BandError, ConfigError, InputError, LabelError
+from ..io.discover import scene_paths
 from ..io.scene import Scene, open_scene
 from ..io.vector import read_layer
 
@@ -20,17 +22,18 @@ _GSD_TOLERANCE = 0.25
 _MOST_PX = 8192
 
 
-def prepare_scenes(scenes: Scene | str | Path | Sequence[Scene | str | Path], gsd_m: float | None) -> tuple[tuple[Scene, ...], tuple[str, ...]]:
-    """All scenes with the bands of the first, in its order, on their working grids; and what has to be said.
+def prepare_scenes(
+    scenes: Scene | str | Path | Sequence[Scene | str | Path], gsd_m: float | None, below: bool = False
+) -> tuple[tuple[Scene, ...], tuple[str, ...]]:
+    """All scenes (of a folder its rasters, with `below` also those in the folders below it) with the bands of the first, in its order, on their working grids; and what has to be said.
 
     Raises `BandError` where a scene lacks a band, `InputError` for none or for one given twice.
     """
     given = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
     if not given:
         raise InputError("tile: no scene was given; name at least one raster")
-    opened = [scene if isinstance(scene, Scene) else open_scene(scene) for scene in given]
-    paths = [scene.path for scene in opened]
-    twice = sorted({path for path in paths if paths.count(path) > 1})
+    opened = [scene for one in given for scene in ([one] if isinstance(one, Scene) else map(open_scene, scene_paths([one], below)))]
+    twice = sorted(path for path, times in Counter(scene.path for scene in opened).items() if times > 1)
     if twice:
         raise InputError(f"{twice[0]}: was given twice; name every scene once")
     first = opened[0]
@@ -73,12 +76,18 @@ def common_gsd(scenes: Sequence[Scene], gsd_m: float | None) -> float | None:
     return gsd_m if gsd_m is not None else float(np.median(known)) if known else None
 
 
-def chip_size(scenes: Sequence[Scene], size_px: int | None, size_m: float | None, gsd_m: float | None) -> int:
+def common_side(scenes: Sequence[Scene]) -> int:
+    """The longer side that most scenes have, pixels."""
+    sides = Counter(max(scene.grid.height, scene.grid.width) for scene in scenes)
+    return min(max(sides, key=lambda side: (sides[side], side)), _MOST_PX)
+
+
+def chip_size(scenes: Sequence[Scene], size_px: int | None, size_m: float | None, gsd_m: float | None, default_px: int = DEFAULT_PX) -> int:
     """Side of a chip in pixels. Raises `ConfigError` where it is not one number for all scenes."""
     if size_px is not None and size_m is not None:
         raise ConfigError("tile: give the chip size in pixels or in metres, not both")
     if size_m is None:
-        size = DEFAULT_PX if size_px is None else size_px
+        size = default_px if size_px is None else size_px
     else:
         known = [scene.grid.gsd_m for scene in scenes]
         found = [gsd for gsd in known if gsd is not None]

@@ -18,7 +18,7 @@ from .build import SplitBy, TileJob, make_chip_set
 from .candidates import NEGATIVES, SamplingRequest
 from .chipset import ChipSet, open_chip_set
 from .manifest import MANIFEST
-from .prepare import chip_size, common_gsd, prepare_scenes, region_in, with_annotated
+from .prepare import DEFAULT_PX, chip_size, common_gsd, common_side, prepare_scenes, region_in, with_annotated
 from .sampling import Sampling
 from .splits import SplitRequest
 from .truth import SceneTruth
@@ -54,7 +54,7 @@ def tile(
 ) -> ChipSet:
     """Chips of scenes with their labels, in a folder `out`, split by ground that no two splits share.
 
-    Chips are `size_px` (256) or `size_m` wide, in each scene's own pixels, or in pixels of `gsd_m`. `sampling`: "grid" (neighbours share
+    Chips are `size_px` (256; of images labelled as a whole, their size) or `size_m` wide, in each scene's own pixels, or in pixels of `gsd_m`. `sampling`: "grid" (neighbours share
     `overlap_px`), "random", "objects" or "balanced" by class, with `count` chips. Only chips that touch `aoi` (polygons) and ground on
     which labels are complete (`annotated`), and of which `min_valid` was measured. `keep_empty`: share of the chips without objects to
     keep (grid and random: all; else chips to add, 0.1 of their number). `split`: shares of train, val, test, dealt by blocks of
@@ -72,9 +72,9 @@ def tile(
             raise ConfigError(f"tile: {name} is a share from 0 to 1, found {value}")
     if splits_of is not None and folds is not None:
         raise ConfigError("tile: --splits-of takes the splits of another chip set and --folds deals new ones; give one of them")
-    ready, notes = prepare_scenes(scenes, gsd_m)
-    chip_px = chip_size(ready, size_px, size_m, gsd_m)
     given = labels if isinstance(labels, LabelSet) else read_labels(labels)
+    ready, notes = prepare_scenes(scenes, gsd_m, below=given.whole_images)
+    chip_px = chip_size(ready, size_px, size_m, gsd_m, common_side(ready) if given.whole_images else DEFAULT_PX)
     found = match_labels(given if annotated is None else with_annotated(given, annotated, ready), ready)
     notes = (*notes, *found.notes)
     truths = tuple(SceneTruth.of(found, scene) for scene in ready)

@@ -33,7 +33,8 @@ def match_labels(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
     if labels.masks:
         return labels.with_notes(*match_masks(labels, scenes))
     if labels.crs is None:
-        return labels.with_notes(*_match_images(labels, scenes))
+        notes = _match_images(labels, scenes)
+        return (_framed(labels, scenes) if labels.whole_images else labels).with_notes(*notes)
     bound, notes = _bound(labels, scenes)
     return bound.with_notes(*notes, *_match_ground(bound, labels.crs, scenes))
 
@@ -86,6 +87,18 @@ def _some(labels: LabelSet, kept: Flags, images: GeometryArray, image_names: tup
         images=images,
         image_names=image_names,
     )
+
+
+def _framed(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
+    """Labels of whole images with the outlines of these images, now that they are known; those of other images left out."""
+    kept = np.zeros(len(labels), np.bool_)
+    outlines = labels.geometries.copy()
+    for scene in scenes:
+        found = labels.for_grid(scene.native, scene.name)
+        outlines[found.index], kept[found.index] = found.geometries, True
+    assert labels.images is not None
+    whole = replace(labels, geometries=outlines, whole_images=False)
+    return _some(whole, kept, labels.images[kept], labels.image_names)
 
 
 def _match_images(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
