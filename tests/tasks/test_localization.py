@@ -64,7 +64,7 @@ def test_ignored_chips_do_not_move_the_loss() -> None:
 
 def network_of(bands: int, **options: object) -> Locator:
     torch.manual_seed(0)
-    config = LocalizationConfig(**({"backbone": "test_resnet", "map_channels": 16, "head_channels": 16, "dropout": 0.0} | options))  # type: ignore[arg-type]
+    config = LocalizationConfig(**({"backbone": "test_resnet", "map_channels": 16, "head_channels": 16, "dropout": 0.0, "map_stride": 8} | options))  # type: ignore[arg-type]
     return Locator(config, NetworkInputs(bands, CLASSES, 64))
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from ...core.classes import ClassSet
 from ...errors import LabelError
-from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of, settled_as_is
+from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of
 from .codec import LocalizationCodec
 from .config import LocalizationConfig
 
 if TYPE_CHECKING:
     from ...networks.network import TaskNetwork
+
+
+_STRIDES = (2, 4, 8, 16)
 
 
 def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
@@ -40,6 +45,17 @@ def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> Cla
     return classes.without_background()
 
 
+def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
+    """The finest map from the train boxes, where the config does not say it: places at most half an object apart."""
+    given = config_of(LocalizationConfig, config)
+    if given.map_stride is not None:
+        return given
+    sizes = inputs.object_sizes_px
+    side = 16.0 if sizes is None or not len(sizes) else float(np.median(np.sqrt(np.prod(sizes, axis=1))))
+    fitting = [stride for stride in _STRIDES if stride <= side / 2]
+    return given.model_copy(update={"map_stride": fitting[-1] if fitting else _STRIDES[0]})
+
+
 def _remarks(config: TaskConfig, objects: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
     """How many chips hold more than one object, and what is made of them."""
     several = sum(count > 1 for counts in objects.values() for count in counts)
@@ -57,7 +73,7 @@ TASK = Task(
     make_codec=_make_codec,
     make_network=_make_network,
     make_scorer=_make_scorer,
-    settle=settled_as_is,
+    settle=_settle,
     output_classes=_output_classes,
     remarks=_remarks,
     one_object=True,

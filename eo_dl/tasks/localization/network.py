@@ -17,6 +17,7 @@ from torchvision.ops import generalized_box_iou_loss
 
 from ...core.arrays import Target
 from ...core.classes import IGNORE_ID
+from ...errors import ConfigError
 from ...networks.backbones import channels_of, feature_strides, make_encoder, padded, start_encoder, strides_of
 from ...networks.network import TaskNetwork
 from ..task import NetworkInputs
@@ -30,6 +31,8 @@ class Locator(TaskNetwork):
 
     def __init__(self, config: LocalizationConfig, inputs: NetworkInputs) -> None:
         super().__init__()
+        if config.map_stride is None:
+            raise ConfigError("the localization config has no map_stride yet; settle it with the train boxes first (Task.settle)")
         known = feature_strides(config.backbone, inputs.in_channels)
         wanted = [stride for stride in known if stride >= config.map_stride] or known[-1:]
         self.encoder = make_encoder(config.backbone, inputs.in_channels, wanted)
