@@ -32,6 +32,7 @@ TINY: dict[str, dict[str, object]] = {
     "segmentation": {"backbone": "test_resnet", "decoder_channels": (32, 16, 16, 16, 16)},
     "detection": {"backbone": "test_resnet", "pyramid_channels": 32, "head_channels": 64, "proposals": 100, "detections": 20},
 }
+TINY["instances"] = TINY["detection"] | {"mask_channels": 32, "mask_layers": 2}
 TINY["localization"] = {"backbone": "test_resnet", "map_channels": 32, "head_channels": 32, "dropout": 0.0}
 EVERY_TASK = pytest.mark.parametrize("task", [load_task(name) for name in available_tasks()], ids=lambda task: task.name)
 
