@@ -24,6 +24,7 @@ from .reporter import Reporter
 COMMANDS = {
     "demo": "The whole road on the sample scenes, with pictures and a report.",
     "inspect": "What a raster, a label file, a chip set or a model holds.",
+    "labels": "Draw, check, convert and choose labels.",
     "tile": "Cut scenes and labels into chips for training.",
     "train": "Train a model on a chip set.",
     "predict": "Make a map of a scene with a model.",

@@ -22,6 +22,9 @@ MARK = "<!-- written by eo_dl -->"
 CLASSES_TAG = "classes"
 """Tag of a class map: names by id as JSON. It survives where side files are left behind."""
 
+PROBABILITIES_TAG = "class_probabilities"
+"""Tag of a raster of probabilities, a band a class: names by id as JSON, in the order of the bands."""
+
 GeometryKind = Literal["polygon", "line", "point"]
 
 _UNKNOWN_COLOR = "#bdbdbd"
@@ -73,25 +76,25 @@ def polygons_qml(classes: ClassSet, field: str = "class_name") -> str:
     return categories_qml(field, {c.name: c.color for c in classes}, "polygon")
 
 
-def categories_qml(field: str, colors: Mapping[str, str], geometry: GeometryKind = "polygon") -> str:
-    """The style of a layer whose text field has these values ("#rrggbb" each); other values are drawn grey."""
+def categories_qml(field: str, colors: Mapping[str, str], geometry: GeometryKind = "polygon", form: str = "") -> str:
+    """The style of a layer whose text field has these values ("#rrggbb" each); other values are drawn grey. `form`: see `form.form_xml`."""
     entries = [*colors.items(), ("", _UNKNOWN_COLOR)]
     categories = "".join(
         f'<category render="true" symbol="{i}" value={xml_attribute(value)} label={xml_attribute(value or "other")}/>' for i, (value, _) in enumerate(entries)
     )
     symbols = "".join(_symbol(str(i), color, geometry) for i, (_, color) in enumerate(entries))
     return (
-        f'{MARK}\n<qgis version="3.22" styleCategories="Symbology"><renderer-v2 type="categorizedSymbol" attr={xml_attribute(field)} forceraster="0" '
-        f'symbollevels="0" enableorderby="0"><categories>{categories}</categories><symbols>{symbols}</symbols></renderer-v2></qgis>\n'
+        f'{MARK}\n<qgis version="3.22" styleCategories="{_categories(form)}"><renderer-v2 type="categorizedSymbol" attr={xml_attribute(field)} forceraster="0" '
+        f'symbollevels="0" enableorderby="0"><categories>{categories}</categories><symbols>{symbols}</symbols></renderer-v2>{form}</qgis>\n'
     )
 
 
-def outline_qml(color: str, geometry: GeometryKind = "polygon") -> str:
-    """The style of a layer drawn in one colour, polygons as outlines only (areas, footprints)."""
+def outline_qml(color: str, geometry: GeometryKind = "polygon", form: str = "") -> str:
+    """The style of a layer drawn in one colour, polygons as outlines only (areas, footprints). `form`: see `form.form_xml`."""
     symbol = _symbol("0", color, geometry, filled=False)
     return (
-        f'{MARK}\n<qgis version="3.22" styleCategories="Symbology"><renderer-v2 type="singleSymbol" forceraster="0" symbollevels="0" enableorderby="0">'
-        f"<symbols>{symbol}</symbols></renderer-v2></qgis>\n"
+        f'{MARK}\n<qgis version="3.22" styleCategories="{_categories(form)}"><renderer-v2 type="singleSymbol" forceraster="0" symbollevels="0" enableorderby="0">'
+        f"<symbols>{symbol}</symbols></renderer-v2>{form}</qgis>\n"
     )
 
 
@@ -123,6 +126,11 @@ def xml_text(text: str) -> str:
 def xml_attribute(text: str) -> str:
     """Text as a quoted XML attribute."""
     return quoteattr(_NOT_XML.sub("", text))
+
+
+def _categories(form: str) -> str:
+    """Which parts of a layer's properties a style sets."""
+    return "Symbology|Fields|Forms|MapTips|GeometryOptions" if form else "Symbology"
 
 
 def _color_entry(color: str | None) -> str:

@@ -71,6 +71,21 @@ def layer_names(path: str | Path) -> tuple[str, ...]:
     return tuple(str(name) for name, kind in layers if kind is not None and name != _STYLE_LAYER)
 
 
+def layer_length(path: str | Path, layer: str) -> int:
+    """How many features a layer has. Raises `LabelError`."""
+    with _read_errors(str(path)):
+        return int(pyogrio.read_info(path, layer=layer, force_feature_count=True)["features"])
+
+
+def read_metadata(path: str | Path, layer: str) -> dict[str, str]:
+    """The texts that a vector file carries about itself (`metadata` of `write_layers`). Raises `LabelError`."""
+    source = str(path)
+    vector_driver(source)
+    with _read_errors(source):
+        found = pyogrio.read_info(source, layer=layer)["dataset_metadata"]
+    return dict(found or {})
+
+
 def _read_ogr(source: str, layer: str | None) -> geopandas.GeoDataFrame:
     names = layer_names(source)
     if layer is not None and layer not in names:
@@ -165,11 +180,12 @@ def write_layers(
     styles: Mapping[str, str] | None = None,
     *,
     metadata: Mapping[str, str] | None = None,
+    geometry_types: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Several layers as one GeoPackage, with a QML style for some; the same input gives the same bytes.
 
-    Raises `OutputExistsError`, `WriteError`.
+    `geometry_types` of layers, e.g. "MultiPolygon" (default: what is in them); features of a plain type become multiparts where it says so. Raises `OutputExistsError`, `WriteError`.
     """
     target = Path(path)
     with atomic_file(target, overwrite=overwrite) as temporary, _write_errors(target):
@@ -180,7 +196,8 @@ def write_layers(
                     temporary,
                     layer=name,
                     driver="GPKG",
-                    geometry_type=_geometry_type(frame),
+                    geometry_type=(geometry_types or {}).get(name) or _geometry_type(frame),
+                    promote_to_multi=(geometry_types or {}).get(name, "").startswith("Multi") or None,
                     append=number > 0,
                     dataset_options={"VERSION": "1.3"},  # 1.4 makes older readers warn (QGIS 3.22)
                     layer_options={"GEOMETRY_NAME": "geom", "FID": "fid"},

@@ -1,0 +1,30 @@
+"""Annotations: reading them, drawing them, checking them. The public names below are loaded on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .project.start import start_labels
+    from .read import read_labels
+
+# Public name -> module that defines it.
+_HOME = {
+    "read_labels": ".read",
+    "start_labels": ".project.start",
+}
+
+__all__ = ["read_labels", "start_labels"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'eo_dl.labeling' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,10 +10,12 @@ import numpy as np
 
 from ..core.labelset import LabelSet
 from ..errors import LabelError
+from ..io.vector import layer_length
 from .boxcsv import read_csv
 from .coco import read_coco
 from .maskset import read_masks
 from .naming import ClassSpec, parse_classes
+from .project.layout import ANNOTATED, is_project
 from .records import Records, Unlabelled, label_set
 from .sources import Format, Sources, find_sources
 from .vectors import VectorOptions, read_areas, read_vectors
@@ -42,6 +44,8 @@ def read_labels(
     lines become areas of this radius on the ground) and `class_field` are for vectors; the class field is guessed where only one can be it,
     "none" makes all features one class, "file" takes the name of the file.
 
+    Of a labelling project (`labels start`) the layer `labels` is read, and `annotated`, where something is drawn in it, is where labels are complete.
+
     `classes`: names in order ("water,woods"), values to merge or name ("building=1|2", "Road=#6EC1E4"), values to ignore ("-9"); "*" is all others.
     `annotated`: polygons inside which labels are complete. `unlabelled`: what ground without a label is; "ignore" leaves it out of training and scores.
     `voc_origin`: number of the first pixel in VOC boxes (None: 1, unless a coordinate is 0).
@@ -61,6 +65,8 @@ def read_labels(
     else:
         labels = label_set(_one_class_by_name(_records(found, options, voc_origin), spec), spec, unlabelled)
     labels = replace(labels, notes=(*found.notes, *labels.notes))
+    if annotated is None and found.format == "vector" and layer is None and len(found.paths) == 1 and is_project(found.paths[0]):
+        return _with_drawn_areas(labels, Path(found.paths[0]), unlabelled)
     return labels if annotated is None else _with_annotated(labels, Path(annotated), unlabelled)
 
 
@@ -99,6 +105,13 @@ def _refuse_useless(options: VectorOptions, found: Sources) -> None:
     given = [flag for flag, value in flags.items() if value is not None and flag not in columns]
     if given:
         raise LabelError(f"{found.name}: {', '.join(given)} is for vector labels, these are of the format {found.format}; leave it out")
+
+
+def _with_drawn_areas(labels: LabelSet, path: Path, unlabelled: Unlabelled) -> LabelSet:
+    """The annotated ground of a labelling project, where some is drawn."""
+    if layer_length(path, ANNOTATED):
+        return _with_annotated(labels, path, unlabelled)
+    return labels.with_notes(f"nothing is drawn in the layer '{ANNOTATED}': the labels are taken as complete everywhere")
 
 
 def _with_annotated(labels: LabelSet, path: Path, unlabelled: Unlabelled) -> LabelSet:

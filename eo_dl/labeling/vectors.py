@@ -19,6 +19,7 @@ from .buffers import buffered, is_point_or_line
 from .fields import FILE_FIELD, class_column, matching
 from .geometry import clean_polygons, named
 from .naming import Known
+from .project.layout import ANNOTATED, LABELS, is_project
 from .records import Records
 
 _CURVES = frozenset({"CircularString", "CompoundCurve", "CurvePolygon", "MultiCurve", "MultiSurface"})
@@ -75,8 +76,8 @@ def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> 
 
 
 def read_areas(path: Path, crs: CRS | None = None) -> tuple[GeometryArray, CRS, tuple[str, ...]]:
-    """Polygons of a file brought to `crs` (None: in their own), their CRS, and remarks. Raises `LabelError`."""
-    frame = read_layer(path)
+    """Polygons of a file (of a labelling project: its annotated ground) brought to `crs` (None: in their own), their CRS, and remarks. Raises `LabelError`."""
+    frame = read_layer(path, layer=ANNOTATED if is_project(path) else None)
     ids = np.array([f"#{index}" for index in frame.index], dtype=object)
     geometries = np.asarray(frame.geometry.array, dtype=object)
     there = ~shapely.is_missing(geometries)
@@ -93,7 +94,8 @@ def read_areas(path: Path, crs: CRS | None = None) -> tuple[GeometryArray, CRS, 
 
 
 def _frame(path: Path, options: VectorOptions) -> geopandas.GeoDataFrame:
-    return read_layer(path, layer=options.layer, crs=options.crs)
+    layer = options.layer or (LABELS if is_project(path) else None)
+    return read_layer(path, layer=layer, crs=options.crs)
 
 
 def _crs(frame: geopandas.GeoDataFrame, path: Path) -> CRS:

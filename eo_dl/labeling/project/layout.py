@@ -1,0 +1,58 @@
+"""What a labelling project looks like inside: layers, fields, and what the file says about itself.
+
+`labels` holds the objects, `annotated` the ground on which they are complete. `read_labels` and `tile` know both by these names.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from ...core.classes import ClassSet
+from ...io.vector import layer_names, read_metadata
+
+LABELS = "labels"
+ANNOTATED = "annotated"
+CLASS_FIELD = "class_name"
+STATUSES = ("accepted", "changed", "rejected")
+"""What a review writes into `status`."""
+
+Kind = Literal["polygon", "box", "point"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+CLASSES_KEY = "eo_dl_classes"
+KIND_KEY = "eo_dl_geometry"
+
+
+@dataclass(frozen=True)
+class Announced:
+    """What a project says about itself: its classes in order and what is drawn."""
+
+    classes: ClassSet
+    kind: Kind
+
+
+def is_project(path: str | Path) -> bool:
+    """True for a GeoPackage of the layers `labels` and `annotated`, made here or by hand; a chip set's has `chips` too and is none."""
+    if Path(path).suffix.lower() != ".gpkg" or not Path(path).is_file():
+        return False
+    names = set(layer_names(path))
+    return {LABELS, ANNOTATED} <= names and "chips" not in names
+
+
+def announced(path: str | Path) -> Announced | None:
+    """What a project says about itself; None where it says nothing that is understood."""
+    found = read_metadata(path, LABELS)
+    try:
+        names = json.loads(found[CLASSES_KEY])
+        kind = next(kind for kind in KINDS if kind == found.get(KIND_KEY, "polygon"))
+        return Announced(ClassSet.of_names([str(name) for name in names]), kind)
+    except (KeyError, ValueError, StopIteration, TypeError):
+        return None
+
+
+def metadata(classes: ClassSet, kind: Kind) -> dict[str, str]:
+    """What is written so that `announced` finds it."""
+    return {CLASSES_KEY: json.dumps(list(classes.names), ensure_ascii=False), KIND_KEY: kind}
