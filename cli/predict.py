@@ -11,7 +11,13 @@ from .reporter import Reporter
 @click.command("predict", short_help="Make a map of a scene with a model.")
 @click.argument("model", metavar="MODEL")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
-@click.option("-o", "--out", required=True, help="The map: .tif, .gpkg, .geojson, .fgb or .parquet; a folder for several scenes.", metavar="FILE")
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    help="The map: .tif, .gpkg, .geojson, .fgb or .parquet; a folder for several scenes; .csv: a row an image (classification).",
+    metavar="FILE",
+)
 @options.aoi
 @click.option("--probabilities", is_flag=True, help="Also write NAME_prob.tif, a band a class.")
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Objects below this score are left out (default: the model's own threshold).")
@@ -57,12 +63,14 @@ def command(
     output decides its kind: .tif is a class map, the others are polygons.
     """
     reporter.log("starting")
-    from eo_dl import open_scene, predict
+    from eo_dl import load_model, open_scene, predict
     from eo_dl.io.discover import scene_paths
 
-    opened = [open_scene(path, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
+    bundle = load_model(model)
+    paths = scene_paths(scenes, below=bundle.task.output == "chips")  # images in a folder for each class
+    opened = [open_scene(path, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in paths]
     prediction = predict(
-        model,
+        bundle,
         opened[0] if len(opened) == 1 else opened,
         out=out,
         aoi=aoi,

@@ -114,6 +114,44 @@ class ChipGrid:
         return np.asarray(in_cols & in_rows, dtype=np.bool_)
 
 
+@dataclass(frozen=True)
+class SquareGrid(ChipGrid):
+    """A chip grid for answers that hold for a whole chip: keep windows are squares of `stride_px` from the first pixel on.
+
+    The last square of a row or column is cut at the raster's edge; the chip that answers for it is shifted back inside, so it is seen
+    whole and nothing is padded unless the raster is smaller than a chip. Keep windows partition the raster and lie in their read windows.
+    """
+
+    @property
+    def stride_px(self) -> int:
+        """Side of a square."""
+        return self.size_px - 2 * self.margin_px
+
+    @cached_property
+    def col_starts(self) -> tuple[int, ...]:
+        """See `ChipGrid`; two neighbours at the edge may begin alike."""
+        return _square_starts(self.width, self.size_px, self.margin_px)
+
+    @cached_property
+    def row_starts(self) -> tuple[int, ...]:
+        """See `ChipGrid`."""
+        return _square_starts(self.height, self.size_px, self.margin_px)
+
+    @cached_property
+    def col_edges(self) -> tuple[int, ...]:
+        """See `ChipGrid`."""
+        return (*range(0, self.width, self.stride_px), self.width)
+
+    @cached_property
+    def row_edges(self) -> tuple[int, ...]:
+        """See `ChipGrid`."""
+        return (*range(0, self.height, self.stride_px), self.height)
+
+
+def _square_starts(length: int, size: int, margin: int) -> tuple[int, ...]:
+    return tuple(max(0, min(edge - margin, length - size)) for edge in range(0, length, size - 2 * margin))
+
+
 def _starts(length: int, size: int, margin: int) -> tuple[int, ...]:
     if length <= size:
         return (0,)

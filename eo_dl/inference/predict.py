@@ -14,6 +14,7 @@ from ..io.scene import Scene, open_scene
 from .backends import Backend, make_backend
 from .contract import SceneOptions
 from .folder import FolderJournal, outputs_in
+from .imagetable import as_images, predict_images
 from .outputs import is_raster
 from .plan import Plan, Request, make_plan
 from .prediction import Prediction, together
@@ -45,7 +46,8 @@ def predict(
 
     What the model needs is in its bundle; a scene that does not fit stops with what to type. The suffix of `out` decides the
     kind: .tif is a raster of class ids (255 = not measured), .gpkg, .geojson, .fgb and .parquet are polygons. For a list of scenes
-    `out` is a folder and gets one file a scene (also for one scene, where `out` is a folder). The output lies on the scene's own grid, also where the scene is resampled for the model.
+    `out` is a folder and gets one file a scene (also for one scene, where `out` is a folder); a model of whole chips writes a cell for each chip, and with
+    the name of a vector file for several scenes, or of a .csv, a row for each image. The output lies on the scene's own grid, also where the scene is resampled for the model.
 
     `aoi`: polygons; nothing outside is predicted. `probabilities`: also write NAME_prob.tif (or the path given), a band a class.
     `bands`, `scale`, `offset`, `keep_gsd`: see `contract.SceneOptions`. `min_score`: objects below it are left out (default: the model's).
@@ -61,6 +63,11 @@ def predict(
     several = not isinstance(scene, Scene | str | Path) or str(out).endswith("/") or Path(out).is_dir()
     scenes = [_opened(one) for one in _as_list(scene)]
     request = Request(SceneOptions(bands, scale, offset, keep_gsd), aoi, margin_px, batch_size, min_score, overwrite, resume)
+    if as_images(bundle, Path(out), several=len(scenes) > 1):
+        if probabilities is not False:
+            raise ConfigError(f"{out}: a table of images has a column of probabilities for each class already; leave --probabilities out")
+        engine = make_backend(backend, bundle, device=device, precision=precision, labels_only=False)
+        return predict_images(bundle, scenes, Path(out), request, engine, on_progress)
     suffix = ".tif" if bundle.task.output == "raster" else ".gpkg"
     outs = outputs_in(Path(out), [one.stem for one in scenes], suffix) if several else [Path(out)]
     extras = [_probability_path(bundle, path, probabilities, several) for path in outs]
@@ -100,7 +107,7 @@ def _opened(scene: Scene | str | Path) -> Scene:
 def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, several: bool) -> Path | None:
     if wanted is False:
         return None
-    if bundle.task.output != "raster":
+    if bundle.task.output == "objects":
         raise ConfigError(f"{out}: a {bundle.task.name} model gives objects with scores, not probabilities of pixels; leave --probabilities out")
     if wanted is True:
         return out.with_name(f"{out.stem}_prob.tif")

@@ -14,13 +14,14 @@ from ..core.pixelgrid import PixelGrid
 class Prediction:
     """One output (or, for several scenes, a folder of them: see `parts`).
 
-    `kind`: "raster" (class ids, 255 = not measured), "polygons" (a class map as vectors) or "objects". `grid` is the
+    `kind`: "raster" (class ids, 255 = not measured), "polygons" (a class map as vectors), "objects", or "chips" (a cell a chip, as vectors or with a
+    pixel a chip) and "images" (a row an image). `grid` is the
     scene's own. `count`: features of a vector output. `probabilities`: the extra raster. `chips`: how many the network saw, `skipped`: without
     anything to answer for, `kept`: found from a run that had been stopped. `seconds` of this run.
     """
 
     path: Path
-    kind: Literal["raster", "polygons", "objects", "folder"]
+    kind: Literal["raster", "polygons", "objects", "chips", "images", "folder"]
     task: str
     classes: ClassSet
     model: str

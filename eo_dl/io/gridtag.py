@@ -18,6 +18,8 @@ from ..core.pixelgrid import PixelGrid
 from ..errors import EoDlError
 
 GRID_TAG = "grid"
+KIND_TAG = "output"
+"""What the features of a prediction are, where that is not objects: "chips"."""
 
 
 def grid_tag(grid: PixelGrid) -> str:

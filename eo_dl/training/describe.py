@@ -31,9 +31,11 @@ def model_spec(prepared: Prepared, state: RunState, verdict: Verdict, notes: tup
 def margin_px(prepared: Prepared) -> int:
     """Context around a chip at prediction, px a side: an eighth of the chip, and half of nearly every train object where objects are found.
 
-    The chip grid keeps objects up to twice the margin whole; a third of the chip is the most that is given for it.
+    The chip grid keeps objects up to twice the margin whole; a third of the chip is the most that is given for it. A class of the whole chip needs none.
     """
     chip_px = prepared.chips.chip_px
+    if prepared.task.output == "chips":
+        return 0
     margin = chip_px // 8
     sizes = prepared.inputs.object_sizes_px
     if sizes is not None and len(sizes):

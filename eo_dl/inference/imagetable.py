@@ -1,0 +1,207 @@
+"""Many images, one row each: what each is as a whole, by the mean of its chips, in one CSV or vector file.
+
+Images that are no larger than a chip are the usual case, so chips of several images share a batch. Images go through in groups, each kept on disk when
+it is done: a run that was stopped goes on with the next group, and what shares a batch depends on the list of images alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pyproj import CRS
+
+from .. import __version__
+from ..bundle import Bundle
+from ..core.chipgrid import SquareGrid
+from ..core.labelset import reproject
+from ..core.progress import OnProgress
+from ..errors import ConfigError
+from ..io.atomic import atomic_file, refuse_existing, write_bytes
+from ..io.scene import Scene, SceneReader
+from ..io.vector import write_layer
+from ..tasks import ChipCodec
+from .backends import Backend, Scaling, check_raw
+from .chipcells import CHIPS_LAYER, decoded_values, value_columns
+from .contract import fit_scene
+from .engine import batch_size_for
+from .outputs import VECTOR_SUFFIXES
+from .pipeline import Ahead
+from .plan import Request, chip_tags
+from .prediction import Prediction
+from .spool import Spool
+
+TABLE_SUFFIX = ".csv"
+_GROUP = 64
+_LONLAT = CRS.from_epsg(4326)
+
+Values = npt.NDArray[np.float32]
+
+
+def as_images(bundle: Bundle, out: Path, several: bool) -> bool:
+    """True where a row an image is asked for: by a CSV, or by one vector file for several scenes. Raises `ConfigError` for a CSV of anything else."""
+    suffix = out.suffix.lower()
+    if suffix == TABLE_SUFFIX and bundle.task.output != "chips":
+        raise ConfigError(
+            f"{out}: a CSV has a row for each image, and a {bundle.task.name} model does not tell the class of whole images; choose another suffix"
+        )
+    return bundle.task.output == "chips" and (suffix == TABLE_SUFFIX or (several and suffix in VECTOR_SUFFIXES and not out.is_dir()))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One chip of an image: its place in the group, how much it counts, the network's input (C, H, W) and what of it was measured."""
+
+    image: int
+    weight: float
+    pixels: Values
+    valid: npt.NDArray[np.bool_]
+
+
+def predict_images(bundle: Bundle, scenes: Sequence[Scene], out: Path, request: Request, backend: Backend, on_progress: OnProgress) -> Prediction:
+    """One row an image. Raises `ConfigError` for options that need a map, and as `predict` does."""
+    started = time.perf_counter()
+    if request.aoi is not None:
+        raise ConfigError(f"{out}: a row for each image and an AOI do not go together; write one file a scene (-o FOLDER), or leave --aoi out")
+    _check_place(scenes, out)
+    refuse_existing(out, request.overwrite)
+    codec = bundle.codec()
+    assert isinstance(codec, ChipCodec)
+    groups = [scenes[start : start + _GROUP] for start in range(0, len(scenes), _GROUP)]
+    notes: list[str] = []
+    with Spool(out, _key(bundle, scenes, request, backend) if request.resume else None) as spool:
+        kept = min(spool.count * _GROUP, len(scenes))
+        for number in range(spool.count, len(groups)):
+            spool.store(dict(zip(("values", "valid", "chips"), _of_group(bundle, groups[number], request, backend, notes), strict=True)))
+            on_progress(min((number + 1) * _GROUP, len(scenes)), len(scenes), "images")
+        pieces = [spool.load(number) for number in range(spool.count)]
+        values, valid, chips = (np.concatenate([piece[name] for piece in pieces]) for name in ("values", "valid", "chips"))
+        table = _table(bundle, scenes, values.astype(np.float32), valid.astype(np.float64), chips.astype(np.int64), codec.several)
+        _write(table, scenes, out, bundle, request.overwrite)
+    said = ([f"continued a stopped run: {kept} of {len(scenes)} images were done"] if kept else []) + _counted(notes)
+    return Prediction(
+        out,
+        "images",
+        bundle.task.name,
+        bundle.classes,
+        str(bundle.path),
+        bundle.hash,
+        count=len(table),
+        chips=int(chips.sum()),
+        kept=kept,
+        seconds=time.perf_counter() - started,
+        notes=tuple(said),
+    )
+
+
+def _check_place(scenes: Sequence[Scene], out: Path) -> None:
+    bare = [scene.name for scene in scenes if scene.native.crs is None]
+    if bare and out.suffix.lower() != TABLE_SUFFIX:
+        raise ConfigError(f"{out}: {len(bare)} of {len(scenes)} images have no place on a map ({bare[0]}); write a table, e.g. -o {out.stem}.csv")
+
+
+def _key(bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Backend) -> str:
+    said: list[object] = [__version__, bundle.hash, repr(request.scene), request.margin_px, request.batch_size, dict(backend.identity)]
+    said += [(scene.path, sorted(scene.fingerprint().items()), repr(scene.bands)) for scene in scenes]
+    return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
+
+
+def _of_group(
+    bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Backend, notes: list[str]
+) -> tuple[Values, npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Of each image: probabilities (n, K), NaN where nothing was measured; the measured share (n,); chips (n,)."""
+    codec, count = bundle.codec(), len(scenes)
+    size = request.batch_size or batch_size_for(backend, bundle.spec.chip_px, len(bundle.bands))
+    sums, weights, chips = np.zeros((count, len(codec.classes))), np.zeros(count), np.zeros(count, np.int64)
+    with Ahead(_batches(_parts(bundle, scenes, request, notes), size), 2, lambda: None) as batches:
+        for batch in batches:
+            for part, values in zip(batch, _answers(bundle, backend, batch), strict=True):
+                sums[part.image] += part.weight * values
+                weights[part.image] += part.weight
+                chips[part.image] += 1
+    values = np.divide(sums, weights[:, None], out=np.full(sums.shape, np.nan), where=weights[:, None] > 0)
+    areas = np.array([scene.native.height * scene.native.width for scene in scenes], np.float64)
+    return values.astype(np.float32), weights / areas, chips
+
+
+def _parts(bundle: Bundle, scenes: Sequence[Scene], request: Request, notes: list[str]) -> Iterator[_Part]:
+    margin = bundle.spec.margin_px if request.margin_px is None else request.margin_px
+    for place, scene in enumerate(scenes):
+        fitted = fit_scene(bundle, scene, request.scene)
+        notes += fitted.notes
+        work = fitted.scene
+        own_px = (work.native.height * work.native.width) / (work.grid.height * work.grid.width)
+        with SceneReader(work) as reader:
+            for cell in SquareGrid(work.grid.height, work.grid.width, bundle.spec.chip_px, margin):
+                chip = reader.read(cell.read)
+                measured = int(chip.valid[cell.keep.relative_to(cell.read).slices].sum())
+                if measured:
+                    yield _Part(place, measured * own_px, bundle.normalization.apply(chip.pixels, chip.valid, chip.bands), chip.valid)
+
+
+def _batches(parts: Iterator[_Part], size: int) -> Iterator[list[_Part]]:
+    batch: list[_Part] = []
+    for part in parts:
+        batch.append(part)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _answers(bundle: Bundle, backend: Backend, batch: Sequence[_Part]) -> list[Values]:
+    bands = len(bundle.bands)
+    buffer = backend.buffer(len(batch), bands, bundle.spec.chip_px, "float32")
+    for place, part in enumerate(batch):
+        buffer.pixels[place], buffer.valid[place] = part.pixels, part.valid
+    raw = backend.run(buffer.pixels, buffer.valid, Scaling(np.ones(bands, np.float32), np.zeros(bands, np.float32)))
+    check_raw(raw, len(batch), str(bundle.path))
+    codec = bundle.codec()
+    return [decoded_values(codec, {name: array[place] for name, array in raw.items()}) for place in range(len(batch))]
+
+
+def _table(
+    bundle: Bundle, scenes: Sequence[Scene], values: Values, valid: npt.NDArray[np.float64], chips: npt.NDArray[np.int64], several: bool
+) -> pd.DataFrame:
+    columns = {"image": np.array([scene.name for scene in scenes], dtype=object)} | value_columns(values, bundle.classes, several)
+    nothing = ~np.isfinite(values).all(axis=1)
+    columns["class_name"] = np.where(nothing, "", columns["class_name"])
+    columns |= {
+        "valid_share": valid.round(4),
+        "chips": chips,
+        "width_px": np.array([scene.native.width for scene in scenes]),
+        "height_px": np.array([scene.native.height for scene in scenes]),
+        "file": np.array([scene.path for scene in scenes], dtype=object),
+    }
+    return pd.DataFrame(columns)
+
+
+def _write(table: pd.DataFrame, scenes: Sequence[Scene], out: Path, bundle: Bundle, overwrite: bool) -> None:
+    if out.suffix.lower() == TABLE_SUFFIX:
+        with atomic_file(out, overwrite=overwrite) as part:
+            write_bytes(part, table.to_csv(index=False, lineterminator="\n").encode())
+        return
+    crs = scenes[0].native.crs if len({scene.native.crs for scene in scenes}) == 1 else _LONLAT
+    assert crs is not None
+    outlines = np.empty(len(scenes), dtype=object)
+    for place, scene in enumerate(scenes):
+        outlines[place : place + 1] = [scene.native.footprint()]
+        if scene.native.crs is not None and scene.native.crs != crs:
+            outlines[place : place + 1] = reproject(outlines[place : place + 1], scene.native.crs, crs, scene.path)
+    frame = geopandas.GeoDataFrame(table, geometry=outlines, crs=crs.to_wkt())
+    tags = {"eo_dl": __version__, "model": bundle.path.name, "model_sha256": bundle.hash, "task": bundle.task.name, **chip_tags(bundle)}
+    write_layer(out, frame, layer=CHIPS_LAYER, classes=bundle.classes, style_field="class_name", metadata=tags, overwrite=overwrite)
+
+
+def _counted(notes: Sequence[str]) -> list[str]:
+    """Remarks on single images: all of a few, else how many there are and the first."""
+    return list(notes) if len(notes) <= 3 else [f"{len(notes)} remarks on images, the first: {notes[0]}"]
