@@ -16,12 +16,13 @@ from ..core.chipgrid import ChipGrid
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
 from ..errors import ConfigError
+from ..io.classmap import QUANTA
 from ..io.raster import RasterWriter
 from ..io.vector import write_layer
 from ..mosaic.objects import ObjectMosaic
 from ..mosaic.raster import Band
 from ..mosaic.vectorize import RowPolygonizer
-from .decoders import QUANTA, ChipObjects
+from .decoders import ChipObjects
 from .regrid import RowMap
 from .spool import Spool, pack_objects, unpack_objects
 
@@ -32,12 +33,12 @@ VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet")
 def is_raster(out: Path, output: str) -> bool:
     """True where the suffix of `out` asks for a raster. Raises `ConfigError` for one that a model of this output kind cannot give."""
     suffix = out.suffix.lower()
-    if output == "raster" and suffix in RASTER_SUFFIXES:
+    if output in ("raster", "chips") and suffix in RASTER_SUFFIXES:
         return True
-    if suffix in VECTOR_SUFFIXES and output in ("raster", "objects"):
+    if suffix in VECTOR_SUFFIXES:
         return False
     allowed = VECTOR_SUFFIXES if output == "objects" else (".tif", *VECTOR_SUFFIXES)
-    what = "the model finds objects" if output == "objects" else "the model makes class maps"
+    what = {"objects": "the model finds objects", "chips": "the model tells the class of whole chips"}.get(output, "the model makes class maps")
     raise ConfigError(f"{out}: {what}, which are written as {', '.join(allowed)}; found suffix {out.suffix or '(none)'!r}; name the output so (-o/--out)")
 
 

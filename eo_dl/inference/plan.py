@@ -12,10 +12,12 @@ import shapely
 
 from .. import __version__
 from ..bundle import Bundle
-from ..core.chipgrid import ChipGrid
+from ..core.chipgrid import ChipGrid, SquareGrid
 from ..io.aoi import Aoi, read_aoi
-from ..io.gridtag import GRID_TAG, grid_tag
+from ..io.gridtag import GRID_TAG, KIND_TAG, grid_tag
 from ..io.scene import Scene, SceneReader
+from ..io.style import CLASSES_TAG, classes_tag
+from ..tasks import ChipCodec
 from .backends import Backend, Scaling, reader_threads
 from .contract import SceneOptions, fit_scene
 from .engine import Job, Source, batch_size_for
@@ -76,7 +78,8 @@ def make_plan(bundle: Bundle, scene: Scene, out: Path, probabilities: Path | Non
     fitted = fit_scene(bundle, scene, request.scene)
     work = fitted.scene
     margin = bundle.spec.margin_px if request.margin_px is None else request.margin_px
-    grid = ChipGrid(work.grid.height, work.grid.width, bundle.spec.chip_px, margin)
+    kind = SquareGrid if bundle.task.output == "chips" else ChipGrid
+    grid = kind(work.grid.height, work.grid.width, bundle.spec.chip_px, margin)
     own_aoi = None if request.aoi is None else read_aoi(request.aoi, work.native, work.name)
     ratio = work.grid.width / work.native.width, work.grid.height / work.native.height
     aoi = own_aoi.scaled(*ratio) if own_aoi is not None and work.resampled else own_aoi
@@ -86,6 +89,13 @@ def make_plan(bundle: Bundle, scene: Scene, out: Path, probabilities: Path | Non
     said = _said(plan, backend)
     key = hashlib.sha256(json.dumps(said | {"scene_file": work.fingerprint()}, sort_keys=True).encode()).hexdigest()
     return replace(plan, key=key, tags=said)
+
+
+def chip_tags(bundle: Bundle) -> dict[str, str]:
+    """What `evaluate` must know of classes of whole chips."""
+    codec = bundle.codec()
+    assert isinstance(codec, ChipCodec)
+    return {KIND_TAG: "chips", CLASSES_TAG: classes_tag(bundle.classes), "several": str(codec.several).lower(), "min_cover": f"{codec.min_cover:g}"}
 
 
 def _source(scene: Scene) -> Source:
@@ -118,6 +128,8 @@ def _said(plan: Plan, backend: Backend) -> dict[str, str]:
     if plan.aoi is not None:
         said["aoi"] = Path(str(request.aoi)).name
         said["aoi_sha256"] = hashlib.sha256(shapely.to_wkb(shapely.normalize(plan.aoi.area))).hexdigest()
+    if plan.bundle.task.output == "chips":
+        said |= chip_tags(plan.bundle)
     if plan.bundle.task.output == "objects":
         said |= {"min_score": f"{plan.min_score:g}", "suppress_iou": f"{plan.suppress_iou:g}"}
     return said

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Literal
 
 from ..core.arrays import Objects
+from ..core.chipgrid import SquareGrid
 from ..core.progress import OnProgress
 from ..errors import Cancelled
 from ..io.atomic import work_folder
 from ..io.raster import RasterWriter
 from ..io.scene import SceneReader
-from ..tasks import RasterCodec
+from ..io.style import PROBABILITIES_TAG, classes_tag
+from ..tasks import ChipCodec, RasterCodec
 from .backends import Backend
+from .chipcells import CellDecoder, CellOutput, Cells
 from .decoders import LabelDecoder, ObjectDecoder
 from .engine import Tally, run_chips
 from .outputs import PROBABILITY_SCALE, ClassPolygons, ClassRaster, ObjectOutput, ProbabilityRaster, RowOutput, RowSink, is_raster, write_objects
@@ -24,7 +27,7 @@ from .prediction import Prediction
 from .regrid import OwnRows, RowMap, SameRows
 from .spool import Spool
 
-Kind = Literal["raster", "polygons", "objects"]
+Kind = Literal["raster", "polygons", "objects", "chips"]
 
 
 def run_plan(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
@@ -32,7 +35,7 @@ def run_plan(plan: Plan, backend: Backend, on_progress: OnProgress) -> Predictio
     started = time.perf_counter()
     kind = plan.bundle.task.output
     try:
-        found = _run_objects(plan, backend, on_progress) if kind == "objects" else _run_labels(plan, backend, on_progress)
+        found = _RUNS[kind](plan, backend, on_progress)
     except KeyboardInterrupt as stop:
         raise Cancelled(_stopped(plan)) from stop
     return replace(found, seconds=time.perf_counter() - started)
@@ -112,7 +115,7 @@ def _probability_writer(plan: Plan) -> RasterWriter:
         count=len(names),
         nodata=255,
         descriptions=names,
-        tags=plan.tags,
+        tags={**plan.tags, PROBABILITIES_TAG: classes_tag(plan.bundle.classes)},
         scales=[PROBABILITY_SCALE] * len(names),
         overwrite=plan.request.overwrite,
         job_key=plan.job_key,
@@ -136,6 +139,27 @@ def _run_objects(plan: Plan, backend: Backend, on_progress: OnProgress) -> Predi
     return _prediction(plan, "objects", tally, kept, len(found), tuple(f"{what}: {count}" for what, count in counted.items() if count))
 
 
+def _run_chips(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
+    grid, codec = plan.job.grid, plan.bundle.codec()
+    assert isinstance(grid, SquareGrid) and isinstance(codec, ChipCodec)
+    with Spool(plan.out, plan.job_key) as spool:
+        output = CellOutput(spool)
+        kept = output.first_row
+        tally = run_chips(plan.job, backend, CellDecoder(codec, grid), output, on_progress)
+        cells = Cells(output.finish(), grid, plan.scene.grid, plan.bundle.classes, codec.several)
+        if is_raster(plan.out, "chips"):
+            count = None
+            cells.write_raster(plan.out, plan.tags, plan.request.overwrite)
+        else:
+            count = cells.write_table(plan.out, plan.tags, plan.request.overwrite)
+        if plan.probabilities is not None:
+            cells.write_probabilities(plan.probabilities, plan.tags, plan.request.overwrite)
+    return _prediction(plan, "chips", tally, kept, count, cells.edge_note())
+
+
+_RUNS: dict[str, Callable[[Plan, Backend, OnProgress], Prediction]] = {"raster": _run_labels, "objects": _run_objects, "chips": _run_chips}
+
+
 def _within_aoi(plan: Plan, objects: Objects) -> Objects:
     if plan.job.aoi is None or not len(objects):
         return objects
@@ -146,7 +170,7 @@ def _within_aoi(plan: Plan, objects: Objects) -> Objects:
 def kept_prediction(plan: Plan, count: int | None) -> Prediction:
     """A result that an earlier run had finished."""
     kind = plan.bundle.task.output
-    shown: Kind = "objects" if kind == "objects" else "raster" if is_raster(plan.out, kind) else "polygons"
+    shown: Kind = kind if kind != "raster" else "raster" if is_raster(plan.out, kind) else "polygons"
     return _prediction(plan, shown, Tally(), plan.job.grid.shape[0], count, ())
 
 
