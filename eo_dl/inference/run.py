@@ -134,6 +134,7 @@ def _run_objects(plan: Plan, backend: Backend, on_progress: OnProgress) -> Predi
     counted = {
         "objects made of parts seen by neighbouring chips": mosaic.joined,
         "objects cut at the border of a chip and not joined (a larger margin sees them whole: --margin)": mosaic.cut_at_seam,
+        "of these, objects that one chip told apart and its neighbour took for one with another": mosaic.undecided,
         "objects with their centre on ground that was not measured, left out": output.on_invalid,
     }
     return _prediction(plan, "objects", tally, kept, len(found), tuple(f"{what}: {count}" for what, count in counted.items() if count))

@@ -29,7 +29,7 @@ from scipy.sparse.csgraph import connected_components
 from ..core.arrays import Objects
 from ..core.boxes import overlapping_pairs
 from ..core.chipgrid import Cell, ChipGrid
-from .seams import find_links, resolve_groups
+from .seams import find_links, outline_ious, resolve_groups
 from .suppress import survivors
 
 SLACK_PX = 1.0
@@ -71,13 +71,15 @@ class ObjectMosaic:
     """Takes the objects of each chip, in scene pixels, and hands out those of the scene.
 
     `add` for the cells of a row of chips in any order, then `finished(grid_row)`, rows from top to bottom. Counts, also in between:
-    `joined` (objects made of two or more parts), `cut_at_seam` (handed out although they may go on beyond a seam), `doubles`.
+    `joined` (objects made of two or more parts), `cut_at_seam` (handed out although they may go on beyond a seam), `undecided` (those of them that fit a
+    part of the neighbouring chip which another object fits better: one chip told two objects apart, the other took them for one), `doubles`.
     """
 
     def __init__(self, grid: ChipGrid, *, suppress_iou: float | None = 0.5) -> None:
         self.grid = grid
         self.joined = 0
         self.cut_at_seam = 0
+        self.undecided = 0
         self.doubles = 0
         self._suppress_iou = suppress_iou
         self._waiting: list[Pool] = []
@@ -118,9 +120,9 @@ class ObjectMosaic:
 
     def _settled(self, pool: Pool, is_open: Flags) -> tuple[Objects, Pool]:
         """Join, suppress, and split into what is final and what must wait."""
-        first, second, mutual = find_links(pool.objects, pool.place, pool.sides, self.grid)
-        group = _components(len(pool), first[mutual], second[mutual])
-        result = resolve_groups(pool.objects, pool.place, pool.sides, pool.owned, group, (first[mutual], second[mutual]), self.grid)
+        first, second, linked = find_links(pool.objects, pool.place, pool.sides, self.grid)
+        group = _components(len(pool), first[linked], second[linked])
+        result = resolve_groups(pool.objects, pool.place, pool.sides, pool.owned, group, (first[linked], second[linked]), self.grid)
         rivals = self._rivals(pool, group)
         # Whatever may still influence whatever: one community waits as a whole.
         community = _components(int(group.max()) + 1, group[first], group[second], *rivals)
@@ -134,11 +136,13 @@ class ObjectMosaic:
         objects = result.objects.take(final & stays)
         assert objects.cut is not None
         self.cut_at_seam += int(objects.cut.sum())
+        refused = group[np.concatenate([first[~linked], second[~linked]])]
+        self.undecided += int((objects.cut & np.isin(result.group[final & stays], refused)).sum())
         order = np.lexsort((objects.boxes[:, 0], objects.boxes[:, 1]))
         return objects.take(order), pool.take(waiting[group])
 
     def _rivals(self, pool: Pool, group: Index) -> tuple[Index, Index]:
-        """Pairs of groups that are doubles: two owned views of theirs, from different chips, overlap too much.
+        """Pairs of groups that are doubles: two owned views of theirs, from different chips, overlap too much (outlines where there are any).
 
         Views are compared, not the unions, because a union may still grow while the other object is final.
         """
@@ -147,6 +151,9 @@ class ObjectMosaic:
         owned = np.flatnonzero(pool.owned)
         first, second = overlapping_pairs(pool.objects.boxes[owned], above_iou=self._suppress_iou, groups=pool.objects.class_ids[owned])
         first, second = owned[first], owned[second]
+        if len(pool.objects.polygons):  # boxes of slanting neighbours overlap where they themselves only touch
+            alike = outline_ious(pool.objects.polygons[first], pool.objects.polygons[second]) > self._suppress_iou
+            first, second = first[alike], second[alike]
         apart = (pool.place[first] != pool.place[second]).any(axis=1) & (group[first] != group[second])
         return group[first[apart]], group[second[apart]]
 

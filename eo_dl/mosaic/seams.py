@@ -36,7 +36,8 @@ class Resolved:
 def find_links(objects: Objects, place: Index, sides: Flags, grid: ChipGrid) -> tuple[Index, Index, Flags]:
     """Pairs of views (from neighbouring chips, one of them cut there, same class) that agree inside the common ground.
 
-    With each pair whether it is mutual: each is the other's best match in the other's chip.
+    With each pair whether it is a link: each is the other's best match in the other's chip, or the two agree on a piece of their common
+    ground that nobody else claims (the arms of a U, which one of the chips saw as two objects).
     """
     first, second = overlapping_pairs(objects.boxes, groups=objects.class_ids)
     step = np.abs(place[first] - place[second])
@@ -44,10 +45,14 @@ def find_links(objects: Objects, place: Index, sides: Flags, grid: ChipGrid) -> 
         _looks_past(first, second, place, sides, grid).any(axis=1) | _looks_past(second, first, place, sides, grid).any(axis=1)
     )
     first, second = first[near], second[near]
-    agreement = _agreement(objects, first, second, _common_ground(place[first], place[second], grid), sides)
+    ground = _common_ground(place[first], place[second], grid)
+    agreement = _agreement(objects, first, second, ground, sides)
     good = agreement > 0
-    first, second, agreement = first[good], second[good], agreement[good]
-    return first, second, _mutual(first, second, place, agreement)
+    first, second, ground, agreement = first[good], second[good], ground[good], agreement[good]
+    linked = _mutual(first, second, place, agreement)
+    if len(objects.polygons) and not linked.all():
+        linked |= _by_pieces(objects, first, second, place, ground, agreement, linked)
+    return first, second, linked
 
 
 def _reads(place: Index, grid: ChipGrid) -> Boxes:
@@ -92,6 +97,41 @@ def _polygon_overlaps(
     frame = shapely.box(ground[:, 0], ground[:, 1], ground[:, 2], ground[:, 3])
     a, b = shapely.intersection(a, frame), shapely.intersection(b, frame)
     return shapely.area(shapely.intersection(a, b)), shapely.area(a), shapely.area(b)
+
+
+def _by_pieces(objects: Objects, first: Index, second: Index, place: Index, ground: Boxes, agreement: npt.NDArray[np.float64], mutual: Flags) -> Flags:
+    """Which pairs are linked when each connected piece of a view inside the common ground may have a partner of its own.
+
+    Two objects that touch are one piece where the other chip took them for one, so only the better of them is linked.
+    """
+    linked, taken = mutual.copy(), set[tuple[int, ...]]()
+    loose = np.unique(np.concatenate([first[~mutual], second[~mutual]]))
+    contested = np.flatnonzero(np.isin(first, loose) | np.isin(second, loose))
+    low, high = np.minimum(first, second)[contested], np.maximum(first, second)[contested]
+    for pair in contested[np.lexsort((high, low, -agreement[contested], ~mutual[contested]))].tolist():
+        a, b = int(first[pair]), int(second[pair])
+        piece_a, piece_b, iou = _best_pieces(objects.polygons[a], objects.polygons[b], ground[pair])
+        claims = {(a, *place[b].tolist(), piece_a), (b, *place[a].tolist(), piece_b)}
+        if mutual[pair] or (iou >= _SAME_IOU and not claims & taken):
+            linked[pair] = True
+            taken |= claims
+    return linked
+
+
+def _best_pieces(a: shapely.Geometry, b: shapely.Geometry, ground: npt.NDArray[np.float64]) -> tuple[int, int, float]:
+    """The numbers of the connected pieces of `a` and `b` inside the ground that share most, and their IoU."""
+    frame = shapely.box(*ground)
+    pieces_a, pieces_b = shapely.get_parts(shapely.intersection(a, frame)), shapely.get_parts(shapely.intersection(b, frame))
+    common = shapely.area(shapely.intersection(pieces_a[:, None], pieces_b))
+    row, col = (int(i) for i in np.unravel_index(common.argmax(), common.shape))
+    return row, col, float(outline_ious(pieces_a[[row]], pieces_b[[col]])[0])
+
+
+def outline_ious(a: npt.NDArray[np.object_], b: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
+    """(N,) IoU of polygons `a[i]` and `b[i]`."""
+    common = np.asarray(shapely.area(shapely.intersection(a, b)), np.float64)
+    union = shapely.area(a) + shapely.area(b) - common
+    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
 def _mutual(first: Index, second: Index, place: Index, agreement: npt.NDArray[np.float64]) -> Flags:

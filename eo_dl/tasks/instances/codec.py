@@ -25,7 +25,7 @@ class InstancesCodec:
 
     classes: ClassSet
     min_visible: float = 0.3
-    simplify_px: float = 0.25
+    simplify_px: float = 0.1
 
     def encode(self, labels: PixelLabels, height: int, width: int) -> Target:
         """`Target.boxes` around what shows of each object, `class_ids`, and `instance_masks` (N, height, width): the pixels whose centre it holds.

@@ -20,4 +20,4 @@ class InstancesConfig(BoxConfig):
     detections: Count = 100
     mask_channels: int = Field(default=128, ge=8, le=1024)
     mask_layers: int = Field(default=4, ge=1, le=8)
-    simplify_px: float = Field(default=0.25, ge=0, le=8)
+    simplify_px: float = Field(default=0.1, ge=0, le=8)

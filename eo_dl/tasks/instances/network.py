@@ -42,8 +42,8 @@ class MaskRCNN(FasterRCNN):
         found = super()._found(maps, frame)
         boxes, labels = [image["boxes"] for image in found], torch.cat([image["labels"] for image in found])
         pooled = self.mask_pool(maps, boxes, frame.image_sizes)
-        drawn = [self._drawn(part, own).sigmoid() for part, own in zip(pooled.split(_GROUP), labels.split(_GROUP), strict=True)]
-        masks = torch.cat(drawn).split([len(own) for own in boxes])
+        drawn = [self._drawn(part, own).sigmoid() for part, own in zip(torch.split(pooled, _GROUP), torch.split(labels, _GROUP), strict=True)]
+        masks = torch.split(torch.cat(drawn), [len(own) for own in boxes])
         return [image | {"masks": own} for image, own in zip(found, masks, strict=True)]
 
     def _losses(self, maps: Maps, frame: ImageList, wanted: Targets) -> dict[str, torch.Tensor]:
@@ -74,7 +74,7 @@ def _in_boxes(masks: torch.Tensor, boxes: torch.Tensor, places: torch.Tensor) ->
     """(N, 28, 28) how much of each cell of box i belongs to object `places[i]`; `masks` (M, H, W) bool."""
     if not len(boxes):
         return boxes.new_zeros((0, _CELLS, _CELLS))
-    used, own = places.unique(return_inverse=True)
+    used, own = torch.unique(places, return_inverse=True)
     rois = torch.cat([own[:, None].to(boxes.dtype), boxes], dim=1)
     cells: torch.Tensor = roi_align(masks[used, None].to(boxes.dtype), rois, _CELLS, aligned=True)[:, 0]
     return cells.clamp(0, 1)

@@ -90,7 +90,7 @@ def burnt(geometries: Polygons, boxes: npt.NDArray[np.floating], height: int, wi
     high = np.minimum(np.ceil(boxes[:, 2:]).astype(int), [width, height])
     for mask, geometry, (col0, row0), (col1, row1) in zip(masks, geometries, low.tolist(), high.tolist(), strict=True):
         moved = shapely.transform(geometry, lambda xy, corner=(col0, row0): xy - corner)
-        mask[row0:row1, col0:col1] = burn([moved], [1], row1 - row0, col1 - col0) > 0
+        mask[row0:row1, col0:col1] = burn([moved], [1], row1 - row0, col1 - col0) == 1
         if not mask[row0:row1, col0:col1].any():
             mask[min((row0 + row1) // 2, height - 1), min((col0 + col1) // 2, width - 1)] = True
     return masks
