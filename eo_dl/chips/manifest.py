@@ -185,6 +185,7 @@ def labels_entry(labels: LabelSet, folder: Path) -> Plain:
                 "relative": _relative(Path(mask.path).resolve(), folder.resolve()),
                 "values": [[stored, class_id] for stored, class_id in mask.values.items()],
                 "ignore_values": list(mask.ignore_values),
+                "band_ids": list(mask.band_ids),
             }
             for mask in labels.masks
         ],
@@ -194,7 +195,9 @@ def labels_entry(labels: LabelSet, folder: Path) -> Plain:
 
 def masks_of(entry: Plain, folder: Path) -> tuple[MaskLabels, ...]:
     """The label rasters of an entry, where they lie now."""
-    return tuple(MaskLabels(_find_mask(mask, folder), dict(mask["values"]), tuple(mask["ignore_values"])) for mask in entry["masks"])
+    return tuple(
+        MaskLabels(_find_mask(mask, folder), dict(mask["values"]), tuple(mask["ignore_values"]), tuple(mask.get("band_ids", ()))) for mask in entry["masks"]
+    )
 
 
 def _find_mask(mask: Plain, folder: Path) -> str:
@@ -225,7 +228,7 @@ def content_hash(scenes: Sequence[Scene], labels: LabelSet, records: Sequence[Ch
     if labels.annotated is not None:
         digest.update(_shapes(labels.annotated, labels.crs is None))
     for mask in labels.masks:
-        digest.update(_ends(Path(mask.path)) + repr(mask.values).encode())
+        digest.update(_ends(Path(mask.path)) + repr(mask.values or mask.band_ids).encode())
     digest.update(f"{chip_px} {[(r.chip_id, r.scene_index, r.window.box, r.split, r.fold, r.keep) for r in records]}".encode())
     return digest.hexdigest()
 

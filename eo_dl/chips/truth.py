@@ -14,7 +14,9 @@ from ..core.labelset import GeometryArray, LabelSet, MaskLabels, PixelLabels
 from ..core.window import Window
 from ..io.rasterize import burn
 from ..io.scene import Scene
-from ..labeling.masks import has_mask, mask_of, read_mask
+from ..labeling.masks import has_mask, mask_of, read_mask, read_soft_mask
+
+_EQUAL = 1e-6  # shares of ground
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,13 @@ class SceneTruth:
 
     def chip(self, window: Window) -> PixelLabels:
         """The labels of a chip, in its pixels, with its part of `annotated` and its label raster."""
-        part = self.labels.within(window)
-        return replace(
-            part,
-            annotated=None if self.annotated_parts is None else self._annotated_in(window),
-            mask=None if self.mask is None else read_mask(self.mask, self.scene, window),
-        )
+        part = replace(self.labels.within(window), annotated=None if self.annotated_parts is None else self._annotated_in(window))
+        if self.mask is None:
+            return part
+        if self.mask.band_ids:
+            soft, mask = read_soft_mask(self.mask, self.scene, window, part.classes)
+            return replace(part, soft=soft, mask=mask)
+        return replace(part, mask=read_mask(self.mask, self.scene, window))
 
     def _annotated_in(self, window: Window) -> shapely.Geometry:
         assert self.annotated_parts is not None
@@ -108,6 +111,19 @@ def class_covers(labels: PixelLabels, classes: ClassSet, height: int, width: int
     count = int(known.sum())
     covers = [float((_ground_of(labels, info.id, height, width) & known).sum()) for info in classes] if count else [0.0] * len(classes)
     return np.array(covers) / max(count, 1), count / (height * width)
+
+
+def chip_values(covers: npt.NDArray[np.float64], *, several: bool, min_cover: float) -> npt.NDArray[np.float32]:
+    """(K,) 1 for the classes of a chip, 0 for the others, of `class_covers`.
+
+    With `several` every class that covers `min_cover` of the known ground. Else the one that covers most, where that is at least `min_cover`;
+    where none does, or two cover the same, the class is not known: all NaN.
+    """
+    enough = covers >= min_cover - _EQUAL
+    if several:
+        return np.asarray(enough, np.float32)
+    best = enough & (covers >= covers.max(initial=0.0) - _EQUAL)
+    return np.asarray(best, np.float32) if best.sum() == 1 else np.full(len(covers), np.nan, np.float32)
 
 
 def _whole_chip(labels: PixelLabels, height: int, width: int) -> npt.NDArray[np.int64] | None:

@@ -28,12 +28,14 @@ class MaskLabels:
     """Raster labels: one mask file, on the grid of the scene of the same name or place.
 
     `values` maps a stored value (int) or colour ("#rrggbb") to a class id; stored values not in it are an
-    error when met. `ignore_values` are not looked at.
+    error when met. `ignore_values` are not looked at. `band_ids`: where the raster holds probabilities in place of classes, the class id of
+    each of its bands.
     """
 
     path: str
     values: dict[int | str, int]
     ignore_values: tuple[int | str, ...] = ()
+    band_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,8 @@ class PixelLabels:
 
     `geometries` (N,) in pixel coordinates (they may stick out), `class_ids`, `ignore` (N,), `index` (N,) their place
     in the label set, `annotated` the ground on which they are complete (None: everywhere), `mask` (H, W) uint8 class
-    ids with 255 = ignore where labels come as a raster (only in a chip's frame). `valid` (H, W): the chip's measured pixels, where somebody
-    knows that not all are.
+    ids with 255 = ignore where labels come as a raster (only in a chip's frame); `soft` (K, H, W) float32 the probabilities of `classes` in their order where
+    it holds probabilities (0 where `mask`, then their likeliest class, is 255). `valid` (H, W): the chip's measured pixels, where somebody knows that not all are.
     """
 
     classes: ClassSet
@@ -177,6 +179,7 @@ class PixelLabels:
     index: npt.NDArray[np.int64]
     annotated: shapely.Geometry | None = None
     mask: npt.NDArray[np.uint8] | None = field(default=None, repr=False)
+    soft: npt.NDArray[np.float32] | None = field(default=None, repr=False)
     valid: npt.NDArray[np.bool_] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:

@@ -14,6 +14,7 @@ from ..core.chipgrid import Cell, ChipGrid
 from ..core.classes import IGNORE_ID
 from ..errors import BundleError
 from ..io.aoi import Aoi
+from ..io.classmap import QUANTA
 from ..mosaic.raster import Band, LabelMosaic
 from ..tasks import Codec, RasterCodec
 from .backends import CHANNELS, Arrays
@@ -21,9 +22,6 @@ from .batches import Batch
 
 Valid = npt.NDArray[np.bool_]
 T_co = TypeVar("T_co", covariant=True)
-
-QUANTA = 254
-"""Probabilities are written as whole numbers of 1/254; 255 means not measured."""
 
 
 class Decoder(Protocol, Generic[T_co]):

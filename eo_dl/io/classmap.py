@@ -24,9 +24,12 @@ from ..core.window import Window
 from ..errors import SceneError
 from .gdal import open_dataset
 from .scene import Scene, SceneReader, open_scene
-from .style import CLASSES_TAG
+from .style import CLASSES_TAG, PROBABILITIES_TAG
 
 SCENE_TAG = "scene"
+
+QUANTA = 254
+"""Probabilities are written as whole numbers of 1/254; 255 means not known."""
 
 _BAND_PIXELS = 4_000_000
 
@@ -75,6 +78,11 @@ def open_class_map(path: str | Path) -> ClassMap:
     return ClassMap(scene, _classes(scene, tags), tags.get(SCENE_TAG, ""))
 
 
+def raster_tags(path: str | Path) -> dict[str, str]:
+    """What a raster says of itself. Raises `SceneError`."""
+    return _tags(open_scene(path))
+
+
 def probability_bands(scene: Scene, classes: ClassSet) -> Scene:
     """A raster of probabilities with its bands in the order of `classes`. Raises `SceneError` where one is missing."""
     places = {name: place for place, name in enumerate(scene.bands.names)}
@@ -82,6 +90,15 @@ def probability_bands(scene: Scene, classes: ClassSet) -> Scene:
     if missing:
         raise SceneError(f"{scene.path}: has no probabilities of {', '.join(missing)}; its bands are {scene.bands.describe()}")
     return scene.reordered([places[canonical_name(info.name)] for info in classes])
+
+
+def probability_classes(scene: Scene) -> ClassSet | None:
+    """The classes of a raster of probabilities as we write it (uint8, a band a class), in the order of its bands; None for any other raster."""
+    text = _tags(scene).get(PROBABILITIES_TAG)
+    found = _from_tag(text)
+    if found is None or len(found) != len(scene.bands) or {band.dtype for band in scene.bands} != {"uint8"}:
+        return None
+    return ClassSet(tuple(found.by_id(int(key)) for key in json.loads(text or "{}")))
 
 
 def _classes(scene: Scene, tags: dict[str, str]) -> ClassSet | None:

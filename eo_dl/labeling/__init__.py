@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .project.start import start_labels
+    from .project.status import labels_status
     from .read import read_labels
+    from .weak.run import weak_labels
 
 # Public name -> module that defines it.
 _HOME = {
+    "labels_status": ".project.status",
     "read_labels": ".read",
     "start_labels": ".project.start",
+    "weak_labels": ".weak.run",
 }
 
-__all__ = ["read_labels", "start_labels"]
+__all__ = ["labels_status", "read_labels", "start_labels", "weak_labels"]
 
 
 def __getattr__(name: str) -> object:

@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from ..core.classes import IGNORE_ID
+from ..core.arrays import Chip
+from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import LabelSet, MaskLabels, reproject
 from ..core.window import Window
 from ..errors import LabelError, SceneError
+from ..io.classmap import QUANTA
 from ..io.scene import Scene, SceneReader
 from .maskgrid import check_fit, mask_pixels, whole_shift
 from .maskvalues import Kind, codes_of, color_code, color_text, open_mask
@@ -64,6 +66,8 @@ def read_mask(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.
     """
     if not has_mask(mask):
         return np.full((window.height, window.width), IGNORE_ID, np.uint8)
+    if mask.band_ids:
+        return _likeliest(_planes(mask, scene, window), mask.band_ids)
     source = _open(mask.path)
     check_fit(source, scene)
     out = np.full((window.height, window.width), IGNORE_ID, np.uint8)
@@ -71,14 +75,39 @@ def read_mask(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.
     return out
 
 
+def read_soft_mask(mask: MaskLabels, scene: Scene, window: Window, classes: ClassSet) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """(K, H, W) probabilities of `classes` in their order, 0 where not known, and (H, W) the id of the likeliest class as `read_mask` gives it."""
+    planes = _planes(mask, scene, window)
+    ids = _likeliest(planes, mask.band_ids)
+    shares = np.where(ids == IGNORE_ID, np.uint8(0), planes).astype(np.float32) / np.float32(QUANTA)
+    return np.ascontiguousarray(shares[[mask.band_ids.index(info.id) for info in classes]]), ids
+
+
+def _planes(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.uint8]:
+    """(K, H, W) of a raster of probabilities as stored, a plane a band."""
+    source = _open(mask.path)
+    check_fit(source, scene)
+    if len(source.bands) != len(mask.band_ids):
+        raise LabelError(f"{mask.path}: has {len(source.bands)} bands where it had {len(mask.band_ids)} classes; it changed: read the labels again")
+    out = np.full((len(mask.band_ids), window.height, window.width), IGNORE_ID, np.uint8)
+    _read_into(out, mask, source, scene, window)
+    return out
+
+
+def _likeliest(planes: npt.NDArray[np.uint8], band_ids: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """(H, W) class ids; 255 where a band says that nothing is known, or no class has a chance."""
+    known = (planes != IGNORE_ID).all(axis=0) & planes.any(axis=0)
+    return np.where(known, np.array(band_ids, np.uint8)[planes.argmax(axis=0)], np.uint8(IGNORE_ID))
+
+
 def _read_into(out: npt.NDArray[np.uint8], mask: MaskLabels, source: Scene, scene: Scene, window: Window) -> None:
-    """Fill `out`, in parts where the label raster is so much finer that one read would be large."""
+    """Fill `out` (H, W) of ids or (K, H, W) of planes, in parts where the label raster is so much finer that one read would be large."""
     shift = whole_shift(source, scene)
     if shift is not None:
         wanted = Window(window.col + shift[0], window.row + shift[1], window.width, window.height)
         common = wanted.intersection(source.grid.window)
         if common is not None:
-            out[common.relative_to(wanted).slices] = _class_ids(mask, source, common)
+            out[(..., *common.relative_to(wanted).slices)] = _stored(mask, source, common)
         return
     cols, rows = mask_pixels(source, scene, window)
     inside = (cols >= 0) & (cols < source.grid.width) & (rows >= 0) & (rows < source.grid.height)
@@ -87,10 +116,22 @@ def _read_into(out: npt.NDArray[np.uint8], mask: MaskLabels, source: Scene, scen
     frame = Window.from_box(int(cols[inside].min()), int(rows[inside].min()), int(cols[inside].max()) + 1, int(rows[inside].max()) + 1)
     if frame.area_px > _READ_PIXELS and window.area_px > 1:
         for part, rows_of, cols_of in _halves(window):
-            _read_into(out[rows_of, cols_of], mask, source, scene, part)
+            _read_into(out[..., rows_of, cols_of], mask, source, scene, part)
         return
-    ids = _class_ids(mask, source, frame)
-    out[inside] = ids[rows[inside] - frame.row, cols[inside] - frame.col]
+    found = _stored(mask, source, frame)
+    out[..., inside] = found[..., rows[inside] - frame.row, cols[inside] - frame.col]
+
+
+def _stored(mask: MaskLabels, source: Scene, frame: Window) -> npt.NDArray[np.uint8]:
+    """Class ids (H, W), or planes of probabilities (K, H, W), of a window of the label raster's own grid."""
+    return _chip(source, frame).pixels.astype(np.uint8, copy=False) if mask.band_ids else _class_ids(mask, source, frame)
+
+
+def _chip(source: Scene, frame: Window) -> Chip:
+    try:
+        return _reader(source).read(frame)
+    except SceneError as cause:
+        raise LabelError(str(cause)) from cause
 
 
 def _halves(window: Window) -> list[tuple[Window, slice, slice]]:
@@ -106,10 +147,7 @@ def _halves(window: Window) -> list[tuple[Window, slice, slice]]:
 def _class_ids(mask: MaskLabels, source: Scene, frame: Window) -> npt.NDArray[np.uint8]:
     """Class ids of a window of the label raster's own grid."""
     kind: Kind = "colors" if any(isinstance(value, str) for value in (*mask.values, *mask.ignore_values)) else "ids"
-    try:
-        chip = _reader(source).read(frame)
-    except SceneError as cause:
-        raise LabelError(str(cause)) from cause
+    chip = _chip(source, frame)
     codes = codes_of(chip.pixels, source, kind)
     known = {_code(value): class_id for value, class_id in mask.values.items()} | {_code(value): IGNORE_ID for value in mask.ignore_values}
     ids, wrong = _looked_up(codes, known)

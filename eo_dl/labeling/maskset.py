@@ -13,6 +13,7 @@ from ..errors import LabelError
 from .maskvalues import Kind, MaskContent, mask_content
 from .naming import ClassSpec, name_classes, parse_classes
 from .records import Unlabelled
+from .softmasks import read_probabilities
 
 _BLACK = "#000000"
 
@@ -23,6 +24,9 @@ def read_masks(paths: Sequence[str], spec: ClassSpec | None, unlabelled: Unlabel
     Ids: 0 is the background and 255 means ignore, unless `spec` says otherwise; where 255 is the only value beside 0 it is a class. A nodata value other
     than 0 is ignored. Colours: black is the background unless `spec` names it. With `unlabelled="ignore"` the background is ignored.
     """
+    soft = read_probabilities(paths, spec, source)
+    if soft is not None:
+        return soft
     kind: Kind | None = None if spec is None or spec.bare else "colors" if spec.colored else "ids"
     contents = [mask_content(path, kind) for path in paths]
     kinds = {content.kind for content in contents}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..core.window import Window
 from ..errors import LabelError, SceneError
-from ..io.classmap import open_class_map
+from ..io.classmap import open_class_map, probability_classes
 from ..io.scene import Scene, SceneReader, open_scene
 
 Kind = Literal["ids", "colors"]
@@ -45,6 +45,8 @@ def open_mask(path: str) -> Scene:
         raise LabelError(str(cause)) from cause
     if scene.driver.startswith("JP"):
         raise LabelError(f"{path}: is a {scene.driver} file, which changes values a little; save label rasters as PNG or GeoTIFF")
+    if probability_classes(scene) is not None:
+        return scene
     kinds = {band.dtype for band in scene.bands}
     if len(scene.bands) not in (1, 3) or any(np.dtype(kind).kind not in "iu" for kind in kinds) or (len(scene.bands) == 3 and kinds != {"uint8"}):
         raise LabelError(

@@ -26,13 +26,17 @@ class SegmentationCodec:
     classes: ClassSet
 
     def encode(self, labels: PixelLabels, height: int, width: int) -> Target:
-        """`Target.mask`: channel numbers, 255 where nothing is known (outside `annotated`, ignored features, unknown classes)."""
+        """`Target.mask`: channel numbers, 255 where nothing is known (outside `annotated`, ignored features, unknown classes).
+
+        Where labels are probabilities also `Target.soft`, 0 where the mask is 255; the mask is then the likeliest class, to score with.
+        """
         mask = self._burnt(labels, height, width) if labels.mask is None else self.classes.channel_of(labels.mask)
         if labels.annotated is not None:
             parts = _parts(labels.annotated)
             known = burn(parts, np.ones(len(parts), np.int64), height, width)
             mask = np.where(known == 1, mask, np.uint8(IGNORE_ID))
-        return Target(mask=np.ascontiguousarray(mask, np.uint8))
+        mask = np.ascontiguousarray(mask, np.uint8)
+        return Target(mask=mask, soft=None if labels.soft is None else self._soft(labels, labels.soft, mask))
 
     def decode(self, raw: RawArrays) -> npt.NDArray[np.float32]:
         """(K, H, W) probabilities."""
@@ -58,6 +62,12 @@ class SegmentationCodec:
             return table[target.mask]
         assert target.soft is not None
         return np.where(target.soft.sum(0) < 0.5, np.uint8(IGNORE_ID), table[largest_channel(target.soft)])
+
+    def _soft(self, labels: PixelLabels, soft: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """(K, H, W) of our classes; of those that are none of ours nothing is left."""
+        place = {info.id: number for number, info in enumerate(labels.classes)}
+        planes = [soft[place[info.id]] if info.id in place else np.zeros_like(soft[0]) for info in self.classes]
+        return np.where(mask == IGNORE_ID, np.float32(0), np.stack(planes))
 
     def _burnt(self, labels: PixelLabels, height: int, width: int) -> npt.NDArray[np.uint8]:
         fill = int(self.classes.channel_of(np.array([0]))[0])  # 255 where the background is no class

@@ -1,0 +1,77 @@
+"""`eo-dl labels weak`: rules of thumb to a raster of class probabilities."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import click
+
+from . import options
+from .reporter import Reporter, table
+
+
+@click.command("weak", short_help="Rules of thumb (indices, other layers) to soft labels.")
+@click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
+@click.option("--functions", help="YAML file of labelling functions (docs/labels.md).", metavar="FILE")
+@click.option(
+    "--function",
+    "short",
+    multiple=True,
+    metavar="RULE",
+    help="A function in short, repeatable: 'water: ndwi > 0.2', 'building: roofs.gpkg', 'tree: cover.tif=10|20'.",
+)
+@click.option("-o", "--out", default="weak.tif", show_default=True, help="The raster of probabilities; a folder for several scenes.", metavar="FILE")
+@click.option(
+    "--method",
+    type=click.Choice(["agreement", "majority"]),
+    help="How votes are put together: by the accuracy that agreement tells, or counted [default: agreement].",
+)
+@click.option("--truth", help="A few hand labels to score every function with.", metavar="FILE")
+@options.bands
+@options.nodata
+@options.scene_crs
+@options.trust_vrt
+@options.overwrite
+@options.said
+def command(
+    reporter: Reporter,
+    scenes: tuple[str, ...],
+    functions: str | None,
+    short: tuple[str, ...],
+    out: str,
+    method: Literal["agreement", "majority"] | None,
+    truth: str | None,
+    bands: str | None,
+    nodata: str | None,
+    crs: str | None,
+    trust_vrt: bool,
+    overwrite: bool,
+) -> None:
+    """Labelling functions vote on every pixel or abstain; what they come to is a raster of probabilities that tile and train take for labels.
+
+    \b
+    eo-dl labels weak ortho.tif --function "water: ndwi > 0.2" --function "plants: ndvi > 0.4" \\
+        --function "building: osm_buildings.gpkg" --truth hand.gpkg -o weak.tif
+    eo-dl tile ortho.tif --labels weak.tif -o chips/
+    """
+    if (functions is None) == (not short):
+        raise click.UsageError("give either --functions FILE or one or more --function RULE")
+    from eo_dl import open_scene
+    from eo_dl.io.discover import scene_paths
+    from eo_dl.labeling.weak.config import parse_functions, read_weak_config
+    from eo_dl.labeling.weak.run import weak_labels
+
+    config = read_weak_config(functions) if functions is not None else parse_functions(short)
+    opened = [open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
+    made = weak_labels(
+        opened if len(opened) > 1 else opened[0],
+        config if method is None else config.model_copy(update={"method": method}),
+        out=out,
+        truth=truth,
+        overwrite=overwrite,
+        on_progress=reporter.progress,
+    )
+    for note in made.notes:
+        reporter.log(f"note: {note}")
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in made.class_shares.items())
+    reporter.result(made.values, [*table(made.rows, made.header), "", f"of the covered ground: {shares}", *map(str, made.paths)])

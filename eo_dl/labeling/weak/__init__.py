@@ -1,0 +1,1 @@
+"""Weak labels: rules of thumb that vote on every pixel, put together into class probabilities."""

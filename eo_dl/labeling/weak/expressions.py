@@ -1,0 +1,208 @@
+"""Conditions on bands as text: "ndvi > 0.4 and nir > 0.15". Read by `ast`, checked, and worked out by our own few operations; never run as code.
+
+Values are physical (reflectance where the scene says its scale). Where a compared value is not defined, as an index of two zeros, the
+condition is not known, whatever the rest of it says.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.bands import BandSet, canonical_name
+from ...errors import BandError, ConfigError
+
+Plane = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+
+INDICES = {
+    "ndvi": "(nir - red) / (nir + red)",  # Rouse et al. 1974: plants
+    "ndwi": "(green - nir) / (green + nir)",  # McFeeters 1996: open water
+    "mndwi": "(green - swir1) / (green + swir1)",  # Xu 2006: open water beside buildings
+    "ndbi": "(swir1 - nir) / (swir1 + nir)",  # Zha et al. 2003: built-up ground
+    "ndmi": "(nir - swir1) / (nir + swir1)",  # Gao 1996: moisture in leaves
+    "nbr": "(nir - swir2) / (nir + swir2)",  # Key & Benson 2006: burnt ground
+    "savi": "1.5 * (nir - red) / (nir + red + 0.5)",  # Huete 1988: plants over bright soil
+    "exg": "(2 * green - red - blue) / (red + green + blue)",  # Woebbecke et al. 1995: plants without an infrared band
+}
+"""Spectral indices by name, as expressions over band names."""
+
+_MAX_CHARACTERS = 2000
+_MAX_PARTS = 500
+_CALCULATE: dict[type[ast.operator], Callable[[Plane, Plane], Plane]] = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.Pow: np.power,
+}
+_COMPARE: dict[type[ast.cmpop], Callable[[Plane, Plane], Flags]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+_FUNCTIONS: dict[str, tuple[int, int, Callable[..., Plane]]] = {
+    "abs": (1, 1, np.abs),
+    "sqrt": (1, 1, np.sqrt),
+    "log": (1, 1, np.log),
+    "exp": (1, 1, np.exp),
+    "min": (2, 16, lambda *values: reduce(np.minimum, values)),
+    "max": (2, 16, lambda *values: reduce(np.maximum, values)),
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A checked condition. `names`: the bands that it needs, indices resolved; `source` names it in messages."""
+
+    text: str
+    source: str
+    names: tuple[str, ...]
+    tree: ast.expr
+
+    def check_bands(self, bands: BandSet, scene: str) -> None:
+        """Raises `BandError` where a scene has not all the bands."""
+        missing = [name for name in self.names if name not in _places(bands)]
+        if missing:
+            raise BandError(
+                f"{scene}: has no band {', '.join(missing)}, which {self.source} needs ({self.text!r}); it has {bands.describe()}; "
+                f"name its bands, e.g. -b {missing[0]}=1, or write b1, b2, ... for bands by number"
+            )
+
+    def holds(self, pixels: Plane, bands: BandSet) -> tuple[Flags, Flags]:
+        """(H, W) where it holds and (H, W) where it is known, for physical pixels (C, H, W)."""
+        places = _places(bands)
+        known = np.ones(pixels.shape[1:], np.bool_)
+        with np.errstate(all="ignore"):
+            held = _truth(self.tree, {name: pixels[places[name]] for name in self.names}, known)
+        return np.broadcast_to(held, known.shape) & known, known
+
+
+def parse_condition(text: str, source: str) -> Condition:
+    """A condition from its text. Raises `ConfigError` saying what is not understood."""
+    if len(text) > _MAX_CHARACTERS:
+        raise ConfigError(f"{source}: a condition of {len(text)} characters is too long (at most {_MAX_CHARACTERS}); split it into several functions")
+    tree = _parsed(text, source)
+    names: dict[str, None] = {}
+    if not _check(_expanded(tree), text, source, names):
+        raise ConfigError(f"{source}: {text!r} is a number, not a condition; compare it with a threshold, e.g. '{text} > 0.3'")
+    if not names:
+        raise ConfigError(f"{source}: {text!r} looks at no band; name bands (red, nir, b1) or indices ({', '.join(INDICES)})")
+    return Condition(text, source, tuple(names), _expanded(tree))
+
+
+def _parsed(text: str, source: str) -> ast.expr:
+    try:
+        tree = ast.parse(text.strip(), mode="eval").body
+        parts = sum(1 for _ in ast.walk(tree))
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as cause:
+        raise ConfigError(f"{source}: {text[:100]!r} cannot be read as a condition ({cause}); write e.g. 'ndvi > 0.4 and nir > 0.1'") from cause
+    if parts > _MAX_PARTS:
+        raise ConfigError(f"{source}: a condition of {parts} parts is too long (at most {_MAX_PARTS}); split it into several functions")
+    return tree
+
+
+class _Indices(ast.NodeTransformer):
+    """Index names replaced by what they stand for; band names in their one spelling."""
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        name = canonical_name(node.id)
+        if name in INDICES:
+            return _Indices().visit(ast.parse(INDICES[name], mode="eval").body)  # type: ignore[no-any-return]
+        return ast.Name(name, ast.Load())
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        return ast.Call(node.func, [self.visit(part) for part in node.args], node.keywords)
+
+
+def _expanded(tree: ast.expr) -> ast.expr:
+    found: ast.expr = _Indices().visit(tree)
+    return found
+
+
+def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bool:
+    """True for a condition, False for a number; collects band names. Raises `ConfigError` for anything else."""
+
+    def part(child: ast.expr, wanted: bool) -> None:
+        if _check(child, text, source, names) != wanted:
+            kinds = ("a condition", "a number") if wanted else ("a number", "a condition")
+            raise ConfigError(f"{source}: in {text!r} {kinds[0]} was expected where {kinds[1]} stands; combine conditions by and, or, not")
+
+    match node:
+        case ast.BoolOp():
+            for child in node.values:
+                part(child, True)
+            return True
+        case ast.UnaryOp(op=ast.Not(), operand=inner):
+            part(inner, True)
+            return True
+        case ast.Compare() if all(type(op) in _COMPARE for op in node.ops):
+            for child in (node.left, *node.comparators):
+                part(child, False)
+            return True
+        case ast.BinOp() if type(node.op) in _CALCULATE:
+            part(node.left, False)
+            part(node.right, False)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=inner):
+            part(inner, False)
+        case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _FUNCTIONS:
+            least, most, _ = _FUNCTIONS[name]
+            if not least <= len(node.args) <= most:
+                raise ConfigError(f"{source}: in {text!r} {name} takes {least if least == most else f'{least} or more'} values, found {len(node.args)}")
+            for child in node.args:
+                part(child, False)
+        case ast.Name():
+            names[node.id] = None
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and abs(value) < 1e30:
+            pass
+        case _:
+            raise ConfigError(
+                f"{source}: {text!r} holds something that conditions do not have ({type(node).__name__}); "
+                f"band names, numbers, + - * / **, comparisons, and, or, not, {', '.join(_FUNCTIONS)} were expected"
+            )
+    return False
+
+
+def _truth(node: ast.expr, planes: Mapping[str, Plane], known: Flags) -> Flags:
+    """Where a checked condition holds; clears `known` where a compared value is not defined."""
+    if isinstance(node, ast.BoolOp):
+        join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
+        return np.asarray(reduce(join, [_truth(child, planes, known) for child in node.values]), np.bool_)
+    if isinstance(node, ast.UnaryOp):
+        return np.logical_not(_truth(node.operand, planes, known))
+    assert isinstance(node, ast.Compare)
+    values = [_value(child, planes) for child in (node.left, *node.comparators)]
+    for value in values:
+        known &= np.isfinite(value)
+    held = [_COMPARE[type(op)](a, b) for op, a, b in zip(node.ops, values, values[1:], strict=False)]
+    return np.asarray(reduce(np.logical_and, held), np.bool_)
+
+
+def _value(node: ast.expr, planes: Mapping[str, Plane]) -> Plane:
+    match node:
+        case ast.Name():
+            return planes[node.id]
+        case ast.Constant(value=value):
+            return np.asarray(value, np.float32)
+        case ast.BinOp():
+            return _CALCULATE[type(node.op)](_value(node.left, planes), _value(node.right, planes))
+        case ast.UnaryOp():
+            inner = _value(node.operand, planes)
+            return -inner if isinstance(node.op, ast.USub) else inner
+        case _:
+            assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            return _FUNCTIONS[node.func.id][2](*[_value(child, planes) for child in node.args])
+
+
+def _places(bands: BandSet) -> dict[str, int]:
+    """Where each band is, by name and as b1, b2, ... (its number in the file); a band's own name wins."""
+    return {**{f"b{band.number}": place for place, band in enumerate(bands)}, **{band.name: place for place, band in enumerate(bands)}}
