@@ -27,6 +27,7 @@ COMMANDS = {
     "labels": "Draw, check, convert and choose labels.",
     "tile": "Cut scenes and labels into chips for training.",
     "train": "Train a model on a chip set.",
+    "retrain": "Train again with corrected labels; old and new model side by side.",
     "predict": "Make a map of a scene with a model.",
     "evaluate": "Score a map against the truth.",
     "vectorize": "Polygons of a class map.",

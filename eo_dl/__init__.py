@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .io.scene import open_scene
     from .labeling.read import read_labels
     from .mosaic.vectorize_file import vectorize
+    from .training.retrain import retrain
     from .training.train import train
 
 __version__ = "0.1.0"
@@ -34,13 +35,14 @@ _HOME = {
     "tile": ".chips.tile",
     "open_chip_set": ".chips.chipset",
     "train": ".training.train",
+    "retrain": ".training.retrain",
     "load_model": ".bundle",
     "predict": ".inference.predict",
     "vectorize": ".mosaic.vectorize_file",
     "evaluate": ".evaluation.evaluate",
 }
 
-__all__ = ["evaluate", "load_model", "open_chip_set", "open_scene", "predict", "read_labels", "tile", "train", "vectorize"]
+__all__ = ["evaluate", "load_model", "open_chip_set", "open_scene", "predict", "read_labels", "retrain", "tile", "train", "vectorize"]
 
 
 def __getattr__(name: str) -> object:

@@ -73,6 +73,7 @@ ENTRIES = (
     Entry("tile", "tile", "Tile: cut scenes and labels into chips", LEARN, ("scenes", "labels", "class_field", "size", "annotated"), output="folder",
           loads=(Load("{out}/chips.gpkg", "chips", "chips by split"),)),
     Entry("train", "train", "Train a model", LEARN, ("chips", "task", "epochs", "weights"), filter=MODEL),
+    Entry("retrain", "retrain", "Retrain with corrections", LEARN, ("model", "chips", "labels", "class_field"), filter=MODEL),
     Entry("predict", "predict", "Predict: a map of a scene", MAP, ("model", "scenes", "bands", "aoi"), filter=MAPS, widgets=(("scenes", "raster"), ("bands", "bands")), loads=(Load("{out}"),)),
     Entry("evaluate", "evaluate", "Evaluate a map against the truth", MAP, ("prediction", "truth", "class_field", "aoi"), output="folder", report="report.html"),
     Entry("vectorize", "vectorize", "Vectorize a class map", MAP, ("source", "min_area_m2"), filter=VECTORS, loads=(Load("{out}", "", "polygons"),)),

@@ -126,12 +126,13 @@ class ReviewDock(QDockWidget):
             self.change_one()
 
     def retrain(self):
-        """Open the dialog that merges the corrections and trains from the last model."""
+        """Merge the corrections into the labels, then open the dialog that trains from the last model."""
         import processing
 
-        algorithm = "eo_dl:retrain"
         review = self._of_active_layer()
-        processing.execAlgorithmDialog(algorithm, {"CORRECTED": review.layer.id()})
+        merged = processing.execAlgorithmDialog("eo_dl:merge_labels", {"CORRECTED": review.layer.id()})
+        if merged and merged.get("OUT"):
+            processing.execAlgorithmDialog("eo_dl:retrain", {"LABELS": merged["OUT"]})
 
     def _decide(self, write):
         if self._review is None or self._current is None:

@@ -1,0 +1,78 @@
+"""Corrected labels to a new model: the same held-out ground, and both models scored on it by the same code."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from pyproj import CRS
+
+from eo_dl.chips.tile import tile
+from eo_dl.core.pixelgrid import PixelGrid
+from eo_dl.errors import BundleError, ChipSetError, ConfigError
+from eo_dl.io.raster import write_geotiff
+from eo_dl.io.vector import write_layer
+from eo_dl.training.compare import score_model
+from eo_dl.training.config import TrainConfig
+from eo_dl.training.results import Run
+from eo_dl.training.retrain import retrain
+from eo_dl.training.train import train
+
+GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 256, 256)
+QUICK = {"task": "segmentation", "epochs": 2, "min_steps": 4, "batch_size": 4, "baselines": False, "lr": 0.005,
+         "task_options": {"backbone": "test_resnet", "decoder_channels": [16, 16, 16, 16, 16]}}  # fmt: skip
+
+
+def draw(path: Path, boxes: list[tuple[int, int, int, int]]) -> Path:
+    outlines = GRID.geometries_to_map(np.array([shapely.box(*box) for box in boxes], dtype=object))
+    assert GRID.crs is not None
+    write_layer(path, geopandas.GeoDataFrame({"class_name": ["pond"] * len(boxes)}, geometry=outlines, crs=GRID.crs.to_wkt()))
+    return path
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path, Path]:
+    """A scene with dark ponds; the first labels miss every second one, the corrected ones have them all."""
+    folder = tmp_path_factory.mktemp("world")
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(120, 200, (2, 256, 256)).astype(np.uint8)
+    boxes = [(c, r, c + 20, r + 20) for r in range(6, 240, 32) for c in range(6, 240, 32)]
+    for col0, row0, col1, row1 in boxes:
+        pixels[:, row0:row1, col0:col1] //= 4
+    write_geotiff(folder / "scene.tif", pixels, GRID)
+    chips = tile([folder / "scene.tif"], draw(folder / "first.gpkg", boxes[::2]), out=folder / "chips", size_px=32, split=(0.5, 0.2, 0.3), guard_px=0, seed=1)
+    run = train(chips, config=TrainConfig.model_validate(QUICK), out=folder / "first.eodl")
+    return run, folder / "chips", draw(folder / "corrected.gpkg", boxes)
+
+
+def test_both_models_stand_beside_each_other_on_ground_that_neither_saw(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
+    run, chips, corrected = world
+    done = retrain(run.model, chips, labels=corrected, out=tmp_path / "second.eodl", epochs=3)
+    ours, theirs = done.after.overall("mean_iou"), done.before.overall("mean_iou")
+    assert done.lead.value == pytest.approx(ours.value - theirs.value)
+    assert ours.value > theirs.value, "the first model was taught to miss every second pond"
+    assert b"first.eodl" in done.run.model.read("config.yaml"), "it starts from the old model"
+    assert score_model(done.run.model, done.chips).overall("mean_iou").value == pytest.approx(ours.value, abs=1e-6), "one scoring for both"
+    assert done.values()["primary"] == "mean_iou"
+    assert done.rows()[0][0] == "mean_iou"
+
+
+def test_what_cannot_be_compared_is_refused(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
+    run, chips, corrected = world
+    bare = tile([chips.parent / "scene.tif"], corrected, out=tmp_path / "bare", size_px=32, split=(1.0, 0.0, 0.0))
+    with pytest.raises(ChipSetError, match="no test chips"):
+        retrain(run.model, bare, labels=corrected, out=tmp_path / "a.eodl")
+    other = draw(tmp_path / "other.gpkg", [(6, 6, 26, 26), (40, 40, 60, 60)])
+    frame = geopandas.read_file(other, layer="objects").assign(class_name="lake")
+    write_layer(tmp_path / "lakes.gpkg", frame)
+    lakes = tile([chips.parent / "scene.tif"], tmp_path / "lakes.gpkg", out=tmp_path / "lakes", size_px=32, split=(0.5, 0.2, 0.3), guard_px=0)
+    with pytest.raises(ConfigError, match=r"classes differ .*lake, pond"):
+        score_model(run.model, lakes)
+    silent = replace(run.model, spec=run.model.spec.model_copy(update={"members": {k: v for k, v in run.model.spec.members.items() if k != "config.yaml"}}))
+    with pytest.raises(BundleError, match="does not say how it was trained"):
+        retrain(silent, chips, labels=corrected, out=tmp_path / "b.eodl")
