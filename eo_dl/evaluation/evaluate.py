@@ -15,12 +15,15 @@ from ..inference.prediction import Prediction
 from ..io.atomic import refuse_existing
 from ..io.classmap import open_class_map
 from ..labeling.read import read_labels
+from ..scores.chips import ChipScorer
 from ..scores.objects import ObjectScorer
 from ..scores.pixels import PixelScorer
+from .chipwise import ChipTally, read_chips, score_chips
 from .classmatch import ClassMatch, match_classes
 from .figures import class_bars, curves, error_map, object_errors
 from .ground import LeftOut, Limits
 from .objectwise import Compared, Found, ObjectTally, are_boxes, read_found, score_objects
+from .onebox import OneBoxes, chips_wanted
 from .pixelwise import PixelTally, score_map
 from .report import Report
 from .sources import Part, parts_of
@@ -44,7 +47,7 @@ def evaluate(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> Report:
-    """Score a class map or found objects, only where the truth is complete and the prediction has values.
+    """Score a class map, found objects, or classes of whole chips or images, only where the truth is complete and the prediction has values.
 
     `prediction`: what `predict` gave or wrote (a file, or a folder of them), or another tool's class raster or polygons. `truth`:
     labels in any format that `read_labels` knows. Classes are matched by name; `class_map` says which is which (name in the truth -> name in
@@ -66,9 +69,11 @@ def evaluate(
     if not len(labels) and not labels.masks and not labels.image_names and labels.annotated is None:
         raise LabelError(f"{labels.source}: the truth holds no features; give one that does")
     limits = Limits.of(aoi, chips, split)
-    settings = _settings(limits, iou, parts[0].is_raster)
+    settings = _settings(limits, None if parts[0].is_raster or parts[0].of_chips else iou)
     source = str(prediction.path if isinstance(prediction, Prediction) else prediction)
-    if parts[0].is_raster:
+    if parts[0].of_chips:
+        report = _chips(parts, labels, limits, class_map, seed, on_progress)
+    elif parts[0].is_raster:
         report = _pixels(parts, labels, limits, class_map, seed, on_progress)
     else:
         report = _objects(parts, labels, limits, class_map, iou, seed, on_progress)
@@ -76,8 +81,8 @@ def evaluate(
     return report if out is None else report.write(out, overwrite)
 
 
-def _settings(limits: Limits, iou: float, is_raster: bool) -> dict[str, str]:
-    said = {} if is_raster else {"found from IoU": f"{iou:g}"}
+def _settings(limits: Limits, iou: float | None) -> dict[str, str]:
+    said = {} if iou is None else {"found from IoU": f"{iou:g}"}
     if limits.aoi is not None:
         said["only inside"] = Path(str(limits.aoi)).name
     if limits.chips is not None:
@@ -133,21 +138,50 @@ def _objects(
     match = match_classes(classes, labels.classes, labels.source, class_map)
     boxes = all(are_boxes(one, labels) for one in found)
     scorer, tally, compared = ObjectScorer(match.classes, iou, use_polygons=not boxes, seed=seed), ObjectTally(), list[Compared]()
-    left_out = LeftOut(len(found))
+    left_out, by_chip = LeftOut(len(found)), OneBoxes.of(found, match, limits, iou, seed)
     for place, one in enumerate(found):
         with left_out.where_no_chip_lies(one.part.path.name):
             compared.append(score_objects(one, labels, match, limits, scorer, tally))
+            if by_chip is not None:
+                by_chip.add(compared[-1])
         on_progress(place + 1, len(found), "files")
     counts = scorer.counts()
     if not any(count["truth"] for count in counts.values()):
         raise LabelError(_nothing(labels, "true objects lie on the ground that is scored"))
     with_scores = all(one.scored for one in found)
     scores = [score for score in scorer.scores() if with_scores or score.name not in _NEEDS_SCORES]
+    scores = [*by_chip.scores(), *scores] if by_chip is not None else scores
     pictures = {"errors": object_errors(compared, iou, not boxes)}
     if with_scores:
         pictures["curves"] = curves({info.name: scorer.curve(info.id) for info in match.classes}, match.classes)
-    notes = (*match.notes, *_object_notes(tally, boxes, with_scores))
+    notes = (*match.notes, *left_out.notes(limits.split), *(by_chip.notes() if by_chip is not None else chips_wanted(found, limits)))
+    notes = (*notes, *_object_notes(tally, boxes, with_scores))
     return Report("objects", tuple(scores), match.classes, counts, "", "", {}, notes, None, pictures)
+
+
+def _chips(parts: list[Part], labels: LabelSet, limits: Limits, class_map: Mapping[str, str] | None, seed: int, on_progress: OnProgress) -> Report:
+    found = [read_chips(part) for part in parts]
+    strange = next((one for one in found if (one.classes.names, one.several) != (found[0].classes.names, found[0].several)), None)
+    if strange is not None:
+        raise InputError(f"{strange.part.path}: has other classes than {parts[0].path.name}; evaluate the chips of one model at a time")
+    match = match_classes(found[0].classes, labels.classes, labels.source, class_map)
+    scorer, tally, thumbnails, left_out = ChipScorer(match.classes, several=found[0].several, seed=seed), ChipTally(), [], LeftOut(len(found))
+    for place, one in enumerate(found):
+        with left_out.where_no_chip_lies(one.part.path.name):
+            thumbnails.append(score_chips(one, labels, match, limits, scorer, tally))
+        on_progress(place + 1, len(found), "files")
+    if not tally.scored:
+        raise LabelError(_nothing(labels, "chip of the prediction has a known class in the truth"))
+    scores, background = scorer.scores(), 0 if match.classes.has_background else None
+    pictures = {"classes": class_bars([score for score in scores if score.name == "f1"], match.classes)}
+    shown = [item for item in thumbnails if item is not None]
+    if shown:
+        pictures = {"errors": error_map(shown, background), **pictures}
+    left = {"not wholly on the ground (or images) that are scored": tally.outside, "without a known class in the truth": tally.unknown}
+    notes = [f"{tally.scored} chips or images are scored", *(f"{count} {why} are left out" for why, count in left.items() if count)]
+    return Report(
+        "chips", tuple(scores), match.classes, scorer.counts(), "", "", {}, (*match.notes, *left_out.notes(limits.split), *notes), scorer.confusion, pictures
+    )
 
 
 def _predicted_classes(found: list[Found], truth: ClassSet, class_map: Mapping[str, str] | None) -> ClassSet:

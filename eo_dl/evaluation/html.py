@@ -33,11 +33,17 @@ _NAMES = {
     "overall_accuracy": "overall accuracy",
     "iou": "IoU",
     "f1": "F1",
+    "mean_ap": "mean AP",
+    "ap": "AP",
+    "corloc": "CorLoc, chip by chip",
+    "mean_box_iou": "IoU of the chip's box",
+    "accuracy": "right class or rightly none, chip by chip",
     "ap50": "AP at IoU 0.5",
     "ap50_95": "AP, IoU 0.5 to 0.95",
     "precision": "precision",
     "recall": "recall",
 }
+_KINDS = {"pixels": "Class map, pixel by pixel", "objects": "Objects, one by one", "chips": "Chips as a whole"}
 _CAPTIONS = {
     "errors": "Where it is right and where not",
     "classes": "Each class with its 95 % interval",
@@ -49,7 +55,7 @@ _COUNTS = {"truth": "true", "predicted": "predicted", "found": "found", "missed"
 def page(report: Report) -> str:
     """The whole page."""
     title = f"{Path(report.prediction).name} against {Path(report.truth).name}"
-    what = "Class map, pixel by pixel" if report.kind == "pixels" else "Objects, one by one"
+    what = _KINDS[report.kind]
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width,initial-scale=1'>",
         f"<title>{escape(title)}</title><style>{_CSS}</style></head><body>",
@@ -118,7 +124,8 @@ def _matrix(report: Report) -> str:
         cells = "".join(_matrix_cell(count, count / total if total else 0.0, names[column] == name) for column, count in enumerate(counts))
         rows.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
     return (
-        "<h2>Confusion matrix</h2><p class='what'>Rows: truth. Columns: prediction. Share of the true class, and pixels.</p>"
+        "<h2>Confusion matrix</h2><p class='what'>Rows: truth. Columns: prediction. "
+        f"Share of the true class, and {report.kind}.</p>"
         f"<div class='scroll'><table class='matrix'><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 

@@ -22,20 +22,28 @@ SCHEMA_VERSION = 1
 
 JSON_NAME, HTML_NAME = "report.json", "report.html"
 
-_HEADLINES = {"pixels": ("mean_iou", "mean_f1", "overall_accuracy"), "objects": ("ap50", "f1", "precision", "recall", "ap50_95")}
-_OF_CLASS = {"pixels": ("iou", "f1", "precision", "recall"), "objects": ("precision", "recall", "f1", "ap50", "ap50_95")}
+_HEADLINES = {
+    "pixels": ("mean_iou", "mean_f1", "overall_accuracy"),
+    "objects": ("corloc", "mean_box_iou", "accuracy", "ap50", "f1", "precision", "recall", "ap50_95"),
+    "chips": ("mean_f1", "overall_accuracy", "mean_ap"),
+}
+_OF_CLASS = {
+    "pixels": ("iou", "f1", "precision", "recall"),
+    "objects": ("corloc", "mean_box_iou", "precision", "recall", "f1", "ap50", "ap50_95"),
+    "chips": ("f1", "precision", "recall", "ap"),
+}
 
 
 @dataclass(frozen=True)
 class Report:
     """The outcome of `evaluate`.
 
-    `kind`: "pixels" (class maps) or "objects". `scores`: overall (`class_name` None), then of each class. `counts`: per class name, what
-    stands behind them. `confusion` (K, K) pixels [truth, predicted] in the order of `classes`. `settings`: what was asked for. `notes`: what was left out
+    `kind`: "pixels" (class maps), "objects" or "chips" (chips or images as a whole). `scores`: overall (`class_name` None), then of each class. `counts`: per class name, what
+    stands behind them. `confusion` (K, K) pixels or chips [truth, predicted] in the order of `classes`. `settings`: what was asked for. `notes`: what was left out
     or decided, counted. `pictures`: PNG files by name. `path`: the HTML file, where one was written.
     """
 
-    kind: Literal["pixels", "objects"]
+    kind: Literal["pixels", "objects", "chips"]
     scores: tuple[Score, ...]
     classes: ClassSet
     counts: dict[str, dict[str, int]]
@@ -86,7 +94,7 @@ class Report:
             "classes": [{"id": info.id, "name": info.name, "color": info.color} for info in self.classes],
             "scores": [_score_values(score) for score in self.scores],
             "counts": self.counts,
-            "confusion": None if self.confusion is None else {"rows": "truth", "columns": "prediction", "pixels": self.confusion.tolist()},
+            "confusion": None if self.confusion is None else {"rows": "truth", "columns": "prediction", self.kind: self.confusion.tolist()},
             "notes": list(self.notes),
         }
 

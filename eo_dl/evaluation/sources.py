@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..core.pixelgrid import PixelGrid
 from ..errors import InputError, SceneError
+from ..inference.chipcells import PROBABILITY_PREFIX
+from ..inference.imagetable import TABLE_SUFFIX
 from ..inference.prediction import Prediction
+from ..io.classmap import raster_tags
 from ..io.discover import RASTER_SUFFIXES
 from ..io.gate import vector_driver
-from ..io.gridtag import layer_metadata, read_grid_tag
+from ..io.gridtag import GRID_TAG, KIND_TAG, layer_metadata, read_grid_tag
 from ..io.scene import Scene, open_scene
-from ..io.vector import VECTOR_SUFFIXES
+from ..io.vector import VECTOR_SUFFIXES, field_names
 
 READ_SUFFIXES = (*VECTOR_SUFFIXES, ".json", ".shp")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a prediction. `scene_name`: file name of the scene it was made of; `scene_path` where that is known; `grid` of the scene."""
+    """One file of a prediction. `scene_name`: file name of the scene it was made of; `scene_path` where that is known; `grid` of the scene.
+    `of_chips`: its features or pixels are whole chips or images. `said`: what the file says of how it was made."""
 
     path: Path
     is_raster: bool
     scene_name: str
     scene_path: str | None = None
     grid: PixelGrid | None = None
+    of_chips: bool = False
+    said: Mapping[str, str] = field(default_factory=dict)
 
 
 def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = None) -> list[Part]:
@@ -48,7 +54,7 @@ def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = Non
 
 def _files(folder: Path) -> Iterator[Path]:
     visible = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    for suffixes in (RASTER_SUFFIXES, READ_SUFFIXES):
+    for suffixes in (RASTER_SUFFIXES, READ_SUFFIXES, (TABLE_SUFFIX,)):
         found = [p for p in visible if p.suffix.lower() in suffixes]
         if found:
             return iter(found)
@@ -57,13 +63,22 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _part(path: Path, scene: str = "") -> Part:
     if path.suffix.lower() in RASTER_SUFFIXES:
-        return Part(path, True, Path(scene).name)
+        said = raster_tags(path)
+        return _of_chips(path, True, scene, said) if said.get(KIND_TAG) == "chips" else Part(path, True, Path(scene).name)
+    if path.suffix.lower() == TABLE_SUFFIX:
+        return Part(path, False, "", of_chips=True)
     if path.suffix.lower() not in READ_SUFFIXES:
-        known = ", ".join((".tif", *READ_SUFFIXES))
+        known = ", ".join((".tif", TABLE_SUFFIX, *READ_SUFFIXES))
         raise InputError(f"{path}: the suffix {path.suffix!r} is no kind of prediction; expected {known}")
     vector_driver(str(path))  # says in one line what is wrong with the file
     said = layer_metadata(path)
-    return Part(path, False, Path(scene).name or said.get("scene", ""), grid=read_grid_tag(said.get("grid")))
+    if said.get(KIND_TAG) == "chips" or (not said and any(name.startswith(PROBABILITY_PREFIX) for name in field_names(path))):
+        return _of_chips(path, False, scene, said)
+    return Part(path, False, Path(scene).name or said.get("scene", ""), grid=read_grid_tag(said.get(GRID_TAG)))
+
+
+def _of_chips(path: Path, is_raster: bool, scene: str, said: Mapping[str, str]) -> Part:
+    return Part(path, is_raster, Path(scene).name or said.get("scene", ""), grid=read_grid_tag(said.get(GRID_TAG)), of_chips=True, said=said)
 
 
 def _with_scene(part: Part, scene: str | Path | None) -> Part:
@@ -73,7 +88,7 @@ def _with_scene(part: Part, scene: str | Path | None) -> Part:
     opened = _opened(str(scene), required=not part.scene_name)
     if opened is None:
         return part
-    return Part(part.path, part.is_raster, opened.name, opened.path, opened.native)
+    return replace(part, scene_name=opened.name, scene_path=opened.path, grid=opened.native)
 
 
 def _opened(path: str, required: bool) -> Scene | None:

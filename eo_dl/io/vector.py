@@ -86,6 +86,15 @@ def read_metadata(path: str | Path, layer: str) -> dict[str, str]:
     return dict(found or {})
 
 
+def field_names(path: str | Path) -> tuple[str, ...]:
+    """The attributes of a file with one layer, without reading its features; none where it has several. Raises `LabelError`."""
+    source = str(path)
+    if vector_driver(source) == "Parquet":
+        return tuple(str(name) for name in pyarrow.parquet.read_schema(source).names)
+    with _read_errors(source):
+        return tuple(str(name) for name in pyogrio.read_info(source)["fields"]) if len(layer_names(source)) == 1 else ()
+
+
 def _read_ogr(source: str, layer: str | None) -> geopandas.GeoDataFrame:
     names = layer_names(source)
     if layer is not None and layer not in names:

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...chips.truth import class_covers
+from ...chips.truth import chip_values, class_covers
 from ...core.arrays import Target
 from ...core.classes import ClassSet
 from ...core.labelset import PixelLabels
 from ..task import RawArrays
 
-_EQUAL = 1e-6
-
 
 @dataclass(frozen=True)
 class ClassificationCodec:
-    """Raw arrays: "logits" (K,) float32. `classes` in channel order; `several`, `min_cover` and `min_known` as in the config.
-
-    One class a chip: the one that covers most of the chip's known ground, where that is at least `min_cover`; two that cover the same leave it open.
+    """Raw arrays: "logits" (K,) float32. `classes` in channel order; `several`, `min_cover` and `min_known` as in the config. What covers a chip makes its
+    class by the rule of `chips.truth.chip_values`.
     """
 
     classes: ClassSet
@@ -31,10 +28,9 @@ class ClassificationCodec:
     def encode(self, labels: PixelLabels, height: int, width: int) -> Target:
         """`Target.values`: 1 for the chip's classes, 0 for the others; all NaN where they are not known."""
         covers, known = class_covers(labels, self.classes, height, width)
-        values = np.full(len(self.classes), np.nan, np.float32)
-        if known > 0 and known >= self.min_known:
-            values = self._several(covers) if self.several else self._one(covers)
-        return Target(values=values)
+        if not known or known < self.min_known:
+            return Target(values=np.full(len(self.classes), np.nan, np.float32))
+        return Target(values=chip_values(covers, several=self.several, min_cover=self.min_cover))
 
     def decode(self, raw: RawArrays) -> npt.NDArray[np.float32]:
         """(K,) probabilities; of one class a chip they sum to 1."""
@@ -52,13 +48,3 @@ class ClassificationCodec:
         """(K,) the target's values."""
         assert target.values is not None
         return target.values
-
-    def _one(self, covers: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        best = covers.max()
-        found = covers >= best - _EQUAL
-        if best + _EQUAL < self.min_cover or found.sum() > 1:
-            return np.full(len(covers), np.nan, np.float32)
-        return np.asarray(found, np.float32)
-
-    def _several(self, covers: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-        return np.asarray(covers >= self.min_cover - _EQUAL, np.float32)

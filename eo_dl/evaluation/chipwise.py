@@ -1,0 +1,297 @@
+"""Chips and images as a whole against the truth: what covers the ground of each, by the rule by which the model's chips got their class.
+
+A chip is scored where it lies wholly on the ground that is asked for and its true class is known. Cells of a scene are squares or pixels of its
+own grid; rows of a table of images belong to labels by the name of the image.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
+from affine import Affine
+from pyproj import CRS
+
+from ..chips.truth import SceneTruth, chip_values, class_covers
+from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.labelset import LabelSet, PixelLabels, reproject
+from ..core.pixelgrid import PixelGrid
+from ..core.window import Window
+from ..errors import ConfigError, InputError, LabelError
+from ..inference.chipcells import PROBABILITY_PREFIX
+from ..inference.imagetable import TABLE_SUFFIX
+from ..io.classmap import open_class_map
+from ..io.scene import SceneReader, open_scene
+from ..io.vector import read_layer
+from ..scores.chips import ChipScorer
+from .classmatch import ClassMatch
+from .ground import Blocks, Limits, NoChipHere
+from .pixelwise import Thumbnail
+from .sources import Part
+
+Values = npt.NDArray[np.float32]
+
+_WHOLLY = 0.99
+_ONE, _SEVERAL = 0.5, 0.1  # cover, where a file does not say by which its model learnt
+
+
+@dataclass
+class ChipTally:
+    """Chips that count, and that were left out, and why."""
+
+    scored: int = 0
+    outside: int = 0
+    unknown: int = 0
+
+
+@dataclass(frozen=True)
+class FoundChips:
+    """The chips of one file: `probabilities` (N, K); `outlines` (N,) in `crs`, or `table` with a row an image. `min_cover` of the model."""
+
+    part: Part
+    classes: ClassSet
+    probabilities: Values
+    several: bool
+    min_cover: float
+    outlines: npt.NDArray[np.object_] | None = None
+    crs: CRS | None = None
+    table: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @property
+    def of_images(self) -> bool:
+        """True where a row is an image."""
+        return "image" in self.table.columns
+
+
+def read_chips(part: Part) -> FoundChips:
+    """The chips of a raster, a vector file or a table. Raises `LabelError` for one that has no classes."""
+    several = part.said.get("several") == "true"
+    if part.is_raster:
+        return _of_raster(part, several)
+    table = _read_csv(part.path) if part.path.suffix.lower() == TABLE_SUFFIX else read_layer(part.path)
+    several = several or "class_names" in table.columns
+    columns = [name for name in table.columns if str(name).startswith(PROBABILITY_PREFIX)]
+    if not columns:
+        raise LabelError(f"{part.path}: has no column of probabilities ({PROBABILITY_PREFIX}CLASS); give what predict wrote with a model of whole chips")
+    outlines, crs = None, None
+    if "geometry" in table.columns:
+        outlines, crs = np.asarray(table.geometry.values, dtype=object), None if table.crs is None else CRS.from_user_input(table.crs)
+    known = table[columns].notna().all(axis=1).to_numpy(np.bool_)
+    values = table.loc[known, columns].to_numpy(np.float32)
+    kept = None if outlines is None else outlines[known]
+    return FoundChips(part, _classes(part, columns), values, several, _cover(part, several), kept, crs, pd.DataFrame(table[known]).reset_index(drop=True))
+
+
+def _of_raster(part: Part, several: bool) -> FoundChips:
+    found = open_class_map(part.path)
+    assert found.classes is not None
+    ids = np.concatenate([rows for _, rows in found.row_bands()])
+    rows, cols = np.nonzero(ids != IGNORE_ID)
+    channels = found.classes.channel_of(ids[rows, cols])
+    outlines = np.asarray(shapely.box(cols, rows, cols + 1.0, rows + 1.0), dtype=object).reshape(-1)
+    return FoundChips(
+        part,
+        found.classes,
+        np.eye(len(found.classes), dtype=np.float32)[channels],
+        several,
+        _cover(part, several),
+        found.grid.geometries_to_map(outlines),
+        found.grid.crs,
+    )
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path, dtype={"image": str, "class_name": str, "file": str}, keep_default_na=True)
+    except (OSError, ValueError) as cause:
+        raise LabelError(f"{path}: cannot be read as CSV ({' '.join(str(cause).split())[:120]}); write it again with predict") from cause
+
+
+def _classes(part: Part, columns: list[str]) -> ClassSet:
+    """As the file says, else by its columns."""
+    names = [name.removeprefix(PROBABILITY_PREFIX) for name in columns]
+    said = json.loads(part.said.get("classes", "{}"))
+    if len(said) == len(names):
+        return ClassSet(tuple(ClassInfo(int(key), str(name), default_color(int(key))) for key, name in said.items()))
+    background = [name for name in names if name.casefold() == "background"]
+    ids = {name: 0 if name in background else place for place, name in enumerate(names, start=1)}
+    return ClassSet(tuple(ClassInfo(ids[name], name, default_color(ids[name])) for name in names))
+
+
+def _cover(part: Part, several: bool) -> float:
+    return float(part.said.get("min_cover", _SEVERAL if several else _ONE))
+
+
+def score_chips(found: FoundChips, labels: LabelSet, match: ClassMatch, limits: Limits, scorer: ChipScorer, tally: ChipTally) -> Thumbnail | None:
+    """Add the chips of one file to the scorer; a picture of what was right, where they lie side by side in a scene."""
+    if found.of_images:
+        _score_images(found, labels, match, limits, scorer, tally)
+        return None
+    grid = _grid(found)
+    areas = limits.areas(grid, found.part.scene_name or found.part.path.name)
+    windows = _windows(found, grid)
+    inside = [all(_share(window, area.area) >= _WHOLLY for area in areas) for window in windows]
+    tally.outside += inside.count(False)
+    blocks = Blocks.of(grid, f"{found.part.path.name}:")
+    truths = np.full((len(windows), len(found.classes)), np.nan, np.float32)
+    with ExitStack() as stack:
+        labels_at = _Truth.of(found, labels, grid, match, stack)
+        for place in np.flatnonzero(inside).tolist():
+            truths[place] = labels_at.values(windows[place])
+            _count(scorer, tally, found.probabilities[place], truths[place], _block(blocks, windows[place]))
+    return _thumbnail(found, windows, truths)
+
+
+def _count(scorer: ChipScorer, tally: ChipTally, predicted: Values, truth: Values, place: str) -> None:
+    known = bool(np.isfinite(truth).any())
+    tally.scored += known
+    tally.unknown += not known
+    scorer.update(predicted, truth, place)
+
+
+def _block(blocks: Blocks, window: Window) -> str:
+    return blocks.names(np.array([window.box], np.float64))[0]
+
+
+def _grid(found: FoundChips) -> PixelGrid:
+    if found.part.grid is None:
+        raise InputError(f"{found.part.path}: does not say which scene its chips were cut from; name it with --scene")
+    return found.part.grid
+
+
+def _windows(found: FoundChips, grid: PixelGrid) -> list[Window]:
+    """The chips in whole pixels of the scene, cut at its edge."""
+    assert found.outlines is not None
+    outlines = found.outlines
+    if found.crs is not None and grid.crs is not None and found.crs != grid.crs:
+        outlines = reproject(outlines, found.crs, grid.crs, str(found.part.path))
+    boxes = np.rint(shapely.bounds(grid.geometries_to_pixel(outlines)).reshape(-1, 4)).astype(np.int64)
+    boxes = np.clip(boxes, 0, [grid.width, grid.height] * 2)
+    return [Window.from_box(col0, row0, max(col1, col0 + 1), max(row1, row0 + 1)) for col0, row0, col1, row1 in boxes.tolist()]
+
+
+def _share(window: Window, area: shapely.Geometry) -> float:
+    return float(shapely.intersection(shapely.box(*window.box), area).area) / window.area_px
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """The true values of a window. `scene` where the scene itself is at hand: then label rasters and what was measured are known too."""
+
+    found: FoundChips
+    match: ClassMatch
+    labels: PixelLabels | None
+    scene: SceneTruth | None
+    reader: SceneReader | None
+
+    @classmethod
+    def of(cls, found: FoundChips, labels: LabelSet, grid: PixelGrid, match: ClassMatch, stack: ExitStack) -> _Truth:
+        if found.part.scene_path is not None:
+            scene = open_scene(found.part.scene_path)
+            return cls(found, match, None, SceneTruth.of(labels, scene), stack.enter_context(SceneReader(scene)))
+        if labels.masks:
+            raise InputError(f"{found.part.path}: the truth is a raster, which lies on the scene's pixels; name the scene with --scene")
+        return cls(found, match, labels.for_grid(grid, found.part.scene_name), None, None)
+
+    def values(self, window: Window) -> Values:
+        if self.scene is None or self.reader is None:
+            assert self.labels is not None
+            return true_values(self.labels.within(window), self.found, self.match, window)
+        valid = self.reader.read_valid(window)
+        cut = self.scene.chip(window)
+        return true_values(cut if valid.all() else replace(cut, valid=valid), self.found, self.match, window)
+
+
+def true_values(labels: PixelLabels, found: FoundChips, match: ClassMatch, window: Window) -> Values:
+    """(K,) of a chip, in the classes of the prediction; NaN where its class is not known. Labels of no class that counts are ignored ground."""
+    ids = match.truth_ids[labels.class_ids].astype(np.int64)
+    mask = None if labels.mask is None else np.where(labels.mask == IGNORE_ID, np.uint8(IGNORE_ID), match.truth_ids[labels.mask])
+    mapped = replace(labels, class_ids=ids, ignore=labels.ignore | (ids == IGNORE_ID), mask=mask)
+    covers, known = class_covers(mapped, match.classes, window.height, window.width)
+    if not known:
+        return np.full(len(covers), np.nan, np.float32)
+    return chip_values(covers, several=found.several, min_cover=found.min_cover)
+
+
+# Images
+
+
+def _score_images(found: FoundChips, labels: LabelSet, match: ClassMatch, limits: Limits, scorer: ChipScorer, tally: ChipTally) -> None:
+    if limits.aoi is not None:
+        raise ConfigError(f"{found.part.path}: has a row for each image, and an AOI cuts ground; leave --aoi out, or evaluate one map a scene")
+    wanted = _wanted(limits)
+    names = found.table["image"].astype(str).tolist()
+    if wanted is not None and not wanted & set(names):
+        raise NoChipHere(f"{found.part.path}: none of its {len(names)} images is in the split '{limits.split}' as a whole; give the images of the chip set")
+    for place, (name, one) in enumerate(zip(names, _labels_of_images(found, labels), strict=True)):
+        if wanted is not None and name not in wanted:
+            tally.outside += 1
+            continue
+        window, cut = one()
+        _count(scorer, tally, found.probabilities[place], true_values(cut, found, match, window), name)
+
+
+def _wanted(limits: Limits) -> set[str] | None:
+    """Names of the images of which every kept chip is in the split that is scored."""
+    if limits.chips is None:
+        return None
+    splits: dict[int, set[str]] = {}
+    for record in limits.chips.records:
+        if record.keep:
+            splits.setdefault(record.scene_index, set()).add(record.split)
+    return {limits.chips.scenes[index].name for index, names in splits.items() if names == {limits.split}}
+
+
+@dataclass(frozen=True)
+class _Image:
+    """The labels of one row, looked up when asked for."""
+
+    found: FoundChips
+    labels: LabelSet
+    name: str
+    width: int
+    height: int
+    file: str
+
+    def __call__(self) -> tuple[Window, PixelLabels]:
+        window = Window(0, 0, self.width, self.height)
+        if self.labels.crs is None and not self.labels.masks:
+            return window, self.labels.for_grid(PixelGrid(None, Affine.identity(), self.height, self.width), self.name)
+        path = next((path for path in (Path(self.file), self.found.part.path.parent / self.file) if path.is_file()), None)
+        if path is None:
+            raise InputError(f"{self.found.part.path}: the image {self.file} is not there any more, and its place on the ground is in it; put it back")
+        scene = open_scene(path)
+        with SceneReader(scene) as reader:
+            valid = reader.read_valid(scene.grid.window)
+        cut = SceneTruth.of(self.labels, scene).chip(scene.grid.window)
+        return scene.grid.window, cut if valid.all() else replace(cut, valid=valid)
+
+
+def _labels_of_images(found: FoundChips, labels: LabelSet) -> Iterator[_Image]:
+    missing = [name for name in ("width_px", "height_px", "file") if name not in found.table.columns]
+    if missing:
+        raise LabelError(f"{found.part.path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; give the table as predict wrote it")
+    rows = found.table[["image", "width_px", "height_px", "file"]].itertuples(index=False)
+    for name, width, height, file in rows:
+        yield _Image(found, labels, str(name), int(width), int(height), str(file))
+
+
+def _thumbnail(found: FoundChips, windows: list[Window], truths: Values) -> Thumbnail | None:
+    """A pixel a chip; none where a chip may have several classes."""
+    if found.several or not windows:
+        return None
+    rows, cols = (np.unique([getattr(window, name) for window in windows], return_inverse=True)[1] for name in ("row", "col"))
+    predicted = np.full((int(rows.max()) + 1, int(cols.max()) + 1), IGNORE_ID, np.uint8)
+    truth = predicted.copy()
+    table = found.classes.id_of_channel
+    predicted[rows, cols] = table[found.probabilities.argmax(axis=1)]
+    known = np.isfinite(truths).all(axis=1)
+    truth[rows[known], cols[known]] = table[truths[known].argmax(axis=1)]
+    return Thumbnail(predicted, truth, found.part.path.name)
