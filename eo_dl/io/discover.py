@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,17 @@ RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".gtif", ".gtiff", ".vrt", ".png",
 def is_remote(path: str) -> bool:
     """True for what GDAL opens by itself: `/vsi...` and URLs; such strings are handed on untouched."""
     return path.startswith("/vsi") or "://" in path
+
+
+def relative_path(path: str, folder: Path) -> str:
+    """A path as seen from `folder`, with forward slashes and "./" in front of what lies in it; remote ones and those on another drive as they are."""
+    if is_remote(path):
+        return path
+    try:
+        found = os.path.relpath(Path(path).resolve(), folder.resolve()).replace(os.sep, "/")
+    except ValueError:  # another drive of Windows
+        return str(Path(path).resolve())
+    return found if found.startswith("../") else f"./{found}"
 
 
 def scene_paths(sources: Sequence[str | Path], below: bool = False) -> tuple[str, ...]:

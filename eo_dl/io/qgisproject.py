@@ -7,7 +7,6 @@ the project, so that its folder can be moved.
 from __future__ import annotations
 
 import io
-import os
 import re
 import zipfile
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from pyproj import CRS, Transformer
 
 from ..core.window import Window
 from .atomic import atomic_file, write_bytes
-from .discover import is_remote
+from .discover import relative_path
 from .scene import Scene, SceneReader
 from .style import xml_attribute, xml_text
 
@@ -79,17 +78,6 @@ def _zipped(name: str, text: str) -> bytes:
     return packed.getvalue()
 
 
-def _source(path: str, folder: Path) -> str:
-    """A path as it is written in a project of `folder`."""
-    if is_remote(path):
-        return path
-    try:
-        relative = os.path.relpath(Path(path).resolve(), folder.resolve()).replace(os.sep, "/")
-    except ValueError:  # another drive of Windows
-        return str(Path(path).resolve())
-    return relative if relative.startswith("../") else f"./{relative}"
-
-
 def _crs_xml(crs: CRS) -> str:
     code = crs.to_authority()
     authority = f"<authid>{code[0]}:{code[1]}</authid>" if code else ""
@@ -119,7 +107,7 @@ def _vector_layer(layer: VectorLayer, folder: Path) -> str:
     kind = "Polygon" if layer.geometry.endswith("Polygon") else "Point"
     return (
         f'<maplayer type="vector" geometry="{kind}" wkbType="{layer.geometry}"><id>layer_{xml_text(layer.layer)}</id>'
-        f"<datasource>{xml_text(_source(str(layer.path), folder))}|layername={xml_text(layer.layer)}</datasource>"
+        f"<datasource>{xml_text(relative_path(str(layer.path), folder))}|layername={xml_text(layer.layer)}</datasource>"
         f"<layername>{xml_text(layer.layer)}</layername><srs>{_crs_xml(layer.crs)}</srs>"
         f'<provider encoding="UTF-8">ogr</provider>{inner}</maplayer>'
     )
@@ -128,7 +116,7 @@ def _vector_layer(layer: VectorLayer, folder: Path) -> str:
 def _raster_layer(name: str, scene: Scene, folder: Path) -> str:
     assert scene.grid.crs is not None
     return (
-        f'<maplayer type="raster"><id>{name}</id><datasource>{xml_text(_source(scene.path, folder))}</datasource>'
+        f'<maplayer type="raster"><id>{name}</id><datasource>{xml_text(relative_path(scene.path, folder))}</datasource>'
         f"<layername>{xml_text(scene.stem)}</layername><srs>{_crs_xml(scene.grid.crs)}</srs><provider>gdal</provider>"
         f"<pipe>{_renderer(scene)}</pipe></maplayer>"
     )

@@ -93,7 +93,12 @@ def start_labels(
     styles = {LABELS: _labels_style(named, geometry), ANNOTATED: _annotated_style()}
     types = {LABELS: _GEOMETRY[geometry], ANNOTATED: "MultiPolygon"}
     write_layers(
-        target, {ANNOTATED: _no_areas(crs), LABELS: _no_labels(crs)}, styles, metadata=metadata(named, geometry), geometry_types=types, overwrite=overwrite
+        target,
+        {ANNOTATED: _no_areas(crs), LABELS: _no_labels(crs)},
+        styles,
+        metadata=metadata(named, geometry, [scene.path for scene in opened], target.parent),
+        geometry_types=types,
+        overwrite=overwrite,
     )
     layers = [VectorLayer(target, name, crs, styles[name], types[name]) for name in (LABELS, ANNOTATED)]
     write_project(project, opened, layers, Drawing(exclusive=geometry == "polygon"), overwrite=overwrite)
