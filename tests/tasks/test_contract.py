@@ -34,7 +34,11 @@ TINY: dict[str, dict[str, object]] = {
 }
 TINY["instances"] = TINY["detection"] | {"mask_channels": 32, "mask_layers": 2}
 TINY["localization"] = {"backbone": "test_resnet", "map_channels": 32, "head_channels": 32, "dropout": 0.0}
-EVERY_TASK = pytest.mark.parametrize("task", [load_task(name) for name in available_tasks()], ids=lambda task: task.name)
+TASKS = [load_task(name) for name in available_tasks()]
+EVERY_TASK = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+EVERY_NETWORK = pytest.mark.parametrize(
+    "task", [replace(task, networks=(network,)) for task in TASKS for network in task.networks], ids=lambda task: f"{task.name}-{task.networks[0]}"
+)
 
 
 def _chips() -> tuple[npt.NDArray[np.float32], list[PixelLabels]]:
@@ -70,7 +74,7 @@ def _inputs(task: Task) -> NetworkInputs:
 
 
 def _config(task: Task) -> TaskConfig:
-    return task.settle(task.config(**TINY.get(task.name, {"backbone": "test_resnet"})), _inputs(task))
+    return task.settle(task.config(**{"network": task.networks[0], **TINY.get(task.name, {"backbone": "test_resnet"})}), _inputs(task))
 
 
 def _network(task: Task, config: TaskConfig | None = None) -> TaskNetwork:
@@ -87,7 +91,7 @@ def _one(raw: dict[str, torch.Tensor], place: int) -> dict[str, npt.NDArray[np.g
     return {name: value[place].numpy() for name, value in raw.items()}
 
 
-@EVERY_TASK
+@EVERY_NETWORK
 def test_the_loss_is_a_finite_number_with_gradients(task: Task) -> None:
     images, labels = _chips()[0], _labels(task)
     network = _network(task).train()
@@ -97,7 +101,7 @@ def test_the_loss_is_a_finite_number_with_gradients(task: Task) -> None:
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters() if p.requires_grad)
 
 
-@EVERY_TASK
+@EVERY_NETWORK
 @pytest.mark.parametrize("size", [32, SIZE])
 def test_a_batch_of_one_and_chips_without_labels_survive(task: Task, size: int) -> None:
     images, labels = _chips()[0], _labels(task)
@@ -109,7 +113,7 @@ def test_a_batch_of_one_and_chips_without_labels_survive(task: Task, size: int) 
         assert math.isfinite(loss.item())
 
 
-@EVERY_TASK
+@EVERY_NETWORK
 @pytest.mark.parametrize(("height", "width"), [(SIZE, SIZE), (37, 81), (1, 1)])
 def test_raw_predictions_keep_the_batch_and_decode(task: Task, height: int, width: int) -> None:
     inputs, network = _inputs(task), _network(task).eval()
@@ -139,7 +143,7 @@ def test_raw_predictions_keep_the_batch_and_decode(task: Task, height: int, widt
         assert decoded.sum() == pytest.approx(1, abs=1e-5)
 
 
-@EVERY_TASK
+@EVERY_NETWORK
 def test_predictions_of_a_chip_do_not_depend_on_its_neighbours_in_the_batch(task: Task) -> None:
     images = torch.from_numpy(_chips()[0])
     network = _network(task).eval()
@@ -149,7 +153,7 @@ def test_predictions_of_a_chip_do_not_depend_on_its_neighbours_in_the_batch(task
         torch.testing.assert_close(value[1], alone[name][0], rtol=1e-3, atol=1e-3)
 
 
-@EVERY_TASK
+@EVERY_NETWORK
 def test_four_tiny_chips_are_learnt_by_heart(task: Task) -> None:
     images, labels = _chips()[0], _labels(task)
     targets, batch = _targets(task, labels), torch.from_numpy(images)
@@ -175,7 +179,7 @@ def test_truth_scores_one_against_itself(task: Task) -> None:
     assert find_score(scorer.scores(), task.primary_score).value == pytest.approx(1)
 
 
-@EVERY_TASK
+@EVERY_NETWORK
 def test_a_bundle_gives_back_the_same_network_bit_for_bit(task: Task, tmp_path: Path) -> None:
     config, classes = _config(task), _inputs(task).classes
     network, images = _network(task, config), torch.from_numpy(_chips()[0])

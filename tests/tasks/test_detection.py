@@ -126,7 +126,7 @@ def test_long_objects_get_long_anchors_both_ways_and_round_ones_do_not() -> None
 def _network(**config: object) -> torch.nn.Module:
     torch.manual_seed(0)
     inputs = NetworkInputs(2, CLASSES, 64, object_sizes_px=np.full((3, 2), 12.0))
-    tiny = DetectionConfig(backbone="test_resnet", pyramid_channels=16, head_channels=32, proposals=50, detections=5, **config)  # type: ignore[arg-type]
+    tiny = DetectionConfig(**{"backbone": "test_resnet", "pyramid_channels": 16, "head_channels": 32, "proposals": 50, "detections": 5, **config})
     return TASK.make_network(TASK.settle(tiny, inputs), inputs)
 
 
@@ -134,12 +134,13 @@ def _target(boxes: list[list[float]], ids: list[int]) -> Target:
     return Target(boxes=np.array(boxes, np.float32).reshape(-1, 4), class_ids=np.array(ids, np.int64))
 
 
-def test_a_chip_under_ignored_objects_does_not_count() -> None:
-    network, images = _network().train(), torch.randn(2, 2, 64, 64)
+@pytest.mark.parametrize("name", TASK.networks)
+def test_a_chip_under_ignored_objects_does_not_count(name: str) -> None:
+    network, images = _network(network=name, pyramid_channels=32).train(), torch.randn(2, 2, 64, 64)
     covered = _target([[0, 0, 40, 64], [30, 0, 64, 64]], [255, 255])
     assert network.loss(images, [covered, covered])["loss"].item() == 0  # type: ignore[operator]
     torch.manual_seed(1)
-    alone = network.loss(images, [covered, _target([[3, 3, 15, 15]], [7])])["objectness"].item()  # type: ignore[operator]
+    alone = network.loss(images, [covered, _target([[3, 3, 15, 15]], [7])])["loss"].item()  # type: ignore[operator]
     assert np.isfinite(alone)
 
 
@@ -149,6 +150,24 @@ def test_an_ignored_object_pulls_neither_up_nor_down() -> None:
     targets = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "ignore": torch.tensor([[0.0, 0, 11, 11]])}]
     labels, _ = network.proposals.assign_targets_to_anchors([anchors], targets)  # type: ignore[union-attr, operator]
     assert labels[0].tolist() == [-1, -1, 0]
+
+
+@pytest.mark.parametrize("name", ["retinanet", "fcos"])
+def test_in_one_step_an_ignored_object_pulls_neither_up_nor_down(name: str) -> None:
+    """Logits of background over it get no gradient, those of an object that it covers do."""
+    head = _network(network=name, pyramid_channels=32).heads.head  # type: ignore[union-attr]
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 12, 12], [2, 2, 8, 8], [40, 40, 50, 50]])
+    target = {"boxes": torch.tensor([[2.0, 2, 8, 8]]), "labels": torch.tensor([1]), "ignore": torch.tensor([[0.0, 0, 11, 11]])}
+    logits = torch.zeros(1, 4, 2, requires_grad=True)
+    outputs = {"cls_logits": logits, "bbox_regression": torch.ones(1, 4, 4), "bbox_ctrness": torch.zeros(1, 4, 1)}
+    head.compute_loss([target], outputs, [boxes], [torch.tensor([-1, -1, 0, -1])])["classification"].backward()  # type: ignore[union-attr, operator]
+    assert logits.grad is not None
+    assert logits.grad[0].ne(0).any(1).tolist() == [False, False, True, True]
+
+
+def test_fcos_says_which_widths_it_can_have() -> None:
+    with pytest.raises(ConfigError, match="pyramid_channels that 32 divides"):
+        _network(network="fcos", pyramid_channels=48)
 
 
 def test_cover_is_the_share_of_a_box_in_its_best_other() -> None:

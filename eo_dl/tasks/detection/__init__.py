@@ -1,8 +1,8 @@
-"""Object detection: a box, a class and a score for every object, by Faster R-CNN on any timm backbone."""
+"""Object detection: a box, a class and a score for every object, by Faster R-CNN, RetinaNet or FCOS on any timm backbone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ...core.classes import ClassSet
@@ -25,8 +25,11 @@ def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
 def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
     # Lazy: the only part that needs torch.
     from .network import FasterRCNN
+    from .onestep import CentreFCOS, Retina
 
-    return FasterRCNN(config_of(DetectionConfig, config), inputs)
+    given = config_of(DetectionConfig, config)
+    networks: dict[str, Callable[[DetectionConfig, NetworkInputs], TaskNetwork]] = {"faster_rcnn": FasterRCNN, "retinanet": Retina, "fcos": CentreFCOS}
+    return networks[given.network](given, inputs)
 
 
 def _make_scorer(classes: ClassSet) -> Scorer:
@@ -59,7 +62,7 @@ TASK = Task(
     name="detection",
     output="objects",
     config=DetectionConfig,
-    networks=("faster_rcnn",),
+    networks=("faster_rcnn", "retinanet", "fcos"),
     primary_score="ap50",
     make_codec=_make_codec,
     make_network=_make_network,

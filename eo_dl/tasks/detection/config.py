@@ -34,6 +34,11 @@ class BoxConfig(TaskConfig):
 
 
 class DetectionConfig(BoxConfig):
-    """Defaults of object detection."""
+    """Defaults of object detection.
 
-    network: Literal["faster_rcnn"] = "faster_rcnn"
+    The networks of one step, "retinanet" and "fcos", have neither proposals nor a head over single boxes: `proposals` is the number of
+    candidates of each map among which the best boxes are chosen, `head_channels` and `dropout` say nothing to them; "fcos" has no anchors
+    either, only `finest_stride`.
+    """
+
+    network: Literal["faster_rcnn", "retinanet", "fcos"] = "faster_rcnn"

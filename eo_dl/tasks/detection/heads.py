@@ -8,7 +8,8 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 
 Targets = list[dict[str, torch.Tensor]]
 
-_COVERED = 0.5
+COVERED = 0.5
+"""Background of which more than this share lies over an ignored object teaches nothing."""
 
 
 class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
@@ -56,7 +57,7 @@ def _unlabel(labels: torch.Tensor, boxes: torch.Tensor, ignore: torch.Tensor) ->
     if len(ignore) == 0:
         return
     covered = cover(boxes, ignore)
-    labels[(labels == 0) & (covered > _COVERED)] = -1
+    labels[(labels == 0) & (covered > COVERED)] = -1
     if (labels < 0).all():
         labels[covered.argmin()] = 0
 

@@ -1,4 +1,4 @@
-"""Faster R-CNN from torchvision's parts on a timm encoder.
+"""Faster R-CNN from torchvision's parts on a timm encoder, and what every network that finds boxes shares.
 
 Built from the parts and not by `torchvision.models.detection.FasterRCNN`, because that resizes every image and subtracts ImageNet's
 means, and because the encoder is then called "encoder.*" as in every other task.
@@ -6,6 +6,7 @@ means, and because the encoder is then called "encoder.*" as in every other task
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -33,26 +34,23 @@ _SAMPLED_ANCHORS, _SAMPLED_BOXES = 256, 128
 _CELL_PX = 8
 
 
-class FasterRCNN(TaskNetwork):
-    """Faster R-CNN with a feature pyramid (Ren et al. 2015, Lin et al. 2017).
+class BoxNetwork(TaskNetwork):
+    """An encoder with a feature pyramid, on which a subclass finds boxes: `_found` and `_losses`.
 
     `forward` gives {"boxes": (N, M, 4), "scores": (N, M), "channels": (N, M) int64}, M = `config.detections`, padded with score 0.
     """
 
     def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
         super().__init__()
-        strides, sizes, ratios = _settled(config)
+        strides, _, _ = settled(config)
         self.config = config
         self.encoder = make_encoder(config.backbone, inputs.in_channels, strides)
         self.stride = strides[-1]
         self.pyramid = FeaturePyramidNetwork(channels_of(self.encoder), config.pyramid_channels)
-        self.proposals = _proposal_network(config, sizes, ratios)
-        self.boxes = _box_heads(config, [str(level) for level in range(len(strides))], len(inputs.classes))
         channels = torch.full((IGNORE_ID + 1,), IGNORE_ID)
         channels[list(inputs.classes.ids)] = torch.arange(len(inputs.classes))
         self.register_buffer("channel_of_id", channels, persistent=False)
         self.weights_report = start_encoder(self.encoder, inputs.weights)
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """See `TaskNetwork`."""
@@ -75,17 +73,13 @@ class FasterRCNN(TaskNetwork):
             losses = self._losses(maps, frame, wanted)
         return {"loss": sum(losses.values(), start=images.new_zeros(()))} | losses
 
+    @abstractmethod
     def _found(self, maps: Maps, frame: ImageList) -> list[dict[str, torch.Tensor]]:
         """Boxes, scores and labels (1 for the first class) of each image."""
-        proposals, _ = self.proposals(frame, maps)
-        found: list[dict[str, torch.Tensor]] = self.boxes(maps, proposals, frame.image_sizes)[0]
-        return found
 
+    @abstractmethod
     def _losses(self, maps: Maps, frame: ImageList, wanted: Targets) -> dict[str, torch.Tensor]:
         """The single losses by name."""
-        proposals, first = self.proposals(frame, maps, wanted)
-        _, second = self.boxes(maps, proposals, frame.image_sizes, wanted)
-        return {name.removeprefix("loss_"): value for name, value in {**first, **second}.items()}
 
     def _see(self, images: torch.Tensor) -> tuple[ImageList, Maps]:
         height, width = images.shape[-2:]
@@ -106,7 +100,29 @@ class FasterRCNN(TaskNetwork):
         return {"boxes": boxes[real], "labels": channels[real] + 1, "ignore": boxes[~real]}  # 0 is torchvision's background
 
 
-def _settled(config: BoxConfig) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...], tuple[float, ...]]:
+class FasterRCNN(BoxNetwork):
+    """Faster R-CNN with a feature pyramid (Ren et al. 2015, Lin et al. 2017)."""
+
+    def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
+        super().__init__(config, inputs)
+        strides, sizes, ratios = settled(config)
+        self.proposals = _proposal_network(config, sizes, ratios)
+        self.boxes = _box_heads(config, [str(level) for level in range(len(strides))], len(inputs.classes))
+        self.to(memory_format=torch.channels_last)
+
+    def _found(self, maps: Maps, frame: ImageList) -> list[dict[str, torch.Tensor]]:
+        proposals, _ = self.proposals(frame, maps)
+        found: list[dict[str, torch.Tensor]] = self.boxes(maps, proposals, frame.image_sizes)[0]
+        return found
+
+    def _losses(self, maps: Maps, frame: ImageList, wanted: Targets) -> dict[str, torch.Tensor]:
+        proposals, first = self.proposals(frame, maps, wanted)
+        _, second = self.boxes(maps, proposals, frame.image_sizes, wanted)
+        return {name.removeprefix("loss_"): value for name, value in {**first, **second}.items()}
+
+
+def settled(config: BoxConfig) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...], tuple[float, ...]]:
+    """Strides of the pyramid, anchor sizes of each map, and anchor ratios. Raises `ConfigError` for a config without them."""
     if config.finest_stride is None or config.anchor_sizes_px is None or config.anchor_ratios is None:
         raise ConfigError("the detection config has no anchors yet; settle it with the train boxes first (Task.settle)")
     strides = pyramid_strides(config.finest_stride)
