@@ -11,7 +11,6 @@ COMMANDS = {
     "start": "A GeoPackage and a QGIS project, ready to draw in.",
     "status": "What is drawn so far, and what a first model still needs.",
     "weak": "Rules of thumb (indices, other layers) to soft labels.",
-    "check": "All problems of labels at once, with a layer to step through.",
 }
 
 
