@@ -128,9 +128,14 @@ class Objects:
             filled[0].grid,
         )
 
+    @property
+    def has_outlines(self) -> bool:
+        """True where objects have polygons of their own."""
+        return len(self.polygons) > 0
+
     def outlines(self) -> npt.NDArray[np.object_]:
         """(N,) polygons: the object's own, or its box."""
-        return self.polygons if len(self.polygons) == len(self) and len(self) else boxes_to_polygons(self.boxes)
+        return self.polygons if self.has_outlines else boxes_to_polygons(self.boxes)
 
 
 def boxes_to_polygons(boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.object_]:

@@ -131,7 +131,7 @@ def outline_ious(a: npt.NDArray[np.object_], b: npt.NDArray[np.object_]) -> npt.
     """(N,) IoU of polygons `a[i]` and `b[i]`."""
     common = np.asarray(shapely.area(shapely.intersection(a, b)), np.float64)
     union = shapely.area(a) + shapely.area(b) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0), np.float64)
 
 
 def _mutual(first: Index, second: Index, place: Index, agreement: npt.NDArray[np.float64]) -> Flags:

@@ -7,7 +7,6 @@ probability of "inside an object") finds the train objects best. Chips as a whol
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,8 +14,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from ..chips.dataset import Sample
 from ..core.arrays import Objects
@@ -25,14 +22,12 @@ from ..core.seeds import generator
 from ..tasks import ChipCodec, Codec, Task
 from ..tasks.task import Answer
 from .chipbaselines import chip_baselines
+from .patches import fit_patches
+from .pixels import Image, PixelRegression, drawn_pixels, fitted_regression, thinned
 from .thresholds import best_threshold
 
-_PIXELS = 40_000
-_PER_CHIP = 400
 FIT_CHIPS = 60
 """Chips that the object baseline needs at most: the choice of a band and a threshold does not get better with more."""
-
-Image = npt.NDArray[np.float32]
 
 
 class Baseline(Protocol):
@@ -60,25 +55,6 @@ class Constant:
     def answer(self, image: Image) -> npt.NDArray[np.uint8]:
         """(H, W) uint8."""
         return np.full(image.shape[1:], self.class_id, np.uint8)
-
-
-@dataclass(frozen=True)
-class PixelRegression:
-    """Logistic regression on the bands of one pixel: `coefficients` (K, C), `intercepts` (K,), `class_ids` (K,)."""
-
-    coefficients: npt.NDArray[np.float64]
-    intercepts: npt.NDArray[np.float64]
-    class_ids: npt.NDArray[np.uint8]
-    name: str = "logistic regression on the pixel's bands"
-    threshold: float | None = None
-
-    def answer(self, image: Image) -> npt.NDArray[np.uint8]:
-        """(H, W) uint8."""
-        return np.asarray(self.class_ids[self.margins(image).argmax(axis=0)], np.uint8)
-
-    def margins(self, image: Image) -> npt.NDArray[np.float64]:
-        """(K, H, W) log odds up to a constant."""
-        return np.asarray(np.tensordot(self.coefficients, image, axes=1) + self.intercepts[:, None, None], np.float64)
 
 
 @dataclass(frozen=True)
@@ -165,14 +141,14 @@ def _raster_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[
     for sample in train:
         truth = np.asarray(codec.truth(sample.target), np.uint8)
         counts += np.bincount(truth.ravel(), minlength=256)
-        drawn = _draw(sample, truth, generator(seed, "baseline", sample.chip_id))
+        drawn = drawn_pixels(sample, truth, generator(seed, "baseline", sample.chip_id))
         pixels.append(drawn[0])
         labels.append(drawn[1])
     counts[IGNORE_ID] = 0
     found: list[Baseline] = [Constant(int(counts.argmax()))]
-    values, classes = _thinned(np.concatenate(pixels), np.concatenate(labels), seed)
+    values, classes = thinned(np.concatenate(pixels), np.concatenate(labels), seed)
     for weighting, name in ((None, ""), ("balanced", ", balanced classes")):
-        regression = _regression(values, classes, weighting, PixelRegression.name + name)
+        regression = fitted_regression(values, classes, weighting, PixelRegression.name + name)
         found += [regression] if regression is not None else []
     return found
 
@@ -194,7 +170,8 @@ def _object_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[
             pairs = [(blobs.answer(sample.image), truth) for sample, truth in zip(samples, true, strict=True)]
             threshold, f1 = best_threshold(pairs, 0.5)
             tried.append((f1 if np.isfinite(f1) else -1.0, Blobs(channel, sign, size, class_id, regression, threshold)))
-    return [max(tried, key=lambda pair: pair[0])[1]]
+    best: Baseline = max(tried, key=lambda pair: pair[0])[1]
+    return [best, *(fit_patches(samples, true, seed) if len(whole.polygons) else [])]
 
 
 def _inside_regression(samples: Sequence[Sample], true: Sequence[Objects], seed: int) -> PixelRegression | None:
@@ -204,35 +181,8 @@ def _inside_regression(samples: Sequence[Sample], true: Sequence[Objects], seed:
         inside = np.zeros(sample.image.shape[1:], np.uint8)
         for col0, row0, col1, row1 in np.rint(objects.boxes).astype(int):
             inside[row0:row1, col0:col1] = 1
-        drawn = _draw(sample, inside, generator(seed, "baseline", sample.chip_id))
+        drawn = drawn_pixels(sample, inside, generator(seed, "baseline", sample.chip_id))
         pixels.append(drawn[0])
         labels.append(drawn[1])
-    values, classes = _thinned(np.concatenate(pixels), np.concatenate(labels), seed)
-    return _regression(values, classes, "balanced", "inside an object")
-
-
-def _draw(sample: Sample, truth: npt.NDArray[np.uint8], rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
-    rows, cols = np.nonzero((truth != IGNORE_ID) & sample.valid)
-    if len(rows) > _PER_CHIP:
-        index = rng.choice(len(rows), _PER_CHIP, replace=False)
-        rows, cols = rows[index], cols[index]
-    return sample.image[:, rows, cols].T, truth[rows, cols]
-
-
-def _thinned(values: Image, classes: npt.NDArray[np.uint8], seed: int) -> tuple[Image, npt.NDArray[np.uint8]]:
-    if len(values) <= _PIXELS:
-        return values, classes
-    index = generator(seed, "baseline", "pixels").choice(len(values), _PIXELS, replace=False)
-    return values[index], classes[index]
-
-
-def _regression(values: Image, classes: npt.NDArray[np.uint8], weighting: str | None, name: str) -> PixelRegression | None:
-    if len(np.unique(classes)) < 2:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # 300 steps are enough for a floor
-        model = LogisticRegression(max_iter=300, class_weight=weighting).fit(values.astype(np.float64), classes)
-    coefficients, intercepts = np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64)
-    if len(coefficients) == 1:  # two classes: one row, the odds of the second
-        coefficients, intercepts = np.concatenate([np.zeros_like(coefficients), coefficients]), np.concatenate([[0.0], intercepts])
-    return PixelRegression(coefficients, intercepts, model.classes_.astype(np.uint8), name)
+    values, classes = thinned(np.concatenate(pixels), np.concatenate(labels), seed)
+    return fitted_regression(values, classes, "balanced", "inside an object")

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import shapely
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch, Polygon
 
 from ..core.arrays import Objects
 from ..core.classes import IGNORE_ID, ClassSet
@@ -49,7 +50,7 @@ def telling(truths: Sequence[Answer], windows: Sequence[tuple[int, Window]], cou
 
 
 def draw_preview(rows: Sequence[PreviewRow], classes: ClassSet) -> bytes:
-    """A PNG with one row a chip; class maps in the classes' colours (white: ignored), objects as boxes over the image."""
+    """A PNG with one row a chip; class maps in the classes' colours (white: ignored), objects as outlines over the image."""
     figure = Figure(figsize=(8.4, 2.8 * len(rows) + 0.7), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     places = figure.subplots(len(rows), 3, squeeze=False)
@@ -110,10 +111,12 @@ def _show_answer(axes: Axes, image: npt.NDArray[np.uint8], answer: Answer, class
         return
     _show_image(axes, (image * 0.65 + 255 * 0.2).astype(np.uint8))
     color_of = {info.id: info.color for info in classes}
-    for (col0, row0, col1, row1), class_id in zip(answer.boxes, answer.class_ids, strict=True):
+    for outline, class_id in zip(answer.outlines(), answer.class_ids, strict=True):
         color = color_of.get(int(class_id))
         line = "solid" if color is not None else (0, (3, 2))
-        axes.add_patch(Rectangle((col0 - 0.5, row0 - 0.5), col1 - col0, row1 - row0, fill=False, linewidth=1.4, edgecolor=color or "#ffffff", linestyle=line))
+        for ring in shapely.get_rings(outline):
+            corners = shapely.get_coordinates(ring) - 0.5
+            axes.add_patch(Polygon(corners, fill=False, linewidth=1.4, edgecolor=color or "#ffffff", linestyle=line))
 
 
 def _of_chip(answer: Answer) -> bool:

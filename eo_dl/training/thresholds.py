@@ -41,7 +41,7 @@ def best_threshold(pairs: Sequence[Pair], iou: float = 0.5) -> tuple[float, floa
 
 def _hits(found: Objects, true: Objects, iou: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], int]:
     """Scores of the objects that count, whether each found a true one, and how many true ones there are."""
-    matches = match(found, true, (iou,), False)
+    matches = match(found, true, (iou,), true.has_outlines)
     counted = ~matches.excused[0]
     total = len(true) if true.ignore is None else int((~true.ignore).sum())
     return found.scores[counted].astype(np.float64), (matches.found[0] >= 0)[counted], total

@@ -51,7 +51,7 @@ class Worst:
 def errors_of(one: Answered) -> tuple[float, str]:
     """How much of a chip is wrong, and that in words: objects missed and found in vain, the share of known pixels that differ, or how far off a class is."""
     if isinstance(one.predicted, Objects) and isinstance(one.truth, Objects):
-        matches = match(one.predicted, one.truth, (_IOU,), False)
+        matches = match(one.predicted, one.truth, (_IOU,), one.truth.has_outlines)
         hits = int((matches.found[0] >= 0).sum())
         total = len(one.truth) if one.truth.ignore is None else int((~one.truth.ignore).sum())
         vain = len(one.predicted) - hits - int(matches.excused[0].sum())

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import shapely
 from scipy import ndimage
 
 from eo_dl.chips.dataset import Sample
 from eo_dl.core.arrays import Objects, Target
 from eo_dl.core.classes import ClassSet
 from eo_dl.tasks import load_task
-from eo_dl.training.baselines import Blobs, Constant, PixelRegression, fit_baselines
+from eo_dl.training.baselines import Blobs, Constant, fit_baselines
+from eo_dl.training.patches import Patches
+from eo_dl.training.pixels import PixelRegression
 from eo_dl.training.thresholds import best_threshold
 
 CLASSES = ClassSet.of_names(["wood", "water"], background=True)
@@ -103,3 +106,38 @@ def test_without_objects_there_is_no_object_baseline() -> None:
     task = load_task("detection")
     codec = task.make_codec(ClassSet.of_names(["tree"]), task.config(network="faster_rcnn"))
     assert fit_baselines(task, codec, [], seed=0) == []
+
+
+def outlined_chip(seed: int, chip: int = 64) -> Sample:
+    """Rectangles of two classes, each bright in a band of its own; the last one is ignored and dark."""
+    rng = np.random.default_rng(seed)
+    image = rng.normal(0, 0.2, (2, chip, chip)).astype(np.float32)
+    masks, ids = np.zeros((4, chip, chip), np.bool_), np.array([1, 2, 1, 255])
+    for place, (row, col) in enumerate(((4, 6), (4, 36), (36, 6), (36, 36))):
+        height, width = rng.integers(9, 22, 2)
+        masks[place, row : row + height, col : col + width] = True
+        image[ids[place] - 1 if ids[place] < 255 else 0, masks[place]] += 2 if ids[place] < 255 else -2
+    rows, cols = [[np.flatnonzero(mask.any(axis=axis)) for mask in masks] for axis in (1, 0)]
+    boxes = np.array([[c[0], r[0], c[-1] + 1, r[-1] + 1] for r, c in zip(rows, cols, strict=True)], np.float32)
+    return Sample(image, np.ones((chip, chip), np.bool_), Target(boxes=boxes, class_ids=ids, instance_masks=masks), f"chip-{seed}")
+
+
+def test_patches_of_the_pixel_regression_have_the_outlines_and_classes_that_the_bands_tell() -> None:
+    task = load_task("instances")
+    codec = task.make_codec(ClassSet.of_names(["roof", "pond"]), task.config(network="mask_rcnn"))
+    found = fit_baselines(task, codec, [outlined_chip(seed) for seed in range(4)], seed=0)
+    assert [type(baseline) for baseline in found] == [Blobs, Patches]
+    scorer = task.make_scorer(codec.classes)
+    for seed in (8, 9):
+        sample = outlined_chip(seed)
+        scorer.update(found[1].answer(sample.image), codec.truth(sample.target), str(seed))
+    assert next(score.value for score in scorer.scores() if score.name == "f1") > 0.9
+
+
+def test_the_threshold_of_outlines_is_chosen_by_outlines() -> None:
+    half = shapely.Polygon([(0, 0), (10, 0), (0, 10)])
+    other = shapely.Polygon([(10, 10), (10, 0), (0, 10)])
+    box, ids, score = np.array([[0.0, 0, 10, 10]]), np.ones(1, np.int64), np.full(1, 0.7, np.float32)
+    true = Objects(box, ids, np.ones(1, np.float32), np.array([half], object))
+    assert best_threshold([(Objects(box, ids, score, np.array([half], object)), true)])[1] == 1
+    assert best_threshold([(Objects(box, ids, score, np.array([other], object)), true)])[1] == 0
