@@ -20,12 +20,12 @@ class _TaskOption(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         from eo_dl.tasks import available_tasks
 
-        return "--task NAME", f"What to learn: {', '.join(available_tasks())} (default: the one of --config)."
+        return "--task NAME", f"{(self.help or '').rstrip('.')}: {', '.join(available_tasks())} (default: the one of --config)."
 
 
 @click.command("train", short_help="Train a model on a chip set.")
 @click.argument("chips", metavar="CHIPS")
-@click.option("--task", cls=_TaskOption, metavar="NAME")
+@click.option("--task", cls=_TaskOption, help="What to learn.", metavar="NAME")
 @click.option("-o", "--out", default="model.eodl", show_default=True, help="The model file.", metavar="FILE")
 @click.option("--config", "config", help="YAML with any option of training (configs/*.yaml are complete ones).", metavar="FILE")
 @click.option(

@@ -189,7 +189,7 @@ def test_val_gives_way_to_test_before_train_gives_way_to_val() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "folds", "word"), [((0.5, 0.2, 0.2), None, "sum to 1"), ((0, 0.5, 0.5), None, "train"), ((0.7, 0.15, 0.15), 2, "3 or more")]
+    ("shares", "folds", "word"), [((0.5, 0.2, 0.2), None, "sum to 1"), ((0, 0.5, 0.5), None, "train"), ((0.7, 0.15, 0.15), 1, "2 or more")]
 )
 def test_impossible_requests_are_refused(shares: tuple[float, float, float], folds: int | None, word: str) -> None:
     with pytest.raises(ConfigError, match=word):

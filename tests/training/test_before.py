@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.errors import ConfigError, OutputExistsError, TrainingError
+from eo_dl.tasks import available_tasks
 from eo_dl.training.config import TrainConfig
 from eo_dl.training.dryrun import dry_run
 from eo_dl.training.findlr import find_lr, smoothed, steepest
 from eo_dl.training.sampler import EpochPlan
+from eo_dl_cli.train import command
 
 
 def config(**settings: Any) -> TrainConfig:
@@ -76,3 +80,12 @@ def test_smoothing_is_an_average_that_knows_its_start() -> None:
 def test_a_loss_that_never_falls_is_one_line() -> None:
     with pytest.raises(TrainingError, match="fell at no learning rate"):
         steepest([1e-3, 1e-2, 1e-1], [1.0, 2.0, 3.0])
+
+
+def test_the_command_line_shows_the_dry_run_and_names_every_task(small_chips: ChipSet) -> None:
+    options = ["--task", "segmentation", "--backbone", "test_resnet", "--set", "task_options.decoder_channels=[8]", "--batch-size", "4", "--json", "-q"]
+    said = CliRunner().invoke(command, [str(small_chips.path), *options, "--dry-run"])
+    assert said.exit_code == 0
+    assert json.loads(said.stdout)["batch_size"] == 4
+    assert ", ".join(available_tasks()) in " ".join(CliRunner().invoke(command, ["--help"]).output.split())
+    assert "do not go together" in CliRunner().invoke(command, [str(small_chips.path), *options, "--dry-run", "--find-lr"]).output
