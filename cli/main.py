@@ -31,6 +31,7 @@ COMMANDS = {
     "predict": "Make a map of a scene with a model.",
     "evaluate": "Score a map against the truth.",
     "vectorize": "Polygons of a class map.",
+    "model": "Networks and pretrained weights: layers of one, list of the others.",
     "qgis": "Install or package the QGIS plug-in.",
     "doctor": "What this installation has, for bug reports and QGIS.",
 }

@@ -33,7 +33,16 @@ class _TaskOption(click.Option):
 )
 @click.option("--network", help="Network of the task, e.g. unet.", metavar="NAME")
 @click.option("--backbone", help="Any timm backbone with features, e.g. resnet18.", metavar="NAME")
-@click.option("--weights", help="Where the backbone starts: none, or a file (safetensors, state dict, checkpoint, .eodl).", metavar="none|PATH")
+@click.option(
+    "--weights",
+    help="Where the backbone starts: none, imagenet, a name of `eo-dl model backbones`, or a file (safetensors, state dict, checkpoint, .eodl of any task).",
+    metavar="NAME|PATH",
+)
+@click.option(
+    "--freeze", type=click.Choice(["none", "backbone", "probe"]), help="Keep the backbone as the weights made it; probe: with one linear layer on it."
+)
+@click.option("--unfreeze-epoch", type=click.IntRange(min=1), help="After so many epochs a frozen backbone learns too.", metavar="N")
+@click.option("--backbone-lr-scale", type=click.FloatRange(0, 1, min_open=True), help="Learning rate of the backbone as a part of the others'.")
 @click.option("--epochs", type=click.IntRange(min=1), help="At most this many rounds over the train chips.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Chips a step.")
@@ -62,6 +71,9 @@ def command(
     network: str | None,
     backbone: str | None,
     weights: str | None,
+    freeze: str | None,
+    unfreeze_epoch: int | None,
+    backbone_lr_scale: float | None,
     epochs: int | None,
     lr: float | None,
     batch_size: int | None,
@@ -94,6 +106,9 @@ def command(
         network=network,
         backbone=backbone,
         weights=weights,
+        freeze=freeze,
+        unfreeze_epoch=unfreeze_epoch,
+        backbone_lr_scale=backbone_lr_scale,
         epochs=epochs,
         lr=lr,
         batch_size=batch_size,

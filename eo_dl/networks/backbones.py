@@ -12,6 +12,7 @@ import timm
 import torch
 
 from ..errors import ConfigError
+from .sources import NONE, WeightsSource
 from .weights import WeightsReport, load_weights
 
 Features = list[torch.Tensor]
@@ -26,16 +27,17 @@ def check_backbone(name: str) -> None:
         )
 
 
-def make_encoder(name: str, in_channels: int, strides: Sequence[int] | None = None) -> torch.nn.Module:
+def make_encoder(name: str, in_channels: int, strides: Sequence[int] | None = None, *, coarsest: int | None = None) -> torch.nn.Module:
     """A timm backbone that returns a list of feature maps (N, C, H / stride, W / stride), finest first; random weights.
 
-    `strides`: the feature maps wanted (None: all). Raises `ConfigError` for a backbone without them.
+    `strides`: the feature maps wanted (None: all). `coarsest`: where its stages would go on shrinking they look further apart instead
+    (dilation), with the same tensors. Raises `ConfigError` for a backbone that cannot.
     """
     found = feature_strides(name, in_channels)
     missing = [stride for stride in strides or () if stride not in found]
     if missing:
         raise ConfigError(f"backbone {name!r} has feature maps at strides {found}, not at {missing}; choose another backbone, e.g. resnet18")
-    return _create(name, in_channels, None if strides is None else tuple(found.index(stride) for stride in strides))
+    return _create(name, in_channels, None if strides is None else tuple(found.index(stride) for stride in strides), coarsest)
 
 
 def feature_strides(name: str, in_channels: int = 3) -> list[int]:
@@ -69,9 +71,9 @@ def channels_of(encoder: torch.nn.Module) -> list[int]:
     return [int(channels) for channels in encoder.feature_info.channels()]  # type: ignore[union-attr, operator]
 
 
-def start_encoder(encoder: torch.nn.Module, weights: str) -> WeightsReport | None:
-    """Fill `encoder` from a file unless `weights` is "none". Raises as `load_weights` does."""
-    return None if weights == "none" else load_weights(encoder, weights)
+def start_encoder(encoder: torch.nn.Module, weights: str | WeightsSource) -> WeightsReport | None:
+    """Fill `encoder` from a source or a file unless `weights` is "none". Raises as `load_weights` does."""
+    return None if weights == NONE else load_weights(encoder, weights)
 
 
 def padding_to(images: torch.Tensor, stride: int, *, several_cells: bool) -> tuple[int, int]:
@@ -93,10 +95,11 @@ def padded(images: torch.Tensor, stride: int, *, training: bool) -> torch.Tensor
     return torch.nn.functional.pad(images, (0, cols, 0, rows)) if cols or rows else images
 
 
-def _create(name: str, in_channels: int, indices: tuple[int, ...] | None) -> torch.nn.Module:
+def _create(name: str, in_channels: int, indices: tuple[int, ...] | None, coarsest: int | None = None) -> torch.nn.Module:
+    dilated = {} if coarsest is None else {"output_stride": coarsest}
     try:
-        encoder = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels, out_indices=indices)
+        encoder = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels, out_indices=indices, **dilated)
     except (RuntimeError, AssertionError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise ConfigError(f"backbone {name!r} gives no feature maps for {in_channels} bands ({error}); choose another, e.g. resnet18") from error
+        raise ConfigError(f"backbone {name!r} gives no feature maps for {in_channels} bands{'' if coarsest is None else f' at stride {coarsest}'} ({error}); choose another, e.g. resnet18") from error
     assert isinstance(encoder, torch.nn.Module)
     return encoder

@@ -1,8 +1,7 @@
-"""Weights from files into networks: our own exactly, foreign ones by name and shape, none by running code."""
+"""Weights from files and by name into networks: our own exactly, foreign ones by name and shape, none by running code."""
 
 from __future__ import annotations
 
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,24 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import safetensors.torch
 import torch
 
+from ..core.spectral import common_name
 from ..errors import BundleError
+from .sources import WeightsSource, find_weights
+from .weightsfile import State, read_state
 
-_BUNDLE_MEMBER = "weights.safetensors"  # by name: the bundle module stands above this floor
-_NESTED = ("state_dict", "model_state_dict", "model", "net", "weights")
-
-State = dict[str, torch.Tensor]
+__all__ = ["WeightsReport", "fill_exactly", "load_weights", "read_state"]
 
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What a file gave to an encoder, by tensor names of the encoder.
+    """What was given to an encoder, by tensor names of the encoder.
 
-    `matched`: as they were; `adapted`: the first convolution, for another number of bands; `left`: kept random;
-    `unused`: tensors of the file that belong to no part of the encoder; `prefix`: what the file puts before its names.
+    `matched`: as they were; `adapted`: the first convolution, for other bands; `left`: kept random;
+    `unused`: tensors that belong to no part of the encoder; `prefix`: what the file puts before its names.
+    `stem` says in words what `bands` says: of each band of the network the one of the weights that it starts from ("" for the mean of all); () where none were compared.
     """
 
     source: str
@@ -36,66 +34,105 @@ class WeightsReport:
     adapted: tuple[str, ...]
     left: tuple[str, ...]
     unused: tuple[str, ...]
+    bands: tuple[tuple[str, str], ...] = ()
+    stem: str = ""
+    licence: str = ""
 
     def describe(self) -> str:
         """One line for people."""
-        text = f"{len(self.matched)} tensors of the encoder from {Path(self.source).name}"
+        text = f"{len(self.matched)} tensors of the encoder from {self.source}"
         if self.adapted:
-            text += f", {', '.join(self.adapted)} adapted to the number of bands"
+            text += f", {', '.join(self.adapted)} adapted to the bands"
+        if self.stem:
+            text += f" ({self.stem})"
         if self.left:
             text += f", {len(self.left)} left random ({_some(self.left)})"
-        return text + (f"; {len(self.unused)} tensors of the file not used ({_some(self.unused)})" if self.unused else "")
+        if self.licence:
+            text += f"; licence {self.licence}"
+        return text + (f"; {len(self.unused)} tensors of the weights not used ({_some(self.unused)})" if self.unused else "")
+
+    def listing(self) -> str:
+        """Every tensor by name, a line each, for a file."""
+        kinds = (("matched", self.matched), ("adapted", self.adapted), ("left random", self.left), ("not used", self.unused))
+        rows = [f"{kind}\t{name}" for kind, names in kinds for name in names]
+        rows += [f"band {ours}\t{theirs or 'mean of all'}" for ours, theirs in self.bands]
+        return "\n".join([f"# {self.describe()}", *rows]) + "\n"
 
 
-def load_weights(encoder: torch.nn.Module, path: str | Path) -> WeightsReport:
-    """Fill an encoder from a safetensors file, a torch state dict, a Lightning or torchgeo checkpoint, or a bundle of any task.
+def load_weights(encoder: torch.nn.Module, weights: str | Path | WeightsSource) -> WeightsReport:
+    """Fill an encoder from a safetensors file, a torch state dict, a Lightning or torchgeo checkpoint, a bundle of any task, or a named source.
 
     Names are compared without what comes before them ("module.", "model.encoder.", ...) and `_` like `.`; shapes must agree. Only the
-    first convolution may differ in its number of bands: its kernels are averaged over the file's bands, and scaled so that the
-    response keeps its size. Raises `BundleError` where fewer than half of the encoder's tensors are found, or some are not finite.
+    first convolution may differ in its bands: a band that the weights know by name or colour takes its kernel as it is, others take the mean
+    kernel, scaled so that the response keeps its size. Where one side does not know its bands they are taken in their order if there are equally many,
+    else all take the mean. Raises `BundleError` where fewer than half of the encoder's tensors are found, or some are not finite.
     """
-    source, found = str(path), read_state(path)
+    source = weights if isinstance(weights, WeightsSource) else find_weights(str(weights), "")
+    assert source is not None
+    where = source.where if source.file is None else source.file.name
+    found = source.read()
     own = {name: value for name, value in encoder.state_dict().items() if value.is_floating_point()}
     prefix, pairs = _best_pairs(own, found)
     stem = next((name for name, value in own.items() if value.ndim == 4), "")
     matched = {name: found[key] for name, key in pairs.items() if found[key].shape == own[name].shape}
-    adapted = {name: _for_bands(found[key], own[name]) for name, key in pairs.items() if name == stem and _differs_in_bands(found[key], own[name])}
+    adapted: State = {}
+    bands: tuple[tuple[str, str], ...] = ()
+    said = ""
+    if stem in pairs and _same_but_bands(found[pairs[stem]], own[stem]):
+        stem_weights = _stem(found[pairs[stem]], own[stem].shape[1], source)
+        bands, said = stem_weights.bands, stem_weights.said
+        if stem_weights.changed:
+            matched.pop(stem, None)
+            adapted[stem] = stem_weights.kernels
     if 2 * (len(matched) + len(adapted)) < len(own):
         raise BundleError(
-            f"{source}: only {len(matched) + len(adapted)} of the encoder's {len(own)} tensors are in it (of {len(found)}, e.g. {_some(tuple(found))}); "
+            f"{source.where}: only {len(matched) + len(adapted)} of the encoder's {len(own)} tensors are in it (of {len(found)}, e.g. {_some(tuple(found))}); "
             "at least half must be; choose the backbone that the weights were trained with (--backbone), or --weights none"
         )
-    _check_finite(matched | adapted, source)
+    _check_finite(matched | adapted, source.where)
     encoder.load_state_dict(matched | adapted, strict=False)
     used = {pairs[name] for name in matched | adapted}
-    return WeightsReport(
-        source,
-        prefix,
-        tuple(matched),
-        tuple(adapted),
-        tuple(name for name in own if name not in matched and name not in adapted),
-        tuple(key for key in found if key not in used),
-    )
+    left = tuple(name for name in own if name not in matched and name not in adapted)
+    return WeightsReport(where, prefix, tuple(matched), tuple(adapted), left, tuple(key for key in found if key not in used), bands, said, source.licence)
 
 
-def read_state(path: str | Path) -> State:
-    """Floating point tensors of a weights file by name. Raises `BundleError` for a file without any, or one that would have to run code."""
-    path = Path(path)
-    if not path.is_file():
-        raise BundleError(f"{path}: no such weights file; give --weights none or the path of a .safetensors, .pt, .pth, .ckpt or .eodl file")
-    try:
-        data = _read_any(path)
-    except BundleError:
-        raise
-    except Exception as error:  # the readers of pickles raise anything on damaged bytes (IndexError, AttributeError, struct.error, ...)
-        why = (str(error) or type(error).__name__).split("\n", maxsplit=1)[0][:160]
-        raise BundleError(
-            f"{path}: cannot be read as weights without running code from it ({why}); expected tensors only: save the state dict as .safetensors"
-        ) from error
-    state = {str(name): value.detach() for name, value in data.items() if isinstance(value, torch.Tensor) and value.is_floating_point()}
-    if not state:
-        raise BundleError(f"{path}: holds no tensors; expected a state dict, a checkpoint with 'state_dict', or an .eodl bundle")
-    return state
+@dataclass(frozen=True)
+class _Stem:
+    """`kernels` (O, C, k, k) for our bands; `changed`: not what the weights hold."""
+
+    kernels: torch.Tensor
+    bands: tuple[tuple[str, str], ...]
+    said: str
+    changed: bool
+
+
+def _stem(found: torch.Tensor, count: int, source: WeightsSource) -> _Stem:
+    """The first convolution for `count` bands: a band in common as it is, any other the mean kernel, times theirs / ours where they are fewer."""
+    theirs = found.shape[1]
+    places = source.places(theirs, count)
+    scale = theirs / count if all(place is None for place in places) else min(1.0, theirs / count)
+    rest = found.mean(1) * scale
+    kernels = torch.stack([rest if place is None else found[:, place] for place in places], 1)
+    changed = places != tuple(range(theirs))
+    if not source.by_name(theirs, count):
+        said = f"{count} bands from the mean of {theirs}" if changed else "bands in their order"
+        return _Stem(kernels, (), f"{said}, since not all are known by name", changed)
+    bands = tuple((ours, "" if place is None else source.bands[place]) for ours, place in zip(source.ours, places, strict=True))
+    return _Stem(kernels, bands, _said(bands, source.sensor), changed)
+
+
+def _said(bands: tuple[tuple[str, str], ...], sensor: str) -> str:
+    """Which bands are whose, e.g. "bands by name: red from b4 (red)"."""
+    known = [_one_said(ours, theirs, common_name(theirs, sensor)) for ours, theirs in bands if theirs]
+    others = [ours or "a band without a name" for ours, theirs in bands if not theirs]
+    parts = [f"bands by name: {', '.join(known)}"] if known else ["no band in common"]
+    return "; ".join([*parts, f"{', '.join(others)} from the mean of all"] if others else parts)
+
+
+def _one_said(ours: str, theirs: str, colour: str) -> str:
+    if ours == theirs == colour:
+        return ours
+    return f"{ours} from {theirs}" if colour in (ours, theirs) else f"{ours} from {theirs} ({colour})"
 
 
 def fill_exactly(network: torch.nn.Module, state: Mapping[str, npt.NDArray[np.generic]], source: str) -> None:
@@ -114,26 +151,6 @@ def fill_exactly(network: torch.nn.Module, state: Mapping[str, npt.NDArray[np.ge
     if wrong:
         raise BundleError(f"{source}: the weights do not fit the network of model.json: {len(wrong)} tensors differ, first {wrong[0]}; train the model again")
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
-
-
-def _read_any(path: Path) -> Mapping[str, object]:
-    if path.suffix == ".safetensors":
-        return dict(safetensors.torch.load_file(path))
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if _BUNDLE_MEMBER in archive.namelist():
-                info = archive.getinfo(_BUNDLE_MEMBER)
-                if info.compress_type != zipfile.ZIP_STORED:  # a bundle never compresses; a bomb must
-                    raise BundleError(f"{path}: {_BUNDLE_MEMBER} is compressed, and members of a bundle are stored; take the original file")
-                return dict(safetensors.torch.load(archive.read(_BUNDLE_MEMBER)))
-    return _unnested(torch.load(path, map_location="cpu", weights_only=True))
-
-
-def _unnested(data: object) -> Mapping[str, object]:
-    if not isinstance(data, Mapping):
-        raise ValueError(f"a {type(data).__name__} instead of named tensors")
-    inner = next((data[name] for name in _NESTED if isinstance(data.get(name), Mapping)), None)
-    return data if inner is None else inner
 
 
 def _best_pairs(own: State, found: State) -> tuple[str, dict[str, str]]:
@@ -160,14 +177,8 @@ def _plain(name: str) -> str:
     return name.replace(".", "_")  # timm flattens "stages.0" to "stages_0" where it makes features
 
 
-def _differs_in_bands(found: torch.Tensor, own: torch.Tensor) -> bool:
-    return found.ndim == 4 and found.shape != own.shape and (found.shape[0], found.shape[2:]) == (own.shape[0], own.shape[2:])
-
-
-def _for_bands(found: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
-    """Mean kernel for each of our bands, times theirs / ours: a grey scene answers as strongly as before."""
-    bands = own.shape[1]
-    return found.mean(1, keepdim=True).repeat(1, bands, 1, 1) * (found.shape[1] / bands)
+def _same_but_bands(found: torch.Tensor, own: torch.Tensor) -> bool:
+    return found.ndim == 4 and (found.shape[0], found.shape[2:]) == (own.shape[0], own.shape[2:])
 
 
 def _check_finite(state: State, source: str) -> None:

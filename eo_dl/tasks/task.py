@@ -35,6 +35,7 @@ from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from ..networks.network import TaskNetwork
+    from ..networks.sources import WeightsSource
     from ..scores.score import Score
 
 OutputKind = Literal["raster", "objects", "chips"]
@@ -67,7 +68,7 @@ class NetworkInputs:
 
     `classes` in channel order (the task's `output_classes`). `class_weights` (K,) for the loss and
     `object_sizes_px` (N, 2) widths and heights of train boxes: only for training, None when a bundle is
-    opened. `weights`: "none" or the path of a file to start the encoder from. `chip_covers` (N, K), for chips as a whole: the share of each
+    opened. `weights`: "none", the path of a file, or the source to start the encoder from (`networks.sources.find_weights`). `chip_covers` (N, K), for chips as a whole: the share of each
     train chip's known ground that each class covers (overlaps count for both).
     """
 
@@ -76,7 +77,7 @@ class NetworkInputs:
     chip_px: int
     class_weights: tuple[float, ...] | None = None
     object_sizes_px: npt.NDArray[np.floating] | None = None
-    weights: str = "none"
+    weights: str | WeightsSource = "none"
     chip_covers: npt.NDArray[np.floating] | None = None
 
 
@@ -127,6 +128,21 @@ class ChipCodec(Codec, Protocol):
     @property
     def min_cover(self) -> float:
         """The share of a chip's known ground that a class must cover to be the chip's class."""
+        ...
+
+
+@runtime_checkable
+class OneObjectCodec(Codec, Protocol):
+    """A codec of output kind `objects` for one object a chip, or none (`Task.one_object`)."""
+
+    @property
+    def several(self) -> Literal["largest", "ignore"]:
+        """What a chip with several objects holds: the one of which most is seen, or nothing that counts."""
+        ...
+
+    @property
+    def min_visible(self) -> float:
+        """An object of which less of its box is seen counts neither way."""
         ...
 
 

@@ -26,8 +26,9 @@ def _as_text(value: object) -> object:
 class TrainConfig(BaseModel):
     """How a network is trained. Unknown keys are refused.
 
-    `task_options` are the task's own (`Task.config`): network, backbone and the like. `weights` is "none" or the path
-    of a file to start the encoder from.
+    `task_options` are the task's own (`Task.config`): network, backbone and the like. `weights` is "none", "imagenet", a name
+    of `eo-dl model backbones`, or the path of a file to start the encoder from (docs/transfer.md). `normalization`: by the train chips ("data"), or as the
+    weights were trained ("weights").
 
     Length: an epoch is one pass over the train chips, or as many passes as give `min_steps` steps (few chips would
     otherwise make epochs of two steps, each followed by a validation). With `max_minutes` the number of epochs is cut
@@ -42,6 +43,11 @@ class TrainConfig(BaseModel):
 
     `devices` a machine and `nodes` (None: one, or what torchrun or SLURM started); `batch_size` is that of each process.
 
+    `freeze`: "backbone" keeps the encoder as the weights made it, "probe" too, and refuses a network that has more than one linear layer beside it.
+    `unfreeze_epoch`: after so many epochs the encoder learns too, at once, or with `unfreeze_every` its stages one by one, from the last to the first, every so
+    many epochs. `freeze_norm`: batch normalization of the encoder stays as the weights made it, all the time. `backbone_lr_scale`: the encoder's
+    learning rate as a part of the others'; `layer_decay`: and each stage nearer to the image this part of the stage behind it.
+
     `patience` epochs without a better validation
     score end the run (None: never). `checkpoint_steps`: a checkpoint every so many steps, and after every epoch.
     `workers` None: 0 on a CPU, where the network is far slower than reading, else up to 4. `batch_size` None: as many chips as
@@ -54,6 +60,7 @@ class TrainConfig(BaseModel):
     task: str | None = None
     task_options: dict[str, Any] = Field(default_factory=dict)
     weights: str = "none"
+    normalization: Literal["data", "weights"] = "data"
 
     epochs: int = Field(20, ge=1)
     min_steps: int = Field(24, ge=1)
@@ -70,6 +77,12 @@ class TrainConfig(BaseModel):
     clip_norm: float | None = Field(5.0, gt=0)
     accumulate: int = Field(1, ge=1)
     ema: float | None = Field(None, gt=0, lt=1)
+    freeze: Literal["none", "backbone", "probe"] = "none"
+    unfreeze_epoch: int | None = Field(None, ge=1)
+    unfreeze_every: int | None = Field(None, ge=1)
+    freeze_norm: bool = False
+    backbone_lr_scale: float = Field(1.0, gt=0, le=1)
+    layer_decay: float = Field(1.0, gt=0, le=1)
     patience: int | None = Field(10, ge=1)
     class_weights: Literal["none", "sqrt_inverse", "inverse", "effective"] = "sqrt_inverse"
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
@@ -146,6 +159,9 @@ def resolve_config(
     network: str | None = None,
     backbone: str | None = None,
     weights: str | None = None,
+    freeze: str | None = None,
+    unfreeze_epoch: int | None = None,
+    backbone_lr_scale: float | None = None,
     epochs: int | None = None,
     lr: float | None = None,
     batch_size: int | None = None,
@@ -167,6 +183,7 @@ def resolve_config(
         _put(base, *_parsed(setting))
     named: dict[str, Any] = {"task": task, "weights": weights, "epochs": epochs, "lr": lr, "batch_size": batch_size, "workers": workers, "seed": seed}
     named |= {"device": device, "precision": precision, "task_options.network": network, "task_options.backbone": backbone}
+    named |= {"freeze": freeze, "unfreeze_epoch": unfreeze_epoch, "backbone_lr_scale": backbone_lr_scale}
     named |= {"devices": devices, "nodes": nodes, "strategy": strategy}
     for key, value in named.items():
         if value is not None:

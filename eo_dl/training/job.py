@@ -115,7 +115,7 @@ class Job:
             device=setting.device,
             precision=setting.precision,
             layout=layout,
-            find_unused=prepared.task.output == "objects" or "find_unused" in setting.config.strategy,
+            find_unused=prepared.task.output == "objects" or setting.config.freeze != "none" or "find_unused" in setting.config.strategy,
         )
 
     def _keep_best(self, network: TaskNetwork, state: RunState) -> str:

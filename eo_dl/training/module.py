@@ -39,6 +39,7 @@ from .checkpoint import CheckpointFolder, rng_state, set_rng_state
 from .clock import Clock
 from .config import TrainConfig
 from .ema import AveragedWeights
+from .freeze import apply_freeze
 from .optim import make_optimizer, plateau_drops, rate_at, set_rate
 from .ranks import any_of, average_statistics, from_first, rank, together
 from .sampler import EpochPlan
@@ -127,8 +128,8 @@ class TrainingModule(lightning.LightningModule):
         self._say_progress()
 
     def on_train_epoch_start(self) -> None:
-        """Train mode, also after a validation."""
-        self.network.train()
+        """Train mode, also after a validation, for all that learns in this epoch."""
+        apply_freeze(self.network, self.parts.config, self.parts.state.epoch)
         scores = [row.get(f"val_{self.parts.primary}", math.nan) for row in self.parts.state.history]
         self._drops = plateau_drops(scores, self.parts.config.decay_epochs)
 

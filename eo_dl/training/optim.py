@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 
 from .config import TrainConfig
-
-Groups = list[dict[str, Any]]
+from .freeze import SCALE, Groups, parameter_groups
 
 _ONECYCLE_RISE, _ONECYCLE_START, _ONECYCLE_END = 0.3, 1 / 25, 1 / 25e4
 """Smith & Topin 2018 as torch and fastai have it; here with a constant momentum."""
@@ -29,16 +27,11 @@ _MAKERS: dict[str, Callable[[Groups, TrainConfig], torch.optim.Optimizer]] = {
 
 
 def make_optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer of `config`, without weight decay on biases and norms (a shift or a gain is no weight).
+    """The optimizer of `config`, with groups as `parameter_groups` makes them.
 
     Only adamw takes the decay from the weights (Loshchilov & Hutter 2019); the others add it to the gradient.
     """
-    trained = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return _MAKERS[config.optimizer]([group for group in groups if group["params"]], config)
+    return _MAKERS[config.optimizer](parameter_groups(network, config), config)
 
 
 def rate_at(step: int, total: int, config: TrainConfig, *, epoch_steps: int = 1, drops: int = 0) -> float:
@@ -74,9 +67,9 @@ def plateau_drops(scores: Sequence[float], patience: int) -> int:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use this learning rate for the coming step."""
+    """Use this learning rate for the coming step, in each group by its own scale."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get(SCALE, 1.0)
 
 
 def _onecycle(step: int, total: int) -> float:

@@ -9,6 +9,7 @@ import torch
 
 from ..chips.dataset import Batch
 from .device import autocast
+from .freeze import apply_freeze
 from .loading import train_batches
 from .optim import make_optimizer, set_rate
 from .setting import Setting
@@ -30,7 +31,7 @@ class PlainSteps:
 
     def step(self, batch: Batch, rate: float) -> float:
         """Move the weights once; the loss before."""
-        self.network.train()
+        apply_freeze(self.network, self.setting.config, 0)
         set_rate(self._optimizer, rate)
         self._optimizer.zero_grad()
         images = batch.images.to(self.setting.device).contiguous(memory_format=torch.channels_last)

@@ -14,9 +14,11 @@ from ..chips.record import ChipRecord, SplitName
 from ..core.classes import ClassSet
 from ..core.normalization import Normalization
 from ..errors import ChipSetError
+from ..networks.sources import WeightsSource, find_weights
 from ..tasks import Codec, NetworkInputs, Task, TaskConfig, load_task
 from .classweights import class_weights
 from .config import TrainConfig, batch_size_for, task_config_of, task_name
+from .startnorm import weights_normalization
 from .wholechips import chip_covers, with_classes
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -71,18 +73,21 @@ def prepare(chips: ChipSet, config: TrainConfig) -> Prepared:
     records, notes = _usable(chips)
     shares = chips.class_pixel_shares("train")
     classes = task.output_classes(chips.classes, shares)
+    source = find_weights(config.weights, task_config_of(config).backbone, [band.name if band.named else "" for band in chips.bands])
     inputs = NetworkInputs(
         len(chips.bands),
         classes,
         chips.chip_px,
         class_weights(config.class_weights, classes, shares) if task.output == "raster" else None,
         np.asarray(chips.object_sizes_px("train"), np.float64) if task.output == "objects" else None,
-        config.weights,
+        source or "none",
         chip_covers(chips, records["train"], classes) if task.output == "chips" else None,
     )
     task_config = task.settle(task_config_of(config), inputs)
     classes = task.settled_classes(classes, task_config)
-    codec, normalization = task.make_codec(classes, task_config), Normalization.of(chips.statistics)
+    codec = task.make_codec(classes, task_config)
+    normalization, said = _normalization(chips, config, source)
+    notes += said
     inputs = replace(inputs, classes=classes)
     if task.output == "chips":
         found = with_classes(chips, records, codec, normalization)
@@ -90,6 +95,12 @@ def prepare(chips: ChipSet, config: TrainConfig) -> Prepared:
         inputs = replace(inputs, class_weights=class_weights(config.class_weights, classes, found.shares))
     notes += task.remarks(task_config, {split: [sum(record.object_counts.values()) for record in own] for split, own in records.items()})
     return Prepared(chips, config, task, task_config, inputs, codec, normalization, records, notes)
+
+
+def _normalization(chips: ChipSet, config: TrainConfig, source: WeightsSource | None) -> tuple[Normalization, tuple[str, ...]]:
+    if config.normalization == "weights":
+        return weights_normalization(chips, source)
+    return Normalization.of(chips.statistics), ()
 
 
 def _usable(chips: ChipSet) -> tuple[dict[str, tuple[ChipRecord, ...]], tuple[str, ...]]:

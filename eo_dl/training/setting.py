@@ -12,10 +12,11 @@ import torch
 
 from ..chips.chipset import ChipSet, open_chip_set
 from ..core.seeds import derived_seed
-from ..errors import ChipSetError, ConfigError
+from ..errors import ChipSetError
 from ..networks.network import TaskNetwork
 from .config import TrainConfig
 from .device import choose_device, choose_precision
+from .freeze import check_freeze
 from .loading import worker_count
 from .prepare import Prepared, prepare
 from .ranks import Layout, layout_of
@@ -51,12 +52,14 @@ class Setting:
         """The network as it begins. Raises `ConfigError` and `BundleError` for backbones and weights that do not fit."""
         with torch.random.fork_rng():
             torch.manual_seed(derived_seed(self.config.seed, "weights"))
-            return self.prepared.task.make_network(self.prepared.task_config, self.prepared.inputs)
+            network = self.prepared.task.make_network(self.prepared.task_config, self.prepared.inputs)
+        check_freeze(network, self.config)
+        return network
 
     def identity(self) -> dict[str, Any]:
         """What a run is made of; see `RunFolder.begin`."""
         used = [(split, record.chip_id) for split, records in self.prepared.records.items() for record in records]
-        weights = self.config.weights
+        start = self.prepared.inputs.weights
         return {
             "chip set": self.prepared.chips.content_hash,
             "chips used": hashlib.sha256(json.dumps(used).encode()).hexdigest(),
@@ -64,7 +67,7 @@ class Setting:
             "precision": self.precision,
             "batch size": self.prepared.batch_size,
             "processes": self.layout.world,
-            "weights file": "none" if weights == "none" else _file_hash(Path(weights)),
+            "weights file": start if isinstance(start, str) else start.where if start.file is None else _file_hash(start.file),
         }
 
 
@@ -87,7 +90,5 @@ def setting_of(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int |
 
 
 def _file_hash(path: Path) -> str:
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file; --weights takes none or the path of a file to start the encoder from")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

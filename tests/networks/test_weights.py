@@ -59,7 +59,7 @@ def test_another_number_of_bands_adapts_the_first_convolution(real_data: Path) -
     encoder = _CifarResNet(3, bands=7)
     report = load_weights(encoder, path)
     assert report.adapted == ("conv1.weight",)
-    assert "adapted to the number of bands" in report.describe()
+    assert "adapted to the bands (7 bands from the mean of 3" in report.describe()
     three = _CifarResNet(3)
     load_weights(three, path)
     grey = torch.rand(1, 1, 8, 8)
