@@ -48,6 +48,13 @@ SHORT = ("--set", "max_minutes=8", "--backbone", "resnet10t", "--lr", "0.002", "
 LIGHT = (*SHORT, "--set", "task_options.decoder_channels=[64,48,32,16,16]")
 BOXES = (*SHORT, "--batch-size", "4", "--set", "patience=null", "--set", "task_options.pyramid_channels=64", "--set", "task_options.proposals=200")
 
+
+def _ships() -> tuple[str, ...]:
+    """Stems of the scenes with a single ship; those with several are for detection."""
+    found = {path: json.loads(path.read_text())["features"] for path in sorted((DATA / "s2-ships").glob("*_labels.geojson"))}
+    return tuple(path.name.removesuffix("_labels.geojson") for path, features in found.items() if [f["geometry"]["type"] for f in features] == ["Polygon"])
+
+
 # One small scene has few blocks; smaller ones, and more of them for testing, make intervals that say something. Chips of two splits share no
 # ground, but may touch (--guard-px 0): a guard of a chip around small blocks would leave hardly any chip.
 CASES = (
@@ -59,10 +66,24 @@ CASES = (
          tuple(f"{{data}}/boadella-water/Boadella_{d}.tif" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
          tuple(f"{{data}}/boadella-water/Boadella_{d}_labels.geojson" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
          ("--class-field", "labels", "--where", "tasks=segmentation", "--size", "64", "--overlap", "32", "--block-m", "960", "--guard-px", "0", "--split", "55,15,30"), LIGHT, evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
+    # Twelve bands leave nothing to a network that one pixel does not say; with the visible ones water must be told from shadow and dark woods.
+    Case("boadella-visible", "segmentation",
+         tuple(f"{{data}}/boadella-water/Boadella_{d}.tif" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
+         tuple(f"{{data}}/boadella-water/Boadella_{d}_labels.geojson" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
+         ("-b", "blue=2,green=3,red=4", "--class-field", "labels", "--where", "tasks=segmentation", "--size", "64", "--overlap", "32", "--block-m", "960", "--guard-px", "0", "--split", "55,15,30"), (*LIGHT, "--set", "max_minutes=5"), ("-b", "blue=2,green=3,red=4"), evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
     Case("neon-detection", "detection", tuple(f"{{data}}/neon-trees/{site}" for site in ("HARV", "OSBS", "SJER", "TEAK")),
          tuple(f"{{data}}/neon-trees/{site}/annotations" for site in ("HARV", "OSBS", "SJER", "TEAK")), ("--classes", "Tree=Tree|Tree\\", "--gsd", "0.2", "--size", "100", "--split", "60,20,20"), BOXES, suffix=".gpkg", evaluate=("--classes", "Tree=Tree|Tree\\")),
     Case("banepa-detection", "detection", ("{data}/banepa-buildings/oam",), ("{data}/banepa-buildings/detection_labels.json",),
          ("--gsd", "0.26", "--size", "192", "--overlap", "64", "--block-m", "80", "--guard-px", "0", "--split", "55,15,30"), BOXES, suffix=".gpkg"),
+    # The ship is in the middle of every scene: windows of 64 px at random offsets, and whole scenes to each split.
+    Case("ships-localization", "localization", tuple(f"{{data}}/s2-ships/{stem}.tif" for stem in _ships()), tuple(f"{{data}}/s2-ships/{stem}_labels.geojson" for stem in _ships()),
+         ("--class-field", "labels", "--sampling", "single", "--size", "64", "--count", "460", "--split-by", "scene", "--guard-px", "0", "--split", "55,15,30"),
+         (*SHORT, "--set", "patience=null"), suffix=".gpkg", evaluate=("--class-field", "labels")),
+    # One image with 37 trees: whether two classes of boxes are read and learnt, not how well.
+    Case("soap-detection", "detection", ("{data}/soap-alive-dead/SOAP_061.png",), ("{data}/soap-alive-dead/testfile_multi.csv",),
+         ("--size", "100", "--overlap", "50", "--guard-px", "0", "--split", "50,20,30"), (*BOXES, "--set", "max_minutes=4"), suffix=".gpkg"),
+    Case("soap-detection-retinanet", "detection", ("{data}/soap-alive-dead/SOAP_061.png",), ("{data}/soap-alive-dead/testfile_multi.csv",),
+         ("--size", "100", "--overlap", "50", "--guard-px", "0", "--split", "50,20,30"), (*BOXES, "--network", "retinanet", "--set", "max_minutes=4"), suffix=".gpkg"),
 )  # fmt: skip
 
 
