@@ -11,15 +11,15 @@ import numpy as np
 from ..core.labelset import LabelSet
 from ..errors import LabelError
 from ..io.vector import layer_length
-from .boxcsv import read_csv
-from .coco import read_coco
+from .formats.boxcsv import read_csv
+from .formats.coco import read_coco
+from .formats.voc import read_voc
 from .maskset import read_masks
 from .naming import ClassSpec, parse_classes
 from .project.layout import ANNOTATED, is_project
 from .records import Records, Unlabelled, label_set
 from .sources import Format, Sources, find_sources
 from .vectors import VectorOptions, read_areas, read_vectors
-from .voc import read_voc
 from .wholeimages import is_image_csv, read_folders, read_image_csv
 
 
@@ -63,14 +63,15 @@ def read_labels(
     if found.format == "mask":
         labels = read_masks(found.paths, spec, unlabelled, found.name)
     else:
-        labels = label_set(_one_class_by_name(_records(found, options, voc_origin), spec), spec, unlabelled)
+        labels = label_set(_one_class_by_name(read_records(found, options, voc_origin), spec), spec, unlabelled)
     labels = replace(labels, notes=(*found.notes, *labels.notes))
     if annotated is None and found.format == "vector" and layer is None and len(found.paths) == 1 and is_project(found.paths[0]):
         return _with_drawn_areas(labels, Path(found.paths[0]), unlabelled)
     return labels if annotated is None else _with_annotated(labels, Path(annotated), unlabelled)
 
 
-def _records(found: Sources, options: VectorOptions, voc_origin: int | None) -> Records:
+def read_records(found: Sources, options: VectorOptions, voc_origin: int | None = None) -> Records:
+    """Annotations as a format gives them, before anything is repaired, dropped or named. Raises `LabelError`."""
     paths = [Path(path) for path in found.paths]
     if found.format == "voc":
         return read_voc(paths, found.name, voc_origin)

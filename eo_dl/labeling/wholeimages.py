@@ -16,7 +16,7 @@ import shapely
 
 from ..errors import LabelError
 from ..io.discover import rasters_below
-from .boxcsv import CLASS_COLUMNS, IMAGE_COLUMNS, MAX_BYTES, SIDE_COLUMNS
+from .formats.boxcsv import CLASS_COLUMNS, IMAGE_COLUMNS, MAX_BYTES, SIDE_COLUMNS
 from .naming import value_text
 from .records import ImageRecord, PixelObject, Records, image_name, pixel_records
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from ..core.classes import IGNORE_ID
-from ..errors import LabelError
-from .naming import Known, value_text
-from .records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from ...core.classes import IGNORE_ID
+from ...errors import LabelError
+from ..naming import Known, value_text
+from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .rle import rle_outline
 
 _MAX_BYTES = 1 << 30

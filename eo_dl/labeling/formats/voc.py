@@ -15,10 +15,10 @@ import shapely
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from ..errors import LabelError
-from .geometry import named
-from .naming import value_text
-from .records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from ...errors import LabelError
+from ..geometry import named
+from ..naming import value_text
+from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 
 _MAX_BYTES = 64 * 2**20
 _MAX_OBJECTS = 200_000

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from ..io.rasterize import polygonize
+from ...io.rasterize import polygonize
 
 _MAX_PIXELS = 2**28
 _MAX_CHARS_A_RUN = 7

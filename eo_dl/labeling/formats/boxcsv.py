@@ -12,9 +12,9 @@ from pathlib import Path
 
 import shapely
 
-from ..errors import LabelError
-from .naming import value_text
-from .records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from ...errors import LabelError
+from ..naming import value_text
+from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 
 MAX_BYTES = 1 << 30
 SIDE_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
