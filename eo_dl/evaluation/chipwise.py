@@ -73,8 +73,10 @@ class FoundChips:
 def read_chips(part: Part) -> FoundChips:
     """The chips of a raster, a vector file or a table. Raises `LabelError` for one that has no classes."""
     several = part.said.get("several") == "true"
+    if part.is_raster and several:
+        raise LabelError(f"{part.path}: holds the likeliest of several classes a chip and not the others; evaluate the vector file (-o NAME.gpkg)")
     if part.is_raster:
-        return _of_raster(part, several)
+        return _of_raster(part)
     table = _read_csv(part.path) if part.path.suffix.lower() == TABLE_SUFFIX else read_layer(part.path)
     several = several or "class_names" in table.columns
     columns = [name for name in table.columns if str(name).startswith(PROBABILITY_PREFIX)]
@@ -89,7 +91,7 @@ def read_chips(part: Part) -> FoundChips:
     return FoundChips(part, _classes(part, columns), values, several, _cover(part, several), kept, crs, pd.DataFrame(table[known]).reset_index(drop=True))
 
 
-def _of_raster(part: Part, several: bool) -> FoundChips:
+def _of_raster(part: Part) -> FoundChips:
     found = open_class_map(part.path)
     assert found.classes is not None
     ids = np.concatenate([rows for _, rows in found.row_bands()])
@@ -100,8 +102,8 @@ def _of_raster(part: Part, several: bool) -> FoundChips:
         part,
         found.classes,
         np.eye(len(found.classes), dtype=np.float32)[channels],
-        several,
-        _cover(part, several),
+        False,
+        _cover(part, False),
         found.grid.geometries_to_map(outlines),
         found.grid.crs,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +13,21 @@ import numpy.typing as npt
 import shapely
 
 from ..core.classes import IGNORE_ID, ClassSet
-from ..core.labelset import LabelSet, PixelLabels
+from ..core.labelset import LabelSet, PixelLabels, reproject
 from ..display import quicklook
 from ..io.atomic import atomic_file
 from ..io.rasterize import burn
 from ..io.scene import Scene, SceneReader, open_scene
 from ..io.vector import read_layer
+from ..scores.chips import YES
+from .chipwise import FoundChips, read_chips
+from .sources import parts_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Picture = npt.NDArray[np.uint8]
 _UNKNOWN = "#9e9e9e"  # ignored objects, and classes that the model does not know
-_VECTORS = {".gpkg", ".geojson", ".fgb", ".parquet"}
 
 
 def side_by_side(
@@ -32,17 +35,22 @@ def side_by_side(
 ) -> Path:
     """Scene, truth (where given) and prediction next to each other, at most `longest_px` a panel; returns the PNG's path.
 
-    `prediction` is a class raster (drawn in the class colours) or a vector file (drawn as outlines over the scene).
+    `prediction` is a class raster (drawn in the class colours), classes of whole chips (drawn so, in stripes where a
+    chip has several) or a vector file (drawn as outlines over the scene).
     """
     factor = max(1.0, max(scene.native.height, scene.native.width) / longest_px)
     small = scene.resized(max(1, round(scene.native.height / factor)), max(1, round(scene.native.width / factor)))
     base = quicklook(small, longest_px)
     labels = None if truth is None else truth.for_grid(small.grid, scene.name, native=scene.native)
-    vector = Path(prediction).suffix.lower() in _VECTORS
+    part = parts_of(prediction, scene.path)[0]
+    vector = not part.is_raster and not part.of_chips
     panels = [("scene", base)]
     if labels is not None:
         panels.append(("truth", outlined(base, labels, classes) if vector else painted(base, labels, classes)))
-    panels.append(("prediction", outlined(base, _found(prediction, small, classes), classes) if vector else _class_map(prediction, small, classes)))
+    if part.of_chips and not part.is_raster:
+        panels.append(("prediction", painted(base, _cells(read_chips(part), small), classes)))
+    else:
+        panels.append(("prediction", outlined(base, _found(prediction, small, classes), classes) if vector else _class_map(prediction, small, classes)))
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_bytes(_figure(panels, classes))
     return Path(out)
@@ -86,10 +94,12 @@ def _shown_id(own: ClassSet, class_id: int, classes: ClassSet) -> int:
 
 
 def _class_map(prediction: str | Path, small: Scene, classes: ClassSet) -> Picture:
-    """The class raster on the picture's grid, nearest neighbour."""
+    """The class raster on the picture's grid, nearest neighbour; it may lie on larger pixels and stick out of the scene."""
     source = open_scene(prediction, nodata="none")
-    rows = ((np.arange(small.grid.height) + 0.5) * source.native.height / small.grid.height).astype(np.int64)
-    cols = ((np.arange(small.grid.width) + 0.5) * source.native.width / small.grid.width).astype(np.int64)
+    steps = np.arange(max(small.grid.width, small.grid.height)) + 0.5
+    cols, rows = source.native.to_pixel(*small.grid.to_map(steps, steps))
+    cols = np.clip(cols[: small.grid.width], 0, source.native.width - 1).astype(np.int64)
+    rows = np.clip(rows[: small.grid.height], 0, source.native.height - 1).astype(np.int64)
     ids = np.empty((len(rows), len(cols)), np.uint8)
     with SceneReader(source) as reader:
         for place, row in enumerate(rows):
@@ -112,6 +122,24 @@ def _found(prediction: str | Path, small: Scene, classes: ClassSet) -> PixelLabe
         images=np.full(len(ids), small.name, dtype=object),
     )
     return found.for_grid(small.grid, small.name, native=small.native)
+
+
+def _cells(found: FoundChips, small: Scene) -> PixelLabels:
+    """Whole chips in the picture's pixels, each in one stripe for each of its classes."""
+    assert found.outlines is not None
+    outlines = found.outlines
+    if found.crs is not None and small.grid.crs is not None and found.crs != small.grid.crs:
+        outlines = reproject(outlines, found.crs, small.grid.crs, str(found.part.path))
+    boxes = shapely.bounds(small.grid.geometries_to_pixel(outlines)).reshape(-1, 4)
+    stripes, ids = [], []
+    for (col0, row0, col1, row1), values in zip(boxes.tolist(), found.probabilities, strict=True):
+        channels = np.flatnonzero(values >= YES) if found.several else [int(values.argmax())]
+        edges = np.linspace(col0, col1, len(channels) + 1)
+        stripes += [shapely.box(left, row0, right, row1) for left, right in pairwise(edges.tolist())]
+        ids += [found.classes.ids[channel] for channel in channels]
+    count = len(ids)
+    shapes = np.array(stripes, dtype=object).reshape(-1)
+    return PixelLabels(found.classes, shapes, np.array(ids, np.int64), np.zeros(count, np.bool_), np.arange(count, dtype=np.int64))
 
 
 def _colored(ids: npt.NDArray[np.uint8], classes: ClassSet, base: Picture) -> Picture:
