@@ -15,6 +15,7 @@ from ..chips.chipset import ChipSet, open_chip_set
 from ..chips.record import SPLITS, SplitName
 from ..core.labelset import reproject
 from ..core.pixelgrid import PixelGrid
+from ..core.window import Window
 from ..errors import ChipSetError, ConfigError
 from ..io.aoi import Aoi, read_aoi
 from ..io.scene import Scene
@@ -54,6 +55,24 @@ class Limits:
             found.append(Aoi(self._chip_area(self.chips, grid, name)))
         return tuple(found)
 
+    def windows(self, grid: PixelGrid, name: str) -> list[tuple[Window, str]]:
+        """The chips of the split on a prediction, in whole pixels of `grid`, and the block of ground of each; of an AOI those with their centre in it."""
+        if self.chips is None:
+            return []
+        aoi = None if self.aoi is None else read_aoi(self.aoi, grid, name)
+        found = []
+        for index, scene in enumerate(self.chips.scenes):
+            records = [record for record in self.chips.split(self.split) if record.scene_index == index]
+            if not records or not _same_place(scene, grid, name):
+                continue
+            moved = _moved(np.array([shapely.box(*record.window.box) for record in records], dtype=object), scene, grid)
+            for record, (col0, row0, col1, row1) in zip(records, np.rint(shapely.bounds(moved)).astype(int).tolist(), strict=True):
+                window = Window(col0, row0, max(1, col1 - col0), max(1, row1 - row0))
+                centre = np.array([(col0 + col1) / 2]), np.array([(row0 + row1) / 2])
+                if _on(grid, *centre) and (aoi is None or bool(aoi.contains(*centre)[0])):
+                    found.append((window, f"{index}/{record.block}"))
+        return found
+
     def _chip_area(self, chips: ChipSet, grid: PixelGrid, name: str) -> shapely.Geometry:
         outlines = []
         for index, scene in enumerate(chips.scenes):
@@ -88,6 +107,10 @@ class LeftOut:
     def notes(self, split: str) -> list[str]:
         """What was left out, counted."""
         return [f"{len(self.names)} of {self.files} files are left out: no {split} chip lies on them"] if self.names else []
+
+
+def _on(grid: PixelGrid, cols: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> bool:
+    return bool((cols >= 0).all() and (cols < grid.width).all() and (rows >= 0).all() and (rows < grid.height).all())
 
 
 def _same_place(scene: Scene, grid: PixelGrid, name: str) -> bool:

@@ -66,12 +66,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Compared:
-    """What was compared, for the error picture: true and predicted objects in pixels of `grid`."""
+    """What was compared: true and predicted objects in pixels of `grid`, those that are scored. `labels`: all of the truth there, as it was given."""
 
     predicted: Objects
     truth: Objects
     grid: PixelGrid
     name: str
+    scene_name: str
+    labels: PixelLabels
 
 
 def read_found(part: Part, only_class: str | None) -> Found:
@@ -120,7 +122,7 @@ def score_objects(found: Found, labels: LabelSet, match: ClassMatch, limits: Lim
     truth = truth.take(measured)
     blocks = Blocks.of(grid, f"{found.part.path.name}:")
     scorer.update(predicted, truth, blocks=(blocks.names(predicted.boxes), blocks.names(truth.boxes)))
-    return Compared(predicted, truth, grid, found.part.path.name)
+    return Compared(predicted, truth, grid, found.part.path.name, name, placed)
 
 
 def are_boxes(found: Found, labels: LabelSet) -> bool:

@@ -14,10 +14,10 @@ from .. import __version__
 from ..bundle import Bundle
 from ..core.chipgrid import ChipGrid, SquareGrid
 from ..io.aoi import Aoi, read_aoi
-from ..io.gridtag import GRID_TAG, KIND_TAG, grid_tag
+from ..io.gridtag import GRID_TAG, KIND_TAG, MIN_VISIBLE_TAG, ONE_OBJECT_TAG, grid_tag
 from ..io.scene import Scene, SceneReader
 from ..io.style import CLASSES_TAG, classes_tag
-from ..tasks import ChipCodec
+from ..tasks import ChipCodec, OneObjectCodec
 from .backends import Backend, Scaling, reader_threads
 from .contract import SceneOptions, fit_scene
 from .engine import Job, Source, batch_size_for
@@ -98,6 +98,13 @@ def chip_tags(bundle: Bundle) -> dict[str, str]:
     return {KIND_TAG: "chips", CLASSES_TAG: classes_tag(bundle.classes), "several": str(codec.several).lower(), "min_cover": f"{codec.min_cover:g}"}
 
 
+def one_object_tags(bundle: Bundle) -> dict[str, str]:
+    """What `evaluate` must know of a model that gives one object a chip at most."""
+    codec = bundle.codec()
+    assert isinstance(codec, OneObjectCodec)
+    return {ONE_OBJECT_TAG: codec.several, MIN_VISIBLE_TAG: f"{codec.min_visible:g}"}
+
+
 def _source(scene: Scene) -> Source:
     rows = max(1, round(scene.block_px[0] * scene.grid.height / scene.native.height))
     threads = 1 if scene.driver in _SEQUENTIAL else reader_threads()
@@ -132,4 +139,6 @@ def _said(plan: Plan, backend: Backend) -> dict[str, str]:
         said |= chip_tags(plan.bundle)
     if plan.bundle.task.output == "objects":
         said |= {"min_score": f"{plan.min_score:g}", "suppress_iou": f"{plan.suppress_iou:g}"}
+    if plan.bundle.task.one_object:
+        said |= one_object_tags(plan.bundle)
     return said

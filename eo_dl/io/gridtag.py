@@ -20,6 +20,8 @@ from ..errors import EoDlError
 GRID_TAG = "grid"
 KIND_TAG = "output"
 """What the features of a prediction are, where that is not objects: "chips"."""
+ONE_OBJECT_TAG, MIN_VISIBLE_TAG = "one_object", "min_visible"
+"""Of objects whose model gives one a chip at most: what a chip's object is where there are several ("largest", "ignore"), and from which visible share on."""
 
 
 def grid_tag(grid: PixelGrid) -> str:

@@ -7,9 +7,9 @@ import importlib
 from pathlib import Path
 
 from ..errors import ConfigError
-from .task import ChipCodec, Codec, NetworkInputs, RasterCodec, Task, TaskConfig
+from .task import ChipCodec, Codec, NetworkInputs, OneObjectCodec, RasterCodec, Task, TaskConfig
 
-__all__ = ["ChipCodec", "Codec", "NetworkInputs", "RasterCodec", "Task", "TaskConfig", "available_tasks", "load_task"]
+__all__ = ["ChipCodec", "Codec", "NetworkInputs", "OneObjectCodec", "RasterCodec", "Task", "TaskConfig", "available_tasks", "load_task"]
 
 
 def available_tasks() -> tuple[str, ...]:

@@ -1,0 +1,114 @@
+"""Predictions of one object a chip at most, chip by chip: is the chip's object found (CorLoc), and is rightly nothing said where there is none.
+
+A prediction says in its own tags that its model gives one object a chip, and by which rule a chip's object is chosen where there are several; so
+the scores here are those of training's validation. A map of a scene was put together from chips of another grid than those that are
+scored: what counts in a chip is the strongest object with its centre in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import shapely
+
+from ..core.arrays import Objects
+from ..core.classes import IGNORE_ID
+from ..core.labelset import PixelLabels
+from ..core.window import Window
+from ..io.gridtag import MIN_VISIBLE_TAG, ONE_OBJECT_TAG, layer_metadata
+from ..scores.localization import LocalizationScorer
+from ..scores.score import Score
+from ..tasks.localization.codec import LocalizationCodec
+from .classmatch import ClassMatch
+from .ground import Limits
+from .objectwise import Compared, Found
+
+_KNOWN = 0.5
+
+
+@dataclass
+class ChipTally:
+    """Chips that are scored, those of which too little is annotated or that lie outside the AOI, and those with several objects."""
+
+    scored: int = 0
+    left_out: int = 0
+    several: int = 0
+
+
+class OneBoxes:
+    """Adds up the chips of a split, file by file."""
+
+    def __init__(self, match: ClassMatch, limits: Limits, rule: LocalizationCodec, iou: float, seed: int) -> None:
+        self.match, self.limits, self.rule = match, limits, rule
+        self.scorer = LocalizationScorer(match.classes, iou, seed=seed)
+        self.tally = ChipTally()
+
+    @classmethod
+    def of(cls, found: Sequence[Found], match: ClassMatch, limits: Limits, iou: float, seed: int) -> OneBoxes | None:
+        """None where there are no chips to score, or one of the files does not say that its model gives one object a chip."""
+        rules = {_rule(layer_metadata(one.part.path)) for one in found}
+        rule = rules.pop() if len(rules) == 1 else None
+        if rule is None or limits.chips is None:
+            return None
+        return cls(match, limits, LocalizationCodec(match.classes, *rule), iou, seed)
+
+    def add(self, compared: Compared) -> None:
+        """Score the chips on one file."""
+        labels = compared.labels
+        ids = self.match.truth_ids[labels.class_ids].astype(np.int64)
+        truth = replace(labels, classes=self.match.classes, class_ids=ids, ignore=labels.ignore | (ids == IGNORE_ID))
+        for window, block in self.limits.windows(compared.grid, compared.scene_name):
+            self._add_chip(compared.predicted, truth.within(window), window, block)
+
+    def _add_chip(self, predicted: Objects, truth: PixelLabels, window: Window, block: str) -> None:
+        frame = shapely.box(0, 0, window.width, window.height)
+        if truth.annotated is not None and shapely.area(shapely.intersection(truth.annotated, frame)) < _KNOWN * window.area_px:
+            self.tally.left_out += 1
+            return
+        target = self.rule.encode(truth, window.height, window.width)
+        self.tally.scored += 1
+        self.tally.several += len(truth) > 1
+        self.scorer.update(_within(predicted, window), self.rule.truth(target), block)
+
+    def scores(self) -> list[Score]:
+        """CorLoc, mean IoU of boxes, accuracy; then by class."""
+        return self.scorer.scores() if self.tally.scored else []
+
+    def notes(self) -> list[str]:
+        """What was counted."""
+        rule = {"largest": "the one of which most is seen is their object", "ignore": "they do not count"}[self.rule.several]
+        return [
+            f"{self.tally.scored} {self.limits.split} chips are scored as wholes: one object or none",
+            *([f"{self.tally.left_out} chips that are mostly not annotated are left out of that"] if self.tally.left_out else []),
+            *([f"{self.tally.several} of these chips show several objects: {rule}"] if self.tally.several else []),
+        ]
+
+
+def chips_wanted(found: Sequence[Found], limits: Limits) -> list[str]:
+    """A note where the model gives one object a chip, and nobody said which chips."""
+    if limits.chips is not None or any(_rule(layer_metadata(one.part.path)) is None for one in found):
+        return []
+    return ["the model gives one object a chip at most; with the chips (--chips) it is also scored chip by chip (CorLoc)"]
+
+
+def _rule(said: Mapping[str, str]) -> tuple[Literal["largest", "ignore"], float] | None:
+    several: Literal["largest", "ignore"]
+    if said.get(ONE_OBJECT_TAG) == "largest":
+        several = "largest"
+    elif said.get(ONE_OBJECT_TAG) == "ignore":
+        several = "ignore"
+    else:
+        return None
+    return several, float(said.get(MIN_VISIBLE_TAG, "0.5"))
+
+
+def _within(objects: Objects, window: Window) -> Objects:
+    """Those with their centre in a window, as boxes in its pixels, cut at its border."""
+    cols, rows = (objects.boxes[:, 0] + objects.boxes[:, 2]) / 2, (objects.boxes[:, 1] + objects.boxes[:, 3]) / 2
+    kept = (cols >= window.col) & (cols < window.col1) & (rows >= window.row) & (rows < window.row1)
+    boxes = objects.boxes[kept] - np.tile((window.col, window.row), 2)
+    limits = [window.width, window.height, window.width, window.height]
+    return Objects(np.clip(boxes, 0, limits), objects.class_ids[kept], objects.scores[kept])
