@@ -34,8 +34,14 @@ from .reporter import Reporter, table
 @click.option("--annotated", help="Polygons in which the labels are complete; ground outside is ignored, not background.", metavar="FILE")
 @click.option("--unlabelled", type=click.Choice(["background", "ignore"]), default="background", show_default=True, help="What ground without a label is.")
 @options.aoi
-@click.option("--sampling", type=click.Choice(["grid", "random", "objects", "balanced"]), default="grid", show_default=True, help="Where chips lie.")
-@click.option("--count", type=click.IntRange(min=1), help="Number of chips for random, objects and balanced sampling.")
+@click.option(
+    "--sampling",
+    type=click.Choice(["grid", "random", "objects", "single", "balanced"]),
+    default="grid",
+    show_default=True,
+    help="Where chips lie; single: around one object each, showing no other (for localization).",
+)
+@click.option("--count", type=click.IntRange(min=1), help="Number of chips for all ways of sampling but the grid.")
 @click.option("--overlap", "overlap_px", type=click.IntRange(min=0), default=0, show_default=True, help="Pixels that neighbouring grid chips share.")
 @click.option("--keep-empty", type=click.FloatRange(0, 1), help="Share of the chips without any object to keep (default: all).", metavar="SHARE")
 @click.option(
@@ -82,7 +88,7 @@ def command(
     annotated: str | None,
     unlabelled: Literal["background", "ignore"],
     aoi: str | None,
-    sampling: Literal["grid", "random", "objects", "balanced"],
+    sampling: Literal["grid", "random", "objects", "single", "balanced"],
     count: int | None,
     overlap_px: int,
     keep_empty: float | None,

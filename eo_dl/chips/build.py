@@ -60,7 +60,7 @@ class TileJob:
 
 def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
     """Fill `folder`, which will be called `out`, with the chip set."""
-    candidates = draw_candidates(job.truths, job.regions, job.sampling)
+    candidates, drawn_notes = draw_candidates(job.truths, job.regions, job.sampling)
     reason = why_write(job.scenes, candidates)
     wanted = reason is not None if job.write_chips is None else job.write_chips
     writer = ChipWriter(folder, job.scenes, scene_labels([scene.stem for scene in job.scenes]), job.min_valid) if wanted else None
@@ -73,7 +73,7 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
     keep, empty_note = _kept(job, good)
     records, dealt = _dealt(job, good, keep)
     used = [m.tally for m, record in zip(good, records, strict=True) if record.keep and record.split == "train"]
-    notes = [*job.notes, *dealt.notes, *empty_note]
+    notes = [*job.notes, *drawn_notes, *dealt.notes, *empty_note]
     if len(good) < len(measured):
         notes.append(f"{len(measured) - len(good)} of {len(measured)} chips left out: less than {job.min_valid:.0%} of their pixels are measured")
     if reason is not None and job.write_chips is None:

@@ -22,6 +22,7 @@ from .sampling import (
     random_windows,
     touching,
     windows_around_objects,
+    windows_around_single_objects,
 )
 from .truth import SceneTruth
 
@@ -48,42 +49,59 @@ class SamplingRequest:
         if not 0 <= self.overlap_px < self.chip_px:
             raise ConfigError(f"tile: an overlap of {self.overlap_px} px must be at least 0 and less than the chip's {self.chip_px} px")
         if self.sampling == "grid" and self.count is not None:
-            raise ConfigError("tile: a grid has as many chips as it has; --count goes with --sampling random, objects or balanced")
+            raise ConfigError("tile: a grid has as many chips as it has; --count goes with --sampling random, objects, single or balanced")
         if self.sampling != "grid" and self.overlap_px:
             raise ConfigError(f"tile: --overlap goes with --sampling grid, not with {self.sampling}")
 
 
-def draw_candidates(truths: Sequence[SceneTruth], regions: Sequence[shapely.Geometry | None], request: SamplingRequest) -> tuple[Candidate, ...]:
-    """All candidates, by scene, row and column, each window once."""
+def draw_candidates(
+    truths: Sequence[SceneTruth], regions: Sequence[shapely.Geometry | None], request: SamplingRequest
+) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
+    """All candidates, by scene, row and column, each window once; and what has to be said."""
     grids = [touching(grid_windows(t.scene.grid, request.chip_px, request.overlap_px), region) for t, region in zip(truths, regions, strict=True)]
     if not any(grids):
         raise LabelError(f"no chip of {request.chip_px} px touches ground that is labelled and asked for; check AOI, `annotated` and the scenes' place")
     found: list[Candidate] = []
-    for index, windows in enumerate(_windows(truths, regions, grids, request)):
+    crowded = 0
+    for index, (windows, left) in enumerate(_windows(truths, regions, grids, request)):
+        crowded += left
         unique = sorted(set(windows), key=lambda window: (window.row, window.col))
         found += [Candidate(index, window) for window in unique]
     if not found:
-        raise LabelError(f"--sampling {request.sampling} finds no labelled object to cut chips around; check the labels or use --sampling grid")
-    return tuple(found)
+        raise LabelError(
+            f"--sampling {request.sampling} finds no labelled object to cut chips around; check the labels{' and --size' if crowded else ''}, or use --sampling grid"
+        )
+    said = f"{crowded} objects have another one too near for a chip of {request.chip_px} px to show them alone: no chip is cut around them; smaller chips (--size) part more"
+    return tuple(found), (said,) if crowded else ()
 
 
 def _windows(
     truths: Sequence[SceneTruth], regions: Sequence[shapely.Geometry | None], grids: Sequence[Sequence[Window]], request: SamplingRequest
-) -> Iterator[Sequence[Window]]:
+) -> Iterator[tuple[Sequence[Window], int]]:
+    """For each scene its windows, and the number of objects that none could be found for."""
     counts = _counts(truths, grids, request)
     for index, (truth, region) in enumerate(zip(truths, regions, strict=True)):
         rng = generator(request.seed, "sampling", index)
         if request.sampling == "grid" or not grids[index]:
-            yield grids[index]
-        elif request.sampling == "objects":
-            _refuse_masks(truth)
-            found = touching(windows_around_objects(truth.scene.grid, truth.labels, request.chip_px, rng, counts[index]), region)
-            yield [*found, *_negatives(truth, region, request, generator(request.seed, "negatives", index), round(request.negatives * len(found)))]
-        elif request.sampling == "balanced":
-            drawn = _filled(_drawer(truth, request, rng), region, counts[index] or 0)
-            yield [*drawn, *_negatives(truth, region, request, generator(request.seed, "negatives", index), round(request.negatives * len(drawn)))]
+            yield grids[index], 0
+        elif request.sampling == "random":
+            yield _filled(_drawer(truth, request, rng), region, counts[index] or 0), 0
         else:
-            yield _filled(_drawer(truth, request, rng), region, counts[index] or 0)
+            drawn, crowded = _around(truth, region, request, rng, counts[index])
+            yield [*drawn, *_negatives(truth, region, request, generator(request.seed, "negatives", index), round(request.negatives * len(drawn)))], crowded
+
+
+def _around(
+    truth: SceneTruth, region: shapely.Geometry | None, request: SamplingRequest, rng: np.random.Generator, count: int | None
+) -> tuple[Sequence[Window], int]:
+    """Windows around objects or points of classes; and how many objects have none."""
+    if request.sampling == "balanced":
+        return _filled(_drawer(truth, request, rng), region, count or 0), 0
+    _refuse_masks(truth, request.sampling)
+    if request.sampling == "single":
+        alone, crowded = windows_around_single_objects(truth.scene.grid, truth.labels, request.chip_px, rng, count)
+        return touching(alone, region), crowded
+    return touching(windows_around_objects(truth.scene.grid, truth.labels, request.chip_px, rng, count), region), 0
 
 
 def _negatives(truth: SceneTruth, region: shapely.Geometry | None, request: SamplingRequest, rng: np.random.Generator, count: int) -> list[Window]:
@@ -123,17 +141,20 @@ def _filled(draw: Callable[[int], Sequence[Window]], region: shapely.Geometry | 
 
 def _counts(truths: Sequence[SceneTruth], grids: Sequence[Sequence[Window]], request: SamplingRequest) -> list[int | None]:
     """How many chips each scene gives: in proportion to its ground, for objects to their number."""
-    if request.sampling == "objects" and request.count is None:
+    of_objects = request.sampling in ("objects", "single")
+    if of_objects and request.count is None:
         return [None] * len(truths)
-    weights = np.array([len(t.labels) if request.sampling == "objects" else len(g) for t, g in zip(truths, grids, strict=True)], np.float64)
+    weights = np.array([len(t.labels) if of_objects else len(g) for t, g in zip(truths, grids, strict=True)], np.float64)
     wanted = sum(len(g) for g in grids) if request.count is None else request.count
     edges = np.round(np.concatenate([[0], np.cumsum(weights)]) / max(weights.sum(), 1) * wanted).astype(int)
     return [int(n) for n in np.diff(edges)]
 
 
-def _refuse_masks(truth: SceneTruth) -> None:
+def _refuse_masks(truth: SceneTruth, sampling: Sampling) -> None:
     if truth.mask is not None:
-        raise ConfigError(f"{truth.scene.path}: its labels are a raster, which has no objects to cut chips around; use --sampling balanced")
+        raise ConfigError(
+            f"{truth.scene.path}: its labels are a raster, which has no objects to cut chips around (--sampling {sampling}); use --sampling balanced"
+        )
 
 
 def _points(truth: SceneTruth) -> PointsOfClass:

@@ -13,11 +13,12 @@ from ..core.labelset import PixelLabels
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 
-Sampling = Literal["grid", "random", "objects", "balanced"]
+Sampling = Literal["grid", "random", "objects", "single", "balanced"]
 Points = npt.NDArray[np.float64]
 
 # A last chip that would show less than this share of new ground is not worth being nearly a copy of its neighbour.
 _NEW_GROUND = 0.25
+_TRIES_ALONE = 40
 
 
 def grid_windows(grid: PixelGrid, size_px: int, overlap_px: int) -> tuple[Window, ...]:
@@ -71,6 +72,41 @@ def windows_around_objects(grid: PixelGrid, labels: PixelLabels, size_px: int, r
     while count is not None and len(found) < count:
         found.append(_jittered(grid, boxes[rng.integers(len(boxes))], size_px, rng))
     return tuple(found if count is None else found[:count])
+
+
+def windows_around_single_objects(
+    grid: PixelGrid, labels: PixelLabels, size_px: int, rng: np.random.Generator, count: int | None
+) -> tuple[tuple[Window, ...], int]:
+    """Windows that show one object whole and nothing of any other, the object at a random place in it; and how many objects have no such window.
+
+    One each, in random order; with `count`, at most so many, going round again where there are fewer objects than asked for.
+    """
+    boxes = labels.bounds
+    tree = shapely.STRtree(shapely.box(*boxes.T) if len(boxes) else [])
+    found: list[Window] = []
+    usable, crowded = list[int](), 0
+    for index in rng.permutation(np.flatnonzero(~labels.ignore)).tolist():
+        window = _alone(grid, boxes, tree, index, size_px, rng)
+        crowded += window is None
+        if window is not None:
+            usable.append(index)
+            found.append(window)
+    while count is not None and usable and len(found) < count:
+        again = _alone(grid, boxes, tree, usable[int(rng.integers(len(usable)))], size_px, rng)
+        found += [] if again is None else [again]
+    return tuple(found if count is None else found[:count]), crowded
+
+
+def _alone(grid: PixelGrid, boxes: npt.NDArray[np.float64], tree: shapely.STRtree, index: int, size_px: int, rng: np.random.Generator) -> Window | None:
+    """A window that shows an object whole and no part of another; None where chance finds none."""
+    box = boxes[index]
+    for _ in range(_TRIES_ALONE):
+        window = _jittered(grid, box, size_px, rng)
+        col0, row0, col1, row1 = window.box
+        whole = col0 <= box[0] and row0 <= box[1] and box[2] <= col1 and box[3] <= row1
+        if whole and tree.query(shapely.box(*window.box), predicate="intersects").tolist() == [index]:
+            return window
+    return None
 
 
 def _jittered(grid: PixelGrid, box: npt.NDArray[np.float64], size_px: int, rng: np.random.Generator) -> Window:

@@ -55,7 +55,7 @@ def tile(
     """Chips of scenes with their labels, in a folder `out`, split by ground that no two splits share.
 
     Chips are `size_px` (256; of images labelled as a whole, their size) or `size_m` wide, in each scene's own pixels, or in pixels of `gsd_m`. `sampling`: "grid" (neighbours share
-    `overlap_px`), "random", "objects" or "balanced" by class, with `count` chips. Only chips that touch `aoi` (polygons) and ground on
+    `overlap_px`), "random", "objects", "single" (one object a chip, nothing of another) or "balanced" by class, with `count` chips. Only chips that touch `aoi` (polygons) and ground on
     which labels are complete (`annotated`), and of which `min_valid` was measured. `keep_empty`: share of the chips without objects to
     keep (grid and random: all; else chips to add, 0.1 of their number). `split`: shares of train, val, test, dealt by blocks of
     `block_m` or `block_px` (default: from the scenes) or by whole scenes; `folds` instead deals folds, and `splits_of` takes the held-out ground of another chip set, so that models of both can be compared. `guard_px`: least distance

@@ -8,7 +8,15 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eo_dl.chips.sampling import balanced_windows, grid_windows, points_in_polygons, random_windows, touching, windows_around_objects
+from eo_dl.chips.sampling import (
+    balanced_windows,
+    grid_windows,
+    points_in_polygons,
+    random_windows,
+    touching,
+    windows_around_objects,
+    windows_around_single_objects,
+)
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.labelset import PixelLabels
 from eo_dl.core.pixelgrid import PixelGrid
@@ -58,6 +66,27 @@ def test_random_windows_lie_inside() -> None:
     windows = random_windows(_grid(50, 70), 20, 500, np.random.default_rng(0))
     assert {w.col for w in windows} == set(range(51))
     assert {w.row for w in windows} == set(range(31))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 12), st.sampled_from([None, 1, 20]))
+def test_windows_around_single_objects_show_one_whole_and_nothing_of_another(seed: int, number: int, count: int | None) -> None:
+    rng = np.random.default_rng(seed)
+    corners = rng.integers(0, 90, (number, 2))
+    boxes = np.concatenate([corners, corners + rng.integers(2, 10, (number, 2))], axis=1).astype(float)
+    windows, crowded = windows_around_single_objects(_grid(100, 100), _labels(boxes), 24, rng, count)
+    shown = set()
+    for window in windows:
+        seen = [i for i, box in enumerate(boxes) if shapely.box(*window.box).intersection(shapely.box(*box)).area > 0]
+        assert len(seen) == 1 and shapely.box(*window.box).covers(shapely.box(*boxes[seen[0]]))
+        shown.add(seen[0])
+    assert count is None or len(windows) == (count if crowded < number else 0)
+    assert count == 1 or len(shown) + crowded == number
+
+
+def test_single_objects_lie_anywhere_in_their_chips() -> None:
+    windows, _ = windows_around_single_objects(_grid(128, 128), _labels(np.array([[60.0, 60, 68, 68]])), 64, np.random.default_rng(0), 300)
+    cols, rows = np.array([(60 - w.col, 60 - w.row) for w in windows]).T
+    assert set(cols // 8) == set(rows // 8) == set(range(7))  # objects of 8 px leave 56 px of room
 
 
 def test_balanced_windows_show_every_class_equally_often() -> None:
