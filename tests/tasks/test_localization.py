@@ -110,3 +110,17 @@ def test_chips_with_several_objects_are_said() -> None:
     notes = TASK.remarks(LocalizationConfig(), {"train": [0, 1, 2, 3], "val": [2]})
     assert notes == ("3 of 5 chips hold several objects: the one of which most is seen is their label (--set task_options.several=largest|ignore)",)
     assert TASK.remarks(LocalizationConfig(), {"train": [0, 1, 1]}) == ()
+
+
+def test_the_network_can_be_exported() -> None:
+    network, images = network_of(2).eval(), torch.randn(2, 2, 64, 64)
+    exported = torch.export.export(network, (images,)).module()
+    with torch.inference_mode():
+        for name, value in network(images).items():
+            torch.testing.assert_close(exported(images)[name], value)
+
+
+def test_the_spacing_of_places_comes_from_the_train_boxes() -> None:
+    for side, stride in ((3, 2), (9, 4), (20, 8), (200, 16)):
+        settled = TASK.settle(LocalizationConfig(), NetworkInputs(3, CLASSES, 64, object_sizes_px=np.full((5, 2), float(side))))
+        assert isinstance(settled, LocalizationConfig) and settled.map_stride == stride
