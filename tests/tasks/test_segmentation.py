@@ -14,7 +14,7 @@ from eo_dl.core.labelset import PixelLabels
 from eo_dl.errors import ConfigError, LabelError
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.segmentation.codec import SegmentationCodec, largest_channel
-from eo_dl.tasks.segmentation.config import SegmentationConfig
+from eo_dl.tasks.segmentation.config import NETWORKS, Network, SegmentationConfig, fitting_rates
 
 TASK = load_task("segmentation")
 CLASSES = ClassSet((ClassInfo(7, "field", "#00ff00"), ClassInfo(3, "road", "#ff0000")))
@@ -105,9 +105,28 @@ def test_backbones_without_a_pyramid_are_refused(backbone: str) -> None:
         TASK.make_network(SegmentationConfig(backbone=backbone), NetworkInputs(3, CLASSES, 64))
 
 
-def test_the_network_can_be_exported() -> None:
-    network = TASK.make_network(SegmentationConfig(backbone="test_resnet", decoder_channels=(8,)), NetworkInputs(2, CLASSES, 64)).eval()
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_can_be_exported_and_says_the_same_by_name(name: Network) -> None:
+    config = SegmentationConfig(network=name, backbone="test_resnet", decoder_channels=(8,), atrous_rates=(1, 2, 3))
+    network = TASK.make_network(config, NetworkInputs(2, CLASSES, 64)).eval()
     images = torch.randn(1, 2, 64, 64)
     exported = torch.export.export(network, (images,)).module()
     with torch.inference_mode():
+        assert exported(images).keys() == {"logits"}
         torch.testing.assert_close(exported(images)["logits"], network(images)["logits"])
+
+
+def test_the_rates_of_deeplab_fit_the_chip_and_are_written_down() -> None:
+    settled = TASK.settle(SegmentationConfig(network="deeplabv3plus"), NetworkInputs(3, CLASSES, 528))
+    assert isinstance(settled, SegmentationConfig)
+    assert settled.atrous_rates == (12, 24, 36)
+    assert fitting_rates(16) == (1, 2, 3)
+    with pytest.raises(ConfigError, match="settle"):
+        TASK.make_network(SegmentationConfig(network="deeplabv3plus", backbone="test_resnet"), NetworkInputs(3, CLASSES, 64))
+
+
+@pytest.mark.parametrize(("network", "backbone"), [("deeplabv3plus", "edgenext_xx_small"), ("fpn", "test_vit")])
+def test_a_backbone_that_a_network_cannot_use_is_refused_by_name(network: Network, backbone: str) -> None:
+    config = SegmentationConfig(network=network, backbone=backbone, atrous_rates=(1, 2, 3))
+    with pytest.raises(ConfigError, match=backbone):
+        TASK.make_network(config, NetworkInputs(3, CLASSES, 64))

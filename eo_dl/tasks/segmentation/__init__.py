@@ -1,4 +1,4 @@
-"""Semantic segmentation: a class for every pixel, by a U-Net on any timm backbone."""
+"""Semantic segmentation: a class for every pixel, by a U-Net or one of its relatives on any timm backbone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...core.classes import ClassSet
 from ...errors import LabelError
 from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of
 from .codec import SegmentationCodec
-from .config import TERMS, SegmentationConfig
+from .config import NETWORKS, TERMS, SegmentationConfig, fitting_rates
 
 if TYPE_CHECKING:
     from ...networks.network import TaskNetwork
@@ -25,9 +25,9 @@ def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
 
 def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
     # Lazy: the only part that needs torch.
-    from .network import UNet
+    from .network import PixelNetwork
 
-    return UNet(config_of(SegmentationConfig, config), inputs)
+    return PixelNetwork(config_of(SegmentationConfig, config), inputs)
 
 
 def _make_scorer(classes: ClassSet) -> Scorer:
@@ -47,16 +47,17 @@ def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> Cla
 
 
 def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
-    """The loss that the problem decides, where the config says none."""
+    """The loss that the problem decides, and the rates that the chip's size decides, where the config says none."""
     given = config_of(SegmentationConfig, config)
-    return given.model_copy(update={"loss": given.loss.or_terms(*TERMS)})
+    rates = given.atrous_rates or (fitting_rates(inputs.chip_px) if given.network == "deeplabv3plus" else None)
+    return given.model_copy(update={"loss": given.loss.or_terms(*TERMS), "atrous_rates": rates})
 
 
 TASK = Task(
     name="segmentation",
     output="raster",
     config=SegmentationConfig,
-    networks=("unet",),
+    networks=NETWORKS,
     primary_score="mean_iou",
     make_codec=_make_codec,
     make_network=_make_network,

@@ -1,32 +1,30 @@
-"""A U-Net: a timm encoder and the decoder of segmentation-models-pytorch."""
+"""A class for every pixel: a timm encoder and one of the decoders of segmentation-models-pytorch, by name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 
 from ...core.arrays import Target
-from ...networks.backbones import channels_of, make_encoder, padded, start_encoder, strides_of
+from ...networks.backbones import padded, start_encoder, strides_of
 from ...networks.losses import ClassLoss, truth_of_masks
 from ...networks.network import TaskNetwork
 from ..task import NetworkInputs
 from .config import TERMS, SegmentationConfig
+from .decoders import encoder_of, make_decoder
 
 
-class UNet(TaskNetwork):
-    """U-Net (Ronneberger et al. 2015). `forward` gives {"logits": (N, K, H, W) float32} for any H and W."""
+class PixelNetwork(TaskNetwork):
+    """The network that `config.network` names. `forward` gives {"logits": (N, K, H, W) float32} for any H and W."""
 
     def __init__(self, config: SegmentationConfig, inputs: NetworkInputs) -> None:
         super().__init__()
-        self.encoder = make_encoder(config.backbone, inputs.in_channels)
+        self.encoder = encoder_of(config, inputs.in_channels)
         self.stride = strides_of(self.encoder)[-1]
-        channels = [inputs.in_channels, *channels_of(self.encoder)]
-        steps = _steps(config.decoder_channels, len(channels) - 1)
-        self.decoder = UnetDecoder(channels, steps, n_blocks=len(steps))
+        self.decoder, width = make_decoder(config, self.encoder, inputs.in_channels)
         self.dropout = torch.nn.Dropout2d(config.dropout)
-        self.head = torch.nn.Conv2d(steps[-1], len(inputs.classes), 3, padding=1)
+        self.head = torch.nn.Conv2d(width, len(inputs.classes), 3, padding=1)
         weights = None if inputs.class_weights is None else torch.tensor(inputs.class_weights, dtype=torch.float32)
         self.class_weights: torch.Tensor | None
         self.register_buffer("class_weights", weights, persistent=False)  # belongs to the training, not to the model
@@ -40,14 +38,11 @@ class UNet(TaskNetwork):
         images = padded(images, self.stride, training=self.training)
         maps = self.decoder([images, *self.encoder(images)])
         logits = self.head(self.dropout(maps))
+        if logits.shape[-2:] != images.shape[-2:]:
+            logits = torch.nn.functional.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
         return {"logits": logits[..., :height, :width].float().contiguous()}
 
     def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
         """See `TaskNetwork`. Pixels of 255 do not count; a batch of nothing else has a loss of 0. Soft targets are learnt as they are."""
         logits = self.forward(images)["logits"]
         return self.class_loss(logits, truth_of_masks(targets, logits.shape[1], logits.device), self.class_weights)
-
-
-def _steps(channels: tuple[int, ...], count: int) -> list[int]:
-    """`channels` for a backbone with `count` feature maps; the last ones matter most, so the first are cut."""
-    return [*channels[max(len(channels) - count, 0) :], *[channels[-1]] * max(count - len(channels), 0)]
