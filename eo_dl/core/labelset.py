@@ -6,6 +6,7 @@ One value for every format and any number of scenes. `for_grid` brings it into t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -51,6 +52,7 @@ class LabelSet:
     height) of each as the labels say, where they do. `files`: the label file of each feature where there are several, `file_names` all of them.
     `masks`: raster labels, in place of features. `whole_images`: every feature stands for the whole of its image, whatever the size of that (its
     geometry is a placeholder until the images are known); an image may have several.
+    `scores` (N,) float64 how sure whoever made them was (NaN: not said), `attributes` further fields by name, (N,) each: carried along, never looked at.
     `notes`: what reading did, counted ("3 geometries repaired").
     """
 
@@ -72,11 +74,13 @@ class LabelSet:
     whole_images: bool = False
     class_field: str | None = None
     notes: tuple[str, ...] = ()
+    scores: npt.NDArray[np.float64] | None = None
+    attributes: Mapping[str, GeometryArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         count = len(self.geometries)
-        for name in ("class_ids", "feature_ids", "images", "ignore", "files"):
-            value = getattr(self, name)
+        columns = {name: getattr(self, name) for name in ("class_ids", "feature_ids", "images", "ignore", "files", "scores")}
+        for name, value in {**columns, **self.attributes}.items():
             if value is not None and len(value) != count:
                 raise ValueError(f"labels need {name} for each of {count} features, found {len(value)}")
         if self.crs is None and count and self.images is None:

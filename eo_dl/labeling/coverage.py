@@ -84,6 +84,8 @@ def _some(labels: LabelSet, kept: Flags, images: GeometryArray, image_names: tup
         files=None if labels.files is None else labels.files[kept],
         annotated=labels.geometries[kept] if own else labels.annotated,
         annotated_images=images if own else labels.annotated_images,
+        scores=None if labels.scores is None else labels.scores[kept],
+        attributes={name: values[kept] for name, values in labels.attributes.items()},
         images=images,
         image_names=image_names,
     )

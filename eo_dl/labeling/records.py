@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
@@ -37,7 +37,7 @@ class Records:
     """Features (N): `geometries` in the CRS, or in pixels of `images` where `crs` is None; `values` their class (None: not said).
 
     `ignore` marks objects that count neither way, `files` the label file of each where there are several (`file_names` all of them),
-    `covered` the images of a pixel format, `known` what the source says of its classes. `whole_images` as in `LabelSet`.
+    `scores` and `attributes` as in `LabelSet`, `covered` the images of a pixel format, `known` what the source says of its classes. `whole_images` as in `LabelSet`.
     """
 
     source: str
@@ -54,6 +54,8 @@ class Records:
     class_field: str | None = None
     whole_images: bool = False
     notes: tuple[str, ...] = ()
+    scores: npt.NDArray[np.float64] | None = None
+    attributes: Mapping[str, GeometryArray] = field(default_factory=dict)
 
 
 def label_set(records: Records, spec: ClassSpec | None, unlabelled: Unlabelled) -> LabelSet:
@@ -95,6 +97,8 @@ def label_set(records: Records, spec: ClassSpec | None, unlabelled: Unlabelled) 
         whole_images=records.whole_images,
         class_field=records.class_field,
         notes=tuple(notes),
+        scores=None if records.scores is None else records.scores[clean.index],
+        attributes={name: values[clean.index] for name, values in records.attributes.items()},
     )
 
 
@@ -107,6 +111,8 @@ class PixelObject:
     value: str | None
     feature_id: str
     ignore: bool = False
+    score: float | None = None
+    attributes: Mapping[str, object] = field(default_factory=dict)
 
 
 def pixel_records(
@@ -136,7 +142,20 @@ def pixel_records(
         known=known or Known(),
         class_field=class_field,
         notes=tuple(notes),
+        scores=_scores(objects),
+        attributes={name: _column(objects, name) for name in dict.fromkeys(name for found in objects for name in found.attributes)},
     )
+
+
+def _scores(objects: Sequence[PixelObject]) -> npt.NDArray[np.float64] | None:
+    found = np.array([np.nan if one.score is None else one.score for one in objects], np.float64)
+    return None if np.isnan(found).all() else found
+
+
+def _column(objects: Sequence[PixelObject], name: str) -> GeometryArray:
+    column = np.empty(len(objects), dtype=object)
+    column[:] = [one.attributes.get(name) for one in objects]
+    return column
 
 
 def image_name(text: object, source: str, what: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import shapely
 from pyproj import CRS
@@ -34,6 +35,7 @@ class VectorOptions:
     crs: str | None = None
     buffer_m: float | None = None
     where: str | None = None
+    attributes: bool = False
 
 
 def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> Records:
@@ -72,6 +74,8 @@ def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> 
         known=Known(ids=column.ids),
         class_field=column.name,
         notes=tuple(notes),
+        scores=_scores(together) if options.attributes else None,
+        attributes=_attributes(together, column.name) if options.attributes else {},
     )
 
 
@@ -91,6 +95,22 @@ def read_areas(path: Path, crs: CRS | None = None) -> tuple[GeometryArray, CRS, 
     if crs is not None and own != crs:
         found = reproject(found, own, crs, str(path))
     return found, crs or own, tuple(f"{path.name}: {note}" for note in clean.notes)
+
+
+_SCORES = ("score", "confidence")
+
+
+def _scores(frame: geopandas.GeoDataFrame) -> npt.NDArray[np.float64] | None:
+    """The field that says how sure its maker was, where there is one and it holds numbers."""
+    name = next((name for name in _SCORES if name in frame.columns and pd.api.types.is_numeric_dtype(frame[name])), None)
+    found = None if name is None else np.asarray(frame[name].to_numpy(np.float64, na_value=np.nan), np.float64)
+    return None if found is None or np.isnan(found).all() else found
+
+
+def _attributes(frame: geopandas.GeoDataFrame, class_field: str | None) -> dict[str, GeometryArray]:
+    """All other fields; missing values as None."""
+    left = {frame.geometry.name, class_field, *_SCORES}
+    return {str(name): frame[name].astype(object).where(frame[name].notna(), None).to_numpy(dtype=object) for name in frame.columns if name not in left}
 
 
 def _frame(path: Path, options: VectorOptions) -> geopandas.GeoDataFrame:
