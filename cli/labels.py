@@ -11,6 +11,7 @@ COMMANDS = {
     "start": "A GeoPackage and a QGIS project, ready to draw in.",
     "status": "What is drawn so far, and what a first model still needs.",
     "weak": "Rules of thumb (indices, other layers) to soft labels.",
+    "queue": "Which chips to label next.",
 }
 
 

@@ -32,6 +32,7 @@ FLOORS = {
     "inference": 7,
     "export": 7,
     "evaluation": 8,
+    "advice": 8,
     "qgis": 8,
 }
 # Shown values only: imported lazily by the methods that a notebook calls, and by nothing else.

@@ -28,6 +28,7 @@ PROBABILITIES_TAG = "class_probabilities"
 GeometryKind = Literal["polygon", "line", "point"]
 
 _UNKNOWN_COLOR = "#bdbdbd"
+_RANK_COLORS = ("#7a0177", "#c51b8a", "#f768a1", "#fbb4b9")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 _STYLE_TABLE = """CREATE TABLE IF NOT EXISTS layer_styles (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256),
@@ -95,6 +96,23 @@ def outline_qml(color: str, geometry: GeometryKind = "polygon", form: str = "") 
     return (
         f'{MARK}\n<qgis version="3.22" styleCategories="{_categories(form)}"><renderer-v2 type="singleSymbol" forceraster="0" symbollevels="0" enableorderby="0">'
         f"<symbols>{symbol}</symbols></renderer-v2>{form}</qgis>\n"
+    )
+
+
+def ranks_qml(field: str, count: int) -> str:
+    """The style of polygons to be worked through in the order of a whole-number field from 1: outlines from dark (first) to light, numbered."""
+    steps = min(len(_RANK_COLORS), max(count, 1))
+    edges = [round(place * count / steps) for place in range(steps + 1)]
+    ranges = "".join(
+        f'<range render="true" symbol="{place}" lower="{edges[place] + 0.5}" upper="{edges[place + 1] + 0.5}" label="{edges[place] + 1} to {edges[place + 1]}"/>'
+        for place in range(steps)
+    )
+    symbols = "".join(_symbol(str(place), color, "polygon") for place, color in enumerate(_RANK_COLORS[:steps]))
+    return (
+        f'{MARK}\n<qgis version="3.22" styleCategories="Symbology|Labeling" labelsEnabled="1"><renderer-v2 type="graduatedSymbol" attr={xml_attribute(field)} '
+        f'graduatedMethod="GraduatedColor" forceraster="0" symbollevels="0" enableorderby="0"><ranges>{ranges}</ranges><symbols>{symbols}</symbols></renderer-v2>'
+        f'<labeling type="simple"><settings><text-style fieldName={xml_attribute(field)} isExpression="0" fontSize="11" fontWeight="75" textColor="20,20,20,255">'
+        '<text-buffer bufferDraw="1" bufferSize="1" bufferColor="255,255,255,255"/></text-style><placement placement="1"/></settings></labeling></qgis>\n'
     )
 
 
