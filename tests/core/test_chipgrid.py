@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eo_dl.core.chipgrid import ChipGrid
+from eo_dl.core.chipgrid import ChipGrid, SquareGrid
 from eo_dl.errors import ConfigError
 
 lengths = st.integers(1, 300)
@@ -70,3 +70,28 @@ def test_owner_agrees_with_owned(grid: ChipGrid, col: float, row: float) -> None
 def test_a_margin_that_leaves_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="margin below 32"):
         ChipGrid(100, 100, 64, 32)
+
+
+@st.composite
+def square_grids(draw: st.DrawFn) -> SquareGrid:
+    margin = draw(st.integers(0, 20))
+    return SquareGrid(draw(lengths), draw(lengths), draw(st.integers(2 * margin + 1, 2 * margin + 90)), margin)
+
+
+@given(square_grids())
+def test_squares_partition_the_raster_and_are_whole_but_at_its_far_edges(grid: SquareGrid) -> None:
+    hits = np.zeros((grid.height, grid.width), np.int64)
+    for cell in grid:
+        hits[cell.keep.slices] += 1
+        assert cell.keep.col % grid.stride_px == cell.keep.row % grid.stride_px == 0
+        assert cell.keep.width == min(grid.stride_px, grid.width - cell.keep.col)
+        assert cell.keep.height == min(grid.stride_px, grid.height - cell.keep.row)
+    assert (hits == 1).all()
+
+
+@given(square_grids())
+def test_a_square_lies_in_its_chip_and_the_chip_in_the_raster(grid: SquareGrid) -> None:
+    for cell in grid:
+        assert cell.read.contains(cell.keep)
+        assert cell.read.col >= 0 and (cell.read.col1 <= grid.width or grid.width < grid.size_px)
+        assert cell.read.row >= 0 and (cell.read.row1 <= grid.height or grid.height < grid.size_px)
