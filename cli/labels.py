@@ -12,6 +12,8 @@ COMMANDS = {
     "status": "What is drawn so far, and what a first model still needs.",
     "weak": "Rules of thumb (indices, other layers) to soft labels.",
     "queue": "Which chips to label next.",
+    "prelabel": "A prediction as labels to correct.",
+    "merge": "Take corrected pre-labels back into the labels.",
 }
 
 

@@ -88,7 +88,8 @@ def _windows(
             yield _filled(_drawer(truth, request, rng), region, counts[index] or 0), 0
         else:
             drawn, crowded = _around(truth, region, request, rng, counts[index])
-            yield [*drawn, *_negatives(truth, region, request, generator(request.seed, "negatives", index), round(request.negatives * len(drawn)))], crowded
+            empty = _negatives(truth, region, request, generator(request.seed, "negatives", index), round(request.negatives * len(drawn)))
+            yield [*drawn, *_hard_negatives(truth, region, request), *empty], crowded
 
 
 def _around(
@@ -102,6 +103,14 @@ def _around(
         alone, crowded = windows_around_single_objects(truth.scene.grid, truth.labels, request.chip_px, rng, count)
         return touching(alone, region), crowded
     return touching(windows_around_objects(truth.scene.grid, truth.labels, request.chip_px, rng, count), region), 0
+
+
+def _hard_negatives(truth: SceneTruth, region: shapely.Geometry | None, request: SamplingRequest) -> Sequence[Window]:
+    """A window around every area that a review rejected: what a model took for an object and is none."""
+    if truth.negatives is None or not request.negatives:
+        return ()
+    rng = generator(request.seed, "hard negatives")
+    return touching(windows_around_objects(truth.scene.grid, truth.negatives, request.chip_px, rng, None), region)
 
 
 def _negatives(truth: SceneTruth, region: shapely.Geometry | None, request: SamplingRequest, rng: np.random.Generator, count: int) -> list[Window]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import shapely
 
 from ..core.labelset import LabelSet
@@ -76,6 +78,8 @@ def tile(
     ready, notes = prepare_scenes(scenes, gsd_m, below=given.whole_images)
     chip_px = chip_size(ready, size_px, size_m, gsd_m, common_side(ready) if given.whole_images else DEFAULT_PX)
     found = match_labels(given if annotated is None else with_annotated(given, annotated, ready), ready)
+    if found.negatives is not None and found.annotated is not None:  # somebody looked there
+        found = replace(found, annotated=np.concatenate([found.annotated, found.negatives]))
     notes = (*notes, *found.notes)
     truths = tuple(SceneTruth.of(found, scene) for scene in ready)
     job = TileJob(

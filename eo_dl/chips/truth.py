@@ -31,6 +31,7 @@ class SceneTruth:
     labels: PixelLabels
     annotated_parts: GeometryArray | None
     mask: MaskLabels | None = field(default=None, repr=False)
+    negatives: PixelLabels | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, labels: LabelSet, scene: Scene) -> SceneTruth:
@@ -40,7 +41,7 @@ class SceneTruth:
         mask = mask_of(labels, scene)
         if mask is not None and not has_mask(mask):
             parts = np.empty(0, dtype=object)  # labels are rasters, and none is this scene's
-        truth = cls(scene, replace(found, annotated=None), parts, mask)
+        truth = cls(scene, replace(found, annotated=None), parts, mask, _negatives(labels, scene))
         truth.labels.within(Window(0, 0, 1, 1))  # builds the search tree before threads share it
         return truth
 
@@ -69,6 +70,16 @@ class SceneTruth:
         hits = np.sort(self._tree.query(frame, predicate="intersects"))
         cut = shapely.union_all(shapely.intersection(self.annotated_parts[hits], frame))
         return shapely.transform(cut, lambda xy: xy - (window.col, window.row))
+
+
+def _negatives(labels: LabelSet, scene: Scene) -> PixelLabels | None:
+    """The rejected areas of a scene, in its pixels; None where there are none."""
+    if labels.negatives is None or labels.crs is None:
+        return None
+    count = len(labels.negatives)
+    areas = LabelSet(labels.classes, labels.negatives, np.zeros(count, np.int64), labels.crs, labels.source, np.full(count, "", dtype=object))
+    found = areas.for_grid(scene.grid, scene.name, scene.native)
+    return found if len(found) else None
 
 
 def class_mask(labels: PixelLabels, height: int, width: int, valid: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.uint8]:

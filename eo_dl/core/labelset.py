@@ -46,7 +46,7 @@ class LabelSet:
     `geometries`: 2-D shapely polygons (or multipolygons), valid and not empty, in map coordinates of `crs`, or in pixels (col, row)
     of the image named in `images` where `crs` is None; with a CRS, `images` (where given) says which scene each belongs to, as for one
     place on several dates. `feature_ids`: how the source calls each (for messages).
-    `ignore`: objects that count neither way. `annotated`: polygons in the same frame (None: everywhere);
+    `ignore`: objects that count neither way. `negatives`: areas that somebody took for an object and somebody else rejected. `annotated`: polygons in the same frame (None: everywhere);
     `annotated_images` names their image where the frame is pixels.
     `image_names`: images that labels by image cover, with or without objects: others have nothing annotated; `image_sizes_px`: (width,
     height) of each as the labels say, where they do. `files`: the label file of each feature where there are several, `file_names` all of them.
@@ -64,6 +64,7 @@ class LabelSet:
     feature_ids: npt.NDArray[np.object_]
     images: npt.NDArray[np.object_] | None = None
     ignore: npt.NDArray[np.bool_] | None = None
+    negatives: GeometryArray | None = None
     annotated: GeometryArray | None = None
     annotated_images: npt.NDArray[np.object_] | None = None
     image_names: tuple[str, ...] = ()

@@ -37,7 +37,7 @@ class Records:
     """Features (N): `geometries` in the CRS, or in pixels of `images` where `crs` is None; `values` their class (None: not said).
 
     `ignore` marks objects that count neither way, `files` the label file of each where there are several (`file_names` all of them),
-    `scores` and `attributes` as in `LabelSet`, `covered` the images of a pixel format, `known` what the source says of its classes. `whole_images` as in `LabelSet`.
+    `scores` and `attributes` as in `LabelSet`, `covered` the images of a pixel format, `known` what the source says of its classes. `whole_images` and `negatives` as in `LabelSet`.
     """
 
     source: str
@@ -47,6 +47,7 @@ class Records:
     feature_ids: npt.NDArray[np.object_]
     images: npt.NDArray[np.object_] | None = None
     ignore: npt.NDArray[np.bool_] | None = None
+    negatives: GeometryArray | None = None
     files: npt.NDArray[np.object_] | None = None
     file_names: tuple[str, ...] = ()
     covered: tuple[ImageRecord, ...] = ()
@@ -88,6 +89,7 @@ def label_set(records: Records, spec: ClassSpec | None, unlabelled: Unlabelled) 
         feature_ids=records.feature_ids[clean.index],
         images=images,
         ignore=ignore if ignore.any() else None,
+        negatives=records.negatives,
         annotated=clean.geometries if unlabelled == "ignore" else None,
         annotated_images=images if unlabelled == "ignore" else None,
         image_names=tuple(image.name for image in records.covered),

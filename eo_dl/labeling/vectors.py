@@ -21,6 +21,7 @@ from .fields import FILE_FIELD, class_column, matching
 from .geometry import clean_polygons, named
 from .naming import Known
 from .project.layout import ANNOTATED, LABELS, is_project
+from .project.review import review_of
 from .records import Records
 
 _CURVES = frozenset({"CircularString", "CompoundCurve", "CurvePolygon", "MultiCurve", "MultiSurface"})
@@ -59,6 +60,10 @@ def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> 
         kept = together.pop("_place").to_numpy(np.int64)
         ids, origin = ids[kept], origin[kept]
         notes.append(f"{len(together)} of {before} features have {options.where}")
+    review = review_of(together)
+    negatives = np.asarray(together.geometry.array, dtype=object)[review.rejected]
+    together, ids, origin = together[~review.rejected], ids[~review.rejected], origin[~review.rejected]
+    notes += review.notes
     geometries = _areas(np.asarray(together.geometry.array, dtype=object), crs, options, ids, source, notes)
     column = class_column(together, options.class_field, source, used)
     values = tuple(Path(path).stem for path in origin) if options.class_field == FILE_FIELD and column.name is None else column.values
@@ -69,6 +74,8 @@ def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> 
         geometries=geometries,
         values=values,
         feature_ids=ids,
+        ignore=review.proposed[~review.rejected] if review.proposed.any() else None,
+        negatives=np.asarray(shapely.make_valid(shapely.force_2d(negatives)), dtype=object) if len(negatives) else None,
         files=origin if several else None,
         file_names=tuple(map(str, paths)) if several else (),
         known=Known(ids=column.ids),

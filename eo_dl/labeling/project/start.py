@@ -90,7 +90,7 @@ def start_labels(
     project = target.with_suffix(".qgz")
     for path in (target, project):
         refuse_existing(path, overwrite)
-    styles = {LABELS: _labels_style(named, geometry), ANNOTATED: _annotated_style()}
+    styles = {LABELS: labels_style(named, geometry), ANNOTATED: annotated_style()}
     types = {LABELS: _GEOMETRY[geometry], ANNOTATED: "MultiPolygon"}
     write_layers(
         target,
@@ -160,7 +160,8 @@ def _empty(columns: dict[str, type], crs: CRS) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(found, geometry=gpd.GeoSeries([], crs=crs), crs=crs)
 
 
-def _labels_style(classes: ClassSet, kind: Kind) -> str:
+def labels_style(classes: ClassSet, kind: Kind, statuses: tuple[str, ...] = STATUSES) -> str:
+    """How QGIS draws the layer `labels` and asks for its attributes."""
     listed = ", ".join("'" + name.replace("'", "''") + "'" for name in classes.names)
     box = {"rule": f'{_IS_BOX} and "{CLASS_FIELD}" in ({listed})', "reason": "Draw boxes: the shape digitizing toolbar has 'Add rectangle from extent'."}
     known = {"rule": f'"{CLASS_FIELD}" in ({listed})', "reason": f"One of the classes: {', '.join(classes.names)}."}
@@ -178,7 +179,7 @@ def _labels_style(classes: ClassSet, kind: Kind) -> str:
             reason=said["reason"],
             sticky=True,
         ),
-        FormField("status", "Status", "ValueMap", STATUSES),
+        FormField("status", "Status", "ValueMap", statuses),
         FormField("reviewed", "Reviewed", "CheckBox", default="false"),
         FormField("score", "Score of the model", "Hidden"),
         FormField("source", "Source", "Hidden", default="'hand'"),
@@ -189,6 +190,7 @@ def _labels_style(classes: ClassSet, kind: Kind) -> str:
     return categories_qml(CLASS_FIELD, {c.name: c.color for c in classes}, _DRAWN[kind], form)
 
 
-def _annotated_style() -> str:
+def annotated_style() -> str:
+    """How QGIS draws the layer `annotated`."""
     fields = [FormField("fid", widget="Hidden"), FormField("note", "Note")]
     return outline_qml(_ANNOTATED_COLOR, "polygon", form_xml(fields, "<b>labels are complete here</b><br>[% coalesce(\"note\", '') %]", check_geometry=True))

@@ -1,0 +1,31 @@
+"""`eo-dl labels merge`: corrected pre-labels taken back."""
+
+from __future__ import annotations
+
+import click
+
+from . import options
+from .reporter import Reporter, table
+
+
+@click.command("merge", short_help="Take corrected pre-labels back into the labels.")
+@click.argument("labels", metavar="LABELS")
+@click.argument("corrected", metavar="CORRECTED")
+@click.option("-o", "--out", required=True, help="The GeoPackage of both.", metavar="FILE")
+@options.class_field
+@options.overwrite
+@options.said
+def command(reporter: Reporter, labels: str, corrected: str, out: str, class_field: str | None, overwrite: bool) -> None:
+    """LABELS and what became of pre-labels in CORRECTED, as labels that tile takes: accepted, changed and added ones are labels, rejected and deleted ones
+    are background for sure (hard negatives), those nobody looked at are ignored. LABELS may be 'none'.
+
+    \b
+    eo-dl labels merge labels.gpkg to_correct.gpkg -o labels_2.gpkg
+    """
+    from eo_dl.labeling.project.merge import merge_labels
+
+    made = merge_labels(None if labels == "none" else labels, corrected, out=out, class_field=class_field, overwrite=overwrite)
+    for note in made.notes:
+        reporter.log(f"note: {note}")
+    values = {"path": str(made.path), "counts": dict(made.counts), "classes": list(made.classes.names), "notes": list(made.notes)}
+    reporter.result(values, [*table(list(made.counts.items()), ("what", "labels")), "", str(made.path)])

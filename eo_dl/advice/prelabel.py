@@ -1,0 +1,114 @@
+"""`prelabel`: a prediction as labels to correct."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+from pyproj import CRS
+
+from ..core.classes import ClassSet
+from ..core.progress import OnProgress, silent
+from ..errors import ConfigError, LabelError
+from ..io.atomic import refuse_existing
+from ..io.vector import read_layer, write_layers
+from ..labeling.fields import class_column
+from ..labeling.project.layout import ANNOTATED, CLASS_FIELD, LABELS, metadata
+from ..labeling.project.merge import ID_FIELD, PROPOSALS
+from ..labeling.project.review import PROPOSED, REVIEW
+from ..labeling.project.start import annotated_style, labels_style
+from ..mosaic.vectorize_file import vectorize
+
+
+@dataclass(frozen=True)
+class PreLabels:
+    """The project at `path` with `count` proposed labels; `notes` count what was left out."""
+
+    path: Path
+    classes: ClassSet
+    count: int
+    notes: tuple[str, ...] = ()
+
+
+def prelabel(
+    prediction: str | Path,
+    *,
+    out: str | Path,
+    min_score: float | None = None,
+    min_area_m2: float | None = None,
+    probabilities: str | Path | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress = silent,
+) -> PreLabels:
+    """A prediction (objects or polygons, or a class map, which is vectorized) as a GeoPackage of proposed labels, to be accepted, changed or rejected in QGIS.
+
+    Layer `labels`: class, `status` (proposed), `reviewed`, `score`, `source`, with drop-downs; `annotated`: draw there where you have looked at everything;
+    `proposals`: the same as they were proposed, for `merge_labels` to compare with: leave it alone. `min_score` and `min_area_m2` leave out the rest, counted.
+    `probabilities` (NAME_prob.tif) give the polygons of a class map their score.
+
+    Raises `LabelError`, `SceneError`, `ConfigError`, `OutputExistsError`.
+
+    >>> prelabel("trees.gpkg", out="to_correct.gpkg", min_score=0.3)  # doctest: +SKIP
+    """
+    target, source = Path(out), Path(prediction)
+    if target.suffix.lower() != ".gpkg":
+        raise ConfigError(f"{target}: pre-labels are a GeoPackage; give it a name that ends in .gpkg (-o/--out)")
+    refuse_existing(target, overwrite)
+    frame = _polygons(source, probabilities, on_progress)
+    if frame.crs is None:
+        raise LabelError(f"{source}: has no CRS, so QGIS cannot lay it over the scene; predict on a georeferenced scene")
+    frame, notes = _chosen(frame, min_score, min_area_m2, source)
+    values = class_column(frame, CLASS_FIELD if CLASS_FIELD in frame.columns else None, str(source)).values
+    classes = ClassSet.of_names(sorted({value for value in values if value is not None}))
+    scores = frame["score"].astype(float).to_numpy() if "score" in frame.columns else np.full(len(frame), np.nan)
+    columns = {
+        CLASS_FIELD: list(values),
+        "status": [PROPOSED] * len(frame),
+        "reviewed": np.zeros(len(frame), np.bool_),
+        "score": scores,
+        "source": [source.name] * len(frame),
+        "note": np.full(len(frame), None, dtype=object),
+        ID_FIELD: np.arange(1, len(frame) + 1),
+    }
+    shapes = gpd.GeoSeries(np.asarray(frame.geometry.array, dtype=object), crs=frame.crs)
+    labels = gpd.GeoDataFrame(columns, geometry=shapes)
+    areas = gpd.GeoDataFrame({"note": np.empty(0, dtype=object)}, geometry=gpd.GeoSeries([], crs=frame.crs))
+    styles = {LABELS: labels_style(classes, "polygon", REVIEW), ANNOTATED: annotated_style(), PROPOSALS: annotated_style()}
+    write_layers(
+        target,
+        {ANNOTATED: areas, PROPOSALS: labels, LABELS: labels},
+        styles,
+        metadata=metadata(classes, "polygon", [], target.parent),
+        geometry_types={LABELS: "MultiPolygon", ANNOTATED: "MultiPolygon", PROPOSALS: "MultiPolygon"},
+        overwrite=overwrite,
+    )
+    return PreLabels(target, classes, len(labels), (*notes, f"CRS of the labels: {CRS(frame.crs).name}"))
+
+
+def _polygons(source: Path, probabilities: str | Path | None, on_progress: OnProgress) -> gpd.GeoDataFrame:
+    if source.suffix.lower() not in (".tif", ".tiff", ".vrt"):
+        if probabilities is not None:
+            raise ConfigError(f"{probabilities}: probabilities go with a class map, {source.name} has scores of its own; leave them out")
+        return read_layer(source)
+    with tempfile.TemporaryDirectory() as folder:
+        return read_layer(vectorize(source, out=Path(folder) / "map.gpkg", probabilities=probabilities, on_progress=on_progress))
+
+
+def _chosen(frame: gpd.GeoDataFrame, min_score: float | None, min_area_m2: float | None, source: Path) -> tuple[gpd.GeoDataFrame, list[str]]:
+    notes = []
+    there = ~(frame.geometry.isna() | frame.geometry.is_empty)
+    frame = frame[there]
+    for field, least, flag in (("score", min_score, "--min-score"), ("area_m2", min_area_m2, "--min-area")):
+        if least is None:
+            continue
+        if field not in frame.columns:
+            raise LabelError(f"{source}: has no field {field!r} for {flag}; leave it out")
+        kept = frame[field].astype(float) >= least
+        notes += [f"{int((~kept).sum())} of {len(kept)} left out: {field} below {least:g}"] if not kept.all() else []
+        frame = frame[kept]
+    if not len(frame):
+        raise LabelError(f"{source}: holds nothing to correct; lower --min-score and --min-area, or predict with another model")
+    return frame, notes

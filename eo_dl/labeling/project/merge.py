@@ -1,0 +1,159 @@
+"""`merge_labels`: corrected pre-labels taken back into the labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from pyproj import CRS
+
+from ...core.classes import ClassSet
+from ...errors import ConfigError, LabelError
+from ...io.atomic import refuse_existing
+from ...io.vector import layer_names, read_layer, write_layers
+from ..fields import class_column
+from .layout import ANNOTATED, CLASS_FIELD, LABELS, is_project, metadata
+from .review import ACCEPTED, CHANGED, PROPOSED, REJECTED, REVIEW, statuses_of
+from .start import annotated_style, labels_style
+
+PROPOSALS = "proposals"
+ID_FIELD = "prelabel_id"
+ADDED = "added"
+
+_SAME_IOU = 0.5
+
+
+@dataclass(frozen=True)
+class MergedLabels:
+    """The project at `path`. `counts`: features by what became of them: kept (of the old labels), replaced (an old label gave way), accepted, changed,
+    added, rejected (of these `deleted` ones were removed), proposed (not reviewed yet)."""
+
+    path: Path
+    classes: ClassSet
+    counts: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+
+def merge_labels(labels: str | Path | None, corrected: str | Path, *, out: str | Path, class_field: str | None = None, overwrite: bool = False) -> MergedLabels:
+    """The labels and what a person made of pre-labels (`labels prelabel`), as one project that `tile` takes.
+
+    Compared with what was proposed: features whose status is accepted, or that were ticked as reviewed, are accepted; those with another outline or class
+    are changed; those set to rejected, and those deleted, are rejected and stay in the file, as hard negatives; new ones are added; the rest stays
+    proposed, which is no label yet. An old label gives way to a corrected one that covers the same (IoU of half).
+
+    Raises `LabelError` for a file that is no pre-label project.
+    """
+    target, source = Path(out), Path(corrected)
+    if target.suffix.lower() != ".gpkg":
+        raise ConfigError(f"{target}: merged labels are a GeoPackage; give it a name that ends in .gpkg (-o/--out)")
+    refuse_existing(target, overwrite)
+    if not is_project(source) or PROPOSALS not in layer_names(source):
+        raise LabelError(
+            f"{source}: holds no layers {LABELS}, {ANNOTATED} and {PROPOSALS}; give the file that `eo-dl labels prelabel` made, after correcting it"
+        )
+    new = _judged(read_layer(source, layer=LABELS), read_layer(source, layer=PROPOSALS), source)
+    counts = Counter(str(what) for what in new["_what"])
+    deleted = int(new["_deleted"].sum())
+    old = None if labels is None else _old(Path(labels), class_field, CRS(new.crs))
+    parts = [new]
+    if old is not None:
+        replaced = _same_place(old, new[new["_what"].isin([ACCEPTED, CHANGED, ADDED])])
+        held = _same_place(new, old[~replaced]) & (new["_what"] == REJECTED).to_numpy(bool)
+        parts = [old[~replaced], new[~held]]
+        counts.update(kept=int((~replaced).sum()), replaced=int(replaced.sum()))
+        counts[REJECTED] -= int(held.sum())
+    together = gpd.GeoDataFrame(pd.concat([part.astype(object) for part in parts], ignore_index=True), geometry="geometry", crs=new.crs)
+    names = [str(name) for name in dict.fromkeys(together[CLASS_FIELD]) if name is not None and not pd.isna(name)]
+    classes = ClassSet.of_names(sorted(names))
+    table = together.drop(columns=["_what", "_deleted", ID_FIELD], errors="ignore")
+    table["reviewed"] = [bool(value) if not pd.isna(value) else False for value in table["reviewed"]]
+    table["score"] = table["score"].astype(float)
+    areas = _areas(source, None if labels is None else Path(labels), CRS(new.crs))
+    styles = {LABELS: labels_style(classes, "polygon", REVIEW), ANNOTATED: annotated_style()}
+    write_layers(
+        target,
+        {ANNOTATED: areas, LABELS: table},
+        styles,
+        metadata=metadata(classes, "polygon", [], target.parent),
+        geometry_types={LABELS: "MultiPolygon", ANNOTATED: "MultiPolygon"},
+        overwrite=overwrite,
+    )
+    notes = [f"{deleted} of the rejected were deleted in the project"] if deleted else []
+    notes += [f"{counts[PROPOSED]} are still proposed: not labels yet, their ground is ignored"] if counts[PROPOSED] else []
+    return MergedLabels(target, classes, {name: counts[name] for name in ("kept", "replaced", ACCEPTED, CHANGED, ADDED, REJECTED, PROPOSED)}, tuple(notes))
+
+
+def _judged(now: gpd.GeoDataFrame, before: gpd.GeoDataFrame, source: Path) -> gpd.GeoDataFrame:
+    """All features with what became of them in `_what`; deleted ones are back, as rejected."""
+    if ID_FIELD not in now.columns or CLASS_FIELD not in now.columns:
+        raise LabelError(
+            f"{source}: its layer {LABELS} has lost the field {ID_FIELD if ID_FIELD not in now.columns else CLASS_FIELD}; correct a copy of the original project"
+        )
+    proposed = {int(key): (shape, name) for key, shape, name in zip(before[ID_FIELD], before.geometry, before[CLASS_FIELD], strict=True)}
+    said = statuses_of(now)
+    what = [_verdict(proposed, key, shape, name, status) for key, shape, name, status in zip(now[ID_FIELD], now.geometry, now[CLASS_FIELD], said, strict=True)]
+    there = {int(key) for key in now[ID_FIELD] if not pd.isna(key)}
+    gone = before[[int(key) not in there for key in before[ID_FIELD]]]
+    frame = pd.concat([_plain(now), _plain(gone)], ignore_index=True)
+    frame["_what"] = [*what, *[REJECTED] * len(gone)]
+    frame["_deleted"] = [False] * len(now) + [True] * len(gone)
+    frame["status"] = [ACCEPTED if verdict == ADDED else verdict for verdict in frame["_what"]]
+    frame["reviewed"] = [verdict != PROPOSED for verdict in frame["_what"]]
+    found = gpd.GeoDataFrame(frame, geometry="geometry", crs=now.crs)
+    return found[~(found.geometry.isna() | found.geometry.is_empty)]
+
+
+def _verdict(proposed: Mapping[int, tuple[shapely.Geometry, object]], key: object, shape: shapely.Geometry, name: object, status: object) -> str:
+    if status == REJECTED:
+        return REJECTED
+    if pd.isna(key) or int(str(key).split(".")[0]) not in proposed:
+        return ADDED
+    outline, given = proposed[int(str(key).split(".")[0])]
+    same = name == given and shape is not None and bool(shapely.normalize(shape).equals_exact(shapely.normalize(outline), 1e-6))
+    if not same or status == CHANGED:
+        return CHANGED
+    return ACCEPTED if status == ACCEPTED else PROPOSED
+
+
+def _plain(frame: gpd.GeoDataFrame) -> pd.DataFrame:
+    """The columns of a project, whatever the layer has."""
+    kept = {name: frame[name] if name in frame.columns else None for name in (ID_FIELD, CLASS_FIELD, "status", "reviewed", "score", "source", "note")}
+    return pd.DataFrame({**kept, "geometry": np.asarray(frame.geometry.array, dtype=object)}, index=frame.index).astype(object)
+
+
+def _old(path: Path, class_field: str | None, crs: CRS) -> gpd.GeoDataFrame:
+    project = is_project(path)
+    frame = read_layer(path, layer=LABELS if project else None)
+    if frame.crs is None:
+        raise LabelError(f"{path}: has no CRS; give it one, e.g. ogr2ogr -a_srs EPSG:32633 OUT.gpkg IN")
+    frame = frame if CRS(frame.crs) == crs else frame.to_crs(crs)
+    column = class_column(frame, class_field or (CLASS_FIELD if project else None), str(path)) if len(frame) else None
+    plain = _plain(frame)
+    plain[CLASS_FIELD] = list(column.values) if column else []
+    plain["reviewed"] = [not pd.isna(value) and bool(value) for value in plain["reviewed"]]
+    return gpd.GeoDataFrame(plain.assign(_what="kept", _deleted=False), geometry="geometry", crs=crs.to_wkt())
+
+
+def _same_place(frame: gpd.GeoDataFrame, others: gpd.GeoDataFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """(N,) which features cover the same as one of `others`."""
+    found = np.zeros(len(frame), np.bool_)
+    own, there = np.asarray(frame.geometry.array, dtype=object), np.asarray(others.geometry.array, dtype=object)
+    own, there = (np.asarray(shapely.make_valid(shapes), dtype=object) for shapes in (own, there))
+    mine, theirs = shapely.STRtree(there).query(own, predicate="intersects") if len(there) and len(own) else (np.empty(0, int), np.empty(0, int))
+    common = shapely.area(shapely.intersection(own[mine], there[theirs]))
+    union = shapely.area(own[mine]) + shapely.area(there[theirs]) - common
+    found[mine[common >= _SAME_IOU * union]] = True
+    return found
+
+
+def _areas(source: Path, labels: Path | None, crs: CRS) -> gpd.GeoDataFrame:
+    """The annotated ground of both."""
+    files = [source, *([labels] if labels is not None and is_project(labels) else [])]
+    shapes = [shape for path in files for shape in read_layer(path, layer=ANNOTATED).to_crs(crs).geometry if shape is not None and not shape.is_empty]
+    return gpd.GeoDataFrame({"note": [None] * len(shapes)}, geometry=gpd.GeoSeries(shapes, crs=crs), crs=crs)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+
+from eo_dl.advice.prelabel import prelabel
+from eo_dl.chips.tile import tile
+from eo_dl.core.classes import ClassSet
+from eo_dl.errors import InputError
+from eo_dl.io.raster import RasterWriter
+from eo_dl.io.scene import open_scene
+from eo_dl.io.vector import read_layer, write_layers
+from eo_dl.labeling.project.merge import merge_labels
+from eo_dl.labeling.read import read_labels
+
+CRS = "EPSG:32633"
+
+
+def square(col: int, row: int, side: int = 10) -> shapely.Polygon:
+    """A square in pixels of `scene`."""
+    return shapely.box(400_000 + col, 5_400_000 - row - side, 400_000 + col + side, 5_400_000 - row)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(1, 200, (3, 128, 160)).astype(np.uint8)
+    transform = Affine(1, 0, 400_000, 0, -1, 5_400_000)
+    with rasterio.open(tmp_path / "s.tif", "w", driver="GTiff", count=3, height=128, width=160, dtype="uint8", crs=CRS, transform=transform) as out:
+        out.write(pixels)
+    return tmp_path / "s.tif"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Six proposed trees in a row."""
+    shapes = [square(20 * place, 40) for place in range(6)]
+    columns = {"class_name": ["tree"] * 6, "class_id": [1] * 6, "score": [0.9, 0.8, 0.7, 0.6, 0.5, 0.1], "area_m2": [100.0] * 6, "reviewed": [False] * 6}
+    gpd.GeoDataFrame(columns, geometry=shapes, crs=CRS).to_file(tmp_path / "found.gpkg", layer="objects")
+    made = prelabel(tmp_path / "found.gpkg", out=tmp_path / "fix.gpkg", min_score=0.2)
+    assert made.count == 5 and any("1 of 6 left out" in note for note in made.notes)
+    return made.path
+
+
+def corrected(project: Path) -> Path:
+    """The first accepted, the second moved, the third rejected, the fourth deleted, the fifth not looked at, one added."""
+    layers = {name: read_layer(project, layer=name) for name in ("labels", "proposals", "annotated")}
+    table = layers["labels"].drop(index=layers["labels"].index[3]).reset_index(drop=True)
+    table.loc[0, "reviewed"] = True
+    table.loc[1, "geometry"] = square(22, 41)
+    table.loc[2, "status"] = "rejected"
+    new = gpd.GeoDataFrame({"class_name": ["shrub"]}, geometry=[square(130, 90)], crs=CRS)
+    import pandas as pd
+
+    layers["labels"] = gpd.GeoDataFrame(pd.concat([table.astype(object), new.astype(object)], ignore_index=True), geometry="geometry", crs=CRS)
+    layers["labels"]["reviewed"] = [value is True or value == 1 for value in layers["labels"]["reviewed"]]
+    write_layers(project, layers, overwrite=True)
+    return project
+
+
+def test_what_became_of_every_proposal_is_counted(project: Path, tmp_path: Path) -> None:
+    made = merge_labels(None, corrected(project), out=tmp_path / "m.gpkg")
+    assert {name: n for name, n in made.counts.items() if n} == {"accepted": 1, "changed": 1, "added": 1, "rejected": 2, "proposed": 1}
+    labels = read_labels(made.path)
+    assert len(labels) == 4 and labels.classes.names == ("shrub", "tree")
+    assert labels.ignore is not None and labels.ignore.sum() == 1 and labels.negatives is not None and len(labels.negatives) == 2
+    assert labels.geometries[labels.ignore][0].equals(square(80, 40)), "nobody looked at it: it counts neither way"
+    assert {shape.bounds for shape in labels.negatives} == {square(40, 40).bounds, square(60, 40).bounds}
+    assert any("status: " in note and "2 rejected" in note for note in labels.notes)
+
+
+def test_old_labels_give_way_to_what_was_corrected_and_outlive_a_rejection(project: Path, tmp_path: Path) -> None:
+    old = [square(0, 41), square(40, 40), square(140, 10)]
+    gpd.GeoDataFrame({"kind": ["tree", "tree", "house"]}, geometry=old, crs=CRS).to_file(tmp_path / "old.gpkg")
+    made = merge_labels(tmp_path / "old.gpkg", corrected(project), out=tmp_path / "m.gpkg")
+    assert {name: n for name, n in made.counts.items() if n} == {
+        "kept": 2,
+        "replaced": 1,
+        "accepted": 1,
+        "changed": 1,
+        "added": 1,
+        "rejected": 1,
+        "proposed": 1,
+    }
+    labels = read_labels(made.path)
+    assert labels.classes.names == ("house", "shrub", "tree") and len(labels) == 6 and labels.negatives is not None and len(labels.negatives) == 1
+
+
+def test_rejected_ground_is_background_that_chips_are_cut_around(project: Path, scene: Path, tmp_path: Path) -> None:
+    made = merge_labels(None, corrected(project), out=tmp_path / "m.gpkg")
+    gpd.GeoDataFrame(geometry=[square(0, 0, 35)], crs=CRS).to_file(tmp_path / "done.gpkg")
+    chips = tile(scene, read_labels(made.path), out=tmp_path / "chips", size_px=32, annotated=tmp_path / "done.gpkg", guard_px=0)
+    assert chips.labels.annotated is not None and sum(shapely.area(chips.labels.annotated)) == pytest.approx(35**2 + 2 * 100)
+    around = tile(scene, read_labels(made.path), out=tmp_path / "around", size_px=32, sampling="objects", guard_px=0)
+    windows = [record.window for record in around.records]
+    for col, row in ((40, 40), (60, 40)):
+        assert any(w.col <= col and w.col1 >= col + 10 and w.row <= row and w.row1 >= row + 10 for w in windows)
+
+
+def test_a_class_map_becomes_polygons_to_correct(scene: Path, tmp_path: Path) -> None:
+    ids = np.zeros((128, 160), np.uint8)
+    ids[10:20, 10:30], ids[50:52, 50:52] = 1, 2
+    with RasterWriter(tmp_path / "map.tif", open_scene(scene).grid, nodata=255, classes=ClassSet.of_names(["house", "road"], background=True)) as writer:
+        writer.write(0, ids)
+    made = prelabel(tmp_path / "map.tif", out=tmp_path / "fix.gpkg", min_area_m2=50)
+    table = read_layer(made.path, layer="labels")
+    assert (
+        made.count == 1 and table["class_name"].tolist() == ["house"] and table["status"].tolist() == ["proposed"] and table["source"].tolist() == ["map.tif"]
+    )
+
+
+def test_a_status_of_somebody_else_says_nothing(tmp_path: Path) -> None:
+    gpd.GeoDataFrame({"kind": ["a", "a"], "status": ["rejected", "built 1990"]}, geometry=[square(0, 0), square(20, 0)], crs=CRS).to_file(tmp_path / "l.gpkg")
+    labels = read_labels(tmp_path / "l.gpkg", class_field="kind")
+    assert len(labels) == 2 and labels.negatives is None and labels.ignore is None
+
+
+def test_bad_input_is_one_line(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="labels prelabel"):
+        merge_labels(None, tmp_path / "found.gpkg", out=tmp_path / "m.gpkg")
+    with pytest.raises(InputError, match="--overwrite"):
+        prelabel(tmp_path / "found.gpkg", out=project)
+    with pytest.raises(InputError, match="nothing to correct"):
+        prelabel(tmp_path / "found.gpkg", out=tmp_path / "x.gpkg", min_score=0.95)
+    with pytest.raises(InputError, match=r"\.gpkg"):
+        prelabel(tmp_path / "found.gpkg", out=tmp_path / "x.shp")
