@@ -7,7 +7,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Demo:
-    """What one task learns from the sample scenes: a layer of labels, chips, and a short training."""
+    """What one task learns from the sample scenes: a layer of labels, chips, and a short training.
+
+    `sampling`: where chips lie; of "single" ones, with one object each, the second scene is scored chip by chip too.
+    """
 
     title: str
     layer: str
@@ -30,6 +33,7 @@ class Demo:
     overlap_px: int
     suffix: str
     training: dict[str, Any]
+    sampling: Literal["grid", "single"] = "grid"
 
 
 # Small networks and few epochs: two cores are to show the road in under three minutes, not the best score.
@@ -59,6 +63,32 @@ DEMOS = {
             "task_options.pyramid_channels": 64,
             "task_options.proposals": 150,
         },
+    ),
+    "classification": Demo(
+        "What occurs in a square of 48 m, several classes at once (pooled ResNet)",
+        "landcover",
+        "class_name",
+        48,
+        16,
+        ".gpkg",
+        {
+            "epochs": 6,
+            "min_steps": 10,
+            "lr": 0.002,
+            "task_options.backbone": "resnet10t",
+            "task_options.multi_label": True,
+            "task_options.min_cover": 0.03,
+        },
+    ),
+    "localization": Demo(
+        "One tree a chip, or none",
+        "trees",
+        "class_name",
+        40,
+        0,
+        ".gpkg",
+        {"epochs": 8, "min_steps": 12, "batch_size": 16, "lr": 0.003, "task_options.backbone": "resnet10t"},
+        sampling="single",
     ),
 }
 
@@ -114,14 +144,24 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
     folder.mkdir(parents=True)
     labels = eo.read_labels(sample / "train_labels.gpkg", layer=demo.layer, class_field=demo.class_field)
     chips = eo.tile(
-        [sample / "train.tif"], labels, out=folder / "chips", size_px=demo.size_px, overlap_px=demo.overlap_px, seed=1, on_progress=reporter.progress
+        [sample / "train.tif"],
+        labels,
+        out=folder / "chips",
+        size_px=demo.size_px,
+        overlap_px=demo.overlap_px,
+        sampling=demo.sampling,
+        seed=1,
+        on_progress=reporter.progress,
     )
     config = resolve_config(task=task, seed=1, settings=[f"{key}={value}" for key, value in demo.training.items()])
     run = eo.train(chips, config=config, out=folder / "model.eodl", on_progress=reporter.progress)
     scene = eo.open_scene(sample / "test.tif")
     prediction = eo.predict(run.model, scene, out=folder / f"map{demo.suffix}", on_progress=reporter.progress)
     truth = eo.read_labels(sample / "test_labels.gpkg", layer=demo.layer, class_field=demo.class_field)
-    report = eo.evaluate(prediction, truth, out=folder / "report", on_progress=reporter.progress)
+    scored = None
+    if demo.sampling == "single":  # all in one split: nothing is learned from the second scene
+        scored = eo.tile([scene], truth, out=folder / "scored", size_px=demo.size_px, sampling=demo.sampling, split=(1, 0, 0), seed=1)
+    report = eo.evaluate(prediction, truth, out=folder / "report", chips=scored, split="train", on_progress=reporter.progress)
     side_by_side(scene, prediction.paths[0], run.model.classes, truth=truth, out=folder / "picture.png")
     return {"title": demo.title, "scores": _report_rows(report, run), "curves": f"{task}/model.run/curves.png"}
 
