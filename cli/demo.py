@@ -90,6 +90,26 @@ DEMOS = {
         {"epochs": 8, "min_steps": 12, "batch_size": 16, "lr": 0.003, "task_options.backbone": "resnet10t"},
         sampling="single",
     ),
+    "instances": Demo(
+        "Single buildings by roof, those that touch apart (Mask R-CNN)",
+        "buildings",
+        "roof",
+        96,
+        32,
+        ".gpkg",
+        {
+            "epochs": 8,
+            "min_steps": 12,
+            "batch_size": 4,
+            "lr": 0.002,
+            "task_options.backbone": "resnet10t",
+            "task_options.pyramid_channels": 64,
+            "task_options.proposals": 150,
+            "task_options.detections": 60,
+            "task_options.mask_channels": 64,
+            "task_options.mask_layers": 2,
+        },
+    ),
 }
 
 
