@@ -27,10 +27,12 @@ import torch
 
 from eo_dl import open_scene, read_labels
 from eo_dl.advice.queue import queue_chips
+from eo_dl.advice.views import VIEWS
 from eo_dl.bundle import Bundle, save_bundle
 from eo_dl.chips.augment import Augment, AugmentConfig
 from eo_dl.chips.sampling import grid_windows
 from eo_dl.chips.truth import SceneTruth
+from eo_dl.core.arrays import Target
 from eo_dl.core.labelset import LabelSet
 from eo_dl.core.normalization import Normalization, to_physical
 from eo_dl.core.seeds import derived_seed, generator
@@ -46,7 +48,7 @@ SAMPLES = ROOT / "sample_data"
 CACHE = Path(__file__).parent / "cache"
 RESULT = Path(__file__).parent / "active_learning.md"
 CHIP_PX, FIRST, MORE = 64, 8, 20
-STEPS, BATCH, RATE = 220, 8, 2e-3
+STEPS, BATCH, RATE = 400, 8, 2e-3
 TASK = load_task("segmentation")
 CONFIG = {"backbone": "resnet10t", "decoder_channels": (64, 32, 16, 16, 16)}
 
@@ -88,11 +90,15 @@ def train(ground: Ground, windows: Sequence[Window], seed: int, out: Path) -> Bu
     network = TASK.make_network(config, inputs).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
-    augment = Augment(AugmentConfig())
+    relit = Augment(AugmentConfig(dihedral=False, scale=0))  # turned by views below, which cost nothing
     for step in range(STEPS):
         rng = generator(seed, "batch", step)
-        drawn = [augment.apply(images[i], chips[i].valid, targets[i], rng) for i in rng.integers(0, len(chips), BATCH)]
-        loss = network.loss(torch.from_numpy(np.stack([image for image, _, _ in drawn])), [target for _, _, target in drawn])["loss"]
+        drawn = []
+        for i in rng.integers(0, len(chips), BATCH):
+            image, _, target = relit.apply(images[i], chips[i].valid, targets[i], rng)
+            view = VIEWS[rng.integers(len(VIEWS))]
+            drawn.append((view.apply(image), Target(mask=np.ascontiguousarray(view.apply(target.mask)))))
+        loss = network.loss(torch.from_numpy(np.stack([image for image, _ in drawn])), [target for _, target in drawn])["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
