@@ -4,7 +4,7 @@ Where something lies is lost when a map is averaged to one row of numbers, and l
 chips cannot pay for. So the map is weighed instead: a 1x1 convolution says how much each place looks like the object, a softmax over all
 places makes that weights, and the box's centre is the weighted mean of the places' own coordinates ("soft arg-max", Levine et al. 2016). Moving
 the object moves the centre with it, without having been taught so. Size and class are read from the features at those places; "nothing"
-also from the mean of the map, since weights always sum to one.
+also from the mean of the map, since weights always sum to one. Beside the losses of the box, the weights are drawn onto the true box.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ class Locator(TaskNetwork):
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """See `TaskNetwork`."""
-        logits, boxes = self._see(images)
+        logits, boxes, _ = self._see(images)
         shares = logits.softmax(1)
         best, channel = shares[:, 1:].max(1)
         score = torch.where(best > shares[:, 0], best, torch.zeros_like(best))
         return {"boxes": boxes[:, None], "scores": score[:, None], "channels": channel[:, None]}
 
     def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`: cross-entropy over the classes and "nothing", and for chips with an object GIoU and smooth L1 (shares of the chip)."""
-        logits, boxes = self._see(images)
+        """See `TaskNetwork`: cross-entropy over the classes and "nothing"; for chips with an object GIoU, smooth L1 (shares of the chip) and `_place_loss`."""
+        logits, boxes, weights = self._see(images)
         wanted, labels = self._wanted(targets, images.device)
         counted = labels != IGNORE_ID
         zero = logits.sum() * 0 + boxes.sum() * 0
@@ -75,10 +75,21 @@ class Locator(TaskNetwork):
         size = boxes.new_tensor([images.shape[-1], images.shape[-2]] * 2)
         giou = generalized_box_iou_loss(boxes[there], wanted[there], reduction="mean")
         corners = functional.smooth_l1_loss(boxes[there] / size, wanted[there] / size, beta=0.1)
-        return {"loss": classes + self.box_weight * (giou + corners), "classifier": classes, "giou": giou, "corners": corners}
+        place = self._place_loss(weights[there], wanted[there])
+        return {"loss": classes + self.box_weight * (giou + corners + place), "classifier": classes, "giou": giou, "corners": corners, "place": place}
 
-    def _see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(N, K + 1) logits with "nothing" first, and (N, 4) boxes in pixels of the images."""
+    def _place_loss(self, weights: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        """How little of the weights lies on the object, -log of their share. From equal weights, where all begins, the box alone hardly says where to look."""
+        cols, rows = self._places(weights)
+        reach = self.strides[0] / 2  # so that the smallest object has a place
+        low, high = boxes[:, None, :2] - reach, boxes[:, None, 2:] + reach
+        in_cols = (cols > low[..., 0]) & (cols < high[..., 0])
+        in_rows = (rows > low[..., 1]) & (rows < high[..., 1])
+        shares = (weights[:, 0] * (in_rows[:, :, None] & in_cols[:, None])).sum((1, 2))
+        return -shares.clamp_min(1e-6).log().mean()
+
+    def _see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """(N, K + 1) logits with "nothing" first, (N, 4) boxes in pixels of the images, and the weights of the places (N, 1, h, w)."""
         height, width = images.shape[-2:]
         maps = self.encoder(padded(images, self.strides[-1], training=self.training))
         found = self._mixed(maps)
@@ -88,7 +99,7 @@ class Locator(TaskNetwork):
             at_object = (found * weights).sum((2, 3))
             features = torch.cat([at_object, found.mean((2, 3))], 1)
             logits: torch.Tensor = self.classifier(features)
-            return logits, self._boxes(weights, features, height, width)
+            return logits, self._boxes(weights, features, height, width), weights
 
     def _mixed(self, maps: list[torch.Tensor]) -> torch.Tensor:
         """The finest map with what the coarser ones know."""
