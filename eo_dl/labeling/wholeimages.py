@@ -57,7 +57,7 @@ class _Row:
 
 def is_image_csv(path: Path) -> bool:
     """True for a CSV that has no boxes. Raises `LabelError` where it cannot be read."""
-    return not set(SIDE_COLUMNS) <= {name.strip().lower() for name in _read(path)[0]}
+    return not set(SIDE_COLUMNS) & {name.strip().lower() for name in _read(path)[0]}
 
 
 def read_image_csv(paths: Sequence[Path], source: str, class_field: str | None) -> Records:

@@ -109,6 +109,6 @@ def test_csv_boxes_are_edges_from_zero_and_empty_rows_are_empty_images(tmp_path:
     (tmp_path / "b.csv").write_text("image_path,xmin,ymin,xmax,ymax,label\na.png,1,2,3,x,Dead\n")
     with pytest.raises(LabelError, match="line 2"):
         read_labels(tmp_path / "b.csv")
-    (tmp_path / "b.csv").write_text("filename,class_name\na.png,building\n")
+    (tmp_path / "b.csv").write_text("filename,xmin,class_name\na.png,3,building\n")
     with pytest.raises(LabelError, match="image_path, xmin"):
         read_labels(tmp_path / "b.csv")
