@@ -87,7 +87,7 @@ DEMOS = {
         48,
         0,
         ".gpkg",
-        {"epochs": 12, "min_steps": 12, "lr": 0.003, "task_options.backbone": "resnet10t"},
+        {"epochs": 8, "min_steps": 12, "batch_size": 16, "lr": 0.003, "task_options.backbone": "resnet10t"},
         sampling="single",
     ),
     "instances": Demo(
