@@ -10,6 +10,7 @@ import click
 COMMANDS = {
     "start": "A GeoPackage and a QGIS project, ready to draw in.",
     "status": "What is drawn so far, and what a first model still needs.",
+    "check": "All problems of labels at once, with a layer to step through.",
     "weak": "Rules of thumb (indices, other layers) to soft labels.",
     "queue": "Which chips to label next.",
     "prelabel": "A prediction as labels to correct.",

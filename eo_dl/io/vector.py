@@ -95,6 +95,16 @@ def field_names(path: str | Path) -> tuple[str, ...]:
         return tuple(str(name) for name in pyogrio.read_info(source)["fields"]) if len(layer_names(source)) == 1 else ()
 
 
+def read_styles(path: str | Path) -> dict[str, str]:
+    """The default QML of each layer of a GeoPackage; empty where it has no styles."""
+    with contextlib.closing(sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)) as database:
+        try:
+            rows = database.execute("SELECT f_table_name, styleQML FROM layer_styles WHERE useAsDefault ORDER BY id").fetchall()
+        except sqlite3.DatabaseError:
+            return {}
+    return {str(layer): str(qml) for layer, qml in rows if layer and qml}
+
+
 def _read_ogr(source: str, layer: str | None) -> geopandas.GeoDataFrame:
     names = layer_names(source)
     if layer is not None and layer not in names:

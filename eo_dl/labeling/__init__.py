@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .checks.check import check_labels
+    from .checks.repair import fix_labels
     from .project.start import start_labels
     from .project.status import labels_status
     from .read import read_labels
@@ -13,13 +15,15 @@ if TYPE_CHECKING:
 
 # Public name -> module that defines it.
 _HOME = {
+    "check_labels": ".checks.check",
+    "fix_labels": ".checks.repair",
     "labels_status": ".project.status",
     "read_labels": ".read",
     "start_labels": ".project.start",
     "weak_labels": ".weak.run",
 }
 
-__all__ = ["labels_status", "read_labels", "start_labels", "weak_labels"]
+__all__ = ["check_labels", "fix_labels", "labels_status", "read_labels", "start_labels", "weak_labels"]
 
 
 def __getattr__(name: str) -> object:

@@ -245,8 +245,13 @@ def lookalikes(counts: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def same_letters(value: str) -> str:
+    """A class name without case, spaces and signs; two that agree in it are one class."""
+    return re.sub(r"[\W_]+", "", value.casefold())
+
+
 def _alike(common: str, rare: str, counts: Mapping[str, int]) -> bool:
-    a, b = (re.sub(r"[\W_]+", "", text.casefold()) for text in (common, rare))
+    a, b = same_letters(common), same_letters(rare)
     if not a or not b:
         return False
     if a == b:

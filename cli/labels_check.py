@@ -1,0 +1,92 @@
+"""`eo-dl labels check`: all problems of labels at once, as a table and as a layer to step through."""
+
+from __future__ import annotations
+
+import click
+
+from . import options
+from .reporter import Reporter, table
+
+_WIDTH = 150
+
+
+@click.command("check", short_help="All problems of labels at once, with a layer to step through.")
+@click.argument("labels", nargs=-1, required=True, metavar="LABELS...")
+@click.option("--scene", "scenes", multiple=True, help="Image under the labels: a file, a folder, or a pattern; repeat it for several.", metavar="FILE")
+@click.option("-o", "--out", help="Also write the findings as a layer to step through in QGIS (.gpkg).", metavar="FILE")
+@click.option("--fix", help="Write a mended copy here: what is safe is repaired, every change is listed.", metavar="FILE")
+@click.option("--annotated", help="Polygons in which the labels are complete.", metavar="FILE")
+@options.class_field
+@options.label_classes
+@options.label_layer
+@options.label_where
+@options.label_crs
+@options.buffer_m
+@options.bands
+@options.scene_crs
+@options.trust_vrt
+@options.overwrite
+@options.said
+def command(
+    reporter: Reporter,
+    labels: tuple[str, ...],
+    scenes: tuple[str, ...],
+    out: str | None,
+    fix: str | None,
+    annotated: str | None,
+    class_field: str | None,
+    classes: str | None,
+    layer: str | None,
+    where: str | None,
+    label_crs: str | None,
+    buffer_m: float | None,
+    bands: str | None,
+    crs: str | None,
+    trust_vrt: bool,
+    overwrite: bool,
+) -> None:
+    """Everything that may be wrong with labels: outlines, classes, places, and how far they lie beside the image's edges.
+
+    \b
+    eo-dl labels check labels.gpkg --scene ortho.tif -o findings.gpkg --fix labels_fixed.gpkg
+    """
+    from eo_dl import open_scene
+    from eo_dl.io.atomic import refuse_existing
+    from eo_dl.io.discover import scene_paths
+    from eo_dl.labeling import check_labels, fix_labels
+    from eo_dl.labeling.checks.report import registration_text
+
+    source = labels[0] if len(labels) == 1 else list(labels)
+    for path in (path for path in (out, fix) if path is not None):
+        refuse_existing(path, overwrite)
+    opened = [open_scene(path, bands=bands, crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
+    found = check_labels(
+        source,
+        opened,
+        class_field=class_field,
+        layer=layer,
+        where=where,
+        crs=label_crs,
+        buffer_m=buffer_m,
+        annotated=annotated,
+        classes=classes,
+        on_progress=reporter.progress,
+    )
+    if out is not None:
+        found.write(out, overwrite=overwrite)
+    fixed = None if fix is None else fix_labels(source, out=fix, class_field=class_field, layer=layer, crs=label_crs, overwrite=overwrite)
+    gsd = {scene.name: scene.native.gsd_m for scene in found.scenes}
+    rows = [(severity, kind, count, _short(str(text))) for severity, kind, count, text in found.rows()]
+    lines = [*(table(rows, ("severity", "kind", "count", "for example")) if rows else ["nothing was found"]), ""]
+    lines += [f"{sum(found.classes.values()):g} {found.unit}: " + ", ".join(f"{name} {count:g}" for name, count in found.classes.items())]
+    lines += [registration_text(name, one, gsd.get(name)) for name, one in found.registration.items()]
+    lines += [f"note: {note}" for note in found.notes]
+    lines += [] if out is None else [f"{out}: {len(found.findings)} findings to step through"]
+    if fixed is not None:
+        lines += [f"{fixed.path}: {len(fixed.changes)} changes, {fixed.removed} features removed", *(f"  {c.feature_id}: {c.text}" for c in fixed.changes)]
+    values = {**found.values(), "output": out, "fixed": None if fixed is None else fixed.values()}
+    reporter.result(values, lines)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
