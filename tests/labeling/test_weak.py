@@ -43,7 +43,7 @@ def geotiff(path: Path, pixels: Pixels, names: tuple[str, ...] = (), **options: 
 def boxes(path: Path, frames: list[tuple[int, int, int, int]], **columns: list[str]) -> Path:
     """Rectangles given in pixels."""
     shapes = [shapely.Polygon([NORTH_UP @ corner for corner in ((a, b), (c, b), (c, d), (a, d))]) for a, b, c, d in frames]
-    gpd.GeoDataFrame(columns or {"n": range(len(shapes))}, geometry=shapes, crs="EPSG:32631").to_file(path, driver="GPKG")
+    gpd.GeoDataFrame(columns or {"n": [str(place) for place in range(len(shapes))]}, geometry=shapes, crs="EPSG:32631").to_file(path, driver="GPKG")
     return path
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -109,7 +110,7 @@ def _judged(now: gpd.GeoDataFrame, before: gpd.GeoDataFrame, source: Path) -> gp
     return found[~(found.geometry.isna() | found.geometry.is_empty)]
 
 
-def _verdict(proposed: Mapping[int, tuple[shapely.Geometry, object]], key: object, shape: shapely.Geometry, name: object, status: object) -> str:
+def _verdict(proposed: Mapping[int, tuple[shapely.Geometry, object]], key: Any, shape: shapely.Geometry, name: object, status: object) -> str:
     if status == REJECTED:
         return REJECTED
     if pd.isna(key) or int(str(key).split(".")[0]) not in proposed:

@@ -12,8 +12,9 @@ LABEL, LEARN, MAP = "1 Label", "2 Learn", "3 Map"
 ELSEWHERE = {
     "demo": "runs on the sample scenes of the repository",
     "doctor": "Settings > Options > eo_dl > Check",
+    "model show": "prints a table; the result page of Train has the scores",
+    "model backbones": "prints a table",
     "inspect": "the Layer Properties of QGIS and the model's own page tell it",
-    "capabilities": "for this plug-in itself",
     "qgis install": "has put this plug-in here",
     "qgis package": "for plug-in servers",
 }
@@ -68,8 +69,8 @@ MAPS = "GeoTIFF (*.tif);;" + VECTORS
 ENTRIES = (
     Entry("start_labelling", "labels start", "Start labelling", LABEL, ("scenes", "classes", "geometry"), filter=GPKG,
           loads=(Load("{out}", "annotated", "annotated"), Load("{out}", "labels", "labels", edit=True))),
-    Entry("label_status", "labels status", "What is drawn so far", LABEL, ("labels",), output=""),
-    Entry("check_labels", "labels check", "Check labels", LABEL, ("labels", "scenes", "scene", "class_field", "chips", "model"), filter=GPKG, loads=(Load("{out}", "", "findings"),)),
+    Entry("label_status", "labels status", "What is drawn so far", LABEL, ("labels", "scenes"), output=""),
+    Entry("check_labels", "labels check", "Check labels", LABEL, ("labels", "scenes", "class_field"), filter=GPKG, loads=(Load("{out}", "", "findings"),)),
     Entry("tile", "tile", "Tile: cut scenes and labels into chips", LEARN, ("scenes", "labels", "class_field", "size", "annotated"), output="folder",
           loads=(Load("{out}/chips.gpkg", "chips", "chips by split"),)),
     Entry("train", "train", "Train a model", LEARN, ("chips", "task", "epochs", "weights"), filter=MODEL),
@@ -78,10 +79,8 @@ ENTRIES = (
     Entry("evaluate", "evaluate", "Evaluate a map against the truth", MAP, ("prediction", "truth", "class_field", "aoi"), output="folder", report="report.html"),
     Entry("vectorize", "vectorize", "Vectorize a class map", MAP, ("source", "min_area_m2"), filter=VECTORS, loads=(Load("{out}", "", "polygons"),)),
     Entry("next_to_label", "labels queue", "What to label next", LABEL, ("model", "scenes", "count", "labels"), filter=GPKG, loads=(Load("{out}", "", "label next"),)),
-    Entry("weak_labels", "labels weak", "Weak labels from rules", LABEL, ("scenes", "scene"), filter="GeoTIFF (*.tif)", loads=(Load("{out}"),)),
+    Entry("weak_labels", "labels weak", "Weak labels from rules", LABEL, ("scenes", "functions", "short"), filter="GeoTIFF (*.tif)",
+          widgets=(("functions", "yaml"), ("short", "lines"), ("truth", "layer")), loads=(Load("{out}"),)),
     Entry("prelabel", "labels prelabel", "A prediction as labels to correct", LABEL, ("prediction",), filter=GPKG, loads=(Load("{out}", "labels", "to review"),)),
     Entry("merge_labels", "labels merge", "Merge corrected labels", LABEL, ("labels", "corrected"), filter=GPKG, loads=(Load("{out}", "labels", "labels"),)),
-    Entry("export_labels", "labels export", "Export labels for another tool", LABEL, ("chips", "format"), output="folder"),
-    Entry("import_labels", "labels import", "Import labels from another tool", LABEL, ("source", "path", "file", "index"), filter=GPKG, loads=(Load("{out}"),)),
-    Entry("convert_labels", "labels convert", "Convert labels to another format", LABEL, ("source", "path", "format"), filter=""),
 )  # fmt: skip

@@ -47,7 +47,6 @@ KINDS = {
     "label_crs": "crs",
     "settings": "lines",
     "class_map": "lines",
-    "functions": "lines",
 }
 PARENTS = ("labels", "truth", "corrected", "prediction", "source")
 
