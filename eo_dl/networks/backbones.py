@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch
@@ -96,10 +97,12 @@ def padded(images: torch.Tensor, stride: int, *, training: bool) -> torch.Tensor
 
 
 def _create(name: str, in_channels: int, indices: tuple[int, ...] | None, coarsest: int | None = None) -> torch.nn.Module:
-    dilated = {} if coarsest is None else {"output_stride": coarsest}
+    dilated: dict[str, Any] = {} if coarsest is None else {"output_stride": coarsest}
     try:
         encoder = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels, out_indices=indices, **dilated)
     except (RuntimeError, AssertionError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise ConfigError(f"backbone {name!r} gives no feature maps for {in_channels} bands{'' if coarsest is None else f' at stride {coarsest}'} ({error}); choose another, e.g. resnet18") from error
+        raise ConfigError(
+            f"backbone {name!r} gives no feature maps for {in_channels} bands{'' if coarsest is None else f' at stride {coarsest}'} ({error}); choose another, e.g. resnet18"
+        ) from error
     assert isinstance(encoder, torch.nn.Module)
     return encoder

@@ -42,6 +42,7 @@ class Job:
 
     def run(self, network: TaskNetwork, restored: dict[str, Any] | None) -> RunState:
         """Train, from the start or from a checkpoint; `network` ends with its best weights."""
+        self._say_weights(network)
         state = RunState(self.setting.config.epochs)
         if restored is not None:
             state = RunState.from_dict(restored["state"])
@@ -146,6 +147,15 @@ class Job:
         best = "" if state.best_score is None else f", best {state.best_score:.3f} (epoch {state.best_epoch})"
         score = row.get(f"val_{primary}", float("nan"))
         log.info("epoch %d/%d: loss %.4f, %s %.3f%s", row["epoch"], state.planned_epochs, row.get("train_loss", float("nan")), primary, score, best)
+
+    def _say_weights(self, network: TaskNetwork) -> None:
+        """What the encoder starts from: a line for the person, every tensor by name for the folder."""
+        report = network.weights_report
+        if report is None or self.setting.layout.rank:
+            return
+        log.info("%s", report.describe())
+        with atomic_file(self.folder.path / "weights.txt", overwrite=True) as part:
+            part.write_text(report.listing(), encoding="utf-8")
 
     def _notes_of(self, network: TaskNetwork) -> tuple[str, ...]:
         report = getattr(network, "weights_report", None)

@@ -2,6 +2,7 @@
 
 run.json        what the run is made of; a run is only continued by one that is made of the same
 config.yaml     the whole configuration, defaults included
+weights.txt     which tensors of the encoder came from --weights, by name, where it was given
 history.csv     one row an epoch
 curves.png, preview.png, tensorboard/
 worst.png       the validation chips with most errors, worst first
