@@ -81,7 +81,13 @@ def test_imports_only_go_down(path: Path) -> None:
 def test_the_plugin_imports_nothing_of_ours_and_no_third_party() -> None:
     for path in sorted((PACKAGE / "qgis" / "eo_dl_qgis").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            names = (
+                [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+                if isinstance(node, ast.ImportFrom) and not node.level
+                else []
+            )
             foreign = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"qgis", "processing"}
             assert not foreign, f"{path.name}: {foreign}"
             assert not any(name.startswith(("PyQt", "qgis.PyQt5")) for name in names), f"{path.name}: Qt only through qgis.PyQt"
