@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as hnp
 from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import LabelError
 from eo_dl.io.rasterize import burn
-from eo_dl.labeling.read import read_labels
 from eo_dl.labeling.formats.rle import rle_outline
+from eo_dl.labeling.read import read_labels
 
 Masks = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24), elements=st.integers(0, 1))
 
