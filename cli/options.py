@@ -37,6 +37,11 @@ label_layer = click.option("--layer", help="Layer of a file with several.", meta
 label_where = click.option("--where", help="Only features with this attribute value.", metavar="FIELD=VALUE")
 label_crs = click.option("--label-crs", help="CRS of labels whose file has none.", metavar="CRS")
 label_classes = click.option("--classes", help="Order, names or merging of classes: 'water,woods', 'building=1|2', 'Road=#6EC1E4'.", metavar="LIST")
+# What labels are read from and written to; tests/cli/test_labels_exchange.py compares with the library, which is not imported here.
+READ_FORMATS = ["vector", "mask", "voc", "coco", "csv", "folders", "yolo", "dota", "labelstudio", "cvat", "labelme"]
+LABEL_FORMATS = ["coco", "yolo", "yolo-seg", "yolo-obb", "voc", "voc-masks", "labelstudio", "cvat", "labelme", "dota", "csv", "masks", "image-csv"]
+LABEL_FORMATS += ["folders", "gpkg", "geojson", "fgb", "parquet"]
+label_format = click.option("--format", "label_format", type=click.Choice(READ_FORMATS), help="What the labels are, where their content does not say it.")
 buffer_m = click.option("--buffer-m", type=click.FloatRange(min=0, min_open=True), help="Turn points and lines into areas of this radius, metres.")
 
 

@@ -84,15 +84,7 @@ class ChipWriter:
         if not whole and not enough_valid(float(chip.valid.mean()), candidate.window, self.scenes[candidate.scene_index], self.min_valid):
             return None
         name = f"{chip_id(self.scene_labels[candidate.scene_index], candidate.window)}.tif"
-        image = encode_geotiff(
-            chip.pixels,
-            chip.grid,
-            descriptions=chip.bands.names,
-            scales=[] if all(b.unscaled for b in chip.bands) else [b.scale for b in chip.bands],
-            offsets=[] if all(b.unscaled for b in chip.bands) else [b.offset for b in chip.bands],
-            valid=None if whole else chip.valid,
-        )
-        (self.folder / IMAGES / name).write_bytes(image)
+        (self.folder / IMAGES / name).write_bytes(chip_geotiff(chip))
         (self.folder / MASKS / name).write_bytes(encode_geotiff(mask[None], chip.grid, nodata=255, descriptions=("class",)))
         return f"{IMAGES}/{name}"
 
@@ -100,6 +92,19 @@ class ChipWriter:
         """Delete a chip that is not wanted after all."""
         (self.folder / file).unlink()
         (self.folder / MASKS / Path(file).name).unlink()
+
+
+def chip_geotiff(chip: Chip) -> bytes:
+    """A chip as a GeoTIFF: stored values, names and scales of bands, and what is not valid as a mask."""
+    unscaled = all(b.unscaled for b in chip.bands)
+    return encode_geotiff(
+        chip.pixels,
+        chip.grid,
+        descriptions=chip.bands.names,
+        scales=[] if unscaled else [b.scale for b in chip.bands],
+        offsets=[] if unscaled else [b.offset for b in chip.bands],
+        valid=None if chip.valid.all() else chip.valid,
+    )
 
 
 def read_written(path: Path, count: int) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:

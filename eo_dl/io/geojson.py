@@ -50,7 +50,7 @@ def read_geojson(path: str, crs: str | None = None) -> geopandas.GeoDataFrame:
     return geopandas.GeoDataFrame(properties, geometry=geometries, crs=found)
 
 
-def geojson_bytes(frame: geopandas.GeoDataFrame, name: str, metadata: Mapping[str, str], target: str) -> bytes:
+def geojson_bytes(frame: geopandas.GeoDataFrame, name: str, metadata: Mapping[str, str], target: str, decimals: int = _DECIMALS) -> bytes:
     """A frame as an RFC 7946 FeatureCollection in WGS 84, exteriors counter-clockwise; `metadata` as a foreign member.
 
     Raises `WriteError` for a frame without CRS (every reader would take pixels for degrees).
@@ -65,7 +65,7 @@ def geojson_bytes(frame: geopandas.GeoDataFrame, name: str, metadata: Mapping[st
     short = {name: [float(f"{value:.7g}") for value in properties[name]] for name in properties.columns if properties[name].dtype == np.float32}
     properties = properties.assign(**short)  # 0.1, not the 0.10000000149011612 that float32 makes of it
     head = json.dumps({"type": "FeatureCollection", "name": name, **({"eo_dl": dict(sorted(metadata.items()))} if metadata else {})}, ensure_ascii=False)
-    rows = [_feature_text(record, geometry) for record, geometry in zip(properties.to_dict("records"), geometries, strict=True)]
+    rows = [_feature_text(record, geometry, decimals) for record, geometry in zip(properties.to_dict("records"), geometries, strict=True)]
     return (head[:-1] + ', "features": [\n' + ",\n".join(rows) + "\n]}\n").encode()
 
 
@@ -145,18 +145,18 @@ def _check_degrees(geometries: npt.NDArray[np.object_], path: str) -> None:
 # Writing
 
 
-def _feature_text(record: Mapping[Any, object], geometry: shapely.Geometry | None) -> str:
+def _feature_text(record: Mapping[Any, object], geometry: shapely.Geometry | None, decimals: int) -> str:
     properties = {str(key): plain_value(value) for key, value in record.items()}
-    place = None if geometry is None else _rounded(shapely.geometry.mapping(geometry))
+    place = None if geometry is None else _rounded(shapely.geometry.mapping(geometry), decimals)
     return json.dumps({"type": "Feature", "properties": properties, "geometry": place}, ensure_ascii=False)
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: Any, decimals: int) -> Any:
     if isinstance(value, float):
-        return round(value, _DECIMALS)
+        return round(value, decimals)
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _rounded(item, decimals) for key, item in value.items()}
+    return [_rounded(item, decimals) for item in value] if isinstance(value, list | tuple) else value
 
 
 def plain_value(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,13 @@ from ..errors import LabelError
 from ..io.vector import layer_length
 from .formats.boxcsv import read_csv
 from .formats.coco import read_coco
+from .formats.cvat import read_cvat
+from .formats.dota import read_dota
+from .formats.labelme import read_labelme
+from .formats.labelstudio import read_label_studio
+from .formats.maskfiles import labelmap_classes
 from .formats.voc import read_voc
+from .formats.yolo import Sizes, read_yolo
 from .maskset import read_masks
 from .naming import ClassSpec, parse_classes
 from .project.layout import ANNOTATED, is_project
@@ -36,11 +42,13 @@ def read_labels(
     unlabelled: Unlabelled = "background",
     voc_origin: int | None = None,
     format: Format | None = None,
+    sizes_px: Sizes | None = None,
+    attributes: bool = False,
 ) -> LabelSet:
     """Labels of a file, a folder, a pattern in quotes, or a list of these; `notes` of the result tell what was repaired, dropped or guessed.
 
-    Formats, found by content: vectors (GPKG, GeoJSON, Shapefile, FlatGeobuf, GeoParquet), label rasters of ids or colours, Pascal VOC and COCO,
-    CSV boxes, and labels of whole images: a CSV of file and class (several with `;` or `|` between), or ROOT/CLASS/NAME.jpg. `layer`, `crs` (in place of the file's), `where` ("FIELD=VALUE|VALUE", a list matches by any element), `buffer_m` (points and
+    Formats, found by content: vectors (GPKG, GeoJSON, Shapefile, FlatGeobuf, GeoParquet), label rasters of ids or colours, Pascal VOC, COCO,
+    YOLO, DOTA, Label Studio, CVAT, LabelMe, CSV boxes, and labels of whole images: a CSV of file and class (several with `;` or `|` between), or ROOT/CLASS/NAME.jpg. `layer`, `crs` (in place of the file's), `where` ("FIELD=VALUE|VALUE", a list matches by any element), `buffer_m` (points and
     lines become areas of this radius on the ground) and `class_field` are for vectors; the class field is guessed where only one can be it,
     "none" makes all features one class, "file" takes the name of the file.
 
@@ -48,7 +56,8 @@ def read_labels(
 
     `classes`: names in order ("water,woods"), values to merge or name ("building=1|2", "Road=#6EC1E4"), values to ignore ("-9"); "*" is all others.
     `annotated`: polygons inside which labels are complete. `unlabelled`: what ground without a label is; "ignore" leaves it out of training and scores.
-    `voc_origin`: number of the first pixel in VOC boxes (None: 1, unless a coordinate is 0).
+    `voc_origin`: number of the first pixel in VOC boxes (None: 1, unless a coordinate is 0). `sizes_px`: (width, height) of images by name, for YOLO
+    files whose images do not lie beside them. `attributes`: carry further fields and scores of vectors along.
 
     Raises `LabelError` with one line.
 
@@ -58,27 +67,43 @@ def read_labels(
         raise LabelError(f"labels: unlabelled ground is 'background' or 'ignore', found {unlabelled!r}; choose one with --unlabelled")
     spec = parse_classes(classes)
     found = find_sources(source, format)
-    options = VectorOptions(class_field, layer, crs, buffer_m, where)
+    options = VectorOptions(class_field, layer, crs, buffer_m, where, attributes)
     _refuse_useless(options, found)
     if found.format == "mask":
-        labels = read_masks(found.paths, spec, unlabelled, found.name)
+        labels = read_masks(found.paths, spec or _labelmap(found), unlabelled, found.name)
     else:
-        labels = label_set(_one_class_by_name(read_records(found, options, voc_origin), spec), spec, unlabelled)
+        labels = label_set(_one_class_by_name(read_records(found, options, voc_origin, sizes_px), spec), spec, unlabelled)
     labels = replace(labels, notes=(*found.notes, *labels.notes))
     if annotated is None and found.format == "vector" and layer is None and len(found.paths) == 1 and is_project(found.paths[0]):
         return _with_drawn_areas(labels, Path(found.paths[0]), unlabelled)
     return labels if annotated is None else _with_annotated(labels, Path(annotated), unlabelled)
 
 
-def read_records(found: Sources, options: VectorOptions, voc_origin: int | None = None) -> Records:
+_PLAIN: dict[str, Callable[[Sequence[Path], str], Records]] = {
+    "coco": read_coco,
+    "dota": read_dota,
+    "labelstudio": read_label_studio,
+    "cvat": read_cvat,
+    "labelme": read_labelme,
+    "folders": read_folders,
+}
+
+
+def _labelmap(found: Sources) -> ClassSpec | None:
+    """The classes of a Pascal VOC data set, of whose masks the colours are named beside them."""
+    path = Path(found.paths[0]).parent.parent / "labelmap.txt"
+    return parse_classes(labelmap_classes(path)) if path.is_file() else None
+
+
+def read_records(found: Sources, options: VectorOptions, voc_origin: int | None = None, sizes_px: Sizes | None = None) -> Records:
     """Annotations as a format gives them, before anything is repaired, dropped or named. Raises `LabelError`."""
     paths = [Path(path) for path in found.paths]
+    if found.format in _PLAIN:
+        return _PLAIN[found.format](paths, found.name)
+    if found.format == "yolo":
+        return read_yolo(paths, found.name, sizes_px)
     if found.format == "voc":
         return read_voc(paths, found.name, voc_origin)
-    if found.format == "coco":
-        return read_coco(paths, found.name)
-    if found.format == "folders":
-        return read_folders(paths, found.name)
     if found.format == "csv":
         return read_image_csv(paths, found.name, options.class_field) if is_image_csv(paths[0]) else read_csv(paths, found.name)
     return read_vectors(paths, options, found.name)

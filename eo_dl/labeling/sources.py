@@ -12,16 +12,25 @@ from typing import Literal, get_args
 from ..errors import LabelError
 from ..io.discover import RASTER_SUFFIXES, is_remote
 from ..io.gate import driver_of_bytes
+from .formats.dota import is_dota_text
+from .formats.yolo import is_yolo_text, is_yolo_yaml
 from .wholeimages import class_folders
 
-Format = Literal["vector", "mask", "voc", "coco", "csv", "folders"]
+Format = Literal["vector", "mask", "voc", "coco", "csv", "folders", "yolo", "dota", "labelstudio", "cvat", "labelme"]
 
 _VECTOR_SUFFIXES = frozenset({".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet"})
 _SNIFFED_BYTES = 1 << 20
+_TEXTS: tuple[Format, ...] = ("yolo", "dota")
 _GEOJSON = re.compile(rb'"type"\s*:\s*"(FeatureCollection|Feature|(Multi)?(Point|LineString|Polygon)|GeometryCollection)"')
+_VOC = re.compile(rb"<annotation[\s/>]")
+_CVAT = re.compile(rb"<annotations[\s/>]")
+_INDEX = re.compile(rb'"format"\s*:\s*"eo_dl label index"')
+_LABELME = re.compile(rb'"shapes"\s*:\s*\[')
+_TASKS = re.compile(rb'^\s*\[\s*\{.*"(data|annotations|predictions|completions)"\s*:', re.DOTALL)
 _COCO = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
 _SAID = (
-    "vectors (GPKG, GeoJSON, Shapefile, FlatGeobuf, GeoParquet), label rasters, Pascal VOC, COCO, CSV (boxes, or file and class) and a folder for each class"
+    "vectors (GPKG, GeoJSON, Shapefile, FlatGeobuf, GeoParquet), label rasters, Pascal VOC, COCO, YOLO, DOTA, Label Studio, CVAT, LabelMe, "
+    "CSV (boxes, or file and class) and a folder for each class"
 )
 
 
@@ -72,9 +81,17 @@ def _in_folder(folder: Path, format: Format | None, notes: list[str]) -> dict[st
     """The label files directly in a folder. Rasters beside files of another format are images, not labels."""
     found: dict[Format, list[str]] = {}
     for path in sorted(folder.iterdir()):
-        kind = None if path.name.startswith(".") or not path.is_file() else _kind_in_folder(path)
+        kind = (
+            None if path.name.startswith(".") or not path.is_file() else format if format in _TEXTS and path.suffix.lower() == ".txt" else _kind_in_folder(path)
+        )
         if kind is not None:
             found.setdefault(kind, []).append(str(path))
+    described = [path for path in found.get("yolo", []) if path.endswith((".yaml", ".yml"))]
+    if described and format in (None, "yolo"):
+        return dict.fromkeys(described, "yolo")
+    for kind in _TEXTS:
+        if kind in found:  # texts without lines are images without objects
+            found[kind] = sorted({*found[kind], *(str(path) for path in folder.glob("*.txt") if not path.stat().st_size)})
     if format == "folders" or (format is None and not found):
         found = {"folders": [str(folder)] if class_folders(folder) else []}
     elif format is not None:
@@ -103,7 +120,10 @@ def _kind_in_folder(path: Path) -> Format | None:
     if suffix == ".json":
         return _kind_of_json(path)
     if suffix == ".xml" and not path.name.endswith(".aux.xml"):
-        return "voc" if b"<annotation" in _head(path) else None
+        head = _head(path)
+        return "cvat" if _CVAT.search(head) else "voc" if _VOC.search(head) else None
+    if suffix in (".txt", ".yaml", ".yml"):
+        return _kind_of_text(path)
     return "csv" if suffix == ".csv" else None
 
 
@@ -114,20 +134,49 @@ def format_of(path: Path) -> Format:
     if driver_of_bytes(head) is not None or suffix == ".vrt":
         return "mask"
     if suffix == ".xml":
-        return "voc"
+        return "cvat" if _CVAT.search(head) else "voc"
     if suffix == ".csv":
         return "csv"
+    if suffix in (".txt", ".yaml", ".yml"):
+        found = _kind_of_text(path)
+        if found is None:
+            raise LabelError(
+                f"{path}: holds no lines of YOLO or DOTA and is no data.yaml (names, train, val); say what it is with --format, or name another file"
+            )
+        return found
     if suffix == ".json":
         kind = _kind_of_json(path)
         if kind is None:
-            raise LabelError(f"{path}: is JSON of another kind; GeoJSON or COCO (images, annotations, categories) was expected; {_SAID} are read")
+            raise LabelError(
+                f"{path}: is JSON of another kind; GeoJSON, COCO (images, annotations, categories), Label Studio or LabelMe was expected; {_SAID} are read"
+            )
         return kind
     return "vector"
 
 
 def _kind_of_json(path: Path) -> Format | None:
     head = _head(path)
-    return "vector" if _GEOJSON.search(head) else "coco" if _COCO.search(head) else None
+    if _INDEX.search(head):
+        return None  # says where images are, not what is in them
+    if _GEOJSON.search(head):
+        return "vector"
+    if _TASKS.match(head):
+        return "labelstudio"
+    return "labelme" if _LABELME.search(head) and b'"imagePath"' in _ends(path, head) else "coco" if _COCO.search(head) else None
+
+
+def _kind_of_text(path: Path) -> Format | None:
+    text = _head(path).decode("utf-8", "replace")
+    if path.suffix.lower() != ".txt":
+        return "yolo" if is_yolo_yaml(text) else None
+    return "yolo" if is_yolo_text(text) else "dota" if is_dota_text(text) else None
+
+
+def _ends(path: Path, head: bytes) -> bytes:
+    """Head and end of a file: LabelMe says the image's name after its shapes."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - len(head), 0))
+        return head + file.read()
 
 
 def _head(path: Path) -> bytes:

@@ -47,13 +47,19 @@ def layout_of(config: TrainConfig, environment: Mapping[str, str] | None = None)
         devices, nodes = config.devices or 1, config.nodes or 1
         if nodes > 1 and "NODE_RANK" not in env:
             raise ConfigError("--nodes: several machines are started by torchrun or SLURM's srun, which says how many there are; leave --nodes out")
-        if devices > 1 and not getattr(sys.modules["__main__"], "__file__", None):
-            raise ConfigError(f"--devices {devices}: the other processes start the running program again, which a notebook is not; use eo-dl train or a script")
         return Layout(devices, nodes, int(env.get("NODE_RANK", 0)) * devices + int(env.get("LOCAL_RANK", 0)))
     for name, asked, there in (("devices", config.devices, found.devices), ("nodes", config.nodes, found.nodes)):
         if asked is not None and asked != there:
             raise ConfigError(f"--{name} {asked}: the launcher started {there} of them; leave --{name} out, or start as many")
     return found
+
+
+def refuse_without_program(layout: Layout) -> None:
+    """Processes that we start ourselves run the same program again. Raises `ConfigError` where there is none, as in a notebook."""
+    if layout.devices > 1 and not layout.launched and not getattr(sys.modules["__main__"], "__file__", None):
+        raise ConfigError(
+            f"--devices {layout.devices}: the other processes start the running program again, which a notebook is not; use eo-dl train or a script"
+        )
 
 
 def _of_torchrun(env: Mapping[str, str]) -> Layout | None:

@@ -19,7 +19,7 @@ from .device import choose_device, choose_precision
 from .freeze import check_freeze
 from .loading import worker_count
 from .prepare import Prepared, prepare
-from .ranks import Layout, layout_of
+from .ranks import Layout, layout_of, refuse_without_program
 from .sampler import EpochPlan
 
 
@@ -86,6 +86,7 @@ def setting_of(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int |
         raise ChipSetError(
             f"{opened.path}: {len(setting.prepared.records[few[0]])} {few[0]} chips are too few for {layout.world} processes; use fewer (--devices)"
         )
+    refuse_without_program(layout)
     return setting
 
 

@@ -19,7 +19,7 @@ from eo_dl.bundle import load_model
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.errors import ChipSetError, ConfigError
 from eo_dl.training.config import TrainConfig
-from eo_dl.training.ranks import ALONE, Layout, layout_of
+from eo_dl.training.ranks import ALONE, Layout, layout_of, refuse_without_program
 from eo_dl.training.sampler import EpochPlan, part_of
 from eo_dl.training.setting import setting_of
 
@@ -74,7 +74,8 @@ def test_launcher_and_configuration_must_agree(environment: dict[str, str], sett
 def test_a_notebook_cannot_be_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
     with pytest.raises(ConfigError, match="a notebook is not"):
-        layout_of(TrainConfig(devices=2), {})
+        refuse_without_program(Layout(devices=2))
+    refuse_without_program(Layout(devices=2, launched=True))  # the launcher starts them
 
 
 def test_fewer_chips_than_processes_are_refused(small_chips: ChipSet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,15 @@ import shapely
 
 from ...core.classes import IGNORE_ID
 from ...errors import LabelError
+from ...io.geojson import plain_value
+from ...io.rasterize import burn
 from ..naming import Known, value_text
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
-from .rle import rle_outline
+from .outlines import box_of, has_holes, open_ring, polygon_parts
+from .record import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses, classed
+from .rle import rle_outline, rle_runs
+from .safefile import checked_list, put, read_json
 
-_MAX_BYTES = 1 << 30
-_MAX_RECORDS = 5_000_000
 _FARTHEST = 1e12
 
 
@@ -44,7 +48,7 @@ def read_coco(paths: Sequence[Path], source: str) -> Records:
         names = _categories(data, path, known)
         for image in images.values():
             covered.setdefault(image.name, ImageRecord(image.name, image.size_px))
-        for number, annotation in enumerate(_list(data, "annotations", path)):
+        for number, annotation in enumerate(checked_list(data.get("annotations"), "annotations", path)):
             found, boxed = _object(annotation, number, images, names, path)
             objects.append(found)
             from_box += boxed
@@ -54,35 +58,18 @@ def read_coco(paths: Sequence[Path], source: str) -> Records:
 
 
 def load_json(path: Path) -> Mapping[str, object]:
-    """The object that a JSON file holds. Raises `LabelError` for anything else, and for files above 1 GB."""
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise LabelError(f"{path}: is larger than 1 GB; split it into files of fewer images")
-        data = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as cause:
-        raise LabelError(f"{path}: is no readable JSON ({' '.join(str(cause).split())[:100]}); write it again") from cause
-    except OSError as cause:
-        raise LabelError(f"{path}: cannot be read ({cause.strerror}); check the path") from cause
+    """The object that a COCO file holds. Raises `LabelError` for anything else."""
+    data = read_json(path)
+    if isinstance(data, list) and data and isinstance(data[0], dict) and "category_id" in data[0]:
+        raise LabelError(f"{path}: is a list of COCO results, which names no images; give the whole data set (images, annotations, categories)")
     if not isinstance(data, dict):
         raise LabelError(f"{path}: holds a JSON {type(data).__name__}; a COCO object with images, annotations and categories was expected")
     return data
 
 
-def _list(data: Mapping[str, object], key: str, path: Path) -> list[Mapping[str, object]]:
-    found = data.get(key)
-    if not isinstance(found, list):
-        raise LabelError(f"{path}: has no list of {key}, which COCO files have; other formats of labels are GeoJSON, GPKG, masks, VOC and CSV")
-    if len(found) > _MAX_RECORDS:
-        raise LabelError(f"{path}: lists {len(found)} {key}, at most {_MAX_RECORDS} are read; split it")
-    wrong = next((place for place, item in enumerate(found) if not isinstance(item, dict)), None)
-    if wrong is not None:
-        raise LabelError(f"{path}: item {wrong} of {key} is no object: {str(found[wrong])[:60]}; correct or delete it")
-    return found
-
-
 def _images(data: Mapping[str, object], path: Path) -> dict[object, _Image]:
     images: dict[object, _Image] = {}
-    for place, item in enumerate(_list(data, "images", path)):
+    for place, item in enumerate(checked_list(data.get("images"), "images", path)):
         key = item.get("id")
         if not isinstance(key, int | str) or key in images:
             raise LabelError(f"{path}: image {place} has the id {str(key)[:40]!r}, which is missing or taken; give each image its own")
@@ -99,7 +86,7 @@ def _images(data: Mapping[str, object], path: Path) -> dict[object, _Image]:
 
 def _categories(data: Mapping[str, object], path: Path, known: dict[str, int]) -> dict[object, str]:
     names: dict[object, str] = {}
-    for place, item in enumerate(_list(data, "categories", path)):
+    for place, item in enumerate(checked_list(data.get("categories"), "categories", path)):
         key, name = item.get("id"), value_text(item.get("name"))
         if not isinstance(key, int) or key in names or name is None:
             raise LabelError(f"{path}: category {place} ({str(item)[:80]}) needs an id of its own and a name; correct it")
@@ -123,7 +110,22 @@ def _object(item: Mapping[str, object], number: int, images: Mapping[object, _Im
             outline = _box(item.get("bbox"))
     except ValueError as cause:
         raise LabelError(f"{path}: annotation {feature}: {cause}; correct or delete it") from cause
-    return PixelObject(image.name, outline, name, feature, item.get("iscrowd") == 1), boxed
+    return PixelObject(image.name, outline, name, feature, item.get("iscrowd") == 1, _score(item, feature, path), attributes_of(item)), boxed
+
+
+def attributes_of(item: Mapping[str, object]) -> Mapping[str, object]:
+    """What an annotation says beside its class and place, as CVAT and others write it."""
+    found = item.get("attributes")
+    return {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def _score(item: Mapping[str, object], feature: str, path: Path) -> float | None:
+    value = item.get("score")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise LabelError(f"{path}: annotation {feature} has the score {str(value)[:40]!r}, which is no number; correct or delete it")
+    return float(value)
 
 
 def _key(value: object) -> object:
@@ -171,3 +173,46 @@ def _numbers(value: object, what: str, count: int | None = None) -> list[float]:
     if not all(isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < _FARTHEST for number in value):
         raise ValueError(f"its {what} {str(value)[:60]} holds something that is no pixel coordinate")
     return [float(number) for number in value]
+
+
+# Writing
+
+
+def write_coco(found: Annotations, folder: Path, losses: Losses) -> None:
+    """`annotations.json`, or one file a split: `annotations/instances_SPLIT.json`. Holes become pixels (run-length masks); ignored objects are crowds."""
+    ids = {info.name: info.id for info in found.classes.foreground}
+    number = 0
+    for split in found.splits:
+        images, annotations = [], []
+        for image_id, image in enumerate(found.of_split(split), start=1):
+            images.append({"id": image_id, "file_name": image.name, "width": image.width, "height": image.height})
+            for one in classed(image, losses):
+                number += 1
+                annotations.append({"id": number, "image_id": image_id, "category_id": ids[one.class_name], **_annotation(one, image, losses)})
+        categories = [{"id": i, "name": name, "supercategory": ""} for name, i in ids.items()]
+        text = json.dumps(
+            {"info": {"description": "written by eo_dl"}, "images": images, "annotations": annotations, "categories": categories}, allow_nan=False
+        )
+        put(folder, "annotations.json" if split == NO_SPLIT else f"annotations/instances_{split}.json", text)
+
+
+def _annotation(one: LabelledObject, image: LabelledImage, losses: Losses) -> dict[str, object]:
+    col0, row0, col1, row1 = box_of(one.outline, Losses())
+    extras: dict[str, object] = {} if one.score is None else {"score": float(one.score)}
+    attributes = {key: plain_value(value) for key, value in one.attributes.items() if value is not None}
+    return {
+        "segmentation": _written_segmentation(one.outline, image, losses),
+        "bbox": [col0, row0, col1 - col0, row1 - row0],
+        "area": float(one.outline.area),
+        "iscrowd": int(one.ignore),
+        **extras,
+        "attributes": {**attributes, "feature_id": one.feature_id},
+    }
+
+
+def _written_segmentation(outline: shapely.Geometry, image: LabelledImage, losses: Losses) -> object:
+    if not has_holes(outline):
+        return [open_ring(part).ravel().tolist() for part in polygon_parts(outline)]
+    losses.count("objects with holes became masks of whole pixels (COCO has no polygons with holes)")
+    mask = burn([outline], [1], image.height, image.width) == 1
+    return {"size": [image.height, image.width], "counts": rle_runs(mask)}

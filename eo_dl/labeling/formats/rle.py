@@ -37,6 +37,18 @@ def rle_outline(counts: object, size: object) -> shapely.Geometry:
     return _outline(starts[filled], stops[filled], height)
 
 
+def rle_runs(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """The runs of an (H, W) mask by columns as plain numbers, zeros first."""
+    return run_lengths(mask.ravel(order="F"))
+
+
+def run_lengths(flat: npt.NDArray[np.bool_]) -> list[int]:
+    """Lengths of runs of equal values in (N,), N > 0, the first one of False (0 long where there is none)."""
+    padded = np.concatenate([[False], flat, [not flat[-1]]])
+    ends = np.flatnonzero(padded[1:] != padded[:-1])
+    return [int(run) for run in np.diff(np.concatenate([[0], ends]))]
+
+
 def _outline(starts: npt.NDArray[np.int64], stops: npt.NDArray[np.int64], height: int) -> shapely.Geometry:
     """Only the columns that hold something are unrolled."""
     col0, col1 = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1

@@ -9,18 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import shapely
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
 
 from ...errors import LabelError
 from ..geometry import named
 from ..naming import value_text
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from .outlines import box_of
+from .record import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses, classed, without_extras
+from .safefile import put, read_xml, xml_text
 
-_MAX_BYTES = 64 * 2**20
 _MAX_OBJECTS = 200_000
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 Box = tuple[float, float, float, float]
@@ -58,16 +58,7 @@ def _object(path: Path, image: str, number: int, found: Element, box: Box, first
 
 
 def _root(path: Path) -> Element:
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise LabelError(f"{path}: is larger than {_MAX_BYTES >> 20} MB, too large for a VOC file; split it")
-        root: Element = fromstring(path.read_bytes(), forbid_dtd=True)
-    except DefusedXmlException as cause:
-        raise LabelError(f"{path}: declares XML entities or a document type, which label files do not need; remove the declaration") from cause
-    except (ParseError, ValueError, LookupError) as cause:
-        raise LabelError(f"{path}: is no well-formed XML ({' '.join(str(cause).split())[:100]}); write it again") from cause
-    except OSError as cause:
-        raise LabelError(f"{path}: cannot be read ({cause.strerror}); check the path") from cause
+    root = read_xml(path)
     if root.tag != "annotation":
         raise LabelError(f"{path}: starts with <{root.tag[:40]}>; a Pascal VOC file with <annotation> was expected")
     return root
@@ -96,3 +87,43 @@ def _box(found: Element, path: Path, number: int) -> Box:
     if not all(math.isfinite(value) for value in values):
         raise LabelError(f"{path}: object {number} has a coordinate that is no finite number ({texts}); correct or delete it")
     return values[0], values[1], values[2], values[3]
+
+
+# Writing
+
+
+def write_voc(found: Annotations, folder: Path, losses: Losses) -> None:
+    """`Annotations/NAME.xml` an image, and `ImageSets/Main/SPLIT.txt`; fractions of pixels are kept, ignored objects are difficult."""
+    for image in found.images:
+        objects = without_extras(classed(image, losses), losses)
+        put(folder, f"Annotations/{image.stem}.xml", _document(image, "".join(_object_text(one, losses) for one in objects)))
+    write_sets(found, folder, "Main")
+
+
+def write_sets(found: Annotations, folder: Path, kind: str) -> None:
+    """`ImageSets/KIND/SPLIT.txt`: the images of each split by their stems."""
+    for split in found.splits:
+        name = "default" if split == NO_SPLIT else split
+        put(folder, f"ImageSets/{kind}/{name}.txt", "".join(f"{image.stem}\n" for image in found.of_split(split)))
+
+
+def _document(image: LabelledImage, objects: str) -> str:
+    size = f"<size><width>{image.width}</width><height>{image.height}</height><depth>{image.bands}</depth></size>"
+    return (
+        f"<annotation>\n<folder>JPEGImages</folder><filename>{xml_text(image.name)}</filename>\n"
+        f"<source><database>eo_dl</database></source>\n{size}\n<segmented>0</segmented>\n{objects}</annotation>\n"
+    )
+
+
+def _object_text(one: LabelledObject, losses: Losses) -> str:
+    col0, row0, col1, row1 = box_of(one.outline, losses)
+    sides = zip(_SIDES, (col0 + 1, row0 + 1, col1, row1), strict=True)
+    box = "".join(f"<{name}>{_number(value)}</{name}>" for name, value in sides)
+    return (
+        f"<object><name>{xml_text(one.class_name)}</name><pose>Unspecified</pose><truncated>0</truncated>"
+        f"<difficult>{int(one.ignore)}</difficult><bndbox>{box}</bndbox></object>\n"
+    )
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else repr(value)

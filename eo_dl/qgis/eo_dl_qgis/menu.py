@@ -83,4 +83,7 @@ ENTRIES = (
           widgets=(("functions", "yaml"), ("short", "lines"), ("truth", "layer")), loads=(Load("{out}"),)),
     Entry("prelabel", "labels prelabel", "A prediction as labels to correct", LABEL, ("prediction",), filter=GPKG, loads=(Load("{out}", "labels", "to review"),)),
     Entry("merge_labels", "labels merge", "Merge corrected labels", LABEL, ("labels", "corrected"), filter=GPKG, loads=(Load("{out}", "labels", "labels"),)),
+    Entry("export_labels", "labels export", "Export labels to another tool", LABEL, ("chips", "format", "labels"), output="folder"),
+    Entry("import_labels", "labels import", "Import labels from another tool", LABEL, ("source", "index"), filter=VECTORS, widgets=(("source", "file"), ("index", "file")), loads=(Load("{out}", "labels", "labels"),)),
+    Entry("convert_labels", "labels convert", "Convert labels", LABEL, ("source", "format", "images"), filter=VECTORS, widgets=(("source", "layer"), ("images", "raster")), loads=(Load("{out}"),)),
 )  # fmt: skip

@@ -1,0 +1,65 @@
+"""`eo-dl labels convert`: labels of one format as another."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import click
+
+from . import options
+from .reporter import Reporter, table
+
+
+@click.command("convert", short_help="Labels of one format as another.")
+@click.argument("source", nargs=-1, required=True, metavar="LABELS...")
+@click.option("-o", "--out", required=True, help="File, or folder for formats of a file an image.", metavar="PATH")
+@click.option("--format", "format", type=click.Choice([f for f in options.LABEL_FORMATS if f != "folders"]), help="What to write (default: by the suffix).")
+@click.option("--images", "images", multiple=True, help="The images of the labels, a folder or a pattern; for places and sizes (repeatable).", metavar="FILE")
+@click.option("--from", "source_format", type=click.Choice(options.READ_FORMATS), help="What LABELS are, where their content does not say it.")
+@options.class_field
+@options.label_classes
+@options.label_layer
+@options.label_where
+@options.label_crs
+@options.overwrite
+@options.said
+def command(
+    reporter: Reporter,
+    source: tuple[str, ...],
+    out: str,
+    format: str | None,
+    images: tuple[str, ...],
+    source_format: str | None,
+    class_field: str | None,
+    classes: str | None,
+    layer: str | None,
+    where: str | None,
+    label_crs: str | None,
+    overwrite: bool,
+) -> None:
+    """Convert labels; what the new format cannot carry is counted.
+
+    \b
+    eo-dl labels convert boxes.json -o labels.gpkg --images ortho.tif
+    eo-dl labels convert roofs.gpkg -o yolo/ --format yolo-seg --images "tiles/*.tif"
+    """
+    from eo_dl.io.discover import scene_paths
+    from eo_dl.labeling import convert_labels
+    from eo_dl.labeling.sources import Format
+
+    made = convert_labels(
+        source[0] if len(source) == 1 else list(source),
+        out=out,
+        format=format,
+        images=scene_paths(images),
+        class_field=class_field,
+        layer=layer,
+        where=where,
+        crs=label_crs,
+        classes=classes,
+        source_format=cast("Format | None", source_format),
+        overwrite=overwrite,
+    )
+    for note in made.notes:
+        reporter.log(f"note: {note}")
+    reporter.result(made.values(), [f"{made.path}: {len(made.labels)} objects", "", *table(list(made.counts.items()), ("class", "objects"))])

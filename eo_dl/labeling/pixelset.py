@@ -1,0 +1,50 @@
+"""Annotations of images as a label set in pixels, as if they had been read from a file."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..core.labelset import LabelSet
+from .formats.record import Annotations
+from .naming import ClassSpec
+from .records import ImageRecord, PixelObject, label_set, pixel_records
+
+
+def label_set_of(found: Annotations) -> LabelSet:
+    """The objects of all images, with the class ids of `found`. Raises `LabelError` where there are none."""
+    objects = [
+        PixelObject(
+            image.name,
+            one.outline,
+            one.class_name or None,
+            f"{image.stem}#{one.feature_id}",
+            one.ignore,
+            one.score,
+            {**one.attributes, "feature_id": one.feature_id},
+        )
+        for image in found.images
+        for one in image.objects
+    ]
+    covered = [ImageRecord(image.name, (image.width, image.height)) for image in found.images]
+    names = found.classes.foreground
+    labels = label_set(
+        pixel_records(found.source, objects, covered), ClassSpec(tuple(i.name for i in names), {i.name: i.name for i in names}, False), "background"
+    )
+    table = np.arange(256)
+    for info in labels.classes:
+        table[info.id] = next(one.id for one in found.classes if one.name == info.name)
+    return LabelSet(
+        classes=found.classes,
+        geometries=labels.geometries,
+        class_ids=table[labels.class_ids],
+        crs=None,
+        source=labels.source,
+        feature_ids=labels.feature_ids,
+        images=labels.images,
+        ignore=labels.ignore,
+        image_names=labels.image_names,
+        image_sizes_px=labels.image_sizes_px,
+        notes=tuple(note for note in labels.notes if "nothing is labelled" not in note),
+        scores=labels.scores,
+        attributes=labels.attributes,
+    )

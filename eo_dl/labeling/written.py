@@ -1,0 +1,32 @@
+"""`WrittenLabels`: what an import or a conversion made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.labelset import LabelSet
+
+
+@dataclass(frozen=True)
+class WrittenLabels:
+    """Labels that were written: where, how many of each class, and what was joined, lost or left out on the way."""
+
+    path: Path
+    labels: LabelSet
+    notes: tuple[str, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Objects of each class; those of no class not counted."""
+        return {info.name: int((self.labels.class_ids == info.id).sum()) for info in self.labels.classes}
+
+    def values(self) -> dict[str, object]:
+        """For JSON and tables."""
+        crs = None if self.labels.crs is None else self.labels.crs.to_string()
+        return {"output": str(self.path), "objects": len(self.labels), "classes": self.counts, "crs": crs, "notes": list(self.notes)}
+
+    def _repr_html_(self) -> str:
+        from ..display import card  # lazy: only a notebook needs it
+
+        return card(self.path.name, list(self.counts.items()))

@@ -1,0 +1,49 @@
+"""`eo-dl labels start`, `status` and `check` through the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyogrio
+
+if TYPE_CHECKING:
+    from conftest import Said, World
+
+    Cli = Callable[..., Said]
+
+
+def test_from_nothing_to_findings(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
+    labels, findings, fixed = (tmp_path / name for name in ("labels.gpkg", "findings.gpkg", "fixed.gpkg"))
+    said = eo_dl_cli("labels", "start", world.scene, "--classes", "roof,shed", "-o", labels, "--json")
+    assert said.code == 0, said.err
+    assert said.result["project"] == str(tmp_path / "labels.qgz")
+    drawn = pyogrio.read_dataframe(world.labels).rename(columns={"kind": "class_name"})
+    pyogrio.write_dataframe(drawn, labels, layer="labels", append=True, promote_to_multi=True)
+    said = eo_dl_cli("labels", "status", labels)
+    assert said.code == 0 and "roof" in said.out and "'annotated'" in said.out
+    said = eo_dl_cli("labels", "check", labels, "-o", findings, "--fix", fixed, "--json")
+    assert said.code == 0, said.err
+    assert said.result["classes"] == {"roof": 41.0, "shed": 40.0}
+    assert said.result["fixed"]["removed"] == 0  # type: ignore[index]
+    assert findings.is_file() and fixed.is_file()
+    said = eo_dl_cli("labels", "check", labels, "-o", findings)
+    assert said.code == 2 and "--overwrite" in said.err
+    said = eo_dl_cli("labels", "check", labels, "-o", findings, "--overwrite")
+    assert said.code == 0 and "the labels lie" in said.out
+
+
+def test_mistakes_are_one_line(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
+    for words in (
+        ("labels", "start", tmp_path / "none.tif", "--classes", "a", "-o", tmp_path / "l.gpkg"),
+        ("labels", "start", world.scene, "--classes", "a,A", "-o", tmp_path / "l.gpkg"),
+        ("labels", "status", tmp_path / "none.gpkg"),
+        ("labels", "check", tmp_path / "none.gpkg"),
+        ("labels", "check", world.labels, "--scene", tmp_path / "none.tif"),
+        ("labels", "check", world.labels, "--fix", world.labels, "--overwrite"),
+    ):
+        said = eo_dl_cli(*words)
+        assert said.code == 2, words
+        assert len([line for line in said.lines if line.startswith("error: ")]) == 1 and "Traceback" not in said.err
+    assert not (tmp_path / "l.gpkg").exists()
