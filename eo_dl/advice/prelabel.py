@@ -8,6 +8,9 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import shapely
 from pyproj import CRS
 
 from ..core.classes import ClassSet
@@ -16,8 +19,9 @@ from ..errors import ConfigError, LabelError
 from ..io.atomic import refuse_existing
 from ..io.vector import read_layer, write_layers
 from ..labeling.fields import class_column
+from ..labeling.project.corrected import ID_FIELD
 from ..labeling.project.layout import ANNOTATED, CLASS_FIELD, LABELS, metadata
-from ..labeling.project.merge import ID_FIELD, PROPOSALS
+from ..labeling.project.merge import PROPOSALS
 from ..labeling.project.review import PROPOSED, REVIEW
 from ..labeling.project.start import annotated_style, labels_style
 from ..mosaic.vectorize_file import vectorize
@@ -60,10 +64,13 @@ def prelabel(
     frame = _polygons(source, probabilities, on_progress)
     if frame.crs is None:
         raise LabelError(f"{source}: has no CRS, so QGIS cannot lay it over the scene; predict on a georeferenced scene")
+    kinds = np.asarray(shapely.get_type_id(np.asarray(frame.geometry.array, dtype=object)))
+    if np.isin(kinds, (-1, 3, 6)).sum() < len(frame):
+        raise LabelError(f"{source}: holds points or lines; a prediction to correct is of polygons, boxes, or a class map")
     frame, notes = _chosen(frame, min_score, min_area_m2, source)
     values = class_column(frame, CLASS_FIELD if CLASS_FIELD in frame.columns else None, str(source)).values
     classes = ClassSet.of_names(sorted({value for value in values if value is not None}))
-    scores = frame["score"].astype(float).to_numpy() if "score" in frame.columns else np.full(len(frame), np.nan)
+    scores = _numbers(frame, "score", source) if "score" in frame.columns else np.full(len(frame), np.nan)
     columns = {
         CLASS_FIELD: list(values),
         "status": [PROPOSED] * len(frame),
@@ -106,9 +113,22 @@ def _chosen(frame: gpd.GeoDataFrame, min_score: float | None, min_area_m2: float
             continue
         if field not in frame.columns:
             raise LabelError(f"{source}: has no field {field!r} for {flag}; leave it out")
-        kept = frame[field].astype(float) >= least
-        notes += [f"{int((~kept).sum())} of {len(kept)} left out: {field} below {least:g}"] if not kept.all() else []
+        values = _numbers(frame, field, source)
+        kept = values >= least
+        unsaid = int(np.isnan(values).sum())
+        notes += (
+            [f"{int((~kept).sum())} of {len(kept)} left out: {field} below {least:g}{f' ({unsaid} have none)' if unsaid else ''}"] if not kept.all() else []
+        )
         frame = frame[kept]
     if not len(frame):
         raise LabelError(f"{source}: holds nothing to correct; lower --min-score and --min-area, or predict with another model")
     return frame, notes
+
+
+def _numbers(frame: gpd.GeoDataFrame, field: str, source: Path) -> npt.NDArray[np.float64]:
+    """A field as numbers, NaN where nothing is said. Raises `LabelError` for texts that are none."""
+    found = pd.to_numeric(frame[field], errors="coerce")
+    wrong = frame[field][found.isna() & frame[field].notna()]
+    if len(wrong):
+        raise LabelError(f"{source}: feature {wrong.index[0]} has the {field} {wrong.iloc[0]!r}, a number was expected")
+    return np.asarray(found, np.float64)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -120,6 +121,67 @@ def test_a_status_of_somebody_else_says_nothing(tmp_path: Path) -> None:
     assert len(labels) == 2 and labels.negatives is None and labels.ignore is None
 
 
+def edited(project: Path, **changes: Any) -> Path:
+    """The project after changes to its layer `labels`: columns by name, or `frame`, what becomes of the table."""
+    layers = {name: read_layer(project, layer=name) for name in ("labels", "proposals", "annotated")}
+    table = layers["labels"]
+    for name, values in changes.items():
+        table = values(table) if name == "frame" else table.assign(**{name: values})
+    write_layers(project, {**layers, "labels": table}, overwrite=True)
+    return project
+
+
+def test_how_a_tool_writes_an_untouched_proposal_does_not_change_it(project: Path, tmp_path: Path) -> None:
+    def rewritten(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        shapes = [shapely.get_parts(shape)[0].reverse() for shape in table.geometry]  # polygons for multipolygons, the other way round
+        return table.set_geometry(gpd.GeoSeries(shapes, table.index, crs=CRS)).assign(prelabel_id=table["prelabel_id"].astype(float))
+
+    made = merge_labels(None, edited(project, frame=rewritten, status="accepted"), out=tmp_path / "m.gpkg")
+    assert made.counts["accepted"] == 5 and made.counts["changed"] == made.counts["added"] == 0
+
+
+def test_an_emptied_outline_is_a_deletion(project: Path, tmp_path: Path) -> None:
+    shapes = [shapely.Polygon() if place == 1 else square(20 * place, 40) for place in range(5)]
+    made = merge_labels(None, edited(project, frame=lambda t: t.set_geometry(gpd.GeoSeries(shapes, t.index, crs=CRS))), out=tmp_path / "m.gpkg")
+    assert made.counts["rejected"] == 1 and made.counts["proposed"] == 4 and any("no outline" in note for note in made.notes)
+    (negative,) = read_labels(edited_none_left(made.path)).negatives or ()
+    assert negative.equals(square(20, 40))
+
+
+def edited_none_left(path: Path) -> Path:
+    """Merged labels of which none is proposed any more: with proposed ones alone there is nothing to read."""
+    table = read_layer(path, layer="labels")
+    write_layers(path, {"annotated": read_layer(path, layer="annotated"), "labels": table.assign(reviewed=True)}, overwrite=True)
+    return path
+
+
+def test_labels_outside_annotated_ground_are_said(project: Path, tmp_path: Path) -> None:
+    layers = {name: read_layer(project, layer=name) for name in ("labels", "proposals")}
+    layers["labels"]["status"] = "accepted"
+    layers["annotated"] = gpd.GeoDataFrame({"note": [None]}, geometry=[square(0, 30, 45)], crs=CRS)
+    write_layers(project, layers, overwrite=True)
+    made = merge_labels(None, project, out=tmp_path / "m.gpkg")
+    assert any("2 of 5 labels lie outside annotated" in note for note in made.notes), made.notes
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"status": ["acepted", "Rejected", None, "proposed", "accepted"]}, "found features 1, 2 with the status 'Rejected', 'acepted'; it is one of"),
+        ({"frame": lambda t: t.drop(columns="status")}, "lost the field status"),
+        ({"frame": lambda t: t.drop(columns="reviewed")}, "lost the field reviewed"),
+        ({"prelabel_id": ["1", "2", "x", "4", "5"]}, "found feature 3 whose prelabel_id is no number"),
+        ({"class_name": ["tree", None, "tree", "tree", "tree"], "status": "accepted"}, "found feature 2 without a class"),
+        ({"frame": lambda t: t.to_crs(25832)}, "correct it in its own CRS"),
+        ({"frame": lambda t: t.set_geometry(t.geometry.centroid)}, "found features 1, 2, 3, 4, 5 that is neither Polygon nor MultiPolygon"),
+    ],
+)
+def test_a_correction_that_cannot_be_understood_is_refused(project: Path, tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        merge_labels(None, edited(project, **changes), out=tmp_path / "m.gpkg")
+    assert said in str(error.value) and "fix.gpkg" in str(error.value) and "\n" not in str(error.value) and not (tmp_path / "m.gpkg").exists()
+
+
 def test_bad_input_is_one_line(project: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="labels prelabel"):
         merge_labels(None, tmp_path / "found.gpkg", out=tmp_path / "m.gpkg")
@@ -129,3 +191,10 @@ def test_bad_input_is_one_line(project: Path, tmp_path: Path) -> None:
         prelabel(tmp_path / "found.gpkg", out=tmp_path / "x.gpkg", min_score=0.95)
     with pytest.raises(InputError, match=r"\.gpkg"):
         prelabel(tmp_path / "found.gpkg", out=tmp_path / "x.shp")
+    found = gpd.read_file(tmp_path / "found.gpkg")
+    found.assign(score=["high"] * 6).to_file(tmp_path / "words.gpkg")
+    with pytest.raises(InputError, match="has the score 'high', a number was expected"):
+        prelabel(tmp_path / "words.gpkg", out=tmp_path / "x.gpkg", min_score=0.5)
+    found.set_geometry(found.geometry.centroid).to_file(tmp_path / "points.gpkg")
+    with pytest.raises(InputError, match="points or lines"):
+        prelabel(tmp_path / "points.gpkg", out=tmp_path / "x.gpkg")

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -19,12 +18,12 @@ from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
 from ...io.vector import layer_names, read_layer, write_layers
 from ..fields import class_column
+from .corrected import ID_FIELD, check_corrected, id_of, with_outline
 from .layout import ANNOTATED, CLASS_FIELD, LABELS, is_project, metadata
 from .review import ACCEPTED, CHANGED, PROPOSED, REJECTED, REVIEW, statuses_of
 from .start import annotated_style, labels_style
 
 PROPOSALS = "proposals"
-ID_FIELD = "prelabel_id"
 ADDED = "added"
 
 _SAME_IOU = 0.5
@@ -48,7 +47,8 @@ def merge_labels(labels: str | Path | None, corrected: str | Path, *, out: str |
     are changed; those set to rejected, and those deleted, are rejected and stay in the file, as hard negatives; new ones are added; the rest stays
     proposed, which is no label yet. An old label gives way to a corrected one that covers the same (IoU of half).
 
-    Raises `LabelError` for a file that is no pre-label project.
+    Raises `LabelError` for a file that is no pre-label project, and where what was corrected cannot be understood: a lost field, a word in `status` that
+    is none of ours, a label without a class, points or lines.
     """
     target, source = Path(out), Path(corrected)
     if target.suffix.lower() != ".gpkg":
@@ -58,9 +58,12 @@ def merge_labels(labels: str | Path | None, corrected: str | Path, *, out: str |
         raise LabelError(
             f"{source}: holds no layers {LABELS}, {ANNOTATED} and {PROPOSALS}; give the file that `eo-dl labels prelabel` made, after correcting it"
         )
-    new = _judged(read_layer(source, layer=LABELS), read_layer(source, layer=PROPOSALS), source)
+    now, empty = with_outline(read_layer(source, layer=LABELS))
+    before, _ = with_outline(read_layer(source, layer=PROPOSALS))
+    check_corrected(now, before, source)
+    new = _judged(now, before)
     counts = Counter(str(what) for what in new["_what"])
-    deleted = int(new["_deleted"].sum())
+    deleted, held_back = int(new["_deleted"].sum()), 0
     old = None if labels is None else _old(Path(labels), class_field, CRS(new.crs))
     parts = [new]
     if old is not None:
@@ -68,7 +71,8 @@ def merge_labels(labels: str | Path | None, corrected: str | Path, *, out: str |
         held = _same_place(new, old[~replaced]) & (new["_what"] == REJECTED).to_numpy(bool)
         parts = [old[~replaced], new[~held]]
         counts.update(kept=int((~replaced).sum()), replaced=int(replaced.sum()))
-        counts[REJECTED] -= int(held.sum())
+        held_back = int(held.sum())
+        counts[REJECTED] -= held_back
     together = gpd.GeoDataFrame(pd.concat([part.astype(object) for part in parts], ignore_index=True), geometry="geometry", crs=new.crs)
     names = [str(name) for name in dict.fromkeys(together[CLASS_FIELD]) if name is not None and not pd.isna(name)]
     classes = ClassSet.of_names(sorted(names))
@@ -86,40 +90,53 @@ def merge_labels(labels: str | Path | None, corrected: str | Path, *, out: str |
         overwrite=overwrite,
     )
     notes = [f"{deleted} of the rejected were deleted in the project"] if deleted else []
+    notes += [f"{held_back} rejected ones are dropped: a label of {labels} covers the same"] if held_back else []
+    notes += [f"{empty} features of {source.name} have no outline and count as deleted"] if empty else []
     notes += [f"{counts[PROPOSED]} are still proposed: not labels yet, their ground is ignored"] if counts[PROPOSED] else []
+    notes += _where_complete(together, areas)
     return MergedLabels(target, classes, {name: counts[name] for name in ("kept", "replaced", ACCEPTED, CHANGED, ADDED, REJECTED, PROPOSED)}, tuple(notes))
 
 
-def _judged(now: gpd.GeoDataFrame, before: gpd.GeoDataFrame, source: Path) -> gpd.GeoDataFrame:
+def _where_complete(features: gpd.GeoDataFrame, areas: gpd.GeoDataFrame) -> list[str]:
+    """What the merged project says of where its labels are complete: easily overlooked, and training goes by it."""
+    if not len(areas):
+        return [f"nothing is drawn in {ANNOTATED}: the labels count as complete everywhere"]
+    counted = features[~features["_what"].isin([REJECTED, PROPOSED])]
+    ground = shapely.union_all(shapely.make_valid(np.asarray(areas.geometry.array, dtype=object)))
+    shapely.prepare(ground)
+    outside = int((~shapely.intersects(ground, np.asarray(counted.geometry.array, dtype=object))).sum())
+    return [f"{outside} of {len(counted)} labels lie outside {ANNOTATED} and do not count until it is drawn around them"] if outside else []
+
+
+def _judged(now: gpd.GeoDataFrame, before: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """All features with what became of them in `_what`; deleted ones are back, as rejected."""
-    if ID_FIELD not in now.columns or CLASS_FIELD not in now.columns:
-        raise LabelError(
-            f"{source}: its layer {LABELS} has lost the field {ID_FIELD if ID_FIELD not in now.columns else CLASS_FIELD}; correct a copy of the original project"
-        )
-    proposed = {int(key): (shape, name) for key, shape, name in zip(before[ID_FIELD], before.geometry, before[CLASS_FIELD], strict=True)}
-    said = statuses_of(now)
-    what = [_verdict(proposed, key, shape, name, status) for key, shape, name, status in zip(now[ID_FIELD], now.geometry, now[CLASS_FIELD], said, strict=True)]
-    there = {int(key) for key in now[ID_FIELD] if not pd.isna(key)}
-    gone = before[[int(key) not in there for key in before[ID_FIELD]]]
+    proposed = {id_of(key): (shape, name) for key, shape, name in zip(before[ID_FIELD], before.geometry, before[CLASS_FIELD], strict=True)}
+    said, ids = statuses_of(now), [id_of(key) for key in now[ID_FIELD]]
+    what = [_verdict(proposed, key, shape, name, status) for key, shape, name, status in zip(ids, now.geometry, now[CLASS_FIELD], said, strict=True)]
+    gone = before[[id_of(key) not in ids for key in before[ID_FIELD]]]
     frame = pd.concat([_plain(now), _plain(gone)], ignore_index=True)
     frame["_what"] = [*what, *[REJECTED] * len(gone)]
     frame["_deleted"] = [False] * len(now) + [True] * len(gone)
     frame["status"] = [ACCEPTED if verdict == ADDED else verdict for verdict in frame["_what"]]
     frame["reviewed"] = [verdict != PROPOSED for verdict in frame["_what"]]
-    found = gpd.GeoDataFrame(frame, geometry="geometry", crs=now.crs)
-    return found[~(found.geometry.isna() | found.geometry.is_empty)]
+    return gpd.GeoDataFrame(frame, geometry="geometry", crs=now.crs)
 
 
-def _verdict(proposed: Mapping[int, tuple[shapely.Geometry, object]], key: Any, shape: shapely.Geometry, name: object, status: object) -> str:
+def _verdict(proposed: Mapping[int | None, tuple[shapely.Geometry, object]], key: int | None, shape: shapely.Geometry, name: object, status: object) -> str:
     if status == REJECTED:
         return REJECTED
-    if pd.isna(key) or int(str(key).split(".")[0]) not in proposed:
+    if key not in proposed:
         return ADDED
-    outline, given = proposed[int(str(key).split(".")[0])]
-    same = name == given and shape is not None and bool(shapely.normalize(shape).equals_exact(shapely.normalize(outline), 1e-6))
-    if not same or status == CHANGED:
+    outline, given = proposed[key]
+    if name != given or not _same_outline(shape, outline) or status == CHANGED:
         return CHANGED
     return ACCEPTED if status == ACCEPTED else PROPOSED
+
+
+def _same_outline(shape: shapely.Geometry, outline: shapely.Geometry) -> bool:
+    """One polygon is the same as a multipolygon of it: tools write either."""
+    first, second = (shapely.normalize(shapely.multipolygons(shapely.get_parts(one))) for one in (shape, outline))
+    return bool(first.equals_exact(second, 1e-6))
 
 
 def _plain(frame: gpd.GeoDataFrame) -> pd.DataFrame:
