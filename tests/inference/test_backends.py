@@ -156,5 +156,5 @@ def test_the_same_command_gives_the_same_bytes(unet: Bundle, tmp_path: Path, wri
 
 
 def test_other_engines_are_not_known_yet(unet: Bundle) -> None:
-    with pytest.raises(ConfigError, match="backend .tensorflow. is not known"):
+    with pytest.raises(ConfigError, match=r"backend .tensorflow. is not known"):
         make_backend("tensorflow", unet, device="cpu", precision="32", labels_only=True)
