@@ -62,7 +62,7 @@ def _section(name: str, case: dict[str, Any]) -> str:
 
 def _evaluated(result: dict[str, Any]) -> list[str]:
     lines = ["| score | class | value | count |", "|---|---|---|--:|"]
-    return lines + [f"| {s['name']} | {s.get('class_name') or 'all'} | {_score(s)} | {s['count']} |" for s in result["scores"]]
+    return lines + [f"| {s['name']} | {s.get('class') or 'all'} | {_score(s)} | {s['count']} |" for s in result["scores"]]
 
 
 def _primary(result: dict[str, Any], split: str) -> dict[str, Any] | None:

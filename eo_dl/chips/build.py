@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -162,11 +163,23 @@ def _class_notes(labels: LabelSet, records: Sequence[ChipRecord]) -> list[str]:
 
 
 def _write(job: TileJob, folder: Path, out: Path, records: tuple[ChipRecord, ...], dealt: Dealt, stats: tuple[BandStatistics, ...], notes: list[str]) -> None:
+    # The sheet is drawn while the index is written and read back: one mostly computes, the other mostly waits for the disk.
+    with ThreadPoolExecutor(1) as pool:
+        sheet = pool.submit(contact_sheet, folder, job.truths, records, stats, job.request.seed, job.workers)
+        values = _index_and_manifest(job, folder, out, records, dealt, stats, notes)
+        write_bytes(folder / CONTACT_SHEET, sheet.result())
+    write_bytes(folder / MANIFEST, manifest_text(values).encode())
+
+
+def _index_and_manifest(
+    job: TileJob, folder: Path, out: Path, records: tuple[ChipRecord, ...], dealt: Dealt, stats: tuple[BandStatistics, ...], notes: list[str]
+) -> dict[str, Any]:
+    """Write the index; the manifest's values, the content hash of what was written among them."""
     write_index(folder / INDEX, job.scenes, job.labels, records)
     labels_plain = labels_entry(job.labels, out)
     # The hash is that of what will be read back: labels in pixels pass through map coordinates, which moves them by 1e-10 px.
     seen = read_back_labels(folder / INDEX, job.labels.classes, job.scenes, labels_plain, job.labels.crs)
-    values = {
+    return {
         "eo_dl": __version__,
         "chip_px": job.sampling.chip_px,
         "gsd_m": job.gsd_m,
@@ -191,5 +204,3 @@ def _write(job: TileJob, folder: Path, out: Path, records: tuple[ChipRecord, ...
         "labels": labels_plain,
         "notes": notes,
     }
-    write_bytes(folder / CONTACT_SHEET, contact_sheet(folder, job.truths, records, stats, job.request.seed, job.workers))
-    write_bytes(folder / MANIFEST, manifest_text(values).encode())
