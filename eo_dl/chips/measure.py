@@ -25,6 +25,7 @@ from ..core.classes import IGNORE_ID
 from ..core.labelset import PixelLabels
 from ..core.progress import OnProgress
 from ..core.window import Window
+from ..io.gdal import one_environment
 from ..io.scene import Scene, SceneReader
 from .normalize import ChipTally, tally
 from .truth import SceneTruth, class_mask
@@ -122,7 +123,8 @@ def measure(
     with Readers(scenes) as readers:
 
         def work(span: list[Candidate]) -> list[Measured]:
-            return _measure_span(span, readers, truths, sample_px, sink)
+            with one_environment():
+                return _measure_span(span, readers, truths, sample_px, sink)
 
         # Closed before the readers are: no thread may still be reading when its handle goes.
         with closing(in_order(work, list(_spans(candidates, scenes)), workers)) as parts:

@@ -76,6 +76,13 @@ def gdal_environment(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def one_environment() -> Iterator[None]:
+    """GDAL's settings made once for many small files in a thread; each would make and undo them by itself."""
+    with rasterio.Env():
+        yield
+
+
+@contextlib.contextmanager
 def quietly() -> Iterator[None]:
     """Without rasterio's warning that a raster has no georeference: plain images are legitimate here.
 
