@@ -20,7 +20,7 @@ from ..labeling.formats.classfiles import class_folder
 from ..labeling.formats.mapfile import write_map_labels
 from ..labeling.formats.record import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses
 from ..labeling.formats.safefile import put
-from ..labeling.formats.table import FOLDERS, MAP_FORMATS, PIXEL_FORMATS, known_format
+from ..labeling.formats.table import FOLDERS, MAP_FORMATS, PIXEL_FORMATS, known_format, label_places
 from ..labeling.imageindex import INDEX_NAME, ImageIndex, IndexedImage, index_text
 from ..labeling.objects import mask_objects, objects_of
 from ..labeling.pixelset import label_set_of
@@ -95,9 +95,11 @@ def export_labels(
     _check_shape(found, name)
     with atomic_folder(target, overwrite=overwrite, marker=INDEX_NAME) as folder:
         kept = job.write_images(folder, records, images_of, losses, on_progress)
+        if not kept:
+            raise LabelError(f"{opened.path}: none of its chips is of one class, so no folder can hold it; choose csv, or another --format")
         index = job.index(found, kept, records)
-        put(folder, INDEX_NAME, index_text(index))
         remarks = _write_annotations(found, index, name, folder, losses)
+        put(folder, INDEX_NAME, index_text(replace(index, labels=label_places(name, folder, found.splits))))
     objects = sum(len(image.objects) for image in images_of)
     skipped = sum(record.keep and record.split == NO_SPLIT for record in opened.records) if NO_SPLIT not in splits else 0
     notes = [f"{skipped} chips are in no split and not exported; add none to --split for them"] if skipped else []
@@ -241,7 +243,7 @@ class _Job:
             assert image.grid is not None
             images.append(IndexedImage(image.name, image.grid, scene.name, scene.path, image.split, files.get(image.name, ""), record.chip_id))
         stretch = {} if self.stretch is None else self.stretch.values()
-        return ImageIndex(tuple(images), found.classes, self.name, str(self.chips.path), stretch)
+        return ImageIndex(tuple(images), found.classes, self.name, str(self.chips.path), stretch, whole_images=found.whole_images)
 
 
 @dataclass(frozen=True)

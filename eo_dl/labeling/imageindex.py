@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from affine import Affine
@@ -18,11 +19,13 @@ from ..core.classes import ClassInfo, ClassSet
 from ..core.pixelgrid import PixelGrid
 from ..errors import EoDlError, LabelError
 from .formats.safefile import checked_list, read_json
+from .formats.table import PIXEL_FORMATS
 from .records import image_name
 
 INDEX_NAME = "eo_dl_index.json"
 _FORMAT, _VERSION = "eo_dl label index", 1
 _MAX_SIDE_PX = 1_000_000
+_MAX_PLACES = 1000
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,23 @@ class IndexedImage:
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """All exported images, the classes, the format, and how pixels were stretched to pictures, where they were."""
+    """All exported images, the classes, the format, and how pixels were stretched to pictures, where they were.
+
+    `labels`: where the labels lie, relative to the index: files, or folders of files. `whole_images`: they are of whole images.
+    """
 
     images: tuple[IndexedImage, ...]
     classes: ClassSet
     format: str
     source: str = ""
     stretch: Mapping[str, Any] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
+    whole_images: bool = False
+
+    @property
+    def shape(self) -> str:
+        """What the format holds, as in `FormatInfo`; polygons where it is none in pixels."""
+        return PIXEL_FORMATS[self.format].shape if self.format in PIXEL_FORMATS else "polygons"
 
     def find(self, name: str) -> IndexedImage | None:
         """The image of a name: the full name first, then the stem."""
@@ -83,7 +96,15 @@ def index_text(index: ImageIndex) -> str:
         for one in index.images
     ]
     classes = [{"id": info.id, "name": info.name, "color": info.color} for info in index.classes]
-    head = {"format": _FORMAT, "format_version": _VERSION, "label_format": index.format, "source": index.source, "classes": classes}
+    head = {
+        "format": _FORMAT,
+        "format_version": _VERSION,
+        "label_format": index.format,
+        "labels": list(index.labels),
+        "whole_images": index.whole_images,
+        "source": index.source,
+        "classes": classes,
+    }
     return json.dumps({**head, "stretch": dict(index.stretch), "crs": crs, "images": images}, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
@@ -125,7 +146,26 @@ def read_index(path: str | Path) -> ImageIndex:
     except (KeyError, ValueError, TypeError) as cause:
         raise LabelError(f"{file}: its classes cannot be read ({cause}); export the labels again") from cause
     stretch = data.get("stretch")
-    return ImageIndex(images, classes, str(data.get("label_format", "")), str(data.get("source", "")), stretch if isinstance(stretch, dict) else {})
+    return ImageIndex(
+        images,
+        classes,
+        str(data.get("label_format", "")),
+        str(data.get("source", "")),
+        stretch if isinstance(stretch, dict) else {},
+        _places(data.get("labels", []), file),
+        data.get("whole_images") is True,
+    )
+
+
+def _places(value: object, file: Path) -> tuple[str, ...]:
+    """Where the labels lie: only in the folder of the index, whoever wrote it."""
+    if not isinstance(value, list) or len(value) > _MAX_PLACES or not all(isinstance(text, str) and text for text in value):
+        raise LabelError(f"{file}: its labels are {str(value)[:60]}; a list of files or folders was expected; export the labels again")
+    for text in value:
+        parts = PurePosixPath(text.replace("\\", "/"))
+        if parts.is_absolute() or ".." in parts.parts or re.match(r"[A-Za-z]:", text) or any(ord(sign) < 32 for sign in text):
+            raise LabelError(f"{file}: its labels are said to lie in {text[:80]!r}, outside its folder; export the labels again")
+    return tuple(value)
 
 
 def _crs(text: object, file: Path) -> CRS | None:

@@ -5,34 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
+from ..core.labelset import LabelSet
 from ..errors import LabelError
 from ..io.scene import open_scene
 from .converting import check_target, write_labels
 from .formats.record import Losses
-from .imageindex import find_index, read_index
+from .formats.table import FORMATS, read_as
+from .geometry import named
+from .imageindex import ImageIndex, find_index, read_index
 from .objects import annotations_of
 from .pixelset import label_set_of
-from .placing import place_labels
+from .placing import place_labels, place_map_labels
+from .project.layout import CLASS_FIELD
 from .read import read_labels
-from .sources import Format
+from .sources import Format, kind_in_folder
 from .written import WrittenLabels
+
+Source = str | Path | Sequence[str | Path]
+Classes = Sequence[str] | str | Path | None
 
 
 def import_labels(
-    source: str | Path | Sequence[str | Path],
+    source: Source,
     *,
     out: str | Path,
     index: str | Path | None = None,
     format: Format | None = None,
-    classes: Sequence[str] | str | Path | None = None,
+    classes: Classes = None,
     join: bool = True,
     overwrite: bool = False,
 ) -> WrittenLabels:
     """Labels of exported images, in map coordinates, written to `out` (.gpkg, .geojson, .fgb, .parquet; in pixels of scenes without CRS: .json, COCO).
 
-    `index`: the eo_dl_index.json of the export (default: beside or above the labels). `format`: of the labels, where their content does not say it.
-    `join`: pieces of one object that several images show become one. A GeoPackage also has the layer `annotated`: the ground of the images that came back.
+    `source`: the whole folder of an export, whose index says where its labels are, or the corrected file or files. `index`: the eo_dl_index.json of the
+    export (default: beside or above the labels). `format`: of the labels, where their content does not say it. Labels of whole images become the frames of
+    their images. `join`: pieces of one object that several images show become one. A GeoPackage also has the layer `annotated`: the ground of the images that came back.
 
     Raises `LabelError`, naming file and record; `OutputExistsError`.
 
@@ -40,16 +49,52 @@ def import_labels(
     """
     target = Path(out)
     written_as = check_target(target, None, overwrite)
-    found = read_index(index if index is not None else find_index(source))
-    labels = read_labels(source, format=format, classes=classes, sizes_px=found.sizes_px)
-    if labels.crs is not None:
-        raise LabelError(f"{labels.source}: is in map coordinates already, so no index is needed; convert it with labels convert")
-    losses = Losses()
-    if labels.masks:
-        labels = replace(label_set_of(annotations_of(labels, [], losses)), notes=(*labels.notes, *losses.notes))
-    if labels.whole_images:
-        raise LabelError(f"{labels.source}: holds labels of whole images, which have no outlines; give it to tile as it is")
-    placed = place_labels(labels, found, join=join)
+    where = Path(index) if index is not None else find_index(source)
+    found = read_index(where)
+    if not found.images:
+        raise LabelError(f"{where}: lists no images, so nothing can be placed; export the labels again")
+    labels = _read(source, found, where, format, classes)
+    placed = place_map_labels(labels, found) if labels.crs is not None else place_labels(_as_objects(labels), found, join=join)
     scenes = [open_scene(path) for path in dict.fromkeys(one.scene_path for one in found.images if one.scene_path) if Path(path).is_file()]
     notes = write_labels(placed, target, written_as, scenes, overwrite)
     return WrittenLabels(target, placed, (*placed.notes, *notes))
+
+
+def _read(source: Source, index: ImageIndex, where: Path, format: Format | None, classes: Classes) -> LabelSet:
+    """The labels: of a whole export what its index says, else what their content is."""
+    if index.labels and index.format in FORMATS and _is_export(source, where):
+        folder = where.parent
+        _refuse_strangers(folder, index)
+        kind = cast("Format", read_as(index.format))
+        paths = [folder / place for place in index.labels]
+        if kind == "vector":
+            return read_labels(paths, class_field=CLASS_FIELD, format=kind, classes=classes, attributes=True)
+        return read_labels(paths, format=kind, classes=classes, sizes_px=index.sizes_px)
+    return read_labels(source, format=format, classes=classes, sizes_px=index.sizes_px)
+
+
+def _is_export(source: Source, where: Path) -> bool:
+    """True for the folder of an export: the one that its index is in."""
+    given = [source] if isinstance(source, str | Path) else list(source)
+    return len(given) == 1 and Path(str(given[0])).is_dir() and Path(str(given[0])).resolve() == where.resolve().parent
+
+
+def _refuse_strangers(folder: Path, index: ImageIndex) -> None:
+    """A corrected file that was put beside the one that was exported must not be passed over."""
+    if "." in index.labels:
+        return
+    known = {folder / place for place in index.labels}
+    strangers = [path.name for path in sorted(folder.iterdir()) if path.is_file() and path not in known and kind_in_folder(path) not in (None, "mask")]
+    if strangers:
+        raise LabelError(
+            f"{folder}: holds label files that were not exported ({named(strangers)}) beside {', '.join(index.labels[:3])}; give the file to import, not the folder"
+        )
+
+
+def _as_objects(labels: LabelSet) -> LabelSet:
+    """Label rasters as patches, which bear no names of their own; others as they are."""
+    if not labels.masks:
+        return labels
+    losses = Losses()
+    found = label_set_of(annotations_of(labels, [], losses))
+    return replace(found, notes=(*labels.notes, *losses.notes), attributes={})

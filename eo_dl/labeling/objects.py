@@ -114,6 +114,15 @@ def _mask_image(labels: LabelSet, place: int, losses: Losses) -> LabelledImage:
     def read() -> npt.NDArray[np.uint8]:
         return read_mask(mask, scene, Window(0, 0, grid.width, grid.height))
 
-    objects = mask_objects(read(), labels.classes, scene.stem)
+    ids = read()
+    objects = mask_objects(ids, labels.classes, scene.stem)
     losses.count("objects are patches of connected pixels of a label raster", len(objects))
-    return LabelledImage(scene.name, grid.width, grid.height, objects, grid=grid, mask=read)
+    return LabelledImage(scene.name, grid.width, grid.height, objects, grid=grid, annotated=_known_ground(ids), mask=read)
+
+
+def _known_ground(ids: npt.NDArray[np.uint8]) -> shapely.Geometry | None:
+    """Where (H, W) class ids say something, in pixels; None: everywhere."""
+    known = ids != IGNORE_ID
+    if known.all():
+        return None
+    return shapely.MultiPolygon(list(polygonize(known.astype(np.uint8), known)[0]))

@@ -82,7 +82,7 @@ def _in_folder(folder: Path, format: Format | None, notes: list[str]) -> dict[st
     found: dict[Format, list[str]] = {}
     for path in sorted(folder.iterdir()):
         kind = (
-            None if path.name.startswith(".") or not path.is_file() else format if format in _TEXTS and path.suffix.lower() == ".txt" else _kind_in_folder(path)
+            None if path.name.startswith(".") or not path.is_file() else format if format in _TEXTS and path.suffix.lower() == ".txt" else kind_in_folder(path)
         )
         if kind is not None:
             found.setdefault(kind, []).append(str(path))
@@ -111,7 +111,8 @@ def _in_folder(folder: Path, format: Format | None, notes: list[str]) -> dict[st
     return dict.fromkeys(paths, kind)
 
 
-def _kind_in_folder(path: Path) -> Format | None:
+def kind_in_folder(path: Path) -> Format | None:
+    """The format of a file that may be anything; None for one that holds no labels. Every raster may be a mask."""
     suffix = path.suffix.lower()
     if suffix in _VECTOR_SUFFIXES:
         return "vector"

@@ -74,7 +74,7 @@ def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> 
         geometries=geometries,
         values=values,
         feature_ids=ids,
-        ignore=review.proposed[~review.rejected] if review.proposed.any() else None,
+        ignore=_ignored(together, review.proposed[~review.rejected], notes),
         negatives=np.asarray(shapely.make_valid(shapely.force_2d(negatives)), dtype=object) if len(negatives) else None,
         files=origin if several else None,
         file_names=tuple(map(str, paths)) if several else (),
@@ -105,6 +105,17 @@ def read_areas(path: Path, crs: CRS | None = None) -> tuple[GeometryArray, CRS, 
 
 
 _SCORES = ("score", "confidence")
+_IGNORE = "ignore"
+
+
+def _ignored(frame: geopandas.GeoDataFrame, proposed: npt.NDArray[np.bool_], notes: list[str]) -> npt.NDArray[np.bool_] | None:
+    """Objects that count neither way: proposals, and those of which a field of yes and no says so, as `labels import` writes it."""
+    said = np.zeros(len(frame), np.bool_)
+    if _IGNORE in frame.columns and pd.api.types.is_bool_dtype(frame[_IGNORE]):
+        said = np.asarray(frame[_IGNORE].to_numpy(np.bool_, na_value=False), np.bool_)
+    if said.any():
+        notes.append(f"{int(said.sum())} of {len(said)} features are ignored, as their field {_IGNORE!r} says")
+    return said | proposed if (said | proposed).any() else None
 
 
 def _scores(frame: geopandas.GeoDataFrame) -> npt.NDArray[np.float64] | None:

@@ -18,10 +18,11 @@ from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.export import export_labels
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
+from eo_dl.core.window import Window
 from eo_dl.errors import ConfigError, LabelError, OutputExistsError
 from eo_dl.io.raster import write_geotiff
 from eo_dl.labeling import convert_labels, import_labels
-from eo_dl.labeling.formats.table import MAP_FORMATS, PIXEL_FORMATS
+from eo_dl.labeling.formats.table import FOLDERS, FORMATS, MAP_FORMATS, PIXEL_FORMATS
 from eo_dl.labeling.imageindex import INDEX_NAME, read_index
 from eo_dl.labeling.read import read_labels
 
@@ -83,6 +84,73 @@ def test_map_geometry_comes_back(name: str, project: tuple[Path, ChipSet], tmp_p
     inside = outlines()[1]
     boxes = [shapely.box(*g.bounds) for g in found]
     assert min(shapely.hausdorff_distance(g, inside) for g in boxes) < 1e-6 or info.shape == "turned boxes"
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("image-csv", FOLDERS)])
+def test_the_folder_of_an_export_is_enough(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    """Nothing is guessed from what lies in it: images, masks beside masks, several files of labels."""
+    _, chips = project
+    export_labels(chips, out=tmp_path / "out", format=name)
+    written = import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
+    labels = read_labels(tmp_path / "back.gpkg", attributes=True)
+    assert labels.crs == GRID.crs and set(labels.classes.names) == {"roof", "pool"}
+    assert not any("not taken for labels" in note for note in written.notes)
+    assert labels.annotated is not None
+    ground = shapely.union_all(GRID.geometries_to_pixel(labels.annotated))
+    assert shapely.symmetric_difference(ground, shapely.box(0, 0, 192, 96)).area < 1e-3
+    if name in MAP_FORMATS or PIXEL_FORMATS[name].attributes:
+        assert len(labels) == len(outlines()) and set(labels.attributes["feature_id"]) == {f"#{n}" for n in range(5)}
+
+
+@pytest.mark.parametrize("name", ["image-csv", FOLDERS, "cvat", "labelstudio"])
+def test_classes_of_whole_images_come_back_as_their_frames(name: str, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        grid = GRID.crop(Window(number * 32, 0, 32, 32))
+        write_geotiff(tmp_path / "images" / f"i{number}.tif", np.full((3, 32, 32), number + 1, np.uint8), grid, descriptions=("red", "green", "blue"))
+    (tmp_path / "classes.csv").write_text("file,label\ni0.tif,water\ni1.tif,old/town\ni2.tif,water\n")
+    scenes = sorted((tmp_path / "images").glob("*.tif"))
+    chips = tile(scenes, read_labels(tmp_path / "classes.csv"), out=tmp_path / "chips", split=(1, 0, 0), guard_px=0, split_by="scene", min_valid=0)
+    export_labels(chips, out=tmp_path / "out", format=name)
+    import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
+    labels = read_labels(tmp_path / "back.gpkg", class_field="class_name")
+    names = {info.id: info.name for info in labels.classes}
+    found = {int(g.bounds[0] // 32): (names[int(i)], g.area) for g, i in zip(GRID.geometries_to_pixel(labels.geometries), labels.class_ids, strict=True)}
+    assert {place: told[0] for place, told in found.items()} == {0: "water", 1: "old/town", 2: "water"}
+    assert all(abs(area - 32 * 32) < 1e-3 for _, area in found.values())
+
+
+def test_a_corrected_file_beside_the_exported_one_is_not_passed_over(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    _, chips = project
+    export_labels(chips, out=tmp_path / "out", format="labelstudio")
+    (tmp_path / "out" / "project-1-at-noon.json").write_text((tmp_path / "out" / "tasks.json").read_text())
+    with pytest.raises(LabelError, match=r"project-1-at-noon\.json"):
+        import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
+    import_labels(tmp_path / "out" / "project-1-at-noon.json", out=tmp_path / "back.gpkg")
+
+
+def test_ground_of_which_masks_say_nothing_is_not_annotated(tmp_path: Path) -> None:
+    ids = np.zeros((96, 192), np.uint8)
+    ids[10:20, 10:20], ids[40:, :] = 1, 255
+    write_geotiff(tmp_path / "scene.tif", np.ones((3, 96, 192), np.uint8), GRID, descriptions=("red", "green", "blue"))
+    write_geotiff(tmp_path / "mask.tif", ids[None], GRID, nodata=255, descriptions=("class",))
+    chips = tile(
+        tmp_path / "scene.tif",
+        read_labels(tmp_path / "mask.tif", classes=["roof=1", "background=0"]),
+        out=tmp_path / "chips",
+        size_px=32,
+        guard_px=0,
+        split=(1, 0, 0),
+        min_valid=0,
+    )
+    made = export_labels(chips, out=tmp_path / "out", format="masks")
+    import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
+    labels = read_labels(tmp_path / "back.gpkg")
+    assert made.images and labels.annotated is not None
+    covered = [GRID.geometries_to_pixel(np.array([one.grid.footprint()], dtype=object))[0] for one in read_index(tmp_path / "out" / INDEX_NAME).images]
+    known = shapely.union_all(covered).intersection(shapely.box(0, 0, 192, 40))
+    assert shapely.symmetric_difference(shapely.union_all(GRID.geometries_to_pixel(labels.annotated)), known).area < 1e-3
+    assert abs(shapely.area(GRID.geometries_to_pixel(labels.geometries)).sum() - 100) < 1e-3
 
 
 @pytest.mark.parametrize("name", ["masks", "voc-masks"])

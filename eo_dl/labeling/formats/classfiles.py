@@ -30,12 +30,17 @@ def class_names(image: LabelledImage, losses: Losses) -> list[str]:
     return list(dict.fromkeys(one.class_name for one in without_extras(usable(image, losses), losses)))
 
 
+def folder_name(name: str) -> str:
+    """A class name that every file system takes."""
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", name).strip(". ") or "class"
+
+
 def class_folder(image: LabelledImage, losses: Losses) -> str | None:
     """The folder of an image, `SPLIT/CLASS` or `CLASS`; None, counted, where it has no class or several."""
     names = class_names(image, losses)
     if len(names) != 1:
         losses.count("images of no class or of several left out: a folder holds one", 1)
         return None
-    safe = re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", names[0]).strip(". ") or "class"
+    safe = folder_name(names[0])
     losses.count("images of classes whose names are no folder names, which were changed", int(safe != names[0]))
     return safe if image.split == NO_SPLIT else f"{image.split}/{safe}"

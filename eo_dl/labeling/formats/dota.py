@@ -60,6 +60,11 @@ def _object(path: Path, number: int, line: str) -> PixelObject:
     return PixelObject(path.stem, outline, value_text(name), f"{path.name}:{number}", ignore=difficult and parts[-1] != "0")
 
 
+def dota_name(name: str) -> str:
+    """A class name without spaces, which part the columns."""
+    return "-".join(name.split())
+
+
 def write_dota(found: Annotations, folder: Path, losses: Losses) -> None:
     """`labelTxt/NAME.txt`, a folder a split; spaces in class names become "-"."""
     for image in found.images:
@@ -70,6 +75,6 @@ def write_dota(found: Annotations, folder: Path, losses: Losses) -> None:
 
 def _line(one: LabelledObject, losses: Losses) -> str:
     corners = " ".join(repr(float(value)) for value in four_corners(one.outline, losses).ravel())
-    name = "-".join(one.class_name.split())
+    name = dota_name(one.class_name)
     losses.count('class names with spaces, which became "-"', int(name != one.class_name))
     return f"{corners} {name} {int(one.ignore)}\n"

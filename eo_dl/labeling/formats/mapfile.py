@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from ...core.labelset import LabelSet
+from ...core.labelset import GeometryArray, LabelSet
 from ...errors import LabelError
 from ...io.atomic import atomic_file, write_bytes
 from ...io.geojson import geojson_bytes
@@ -22,15 +22,14 @@ from ...io.vector import write_layer, write_layers
 from ..project.layout import ANNOTATED, CLASS_FIELD, LABELS, metadata
 
 _EXACT_DECIMALS = 15
-_OWN = (CLASS_FIELD, "class_id", "score", "feature_id", "image_id", "ignore")
-_CLASSLESS = "(ignored)"
+_GEOMETRY = "geometry"
 
 
 def labels_frame(labels: LabelSet) -> geopandas.GeoDataFrame:
-    """Labels in map coordinates as a table; fields of other names keep theirs, those that clash get a "_1"."""
+    """Labels in map coordinates as a table; objects of no class have none. Fields keep their names, those that clash get a "_1"."""
     names = {info.id: info.name for info in labels.classes}
     table: dict[str, object] = {
-        CLASS_FIELD: [names.get(int(i), _CLASSLESS) for i in labels.class_ids],
+        CLASS_FIELD: [names.get(int(i)) for i in labels.class_ids],
         "class_id": labels.class_ids,
         "feature_id": [
             str(own if said is None else said) for own, said in zip(labels.feature_ids, labels.attributes.get("feature_id", labels.feature_ids), strict=True)
@@ -43,9 +42,14 @@ def labels_frame(labels: LabelSet) -> geopandas.GeoDataFrame:
     if labels.ignore is not None and labels.ignore.any():
         table["ignore"] = labels.ignore
     for name, values in labels.attributes.items():
-        if name != "feature_id":
-            table[f"{name}_1" if name in _OWN else name] = pd.Series(values, dtype=object).infer_objects()
+        if name != "feature_id" and not (name in table and _same(values, table[name])):
+            table[f"{name}_1" if name in table or name == _GEOMETRY else name] = pd.Series(values, dtype=object).infer_objects()
     return geopandas.GeoDataFrame(table, geometry=geopandas.GeoSeries(labels.geometries, crs=labels.crs))
+
+
+def _same(values: GeometryArray, own: object) -> bool:
+    """True where a field says what a column of ours says, as in a file that was written here."""
+    return [str(value) for value in values] == [str(value) for value in own]  # type: ignore[attr-defined]
 
 
 def write_map_labels(labels: LabelSet, out: Path, scenes: Sequence[str] = (), overwrite: bool = False) -> None:
