@@ -16,7 +16,7 @@ from .reporter import Reporter, table
 @click.option("-o", "--out", default="queue.gpkg", show_default=True, help="GeoPackage with the layer queue, sorted and styled for QGIS.", metavar="FILE")
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="How many chips.")
 @click.option("--size", "size_px", type=click.IntRange(min=8), help="Side of a chip, px (default: the model's).", metavar="PX")
-@click.option("--labels", help="Labels that there are: their ground is not asked for again.", metavar="FILE")
+@click.option("--labels", help="Labels that there are: their ground is not asked for again, and chips like it come later.", metavar="FILE")
 @click.option("--chips", help="Chip set that there is: nor is its ground, and chips like its train chips come later.", metavar="FOLDER")
 @options.aoi
 @click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +25,24 @@ _DONE = 0.1
 """A window is annotated where more than this share of it is."""
 
 
-def open_windows(
-    scenes: Sequence[Scene], size_px: int, aoi: str | Path | None, labels: LabelSet | None, chips: ChipSet | None, notes: list[str]
-) -> list[list[Window]]:
-    """For each scene the windows of a grid that lie in the AOI and are not annotated; what was left out goes to `notes`. Raises `InputError` for none."""
+@dataclass(frozen=True)
+class Ground:
+    """For each scene: the windows of a grid that can be asked for (`open`), and those that labels have annotated already (`done`)."""
+
+    open: list[list[Window]]
+    done: list[list[Window]]
+
+
+def open_windows(scenes: Sequence[Scene], size_px: int, aoi: str | Path | None, labels: LabelSet | None, chips: ChipSet | None, notes: list[str]) -> Ground:
+    """Of the windows of a grid, those in the AOI that are not annotated; what was left out goes to `notes`. Raises `InputError` for none."""
     regions = region_in(aoi, scenes)
-    asked = [list(touching(grid_windows(scene.grid, size_px, 0), region)) for scene, region in zip(scenes, regions, strict=True)]
-    found = asked
+    grids = [grid_windows(scene.grid, size_px, 0) for scene in scenes]
+    asked = [list(touching(windows, region)) for windows, region in zip(grids, regions, strict=True)]
+    found, done = asked, [[] for _ in scenes]
     if labels is not None:
         truths = [SceneTruth.of(labels, scene) for scene in scenes]
-        found = [[window for window in windows if annotated_share(truth, window) <= _DONE] for truth, windows in zip(truths, found, strict=True)]
+        done = [[window for window in windows if annotated_share(truth, window) > _DONE] for truth, windows in zip(truths, grids, strict=True)]
+        found = [[window for window in windows if window not in taken] for windows, taken in zip(found, map(set, done), strict=True)]
     if chips is not None:
         found = [_without(windows, _chip_ground(chips, scene)) for scene, windows in zip(scenes, found, strict=True)]
     total, left = sum(map(len, asked)), sum(map(len, found))
@@ -42,7 +51,7 @@ def open_windows(
     if not left:
         where = "no chip lies in the AOI" if not total else f"all {total} chips are annotated already"
         raise InputError(f"labels queue: {where}; give other scenes, or a larger --aoi")
-    return found
+    return Ground(found, done)
 
 
 def annotated_share(truth: SceneTruth, window: Window) -> float:

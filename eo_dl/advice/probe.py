@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..bundle import Bundle
 
 Images = npt.NDArray[np.float32]
+Features = npt.NDArray[np.float32]
 Arrays = dict[str, npt.NDArray[np.generic]]
 
 
@@ -33,7 +34,7 @@ class Seen:
     window: Window
     valid_share: float
     uncertainty: Uncertainty
-    features: npt.NDArray[np.float32]
+    features: Features
 
 
 class Probe:
@@ -92,7 +93,7 @@ class Probe:
     def _uncertainty(self, answers: Sequence[npt.NDArray[np.float32] | Objects], valid: npt.NDArray[np.bool_]) -> Uncertainty:
         objects = [answer for answer in answers if isinstance(answer, Objects)]
         if objects:
-            return of_objects(objects)
+            return of_objects(objects, self._bundle.classes.ids)
         arrays = [answer for answer in answers if not isinstance(answer, Objects)]
         if arrays[0].ndim == 3:
             return of_probabilities(arrays, valid)

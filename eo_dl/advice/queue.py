@@ -24,7 +24,8 @@ from ..io.vector import write_layers
 from ..labeling.read import read_labels
 from .choose import choose
 from .ground import open_windows, outlines_of, places_of
-from .probe import Probe, Seen
+from .probe import Features, Probe, Seen
+from .reason import reason
 from .views import VIEWS
 
 Measure = Literal["entropy", "margin", "disagreement"]
@@ -38,15 +39,18 @@ _LEAST_VALID = 0.5
 
 @dataclass(frozen=True)
 class Pick:
-    """A chip to label: `rank` from 1, its scene and window (working pixels), what the model says of it, how new it is."""
+    """A chip to label: `rank` from 1, its scene and window (working pixels), its `score` (0 to 1, falling), what the model says of it, how new it is, and
+    all that in words."""
 
     rank: int
     scene: str
     window: Window
+    score: float
     entropy: float
     margin: float
     disagreement: float
     novelty: float
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,15 @@ class Queue:
     @property
     def header(self) -> tuple[str, ...]:
         """Column names of `rows`."""
-        return ("rank", "scene", "col", "row", *MEASURES, "novelty")
+        return ("rank", "scene", "col", "row", "score", *MEASURES, "novelty", "reason")
 
     @property
     def rows(self) -> tuple[tuple[object, ...], ...]:
         """A line for each chip, first things first."""
-        return tuple((p.rank, p.scene, p.window.col, p.window.row, *(f"{v:.3f}" for v in (p.entropy, p.margin, p.disagreement, p.novelty))) for p in self.picks)
+        return tuple(
+            (p.rank, p.scene, p.window.col, p.window.row, *(f"{v:.3f}" for v in (p.score, p.entropy, p.margin, p.disagreement, p.novelty)), p.reason)
+            for p in self.picks
+        )
 
     @property
     def values(self) -> dict[str, object]:
@@ -102,8 +109,8 @@ def queue_chips(
 
     Scenes are cut by a grid of the model's chips (`size_px`). Left out: ground outside `aoi`, ground that `labels` or `chips` have annotated, chips of which
     less than half was measured. The rest is ranked `by` how unsure the model is (see `uncertainty`), seen in `views` (1 to 8) turned and
-    mirrored ways, by how unlike the chips are to each other and to the train chips of `chips` in the encoder's features (`diversity`: 0 not at
-    all, 1 only that), and evenly over the ground. The same input gives the same queue.
+    mirrored ways, by how unlike the chips are to each other, to the ground of `labels` and to the train chips of `chips` in the encoder's features
+    (`diversity`: 0 not at all, 1 only that), and evenly over the ground. The same input gives the same queue.
 
     Raises one of the `InputError` tree with one line.
 
@@ -114,22 +121,26 @@ def queue_chips(
     fitted, notes = _fitted(bundle, scenes, options or SceneOptions())
     known = open_chip_set(chips) if isinstance(chips, str | Path) else chips
     given = read_labels(labels) if isinstance(labels, str | Path) else labels
-    windows = open_windows(fitted, size_px or bundle.spec.chip_px, aoi, given, known, notes)
+    ground = open_windows(fitted, size_px or bundle.spec.chip_px, aoi, given, known, notes)
     probe = Probe(bundle, device=device, views=views)
-    old = _known_features(bundle, probe, known, options or SceneOptions())
-    seen = _looked(probe, fitted, windows, notes, on_progress)
+    old = [*_features_of_labelled(probe, fitted, ground.done), *_features_of_chips(bundle, probe, known, options or SceneOptions())]
+    seen = _looked(probe, fitted, ground.open, notes, on_progress)
     places = [(index, one.window) for index, one in seen]
+    unsure = np.array([getattr(one.uncertainty, by) for _, one in seen])
     taken = choose(
-        np.array([getattr(one.uncertainty, by) for _, one in seen]),
+        unsure,
         np.stack([one.features for _, one in seen]),
         places_of(fitted, places, count),
-        old if len(old) else np.empty((0, len(seen[0][1].features)), np.float32),
+        np.stack(old) if old else np.empty((0, len(seen[0][1].features)), np.float32),
         count,
         diversity,
     )
     if len(taken.order) < count:
         notes.append(f"only {len(taken.order)} chips are left to label")
-    picks = tuple(_pick(rank, fitted, seen[place], new) for rank, (place, new) in enumerate(zip(taken.order.tolist(), taken.novelty, strict=True), start=1))
+    picks = tuple(
+        _pick(rank, fitted, seen[place], (score, new), reason(seen[place][1].uncertainty, by, unsure, bundle.classes, new))
+        for rank, (place, new, score) in enumerate(zip(taken.order.tolist(), taken.novelty.tolist(), taken.score.tolist(), strict=True), start=1)
+    )
     _write(Path(out), fitted, [places[place] for place in taken.order.tolist()], picks, bundle, by, overwrite)
     return Queue(Path(out), picks, len(seen), tuple(notes))
 
@@ -158,18 +169,24 @@ def _fitted(bundle: Bundle, scenes: Scene | str | Path | Sequence[Scene | str | 
     return [one.scene for one in found], [note for one in found for note in one.notes]
 
 
-def _known_features(bundle: Bundle, probe: Probe, chips: ChipSet | None, options: SceneOptions) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """(M, D) of the train chips that there are, evenly chosen where they are many."""
+def _features_of_labelled(probe: Probe, scenes: Sequence[Scene], windows: Sequence[Sequence[Window]]) -> list[Features]:
+    """Of the chips that labels have annotated, evenly chosen where they are many."""
+    step = max(1, -(-sum(map(len, windows)) // _MOST_KNOWN))
+    return [one.features for scene, own in zip(scenes, windows, strict=True) for one in probe.look(scene, own[::step], _batch(own))]
+
+
+def _features_of_chips(bundle: Bundle, probe: Probe, chips: ChipSet | None, options: SceneOptions) -> list[Features]:
+    """Of the train chips that there are, evenly chosen where they are many."""
     if chips is None:
-        return np.empty((0, 0), np.float32)
+        return []
     records = chips.split("train")
     records = records[:: max(1, -(-len(records) // _MOST_KNOWN))]
-    found = []
+    found: list[Features] = []
     for index in sorted({record.scene_index for record in records}):
         own = fit_scene(bundle, chips.scenes[index], options).scene
         windows = [record.window for record in records if record.scene_index == index]
         found += [one.features for one in probe.look(own, windows, _batch(windows))]
-    return np.stack(found) if found else np.empty((0, 0), np.float32)
+    return found
 
 
 def _batch(windows: Sequence[Window]) -> int:
@@ -194,10 +211,10 @@ def _looked(probe: Probe, scenes: Sequence[Scene], windows: Sequence[Sequence[Wi
     return seen
 
 
-def _pick(rank: int, scenes: Sequence[Scene], found: tuple[int, Seen], novelty: float) -> Pick:
+def _pick(rank: int, scenes: Sequence[Scene], found: tuple[int, Seen], value: tuple[float, float], why: str) -> Pick:
     index, seen = found
-    told = seen.uncertainty
-    return Pick(rank, scenes[index].name, seen.window, told.entropy, told.margin, told.disagreement, float(novelty))
+    told, (score, novelty) = seen.uncertainty, value
+    return Pick(rank, scenes[index].name, seen.window, score, told.entropy, told.margin, told.disagreement, novelty, why)
 
 
 def _write(out: Path, scenes: Sequence[Scene], places: Sequence[tuple[int, Window]], picks: Sequence[Pick], bundle: Bundle, by: str, overwrite: bool) -> None:
@@ -206,7 +223,8 @@ def _write(out: Path, scenes: Sequence[Scene], places: Sequence[tuple[int, Windo
         "rank": [pick.rank for pick in picks],
         "status": ["to do"] * len(picks),
         "scene": [pick.scene for pick in picks],
-        **{name: [round(getattr(pick, name), 6) for pick in picks] for name in (*MEASURES, "novelty")},
+        **{name: [round(getattr(pick, name), 6) for pick in picks] for name in ("score", *MEASURES, "novelty")},
+        "reason": [pick.reason for pick in picks],
         **{name: [getattr(pick.window, name) for pick in picks] for name in ("col", "row", "width", "height")},
     }
     table = geopandas.GeoDataFrame(columns, geometry=outlines, crs=None if frame.crs is None else frame.crs.to_wkt())

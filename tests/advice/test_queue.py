@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from eo_dl.advice.choose import choose
 from eo_dl.advice.queue import queue_chips
-from eo_dl.advice.uncertainty import OBJECTS, of_labels, of_objects, of_probabilities
+from eo_dl.advice.reason import reason
+from eo_dl.advice.uncertainty import OBJECTS, Uncertainty, of_labels, of_objects, of_probabilities
 from eo_dl.advice.views import VIEWS
 from eo_dl.bundle import Bundle
 from eo_dl.core.arrays import Objects
@@ -67,8 +68,42 @@ def test_measures_are_those_of_every_pixel(seed: int, classes: int, views: int) 
         margins.append(1 - (sorted(mean)[-1] - sorted(mean)[-2]))
         disagreements.append(entropies[-1] - np.mean(each))
     told = of_probabilities(list(planes), valid)
-    scaled = (np.mean(entropies) / np.log(classes), np.mean(margins), np.mean(disagreements) / np.log(classes))
+
+    def most(values: list[float]) -> float:
+        quarter = sorted(values, reverse=True)[: -(-len(values) // 4)]
+        return sum(quarter) / len(quarter)
+
+    scaled = (most(entropies) / np.log(classes), most(margins), most(disagreements) / np.log(classes))
     assert (told.entropy, told.margin, told.disagreement) == pytest.approx(scaled, abs=1e-6)
+    assert len(told.about) == classes and sum(told.about) == pytest.approx(1)
+
+
+def test_a_small_unclear_thing_counts_more_than_a_large_slightly_unclear_one() -> None:
+    roof, field = np.zeros((2, 10, 10)), np.full((2, 10, 10), 0.05)
+    roof[0], field[1] = 1, 0.95
+    roof[:, 2:6, 2:6] = 0.5
+    assert of_probabilities([roof]).entropy > 2 * of_probabilities([field]).entropy
+
+
+def test_what_it_is_unsure_about_is_told_of_the_unsure_pixels() -> None:
+    planes = np.zeros((3, 4, 4))
+    planes[0] = 1
+    planes[:, 0, 0] = 0, 0.6, 0.4
+    told = of_probabilities([planes], valid=np.arange(16).reshape(4, 4) < 4)
+    assert told.about == pytest.approx((0, 0.6, 0.4))
+    assert of_objects([found((0, 0, 9, 9, 3, 0.5), (20, 0, 29, 9, 1, 0.5))], (1, 2, 3)).about == pytest.approx((0.5, 0, 0.5))
+    assert of_labels([np.array([0.5, 1.0])]).about == pytest.approx((1, 0)) and of_objects([found()], (1, 2)).about == (0, 0)
+
+
+def test_the_reason_is_told_in_words() -> None:
+    classes, values = ClassSet.of_names(["water", "road", "roof"]), np.array([0.1, 0.2, 0.3, 0.4])
+    told = Uncertainty(0.4, 0, 0, (0.3, 0.6, 0.1))
+    assert (
+        reason(told, "entropy", values, classes, 0.9)
+        == "less sure than of 75 % of the chips, between road and water; unlike what was labelled or ranked before"
+    )
+    assert reason(Uncertainty(0.1, 0, 0, (0.9, 0.1, 0)), "entropy", values, classes, 0.1) == "less sure than of 0 % of the chips, of water"
+    assert reason(Uncertainty(0, 0, 0, (0.0,) * 3), "margin", values, classes, 0.1) == "less sure than of 0 % of the chips"
 
 
 def test_nothing_measured_is_nothing_to_ask_for() -> None:
@@ -140,6 +175,12 @@ def test_the_choice_is_the_greedy_one(seed: int, diversity: float, known: int) -
     uncertainty, places = rng.random(12), rng.integers(0, 4, 12)
     taken = choose(uncertainty, points, places, old, 7, diversity)
     assert taken.order.tolist() == naive_choice(uncertainty, points, places.tolist(), old, 7, diversity)
+    assert (np.diff(taken.score) <= 1e-12).all() and (taken.score <= 1 + 1e-12).all(), "a layer sorted by rank is sorted by score"
+
+
+def test_equal_chips_are_taken_in_their_order() -> None:
+    same = choose(np.full(5, 0.5), np.zeros((5, 2), np.float32), np.arange(5), np.empty((0, 2), np.float32), 5, 0.5)
+    assert same.order.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_without_diversity_it_is_uncertainty_and_twins_come_late() -> None:
@@ -204,6 +245,7 @@ def test_every_task_has_a_queue(task: str, scene: Path, tmp_path: Path) -> None:
     assert made.candidates == 19 and len(made.picks) == 5 and any("less than half" in note for note in made.notes)
     table = gpd.read_file(tmp_path / "queue.gpkg", layer="queue")
     assert table["rank"].tolist() == [1, 2, 3, 4, 5] and set(table["status"]) == {"to do"} and table.crs.to_epsg() == 32633
+    assert (np.diff(table["score"]) <= 0).all() and table["score"].between(0, 1).all() and table["reason"].str.startswith("less sure than of").all()
     for shape, pick in zip(table.geometry, made.picks, strict=True):
         col0, row0, col1, row1 = pick.window.box
         assert shape.equals(shapely.box(400_000 + col0, 5_400_000 - row1, 400_000 + col1, 5_400_000 - row0))
@@ -247,6 +289,38 @@ def test_a_chip_set_takes_its_ground_and_its_like_out(scene: Path, tmp_path: Pat
     made = queue_chips(tiny_model("segmentation", scene), scene, out=tmp_path / "q.gpkg", count=30, chips=chips, views=1)
     assert made.candidates == 9 and min(pick.window.row for pick in made.picks) == 64
     assert max(pick.novelty for pick in made.picks) <= 1
+
+
+def test_scenes_of_two_crs_come_in_one_layer_at_their_places(scene: Path, tmp_path: Path) -> None:
+    from rasterio.warp import calculate_default_transform, reproject
+
+    with rasterio.open(scene) as here:
+        transform, width, height = calculate_default_transform(here.crs, "EPSG:32632", here.width, here.height, *here.bounds, resolution=1.0)
+        profile = {**here.profile, "crs": "EPSG:32632", "transform": transform, "width": width, "height": height}
+        with rasterio.open(tmp_path / "west.tif", "w", **profile) as west:
+            for band in (1, 2, 3):
+                reproject(rasterio.band(here, band), rasterio.band(west, band), dst_nodata=0)
+                west.set_band_description(band, here.descriptions[band - 1])
+    made = queue_chips(tiny_model("segmentation", scene), [scene, tmp_path / "west.tif"], out=tmp_path / "q.gpkg", count=40, views=1)
+    table = gpd.read_file(tmp_path / "q.gpkg", layer="queue")
+    assert set(table["scene"]) == {"s.tif", "west.tif"} and {pick.scene for pick in made.picks} == set(table["scene"])
+    for name in ("s.tif", "west.tif"):
+        with rasterio.open(tmp_path / name) as file:
+            ground = shapely.box(*file.bounds).buffer(1)
+            own = table[table["scene"] == name].to_crs(file.crs)
+            assert own.within(ground).all() and own.area.between(31**2, 33**2).all()
+
+
+def test_what_labels_have_annotated_counts_as_known(scene: Path, tmp_path: Path) -> None:
+    gpd.GeoDataFrame({"kind": ["a"]}, geometry=[shapely.box(400_010, 5_399_980, 400_020, 5_399_990)], crs="EPSG:32633").to_file(tmp_path / "l.gpkg")
+    west = np.array([shapely.box(400_000, 5_399_872, 400_064, 5_400_000)], dtype=object)
+    labels, model = replace(read_labels(tmp_path / "l.gpkg"), annotated=west), tiny_model("segmentation", scene)
+    gpd.GeoDataFrame(geometry=[shapely.box(400_065, 5_399_872, 400_160, 5_400_000)], crs="EPSG:32633").to_file(tmp_path / "east.gpkg")
+    with_known = queue_chips(model, scene, out=tmp_path / "a.gpkg", count=11, labels=labels, diversity=1, views=1)
+    without = queue_chips(model, scene, out=tmp_path / "b.gpkg", count=11, aoi=tmp_path / "east.gpkg", diversity=1, views=1)
+    assert {p.window for p in with_known.picks} == {p.window for p in without.picks}
+    assert with_known.picks[0].novelty == pytest.approx(1) and without.picks[0].novelty == 1
+    assert [p.novelty for p in with_known.picks] != [p.novelty for p in without.picks], "the first one is the farthest from what is labelled"
 
 
 @pytest.mark.parametrize(
