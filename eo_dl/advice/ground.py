@@ -38,7 +38,8 @@ def open_windows(scenes: Sequence[Scene], size_px: int, aoi: str | Path | None, 
     regions = region_in(aoi, scenes)
     grids = [grid_windows(scene.grid, size_px, 0) for scene in scenes]
     asked = [list(touching(windows, region)) for windows, region in zip(grids, regions, strict=True)]
-    found, done = asked, [[] for _ in scenes]
+    found = asked
+    done: list[list[Window]] = [[] for _ in scenes]
     if labels is not None:
         truths = [SceneTruth.of(labels, scene) for scene in scenes]
         done = [[window for window in windows if annotated_share(truth, window) > _DONE] for truth, windows in zip(truths, grids, strict=True)]

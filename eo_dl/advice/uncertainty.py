@@ -62,16 +62,16 @@ def of_probabilities(views: Sequence[Floats], valid: Valid | None = None) -> Unc
     measures = (entropy / most, 1 - (ordered[-1] - ordered[-2]), np.maximum(entropy - _entropy(stacked).mean(0), 0) / most)
     count = math.ceil(UNSURE_SHARE * mean.shape[1])
     unsure = np.argsort(-entropy, kind="stable")[:count]
-    return Uncertainty(*(float(np.sort(values)[::-1][:count].mean()) for values in measures), _shares(mean[:classes, unsure].mean(1)))
+    told = [float(np.sort(values)[::-1][:count].mean()) for values in measures]
+    return Uncertainty(told[0], told[1], told[2], _shares(mean[:classes, unsure].mean(1)))
 
 
 def of_labels(views: Sequence[Floats]) -> Uncertainty:
     """Of probabilities (K,) of labels that may meet: each one there or not, the most unsure one counts."""
     stacked = np.stack(views).astype(np.float64)
     each = [of_probabilities([np.array([p, 1 - p]) for p in stacked[:, label]]) for label in range(stacked.shape[1])]
-    return Uncertainty(
-        *(max(getattr(one, name) for one in each) for name in ("entropy", "margin", "disagreement")), _shares(np.array([one.entropy for one in each]))
-    )
+    about = _shares(np.array([one.entropy for one in each]))
+    return Uncertainty(max(one.entropy for one in each), max(one.margin for one in each), max(one.disagreement for one in each), about)
 
 
 def of_objects(views: Sequence[Objects], class_ids: Sequence[int] = ()) -> Uncertainty:
