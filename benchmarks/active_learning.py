@@ -1,6 +1,6 @@
 """Are 20 chips from `labels queue` worth more than 20 random ones? On the sample data, over several seeds.
 
-    python benchmarks/active_learning.py [--seeds N] [--pools train,country]       writes benchmarks/active_learning.md (about 25 minutes on one core)
+    python benchmarks/active_learning.py [--pools train]       writes benchmarks/active_learning.md (about 15 minutes a pool on one core)
 
 Land cover in six classes, chips of 32 px, a small U-Net (timm's `test_resnet`, 0.5 million weights) from random weights. For each seed 8 random
 chips of the pool are labelled and the start model learns from them. Then 20 chips more are labelled, by the queue of that model (`queue_chips` as it
@@ -29,6 +29,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,9 +55,9 @@ from eo_dl.tasks.task import NetworkInputs
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_data"
 CACHE = Path(__file__).parent / "cache"
-RESULT, FIGURES = Path(__file__).parent / "active_learning.md", CACHE / "active_learning.json"
+RESULT, FIGURES = Path(__file__).parent / "active_learning.md", CACHE / "active_learning"
 COUNTRY_SEED = 1
-CHIP_PX, BLOCK_PX, FIRST, MORE = 32, 64, 8, 20
+CHIP_PX, BLOCK_PX, FIRST, MORE, SEEDS = 32, 64, 8, 20, 8
 STEPS, BATCH, RATE = 700, 16, 2e-3
 TASK = load_task("segmentation")
 CONFIG = {"backbone": "test_resnet", "decoder_channels": (32, 32, 16, 16, 16)}
@@ -221,15 +222,15 @@ def pool_of(name: str) -> Ground:
     return Ground.of(scene)
 
 
-def section(name: str, known: Mapping[str, object], classes: Sequence[str]) -> list[str]:
+def section(name: str, known: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[str]:
     """What a pool has shown."""
-    rows: list[dict[str, dict[str, list]]] = known["rows"]  # type: ignore[assignment]
+    rows = [found["row"] for found in known]
     tables = {way: np.array([row[way]["confusions"] for row in rows], np.float64) for way in ("start", *WAYS)}
     ious = {way: class_ious(table.sum(1)) for way, table in tables.items()}
     gain = ious["queue"].mean(1) - ious["random"].mean(1)
     low, high = interval(np.stack([tables["random"], tables["queue"]], axis=1))
     verdict = "more than random ones by more than the interval" if low > 0 else "not told apart from random ones" if high > 0 else "less than random ones"
-    lines = [f"## Pool `{name}`: {known['chips']} chips, {len(rows)} seeds", ""]
+    lines = [f"## Pool `{name}`: {known[0]['chips']} chips, {len(rows)} seeds", ""]
     lines += [
         f"Queued minus random: **{gain.mean():+.3f}** mean IoU (95 % {low:+.3f} to {high:+.3f}), better in {int((gain > 0).sum())} of {len(gain)} seeds: {MORE} queued chips gave {verdict}.",
         "",
@@ -241,44 +242,57 @@ def section(name: str, known: Mapping[str, object], classes: Sequence[str]) -> l
     for way, told in (("start", f"{FIRST} random"), *((way, f"{FIRST} random + {MORE} {way}") for way in WAYS)):
         values = [ious[way].mean(), *ious[way].mean(0), *ious[way].mean(1)]
         lines.append(f"| {told} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
-    lines += ["", f"What was labelled, in chips' worth of each class (mean over seeds; the pool: {told_shares(known)}):", ""]
+    lines += ["", f"What was labelled, in chips' worth of each class (mean over seeds; the pool: {told_shares(known[0])}):", ""]
     lines += [f"| chips | {' | '.join(classes)} |", "|---|" + "--:|" * len(classes)]
     for way, told in (("start", f"the first {FIRST}"), *((way, f"{MORE} {way}") for way in WAYS)):
         lines.append(f"| {told} | " + " | ".join(f"{value:.2f}" for value in np.mean([row[way]["held"] for row in rows], axis=0)) + " |")
-    return [*lines, "", f"{known['minutes']:.0f} minutes, {known['date']}", ""]
+    return [*lines, "", f"{sum(found['minutes'] for found in known):.0f} minutes, {known[-1]['date']}", ""]
 
 
-def told_shares(known: Mapping[str, object]) -> str:
+def told_shares(known: Mapping[str, Any]) -> str:
     """The pool's own shares."""
-    return ", ".join(f"{name} {share:.1%}" for name, share in known["shares"].items())  # type: ignore[attr-defined]
+    return ", ".join(f"{name} {share:.1%}" for name, share in known["shares"].items())
+
+
+def run_pool(name: str, seeds: Sequence[int], test: Ground) -> None:
+    """Seeds that have no figures yet: a file a seed, so that a run can be broken off and continued."""
+    missing = [seed for seed in seeds if not figures_of(name, seed).exists()]
+    pool = pool_of(name) if missing else test
+    classes = pool.labels.classes.names
+    shares = dict(zip(classes, (np.array(pool.held([pool.scene.grid.window])) * CHIP_PX**2 / (pool.mask < 255).sum()).tolist(), strict=True))
+    for seed in missing:
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            row = one_seed(pool, test, seed, Path(folder))
+        told = {way: round(float(class_ious(np.array(found["confusions"]).sum(0)).mean()), 3) for way, found in row.items()}
+        seconds = time.perf_counter() - started
+        print(name, seed, told, f"{seconds:.0f} s", flush=True)
+        found = {"row": row, "chips": len(pool.windows()), "shares": shares, "minutes": seconds / 60, "date": str(datetime.date.today())}
+        FIGURES.mkdir(parents=True, exist_ok=True)
+        figures_of(name, seed).write_text(json.dumps(found))
+
+
+def figures_of(name: str, seed: int) -> Path:
+    """Where the figures of a seed are kept."""
+    return FIGURES / f"{name}_{seed}.json"
 
 
 def main() -> None:
-    """Run the seeds and write the note."""
+    """Run the seeds that are missing, and write the note of all that are there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--pools", default="train,country")
-    parser.add_argument("--report", action="store_true", help="write the note again from what is known")
+    parser.add_argument("--only", help="seeds to run now, e.g. 0,1 (default: all)")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    known = json.loads(FIGURES.read_text()) if FIGURES.is_file() else {}
     test = Ground.of(SAMPLES / "test.tif")
-    classes = test.labels.classes.names
-    CACHE.mkdir(exist_ok=True)
-    for name in [] if asked.report else asked.pools.split(","):
-        pool, rows, started = pool_of(name), [], time.perf_counter()
-        shares = dict(zip(classes, (np.array(pool.held([pool.scene.grid.window])) * CHIP_PX**2 / (pool.mask < 255).sum()).tolist(), strict=True))
-        with tempfile.TemporaryDirectory() as folder:
-            for seed in range(asked.seeds):
-                rows.append(one_seed(pool, test, seed, Path(folder)))
-                told = {way: round(float(class_ious(np.array(found["confusions"]).sum(0)).mean()), 3) for way, found in rows[-1].items()}
-                print(name, seed, told, f"{time.perf_counter() - started:.0f} s", flush=True)
-                minutes = (time.perf_counter() - started) / 60
-                known[name] = {"rows": rows, "chips": len(pool.windows()), "shares": shares, "minutes": minutes, "date": str(datetime.date.today())}
-                FIGURES.write_text(json.dumps(known))
+    seeds = range(SEEDS) if asked.only is None else [int(seed) for seed in asked.only.split(",")]
+    for name in asked.pools.split(","):
+        run_pool(name, seeds, test)
     assert __doc__ is not None
     lines = ["# What to label next: the queue against chance", "", *__doc__.split("\n\n", 2)[2].splitlines(), ""]
-    lines += [line for name, found in known.items() for line in section(name, found, classes)]
+    for name in ("train", "country"):
+        found = [json.loads(figures_of(name, seed).read_text()) for seed in range(SEEDS) if figures_of(name, seed).exists()]
+        lines += section(name, found, test.labels.classes.names) if found else []
     lines += [f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, one thread, torch {torch.__version__}", ""]
     RESULT.write_text("\n".join(lines))
 

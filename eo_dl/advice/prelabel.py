@@ -17,7 +17,8 @@ from ..core.classes import ClassSet
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, LabelError
 from ..io.atomic import refuse_existing
-from ..io.vector import read_layer, write_layers
+from ..io.classmap import PARTITION_KEY
+from ..io.vector import layer_names, read_layer, read_metadata, write_layers
 from ..labeling.fields import class_column
 from ..labeling.project.corrected import ID_FIELD
 from ..labeling.project.layout import ANNOTATED, CLASS_FIELD, LABELS, metadata
@@ -51,7 +52,8 @@ def prelabel(
 
     Layer `labels`: class, `status` (proposed), `reviewed`, `score`, `source`, with drop-downs; `annotated`: draw there where you have looked at everything;
     `proposals`: the same as they were proposed, for `merge_labels` to compare with: leave it alone. `min_score` and `min_area_m2` leave out the rest, counted.
-    `probabilities` (NAME_prob.tif) give the polygons of a class map their score.
+    `probabilities` (NAME_prob.tif) give the polygons of a class map their score. Of a map without background the project says so, and `merge_labels` ignores what
+    is rejected in it: it is of another class, and which is not known.
 
     Raises `LabelError`, `SceneError`, `ConfigError`, `OutputExistsError`.
 
@@ -61,7 +63,7 @@ def prelabel(
     if target.suffix.lower() != ".gpkg":
         raise ConfigError(f"{target}: pre-labels are a GeoPackage; give it a name that ends in .gpkg (-o/--out)")
     refuse_existing(target, overwrite)
-    frame = _polygons(source, probabilities, on_progress)
+    frame, partition = _polygons(source, probabilities, on_progress)
     if frame.crs is None:
         raise LabelError(f"{source}: has no CRS, so QGIS cannot lay it over the scene; predict on a georeferenced scene")
     kinds = np.asarray(shapely.get_type_id(np.asarray(frame.geometry.array, dtype=object)))
@@ -88,20 +90,23 @@ def prelabel(
         target,
         {ANNOTATED: areas, PROPOSALS: labels, LABELS: labels},
         styles,
-        metadata=metadata(classes, "polygon", [], target.parent),
+        metadata={**metadata(classes, "polygon", [], target.parent), **({PARTITION_KEY: "true"} if partition else {})},
         geometry_types={LABELS: "MultiPolygon", ANNOTATED: "MultiPolygon", PROPOSALS: "MultiPolygon"},
         overwrite=overwrite,
     )
+    notes += ["every pixel of the map has a class: change the class of what is wrong; ground that is only rejected is ignored"] if partition else []
     return PreLabels(target, classes, len(labels), (*notes, f"CRS of the labels: {CRS(frame.crs).name}"))
 
 
-def _polygons(source: Path, probabilities: str | Path | None, on_progress: OnProgress) -> gpd.GeoDataFrame:
-    if source.suffix.lower() not in (".tif", ".tiff", ".vrt"):
-        if probabilities is not None:
-            raise ConfigError(f"{probabilities}: probabilities go with a class map, {source.name} has scores of its own; leave them out")
-        return read_layer(source)
-    with tempfile.TemporaryDirectory() as folder:
-        return read_layer(vectorize(source, out=Path(folder) / "map.gpkg", probabilities=probabilities, on_progress=on_progress))
+def _polygons(source: Path, probabilities: str | Path | None, on_progress: OnProgress) -> tuple[gpd.GeoDataFrame, bool]:
+    """The features of a prediction, and whether they come of a class map without background."""
+    if source.suffix.lower() in (".tif", ".tiff", ".vrt"):
+        with tempfile.TemporaryDirectory() as folder:
+            return _polygons(vectorize(source, out=Path(folder) / "map.gpkg", probabilities=probabilities, on_progress=on_progress), None, on_progress)
+    if probabilities is not None:
+        raise ConfigError(f"{probabilities}: probabilities go with a class map, {source.name} has scores of its own; leave them out")
+    frame = read_layer(source)
+    return frame, source.suffix.lower() == ".gpkg" and read_metadata(source, layer_names(source)[0]).get(PARTITION_KEY) == "true"
 
 
 def _chosen(frame: gpd.GeoDataFrame, min_score: float | None, min_area_m2: float | None, source: Path) -> tuple[gpd.GeoDataFrame, list[str]]:

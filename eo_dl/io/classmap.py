@@ -27,6 +27,8 @@ from .scene import Scene, SceneReader, open_scene
 from .style import CLASSES_TAG, PROBABILITIES_TAG
 
 SCENE_TAG = "scene"
+PARTITION_KEY = "every_pixel_has_a_class"
+"""What polygons of a class map say of it ("true"): there is no background, so ground that is not of one class is of another, and which is not known."""
 
 QUANTA = 254
 """Probabilities are written as whole numbers of 1/254; 255 means not known."""

@@ -18,7 +18,7 @@ from ..core.window import Window
 from ..errors import ConfigError, SceneError
 from ..io.aoi import Aoi, read_aoi
 from ..io.atomic import refuse_existing
-from ..io.classmap import ClassMap, open_class_map, probability_bands
+from ..io.classmap import PARTITION_KEY, ClassMap, open_class_map, probability_bands
 from ..io.gridtag import GRID_TAG, grid_tag
 from ..io.rasterize import burn
 from ..io.scene import Scene, SceneReader, open_scene
@@ -88,6 +88,7 @@ def vectorize(
         GRID_TAG: grid_tag(found_map.grid),
         "polygons": str(len(kept.class_ids)),
         "left_out_smaller_than_min_area": str(int(small.sum())),
+        **({PARTITION_KEY: "true"} if found_map.classes is not None and not found_map.classes.has_background else {}),
     }
     write_layer(target, _table(kept, found_map.grid, classes), classes=classes.without_background(), metadata=metadata, overwrite=overwrite)
     return target

@@ -115,6 +115,26 @@ def test_a_class_map_becomes_polygons_to_correct(scene: Path, tmp_path: Path) ->
     )
 
 
+def test_what_is_rejected_in_a_map_without_background_is_ignored_not_background(scene: Path, tmp_path: Path) -> None:
+    ids = np.ones((128, 160), np.uint8)
+    ids[:, 80:], ids[:, 120:] = 2, 3
+    with RasterWriter(tmp_path / "map.tif", open_scene(scene).grid, nodata=255, classes=ClassSet.of_names(["field", "grass", "road"])) as writer:
+        writer.write(0, ids)
+    made = prelabel(tmp_path / "map.tif", out=tmp_path / "fix.gpkg")
+    assert any("change the class" in note for note in made.notes)
+    table = gpd.read_file(made.path, layer="labels")
+    table.loc[table["class_name"] == "grass", "status"] = "rejected"
+    table.loc[table["class_name"] != "grass", "status"] = "accepted"
+    table.to_file(made.path, layer="labels")
+    merged = merge_labels(None, made.path, out=tmp_path / "m.gpkg")
+    assert merged.counts["rejected"] == 1 and merged.counts["accepted"] == 2 and any("the 1 rejected are ignored" in note for note in merged.notes)
+    labels = read_labels(merged.path)
+    assert labels.negatives is None and labels.ignore is not None and labels.ignore.sum() == 1
+    assert labels.geometries[labels.ignore][0].equals(shapely.box(400_080, 5_399_872, 400_120, 5_400_000))
+    told = gpd.read_file(merged.path, layer="labels")
+    assert told.loc[told["class_name"] == "grass", "note"].tolist() == ["rejected: not grass"]
+
+
 def test_a_status_of_somebody_else_says_nothing(tmp_path: Path) -> None:
     gpd.GeoDataFrame({"kind": ["a", "a"], "status": ["rejected", "built 1990"]}, geometry=[square(0, 0), square(20, 0)], crs=CRS).to_file(tmp_path / "l.gpkg")
     labels = read_labels(tmp_path / "l.gpkg", class_field="kind")

@@ -16,7 +16,8 @@ from pyproj import CRS
 from ...core.classes import ClassSet
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
-from ...io.vector import layer_names, read_layer, write_layers
+from ...io.classmap import PARTITION_KEY
+from ...io.vector import layer_names, read_layer, read_metadata, write_layers
 from ..fields import class_column
 from .corrected import ID_FIELD, check_corrected, id_of, with_outline
 from .layout import ANNOTATED, CLASS_FIELD, LABELS, is_project, metadata
@@ -44,8 +45,8 @@ def merge_labels(labels: str | Path | None, corrected: str | Path, *, out: str |
     """The labels and what a person made of pre-labels (`labels prelabel`), as one project that `tile` takes.
 
     Compared with what was proposed: features whose status is accepted, or that were ticked as reviewed, are accepted; those with another outline or class
-    are changed; those set to rejected, and those deleted, are rejected and stay in the file, as hard negatives; new ones are added; the rest stays
-    proposed, which is no label yet. An old label gives way to a corrected one that covers the same (IoU of half).
+    are changed; those set to rejected, and those deleted, are rejected and stay in the file, as hard negatives (of a map without background as proposed, which is ignored: it
+    is of another class, not known which); new ones are added; the rest stays proposed, which is no label yet. An old label gives way to a corrected one that covers the same (IoU of half).
 
     Raises `LabelError` for a file that is no pre-label project, and where what was corrected cannot be understood: a lost field, a word in `status` that
     is none of ours, a label without a class, points or lines.
@@ -62,6 +63,7 @@ def merge_labels(labels: str | Path | None, corrected: str | Path, *, out: str |
     before, _ = with_outline(read_layer(source, layer=PROPOSALS))
     check_corrected(now, before, source)
     new = _judged(now, before)
+    partition = read_metadata(source, PROPOSALS).get(PARTITION_KEY) == "true"
     counts = Counter(str(what) for what in new["_what"])
     deleted, held_back = int(new["_deleted"].sum()), 0
     old = None if labels is None else _old(Path(labels), class_field, CRS(new.crs))
@@ -79,6 +81,8 @@ def merge_labels(labels: str | Path | None, corrected: str | Path, *, out: str |
     table = together.drop(columns=["_what", "_deleted", ID_FIELD], errors="ignore")
     table["reviewed"] = [bool(value) if not pd.isna(value) else False for value in table["reviewed"]]
     table["score"] = table["score"].astype(float)
+    if partition:
+        table = _rejected_ignored(table, (together["_what"] == REJECTED).to_numpy(bool))
     areas = _areas(source, None if labels is None else Path(labels), CRS(new.crs))
     styles = {LABELS: labels_style(classes, "polygon", REVIEW), ANNOTATED: annotated_style()}
     write_layers(
@@ -91,10 +95,19 @@ def merge_labels(labels: str | Path | None, corrected: str | Path, *, out: str |
     )
     notes = [f"{deleted} of the rejected were deleted in the project"] if deleted else []
     notes += [f"{held_back} rejected ones are dropped: a label of {labels} covers the same"] if held_back else []
+    if partition and counts[REJECTED]:
+        notes.append(f"the {counts[REJECTED]} rejected are ignored: every pixel of the map had a class, and of which class this ground is was not said")
     notes += [f"{empty} features of {source.name} have no outline and count as deleted"] if empty else []
     notes += [f"{counts[PROPOSED]} are still proposed: not labels yet, their ground is ignored"] if counts[PROPOSED] else []
     notes += _where_complete(together, areas)
     return MergedLabels(target, classes, {name: counts[name] for name in ("kept", "replaced", ACCEPTED, CHANGED, ADDED, REJECTED, PROPOSED)}, tuple(notes))
+
+
+def _rejected_ignored(table: gpd.GeoDataFrame, rejected: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> gpd.GeoDataFrame:
+    """Rejected ones as proposals that nobody has decided on: background they are not, where there is none."""
+    told = [f"rejected: not {name}" if no else note for note, name, no in zip(table["note"], table[CLASS_FIELD], rejected, strict=True)]
+    status = np.where(rejected, PROPOSED, table["status"])
+    return table.assign(note=told, status=status, reviewed=np.asarray(table["reviewed"], np.bool_) & ~rejected)
 
 
 def _where_complete(features: gpd.GeoDataFrame, areas: gpd.GeoDataFrame) -> list[str]:
