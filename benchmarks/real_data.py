@@ -47,7 +47,8 @@ class Case:
 SHORT = ("--set", "max_minutes=8", "--backbone", "resnet10t", "--lr", "0.002", "--epochs", "60")
 LIGHT = (*SHORT, "--set", "task_options.decoder_channels=[64,48,32,16,16]")
 BOXES = (*SHORT, "--batch-size", "4", "--set", "patience=null", "--set", "task_options.pyramid_channels=64", "--set", "task_options.proposals=200")
-OUTLINES = (*BOXES, "--set", "task_options.mask_channels=64", "--set", "task_options.mask_layers=2")
+OUTLINES = (*BOXES, "--set", "task_options.mask_channels=64", "--set", "task_options.mask_layers=2", "--set", "max_minutes=5")
+IMAGES = (*SHORT, "--set", "max_minutes=3")
 
 
 def _ships() -> tuple[str, ...]:
@@ -85,12 +86,12 @@ CASES = (
          ("--size", "100", "--overlap", "50", "--guard-px", "0", "--split", "50,20,30"), (*BOXES, "--set", "max_minutes=4"), suffix=".gpkg"),
     # Whole images. Places of the fAIr tiles lie in their names only, so neighbours may be in two splits: by --split-by scene every tile is its own ground.
     Case("fair-classification", "classification", ("{data}/fair-xyz-regions",), ("{data}/fair-xyz-regions/tiles.csv",),
-         ("--class-field", "region", "--split-by", "scene", "--split", "60,20,20"), SHORT, suffix=".csv", evaluate=("--class-field", "region")),
+         ("--class-field", "region", "--split-by", "scene", "--split", "60,20,20"), IMAGES, suffix=".csv", evaluate=("--class-field", "region")),
     Case("fair-building", "classification", ("{data}/fair-xyz-regions",), ("{data}/fair-xyz-regions/tiles.csv",),
-         ("--class-field", "building_presence", "--split-by", "scene", "--split", "60,20,20"), SHORT, suffix=".csv", evaluate=("--class-field", "building_presence")),
+         ("--class-field", "building_presence", "--split-by", "scene", "--split", "60,20,20"), IMAGES, suffix=".csv", evaluate=("--class-field", "building_presence")),
     Case("neon-classification", "classification", ("{data}/neon-trees",), ("{data}/neon-trees",),
-         ("--size", "100", "--split-by", "scene", "--split", "60,20,20"), SHORT, suffix=".csv"),
-    Case("eurosat-classification", "classification", ("{data}/eurosat-small/rgb",), ("{data}/eurosat-small/rgb",), ("--split", "60,20,20"), SHORT, suffix=".csv"),
+         ("--size", "100", "--split-by", "scene", "--split", "60,20,20"), IMAGES, suffix=".csv"),
+    Case("eurosat-classification", "classification", ("{data}/eurosat-small/rgb",), ("{data}/eurosat-small/rgb",), ("--split", "60,20,20"), IMAGES, suffix=".csv"),
     Case("eurosat-bands-classification", "classification", ("{data}/eurosat-small/ms",), ("{data}/eurosat-small/ms",), ("--split", "70,30,0"),
          ("--set", "max_minutes=1", "--network", "small_cnn", "--epochs", "10"), suffix=".csv"),
     Case("soap-detection-retinanet", "detection", ("{data}/soap-alive-dead/SOAP_061.png",), ("{data}/soap-alive-dead/testfile_multi.csv",),
@@ -103,9 +104,9 @@ CASES = (
     Case("orthoseg-instances", "instances", ("{data}/orthoseg-fields/BEFL-TEST-s2_2023-05-01_2023-07-01_B08-B04-B03_min_byte.tif",), ("{data}/orthoseg-fields/fields_BEFL-s2-fields-2023_polygons.gpkg",),
          ("--class-field", "label_name", "--annotated", "{data}/orthoseg-fields/fields_BEFL-s2-fields-2023_locations.gpkg", "--size", "64", "--overlap", "32", "--block-m", "640", "--guard-px", "0", "--split", "55,15,30"), OUTLINES, suffix=".gpkg", evaluate=("--class-field", "label_name", "--aoi", "{data}/orthoseg-fields/fields_BEFL-s2-fields-2023_locations.gpkg")),
     Case("dubai-segmentation", "segmentation", tuple(f"{{data}}/dubai-semseg/Tile {n}/images" for n in (1, 2, 3, 4, 6)), tuple(f"{{data}}/dubai-semseg/Tile {n}/masks" for n in (1, 2, 3, 4, 6)),
-         ("--classes", "building=#3C1098,land=#8429F6,road=#6EC1E4,vegetation=#FEDD3A,water=#E2A929,-#9B9B9B", "--size", "192", "--split", "60,15,25", "--split-by", "scene"), LIGHT, evaluate=("--classes", "building=#3C1098,land=#8429F6,road=#6EC1E4,vegetation=#FEDD3A,water=#E2A929,-#9B9B9B")),
+         ("--classes", "building=#3C1098,land=#8429F6,road=#6EC1E4,vegetation=#FEDD3A,water=#E2A929,-#9B9B9B", "--size", "192", "--split", "60,15,25", "--split-by", "scene"), (*LIGHT, "--set", "max_minutes=5"), evaluate=("--classes", "building=#3C1098,land=#8429F6,road=#6EC1E4,vegetation=#FEDD3A,water=#E2A929,-#9B9B9B")),
     Case("baker-segmentation", "segmentation", ("{data}/baker-landcover/23322E759967N_clipped_1m_1of2.tif", "{data}/baker-landcover/23322E759967N_clipped_1m_2of2.tif"), ("{data}/baker-landcover/BakerLake_2017_clipped.gpkg",),
-         ("--class-field", "Quatreclasses", "--size", "64", "--overlap", "32", "--block-m", "48", "--guard-px", "0", "--split", "55,15,30"), LIGHT, evaluate=("--class-field", "Quatreclasses")),
+         ("--class-field", "Quatreclasses", "--size", "64", "--overlap", "32", "--block-m", "48", "--guard-px", "0", "--split", "55,15,30"), (*LIGHT, "--set", "max_minutes=5"), evaluate=("--class-field", "Quatreclasses")),
 )  # fmt: skip
 
 
