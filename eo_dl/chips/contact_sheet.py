@@ -91,7 +91,7 @@ def _cell(truth: SceneTruth, chip: Chip, statistics: Sequence[BandStatistics]) -
     if labels.mask is not None or labels.annotated is not None or labels.ignore.any():  # else outlines say it all
         _tint(picture, class_mask(labels, chip.window.height, chip.window.width, chip.valid), labels.classes)
     size = picture.shape[0]
-    image = Image.fromarray(picture).resize((_CELL_PX, _CELL_PX), Image.Resampling.LANCZOS if size > _CELL_PX else Image.Resampling.NEAREST)
+    image = Image.fromarray(picture).resize((_CELL_PX, _CELL_PX), Image.Resampling.HAMMING if size > _CELL_PX else Image.Resampling.NEAREST)
     _outline(ImageDraw.Draw(image), labels, _CELL_PX / size)
     return image
 

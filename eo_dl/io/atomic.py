@@ -13,13 +13,14 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..errors import InputError, OutputExistsError, WriteError
 
 _COUNTER = itertools.count()
+_SYNC_THREADS = 8
 _RENAME_TRIES = 10
 # What the disk or the rights say; any other OSError inside a writing block is somebody else's.
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
@@ -161,9 +162,15 @@ def _replace(source: Path, target: Path) -> None:
             time.sleep(0.05 * (attempt + 1))
 
 
+def _sync_all(paths: Sequence[Path]) -> None:
+    for path in paths:
+        sync(path)
+
+
 def _replace_folder(source: Path, target: Path) -> None:
-    with ThreadPoolExecutor(8) as pool:  # thousands of chips one after the other would wait for the disk most of the time
-        for _ in pool.map(sync, sorted(source.rglob("*"))):
+    inside = sorted(source.rglob("*"))
+    with ThreadPoolExecutor(_SYNC_THREADS) as pool:  # thousands of chips one after the other would wait for the disk most of the time
+        for _ in pool.map(_sync_all, (inside[first::_SYNC_THREADS] for first in range(_SYNC_THREADS))):
             pass
     sync(source)
     old = target.with_name(f".{target.name}.{os.getpid()}.old.d")

@@ -249,7 +249,9 @@ def _writable(frame: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
     """The same as OGR's formats can hold it: list and dict values as JSON text, no CRS as one that is not defined."""
     frame = frame if frame.crs is not None else frame.set_crs(_NO_CRS)
     nested = [
-        name for name in frame.columns if name != frame.geometry.name and frame[name].map(lambda v: isinstance(v, list | tuple | dict | np.ndarray)).any()
+        name
+        for name in frame.columns
+        if name != frame.geometry.name and frame[name].dtype == object and frame[name].map(lambda v: isinstance(v, list | tuple | dict | np.ndarray)).any()
     ]
     return frame.assign(**{name: frame[name].map(_as_json) for name in nested}) if nested else frame
 
