@@ -13,9 +13,10 @@ from .reporter import Reporter, table
 @click.argument("corrected", metavar="CORRECTED")
 @click.option("-o", "--out", required=True, help="The GeoPackage of both.", metavar="FILE")
 @options.class_field
+@options.label_layer
 @options.overwrite
 @options.said
-def command(reporter: Reporter, labels: str, corrected: str, out: str, class_field: str | None, overwrite: bool) -> None:
+def command(reporter: Reporter, labels: str, corrected: str, out: str, class_field: str | None, layer: str | None, overwrite: bool) -> None:
     """LABELS and what became of pre-labels in CORRECTED, as labels that tile takes: accepted, changed and added ones are labels, rejected and deleted ones
     are background for sure (hard negatives), those nobody looked at are ignored. LABELS may be 'none'.
 
@@ -24,7 +25,7 @@ def command(reporter: Reporter, labels: str, corrected: str, out: str, class_fie
     """
     from eo_dl.labeling.project.merge import merge_labels
 
-    made = merge_labels(None if labels == "none" else labels, corrected, out=out, class_field=class_field, overwrite=overwrite)
+    made = merge_labels(None if labels == "none" else labels, corrected, out=out, class_field=class_field, layer=layer, overwrite=overwrite)
     for note in made.notes:
         reporter.log(f"note: {note}")
     values = {"path": str(made.path), "counts": dict(made.counts), "classes": list(made.classes.names), "notes": list(made.notes)}

@@ -11,7 +11,11 @@ from .reporter import Reporter, table
 @click.command("retrain", short_help="Train again with corrected labels; old and new model side by side.")
 @click.argument("model", metavar="MODEL")
 @click.argument("chips", metavar="CHIPS")
-@click.option("--labels", required=True, help="The corrected labels, e.g. of eo-dl labels merge.", metavar="FILE")
+@click.option("--labels", required=True, help="The corrected labels, e.g. of eo-dl labels merge; with --corrected those so far, or 'none'.", metavar="FILE")
+@click.option(
+    "--corrected", help="Corrected pre-labels (eo-dl labels prelabel), merged into the labels first: NAME.labels.gpkg beside the new model.", metavar="FILE"
+)
+@click.option("--scene", "scenes", multiple=True, help="A corrected scene that CHIPS has not; its ground is for training. May be repeated.", metavar="FILE")
 @click.option("-o", "--out", default="retrained.eodl", show_default=True, help="The new model; its chips lie beside it (NAME.chips).", metavar="FILE")
 @click.option("--epochs", type=click.IntRange(min=1), help="At most this many rounds (default: as the old model).")
 @options.class_field
@@ -25,6 +29,8 @@ def command(
     model: str,
     chips: str,
     labels: str,
+    corrected: str | None,
+    scenes: tuple[str, ...],
     out: str,
     epochs: int | None,
     class_field: str | None,
@@ -37,11 +43,40 @@ def command(
 
     CHIPS is the chip set that MODEL was trained on: its scenes, chip size and held-out ground are kept, so neither model has seen what both
     are scored on.
+
+    \b
+    eo-dl labels prelabel trees_map.gpkg -o to_correct.gpkg      (correct it in QGIS)
+    eo-dl retrain trees.eodl chips/ --labels trees.gpkg --corrected to_correct.gpkg -o trees_2.eodl
     """
+    if corrected is None and labels == "none":
+        raise click.UsageError("there is nothing to learn from; give --labels FILE, or --corrected FILE")
+    if corrected is not None and classes is not None:
+        raise click.UsageError("--classes does not go with --corrected; merge first (eo-dl labels merge), then retrain with --labels")
     reporter.log("starting")
     from eo_dl import read_labels, retrain
 
-    found = read_labels(labels, class_field=class_field, layer=layer, classes=classes)
-    done = retrain(model, chips, labels=found, out=out, epochs=epochs, device=device, overwrite=overwrite, on_progress=reporter.progress)
-    lines = [str(done.run.model.path), "", *table(done.rows(), ("score", "before", "after", "ahead by")), "", f"chips: {done.chips.path}"]
+    done = retrain(
+        model,
+        chips,
+        labels=(None if labels == "none" else labels) if corrected else read_labels(labels, class_field=class_field, layer=layer, classes=classes),
+        corrected=corrected,
+        class_field=class_field,
+        layer=layer,
+        scenes=scenes,
+        out=out,
+        epochs=epochs,
+        device=device,
+        overwrite=overwrite,
+        on_progress=reporter.progress,
+    )
+    for note in done.notes:
+        reporter.log(f"note: {note}")
+    lines = [
+        str(done.run.model.path),
+        "",
+        *table(done.rows(), ("score", "before", "after", "ahead by")),
+        "",
+        f"chips: {done.chips.path}",
+        *([f"labels: {done.labels}"] if done.labels else []),
+    ]
     reporter.result(done.values(), lines)

@@ -17,10 +17,12 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 WIDEST = 1200
+NAMES = {"detection": "trees", "segmentation": "landcover"}
+EPOCHS = 6
 
 
 def main(demo: Path) -> None:
-    """Write docs/qgis-NAME.png from the models and chips of the demo's folder."""
+    """Write docs/qgis-NAME.png from the models and chips of the demo's folder. The reviewer of the detected trees is the truth of the second scene."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         (work / "config" / "profiles" / "default").mkdir(parents=True)
@@ -31,13 +33,21 @@ def main(demo: Path) -> None:
         for task, suffix in (("detection", ".gpkg"), ("segmentation", ".tif")):
             pictures = work / task
             pictures.mkdir()
-            for scene in ("train.tif", "test.tif"):
-                shutil.copy(ROOT / "sample_data" / scene, pictures / scene)
+            for name in ("train.tif", "test.tif", "train_labels.gpkg", "test_labels.gpkg"):
+                shutil.copy(ROOT / "sample_data" / name, pictures / name)
             shutil.copytree(demo / task / "chips", pictures / "chips")
-            given = {"python": sys.executable, "scene": str(pictures / "test.tif"), "model": str((demo / task / "model.eodl").resolve()), "out": str(pictures / f"map{suffix}"),
+            shutil.copy(demo / task / "model.eodl", pictures / f"{NAMES[task]}.eodl")
+            given = {"python": sys.executable, "scene": str(pictures / "test.tif"), "model": str(pictures / f"{NAMES[task]}.eodl"), "out": str(pictures / f"{NAMES[task]}{suffix}"),
                      "pictures": str(pictures), "chips": str(pictures / "chips" / "chips.gpkg")}  # fmt: skip
+            if task == "detection":
+                given["retrain"] = {
+                    "chips": str(pictures / "chips"),
+                    "labels": str(pictures / "train_labels.gpkg"),
+                    "truth": str(pictures / "test_labels.gpkg"),
+                    "epochs": EPOCHS,
+                }
             _desktop(work, {**environment, "QT_QPA_PLATFORM": "xcb", "EO_DL_WINDOW": json.dumps(given)}, pictures)
-        for picture in ("dialog", "review"):
+        for picture in ("chips", "dialog", "review", "retrain", "scores"):
             _keep(work / "detection" / f"{picture}.png", picture)
         _keep(work / "segmentation" / "result.png", "result")
 

@@ -20,10 +20,9 @@ from ..io.atomic import refuse_existing
 from ..io.classmap import PARTITION_KEY
 from ..io.vector import layer_names, read_layer, read_metadata, write_layers
 from ..labeling.fields import class_column
-from ..labeling.project.corrected import ID_FIELD
+from ..labeling.project.corrected import ID_FIELD, PROPOSALS
 from ..labeling.project.layout import ANNOTATED, CLASS_FIELD, LABELS, metadata
-from ..labeling.project.merge import PROPOSALS
-from ..labeling.project.review import PROPOSED, REVIEW
+from ..labeling.project.review import ACCEPTED, PROPOSED, REVIEW, statuses_of
 from ..labeling.project.start import annotated_style, labels_style
 from ..mosaic.vectorize_file import vectorize
 
@@ -52,8 +51,9 @@ def prelabel(
 
     Layer `labels`: class, `status` (proposed), `reviewed`, `score`, `source`, with drop-downs; `annotated`: draw there where you have looked at everything;
     `proposals`: the same as they were proposed, for `merge_labels` to compare with: leave it alone. `min_score` and `min_area_m2` leave out the rest, counted.
-    `probabilities` (NAME_prob.tif) give the polygons of a class map their score. Of a map without background the project says so, and `merge_labels` ignores what
-    is rejected in it: it is of another class, and which is not known.
+    What a review of the prediction itself has said already (`status`, `reviewed`) is kept. `probabilities` (NAME_prob.tif) give the polygons of a class map
+    their score. Of a map without background the project says so, and `merge_labels` ignores what is rejected in it: it is of another class, and which is
+    not known.
 
     Raises `LabelError`, `SceneError`, `ConfigError`, `OutputExistsError`.
 
@@ -73,10 +73,11 @@ def prelabel(
     values = class_column(frame, CLASS_FIELD if CLASS_FIELD in frame.columns else None, str(source)).values
     classes = ClassSet.of_names(sorted({value for value in values if value is not None}))
     scores = _numbers(frame, "score", source) if "score" in frame.columns else np.full(len(frame), np.nan)
+    statuses = _statuses(frame)
     columns = {
         CLASS_FIELD: list(values),
-        "status": [PROPOSED] * len(frame),
-        "reviewed": np.zeros(len(frame), np.bool_),
+        "status": statuses,
+        "reviewed": np.array([status != PROPOSED for status in statuses], np.bool_),
         "score": scores,
         "source": [source.name] * len(frame),
         "note": np.full(len(frame), None, dtype=object),
@@ -107,6 +108,12 @@ def _polygons(source: Path, probabilities: str | Path | None, on_progress: OnPro
         raise ConfigError(f"{probabilities}: probabilities go with a class map, {source.name} has scores of its own; leave them out")
     frame = read_layer(source)
     return frame, source.suffix.lower() == ".gpkg" and read_metadata(source, layer_names(source)[0]).get(PARTITION_KEY) == "true"
+
+
+def _statuses(frame: gpd.GeoDataFrame) -> list[str]:
+    """What a review has said, proposed where nothing."""
+    ticked = [not pd.isna(value) and bool(value) for value in frame["reviewed"]] if "reviewed" in frame.columns else [False] * len(frame)
+    return [str(said) if said is not None else ACCEPTED if done else PROPOSED for said, done in zip(statuses_of(frame), ticked, strict=True)]
 
 
 def _chosen(frame: gpd.GeoDataFrame, min_score: float | None, min_area_m2: float | None, source: Path) -> tuple[gpd.GeoDataFrame, list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +15,11 @@ from ..chips.manifest import read_manifest
 from ..chips.tile import tile
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
-from ..errors import BundleError, ChipSetError
+from ..errors import BundleError, ChipSetError, ConfigError
 from ..io.atomic import refuse_existing
 from ..io.config import parse_yaml
+from ..io.scene import Scene
+from ..labeling.project.merge import MergedLabels, merge_labels
 from ..labeling.read import read_labels
 from ..scores.score import Score
 from .compare import score_model
@@ -28,13 +32,18 @@ _CONFIG = "config.yaml"
 
 @dataclass(frozen=True)
 class Retrained:
-    """The new run beside the old model, both scored on the same test chips with the corrected labels; `lead`: new minus old."""
+    """The new run beside the old model, both scored on the same test chips with the corrected labels; `lead`: new minus old.
+
+    `labels`: the project into which corrections were merged, None where labels were given as they are.
+    """
 
     run: Run
     chips: ChipSet
     before: SplitScores
     after: SplitScores
     lead: Score
+    labels: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> list[tuple[str, ...]]:
         """Overall scores side by side, the primary one with the lead."""
@@ -46,6 +55,7 @@ class Retrained:
     def values(self) -> dict[str, JsonValue]:
         """For machines."""
         found: dict[str, JsonValue] = {"model": str(self.run.model.path), "chips": str(self.chips.path), "primary": self.run.primary}
+        found |= {"labels": None if self.labels is None else str(self.labels), "notes": list(self.notes), "rows": [list(row) for row in self.rows()]}
         for name, scores in (("before", self.before), ("after", self.after)):
             found[name] = [spec.model_dump(mode="json") for spec in scores.specs()]
         return found | {"lead": {"value": self.lead.value, "low": self.lead.low, "high": self.lead.high}}
@@ -60,8 +70,12 @@ def retrain(
     model: Bundle | str | Path,
     chips: ChipSet | str | Path,
     *,
-    labels: LabelSet | str | Path,
+    labels: LabelSet | str | Path | None,
     out: str | Path,
+    corrected: str | Path | None = None,
+    class_field: str | None = None,
+    layer: str | None = None,
+    scenes: Sequence[Scene | str | Path] = (),
     epochs: int | None = None,
     device: str | None = None,
     overwrite: bool = False,
@@ -72,7 +86,12 @@ def retrain(
     The scenes are cut as before into `NAME.chips` beside `out`, with the same held-out ground (`tile(splits_of=...)`); training is configured as it was
     for `model`, whose encoder is where it starts. Both models are then scored on the test chips with the corrected labels.
 
-    Raises as `tile` and `train` do, and `ChipSetError` for a chip set without test chips, `BundleError` for a model that does not say how it was trained.
+    `corrected`: pre-labels that a person went through (`labels prelabel`); they are merged into the file `labels` (None: there is none) as
+    `NAME.labels.gpkg` beside `out`, which is learned from. `class_field` and `layer` say how that file is read. `scenes`: corrected scenes that the
+    chip set has not; their ground, but for what was held out, is for training.
+
+    Raises as `merge_labels`, `tile` and `train` do, and `ChipSetError` for a chip set without test chips, `BundleError` for a model that does not say how
+    it was trained.
     """
     old = model if isinstance(model, Bundle) else load_model(model)
     before = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
@@ -81,12 +100,43 @@ def retrain(
     target = Path(out)
     refuse_existing(target, overwrite)
     config = _config_of(old, epochs, device)
-    given = labels if isinstance(labels, LabelSet) else read_labels(labels)
-    cut = _cut_again(before, given, target.with_suffix(".chips"), overwrite, on_progress)
-    run = train(cut, config=config, out=target, overwrite=overwrite, on_progress=on_progress)
-    was = score_model(old, cut, name=old.path.name, device=config.device)
+    with _merged(labels, corrected, target.with_suffix(".labels.gpkg"), class_field, layer, overwrite) as merged:
+        given = _label_set(labels if merged is None else merged.path, None if merged else class_field, None if merged else layer)
+        cut = _cut_again(before, given, scenes, target.with_suffix(".chips"), overwrite, on_progress)
+        was = score_model(old, cut, name=old.path.name, device=config.device)  # first: what cannot be compared is told before the training
+        run = train(cut, config=config, out=target, overwrite=overwrite, on_progress=on_progress)
     now = next(found for found in run.scores if found.split == "test")
-    return Retrained(run, cut, was, now, now.lead_over(was, run.primary))
+    notes = () if merged is None else (_told(merged), *merged.notes)
+    return Retrained(run, cut, was, now, now.lead_over(was, run.primary), None if merged is None else merged.path, notes)
+
+
+@contextlib.contextmanager
+def _merged(
+    labels: LabelSet | str | Path | None, corrected: str | Path | None, out: Path, class_field: str | None, layer: str | None, overwrite: bool
+) -> Iterator[MergedLabels | None]:
+    """The corrections merged into the labels, as long as the block ends well: a failed run must not stand in the way of the next."""
+    if corrected is None:
+        yield None
+        return
+    if isinstance(labels, LabelSet):
+        raise ConfigError("retrain: corrections are merged into a file; give labels as a path, or None")
+    made = merge_labels(labels, corrected, out=out, class_field=class_field, layer=layer, overwrite=overwrite)
+    try:
+        yield made
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+
+
+def _label_set(labels: LabelSet | str | Path | None, class_field: str | None, layer: str | None) -> LabelSet:
+    if labels is None:
+        raise ConfigError("retrain: there is nothing to learn from; give labels, corrected pre-labels, or both")
+    return labels if isinstance(labels, LabelSet) else read_labels(labels, class_field=class_field, layer=layer)
+
+
+def _told(merged: MergedLabels) -> str:
+    """What became of the pre-labels, in one line."""
+    return "labels: " + (", ".join(f"{count} {what}" for what, count in merged.counts.items() if count) or "none")
 
 
 def _config_of(old: Bundle, epochs: int | None, device: str | None) -> TrainConfig:
@@ -96,11 +146,11 @@ def _config_of(old: Bundle, epochs: int | None, device: str | None) -> TrainConf
     return resolve_config(TrainConfig.model_validate(known), weights=str(old.path), epochs=epochs, device=device)
 
 
-def _cut_again(before: ChipSet, labels: LabelSet, out: Path, overwrite: bool, on_progress: OnProgress) -> ChipSet:
-    """The same scenes, chip size and sampling with other labels."""
+def _cut_again(before: ChipSet, labels: LabelSet, scenes: Sequence[Scene | str | Path], out: Path, overwrite: bool, on_progress: OnProgress) -> ChipSet:
+    """The same scenes and more of them, the same chip size and sampling, with other labels."""
     options = read_manifest(before.path)["options"]
     return tile(
-        before.scenes,
+        [*before.scenes, *scenes],
         labels,
         out=out,
         size_px=before.chip_px,

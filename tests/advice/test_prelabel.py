@@ -218,3 +218,50 @@ def test_bad_input_is_one_line(project: Path, tmp_path: Path) -> None:
     found.set_geometry(found.geometry.centroid).to_file(tmp_path / "points.gpkg")
     with pytest.raises(InputError, match="points or lines"):
         prelabel(tmp_path / "points.gpkg", out=tmp_path / "x.gpkg")
+
+
+def reviewed(folder: Path) -> Path:
+    """A prediction, itself gone through: accepted, changed, rejected, ticked only, and one that nobody looked at."""
+    columns = {
+        "class_name": ["tree", "shrub", "tree", "tree", "tree"],
+        "score": [0.9, 0.8, 0.7, 0.6, 0.5],
+        "status": ["accepted", "changed", "rejected", None, None],
+        "reviewed": [True, True, True, True, False],
+    }
+    gpd.GeoDataFrame(columns, geometry=[square(20 * place, 40) for place in range(5)], crs=CRS).to_file(folder / "seen.gpkg", layer="objects")
+    return folder / "seen.gpkg"
+
+
+def test_a_reviewed_prediction_is_merged_like_pre_labels(tmp_path: Path) -> None:
+    made = merge_labels(None, reviewed(tmp_path), out=tmp_path / "m.gpkg")
+    assert {name: n for name, n in made.counts.items() if n} == {"accepted": 2, "changed": 1, "rejected": 1, "proposed": 1}
+    labels = read_labels(made.path)
+    assert labels.classes.names == ("shrub", "tree") and labels.ignore is not None and labels.ignore.sum() == 1
+    assert labels.negatives is not None and [shape.bounds for shape in labels.negatives] == [square(40, 40).bounds]
+
+
+def test_pre_labels_keep_what_a_review_of_the_prediction_has_said(tmp_path: Path) -> None:
+    table = read_layer(prelabel(reviewed(tmp_path), out=tmp_path / "fix.gpkg").path, layer="labels")
+    assert table["status"].tolist() == ["accepted", "changed", "rejected", "accepted", "proposed"]
+    assert table["reviewed"].tolist() == [True, True, True, True, False]
+    made = merge_labels(None, tmp_path / "fix.gpkg", out=tmp_path / "m.gpkg")
+    assert {name: n for name, n in made.counts.items() if n} == {"accepted": 2, "changed": 1, "rejected": 1, "proposed": 1}
+
+
+def test_a_prediction_that_nobody_looked_at_is_no_correction(tmp_path: Path) -> None:
+    table = read_layer(reviewed(tmp_path))
+    for name, values, why in (("status", None, "nothing in it is reviewed"), ("status", "fine", "with the status 'fine'")):
+        changed = table.assign(**{name: values}, reviewed=False)
+        changed["status"] = changed["status"].astype(object)
+        write_layers(tmp_path / "seen.gpkg", {"objects": changed}, overwrite=True)
+        with pytest.raises(InputError, match=why):
+            merge_labels(None, tmp_path / "seen.gpkg", out=tmp_path / "m.gpkg")
+
+
+def test_the_layer_of_the_old_labels_can_be_named(tmp_path: Path) -> None:
+    layers = {
+        name: gpd.GeoDataFrame({"kind": ["tree"] * n}, geometry=[square(100 + 15 * i, 90) for i in range(n)], crs=CRS) for name, n in (("a", 1), ("b", 3))
+    }
+    write_layers(tmp_path / "old.gpkg", layers)
+    made = merge_labels(tmp_path / "old.gpkg", reviewed(tmp_path), out=tmp_path / "m.gpkg", layer="b")
+    assert made.counts["kept"] == 3

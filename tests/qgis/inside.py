@@ -6,6 +6,7 @@
 import json
 import sys
 import warnings
+from pathlib import Path
 
 warnings.simplefilter("ignore")
 sys.path.insert(0, sys.argv[1])
@@ -13,6 +14,7 @@ sys.path.insert(0, "/usr/share/qgis/python/plugins")
 
 from qgis.core import (  # noqa: E402
     QgsApplication,
+    QgsCoordinateTransform,
     QgsFeature,
     QgsGeometry,
     QgsProcessingContext,
@@ -155,6 +157,228 @@ def reviewed(path):
     after = review.next_id()
     passed_over = review.next_id(after=after)
     return {"order": order, "counts": review.counts(), "next": layer.getFeature(after)["score"], "passed over": layer.getFeature(passed_over)["score"]}
+
+
+def every(python, folder):
+    """Every algorithm, every parameter filled in, in three ways: processing.run, what its history would run again, and its own dialog.
+
+    Returns by algorithm what was filled in (as the command line should see it) and the words that the child got each time.
+    """
+    import processing
+    from processing.gui.AlgorithmDialog import AlgorithmDialog
+    from processing.gui.BatchAlgorithmDialog import BatchAlgorithmDialog
+
+    _use(python)
+    folder, found = Path(folder), {}
+    QgsProject.instance().addMapLayer(QgsVectorLayer(f"{folder / 'train_labels.gpkg'}|layername=buildings", "buildings", "ogr"))
+    context = QgsProcessingContext()
+    context.setProject(QgsProject.instance())
+    for algorithm in QgsApplication.processingRegistry().providerById("eo_dl").algorithms():
+        given, expected = {}, {}
+        for definition in algorithm.parameterDefinitions():
+            filled = _filled(definition, folder)
+            if filled is not None:
+                given[definition.name()], expected[definition.name()] = filled
+        again = algorithm.asPythonCommand(given, context)
+        dialog = AlgorithmDialog(algorithm.create())
+        dialog.setParameters(given)
+        batch = BatchAlgorithmDialog(algorithm.create())
+        found[algorithm.name()] = {
+            "expected": expected,
+            "run": _words(processing.run(algorithm.id(), given)),
+            "history": _words(eval(again, {"processing": processing})),
+            "dialog": _words(processing.run(algorithm.id(), dialog.createProcessingParameters())),
+            "batch columns": batch.mainWidget().tblParameters.columnCount(),
+        }
+    return found
+
+
+def _words(results):
+    return json.loads(results["RESULT"])["words"]
+
+
+def _filled(definition, folder):
+    """(a value, what the command line should get for it) of a parameter; None where it is asked in another way."""
+    labels, kind = QgsProject.instance().mapLayersByName("buildings")[0].id(), definition.type()
+    if kind == "extent":
+        return None  # has a test of its own: it goes with no AOI
+    if kind == "number":
+        low, high = max(definition.minimum(), 0), min(definition.maximum(), 1000)
+        value = (low + high) / 2 if definition.dataType() == definition.Type.Double else int(low + min(high - low, 3))
+        return value, value
+    if kind == "enum":
+        value = definition.options()[-1]
+        return value, {"yes": True, "no": False}.get(value, value)
+    if kind == "boolean":
+        return (not definition.defaultValue(),) * 2
+    if kind == "string":
+        return ("first = 1\nsecond='x y'", ["first = 1", "second='x y'"]) if definition.multiLine() else ("a, 'b c'=\"2\"",) * 2
+    known = {
+        "raster": (str(folder / "train.tif"), str(folder / "train.tif")),
+        "multilayer": ([str(folder / "train.tif"), str(folder / "test.tif")],) * 2,
+        "vector": (labels, str(folder / "train_labels.gpkg")),
+        "layer": (labels, str(folder / "train_labels.gpkg")),
+        "field": ("roof", "roof"),
+        "band": ([3, 1, 2], "3,1,2"),
+        "crs": ("EPSG:32633", "EPSG:32633"),
+    }
+    if kind in known:
+        return known[kind]
+    if kind == "file":
+        path = folder if definition.behavior() == definition.Behavior.Folder else folder / f"some.{definition.extension() or 'yaml'}"
+        return (str(path),) * 2
+    return (str(folder / "result.gpkg"),) * 2
+
+
+def modelled(python, folder):
+    """A model of the modeller: tile, train on what it made, predict with what that made."""
+    from qgis.core import QgsProcessingModelAlgorithm, QgsProcessingModelChildAlgorithm, QgsProcessingModelChildParameterSource, QgsProcessingModelOutput
+
+    _use(python)
+    folder, static, made = Path(folder), QgsProcessingModelChildParameterSource.fromStaticValue, QgsProcessingModelChildParameterSource.fromChildOutput
+    model = QgsProcessingModelAlgorithm("loop", "test")
+    steps = {
+        "tile": {"SCENES": static([str(folder / "train.tif")]), "LABELS": static(f"{folder / 'train_labels.gpkg'}|layername=buildings")},
+        "train": {"CHIPS": made("tile", "OUT"), "TASK": static("segmentation")},
+        "predict": {"MODEL": made("train", "OUT"), "SCENES": static(str(folder / "test.tif"))},
+    }
+    for name, values in steps.items():
+        child = QgsProcessingModelChildAlgorithm(f"eo_dl:{name}")
+        child.setChildId(name)
+        for key, source in values.items():
+            child.addParameterSources(key, [source])
+        if name == "predict":
+            output = QgsProcessingModelOutput("map", "map")
+            output.setChildId(name)
+            output.setChildOutputName("OUT")
+            child.setModelOutputs({"map": output})
+        model.addChildAlgorithm(child)
+    context, feedback = QgsProcessingContext(), Feedback()
+    context.setProject(QgsProject.instance())
+    results, ok = model.run({"predict:map": str(folder / "map.tif")}, context, feedback, {}, False)
+    return {
+        "ok": ok,
+        "results": results,
+        "errors": feedback.errors,
+        "valid": model.validate(),
+        "words": [_words(results["CHILD_RESULTS"][name]) for name in steps],
+    }
+
+
+class Window:
+    """What the dock needs of QGIS's window, without one on a screen."""
+
+    def __init__(self):
+        from qgis.gui import QgsMapCanvas, QgsMessageBar
+        from qgis.PyQt.QtWidgets import QMainWindow
+
+        self._window, self._canvas, self._bar, self.active = QMainWindow(), QgsMapCanvas(), QgsMessageBar(), None
+        self._window.setCentralWidget(self._canvas)
+
+    def mainWindow(self):
+        return self._window
+
+    def mapCanvas(self):
+        return self._canvas
+
+    def messageBar(self):
+        return self._bar
+
+    def activeLayer(self):
+        return self.active
+
+    def addDockWidget(self, area, dock):
+        self._window.addDockWidget(area, dock)
+
+    def removeDockWidget(self, dock):
+        self._window.removeDockWidget(dock)
+
+    def said(self):
+        """The messages so far, taken away."""
+        texts = []
+        while self._bar.currentItem() is not None:
+            texts.append(self._bar.currentItem().text())
+            self._bar.popWidget(self._bar.currentItem())
+        return texts
+
+
+def dock(python, objects, queue, scene, chips):
+    """The review by keys, as a person does it, and what it hands to the training; `queue` is reviewed by rank."""
+    import processing
+    from eo_dl_qgis import recent, review_dock
+    from qgis.PyQt.QtCore import Qt
+    from qgis.PyQt.QtTest import QTest
+
+    _use(python)
+    iface, found = Window(), {}
+    dock = review_dock.ReviewDock(iface)
+    iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+    iface.mainWindow().resize(900, 600)
+    iface.mainWindow().show()
+    iface.mainWindow().activateWindow()
+    QTest.qWaitForWindowActive(iface.mainWindow())
+
+    def press(*keys):
+        for key in keys:
+            QTest.keyClick(iface.mainWindow(), getattr(Qt.Key, f"Key_{key}"))
+
+    project = QgsProject.instance()
+    raster, layer = QgsRasterLayer(scene, "scene"), QgsVectorLayer(objects, "trees", "ogr")
+    layer.loadDefaultStyle()
+    marks = QgsVectorLayer(queue, "queue", "ogr")
+    project.addMapLayers([raster, layer, marks])
+    iface.mapCanvas().setDestinationCrs(raster.crs())
+    press("A")
+    found["nothing shown"] = iface.said()
+    iface.active = raster
+    press("N")
+    found["raster"] = iface.said()
+    iface.active = layer
+    press("N", "R")
+    found["nothing reviewed"] = iface.said()
+    found["status"], found["frames"] = [], []
+    for key in ("A", "X", "2"):
+        current = layer.getFeature(dock._current)
+        found["status"].append(dock._status.text())
+        to_map = QgsCoordinateTransform(layer.crs(), raster.crs(), project)
+        box, view = to_map.transformBoundingBox(current.geometry().boundingBox()), iface.mapCanvas().extent()
+        found["frames"].append([view.contains(box), view.width() / box.width()])
+        press(key)
+    found["waits"] = dock._status.text()
+    layer.setCustomProperty("eo_dl/model", "/models/trees.eodl")
+    layer.setCustomProperty("eo_dl/scene", scene)
+    recent.remember("tile", {"labels": "/data/labels.gpkg", "layer": "trees", "class_field": "kind", "out": chips})
+    asked = []
+    processing.createAlgorithmDialog = lambda *given: asked.append(given) or iface.mainWindow()
+    press("R")
+    found["asked"] = asked
+    found["retrained"] = processing.run("eo_dl:retrain", {**asked[0][1], "LABELS": None, "CHIPS": chips, "OUT": "/tmp/new.eodl"}) if asked else None
+    found["scores"] = dock._scores.text()
+    found["recent"] = [recent.last(name) for name in ("model", "chips", "labels", "class_field")]
+    iface.active = marks
+    press("N")
+    found["by rank"] = [dock._status.text()]
+    press("A")
+    found["by rank"].append(dock._status.text())
+    press("R")
+    found["queue"] = iface.said()
+    dock.hide()
+    press("A")
+    found["hidden"] = dock._review.counts()
+    dock.show()
+    iface.active = None
+    project.removeMapLayer(marks.id())
+    press("N")
+    found["gone"] = iface.said()
+    locked = QgsVectorLayer(objects, "locked", "ogr")
+    project.addMapLayer(locked)
+    iface.active = locked
+    press("N")
+    locked.setReadOnly(True)
+    press("A")
+    found["locked"] = iface.said()
+    dock.close_up()
+    return found
 
 
 def _use(python):

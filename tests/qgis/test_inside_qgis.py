@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import geopandas
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from PIL import Image
 from eo_dl.core.classes import ClassInfo, ClassSet
 from eo_dl.io.scene import open_scene
 from eo_dl.io.vector import write_layer
+from eo_dl_cli.main import cli
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -84,6 +86,39 @@ def test_a_filled_in_dialog_becomes_the_command_line(inside: Callable[..., Any],
     assert (options["size"], options["keep-empty"], options["out"]) == ("128", "0.25", str(tmp_path / "chips"))
     assert "read-scenes" in options
     assert said[-2:] == ["--", str(sample / "train.tif")]
+
+
+def parsed(words: list[str]) -> dict[str, Any]:
+    """What click makes of the words of a child, by the names of the plug-in."""
+    found: click.Command = cli
+    rest = words[words.index("--end-with-stdin") + 1 :]
+    while isinstance(found, click.Group):
+        command = found.get_command(click.Context(cli), rest.pop(0))
+        assert command is not None
+        found = command
+    return {name.upper(): list(value) if isinstance(value, tuple) else value for name, value in found.make_context(found.name, rest).params.items()}
+
+
+def test_whatever_is_filled_in_reaches_the_command_line_by_script_history_and_dialog(inside: Callable[..., Any], stub: Stub, sample: Path) -> None:
+    """Every parameter of every algorithm; the dialog and the batch table of each open, too."""
+    found = inside("every", stub(ECHO), sample)
+    assert found.keys() == {entry.id for entry in menu.ENTRIES}
+    for name, said in found.items():
+        for way in ("run", "history", "dialog"):
+            got = parsed(said[way])
+            for key, value in said["expected"].items():
+                wanted = [value] if isinstance(got[key], list) and not isinstance(value, list) else value
+                assert got[key] == wanted or (isinstance(value, float) and float(got[key]) == pytest.approx(value)), (name, way, key)
+        assert said["batch columns"] >= len(said["expected"]), f"{name}: the batch table has not every parameter"
+
+
+def test_a_model_of_the_modeller_hands_results_on(inside: Callable[..., Any], stub: Stub, sample: Path) -> None:
+    found = inside("modelled", stub(ECHO), sample)
+    assert found["valid"] == [True, []]
+    assert found["ok"] and found["results"]["predict:map"] == str(sample / "map.tif"), found["errors"]
+    tile, train, predict = (parsed(words) for words in found["words"])
+    assert train["CHIPS"] == tile["OUT"]
+    assert predict["MODEL"] == train["OUT"] and train["OUT"].endswith(".eodl")
 
 
 def test_what_the_child_could_not_see_is_refused_with_the_way_out(inside: Callable[..., Any], stub: Stub, sample: Path) -> None:
@@ -153,6 +188,58 @@ def test_review_goes_from_the_least_certain_and_saves_each_decision(inside: Call
     assert saved["status"].fillna("").tolist() == ["accepted", "rejected", "changed", "", ""]
     assert saved["reviewed"].astype(bool).tolist() == [True, True, True, False, False]
     assert saved["class_name"].tolist() == ["tree", "tree", "shrub", "tree", "tree"]
+
+
+RETRAINED = """
+import json, sys
+result = {"event": "result", "words": sys.argv[1:], "model": "/models/trees_2.eodl", "chips": "/models/trees_2.chips", "labels": "/models/trees_2.labels.gpkg",
+          "before": [], "after": [], "rows": [["ap50", "0.61", "0.72", "+0.11 (0.02 to 0.20)"]]}
+print(json.dumps(result))
+"""
+
+
+def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
+    scene = open_scene(sample / "test.tif")
+    assert scene.grid.crs is not None
+    outlines = scene.grid.geometries_to_map(np.array([shapely.box(40 * i + 20, 50, 40 * i + 30, 60) for i in range(5)], dtype=object))
+    columns = {"class_name": ["tree"] * 5, "class_id": [1] * 5, "score": [0.9, 0.2, 0.5, 0.3, 0.7], "reviewed": [False] * 5}
+    write_layer(
+        tmp_path / "trees.gpkg", geopandas.GeoDataFrame(columns, geometry=outlines, crs=scene.grid.crs.to_wkt()), classes=ClassSet.of_names(["tree", "shrub"])
+    )
+    marks = geopandas.GeoDataFrame({"rank": [3, 1, 2]}, geometry=outlines[:3], crs=scene.grid.crs.to_wkt())
+    write_layer(tmp_path / "queue.gpkg", marks)
+    chips = tmp_path / "chips"
+    chips.mkdir()
+    (chips / "chips.json").write_text(json.dumps({"scenes": [{"path": str(sample / "train.tif")}]}))
+    layers = [f"{tmp_path / name}|layername=objects" for name in ("trees.gpkg", "queue.gpkg")]
+    found = inside("dock", stub(RETRAINED), *layers, sample / "test.tif", chips)
+
+    assert "Press Next first" in found["nothing shown"][0]
+    assert "A prediction as labels to correct" in found["raster"][0]
+    assert "Nothing is reviewed yet" in found["nothing reviewed"][0]
+    assert [text.split(".")[0:2] for text in found["status"]] == [["tree, score 0", "20"], ["tree, score 0", "30"], ["tree, score 0", "50"]]
+    assert [text.split(". ")[-1] for text in found["status"]] == ["0 of 5 reviewed.", "1 of 5 reviewed.", "2 of 5 reviewed."]
+    assert all(seen and 3 < wider < 15 for seen, wider in found["frames"]), "the object is in view, with ground around it"
+    assert "score 0.70" in found["waits"]
+    saved = geopandas.read_file(tmp_path / "trees.gpkg", layer="objects").sort_values("score")
+    assert saved["status"].fillna("").tolist() == ["accepted", "rejected", "changed", "", ""]
+    assert saved["class_name"].tolist() == ["tree", "tree", "shrub", "tree", "tree"]
+
+    ((algorithm, filled),) = found["asked"]
+    assert algorithm == "eo_dl:retrain"
+    assert filled["MODEL"] == "/models/trees.eodl" and filled["OUT"] == "/models/trees_2.eodl"
+    assert (filled["CHIPS"], filled["LABELS"], filled["CLASS_FIELD"]) == (str(chips), "/data/labels.gpkg|layername=trees", "kind")
+    assert filled["SCENES"] == [str(sample / "test.tif")], "the reviewed scene is not one of the chip set"
+    got = parsed(json.loads(found["retrained"]["RESULT"])["words"])
+    assert (got["CORRECTED"], got["LABELS"], got["SCENES"]) == (str(tmp_path / "trees.gpkg"), "none", [str(sample / "test.tif")])
+    assert all(text in found["scores"] for text in ("trees_2.eodl", "before", "after", "0.61", "0.72", "+0.11"))
+    assert found["recent"] == ["/tmp/new.eodl", "/models/trees_2.chips", "/models/trees_2.labels.gpkg|layername=labels", ""], "the next round starts from these"
+
+    assert [text.split(".")[0] for text in found["by rank"]] == ["rank 1", "rank 2"]
+    assert "places to label" in found["queue"][0]
+    assert found["hidden"] == [1, 3], "keys are keys of the dock only while it is open"
+    assert "Choose a vector layer" in found["gone"][0]
+    assert "cannot be edited" in found["locked"][0]
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Runs inside the QGIS desktop (`qgis --code window.py`): loads a scene, predicts with the plug-in, shows the review dock, saves pictures.
 
-The environment says what: EO_DL_WINDOW is a JSON object with `python`, `scene`, `model`, `out`, `pictures` (folder), and `chips` (a chips.gpkg or "").
+The environment says what: EO_DL_WINDOW is a JSON object with `python`, `scene`, `model`, `out`, `pictures` (folder), and `chips` (a chips.gpkg or ""),
+and, to go on to a new model, `retrain`: `chips` (folder), `labels`, `truth` (or ""), `epochs` (or 0).
 """
 
 import json
@@ -8,8 +9,11 @@ import os
 import traceback
 from pathlib import Path
 
-from qgis.core import QgsProject
-from qgis.PyQt.QtCore import QTimer
+from qgis.core import QgsFeature, QgsProject, QgsVectorLayer
+from qgis.gui import QgsProcessingAlgorithmDialogBase
+from qgis.PyQt.QtCore import Qt, QTimer
+from qgis.PyQt.QtTest import QTest
+from qgis.PyQt.QtWidgets import QApplication
 from qgis.utils import iface, plugins
 
 GIVEN = json.loads(os.environ["EO_DL_WINDOW"])
@@ -44,8 +48,11 @@ def start():
     settings._checked[settings.stored()] = GIVEN["python"]
     iface.addRasterLayer(GIVEN["scene"], "scene")
     if GIVEN["chips"]:
+        iface.addRasterLayer(str(Path(GIVEN["scene"]).with_name("train.tif")), "scene that was tiled")
         iface.addVectorLayer(f"{GIVEN['chips']}|layername=chips", "chips by split", "ogr")
-    iface.zoomFull()
+        iface.mapCanvas().setExtent(iface.mapCanvas().layers()[0].extent())
+    else:
+        iface.zoomFull()
     later(3, dialog)
 
 
@@ -64,8 +71,11 @@ def after_dialog(shown):
     grab("dialog", shown)
     shown.close()
     processing.runAndLoadResults("eo_dl:predict", {"MODEL": GIVEN["model"], "SCENES": GIVEN["scene"], "OUT": GIVEN["out"]})
-    for layer in QgsProject.instance().mapLayersByName("chips by split"):
-        QgsProject.instance().removeMapLayer(layer.id())
+    for name in ("chips by split", "scene that was tiled"):
+        for layer in QgsProject.instance().mapLayersByName(name):
+            QgsProject.instance().removeMapLayer(layer.id())
+    iface.setActiveLayer(QgsProject.instance().mapLayersByName("scene")[0])
+    iface.zoomToActiveLayer()
     later(4, result)
 
 
@@ -77,13 +87,76 @@ def result():
     iface.setActiveLayer(found[0])
     dock = plugins["eo_dl_qgis"]._window.dock
     dock.show()
-    dock.next()
+    press("N")
     later(4, review)
 
 
 def review():
+    """The picture of one object; then, where it was asked for, the rest is reviewed by the truth, as a person would, and the model retrained."""
     grab("review")
-    os._exit(0)  # QGIS's own way out asks questions
+    if not GIVEN.get("retrain"):
+        os._exit(0)  # QGIS's own way out asks questions
+    from eo_dl_qgis import recent
+
+    by_truth(iface.activeLayer())
+    recent.remember("tile", {"labels": GIVEN["retrain"]["labels"], "layer": "trees", "out": GIVEN["retrain"]["chips"]})
+    recent.listeners.append(lambda algorithm, result: later(4, retrained))
+    press("R")
+    later(3, retrain_dialog)
+
+
+def by_truth(layer):
+    """Accept what covers a true object by half, reject the rest, draw what is missing; all with the dock's own decisions."""
+    if not GIVEN["retrain"].get("truth"):
+        press("A")
+        return
+    decide = plugins["eo_dl_qgis"]._window.dock._review
+    true = [feature.geometry() for feature in QgsVectorLayer(f"{GIVEN['retrain']['truth']}|layername=trees", "truth", "ogr").getFeatures()]
+    seen = set()
+    for feature in sorted(layer.getFeatures(), key=lambda one: -one["score"]):
+        shape = feature.geometry()
+        best = max(range(len(true)), key=lambda place: iou(shape, true[place]))
+        right = iou(shape, true[best]) >= 0.5 and best not in seen
+        decide.accept(feature.id()) if right else decide.reject(feature.id())
+        seen |= {best} if right else set()
+    for place, shape in enumerate(true):
+        if place not in seen:
+            feature = QgsFeature(layer.fields())
+            feature.setGeometry(shape)
+            for name, value in (("class_name", "tree"), ("status", "accepted"), ("reviewed", True)):
+                feature[name] = value
+            layer.addFeature(feature)
+    layer.commitChanges(False)
+
+
+def iou(one, other):
+    common = one.intersection(other).area()
+    return common / (one.area() + other.area() - common)
+
+
+def press(key):
+    """A key as the person presses it: on the main window."""
+    window = iface.mainWindow()
+    QApplication.setActiveWindow(window)  # a virtual screen has no window manager that would
+    QTest.keyClick(window, getattr(Qt.Key, f"Key_{key}"))
+
+
+def retrain_dialog():
+    dialog = next(widget for widget in QApplication.topLevelWidgets() if isinstance(widget, QgsProcessingAlgorithmDialogBase) and widget.isVisible())
+    if GIVEN["retrain"].get("epochs"):
+        dialog.setParameters({**dialog.createProcessingParameters(), "EPOCHS": GIVEN["retrain"]["epochs"]})
+    grab("retrain", dialog)
+    dialog.runButton().click()
+
+
+def retrained():
+    dock = plugins["eo_dl_qgis"]._window.dock
+    for widget in QApplication.topLevelWidgets():
+        if isinstance(widget, QgsProcessingAlgorithmDialogBase):
+            widget.close()
+    (PICTURES / "scores.html").write_text(dock._scores.text())
+    grab("scores")
+    os._exit(0)
 
 
 later(2, start)

@@ -62,6 +62,36 @@ def test_both_models_stand_beside_each_other_on_ground_that_neither_saw(world: t
     assert done.rows()[0][0] == "mean_iou"
 
 
+def test_corrections_are_merged_first_and_a_new_scene_is_learned_from(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
+    """A reviewed prediction and a scene that the chip set has not: in the labels, and in the chips for training only."""
+    run, chips, _ = world
+    beside = replace(GRID, transform=GRID.transform @ Affine.translation(256, 0))
+    pixels = np.random.default_rng(1).integers(120, 200, (2, 256, 256)).astype(np.uint8)
+    write_geotiff(tmp_path / "next.tif", pixels, beside)
+    found = beside.geometries_to_map(np.array([shapely.box(*box) for box in ((10, 10, 30, 30), (100, 90, 120, 110), (60, 180, 80, 200))], dtype=object))
+    assert GRID.crs is not None
+    columns = {"class_name": ["pond"] * 3, "score": [0.9, 0.5, 0.4], "status": ["accepted", "rejected", None], "reviewed": [True, True, False]}
+    write_layer(tmp_path / "seen.gpkg", geopandas.GeoDataFrame(columns, geometry=found, crs=GRID.crs.to_wkt()))
+    first = chips.parent / "first.gpkg"
+    done = retrain(run.model, chips, labels=first, corrected=tmp_path / "seen.gpkg", scenes=[tmp_path / "next.tif"], out=tmp_path / "second.eodl", epochs=1)
+    assert done.labels == tmp_path / "second.labels.gpkg" and done.labels.exists()
+    assert any("1 accepted" in note and "1 rejected" in note and "1 proposed" in note for note in done.notes)
+    new = [record for record in done.chips.records if done.chips.scenes[record.scene_index].name == "next.tif" and record.split != "none"]
+    assert new and {record.split for record in new} == {"train"}
+    assert {r.scene_index for r in done.chips.split("test")} == {0}, "the held-out ground is the old one"
+    with pytest.raises(ConfigError, match="nothing to learn from"):
+        retrain(run.model, chips, labels=None, out=tmp_path / "third.eodl")
+
+
+def test_a_failed_run_leaves_no_merged_labels(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
+    run, chips, corrected = world
+    seen = geopandas.read_file(corrected, layer="objects").assign(class_name="lake", status="changed", reviewed=True)
+    write_layer(tmp_path / "seen.gpkg", seen)
+    with pytest.raises(ConfigError, match="classes differ"):
+        retrain(run.model, chips, labels=None, corrected=tmp_path / "seen.gpkg", out=tmp_path / "second.eodl")
+    assert not (tmp_path / "second.labels.gpkg").exists() and not (tmp_path / "second.eodl").exists()
+
+
 def test_what_cannot_be_compared_is_refused(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
     run, chips, corrected = world
     bare = tile([chips.parent / "scene.tif"], corrected, out=tmp_path / "bare", size_px=32, split=(1.0, 0.0, 0.0))

@@ -11,13 +11,45 @@ import shapely
 from pyproj import CRS
 
 from ...errors import LabelError
+from ...io.classmap import PARTITION_KEY
+from ...io.vector import layer_names, read_layer, read_metadata
 from ..naming import value_text
-from .layout import CLASS_FIELD, LABELS
+from .layout import ANNOTATED, CLASS_FIELD, LABELS, is_project
 from .review import PROPOSED, REJECTED, REVIEW, statuses_of
 
+PROPOSALS = "proposals"
 ID_FIELD = "prelabel_id"
 _AREAS = ("Polygon", "MultiPolygon")
 _MOST_NAMED = 5
+
+
+def read_corrected(source: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, int]:
+    """(the labels as they are now, as they were proposed, how many have no outline) of a pre-label project, or of a prediction that was reviewed.
+
+    Raises `LabelError` for a file that is neither, and for a prediction that nobody has looked at.
+    """
+    if is_project(source) and PROPOSALS in layer_names(source):
+        now, empty = with_outline(read_layer(source, layer=LABELS))
+        before, _ = with_outline(read_layer(source, layer=PROPOSALS))
+        return now, before, empty
+    frame = read_layer(source) if len(layer_names(source)) == 1 else None
+    if frame is None or not {CLASS_FIELD, "status", "reviewed"} <= set(frame.columns):
+        raise LabelError(
+            f"{source}: holds no layers {LABELS}, {ANNOTATED} and {PROPOSALS}, nor one with {CLASS_FIELD}, status and reviewed; "
+            "give the file that `eo-dl labels prelabel` made, after correcting it, or a prediction that was reviewed in QGIS"
+        )
+    now, empty = with_outline(frame)
+    now = now.assign(status=[PROPOSED if pd.isna(value) else value for value in now["status"]], **{ID_FIELD: np.arange(1, len(now) + 1)})
+    if all(status == PROPOSED for status in statuses_of(now)):
+        raise LabelError(f"{source}: nothing in it is reviewed yet; accept, change or reject what was predicted first")
+    return now, now, empty
+
+
+def without_background(source: Path) -> bool:
+    """True for what was predicted by a map in which every place has a class: what is rejected there is of another one."""
+    names = layer_names(source)
+    layer = PROPOSALS if PROPOSALS in names else names[0]
+    return source.suffix.lower() == ".gpkg" and read_metadata(source, layer).get(PARTITION_KEY) == "true"
 
 
 def check_corrected(now: gpd.GeoDataFrame, before: gpd.GeoDataFrame, source: Path) -> None:

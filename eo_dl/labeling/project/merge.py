@@ -16,15 +16,13 @@ from pyproj import CRS
 from ...core.classes import ClassSet
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
-from ...io.classmap import PARTITION_KEY
-from ...io.vector import layer_names, read_layer, read_metadata, write_layers
+from ...io.vector import read_layer, write_layers
 from ..fields import class_column
-from .corrected import ID_FIELD, check_corrected, id_of, with_outline
+from .corrected import ID_FIELD, check_corrected, id_of, read_corrected, without_background
 from .layout import ANNOTATED, CLASS_FIELD, LABELS, is_project, metadata
 from .review import ACCEPTED, CHANGED, PROPOSED, REJECTED, REVIEW, statuses_of
 from .start import annotated_style, labels_style
 
-PROPOSALS = "proposals"
 ADDED = "added"
 
 _SAME_IOU = 0.5
@@ -41,32 +39,33 @@ class MergedLabels:
     notes: tuple[str, ...] = ()
 
 
-def merge_labels(labels: str | Path | None, corrected: str | Path, *, out: str | Path, class_field: str | None = None, overwrite: bool = False) -> MergedLabels:
+def merge_labels(
+    labels: str | Path | None, corrected: str | Path, *, out: str | Path, class_field: str | None = None, layer: str | None = None, overwrite: bool = False
+) -> MergedLabels:
     """The labels and what a person made of pre-labels (`labels prelabel`), as one project that `tile` takes.
 
     Compared with what was proposed: features whose status is accepted, or that were ticked as reviewed, are accepted; those with another outline or class
-    are changed; those set to rejected, and those deleted, are rejected and stay in the file, as hard negatives (of a map without background as proposed, which is ignored: it
-    is of another class, not known which); new ones are added; the rest stays proposed, which is no label yet. An old label gives way to a corrected one that covers the same (IoU of half).
+    are changed; those set to rejected, and those deleted, are rejected and stay in the file, as hard negatives (of a map without background as proposed,
+    which is ignored: it is of another class, not known which); new ones are added; the rest stays proposed, which is no label yet. A prediction that was
+    itself reviewed (`status`, `reviewed`) is taken as well: there `status` alone says what became of each, as nobody knows what it was before. An old label
+    gives way to a corrected one that covers the same (IoU of half).
 
-    Raises `LabelError` for a file that is no pre-label project, and where what was corrected cannot be understood: a lost field, a word in `status` that
+    `class_field` and `layer` say which field and layer of `labels` are meant, where there are several.
+
+    Raises `LabelError` for a file that is neither, and where what was corrected cannot be understood: a lost field, a word in `status` that
     is none of ours, a label without a class, points or lines.
     """
     target, source = Path(out), Path(corrected)
     if target.suffix.lower() != ".gpkg":
         raise ConfigError(f"{target}: merged labels are a GeoPackage; give it a name that ends in .gpkg (-o/--out)")
     refuse_existing(target, overwrite)
-    if not is_project(source) or PROPOSALS not in layer_names(source):
-        raise LabelError(
-            f"{source}: holds no layers {LABELS}, {ANNOTATED} and {PROPOSALS}; give the file that `eo-dl labels prelabel` made, after correcting it"
-        )
-    now, empty = with_outline(read_layer(source, layer=LABELS))
-    before, _ = with_outline(read_layer(source, layer=PROPOSALS))
+    now, before, empty = read_corrected(source)
     check_corrected(now, before, source)
     new = _judged(now, before)
-    partition = read_metadata(source, PROPOSALS).get(PARTITION_KEY) == "true"
+    partition = without_background(source)
     counts = Counter(str(what) for what in new["_what"])
     deleted, held_back = int(new["_deleted"].sum()), 0
-    old = None if labels is None else _old(Path(labels), class_field, CRS(new.crs))
+    old = None if labels is None else _old(Path(labels), class_field, layer, CRS(new.crs))
     parts = [new]
     if old is not None:
         replaced = _same_place(old, new[new["_what"].isin([ACCEPTED, CHANGED, ADDED])])
@@ -158,9 +157,9 @@ def _plain(frame: gpd.GeoDataFrame) -> pd.DataFrame:
     return pd.DataFrame({**kept, "geometry": np.asarray(frame.geometry.array, dtype=object)}, index=frame.index).astype(object)
 
 
-def _old(path: Path, class_field: str | None, crs: CRS) -> gpd.GeoDataFrame:
+def _old(path: Path, class_field: str | None, layer: str | None, crs: CRS) -> gpd.GeoDataFrame:
     project = is_project(path)
-    frame = read_layer(path, layer=LABELS if project else None)
+    frame = read_layer(path, layer=layer or (LABELS if project else None))
     if frame.crs is None:
         raise LabelError(f"{path}: has no CRS; give it one, e.g. ogr2ogr -a_srs EPSG:32633 OUT.gpkg IN")
     frame = frame if CRS(frame.crs) == crs else frame.to_crs(crs)
@@ -185,6 +184,6 @@ def _same_place(frame: gpd.GeoDataFrame, others: gpd.GeoDataFrame) -> np.ndarray
 
 def _areas(source: Path, labels: Path | None, crs: CRS) -> gpd.GeoDataFrame:
     """The annotated ground of both."""
-    files = [source, *([labels] if labels is not None and is_project(labels) else [])]
+    files = [path for path in (source, labels) if path is not None and is_project(path)]
     shapes = [shape for path in files for shape in read_layer(path, layer=ANNOTATED).to_crs(crs).geometry if shape is not None and not shape.is_empty]
     return gpd.GeoDataFrame({"note": [None] * len(shapes)}, geometry=gpd.GeoSeries(shapes, crs=crs), crs=crs)

@@ -16,7 +16,7 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 
-from . import commands, environment, loading, runner, settings
+from . import commands, environment, loading, recent, runner, settings
 from .feedback import Feedback
 from .layers import absolute, extent_file, file_of
 from .menu import NOT_ASKED
@@ -31,7 +31,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
     def __init__(self, entry, command):
         super().__init__()
         self._entry, self._command = entry, command
-        self._values, self._out = {}, ""
+        self._values, self._out, self._result = {}, "", None
 
     def createInstance(self):
         return CommandAlgorithm(self._entry, self._command)
@@ -105,11 +105,11 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             return self._destination(name, parameters, context), ""
         if kind == "rasters":
             return [file_of(layer)[0] for layer in self.parameterAsLayerList(parameters, name, context)], ""
-        if kind in ("raster", "probabilities", "layer"):
+        if kind in ("raster", "probabilities", "layer", "vector"):
             layer = self.parameterAsLayer(parameters, name, context)
             if layer is None and parameters.get(name) not in (None, ""):
                 raise QgsProcessingException(f"{name}: {parameters[name]} is no layer that QGIS can open.")
-            return file_of(layer) if layer is not None else ("", "")
+            return file_of(layer) if layer is not None else (dict(self._entry.empty).get(one["name"], ""), "")
         if kind == "bands":
             return ",".join(str(band) for band in self.parameterAsInts(parameters, name, context)), ""
         return self._plain(kind, one, name, parameters, context), ""
@@ -163,8 +163,28 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(str(error)) from None
         provenance = f"eo-dl {shlex.join(words)}\n{json.dumps(result)}"
         if self._out:
-            loading.schedule(self._entry.loads, self._out, self._entry.title, provenance, context)
+            loading.schedule(self._entry.loads, self._out, self._entry.title, provenance, self._origin(), context)
+        self._result = result
         return self._results(result, feedback)
+
+    def postProcessAlgorithm(self, context, feedback):
+        """In the main thread again: what was used is offered next time, and whoever listens hears the result."""
+        if self._result is not None:
+            recent.remember(self._entry.id, {**self._values, "out": self._out, **self._made()})
+            recent.announce(self._entry.id, self._result)
+        return {}
+
+    def _made(self):
+        """What retrain makes besides the model is where the next round starts from."""
+        if self._entry.id != "retrain":
+            return {}
+        merged = {"labels": self._result["labels"], "layer": "labels", "class_field": ""} if self._result.get("labels") else {}
+        return {"chips": self._result.get("chips") or self._values["chips"], **merged}
+
+    def _origin(self):
+        """What a layer should remember of how it came about, for the next step."""
+        scenes = self._values.get("scenes") or ""
+        return {"model": self._values.get("model") or "", "scene": scenes if isinstance(scenes, str) else "\n".join(scenes)}
 
     def _results(self, result, feedback):
         found = {"RESULT": json.dumps(result)}
@@ -173,6 +193,8 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         if self._entry.report and self._out:
             found["REPORT"] = str(Path(self._out) / self._entry.report)
             feedback.pushInfo(f"report: {found['REPORT']}")
+        for row in recent.comparison(result):
+            feedback.pushInfo(" | ".join(row))
         return found
 
     def tr(self, text):

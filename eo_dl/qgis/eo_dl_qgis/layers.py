@@ -7,11 +7,11 @@ from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
     QgsGeometry,
-    QgsMapLayer,
     QgsProcessingException,
     QgsProcessingUtils,
     QgsProviderRegistry,
     QgsRasterLayer,
+    QgsVectorLayer,
 )
 
 
@@ -48,7 +48,7 @@ def _raster_file(layer):
 
 
 def _refuse_edits(layer):
-    if layer.type() == QgsMapLayer.VectorLayer and layer.isEditable() and layer.isModified():
+    if isinstance(layer, QgsVectorLayer) and layer.isEditable() and layer.isModified():
         raise QgsProcessingException(
             f"The layer '{layer.name()}' has unsaved edits, which eo_dl cannot see. Save them (Layer > Save Layer Edits) and run again."
         )

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
-from qgis.core import QgsMapLayer, QgsProcessingContext, QgsProcessingLayerPostProcessorInterface, QgsProcessingUtils, QgsProject
+from qgis.core import QgsProcessingContext, QgsProcessingLayerPostProcessorInterface, QgsProcessingUtils, QgsProject, QgsVectorLayer
 
 GROUP = "eo_dl"
 _RASTERS = {".tif", ".tiff"}
 _alive = []  # QGIS keeps no reference to a post-processor
 
 
-def schedule(loads, out, title, provenance, context):
-    """Have QGIS load the layers of `loads` (menu.Load) that exist, once the algorithm has ended."""
+def schedule(loads, out, title, provenance, origin, context):
+    """Have QGIS load the layers of `loads` (menu.Load) that exist, once the algorithm has ended.
+
+    `provenance` (text) goes into their metadata; `origin` (model, scene) into custom properties, from which the review dock fills in dialogs.
+    """
     for load in loads:
         path = Path(load.path.format(out=out))
         if not path.exists():
@@ -19,7 +22,7 @@ def schedule(loads, out, title, provenance, context):
         hint = QgsProcessingUtils.LayerHint.Raster if path.suffix.lower() in _RASTERS else QgsProcessingUtils.LayerHint.Vector
         name = load.title or path.stem or title
         details = QgsProcessingContext.LayerDetails(name, context.project() or QgsProject.instance(), name, hint)
-        processor = Styled(name, load.edit, provenance)
+        processor = Styled(name, load.edit, provenance, origin)
         _alive.append(processor)
         details.setPostProcessor(processor)
         context.addLayerToLoadOnCompletion(uri, details)
@@ -28,9 +31,9 @@ def schedule(loads, out, title, provenance, context):
 class Styled(QgsProcessingLayerPostProcessorInterface):
     """Gives a result the style that its file carries: QGIS does that for layers that people add, not for results of algorithms."""
 
-    def __init__(self, name, edit, provenance):
+    def __init__(self, name, edit, provenance, origin):
         super().__init__()
-        self._name, self._edit, self._provenance = name, edit, provenance
+        self._name, self._edit, self._provenance, self._origin = name, edit, provenance, origin
 
     def postProcessLayer(self, layer, context, feedback):
         layer.setName(self._name)
@@ -38,8 +41,10 @@ class Styled(QgsProcessingLayerPostProcessorInterface):
         metadata = layer.metadata()
         metadata.setAbstract(self._provenance)
         layer.setMetadata(metadata)
+        for name, value in self._origin.items():
+            layer.setCustomProperty(f"eo_dl/{name}", value)
         _into_group(layer, context.project() or QgsProject.instance())
-        if self._edit and layer.type() == QgsMapLayer.VectorLayer:
+        if self._edit and isinstance(layer, QgsVectorLayer):
             layer.startEditing()
         layer.triggerRepaint()
 

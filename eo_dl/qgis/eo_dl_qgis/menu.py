@@ -46,7 +46,8 @@ class Entry:
     """One algorithm.
 
     `shown` parameters are asked first, the others lie under Advanced. `output`: "folder", "file" or "" for none, `filter` its file
-    types. `widgets` overrides how a parameter is asked: see `parameters.KINDS`.
+    types. `widgets` overrides how a parameter is asked: see `parameters.KINDS`. `empty`: the word that the command takes for a layer
+    that is not chosen.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Entry:
     output: str = "file"
     filter: str = ""
     widgets: tuple = ()
+    empty: tuple = ()
     loads: tuple = ()
     report: str = ""
 
@@ -74,7 +76,8 @@ ENTRIES = (
     Entry("tile", "tile", "Tile: cut scenes and labels into chips", LEARN, ("scenes", "labels", "class_field", "size", "annotated"), output="folder",
           loads=(Load("{out}/chips.gpkg", "chips", "chips by split"),)),
     Entry("train", "train", "Train a model", LEARN, ("chips", "task", "epochs", "weights"), filter=MODEL),
-    Entry("retrain", "retrain", "Retrain with corrections", LEARN, ("model", "chips", "labels", "class_field"), filter=MODEL),
+    Entry("retrain", "retrain", "Retrain with corrections", LEARN, ("model", "chips", "labels", "class_field", "corrected", "scenes"), filter=MODEL,
+          empty=(("labels", "none"),)),
     Entry("predict", "predict", "Predict: a map of a scene", MAP, ("model", "scenes", "bands", "aoi"), filter=MAPS, widgets=(("scenes", "raster"), ("bands", "bands")), loads=(Load("{out}"),)),
     Entry("evaluate", "evaluate", "Evaluate a map against the truth", MAP, ("prediction", "truth", "class_field", "aoi"), output="folder", report="report.html"),
     Entry("vectorize", "vectorize", "Vectorize a class map", MAP, ("source", "min_area_m2"), filter=VECTORS, loads=(Load("{out}", "", "polygons"),)),
@@ -82,7 +85,7 @@ ENTRIES = (
     Entry("weak_labels", "labels weak", "Weak labels from rules", LABEL, ("scenes", "functions", "short"), filter="GeoTIFF (*.tif)",
           widgets=(("functions", "yaml"), ("short", "lines"), ("truth", "layer")), loads=(Load("{out}"),)),
     Entry("prelabel", "labels prelabel", "A prediction as labels to correct", LABEL, ("prediction",), filter=GPKG, loads=(Load("{out}", "labels", "to review"),)),
-    Entry("merge_labels", "labels merge", "Merge corrected labels", LABEL, ("labels", "corrected"), filter=GPKG, loads=(Load("{out}", "labels", "labels"),)),
+    Entry("merge_labels", "labels merge", "Merge corrected labels", LABEL, ("labels", "corrected"), filter=GPKG, empty=(("labels", "none"),), loads=(Load("{out}", "labels", "labels"),)),
     Entry("export_labels", "labels export", "Export labels to another tool", LABEL, ("chips", "format", "labels"), output="folder"),
     Entry("import_labels", "labels import", "Import labels from another tool", LABEL, ("source", "index"), filter=VECTORS, widgets=(("source", "file"), ("index", "file")), loads=(Load("{out}", "labels", "labels"),)),
     Entry("convert_labels", "labels convert", "Convert labels", LABEL, ("source", "format", "images"), filter=VECTORS, widgets=(("source", "layer"), ("images", "raster")), loads=(Load("{out}"),)),

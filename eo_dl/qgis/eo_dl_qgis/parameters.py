@@ -1,6 +1,6 @@
 """Parameters of the command line as parameters of a Processing algorithm."""
 
-import math
+import sys
 
 from qgis.core import (
     QgsProcessing,
@@ -19,6 +19,7 @@ from qgis.core import (
     QgsProcessingParameterNumber,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
+    QgsProcessingParameterVectorLayer,
 )
 
 from .menu import NOT_ASKED
@@ -31,7 +32,7 @@ KINDS = {
     "scene": "raster",
     "labels": "layer",
     "truth": "layer",
-    "corrected": "layer",
+    "corrected": "vector",
     "prediction": "layer",
     "source": "layer",
     "probabilities": "probabilities",
@@ -72,10 +73,11 @@ def definitions(entry, command):
     order = {name: place for place, name in enumerate(entry.shown)}
     asked.sort(key=lambda one: order.get(one["name"], len(order)))
     found = []
+    empty = dict(entry.empty)
     for one in asked:
-        made = _definition(entry, command, one)
+        made = _definition(entry, command, {**one, "required": one["required"] and one["name"] not in empty})
         if one["name"] not in order and not one["required"] and one["name"] != "out":
-            made.setFlags(made.flags() | QgsProcessingParameterDefinition.FlagAdvanced)
+            made.setFlags(made.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
         made.setHelp(one["help"] or "")
         found.append(made)
     if any(one["name"] == "aoi" for one in asked):
@@ -107,6 +109,8 @@ def _title(one):
         "chips": "Chip set (folder)",
         "model": "Model",
         "scenes": "Scene",
+        "labels": "Labels",
+        "corrected": "Reviewed prediction, or corrected pre-labels",
         "class_field": "Class field",
         "settings": "Further options of training (KEY=VALUE, one a line)",
     }
@@ -121,11 +125,15 @@ def _destination(entry, name):
 
 
 def _rasters(name, title, one, optional, command, entry):
-    return QgsProcessingParameterMultipleLayers(name, title + "s", QgsProcessing.TypeRaster, optional=optional)
+    return QgsProcessingParameterMultipleLayers(name, title + "s", QgsProcessing.SourceType.TypeRaster, optional=optional)
 
 
 def _raster(name, title, one, optional, command, entry):
     return QgsProcessingParameterRasterLayer(name, title, optional=optional)
+
+
+def _vector(name, title, one, optional, command, entry):
+    return QgsProcessingParameterVectorLayer(name, title, optional=optional)
 
 
 def _layer(name, title, one, optional, command, entry):
@@ -143,7 +151,7 @@ def _bands(name, title, one, optional, command, entry):
 
 
 def _folder(name, title, one, optional, command, entry):
-    return QgsProcessingParameterFile(name, title, behavior=QgsProcessingParameterFile.Folder, optional=optional)
+    return QgsProcessingParameterFile(name, title, behavior=QgsProcessingParameterFile.Behavior.Folder, optional=optional)
 
 
 def _file(name, title, one, optional, command, entry):
@@ -176,15 +184,16 @@ def _choice(name, title, one, optional, command, entry):
 
 def _flag(name, title, one, optional, command, entry):
     if one["off"] and one["default"] is None:
-        return QgsProcessingParameterEnum(name, title, options=["automatic", "yes", "no"], defaultValue="automatic", usesStaticStrings=True)
-    return QgsProcessingParameterBoolean(name, title, defaultValue=bool(one["default"]))
+        return QgsProcessingParameterEnum(name, title, options=["automatic", "yes", "no"], defaultValue="automatic", optional=True, usesStaticStrings=True)
+    return QgsProcessingParameterBoolean(name, title, defaultValue=bool(one["default"]), optional=True)
 
 
 def _number(name, title, one, optional, command, entry):
-    kind = QgsProcessingParameterNumber.Integer if one["type"] == "integer" else QgsProcessingParameterNumber.Double
+    kind = QgsProcessingParameterNumber.Type.Integer if one["type"] == "integer" else QgsProcessingParameterNumber.Type.Double
     low, high = one.get("range") or (None, None)
+    open_end = sys.float_info.max  # what QGIS knows as "no limit"; infinity makes a spin box that takes no value
     return QgsProcessingParameterNumber(
-        name, title, kind, one["default"], optional, minValue=-math.inf if low is None else low, maxValue=math.inf if high is None else high
+        name, title, kind, one["default"], optional, minValue=-open_end if low is None else low, maxValue=open_end if high is None else high
     )
 
 
@@ -193,6 +202,7 @@ _MAKERS = {
     "raster": _raster,
     "probabilities": _raster,
     "layer": _layer,
+    "vector": _vector,
     "field": _field,
     "bands": _bands,
     "folder": _folder,

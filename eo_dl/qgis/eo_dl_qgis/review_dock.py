@@ -1,15 +1,18 @@
 """The review dock: next least certain, accept, change class, reject, retrain."""
 
-from qgis.core import Qgis, QgsCoordinateTransform, QgsMapLayer, QgsProject, QgsWkbTypes
+from pathlib import Path
+
+from qgis.core import Qgis, QgsCoordinateTransform, QgsProcessingException, QgsProject, QgsRasterLayer, QgsVectorLayer, QgsWkbTypes
 from qgis.gui import QgsRubberBand
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor, QIcon, QKeySequence
-from qgis.PyQt.QtWidgets import QAction, QComboBox, QDockWidget, QHBoxLayout, QLabel, QPushButton, QShortcut, QVBoxLayout, QWidget
+from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from . import environment
+from . import environment, recent, retraining
+from .qt import QAction, QShortcut
 from .review import NotReviewable, Review
 
-SURROUNDINGS = 6.0  # how much wider than the object the map is
+SURROUNDINGS = {"score": 6.0, "rank": 1.5}  # how much wider the map is than an object, or a chip to label
 
 
 class ReviewAction:
@@ -37,7 +40,7 @@ class ReviewAction:
 
 
 class ReviewDock(QDockWidget):
-    """Steps through the active layer. Keys: N next, A accept, X reject, 1 to 9 change class; only while the dock is open."""
+    """Steps through the active layer. Keys: N next, A accept, X reject, 1 to 9 change class, R retrain; only while the dock is open."""
 
     def __init__(self, iface):
         super().__init__("Review", iface.mainWindow())
@@ -62,14 +65,21 @@ class ReviewDock(QDockWidget):
         row.addWidget(self._classes)
         row.addWidget(self._button("Change class", self.change_one))
         layout.addLayout(row)
-        layout.addWidget(self._button("Retrain with corrections ...", self.retrain))
+        layout.addWidget(self._button("Retrain with corrections ... (R)", self.retrain))
+        self._scores = QLabel()
+        self._scores.setTextFormat(Qt.TextFormat.RichText)
+        self._scores.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._scores.setWordWrap(True)
+        layout.addWidget(self._scores)
         layout.addStretch()
         body = QWidget(self)
         body.setLayout(layout)
         self.setWidget(body)
-        self._keys = [self._key(key, work) for key, work in (("N", self.next), ("A", self.accept_one), ("X", self.reject_one))]
+        self._keys = [self._key(key, work) for key, work in (("N", self.next), ("A", self.accept_one), ("X", self.reject_one), ("R", self.retrain))]
         self._keys += [self._key(str(place + 1), lambda place=place: self.change_to(place)) for place in range(9)]
         self.visibilityChanged.connect(self._enable_keys)
+        QgsProject.instance().layersWillBeRemoved.connect(self._forget)
+        recent.listeners.append(self.finished)
 
     def _button(self, text, work):
         button = QPushButton(text)
@@ -88,13 +98,23 @@ class ReviewDock(QDockWidget):
         self._frame.setVisible(visible)
 
     def close_up(self):
-        """Take the frame off the map."""
+        """Take the frame off the map, and hear no more."""
+        recent.listeners.remove(self.finished)
+        QgsProject.instance().layersWillBeRemoved.disconnect(self._forget)
         self._iface.mapCanvas().scene().removeItem(self._frame)
+
+    def _forget(self, layer_ids):
+        """A layer that is taken off the map is no longer reviewed."""
+        if self._review is not None and self._review.layer.id() in layer_ids:
+            self._review, self._current = None, None
+            self._classes.clear()
+            self._status.setText("Choose a layer of predictions, then press Next.")
+            self._frame.reset(QgsWkbTypes.GeometryType.PolygonGeometry)
 
     def _safely(self, work):
         try:
             work()
-        except NotReviewable as error:
+        except (NotReviewable, QgsProcessingException) as error:
             self._iface.messageBar().pushMessage("eo_dl", str(error), Qgis.MessageLevel.Warning)
 
     def next(self):
@@ -126,13 +146,22 @@ class ReviewDock(QDockWidget):
             self.change_one()
 
     def retrain(self):
-        """Merge the corrections into the labels, then open the dialog that trains from the last model."""
-        import processing
+        """Open the dialog that merges the corrections into the labels and trains from the last model, filled in as far as it is known."""
+        import processing  # QGIS's own, on the path only once it runs
 
         review = self._of_active_layer()
-        merged = processing.execAlgorithmDialog("eo_dl:merge_labels", {"CORRECTED": review.layer.id()})
-        if merged and merged.get("OUT"):
-            processing.execAlgorithmDialog("eo_dl:retrain", {"LABELS": merged["OUT"]})
+        if review.order == "rank":
+            raise NotReviewable("These are places to label, not predictions: draw there, save, and retrain from the Toolbox with your labels.")
+        if not review.counts()[0]:
+            raise NotReviewable("Nothing is reviewed yet: accept, change or reject some objects first.")
+        processing.createAlgorithmDialog("eo_dl:retrain", retraining.filled_in(review.layer)).show()
+
+    def finished(self, algorithm, result):
+        """Old and new scores side by side, whoever started the training."""
+        rows = recent.comparison(result) if algorithm == "retrain" else []
+        if rows:
+            self._scores.setText(retraining.table(rows, Path(result["model"]).name))
+            self.show()
 
     def _decide(self, write):
         if self._review is None or self._current is None:
@@ -142,9 +171,11 @@ class ReviewDock(QDockWidget):
 
     def _of_active_layer(self):
         layer = self._iface.activeLayer()
-        if layer is None or layer.type() != QgsMapLayer.VectorLayer:
+        if not isinstance(layer, QgsVectorLayer):
             if self._review is not None:
                 return self._review
+            if isinstance(layer, QgsRasterLayer):
+                raise NotReviewable("A raster has no objects to step through. Make some of a class map: Toolbox > 'A prediction as labels to correct'.")
             raise NotReviewable("Choose a vector layer of predictions in the Layers panel.")
         if self._review is None or self._review.layer.id() != layer.id():
             self._review, self._current = Review(layer), None
@@ -167,8 +198,15 @@ class ReviewDock(QDockWidget):
     def _show(self, feature):
         layer, canvas = self._review.layer, self._iface.mapCanvas()
         self._frame.setToGeometry(feature.geometry(), layer)
-        box = feature.geometry().boundingBox()
-        box.scale(SURROUNDINGS)
         to_map = QgsCoordinateTransform(layer.crs(), canvas.mapSettings().destinationCrs(), QgsProject.instance())
-        canvas.setExtent(to_map.transformBoundingBox(box))
+        canvas.setExtent(to_map.transformBoundingBox(self._surroundings(feature.geometry().boundingBox())))
         canvas.refresh()
+
+    def _surroundings(self, box):
+        """What the map shows of an object: some ground around it; of one that fills the layer, a little."""
+        whole = self._review.layer.extent()
+        whole, side = max(whole.width(), whole.height()), max(box.width(), box.height())
+        if side <= 0:  # a point
+            return box.buffered(whole / 20 or 1)
+        box.scale(max(1.2, min(SURROUNDINGS[self._review.order], whole / side)))
+        return box
