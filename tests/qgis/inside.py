@@ -89,6 +89,21 @@ def words(python, scene, labels, out):
     return run("tile", values)
 
 
+def extent(python, model, scene, labels):
+    """A rectangle in another CRS than the scene's as ground to predict on: what the child gets to read; and a rectangle besides AOI polygons."""
+    _use(python)
+    given = {"MODEL": model, "SCENES": scene, "OUT": "/nowhere/map.tif"}
+    said = run("predict", {**given, "EXTENT": "13.930,13.936,48.670,48.674 [EPSG:4326]"})
+    words = json.loads(said["results"]["RESULT"])["words"]
+    path = next(word for word in words if word.startswith("--aoi=")).removeprefix("--aoi=")
+    own = QgsRasterLayer(scene, "scene").extent()
+    box = f"{own.xMinimum()},{own.xMaximum()},{own.yMinimum()},{own.yMaximum()} [{QgsRasterLayer(scene, 'scene').crs().authid()}]"
+    whole = json.loads(run("predict", {**given, "EXTENT": box})["results"]["RESULT"])["words"]
+    second = next(word for word in whole if word.startswith("--aoi=")).removeprefix("--aoi=")
+    both = run("predict", {**given, "AOI": f"{labels}|layername=buildings", "EXTENT": box})
+    return {"aoi": json.loads(Path(path).read_text()), "whole": json.loads(Path(second).read_text()), "both": both["error"]}
+
+
 def refused(python, scene, labels):
     """Layers that the child could not see as the person does."""
     _use(python)
@@ -117,27 +132,34 @@ def cancelled(python, model, scene, out):
     return {**run("predict", {"MODEL": model, "SCENES": scene, "OUT": out}, feedback), "infos": feedback.infos}
 
 
-def loaded(python, model, scene, out):
-    """A finished map as a layer of the project: renderer, legend, group, metadata."""
-    _use(python)
+def loaded(python, jobs):
+    """Results of several algorithms as layers of one project: for each what QGIS shows of it."""
     from processing.gui.Postprocessing import handleAlgorithmResults
 
-    context, feedback = QgsProcessingContext(), Feedback()
-    context.setProject(QgsProject.instance())
-    algorithm = QgsApplication.processingRegistry().createAlgorithmById("eo_dl:predict")
-    results, ok = algorithm.run({"MODEL": model, "SCENES": scene, "OUT": out}, context, feedback, {}, False)
-    handleAlgorithmResults(algorithm, context, feedback, False, {**results, "OUT": out})
-    layers = list(QgsProject.instance().mapLayers().values())
-    group = QgsProject.instance().layerTreeRoot().findGroup("eo_dl")
-    return {
-        "ok": ok,
-        "names": [layer.name() for layer in layers],
-        "renderers": [layer.renderer().type() for layer in layers],
-        "legend": [[c.label, c.color.name()] for c in layers[0].renderer().classes()] if layers and layers[0].type() == 1 else [],
-        "categories": [[c.label(), c.symbol().color().name()] for c in layers[0].renderer().categories()] if layers and layers[0].type() == 0 else [],
-        "in group": [node.name() for node in group.findLayers()] if group else [],
-        "abstract": [layer.metadata().abstract() for layer in layers],
-    }
+    _use(python)
+    project, found = QgsProject.instance(), []
+    for name, given in json.loads(jobs):
+        context, feedback = QgsProcessingContext(), Feedback()
+        context.setProject(project)
+        before = set(project.mapLayers())
+        algorithm = QgsApplication.processingRegistry().createAlgorithmById(f"eo_dl:{name}")
+        results, ok = algorithm.run(given, context, feedback, {}, False)
+        handleAlgorithmResults(algorithm, context, feedback, False, results)
+        layers = [layer for key, layer in project.mapLayers().items() if key not in before]
+        group = project.layerTreeRoot().findGroup("eo_dl")
+        inside = {node.layerId() for node in group.findLayers()} if group else set()
+        found += [{"ok": ok, "algorithm": name, "name": layer.name(), "renderer": layer.renderer().type(), "legend": _legend(layer), "in group": layer.id() in inside,
+                   "editing": layer.isEditable(), "abstract": layer.metadata().abstract(),
+                   "origin": [layer.customProperty("eo_dl/model"), layer.customProperty("eo_dl/scene")]} for layer in layers]  # fmt: skip
+    return found
+
+
+def _legend(layer):
+    """[text, colour] of each entry."""
+    renderer = layer.renderer()
+    if isinstance(layer, QgsRasterLayer):
+        return [[one.label, one.color.name()] for one in renderer.classes()]
+    return [[item.label(), item.symbol().color().name()] for item in renderer.legendSymbolItems() if item.symbol() is not None]
 
 
 def reviewed(path):

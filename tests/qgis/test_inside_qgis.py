@@ -18,9 +18,14 @@ import shapely
 from eo_dl_qgis import commands, menu
 from PIL import Image
 
+from eo_dl.chips.tile import tile
 from eo_dl.core.classes import ClassInfo, ClassSet
+from eo_dl.io.raster import RasterWriter
 from eo_dl.io.scene import open_scene
-from eo_dl.io.vector import write_layer
+from eo_dl.io.style import ranks_qml
+from eo_dl.io.vector import write_layer, write_layers
+from eo_dl.labeling.checks.check import check_labels
+from eo_dl.labeling.read import read_labels
 from eo_dl_cli.main import cli
 
 HERE = Path(__file__).resolve().parent
@@ -121,6 +126,18 @@ def test_a_model_of_the_modeller_hands_results_on(inside: Callable[..., Any], st
     assert predict["MODEL"] == train["OUT"] and train["OUT"].endswith(".eodl")
 
 
+def test_a_rectangle_of_the_canvas_reaches_the_child_as_ground(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.eodl").write_bytes(b"")
+    found = inside("extent", stub(ECHO), tmp_path / "model.eodl", sample / "test.tif", sample / "train_labels.gpkg")
+    (feature,) = found["aoi"]["features"]
+    assert shapely.equals_exact(shapely.box(*shapely.geometry.shape(feature["geometry"]).bounds), shapely.box(13.930, 48.670, 13.936, 48.674), 1e-9)
+    scene = open_scene(sample / "test.tif")
+    outline = geopandas.GeoSeries([shapely.geometry.shape(found["whole"]["features"][0]["geometry"])], crs="EPSG:4326").to_crs(scene.grid.crs).iloc[0]
+    corners = scene.grid.geometries_to_map(np.array([shapely.box(0, 0, scene.grid.width, scene.grid.height)], dtype=object))[0]
+    assert outline.symmetric_difference(corners).area < 1e-3 * corners.area, "its edges stay straight on the ground"
+    assert "not both" in found["both"]
+
+
 def test_what_the_child_could_not_see_is_refused_with_the_way_out(inside: Callable[..., Any], stub: Stub, sample: Path) -> None:
     said = inside("refused", stub(ECHO), sample / "train.tif", sample / "train_labels.gpkg")
     assert "Save it as a GeoPackage" in said["scratch"]["error"]
@@ -156,22 +173,63 @@ print(json.dumps({{"event": "result", "output": str(out), "model_sha256": "abc12
 """
 
 
+MAKING = """
+import json, shutil, sys
+from pathlib import Path
+out = Path(next(word[6:] for word in sys.argv if word.startswith("--out=")))
+for source in map(Path, KNOWN[" ".join(word for word in sys.argv[8:10] if not word.startswith("-"))]):
+    (shutil.copytree if source.is_dir() else shutil.copy)(source, out.with_name(out.stem + source.name.removeprefix("made")))
+print(json.dumps({"event": "result", "output": str(out), "model_sha256": "abc123"}))
+"""
+
+
 def test_results_load_styled_in_their_group_with_their_origin(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
-    classes = ClassSet.of_names(["tree", "shrub"])
-    frame = geopandas.GeoDataFrame(
-        {"class_name": ["tree", "shrub"], "score": [0.9, 0.4]}, geometry=[shapely.box(0, 0, 1, 1), shapely.box(2, 2, 3, 3)], crs="EPSG:32633"
+    """A map, objects, chips, a queue and findings, as the command line writes them."""
+    scene, classes = open_scene(sample / "test.tif"), ClassSet.of_names(["tree", "shrub"])
+    for folder in ("map", "objects", "tile", "queue", "check", "out"):
+        (tmp_path / folder).mkdir()
+    with RasterWriter(tmp_path / "map" / "made.tif", scene.grid, nodata=255, classes=classes) as writer:
+        writer.write(0, np.ones((scene.grid.height, scene.grid.width), np.uint8))
+    boxes = scene.grid.geometries_to_map(np.array([shapely.box(9, 9, 20, 20), shapely.box(40, 40, 60, 60)], dtype=object))
+    assert scene.grid.crs is not None
+    crs = scene.grid.crs.to_wkt()
+    write_layer(
+        tmp_path / "objects" / "made.gpkg",
+        geopandas.GeoDataFrame({"class_name": ["tree", "shrub"], "score": [0.9, 0.4]}, geometry=boxes, crs=crs),
+        classes=classes,
     )
-    write_layer(tmp_path / "made.gpkg", frame, classes=classes)
-    (tmp_path / "model.eodl").write_bytes(b"")
-    python = stub(copying({".gpkg": tmp_path / "made.gpkg"}))
-    found = inside("loaded", python, tmp_path / "model.eodl", sample / "test.tif", tmp_path / "map.gpkg")
-    assert found["ok"]
-    assert found["names"] == ["map"]
-    assert found["renderers"] == ["categorizedSymbol"]
-    assert found["categories"][:2] == [[info.name, info.color] for info in classes]
-    assert found["in group"] == ["map"]
-    assert "eo-dl predict" in found["abstract"][0]
-    assert "abc123" in found["abstract"][0]
+    tile(sample / "train.tif", read_labels(sample / "train_labels.gpkg", layer="trees"), out=tmp_path / "tile" / "made", size_px=96)
+    write_layers(
+        tmp_path / "queue" / "made.gpkg", {"queue": geopandas.GeoDataFrame({"rank": [1, 2]}, geometry=boxes, crs=crs)}, {"queue": ranks_qml("rank", 2)}
+    )
+    gone = geopandas.GeoDataFrame({"class_name": ["tree", None]}, geometry=boxes, crs=crs)
+    gone.to_file(tmp_path / "labels.gpkg")
+    check_labels(tmp_path / "labels.gpkg", sample / "test.tif", class_field="class_name").write(tmp_path / "check" / "made.gpkg")
+    made = {"predict": "map", "labels queue": "queue", "labels check": "check", "tile": "tile", "vectorize": "objects"}
+    known = {command: [str(path) for path in sorted((tmp_path / folder).iterdir())] for command, folder in made.items()}
+    (tmp_path / "m.eodl").write_bytes(b"")
+    model, image, labels, out = (str(path) for path in (tmp_path / "m.eodl", sample / "test.tif", tmp_path / "labels.gpkg", tmp_path / "out"))
+    jobs = [
+        ("predict", {"MODEL": model, "SCENES": image, "OUT": f"{out}/map.tif"}),
+        ("vectorize", {"SOURCE": image, "OUT": f"{out}/polygons.gpkg"}),
+        ("tile", {"SCENES": [image], "LABELS": labels, "OUT": f"{out}/chips"}),
+        ("next_to_label", {"MODEL": model, "SCENES": [image], "OUT": f"{out}/queue.gpkg"}),
+        ("check_labels", {"LABELS": labels, "OUT": f"{out}/findings.gpkg"}),
+    ]
+    found = inside("loaded", stub(f"KNOWN = {known!r}\n{MAKING}"), json.dumps(jobs))
+    colours = [[info.name, info.color] for info in classes]
+    assert [(one["algorithm"], one["name"]) for one in found] == [
+        ("predict", "map"), ("vectorize", "polygons"), ("tile", "chips by split"), ("next_to_label", "label next"), ("check_labels", "findings"),
+    ]  # fmt: skip
+    for one in found:
+        assert one["ok"] and one["in group"] and one["renderer"] != "singleSymbol" and len(one["legend"]) > 1, one
+        assert one["abstract"].startswith("eo-dl ") and "abc123" in one["abstract"], "the command and what it answered"
+        assert not one["editing"]
+    raster, polygons, chips, queue, findings = found
+    assert (raster["renderer"], raster["legend"]) == ("paletted", colours)
+    assert polygons["renderer"] == "categorizedSymbol" and polygons["legend"][:2] == colours
+    assert {"train", "val", "test"} <= {text.split(" ")[0] for text, _ in chips["legend"]}
+    assert raster["origin"] == [model, image] and queue["origin"] == [model, image] and findings["origin"] == ["", ""]
 
 
 def test_review_goes_from_the_least_certain_and_saves_each_decision(inside: Callable[..., Any], tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import click
 import pytest
@@ -89,10 +88,3 @@ def test_click_reads_back_what_the_plugin_writes(entry: menu.Entry, data: st.Dat
 def test_an_option_that_is_not_there_is_an_error() -> None:
     with pytest.raises(ValueError, match="predict has no colour"):
         commands.command_words("predict", KNOWN["predict"]["parameters"], {"colour": "red"})
-
-
-def test_metadata_names_every_version_of_qgis_that_is_served() -> None:
-    text = (Path(menu.__file__).parent / "metadata.txt").read_text()
-    assert "qgisMinimumVersion=3.22" in text
-    assert "qgisMaximumVersion=4.99" in text  # without it QGIS 4 does not load the plug-in
-    assert "hasProcessingProvider=yes" in text  # without it qgis_process does not

@@ -48,9 +48,10 @@ def start():
     settings._checked[settings.stored()] = GIVEN["python"]
     iface.addRasterLayer(GIVEN["scene"], "scene")
     if GIVEN["chips"]:
-        iface.addRasterLayer(str(Path(GIVEN["scene"]).with_name("train.tif")), "scene that was tiled")
+        tiled = iface.addRasterLayer(str(Path(GIVEN["scene"]).with_name("train.tif")), "scene that was tiled")
         iface.addVectorLayer(f"{GIVEN['chips']}|layername=chips", "chips by split", "ogr")
-        iface.mapCanvas().setExtent(iface.mapCanvas().layers()[0].extent())
+        iface.setActiveLayer(tiled)
+        iface.zoomToActiveLayer()
     else:
         iface.zoomFull()
     later(3, dialog)
