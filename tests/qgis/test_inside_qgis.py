@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -159,18 +159,6 @@ signal.pause()
     assert answer["error"].startswith("Cancelled")
     pid = next(text for text in answer["infos"] if text.startswith("pid")).split()[1]
     assert not Path(f"/proc/{pid}").exists()
-
-
-def copying(made: Mapping[str, Path]) -> str:
-    """A stub that "makes" its output by copying finished files there."""
-    return f"""
-import json, shutil, sys
-from pathlib import Path
-out = Path(next(w.split("=", 1)[1] for w in sys.argv if w.startswith("--out=")))
-for suffix, source in { ({k: str(v) for k, v in made.items()})!r}.items():
-    shutil.copy(source, out.with_suffix(suffix))
-print(json.dumps({{"event": "result", "output": str(out), "model_sha256": "abc123"}}))
-"""
 
 
 MAKING = """
@@ -326,7 +314,8 @@ def test_tile_train_predict_by_qgis_process(qgis_environment: dict[str, str], sa
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="xvfb is not installed: apt-get install xvfb xauth")
 def test_a_window_shows_the_result_in_the_colours_of_its_classes(qgis_environment: dict[str, str], stub: Stub, sample: Path, tmp_path: Path) -> None:
-    """The whole desktop on a virtual screen: plug-in enabled, a prediction run and loaded, the review dock on its least certain object."""
+    """The whole desktop on a virtual screen: plug-in enabled, a prediction run and loaded, the least certain object accepted by key, a new model's dialog run
+    from the dock, its scores shown there."""
     scene = open_scene(sample / "test.tif")
     corners = [(60, 60, 180, 180), (250, 60, 390, 200), (100, 260, 300, 400)]
     outlines = scene.grid.geometries_to_map(np.array([shapely.box(*c) for c in corners], dtype=object))
@@ -338,8 +327,11 @@ def test_a_window_shows_the_result_in_the_colours_of_its_classes(qgis_environmen
     subprocess.run([sys.executable, "-m", "eo_dl_cli", "qgis", "install", "-q"], env=qgis_environment, check=True, capture_output=True)
     pictures = tmp_path / "pictures"
     pictures.mkdir()
-    given = {"python": stub(copying({".gpkg": tmp_path / "made.gpkg"})), "scene": str(sample / "test.tif"), "model": str(tmp_path / "model.eodl"),
-             "out": str(tmp_path / "trees.gpkg"), "pictures": str(pictures), "chips": ""}  # fmt: skip
+    made = {"predict": [str(tmp_path / "made.gpkg")]}
+    python = stub(f"import sys\nKNOWN = {made!r}\nexec({RETRAINED!r} if 'retrain' in sys.argv else {MAKING!r})\n")
+    retrain = {"chips": str(tmp_path), "labels": str(sample / "train_labels.gpkg"), "truth": "", "epochs": 0}
+    given = {"python": python, "scene": str(sample / "test.tif"), "model": str(tmp_path / "model.eodl"), "out": str(tmp_path / "trees.gpkg"), "pictures": str(pictures),
+             "chips": "", "retrain": retrain, "pace": 0.4}  # fmt: skip
     desktop = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", "qgis.bin", "--noversioncheck", "--nologo", "--profiles-path", str(tmp_path / "config"), "--profile", "default",
                "--code", str(HERE / "window.py")]  # fmt: skip
     environment = {**qgis_environment, "QT_QPA_PLATFORM": "xcb", "EO_DL_WINDOW": json.dumps(given)}
@@ -352,3 +344,7 @@ def test_a_window_shows_the_result_in_the_colours_of_its_classes(qgis_environmen
             colour = np.array([int(info.color[i : i + 2], 16) for i in (1, 3, 5)])
             near = (np.abs(found - colour).max(axis=1) <= 40).sum()
             assert near > 200, f"{name}: {info.name} is not seen"
+    scores = (pictures / "scores.html").read_text()
+    assert all(text in scores for text in ("before", "after", "0.61", "0.72"))
+    saved = geopandas.read_file(tmp_path / "trees.gpkg", layer="objects").sort_values("score")
+    assert saved["status"].fillna("").tolist() == ["accepted", "", ""], "by the key, in the window"

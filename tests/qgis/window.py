@@ -2,6 +2,7 @@
 
 The environment says what: EO_DL_WINDOW is a JSON object with `python`, `scene`, `model`, `out`, `pictures` (folder), and `chips` (a chips.gpkg or ""),
 and, to go on to a new model, `retrain`: `chips` (folder), `labels`, `truth` (or ""), `epochs` (or 0).
+`pace` shortens the pauses between the steps.
 """
 
 import json
@@ -34,10 +35,12 @@ def guarded(work):
 
 
 def later(seconds, work):
-    QTimer.singleShot(int(seconds * 1000), guarded(work))
+    QTimer.singleShot(int(seconds * 1000 * GIVEN.get("pace", 1)), guarded(work))
 
 
 def grab(name, widget=None):
+    iface.mapCanvas().waitWhileRendering()
+    QApplication.processEvents()
     (widget or iface.mainWindow()).grab().save(str(PICTURES / f"{name}.png"))
 
 

@@ -45,7 +45,7 @@ class ReviewDock(QDockWidget):
     def __init__(self, iface):
         super().__init__("Review", iface.mainWindow())
         self.setObjectName("eo_dl_review")
-        self._iface, self._review, self._current = iface, None, None
+        self._iface, self._review, self._current, self._dialog = iface, None, None, None
         self._frame = QgsRubberBand(iface.mapCanvas(), QgsWkbTypes.GeometryType.PolygonGeometry)
         self._frame.setStrokeColor(QColor("#ffeb3b"))
         self._frame.setFillColor(QColor(0, 0, 0, 0))  # an outline: what is judged must be seen
@@ -154,7 +154,8 @@ class ReviewDock(QDockWidget):
             raise NotReviewable("These are places to label, not predictions: draw there, save, and retrain from the Toolbox with your labels.")
         if not review.counts()[0]:
             raise NotReviewable("Nothing is reviewed yet: accept, change or reject some objects first.")
-        processing.createAlgorithmDialog("eo_dl:retrain", retraining.filled_in(review.layer)).show()
+        self._dialog = processing.createAlgorithmDialog("eo_dl:retrain", retraining.filled_in(review.layer))  # Python must keep it
+        self._dialog.show()
 
     def finished(self, algorithm, result):
         """Old and new scores side by side, whoever started the training."""
