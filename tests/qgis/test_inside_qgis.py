@@ -300,6 +300,8 @@ def test_tile_train_predict_by_qgis_process(qgis_environment: dict[str, str], sa
         assert done.returncode == 0, done.stderr[-1500:]
         return dict(json.loads(done.stdout)["results"])
 
+    listed = subprocess.run(["qgis_process.bin", "list"], env=qgis_environment, capture_output=True, text=True, check=True).stdout
+    assert all(f"eo_dl:{entry.id}\t" in listed for entry in menu.ENTRIES), "the installed plug-in is loaded, with all it has"
     chips, model, out = (str(tmp_path / name) for name in ("chips", "model.eodl", "map.tif"))
     labels = f"{sample / 'train_labels.gpkg'}|layername=landcover"
     process("tile", f"SCENES={sample / 'train.tif'}", f"LABELS={labels}", "CLASS_FIELD=class_name", "SIZE=96", f"OUT={chips}")
