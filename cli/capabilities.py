@@ -6,6 +6,7 @@ What other programs build their dialogs from. The QGIS plug-in carries a copy (`
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,7 @@ def _leaves(context: click.Context, prefix: str = "") -> Iterator[tuple[str, cli
 
 def _paragraphs(text: str) -> list[str]:
     """Help as paragraphs; those that click must not wrap keep their lines."""
-    return [part.replace("\b\n", "") if part.startswith("\b") else " ".join(part.split()) for part in text.strip().split("\n\n")]
+    return [part.replace("\b\n", "") if part.startswith("\b") else " ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n")]
 
 
 def _parameters(found: click.Command) -> list[dict[str, object]]:

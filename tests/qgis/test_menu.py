@@ -24,6 +24,10 @@ def test_the_copy_of_the_command_line_is_fresh() -> None:
         assert KNOWN[name] == found, f"eo-dl {name} has changed; {FRESH}"
 
 
+def test_help_is_text_for_people() -> None:
+    assert not [name for name, found in KNOWN.items() for part in found["text"] if "\b" in part or "  \n" in part]
+
+
 def test_every_command_is_an_algorithm_or_has_a_reason_not_to_be() -> None:
     offered = {entry.command for entry in menu.ENTRIES}
     assert offered | set(menu.ELSEWHERE) == set(KNOWN)

@@ -25,7 +25,17 @@ def endless(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list
     tile(sample_data / "train.tif", labels, out=folder / "chips", size_px=96)
     quick = ("min_steps=1", "baselines=false", "patience=null", "task_options.decoder_channels=[16,16,16,16,16]", "task_options.backbone=test_resnet")
     settings = [word for setting in quick for word in ("--set", setting)]
-    return ["train", "--progress=json", "--task=segmentation", "--epochs=1000000", *settings, f"--out={folder / 'model.eodl'}", "--", str(folder / "chips")]
+    return [
+        "train",
+        "--progress=json",
+        "--overwrite",
+        "--task=segmentation",
+        "--epochs=1000000",
+        *settings,
+        f"--out={folder / 'model.eodl'}",
+        "--",
+        str(folder / "chips"),
+    ]
 
 
 class CancelsAtWork(runner.Listener):  # type: ignore[misc]

@@ -14,7 +14,7 @@ from qgis.core import QgsFeature, QgsProject, QgsVectorLayer
 from qgis.gui import QgsProcessingAlgorithmDialogBase
 from qgis.PyQt.QtCore import Qt, QTimer
 from qgis.PyQt.QtTest import QTest
-from qgis.PyQt.QtWidgets import QApplication
+from qgis.PyQt.QtWidgets import QApplication, QTextEdit
 from qgis.utils import iface, plugins
 
 GIVEN = json.loads(os.environ["EO_DL_WINDOW"])
@@ -54,9 +54,13 @@ def start():
         tiled = iface.addRasterLayer(str(Path(GIVEN["scene"]).with_name("train.tif")), "scene that was tiled")
         iface.addVectorLayer(f"{GIVEN['chips']}|layername=chips", "chips by split", "ogr")
         iface.setActiveLayer(tiled)
-        iface.zoomToActiveLayer()
-    else:
-        iface.zoomFull()
+    later(2, zoomed)
+
+
+def zoomed():
+    """Later: the first layers of a project set the view themselves."""
+    iface.zoomToActiveLayer()
+    iface.mapCanvas().refresh()
     later(3, dialog)
 
 
@@ -149,8 +153,18 @@ def retrain_dialog():
     dialog = next(widget for widget in QApplication.topLevelWidgets() if isinstance(widget, QgsProcessingAlgorithmDialogBase) and widget.isVisible())
     if GIVEN["retrain"].get("epochs"):
         dialog.setParameters({**dialog.createProcessingParameters(), "EPOCHS": GIVEN["retrain"]["epochs"]})
+    dialog.resize(760, 640)
     grab("retrain", dialog)
     dialog.runButton().click()
+    watched(dialog)
+
+
+def watched(dialog):
+    """A training that failed ends the program with what the dialog says."""
+    text = dialog.findChild(QTextEdit, "txtLog").toPlainText() if dialog.findChild(QTextEdit, "txtLog") else ""
+    if "failed after" in text:
+        raise RuntimeError(text[-1500:])
+    later(1, lambda: watched(dialog) if dialog.isVisible() else None)
 
 
 def retrained():

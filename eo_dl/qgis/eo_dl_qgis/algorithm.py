@@ -55,7 +55,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         return ["eo_dl", "deep learning", *self._entry.command.split()]
 
     def shortHelpString(self):
-        paragraphs = "".join(f"<p>{html.escape(part)}</p>" for part in self._command["text"])
+        paragraphs = "".join(f"<p>{html.escape(part).replace(chr(10), '<br>')}</p>" for part in self._command["text"])
         asked = [one for one in self._command["parameters"] if one["name"] not in NOT_ASKED and one["help"]]
         rows = "".join(f"<p><b>{html.escape(qgis_name(one))}</b>: {html.escape(one['help'])}</p>" for one in asked)
         return f"{paragraphs}<h3>Parameters</h3>{rows}<p><i>eo-dl {html.escape(self._entry.command)}</i></p>"
