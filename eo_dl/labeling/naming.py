@@ -150,7 +150,7 @@ def _number_ids(present: Sequence[str], notes: list[str]) -> tuple[dict[str, int
 
 
 def _text_ids(present: Sequence[str], known: Known) -> dict[str, int]:
-    """Known ids where all have one of their own, else 1, 2, ...; a class called background is 0."""
+    """Known ids where all have one of their own, else 1, 2, ...: as the source lists its classes, those that it does not list last; background is 0."""
     ids = [known.ids.get(value, -1) for value in present]
     if (
         len(set(ids)) == len(ids)
@@ -158,7 +158,7 @@ def _text_ids(present: Sequence[str], known: Known) -> dict[str, int]:
         and all(i > 0 or v.casefold() == BACKGROUND for v, i in zip(present, ids, strict=True))
     ):
         return dict(zip(present, ids, strict=True))
-    return _ordered_ids(known.names or sorted(present))
+    return _ordered_ids([*known.names, *sorted(set(present) - set(known.names))])
 
 
 def _ordered_ids(names: Sequence[str]) -> dict[str, int]:

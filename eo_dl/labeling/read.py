@@ -17,8 +17,8 @@ from .formats.cvat import read_cvat
 from .formats.dota import read_dota
 from .formats.labelme import read_labelme
 from .formats.labelstudio import read_label_studio
-from .formats.maskfiles import labelmap_classes
 from .formats.voc import read_voc
+from .formats.vocclasses import labelmap_spec
 from .formats.yolo import Sizes, read_yolo
 from .maskset import read_masks
 from .naming import ClassSpec, parse_classes
@@ -92,7 +92,7 @@ _PLAIN: dict[str, Callable[[Sequence[Path], str], Records]] = {
 def _labelmap(found: Sources) -> ClassSpec | None:
     """The classes of a Pascal VOC data set, of whose masks the colours are named beside them."""
     path = Path(found.paths[0]).parent.parent / "labelmap.txt"
-    return parse_classes(labelmap_classes(path)) if path.is_file() else None
+    return labelmap_spec(path) if path.is_file() else None
 
 
 def read_records(found: Sources, options: VectorOptions, voc_origin: int | None = None, sizes_px: Sizes | None = None) -> Records:

@@ -24,7 +24,7 @@ from ..naming import Known, value_text
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .outlines import edges_polygon, has_holes, is_box, joined, open_ring, polygon_parts, ring_polygon
 from .parts import joined_parts
-from .record import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses, usable
+from .record import Annotations, LabelledImage, LabelledObject, Losses, usable
 from .rle import run_lengths
 from .safefile import MAX_RECORDS, put, read_xml, xml_attribute, xml_text
 
@@ -127,8 +127,7 @@ def write_cvat(found: Annotations, folder: Path, losses: Losses) -> None:
     declared = ["feature_id", *names, *(["score"] if scored else [])]
     lines = ['<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n', _meta(found.classes, len(found.images), declared)]
     for number, image in enumerate(found.images):
-        subset = "" if image.split == NO_SPLIT else f" subset={xml_attribute(image.split)}"
-        lines.append(f'<image id="{number}" name={xml_attribute(image.name)}{subset} width="{image.width}" height="{image.height}">\n')
+        lines.append(f'<image id="{number}" name={xml_attribute(image.name)} width="{image.width}" height="{image.height}">\n')
         for place, one in enumerate(usable(image, losses), start=1):
             lines += _tag(one) if found.whole_images else _shapes(one, place, image, losses)
         lines.append("</image>\n")

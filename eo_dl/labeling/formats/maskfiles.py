@@ -17,10 +17,9 @@ from ...io.rasterize import burn
 from ...io.style import class_raster_aux_xml
 from .record import Annotations, LabelledImage, Losses, without_extras
 from .safefile import put
-from .voc import write_sets
+from .vocclasses import class_colors, voc_color, write_data_set
 
-_VOID = (224, 224, 192)  # of Pascal VOC, for 255
-_OBJECT_COLORS = {number: ((number * 67) % 256, (number * 151) % 256, (number * 223) % 256) for number in range(256)}
+_OBJECT_COLORS = {number: voc_color(number) for number in range(256)}
 
 
 def write_masks(found: Annotations, folder: Path, losses: Losses) -> None:
@@ -35,31 +34,13 @@ def write_masks(found: Annotations, folder: Path, losses: Losses) -> None:
 
 def write_voc_masks(found: Annotations, folder: Path, losses: Losses) -> None:
     """`SegmentationClass/NAME.png` and, numbered object by object, `SegmentationObject/NAME.png`, with `labelmap.txt` and the lists of images."""
-    classes = found.classes.with_background()
-    colors = {info.id: _rgb(info.color) for info in classes} | {IGNORE_ID: _VOID, 0: (0, 0, 0)}
+    colors = class_colors(found.classes)
     for image in found.images:
         _count(image, losses)
         put(folder, f"SegmentationClass/{image.stem}.png", _palette_png(image.class_mask(found.classes), colors))
         if image.mask is None:
             put(folder, f"SegmentationObject/{image.stem}.png", _palette_png(_numbered(image, losses), _OBJECT_COLORS))
-    lines = [f"{info.name}:{','.join(map(str, colors[info.id]))}::\n" for info in classes]
-    put(folder, "labelmap.txt", "# label:color_rgb:parts:actions\n" + "".join(lines))
-    write_sets(found, folder, "Segmentation")
-
-
-def labelmap_classes(path: Path) -> list[str] | None:
-    """Items NAME=#rrggbb of the labelmap.txt of a data set, for `classes`; None where the file is none."""
-    items = []
-    for line in path.read_text("utf-8", errors="replace").splitlines():
-        name, _, rest = line.partition(":")
-        parts = rest.split(":")[0].split(",")
-        if not line.strip() or line.startswith("#"):
-            continue
-        if len(parts) != 3 or not all(part.strip().isdigit() and int(part) < 256 for part in parts):
-            return None
-        items.append(f"{name.strip()}=#{''.join(f'{int(part):02x}' for part in parts)}")
-    void = "#" + "".join(f"{channel:02x}" for channel in _VOID)
-    return [*items, f"-{void}"] if items and not any(item.endswith(void) for item in items) else items or None
+    write_data_set(found, folder, "Segmentation")
 
 
 def _count(image: LabelledImage, losses: Losses) -> None:
@@ -80,7 +61,3 @@ def _palette_png(ids: npt.NDArray[np.uint8], colors: dict[int, tuple[int, int, i
     buffer = io.BytesIO()
     picture.save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

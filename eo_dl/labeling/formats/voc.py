@@ -18,8 +18,9 @@ from ..geometry import named
 from ..naming import value_text
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .outlines import box_of
-from .record import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses, classed, without_extras
+from .record import Annotations, LabelledImage, LabelledObject, Losses, classed, without_extras
 from .safefile import put, read_xml, xml_text
+from .vocclasses import write_data_set
 
 _MAX_OBJECTS = 200_000
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -93,18 +94,11 @@ def _box(found: Element, path: Path, number: int) -> Box:
 
 
 def write_voc(found: Annotations, folder: Path, losses: Losses) -> None:
-    """`Annotations/NAME.xml` an image, and `ImageSets/Main/SPLIT.txt`; fractions of pixels are kept, ignored objects are difficult."""
+    """`Annotations/NAME.xml` an image, `labelmap.txt`, and `ImageSets/Main/SPLIT.txt`; fractions of pixels are kept, ignored objects are difficult."""
     for image in found.images:
         objects = without_extras(classed(image, losses), losses)
         put(folder, f"Annotations/{image.stem}.xml", _document(image, "".join(_object_text(one, losses) for one in objects)))
-    write_sets(found, folder, "Main")
-
-
-def write_sets(found: Annotations, folder: Path, kind: str) -> None:
-    """`ImageSets/KIND/SPLIT.txt`: the images of each split by their stems."""
-    for split in found.splits:
-        name = "default" if split == NO_SPLIT else split
-        put(folder, f"ImageSets/{kind}/{name}.txt", "".join(f"{image.stem}\n" for image in found.of_split(split)))
+    write_data_set(found, folder, "Main")
 
 
 def _document(image: LabelledImage, objects: str) -> str:
