@@ -24,9 +24,11 @@ from .reporter import Reporter, table
 def command(
     reporter: Reporter, source: tuple[str, ...], index: str | None, out: str, label_format: str | None, classes: str | None, join: bool, overwrite: bool
 ) -> None:
-    """Bring labels of exported images back to map coordinates. The GeoPackage also has the ground of these images, on which labels are complete.
+    """Bring labels of exported images back to map coordinates: the folder of an export, or the file that a tool saved. The GeoPackage also has the ground
+    of these images, on which labels are complete.
 
     \b
+    eo-dl labels import for_voc/ -o labels.gpkg
     eo-dl labels import annotations.xml --index for_cvat/eo_dl_index.json -o labels.gpkg
     """
     from eo_dl.labeling import import_labels

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
 import tempfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from shapely.affinity import rotate
 
-from eo_dl.core.classes import ClassSet
+from eo_dl.core.classes import ClassInfo, ClassSet
 from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import LabelError
 from eo_dl.labeling.formats.brush import brush_code, brush_mask
@@ -327,3 +330,99 @@ def test_hostile_files_are_refused_in_one_line(tmp_path: Path, name: str, text: 
     with pytest.raises(LabelError, match=message) as caught:
         read_labels(tmp_path / name)
     assert "\n" not in str(caught.value) and str(tmp_path / name) in str(caught.value)
+
+
+VOC = "<annotation><filename>{name}</filename><size><width>9</width><height>9</height></size>{body}</annotation>"
+COCO: Mapping[str, Any] = {
+    "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
+    "annotations": [{"id": 5, "image_id": 1, "category_id": 1, "bbox": [1, 1, 3, 3]}] * 3,
+    "categories": [{"id": 1, "name": "x"}],
+}
+
+
+def coco(part: str, **change: Any) -> str:
+    items = [{**item, "id": place, **change} for place, item in enumerate(COCO[part], start=1)]
+    return json.dumps({**COCO, part: items})
+
+
+def png_of(width: int, height: int) -> str:
+    """The head of a PNG that promises a picture of this size and holds none."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head)) + struct.pack(">I", 0) + b"IDAT"
+    return base64.b64encode(data + struct.pack(">I", zlib.crc32(b"IDAT"))).decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.xml", BOMB.replace("annotations", "annotation"), "entities"),
+        ("a.xml", '<!DOCTYPE a SYSTEM "file:///etc/passwd">' + VOC.format(name="a.png", body=""), "entities"),
+        ("a.xml", VOC.format(name="../../a.png", body=""), "safe file name"),
+        ("a.xml", VOC.format(name="a.png", body="<object><name>x</name><bndbox><xmin>1</xmin></bndbox></object>"), "object 1"),
+        ("a.xml", IMAGE.format(name="a.png", body='<polygon label="x" points="1,1;2,1e300;3,3"/>'), "polygon 1"),
+        ("a.xml", IMAGE.format(name="a.png", body='<ellipse label="x" cx="1" cy="inf" rx="3" ry="3"/>'), "ellipse 1"),
+        ("a.json", coco("images", file_name="..\\..\\a.png"), "safe file name"),
+        ("a.json", coco("images", file_name="a\u0000.png"), "safe file name"),
+        ("a.json", coco("annotations", segmentation={"size": [10**9, 10**9], "counts": [1, 10**17]}), "#1"),
+        ("a.json", coco("annotations", segmentation={"size": [9, 9], "counts": "zzzzzzzzzzzzzzzzzzzz"}), "#1"),
+        ("a.json", coco("annotations", bbox=[0, 0, 1e300, 1]), "#1"),
+        ("a.json", "[" * 100_000, "JSON"),
+        ("a.json", labelme(shape_type="mask", points=[[0, 0], [1, 1]], mask=png_of(60_000, 60_000)), "shape 1.*too large"),
+        ("a.json", labelme(shape_type="mask", points=[[0, 0], [1, 1]], mask=png_of(9500, 9500)), "shape 1.*too large"),
+        ("a.json", json.dumps({"imagePath": "../../a.png", "shapes": []}), "safe file name"),
+        ("a.csv", "image_path,xmin,ymin,xmax,ymax,label\n../../a.png,1,1,2,2,x\n", "line 2.*safe file name"),
+        ("a.csv", "image_path,xmin,ymin,xmax,ymax,label\na.png,1,1,2,inf,x\n", "line 2"),
+        ("a.csv", "file,label\na.png,x\n../../b.png,x\n", "line 3.*safe file name"),
+    ],
+)  # fmt: skip
+def test_more_hostile_files_are_refused_in_one_line(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(LabelError, match=message) as caught:
+        read_labels(tmp_path / name)
+    assert "\n" not in str(caught.value) and str(tmp_path / name) in str(caught.value)
+
+
+BOX = '<box label="x" xtl="0" ytl="0" xbr="2" ybr="2"/>'
+OBJECT = "<object><name>x</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>3</xmax><ymax>3</ymax></bndbox></object>"
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "name", "text", "message"),
+    [
+        ("safefile.MAX_RECORDS", 2, "a.json", coco("annotations"), "lists 3 annotations"),
+        ("safefile.MAX_RECORDS", 2, "a.json", json.dumps([{**TASK, "data": {"image": f"{n}.png"}} for n in range(3)]), "lists 3 tasks"),
+        ("safefile.MAX_RECORDS", 0, "a.json", labelme(), "lists 1 shapes"),
+        ("safefile.MAX_JSON_BYTES", 1, "a.json", coco("annotations"), "larger than"),
+        ("safefile._MAX_TEXT_BYTES", 1, "a.txt", "0 0.5 0.5 0.1 0.1\n", "larger than"),
+        ("cvat.MAX_RECORDS", 1, "a.xml", IMAGE.format(name="a.png", body=BOX * 2), "more than 1 shapes"),
+        ("cvat._MAX_BYTES", 1, "a.xml", IMAGE.format(name="a.png", body=BOX), "larger than"),
+        ("voc._MAX_OBJECTS", 1, "a.xml", VOC.format(name="a.png", body=OBJECT * 2), "holds 2 objects"),
+        ("yolo._MAX_LINES", 1, "a.txt", "0 0.5 0.5 0.1 0.1\n" * 2, "holds 2 lines"),
+        ("dota._MAX_LINES", 1, "a.txt", "1 1 5 1 5 5 1 5 ship 0\n" * 2, "holds 2 lines"),
+        ("boxcsv.MAX_BYTES", 1, "a.csv", "image_path,xmin,ymin,xmax,ymax,label\na.png,1,1,2,2,x\n", "larger than"),
+    ],
+)
+def test_absurd_counts_and_sizes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int, name: str, text: str, message: str
+) -> None:
+    monkeypatch.setattr(f"eo_dl.labeling.formats.{limit}", most)
+    (tmp_path / name).write_text(text)
+    Image.new("RGB", (10, 10)).save(tmp_path / "a.png")
+    with pytest.raises(LabelError, match=message) as caught:
+        read_labels(tmp_path / name)
+    assert "\n" not in str(caught.value) and str(tmp_path / name) in str(caught.value)
+
+
+def test_labelmaps_part_names_from_colours(tmp_path: Path) -> None:
+    """Names with the signs that part columns, and classes of one colour, come back as they were."""
+    own = ClassSet(tuple(ClassInfo(place, name, "#ff0000") for place, name in enumerate(["a:b", "c=d", "-e", "f,g"], start=1)))
+    objects = tuple(LabelledObject(shapely.box(20 * n, 5, 20 * n + 10, 15), info.name, str(n)) for n, info in enumerate(own))
+    write(Annotations(own, (LabelledImage("chip 0.tif", WIDTH, HEIGHT, objects),), "test"), PIXEL_FORMATS["voc-masks"], tmp_path)
+    labels = read_labels(tmp_path / "SegmentationClass")
+    assert set(own.names) <= set(labels.classes.names)
+    names = {info.id: info.name for info in labels.classes}
+    with Image.open(tmp_path / "SegmentationClass" / "chip 0.png") as picture:
+        colors = np.array(picture.convert("RGB"))
+    for n, info in enumerate(own):
+        color = "#" + "".join(f"{channel:02x}" for channel in colors[10, 20 * n + 5])
+        assert names[labels.masks[0].values[color]] == info.name

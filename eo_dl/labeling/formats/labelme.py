@@ -9,6 +9,7 @@ import base64
 import io
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -101,10 +102,15 @@ def _outline(shape: Mapping[str, object]) -> shapely.Geometry:
 def _mask_outline(text: object, origin: npt.NDArray[np.float64]) -> shapely.Geometry:
     if not isinstance(text, str):
         raise ValueError("its mask is no text")
-    with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as picture:
-        if picture.width * picture.height > _MAX_MASK_PX:
-            raise ValueError(f"its mask of {picture.width}x{picture.height} px is too large")
-        mask = np.asarray(picture.convert("L")) > 0
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as picture:
+                if picture.width * picture.height > _MAX_MASK_PX:
+                    raise ValueError(f"its mask of {picture.width}x{picture.height} px is too large")
+                mask = np.asarray(picture.convert("L")) > 0
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as cause:
+        raise ValueError("its mask is too large") from cause
     polygons, _ = polygonize(mask.astype(np.uint8), mask)
     return shapely.transform(joined(list(polygons)), lambda xy: xy + origin)
 
