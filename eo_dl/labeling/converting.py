@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.labelset import LabelSet
-from ..errors import ConfigError, LabelError
+from ..errors import ConfigError, LabelError, OutputExistsError
 from ..io.atomic import atomic_file, atomic_folder, refuse_existing, write_bytes
 from ..io.scene import Scene, open_scene
 from .formats.mapfile import write_map_labels
 from .formats.record import Annotations, Losses
 from .formats.table import FOLDERS, MAP_FORMATS, PIXEL_FORMATS, FormatInfo, known_format
+from .geometry import named
 from .objects import annotations_of
 from .placing import place_on_scenes
 from .read import read_labels
@@ -85,7 +86,8 @@ def write_annotations(found: Annotations, info: FormatInfo, out: Path, losses: L
     if info.shape == "classes" and not found.whole_images:
         raise LabelError(f"{found.source}: holds objects, and {info.title} is for labels of whole images; choose csv, or another --format")
     if info.single is None:
-        with atomic_folder(out, overwrite=overwrite, marker=_marker(out)) as folder:
+        _refuse_foreign(out, info)
+        with atomic_folder(out, overwrite=overwrite) as folder:
             info.writer(found, folder, losses)
         return
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".part.d", dir=out.parent) as name:
@@ -97,7 +99,13 @@ def write_annotations(found: Annotations, info: FormatInfo, out: Path, losses: L
                 write_bytes(temporary, path.read_bytes())
 
 
-def _marker(out: Path) -> str | None:
-    """A folder is overwritten only where it holds what such a folder holds."""
-    known = ("data.yaml", "Annotations", "labelTxt", "masks", "SegmentationClass")
-    return next((name for name in known if (out / name).exists()), None) if out.is_dir() else None
+_WRITTEN = frozenset({"data.yaml", "labels", "Annotations", "ImageSets", "labelmap.txt", "labelTxt", "SegmentationClass", "SegmentationObject", "masks"})
+
+
+def _refuse_foreign(out: Path, info: FormatInfo) -> None:
+    """A folder is overwritten only where it holds nothing but what such a folder holds: not the images that somebody put beside the labels."""
+    if not out.is_dir():
+        return
+    strangers = sorted(path.name for path in out.iterdir() if path.name not in _WRITTEN and not (info.name == "labelme" and path.suffix == ".json"))
+    if strangers:
+        raise OutputExistsError(f"{out}: holds {named(strangers)}, which labels are not, so it is not overwritten; choose another folder")

@@ -205,3 +205,15 @@ def test_mistakes_of_convert_are_one_line(eo_dl_cli: Cli, world: World, made: Pa
         said = eo_dl_cli("labels", "convert", *words, "-o", tmp_path / out)
         assert any(word in said.err for word in told), said.err
         refused(said, tmp_path / out)
+
+
+def test_convert_overwrites_its_own_folders_only(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
+    for name, mine in (("voc", "notes.txt"), ("labelme", "photo.png"), ("yolo", "images")):
+        out = tmp_path / name
+        words = ("labels", "convert", world.labels, "--images", world.scene, "--format", name, "-o", out, "-q")
+        assert eo_dl_cli(*words).code == 0
+        assert eo_dl_cli(*words).code == 2
+        assert eo_dl_cli(*words, "--overwrite").code == 0
+        (out / mine).mkdir()
+        said = eo_dl_cli(*words, "--overwrite")
+        assert said.code == 2 and mine in said.err and (out / mine).is_dir()
