@@ -107,7 +107,7 @@ def head() -> str:
         'imported from its folder. "written": annotations in the files (an object over several chips has one in each). "others count": what the other program finds;\n'
         'more than written where parts of one object are annotations of their own there. "back": objects after import, joined over chips. "off": the farthest that an\n'
         "outline (of box formats: its box) is from where it was, in px, of objects without holes that lie whole inside the chips; formats in pixels and turned boxes are\n"
-        "approximations and not measured. Notes are those of export and import, without what reading the set itself said.\n"
+        "approximations and not measured. Formats for other kinds of labels (whole images or objects) are left out. Notes are those of export and import, without what reading the set itself said.\n"
     )
 
 
@@ -133,13 +133,13 @@ def one_format(chips: ChipSet, name: str, folder: Path) -> Row | None:
     except EoDlError as error:
         if "whole images" in str(error) or "of one class" in str(error):
             return None
-        return Row(name, "refused", "", "", "", str(error).replace("|", "/"))
+        return Row(name, "refused", "", "", "", str(error).split(": ", 1)[1].replace("|", "/"))
     plain = chips.scenes[0].grid.crs is None
     target = folder / f"{name}_back{'.json' if plain else '.gpkg'}"
     try:
         back = import_labels(out, out=target)
     except EoDlError as error:
-        return Row(name, str(made.objects), counted(name, out), "refused", "", str(error).replace(str(folder), "").replace("|", "/"))
+        return Row(name, str(made.objects), counted(name, out), "refused", "", str(error).split(": ", 1)[1].replace("|", "/"))
     notes = [note for note in (*made.notes, *back.notes) if "label raster" not in note or "patches" in note]
     return Row(name, str(made.objects), counted(name, out), str(len(back.labels)), off_px(chips, back.labels, name), "; ".join(dict.fromkeys(notes)))
 
@@ -148,7 +148,7 @@ def off_px(chips: ChipSet, back: LabelSet, name: str) -> str:
     """The farthest that an outline came back from where it was."""
     source = chips.labels
     shape = PIXEL_FORMATS[name].shape if name in PIXEL_FORMATS else "polygons"
-    if source is None or source.masks or source.whole_images or shape not in ("polygons", "boxes"):
+    if source is None or source.masks or source.whole_images or name == FOLDERS or shape not in ("polygons", "boxes"):
         return ""
     worst = [0.0]
     for number, scene in enumerate(chips.scenes):
@@ -158,8 +158,6 @@ def off_px(chips: ChipSet, back: LabelSet, name: str) -> str:
         now = in_pixels(back, scene)
         if shape == "boxes":
             was, now = [shapely.box(*g.bounds) for g in was], [shapely.box(*g.bounds) for g in now]
-        if not now:
-            return "none left" if was else ""
         tree = shapely.STRtree(now)
         worst += [min((shapely.hausdorff_distance(now[i], g) for i in tree.query(g)), default=np.inf) for g in was]
     return f"{max(worst):.1g}" if np.isfinite(max(worst)) else "lost"

@@ -151,6 +151,9 @@ def _check_shape(found: Annotations, name: str) -> None:
     info = PIXEL_FORMATS.get(name)
     if info is not None and info.shape == "classes" and not found.whole_images:
         raise LabelError(f"{found.source}: holds objects, and {name} is for labels of whole images; choose csv, or another --format")
+    placeless = name in MAP_FORMATS and any(image.grid is None or image.grid.crs is None for image in found.images)
+    if placeless:
+        raise LabelError(f"{found.source}: its scenes have no CRS, so {name} has no place to write; georeference them, or choose a pixel --format")
 
 
 def _write_annotations(found: Annotations, index: ImageIndex, name: str, folder: Path, losses: Losses) -> tuple[str, ...]:
@@ -159,6 +162,7 @@ def _write_annotations(found: Annotations, index: ImageIndex, name: str, folder:
         PIXEL_FORMATS[name].writer(found, folder, losses)
         return ()
     if name == FOLDERS:
+        losses.count("objects became the class of their whole image", 0 if found.whole_images else sum(len(image.objects) for image in found.images))
         return ()
     placed = place_labels(label_set_of(found), index)
     write_map_labels(placed, folder / f"labels{MAP_FORMATS[name]}", list(dict.fromkeys(one.scene_path for one in index.images)))

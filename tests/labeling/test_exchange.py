@@ -196,6 +196,27 @@ def test_geotiffs_keep_bands_values_and_place(project: tuple[Path, ChipSet], tmp
     assert "channels: 4" in (tmp_path / "out" / "data.yaml").read_text()
 
 
+def test_folders_of_objects_say_that_they_lose_them(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    _, chips = project
+    made = export_labels(chips, out=tmp_path / "out", format=FOLDERS)
+    assert any("objects became the class of their whole image" in note for note in made.notes)
+    back = import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
+    assert len(back.labels) == made.images
+
+
+def test_map_files_of_images_without_a_place_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)).save(tmp_path / "plain.png")
+    (tmp_path / "boxes.csv").write_text("image_path,xmin,ymin,xmax,ymax,label\nplain.png,4,4,20,30,tree\nplain.png,40,4,60,50,tree\n")
+    chips = tile(tmp_path / "plain.png", read_labels(tmp_path / "boxes.csv"), out=tmp_path / "chips", size_px=32, guard_px=0, split=(1, 0, 0), min_valid=0)
+    with pytest.raises(LabelError, match=r"no CRS.*pixel --format"):
+        export_labels(chips, out=tmp_path / "out", format="gpkg")
+    assert not (tmp_path / "out").exists()
+    export_labels(chips, out=tmp_path / "out", format="labelstudio")
+    import_labels(tmp_path / "out", out=tmp_path / "back.json")
+    labels = read_labels(tmp_path / "back.json")
+    assert sorted(g.bounds for g in labels.geometries) == [(4, 4, 20, 30), (40, 4, 60, 50)] and labels.image_names == ("plain.png",)
+
+
 def test_wrong_requests_are_refused(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     _, chips = project
     with pytest.raises(ConfigError, match="choose one of"):
