@@ -156,7 +156,10 @@ def walk(case: Case) -> dict[str, object]:
 
 
 def draw(case: Case, scenes: Sequence[str], out: Path, folder: Path) -> None:
-    """Pictures of the first maps: scene, truth, prediction."""
+    """Pictures of the first maps: scene, truth, prediction. Of images that are classified as wholes training has drawn some already."""
+    if case.suffix == ".csv":
+        shutil.copy(folder / "model.run" / "preview.png", folder / "picture.png")
+        return
     import eo_dl as eo
     from eo_dl.evaluation.pictures import side_by_side
     from eo_dl.io.discover import scene_paths
