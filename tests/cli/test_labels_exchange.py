@@ -208,7 +208,7 @@ def test_mistakes_of_convert_are_one_line(eo_dl_cli: Cli, world: World, made: Pa
 
 
 def test_convert_overwrites_its_own_folders_only(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
-    for name, mine in (("voc", "notes.txt"), ("labelme", "photo.png"), ("yolo", "images")):
+    for name, mine in (("labelme", "photo.png"), ("yolo", "images")):
         out = tmp_path / name
         words = ("labels", "convert", world.labels, "--images", world.scene, "--format", name, "-o", out, "-q")
         assert eo_dl_cli(*words).code == 0

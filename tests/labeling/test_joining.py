@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import shapely
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
 from shapely.affinity import rotate
@@ -84,6 +84,7 @@ def check(labels: LabelSet, truth: Truth, names: Mapping[int, str]) -> None:
         assert names[int(labels.class_ids[place])] == class_name
 
 
+@settings(max_examples=25)
 @given(scenes(("box", "turned", "hole", "u", "parts")))
 def test_objects_that_say_who_they_are_come_back(scene: tuple[Truth, list[Window]]) -> None:
     truth, windows = scene
@@ -94,6 +95,7 @@ def test_objects_that_say_who_they_are_come_back(scene: tuple[Truth, list[Window
         assert truth[str(name)][2]["height"] == height
 
 
+@settings(max_examples=25)
 @given(scenes(("box", "turned", "u")))
 def test_objects_that_say_nothing_come_back_by_their_places(scene: tuple[Truth, list[Window]]) -> None:
     truth, windows = scene
