@@ -15,6 +15,8 @@ _WIDTH = 150
 @click.option("--scene", "scenes", multiple=True, help="Image under the labels: a file, a folder, or a pattern; repeat it for several.", metavar="FILE")
 @click.option("-o", "--out", help="Also write the findings as a layer to step through in QGIS (.gpkg).", metavar="FILE")
 @click.option("--fix", help="Write a mended copy here: what is safe is repaired, every change is listed.", metavar="FILE")
+@click.option("--chips", help="A chip set of these labels: do two splits share ground or an image?", metavar="FOLDER")
+@click.option("--model", help="A model (.eodl): which labels does it doubt? Best one that was not trained on them.", metavar="FILE")
 @click.option("--annotated", help="Polygons in which the labels are complete.", metavar="FILE")
 @options.class_field
 @options.label_classes
@@ -25,6 +27,7 @@ _WIDTH = 150
 @options.bands
 @options.scene_crs
 @options.trust_vrt
+@options.device
 @options.overwrite
 @options.said
 def command(
@@ -33,6 +36,8 @@ def command(
     scenes: tuple[str, ...],
     out: str | None,
     fix: str | None,
+    chips: str | None,
+    model: str | None,
     annotated: str | None,
     class_field: str | None,
     classes: str | None,
@@ -43,6 +48,7 @@ def command(
     bands: str | None,
     crs: str | None,
     trust_vrt: bool,
+    device: str,
     overwrite: bool,
 ) -> None:
     """Everything that may be wrong with labels: outlines, classes, places, and how far they lie beside the image's edges.
@@ -51,18 +57,22 @@ def command(
     eo-dl labels check labels.gpkg --scene ortho.tif -o findings.gpkg --fix labels_fixed.gpkg
     """
     from eo_dl import open_scene
+    from eo_dl.advice.audit import audit_labels
     from eo_dl.io.atomic import refuse_existing
     from eo_dl.io.discover import scene_paths
-    from eo_dl.labeling import check_labels, fix_labels
+    from eo_dl.labeling import fix_labels
     from eo_dl.labeling.checks.report import registration_text
 
     source = labels[0] if len(labels) == 1 else list(labels)
     for path in (path for path in (out, fix) if path is not None):
         refuse_existing(path, overwrite)
     opened = [open_scene(path, bands=bands, crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
-    found = check_labels(
+    found = audit_labels(
         source,
         opened,
+        chips=chips,
+        model=model,
+        device=device,
         class_field=class_field,
         layer=layer,
         where=where,

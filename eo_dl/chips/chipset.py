@@ -195,20 +195,21 @@ def chip_ground(scenes: Sequence[Scene], records: Sequence[ChipRecord], chip_px:
     return ChipGround(places, np.array([place_of_scene[int(i)].number for i in scene_of], np.int64), outlines)
 
 
-def open_chip_set(path: str | Path) -> ChipSet:
+def open_chip_set(path: str | Path, *, allow_shared: bool = False) -> ChipSet:
     """A chip set as it is now: what was edited in `chips.gpkg` is obeyed.
 
+    `allow_shared`: open it also where edited splits share ground, for those who want to say where.
     Raises `ChipSetError` where the folder is no (finished) chip set, a scene moved or changed, or edited splits share ground.
     """
     folder = Path(path)
     found = read_manifest(folder)
     try:
-        return _opened(folder, found)
+        return _opened(folder, found, allow_shared)
     except (KeyError, TypeError) as cause:
         raise ChipSetError(f"{folder}: its chips.json was changed by hand ({cause!r}); restore it or tile again") from cause
 
 
-def _opened(folder: Path, found: dict[str, Any]) -> ChipSet:
+def _opened(folder: Path, found: dict[str, Any], allow_shared: bool) -> ChipSet:
     scenes = tuple(reopen_scene(entry, folder) for entry in found["scenes"])
     classes = classes_of(found["classes"])
     chip_px = int(found["chip_px"])
@@ -222,7 +223,8 @@ def _opened(folder: Path, found: dict[str, Any]) -> ChipSet:
     if edited:
         ground = chip_ground(scenes, records, chip_px)
         shared = _shared(ground, records)
-        _refuse_shared(folder, ground, records, shared)
+        if not allow_shared:
+            _refuse_shared(folder, ground, records, shared)
     remarks = ("chips.gpkg was edited since tile: its splits, keep flags and labels are obeyed, band statistics are those of tile",) if edited else ()
     return ChipSet(
         path=folder,

@@ -27,7 +27,7 @@ KINDS: dict[str, str] = {
     "over nodata": "objects on pixels that were not measured",
     "outside annotated": "objects outside the ground on which labels are complete",
     "misregistration": "labels that lie beside what they outline",
-    "leakage": "ground, objects or images shared by two splits",
+    "leakage": "ground or images shared by two splits",
     "suspected class": "objects that a model sees as another class",
     "suspected object": "objects that a model does not see",
     "suspected gap": "what a model sees and nobody labelled",
