@@ -36,6 +36,12 @@ class PreLabels:
     count: int
     notes: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from ..display import card  # lazy: only a notebook needs it
+
+        rows: list[tuple[str, object]] = [("classes", ", ".join(self.classes.names)), ("to correct", self.count)]
+        return card(self.path.name, [*rows, *(("note", note) for note in self.notes)])
+
 
 def prelabel(
     prediction: str | Path,

@@ -38,6 +38,11 @@ class MergedLabels:
     counts: Mapping[str, int]
     notes: tuple[str, ...] = ()
 
+    def _repr_html_(self) -> str:
+        from ...display import card  # lazy: only a notebook needs it
+
+        return card(self.path.name, [("classes", ", ".join(self.classes.names)), *self.counts.items(), *(("note", note) for note in self.notes)])
+
 
 def merge_labels(
     labels: str | Path | None, corrected: str | Path, *, out: str | Path, class_field: str | None = None, layer: str | None = None, overwrite: bool = False
