@@ -64,6 +64,7 @@ def command(
     from eo_dl.labeling.checks.report import registration_text
 
     source = labels[0] if len(labels) == 1 else list(labels)
+    _check_outputs(out, fix, [*labels, *scenes, *([] if model is None else [model])])
     for path in (path for path in (out, fix) if path is not None):
         refuse_existing(path, overwrite)
     opened = [open_scene(path, bands=bands, crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
@@ -96,6 +97,26 @@ def command(
         lines += [f"{fixed.path}: {len(fixed.changes)} changes, {fixed.removed} features removed", *(f"  {c.feature_id}: {c.text}" for c in fixed.changes)]
     values = {**found.values(), "output": out, "fixed": None if fixed is None else fixed.values()}
     reporter.result(values, lines)
+
+
+def _check_outputs(out: str | None, fix: str | None, inputs: list[str]) -> None:
+    """Everything wrong with the outputs' names, before any work."""
+    from pathlib import Path
+
+    from eo_dl.errors import ConfigError
+    from eo_dl.io.vector import check_vector_suffix
+    from eo_dl.labeling.checks.report import check_findings_suffix
+
+    if out is not None:
+        check_findings_suffix(out)
+    if fix is not None:
+        check_vector_suffix(fix)
+    given = {Path(path).resolve() for path in inputs}
+    for path, option in ((out, "-o"), (fix, "--fix")):
+        if path is not None and Path(path).resolve() in given:
+            raise ConfigError(f"{path}: is the input, which is never overwritten; give {option} another name")
+    if out is not None and fix is not None and Path(out).resolve() == Path(fix).resolve():
+        raise ConfigError(f"{out}: -o and --fix name the same file; give the findings and the mended labels names of their own")
 
 
 def _short(text: str) -> str:

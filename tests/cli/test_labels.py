@@ -42,6 +42,10 @@ def test_mistakes_are_one_line(eo_dl_cli: Cli, world: World, tmp_path: Path) -> 
         ("labels", "check", tmp_path / "none.gpkg"),
         ("labels", "check", world.labels, "--scene", tmp_path / "none.tif"),
         ("labels", "check", world.labels, "--fix", world.labels, "--overwrite"),
+        ("labels", "check", world.labels, "-o", world.labels, "--overwrite"),
+        ("labels", "check", world.labels, "-o", tmp_path / "l.gpkg", "--fix", tmp_path / "l.gpkg"),
+        ("labels", "check", world.labels, "-o", tmp_path / "l.shp"),
+        ("labels", "check", world.labels, "-o", tmp_path / "l.gpkg", "--fix", tmp_path / "l.xyz"),
     ):
         said = eo_dl_cli(*words)
         assert said.code == 2, words

@@ -15,7 +15,7 @@ from affine import Affine
 
 from eo_dl.errors import ConfigError, LabelError, OutputExistsError
 from eo_dl.io.scene import open_scene
-from eo_dl.labeling import check_labels, fix_labels, read_labels, start_labels
+from eo_dl.labeling import check_labels, fix_labels, labels_status, read_labels, start_labels
 from eo_dl.labeling.checks.registration import estimate_shift
 from eo_dl.labeling.checks.report import CheckReport
 
@@ -220,3 +220,12 @@ def test_what_cannot_be_mended_is_refused(tmp_path: Path, sample_data: Path) -> 
         fix_labels(tmp_path / "boxes.csv", out=tmp_path / "fixed.gpkg")
     with pytest.raises(LabelError, match=r"missing\.gpkg"):
         check_labels(tmp_path / "missing.gpkg")
+
+
+def test_a_mistake_of_the_caller_is_no_finding(tmp_path: Path) -> None:
+    source = write(tmp_path / "labels.gpkg", [square(0, 0)], ["roof"])
+    with pytest.raises(LabelError, match=r"nowhere\.gpkg"):
+        check_labels(source, annotated=tmp_path / "nowhere.gpkg")
+    (tmp_path / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    status = labels_status(tmp_path / "empty.geojson")
+    assert not status.ready and "nothing is drawn" in status.advice[0]

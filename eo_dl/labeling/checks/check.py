@@ -20,7 +20,7 @@ from ..project.layout import announced, is_project
 from ..read import read_labels, read_records
 from ..records import Records
 from ..sources import find_sources
-from ..vectors import VectorOptions
+from ..vectors import VectorOptions, read_areas
 from .classes import check_balance, check_class_values
 from .finding import Finding
 from .masks import check_mask, mask_facts
@@ -73,6 +73,8 @@ def check_labels(
     >>> check_labels("labels.gpkg", ["ortho.tif"]).rows()  # doctest: +SKIP
     """
     parse_classes(classes)  # a mistake in these is the caller's, not the labels'
+    if annotated is not None:
+        read_areas(Path(annotated))  # so is a file that cannot be read
     found = find_sources(labels)
     options = VectorOptions(class_field, layer, crs, buffer_m, where)
     project = found.format == "vector" and len(found.paths) == 1 and layer is None and is_project(found.paths[0])

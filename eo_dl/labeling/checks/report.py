@@ -79,8 +79,7 @@ class CheckReport:
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """The findings as a styled layer of a GeoPackage, with a box to tick when one is dealt with. Raises `OutputExistsError`, `WriteError`."""
-        if Path(path).suffix.lower() != ".gpkg":
-            raise ConfigError(f"{path}: findings are written as a GeoPackage; give a name that ends in .gpkg")
+        check_findings_suffix(path)
         crs, geometries = self._layer_geometries()
         columns = {
             "number": list(range(1, len(self.findings) + 1)),
@@ -115,6 +114,12 @@ class CheckReport:
 
         said = [("note", "registration", "", registration_text(name, found)) for name, found in self.registration.items()]
         return grid_table(("severity", "kind", "count", "for example"), [*self.rows(), *said], f"{Path(self.source).name}: {len(self.findings)} findings")
+
+
+def check_findings_suffix(path: str | Path) -> None:
+    """Raises `ConfigError` for a name that is no GeoPackage's."""
+    if Path(path).suffix.lower() != ".gpkg":
+        raise ConfigError(f"{path}: findings are written as a GeoPackage; give a name that ends in .gpkg")
 
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:

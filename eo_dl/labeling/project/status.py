@@ -187,6 +187,8 @@ def _coverage(drawn: Drawn, scenes: Sequence[Scene]) -> tuple[float | None, floa
 
 def _advice(drawn: Drawn, classes: Sequence[ClassStatus], chips: float | None, outside: int) -> list[str]:
     said = []
+    if not classes:
+        said.append(f"nothing is drawn and no class is known: draw {FIRST_OBJECTS} objects of each class (labels start makes a file to draw in)")
     if drawn.annotated is not None and not len(drawn.annotated):
         said.append(
             "nothing is drawn in the layer 'annotated': draw there the ground on which all objects are drawn, or unlabelled ground counts as background everywhere"
