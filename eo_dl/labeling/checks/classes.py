@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import shapely
 
+from ...core.classes import BACKGROUND
 from ..naming import counted, lookalikes
 from ..records import Records
 from .finding import Finding
@@ -37,14 +38,15 @@ def _ids_of(records: Records, value: str) -> tuple[str, ...]:
 
 
 def check_balance(counts: Mapping[str, float], what: str) -> Iterator[Finding]:
-    """Classes with nothing, and those that are rare beside the most frequent one; `what` is counted ("objects", "px")."""
+    """Classes with nothing, and those that are rare beside the most frequent one; `what` is counted ("objects", "px"). Background is always the most, and nothing is wrong with it."""
+    counts = {name: count for name, count in counts.items() if name != BACKGROUND}
     most_name = max(counts, key=lambda name: counts[name], default="")
     most = counts.get(most_name, 0)
     for name, count in counts.items():
         if count == 0:
             yield Finding("empty class", "warning", f"class '{name}' has no {what}: draw some, or leave the class out", (), name)
         elif count * _RARE < most:
-            text = f"class '{name}' has {count:g} {what}, '{most_name}' {most / count:.0f} times as many: label more of it, or sample with tile --sampling balanced"
+            text = f"class '{name}' has {count:g} {what if count != 1 else what.removesuffix('s')}, '{most_name}' {most / count:.0f} times as many: label more of it, or sample with tile --sampling balanced"
             yield Finding("imbalance", "warning", text, (), name)
         elif what == "objects" and count < _FEW:
-            yield Finding("imbalance", "note", f"class '{name}' has {count:g} objects; a first model wants {_FEW} or more", (), name)
+            yield Finding("imbalance", "note", f"class '{name}' has {count:g} object{'s' * (count != 1)}; a first model wants {_FEW} or more", (), name)

@@ -46,7 +46,7 @@ def _sizes(labels: LabelSet, found: PixelLabels, scene: Scene) -> Iterator[Findi
     width, height = bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1]
     areas = shapely.area(found.geometries)
     for place in np.flatnonzero((np.minimum(width, height) < LEAST_PX) | (areas < LEAST_PX**2)):
-        text = f"{width[place]:.1f}x{height[place]:.1f} px ({areas[place]:.1f} px²) in {scene.name}: under {LEAST_PX:g} px nothing can be learnt from it; delete it, or use a finer scene"
+        text = f"{width[place]:.1f}x{height[place]:.1f} px ({areas[place]:.1f} px²) in {scene.name}: under {LEAST_PX:g} px it is mixed pixels and no shape; delete it, or use a finer scene"
         yield _finding(labels, found, int(place), scene, "too small", "warning", text)
 
 
