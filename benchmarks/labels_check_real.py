@@ -101,7 +101,8 @@ def draw(case: Case, report: CheckReport, scenes: Sequence[Scene], pictures: Pat
         shape = np.array([found.geometry], dtype=object)
         if found.image is None and scene.native.crs is not None and labels.crs is not None:
             shape = scene.native.geometries_to_pixel(shape if labels.crs == scene.native.crs else reproject(shape, labels.crs, scene.native.crs, "picture"))
-        picture(axis, scene, labels.for_grid(scene.native, scene.name).geometries, shape)
+        drawn = labels.for_grid(scene.native, scene.name).geometries if labels.crs is None or scene.native.crs is not None else shape[:0]
+        picture(axis, scene, drawn, shape)
         axis.set_title(f"{found.kind} {' '.join(found.feature_ids[:2])}")
     figure.savefig(pictures / f"{case.folder}-{Path(case.labels).name}.png", dpi=55)
     pyplot.close(figure)

@@ -47,7 +47,7 @@ CASES = (
     Case("lidar-buildings", "buildings.geojson", ("hag.tif",), ONE),
     Case("soap-alive-dead", "SOAP_061.xml", ("SOAP_061.png",)),
     Case("soap-alive-dead", "testfile_multi.csv", ("SOAP_061.png",)),
-    *(Case("neon-trees", f"{site}/annotations", (site,)) for site in ("TEAK", "OSBS", "SJER", "NIWO")),
+    *(Case("neon-trees", f"{site}/annotations", (site,)) for site in ("TEAK", "OSBS", "SJER", "HARV")),
     Case("vegas-multiclass", "tiff_3channel_uint8.geojson", ("tiff_3channel_uint8.tif",)),
     Case("vegas-multiclass", "jpeg_3channel_uint8.xml", ("jpeg_3channel_uint8.jpeg",)),
     Case("spacenet-samples", "sn4_buildings/geotiff_labels.geojson", ("sn4_buildings/sample_geotiff.tif",), ONE),

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from ...core.labelset import LabelSet
+from ...core.labelset import GeometryArray, LabelSet
 from ...core.progress import OnProgress, silent
 from ...errors import EoDlError, LabelError
 from ...io.scene import Scene, open_scene
@@ -25,19 +25,27 @@ from .classes import check_balance, check_class_values
 from .finding import Finding
 from .masks import check_mask, mask_facts
 from .places import check_annotated, check_on_scene, check_used
-from .registration import Misregistration, judge, shift_scores
+from .registration import LEAST_CELLS, MAX_CELLS, Misregistration, judge, shift_scores
 from .report import CheckReport, in_order, registration_text
 from .shapes import check_geometries, check_overlaps
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 _ALL = "all scenes"
+_MOST_CELLS = 2 * MAX_CELLS  # of all scenes: what lies in place in hundreds of small images is known after some of them
 
 
 @dataclass
 class _Registration:
     """How well shifts fit, by scene."""
 
+    scene_count: int
     scores: dict[str, list[FloatArray]] = field(default_factory=dict)
+
+    def add(self, scene: Scene, outlines: GeometryArray) -> None:
+        """Look at a scene (in pixels of its file), unless enough was seen of others."""
+        if sum(map(len, self.scores.values())) < _MOST_CELLS:
+            most = min(MAX_CELLS, max(LEAST_CELLS, _MOST_CELLS // self.scene_count))
+            self.scores[scene.name] = shift_scores(scene, outlines, most_cells=most)
 
     def results(self) -> dict[str, Misregistration]:
         """Each scene that can be told alone; all together where several cannot."""
@@ -46,7 +54,12 @@ class _Registration:
             return alone
         known = {name: found for name, found in alone.items() if found.known}
         rest = [score for name, scores in self.scores.items() if name not in known for score in scores]
-        return known if len(known) == len(alone) else {**known, _ALL if not known else f"the other {len(alone) - len(known)} scenes": judge(rest)}
+        if len(known) == len(alone):
+            return known
+        name = (
+            f"the other {len(alone) - len(known)} scenes" if known else _ALL if len(alone) == self.scene_count else f"{len(alone)} of {self.scene_count} scenes"
+        )
+        return {**known, name: judge(rest)}
 
 
 def check_labels(
@@ -135,7 +148,7 @@ def _on_scenes(
         fitted = match_labels(labels, scenes)
     except LabelError as error:
         return [Finding("unreadable", "error", str(error))], {}
-    registration = _Registration()
+    registration = _Registration(len(scenes))
     if not labels.masks and not labels.whole_images:
         findings += check_used(fitted, list(scenes))
     for place, scene in enumerate(scenes):
@@ -156,7 +169,7 @@ def _on_scene(labels: LabelSet, scene: Scene, counts: dict[str, float], registra
     if not labels.masks:
         outlines = labels.for_grid(own.grid, scene.name).geometries
         if len(outlines):
-            registration.scores[scene.name] = list(shift_scores(own, outlines))
+            registration.add(own, outlines)
         return list(check_on_scene(labels, scene))
     facts = mask_facts(labels, scene)
     if facts is None:
@@ -164,7 +177,7 @@ def _on_scene(labels: LabelSet, scene: Scene, counts: dict[str, float], registra
     for info in labels.classes:
         counts[info.name] = counts.get(info.name, 0.0) + float(facts.pixels[info.id])
     if facts.outlines:
-        registration.scores[scene.name] = list(shift_scores(own, np.concatenate(facts.outlines)))
+        registration.add(own, np.concatenate(facts.outlines))
     return list(check_mask(scene, facts))
 
 

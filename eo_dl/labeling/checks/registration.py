@@ -28,8 +28,8 @@ FloatArray = npt.NDArray[np.float64]
 
 REACH_PX = 16
 _CELL_PX = 64
-_MAX_CELLS = 240
-_LEAST_CELLS = 4
+MAX_CELLS = 240
+LEAST_CELLS = 4
 _LEAST_POINTS = 24  # px of outline in a cell
 _SMOOTH_PX = 1.0
 _DRAWS = 200
@@ -72,15 +72,15 @@ def estimate_shift(scene: Scene, outlines: GeometryArray, reach_px: int = REACH_
     return judge(shift_scores(scene, outlines, reach_px), reach_px)
 
 
-def shift_scores(scene: Scene, outlines: GeometryArray, reach_px: int = REACH_PX) -> list[FloatArray]:
-    """For each cell of a scene how well every shift fits: (2 reach + 1, 2 reach + 1), rows and cols from -reach to reach."""
+def shift_scores(scene: Scene, outlines: GeometryArray, reach_px: int = REACH_PX, most_cells: int = MAX_CELLS) -> list[FloatArray]:
+    """For each cell of a scene (the `most_cells` with the most outline) how well every shift fits: (2 reach + 1, 2 reach + 1), rows and cols from -reach to reach."""
     points, normals = outline_points(outlines)
     frame = np.array([scene.grid.width, scene.grid.height], np.float64)
     inside = ((points > 2) & (points < frame - 2)).all(axis=1)
     points, normals = points[inside], normals[inside]
     found = []
     with SceneReader(scene) as reader:
-        for corner, members in _cells(points):
+        for corner, members in _cells(points, most_cells):
             score = _cell_score(reader, corner, points[members], normals[members], reach_px)
             if score is not None:
                 found.append(score)
@@ -89,7 +89,7 @@ def shift_scores(scene: Scene, outlines: GeometryArray, reach_px: int = REACH_PX
 
 def judge(found: list[FloatArray], reach_px: int = REACH_PX) -> Misregistration:
     """What the cells of one scene, or of several that were labelled alike, say together."""
-    if len(found) < _LEAST_CELLS:
+    if len(found) < LEAST_CELLS:
         return _unknown(f"only {len(found)} places with enough outline", len(found))
     return _judged(np.stack(found), reach_px)
 
@@ -106,7 +106,7 @@ def outline_points(outlines: GeometryArray) -> tuple[FloatArray, FloatArray]:
     return middle, np.column_stack([along[:, 1], -along[:, 0]]) / length[:, None]
 
 
-def _cells(points: FloatArray) -> list[tuple[tuple[int, int], npt.NDArray[np.int64]]]:
+def _cells(points: FloatArray, most: int) -> list[tuple[tuple[int, int], npt.NDArray[np.int64]]]:
     """Corner and members of the cells with the most outline."""
     if not len(points):
         return []
@@ -114,7 +114,7 @@ def _cells(points: FloatArray) -> list[tuple[tuple[int, int], npt.NDArray[np.int
     keys, inverse, counts = np.unique(places, axis=0, return_inverse=True, return_counts=True)
     order = np.argsort(inverse.reshape(-1), kind="stable")
     ends = np.cumsum(counts)
-    chosen = [int(i) for i in np.argsort(-counts, kind="stable")[:_MAX_CELLS] if counts[i] >= _LEAST_POINTS]
+    chosen = [int(i) for i in np.argsort(-counts, kind="stable")[:most] if counts[i] >= _LEAST_POINTS]
     return [((int(keys[i][0]) * _CELL_PX, int(keys[i][1]) * _CELL_PX), order[ends[i] - counts[i] : ends[i]].astype(np.int64)) for i in sorted(chosen)]
 
 
