@@ -59,7 +59,7 @@ def main() -> None:
     for name, pairs, truth in [*sample_sets(), *real_sets(asked.data)]:
         results.append(measured(name, pairs, truth))
         print(row(results[-1]), flush=True)
-    RESULT.write_text(report(results), encoding="utf-8")
+        RESULT.write_text(report(results), encoding="utf-8")
 
 
 def sample_sets() -> Iterator[tuple[str, Pairs, bool]]:
