@@ -67,9 +67,11 @@ def section(case: Case, root: Path, pictures: Path | None) -> list[str]:
     except EoDlError as error:
         return [*title, f"Refused: {str(error).replace(str(folder), case.folder)}", ""]
     seconds = time.perf_counter() - started
-    classes = ", ".join(f"{name} {count:g}" for name, count in report.classes.items())
+    classes = ", ".join(f"{name} {count:.0f}" for name, count in report.classes.items())
     pixels = sum(scene.native.width * scene.native.height for scene in scenes) / 1e6
-    facts = f"{sum(report.classes.values()):g} {report.unit} ({classes}) on {len(scenes)} scene{'s' * (len(scenes) != 1)} ({pixels:.2g} Mpx), {seconds:.1f} s."
+    facts = (
+        f"{sum(report.classes.values()):.0f} {report.unit} ({classes}) on {len(scenes)} scene{'s' * (len(scenes) != 1)} ({pixels:.2g} Mpx), {seconds:.1f} s."
+    )
     where = [f"- {registration_text(name, found)}" for name, found in list(report.registration.items())[:3]]
     if pictures is not None:
         pictures.mkdir(exist_ok=True, parents=True)

@@ -89,7 +89,7 @@ def command(
     gsd = {scene.name: scene.native.gsd_m for scene in found.scenes}
     rows = [(severity, kind, count, _short(str(text))) for severity, kind, count, text in found.rows()]
     lines = [*(table(rows, ("severity", "kind", "count", "for example")) if rows else ["nothing was found"]), ""]
-    lines += [f"{sum(found.classes.values()):g} {found.unit}: " + ", ".join(f"{name} {count:g}" for name, count in found.classes.items())]
+    lines += [f"{sum(found.classes.values()):.0f} {found.unit}: " + ", ".join(f"{name} {count:.0f}" for name, count in found.classes.items())]
     lines += [registration_text(name, one, gsd.get(name)) for name, one in found.registration.items()]
     lines += [f"note: {note}" for note in found.notes]
     lines += [] if out is None else [f"{out}: {len(found.findings)} findings to step through"]

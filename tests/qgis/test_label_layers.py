@@ -50,4 +50,4 @@ def test_findings_open_styled_and_can_be_ticked_off(qgis_python: str, qgis_envir
     assert found["widgets"]["done"] == "CheckBox" and found["widgets"]["fid"] == "Hidden"
     assert "text" in found["tip"] and found["saved"]
     assert "500005.0,5200005.0" in found["boxes"], "the twin, at its place"
-    assert gpd.read_file(tmp_path / "findings.gpkg").loc[0, "done"]
+    assert gpd.read_file(tmp_path / "findings.gpkg", layer="findings").loc[0, "done"]
