@@ -49,12 +49,20 @@ def start():
 
     iface.mainWindow().resize(1500, 950)
     settings._checked[settings.stored()] = GIVEN["python"]
-    iface.addRasterLayer(GIVEN["scene"], "scene")
+    in_colour(iface.addRasterLayer(GIVEN["scene"], "scene"))
     if GIVEN["chips"]:
         tiled = iface.addRasterLayer(str(Path(GIVEN["scene"]).with_name("train.tif")), "scene that was tiled")
+        in_colour(tiled)
         iface.addVectorLayer(f"{GIVEN['chips']}|layername=chips", "chips by split", "ogr")
         iface.setActiveLayer(tiled)
     later(2, zoomed)
+
+
+def in_colour(layer):
+    """The sample scenes begin with blue."""
+    layer.renderer().setRedBand(3)
+    layer.renderer().setBlueBand(1)
+    layer.setDefaultContrastEnhancement()
 
 
 def zoomed():
