@@ -1,4 +1,4 @@
-"""The pictures of docs/qgis.md: `make demo`, then `python docs/make_screenshots.py` (needs QGIS and xvfb, see docs/qgis.md).
+"""The pictures of docs/qgis.md: `make demo`, then `python docs/make_screenshots.py [DEMO [TASK]]` (needs QGIS and xvfb, see docs/qgis.md).
 
 Runs the QGIS desktop on a virtual screen with the plug-in installed in a profile of its own, on copies of the sample scenes.
 """
@@ -19,9 +19,11 @@ ROOT = Path(__file__).resolve().parents[1]
 WIDEST = 1200
 NAMES = {"detection": "trees", "segmentation": "landcover"}
 EPOCHS = 6
+SUFFIXES = {"detection": ".gpkg", "segmentation": ".tif"}
+PICTURES = {"detection": ("chips", "dialog", "review", "retrain", "scores"), "segmentation": ("result",)}
 
 
-def main(demo: Path) -> None:
+def main(demo: Path, tasks: list[str]) -> None:
     """Write docs/qgis-NAME.png from the models and chips of the demo's folder. The reviewer of the detected trees is the truth of the second scene."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
@@ -30,7 +32,7 @@ def main(demo: Path) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"}
         environment |= {"XDG_RUNTIME_DIR": str(work / "xdg"), "QGIS_CUSTOM_CONFIG_PATH": str(work / "config")}
         subprocess.run([sys.executable, "-m", "eo_dl_cli", "qgis", "install", "-q"], env=environment, check=True, cwd=ROOT)
-        for task, suffix in (("detection", ".gpkg"), ("segmentation", ".tif")):
+        for task, suffix in ((task, SUFFIXES[task]) for task in tasks):
             pictures = work / task
             pictures.mkdir()
             for name in ("train.tif", "test.tif", "train_labels.gpkg", "test_labels.gpkg"):
@@ -47,9 +49,8 @@ def main(demo: Path) -> None:
                     "epochs": EPOCHS,
                 }
             _desktop(work, {**environment, "QT_QPA_PLATFORM": "xcb", "EO_DL_WINDOW": json.dumps(given)}, pictures)
-        for picture in ("chips", "dialog", "review", "retrain", "scores"):
-            _keep(work / "detection" / f"{picture}.png", picture)
-        _keep(work / "segmentation" / "result.png", "result")
+            for picture in PICTURES[task]:
+                _keep(pictures / f"{picture}.png", picture)
 
 
 def _desktop(work: Path, environment: dict[str, str], pictures: Path) -> None:
@@ -69,4 +70,4 @@ def _keep(source: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "demo"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "demo"), sys.argv[2:] or list(PICTURES))
