@@ -6,20 +6,32 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import numpy.typing as npt
 import pytest
 import shapely
 import torch
+from affine import Affine
+from pyproj import CRS
+from shapely.affinity import translate
 
 from eo_dl.bundle import load_model, save_bundle
+from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import Objects, Target
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.classes import ClassSet
-from eo_dl.core.labelset import PixelLabels
+from eo_dl.core.labelset import LabelSet, PixelLabels
+from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError
+from eo_dl.evaluation.evaluate import evaluate
+from eo_dl.inference.predict import predict
+from eo_dl.io.raster import write_geotiff
+from eo_dl.io.vector import write_layer
+from eo_dl.labeling.read import read_labels
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.networks.network import TaskNetwork
 from eo_dl.scores.score import find_score
@@ -27,6 +39,8 @@ from eo_dl.tasks import NetworkInputs, Task, TaskConfig, available_tasks, load_t
 
 SIZE = 64
 BANDS = 4
+BAND_NAMES = ("blue", "green", "red", "nir")
+CRS_OF_SCENE = CRS.from_epsg(32633)
 # The smallest network that still learns; what a task has as default is too slow for a test.
 TINY: dict[str, dict[str, object]] = {
     "segmentation": {"backbone": "test_resnet", "decoder_channels": (32, 16, 16, 16, 16)},
@@ -153,22 +167,60 @@ def test_predictions_of_a_chip_do_not_depend_on_its_neighbours_in_the_batch(task
         torch.testing.assert_close(value[1], alone[name][0], rtol=1e-3, atol=1e-3)
 
 
-@EVERY_NETWORK
-def test_four_tiny_chips_are_learnt_by_heart(task: Task) -> None:
-    images, labels = _chips()[0], _labels(task)
-    targets, batch = _targets(task, labels), torch.from_numpy(images)
+@cache
+def _learnt(name: str, network_name: str) -> TaskNetwork:
+    """A network that has seen the four chips sixty times, ready to predict."""
+    task = replace(load_task(name), networks=(network_name,))
+    targets, batch = _targets(task, _labels(task)), torch.from_numpy(_chips()[0])
     network = _network(task).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     for _ in range(60):
         optimizer.zero_grad()
         network.loss(batch, targets)["loss"].backward()
         optimizer.step()
+    return network.eval()
+
+
+@EVERY_NETWORK
+def test_four_tiny_chips_are_learnt_by_heart(task: Task) -> None:
+    targets, network = _targets(task, _labels(task)), _learnt(task.name, task.networks[0])
     with torch.inference_mode():
-        raw = network.eval()(batch)
+        raw = network(torch.from_numpy(_chips()[0]))
     codec, scorer = task.make_codec(_inputs(task).classes, _config(task)), task.make_scorer(_inputs(task).classes)
     for place, target in enumerate(targets):
         scorer.update(codec.answer(_one(raw, place)), codec.truth(target), str(place))
     assert find_score(scorer.scores(), task.primary_score).value > 0.8
+
+
+def _scene_of_four(task: Task, folder: Path) -> tuple[Path, LabelSet]:
+    """The four chips as one scene, two by two, and their labels as a layer of the map."""
+    images = _chips()[0]
+    grid = PixelGrid(CRS_OF_SCENE, Affine.translation(500_000, 5_000_000) @ Affine.scale(0.5, -0.5), 2 * SIZE, 2 * SIZE)
+    pixels = np.concatenate([np.concatenate([images[0], images[1]], 2), np.concatenate([images[2], images[3]], 2)], 1)
+    write_geotiff(folder / "scene.tif", pixels, grid, descriptions=BAND_NAMES)
+    names, outlines = [], []
+    for place, labels in enumerate(_labels(task)):
+        shifted = [translate(one, SIZE * (place % 2), SIZE * (place // 2)) for one in labels.geometries]
+        outlines += shifted
+        names += [labels.classes.by_id(int(class_id)).name for class_id in labels.class_ids]
+    frame = geopandas.GeoDataFrame({"class_name": names}, geometry=grid.geometries_to_map(np.array(outlines, object)), crs=CRS_OF_SCENE.to_wkt())
+    write_layer(folder / "truth.gpkg", frame)
+    return folder / "scene.tif", read_labels(folder / "truth.gpkg", class_field="class_name")
+
+
+@EVERY_TASK
+def test_a_scene_of_the_chips_learnt_by_heart_is_predicted_and_evaluated(task: Task, tmp_path: Path) -> None:
+    config, classes = _config(task), _inputs(task).classes
+    scene, truth = _scene_of_four(task, tmp_path)
+    spec = _spec(task, config, classes).model_copy(update={"margin_px": 0})
+    save_bundle(tmp_path / "model.eodl", spec, _learnt(task.name, task.networks[0]).state_dict())
+    chips = tile([scene], truth, out=tmp_path / "chips", size_px=SIZE, split=(1, 0, 0)) if task.one_object else None
+    prediction = predict(tmp_path / "model.eodl", scene, out=tmp_path / f"map.{'tif' if task.output == 'raster' else 'gpkg'}", precision="32")
+    report = evaluate(prediction, truth, chips=chips, split="train")
+    assert report.score(task.primary_score).value > 0.8
+    again = evaluate(prediction.path, tmp_path / "truth.gpkg", chips=chips, split="train", class_field="class_name")
+    values = [{(score.name, score.class_name): score.value for score in one.scores} for one in (report, again)]
+    assert values[0] == pytest.approx(values[1], nan_ok=True)
 
 
 @EVERY_TASK
@@ -249,7 +301,7 @@ def test_tasks_codecs_and_bundles_need_no_torch() -> None:
 
 
 def _spec(task: Task, config: TaskConfig, classes: ClassSet) -> ModelSpec:
-    bands = BandSet(tuple(Band(name, number) for number, name in enumerate(("blue", "green", "red", "nir"), start=1)))
+    bands = BandSet(tuple(Band(name, number) for number, name in enumerate(BAND_NAMES, start=1)))
     return ModelSpec(
         task=task.name,
         config=config.model_dump(mode="json"),
