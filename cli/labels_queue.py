@@ -17,6 +17,8 @@ from .reporter import Reporter, table
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="How many chips.")
 @click.option("--size", "size_px", type=click.IntRange(min=8), help="Side of a chip, px (default: the model's).", metavar="PX")
 @click.option("--labels", help="Labels that there are: their ground is not asked for again, and chips like it come later.", metavar="FILE")
+@options.class_field
+@options.label_layer
 @click.option("--chips", help="Chip set that there is: nor is its ground, and chips like its train chips come later.", metavar="FOLDER")
 @options.aoi
 @click.option(
@@ -52,6 +54,8 @@ def command(
     count: int,
     size_px: int | None,
     labels: str | None,
+    class_field: str | None,
+    layer: str | None,
     chips: str | None,
     aoi: str | None,
     by: Literal["entropy", "margin", "disagreement"],
@@ -71,18 +75,20 @@ def command(
     \b
     eo-dl labels queue roofs.eodl town.tif --chips chips/ -o queue.gpkg
     """
-    from eo_dl import open_scene
+    from eo_dl import open_scene, read_labels
     from eo_dl.advice.queue import queue_chips
     from eo_dl.inference.contract import SceneOptions
     from eo_dl.io.discover import scene_paths
 
+    if labels is None and (class_field or layer):
+        raise click.UsageError("--class-field and --layer say how --labels are read; give --labels too")
     made = queue_chips(
         model,
         [open_scene(path, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)],
         out=out,
         count=count,
         size_px=size_px,
-        labels=labels,
+        labels=None if labels is None else read_labels(labels, class_field=class_field, layer=layer),
         chips=chips,
         aoi=aoi,
         by=by,

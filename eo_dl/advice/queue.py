@@ -121,6 +121,7 @@ def queue_chips(
     fitted, notes = _fitted(bundle, scenes, options or SceneOptions())
     known = open_chip_set(chips) if isinstance(chips, str | Path) else chips
     given = read_labels(labels) if isinstance(labels, str | Path) else labels
+    _check_size(size_px, bundle, fitted)
     ground = open_windows(fitted, size_px or bundle.spec.chip_px, aoi, given, known, notes)
     probe = Probe(bundle, device=device, views=views)
     old = [*_features_of_labelled(probe, fitted, ground.done), *_features_of_chips(bundle, probe, known, options or SceneOptions())]
@@ -159,6 +160,13 @@ def _check(out: str | Path, count: int, by: str, diversity: float, views: int, o
         raise ConfigError(f"labels queue: a chip has 1 to {len(VIEWS)} views, found {views}; correct --views")
     if by == "disagreement" and views < 2:
         raise ConfigError("labels queue: one view cannot disagree with itself; give --views 2 or more, or rank --by entropy")
+
+
+def _check_size(size_px: int | None, bundle: Bundle, scenes: Sequence[Scene]) -> None:
+    """A chip that no scene fills would be mostly padding, and could fill the memory."""
+    longest = max(max(scene.grid.height, scene.grid.width) for scene in scenes)
+    if size_px is not None and size_px > max(longest, bundle.spec.chip_px):
+        raise ConfigError(f"labels queue: chips of {size_px} px are larger than every scene (at most {longest} px); give a smaller --size, or leave it out")
 
 
 def _fitted(bundle: Bundle, scenes: Scene | str | Path | Sequence[Scene | str | Path], options: SceneOptions) -> tuple[list[Scene], list[str]]:

@@ -332,6 +332,7 @@ def test_what_labels_have_annotated_counts_as_known(scene: Path, tmp_path: Path)
         ({"views": 9}, "--views"),
         ({"views": 1, "by": "disagreement"}, "--views"),
         ({"diversity": 2}, "--diversity"),
+        ({"size_px": 161}, "larger than every scene (at most 160 px)"),
         ({"aoi": "far.gpkg"}, "no chip lies in the AOI"),
         ({"labels": "all.gpkg"}, "annotated already"),
     ],

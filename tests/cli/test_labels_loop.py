@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
+
 Cli = Callable[..., Any]
 
 
@@ -29,6 +31,20 @@ def test_predictions_go_out_to_be_corrected_and_come_back(eo_dl_cli: Cli, world:
     assert eo_dl_cli("labels", "prelabel", tmp_path / "map.tif", "-o", tmp_path / "fix.gpkg", "--min-area", "20", "-q").code == 0
     said = eo_dl_cli("labels", "merge", world.labels, tmp_path / "fix.gpkg", "--class-field", "kind", "-o", tmp_path / "m.gpkg", "--json", "-q")
     assert said.code == 0 and said.result["counts"]["kept"] == 81 and said.result["counts"]["proposed"] > 0 and said.result["counts"]["accepted"] == 0
+
+
+def test_labels_of_several_layers_or_fields_can_be_named(eo_dl_cli: Cli, world: Any, tmp_path: Path) -> None:
+    table = gpd.read_file(world.labels)
+    table.assign(roof=table["kind"], use=["a", "b", "a"] * 27).to_file(tmp_path / "l.gpkg", layer="houses")
+    table.head(3).to_file(tmp_path / "l.gpkg", layer="others")
+    ask = ("labels", "queue", world.model, world.scene, "-o", tmp_path / "q.gpkg", "--labels", tmp_path / "l.gpkg", "--views", "1", "-q")
+    unsaid = eo_dl_cli(*ask)
+    assert unsaid.code == 2 and "--layer" in unsaid.err
+    few = eo_dl_cli(*ask, "--layer", "others", "--json")
+    assert few.code == 0 and 20 <= few.result["candidates"] <= 24, "three small squares lie in one to four chips of 25"
+    none_left = eo_dl_cli(*ask, "--layer", "houses", "--class-field", "use", "--overwrite", "--json")
+    assert none_left.code == 0 and none_left.result["candidates"] < few.result["candidates"]
+    assert eo_dl_cli("labels", "queue", world.model, world.scene, "--layer", "houses", "-o", tmp_path / "z.gpkg").code == 2
 
 
 def test_misuse_is_one_line_with_exit_code_2(eo_dl_cli: Cli, world: Any, tmp_path: Path) -> None:

@@ -163,8 +163,8 @@ def _plain(frame: gpd.GeoDataFrame) -> pd.DataFrame:
 
 
 def _old(path: Path, class_field: str | None, layer: str | None, crs: CRS) -> gpd.GeoDataFrame:
-    project = is_project(path)
-    frame = read_layer(path, layer=layer or (LABELS if project else None))
+    project = layer in (None, LABELS) and is_project(path)
+    frame = read_layer(path, layer=LABELS if project else layer)
     if frame.crs is None:
         raise LabelError(f"{path}: has no CRS; give it one, e.g. ogr2ogr -a_srs EPSG:32633 OUT.gpkg IN")
     frame = frame if CRS(frame.crs) == crs else frame.to_crs(crs)
