@@ -92,7 +92,7 @@ CASES = (
     Case("neon-classification", "classification", ("{data}/neon-trees",), ("{data}/neon-trees",),
          ("--size", "100", "--split-by", "scene", "--split", "60,20,20"), IMAGES, suffix=".csv"),
     Case("eurosat-classification", "classification", ("{data}/eurosat-small/rgb",), ("{data}/eurosat-small/rgb",), ("--split", "60,20,20"), IMAGES, suffix=".csv"),
-    Case("eurosat-bands-classification", "classification", ("{data}/eurosat-small/ms",), ("{data}/eurosat-small/ms",), ("--split", "70,30,0"),
+    Case("eurosat-bands-classification", "classification", ("{data}/eurosat-small/ms",), ("{data}/eurosat-small/ms",), ("--split", "60,0,40"),
          ("--set", "max_minutes=1", "--network", "small_cnn", "--epochs", "10"), suffix=".csv"),
     Case("soap-detection-retinanet", "detection", ("{data}/soap-alive-dead/SOAP_061.png",), ("{data}/soap-alive-dead/testfile_multi.csv",),
          ("--size", "100", "--overlap", "50", "--guard-px", "0", "--split", "50,20,30"), (*BOXES, "--network", "retinanet", "--set", "max_minutes=4"), suffix=".gpkg"),
