@@ -15,7 +15,7 @@ import rasterio
 import shapely
 from affine import Affine
 
-from eo_dl import read_labels
+from eo_dl import read_labels, tile, train
 from eo_dl.advice import doubtedimages, doubtedobjects, doubtedpixels
 from eo_dl.advice.audit import audit_labels
 from eo_dl.advice.suspects import Doubts, check_with_model
@@ -27,6 +27,7 @@ from eo_dl.io.scene import Scene, open_scene
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import load_task
 from eo_dl.tasks.task import NetworkInputs
+from eo_dl.training.config import TrainConfig
 
 CRS, X0, Y0, SIDE = "EPSG:32633", 500_000.0, 5_200_000.0, 200
 TRANSFORM = Affine(1, 0, X0, 0, -1, Y0)
@@ -223,3 +224,25 @@ def test_what_a_model_cannot_judge_is_refused(scene: Scene, tmp_path: Path, samp
         check_with_model(labels, [scene], model("classification", scene))
     with pytest.raises(LabelError, match="--scene"):
         audit_labels(sample_data / "train_labels.gpkg", model=model("segmentation", scene), layer="buildings", class_field="none")
+
+
+@pytest.mark.slow
+def test_a_trained_model_finds_swapped_classes_and_invented_objects(sample_data: Path, tmp_path: Path) -> None:
+    """Learnt on the train scene; on the other scene 8 of 96 fields and buildings carry the other's name."""
+    labels = read_labels(sample_data / "train_labels.gpkg", layer="landcover", classes="building,field,other=*")
+    chips = tile(sample_data / "train.tif", labels, out=tmp_path / "chips", size_px=128, block_m=160)
+    config = TrainConfig(task="segmentation", baselines=False)
+    made = train(chips, "segmentation", epochs=4, batch_size=4, backbone="resnet10t", lr=2e-3, config=config, out=tmp_path / "m.eodl")
+    frame = gpd.read_file(sample_data / "test_labels.gpkg", layer="landcover")
+    frame = frame[frame["class_name"].isin(["building", "field"])].reset_index(drop=True)
+    frame = frame[frame.area > 60].reset_index(drop=True)
+    planted = np.random.default_rng(4).choice(len(frame), 8, replace=False)
+    names = frame["class_name"].to_numpy().copy()
+    names[planted] = np.where(names[planted] == "field", "building", "field")
+    frame.assign(class_name=names).to_file(tmp_path / "swapped.gpkg")
+    report = audit_labels(tmp_path / "swapped.gpkg", sample_data / "test.tif", model=made.model, class_field="class_name")
+    found = {i for one in report.findings if one.kind == "suspected class" for i in one.feature_ids}
+    true = {f"#{place + 1}" for place in planted}
+    precision, recall = len(found & true) / max(len(found), 1), len(found & true) / len(true)
+    assert precision > 4 * 8 / len(frame), (precision, recall)
+    assert recall > 0.5, (precision, recall)
