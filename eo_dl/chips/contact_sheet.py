@@ -122,11 +122,11 @@ def _tint(picture: Picture, mask: npt.NDArray[np.uint8], classes: ClassSet) -> N
 def _outline(draw: ImageDraw.ImageDraw, labels: PixelLabels, factor: float) -> None:
     colors = {info.id: info.color for info in labels.classes}
     frame = shapely.box(-2, -2, _CELL_PX / factor + 2, _CELL_PX / factor + 2)
-    for geometry, class_id in zip(shapely.intersection(labels.geometries, frame), labels.class_ids, strict=True):
-        color = colors.get(int(class_id), _IGNORED)
-        for part in shapely.get_parts(geometry):
-            for ring in shapely.get_rings(part) if shapely.get_dimensions(part) == 2 else ():
-                draw.line([tuple(point) for point in shapely.get_coordinates(ring) * factor], fill=color, width=2)
+    parts, owner = shapely.get_parts(shapely.intersection(labels.geometries, frame), return_index=True)
+    areas = shapely.get_dimensions(parts) == 2
+    rings, of_part = shapely.get_rings(parts[areas], return_index=True)
+    for ring, class_id in zip(rings, labels.class_ids[owner[areas][of_part]], strict=True):
+        draw.line([tuple(point) for point in (shapely.get_coordinates(ring) * factor).tolist()], fill=colors.get(int(class_id), _IGNORED), width=2)
 
 
 def _fitting(draw: ImageDraw.ImageDraw, record: ChipRecord, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

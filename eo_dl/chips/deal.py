@@ -74,13 +74,13 @@ def _search(table: BlockTable, shares: Amounts, rng: np.random.Generator, ordere
         if idle > _PATIENCE * blocks:
             break
         idle += 1
-        changed = of.copy()
-        if not swap:
-            changed[one] = kind
-        else:
-            changed[one], changed[other] = of[other], of[one]
-        if (changed == of).all():
+        if of[one] == (of[other] if swap else kind):
             continue
+        changed = of.copy()
+        if swap:
+            changed[one], changed[other] = of[other], of[one]
+        else:
+            changed[one] = kind
         new = _cost(table, changed, shares, ordered)
         if new < cost - 1e-9:
             of, cost, idle = changed, new, 0

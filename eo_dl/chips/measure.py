@@ -1,7 +1,8 @@
 """Reading every candidate chip once: how much of it is valid, what is labelled in it, what its pixels add to the statistics.
 
 Threads, not processes: GDAL decodes and burns without the interpreter's lock, and threads share one block cache. Each thread has its own
-handle on a scene. Neighbouring chips are read in one go (a span), so that a block of the file is decoded once.
+handle on a scene. Neighbouring chips are read in one go (a span), and spans that lie in the same blocks of the file are one thread's
+work, so that a block is decoded once.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ from .truth import SceneTruth, class_mask
 _SPAN_BYTES = 8 * 2**20
 _SPAN_BYTES_STRIPED = 64 * 2**20
 _MOST_THREADS = 16
+_MOST_SPANS = 8  # of one thread's work; more would leave other threads idle where a file's blocks are huge
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
+_Span = tuple[int, "list[Candidate]"]  # the place of the first among all candidates, and the neighbours
 
 
 @dataclass(frozen=True)
@@ -119,19 +122,21 @@ def measure(
 ) -> list[Measured]:
     """Every candidate measured, in the order given, whatever the number of threads."""
     scenes = [truth.scene for truth in truths]
-    done: list[Measured] = []
+    found: dict[int, list[Measured]] = {}  # by the place of a span's first candidate
+    done = 0
     with Readers(scenes) as readers:
 
-        def work(span: list[Candidate]) -> list[Measured]:
+        def work(job: list[_Span]) -> list[tuple[int, list[Measured]]]:
             with one_environment():
-                return _measure_span(span, readers, truths, sample_px, sink)
+                return [(first, _measure_span(span, readers, truths, sample_px, sink)) for first, span in job]
 
         # Closed before the readers are: no thread may still be reading when its handle goes.
-        with closing(in_order(work, list(_spans(candidates, scenes)), workers)) as parts:
+        with closing(in_order(work, _jobs(candidates, scenes), workers)) as parts:
             for part in parts:
-                done += part
-                on_progress(len(done), len(candidates), "chips")
-    return done
+                found.update(part)
+                done += sum(len(measured) for _, measured in part)
+                on_progress(done, len(candidates), "chips")
+    return [measured for first in sorted(found) for measured in found[first]]
 
 
 def in_order(work: Callable[[Job], Done], jobs: Sequence[Job], workers: int | None) -> Generator[Done, None, None]:
@@ -152,6 +157,23 @@ def in_order(work: Callable[[Job], Done], jobs: Sequence[Job], workers: int | No
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _jobs(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> list[list[_Span]]:
+    """Spans by thread: those of one column whose first rows lie in the same row of the file's blocks go together, up to a few."""
+    jobs: list[list[_Span]] = []
+    growing: dict[tuple[int, int, int], list[_Span]] = {}
+    first = 0
+    for span in _spans(candidates, scenes):
+        scene, window = scenes[span[0].scene_index], span[0].window
+        block_row = int(window.row * scene.native.height / scene.grid.height) // scene.block_px[0]
+        place = (span[0].scene_index, block_row, window.col)
+        if len(growing.get(place, ())) in (0, _MOST_SPANS):
+            growing[place] = []
+            jobs.append(growing[place])
+        growing[place].append((first, span))
+        first += len(span)
+    return jobs
 
 
 def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator[list[Candidate]]:
@@ -182,7 +204,10 @@ def _measure_span(span: list[Candidate], readers: Readers, truths: Sequence[Scen
     for candidate in span:
         place = candidate.window.relative_to(frame)
         rows, cols = place.slices
-        chip = Chip(whole.pixels[:, rows, cols], whole.valid[rows, cols], truth.scene.grid.crop(candidate.window), whole.bands, candidate.window)
+        # Copied once here; counting and writing would each copy a view.
+        chip = Chip(
+            np.ascontiguousarray(whole.pixels[:, rows, cols]), whole.valid[rows, cols], truth.scene.grid.crop(candidate.window), whole.bands, candidate.window
+        )
         found.append(_measured(candidate, chip, np.ascontiguousarray(mask[rows, cols]), owned_counts(labels, place), sample_px, sink))
     return found
 

@@ -19,6 +19,7 @@ from ..errors import ChipSetError
 
 SAMPLE_BYTES = 16 * 2**20
 _FEWEST = 16
+_SLAB = 16384  # values of a band at a time
 
 BandValues = npt.NDArray[np.float64]
 
@@ -52,10 +53,12 @@ def tally(pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], bands: 
     step = -(-count // sample_px)
     step += (step > 1) & (step % 2 == 0)  # an odd step does not fall on the same columns of every row
     sample = (stored[:, ::step] * scale[:, None] + offset[:, None]).astype(np.float32)
-    values = stored.astype(np.float64)
-    mean = values.mean(axis=1)
-    values -= mean[:, None]
-    squares = np.einsum("ij,ij->i", values, values)
+    mean = stored.mean(axis=1, dtype=np.float64)
+    squares, slab = np.zeros(len(bands)), np.empty((len(bands), min(count, _SLAB)))
+    for start in range(0, count, _SLAB):  # the whole chip as float64 would be fresh memory every time, which costs more than the sums
+        part = stored[:, start : start + _SLAB]
+        away = np.subtract(part, mean[:, None], out=slab[:, : part.shape[1]])
+        squares += np.einsum("ij,ij->i", away, away)
     return ChipTally(count, mean * scale + offset, squares * scale**2, np.minimum(low, high), np.maximum(low, high), sample)
 
 

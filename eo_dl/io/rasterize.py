@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -32,12 +32,28 @@ def burn(
     nothing. `all_touched`: every pixel that a geometry touches.
     """
     inside = _cut(np.asarray(geometries, dtype=object).reshape(-1), height, width)
-    shapes = [(g, v) for g, v in zip(inside, np.asarray(values).tolist(), strict=True) if g is not None and not g.is_empty]
+    shapes = list(_shapes(inside, np.asarray(values).tolist()))
     if not shapes:
         return np.full((height, width), fill, dtype)
     with quietly():
         out: npt.NDArray[np.generic] = features.rasterize(shapes, out_shape=(height, width), fill=fill, dtype=dtype, all_touched=all_touched)
     return out
+
+
+def _shapes(geometries: npt.NDArray[np.object_], values: list[int]) -> Iterator[tuple[dict[str, object] | shapely.Geometry, int]]:
+    """What rasterio burns: geometries with their values, simple polygons as the dictionaries that it would make of them ten times slower."""
+    there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    simple = there & (shapely.get_type_id(geometries) == 3) & (shapely.get_num_interior_rings(geometries) == 0)
+    xy, owner = shapely.get_coordinates(geometries[simple], return_index=True)
+    points = [tuple(point) for point in xy.tolist()]
+    ends = np.flatnonzero(np.diff(owner, append=-1)) + 1
+    outlines = iter(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True))
+    for place in np.flatnonzero(there).tolist():
+        if simple[place]:
+            first, end = next(outlines)
+            yield {"type": "Polygon", "coordinates": [points[first:end]]}, values[place]
+        else:
+            yield geometries[place], values[place]
 
 
 def _cut(geometries: npt.NDArray[np.object_], height: int, width: int) -> npt.NDArray[np.object_]:

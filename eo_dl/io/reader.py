@@ -68,14 +68,14 @@ class SceneReader:
     def read(self, window: Window) -> Chip:
         """Stored values (C, H, W) of a window, 0 where not valid; what sticks out of the scene is not valid."""
         grid = self.scene.grid
+        inside = window.intersection(grid.window)
+        if inside == window:
+            return Chip(*self._read_inside(window), grid.crop(window), self.scene.bands, window)
         pixels: Pixels = np.zeros((len(self._numbers), window.height, window.width), self.scene.dtype)
         valid: Valid = np.zeros((window.height, window.width), np.bool_)
-        inside = window.intersection(grid.window)
         if inside is not None:
             rows, cols = inside.relative_to(window).slices
-            found, measured = self._read_inside(inside)
-            pixels[:, rows, cols] = found
-            valid[rows, cols] = measured
+            pixels[:, rows, cols], valid[rows, cols] = self._read_inside(inside)
         return Chip(pixels, valid, grid.crop(window), self.scene.bands, window)
 
     def read_rows(self, row0: int, row1: int) -> tuple[Pixels, Valid]:

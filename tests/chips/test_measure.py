@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eo_dl.chips.measure import Candidate, Readers, _spans, enough_valid, in_order
+from eo_dl.chips.measure import Candidate, Readers, _jobs, _spans, enough_valid, in_order
 from eo_dl.core.window import Window
 from eo_dl.io.scene import open_scene
 
@@ -66,6 +66,21 @@ def test_spans_hold_every_candidate_once_and_only_neighbours(places: set[tuple[i
     for span in spans:
         assert len({(c.scene_index, c.window.row) for c in span}) == 1
         assert all(a.window.col < b.window.col <= a.window.col1 for a, b in pairwise(span))
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20), st.integers(0, 30)), max_size=60), st.integers(4, 9), st.integers(1, 12))
+def test_a_job_holds_spans_of_one_row_of_blocks_and_the_places_say_the_order(places: list[tuple[int, int, int]], size: int, block: int) -> None:
+    from types import SimpleNamespace
+
+    grid, native = SimpleNamespace(height=30), SimpleNamespace(height=60)  # read at half resolution
+    scenes = [SimpleNamespace(bands=("a",), dtype="uint8", striped=False, grid=grid, native=native, block_px=(block, 8))] * 2
+    candidates = [Candidate(scene, Window(col, row, size, size)) for scene, row, col in places]
+    jobs = _jobs(candidates, scenes)  # type: ignore[arg-type]
+    by_place = sorted((span for job in jobs for span in job), key=lambda span: span[0])
+    assert [candidate for _, span in by_place for candidate in span] == candidates
+    assert all(first == sum(len(span) for _, span in by_place[:k]) for k, (first, _) in enumerate(by_place))
+    for job in jobs:
+        assert len({(span[0].scene_index, span[0].window.row * 2 // block, span[0].window.col) for _, span in job}) == 1
 
 
 def test_a_thread_has_its_own_handles_and_few_of_them(write_scene: Writer) -> None:

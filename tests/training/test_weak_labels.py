@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from eo_dl import read_labels, tile
+from eo_dl import evaluate, predict, read_labels, tile, train
 from eo_dl.chips.dataset import ChipDataset
 from eo_dl.core.normalization import Normalization
 from eo_dl.labeling import weak_labels
 from eo_dl.tasks import load_task
 from eo_dl.tasks.task import NetworkInputs
+from eo_dl.training.config import TrainConfig
 
 RULES = ["water: ndwi > 0.1 and nir < 0.15", "plants: ndvi > 0.45", "bare: ndvi < 0.4 and ndwi < 0.1", "plants: nir > 0.35 and red < 0.1"]
 CLASSES = "water=water,plants=woods|grass|field,bare=building|road"
@@ -44,3 +45,18 @@ def test_the_loss_of_a_weak_chip_is_that_of_its_probabilities(sample_data: Path,
     hard = -np.take_along_axis(logp, sample.target.soft.argmax(axis=0)[None], axis=0)[0][known].mean()
     assert given == pytest.approx(soft, rel=1e-4)
     assert abs(hard - soft) > 1e-3 * soft, "otherwise this would tell nothing"
+
+
+@pytest.mark.slow
+def test_a_model_of_weak_labels_beats_the_most_frequent_class_on_hand_labels(sample_data: Path, tmp_path: Path) -> None:
+    weak_labels(sample_data / "train.tif", RULES, out=tmp_path / "weak.tif")
+    chips = tile(sample_data / "train.tif", read_labels(tmp_path / "weak.tif"), out=tmp_path / "chips", size_px=128)
+    config = TrainConfig(task="segmentation", baselines=False)
+    made = train(chips, "segmentation", epochs=3, batch_size=4, backbone="resnet10t", lr=2e-3, config=config, out=tmp_path / "m.eodl")
+    found = predict(made.model, sample_data / "test.tif", out=tmp_path / "map.tif")
+    hand = read_labels(sample_data / "test_labels.gpkg", layer="landcover", class_field="class_name", classes=CLASSES)
+    report = evaluate(found, hand)
+    iou = next(score for score in report.scores if score.name == "mean_iou" and score.class_name is None)
+    areas = [sum(one.area for one in hand.geometries[hand.class_ids == info.id]) for info in hand.classes]
+    majority = max(areas) / sum(areas) / sum(area > 0 for area in areas)  # IoU of the one class that is everywhere, 0 of the others
+    assert iou.low is not None and iou.low > majority + 0.05, (iou, majority)
