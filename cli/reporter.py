@@ -37,11 +37,13 @@ class Reporter:
         self._handler = _Handler(self)
         self._logger = logging.getLogger("eo_dl")
         self._level = level
+        self._before = (logging.NOTSET, True)
         if mode == "json":
             self._event({"event": "log", "message": "starting"})
 
     def __enter__(self) -> Reporter:
         Reporter.current = self
+        self._before = (self._logger.level, self._logger.propagate)
         self._logger.addHandler(self._handler)
         self._logger.setLevel(self._level)
         self._logger.propagate = False
@@ -49,6 +51,8 @@ class Reporter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._logger.removeHandler(self._handler)
+        level, self._logger.propagate = self._before  # a program that calls a command keeps its own logging
+        self._logger.setLevel(level)
         self.clear()
 
     def clear(self) -> None:
