@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "eo_dl" / "qgis"))
 
 
@@ -46,6 +50,29 @@ def qgis_environment(qgis_python: str, tmp_path: Path) -> dict[str, str]:
     (tmp_path / "config" / "profiles" / "default").mkdir(parents=True)
     own = {"QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(runtime), "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path / "config"), "PYTHONWARNINGS": "ignore"}
     return _clean() | own
+
+
+@pytest.fixture
+def sample(sample_data: Path, tmp_path: Path) -> Path:
+    """A copy: QGIS writes beside rasters and into GeoPackages that it only opens."""
+    copy = tmp_path / "sample"
+    copy.mkdir()
+    for name in ("train.tif", "test.tif", "train_labels.gpkg"):
+        shutil.copy(sample_data / name, copy / name)
+    return copy
+
+
+@pytest.fixture
+def inside(qgis_python: str, qgis_environment: dict[str, str]) -> Callable[..., Any]:
+    """Calls a function of inside.py, or one of a module beside it ("inside_options.pressed"), in QGIS's Python."""
+
+    def call(name: str, *arguments: object) -> Any:
+        command = [qgis_python, str(HERE / "inside.py"), str(ROOT / "eo_dl" / "qgis"), name, *map(str, arguments)]
+        done = subprocess.run(command, env=qgis_environment, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    return call
 
 
 def _clean() -> dict[str, str]:

@@ -3,6 +3,7 @@
 /usr/bin/python3 inside.py PLUGIN_FOLDER NAME ARGUMENT...     prints one JSON object
 """
 
+import importlib
 import json
 import sys
 import warnings
@@ -411,7 +412,8 @@ def _use(python):
 
 if __name__ == "__main__":
     application, plugin = started()
-    answer = globals()[sys.argv[2]](*sys.argv[3:])
+    module, _, name = sys.argv[2].rpartition(".")
+    answer = getattr(importlib.import_module(module or "__main__"), name)(*sys.argv[3:])
     plugin.unload()
     print("\n" + json.dumps(answer, default=str), flush=True)
     import os

@@ -38,29 +38,6 @@ print(json.dumps({"event": "result", "words": sys.argv[1:]}))
 """
 
 
-@pytest.fixture
-def sample(sample_data: Path, tmp_path: Path) -> Path:
-    """A copy: QGIS writes beside rasters and into GeoPackages that it only opens."""
-    copy = tmp_path / "sample"
-    copy.mkdir()
-    for name in ("train.tif", "test.tif", "train_labels.gpkg"):
-        shutil.copy(sample_data / name, copy / name)
-    return copy
-
-
-@pytest.fixture
-def inside(qgis_python: str, qgis_environment: dict[str, str]) -> Callable[..., Any]:
-    """Calls a function of inside.py in QGIS's Python."""
-
-    def call(name: str, *arguments: object) -> Any:
-        command = [qgis_python, str(HERE / "inside.py"), str(ROOT / "eo_dl" / "qgis"), name, *map(str, arguments)]
-        done = subprocess.run(command, env=qgis_environment, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return json.loads(done.stdout.strip().splitlines()[-1])
-
-    return call
-
-
 def test_every_option_of_the_command_line_is_a_parameter(inside: Callable[..., Any]) -> None:
     found, known = inside("parameters"), commands.load()
     assert found.keys() == {entry.id for entry in menu.ENTRIES}

@@ -10,7 +10,14 @@ HERE = Path(__file__).resolve().parent
 INTERFACE = 1  # of the command line that this plug-in was written against
 _DROPPED = ("PYTHON", "CONDA", "QT_", "GDAL_", "PROJ_", "DYLD_")
 _DROPPED_NAMES = {"__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PROJ_LIB", "OSGEO4W_ROOT"}
-INSTALL = "python3 -m venv ~/eo_dl_env && ~/eo_dl_env/bin/pip install eo-dl && ~/eo_dl_env/bin/eo-dl qgis install"
+_PYTHON = Path("Scripts/python.exe" if sys.platform == "win32" else "bin/python")  # within a virtual environment
+_MAKE, _BIN = (
+    ("py -m venv %USERPROFILE%\\eo_dl_env", "%USERPROFILE%\\eo_dl_env\\Scripts\\")
+    if sys.platform == "win32"
+    else ("python3 -m venv ~/eo_dl_env", "~/eo_dl_env/bin/")
+)
+INSTALL = f"{_MAKE} && {_BIN}pip install eo-dl && {_BIN}eo-dl qgis install"
+SET = "Set the Python of another environment under Settings > Options > eo_dl."
 
 
 class NoEnvironment(Exception):
@@ -36,10 +43,21 @@ def hidden_window():
     return {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
 
 
+def python_of(path):
+    """The Python that a person means by `path`: itself, that of an environment's folder, or that of an `eo-dl` (also a link to one, as uv and pipx make them)."""
+    asked = Path(path.strip().strip("\"'")).expanduser()
+    if asked.is_dir():
+        inside = [asked / _PYTHON, asked / _PYTHON.name]  # the second: conda on Windows, or the folder of the programs
+        return str(next((found for found in inside if found.is_file()), inside[0]))
+    if asked.stem == "eo-dl" and asked.is_file():
+        return str(asked.resolve().with_name(_PYTHON.name))
+    return str(asked)
+
+
 def candidates():
     """Pythons that may have eo_dl, likeliest first: named by the user's environment, by the installer, then the usual places."""
     found = [os.environ.get("EO_DL_PYTHON"), _installed()]
-    home, tail = Path.home(), Path("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    home = Path.home()
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
     roots = [
         home / "eo_dl_env",
@@ -48,10 +66,10 @@ def candidates():
         data / "pipx" / "venvs" / "eo-dl",
         home / ".local" / "pipx" / "venvs" / "eo-dl",
     ]
-    found += [str(root / tail) for root in roots]
+    found += [str(root / _PYTHON) for root in roots]
     for base in ("miniconda3", "mambaforge", "miniforge3", "anaconda3"):
         for folder in sorted((home / base / "envs").glob("*")):
-            found.append(str(folder / ("python.exe" if sys.platform == "win32" else tail)))
+            found.append(str(folder / ("python.exe" if sys.platform == "win32" else _PYTHON)))
     return [path for place, path in enumerate(found) if path and Path(path).is_file() and path not in found[:place]]
 
 
@@ -70,35 +88,39 @@ def ask(python, words, timeout_s=120):
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, env=clean(os.environ), cwd=Path.home(), timeout=timeout_s, **hidden_window()
         )
+    except FileNotFoundError:
+        raise NoEnvironment(f"{python} is not there; choose the Python of the environment in which eo_dl is installed") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoEnvironment(f"{python} does not run: {error}") from None
     try:
-        return json.loads(done.stdout)
+        answer = json.loads(done.stdout)
     except ValueError:
-        last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no answer"])[-1]
-        raise NoEnvironment(f"{python} has no working eo_dl: {last}") from None
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no answer"])[-1]
+    raise NoEnvironment(f"{python} has no working eo_dl: {last}")
 
 
 def check(python):
     """The capabilities of the eo_dl of a Python. Raises `NoEnvironment` where it is missing or too old for this plug-in."""
     found = ask(python, ["capabilities"])
-    if found.get("interface") != INTERFACE:
-        newer = found.get("interface", 0) > INTERFACE
+    interface = found.get("interface")
+    if interface != INTERFACE:
+        newer = isinstance(interface, int) and interface > INTERFACE
         what = "newer than this plug-in; run 'eo-dl qgis install' in it" if newer else "too old for this plug-in; update it (pip install -U eo-dl)"
         raise NoEnvironment(f"eo_dl {found.get('eo_dl')} of {python} is {what}")
     return found
 
 
-def find(preferred=""):
-    """The first Python with a fitting eo_dl, the preferred one first. Raises `NoEnvironment` that says what was tried."""
+def find():
+    """The first of the candidates with a fitting eo_dl. Raises `NoEnvironment` that says what was tried."""
     tried = []
-    for python in [preferred, *candidates()] if preferred else candidates():
+    for python in candidates():
         try:
             check(python)
             return python
         except NoEnvironment as error:
             tried.append(str(error))
     reasons = "; ".join(tried) or "none of the usual places has one"
-    raise NoEnvironment(
-        f"no eo_dl was found ({reasons}). Install it and let it tell QGIS where it is: {INSTALL}. Or set its Python under Settings > Options > eo_dl."
-    )
+    raise NoEnvironment(f"no eo_dl was found ({reasons}). Install it and let it tell QGIS where it is: {INSTALL}")

@@ -20,8 +20,18 @@ def store(python):
 
 
 def python():
-    """The Python to use, looked for and checked once a session. Raises `environment.NoEnvironment`."""
+    """The Python to use, checked once a session: the chosen one and no other, or the first that is found. Raises `environment.NoEnvironment`."""
     asked = stored()
     if asked not in _checked:
-        _checked[asked] = environment.find(asked)
+        _checked[asked] = _fitting(asked)
     return _checked[asked]
+
+
+def _fitting(asked):
+    try:
+        if not asked:
+            return environment.find()
+        environment.check(environment.python_of(asked))
+        return environment.python_of(asked)
+    except environment.NoEnvironment as error:
+        raise environment.NoEnvironment(f"{error}. {environment.SET}") from None
