@@ -1,7 +1,8 @@
 """Pieces that neighbouring images hold of one object, joined again.
 
 Who says the same `feature_id` in images that touch is one object. Of others, that say nothing, geometry decides: where images overlap, both have to show the
-same; where they only meet, both pieces have to reach the common edge at the same place.
+same; where they only meet, both pieces have to reach the common edge at the same place. An image has one box of an object, so a box has one
+partner in another image, the one that fits best; an outline may have several, as its other side may be in pieces.
 """
 
 from __future__ import annotations
@@ -183,8 +184,11 @@ def _pairs(pieces: _Pieces) -> Iterator[tuple[int, int]]:
                 alike.append((share, one, two))
             elif inside > _INSIDE_SHARE and pieces.shape in ("polygons", "pixels"):
                 yield one, two  # a part of an object that the other image shows whole
-        elif _meet(pieces, one, two, common):
-            yield one, two
+        elif (share := _meeting(pieces, one, two, common)) > 0:
+            if pieces.shape == "boxes":
+                alike.append((share, one, two))
+            else:
+                yield one, two
     yield from _best(pieces, alike)
 
 
@@ -195,11 +199,11 @@ def _alike(pieces: _Pieces, one: int, two: int, common: shapely.Geometry) -> tup
     return (shared / together, shared / smaller) if smaller > 0 else (0.0, 0.0)
 
 
-def _meet(pieces: _Pieces, one: int, two: int, edge: shapely.Geometry) -> bool:
-    """True where both reach the edge between their images at the same place."""
+def _meeting(pieces: _Pieces, one: int, two: int, edge: shapely.Geometry) -> float:
+    """How much of the edge between their images that either reaches both reach (0 to 1); 0 where that is not the same place."""
     sections = [shapely.intersection(shapely.buffer(pieces.outlines[place], _EDGE_PX, join_style="mitre"), edge) for place in (one, two)]
-    shorter = min(section.length for section in sections)
-    return bool(shorter > _LEAST_PX and shapely.intersection(*sections).length > _SAME_SHARE * shorter)
+    shorter, both = min(section.length for section in sections), float(shapely.intersection(*sections).length)
+    return both / shapely.union_all(sections).length if shorter > _LEAST_PX and both > _SAME_SHARE * shorter else 0.0
 
 
 def _best(pieces: _Pieces, alike: list[tuple[float, int, int]]) -> Iterator[tuple[int, int]]:

@@ -145,3 +145,13 @@ def test_boxes_become_a_box_only_where_the_images_show_one() -> None:
     labels, index = four_chips({"#1": (corner, "pool", {})})
     placed = place_labels(labels, index)
     assert len(placed) == 1 and GRID.geometries_to_pixel(placed.geometries)[0].equals(corner)
+
+
+def test_a_box_has_one_partner_in_another_image_the_one_that_fits_best() -> None:
+    boxes = {"#1": shapely.box(30, 2, 48, 22), "#2": shapely.box(48, 2, 60, 15), "#3": shapely.box(48, 15, 60, 22), "#4": shapely.box(30, 22, 48, 29)}
+    labels, index = four_chips({name: (box, "roof", {}) for name, box in boxes.items()})
+    silent = replace(labels, attributes={})
+    placed = place_labels(silent, replace(index, format="yolo"))
+    found = {GRID.geometries_to_pixel(placed.geometries)[k].bounds for k in range(len(placed))}
+    assert found == {(30, 2, 60, 22), (48, 15, 60, 22), (30, 22, 48, 29)}
+    assert len(place_labels(silent, replace(index, format="yolo-seg"))) == 2, "a part may have several on the other side"
