@@ -98,7 +98,7 @@ DEMOS = {
         32,
         ".gpkg",
         {
-            "epochs": 8,
+            "epochs": 24,
             "min_steps": 12,
             "batch_size": 4,
             "lr": 0.002,

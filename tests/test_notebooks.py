@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["quickstart", "classification", "instances", "localization", "labels"])
+@pytest.mark.parametrize("name", ["quickstart", "detection", "classification", "instances", "localization", "labels", "transfer"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # jupyter_client's own, 2026-11
 def test_notebook_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EO_DL_NOTEBOOK_EPOCHS", "2")
