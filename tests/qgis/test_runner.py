@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ class Listener(runner.Listener):  # type: ignore[misc]
         super().__init__()
         self.heard: list[tuple[str, Any]] = []
         self.cancel_at = cancel_at
-        self.cancelled = False
+        self.cancelled, self.cancelled_at = False, 0.0
 
     def is_cancelled(self) -> bool:
         return self.cancelled
@@ -34,7 +35,8 @@ class Listener(runner.Listener):  # type: ignore[misc]
 
     def log(self, text: str) -> None:
         self.heard.append(("log", text))
-        self.cancelled = self.cancelled or (bool(self.cancel_at) and text.startswith(self.cancel_at))
+        if self.cancel_at and text.startswith(self.cancel_at):
+            self.cancelled, self.cancelled_at = True, time.monotonic()
 
     def warning(self, text: str) -> None:
         self.heard.append(("warning", text))
@@ -76,21 +78,32 @@ def test_a_child_that_dies_without_a_word_is_not_a_success(stub: Stub) -> None:
         runner.run("/nowhere/python", ["tile"], Listener())
 
 
-def test_cancel_ends_a_child_that_does_not_listen_and_its_workers(stub: Stub) -> None:
-    """The child ignores the polite signal and has a worker of its own: both are gone afterwards."""
+DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+OBEYS = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize(("child", "worker"), [(OBEYS, OBEYS), (DEAF, DEAF), (OBEYS, DEAF), (DEAF, OBEYS)], ids=["obey", "deaf", "deaf worker", "deaf child"])
+def test_a_cancelled_child_and_its_worker_are_gone_whether_they_listen_or_not(stub: Stub, child: str, worker: str) -> None:
+    """The polite signal is obeyed or ignored by the child, by a process that it started, or by both: none is left. The seconds are printed, not judged."""
+    working = f"import os, signal, sys; {worker}; print(flush=True); signal.pause()"
     python = stub(
-        """
+        f"""
 import json, os, signal, subprocess, sys
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-worker = subprocess.Popen([sys.executable, "-c", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.pause()"])
-print(json.dumps({"event": "log", "message": f"pids {os.getpid()} {worker.pid}"}), flush=True)
-signal.pause()
+{child}
+worker = subprocess.Popen([sys.executable, "-c", {working!r}], stdout=subprocess.PIPE)
+worker.stdout.readline()
+print(json.dumps({{"event": "log", "message": f"pids {{os.getpid()}} {{worker.pid}}"}}), flush=True)
+while True:
+    signal.pause()
 """
     )
     listener = Listener(cancel_at="pids")
     with pytest.raises(runner.Cancelled):
         runner.run(python, ["train"], listener)
+    print(f"cancelled after {time.monotonic() - listener.cancelled_at:.2f} s")  # seen with pytest -rP
     pids = [int(word) for word in listener.heard[0][1].split()[1:]]
+    assert len(pids) == 2
     gone, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=10)
     assert not alive, f"{len(gone)} gone"
 
