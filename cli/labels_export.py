@@ -19,6 +19,8 @@ from .reporter import Reporter
 @click.option("--split", "splits", default="train,val,test", show_default=True, help="Which chips; 'none' are those in no split.", metavar="LIST")
 @click.option("--images", type=click.Choice(["tif", "png", "jpg"]), help="Images: all bands and values, or stretched (default: what the tools show).")
 @click.option("-b", "--bands", help="One or three bands that PNG and JPEG show, by name (default: red, green, blue).", metavar="LIST")
+@options.class_field
+@options.label_layer
 @options.overwrite
 @options.said
 def command(
@@ -31,6 +33,8 @@ def command(
     splits: str,
     images: Literal["tif", "png", "jpg"] | None,
     bands: str | None,
+    class_field: str | None,
+    layer: str | None,
     overwrite: bool,
 ) -> None:
     """Write the images of a chip set, their labels in a format, and eo_dl_index.json, which says where each image is on the ground.
@@ -47,6 +51,8 @@ def command(
         format=format,
         labels=labels,
         predictions=predictions,
+        class_field=class_field,
+        layer=layer,
         splits=options.split_list(splits) or (),
         images=images,
         bands=options.split_list(bands),

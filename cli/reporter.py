@@ -88,6 +88,8 @@ class Reporter:
         """What the command found: `lines` for people, `values` for machines."""
         self.clear()
         if self.mode == "json":
+            for line in lines:
+                self._event({"event": "text", "message": line})
             self._event({"event": "result", **values})
         elif self.as_json:
             click.echo(json.dumps(values, indent=2, default=str, allow_nan=False))

@@ -64,6 +64,8 @@ def export_labels(
     format: str,
     labels: LabelSet | str | Path | None = None,
     predictions: LabelSet | str | Path | None = None,
+    class_field: str | None = None,
+    layer: str | None = None,
     splits: Sequence[str] = ("train", "val", "test"),
     images: ImageKind | None = None,
     bands: Sequence[str] | None = None,
@@ -72,7 +74,8 @@ def export_labels(
 ) -> ExportedLabels:
     """A folder with the chips' images, their labels in a format, and eo_dl_index.json, by which `import_labels` brings corrected labels back.
 
-    `format`: one of `labeling.formats.table.FORMATS`. `labels`: others than the chip set's, e.g. what a model found. `predictions`: found objects with scores
+    `format`: one of `labeling.formats.table.FORMATS`. `labels`: others than the chip set's, e.g. what a model found;
+    `class_field` and `layer` say how their file is read. `predictions`: found objects with scores
     that go along for Label Studio to start from. `images`: "tif" keeps all bands and values; "png" and "jpg" are stretched (recorded in the index) and the
     default where a tool shows nothing else; `bands` says which are shown.
 
@@ -86,7 +89,7 @@ def export_labels(
     opened = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
     if predictions is not None and name != "labelstudio":
         raise ConfigError(f"--predictions: only Label Studio starts from them; give them with --labels to export them as {name}")
-    sets = [_given(labels, opened) or opened.labels, *([_given(predictions, opened)] if predictions is not None else [])]
+    sets = [_given(labels, opened, class_field, layer) or opened.labels, *([_given(predictions, opened)] if predictions is not None else [])]
     job = _Job(opened, name, _kind(name, images), tuple(found for found in sets if found is not None), _stretch(opened, name, images, bands))
     records = _chosen(opened, splits)
     losses = Losses()
@@ -106,11 +109,11 @@ def export_labels(
     return ExportedLabels(target, name, len(kept), objects, (*notes, *losses.notes, *remarks))
 
 
-def _given(labels: LabelSet | str | Path | None, chips: ChipSet) -> LabelSet | None:
+def _given(labels: LabelSet | str | Path | None, chips: ChipSet, class_field: str | None = None, layer: str | None = None) -> LabelSet | None:
     """Other labels, on the scenes of the chip set."""
     if labels is None:
         return None
-    found = labels if isinstance(labels, LabelSet) else read_labels(labels, attributes=True)
+    found = labels if isinstance(labels, LabelSet) else read_labels(labels, class_field=class_field, layer=layer, attributes=True)
     return match_labels(found, chips.scenes)
 
 

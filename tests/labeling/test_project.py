@@ -114,6 +114,8 @@ def test_drawn_labels_are_read_with_the_ground_on_which_they_are_complete(tmp_pa
     draw(path, "annotated", [square(0, 0, 100)])
     labels = read_labels(path)
     assert labels.annotated is not None and shapely.area(labels.annotated).tolist() == [10_000]
+    named = read_labels(path, layer="labels")
+    assert named.annotated is not None and shapely.area(named.annotated).tolist() == [10_000], "QGIS names the layer: it is the same project"
 
 
 def test_the_status_counts_and_says_what_is_missing(tmp_path: Path, scene: Path) -> None:

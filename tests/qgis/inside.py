@@ -22,6 +22,7 @@ from qgis.core import (  # noqa: E402
     QgsProcessingException,
     QgsProcessingFeedback,
     QgsProject,
+    QgsProviderRegistry,
     QgsRasterLayer,
     QgsRectangle,
     QgsVectorLayer,
@@ -46,12 +47,15 @@ class Feedback(QgsProcessingFeedback):
 
     def __init__(self, cancel_at=""):
         super().__init__(False)
-        self.infos, self.errors, self.cancel_at = [], [], cancel_at
+        self.infos, self.errors, self.cancel_at, self.shown = [], [], cancel_at, []
 
     def pushInfo(self, info):
         self.infos.append(info)
         if self.cancel_at and info.startswith(self.cancel_at):
             self.cancel()
+
+    def pushConsoleInfo(self, info):
+        self.shown.append(info)
 
     def reportError(self, error, fatalError=False):
         self.errors.append(error)
@@ -66,7 +70,7 @@ def run(name, parameters, feedback=None, context=None):
         results, ok = algorithm.run(parameters, context, feedback, {}, False)
     except QgsProcessingException as error:
         return {"error": str(error)}
-    return {"ok": ok, "results": results, "infos": feedback.infos, "error": " ".join(feedback.errors)}
+    return {"ok": ok, "results": results, "infos": feedback.infos, "shown": feedback.shown, "error": " ".join(feedback.errors)}
 
 
 def parameters():
@@ -103,6 +107,32 @@ def extent(python, model, scene, labels):
     second = next(word for word in whole if word.startswith("--aoi=")).removeprefix("--aoi=")
     both = run("predict", {**given, "AOI": f"{labels}|layername=buildings", "EXTENT": box})
     return {"aoi": json.loads(Path(path).read_text()), "whole": json.loads(Path(second).read_text()), "both": both["error"]}
+
+
+def several_layers(python, folder, prediction):
+    """Layers of files with several as AOI, as annotated ground and as truth: the words, and what the file of each parameter of the child holds."""
+    _use(python)
+    labels, found = f"{folder}/train_labels.gpkg|layername=", {}
+    scene = f"{folder}/train.tif"
+    jobs = {
+        "evaluate": {"PREDICTION": f"{prediction}|layername=objects", "TRUTH": f"{labels}trees", "AOI": f"{labels}landcover"},
+        "tile": {"SCENES": [scene], "LABELS": f"{labels}trees", "ANNOTATED": f"{labels}buildings", "AOI": f"{prediction}|layername=objects", "OUT": "/nowhere"},
+        "weak_labels": {"SCENES": [scene], "FUNCTIONS": f"{folder}/rules.yaml", "TRUTH": f"{labels}buildings", "OUT": "/nowhere/weak.tif"},
+        "export_labels": {"CHIPS": folder, "FORMAT": "coco", "LABELS": f"{labels}trees", "PREDICTIONS": f"{prediction}|layername=objects", "OUT": "/nowhere"},
+    }
+    for name, given in jobs.items():
+        said = run(name, given)
+        words = json.loads(said["results"]["RESULT"])["words"]
+        copied = [word.split("=", 1) for word in words if word.startswith(("--aoi=", "--annotated=", "--truth="))]
+        held = {name: _held(path) for name, path in copied}
+        found[name] = {"words": words, "held": held, "infos": said["infos"]}
+    return found
+
+
+def _held(path):
+    """[layer, count of features] of each layer of a file."""
+    names = [one.name() for one in QgsProviderRegistry.instance().querySublayers(path)]
+    return [[name, QgsVectorLayer(f"{path}|layername={name}", name, "ogr").featureCount()] for name in names]
 
 
 def refused(python, scene, labels):
@@ -236,6 +266,8 @@ def _filled(definition, folder):
         return (not definition.defaultValue(),) * 2
     if kind == "string":
         return ("first = 1\nsecond='x y'", ["first = 1", "second='x y'"]) if definition.multiLine() else ("a, 'b c'=\"2\"",) * 2
+    if definition.name() in ("AOI", "ANNOTATED", "TRUTH"):
+        return (str(folder / "ground.geojson"),) * 2  # of a file with several layers they get a copy: a test of its own
     known = {
         "raster": (str(folder / "train.tif"), str(folder / "train.tif")),
         "multilayer": ([str(folder / "train.tif"), str(folder / "test.tif")],) * 2,

@@ -83,6 +83,7 @@ def parsed(words: list[str]) -> dict[str, Any]:
 
 def test_whatever_is_filled_in_reaches_the_command_line_by_script_history_and_dialog(inside: Callable[..., Any], stub: Stub, sample: Path) -> None:
     """Every parameter of every algorithm; the dialog and the batch table of each open, too."""
+    geopandas.GeoDataFrame({"roof": ["flat"]}, geometry=[shapely.box(13, 48, 14, 49)], crs="EPSG:4326").to_file(sample / "ground.geojson")
     found = inside("every", stub(ECHO), sample)
     assert found.keys() == {entry.id for entry in menu.ENTRIES}
     for name, said in found.items():
@@ -113,6 +114,37 @@ def test_a_rectangle_of_the_canvas_reaches_the_child_as_ground(inside: Callable[
     corners = scene.grid.geometries_to_map(np.array([shapely.box(0, 0, scene.grid.width, scene.grid.height)], dtype=object))[0]
     assert outline.symmetric_difference(corners).area < 1e-3 * corners.area, "its edges stay straight on the ground"
     assert "not both" in found["both"]
+
+
+def test_of_files_with_several_layers_the_chosen_one_is_meant(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
+    """--layer is that of the truth, not of the prediction; a layer that no option names becomes a file of its own; one that is alone stays where it is."""
+    boxes = open_scene(sample / "train.tif").grid.geometries_to_map(np.array([shapely.box(9, 9, 20, 20)], dtype=object))
+    frame = geopandas.GeoDataFrame({"class_name": ["tree"], "score": [0.9]}, geometry=boxes, crs="EPSG:32633")
+    write_layer(tmp_path / "made.gpkg", frame, classes=ClassSet.of_names(["tree"]))
+    (sample / "rules.yaml").write_text("")
+    found = inside("several_layers", stub(ECHO), sample, tmp_path / "made.gpkg")
+    counts = {name: len(geopandas.read_file(sample / "train_labels.gpkg", layer=name)) for name in ("landcover", "buildings")}
+
+    def options(name: str) -> dict[str, str]:
+        return {key: value for key, _, value in (word.partition("=") for word in found[name]["words"]) if value}
+
+    assert options("evaluate")["--layer"] == "trees" and found["evaluate"]["words"][-2:] == [str(tmp_path / "made.gpkg"), str(sample / "train_labels.gpkg")]
+    assert options("tile")["--layer"] == "trees" and options("tile")["--aoi"] == str(tmp_path / "made.gpkg")
+    assert (options("export_labels")["--layer"], options("export_labels")["--predictions"]) == ("trees", str(tmp_path / "made.gpkg"))
+    assert found["evaluate"]["held"] == {"--aoi": [["landcover", counts["landcover"]]]}
+    assert found["tile"]["held"]["--annotated"] == [["buildings", counts["buildings"]]]
+    assert found["weak_labels"]["held"] == {"--truth": [["buildings", counts["buildings"]]]}
+    assert any("'landcover'" in text and options("evaluate")["--aoi"] in text for text in found["evaluate"]["infos"]), "the log says so"
+
+
+def test_what_a_command_found_is_shown_in_columns(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
+    lines = ["class  objects", "tree        12"]
+    python = stub(
+        f"import json\nfor line in {lines!r}: print(json.dumps({{'event': 'text', 'message': line}}))\nprint(json.dumps({{'event': 'result', 'words': []}}))"
+    )
+    said = inside("words", python, sample / "train.tif", sample / "train_labels.gpkg", tmp_path / "chips")
+    assert [line.replace("\N{NO-BREAK SPACE}", " ") for line in said["shown"]] == lines
+    assert not any(" " in line for line in said["shown"]), "blanks that HTML would make one"
 
 
 def test_what_the_child_could_not_see_is_refused_with_the_way_out(inside: Callable[..., Any], stub: Stub, sample: Path) -> None:

@@ -26,7 +26,7 @@ GONE = {
     "exec_", "QRegExp", "QDesktopWidget", "QTextCodec", "QMatrix", "QVariant", "QgsMapLayerRegistry", "QgsMapLayerType",
     "setMargin", "QSignalMapper", "toTime_t", "fromTime_t",
 }  # fmt: skip
-INNER_CLASSES = {"QgsProcessingContext.LayerDetails"}  # look like values of an enum
+INNER_CLASSES = {"QgsProcessingContext.LayerDetails", "QgsVectorFileWriter.SaveVectorOptions"}  # look like values of an enum
 
 
 def trees() -> Iterator[tuple[str, ast.Module]]:

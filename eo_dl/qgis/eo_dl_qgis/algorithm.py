@@ -18,10 +18,12 @@ from qgis.PyQt.QtGui import QIcon
 
 from . import commands, environment, loading, recent, runner, settings
 from .feedback import Feedback
-from .layers import absolute, extent_file, file_of
+from .layers import absolute, alone, extent_file, file_of
 from .menu import NOT_ASKED
 from .parameters import EXTENT, definitions, kind_of, qgis_name
 
+_NAMED = ("labels", "truth", "source")  # the parameter that --layer speaks of, where a command has it
+_COPIED = ("aoi", "annotated", "truth")  # of these shapes and classes are all that is read
 _VECTOR_TASKS = ("detection", "instances", "localization", "classification")
 
 
@@ -75,7 +77,8 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
                 continue
             value, inner = self._value(one, parameters, context)
             self._values[one["name"]] = value
-            layer_name = layer_name or (inner if one["name"] in ("labels", "truth", "source", "prediction") else "")
+            layer_name = layer_name or (inner if one["name"] in _NAMED else "")
+            self._alone(one, inner, parameters, context, feedback)
         self._add_fixed(layer_name)
         self._extent(parameters, context)
         self._out = self._values.get("out") or ""
@@ -87,6 +90,17 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             self._values["layer"] = layer_name
         if "trust_vrt" in names:
             self._values["trust_vrt"] = True
+
+    def _alone(self, one, inner, parameters, context, feedback):
+        """A layer that the command line has no option to name, in a file of several, becomes a file of its own."""
+        named = one["name"] in _NAMED and any(other["name"] == "layer" for other in self._command["parameters"])
+        if one["name"] not in _COPIED or named or not inner:
+            return
+        path = self._values[one["name"]]
+        copy = alone(self.parameterAsLayer(parameters, qgis_name(one), context), path, inner, context)
+        if copy:
+            feedback.pushInfo(f"{qgis_name(one)}: the layer '{inner}' of {path}, as a file of its own: {copy}")
+            self._values[one["name"]] = copy
 
     def _extent(self, parameters, context):
         if self.parameterDefinition(EXTENT) is None or parameters.get(EXTENT) in (None, ""):
@@ -193,8 +207,6 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         if self._entry.report and self._out:
             found["REPORT"] = str(Path(self._out) / self._entry.report)
             feedback.pushInfo(f"report: {found['REPORT']}")
-        for row in recent.comparison(result):
-            feedback.pushInfo(" | ".join(row))
         return found
 
     def tr(self, text):

@@ -25,6 +25,9 @@ class Feedback(Listener):
     def log(self, text):
         self._feedback.pushInfo(text)
 
+    def text(self, line):
+        self._feedback.pushConsoleInfo(line.replace(" ", "\N{NO-BREAK SPACE}"))  # QGIS shows it as HTML, which makes one of several blanks
+
     def warning(self, text):
         self._feedback.pushWarning(text)
 

@@ -11,6 +11,7 @@ from qgis.core import (
     QgsProcessingUtils,
     QgsProviderRegistry,
     QgsRasterLayer,
+    QgsVectorFileWriter,
     QgsVectorLayer,
 )
 
@@ -31,6 +32,19 @@ def file_of(layer):
         raise QgsProcessingException(f"The layer '{layer.name()}' has a filter, and eo_dl would read the whole file. Remove the filter, or export the layer.")
     parts = QgsProviderRegistry.instance().decodeUri("ogr", layer.source())
     return absolute(parts.get("path") or layer.source().split("|")[0]), parts.get("layerName") or ""
+
+
+def alone(layer, path, name, context):
+    """The path of a temporary file with nothing but the layer `name` of the file `path`, or "" where it has no other."""
+    if sum(one.name() != "layer_styles" for one in QgsProviderRegistry.instance().querySublayers(path)) < 2:
+        return ""
+    copy = QgsProcessingUtils.generateTempFilename(f"{name}.gpkg")
+    options = QgsVectorFileWriter.SaveVectorOptions()
+    options.driverName, options.layerName = "GPKG", name
+    code, message = QgsVectorFileWriter.writeAsVectorFormatV3(layer, copy, context.transformContext(), options)[:2]
+    if code != QgsVectorFileWriter.WriterError.NoError:
+        raise QgsProcessingException(f"{path}: the layer '{name}' cannot be copied to a file of its own: {message}")
+    return copy
 
 
 def absolute(path):

@@ -32,6 +32,7 @@ KINDS = {
     "scene": "raster",
     "labels": "layer",
     "truth": "layer",
+    "predictions": "vector",
     "corrected": "vector",
     "prediction": "layer",
     "source": "layer",

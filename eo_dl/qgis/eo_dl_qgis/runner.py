@@ -46,6 +46,9 @@ class Listener:
     def log(self, text):
         """A line for people."""
 
+    def text(self, line):
+        """A line of what the command found, laid out for letters of one width."""
+
     def warning(self, text):
         """Something they should know."""
 
@@ -101,6 +104,8 @@ class _Heard:
             self.result = event
         elif kind == "error":
             self.error = str(event.get("message", ""))
+        elif kind == "text":
+            listener.text(str(event.get("message", "")))
         elif kind == "warning":
             listener.warning(str(event.get("message", "")))
         else:
