@@ -57,7 +57,7 @@ def sample(sample_data: Path, tmp_path: Path) -> Path:
     """A copy: QGIS writes beside rasters and into GeoPackages that it only opens."""
     copy = tmp_path / "sample"
     copy.mkdir()
-    for name in ("train.tif", "test.tif", "train_labels.gpkg"):
+    for name in ("train.tif", "test.tif", "train_labels.gpkg", "test_labels.gpkg"):
         shutil.copy(sample_data / name, copy / name)
     return copy
 

@@ -298,7 +298,7 @@ def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(inside: Calla
 
 
 @pytest.mark.slow
-def test_tile_train_predict_by_qgis_process(qgis_environment: dict[str, str], sample: Path, tmp_path: Path) -> None:
+def test_the_loop_by_qgis_process(qgis_environment: dict[str, str], sample: Path, tmp_path: Path) -> None:
     """The real thing: the installed plug-in, the real command line, a model trained for a few steps."""
     installed = subprocess.run([sys.executable, "-m", "eo_dl_cli", "qgis", "install"], env=qgis_environment, capture_output=True, text=True, check=False)
     assert installed.returncode == 0, installed.stderr
@@ -320,6 +320,32 @@ def test_tile_train_predict_by_qgis_process(qgis_environment: dict[str, str], sa
     assert result["OUT"] == out
     assert json.loads(result["RESULT"])["task"] == "segmentation"
     assert Path(out).with_suffix(".qml").exists()
+    _the_steps_around_them(process, sample, Path(out))
+
+
+def _the_steps_around_them(process: Callable[..., dict[str, Any]], sample: Path, made: Path) -> None:
+    """Start labelling, Check labels, Evaluate and Vectorize, on the same files."""
+    project, findings, report, polygons = (str(made.with_name(name)) for name in ("labels.gpkg", "findings.gpkg", "report", "polygons.gpkg"))
+    started = process("start_labelling", f"SCENES={sample / 'train.tif'}", "CLASSES=house,tree", f"OUT={project}")
+    assert json.loads(started["RESULT"])["classes"] == ["house", "tree"]
+    assert {"labels", "annotated"} <= set(geopandas.list_layers(project).name)
+
+    labels = f"LABELS={sample / 'train_labels.gpkg'}|layername=landcover"
+    checked = json.loads(process("check_labels", labels, f"SCENES={sample / 'train.tif'}", "CLASS_FIELD=class_name", f"OUT={findings}")["RESULT"])
+    assert sum(checked["classes"].values()) == len(geopandas.read_file(sample / "train_labels.gpkg", layer="landcover"))
+    assert Path(findings).exists()
+
+    truth = f"TRUTH={sample / 'test_labels.gpkg'}|layername=landcover"
+    scored = process("evaluate", f"PREDICTION={made}", truth, "CLASS_FIELD=class_name", f"OUT={report}")
+    said = json.loads(scored["RESULT"])
+    confusion, accuracy = np.array(said["confusion"]["pixels"]), next(one for one in said["scores"] if one["name"] == "overall_accuracy")
+    assert accuracy["value"] == pytest.approx(np.trace(confusion) / confusion.sum()) and accuracy["count"] == confusion.sum()
+    assert "<html" in Path(scored["REPORT"]).read_text()
+
+    process("vectorize", f"SOURCE={made}", f"OUT={polygons}")
+    frame, scene = geopandas.read_file(polygons, layer="objects"), open_scene(made)
+    values = np.asarray(Image.open(made))
+    assert frame.area.sum() == pytest.approx((values != 255).sum() * abs(scene.grid.transform.determinant)), "seamless: every pixel once"
 
 
 @pytest.mark.slow
