@@ -22,6 +22,7 @@ from .reporter import Reporter, table
 @options.label_classes
 @options.label_layer
 @options.device
+@click.option("--resume", is_flag=True, help="Continue a retraining that was stopped; labels, chips and settings must be the same.")
 @options.overwrite
 @options.said
 def command(
@@ -37,6 +38,7 @@ def command(
     classes: str | None,
     layer: str | None,
     device: str,
+    resume: bool,
     overwrite: bool,
 ) -> None:
     """Train again with corrected labels, starting from the old model, and score both on the same held-out ground.
@@ -66,6 +68,7 @@ def command(
         out=out,
         epochs=epochs,
         device=device,
+        resume=resume,
         overwrite=overwrite,
         on_progress=reporter.progress,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,7 @@ from ..chips.manifest import read_manifest
 from ..chips.tile import tile
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
-from ..errors import BundleError, ChipSetError, ConfigError
-from ..io.atomic import refuse_existing
+from ..errors import BundleError, ChipSetError, ConfigError, OutputExistsError
 from ..io.config import parse_yaml
 from ..io.scene import Scene
 from ..labeling.project.merge import MergedLabels, merge_labels
@@ -25,9 +26,11 @@ from ..scores.score import Score
 from .compare import score_model
 from .config import TrainConfig, resolve_config
 from .results import Run, SplitScores
+from .runfolder import RunFolder
 from .train import train
 
 _CONFIG = "config.yaml"
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def retrain(
     scenes: Sequence[Scene | str | Path] = (),
     epochs: int | None = None,
     device: str | None = None,
+    resume: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> Retrained:
@@ -90,6 +94,9 @@ def retrain(
     `NAME.labels.gpkg` beside `out`, which is learned from. `class_field` and `layer` say how that file is read. `scenes`: corrected scenes that the
     chip set has not; their ground, but for what was held out, is for training.
 
+    Stopped after its first checkpoint, it keeps `NAME.chips` and `NAME.run`, and says so; before that, nothing. `resume=True` goes on from there: labels and
+    chips are made again, and training continues where they are the same, as that of `train` does. Where there is nothing to continue it starts.
+
     Raises as `merge_labels`, `tile` and `train` do, and `ChipSetError` for a chip set without test chips, `BundleError` for a model that does not say how
     it was trained.
     """
@@ -98,16 +105,46 @@ def retrain(
     if not before.split("test"):
         raise ChipSetError(f"{before.path}: has no test chips, so an old and a new model cannot be compared; tile with a test share (--split 70,15,15)")
     target = Path(out)
-    refuse_existing(target, overwrite)
+    folder = RunFolder.of(target, overwrite, resume)
+    _refuse_leftovers(folder, overwrite or resume)
     config = _config_of(old, epochs, device)
-    with _merged(labels, corrected, target.with_suffix(".labels.gpkg"), class_field, layer, overwrite) as merged:
+    again = overwrite or resume
+    with _merged(labels, corrected, target.with_suffix(".labels.gpkg"), class_field, layer, again) as merged, _worth_keeping(folder):
         given = _label_set(labels if merged is None else merged.path, None if merged else class_field, None if merged else layer)
-        cut = _cut_again(before, given, scenes, target.with_suffix(".chips"), overwrite, on_progress)
+        cut = _cut_again(before, given, scenes, _chips_of(folder), again, on_progress)
         was = score_model(old, cut, name=old.path.name, device=config.device)  # first: what cannot be compared is told before the training
-        run = train(cut, config=config, out=target, overwrite=overwrite, on_progress=on_progress)
+        run = train(cut, config=config, out=target, resume=resume, overwrite=overwrite, on_progress=on_progress)
     now = next(found for found in run.scores if found.split == "test")
     notes = () if merged is None else (_told(merged), *merged.notes)
     return Retrained(run, cut, was, now, now.lead_over(was, run.primary), None if merged is None else merged.path, notes)
+
+
+def _chips_of(folder: RunFolder) -> Path:
+    return folder.out.with_suffix(".chips")
+
+
+def _refuse_leftovers(folder: RunFolder, wanted: bool) -> None:
+    """What a stopped retraining left stands in the way of a new one, which is told before any work."""
+    left = [path for path in (_chips_of(folder), folder.path) if path.exists()]
+    if left and not wanted:
+        raise OutputExistsError(
+            f"{' and '.join(map(str, left))}: left by another retraining; --resume continues one that was stopped, --overwrite starts anew, or choose another -o"
+        )
+
+
+@contextlib.contextmanager
+def _worth_keeping(folder: RunFolder) -> Iterator[None]:
+    """However the block ends before its time: chips and run stay where there is a checkpoint to go on from, and go where there is none."""
+    try:
+        yield
+    except BaseException:
+        chips = _chips_of(folder)
+        if folder.checkpoints.steps():
+            _logger.info("%s and %s are kept: the same with --resume goes on from step %d", folder.path, chips, folder.checkpoints.steps()[-1])
+        else:
+            for path in (chips, folder.path):
+                shutil.rmtree(path, ignore_errors=True)
+        raise
 
 
 @contextlib.contextmanager

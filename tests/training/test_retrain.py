@@ -14,7 +14,7 @@ from pyproj import CRS
 
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
-from eo_dl.errors import BundleError, ChipSetError, ConfigError
+from eo_dl.errors import BundleError, Cancelled, ChipSetError, ConfigError, OutputExistsError
 from eo_dl.io.raster import write_geotiff
 from eo_dl.io.vector import write_layer
 from eo_dl.training.compare import score_model
@@ -90,6 +90,51 @@ def test_a_failed_run_leaves_no_merged_labels(world: tuple[Run, Path, Path], tmp
     with pytest.raises(ConfigError, match="classes differ"):
         retrain(run.model, chips, labels=None, corrected=tmp_path / "seen.gpkg", out=tmp_path / "second.eodl")
     assert not (tmp_path / "second.labels.gpkg").exists() and not (tmp_path / "second.eodl").exists()
+
+
+class Stop(Exception):
+    """Raised by `on_progress`, as a person's cancel is."""
+
+
+@pytest.mark.slow
+def test_a_stopped_retraining_goes_on_to_the_same_weights(world: tuple[Run, Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run, chips, corrected = world
+    whole = retrain(run.model, chips, labels=corrected, out=tmp_path / "whole.eodl", epochs=3)
+    out, seen = tmp_path / "second.eodl", []
+
+    def stop_in_the_second_round(done: int, total: int, what: str) -> None:
+        seen.append(what)
+        if what == "steps" and done > total // 2:
+            raise Cancelled("enough")
+
+    caplog.set_level("INFO", logger="eo_dl")
+    with pytest.raises(Cancelled):
+        retrain(run.model, chips, labels=corrected, out=out, epochs=3, on_progress=stop_in_the_second_round)
+    assert (tmp_path / "second.chips").is_dir() and (tmp_path / "second.run").is_dir() and not out.exists()
+    assert any("second.run" in text and "second.chips are kept" in text and "--resume" in text for text in caplog.messages)
+    with pytest.raises(OutputExistsError, match=r"second\.chips and .*second\.run.*--resume continues.*--overwrite starts anew"):
+        retrain(run.model, chips, labels=corrected, out=out, epochs=3)
+    with pytest.raises(ConfigError, match="made of something else"):
+        retrain(run.model, chips, labels=chips.parent / "first.gpkg", out=out, epochs=3, resume=True)
+    assert (tmp_path / "second.run").is_dir(), "what could not be continued with other labels still can be with the same"
+    done = retrain(run.model, chips, labels=corrected, out=out, epochs=3, resume=True)
+    for name, tensor in whole.run.model.state().items():
+        assert np.array_equal(np.asarray(tensor), np.asarray(done.run.model.state()[name])), name
+    assert done.rows() == whole.rows()
+
+
+def test_what_was_stopped_before_a_checkpoint_leaves_nothing(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
+    run, chips, corrected = world
+
+    def stop(done: int, total: int, what: str) -> None:
+        if what == at:
+            raise Stop
+
+    before = sorted(tmp_path.iterdir())
+    for at in ("chips", "steps"):
+        with pytest.raises(Stop):
+            retrain(run.model, chips, labels=corrected, out=tmp_path / "second.eodl", epochs=3, on_progress=stop)
+        assert sorted(tmp_path.iterdir()) == before, at
 
 
 def test_what_cannot_be_compared_is_refused(world: tuple[Run, Path, Path], tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             feedback.pushInfo(f"eo-dl {shlex.join(words)}")
             result = runner.run(python, words, Feedback(feedback))
         except runner.Cancelled:
-            raise QgsProcessingException("Cancelled. What was made so far is kept; the same command with RESUME continues where it can.") from None
+            raise QgsProcessingException(self._cancelled()) from None
         except (runner.Failed, environment.NoEnvironment) as error:
             raise QgsProcessingException(str(error)) from None
         provenance = f"eo-dl {shlex.join(words)}\n{json.dumps(result)}"
@@ -180,6 +180,10 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             loading.schedule(self._entry.loads, self._out, self._entry.title, provenance, self._origin(), context)
         self._result = result
         return self._results(result, feedback)
+
+    def _cancelled(self):
+        resumes = any(one["name"] == "resume" for one in self._command["parameters"])
+        return "Cancelled. Run it again with RESUME to go on from the last checkpoint." if resumes else "Cancelled. Nothing half-made is left as a result."
 
     def postProcessAlgorithm(self, context, feedback):
         """In the main thread again: what was used is offered next time, and whoever listens hears the result."""

@@ -23,7 +23,8 @@ def filled_in(layer):
         "SCENES": scenes,
     }
     if model:
-        found["OUT"] = str(free_name(Path(model)))
+        out = free_name(Path(model))
+        found["OUT"], found["RESUME"] = str(out), out.with_suffix(".run").exists()  # one that was cancelled is gone on with
     return {name: value for name, value in found.items() if value}
 
 
