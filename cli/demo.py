@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Demo:
     """What one task learns from the sample scenes: a layer of labels, chips, and a short training.
 
-    `sampling`: where chips lie; of "single" ones, with one object each, the second scene is scored chip by chip too.
+    `sampling`: where chips lie, `count`: how many (None: the default); of "single" ones, with one object each, the second scene is scored chip by chip too.
     """
 
     title: str
@@ -34,6 +34,7 @@ class Demo:
     suffix: str
     training: dict[str, Any]
     sampling: Literal["grid", "single"] = "grid"
+    count: int | None = None
 
 
 # Small networks and few epochs: two cores are to show the road in under three minutes, not the best score.
@@ -87,8 +88,9 @@ DEMOS = {
         48,
         0,
         ".gpkg",
-        {"epochs": 8, "min_steps": 12, "batch_size": 16, "lr": 0.003, "task_options.backbone": "resnet10t"},
+        {"epochs": 10, "min_steps": 12, "batch_size": 16, "lr": 0.003, "task_options.backbone": "resnet10t"},
         sampling="single",
+        count=500,
     ),
     "instances": Demo(
         "Single buildings by roof, those that touch apart (Mask R-CNN)",
@@ -172,6 +174,7 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
         size_px=demo.size_px,
         overlap_px=demo.overlap_px,
         sampling=demo.sampling,
+        count=demo.count,
         seed=1,
         on_progress=reporter.progress,
     )
