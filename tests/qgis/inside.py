@@ -436,6 +436,16 @@ def dock(python, objects, queue, scene, chips):
     return found
 
 
+def prefilled(objects, model):
+    """What the dialog of a retraining comes with."""
+    from eo_dl_qgis import retraining
+
+    layer = QgsVectorLayer(objects, "trees", "ogr")
+    layer.setCustomProperty("eo_dl/model", model)
+    found = retraining.filled_in(layer)
+    return [found["OUT"], found.get("RESUME", False)]
+
+
 def _use(python):
     from eo_dl_qgis import settings
 

@@ -297,6 +297,13 @@ def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(inside: Calla
     assert "cannot be edited" in found["locked"][0]
 
 
+def test_a_cancelled_retraining_is_offered_to_go_on(inside: Callable[..., Any], sample: Path, tmp_path: Path) -> None:
+    layer, new = f"{sample / 'train_labels.gpkg'}|layername=trees", tmp_path / "trees_2.eodl"
+    assert inside("prefilled", layer, tmp_path / "trees.eodl") == [str(new), False]
+    new.with_suffix(".run").mkdir()
+    assert inside("prefilled", layer, tmp_path / "trees.eodl") == [str(new), True]
+
+
 @pytest.mark.slow
 def test_the_loop_by_qgis_process(qgis_environment: dict[str, str], sample: Path, tmp_path: Path) -> None:
     """The real thing: the installed plug-in, the real command line, a model trained for a few steps."""

@@ -179,7 +179,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         if self._out:
             loading.schedule(self._entry.loads, self._out, self._entry.title, provenance, self._origin(), context)
         self._result = result
-        return self._results(result, feedback)
+        return self._results(result)
 
     def _cancelled(self):
         resumes = any(one["name"] == "resume" for one in self._command["parameters"])
@@ -204,13 +204,12 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         scenes = self._values.get("scenes") or ""
         return {"model": self._values.get("model") or "", "scene": scenes if isinstance(scenes, str) else "\n".join(scenes)}
 
-    def _results(self, result, feedback):
+    def _results(self, result):
         found = {"RESULT": json.dumps(result)}
         if self._out:
             found["OUT"] = self._out
         if self._entry.report and self._out:
             found["REPORT"] = str(Path(self._out) / self._entry.report)
-            feedback.pushInfo(f"report: {found['REPORT']}")
         return found
 
     def tr(self, text):
