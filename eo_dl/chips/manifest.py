@@ -21,7 +21,7 @@ from ..core.classes import ClassInfo, ClassSet
 from ..core.labelset import GeometryArray, LabelSet, MaskLabels
 from ..core.pixelgrid import PixelGrid
 from ..errors import ChipSetError, EoDlError
-from ..io.discover import is_remote
+from ..io.discover import is_remote, own_path
 from ..io.scene import Scene, open_scene
 from .record import ChipRecord
 
@@ -67,8 +67,8 @@ def manifest_text(values: Plain) -> str:
 def scene_entry(scene: Scene, folder: Path) -> Plain:
     """How to find and open a scene again, and how to tell that it is still the same."""
     return {
-        "path": scene.path if scene.remote else str(Path(scene.path).resolve()),
-        "relative": None if scene.remote else _relative(Path(scene.path).resolve(), folder.resolve()),
+        "path": scene.path if scene.remote else str(own_path(scene.path)),
+        "relative": None if scene.remote else _relative(own_path(scene.path), folder.resolve()),
         "bands": [asdict(band) for band in scene.bands],
         "dtype": scene.dtype,
         "own_nodata": scene.own_nodata,
@@ -181,8 +181,8 @@ def labels_entry(labels: LabelSet, folder: Path) -> Plain:
         "annotated_by_image": labels.annotated_images is not None,
         "masks": [
             {
-                "path": str(Path(mask.path).resolve()),
-                "relative": _relative(Path(mask.path).resolve(), folder.resolve()),
+                "path": str(own_path(mask.path)),
+                "relative": _relative(own_path(mask.path), folder.resolve()),
                 "values": [[stored, class_id] for stored, class_id in mask.values.items()],
                 "ignore_values": list(mask.ignore_values),
                 "band_ids": list(mask.band_ids),

@@ -17,14 +17,20 @@ def is_remote(path: str) -> bool:
     return path.startswith("/vsi") or "://" in path
 
 
+def own_path(path: str | Path) -> Path:
+    """The absolute path, links among its folders resolved but not the file's: a link's name is one that somebody gave on purpose, and labels are found by it."""
+    given = Path(path)
+    return given.parent.resolve() / given.name
+
+
 def relative_path(path: str, folder: Path) -> str:
     """A path as seen from `folder`, with forward slashes and "./" in front of what lies in it; remote ones and those on another drive as they are."""
     if is_remote(path):
         return path
     try:
-        found = os.path.relpath(Path(path).resolve(), folder.resolve()).replace(os.sep, "/")
+        found = os.path.relpath(own_path(path), folder.resolve()).replace(os.sep, "/")
     except ValueError:  # another drive of Windows
-        return str(Path(path).resolve())
+        return str(own_path(path))
     return found if found.startswith("../") else f"./{found}"
 
 

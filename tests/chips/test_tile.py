@@ -19,6 +19,7 @@ from PIL import Image
 
 from eo_dl.chips.chipset import ChipSet, open_chip_set
 from eo_dl.chips.tile import tile
+from eo_dl.chips.truth import SceneTruth
 from eo_dl.chips.writing import read_written
 from eo_dl.core.window import Window
 from eo_dl.errors import BandError, Cancelled, ChipSetError, ConfigError, InputError, LabelError, OutputExistsError
@@ -367,6 +368,24 @@ def test_plain_images_with_masks_and_with_boxes(tmp_path: Path) -> None:
     assert sorted(boxed.labels_of(3).bounds.tolist()) == [[5.25 + 20 * k, 8.5, 15.25 + 20 * k, 20.625] for k in range(4)]
     outlines = gpd.read_file(boxed.path / "chips.gpkg", layer="chips")
     assert outlines.geometry.union_all().area == pytest.approx(5 * 64 * 96), "images lie side by side"
+
+
+def test_linked_scenes_and_masks_keep_the_names_of_their_links(tmp_path: Path) -> None:
+    """Folders of many data sets hold files of the same names; a link gives each a name of its own, by which labels and maps are found."""
+    for name in ("one", "two"):
+        for kind, value in (("images", 90), ("masks", int(name == "two"))):
+            (tmp_path / name / kind).mkdir(parents=True)
+            picture = np.full((32, 64), value, np.uint8)
+            Image.fromarray(picture).save(tmp_path / name / kind / "part.png")
+            (tmp_path / kind).mkdir(exist_ok=True)
+            (tmp_path / kind / f"{name}_part.png").symlink_to(tmp_path / name / kind / "part.png")
+    scenes = [tmp_path / "images" / f"{name}_part.png" for name in ("one", "two")]
+    tile(scenes, read_labels(tmp_path / "masks", classes={"wood": [1]}), out=tmp_path / "chips", size_px=32, split_by="scene", split=(0.5, 0.0, 0.5))
+    again = open_chip_set(tmp_path / "chips")
+    assert [scene.stem for scene in again.scenes] == ["one_part", "two_part"]
+    assert [record.class_shares for record in again.records] == [{0: 1.0}] * 2 + [{1: 1.0}] * 2
+    truth = {again.scenes[r.scene_index].stem: SceneTruth.of(again.labels, again.scenes[r.scene_index]).chip(r.window).mask for r in again.records}
+    assert {name: int(mask.max()) for name, mask in truth.items() if mask is not None} == {"one_part": 0, "two_part": 1}
 
 
 def test_boxes_in_pixels_of_a_georeferenced_scene_come_back_exactly(write_scene: Writer, tmp_path: Path) -> None:
