@@ -16,7 +16,7 @@ _MAKE, _BIN = (
     if sys.platform == "win32"
     else ("python3 -m venv ~/eo_dl_env", "~/eo_dl_env/bin/")
 )
-INSTALL = f"{_MAKE} && {_BIN}pip install eo-dl && {_BIN}eo-dl qgis install"
+INSTALL = f"{_MAKE} && {_BIN}pip install FOLDER && {_BIN}eo-dl qgis install (FOLDER: where eo_dl lies, a checkout or a wheel)"
 SET = "Set the Python of another environment under Settings > Options > eo_dl."
 
 
