@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,9 @@ from .cog import RasterFacts, assemble
 from .gdal import quietly
 from .spill import Layout, Spill
 from .style import CLASSES_TAG, MARK, class_raster_aux_xml, class_raster_qml, classes_tag, probability_raster_qml
+
+_BLOCK_BYTES = 8 * 2**20
+_recent = threading.local()
 
 
 class RasterWriter:
@@ -181,17 +185,12 @@ def write_style(path: Path, qml: str, overwrite: bool) -> None:
     _write_text(target, qml)
 
 
-_BLOCK_BYTES = 8 * 2**20
-_recent_crs: tuple[pyproj.CRS, rasterio.crs.CRS] | None = None
-
-
 def _rasterio_crs(crs: pyproj.CRS) -> rasterio.crs.CRS:
-    """The same CRS for rasterio. The last one is remembered by identity: chips of one scene share theirs, and a WKT costs as much as a write."""
-    global _recent_crs
-    recent = _recent_crs
-    if recent is None or recent[0] is not crs:
-        recent = _recent_crs = (crs, rasterio.crs.CRS.from_wkt(crs.to_wkt()))
-    return recent[1]
+    """The same CRS for rasterio. A thread remembers its last one by identity: chips of one scene share theirs, and a WKT costs as much as a write."""
+    known: tuple[pyproj.CRS, rasterio.crs.CRS] | None = getattr(_recent, "crs", None)
+    if known is None or known[0] is not crs:
+        known = _recent.crs = (crs, rasterio.crs.CRS.from_wkt(crs.to_wkt()))
+    return known[1]
 
 
 def _chip_compression(dtype: np.dtype[np.generic]) -> dict[str, str | int]:

@@ -22,7 +22,7 @@ from .formats.vocclasses import labelmap_spec
 from .formats.yolo import Sizes, read_yolo
 from .maskset import read_masks
 from .naming import ClassSpec, parse_classes
-from .project.layout import ANNOTATED, LABELS, is_project
+from .project.layout import ANNOTATED, is_project
 from .records import Records, Unlabelled, label_set
 from .sources import Format, Sources, find_sources
 from .vectors import VectorOptions, read_areas, read_vectors
@@ -74,7 +74,7 @@ def read_labels(
     else:
         labels = label_set(_one_class_by_name(read_records(found, options, voc_origin, sizes_px), spec), spec, unlabelled)
     labels = replace(labels, notes=(*found.notes, *labels.notes))
-    if annotated is None and found.format == "vector" and layer in (None, LABELS) and len(found.paths) == 1 and is_project(found.paths[0]):
+    if annotated is None and found.format == "vector" and len(found.paths) == 1 and is_project(found.paths[0], layer):
         return _with_drawn_areas(labels, Path(found.paths[0]), unlabelled)
     return labels if annotated is None else _with_annotated(labels, Path(annotated), unlabelled)
 

@@ -106,9 +106,9 @@ def retrain(
         raise ChipSetError(f"{before.path}: has no test chips, so an old and a new model cannot be compared; tile with a test share (--split 70,15,15)")
     target = Path(out)
     folder = RunFolder.of(target, overwrite, resume)
-    _refuse_leftovers(folder, overwrite or resume)
-    config = _config_of(old, epochs, device)
     again = overwrite or resume
+    _refuse_leftovers(folder, again)
+    config = _config_of(old, epochs, device)
     with _merged(labels, corrected, target.with_suffix(".labels.gpkg"), class_field, layer, again) as merged, _worth_keeping(folder):
         given = _label_set(labels if merged is None else merged.path, None if merged else class_field, None if merged else layer)
         cut = _cut_again(before, given, scenes, _chips_of(folder), again, on_progress)
@@ -134,15 +134,18 @@ def _refuse_leftovers(folder: RunFolder, wanted: bool) -> None:
 
 @contextlib.contextmanager
 def _worth_keeping(folder: RunFolder) -> Iterator[None]:
-    """However the block ends before its time: chips and run stay where there is a checkpoint to go on from, and go where there is none."""
+    """However the block ends before its time: chips and run stay where there is a checkpoint to go on from; where there is none, those go that the block made.
+
+    What an earlier retraining left is somebody's result, which bad input must not cost.
+    """
+    new = [path for path in (_chips_of(folder), folder.path) if not path.exists()]
     try:
         yield
     except BaseException:
-        chips = _chips_of(folder)
         if folder.checkpoints.steps():
-            _logger.info("%s and %s are kept: the same with --resume goes on from step %d", folder.path, chips, folder.checkpoints.steps()[-1])
+            _logger.info("%s and %s are kept: the same with --resume goes on from step %d", folder.path, _chips_of(folder), folder.checkpoints.steps()[-1])
         else:
-            for path in (chips, folder.path):
+            for path in new:
                 shutil.rmtree(path, ignore_errors=True)
         raise
 

@@ -14,7 +14,7 @@ from pyproj import CRS
 
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
-from eo_dl.errors import BundleError, Cancelled, ChipSetError, ConfigError, OutputExistsError
+from eo_dl.errors import BundleError, Cancelled, ChipSetError, ConfigError, LabelError, OutputExistsError
 from eo_dl.io.raster import write_geotiff
 from eo_dl.io.vector import write_layer
 from eo_dl.training.compare import score_model
@@ -60,6 +60,10 @@ def test_both_models_stand_beside_each_other_on_ground_that_neither_saw(world: t
     assert score_model(done.run.model, done.chips).overall("mean_iou").value == pytest.approx(ours.value, abs=1e-6), "one scoring for both"
     assert done.values()["primary"] == "mean_iou"
     assert done.rows()[0][0] == "mean_iou"
+    (tmp_path / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(LabelError):
+        retrain(run.model, chips, labels=tmp_path / "none.geojson", out=tmp_path / "second.eodl", overwrite=True)
+    assert (tmp_path / "second.chips" / "chips.json").is_file() and (tmp_path / "second.run").is_dir(), "bad labels cost nothing of what was there"
 
 
 def test_corrections_are_merged_first_and_a_new_scene_is_learned_from(world: tuple[Run, Path, Path], tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ...errors import EoDlError, LabelError
 from ...io.scene import Scene, open_scene
 from ..coverage import match_labels
 from ..naming import parse_classes
-from ..project.layout import LABELS, announced, is_project
+from ..project.layout import announced, is_project
 from ..read import read_labels, read_records
 from ..records import Records
 from ..sources import find_sources
@@ -90,7 +90,7 @@ def check_labels(
         read_areas(Path(annotated))  # so is a file that cannot be read
     found = find_sources(labels)
     options = VectorOptions(class_field, layer, crs, buffer_m, where)
-    project = found.format == "vector" and len(found.paths) == 1 and layer in (None, LABELS) and is_project(found.paths[0])
+    project = found.format == "vector" and len(found.paths) == 1 and is_project(found.paths[0], layer)
     said = announced(found.paths[0]) if project else None
     given = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
     opened = [one if isinstance(one, Scene) else open_scene(one) for one in given or (said.scenes if said else ())]

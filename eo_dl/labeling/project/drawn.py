@@ -72,7 +72,7 @@ def read_drawn(path: str | Path, *, class_field: str | None = None, layer: str |
 
 
 def _of_vectors(path: Path, class_field: str | None, layer: str | None) -> Drawn:
-    project = layer in (None, LABELS) and is_project(path)
+    project = is_project(path, layer)
     frame = read_layer(path, layer=LABELS if project else layer)
     if frame.crs is None:
         raise LabelError(f"{path}: has no CRS; give it one, e.g. ogr2ogr -a_srs EPSG:32633 OUT.gpkg IN")

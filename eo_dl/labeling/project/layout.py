@@ -38,9 +38,12 @@ class Announced:
     scenes: tuple[str, ...] = ()
 
 
-def is_project(path: str | Path) -> bool:
-    """True for a GeoPackage of the layers `labels` and `annotated`, made here or by hand; a chip set's has `chips` too and is none."""
-    if Path(path).suffix.lower() != ".gpkg" or not Path(path).is_file():
+def is_project(path: str | Path, layer: str | None = None) -> bool:
+    """True for a GeoPackage of the layers `labels` and `annotated`, made here or by hand; a chip set's has `chips` too and is none.
+
+    Where a `layer` is named (QGIS always names one), it has to be that of the labels; another one is read as in any file.
+    """
+    if layer not in (None, LABELS) or Path(path).suffix.lower() != ".gpkg" or not Path(path).is_file():
         return False
     names = set(layer_names(path))
     return {LABELS, ANNOTATED} <= names and "chips" not in names
