@@ -20,6 +20,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("EO_DL_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -30,11 +31,7 @@ REPORT = ROOT / "benchmarks" / "real_data.md"
 
 @dataclass(frozen=True)
 class Case:
-    """One data set and one task; `{data}` in arguments is the folder of the real scenes, `{links}` a folder of links that `walk` makes.
-
-    `links`: folders whose files have the same names in each; they are linked as FOLDER_NAME into `{links}/SCENES` and `{links}/LABELS`, since a map is called
-    after its scene.
-    """
+    """One data set and one task; `{data}` in arguments is the folder of the real scenes."""
 
     name: str
     task: str
@@ -45,7 +42,6 @@ class Case:
     predict: tuple[str, ...] = ()
     suffix: str = ".tif"
     evaluate: tuple[str, ...] = field(default=())
-    links: tuple[tuple[str, str], ...] = ()
 
 
 # A small encoder and a thin decoder: on two CPU cores more steps in the minutes given are worth more than a larger network.
@@ -108,9 +104,8 @@ CASES = (
          ("--class-field", "none", "--classes", "building", "--size", "128", "--overlap", "32", "--block-m", "192", "--guard-px", "0", "--split", "55,15,30"), OUTLINES, suffix=".gpkg", evaluate=("--class-field", "none", "--classes", "building")),
     Case("orthoseg-instances", "instances", ("{data}/orthoseg-fields/BEFL-TEST-s2_2023-05-01_2023-07-01_B08-B04-B03_min_byte.tif",), ("{data}/orthoseg-fields/fields_BEFL-s2-fields-2023_polygons.gpkg",),
          ("--class-field", "label_name", "--annotated", "{data}/orthoseg-fields/fields_BEFL-s2-fields-2023_locations.gpkg", "--size", "64", "--overlap", "32", "--block-m", "640", "--guard-px", "0", "--split", "55,15,30"), OUTLINES, suffix=".gpkg", evaluate=("--class-field", "label_name", "--aoi", "{data}/orthoseg-fields/fields_BEFL-s2-fields-2023_locations.gpkg")),
-    Case("dubai-segmentation", "segmentation", ("{links}/images",), ("{links}/masks",),
-         ("--classes", "building=#3C1098,land=#8429F6,road=#6EC1E4,vegetation=#FEDD3A,water=#E2A929,-#9B9B9B", "--size", "192", "--split", "60,15,25", "--split-by", "scene"), LIGHT, evaluate=("--classes", "building=#3C1098,land=#8429F6,road=#6EC1E4,vegetation=#FEDD3A,water=#E2A929,-#9B9B9B"),
-         links=tuple((f"{{data}}/dubai-semseg/Tile {n}/{kind}", kind) for n in (1, 2, 3, 4, 6) for kind in ("images", "masks"))),
+    Case("dubai-segmentation", "segmentation", tuple(f"{{data}}/dubai-semseg/Tile {n}/images" for n in (1, 2, 3, 4, 6)), tuple(f"{{data}}/dubai-semseg/Tile {n}/masks" for n in (1, 2, 3, 4, 6)),
+         ("--classes", "building=#3C1098,land=#8429F6,road=#6EC1E4,vegetation=#FEDD3A,water=#E2A929,-#9B9B9B", "--size", "192", "--split", "60,15,25", "--split-by", "scene"), LIGHT, evaluate=("--classes", "building=#3C1098,land=#8429F6,road=#6EC1E4,vegetation=#FEDD3A,water=#E2A929,-#9B9B9B")),
     Case("baker-segmentation", "segmentation", ("{data}/baker-landcover/23322E759967N_clipped_1m_1of2.tif", "{data}/baker-landcover/23322E759967N_clipped_1m_2of2.tif"), ("{data}/baker-landcover/BakerLake_2017_clipped.gpkg",),
          ("--class-field", "Quatreclasses", "--size", "64", "--overlap", "32", "--block-m", "48", "--guard-px", "0", "--split", "55,15,30"), (*LIGHT, "--set", "max_minutes=5"), evaluate=("--class-field", "Quatreclasses")),
 )  # fmt: skip
@@ -147,8 +142,7 @@ def walk(case: Case) -> dict[str, object]:
     folder = WORK / case.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    fill = lambda texts: [text.format(data=DATA, links=folder) for text in texts]  # noqa: E731 - one word for a long expression
-    link(case, folder)
+    fill = lambda texts: [text.format(data=DATA) for text in texts]  # noqa: E731 - one word for a long expression
     chips, model = str(folder / "chips"), str(folder / "model.eodl")
     labels = [part for path in fill(case.labels) for part in ("--labels", path)]
     steps = [run(["tile", *fill(case.scenes), *labels, "-o", chips, *fill(case.tile)])]
@@ -158,36 +152,26 @@ def walk(case: Case) -> dict[str, object]:
     out = str(folder / (f"map{case.suffix}" if single or case.suffix == ".csv" else "maps"))
     steps.append(run(["predict", model, *scenes, "-o", out, *fill(case.predict)]))
     steps.append(run(["evaluate", out, *fill(case.labels), "-o", str(folder / "report"), "--chips", chips, "--split", "test", *fill(case.evaluate)]))
-    draw(case, scenes, Path(out), folder)
+    draw(case, steps[2].result, folder)
     return {"name": case.name, "steps": [vars(step) for step in steps]}
 
 
-def link(case: Case, folder: Path) -> None:
-    """Files of several folders under names that say the folder."""
-    for source, kind in case.links:
-        place = Path(source.format(data=DATA))
-        (folder / kind).mkdir(exist_ok=True)
-        for path in sorted(p for p in place.iterdir() if p.is_file()):
-            (folder / kind / f"{place.parent.name.replace(' ', '_')}_{path.name}").symlink_to(path)
-
-
-def draw(case: Case, scenes: Sequence[str], out: Path, folder: Path) -> None:
+def draw(case: Case, predicted: dict[str, object], folder: Path) -> None:
     """Pictures of the first maps: scene, truth, prediction. Of images that are classified as wholes training has drawn some already."""
     if case.suffix == ".csv":
         shutil.copy(folder / "model.run" / "preview.png", folder / "picture.png")
         return
     import eo_dl as eo
     from eo_dl.evaluation.pictures import side_by_side
-    from eo_dl.io.discover import scene_paths
 
     options = dict(zip(case.evaluate[::2], case.evaluate[1::2], strict=True))
-    labels = [path.format(data=DATA, links=folder) for path in case.labels]
+    labels = [path.format(data=DATA) for path in case.labels]
     truth = eo.read_labels(labels, class_field=options.get("--class-field"), classes=options.get("--classes"), where=options.get("--where"))
     classes = eo.load_model(folder / "model.eodl").classes
-    for path in scene_paths(scenes)[:6]:
-        scene = eo.open_scene(path)
-        found = out if out.is_file() else out / f"{scene.stem}{case.suffix}"
-        side_by_side(scene, found, classes, truth=truth, out=folder / f"picture_{scene.stem}.png", overwrite=True)
+    parts: list[Any] = predicted.get("parts") or [predicted]  # type: ignore[assignment]
+    for number, part in enumerate(parts[:6]):
+        scene = eo.open_scene(part["scene"])
+        side_by_side(scene, part["output"], classes, truth=truth, out=folder / f"picture_{number}_{scene.stem}.png", overwrite=True)
 
 
 def machine() -> str:

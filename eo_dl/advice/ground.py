@@ -13,6 +13,7 @@ import shapely
 from ..chips.chipset import ChipSet
 from ..chips.index import LayerFrame
 from ..chips.prepare import region_in
+from ..chips.sameground import on_ground_of
 from ..chips.sampling import grid_windows, touching
 from ..chips.truth import SceneTruth
 from ..core.classes import IGNORE_ID
@@ -68,14 +69,15 @@ def annotated_share(truth: SceneTruth, window: Window) -> float:
 def _chip_ground(chips: ChipSet, scene: Scene) -> npt.NDArray[np.object_]:
     """The footprints of a chip set, those not kept too, in pixels of a scene; of plain images those of the same name."""
     found = []
-    for index, other in enumerate(chips.scenes):
+    for index in on_ground_of(scene.path, scene.grid, chips.scenes, str(chips.path)):
+        other = chips.scenes[index]
         boxes = np.array([record.window.box for record in chips.records if record.scene_index == index], np.float64).reshape(-1, 4)
         outlines = np.asarray(shapely.box(*boxes.T), dtype=object).reshape(-1)
         if other.grid.crs is not None and scene.grid.crs is not None:
             on_map = other.grid.geometries_to_map(outlines)
             moved = on_map if other.grid.crs == scene.grid.crs else reproject(on_map, other.grid.crs, scene.grid.crs, str(chips.path))
             found.append(scene.grid.geometries_to_pixel(moved))
-        elif other.name == scene.name:
+        else:
             scale = np.array([scene.grid.width / other.grid.width, scene.grid.height / other.grid.height])
             found.append(np.asarray(shapely.transform(outlines, lambda xy, by=scale: xy * by), dtype=object))
     return np.concatenate(found) if found else np.empty(0, dtype=object)

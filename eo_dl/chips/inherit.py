@@ -20,6 +20,7 @@ from ..io.scene import Scene
 from .chipset import ChipSet
 from .conflicts import ChipGround, gave_way
 from .record import ChipRecord, SplitName
+from .sameground import on_ground_of
 from .splits import Dealt
 
 _SHARED = 0.02  # square pixels: less is rounding between two grids
@@ -66,17 +67,11 @@ def _held_out(scene: Scene, old: ChipSet) -> dict[SplitName, shapely.Geometry]:
     """The val and test ground of the old set, in pixels of a scene."""
     found: dict[SplitName, shapely.Geometry] = {}
     names: tuple[SplitName, ...] = ("val", "test")
+    shared = on_ground_of(scene.path, scene.grid, old.scenes, str(old.path))
     for name in names:
-        parts = [_in_pixels(old.scenes[r.scene_index], r, scene) for r in old.split(name) if _same_ground(old.scenes[r.scene_index], scene)]
+        parts = [_in_pixels(old.scenes[r.scene_index], r, scene) for r in old.split(name) if r.scene_index in shared]
         found[name] = shapely.union_all(np.array(parts, dtype=object)) if parts else shapely.Polygon()
     return found
-
-
-def _same_ground(one: Scene, other: Scene) -> bool:
-    """With a CRS the coordinates decide, without one the name."""
-    if one.grid.crs is not None and other.grid.crs is not None:
-        return True
-    return one.grid.crs is None and other.grid.crs is None and one.name == other.name
 
 
 def _in_pixels(old_scene: Scene, record: ChipRecord, scene: Scene) -> shapely.Geometry:

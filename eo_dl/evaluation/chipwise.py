@@ -137,7 +137,7 @@ def score_chips(found: FoundChips, labels: LabelSet, match: ClassMatch, limits: 
         _score_images(found, labels, match, limits, scorer, tally)
         return None
     grid = _grid(found)
-    areas = limits.areas(grid, found.part.scene_name or found.part.path.name)
+    areas = limits.areas(grid, found.part.made_of)
     windows = _windows(found, grid)
     inside = [all(_share(window, area.area) >= _WHOLLY for area in areas) for window in windows]
     tally.outside += inside.count(False)

@@ -13,6 +13,7 @@ import shapely
 
 from ..chips.chipset import ChipSet, open_chip_set
 from ..chips.record import SPLITS, SplitName
+from ..chips.sameground import on_ground_of
 from ..core.labelset import reproject
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
@@ -49,7 +50,10 @@ class Limits:
         return cls(aoi, opened, chosen)
 
     def areas(self, grid: PixelGrid, name: str) -> tuple[Aoi, ...]:
-        """Each area, in pixels of `grid`, of which a pixel must be part; none where nothing narrows. Raises `InputError`, `NoChipHere`."""
+        """Each area, in pixels of `grid`, of which a pixel must be part; none where nothing narrows. `name`: the scene, with its folder where that is known.
+
+        Raises `InputError`, `NoChipHere`.
+        """
         found = [] if self.aoi is None else [read_aoi(self.aoi, grid, name)]
         if self.chips is not None:
             found.append(Aoi(self._chip_area(self.chips, grid, name)))
@@ -61,9 +65,10 @@ class Limits:
             return []
         aoi = None if self.aoi is None else read_aoi(self.aoi, grid, name)
         found = []
-        for index, scene in enumerate(self.chips.scenes):
+        for index in on_ground_of(name, grid, self.chips.scenes, str(self.chips.path)):
+            scene = self.chips.scenes[index]
             records = [record for record in self.chips.split(self.split) if record.scene_index == index]
-            if not records or not _same_place(scene, grid, name):
+            if not records:
                 continue
             moved = _moved(np.array([shapely.box(*record.window.box) for record in records], dtype=object), scene, grid)
             for record, (col0, row0, col1, row1) in zip(records, np.rint(shapely.bounds(moved)).astype(int).tolist(), strict=True):
@@ -75,9 +80,10 @@ class Limits:
 
     def _chip_area(self, chips: ChipSet, grid: PixelGrid, name: str) -> shapely.Geometry:
         outlines = []
-        for index, scene in enumerate(chips.scenes):
+        for index in on_ground_of(name, grid, chips.scenes, str(chips.path)):
+            scene = chips.scenes[index]
             windows = [record.window for record in chips.split(self.split) if record.scene_index == index]
-            if windows and _same_place(scene, grid, name):
+            if windows:
                 inside = [w for w in (window.intersection(scene.grid.window) for window in windows) if w is not None]
                 outlines.append(_moved(np.array([shapely.box(*w.box) for w in inside], dtype=object), scene, grid))
         area = shapely.intersection(shapely.union_all(np.concatenate(outlines)), shapely.box(0, 0, grid.width, grid.height)) if outlines else shapely.Polygon()
@@ -111,13 +117,6 @@ class LeftOut:
 
 def _on(grid: PixelGrid, cols: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> bool:
     return bool((cols >= 0).all() and (cols < grid.width).all() and (rows >= 0).all() and (rows < grid.height).all())
-
-
-def _same_place(scene: Scene, grid: PixelGrid, name: str) -> bool:
-    """With a CRS the ground decides; without one the name (or its stem)."""
-    if scene.grid.crs is not None and grid.crs is not None:
-        return True
-    return (scene.grid.crs is None) == (grid.crs is None) and name.rsplit(".", 1)[0] == scene.stem
 
 
 def _moved(boxes: npt.NDArray[np.object_], scene: Scene, grid: PixelGrid) -> npt.NDArray[np.object_]:

@@ -72,7 +72,7 @@ class Compared:
     truth: Objects
     grid: PixelGrid
     name: str
-    scene_name: str
+    made_of: str
     labels: PixelLabels
 
 
@@ -104,7 +104,7 @@ def score_objects(found: Found, labels: LabelSet, match: ClassMatch, limits: Lim
     """Add one file of objects to the scorer. Raises `LabelError`, `InputError`."""
     grid, outlines = _common_frame(found, labels)
     name = found.part.scene_name or found.part.path.name
-    areas = limits.areas(grid, name)
+    areas = limits.areas(grid, found.part.made_of)
     placed = labels.for_grid(grid, name)
     truth = _true_objects(placed, match, tally)
     predicted = _objects(outlines, _class_ids(found, match.classes), np.where(np.isfinite(found.scores), found.scores, 1.0))
@@ -122,7 +122,7 @@ def score_objects(found: Found, labels: LabelSet, match: ClassMatch, limits: Lim
     truth = truth.take(measured)
     blocks = Blocks.of(grid, f"{found.part.path.name}:")
     scorer.update(predicted, truth, blocks=(blocks.names(predicted.boxes), blocks.names(truth.boxes)))
-    return Compared(predicted, truth, grid, found.part.path.name, name, placed)
+    return Compared(predicted, truth, grid, found.part.path.name, found.part.made_of, placed)
 
 
 def are_boxes(found: Found, labels: LabelSet) -> bool:

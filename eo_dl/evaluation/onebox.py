@@ -60,7 +60,7 @@ class OneBoxes:
         labels = compared.labels
         ids = self.match.truth_ids[labels.class_ids].astype(np.int64)
         truth = replace(labels, classes=self.match.classes, class_ids=ids, ignore=labels.ignore | (ids == IGNORE_ID))
-        for window, block in self.limits.windows(compared.grid, compared.scene_name):
+        for window, block in self.limits.windows(compared.grid, compared.made_of):
             self._add_chip(compared.predicted, truth.within(window), window, block)
 
     def _add_chip(self, predicted: Objects, truth: PixelLabels, window: Window, block: str) -> None:

@@ -54,7 +54,7 @@ def score_map(part: Part, labels: LabelSet, match: ClassMatch, limits: Limits, s
     """Add one class map to the scorer; memory does not grow with its height. Raises `LabelError`, `SceneError`."""
     found = open_class_map(part.path)
     named = _named(found, part)
-    areas = limits.areas(named.grid, named.name)
+    areas = limits.areas(named.grid, named.path)
     truth = SceneTruth.of(labels, named)
     tally.features += len(truth.labels)
     blocks = Blocks.of(named.grid, f"{part.path.name}:")
@@ -74,8 +74,7 @@ def score_map(part: Part, labels: LabelSet, match: ClassMatch, limits: Limits, s
 
 def _named(found: ClassMap, part: Part) -> Scene:
     """The map under the name of the scene it was made of: labels by image are matched by that name."""
-    name = part.scene_path or part.scene_name or found.made_of
-    return replace(found.scene, path=name) if name else found.scene
+    return replace(found.scene, path=part.made_of)
 
 
 def _expected(truth: SceneTruth, window: Window, match: ClassMatch, areas: tuple[Aoi, ...], tally: PixelTally, predicted: Ids) -> Ids:

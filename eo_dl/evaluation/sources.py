@@ -14,7 +14,7 @@ from ..inference.prediction import Prediction
 from ..io.classmap import raster_tags
 from ..io.discover import RASTER_SUFFIXES
 from ..io.gate import vector_driver
-from ..io.gridtag import GRID_TAG, KIND_TAG, layer_metadata, read_grid_tag
+from ..io.gridtag import GRID_TAG, KIND_TAG, SCENE_TAG, layer_metadata, made_of, read_grid_tag
 from ..io.scene import Scene, open_scene
 from ..io.vector import VECTOR_SUFFIXES, field_names
 
@@ -34,9 +34,14 @@ class Part:
     of_chips: bool = False
     said: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def made_of(self) -> str:
+        """The scene with its folder where that is known, else its name, else the file's own."""
+        return self.scene_path or made_of(self.path, self.said) or self.scene_name or self.path.name
+
 
 def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = None) -> list[Part]:
-    """The files of a prediction: of a folder every raster in it, or else every vector file.
+    """The files of a prediction: of a folder every raster in it, or else every vector file; where it holds none, of the folders below it.
 
     Raises `InputError` for what is missing, empty or of no known kind.
     """
@@ -53,18 +58,19 @@ def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = Non
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    visible = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
-    for suffixes in (RASTER_SUFFIXES, READ_SUFFIXES, (TABLE_SUFFIX,)):
-        found = [p for p in visible if p.suffix.lower() in suffixes]
-        if found:
-            return iter(found)
+    for files in (folder.iterdir(), folder.rglob("*")):  # below it only where scenes called alike have folders of their own
+        visible = sorted(p for p in files if p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts))
+        for suffixes in (RASTER_SUFFIXES, READ_SUFFIXES, (TABLE_SUFFIX,)):
+            found = [p for p in visible if p.suffix.lower() in suffixes]
+            if found:
+                return iter(found)
     raise InputError(f"{folder}: holds neither rasters nor vector files; give the map, or the folder that predict wrote")
 
 
 def _part(path: Path, scene: str = "") -> Part:
     if path.suffix.lower() in RASTER_SUFFIXES:
         said = raster_tags(path)
-        return _of_chips(path, True, scene, said) if said.get(KIND_TAG) == "chips" else Part(path, True, Path(scene).name)
+        return _of_chips(path, True, scene, said) if said.get(KIND_TAG) == "chips" else Part(path, True, Path(scene).name, said=said)
     if path.suffix.lower() == TABLE_SUFFIX:
         return Part(path, False, "", of_chips=True)
     if path.suffix.lower() not in READ_SUFFIXES:
@@ -74,11 +80,11 @@ def _part(path: Path, scene: str = "") -> Part:
     said = layer_metadata(path)
     if said.get(KIND_TAG) == "chips" or (not said and any(name.startswith(PROBABILITY_PREFIX) for name in field_names(path))):
         return _of_chips(path, False, scene, said)
-    return Part(path, False, Path(scene).name or said.get("scene", ""), grid=read_grid_tag(said.get(GRID_TAG)))
+    return Part(path, False, Path(scene).name or said.get(SCENE_TAG, ""), grid=read_grid_tag(said.get(GRID_TAG)), said=said)
 
 
 def _of_chips(path: Path, is_raster: bool, scene: str, said: Mapping[str, str]) -> Part:
-    return Part(path, is_raster, Path(scene).name or said.get("scene", ""), grid=read_grid_tag(said.get(GRID_TAG)), of_chips=True, said=said)
+    return Part(path, is_raster, Path(scene).name or said.get(SCENE_TAG, ""), grid=read_grid_tag(said.get(GRID_TAG)), of_chips=True, said=said)
 
 
 def _with_scene(part: Part, scene: str | Path | None) -> Part:

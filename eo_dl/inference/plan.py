@@ -14,7 +14,8 @@ from .. import __version__
 from ..bundle import Bundle
 from ..core.chipgrid import ChipGrid, SquareGrid
 from ..io.aoi import Aoi, read_aoi
-from ..io.gridtag import GRID_TAG, KIND_TAG, MIN_VISIBLE_TAG, ONE_OBJECT_TAG, grid_tag
+from ..io.discover import relative_path
+from ..io.gridtag import GRID_TAG, KIND_TAG, MIN_VISIBLE_TAG, ONE_OBJECT_TAG, SCENE_PATH_TAG, SCENE_TAG, grid_tag
 from ..io.scene import Scene, SceneReader
 from ..io.style import CLASSES_TAG, classes_tag
 from ..tasks import ChipCodec, OneObjectCodec
@@ -120,7 +121,7 @@ def _said(plan: Plan, backend: Backend) -> dict[str, str]:
         "model": plan.bundle.path.name,
         "model_sha256": plan.bundle.hash,
         "task": plan.bundle.task.name,
-        "scene": scene.name,
+        SCENE_TAG: scene.name,
         "scene_header_sha256": str(scene.fingerprint()["header_sha256"]),
         "bands": ", ".join(f"{band.name}={band.number}" for band in scene.bands),
         "units": ", ".join(f"{band.scale:g}*x{band.offset:+g}" for band in scene.bands),
@@ -132,6 +133,8 @@ def _said(plan: Plan, backend: Backend) -> dict[str, str]:
         "batch_size": str(job.batch_size),
         "backend": ", ".join(f"{name} {value}" for name, value in backend.identity.items() if value),
     }
+    if scene.grid.crs is None and not scene.remote:
+        said[SCENE_PATH_TAG] = relative_path(scene.path, plan.out.parent)
     if plan.aoi is not None:
         said["aoi"] = Path(str(request.aoi)).name
         said["aoi_sha256"] = hashlib.sha256(shapely.to_wkb(shapely.normalize(plan.aoi.area))).hexdigest()

@@ -46,7 +46,7 @@ def predict(
 
     What the model needs is in its bundle; a scene that does not fit stops with what to type. The suffix of `out` decides the
     kind: .tif is a raster of class ids (255 = not measured), .gpkg, .geojson, .fgb and .parquet are polygons. For a list of scenes
-    `out` is a folder and gets one file a scene (also for one scene, where `out` is a folder); a model of whole chips writes a cell for each chip, and with
+    `out` is a folder and gets one file a scene (also for one scene, where `out` is a folder), in folders like the scenes' own where two are called alike; a model of whole chips writes a cell for each chip, and with
     the name of a vector file for several scenes, or of a .csv, a row for each image. The output lies on the scene's own grid, also where the scene is resampled for the model.
 
     `aoi`: polygons; nothing outside is predicted. `probabilities`: also write NAME_prob.tif (or the path given), a band a class.
@@ -69,7 +69,7 @@ def predict(
         engine = make_backend(backend, bundle, device=device, precision=precision, labels_only=False)
         return predict_images(bundle, scenes, Path(out), request, engine, on_progress)
     suffix = ".tif" if bundle.task.output == "raster" else ".gpkg"
-    outs = outputs_in(Path(out), [one.stem for one in scenes], suffix) if several else [Path(out)]
+    outs = outputs_in(Path(out), scenes, suffix) if several else [Path(out)]
     extras = [_probability_path(bundle, path, probabilities, several) for path in outs]
     journal = FolderJournal(Path(out), several and resume)
     _check_outputs(bundle, scenes, outs, extras, overwrite, journal)

@@ -88,6 +88,10 @@ def together(folder: Path, parts: tuple[Prediction, ...], seconds: float) -> Pre
         skipped=sum(part.skipped for part in parts),
         kept=sum(part.kept for part in parts),
         seconds=seconds,
-        notes=tuple(f"{Path(part.scene).name}: {note}" for part in parts for note in part.notes),
+        notes=tuple(f"{_below(part.path, folder)}: {note}" for part in parts for note in part.notes),
         parts=parts,
     )
+
+
+def _below(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name

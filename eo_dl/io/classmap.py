@@ -23,10 +23,10 @@ from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import SceneError
 from .gdal import open_dataset
+from .gridtag import made_of
 from .scene import Scene, SceneReader, open_scene
 from .style import CLASSES_TAG, PROBABILITIES_TAG
 
-SCENE_TAG = "scene"
 PARTITION_KEY = "every_pixel_has_a_class"
 """What polygons of a class map say of it ("true"): there is no background, so ground that is not of one class is of another, and which is not known."""
 
@@ -38,7 +38,7 @@ _BAND_PIXELS = 4_000_000
 
 @dataclass(frozen=True)
 class ClassMap:
-    """A raster of class ids. `classes` is None where the file names none; `made_of`: the scene's file name where the file says it."""
+    """A raster of class ids. `classes` is None where the file names none; `made_of`: the scene, where the file says it (`gridtag.made_of`)."""
 
     scene: Scene
     classes: ClassSet | None
@@ -77,7 +77,7 @@ def open_class_map(path: str | Path) -> ClassMap:
     if len(scene.bands) != 1:
         raise SceneError(f"{path}: a class map has one band, this raster has {len(scene.bands)} ({scene.bands.describe()}); is it the scene itself?")
     tags = _tags(scene)
-    return ClassMap(scene, _classes(scene, tags), tags.get(SCENE_TAG, ""))
+    return ClassMap(scene, _classes(scene, tags), made_of(path, tags))
 
 
 def raster_tags(path: str | Path) -> dict[str, str]:

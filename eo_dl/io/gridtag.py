@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
@@ -16,12 +17,21 @@ from pyproj.exceptions import CRSError
 
 from ..core.pixelgrid import PixelGrid
 from ..errors import EoDlError
+from .discover import own_path
 
 GRID_TAG = "grid"
+SCENE_TAG, SCENE_PATH_TAG = "scene", "scene_path"
+"""The file name of the scene that an output was made of, and where it lay as seen from the output's folder: several folders may hold a scene of that name."""
 KIND_TAG = "output"
 """What the features of a prediction are, where that is not objects: "chips"."""
 ONE_OBJECT_TAG, MIN_VISIBLE_TAG = "one_object", "min_visible"
 """Of objects whose model gives one a chip at most: what a chip's object is where there are several ("largest", "ignore"), and from which visible share on."""
+
+
+def made_of(path: str | Path, said: Mapping[str, str]) -> str:
+    """The scene that the output at `path` was made of, by what it says: with its folder where that is told; "" where nothing is."""
+    where = said.get(SCENE_PATH_TAG, "")
+    return str(own_path(Path(path).parent / where)) if where else said.get(SCENE_TAG, "")
 
 
 def grid_tag(grid: PixelGrid) -> str:
