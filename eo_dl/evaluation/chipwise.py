@@ -141,7 +141,7 @@ def score_chips(found: FoundChips, labels: LabelSet, match: ClassMatch, limits: 
     windows = _windows(found, grid)
     inside = [all(_share(window, area.area) >= _WHOLLY for area in areas) for window in windows]
     tally.outside += inside.count(False)
-    blocks = Blocks.of(grid, f"{found.part.path.name}:")
+    blocks = Blocks.of(grid, f"{found.part.path}:")
     truths = np.full((len(windows), len(found.classes)), np.nan, np.float32)
     with ExitStack() as stack:
         labels_at = _Truth.of(found, labels, grid, match, stack)

@@ -120,7 +120,7 @@ def score_objects(found: Found, labels: LabelSet, match: ClassMatch, limits: Lim
     measured = _measured(found.part, truth)
     tally.truth_not_measured += int((~measured).sum())
     truth = truth.take(measured)
-    blocks = Blocks.of(grid, f"{found.part.path.name}:")
+    blocks = Blocks.of(grid, f"{found.part.path}:")
     scorer.update(predicted, truth, blocks=(blocks.names(predicted.boxes), blocks.names(truth.boxes)))
     return Compared(predicted, truth, grid, found.part.path.name, found.part.made_of, placed)
 

@@ -57,7 +57,7 @@ def score_map(part: Part, labels: LabelSet, match: ClassMatch, limits: Limits, s
     areas = limits.areas(named.grid, named.path)
     truth = SceneTruth.of(labels, named)
     tally.features += len(truth.labels)
-    blocks = Blocks.of(named.grid, f"{part.path.name}:")
+    blocks = Blocks.of(named.grid, f"{part.path}:")
     thumbnail = _Thinned(named.grid.height, named.grid.width)
     for row0, ids in found.row_bands():
         _check_ids(ids, match.classes, found)
