@@ -26,7 +26,7 @@ class WeightsSource:
 
     `bands` are theirs in the order of the first convolution ("" for one without a name; () where nothing is known), number names being those of
     `sensor`; `ours` the bands that they will be used for. `normalization` is of each of `bands`, in the units that `full` tells (see
-    `catalogue.NamedWeights`), or in physical units where `full` is None.
+    `catalogue.NamedWeights`), or in physical units where `full` is None. `classes`: (id, name) in channel order, of a model; None for other weights.
     """
 
     where: str
@@ -38,6 +38,7 @@ class WeightsSource:
     licence: str = ""
     ours: tuple[str, ...] = ()
     file: Path | None = None
+    classes: tuple[tuple[int, str], ...] | None = None
 
     def by_name(self, theirs: int, count: int) -> bool:
         """True where `theirs` bands of the weights and `count` of ours can be told apart by name."""
@@ -75,9 +76,12 @@ def _of_file(path: Path) -> WeightsSource:
         bands = tuple(canonical_name(band["name"]) if band.get("named", True) else "" for band in spec["bands"])
         normalization = Normalization(tuple(map(float, spec["normalization"]["mean"])), tuple(map(float, spec["normalization"]["std"])))
         licence = str(spec.get("provenance", {}).get("licence", ""))
+        classes = tuple((int(one["id"]), str(one["name"])) for one in spec["classes"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"{path}: model.json does not say its bands and normalization ({error!r}); the file is damaged, copy or train it again") from error
-    return replace(source, bands=bands, normalization=normalization, licence=licence)
+        raise BundleError(
+            f"{path}: model.json does not say its bands, classes and normalization ({error!r}); the file is damaged, copy or train it again"
+        ) from error
+    return replace(source, bands=bands, normalization=normalization, licence=licence, classes=classes)
 
 
 def _of_imagenet(backbone: str) -> WeightsSource:

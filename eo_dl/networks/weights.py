@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..core.classes import ClassSet
 from ..core.spectral import common_name
 from ..errors import BundleError
 from .sources import WeightsSource, find_weights
 from .weightsfile import State, read_state
 
-__all__ = ["WeightsReport", "fill_exactly", "load_weights", "read_state"]
+__all__ = ["WeightsReport", "fill_exactly", "load_rest", "load_weights", "read_state"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class WeightsReport:
     `matched`: as they were; `adapted`: the first convolution, for other bands; `left`: kept random;
     `unused`: tensors that belong to no part of the encoder; `prefix`: what the file puts before its names.
     `stem` says in words what `bands` says: of each band of the network the one of the weights that it starts from ("" for the mean of all); () where none were compared.
+    `rest` and `rest_left`: tensors of the network behind the encoder that were taken too, and that were not; None where the encoder alone was to be filled.
     """
 
     source: str
@@ -37,6 +39,8 @@ class WeightsReport:
     bands: tuple[tuple[str, str], ...] = ()
     stem: str = ""
     licence: str = ""
+    rest: tuple[str, ...] | None = None
+    rest_left: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """One line for people."""
@@ -47,13 +51,16 @@ class WeightsReport:
             text += f" ({self.stem})"
         if self.left:
             text += f", {len(self.left)} left random ({_some(self.left)})"
+        if self.rest is not None:
+            text += f"; {len(self.rest)} tensors behind it too" + (f", {len(self.rest_left)} left random ({_some(self.rest_left)})" if self.rest_left else "")
         if self.licence:
             text += f"; licence {self.licence}"
         return text + (f"; {len(self.unused)} tensors of the weights not used ({_some(self.unused)})" if self.unused else "")
 
     def listing(self) -> str:
         """Every tensor by name, a line each, for a file."""
-        kinds = (("matched", self.matched), ("adapted", self.adapted), ("left random", self.left), ("not used", self.unused))
+        matched, left = self.matched + (self.rest or ()), self.left + self.rest_left
+        kinds = (("matched", matched), ("adapted", self.adapted), ("left random", left), ("not used", self.unused))
         rows = [f"{kind}\t{name}" for kind, names in kinds for name in names]
         rows += [f"band {ours}\t{theirs or 'mean of all'}" for ours, theirs in self.bands]
         return "\n".join([f"# {self.describe()}", *rows]) + "\n"
@@ -94,6 +101,35 @@ def load_weights(encoder: torch.nn.Module, weights: str | Path | WeightsSource) 
     used = {pairs[name] for name in matched | adapted}
     left = tuple(name for name in own if name not in matched and name not in adapted)
     return WeightsReport(where, prefix, tuple(matched), tuple(adapted), left, tuple(key for key in found if key not in used), bands, said, source.licence)
+
+
+def load_rest(network: torch.nn.Module, class_layers: tuple[str, ...], source: WeightsSource, classes: ClassSet, report: WeightsReport) -> WeightsReport:
+    """Fill what lies behind the encoder (decoder, pyramid, heads) too, from a model of the same task and network; `report` of the encoder is completed.
+
+    Tensors whose names begin with one of `class_layers` are taken only where the classes are the same, in the same order. Raises `BundleError` where
+    the weights are no model's, or fewer than half of the others are found by name and shape, or some are not finite.
+    """
+    if source.classes is None:
+        raise BundleError(f"{source.where}: is no model of eo_dl, so only its encoder can be taken (weights_for=encoder); a whole network starts from an .eodl")
+    found = source.read()
+    own = {name: value for name, value in network.state_dict().items() if value.is_floating_point() and not name.startswith("encoder.")}
+    same_classes = source.classes == tuple((info.id, info.name) for info in classes)
+    fitting = {name: found[name] for name, value in own.items() if name in found and found[name].shape == value.shape}
+    general = [name for name in own if not name.startswith(class_layers)]
+    if 2 * sum(name in fitting for name in general) < len(general):
+        raise BundleError(
+            f"{source.where}: {sum(name in fitting for name in general)} of {len(general)} tensors behind the encoder are in it; it is a model of another task "
+            "or network: take its encoder alone (--set weights_for=encoder), or train the same network"
+        )
+    taken = {name: value for name, value in fitting.items() if same_classes or not name.startswith(class_layers)}
+    _check_finite(taken, source.where)
+    network.load_state_dict(taken, strict=False)
+    return replace(
+        report,
+        rest=tuple(taken),
+        rest_left=tuple(name for name in own if name not in taken),
+        unused=tuple(name for name in report.unused if name not in taken),
+    )
 
 
 @dataclass(frozen=True)

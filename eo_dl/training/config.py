@@ -27,8 +27,9 @@ class TrainConfig(BaseModel):
     """How a network is trained. Unknown keys are refused.
 
     `task_options` are the task's own (`Task.config`): network, backbone and the like. `weights` is "none", "imagenet", a name
-    of `eo-dl model backbones`, or the path of a file to start the encoder from (docs/transfer.md). `normalization`: by the train chips ("data"), or as the
-    weights were trained ("weights").
+    of `eo-dl model backbones`, or the path of a file to start the encoder from (docs/transfer.md). `weights_for`: what they start: the
+    encoder, or of a model of the same task and network all of it ("network") but the layers of its classes, and those too where the classes are the same.
+    `normalization`: by the train chips ("data"), or as the weights were trained ("weights").
 
     Length: an epoch is one pass over the train chips, or as many passes as give `min_steps` steps (few chips would
     otherwise make epochs of two steps, each followed by a validation). With `max_minutes` the number of epochs is cut
@@ -60,6 +61,7 @@ class TrainConfig(BaseModel):
     task: str | None = None
     task_options: dict[str, Any] = Field(default_factory=dict)
     weights: str = "none"
+    weights_for: Literal["encoder", "network"] = "encoder"
     normalization: Literal["data", "weights"] = "data"
 
     epochs: int = Field(20, ge=1)

@@ -183,7 +183,7 @@ def _config_of(old: Bundle, epochs: int | None, device: str | None) -> TrainConf
     if _CONFIG not in old.members:
         raise BundleError(f"{old.path}: does not say how it was trained (no {_CONFIG}); train it again with this version, or use tile and train --weights")
     known = parse_yaml(old.read(_CONFIG).decode(), f"{old.path}: {_CONFIG}")
-    return resolve_config(TrainConfig.model_validate(known), weights=str(old.path), epochs=epochs, device=device)
+    return resolve_config(TrainConfig.model_validate(known), settings=["weights_for=network"], weights=str(old.path), epochs=epochs, device=device)
 
 
 def _cut_again(before: ChipSet, labels: LabelSet, scenes: Sequence[Scene | str | Path], out: Path, overwrite: bool, on_progress: OnProgress) -> ChipSet:

@@ -14,9 +14,9 @@ from ..chips.chipset import ChipSet, open_chip_set
 from ..core.seeds import derived_seed
 from ..errors import ChipSetError
 from ..networks.network import TaskNetwork
+from .begin import begin_network
 from .config import TrainConfig
 from .device import choose_device, choose_precision
-from .freeze import check_freeze
 from .loading import worker_count
 from .prepare import Prepared, prepare
 from .ranks import Layout, layout_of, refuse_without_program
@@ -50,11 +50,8 @@ class Setting:
 
     def new_network(self) -> TaskNetwork:
         """The network as it begins. Raises `ConfigError` and `BundleError` for backbones and weights that do not fit."""
-        with torch.random.fork_rng():
-            torch.manual_seed(derived_seed(self.config.seed, "weights"))
-            network = self.prepared.task.make_network(self.prepared.task_config, self.prepared.inputs)
-        check_freeze(network, self.config)
-        return network
+        ready = self.prepared
+        return begin_network(ready.task, ready.task_config, ready.inputs, self.config, derived_seed(self.config.seed, "weights"))
 
     def identity(self) -> dict[str, Any]:
         """What a run is made of; see `RunFolder.begin`."""

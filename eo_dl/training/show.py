@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import JsonValue
 
 from ..bundle import Bundle, load_model
@@ -18,8 +17,9 @@ from ..networks.network import TaskNetwork
 from ..networks.sources import NONE, find_weights
 from ..networks.summary import LayerRow, MapRow, NetworkSummary, summarize
 from ..tasks import NetworkInputs, load_task
+from .begin import begin_network
 from .config import TrainConfig, task_config_of, task_name
-from .freeze import apply_freeze, check_freeze
+from .freeze import apply_freeze
 
 _OBJECT_PX = 24.0
 """Side of the objects for which the anchors of a network without data are laid out."""
@@ -79,10 +79,7 @@ def show_network(config: TrainConfig, bands: Sequence[str] = ("red", "green", "b
     source = find_weights(config.weights, given.backbone, bands)
     inputs = NetworkInputs(len(bands), found, size_px, None, sizes, source or NONE)
     settled = task.settle(given, inputs)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = task.make_network(settled, replace(inputs, classes=task.settled_classes(found, settled)))
-    check_freeze(network, config)
+    network = begin_network(task, settled, replace(inputs, classes=task.settled_classes(found, settled)), config, 0)
     apply_freeze(network, config, 0)
     contract = (
         ("bands", ", ".join(bands)),

@@ -125,7 +125,11 @@ def test_every_tensor_is_listed_by_name() -> None:
 def test_the_bands_of_a_bundle_are_read_from_it(tmp_path: Path) -> None:
     path = tmp_path / "other.eodl"
     donor = _donor(2)
-    spec = {"bands": [{"name": "red", "named": True}, {"name": "band_2", "named": False}], "normalization": {"mean": [1, 2], "std": [3, 4]}}
+    spec = {
+        "classes": [{"id": 1, "name": "roof"}],
+        "bands": [{"name": "red", "named": True}, {"name": "band_2", "named": False}],
+        "normalization": {"mean": [1, 2], "std": [3, 4]},
+    }
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("model.json", json.dumps(spec))
         archive.writestr("weights.safetensors", safetensors.torch.save({f"encoder.{k}": v.contiguous() for k, v in donor.state_dict().items()}))

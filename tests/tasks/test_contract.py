@@ -34,8 +34,11 @@ from eo_dl.io.vector import write_layer
 from eo_dl.labeling.read import read_labels
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.networks.network import TaskNetwork
+from eo_dl.networks.sources import find_weights
 from eo_dl.scores.score import find_score
 from eo_dl.tasks import NetworkInputs, Task, TaskConfig, available_tasks, load_task
+from eo_dl.training.begin import begin_network
+from eo_dl.training.config import TrainConfig
 
 SIZE = 64
 BANDS = 4
@@ -263,6 +266,39 @@ def test_an_encoder_of_any_task_starts_this_one(task: Task, tmp_path: Path) -> N
         assert not network.weights_report.left
         given = donor.encoder.state_dict()
         assert all(torch.equal(value, given[key]) for key, value in network.encoder.state_dict().items() if key in network.weights_report.matched)
+
+
+@EVERY_NETWORK
+def test_class_layers_are_those_that_have_the_size_of_the_classes(task: Task) -> None:
+    more = task.output_classes(ClassSet.of_names(["roof", "pond", "road"]), {0: 0.7, 1: 0.1, 2: 0.1, 3: 0.1})
+    own = _network(task)
+    other = task.make_network(_config(task), replace(_inputs(task), classes=more)).state_dict()
+    differ = {name for name, value in own.state_dict().items() if other[name].shape != value.shape}
+    assert all(name.startswith(own.class_layers) for name in differ)
+    assert all(any(name.startswith(layer) for name in differ) for layer in own.class_layers)
+
+
+@EVERY_NETWORK
+def test_a_network_goes_on_where_one_of_its_kind_ended(task: Task, tmp_path: Path) -> None:
+    """The same classes: all of it, so it answers the same; other classes: all but what belongs to them."""
+    images, donor = torch.from_numpy(_chips()[0]), _learnt(task.name, task.networks[0])
+    save_bundle(tmp_path / "model.eodl", _spec(task, _config(task), _inputs(task).classes), donor.state_dict())
+    source = find_weights(str(tmp_path / "model.eodl"), "")
+    asked = TrainConfig(task=task.name, weights=str(tmp_path / "model.eodl"), weights_for="network")
+    assert source is not None
+    same = begin_network(task, _config(task), replace(_inputs(task), weights=source), asked, seed=1).eval()
+    with torch.inference_mode():
+        ours, theirs = same(images), donor(images)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    renamed = task.output_classes(ClassSet.of_names(["shed", "lake"]), {0: 0.8, 1: 0.1, 2: 0.1})
+    other = begin_network(task, _config(task), replace(_inputs(task), classes=renamed, weights=source), asked, seed=1)
+    given, report = donor.state_dict(), other.weights_report
+    assert report is not None and report.rest_left
+    for name, value in other.state_dict().items():
+        if name.startswith(other.class_layers):
+            assert name in report.rest_left
+        elif value.is_floating_point():
+            assert torch.equal(value, given[name]), name
 
 
 @EVERY_TASK

@@ -57,6 +57,7 @@ def test_both_models_stand_beside_each_other_on_ground_that_neither_saw(world: t
     assert done.lead.value == pytest.approx(ours.value - theirs.value)
     assert ours.value > theirs.value, "the first model was taught to miss every second pond"
     assert b"first.eodl" in done.run.model.read("config.yaml"), "it starts from the old model"
+    assert "matched\thead.weight" in (done.run.folder / "weights.txt").read_text().splitlines(), "from all of it: the classes are the same"
     assert score_model(done.run.model, done.chips).overall("mean_iou").value == pytest.approx(ours.value, abs=1e-6), "one scoring for both"
     assert done.values()["primary"] == "mean_iou"
     assert done.rows()[0][0] == "mean_iou"

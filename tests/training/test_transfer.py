@@ -14,7 +14,7 @@ import torch
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.core.bands import BandSet
 from eo_dl.core.normalization import Normalization
-from eo_dl.errors import ConfigError
+from eo_dl.errors import BundleError, ConfigError
 from eo_dl.networks.backbones import make_encoder
 from eo_dl.networks.sources import WeightsSource
 from eo_dl.training.config import TrainConfig
@@ -45,6 +45,29 @@ def test_a_model_starts_another_task_frozen_with_its_normalization(small_chips: 
     assert any(said in note for note in second.notes)
     assert said in caplog.text
     assert "matched\tconv1.0.weight" in (second.folder / "weights.txt").read_text().splitlines()
+
+
+def test_a_whole_network_starts_another_of_its_task(small_chips: ChipSet, tmp_path: Path) -> None:
+    first = _run(small_chips, tmp_path / "first.eodl", "segmentation")
+    second = _run(small_chips, tmp_path / "second.eodl", "segmentation", weights=str(first.model.path), weights_for="network", lr=1e-12, weight_decay=0, seed=5)
+    before, after = first.model.state(), second.model.state()
+    learnt = [name for name in after if after[name].dtype.kind == "f" and not name.endswith(("running_mean", "running_var"))]
+    assert all(np.allclose(before[name], after[name], atol=1e-6) for name in learnt), "no step was long enough to leave where it began"
+    assert any("tensors behind it too" in note for note in second.notes)
+    assert "matched\thead.weight" in (second.folder / "weights.txt").read_text().splitlines()
+
+
+def test_what_cannot_start_a_whole_network_is_told_before_any_work(small_chips: ChipSet, tmp_path: Path) -> None:
+    torch.save(make_encoder("test_resnet", 2).state_dict(), tmp_path / "weights.pth")
+    trees = _run(small_chips, tmp_path / "trees.eodl", "detection").model.path
+    for weights, error, said in (
+        ("none", ConfigError, "give --weights MODEL.eodl"),
+        (tmp_path / "weights.pth", BundleError, "is no model of eo_dl"),
+        (trees, BundleError, "another task or network"),
+    ):
+        with pytest.raises(error, match=said):
+            _run(small_chips, tmp_path / "m.eodl", "segmentation", weights=str(weights), weights_for="network")
+        assert not (tmp_path / "m.run").exists()
 
 
 def test_a_linear_probe_learns_one_layer(small_chips: ChipSet, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ _CNN_STRIDE = 8
 class ChipClassifier(TaskNetwork):
     """What all have in common. `forward` gives {"logits": (N, K) float32} for any H and W; `width`: of the row before the last layer."""
 
+    class_layers = ("head.",)
+
     def __init__(self, config: ClassificationConfig, inputs: NetworkInputs, encoder: torch.nn.Module, width: int) -> None:
         super().__init__()
         self.encoder = encoder

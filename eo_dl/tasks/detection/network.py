@@ -103,6 +103,8 @@ class BoxNetwork(TaskNetwork):
 class FasterRCNN(BoxNetwork):
     """Faster R-CNN with a feature pyramid (Ren et al. 2015, Lin et al. 2017)."""
 
+    class_layers: tuple[str, ...] = ("boxes.box_predictor.",)
+
     def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
         super().__init__(config, inputs)
         strides, sizes, ratios = settled(config)

@@ -58,6 +58,7 @@ class OneStep(BoxNetwork):
     """What both have in common: `heads` is torchvision's detector without a backbone."""
 
     heads: RetinaNet | FCOS
+    class_layers = ("heads.head.classification_head.cls_logits.",)
 
     def _found(self, maps: Maps, frame: ImageList) -> list[dict[str, torch.Tensor]]:
         outputs, anchors, lengths = self._seen(maps, frame)

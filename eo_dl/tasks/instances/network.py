@@ -28,6 +28,8 @@ _GROUP = 64
 class MaskRCNN(FasterRCNN):
     """Mask R-CNN (He et al. 2017). `forward` gives what `FasterRCNN` gives and "masks" (N, M, 28, 28): the probability that a cell of a box is the object."""
 
+    class_layers = (*FasterRCNN.class_layers, "mask_out.")
+
     def __init__(self, config: InstancesConfig, inputs: NetworkInputs) -> None:
         super().__init__(config, inputs)
         levels = [str(level) for level in range(len(self.proposals.anchor_generator.sizes))]

@@ -29,6 +29,8 @@ _LEAST_SIDE_PX = 1.0
 class Locator(TaskNetwork):
     """`forward` gives {"boxes": (N, 1, 4), "scores": (N, 1), "channels": (N, 1) int64}; score 0 where "nothing" is likeliest."""
 
+    class_layers = ("classifier.3.",)
+
     def __init__(self, config: LocalizationConfig, inputs: NetworkInputs) -> None:
         super().__init__()
         if config.map_stride is None:

@@ -18,6 +18,8 @@ from .decoders import encoder_of, make_decoder
 class PixelNetwork(TaskNetwork):
     """The network that `config.network` names. `forward` gives {"logits": (N, K, H, W) float32} for any H and W."""
 
+    class_layers = ("head.",)
+
     def __init__(self, config: SegmentationConfig, inputs: NetworkInputs) -> None:
         super().__init__()
         self.encoder = encoder_of(config, inputs.in_channels)
