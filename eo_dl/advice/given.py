@@ -47,7 +47,7 @@ class Given:
 
     def here(self, scene: Scene) -> PixelLabels:
         """The labels of a scene, in pixels of its file."""
-        return self.labels.for_grid(scene.grid, scene.name)
+        return self.labels.for_grid(scene.grid, scene.place)
 
     def channels_of(self, here: PixelLabels) -> Index:
         """(N,) the model's channel of each label; -1 for those that are not judged."""

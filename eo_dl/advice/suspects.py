@@ -42,7 +42,7 @@ def check_with_model(
     bundle = model if isinstance(model, Bundle) else load_model(model)
     _check_kind(labels, bundle)
     fitted = match_labels(labels, scenes)
-    covered = [scene for scene in scenes if fitted.covers(scene.name)]
+    covered = [scene for scene in scenes if fitted.covers(scene.place)]
     given = Given.of(fitted, [scene.resized(scene.native.height, scene.native.width) for scene in covered], bundle)
     judge = {"raster": doubts_of_pixels, "objects": doubts_of_objects, "chips": doubts_of_images}[bundle.task.output]
     with tempfile.TemporaryDirectory() as folder:

@@ -24,6 +24,7 @@ from affine import Affine
 from pyproj import CRS
 
 from ..core.classes import IGNORE_ID, ClassSet
+from ..core.imagenames import ImageNames, stem_of
 from ..core.labelset import GeometryArray, LabelSet, reproject
 from ..core.pixelgrid import PixelGrid, map_coordinates
 from ..core.window import Window
@@ -214,10 +215,11 @@ def _pixel_features(
 
 def _scene_of_image(images: npt.NDArray[np.object_], scenes: Sequence[Scene]) -> npt.NDArray[np.int64]:
     """For each image name the scene of that name, else of that stem; -1 where there is none. The rule of `LabelSet.for_grid`."""
-    exact = {scene.name: number for number, scene in enumerate(scenes)}
-    known = {str(name) for name in images}
-    by_stem = {scene.stem: number for number, scene in enumerate(scenes) if scene.name not in known}
-    return np.array([exact.get(str(n), by_stem.get(str(n).rsplit(".", 1)[0], -1)) for n in images], np.int64)
+    known = ImageNames(map(str, images))
+    found = [known.exact(scene.place) for scene in scenes]
+    exact = {name: number for number, name in enumerate(found) if name is not None}
+    by_stem = {known.by_stem(scene.place): number for number, scene in enumerate(scenes) if found[number] is None}
+    return np.array([exact.get(str(n), by_stem.get(stem_of(str(n)), -1)) for n in images], np.int64)
 
 
 def read_back_labels(path: Path, classes: ClassSet, scenes: Sequence[Scene], entry: dict[str, Any], crs: CRS | None) -> LabelSet:

@@ -36,7 +36,7 @@ class SceneTruth:
     @classmethod
     def of(cls, labels: LabelSet, scene: Scene) -> SceneTruth:
         """The labels of a scene. Raises `LabelError` where they cannot be placed on it."""
-        found = labels.for_grid(scene.grid, scene.name, scene.native)
+        found = labels.for_grid(scene.grid, scene.place, scene.native)
         parts = None if found.annotated is None else _parts(found.annotated)
         mask = mask_of(labels, scene)
         if mask is not None and not has_mask(mask):
@@ -78,7 +78,7 @@ def _negatives(labels: LabelSet, scene: Scene) -> PixelLabels | None:
         return None
     count = len(labels.negatives)
     areas = LabelSet(labels.classes, labels.negatives, np.zeros(count, np.int64), labels.crs, labels.source, np.full(count, "", dtype=object))
-    found = areas.for_grid(scene.grid, scene.name, scene.native)
+    found = areas.for_grid(scene.grid, scene.place, scene.native)
     return found if len(found) else None
 
 

@@ -18,6 +18,7 @@ from pyproj import CRS, Transformer
 
 from ..errors import LabelError
 from .classes import ClassSet
+from .imagenames import ImageNames, stem_of
 from .pixelgrid import PixelGrid, map_coordinates
 from .window import Window
 
@@ -48,7 +49,7 @@ class LabelSet:
     place on several dates. `feature_ids`: how the source calls each (for messages).
     `ignore`: objects that count neither way. `negatives`: areas that somebody took for an object and somebody else rejected. `annotated`: polygons in the same frame (None: everywhere);
     `annotated_images` names their image where the frame is pixels.
-    `image_names`: images that labels by image cover, with or without objects: others have nothing annotated; `image_sizes_px`: (width,
+    Images are called by file name, or by the end of their path where folders hold several of one name. `image_names`: images that labels by image cover, with or without objects: others have nothing annotated; `image_sizes_px`: (width,
     height) of each as the labels say, where they do. `files`: the label file of each feature where there are several, `file_names` all of them.
     `masks`: raster labels, in place of features. `whole_images`: every feature stands for the whole of its image, whatever the size of that (its
     geometry is a placeholder until the images are known); an image may have several.
@@ -102,7 +103,7 @@ class LabelSet:
     def for_grid(self, grid: PixelGrid, image_name: str, native: PixelGrid | None = None) -> PixelLabels:
         """The features that touch a scene's grid, in its pixels.
 
-        `image_name` is the scene's file name, by which `images` are matched (full name, else stem). `native` is the grid of the file,
+        `image_name` is the scene's path or file name, by which `images` are matched (`ImageNames`: full name, else stem). `native` is the grid of the file,
         where `grid` is a resampled one: pixel formats count its pixels.
         Raises `LabelError` where labels are in map coordinates and the grid has no CRS.
         """
@@ -136,22 +137,27 @@ class LabelSet:
         if self.images is None:
             return np.arange(len(self), dtype=np.int64)
         by_name, by_stem = self._by_image
-        return by_name[image_name] if image_name in by_name else by_stem.get(_stem(image_name), np.empty(0, np.int64))
+        name, stem = self._image_index.exact(image_name), self._image_index.by_stem(image_name)
+        return by_name[name] if name is not None else by_stem[stem] if stem is not None else np.empty(0, np.int64)
 
     @cached_property
     def _by_image(self) -> tuple[dict[str, npt.NDArray[np.int64]], dict[str, npt.NDArray[np.int64]]]:
         """Places of the features by image name and by stem: with thousands of images nobody looks through all for each."""
         assert self.images is not None
-        return _places([str(name) for name in self.images]), _places([_stem(str(name)) for name in self.images])
+        return _places([str(name) for name in self.images]), _places([stem_of(str(name)) for name in self.images])
 
     @cached_property
-    def _known_images(self) -> frozenset[str]:
-        """Names and stems of `image_names`."""
-        return frozenset(self.image_names) | {_stem(name) for name in self.image_names}
+    def _image_index(self) -> ImageNames:
+        return ImageNames(map(str, self.images if self.images is not None else ()))
+
+    @cached_property
+    def covered_images(self) -> ImageNames:
+        """`image_names`, to look them up."""
+        return ImageNames(self.image_names)
 
     def covers(self, image_name: str) -> bool:
-        """True where the labels say something about an image: always, unless they are listed by image and it is not among them."""
-        return not self.image_names or image_name in self._known_images or _stem(image_name) in self._known_images
+        """True where the labels say something about an image (its path or file name): always, unless they are listed by image and it is not among them."""
+        return not self.image_names or image_name in self.covered_images
 
     def _to_pixels(self, geometries: GeometryArray, grid: PixelGrid, native: PixelGrid | None) -> GeometryArray:
         if self.crs is None:
@@ -237,15 +243,9 @@ def reproject(geometries: GeometryArray, source: CRS, target: CRS, name: str) ->
 def _same_image(images: npt.NDArray[np.object_] | None, image_name: str, count: int) -> npt.NDArray[np.bool_]:
     if images is None:
         return np.ones(count, np.bool_)
-    exact = np.asarray(images == image_name, np.bool_)
-    if exact.any():
-        return exact
-    stem = _stem(image_name)
-    return np.array([_stem(str(name)) == stem for name in images], np.bool_).reshape(count)
-
-
-def _stem(name: str) -> str:
-    return name.rsplit(".", 1)[0]
+    names = ImageNames(map(str, images))
+    name, stem = names.exact(image_name), names.by_stem(image_name)
+    return np.array([one == name if name is not None else stem_of(one) == stem for one in map(str, images)], np.bool_).reshape(count)
 
 
 def _places(names: list[str]) -> dict[str, npt.NDArray[np.int64]]:

@@ -7,7 +7,8 @@ own grid; rows of a table of images belong to labels by the name of the image.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from ..errors import ConfigError, InputError, LabelError
 from ..inference.chipcells import PROBABILITY_PREFIX
 from ..inference.imagetable import TABLE_SUFFIX
 from ..io.classmap import open_class_map
+from ..io.discover import own_path
 from ..io.scene import SceneReader, open_scene
 from ..io.vector import read_layer
 from ..scores.chips import ChipScorer
@@ -200,7 +202,7 @@ class _Truth:
             return cls(found, match, None, SceneTruth.of(labels, scene), stack.enter_context(SceneReader(scene)))
         if labels.masks:
             raise InputError(f"{found.part.path}: the truth is a raster, which lies on the scene's pixels; name the scene with --scene")
-        return cls(found, match, labels.for_grid(grid, found.part.scene_name), None, None)
+        return cls(found, match, labels.for_grid(grid, found.part.made_of), None, None)
 
     def values(self, window: Window) -> Values:
         if self.scene is None or self.reader is None:
@@ -229,26 +231,42 @@ def _score_images(found: FoundChips, labels: LabelSet, match: ClassMatch, limits
     if limits.aoi is not None:
         raise ConfigError(f"{found.part.path}: has a row for each image, and an AOI cuts ground; leave --aoi out, or evaluate one map a scene")
     wanted = _wanted(limits)
-    names = found.table["image"].astype(str).tolist()
-    if wanted is not None and not wanted & set(names):
-        raise NoChipHere(f"{found.part.path}: none of its {len(names)} images is in the split '{limits.split}' as a whole; give the images of the chip set")
-    for place, (name, one) in enumerate(zip(names, _labels_of_images(found, labels), strict=True)):
-        if wanted is not None and name not in wanted:
-            tally.outside += 1
-            continue
-        window, cut = one()
-        _count(scorer, tally, found.probabilities[place], true_values(cut, found, match, window), name)
+    images = list(_labels_of_images(found, labels))
+    scored = [wanted is None or wanted.has(image.place) for image in images]
+    if not any(scored):
+        raise NoChipHere(f"{found.part.path}: none of its {len(images)} images is in the split '{limits.split}' as a whole; give the images of the chip set")
+    tally.outside += scored.count(False)
+    for place in np.flatnonzero(scored).tolist():
+        window, cut = images[place]()
+        _count(scorer, tally, found.probabilities[place], true_values(cut, found, match, window), images[place].place)
 
 
-def _wanted(limits: Limits) -> set[str] | None:
-    """Names of the images of which every kept chip is in the split that is scored."""
+@dataclass(frozen=True)
+class _Wanted:
+    """Images of a chip set: `paths` of those that are scored, `alike` of those of one name. An image may have moved, where its name is the only one."""
+
+    paths: Mapping[str, frozenset[str]]
+    alike: Mapping[str, int]
+
+    def has(self, path: str) -> bool:
+        """Whether an image is scored."""
+        name = path.rsplit("/", 1)[-1]
+        return name in self.paths and (self.alike[name] == 1 or path in self.paths[name])
+
+
+def _wanted(limits: Limits) -> _Wanted | None:
+    """The images of which every kept chip is in the split that is scored."""
     if limits.chips is None:
         return None
     splits: dict[int, set[str]] = {}
     for record in limits.chips.records:
         if record.keep:
             splits.setdefault(record.scene_index, set()).add(record.split)
-    return {limits.chips.scenes[index].name for index, names in splits.items() if names == {limits.split}}
+    paths: dict[str, set[str]] = {}
+    for index, names in splits.items():
+        if names == {limits.split}:
+            paths.setdefault(limits.chips.scenes[index].name, set()).add(limits.chips.scenes[index].place)
+    return _Wanted({name: frozenset(found) for name, found in paths.items()}, Counter(scene.name for scene in limits.chips.scenes))
 
 
 @dataclass(frozen=True)
@@ -257,16 +275,24 @@ class _Image:
 
     found: FoundChips
     labels: LabelSet
-    name: str
     width: int
     height: int
     file: str
 
+    @property
+    def place(self) -> str:
+        """The path with forward slashes, be it as seen from here or from the table."""
+        return own_path(self._there or self.file).as_posix()
+
+    @property
+    def _there(self) -> Path | None:
+        return next((path for path in (Path(self.file), self.found.part.path.parent / self.file) if path.is_file()), None)
+
     def __call__(self) -> tuple[Window, PixelLabels]:
         window = Window(0, 0, self.width, self.height)
         if self.labels.crs is None and not self.labels.masks:
-            return window, self.labels.for_grid(PixelGrid(None, Affine.identity(), self.height, self.width), self.name)
-        path = next((path for path in (Path(self.file), self.found.part.path.parent / self.file) if path.is_file()), None)
+            return window, self.labels.for_grid(PixelGrid(None, Affine.identity(), self.height, self.width), self.place)
+        path = self._there
         if path is None:
             raise InputError(f"{self.found.part.path}: the image {self.file} is not there any more, and its place on the ground is in it; put it back")
         scene = open_scene(path)
@@ -280,9 +306,8 @@ def _labels_of_images(found: FoundChips, labels: LabelSet) -> Iterator[_Image]:
     missing = [name for name in ("width_px", "height_px", "file") if name not in found.table.columns]
     if missing:
         raise LabelError(f"{found.part.path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; give the table as predict wrote it")
-    rows = found.table[["image", "width_px", "height_px", "file"]].itertuples(index=False)
-    for name, width, height, file in rows:
-        yield _Image(found, labels, str(name), int(width), int(height), str(file))
+    for width, height, file in found.table[["width_px", "height_px", "file"]].itertuples(index=False):
+        yield _Image(found, labels, int(width), int(height), str(file))
 
 
 def _thumbnail(found: FoundChips, windows: list[Window], truths: Values) -> Thumbnail | None:

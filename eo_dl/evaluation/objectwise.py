@@ -103,9 +103,8 @@ def _scores(frame: geopandas.GeoDataFrame, part: Part) -> npt.NDArray[np.float64
 def score_objects(found: Found, labels: LabelSet, match: ClassMatch, limits: Limits, scorer: ObjectScorer, tally: ObjectTally) -> Compared:
     """Add one file of objects to the scorer. Raises `LabelError`, `InputError`."""
     grid, outlines = _common_frame(found, labels)
-    name = found.part.scene_name or found.part.path.name
     areas = limits.areas(grid, found.part.made_of)
-    placed = labels.for_grid(grid, name)
+    placed = labels.for_grid(grid, found.part.made_of)
     truth = _true_objects(placed, match, tally)
     predicted = _objects(outlines, _class_ids(found, match.classes), np.where(np.isfinite(found.scores), found.scores, 1.0))
     tests = [area.area for area in areas] + ([placed.annotated] if placed.annotated is not None else [])

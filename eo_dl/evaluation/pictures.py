@@ -41,7 +41,7 @@ def side_by_side(
     factor = max(1.0, max(scene.native.height, scene.native.width) / longest_px)
     small = scene.resized(max(1, round(scene.native.height / factor)), max(1, round(scene.native.width / factor)))
     base = quicklook(small, longest_px)
-    labels = None if truth is None else truth.for_grid(small.grid, scene.name, native=scene.native)
+    labels = None if truth is None else truth.for_grid(small.grid, scene.place, native=scene.native)
     part = parts_of(prediction, scene.path)[0]
     vector = not part.is_raster and not part.of_chips
     panels = [("scene", base)]
@@ -121,7 +121,7 @@ def _found(prediction: str | Path, small: Scene, classes: ClassSet) -> PixelLabe
         np.arange(len(ids)).astype(object),
         images=np.full(len(ids), small.name, dtype=object),
     )
-    return found.for_grid(small.grid, small.name, native=small.native)
+    return found.for_grid(small.grid, small.place, native=small.native)
 
 
 def _cells(found: FoundChips, small: Scene) -> PixelLabels:

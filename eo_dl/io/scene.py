@@ -12,7 +12,7 @@ import numpy as np
 from ..core.bands import Band, BandSet
 from ..core.pixelgrid import PixelGrid
 from ..errors import GridError, SceneError
-from .discover import is_remote
+from .discover import is_remote, own_path
 from .reader import SceneReader
 from .scenefile import describe
 from .vrt import vrt_sources
@@ -68,6 +68,11 @@ class Scene:
     def stem(self) -> str:
         """File name without its suffix."""
         return self.name.rsplit(".", 1)[0]
+
+    @property
+    def place(self) -> str:
+        """The whole path with forward slashes, by which labels find their image."""
+        return self.path.split("?")[0] if self.remote else own_path(self.path).as_posix()
 
     @property
     def resampled(self) -> bool:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import shapely
 from pyproj import CRS
 
+from ..core.imagenames import stem_of
 from ..core.labelset import GeometryArray, LabelSet, reproject
 from ..errors import LabelError
 from ..io.scene import Scene
@@ -96,7 +97,7 @@ def _framed(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
     kept = np.zeros(len(labels), np.bool_)
     outlines = labels.geometries.copy()
     for scene in scenes:
-        found = labels.for_grid(scene.native, scene.name)
+        found = labels.for_grid(scene.native, scene.place)
         outlines[found.index], kept[found.index] = found.geometries, True
     assert labels.images is not None
     whole = replace(labels, geometries=outlines, whole_images=False)
@@ -105,34 +106,44 @@ def _framed(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
 
 def _match_images(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
     """Labels in pixels: images are found by name."""
-    _check_names(labels, scenes)
-    covered = [scene for scene in scenes if labels.covers(scene.name)]
+    covered = [scene for scene in scenes if labels.covers(scene.place)]
+    _check_names(labels, covered)
     if not covered:
         raise LabelError(
             f"{labels.source}: none of {len(labels.image_names)} labelled images ({named(labels.image_names)}) is among the scenes "
             f"({named([scene.name for scene in scenes])}); names must be the same but for the suffix"
         )
     notes = []
-    without = [scene.name for scene in scenes if not labels.covers(scene.name)]
+    without = [scene.name for scene in scenes if not labels.covers(scene.place)]
     if without:
         notes.append(f"{len(without)} of {len(scenes)} scenes have no labels and are not used as background: {named(without)}")
-    known = {scene.name for scene in scenes} | {scene.stem for scene in scenes}
-    left = [name for name in labels.image_names if name not in known and name.rsplit(".", 1)[0] not in known]
+    exact, stems = _names_of(labels, covered)
+    left = [name for name in labels.image_names if name not in exact and stem_of(name) not in stems]
     if left:
         notes.append(f"{len(left)} of {len(labels.image_names)} labelled images are not among the scenes: {named(left)}")
     return [*notes, *_sizes(labels, covered), *_outside_images(labels, covered)]
 
 
 def _check_names(labels: LabelSet, scenes: Sequence[Scene]) -> None:
-    name, times = Counter(scene.name for scene in scenes).most_common(1)[0]
+    """Raises `LabelError` where two scenes are one image of the labels."""
+    known = labels.covered_images
+    called = Counter(known.exact(scene.place) or known.by_stem(scene.place) or scene.name for scene in scenes)
+    name, times = called.most_common(1)[0] if called else ("", 0)
     if times > 1:
         raise LabelError(f"{labels.source}: labels belong to scenes by name, and two scenes are called {name}; tile the scenes of one folder at a time")
 
 
+def _names_of(labels: LabelSet, scenes: Sequence[Scene]) -> tuple[set[str | None], set[str | None]]:
+    """What labels call these scenes: with the file's suffix, and without."""
+    known = labels.covered_images
+    return {known.exact(scene.place) for scene in scenes}, {known.by_stem(scene.place) for scene in scenes}
+
+
 def _sizes(labels: LabelSet, covered: Sequence[Scene]) -> list[str]:
     """Remarks on images whose size is not what the labels say. Raises `LabelError` where none is."""
-    said = dict(zip((name.rsplit(".", 1)[0] for name in labels.image_names), labels.image_sizes_px, strict=False))
-    sized = [(scene, said[scene.stem]) for scene in covered if said.get(scene.stem) is not None]
+    said = dict(zip(map(stem_of, labels.image_names), labels.image_sizes_px, strict=False))
+    called = {scene: labels.covered_images.by_stem(scene.place) or "" for scene in covered}
+    sized = [(scene, said[stem]) for scene, stem in called.items() if said.get(stem) is not None]
     wrong = [(s, size) for s, size in sized if size is not None and size != (s.native.width, s.native.height)]
     if not wrong:
         return []
@@ -148,9 +159,9 @@ def _outside_images(labels: LabelSet, covered: Sequence[Scene]) -> list[str]:
     assert labels.images is not None
     used = np.zeros(len(labels), np.bool_)
     for scene in covered:
-        used[labels.for_grid(scene.native, scene.name).index] = True
-    stems = {scene.stem for scene in covered}
-    outside = np.array([str(image).rsplit(".", 1)[0] in stems for image in labels.images], np.bool_) & ~used
+        used[labels.for_grid(scene.native, scene.place).index] = True
+    stems = _names_of(labels, covered)[1]
+    outside = np.array([stem_of(str(image)) in stems for image in labels.images], np.bool_) & ~used
     if not used.any():
         raise LabelError(f"{labels.source}: none of {len(labels)} objects lies in its image; check that names and sizes belong together")
     return [f"{_lie(int(outside.sum()), len(labels), 'object')} wholly outside their images: {named(labels.feature_ids[outside])}"] if outside.any() else []
@@ -199,7 +210,7 @@ def _hits(labels: LabelSet, geometries: GeometryArray, images: GeometryArray | N
     found = []
     for scene in scenes:
         if scene.grid.crs is None:
-            labels.for_grid(scene.grid, scene.name)  # raises, saying what to do
+            labels.for_grid(scene.grid, scene.place)  # raises, saying what to do
             continue
         key = scene.grid.crs.to_wkt()
         if key not in trees:

@@ -79,9 +79,11 @@ def annotations_of(labels: LabelSet, scenes: Sequence[Scene], losses: Losses) ->
 
 def _scene_image(labels: LabelSet, scene: Scene, losses: Losses) -> LabelledImage:
     grid = scene.native
-    found = labels.for_grid(grid, scene.name, grid)
+    found = labels.for_grid(grid, scene.place, grid)
     objects = objects_of(labels, found, grid.width, grid.height, losses)
-    return LabelledImage(scene.name, grid.width, grid.height, objects, len(scene.bands), grid=grid, annotated=found.annotated)
+    return LabelledImage(
+        labels.covered_images.exact(scene.place) or scene.name, grid.width, grid.height, objects, len(scene.bands), grid=grid, annotated=found.annotated
+    )
 
 
 def _named_image(labels: LabelSet, place: int, scenes: Sequence[Scene], losses: Losses) -> LabelledImage:

@@ -14,8 +14,9 @@ from pathlib import Path, PurePosixPath
 
 import shapely
 
+from ..core.imagenames import names_of
 from ..errors import LabelError
-from ..io.discover import rasters_below
+from ..io.discover import own_path, rasters_below
 from .formats.boxcsv import CLASS_COLUMNS, IMAGE_COLUMNS, MAX_BYTES, SIDE_COLUMNS
 from .naming import value_text
 from .records import ImageRecord, PixelObject, Records, image_name, pixel_records
@@ -32,11 +33,10 @@ def class_folders(root: Path) -> tuple[Path, ...]:
 
 
 def read_folders(roots: Sequence[Path], source: str) -> Records:
-    """Every raster below `ROOT/CLASS` is of the class CLASS. Raises `LabelError` where two images have one name."""
-    objects: list[PixelObject] = []
-    for root in roots:
-        for folder in class_folders(root):
-            objects += [PixelObject(Path(path).name, _WHOLE, value_text(folder.name), f"{folder.name}/{Path(path).name}") for path in rasters_below(folder)]
+    """Every raster below `ROOT/CLASS` is of the class CLASS; images of one name, as `cat/001.jpg` and `dog/001.jpg`, are told apart by their folders."""
+    found_in = [(folder, Path(path)) for root in roots for folder in class_folders(root) for path in rasters_below(folder)]
+    names = names_of([own_path(path).as_posix() for _, path in found_in])
+    objects = [PixelObject(name, _WHOLE, value_text(folder.name), f"{folder.name}/{path.name}") for name, (folder, path) in zip(names, found_in, strict=True)]
     counts = Counter(str(found.value) for found in objects)
     told = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:12]) + (" ..." if len(counts) > 12 else "")
     found = pixel_records(
@@ -47,7 +47,7 @@ def read_folders(roots: Sequence[Path], source: str) -> Records:
 
 @dataclass(frozen=True)
 class _Row:
-    """A line: the image, as written and by name, and its classes."""
+    """A line: the path of the image as written, what it is called, and its classes."""
 
     path: str
     image: str
@@ -66,7 +66,7 @@ def read_image_csv(paths: Sequence[Path], source: str, class_field: str | None) 
     An image without a class is ignored; where some have several, it has none of them. Raises `LabelError` with the line.
     """
     rows = [row for path in paths for row in _rows(path, class_field)]
-    _check_names(rows, source)
+    rows = [replace(row, image=name) for row, name in zip(rows, names_of([row.path for row in rows]), strict=True)]
     several = any(len(labels) > 1 for labels in _together(rows).values())
     objects: list[PixelObject] = []
     for row in rows:
@@ -90,15 +90,6 @@ def _together(rows: Sequence[_Row]) -> dict[str, set[str]]:
     return found
 
 
-def _check_names(rows: Sequence[_Row], source: str) -> None:
-    path_of: dict[str, str] = {}
-    for row in rows:
-        if path_of.setdefault(row.image, row.path) != row.path:
-            raise LabelError(
-                f"{source}: two images are called {row.image!r} ({path_of[row.image]} and {row.path}); labels belong to images by name: rename one"
-            )
-
-
 def _rows(path: Path, class_field: str | None) -> list[_Row]:
     columns, table = _read(path)
     known = {name.strip().lower(): name for name in columns}
@@ -113,8 +104,16 @@ def _rows(path: Path, class_field: str | None) -> list[_Row]:
     for number, row in table:
         texts = [value_text(part) for part in split.split(row.get(label) or "")]
         name = image_name(row.get(image), str(path), f"line {number}")
-        written = str(PurePosixPath(str(row[image]).strip().replace("\\", "/")))
-        found.append(_Row(written, name, tuple(dict.fromkeys(text for text in texts if text is not None)), f"{path.name}:{number}"))
+        written = PurePosixPath(str(row[image]).strip().replace("\\", "/")).as_posix()
+        there = path.parent / written
+        found.append(
+            _Row(
+                own_path(there).as_posix() if there.is_file() else written,
+                name,
+                tuple(dict.fromkeys(text for text in texts if text is not None)),
+                f"{path.name}:{number}",
+            )
+        )
     if not found:
         raise LabelError(f"{path}: holds no lines below its header; write one for each image")
     return found

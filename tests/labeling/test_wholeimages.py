@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from eo_dl.chips.chipset import open_chip_set
+from eo_dl.chips.tile import tile
 from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import LabelError
+from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.io.discover import scene_paths
 from eo_dl.io.scene import open_scene
+from eo_dl.labeling.converting import convert_labels
 from eo_dl.labeling.coverage import match_labels
 from eo_dl.labeling.read import read_labels
 
@@ -59,10 +63,42 @@ def test_classes_may_be_merged_and_ignored(tmp_path: Path) -> None:
     assert _classes_of(labels) == {"lake.png": ["water"], "pond.png": ["water"], "roof.png": [""]}
 
 
-def test_images_of_one_name_in_two_folders_are_refused(tmp_path: Path) -> None:
-    _image(tmp_path / "pond/1.png"), _image(tmp_path / "roof/1.png")
-    with pytest.raises(LabelError, match=r"two images called '1\.png'"):
-        read_labels(tmp_path)
+def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    """As many collections number their images, in each class anew."""
+    for name in ("pond/1.png", "roof/1.png", "roof/2.png"):
+        _image(tmp_path / "data" / name)
+    by_folder = read_labels(tmp_path / "data")
+    assert _classes_of(by_folder) == {"pond/1.png": ["pond"], "roof/1.png": ["roof"], "2.png": ["roof"]}
+    by_line = read_labels(_csv(tmp_path, "file,label\npond/1.png,pond\nroof/1.png,roof\nelsewhere/2.png,roof\n"))
+    assert _classes_of(by_line) == _classes_of(by_folder)
+    scenes = [open_scene(path) for path in scene_paths([tmp_path / "data"], below=True)]
+    for labels in (by_folder, by_line):
+        matched = match_labels(labels, scenes)
+        for scene in scenes:
+            found = matched.for_grid(scene.grid, scene.place)
+            assert [labels.classes.by_id(int(i)).name for i in found.class_ids] == [Path(scene.path).parent.name]
+    with pytest.raises(LabelError, match="two scenes are called 1"):
+        match_labels(read_labels(_csv(tmp_path, "file,label\n1.png,pond\n2.png,roof\n")), scenes)
+
+
+def test_chips_of_images_of_one_name_keep_their_classes(tmp_path: Path) -> None:
+    """Through the chip set on disk, a new file of labels, and a table of predictions scored on one split."""
+    for kind in ("pond", "roof"):
+        for number in range(8):
+            _image(tmp_path / "data" / kind / f"{number}.png")
+    labels, scenes = read_labels(tmp_path / "data"), scene_paths([tmp_path / "data"], below=True)
+    tile(list(scenes), labels, out=tmp_path / "chips", split=(0.5, 0.0, 0.5))
+    chips = open_chip_set(tmp_path / "chips")
+    for record in chips.records:
+        (class_id,) = (class_id for class_id, count in record.object_counts.items() if count)
+        assert labels.classes.by_id(class_id).name == Path(chips.scenes[record.scene_index].path).parent.name
+    convert_labels(tmp_path / "data", out=tmp_path / "again.csv", format="image-csv", images=list(scenes))
+    assert _classes_of(read_labels(tmp_path / "again.csv")) == _classes_of(labels)
+    rows = [f"{Path(path).name},{float('pond' in path)},{float('roof' in path)},20,16,{path}" for path in scenes]
+    (tmp_path / "table.csv").write_text("\n".join(["image,p_pond,p_roof,width_px,height_px,file", *rows]))
+    report = evaluate(tmp_path / "table.csv", labels, chips=chips)
+    assert report.score("overall_accuracy").value == 1.0
+    assert sum(count["truth"] for count in report.counts.values()) == len(chips.split("test")) == 8
 
 
 def test_a_folder_without_rasters_below_is_refused(tmp_path: Path) -> None:
@@ -111,7 +147,6 @@ def test_an_image_without_a_class_is_ignored_where_each_has_one(tmp_path: Path) 
         ("file,region,kind\na.tif,x,y\n", "colour", "'colour' is not there"),
         ("name,region\na.tif,x\n", None, "image_path, image"),
         ("file,label\n", None, "no lines"),
-        ("file,label\nx/a.tif,roof\ny/a.tif,roof\n", None, "two images are called 'a.tif'"),
         ("file,label\n../a.tif,roof\n", None, "line 2"),
     ],
 )

@@ -153,7 +153,7 @@ def _on_scenes(
         findings += check_used(fitted, list(scenes))
     for place, scene in enumerate(scenes):
         on_progress(place, len(scenes), "scenes")
-        if labels.whole_images or not fitted.covers(scene.name):
+        if labels.whole_images or not fitted.covers(scene.place):
             continue
         try:
             findings += _on_scene(fitted, scene, counts, registration)
@@ -167,7 +167,7 @@ def _on_scenes(
 def _on_scene(labels: LabelSet, scene: Scene, counts: dict[str, float], registration: _Registration) -> list[Finding]:
     own = scene.resized(scene.native.height, scene.native.width)
     if not labels.masks:
-        outlines = labels.for_grid(own.grid, scene.name).geometries
+        outlines = labels.for_grid(own.grid, scene.place).geometries
         if len(outlines):
             registration.add(own, outlines)
         return list(check_on_scene(labels, scene))

@@ -26,7 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 
 def check_on_scene(labels: LabelSet, scene: Scene) -> Iterator[Finding]:
     """Everything about the objects that touch one scene."""
-    found = labels.for_grid(scene.native, scene.name)
+    found = labels.for_grid(scene.native, scene.place)
     yield from _sizes(labels, found, scene)
     yield from _edges(labels, found, scene)
     yield from _nodata(labels, found, scene)
@@ -64,7 +64,7 @@ def check_used(labels: LabelSet, scenes: list[Scene]) -> Iterator[Finding]:
     """Objects that lie on no scene. (Where none lies on any, that is one finding of `check_labels`.)"""
     used = np.zeros(len(labels), np.bool_)
     for scene in scenes:
-        used[labels.for_grid(scene.native, scene.name).index] = True
+        used[labels.for_grid(scene.native, scene.place).index] = True
     names = {info.id: info.name for info in labels.classes}
     for place in np.flatnonzero(~used):
         image = None if labels.crs is not None or labels.images is None else str(labels.images[place])

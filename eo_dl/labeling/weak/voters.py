@@ -129,7 +129,7 @@ def _vector_voter(function: FunctionConfig, code: dict[str, int], otherwise: int
         classes=None if function.values is None else _items(function.values),
     )
     notes += [f"{Path(function.vector).name}: {note}" for note in labels.notes]
-    pixels = labels.for_grid(scene.grid, scene.name, scene.native)
+    pixels = labels.for_grid(scene.grid, scene.place, scene.native)
     if not len(pixels):
         notes.append(f"{Path(function.vector).name}: none of its {len(labels)} features touches {scene.name}")
     pixels = _grown(pixels, function, scene)
@@ -167,7 +167,7 @@ class TruthVoter:
             self._codes[info.id] = code.get(_key(info.name), ABSTAINS)
         self._mask = mask_of(labels, scene)
         self._scene = scene
-        found = labels.for_grid(scene.grid, scene.name, scene.native)
+        found = labels.for_grid(scene.grid, scene.place, scene.native)
         self._voter = VectorVoter(replace(found, index=np.arange(len(found))), np.where(found.ignore, 0, self._codes[found.class_ids]), ABSTAINS)
 
     def votes(self, chip: Chip) -> Votes:
