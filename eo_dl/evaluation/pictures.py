@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from ..io.atomic import atomic_file
 from ..io.rasterize import burn
 from ..io.scene import Scene, SceneReader, open_scene
 from ..io.vector import read_layer
+from ..labeling.masks import mask_of, read_mask
 from ..scores.chips import YES
 from .chipwise import FoundChips, read_chips
 from .sources import parts_of
@@ -41,7 +43,7 @@ def side_by_side(
     factor = max(1.0, max(scene.native.height, scene.native.width) / longest_px)
     small = scene.resized(max(1, round(scene.native.height / factor)), max(1, round(scene.native.width / factor)))
     base = quicklook(small, longest_px)
-    labels = None if truth is None else truth.for_grid(small.grid, scene.place, native=scene.native)
+    labels = None if truth is None else _true_labels(truth, small)
     part = parts_of(prediction, scene.path)[0]
     vector = not part.is_raster and not part.of_chips
     panels = [("scene", base)]
@@ -56,13 +58,23 @@ def side_by_side(
     return Path(out)
 
 
+def _true_labels(truth: LabelSet, small: Scene) -> PixelLabels:
+    """The labels on the picture's grid; label rasters as class ids (H, W)."""
+    labels, mask = truth.for_grid(small.grid, small.place, native=small.native), mask_of(truth, small)
+    return labels if mask is None else replace(labels, mask=read_mask(mask, small, small.grid.window))
+
+
 def painted(base: Picture, labels: PixelLabels, classes: ClassSet) -> Picture:
     """Labels as filled areas in their class colours, the scene where nothing is labelled."""
     ids: npt.NDArray[np.uint8] = np.full(base.shape[:2], IGNORE_ID, np.uint8)
     if len(labels):
         shown = np.array([_shown_id(labels.classes, int(class_id), classes) for class_id in labels.class_ids], np.int64)
         ids = burn(labels.geometries, shown, *base.shape[:2], fill=IGNORE_ID).astype(np.uint8)
-    if classes.has_background:
+    if labels.mask is not None:
+        table = np.full(IGNORE_ID + 1, IGNORE_ID, np.uint8)
+        table[list(labels.classes.ids)] = [_shown_id(labels.classes, class_id, classes) for class_id in labels.classes.ids]
+        ids = table[labels.mask]
+    elif classes.has_background:
         ids[ids == IGNORE_ID] = 0
     return _colored(ids, classes, base)
 
