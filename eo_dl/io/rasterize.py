@@ -82,7 +82,8 @@ def polygonize(array: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_] | No
     """
     _warm_up()
     source = array if array.dtype in (np.uint8, np.int16, np.uint16, np.int32) else array.astype(np.int32)
-    found = list(features.shapes(np.ascontiguousarray(source), mask=valid, connectivity=4))
+    with quietly():  # rasterio means to, but swaps the filters of the whole process for it: of two threads one may still be warned
+        found = list(features.shapes(np.ascontiguousarray(source), mask=valid, connectivity=4))
     polygons = np.empty(len(found), dtype=object)
     for place, (shape, _) in enumerate(found):
         polygons[place] = shapely.Polygon(shape["coordinates"][0], shape["coordinates"][1:])
