@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..core.pixelgrid import PixelGrid
 from ..errors import InputError
@@ -18,7 +19,7 @@ def on_ground_of(path: str, grid: PixelGrid, scenes: Sequence[Scene], whose: str
     """
     if grid.crs is not None:
         return [place for place, scene in enumerate(scenes) if scene.grid.crs is not None]
-    name = path.rsplit("/", 1)[-1]
+    name = Path(path).name
     plain = [place for place, scene in enumerate(scenes) if scene.grid.crs is None]
     found = [place for place in plain if scenes[place].name == name] or [place for place in plain if scenes[place].stem == name.rsplit(".", 1)[0]]
     there = [place for place in found if own_path(scenes[place].path) == own_path(path)]

@@ -1,7 +1,7 @@
 """Chips and images as a whole against the truth: what covers the ground of each, by the rule by which the model's chips got their class.
 
 A chip is scored where it lies wholly on the ground that is asked for and its true class is known. Cells of a scene are squares or pixels of its
-own grid; rows of a table of images belong to labels by the name of the image.
+own grid; rows of a table of images belong to labels by the file of the image.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import SceneError
 from .gdal import open_dataset
-from .gridtag import made_of
 from .scene import Scene, SceneReader, open_scene
 from .style import CLASSES_TAG, PROBABILITIES_TAG
 
@@ -38,11 +37,10 @@ _BAND_PIXELS = 4_000_000
 
 @dataclass(frozen=True)
 class ClassMap:
-    """A raster of class ids. `classes` is None where the file names none; `made_of`: the scene, where the file says it (`gridtag.made_of`)."""
+    """A raster of class ids. `classes` is None where the file names none."""
 
     scene: Scene
     classes: ClassSet | None
-    made_of: str = ""
 
     @property
     def grid(self) -> PixelGrid:
@@ -77,7 +75,7 @@ def open_class_map(path: str | Path) -> ClassMap:
     if len(scene.bands) != 1:
         raise SceneError(f"{path}: a class map has one band, this raster has {len(scene.bands)} ({scene.bands.describe()}); is it the scene itself?")
     tags = _tags(scene)
-    return ClassMap(scene, _classes(scene, tags), made_of(path, tags))
+    return ClassMap(scene, _classes(scene, tags))
 
 
 def raster_tags(path: str | Path) -> dict[str, str]:
