@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .version import __version__ as __version__
+
 if TYPE_CHECKING:
     from .bundle import load_model
     from .chips.chipset import open_chip_set
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from .training.retrain import retrain
     from .training.train import train
 
-__version__ = "0.1.0"
 
 # Public name -> module that defines it. Packages are nouns, so that loading one never hides a verb.
 _HOME = {

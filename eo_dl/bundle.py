@@ -25,10 +25,11 @@ from pydantic import ValidationError
 from .bundle_card import model_card
 from .core.bands import BandSet
 from .core.classes import ClassSet
+from .core.htmlcard import card, grid_table
 from .core.normalization import Normalization
 from .errors import BundleError, ConfigError
 from .io.atomic import atomic_file
-from .modelspec import MemberSpec, ModelSpec, read_spec
+from .modelspec import MemberSpec, ModelSpec, ScoreSpec, read_spec
 from .tasks import Codec, NetworkInputs, Task, TaskConfig, available_tasks, load_task
 
 if TYPE_CHECKING:
@@ -190,9 +191,24 @@ class Bundle:
         return network.eval()
 
     def _repr_html_(self) -> str:
-        from .display import bundle_html  # lazy: pictures are made when shown
+        spec = self.spec
+        rows = [
+            ("task", spec.task),
+            ("network", f"{self.config.network}, {self.config.backbone}"),
+            ("bands", spec.band_set().describe()),
+            ("classes", ", ".join(spec.class_set().names)),
+            ("GSD", "not known" if spec.gsd_m is None else f"{spec.gsd_m:.4g} m (±{spec.gsd_tolerance:.0%})"),
+            ("chip", f"{spec.chip_px} px, margin {spec.margin_px} px"),
+        ]
+        picture = self.read("preview.png") if "preview.png" in self.members else None
+        header = ("split", "score", "class", "value", "95 %", "count")
+        return card(Path(self.path).name, rows, picture) + grid_table(header, map(_score_row, spec.scores))
 
-        return bundle_html(self)
+
+def _score_row(score: ScoreSpec) -> tuple[object, ...]:
+    value = "n/a" if score.value is None else f"{score.value:.3f}"
+    interval = "" if score.low is None or score.high is None else f"{score.low:.3f} to {score.high:.3f}"
+    return score.split, score.name, score.class_name or "all", value, interval, score.count
 
 
 def _as_arrays(state: Mapping[str, npt.NDArray[np.generic] | TensorLike]) -> State:

@@ -14,6 +14,7 @@ import shapely
 from pyproj import CRS
 
 from ..core.classes import ClassSet
+from ..core.htmlcard import card
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, LabelError
 from ..io.atomic import refuse_existing
@@ -37,8 +38,6 @@ class PreLabels:
     notes: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
-        from ..display import card  # lazy: only a notebook needs it
-
         rows: list[tuple[str, object]] = [("classes", ", ".join(self.classes.names)), ("to correct", self.count)]
         return card(self.path.name, [*rows, *(("note", note) for note in self.notes)])
 

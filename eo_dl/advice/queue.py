@@ -12,6 +12,7 @@ import numpy as np
 
 from ..bundle import Bundle, load_model
 from ..chips.chipset import ChipSet, open_chip_set
+from ..core.htmlcard import grid_table
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
 from ..core.window import Window
@@ -82,8 +83,6 @@ class Queue:
         return {"path": str(self.path), "candidates": self.candidates, "picks": picks, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
-        from ..display import grid_table  # lazy: only a notebook needs it
-
         return grid_table(self.header, self.rows, f"{len(self.picks)} of {self.candidates} chips to label next")
 
 

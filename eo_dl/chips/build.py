@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from .. import __version__
 from ..core.labelset import LabelSet
 from ..core.normalization import BandStatistics
 from ..core.progress import OnProgress
@@ -20,6 +19,7 @@ from ..core.seeds import generator
 from ..errors import LabelError
 from ..io.atomic import write_bytes
 from ..io.scene import Scene
+from ..version import __version__
 from .candidates import SamplingRequest, draw_candidates
 from .chipset import ChipSet, chip_ground
 from .conflicts import Index

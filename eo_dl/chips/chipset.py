@@ -20,6 +20,7 @@ import shapely
 
 from ..core.bands import BandSet
 from ..core.classes import ClassSet
+from ..core.htmlcard import card, grid_table, inline_png
 from ..core.labelset import LabelSet, PixelLabels
 from ..core.normalization import BandStatistics
 from ..core.window import Window
@@ -168,9 +169,17 @@ class ChipSet:
         return ChipSummary(("split", "chips", "objects", *known.names), tuple(rows), {**facts, "splits": values, **shared}, self.area_unit)
 
     def _repr_html_(self) -> str:
-        from ..display import chip_set_html  # lazy: only a notebook needs it
-
-        return chip_set_html(self)
+        names = ", ".join(scene.name for scene in self.scenes[:5])
+        rows: list[tuple[str, object]] = [
+            ("chips", f"{len(self.records)} of {self.chip_px} px"),
+            ("scenes", names + (" ..." if len(self.scenes) > 5 else "")),
+            ("bands", self.bands.describe()),
+            *((f"ground shared by {pair}", f"{area:g} {self.area_unit}") for pair, area in self.shared_ground.items()),
+        ]
+        summary = self.summary()
+        sheet = self.path / "contact_sheet.png"
+        image = f"<img style='max-width:100%' src='{inline_png(sheet.read_bytes())}'>" if sheet.is_file() else ""
+        return card(self.path.name, rows) + grid_table(summary.header, summary.rows) + image
 
 
 def _object_boxes(truth: SceneTruth, record: ChipRecord) -> npt.NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..core.arrays import Chip
+from ..core.htmlcard import card
 from ..core.labelset import LabelSet, PixelLabels
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, LabelError
@@ -52,8 +53,6 @@ class ExportedLabels:
         return {"output": str(self.path), "format": self.format, "images": self.images, "objects": self.objects, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
-        from ..display import card  # lazy: only a notebook needs it
-
         return card(self.path.name, [(name, value) for name, value in self.values().items() if name != "notes"])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from pyproj import CRS, Transformer
 
 from ..errors import LabelError
 from .classes import ClassSet
+from .htmlcard import card, grid_table
 from .imagenames import ImageNames, stem_of
 from .pixelgrid import PixelGrid, map_coordinates
 from .window import Window
@@ -92,9 +94,14 @@ class LabelSet:
         return len(self.geometries)
 
     def _repr_html_(self) -> str:
-        from ..display import labels_html  # lazy: only a notebook needs it
-
-        return labels_html(self)
+        rows: list[tuple[str, object]] = [
+            ("mask rasters", len(self.masks)) if self.masks else ("features", len(self)),
+            ("CRS", self.crs.name if self.crs else "none: pixels of an image"),
+            ("class field", self.class_field or "none"),
+            ("annotated", "everywhere" if self.annotated is None else f"{len(self.annotated)} areas"),
+        ]
+        counts = [(info.id, info.name, info.color, int((self.class_ids == info.id).sum())) for info in self.classes]
+        return card(Path(self.source).name, rows) + grid_table(("id", "class", "color", "features"), counts)
 
     def with_notes(self, *notes: str) -> LabelSet:
         """The same with further remarks."""

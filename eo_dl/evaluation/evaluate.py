@@ -22,6 +22,7 @@ from .chipwise import ChipTally, read_chips, score_chips
 from .classmatch import ClassMatch, match_classes
 from .figures import class_bars, curves, error_map, object_errors
 from .ground import LeftOut, Limits
+from .html import write_report
 from .objectwise import Compared, Found, ObjectTally, are_boxes, read_found, score_objects
 from .onebox import OneBoxes, chips_wanted
 from .pixelwise import PixelTally, score_map
@@ -78,7 +79,7 @@ def evaluate(
     else:
         report = _objects(parts, labels, limits, class_map, iou, seed, on_progress)
     report = replace(report, prediction=source, truth=labels.source, settings=settings, notes=(*labels.notes, *report.notes))
-    return report if out is None else report.write(out, overwrite)
+    return report if out is None else write_report(report, out, overwrite)
 
 
 def _settings(limits: Limits, iou: float | None) -> dict[str, str]:

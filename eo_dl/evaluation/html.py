@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..io.atomic import atomic_folder, write_bytes
 from ..scores.score import Score
+from .report import Report
 
-if TYPE_CHECKING:
-    from .report import Report
+JSON_NAME, HTML_NAME = "report.json", "report.html"
 
 _CSS = """
 body{font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:#1f2430;background:#fbfbf9;max-width:1020px;margin:2.5em auto;padding:0 1.2em}
@@ -52,8 +54,22 @@ _CAPTIONS = {
 _COUNTS = {"truth": "true", "predicted": "predicted", "found": "found", "missed": "missed", "false": "false"}
 
 
+def write_report(report: Report, out: str | Path, overwrite: bool = False) -> Report:
+    """Write a report into a folder: report.json, report.html and the figures; gives the report with its `path`.
+
+    Raises `OutputExistsError` where the folder holds something else, `WriteError` where it cannot be written.
+    """
+    values = json.dumps(report.values(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_folder(out, overwrite=overwrite, marker=JSON_NAME) as folder:
+        write_bytes(folder / JSON_NAME, values.encode())
+        write_bytes(folder / HTML_NAME, page(report).encode())
+        for name, data in report.pictures.items():
+            write_bytes(folder / f"{name}.png", data)
+    return replace(report, path=Path(out) / HTML_NAME)
+
+
 def page(report: Report) -> str:
-    """The whole page."""
+    """A report as one HTML page with everything in it, figures too."""
     title = f"{Path(report.prediction).name} against {Path(report.truth).name}"
     what = _KINDS[report.kind]
     parts = [

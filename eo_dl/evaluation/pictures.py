@@ -14,9 +14,10 @@ import numpy.typing as npt
 import shapely
 
 from ..core.classes import IGNORE_ID, ClassSet
+from ..core.display import Picture
 from ..core.labelset import LabelSet, PixelLabels, reproject
-from ..display import quicklook
 from ..io.atomic import atomic_file
+from ..io.quicklook import quicklook, reduced_size
 from ..io.rasterize import burn
 from ..io.scene import Scene, SceneReader, open_scene
 from ..io.vector import read_layer
@@ -28,7 +29,6 @@ from .sources import parts_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Picture = npt.NDArray[np.uint8]
 _UNKNOWN = "#9e9e9e"  # ignored objects, and classes that the model does not know
 
 
@@ -40,9 +40,8 @@ def side_by_side(
     `prediction` is a class raster (drawn in the class colours), classes of whole chips (drawn so, in stripes where a
     chip has several) or a vector file (drawn as outlines over the scene).
     """
-    factor = max(1.0, max(scene.native.height, scene.native.width) / longest_px)
-    small = scene.resized(max(1, round(scene.native.height / factor)), max(1, round(scene.native.width / factor)))
-    base = quicklook(small, longest_px)
+    small = scene.resized(*reduced_size(scene, longest_px))
+    base = quicklook(small)
     labels = None if truth is None else _true_labels(truth, small)
     part = parts_of(prediction, scene.path)[0]
     vector = not part.is_raster and not part.of_chips

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from .. import __version__
 from ..core.classes import ClassSet
-from ..io.atomic import atomic_folder, write_bytes
+from ..core.htmlcard import grid_table
 from ..scores.score import Score, find_score
-from .html import page
+from ..version import __version__
 
 SCHEMA = "eo_dl report"
 SCHEMA_VERSION = 1
-
-JSON_NAME, HTML_NAME = "report.json", "report.html"
 
 _HEADLINES = {
     "pixels": ("mean_iou", "mean_f1", "overall_accuracy"),
@@ -98,23 +94,7 @@ class Report:
             "notes": list(self.notes),
         }
 
-    def html(self) -> str:
-        """A whole page with everything in it, figures too."""
-        return page(self)
-
-    def write(self, out: str | Path, overwrite: bool = False) -> Report:
-        """The same, written into a folder: report.json, report.html and the figures. Raises `OutputExistsError`, `WriteError`."""
-        written = replace(self, path=Path(out) / HTML_NAME)
-        with atomic_folder(out, overwrite=overwrite, marker=JSON_NAME) as folder:
-            write_bytes(folder / JSON_NAME, (json.dumps(self.values(), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
-            write_bytes(folder / HTML_NAME, self.html().encode())
-            for name, data in self.pictures.items():
-                write_bytes(folder / f"{name}.png", data)
-        return written
-
     def _repr_html_(self) -> str:
-        from ..display import grid_table  # lazy: only a notebook needs it
-
         header, *rows = self.table()
         return grid_table(header, rows, f"{Path(self.prediction).name} against {Path(self.truth).name}")
 

@@ -19,7 +19,6 @@ import numpy.typing as npt
 import pandas as pd
 from pyproj import CRS
 
-from .. import __version__
 from ..bundle import Bundle
 from ..core.chipgrid import SquareGrid
 from ..core.labelset import reproject
@@ -29,6 +28,7 @@ from ..io.atomic import atomic_file, refuse_existing, write_bytes
 from ..io.scene import Scene, SceneReader
 from ..io.vector import write_layer
 from ..tasks import ChipCodec
+from ..version import __version__
 from .backends import Backend, Scaling, check_raw
 from .chipcells import CHIPS_LAYER, decoded_values, value_columns
 from .contract import fit_scene

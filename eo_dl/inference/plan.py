@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from .. import __version__
 from ..bundle import Bundle
 from ..core.chipgrid import ChipGrid, SquareGrid
 from ..io.aoi import Aoi, read_aoi
@@ -19,6 +18,7 @@ from ..io.gridtag import GRID_TAG, KIND_TAG, MIN_VISIBLE_TAG, ONE_OBJECT_TAG, SC
 from ..io.scene import Scene, SceneReader
 from ..io.style import CLASSES_TAG, classes_tag
 from ..tasks import ChipCodec, OneObjectCodec
+from ..version import __version__
 from .backends import Backend, Scaling, reader_threads
 from .contract import SceneOptions, fit_scene
 from .engine import Job, Source, batch_size_for

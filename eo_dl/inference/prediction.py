@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..core.classes import ClassSet
+from ..core.htmlcard import card
 from ..core.pixelgrid import PixelGrid
 
 
@@ -66,8 +67,6 @@ class Prediction:
         return {name: value for name, value in known.items() if value not in (None, "", [])}
 
     def _repr_html_(self) -> str:
-        from ..display import card  # lazy: only a notebook needs it
-
         shown = {name: value for name, value in self.values().items() if name not in ("parts", "notes", "model_sha256")}
         rows = [(name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in shown.items()]
         return card(self.path.name, [*rows, *(("note", note) for note in self.notes)])

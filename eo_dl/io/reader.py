@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +26,8 @@ from ..core.bands import Band
 from ..core.window import Window
 from ..errors import SceneError
 from .gdal import gdal_environment, open_dataset, scene_errors
+from .readable import Readable
 from .resample import Resampling, choose_overview
-
-if TYPE_CHECKING:
-    from .scene import Scene
 
 Pixels = npt.NDArray[np.generic]
 Valid = npt.NDArray[np.bool_]
@@ -42,7 +39,7 @@ class SceneReader:
     Raises `SceneError` where the file is damaged or no longer what the scene says.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Readable) -> None:
         self.scene = scene
         self._process = os.getpid()
         self._overview = choose_overview(scene) if scene.resampled else None

@@ -9,15 +9,12 @@ Pixels that are not valid count for nothing; an output pixel is valid where vali
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ..core.window import Window
-
-if TYPE_CHECKING:
-    from .scene import Scene
+from .readable import Readable
 
 
 @dataclass(frozen=True)
@@ -61,7 +58,7 @@ class Resampling:
     cols: Axis
 
     @classmethod
-    def between(cls, scene: Scene, height: int, width: int) -> Resampling:
+    def between(cls, scene: Readable, height: int, width: int) -> Resampling:
         """From a source of this size (the file, or one of its overviews) to the scene's working grid."""
         return cls(Axis(scene.grid.height, height, scene.nearest), Axis(scene.grid.width, width, scene.nearest))
 
@@ -90,7 +87,7 @@ class Resampling:
         return out, good
 
 
-def choose_overview(scene: Scene) -> int | None:
+def choose_overview(scene: Readable) -> int | None:
     """The coarsest overview of a scene's file that is still as fine as the working grid; None for the full image.
 
     Overviews are left alone where they may not know what is valid: with a mask or alpha, or a nodata value that is not

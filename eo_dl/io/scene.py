@@ -10,9 +10,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..core.bands import Band, BandSet
+from ..core.display import png
+from ..core.htmlcard import card
 from ..core.pixelgrid import PixelGrid
 from ..errors import GridError, SceneError
 from .discover import is_remote, own_path
+from .quicklook import quicklook, reduced_size
 from .reader import SceneReader
 from .scenefile import describe
 from .vrt import vrt_sources
@@ -21,6 +24,7 @@ __all__ = ["Scene", "SceneReader", "open_scene"]
 
 _HEADER_BYTES = 65536
 _MAX_SIDE = 2**31 - 1
+_QUICKLOOK_PX = 512
 
 ColorTable = tuple[tuple[int, tuple[int, int, int, int]], ...]
 
@@ -132,9 +136,17 @@ class Scene:
         return replace(self, bands=bands, dtype=common_dtype(bands.bands))
 
     def _repr_html_(self) -> str:
-        from ..display import scene_html  # lazy: only a notebook needs it
-
-        return scene_html(self)
+        gsd = self.grid.gsd_m
+        rows = [
+            ("size", f"{self.grid.width} x {self.grid.height} px"),
+            ("GSD", "not known (no CRS)" if gsd is None else f"{gsd:.4g} m"),
+            ("CRS", self.grid.crs.name if self.grid.crs else "none"),
+            ("bands", self.bands.describe()),
+            ("values", self.dtype),
+            ("nodata", ", ".join(sorted({str(band.nodata) for band in self.bands}))),
+        ]
+        small = self.resized(*reduced_size(self, _QUICKLOOK_PX))
+        return card(self.name, rows, png(quicklook(small)))
 
 
 def common_dtype(bands: Sequence[Band]) -> str:

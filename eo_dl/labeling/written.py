@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.htmlcard import card
 from ..core.labelset import LabelSet
 
 
@@ -27,6 +28,4 @@ class WrittenLabels:
         return {"output": str(self.path), "objects": len(self.labels), "classes": self.counts, "crs": crs, "notes": list(self.notes)}
 
     def _repr_html_(self) -> str:
-        from ..display import card  # lazy: only a notebook needs it
-
         return card(self.path.name, list(self.counts.items()))

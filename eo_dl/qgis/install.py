@@ -6,8 +6,8 @@ import json
 import zipfile
 from pathlib import Path
 
-from .. import __version__
 from ..io.atomic import atomic_file, atomic_folder, refuse_existing
+from ..version import __version__
 from .profiles import enable, profile_folders
 
 PLUGIN = "eo_dl_qgis"

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..chips.dataset import Sample, collate
 from ..core.arrays import Objects
-from ..display import picture_bands, stretch
+from ..core.display import display_bands, stretch
 from ..networks.network import TaskNetwork
 from ..tasks.task import Answer
 from .baselines import FIT_CHIPS, Baseline, fit_baselines
@@ -82,7 +82,7 @@ class Judge:
 
     @cached_property
     def _bands(self) -> tuple[int, ...]:
-        return picture_bands(self.prepared.chips.bands.names)
+        return display_bands(self.prepared.chips.bands.names)
 
     def _splits(self) -> list[str]:
         return [split for split in ("val", "test") if self.prepared.records[split]]

@@ -14,10 +14,10 @@ import shapely
 from pydantic import JsonValue
 from pyproj import CRS
 
-from .. import __version__
 from ..chips.chipset import ChipSet
 from ..core.labelset import reproject
 from ..modelspec import Provenance
+from ..version import __version__
 from .prepare import Prepared
 from .results import SplitScores
 from .state import RunState

@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from ..bundle import Bundle
+from ..core.htmlcard import grid_table
 from ..modelspec import ScoreSpec
 from ..scores.intervals import Draws, lead
 from ..scores.score import Score
@@ -95,8 +96,6 @@ class Run:
         }
 
     def _repr_html_(self) -> str:
-        from ..display import grid_table  # lazy: pictures are made when shown
-
         summary = self.summary()
         return grid_table(summary.header, summary.rows, title=str(self.model.path))
 

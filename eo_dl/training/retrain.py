@@ -15,6 +15,7 @@ from ..bundle import Bundle, load_model
 from ..chips.chipset import ChipSet, open_chip_set
 from ..chips.manifest import read_manifest
 from ..chips.tile import tile
+from ..core.htmlcard import grid_table
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
 from ..errors import BundleError, ChipSetError, ConfigError, OutputExistsError
@@ -64,8 +65,6 @@ class Retrained:
         return found | {"lead": {"value": self.lead.value, "low": self.lead.low, "high": self.lead.high}}
 
     def _repr_html_(self) -> str:
-        from ..display import grid_table  # lazy: only a notebook needs it
-
         return grid_table(("score", "before", "after", "ahead by"), self.rows(), title=str(self.run.model.path))
 
 

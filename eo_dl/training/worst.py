@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..core.arrays import Objects
 from ..core.classes import IGNORE_ID
-from ..display import stretch
+from ..core.display import stretch
 from ..scores.matching import match
 from .preview import PreviewRow
 from .scoring import Answered

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from ...core.htmlcard import grid_table
 from ...core.labelset import GeometryArray
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
@@ -62,8 +63,6 @@ class FixedLabels:
         }
 
     def _repr_html_(self) -> str:
-        from ...display import grid_table  # lazy: only a notebook needs it
-
         return grid_table(
             ("feature", "kind", "change"), [(c.feature_id, c.kind, c.text) for c in self.changes], f"{self.path.name}: {len(self.changes)} changes"
         )

@@ -13,6 +13,7 @@ import shapely
 from affine import Affine
 from pyproj import CRS
 
+from ...core.htmlcard import grid_table
 from ...core.labelset import GeometryArray, reproject
 from ...core.pixelgrid import map_coordinates
 from ...errors import ConfigError
@@ -110,8 +111,6 @@ class CheckReport:
         return crs, out
 
     def _repr_html_(self) -> str:
-        from ...display import grid_table  # lazy: only a notebook needs it
-
         said = [("note", "registration", "", registration_text(name, found)) for name, found in self.registration.items()]
         return grid_table(("severity", "kind", "count", "for example"), [*self.rows(), *said], f"{Path(self.source).name}: {len(self.findings)} findings")
 

@@ -14,6 +14,7 @@ import shapely
 from pyproj import CRS
 
 from ...core.classes import ClassSet
+from ...core.htmlcard import card
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
 from ...io.vector import read_layer, write_layers
@@ -39,8 +40,6 @@ class MergedLabels:
     notes: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
-        from ...display import card  # lazy: only a notebook needs it
-
         return card(self.path.name, [("classes", ", ".join(self.classes.names)), *self.counts.items(), *(("note", note) for note in self.notes)])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from pyproj import CRS
 
 from ...core.classes import BACKGROUND, IGNORE_ID, ClassSet
+from ...core.htmlcard import card
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
 from ...io.form import FormField, form_xml
@@ -53,8 +54,6 @@ class StartedLabels:
         }
 
     def _repr_html_(self) -> str:
-        from ...display import card  # lazy: only a notebook needs it
-
         return card(self.path.name, [(name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in self.values().items()])
 
 

@@ -13,6 +13,7 @@ from affine import Affine
 from pyproj import CRS
 
 from ...core.classes import IGNORE_ID
+from ...core.htmlcard import card
 from ...core.labelset import GeometryArray, reproject
 from ...core.pixelgrid import FloatArray, PixelGrid
 from ...io.scene import Scene, open_scene
@@ -100,8 +101,6 @@ class LabelStatus:
         }
 
     def _repr_html_(self) -> str:
-        from ...display import card  # lazy: only a notebook needs it
-
         rows: list[tuple[str, object]] = [(str(name), f"{count} objects, {area} {self.unit}") for name, count, area, _, _ in self.rows()]
         facts = [("annotated", f"{self.annotated_areas} areas, {self.annotated_m2 or 0:.0f} {self.unit}"), ("reviewed", self.reviewed)]
         return card(Path(self.source).name, [*rows, *facts, *(("to do", text) for text in self.advice), *(("note", note) for note in self.notes)])

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.classes import ClassSet
+from ...core.htmlcard import grid_table
 from .labelmodel import LabelModel
 from .votes import ABSTAINS, Patterns
 
@@ -69,8 +70,6 @@ class WeakLabels:
         }
 
     def _repr_html_(self) -> str:
-        from ...display import grid_table  # lazy: only a notebook needs it
-
         return grid_table(self.header, self.rows, "weak labels")
 
 

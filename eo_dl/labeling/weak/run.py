@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import __version__
 from ...core.arrays import Chip
 from ...core.classes import IGNORE_ID, ClassSet
 from ...core.labelset import LabelSet
@@ -26,6 +25,7 @@ from ...io.classmap import QUANTA
 from ...io.raster import RasterWriter
 from ...io.scene import Scene, SceneReader, open_scene
 from ...io.style import PROBABILITIES_TAG, classes_tag
+from ...version import __version__
 from ..read import read_labels
 from .config import WeakConfig, parse_functions, read_weak_config
 from .labelmodel import LabelModel, Prior, by_agreement, majority

@@ -1,0 +1,23 @@
+"""A small picture of a whole scene."""
+
+from __future__ import annotations
+
+from ..core.display import Picture, display_bands, stretch
+from .readable import Readable
+from .reader import SceneReader
+
+
+def reduced_size(scene: Readable, longest_px: int) -> tuple[int, int]:
+    """Height and width of a scene whose longer side is `longest_px` at most, in the scene's own proportions."""
+    factor = max(1.0, max(scene.grid.height, scene.grid.width) / longest_px)
+    return max(1, round(scene.grid.height / factor)), max(1, round(scene.grid.width / factor))
+
+
+def quicklook(scene: Readable) -> Picture:
+    """The whole working grid of a scene as a picture (H, W, 3), white where not measured.
+
+    Reads every pixel of the grid: hand in a reduced scene, `scene.resized(*reduced_size(scene, 512))`.
+    """
+    with SceneReader(scene) as reader:
+        chip = reader.read(scene.grid.window)
+    return stretch(chip.pixels[list(display_bands(scene.bands.names))], chip.valid)
