@@ -42,8 +42,6 @@ import shapely
 import torch
 
 from eo_dl import open_scene, read_labels
-from eo_dl.advice.queue import queue_chips
-from eo_dl.advice.views import VIEWS
 from eo_dl.bundle import Bundle, save_bundle
 from eo_dl.chips.sampling import grid_windows
 from eo_dl.chips.truth import SceneTruth
@@ -52,6 +50,8 @@ from eo_dl.core.labelset import LabelSet
 from eo_dl.core.normalization import Normalization, to_physical
 from eo_dl.core.seeds import derived_seed, generator
 from eo_dl.core.window import Window
+from eo_dl.curation.queue.chipqueue import queue_chips
+from eo_dl.curation.queue.chipviews import VIEWS
 from eo_dl.io.scene import Scene, SceneReader
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import load_task

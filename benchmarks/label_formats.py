@@ -27,13 +27,14 @@ from defusedxml.ElementTree import parse
 from PIL import Image
 
 from eo_dl.chips.chipset import ChipSet
-from eo_dl.chips.export import export_labels
 from eo_dl.chips.tile import tile
 from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import EoDlError
+from eo_dl.exchange import import_labels
+from eo_dl.exchange.exporting import export_labels
 from eo_dl.io.scene import Scene
-from eo_dl.labeling import import_labels, read_labels
-from eo_dl.labeling.formats.table import FOLDERS, FORMATS, PIXEL_FORMATS
+from eo_dl.labels import read_labels
+from eo_dl.labels.formats.table import FOLDERS, FORMATS, PIXEL_FORMATS
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("EO_DL_REAL_DATA", ROOT.parent / "shared" / "data"))

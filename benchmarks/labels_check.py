@@ -21,12 +21,12 @@ import shapely
 from labels_sets import CASES
 
 from eo_dl import open_scene
+from eo_dl.curation.checks.maskchecks import mask_facts
+from eo_dl.curation.checks.registration import Misregistration, judge, shift_scores
 from eo_dl.errors import EoDlError
 from eo_dl.io.scene import Scene
-from eo_dl.labeling import read_labels
-from eo_dl.labeling.checks.masks import mask_facts
-from eo_dl.labeling.checks.registration import Misregistration, judge, shift_scores
-from eo_dl.labeling.coverage import match_labels
+from eo_dl.labels import read_labels
+from eo_dl.labels.coverage import match_labels
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "labels_check.md"

@@ -22,10 +22,11 @@ from matplotlib import pyplot
 
 from eo_dl.core.labelset import reproject
 from eo_dl.core.window import Window
+from eo_dl.curation import check_labels
+from eo_dl.curation.checks.checkreport import CheckReport, registration_text
 from eo_dl.errors import EoDlError
 from eo_dl.io.scene import Scene, SceneReader
-from eo_dl.labeling import check_labels, read_labels
-from eo_dl.labeling.checks.report import CheckReport, registration_text
+from eo_dl.labels import read_labels
 
 matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parents[1]

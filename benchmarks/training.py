@@ -28,9 +28,9 @@ from eo_dl.chips.chipset import ChipSet, open_chip_set
 from eo_dl.chips.dataset import Batch
 from eo_dl.chips.tile import tile
 from eo_dl.errors import ChipSetError
-from eo_dl.training.config import resolve_config
-from eo_dl.training.plainsteps import PlainSteps
-from eo_dl.training.setting import setting_of
+from eo_dl.training.loop.plainsteps import PlainSteps
+from eo_dl.training.setup.runsetup import setting_of
+from eo_dl.training.trainconfig import resolve_config
 
 CACHE = Path(__file__).parent / "cache"
 RESULT = Path(__file__).parent / "training.md"

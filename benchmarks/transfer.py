@@ -30,8 +30,8 @@ from eo_dl import open_scene, read_labels
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.tile import tile
 from eo_dl.core.seeds import generator
-from eo_dl.training.config import resolve_config
 from eo_dl.training.train import train
+from eo_dl.training.trainconfig import resolve_config
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "sample_data"

@@ -16,7 +16,7 @@ from .reporter import Reporter, table
 
 if TYPE_CHECKING:
     from eo_dl.evaluation.report import Report
-    from eo_dl.training.results import Run
+    from eo_dl.training.record.results import Run
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
     """The four verbs on one task; returns what the page shows."""
     import eo_dl as eo
     from eo_dl.evaluation.pictures import side_by_side
-    from eo_dl.training.config import resolve_config
+    from eo_dl.training.trainconfig import resolve_config
 
     folder.mkdir(parents=True)
     labels = eo.read_labels(sample / "train_labels.gpkg", layer=demo.layer, class_field=demo.class_field)

@@ -57,11 +57,11 @@ def command(
     eo-dl labels check labels.gpkg --scene ortho.tif -o findings.gpkg --fix labels_fixed.gpkg
     """
     from eo_dl import open_scene
-    from eo_dl.advice.audit import audit_labels
+    from eo_dl.curation import fix_labels
+    from eo_dl.curation.checks.audit import audit_labels
+    from eo_dl.curation.checks.checkreport import registration_text
     from eo_dl.io.atomic import refuse_existing
     from eo_dl.io.discover import scene_paths
-    from eo_dl.labeling import fix_labels
-    from eo_dl.labeling.checks.report import registration_text
 
     source = labels[0] if len(labels) == 1 else list(labels)
     _check_outputs(out, fix, [*labels, *scenes, *([] if model is None else [model])])
@@ -103,9 +103,9 @@ def _check_outputs(out: str | None, fix: str | None, inputs: list[str]) -> None:
     """Everything wrong with the outputs' names, before any work."""
     from pathlib import Path
 
+    from eo_dl.curation.checks.checkreport import check_findings_suffix
     from eo_dl.errors import ConfigError
-    from eo_dl.io.vector import check_vector_suffix
-    from eo_dl.labeling.checks.report import check_findings_suffix
+    from eo_dl.io.vectorlayers import check_vector_suffix
 
     if out is not None:
         check_findings_suffix(out)

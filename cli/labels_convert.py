@@ -43,9 +43,9 @@ def command(
     eo-dl labels convert boxes.json -o labels.gpkg --images ortho.tif
     eo-dl labels convert roofs.gpkg -o yolo/ --format yolo-seg --images "tiles/*.tif"
     """
+    from eo_dl.exchange import convert_labels
     from eo_dl.io.discover import scene_paths
-    from eo_dl.labeling import convert_labels
-    from eo_dl.labeling.sources import Format
+    from eo_dl.labels.labelsources import Format
 
     made = convert_labels(
         source[0] if len(source) == 1 else list(source),

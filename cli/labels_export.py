@@ -43,7 +43,7 @@ def command(
     eo-dl labels export chips/ --format cvat -o for_cvat/
     eo-dl labels import annotations.xml --index for_cvat/eo_dl_index.json -o labels.gpkg
     """
-    from eo_dl.chips.export import export_labels
+    from eo_dl.exchange.exporting import export_labels
 
     made = export_labels(
         chips,

@@ -31,8 +31,8 @@ def command(
     eo-dl labels import for_voc/ -o labels.gpkg
     eo-dl labels import annotations.xml --index for_cvat/eo_dl_index.json -o labels.gpkg
     """
-    from eo_dl.labeling import import_labels
-    from eo_dl.labeling.sources import Format
+    from eo_dl.exchange import import_labels
+    from eo_dl.labels.labelsources import Format
 
     given = source[0] if len(source) == 1 else list(source)
     made = import_labels(given, out=out, index=index, format=cast("Format | None", label_format), classes=classes, join=join, overwrite=overwrite)

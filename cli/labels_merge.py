@@ -23,7 +23,7 @@ def command(reporter: Reporter, labels: str, corrected: str, out: str, class_fie
     \b
     eo-dl labels merge labels.gpkg to_correct.gpkg -o labels_2.gpkg
     """
-    from eo_dl.labeling.project.merge import merge_labels
+    from eo_dl.curation.project.merge import merge_labels
 
     made = merge_labels(None if labels == "none" else labels, corrected, out=out, class_field=class_field, layer=layer, overwrite=overwrite)
     for note in made.notes:

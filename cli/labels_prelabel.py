@@ -26,7 +26,7 @@ def command(
     \b
     eo-dl labels merge labels.gpkg to_correct.gpkg -o labels_2.gpkg
     """
-    from eo_dl.advice.prelabel import prelabel
+    from eo_dl.curation.project.prelabel import prelabel
 
     made = prelabel(
         prediction,

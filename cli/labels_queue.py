@@ -76,7 +76,7 @@ def command(
     eo-dl labels queue roofs.eodl town.tif --chips chips/ -o queue.gpkg
     """
     from eo_dl import open_scene, read_labels
-    from eo_dl.advice.queue import queue_chips
+    from eo_dl.curation.queue.chipqueue import queue_chips
     from eo_dl.inference.contract import SceneOptions
     from eo_dl.io.discover import scene_paths
 

@@ -29,9 +29,9 @@ def command(reporter: Reporter, scenes: tuple[str, ...], classes: str, out: str,
     from typing import cast
 
     from eo_dl import open_scene
+    from eo_dl.curation import start_labels
     from eo_dl.io.discover import scene_paths
-    from eo_dl.labeling import start_labels
-    from eo_dl.labeling.project.layout import Kind
+    from eo_dl.labels.projectlayout import Kind
 
     opened = [open_scene(path, crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
     made = start_labels(opened, classes=classes, out=out, geometry=cast(Kind, geometry), overwrite=overwrite)

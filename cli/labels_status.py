@@ -18,8 +18,8 @@ from .reporter import Reporter, table
 @options.said
 def command(reporter: Reporter, labels: str, scenes: tuple[str, ...], class_field: str | None, layer: str | None) -> None:
     """Objects and ground per class, annotated ground, what is reviewed, and what a first model still needs."""
+    from eo_dl.curation import labels_status
     from eo_dl.io.discover import scene_paths
-    from eo_dl.labeling import labels_status
 
     found = labels_status(labels, scenes=scene_paths(scenes), class_field=class_field, layer=layer)
     unit = found.unit.replace("2", "²")

@@ -57,9 +57,9 @@ def command(
     if (functions is None) == (not short):
         raise click.UsageError("give either --functions FILE or one or more --function RULE")
     from eo_dl import open_scene
+    from eo_dl.curation.weak.weakconfig import parse_functions, read_weak_config
+    from eo_dl.curation.weak.weaklabels import weak_labels
     from eo_dl.io.discover import scene_paths
-    from eo_dl.labeling.weak.config import parse_functions, read_weak_config
-    from eo_dl.labeling.weak.run import weak_labels
 
     config = read_weak_config(functions) if functions is not None else parse_functions(short)
     opened = [open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]

@@ -70,12 +70,12 @@ def show(
     asked = (task, config, network, backbone, weights, freeze, bands)
     if (model is None) == (task is None and config is None) or (model is not None and (settings or any(asked))):
         raise click.UsageError("give a MODEL, or --task (or --config) with the options of a network; not both")
-    from eo_dl.training.show import show_bundle, show_network
+    from eo_dl.training.modelview import show_bundle, show_network
 
     if model is not None:
         view = show_bundle(model, depth)
     else:
-        from eo_dl.training.config import resolve_config
+        from eo_dl.training.trainconfig import resolve_config
 
         resolved = resolve_config(config, task=task, settings=settings, network=network, backbone=backbone, weights=weights, freeze=freeze)
         view = show_network(resolved, options.split_list(bands) or ("red", "green", "blue"), classes, size_px, depth)

@@ -11,7 +11,7 @@ from . import options
 from .reporter import Reporter, table
 
 if TYPE_CHECKING:
-    from eo_dl.training.config import TrainConfig
+    from eo_dl.training.trainconfig import TrainConfig
 
 
 class _TaskOption(click.Option):
@@ -97,7 +97,7 @@ def command(
     The best weights on the validation blocks become the model. Logs, curves, checkpoints and pictures lie in a folder beside it (NAME.run).
     """
     reporter.log("starting")
-    from eo_dl.training.config import complete, resolve_config
+    from eo_dl.training.trainconfig import complete, resolve_config
 
     resolved = resolve_config(
         config,

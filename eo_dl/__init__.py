@@ -20,26 +20,26 @@ if TYPE_CHECKING:
     from .bundle import load_model
     from .chips.chipset import open_chip_set
     from .chips.tile import tile
+    from .curation.retrain import retrain
     from .evaluation.evaluate import evaluate
     from .inference.predict import predict
     from .io.scene import open_scene
-    from .labeling.read import read_labels
-    from .mosaic.vectorize_file import vectorize
-    from .training.retrain import retrain
+    from .labels.reading import read_labels
+    from .mosaic.vectorize import vectorize
     from .training.train import train
 
 
 # Public name -> module that defines it. Packages are nouns, so that loading one never hides a verb.
 _HOME = {
     "open_scene": ".io.scene",
-    "read_labels": ".labeling.read",
+    "read_labels": ".labels.reading",
     "tile": ".chips.tile",
     "open_chip_set": ".chips.chipset",
     "train": ".training.train",
-    "retrain": ".training.retrain",
+    "retrain": ".curation.retrain",
     "load_model": ".bundle",
     "predict": ".inference.predict",
-    "vectorize": ".mosaic.vectorize_file",
+    "vectorize": ".mosaic.vectorize",
     "evaluate": ".evaluation.evaluate",
 }
 

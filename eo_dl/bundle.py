@@ -22,18 +22,18 @@ import safetensors
 import safetensors.numpy
 from pydantic import ValidationError
 
-from .bundle_card import model_card
 from .core.bands import BandSet
 from .core.classes import ClassSet
 from .core.htmlcard import card, grid_table
 from .core.normalization import Normalization
 from .errors import BundleError, ConfigError
 from .io.atomic import atomic_file
+from .modelcard import model_card
 from .modelspec import MemberSpec, ModelSpec, ScoreSpec, read_spec
 from .tasks import Codec, NetworkInputs, Task, TaskConfig, available_tasks, load_task
 
 if TYPE_CHECKING:
-    from .networks.network import TaskNetwork
+    from .networks.tasknetwork import TaskNetwork
 
 SPEC, WEIGHTS = "model.json", "weights.safetensors"
 _MIB = 2**20

@@ -11,10 +11,10 @@ import torch
 import yaml
 
 from eo_dl.bundle import MEMBERS, Bundle, load_model, save_bundle
-from eo_dl.bundle_card import model_card
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.classes import ClassInfo, ClassSet
 from eo_dl.errors import BundleError, OutputExistsError
+from eo_dl.modelcard import model_card
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, Provenance, ScoreSpec, band_specs, class_specs, read_spec
 from eo_dl.tasks import NetworkInputs, load_task
 

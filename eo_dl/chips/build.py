@@ -21,6 +21,7 @@ from ..io.atomic import write_bytes
 from ..io.scene import Scene
 from ..version import __version__
 from .candidates import SamplingRequest, draw_candidates
+from .chiprecord import ChipRecord, chip_id, scene_labels
 from .chipset import ChipSet, chip_ground
 from .conflicts import Index
 from .contact_sheet import contact_sheet
@@ -28,9 +29,8 @@ from .index import read_back_labels, write_index
 from .inherit import inherited
 from .manifest import CONTACT_SHEET, INDEX, MANIFEST, classes_entry, content_hash, labels_entry, manifest_text, scene_entry
 from .measure import Candidate, Measured, enough_valid, measure
-from .normalize import sample_size, statistics
-from .record import ChipRecord, chip_id, scene_labels
 from .splits import Dealt, SplitRequest, block_names, deal_chips, default_block_chips
+from .statistics import sample_size, statistics
 from .truth import SceneTruth
 from .writing import ChipWriter, why_write
 

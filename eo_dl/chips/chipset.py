@@ -27,12 +27,12 @@ from ..core.window import Window
 from ..errors import ChipSetError, ConfigError
 from ..io.rasterize import polygonize
 from ..io.scene import Scene
+from .chiprecord import SPLITS, ChipRecord
 from .conflicts import ChipGround, gave_way
-from .ground import find_places, windows_in_frame
 from .index import read_back_labels, read_records
 from .manifest import INDEX, classes_of, content_hash, labels_crs, masks_of, read_manifest, reopen_scene
 from .measure import owned
-from .record import SPLITS, ChipRecord
+from .places import find_places, windows_in_frame
 from .splits import fold_splits, fold_validated_on
 from .truth import SceneTruth
 

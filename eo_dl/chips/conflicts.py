@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from .ground import Place, Polygons, shared_areas_m2
-from .record import SplitName
+from .chiprecord import SplitName
+from .places import Place, Polygons, shared_areas_m2
 
 Index = npt.NDArray[np.int64]
 

@@ -17,9 +17,9 @@ from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import PixelLabels
 from ..core.normalization import BandStatistics
 from ..core.seeds import generator
+from .chiprecord import ChipRecord
 from .index import SPLIT_COLORS
 from .measure import Readers, in_order
-from .record import ChipRecord
 from .truth import SceneTruth, class_mask
 from .writing import written_chip
 

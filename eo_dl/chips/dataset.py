@@ -19,8 +19,8 @@ from ..core.normalization import Normalization
 from ..core.seeds import generator
 from ..io.scene import SceneReader
 from .augment import Augment
+from .chiprecord import ChipRecord
 from .chipset import ChipSet
-from .record import ChipRecord
 from .truth import annotated_mask
 from .writing import written_chip
 

@@ -29,10 +29,10 @@ from ..core.labelset import GeometryArray, LabelSet, reproject
 from ..core.pixelgrid import PixelGrid, map_coordinates
 from ..core.window import Window
 from ..errors import ChipSetError
+from ..io.qgisstyles import categories_qml, outline_qml, polygons_qml
 from ..io.scene import Scene
-from ..io.style import categories_qml, outline_qml, polygons_qml
-from ..io.vector import read_layer, write_layers
-from .record import SPLITS, ChipRecord, SplitName
+from ..io.vectorlayers import read_layer, write_layers
+from .chiprecord import SPLITS, ChipRecord, SplitName
 
 SPLIT_COLORS: dict[SplitName, str] = {"train": "#2a7fb8", "val": "#e8a33d", "test": "#c8352b", "none": "#9a9a9a"}
 _GAP_PX = 32

@@ -17,9 +17,9 @@ from ..core.labelset import reproject
 from ..core.pixelgrid import PixelGrid
 from ..errors import ConfigError
 from ..io.scene import Scene
+from .chiprecord import ChipRecord, SplitName
 from .chipset import ChipSet
 from .conflicts import ChipGround, gave_way
-from .record import ChipRecord, SplitName
 from .sameground import on_ground_of
 from .splits import Dealt
 

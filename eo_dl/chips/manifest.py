@@ -23,7 +23,7 @@ from ..core.pixelgrid import PixelGrid
 from ..errors import ChipSetError, EoDlError
 from ..io.discover import is_remote, own_path
 from ..io.scene import Scene, open_scene
-from .record import ChipRecord
+from .chiprecord import ChipRecord
 
 FORMAT = "eo_dl chip set"
 FORMAT_VERSION = 1

@@ -28,7 +28,7 @@ from ..core.progress import OnProgress
 from ..core.window import Window
 from ..io.gdal import one_environment
 from ..io.scene import Scene, SceneReader
-from .normalize import ChipTally, tally
+from .statistics import ChipTally, tally
 from .truth import SceneTruth, class_mask
 
 _SPAN_BYTES = 8 * 2**20

@@ -20,10 +20,10 @@ import numpy.typing as npt
 import shapely
 
 from ..errors import ConfigError
+from .chiprecord import SplitName
 from .conflicts import ChipGround, Index, gave_way
-from .deal import POOR, BlockTable, deal_blocks
-from .ground import Place
-from .record import SplitName
+from .places import Place
+from .splitsearch import POOR, BlockTable, deal_blocks
 
 MOST_LOST = 0.3
 ENOUGH_BLOCKS = 12

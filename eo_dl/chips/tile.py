@@ -14,15 +14,15 @@ from ..core.progress import OnProgress, silent
 from ..errors import ConfigError
 from ..io.atomic import atomic_folder, refuse_existing
 from ..io.scene import Scene
-from ..labeling.coverage import match_labels
-from ..labeling.read import read_labels
+from ..labels.coverage import match_labels
+from ..labels.reading import read_labels
 from .build import SplitBy, TileJob, make_chip_set
 from .candidates import NEGATIVES, SamplingRequest
 from .chipset import ChipSet, open_chip_set
 from .manifest import MANIFEST
-from .prepare import DEFAULT_PX, chip_size, common_gsd, common_side, prepare_scenes, region_in, with_annotated
 from .sampling import Sampling
 from .splits import SplitRequest
+from .tileinputs import DEFAULT_PX, chip_size, common_gsd, common_side, prepare_scenes, region_in, with_annotated
 from .truth import SceneTruth
 
 

@@ -14,7 +14,7 @@ from ..core.labelset import GeometryArray, LabelSet, MaskLabels, PixelLabels
 from ..core.window import Window
 from ..io.rasterize import burn
 from ..io.scene import Scene
-from ..labeling.masks import has_mask, mask_of, read_mask, read_soft_mask
+from ..labels.raster.masks import has_mask, mask_of, read_mask, read_soft_mask
 
 _EQUAL = 1e-6  # shares of ground
 

@@ -13,10 +13,10 @@ from rasterio.enums import MaskFlags
 from ..core.arrays import Chip
 from ..core.window import Window
 from ..io.gdal import open_dataset, scene_errors
-from ..io.raster import encode_geotiff
+from ..io.rasterwriter import encode_geotiff
 from ..io.scene import Scene
+from .chiprecord import ChipRecord, chip_id
 from .measure import Candidate, enough_valid
-from .record import ChipRecord, chip_id
 
 MOST_DECODED = 8.0
 """Pixels decoded for one that is used, above which chips are written."""

@@ -31,12 +31,12 @@ from ..inference.imagetable import TABLE_SUFFIX
 from ..io.classmap import open_class_map
 from ..io.discover import own_path
 from ..io.scene import SceneReader, open_scene
-from ..io.vector import read_layer
-from ..scores.chips import ChipScorer
+from ..io.vectorlayers import read_layer
+from ..scores.chipscores import ChipScorer
 from .classmatch import ClassMatch
-from .ground import Blocks, Limits, NoChipHere
+from .limits import Blocks, Limits, NoChipHere
 from .pixelwise import Thumbnail
-from .sources import Part
+from .predictionfiles import Part
 
 Values = npt.NDArray[np.float32]
 

@@ -14,20 +14,20 @@ from ..errors import ConfigError, InputError, LabelError
 from ..inference.prediction import Prediction
 from ..io.atomic import refuse_existing
 from ..io.classmap import open_class_map
-from ..labeling.read import read_labels
-from ..scores.chips import ChipScorer
-from ..scores.objects import ObjectScorer
-from ..scores.pixels import PixelScorer
+from ..labels.reading import read_labels
+from ..scores.chipscores import ChipScorer
+from ..scores.objectscores import ObjectScorer
+from ..scores.pixelscores import PixelScorer
 from .chipwise import ChipTally, read_chips, score_chips
 from .classmatch import ClassMatch, match_classes
 from .figures import class_bars, curves, error_map, object_errors
-from .ground import LeftOut, Limits
-from .html import write_report
+from .limits import LeftOut, Limits
 from .objectwise import Compared, Found, ObjectTally, are_boxes, read_found, score_objects
 from .onebox import OneBoxes, chips_wanted
+from .page import write_report
 from .pixelwise import PixelTally, score_map
+from .predictionfiles import Part, parts_of
 from .report import Report
-from .sources import Part, parts_of
 
 _NEEDS_SCORES = ("ap50", "ap50_95")
 

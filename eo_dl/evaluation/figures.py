@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 from ..core.arrays import Objects
 from ..core.classes import IGNORE_ID, ClassSet
 from ..scores.matching import match
-from ..scores.objects import Curve
+from ..scores.objectscores import Curve
 from ..scores.score import Score
 from .objectwise import Compared
 from .pixelwise import Thumbnail

@@ -23,11 +23,11 @@ from ..core.pixelgrid import PixelGrid, map_coordinates
 from ..core.window import Window
 from ..errors import LabelError
 from ..io.scene import SceneReader, open_scene
-from ..io.vector import read_layer
-from ..scores.objects import ObjectScorer
+from ..io.vectorlayers import read_layer
+from ..scores.objectscores import ObjectScorer
 from .classmatch import ClassMatch
-from .ground import Blocks, Limits
-from .sources import Part
+from .limits import Blocks, Limits
+from .predictionfiles import Part
 
 Geometries = npt.NDArray[np.object_]
 Flags = npt.NDArray[np.bool_]

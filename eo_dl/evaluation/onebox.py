@@ -18,12 +18,12 @@ from ..core.arrays import Objects
 from ..core.classes import IGNORE_ID
 from ..core.labelset import PixelLabels
 from ..core.window import Window
-from ..io.gridtag import MIN_VISIBLE_TAG, ONE_OBJECT_TAG, layer_metadata
-from ..scores.localization import LocalizationScorer
+from ..io.outputtags import MIN_VISIBLE_TAG, ONE_OBJECT_TAG, layer_metadata
+from ..scores.localizationscores import LocalizationScorer
 from ..scores.score import Score
 from ..tasks.localization.codec import LocalizationCodec
 from .classmatch import ClassMatch
-from .ground import Limits
+from .limits import Limits
 from .objectwise import Compared, Found
 
 _KNOWN = 0.5

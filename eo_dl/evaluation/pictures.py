@@ -20,11 +20,11 @@ from ..io.atomic import atomic_file
 from ..io.quicklook import quicklook, reduced_size
 from ..io.rasterize import burn
 from ..io.scene import Scene, SceneReader, open_scene
-from ..io.vector import read_layer
-from ..labeling.masks import mask_of, read_mask
-from ..scores.chips import YES
+from ..io.vectorlayers import read_layer
+from ..labels.raster.masks import mask_of, read_mask
+from ..scores.chipscores import YES
 from .chipwise import FoundChips, read_chips
-from .sources import parts_of
+from .predictionfiles import parts_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

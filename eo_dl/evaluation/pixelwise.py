@@ -18,10 +18,10 @@ from ..errors import SceneError
 from ..io.aoi import Aoi
 from ..io.classmap import ClassMap, open_class_map
 from ..io.scene import Scene
-from ..scores.pixels import PixelScorer
+from ..scores.pixelscores import PixelScorer
 from .classmatch import ClassMatch
-from .ground import Blocks, Limits
-from .sources import Part
+from .limits import Blocks, Limits
+from .predictionfiles import Part
 
 Ids = npt.NDArray[np.uint8]
 

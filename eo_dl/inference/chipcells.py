@@ -22,9 +22,9 @@ from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
 from ..errors import BundleError
 from ..io.classmap import QUANTA
-from ..io.raster import RasterWriter
-from ..io.style import PROBABILITIES_TAG, classes_tag
-from ..io.vector import write_layer
+from ..io.qgisstyles import PROBABILITIES_TAG, classes_tag
+from ..io.rasterwriter import RasterWriter
+from ..io.vectorlayers import write_layer
 from ..tasks import Codec
 from .backends import Arrays
 from .batches import Batch

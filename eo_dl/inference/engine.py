@@ -27,7 +27,7 @@ from ..io.aoi import Aoi
 from ..io.gdal import small_cache
 from .backends import Arrays, Backend, Scaling, check_raw
 from .batches import Batch, BufferPool, Filler, make_batches
-from .decoders import Decoder
+from .chipdecoders import Decoder
 from .pipeline import Ahead, Behind
 from .strips import RowReader, StripReader, strip_rows
 

@@ -26,7 +26,7 @@ from ..core.progress import OnProgress
 from ..errors import ConfigError
 from ..io.atomic import atomic_file, refuse_existing, write_bytes
 from ..io.scene import Scene, SceneReader
-from ..io.vector import write_layer
+from ..io.vectorlayers import write_layer
 from ..tasks import ChipCodec
 from ..version import __version__
 from .backends import Backend, Scaling, check_raw

@@ -17,12 +17,12 @@ from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
 from ..errors import ConfigError
 from ..io.classmap import QUANTA
-from ..io.raster import RasterWriter
-from ..io.vector import write_layer
-from ..mosaic.objects import ObjectMosaic
-from ..mosaic.raster import Band
-from ..mosaic.vectorize import RowPolygonizer
-from .decoders import ChipObjects
+from ..io.rasterwriter import RasterWriter
+from ..io.vectorlayers import write_layer
+from ..mosaic.labelmosaic import Band
+from ..mosaic.objectmosaic import ObjectMosaic
+from ..mosaic.rowpolygons import RowPolygonizer
+from .chipdecoders import ChipObjects
 from .regrid import RowMap
 from .spool import Spool, pack_objects, unpack_objects
 

@@ -14,9 +14,9 @@ from ..bundle import Bundle
 from ..core.chipgrid import ChipGrid, SquareGrid
 from ..io.aoi import Aoi, read_aoi
 from ..io.discover import relative_path
-from ..io.gridtag import GRID_TAG, KIND_TAG, MIN_VISIBLE_TAG, ONE_OBJECT_TAG, SCENE_PATH_TAG, SCENE_TAG, grid_tag
+from ..io.outputtags import GRID_TAG, KIND_TAG, MIN_VISIBLE_TAG, ONE_OBJECT_TAG, SCENE_PATH_TAG, SCENE_TAG, grid_tag
+from ..io.qgisstyles import CLASSES_TAG, classes_tag
 from ..io.scene import Scene, SceneReader
-from ..io.style import CLASSES_TAG, classes_tag
 from ..tasks import ChipCodec, OneObjectCodec
 from ..version import __version__
 from .backends import Backend, Scaling, reader_threads

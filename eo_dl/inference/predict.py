@@ -13,12 +13,12 @@ from ..io.atomic import refuse_existing
 from ..io.scene import Scene, open_scene
 from .backends import Backend, make_backend
 from .contract import SceneOptions
-from .folder import FolderJournal, outputs_in
 from .imagetable import as_images, predict_images
+from .mapfolder import FolderJournal, outputs_in
 from .outputs import is_raster
 from .plan import Plan, Request, make_plan
 from .prediction import Prediction, together
-from .run import kept_prediction, run_plan
+from .runplan import kept_prediction, run_plan
 
 
 def predict(

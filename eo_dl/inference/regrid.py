@@ -19,7 +19,7 @@ from ..core.classes import IGNORE_ID
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..io.aoi import Aoi
-from ..mosaic.raster import Band
+from ..mosaic.labelmosaic import Band
 
 Index = npt.NDArray[np.int64]
 

@@ -15,7 +15,7 @@ from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import InputError
 from .rasterize import burn
-from .vector import read_layer
+from .vectorlayers import read_layer
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import SceneError
 from .gdal import open_dataset
+from .qgisstyles import CLASSES_TAG, PROBABILITIES_TAG
 from .scene import Scene, SceneReader, open_scene
-from .style import CLASSES_TAG, PROBABILITIES_TAG
 
 PARTITION_KEY = "every_pixel_has_a_class"
 """What polygons of a class map say of it ("true"): there is no background, so ground that is not of one class is of another, and which is not known."""

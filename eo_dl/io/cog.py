@@ -25,8 +25,8 @@ from rasterio.windows import Window as RasterioWindow
 from ..core.pixelgrid import PixelGrid
 from ..errors import SceneError, WriteError
 from .gdal import libtiff_complaints, open_dataset, quietly, small_cache
+from .qgisstyles import xml_attribute, xml_text
 from .spill import Layout, Written
-from .style import xml_attribute, xml_text
 
 _GDAL_TYPES = {
     "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32", "float32": "Float32", "float64": "Float64",

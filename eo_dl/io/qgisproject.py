@@ -19,8 +19,8 @@ from pyproj import CRS, Transformer
 from ..core.window import Window
 from .atomic import atomic_file, write_bytes
 from .discover import relative_path
+from .qgisstyles import xml_attribute, xml_text
 from .scene import Scene, SceneReader
-from .style import xml_attribute, xml_text
 
 Bounds = tuple[float, float, float, float]
 

@@ -1,140 +1,179 @@
-"""Polygons of a class map, made band of rows by band of rows.
-
-A polygon is finished when it does not reach the last row that was given. Others wait in parts, with which column of that
-last row belongs to which of them; the next band's polygons are joined to them where a column goes on in the same class. So memory is
-bounded by the polygons that cross the open seam. Nothing is dissolved but the parts of one polygon.
-"""
+"""`vectorize`: a class map to polygons, read by bands of rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+import geopandas
 import numpy as np
 import numpy.typing as npt
 import shapely
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
-from ..core.classes import IGNORE_ID
-from ..io.rasterize import polygonize
+from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.pixelgrid import PixelGrid
+from ..core.progress import OnProgress, silent
+from ..core.window import Window
+from ..errors import ConfigError, SceneError
+from ..io.aoi import Aoi, read_aoi
+from ..io.atomic import refuse_existing
+from ..io.classmap import PARTITION_KEY, ClassMap, open_class_map, probability_bands
+from ..io.outputtags import GRID_TAG, grid_tag
+from ..io.rasterize import burn
+from ..io.scene import Scene, SceneReader, open_scene
+from ..io.vectorlayers import check_vector_suffix, write_layer
+from .rowpolygons import RowPolygonizer
 
 Geometries = npt.NDArray[np.object_]
 Index = npt.NDArray[np.int64]
-Found = tuple[Geometries, Index]
+Floats = npt.NDArray[np.float64]
+
+BACKGROUND_ID = 0
+_BAND_ROWS = 512
 
 
-@dataclass
-class _Open:
-    """A polygon that may go on below: its parts so far."""
+@dataclass(frozen=True)
+class _Polygons:
+    """Polygons in pixels with class id, ground area and, where known, score (N,)."""
 
-    class_id: int
-    parts: list[shapely.Geometry]
+    geometries: Geometries
+    class_ids: Index
+    areas_m2: Floats
+    scores: Floats | None = None
+
+    def take(self, kept: npt.NDArray[np.bool_]) -> _Polygons:
+        return _Polygons(self.geometries[kept], self.class_ids[kept], self.areas_m2[kept], None if self.scores is None else self.scores[kept])
 
 
-class RowPolygonizer:
-    """Rows of class ids in, finished polygons in pixel coordinates out.
+def vectorize(
+    source: str | Path,
+    *,
+    out: str | Path,
+    min_area_m2: float | None = None,
+    simplify_px: float | None = None,
+    aoi: str | Path | None = None,
+    probabilities: str | Path | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress = silent,
+) -> Path:
+    """Polygons of a class map (`source`, one band of class ids), one for each connected area of a class; returns `out`.
 
-    Polygons surround 4-connected pixels of one id; ids in `skip` are no polygons. The result is that of polygonising
-    the whole raster at once, without needless vertices at seams (compare after `shapely.normalize`).
+    The background (id 0) and nodata are no polygons. Attributes: `class_name`, `class_id`, `area_m2` (on the ground; pixels without a CRS),
+    `reviewed`, and `score`, the mean probability of the class, where the raster of `probabilities` is given. `min_area_m2` leaves out
+    smaller ones (how many is in the file's metadata); `simplify_px` removes corners smaller than about that many pixels, alike on
+    both sides of a shared border. `out`: .gpkg, .geojson, .fgb or .parquet.
+
+    Raises `SceneError`, `ConfigError`, `OutputExistsError`, `WriteError`.
+
+    >>> vectorize("map.tif", out="map.gpkg", min_area_m2=20)  # doctest: +SKIP
     """
-
-    def __init__(self, width: int, skip: Sequence[int] = (IGNORE_ID,)) -> None:
-        self._width = width
-        self._wanted = np.ones(256, np.bool_)
-        self._wanted[list(skip)] = False
-        self._next_row: int | None = None
-        self._open: list[_Open] = []
-        # Which open polygon each column of the last row belongs to; -1 for none.
-        self._seam: Index = np.full(width, -1, np.int64)
-
-    @property
-    def waiting(self) -> int:
-        """Parts of polygons that are not finished yet."""
-        return sum(len(polygon.parts) for polygon in self._open)
-
-    def add(self, row0: int, rows: npt.NDArray[np.uint8]) -> Found:
-        """Polygons (N,) and class ids (N,) that `rows` (R, W), which start at `row0`, finish."""
-        if rows.ndim != 2 or rows.shape[1] != self._width or self._next_row not in (None, row0):
-            raise ValueError(f"rows of {self._width} px from row {self._next_row} on were expected, found {rows.shape} from row {row0}")
-        self._next_row = row0 + len(rows)
-        if not len(rows):
-            return _found([])
-        polygons, class_ids = polygonize(rows, valid=self._wanted[rows])
-        polygons = shapely.transform(polygons, lambda xy: np.add(xy, (0, row0)))
-        first, last = (_owners(polygons, line, self._width) for line in (row0, self._next_row))
-        return self._join(polygons, class_ids, first, last)
-
-    def close(self) -> Found:
-        """The polygons that reach the last row."""
-        rest, self._open = self._open, []
-        self._seam[:] = -1
-        return _found(rest)
-
-    def _join(self, polygons: Geometries, class_ids: Index, first: Index, last: Index) -> Found:
-        before = len(self._open)
-        open_ids = np.array([polygon.class_id for polygon in self._open], np.int64)
-        both = (self._seam >= 0) & (first >= 0)
-        same = np.zeros(self._width, np.bool_)
-        same[both] = open_ids[self._seam[both]] == class_ids[first[both]]
-        group = _components(before + len(polygons), self._seam[same], before + first[same])
-        reaches = np.zeros(int(group.max(initial=-1)) + 1, np.bool_)
-        reaches[group[before + last[last >= 0]]] = True
-        alone = np.bincount(group, minlength=len(reaches)) == 1
-        # Most polygons lie within one band: they need no joining at all.
-        simple = (alone & ~reaches)[group[before:]]
-        joined = self._gather(polygons, class_ids, group, np.concatenate([np.zeros(before, np.bool_), simple]))
-        self._open = [joined[number] for number in np.flatnonzero(reaches).tolist()]
-        place = np.full(len(reaches) + 1, -1, np.int64)
-        place[np.flatnonzero(reaches)] = np.arange(int(reaches.sum()))
-        self._seam = np.full(self._width, -1, np.int64)
-        self._seam[last >= 0] = place[group[before + last[last >= 0]]]
-        done = _found([polygon for number, polygon in joined.items() if not reaches[number]])
-        return np.concatenate([polygons[simple], done[0]]), np.concatenate([class_ids[simple], done[1]])
-
-    def _gather(self, polygons: Geometries, class_ids: Index, group: Index, simple: npt.NDArray[np.bool_]) -> dict[int, _Open]:
-        """Parts by group number, open ones first; those that are `simple` left out."""
-        before = len(self._open)
-        joined: dict[int, _Open] = {}
-        for number, polygon in zip(group[:before].tolist(), self._open, strict=True):
-            joined.setdefault(number, _Open(polygon.class_id, [])).parts.extend(polygon.parts)
-        for place in np.flatnonzero(~simple[before:]).tolist():
-            joined.setdefault(int(group[before + place]), _Open(int(class_ids[place]), [])).parts.append(polygons[place])
-        return joined
+    target = Path(out)
+    check_vector_suffix(target)
+    refuse_existing(target, overwrite)
+    found_map = open_class_map(source)
+    if min_area_m2 is not None and found_map.grid.crs is None:
+        raise ConfigError(f"{source}: has no CRS, so a smallest area in square metres means nothing for it; leave --min-area out")
+    area = None if aoi is None else read_aoi(aoi, found_map.grid, found_map.scene.name)
+    found = _polygonized(found_map, area, on_progress)
+    classes = _named(found_map.classes, found.class_ids)
+    small = np.zeros(len(found.class_ids), np.bool_) if min_area_m2 is None else found.areas_m2 < min_area_m2
+    kept = found.take(~small)
+    if probabilities is not None:
+        kept = _scored(kept, classes, found_map.grid, probabilities)
+    if simplify_px:
+        kept = _simplified(kept, simplify_px, found_map.grid)
+    metadata = {
+        "source": found_map.scene.name,
+        GRID_TAG: grid_tag(found_map.grid),
+        "polygons": str(len(kept.class_ids)),
+        "left_out_smaller_than_min_area": str(int(small.sum())),
+        **({PARTITION_KEY: "true"} if found_map.classes is not None and not found_map.classes.has_background else {}),
+    }
+    write_layer(target, _table(kept, found_map.grid, classes), classes=classes.without_background(), metadata=metadata, overwrite=overwrite)
+    return target
 
 
-def _owners(polygons: Geometries, line: int, width: int) -> Index:
-    """(W,) which polygon lies at a horizontal line in each column, by the edges that run along it; -1 for none.
+def _polygonized(found_map: ClassMap, area: Aoi | None, on_progress: OnProgress) -> _Polygons:
+    grid = found_map.grid
+    polygonizer = RowPolygonizer(grid.width, skip=(BACKGROUND_ID, IGNORE_ID))
+    parts = []
+    for row0, ids in found_map.row_bands():
+        if area is not None:
+            ids[~area.mask(Window(0, row0, grid.width, len(ids)))] = IGNORE_ID
+        parts.append(polygonizer.add(row0, ids))
+        on_progress(row0 + len(ids), grid.height, "rows")
+    parts.append(polygonizer.close())
+    geometries, class_ids = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    areas = grid.areas_m2(grid.geometries_to_map(geometries)) if len(geometries) else np.empty(0)
+    return _Polygons(geometries, class_ids, areas)
 
-    For the first and the last line of a band: only outer rings reach those.
+
+def _named(classes: ClassSet | None, class_ids: Index) -> ClassSet:
+    """The file's classes, and one called by its id for each value that has no name."""
+    known = {} if classes is None else {info.id: info for info in classes}
+    unnamed = sorted(set(np.unique(class_ids).tolist()) - set(known))
+    made = [ClassInfo(i, str(i), default_color(i)) for i in unnamed]
+    if not any(info.id != BACKGROUND_ID for info in (*known.values(), *made)):
+        made = [ClassInfo(1, "1", default_color(1))]  # an empty map has no class to style
+    return ClassSet(tuple(sorted((*known.values(), *made), key=lambda info: info.id)))
+
+
+def _table(found: _Polygons, grid: PixelGrid, classes: ClassSet) -> geopandas.GeoDataFrame:
+    names = {info.id: info.name for info in classes}
+    columns: dict[str, npt.NDArray[np.generic]] = {
+        "class_name": np.array([names.get(i, str(i)) for i in found.class_ids.tolist()], dtype=object),
+        "class_id": found.class_ids.astype(np.int32),
+        "area_m2": found.areas_m2.round(3),
+        "reviewed": np.zeros(len(found.class_ids), np.bool_),
+    }
+    if found.scores is not None:
+        columns["score"] = found.scores.round(4)
+    geometries = grid.geometries_to_map(found.geometries) if len(found.geometries) else found.geometries
+    return geopandas.GeoDataFrame(columns, geometry=geometries, crs=None if grid.crs is None else grid.crs.to_wkt())
+
+
+def _scored(found: _Polygons, classes: ClassSet, grid: PixelGrid, path: str | Path) -> _Polygons:
+    """With the mean probability of its class over the pixels of each polygon."""
+    scene = open_scene(path)
+    if (scene.grid.height, scene.grid.width) != (grid.height, grid.width) or not scene.grid.transform.almost_equals(grid.transform):
+        raise SceneError(f"{path}: does not lie on the grid of the class map; give the probabilities that were written with it")
+    used = ClassSet(tuple(info for info in classes if info.id in set(found.class_ids.tolist()))) if len(found.class_ids) else classes
+    scene = probability_bands(scene, used)
+    sums, counts = np.zeros(len(found.class_ids)), np.zeros(len(found.class_ids))
+    channels = used.channel_of(found.class_ids)
+    bounds = shapely.bounds(found.geometries).reshape(-1, 4)
+    for row0, planes, valid in _planes(scene):
+        rows = planes.shape[1]
+        near = np.flatnonzero((bounds[:, 3] > row0) & (bounds[:, 1] < row0 + rows))
+        moved = shapely.transform(found.geometries[near], lambda xy, row0=row0: xy - (0, row0))
+        owner = burn(moved, np.arange(1, len(near) + 1), rows, grid.width, dtype="int32")
+        row, col = np.nonzero((owner.astype(np.int64) > 0) & valid)
+        polygon = near[owner[row, col].astype(np.int64) - 1]
+        np.add.at(sums, polygon, planes[channels[polygon], row, col])
+        np.add.at(counts, polygon, 1)
+    means = np.divide(sums, counts, out=np.full(len(sums), np.nan), where=counts > 0)
+    return _Polygons(found.geometries, found.class_ids, found.areas_m2, means)
+
+
+def _planes(scene: Scene) -> Iterator[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
+    """(row0, probabilities (K, rows, W), valid (rows, W)) from top to bottom."""
+    scales = np.array([band.scale for band in scene.bands], np.float32)[:, None, None]
+    with SceneReader(scene) as reader:
+        for row0 in range(0, scene.grid.height, _BAND_ROWS):
+            chip = reader.read(Window(0, row0, scene.grid.width, min(_BAND_ROWS, scene.grid.height - row0)))
+            yield row0, chip.pixels.astype(np.float32) * scales, chip.valid
+
+
+def _simplified(found: _Polygons, tolerance_px: float, grid: PixelGrid) -> _Polygons:
+    """Fewer corners, with borders between neighbours still shared (Visvalingam-Whyatt on the coverage).
+
+    Borders are first cut at every pixel corner, because neighbours must have the same vertices to be simplified alike.
     """
-    owners = np.full(width, -1, np.int64)
-    bounds = shapely.bounds(polygons).reshape(-1, 4)
-    touching = np.flatnonzero((bounds[:, 1] == line) | (bounds[:, 3] == line))
-    coordinates, number = shapely.get_coordinates(shapely.get_exterior_ring(polygons[touching]), return_index=True)
-    on_line = coordinates[:, 1] == line
-    edge = np.flatnonzero(on_line[:-1] & on_line[1:] & (number[:-1] == number[1:]))
-    ends = coordinates[:, 0].astype(np.int64)
-    for polygon, start, stop in zip(touching[number[edge]].tolist(), ends[edge].tolist(), ends[edge + 1].tolist(), strict=True):
-        owners[min(start, stop) : max(start, stop)] = polygon
-    return owners
-
-
-def _components(count: int, first: Index, second: Index) -> Index:
-    if not count:
-        return np.empty(0, np.int64)
-    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
-
-
-def _found(polygons: list[_Open]) -> Found:
-    geometries = np.empty(len(polygons), dtype=object)
-    for place, polygon in enumerate(polygons):
-        geometries[place] = polygon.parts[0] if len(polygon.parts) == 1 else _union(polygon.parts)
-    return geometries, np.array([polygon.class_id for polygon in polygons], np.int64)
-
-
-def _union(parts: list[shapely.Geometry]) -> shapely.Geometry:
-    """One polygon without the vertices that its seams left on straight edges."""
-    # Normalised rings start at a corner, which simplify(0) would otherwise keep wherever it lies.
-    return shapely.simplify(shapely.normalize(shapely.union_all(parts)), 0)
+    if not len(found.geometries):
+        return found
+    exact = shapely.transform(shapely.segmentize(found.geometries, 1.0), np.rint)
+    simple = np.asarray(shapely.coverage_simplify(exact, tolerance_px), dtype=object)
+    gone = shapely.is_empty(simple)
+    simple[gone] = found.geometries[gone]
+    return _Polygons(simple, found.class_ids, grid.areas_m2(grid.geometries_to_map(simple)), found.scores)

@@ -13,8 +13,8 @@ import timm
 import torch
 
 from ..errors import ConfigError
-from .sources import NONE, WeightsSource
 from .weights import WeightsReport, load_weights
+from .weightsources import NONE, WeightsSource
 
 Features = list[torch.Tensor]
 

@@ -14,8 +14,8 @@ import torch
 from ..core.classes import ClassSet
 from ..core.spectral import common_name
 from ..errors import BundleError
-from .sources import WeightsSource, find_weights
 from .weightsfile import State, read_state
+from .weightsources import WeightsSource, find_weights
 
 __all__ = ["WeightsReport", "fill_exactly", "load_rest", "load_weights", "read_state"]
 

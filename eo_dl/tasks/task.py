@@ -34,8 +34,8 @@ from ..core.labelset import PixelLabels
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
-    from ..networks.network import TaskNetwork
-    from ..networks.sources import WeightsSource
+    from ..networks.tasknetwork import TaskNetwork
+    from ..networks.weightsources import WeightsSource
     from ..scores.score import Score
 
 OutputKind = Literal["raster", "objects", "chips"]

@@ -11,13 +11,13 @@ import torch
 from pydantic import JsonValue
 
 from ..chips.chipset import ChipSet
-from .clock import Clock
-from .config import TrainConfig
-from .loading import fixed_batches
-from .plainsteps import PlainSteps
-from .results import Summary
-from .scoring import ChipScoring, answers
-from .setting import Setting, setting_of
+from .judging.scoring import ChipScoring, answers
+from .loop.plainsteps import PlainSteps
+from .record.results import Summary
+from .record.runstate import Clock
+from .setup.loading import fixed_batches
+from .setup.runsetup import Setting, setting_of
+from .trainconfig import TrainConfig
 
 TIMED_STEPS = 3
 LONG_MINUTES = 30.0

@@ -19,10 +19,10 @@ from ..core.progress import OnProgress, silent
 from ..core.seeds import derived_seed
 from ..errors import TrainingError
 from ..io.atomic import atomic_file, refuse_existing
-from .config import TrainConfig
-from .plainsteps import PlainSteps
-from .results import Summary
-from .setting import setting_of
+from .loop.plainsteps import PlainSteps
+from .record.results import Summary
+from .setup.runsetup import setting_of
+from .trainconfig import TrainConfig
 
 STEPS, LOWEST, HIGHEST = 100, 1e-6, 1.0
 _MEMORY = 0.9  # of the smoothed loss

@@ -19,11 +19,11 @@ from ..chips.chipset import ChipSet, open_chip_set
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError
 from ..io.atomic import atomic_file, refuse_existing
-from .config import TrainConfig
-from .ranks import layout_of
-from .results import Summary
-from .runfolder import SUFFIX
+from .record.results import Summary
+from .record.runfolder import SUFFIX
+from .setup.ranks import layout_of
 from .train import train
+from .trainconfig import TrainConfig
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from ..chips.chipset import ChipSet
 from ..core.progress import OnProgress, silent
-from .config import TrainConfig, resolve_config
-from .job import Job
-from .results import Run
-from .runfolder import RunFolder
-from .setting import setting_of
+from .loop.trainingrun import Job
+from .record.results import Run
+from .record.runfolder import RunFolder
+from .setup.runsetup import setting_of
+from .trainconfig import TrainConfig, resolve_config
 
 
 def train(

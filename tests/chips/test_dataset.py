@@ -23,7 +23,7 @@ from eo_dl.core.labelset import PixelLabels
 from eo_dl.core.normalization import Normalization
 from eo_dl.core.window import Window
 from eo_dl.io.scene import open_scene
-from eo_dl.labeling.read import read_labels
+from eo_dl.labels.reading import read_labels
 
 Writer = Callable[..., Path]
 

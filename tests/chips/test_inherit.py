@@ -15,8 +15,8 @@ from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError
-from eo_dl.io.raster import write_geotiff
-from eo_dl.io.vector import write_layer
+from eo_dl.io.rasterwriter import write_geotiff
+from eo_dl.io.vectorlayers import write_layer
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 384, 384)
 _X, _Y = Transformer.from_crs(32633, 32632, always_xy=True).transform(500_000, 5_000_000)  # the same ground, seen from the next zone

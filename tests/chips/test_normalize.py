@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eo_dl.chips.normalize import sample_size, statistics, tally
+from eo_dl.chips.statistics import sample_size, statistics, tally
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.errors import ChipSetError
 

@@ -14,7 +14,7 @@ from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import Target
 from eo_dl.core.normalization import Normalization
 from eo_dl.core.seeds import generator
-from eo_dl.labeling.weak.run import weak_labels
+from eo_dl.curation.weak.weaklabels import weak_labels
 from eo_dl.tasks.segmentation.codec import SegmentationCodec
 
 from .conftest import Writer

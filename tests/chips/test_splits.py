@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS, Transformer
 
+from eo_dl.chips.chiprecord import ChipRecord
 from eo_dl.chips.chipset import chip_ground
 from eo_dl.chips.conflicts import gave_way
-from eo_dl.chips.deal import BlockTable, _cost, deal_blocks
-from eo_dl.chips.record import ChipRecord
 from eo_dl.chips.sampling import grid_windows, random_windows
 from eo_dl.chips.splits import SplitRequest, block_names, deal_chips, default_block_chips, fold_splits, fold_validated_on
+from eo_dl.chips.splitsearch import BlockTable, _cost, deal_blocks
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError
 

@@ -24,7 +24,7 @@ from eo_dl.chips.writing import read_written
 from eo_dl.core.window import Window
 from eo_dl.errors import BandError, Cancelled, ChipSetError, ConfigError, InputError, LabelError, OutputExistsError
 from eo_dl.io.scene import SceneReader, open_scene
-from eo_dl.labeling.read import read_labels
+from eo_dl.labels.reading import read_labels
 
 from .conftest import NORTH_UP, squares
 

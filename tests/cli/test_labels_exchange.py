@@ -181,7 +181,7 @@ def test_classes_that_were_not_exported_are_new_and_said(eo_dl_cli: Cli, made: P
 
 
 def test_ignored_objects_stay_ignored(eo_dl_cli: Cli, world: World, made: Path, tmp_path: Path) -> None:
-    from eo_dl.labeling import read_labels
+    from eo_dl.labels import read_labels
 
     path = changed(made / "voc", "Annotations/*.xml", "<difficult>0", "<difficult>1", tmp_path)
     assert eo_dl_cli("labels", "import", path, "--index", made / "voc" / INDEX, "-o", tmp_path / "back.gpkg", "-q").code == 0

@@ -15,10 +15,10 @@ from pyproj import CRS
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import InputError, LabelError
 from eo_dl.evaluation.evaluate import evaluate
-from eo_dl.io.gridtag import GRID_TAG, grid_tag
-from eo_dl.io.raster import write_geotiff
-from eo_dl.io.vector import write_layer
-from eo_dl.labeling.read import read_labels
+from eo_dl.io.outputtags import GRID_TAG, grid_tag
+from eo_dl.io.rasterwriter import write_geotiff
+from eo_dl.io.vectorlayers import write_layer
+from eo_dl.labels.reading import read_labels
 
 UTM = CRS.from_epsg(32633)
 GRID = PixelGrid(UTM, Affine.translation(500_000, 5_000_000) @ Affine.rotation(20) @ Affine.scale(0.5, -0.5), 200, 300)

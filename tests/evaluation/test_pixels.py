@@ -18,9 +18,9 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ChipSetError, InputError, LabelError, OutputExistsError, SceneError
 from eo_dl.evaluation.evaluate import evaluate
-from eo_dl.io.raster import RasterWriter, write_geotiff
-from eo_dl.io.vector import write_layer
-from eo_dl.labeling.read import read_labels
+from eo_dl.io.rasterwriter import RasterWriter, write_geotiff
+from eo_dl.io.vectorlayers import write_layer
+from eo_dl.labels.reading import read_labels
 
 UTM = CRS.from_epsg(32633)
 GRID = PixelGrid(UTM, Affine.translation(500_000, 5_000_000) @ Affine.rotation(12) @ Affine.scale(2, -2), 80, 120)

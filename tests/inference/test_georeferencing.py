@@ -17,7 +17,7 @@ from eo_dl.bundle import Bundle
 from eo_dl.chips.tile import tile
 from eo_dl.core.classes import ClassSet
 from eo_dl.inference.predict import predict
-from eo_dl.labeling.read import read_labels
+from eo_dl.labels.reading import read_labels
 from eo_dl.tasks import load_task
 
 Make = Callable[..., Bundle]

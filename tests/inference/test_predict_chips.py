@@ -24,7 +24,7 @@ from eo_dl.inference.batches import Buffer
 from eo_dl.inference.predict import predict
 from eo_dl.io.classmap import open_class_map
 from eo_dl.io.scene import SceneReader, open_scene
-from eo_dl.io.vector import read_layer, write_layer
+from eo_dl.io.vectorlayers import read_layer, write_layer
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]

@@ -11,8 +11,8 @@ from eo_dl.bundle import Bundle
 from eo_dl.core.classes import ClassSet
 from eo_dl.inference.backends import Arrays, Scaling
 from eo_dl.inference.predict import predict
-from eo_dl.io.gridtag import layer_metadata
-from eo_dl.io.vector import read_layer
+from eo_dl.io.outputtags import layer_metadata
+from eo_dl.io.vectorlayers import read_layer
 
 from .conftest import Echo
 

@@ -15,7 +15,7 @@ from eo_dl.bundle import Bundle
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import Cancelled, ConfigError
 from eo_dl.inference.predict import predict
-from eo_dl.io.vector import read_layer
+from eo_dl.io.vectorlayers import read_layer
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]

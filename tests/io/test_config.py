@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from eo_dl.errors import ConfigError
-from eo_dl.io.config import load_yaml, parse_yaml, validate
+from eo_dl.io.yamlfiles import load_yaml, parse_yaml, validate
 
 
 class Inner(BaseModel):

@@ -15,7 +15,7 @@ from eo_dl.errors import LabelError, SceneError
 from eo_dl.io import gate
 from eo_dl.io.gate import driver_of_bytes, raster_driver, vector_driver
 from eo_dl.io.scene import SceneReader, open_scene
-from eo_dl.io.vector import read_layer
+from eo_dl.io.vectorlayers import read_layer
 
 RAW_BAND = """<VRTDataset rasterXSize="8" rasterYSize="8"><VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand">
 <SourceFilename relativeToVRT="0">{secret}</SourceFilename><ImageOffset>0</ImageOffset><PixelOffset>1</PixelOffset><LineOffset>8</LineOffset>

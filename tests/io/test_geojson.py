@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from eo_dl.errors import LabelError, WriteError
 from eo_dl.io.geojson import geojson_bytes, plain_value, read_geojson
-from eo_dl.io.vector import read_layer
+from eo_dl.io.vectorlayers import read_layer
 
 SQUARE = {"type": "Polygon", "coordinates": [[[10, 50], [10.1, 50], [10.1, 50.1], [10, 50.1], [10, 50]]]}
 UTM_SQUARE = {"type": "Polygon", "coordinates": [[[5e5, 5e6], [5e5 + 9, 5e6], [5e5 + 9, 5e6 + 9], [5e5, 5e6]]]}

@@ -20,7 +20,7 @@ from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import InputError, OutputExistsError, WriteError
 from eo_dl.io import cog
 from eo_dl.io.gdal import quietly
-from eo_dl.io.raster import RasterWriter, encode_geotiff, write_geotiff
+from eo_dl.io.rasterwriter import RasterWriter, encode_geotiff, write_geotiff
 from eo_dl.io.scene import SceneReader, open_scene
 
 UTM = CRS.from_epsg(32633)
@@ -172,7 +172,7 @@ from affine import Affine
 from pyproj import CRS
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.io.gdal import quietly
-from eo_dl.io.raster import RasterWriter
+from eo_dl.io.rasterwriter import RasterWriter
 pixels = np.random.default_rng(0).integers(0, 3, (1, 700, 530)).astype("uint8")
 grid = PixelGrid(CRS.from_epsg(32633), Affine(1, 0, 500000, 0, -1, 5000000), 700, 530)
 with RasterWriter(sys.argv[1], grid, nodata=255, job_key="k") as writer:
@@ -245,7 +245,7 @@ from pyproj import CRS
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import WriteError
 from eo_dl.io.gdal import quietly
-from eo_dl.io.raster import RasterWriter
+from eo_dl.io.rasterwriter import RasterWriter
 pixels = np.random.default_rng(0).integers(0, 255, (1, 700, 530)).astype("uint8")
 grid = PixelGrid(CRS.from_epsg(32633), Affine(1, 0, 500000, 0, -1, 5000000), 700, 530)
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eo_dl.core.classes import ClassInfo, ClassSet
-from eo_dl.io.style import MARK, categories_qml, class_raster_aux_xml, class_raster_qml, outline_qml, probability_raster_qml
+from eo_dl.io.qgisstyles import MARK, categories_qml, class_raster_aux_xml, class_raster_qml, outline_qml, probability_raster_qml
 
 names = st.lists(st.text(max_size=12), min_size=1, max_size=5, unique=True)
 

@@ -16,8 +16,8 @@ from pyproj import CRS
 
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import ConfigError, LabelError, OutputExistsError, WriteError
-from eo_dl.io import vector
-from eo_dl.io.vector import VECTOR_SUFFIXES, layer_names, read_layer, write_layer, write_layers
+from eo_dl.io import vectorlayers
+from eo_dl.io.vectorlayers import VECTOR_SUFFIXES, layer_names, read_layer, write_layer, write_layers
 
 CLASSES = ClassSet.of_names(["roof", 'wood & "scrub"'])
 
@@ -177,7 +177,7 @@ def test_parquet_without_geometry_is_refused(tmp_path):
 @pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".parquet"])
 def test_lost_features_are_found_before_the_file_gets_its_name(tmp_path, monkeypatch, suffix):
     write, to_parquet = pyogrio.write_dataframe, geopandas.GeoDataFrame.to_parquet
-    monkeypatch.setattr(vector.pyogrio, "write_dataframe", lambda frame, *args, **options: write(frame.iloc[:-1], *args, **options))
+    monkeypatch.setattr(vectorlayers.pyogrio, "write_dataframe", lambda frame, *args, **options: write(frame.iloc[:-1], *args, **options))
     monkeypatch.setattr(geopandas.GeoDataFrame, "to_parquet", lambda frame, *args, **options: to_parquet(frame.iloc[:-1], *args, **options))
     with pytest.raises(WriteError, match="49 of 50 features"):
         write_layer(tmp_path / f"o{suffix}", objects())
@@ -188,7 +188,8 @@ DISK_FULL = """
 import os, resource, sys
 import geopandas, numpy as np, shapely
 from eo_dl.errors import WriteError
-from eo_dl.io.vector import write_layer
+from eo_dl.io import vectorlayers
+from eo_dl.io.vectorlayers import write_layer
 xy = np.random.default_rng(0).random((20000, 2)) * 1000
 frame = geopandas.GeoDataFrame({"class_name": ["a"] * 20000}, geometry=shapely.box(xy[:, 0], xy[:, 1], xy[:, 0] + 1, xy[:, 1] + 1), crs=32633)
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]

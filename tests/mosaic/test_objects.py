@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from eo_dl.core.arrays import Objects, boxes_to_polygons
 from eo_dl.core.chipgrid import Cell, ChipGrid
-from eo_dl.mosaic.objects import ObjectMosaic
+from eo_dl.mosaic.objectmosaic import ObjectMosaic
 
 Boxes = npt.NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from eo_dl.core.arrays import Objects
 from eo_dl.core.chipgrid import Cell, ChipGrid
 from eo_dl.core.classes import ClassSet
-from eo_dl.mosaic.objects import ObjectMosaic
+from eo_dl.mosaic.objectmosaic import ObjectMosaic
 from eo_dl.tasks.instances.codec import InstancesCodec
 
 CODEC = InstancesCodec(ClassSet.of_names(["roof", "field"]))

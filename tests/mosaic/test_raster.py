@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eo_dl.core.chipgrid import ChipGrid
 from eo_dl.core.window import Window
-from eo_dl.mosaic.raster import LabelMosaic
+from eo_dl.mosaic.labelmosaic import LabelMosaic
 
 
 def _crop(raster: npt.NDArray[np.uint8], window: Window) -> npt.NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from eo_dl.io.rasterize import burn, polygonize
-from eo_dl.mosaic.vectorize import RowPolygonizer
+from eo_dl.mosaic.rowpolygons import RowPolygonizer
 
 Labels = npt.NDArray[np.uint8]
 

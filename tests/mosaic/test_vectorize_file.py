@@ -14,9 +14,9 @@ from pyproj import CRS
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError, OutputExistsError, SceneError
-from eo_dl.io.raster import RasterWriter, write_geotiff
-from eo_dl.io.vector import read_layer
-from eo_dl.mosaic.vectorize_file import vectorize
+from eo_dl.io.rasterwriter import RasterWriter, write_geotiff
+from eo_dl.io.vectorlayers import read_layer
+from eo_dl.mosaic.rowpolygons import vectorize
 
 CLASSES = ClassSet.of_names(["wood", "water"], background=True)
 UTM = CRS.from_epsg(32633)
@@ -60,7 +60,7 @@ def test_only_the_aoi(tmp_path: Path) -> None:
     source = _map(tmp_path / "map.tif", _labels(), Affine.identity(), None)
     import geopandas
 
-    from eo_dl.io.vector import write_layer
+    from eo_dl.io.vectorlayers import write_layer
 
     write_layer(tmp_path / "aoi.gpkg", geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 6, 20)]))
     frame = read_layer(vectorize(source, out=tmp_path / "part.gpkg", aoi=tmp_path / "aoi.gpkg"))

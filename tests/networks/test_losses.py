@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eo_dl.core.arrays import Target
 from eo_dl.errors import ConfigError
-from eo_dl.io.config import validate
+from eo_dl.io.yamlfiles import validate
 from eo_dl.networks.lossconfig import LOSSES, LossConfig, LossName
 from eo_dl.networks.losses import ClassLoss, truth_of_channels, truth_of_labels, truth_of_masks, truth_of_shares
 

@@ -16,11 +16,11 @@ import torch
 
 from eo_dl.core.spectral import common_name, match_bands, sensor_of
 from eo_dl.errors import BundleError, ConfigError
-from eo_dl.networks import sources
+from eo_dl.networks import weightsources
 from eo_dl.networks.backbones import make_encoder
 from eo_dl.networks.catalogue import IMAGENET, find_named, is_name, named_weights
-from eo_dl.networks.sources import WeightsSource, find_weights
 from eo_dl.networks.weights import load_weights
+from eo_dl.networks.weightsources import WeightsSource, find_weights
 
 S2 = ("b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "b8a", "b9", "b10", "b11", "b12")
 
@@ -205,7 +205,7 @@ def test_imagenet_weights_are_timms_and_red_green_blue(monkeypatch: pytest.Monke
 
     torch.manual_seed(3)
     whole = timm.create_model("test_resnet", pretrained=False)
-    monkeypatch.setattr(sources, "_imagenet_state", lambda backbone: dict(whole.state_dict()))
+    monkeypatch.setattr(weightsources, "_imagenet_state", lambda backbone: dict(whole.state_dict()))
     source = find_weights(IMAGENET, "test_resnet", ("blue", "green", "red"))
     assert source is not None
     assert source.normalization is not None
@@ -224,12 +224,12 @@ def test_chained_normalizations_are_one() -> None:
             self.mean, self.std = mean, std
 
     steps = [object(), Step([3.0, 2.0], [85.0, 101.0]), Step([0.0], [1 / 255]), Step([0.485, 0.456], [0.229, 0.224])]
-    found = sources._normalization(steps, 2)
+    found = weightsources._normalization(steps, 2)
     assert found is not None
     for value in (0.0, 17.0, 255.0):
         for band, (low, width, mean, std) in enumerate(((3.0, 85.0, 0.485, 0.229), (2.0, 101.0, 0.456, 0.224))):
             assert (value - found.mean[band]) / found.std[band] == pytest.approx(((value - low) / width * 255 - mean) / std)
-    assert sources._normalization([object()], 2) is None
+    assert weightsources._normalization([object()], 2) is None
 
 
 def test_the_list_agrees_with_torchgeo_and_timm() -> None:

@@ -5,11 +5,11 @@ import torch
 
 from eo_dl.core.classes import ClassSet
 from eo_dl.networks.backbones import make_encoder
-from eo_dl.networks.receptive import receptive_fields
-from eo_dl.networks.summary import summarize
+from eo_dl.networks.networksummary import summarize
+from eo_dl.networks.receptivefield import receptive_fields
 from eo_dl.tasks import NetworkInputs, available_tasks, load_task
-from eo_dl.training.config import TrainConfig, resolve_config
-from eo_dl.training.show import show_network
+from eo_dl.training.modelview import show_network
+from eo_dl.training.trainconfig import TrainConfig, resolve_config
 
 
 def _fields(module: torch.nn.Module, channels: int = 1) -> list[int | None]:

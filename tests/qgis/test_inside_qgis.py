@@ -20,12 +20,12 @@ from PIL import Image
 
 from eo_dl.chips.tile import tile
 from eo_dl.core.classes import ClassInfo, ClassSet
-from eo_dl.io.raster import RasterWriter
+from eo_dl.curation.checks.checking import check_labels
+from eo_dl.io.qgisstyles import ranks_qml
+from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.scene import open_scene
-from eo_dl.io.style import ranks_qml
-from eo_dl.io.vector import write_layer, write_layers
-from eo_dl.labeling.checks.check import check_labels
-from eo_dl.labeling.read import read_labels
+from eo_dl.io.vectorlayers import write_layer, write_layers
+from eo_dl.labels.reading import read_labels
 from eo_dl_cli.main import cli
 
 HERE = Path(__file__).resolve().parent

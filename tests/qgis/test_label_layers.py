@@ -10,7 +10,7 @@ import geopandas as gpd
 import pytest
 import shapely
 
-from eo_dl.labeling import check_labels
+from eo_dl.curation import check_labels
 
 LOOK = """
 import json, sys

@@ -11,7 +11,7 @@ import pytest
 from eo_dl_qgis import runner
 
 from eo_dl.chips.tile import tile
-from eo_dl.labeling.read import read_labels
+from eo_dl.labels.reading import read_labels
 
 HERE = Path(__file__).resolve().parent
 PLUGINS = HERE.parents[1] / "eo_dl" / "qgis"

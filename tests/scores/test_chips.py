@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics
 
 from eo_dl.core.classes import ClassSet
-from eo_dl.scores.chips import ChipScorer
+from eo_dl.scores.chipscores import ChipScorer
 from eo_dl.scores.score import find_score
 
 CLASSES = ClassSet.of_names(["roof", "pond", "reed"])

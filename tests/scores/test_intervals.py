@@ -9,7 +9,7 @@ import pytest
 
 from eo_dl.core.classes import ClassSet
 from eo_dl.scores.intervals import block_bootstrap, lead, percentile_interval, resampled_counts
-from eo_dl.scores.pixels import PixelScorer
+from eo_dl.scores.pixelscores import PixelScorer
 from eo_dl.scores.score import Score, find_score
 
 

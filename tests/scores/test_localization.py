@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eo_dl.core.arrays import Objects
 from eo_dl.core.classes import ClassSet
-from eo_dl.scores.localization import LocalizationScorer
+from eo_dl.scores.localizationscores import LocalizationScorer
 from eo_dl.scores.score import find_score
 
 CLASSES = ClassSet.of_names(["ship", "buoy"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from eo_dl.core.arrays import Objects, boxes_to_polygons
 from eo_dl.core.classes import ClassSet
-from eo_dl.scores.objects import ObjectScorer
+from eo_dl.scores.objectscores import ObjectScorer
 from eo_dl.scores.score import find_score
 
 CLASSES = ClassSet.of_names(["tree", "car"])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from eo_dl.core.classes import ClassInfo, ClassSet
-from eo_dl.scores.pixels import PixelScorer
+from eo_dl.scores.pixelscores import PixelScorer
 from eo_dl.scores.score import find_score
 
 TWO = ClassSet.of_names(["roof"], background=True)

@@ -29,16 +29,16 @@ from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError
 from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.inference.predict import predict
-from eo_dl.io.raster import write_geotiff
-from eo_dl.io.vector import write_layer
-from eo_dl.labeling.read import read_labels
+from eo_dl.io.rasterwriter import write_geotiff
+from eo_dl.io.vectorlayers import write_layer
+from eo_dl.labels.reading import read_labels
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
-from eo_dl.networks.network import TaskNetwork
-from eo_dl.networks.sources import find_weights
+from eo_dl.networks.tasknetwork import TaskNetwork
+from eo_dl.networks.weightsources import find_weights
 from eo_dl.scores.score import find_score
 from eo_dl.tasks import NetworkInputs, Task, TaskConfig, available_tasks, load_task
-from eo_dl.training.begin import begin_network
-from eo_dl.training.config import TrainConfig
+from eo_dl.training.setup.runsetup import begin_network
+from eo_dl.training.trainconfig import TrainConfig
 
 SIZE = 64
 BANDS = 4

@@ -24,18 +24,18 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.core.labelset import LabelSet
 from eo_dl.core.progress import OnProgress, silent
 from eo_dl.core.seeds import generator
-from eo_dl.networks.network import TaskNetwork
+from eo_dl.networks.tasknetwork import TaskNetwork
 from eo_dl.tasks import load_task
-from eo_dl.training.checkpoint import CheckpointFolder
-from eo_dl.training.config import TrainConfig
-from eo_dl.training.fit import fit
-from eo_dl.training.loading import fixed_batches, train_batches
-from eo_dl.training.module import RunParts, TrainingModule
-from eo_dl.training.ranks import ALONE, Layout
-from eo_dl.training.sampler import EpochPlan
-from eo_dl.training.scoring import ChipScoring
-from eo_dl.training.state import RunState
-from eo_dl.training.stop import StopRequest
+from eo_dl.training.judging.scoring import ChipScoring
+from eo_dl.training.loop.fit import fit
+from eo_dl.training.loop.lightningmodule import RunParts, TrainingModule
+from eo_dl.training.loop.stopping import StopRequest
+from eo_dl.training.record.checkpoint import CheckpointFolder
+from eo_dl.training.record.runstate import RunState
+from eo_dl.training.setup.loading import fixed_batches, train_batches
+from eo_dl.training.setup.ranks import ALONE, Layout
+from eo_dl.training.setup.sampler import EpochPlan
+from eo_dl.training.trainconfig import TrainConfig
 
 CLASSES = ClassSet.of_names(["field", "water"], background=True)
 

@@ -22,9 +22,9 @@ from eo_dl.chips.dataset import Sample
 from eo_dl.core.arrays import Target
 from eo_dl.networks.lossconfig import LossConfig
 from eo_dl.networks.losses import ClassLoss, truth_of_masks
-from eo_dl.training.checkpoint import CheckpointFolder
-from eo_dl.training.config import TrainConfig
-from eo_dl.training.ranks import layout_of
+from eo_dl.training.record.checkpoint import CheckpointFolder
+from eo_dl.training.setup.ranks import layout_of
+from eo_dl.training.trainconfig import TrainConfig
 
 SEEN: list[tuple[bool, int, str]] = []
 

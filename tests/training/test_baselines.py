@@ -9,10 +9,10 @@ from eo_dl.chips.dataset import Sample
 from eo_dl.core.arrays import Objects, Target
 from eo_dl.core.classes import ClassSet
 from eo_dl.tasks import load_task
-from eo_dl.training.baselines import Blobs, Constant, fit_baselines
-from eo_dl.training.patches import Patches
-from eo_dl.training.pixels import PixelRegression
-from eo_dl.training.thresholds import best_threshold
+from eo_dl.training.judging.baselines import Blobs, Constant, fit_baselines
+from eo_dl.training.judging.patchbaseline import Patches
+from eo_dl.training.judging.pixelregression import PixelRegression
+from eo_dl.training.judging.thresholds import best_threshold
 
 CLASSES = ClassSet.of_names(["wood", "water"], background=True)
 

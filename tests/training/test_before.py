@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.errors import ConfigError, OutputExistsError, TrainingError
 from eo_dl.tasks import available_tasks
-from eo_dl.training.config import TrainConfig
 from eo_dl.training.dryrun import dry_run
 from eo_dl.training.findlr import find_lr, smoothed, steepest
-from eo_dl.training.sampler import EpochPlan
+from eo_dl.training.setup.sampler import EpochPlan
+from eo_dl.training.trainconfig import TrainConfig
 from eo_dl_cli.train import command
 
 

@@ -10,7 +10,7 @@ import torch
 
 from eo_dl.errors import TrainingError, WriteError
 from eo_dl.io import atomic
-from eo_dl.training.checkpoint import CheckpointFolder, rng_state, set_rng_state
+from eo_dl.training.record.checkpoint import CheckpointFolder, rng_state, set_rng_state
 
 
 def content(step: int) -> dict[str, object]:

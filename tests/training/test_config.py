@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from eo_dl.errors import ConfigError
-from eo_dl.io.config import load_yaml
+from eo_dl.io.yamlfiles import load_yaml
 from eo_dl.tasks import available_tasks, load_task
-from eo_dl.training.config import TrainConfig, differences, resolve_config
+from eo_dl.training.trainconfig import TrainConfig, differences, resolve_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

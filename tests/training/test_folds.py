@@ -11,9 +11,9 @@ from eo_dl.bundle import load_model
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.tile import tile
 from eo_dl.errors import ConfigError, OutputExistsError
-from eo_dl.training.config import TrainConfig
 from eo_dl.training.folds import FoldScore, _written, train_folds
 from eo_dl.training.train import train
+from eo_dl.training.trainconfig import TrainConfig
 
 
 @pytest.fixture(scope="module")

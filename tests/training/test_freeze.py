@@ -13,9 +13,9 @@ from eo_dl.errors import ConfigError
 from eo_dl.networks.backbones import make_encoder
 from eo_dl.networks.weights import WeightsReport
 from eo_dl.tasks import NetworkInputs, load_task
-from eo_dl.training.config import TrainConfig
-from eo_dl.training.freeze import SCALE, apply_freeze, check_freeze, frozen_stages, parameter_groups, stages_of
-from eo_dl.training.optim import make_optimizer, set_rate
+from eo_dl.training.loop.optimizers import make_optimizer, set_rate
+from eo_dl.training.setup.freeze import SCALE, apply_freeze, check_freeze, frozen_stages, parameter_groups, stages_of
+from eo_dl.training.trainconfig import TrainConfig
 
 from .conftest import TinyNetwork, World
 from .test_module import Killed, kill_after, same

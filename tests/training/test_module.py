@@ -12,9 +12,9 @@ import torch
 
 from eo_dl.chips.augment import AugmentConfig
 from eo_dl.errors import Cancelled, TrainingError
-from eo_dl.training.checkpoint import CheckpointFolder
-from eo_dl.training.ema import AveragedWeights
-from eo_dl.training.stop import stop_on_signals
+from eo_dl.training.loop.ema import AveragedWeights
+from eo_dl.training.loop.stopping import stop_on_signals
+from eo_dl.training.record.checkpoint import CheckpointFolder
 
 New = Callable[..., Any]
 

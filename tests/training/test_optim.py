@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import ConfigError, DeviceError
-from eo_dl.training.classweights import LARGEST_RATIO, class_weights
-from eo_dl.training.config import TrainConfig, batch_size_for
-from eo_dl.training.device import choose_device, choose_precision
-from eo_dl.training.optim import make_optimizer, plateau_drops, rate_at
+from eo_dl.networks.device import choose_device, choose_precision
+from eo_dl.training.loop.optimizers import make_optimizer, plateau_drops, rate_at
+from eo_dl.training.setup.classweights import LARGEST_RATIO, class_weights
+from eo_dl.training.trainconfig import TrainConfig, batch_size_for
 
 
 def test_the_rate_rises_then_falls_to_a_hundredth() -> None:

@@ -11,10 +11,10 @@ from PIL import Image
 from eo_dl.core.arrays import Objects
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.window import Window
-from eo_dl.training.curves import draw_curves
-from eo_dl.training.preview import PreviewRow, draw_preview, telling
-from eo_dl.training.scoring import Answered
-from eo_dl.training.worst import GALLERY, Worst, errors_of
+from eo_dl.training.judging.curves import draw_curves
+from eo_dl.training.judging.preview import PreviewRow, draw_preview, telling
+from eo_dl.training.judging.scoring import Answered
+from eo_dl.training.judging.worstchips import GALLERY, Worst, errors_of
 
 CLASSES = ClassSet.of_names(["field", "water"], background=True)
 

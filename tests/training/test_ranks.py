@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from eo_dl.bundle import load_model
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.errors import ChipSetError, ConfigError
-from eo_dl.training.config import TrainConfig
-from eo_dl.training.ranks import ALONE, Layout, layout_of, refuse_without_program
-from eo_dl.training.sampler import EpochPlan, part_of
-from eo_dl.training.setting import setting_of
+from eo_dl.training.setup.ranks import ALONE, Layout, layout_of, refuse_without_program
+from eo_dl.training.setup.runsetup import setting_of
+from eo_dl.training.setup.sampler import EpochPlan, part_of
+from eo_dl.training.trainconfig import TrainConfig
 
 PROGRAM = Path(__file__).with_name("one_of_several.py")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eo_dl.errors import ConfigError, InputError, OutputExistsError
-from eo_dl.training.runfolder import RunFolder
+from eo_dl.training.record.runfolder import RunFolder
 
 IDENTITY: dict[str, Any] = {"chip set": "abc", "config": {"epochs": 3, "augment": {"noise": 0.1}, "workers": 0}}
 

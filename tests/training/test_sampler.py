@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eo_dl.training.sampler import EpochPlan, ResumableBatches
+from eo_dl.training.setup.sampler import EpochPlan, ResumableBatches
 
 plans = st.builds(EpochPlan, count=st.integers(1, 40), batch_size=st.integers(2, 9), seed=st.integers(0, 5), min_steps=st.integers(1, 12))
 

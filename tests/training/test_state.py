@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import math
 
-from eo_dl.training.state import RunState
+from eo_dl.training.record.runstate import RunState
 
 
 def closed(state: RunState, score: float) -> bool:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eo_dl.core.arrays import Objects
-from eo_dl.training.thresholds import best_threshold
+from eo_dl.training.judging.thresholds import best_threshold
 
 
 def objects(boxes: list[tuple[float, ...]], scores: list[float] | None = None, ids: list[int] | None = None, ignore: list[bool] | None = None) -> Objects:

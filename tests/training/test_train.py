@@ -17,11 +17,11 @@ import torch
 from eo_dl.bundle import load_model
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.errors import Cancelled, ChipSetError, ConfigError, DeviceError, EoDlError, OutputExistsError
-from eo_dl.io.config import load_yaml
+from eo_dl.io.yamlfiles import load_yaml
 from eo_dl.networks.weights import read_state
-from eo_dl.training.config import TrainConfig
-from eo_dl.training.results import Run
+from eo_dl.training.record.results import Run
 from eo_dl.training.train import train
+from eo_dl.training.trainconfig import TrainConfig
 
 SIDE, CHIP = 192, 32
 TINY = {"network": None, "backbone": "test_resnet"}
@@ -159,9 +159,9 @@ def test_a_run_cancelled_and_continued_gives_the_same_model(chips: ChipSet, tmp_
 def test_a_run_killed_dead_continues_to_the_same_model(chips: ChipSet, tmp_path: Path) -> None:
     program = """
 import os, signal, sys
-from eo_dl.io.config import load_yaml
+from eo_dl.io.yamlfiles import load_yaml
 from eo_dl.networks.weights import read_state
-from eo_dl.training.config import TrainConfig
+from eo_dl.training.trainconfig import TrainConfig
 from eo_dl.training.train import train
 def on_progress(done, total, what):
     if done == int(sys.argv[3]):

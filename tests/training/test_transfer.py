@@ -16,11 +16,11 @@ from eo_dl.core.bands import BandSet
 from eo_dl.core.normalization import Normalization
 from eo_dl.errors import BundleError, ConfigError
 from eo_dl.networks.backbones import make_encoder
-from eo_dl.networks.sources import WeightsSource
-from eo_dl.training.config import TrainConfig
-from eo_dl.training.results import Run
-from eo_dl.training.startnorm import weights_normalization
+from eo_dl.networks.weightsources import WeightsSource
+from eo_dl.training.record.results import Run
+from eo_dl.training.setup.weightsnorm import weights_normalization
 from eo_dl.training.train import train
+from eo_dl.training.trainconfig import TrainConfig
 
 FAST: dict[str, Any] = {"task_options": {"backbone": "test_resnet"}, "min_steps": 1, "batch_size": 8, "epochs": 1, "baselines": False, "picture_epochs": None}
 

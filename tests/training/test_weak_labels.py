@@ -11,10 +11,10 @@ import torch
 from eo_dl import evaluate, predict, read_labels, tile, train
 from eo_dl.chips.dataset import ChipDataset
 from eo_dl.core.normalization import Normalization
-from eo_dl.labeling import weak_labels
+from eo_dl.curation import weak_labels
 from eo_dl.tasks import load_task
 from eo_dl.tasks.task import NetworkInputs
-from eo_dl.training.config import TrainConfig
+from eo_dl.training.trainconfig import TrainConfig
 
 RULES = ["water: ndwi > 0.1 and nir < 0.15", "plants: ndvi > 0.45", "bare: ndvi < 0.4 and ndwi < 0.1", "plants: nir > 0.35 and red < 0.1"]
 CLASSES = "water=water,plants=woods|grass|field,bare=building|road"

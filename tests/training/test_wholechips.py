@@ -11,9 +11,9 @@ from PIL import Image
 import eo_dl as eo
 from eo_dl.core.classes import ClassSet
 from eo_dl.tasks.classification.codec import ClassificationCodec
-from eo_dl.training.chipbaselines import chip_baselines, features_of
-from eo_dl.training.config import resolve_config
-from eo_dl.training.prepare import prepare
+from eo_dl.training.judging.chipbaselines import chip_baselines, features_of
+from eo_dl.training.setup.taskdata import prepare
+from eo_dl.training.trainconfig import resolve_config
 
 SIDE = 24
 

@@ -14,7 +14,7 @@ from .codec import ClassificationCodec
 from .config import ONE_TERMS, SEVERAL_TERMS, ClassificationConfig
 
 if TYPE_CHECKING:
-    from ...networks.network import TaskNetwork
+    from ...networks.tasknetwork import TaskNetwork
 
 
 _SLIVERS = 1e-3
@@ -42,7 +42,7 @@ def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
 
 
 def _make_scorer(classes: ClassSet) -> Scorer:
-    from ...scores.chips import ChipScorer  # lazy: a codec alone needs no scores
+    from ...scores.chipscores import ChipScorer  # lazy: a codec alone needs no scores
 
     return cast(Scorer, ChipScorer(classes))  # takes what this task's codec answers, which is narrower than `Answer`
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from ...core.arrays import Target
 from ...networks.backbones import channels_of, make_encoder, padded, start_encoder, strides_of
 from ...networks.losses import ClassLoss, ClassTruth, truth_of_labels
-from ...networks.network import TaskNetwork
+from ...networks.tasknetwork import TaskNetwork
 from ..task import NetworkInputs
 from .config import ClassificationConfig
 

@@ -13,7 +13,7 @@ from .codec import DetectionCodec
 from .config import BoxConfig, DetectionConfig
 
 if TYPE_CHECKING:
-    from ...networks.network import TaskNetwork
+    from ...networks.tasknetwork import TaskNetwork
 
 BoxConfigT = TypeVar("BoxConfigT", bound=BoxConfig)
 
@@ -33,7 +33,7 @@ def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
 
 
 def _make_scorer(classes: ClassSet) -> Scorer:
-    from ...scores.objects import ObjectScorer  # lazy: a codec alone needs no scores
+    from ...scores.objectscores import ObjectScorer  # lazy: a codec alone needs no scores
 
     return cast(Scorer, ObjectScorer(classes))  # takes what this task's codec answers, which is narrower than `Answer`
 

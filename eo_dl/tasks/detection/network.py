@@ -20,7 +20,7 @@ from ...core.arrays import Target
 from ...core.classes import IGNORE_ID
 from ...errors import ConfigError
 from ...networks.backbones import channels_of, make_encoder, padded, start_encoder
-from ...networks.network import TaskNetwork
+from ...networks.tasknetwork import TaskNetwork
 from ..task import NetworkInputs
 from .anchors import pyramid_strides
 from .config import BoxConfig

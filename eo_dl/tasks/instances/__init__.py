@@ -12,7 +12,7 @@ from .codec import InstancesCodec
 from .config import InstancesConfig
 
 if TYPE_CHECKING:
-    from ...networks.network import TaskNetwork
+    from ...networks.tasknetwork import TaskNetwork
 
 
 def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
@@ -28,7 +28,7 @@ def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
 
 
 def _make_scorer(classes: ClassSet) -> Scorer:
-    from ...scores.objects import ObjectScorer  # lazy: a codec alone needs no scores
+    from ...scores.objectscores import ObjectScorer  # lazy: a codec alone needs no scores
 
     return cast(Scorer, ObjectScorer(classes, use_polygons=True))  # takes what this task's codec answers, which is narrower than `Answer`
 

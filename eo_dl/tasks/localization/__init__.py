@@ -14,7 +14,7 @@ from .codec import LocalizationCodec
 from .config import LocalizationConfig
 
 if TYPE_CHECKING:
-    from ...networks.network import TaskNetwork
+    from ...networks.tasknetwork import TaskNetwork
 
 
 _STRIDES = (2, 4, 8, 16)
@@ -33,7 +33,7 @@ def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
 
 
 def _make_scorer(classes: ClassSet) -> Scorer:
-    from ...scores.localization import LocalizationScorer  # lazy: a codec alone needs no scores
+    from ...scores.localizationscores import LocalizationScorer  # lazy: a codec alone needs no scores
 
     return cast(Scorer, LocalizationScorer(classes))  # takes what this task's codec answers, which is narrower than `Answer`
 

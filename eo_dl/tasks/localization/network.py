@@ -19,7 +19,7 @@ from ...core.arrays import Target
 from ...core.classes import IGNORE_ID
 from ...errors import ConfigError
 from ...networks.backbones import channels_of, feature_strides, make_encoder, padded, start_encoder, strides_of
-from ...networks.network import TaskNetwork
+from ...networks.tasknetwork import TaskNetwork
 from ..task import NetworkInputs
 from .config import LocalizationConfig
 

@@ -12,7 +12,7 @@ from .codec import SegmentationCodec
 from .config import NETWORKS, TERMS, SegmentationConfig, fitting_rates
 
 if TYPE_CHECKING:
-    from ...networks.network import TaskNetwork
+    from ...networks.tasknetwork import TaskNetwork
 
 
 _SLIVERS = 1e-3
@@ -31,7 +31,7 @@ def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
 
 
 def _make_scorer(classes: ClassSet) -> Scorer:
-    from ...scores.pixels import PixelScorer  # lazy: a codec alone needs no scores
+    from ...scores.pixelscores import PixelScorer  # lazy: a codec alone needs no scores
 
     return cast(Scorer, PixelScorer(classes))  # takes what this task's codec answers, which is narrower than `Answer`
 

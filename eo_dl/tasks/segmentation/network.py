@@ -9,7 +9,7 @@ import torch
 from ...core.arrays import Target
 from ...networks.backbones import padded, start_encoder, strides_of
 from ...networks.losses import ClassLoss, truth_of_masks
-from ...networks.network import TaskNetwork
+from ...networks.tasknetwork import TaskNetwork
 from ..task import NetworkInputs
 from .config import TERMS, SegmentationConfig
 from .decoders import encoder_of, make_decoder

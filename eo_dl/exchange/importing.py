@@ -1,0 +1,100 @@
+"""`import_labels`: labels that were corrected in another tool, back on the ground."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+from ..core.labelset import LabelSet
+from ..errors import LabelError
+from ..io.scene import open_scene
+from ..labels.formats.annotations import Losses
+from ..labels.formats.table import FORMATS, read_as
+from ..labels.geometry import named
+from ..labels.labelsources import Format, kind_in_folder
+from ..labels.projectlayout import CLASS_FIELD
+from ..labels.reading import read_labels
+from .converting import check_target, write_labels
+from .imageindex import ImageIndex, find_index, read_index
+from .imageobjects import annotations_of
+from .pixelset import label_set_of
+from .placing import place_labels, place_map_labels
+from .writtenlabels import WrittenLabels
+
+Source = str | Path | Sequence[str | Path]
+Classes = Sequence[str] | str | Path | None
+
+
+def import_labels(
+    source: Source,
+    *,
+    out: str | Path,
+    index: str | Path | None = None,
+    format: Format | None = None,
+    classes: Classes = None,
+    join: bool = True,
+    overwrite: bool = False,
+) -> WrittenLabels:
+    """Labels of exported images, in map coordinates, written to `out` (.gpkg, .geojson, .fgb, .parquet; in pixels of scenes without CRS: .json, COCO).
+
+    `source`: the whole folder of an export, whose index says where its labels are, or the corrected file or files. `index`: the eo_dl_index.json of the
+    export (default: beside or above the labels). `format`: of the labels, where their content does not say it. Labels of whole images become the frames of
+    their images. `join`: pieces of one object that several images show become one. A GeoPackage also has the layer `annotated`: the ground of the images that came back.
+
+    Raises `LabelError`, naming file and record; `OutputExistsError`.
+
+    >>> import_labels("cvat/annotations.xml", out="labels.gpkg")  # doctest: +SKIP
+    """
+    target = Path(out)
+    written_as = check_target(target, None, overwrite)
+    where = Path(index) if index is not None else find_index(source)
+    found = read_index(where)
+    if not found.images:
+        raise LabelError(f"{where}: lists no images, so nothing can be placed; export the labels again")
+    labels = _read(source, found, where, format, classes)
+    placed = place_map_labels(labels, found) if labels.crs is not None else place_labels(_as_objects(labels), found, join=join)
+    scenes = [open_scene(path) for path in dict.fromkeys(one.scene_path for one in found.images if one.scene_path) if Path(path).is_file()]
+    notes = write_labels(placed, target, written_as, scenes, overwrite)
+    return WrittenLabels(target, placed, (*placed.notes, *notes))
+
+
+def _read(source: Source, index: ImageIndex, where: Path, format: Format | None, classes: Classes) -> LabelSet:
+    """The labels: of a whole export what its index says, else what their content is."""
+    if index.labels and index.format in FORMATS and _is_export(source, where):
+        folder = where.parent
+        _refuse_strangers(folder, index)
+        kind = cast("Format", read_as(index.format))
+        paths = [folder / place for place in index.labels]
+        if kind == "vector":
+            return read_labels(paths, class_field=CLASS_FIELD, format=kind, classes=classes, attributes=True)
+        return read_labels(paths, format=kind, classes=classes, sizes_px=index.sizes_px)
+    return read_labels(source, format=format, classes=classes, sizes_px=index.sizes_px)
+
+
+def _is_export(source: Source, where: Path) -> bool:
+    """True for the folder of an export: the one that its index is in."""
+    given = [source] if isinstance(source, str | Path) else list(source)
+    return len(given) == 1 and Path(str(given[0])).is_dir() and Path(str(given[0])).resolve() == where.resolve().parent
+
+
+def _refuse_strangers(folder: Path, index: ImageIndex) -> None:
+    """A corrected file that was put beside the one that was exported must not be passed over."""
+    if "." in index.labels:
+        return
+    known = {folder / place for place in index.labels}
+    strangers = [path.name for path in sorted(folder.iterdir()) if path.is_file() and path not in known and kind_in_folder(path) not in (None, "mask")]
+    if strangers:
+        raise LabelError(
+            f"{folder}: holds label files that were not exported ({named(strangers)}) beside {', '.join(index.labels[:3])}; give the file to import, not the folder"
+        )
+
+
+def _as_objects(labels: LabelSet) -> LabelSet:
+    """Label rasters as patches, which bear no names of their own; others as they are."""
+    if not labels.masks:
+        return labels
+    losses = Losses()
+    found = label_set_of(annotations_of(labels, [], losses))
+    return replace(found, notes=(*labels.notes, *losses.notes), attributes={})

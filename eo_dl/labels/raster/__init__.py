@@ -1,0 +1,1 @@
+"""Labels from rasters of class ids, colours or probabilities."""

@@ -1,0 +1,1 @@
+"""The training run itself: steps, epochs, the end."""

@@ -1,0 +1,44 @@
+"""Training steps without a run around them, for measuring: nothing is kept, written or said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import torch
+
+from ...chips.dataset import Batch
+from ...networks.device import autocast
+from ..setup.freeze import apply_freeze
+from ..setup.loading import train_batches
+from ..setup.runsetup import Setting
+from .optimizers import make_optimizer, set_rate
+
+
+class PlainSteps:
+    """The steps that a run of `setting` would begin with, one by one. Use within `torch.random.fork_rng()`."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        self.network = setting.new_network().to(setting.device)
+        self._optimizer = make_optimizer(self.network, setting.config)
+
+    def batches(self) -> Iterator[Batch]:
+        """One process's batches, epoch after epoch, without end."""
+        for epoch in count():
+            dataset = self.setting.prepared.dataset("train", augmented=True)
+            yield from train_batches(dataset, self.setting.plan, lambda now=epoch: (now, 0), self.setting.workers)  # type: ignore[misc]
+
+    def step(self, batch: Batch, rate: float) -> float:
+        """Move the weights once; the loss before."""
+        apply_freeze(self.network, self.setting.config, 0)
+        set_rate(self._optimizer, rate)
+        self._optimizer.zero_grad()
+        images = batch.images.to(self.setting.device).contiguous(memory_format=torch.channels_last)
+        with autocast(self.setting.device, self.setting.precision):
+            loss = self.network.loss(images, batch.targets)["loss"]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch
+        if self.setting.config.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.setting.config.clip_norm)
+        self._optimizer.step()
+        return float(loss.detach())  # waits for a GPU

@@ -1,0 +1,1 @@
+"""What a run keeps on disk: checkpoints, its folder, its state, its provenance."""

@@ -1,0 +1,1 @@
+"""Everything that is fixed before the first training step."""

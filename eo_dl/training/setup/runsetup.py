@@ -1,0 +1,107 @@
+"""`Setting`: a chip set, a configuration and a device, put together but not yet begun; nothing is written for it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...chips.chipset import ChipSet, open_chip_set
+from ...core.seeds import derived_seed
+from ...errors import ChipSetError, ConfigError
+from ...networks.device import choose_device, choose_precision
+from ...networks.tasknetwork import TaskNetwork
+from ...networks.weights import load_rest
+from ...tasks import NetworkInputs, Task, TaskConfig
+from ..trainconfig import TrainConfig
+from .freeze import check_freeze
+from .loading import worker_count
+from .ranks import Layout, layout_of, refuse_without_program
+from .sampler import EpochPlan
+from .taskdata import Prepared, prepare
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What will be trained, on what."""
+
+    prepared: Prepared
+    device: torch.device
+    precision: str
+    layout: Layout
+
+    @property
+    def config(self) -> TrainConfig:
+        """The configuration."""
+        return self.prepared.config
+
+    @property
+    def workers(self) -> int:
+        """Worker processes for reading."""
+        return worker_count(self.config.workers, self.device)
+
+    @property
+    def plan(self) -> EpochPlan:
+        """Which chips are seen in which step; every process takes its part of each batch."""
+        size = self.prepared.batch_size * self.layout.world
+        return EpochPlan(len(self.prepared.records["train"]), size, self.config.seed, self.config.min_steps, self.layout.world)
+
+    def new_network(self) -> TaskNetwork:
+        """The network as it begins. Raises `ConfigError` and `BundleError` for backbones and weights that do not fit."""
+        ready = self.prepared
+        return begin_network(ready.task, ready.task_config, ready.inputs, self.config, derived_seed(self.config.seed, "weights"))
+
+    def identity(self) -> dict[str, Any]:
+        """What a run is made of; see `RunFolder.begin`."""
+        used = [(split, record.chip_id) for split, records in self.prepared.records.items() for record in records]
+        start = self.prepared.inputs.weights
+        return {
+            "chip set": self.prepared.chips.content_hash,
+            "chips used": hashlib.sha256(json.dumps(used).encode()).hexdigest(),
+            "config": {**self.config.model_dump(mode="json"), "task_options": self.prepared.task_config.model_dump(mode="json")},
+            "precision": self.precision,
+            "batch size": self.prepared.batch_size,
+            "processes": self.layout.world,
+            "weights file": start if isinstance(start, str) else start.where if start.file is None else _file_hash(start.file),
+        }
+
+
+def setting_of(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int | None = None) -> Setting:
+    """Everything looked at that can be wrong before any work. `val_fold`: validate on this fold of the chip set.
+
+    Raises `ConfigError`, `ChipSetError` and `DeviceError`.
+    """
+    layout = layout_of(config)
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    opened = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
+    setting = Setting(prepare(opened if val_fold is None else opened.with_val_fold(val_fold), config), device, precision, layout)
+    few = [name for name in ("train", "val") if 0 < len(setting.prepared.records[name]) < layout.world]
+    if few:
+        raise ChipSetError(
+            f"{opened.path}: {len(setting.prepared.records[few[0]])} {few[0]} chips are too few for {layout.world} processes; use fewer (--devices)"
+        )
+    refuse_without_program(layout)
+    return setting
+
+
+def begin_network(task: Task, task_config: TaskConfig, inputs: NetworkInputs, config: TrainConfig, seed: int) -> TaskNetwork:
+    """Random numbers are those of `seed`, and nobody else's are used up. Raises `ConfigError` and `BundleError` for backbones and weights that do not fit."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = task.make_network(task_config, inputs)
+    if config.weights_for == "network":
+        if isinstance(inputs.weights, str) or network.weights_report is None:
+            raise ConfigError("weights_for=network: there is no model to start from; give --weights MODEL.eodl")
+        network.weights_report = load_rest(network, network.class_layers, inputs.weights, inputs.classes, network.weights_report)
+    check_freeze(network, config)
+    return network
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,280 @@
+"""Chips out, corrected labels in: every format brings map geometry back, and conversion goes both ways."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from PIL import Image
+from pyproj import CRS
+from shapely.affinity import rotate
+
+from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.tile import tile
+from eo_dl.core.pixelgrid import PixelGrid
+from eo_dl.core.window import Window
+from eo_dl.errors import ConfigError, LabelError, OutputExistsError
+from eo_dl.exchange import convert_labels, import_labels
+from eo_dl.exchange.exporting import export_labels
+from eo_dl.exchange.imageindex import INDEX_NAME, read_index
+from eo_dl.io.rasterwriter import write_geotiff
+from eo_dl.labels.formats.table import FOLDERS, FORMATS, MAP_FORMATS, PIXEL_FORMATS
+from eo_dl.labels.reading import read_labels
+
+PIXEL_M = 0.25
+GRID = PixelGrid(CRS.from_epsg(32633), Affine(PIXEL_M, 0.05, 500_000, 0.05, -PIXEL_M, 5_400_000), 96, 192)
+BACK = [name for name, info in PIXEL_FORMATS.items() if info.shape not in ("pixels", "classes")]
+
+
+def outlines() -> list[shapely.Geometry]:
+    """In pixels: two inside chips, one over the seam at column 64, one ring with a hole, one of two parts."""
+    return [
+        rotate(shapely.box(5, 5, 25.25, 14.5), 30),
+        shapely.box(70.125, 20, 90, 30.375),
+        shapely.box(55, 40, 75.5, 50),
+        shapely.box(100, 10, 120, 30).difference(shapely.box(105, 15, 112, 22)),
+        shapely.MultiPolygon([shapely.box(140, 70, 150, 80), shapely.box(153, 70, 160, 80)]),
+    ]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ChipSet]:
+    folder = tmp_path_factory.mktemp("exchange")
+    pixels = np.arange(4 * 96 * 192, dtype=np.uint16).reshape(4, 96, 192)
+    write_geotiff(folder / "scene.tif", pixels, GRID, descriptions=("red", "green", "blue", "nir"))
+    features = [
+        {"type": "Feature", "properties": {"kind": name}, "geometry": shapely.geometry.mapping(g)}
+        for g, name in zip(GRID.geometries_to_map(np.array(outlines(), dtype=object)), ["roof", "roof", "pool", "roof", "pool"], strict=True)
+    ]
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
+    (folder / "labels.geojson").write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
+    chips = tile(folder / "scene.tif", read_labels(folder / "labels.geojson"), out=folder / "chips", size_px=32, guard_px=0, split=(1, 0, 0), min_valid=0)
+    return folder, chips
+
+
+def labels_in(folder: Path, name: str) -> Path:
+    """The annotation file or folder of an export, as its tool would save it."""
+    places = {"yolo": "data.yaml", "voc": "Annotations", "labelme": ".", "dota": "train/labelTxt", "coco": "annotations"}
+    info = PIXEL_FORMATS[name]
+    return folder / places.get(info.read_as, info.single or ".")
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_map_geometry_comes_back(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    _, chips = project
+    info = PIXEL_FORMATS[name]
+    made = export_labels(chips, out=tmp_path / "out", format=name)
+    assert made.images == len(chips.split("train"))
+    written = import_labels(labels_in(tmp_path / "out", name), index=tmp_path / "out" / INDEX_NAME, out=tmp_path / "back.gpkg")
+    labels = read_labels(tmp_path / "back.gpkg")
+    found = GRID.geometries_to_pixel(labels.geometries)
+    assert labels.annotated is not None and labels.crs == GRID.crs
+    assert set(labels.classes.names) == {"roof", "pool"}
+    if info.shape == "polygons" and info.holes == "pixels":
+        for wanted in outlines():
+            holes = any(part.interiors for part in shapely.get_parts(wanted))
+            near = min(found, key=lambda g, w=wanted: shapely.hausdorff_distance(g, w))
+            assert shapely.hausdorff_distance(near, wanted) < (1.5 if holes else 1e-6), (name, wanted.wkt, near.wkt)
+        assert any("were joined" in note for note in written.notes)
+    inside = outlines()[1]
+    boxes = [shapely.box(*g.bounds) for g in found]
+    assert min(shapely.hausdorff_distance(g, inside) for g in boxes) < 1e-6 or info.shape == "turned boxes"
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("image-csv", FOLDERS)])
+def test_the_folder_of_an_export_is_enough(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    """Nothing is guessed from what lies in it: images, masks beside masks, several files of labels."""
+    _, chips = project
+    export_labels(chips, out=tmp_path / "out", format=name)
+    written = import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
+    labels = read_labels(tmp_path / "back.gpkg", attributes=True)
+    assert labels.crs == GRID.crs and set(labels.classes.names) == {"roof", "pool"}
+    assert not any("not taken for labels" in note for note in written.notes)
+    assert labels.annotated is not None
+    ground = shapely.union_all(GRID.geometries_to_pixel(labels.annotated))
+    assert shapely.symmetric_difference(ground, shapely.box(0, 0, 192, 96)).area < 1e-3
+    if name in MAP_FORMATS or PIXEL_FORMATS[name].attributes:
+        assert len(labels) == len(outlines()) and set(labels.attributes["feature_id"]) == {f"#{n}" for n in range(5)}
+
+
+@pytest.mark.parametrize("name", ["image-csv", FOLDERS, "cvat", "labelstudio"])
+def test_classes_of_whole_images_come_back_as_their_frames(name: str, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        grid = GRID.crop(Window(number * 32, 0, 32, 32))
+        write_geotiff(tmp_path / "images" / f"i{number}.tif", np.full((3, 32, 32), number + 1, np.uint8), grid, descriptions=("red", "green", "blue"))
+    (tmp_path / "classes.csv").write_text("file,label\ni0.tif,water\ni1.tif,old/town\ni2.tif,water\n")
+    scenes = sorted((tmp_path / "images").glob("*.tif"))
+    chips = tile(scenes, read_labels(tmp_path / "classes.csv"), out=tmp_path / "chips", split=(1, 0, 0), guard_px=0, split_by="scene", min_valid=0)
+    export_labels(chips, out=tmp_path / "out", format=name)
+    import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
+    labels = read_labels(tmp_path / "back.gpkg", class_field="class_name")
+    names = {info.id: info.name for info in labels.classes}
+    found = {int(g.bounds[0] // 32): (names[int(i)], g.area) for g, i in zip(GRID.geometries_to_pixel(labels.geometries), labels.class_ids, strict=True)}
+    assert {place: told[0] for place, told in found.items()} == {0: "water", 1: "old/town", 2: "water"}
+    assert all(abs(area - 32 * 32) < 1e-3 for _, area in found.values())
+
+
+def test_a_corrected_file_beside_the_exported_one_is_not_passed_over(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    _, chips = project
+    export_labels(chips, out=tmp_path / "out", format="labelstudio")
+    (tmp_path / "out" / "project-1-at-noon.json").write_text((tmp_path / "out" / "tasks.json").read_text())
+    with pytest.raises(LabelError, match=r"project-1-at-noon\.json"):
+        import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
+    import_labels(tmp_path / "out" / "project-1-at-noon.json", out=tmp_path / "back.gpkg")
+
+
+def test_ground_of_which_masks_say_nothing_is_not_annotated(tmp_path: Path) -> None:
+    ids = np.zeros((96, 192), np.uint8)
+    ids[10:20, 10:20], ids[40:, :] = 1, 255
+    write_geotiff(tmp_path / "scene.tif", np.ones((3, 96, 192), np.uint8), GRID, descriptions=("red", "green", "blue"))
+    write_geotiff(tmp_path / "mask.tif", ids[None], GRID, nodata=255, descriptions=("class",))
+    chips = tile(
+        tmp_path / "scene.tif",
+        read_labels(tmp_path / "mask.tif", classes=["roof=1", "background=0"]),
+        out=tmp_path / "chips",
+        size_px=32,
+        guard_px=0,
+        split=(1, 0, 0),
+        min_valid=0,
+    )
+    made = export_labels(chips, out=tmp_path / "out", format="masks")
+    import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
+    labels = read_labels(tmp_path / "back.gpkg")
+    assert made.images and labels.annotated is not None
+    covered = [GRID.geometries_to_pixel(np.array([one.grid.footprint()], dtype=object))[0] for one in read_index(tmp_path / "out" / INDEX_NAME).images]
+    known = shapely.union_all(covered).intersection(shapely.box(0, 0, 192, 40))
+    assert shapely.symmetric_difference(shapely.union_all(GRID.geometries_to_pixel(labels.annotated)), known).area < 1e-3
+    assert abs(shapely.area(GRID.geometries_to_pixel(labels.geometries)).sum() - 100) < 1e-3
+
+
+@pytest.mark.parametrize("name", ["masks", "voc-masks"])
+def test_masks_come_back_as_pixels(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    _, chips = project
+    export_labels(chips, out=tmp_path / "out", format=name)
+    place = "masks" if name == "masks" else "SegmentationClass"
+    import_labels(tmp_path / "out" / place, index=tmp_path / "out" / INDEX_NAME, out=tmp_path / "back.gpkg")
+    labels = read_labels(tmp_path / "back.gpkg")
+    area = shapely.area(GRID.geometries_to_pixel(labels.geometries)).sum()
+    assert abs(area - sum(g.area for g in outlines())) < 30 and set(labels.classes.names) == {"roof", "pool"}
+
+
+@pytest.mark.parametrize("name", list(MAP_FORMATS))
+def test_map_files_of_chips_hold_the_whole_objects(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    _, chips = project
+    export_labels(chips, out=tmp_path / "out", format=name)
+    labels = read_labels(tmp_path / "out" / f"labels{MAP_FORMATS[name]}", class_field="class_name")
+    back = labels.for_grid(GRID, "scene.tif")
+    for wanted in outlines():
+        assert min(shapely.hausdorff_distance(g, wanted) for g in back.geometries) < 1e-6
+    assert len(back) == len(outlines())
+
+
+def test_the_index_says_place_split_and_stretch(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    _, chips = project
+    export_labels(chips, out=tmp_path / "out", format="labelme", bands=["nir", "red", "green"])
+    index = read_index(tmp_path / "out" / INDEX_NAME)
+    assert index.stretch["bands"] == ["nir", "red", "green"] and len(index.stretch["low"]) == 3
+    record = next(r for r in chips.records if r.chip_id == index.images[0].chip_id)
+    assert index.images[0].grid == GRID.crop(record.window) and index.images[0].split == "train"
+    with Image.open(tmp_path / "out" / index.images[0].file) as picture:
+        assert picture.size == (32, 32) and picture.mode == "RGB"
+    assert (tmp_path / "out" / f"{record.chip_id}.json").is_file()
+
+
+def test_geotiffs_keep_bands_values_and_place(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    _, chips = project
+    export_labels(chips, out=tmp_path / "out", format="yolo")
+    index = read_index(tmp_path / "out" / INDEX_NAME)
+    with rasterio.open(tmp_path / "out" / index.images[0].file) as dataset:
+        assert dataset.count == 4 and dataset.dtypes[0] == "uint16" and dataset.transform == index.images[0].grid.transform
+    assert "channels: 4" in (tmp_path / "out" / "data.yaml").read_text()
+
+
+def test_folders_of_objects_say_that_they_lose_them(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    _, chips = project
+    made = export_labels(chips, out=tmp_path / "out", format=FOLDERS)
+    assert any("objects became the class of their whole image" in note for note in made.notes)
+    back = import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
+    assert len(back.labels) == made.images
+
+
+def test_map_files_of_images_without_a_place_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)).save(tmp_path / "plain.png")
+    (tmp_path / "boxes.csv").write_text("image_path,xmin,ymin,xmax,ymax,label\nplain.png,4,4,20,30,tree\nplain.png,40,4,60,50,tree\n")
+    chips = tile(tmp_path / "plain.png", read_labels(tmp_path / "boxes.csv"), out=tmp_path / "chips", size_px=32, guard_px=0, split=(1, 0, 0), min_valid=0)
+    with pytest.raises(LabelError, match=r"no CRS.*pixel --format"):
+        export_labels(chips, out=tmp_path / "out", format="gpkg")
+    assert not (tmp_path / "out").exists()
+    export_labels(chips, out=tmp_path / "out", format="labelstudio")
+    import_labels(tmp_path / "out", out=tmp_path / "back.json")
+    labels = read_labels(tmp_path / "back.json")
+    assert sorted(g.bounds for g in labels.geometries) == [(4, 4, 20, 30), (40, 4, 60, 50)] and labels.image_names == ("plain.png",)
+
+
+def test_wrong_requests_are_refused(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    _, chips = project
+    with pytest.raises(ConfigError, match="choose one of"):
+        export_labels(chips, out=tmp_path / "a", format="kitti")
+    with pytest.raises(LabelError, match="whole images"):
+        export_labels(chips, out=tmp_path / "a", format="image-csv")
+    with pytest.raises(ConfigError, match="GeoTIFFs keep all bands"):
+        export_labels(chips, out=tmp_path / "a", format="coco", bands=["red"])
+    export_labels(chips, out=tmp_path / "b", format="coco")
+    with pytest.raises(OutputExistsError):
+        export_labels(chips, out=tmp_path / "b", format="coco")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "other.json").write_text(
+        '{"images": [{"id": 1, "file_name": "x.tif"}], "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}], "categories": [{"id": 1, "name": "a"}]}'
+    )
+    with pytest.raises(LabelError, match="not in the index"):
+        import_labels(tmp_path / "other.json", index=tmp_path / "b" / INDEX_NAME, out=tmp_path / "c.gpkg")
+    with pytest.raises(LabelError, match="--index"):
+        import_labels(tmp_path / "other.json", out=tmp_path / "c.gpkg")
+
+
+@pytest.mark.parametrize(
+    "change", [{"name": "../x.tif"}, {"transform": [0, 0, 0, 0, 0, 0]}, {"transform": [1, 0, float("inf"), 0, 1, 0]}, {"width": 10**9}, {"crs": 7}]
+)
+def test_a_damaged_index_is_refused_in_one_line(change: dict[str, object], project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    _, chips = project
+    export_labels(chips, out=tmp_path / "out", format="dota")
+    path = tmp_path / "out" / INDEX_NAME
+    data = json.loads(path.read_text())
+    data["images"][0].update(change)
+    path.write_text(json.dumps(data))
+    with pytest.raises(LabelError, match="image 1") as caught:
+        read_index(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["coco", "yolo-seg", "voc", "labelstudio", "cvat", "labelme", "dota", "csv"])
+def test_converting_there_and_back(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    folder, _ = project
+    info = PIXEL_FORMATS[name]
+    out = tmp_path / (f"out{Path(info.single).suffix}" if info.single else "out")
+    convert_labels(folder / "labels.geojson", out=out, format=name, images=[folder / "scene.tif"])
+    source = out / {"yolo": "data.yaml", "voc": "Annotations", "dota": "labelTxt"}.get(info.read_as, ".") if out.is_dir() else out
+    made = convert_labels(source, out=tmp_path / "back.gpkg", images=[folder / "scene.tif"])
+    labels = read_labels(tmp_path / "back.gpkg")
+    back = GRID.geometries_to_pixel(labels.geometries)
+    if info.shape == "polygons":
+        assert min(shapely.hausdorff_distance(g, outlines()[0]) for g in back) < 1e-6
+    assert made.counts.keys() == {"roof", "pool"} and not list(tmp_path.glob("*.files*"))
+
+
+def test_scores_and_fields_are_carried_to_the_formats_that_hold_them(tmp_path: Path, project: tuple[Path, ChipSet]) -> None:
+    folder, _ = project
+    data = json.loads((folder / "labels.geojson").read_text())
+    for number, feature in enumerate(data["features"]):
+        feature["properties"] |= {"score": number / 8, "storeys": number}
+    (tmp_path / "found.geojson").write_text(json.dumps(data))
+    convert_labels(tmp_path / "found.geojson", out=tmp_path / "found.json", format="coco", images=[folder / "scene.tif"], class_field="kind")
+    labels = read_labels(tmp_path / "found.json")
+    assert labels.scores is not None and labels.scores.tolist() == [0, 0.125, 0.25, 0.375, 0.5]
+    assert list(labels.attributes["storeys"]) == [0, 1, 2, 3, 4]

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from PIL import Image
+
+from eo_dl.errors import LabelError
+from eo_dl.io.scene import Scene, open_scene
+from eo_dl.labels.coverage import check_overlap, match_labels
+from eo_dl.labels.labelsources import find_sources
+from eo_dl.labels.pairing import best_named, core_name
+from eo_dl.labels.reading import read_labels
+
+
+def scene(path: Path, x: float = 500_000, y: float = 5_600_000, epsg: int | None = 32631) -> Scene:
+    if epsg is None:
+        Image.fromarray(np.ones((50, 100), np.uint8)).save(path)
+        return open_scene(path)
+    with rasterio.open(path, "w", driver="GTiff", count=1, height=50, width=100, dtype="uint8", transform=Affine(1, 0, x, 0, -1, y), crs=f"EPSG:{epsg}") as out:
+        out.write(np.ones((1, 50, 100), np.uint8))
+    return open_scene(path)
+
+
+def labels(path: Path, boxes: list[shapely.Geometry], epsg: int = 32631) -> Path:
+    geopandas.GeoDataFrame({"kind": ["a"] * len(boxes)}, geometry=boxes, crs=epsg).to_file(path)
+    return path
+
+
+INSIDE = shapely.box(500_010, 5_599_960, 500_020, 5_599_970)
+OUTSIDE = shapely.box(600_010, 5_599_960, 600_020, 5_599_970)
+
+
+def test_labels_outside_every_scene_are_counted(tmp_path: Path) -> None:
+    found = read_labels(labels(tmp_path / "l.gpkg", [INSIDE, OUTSIDE, OUTSIDE]))
+    assert check_overlap(found, [scene(tmp_path / "a.tif")]) == ("2 of 3 labels lie outside the scenes: #2, #3",)
+
+
+def test_no_overlap_shows_both_extents_and_sees_swapped_axes(tmp_path: Path) -> None:
+    image = scene(tmp_path / "a.tif")
+    far = read_labels(labels(tmp_path / "l.gpkg", [OUTSIDE]))
+    with pytest.raises(LabelError, match=r"labels are at longitude 4\.\d+ to .* scenes at longitude 3\.0000 .*--label-crs"):
+        match_labels(far, [image])
+    swapped = read_labels(labels(tmp_path / "s.gpkg", [shapely.transform(INSIDE, lambda xy: xy[:, ::-1])]))
+    with pytest.raises(LabelError, match="with x and y swapped they would overlap"):
+        match_labels(swapped, [image])
+
+
+def test_a_scene_without_crs_takes_no_map_labels(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="scene has no CRS"):
+        match_labels(read_labels(labels(tmp_path / "l.gpkg", [INSIDE])), [scene(tmp_path / "a.tif", epsg=None)])
+
+
+def test_files_named_like_scenes_belong_to_them_alone(tmp_path: Path) -> None:
+    """One place on three dates, two of them labelled."""
+    scenes = [scene(tmp_path / f"lake_{month}.tif") for month in ("june", "july", "august")]
+    labels(tmp_path / "lake_june_labels.gpkg", [INSIDE])
+    labels(tmp_path / "lake_july_labels.gpkg", [INSIDE, shapely.box(500_050, 5_599_960, 500_060, 5_599_970)])
+    read = read_labels(f"{tmp_path}/*.gpkg")
+    bound = match_labels(read, scenes)
+    assert [len(bound.for_grid(s.grid, s.name)) for s in scenes] == [1, 2, 0]
+    unlabelled = bound.for_grid(scenes[2].grid, scenes[2].name).annotated
+    assert unlabelled is not None and unlabelled.is_empty, "an unlabelled date is not background"
+    assert bound.for_grid(scenes[0].grid, scenes[0].name).annotated is None
+    sparse = match_labels(read_labels(f"{tmp_path}/*.gpkg", unlabelled="ignore"), scenes)
+    assert sparse.for_grid(scenes[1].grid, scenes[1].name).annotated.area == 200  # type: ignore[union-attr]
+
+
+def test_files_named_like_no_scene_belong_to_their_ground(tmp_path: Path) -> None:
+    labels(tmp_path / "roofs.gpkg", [INSIDE])
+    labels(tmp_path / "pools.gpkg", [INSIDE])
+    image = scene(tmp_path / "ortho.tif")
+    bound = match_labels(read_labels([tmp_path / "roofs.gpkg", tmp_path / "pools.gpkg"], class_field="file"), [image])
+    assert len(bound.for_grid(image.grid, image.name)) == 2 and bound.classes.names == ("pools", "roofs")
+
+
+def test_pixel_labels_go_by_name_and_what_is_left_over_is_told(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("image_path,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,x\nzzz.png,1,2,3,4,x\na.png,900,2,950,9,x\n")
+    found = read_labels(tmp_path / "b.csv")
+    notes = check_overlap(found, [scene(tmp_path / "a.tif", epsg=None), scene(tmp_path / "c.tif", epsg=None)])
+    assert notes == (
+        "1 of 2 scenes have no labels and are not used as background: c.tif",
+        "1 of 2 labelled images are not among the scenes: zzz.png",
+        "1 of 3 objects lies wholly outside their images: b.csv:4",
+    )
+    with pytest.raises(LabelError, match="none of 2 labelled images"):
+        check_overlap(found, [scene(tmp_path / "c.tif", epsg=None)])
+
+
+def test_labels_of_images_of_another_size_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(
+        "<annotation><filename>a.tif</filename><size><width>400</width><height>200</height></size><object><name>x</name>"
+        "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
+    )
+    with pytest.raises(LabelError, match=r"another size \(a.tif is 100x50 px, its labels say 400x200\)"):
+        check_overlap(read_labels(tmp_path / "a.xml"), [scene(tmp_path / "a.tif", epsg=None)])
+
+
+def test_annotated_areas_are_counted_too(tmp_path: Path) -> None:
+    apart = shapely.box(500_080, 5_599_960, 500_085, 5_599_965)
+    labels(tmp_path / "l.gpkg", [INSIDE, apart])
+    areas = labels(tmp_path / "areas.gpkg", [INSIDE.buffer(5), OUTSIDE])
+    notes = check_overlap(read_labels(tmp_path / "l.gpkg", annotated=areas), [scene(tmp_path / "a.tif")])
+    assert notes == ("1 of 2 annotated areas lies outside the scenes", "1 of 2 labels lies outside the annotated areas and do not count")
+    wrong = labels(tmp_path / "wrong.gpkg", [OUTSIDE])
+    with pytest.raises(LabelError, match="none of 1 annotated areas"):
+        check_overlap(read_labels(tmp_path / "l.gpkg", annotated=wrong), [scene(tmp_path / "a.tif")])
+
+
+def test_names_pair_by_stem_then_without_label_words() -> None:
+    assert core_name("x/tiled_label_1.tif") == core_name("tiled_image_1.tif") == "tiled 1"
+    assert best_named("s/a_1.tif", ["m/a_1_mask.png", "m/a_2_mask.png"], "mask") == 0
+    assert best_named("a.tif", ["m/a_mask.png", "m/a.png"], "mask") == 1, "the same stem comes first"
+    assert best_named("mask.tif", ["labels.png"], "mask") is None, "nothing is left of these names"
+    with pytest.raises(LabelError, match="two masks fit"):
+        best_named("s/a.tif", ["m/a.png", "m/a.tif"], "mask")
+
+
+def test_a_folder_is_taken_for_what_it_holds(tmp_path: Path) -> None:
+    labels(tmp_path / "l.gpkg", [INSIDE])
+    scene(tmp_path / "a.tif")
+    found = find_sources(tmp_path)
+    assert found.format == "vector" and found.paths == (str(tmp_path / "l.gpkg"),) and "1 raster" in found.notes[0]
+    (tmp_path / "a.xml").write_text("<annotation/>")
+    with pytest.raises(LabelError, match="several formats"):
+        find_sources(tmp_path)
+    assert find_sources(tmp_path, "voc").paths == (str(tmp_path / "a.xml"),)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for wrong in (empty, f"{tmp_path}/*.nothing", tmp_path / "missing.json", []):
+        with pytest.raises(LabelError):
+            find_sources(wrong)
+
+
+def test_options_of_another_format_are_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("image_path,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,x\n")
+    with pytest.raises(LabelError, match="--layer is for vector labels"):
+        read_labels(tmp_path / "b.csv", layer="x")
