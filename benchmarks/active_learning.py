@@ -1,24 +1,32 @@
 """Are 20 chips from `labels queue` worth more than 20 random ones? On the sample data, over several seeds.
 
-    python benchmarks/active_learning.py       writes benchmarks/active_learning.md (about three minutes a seed on one core)
+    python benchmarks/active_learning.py       writes benchmarks/active_learning.md (about three minutes a
+    seed on one core)
 
-Land cover in six classes, chips of 32 px, a small U-Net (timm's `test_resnet`, 0.5 million weights) from random weights. For each seed 8 random
-chips of the sample scene train.tif are labelled and the start model learns from them. Then 20 chips more are labelled, by the queue of that model (`queue_chips` as
-it comes, `labels` being what is labelled so far) or at random among those left, and the network learns anew from all 28: the same first weights, steps,
-batch size, learning rates and augmentation in both ways, and in the start model. Pixels are standardised by the whole scene, which needs no labels.
+Land cover in six classes, chips of 32 px, a small U-Net (timm's `test_resnet`, 0.5 million weights) from
+random weights. For each seed 8 random chips of the sample scene train.tif are labelled and the start model
+learns from them. Then 20 chips more are labelled, by the queue of that model (`queue_chips` as it comes,
+`labels` being what is labelled so far) or at random among those left, and the network learns anew from all
+28: the same first weights, steps, batch size, learning rates and augmentation in both ways, and in the start
+model. Pixels are standardised by the whole scene, which needs no labels.
 
-Tested on all of the sample scene test.tif, 22 km away, with other fields, redder soil and a lower sun. It has no part in any choice here: that the most unsure
-quarter of a chip's pixels counts and not all of them, and the number of steps, were chosen on scenes made with the seeds 101 and 102 (to label) and 103 (to validate, under a
-third sun). They share the ground plan of train.tif, not its houses, fields and trees. There, over six seeds (300 to 400 steps), the queue as it was (mean
-over all pixels, blind to what is labelled) gained 0.03 on random chips and lost 0.17 in one seed, for which it asked for no water; as it is now it gained 0.06, and lost
+Tested on all of the sample scene test.tif, 22 km away, with other fields, redder soil and a lower sun. It has
+no part in any choice here: that the most unsure quarter of a chip's pixels counts and not all of them, and
+the number of steps, were chosen on scenes made with the seeds 101 and 102 (to label) and 103 (to validate,
+under a third sun). They share the ground plan of train.tif, not its houses, fields and trees. There, over six
+seeds (300 to 400 steps), the queue as it was (mean over all pixels, blind to what is labelled) gained 0.03 on
+random chips and lost 0.17 in one seed, for which it asked for no water; as it is now it gained 0.06, and lost
 0.02 in one.
 
-What counts is the difference of the mean IoU between the ways of one seed, and its 95 % interval: a paired bootstrap that draws seeds and, for all of
-them alike, blocks of 64 px of the test scene. Seeds are taken in order from 0, none is left out.
+What counts is the difference of the mean IoU between the ways of one seed, and its 95 % interval: a paired
+bootstrap that draws seeds and, for all of them alike, blocks of 64 px of the test scene. Seeds are taken in
+order from 0, none is left out.
 
-Why 700 steps: with too few, more chips look worse than few, for both ways. Of 64 px chips (batch 8, seeds as for the choices above) 300 steps brought 8
-chips to a train loss of 0.42 and a validation mean IoU of 0.66, but 28 chips to 0.67 and 0.58, water not found at all; 600 steps brought these 28 to 0.76. A class that
-flips between found and not found moves the mean by a sixth, which is why an earlier form of this benchmark could tell nothing.
+Why 700 steps: with too few, more chips look worse than few, for both ways. Of 64 px chips (batch 8, seeds as
+for the choices above) 300 steps brought 8 chips to a train loss of 0.42 and a validation mean IoU of 0.66,
+but 28 chips to 0.67 and 0.58, water not found at all; 600 steps brought these 28 to 0.76. A class that flips
+between found and not found moves the mean by a sixth, which is why an earlier form of this benchmark could
+tell nothing.
 """
 
 from __future__ import annotations
@@ -82,11 +90,18 @@ class Ground:
     @classmethod
     def of(cls, scene: Path) -> Ground:
         """A sample scene and the labels beside it."""
-        opened, labels = open_scene(scene), read_labels(scene.with_name(f"{scene.stem}_labels.gpkg"), layer="landcover", class_field="class_name")
+        opened, labels = (
+            open_scene(scene),
+            read_labels(
+                scene.with_name(f"{scene.stem}_labels.gpkg"), layer="landcover", class_field="class_name"
+            ),
+        )
         grid = opened.grid
         with SceneReader(opened) as reader:
             chip = reader.read(grid.window)
-        target = TASK.make_codec(labels.classes, TASK.config(**CONFIG)).encode(SceneTruth.of(labels, opened).chip(grid.window), grid.height, grid.width)
+        target = TASK.make_codec(labels.classes, TASK.config(**CONFIG)).encode(
+            SceneTruth.of(labels, opened).chip(grid.window), grid.height, grid.width
+        )
         assert target.mask is not None
         return cls(opened, labels, chip.pixels, chip.valid, np.where(chip.valid, target.mask, np.uint8(255)))
 
@@ -97,7 +112,11 @@ class Ground:
 
     def windows(self) -> list[Window]:
         """Chips side by side of which half is measured, as the queue has them."""
-        return [window for window in grid_windows(self.scene.grid, CHIP_PX, 0) if cut(self.valid, window).mean() >= 0.5]
+        return [
+            window
+            for window in grid_windows(self.scene.grid, CHIP_PX, 0)
+            if cut(self.valid, window).mean() >= 0.5
+        ]
 
     def labelled(self, windows: Sequence[Window]) -> LabelSet:
         """The labels, complete in some windows only: what a person would have drawn."""
@@ -129,7 +148,9 @@ def train(pool: Ground, windows: Sequence[Window], seed: int, out: Path) -> Bund
     for step in range(STEPS):
         rng = generator(seed, "batch", step)
         drawn = [varied(*chips[i], rng) for i in rng.integers(0, len(chips), BATCH)]
-        loss = network.loss(torch.from_numpy(np.stack([image for image, _ in drawn])), [target for _, target in drawn])["loss"]
+        loss = network.loss(
+            torch.from_numpy(np.stack([image for image, _ in drawn])), [target for _, target in drawn]
+        )["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -143,26 +164,44 @@ def train(pool: Ground, windows: Sequence[Window], seed: int, out: Path) -> Bund
         chip_px=CHIP_PX,
         normalization=NormalizationSpec(mean=scaling.mean, std=scaling.std),
     )
-    return save_bundle(out, spec, {name: value.detach().numpy() for name, value in network.state_dict().items()}, overwrite=True)
+    return save_bundle(
+        out,
+        spec,
+        {name: value.detach().numpy() for name, value in network.state_dict().items()},
+        overwrite=True,
+    )
 
 
-def varied(image: npt.NDArray[np.generic], mask: npt.NDArray[np.generic], rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], Target]:
+def varied(
+    image: npt.NDArray[np.generic], mask: npt.NDArray[np.generic], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], Target]:
     """A chip turned or mirrored, in another light, with noise."""
     view = VIEWS[rng.integers(len(VIEWS))]
     turned = view.apply(image)
-    lit = turned * (1 + rng.normal(0, 0.1)) + rng.normal(0, 0.15) + rng.normal(0, 0.08, (len(turned), 1, 1)) + rng.normal(0, 0.03, turned.shape)
+    lit = (
+        turned * (1 + rng.normal(0, 0.1))
+        + rng.normal(0, 0.15)
+        + rng.normal(0, 0.08, (len(turned), 1, 1))
+        + rng.normal(0, 0.03, turned.shape)
+    )
     return lit.astype(np.float32), Target(mask=np.ascontiguousarray(view.apply(mask)).astype(np.uint8))
 
 
 def confusions(model: Bundle, test: Ground) -> Counts:
     """(blocks, K, K) pixels by true and predicted class. Chips overlap by half and answer for their middle."""
     network, half, edge = model.make_network().eval(), CHIP_PX // 2, CHIP_PX // 4
-    image = np.pad(model.normalization.apply(test.pixels, test.valid, test.scene.bands), ((0, 0), (edge, edge), (edge, edge)), mode="reflect")
+    image = np.pad(
+        model.normalization.apply(test.pixels, test.valid, test.scene.bands),
+        ((0, 0), (edge, edge), (edge, edge)),
+        mode="reflect",
+    )
     height, width = test.mask.shape
     found = np.zeros((height, width), np.int64)
     with torch.inference_mode():
         for row in range(0, height, half):
-            chips = np.stack([image[:, row : row + CHIP_PX, col : col + CHIP_PX] for col in range(0, width, half)])
+            chips = np.stack(
+                [image[:, row : row + CHIP_PX, col : col + CHIP_PX] for col in range(0, width, half)]
+            )
             ids = network(torch.from_numpy(chips))["logits"].argmax(1).numpy()[:, edge:-edge, edge:-edge]
             found[row : row + half] = np.concatenate(list(ids), axis=1)
     count = len(test.labels.classes)
@@ -188,8 +227,13 @@ def one_seed(pool: Ground, test: Ground, seed: int, folder: Path) -> dict[str, d
     order = generator(seed, "first").permutation(len(windows))
     first = [windows[i] for i in order[:FIRST]]
     start = train(pool, first, seed, folder / "start.eodl")
-    queue = queue_chips(start, pool.scene, out=folder / "queue.gpkg", count=MORE, labels=pool.labelled(first), overwrite=True)
-    arms = {"random": [windows[i] for i in order[FIRST : FIRST + MORE]], "queue": [pick.window for pick in queue.picks]}
+    queue = queue_chips(
+        start, pool.scene, out=folder / "queue.gpkg", count=MORE, labels=pool.labelled(first), overwrite=True
+    )
+    arms = {
+        "random": [windows[i] for i in order[FIRST : FIRST + MORE]],
+        "queue": [pick.window for pick in queue.picks],
+    }
     found = {"start": {"held": pool.held(first), "confusions": confusions(start, test).tolist()}}
     for way in WAYS:
         assert not set(arms[way]) & set(first)
@@ -199,7 +243,9 @@ def one_seed(pool: Ground, test: Ground, seed: int, folder: Path) -> dict[str, d
 
 
 def interval(tables: npt.NDArray[np.float64]) -> tuple[float, float]:
-    """95 % of the mean over seeds of (seeds, 2, blocks, K, K) second minus first, drawing seeds and blocks with replacement."""
+    """95 % of the mean over seeds of (seeds, 2, blocks, K, K) second minus first, drawing seeds and blocks
+    with replacement.
+    """
     seeds, _, blocks, count, _ = tables.shape
     rng, differences = generator(0, "bootstrap"), []
     flat = tables.transpose(2, 0, 1, 3, 4).reshape(blocks, -1)
@@ -218,7 +264,13 @@ def section(known: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[
     ious = {way: class_ious(table.sum(1)) for way, table in tables.items()}
     gain = ious["queue"].mean(1) - ious["random"].mean(1)
     low, high = interval(np.stack([tables["random"], tables["queue"]], axis=1))
-    verdict = "more than random ones by more than the interval" if low > 0 else "not told apart from random ones" if high > 0 else "less than random ones"
+    verdict = (
+        "more than random ones by more than the interval"
+        if low > 0
+        else "not told apart from random ones"
+        if high > 0
+        else "less than random ones"
+    )
     lines = [f"## {len(rows)} seeds, {known[0]['chips']} chips to choose from", ""]
     lines += [
         f"Queued minus random: **{gain.mean():+.3f}** mean IoU (95 % {low:+.3f} to {high:+.3f}), better in {int((gain > 0).sum())} of {len(gain)} seeds: {MORE} queued chips gave {verdict}.",
@@ -228,13 +280,24 @@ def section(known: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[
         f"| labelled | mean IoU | {' | '.join(classes)} | {' | '.join(f'seed {i}' for i in range(len(rows)))} |",
         "|---|" + "--:|" * (1 + len(classes) + len(rows)),
     ]
-    for way, told in (("start", f"{FIRST} random"), *((way, f"{FIRST} random + {MORE} {way}") for way in WAYS)):
+    for way, told in (
+        ("start", f"{FIRST} random"),
+        *((way, f"{FIRST} random + {MORE} {way}") for way in WAYS),
+    ):
         values = [ious[way].mean(), *ious[way].mean(0), *ious[way].mean(1)]
         lines.append(f"| {told} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
-    lines += ["", f"What was labelled, in chips' worth of each class (mean over seeds; the whole scene: {told_shares(known[0])}):", ""]
+    lines += [
+        "",
+        f"What was labelled, in chips' worth of each class (mean over seeds; the whole scene: {told_shares(known[0])}):",
+        "",
+    ]
     lines += [f"| chips | {' | '.join(classes)} |", "|---|" + "--:|" * len(classes)]
     for way, told in (("start", f"the first {FIRST}"), *((way, f"{MORE} {way}") for way in WAYS)):
-        lines.append(f"| {told} | " + " | ".join(f"{value:.2f}" for value in np.mean([row[way]["held"] for row in rows], axis=0)) + " |")
+        lines.append(
+            f"| {told} | "
+            + " | ".join(f"{value:.2f}" for value in np.mean([row[way]["held"] for row in rows], axis=0))
+            + " |"
+        )
     return [*lines, "", f"{sum(found['minutes'] for found in known):.0f} minutes, {known[-1]['date']}", ""]
 
 
@@ -248,15 +311,30 @@ def run(seeds: Sequence[int], test: Ground) -> None:
     missing = [seed for seed in seeds if not figures_of(seed).exists()]
     pool = Ground.of(SAMPLES / "train.tif")
     classes = pool.labels.classes.names
-    shares = dict(zip(classes, (np.array(pool.held([pool.scene.grid.window])) * CHIP_PX**2 / (pool.mask < 255).sum()).tolist(), strict=True))
+    shares = dict(
+        zip(
+            classes,
+            (np.array(pool.held([pool.scene.grid.window])) * CHIP_PX**2 / (pool.mask < 255).sum()).tolist(),
+            strict=True,
+        )
+    )
     for seed in missing:
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             row = one_seed(pool, test, seed, Path(folder))
-        told = {way: round(float(class_ious(np.array(found["confusions"]).sum(0)).mean()), 3) for way, found in row.items()}
+        told = {
+            way: round(float(class_ious(np.array(found["confusions"]).sum(0)).mean()), 3)
+            for way, found in row.items()
+        }
         seconds = time.perf_counter() - started
         print(seed, told, f"{seconds:.0f} s", flush=True)
-        found = {"row": row, "chips": len(pool.windows()), "shares": shares, "minutes": seconds / 60, "date": str(datetime.date.today())}
+        found = {
+            "row": row,
+            "chips": len(pool.windows()),
+            "shares": shares,
+            "minutes": seconds / 60,
+            "date": str(datetime.date.today()),
+        }
         FIGURES.mkdir(parents=True, exist_ok=True)
         figures_of(seed).write_text(json.dumps(found))
 
@@ -268,16 +346,26 @@ def figures_of(seed: int) -> Path:
 
 def main() -> None:
     """Run the seeds that are missing, and write the note of all that are there."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--only", help="of these, the seeds to run now, e.g. 0,1 (default: all)")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     test = Ground.of(SAMPLES / "test.tif")
     run(range(asked.seeds) if asked.only is None else [int(seed) for seed in asked.only.split(",")], test)
-    found = [json.loads(figures_of(seed).read_text()) for seed in takewhile(lambda seed: figures_of(seed).exists(), range(asked.seeds))]
+    found = [
+        json.loads(figures_of(seed).read_text())
+        for seed in takewhile(lambda seed: figures_of(seed).exists(), range(asked.seeds))
+    ]
     assert __doc__ is not None
-    lines = ["# What to label next: the queue against chance", "", *__doc__.split("\n\n", 2)[2].splitlines(), ""]
+    lines = [
+        "# What to label next: the queue against chance",
+        "",
+        *__doc__.split("\n\n", 2)[2].splitlines(),
+        "",
+    ]
     lines += [
         *section(found, test.labels.classes.names),
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, one thread, torch {torch.__version__}",

@@ -1,10 +1,12 @@
-"""The real sets out and back in every label format that can carry them, each export opened by programs that are not ours.
+"""The real sets out and back in every label format that can carry them, each export opened by programs that
+are not ours.
 
     python benchmarks/label_formats.py [SET ...]     (default: all)
 
-For each set: chips, `export_labels` in each format, the annotations counted by another program (COCO's own API, datumaro, or a few lines that know nothing of
-eo_dl), `import_labels` of the folder, and the labels that came back beside those that went out. Writes benchmarks/label_formats.md. Scenes:
-EO_DL_REAL_DATA, default ../shared/data. datumaro is asked where EO_DL_DATUMARO names a Python that has it.
+For each set: chips, `export_labels` in each format, the annotations counted by another program (COCO's own
+API, datumaro, or a few lines that know nothing of eo_dl), `import_labels` of the folder, and the labels that
+came back beside those that went out. Writes benchmarks/label_formats.md. Scenes: EO_DL_REAL_DATA, default
+../shared/data. datumaro is asked where EO_DL_DATUMARO names a Python that has it.
 """
 
 from __future__ import annotations
@@ -40,7 +42,14 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("EO_DL_REAL_DATA", ROOT.parent / "shared" / "data"))
 REPORT = ROOT / "benchmarks" / "label_formats.md"
 DATUMARO = os.environ.get("EO_DL_DATUMARO")
-DATUMARO_KINDS = {"coco": "coco", "voc": "voc_detection", "cvat": "cvat", "yolo": "yolo", "dota": "dota", "voc-masks": "voc_segmentation"}
+DATUMARO_KINDS = {
+    "coco": "coco",
+    "voc": "voc_detection",
+    "cvat": "cvat",
+    "yolo": "yolo",
+    "dota": "dota",
+    "voc-masks": "voc_segmentation",
+}
 COUNT = """
 import sys, datumaro as dm
 data = dm.Dataset.import_from(sys.argv[2], sys.argv[1])
@@ -50,7 +59,9 @@ print("SAID", sum(len({(a.id, a.group) if a.type.name != "mask" and a.group else
 
 @dataclass(frozen=True)
 class Case:
-    """A set: its images and labels as patterns below the data folder, how labels are read, and the size of chips."""
+    """A set: its images and labels as patterns below the data folder, how labels are read, and the size of
+    chips.
+    """
 
     name: str
     images: str
@@ -62,12 +73,28 @@ class Case:
 CASES = (
     Case("mass-buildings", "mass-buildings/*.tif", "mass-buildings/22978945_15.gpkg", 256),
     Case("banepa-buildings", "banepa-buildings/oam/*.tif", "banepa-buildings/detection_labels.json", 512),
-    Case("vegas polygons", "vegas-multiclass/tiff_3channel_uint8.tif", "vegas-multiclass/tiff_3channel_uint8.geojson", 160),
-    Case("vegas boxes", "vegas-multiclass/jpeg_3channel_uint8.jpeg", "vegas-multiclass/jpeg_3channel_uint8.xml", 160),
+    Case(
+        "vegas polygons",
+        "vegas-multiclass/tiff_3channel_uint8.tif",
+        "vegas-multiclass/tiff_3channel_uint8.geojson",
+        160,
+    ),
+    Case(
+        "vegas boxes",
+        "vegas-multiclass/jpeg_3channel_uint8.jpeg",
+        "vegas-multiclass/jpeg_3channel_uint8.xml",
+        160,
+    ),
     Case("neon-trees SJER", "neon-trees/SJER/*.tif", "neon-trees/SJER/annotations", 200),
     Case("soap-alive-dead", "soap-alive-dead/SOAP_061.png", "soap-alive-dead/testfile_multi.csv", 200),
     Case("lidar-buildings", "lidar-buildings/hag.tif", "lidar-buildings/buildings.shp", 128),
-    Case("orthoseg-fields", "orthoseg-fields/*.tif", "orthoseg-fields/fields_BEFL-s2-fields-2023_polygons.gpkg", 256, {"class_field": "none"}),
+    Case(
+        "orthoseg-fields",
+        "orthoseg-fields/*.tif",
+        "orthoseg-fields/fields_BEFL-s2-fields-2023_polygons.gpkg",
+        256,
+        {"class_field": "none"},
+    ),
     Case("dubai-semseg", "dubai-semseg/Tile 1/images/*1.jpg", "dubai-semseg/Tile 1/masks/*1.png", 512),
     Case("lyon-rgbmask", "lyon-rgbmask/images/*.tif", "lyon-rgbmask/labels/*.tif", 256),
     Case("eurosat-small", "eurosat-small/rgb/*/*", "eurosat-small/rgb", None, {"format": "folders"}),
@@ -101,7 +128,11 @@ def main(names: Sequence[str]) -> int:
 
 
 def head() -> str:
-    readers = "COCO's API (faster-coco-eval), datumaro, and otherwise a parser of XML, JSON or text lines" if DATUMARO else "no datumaro was there"
+    readers = (
+        "COCO's API (faster-coco-eval), datumaro, and otherwise a parser of XML, JSON or text lines"
+        if DATUMARO
+        else "no datumaro was there"
+    )
     return (
         "# Label formats on real sets\n\n"
         f"Made by `python benchmarks/label_formats.py` on {datetime.datetime.now(datetime.UTC).date()}. Each set is cut to chips, exported, opened by another program ({readers}), and\n"
@@ -120,10 +151,30 @@ def section(case: Case, folder: Path) -> str:
     extra = {"size_px": case.size_px} if case.size_px else {"split_by": "scene"}
     chips = tile(images, source, out=folder / "chips", split=(1, 0, 0), guard_px=0, min_valid=0.0, **extra)  # type: ignore[arg-type]
     rows = [row for name in FORMATS if (row := one_format(chips, name, folder)) is not None]
-    kind = "whole images" if source.whole_images else "label rasters" if source.masks else f"{len(source)} objects"
-    lines = [f"\n## {case.name}\n", f"{kind} of {len(source.classes.foreground)} classes, {len(images)} images, {len(chips.split('train'))} chips.\n"]
+    kind = (
+        "whole images"
+        if source.whole_images
+        else "label rasters"
+        if source.masks
+        else f"{len(source)} objects"
+    )
+    lines = [
+        f"\n## {case.name}\n",
+        f"{kind} of {len(source.classes.foreground)} classes, {len(images)} images, {len(chips.split('train'))} chips.\n",
+    ]
     lines += ["| format | written | others count | back | off, px | said |", "|---|---|---|---|---|---|"]
-    return "\n".join([*lines, *(f"| {r.format} | {r.written} | {r.counted} | {r.back} | {r.off_px} | {r.notes} |" for r in rows)]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                *(
+                    f"| {r.format} | {r.written} | {r.counted} | {r.back} | {r.off_px} | {r.notes} |"
+                    for r in rows
+                ),
+            ]
+        )
+        + "\n"
+    )
 
 
 def one_format(chips: ChipSet, name: str, folder: Path) -> Row | None:
@@ -140,27 +191,53 @@ def one_format(chips: ChipSet, name: str, folder: Path) -> Row | None:
     try:
         back = import_labels(out, out=target)
     except EoDlError as error:
-        return Row(name, str(made.objects), counted(name, out), "refused", "", str(error).split(": ", 1)[1].replace("|", "/"))
+        return Row(
+            name,
+            str(made.objects),
+            counted(name, out),
+            "refused",
+            "",
+            str(error).split(": ", 1)[1].replace("|", "/"),
+        )
     notes = [note for note in (*made.notes, *back.notes) if "label raster" not in note or "patches" in note]
-    return Row(name, str(made.objects), counted(name, out), str(len(back.labels)), off_px(chips, back.labels, name), "; ".join(dict.fromkeys(notes)))
+    return Row(
+        name,
+        str(made.objects),
+        counted(name, out),
+        str(len(back.labels)),
+        off_px(chips, back.labels, name),
+        "; ".join(dict.fromkeys(notes)),
+    )
 
 
 def off_px(chips: ChipSet, back: LabelSet, name: str) -> str:
     """The farthest that an outline came back from where it was."""
     source = chips.labels
     shape = PIXEL_FORMATS[name].shape if name in PIXEL_FORMATS else "polygons"
-    if source is None or source.masks or source.whole_images or name == FOLDERS or shape not in ("polygons", "boxes"):
+    if (
+        source is None
+        or source.masks
+        or source.whole_images
+        or name == FOLDERS
+        or shape not in ("polygons", "boxes")
+    ):
         return ""
     worst = [0.0]
     for number, scene in enumerate(chips.scenes):
         frames = [shapely.box(*r.window.box) for r in chips.records if r.scene_index == number and r.keep]
         ground = shapely.union_all(frames)
-        was = [g for g in in_pixels(source, scene) if shapely.covers(ground, g) and not any(p.interiors for p in shapely.get_parts(g))]
+        was = [
+            g
+            for g in in_pixels(source, scene)
+            if shapely.covers(ground, g) and not any(p.interiors for p in shapely.get_parts(g))
+        ]
         now = in_pixels(back, scene)
         if shape == "boxes":
             was, now = [shapely.box(*g.bounds) for g in was], [shapely.box(*g.bounds) for g in now]
         tree = shapely.STRtree(now)
-        worst += [min((shapely.hausdorff_distance(now[i], g) for i in tree.query(g)), default=np.inf) for g in was]
+        worst += [
+            min((shapely.hausdorff_distance(now[i], g) for i in tree.query(g)), default=np.inf) for g in was
+        ]
     return f"{max(worst):.1g}" if np.isfinite(max(worst)) else "lost"
 
 
@@ -182,9 +259,18 @@ def counted(name: str, out: Path) -> str:
     elif name in PLAIN:
         found.append(str(PLAIN[name](out)))
     if DATUMARO and name in DATUMARO_KINDS:
-        done = subprocess.run([DATUMARO, "-c", COUNT, DATUMARO_KINDS[name], str(out)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [DATUMARO, "-c", COUNT, DATUMARO_KINDS[name], str(out)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         said = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("SAID")]
-        found.append(f"{said[0]} (datumaro)" if said else f"datumaro: {(done.stderr.strip().splitlines() or ['nothing'])[-1][:80]}")
+        found.append(
+            f"{said[0]} (datumaro)"
+            if said
+            else f"datumaro: {(done.stderr.strip().splitlines() or ['nothing'])[-1][:80]}"
+        )
     return ", ".join(found)
 
 
@@ -197,11 +283,17 @@ def _xml(out: Path, pattern: str) -> list[Element]:
 
 
 def _json(out: Path, pattern: str) -> list[Any]:
-    return [json.loads(path.read_text()) for path in sorted(out.glob(pattern)) if path.name != "eo_dl_index.json"]
+    return [
+        json.loads(path.read_text()) for path in sorted(out.glob(pattern)) if path.name != "eo_dl_index.json"
+    ]
 
 
 def _lines(out: Path, pattern: str, skip: tuple[str, ...] = ()) -> int:
-    return sum(bool(line.strip()) and not line.startswith(skip or ("\0",)) for path in sorted(out.glob(pattern)) for line in path.read_text().splitlines())
+    return sum(
+        bool(line.strip()) and not line.startswith(skip or ("\0",))
+        for path in sorted(out.glob(pattern))
+        for line in path.read_text().splitlines()
+    )
 
 
 def _objects_of_masks(out: Path) -> int:
@@ -218,9 +310,16 @@ PLAIN = {
     "yolo-obb": lambda out: _lines(out, "labels/**/*.txt"),
     "dota": lambda out: _lines(out, "**/labelTxt/*.txt", ("imagesource", "gsd")),
     "voc": lambda out: sum(len(root.findall("object")) for root in _xml(out, "Annotations/*.xml")),
-    "cvat": lambda out: sum(len(list(image)) for root in _xml(out, "annotations.xml") for image in root.findall("image")),
+    "cvat": lambda out: sum(
+        len(list(image)) for root in _xml(out, "annotations.xml") for image in root.findall("image")
+    ),
     "labelme": lambda out: sum(len(data["shapes"]) for data in _json(out, "*.json")),
-    "labelstudio": lambda out: sum(len(one["result"]) for tasks in _json(out, "tasks.json") for task in tasks for one in task["annotations"]),
+    "labelstudio": lambda out: sum(
+        len(one["result"])
+        for tasks in _json(out, "tasks.json")
+        for task in tasks
+        for one in task["annotations"]
+    ),
     "voc-masks": _objects_of_masks,
     "csv": lambda out: sum(",,,," not in line for line in (out / "labels.csv").read_text().splitlines()[1:]),
     "image-csv": lambda out: _lines(out, "labels.csv") - 1,

@@ -2,8 +2,10 @@
 
     python benchmarks/labels_check.py [--data DIR]      writes benchmarks/labels_check.md
 
-Outlines are moved by 0 to 8 px to the right, up, and to the lower left, and the shift is estimated anew. What real labels were shifted by before nobody knows, so there the
-difference to the estimate for 0 px is what counts. As a counter-test the outlines are also mirrored left to right: then they follow nothing, and nothing should be told.
+Outlines are moved by 0 to 8 px to the right, up, and to the lower left, and the shift is estimated anew. What
+real labels were shifted by before nobody knows, so there the difference to the estimate for 0 px is what
+counts. As a counter-test the outlines are also mirrored left to right: then they follow nothing, and nothing
+should be told.
 """
 
 from __future__ import annotations
@@ -32,8 +34,24 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "labels_check.md"
 DIRECTIONS = ((1, 0), (0, -1), (-1, 1))
 STEPS = (1, 2, 3, 4, 5, 6, 7, 8)
-WORTH = {"mass-buildings", "banepa-buildings", "baker-landcover", "landsat-sparse", "lyon-rgbmask", "orthoseg-fields", "lidar-buildings", "vegas-multiclass"}
-WORTH |= {"nrcan-tiles", "spacenet-samples", "dubai-semseg", "fair-xyz-regions", "neon-trees", "detectree-zurich"}
+WORTH = {
+    "mass-buildings",
+    "banepa-buildings",
+    "baker-landcover",
+    "landsat-sparse",
+    "lyon-rgbmask",
+    "orthoseg-fields",
+    "lidar-buildings",
+    "vegas-multiclass",
+}
+WORTH |= {
+    "nrcan-tiles",
+    "spacenet-samples",
+    "dubai-semseg",
+    "fair-xyz-regions",
+    "neon-trees",
+    "detectree-zurich",
+}
 MOST_SCENES = 12
 
 Pairs = list[tuple[Scene, np.ndarray]]
@@ -41,7 +59,9 @@ Pairs = list[tuple[Scene, np.ndarray]]
 
 @dataclass(frozen=True)
 class Result:
-    """Of one set: the estimate for outlines as they are, mirrored ones, and for each shift what was found less that shift."""
+    """Of one set: the estimate for outlines as they are, mirrored ones, and for each shift what was found
+    less that shift.
+    """
 
     name: str
     zero: Misregistration
@@ -53,7 +73,9 @@ class Result:
 def main() -> None:
     """All sets, one row each."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("EO_DL_REAL_DATA", ROOT.parent / "shared" / "data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("EO_DL_REAL_DATA", ROOT.parent / "shared" / "data"))
+    )
     asked = parser.parse_args()
     results = []
     for name, pairs, truth in [*sample_sets(), *real_sets(asked.data)]:
@@ -67,8 +89,14 @@ def sample_sets() -> Iterator[tuple[str, Pairs, bool]]:
     for scene in ("train", "test"):
         for layer in ("buildings", "landcover"):
             opened = open_scene(ROOT / "sample_data" / f"{scene}.tif")
-            labels = read_labels(ROOT / "sample_data" / f"{scene}_labels.gpkg", layer=layer, class_field="none")
-            yield f"sample {scene}, {layer}", [(opened, labels.for_grid(opened.grid, opened.name).geometries)], True
+            labels = read_labels(
+                ROOT / "sample_data" / f"{scene}_labels.gpkg", layer=layer, class_field="none"
+            )
+            yield (
+                f"sample {scene}, {layer}",
+                [(opened, labels.for_grid(opened.grid, opened.name).geometries)],
+                True,
+            )
 
 
 def real_sets(root: Path) -> Iterator[tuple[str, Pairs, bool]]:
@@ -93,7 +121,11 @@ def outlines_of(labels: object, scene: Scene) -> np.ndarray:
     """Outlines in pixels, of label rasters those of their patches."""
     if labels.masks:  # type: ignore[attr-defined]
         facts = mask_facts(labels, scene)  # type: ignore[arg-type]
-        return np.concatenate(facts.outlines) if facts is not None and facts.outlines else np.empty(0, dtype=object)
+        return (
+            np.concatenate(facts.outlines)
+            if facts is not None and facts.outlines
+            else np.empty(0, dtype=object)
+        )
     found: np.ndarray = labels.for_grid(scene.native, scene.name).geometries  # type: ignore[attr-defined]
     return found
 
@@ -102,7 +134,9 @@ def estimate(pairs: Pairs, by: tuple[float, float] = (0, 0), mirror: bool = Fals
     """All scenes of a set together."""
     scores = []
     for scene, outlines in pairs:
-        moved = shapely.transform(outlines, lambda xy, s=scene: np.add(xy * (-1, 1) + (s.native.width, 0) if mirror else xy, by))
+        moved = shapely.transform(
+            outlines, lambda xy, s=scene: np.add(xy * (-1, 1) + (s.native.width, 0) if mirror else xy, by)
+        )
         scores += shift_scores(scene, moved)
     return judge(scores)
 

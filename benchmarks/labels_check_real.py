@@ -42,7 +42,9 @@ Times are those of one run on a busy machine of two cores.
 def main() -> None:
     """All cases, one section each."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("EO_DL_REAL_DATA", ROOT.parent / "shared" / "data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("EO_DL_REAL_DATA", ROOT.parent / "shared" / "data"))
+    )
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--only", help="sets whose folder has this name; nothing is written to docs")
     asked = parser.parse_args()
@@ -55,7 +57,10 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of all sets in one process: {peak:.0f} MB")
     if asked.only is None:
-        RESULT.write_text("\n".join([*lines, f"Peak memory of all sets in one process: {peak:.0f} MB.", ""]), encoding="utf-8")
+        RESULT.write_text(
+            "\n".join([*lines, f"Peak memory of all sets in one process: {peak:.0f} MB.", ""]),
+            encoding="utf-8",
+        )
 
 
 def section(case: Case, root: Path, pictures: Path | None) -> list[str]:
@@ -70,9 +75,7 @@ def section(case: Case, root: Path, pictures: Path | None) -> list[str]:
     seconds = time.perf_counter() - started
     classes = ", ".join(f"{name} {count:.0f}" for name, count in report.classes.items())
     pixels = sum(scene.native.width * scene.native.height for scene in scenes) / 1e6
-    facts = (
-        f"{sum(report.classes.values()):.0f} {report.unit} ({classes}) on {len(scenes)} scene{'s' * (len(scenes) != 1)} ({pixels:.2g} Mpx), {seconds:.1f} s."
-    )
+    facts = f"{sum(report.classes.values()):.0f} {report.unit} ({classes}) on {len(scenes)} scene{'s' * (len(scenes) != 1)} ({pixels:.2g} Mpx), {seconds:.1f} s."
     where = [f"- {registration_text(name, found)}" for name, found in list(report.registration.items())[:3]]
     if pictures is not None:
         pictures.mkdir(exist_ok=True, parents=True)
@@ -86,14 +89,26 @@ def table(rows: Sequence[Sequence[object]], folder: Path) -> list[str]:
     """The report's rows in Markdown."""
     if not rows:
         return ["Nothing was found.", ""]
-    cells = [[str(cell).replace("|", "\\|").replace(str(folder), folder.name)[:220] for cell in row] for row in rows]
-    return ["| severity | kind | count | for example |", "|---|---|--:|---|", *("| " + " | ".join(row) + " |" for row in cells), ""]
+    cells = [
+        [str(cell).replace("|", "\\|").replace(str(folder), folder.name)[:220] for cell in row]
+        for row in rows
+    ]
+    return [
+        "| severity | kind | count | for example |",
+        "|---|---|--:|---|",
+        *("| " + " | ".join(row) + " |" for row in cells),
+        "",
+    ]
 
 
 def draw(case: Case, report: CheckReport, scenes: Sequence[Scene], pictures: Path) -> None:
     """Up to eight findings that have a place: labels in cyan, the finding in red."""
     labels = read_labels(report.source, **case.options)
-    placed = [found for found in report.findings if found.geometry is not None and found.kind not in ("misregistration", "no class")]
+    placed = [
+        found
+        for found in report.findings
+        if found.geometry is not None and found.kind not in ("misregistration", "no class")
+    ]
     kinds = {found.kind: found for found in reversed(placed)}
     chosen = list({id(found): found for found in [*kinds.values(), *placed]}.values())[:8]
     if not chosen:
@@ -103,8 +118,16 @@ def draw(case: Case, report: CheckReport, scenes: Sequence[Scene], pictures: Pat
         scene = next((one for one in scenes if found.image in (one.name, one.stem)), scenes[0])
         shape = np.array([found.geometry], dtype=object)
         if found.image is None and scene.native.crs is not None and labels.crs is not None:
-            shape = scene.native.geometries_to_pixel(shape if labels.crs == scene.native.crs else reproject(shape, labels.crs, scene.native.crs, "picture"))
-        drawn = labels.for_grid(scene.native, scene.name).geometries if labels.crs is None or scene.native.crs is not None else shape[:0]
+            shape = scene.native.geometries_to_pixel(
+                shape
+                if labels.crs == scene.native.crs
+                else reproject(shape, labels.crs, scene.native.crs, "picture")
+            )
+        drawn = (
+            labels.for_grid(scene.native, scene.name).geometries
+            if labels.crs is None or scene.native.crs is not None
+            else shape[:0]
+        )
         picture(axis, scene, drawn, shape)
         axis.set_title(f"{found.kind} {' '.join(found.feature_ids[:2])}")
     figure.savefig(pictures / f"{case.folder}-{Path(case.labels).name}.png", dpi=55)
@@ -117,7 +140,13 @@ def picture(axis: pyplot.Axes, scene: Scene, outlines: np.ndarray, shape: np.nda
     half = int(max(30, *(shape[0].bounds[i + 2] - shape[0].bounds[i] for i in (0, 1))))
     with SceneReader(scene) as reader:
         chip = reader.read(Window(col - half, row - half, 2 * half, 2 * half))
-    planes = chip.pixels[[2, 1, 0]] if len(chip.pixels) == 4 else chip.pixels[:3] if len(chip.pixels) >= 3 else chip.pixels[[0, 0, 0]]
+    planes = (
+        chip.pixels[[2, 1, 0]]
+        if len(chip.pixels) == 4
+        else chip.pixels[:3]
+        if len(chip.pixels) >= 3
+        else chip.pixels[[0, 0, 0]]
+    )
     values = np.moveaxis(planes.astype(float), 0, -1)
     low, high = np.percentile(values[chip.valid], (2, 98)) if chip.valid.any() else (0, 1)
     axis.imshow(np.clip((values - low) / max(high - low, 1e-9), 0, 1))

@@ -28,30 +28,56 @@ class Case:
 
     def opened(self, root: Path) -> list[Scene]:
         """The scenes."""
-        return [open_scene(path) for path in scene_paths([str(root / self.folder / scene) for scene in self.scenes])]
+        return [
+            open_scene(path)
+            for path in scene_paths([str(root / self.folder / scene) for scene in self.scenes])
+        ]
 
 
 ONE = {"class_field": "none"}
-ALBERS = "+proj=aea +lat_0=23 +lon_0=-96 +lat_1=29.5 +lat_2=45.5 +datum=WGS84 +units=m"  # of the scene; the GeoJSON does not say it
+# of the scene; the GeoJSON does not say it
+ALBERS = "+proj=aea +lat_0=23 +lon_0=-96 +lat_1=29.5 +lat_2=45.5 +datum=WGS84 +units=m"
 CASES = (
     Case("mass-buildings", "22978945_15.gpkg", ("22978945_15.tif",), ONE),
     Case("banepa-buildings", "osm", ("banepa_oam_3072x4096.vrt",), {"class_field": "roof:material"}),
     Case("banepa-buildings", "detection_labels.json", ("oam",)),
-    Case("boadella-water", "Boadella_2020-06-21_labels.geojson", ("Boadella_2020-06-21.tif",), {"class_field": "none", "buffer_m": 20.0}),
-    Case("baker-landcover", "BakerLake_2017_clipped.gpkg", ("*_1of2.tif", "*_2of2.tif"), {"class_field": "Niveau_2"}),
+    Case(
+        "boadella-water",
+        "Boadella_2020-06-21_labels.geojson",
+        ("Boadella_2020-06-21.tif",),
+        {"class_field": "none", "buffer_m": 20.0},
+    ),
+    Case(
+        "baker-landcover",
+        "BakerLake_2017_clipped.gpkg",
+        ("*_1of2.tif", "*_2of2.tif"),
+        {"class_field": "Niveau_2"},
+    ),
     Case("landsat-sparse", "training_data.shp", ("LE70220491999322EDC01_stack.gtif",)),
     Case("lyon-rgbmask", "labels", ("images",)),
     Case("nrcan-tiles", "tiled_label_1.tif", ("tiled_image_1.tif",)),
     Case("nrcan-tiles", "tiled_label_2.tif", ("tiled_image_2.tif",)),
-    Case("orthoseg-fields", "fields_BEFL-s2-fields-2023_polygons.gpkg", ("BEFL-TEST-s2_2023-05-01_2023-07-01_B08-B04-B03_min_byte.tif",), ONE),
+    Case(
+        "orthoseg-fields",
+        "fields_BEFL-s2-fields-2023_polygons.gpkg",
+        ("BEFL-TEST-s2_2023-05-01_2023-07-01_B08-B04-B03_min_byte.tif",),
+        ONE,
+    ),
     Case("lidar-buildings", "buildings.geojson", ("hag.tif",), ONE),
     Case("soap-alive-dead", "SOAP_061.xml", ("SOAP_061.png",)),
     Case("soap-alive-dead", "testfile_multi.csv", ("SOAP_061.png",)),
     *(Case("neon-trees", f"{site}/annotations", (site,)) for site in ("TEAK", "OSBS", "SJER", "HARV")),
     Case("vegas-multiclass", "tiff_3channel_uint8.geojson", ("tiff_3channel_uint8.tif",)),
     Case("vegas-multiclass", "jpeg_3channel_uint8.xml", ("jpeg_3channel_uint8.jpeg",)),
-    Case("spacenet-samples", "sn4_buildings/geotiff_labels.geojson", ("sn4_buildings/sample_geotiff.tif",), ONE),
-    Case("spacenet-samples", "custom_proj/geotiff_custom_proj_labels.geojson", ("custom_proj/sample_geotiff_custom_proj.tif",), {**ONE, "crs": ALBERS}),
+    Case(
+        "spacenet-samples", "sn4_buildings/geotiff_labels.geojson", ("sn4_buildings/sample_geotiff.tif",), ONE
+    ),
+    Case(
+        "spacenet-samples",
+        "custom_proj/geotiff_custom_proj_labels.geojson",
+        ("custom_proj/sample_geotiff_custom_proj.tif",),
+        {**ONE, "crs": ALBERS},
+    ),
     Case("dubai-semseg", "Tile 1/masks", ("Tile 1/images",)),
     Case("detectree-zurich", "response_img", ("img",)),
     Case("fair-xyz-regions", "nairobi/labels", ("nairobi/images",), ONE),

@@ -1,4 +1,5 @@
-"""Exact suppression of doubles: eo_dl.mosaic.suppress against torchvision.ops.nms, on boxes as a detector gives them.
+"""Exact suppression of doubles: eo_dl.mosaic.suppress against torchvision.ops.nms, on boxes as a detector
+gives them.
 
     python benchmarks/nms.py [--most 1000000]
 
@@ -30,8 +31,15 @@ def scene(count: int) -> Objects:
     side = np.sqrt(objects / 300) * 1000
     centre, size = rng.random((objects, 2)) * side, 8 + rng.random((objects, 2)) * 32
     index = rng.integers(0, objects, count)
-    centre, size = centre[index] + rng.normal(0, 1.5, (count, 2)), size[index] * (1 + rng.normal(0, 0.05, (count, 2)))
-    return Objects(np.column_stack([centre - size / 2, centre + size / 2]), np.ones(count, np.int64), rng.random(count).astype(np.float32))
+    centre, size = (
+        centre[index] + rng.normal(0, 1.5, (count, 2)),
+        size[index] * (1 + rng.normal(0, 0.05, (count, 2))),
+    )
+    return Objects(
+        np.column_stack([centre - size / 2, centre + size / 2]),
+        np.ones(count, np.int64),
+        rng.random(count).astype(np.float32),
+    )
 
 
 def timed(work: object) -> tuple[float, np.ndarray]:
@@ -61,14 +69,21 @@ def main() -> None:
         ours, kept = timed(lambda objects=objects: suppress(objects, 0.5))
         theirs, same = "", ""
         if count <= TORCHVISION_UPTO:
-            boxes, scores = torch.from_numpy(objects.boxes), torch.from_numpy(objects.scores.astype(np.float64))
+            boxes, scores = (
+                torch.from_numpy(objects.boxes),
+                torch.from_numpy(objects.scores.astype(np.float64)),
+            )
             seconds, found = timed(lambda boxes=boxes, scores=scores: nms(boxes, scores, 0.5).numpy())
             theirs, same = f"{seconds:.3f}", "yes" if np.array_equal(np.sort(found), kept) else "NO"
         rows.append(f"| {count} | {ours:.3f} | {theirs} | {same} | {len(kept)} |")
         print(rows[-1], flush=True)
     head = "| boxes | eo_dl, CPU s | torchvision, CPU s | same boxes kept | kept |\n|--:|--:|--:|---|--:|"
     machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}, torch {torch.__version__}"
-    text = f"# Exact suppression of doubles\n\n`python benchmarks/nms.py`: {machine}; one core, best of three.\n\n{head}\n" + "\n".join(rows) + "\n"
+    text = (
+        f"# Exact suppression of doubles\n\n`python benchmarks/nms.py`: {machine}; one core, best of three.\n\n{head}\n"
+        + "\n".join(rows)
+        + "\n"
+    )
     Path(__file__).with_suffix(".md").write_text(text)
 
 

@@ -1,13 +1,17 @@
-"""How fast `predict` is beside its network, what it costs with hardly any network, and how much memory it takes.
+"""How fast `predict` is beside its network, what it costs with hardly any network, and how much memory it
+takes.
 
-    python benchmarks/predict.py            all three, writes benchmarks/predict.md (about 4 GB in benchmarks/cache)
-    python benchmarks/predict.py --small    a quarter of the size, prints only
+    python benchmarks/predict.py            all three, writes benchmarks/predict.md (about 4 GB in
+    benchmarks/cache) python benchmarks/predict.py --small    a quarter of the size, prints only
 
-(a) End to end against the pure forward of the same chips in the same batches: U-Net ResNet-18, chips of 512 px, margin 64,
+(a) End to end against the pure forward of the same chips in the same batches: U-Net ResNet-18, chips of 512
+px, margin 64,
     a 4096 px scene of 4 bands (uint16, tiled, deflate). Target: at most 1.15.
-(b) A network of one 1x1 convolution on 8192 px: what is left is reading, cutting, normalising, argmax, mosaic, writing, checking.
+(b) A network of one 1x1 convolution on 8192 px: what is left is reading, cutting, normalising, argmax,
+mosaic, writing, checking.
     Target: at most 0.12 s a Mpx on 2 cores.
-(c) Peak memory of a process of its own with that network at 4096 and 20000 px. Target: a ratio of at most 1.25.
+(c) Peak memory of a process of its own with that network at 4096 and 20000 px. Target: a ratio of at most
+1.25.
 
 Pairs are run in turn (network, predict, network, ...), so that other work on the machine hits both.
 """
@@ -44,7 +48,12 @@ from eo_dl.tasks import NetworkInputs, load_task
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE / "cache"
-BANDS = BandSet(tuple(Band(name, number, dtype="uint16", scale=1e-4) for number, name in enumerate(("blue", "green", "red", "nir"), start=1)))
+BANDS = BandSet(
+    tuple(
+        Band(name, number, dtype="uint16", scale=1e-4)
+        for number, name in enumerate(("blue", "green", "red", "nir"), start=1)
+    )
+)
 CLASSES = ClassSet.of_names(["water", "woods"], background=True)
 CHIP, MARGIN = 512, 64
 TARGETS = {"ratio": 1.15, "seconds": 0.12, "memory": 1.25}
@@ -58,15 +67,33 @@ def scene(size: int) -> Path:
     CACHE.mkdir(exist_ok=True)
     rng, part = np.random.default_rng(0), path.with_suffix(".part")
     texture = rng.normal(0, 60, (4, 512, 512))
-    profile = {"driver": "GTiff", "count": 4, "height": size, "width": size, "dtype": "uint16", "crs": "EPSG:32633", "transform": Affine(1, 0, 5e5, 0, -1, 5.2e6),
-               "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "predictor": 2, "zlevel": 1, "num_threads": 2, "bigtiff": "if_safer"}  # fmt: skip
+    profile = {
+        "driver": "GTiff",
+        "count": 4,
+        "height": size,
+        "width": size,
+        "dtype": "uint16",
+        "crs": "EPSG:32633",
+        "transform": Affine(1, 0, 5e5, 0, -1, 5.2e6),
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "compress": "deflate",
+        "predictor": 2,
+        "zlevel": 1,
+        "num_threads": 2,
+        "bigtiff": "if_safer",
+    }
     with rasterio.open(part, "w", **profile) as out:
         for row in range(0, size, 512):
             for col in range(0, size, 512):
                 high, wide = min(512, size - row), min(512, size - col)
                 rows, cols = np.mgrid[row : row + high, col : col + wide]
                 ground = 1500 + 900 * np.sin(rows / 97) * np.cos(cols / 131)
-                out.write((ground + texture[:, :high, :wide]).clip(1, 9999).astype(np.uint16), window=Window(col, row, wide, high))
+                out.write(
+                    (ground + texture[:, :high, :wide]).clip(1, 9999).astype(np.uint16),
+                    window=Window(col, row, wide, high),
+                )
         out.descriptions, out.scales = BANDS.names, (1e-4,) * 4
     part.replace(path)
     return path
@@ -91,7 +118,9 @@ class StandIn(Bundle):
 def unet() -> Bundle:
     """Untrained: its speed is that of a trained one. Written in each run, so that the file fits the code."""
     task = load_task("segmentation")
-    network = task.make_network(task.config.model_validate({"network": "unet"}), NetworkInputs(4, CLASSES, CHIP))
+    network = task.make_network(
+        task.config.model_validate({"network": "unet"}), NetworkInputs(4, CLASSES, CHIP)
+    )
     CACHE.mkdir(exist_ok=True)
     return save_bundle(CACHE / "unet.eodl", spec(), network.state_dict(), overwrite=True)
 
@@ -111,7 +140,9 @@ class OnePixel(torch.nn.Module):
 def run(bundle: Bundle, size: int, precision: str) -> float:
     """Seconds of one prediction, from an opened model to the verified map."""
     out = CACHE / "map.tif"
-    return predict(bundle, scene(size), out=out, precision=precision, device="cpu", overwrite=True, resume=False).seconds
+    return predict(
+        bundle, scene(size), out=out, precision=precision, device="cpu", overwrite=True, resume=False
+    ).seconds
 
 
 def run_one_pixel(size: int) -> float:
@@ -149,23 +180,33 @@ def against_forward(size: int, precision: str, repeats: int) -> dict[str, float]
 
 
 def peak_mib() -> float:
-    """Peak resident memory of this process. Linux hands getrusage's figure down from the parent, so /proc is asked first."""
+    """Peak resident memory of this process. Linux hands getrusage's figure down from the parent, so /proc is
+    asked first.
+    """
     status = Path("/proc/self/status")
     if status.exists():
-        return next(float(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return next(
+            float(line.split()[1]) / 1024
+            for line in status.read_text().splitlines()
+            if line.startswith("VmHWM")
+        )
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def memory_mib(size: int) -> float:
     """(c) Peak resident memory of a fresh process."""
-    done = subprocess.run([sys.executable, __file__, "--memory", str(size)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--memory", str(size)], capture_output=True, text=True, check=True
+    )
     return float(done.stdout.split()[-1])
 
 
 def machine() -> str:
     """What it ran on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    name = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     return f"{name}, {os.cpu_count()} cores, torch {torch.__version__} with {torch.get_num_threads()} threads, Python {platform.python_version()}; load before the run {load:.1f}"
 
@@ -189,17 +230,39 @@ What each line means stands at the top of `benchmarks/predict.py`.
 def measure(small: bool, repeats: int) -> list[tuple[str, str, str]]:
     """All figures as rows of the report."""
     divide = 2 if small else 1
-    a, b, c = 4096 // divide, 8192 // divide, ((4096 // divide, 20000 // (4 * divide)) if small else (4096, 20000))
+    a, b, c = (
+        4096 // divide,
+        8192 // divide,
+        ((4096 // divide, 20000 // (4 * divide)) if small else (4096, 20000)),
+    )
     rows = []
     auto = choose_precision("auto", choose_device("cpu"), "raster")
     for precision in dict.fromkeys(("32", auto)):
         found = against_forward(a, precision, repeats)
-        rows.append((f"(a) U-Net ResNet-18, {a} px, {precision}: network alone {found['forward_s']:.1f} s, predict {found['predict_s']:.1f} s", f"{found['ratio']:.3f}", f"<= {TARGETS['ratio']}"))  # fmt: skip
+        rows.append(
+            (
+                f"(a) U-Net ResNet-18, {a} px, {precision}: network alone {found['forward_s']:.1f} s, predict {found['predict_s']:.1f} s",
+                f"{found['ratio']:.3f}",
+                f"<= {TARGETS['ratio']}",
+            )
+        )
     run_one_pixel(CHIP)  # imports, first calls
     seconds = statistics.median(run_one_pixel(b) for _ in range(repeats))
-    rows.append((f"(b) 1x1 network, {b} px: {seconds:.1f} s", f"{seconds / (b * b / 1e6):.3f} s/Mpx", f"<= {TARGETS['seconds']}"))
+    rows.append(
+        (
+            f"(b) 1x1 network, {b} px: {seconds:.1f} s",
+            f"{seconds / (b * b / 1e6):.3f} s/Mpx",
+            f"<= {TARGETS['seconds']}",
+        )
+    )
     peaks = [memory_mib(size) for size in c]
-    rows.append((f"(c) peak memory: {peaks[0]:.0f} MiB at {c[0]} px, {peaks[1]:.0f} MiB at {c[1]} px", f"{peaks[1] / peaks[0]:.2f}", f"<= {TARGETS['memory']}"))
+    rows.append(
+        (
+            f"(c) peak memory: {peaks[0]:.0f} MiB at {c[0]} px, {peaks[1]:.0f} MiB at {c[1]} px",
+            f"{peaks[1] / peaks[0]:.2f}",
+            f"<= {TARGETS['memory']}",
+        )
+    )
     return rows
 
 

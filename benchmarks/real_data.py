@@ -2,9 +2,9 @@
 
     python benchmarks/real_data.py [NAME ...]     (default: all)
 
-Runs the same commands as a person would, one after the other, and writes benchmarks/real_data.md with commands, scores with their 95 %
-intervals, baselines, minutes and peak memory. Scenes: EO_DL_REAL_DATA, default ../shared/data. Pictures of every map over its scene land in
-benchmarks/cache/real_data/NAME/.
+Runs the same commands as a person would, one after the other, and writes benchmarks/real_data.md with
+commands, scores with their 95 % intervals, baselines, minutes and peak memory. Scenes: EO_DL_REAL_DATA,
+default ../shared/data. Pictures of every map over its scene land in benchmarks/cache/real_data/NAME/.
 """
 
 from __future__ import annotations
@@ -44,21 +44,48 @@ class Case:
     evaluate: tuple[str, ...] = field(default=())
 
 
-# A small encoder and a thin decoder: on two CPU cores more steps in the minutes given are worth more than a larger network.
+# A small encoder and a thin decoder: on two CPU cores more steps in the minutes given are worth more than a
+# larger network.
 SHORT = ("--set", "max_minutes=8", "--backbone", "resnet10t", "--lr", "0.002", "--epochs", "60")
 LIGHT = (*SHORT, "--set", "task_options.decoder_channels=[64,48,32,16,16]")
-BOXES = (*SHORT, "--batch-size", "4", "--set", "patience=null", "--set", "task_options.pyramid_channels=64", "--set", "task_options.proposals=200")
-OUTLINES = (*BOXES, "--set", "task_options.mask_channels=64", "--set", "task_options.mask_layers=2", "--set", "max_minutes=5")
+BOXES = (
+    *SHORT,
+    "--batch-size",
+    "4",
+    "--set",
+    "patience=null",
+    "--set",
+    "task_options.pyramid_channels=64",
+    "--set",
+    "task_options.proposals=200",
+)
+OUTLINES = (
+    *BOXES,
+    "--set",
+    "task_options.mask_channels=64",
+    "--set",
+    "task_options.mask_layers=2",
+    "--set",
+    "max_minutes=5",
+)
 IMAGES = (*SHORT, "--set", "max_minutes=3")
 
 
 def _ships() -> tuple[str, ...]:
     """Stems of the scenes with a single ship; those with several are for detection."""
-    found = {path: json.loads(path.read_text())["features"] for path in sorted((DATA / "s2-ships").glob("*_labels.geojson"))}
-    return tuple(path.name.removesuffix("_labels.geojson") for path, features in found.items() if [f["geometry"]["type"] for f in features] == ["Polygon"])
+    found = {
+        path: json.loads(path.read_text())["features"]
+        for path in sorted((DATA / "s2-ships").glob("*_labels.geojson"))
+    }
+    return tuple(
+        path.name.removesuffix("_labels.geojson")
+        for path, features in found.items()
+        if [f["geometry"]["type"] for f in features] == ["Polygon"]
+    )
 
 
-# One small scene has few blocks; smaller ones, and more of them for testing, make intervals that say something. Chips of two splits share no
+# One small scene has few blocks; smaller ones, and more of them for testing, make intervals that say
+# something. Chips of two splits share no
 # ground, but may touch (--guard-px 0): a guard of a chip around small blocks would leave hardly any chip.
 CASES = (
     Case("banepa-segmentation", "segmentation", ("{data}/banepa-buildings/banepa_oam_3072x4096.vrt",), ("{data}/banepa-buildings/osm",),
@@ -69,7 +96,8 @@ CASES = (
          tuple(f"{{data}}/boadella-water/Boadella_{d}.tif" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
          tuple(f"{{data}}/boadella-water/Boadella_{d}_labels.geojson" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
          ("--class-field", "labels", "--where", "tasks=segmentation", "--size", "64", "--overlap", "32", "--block-m", "960", "--guard-px", "0", "--split", "55,15,30"), LIGHT, evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
-    # Twelve bands leave nothing to a network that one pixel does not say; with the visible ones water must be told from shadow and dark woods.
+    # Twelve bands leave nothing to a network that one pixel does not say; with the visible ones water must be
+    # told from shadow and dark woods.
     Case("boadella-visible", "segmentation",
          tuple(f"{{data}}/boadella-water/Boadella_{d}.tif" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
          tuple(f"{{data}}/boadella-water/Boadella_{d}_labels.geojson" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
@@ -78,14 +106,16 @@ CASES = (
          tuple(f"{{data}}/neon-trees/{site}/annotations" for site in ("HARV", "OSBS", "SJER", "TEAK")), ("--classes", "Tree=Tree|Tree\\", "--gsd", "0.2", "--size", "100", "--split", "60,20,20"), BOXES, suffix=".gpkg", evaluate=("--classes", "Tree=Tree|Tree\\")),
     Case("banepa-detection", "detection", ("{data}/banepa-buildings/oam",), ("{data}/banepa-buildings/detection_labels.json",),
          ("--gsd", "0.26", "--size", "192", "--overlap", "64", "--block-m", "80", "--guard-px", "0", "--split", "55,15,30"), BOXES, suffix=".gpkg"),
-    # The ship is in the middle of every scene: windows of 64 px at random offsets, and whole scenes to each split.
+    # The ship is in the middle of every scene: windows of 64 px at random offsets, and whole scenes to each
+    # split.
     Case("ships-localization", "localization", tuple(f"{{data}}/s2-ships/{stem}.tif" for stem in _ships()), tuple(f"{{data}}/s2-ships/{stem}_labels.geojson" for stem in _ships()),
          ("--class-field", "labels", "--sampling", "single", "--size", "64", "--count", "460", "--split-by", "scene", "--guard-px", "0", "--split", "55,15,30"),
          (*SHORT, "--set", "patience=null"), suffix=".gpkg", evaluate=("--class-field", "labels")),
     # One image with 37 trees: whether two classes of boxes are read and learnt, not how well.
     Case("soap-detection", "detection", ("{data}/soap-alive-dead/SOAP_061.png",), ("{data}/soap-alive-dead/testfile_multi.csv",),
          ("--size", "100", "--overlap", "50", "--guard-px", "0", "--split", "50,20,30"), (*BOXES, "--set", "max_minutes=4"), suffix=".gpkg"),
-    # Whole images. Places of the fAIr tiles lie in their names only, so neighbours may be in two splits: by --split-by scene every tile is its own ground.
+    # Whole images. Places of the fAIr tiles lie in their names only, so neighbours may be in two splits: by
+    # --split-by scene every tile is its own ground.
     Case("fair-classification", "classification", ("{data}/fair-xyz-regions",), ("{data}/fair-xyz-regions/tiles.csv",),
          ("--class-field", "region", "--split-by", "scene", "--split", "60,20,20"), IMAGES, suffix=".csv", evaluate=("--class-field", "region")),
     Case("fair-building", "classification", ("{data}/fair-xyz-regions",), ("{data}/fair-xyz-regions/tiles.csv",),
@@ -151,13 +181,30 @@ def walk(case: Case) -> dict[str, object]:
     single = len(scenes) == 1 and Path(scenes[0]).is_file()
     out = str(folder / (f"map{case.suffix}" if single or case.suffix == ".csv" else "maps"))
     steps.append(run(["predict", model, *scenes, "-o", out, *fill(case.predict)]))
-    steps.append(run(["evaluate", out, *fill(case.labels), "-o", str(folder / "report"), "--chips", chips, "--split", "test", *fill(case.evaluate)]))
+    steps.append(
+        run(
+            [
+                "evaluate",
+                out,
+                *fill(case.labels),
+                "-o",
+                str(folder / "report"),
+                "--chips",
+                chips,
+                "--split",
+                "test",
+                *fill(case.evaluate),
+            ]
+        )
+    )
     draw(case, steps[2].result, folder)
     return {"name": case.name, "steps": [vars(step) for step in steps]}
 
 
 def draw(case: Case, predicted: dict[str, object], folder: Path) -> None:
-    """Pictures of the first maps: scene, truth, prediction. Of images that are classified as wholes training has drawn some already."""
+    """Pictures of the first maps: scene, truth, prediction. Of images that are classified as wholes training
+    has drawn some already.
+    """
     if case.suffix == ".csv":
         shutil.copy(folder / "model.run" / "preview.png", folder / "picture.png")
         return
@@ -166,17 +213,36 @@ def draw(case: Case, predicted: dict[str, object], folder: Path) -> None:
 
     options = dict(zip(case.evaluate[::2], case.evaluate[1::2], strict=True))
     labels = [path.format(data=DATA) for path in case.labels]
-    truth = eo.read_labels(labels, class_field=options.get("--class-field"), classes=options.get("--classes"), where=options.get("--where"))
+    truth = eo.read_labels(
+        labels,
+        class_field=options.get("--class-field"),
+        classes=options.get("--classes"),
+        where=options.get("--where"),
+    )
     classes = eo.load_model(folder / "model.eodl").classes
     parts: list[Any] = predicted.get("parts") or [predicted]  # type: ignore[assignment]
     for number, part in enumerate(parts[:6]):
         scene = eo.open_scene(part["scene"])
-        side_by_side(scene, part["output"], classes, truth=truth, out=folder / f"picture_{number}_{scene.stem}.png", overwrite=True)
+        side_by_side(
+            scene,
+            part["output"],
+            classes,
+            truth=truth,
+            out=folder / f"picture_{number}_{scene.stem}.png",
+            overwrite=True,
+        )
 
 
 def machine() -> str:
     """The machine in words."""
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), platform.processor())
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
     return f"{os.cpu_count()} cores ({model}), Python {platform.python_version()}"
 
 

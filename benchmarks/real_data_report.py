@@ -31,42 +31,79 @@ def write_report(found: dict[str, Any], path: Path) -> None:
 
 
 def _overview(found: dict[str, Any]) -> str:
-    lines = ["| data set | score (test blocks) | this model | best baseline | lead over it | train minutes | peak MB |", "|---|---|---|---|---|--:|--:|"]
+    lines = [
+        "| data set | score (test blocks) | this model | best baseline | lead over it | train minutes | peak MB |",
+        "|---|---|---|---|---|--:|--:|",
+    ]
     for name, case in found.items():
         train = case["steps"][1]
         result = train["result"]
         primary = result["primary"]
-        best = max((b for b in result["baselines"] if b["split"] == "test"), key=lambda b: b["value"] or 0, default=None)
+        best = max(
+            (b for b in result["baselines"] if b["split"] == "test"),
+            key=lambda b: b["value"] or 0,
+            default=None,
+        )
         baseline = "none" if best is None else f"{_score(best)} ({best['name']})"
         lead = "" if best is None or "lead" not in best else f"**{_score(best['lead'])}**"
         peak = max(step["peak_mb"] for step in case["steps"])
-        lines.append(f"| {name} | {primary} | **{_score(_primary(result, 'test'))}** | {baseline} | {lead} | {train['seconds'] / 60:.1f} | {peak:.0f} |")
+        lines.append(
+            f"| {name} | {primary} | **{_score(_primary(result, 'test'))}** | {baseline} | {lead} | {train['seconds'] / 60:.1f} | {peak:.0f} |"
+        )
     return "\n".join(lines) + "\n"
 
 
 def _section(name: str, case: dict[str, Any]) -> str:
-    lines = [f"## {name}", "", f"{case['date']}, {case['machine']}", "", *([REMARKS[name], ""] if name in REMARKS else []), "```"]
+    lines = [
+        f"## {name}",
+        "",
+        f"{case['date']}, {case['machine']}",
+        "",
+        *([REMARKS[name], ""] if name in REMARKS else []),
+        "```",
+    ]
     lines += [step["command"] for step in case["steps"]]
     lines += ["```", "", "| step | seconds | peak MB |", "|---|--:|--:|"]
-    lines += [f"| {what} | {step['seconds']:.0f} | {step['peak_mb']:.0f} |" for what, step in zip(STEPS, case["steps"], strict=True)]
+    lines += [
+        f"| {what} | {step['seconds']:.0f} | {step['peak_mb']:.0f} |"
+        for what, step in zip(STEPS, case["steps"], strict=True)
+    ]
     result = case["steps"][1]["result"]
     lines += ["", "| score | val | test |", "|---|---|---|"]
-    lines.append(f"| {result['primary']}: this model | {_score(_primary(result, 'val'))} | **{_score(_primary(result, 'test'))}** |")
+    lines.append(
+        f"| {result['primary']}: this model | {_score(_primary(result, 'val'))} | **{_score(_primary(result, 'test'))}** |"
+    )
     for baseline in dict.fromkeys(b["name"] for b in result["baselines"]):
         own = {b["split"]: b for b in result["baselines"] if b["name"] == baseline}
-        lines.append(f"| {result['primary']}: {baseline} | {_score(own.get('val'))} | {_score(own.get('test'))} |")
-    lines += ["", "The map on the test blocks, by `evaluate` (pixels or objects in map geometry):", "", *_evaluated(case["steps"][3]["result"])]
+        lines.append(
+            f"| {result['primary']}: {baseline} | {_score(own.get('val'))} | {_score(own.get('test'))} |"
+        )
+    lines += [
+        "",
+        "The map on the test blocks, by `evaluate` (pixels or objects in map geometry):",
+        "",
+        *_evaluated(case["steps"][3]["result"]),
+    ]
     notes = [note for step in case["steps"] for note in step["result"].get("notes", [])]
     return "\n".join([*lines, "", *(f"- {note}" for note in notes), ""])
 
 
 def _evaluated(result: dict[str, Any]) -> list[str]:
     lines = ["| score | class | value | count |", "|---|---|---|--:|"]
-    return lines + [f"| {s['name']} | {s.get('class') or 'all'} | {_score(s)} | {s['count']} |" for s in result["scores"]]
+    return lines + [
+        f"| {s['name']} | {s.get('class') or 'all'} | {_score(s)} | {s['count']} |" for s in result["scores"]
+    ]
 
 
 def _primary(result: dict[str, Any], split: str) -> dict[str, Any] | None:
-    return next((s for s in result["scores"].get(split, []) if s["name"] == result["primary"] and s["class_name"] is None), None)
+    return next(
+        (
+            s
+            for s in result["scores"].get(split, [])
+            if s["name"] == result["primary"] and s["class_name"] is None
+        ),
+        None,
+    )
 
 
 def _score(score: dict[str, Any] | None) -> str:

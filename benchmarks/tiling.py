@@ -2,10 +2,12 @@
 
     python benchmarks/tiling.py [--rounds N]      writes benchmarks/tiling.md
 
-The scene: 4096 x 4096 px, 4 bands uint16, 512 px blocks, deflate with predictor 2, 4000 polygons. The work: 256 chips of 256 px, image and
-class mask, as GeoTIFFs (zstd level 1). The plain loop reads, burns and writes with rasterio in two threads and does nothing else;
-`tile` also measures valid pixels, class shares and statistics, deals splits, writes the GeoPackage and the contact sheet and
-opens the result. Both take turns in one process; the ratio is the median of the rounds' ratios, which other work on the machine disturbs least. Memory is measured in processes of their own.
+The scene: 4096 x 4096 px, 4 bands uint16, 512 px blocks, deflate with predictor 2, 4000 polygons. The work:
+256 chips of 256 px, image and class mask, as GeoTIFFs (zstd level 1). The plain loop reads, burns and writes
+with rasterio in two threads and does nothing else; `tile` also measures valid pixels, class shares and
+statistics, deals splits, writes the GeoPackage and the contact sheet and opens the result. Both take turns in
+one process; the ratio is the median of the rounds' ratios, which other work on the machine disturbs least.
+Memory is measured in processes of their own.
 """
 
 from __future__ import annotations
@@ -50,21 +52,46 @@ def make_scene(size_px: int) -> tuple[Path, Path]:
         return path, labels
     rng = np.random.default_rng(0)
     transform = from_origin(500_000, 5_400_000, 1, 1)
-    profile = {"driver": "GTiff", "height": size_px, "width": size_px, "count": 4, "dtype": "uint16", "crs": "EPSG:32633", "transform": transform,
-               "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "predictor": 2, "BIGTIFF": "IF_SAFER"}  # fmt: skip
+    profile = {
+        "driver": "GTiff",
+        "height": size_px,
+        "width": size_px,
+        "count": 4,
+        "dtype": "uint16",
+        "crs": "EPSG:32633",
+        "transform": transform,
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "compress": "deflate",
+        "predictor": 2,
+        "BIGTIFF": "IF_SAFER",
+    }
     with rasterio.open(path, "w", **profile) as dataset:
         for row in range(0, size_px, 512):
             ground = rng.integers(300, 3000, (4, 16, size_px // 32)).repeat(32, axis=1).repeat(32, axis=2)
             noise = rng.normal(0, 60, (4, 512, size_px)).astype(np.int64)
-            dataset.write((ground + noise).clip(1, 65535).astype(np.uint16), window=RasterioWindow(0, row, size_px, 512))
+            dataset.write(
+                (ground + noise).clip(1, 65535).astype(np.uint16), window=RasterioWindow(0, row, size_px, 512)
+            )
         for band, name in enumerate(("blue", "green", "red", "nir"), start=1):
             dataset.set_band_description(band, name)
     count = 4000 * (size_px // 4096) ** 2
     corners = rng.uniform(0, size_px - 40, (count, 2))
     sides = rng.uniform(8, 40, (count, 2))
-    shapes = shapely.box(500_000 + corners[:, 0], 5_400_000 - corners[:, 1] - sides[:, 1], 500_000 + corners[:, 0] + sides[:, 0], 5_400_000 - corners[:, 1])
-    turned = [shapely.affinity.rotate(shape, angle) for shape, angle in zip(shapes, rng.uniform(0, 90, count), strict=True)]
-    gpd.GeoDataFrame({"kind": rng.choice(["a", "b", "c"], count)}, geometry=turned, crs="EPSG:32633").to_file(labels)
+    shapes = shapely.box(
+        500_000 + corners[:, 0],
+        5_400_000 - corners[:, 1] - sides[:, 1],
+        500_000 + corners[:, 0] + sides[:, 0],
+        5_400_000 - corners[:, 1],
+    )
+    turned = [
+        shapely.affinity.rotate(shape, angle)
+        for shape, angle in zip(shapes, rng.uniform(0, 90, count), strict=True)
+    ]
+    gpd.GeoDataFrame({"kind": rng.choice(["a", "b", "c"], count)}, geometry=turned, crs="EPSG:32633").to_file(
+        labels
+    )
     return path, labels
 
 
@@ -88,11 +115,32 @@ def plain_loop(scene: Path, labels: Path, out: Path) -> None:
                     frame = shapely.box(place.c, place.f - CHIP_PX, place.c + CHIP_PX, place.f)
                     hits = np.sort(tree.query(frame, predicate="intersects"))
                     burnt = [(shapes[i], int(values[i])) for i in hits]
-                    mask = rasterize(burnt, (CHIP_PX, CHIP_PX), transform=place, dtype="uint8") if burnt else np.zeros((CHIP_PX, CHIP_PX), np.uint8)
+                    mask = (
+                        rasterize(burnt, (CHIP_PX, CHIP_PX), transform=place, dtype="uint8")
+                        if burnt
+                        else np.zeros((CHIP_PX, CHIP_PX), np.uint8)
+                    )
                     name = f"{row}_{col}.tif"
-                    with rasterio.open(out / "images" / name, "w", count=4, dtype="uint16", crs=source.crs, transform=place, predictor=2, **compress) as image:
+                    with rasterio.open(
+                        out / "images" / name,
+                        "w",
+                        count=4,
+                        dtype="uint16",
+                        crs=source.crs,
+                        transform=place,
+                        predictor=2,
+                        **compress,
+                    ) as image:
                         image.write(pixels)
-                    with rasterio.open(out / "masks" / name, "w", count=1, dtype="uint8", crs=source.crs, transform=place, **compress) as target:
+                    with rasterio.open(
+                        out / "masks" / name,
+                        "w",
+                        count=1,
+                        dtype="uint8",
+                        crs=source.crs,
+                        transform=place,
+                        **compress,
+                    ) as target:
                         target.write(mask, 1)
 
     with ThreadPoolExecutor(THREADS) as pool:
@@ -116,7 +164,12 @@ def timed(work: Callable[[Path, Path, Path], None], scene: Path, labels: Path) -
 
 def peak_mb(size_px: int, write_chips: bool) -> float:
     """Peak resident memory of a process that tiles a scene."""
-    done = subprocess.run([sys.executable, __file__, "--child", str(size_px), str(int(write_chips))], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--child", str(size_px), str(int(write_chips))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -133,7 +186,10 @@ def high_water_mb() -> float:
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+    return (
+        int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1])
+        / 1024
+    )
 
 
 def main() -> None:
@@ -157,15 +213,28 @@ def main() -> None:
             print(f"round {number} {name}: {found[0]:.2f} s wall, {found[1]:.2f} s CPU", flush=True)
     wall = {name: statistics.median(t[0] for t in found) for name, found in times.items()}
     cpu = {name: statistics.median(t[1] for t in found) for name, found in times.items()}
-    ratios = tuple(statistics.median(ours[k] / plain[k] for ours, plain in zip(times["tile"], times["plain loop"], strict=True)) for k in (0, 1))
+    ratios = tuple(
+        statistics.median(
+            ours[k] / plain[k] for ours, plain in zip(times["tile"], times["plain loop"], strict=True)
+        )
+        for k in (0, 1)
+    )
     print(f"ratio: {ratios[0]:.2f} wall, {ratios[1]:.2f} CPU")
     if not options.skip_memory:
-        memory = {(size, write): peak_mb(size, write) for size in (SIZE_PX, LARGE_PX) for write in (True, False)}
+        memory = {
+            (size, write): peak_mb(size, write) for size in (SIZE_PX, LARGE_PX) for write in (True, False)
+        }
         RESULT.write_text(report(wall, cpu, ratios, memory, options.rounds))
         print(f"written: {RESULT}")
 
 
-def report(wall: dict[str, float], cpu: dict[str, float], ratios: tuple[float, ...], memory: dict[tuple[int, bool], float], rounds: int) -> str:
+def report(
+    wall: dict[str, float],
+    cpu: dict[str, float],
+    ratios: tuple[float, ...],
+    memory: dict[tuple[int, bool], float],
+    rounds: int,
+) -> str:
     """The recorded result."""
     chips = (SIZE_PX // CHIP_PX) ** 2
     lines = [
@@ -184,7 +253,10 @@ def report(wall: dict[str, float], cpu: dict[str, float], ratios: tuple[float, .
         "",
         "| peak memory, MB | written chips | read on the fly |",
         "|---|---|---|",
-        *(f"| {size} px ({(size // CHIP_PX) ** 2} chips) | {memory[size, True]:.0f} | {memory[size, False]:.0f} |" for size in (SIZE_PX, LARGE_PX)),
+        *(
+            f"| {size} px ({(size // CHIP_PX) ** 2} chips) | {memory[size, True]:.0f} | {memory[size, False]:.0f} |"
+            for size in (SIZE_PX, LARGE_PX)
+        ),
         "",
         "GDAL's block cache may take 256 MB of it, which the smaller scene does not fill.",
         "",

@@ -1,12 +1,14 @@
-"""Does reading keep the training step busy? Chips a second of the loader beside those of the step, in one run.
+"""Does reading keep the training step busy? Chips a second of the loader beside those of the step, in one
+run.
 
     python benchmarks/training.py [--rounds N] [--device cuda]     writes benchmarks/training.md
     python benchmarks/training.py --small                          a step of each, prints only
 
-The network: U-Net ResNet-18, chips of 256 px with 4 bands uint16, batches of 8, augmented as by default. The chips come from the scene of
-`benchmarks/tiling.py` (4096 px, 512 px blocks, deflate), or are written GeoTIFFs. For 0, 1 and 2 worker processes: the loader
-alone (once its queue is empty), the step alone (on batches that are there), and both together, as a training has them. The figure that
-counts is the last: together / step alone is 1 where nobody waits for the loader. Loader, step and both take turns.
+The network: U-Net ResNet-18, chips of 256 px with 4 bands uint16, batches of 8, augmented as by default. The
+chips come from the scene of `benchmarks/tiling.py` (4096 px, 512 px blocks, deflate), or are written
+GeoTIFFs. For 0, 1 and 2 worker processes: the loader alone (once its queue is empty), the step alone (on
+batches that are there), and both together, as a training has them. The figure that counts is the last:
+together / step alone is 1 where nobody waits for the loader. Loader, step and both take turns.
 """
 
 from __future__ import annotations
@@ -44,12 +46,22 @@ def chip_set(written: bool) -> ChipSet:
     with suppress(ChipSetError):
         return open_chip_set(folder)
     scene, labels = make_scene(SCENE_PX)
-    return tile(scene, labels, out=folder, size_px=CHIP_PX, write_chips=written, split=(1.0, 0.0, 0.0), overwrite=True)
+    return tile(
+        scene, labels, out=folder, size_px=CHIP_PX, write_chips=written, split=(1.0, 0.0, 0.0), overwrite=True
+    )
 
 
 def steps_of(chips: ChipSet, workers: int, device: str) -> PlainSteps:
     """The network and its batches."""
-    config = resolve_config(None, task="segmentation", network="unet", backbone="resnet18", batch_size=BATCH, workers=workers, device=device)
+    config = resolve_config(
+        None,
+        task="segmentation",
+        network="unet",
+        backbone="resnet18",
+        batch_size=BATCH,
+        workers=workers,
+        device=device,
+    )
     return PlainSteps(setting_of(chips, config))
 
 
@@ -84,12 +96,21 @@ def measured(steps: PlainSteps, count: int, rounds: int) -> list[Rates]:
     ready = list(islice(batches, count))
     steps.step(ready[0], 1e-3)  # pays for starting up
     many, queued = 4 * count, 2 * steps.setting.workers
-    return [(rate_of_loader(batches, many, queued), rate_of_step(steps, ready), rate_of_both(steps, batches, count)) for _ in range(rounds)]
+    return [
+        (
+            rate_of_loader(batches, many, queued),
+            rate_of_step(steps, ready),
+            rate_of_both(steps, batches, count),
+        )
+        for _ in range(rounds)
+    ]
 
 
 def main() -> None:
     """Measure and record."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=6, help="steps a round")
     parser.add_argument("--device", default="auto")
@@ -107,7 +128,10 @@ def main() -> None:
             loader, step, _ = (statistics.median(column) for column in zip(*taken, strict=True))
             share = statistics.median(both / alone for _, alone, both in taken)
             found[source, workers] = (loader, step, share)
-            print(f"{source}, {workers} workers: loader {loader:.1f}, step {step:.2f} chips/s, together {share:.2f} of the step", flush=True)
+            print(
+                f"{source}, {workers} workers: loader {loader:.1f}, step {step:.2f} chips/s, together {share:.2f} of the step",
+                flush=True,
+            )
     if not options.small:
         RESULT.write_text(report(found, where, rounds, count), encoding="utf-8")
         print(f"written: {RESULT}")

@@ -1,13 +1,16 @@
-"""Does a backbone that learnt elsewhere help where there are few labels? Paired runs over several seeds, from scratch and from a backbone.
+"""Does a backbone that learnt elsewhere help where there are few labels? Paired runs over several seeds, from
+scratch and from a backbone.
 
     python benchmarks/transfer.py [NAME ...]       writes benchmarks/transfer.md (about an hour on one core)
     python benchmarks/transfer.py --small          a step of everything, prints only
 
-A U-Net (resnet10t) learns a task on one scene. On another scene one learns the same task from a few chips of 96 px: from random weights, with the first one's
-backbone as its encoder, with that frozen for the first half, and from the whole of the first network (`weights_for=network`; the classes are the same, so the last
-layer too). Chips, order, augmentation, number of steps, and learning rate are the same; what is not given is random. Each seed draws other train chips and other
-random weights. There is no validation: the weights of the last step are scored, once, on ground that no seed trains on. What counts is the paired difference to the
-run from scratch with the same seed, with the 95 % interval of its mean over the seeds (Student's t).
+A U-Net (resnet10t) learns a task on one scene. On another scene one learns the same task from a few chips of
+96 px: from random weights, with the first one's backbone as its encoder, with that frozen for the first half,
+and from the whole of the first network (`weights_for=network`; the classes are the same, so the last layer
+too). Chips, order, augmentation, number of steps, and learning rate are the same; what is not given is
+random. Each seed draws other train chips and other random weights. There is no validation: the weights of the
+last step are scored, once, on ground that no seed trains on. What counts is the paired difference to the run
+from scratch with the same seed, with the 95 % interval of its mean over the seeds (Student's t).
 """
 
 from __future__ import annotations
@@ -39,7 +42,8 @@ DATA = Path(os.environ.get("EO_DL_REAL_DATA", ROOT.parent / "shared" / "data"))
 RESULT = Path(__file__).parent / "transfer.md"
 FIGURES = Path(__file__).parent / "cache" / "transfer.json"
 CHIP_PX, BACKBONE, DECODER = 96, "resnet10t", [48, 32, 24, 16, 16]
-T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}  # two-sided, of n - 1 degrees of freedom, by n
+# two-sided, of n - 1 degrees of freedom, by n
+T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
 ARMS = {
     "from scratch": (),
     "backbone": ("weights",),
@@ -97,7 +101,11 @@ CASES = (
             nodata="none",
         ),
         Place(
-            DATA / "mass-buildings" / "22978945_15.tif", DATA / "mass-buildings" / "22978945_15.gpkg", class_field="none", classes=("building",), nodata="none"
+            DATA / "mass-buildings" / "22978945_15.tif",
+            DATA / "mass-buildings" / "22978945_15.gpkg",
+            class_field="none",
+            classes=("building",),
+            nodata="none",
         ),
         few=6,
         first_epochs=16,
@@ -112,23 +120,63 @@ CASES = (
 
 def chips_of(place: Place, folder: Path, split: tuple[float, float, float]) -> ChipSet:
     """Chips side by side; blocks of one chip, so that few chips can come from anywhere."""
-    labels = read_labels(place.labels, layer=place.layer, class_field=place.class_field, classes=place.classes)
+    labels = read_labels(
+        place.labels, layer=place.layer, class_field=place.class_field, classes=place.classes
+    )
     scene = open_scene(place.scene, nodata=place.nodata)
-    return tile(scene, labels, out=folder, size_px=CHIP_PX, gsd_m=place.gsd_m, split=split, block_px=place.block_px, guard_px=0, min_valid=0.9)
+    return tile(
+        scene,
+        labels,
+        out=folder,
+        size_px=CHIP_PX,
+        gsd_m=place.gsd_m,
+        split=split,
+        block_px=place.block_px,
+        guard_px=0,
+        min_valid=0.9,
+    )
 
 
 def drawn(chips: ChipSet, count: int, seed: int) -> ChipSet:
     """With `count` of the train chips, drawn by `seed` among those that show at least two classes."""
-    train_ids = [record.chip_id for record in chips.split("train") if sum(share > 0.02 for share in record.class_shares.values()) > 1]
+    train_ids = [
+        record.chip_id
+        for record in chips.split("train")
+        if sum(share > 0.02 for share in record.class_shares.values()) > 1
+    ]
     few = set(generator(seed, "few").choice(train_ids, size=count, replace=False).tolist())
-    return replace(chips, records=tuple(replace(record, keep=record.keep and (record.split != "train" or record.chip_id in few)) for record in chips.records))
+    return replace(
+        chips,
+        records=tuple(
+            replace(record, keep=record.keep and (record.split != "train" or record.chip_id in few))
+            for record in chips.records
+        ),
+    )
 
 
-def run(chips: ChipSet, out: Path, *, epochs: int, seed: int, settings: Sequence[str] = (), weights: str = "none") -> tuple[float, str]:
+def run(
+    chips: ChipSet, out: Path, *, epochs: int, seed: int, settings: Sequence[str] = (), weights: str = "none"
+) -> tuple[float, str]:
     """The score on the test chips (NaN without), and its name."""
-    known = [f"task_options.decoder_channels={DECODER}", "baselines=false", "patience=null", "picture_epochs=null", f"epochs={epochs}", *settings]
+    known = [
+        f"task_options.decoder_channels={DECODER}",
+        "baselines=false",
+        "patience=null",
+        "picture_epochs=null",
+        f"epochs={epochs}",
+        *settings,
+    ]
     config = resolve_config(
-        None, task="segmentation", backbone=BACKBONE, weights=weights, settings=known, seed=seed, batch_size=4, lr=2e-3, workers=0, device="cpu"
+        None,
+        task="segmentation",
+        backbone=BACKBONE,
+        weights=weights,
+        settings=known,
+        seed=seed,
+        batch_size=4,
+        lr=2e-3,
+        workers=0,
+        device="cpu",
     )
     done = train(chips, config=config, out=out, overwrite=True)
     found = [scores.overall(done.primary).value for scores in done.scores if scores.split == "test"]
@@ -139,7 +187,13 @@ def compare(case: Case, folder: Path, seeds: int, *, small: bool) -> tuple[list[
     """The scores of each arm, a row a seed, and the minutes that learning the backbone took."""
     start = time.monotonic()
     first = chips_of(case.first, folder / "first", (0.9, 0.1, 0.0))
-    run(first, folder / "first.eodl", epochs=1 if small else case.first_epochs, seed=0, settings=["min_steps=2"] if small else [])
+    run(
+        first,
+        folder / "first.eodl",
+        epochs=1 if small else case.first_epochs,
+        seed=0,
+        settings=["min_steps=2"] if small else [],
+    )
     minutes = (time.monotonic() - start) / 60
     second = chips_of(case.second, folder / "second", (0.4, 0.0, 0.6))
     epochs = 2 if small else case.epochs
@@ -148,10 +202,23 @@ def compare(case: Case, folder: Path, seeds: int, *, small: bool) -> tuple[list[
         chips = drawn(second, case.few, seed)
         row = {}
         for number, (arm, parts) in enumerate(ARMS.items()):
-            settings = ["weights_for=network"] if "whole" in parts else ["freeze=backbone", f"unfreeze_epoch={epochs // 2}"] if "freeze" in parts else []
+            settings = (
+                ["weights_for=network"]
+                if "whole" in parts
+                else ["freeze=backbone", f"unfreeze_epoch={epochs // 2}"]
+                if "freeze" in parts
+                else []
+            )
             settings += ["min_steps=1"] if small else []
             weights = str(folder / "first.eodl") if "weights" in parts else "none"
-            row[arm], _ = run(chips, folder / f"{seed}-{number}.eodl", epochs=epochs, seed=seed, settings=settings, weights=weights)
+            row[arm], _ = run(
+                chips,
+                folder / f"{seed}-{number}.eodl",
+                epochs=epochs,
+                seed=seed,
+                settings=settings,
+                weights=weights,
+            )
             print(f"{case.name} seed {seed} {arm}: {row[arm]:.3f}", flush=True)
         rows.append(row)
     return rows, minutes
@@ -173,20 +240,42 @@ def report_of(case: Case, rows: list[dict[str, float]], minutes: float) -> list[
         f"{case.what}. {case.few} train chips; {f'the backbone took {minutes:.1f} minutes' if minutes else 'minutes not measured'}.",
         "",
     ]
-    lines += ["| encoder | mean IoU on held-out ground | " + " | ".join(f"seed {n}" for n in range(len(rows))) + " | ahead of scratch (95 %) | |"]
+    lines += [
+        "| encoder | mean IoU on held-out ground | "
+        + " | ".join(f"seed {n}" for n in range(len(rows)))
+        + " | ahead of scratch (95 %) | |"
+    ]
     lines += ["|---|---|" + "---|" * len(rows) + "---|---|"]
     for arm in ARMS:
         values = [row[arm] for row in rows]
-        mean, low, high = interval([a - b for a, b in zip(values, scratch, strict=True)]) if arm != "from scratch" else (0.0, 0.0, 0.0)
+        mean, low, high = (
+            interval([a - b for a, b in zip(values, scratch, strict=True)])
+            if arm != "from scratch"
+            else (0.0, 0.0, 0.0)
+        )
         ahead = "" if arm == "from scratch" else f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
-        verdict = "" if arm == "from scratch" else "ahead by more than the interval" if low > 0 else "not told apart" if high > 0 else "behind"
-        lines.append(f"| {arm} | {statistics.mean(values):.3f} | " + " | ".join(f"{v:.3f}" for v in values) + f" | {ahead} | {verdict} |")
+        verdict = (
+            ""
+            if arm == "from scratch"
+            else "ahead by more than the interval"
+            if low > 0
+            else "not told apart"
+            if high > 0
+            else "behind"
+        )
+        lines.append(
+            f"| {arm} | {statistics.mean(values):.3f} | "
+            + " | ".join(f"{v:.3f}" for v in values)
+            + f" | {ahead} | {verdict} |"
+        )
     return [*lines, "", *([case.tried, ""] if case.tried else [])]
 
 
 def main() -> None:
     """Run the cases and write the report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--small", action="store_true")
     given = parser.parse_args()
@@ -198,7 +287,12 @@ def main() -> None:
         start = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             rows, minutes = compare(case, Path(folder), 2 if given.small else case.seeds, small=given.small)
-        known[case.name] = {"rows": rows, "first": minutes, "minutes": (time.monotonic() - start) / 60, "date": str(datetime.date.today())}
+        known[case.name] = {
+            "rows": rows,
+            "first": minutes,
+            "minutes": (time.monotonic() - start) / 60,
+            "date": str(datetime.date.today()),
+        }
         if not given.small:
             FIGURES.parent.mkdir(exist_ok=True)
             FIGURES.write_text(json.dumps(known))
@@ -209,12 +303,27 @@ def main() -> None:
 def report(known: dict[str, Any]) -> str:
     """All cases that were ever run here."""
     assert __doc__ is not None
-    lines = ["# Transfer: a backbone from another scene, with few labels", "", *__doc__.split("\n\n")[2].splitlines(), ""]
+    lines = [
+        "# Transfer: a backbone from another scene, with few labels",
+        "",
+        *__doc__.split("\n\n")[2].splitlines(),
+        "",
+    ]
     for case in CASES:
         found = known.get(case.name)
-        lines += report_of(case, found["rows"], found["first"]) if found else [f"## {case.name}", "", "not run here", ""]
-        lines += [f"{found['minutes']:.0f} minutes in all" if found["minutes"] else "", found["date"], ""] if found else []
-    return "\n".join([*lines, f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, one thread", ""])
+        lines += (
+            report_of(case, found["rows"], found["first"])
+            if found
+            else [f"## {case.name}", "", "not run here", ""]
+        )
+        lines += (
+            [f"{found['minutes']:.0f} minutes in all" if found["minutes"] else "", found["date"], ""]
+            if found
+            else []
+        )
+    return "\n".join(
+        [*lines, f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, one thread", ""]
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""`python -m eo_dl_cli`: the way in for programs that know an environment by its Python, such as the QGIS plug-in."""
+"""`python -m eo_dl_cli`: the way in for programs that know an environment by its Python, such as the QGIS
+plug-in.
+"""
 
 from .main import main
 

@@ -1,7 +1,8 @@
 """`eo-dl capabilities`: every command with its options, as JSON.
 
-What other programs build their dialogs from. The QGIS plug-in carries a copy (`eo_dl/qgis/eo_dl_qgis/commands.json`, written by
-`python -m eo_dl_cli capabilities --out FILE`); a test compares the two, so they cannot drift.
+What other programs build their dialogs from. The QGIS plug-in carries a copy
+(`eo_dl/qgis/eo_dl_qgis/commands.json`, written by `python -m eo_dl_cli capabilities --out FILE`); a test
+compares the two, so they cannot drift.
 """
 
 from __future__ import annotations
@@ -35,7 +36,12 @@ def command(context: click.Context, out: str | None) -> None:
 def describe(root: click.Context) -> dict[str, dict[str, object]]:
     """Commands by name ("labels check" for one of a group): what each is for and its parameters."""
     return {
-        name: {"help": found.get_short_help_str(200), "text": _paragraphs(found.help or ""), "parameters": _parameters(found)} for name, found in _leaves(root)
+        name: {
+            "help": found.get_short_help_str(200),
+            "text": _paragraphs(found.help or ""),
+            "parameters": _parameters(found),
+        }
+        for name, found in _leaves(root)
     }
 
 
@@ -54,7 +60,10 @@ def _leaves(context: click.Context, prefix: str = "") -> Iterator[tuple[str, cli
 
 def _paragraphs(text: str) -> list[str]:
     """Help as paragraphs; those that click must not wrap keep their lines."""
-    return [part.replace("\b\n", "") if part.startswith("\b") else " ".join(part.split()) for part in inspect.cleandoc(text).split("\n\n")]
+    return [
+        part.replace("\b\n", "") if part.startswith("\b") else " ".join(part.split())
+        for part in inspect.cleandoc(text).split("\n\n")
+    ]
 
 
 def _parameters(found: click.Command) -> list[dict[str, object]]:
@@ -64,7 +73,8 @@ def _parameters(found: click.Command) -> list[dict[str, object]]:
 def _parameter(one: click.Parameter) -> dict[str, object]:
     flag = max(one.opts, key=len) if isinstance(one, click.Option) else None
     off = max(one.secondary_opts, key=len) if one.secondary_opts else None
-    default = one.default if isinstance(one.default, str | int | float | bool) else None  # click's "not set" is a value of its own
+    # click's "not set" is a value of its own
+    default = one.default if isinstance(one.default, str | int | float | bool) else None
     values: dict[str, object] = {
         "name": one.name,
         "flag": flag,

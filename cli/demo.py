@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Demo:
     """What one task learns from the sample scenes: a layer of labels, chips, and a short training.
 
-    `sampling`: where chips lie, `count`: how many (None: the default); of "single" ones, with one object each, the second scene is scored chip by chip too.
+    `sampling`: where chips lie, `count`: how many (None: the default); of "single" ones, with one object
+    each, the second scene is scored chip by chip too.
     """
 
     title: str
@@ -46,7 +47,13 @@ DEMOS = {
         96,
         32,
         ".tif",
-        {"epochs": 7, "min_steps": 12, "lr": 0.002, "task_options.backbone": "resnet10t", "task_options.decoder_channels": [48, 32, 24, 16, 16]},
+        {
+            "epochs": 7,
+            "min_steps": 12,
+            "lr": 0.002,
+            "task_options.backbone": "resnet10t",
+            "task_options.decoder_channels": [48, 32, 24, 16, 16],
+        },
     ),
     "detection": Demo(
         "Single trees (Faster R-CNN)",
@@ -118,9 +125,21 @@ DEFAULT = ("segmentation", "detection")
 
 
 @click.command("demo", short_help="The whole road on the sample scenes.")
-@click.option("--out", default="demo", show_default=True, help="Folder for maps, pictures and reports.", metavar="FOLDER")
-@click.option("--task", type=click.Choice([*DEMOS, "all"]), help="Which head to show (default: segmentation and detection, in under three minutes).")
-@click.option("--data", help="Folder of the sample scenes (default: sample_data beside the program).", metavar="FOLDER")
+@click.option(
+    "--out",
+    default="demo",
+    show_default=True,
+    help="Folder for maps, pictures and reports.",
+    metavar="FOLDER",
+)
+@click.option(
+    "--task",
+    type=click.Choice([*DEMOS, "all"]),
+    help="Which head to show (default: segmentation and detection, in under three minutes).",
+)
+@click.option(
+    "--data", help="Folder of the sample scenes (default: sample_data beside the program).", metavar="FOLDER"
+)
 @options.overwrite
 @options.said
 def command(reporter: Reporter, out: str, task: str | None, data: str | None, overwrite: bool) -> None:
@@ -143,7 +162,9 @@ def command(reporter: Reporter, out: str, task: str | None, data: str | None, ov
         (folder / "scores.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     rows = [(name, *s.values()) for name, values in found.items() for s in values["scores"]]
     lines = [
-        *table(rows, ("task", "score", "new scene", "95 %", "test blocks", "best baseline there", "ahead by")),
+        *table(
+            rows, ("task", "score", "new scene", "95 %", "test blocks", "best baseline there", "ahead by")
+        ),
         "",
         f"{time.monotonic() - started:.0f} s; look at {Path(out) / 'index.html'}",
     ]
@@ -155,7 +176,9 @@ def _sample_folder(data: str | None) -> Path:
 
     folder = Path(data) if data else Path(__file__).resolve().parents[1] / "sample_data"
     if not (folder / "train.tif").is_file():
-        raise InputError(f"{folder}: the sample scenes are not here; they come with the repository, not with the package: name their folder with --data")
+        raise InputError(
+            f"{folder}: the sample scenes are not here; they come with the repository, not with the package: name their folder with --data"
+        )
     return folder
 
 
@@ -178,22 +201,50 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
         seed=1,
         on_progress=reporter.progress,
     )
-    config = resolve_config(task=task, seed=1, settings=[f"{key}={value}" for key, value in demo.training.items()])
+    config = resolve_config(
+        task=task, seed=1, settings=[f"{key}={value}" for key, value in demo.training.items()]
+    )
     run = eo.train(chips, config=config, out=folder / "model.eodl", on_progress=reporter.progress)
     scene = eo.open_scene(sample / "test.tif")
     prediction = eo.predict(run.model, scene, out=folder / f"map{demo.suffix}", on_progress=reporter.progress)
     truth = eo.read_labels(sample / "test_labels.gpkg", layer=demo.layer, class_field=demo.class_field)
     scored = None
     if demo.sampling == "single":  # all in one split: nothing is learned from the second scene
-        scored = eo.tile([scene], truth, out=folder / "scored", size_px=demo.size_px, sampling=demo.sampling, split=(1, 0, 0), seed=1)
-    report = eo.evaluate(prediction, truth, out=folder / "report", chips=scored, split="train", on_progress=reporter.progress)
+        scored = eo.tile(
+            [scene],
+            truth,
+            out=folder / "scored",
+            size_px=demo.size_px,
+            sampling=demo.sampling,
+            split=(1, 0, 0),
+            seed=1,
+        )
+    report = eo.evaluate(
+        prediction, truth, out=folder / "report", chips=scored, split="train", on_progress=reporter.progress
+    )
     side_by_side(scene, prediction.paths[0], run.model.classes, truth=truth, out=folder / "picture.png")
-    return {"title": demo.title, "scores": _report_rows(report, run), "curves": f"{task}/model.run/curves.png"}
+    return {
+        "title": demo.title,
+        "scores": _report_rows(report, run),
+        "curves": f"{task}/model.run/curves.png",
+    }
 
 
 def _report_rows(report: Report, run: Run) -> list[dict[str, str]]:
-    """The headline scores on the second scene; beside the first, what the best baseline reaches on the test blocks of the first scene."""
-    rows = [{"score": s.name, "value": f"{s.value:.3f}", "interval": _interval(s.low, s.high), "own": "", "baseline": "", "lead": ""} for s in report.headline]
+    """The headline scores on the second scene; beside the first, what the best baseline reaches on the test
+    blocks of the first scene.
+    """
+    rows = [
+        {
+            "score": s.name,
+            "value": f"{s.value:.3f}",
+            "interval": _interval(s.low, s.high),
+            "own": "",
+            "baseline": "",
+            "lead": "",
+        }
+        for s in report.headline
+    ]
     own = next((found for found in run.scores if found.split == "test"), None)
     tried = [found for found in run.baselines if found.split == "test" and found.overall(run.primary).defined]
     best = max(tried, key=lambda found: found.overall(run.primary).value, default=None)
@@ -210,13 +261,20 @@ def _interval(low: float | None, high: float | None) -> str:
 
 
 def _page(found: dict[str, Any], seconds: float) -> str:
-    parts = ["<!doctype html><meta charset='utf-8'><title>eo_dl demo</title>",
-             "<style>body{font:16px system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}img{max-width:100%}td,th{padding:.2em .8em;text-align:left}</style>",
-             f"<h1>eo_dl: the whole road</h1><p>Learned on one scene, scored on another: another place, another sun, other soil. {seconds:.0f} seconds in all.</p>"]  # fmt: skip
+    parts = [
+        "<!doctype html><meta charset='utf-8'><title>eo_dl demo</title>",
+        "<style>body{font:16px system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}img{max-width:100%}td,th{padding:.2em .8em;text-align:left}</style>",
+        f"<h1>eo_dl: the whole road</h1><p>Learned on one scene, scored on another: another place, another sun, other soil. {seconds:.0f} seconds in all.</p>",
+    ]
     for name, values in found.items():
-        rows = "".join("<tr>" + "".join(f"<td>{html.escape(v)}</td>" for v in s.values()) + "</tr>" for s in values["scores"])
-        parts += [f"<h2>{html.escape(values['title'])}</h2><img src='{name}/picture.png' alt='scene, truth and prediction'>",
-                  f"<table><tr><th>score</th><th>on the new scene</th><th>95 %</th><th>on the test blocks</th><th>best baseline there</th><th>ahead by</th></tr>{rows}</table>",
-                  f"<img src='{values['curves']}' alt='learning curves' style='max-width:700px'>",
-                  f"<p><a href='{name}/report/report.html'>report</a> · chips.gpkg, model.eodl and the map lie in <code>{name}/</code></p>"]  # fmt: skip
+        rows = "".join(
+            "<tr>" + "".join(f"<td>{html.escape(v)}</td>" for v in s.values()) + "</tr>"
+            for s in values["scores"]
+        )
+        parts += [
+            f"<h2>{html.escape(values['title'])}</h2><img src='{name}/picture.png' alt='scene, truth and prediction'>",
+            f"<table><tr><th>score</th><th>on the new scene</th><th>95 %</th><th>on the test blocks</th><th>best baseline there</th><th>ahead by</th></tr>{rows}</table>",
+            f"<img src='{values['curves']}' alt='learning curves' style='max-width:700px'>",
+            f"<p><a href='{name}/report/report.html'>report</a> · chips.gpkg, model.eodl and the map lie in <code>{name}/</code></p>",
+        ]
     return "\n".join(parts)

@@ -32,7 +32,15 @@ PACKAGES = (
     "onnxruntime",
 )
 # Variables of another GDAL, PROJ or Python installation that make this one read the wrong files.
-LEAKS = ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA", "GDAL_DRIVER_PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH")
+LEAKS = (
+    "PROJ_LIB",
+    "PROJ_DATA",
+    "GDAL_DATA",
+    "GDAL_DRIVER_PATH",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "LD_LIBRARY_PATH",
+)
 
 
 @click.command("doctor", short_help="What this installation has.")
@@ -40,16 +48,32 @@ LEAKS = ("PROJ_LIB", "PROJ_DATA", "GDAL_DATA", "GDAL_DRIVER_PATH", "PYTHONHOME",
 def command(reporter: Reporter) -> None:
     """What this installation has, for bug reports and for QGIS: versions, devices, and what may go wrong."""
     reporter.log("looking at the installation")
-    values: dict[str, object] = {"eo_dl": __version__, "python": platform.python_version(), "executable": sys.executable, "platform": platform.platform()}
+    values: dict[str, object] = {
+        "eo_dl": __version__,
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+    }
     problems: list[str] = []
     values["packages"] = _versions(problems)
     values.update(_geo(problems))
     values.update(_devices(problems))
     values["variables"] = {name: os.environ[name] for name in LEAKS if name in os.environ}
-    problems += [f"{name} is set and may point at another installation; unset it if CRS or formats are not found" for name in LEAKS[:4] if name in os.environ]
+    problems += [
+        f"{name} is set and may point at another installation; unset it if CRS or formats are not found"
+        for name in LEAKS[:4]
+        if name in os.environ
+    ]
     values["problems"] = problems
     rows = [(key, value) for key, value in _flat(values)]
-    reporter.result(values, [*table(rows, ("what", "found")), *(f"problem: {text}" for text in problems), "no problem found" if not problems else ""])
+    reporter.result(
+        values,
+        [
+            *table(rows, ("what", "found")),
+            *(f"problem: {text}" for text in problems),
+            "no problem found" if not problems else "",
+        ],
+    )
     if problems:
         raise SystemExit(1)
 
@@ -71,7 +95,11 @@ def _geo(problems: list[str]) -> dict[str, object]:
         import rasterio
 
         pyproj.CRS("EPSG:32633")
-        return {"gdal_raster": rasterio.__gdal_version__, "gdal_vector": ".".join(map(str, pyogrio.__gdal_version__)), "proj": pyproj.proj_version_str}
+        return {
+            "gdal_raster": rasterio.__gdal_version__,
+            "gdal_vector": ".".join(map(str, pyogrio.__gdal_version__)),
+            "proj": pyproj.proj_version_str,
+        }
     except Exception as error:  # whatever it is, it is what the person wants to know
         problems.append(f"rasters, vectors or CRS do not work here: {type(error).__name__}: {error}")
         return {}
@@ -84,7 +112,11 @@ def _devices(problems: list[str]) -> dict[str, object]:
 
         _ = torchvision.ops.nms
         gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        return {"cpu_threads": torch.get_num_threads(), "cuda": torch.version.cuda if torch.cuda.is_available() else None, "gpus": gpus}
+        return {
+            "cpu_threads": torch.get_num_threads(),
+            "cuda": torch.version.cuda if torch.cuda.is_available() else None,
+            "gpus": gpus,
+        }
     except Exception as error:
         problems.append(f"torch does not work here: {type(error).__name__}: {error}")
         return {}

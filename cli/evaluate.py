@@ -15,9 +15,23 @@ from .reporter import Reporter, table
 @click.argument("truth", nargs=-1, required=True, metavar="TRUTH...")
 @click.option("-o", "--out", help="Folder for report.html and report.json.", metavar="FOLDER")
 @options.aoi
-@click.option("--iou", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True, help="Overlap from which an object counts as found.")
-@click.option("--chips", help="Score only on the ground of a chip set's split (see --split).", metavar="FOLDER")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test", show_default=True, help="Which split of --chips.")
+@click.option(
+    "--iou",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Overlap from which an object counts as found.",
+)
+@click.option(
+    "--chips", help="Score only on the ground of a chip set's split (see --split).", metavar="FOLDER"
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    show_default=True,
+    help="Which split of --chips.",
+)
 @click.option(
     "--class-map",
     "class_map",
@@ -25,7 +39,9 @@ from .reporter import Reporter, table
     help="Which class of the truth is which of the prediction; NAME=ignore leaves one out.",
     metavar="TRUTH=PREDICTION",
 )
-@click.option("--scene", help="The scene that was predicted, where the prediction's file does not say.", metavar="FILE")
+@click.option(
+    "--scene", help="The scene that was predicted, where the prediction's file does not say.", metavar="FILE"
+)
 @click.option("--annotated", help="Polygons in which the truth is complete.", metavar="FILE")
 @options.class_field
 @options.label_classes
@@ -57,8 +73,8 @@ def command(
 ) -> None:
     """Score a map against the truth, only where the truth is complete and the map has values.
 
-    Class maps give a confusion matrix, IoU, F1, precision and recall; polygons and boxes give precision, recall, F1 and AP. Headline scores
-    carry a 95 % interval from a bootstrap over blocks of ground.
+    Class maps give a confusion matrix, IoU, F1, precision and recall; polygons and boxes give precision,
+    recall, F1 and AP. Headline scores carry a 95 % interval from a bootstrap over blocks of ground.
     """
     from eo_dl import evaluate, read_labels
 
@@ -96,5 +112,7 @@ def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
     """Options of the form TRUTH=PREDICTION."""
     wrong = [text for text in texts if not all(text.partition("="))]
     if wrong:
-        raise click.BadParameter(f"{wrong[0]!r} is not TRUTH=PREDICTION, e.g. forest=woods", param_hint="--class-map")
+        raise click.BadParameter(
+            f"{wrong[0]!r} is not TRUTH=PREDICTION, e.g. forest=woods", param_hint="--class-map"
+        )
     return dict(text.split("=", 1) for text in texts)

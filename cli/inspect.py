@@ -20,7 +20,11 @@ Found = tuple[dict[str, object], list[str]]
 
 @click.command("inspect", short_help="What a file holds.")
 @click.argument("path", metavar="FILE")
-@click.option("--stats", is_flag=True, help="Also read the pixels of a raster: range and share of measured pixels a band.")
+@click.option(
+    "--stats",
+    is_flag=True,
+    help="Also read the pixels of a raster: range and share of measured pixels a band.",
+)
 @options.bands
 @options.nodata
 @options.scene_crs
@@ -51,11 +55,16 @@ def command(
     elif Path(path).suffix.lower() in VECTOR_SUFFIXES or Path(path).is_dir():
         from eo_dl import read_labels
 
-        values, lines = _labels(read_labels(path, class_field=class_field, layer=layer, where=where, crs=label_crs))
+        values, lines = _labels(
+            read_labels(path, class_field=class_field, layer=layer, where=where, crs=label_crs)
+        )
     else:
         from eo_dl import open_scene
 
-        values, lines = _scene(open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt), stats)
+        values, lines = _scene(
+            open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt),
+            stats,
+        )
     reporter.result(values, lines)
 
 
@@ -68,7 +77,11 @@ def _scene(scene: Scene, stats: bool) -> Found:
         "driver": scene.driver,
         "width": grid.width,
         "height": grid.height,
-        "crs": None if grid.crs is None else grid.crs.to_string() if len(grid.crs.to_string()) < 40 else grid.crs.name,
+        "crs": None
+        if grid.crs is None
+        else grid.crs.to_string()
+        if len(grid.crs.to_string()) < 40
+        else grid.crs.name,
         "gsd_m": gsd,
         "transform": list(grid.transform)[:6],
         "dtype": scene.dtype,
@@ -76,14 +89,34 @@ def _scene(scene: Scene, stats: bool) -> Found:
         "overviews": list(scene.overviews),
     }
     bands = [
-        {"number": b.number, "name": b.name, "named": b.named, "dtype": b.dtype, "nodata": b.nodata, "scale": b.scale, "offset": b.offset} for b in scene.bands
+        {
+            "number": b.number,
+            "name": b.name,
+            "named": b.named,
+            "dtype": b.dtype,
+            "nodata": b.nodata,
+            "scale": b.scale,
+            "offset": b.offset,
+        }
+        for b in scene.bands
     ]
     if stats:
         for row, found in zip(bands, _statistics(scene), strict=True):
             row.update(found)
-    shown = {**values, "crs": values["crs"] or "none: results lie in pixels", "gsd_m": "not known" if gsd is None else f"{gsd:.4g}"}
-    lines = [*table([(k, v) for k, v in shown.items() if k != "transform"], ("scene", "")), "", *table([list(b.values()) for b in bands], list(bands[0]))]
-    return {**values, "bands": bands, "notes": list(scene.notes)}, [*lines, *(f"note: {note}" for note in scene.notes)]
+    shown = {
+        **values,
+        "crs": values["crs"] or "none: results lie in pixels",
+        "gsd_m": "not known" if gsd is None else f"{gsd:.4g}",
+    }
+    lines = [
+        *table([(k, v) for k, v in shown.items() if k != "transform"], ("scene", "")),
+        "",
+        *table([list(b.values()) for b in bands], list(bands[0])),
+    ]
+    return {**values, "bands": bands, "notes": list(scene.notes)}, [
+        *lines,
+        *(f"note: {note}" for note in scene.notes),
+    ]
 
 
 def _statistics(scene: Scene) -> list[dict[str, float | None]]:
@@ -99,9 +132,20 @@ def _statistics(scene: Scene) -> list[dict[str, float | None]]:
             pixels, valid = reader.read_rows(row, min(row + step, scene.grid.height))
             if valid.any():
                 inside = to_physical(pixels, scene.bands)[:, valid]
-                low, high, count = np.minimum(low, inside.min(axis=1)), np.maximum(high, inside.max(axis=1)), count + int(valid.sum())
+                low, high, count = (
+                    np.minimum(low, inside.min(axis=1)),
+                    np.maximum(high, inside.max(axis=1)),
+                    count + int(valid.sum()),
+                )
     share = count / (scene.grid.width * scene.grid.height)
-    return [{"min": float(a) if count else None, "max": float(b) if count else None, "valid_share": round(share, 4)} for a, b in zip(low, high, strict=True)]
+    return [
+        {
+            "min": float(a) if count else None,
+            "max": float(b) if count else None,
+            "valid_share": round(share, 4),
+        }
+        for a, b in zip(low, high, strict=True)
+    ]
 
 
 def _labels(labels: LabelSet) -> Found:
@@ -116,9 +160,18 @@ def _labels(labels: LabelSet) -> Found:
         "classes": counts,
         "notes": list(labels.notes),
     }
-    shown = [(k, "none: pixels of an image" if k == "crs" and v is None else v) for k, v in values.items() if k not in {"classes", "notes", "kind"}]
+    shown = [
+        (k, "none: pixels of an image" if k == "crs" and v is None else v)
+        for k, v in values.items()
+        if k not in {"classes", "notes", "kind"}
+    ]
     rows = [(info.id, info.name, info.color, counts[info.name]) for info in labels.classes]
-    return values, [*table(shown, ("labels", "")), "", *table(rows, ("id", "class", "color", "features")), *(f"note: {note}" for note in labels.notes)]
+    return values, [
+        *table(shown, ("labels", "")),
+        "",
+        *table(rows, ("id", "class", "color", "features")),
+        *(f"note: {note}" for note in labels.notes),
+    ]
 
 
 def _chip_set(path: str) -> Found:
@@ -126,7 +179,11 @@ def _chip_set(path: str) -> Found:
 
     chips = open_chip_set(path)
     summary = chips.summary()
-    return {"kind": "chips", **summary.values}, [f"{chips.path}: {len(chips.records)} chips of {chips.chip_px} px", "", *table(summary.rows, summary.header)]
+    return {"kind": "chips", **summary.values}, [
+        f"{chips.path}: {len(chips.records)} chips of {chips.chip_px} px",
+        "",
+        *table(summary.rows, summary.header),
+    ]
 
 
 def _model(path: str) -> Found:
@@ -137,4 +194,10 @@ def _model(path: str) -> Found:
     rows = [(k, v) for k, v in values.items() if isinstance(v, str | int | float)]
     bands = [(b.name, b.dtype, b.scale, b.offset) for b in spec.bands]
     classes = [(c.id, c.name, c.color) for c in spec.classes]
-    return values, [*table(rows, ("model", "")), "", *table(bands, ("band", "dtype", "scale", "offset")), "", *table(classes, ("id", "class", "color"))]
+    return values, [
+        *table(rows, ("model", "")),
+        "",
+        *table(bands, ("band", "dtype", "scale", "offset")),
+        "",
+        *table(classes, ("id", "class", "color")),
+    ]

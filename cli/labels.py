@@ -1,4 +1,6 @@
-"""`eo-dl labels`: draw, check, convert and choose labels. Each command is a module `labels_NAME`, imported when it is used."""
+"""`eo-dl labels`: draw, check, convert and choose labels. Each command is a module `labels_NAME`, imported
+when it is used.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ import importlib
 
 import click
 
-# Command -> what `eo-dl labels --help` says of it; the module `labels_NAME` holds the command, so listing imports nothing.
+# Command -> what `eo-dl labels --help` says of it; the module `labels_NAME` holds the command, so listing
+# imports nothing.
 COMMANDS = {
     "start": "A GeoPackage and a QGIS project, ready to draw in.",
     "status": "What is drawn so far, and what a first model still needs.",

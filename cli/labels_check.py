@@ -12,11 +12,29 @@ _WIDTH = 150
 
 @click.command("check", short_help="All problems of labels at once, with a layer to step through.")
 @click.argument("labels", nargs=-1, required=True, metavar="LABELS...")
-@click.option("--scene", "scenes", multiple=True, help="Image under the labels: a file, a folder, or a pattern; repeat it for several.", metavar="FILE")
-@click.option("-o", "--out", help="Also write the findings as a layer to step through in QGIS (.gpkg).", metavar="FILE")
-@click.option("--fix", help="Write a mended copy here: what is safe is repaired, every change is listed.", metavar="FILE")
-@click.option("--chips", help="A chip set of these labels: do two splits share ground or an image?", metavar="FOLDER")
-@click.option("--model", help="A model (.eodl): which labels does it doubt? Best one that was not trained on them.", metavar="FILE")
+@click.option(
+    "--scene",
+    "scenes",
+    multiple=True,
+    help="Image under the labels: a file, a folder, or a pattern; repeat it for several.",
+    metavar="FILE",
+)
+@click.option(
+    "-o", "--out", help="Also write the findings as a layer to step through in QGIS (.gpkg).", metavar="FILE"
+)
+@click.option(
+    "--fix",
+    help="Write a mended copy here: what is safe is repaired, every change is listed.",
+    metavar="FILE",
+)
+@click.option(
+    "--chips", help="A chip set of these labels: do two splits share ground or an image?", metavar="FOLDER"
+)
+@click.option(
+    "--model",
+    help="A model (.eodl): which labels does it doubt? Best one that was not trained on them.",
+    metavar="FILE",
+)
 @click.option("--annotated", help="Polygons in which the labels are complete.", metavar="FILE")
 @options.class_field
 @options.label_classes
@@ -51,7 +69,8 @@ def command(
     device: str,
     overwrite: bool,
 ) -> None:
-    """Everything that may be wrong with labels: outlines, classes, places, and how far they lie beside the image's edges.
+    """Everything that may be wrong with labels: outlines, classes, places, and how far they lie beside the
+    image's edges.
 
     \b
     eo-dl labels check labels.gpkg --scene ortho.tif -o findings.gpkg --fix labels_fixed.gpkg
@@ -85,16 +104,31 @@ def command(
     )
     if out is not None:
         found.write(out, overwrite=overwrite)
-    fixed = None if fix is None else fix_labels(source, out=fix, class_field=class_field, layer=layer, crs=label_crs, overwrite=overwrite)
+    fixed = (
+        None
+        if fix is None
+        else fix_labels(
+            source, out=fix, class_field=class_field, layer=layer, crs=label_crs, overwrite=overwrite
+        )
+    )
     gsd = {scene.name: scene.native.gsd_m for scene in found.scenes}
     rows = [(severity, kind, count, _short(str(text))) for severity, kind, count, text in found.rows()]
-    lines = [*(table(rows, ("severity", "kind", "count", "for example")) if rows else ["nothing was found"]), ""]
-    lines += [f"{sum(found.classes.values()):.0f} {found.unit}: " + ", ".join(f"{name} {count:.0f}" for name, count in found.classes.items())]
+    lines = [
+        *(table(rows, ("severity", "kind", "count", "for example")) if rows else ["nothing was found"]),
+        "",
+    ]
+    lines += [
+        f"{sum(found.classes.values()):.0f} {found.unit}: "
+        + ", ".join(f"{name} {count:.0f}" for name, count in found.classes.items())
+    ]
     lines += [registration_text(name, one, gsd.get(name)) for name, one in found.registration.items()]
     lines += [f"note: {note}" for note in found.notes]
     lines += [] if out is None else [f"{out}: {len(found.findings)} findings to step through"]
     if fixed is not None:
-        lines += [f"{fixed.path}: {len(fixed.changes)} changes, {fixed.removed} features removed", *(f"  {c.feature_id}: {c.text}" for c in fixed.changes)]
+        lines += [
+            f"{fixed.path}: {len(fixed.changes)} changes, {fixed.removed} features removed",
+            *(f"  {c.feature_id}: {c.text}" for c in fixed.changes),
+        ]
     values = {**found.values(), "output": out, "fixed": None if fixed is None else fixed.values()}
     reporter.result(values, lines)
 
@@ -116,7 +150,9 @@ def _check_outputs(out: str | None, fix: str | None, inputs: list[str]) -> None:
         if path is not None and Path(path).resolve() in given:
             raise ConfigError(f"{path}: is the input, which is never overwritten; give {option} another name")
     if out is not None and fix is not None and Path(out).resolve() == Path(fix).resolve():
-        raise ConfigError(f"{out}: -o and --fix name the same file; give the findings and the mended labels names of their own")
+        raise ConfigError(
+            f"{out}: -o and --fix name the same file; give the findings and the mended labels names of their own"
+        )
 
 
 def _short(text: str) -> str:

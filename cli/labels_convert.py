@@ -12,10 +12,28 @@ from .reporter import Reporter, table
 
 @click.command("convert", short_help="Labels of one format as another.")
 @click.argument("source", nargs=-1, required=True, metavar="LABELS...")
-@click.option("-o", "--out", required=True, help="File, or folder for formats of a file an image.", metavar="PATH")
-@click.option("--format", "format", type=click.Choice([f for f in options.LABEL_FORMATS if f != "folders"]), help="What to write (default: by the suffix).")
-@click.option("--images", "images", multiple=True, help="The images of the labels, a folder or a pattern; for places and sizes (repeatable).", metavar="FILE")
-@click.option("--from", "source_format", type=click.Choice(options.READ_FORMATS), help="What LABELS are, where their content does not say it.")
+@click.option(
+    "-o", "--out", required=True, help="File, or folder for formats of a file an image.", metavar="PATH"
+)
+@click.option(
+    "--format",
+    "format",
+    type=click.Choice([f for f in options.LABEL_FORMATS if f != "folders"]),
+    help="What to write (default: by the suffix).",
+)
+@click.option(
+    "--images",
+    "images",
+    multiple=True,
+    help="The images of the labels, a folder or a pattern; for places and sizes (repeatable).",
+    metavar="FILE",
+)
+@click.option(
+    "--from",
+    "source_format",
+    type=click.Choice(options.READ_FORMATS),
+    help="What LABELS are, where their content does not say it.",
+)
 @options.class_field
 @options.label_classes
 @options.label_layer
@@ -62,4 +80,11 @@ def command(
     )
     for note in made.notes:
         reporter.log(f"note: {note}")
-    reporter.result(made.values(), [f"{made.path}: {len(made.labels)} objects", "", *table(list(made.counts.items()), ("class", "objects"))])
+    reporter.result(
+        made.values(),
+        [
+            f"{made.path}: {len(made.labels)} objects",
+            "",
+            *table(list(made.counts.items()), ("class", "objects")),
+        ],
+    )

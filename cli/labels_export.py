@@ -12,13 +12,41 @@ from .reporter import Reporter
 
 @click.command("export", short_help="Chips and labels for COCO, YOLO, CVAT, Label Studio ...")
 @click.argument("chips", metavar="CHIPS")
-@click.option("--format", "format", type=click.Choice(options.LABEL_FORMATS), required=True, help="What to write (docs/label-formats.md).")
-@click.option("-o", "--out", required=True, help="Folder for images, labels and eo_dl_index.json.", metavar="FOLDER")
-@click.option("--labels", help="Other labels than those of the chips, e.g. what a model found.", metavar="FILE")
-@click.option("--predictions", help="Found objects with scores, for Label Studio to start from.", metavar="FILE")
-@click.option("--split", "splits", default="train,val,test", show_default=True, help="Which chips; 'none' are those in no split.", metavar="LIST")
-@click.option("--images", type=click.Choice(["tif", "png", "jpg"]), help="Images: all bands and values, or stretched (default: what the tools show).")
-@click.option("-b", "--bands", help="One or three bands that PNG and JPEG show, by name (default: red, green, blue).", metavar="LIST")
+@click.option(
+    "--format",
+    "format",
+    type=click.Choice(options.LABEL_FORMATS),
+    required=True,
+    help="What to write (docs/label-formats.md).",
+)
+@click.option(
+    "-o", "--out", required=True, help="Folder for images, labels and eo_dl_index.json.", metavar="FOLDER"
+)
+@click.option(
+    "--labels", help="Other labels than those of the chips, e.g. what a model found.", metavar="FILE"
+)
+@click.option(
+    "--predictions", help="Found objects with scores, for Label Studio to start from.", metavar="FILE"
+)
+@click.option(
+    "--split",
+    "splits",
+    default="train,val,test",
+    show_default=True,
+    help="Which chips; 'none' are those in no split.",
+    metavar="LIST",
+)
+@click.option(
+    "--images",
+    type=click.Choice(["tif", "png", "jpg"]),
+    help="Images: all bands and values, or stretched (default: what the tools show).",
+)
+@click.option(
+    "-b",
+    "--bands",
+    help="One or three bands that PNG and JPEG show, by name (default: red, green, blue).",
+    metavar="LIST",
+)
 @options.class_field
 @options.label_layer
 @options.overwrite
@@ -37,7 +65,8 @@ def command(
     layer: str | None,
     overwrite: bool,
 ) -> None:
-    """Write the images of a chip set, their labels in a format, and eo_dl_index.json, which says where each image is on the ground.
+    """Write the images of a chip set, their labels in a format, and eo_dl_index.json, which says where each
+    image is on the ground.
 
     \b
     eo-dl labels export chips/ --format cvat -o for_cvat/
@@ -61,4 +90,6 @@ def command(
     )
     for note in made.notes:
         reporter.log(f"note: {note}")
-    reporter.result(made.values(), [f"{made.path}: {made.objects} objects in {made.images} images, {made.format}"])
+    reporter.result(
+        made.values(), [f"{made.path}: {made.objects} objects in {made.images} images, {made.format}"]
+    )

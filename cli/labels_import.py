@@ -12,20 +12,39 @@ from .reporter import Reporter, table
 
 @click.command("import", short_help="Labels corrected in another tool, back on the ground.")
 @click.argument("source", nargs=-1, required=True, metavar="LABELS...")
-@click.option("--index", help="The eo_dl_index.json of the export (default: beside or above LABELS).", metavar="FILE")
 @click.option(
-    "-o", "--out", default="labels.gpkg", show_default=True, help="GeoPackage, .geojson, .fgb or .parquet; .json (COCO) for plain images.", metavar="FILE"
+    "--index", help="The eo_dl_index.json of the export (default: beside or above LABELS).", metavar="FILE"
+)
+@click.option(
+    "-o",
+    "--out",
+    default="labels.gpkg",
+    show_default=True,
+    help="GeoPackage, .geojson, .fgb or .parquet; .json (COCO) for plain images.",
+    metavar="FILE",
 )
 @options.label_format
 @options.label_classes
-@click.option("--join/--no-join", default=True, show_default=True, help="Make pieces of one object in neighbouring images one again.")
+@click.option(
+    "--join/--no-join",
+    default=True,
+    show_default=True,
+    help="Make pieces of one object in neighbouring images one again.",
+)
 @options.overwrite
 @options.said
 def command(
-    reporter: Reporter, source: tuple[str, ...], index: str | None, out: str, label_format: str | None, classes: str | None, join: bool, overwrite: bool
+    reporter: Reporter,
+    source: tuple[str, ...],
+    index: str | None,
+    out: str,
+    label_format: str | None,
+    classes: str | None,
+    join: bool,
+    overwrite: bool,
 ) -> None:
-    """Bring labels of exported images back to map coordinates: the folder of an export, or the file that a tool saved. The GeoPackage also has the ground
-    of these images, on which labels are complete.
+    """Bring labels of exported images back to map coordinates: the folder of an export, or the file that a
+    tool saved. The GeoPackage also has the ground of these images, on which labels are complete.
 
     \b
     eo-dl labels import for_voc/ -o labels.gpkg
@@ -35,7 +54,22 @@ def command(
     from eo_dl.labels.labelsources import Format
 
     given = source[0] if len(source) == 1 else list(source)
-    made = import_labels(given, out=out, index=index, format=cast("Format | None", label_format), classes=classes, join=join, overwrite=overwrite)
+    made = import_labels(
+        given,
+        out=out,
+        index=index,
+        format=cast("Format | None", label_format),
+        classes=classes,
+        join=join,
+        overwrite=overwrite,
+    )
     for note in made.notes:
         reporter.log(f"note: {note}")
-    reporter.result(made.values(), [f"{made.path}: {len(made.labels)} objects", "", *table(list(made.counts.items()), ("class", "objects"))])
+    reporter.result(
+        made.values(),
+        [
+            f"{made.path}: {len(made.labels)} objects",
+            "",
+            *table(list(made.counts.items()), ("class", "objects")),
+        ],
+    )

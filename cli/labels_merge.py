@@ -16,17 +16,38 @@ from .reporter import Reporter, table
 @options.label_layer
 @options.overwrite
 @options.said
-def command(reporter: Reporter, labels: str, corrected: str, out: str, class_field: str | None, layer: str | None, overwrite: bool) -> None:
-    """LABELS and what became of pre-labels in CORRECTED, as labels that tile takes: accepted, changed and added ones are labels, rejected and deleted ones
-    are background for sure (hard negatives), those nobody looked at are ignored. LABELS may be 'none'.
+def command(
+    reporter: Reporter,
+    labels: str,
+    corrected: str,
+    out: str,
+    class_field: str | None,
+    layer: str | None,
+    overwrite: bool,
+) -> None:
+    """LABELS and what became of pre-labels in CORRECTED, as labels that tile takes: accepted, changed and
+    added ones are labels, rejected and deleted ones are background for sure (hard negatives), those nobody
+    looked at are ignored. LABELS may be 'none'.
 
     \b
     eo-dl labels merge labels.gpkg to_correct.gpkg -o labels_2.gpkg
     """
     from eo_dl.curation.project.merge import merge_labels
 
-    made = merge_labels(None if labels == "none" else labels, corrected, out=out, class_field=class_field, layer=layer, overwrite=overwrite)
+    made = merge_labels(
+        None if labels == "none" else labels,
+        corrected,
+        out=out,
+        class_field=class_field,
+        layer=layer,
+        overwrite=overwrite,
+    )
     for note in made.notes:
         reporter.log(f"note: {note}")
-    values = {"path": str(made.path), "counts": dict(made.counts), "classes": list(made.classes.names), "notes": list(made.notes)}
+    values = {
+        "path": str(made.path),
+        "counts": dict(made.counts),
+        "classes": list(made.classes.names),
+        "notes": list(made.notes),
+    }
     reporter.result(values, [*table(list(made.counts.items()), ("what", "labels")), "", str(made.path)])

@@ -10,18 +10,48 @@ from .reporter import Reporter
 
 @click.command("prelabel", short_help="A prediction as labels to correct.")
 @click.argument("prediction", metavar="PREDICTION")
-@click.option("-o", "--out", default="to_correct.gpkg", show_default=True, help="The GeoPackage to correct in QGIS.", metavar="FILE")
-@click.option("--min-score", type=click.FloatRange(0, 1), help="Leave out what the model is less sure of (counted).", metavar="SCORE")
-@click.option("--min-area", "min_area_m2", type=click.FloatRange(min=0), help="Leave out smaller areas, square metres (counted).", metavar="M2")
-@click.option("--probabilities", help="The probabilities of a class map (NAME_prob.tif): its polygons get scores.", metavar="FILE")
+@click.option(
+    "-o",
+    "--out",
+    default="to_correct.gpkg",
+    show_default=True,
+    help="The GeoPackage to correct in QGIS.",
+    metavar="FILE",
+)
+@click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    help="Leave out what the model is less sure of (counted).",
+    metavar="SCORE",
+)
+@click.option(
+    "--min-area",
+    "min_area_m2",
+    type=click.FloatRange(min=0),
+    help="Leave out smaller areas, square metres (counted).",
+    metavar="M2",
+)
+@click.option(
+    "--probabilities",
+    help="The probabilities of a class map (NAME_prob.tif): its polygons get scores.",
+    metavar="FILE",
+)
 @options.overwrite
 @options.said
 def command(
-    reporter: Reporter, prediction: str, out: str, min_score: float | None, min_area_m2: float | None, probabilities: str | None, overwrite: bool
+    reporter: Reporter,
+    prediction: str,
+    out: str,
+    min_score: float | None,
+    min_area_m2: float | None,
+    probabilities: str | None,
+    overwrite: bool,
 ) -> None:
-    """A prediction (polygons, boxes, or a class map) as labels to correct in QGIS, each with status, score and source.
+    """A prediction (polygons, boxes, or a class map) as labels to correct in QGIS, each with status, score
+    and source.
 
-    Set `status` to accepted, changed or rejected, or tick `reviewed`; mend outlines and classes, draw what is missing, delete what is none. Then:
+    Set `status` to accepted, changed or rejected, or tick `reviewed`; mend outlines and classes, draw what is
+    missing, delete what is none. Then:
 
     \b
     eo-dl labels merge labels.gpkg to_correct.gpkg -o labels_2.gpkg
@@ -39,5 +69,12 @@ def command(
     )
     for note in made.notes:
         reporter.log(f"note: {note}")
-    values = {"path": str(made.path), "count": made.count, "classes": list(made.classes.names), "notes": list(made.notes)}
-    reporter.result(values, [f"{made.path}: {made.count} labels to correct, of {', '.join(made.classes.names)}"])
+    values = {
+        "path": str(made.path),
+        "count": made.count,
+        "classes": list(made.classes.names),
+        "notes": list(made.notes),
+    }
+    reporter.result(
+        values, [f"{made.path}: {made.count} labels to correct, of {', '.join(made.classes.names)}"]
+    )

@@ -13,13 +13,34 @@ from .reporter import Reporter, table
 @click.command("queue", short_help="Which chips to label next.")
 @click.argument("model", metavar="MODEL")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
-@click.option("-o", "--out", default="queue.gpkg", show_default=True, help="GeoPackage with the layer queue, sorted and styled for QGIS.", metavar="FILE")
+@click.option(
+    "-o",
+    "--out",
+    default="queue.gpkg",
+    show_default=True,
+    help="GeoPackage with the layer queue, sorted and styled for QGIS.",
+    metavar="FILE",
+)
 @click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="How many chips.")
-@click.option("--size", "size_px", type=click.IntRange(min=8), help="Side of a chip, px (default: the model's).", metavar="PX")
-@click.option("--labels", help="Labels that there are: their ground is not asked for again, and chips like it come later.", metavar="FILE")
+@click.option(
+    "--size",
+    "size_px",
+    type=click.IntRange(min=8),
+    help="Side of a chip, px (default: the model's).",
+    metavar="PX",
+)
+@click.option(
+    "--labels",
+    help="Labels that there are: their ground is not asked for again, and chips like it come later.",
+    metavar="FILE",
+)
 @options.class_field
 @options.label_layer
-@click.option("--chips", help="Chip set that there is: nor is its ground, and chips like its train chips come later.", metavar="FOLDER")
+@click.option(
+    "--chips",
+    help="Chip set that there is: nor is its ground, and chips like its train chips come later.",
+    metavar="FOLDER",
+)
 @options.aoi
 @click.option(
     "--by",
@@ -36,9 +57,17 @@ from .reporter import Reporter, table
     help="How much it counts that chips are unlike each other: 0 not at all, 1 only that.",
     metavar="SHARE",
 )
-@click.option("--views", type=click.IntRange(1, 8), default=4, show_default=True, help="In how many turned and mirrored ways a chip is looked at.")
+@click.option(
+    "--views",
+    type=click.IntRange(1, 8),
+    default=4,
+    show_default=True,
+    help="In how many turned and mirrored ways a chip is looked at.",
+)
 @options.bands
-@click.option("--scale", type=float, help="What a stored unit is worth, where the scene does not say.", metavar="NUMBER")
+@click.option(
+    "--scale", type=float, help="What a stored unit is worth, where the scene does not say.", metavar="NUMBER"
+)
 @click.option("--offset", type=float, help="Added after --scale.", metavar="NUMBER")
 @options.nodata
 @options.scene_crs
@@ -70,7 +99,8 @@ def command(
     device: str,
     overwrite: bool,
 ) -> None:
-    """The chips from whose labels a model would learn most: those it is unsure of, unlike each other, spread over the ground, not annotated yet.
+    """The chips from whose labels a model would learn most: those it is unsure of, unlike each other, spread
+    over the ground, not annotated yet.
 
     \b
     eo-dl labels queue roofs.eodl town.tif --chips chips/ -o queue.gpkg
@@ -84,7 +114,10 @@ def command(
         raise click.UsageError("--class-field and --layer say how --labels are read; give --labels too")
     made = queue_chips(
         model,
-        [open_scene(path, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)],
+        [
+            open_scene(path, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt)
+            for path in scene_paths(scenes)
+        ],
         out=out,
         count=count,
         size_px=size_px,
@@ -101,4 +134,11 @@ def command(
     )
     for note in made.notes:
         reporter.log(f"note: {note}")
-    reporter.result(made.values, [*table(made.rows, made.header), "", f"{made.path}: {len(made.picks)} of {made.candidates} chips to label next"])
+    reporter.result(
+        made.values,
+        [
+            *table(made.rows, made.header),
+            "",
+            f"{made.path}: {len(made.picks)} of {made.candidates} chips to label next",
+        ],
+    )

@@ -10,17 +10,45 @@ from .reporter import Reporter, table
 
 @click.command("start", short_help="A GeoPackage and a QGIS project, ready to draw in.")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
-@click.option("--classes", required=True, help="Class names in order: 'building,tree', or a text file with one a line.", metavar="LIST")
-@click.option("-o", "--out", default="labels.gpkg", show_default=True, help="The GeoPackage; the project NAME.qgz is written beside it.", metavar="FILE")
-@click.option("--geometry", type=click.Choice(["polygon", "box", "point"]), default="polygon", show_default=True, help="What is drawn.")
+@click.option(
+    "--classes",
+    required=True,
+    help="Class names in order: 'building,tree', or a text file with one a line.",
+    metavar="LIST",
+)
+@click.option(
+    "-o",
+    "--out",
+    default="labels.gpkg",
+    show_default=True,
+    help="The GeoPackage; the project NAME.qgz is written beside it.",
+    metavar="FILE",
+)
+@click.option(
+    "--geometry",
+    type=click.Choice(["polygon", "box", "point"]),
+    default="polygon",
+    show_default=True,
+    help="What is drawn.",
+)
 @options.scene_crs
 @options.trust_vrt
 @options.overwrite
 @options.said
-def command(reporter: Reporter, scenes: tuple[str, ...], classes: str, out: str, geometry: str, crs: str | None, trust_vrt: bool, overwrite: bool) -> None:
+def command(
+    reporter: Reporter,
+    scenes: tuple[str, ...],
+    classes: str,
+    out: str,
+    geometry: str,
+    crs: str | None,
+    trust_vrt: bool,
+    overwrite: bool,
+) -> None:
     """A GeoPackage and a QGIS project (3.22 or later), ready to draw in; no QGIS is needed to make them.
 
-    Draw objects in the layer `labels` and, in `annotated`, the ground on which you have drawn all of them. Then:
+    Draw objects in the layer `labels` and, in `annotated`, the ground on which you have drawn all of them.
+    Then:
 
     \b
     eo-dl labels status labels.gpkg
@@ -38,4 +66,12 @@ def command(reporter: Reporter, scenes: tuple[str, ...], classes: str, out: str,
     for note in made.notes:
         reporter.log(f"note: {note}")
     rows = [(info.id, info.name, info.color) for info in made.classes]
-    reporter.result(made.values(), [f"draw in {made.path}", f"open   {made.project} in QGIS", "", *table(rows, ("id", "class", "color"))])
+    reporter.result(
+        made.values(),
+        [
+            f"draw in {made.path}",
+            f"open   {made.project} in QGIS",
+            "",
+            *table(rows, ("id", "class", "color")),
+        ],
+    )

@@ -11,19 +11,29 @@ from .reporter import Reporter, table
 @click.command("status", short_help="What is drawn so far, and what a first model still needs.")
 @click.argument("labels", metavar="LABELS")
 @click.option(
-    "--scene", "scenes", multiple=True, help="Image under the labels (a file of 'labels start' knows its own); repeat it for several.", metavar="FILE"
+    "--scene",
+    "scenes",
+    multiple=True,
+    help="Image under the labels (a file of 'labels start' knows its own); repeat it for several.",
+    metavar="FILE",
 )
 @options.class_field
 @options.label_layer
 @options.said
-def command(reporter: Reporter, labels: str, scenes: tuple[str, ...], class_field: str | None, layer: str | None) -> None:
+def command(
+    reporter: Reporter, labels: str, scenes: tuple[str, ...], class_field: str | None, layer: str | None
+) -> None:
     """Objects and ground per class, annotated ground, what is reviewed, and what a first model still needs."""
     from eo_dl.curation import labels_status
     from eo_dl.io.discover import scene_paths
 
     found = labels_status(labels, scenes=scene_paths(scenes), class_field=class_field, layer=layer)
     unit = found.unit.replace("2", "²")
-    ground = "nothing" if found.annotated_m2 is None else f"{found.annotated_areas} areas, {found.annotated_m2:.0f} {unit}"
+    ground = (
+        "nothing"
+        if found.annotated_m2 is None
+        else f"{found.annotated_areas} areas, {found.annotated_m2:.0f} {unit}"
+    )
     share = "" if found.scene_share is None else f", {found.scene_share:.1%} of the scenes"
     chips = "" if found.chips is None else f", {found.chips:g} chips of 256 px"
     statuses = "".join(f", {count} {name}" for name, count in found.statuses.items())
@@ -34,6 +44,10 @@ def command(reporter: Reporter, labels: str, scenes: tuple[str, ...], class_fiel
         f"reviewed:  {found.reviewed} of {found.objects}{statuses}",
         *(f"note: {note}" for note in found.notes),
         "",
-        *(["for a first model:", *(f"  - {text}" for text in found.advice)] if found.advice else ["ready for a first model: eo-dl tile, eo-dl train"]),
+        *(
+            ["for a first model:", *(f"  - {text}" for text in found.advice)]
+            if found.advice
+            else ["ready for a first model: eo-dl tile, eo-dl train"]
+        ),
     ]
     reporter.result(found.values(), lines)

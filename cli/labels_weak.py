@@ -20,7 +20,14 @@ from .reporter import Reporter, table
     metavar="RULE",
     help="A function in short, repeatable: 'water: ndwi > 0.2', 'building: roofs.gpkg', 'tree: cover.tif=10|20'.",
 )
-@click.option("-o", "--out", default="weak.tif", show_default=True, help="The raster of probabilities; a folder for several scenes.", metavar="FILE")
+@click.option(
+    "-o",
+    "--out",
+    default="weak.tif",
+    show_default=True,
+    help="The raster of probabilities; a folder for several scenes.",
+    metavar="FILE",
+)
 @click.option(
     "--method",
     type=click.Choice(["agreement", "majority"]),
@@ -47,7 +54,8 @@ def command(
     trust_vrt: bool,
     overwrite: bool,
 ) -> None:
-    """Labelling functions vote on every pixel or abstain; what they come to is a raster of probabilities that tile and train take for labels.
+    """Labelling functions vote on every pixel or abstain; what they come to is a raster of probabilities that
+    tile and train take for labels.
 
     \b
     eo-dl labels weak ortho.tif --function "water: ndwi > 0.2" --function "plants: ndvi > 0.4" \\
@@ -62,7 +70,10 @@ def command(
     from eo_dl.io.discover import scene_paths
 
     config = read_weak_config(functions) if functions is not None else parse_functions(short)
-    opened = [open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
+    opened = [
+        open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt)
+        for path in scene_paths(scenes)
+    ]
     made = weak_labels(
         opened if len(opened) > 1 else opened[0],
         config if method is None else config.model_copy(update={"method": method}),
@@ -74,4 +85,7 @@ def command(
     for note in made.notes:
         reporter.log(f"note: {note}")
     shares = ", ".join(f"{name} {share:.1%}" for name, share in made.class_shares.items())
-    reporter.result(made.values, [*table(made.rows, made.header), "", f"of the covered ground: {shares}", *map(str, made.paths)])
+    reporter.result(
+        made.values,
+        [*table(made.rows, made.header), "", f"of the covered ground: {shares}", *map(str, made.paths)],
+    )

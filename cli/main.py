@@ -1,7 +1,7 @@
 """`eo-dl`: parse, call the library once, say what came out.
 
-Commands are imported when they are used, and what they need inside their callbacks, so that `eo-dl --help` is instant.
-Exit codes: 0 done, 1 failure, 2 usage or bad input, 130 interrupted, 143 terminated.
+Commands are imported when they are used, and what they need inside their callbacks, so that `eo-dl --help` is
+instant. Exit codes: 0 done, 1 failure, 2 usage or bad input, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from eo_dl import __version__
 from . import parent
 from .reporter import Reporter
 
-# Command -> what `eo-dl --help` says of it; the module of the same name holds the command, so listing imports nothing.
+# Command -> what `eo-dl --help` says of it; the module of the same name holds the command, so listing imports
+# nothing.
 COMMANDS = {
     "demo": "The whole road on the sample scenes, with pictures and a report.",
     "inspect": "What a raster, a label file, a chip set or a model holds.",
@@ -55,10 +56,17 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(__version__, prog_name="eo-dl")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.option("--end-with-stdin", is_flag=True, hidden=True, help="End when standard input closes: whoever started us is gone.")
+@click.option(
+    "--end-with-stdin",
+    is_flag=True,
+    hidden=True,
+    help="End when standard input closes: whoever started us is gone.",
+)
 def cli(debug: bool, end_with_stdin: bool) -> None:
     """From GeoTIFFs and a few drawn labels to a map you can believe.
 
@@ -126,9 +134,16 @@ def _known(error: Exception, args: list[str]) -> int:
     if isinstance(error, EoDlError):
         return _fail(_one_line(str(error)), error.exit_code)
     if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has gone; nothing to say
+        # whoever read us has gone; nothing to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EPERM):
+    if isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EACCES,
+        errno.EROFS,
+        errno.EDQUOT,
+        errno.EPERM,
+    ):
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror}; free space or choose another folder", 2)
     raise error

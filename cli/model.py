@@ -19,9 +19,11 @@ def command() -> None:
 @click.option("--backbone", help="Only those of this backbone.", metavar="NAME")
 @options.said
 def backbones(reporter: Reporter, backbone: str | None) -> None:
-    """Backbones with pretrained weights: what to give to --backbone and --weights, the bands they saw, ground resolution, licence and source.
+    """Backbones with pretrained weights: what to give to --backbone and --weights, the bands they saw, ground
+    resolution, licence and source.
 
-    Any other timm backbone with a pyramid of feature maps works too (--weights none or imagenet). Weights are downloaded when they are used.
+    Any other timm backbone with a pyramid of feature maps works too (--weights none or imagenet). Weights are
+    downloaded when they are used.
     """
     from eo_dl.networks.catalogue import named_weights
 
@@ -34,17 +36,36 @@ def backbones(reporter: Reporter, backbone: str | None) -> None:
 
 @command.command("show", short_help="Layers, shapes, weights and receptive field of a model or a network.")
 @click.argument("model", metavar="[MODEL]", required=False)
-@click.option("--task", help="Instead of a model: the network that `train` would make for this task.", metavar="NAME")
+@click.option(
+    "--task", help="Instead of a model: the network that `train` would make for this task.", metavar="NAME"
+)
 @click.option("--config", "config", help="YAML with options of training.", metavar="FILE")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option of the configuration.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option of the configuration."
+)
 @click.option("--network", help="Network of the task, e.g. unet.", metavar="NAME")
 @click.option("--backbone", help="Any timm backbone with features.", metavar="NAME")
 @click.option("--weights", help="As in train; says what would be matched.", metavar="NAME|PATH")
-@click.option("--freeze", type=click.Choice(["none", "backbone", "probe"]), help="As in train; says what would learn in the first epoch.")
+@click.option(
+    "--freeze",
+    type=click.Choice(["none", "backbone", "probe"]),
+    help="As in train; says what would learn in the first epoch.",
+)
 @click.option("-b", "--bands", help="Names of the bands.", metavar="LIST")
-@click.option("--classes", type=click.IntRange(min=1), default=2, show_default=True, help="Number of classes.")
-@click.option("--size", "size_px", type=click.IntRange(min=8, max=4096), default=256, show_default=True, help="Side of a chip, pixels.")
-@click.option("--depth", type=click.IntRange(min=1), default=2, show_default=True, help="Levels of layers to show.")
+@click.option(
+    "--classes", type=click.IntRange(min=1), default=2, show_default=True, help="Number of classes."
+)
+@click.option(
+    "--size",
+    "size_px",
+    type=click.IntRange(min=8, max=4096),
+    default=256,
+    show_default=True,
+    help="Side of a chip, pixels.",
+)
+@click.option(
+    "--depth", type=click.IntRange(min=1), default=2, show_default=True, help="Levels of layers to show."
+)
 @options.said
 def show(
     reporter: Reporter,
@@ -61,15 +82,20 @@ def show(
     size_px: int,
     depth: int,
 ) -> None:
-    """Layers with the shapes of their outputs, weights (learning or not), receptive field, size and the input that is expected.
+    """Layers with the shapes of their outputs, weights (learning or not), receptive field, size and the input
+    that is expected.
 
     \b
     eo-dl model show roofs.eodl
     eo-dl model show --task detection --backbone resnet18 --bands red,green,blue,nir
     """
     asked = (task, config, network, backbone, weights, freeze, bands)
-    if (model is None) == (task is None and config is None) or (model is not None and (settings or any(asked))):
-        raise click.UsageError("give a MODEL, or --task (or --config) with the options of a network; not both")
+    if (model is None) == (task is None and config is None) or (
+        model is not None and (settings or any(asked))
+    ):
+        raise click.UsageError(
+            "give a MODEL, or --task (or --config) with the options of a network; not both"
+        )
     from eo_dl.training.modelview import show_bundle, show_network
 
     if model is not None:
@@ -77,8 +103,18 @@ def show(
     else:
         from eo_dl.training.trainconfig import resolve_config
 
-        resolved = resolve_config(config, task=task, settings=settings, network=network, backbone=backbone, weights=weights, freeze=freeze)
-        view = show_network(resolved, options.split_list(bands) or ("red", "green", "blue"), classes, size_px, depth)
+        resolved = resolve_config(
+            config,
+            task=task,
+            settings=settings,
+            network=network,
+            backbone=backbone,
+            weights=weights,
+            freeze=freeze,
+        )
+        view = show_network(
+            resolved, options.split_list(bands) or ("red", "green", "blue"), classes, size_px, depth
+        )
     layers = table(view.layers, ("layer", "kind", "output", "weights", "learning"))
     maps = [*table(view.maps, ("map", "stride (px)", "channels", "receptive field")), ""] if view.maps else []
     totals = table(view.totals, ("network", ""))

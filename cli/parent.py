@@ -1,7 +1,8 @@
 """A command that another program started ends when that program is gone.
 
-The parent holds the other end of our standard input. When it dies, however it dies, the pipe closes: we ask ourselves to stop, and
-where that is not heard in time (deep in a library), the whole session that was made for us is killed, workers and all.
+The parent holds the other end of our standard input. When it dies, however it dies, the pipe closes: we ask
+ourselves to stop, and where that is not heard in time (deep in a library), the whole session that was made
+for us is killed, workers and all.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def end_with_stdin() -> None:
 
 
 def _watch() -> None:
-    # os.read, not sys.stdin: a daemon thread inside the buffered reader makes the interpreter's end a fatal error.
+    # os.read, not sys.stdin: a daemon thread inside the buffered reader makes the interpreter's end a fatal
+    # error.
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

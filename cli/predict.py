@@ -20,11 +20,28 @@ from .reporter import Reporter
 )
 @options.aoi
 @click.option("--probabilities", is_flag=True, help="Also write NAME_prob.tif, a band a class.")
-@click.option("--min-score", type=click.FloatRange(0, 1), help="Objects below this score are left out (default: the model's own threshold).")
-@click.option("--margin", "margin_px", type=click.IntRange(min=0), help="Context a side that is seen and thrown away, px (default: the model's).")
+@click.option(
+    "--min-score",
+    type=click.FloatRange(0, 1),
+    help="Objects below this score are left out (default: the model's own threshold).",
+)
+@click.option(
+    "--margin",
+    "margin_px",
+    type=click.IntRange(min=0),
+    help="Context a side that is seen and thrown away, px (default: the model's).",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Chips at once.")
-@click.option("--keep-gsd", is_flag=True, help="Do not resample a scene whose ground resolution differs from the model's.")
-@click.option("--scale", type=float, help="What one stored unit is worth, in place of the scene's own scale (physical = stored * scale + offset).")
+@click.option(
+    "--keep-gsd",
+    is_flag=True,
+    help="Do not resample a scene whose ground resolution differs from the model's.",
+)
+@click.option(
+    "--scale",
+    type=float,
+    help="What one stored unit is worth, in place of the scene's own scale (physical = stored * scale + offset).",
+)
 @click.option("--offset", type=float, help="In place of the scene's own offset.")
 @options.device
 @options.precision
@@ -32,7 +49,9 @@ from .reporter import Reporter
 @options.nodata
 @options.scene_crs
 @options.trust_vrt
-@click.option("--resume/--no-resume", default=True, show_default=True, help="Continue where a killed run stopped.")
+@click.option(
+    "--resume/--no-resume", default=True, show_default=True, help="Continue where a killed run stopped."
+)
 @options.overwrite
 @options.said
 def command(
@@ -59,8 +78,8 @@ def command(
 ) -> None:
     """Make a map of a scene with a model.
 
-    The model knows its bands, units, ground resolution and classes; a scene that does not fit stops with what to type. The suffix of the
-    output decides its kind: .tif is a class map, the others are polygons.
+    The model knows its bands, units, ground resolution and classes; a scene that does not fit stops with what
+    to type. The suffix of the output decides its kind: .tif is a class map, the others are polygons.
     """
     reporter.log("starting")
     from eo_dl import load_model, open_scene, predict
@@ -68,7 +87,9 @@ def command(
 
     bundle = load_model(model)
     paths = scene_paths(scenes, below=bundle.task.output == "chips")  # images in a folder for each class
-    opened = [open_scene(path, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in paths]
+    opened = [
+        open_scene(path, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in paths
+    ]
     prediction = predict(
         bundle,
         opened[0] if len(opened) == 1 else opened,

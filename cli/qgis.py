@@ -17,7 +17,11 @@ def command() -> None:
 
 @command.command("install", short_help="Copy the plug-in into the QGIS profile(s) of this computer, enabled.")
 @click.option("--profile", help="Name of one profile (default: every profile found).", metavar="NAME")
-@click.option("--profiles-path", help="Folder that holds profiles, where QGIS was started with --profiles-path.", metavar="FOLDER")
+@click.option(
+    "--profiles-path",
+    help="Folder that holds profiles, where QGIS was started with --profiles-path.",
+    metavar="FOLDER",
+)
 @options.said
 def install(reporter: Reporter, profile: str | None, profiles_path: str | None) -> None:
     """Copy the plug-in into the QGIS profile(s) found, switch it on, and tell it to use this environment.
@@ -29,12 +33,15 @@ def install(reporter: Reporter, profile: str | None, profiles_path: str | None) 
     done = install_plugin(sys.executable, profile=profile, profiles_path=profiles_path)
     lines = [f"{place}: installed and enabled" for place in done]
     reporter.result(
-        {"installed": [str(place) for place in done], "python": sys.executable}, [*lines, f"it uses {sys.executable}", "start QGIS again to see it"]
+        {"installed": [str(place) for place in done], "python": sys.executable},
+        [*lines, f"it uses {sys.executable}", "start QGIS again to see it"],
     )
 
 
 @command.command("package", short_help="Write the plug-in as a zip, for 'Install from ZIP'.")
-@click.option("-o", "--out", default="eo_dl_qgis.zip", show_default=True, help="The zip file.", metavar="FILE")
+@click.option(
+    "-o", "--out", default="eo_dl_qgis.zip", show_default=True, help="The zip file.", metavar="FILE"
+)
 @options.overwrite
 @options.said
 def package(reporter: Reporter, out: str, overwrite: bool) -> None:

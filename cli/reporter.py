@@ -49,7 +49,9 @@ class Reporter:
         self._logger.propagate = False
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._logger.removeHandler(self._handler)
         level, self._logger.propagate = self._before  # a program that calls a command keeps its own logging
         self._logger.setLevel(level)
@@ -149,9 +151,22 @@ class _Handler(logging.Handler):
 
 def _new_progress() -> Progress:
     from rich.console import Console  # rich costs 0.1 s, and only a screen needs it
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=Console(stderr=True), transient=True)
 
 
@@ -160,7 +175,12 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> list[str]:
     cells = [[str(value) for value in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     numeric = [bool(rows) and all(_is_number(str(row[i])) for row in rows) for i in range(len(header))]
-    lines = ["  ".join(c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)).rstrip() for row in cells]
+    lines = [
+        "  ".join(
+            c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
     return [lines[0], "  ".join("-" * w for w in widths), *lines[1:]]
 
 

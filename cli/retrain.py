@@ -11,18 +11,44 @@ from .reporter import Reporter, table
 @click.command("retrain", short_help="Train again with corrected labels; old and new model side by side.")
 @click.argument("model", metavar="MODEL")
 @click.argument("chips", metavar="CHIPS")
-@click.option("--labels", required=True, help="The corrected labels, e.g. of eo-dl labels merge; with --corrected those so far, or 'none'.", metavar="FILE")
 @click.option(
-    "--corrected", help="Corrected pre-labels (eo-dl labels prelabel), merged into the labels first: NAME.labels.gpkg beside the new model.", metavar="FILE"
+    "--labels",
+    required=True,
+    help="The corrected labels, e.g. of eo-dl labels merge; with --corrected those so far, or 'none'.",
+    metavar="FILE",
 )
-@click.option("--scene", "scenes", multiple=True, help="A corrected scene that CHIPS has not; its ground is for training. May be repeated.", metavar="FILE")
-@click.option("-o", "--out", default="retrained.eodl", show_default=True, help="The new model; its chips lie beside it (NAME.chips).", metavar="FILE")
-@click.option("--epochs", type=click.IntRange(min=1), help="At most this many rounds (default: as the old model).")
+@click.option(
+    "--corrected",
+    help="Corrected pre-labels (eo-dl labels prelabel), merged into the labels first: NAME.labels.gpkg beside the new model.",
+    metavar="FILE",
+)
+@click.option(
+    "--scene",
+    "scenes",
+    multiple=True,
+    help="A corrected scene that CHIPS has not; its ground is for training. May be repeated.",
+    metavar="FILE",
+)
+@click.option(
+    "-o",
+    "--out",
+    default="retrained.eodl",
+    show_default=True,
+    help="The new model; its chips lie beside it (NAME.chips).",
+    metavar="FILE",
+)
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="At most this many rounds (default: as the old model)."
+)
 @options.class_field
 @options.label_classes
 @options.label_layer
 @options.device
-@click.option("--resume", is_flag=True, help="Continue a retraining that was stopped; labels, chips and settings must be the same.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue a retraining that was stopped; labels, chips and settings must be the same.",
+)
 @options.overwrite
 @options.said
 def command(
@@ -41,10 +67,11 @@ def command(
     resume: bool,
     overwrite: bool,
 ) -> None:
-    """Train again with corrected labels, starting from the old model, and score both on the same held-out ground.
+    """Train again with corrected labels, starting from the old model, and score both on the same held-out
+    ground.
 
-    CHIPS is the chip set that MODEL was trained on: its scenes, chip size and held-out ground are kept, so neither model has seen what both
-    are scored on.
+    CHIPS is the chip set that MODEL was trained on: its scenes, chip size and held-out ground are kept, so
+    neither model has seen what both are scored on.
 
     \b
     eo-dl labels prelabel trees_map.gpkg -o to_correct.gpkg      (correct it in QGIS)
@@ -53,14 +80,18 @@ def command(
     if corrected is None and labels == "none":
         raise click.UsageError("there is nothing to learn from; give --labels FILE, or --corrected FILE")
     if corrected is not None and classes is not None:
-        raise click.UsageError("--classes does not go with --corrected; merge first (eo-dl labels merge), then retrain with --labels")
+        raise click.UsageError(
+            "--classes does not go with --corrected; merge first (eo-dl labels merge), then retrain with --labels"
+        )
     reporter.log("starting")
     from eo_dl import read_labels, retrain
 
     done = retrain(
         model,
         chips,
-        labels=(None if labels == "none" else labels) if corrected else read_labels(labels, class_field=class_field, layer=layer, classes=classes),
+        labels=(None if labels == "none" else labels)
+        if corrected
+        else read_labels(labels, class_field=class_field, layer=layer, classes=classes),
         corrected=corrected,
         class_field=class_field,
         layer=layer,

@@ -20,10 +20,20 @@ from .reporter import Reporter, table
     metavar="FILE",
     help="Vectors, masks, Pascal VOC, COCO, CSV, or ROOT of ROOT/CLASS/images; one for all scenes or one a scene (repeat it, or name a folder).",
 )
-@click.option("-o", "--out", default="chips", show_default=True, help="Folder of the chip set.", metavar="FOLDER")
-@click.option("--size", help="Side of a chip: 256, 256px or 128m (default: 256; of images labelled as a whole, theirs).", metavar="SIZE")
 @click.option(
-    "--gsd", "gsd_m", type=click.FloatRange(min=0, min_open=True), help="Resample on reading to this ground size of a pixel, metres.", metavar="METRES"
+    "-o", "--out", default="chips", show_default=True, help="Folder of the chip set.", metavar="FOLDER"
+)
+@click.option(
+    "--size",
+    help="Side of a chip: 256, 256px or 128m (default: 256; of images labelled as a whole, theirs).",
+    metavar="SIZE",
+)
+@click.option(
+    "--gsd",
+    "gsd_m",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Resample on reading to this ground size of a pixel, metres.",
+    metavar="METRES",
 )
 @options.class_field
 @options.label_classes
@@ -31,8 +41,18 @@ from .reporter import Reporter, table
 @options.label_where
 @options.label_crs
 @options.buffer_m
-@click.option("--annotated", help="Polygons in which the labels are complete; ground outside is ignored, not background.", metavar="FILE")
-@click.option("--unlabelled", type=click.Choice(["background", "ignore"]), default="background", show_default=True, help="What ground without a label is.")
+@click.option(
+    "--annotated",
+    help="Polygons in which the labels are complete; ground outside is ignored, not background.",
+    metavar="FILE",
+)
+@click.option(
+    "--unlabelled",
+    type=click.Choice(["background", "ignore"]),
+    default="background",
+    show_default=True,
+    help="What ground without a label is.",
+)
 @options.aoi
 @click.option(
     "--sampling",
@@ -41,9 +61,23 @@ from .reporter import Reporter, table
     show_default=True,
     help="Where chips lie; single: around one object each, showing no other (for localization).",
 )
-@click.option("--count", type=click.IntRange(min=1), help="Number of chips for all ways of sampling but the grid.")
-@click.option("--overlap", "overlap_px", type=click.IntRange(min=0), default=0, show_default=True, help="Pixels that neighbouring grid chips share.")
-@click.option("--keep-empty", type=click.FloatRange(0, 1), help="Share of the chips without any object to keep (default: all).", metavar="SHARE")
+@click.option(
+    "--count", type=click.IntRange(min=1), help="Number of chips for all ways of sampling but the grid."
+)
+@click.option(
+    "--overlap",
+    "overlap_px",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Pixels that neighbouring grid chips share.",
+)
+@click.option(
+    "--keep-empty",
+    type=click.FloatRange(0, 1),
+    help="Share of the chips without any object to keep (default: all).",
+    metavar="SHARE",
+)
 @click.option(
     "--min-valid",
     type=click.FloatRange(0, 1),
@@ -52,18 +86,44 @@ from .reporter import Reporter, table
     help="Chips with a smaller share of measured pixels are left out.",
     metavar="SHARE",
 )
-@click.option("--split", default="70,15,15", show_default=True, help="Shares of train, val and test.", metavar="A,B,C")
-@click.option("--split-by", type=click.Choice(["block", "scene"]), default="block", show_default=True, help="What goes to one split as a whole.")
-@click.option("--block-m", type=click.FloatRange(min=0, min_open=True), help="Side of a block of ground, metres (default: from the scene).", metavar="METRES")
+@click.option(
+    "--split", default="70,15,15", show_default=True, help="Shares of train, val and test.", metavar="A,B,C"
+)
+@click.option(
+    "--split-by",
+    type=click.Choice(["block", "scene"]),
+    default="block",
+    show_default=True,
+    help="What goes to one split as a whole.",
+)
+@click.option(
+    "--block-m",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Side of a block of ground, metres (default: from the scene).",
+    metavar="METRES",
+)
 @click.option(
     "--guard-px",
     type=click.FloatRange(min=0),
     help="Least distance between chips of two splits, px (default: one chip, less where that costs too much).",
     metavar="PX",
 )
-@click.option("--folds", type=click.IntRange(min=2), help="Also deal the blocks into K folds for cross-validation.", metavar="K")
-@click.option("--splits-of", help="Hold out the same ground as this chip set, to compare models of both.", metavar="FOLDER")
-@click.option("--write-chips/--read-scenes", default=None, help="Write chips as GeoTIFFs, or read scenes on the fly (default: whichever decodes less).")
+@click.option(
+    "--folds",
+    type=click.IntRange(min=2),
+    help="Also deal the blocks into K folds for cross-validation.",
+    metavar="K",
+)
+@click.option(
+    "--splits-of",
+    help="Hold out the same ground as this chip set, to compare models of both.",
+    metavar="FOLDER",
+)
+@click.option(
+    "--write-chips/--read-scenes",
+    default=None,
+    help="Write chips as GeoTIFFs, or read scenes on the fly (default: whichever decodes less).",
+)
 @options.bands
 @options.nodata
 @options.scene_crs
@@ -110,9 +170,10 @@ def command(
 ) -> None:
     """Cut scenes and labels into chips for training.
 
-    SCENE is a GeoTIFF, VRT, JPEG2000, PNG or JPEG, a folder of them, or a pattern in quotes; with labels of whole images (ROOT/CLASS/NAME.jpg, or
-    a CSV of file and class) also the folder ROOT. Splits are blocks of ground that share none
-    of it; the folder opens in QGIS (chips.gpkg), and what is edited there (split, keep) is obeyed by train.
+    SCENE is a GeoTIFF, VRT, JPEG2000, PNG or JPEG, a folder of them, or a pattern in quotes; with labels of
+    whole images (ROOT/CLASS/NAME.jpg, or a CSV of file and class) also the folder ROOT. Splits are blocks of
+    ground that share none of it; the folder opens in QGIS (chips.gpkg), and what is edited there (split,
+    keep) is obeyed by train.
     """
     from eo_dl import open_scene, read_labels, tile
     from eo_dl.io.discover import scene_paths
@@ -129,7 +190,10 @@ def command(
         unlabelled=unlabelled,
     )
     paths = scene_paths(scenes, below=label_set.whole_images)
-    opened = [open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in paths]
+    opened = [
+        open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt)
+        for path in paths
+    ]
     chips = tile(
         opened,
         label_set,
@@ -159,6 +223,13 @@ def command(
     for note in chips.notes:
         reporter.log(note)
     summary = chips.summary()
-    lines = [f"{chips.path}: {len(chips.records)} chips of {chips.chip_px} px, bands {chips.bands.describe()}", "", *table(summary.rows, summary.header), ""]
-    lines += [f"ground shared by {pair}: {area:g} {summary.area_unit}" for pair, area in chips.shared_ground.items()]
+    lines = [
+        f"{chips.path}: {len(chips.records)} chips of {chips.chip_px} px, bands {chips.bands.describe()}",
+        "",
+        *table(summary.rows, summary.header),
+        "",
+    ]
+    lines += [
+        f"ground shared by {pair}: {area:g} {summary.area_unit}" for pair, area in chips.shared_ground.items()
+    ]
     reporter.result(summary.values, lines)

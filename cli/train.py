@@ -15,21 +15,35 @@ if TYPE_CHECKING:
 
 
 class _TaskOption(click.Option):
-    """Lists the tasks when its help is shown: the list costs half a second, and a run says its first line before."""
+    """Lists the tasks when its help is shown: the list costs half a second, and a run says its first line
+    before.
+    """
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         from eo_dl.tasks import available_tasks
 
-        return "--task NAME", f"{(self.help or '').rstrip('.')}: {', '.join(available_tasks())} (default: the one of --config)."
+        return (
+            "--task NAME",
+            f"{(self.help or '').rstrip('.')}: {', '.join(available_tasks())} (default: the one of --config).",
+        )
 
 
 @click.command("train", short_help="Train a model on a chip set.")
 @click.argument("chips", metavar="CHIPS")
 @click.option("--task", cls=_TaskOption, help="What to learn.", metavar="NAME")
 @click.option("-o", "--out", default="model.eodl", show_default=True, help="The model file.", metavar="FILE")
-@click.option("--config", "config", help="YAML with any option of training (configs/*.yaml are complete ones).", metavar="FILE")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option of the configuration, e.g. --set lr=0.001, --set task_options.loss=dice."
+    "--config",
+    "config",
+    help="YAML with any option of training (configs/*.yaml are complete ones).",
+    metavar="FILE",
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One option of the configuration, e.g. --set lr=0.001, --set task_options.loss=dice.",
 )
 @click.option("--network", help="Network of the task, e.g. unet.", metavar="NAME")
 @click.option("--backbone", help="Any timm backbone with features, e.g. resnet18.", metavar="NAME")
@@ -39,25 +53,61 @@ class _TaskOption(click.Option):
     metavar="NAME|PATH",
 )
 @click.option(
-    "--freeze", type=click.Choice(["none", "backbone", "probe"]), help="Keep the backbone as the weights made it; probe: with one linear layer on it."
+    "--freeze",
+    type=click.Choice(["none", "backbone", "probe"]),
+    help="Keep the backbone as the weights made it; probe: with one linear layer on it.",
 )
-@click.option("--unfreeze-epoch", type=click.IntRange(min=1), help="After so many epochs a frozen backbone learns too.", metavar="N")
-@click.option("--backbone-lr-scale", type=click.FloatRange(0, 1, min_open=True), help="Learning rate of the backbone as a part of the others'.")
+@click.option(
+    "--unfreeze-epoch",
+    type=click.IntRange(min=1),
+    help="After so many epochs a frozen backbone learns too.",
+    metavar="N",
+)
+@click.option(
+    "--backbone-lr-scale",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Learning rate of the backbone as a part of the others'.",
+)
 @click.option("--epochs", type=click.IntRange(min=1), help="At most this many rounds over the train chips.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate.")
 @click.option("--batch-size", type=click.IntRange(min=1), help="Chips a step.")
 @options.device
 @options.precision
 @options.workers
-@click.option("--devices", type=click.IntRange(min=1), help="Processes (GPUs) on this machine that share the work; torchrun and SLURM say it themselves.")
-@click.option("--nodes", type=click.IntRange(min=1), help="Machines that share the work, started by torchrun or SLURM.")
-@click.option("--strategy", help="How several processes work together: auto, ddp, ddp_find_unused_parameters_true.", metavar="NAME")
+@click.option(
+    "--devices",
+    type=click.IntRange(min=1),
+    help="Processes (GPUs) on this machine that share the work; torchrun and SLURM say it themselves.",
+)
+@click.option(
+    "--nodes", type=click.IntRange(min=1), help="Machines that share the work, started by torchrun or SLURM."
+)
+@click.option(
+    "--strategy",
+    help="How several processes work together: auto, ddp, ddp_find_unused_parameters_true.",
+    metavar="NAME",
+)
 @click.option("--seed", type=int, help="Same seed, same weights on one machine.")
-@click.option("--resume", is_flag=True, help="Continue a run that was stopped, to the same result as an unbroken one.")
-@click.option("--folds", type=click.IntRange(min=2), help="One model a fold of the chip set (tile --folds K), scores with their spread.", metavar="K")
-@click.option("--val-fold", type=click.IntRange(min=0), help="Validate on this fold of the chip set.", metavar="N")
-@click.option("--dry-run", is_flag=True, help="Say what it would take (chips, steps, memory, minutes) and stop.")
-@click.option("--find-lr", is_flag=True, help="Try rising learning rates, plot the loss (NAME.lr.png), suggest one and stop.")
+@click.option(
+    "--resume", is_flag=True, help="Continue a run that was stopped, to the same result as an unbroken one."
+)
+@click.option(
+    "--folds",
+    type=click.IntRange(min=2),
+    help="One model a fold of the chip set (tile --folds K), scores with their spread.",
+    metavar="K",
+)
+@click.option(
+    "--val-fold", type=click.IntRange(min=0), help="Validate on this fold of the chip set.", metavar="N"
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Say what it would take (chips, steps, memory, minutes) and stop."
+)
+@click.option(
+    "--find-lr",
+    is_flag=True,
+    help="Try rising learning rates, plot the loss (NAME.lr.png), suggest one and stop.",
+)
 @click.option("--print-config", is_flag=True, help="Show the whole configuration and stop.")
 @options.overwrite
 @options.said
@@ -94,7 +144,8 @@ def command(
 ) -> None:
     """Train a model on a chip set, and score it on ground held out, beside simple baselines.
 
-    The best weights on the validation blocks become the model. Logs, curves, checkpoints and pictures lie in a folder beside it (NAME.run).
+    The best weights on the validation blocks become the model. Logs, curves, checkpoints and pictures lie in
+    a folder beside it (NAME.run).
     """
     reporter.log("starting")
     from eo_dl.training.trainconfig import complete, resolve_config
@@ -131,18 +182,49 @@ def command(
     elif folds is not None:
         from eo_dl.training.folds import train_folds
 
-        found = train_folds(chips, resolved, folds=folds, out=out, resume=resume, overwrite=overwrite, on_progress=reporter.progress).summary()
-        reporter.result(found.values, [*table(found.rows, found.header), "", f"all of it: {found.values['file']}"])
+        found = train_folds(
+            chips,
+            resolved,
+            folds=folds,
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            on_progress=reporter.progress,
+        ).summary()
+        reporter.result(
+            found.values, [*table(found.rows, found.header), "", f"all of it: {found.values['file']}"]
+        )
     else:
         from eo_dl import train
 
-        run = train(chips, config=resolved, out=out, val_fold=val_fold, resume=resume, overwrite=overwrite, on_progress=reporter.progress)
+        run = train(
+            chips,
+            config=resolved,
+            out=out,
+            val_fold=val_fold,
+            resume=resume,
+            overwrite=overwrite,
+            on_progress=reporter.progress,
+        )
         summary = run.summary()
-        reporter.result(summary.values, [f"{run.model.path}", "", *table(summary.rows, summary.header), "", f"curves and pictures: {run.folder}"])
+        reporter.result(
+            summary.values,
+            [
+                f"{run.model.path}",
+                "",
+                *table(summary.rows, summary.header),
+                "",
+                f"curves and pictures: {run.folder}",
+            ],
+        )
 
 
 def _refuse_together(*, folds: bool, val_fold: bool, dry_run: bool, find_lr: bool) -> None:
-    asked = [name for name, wanted in (("--folds", folds), ("--dry-run", dry_run), ("--find-lr", find_lr)) if wanted]
+    asked = [
+        name
+        for name, wanted in (("--folds", folds), ("--dry-run", dry_run), ("--find-lr", find_lr))
+        if wanted
+    ]
     asked += ["--val-fold"] if val_fold and (folds or find_lr) else []
     if len(asked) > 1:
         raise click.UsageError(f"{' and '.join(asked)} do not go together; give one of them")
@@ -162,5 +244,7 @@ def _say_rate(reporter: Reporter, chips: str, config: TrainConfig, out: str, ove
     from eo_dl.training.findlr import find_lr
 
     picture = Path(out).with_suffix(".lr.png")
-    summary = find_lr(chips, config, picture=picture, overwrite=overwrite, on_progress=reporter.progress).summary()
+    summary = find_lr(
+        chips, config, picture=picture, overwrite=overwrite, on_progress=reporter.progress
+    ).summary()
     reporter.result(summary.values, [*table(summary.rows, summary.header)])

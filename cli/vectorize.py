@@ -10,17 +10,40 @@ from .reporter import Reporter
 
 @click.command("vectorize", short_help="Polygons of a class map.")
 @click.argument("source", metavar="MAP")
-@click.option("-o", "--out", required=True, help="The polygons: .gpkg, .geojson, .fgb or .parquet.", metavar="FILE")
-@click.option("--min-area", "min_area_m2", type=click.FloatRange(min=0), help="Leave out smaller polygons, square metres (counted).", metavar="M2")
 @click.option(
-    "--simplify", "simplify_px", type=click.FloatRange(min=0), help="Remove corners smaller than about so many pixels; borders stay shared.", metavar="PX"
+    "-o", "--out", required=True, help="The polygons: .gpkg, .geojson, .fgb or .parquet.", metavar="FILE"
 )
-@click.option("--probabilities", help="The probabilities of the map (NAME_prob.tif): each polygon gets the mean of its class as score.", metavar="FILE")
+@click.option(
+    "--min-area",
+    "min_area_m2",
+    type=click.FloatRange(min=0),
+    help="Leave out smaller polygons, square metres (counted).",
+    metavar="M2",
+)
+@click.option(
+    "--simplify",
+    "simplify_px",
+    type=click.FloatRange(min=0),
+    help="Remove corners smaller than about so many pixels; borders stay shared.",
+    metavar="PX",
+)
+@click.option(
+    "--probabilities",
+    help="The probabilities of the map (NAME_prob.tif): each polygon gets the mean of its class as score.",
+    metavar="FILE",
+)
 @options.aoi
 @options.overwrite
 @options.said
 def command(
-    reporter: Reporter, source: str, out: str, min_area_m2: float | None, simplify_px: float | None, probabilities: str | None, aoi: str | None, overwrite: bool
+    reporter: Reporter,
+    source: str,
+    out: str,
+    min_area_m2: float | None,
+    simplify_px: float | None,
+    probabilities: str | None,
+    aoi: str | None,
+    overwrite: bool,
 ) -> None:
     """Seamless polygons of a class map, with class, area and a field for review, styled for QGIS."""
     from eo_dl import vectorize

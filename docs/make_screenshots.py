@@ -1,6 +1,8 @@
-"""The pictures of docs/qgis.md: `make demo`, then `python docs/make_screenshots.py [DEMO [TASK]]` (needs QGIS and xvfb, see docs/qgis.md).
+"""The pictures of docs/qgis.md: `make demo`, then `python docs/make_screenshots.py [DEMO [TASK]]` (needs QGIS
+and xvfb, see docs/qgis.md).
 
-Runs the QGIS desktop on a virtual screen with the plug-in installed in a profile of its own, on copies of the sample scenes.
+Runs the QGIS desktop on a virtual screen with the plug-in installed in a profile of its own, on copies of the
+sample scenes.
 """
 
 from __future__ import annotations
@@ -24,14 +26,25 @@ PICTURES = {"detection": ("chips", "dialog", "review", "retrain", "scores"), "se
 
 
 def main(demo: Path, tasks: list[str]) -> None:
-    """Write docs/qgis-NAME.png from the models and chips of the demo's folder. The reviewer of the detected trees is the truth of the second scene."""
+    """Write docs/qgis-NAME.png from the models and chips of the demo's folder. The reviewer of the detected
+    trees is the truth of the second scene.
+    """
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         (work / "config" / "profiles" / "default").mkdir(parents=True)
         (work / "xdg").mkdir(mode=0o700)
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"}
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith("PYTHON") and key != "VIRTUAL_ENV"
+        }
         environment |= {"XDG_RUNTIME_DIR": str(work / "xdg"), "QGIS_CUSTOM_CONFIG_PATH": str(work / "config")}
-        subprocess.run([sys.executable, "-m", "eo_dl_cli", "qgis", "install", "-q"], env=environment, check=True, cwd=ROOT)
+        subprocess.run(
+            [sys.executable, "-m", "eo_dl_cli", "qgis", "install", "-q"],
+            env=environment,
+            check=True,
+            cwd=ROOT,
+        )
         for task, suffix in ((task, SUFFIXES[task]) for task in tasks):
             pictures = work / task
             pictures.mkdir()
@@ -48,7 +61,9 @@ def main(demo: Path, tasks: list[str]) -> None:
                     "truth": str(pictures / "test_labels.gpkg"),
                     "epochs": EPOCHS,
                 }
-            _desktop(work, {**environment, "QT_QPA_PLATFORM": "xcb", "EO_DL_WINDOW": json.dumps(given)}, pictures)
+            _desktop(
+                work, {**environment, "QT_QPA_PLATFORM": "xcb", "EO_DL_WINDOW": json.dumps(given)}, pictures
+            )
             for picture in PICTURES[task]:
                 _keep(pictures / f"{picture}.png", picture)
 
@@ -58,7 +73,11 @@ def _desktop(work: Path, environment: dict[str, str], pictures: Path) -> None:
                "--code", str(ROOT / "tests" / "qgis" / "window.py")]  # fmt: skip
     done = subprocess.run(command, env=environment, check=False)
     if done.returncode:
-        raise SystemExit((pictures / "error.txt").read_text() if (pictures / "error.txt").exists() else f"QGIS ended with {done.returncode}")
+        raise SystemExit(
+            (pictures / "error.txt").read_text()
+            if (pictures / "error.txt").exists()
+            else f"QGIS ended with {done.returncode}"
+        )
 
 
 def _keep(source: Path, name: str) -> None:

@@ -43,7 +43,18 @@ _HOME = {
     "evaluate": ".evaluation.evaluate",
 }
 
-__all__ = ["evaluate", "load_model", "open_chip_set", "open_scene", "predict", "read_labels", "retrain", "tile", "train", "vectorize"]
+__all__ = [
+    "evaluate",
+    "load_model",
+    "open_chip_set",
+    "open_scene",
+    "predict",
+    "read_labels",
+    "retrain",
+    "tile",
+    "train",
+    "vectorize",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,8 +1,8 @@
 """The `.eodl` file: a model with everything needed to use it, in one zip without code.
 
-Members are stored, not compressed, so a weight costs no unpacking and a zip bomb cannot be one. Only named members are
-read, into memory, after their size was checked; nothing is ever unpacked to disk, unpickled or imported from a bundle.
-Equal models give equal bytes (fixed dates, fixed order).
+Members are stored, not compressed, so a weight costs no unpacking and a zip bomb cannot be one. Only named
+members are read, into memory, after their size was checked; nothing is ever unpacked to disk, unpickled or
+imported from a bundle. Equal models give equal bytes (fixed dates, fixed order).
 """
 
 from __future__ import annotations
@@ -72,18 +72,31 @@ def save_bundle(
 ) -> Bundle:
     """Write a bundle under its final name at once, and open it again.
 
-    `preview` is a PNG; `extra` may hold "model.onnx", "item.json" and "config.yaml". The model card is made from the spec.
-    Raises `BundleError` for weights that are not finite, `OutputExistsError` where `path` exists.
+    `preview` is a PNG; `extra` may hold "model.onnx", "item.json" and "config.yaml". The model card is made
+    from the spec. Raises `BundleError` for weights that are not finite, `OutputExistsError` where `path`
+    exists.
     """
     arrays = _as_arrays(state)
     _check_finite(arrays, str(path))
-    members = dict(extra or {}) | {WEIGHTS: safetensors.numpy.save(arrays), "README.md": model_card(spec).encode()}
+    members = dict(extra or {}) | {
+        WEIGHTS: safetensors.numpy.save(arrays),
+        "README.md": model_card(spec).encode(),
+    }
     if preview is not None:
         members["preview.png"] = preview
     _check_names(list(members), str(path))
-    spec = spec.model_copy(update={"members": {name: MemberSpec(size=len(data), sha256=_sha256(data)) for name, data in members.items()}})
+    spec = spec.model_copy(
+        update={
+            "members": {
+                name: MemberSpec(size=len(data), sha256=_sha256(data)) for name, data in members.items()
+            }
+        }
+    )
     members[SPEC] = spec.to_json()
-    with atomic_file(path, overwrite=overwrite) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+    with (
+        atomic_file(path, overwrite=overwrite) as part,
+        zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive,
+    ):
         for name in (name for name in MEMBERS if name in members):
             archive.writestr(_entry(name), members[name])
     return load_model(path)
@@ -96,7 +109,9 @@ def load_model(path: str | Path) -> Bundle:
     """
     path = Path(path)
     if not path.is_file():
-        raise BundleError(f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a model made by eo-dl train (.eodl)")
+        raise BundleError(
+            f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a model made by eo-dl train (.eodl)"
+        )
     with _open_zip(path) as archive:
         _check_entries(archive, str(path))
         spec = read_spec(_read(archive, SPEC, str(path)), str(path))
@@ -118,7 +133,9 @@ class Bundle:
     def task(self) -> Task:
         """The model's task."""
         if self.spec.task not in available_tasks():
-            raise BundleError(f"{self.path}: task {self.spec.task!r} is not known here (there are {', '.join(available_tasks())}); update eo_dl")
+            raise BundleError(
+                f"{self.path}: task {self.spec.task!r} is not known here (there are {', '.join(available_tasks())}); update eo_dl"
+            )
         return load_task(self.spec.task)
 
     @cached_property
@@ -159,14 +176,18 @@ class Bundle:
         return (SPEC, *(name for name in MEMBERS if name in self.spec.members))
 
     def read(self, member: str) -> bytes:
-        """One member, checked against its hash. Raises `BundleError` where it is not there or not as it was written."""
+        """One member, checked against its hash. Raises `BundleError` where it is not there or not as it was
+        written.
+        """
         expected = self.spec.members.get(member)
         if expected is None:
             raise BundleError(f"{self.path}: the bundle holds no {member}; it has {', '.join(self.members)}")
         with _open_zip(self.path) as archive:
             data = _read(archive, member, str(self.path))
         if len(data) != expected.size or _sha256(data) != expected.sha256:
-            raise BundleError(f"{self.path}: {member} is not what was written (its SHA-256 differs); the file is damaged, copy or train it again")
+            raise BundleError(
+                f"{self.path}: {member} is not what was written (its SHA-256 differs); the file is damaged, copy or train it again"
+            )
         return data
 
     def state(self) -> State:
@@ -178,7 +199,9 @@ class Bundle:
         return self.task.make_codec(self.classes, self.config)
 
     def make_network(self) -> TaskNetwork:
-        """The network with its weights, in eval mode on CPU. Raises `BundleError` where they do not fit each other."""
+        """The network with its weights, in eval mode on CPU. Raises `BundleError` where they do not fit each
+        other.
+        """
         # Lazy: torch is loaded when a network is wanted, not when a bundle is looked at.
         from .networks.weights import fill_exactly
 
@@ -212,27 +235,39 @@ def _score_row(score: ScoreSpec) -> tuple[object, ...]:
 
 
 def _as_arrays(state: Mapping[str, npt.NDArray[np.generic] | TensorLike]) -> State:
-    arrays = {name: value if isinstance(value, np.ndarray) else value.detach().cpu().numpy() for name, value in state.items()}
-    return {name: np.require(arrays[name], requirements="C") for name in sorted(arrays)}  # not ascontiguousarray: it makes scalars 1-D
+    arrays = {
+        name: value if isinstance(value, np.ndarray) else value.detach().cpu().numpy()
+        for name, value in state.items()
+    }
+    # not ascontiguousarray: it makes scalars 1-D
+    return {name: np.require(arrays[name], requirements="C") for name in sorted(arrays)}
 
 
 def _state_of(data: bytes, source: str) -> State:
     try:
         return dict(safetensors.numpy.load(data))
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise BundleError(f"{source}: {WEIGHTS} cannot be read ({error}); the file is damaged, copy or train it again") from error
+        raise BundleError(
+            f"{source}: {WEIGHTS} cannot be read ({error}); the file is damaged, copy or train it again"
+        ) from error
 
 
 def _check_finite(state: State, source: str) -> None:
-    wrong = [name for name, array in state.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
+    wrong = [
+        name for name, array in state.items() if array.dtype.kind == "f" and not np.isfinite(array).all()
+    ]
     if wrong:
-        raise BundleError(f"{source}: {len(wrong)} of {len(state)} tensors hold NaN or infinity, first {wrong[0]!r}; the training failed, train it again")
+        raise BundleError(
+            f"{source}: {len(wrong)} of {len(state)} tensors hold NaN or infinity, first {wrong[0]!r}; the training failed, train it again"
+        )
 
 
 def _check_names(names: list[str], source: str) -> None:
     unknown = [name for name in names if name not in MEMBERS]
     if unknown or len(set(names)) != len(names):
-        raise BundleError(f"{source}: unexpected or repeated member {(unknown or names)[0]!r}; a bundle holds {', '.join(MEMBERS)}")
+        raise BundleError(
+            f"{source}: unexpected or repeated member {(unknown or names)[0]!r}; a bundle holds {', '.join(MEMBERS)}"
+        )
 
 
 def _check_entries(archive: zipfile.ZipFile, source: str) -> None:
@@ -243,12 +278,18 @@ def _check_entries(archive: zipfile.ZipFile, source: str) -> None:
         raise BundleError(f"{source}: {missing[0]} is missing; expected a model made by eo-dl train (.eodl)")
     _check_names(names, source)
     for entry in entries:
-        if entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 or entry.file_size != entry.compress_size:
+        if (
+            entry.compress_type != zipfile.ZIP_STORED
+            or entry.flag_bits & 1
+            or entry.file_size != entry.compress_size
+        ):
             raise BundleError(
                 f"{source}: {entry.filename} is compressed or encrypted, and members of a bundle are stored; the file was repacked, take the original"
             )
         if entry.file_size > MEMBERS[entry.filename]:
-            raise BundleError(f"{source}: {entry.filename} has {entry.file_size} bytes; at most {MEMBERS[entry.filename]} are allowed")
+            raise BundleError(
+                f"{source}: {entry.filename} has {entry.file_size} bytes; at most {MEMBERS[entry.filename]} are allowed"
+            )
 
 
 def _check_listed(archive: zipfile.ZipFile, spec: ModelSpec, source: str) -> None:
@@ -264,14 +305,18 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise BundleError(f"{path}: not a bundle ({error}); expected a model made by eo-dl train (.eodl)") from error
+        raise BundleError(
+            f"{path}: not a bundle ({error}); expected a model made by eo-dl train (.eodl)"
+        ) from error
 
 
 def _read(archive: zipfile.ZipFile, member: str, source: str) -> bytes:
     try:
         return archive.read(member)
     except (zipfile.BadZipFile, KeyError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise BundleError(f"{source}: {member} cannot be read ({error}); the file is damaged, copy or train it again") from error
+        raise BundleError(
+            f"{source}: {member} cannot be read ({error}); the file is damaged, copy or train it again"
+        ) from error
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -18,7 +18,16 @@ _PIPELINES = {
 
 def model_card(spec: ModelSpec) -> str:
     """Markdown with YAML front matter, made from the spec alone; equal specs give equal text."""
-    parts = [_front_matter(spec), f"# {_inline(spec.name)}", _summary(spec), _needs(spec), _classes(spec), _scores(spec), _training(spec), _use()]
+    parts = [
+        _front_matter(spec),
+        f"# {_inline(spec.name)}",
+        _summary(spec),
+        _needs(spec),
+        _classes(spec),
+        _scores(spec),
+        _training(spec),
+        _use(),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -26,7 +35,13 @@ def _front_matter(spec: ModelSpec) -> str:
     lines = ["---", "library_name: eo-dl", f"pipeline_tag: {_PIPELINES.get(spec.task, 'other')}"]
     if spec.provenance.licence:
         lines.append(f"license: {_quoted(spec.provenance.licence)}")
-    lines += ["tags:", *(f"- {_quoted(tag)}" for tag in ("earth-observation", spec.task, str(spec.config.get("backbone", "")) or "network"))]
+    lines += [
+        "tags:",
+        *(
+            f"- {_quoted(tag)}"
+            for tag in ("earth-observation", spec.task, str(spec.config.get("backbone", "")) or "network")
+        ),
+    ]
     return "\n".join([*lines, *_model_index(spec), "---"])
 
 
@@ -34,27 +49,63 @@ def _model_index(spec: ModelSpec) -> list[str]:
     known = [score for score in spec.scores if score.value is not None and score.class_name is None]
     if not known:
         return []
-    head = ["model-index:", f"- name: {_quoted(spec.name)}", "  results:", "  - task:", f"      type: {_PIPELINES.get(spec.task, 'other')}"]
-    data = ["    dataset:", f"      name: {_quoted('held-out blocks (' + known[0].split + ')')}", "      type: eo-dl-chips", "    metrics:"]
-    return [*head, *data, *(f"    - type: {_quoted(score.name)}\n      value: {score.value}" for score in known)]
+    head = [
+        "model-index:",
+        f"- name: {_quoted(spec.name)}",
+        "  results:",
+        "  - task:",
+        f"      type: {_PIPELINES.get(spec.task, 'other')}",
+    ]
+    data = [
+        "    dataset:",
+        f"      name: {_quoted('held-out blocks (' + known[0].split + ')')}",
+        "      type: eo-dl-chips",
+        "    metrics:",
+    ]
+    return [
+        *head,
+        *data,
+        *(f"    - type: {_quoted(score.name)}\n      value: {score.value}" for score in known),
+    ]
 
 
 def _summary(spec: ModelSpec) -> str:
     gsd = "pixels of no known ground size" if spec.gsd_m is None else f"{spec.gsd_m:.3g} m pixels"
     network = f"{spec.config.get('network', spec.task)} with a {spec.config.get('backbone', 'plain')} encoder"
-    warning = f"**Unfinished**: {_inline(spec.provenance.unfinished)}.\n\n" if spec.provenance.unfinished else ""
+    warning = (
+        f"**Unfinished**: {_inline(spec.provenance.unfinished)}.\n\n" if spec.provenance.unfinished else ""
+    )
     return f"{warning}A model for {spec.task} of images with {len(spec.bands)} bands and {gsd}: {network}."
 
 
 def _needs(spec: ModelSpec) -> str:
-    rows = [(str(i + 1), b.name if b.named else f"{b.name} (by position)", b.dtype, f"{b.scale:g}", f"{b.offset:g}") for i, b in enumerate(spec.bands)]
+    rows = [
+        (
+            str(i + 1),
+            b.name if b.named else f"{b.name} (by position)",
+            b.dtype,
+            f"{b.scale:g}",
+            f"{b.offset:g}",
+        )
+        for i, b in enumerate(spec.bands)
+    ]
     size = f"Chips of {spec.chip_px} px with a margin of {spec.margin_px} px."
-    gsd = "" if spec.gsd_m is None else f" Scenes whose pixels differ by more than {spec.gsd_tolerance:.0%} from {spec.gsd_m:.4g} m are resampled."
-    return "## What it needs\n\n" + _table(("band", "name", "dtype", "scale", "offset"), rows) + f"\n\n{size}{gsd}"
+    gsd = (
+        ""
+        if spec.gsd_m is None
+        else f" Scenes whose pixels differ by more than {spec.gsd_tolerance:.0%} from {spec.gsd_m:.4g} m are resampled."
+    )
+    return (
+        "## What it needs\n\n"
+        + _table(("band", "name", "dtype", "scale", "offset"), rows)
+        + f"\n\n{size}{gsd}"
+    )
 
 
 def _classes(spec: ModelSpec) -> str:
-    return "## Classes\n\n" + _table(("id", "name", "colour"), [(str(c.id), c.name, c.color) for c in spec.classes])
+    return "## Classes\n\n" + _table(
+        ("id", "name", "colour"), [(str(c.id), c.name, c.color) for c in spec.classes]
+    )
 
 
 def _scores(spec: ModelSpec) -> str:
@@ -64,7 +115,8 @@ def _scores(spec: ModelSpec) -> str:
     text = "## Scores\n\n" + _table(("score", "class", "split", "value", "95 % interval", "count"), rows)
     if spec.provenance.baselines:
         text += "\n\nFor comparison:\n\n" + _table(
-            ("baseline", "class", "split", "value", "95 % interval", "count"), [_score_row(b) for b in spec.provenance.baselines]
+            ("baseline", "class", "split", "value", "95 % interval", "count"),
+            [_score_row(b) for b in spec.provenance.baselines],
         )
     return text
 
@@ -79,7 +131,11 @@ def _training(spec: ModelSpec) -> str:
     origin = spec.provenance
     facts = {
         "made": origin.created,
-        "with": ", ".join(f"{name} {version}" for name, version in sorted(({"eo_dl": origin.eo_dl} | origin.versions).items()) if version),
+        "with": ", ".join(
+            f"{name} {version}"
+            for name, version in sorted(({"eo_dl": origin.eo_dl} | origin.versions).items())
+            if version
+        ),
         "seed": "" if origin.seed is None else str(origin.seed),
         "scenes": ", ".join(origin.scenes),
         "acquired": ", ".join(origin.acquired),

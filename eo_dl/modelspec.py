@@ -66,7 +66,9 @@ class ScoreSpec(_Strict):
 
 
 class Provenance(_Strict):
-    """Where a model comes from. `extent` is a GeoJSON geometry in longitude and latitude; `unfinished`: why the run had not come to its end."""
+    """Where a model comes from. `extent` is a GeoJSON geometry in longitude and latitude; `unfinished`: why
+    the run had not come to its end.
+    """
 
     eo_dl: Text = ""
     versions: dict[str, Text] = {}
@@ -96,8 +98,8 @@ class MemberSpec(_Strict):
 class ModelSpec(_Strict):
     """Everything needed to use the weights. `members` is filled when a bundle is written.
 
-    `config` is the task's settled config. `thresholds`: e.g. {"score": 0.4, "iou": 0.5} for objects. `gsd_tolerance`:
-    the share by which a scene's GSD may differ before it is resampled.
+    `config` is the task's settled config. `thresholds`: e.g. {"score": 0.4, "iou": 0.5} for objects.
+    `gsd_tolerance`: the share by which a scene's GSD may differ before it is resampled.
     """
 
     format_version: Literal[1] = 1
@@ -130,7 +132,12 @@ class ModelSpec(_Strict):
 
     def band_set(self) -> BandSet:
         """The bands that the model needs, in its order."""
-        return BandSet(tuple(Band(**(dict(band) | {"nodata": None if band.nodata is None else float(band.nodata)})) for band in self.bands))
+        return BandSet(
+            tuple(
+                Band(**(dict(band) | {"nodata": None if band.nodata is None else float(band.nodata)}))
+                for band in self.bands
+            )
+        )
 
     def class_set(self) -> ClassSet:
         """The classes in channel order."""
@@ -142,7 +149,12 @@ class ModelSpec(_Strict):
 
     def to_json(self) -> bytes:
         """UTF-8 JSON with sorted keys; equal specs give equal bytes."""
-        return (json.dumps(self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        return (
+            json.dumps(
+                self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
+            )
+            + "\n"
+        ).encode()
 
 
 def band_specs(bands: BandSet) -> tuple[BandSpec, ...]:
@@ -182,18 +194,26 @@ def read_spec(text: bytes, source: str) -> ModelSpec:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{source}: model.json is not JSON ({error}); the file is damaged, copy or train it again") from error
+        raise BundleError(
+            f"{source}: model.json is not JSON ({error}); the file is damaged, copy or train it again"
+        ) from error
     version = data.get("format_version") if isinstance(data, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise BundleError(f"{source}: model.json has no format version; expected a bundle of format {FORMAT_VERSION} written by eo-dl train")
+        raise BundleError(
+            f"{source}: model.json has no format version; expected a bundle of format {FORMAT_VERSION} written by eo-dl train"
+        )
     if version > FORMAT_VERSION:
-        raise BundleError(f"{source}: bundle format {version} is newer than {FORMAT_VERSION}, the newest this version reads; update eo_dl")
+        raise BundleError(
+            f"{source}: bundle format {version} is newer than {FORMAT_VERSION}, the newest this version reads; update eo_dl"
+        )
     try:
         return ModelSpec.model_validate_json(json.dumps(_upgraded(data, FORMAT_VERSION)))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "model.json"
-        raise BundleError(f"{source}: model.json is not valid at {place}: {first['msg']}; the file is damaged or was edited, train it again") from error
+        raise BundleError(
+            f"{source}: model.json is not valid at {place}: {first['msg']}; the file is damaged or was edited, train it again"
+        ) from error
 
 
 def _upgraded(data: dict[str, JsonValue], wanted: int) -> dict[str, JsonValue]:

@@ -1,4 +1,6 @@
-"""The ground plan of a scene: water, roads, woods, parcels. Metres from the upper left corner, x right, y down."""
+"""The ground plan of a scene: water, roads, woods, parcels. Metres from the upper left corner, x right, y
+down.
+"""
 
 from __future__ import annotations
 
@@ -84,18 +86,24 @@ def make_water(recipe: Recipe, seed: int) -> BaseGeometry:
     wave = np.cumsum(rng.normal(0, 0.05, len(course)))
     half = recipe.river_width / 2 * np.clip(1 + wave - wave.mean(), 0.7, 1.5)
     parts = [Point(xy).buffer(width, 12) for xy, width in zip(course, half, strict=True)]
-    parts += [blob(rng, x * recipe.size_px, y * recipe.size_px, radius, 0.22) for x, y, radius in recipe.ponds]
+    parts += [
+        blob(rng, x * recipe.size_px, y * recipe.size_px, radius, 0.22) for x, y, radius in recipe.ponds
+    ]
     return shapely.union_all(parts).buffer(3).buffer(-3).simplify(0.15)
 
 
 def blob(rng: np.random.Generator, x: float, y: float, radius: float, wobble: float) -> Polygon:
-    """A smooth irregular patch about `radius` metres in reach; the outline departs from round by about `wobble`."""
+    """A smooth irregular patch about `radius` metres in reach; the outline departs from round by about
+    `wobble`.
+    """
     angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)
     reach = np.ones_like(angle)
     for order in range(1, 7):
         reach += rng.normal(0, wobble / order) * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
     reach = radius * np.clip(reach, 0.45, 1.6)
-    return Polygon(np.column_stack([x + 1.15 * reach * np.cos(angle), y + 0.9 * reach * np.sin(angle)])).buffer(0)
+    return Polygon(
+        np.column_stack([x + 1.15 * reach * np.cos(angle), y + 0.9 * reach * np.sin(angle)])
+    ).buffer(0)
 
 
 def plant_forest(recipe: Recipe, seed: int, clear: BaseGeometry) -> list[Crown]:
@@ -109,7 +117,9 @@ def plant_forest(recipe: Recipe, seed: int, clear: BaseGeometry) -> list[Crown]:
     stand = np.sin(grid[:, 0] / 37 + rng.uniform(0, 6)) + np.sin(grid[:, 1] / 29 + rng.uniform(0, 6))
     dark = stand + rng.normal(0, 0.45, len(grid)) > np.quantile(stand, 1 - recipe.conifers)
     inside = shapely.contains_xy(area, grid[:, 0], grid[:, 1])
-    return [forest_crown(rng, x, y, conifer) for (x, y), conifer in zip(grid[inside], dark[inside], strict=True)]
+    return [
+        forest_crown(rng, x, y, conifer) for (x, y), conifer in zip(grid[inside], dark[inside], strict=True)
+    ]
 
 
 def forest_crown(rng: np.random.Generator, x: float, y: float, conifer: bool) -> Crown:
@@ -133,6 +143,15 @@ def make_parcels(recipe: Recipe, seed: int, frame: Polygon) -> list[Polygon]:
         cells = shapely.voronoi_polygons(MultiPoint(points), extend_to=frame.buffer(size)).geoms
         points = np.array([cell.intersection(frame.buffer(0.35 * size)).centroid.coords[0] for cell in cells])
     cells = shapely.voronoi_polygons(MultiPoint(points), extend_to=frame.buffer(size)).geoms
-    turned = [shapely.affinity.rotate(shapely.affinity.scale(c, 1.35, 0.75, origin=(size / 2, size / 2)), 22, origin=(size / 2, size / 2)) for c in cells]
+    turned = [
+        shapely.affinity.rotate(
+            shapely.affinity.scale(c, 1.35, 0.75, origin=(size / 2, size / 2)),
+            22,
+            origin=(size / 2, size / 2),
+        )
+        for c in cells
+    ]
     clipped = [cell.intersection(frame) for cell in turned]
-    return sorted((c for c in clipped if c.area > 60), key=lambda c: (round(c.centroid.y, 3), round(c.centroid.x, 3)))
+    return sorted(
+        (c for c in clipped if c.area > 60), key=lambda c: (round(c.centroid.y, 3), round(c.centroid.x, 3))
+    )

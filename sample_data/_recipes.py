@@ -1,7 +1,8 @@
 """What each sample scene is made of: where things lie, under which sun, in which season.
 
-Positions are fractions of the scene (x to the right, y down), lengths metres, reflectances 0..1 in the order of
-`BANDS`. What is listed here is fixed; everything else (outlines, houses, trees, noise) is drawn from the seed.
+Positions are fractions of the scene (x to the right, y down), lengths metres, reflectances 0..1 in the order
+of `BANDS`. What is listed here is fixed; everything else (outlines, houses, trees, noise) is drawn from the
+seed.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ GSD_M = 1.0
 SCALE = 0.0001  # reflectance = digital number * SCALE
 QUANTUM = 25  # digital numbers are multiples of this: the step is below the noise, and the files stay small
 
-CLASS_IDS = {"building": 1, "field": 2, "grass": 3, "road": 4, "water": 5, "woods": 6}  # in the order of the alphabet; 0 is "no label"
+# in the order of the alphabet; 0 is "no label"
+CLASS_IDS = {"building": 1, "field": 2, "grass": 3, "road": 4, "water": 5, "woods": 6}
 ROOFS = ("flat", "metal", "tile")
 
 Spectrum = tuple[float, float, float, float]
@@ -90,7 +92,9 @@ class Recipe:
 
 
 def stream(seed: int, recipe: Recipe, part: str) -> np.random.Generator:
-    """A random generator of its own for each part of a scene, so a change to one part leaves the others alone."""
+    """A random generator of its own for each part of a scene, so a change to one part leaves the others
+    alone.
+    """
     return np.random.default_rng([seed, recipe.index, zlib.crc32(part.encode())])
 
 
@@ -119,7 +123,13 @@ TRAIN = Recipe(
     river_width=17.0,
     ponds=((0.845, 0.28, 21.0), (0.10, 0.44, 14.0)),
     hamlets=((0.25, 0.35, 88.0), (0.52, 0.33, 100.0), (0.80, 0.56, 88.0), (0.53, 0.90, 60.0)),
-    woods=((0.08, 0.10, 72.0), (0.50, 0.08, 60.0), (0.20, 0.90, 62.0), (0.90, 0.95, 50.0), (0.64, 0.54, 36.0)),
+    woods=(
+        (0.08, 0.10, 72.0),
+        (0.50, 0.08, 60.0),
+        (0.20, 0.90, 62.0),
+        (0.90, 0.95, 50.0),
+        (0.64, 0.54, 36.0),
+    ),
     orchard=(0.36, 0.49, 30.0),
     parcels=46,
     lone_trees=62,

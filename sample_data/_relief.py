@@ -32,8 +32,12 @@ class Relief:
         zero, none = np.zeros((size, size), np.float32), np.full((size, size), -1, np.int32)
         return cls(zero.copy(), zero.copy(), zero.copy(), none.copy(), none.copy())
 
-    def raise_to(self, area: tuple[slice, slice], inside: np.ndarray, top: tuple[np.ndarray, ...]) -> np.ndarray:
-        """Put (height, slope x, slope y) on the pixels of `area` where `inside` and higher than before; where it did."""
+    def raise_to(
+        self, area: tuple[slice, slice], inside: np.ndarray, top: tuple[np.ndarray, ...]
+    ) -> np.ndarray:
+        """Put (height, slope x, slope y) on the pixels of `area` where `inside` and higher than before; where
+        it did.
+        """
         won = inside & (top[0] > self.height[area])
         for layer, values in zip((self.height, self.slope_x, self.slope_y), top, strict=True):
             layer[area][won] = values[won]
@@ -106,7 +110,11 @@ def cast_shadows(height: np.ndarray, azimuth_deg: float, elevation_deg: float) -
 def sunlight(relief: Relief, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
     """Direct light on each pixel relative to flat open ground (Lambert), shadows included."""
     azimuth, elevation = np.deg2rad(azimuth_deg), np.deg2rad(elevation_deg)
-    east, south, up = np.sin(azimuth) * np.cos(elevation), -np.cos(azimuth) * np.cos(elevation), np.sin(elevation)
+    east, south, up = (
+        np.sin(azimuth) * np.cos(elevation),
+        -np.cos(azimuth) * np.cos(elevation),
+        np.sin(elevation),
+    )
     norm = np.sqrt(1 + relief.slope_x**2 + relief.slope_y**2)
     facing = (up - relief.slope_x * east - relief.slope_y * south) / norm
     return np.clip(facing / up, 0, 2.2) * (1 - cast_shadows(relief.height, azimuth_deg, elevation_deg))

@@ -30,7 +30,8 @@ from rasterio.features import rasterize
 from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
-SKY = np.array([0.30, 0.23, 0.19, 0.14], np.float32)  # diffuse light relative to sun plus sky: shadows are blue
+# diffuse light relative to sun plus sky: shadows are blue
+SKY = np.array([0.30, 0.23, 0.19, 0.14], np.float32)
 THROUGH_LEAVES = 0.18  # light scattered within crowns, relative to the sun: their dark side is no shadow
 
 
@@ -88,15 +89,27 @@ class Painter:
                 spectra = self.one_field(area, crop, angles[field_id], draws[field_id])
                 np.copyto(self.image[:, *area], spectra, where=inside)
 
-    def one_field(self, area: tuple[slice, slice], crop: tuple[Spectrum, float], angle: float, draw: np.ndarray) -> np.ndarray:
-        """The pixels of one field, (band, row, col); `draw` are five numbers 0..1: stage, brightness, rows, phase, soil."""
+    def one_field(
+        self, area: tuple[slice, slice], crop: tuple[Spectrum, float], angle: float, draw: np.ndarray
+    ) -> np.ndarray:
+        """The pixels of one field, (band, row, col); `draw` are five numbers 0..1: stage, brightness, rows,
+        phase, soil.
+        """
         spectrum, ground_cover = crop
         across = -self.x[area] * np.sin(angle) + self.y[area] * np.cos(angle)
         rows = np.cos(2 * np.pi * across / (2.6 + 1.6 * draw[2]) + 6 * draw[3] + 0.25 * self.patchy[area])
         tram = np.abs((across + 20 * draw[3]) % 20 - 10) < 0.8
-        vegetation = ground_cover * (0.75 + 0.4 * draw[0]) + 0.09 * self.broad[area] + 0.07 * self.patchy[area]
-        vegetation = vegetation + (0.09 if 0.1 < ground_cover < 0.88 else 0.04) * rows - 0.3 * tram * (ground_cover > 0.3)
-        bright = (0.75 + 0.75 * draw[1]) * (1 + 0.12 * self.broad[area] + 0.06 * self.patchy[area] + 0.05 * rows)
+        vegetation = (
+            ground_cover * (0.75 + 0.4 * draw[0]) + 0.09 * self.broad[area] + 0.07 * self.patchy[area]
+        )
+        vegetation = (
+            vegetation
+            + (0.09 if 0.1 < ground_cover < 0.88 else 0.04) * rows
+            - 0.3 * tram * (ground_cover > 0.3)
+        )
+        bright = (0.75 + 0.75 * draw[1]) * (
+            1 + 0.12 * self.broad[area] + 0.06 * self.patchy[area] + 0.05 * rows
+        )
         soil = mix(self.recipe.soil, RED_SOIL, draw[4] + 0.1 * self.patchy[area]) * bright
         plants = mix(spectrum, spectrum, 0 * vegetation) * (0.9 + 0.25 * draw[1])
         share = np.clip(vegetation, 0, 1)
@@ -119,7 +132,9 @@ class Painter:
             texture = 1 + 0.07 * self.patchy + 0.06 * self.fine
             if road.paved:
                 spectra = mix(ASPHALT, GRAVEL, 0.12 + 0.12 * self.broad) * tint * texture
-                spectra = spectra + 0.14 * ((middle < 0.1) & (road.width > 6) & (np.sin(self.x + self.y) > -0.2))
+                spectra = spectra + 0.14 * (
+                    (middle < 0.1) & (road.width > 6) & (np.sin(self.x + self.y) > -0.2)
+                )
             else:
                 green = np.clip(0.75 - middle / 0.6, 0, 0.6) + 0.1 * self.patchy
                 spectra = mix(GRAVEL, GRASS, green) * (0.85 + 0.3 * tint) * texture
@@ -130,34 +145,54 @@ class Painter:
             self.cover(burn([drive], self.size) == 0, spectra)
 
     def roofs(self, relief: Relief) -> None:
-        """Tiles with courses, metal with seams, flat roofs with gravel patches; moss and ageing on all; cars too."""
+        """Tiles with courses, metal with seams, flat roofs with gravel patches; moss and ageing on all; cars
+        too.
+        """
         for number, building in enumerate(self.village.buildings):
             wing = building.wings[0]
             area = window_of(building.outline, self.size)
-            along = (self.x[area] - wing.x) * np.cos(wing.angle) + (self.y[area] - wing.y) * np.sin(wing.angle)
-            seams = 1 + {"tile": 0.03, "metal": 0.07, "flat": 0.0}[building.roof] * np.sign(np.sin(2 * np.pi * along / 2.2))
+            along = (self.x[area] - wing.x) * np.cos(wing.angle) + (self.y[area] - wing.y) * np.sin(
+                wing.angle
+            )
+            seams = 1 + {"tile": 0.03, "metal": 0.07, "flat": 0.0}[building.roof] * np.sign(
+                np.sin(2 * np.pi * along / 2.2)
+            )
             wear = seams * (1 + 0.08 * self.patchy[area] + 0.07 * self.fine[area])
             spectrum = ROOF_SPECTRA[building.roof][building.variant]
             spectra = mix(spectrum, spectrum, 0 * wear) * wear * building.tint
-            lights = (np.abs(along % 6 - 3) < 0.7) & (np.abs(self.y[area] - wing.y) < 0.8) & (building.roof == "flat")
+            lights = (
+                (np.abs(along % 6 - 3) < 0.7)
+                & (np.abs(self.y[area] - wing.y) < 0.8)
+                & (building.roof == "flat")
+            )
             np.copyto(self.image[:, *area], spectra + 0.12 * lights, where=relief.roof[area] == number)
-        for number in range(len(self.village.buildings), len(self.village.buildings) + len(self.village.cars)):
-            paint = self.rng.choice([0.03, 0.06, 0.18, 0.4]) * self.rng.uniform(0.8, 1.2, 4).astype(np.float32)
+        for number in range(
+            len(self.village.buildings), len(self.village.buildings) + len(self.village.cars)
+        ):
+            paint = self.rng.choice([0.03, 0.06, 0.18, 0.4]) * self.rng.uniform(0.8, 1.2, 4).astype(
+                np.float32
+            )
             self.cover(relief.roof == number, np.broadcast_to(paint[:, None, None], self.image.shape))
 
     def crowns(self, relief: Relief, crowns: list) -> None:
         """Leaves: one colour a tree, clumps within it; dark ground between the trees of the woods."""
         floor = burn([self.plan.woods], self.size) == 0
         self.cover(floor, mix(UNDERSTORY, GRASS, 0.15 * self.patchy) * (1 + 0.1 * self.fine))
-        table = np.array([np.array(TREE_SPECTRA[c.species]) * np.clip(c.tint, 0.7, 1.35) for c in crowns], np.float32)
+        table = np.array(
+            [np.array(TREE_SPECTRA[c.species]) * np.clip(c.tint, 0.7, 1.35) for c in crowns], np.float32
+        )
         clumps = 1 + 0.16 * self.fine + 0.05 * self.patchy
         self.cover(relief.crown >= 0, np.moveaxis(table[relief.crown], -1, 0) * clumps)
 
     def lit(self, relief: Relief) -> np.ndarray:
-        """Reflectance as seen under this sun: direct light, shadows, blue sky, leaf clumps turned to and from the sun."""
+        """Reflectance as seen under this sun: direct light, shadows, blue sky, leaf clumps turned to and from
+        the sun.
+        """
         leaves = relief.crown >= 0
         for slope, axis in ((relief.slope_x, 1), (relief.slope_y, 0)):
-            slope += np.where(leaves, 0.35 * np.gradient(ndimage.gaussian_filter(self.fine, 1.2), axis=axis) * 3, 0)
+            slope += np.where(
+                leaves, 0.35 * np.gradient(ndimage.gaussian_filter(self.fine, 1.2), axis=axis) * 3, 0
+            )
         direct = sunlight(relief, self.recipe.sun_azimuth_deg, self.recipe.sun_elevation_deg)
         direct = direct + THROUGH_LEAVES * leaves
         sky = SKY[:, None, None]

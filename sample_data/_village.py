@@ -14,7 +14,9 @@ from shapely.geometry.base import BaseGeometry
 
 @dataclass(frozen=True)
 class Wing:
-    """One roof: a rectangle with its ridge along `length`, turned by `angle` (radians); `rise` 0 is a flat roof."""
+    """One roof: a rectangle with its ridge along `length`, turned by `angle` (radians); `rise` 0 is a flat
+    roof.
+    """
 
     x: float
     y: float
@@ -55,14 +57,18 @@ class Village:
 
 @dataclass(frozen=True)
 class Lot:
-    """A place beside a road: the point on the kerb, the road's direction and the side (+1 or -1) away from it."""
+    """A place beside a road: the point on the kerb, the road's direction and the side (+1 or -1) away from
+    it.
+    """
 
     x: float
     y: float
     angle: float
     side: float
 
-    def wing(self, u: float, v: float, along: float, deep: float, eave: float, rise: float, ridge_along: bool) -> Wing:
+    def wing(
+        self, u: float, v: float, along: float, deep: float, eave: float, rise: float, ridge_along: bool
+    ) -> Wing:
         """A roof whose centre is `u` along the road and `v` away from the kerb, `along` by `deep` metres."""
         ux, uy = np.cos(self.angle), np.sin(self.angle)
         x = self.x + u * ux - self.side * v * uy
@@ -118,14 +124,26 @@ def build(village: Village, plan: Plan, rng: np.random.Generator, lot: Lot) -> N
     if kind == "farm":
         village.drives += [Polygon(ring) for house in houses for ring in house.outline.interiors]
     if rng.random() < 0.35:
-        shed = lot.wing(rng.uniform(-4, 4), front + rng.uniform(18, 24), rng.uniform(4, 7), rng.uniform(3.5, 5), 2.4, 0.9, True)
+        shed = lot.wing(
+            rng.uniform(-4, 4),
+            front + rng.uniform(18, 24),
+            rng.uniform(4, 7),
+            rng.uniform(3.5, 5),
+            2.4,
+            0.9,
+            True,
+        )
         add_houses(village, plan, [house(rng, [shed], str(rng.choice(["metal", "flat", "tile"])))])
 
 
 def add_houses(village: Village, plan: Plan, houses: list[Building]) -> bool:
     """Add houses that stand free of each other, of roads, water and woods, and inside the footprint."""
     ground = shapely.union_all([h.outline for h in houses])
-    taken = [b.outline for b in village.buildings] + [plan.water.buffer(4), plan.paved.buffer(1.5), plan.woods]
+    taken = [b.outline for b in village.buildings] + [
+        plan.water.buffer(4),
+        plan.paved.buffer(1.5),
+        plan.woods,
+    ]
     if not plan.footprint.buffer(-3).contains(ground) or any(ground.distance(t) < 3 for t in taken):
         return False
     village.buildings += houses
@@ -166,7 +184,14 @@ def row_houses(rng: np.random.Generator, lot: Lot, front: float) -> list[Buildin
     """Three to five houses that share walls."""
     count, along, deep = int(rng.integers(3, 6)), rng.uniform(6, 7.5), rng.uniform(9, 10.5)
     starts = (np.arange(count) - (count - 1) / 2) * along
-    return [house(rng, [lot.wing(u, front + deep / 2, along, deep, 5 + rng.uniform(0, 1.2), 3, True)], roof_of(rng, 0.8)) for u in starts]
+    return [
+        house(
+            rng,
+            [lot.wing(u, front + deep / 2, along, deep, 5 + rng.uniform(0, 1.2), 3, True)],
+            roof_of(rng, 0.8),
+        )
+        for u in starts
+    ]
 
 
 def barn(rng: np.random.Generator, lot: Lot, front: float) -> list[Building]:
@@ -195,7 +220,14 @@ def farm(rng: np.random.Generator, lot: Lot, front: float) -> list[Building]:
     return [house(rng, wings, "tile")]
 
 
-KINDS = {"house": small_house, "ell": ell_house, "row": row_houses, "barn": barn, "flat": flat_house, "farm": farm}
+KINDS = {
+    "house": small_house,
+    "ell": ell_house,
+    "row": row_houses,
+    "barn": barn,
+    "flat": flat_house,
+    "farm": farm,
+}
 
 
 def park_cars(village: Village, plan: Plan, rng: np.random.Generator) -> None:
@@ -206,7 +238,9 @@ def park_cars(village: Village, plan: Plan, rng: np.random.Generator) -> None:
             here, ahead = line.interpolate(at), line.interpolate(at + 1)
             angle = float(np.arctan2(ahead.y - here.y, ahead.x - here.x))
             off = rng.choice([-1, 1]) * road.width / 4
-            village.cars.append(Wing(here.x - off * np.sin(angle), here.y + off * np.cos(angle), angle, 4.4, 1.9, 1.4, 0))
+            village.cars.append(
+                Wing(here.x - off * np.sin(angle), here.y + off * np.cos(angle), angle, 4.4, 1.9, 1.4, 0)
+            )
 
 
 def plant_trees(village: Village, plan: Plan, recipe: Recipe, rng: np.random.Generator) -> None:
@@ -217,7 +251,9 @@ def plant_trees(village: Village, plan: Plan, recipe: Recipe, rng: np.random.Gen
     wanted += [(xy, (2.6, 4.6)) for xy in scatter(rng, gardens, int(gardens.area / 130))]
     wanted += [(xy, (3.0, 5.0)) for xy in roadside(rng, plan)]
     wanted += [(xy, (3.0, 5.4)) for xy in scatter(rng, plan.frame, recipe.lone_trees)]
-    hard = shapely.union_all([plan.paved, *village.drives, *[b.outline for b in village.buildings], plan.water])
+    hard = shapely.union_all(
+        [plan.paved, *village.drives, *[b.outline for b in village.buildings], plan.water]
+    )
     open_ground = plan.footprint.buffer(-1).difference(plan.woods.buffer(4)).difference(hard.buffer(0.4))
     shapely.prepare(open_ground)
     for (x, y), span in wanted:

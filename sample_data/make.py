@@ -1,6 +1,7 @@
 """Make the sample scenes and their labels: `python sample_data/make.py [--out DIR] [--seed N]`.
 
-Writes train.tif, train_labels.gpkg, test.tif and test_labels.gpkg (see README.md here). Same seed, same files.
+Writes train.tif, train_labels.gpkg, test.tif and test_labels.gpkg (see README.md here). Same seed, same
+files.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ PRECISION_M = 0.01
 def main() -> None:
     """Make both scenes."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write into (default: here)")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent, help="folder to write into (default: here)"
+    )
     parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -57,16 +60,27 @@ def land_cover(recipe: Recipe, plan: Plan, village: Village, seed: int) -> list[
     houses = [snapped(b.outline) for b in village.buildings]
     layers = [("building", houses), ("road", [paved]), ("water", [plan.water]), ("woods", [plan.woods])]
     meadow = MultiPoint(orchard(recipe)).convex_hull.buffer(6)
-    margin, gardens = shapely.union_all([plan.paved.buffer(1.5), plan.water.buffer(5), meadow]), shapely.union_all(village.gardens)
+    margin, gardens = (
+        shapely.union_all([plan.paved.buffer(1.5), plan.water.buffer(5), meadow]),
+        shapely.union_all(village.gardens),
+    )
     arable = [p.buffer(-0.7) for p in plan.parcels if rng.random() > MEADOWS]
-    layers += [("field", [field.difference(margin).difference(gardens).buffer(-1).buffer(1) for field in arable])]
+    layers += [
+        ("field", [field.difference(margin).difference(gardens).buffer(-1).buffer(1) for field in arable])
+    ]
     layers += [("grass", [plan.footprint])]
     found: list[tuple[str, BaseGeometry]] = []
     taken: BaseGeometry = shapely.Polygon()
     for name, shapes in layers:
         for shape in shapes:
-            left = snapped(snapped(shape.intersection(plan.footprint)).difference(taken, grid_size=PRECISION_M))
-            parts = [p for p in shapely.get_parts(left) if p.geom_type == "Polygon" and p.area > SLIVERS_M2.get(name, SLIVER_M2)]
+            left = snapped(
+                snapped(shape.intersection(plan.footprint)).difference(taken, grid_size=PRECISION_M)
+            )
+            parts = [
+                p
+                for p in shapely.get_parts(left)
+                if p.geom_type == "Polygon" and p.area > SLIVERS_M2.get(name, SLIVER_M2)
+            ]
             found += [(name, part) for part in parts]
         taken = shapely.union_all([shape for _, shape in found], grid_size=PRECISION_M)
     return found
@@ -77,13 +91,21 @@ def snapped(shape: BaseGeometry) -> BaseGeometry:
     return shapely.set_precision(shape, PRECISION_M)
 
 
-def label_layers(plan: Plan, village: Village, cover: list[tuple[str, BaseGeometry]]) -> dict[str, gpd.GeoDataFrame]:
+def label_layers(
+    plan: Plan, village: Village, cover: list[tuple[str, BaseGeometry]]
+) -> dict[str, gpd.GeoDataFrame]:
     """The layers of a label file, in metres from the upper left corner."""
     names = [name for name, _ in cover]
     boxes = [snapped(box(*tree.outline(90).bounds).intersection(plan.footprint)) for tree in village.trees]
     return {
-        "landcover": gpd.GeoDataFrame({"class_name": names, "class_id": np.array([CLASS_IDS[n] for n in names], np.int32)}, geometry=[s for _, s in cover]),
-        "buildings": gpd.GeoDataFrame({"roof": [b.roof for b in village.buildings]}, geometry=[snapped(b.outline) for b in village.buildings]),
+        "landcover": gpd.GeoDataFrame(
+            {"class_name": names, "class_id": np.array([CLASS_IDS[n] for n in names], np.int32)},
+            geometry=[s for _, s in cover],
+        ),
+        "buildings": gpd.GeoDataFrame(
+            {"roof": [b.roof for b in village.buildings]},
+            geometry=[snapped(b.outline) for b in village.buildings],
+        ),
         "trees": gpd.GeoDataFrame({"class_name": ["tree"] * len(boxes)}, geometry=boxes),
     }
 
@@ -120,7 +142,9 @@ def write_labels(path: Path, recipe: Recipe, layers: dict[str, gpd.GeoDataFrame]
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2025-01-01T00:00:00.000Z"})
     x0, y0 = recipe.origin
     for name, frame in layers.items():
-        placed = frame.set_geometry(frame.geometry.affine_transform([GSD_M, 0, 0, -GSD_M, x0, y0])).set_crs(CRS)
+        placed = frame.set_geometry(frame.geometry.affine_transform([GSD_M, 0, 0, -GSD_M, x0, y0])).set_crs(
+            CRS
+        )
         placed.to_file(path, layer=name, driver="GPKG", engine="pyogrio", geometry_type="Polygon")
 
 

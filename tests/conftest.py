@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Machines are shared and noisy, so no deadline; the same examples in every run, so that a failure is a change.
+# Machines are shared and noisy, so no deadline; the same examples in every run, so that a failure is a
+# change.
 settings.register_profile("eo_dl", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("eo_dl")
 

@@ -15,16 +15,35 @@ from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.classes import ClassInfo, ClassSet
 from eo_dl.errors import BundleError, OutputExistsError
 from eo_dl.modelcard import model_card
-from eo_dl.modelspec import ModelSpec, NormalizationSpec, Provenance, ScoreSpec, band_specs, class_specs, read_spec
+from eo_dl.modelspec import (
+    ModelSpec,
+    NormalizationSpec,
+    Provenance,
+    ScoreSpec,
+    band_specs,
+    class_specs,
+    read_spec,
+)
 from eo_dl.tasks import NetworkInputs, load_task
 
-BANDS = BandSet((Band("red", 3, True, "uint16", 1e-4, -0.1, 0.0, 0.66), Band("nir", 4, True, "float32", nodata=float("nan"))))
-CLASSES = ClassSet((ClassInfo(0, "background", "#e8e6e0"), ClassInfo(9, "roof | <b>tile</b>\n# x", "#ff0000")))
+BANDS = BandSet(
+    (
+        Band("red", 3, True, "uint16", 1e-4, -0.1, 0.0, 0.66),
+        Band("nir", 4, True, "float32", nodata=float("nan")),
+    )
+)
+CLASSES = ClassSet(
+    (ClassInfo(0, "background", "#e8e6e0"), ClassInfo(9, "roof | <b>tile</b>\n# x", "#ff0000"))
+)
 PNG = b"\x89PNG\r\n\x1a\n picture"
 
 
 def _spec(**changes: object) -> ModelSpec:
-    config = load_task("segmentation").config(backbone="test_resnet", decoder_channels=(8,)).model_dump(mode="json")
+    config = (
+        load_task("segmentation")
+        .config(backbone="test_resnet", decoder_channels=(8,))
+        .model_dump(mode="json")
+    )
     spec = ModelSpec(
         name="roofs: 'x'",
         task="segmentation",
@@ -35,8 +54,13 @@ def _spec(**changes: object) -> ModelSpec:
         chip_px=64,
         margin_px=8,
         normalization=NormalizationSpec(mean=(0.1, 2.0), std=(0.05, 1.0)),
-        scores=(ScoreSpec(name="mean_iou", value=0.75, count=100, low=0.7, high=0.8), ScoreSpec(name="iou", value=None, class_name="roof", count=0)),
-        provenance=Provenance(eo_dl="0.1.0", versions={"torch": "2"}, seed=3, scenes=("a.tif",), licence="MIT"),
+        scores=(
+            ScoreSpec(name="mean_iou", value=0.75, count=100, low=0.7, high=0.8),
+            ScoreSpec(name="iou", value=None, class_name="roof", count=0),
+        ),
+        provenance=Provenance(
+            eo_dl="0.1.0", versions={"torch": "2"}, seed=3, scenes=("a.tif",), licence="MIT"
+        ),
     )
     return spec.model_copy(update=changes)
 
@@ -44,7 +68,9 @@ def _spec(**changes: object) -> ModelSpec:
 def _network() -> torch.nn.Module:
     torch.manual_seed(0)
     task = load_task("segmentation")
-    return task.make_network(task.config(backbone="test_resnet", decoder_channels=(8,)), NetworkInputs(2, CLASSES, 64))
+    return task.make_network(
+        task.config(backbone="test_resnet", decoder_channels=(8,)), NetworkInputs(2, CLASSES, 64)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +80,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def _repacked(source: Path, target: Path, change: Callable[[dict[str, bytes]], object], compression: int = zipfile.ZIP_STORED) -> Path:
+def _repacked(
+    source: Path,
+    target: Path,
+    change: Callable[[dict[str, bytes]], object],
+    compression: int = zipfile.ZIP_STORED,
+) -> Path:
     with zipfile.ZipFile(source) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     change(members)
@@ -105,11 +136,18 @@ def test_the_network_is_made_in_eval_mode(saved: Path) -> None:
     network = load_model(saved).make_network()
     assert not network.training
     with torch.inference_mode():
-        assert torch.equal(network(torch.ones(1, 2, 64, 64))["logits"], _network().eval()(torch.ones(1, 2, 64, 64))["logits"])
+        assert torch.equal(
+            network(torch.ones(1, 2, 64, 64))["logits"], _network().eval()(torch.ones(1, 2, 64, 64))["logits"]
+        )
 
 
 def test_places_for_onnx_and_stac_are_kept(tmp_path: Path) -> None:
-    bundle = save_bundle(tmp_path / "m.eodl", _spec(), _network().state_dict(), extra={"model.onnx": b"graph", "item.json": b"{}"})
+    bundle = save_bundle(
+        tmp_path / "m.eodl",
+        _spec(),
+        _network().state_dict(),
+        extra={"model.onnx": b"graph", "item.json": b"{}"},
+    )
     assert bundle.read("model.onnx") == b"graph"
     assert set(bundle.members) == set(MEMBERS) - {"preview.png", "config.yaml"}
     with pytest.raises(BundleError, match=r"holds no preview\.png; it has model\.json"):
@@ -135,7 +173,11 @@ def test_weights_that_are_not_finite_are_never_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"", "not a bundle"), (b"II*\0 a tiff", "not a bundle"), (b"PK\x05\x06" + bytes(18), r"model\.json is missing")],
+    [
+        (b"", "not a bundle"),
+        (b"II*\0 a tiff", "not a bundle"),
+        (b"PK\x05\x06" + bytes(18), r"model\.json is missing"),
+    ],
 )
 def test_what_is_no_bundle_is_refused(content: bytes, says: str, tmp_path: Path) -> None:
     path = tmp_path / "x.eodl"
@@ -172,12 +214,17 @@ def test_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
         (_edited("classes", None), "not valid at classes"),
         (_edited("surprise", 1), "not valid at surprise"),
         (_edited("normalization", {"mean": [0.0], "std": [1.0]}), "one mean and std a band"),
-        (_edited("normalization", {"mean": [0.0, 0.0], "std": [1.0, 0.0]}), r"not valid at normalization\.std"),
+        (
+            _edited("normalization", {"mean": [0.0, 0.0], "std": [1.0, 0.0]}),
+            r"not valid at normalization\.std",
+        ),
         (_edited("config", {"network": "unet", "decoder_channels": [1e6]}), "not valid at decoder_channels"),
         (_edited("config", {"run": "x"}), "not valid at run"),
     ],
 )
-def test_tampered_bundles_are_refused_in_one_line(saved: Path, tmp_path: Path, change: Callable[[dict[str, bytes]], object], says: str | None) -> None:
+def test_tampered_bundles_are_refused_in_one_line(
+    saved: Path, tmp_path: Path, change: Callable[[dict[str, bytes]], object], says: str | None
+) -> None:
     path = _repacked(saved, tmp_path / "tampered.eodl", change)
     if says is None:  # an optional field may be left out
         assert load_model(path).spec.gsd_m is None
@@ -199,13 +246,20 @@ def test_weights_of_another_network_are_refused_by_tensor_name(saved: Path, tmp_
 
 
 def test_compressed_members_are_refused_before_they_are_unpacked(saved: Path, tmp_path: Path) -> None:
-    path = _repacked(saved, tmp_path / "bomb.eodl", lambda m: m.update({"README.md": bytes(3_000_000)}), zipfile.ZIP_DEFLATED)
+    path = _repacked(
+        saved,
+        tmp_path / "bomb.eodl",
+        lambda m: m.update({"README.md": bytes(3_000_000)}),
+        zipfile.ZIP_DEFLATED,
+    )
     with pytest.raises(BundleError, match="compressed or encrypted"):
         load_model(path)
 
 
 def test_members_that_are_too_large_or_twice_there_are_refused(saved: Path, tmp_path: Path) -> None:
-    path = _repacked(saved, tmp_path / "large.eodl", lambda m: m.update({"README.md": bytes(MEMBERS["README.md"] + 1)}))
+    path = _repacked(
+        saved, tmp_path / "large.eodl", lambda m: m.update({"README.md": bytes(MEMBERS["README.md"] + 1)})
+    )
     with pytest.raises(BundleError, match=r"README\.md has \d+ bytes; at most"):
         load_model(path)
     path.write_bytes(saved.read_bytes())

@@ -1,4 +1,6 @@
-"""The sample scenes: made by the script beside them, labelled where things are, and not solved by colour alone."""
+"""The sample scenes: made by the script beside them, labelled where things are, and not solved by colour
+alone.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ CLASSES = ("building", "field", "grass", "road", "water", "woods")
 LAYERS = ("landcover", "buildings", "trees")
 SCENES = ("train", "test")
 IGNORE = 255
-BEST_F1_OF_ONE_THRESHOLD = 0.8  # measured 2026-11: field 0.76 (more than half of the scene is field), road 0.32
+# measured 2026-11: field 0.76 (more than half of the scene is field), road 0.32
+BEST_F1_OF_ONE_THRESHOLD = 0.8
 
 
 def pixels_of(folder: Path, name: str) -> np.ndarray:
@@ -64,7 +67,8 @@ def regenerated(tmp_path_factory: pytest.TempPathFactory, sample_data: Path) -> 
 @pytest.mark.parametrize("name", SCENES)
 def test_the_script_makes_the_committed_pixels(regenerated: Path, sample_data: Path, name: str) -> None:
     committed, again = pixels_of(sample_data, name).astype(int), pixels_of(regenerated, name).astype(int)
-    # Byte for byte on one machine; another CPU's sums may tip a rounding, so one pixel in 10 000 may differ by a step.
+    # Byte for byte on one machine; another CPU's sums may tip a rounding, so one pixel in 10 000 may differ
+    # by a step.
     assert (committed != again).mean() < 1e-4
     assert np.abs(committed - again).max() <= 25
 
@@ -72,7 +76,9 @@ def test_the_script_makes_the_committed_pixels(regenerated: Path, sample_data: P
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
 @pytest.mark.parametrize("layer", LAYERS)
-def test_the_script_makes_the_committed_labels(regenerated: Path, sample_data: Path, name: str, layer: str) -> None:
+def test_the_script_makes_the_committed_labels(
+    regenerated: Path, sample_data: Path, name: str, layer: str
+) -> None:
     committed, again = layer_of(sample_data, name, layer), layer_of(regenerated, name, layer)
     assert committed.drop(columns="geometry").equals(again.drop(columns="geometry"))
     assert shapely.hausdorff_distance(np.array(committed.geometry), np.array(again.geometry)).max() < 0.02
@@ -80,7 +86,11 @@ def test_the_script_makes_the_committed_labels(regenerated: Path, sample_data: P
 
 @pytest.mark.slow
 def test_another_seed_makes_another_scene(tmp_path: Path, sample_data: Path) -> None:
-    subprocess.run([sys.executable, str(sample_data / "make.py"), "--out", str(tmp_path), "--seed", "8"], check=True, timeout=300)
+    subprocess.run(
+        [sys.executable, str(sample_data / "make.py"), "--out", str(tmp_path), "--seed", "8"],
+        check=True,
+        timeout=300,
+    )
     assert (pixels_of(tmp_path, "test") != pixels_of(sample_data, "test")).mean() > 0.5
     cover = layer_of(tmp_path, "test", "landcover")
     assert cover.is_valid.all() and set(cover["class_name"]) == set(CLASSES)
@@ -134,14 +144,24 @@ def test_land_cover_names_every_measured_pixel_once(sample_data: Path, name: str
 
 @pytest.mark.parametrize("name", SCENES)
 def test_buildings_are_the_building_class_of_the_land_cover(sample_data: Path, name: str) -> None:
-    cover, houses = layer_of(sample_data, name, "landcover"), layer_of(sample_data, name, "buildings").union_all()
-    assert cover[cover["class_name"] == "building"].union_all().symmetric_difference(houses).area < 1e-3 * houses.area
+    cover, houses = (
+        layer_of(sample_data, name, "landcover"),
+        layer_of(sample_data, name, "buildings").union_all(),
+    )
+    assert (
+        cover[cover["class_name"] == "building"].union_all().symmetric_difference(houses).area
+        < 1e-3 * houses.area
+    )
 
 
 def test_there_is_enough_to_learn_from(sample_data: Path) -> None:
     for name, houses, trees in (("train", (60, 120), (150, 300)), ("test", (30, 60), (75, 150))):
         buildings = layer_of(sample_data, name, "buildings")
-        assert houses[0] <= len(buildings) <= houses[1] and set(buildings["roof"]) == {"flat", "metal", "tile"}
+        assert houses[0] <= len(buildings) <= houses[1] and set(buildings["roof"]) == {
+            "flat",
+            "metal",
+            "tile",
+        }
         assert trees[0] <= len(layer_of(sample_data, name, "trees")) <= trees[1]
 
 
@@ -165,7 +185,9 @@ def test_house_outlines_lie_on_their_edges_in_the_image(sample_data: Path, name:
     """Moved by half a pixel in any direction, the outlines would cross weaker edges."""
     image = pixels_of(sample_data, name).astype(float)
     edges = sum(ndimage.gaussian_gradient_magnitude(band, 0.6) / band.std() for band in image)
-    outline = shapely.get_coordinates(shapely.segmentize(shapely.boundary(in_pixels(sample_data, name, "buildings")), 0.5))
+    outline = shapely.get_coordinates(
+        shapely.segmentize(shapely.boundary(in_pixels(sample_data, name, "buildings")), 0.5)
+    )
 
     def strength(dx: float, dy: float) -> float:
         x, y = outline.T
@@ -186,7 +208,9 @@ def test_no_threshold_on_one_band_finds_a_class(sample_data: Path, name: str) ->
 
 
 def best_threshold_f1(values: np.ndarray, truth: np.ndarray) -> float:
-    """The best F1 of any `value <= threshold` or `value > threshold`; from the histograms, so every threshold counts."""
+    """The best F1 of any `value <= threshold` or `value > threshold`; from the histograms, so every threshold
+    counts.
+    """
     size = int(values.max()) + 1
     hits, found = (np.cumsum(np.bincount(v, minlength=size)) for v in (values[truth], values))
     below = 2 * hits / (found + truth.sum())
@@ -195,7 +219,9 @@ def best_threshold_f1(values: np.ndarray, truth: np.ndarray) -> float:
 
 
 def test_colour_alone_falls_short_of_the_map(sample_data: Path) -> None:
-    """A pixelwise logistic regression gets the gist and misses the houses: what a network has to add is context."""
+    """A pixelwise logistic regression gets the gist and misses the houses: what a network has to add is
+    context.
+    """
     (image, mask), (other, truth) = ((pixels_of(sample_data, n), mask_of(sample_data, n)) for n in SCENES)
     some = np.flatnonzero(mask != IGNORE)[::13]
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
@@ -203,7 +229,9 @@ def test_colour_alone_falls_short_of_the_map(sample_data: Path) -> None:
     known = truth.ravel() != IGNORE
     guess, truth = model.predict(other.reshape(4, -1).T[known].astype(float)), truth.ravel()[known]
     building = CLASSES.index("building") + 1
-    overlap = ((guess == building) & (truth == building)).sum() / ((guess == building) | (truth == building)).sum()
+    overlap = ((guess == building) & (truth == building)).sum() / (
+        (guess == building) | (truth == building)
+    ).sum()
     assert 0.6 < (guess == truth).mean() < 0.86
     assert overlap < 0.5
 

@@ -34,8 +34,9 @@ NEGATIVES = 0.1
 class SamplingRequest:
     """Where chips are wanted.
 
-    `count`: in all scenes together; None: what a grid would give (objects: until each was seen whole). `negatives`: chips without any
-    object to add to those drawn around objects or classes, as a share of their number, so that a network meets plain ground too.
+    `count`: in all scenes together; None: what a grid would give (objects: until each was seen whole).
+    `negatives`: chips without any object to add to those drawn around objects or classes, as a share of their
+    number, so that a network meets plain ground too.
     """
 
     sampling: Sampling
@@ -47,9 +48,13 @@ class SamplingRequest:
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap_px < self.chip_px:
-            raise ConfigError(f"tile: an overlap of {self.overlap_px} px must be at least 0 and less than the chip's {self.chip_px} px")
+            raise ConfigError(
+                f"tile: an overlap of {self.overlap_px} px must be at least 0 and less than the chip's {self.chip_px} px"
+            )
         if self.sampling == "grid" and self.count is not None:
-            raise ConfigError("tile: a grid has as many chips as it has; --count goes with --sampling random, objects, single or balanced")
+            raise ConfigError(
+                "tile: a grid has as many chips as it has; --count goes with --sampling random, objects, single or balanced"
+            )
         if self.sampling != "grid" and self.overlap_px:
             raise ConfigError(f"tile: --overlap goes with --sampling grid, not with {self.sampling}")
 
@@ -58,9 +63,14 @@ def draw_candidates(
     truths: Sequence[SceneTruth], regions: Sequence[shapely.Geometry | None], request: SamplingRequest
 ) -> tuple[tuple[Candidate, ...], tuple[str, ...]]:
     """All candidates, by scene, row and column, each window once; and what has to be said."""
-    grids = [touching(grid_windows(t.scene.grid, request.chip_px, request.overlap_px), region) for t, region in zip(truths, regions, strict=True)]
+    grids = [
+        touching(grid_windows(t.scene.grid, request.chip_px, request.overlap_px), region)
+        for t, region in zip(truths, regions, strict=True)
+    ]
     if not any(grids):
-        raise LabelError(f"no chip of {request.chip_px} px touches ground that is labelled and asked for; check AOI, `annotated` and the scenes' place")
+        raise LabelError(
+            f"no chip of {request.chip_px} px touches ground that is labelled and asked for; check AOI, `annotated` and the scenes' place"
+        )
     found: list[Candidate] = []
     crowded = 0
     for index, (windows, left) in enumerate(_windows(truths, regions, grids, request)):
@@ -76,7 +86,10 @@ def draw_candidates(
 
 
 def _windows(
-    truths: Sequence[SceneTruth], regions: Sequence[shapely.Geometry | None], grids: Sequence[Sequence[Window]], request: SamplingRequest
+    truths: Sequence[SceneTruth],
+    regions: Sequence[shapely.Geometry | None],
+    grids: Sequence[Sequence[Window]],
+    request: SamplingRequest,
 ) -> Iterator[tuple[Sequence[Window], int]]:
     """For each scene its windows, and the number of objects that none could be found for."""
     counts = _counts(truths, grids, request)
@@ -88,32 +101,56 @@ def _windows(
             yield _filled(_drawer(truth, request, rng), region, counts[index] or 0), 0
         else:
             drawn, crowded = _around(truth, region, request, rng, counts[index])
-            empty = _negatives(truth, region, request, generator(request.seed, "negatives", index), round(request.negatives * len(drawn)))
+            empty = _negatives(
+                truth,
+                region,
+                request,
+                generator(request.seed, "negatives", index),
+                round(request.negatives * len(drawn)),
+            )
             yield [*drawn, *_hard_negatives(truth, region, request), *empty], crowded
 
 
 def _around(
-    truth: SceneTruth, region: shapely.Geometry | None, request: SamplingRequest, rng: np.random.Generator, count: int | None
+    truth: SceneTruth,
+    region: shapely.Geometry | None,
+    request: SamplingRequest,
+    rng: np.random.Generator,
+    count: int | None,
 ) -> tuple[Sequence[Window], int]:
     """Windows around objects or points of classes; and how many objects have none."""
     if request.sampling == "balanced":
         return _filled(_drawer(truth, request, rng), region, count or 0), 0
     _refuse_masks(truth, request.sampling)
     if request.sampling == "single":
-        alone, crowded = windows_around_single_objects(truth.scene.grid, truth.labels, request.chip_px, rng, count)
+        alone, crowded = windows_around_single_objects(
+            truth.scene.grid, truth.labels, request.chip_px, rng, count
+        )
         return touching(alone, region), crowded
-    return touching(windows_around_objects(truth.scene.grid, truth.labels, request.chip_px, rng, count), region), 0
+    return touching(
+        windows_around_objects(truth.scene.grid, truth.labels, request.chip_px, rng, count), region
+    ), 0
 
 
-def _hard_negatives(truth: SceneTruth, region: shapely.Geometry | None, request: SamplingRequest) -> Sequence[Window]:
+def _hard_negatives(
+    truth: SceneTruth, region: shapely.Geometry | None, request: SamplingRequest
+) -> Sequence[Window]:
     """A window around every area that a review rejected: what a model took for an object and is none."""
     if truth.negatives is None or not request.negatives:
         return ()
     rng = generator(request.seed, "hard negatives")
-    return touching(windows_around_objects(truth.scene.grid, truth.negatives, request.chip_px, rng, None), region)
+    return touching(
+        windows_around_objects(truth.scene.grid, truth.negatives, request.chip_px, rng, None), region
+    )
 
 
-def _negatives(truth: SceneTruth, region: shapely.Geometry | None, request: SamplingRequest, rng: np.random.Generator, count: int) -> list[Window]:
+def _negatives(
+    truth: SceneTruth,
+    region: shapely.Geometry | None,
+    request: SamplingRequest,
+    rng: np.random.Generator,
+    count: int,
+) -> list[Window]:
     """Up to `count` random windows in which nothing is labelled; fewer where there is no such ground."""
 
     def draw(wanted: int) -> list[Window]:
@@ -125,10 +162,16 @@ def _negatives(truth: SceneTruth, region: shapely.Geometry | None, request: Samp
 
 def _shows_nothing(truth: SceneTruth, window: Window) -> bool:
     labels = truth.chip(window)
-    return not len(labels) if labels.mask is None else not np.isin(labels.mask, [info.id for info in labels.classes.foreground]).any()
+    return (
+        not len(labels)
+        if labels.mask is None
+        else not np.isin(labels.mask, [info.id for info in labels.classes.foreground]).any()
+    )
 
 
-def _drawer(truth: SceneTruth, request: SamplingRequest, rng: np.random.Generator) -> Callable[[int], Sequence[Window]]:
+def _drawer(
+    truth: SceneTruth, request: SamplingRequest, rng: np.random.Generator
+) -> Callable[[int], Sequence[Window]]:
     """How to draw so many windows of a scene."""
     grid, size = truth.scene.grid, request.chip_px
     if request.sampling == "random":
@@ -138,7 +181,9 @@ def _drawer(truth: SceneTruth, request: SamplingRequest, rng: np.random.Generato
     return lambda count: balanced_windows(grid, size, ids, points, count, rng)
 
 
-def _filled(draw: Callable[[int], Sequence[Window]], region: shapely.Geometry | None, count: int) -> list[Window]:
+def _filled(
+    draw: Callable[[int], Sequence[Window]], region: shapely.Geometry | None, count: int
+) -> list[Window]:
     """Windows drawn until `count` touch the region, or it is clear that they do not."""
     found: list[Window] = []
     for _ in range(_TRIES):
@@ -148,12 +193,16 @@ def _filled(draw: Callable[[int], Sequence[Window]], region: shapely.Geometry | 
     return found[:count]
 
 
-def _counts(truths: Sequence[SceneTruth], grids: Sequence[Sequence[Window]], request: SamplingRequest) -> list[int | None]:
+def _counts(
+    truths: Sequence[SceneTruth], grids: Sequence[Sequence[Window]], request: SamplingRequest
+) -> list[int | None]:
     """How many chips each scene gives: in proportion to its ground, for objects to their number."""
     of_objects = request.sampling in ("objects", "single")
     if of_objects and request.count is None:
         return [None] * len(truths)
-    weights = np.array([len(t.labels) if of_objects else len(g) for t, g in zip(truths, grids, strict=True)], np.float64)
+    weights = np.array(
+        [len(t.labels) if of_objects else len(g) for t, g in zip(truths, grids, strict=True)], np.float64
+    )
     wanted = sum(len(g) for g in grids) if request.count is None else request.count
     edges = np.round(np.concatenate([[0], np.cumsum(weights)]) / max(weights.sum(), 1) * wanted).astype(int)
     return [int(n) for n in np.diff(edges)]
@@ -169,4 +218,6 @@ def _refuse_masks(truth: SceneTruth, sampling: Sampling) -> None:
 def _points(truth: SceneTruth) -> PointsOfClass:
     if truth.mask is not None:
         return points_in_mask(truth)
-    return points_in_polygons(truth.labels, shapely.box(0, 0, truth.scene.grid.width, truth.scene.grid.height))
+    return points_in_polygons(
+        truth.labels, shapely.box(0, 0, truth.scene.grid.width, truth.scene.grid.height)
+    )

@@ -53,10 +53,11 @@ class ChipSummary:
 class ChipSet:
     """Chips of scenes with their labels.
 
-    `bands`: those of the chips, of the first scene; a scene's own scale and dtype are in `scenes`. `statistics`: over the valid pixels of
-    the train chips, as `tile` found them. `gsd_m` None without CRS. `guard_px`: how far chips of two splits lie apart at least.
-    `shared_ground`: for each pair of splits ("train/val") the ground in both, in `area_unit`, measured from the chips' outlines.
-    `content_hash`: SHA-256 of what training sees.
+    `bands`: those of the chips, of the first scene; a scene's own scale and dtype are in `scenes`.
+    `statistics`: over the valid pixels of the train chips, as `tile` found them. `gsd_m` None without CRS.
+    `guard_px`: how far chips of two splits lie apart at least. `shared_ground`: for each pair of splits
+    ("train/val") the ground in both, in `area_unit`, measured from the chips' outlines. `content_hash`:
+    SHA-256 of what training sees.
     """
 
     path: Path
@@ -88,24 +89,38 @@ class ChipSet:
         return tuple(record for record in self.records if record.keep and record.split == name)
 
     def for_fold(self, fold: int) -> ChipSet:
-        """The same chips with fold `fold` as test, the next one as val and the rest as train, guard kept; of two folds it is val.
+        """The same chips with fold `fold` as test, the next one as val and the rest as train, guard kept; of
+        two folds it is val.
 
-        Statistics stay those of the first fold's train chips. Raises `ConfigError` where the set has no such fold.
+        Statistics stay those of the first fold's train chips. Raises `ConfigError` where the set has no such
+        fold.
         """
         if self.folds is None or not 0 <= fold < self.folds:
-            raise ConfigError(f"{self.path}: has no fold {fold}; {'tile with --folds K' if self.folds is None else f'its folds are 0 to {self.folds - 1}'}")
+            raise ConfigError(
+                f"{self.path}: has no fold {fold}; {'tile with --folds K' if self.folds is None else f'its folds are 0 to {self.folds - 1}'}"
+            )
         tentative = fold_splits([record.fold for record in self.records], fold, self.folds)
         ground = chip_ground(self.scenes, self.records, self.chip_px)
         keep = np.array([record.keep for record in self.records])
         gone = gave_way(tentative, keep, ground.near_pairs(self.guard_px))
-        records = tuple(replace(r, split="none" if g else s) for r, s, g in zip(self.records, tentative, gone, strict=True))
+        records = tuple(
+            replace(r, split="none" if g else s)
+            for r, s, g in zip(self.records, tentative, gone, strict=True)
+        )
         return replace(
-            self, records=records, shared_ground=_shared(ground, records), content_hash=content_hash(self.scenes, self.labels, records, self.chip_px)
+            self,
+            records=records,
+            shared_ground=_shared(ground, records),
+            content_hash=content_hash(self.scenes, self.labels, records, self.chip_px),
         )
 
     def with_val_fold(self, val_fold: int) -> ChipSet:
         """As `for_fold`, by the fold to validate on."""
-        return self.for_fold(val_fold if self.folds is None or not 0 <= val_fold < self.folds else fold_validated_on(val_fold, self.folds))
+        return self.for_fold(
+            val_fold
+            if self.folds is None or not 0 <= val_fold < self.folds
+            else fold_validated_on(val_fold, self.folds)
+        )
 
     def truth_of(self, scene_index: int) -> SceneTruth:
         """The labels of a scene, ready to be cut to chips (kept once made)."""
@@ -119,7 +134,9 @@ class ChipSet:
         return replace(truth.labels, annotated=truth.region)
 
     def class_pixel_shares(self, split: str) -> dict[int, float]:
-        """For each class id (0: background) its share of the labelled, valid pixels of a split; empty where there are none."""
+        """For each class id (0: background) its share of the labelled, valid pixels of a split; empty where
+        there are none.
+        """
         found: dict[int, float] = {}
         for record in self.split(split):
             for class_id, share in record.class_shares.items():
@@ -136,7 +153,9 @@ class ChipSet:
         return dict(sorted(found.items()))
 
     def object_sizes_px(self, split: str) -> npt.NDArray[np.float64]:
-        """(N, 2) widths and heights of the objects that a split's chips count, cut at the chips' edges; of label rasters, of their patches."""
+        """(N, 2) widths and heights of the objects that a split's chips count, cut at the chips' edges; of
+        label rasters, of their patches.
+        """
         sizes = [np.empty((0, 2))]
         for record in self.split(split):
             if record.empty:
@@ -148,16 +167,30 @@ class ChipSet:
 
     def summary(self) -> ChipSummary:
         """Chips, class shares and objects of each split."""
-        known = self.classes.with_background() if any(0 in record.class_shares for record in self.records) else self.classes
+        known = (
+            self.classes.with_background()
+            if any(0 in record.class_shares for record in self.records)
+            else self.classes
+        )
         rows: list[tuple[object, ...]] = []
         values: dict[str, object] = {}
         for name in SPLITS:
-            chips, shares, objects = len(self.split(name)), self.class_pixel_shares(name), self.object_counts(name)
+            chips, shares, objects = (
+                len(self.split(name)),
+                self.class_pixel_shares(name),
+                self.object_counts(name),
+            )
             if not chips:
                 continue
-            rows.append((name, chips, sum(objects.values()), *(f"{shares.get(info.id, 0.0):.1%}" for info in known)))
+            rows.append(
+                (name, chips, sum(objects.values()), *(f"{shares.get(info.id, 0.0):.1%}" for info in known))
+            )
             by_name = {info.name: round(shares.get(info.id, 0.0), 6) for info in known}
-            values[name] = {"chips": chips, "objects": {self.classes.by_id(i).name: n for i, n in objects.items()}, "class_shares": by_name}
+            values[name] = {
+                "chips": chips,
+                "objects": {self.classes.by_id(i).name: n for i, n in objects.items()},
+                "class_shares": by_name,
+            }
         facts: dict[str, object] = {
             "path": str(self.path),
             "chip_px": self.chip_px,
@@ -165,8 +198,17 @@ class ChipSet:
             "guard_px": self.guard_px,
             "content_hash": self.content_hash,
         }
-        shared = {"shared_ground": dict(self.shared_ground), "area_unit": self.area_unit, "notes": list(self.notes)}
-        return ChipSummary(("split", "chips", "objects", *known.names), tuple(rows), {**facts, "splits": values, **shared}, self.area_unit)
+        shared = {
+            "shared_ground": dict(self.shared_ground),
+            "area_unit": self.area_unit,
+            "notes": list(self.notes),
+        }
+        return ChipSummary(
+            ("split", "chips", "objects", *known.names),
+            tuple(rows),
+            {**facts, "splits": values, **shared},
+            self.area_unit,
+        )
 
     def _repr_html_(self) -> str:
         names = ", ".join(scene.name for scene in self.scenes[:5])
@@ -174,11 +216,16 @@ class ChipSet:
             ("chips", f"{len(self.records)} of {self.chip_px} px"),
             ("scenes", names + (" ..." if len(self.scenes) > 5 else "")),
             ("bands", self.bands.describe()),
-            *((f"ground shared by {pair}", f"{area:g} {self.area_unit}") for pair, area in self.shared_ground.items()),
+            *(
+                (f"ground shared by {pair}", f"{area:g} {self.area_unit}")
+                for pair, area in self.shared_ground.items()
+            ),
         ]
         summary = self.summary()
         sheet = self.path / "contact_sheet.png"
-        image = f"<img style='max-width:100%' src='{inline_png(sheet.read_bytes())}'>" if sheet.is_file() else ""
+        image = (
+            f"<img style='max-width:100%' src='{inline_png(sheet.read_bytes())}'>" if sheet.is_file() else ""
+        )
         return card(self.path.name, rows) + grid_table(summary.header, summary.rows) + image
 
 
@@ -200,22 +247,27 @@ def chip_ground(scenes: Sequence[Scene], records: Sequence[ChipRecord], chip_px:
     scene_of = np.array([record.scene_index for record in records], np.int64)
     for index in np.unique(scene_of):
         mine = np.flatnonzero(scene_of == index)
-        outlines[mine] = windows_in_frame(place_of_scene[int(index)].frame, scenes[int(index)].grid, [records[int(i)].window for i in mine])
+        outlines[mine] = windows_in_frame(
+            place_of_scene[int(index)].frame, scenes[int(index)].grid, [records[int(i)].window for i in mine]
+        )
     return ChipGround(places, np.array([place_of_scene[int(i)].number for i in scene_of], np.int64), outlines)
 
 
 def open_chip_set(path: str | Path, *, allow_shared: bool = False) -> ChipSet:
     """A chip set as it is now: what was edited in `chips.gpkg` is obeyed.
 
-    `allow_shared`: open it also where edited splits share ground, for those who want to say where.
-    Raises `ChipSetError` where the folder is no (finished) chip set, a scene moved or changed, or edited splits share ground.
+    `allow_shared`: open it also where edited splits share ground, for those who want to say where. Raises
+    `ChipSetError` where the folder is no (finished) chip set, a scene moved or changed, or edited splits
+    share ground.
     """
     folder = Path(path)
     found = read_manifest(folder)
     try:
         return _opened(folder, found, allow_shared)
     except (KeyError, TypeError) as cause:
-        raise ChipSetError(f"{folder}: its chips.json was changed by hand ({cause!r}); restore it or tile again") from cause
+        raise ChipSetError(
+            f"{folder}: its chips.json was changed by hand ({cause!r}); restore it or tile again"
+        ) from cause
 
 
 def _opened(folder: Path, found: dict[str, Any], allow_shared: bool) -> ChipSet:
@@ -234,7 +286,13 @@ def _opened(folder: Path, found: dict[str, Any], allow_shared: bool) -> ChipSet:
         shared = _shared(ground, records)
         if not allow_shared:
             _refuse_shared(folder, ground, records, shared)
-    remarks = ("chips.gpkg was edited since tile: its splits, keep flags and labels are obeyed, band statistics are those of tile",) if edited else ()
+    remarks = (
+        (
+            "chips.gpkg was edited since tile: its splits, keep flags and labels are obeyed, band statistics are those of tile",
+        )
+        if edited
+        else ()
+    )
     return ChipSet(
         path=folder,
         scenes=scenes,
@@ -255,23 +313,32 @@ def _opened(folder: Path, found: dict[str, Any], allow_shared: bool) -> ChipSet:
 
 
 def _check_files(folder: Path, records: Sequence[ChipRecord]) -> None:
-    lost = [record.file for record in records if record.file is not None and not (folder / record.file).is_file()]
+    lost = [
+        record.file for record in records if record.file is not None and not (folder / record.file).is_file()
+    ]
     if lost:
-        raise ChipSetError(f"{folder}: {len(lost)} written chips are missing (first: {lost[0]}); restore them or tile again")
+        raise ChipSetError(
+            f"{folder}: {len(lost)} written chips are missing (first: {lost[0]}); restore them or tile again"
+        )
 
 
 def _shared(ground: ChipGround, records: Sequence[ChipRecord]) -> dict[str, float]:
     return ground.shared_ground([record.split if record.keep else "none" for record in records])
 
 
-def _refuse_shared(folder: Path, ground: ChipGround, records: Sequence[ChipRecord], shared: dict[str, float]) -> None:
+def _refuse_shared(
+    folder: Path, ground: ChipGround, records: Sequence[ChipRecord], shared: dict[str, float]
+) -> None:
     if not any(shared.values()):
         return
     first, second = ground.near_pairs(0)
     clashes = [
         f"{records[i].chip_id} ({records[i].split}) and {records[j].chip_id} ({records[j].split})"
         for i, j in zip(first, second, strict=True)
-        if records[i].keep and records[j].keep and records[i].split != records[j].split and "none" not in (records[i].split, records[j].split)
+        if records[i].keep
+        and records[j].keep
+        and records[i].split != records[j].split
+        and "none" not in (records[i].split, records[j].split)
     ]
     raise ChipSetError(
         f"{folder}: edited splits share ground, {len(clashes)} pairs of chips: {'; '.join(clashes[:3])}; set one of each to 'none' or to the other's split"

@@ -1,4 +1,6 @@
-"""`contact_sheet.png`: some chips of each split with their labels drawn, so that a shifted label or a wrong band is seen at once."""
+"""`contact_sheet.png`: some chips of each split with their labels drawn, so that a shifted label or a wrong
+band is seen at once.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,15 @@ Picture = npt.NDArray[np.uint8]
 
 
 def contact_sheet(
-    folder: Path, truths: Sequence[SceneTruth], records: Sequence[ChipRecord], statistics: Sequence[BandStatistics], seed: int, workers: int | None
+    folder: Path,
+    truths: Sequence[SceneTruth],
+    records: Sequence[ChipRecord],
+    statistics: Sequence[BandStatistics],
+    seed: int,
+    workers: int | None,
 ) -> bytes:
-    """The sheet as PNG bytes: train, val and test chips (some of each, most with objects), framed in the colour of their split.
+    """The sheet as PNG bytes: train, val and test chips (some of each, most with objects), framed in the
+    colour of their split.
 
     Written chips are read from `folder`, which is faster than from the scene.
     """
@@ -44,12 +52,23 @@ def contact_sheet(
     columns = min(_COLUMNS, len(chosen))
     rows = -(-len(chosen) // columns)
     width = max(columns * (_CELL_PX + _GAP_PX) + _GAP_PX, 560)
-    sheet = Image.new("RGB", (width, rows * (_CELL_PX + _CAPTION_PX + _GAP_PX) + _GAP_PX + _LEGEND_PX), _PAPER)
+    sheet = Image.new(
+        "RGB", (width, rows * (_CELL_PX + _CAPTION_PX + _GAP_PX) + _GAP_PX + _LEGEND_PX), _PAPER
+    )
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for number, (record, cell) in enumerate(zip(chosen, _cells(folder, chosen, truths, statistics, workers), strict=True)):
-        col, row = _GAP_PX + number % columns * (_CELL_PX + _GAP_PX), _GAP_PX + number // columns * (_CELL_PX + _CAPTION_PX + _GAP_PX)
+    for number, (record, cell) in enumerate(
+        zip(chosen, _cells(folder, chosen, truths, statistics, workers), strict=True)
+    ):
+        col, row = (
+            _GAP_PX + number % columns * (_CELL_PX + _GAP_PX),
+            _GAP_PX + number // columns * (_CELL_PX + _CAPTION_PX + _GAP_PX),
+        )
         sheet.paste(cell, (col, row))
-        draw.rectangle((col - 2, row - 2, col + _CELL_PX + 1, row + _CELL_PX + 1), outline=SPLIT_COLORS[record.split], width=3)
+        draw.rectangle(
+            (col - 2, row - 2, col + _CELL_PX + 1, row + _CELL_PX + 1),
+            outline=SPLIT_COLORS[record.split],
+            width=3,
+        )
         draw.text((col, row + _CELL_PX + 2), _fitting(draw, record, font), fill=_INK, font=font)
     _legend(draw, truths[0].labels.classes, sheet.height - _LEGEND_PX, width, font)
     buffer = io.BytesIO()
@@ -72,13 +91,21 @@ def _chosen(records: Sequence[ChipRecord], seed: int) -> list[ChipRecord]:
 
 
 def _cells(
-    folder: Path, records: Sequence[ChipRecord], truths: Sequence[SceneTruth], statistics: Sequence[BandStatistics], workers: int | None
+    folder: Path,
+    records: Sequence[ChipRecord],
+    truths: Sequence[SceneTruth],
+    statistics: Sequence[BandStatistics],
+    workers: int | None,
 ) -> Iterator[Image.Image]:
     with Readers([truth.scene for truth in truths]) as readers:
 
         def draw(record: ChipRecord) -> Image.Image:
             truth = truths[record.scene_index]
-            chip = readers.of(record.scene_index).read(record.window) if record.file is None else written_chip(folder, record, truth.scene)
+            chip = (
+                readers.of(record.scene_index).read(record.window)
+                if record.file is None
+                else written_chip(folder, record, truth.scene)
+            )
             return _cell(truth, chip, statistics)
 
         with closing(in_order(draw, records, workers)) as cells:
@@ -88,23 +115,36 @@ def _cells(
 def _cell(truth: SceneTruth, chip: Chip, statistics: Sequence[BandStatistics]) -> Image.Image:
     labels = truth.chip(chip.window)
     picture = _stretched(chip, statistics)
-    if labels.mask is not None or labels.annotated is not None or labels.ignore.any():  # else outlines say it all
+    # else outlines say it all
+    if labels.mask is not None or labels.annotated is not None or labels.ignore.any():
         _tint(picture, class_mask(labels, chip.window.height, chip.window.width, chip.valid), labels.classes)
     size = picture.shape[0]
-    image = Image.fromarray(picture).resize((_CELL_PX, _CELL_PX), Image.Resampling.HAMMING if size > _CELL_PX else Image.Resampling.NEAREST)
+    image = Image.fromarray(picture).resize(
+        (_CELL_PX, _CELL_PX), Image.Resampling.HAMMING if size > _CELL_PX else Image.Resampling.NEAREST
+    )
     _outline(ImageDraw.Draw(image), labels, _CELL_PX / size)
     return image
 
 
 def _stretched(chip: Chip, statistics: Sequence[BandStatistics]) -> Picture:
-    """(H, W, 3): red, green and blue where they are known, else the first three bands, each from its 2nd to its 98th percentile."""
+    """(H, W, 3): red, green and blue where they are known, else the first three bands, each from its 2nd to
+    its 98th percentile.
+    """
     names, rgb = chip.bands.names, ("red", "green", "blue")
-    places = [names.index(name) for name in rgb] if set(rgb) <= set(names) else [0, 1, 2] if len(names) >= 3 else [0]
+    places = (
+        [names.index(name) for name in rgb]
+        if set(rgb) <= set(names)
+        else [0, 1, 2]
+        if len(names) >= 3
+        else [0]
+    )
     planes = []
     for place in places:
         band, low, high = chip.bands[place], statistics[place].p02, statistics[place].p98
         factor = 255 / max(high - low, 1e-9)
-        plane = chip.pixels[place] * np.float32(band.scale * factor) + np.float32((band.offset - low) * factor)
+        plane = chip.pixels[place] * np.float32(band.scale * factor) + np.float32(
+            (band.offset - low) * factor
+        )
         planes.append(np.clip(plane, 0, 255).astype(np.uint8))
     picture = np.stack(planes * (3 // len(planes)), axis=-1)
     picture[~chip.valid] = _INVALID
@@ -126,10 +166,16 @@ def _outline(draw: ImageDraw.ImageDraw, labels: PixelLabels, factor: float) -> N
     areas = shapely.get_dimensions(parts) == 2
     rings, of_part = shapely.get_rings(parts[areas], return_index=True)
     for ring, class_id in zip(rings, labels.class_ids[owner[areas][of_part]], strict=True):
-        draw.line([tuple(point) for point in (shapely.get_coordinates(ring) * factor).tolist()], fill=colors.get(int(class_id), _IGNORED), width=2)
+        draw.line(
+            [tuple(point) for point in (shapely.get_coordinates(ring) * factor).tolist()],
+            fill=colors.get(int(class_id), _IGNORED),
+            width=2,
+        )
 
 
-def _fitting(draw: ImageDraw.ImageDraw, record: ChipRecord, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _fitting(
+    draw: ImageDraw.ImageDraw, record: ChipRecord, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> str:
     """Split and chip, the chip's name cut in front where it is too long."""
     name = record.chip_id
     while name and draw.textlength(f"{record.split} {name}", font=font) > _CELL_PX:
@@ -137,7 +183,13 @@ def _fitting(draw: ImageDraw.ImageDraw, record: ChipRecord, font: ImageFont.Free
     return f"{record.split} {name}"
 
 
-def _legend(draw: ImageDraw.ImageDraw, classes: ClassSet, top: int, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> None:
+def _legend(
+    draw: ImageDraw.ImageDraw,
+    classes: ClassSet,
+    top: int,
+    width: int,
+    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+) -> None:
     col = float(_GAP_PX)
     for info in classes.foreground:
         label_px = draw.textlength(info.name, font=font)

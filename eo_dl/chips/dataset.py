@@ -66,10 +66,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
 class ChipDataset(torch.utils.data.Dataset[Sample]):
     """Chips by index, read when asked for, from the written file or else from the scene.
 
-    What comes out depends on the chip, the seed and the epoch, never on the worker or on what was read before. Pixels that are not valid
-    are ignored in masks (255) and have no class in soft ones (0); so is ground outside `annotated`. `hide_unannotated` also blanks the pixels there, for tasks whose targets
-    are objects: what nobody looked at must not be learnt as background. Handles are opened per process, never taken over a fork, and
-    one data set must not be used by two threads at once.
+    What comes out depends on the chip, the seed and the epoch, never on the worker or on what was read
+    before. Pixels that are not valid are ignored in masks (255) and have no class in soft ones (0); so is
+    ground outside `annotated`. `hide_unannotated` also blanks the pixels there, for tasks whose targets are
+    objects: what nobody looked at must not be learnt as background. Handles are opened per process, never
+    taken over a fork, and one data set must not be used by two threads at once.
     """
 
     def __init__(
@@ -113,7 +114,9 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
                 valid = valid & known
                 image[:, ~known] = 0
         if self.augment is not None:
-            image, valid, target = self.augment.apply(image, valid, target, generator(self.seed, "augment", self.epoch, record.chip_id))
+            image, valid, target = self.augment.apply(
+                image, valid, target, generator(self.seed, "augment", self.epoch, record.chip_id)
+            )
         return Sample(image, valid, target, record.chip_id)
 
     def labels_of(self, record: ChipRecord) -> PixelLabels:

@@ -1,10 +1,13 @@
-"""`chips.gpkg`: the chips, labels and annotated ground as layers that QGIS opens styled, and that are read back.
+"""`chips.gpkg`: the chips, labels and annotated ground as layers that QGIS opens styled, and that are read
+back.
 
-A person may change `split` and `keep` of a chip, delete chips, and mend labels; everything else about a chip must stay as it is.
+A person may change `split` and `keep` of a chip, delete chips, and mend labels; everything else about a chip
+must stay as it is.
 
-All layers lie in one frame (`LayerFrame`): the CRS of the scenes where they share one, else longitude and latitude; plain images, which
-have no place, are laid side by side in pixels with rows downwards. Labels that came in map coordinates stay in their own CRS; those
-that came in pixels are shown in the frame and brought back to pixels when read.
+All layers lie in one frame (`LayerFrame`): the CRS of the scenes where they share one, else longitude and
+latitude; plain images, which have no place, are laid side by side in pixels with rows downwards. Labels that
+came in map coordinates stay in their own CRS; those that came in pixels are shown in the frame and brought
+back to pixels when read.
 """
 
 from __future__ import annotations
@@ -34,7 +37,12 @@ from ..io.scene import Scene
 from ..io.vectorlayers import read_layer, write_layers
 from .chiprecord import SPLITS, ChipRecord, SplitName
 
-SPLIT_COLORS: dict[SplitName, str] = {"train": "#2a7fb8", "val": "#e8a33d", "test": "#c8352b", "none": "#9a9a9a"}
+SPLIT_COLORS: dict[SplitName, str] = {
+    "train": "#2a7fb8",
+    "val": "#e8a33d",
+    "test": "#c8352b",
+    "none": "#9a9a9a",
+}
 _GAP_PX = 32
 _IGNORED = "(ignored)"  # shown for features of no class, which count neither way
 _LONLAT = CRS.from_epsg(4326)
@@ -42,7 +50,9 @@ _LONLAT = CRS.from_epsg(4326)
 
 @dataclass(frozen=True)
 class LayerFrame:
-    """Where layers lie: `crs`, or side by side in pixels (`places`: a transform for each scene's file pixels)."""
+    """Where layers lie: `crs`, or side by side in pixels (`places`: a transform for each scene's file
+    pixels).
+    """
 
     crs: CRS | None
     places: tuple[Affine, ...]
@@ -56,7 +66,9 @@ class LayerFrame:
         starts = np.cumsum([0, *(scene.native.width + _GAP_PX for scene in scenes)])
         return cls(None, tuple(Affine(1, 0, float(start), 0, -1, 0) for start in starts[:-1]))
 
-    def to_layer(self, geometries: GeometryArray, grid: PixelGrid, native: PixelGrid, scene_index: int) -> GeometryArray:
+    def to_layer(
+        self, geometries: GeometryArray, grid: PixelGrid, native: PixelGrid, scene_index: int
+    ) -> GeometryArray:
         """Geometries in pixels of `grid` (of the scene whose file has `native`), in the layer."""
         if not self.places:
             assert grid.crs is not None and self.crs is not None
@@ -69,7 +81,11 @@ class LayerFrame:
         """Geometries of the layer, in pixels of a scene's file."""
         if not self.places:
             assert native.crs is not None and self.crs is not None
-            moved = geometries if native.crs == self.crs else reproject(geometries, self.crs, native.crs, "chips.gpkg")
+            moved = (
+                geometries
+                if native.crs == self.crs
+                else reproject(geometries, self.crs, native.crs, "chips.gpkg")
+            )
             return native.geometries_to_pixel(moved)
         return map_coordinates(geometries, Affine(*tuple(~self.places[scene_index])[:6]))
 
@@ -93,7 +109,9 @@ def write_index(path: Path, scenes: Sequence[Scene], labels: LabelSet, records: 
 # Chips
 
 
-def _chips_layer(frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSet, records: Sequence[ChipRecord]) -> gpd.GeoDataFrame:
+def _chips_layer(
+    frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSet, records: Sequence[ChipRecord]
+) -> gpd.GeoDataFrame:
     names = {info.id: info.name for info in labels.classes.with_background()}
     columns: dict[str, Any] = {
         "chip_id": [r.chip_id for r in records],
@@ -119,7 +137,9 @@ def _chips_layer(frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSet, r
     for index in np.unique(by_scene):
         mine = by_scene == index
         scene = scenes[int(index)]
-        outlines[mine] = frame.to_layer(np.asarray(shapely.box(*windows[mine].T), dtype=object), scene.grid, scene.native, int(index))
+        outlines[mine] = frame.to_layer(
+            np.asarray(shapely.box(*windows[mine].T), dtype=object), scene.grid, scene.native, int(index)
+        )
     return gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(outlines, crs=frame.crs))
 
 
@@ -130,17 +150,24 @@ def _shown(record: ChipRecord, scenes: Sequence[Scene]) -> tuple[int, int, int, 
 
 def _by_name(values: dict[int, float] | dict[int, int], names: dict[int, str]) -> str:
     """JSON by class name, as it is read in an attribute table."""
-    return json.dumps({names.get(class_id, str(class_id)): value for class_id, value in sorted(values.items())}, ensure_ascii=False)
+    return json.dumps(
+        {names.get(class_id, str(class_id)): value for class_id, value in sorted(values.items())},
+        ensure_ascii=False,
+    )
 
 
-def read_records(path: Path, classes: ClassSet, scenes: Sequence[Scene], chip_px: int) -> tuple[ChipRecord, ...]:
+def read_records(
+    path: Path, classes: ClassSet, scenes: Sequence[Scene], chip_px: int
+) -> tuple[ChipRecord, ...]:
     """The chips as they are now, in their order. Raises `ChipSetError` for what a person cannot change."""
     table = read_layer(path, layer="chips")
     ids = {info.name: info.id for info in classes.with_background()}
     try:
         found = tuple(_record(row, ids) for row in table.drop(columns=table.geometry.name).to_dict("records"))
     except (KeyError, ValueError, TypeError) as cause:
-        raise ChipSetError(f"{path}: its layer 'chips' was changed beyond `split` and `keep` ({cause!r}); restore it or tile again") from cause
+        raise ChipSetError(
+            f"{path}: its layer 'chips' was changed beyond `split` and `keep` ({cause!r}); restore it or tile again"
+        ) from cause
     _check_records(path, found, scenes, chip_px)
     return found
 
@@ -148,7 +175,9 @@ def read_records(path: Path, classes: ClassSet, scenes: Sequence[Scene], chip_px
 def _record(row: dict[str, Any], ids: dict[str, int]) -> ChipRecord:
     split = str(row["split"]).strip().lower()
     if split not in SPLITS:
-        raise ChipSetError(f"chip {row['chip_id']}: split {row['split']!r} is none of {', '.join(SPLITS)}; correct it in chips.gpkg")
+        raise ChipSetError(
+            f"chip {row['chip_id']}: split {row['split']!r} is none of {', '.join(SPLITS)}; correct it in chips.gpkg"
+        )
     return ChipRecord(
         chip_id=str(row["chip_id"]),
         scene_index=int(row["scene_index"]),
@@ -174,9 +203,13 @@ def _check_records(path: Path, records: Sequence[ChipRecord], scenes: Sequence[S
             raise ChipSetError(f"{path}: chip {record.chip_id} is there twice; delete the copy")
         seen.add(record.chip_id)
         if not 0 <= record.scene_index < len(scenes) or (window.width, window.height) != (chip_px, chip_px):
-            raise ChipSetError(f"{path}: chip {record.chip_id} has another scene or size than it was cut with; restore the file or tile again")
+            raise ChipSetError(
+                f"{path}: chip {record.chip_id} has another scene or size than it was cut with; restore the file or tile again"
+            )
         if window.intersection(scenes[record.scene_index].grid.window) is None:
-            raise ChipSetError(f"{path}: chip {record.chip_id} lies outside its scene; restore the file or tile again")
+            raise ChipSetError(
+                f"{path}: chip {record.chip_id} lies outside its scene; restore the file or tile again"
+            )
 
 
 # Labels
@@ -195,13 +228,20 @@ def _labels_layer(frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSet) 
         "image": None if labels.images is None else [str(name) for name in labels.images[index]],
         "ignore": labels.ignore[index] if labels.ignore is not None else np.zeros(len(index), np.bool_),
     }
-    return gpd.GeoDataFrame(table, index=range(len(index)), geometry=gpd.GeoSeries(geometries, index=range(len(index)), crs=crs))
+    return gpd.GeoDataFrame(
+        table, index=range(len(index)), geometry=gpd.GeoSeries(geometries, index=range(len(index)), crs=crs)
+    )
 
 
 def _pixel_features(
-    frame: LayerFrame, scenes: Sequence[Scene], geometries: GeometryArray, images: npt.NDArray[np.object_] | None
+    frame: LayerFrame,
+    scenes: Sequence[Scene],
+    geometries: GeometryArray,
+    images: npt.NDArray[np.object_] | None,
 ) -> tuple[GeometryArray, npt.NDArray[np.int64]]:
-    """Features in file pixels brought to the layer, and which they are; those of images that are no scene here are left out."""
+    """Features in file pixels brought to the layer, and which they are; those of images that are no scene
+    here are left out.
+    """
     if images is None:  # label rasters: no features at all
         return geometries, np.arange(len(geometries))
     of_scene = _scene_of_image(images, scenes)
@@ -214,15 +254,21 @@ def _pixel_features(
 
 
 def _scene_of_image(images: npt.NDArray[np.object_], scenes: Sequence[Scene]) -> npt.NDArray[np.int64]:
-    """For each image name the scene of that name, else of that stem; -1 where there is none. The rule of `LabelSet.for_grid`."""
+    """For each image name the scene of that name, else of that stem; -1 where there is none. The rule of
+    `LabelSet.for_grid`.
+    """
     known = ImageNames(map(str, images))
     found = [known.exact(scene.place) for scene in scenes]
     exact = {name: number for number, name in enumerate(found) if name is not None}
-    by_stem = {known.by_stem(scene.place): number for number, scene in enumerate(scenes) if found[number] is None}
+    by_stem = {
+        known.by_stem(scene.place): number for number, scene in enumerate(scenes) if found[number] is None
+    }
     return np.array([exact.get(str(n), by_stem.get(stem_of(str(n)), -1)) for n in images], np.int64)
 
 
-def read_back_labels(path: Path, classes: ClassSet, scenes: Sequence[Scene], entry: dict[str, Any], crs: CRS | None) -> LabelSet:
+def read_back_labels(
+    path: Path, classes: ClassSet, scenes: Sequence[Scene], entry: dict[str, Any], crs: CRS | None
+) -> LabelSet:
     """The labels as they are now. `entry` is the manifest's; masks are not in the layer."""
     table = read_layer(path, layer="labels")
     geometries = np.asarray(table.geometry.array, dtype=object)
@@ -256,7 +302,9 @@ def _class_ids(path: Path, table: gpd.GeoDataFrame, classes: ClassSet) -> npt.ND
     return np.array([ids[name] for name in table["class_name"]], np.int64)
 
 
-def _to_native(frame: LayerFrame, scenes: Sequence[Scene], geometries: GeometryArray, images: npt.NDArray[np.object_]) -> GeometryArray:
+def _to_native(
+    frame: LayerFrame, scenes: Sequence[Scene], geometries: GeometryArray, images: npt.NDArray[np.object_]
+) -> GeometryArray:
     of_scene = _scene_of_image(images, scenes)
     out = geometries.copy()
     for number in np.unique(of_scene[of_scene >= 0]):
@@ -271,15 +319,28 @@ def _to_native(frame: LayerFrame, scenes: Sequence[Scene], geometries: GeometryA
 def _annotated_layer(frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSet) -> gpd.GeoDataFrame:
     """Where labels are complete: their polygons, or, where that is everywhere, the outlines of the scenes."""
     if labels.annotated is None:
-        outlines = np.array([frame.to_layer(_outline(s), s.native, s.native, i)[0] for i, s in enumerate(scenes)], dtype=object)
-        return gpd.GeoDataFrame({"what": ["scene"] * len(scenes), "image": [s.name for s in scenes]}, geometry=gpd.GeoSeries(outlines, crs=frame.crs))
+        outlines = np.array(
+            [frame.to_layer(_outline(s), s.native, s.native, i)[0] for i, s in enumerate(scenes)],
+            dtype=object,
+        )
+        return gpd.GeoDataFrame(
+            {"what": ["scene"] * len(scenes), "image": [s.name for s in scenes]},
+            geometry=gpd.GeoSeries(outlines, crs=frame.crs),
+        )
     geometries, crs, images = labels.annotated, labels.crs, labels.annotated_images
     index = np.arange(len(geometries))
     if labels.crs is None:
         geometries, index = _pixel_features(frame, scenes, labels.annotated, labels.annotated_images)
         crs = frame.crs
-    table = {"what": ["annotated"] * len(geometries), "image": None if images is None else [str(name) for name in images[index]]}
-    return gpd.GeoDataFrame(table, index=range(len(geometries)), geometry=gpd.GeoSeries(geometries, index=range(len(geometries)), crs=crs))
+    table = {
+        "what": ["annotated"] * len(geometries),
+        "image": None if images is None else [str(name) for name in images[index]],
+    }
+    return gpd.GeoDataFrame(
+        table,
+        index=range(len(geometries)),
+        geometry=gpd.GeoSeries(geometries, index=range(len(geometries)), crs=crs),
+    )
 
 
 def _outline(scene: Scene) -> GeometryArray:

@@ -1,8 +1,9 @@
 """Splits taken over from another chip set, so that two models are scored on the same held-out ground.
 
-After labels were corrected, chips are cut anew; were the blocks dealt anew as well, the old model could have learned from what is test now.
-So ground stays what it was: a chip whose centre lies on a kept val or test chip of the old set is val or test, as long as it touches no ground
-of the other; whatever else touches held-out ground is in no split; all other ground, new ground too, is for training.
+After labels were corrected, chips are cut anew; were the blocks dealt anew as well, the old model could have
+learned from what is test now. So ground stays what it was: a chip whose centre lies on a kept val or test
+chip of the old set is val or test, as long as it touches no ground of the other; whatever else touches
+held-out ground is in no split; all other ground, new ground too, is for training.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ from .splits import Dealt
 _SHARED = 0.02  # square pixels: less is rounding between two grids
 
 
-def inherited(scenes: Sequence[Scene], records: Sequence[ChipRecord], ground: ChipGround, keep: npt.NDArray[np.bool_], old: ChipSet) -> Dealt:
+def inherited(
+    scenes: Sequence[Scene],
+    records: Sequence[ChipRecord],
+    ground: ChipGround,
+    keep: npt.NDArray[np.bool_],
+    old: ChipSet,
+) -> Dealt:
     """A split for each of `records`, by the ground of the kept chips of `old`; its guard is kept to.
 
     Raises `ConfigError` where no chip lies on held-out ground of the old set, or none is left for training.
@@ -35,7 +42,10 @@ def inherited(scenes: Sequence[Scene], records: Sequence[ChipRecord], ground: Ch
     pairs = ground.near_pairs(old.guard_px)
     gone = gave_way(tentative, keep, pairs)
     splits: tuple[SplitName, ...] = tuple("none" if g else s for s, g in zip(tentative, gone, strict=True))
-    counts = {name: sum(s == name and bool(k) for s, k in zip(splits, keep, strict=True)) for name in ("train", "val", "test")}
+    counts = {
+        name: sum(s == name and bool(k) for s, k in zip(splits, keep, strict=True))
+        for name in ("train", "val", "test")
+    }
     missing = [name for name in ("train", "val", "test") if old.split(name) and not counts[name]]
     if missing:
         raise ConfigError(
@@ -53,7 +63,11 @@ def _tentative(scenes: Sequence[Scene], records: Sequence[ChipRecord], old: Chip
     for record in records:
         areas = held[record.scene_index]
         outline = shapely.box(*record.window.box)
-        touched = [name for name, area in areas.items() if shapely.area(shapely.intersection(area, outline)) > _SHARED]
+        touched = [
+            name
+            for name, area in areas.items()
+            if shapely.area(shapely.intersection(area, outline)) > _SHARED
+        ]
         if not touched:
             found.append("train")
         elif len(touched) == 1 and shapely.intersects(areas[touched[0]], shapely.centroid(outline)):
@@ -69,7 +83,11 @@ def _held_out(scene: Scene, old: ChipSet) -> dict[SplitName, shapely.Geometry]:
     names: tuple[SplitName, ...] = ("val", "test")
     shared = on_ground_of(scene.path, scene.grid, old.scenes, str(old.path))
     for name in names:
-        parts = [_in_pixels(old.scenes[r.scene_index], r, scene) for r in old.split(name) if r.scene_index in shared]
+        parts = [
+            _in_pixels(old.scenes[r.scene_index], r, scene)
+            for r in old.split(name)
+            if r.scene_index in shared
+        ]
         found[name] = shapely.union_all(np.array(parts, dtype=object)) if parts else shapely.Polygon()
     return found
 
@@ -81,5 +99,9 @@ def _in_pixels(old_scene: Scene, record: ChipRecord, scene: Scene) -> shapely.Ge
         factors = (grid.width / old_scene.grid.width, grid.height / old_scene.grid.height)
         return shapely.transform(box, lambda xy: xy * factors)[0]
     outline = old_scene.grid.geometries_to_map(box)
-    moved = outline if old_scene.grid.crs == grid.crs else reproject(outline, old_scene.grid.crs, grid.crs, old_scene.name)
+    moved = (
+        outline
+        if old_scene.grid.crs == grid.crs
+        else reproject(outline, old_scene.grid.crs, grid.crs, old_scene.name)
+    )
     return grid.geometries_to_pixel(moved)[0]

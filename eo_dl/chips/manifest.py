@@ -1,4 +1,6 @@
-"""`chips.json`: everything about a chip set that is not a table in `chips.gpkg`. Written last: a folder without it is no chip set."""
+"""`chips.json`: everything about a chip set that is not a table in `chips.gpkg`. Written last: a folder
+without it is no chip set.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +44,15 @@ def read_manifest(folder: Path) -> Plain:
         raise ChipSetError(f"{folder}: is not a folder; give the one that `eo-dl tile -o` made")
     if not path.is_file() or not (folder / INDEX).is_file():
         missing = MANIFEST if not path.is_file() else INDEX
-        raise ChipSetError(f"{folder}: holds no {missing}, so it is not a (finished) chip set; make it with `eo-dl tile ... -o {folder}`")
+        raise ChipSetError(
+            f"{folder}: holds no {missing}, so it is not a (finished) chip set; make it with `eo-dl tile ... -o {folder}`"
+        )
     try:
         found = json.loads(path.read_text("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as cause:
-        raise ChipSetError(f"{path}: is not readable JSON ({cause}); make the chip set again with `eo-dl tile`") from cause
+        raise ChipSetError(
+            f"{path}: is not readable JSON ({cause}); make the chip set again with `eo-dl tile`"
+        ) from cause
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise ChipSetError(f"{path}: is not the manifest of a chip set; make one with `eo-dl tile`")
     if found.get("format_version", 0) > FORMAT_VERSION:
@@ -58,7 +64,15 @@ def read_manifest(folder: Path) -> Plain:
 
 def manifest_text(values: Plain) -> str:
     """The manifest as it is written; the same values give the same bytes."""
-    return json.dumps({"format": FORMAT, "format_version": FORMAT_VERSION, **values}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return (
+        json.dumps(
+            {"format": FORMAT, "format_version": FORMAT_VERSION, **values},
+            indent=1,
+            ensure_ascii=False,
+            allow_nan=False,
+        )
+        + "\n"
+    )
 
 
 # Scenes
@@ -86,13 +100,21 @@ def reopen_scene(entry: Plain, folder: Path) -> Scene:
     try:
         scene = _open(path, entry, native)
     except EoDlError as cause:
-        raise ChipSetError(f"{folder}: its scene {path} cannot be opened any more ({cause}); put the file back or tile again") from cause
+        raise ChipSetError(
+            f"{folder}: its scene {path} cannot be opened any more ({cause}); put the file back or tile again"
+        ) from cause
     bands = BandSet(tuple(Band(**band) for band in entry["bands"]))
     scene = replace(scene, bands=bands, dtype=entry["dtype"])
     height, width = entry["size"]
     if (scene.native.height, scene.native.width) != (native.height, native.width) or not _same(scene, entry):
-        raise ChipSetError(f"{folder}: its scene {path} is not the file that was tiled (it changed since); put the old one back, or run `eo-dl tile` again")
-    return scene if (height, width) == (native.height, native.width) else replace(scene, grid=scene.native.resized(height, width))
+        raise ChipSetError(
+            f"{folder}: its scene {path} is not the file that was tiled (it changed since); put the old one back, or run `eo-dl tile` again"
+        )
+    return (
+        scene
+        if (height, width) == (native.height, native.width)
+        else replace(scene, grid=scene.native.resized(height, width))
+    )
 
 
 def _open(path: str, entry: Plain, native: PixelGrid) -> Scene:
@@ -109,7 +131,9 @@ def _find(entry: Plain, folder: Path) -> str:
     path = str(entry["path"])
     if is_remote(path) or Path(path).exists():
         return path
-    moved = None if entry["relative"] is None else Path(os.path.normpath(folder.resolve() / entry["relative"]))
+    moved = (
+        None if entry["relative"] is None else Path(os.path.normpath(folder.resolve() / entry["relative"]))
+    )
     if moved is not None and moved.exists():
         return str(moved)
     raise ChipSetError(
@@ -146,14 +170,20 @@ def _grid(entry: Plain) -> PixelGrid:
 
 def _crs_text(crs: CRS) -> str:
     authority = crs.to_authority(min_confidence=100)
-    return ":".join(authority) if authority and CRS.from_user_input(":".join(authority)) == crs else str(crs.to_wkt())
+    return (
+        ":".join(authority)
+        if authority and CRS.from_user_input(":".join(authority)) == crs
+        else str(crs.to_wkt())
+    )
 
 
 def _crs(text: str | None) -> CRS | None:
     try:
         return None if text is None else CRS.from_user_input(text)
     except CRSError as cause:
-        raise ChipSetError(f"{MANIFEST}: the CRS {text!r} is not understood by this PROJ; tile again") from cause
+        raise ChipSetError(
+            f"{MANIFEST}: the CRS {text!r} is not understood by this PROJ; tile again"
+        ) from cause
 
 
 # Labels and classes
@@ -196,7 +226,13 @@ def labels_entry(labels: LabelSet, folder: Path) -> Plain:
 def masks_of(entry: Plain, folder: Path) -> tuple[MaskLabels, ...]:
     """The label rasters of an entry, where they lie now."""
     return tuple(
-        MaskLabels(_find_mask(mask, folder), dict(mask["values"]), tuple(mask["ignore_values"]), tuple(mask.get("band_ids", ()))) for mask in entry["masks"]
+        MaskLabels(
+            _find_mask(mask, folder),
+            dict(mask["values"]),
+            tuple(mask["ignore_values"]),
+            tuple(mask.get("band_ids", ())),
+        )
+        for mask in entry["masks"]
     )
 
 
@@ -206,7 +242,9 @@ def _find_mask(mask: Plain, folder: Path) -> str:
     moved = None if mask["relative"] is None else Path(os.path.normpath(folder.resolve() / mask["relative"]))
     if moved is not None and moved.exists():
         return str(moved)
-    raise ChipSetError(f"{folder}: its label raster {mask['path']} is not there any more; put it back or tile again")
+    raise ChipSetError(
+        f"{folder}: its label raster {mask['path']} is not there any more; put it back or tile again"
+    )
 
 
 def labels_crs(entry: Plain) -> CRS | None:
@@ -217,19 +255,30 @@ def labels_crs(entry: Plain) -> CRS | None:
 # Content
 
 
-def content_hash(scenes: Sequence[Scene], labels: LabelSet, records: Sequence[ChipRecord], chip_px: int) -> str:
-    """SHA-256 of what training sees: scenes, bands, grids, labels, and which chip is in which split; not of paths and times."""
+def content_hash(
+    scenes: Sequence[Scene], labels: LabelSet, records: Sequence[ChipRecord], chip_px: int
+) -> str:
+    """SHA-256 of what training sees: scenes, bands, grids, labels, and which chip is in which split; not of
+    paths and times.
+    """
     digest = hashlib.sha256()
     for scene in scenes:
         seen = scene.fingerprint()
-        digest.update(f"{seen['size']} {seen['header_sha256']} {scene.bands.bands} {scene.grid.height} {scene.grid.width}\n".encode())
+        digest.update(
+            f"{seen['size']} {seen['header_sha256']} {scene.bands.bands} {scene.grid.height} {scene.grid.width}\n".encode()
+        )
     digest.update(repr([(c.id, c.name) for c in labels.classes]).encode())
-    digest.update(_shapes(labels.geometries, labels.crs is None) + np.ascontiguousarray(labels.class_ids, "<i8").tobytes())
+    digest.update(
+        _shapes(labels.geometries, labels.crs is None)
+        + np.ascontiguousarray(labels.class_ids, "<i8").tobytes()
+    )
     if labels.annotated is not None:
         digest.update(_shapes(labels.annotated, labels.crs is None))
     for mask in labels.masks:
         digest.update(_ends(Path(mask.path)) + repr(mask.values or mask.band_ids).encode())
-    digest.update(f"{chip_px} {[(r.chip_id, r.scene_index, r.window.box, r.split, r.fold, r.keep) for r in records]}".encode())
+    digest.update(
+        f"{chip_px} {[(r.chip_id, r.scene_index, r.window.box, r.split, r.fold, r.keep) for r in records]}".encode()
+    )
     return digest.hexdigest()
 
 

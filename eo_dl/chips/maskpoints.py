@@ -14,7 +14,8 @@ _PER_BLOCK = 256
 
 
 def points_in_mask(truth: SceneTruth) -> PointsOfClass:
-    """Points of a class: a block of the raster by its number of such pixels (by the root, so that small patches are met too), then one of them.
+    """Points of a class: a block of the raster by its number of such pixels (by the root, so that small
+    patches are met too), then one of them.
 
     Of every block up to 256 evenly spaced pixels a class are kept, so memory is that of the blocks' number.
     """
@@ -29,7 +30,9 @@ def points_in_mask(truth: SceneTruth) -> PointsOfClass:
                 if class_id != IGNORE_ID:
                     places = np.flatnonzero(mask == class_id)
                     kept = places[:: max(1, len(places) // _PER_BLOCK)]
-                    points = np.column_stack([kept % window.width + col + 0.5, kept // window.width + row + 0.5])
+                    points = np.column_stack(
+                        [kept % window.width + col + 0.5, kept // window.width + row + 0.5]
+                    )
                     found.setdefault(int(class_id), []).append((len(places), points))
 
     def points_of(class_id: int, count: int, rng: np.random.Generator) -> Points:
@@ -38,6 +41,8 @@ def points_in_mask(truth: SceneTruth) -> PointsOfClass:
             return np.empty((0, 2))
         weights = np.sqrt([pixels for pixels, _ in blocks])
         chosen = rng.choice(len(blocks), size=count, p=weights / weights.sum())
-        return np.array([blocks[block][1][rng.integers(len(blocks[block][1]))] for block in chosen]).reshape(-1, 2)
+        return np.array([blocks[block][1][rng.integers(len(blocks[block][1]))] for block in chosen]).reshape(
+            -1, 2
+        )
 
     return points_of

@@ -1,8 +1,9 @@
-"""Reading every candidate chip once: how much of it is valid, what is labelled in it, what its pixels add to the statistics.
+"""Reading every candidate chip once: how much of it is valid, what is labelled in it, what its pixels add to
+the statistics.
 
-Threads, not processes: GDAL decodes and burns without the interpreter's lock, and threads share one block cache. Each thread has its own
-handle on a scene. Neighbouring chips are read in one go (a span), and spans that lie in the same blocks of the file are one thread's
-work, so that a block is decoded once.
+Threads, not processes: GDAL decodes and burns without the interpreter's lock, and threads share one block
+cache. Each thread has its own handle on a scene. Neighbouring chips are read in one go (a span), and spans
+that lie in the same blocks of the file are one thread's work, so that a block is decoded once.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Measured:
-    """A candidate with what was found in it; `ChipRecord` has the meaning of the fields. `file`: name of the written chip."""
+    """A candidate with what was found in it; `ChipRecord` has the meaning of the fields. `file`: name of the
+    written chip.
+    """
 
     candidate: Candidate
     valid_share: float
@@ -62,13 +65,21 @@ class Measured:
 
 
 def enough_valid(valid_share: float, window: Window, scene: Scene, least: float) -> bool:
-    """True where at least a share `least` of the chip's pixels inside the scene is measured (so a scene smaller than a chip has a chance)."""
+    """True where at least a share `least` of the chip's pixels inside the scene is measured (so a scene
+    smaller than a chip has a chance).
+    """
     inside = window.intersection(scene.grid.window)
-    return inside is not None and valid_share > 0 and valid_share * window.area_px >= least * inside.area_px - 1e-6
+    return (
+        inside is not None
+        and valid_share > 0
+        and valid_share * window.area_px >= least * inside.area_px - 1e-6
+    )
 
 
 class ChipSink(Protocol):
-    """Writes a chip's pixels; returns the file's name, or None where it is not wanted. Called from several threads."""
+    """Writes a chip's pixels; returns the file's name, or None where it is not wanted. Called from several
+    threads.
+    """
 
     def __call__(self, candidate: Candidate, chip: Chip, mask: npt.NDArray[np.uint8]) -> str | None: ...
 
@@ -85,7 +96,9 @@ class Readers:
     def __enter__(self) -> Readers:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for reader in self._open.values():
             reader.close()
         self._open.clear()
@@ -139,7 +152,9 @@ def measure(
     return [measured for first in sorted(found) for measured in found[first]]
 
 
-def in_order(work: Callable[[Job], Done], jobs: Sequence[Job], workers: int | None) -> Generator[Done, None, None]:
+def in_order(
+    work: Callable[[Job], Done], jobs: Sequence[Job], workers: int | None
+) -> Generator[Done, None, None]:
     """`work` of every job by several threads, results in order; few are ahead of the one handed out.
 
     An error, or closing the generator, drops what has not begun and waits for what has.
@@ -160,7 +175,9 @@ def in_order(work: Callable[[Job], Done], jobs: Sequence[Job], workers: int | No
 
 
 def _jobs(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> list[list[_Span]]:
-    """Spans by thread: those of one column whose first rows lie in the same row of the file's blocks go together, up to a few."""
+    """Spans by thread: those of one column whose first rows lie in the same row of the file's blocks go
+    together, up to a few.
+    """
     jobs: list[list[_Span]] = []
     growing: dict[tuple[int, int, int], list[_Span]] = {}
     first = 0
@@ -177,7 +194,9 @@ def _jobs(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> list[list
 
 
 def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator[list[Candidate]]:
-    """Neighbours of one row of one scene, as many as fit a modest buffer (larger for striped files, whose rows are decoded whole)."""
+    """Neighbours of one row of one scene, as many as fit a modest buffer (larger for striped files, whose
+    rows are decoded whole).
+    """
     for (index, _), row in groupby(candidates, key=lambda c: (c.scene_index, c.window.row)):
         scene = scenes[index]
         pixel_bytes = len(scene.bands) * np.dtype(scene.dtype).itemsize
@@ -185,7 +204,9 @@ def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator
         for candidate in row:
             if span:
                 joined = candidate.window.col1 - span[0].window.col
-                room = (_SPAN_BYTES_STRIPED if scene.striped else _SPAN_BYTES) // (pixel_bytes * candidate.window.height)
+                room = (_SPAN_BYTES_STRIPED if scene.striped else _SPAN_BYTES) // (
+                    pixel_bytes * candidate.window.height
+                )
                 if joined > room or not span[-1].window.col < candidate.window.col <= span[-1].window.col1:
                     yield span
                     span = []
@@ -193,7 +214,13 @@ def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator
         yield span
 
 
-def _measure_span(span: list[Candidate], readers: Readers, truths: Sequence[SceneTruth], sample_px: int, sink: ChipSink | None) -> list[Measured]:
+def _measure_span(
+    span: list[Candidate],
+    readers: Readers,
+    truths: Sequence[SceneTruth],
+    sample_px: int,
+    sink: ChipSink | None,
+) -> list[Measured]:
     """The chips of a span: pixels read, labels cut and burnt for all of them at once."""
     first, last, truth = span[0].window, span[-1].window, truths[span[0].scene_index]
     frame = Window.from_box(first.col, first.row, last.col1, last.row1)
@@ -206,13 +233,33 @@ def _measure_span(span: list[Candidate], readers: Readers, truths: Sequence[Scen
         rows, cols = place.slices
         # Copied once here; counting and writing would each copy a view.
         chip = Chip(
-            np.ascontiguousarray(whole.pixels[:, rows, cols]), whole.valid[rows, cols], truth.scene.grid.crop(candidate.window), whole.bands, candidate.window
+            np.ascontiguousarray(whole.pixels[:, rows, cols]),
+            whole.valid[rows, cols],
+            truth.scene.grid.crop(candidate.window),
+            whole.bands,
+            candidate.window,
         )
-        found.append(_measured(candidate, chip, np.ascontiguousarray(mask[rows, cols]), owned_counts(labels, place), sample_px, sink))
+        found.append(
+            _measured(
+                candidate,
+                chip,
+                np.ascontiguousarray(mask[rows, cols]),
+                owned_counts(labels, place),
+                sample_px,
+                sink,
+            )
+        )
     return found
 
 
-def _measured(candidate: Candidate, chip: Chip, mask: npt.NDArray[np.uint8], object_counts: dict[int, int], sample_px: int, sink: ChipSink | None) -> Measured:
+def _measured(
+    candidate: Candidate,
+    chip: Chip,
+    mask: npt.NDArray[np.uint8],
+    object_counts: dict[int, int],
+    sample_px: int,
+    sink: ChipSink | None,
+) -> Measured:
     pixels = np.bincount(mask.reshape(-1), minlength=IGNORE_ID + 1)[:IGNORE_ID]
     return Measured(
         candidate,

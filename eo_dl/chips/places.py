@@ -1,8 +1,9 @@
 """Where chips lie on the ground, in one frame for all scenes that see the same place.
 
-Two dates of one place must never end up in two splits, so splits are decided by ground, not by file. Scenes that overlap, or lie
-nearer to each other than the guard, make one `Place`; its frame is the pixel frame of its first scene, continued in all directions,
-and scenes in another CRS are brought into it. An image without CRS is a place of its own.
+Two dates of one place must never end up in two splits, so splits are decided by ground, not by file. Scenes
+that overlap, or lie nearer to each other than the guard, make one `Place`; its frame is the pixel frame of
+its first scene, continued in all directions, and scenes in another CRS are brought into it. An image without
+CRS is a place of its own.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _POINTS_A_SIDE = 8  # a straight edge bends when it is brought to another CRS
 
 @dataclass(frozen=True)
 class Place:
-    """Ground seen by one or more scenes. `extent` (col0, row0, col1, row1) of all of them in pixels of `frame`."""
+    """Ground seen by one or more scenes. `extent` (col0, row0, col1, row1) of all of them in pixels of
+    `frame`.
+    """
 
     number: int
     frame: PixelGrid
@@ -35,7 +38,9 @@ class Place:
 
 
 def find_places(grids: Sequence[PixelGrid], reach_px: float) -> tuple[Place, ...]:
-    """Scenes grouped by ground: two belong together where their extents are nearer than `reach_px` of their own pixels."""
+    """Scenes grouped by ground: two belong together where their extents are nearer than `reach_px` of their
+    own pixels.
+    """
     group = list(range(len(grids)))
     for first, second in _neighbours(grids, reach_px):
         old, new = sorted((_root(group, first), _root(group, second)), reverse=True)
@@ -44,16 +49,22 @@ def find_places(grids: Sequence[PixelGrid], reach_px: float) -> tuple[Place, ...
     places = []
     for number, root in enumerate(sorted(set(roots))):
         members = tuple(index for index, found in enumerate(roots) if found == root)
-        outlines = np.concatenate([windows_in_frame(grids[root], grids[m], [grids[m].window]) for m in members])
+        outlines = np.concatenate(
+            [windows_in_frame(grids[root], grids[m], [grids[m].window]) for m in members]
+        )
         col0, row0, col1, row1 = shapely.total_bounds(outlines).tolist()
         places.append(Place(number, grids[root], members, (col0, row0, col1, row1)))
     return tuple(places)
 
 
 def windows_in_frame(frame: PixelGrid, grid: PixelGrid, windows: Sequence[Window]) -> Polygons:
-    """(N,) outlines of windows of `grid`, in pixels of `frame`; what sticks out of `grid` is no ground and is cut off."""
+    """(N,) outlines of windows of `grid`, in pixels of `frame`; what sticks out of `grid` is no ground and is
+    cut off.
+    """
     inside = np.array([_inside(window, grid) for window in windows], np.float64).reshape(-1, 4)
-    boxes = np.asarray(shapely.box(inside[:, 0], inside[:, 1], inside[:, 2], inside[:, 3]), dtype=object).reshape(-1)
+    boxes = np.asarray(
+        shapely.box(inside[:, 0], inside[:, 1], inside[:, 2], inside[:, 3]), dtype=object
+    ).reshape(-1)
     if grid == frame or grid.crs is None or frame.crs is None:
         return boxes
     if grid.crs != frame.crs:
@@ -63,7 +74,9 @@ def windows_in_frame(frame: PixelGrid, grid: PixelGrid, windows: Sequence[Window
 
 
 def shared_areas_m2(place: Place, overlaps: Polygons) -> float:
-    """Ground covered by any of the polygons (pixels of the place's frame), square metres; square pixels without CRS."""
+    """Ground covered by any of the polygons (pixels of the place's frame), square metres; square pixels
+    without CRS.
+    """
     if not len(overlaps):
         return 0.0
     parts = np.asarray(shapely.get_parts(shapely.union_all(overlaps)), dtype=object).reshape(-1)
@@ -88,7 +101,9 @@ def _neighbours(grids: Sequence[PixelGrid], reach_px: float) -> list[tuple[int, 
         tree = shapely.STRtree(outlines)
         for place in own:
             grid = grids[members[place]]
-            side = max(np.hypot(grid.transform.a, grid.transform.d), np.hypot(grid.transform.b, grid.transform.e))
+            side = max(
+                np.hypot(grid.transform.a, grid.transform.d), np.hypot(grid.transform.b, grid.transform.e)
+            )
             near = tree.query(outlines[place], predicate="dwithin", distance=reach_px * side)
             pairs += [(members[place], members[int(other)]) for other in near if other != place]
     return sorted({(min(pair), max(pair)) for pair in pairs})
@@ -98,16 +113,27 @@ def _outline(grid: PixelGrid, crs: CRS) -> shapely.Geometry:
     outline = grid.footprint()
     if grid.crs is None or grid.crs == crs:
         return outline
-    moved = _moved(np.array([shapely.segmentize(outline, shapely.length(outline) / (4 * _POINTS_A_SIDE))], dtype=object), grid.crs, crs)[0]
-    return shapely.make_valid(moved) if np.isfinite(shapely.get_coordinates(moved)).all() else shapely.Polygon()
+    moved = _moved(
+        np.array([shapely.segmentize(outline, shapely.length(outline) / (4 * _POINTS_A_SIDE))], dtype=object),
+        grid.crs,
+        crs,
+    )[0]
+    return (
+        shapely.make_valid(moved) if np.isfinite(shapely.get_coordinates(moved)).all() else shapely.Polygon()
+    )
 
 
 def _moved(geometries: Polygons, source: CRS, target: CRS) -> Polygons:
-    """Like `labelset.reproject`, but what has no place in the target CRS comes out infinite instead of as an error."""
+    """Like `labelset.reproject`, but what has no place in the target CRS comes out infinite instead of as an
+    error.
+    """
     if source == target:
         return geometries
     transformer = Transformer.from_crs(source, target, always_xy=True)
-    return np.asarray(shapely.transform(geometries, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))), dtype=object)
+    return np.asarray(
+        shapely.transform(geometries, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))),
+        dtype=object,
+    )
 
 
 def _rounded(geometries: Polygons) -> Polygons:

@@ -16,7 +16,8 @@ from ..core.window import Window
 Sampling = Literal["grid", "random", "objects", "single", "balanced"]
 Points = npt.NDArray[np.float64]
 
-# A last chip that would show less than this share of new ground is not worth being nearly a copy of its neighbour.
+# A last chip that would show less than this share of new ground is not worth being nearly a copy of its
+# neighbour.
 _NEW_GROUND = 0.25
 _TRIES_ALONE = 40
 
@@ -24,8 +25,8 @@ _TRIES_ALONE = 40
 def grid_windows(grid: PixelGrid, size_px: int, overlap_px: int) -> tuple[Window, ...]:
     """Windows in rows from the first pixel on, neighbours sharing `overlap_px`.
 
-    The last of a row is shifted back inside, so nothing is padded unless the scene is smaller than a chip; it is left out where it would
-    show less than a quarter of a chip of new ground.
+    The last of a row is shifted back inside, so nothing is padded unless the scene is smaller than a chip; it
+    is left out where it would show less than a quarter of a chip of new ground.
     """
     rows, cols = (_starts(length, size_px, size_px - overlap_px) for length in (grid.height, grid.width))
     return tuple(Window(col, row, size_px, size_px) for row in rows for col in cols)
@@ -49,11 +50,19 @@ def random_windows(grid: PixelGrid, size_px: int, count: int, rng: np.random.Gen
 def window_around(grid: PixelGrid, size_px: int, col: float, row: float) -> Window:
     """The window centred on a point, shifted to lie inside the scene where that is large enough."""
     col0, row0 = round(col - size_px / 2), round(row - size_px / 2)
-    return Window(min(max(col0, 0), max(grid.width - size_px, 0)), min(max(row0, 0), max(grid.height - size_px, 0)), size_px, size_px)
+    return Window(
+        min(max(col0, 0), max(grid.width - size_px, 0)),
+        min(max(row0, 0), max(grid.height - size_px, 0)),
+        size_px,
+        size_px,
+    )
 
 
-def windows_around_objects(grid: PixelGrid, labels: PixelLabels, size_px: int, rng: np.random.Generator, count: int | None) -> tuple[Window, ...]:
-    """Windows around objects, in random order, each object at a random place in its window; an object seen whole in an earlier one gets none.
+def windows_around_objects(
+    grid: PixelGrid, labels: PixelLabels, size_px: int, rng: np.random.Generator, count: int | None
+) -> tuple[Window, ...]:
+    """Windows around objects, in random order, each object at a random place in its window; an object seen
+    whole in an earlier one gets none.
 
     With `count`, at most so many; going round again where there are fewer objects than asked for.
     """
@@ -77,9 +86,11 @@ def windows_around_objects(grid: PixelGrid, labels: PixelLabels, size_px: int, r
 def windows_around_single_objects(
     grid: PixelGrid, labels: PixelLabels, size_px: int, rng: np.random.Generator, count: int | None
 ) -> tuple[tuple[Window, ...], int]:
-    """Windows that show one object whole and nothing of any other, the object at a random place in it; and how many objects have no such window.
+    """Windows that show one object whole and nothing of any other, the object at a random place in it; and
+    how many objects have no such window.
 
-    One each, in random order; with `count`, at most so many, going round again where there are fewer objects than asked for.
+    One each, in random order; with `count`, at most so many, going round again where there are fewer objects
+    than asked for.
     """
     boxes = labels.bounds
     tree = shapely.STRtree(shapely.box(*boxes.T) if len(boxes) else [])
@@ -97,7 +108,14 @@ def windows_around_single_objects(
     return tuple(found if count is None else found[:count]), crowded
 
 
-def _alone(grid: PixelGrid, boxes: npt.NDArray[np.float64], tree: shapely.STRtree, index: int, size_px: int, rng: np.random.Generator) -> Window | None:
+def _alone(
+    grid: PixelGrid,
+    boxes: npt.NDArray[np.float64],
+    tree: shapely.STRtree,
+    index: int,
+    size_px: int,
+    rng: np.random.Generator,
+) -> Window | None:
     """A window that shows an object whole and no part of another; None where chance finds none."""
     box = boxes[index]
     for _ in range(_TRIES_ALONE):
@@ -109,10 +127,15 @@ def _alone(grid: PixelGrid, boxes: npt.NDArray[np.float64], tree: shapely.STRtre
     return None
 
 
-def _jittered(grid: PixelGrid, box: npt.NDArray[np.float64], size_px: int, rng: np.random.Generator) -> Window:
+def _jittered(
+    grid: PixelGrid, box: npt.NDArray[np.float64], size_px: int, rng: np.random.Generator
+) -> Window:
     """A window that shows the box whole where it fits, otherwise its centre, at a random place."""
     # One pixel less than there is, because windows are rounded to whole pixels.
-    shift = [rng.uniform(-room, room) for room in (max(size_px - 1 - (box[2] - box[0]), 0) / 2, max(size_px - 1 - (box[3] - box[1]), 0) / 2)]
+    shift = [
+        rng.uniform(-room, room)
+        for room in (max(size_px - 1 - (box[2] - box[0]), 0) / 2, max(size_px - 1 - (box[3] - box[1]), 0) / 2)
+    ]
     return window_around(grid, size_px, (box[0] + box[2]) / 2 + shift[0], (box[1] + box[3]) / 2 + shift[1])
 
 
@@ -121,9 +144,16 @@ PointsOfClass = Callable[[int, int, np.random.Generator], Points]
 
 
 def balanced_windows(
-    grid: PixelGrid, size_px: int, class_ids: Sequence[int], points_of: PointsOfClass, count: int, rng: np.random.Generator
+    grid: PixelGrid,
+    size_px: int,
+    class_ids: Sequence[int],
+    points_of: PointsOfClass,
+    count: int,
+    rng: np.random.Generator,
 ) -> tuple[Window, ...]:
-    """`count` windows, the same number for every class, each with a random point of its class somewhere in it."""
+    """`count` windows, the same number for every class, each with a random point of its class somewhere in
+    it.
+    """
     found: list[Window] = []
     for place, class_id in enumerate(class_ids):
         share = (count * (place + 1)) // len(class_ids) - (count * place) // len(class_ids)
@@ -134,8 +164,12 @@ def balanced_windows(
 
 
 def points_in_polygons(labels: PixelLabels, frame: shapely.Geometry) -> PointsOfClass:
-    """Random points in the polygons of a class, larger ones more often (by the root of their area, so that many small objects are met too)."""
-    shapes = np.asarray(shapely.intersection(shapely.make_valid(labels.geometries), frame), dtype=object).reshape(-1)
+    """Random points in the polygons of a class, larger ones more often (by the root of their area, so that
+    many small objects are met too).
+    """
+    shapes = np.asarray(
+        shapely.intersection(shapely.make_valid(labels.geometries), frame), dtype=object
+    ).reshape(-1)
     areas = np.asarray(shapely.area(shapes), np.float64)
 
     def points_of(class_id: int, count: int, rng: np.random.Generator) -> Points:

@@ -1,12 +1,13 @@
 """Blocks of ground, and how they become train, val and test (or folds).
 
-A block goes to one split as a whole, by the place of its chips' centres (`deal` says which). Chips nearer than the guard to a
-chip of a split above theirs (test above val above train) are then taken out of their split. By default the guard is one chip;
-where that would cost more than `MOST_LOST` of the chips, or a split most of a class, it is halved, then dropped, which is said.
-Whatever the guard, chips of two splits share no ground.
+A block goes to one split as a whole, by the place of its chips' centres (`deal` says which). Chips nearer
+than the guard to a chip of a split above theirs (test above val above train) are then taken out of their
+split. By default the guard is one chip; where that would cost more than `MOST_LOST` of the chips, or a split
+most of a class, it is halved, then dropped, which is said. Whatever the guard, chips of two splits share no
+ground.
 
-With folds, fold k is test, the next one val, the rest train (`fold_splits`), so every chip is in test once. Of two folds one is val
-and the other train; then nothing is left for test.
+With folds, fold k is test, the next one val, the rest train (`fold_splits`), so every chip is in test once.
+Of two folds one is val and the other train; then nothing is left for test.
 """
 
 from __future__ import annotations
@@ -55,13 +56,19 @@ class SplitRequest:
 
     def __post_init__(self) -> None:
         if min(self.shares) < 0 or self.shares[0] == 0 or not math.isclose(sum(self.shares), 1, abs_tol=1e-6):
-            raise ConfigError(f"split needs three shares (train, val, test) that sum to 1 with some for train; found {self.shares}")
+            raise ConfigError(
+                f"split needs three shares (train, val, test) that sum to 1 with some for train; found {self.shares}"
+            )
         if self.folds is not None and self.folds < 2:
-            raise ConfigError(f"folds must be 2 or more: one to validate, the rest to train; found {self.folds}")
+            raise ConfigError(
+                f"folds must be 2 or more: one to validate, the rest to train; found {self.folds}"
+            )
 
 
 def default_block_chips(places: Sequence[Place], pitch_px: int) -> int:
-    """Side of a block in chips: the widest of which there are `ENOUGH_BLOCKS`, else 2 where that gives 6, else 1."""
+    """Side of a block in chips: the widest of which there are `ENOUGH_BLOCKS`, else 2 where that gives 6,
+    else 1.
+    """
 
     def count(side: int) -> int:
         return sum(math.prod(_counts(place, side * pitch_px)) for place in places)
@@ -86,13 +93,23 @@ def block_names(ground: ChipGround, block_px: int) -> tuple[str, ...]:
 
 
 def _counts(place: Place, block_px: int) -> tuple[int, int]:
-    """(rows, columns) of blocks; what is left over at the far sides belongs to the last ones unless it is half a block or more."""
+    """(rows, columns) of blocks; what is left over at the far sides belongs to the last ones unless it is
+    half a block or more.
+    """
     col0, row0, col1, row1 = place.extent
     return max(1, round((row1 - row0) / block_px)), max(1, round((col1 - col0) / block_px))
 
 
-def deal_chips(ground: ChipGround, blocks: Sequence[str], amounts: npt.NDArray[np.float64], keep: npt.NDArray[np.bool_], request: SplitRequest) -> Dealt:
-    """Every chip's split. `amounts` (N, F): what is to be shared out, e.g. pixels of each class; only kept chips count."""
+def deal_chips(
+    ground: ChipGround,
+    blocks: Sequence[str],
+    amounts: npt.NDArray[np.float64],
+    keep: npt.NDArray[np.bool_],
+    request: SplitRequest,
+) -> Dealt:
+    """Every chip's split. `amounts` (N, F): what is to be shared out, e.g. pixels of each class; only kept
+    chips count.
+    """
     shares = np.array(request.shares) if request.folds is None else np.full(request.folds, 1 / request.folds)
     names, block_of = np.unique(np.array(blocks, dtype=object).astype(str), return_inverse=True)
     need = int((shares > 0).sum())
@@ -104,7 +121,10 @@ def deal_chips(ground: ChipGround, blocks: Sequence[str], amounts: npt.NDArray[n
         best = _attempt(ground, block_of, amounts, keep, shares, request, float(request.guard_px))
     else:
         bare = _attempt(ground, block_of, amounts, keep, shares, request, 0.0)
-        wider = (_attempt(ground, block_of, amounts, keep, shares, request, guard) for guard in (float(request.chip_px), request.chip_px / 2))
+        wider = (
+            _attempt(ground, block_of, amounts, keep, shares, request, guard)
+            for guard in (float(request.chip_px), request.chip_px / 2)
+        )
         best = next((found for found in wider if found.affordable(bare)), bare)
     _check_filled(best.splits, keep, shares, request)
     return Dealt(best.splits, best.folds, best.guard_px, best.lost, _notes(request, best.guard_px, best.lost))
@@ -123,7 +143,11 @@ class _Attempt:
 
     def affordable(self, bare: _Attempt) -> bool:
         """True where the guard costs few chips and impoverishes no split, compared with having none."""
-        return self.lost <= MOST_LOST * self.kept and self.poor <= bare.poor and set(self.splits) >= set(bare.splits) - {"none"}
+        return (
+            self.lost <= MOST_LOST * self.kept
+            and self.poor <= bare.poor
+            and set(self.splits) >= set(bare.splits) - {"none"}
+        )
 
 
 def _attempt(
@@ -136,16 +160,24 @@ def _attempt(
     guard_px: float,
 ) -> _Attempt:
     pairs = ground.near_pairs(guard_px)
-    dealt = deal_blocks(BlockTable.of(block_of, amounts, keep, pairs), shares, request.seed, ordered=request.folds is None)[block_of]
+    dealt = deal_blocks(
+        BlockTable.of(block_of, amounts, keep, pairs), shares, request.seed, ordered=request.folds is None
+    )[block_of]
     folds = tuple(int(f) for f in dealt) if request.folds is not None else (None,) * len(dealt)
-    tentative = tuple(_NAMES[d] for d in dealt) if request.folds is None else fold_splits(folds, 0, request.folds)
+    tentative = (
+        tuple(_NAMES[d] for d in dealt) if request.folds is None else fold_splits(folds, 0, request.folds)
+    )
     gone = gave_way(tentative, keep, pairs)
     splits: tuple[SplitName, ...] = tuple("none" if g else s for s, g in zip(tentative, gone, strict=True))
-    return _Attempt(splits, folds, guard_px, int((gone & keep).sum()), int(keep.sum()), _poor(splits, keep, amounts))
+    return _Attempt(
+        splits, folds, guard_px, int((gone & keep).sum()), int(keep.sum()), _poor(splits, keep, amounts)
+    )
 
 
 def _poor(splits: Sequence[SplitName], keep: npt.NDArray[np.bool_], amounts: npt.NDArray[np.float64]) -> int:
-    """How many pairs of split and amount have less than `POOR` of what chips have on average (so nothing, too)."""
+    """How many pairs of split and amount have less than `POOR` of what chips have on average (so nothing,
+    too).
+    """
     of = np.array(splits, dtype=object)
     usual = amounts[keep].mean(axis=0)
     chips = [amounts[keep & (of == name)] for name in sorted(set(splits) - {"none"})]
@@ -153,7 +185,9 @@ def _poor(splits: Sequence[SplitName], keep: npt.NDArray[np.bool_], amounts: npt
 
 
 def fold_splits(folds: Sequence[int | None], fold: int, count: int) -> tuple[SplitName, ...]:
-    """Splits of a cross-validation run, before the guard: fold `fold` is test, the next val, the rest train; of two it is val."""
+    """Splits of a cross-validation run, before the guard: fold `fold` is test, the next val, the rest train;
+    of two it is val.
+    """
     names: dict[int, SplitName] = {fold: "val"} if count == 2 else {fold: "test", (fold + 1) % count: "val"}
     return tuple("none" if f is None else names.get(f, "train") for f in folds)
 
@@ -163,7 +197,12 @@ def fold_validated_on(val_fold: int, count: int) -> int:
     return val_fold if count == 2 else (val_fold - 1) % count
 
 
-def _check_filled(splits: Sequence[SplitName], keep: npt.NDArray[np.bool_], shares: npt.NDArray[np.float64], request: SplitRequest) -> None:
+def _check_filled(
+    splits: Sequence[SplitName],
+    keep: npt.NDArray[np.bool_],
+    shares: npt.NDArray[np.float64],
+    request: SplitRequest,
+) -> None:
     wanted = (
         (_NAMES if request.folds > 2 else _NAMES[:2])
         if request.folds is not None
@@ -178,7 +217,11 @@ def _check_filled(splits: Sequence[SplitName], keep: npt.NDArray[np.bool_], shar
 
 
 def _notes(request: SplitRequest, guard: float, lost: int) -> tuple[str, ...]:
-    apart = f"chips of two splits lie at least {guard:g} px apart" if guard else "chips of two splits may touch, but share no ground"
+    apart = (
+        f"chips of two splits lie at least {guard:g} px apart"
+        if guard
+        else "chips of two splits may touch, but share no ground"
+    )
     left_out = f"; {lost} chip{'s' * (lost != 1)} between splits left out (split 'none')" if lost else ""
     if request.guard_px is None and guard < request.chip_px:
         return (

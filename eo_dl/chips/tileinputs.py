@@ -25,19 +25,26 @@ _MOST_PX = 8192
 def prepare_scenes(
     scenes: Scene | str | Path | Sequence[Scene | str | Path], gsd_m: float | None, below: bool = False
 ) -> tuple[tuple[Scene, ...], tuple[str, ...]]:
-    """All scenes (of a folder its rasters, with `below` also those in the folders below it) with the bands of the first, in its order, on their working grids; and what has to be said.
+    """All scenes (of a folder its rasters, with `below` also those in the folders below it) with the bands of
+    the first, in its order, on their working grids; and what has to be said.
 
     Raises `BandError` where a scene lacks a band, `InputError` for none or for one given twice.
     """
     given = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
     if not given:
         raise InputError("tile: no scene was given; name at least one raster")
-    opened = [scene for one in given for scene in ([one] if isinstance(one, Scene) else map(open_scene, scene_paths([one], below)))]
+    opened = [
+        scene
+        for one in given
+        for scene in ([one] if isinstance(one, Scene) else map(open_scene, scene_paths([one], below)))
+    ]
     twice = sorted(path for path, times in Counter(scene.path for scene in opened).items() if times > 1)
     if twice:
         raise InputError(f"{twice[0]}: was given twice; name every scene once")
     first = opened[0]
-    ready = tuple(scene if gsd_m is None else scene.at_gsd(gsd_m) for scene in (_like(first, scene) for scene in opened))
+    ready = tuple(
+        scene if gsd_m is None else scene.at_gsd(gsd_m) for scene in (_like(first, scene) for scene in opened)
+    )
     return ready, (*_opening_notes(ready), *_scene_notes(ready))
 
 
@@ -63,15 +70,21 @@ def _scene_notes(scenes: Sequence[Scene]) -> list[str]:
     sizes = [scene.grid.gsd_m for scene in scenes]
     known = [size for size in sizes if size is not None]
     if known and max(known) > (1 + _GSD_TOLERANCE) * min(known):
-        notes.append(f"a pixel is {min(known):.3g} to {max(known):.3g} m on the ground, scene by scene; --gsd METRES brings all to one")
+        notes.append(
+            f"a pixel is {min(known):.3g} to {max(known):.3g} m on the ground, scene by scene; --gsd METRES brings all to one"
+        )
     kinds = sorted({scene.dtype for scene in scenes})
     if len(kinds) > 1 and all(band.unscaled for scene in scenes for band in scene.bands):
-        notes.append(f"scenes store {' and '.join(kinds)} without a scale; their values are taken as they are")
+        notes.append(
+            f"scenes store {' and '.join(kinds)} without a scale; their values are taken as they are"
+        )
     return notes
 
 
 def common_gsd(scenes: Sequence[Scene], gsd_m: float | None) -> float | None:
-    """The ground size of a pixel that the chips have: the asked-for one, else the median of the scenes; None without CRS."""
+    """The ground size of a pixel that the chips have: the asked-for one, else the median of the scenes; None
+    without CRS.
+    """
     known = [size for scene in scenes if (size := scene.grid.gsd_m) is not None]
     return gsd_m if gsd_m is not None else float(np.median(known)) if known else None
 
@@ -82,7 +95,13 @@ def common_side(scenes: Sequence[Scene]) -> int:
     return min(max(sides, key=lambda side: (sides[side], side)), _MOST_PX)
 
 
-def chip_size(scenes: Sequence[Scene], size_px: int | None, size_m: float | None, gsd_m: float | None, default_px: int = DEFAULT_PX) -> int:
+def chip_size(
+    scenes: Sequence[Scene],
+    size_px: int | None,
+    size_m: float | None,
+    gsd_m: float | None,
+    default_px: int = DEFAULT_PX,
+) -> int:
     """Side of a chip in pixels. Raises `ConfigError` where it is not one number for all scenes."""
     if size_px is not None and size_m is not None:
         raise ConfigError("tile: give the chip size in pixels or in metres, not both")
@@ -93,7 +112,9 @@ def chip_size(scenes: Sequence[Scene], size_px: int | None, size_m: float | None
         found = [gsd for gsd in known if gsd is not None]
         if len(found) < len(known):
             bare = next(scene for scene in scenes if scene.grid.crs is None)
-            raise ConfigError(f"{bare.path}: has no CRS, so a chip of {size_m:g} m has no size in its pixels; give --size in pixels")
+            raise ConfigError(
+                f"{bare.path}: has no CRS, so a chip of {size_m:g} m has no size in its pixels; give --size in pixels"
+            )
         if max(found) > 1.05 * min(found):
             raise ConfigError(
                 f"tile: a pixel is {min(found):.3g} to {max(found):.3g} m, scene by scene, so a chip of {size_m:g} m is no one number of pixels; add --gsd METRES"
@@ -107,12 +128,17 @@ def chip_size(scenes: Sequence[Scene], size_px: int | None, size_m: float | None
 def with_annotated(labels: LabelSet, annotated: str | Path, scenes: Sequence[Scene]) -> LabelSet:
     """The labels, complete only inside the polygons of a file (and of what they already said)."""
     if labels.annotated is not None:
-        raise LabelError(f"{annotated}: the labels of {labels.source} already say where they are complete; give one `annotated`")
+        raise LabelError(
+            f"{annotated}: the labels of {labels.source} already say where they are complete; give one `annotated`"
+        )
     polygons, crs = _polygons(annotated)
     if labels.crs is not None:
         if crs is None:
             raise InputError(f"{annotated}: has no CRS, but the labels do; give it one (ogr2ogr -a_srs)")
-        return replace(labels, annotated=polygons if crs == labels.crs else reproject(polygons, crs, labels.crs, str(annotated)))
+        return replace(
+            labels,
+            annotated=polygons if crs == labels.crs else reproject(polygons, crs, labels.crs, str(annotated)),
+        )
     parts, images = [], []
     for scene in scenes:
         found = _in_pixels(polygons, crs, scene, annotated, native=True)
@@ -126,21 +152,30 @@ def region_in(source: str | Path | None, scenes: Sequence[Scene]) -> list[shapel
     if source is None:
         return [None] * len(scenes)
     polygons, crs = _polygons(source)
-    return [shapely.union_all(shapely.make_valid(_in_pixels(polygons, crs, scene, source, native=False))) for scene in scenes]
+    return [
+        shapely.union_all(shapely.make_valid(_in_pixels(polygons, crs, scene, source, native=False)))
+        for scene in scenes
+    ]
 
 
 def _polygons(source: str | Path) -> tuple[GeometryArray, CRS | None]:
     table = read_layer(source)
-    shapes = np.asarray(shapely.make_valid(shapely.force_2d(np.asarray(table.geometry.array, dtype=object))), dtype=object).reshape(-1)
+    shapes = np.asarray(
+        shapely.make_valid(shapely.force_2d(np.asarray(table.geometry.array, dtype=object))), dtype=object
+    ).reshape(-1)
     shapes = shapes[(~shapely.is_missing(shapes)) & (shapely.area(shapes) > 0)]
     if not len(shapes):
         raise InputError(f"{source}: holds no polygon; draw the ground as polygons")
     return shapes, table.crs
 
 
-def _in_pixels(polygons: GeometryArray, crs: CRS | None, scene: Scene, source: str | Path, native: bool) -> GeometryArray:
+def _in_pixels(
+    polygons: GeometryArray, crs: CRS | None, scene: Scene, source: str | Path, native: bool
+) -> GeometryArray:
     grid = scene.native if native else scene.grid
     if crs is None or grid.crs is None:
-        raise InputError(f"{source}: polygons in map coordinates need a scene with a CRS, and {scene.path if grid.crs is None else source} has none")
+        raise InputError(
+            f"{source}: polygons in map coordinates need a scene with a CRS, and {scene.path if grid.crs is None else source} has none"
+        )
     moved = polygons if crs == grid.crs else reproject(polygons, crs, grid.crs, str(source))
     return grid.geometries_to_pixel(moved)

@@ -23,8 +23,9 @@ _EQUAL = 1e-6  # shares of ground
 class SceneTruth:
     """Labels that touch one scene, ready to be cut; safe to share between threads.
 
-    `labels` lie in the scene's working grid and say nothing of `annotated`, which is kept in parts (`annotated_parts`, None: everywhere),
-    because an area of many polygons is cut much faster so. `mask` is the scene's label raster, where labels are rasters.
+    `labels` lie in the scene's working grid and say nothing of `annotated`, which is kept in parts
+    (`annotated_parts`, None: everywhere), because an area of many polygons is cut much faster so. `mask` is
+    the scene's label raster, where labels are rasters.
     """
 
     scene: Scene
@@ -56,7 +57,10 @@ class SceneTruth:
 
     def chip(self, window: Window) -> PixelLabels:
         """The labels of a chip, in its pixels, with its part of `annotated` and its label raster."""
-        part = replace(self.labels.within(window), annotated=None if self.annotated_parts is None else self._annotated_in(window))
+        part = replace(
+            self.labels.within(window),
+            annotated=None if self.annotated_parts is None else self._annotated_in(window),
+        )
         if self.mask is None:
             return part
         if self.mask.band_ids:
@@ -77,13 +81,23 @@ def _negatives(labels: LabelSet, scene: Scene) -> PixelLabels | None:
     if labels.negatives is None or labels.crs is None:
         return None
     count = len(labels.negatives)
-    areas = LabelSet(labels.classes, labels.negatives, np.zeros(count, np.int64), labels.crs, labels.source, np.full(count, "", dtype=object))
+    areas = LabelSet(
+        labels.classes,
+        labels.negatives,
+        np.zeros(count, np.int64),
+        labels.crs,
+        labels.source,
+        np.full(count, "", dtype=object),
+    )
     found = areas.for_grid(scene.grid, scene.place, scene.native)
     return found if len(found) else None
 
 
-def class_mask(labels: PixelLabels, height: int, width: int, valid: npt.NDArray[np.bool_] | None = None) -> npt.NDArray[np.uint8]:
-    """(H, W) class ids of a chip: 0 where nothing is labelled, 255 where nothing is known (ignored, outside `annotated`, not `valid`).
+def class_mask(
+    labels: PixelLabels, height: int, width: int, valid: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.uint8]:
+    """(H, W) class ids of a chip: 0 where nothing is labelled, 255 where nothing is known (ignored, outside
+    `annotated`, not `valid`).
 
     Where features overlap the later one wins, as in GIS drawing order; ignored ones win over all.
     """
@@ -109,26 +123,37 @@ def annotated_mask(labels: PixelLabels, height: int, width: int) -> npt.NDArray[
     return np.asarray(burn(parts, np.ones(len(parts), np.uint8), height, width) == 1, np.bool_)
 
 
-def class_covers(labels: PixelLabels, classes: ClassSet, height: int, width: int) -> tuple[npt.NDArray[np.float64], float]:
-    """(K,) the share of a chip's known ground that each of `classes` covers, and the share of the chip that is known.
+def class_covers(
+    labels: PixelLabels, classes: ClassSet, height: int, width: int
+) -> tuple[npt.NDArray[np.float64], float]:
+    """(K,) the share of a chip's known ground that each of `classes` covers, and the share of the chip that
+    is known.
 
-    Known is what is annotated, measured (`labels.valid`) and not ignored. Where features of two classes overlap both cover the ground, so
-    the shares may sum to more than 1; the background (id 0) covers what no feature does. All 0 where nothing is known.
+    Known is what is annotated, measured (`labels.valid`) and not ignored. Where features of two classes
+    overlap both cover the ground, so the shares may sum to more than 1; the background (id 0) covers what no
+    feature does. All 0 where nothing is known.
     """
     whole = _whole_chip(labels, height, width)
     if whole is not None:
         return np.isin(classes.ids, whole).astype(np.float64), 1.0
     known = class_mask(labels, height, width, labels.valid) != IGNORE_ID
     count = int(known.sum())
-    covers = [float((_ground_of(labels, info.id, height, width) & known).sum()) for info in classes] if count else [0.0] * len(classes)
+    covers = (
+        [float((_ground_of(labels, info.id, height, width) & known).sum()) for info in classes]
+        if count
+        else [0.0] * len(classes)
+    )
     return np.array(covers) / max(count, 1), count / (height * width)
 
 
-def chip_values(covers: npt.NDArray[np.float64], *, several: bool, min_cover: float) -> npt.NDArray[np.float32]:
+def chip_values(
+    covers: npt.NDArray[np.float64], *, several: bool, min_cover: float
+) -> npt.NDArray[np.float32]:
     """(K,) 1 for the classes of a chip, 0 for the others, of `class_covers`.
 
-    With `several` every class that covers `min_cover` of the known ground. Else the one that covers most, where that is at least `min_cover`;
-    where none does, or two cover the same, the class is not known: all NaN.
+    With `several` every class that covers `min_cover` of the known ground. Else the one that covers most,
+    where that is at least `min_cover`; where none does, or two cover the same, the class is not known: all
+    NaN.
     """
     enough = covers >= min_cover - _EQUAL
     if several:
@@ -138,8 +163,16 @@ def chip_values(covers: npt.NDArray[np.float64], *, several: bool, min_cover: fl
 
 
 def _whole_chip(labels: PixelLabels, height: int, width: int) -> npt.NDArray[np.int64] | None:
-    """The class ids of a chip of which every feature covers all, as for whole images; None where there is something to count."""
-    if labels.mask is not None or labels.annotated is not None or labels.valid is not None or not len(labels) or labels.ignore.any():
+    """The class ids of a chip of which every feature covers all, as for whole images; None where there is
+    something to count.
+    """
+    if (
+        labels.mask is not None
+        or labels.annotated is not None
+        or labels.valid is not None
+        or not len(labels)
+        or labels.ignore.any()
+    ):
         return None
     frame = shapely.box(0, 0, width, height)
     return labels.class_ids if bool(shapely.covers(labels.geometries, frame).all()) else None

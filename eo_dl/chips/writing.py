@@ -27,7 +27,9 @@ IMAGES, MASKS = "images", "masks"
 
 
 def decode_ratio(scenes: Sequence[Scene], candidates: Sequence[Candidate]) -> float:
-    """Pixels decoded for each pixel used, where chips are read one by one in random order; 1 where all scenes fit the block cache."""
+    """Pixels decoded for each pixel used, where chips are read one by one in random order; 1 where all scenes
+    fit the block cache.
+    """
     if sum(_bytes(scene) for scene in scenes) <= _CACHE_BYTES:
         return 1.0
     decoded = sum(_decoded(scenes[c.scene_index], c.window) for c in candidates)
@@ -40,7 +42,11 @@ def why_write(scenes: Sequence[Scene], candidates: Sequence[Candidate]) -> str |
     if remote:
         return f"chips are written, because {remote[0]} is remote"
     ratio = decode_ratio(scenes, candidates)
-    return f"chips are written, because reading on the fly would decode {ratio:.0f} times what it uses" if ratio > MOST_DECODED else None
+    return (
+        f"chips are written, because reading on the fly would decode {ratio:.0f} times what it uses"
+        if ratio > MOST_DECODED
+        else None
+    )
 
 
 def _bytes(scene: Scene) -> int:
@@ -48,7 +54,9 @@ def _bytes(scene: Scene) -> int:
 
 
 def _decoded(scene: Scene, window: Window) -> float:
-    """Pixels of the file decoded for one chip (of the overview that is used, where the scene is read coarser)."""
+    """Pixels of the file decoded for one chip (of the overview that is used, where the scene is read
+    coarser).
+    """
     inside = window.intersection(scene.grid.window)
     assert inside is not None
     scale = scene.native.width / scene.grid.width
@@ -56,7 +64,9 @@ def _decoded(scene: Scene, window: Window) -> float:
     block_height, block_width = (1, scene.native.width) if scene.driver in _SEQUENTIAL else scene.block_px
     first_row = 0 if scene.driver in _SEQUENTIAL else int(inside.row * scale / level)
     rows = -(-int(inside.row1 * scale / level) // block_height) - first_row // block_height
-    cols = -(-int(inside.col1 * scale / level) // block_width) - int(inside.col * scale / level) // block_width
+    cols = (
+        -(-int(inside.col1 * scale / level) // block_width) - int(inside.col * scale / level) // block_width
+    )
     return float(max(rows, 1) * max(cols, 1) * block_height * block_width)
 
 
@@ -64,8 +74,8 @@ def _decoded(scene: Scene, window: Window) -> float:
 class ChipWriter:
     """A `measure.ChipSink`: image and class mask of a chip as GeoTIFFs under `folder`.
 
-    Encoded in memory and written by Python, which reports a full disk; the folder as a whole is renamed when all is well, so a file
-    needs no care of its own.
+    Encoded in memory and written by Python, which reports a full disk; the folder as a whole is renamed when
+    all is well, so a file needs no care of its own.
     """
 
     folder: Path
@@ -81,11 +91,15 @@ class ChipWriter:
     def __call__(self, candidate: Candidate, chip: Chip, mask: npt.NDArray[np.uint8]) -> str | None:
         """The image's path relative to the folder; None where too little of the chip is valid."""
         whole = bool(chip.valid.all())
-        if not whole and not enough_valid(float(chip.valid.mean()), candidate.window, self.scenes[candidate.scene_index], self.min_valid):
+        if not whole and not enough_valid(
+            float(chip.valid.mean()), candidate.window, self.scenes[candidate.scene_index], self.min_valid
+        ):
             return None
         name = f"{chip_id(self.scene_labels[candidate.scene_index], candidate.window)}.tif"
         (self.folder / IMAGES / name).write_bytes(chip_geotiff(chip))
-        (self.folder / MASKS / name).write_bytes(encode_geotiff(mask[None], chip.grid, nodata=255, descriptions=("class",)))
+        (self.folder / MASKS / name).write_bytes(
+            encode_geotiff(mask[None], chip.grid, nodata=255, descriptions=("class",))
+        )
         return f"{IMAGES}/{name}"
 
     def remove(self, file: str) -> None:

@@ -33,17 +33,19 @@ class Chip:
     def __post_init__(self) -> None:
         expected = (len(self.bands), self.grid.height, self.grid.width)
         if self.pixels.shape != expected or self.valid.shape != expected[1:]:
-            raise ValueError(f"a chip of {expected} was announced, found pixels {self.pixels.shape} and valid {self.valid.shape}")
+            raise ValueError(
+                f"a chip of {expected} was announced, found pixels {self.pixels.shape} and valid {self.valid.shape}"
+            )
 
 
 @dataclass(frozen=True)
 class Target:
     """A label set encoded as arrays for one chip; a task fills what it needs.
 
-    `mask` (H, W) uint8 channel numbers, 255 = ignore. `boxes` (N, 4) float32 (col0, row0, col1, row1) in
-    chip pixels with `class_ids` (N,) int64 (ids; 255 = ignore: neither an object nor background) and, for instances, `instance_masks`
-    (N, H, W) bool.
-    `values` (K,) float32 for whole chips. `soft` (K, H, W) float32: class probabilities in place of `mask`.
+    `mask` (H, W) uint8 channel numbers, 255 = ignore. `boxes` (N, 4) float32 (col0, row0, col1, row1) in chip
+    pixels with `class_ids` (N,) int64 (ids; 255 = ignore: neither an object nor background) and, for
+    instances, `instance_masks` (N, H, W) bool. `values` (K,) float32 for whole chips. `soft` (K, H, W)
+    float32: class probabilities in place of `mask`.
     """
 
     mask: npt.NDArray[np.uint8] | None = None
@@ -62,10 +64,10 @@ def _no_polygons() -> npt.NDArray[np.object_]:
 class Objects:
     """Found or true objects.
 
-    `boxes` (N, 4) float64 (col0, row0, col1, row1), `class_ids` (N,) int64 (ids, not channels),
-    `scores` (N,) float32 (1 for truth), `polygons` (N,) shapely geometries or empty where only boxes
-    are known, `ignore` (N,) bool: counts neither for nor against, `cut` (N,) bool: touches a border at which it may have been cut.
-    Coordinates are pixels of `grid` (None: of the chip at hand).
+    `boxes` (N, 4) float64 (col0, row0, col1, row1), `class_ids` (N,) int64 (ids, not channels), `scores` (N,)
+    float32 (1 for truth), `polygons` (N,) shapely geometries or empty where only boxes are known, `ignore`
+    (N,) bool: counts neither for nor against, `cut` (N,) bool: touches a border at which it may have been
+    cut. Coordinates are pixels of `grid` (None: of the chip at hand).
     """
 
     boxes: npt.NDArray[np.float64]
@@ -78,8 +80,14 @@ class Objects:
 
     def __post_init__(self) -> None:
         count = len(self.boxes)
-        if self.boxes.shape != (count, 4) or self.class_ids.shape != (count,) or self.scores.shape != (count,):
-            raise ValueError(f"objects need boxes (N, 4), class_ids (N,), scores (N,); found {self.boxes.shape}, {self.class_ids.shape}, {self.scores.shape}")
+        if (
+            self.boxes.shape != (count, 4)
+            or self.class_ids.shape != (count,)
+            or self.scores.shape != (count,)
+        ):
+            raise ValueError(
+                f"objects need boxes (N, 4), class_ids (N,), scores (N,); found {self.boxes.shape}, {self.class_ids.shape}, {self.scores.shape}"
+            )
         for name in ("ignore", "cut"):
             value = getattr(self, name)
             if value is not None and value.shape != (count,):
@@ -109,8 +117,20 @@ class Objects:
 
     def shifted(self, cols: float, rows: float) -> Objects:
         """Moved by whole or fractional pixels, e.g. from a chip's frame to its scene's."""
-        moved = shapely.transform(self.polygons, lambda xy: np.add(xy, (cols, rows))) if len(self.polygons) else self.polygons
-        return Objects(self.boxes + np.array([cols, rows, cols, rows]), self.class_ids, self.scores, moved, self.ignore, self.cut, self.grid)
+        moved = (
+            shapely.transform(self.polygons, lambda xy: np.add(xy, (cols, rows)))
+            if len(self.polygons)
+            else self.polygons
+        )
+        return Objects(
+            self.boxes + np.array([cols, rows, cols, rows]),
+            self.class_ids,
+            self.scores,
+            moved,
+            self.ignore,
+            self.cut,
+            self.grid,
+        )
 
     @classmethod
     def concatenate(cls, parts: list[Objects]) -> Objects:
@@ -140,10 +160,14 @@ class Objects:
 
 def boxes_to_polygons(boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.object_]:
     """(N,) rectangles of boxes (N, 4)."""
-    return np.asarray(shapely.box(boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]), dtype=object).reshape(-1)
+    return np.asarray(shapely.box(boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]), dtype=object).reshape(
+        -1
+    )
 
 
 def _joined(flags: list[npt.NDArray[np.bool_] | None], lengths: list[int]) -> npt.NDArray[np.bool_] | None:
     if all(flag is None for flag in flags):
         return None
-    return np.concatenate([np.zeros(n, np.bool_) if flag is None else flag for flag, n in zip(flags, lengths, strict=True)])
+    return np.concatenate(
+        [np.zeros(n, np.bool_) if flag is None else flag for flag, n in zip(flags, lengths, strict=True)]
+    )

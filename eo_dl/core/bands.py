@@ -34,7 +34,8 @@ def canonical_name(text: str) -> str:
 class Band:
     """One channel.
 
-    `physical = stored * scale + offset`; `nodata` is a stored value. `number` is its 1-based place in the file.
+    `physical = stored * scale + offset`; `nodata` is a stored value. `number` is its 1-based place in the
+    file.
     """
 
     name: str
@@ -63,7 +64,9 @@ class BandSet:
             raise BandError("a scene needs at least one band that holds measurements, and this one has none")
         twice = sorted({b.name for b in self.bands if self.names.count(b.name) > 1})
         if twice:
-            raise BandError(f"two bands are called {', '.join(map(repr, twice))}; name them apart, e.g. -b red=1,green=2,blue=3")
+            raise BandError(
+                f"two bands are called {', '.join(map(repr, twice))}; name them apart, e.g. -b red=1,green=2,blue=3"
+            )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,7 +89,11 @@ class BandSet:
 
     def describe(self) -> str:
         """For messages: "red, green, blue", or "3 bands without names"."""
-        return ", ".join(self.names) if self.named else f"{len(self)} bands, not all named ({', '.join(self.names)})"
+        return (
+            ", ".join(self.names)
+            if self.named
+            else f"{len(self)} bands, not all named ({', '.join(self.names)})"
+        )
 
     def select(self, wanted: Sequence[str], source: str) -> BandSet:
         """Bands as a person asked for them: names, 1-based numbers as text, or `NAME=NUMBER` to name one.

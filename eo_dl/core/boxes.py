@@ -39,8 +39,12 @@ def ious(a: Boxes, b: Boxes) -> npt.NDArray[np.float64]:
     return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
 
 
-def overlapping_pairs(boxes: Boxes, *, above_iou: float = 0.0, groups: npt.NDArray[np.int64] | None = None) -> tuple[Index, Index]:
-    """All pairs (i, j) whose IoU is above `above_iou`, each once, in no order; with `groups` only pairs of one group."""
+def overlapping_pairs(
+    boxes: Boxes, *, above_iou: float = 0.0, groups: npt.NDArray[np.int64] | None = None
+) -> tuple[Index, Index]:
+    """All pairs (i, j) whose IoU is above `above_iou`, each once, in no order; with `groups` only pairs of
+    one group.
+    """
     found: list[tuple[Index, Index]] = []
     for first, second in _candidates(boxes):
         if groups is not None:
@@ -67,13 +71,18 @@ def _candidates(boxes: Boxes) -> Iterator[tuple[Index, Index]]:
     largest = float(sides.max())
     if largest <= 0:
         return
-    yield from _grid_candidates(boxes, largest) if largest <= _GIANT * float(np.median(sides)) else _tree_candidates(boxes)
+    yield from (
+        _grid_candidates(boxes, largest)
+        if largest <= _GIANT * float(np.median(sides))
+        else _tree_candidates(boxes)
+    )
 
 
 def _grid_candidates(boxes: Boxes, cell: float) -> Iterator[tuple[Index, Index]]:
     """Pairs of which the first corners lie in neighbouring cells as large as the largest box.
 
-    Sorted by cell, the partners of a box are two runs: the rest of its own and the next cell, and three cells of the next row.
+    Sorted by cell, the partners of a box are two runs: the rest of its own and the next cell, and three cells
+    of the next row.
     """
     cols = np.floor((boxes[:, 0] - boxes[:, 0].min()) / cell).astype(np.int64) + 1
     rows = np.floor((boxes[:, 1] - boxes[:, 1].min()) / cell).astype(np.int64)
@@ -84,7 +93,10 @@ def _grid_candidates(boxes: Boxes, cell: float) -> Iterator[tuple[Index, Index]]
     position = np.arange(len(keys))
     runs = (
         (position + 1, np.searchsorted(keys, keys + 1, side="right")),
-        (np.searchsorted(keys, keys + across - 1, side="left"), np.searchsorted(keys, keys + across + 1, side="right")),
+        (
+            np.searchsorted(keys, keys + across - 1, side="left"),
+            np.searchsorted(keys, keys + across + 1, side="right"),
+        ),
     )
     for start, stop in runs:
         for first, second in _expanded(start, stop):
@@ -116,7 +128,9 @@ def _tree_candidates(boxes: Boxes) -> Iterator[tuple[Index, Index]]:
 
 
 def _rectangles(boxes: Boxes) -> npt.NDArray[np.object_]:
-    return np.asarray(shapely.box(boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]), dtype=object).reshape(-1)
+    return np.asarray(shapely.box(boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]), dtype=object).reshape(
+        -1
+    )
 
 
 def _tree(boxes: Boxes) -> shapely.STRtree:

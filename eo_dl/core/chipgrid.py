@@ -5,7 +5,8 @@ nothing is padded unless the raster is smaller than a chip. Where two neighbours
 windows meet in the middle of the overlap. It follows (and is held by property tests) that
 
 - keep windows partition the raster;
-- a pixel is at least `margin` px from the edge of the chip that answers for it, except at the raster's own edge;
+- a pixel is at least `margin` px from the edge of the chip that answers for it, except at the raster's own
+  edge;
 - an object not wider or higher than `2 * margin`, kept only by the cell whose keep window holds its
   box centre (its owner), is seen whole by that cell and is kept exactly once.
 """
@@ -50,9 +51,13 @@ class ChipGrid:
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1 or self.size_px < 1 or self.margin_px < 0:
-            raise ConfigError(f"a chip grid needs positive sizes, found raster {self.width}x{self.height}, chip {self.size_px}, margin {self.margin_px}")
+            raise ConfigError(
+                f"a chip grid needs positive sizes, found raster {self.width}x{self.height}, chip {self.size_px}, margin {self.margin_px}"
+            )
         if self.size_px <= 2 * self.margin_px:
-            raise ConfigError(f"a margin of {self.margin_px} px a side leaves nothing of a {self.size_px} px chip; choose a margin below {self.size_px / 2:g}")
+            raise ConfigError(
+                f"a margin of {self.margin_px} px a side leaves nothing of a {self.size_px} px chip; choose a margin below {self.size_px / 2:g}"
+            )
 
     @cached_property
     def col_starts(self) -> tuple[int, ...]:
@@ -85,7 +90,12 @@ class ChipGrid:
     def cell(self, grid_row: int, grid_col: int) -> Cell:
         """The cell at a place in the grid of chips."""
         read = Window(self.col_starts[grid_col], self.row_starts[grid_row], self.size_px, self.size_px)
-        keep = Window.from_box(self.col_edges[grid_col], self.row_edges[grid_row], self.col_edges[grid_col + 1], self.row_edges[grid_row + 1])
+        keep = Window.from_box(
+            self.col_edges[grid_col],
+            self.row_edges[grid_row],
+            self.col_edges[grid_col + 1],
+            self.row_edges[grid_row + 1],
+        )
         return Cell(read, keep)
 
     def row(self, grid_row: int) -> tuple[Cell, ...]:
@@ -97,7 +107,9 @@ class ChipGrid:
             yield from self.row(grid_row)
 
     def owner(self, col: float, row: float) -> tuple[int, int]:
-        """(grid_row, grid_col) of the cell whose keep window holds a point; points outside go to the nearest border cell."""
+        """(grid_row, grid_col) of the cell whose keep window holds a point; points outside go to the nearest
+        border cell.
+        """
         grid_col = min(max(bisect_right(self.col_edges, col) - 1, 0), len(self.col_starts) - 1)
         grid_row = min(max(bisect_right(self.row_edges, row) - 1, 0), len(self.row_starts) - 1)
         return grid_row, grid_col
@@ -116,10 +128,12 @@ class ChipGrid:
 
 @dataclass(frozen=True)
 class SquareGrid(ChipGrid):
-    """A chip grid for answers that hold for a whole chip: keep windows are squares of `stride_px` from the first pixel on.
+    """A chip grid for answers that hold for a whole chip: keep windows are squares of `stride_px` from the
+    first pixel on.
 
-    The last square of a row or column is cut at the raster's edge; the chip that answers for it is shifted back inside, so it is seen
-    whole and nothing is padded unless the raster is smaller than a chip. Keep windows partition the raster and lie in their read windows.
+    The last square of a row or column is cut at the raster's edge; the chip that answers for it is shifted
+    back inside, so it is seen whole and nothing is padded unless the raster is smaller than a chip. Keep
+    windows partition the raster and lie in their read windows.
     """
 
     @property

@@ -16,8 +16,26 @@ IGNORE_ID = 255
 BACKGROUND = "background"
 
 # Okabe & Ito (2008), readable for colour-blind people, then further tones; background is drawn faint.
-_PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#8c564b", "#7f3c8d",
-            "#11a579", "#3969ac", "#f2b701", "#e73f74", "#80ba5a", "#e68310", "#008695", "#cf1c90", "#f97b72")  # fmt: skip
+_PALETTE = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#f0e442",
+    "#0072b2",
+    "#d55e00",
+    "#cc79a7",
+    "#8c564b",
+    "#7f3c8d",
+    "#11a579",
+    "#3969ac",
+    "#f2b701",
+    "#e73f74",
+    "#80ba5a",
+    "#e68310",
+    "#008695",
+    "#cf1c90",
+    "#f97b72",
+)
 _BACKGROUND_COLOR = "#e8e6e0"
 
 
@@ -43,13 +61,18 @@ class ClassSet:
     def __post_init__(self) -> None:
         if not self.classes:
             raise LabelError("labels need at least one class, found none")
-        for what, values in (("id", [str(c.id) for c in self.classes]), ("name", [c.name for c in self.classes])):
+        for what, values in (
+            ("id", [str(c.id) for c in self.classes]),
+            ("name", [c.name for c in self.classes]),
+        ):
             twice = sorted({v for v in values if values.count(v) > 1})
             if twice:
                 raise LabelError(f"two classes share the {what} {', '.join(twice)}; give each its own")
         wrong = [c.id for c in self.classes if not 0 <= c.id < IGNORE_ID]
         if wrong:
-            raise LabelError(f"class ids must be 0 to 254 (255 means ignore), found {wrong[:5]}; renumber them")
+            raise LabelError(
+                f"class ids must be 0 to 254 (255 means ignore), found {wrong[:5]}; renumber them"
+            )
 
     @classmethod
     def of_names(cls, names: tuple[str, ...] | list[str], background: bool = False) -> ClassSet:
@@ -79,7 +102,11 @@ class ClassSet:
 
     def with_background(self) -> ClassSet:
         """The same with the background as first channel."""
-        return self if self.has_background else ClassSet((ClassInfo(0, BACKGROUND, default_color(0)), *self.classes))
+        return (
+            self
+            if self.has_background
+            else ClassSet((ClassInfo(0, BACKGROUND, default_color(0)), *self.classes))
+        )
 
     def without_background(self) -> ClassSet:
         """The same without id 0."""

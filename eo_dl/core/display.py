@@ -12,7 +12,9 @@ Picture = npt.NDArray[np.uint8]
 
 
 def display_bands(names: Sequence[str]) -> tuple[int, ...]:
-    """Indices of the bands to show: red, green, blue where all are known, else the first three, else the first."""
+    """Indices of the bands to show: red, green, blue where all are known, else the first three, else the
+    first.
+    """
     if {"red", "green", "blue"} <= set(names):
         return tuple(names.index(name) for name in ("red", "green", "blue"))
     if len(names) >= 3:

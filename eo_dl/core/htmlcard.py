@@ -23,7 +23,9 @@ def grid_table(header: Sequence[object], rows: Iterable[Sequence[object]], title
     """A table with a header row. Every text is escaped."""
     head = "".join(f"<th>{html.escape(str(value))}</th>" for value in header)
     body = "".join(_table_row(row) for row in rows)
-    return f"<div><b>{html.escape(title)}</b><table style='{_TABLE_STYLE}'><tr>{head}</tr>{body}</table></div>"
+    return (
+        f"<div><b>{html.escape(title)}</b><table style='{_TABLE_STYLE}'><tr>{head}</tr>{body}</table></div>"
+    )
 
 
 def inline_png(picture: bytes) -> str:

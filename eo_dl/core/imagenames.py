@@ -1,4 +1,6 @@
-"""What labels call an image, and the file that is meant: a file name, or the end of a path ("dog/001.png") where several folders hold one of that name."""
+"""What labels call an image, and the file that is meant: a file name, or the end of a path ("dog/001.png")
+where several folders hold one of that name.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,16 @@ def stem_of(name: str) -> str:
 
 
 def names_of(paths: Sequence[str]) -> list[str]:
-    """For each path (forward slashes) its file name; where several paths end in the same, as many folders before it as tell all of these apart."""
+    """For each path (forward slashes) its file name; where several paths end in the same, as many folders
+    before it as tell all of these apart.
+    """
     by_name: dict[str, set[str]] = {}
     for path in (path.lstrip("/") for path in paths):
         by_name.setdefault(path.rsplit("/", 1)[-1], set()).add(path)
-    count = {name: next(n for n in itertools.count(1) if len({_end(path, n) for path in alike}) == len(alike)) for name, alike in by_name.items()}
+    count = {
+        name: next(n for n in itertools.count(1) if len({_end(path, n) for path in alike}) == len(alike))
+        for name, alike in by_name.items()
+    }
     return [_end(path, count[path.rsplit("/", 1)[-1]]) for path in paths]
 
 
@@ -26,7 +33,9 @@ def _end(path: str, count: int) -> str:
 
 
 class ImageNames:
-    """Names of images. A path is looked up by its longest end that is one of them, with its suffix or, where there is none such, without."""
+    """Names of images. A path is looked up by its longest end that is one of them, with its suffix or, where
+    there is none such, without.
+    """
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(names)

@@ -38,7 +38,9 @@ class Normalization:
         """From statistics over the train split."""
         return cls(tuple(s.mean for s in statistics), tuple(s.std if s.std > 0 else 1.0 for s in statistics))
 
-    def apply(self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], bands: BandSet) -> npt.NDArray[np.float32]:
+    def apply(
+        self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], bands: BandSet
+    ) -> npt.NDArray[np.float32]:
         """(C, H, W) float32 standard scores of stored pixels; 0 (the mean) where not `valid` (H, W)."""
         gain, shift = self.coefficients(bands)
         out = pixels.astype(np.float32)

@@ -59,7 +59,9 @@ class PixelGrid:
             raise GridError(f"a grid needs at least 1x1 px, found {self.width}x{self.height}")
         determinant = self.transform.determinant
         if not math.isfinite(determinant) or determinant == 0:
-            raise GridError(f"the transform {tuple(self.transform)[:6]} cannot be inverted; georeference the raster again")
+            raise GridError(
+                f"the transform {tuple(self.transform)[:6]} cannot be inverted; georeference the raster again"
+            )
 
     @cached_property
     def inverse(self) -> Affine:
@@ -95,7 +97,9 @@ class PixelGrid:
 
     def crop(self, window: Window) -> PixelGrid:
         """The grid of a window's pixels."""
-        return PixelGrid(self.crs, self.transform @ Affine.translation(window.col, window.row), window.height, window.width)
+        return PixelGrid(
+            self.crs, self.transform @ Affine.translation(window.col, window.row), window.height, window.width
+        )
 
     def resized(self, height: int, width: int) -> PixelGrid:
         """The same ground cut into `height` x `width` pixels (extent exactly kept)."""
@@ -121,13 +125,16 @@ class PixelGrid:
 
     @property
     def gsd_m(self) -> float | None:
-        """Ground sample distance: geometric mean of the centre pixel's ground sides, metres; None without a CRS."""
+        """Ground sample distance: geometric mean of the centre pixel's ground sides, metres; None without a
+        CRS.
+        """
         return None if self.crs is None else math.sqrt(self.pixel_size_m[0] * self.pixel_size_m[1])
 
     def areas_m2(self, geometries: npt.NDArray[np.object_]) -> FloatArray:
         """Ground area of polygons given in this grid's CRS, square metres (pixels squared without a CRS).
 
-        Geodesic on the ellipsoid (Karney 2013, through PROJ), because Web Mercator and degrees are not metres.
+        Geodesic on the ellipsoid (Karney 2013, through PROJ), because Web Mercator and degrees are not
+        metres.
         """
         if self.crs is None:
             return np.asarray(shapely.area(geometries), np.float64)
@@ -139,7 +146,13 @@ class PixelGrid:
         moved = shapely.transform(geometries, lonlat)
         return np.array(
             [
-                abs(geod.geometry_area_perimeter(shapely.geometry.polygon.orient(g) if g.geom_type == "Polygon" else g)[0]) if not g.is_empty else 0.0
+                abs(
+                    geod.geometry_area_perimeter(
+                        shapely.geometry.polygon.orient(g) if g.geom_type == "Polygon" else g
+                    )[0]
+                )
+                if not g.is_empty
+                else 0.0
                 for g in np.atleast_1d(moved)
             ],
             np.float64,
@@ -152,7 +165,9 @@ class PixelGrid:
             raise GridError(f"CRS '{self.crs.name}' has no geographic base (a local CRS); assign a real one")
         lon, lat = Transformer.from_crs(self.crs, geographic, always_xy=True).transform(xs, ys)
         if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
-            raise GridError(f"the raster lies outside the area of its CRS '{self.crs.name}'; check CRS and transform")
+            raise GridError(
+                f"the raster lies outside the area of its CRS '{self.crs.name}'; check CRS and transform"
+            )
         return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
 
 

@@ -1,7 +1,7 @@
 """What sensors call their bands, in the words that bands are called by when they are told apart by colour.
 
-Number names ("B4") mean something else on every sensor; they are read as a sensor's only where it is known whose they are.
-Common names follow the STAC eo extension.
+Number names ("B4") mean something else on every sensor; they are read as a sensor's only where it is known
+whose they are. Common names follow the STAC eo extension.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _ONLY_SENTINEL2 = {"b8a", "b12"}
 
 
 def common_name(name: str, sensor: str = "") -> str:
-    """What a band is called by its colour: "B04" of "sentinel2" is "red". A number name of no known sensor stays as it is."""
+    """What a band is called by its colour: "B04" of "sentinel2" is "red". A number name of no known sensor
+    stays as it is.
+    """
     plain = _unpadded(canonical_name(name))
     return SENSORS.get(sensor, {}).get(plain, _SAME.get(plain, plain))
 
@@ -47,16 +49,20 @@ def sensor_of(names: Sequence[str]) -> str:
 
 
 def match_bands(ours: Sequence[str], theirs: Sequence[str], sensor: str = "") -> tuple[int | None, ...]:
-    """For each of our bands its place in `theirs`, which are bands of `sensor`; None where there is none like it.
+    """For each of our bands its place in `theirs`, which are bands of `sensor`; None where there is none like
+    it.
 
-    Names are compared as they are (but for case and zeros: "B04" is "b4"), then by colour. Where our names can only be of another sensor,
-    numbers are not compared.
+    Names are compared as they are (but for case and zeros: "B04" is "b4"), then by colour. Where our names
+    can only be of another sensor, numbers are not compared.
     """
     own = sensor_of(ours)
     foreign = bool(own and sensor and own != sensor)
     numbers = [_unpadded(canonical_name(name)) for name in theirs]
     colours = [common_name(name, sensor) for name in theirs]
-    return tuple(_place(_unpadded(canonical_name(name)), [] if foreign else numbers, common_name(name, own), colours) for name in ours)
+    return tuple(
+        _place(_unpadded(canonical_name(name)), [] if foreign else numbers, common_name(name, own), colours)
+        for name in ours
+    )
 
 
 def _place(number: str, numbers: list[str], colour: str, colours: list[str]) -> int | None:

@@ -60,7 +60,12 @@ class Window:
 
     def contains(self, other: Window) -> bool:
         """True where every pixel of `other` is one of ours."""
-        return self.col <= other.col and self.row <= other.row and self.col1 >= other.col1 and self.row1 >= other.row1
+        return (
+            self.col <= other.col
+            and self.row <= other.row
+            and self.col1 >= other.col1
+            and self.row1 >= other.row1
+        )
 
     def relative_to(self, other: Window) -> Window:
         """The same pixels, counted from the corner of `other`."""

@@ -1,4 +1,5 @@
-"""Work on labels: projects to draw in, checks, what to label next, weak labels, predictions to correct, retraining.
+"""Work on labels: projects to draw in, checks, what to label next, weak labels, predictions to correct,
+retraining.
 
 The public names are loaded on first use.
 """
@@ -34,7 +35,18 @@ _HOME = {
     "weak_labels": ".weak.weaklabels",
 }
 
-__all__ = ["audit_labels", "check_labels", "fix_labels", "labels_status", "merge_labels", "prelabel", "queue_chips", "retrain", "start_labels", "weak_labels"]
+__all__ = [
+    "audit_labels",
+    "check_labels",
+    "fix_labels",
+    "labels_status",
+    "merge_labels",
+    "prelabel",
+    "queue_chips",
+    "retrain",
+    "start_labels",
+    "weak_labels",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,6 @@
-"""`retrain`: corrected labels to a new model, compared with the old one on the ground that neither has learned from."""
+"""`retrain`: corrected labels to a new model, compared with the old one on the ground that neither has
+learned from.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Retrained:
-    """The new run beside the old model, both scored on the same test chips with the corrected labels; `lead`: new minus old.
+    """The new run beside the old model, both scored on the same test chips with the corrected labels; `lead`:
+    new minus old.
 
     `labels`: the project into which corrections were merged, None where labels were given as they are.
     """
@@ -53,19 +56,37 @@ class Retrained:
         """Overall scores side by side, the primary one with the lead."""
         names = [score.name for score in self.after.scores if score.class_name is None]
         primary = self.run.primary
-        rows = [(name, self.before.overall(name).text(), self.after.overall(name).text(), self.lead.text() if name == primary else "") for name in names]
+        rows = [
+            (
+                name,
+                self.before.overall(name).text(),
+                self.after.overall(name).text(),
+                self.lead.text() if name == primary else "",
+            )
+            for name in names
+        ]
         return sorted(rows, key=lambda row: row[0] != primary)
 
     def values(self) -> dict[str, JsonValue]:
         """For machines."""
-        found: dict[str, JsonValue] = {"model": str(self.run.model.path), "chips": str(self.chips.path), "primary": self.run.primary}
-        found |= {"labels": None if self.labels is None else str(self.labels), "notes": list(self.notes), "rows": [list(row) for row in self.rows()]}
+        found: dict[str, JsonValue] = {
+            "model": str(self.run.model.path),
+            "chips": str(self.chips.path),
+            "primary": self.run.primary,
+        }
+        found |= {
+            "labels": None if self.labels is None else str(self.labels),
+            "notes": list(self.notes),
+            "rows": [list(row) for row in self.rows()],
+        }
         for name, scores in (("before", self.before), ("after", self.after)):
             found[name] = [spec.model_dump(mode="json") for spec in scores.specs()]
         return found | {"lead": {"value": self.lead.value, "low": self.lead.low, "high": self.lead.high}}
 
     def _repr_html_(self) -> str:
-        return grid_table(("score", "before", "after", "ahead by"), self.rows(), title=str(self.run.model.path))
+        return grid_table(
+            ("score", "before", "after", "ahead by"), self.rows(), title=str(self.run.model.path)
+        )
 
 
 def retrain(
@@ -84,38 +105,56 @@ def retrain(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> Retrained:
-    """A new model from corrected `labels`, starting from `model`, on the scenes of the chip set that it was trained on.
+    """A new model from corrected `labels`, starting from `model`, on the scenes of the chip set that it was
+    trained on.
 
-    The scenes are cut as before into `NAME.chips` beside `out`, with the same held-out ground (`tile(splits_of=...)`); training is configured as it was
-    for `model`, whose encoder is where it starts. Both models are then scored on the test chips with the corrected labels.
+    The scenes are cut as before into `NAME.chips` beside `out`, with the same held-out ground
+    (`tile(splits_of=...)`); training is configured as it was for `model`, whose encoder is where it starts.
+    Both models are then scored on the test chips with the corrected labels.
 
-    `corrected`: pre-labels that a person went through (`labels prelabel`); they are merged into the file `labels` (None: there is none) as
-    `NAME.labels.gpkg` beside `out`, which is learned from. `class_field` and `layer` say how that file is read. `scenes`: corrected scenes that the
-    chip set has not; their ground, but for what was held out, is for training.
+    `corrected`: pre-labels that a person went through (`labels prelabel`); they are merged into the file
+    `labels` (None: there is none) as `NAME.labels.gpkg` beside `out`, which is learned from. `class_field`
+    and `layer` say how that file is read. `scenes`: corrected scenes that the chip set has not; their ground,
+    but for what was held out, is for training.
 
-    Stopped after its first checkpoint, it keeps `NAME.chips` and `NAME.run`, and says so; before that, nothing. `resume=True` goes on from there: labels and
-    chips are made again, and training continues where they are the same, as that of `train` does. Where there is nothing to continue it starts.
+    Stopped after its first checkpoint, it keeps `NAME.chips` and `NAME.run`, and says so; before that,
+    nothing. `resume=True` goes on from there: labels and chips are made again, and training continues where
+    they are the same, as that of `train` does. Where there is nothing to continue it starts.
 
-    Raises as `merge_labels`, `tile` and `train` do, and `ChipSetError` for a chip set without test chips, `BundleError` for a model that does not say how
-    it was trained.
+    Raises as `merge_labels`, `tile` and `train` do, and `ChipSetError` for a chip set without test chips,
+    `BundleError` for a model that does not say how it was trained.
     """
     old = model if isinstance(model, Bundle) else load_model(model)
     before = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
     if not before.split("test"):
-        raise ChipSetError(f"{before.path}: has no test chips, so an old and a new model cannot be compared; tile with a test share (--split 70,15,15)")
+        raise ChipSetError(
+            f"{before.path}: has no test chips, so an old and a new model cannot be compared; tile with a test share (--split 70,15,15)"
+        )
     target = Path(out)
     folder = RunFolder.of(target, overwrite, resume)
     again = overwrite or resume
     _refuse_leftovers(folder, again)
     config = _config_of(old, epochs, device)
-    with _merged(labels, corrected, target.with_suffix(".labels.gpkg"), class_field, layer, again) as merged, _worth_keeping(folder):
-        given = _label_set(labels if merged is None else merged.path, None if merged else class_field, None if merged else layer)
+    with (
+        _merged(labels, corrected, target.with_suffix(".labels.gpkg"), class_field, layer, again) as merged,
+        _worth_keeping(folder),
+    ):
+        given = _label_set(
+            labels if merged is None else merged.path,
+            None if merged else class_field,
+            None if merged else layer,
+        )
         cut = _cut_again(before, given, scenes, _chips_of(folder), again, on_progress)
-        was = score_model(old, cut, name=old.path.name, device=config.device)  # first: what cannot be compared is told before the training
-        run = train(cut, config=config, out=target, resume=resume, overwrite=overwrite, on_progress=on_progress)
+        # first: what cannot be compared is told before the training
+        was = score_model(old, cut, name=old.path.name, device=config.device)
+        run = train(
+            cut, config=config, out=target, resume=resume, overwrite=overwrite, on_progress=on_progress
+        )
     now = next(found for found in run.scores if found.split == "test")
     notes = () if merged is None else (_told(merged), *merged.notes)
-    return Retrained(run, cut, was, now, now.lead_over(was, run.primary), None if merged is None else merged.path, notes)
+    return Retrained(
+        run, cut, was, now, now.lead_over(was, run.primary), None if merged is None else merged.path, notes
+    )
 
 
 def _chips_of(folder: RunFolder) -> Path:
@@ -133,7 +172,8 @@ def _refuse_leftovers(folder: RunFolder, wanted: bool) -> None:
 
 @contextlib.contextmanager
 def _worth_keeping(folder: RunFolder) -> Iterator[None]:
-    """However the block ends before its time: chips and run stay where there is a checkpoint to go on from; where there is none, those go that the block made.
+    """However the block ends before its time: chips and run stay where there is a checkpoint to go on from;
+    where there is none, those go that the block made.
 
     What an earlier retraining left is somebody's result, which bad input must not cost.
     """
@@ -142,7 +182,12 @@ def _worth_keeping(folder: RunFolder) -> Iterator[None]:
         yield
     except BaseException:
         if folder.checkpoints.steps():
-            _logger.info("%s and %s are kept: the same with --resume goes on from step %d", folder.path, _chips_of(folder), folder.checkpoints.steps()[-1])
+            _logger.info(
+                "%s and %s are kept: the same with --resume goes on from step %d",
+                folder.path,
+                _chips_of(folder),
+                folder.checkpoints.steps()[-1],
+            )
         else:
             for path in new:
                 shutil.rmtree(path, ignore_errors=True)
@@ -151,9 +196,16 @@ def _worth_keeping(folder: RunFolder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _merged(
-    labels: LabelSet | str | Path | None, corrected: str | Path | None, out: Path, class_field: str | None, layer: str | None, overwrite: bool
+    labels: LabelSet | str | Path | None,
+    corrected: str | Path | None,
+    out: Path,
+    class_field: str | None,
+    layer: str | None,
+    overwrite: bool,
 ) -> Iterator[MergedLabels | None]:
-    """The corrections merged into the labels, as long as the block ends well: a failed run must not stand in the way of the next."""
+    """The corrections merged into the labels, as long as the block ends well: a failed run must not stand in
+    the way of the next.
+    """
     if corrected is None:
         yield None
         return
@@ -169,23 +221,44 @@ def _merged(
 
 def _label_set(labels: LabelSet | str | Path | None, class_field: str | None, layer: str | None) -> LabelSet:
     if labels is None:
-        raise ConfigError("retrain: there is nothing to learn from; give labels, corrected pre-labels, or both")
-    return labels if isinstance(labels, LabelSet) else read_labels(labels, class_field=class_field, layer=layer)
+        raise ConfigError(
+            "retrain: there is nothing to learn from; give labels, corrected pre-labels, or both"
+        )
+    return (
+        labels if isinstance(labels, LabelSet) else read_labels(labels, class_field=class_field, layer=layer)
+    )
 
 
 def _told(merged: MergedLabels) -> str:
     """What became of the pre-labels, in one line."""
-    return "labels: " + (", ".join(f"{count} {what}" for what, count in merged.counts.items() if count) or "none")
+    return "labels: " + (
+        ", ".join(f"{count} {what}" for what, count in merged.counts.items() if count) or "none"
+    )
 
 
 def _config_of(old: Bundle, epochs: int | None, device: str | None) -> TrainConfig:
     if _CONFIG not in old.members:
-        raise BundleError(f"{old.path}: does not say how it was trained (no {_CONFIG}); train it again with this version, or use tile and train --weights")
+        raise BundleError(
+            f"{old.path}: does not say how it was trained (no {_CONFIG}); train it again with this version, or use tile and train --weights"
+        )
     known = parse_yaml(old.read(_CONFIG).decode(), f"{old.path}: {_CONFIG}")
-    return resolve_config(TrainConfig.model_validate(known), settings=["weights_for=network"], weights=str(old.path), epochs=epochs, device=device)
+    return resolve_config(
+        TrainConfig.model_validate(known),
+        settings=["weights_for=network"],
+        weights=str(old.path),
+        epochs=epochs,
+        device=device,
+    )
 
 
-def _cut_again(before: ChipSet, labels: LabelSet, scenes: Sequence[Scene | str | Path], out: Path, overwrite: bool, on_progress: OnProgress) -> ChipSet:
+def _cut_again(
+    before: ChipSet,
+    labels: LabelSet,
+    scenes: Sequence[Scene | str | Path],
+    out: Path,
+    overwrite: bool,
+    on_progress: OnProgress,
+) -> ChipSet:
     """The same scenes and more of them, the same chip size and sampling, with other labels."""
     options = read_manifest(before.path)["options"]
     return tile(

@@ -1,7 +1,9 @@
-"""Chips and images as a whole against the truth: what covers the ground of each, by the rule by which the model's chips got their class.
+"""Chips and images as a whole against the truth: what covers the ground of each, by the rule by which the
+model's chips got their class.
 
-A chip is scored where it lies wholly on the ground that is asked for and its true class is known. Cells of a scene are squares or pixels of its
-own grid; rows of a table of images belong to labels by the file of the image.
+A chip is scored where it lies wholly on the ground that is asked for and its true class is known. Cells of a
+scene are squares or pixels of its own grid; rows of a table of images belong to labels by the file of the
+image.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ class ChipTally:
 
 @dataclass(frozen=True)
 class FoundChips:
-    """The chips of one file: `probabilities` (N, K); `outlines` (N,) in `crs`, or `table` with a row an image. `min_cover` of the model."""
+    """The chips of one file: `probabilities` (N, K); `outlines` (N,) in `crs`, or `table` with a row an
+    image. `min_cover` of the model.
+    """
 
     part: Part
     classes: ClassSet
@@ -76,21 +80,37 @@ def read_chips(part: Part) -> FoundChips:
     """The chips of a raster, a vector file or a table. Raises `LabelError` for one that has no classes."""
     several = part.said.get("several") == "true"
     if part.is_raster and several:
-        raise LabelError(f"{part.path}: holds the likeliest of several classes a chip and not the others; evaluate the vector file (-o NAME.gpkg)")
+        raise LabelError(
+            f"{part.path}: holds the likeliest of several classes a chip and not the others; evaluate the vector file (-o NAME.gpkg)"
+        )
     if part.is_raster:
         return _of_raster(part)
     table = _read_csv(part.path) if part.path.suffix.lower() == TABLE_SUFFIX else read_layer(part.path)
     several = several or "class_names" in table.columns
     columns = [name for name in table.columns if str(name).startswith(PROBABILITY_PREFIX)]
     if not columns:
-        raise LabelError(f"{part.path}: has no column of probabilities ({PROBABILITY_PREFIX}CLASS); give what predict wrote with a model of whole chips")
+        raise LabelError(
+            f"{part.path}: has no column of probabilities ({PROBABILITY_PREFIX}CLASS); give what predict wrote with a model of whole chips"
+        )
     outlines, crs = None, None
     if "geometry" in table.columns:
-        outlines, crs = np.asarray(table.geometry.values, dtype=object), None if table.crs is None else CRS.from_user_input(table.crs)
+        outlines, crs = (
+            np.asarray(table.geometry.values, dtype=object),
+            None if table.crs is None else CRS.from_user_input(table.crs),
+        )
     known = table[columns].notna().all(axis=1).to_numpy(np.bool_)
     values = table.loc[known, columns].to_numpy(np.float32)
     kept = None if outlines is None else outlines[known]
-    return FoundChips(part, _classes(part, columns), values, several, _cover(part, several), kept, crs, pd.DataFrame(table[known]).reset_index(drop=True))
+    return FoundChips(
+        part,
+        _classes(part, columns),
+        values,
+        several,
+        _cover(part, several),
+        kept,
+        crs,
+        pd.DataFrame(table[known]).reset_index(drop=True),
+    )
 
 
 def _of_raster(part: Part) -> FoundChips:
@@ -115,7 +135,9 @@ def _read_csv(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path, dtype={"image": str, "class_name": str, "file": str}, keep_default_na=True)
     except (OSError, ValueError) as cause:
-        raise LabelError(f"{path}: cannot be read as CSV ({' '.join(str(cause).split())[:120]}); write it again with predict") from cause
+        raise LabelError(
+            f"{path}: cannot be read as CSV ({' '.join(str(cause).split())[:120]}); write it again with predict"
+        ) from cause
 
 
 def _classes(part: Part, columns: list[str]) -> ClassSet:
@@ -123,7 +145,9 @@ def _classes(part: Part, columns: list[str]) -> ClassSet:
     names = [name.removeprefix(PROBABILITY_PREFIX) for name in columns]
     said = json.loads(part.said.get("classes", "{}"))
     if len(said) == len(names):
-        return ClassSet(tuple(ClassInfo(int(key), str(name), default_color(int(key))) for key, name in said.items()))
+        return ClassSet(
+            tuple(ClassInfo(int(key), str(name), default_color(int(key))) for key, name in said.items())
+        )
     background = [name for name in names if name.casefold() == "background"]
     ids = {name: 0 if name in background else place for place, name in enumerate(names, start=1)}
     return ClassSet(tuple(ClassInfo(ids[name], name, default_color(ids[name])) for name in names))
@@ -133,8 +157,17 @@ def _cover(part: Part, several: bool) -> float:
     return float(part.said.get("min_cover", _SEVERAL if several else _ONE))
 
 
-def score_chips(found: FoundChips, labels: LabelSet, match: ClassMatch, limits: Limits, scorer: ChipScorer, tally: ChipTally) -> Thumbnail | None:
-    """Add the chips of one file to the scorer; a picture of what was right, where they lie side by side in a scene."""
+def score_chips(
+    found: FoundChips,
+    labels: LabelSet,
+    match: ClassMatch,
+    limits: Limits,
+    scorer: ChipScorer,
+    tally: ChipTally,
+) -> Thumbnail | None:
+    """Add the chips of one file to the scorer; a picture of what was right, where they lie side by side in a
+    scene.
+    """
     if found.of_images:
         _score_images(found, labels, match, limits, scorer, tally)
         return None
@@ -166,7 +199,9 @@ def _block(blocks: Blocks, window: Window) -> str:
 
 def _grid(found: FoundChips) -> PixelGrid:
     if found.part.grid is None:
-        raise InputError(f"{found.part.path}: does not say which scene its chips were cut from; name it with --scene")
+        raise InputError(
+            f"{found.part.path}: does not say which scene its chips were cut from; name it with --scene"
+        )
     return found.part.grid
 
 
@@ -178,7 +213,10 @@ def _windows(found: FoundChips, grid: PixelGrid) -> list[Window]:
         outlines = reproject(outlines, found.crs, grid.crs, str(found.part.path))
     boxes = np.rint(shapely.bounds(grid.geometries_to_pixel(outlines)).reshape(-1, 4)).astype(np.int64)
     boxes = np.clip(boxes, 0, [grid.width, grid.height] * 2)
-    return [Window.from_box(col0, row0, max(col1, col0 + 1), max(row1, row0 + 1)) for col0, row0, col1, row1 in boxes.tolist()]
+    return [
+        Window.from_box(col0, row0, max(col1, col0 + 1), max(row1, row0 + 1))
+        for col0, row0, col1, row1 in boxes.tolist()
+    ]
 
 
 def _share(window: Window, area: shapely.Geometry) -> float:
@@ -187,7 +225,9 @@ def _share(window: Window, area: shapely.Geometry) -> float:
 
 @dataclass(frozen=True)
 class _Truth:
-    """The true values of a window. `scene` where the scene itself is at hand: then label rasters and what was measured are known too."""
+    """The true values of a window. `scene` where the scene itself is at hand: then label rasters and what was
+    measured are known too.
+    """
 
     found: FoundChips
     match: ClassMatch
@@ -196,12 +236,18 @@ class _Truth:
     reader: SceneReader | None
 
     @classmethod
-    def of(cls, found: FoundChips, labels: LabelSet, grid: PixelGrid, match: ClassMatch, stack: ExitStack) -> _Truth:
+    def of(
+        cls, found: FoundChips, labels: LabelSet, grid: PixelGrid, match: ClassMatch, stack: ExitStack
+    ) -> _Truth:
         if found.part.scene_path is not None:
             scene = open_scene(found.part.scene_path)
-            return cls(found, match, None, SceneTruth.of(labels, scene), stack.enter_context(SceneReader(scene)))
+            return cls(
+                found, match, None, SceneTruth.of(labels, scene), stack.enter_context(SceneReader(scene))
+            )
         if labels.masks:
-            raise InputError(f"{found.part.path}: the truth is a raster, which lies on the scene's pixels; name the scene with --scene")
+            raise InputError(
+                f"{found.part.path}: the truth is a raster, which lies on the scene's pixels; name the scene with --scene"
+            )
         return cls(found, match, labels.for_grid(grid, found.part.made_of), None, None)
 
     def values(self, window: Window) -> Values:
@@ -214,9 +260,15 @@ class _Truth:
 
 
 def true_values(labels: PixelLabels, found: FoundChips, match: ClassMatch, window: Window) -> Values:
-    """(K,) of a chip, in the classes of the prediction; NaN where its class is not known. Labels of no class that counts are ignored ground."""
+    """(K,) of a chip, in the classes of the prediction; NaN where its class is not known. Labels of no class
+    that counts are ignored ground.
+    """
     ids = match.truth_ids[labels.class_ids].astype(np.int64)
-    mask = None if labels.mask is None else np.where(labels.mask == IGNORE_ID, np.uint8(IGNORE_ID), match.truth_ids[labels.mask])
+    mask = (
+        None
+        if labels.mask is None
+        else np.where(labels.mask == IGNORE_ID, np.uint8(IGNORE_ID), match.truth_ids[labels.mask])
+    )
     mapped = replace(labels, class_ids=ids, ignore=labels.ignore | (ids == IGNORE_ID), mask=mask)
     covers, known = class_covers(mapped, match.classes, window.height, window.width)
     if not known:
@@ -227,23 +279,42 @@ def true_values(labels: PixelLabels, found: FoundChips, match: ClassMatch, windo
 # Images
 
 
-def _score_images(found: FoundChips, labels: LabelSet, match: ClassMatch, limits: Limits, scorer: ChipScorer, tally: ChipTally) -> None:
+def _score_images(
+    found: FoundChips,
+    labels: LabelSet,
+    match: ClassMatch,
+    limits: Limits,
+    scorer: ChipScorer,
+    tally: ChipTally,
+) -> None:
     if limits.aoi is not None:
-        raise ConfigError(f"{found.part.path}: has a row for each image, and an AOI cuts ground; leave --aoi out, or evaluate one map a scene")
+        raise ConfigError(
+            f"{found.part.path}: has a row for each image, and an AOI cuts ground; leave --aoi out, or evaluate one map a scene"
+        )
     wanted = _wanted(limits)
     images = list(_labels_of_images(found, labels))
     scored = [wanted is None or wanted.has(image.place) for image in images]
     if not any(scored):
-        raise NoChipHere(f"{found.part.path}: none of its {len(images)} images is in the split '{limits.split}' as a whole; give the images of the chip set")
+        raise NoChipHere(
+            f"{found.part.path}: none of its {len(images)} images is in the split '{limits.split}' as a whole; give the images of the chip set"
+        )
     tally.outside += scored.count(False)
     for place in np.flatnonzero(scored).tolist():
         window, cut = images[place]()
-        _count(scorer, tally, found.probabilities[place], true_values(cut, found, match, window), images[place].place)
+        _count(
+            scorer,
+            tally,
+            found.probabilities[place],
+            true_values(cut, found, match, window),
+            images[place].place,
+        )
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """Images of a chip set: `paths` of those that are scored, `alike` of those of one name. An image may have moved, where its name is the only one."""
+    """Images of a chip set: `paths` of those that are scored, `alike` of those of one name. An image may have
+    moved, where its name is the only one.
+    """
 
     paths: Mapping[str, frozenset[str]]
     alike: Mapping[str, int]
@@ -266,7 +337,10 @@ def _wanted(limits: Limits) -> _Wanted | None:
     for index, names in splits.items():
         if names == {limits.split}:
             paths.setdefault(limits.chips.scenes[index].name, set()).add(limits.chips.scenes[index].place)
-    return _Wanted({name: frozenset(found) for name, found in paths.items()}, Counter(scene.name for scene in limits.chips.scenes))
+    return _Wanted(
+        {name: frozenset(found) for name, found in paths.items()},
+        Counter(scene.name for scene in limits.chips.scenes),
+    )
 
 
 @dataclass(frozen=True)
@@ -286,15 +360,22 @@ class _Image:
 
     @property
     def _there(self) -> Path | None:
-        return next((path for path in (Path(self.file), self.found.part.path.parent / self.file) if path.is_file()), None)
+        return next(
+            (path for path in (Path(self.file), self.found.part.path.parent / self.file) if path.is_file()),
+            None,
+        )
 
     def __call__(self) -> tuple[Window, PixelLabels]:
         window = Window(0, 0, self.width, self.height)
         if self.labels.crs is None and not self.labels.masks:
-            return window, self.labels.for_grid(PixelGrid(None, Affine.identity(), self.height, self.width), self.place)
+            return window, self.labels.for_grid(
+                PixelGrid(None, Affine.identity(), self.height, self.width), self.place
+            )
         path = self._there
         if path is None:
-            raise InputError(f"{self.found.part.path}: the image {self.file} is not there any more, and its place on the ground is in it; put it back")
+            raise InputError(
+                f"{self.found.part.path}: the image {self.file} is not there any more, and its place on the ground is in it; put it back"
+            )
         scene = open_scene(path)
         with SceneReader(scene) as reader:
             valid = reader.read_valid(scene.grid.window)
@@ -305,7 +386,9 @@ class _Image:
 def _labels_of_images(found: FoundChips, labels: LabelSet) -> Iterator[_Image]:
     missing = [name for name in ("width_px", "height_px", "file") if name not in found.table.columns]
     if missing:
-        raise LabelError(f"{found.part.path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; give the table as predict wrote it")
+        raise LabelError(
+            f"{found.part.path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; give the table as predict wrote it"
+        )
     for width, height, file in found.table[["width_px", "height_px", "file"]].itertuples(index=False):
         yield _Image(found, labels, int(width), int(height), str(file))
 
@@ -314,7 +397,10 @@ def _thumbnail(found: FoundChips, windows: list[Window], truths: Values) -> Thum
     """A pixel a chip; none where a chip may have several classes."""
     if found.several or not windows:
         return None
-    rows, cols = (np.unique([getattr(window, name) for window in windows], return_inverse=True)[1] for name in ("row", "col"))
+    rows, cols = (
+        np.unique([getattr(window, name) for window in windows], return_inverse=True)[1]
+        for name in ("row", "col")
+    )
     predicted = np.full((int(rows.max()) + 1, int(cols.max()) + 1), IGNORE_ID, np.uint8)
     truth = predicted.copy()
     table = found.classes.id_of_channel

@@ -1,4 +1,6 @@
-"""Which class of the truth is which class of the prediction: by name, never by number alone unless there are no names."""
+"""Which class of the truth is which class of the prediction: by name, never by number alone unless there are
+no names.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ Table = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ClassMatch:
-    """`classes` that are scored; `truth_ids` (256,) from the truth's ids to theirs, 255 = left out. `notes`: what was decided."""
+    """`classes` that are scored; `truth_ids` (256,) from the truth's ids to theirs, 255 = left out. `notes`:
+    what was decided.
+    """
 
     classes: ClassSet
     truth_ids: Table
@@ -28,12 +32,19 @@ class ClassMatch:
         return bool(self.truth_ids[0] == IGNORE_ID)
 
 
-def match_classes(predicted: ClassSet | None, truth: ClassSet, source: str, class_map: Mapping[str, str] | None = None, ids_agree: bool = False) -> ClassMatch:
+def match_classes(
+    predicted: ClassSet | None,
+    truth: ClassSet,
+    source: str,
+    class_map: Mapping[str, str] | None = None,
+    ids_agree: bool = False,
+) -> ClassMatch:
     """Bring the truth's classes to the prediction's.
 
-    `class_map` (name in the truth -> name in the prediction, or "ignore") goes before names. A single class on both sides is the same
-    class. `predicted` None: a raster without names, whose ids are taken as the truth's where the truth has ids of its own
-    (`ids_agree`) or one class. Raises `LabelError` listing both sides otherwise.
+    `class_map` (name in the truth -> name in the prediction, or "ignore") goes before names. A single class
+    on both sides is the same class. `predicted` None: a raster without names, whose ids are taken as the
+    truth's where the truth has ids of its own (`ids_agree`) or one class. Raises `LabelError` listing both
+    sides otherwise.
     """
     if predicted is None:
         return _by_id(truth, source, ids_agree)
@@ -43,7 +54,9 @@ def match_classes(predicted: ClassSet | None, truth: ClassSet, source: str, clas
     ours, theirs = predicted.foreground, truth.foreground
     if missing and len(ours) == len(theirs) == 1 and not class_map:
         wanted = {theirs[0].name: ours[0].id}
-        notes.append(f"the only class of the truth, '{theirs[0].name}', is taken as the only class of the prediction, '{ours[0].name}'")
+        notes.append(
+            f"the only class of the truth, '{theirs[0].name}', is taken as the only class of the prediction, '{ours[0].name}'"
+        )
         missing = []
     if missing:
         raise LabelError(
@@ -59,13 +72,17 @@ def match_classes(predicted: ClassSet | None, truth: ClassSet, source: str, clas
     return ClassMatch(predicted, table, tuple(notes))
 
 
-def _mapped(truth: ClassSet, predicted: ClassSet, source: str, class_map: Mapping[str, str]) -> dict[str, int | None]:
+def _mapped(
+    truth: ClassSet, predicted: ClassSet, source: str, class_map: Mapping[str, str]
+) -> dict[str, int | None]:
     """For each class of the truth the id in the prediction, 255 for ignored ones, None where there is none."""
     by_name = {_plain(info.name): info.id for info in predicted}
     known = {_plain(info.name) for info in truth}
     for name, target in class_map.items():
         if _plain(name) not in known or (_plain(target) not in by_name and _plain(target) != "ignore"):
-            side, names = ("truth", truth.names) if _plain(name) not in known else ("prediction", predicted.names)
+            side, names = (
+                ("truth", truth.names) if _plain(name) not in known else ("prediction", predicted.names)
+            )
             raise LabelError(
                 f"{source}: --class-map names '{name if side == 'truth' else target}', which is no class of the {side}; it has {_listed(list(names))}"
             )
@@ -90,11 +107,21 @@ def _by_id(truth: ClassSet, source: str, ids_agree: bool) -> ClassMatch:
         only = truth.foreground[0]
         table[only.id] = 1
         classes = ClassSet((ClassInfo(1, only.name, only.color),)).with_background()
-        return ClassMatch(classes, table, (f"the prediction names no classes: its id 1 is taken as '{only.name}', 0 as background",))
+        return ClassMatch(
+            classes,
+            table,
+            (f"the prediction names no classes: its id 1 is taken as '{only.name}', 0 as background",),
+        )
     for info in truth.foreground:
         table[info.id] = info.id
-    classes = truth if truth.has_background else ClassSet((ClassInfo(0, BACKGROUND, default_color(0)), *truth.classes))
-    return ClassMatch(classes, table, ("the prediction names no classes: its ids are taken as those of the truth raster",))
+    classes = (
+        truth
+        if truth.has_background
+        else ClassSet((ClassInfo(0, BACKGROUND, default_color(0)), *truth.classes))
+    )
+    return ClassMatch(
+        classes, table, ("the prediction names no classes: its ids are taken as those of the truth raster",)
+    )
 
 
 def _plain(name: str) -> str:
@@ -102,4 +129,9 @@ def _plain(name: str) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return "the class" + ("es " if len(names) != 1 else " ") + ", ".join(f"'{name}'" for name in names[:12]) + (" ..." if len(names) > 12 else "")
+    return (
+        "the class"
+        + ("es " if len(names) != 1 else " ")
+        + ", ".join(f"'{name}'" for name in names[:12])
+        + (" ..." if len(names) > 12 else "")
+    )

@@ -25,7 +25,8 @@ from .pixelwise import Thumbnail
 
 # One meaning, one colour, in both kinds of error picture (Okabe & Ito 2008).
 _RIGHT, _FALSE, _MISSED, _WRONG = "#009e73", "#d55e00", "#0072b2", "#cc79a7"
-_RIGHT_AREA, _NOTHING, _NOT_SCORED = "#9ad3bb", "#eceae3", "#ffffff"  # areas that are right stay quiet, so that errors are seen
+# areas that are right stay quiet, so that errors are seen
+_RIGHT_AREA, _NOTHING, _NOT_SCORED = "#9ad3bb", "#eceae3", "#ffffff"
 _MOST_PANELS = 4
 
 
@@ -36,9 +37,16 @@ def error_map(thumbnails: Sequence[Thumbnail], background_id: int | None) -> byt
     for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
         axis.imshow(_colored(item, background_id), interpolation="nearest")
         axis.set_title(item.name, fontsize=9)
-    false = [(_FALSE, "predicted, not true"), (_MISSED, "true, not predicted")] if background_id is not None else []
+    false = (
+        [(_FALSE, "predicted, not true"), (_MISSED, "true, not predicted")]
+        if background_id is not None
+        else []
+    )
     nothing = [(_NOTHING, "background")] if background_id is not None else []
-    _legend(figure, [(_RIGHT_AREA, "right"), *false, (_WRONG, "another class"), *nothing, (_NOT_SCORED, "not scored")])
+    _legend(
+        figure,
+        [(_RIGHT_AREA, "right"), *false, (_WRONG, "another class"), *nothing, (_NOT_SCORED, "not scored")],
+    )
     return _png(figure)
 
 
@@ -57,7 +65,9 @@ def _colored(item: Thumbnail, background_id: int | None) -> npt.NDArray[np.uint8
 
 def object_errors(compared: Sequence[Compared], iou: float, use_polygons: bool) -> bytes:
     """Outlines of found, missed and false objects in the files that hold most."""
-    shown = sorted(compared, key=lambda item: len(item.truth) + len(item.predicted), reverse=True)[:_MOST_PANELS]
+    shown = sorted(compared, key=lambda item: len(item.truth) + len(item.predicted), reverse=True)[
+        :_MOST_PANELS
+    ]
     figure = _canvas([(item.grid.height, item.grid.width) for item in shown])
     for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
         found = match(item.predicted, item.truth, (iou,), use_polygons)
@@ -73,12 +83,18 @@ def object_errors(compared: Sequence[Compared], iou: float, use_polygons: bool) 
         axis.set_aspect("equal")
         axis.set_facecolor("#f6f5f0")
         axis.set_title(item.name, fontsize=9)
-    _legend(figure, [(_RIGHT, "true and found"), (_FALSE, "predicted, not true"), (_MISSED, "true, not found")])
+    _legend(
+        figure, [(_RIGHT, "true and found"), (_FALSE, "predicted, not true"), (_MISSED, "true, not found")]
+    )
     return _png(figure)
 
 
 def _draw(axis: Axes, objects: Objects, color: str) -> None:
-    rings = [shapely.get_coordinates(ring) for ring in shapely.get_parts(shapely.boundary(objects.outlines()))] if len(objects) else []
+    rings = (
+        [shapely.get_coordinates(ring) for ring in shapely.get_parts(shapely.boundary(objects.outlines()))]
+        if len(objects)
+        else []
+    )
     axis.add_collection(LineCollection(rings, colors=color, linewidths=0.9))
 
 
@@ -93,12 +109,22 @@ def class_bars(scores: Sequence[Score], classes: ClassSet) -> bytes:
         score = by_class[info.name]
         axis.barh(place, score.value, color=info.color, edgecolor="#555555", linewidth=0.6, height=0.66)
         if score.low is not None and score.high is not None:
-            axis.plot([score.low, score.high], [place, place], color="#1f2430", linewidth=1.6, solid_capstyle="butt")
-        axis.text(min(max(score.value, score.high or 0) + 0.015, 0.93), place, f"{score.value:.2f}", va="center", fontsize=9)
+            axis.plot(
+                [score.low, score.high], [place, place], color="#1f2430", linewidth=1.6, solid_capstyle="butt"
+            )
+        axis.text(
+            min(max(score.value, score.high or 0) + 0.015, 0.93),
+            place,
+            f"{score.value:.2f}",
+            va="center",
+            fontsize=9,
+        )
     axis.set_yticks(range(len(infos)), [info.name for info in infos], fontsize=9, parse_math=False)
     axis.set_xlim(0, 1)
     axis.invert_yaxis()
-    axis.set_xlabel({"iou": "IoU", "f1": "F1"}.get(scores[0].name, scores[0].name) if scores else "", fontsize=9)
+    axis.set_xlabel(
+        {"iou": "IoU", "f1": "F1"}.get(scores[0].name, scores[0].name) if scores else "", fontsize=9
+    )
     _plain(axis)
     figure.tight_layout()
     return _png(figure)
@@ -113,7 +139,12 @@ def curves(found: Mapping[str, Curve], classes: ClassSet) -> bytes:
     for info in classes:
         if info.name in found and np.isfinite(found[info.name].recall).all():
             curve = found[info.name]
-            axis.plot([0, *curve.recall], [1 if not len(curve.precision) else curve.precision[0], *curve.precision], color=info.color, linewidth=1.8)
+            axis.plot(
+                [0, *curve.recall],
+                [1 if not len(curve.precision) else curve.precision[0], *curve.precision],
+                color=info.color,
+                linewidth=1.8,
+            )
             lines.append(Line2D([], [], color=info.color, label=_text(info.name)))
     axis.set_xlim(0, 1.01)
     axis.set_ylim(0, 1.03)
@@ -153,12 +184,24 @@ def _axes(figure: Figure, count: int) -> list[Axes]:
 
 
 def _legend(figure: Figure, entries: Sequence[tuple[str, str]]) -> None:
-    handles = [Patch(facecolor=color, edgecolor="#888888", linewidth=0.5, label=text) for color, text in entries]
-    figure.legend(handles=handles, loc="lower center", ncol=len(handles), frameon=False, fontsize=8.5, columnspacing=1.4, handlelength=1.5)
+    handles = [
+        Patch(facecolor=color, edgecolor="#888888", linewidth=0.5, label=text) for color, text in entries
+    ]
+    figure.legend(
+        handles=handles,
+        loc="lower center",
+        ncol=len(handles),
+        frameon=False,
+        fontsize=8.5,
+        columnspacing=1.4,
+        handlelength=1.5,
+    )
 
 
 def _text(name: str) -> str:
-    """A class name as matplotlib shows it and not as a formula; names that begin with "_" would be left out of legends."""
+    """A class name as matplotlib shows it and not as a formula; names that begin with "_" would be left out
+    of legends.
+    """
     return name.replace("$", r"\$").lstrip("_") or "class"
 
 

@@ -1,4 +1,6 @@
-"""The ground on which is scored: AOI and the chips of a split, in the pixels of one prediction, and its blocks."""
+"""The ground on which is scored: AOI and the chips of a split, in the pixels of one prediction, and its
+blocks.
+"""
 
 from __future__ import annotations
 
@@ -39,18 +41,23 @@ class Limits:
 
     @classmethod
     def of(cls, aoi: str | Path | None, chips: ChipSet | str | Path | None, split: str) -> Limits:
-        """Opened and checked. Raises `ConfigError` for a split that is none, `ChipSetError`, also for a split without chips."""
+        """Opened and checked. Raises `ConfigError` for a split that is none, `ChipSetError`, also for a split
+        without chips.
+        """
         names: dict[str, SplitName] = {name: name for name in SPLITS}
         if split not in names:
             raise ConfigError(f"split {split!r} is none of {', '.join(SPLITS)}; change --split")
         chosen = names[split]
         opened = open_chip_set(chips) if isinstance(chips, str | Path) else chips
         if opened is not None and not opened.split(chosen):
-            raise ChipSetError(f"{opened.path}: has no chips in the split '{split}'; choose another with --split")
+            raise ChipSetError(
+                f"{opened.path}: has no chips in the split '{split}'; choose another with --split"
+            )
         return cls(aoi, opened, chosen)
 
     def areas(self, grid: PixelGrid, name: str) -> tuple[Aoi, ...]:
-        """Each area, in pixels of `grid`, of which a pixel must be part; none where nothing narrows. `name`: the scene, with its folder where that is known.
+        """Each area, in pixels of `grid`, of which a pixel must be part; none where nothing narrows. `name`:
+        the scene, with its folder where that is known.
 
         Raises `InputError`, `NoChipHere`.
         """
@@ -60,7 +67,9 @@ class Limits:
         return tuple(found)
 
     def windows(self, grid: PixelGrid, name: str) -> list[tuple[Window, str]]:
-        """The chips of the split on a prediction, in whole pixels of `grid`, and the block of ground of each; of an AOI those with their centre in it."""
+        """The chips of the split on a prediction, in whole pixels of `grid`, and the block of ground of each;
+        of an AOI those with their centre in it.
+        """
         if self.chips is None:
             return []
         aoi = None if self.aoi is None else read_aoi(self.aoi, grid, name)
@@ -70,8 +79,12 @@ class Limits:
             records = [record for record in self.chips.split(self.split) if record.scene_index == index]
             if not records:
                 continue
-            moved = _moved(np.array([shapely.box(*record.window.box) for record in records], dtype=object), scene, grid)
-            for record, (col0, row0, col1, row1) in zip(records, np.rint(shapely.bounds(moved)).astype(int).tolist(), strict=True):
+            moved = _moved(
+                np.array([shapely.box(*record.window.box) for record in records], dtype=object), scene, grid
+            )
+            for record, (col0, row0, col1, row1) in zip(
+                records, np.rint(shapely.bounds(moved)).astype(int).tolist(), strict=True
+            ):
                 window = Window(col0, row0, max(1, col1 - col0), max(1, row1 - row0))
                 centre = np.array([(col0 + col1) / 2]), np.array([(row0 + row1) / 2])
                 if _on(grid, *centre) and (aoi is None or bool(aoi.contains(*centre)[0])):
@@ -84,18 +97,32 @@ class Limits:
             scene = chips.scenes[index]
             windows = [record.window for record in chips.split(self.split) if record.scene_index == index]
             if windows:
-                inside = [w for w in (window.intersection(scene.grid.window) for window in windows) if w is not None]
-                outlines.append(_moved(np.array([shapely.box(*w.box) for w in inside], dtype=object), scene, grid))
-        area = shapely.intersection(shapely.union_all(np.concatenate(outlines)), shapely.box(0, 0, grid.width, grid.height)) if outlines else shapely.Polygon()
+                inside = [
+                    w for w in (window.intersection(scene.grid.window) for window in windows) if w is not None
+                ]
+                outlines.append(
+                    _moved(np.array([shapely.box(*w.box) for w in inside], dtype=object), scene, grid)
+                )
+        area = (
+            shapely.intersection(
+                shapely.union_all(np.concatenate(outlines)), shapely.box(0, 0, grid.width, grid.height)
+            )
+            if outlines
+            else shapely.Polygon()
+        )
         if area.area == 0:
             known = ", ".join(scene.name for scene in chips.scenes[:5])
-            raise NoChipHere(f"{chips.path}: no {self.split} chip lies on {name}; its scenes are {known}; give the prediction of one of them")
+            raise NoChipHere(
+                f"{chips.path}: no {self.split} chip lies on {name}; its scenes are {known}; give the prediction of one of them"
+            )
         return area
 
 
 @dataclass
 class LeftOut:
-    """Of `files` predictions those on which no chip lies that is scored: of many scenes few are in one split. All of them is an error."""
+    """Of `files` predictions those on which no chip lies that is scored: of many scenes few are in one split.
+    All of them is an error.
+    """
 
     files: int
     names: list[str] = field(default_factory=list)
@@ -112,18 +139,33 @@ class LeftOut:
 
     def notes(self, split: str) -> list[str]:
         """What was left out, counted."""
-        return [f"{len(self.names)} of {self.files} files are left out: no {split} chip lies on them"] if self.names else []
+        return (
+            [f"{len(self.names)} of {self.files} files are left out: no {split} chip lies on them"]
+            if self.names
+            else []
+        )
 
 
 def _on(grid: PixelGrid, cols: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> bool:
-    return bool((cols >= 0).all() and (cols < grid.width).all() and (rows >= 0).all() and (rows < grid.height).all())
+    return bool(
+        (cols >= 0).all() and (cols < grid.width).all() and (rows >= 0).all() and (rows < grid.height).all()
+    )
 
 
 def _moved(boxes: npt.NDArray[np.object_], scene: Scene, grid: PixelGrid) -> npt.NDArray[np.object_]:
     if grid.crs is None or scene.grid.crs is None:
-        return np.asarray(shapely.transform(boxes, lambda xy: xy * (grid.width / scene.grid.width, grid.height / scene.grid.height)), dtype=object)
+        return np.asarray(
+            shapely.transform(
+                boxes, lambda xy: xy * (grid.width / scene.grid.width, grid.height / scene.grid.height)
+            ),
+            dtype=object,
+        )
     outlines = scene.grid.geometries_to_map(boxes)
-    return grid.geometries_to_pixel(outlines if scene.grid.crs == grid.crs else reproject(outlines, scene.grid.crs, grid.crs, str(scene.name)))
+    return grid.geometries_to_pixel(
+        outlines
+        if scene.grid.crs == grid.crs
+        else reproject(outlines, scene.grid.crs, grid.crs, str(scene.name))
+    )
 
 
 @dataclass(frozen=True)

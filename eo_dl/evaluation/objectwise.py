@@ -1,8 +1,8 @@
 """Found objects against true ones, on the grid of the scene they were found on.
 
-IoU does not change under an affine map, so pixels of the scene serve as the frame; where a file does not say which scene that was, a
-grid along its boxes is laid over its CRS. Where every prediction is a box of that frame, boxes are compared (of polygons in the truth: the box
-around each, as for training); else outlines.
+IoU does not change under an affine map, so pixels of the scene serve as the frame; where a file does not say
+which scene that was, a grid along its boxes is laid over its CRS. Where every prediction is a box of that
+frame, boxes are compared (of polygons in the truth: the box around each, as for training); else outlines.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Compared:
-    """What was compared: true and predicted objects in pixels of `grid`, those that are scored. `labels`: all of the truth there, as it was given."""
+    """What was compared: true and predicted objects in pixels of `grid`, those that are scored. `labels`: all
+    of the truth there, as it was given.
+    """
 
     predicted: Objects
     truth: Objects
@@ -82,13 +84,29 @@ def read_found(part: Part, only_class: str | None) -> Found:
     outlines = np.asarray(frame.geometry.values, dtype=object)
     if CLASS_FIELD not in frame.columns and only_class is None:
         fields = ", ".join(repr(name) for name in frame.columns if name != frame.geometry.name)
-        raise LabelError(f"{part.path}: a prediction needs the field '{CLASS_FIELD}' with the class of each object; it has {fields or 'no fields'}")
-    names = frame[CLASS_FIELD].astype(str).to_numpy(object) if CLASS_FIELD in frame.columns else np.full(len(frame), only_class, dtype=object)
+        raise LabelError(
+            f"{part.path}: a prediction needs the field '{CLASS_FIELD}' with the class of each object; it has {fields or 'no fields'}"
+        )
+    names = (
+        frame[CLASS_FIELD].astype(str).to_numpy(object)
+        if CLASS_FIELD in frame.columns
+        else np.full(len(frame), only_class, dtype=object)
+    )
     scores = _scores(frame, part)
-    kept = ~(shapely.is_missing(outlines) | shapely.is_empty(outlines)) & (shapely.get_dimensions(outlines) == 2)
+    kept = ~(shapely.is_missing(outlines) | shapely.is_empty(outlines)) & (
+        shapely.get_dimensions(outlines) == 2
+    )
     if (~kept).any():
-        raise LabelError(f"{part.path}: {int((~kept).sum())} of {len(kept)} predicted objects are no polygons; polygons or boxes were expected")
-    return Found(part, frame.crs if frame.crs is None else CRS.from_user_input(frame.crs), shapely.force_2d(outlines), names, scores)
+        raise LabelError(
+            f"{part.path}: {int((~kept).sum())} of {len(kept)} predicted objects are no polygons; polygons or boxes were expected"
+        )
+    return Found(
+        part,
+        frame.crs if frame.crs is None else CRS.from_user_input(frame.crs),
+        shapely.force_2d(outlines),
+        names,
+        scores,
+    )
 
 
 def _scores(frame: geopandas.GeoDataFrame, part: Part) -> npt.NDArray[np.float64]:
@@ -97,16 +115,27 @@ def _scores(frame: geopandas.GeoDataFrame, part: Part) -> npt.NDArray[np.float64
     try:
         return np.asarray(frame["score"].to_numpy(np.float64, na_value=np.nan))
     except (TypeError, ValueError) as cause:
-        raise LabelError(f"{part.path}: the field 'score' holds something else than numbers ({cause}); rename it") from cause
+        raise LabelError(
+            f"{part.path}: the field 'score' holds something else than numbers ({cause}); rename it"
+        ) from cause
 
 
-def score_objects(found: Found, labels: LabelSet, match: ClassMatch, limits: Limits, scorer: ObjectScorer, tally: ObjectTally) -> Compared:
+def score_objects(
+    found: Found,
+    labels: LabelSet,
+    match: ClassMatch,
+    limits: Limits,
+    scorer: ObjectScorer,
+    tally: ObjectTally,
+) -> Compared:
     """Add one file of objects to the scorer. Raises `LabelError`, `InputError`."""
     grid, outlines = _common_frame(found, labels)
     areas = limits.areas(grid, found.part.made_of)
     placed = labels.for_grid(grid, found.part.made_of)
     truth = _true_objects(placed, match, tally)
-    predicted = _objects(outlines, _class_ids(found, match.classes), np.where(np.isfinite(found.scores), found.scores, 1.0))
+    predicted = _objects(
+        outlines, _class_ids(found, match.classes), np.where(np.isfinite(found.scores), found.scores, 1.0)
+    )
     tests = [area.area for area in areas] + ([placed.annotated] if placed.annotated is not None else [])
     if found.part.grid is not None:
         tests.append(shapely.box(0, 0, grid.width, grid.height))
@@ -136,7 +165,9 @@ def _common_frame(found: Found, labels: LabelSet) -> tuple[PixelGrid, Geometries
     """The grid on which both are compared, and the predicted outlines in its pixels."""
     grid = found.part.grid
     if grid is None and found.crs is not None and labels.crs is None and len(labels):
-        raise LabelError(f"{labels.source}: labels are in pixels of an image, the prediction is in map coordinates; name the scene it was made of with --scene")
+        raise LabelError(
+            f"{labels.source}: labels are in pixels of an image, the prediction is in map coordinates; name the scene it was made of with --scene"
+        )
     if grid is None:
         grid = _laid_grid(found, labels)
     if found.crs is None or grid.crs is None:
@@ -145,25 +176,47 @@ def _common_frame(found: Found, labels: LabelSet) -> tuple[PixelGrid, Geometries
                 f"{found.part.path}: is in map coordinates ({found.crs.name}), but the scene {found.part.scene_name} has no CRS; give the right --scene"
             )
         return grid, found.outlines
-    outlines = found.outlines if found.crs == grid.crs else reproject(found.outlines, found.crs, grid.crs, str(found.part.path))
+    outlines = (
+        found.outlines
+        if found.crs == grid.crs
+        else reproject(found.outlines, found.crs, grid.crs, str(found.part.path))
+    )
     return grid, np.asarray(grid.geometries_to_pixel(outlines), dtype=object)
 
 
 def _laid_grid(found: Found, labels: LabelSet) -> PixelGrid:
     """A grid over the ground of prediction and truth, along the sides of the predicted boxes."""
     if found.crs is None:
-        bounds = shapely.total_bounds(np.concatenate([found.outlines, labels.geometries])) if len(found.outlines) + len(labels) else np.array([0, 0, 1, 1])
-        return PixelGrid(None, Affine.identity(), max(1, int(np.ceil(bounds[3]))), max(1, int(np.ceil(bounds[2]))))
+        bounds = (
+            shapely.total_bounds(np.concatenate([found.outlines, labels.geometries]))
+            if len(found.outlines) + len(labels)
+            else np.array([0, 0, 1, 1])
+        )
+        return PixelGrid(
+            None, Affine.identity(), max(1, int(np.ceil(bounds[3]))), max(1, int(np.ceil(bounds[2])))
+        )
     # GeoJSON is always in degrees; the truth then knows better in which frame the boxes were boxes.
     crs = labels.crs if found.crs.is_geographic and labels.crs is not None else found.crs
-    outlines = found.outlines if crs == found.crs else reproject(found.outlines, found.crs, crs, str(found.part.path))
-    others = labels.geometries if labels.crs is None or labels.crs == crs else reproject(labels.geometries, labels.crs, crs, labels.source)
+    outlines = (
+        found.outlines
+        if crs == found.crs
+        else reproject(found.outlines, found.crs, crs, str(found.part.path))
+    )
+    others = (
+        labels.geometries
+        if labels.crs is None or labels.crs == crs
+        else reproject(labels.geometries, labels.crs, crs, labels.source)
+    )
     size = _DEGREE_PX if crs.is_geographic else 1.0
     turn = Affine.rotation(_common_angle(outlines))
     everything = map_coordinates(np.concatenate([outlines, others]), ~(turn @ Affine.scale(size, -size)))
     col0, row0, col1, row1 = shapely.total_bounds(everything) if len(everything) else (0, 0, 1, 1)
-    transform = turn @ Affine.scale(size, -size) @ Affine.translation(float(np.floor(col0)), float(np.floor(row0)))
-    return PixelGrid(crs, transform, max(1, int(np.ceil(row1 - row0)) + 1), max(1, int(np.ceil(col1 - col0)) + 1))
+    transform = (
+        turn @ Affine.scale(size, -size) @ Affine.translation(float(np.floor(col0)), float(np.floor(row0)))
+    )
+    return PixelGrid(
+        crs, transform, max(1, int(np.ceil(row1 - row0)) + 1), max(1, int(np.ceil(col1 - col0)) + 1)
+    )
 
 
 def _common_angle(outlines: Geometries) -> float:
@@ -179,7 +232,9 @@ def _common_angle(outlines: Geometries) -> float:
 
 
 def _true_objects(labels: PixelLabels, match: ClassMatch, tally: ObjectTally) -> Objects:
-    """With classes of the prediction; those of no class that counts become ignored ones, which excuse predictions of any class."""
+    """With classes of the prediction; those of no class that counts become ignored ones, which excuse
+    predictions of any class.
+    """
     ids = match.truth_ids[labels.class_ids].astype(np.int64)
     left_out = ids == IGNORE_ID
     tally.truth_left_out += int((left_out | labels.ignore).sum())
@@ -187,7 +242,9 @@ def _true_objects(labels: PixelLabels, match: ClassMatch, tally: ObjectTally) ->
     return replace(made, ignore=labels.ignore | left_out)
 
 
-def _objects(outlines: Geometries, class_ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]) -> Objects:
+def _objects(
+    outlines: Geometries, class_ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]
+) -> Objects:
     valid = np.asarray(shapely.make_valid(outlines), dtype=object)
     return Objects(shapely.bounds(valid).reshape(-1, 4), class_ids, scores.astype(np.float32), valid)
 
@@ -200,7 +257,10 @@ def _class_ids(found: Found, classes: ClassSet) -> npt.NDArray[np.int64]:
 def _inside(objects: Objects, areas: list[shapely.Geometry]) -> Flags:
     """(N,) whose box centre lies in each of the areas."""
     kept = np.ones(len(objects), np.bool_)
-    cols, rows = (objects.boxes[:, 0] + objects.boxes[:, 2]) / 2, (objects.boxes[:, 1] + objects.boxes[:, 3]) / 2
+    cols, rows = (
+        (objects.boxes[:, 0] + objects.boxes[:, 2]) / 2,
+        (objects.boxes[:, 1] + objects.boxes[:, 3]) / 2,
+    )
     for area in areas:
         shapely.prepare(area)
         kept &= np.asarray(shapely.intersects_xy(area, cols, rows), np.bool_)

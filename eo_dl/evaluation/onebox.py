@@ -1,8 +1,10 @@
-"""Predictions of one object a chip at most, chip by chip: is the chip's object found (CorLoc), and is rightly nothing said where there is none.
+"""Predictions of one object a chip at most, chip by chip: is the chip's object found (CorLoc), and is rightly
+nothing said where there is none.
 
-A prediction says in its own tags that its model gives one object a chip, and by which rule a chip's object is chosen where there are several; so
-the scores here are those of training's validation. A map of a scene was put together from chips of another grid than those that are
-scored: what counts in a chip is the strongest object with its centre in it.
+A prediction says in its own tags that its model gives one object a chip, and by which rule a chip's object is
+chosen where there are several; so the scores here are those of training's validation. A map of a scene was
+put together from chips of another grid than those that are scored: what counts in a chip is the strongest
+object with its centre in it.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ _KNOWN = 0.5
 
 @dataclass
 class ChipTally:
-    """Chips that are scored, those of which too little is annotated or that lie outside the AOI, and those with several objects."""
+    """Chips that are scored, those of which too little is annotated or that lie outside the AOI, and those
+    with several objects.
+    """
 
     scored: int = 0
     left_out: int = 0
@@ -41,14 +45,20 @@ class ChipTally:
 class OneBoxes:
     """Adds up the chips of a split, file by file."""
 
-    def __init__(self, match: ClassMatch, limits: Limits, rule: LocalizationCodec, iou: float, seed: int) -> None:
+    def __init__(
+        self, match: ClassMatch, limits: Limits, rule: LocalizationCodec, iou: float, seed: int
+    ) -> None:
         self.match, self.limits, self.rule = match, limits, rule
         self.scorer = LocalizationScorer(match.classes, iou, seed=seed)
         self.tally = ChipTally()
 
     @classmethod
-    def of(cls, found: Sequence[Found], match: ClassMatch, limits: Limits, iou: float, seed: int) -> OneBoxes | None:
-        """None where there are no chips to score, or one of the files does not say that its model gives one object a chip."""
+    def of(
+        cls, found: Sequence[Found], match: ClassMatch, limits: Limits, iou: float, seed: int
+    ) -> OneBoxes | None:
+        """None where there are no chips to score, or one of the files does not say that its model gives one
+        object a chip.
+        """
         rules = {_rule(layer_metadata(one.part.path)) for one in found}
         rule = rules.pop() if len(rules) == 1 else None
         if rule is None or limits.chips is None:
@@ -59,13 +69,18 @@ class OneBoxes:
         """Score the chips on one file."""
         labels = compared.labels
         ids = self.match.truth_ids[labels.class_ids].astype(np.int64)
-        truth = replace(labels, classes=self.match.classes, class_ids=ids, ignore=labels.ignore | (ids == IGNORE_ID))
+        truth = replace(
+            labels, classes=self.match.classes, class_ids=ids, ignore=labels.ignore | (ids == IGNORE_ID)
+        )
         for window, block in self.limits.windows(compared.grid, compared.made_of):
             self._add_chip(compared.predicted, truth.within(window), window, block)
 
     def _add_chip(self, predicted: Objects, truth: PixelLabels, window: Window, block: str) -> None:
         frame = shapely.box(0, 0, window.width, window.height)
-        if truth.annotated is not None and shapely.area(shapely.intersection(truth.annotated, frame)) < _KNOWN * window.area_px:
+        if (
+            truth.annotated is not None
+            and shapely.area(shapely.intersection(truth.annotated, frame)) < _KNOWN * window.area_px
+        ):
             self.tally.left_out += 1
             return
         target = self.rule.encode(truth, window.height, window.width)
@@ -79,11 +94,21 @@ class OneBoxes:
 
     def notes(self) -> list[str]:
         """What was counted."""
-        rule = {"largest": "the one of which most is seen is their object", "ignore": "they do not count"}[self.rule.several]
+        rule = {"largest": "the one of which most is seen is their object", "ignore": "they do not count"}[
+            self.rule.several
+        ]
         return [
             f"{self.tally.scored} {self.limits.split} chips are scored as wholes: one object or none",
-            *([f"{self.tally.left_out} chips that are mostly not annotated are left out of that"] if self.tally.left_out else []),
-            *([f"{self.tally.several} of these chips show several objects: {rule}"] if self.tally.several else []),
+            *(
+                [f"{self.tally.left_out} chips that are mostly not annotated are left out of that"]
+                if self.tally.left_out
+                else []
+            ),
+            *(
+                [f"{self.tally.several} of these chips show several objects: {rule}"]
+                if self.tally.several
+                else []
+            ),
         ]
 
 
@@ -91,7 +116,9 @@ def chips_wanted(found: Sequence[Found], limits: Limits) -> list[str]:
     """A note where the model gives one object a chip, and nobody said which chips."""
     if limits.chips is not None or any(_rule(layer_metadata(one.part.path)) is None for one in found):
         return []
-    return ["the model gives one object a chip at most; with the chips (--chips) it is also scored chip by chip (CorLoc)"]
+    return [
+        "the model gives one object a chip at most; with the chips (--chips) it is also scored chip by chip (CorLoc)"
+    ]
 
 
 def _rule(said: Mapping[str, str]) -> tuple[Literal["largest", "ignore"], float] | None:
@@ -107,7 +134,10 @@ def _rule(said: Mapping[str, str]) -> tuple[Literal["largest", "ignore"], float]
 
 def _within(objects: Objects, window: Window) -> Objects:
     """Those with their centre in a window, as boxes in its pixels, cut at its border."""
-    cols, rows = (objects.boxes[:, 0] + objects.boxes[:, 2]) / 2, (objects.boxes[:, 1] + objects.boxes[:, 3]) / 2
+    cols, rows = (
+        (objects.boxes[:, 0] + objects.boxes[:, 2]) / 2,
+        (objects.boxes[:, 1] + objects.boxes[:, 3]) / 2,
+    )
     kept = (cols >= window.col) & (cols < window.col1) & (rows >= window.row) & (rows < window.row1)
     boxes = objects.boxes[kept] - np.tile((window.col, window.row), 2)
     limits = [window.width, window.height, window.width, window.height]

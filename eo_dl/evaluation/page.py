@@ -45,7 +45,11 @@ _NAMES = {
     "precision": "precision",
     "recall": "recall",
 }
-_KINDS = {"pixels": "Class map, pixel by pixel", "objects": "Objects, one by one", "chips": "Chips as a whole"}
+_KINDS = {
+    "pixels": "Class map, pixel by pixel",
+    "objects": "Objects, one by one",
+    "chips": "Chips as a whole",
+}
 _CAPTIONS = {
     "errors": "Where it is right and where not",
     "classes": "Each class with its 95 % interval",
@@ -55,7 +59,8 @@ _COUNTS = {"truth": "true", "predicted": "predicted", "found": "found", "missed"
 
 
 def write_report(report: Report, out: str | Path, overwrite: bool = False) -> Report:
-    """Write a report into a folder: report.json, report.html and the figures; gives the report with its `path`.
+    """Write a report into a folder: report.json, report.html and the figures; gives the report with its
+    `path`.
 
     Raises `OutputExistsError` where the folder holds something else, `WriteError` where it cannot be written.
     """
@@ -89,13 +94,23 @@ def page(report: Report) -> str:
 
 
 def _asked(report: Report) -> str:
-    return " ".join(f"{escape(name.capitalize())}: {escape(value)}." for name, value in report.settings.items())
+    return " ".join(
+        f"{escape(name.capitalize())}: {escape(value)}." for name, value in report.settings.items()
+    )
 
 
 def _card(score: Score) -> str:
     value = f"{score.value:.3f}" if score.defined else "n/a"
-    sure = f"95 %: {score.low:.3f} to {score.high:.3f}" if score.low is not None and score.high is not None else "&nbsp;"
-    at = f" at IoU {score.threshold:g}" if score.threshold is not None and not score.name.startswith("ap") else ""
+    sure = (
+        f"95 %: {score.low:.3f} to {score.high:.3f}"
+        if score.low is not None and score.high is not None
+        else "&nbsp;"
+    )
+    at = (
+        f" at IoU {score.threshold:g}"
+        if score.threshold is not None and not score.name.startswith("ap")
+        else ""
+    )
     return f"<div class='card'><span class='name'>{escape(_NAMES.get(score.name, score.name) + at)}</span><b>{value}</b><span class='sure'>{sure}</span></div>"
 
 
@@ -109,14 +124,18 @@ def _class_table(report: Report) -> str:
     names = list(dict.fromkeys(score.name for score in report.of_classes()))
     by_place = {(score.class_name, score.name): score for score in report.of_classes()}
     columns = list(next(iter(report.counts.values()), {}))
-    head = "".join(f"<th>{escape(_NAMES.get(name, name))}</th>" for name in names) + "".join(f"<th>{escape(_COUNTS.get(name, name))}</th>" for name in columns)
+    head = "".join(f"<th>{escape(_NAMES.get(name, name))}</th>" for name in names) + "".join(
+        f"<th>{escape(_COUNTS.get(name, name))}</th>" for name in columns
+    )
     rows = []
     for info in report.classes:
         if (info.name, names[0] if names else "") not in by_place:
             continue
         cells = "".join(f"<td>{_cell(by_place.get((info.name, name)))}</td>" for name in names)
         counts = "".join(f"<td>{_number(report.counts[info.name][name])}</td>" for name in columns)
-        rows.append(f"<tr><td><span class='dot' style='background:{escape(info.color)}'></span>{escape(info.name)}</td>{cells}{counts}</tr>")
+        rows.append(
+            f"<tr><td><span class='dot' style='background:{escape(info.color)}'></span>{escape(info.name)}</td>{cells}{counts}</tr>"
+        )
     return f"<div class='scroll'><table><thead><tr><th>class</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
 
 
@@ -137,7 +156,10 @@ def _matrix(report: Report) -> str:
     rows = []
     for name, counts in zip(names, report.confusion.tolist(), strict=True):
         total = sum(counts)
-        cells = "".join(_matrix_cell(count, count / total if total else 0.0, names[column] == name) for column, count in enumerate(counts))
+        cells = "".join(
+            _matrix_cell(count, count / total if total else 0.0, names[column] == name)
+            for column, count in enumerate(counts)
+        )
         rows.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
     return (
         "<h2>Confusion matrix</h2><p class='what'>Rows: truth. Columns: prediction. "
@@ -158,7 +180,13 @@ def _figure(name: str, data: bytes) -> str:
 
 
 def _notes(notes: Sequence[str]) -> str:
-    return "<h2>What was left out or decided</h2><ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>" if notes else ""
+    return (
+        "<h2>What was left out or decided</h2><ul>"
+        + "".join(f"<li>{escape(note)}</li>" for note in notes)
+        + "</ul>"
+        if notes
+        else ""
+    )
 
 
 def _number(count: int) -> str:

@@ -33,12 +33,20 @@ _UNKNOWN = "#9e9e9e"  # ignored objects, and classes that the model does not kno
 
 
 def side_by_side(
-    scene: Scene, prediction: str | Path, classes: ClassSet, *, out: str | Path, truth: LabelSet | None = None, longest_px: int = 900, overwrite: bool = False
+    scene: Scene,
+    prediction: str | Path,
+    classes: ClassSet,
+    *,
+    out: str | Path,
+    truth: LabelSet | None = None,
+    longest_px: int = 900,
+    overwrite: bool = False,
 ) -> Path:
-    """Scene, truth (where given) and prediction next to each other, at most `longest_px` a panel; returns the PNG's path.
+    """Scene, truth (where given) and prediction next to each other, at most `longest_px` a panel; returns the
+    PNG's path.
 
-    `prediction` is a class raster (drawn in the class colours), classes of whole chips (drawn so, in stripes where a
-    chip has several) or a vector file (drawn as outlines over the scene).
+    `prediction` is a class raster (drawn in the class colours), classes of whole chips (drawn so, in stripes
+    where a chip has several) or a vector file (drawn as outlines over the scene).
     """
     small = scene.resized(*reduced_size(scene, longest_px))
     base = quicklook(small)
@@ -47,11 +55,20 @@ def side_by_side(
     vector = not part.is_raster and not part.of_chips
     panels = [("scene", base)]
     if labels is not None:
-        panels.append(("truth", outlined(base, labels, classes) if vector else painted(base, labels, classes)))
+        panels.append(
+            ("truth", outlined(base, labels, classes) if vector else painted(base, labels, classes))
+        )
     if part.of_chips and not part.is_raster:
         panels.append(("prediction", painted(base, _cells(read_chips(part), small), classes)))
     else:
-        panels.append(("prediction", outlined(base, _found(prediction, small, classes), classes) if vector else _class_map(prediction, small, classes)))
+        panels.append(
+            (
+                "prediction",
+                outlined(base, _found(prediction, small, classes), classes)
+                if vector
+                else _class_map(prediction, small, classes),
+            )
+        )
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_bytes(_figure(panels, classes))
     return Path(out)
@@ -67,11 +84,15 @@ def painted(base: Picture, labels: PixelLabels, classes: ClassSet) -> Picture:
     """Labels as filled areas in their class colours, the scene where nothing is labelled."""
     ids: npt.NDArray[np.uint8] = np.full(base.shape[:2], IGNORE_ID, np.uint8)
     if len(labels):
-        shown = np.array([_shown_id(labels.classes, int(class_id), classes) for class_id in labels.class_ids], np.int64)
+        shown = np.array(
+            [_shown_id(labels.classes, int(class_id), classes) for class_id in labels.class_ids], np.int64
+        )
         ids = burn(labels.geometries, shown, *base.shape[:2], fill=IGNORE_ID).astype(np.uint8)
     if labels.mask is not None:
         table = np.full(IGNORE_ID + 1, IGNORE_ID, np.uint8)
-        table[list(labels.classes.ids)] = [_shown_id(labels.classes, class_id, classes) for class_id in labels.classes.ids]
+        table[list(labels.classes.ids)] = [
+            _shown_id(labels.classes, class_id, classes) for class_id in labels.classes.ids
+        ]
         ids = table[labels.mask]
     elif classes.has_background:
         ids[ids == IGNORE_ID] = 0
@@ -97,7 +118,9 @@ def outlined(base: Picture, labels: PixelLabels, classes: ClassSet) -> Picture:
 
 
 def _shown_id(own: ClassSet, class_id: int, classes: ClassSet) -> int:
-    """The id in `classes` of a class of the labels, which may number them otherwise; `IGNORE_ID` for what is ignored or not among them."""
+    """The id in `classes` of a class of the labels, which may number them otherwise; `IGNORE_ID` for what is
+    ignored or not among them.
+    """
     if class_id == IGNORE_ID:
         return IGNORE_ID
     name = own.by_id(class_id).name
@@ -105,7 +128,9 @@ def _shown_id(own: ClassSet, class_id: int, classes: ClassSet) -> int:
 
 
 def _class_map(prediction: str | Path, small: Scene, classes: ClassSet) -> Picture:
-    """The class raster on the picture's grid, nearest neighbour; it may lie on larger pixels and stick out of the scene."""
+    """The class raster on the picture's grid, nearest neighbour; it may lie on larger pixels and stick out of
+    the scene.
+    """
     source = open_scene(prediction, nodata="none")
     steps = np.arange(max(small.grid.width, small.grid.height)) + 0.5
     cols, rows = source.native.to_pixel(*small.grid.to_map(steps, steps))
@@ -150,7 +175,13 @@ def _cells(found: FoundChips, small: Scene) -> PixelLabels:
         ids += [found.classes.ids[channel] for channel in channels]
     count = len(ids)
     shapes = np.array(stripes, dtype=object).reshape(-1)
-    return PixelLabels(found.classes, shapes, np.array(ids, np.int64), np.zeros(count, np.bool_), np.arange(count, dtype=np.int64))
+    return PixelLabels(
+        found.classes,
+        shapes,
+        np.array(ids, np.int64),
+        np.zeros(count, np.bool_),
+        np.arange(count, dtype=np.int64),
+    )
 
 
 def _colored(ids: npt.NDArray[np.uint8], classes: ClassSet, base: Picture) -> Picture:

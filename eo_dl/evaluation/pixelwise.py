@@ -50,8 +50,18 @@ class Thumbnail:
     name: str
 
 
-def score_map(part: Part, labels: LabelSet, match: ClassMatch, limits: Limits, scorer: PixelScorer, tally: PixelTally, on_progress: OnProgress) -> Thumbnail:
-    """Add one class map to the scorer; memory does not grow with its height. Raises `LabelError`, `SceneError`."""
+def score_map(
+    part: Part,
+    labels: LabelSet,
+    match: ClassMatch,
+    limits: Limits,
+    scorer: PixelScorer,
+    tally: PixelTally,
+    on_progress: OnProgress,
+) -> Thumbnail:
+    """Add one class map to the scorer; memory does not grow with its height. Raises `LabelError`,
+    `SceneError`.
+    """
     found = open_class_map(part.path)
     named = _named(found, part)
     areas = limits.areas(named.grid, named.path)
@@ -77,7 +87,14 @@ def _named(found: ClassMap, part: Part) -> Scene:
     return replace(found.scene, path=part.made_of)
 
 
-def _expected(truth: SceneTruth, window: Window, match: ClassMatch, areas: tuple[Aoi, ...], tally: PixelTally, predicted: Ids) -> Ids:
+def _expected(
+    truth: SceneTruth,
+    window: Window,
+    match: ClassMatch,
+    areas: tuple[Aoi, ...],
+    tally: PixelTally,
+    predicted: Ids,
+) -> Ids:
     """Class ids that are true in a window; 255 where they are not known or not asked for."""
     ids = match.truth_ids[class_mask(truth.chip(window), window.height, window.width)]
     known = ids != IGNORE_ID
@@ -93,7 +110,9 @@ def _expected(truth: SceneTruth, window: Window, match: ClassMatch, areas: tuple
 def _windows(row0: int, shape: tuple[int, ...], side: int) -> Iterator[Window]:
     """The pieces of a band of rows that lie in one block each, cut again where a block is very wide."""
     rows = _cuts(row0, row0 + shape[0], side)
-    cols = [piece for start, stop in _cuts(0, shape[1], side) for piece in _cuts(start, stop, _WINDOW_COLS, start)]
+    cols = [
+        piece for start, stop in _cuts(0, shape[1], side) for piece in _cuts(start, stop, _WINDOW_COLS, start)
+    ]
     for top, bottom in rows:
         for left, right in cols:
             yield Window.from_box(left, top, right, bottom)
@@ -111,7 +130,9 @@ def _check_ids(ids: Ids, classes: ClassSet, found: ClassMap) -> None:
     met[np.unique(ids)] = True
     met[[*classes.ids, IGNORE_ID]] = False
     if met.any():
-        raise SceneError(f"{found.scene.path}: holds the class id {int(np.argmax(met))}, but its classes are {', '.join(f'{c.id}={c.name}' for c in classes)}")
+        raise SceneError(
+            f"{found.scene.path}: holds the class id {int(np.argmax(met))}, but its classes are {', '.join(f'{c.id}={c.name}' for c in classes)}"
+        )
 
 
 class _Thinned:

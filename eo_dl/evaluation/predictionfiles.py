@@ -23,8 +23,10 @@ READ_SUFFIXES = (*VECTOR_SUFFIXES, ".json", ".shp")
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a prediction. `scene_name`: file name of the scene it was made of; `scene_path` where that is known; `grid` of the scene.
-    `of_chips`: its features or pixels are whole chips or images. `said`: what the file says of how it was made."""
+    """One file of a prediction. `scene_name`: file name of the scene it was made of; `scene_path` where that
+    is known; `grid` of the scene. `of_chips`: its features or pixels are whole chips or images. `said`: what
+    the file says of how it was made.
+    """
 
     path: Path
     is_raster: bool
@@ -41,7 +43,8 @@ class Part:
 
 
 def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = None) -> list[Part]:
-    """The files of a prediction: of a folder every raster in it, or else every vector file; where it holds none, of the folders below it.
+    """The files of a prediction: of a folder every raster in it, or else every vector file; where it holds
+    none, of the folders below it.
 
     Raises `InputError` for what is missing, empty or of no known kind.
     """
@@ -58,19 +61,30 @@ def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = Non
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for files in (folder.iterdir(), folder.rglob("*")):  # below it only where scenes called alike have folders of their own
-        visible = sorted(p for p in files if p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    # below it only where scenes called alike have folders of their own
+    for files in (folder.iterdir(), folder.rglob("*")):
+        visible = sorted(
+            p
+            for p in files
+            if p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts)
+        )
         for suffixes in (RASTER_SUFFIXES, READ_SUFFIXES, (TABLE_SUFFIX,)):
             found = [p for p in visible if p.suffix.lower() in suffixes]
             if found:
                 return iter(found)
-    raise InputError(f"{folder}: holds neither rasters nor vector files; give the map, or the folder that predict wrote")
+    raise InputError(
+        f"{folder}: holds neither rasters nor vector files; give the map, or the folder that predict wrote"
+    )
 
 
 def _part(path: Path, scene: str = "") -> Part:
     if path.suffix.lower() in RASTER_SUFFIXES:
         said = raster_tags(path)
-        return _of_chips(path, True, scene, said) if said.get(KIND_TAG) == "chips" else Part(path, True, Path(scene).name, said=said)
+        return (
+            _of_chips(path, True, scene, said)
+            if said.get(KIND_TAG) == "chips"
+            else Part(path, True, Path(scene).name, said=said)
+        )
     if path.suffix.lower() == TABLE_SUFFIX:
         return Part(path, False, "", of_chips=True)
     if path.suffix.lower() not in READ_SUFFIXES:
@@ -78,13 +92,28 @@ def _part(path: Path, scene: str = "") -> Part:
         raise InputError(f"{path}: the suffix {path.suffix!r} is no kind of prediction; expected {known}")
     vector_driver(str(path))  # says in one line what is wrong with the file
     said = layer_metadata(path)
-    if said.get(KIND_TAG) == "chips" or (not said and any(name.startswith(PROBABILITY_PREFIX) for name in field_names(path))):
+    if said.get(KIND_TAG) == "chips" or (
+        not said and any(name.startswith(PROBABILITY_PREFIX) for name in field_names(path))
+    ):
         return _of_chips(path, False, scene, said)
-    return Part(path, False, Path(scene).name or said.get(SCENE_TAG, ""), grid=read_grid_tag(said.get(GRID_TAG)), said=said)
+    return Part(
+        path,
+        False,
+        Path(scene).name or said.get(SCENE_TAG, ""),
+        grid=read_grid_tag(said.get(GRID_TAG)),
+        said=said,
+    )
 
 
 def _of_chips(path: Path, is_raster: bool, scene: str, said: Mapping[str, str]) -> Part:
-    return Part(path, is_raster, Path(scene).name or said.get(SCENE_TAG, ""), grid=read_grid_tag(said.get(GRID_TAG)), of_chips=True, said=said)
+    return Part(
+        path,
+        is_raster,
+        Path(scene).name or said.get(SCENE_TAG, ""),
+        grid=read_grid_tag(said.get(GRID_TAG)),
+        of_chips=True,
+        said=said,
+    )
 
 
 def _with_scene(part: Part, scene: str | Path | None) -> Part:

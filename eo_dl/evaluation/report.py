@@ -34,9 +34,11 @@ _OF_CLASS = {
 class Report:
     """The outcome of `evaluate`.
 
-    `kind`: "pixels" (class maps), "objects" or "chips" (chips or images as a whole). `scores`: overall (`class_name` None), then of each class. `counts`: per class name, what
-    stands behind them. `confusion` (K, K) pixels or chips [truth, predicted] in the order of `classes`. `settings`: what was asked for. `notes`: what was left out
-    or decided, counted. `pictures`: PNG files by name. `path`: the HTML file, where one was written.
+    `kind`: "pixels" (class maps), "objects" or "chips" (chips or images as a whole). `scores`: overall
+    (`class_name` None), then of each class. `counts`: per class name, what stands behind them. `confusion`
+    (K, K) pixels or chips [truth, predicted] in the order of `classes`. `settings`: what was asked for.
+    `notes`: what was left out or decided, counted. `pictures`: PNG files by name. `path`: the HTML file,
+    where one was written.
     """
 
     kind: Literal["pixels", "objects", "chips"]
@@ -65,9 +67,19 @@ class Report:
         """For people: a header row, then one row a score."""
         rows: list[tuple[str, ...]] = [("score", "class", "value", "95 %", "count")]
         for score in (*self.headline, *self.of_classes()):
-            interval = "" if score.low is None or score.high is None else f"{score.low:.3f} to {score.high:.3f}"
+            interval = (
+                "" if score.low is None or score.high is None else f"{score.low:.3f} to {score.high:.3f}"
+            )
             value = f"{score.value:.3f}" if score.defined else "not defined"
-            rows.append((_title(score), score.class_name or "all", value, interval, f"{score.count:,}".replace(",", " ")))
+            rows.append(
+                (
+                    _title(score),
+                    score.class_name or "all",
+                    value,
+                    interval,
+                    f"{score.count:,}".replace(",", " "),
+                )
+            )
         return rows
 
     def of_classes(self) -> tuple[Score, ...]:
@@ -75,7 +87,9 @@ class Report:
         order = {name: place for place, name in enumerate(_OF_CLASS[self.kind])}
         place = {info.name: number for number, info in enumerate(self.classes)}
         found = [score for score in self.scores if score.class_name is not None and score.name in order]
-        return tuple(sorted(found, key=lambda score: (place.get(score.class_name or "", 0), order[score.name])))
+        return tuple(
+            sorted(found, key=lambda score: (place.get(score.class_name or "", 0), order[score.name]))
+        )
 
     def values(self) -> dict[str, object]:
         """For machines: JSON-ready values; what is not defined is null."""
@@ -90,7 +104,9 @@ class Report:
             "classes": [{"id": info.id, "name": info.name, "color": info.color} for info in self.classes],
             "scores": [_score_values(score) for score in self.scores],
             "counts": self.counts,
-            "confusion": None if self.confusion is None else {"rows": "truth", "columns": "prediction", self.kind: self.confusion.tolist()},
+            "confusion": None
+            if self.confusion is None
+            else {"rows": "truth", "columns": "prediction", self.kind: self.confusion.tolist()},
             "notes": list(self.notes),
         }
 
@@ -100,7 +116,11 @@ class Report:
 
 
 def _title(score: Score) -> str:
-    return score.name if score.threshold is None or score.name == "ap50" else f"{score.name} (IoU {score.threshold:g})"
+    return (
+        score.name
+        if score.threshold is None or score.name == "ap50"
+        else f"{score.name} (IoU {score.threshold:g})"
+    )
 
 
 def _score_values(score: Score) -> dict[str, object]:

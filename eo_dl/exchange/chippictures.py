@@ -1,4 +1,6 @@
-"""Chips as PNG or JPEG for tools that show nothing else: three bands or one, stretched alike in every chip, and the stretch on record."""
+"""Chips as PNG or JPEG for tools that show nothing else: three bands or one, stretched alike in every chip,
+and the stretch on record.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ _JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class Stretch:
-    """Which bands are shown, and the physical values that become 0 and 255 (the 2nd and 98th percentile of the train chips)."""
+    """Which bands are shown, and the physical values that become 0 and 255 (the 2nd and 98th percentile of
+    the train chips).
+    """
 
     names: tuple[str, ...]
     places: tuple[int, ...]
@@ -36,22 +40,39 @@ class Stretch:
 
     def values(self) -> dict[str, object]:
         """For the index."""
-        return {"bands": list(self.names), "low": list(self.low), "high": list(self.high), "unit": "physical", "to": [0, 255]}
+        return {
+            "bands": list(self.names),
+            "low": list(self.low),
+            "high": list(self.high),
+            "unit": "physical",
+            "to": [0, 255],
+        }
 
 
-def stretch_of(bands: BandSet, statistics: Sequence[BandStatistics], wanted: Sequence[str] | None = None) -> Stretch:
-    """The bands `wanted` (one or three), else red, green and blue where they are known, else the first three or the first. Raises `BandError`."""
+def stretch_of(
+    bands: BandSet, statistics: Sequence[BandStatistics], wanted: Sequence[str] | None = None
+) -> Stretch:
+    """The bands `wanted` (one or three), else red, green and blue where they are known, else the first three
+    or the first. Raises `BandError`.
+    """
     if wanted is not None:
         missing = [name for name in wanted if name not in bands.names]
         if missing or len(wanted) not in (1, 3):
-            raise BandError(f"--bands {','.join(wanted)}: a picture shows one or three of {', '.join(bands.names)}")
+            raise BandError(
+                f"--bands {','.join(wanted)}: a picture shows one or three of {', '.join(bands.names)}"
+            )
         places = tuple(bands.names.index(name) for name in wanted)
     elif set(_RGB) <= set(bands.names):
         places = tuple(bands.names.index(name) for name in _RGB)
     else:
         places = (0, 1, 2) if len(bands) >= 3 else (0,)
     names = tuple(bands.names[place] for place in places)
-    return Stretch(names, places, tuple(statistics[place].p02 for place in places), tuple(statistics[place].p98 for place in places))
+    return Stretch(
+        names,
+        places,
+        tuple(statistics[place].p02 for place in places),
+        tuple(statistics[place].p98 for place in places),
+    )
 
 
 def stretched(chip: Chip, stretch: Stretch) -> npt.NDArray[np.uint8]:
@@ -60,7 +81,9 @@ def stretched(chip: Chip, stretch: Stretch) -> npt.NDArray[np.uint8]:
     for place, low, high in zip(stretch.places, stretch.low, stretch.high, strict=True):
         band = chip.bands[place]
         factor = 255 / max(high - low, 1e-9)
-        plane = chip.pixels[place] * np.float32(band.scale * factor) + np.float32((band.offset - low) * factor)
+        plane = chip.pixels[place] * np.float32(band.scale * factor) + np.float32(
+            (band.offset - low) * factor
+        )
         planes.append(np.clip(plane, 0, 255).round().astype(np.uint8))
     picture = np.stack(planes, axis=-1)
     picture[~chip.valid] = 0

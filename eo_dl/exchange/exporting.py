@@ -1,4 +1,6 @@
-"""`export_labels`: the chips of a chip set with their labels, ready to open in another tool, and an index by which they come back."""
+"""`export_labels`: the chips of a chip set with their labels, ready to open in another tool, and an index by
+which they come back.
+"""
 
 from __future__ import annotations
 
@@ -50,10 +52,18 @@ class ExportedLabels:
 
     def values(self) -> dict[str, object]:
         """For JSON and tables."""
-        return {"output": str(self.path), "format": self.format, "images": self.images, "objects": self.objects, "notes": list(self.notes)}
+        return {
+            "output": str(self.path),
+            "format": self.format,
+            "images": self.images,
+            "objects": self.objects,
+            "notes": list(self.notes),
+        }
 
     def _repr_html_(self) -> str:
-        return card(self.path.name, [(name, value) for name, value in self.values().items() if name != "notes"])
+        return card(
+            self.path.name, [(name, value) for name, value in self.values().items() if name != "notes"]
+        )
 
 
 def export_labels(
@@ -71,12 +81,14 @@ def export_labels(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> ExportedLabels:
-    """A folder with the chips' images, their labels in a format, and eo_dl_index.json, by which `import_labels` brings corrected labels back.
+    """A folder with the chips' images, their labels in a format, and eo_dl_index.json, by which
+    `import_labels` brings corrected labels back.
 
-    `format`: one of `labels.formats.table.FORMATS`. `labels`: others than the chip set's, e.g. what a model found;
-    `class_field` and `layer` say how their file is read. `predictions`: found objects with scores
-    that go along for Label Studio to start from. `images`: "tif" keeps all bands and values; "png" and "jpg" are stretched (recorded in the index) and the
-    default where a tool shows nothing else; `bands` says which are shown.
+    `format`: one of `labels.formats.table.FORMATS`. `labels`: others than the chip set's, e.g. what a model
+    found; `class_field` and `layer` say how their file is read. `predictions`: found objects with scores that
+    go along for Label Studio to start from. `images`: "tif" keeps all bands and values; "png" and "jpg" are
+    stretched (recorded in the index) and the default where a tool shows nothing else; `bands` says which are
+    shown.
 
     Raises `ConfigError`, `LabelError`, `ChipSetError`, `OutputExistsError`.
 
@@ -87,9 +99,20 @@ def export_labels(
     refuse_existing(target, overwrite)
     opened = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
     if predictions is not None and name != "labelstudio":
-        raise ConfigError(f"--predictions: only Label Studio starts from them; give them with --labels to export them as {name}")
-    sets = [_given(labels, opened, class_field, layer) or opened.labels, *([_given(predictions, opened)] if predictions is not None else [])]
-    job = _Job(opened, name, _kind(name, images), tuple(found for found in sets if found is not None), _stretch(opened, name, images, bands))
+        raise ConfigError(
+            f"--predictions: only Label Studio starts from them; give them with --labels to export them as {name}"
+        )
+    sets = [
+        _given(labels, opened, class_field, layer) or opened.labels,
+        *([_given(predictions, opened)] if predictions is not None else []),
+    ]
+    job = _Job(
+        opened,
+        name,
+        _kind(name, images),
+        tuple(found for found in sets if found is not None),
+        _stretch(opened, name, images, bands),
+    )
     records = _chosen(opened, splits)
     losses = Losses()
     images_of = [job.labelled(record, losses) for record in records]
@@ -98,21 +121,38 @@ def export_labels(
     with atomic_folder(target, overwrite=overwrite, marker=INDEX_NAME) as folder:
         kept = job.write_images(folder, records, images_of, losses, on_progress)
         if not kept:
-            raise LabelError(f"{opened.path}: none of its chips is of one class, so no folder can hold it; choose csv, or another --format")
+            raise LabelError(
+                f"{opened.path}: none of its chips is of one class, so no folder can hold it; choose csv, or another --format"
+            )
         index = job.index(found, kept, records)
         remarks = _write_annotations(found, index, name, folder, losses)
         put(folder, INDEX_NAME, index_text(replace(index, labels=label_places(name, folder, found.splits))))
     objects = sum(len(image.objects) for image in images_of)
-    skipped = sum(record.keep and record.split == NO_SPLIT for record in opened.records) if NO_SPLIT not in splits else 0
-    notes = [f"{skipped} chips are in no split and not exported; add none to --split for them"] if skipped else []
+    skipped = (
+        sum(record.keep and record.split == NO_SPLIT for record in opened.records)
+        if NO_SPLIT not in splits
+        else 0
+    )
+    notes = (
+        [f"{skipped} chips are in no split and not exported; add none to --split for them"] if skipped else []
+    )
     return ExportedLabels(target, name, len(kept), objects, (*notes, *losses.notes, *remarks))
 
 
-def _given(labels: LabelSet | str | Path | None, chips: ChipSet, class_field: str | None = None, layer: str | None = None) -> LabelSet | None:
+def _given(
+    labels: LabelSet | str | Path | None,
+    chips: ChipSet,
+    class_field: str | None = None,
+    layer: str | None = None,
+) -> LabelSet | None:
     """Other labels, on the scenes of the chip set."""
     if labels is None:
         return None
-    found = labels if isinstance(labels, LabelSet) else read_labels(labels, class_field=class_field, layer=layer, attributes=True)
+    found = (
+        labels
+        if isinstance(labels, LabelSet)
+        else read_labels(labels, class_field=class_field, layer=layer, attributes=True)
+    )
     return match_labels(found, chips.scenes)
 
 
@@ -125,7 +165,9 @@ def _kind(name: str, images: ImageKind | None) -> ImageKind:
     return images
 
 
-def _stretch(chips: ChipSet, name: str, images: ImageKind | None, bands: Sequence[str] | None) -> Stretch | None:
+def _stretch(
+    chips: ChipSet, name: str, images: ImageKind | None, bands: Sequence[str] | None
+) -> Stretch | None:
     if _kind(name, images) == "tif":
         if bands is not None:
             raise ConfigError("--bands: GeoTIFFs keep all bands; give it with --images png or jpg")
@@ -139,42 +181,63 @@ def _chosen(chips: ChipSet, splits: Sequence[str]) -> tuple[ChipRecord, ...]:
         raise ConfigError(f"--split {wrong[0]!r}: is none of {', '.join(SPLITS)}")
     found = tuple(record for record in chips.records if record.keep and record.split in splits)
     if not found:
-        raise ConfigError(f"{chips.path}: has no kept chips in {', '.join(splits)}; choose others with --split")
+        raise ConfigError(
+            f"{chips.path}: has no kept chips in {', '.join(splits)}; choose others with --split"
+        )
     return found
 
 
 def _whole(images: Sequence[LabelledImage]) -> bool:
     """True where every object covers its whole chip, as labels of whole images do."""
-    areas = [one.outline.area >= image.width * image.height * _WHOLE for image in images for one in image.objects]
+    areas = [
+        one.outline.area >= image.width * image.height * _WHOLE for image in images for one in image.objects
+    ]
     return bool(areas) and all(areas)
 
 
 def _check_shape(found: Annotations, name: str) -> None:
     info = PIXEL_FORMATS.get(name)
     if info is not None and info.shape == "classes" and not found.whole_images:
-        raise LabelError(f"{found.source}: holds objects, and {name} is for labels of whole images; choose csv, or another --format")
-    placeless = name in MAP_FORMATS and any(image.grid is None or image.grid.crs is None for image in found.images)
+        raise LabelError(
+            f"{found.source}: holds objects, and {name} is for labels of whole images; choose csv, or another --format"
+        )
+    placeless = name in MAP_FORMATS and any(
+        image.grid is None or image.grid.crs is None for image in found.images
+    )
     if placeless:
-        raise LabelError(f"{found.source}: its scenes have no CRS, so {name} has no place to write; georeference them, or choose a pixel --format")
+        raise LabelError(
+            f"{found.source}: its scenes have no CRS, so {name} has no place to write; georeference them, or choose a pixel --format"
+        )
 
 
-def _write_annotations(found: Annotations, index: ImageIndex, name: str, folder: Path, losses: Losses) -> tuple[str, ...]:
+def _write_annotations(
+    found: Annotations, index: ImageIndex, name: str, folder: Path, losses: Losses
+) -> tuple[str, ...]:
     """The annotation files beside the images, and what is to be said of them."""
     if name in PIXEL_FORMATS:
         PIXEL_FORMATS[name].writer(found, folder, losses)
         return ()
     if name == FOLDERS:
-        losses.count("objects became the class of their whole image", 0 if found.whole_images else sum(len(image.objects) for image in found.images))
+        losses.count(
+            "objects became the class of their whole image",
+            0 if found.whole_images else sum(len(image.objects) for image in found.images),
+        )
         return ()
     placed = place_labels(label_set_of(found), index)
-    write_map_labels(placed, folder / f"labels{MAP_FORMATS[name]}", list(dict.fromkeys(one.scene_path for one in index.images)))
+    write_map_labels(
+        placed,
+        folder / f"labels{MAP_FORMATS[name]}",
+        list(dict.fromkeys(one.scene_path for one in index.images)),
+    )
     return placed.notes
 
 
 class _Job:
     """A chip set on its way into a folder."""
 
-    def __init__(self, chips: ChipSet, name: str, kind: ImageKind, sets: tuple[LabelSet, ...], stretch: Stretch | None) -> None:
+    def __init__(
+        self, chips: ChipSet, name: str, kind: ImageKind, sets: tuple[LabelSet, ...], stretch: Stretch | None
+    ) -> None:
         self.chips, self.name, self.kind, self.sets, self.stretch = chips, name, kind, sets, stretch
         self._truths: dict[tuple[int, int], SceneTruth] = {}
 
@@ -191,7 +254,11 @@ class _Job:
         if first.mask is not None:
             objects = mask_objects(first.mask, first.classes, record.chip_id)
             mask = _MaskReader(self._truth(0, record), record)
-        if first.annotated is not None and first.annotated.area < width * height and self.name not in ("masks", "voc-masks"):
+        if (
+            first.annotated is not None
+            and first.annotated.area < width * height
+            and self.name not in ("masks", "voc-masks")
+        ):
             losses.count("images are labelled only in part, which the format cannot say")
         return LabelledImage(
             f"{record.chip_id}.{self.kind}",
@@ -214,7 +281,12 @@ class _Job:
         return self._truths[key]
 
     def write_images(
-        self, folder: Path, records: Sequence[ChipRecord], images: Sequence[LabelledImage], losses: Losses, on_progress: OnProgress
+        self,
+        folder: Path,
+        records: Sequence[ChipRecord],
+        images: Sequence[LabelledImage],
+        losses: Losses,
+        on_progress: OnProgress,
     ) -> dict[str, str]:
         """The images where the format has them; for each its path in the folder."""
         kept: dict[str, str] = {}
@@ -247,9 +319,26 @@ class _Job:
         for image, record in zip(found.images, records, strict=True):
             scene = self.chips.scenes[record.scene_index]
             assert image.grid is not None
-            images.append(IndexedImage(image.name, image.grid, scene.name, scene.path, image.split, files.get(image.name, ""), record.chip_id))
+            images.append(
+                IndexedImage(
+                    image.name,
+                    image.grid,
+                    scene.name,
+                    scene.path,
+                    image.split,
+                    files.get(image.name, ""),
+                    record.chip_id,
+                )
+            )
         stretch = {} if self.stretch is None else self.stretch.values()
-        return ImageIndex(tuple(images), found.classes, self.name, str(self.chips.path), stretch, whole_images=found.whole_images)
+        return ImageIndex(
+            tuple(images),
+            found.classes,
+            self.name,
+            str(self.chips.path),
+            stretch,
+            whole_images=found.whole_images,
+        )
 
 
 @dataclass(frozen=True)

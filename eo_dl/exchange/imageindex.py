@@ -1,4 +1,6 @@
-"""`eo_dl_index.json`: for each exported image its place on the ground, scene and split, so that corrected labels find their way back."""
+"""`eo_dl_index.json`: for each exported image its place on the ground, scene and split, so that corrected
+labels find their way back.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ _MAX_PLACES = 1000
 
 @dataclass(frozen=True)
 class IndexedImage:
-    """An exported image. `grid`: its pixels on the ground; of a scene without CRS, in pixels of that scene's file. `file`: where it was written."""
+    """An exported image. `grid`: its pixels on the ground; of a scene without CRS, in pixels of that scene's
+    file. `file`: where it was written.
+    """
 
     name: str
     grid: PixelGrid
@@ -48,9 +52,11 @@ class IndexedImage:
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """All exported images, the classes, the format, and how pixels were stretched to pictures, where they were.
+    """All exported images, the classes, the format, and how pixels were stretched to pictures, where they
+    were.
 
-    `labels`: where the labels lie, relative to the index: files, or folders of files. `whole_images`: they are of whole images.
+    `labels`: where the labels lie, relative to the index: files, or folders of files. `whole_images`: they
+    are of whole images.
     """
 
     images: tuple[IndexedImage, ...]
@@ -69,7 +75,9 @@ class ImageIndex:
     def find(self, name: str) -> IndexedImage | None:
         """The image of a name: the full name first, then the stem."""
         stem = name.rsplit(".", 1)[0]
-        return next((one for one in self.images if one.name == name), None) or next((one for one in self.images if one.stem == stem), None)
+        return next((one for one in self.images if one.name == name), None) or next(
+            (one for one in self.images if one.stem == stem), None
+        )
 
     @property
     def sizes_px(self) -> dict[str, tuple[int, int]]:
@@ -105,7 +113,15 @@ def index_text(index: ImageIndex) -> str:
         "source": index.source,
         "classes": classes,
     }
-    return json.dumps({**head, "stretch": dict(index.stretch), "crs": crs, "images": images}, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return (
+        json.dumps(
+            {**head, "stretch": dict(index.stretch), "crs": crs, "images": images},
+            indent=1,
+            allow_nan=False,
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
 
 
 @lru_cache(maxsize=64)
@@ -113,17 +129,25 @@ def _crs_text(crs: CRS | None) -> str | None:
     if crs is None:
         return None
     authority = crs.to_authority(min_confidence=100)
-    return ":".join(authority) if authority and CRS.from_user_input(":".join(authority)) == crs else str(crs.to_wkt())
+    return (
+        ":".join(authority)
+        if authority and CRS.from_user_input(":".join(authority)) == crs
+        else str(crs.to_wkt())
+    )
 
 
 def find_index(source: str | Path | Sequence[str | Path]) -> Path:
-    """The index beside labels, or in one of the three folders above them. Raises `LabelError` where there is none."""
+    """The index beside labels, or in one of the three folders above them. Raises `LabelError` where there is
+    none.
+    """
     first = Path(str(source if isinstance(source, str | Path) else source[0]))
     start = first if first.is_dir() else first.parent
     places = [start, *list(start.resolve().parents)[:3]]
     found = next((place / INDEX_NAME for place in places if (place / INDEX_NAME).is_file()), None)
     if found is None:
-        raise LabelError(f"{first}: no {INDEX_NAME} lies beside or above it, which says where its images are on the ground; name it with --index")
+        raise LabelError(
+            f"{first}: no {INDEX_NAME} lies beside or above it, which says where its images are on the ground; name it with --index"
+        )
     return found
 
 
@@ -132,17 +156,29 @@ def read_index(path: str | Path) -> ImageIndex:
     file = Path(path)
     data = read_json(file)
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
-        raise LabelError(f"{file}: is no index of exported labels; give the {INDEX_NAME} that labels export wrote")
+        raise LabelError(
+            f"{file}: is no index of exported labels; give the {INDEX_NAME} that labels export wrote"
+        )
     if not isinstance(data.get("format_version"), int) or data["format_version"] > _VERSION:
-        raise LabelError(f"{file}: is of format {data.get('format_version')}, this eo_dl reads up to {_VERSION}; update eo_dl")
+        raise LabelError(
+            f"{file}: is of format {data.get('format_version')}, this eo_dl reads up to {_VERSION}; update eo_dl"
+        )
     crs = [_crs(text, file) for text in data.get("crs") or []]
-    images = tuple(_image(item, number, crs, file) for number, item in enumerate(checked_list(data.get("images"), "images", file), start=1))
+    images = tuple(
+        _image(item, number, crs, file)
+        for number, item in enumerate(checked_list(data.get("images"), "images", file), start=1)
+    )
     names = [one.name for one in images]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise LabelError(f"{file}: lists the image {twice!r} twice; export the labels again")
     try:
-        classes = ClassSet(tuple(ClassInfo(int(c["id"]), str(c["name"]), str(c["color"])) for c in checked_list(data.get("classes"), "classes", file)))
+        classes = ClassSet(
+            tuple(
+                ClassInfo(int(c["id"]), str(c["name"]), str(c["color"]))
+                for c in checked_list(data.get("classes"), "classes", file)
+            )
+        )
     except (KeyError, ValueError, TypeError) as cause:
         raise LabelError(f"{file}: its classes cannot be read ({cause}); export the labels again") from cause
     stretch = data.get("stretch")
@@ -159,12 +195,25 @@ def read_index(path: str | Path) -> ImageIndex:
 
 def _places(value: object, file: Path) -> tuple[str, ...]:
     """Where the labels lie: only in the folder of the index, whoever wrote it."""
-    if not isinstance(value, list) or len(value) > _MAX_PLACES or not all(isinstance(text, str) and text for text in value):
-        raise LabelError(f"{file}: its labels are {str(value)[:60]}; a list of files or folders was expected; export the labels again")
+    if (
+        not isinstance(value, list)
+        or len(value) > _MAX_PLACES
+        or not all(isinstance(text, str) and text for text in value)
+    ):
+        raise LabelError(
+            f"{file}: its labels are {str(value)[:60]}; a list of files or folders was expected; export the labels again"
+        )
     for text in value:
         parts = PurePosixPath(text.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or re.match(r"[A-Za-z]:", text) or any(ord(sign) < 32 for sign in text):
-            raise LabelError(f"{file}: its labels are said to lie in {text[:80]!r}, outside its folder; export the labels again")
+        if (
+            parts.is_absolute()
+            or ".." in parts.parts
+            or re.match(r"[A-Za-z]:", text)
+            or any(ord(sign) < 32 for sign in text)
+        ):
+            raise LabelError(
+                f"{file}: its labels are said to lie in {text[:80]!r}, outside its folder; export the labels again"
+            )
     return tuple(value)
 
 
@@ -172,7 +221,9 @@ def _crs(text: object, file: Path) -> CRS | None:
     try:
         return None if text is None else CRS.from_user_input(str(text))
     except CRSError as cause:
-        raise LabelError(f"{file}: the CRS {str(text)[:60]!r} is not known; export the labels again") from cause
+        raise LabelError(
+            f"{file}: the CRS {str(text)[:60]!r} is not known; export the labels again"
+        ) from cause
 
 
 def _image(item: Mapping[str, Any], number: int, crs: Sequence[CRS | None], file: Path) -> IndexedImage:
@@ -180,10 +231,17 @@ def _image(item: Mapping[str, Any], number: int, crs: Sequence[CRS | None], file
     try:
         transform = [float(value) for value in item["transform"]]
         place, width, height = int(item["crs"]), int(item["width"]), int(item["height"])
-        if len(transform) != 6 or not all(map(math.isfinite, transform)) or not 0 <= place < len(crs) or max(width, height) > _MAX_SIDE_PX:
+        if (
+            len(transform) != 6
+            or not all(map(math.isfinite, transform))
+            or not 0 <= place < len(crs)
+            or max(width, height) > _MAX_SIDE_PX
+        ):
             raise ValueError("its transform, CRS or size is no such thing")
         grid = PixelGrid(crs[place], Affine(*transform), height, width)
     except (KeyError, ValueError, TypeError, OverflowError, EoDlError) as cause:
-        raise LabelError(f"{file}: image {number} ({name}): {' '.join(str(cause).split())[:100]}; export the labels again") from cause
+        raise LabelError(
+            f"{file}: image {number} ({name}): {' '.join(str(cause).split())[:100]}; export the labels again"
+        ) from cause
     texts = {key: str(item.get(key) or "") for key in ("scene", "scene_path", "split", "file", "chip_id")}
     return IndexedImage(name, grid, **texts)

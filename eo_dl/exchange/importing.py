@@ -37,11 +37,14 @@ def import_labels(
     join: bool = True,
     overwrite: bool = False,
 ) -> WrittenLabels:
-    """Labels of exported images, in map coordinates, written to `out` (.gpkg, .geojson, .fgb, .parquet; in pixels of scenes without CRS: .json, COCO).
+    """Labels of exported images, in map coordinates, written to `out` (.gpkg, .geojson, .fgb, .parquet; in
+    pixels of scenes without CRS: .json, COCO).
 
-    `source`: the whole folder of an export, whose index says where its labels are, or the corrected file or files. `index`: the eo_dl_index.json of the
-    export (default: beside or above the labels). `format`: of the labels, where their content does not say it. Labels of whole images become the frames of
-    their images. `join`: pieces of one object that several images show become one. A GeoPackage also has the layer `annotated`: the ground of the images that came back.
+    `source`: the whole folder of an export, whose index says where its labels are, or the corrected file or
+    files. `index`: the eo_dl_index.json of the export (default: beside or above the labels). `format`: of the
+    labels, where their content does not say it. Labels of whole images become the frames of their images.
+    `join`: pieces of one object that several images show become one. A GeoPackage also has the layer
+    `annotated`: the ground of the images that came back.
 
     Raises `LabelError`, naming file and record; `OutputExistsError`.
 
@@ -54,13 +57,23 @@ def import_labels(
     if not found.images:
         raise LabelError(f"{where}: lists no images, so nothing can be placed; export the labels again")
     labels = _read(source, found, where, format, classes)
-    placed = place_map_labels(labels, found) if labels.crs is not None else place_labels(_as_objects(labels), found, join=join)
-    scenes = [open_scene(path) for path in dict.fromkeys(one.scene_path for one in found.images if one.scene_path) if Path(path).is_file()]
+    placed = (
+        place_map_labels(labels, found)
+        if labels.crs is not None
+        else place_labels(_as_objects(labels), found, join=join)
+    )
+    scenes = [
+        open_scene(path)
+        for path in dict.fromkeys(one.scene_path for one in found.images if one.scene_path)
+        if Path(path).is_file()
+    ]
     notes = write_labels(placed, target, written_as, scenes, overwrite)
     return WrittenLabels(target, placed, (*placed.notes, *notes))
 
 
-def _read(source: Source, index: ImageIndex, where: Path, format: Format | None, classes: Classes) -> LabelSet:
+def _read(
+    source: Source, index: ImageIndex, where: Path, format: Format | None, classes: Classes
+) -> LabelSet:
     """The labels: of a whole export what its index says, else what their content is."""
     if index.labels and index.format in FORMATS and _is_export(source, where):
         folder = where.parent
@@ -76,7 +89,11 @@ def _read(source: Source, index: ImageIndex, where: Path, format: Format | None,
 def _is_export(source: Source, where: Path) -> bool:
     """True for the folder of an export: the one that its index is in."""
     given = [source] if isinstance(source, str | Path) else list(source)
-    return len(given) == 1 and Path(str(given[0])).is_dir() and Path(str(given[0])).resolve() == where.resolve().parent
+    return (
+        len(given) == 1
+        and Path(str(given[0])).is_dir()
+        and Path(str(given[0])).resolve() == where.resolve().parent
+    )
 
 
 def _refuse_strangers(folder: Path, index: ImageIndex) -> None:
@@ -84,7 +101,11 @@ def _refuse_strangers(folder: Path, index: ImageIndex) -> None:
     if "." in index.labels:
         return
     known = {folder / place for place in index.labels}
-    strangers = [path.name for path in sorted(folder.iterdir()) if path.is_file() and path not in known and kind_in_folder(path) not in (None, "mask")]
+    strangers = [
+        path.name
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path not in known and kind_in_folder(path) not in (None, "mask")
+    ]
     if strangers:
         raise LabelError(
             f"{folder}: holds label files that were not exported ({named(strangers)}) beside {', '.join(index.labels[:3])}; give the file to import, not the folder"

@@ -1,8 +1,9 @@
 """Pieces that neighbouring images hold of one object, joined again.
 
-Who says the same `feature_id` in images that touch is one object. Of others, that say nothing, geometry decides: where images overlap, both have to show the
-same; where they only meet, both pieces have to reach the common edge at the same place. An image has one box of an object, so a box has one
-partner in another image, the one that fits best; an outline may have several, as its other side may be in pieces.
+Who says the same `feature_id` in images that touch is one object. Of others, that say nothing, geometry
+decides: where images overlap, both have to show the same; where they only meet, both pieces have to reach the
+common edge at the same place. An image has one box of an object, so a box has one partner in another image,
+the one that fits best; an outline may have several, as its other side may be in pieces.
 """
 
 from __future__ import annotations
@@ -33,11 +34,18 @@ Shift = tuple[int, int]
 
 
 def join_pieces(
-    labels: LabelSet, image_of: Sequence[IndexedImage], covered: Sequence[IndexedImage], shape: str, notes: list[str]
+    labels: LabelSet,
+    image_of: Sequence[IndexedImage],
+    covered: Sequence[IndexedImage],
+    shape: str,
+    notes: list[str],
 ) -> tuple[LabelSet, list[IndexedImage]]:
-    """Labels in pixels of their images with pieces of one object as one, in the pixels of the image of the first piece; what was joined goes to `notes`.
+    """Labels in pixels of their images with pieces of one object as one, in the pixels of the image of the
+    first piece; what was joined goes to `notes`.
 
-    `image_of`: the image of each piece, `covered` all images, those without objects too. `shape` as in `FormatInfo`: "boxes" are joined to boxes; "pixels" and polygons without parts may be several pieces in one image.
+    `image_of`: the image of each piece, `covered` all images, those without objects too. `shape` as in
+    `FormatInfo`: "boxes" are joined to boxes; "pixels" and polygons without parts may be several pieces in
+    one image.
     """
     pieces = _Pieces(labels, tuple(image_of), tuple(covered), shape)
     groups = _groups(pieces)
@@ -53,7 +61,9 @@ def join_pieces(
             scores[first] = np.nanmax(scores[members])
     kept = np.array([members[0] for members in groups], np.int64)
     together = sum(len(members) for members in groups if len(members) > 1)
-    notes.append(f"{together} pieces that several images have of an object were joined to {sum(len(m) > 1 for m in groups)}")
+    notes.append(
+        f"{together} pieces that several images have of an object were joined to {sum(len(m) > 1 for m in groups)}"
+    )
     return _take(replace(labels, scores=scores), geometries, kept), [image_of[int(i)] for i in kept]
 
 
@@ -73,7 +83,9 @@ def _take(labels: LabelSet, geometries: GeometryArray, kept: Index) -> LabelSet:
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Labels in their images, and both in the pixels of the first image of their scene, so that pieces can be compared."""
+    """Labels in their images, and both in the pixels of the first image of their scene, so that pieces can be
+    compared.
+    """
 
     labels: LabelSet
     image_of: tuple[IndexedImage, ...]
@@ -88,12 +100,17 @@ class _Pieces:
     @cached_property
     def _shift_of(self) -> dict[str, Shift | None]:
         first: dict[str, PixelGrid] = {}
-        return {one.name: _shift(first.setdefault(one.scene_path or one.scene, one.grid), one.grid) for one in self.covered}
+        return {
+            one.name: _shift(first.setdefault(one.scene_path or one.scene, one.grid), one.grid)
+            for one in self.covered
+        }
 
     @cached_property
     def outlines(self) -> GeometryArray:
         """In pixels of the scene; None where an image does not lie on whole pixels."""
-        return np.array([_moved(g, s, 1) for g, s in zip(self.labels.geometries, self.shifts, strict=True)], dtype=object)
+        return np.array(
+            [_moved(g, s, 1) for g, s in zip(self.labels.geometries, self.shifts, strict=True)], dtype=object
+        )
 
     @cached_property
     def frames(self) -> GeometryArray:
@@ -102,12 +119,17 @@ class _Pieces:
 
     @cached_property
     def _frame_of(self) -> dict[str, shapely.Geometry | None]:
-        return {one.name: _moved(shapely.box(0, 0, one.grid.width, one.grid.height), self._shift_of[one.name], 1) for one in self.covered}
+        return {
+            one.name: _moved(shapely.box(0, 0, one.grid.width, one.grid.height), self._shift_of[one.name], 1)
+            for one in self.covered
+        }
 
     def shown(self, scene: IndexedImage, ground: shapely.Geometry) -> shapely.Geometry:
         """What of some ground of a scene any image shows, in pixels of the scene."""
         frames, tree = self._frames_by_scene[scene.scene_path or scene.scene]
-        return shapely.intersection(ground, shapely.union_all(frames[tree.query(ground, predicate="intersects")]))
+        return shapely.intersection(
+            ground, shapely.union_all(frames[tree.query(ground, predicate="intersects")])
+        )
 
     @cached_property
     def _frames_by_scene(self) -> dict[str, tuple[GeometryArray, shapely.STRtree]]:
@@ -120,9 +142,14 @@ class _Pieces:
 
     @cached_property
     def ids(self) -> list[str | None]:
-        """What each piece says of where it comes from; None where it says nothing, or where two of one image say the same, as copies do."""
+        """What each piece says of where it comes from; None where it says nothing, or where two of one image
+        say the same, as copies do.
+        """
         said = self.labels.attributes.get("feature_id")
-        texts = [None if said is None or said[place] is None else str(said[place]).strip() or None for place in range(len(self.image_of))]
+        texts = [
+            None if said is None or said[place] is None else str(said[place]).strip() or None
+            for place in range(len(self.image_of))
+        ]
         seen: set[tuple[str, str]] = set()
         copied: set[str] = set()
         for one, text in zip(self.image_of, texts, strict=True):
@@ -132,7 +159,9 @@ class _Pieces:
         return [None if text in copied else text for text in texts]
 
     def neighbours(self) -> Iterator[tuple[int, int]]:
-        """Pairs of pieces of two images of one scene whose frames touch, and that touch each other or say the same id."""
+        """Pairs of pieces of two images of one scene whose frames touch, and that touch each other or say the
+        same id.
+        """
         there = [place for place, shift in enumerate(self.shifts) if shift is not None]
         scenes = [one.scene_path or one.scene for one in self.image_of]
         boxes = [shapely.box(*_widened(self.outlines[place].bounds)) for place in there]
@@ -144,7 +173,11 @@ class _Pieces:
                 by_id.setdefault((scenes[place], key), []).append(place)
         pairs |= {(a, b) for places in by_id.values() for n, a in enumerate(places) for b in places[n + 1 :]}
         for a, b in sorted(pairs):
-            if scenes[a] == scenes[b] and self.image_of[a].name != self.image_of[b].name and shapely.intersects(self.frames[a], self.frames[b]):
+            if (
+                scenes[a] == scenes[b]
+                and self.image_of[a].name != self.image_of[b].name
+                and shapely.intersects(self.frames[a], self.frames[b])
+            ):
                 yield a, b
 
 
@@ -193,17 +226,35 @@ def _pairs(pieces: _Pieces) -> Iterator[tuple[int, int]]:
 
 
 def _alike(pieces: _Pieces, one: int, two: int, common: shapely.Geometry) -> tuple[float, float]:
-    """How much of what the two show together both show (0 to 1), and of the smaller one, on the ground that both images have."""
-    first, second = shapely.intersection(pieces.outlines[one], common), shapely.intersection(pieces.outlines[two], common)
-    shared, together, smaller = shapely.intersection(first, second).area, shapely.union(first, second).area, min(first.area, second.area)
+    """How much of what the two show together both show (0 to 1), and of the smaller one, on the ground that
+    both images have.
+    """
+    first, second = (
+        shapely.intersection(pieces.outlines[one], common),
+        shapely.intersection(pieces.outlines[two], common),
+    )
+    shared, together, smaller = (
+        shapely.intersection(first, second).area,
+        shapely.union(first, second).area,
+        min(first.area, second.area),
+    )
     return (shared / together, shared / smaller) if smaller > 0 else (0.0, 0.0)
 
 
 def _meeting(pieces: _Pieces, one: int, two: int, edge: shapely.Geometry) -> float:
-    """How much of the edge between their images that either reaches both reach (0 to 1); 0 where that is not the same place."""
-    sections = [shapely.intersection(shapely.buffer(pieces.outlines[place], _EDGE_PX, join_style="mitre"), edge) for place in (one, two)]
+    """How much of the edge between their images that either reaches both reach (0 to 1); 0 where that is not
+    the same place.
+    """
+    sections = [
+        shapely.intersection(shapely.buffer(pieces.outlines[place], _EDGE_PX, join_style="mitre"), edge)
+        for place in (one, two)
+    ]
     shorter, both = min(section.length for section in sections), float(shapely.intersection(*sections).length)
-    return both / shapely.union_all(sections).length if shorter > _LEAST_PX and both > _SAME_SHARE * shorter else 0.0
+    return (
+        both / shapely.union_all(sections).length
+        if shorter > _LEAST_PX and both > _SAME_SHARE * shorter
+        else 0.0
+    )
 
 
 def _best(pieces: _Pieces, alike: list[tuple[float, int, int]]) -> Iterator[tuple[int, int]]:
@@ -223,12 +274,21 @@ def _united(pieces: _Pieces, members: Sequence[int]) -> shapely.Geometry:
     around = shapely.box(*shapely.total_bounds(np.array(outlines, dtype=object)))
     if pieces.shape == "boxes":
         return around
-    whole = next((one for one in outlines if shapely.symmetric_difference(one, merged).area <= _GRID_PX * merged.length), None)
+    whole = next(
+        (
+            one
+            for one in outlines
+            if shapely.symmetric_difference(one, merged).area <= _GRID_PX * merged.length
+        ),
+        None,
+    )
     if whole is not None:
         return whole
     if all(is_box(one) for one in outlines):
         shown = pieces.shown(pieces.image_of[members[0]], around)
-        return around if shapely.symmetric_difference(shown, merged).area <= _GRID_PX * merged.length else merged
+        return (
+            around if shapely.symmetric_difference(shown, merged).area <= _GRID_PX * merged.length else merged
+        )
     return merged
 
 
@@ -239,21 +299,44 @@ def _remarks(pieces: _Pieces, groups: Sequence[Sequence[int]]) -> list[str]:
         if key is not None:
             classes.setdefault((one.scene_path or one.scene, key), set()).add(int(class_id))
     parted = sum(len(found) > 1 for found in classes.values())
-    notes = [f"{parted} objects have another class in one image than in another: their pieces stay apart"] if parted else []
+    notes = (
+        [f"{parted} objects have another class in one image than in another: their pieces stay apart"]
+        if parted
+        else []
+    )
     several = [members for members in groups if len(members) > 1]
     columns = [values for name, values in pieces.labels.attributes.items() if name != "feature_id"]
-    differing = sum(any(len({str(values[place]) for place in members}) > 1 for values in columns) for members in several)
-    return notes + ([f"{differing} objects have other attributes in one image than in another: those of the first are kept"] if differing else [])
+    differing = sum(
+        any(len({str(values[place]) for place in members}) > 1 for values in columns) for members in several
+    )
+    return notes + (
+        [
+            f"{differing} objects have other attributes in one image than in another: those of the first are kept"
+        ]
+        if differing
+        else []
+    )
 
 
 def _moved(outline: shapely.Geometry, shift: Shift | None, sign: int) -> shapely.Geometry | None:
-    return None if shift is None else shapely.transform(outline, lambda xy: np.add(xy, (sign * shift[0], sign * shift[1])))
+    return (
+        None
+        if shift is None
+        else shapely.transform(outline, lambda xy: np.add(xy, (sign * shift[0], sign * shift[1])))
+    )
 
 
 def _shift(first: PixelGrid, other: PixelGrid) -> Shift | None:
     between = Affine(*tuple(first.inverse @ other.transform)[:6])
     col, row = round(between.c), round(between.f)
-    off = np.abs(np.array(tuple(between)[:6]) - (1, 0, col, 0, 1, row)) * (other.width, other.height, 1, other.width, other.height, 1)
+    off = np.abs(np.array(tuple(between)[:6]) - (1, 0, col, 0, 1, row)) * (
+        other.width,
+        other.height,
+        1,
+        other.width,
+        other.height,
+        1,
+    )
     return (col, row) if float(off.max()) < _WHOLE_PX and first.crs == other.crs else None
 
 

@@ -29,7 +29,9 @@ def label_set_of(found: Annotations) -> LabelSet:
     covered = [ImageRecord(image.name, (image.width, image.height)) for image in found.images]
     names = found.classes.foreground
     labels = label_set(
-        pixel_records(found.source, objects, covered), ClassSpec(tuple(i.name for i in names), {i.name: i.name for i in names}, False), "background"
+        pixel_records(found.source, objects, covered),
+        ClassSpec(tuple(i.name for i in names), {i.name: i.name for i in names}, False),
+        "background",
     )
     table = np.arange(256)
     for info in labels.classes:
@@ -61,7 +63,9 @@ def _annotated(found: Annotations) -> tuple[GeometryArray, GeometryArray] | None
     parts = [
         (part, image.name)
         for image in found.images
-        for part in shapely.get_parts(shapely.box(0, 0, image.width, image.height) if image.annotated is None else image.annotated)
+        for part in shapely.get_parts(
+            shapely.box(0, 0, image.width, image.height) if image.annotated is None else image.annotated
+        )
         if part.geom_type == "Polygon" and part.area > 0
     ]
     areas, names = np.empty(len(parts), dtype=object), np.empty(len(parts), dtype=object)

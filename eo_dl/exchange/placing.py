@@ -23,10 +23,12 @@ from .pixelset import label_set_of
 
 
 def place_labels(labels: LabelSet, index: ImageIndex, *, join: bool = True) -> LabelSet:
-    """Labels in pixels of exported images, in the CRS of their scenes; of scenes without CRS, in their pixels, `images` naming the scene.
+    """Labels in pixels of exported images, in the CRS of their scenes; of scenes without CRS, in their
+    pixels, `images` naming the scene.
 
-    Scenes of several CRS come in the first one. `annotated` is the ground of the images that the labels cover, or what the labels say of it. `join`: pieces
-    of one object in neighbouring images become one. Labels of whole images become the frames of their images. Raises `LabelError` for images that the index
+    Scenes of several CRS come in the first one. `annotated` is the ground of the images that the labels
+    cover, or what the labels say of it. `join`: pieces of one object in neighbouring images become one.
+    Labels of whole images become the frames of their images. Raises `LabelError` for images that the index
     does not have.
     """
     assert labels.images is not None
@@ -36,10 +38,14 @@ def place_labels(labels: LabelSet, index: ImageIndex, *, join: bool = True) -> L
     notes = list(labels.notes)
     missing = [one.name for one in index.images if one not in owner.values()]
     if missing:
-        notes.append(f"{len(missing)} of {len(index.images)} exported images are not in the labels, so nothing is known of them: {named(missing)}")
+        notes.append(
+            f"{len(missing)} of {len(index.images)} exported images are not in the labels, so nothing is known of them: {named(missing)}"
+        )
     labels = _with_classes(labels, index, notes)
     if labels.whole_images:
-        labels = replace(labels, geometries=np.array([_frame(one) for one in image_of], dtype=object), whole_images=False)
+        labels = replace(
+            labels, geometries=np.array([_frame(one) for one in image_of], dtype=object), whole_images=False
+        )
     elif join and len(labels) and not index.whole_images:
         labels, image_of = join_pieces(labels, image_of, covered, index.shape, notes)
     crs = covered[0].grid.crs
@@ -48,7 +54,9 @@ def place_labels(labels: LabelSet, index: ImageIndex, *, join: bool = True) -> L
         geometries[place] = _on_ground(outline, image_of[place], crs, labels.source)
     others = len({one.grid.crs for one in covered}) - 1
     if others:
-        notes.append(f"scenes have {others + 1} CRS: everything is brought to {crs.name if crs is not None else 'pixels'}")
+        notes.append(
+            f"scenes have {others + 1} CRS: everything is brought to {crs.name if crs is not None else 'pixels'}"
+        )
     return replace(
         labels,
         geometries=geometries,
@@ -64,29 +72,49 @@ def place_labels(labels: LabelSet, index: ImageIndex, *, join: bool = True) -> L
 
 
 def place_map_labels(labels: LabelSet, index: ImageIndex) -> LabelSet:
-    """Labels in map coordinates of exported images, in the CRS of their scenes. `annotated` is what the labels say, else the ground of the images."""
+    """Labels in map coordinates of exported images, in the CRS of their scenes. `annotated` is what the
+    labels say, else the ground of the images.
+    """
     assert labels.crs is not None
     notes = list(labels.notes)
     labels = _with_classes(labels, index, notes)
     crs = index.images[0].grid.crs
     if crs is None:
-        raise LabelError(f"{labels.source}: is in map coordinates, but the exported images have no CRS; georeference their scenes and export them again")
+        raise LabelError(
+            f"{labels.source}: is in map coordinates, but the exported images have no CRS; georeference their scenes and export them again"
+        )
 
     def there(outlines: GeometryArray) -> GeometryArray:
         return outlines if labels.crs == crs else reproject(outlines, labels.crs, crs, labels.source)  # type: ignore[arg-type]
 
-    frames = np.array([_on_ground(_frame(one), one, crs, labels.source) for one in index.images], dtype=object)
-    annotated = np.array(list(shapely.get_parts(shapely.union_all(frames))), dtype=object) if labels.annotated is None else there(labels.annotated)
-    return replace(labels, geometries=there(labels.geometries), crs=crs, annotated=annotated, notes=tuple(notes))
+    frames = np.array(
+        [_on_ground(_frame(one), one, crs, labels.source) for one in index.images], dtype=object
+    )
+    annotated = (
+        np.array(list(shapely.get_parts(shapely.union_all(frames))), dtype=object)
+        if labels.annotated is None
+        else there(labels.annotated)
+    )
+    return replace(
+        labels, geometries=there(labels.geometries), crs=crs, annotated=annotated, notes=tuple(notes)
+    )
 
 
 def _annotated(labels: LabelSet, owner: Mapping[str, IndexedImage], crs: CRS) -> GeometryArray:
-    """The ground on which labels are complete, in map coordinates: the images, or what of them the labels say."""
+    """The ground on which labels are complete, in map coordinates: the images, or what of them the labels
+    say.
+    """
     if labels.annotated is None or labels.annotated_images is None:
         frames = [_on_ground(_frame(one), one, crs, labels.source) for one in dict.fromkeys(owner.values())]
     else:
-        frames = [_on_ground(area, owner[str(name)], crs, labels.source) for area, name in zip(labels.annotated, labels.annotated_images, strict=True)]
-    return np.array([part for part in shapely.get_parts(shapely.union_all(frames)) if part.geom_type == "Polygon"], dtype=object)
+        frames = [
+            _on_ground(area, owner[str(name)], crs, labels.source)
+            for area, name in zip(labels.annotated, labels.annotated_images, strict=True)
+        ]
+    return np.array(
+        [part for part in shapely.get_parts(shapely.union_all(frames)) if part.geom_type == "Polygon"],
+        dtype=object,
+    )
 
 
 def _frame(image: IndexedImage) -> shapely.Geometry:
@@ -109,7 +137,9 @@ def _with_classes(labels: LabelSet, index: ImageIndex, notes: list[str]) -> Labe
     """The same with the class ids of the index; classes that it does not have get new ids."""
     ids = {info.name: info.id for info in index.classes}
     own = own_names(index.format, index.classes)
-    told = {info.id: info.name if info.name in ids else own.get(info.name, info.name) for info in labels.classes}
+    told = {
+        info.id: info.name if info.name in ids else own.get(info.name, info.name) for info in labels.classes
+    }
     free = iter(sorted(set(range(1, 255)) - set(ids.values())))
     new = [name for class_id, name in told.items() if name not in ids and class_id != 0]
     for name in new:
@@ -123,7 +153,9 @@ def _with_classes(labels: LabelSet, index: ImageIndex, notes: list[str]) -> Labe
     return replace(labels, classes=ClassSet((*index.classes, *added)), class_ids=table[labels.class_ids])
 
 
-def _on_ground(outline: shapely.Geometry, image: IndexedImage, crs: CRS | None, source: str) -> shapely.Geometry:
+def _on_ground(
+    outline: shapely.Geometry, image: IndexedImage, crs: CRS | None, source: str
+) -> shapely.Geometry:
     found = image.grid.geometries_to_map(np.array([outline], dtype=object))
     if image.grid.crs is None or crs is None:
         if image.grid.crs is not crs:
@@ -133,9 +165,13 @@ def _on_ground(outline: shapely.Geometry, image: IndexedImage, crs: CRS | None, 
 
 
 def place_on_scenes(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
-    """Labels in pixels of scenes, in their CRS. Raises `LabelError` for images that are not among the scenes, or have no CRS."""
+    """Labels in pixels of scenes, in their CRS. Raises `LabelError` for images that are not among the scenes,
+    or have no CRS.
+    """
     if not scenes:
-        raise LabelError(f"{labels.source}: is in pixels of images, and their place on the ground is needed; name the images with --images")
+        raise LabelError(
+            f"{labels.source}: is in pixels of images, and their place on the ground is needed; name the images with --images"
+        )
     if labels.masks:
         labels = label_set_of(annotations_of(labels, [], Losses()))
     without = [scene.name for scene in scenes if scene.native.crs is None]
@@ -145,4 +181,6 @@ def place_on_scenes(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
         )
     images = tuple(IndexedImage(scene.name, scene.native, scene.name, scene.path, "none") for scene in scenes)
     placed = place_labels(labels, ImageIndex(images, labels.classes, ""), join=False)
-    return replace(placed, attributes={name: values for name, values in placed.attributes.items() if name != "split"})
+    return replace(
+        placed, attributes={name: values for name, values in placed.attributes.items() if name != "split"}
+    )

@@ -11,7 +11,9 @@ from ..core.labelset import LabelSet
 
 @dataclass(frozen=True)
 class WrittenLabels:
-    """Labels that were written: where, how many of each class, and what was joined, lost or left out on the way."""
+    """Labels that were written: where, how many of each class, and what was joined, lost or left out on the
+    way.
+    """
 
     path: Path
     labels: LabelSet
@@ -25,7 +27,13 @@ class WrittenLabels:
     def values(self) -> dict[str, object]:
         """For JSON and tables."""
         crs = None if self.labels.crs is None else self.labels.crs.to_string()
-        return {"output": str(self.path), "objects": len(self.labels), "classes": self.counts, "crs": crs, "notes": list(self.notes)}
+        return {
+            "output": str(self.path),
+            "objects": len(self.labels),
+            "classes": self.counts,
+            "crs": crs,
+            "notes": list(self.notes),
+        }
 
     def _repr_html_(self) -> str:
         return card(self.path.name, list(self.counts.items()))

@@ -1,4 +1,6 @@
-"""What runs the network: a batch of arrays in, arrays out. One class an engine; the rest of the package knows no torch."""
+"""What runs the network: a batch of arrays in, arrays out. One class an engine; the rest of the package knows
+no torch.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ class Scaling:
 class Backend(Protocol):
     """Runs a network on batches.
 
-    `takes_stored`: wants stored pixels and normalises itself. `identity`: what may change the last bits of its answers.
+    `takes_stored`: wants stored pixels and normalises itself. `identity`: what may change the last bits of
+    its answers.
     """
 
     @property
@@ -87,11 +90,14 @@ def make_backend(name: str, bundle: Bundle, *, device: str, precision: str, labe
 class TorchBackend:
     """PyTorch: inference mode, channels last, bfloat16 where asked for.
 
-    On a GPU stored pixels travel (half the bytes of float32, from pinned memory), are normalised there, and the largest
-    channel is taken there. On a CPU the caller does both in numpy: torch's argmax over channels costs more than a small network.
+    On a GPU stored pixels travel (half the bytes of float32, from pinned memory), are normalised there, and
+    the largest channel is taken there. On a CPU the caller does both in numpy: torch's argmax over channels
+    costs more than a small network.
     """
 
-    def __init__(self, network: torch.nn.Module, device: torch.device, precision: str, labels_only: bool = False) -> None:
+    def __init__(
+        self, network: torch.nn.Module, device: torch.device, precision: str, labels_only: bool = False
+    ) -> None:
         import torch  # lazy: loaded when a model runs, not when a command is parsed
 
         self._torch, self._device, self._precision = torch, device, precision
@@ -102,9 +108,19 @@ class TorchBackend:
     @property
     def identity(self) -> Mapping[str, str]:
         """Version, device, threads and precision: all of them move the last bits."""
-        kind = self._torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else self._device.type
+        kind = (
+            self._torch.cuda.get_device_name(self._device)
+            if self._device.type == "cuda"
+            else self._device.type
+        )
         threads = str(self._torch.get_num_threads()) if self._device.type == "cpu" else ""
-        return {"engine": "torch", "version": str(self._torch.__version__), "device": kind, "threads": threads, "precision": self._precision}
+        return {
+            "engine": "torch",
+            "version": str(self._torch.__version__),
+            "device": kind,
+            "threads": threads,
+            "precision": self._precision,
+        }
 
     @property
     def batch_px(self) -> int:
@@ -116,13 +132,22 @@ class TorchBackend:
         plain = numpy_buffer(count, bands, size, dtype)
         if self._device.type != "cuda":
             return plain
-        pixels = self._torch.from_numpy(plain.pixels.transpose(0, 2, 3, 1)).pin_memory().numpy().transpose(0, 3, 1, 2)
+        pixels = (
+            self._torch.from_numpy(plain.pixels.transpose(0, 2, 3, 1))
+            .pin_memory()
+            .numpy()
+            .transpose(0, 3, 1, 2)
+        )
         return Buffer(pixels, self._torch.from_numpy(plain.valid).pin_memory().numpy())
 
     def run(self, pixels: Arrays, valid: npt.NDArray[np.bool_], scaling: Scaling) -> Mapping[str, Arrays]:
         """See `Backend`."""
         with self._torch.inference_mode():
-            images = self._normalised(pixels, valid, scaling) if self.takes_stored else self._torch.from_numpy(pixels).to(self._device)
+            images = (
+                self._normalised(pixels, valid, scaling)
+                if self.takes_stored
+                else self._torch.from_numpy(pixels).to(self._device)
+            )
             with self._autocast():
                 raw: dict[str, torch.Tensor] = self._network(images)
             if self._take_channels and "logits" in raw:
@@ -132,7 +157,10 @@ class TorchBackend:
     def _normalised(self, pixels: Arrays, valid: npt.NDArray[np.bool_], scaling: Scaling) -> torch.Tensor:
         stored = self._torch.from_numpy(pixels).to(self._device, non_blocking=True)
         mask = self._torch.from_numpy(valid).to(self._device, non_blocking=True)[:, None]
-        gain, shift = (self._torch.from_numpy(values.copy()).to(self._device)[:, None, None] for values in (scaling.gain, scaling.shift))
+        gain, shift = (
+            self._torch.from_numpy(values.copy()).to(self._device)[:, None, None]
+            for values in (scaling.gain, scaling.shift)
+        )
         images = stored.to(self._torch.float32).mul_(gain).add_(shift)
         return images.masked_fill_(~mask, 0.0).contiguous(memory_format=self._torch.channels_last)
 
@@ -156,19 +184,28 @@ def choose_device(name: str) -> torch.device:
     """The device of "auto", "cpu", "cuda", "cuda:1" or "mps". Raises `DeviceError` for one that is not there."""
     import torch  # lazy, see TorchBackend
 
-    there: dict[str, Callable[[], int]] = {"cpu": lambda: 1, "cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}
+    there: dict[str, Callable[[], int]] = {
+        "cpu": lambda: 1,
+        "cuda": torch.cuda.device_count,
+        "mps": lambda: int(torch.backends.mps.is_available()),
+    }
     if name == "auto":
         name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind]() > 0)
     kind, _, number = name.partition(":")
     if kind not in there or (number and not number.isdigit()):
-        raise ConfigError(f"device {name!r} is not known; choose one of auto, cpu, cuda, cuda:1, mps (--device)")
+        raise ConfigError(
+            f"device {name!r} is not known; choose one of auto, cpu, cuda, cuda:1, mps (--device)"
+        )
     if there[kind]() <= int(number or 0):
-        raise DeviceError(f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto or cpu")
+        raise DeviceError(
+            f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto or cpu"
+        )
     return torch.device(name)
 
 
 def choose_precision(name: str, device: torch.device, output: str) -> str:
-    """ "32", "bf16" or "16"; "auto" takes bfloat16 where the hardware computes in it and the answer is a class map.
+    """ "32", "bf16" or "16"; "auto" takes bfloat16 where the hardware computes in it and the answer is a class
+    map.
 
     Box coordinates need more than bfloat16's 8 bits, so objects stay at 32 unless asked for otherwise.
     """
@@ -188,7 +225,9 @@ def computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     # Private in torch 2.6 to 2.15; where one is gone the answer is no, which costs speed and not truth.
-    probes: list[Callable[[], bool] | None] = [getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
+    probes: list[Callable[[], bool] | None] = [
+        getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    ]
     return device.type == "cpu" and any(probe is not None and probe() for probe in probes)
 
 

@@ -1,9 +1,10 @@
 """Chips cut from strips, normalised and put side by side for the network.
 
-Which chips share a batch depends on the chip grid and the batch size alone: each row of chips is cut into groups of nearly
-equal size (9 chips at 8 a batch: 5 and 4, not 8 and 1). The size of a batch changes the last bits of what a network
-says, so this is what makes the same command give the same bytes, also when it continues a killed run or skips
-ground. A group without any active chip never reaches the network; in a mixed one the idle places hold zeros.
+Which chips share a batch depends on the chip grid and the batch size alone: each row of chips is cut into
+groups of nearly equal size (9 chips at 8 a batch: 5 and 4, not 8 and 1). The size of a batch changes the last
+bits of what a network says, so this is what makes the same command give the same bytes, also when it
+continues a killed run or skips ground. A group without any active chip never reaches the network; in a mixed
+one the idle places hold zeros.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ from .strips import Strip, StripReader
 Pixels = npt.NDArray[np.generic]
 Valid = npt.NDArray[np.bool_]
 
-# Rows are normalised a few at a time, so that the scratch stays in the processor's cache: twice as fast as whole planes.
+# Rows are normalised a few at a time, so that the scratch stays in the processor's cache: twice as fast as
+# whole planes.
 _SCRATCH_PX = 2**15
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """Memory of one batch, used again and again: `pixels` (N, C, H, W) laid out channels last, `valid` (N, H, W)."""
+    """Memory of one batch, used again and again: `pixels` (N, C, H, W) laid out channels last, `valid` (N, H,
+    W).
+    """
 
     pixels: Pixels
     valid: Valid
@@ -64,7 +68,8 @@ class BufferPool:
 class Batch:
     """A group of neighbouring cells of one row of chips.
 
-    `active` (N,): has pixels to answer for. `buffer` is None where no cell has; else its first N places are filled.
+    `active` (N,): has pixels to answer for. `buffer` is None where no cell has; else its first N places are
+    filled.
     """
 
     grid_row: int
@@ -80,7 +85,9 @@ class Batch:
 
 
 def groups(count: int, batch_size: int) -> list[tuple[int, int]]:
-    """`count` places cut into (start, stop) groups of at most `batch_size` and nearly equal size, the larger ones first."""
+    """`count` places cut into (start, stop) groups of at most `batch_size` and nearly equal size, the larger
+    ones first.
+    """
     number = -(-count // batch_size)
     small, larger = divmod(count, number)
     sizes = [small + 1] * larger + [small] * (number - larger)
@@ -90,7 +97,9 @@ def groups(count: int, batch_size: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Filler:
-    """How stored pixels become the network's input: `stored * gain + shift` per band; None: they are passed on as stored."""
+    """How stored pixels become the network's input: `stored * gain + shift` per band; None: they are passed
+    on as stored.
+    """
 
     gain: npt.NDArray[np.float32] | None
     shift: npt.NDArray[np.float32] | None
@@ -113,7 +122,14 @@ class Filler:
 
 
 def make_batches(
-    strips: StripReader, grid: ChipGrid, filler: Filler, pool: BufferPool, *, batch_size: int, first_row: int = 0, aoi: Aoi | None = None
+    strips: StripReader,
+    grid: ChipGrid,
+    filler: Filler,
+    pool: BufferPool,
+    *,
+    batch_size: int,
+    first_row: int = 0,
+    aoi: Aoi | None = None,
 ) -> Iterator[Batch]:
     """All batches from row `first_row` of chips on, filled."""
     for grid_row in range(first_row, grid.shape[0]):
@@ -132,13 +148,22 @@ def _answers(cell: Cell, strips: list[Strip], aoi: Aoi | None) -> bool:
     if aoi is not None and not aoi.touches(cell.keep):
         return False
     keep = cell.keep
-    parts = [strip.valid[max(keep.row - strip.row0, 0) : max(keep.row1 - strip.row0, 0), keep.col : keep.col1] for strip in strips]
+    parts = [
+        strip.valid[max(keep.row - strip.row0, 0) : max(keep.row1 - strip.row0, 0), keep.col : keep.col1]
+        for strip in strips
+    ]
     if aoi is None:
         return any(bool(part.any()) for part in parts)
     return bool((np.concatenate(parts) & aoi.mask(keep)).any())
 
 
-def _filled(cells: tuple[Cell, ...], active: npt.NDArray[np.bool_], strips: list[Strip], filler: Filler, pool: BufferPool) -> Buffer:
+def _filled(
+    cells: tuple[Cell, ...],
+    active: npt.NDArray[np.bool_],
+    strips: list[Strip],
+    filler: Filler,
+    pool: BufferPool,
+) -> Buffer:
     buffer = pool.take()
     for place, cell in enumerate(cells):
         if active[place]:
@@ -150,7 +175,9 @@ def _filled(cells: tuple[Cell, ...], active: npt.NDArray[np.bool_], strips: list
 
 
 def _fill(pixels: Pixels, valid: Valid, cell: Cell, strips: list[Strip], filler: Filler) -> None:
-    """One chip: `pixels` (C, size, size), `valid` (size, size); what sticks out of the scene is 0 and not valid."""
+    """One chip: `pixels` (C, size, size), `valid` (size, size); what sticks out of the scene is 0 and not
+    valid.
+    """
     read, width = cell.read, strips[0].valid.shape[1]
     cols = slice(read.col, min(read.col1, width))
     across = cols.stop - cols.start

@@ -1,8 +1,10 @@
-"""What a scene's chips are as a whole: one cell a chip, as a grid of squares with attributes or as a raster with a pixel a chip.
+"""What a scene's chips are as a whole: one cell a chip, as a grid of squares with attributes or as a raster
+with a pixel a chip.
 
-A scene is cut into squares (`SquareGrid`): as large as a chip, or with a margin m smaller by 2 m, each in the middle of the chip that answers for it.
-At the right and the lower edge the square is what is left of the scene, and the chip that answers for it is shifted back inside. In the raster such a
-square is a whole pixel all the same, which sticks out of the scene there: its upper left corner is exactly the scene's.
+A scene is cut into squares (`SquareGrid`): as large as a chip, or with a margin m smaller by 2 m, each in the
+middle of the chip that answers for it. At the right and the lower edge the square is what is left of the
+scene, and the chip that answers for it is shifted back inside. In the raster such a square is a whole pixel
+all the same, which sticks out of the scene there: its upper left corner is exactly the scene's.
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ _YES = 0.5
 
 @dataclass(frozen=True)
 class CellRow:
-    """One row of cells: `probabilities` (n, K), NaN where nothing was measured; `valid` (n,) the measured share of each square."""
+    """One row of cells: `probabilities` (n, K), NaN where nothing was measured; `valid` (n,) the measured
+    share of each square.
+    """
 
     probabilities: Probabilities
     valid: npt.NDArray[np.float32]
@@ -60,7 +64,9 @@ class CellDecoder:
         for place, cell in enumerate(batch.cells):
             answered = raw is not None and batch.buffer is not None and bool(batch.active[place])
             self._found.append(self._of_chip(raw, place) if raw is not None and answered else self._nothing())
-            self._valid.append(_measured(cell, batch.buffer.valid[place]) if batch.buffer is not None and answered else 0.0)
+            self._valid.append(
+                _measured(cell, batch.buffer.valid[place]) if batch.buffer is not None and answered else 0.0
+            )
         if len(self._found) == self._columns:
             yield CellRow(np.stack(self._found), np.array(self._valid, np.float32))
             self._found, self._valid = [], []
@@ -76,7 +82,9 @@ def decoded_values(codec: Codec, raw: Mapping[str, Arrays]) -> Probabilities:
     """(K,) probabilities of one chip. Raises `BundleError` where the model gives something else."""
     found = codec.decode(raw)
     if not isinstance(found, np.ndarray) or found.shape != (len(codec.classes),):
-        raise BundleError("the model gives no probabilities of classes, although its task should; the model is damaged, train it again")
+        raise BundleError(
+            "the model gives no probabilities of classes, although its task should; the model is damaged, train it again"
+        )
     return np.asarray(found, np.float32)
 
 
@@ -106,7 +114,9 @@ class CellOutput:
 
 @dataclass(frozen=True)
 class Cells:
-    """The answered squares of one scene. `grid` lies on the pixels of `pixels`; `several`: a cell may have any number of classes."""
+    """The answered squares of one scene. `grid` lies on the pixels of `pixels`; `several`: a cell may have
+    any number of classes.
+    """
 
     row: CellRow
     grid: SquareGrid
@@ -129,7 +139,9 @@ class Cells:
             "area_m2": self.pixels.areas_m2(outlines).round(3) if len(outlines) else np.empty(0),
             "reviewed": np.zeros(len(outlines), np.bool_),
         }
-        return geopandas.GeoDataFrame(columns, geometry=outlines, crs=None if self.pixels.crs is None else self.pixels.crs.to_wkt())
+        return geopandas.GeoDataFrame(
+            columns, geometry=outlines, crs=None if self.pixels.crs is None else self.pixels.crs.to_wkt()
+        )
 
     def raster_grid(self) -> PixelGrid:
         """A pixel a square."""
@@ -140,15 +152,35 @@ class Cells:
     def write_table(self, path: Path, tags: Mapping[str, str], overwrite: bool) -> int:
         """The vector output, styled by class; returns how many cells it has."""
         table = self.table()
-        write_layer(path, table, layer=CHIPS_LAYER, classes=self.classes, style_field="class_name", metadata=dict(tags), overwrite=overwrite)
+        write_layer(
+            path,
+            table,
+            layer=CHIPS_LAYER,
+            classes=self.classes,
+            style_field="class_name",
+            metadata=dict(tags),
+            overwrite=overwrite,
+        )
         return len(table)
 
     def write_raster(self, path: Path, tags: Mapping[str, str], overwrite: bool) -> None:
-        """Class ids with a pixel a chip; 255 where nothing was measured (of several classes: also where none of them is)."""
+        """Class ids with a pixel a chip; 255 where nothing was measured (of several classes: also where none
+        of them is).
+        """
         channels, scores = best_of(self.row.probabilities)
         there = self.answered & ((scores >= _YES) | (not self.several))
-        ids = np.where(there, self.classes.id_of_channel[channels], np.uint8(IGNORE_ID)).reshape(self.grid.shape)
-        with RasterWriter(path, self.raster_grid(), nodata=IGNORE_ID, descriptions=("class",), tags=tags, classes=self.classes, overwrite=overwrite) as writer:
+        ids = np.where(there, self.classes.id_of_channel[channels], np.uint8(IGNORE_ID)).reshape(
+            self.grid.shape
+        )
+        with RasterWriter(
+            path,
+            self.raster_grid(),
+            nodata=IGNORE_ID,
+            descriptions=("class",),
+            tags=tags,
+            classes=self.classes,
+            overwrite=overwrite,
+        ) as writer:
             writer.write(0, ids.astype(np.uint8))
 
     def write_probabilities(self, path: Path, tags: Mapping[str, str], overwrite: bool) -> None:
@@ -157,7 +189,14 @@ class Cells:
         planes = np.full((len(names), len(self.answered)), IGNORE_ID, np.uint8)
         planes[:, self.answered] = np.rint(self.row.probabilities[self.answered].T * QUANTA).astype(np.uint8)
         with RasterWriter(
-            path, self.raster_grid(), count=len(names), nodata=255, descriptions=names, tags=said, scales=[1 / QUANTA] * len(names), overwrite=overwrite
+            path,
+            self.raster_grid(),
+            count=len(names),
+            nodata=255,
+            descriptions=names,
+            tags=said,
+            scales=[1 / QUANTA] * len(names),
+            overwrite=overwrite,
         ) as writer:
             writer.write(0, planes.reshape(len(names), *self.grid.shape))
 
@@ -172,14 +211,20 @@ class Cells:
 
 
 def best_of(probabilities: Probabilities) -> tuple[npt.NDArray[np.int64], Probabilities]:
-    """(N,) the likeliest channel (the first of equal ones) and its probability; 0 and 0 where nothing is known."""
+    """(N,) the likeliest channel (the first of equal ones) and its probability; 0 and 0 where nothing is
+    known.
+    """
     known = np.nan_to_num(probabilities, nan=0.0)
     channels = known.argmax(axis=1) if len(known) else np.empty(0, np.int64)
     return np.asarray(channels, np.int64), known[np.arange(len(known)), channels]
 
 
-def value_columns(probabilities: Probabilities, classes: ClassSet, several: bool) -> dict[str, npt.NDArray[np.generic]]:
-    """The attributes of answered cells or images: class, score, and a probability a class; of several classes all that are a yes."""
+def value_columns(
+    probabilities: Probabilities, classes: ClassSet, several: bool
+) -> dict[str, npt.NDArray[np.generic]]:
+    """The attributes of answered cells or images: class, score, and a probability a class; of several classes
+    all that are a yes.
+    """
     channels, scores = best_of(probabilities)
     names = np.array(classes.names, dtype=object)
     ids = classes.id_of_channel.astype(np.int32)
@@ -190,13 +235,22 @@ def value_columns(probabilities: Probabilities, classes: ClassSet, several: bool
         "score": scores.astype(np.float64).round(4),
     }
     if several:
-        found["class_names"] = np.array(["; ".join(names[row >= _YES]) for row in probabilities], dtype=object).reshape(-1)
+        found["class_names"] = np.array(
+            ["; ".join(names[row >= _YES]) for row in probabilities], dtype=object
+        ).reshape(-1)
     columns = probability_columns(classes)
-    return found | {name: probabilities[:, channel].astype(np.float64).round(4) for channel, name in enumerate(columns)}
+    return found | {
+        name: probabilities[:, channel].astype(np.float64).round(4) for channel, name in enumerate(columns)
+    }
 
 
 def probability_columns(classes: ClassSet) -> tuple[str, ...]:
-    """Field names: "p_" and the class name, with the id where two differ by case alone (GeoPackages do not tell them apart)."""
+    """Field names: "p_" and the class name, with the id where two differ by case alone (GeoPackages do not
+    tell them apart).
+    """
     plain = [f"{PROBABILITY_PREFIX}{info.name}" for info in classes]
     folded = [name.casefold() for name in plain]
-    return tuple(name if folded.count(name.casefold()) == 1 else f"{name}_{info.id}" for name, info in zip(plain, classes, strict=True))
+    return tuple(
+        name if folded.count(name.casefold()) == 1 else f"{name}_{info.id}"
+        for name, info in zip(plain, classes, strict=True)
+    )

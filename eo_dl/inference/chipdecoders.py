@@ -33,11 +33,16 @@ class Decoder(Protocol, Generic[T_co]):
 
 
 class LabelDecoder:
-    """Class maps, and with `probabilities` also planes of them. Pixels that are not valid, or not in the AOI, are 255 in both."""
+    """Class maps, and with `probabilities` also planes of them. Pixels that are not valid, or not in the AOI,
+    are 255 in both.
+    """
 
-    def __init__(self, codec: RasterCodec, grid: ChipGrid, probabilities: bool, aoi: Aoi | None = None) -> None:
+    def __init__(
+        self, codec: RasterCodec, grid: ChipGrid, probabilities: bool, aoi: Aoi | None = None
+    ) -> None:
         self._codec = codec
-        self._aoi = None if aoi is None else replace(aoi)  # an index of one's own: others ask theirs in another thread
+        # an index of one's own: others ask theirs in another thread
+        self._aoi = None if aoi is None else replace(aoi)
         self._planes = len(codec.classes) if probabilities else 0
         self._mosaic = LabelMosaic(grid, self._planes)
 
@@ -47,7 +52,9 @@ class LabelDecoder:
             if raw is None or batch.buffer is None or not batch.active[place]:
                 band = self._mosaic.skip(cell)
             else:
-                band = self._add(cell, {name: array[place] for name, array in raw.items()}, batch.buffer.valid[place])
+                band = self._add(
+                    cell, {name: array[place] for name, array in raw.items()}, batch.buffer.valid[place]
+                )
             if band is not None:
                 yield band
 
@@ -77,7 +84,9 @@ def _quantised(probabilities: object) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class ChipObjects:
-    """What the chips of one row saw, in scene pixels: `parts[i]` of cell number `columns[i]`. `on_invalid`: dropped."""
+    """What the chips of one row saw, in scene pixels: `parts[i]` of cell number `columns[i]`. `on_invalid`:
+    dropped.
+    """
 
     grid_row: int
     columns: tuple[int, ...]
@@ -99,19 +108,28 @@ class ObjectDecoder:
         if raw is not None and batch.buffer is not None:
             for place in np.flatnonzero(batch.active).tolist():
                 one = {name: array[place] for name, array in raw.items()}
-                self._parts[self._seen + place] = self._of_chip(batch.cells[place], one, batch.buffer.valid[place])
+                self._parts[self._seen + place] = self._of_chip(
+                    batch.cells[place], one, batch.buffer.valid[place]
+                )
         self._seen += len(batch.cells)
         if self._seen == self._grid.shape[1]:
-            yield ChipObjects(batch.grid_row, tuple(self._parts), tuple(self._parts.values()), self._on_invalid)
+            yield ChipObjects(
+                batch.grid_row, tuple(self._parts), tuple(self._parts.values()), self._on_invalid
+            )
             self._parts, self._seen, self._on_invalid = {}, 0, 0
 
     def _of_chip(self, cell: Cell, raw: Mapping[str, Arrays], valid: Valid) -> Objects:
         found = self._codec.decode(raw)
         if not isinstance(found, Objects):
-            raise BundleError("the model gives no objects, although its task should; the model is damaged, train it again")
+            raise BundleError(
+                "the model gives no objects, although its task should; the model is damaged, train it again"
+            )
         found = found.take(found.scores >= self._min_score)
         on_ground = _centre_is(valid, found)
-        moved = replace(found.shifted(cell.read.col, cell.read.row), boxes=found.boxes.astype(np.float64) + np.tile((cell.read.col, cell.read.row), 2))
+        moved = replace(
+            found.shifted(cell.read.col, cell.read.row),
+            boxes=found.boxes.astype(np.float64) + np.tile((cell.read.col, cell.read.row), 2),
+        )
         self._on_invalid += int(self._grid.owned(cell, moved.boxes[~on_ground]).sum())
         return moved.take(on_ground)
 

@@ -19,7 +19,8 @@ from ..io.scene import Scene, SceneReader
 _SAMPLES = 4
 _SAMPLE_PX = 128
 _SCAN_ROWS = 512
-# Units differ by factors of 100 (percent), 255 (8 bit), 10000 (reflectance): far above what sun and season do to a whole scene.
+# Units differ by factors of 100 (percent), 255 (8 bit), 10000 (reflectance): far above what sun and season do
+# to a whole scene.
 _FACTOR = 50.0
 _UNUSUAL_STD = 4.0
 _KNOWN_FACTORS = (1e-4, 1e-2, 1 / 255, 1 / 65535, 1e2, 255.0, 1e4, 65535.0)
@@ -27,8 +28,10 @@ _KNOWN_FACTORS = (1e-4, 1e-2, 1 / 255, 1 / 65535, 1e2, 255.0, 1e4, 65535.0)
 
 @dataclass(frozen=True)
 class SceneOptions:
-    """What the person says about a scene in place of the file: `bands` (names, numbers, NAME=NUMBER), `scale` and `offset`
-    (physical = stored * scale + offset, for all bands; None: each band's own), `keep_gsd` (do not resample)."""
+    """What the person says about a scene in place of the file: `bands` (names, numbers, NAME=NUMBER), `scale`
+    and `offset` (physical = stored * scale + offset, for all bands; None: each band's own), `keep_gsd` (do
+    not resample).
+    """
 
     bands: Sequence[str] | str | None = None
     scale: float | None = None
@@ -38,7 +41,9 @@ class SceneOptions:
 
 @dataclass(frozen=True)
 class FittedScene:
-    """A scene with the model's bands in the model's order on the grid to work on; `notes` say what was done for it."""
+    """A scene with the model's bands in the model's order on the grid to work on; `notes` say what was done
+    for it.
+    """
 
     scene: Scene
     notes: tuple[str, ...]
@@ -47,7 +52,8 @@ class FittedScene:
 def fit_scene(bundle: Bundle, scene: Scene, options: SceneOptions) -> FittedScene:
     """Match bands, units and ground resolution.
 
-    Raises `BandError`, `SceneError` (nothing valid in it) or `InputError` (values in other units) with the flag to type.
+    Raises `BandError`, `SceneError` (nothing valid in it) or `InputError` (values in other units) with the
+    flag to type.
     """
     picked = _with_bands(bundle.bands, scene, options.bands)
     fitted = _with_units(picked, options)
@@ -59,13 +65,22 @@ def fit_scene(bundle: Bundle, scene: Scene, options: SceneOptions) -> FittedScen
 
 def _with_bands(wanted: BandSet, scene: Scene, bands: Sequence[str] | str | None) -> Scene:
     if bands is not None:
-        chosen = [part.strip() for part in bands.split(",")] if isinstance(bands, str) else [str(part) for part in bands]
+        chosen = (
+            [part.strip() for part in bands.split(",")]
+            if isinstance(bands, str)
+            else [str(part) for part in bands]
+        )
         scene = scene.select(chosen)
         if wanted.named and len(scene.bands) == len(wanted) and not any(band.named for band in scene.bands):
-            # Numbers alone, given in person and as many as the model has: they are meant in the model's order.
-            scene = scene.select([f"{name}={band.number}" for name, band in zip(wanted.names, scene.bands, strict=True)])
+            # Numbers alone, given in person and as many as the model has: they are meant in the model's
+            # order.
+            scene = scene.select(
+                [f"{name}={band.number}" for name, band in zip(wanted.names, scene.bands, strict=True)]
+            )
         if len(scene.bands) < len(wanted):
-            raise BandError(f"{scene.path}: -b/--bands names {len(scene.bands)} bands, the model needs {len(wanted)}: {wanted.describe()}; name each")
+            raise BandError(
+                f"{scene.path}: -b/--bands names {len(scene.bands)} bands, the model needs {len(wanted)}: {wanted.describe()}; name each"
+            )
     return scene.reordered(wanted.match(scene.bands, scene.path))
 
 
@@ -73,9 +88,15 @@ def _with_units(scene: Scene, options: SceneOptions) -> Scene:
     if options.scale is None and options.offset is None:
         return scene
     if options.scale == 0 or not np.isfinite([options.scale or 0.0, options.offset or 0.0]).all():
-        raise ConfigError(f"scale {options.scale} and offset {options.offset} must be finite and the scale not 0 (--scale, --offset)")
+        raise ConfigError(
+            f"scale {options.scale} and offset {options.offset} must be finite and the scale not 0 (--scale, --offset)"
+        )
     bands = (
-        replace(band, scale=band.scale if options.scale is None else options.scale, offset=band.offset if options.offset is None else options.offset)
+        replace(
+            band,
+            scale=band.scale if options.scale is None else options.scale,
+            offset=band.offset if options.offset is None else options.offset,
+        )
         for band in scene.bands
     )
     return replace(scene, bands=BandSet(tuple(bands)))
@@ -93,20 +114,25 @@ def _with_gsd(bundle: Bundle, scene: Scene, keep: bool) -> tuple[Scene, tuple[st
     if max(found / wanted, wanted / found) - 1 <= tolerance:
         return scene, ()
     if keep:
-        return scene, (f"{scene.name} has {found:.4g} m a pixel where the model was trained at {wanted:.4g} m; not resampled, as asked for",)
-    note = (
-        f"{scene.name} has {found:.4g} m a pixel where the model was trained at {wanted:.4g} m: resampled on reading; the result lies on the scene's own grid"
-    )
+        return scene, (
+            f"{scene.name} has {found:.4g} m a pixel where the model was trained at {wanted:.4g} m; not resampled, as asked for",
+        )
+    note = f"{scene.name} has {found:.4g} m a pixel where the model was trained at {wanted:.4g} m: resampled on reading; the result lies on the scene's own grid"
     return scene.at_gsd(wanted), (note,)
 
 
 def _check_values(bundle: Bundle, scene: Scene, said: bool) -> tuple[str, ...]:
-    """Notes on unusual values. Raises `InputError` where they are in other units, unless the person `said` which."""
+    """Notes on unusual values. Raises `InputError` where they are in other units, unless the person `said`
+    which.
+    """
     values = sample_values(scene)
     low, median, high = np.percentile(values, (2, 50, 98), axis=1)
     mean, std = np.array(bundle.normalization.mean), np.array(bundle.normalization.std)
     found, trained = np.maximum(abs(low), abs(high)), abs(mean) + 2 * std
-    too_large, too_small = bool((found > _FACTOR * trained).all()), bool(((found * _FACTOR < trained) & (found > 0)).all())
+    too_large, too_small = (
+        bool((found > _FACTOR * trained).all()),
+        bool(((found * _FACTOR < trained) & (found > 0)).all()),
+    )
     if not said and (too_large or too_small):
         raise InputError(_other_units(scene, median, mean, trained / np.maximum(found, 1e-30)))
     unusual = [
@@ -114,13 +140,27 @@ def _check_values(bundle: Bundle, scene: Scene, said: bool) -> tuple[str, ...]:
         for band, m, t, s in zip(scene.bands, median, mean, std, strict=True)
         if abs(m - t) > _UNUSUAL_STD * s
     ]
-    return (f"{len(unusual)} of {len(values)} bands hold values unlike those of the training: {', '.join(unusual[:4])}",) if unusual else ()
+    return (
+        (
+            f"{len(unusual)} of {len(values)} bands hold values unlike those of the training: {', '.join(unusual[:4])}",
+        )
+        if unusual
+        else ()
+    )
 
 
-def _other_units(scene: Scene, median: npt.NDArray[np.float64], mean: npt.NDArray[np.float64], ratio: npt.NDArray[np.float64]) -> str:
+def _other_units(
+    scene: Scene,
+    median: npt.NDArray[np.float64],
+    mean: npt.NDArray[np.float64],
+    ratio: npt.NDArray[np.float64],
+) -> str:
     middle = float(np.exp(np.log(np.maximum(ratio, 1e-30)).mean()))
     likely = min(_KNOWN_FACTORS, key=lambda factor: abs(np.log(factor / middle)))
-    pairs = ", ".join(f"{band.name} {m:.4g} (trained on {t:.4g})" for band, m, t in list(zip(scene.bands, median, mean, strict=True))[:4])
+    pairs = ", ".join(
+        f"{band.name} {m:.4g} (trained on {t:.4g})"
+        for band, m, t in list(zip(scene.bands, median, mean, strict=True))[:4]
+    )
     scale = scene.bands[0].scale * likely
     return f"{scene.path}: its values are in other units than those the model was trained on, median {pairs}; say what a stored unit is worth, perhaps --scale {scale:.6g} (--scale {scene.bands[0].scale:g} leaves it)"
 
@@ -133,7 +173,9 @@ def sample_values(scene: Scene) -> npt.NDArray[np.float32]:
     own = replace(scene, grid=scene.native)
     with small_cache(), SceneReader(own) as reader:
         chips = [reader.read(window) for window in _windows(own.grid.height, own.grid.width)]
-        found = [chip.pixels[:, chip.valid] for chip in chips if chip.valid.any()] or [_first_valid(own, reader)]
+        found = [chip.pixels[:, chip.valid] for chip in chips if chip.valid.any()] or [
+            _first_valid(own, reader)
+        ]
     stored = np.concatenate(found, axis=1)
     return to_physical(stored[:, :, None], scene.bands)[:, :, 0]
 
@@ -141,7 +183,10 @@ def sample_values(scene: Scene) -> npt.NDArray[np.float32]:
 def _windows(height: int, width: int) -> list[Window]:
     """Up to 16 windows at regular places, top to bottom."""
     high, wide = min(height, _SAMPLE_PX), min(width, _SAMPLE_PX)
-    rows, cols = (sorted({round(i * (length - size) / (_SAMPLES - 1)) for i in range(_SAMPLES)}) for length, size in ((height, high), (width, wide)))
+    rows, cols = (
+        sorted({round(i * (length - size) / (_SAMPLES - 1)) for i in range(_SAMPLES)})
+        for length, size in ((height, high), (width, wide))
+    )
     return [Window(col, row, wide, high) for row in rows for col in cols]
 
 
@@ -150,7 +195,9 @@ def _first_valid(scene: Scene, reader: SceneReader) -> npt.NDArray[np.generic]:
         pixels, valid = reader.read_rows(row, min(row + _SCAN_ROWS, scene.grid.height))
         if valid.any():
             return pixels[:, valid]
-    nodata = ", ".join(sorted({"none" if band.nodata is None else f"{band.nodata:g}" for band in scene.bands}))
+    nodata = ", ".join(
+        sorted({"none" if band.nodata is None else f"{band.nodata:g}" for band in scene.bands})
+    )
     raise SceneError(
         f"{scene.path}: none of its pixels is valid (nodata {nodata}, mask or alpha); nothing to predict; if the nodata value is wrong, give --nodata"
     )

@@ -41,7 +41,9 @@ _AHEAD_BYTES = 64 * 2**20
 
 
 class Sink(Protocol, Generic[T_contra]):
-    """Where results go, from top to bottom. `first_row`: the row of chips to begin with (later than 0 when work was kept)."""
+    """Where results go, from top to bottom. `first_row`: the row of chips to begin with (later than 0 when
+    work was kept).
+    """
 
     @property
     def first_row(self) -> int: ...
@@ -51,7 +53,9 @@ class Sink(Protocol, Generic[T_contra]):
 
 @dataclass(frozen=True)
 class Source:
-    """Where pixels come from: `open_reader` makes a handle for one thread; `block_rows` is the height of a block in its file."""
+    """Where pixels come from: `open_reader` makes a handle for one thread; `block_rows` is the height of a
+    block in its file.
+    """
 
     open_reader: Callable[[], RowReader]
     bands: BandSet
@@ -80,7 +84,9 @@ class Tally:
     skipped: int = 0
 
 
-def run_chips(job: Job, backend: Backend, decoder: Decoder[T], sink: Sink[T], on_progress: OnProgress) -> Tally:
+def run_chips(
+    job: Job, backend: Backend, decoder: Decoder[T], sink: Sink[T], on_progress: OnProgress
+) -> Tally:
     """Every chip from the sink's first row on, through the network and into the sink.
 
     Raises whatever any stage raised, after what was computed before it has reached the sink.
@@ -104,7 +110,15 @@ def run_chips(job: Job, backend: Backend, decoder: Decoder[T], sink: Sink[T], on
     with ExitStack() as stack:
         stack.enter_context(small_cache())  # every block is read once, in order
         strips = stack.enter_context(_strips(job, sink.first_row))
-        batches = make_batches(strips, job.grid, _filler(job, backend), pool, batch_size=job.batch_size, first_row=sink.first_row, aoi=job.aoi)
+        batches = make_batches(
+            strips,
+            job.grid,
+            _filler(job, backend),
+            pool,
+            batch_size=job.batch_size,
+            first_row=sink.first_row,
+            aoi=job.aoi,
+        )
         writer: Behind[T] = stack.enter_context(Behind(sink.take, 1))
         decoding = stack.enter_context(Behind(decode, _DEPTH))
         ahead = stack.enter_context(Ahead(batches, _DEPTH, decoding.check))
@@ -131,7 +145,14 @@ def _strips(job: Job, first_row: int) -> StripReader:
     source, rows = job.source, strip_rows(job.source.block_rows)
     strip_bytes = rows * job.grid.width * len(source.bands) * np.dtype(source.dtype).itemsize
     ahead = int(np.clip(_AHEAD_BYTES // strip_bytes, 1, source.threads + 1))
-    return StripReader(source.open_reader, job.grid.height, rows, first_row=first, threads=min(source.threads, ahead), ahead=ahead)
+    return StripReader(
+        source.open_reader,
+        job.grid.height,
+        rows,
+        first_row=first,
+        threads=min(source.threads, ahead),
+        ahead=ahead,
+    )
 
 
 def _filler(job: Job, backend: Backend) -> Filler:

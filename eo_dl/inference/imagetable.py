@@ -1,7 +1,8 @@
 """Many images, one row each: what each is as a whole, by the mean of its chips, in one CSV or vector file.
 
-Images that are no larger than a chip are the usual case, so chips of several images share a batch. Images go through in groups, each kept on disk when
-it is done: a run that was stopped goes on with the next group, and what shares a batch depends on the list of images alone.
+Images that are no larger than a chip are the usual case, so chips of several images share a batch. Images go
+through in groups, each kept on disk when it is done: a run that was stopped goes on with the next group, and
+what shares a batch depends on the list of images alone.
 """
 
 from __future__ import annotations
@@ -47,18 +48,24 @@ Values = npt.NDArray[np.float32]
 
 
 def as_images(bundle: Bundle, out: Path, several: bool) -> bool:
-    """True where a row an image is asked for: by a CSV, or by one vector file for several scenes. Raises `ConfigError` for a CSV of anything else."""
+    """True where a row an image is asked for: by a CSV, or by one vector file for several scenes. Raises
+    `ConfigError` for a CSV of anything else.
+    """
     suffix = out.suffix.lower()
     if suffix == TABLE_SUFFIX and bundle.task.output != "chips":
         raise ConfigError(
             f"{out}: a CSV has a row for each image, and a {bundle.task.name} model does not tell the class of whole images; choose another suffix"
         )
-    return bundle.task.output == "chips" and (suffix == TABLE_SUFFIX or (several and suffix in VECTOR_SUFFIXES and not out.is_dir()))
+    return bundle.task.output == "chips" and (
+        suffix == TABLE_SUFFIX or (several and suffix in VECTOR_SUFFIXES and not out.is_dir())
+    )
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One chip of an image: its place in the group, how much it counts, the network's input (C, H, W) and what of it was measured."""
+    """One chip of an image: its place in the group, how much it counts, the network's input (C, H, W) and
+    what of it was measured.
+    """
 
     image: int
     weight: float
@@ -66,11 +73,20 @@ class _Part:
     valid: npt.NDArray[np.bool_]
 
 
-def predict_images(bundle: Bundle, scenes: Sequence[Scene], out: Path, request: Request, backend: Backend, on_progress: OnProgress) -> Prediction:
+def predict_images(
+    bundle: Bundle,
+    scenes: Sequence[Scene],
+    out: Path,
+    request: Request,
+    backend: Backend,
+    on_progress: OnProgress,
+) -> Prediction:
     """One row an image. Raises `ConfigError` for options that need a map, and as `predict` does."""
     started = time.perf_counter()
     if request.aoi is not None:
-        raise ConfigError(f"{out}: a row for each image and an AOI do not go together; write one file a scene (-o FOLDER), or leave --aoi out")
+        raise ConfigError(
+            f"{out}: a row for each image and an AOI do not go together; write one file a scene (-o FOLDER), or leave --aoi out"
+        )
     _check_place(scenes, out)
     refuse_existing(out, request.overwrite)
     codec = bundle.codec()
@@ -80,13 +96,32 @@ def predict_images(bundle: Bundle, scenes: Sequence[Scene], out: Path, request: 
     with Spool(out, _key(bundle, scenes, request, backend) if request.resume else None) as spool:
         kept = min(spool.count * _GROUP, len(scenes))
         for number in range(spool.count, len(groups)):
-            spool.store(dict(zip(("values", "valid", "chips"), _of_group(bundle, groups[number], request, backend, notes), strict=True)))
+            spool.store(
+                dict(
+                    zip(
+                        ("values", "valid", "chips"),
+                        _of_group(bundle, groups[number], request, backend, notes),
+                        strict=True,
+                    )
+                )
+            )
             on_progress(min((number + 1) * _GROUP, len(scenes)), len(scenes), "images")
         pieces = [spool.load(number) for number in range(spool.count)]
-        values, valid, chips = (np.concatenate([piece[name] for piece in pieces]) for name in ("values", "valid", "chips"))
-        table = _table(bundle, scenes, values.astype(np.float32), valid.astype(np.float64), chips.astype(np.int64), codec.several)
+        values, valid, chips = (
+            np.concatenate([piece[name] for piece in pieces]) for name in ("values", "valid", "chips")
+        )
+        table = _table(
+            bundle,
+            scenes,
+            values.astype(np.float32),
+            valid.astype(np.float64),
+            chips.astype(np.int64),
+            codec.several,
+        )
         _write(table, scenes, out, bundle, request.overwrite)
-    said = ([f"continued a stopped run: {kept} of {len(scenes)} images were done"] if kept else []) + _counted(notes)
+    said = (
+        [f"continued a stopped run: {kept} of {len(scenes)} images were done"] if kept else []
+    ) + _counted(notes)
     return Prediction(
         out,
         "images",
@@ -105,11 +140,20 @@ def predict_images(bundle: Bundle, scenes: Sequence[Scene], out: Path, request: 
 def _check_place(scenes: Sequence[Scene], out: Path) -> None:
     bare = [scene.name for scene in scenes if scene.native.crs is None]
     if bare and out.suffix.lower() != TABLE_SUFFIX:
-        raise ConfigError(f"{out}: {len(bare)} of {len(scenes)} images have no place on a map ({bare[0]}); write a table, e.g. -o {out.stem}.csv")
+        raise ConfigError(
+            f"{out}: {len(bare)} of {len(scenes)} images have no place on a map ({bare[0]}); write a table, e.g. -o {out.stem}.csv"
+        )
 
 
 def _key(bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Backend) -> str:
-    said: list[object] = [__version__, bundle.hash, repr(request.scene), request.margin_px, request.batch_size, dict(backend.identity)]
+    said: list[object] = [
+        __version__,
+        bundle.hash,
+        repr(request.scene),
+        request.margin_px,
+        request.batch_size,
+        dict(backend.identity),
+    ]
     said += [(scene.path, sorted(scene.fingerprint().items()), repr(scene.bands)) for scene in scenes]
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
 
@@ -117,7 +161,9 @@ def _key(bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Bac
 def _of_group(
     bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Backend, notes: list[str]
 ) -> tuple[Values, npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Of each image: probabilities (n, K), NaN where nothing was measured; the measured share (n,); chips (n,)."""
+    """Of each image: probabilities (n, K), NaN where nothing was measured; the measured share (n,); chips
+    (n,).
+    """
     codec, count = bundle.codec(), len(scenes)
     size = request.batch_size or batch_size_for(backend, bundle.spec.chip_px, len(bundle.bands))
     sums, weights, chips = np.zeros((count, len(codec.classes))), np.zeros(count), np.zeros(count, np.int64)
@@ -144,7 +190,12 @@ def _parts(bundle: Bundle, scenes: Sequence[Scene], request: Request, notes: lis
                 chip = reader.read(cell.read)
                 measured = int(chip.valid[cell.keep.relative_to(cell.read).slices].sum())
                 if measured:
-                    yield _Part(place, measured * own_px, bundle.normalization.apply(chip.pixels, chip.valid, chip.bands), chip.valid)
+                    yield _Part(
+                        place,
+                        measured * own_px,
+                        bundle.normalization.apply(chip.pixels, chip.valid, chip.bands),
+                        chip.valid,
+                    )
 
 
 def _batches(parts: Iterator[_Part], size: int) -> Iterator[list[_Part]]:
@@ -163,16 +214,28 @@ def _answers(bundle: Bundle, backend: Backend, batch: Sequence[_Part]) -> list[V
     buffer = backend.buffer(len(batch), bands, bundle.spec.chip_px, "float32")
     for place, part in enumerate(batch):
         buffer.pixels[place], buffer.valid[place] = part.pixels, part.valid
-    raw = backend.run(buffer.pixels, buffer.valid, Scaling(np.ones(bands, np.float32), np.zeros(bands, np.float32)))
+    raw = backend.run(
+        buffer.pixels, buffer.valid, Scaling(np.ones(bands, np.float32), np.zeros(bands, np.float32))
+    )
     check_raw(raw, len(batch), str(bundle.path))
     codec = bundle.codec()
-    return [decoded_values(codec, {name: array[place] for name, array in raw.items()}) for place in range(len(batch))]
+    return [
+        decoded_values(codec, {name: array[place] for name, array in raw.items()})
+        for place in range(len(batch))
+    ]
 
 
 def _table(
-    bundle: Bundle, scenes: Sequence[Scene], values: Values, valid: npt.NDArray[np.float64], chips: npt.NDArray[np.int64], several: bool
+    bundle: Bundle,
+    scenes: Sequence[Scene],
+    values: Values,
+    valid: npt.NDArray[np.float64],
+    chips: npt.NDArray[np.int64],
+    several: bool,
 ) -> pd.DataFrame:
-    columns = {"image": np.array([scene.name for scene in scenes], dtype=object)} | value_columns(values, bundle.classes, several)
+    columns = {"image": np.array([scene.name for scene in scenes], dtype=object)} | value_columns(
+        values, bundle.classes, several
+    )
     nothing = ~np.isfinite(values).all(axis=1)
     columns["class_name"] = np.where(nothing, "", columns["class_name"])
     columns |= {
@@ -196,10 +259,26 @@ def _write(table: pd.DataFrame, scenes: Sequence[Scene], out: Path, bundle: Bund
     for place, scene in enumerate(scenes):
         outlines[place : place + 1] = [scene.native.footprint()]
         if scene.native.crs is not None and scene.native.crs != crs:
-            outlines[place : place + 1] = reproject(outlines[place : place + 1], scene.native.crs, crs, scene.path)
+            outlines[place : place + 1] = reproject(
+                outlines[place : place + 1], scene.native.crs, crs, scene.path
+            )
     frame = geopandas.GeoDataFrame(table, geometry=outlines, crs=crs.to_wkt())
-    tags = {"eo_dl": __version__, "model": bundle.path.name, "model_sha256": bundle.hash, "task": bundle.task.name, **chip_tags(bundle)}
-    write_layer(out, frame, layer=CHIPS_LAYER, classes=bundle.classes, style_field="class_name", metadata=tags, overwrite=overwrite)
+    tags = {
+        "eo_dl": __version__,
+        "model": bundle.path.name,
+        "model_sha256": bundle.hash,
+        "task": bundle.task.name,
+        **chip_tags(bundle),
+    }
+    write_layer(
+        out,
+        frame,
+        layer=CHIPS_LAYER,
+        classes=bundle.classes,
+        style_field="class_name",
+        metadata=tags,
+        overwrite=overwrite,
+    )
 
 
 def _counted(notes: Sequence[str]) -> list[str]:

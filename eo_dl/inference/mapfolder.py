@@ -1,7 +1,7 @@
 """A folder of maps, one a scene: names, and what an earlier run that was stopped had already finished.
 
-Finished maps are whole files; a journal in the folder says which of them this very work has made (same key), so that the
-same command goes on with the others. It is removed when all are there.
+Finished maps are whole files; a journal in the folder says which of them this very work has made (same key),
+so that the same command goes on with the others. It is removed when all are there.
 """
 
 from __future__ import annotations
@@ -23,18 +23,23 @@ _JOURNAL = ".finished.part"
 
 
 def outputs_in(folder: Path, scenes: Sequence[Scene], suffix: str) -> list[Path]:
-    """One file a scene in `folder`, which is made where it is missing; where scenes are called alike, in folders like those that the scenes lie in.
+    """One file a scene in `folder`, which is made where it is missing; where scenes are called alike, in
+    folders like those that the scenes lie in.
 
     Raises `InputError` where two would be one file all the same.
     """
     if not scenes:
         raise InputError(f"{folder}: no scene was given; name at least one")
-    if folder.suffix.lower() in (*RASTER_SUFFIXES, *VECTOR_SUFFIXES) or (folder.exists() and not folder.is_dir()):
+    if folder.suffix.lower() in (*RASTER_SUFFIXES, *VECTOR_SUFFIXES) or (
+        folder.exists() and not folder.is_dir()
+    ):
         raise ConfigError(f"{folder}: several scenes need a folder for their maps; name one, e.g. -o maps/")
     places = _places(scenes)
     place, times = Counter(places).most_common(1)[0]
     if times > 1:
-        raise InputError(f"{folder}: {times} scenes are called {place.name!r}, so their maps would be one file; run them one by one")
+        raise InputError(
+            f"{folder}: {times} scenes are called {place.name!r}, so their maps would be one file; run them one by one"
+        )
     if not folder.parent.is_dir():
         raise InputError(f"{folder}: the folder {folder.parent} does not exist; make it first (mkdir -p)")
     folder.mkdir(exist_ok=True)
@@ -46,7 +51,9 @@ def outputs_in(folder: Path, scenes: Sequence[Scene], suffix: str) -> list[Path]
 
 
 def _places(scenes: Sequence[Scene]) -> list[Path]:
-    """The stem of each scene; where two are the same, after the folders below the last one that all have in common."""
+    """The stem of each scene; where two are the same, after the folders below the last one that all have in
+    common.
+    """
     stems = [Path(scene.stem) for scene in scenes]
     if len(set(stems)) == len(stems) or any(scene.remote for scene in scenes):
         return stems
@@ -73,7 +80,9 @@ class FolderJournal:
 
     def __init__(self, folder: Path, wanted: bool) -> None:
         self._folder, self._path, self._wanted = folder, folder / _JOURNAL, wanted
-        self._known = {one.files[0][0]: one for one in self._read() if _unchanged(folder, one)} if wanted else {}
+        self._known = (
+            {one.files[0][0]: one for one in self._read() if _unchanged(folder, one)} if wanted else {}
+        )
 
     def knows(self, path: Path) -> bool:
         """True where the file is a map of an earlier run of some command."""
@@ -103,10 +112,21 @@ class FolderJournal:
 
     def _read(self) -> list[Finished]:
         found: list[Finished] = []
-        for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines() if self._path.is_file() else []:
+        for line in (
+            self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+            if self._path.is_file()
+            else []
+        ):
             try:
                 one = json.loads(line)
-                found.append(Finished(one["key"], tuple((str(n), int(s), int(t)) for n, s, t in one["files"]), one["count"], int(one["chips"])))
+                found.append(
+                    Finished(
+                        one["key"],
+                        tuple((str(n), int(s), int(t)) for n, s, t in one["files"]),
+                        one["count"],
+                        int(one["chips"]),
+                    )
+                )
             except (ValueError, KeyError, TypeError):
                 break
         return found
@@ -114,4 +134,7 @@ class FolderJournal:
 
 def _unchanged(folder: Path, one: Finished) -> bool:
     paths = [(folder / name, size, time) for name, size, time in one.files]
-    return bool(paths) and all(path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns) == (size, time) for path, size, time in paths)
+    return bool(paths) and all(
+        path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns) == (size, time)
+        for path, size, time in paths
+    )

@@ -1,4 +1,6 @@
-"""Where results go: class rasters, probability rasters, polygons of classes, objects. Each can be continued after a kill."""
+"""Where results go: class rasters, probability rasters, polygons of classes, objects. Each can be continued
+after a kill.
+"""
 
 from __future__ import annotations
 
@@ -31,15 +33,21 @@ VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet")
 
 
 def is_raster(out: Path, output: str) -> bool:
-    """True where the suffix of `out` asks for a raster. Raises `ConfigError` for one that a model of this output kind cannot give."""
+    """True where the suffix of `out` asks for a raster. Raises `ConfigError` for one that a model of this
+    output kind cannot give.
+    """
     suffix = out.suffix.lower()
     if output in ("raster", "chips") and suffix in RASTER_SUFFIXES:
         return True
     if suffix in VECTOR_SUFFIXES:
         return False
     allowed = VECTOR_SUFFIXES if output == "objects" else (".tif", *VECTOR_SUFFIXES)
-    what = {"objects": "the model finds objects", "chips": "the model tells the class of whole chips"}.get(output, "the model makes class maps")
-    raise ConfigError(f"{out}: {what}, which are written as {', '.join(allowed)}; found suffix {out.suffix or '(none)'!r}; name the output so (-o/--out)")
+    what = {"objects": "the model finds objects", "chips": "the model tells the class of whole chips"}.get(
+        output, "the model makes class maps"
+    )
+    raise ConfigError(
+        f"{out}: {what}, which are written as {', '.join(allowed)}; found suffix {out.suffix or '(none)'!r}; name the output so (-o/--out)"
+    )
 
 
 class RowSink(Protocol):
@@ -83,7 +91,8 @@ class ProbabilityRaster:
     def take(self, band: Band) -> None:
         """See `RowSink`."""
         assert band.planes is not None
-        # The mosaic leaves the planes of skipped chips at 0, which would say "certainly not" where nobody looked.
+        # The mosaic leaves the planes of skipped chips at 0, which would say "certainly not" where nobody
+        # looked.
         band.planes[:, band.labels == IGNORE_ID] = IGNORE_ID
         new = max(self.writer.done_rows, band.row0) - band.row0
         if new < len(band.labels):
@@ -130,7 +139,8 @@ class RowOutput:
     def __init__(self, sinks: Sequence[RowSink], rows: RowMap, grid: ChipGrid) -> None:
         self._sinks, self._rows = sinks, rows
         done = min(sink.done_rows for sink in sinks)
-        # The last row of chips whose results begin within, or right below, what is done; all of them when all is.
+        # The last row of chips whose results begin within, or right below, what is done; all of them when all
+        # is.
         begins = [rows.first_out_row(edge) for edge in grid.row_edges]
         self.first_row = max(place for place, begin in enumerate(begins) if begin <= done)
 
@@ -143,7 +153,9 @@ class RowOutput:
 
 
 class ObjectOutput:
-    """The sink of objects: rows of chips, through the mosaic; `finish` gives the objects of the scene in working pixels."""
+    """The sink of objects: rows of chips, through the mosaic; `finish` gives the objects of the scene in
+    working pixels.
+    """
 
     def __init__(self, spool: Spool, grid: ChipGrid, suppress_iou: float) -> None:
         self._spool, self._grid = spool, grid
@@ -159,7 +171,12 @@ class ObjectOutput:
         lengths = [len(part) for part in row.parts]
         together = pack_objects(Objects.concatenate(list(row.parts)))
         self._spool.store(
-            together | {"columns": np.array(row.columns, np.int64), "lengths": np.array(lengths, np.int64), "on_invalid": np.array(row.on_invalid)}
+            together
+            | {
+                "columns": np.array(row.columns, np.int64),
+                "lengths": np.array(lengths, np.int64),
+                "on_invalid": np.array(row.on_invalid),
+            }
         )
         self._add(row)
 
@@ -177,12 +194,17 @@ class ObjectOutput:
 def _unpacked(spool: Spool, grid_row: int) -> ChipObjects:
     packed = spool.load(grid_row)
     together, stops = unpack_objects(packed), np.cumsum(packed["lengths"].astype(np.int64)).tolist()
-    parts = tuple(together.take(np.arange(stop - length, stop)) for stop, length in zip(stops, packed["lengths"].tolist(), strict=True))
+    parts = tuple(
+        together.take(np.arange(stop - length, stop))
+        for stop, length in zip(stops, packed["lengths"].tolist(), strict=True)
+    )
     return ChipObjects(grid_row, tuple(packed["columns"].tolist()), parts, int(packed["on_invalid"]))
 
 
 def object_table(objects: Objects, grid: PixelGrid, classes: ClassSet) -> geopandas.GeoDataFrame:
-    """Objects in pixels of `grid` as features in map coordinates, with the attributes that every eo_dl layer has."""
+    """Objects in pixels of `grid` as features in map coordinates, with the attributes that every eo_dl layer
+    has.
+    """
     outlines = grid.geometries_to_map(objects.outlines())
     name_of: Callable[[int], str] = {info.id: info.name for info in classes}.__getitem__
     columns = {
@@ -192,10 +214,14 @@ def object_table(objects: Objects, grid: PixelGrid, classes: ClassSet) -> geopan
         "area_m2": grid.areas_m2(outlines).round(3) if len(objects) else np.empty(0),
         "reviewed": np.zeros(len(objects), np.bool_),
     }
-    return geopandas.GeoDataFrame(columns, geometry=outlines, crs=None if grid.crs is None else grid.crs.to_wkt())
+    return geopandas.GeoDataFrame(
+        columns, geometry=outlines, crs=None if grid.crs is None else grid.crs.to_wkt()
+    )
 
 
-def write_objects(path: Path, objects: Objects, grid: PixelGrid, classes: ClassSet, tags: dict[str, str], overwrite: bool) -> None:
+def write_objects(
+    path: Path, objects: Objects, grid: PixelGrid, classes: ClassSet, tags: dict[str, str], overwrite: bool
+) -> None:
     """The vector output. Raises `WriteError` where it does not read back."""
     table = object_table(objects, grid, classes)
     write_layer(path, table, classes=classes, style_field="class_name", metadata=tags, overwrite=overwrite)

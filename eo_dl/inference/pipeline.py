@@ -1,9 +1,10 @@
 """Two small pieces that let reading, computing and writing happen at the same time, with bounded memory.
 
-`Ahead` runs an iterator in a thread of its own, a few items ahead of who asks. `Behind` works items off in a thread of
-its own, in order, a few items behind who gives. An error in such a thread is raised in the thread that asks or gives,
-never lost; leaving a `Behind` works off what was given (so nothing that was computed is thrown away), leaving
-an `Ahead` drops what was not asked for. Threads, not processes: arrays are handed on without a copy.
+`Ahead` runs an iterator in a thread of its own, a few items ahead of who asks. `Behind` works items off in a
+thread of its own, in order, a few items behind who gives. An error in such a thread is raised in the thread
+that asks or gives, never lost; leaving a `Behind` works off what was given (so nothing that was computed is
+thrown away), leaving an `Ahead` drops what was not asked for. Threads, not processes: arrays are handed on
+without a copy.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Ahead(Generic[T]):
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._stop.set()
         self._thread.join()
 
@@ -86,9 +89,11 @@ class Ahead(Generic[T]):
 
 
 class Behind(Generic[T]):
-    """Calls `work(item)` for each item given, in order, in a thread, at most `depth` behind. A context manager.
+    """Calls `work(item)` for each item given, in order, in a thread, at most `depth` behind. A context
+    manager.
 
-    After an error further items are dropped, and the error is raised by the next `give`, by `check`, or on leaving.
+    After an error further items are dropped, and the error is raised by the next `give`, by `check`, or on
+    leaving.
     """
 
     def __init__(self, work: Callable[[T], None], depth: int) -> None:
@@ -101,7 +106,9 @@ class Behind(Generic[T]):
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._queue.put(_End())
         self._thread.join()
         if error is None:

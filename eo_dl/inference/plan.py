@@ -14,7 +14,15 @@ from ..bundle import Bundle
 from ..core.chipgrid import ChipGrid, SquareGrid
 from ..io.aoi import Aoi, read_aoi
 from ..io.discover import relative_path
-from ..io.outputtags import GRID_TAG, KIND_TAG, MIN_VISIBLE_TAG, ONE_OBJECT_TAG, SCENE_PATH_TAG, SCENE_TAG, grid_tag
+from ..io.outputtags import (
+    GRID_TAG,
+    KIND_TAG,
+    MIN_VISIBLE_TAG,
+    ONE_OBJECT_TAG,
+    SCENE_PATH_TAG,
+    SCENE_TAG,
+    grid_tag,
+)
 from ..io.qgisstyles import CLASSES_TAG, classes_tag
 from ..io.scene import Scene, SceneReader
 from ..tasks import ChipCodec, OneObjectCodec
@@ -74,7 +82,9 @@ class Plan:
         return self.bundle.spec.thresholds.get("iou", _DEFAULT_IOU)
 
 
-def make_plan(bundle: Bundle, scene: Scene, out: Path, probabilities: Path | None, request: Request, backend: Backend) -> Plan:
+def make_plan(
+    bundle: Bundle, scene: Scene, out: Path, probabilities: Path | None, request: Request, backend: Backend
+) -> Plan:
     """Everything settled. Raises `InputError` where model, scene and request do not go together."""
     fitted = fit_scene(bundle, scene, request.scene)
     work = fitted.scene
@@ -88,7 +98,9 @@ def make_plan(bundle: Bundle, scene: Scene, out: Path, probabilities: Path | Non
     job = Job(_source(work), grid, Scaling.of(bundle.normalization, work.bands), size, aoi, str(bundle.path))
     plan = Plan(bundle, work, out, probabilities, job, own_aoi, request, "", {}, fitted.notes)
     said = _said(plan, backend)
-    key = hashlib.sha256(json.dumps(said | {"scene_file": work.fingerprint()}, sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(
+        json.dumps(said | {"scene_file": work.fingerprint()}, sort_keys=True).encode()
+    ).hexdigest()
     return replace(plan, key=key, tags=said)
 
 
@@ -96,7 +108,12 @@ def chip_tags(bundle: Bundle) -> dict[str, str]:
     """What `evaluate` must know of classes of whole chips."""
     codec = bundle.codec()
     assert isinstance(codec, ChipCodec)
-    return {KIND_TAG: "chips", CLASSES_TAG: classes_tag(bundle.classes), "several": str(codec.several).lower(), "min_cover": f"{codec.min_cover:g}"}
+    return {
+        KIND_TAG: "chips",
+        CLASSES_TAG: classes_tag(bundle.classes),
+        "several": str(codec.several).lower(),
+        "min_cover": f"{codec.min_cover:g}",
+    }
 
 
 def one_object_tags(bundle: Bundle) -> dict[str, str]:
@@ -113,7 +130,9 @@ def _source(scene: Scene) -> Source:
 
 
 def _said(plan: Plan, backend: Backend) -> dict[str, str]:
-    """Everything that decides the bytes of the output, as tags; no date, so that equal work gives equal files."""
+    """Everything that decides the bytes of the output, as tags; no date, so that equal work gives equal
+    files.
+    """
     scene, job, request = plan.scene, plan.job, plan.request
     said = {
         "eo_dl": __version__,

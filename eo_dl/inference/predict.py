@@ -44,15 +44,19 @@ def predict(
 ) -> Prediction:
     """Run a model over a scene and write a map, in memory that does not grow with the scene's height.
 
-    What the model needs is in its bundle; a scene that does not fit stops with what to type. The suffix of `out` decides the
-    kind: .tif is a raster of class ids (255 = not measured), .gpkg, .geojson, .fgb and .parquet are polygons. For a list of scenes
-    `out` is a folder and gets one file a scene (also for one scene, where `out` is a folder), in folders like the scenes' own where two are called alike; a model of whole chips writes a cell for each chip, and with
-    the name of a vector file for several scenes, or of a .csv, a row for each image. The output lies on the scene's own grid, also where the scene is resampled for the model.
+    What the model needs is in its bundle; a scene that does not fit stops with what to type. The suffix of
+    `out` decides the kind: .tif is a raster of class ids (255 = not measured), .gpkg, .geojson, .fgb and
+    .parquet are polygons. For a list of scenes `out` is a folder and gets one file a scene (also for one
+    scene, where `out` is a folder), in folders like the scenes' own where two are called alike; a model of
+    whole chips writes a cell for each chip, and with the name of a vector file for several scenes, or of a
+    .csv, a row for each image. The output lies on the scene's own grid, also where the scene is resampled for
+    the model.
 
-    `aoi`: polygons; nothing outside is predicted. `probabilities`: also write NAME_prob.tif (or the path given), a band a class.
-    `bands`, `scale`, `offset`, `keep_gsd`: see `contract.SceneOptions`. `min_score`: objects below it are left out (default: the model's).
-    `precision="32"`: exact to the last bit; "auto" takes bfloat16 where the processor computes in it. A run that was stopped continues with the
-    same call; `resume=False` keeps nothing.
+    `aoi`: polygons; nothing outside is predicted. `probabilities`: also write NAME_prob.tif (or the path
+    given), a band a class. `bands`, `scale`, `offset`, `keep_gsd`: see `contract.SceneOptions`. `min_score`:
+    objects below it are left out (default: the model's). `precision="32"`: exact to the last bit; "auto"
+    takes bfloat16 where the processor computes in it. A run that was stopped continues with the same call;
+    `resume=False` keeps nothing.
 
     Raises `InputError` (bands, units, output, AOI), `DeviceError`, `WriteError`, and `Cancelled` on Ctrl-C.
 
@@ -62,10 +66,14 @@ def predict(
     bundle = model if isinstance(model, Bundle) else load_model(model)
     several = not isinstance(scene, Scene | str | Path) or str(out).endswith("/") or Path(out).is_dir()
     scenes = [_opened(one) for one in _as_list(scene)]
-    request = Request(SceneOptions(bands, scale, offset, keep_gsd), aoi, margin_px, batch_size, min_score, overwrite, resume)
+    request = Request(
+        SceneOptions(bands, scale, offset, keep_gsd), aoi, margin_px, batch_size, min_score, overwrite, resume
+    )
     if as_images(bundle, Path(out), several=len(scenes) > 1):
         if probabilities is not False:
-            raise ConfigError(f"{out}: a table of images has a column of probabilities for each class already; leave --probabilities out")
+            raise ConfigError(
+                f"{out}: a table of images has a column of probabilities for each class already; leave --probabilities out"
+            )
         engine = make_backend(backend, bundle, device=device, precision=precision, labels_only=False)
         return predict_images(bundle, scenes, Path(out), request, engine, on_progress)
     suffix = ".tif" if bundle.task.output == "raster" else ".gpkg"
@@ -108,22 +116,39 @@ def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, seve
     if wanted is False:
         return None
     if bundle.task.output == "objects":
-        raise ConfigError(f"{out}: a {bundle.task.name} model gives objects with scores, not probabilities of pixels; leave --probabilities out")
+        raise ConfigError(
+            f"{out}: a {bundle.task.name} model gives objects with scores, not probabilities of pixels; leave --probabilities out"
+        )
     if wanted is True:
         return out.with_name(f"{out.stem}_prob.tif")
     if several:
-        raise ConfigError(f"{wanted}: one name for the probabilities of several scenes; give --probabilities without a name")
+        raise ConfigError(
+            f"{wanted}: one name for the probabilities of several scenes; give --probabilities without a name"
+        )
     path = Path(wanted)
     if path.suffix.lower() not in (".tif", ".tiff") or path == out:
-        raise ConfigError(f"{path}: probabilities are a GeoTIFF beside the map; give them a .tif name of their own")
+        raise ConfigError(
+            f"{path}: probabilities are a GeoTIFF beside the map; give them a .tif name of their own"
+        )
     return path
 
 
-def _check_outputs(bundle: Bundle, scenes: list[Scene], outs: list[Path], extras: list[Path | None], overwrite: bool, journal: FolderJournal) -> None:
-    inputs = {Path(scene.path).resolve(): scene.path for scene in scenes if not scene.remote} | {bundle.path.resolve(): str(bundle.path)}
+def _check_outputs(
+    bundle: Bundle,
+    scenes: list[Scene],
+    outs: list[Path],
+    extras: list[Path | None],
+    overwrite: bool,
+    journal: FolderJournal,
+) -> None:
+    inputs = {Path(scene.path).resolve(): scene.path for scene in scenes if not scene.remote} | {
+        bundle.path.resolve(): str(bundle.path)
+    }
     for out, extra in zip(outs, extras, strict=True):
         is_raster(out, bundle.task.output)
         for path in (out, *([] if extra is None else [extra])):
             if path.resolve() in inputs:
-                raise OutputExistsError(f"{path}: is an input of this run and is never overwritten; choose another name")
+                raise OutputExistsError(
+                    f"{path}: is an input of this run and is never overwritten; choose another name"
+                )
             refuse_existing(path, overwrite or journal.knows(path))

@@ -15,10 +15,11 @@ from ..core.pixelgrid import PixelGrid
 class Prediction:
     """One output (or, for several scenes, a folder of them: see `parts`).
 
-    `kind`: "raster" (class ids, 255 = not measured), "polygons" (a class map as vectors), "objects", or "chips" (a cell a chip, as vectors or with a
-    pixel a chip) and "images" (a row an image). `grid` is the
-    scene's own. `count`: features of a vector output. `probabilities`: the extra raster. `chips`: how many the network saw, `skipped`: without
-    anything to answer for, `kept`: found from a run that had been stopped. `seconds` of this run.
+    `kind`: "raster" (class ids, 255 = not measured), "polygons" (a class map as vectors), "objects", or
+    "chips" (a cell a chip, as vectors or with a pixel a chip) and "images" (a row an image). `grid` is the
+    scene's own. `count`: features of a vector output. `probabilities`: the extra raster. `chips`: how many
+    the network saw, `skipped`: without anything to answer for, `kept`: found from a run that had been
+    stopped. `seconds` of this run.
     """
 
     path: Path
@@ -67,8 +68,15 @@ class Prediction:
         return {name: value for name, value in known.items() if value not in (None, "", [])}
 
     def _repr_html_(self) -> str:
-        shown = {name: value for name, value in self.values().items() if name not in ("parts", "notes", "model_sha256")}
-        rows = [(name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in shown.items()]
+        shown = {
+            name: value
+            for name, value in self.values().items()
+            if name not in ("parts", "notes", "model_sha256")
+        }
+        rows = [
+            (name, ", ".join(map(str, value)) if isinstance(value, list) else value)
+            for name, value in shown.items()
+        ]
         return card(self.path.name, [*rows, *(("note", note) for note in self.notes)])
 
 

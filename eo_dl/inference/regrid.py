@@ -1,8 +1,8 @@
 """From the working grid back onto the scene's own grid, where the scene was resampled for the model.
 
-Nearest: an own pixel takes the class of the working pixel in which its centre lies. Every own row lies in exactly one band of
-working rows, so bands need not know of each other. Own pixels that were not measured (or lie outside the AOI) become 255, whatever
-the resampling made of them.
+Nearest: an own pixel takes the class of the working pixel in which its centre lies. Every own row lies in
+exactly one band of working rows, so bands need not know of each other. Own pixels that were not measured (or
+lie outside the AOI) become 255, whatever the resampling made of them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ class SameRows:
 
 @dataclass(frozen=True)
 class OwnRows:
-    """The output has the scene's own grid. `read_valid` reads the own valid mask of a window (one thread), `aoi` is in own pixels."""
+    """The output has the scene's own grid. `read_valid` reads the own valid mask of a window (one thread),
+    `aoi` is in own pixels.
+    """
 
     working: PixelGrid
     own: PixelGrid
@@ -80,7 +82,9 @@ class OwnRows:
             wanted = wanted & self.aoi.mask(window)
         rows, cols = self._rows[row0:row1, None] - band.row0, self._cols[None]
         labels = np.where(wanted, band.labels[rows, cols], np.uint8(IGNORE_ID))
-        planes = None if band.planes is None else np.where(wanted, band.planes[:, rows, cols], np.uint8(IGNORE_ID))
+        planes = (
+            None if band.planes is None else np.where(wanted, band.planes[:, rows, cols], np.uint8(IGNORE_ID))
+        )
         return Band(row0, labels, planes)
 
 

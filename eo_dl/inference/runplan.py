@@ -21,7 +21,17 @@ from .backends import Backend
 from .chipcells import CellDecoder, CellOutput, Cells
 from .chipdecoders import LabelDecoder, ObjectDecoder
 from .engine import Tally, run_chips
-from .outputs import PROBABILITY_SCALE, ClassPolygons, ClassRaster, ObjectOutput, ProbabilityRaster, RowOutput, RowSink, is_raster, write_objects
+from .outputs import (
+    PROBABILITY_SCALE,
+    ClassPolygons,
+    ClassRaster,
+    ObjectOutput,
+    ProbabilityRaster,
+    RowOutput,
+    RowSink,
+    is_raster,
+    write_objects,
+)
 from .plan import Plan
 from .prediction import Prediction
 from .regrid import OwnRows, RowMap, SameRows
@@ -44,7 +54,9 @@ def run_plan(plan: Plan, backend: Backend, on_progress: OnProgress) -> Predictio
 def _stopped(plan: Plan) -> str:
     kept = work_folder(plan.out)
     if plan.request.resume and kept.is_dir():
-        return f"{plan.out}: stopped; what was finished is kept in {kept.name}, and the same command continues"
+        return (
+            f"{plan.out}: stopped; what was finished is kept in {kept.name}, and the same command continues"
+        )
     return f"{plan.out}: stopped; nothing was kept, and the same command begins again"
 
 
@@ -71,7 +83,9 @@ def _run_polygons(plan: Plan, backend: Backend, on_progress: OnProgress) -> Pred
     return _prediction(plan, "polygons", tally, output.first_row, len(found), ())
 
 
-def _run_rows(plan: Plan, backend: Backend, sinks: list[RowSink], stack: ExitStack, on_progress: OnProgress) -> tuple[RowOutput, Tally]:
+def _run_rows(
+    plan: Plan, backend: Backend, sinks: list[RowSink], stack: ExitStack, on_progress: OnProgress
+) -> tuple[RowOutput, Tally]:
     """All rows into `sinks`, and into the probability raster where one is asked for."""
     codec, grid = plan.bundle.codec(), plan.job.grid
     assert isinstance(codec, RasterCodec)
@@ -127,7 +141,9 @@ def _run_objects(plan: Plan, backend: Backend, on_progress: OnProgress) -> Predi
     with Spool(plan.out, plan.job_key) as spool:
         output = ObjectOutput(spool, grid, plan.suppress_iou)
         kept = output.first_row
-        tally = run_chips(plan.job, backend, ObjectDecoder(bundle.codec(), grid, plan.min_score), output, on_progress)
+        tally = run_chips(
+            plan.job, backend, ObjectDecoder(bundle.codec(), grid, plan.min_score), output, on_progress
+        )
         found = _within_aoi(plan, output.finish())
         write_objects(plan.out, found, plan.scene.grid, bundle.classes, plan.tags, plan.request.overwrite)
     mosaic = output.mosaic
@@ -137,7 +153,14 @@ def _run_objects(plan: Plan, backend: Backend, on_progress: OnProgress) -> Predi
         "of these, objects that one chip told apart and its neighbour took for one with another": mosaic.undecided,
         "objects with their centre on ground that was not measured, left out": output.on_invalid,
     }
-    return _prediction(plan, "objects", tally, kept, len(found), tuple(f"{what}: {count}" for what, count in counted.items() if count))
+    return _prediction(
+        plan,
+        "objects",
+        tally,
+        kept,
+        len(found),
+        tuple(f"{what}: {count}" for what, count in counted.items() if count),
+    )
 
 
 def _run_chips(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
@@ -158,7 +181,11 @@ def _run_chips(plan: Plan, backend: Backend, on_progress: OnProgress) -> Predict
     return _prediction(plan, "chips", tally, kept, count, cells.edge_note())
 
 
-_RUNS: dict[str, Callable[[Plan, Backend, OnProgress], Prediction]] = {"raster": _run_labels, "objects": _run_objects, "chips": _run_chips}
+_RUNS: dict[str, Callable[[Plan, Backend, OnProgress], Prediction]] = {
+    "raster": _run_labels,
+    "objects": _run_objects,
+    "chips": _run_chips,
+}
 
 
 def _within_aoi(plan: Plan, objects: Objects) -> Objects:
@@ -175,9 +202,15 @@ def kept_prediction(plan: Plan, count: int | None) -> Prediction:
     return _prediction(plan, shown, Tally(), plan.job.grid.shape[0], count, ())
 
 
-def _prediction(plan: Plan, kind: Kind, tally: Tally, first_row: int, count: int | None, notes: tuple[str, ...]) -> Prediction:
+def _prediction(
+    plan: Plan, kind: Kind, tally: Tally, first_row: int, count: int | None, notes: tuple[str, ...]
+) -> Prediction:
     kept = first_row * plan.job.grid.shape[1]
-    idle = ("no chip had anything to answer for: the AOI lies on ground that was not measured",) if not kept and not tally.run else ()
+    idle = (
+        ("no chip had anything to answer for: the AOI lies on ground that was not measured",)
+        if not kept and not tally.run
+        else ()
+    )
     said = (f"continued a stopped run: {kept} of {len(plan.job.grid)} chips were done",) if kept else ()
     return Prediction(
         plan.out,

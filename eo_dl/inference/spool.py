@@ -1,7 +1,8 @@
 """Finished pieces of a run, kept on disk beside the output until all are in, so that a killed run can go on.
 
-For outputs that cannot be written row by row (vectors). Each piece is a file of its own in `OUT.part.d`, synced before its line
-in the journal; a line carries the piece's SHA-256 and its own CRC, so a torn piece or a torn line ends what is believed.
+For outputs that cannot be written row by row (vectors). Each piece is a file of its own in `OUT.part.d`,
+synced before its line in the journal; a line carries the piece's SHA-256 and its own CRC, so a torn piece or
+a torn line ends what is believed.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 class Spool:
-    """Pieces in order. A context manager: leaving it well removes the folder, leaving it by an error keeps it.
+    """Pieces in order. A context manager: leaving it well removes the folder, leaving it by an error keeps
+    it.
 
-    `count`: pieces of an earlier run with the same `job_key`, already here. Without a `job_key` nothing is kept for later.
+    `count`: pieces of an earlier run with the same `job_key`, already here. Without a `job_key` nothing is
+    kept for later.
     """
 
     def __init__(self, target: Path, job_key: str | None) -> None:
@@ -46,7 +49,9 @@ class Spool:
             self._write_journal()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is None or self._job_key is None or not self._hashes:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -89,10 +94,18 @@ class Spool:
     def _believed(self) -> list[str]:
         """Hashes of the pieces up to the first that is not as the journal says."""
         hashes: list[str] = []
-        for line in self._journal.read_text(encoding="ascii", errors="replace").splitlines(keepends=True) if self._journal.exists() else []:
+        for line in (
+            self._journal.read_text(encoding="ascii", errors="replace").splitlines(keepends=True)
+            if self._journal.exists()
+            else []
+        ):
             number, digest = len(hashes), line.split(" ")[1] if line.count(" ") == 2 else ""
             piece = self._piece(number)
-            if line != _line(number, digest) or not piece.exists() or hashlib.sha256(piece.read_bytes()).hexdigest() != digest:
+            if (
+                line != _line(number, digest)
+                or not piece.exists()
+                or hashlib.sha256(piece.read_bytes()).hexdigest() != digest
+            ):
                 break
             hashes.append(digest)
         return hashes
@@ -125,6 +138,14 @@ def unpack_objects(packed: Arrays) -> Objects:
     if "wkb" in packed:
         stops = np.cumsum(packed["wkb_lengths"].astype(np.int64))
         data = packed["wkb"].tobytes()
-        texts = [data[stop - length : stop] for stop, length in zip(stops.tolist(), packed["wkb_lengths"].tolist(), strict=True)]
+        texts = [
+            data[stop - length : stop]
+            for stop, length in zip(stops.tolist(), packed["wkb_lengths"].tolist(), strict=True)
+        ]
         polygons = np.asarray(shapely.from_wkb(np.array(texts, dtype=object)), dtype=object)
-    return Objects(packed["boxes"].astype(np.float64), packed["class_ids"].astype(np.int64), packed["scores"].astype(np.float32), polygons)
+    return Objects(
+        packed["boxes"].astype(np.float64),
+        packed["class_ids"].astype(np.int64),
+        packed["scores"].astype(np.float32),
+        polygons,
+    )

@@ -1,7 +1,8 @@
-"""Rows of a scene, read in strips of whole blocks: each block is decoded once, ahead of need, by threads with a handle each.
+"""Rows of a scene, read in strips of whole blocks: each block is decoded once, ahead of need, by threads with
+a handle each.
 
-Why strips and not a window a chip: neighbouring chips share rows, and GDAL's block cache is too small to keep the
-blocks of a wide scene until the next row of chips; windows would decode every block two to four times.
+Why strips and not a window a chip: neighbouring chips share rows, and GDAL's block cache is too small to keep
+the blocks of a wide scene until the next row of chips; windows would decode every block two to four times.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Strip:
 
 
 def strip_rows(block_rows: int) -> int:
-    """Height of a strip for files whose blocks are `block_rows` high: whole blocks, about 256 rows or one block."""
+    """Height of a strip for files whose blocks are `block_rows` high: whole blocks, about 256 rows or one
+    block.
+    """
     if block_rows > _ROWS_AT_MOST:
         return _ROWS_WANTED
     return block_rows * max(1, _ROWS_WANTED // block_rows)
@@ -56,10 +59,20 @@ def strip_rows(block_rows: int) -> int:
 class StripReader:
     """Hands out the rows of a scene from top to bottom. A context manager, used from one thread.
 
-    `rows`: height of a strip. At most `ahead` strips beyond those asked for are read or being read, by `threads` threads.
+    `rows`: height of a strip. At most `ahead` strips beyond those asked for are read or being read, by
+    `threads` threads.
     """
 
-    def __init__(self, open_reader: Callable[[], RowReader], height: int, rows: int, *, first_row: int = 0, threads: int = 2, ahead: int = 3) -> None:
+    def __init__(
+        self,
+        open_reader: Callable[[], RowReader],
+        height: int,
+        rows: int,
+        *,
+        first_row: int = 0,
+        threads: int = 2,
+        ahead: int = 3,
+    ) -> None:
         self._open_reader, self._height, self._rows = open_reader, height, rows
         self._next = first_row // rows * rows
         self._held: deque[Strip] = deque()
@@ -73,13 +86,17 @@ class StripReader:
         self._order()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
         for reader in self._readers:
             reader.close()
 
     def rows(self, row0: int, row1: int) -> list[Strip]:
-        """The strips that hold rows `[row0, row1)`; what lies above `row0` is forgotten, so ask from top to bottom."""
+        """The strips that hold rows `[row0, row1)`; what lies above `row0` is forgotten, so ask from top to
+        bottom.
+        """
         while self._held and self._held[0].row1 <= row0:
             self._held.popleft()
         while self._coming and (not self._held or self._held[-1].row1 < row1):

@@ -20,7 +20,9 @@ from .vectorlayers import read_layer
 
 @dataclass(frozen=True)
 class Aoi:
-    """Polygons in pixel coordinates. A pixel belongs to it where its centre does, or (`touched`) where any of it does."""
+    """Polygons in pixel coordinates. A pixel belongs to it where its centre does, or (`touched`) where any of
+    it does.
+    """
 
     area: shapely.Geometry
     touched: bool = False
@@ -46,14 +48,19 @@ class Aoi:
         if shapely.contains(self._parts[near], frame).any():
             return np.ones((window.height, window.width), np.bool_)
         moved = shapely.transform(self._parts[near], lambda xy: xy - (window.col, window.row))
-        return np.asarray(burn(moved, np.ones(len(near), np.uint8), window.height, window.width, all_touched=self.touched) == 1)
+        return np.asarray(
+            burn(moved, np.ones(len(near), np.uint8), window.height, window.width, all_touched=self.touched)
+            == 1
+        )
 
     def contains(self, cols: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
         """(N,) which points lie in it."""
         return np.asarray(shapely.contains_xy(self.area, cols, rows), np.bool_)
 
     def scaled(self, cols: float, rows: float) -> Aoi:
-        """The same ground on a grid with so many times as many columns and rows, with every pixel that it touches."""
+        """The same ground on a grid with so many times as many columns and rows, with every pixel that it
+        touches.
+        """
         return Aoi(shapely.transform(self.area, lambda xy: xy * (cols, rows)), touched=True)
 
 
@@ -65,15 +72,26 @@ def read_aoi(path: str | Path, grid: PixelGrid, scene_name: str) -> Aoi:
     frame = read_layer(path)
     polygons = shapely.make_valid(shapely.force_2d(np.asarray(frame.geometry.values, dtype=object)))
     polygons = polygons[~shapely.is_missing(polygons)]
-    area = shapely.union_all(np.concatenate([_polygons(polygon) for polygon in polygons])) if len(polygons) else shapely.Polygon()
+    area = (
+        shapely.union_all(np.concatenate([_polygons(polygon) for polygon in polygons]))
+        if len(polygons)
+        else shapely.Polygon()
+    )
     if area.is_empty:
         raise InputError(f"{path}: holds no polygons; an AOI (--aoi) needs at least one")
     if (frame.crs is None) != (grid.crs is None):
-        which = "the AOI has no CRS and the scene has one" if frame.crs is None else "the AOI is in map coordinates and the scene has no CRS"
+        which = (
+            "the AOI has no CRS and the scene has one"
+            if frame.crs is None
+            else "the AOI is in map coordinates and the scene has no CRS"
+        )
         raise InputError(f"{path}: {which}; give both a CRS, or draw the AOI in pixels")
     if frame.crs is not None and grid.crs is not None and frame.crs != grid.crs:
         area = reproject(np.array([area], dtype=object), frame.crs, grid.crs, str(path))[0]
-    area = shapely.intersection(shapely.make_valid(grid.geometries_to_pixel(np.array([area], dtype=object))[0]), shapely.box(0, 0, grid.width, grid.height))
+    area = shapely.intersection(
+        shapely.make_valid(grid.geometries_to_pixel(np.array([area], dtype=object))[0]),
+        shapely.box(0, 0, grid.width, grid.height),
+    )
     if area.area == 0:
         raise InputError(f"{path}: the AOI does not overlap {scene_name}; check its place and its CRS")
     return Aoi(area)

@@ -23,7 +23,16 @@ _COUNTER = itertools.count()
 _SYNC_THREADS = 8
 _RENAME_TRIES = 10
 # What the disk or the rights say; any other OSError inside a writing block is somebody else's.
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}
+_DISK_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENAMETOOLONG,
+}
 _ADVICE = {
     errno.ENOSPC: "free some space or write elsewhere",
     errno.EDQUOT: "free some of the quota or write elsewhere",
@@ -44,7 +53,8 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     """Check, before any work, that `path` may be written.
 
     An empty folder counts as not existing. Raises `OutputExistsError` where something is there and
-    `overwrite` is False, `InputError` where the parent folder is missing, `WriteError` where it cannot be written to.
+    `overwrite` is False, `InputError` where the parent folder is missing, `WriteError` where it cannot be
+    written to.
     """
     target = Path(path)
     if _is_occupied(target) and not overwrite:
@@ -53,12 +63,15 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     if not parent.is_dir():
         raise InputError(f"{target}: the folder {parent} does not exist; make it first (mkdir -p)")
     if not os.access(parent, os.W_OK | os.X_OK):
-        raise WriteError(f"{target}: the folder {parent} cannot be written to; choose another or change its rights")
+        raise WriteError(
+            f"{target}: the folder {parent} cannot be written to; choose another or change its rights"
+        )
 
 
 @contextlib.contextmanager
 def atomic_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary name of the same suffix beside `path`; renamed to `path` when the block ends well, removed when not.
+    """A temporary name of the same suffix beside `path`; renamed to `path` when the block ends well, removed
+    when not.
 
     Raises `WriteError` where the disk or the rights stop it.
     """
@@ -83,7 +96,9 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False, marker: str | No
     target = Path(path)
     refuse_existing(target, overwrite)
     if marker is not None and _is_occupied(target) and not (target / marker).is_file():
-        raise OutputExistsError(f"{target}: holds no {marker}, so it is not one of ours and is not overwritten; choose another folder")
+        raise OutputExistsError(
+            f"{target}: holds no {marker}, so it is not one of ours and is not overwritten; choose another folder"
+        )
     temporary = work_folder(target)
     try:
         with disk_errors(target):
@@ -169,7 +184,8 @@ def _sync_all(paths: Sequence[Path]) -> None:
 
 def _replace_folder(source: Path, target: Path) -> None:
     inside = sorted(source.rglob("*"))
-    with ThreadPoolExecutor(_SYNC_THREADS) as pool:  # thousands of chips one after the other would wait for the disk most of the time
+    # thousands of chips one after the other would wait for the disk most of the time
+    with ThreadPoolExecutor(_SYNC_THREADS) as pool:
         for _ in pool.map(_sync_all, (inside[first::_SYNC_THREADS] for first in range(_SYNC_THREADS))):
             pass
     sync(source)

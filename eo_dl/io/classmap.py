@@ -48,7 +48,8 @@ class ClassMap:
         return self.scene.grid
 
     def row_bands(self) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
-        """(row0, class ids (rows, W) uint8) from top to bottom, a few million pixels at a time; 255 where not valid.
+        """(row0, class ids (rows, W) uint8) from top to bottom, a few million pixels at a time; 255 where not
+        valid.
 
         Raises `SceneError` for values that are no class ids (whole numbers 0 to 254).
         """
@@ -65,7 +66,9 @@ class ClassMap:
         if values.dtype != np.uint8:
             wrong = valid & ((ids != values) | (ids == IGNORE_ID))
             if wrong.any():
-                raise SceneError(f"{self.scene.path}: holds the value {values[wrong][0]}, and class ids are whole numbers 0 to 254; is this a class map?")
+                raise SceneError(
+                    f"{self.scene.path}: holds the value {values[wrong][0]}, and class ids are whole numbers 0 to 254; is this a class map?"
+                )
         return np.where(valid, ids, np.uint8(IGNORE_ID))
 
 
@@ -73,7 +76,9 @@ def open_class_map(path: str | Path) -> ClassMap:
     """A class map with its classes. Raises `SceneError` for a raster with several bands."""
     scene = open_scene(path)
     if len(scene.bands) != 1:
-        raise SceneError(f"{path}: a class map has one band, this raster has {len(scene.bands)} ({scene.bands.describe()}); is it the scene itself?")
+        raise SceneError(
+            f"{path}: a class map has one band, this raster has {len(scene.bands)} ({scene.bands.describe()}); is it the scene itself?"
+        )
     tags = _tags(scene)
     return ClassMap(scene, _classes(scene, tags))
 
@@ -84,16 +89,22 @@ def raster_tags(path: str | Path) -> dict[str, str]:
 
 
 def probability_bands(scene: Scene, classes: ClassSet) -> Scene:
-    """A raster of probabilities with its bands in the order of `classes`. Raises `SceneError` where one is missing."""
+    """A raster of probabilities with its bands in the order of `classes`. Raises `SceneError` where one is
+    missing.
+    """
     places = {name: place for place, name in enumerate(scene.bands.names)}
     missing = [info.name for info in classes if canonical_name(info.name) not in places]
     if missing:
-        raise SceneError(f"{scene.path}: has no probabilities of {', '.join(missing)}; its bands are {scene.bands.describe()}")
+        raise SceneError(
+            f"{scene.path}: has no probabilities of {', '.join(missing)}; its bands are {scene.bands.describe()}"
+        )
     return scene.reordered([places[canonical_name(info.name)] for info in classes])
 
 
 def probability_classes(scene: Scene) -> ClassSet | None:
-    """The classes of a raster of probabilities as we write it (uint8, a band a class), in the order of its bands; None for any other raster."""
+    """The classes of a raster of probabilities as we write it (uint8, a band a class), in the order of its
+    bands; None for any other raster.
+    """
     text = _tags(scene).get(PROBABILITIES_TAG)
     found = _from_tag(text)
     if found is None or len(found) != len(scene.bands) or {band.dtype for band in scene.bands} != {"uint8"}:
@@ -123,7 +134,11 @@ def _from_tag(text: str | None) -> ClassSet | None:
         names = {int(key): str(name) for key, name in json.loads(text or "").items()}
     except (ValueError, AttributeError):
         return None  # none, or somebody else's tag of that name
-    return ClassSet(tuple(ClassInfo(i, name, default_color(i)) for i, name in sorted(names.items()))) if names else None
+    return (
+        ClassSet(tuple(ClassInfo(i, name, default_color(i)) for i, name in sorted(names.items())))
+        if names
+        else None
+    )
 
 
 def _from_side_file(path: Path) -> ClassSet | None:
@@ -133,14 +148,25 @@ def _from_side_file(path: Path) -> ClassSet | None:
         root = ElementTree.parse(path).getroot()
     except (ParseError, DefusedXmlException) as cause:
         raise SceneError(f"{path}: cannot be read as XML ({cause}); repair or remove it") from cause
-    band = None if root is None else next((b for b in root.iter("PAMRasterBand") if b.get("band") in (None, "1")), None)
+    band = (
+        None
+        if root is None
+        else next((b for b in root.iter("PAMRasterBand") if b.get("band") in (None, "1")), None)
+    )
     names = [] if band is None else [(category.text or "").strip() for category in band.iter("Category")]
     known = {i: name for i, name in enumerate(names[:IGNORE_ID]) if name}
     if band is None or not known:
         return None
-    known = {i: (BACKGROUND if i == 0 and name.casefold() == BACKGROUND else name) for i, name in known.items()}
+    known = {
+        i: (BACKGROUND if i == 0 and name.casefold() == BACKGROUND else name) for i, name in known.items()
+    }
     colors = [_color(entry) for entry in band.iter("Entry")]
-    return ClassSet(tuple(ClassInfo(i, name, colors[i] if i < len(colors) else default_color(i)) for i, name in known.items()))
+    return ClassSet(
+        tuple(
+            ClassInfo(i, name, colors[i] if i < len(colors) else default_color(i))
+            for i, name in known.items()
+        )
+    )
 
 
 def _color(entry: Element) -> str:

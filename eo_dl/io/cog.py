@@ -1,8 +1,8 @@
 """From raw rows to a verified Cloud Optimized GeoTIFF.
 
-Why a VRT over the raw rows goes straight into GDAL's COG driver: it saves writing the pixels once more
-(8192 x 8192 uint8: 1.2 s in all). One thread, because two cost more here than they gain (1.2 s against 3.4 s on
-two busy cores). Overviews of class maps are the nearest pixel: the most frequent class would cost 2.8 s more.
+Why a VRT over the raw rows goes straight into GDAL's COG driver: it saves writing the pixels once more (8192
+x 8192 uint8: 1.2 s in all). One thread, because two cost more here than they gain (1.2 s against 3.4 s on two
+busy cores). Overviews of class maps are the nearest pixel: the most frequent class would cost 2.8 s more.
 """
 
 from __future__ import annotations
@@ -60,18 +60,24 @@ def assemble(rows: Path, written: Sequence[Written], facts: RasterFacts, target:
         with rasterio.Env(), small_cache(), quietly(), libtiff_complaints() as complaints:
             rasterio.shutil.copy(str(text), str(out), driver="COG", **_cog_options(facts))
     except (RasterioError, CPLE_BaseError, OSError) as error:
-        raise WriteError(f"{target}: could not be written ({' '.join(str(error).split())[:200]}); check the free space") from error
+        raise WriteError(
+            f"{target}: could not be written ({' '.join(str(error).split())[:200]}); check the free space"
+        ) from error
     if complaints:
-        raise WriteError(f"{target}: could not be written ({complaints[0][:200]}); free some space or write elsewhere")
+        raise WriteError(
+            f"{target}: could not be written ({complaints[0][:200]}); free some space or write elsewhere"
+        )
     with small_cache():
         verify(out, written, facts, target)
     return out
 
 
 def verify(path: Path, written: Sequence[Written], facts: RasterFacts, target: Path) -> None:
-    """Read a raster back and compare it with what was meant: size, type, place, nodata, names, tags, every pixel; overviews must decode.
+    """Read a raster back and compare it with what was meant: size, type, place, nodata, names, tags, every
+    pixel; overviews must decode.
 
-    GDAL does not report a failed write on closing (reference/reliability.md, finding 1), so this is where a full disk shows.
+    GDAL does not report a failed write on closing (reference/reliability.md, finding 1), so this is where a
+    full disk shows.
     """
     try:
         with open_dataset(str(path), "GTiff") as dataset:
@@ -88,7 +94,9 @@ def verify(path: Path, written: Sequence[Written], facts: RasterFacts, target: P
             f"{target}: what was written cannot be read back ({' '.join(str(error).split())[:200]}); the disk is full or failing, write elsewhere"
         ) from error
     if differing:
-        raise WriteError(f"{target}: did not read back as it was written ({', '.join(differing)}); the disk is full or failing, write elsewhere")
+        raise WriteError(
+            f"{target}: did not read back as it was written ({', '.join(differing)}); the disk is full or failing, write elsewhere"
+        )
 
 
 def _cog_options(facts: RasterFacts) -> dict[str, str]:
@@ -106,8 +114,14 @@ def _cog_options(facts: RasterFacts) -> dict[str, str]:
 def _raw_vrt(rows_name: str, facts: RasterFacts) -> str:
     layout, grid = facts.layout, facts.grid
     srs = f"<SRS>{xml_text(grid.crs.to_wkt())}</SRS>" if grid.crs is not None else ""
-    placed = "" if grid.transform == Affine.identity() else f"<GeoTransform>{', '.join(repr(v) for v in grid.transform.to_gdal())}</GeoTransform>"
-    tags = "".join(f"<MDI key={xml_attribute(key)}>{xml_text(value)}</MDI>" for key, value in sorted(facts.tags.items()))
+    placed = (
+        ""
+        if grid.transform == Affine.identity()
+        else f"<GeoTransform>{', '.join(repr(v) for v in grid.transform.to_gdal())}</GeoTransform>"
+    )
+    tags = "".join(
+        f"<MDI key={xml_attribute(key)}>{xml_text(value)}</MDI>" for key, value in sorted(facts.tags.items())
+    )
     bands = "".join(_raw_band(rows_name, facts, band) for band in range(layout.count))
     return f'<VRTDataset rasterXSize="{layout.width}" rasterYSize="{layout.height}">{srs}{placed}<Metadata>{tags}</Metadata>{bands}</VRTDataset>'
 
@@ -129,15 +143,20 @@ def _raw_band(rows_name: str, facts: RasterFacts, band: int) -> str:
 def _differences(dataset: rasterio.DatasetReader, facts: RasterFacts) -> list[str]:
     layout = facts.layout
     found = dataset.nodata
-    same_nodata = found == facts.nodata or (found is not None and facts.nodata is not None and np.isnan(found) and np.isnan(facts.nodata))
+    same_nodata = found == facts.nodata or (
+        found is not None and facts.nodata is not None and np.isnan(found) and np.isnan(facts.nodata)
+    )
     tags = dataset.tags()
     checks = {
         "size": (dataset.height, dataset.width, dataset.count) == (layout.height, layout.width, layout.count),
         "type": set(dataset.dtypes) == {layout.dtype},
         "nodata": same_nodata,
-        "transform": np.allclose(tuple(dataset.transform)[:6], tuple(facts.grid.transform)[:6], rtol=1e-12, atol=0),
+        "transform": np.allclose(
+            tuple(dataset.transform)[:6], tuple(facts.grid.transform)[:6], rtol=1e-12, atol=0
+        ),
         "CRS": same_place(dataset.crs, facts.grid),
-        "band names": not facts.descriptions or tuple(name or "" for name in dataset.descriptions) == facts.descriptions,
+        "band names": not facts.descriptions
+        or tuple(name or "" for name in dataset.descriptions) == facts.descriptions,
         "scales": not facts.scales or tuple(dataset.scales) == facts.scales,
         "tags": all(tags.get(key) == value for key, value in facts.tags.items()),
     }
@@ -145,7 +164,8 @@ def _differences(dataset: rasterio.DatasetReader, facts: RasterFacts) -> list[st
 
 
 def same_place(found: rasterio.crs.CRS | None, grid: PixelGrid) -> bool:
-    """True where a CRS read back means the same: equal, or the grid's corners come out within a millionth of a pixel.
+    """True where a CRS read back means the same: equal, or the grid's corners come out within a millionth of
+    a pixel.
 
     GeoTIFF keeps the numbers of a CRS without a code, not always its names.
     """

@@ -18,13 +18,17 @@ def is_remote(path: str) -> bool:
 
 
 def own_path(path: str | Path) -> Path:
-    """The absolute path, links among its folders resolved but not the file's: a link's name is one that somebody gave on purpose, and labels are found by it."""
+    """The absolute path, links among its folders resolved but not the file's: a link's name is one that
+    somebody gave on purpose, and labels are found by it.
+    """
     given = Path(path)
     return given.parent.resolve() / given.name
 
 
 def relative_path(path: str, folder: Path) -> str:
-    """A path as seen from `folder`, with forward slashes and "./" in front of what lies in it; remote ones and those on another drive as they are."""
+    """A path as seen from `folder`, with forward slashes and "./" in front of what lies in it; remote ones
+    and those on another drive as they are.
+    """
     if is_remote(path):
         return path
     try:
@@ -37,8 +41,9 @@ def relative_path(path: str, folder: Path) -> str:
 def scene_paths(sources: Sequence[str | Path], below: bool = False) -> tuple[str, ...]:
     """Every raster named, in a stable order: files as given, folders and patterns sorted by name.
 
-    A folder gives the rasters directly in it, with `below` also those in the folders below it (by suffix; sidecars and masks of other suffixes are not
-    rasters). Raises `SceneError` for a folder or a pattern that holds none.
+    A folder gives the rasters directly in it, with `below` also those in the folders below it (by suffix;
+    sidecars and masks of other suffixes are not rasters). Raises `SceneError` for a folder or a pattern that
+    holds none.
     """
     found: list[str] = []
     for source in map(str, sources):
@@ -69,7 +74,13 @@ def rasters_below(folder: Path) -> tuple[str, ...]:
 def _in_folder(folder: Path, below: bool) -> list[str]:
     if below:
         return list(rasters_below(folder)) or _in_folder(folder, False)
-    rasters = sorted(str(p) for p in folder.iterdir() if p.suffix.lower() in RASTER_SUFFIXES and p.is_file() and not p.name.startswith("."))
+    rasters = sorted(
+        str(p)
+        for p in folder.iterdir()
+        if p.suffix.lower() in RASTER_SUFFIXES and p.is_file() and not p.name.startswith(".")
+    )
     if not rasters:
-        raise SceneError(f"{folder}: this folder holds no raster ({', '.join(sorted(RASTER_SUFFIXES))}); name the files")
+        raise SceneError(
+            f"{folder}: this folder holds no raster ({', '.join(sorted(RASTER_SUFFIXES))}); name the files"
+        )
     return rasters

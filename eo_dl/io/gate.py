@@ -1,10 +1,10 @@
 """Which driver may open a file: decided by its first bytes, never by GDAL's own guess.
 
 GDAL goes by content, so a `.tif` that is really XML can read any file, open connections or write files
-(reference/reliability.md, finding 3). Opening with exactly one driver closes that door, but not the one behind it:
-overviews and masks, beside the file or named in its tags, are opened with any driver again (GDAL 3.10: a plain TIFF with an
-OVERVIEW_FILE tag shows /etc/passwd), so these are looked at too. A VRT is text that names other files; it is let in only as
-`.vrt`, and only with local files in or below its own folder.
+(reference/reliability.md, finding 3). Opening with exactly one driver closes that door, but not the one
+behind it: overviews and masks, beside the file or named in its tags, are opened with any driver again (GDAL
+3.10: a plain TIFF with an OVERVIEW_FILE tag shows /etc/passwd), so these are looked at too. A VRT is text
+that names other files; it is let in only as `.vrt`, and only with local files in or below its own folder.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def raster_driver(path: str, trust_vrt: bool = False) -> str:
             check_sidecars(Path(path))
             check_vrt(Path(path), _check_vrt_source)
         return "VRT"
-    raise SceneError(f"{path}: is not a raster that is read here ({_kind_of(head)}); expected {_RASTERS}; convert it, e.g. gdal_translate IN OUT.tif")
+    raise SceneError(
+        f"{path}: is not a raster that is read here ({_kind_of(head)}); expected {_RASTERS}; convert it, e.g. gdal_translate IN OUT.tif"
+    )
 
 
 def driver_of_bytes(head: bytes) -> str | None:
@@ -83,12 +85,19 @@ def vector_driver(path: str) -> str:
         return "Parquet"
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         return "GeoJSON"
-    advice = "give the .shp of a Shapefile" if suffix in {".dbf", ".shx", ".prj"} else "convert it, e.g. ogr2ogr OUT.gpkg IN"
-    raise LabelError(f"{path}: is not a vector file that is read here ({_kind_of(head)}); expected {_VECTORS}; {advice}")
+    advice = (
+        "give the .shp of a Shapefile"
+        if suffix in {".dbf", ".shx", ".prj"}
+        else "convert it, e.g. ogr2ogr OUT.gpkg IN"
+    )
+    raise LabelError(
+        f"{path}: is not a vector file that is read here ({_kind_of(head)}); expected {_VECTORS}; {advice}"
+    )
 
 
 def check_sidecars(path: Path) -> None:
-    """Refuse sidecars that GDAL would open with a driver of its own choice: overviews and masks must be TIFFs.
+    """Refuse sidecars that GDAL would open with a driver of its own choice: overviews and masks must be
+    TIFFs.
 
     An overview file named in a tag or in the `.aux.xml` is refused by `open_dataset`.
     """
@@ -97,7 +106,9 @@ def check_sidecars(path: Path) -> None:
         if not sidecar.is_file():
             continue
         if driver_of_bytes(_head(str(sidecar), SceneError)) != "GTiff":
-            raise SceneError(f"{sidecar}: is no TIFF, as an overview or mask beside {path.name} must be; remove it")
+            raise SceneError(
+                f"{sidecar}: is no TIFF, as an overview or mask beside {path.name} must be; remove it"
+            )
         open_dataset(str(sidecar), "GTiff").close()  # its tags are looked at there
 
 
@@ -105,20 +116,27 @@ def _check_vrt_source(path: Path) -> bool:
     """Check a file that a VRT names; True where it is a VRT itself. Raises `SceneError`."""
     head = _head(str(path), SceneError)
     if driver_of_bytes(head) is not None:
-        # GDAL opens it by content, and drivers that look for text stop at the first zero byte: real images have one at once.
+        # GDAL opens it by content, and drivers that look for text stop at the first zero byte: real images
+        # have one at once.
         if b"\0" not in head[:16]:
-            raise SceneError(f"{path}: starts like an image but continues like text; convert it, e.g. gdal_translate IN OUT.tif")
+            raise SceneError(
+                f"{path}: starts like an image but continues like text; convert it, e.g. gdal_translate IN OUT.tif"
+            )
         check_sidecars(path)
         open_dataset(str(path), str(driver_of_bytes(head))).close()  # its tags are looked at there
         return False
     if path.suffix.lower() == ".vrt" and b"<VRTDataset" in head:
         return True
-    raise SceneError(f"{path}: is named by a VRT but is not a raster that is read here ({_kind_of(head)}); expected {_RASTERS}")
+    raise SceneError(
+        f"{path}: is named by a VRT but is not a raster that is read here ({_kind_of(head)}); expected {_RASTERS}"
+    )
 
 
 def _remote_driver(path: str) -> str:
     if "header_file=" in path:
-        raise SceneError(f"{path.split('?')[0]}: takes request headers from a file, which is not allowed; set GDAL_HTTP_HEADERS in the environment")
+        raise SceneError(
+            f"{path.split('?')[0]}: takes request headers from a file, which is not allowed; set GDAL_HTTP_HEADERS in the environment"
+        )
     if path.startswith(("/vsistdin", "/vsisubfile", "/vsisparse")):
         raise SceneError(
             f"{path}: is not a place of a file that is read here; give a path, an https:// address or /vsicurl/, /vsis3/, /vsigs/, /vsiaz/, /vsizip/"
@@ -149,15 +167,21 @@ def _check_geopackage(path: str, head: bytes) -> None:
         raise LabelError(f"{path}: is an SQLite file but no GeoPackage; convert it, e.g. ogr2ogr OUT.gpkg IN")
     try:
         with sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True) as database:
-            rows = database.execute("SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%'").fetchall()
+            rows = database.execute(
+                "SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%'"
+            ).fetchall()
     except sqlite3.Error as cause:
-        raise LabelError(f"{path}: is a damaged GeoPackage ({cause}); copy it again or repair it with ogr2ogr") from cause
+        raise LabelError(
+            f"{path}: is a damaged GeoPackage ({cause}); copy it again or repair it with ogr2ogr"
+        ) from cause
     finally:
         if "database" in locals():
             database.close()
     foreign = [sql for (sql,) in rows if not re.search(r"\bUSING\s+\"?(rtree|fts[345])", sql, re.IGNORECASE)]
     if foreign:
-        raise LabelError(f"{path}: holds tables that read other files ({foreign[0][:60]}...); copy its layers with ogr2ogr")
+        raise LabelError(
+            f"{path}: holds tables that read other files ({foreign[0][:60]}...); copy its layers with ogr2ogr"
+        )
 
 
 def _kind_of(head: bytes) -> str:
@@ -175,4 +199,6 @@ def _kind_of(head: bytes) -> str:
     )
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     named = next((name for magic, name in known if head.startswith(magic)), None)
-    return named or ("XML text" if text == b"<" else "JSON text" if text in (b"{", b"[") else "content of an unknown kind")
+    return named or (
+        "XML text" if text == b"<" else "JSON text" if text in (b"{", b"[") else "content of an unknown kind"
+    )

@@ -42,7 +42,8 @@ def registered_drivers() -> frozenset[str]:
 
 @contextlib.contextmanager
 def small_cache() -> Iterator[None]:
-    """A block cache of at most 64 MB for a while: writing a map block after block needs no more, and memory stays flat.
+    """A block cache of at most 64 MB for a while: writing a map block after block needs no more, and memory
+    stays flat.
 
     The cache is the process's, so of several at once the first shrinks it and the last one out restores it.
     """
@@ -50,7 +51,8 @@ def small_cache() -> Iterator[None]:
     with _CACHE:
         if not _small_users:
             found = int(get_gdal_config("GDAL_CACHEMAX"))
-            found = found if found > 100_000 else found * 2**20  # GDAL's own rule: small numbers are megabytes
+            # GDAL's own rule: small numbers are megabytes
+            found = found if found > 100_000 else found * 2**20
             set_gdal_config("GDAL_CACHEMAX", min(found, _WRITE_CACHE_BYTES))
         else:
             found = _small_users[-1]
@@ -69,7 +71,12 @@ def gdal_environment(path: str) -> Iterator[None]:
     """GDAL's settings for one path: its messages go to `logging`, remote files are retried and never listed."""
     options: dict[str, str] = {}
     if is_remote(path):
-        wanted = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_HTTP_MAX_RETRY": "4", "GDAL_HTTP_RETRY_DELAY": "1", "GDAL_HTTP_CONNECTTIMEOUT": "20"}
+        wanted = {
+            "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+            "GDAL_HTTP_MAX_RETRY": "4",
+            "GDAL_HTTP_RETRY_DELAY": "1",
+            "GDAL_HTTP_CONNECTTIMEOUT": "20",
+        }
         options = {name: value for name, value in wanted.items() if name not in os.environ}
     with rasterio.Env(**options):
         yield
@@ -86,36 +93,48 @@ def one_environment() -> Iterator[None]:
 def quietly() -> Iterator[None]:
     """Without rasterio's warning that a raster has no georeference: plain images are legitimate here.
 
-    The filter stays for good. `warnings.catch_warnings` would swap the filters of the whole process, so it needs a lock, and
-    under that lock threads would burn and write one at a time, at half the speed.
+    The filter stays for good. `warnings.catch_warnings` would swap the filters of the whole process, so it
+    needs a lock, and under that lock threads would burn and write one at a time, at half the speed.
     """
-    if not any(action == "ignore" and category is NotGeoreferencedWarning for action, _, category, _, _ in list(warnings.filters)):
+    if not any(
+        action == "ignore" and category is NotGeoreferencedWarning
+        for action, _, category, _, _ in list(warnings.filters)
+    ):
         with _FILTERS:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
     yield
 
 
-def open_dataset(path: str, driver: str, overview: int | None = None, plain: bool = True) -> rasterio.DatasetReader:
+def open_dataset(
+    path: str, driver: str, overview: int | None = None, plain: bool = True
+) -> rasterio.DatasetReader:
     """A handle of one's own (for one thread), opened with exactly this driver.
 
-    `overview` opens that level instead of the full image; `plain` says that the image may have no georeference.
-    Raises `SceneError`.
+    `overview` opens that level instead of the full image; `plain` says that the image may have no
+    georeference. Raises `SceneError`.
     """
     limit_cache()
     options = {} if overview is None else {"overview_level": overview}
-    with gdal_environment(path), scene_errors(path, "cannot be opened"), quietly() if plain else contextlib.nullcontext():
+    with (
+        gdal_environment(path),
+        scene_errors(path, "cannot be opened"),
+        quietly() if plain else contextlib.nullcontext(),
+    ):
         dataset = rasterio.open(path, driver=driver, sharing=False, **options)
         named = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
     if named is not None:
         # GDAL would open it with any driver, so a TIFF's tag could show any file of this machine.
         dataset.close()
-        raise SceneError(f"{path}: names an overview file of its own ({named[:60]!r}), which is not followed; remove it, e.g. gdal_translate IN OUT.tif")
+        raise SceneError(
+            f"{path}: names an overview file of its own ({named[:60]!r}), which is not followed; remove it, e.g. gdal_translate IN OUT.tif"
+        )
     return dataset
 
 
 @contextlib.contextmanager
 def libtiff_complaints() -> Iterator[list[str]]:
-    """What libtiff says of failed writes, which it says on file descriptor 2 and nowhere else; filled when the block ends.
+    """What libtiff says of failed writes, which it says on file descriptor 2 and nowhere else; filled when
+    the block ends.
 
     Whatever else arrives there meanwhile (bars of other threads) is passed on afterwards.
     """

@@ -1,8 +1,9 @@
 """GeoJSON without OGR: read strictly, written as RFC 7946.
 
-Why not OGR: it takes a missing, unknown or contradicting CRS for EPSG:4326 without a word (reference/reliability.md,
-finding 9), its other JSON drivers can run pipelines and open files named inside the text, and its RFC 7946
-writer rounds to 1.1 cm. Here projected numbers without a CRS are an error, and 9 decimals (0.1 mm) are written.
+Why not OGR: it takes a missing, unknown or contradicting CRS for EPSG:4326 without a word
+(reference/reliability.md, finding 9), its other JSON drivers can run pipelines and open files named inside
+the text, and its RFC 7946 writer rounds to 1.1 cm. Here projected numbers without a CRS are an error, and 9
+decimals (0.1 mm) are written.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ from shapely.geometry import shape
 
 from ..errors import LabelError, WriteError
 
-_GEOMETRIES = {"Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"}
+_GEOMETRIES = {
+    "Point",
+    "MultiPoint",
+    "LineString",
+    "MultiLineString",
+    "Polygon",
+    "MultiPolygon",
+    "GeometryCollection",
+}
 _DECIMALS = 9
 # A whole turn is meant even where rounding went a little over it.
 _SLACK_DEG = 1e-6
@@ -33,8 +42,9 @@ _SLACK_DEG = 1e-6
 def read_geojson(path: str, crs: str | None = None) -> geopandas.GeoDataFrame:
     """All features with their properties as they are (lists survive, null geometries too).
 
-    The index is the features' `id` where all have one and no two share it, else their place, from 0. CRS: the given one, else the
-    file's `crs` member, else longitude/latitude - refused where numbers are outside +-180/90. Raises `LabelError`.
+    The index is the features' `id` where all have one and no two share it, else their place, from 0. CRS: the
+    given one, else the file's `crs` member, else longitude/latitude - refused where numbers are outside
+    +-180/90. Raises `LabelError`.
     """
     document = _parse(path)
     features = _features(document, path)
@@ -45,27 +55,54 @@ def read_geojson(path: str, crs: str | None = None) -> geopandas.GeoDataFrame:
     if found is None:
         _check_degrees(geometries, path)
         found = CRS.from_epsg(4326)
-    properties = pd.DataFrame([feature.get("properties") or {} for feature in features], index=_index(features))
+    properties = pd.DataFrame(
+        [feature.get("properties") or {} for feature in features], index=_index(features)
+    )
     properties = properties.rename(columns={"geometry": "geometry_1"})
     return geopandas.GeoDataFrame(properties, geometry=geometries, crs=found)
 
 
-def geojson_bytes(frame: geopandas.GeoDataFrame, name: str, metadata: Mapping[str, str], target: str, decimals: int = _DECIMALS) -> bytes:
-    """A frame as an RFC 7946 FeatureCollection in WGS 84, exteriors counter-clockwise; `metadata` as a foreign member.
+def geojson_bytes(
+    frame: geopandas.GeoDataFrame,
+    name: str,
+    metadata: Mapping[str, str],
+    target: str,
+    decimals: int = _DECIMALS,
+) -> bytes:
+    """A frame as an RFC 7946 FeatureCollection in WGS 84, exteriors counter-clockwise; `metadata` as a
+    foreign member.
 
     Raises `WriteError` for a frame without CRS (every reader would take pixels for degrees).
     """
     if frame.crs is None:
-        raise WriteError(f"{target}: GeoJSON is always longitude and latitude, and this result has no CRS; write .gpkg, .fgb or .parquet")
+        raise WriteError(
+            f"{target}: GeoJSON is always longitude and latitude, and this result has no CRS; write .gpkg, .fgb or .parquet"
+        )
     geometries = np.asarray(frame.geometry.to_crs(4326).array, dtype=object)
     if not np.isfinite(shapely.get_coordinates(geometries)).all():
-        raise WriteError(f"{target}: some of the coordinates have no longitude and latitude; check the CRS of the scene or write .gpkg")
+        raise WriteError(
+            f"{target}: some of the coordinates have no longitude and latitude; check the CRS of the scene or write .gpkg"
+        )
     geometries = shapely.orient_polygons(shapely.force_2d(geometries))
     properties = frame.drop(columns=frame.geometry.name)
-    short = {name: [float(f"{value:.7g}") for value in properties[name]] for name in properties.columns if properties[name].dtype == np.float32}
+    short = {
+        name: [float(f"{value:.7g}") for value in properties[name]]
+        for name in properties.columns
+        if properties[name].dtype == np.float32
+    }
     properties = properties.assign(**short)  # 0.1, not the 0.10000000149011612 that float32 makes of it
-    head = json.dumps({"type": "FeatureCollection", "name": name, **({"eo_dl": dict(sorted(metadata.items()))} if metadata else {})}, ensure_ascii=False)
-    rows = [_feature_text(record, geometry, decimals) for record, geometry in zip(properties.to_dict("records"), geometries, strict=True)]
+    head = json.dumps(
+        {
+            "type": "FeatureCollection",
+            "name": name,
+            **({"eo_dl": dict(sorted(metadata.items()))} if metadata else {}),
+        },
+        ensure_ascii=False,
+    )
+    rows = [
+        _feature_text(record, geometry, decimals)
+        for record, geometry in zip(properties.to_dict("records"), geometries, strict=True)
+    ]
     return (head[:-1] + ', "features": [\n' + ",\n".join(rows) + "\n]}\n").encode()
 
 
@@ -78,10 +115,18 @@ def _parse(path: str) -> dict[str, Any]:
     except UnicodeDecodeError as cause:
         raise LabelError(f"{path}: is not UTF-8 text, as GeoJSON must be; save it as UTF-8") from cause
     except (json.JSONDecodeError, RecursionError) as cause:
-        raise LabelError(f"{path}: is not one whole JSON text ({cause}); write it again, e.g. ogr2ogr OUT.gpkg IN") from cause
-    if not isinstance(document, dict) or document.get("type") not in {"FeatureCollection", "Feature", *_GEOMETRIES}:
+        raise LabelError(
+            f"{path}: is not one whole JSON text ({cause}); write it again, e.g. ogr2ogr OUT.gpkg IN"
+        ) from cause
+    if not isinstance(document, dict) or document.get("type") not in {
+        "FeatureCollection",
+        "Feature",
+        *_GEOMETRIES,
+    }:
         found = document.get("type") if isinstance(document, dict) else type(document).__name__
-        raise LabelError(f"{path}: is JSON but no GeoJSON (its type is {str(found)[:40]!r}); expected a FeatureCollection")
+        raise LabelError(
+            f"{path}: is JSON but no GeoJSON (its type is {str(found)[:40]!r}); expected a FeatureCollection"
+        )
     return document
 
 
@@ -89,9 +134,15 @@ def _features(document: dict[str, Any], path: str) -> list[dict[str, Any]]:
     if document["type"] == "FeatureCollection":
         features = document.get("features")
         if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
-            raise LabelError(f"{path}: its 'features' is no list of features; write it again, e.g. ogr2ogr OUT.gpkg IN")
+            raise LabelError(
+                f"{path}: its 'features' is no list of features; write it again, e.g. ogr2ogr OUT.gpkg IN"
+            )
         return features
-    return [document] if document["type"] == "Feature" else [{"type": "Feature", "properties": {}, "geometry": document}]
+    return (
+        [document]
+        if document["type"] == "Feature"
+        else [{"type": "Feature", "properties": {}, "geometry": document}]
+    )
 
 
 def _geometry(feature: dict[str, Any], place: int, path: str) -> shapely.Geometry | None:
@@ -100,7 +151,14 @@ def _geometry(feature: dict[str, Any], place: int, path: str) -> shapely.Geometr
         return None
     try:
         return shape(geometry)
-    except (shapely.errors.ShapelyError, ValueError, TypeError, KeyError, AttributeError, IndexError) as cause:
+    except (
+        shapely.errors.ShapelyError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        IndexError,
+    ) as cause:
         raise LabelError(
             f"{path}: feature {feature.get('id', place)}: its geometry cannot be read ({' '.join(str(cause).split())[:80]}); correct or delete it"
         ) from cause
@@ -121,7 +179,9 @@ def _crs(document: dict[str, Any], given: str | None, path: str) -> CRS | None:
     try:
         crs = CRS.from_user_input(text)
     except CRSError as cause:
-        raise LabelError(f"{path}: its CRS {str(text)[:60]!r} is not known; give the right one with --label-crs") from cause
+        raise LabelError(
+            f"{path}: its CRS {str(text)[:60]!r} is not known; give the right one with --label-crs"
+        ) from cause
     # CRS84 is WGS 84 in longitude, latitude order, which is the order of every GeoJSON.
     return CRS.from_epsg(4326) if "CRS84" in str(text) else crs
 
@@ -134,7 +194,9 @@ def _crs_name(member: object) -> str:
 
 def _check_degrees(geometries: npt.NDArray[np.object_], path: str) -> None:
     coordinates = shapely.get_coordinates(geometries)
-    outside = (np.abs(coordinates) > np.array([180 + _SLACK_DEG, 90 + _SLACK_DEG])).any(axis=1) | ~np.isfinite(coordinates).all(axis=1)
+    outside = (np.abs(coordinates) > np.array([180 + _SLACK_DEG, 90 + _SLACK_DEG])).any(
+        axis=1
+    ) | ~np.isfinite(coordinates).all(axis=1)
     if outside.any():
         x, y = coordinates[outside][0]
         raise LabelError(
@@ -160,7 +222,9 @@ def _rounded(value: Any, decimals: int) -> Any:
 
 
 def plain_value(value: Any) -> Any:
-    """A cell of a frame as JSON has it: numpy's types as Python's, missing and not-finite numbers as null, times as ISO text."""
+    """A cell of a frame as JSON has it: numpy's types as Python's, missing and not-finite numbers as null,
+    times as ISO text.
+    """
     if isinstance(value, np.ndarray):
         return [plain_value(item) for item in value.tolist()]
     if isinstance(value, list | tuple):
@@ -173,4 +237,10 @@ def plain_value(value: Any) -> Any:
         value = value.item()
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    return value if isinstance(value, str | int | bool) else value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return (
+        value
+        if isinstance(value, str | int | bool)
+        else value.isoformat()
+        if hasattr(value, "isoformat")
+        else str(value)
+    )

@@ -1,4 +1,6 @@
-"""The grid and further facts that a vector output carries, so that `evaluate` knows which ground was looked at."""
+"""The grid and further facts that a vector output carries, so that `evaluate` knows which ground was looked
+at.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ ONE_OBJECT_TAG, MIN_VISIBLE_TAG = "one_object", "min_visible"
 
 
 def made_of(path: str | Path, said: Mapping[str, str]) -> str:
-    """The scene that the output at `path` was made of, by what it says: with its folder where that is told; "" where nothing is."""
+    """The scene that the output at `path` was made of, by what it says: with its folder where that is told;
+    "" where nothing is.
+    """
     where = said.get(SCENE_PATH_TAG, "")
     return str(own_path(Path(path).parent / where)) if where else said.get(SCENE_TAG, "")
 
@@ -37,7 +41,9 @@ def made_of(path: str | Path, said: Mapping[str, str]) -> str:
 def grid_tag(grid: PixelGrid) -> str:
     """A grid as the value of `GRID_TAG`: JSON."""
     crs = None if grid.crs is None else grid.crs.to_string()
-    return json.dumps({"height": grid.height, "width": grid.width, "transform": list(grid.transform)[:6], "crs": crs})
+    return json.dumps(
+        {"height": grid.height, "width": grid.width, "transform": list(grid.transform)[:6], "crs": crs}
+    )
 
 
 def read_grid_tag(text: str | None) -> PixelGrid | None:
@@ -51,7 +57,9 @@ def read_grid_tag(text: str | None) -> PixelGrid | None:
 
 
 def layer_metadata(path: str | Path) -> dict[str, str]:
-    """What was written as `metadata` of a vector output; empty for formats that keep none (FlatGeobuf, GeoParquet)."""
+    """What was written as `metadata` of a vector output; empty for formats that keep none (FlatGeobuf,
+    GeoParquet).
+    """
     suffix = Path(path).suffix.lower()
     found: object = {}
     if suffix == ".geojson":
@@ -66,7 +74,10 @@ def layer_metadata(path: str | Path) -> dict[str, str]:
 def _geopackage_metadata(path: Path) -> dict[str, str]:
     """GDAL keeps dataset metadata as XML in the table gpkg_metadata."""
     with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        texts = [row[0] for row in database.execute("SELECT metadata FROM gpkg_metadata WHERE mime_type = 'text/xml'")]
+        texts = [
+            row[0]
+            for row in database.execute("SELECT metadata FROM gpkg_metadata WHERE mime_type = 'text/xml'")
+        ]
     found: dict[str, str] = {}
     for text in texts:
         for item in ElementTree.fromstring(text).iter("MDI"):

@@ -1,4 +1,6 @@
-"""How QGIS asks for the attributes of a layer: drop-downs, defaults, constraints and map tips, as parts of a QML style."""
+"""How QGIS asks for the attributes of a layer: drop-downs, defaults, constraints and map tips, as parts of a
+QML style.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ _HARD, _SOFT = 1, 2
 class FormField:
     """One attribute: its name, label and widget; `choices` fill a drop-down.
 
-    `default` and `rule` are QGIS expressions; a feature that breaks the `rule` is marked with `reason` (`strict`: it cannot be saved).
-    `sticky`: the next feature starts with the last value.
+    `default` and `rule` are QGIS expressions; a feature that breaks the `rule` is marked with `reason`
+    (`strict`: it cannot be saved). `sticky`: the next feature starts with the last value.
     """
 
     name: str
@@ -37,14 +39,26 @@ class FormField:
 def form_xml(fields: Sequence[FormField], map_tip: str = "", check_geometry: bool = False) -> str:
     """The parts of a QML that describe fields, for `categories_qml` and `outline_qml`.
 
-    `map_tip`: HTML with expressions as `[% "name" %]`. `check_geometry`: polygons that cross themselves cannot be saved.
+    `map_tip`: HTML with expressions as `[% "name" %]`. `check_geometry`: polygons that cross themselves
+    cannot be saved.
     """
-    configured = "".join(f'<field name={xml_attribute(f.name)} configurationFlags="None"><editWidget {_widget(f)}</editWidget></field>' for f in fields)
+    configured = "".join(
+        f'<field name={xml_attribute(f.name)} configurationFlags="None"><editWidget {_widget(f)}</editWidget></field>'
+        for f in fields
+    )
     aliases = "".join(f"<alias field={xml_attribute(f.name)} name={xml_attribute(f.alias)}/>" for f in fields)
-    defaults = "".join(f'<default field={xml_attribute(f.name)} expression={xml_attribute(f.default)} applyOnUpdate="0"/>' for f in fields)
+    defaults = "".join(
+        f'<default field={xml_attribute(f.name)} expression={xml_attribute(f.default)} applyOnUpdate="0"/>'
+        for f in fields
+    )
     constraints = "".join(_constraint(f) for f in fields)
-    rules = "".join(f"<constraint field={xml_attribute(f.name)} exp={xml_attribute(f.rule)} desc={xml_attribute(f.reason)}/>" for f in fields)
-    sticky = "".join(f'<field name={xml_attribute(f.name)} reuseLastValue="{int(f.sticky)}"/>' for f in fields)
+    rules = "".join(
+        f"<constraint field={xml_attribute(f.name)} exp={xml_attribute(f.rule)} desc={xml_attribute(f.reason)}/>"
+        for f in fields
+    )
+    sticky = "".join(
+        f'<field name={xml_attribute(f.name)} reuseLastValue="{int(f.sticky)}"/>' for f in fields
+    )
     return (
         f"<fieldConfiguration>{configured}</fieldConfiguration><aliases>{aliases}</aliases><defaults>{defaults}</defaults>"
         f"<constraints>{constraints}</constraints><constraintExpressions>{rules}</constraintExpressions><reuseLastValue>{sticky}</reuseLastValue>"
@@ -60,9 +74,14 @@ _GEOMETRY_CHECK = (
 
 def _widget(field: FormField) -> str:
     choices = "".join(
-        f'<Option type="Map"><Option type="QString" name={xml_attribute(choice)} value={xml_attribute(choice)}/></Option>' for choice in field.choices
+        f'<Option type="Map"><Option type="QString" name={xml_attribute(choice)} value={xml_attribute(choice)}/></Option>'
+        for choice in field.choices
     )
-    options = f'<Option type="Map"><Option type="List" name="map">{choices}</Option></Option>' if field.choices else "<Option/>"
+    options = (
+        f'<Option type="Map"><Option type="List" name="map">{choices}</Option></Option>'
+        if field.choices
+        else "<Option/>"
+    )
     return f'type="{field.widget}"><config>{options}</config>'
 
 

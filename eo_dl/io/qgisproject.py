@@ -1,7 +1,7 @@
 """A QGIS project (`.qgz`) written without QGIS: layers with their styles, and how one draws in it.
 
-A `.qgz` is a zip with one `.qgs`, an XML file. Only what differs from QGIS's defaults is written; tried with 3.22. Paths are relative to
-the project, so that its folder can be moved.
+A `.qgz` is a zip with one `.qgs`, an XML file. Only what differs from QGIS's defaults is written; tried with
+3.22. Paths are relative to the project, so that its folder can be moved.
 """
 
 from __future__ import annotations
@@ -48,7 +48,14 @@ class Drawing:
     exclusive: bool = False
 
 
-def write_project(path: str | Path, scenes: Sequence[Scene], layers: Sequence[VectorLayer], drawing: Drawing, *, overwrite: bool = False) -> None:
+def write_project(
+    path: str | Path,
+    scenes: Sequence[Scene],
+    layers: Sequence[VectorLayer],
+    drawing: Drawing,
+    *,
+    overwrite: bool = False,
+) -> None:
     """A project that shows `layers` (the first on top) over `scenes`, in the CRS of the first layer.
 
     Raises `OutputExistsError`, `WriteError`.
@@ -58,8 +65,14 @@ def write_project(path: str | Path, scenes: Sequence[Scene], layers: Sequence[Ve
     crs = layers[0].crs
     rasters = [_raster_layer(name, scene, target.parent) for name, scene in zip(names, scenes, strict=True)]
     vectors = [_vector_layer(layer, target.parent) for layer in layers]
-    tree = [*((f"layer_{layer.layer}", layer.layer) for layer in layers), *((name, scene.stem) for name, scene in zip(names, scenes, strict=True))]
-    nodes = "".join(f'<layer-tree-layer id={xml_attribute(i)} name={xml_attribute(name)} checked="Qt::Checked" expanded="1"/>' for i, name in tree)
+    tree = [
+        *((f"layer_{layer.layer}", layer.layer) for layer in layers),
+        *((name, scene.stem) for name, scene in zip(names, scenes, strict=True)),
+    ]
+    nodes = "".join(
+        f'<layer-tree-layer id={xml_attribute(i)} name={xml_attribute(name)} checked="Qt::Checked" expanded="1"/>'
+        for i, name in tree
+    )
     text = (
         "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
         f'<qgis version="3.22.0" projectname={xml_attribute(target.stem)}><title>{xml_text(target.stem)}</title>'
@@ -86,7 +99,11 @@ def _crs_xml(crs: CRS) -> str:
 
 def _extent(bounds: Bounds) -> str:
     names = ("xmin", "ymin", "xmax", "ymax")
-    return "<extent>" + "".join(f"<{name}>{value!r}</{name}>" for name, value in zip(names, bounds, strict=True)) + "</extent>"
+    return (
+        "<extent>"
+        + "".join(f"<{name}>{value!r}</{name}>" for name, value in zip(names, bounds, strict=True))
+        + "</extent>"
+    )
 
 
 def _view(scenes: Sequence[Scene], crs: CRS) -> Bounds:
@@ -95,7 +112,11 @@ def _view(scenes: Sequence[Scene], crs: CRS) -> Bounds:
     for scene in scenes:
         bounds = scene.grid.footprint().bounds
         own = scene.grid.crs
-        moved = bounds if own is None or own == crs else Transformer.from_crs(own, crs, always_xy=True).transform_bounds(*bounds)
+        moved = (
+            bounds
+            if own is None or own == crs
+            else Transformer.from_crs(own, crs, always_xy=True).transform_bounds(*bounds)
+        )
         found.append([float(value) for value in moved])
     boxes = np.array(found)
     west, south, east, north = (float(v) for v in (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)))
@@ -123,19 +144,27 @@ def _raster_layer(name: str, scene: Scene, folder: Path) -> str:
 
 
 def _renderer(scene: Scene) -> str:
-    """Red, green and blue where they are known, else the first three bands, else grey; stretched from the 2nd to the 98th percentile."""
+    """Red, green and blue where they are known, else the first three bands, else grey; stretched from the 2nd
+    to the 98th percentile.
+    """
     if scene.color_table is not None:
         return ""  # QGIS reads the table from the file
     places = _shown_bands(scene)
     limits = _limits(scene)
-    stretched = [f"<minValue>{limits[p][0]!r}</minValue><maxValue>{limits[p][1]!r}</maxValue><algorithm>StretchToMinimumMaximum</algorithm>" for p in places]
+    stretched = [
+        f"<minValue>{limits[p][0]!r}</minValue><maxValue>{limits[p][1]!r}</maxValue><algorithm>StretchToMinimumMaximum</algorithm>"
+        for p in places
+    ]
     numbers = [scene.bands[p].number for p in places]
     if len(places) == 1:
         return (
             f'<rasterrenderer type="singlebandgray" grayBand="{numbers[0]}" gradient="BlackToWhite" opacity="1" alphaBand="-1">'
             f"<contrastEnhancement>{stretched[0]}</contrastEnhancement></rasterrenderer>"
         )
-    contrast = "".join(f"<{c}ContrastEnhancement>{s}</{c}ContrastEnhancement>" for c, s in zip(("red", "green", "blue"), stretched, strict=True))
+    contrast = "".join(
+        f"<{c}ContrastEnhancement>{s}</{c}ContrastEnhancement>"
+        for c, s in zip(("red", "green", "blue"), stretched, strict=True)
+    )
     return (
         f'<rasterrenderer type="multibandcolor" redBand="{numbers[0]}" greenBand="{numbers[1]}" blueBand="{numbers[2]}" opacity="1" alphaBand="-1">'
         f"{contrast}</rasterrenderer>"
@@ -154,7 +183,9 @@ def _limits(scene: Scene) -> list[tuple[float, float]]:
     own = scene.resized(scene.native.height, scene.native.width)
     grid = own.grid
     side = min(_SAMPLED_PX, grid.height, grid.width)
-    cols, rows = (np.unique(np.linspace(0, length - side, _SAMPLES).astype(int)) for length in (grid.width, grid.height))
+    cols, rows = (
+        np.unique(np.linspace(0, length - side, _SAMPLES).astype(int)) for length in (grid.width, grid.height)
+    )
     found = []
     with SceneReader(own) as reader:
         for row in rows:
@@ -169,7 +200,9 @@ def _limits(scene: Scene) -> list[tuple[float, float]]:
 
 
 def _snapping() -> str:
-    """Vertices and edges of all layers within reach of the pointer (unit 1 is pixels of the screen, type 3 is vertices and edges)."""
+    """Vertices and edges of all layers within reach of the pointer (unit 1 is pixels of the screen, type 3 is
+    vertices and edges).
+    """
     return (
         f'<snapping-settings enabled="1" mode="2" type="3" unit="1" tolerance="{_SNAP_PX}" intersection-snapping="0" self-snapping="1" '
         'scaleDependencyMode="0" minScale="0" maxScale="0"><individual-layer-settings/></snapping-settings>'

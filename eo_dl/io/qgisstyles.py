@@ -1,7 +1,8 @@
-"""Styles that QGIS applies by itself: QML beside files or inside a GeoPackage, and colour tables in `.aux.xml`.
+"""Styles that QGIS applies by itself: QML beside files or inside a GeoPackage, and colour tables in
+`.aux.xml`.
 
-What QGIS reads was tried with 3.22 (reference/qgis.md, section 3). A class map gets no embedded palette (it always
-has 256 entries in the legend) but an `.aux.xml` with exactly its classes.
+What QGIS reads was tried with 3.22 (reference/qgis.md, section 3). A class map gets no embedded palette (it
+always has 256 entries in the legend) but an `.aux.xml` with exactly its classes.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30), update_time
 
 def class_raster_qml(classes: ClassSet) -> str:
     """The style of a class map: one named, coloured entry a class."""
-    entries = "".join(f'<paletteEntry value="{c.id}" color="{c.color}" alpha="255" label={xml_attribute(c.name)}/>' for c in classes)
+    entries = "".join(
+        f'<paletteEntry value="{c.id}" color="{c.color}" alpha="255" label={xml_attribute(c.name)}/>'
+        for c in classes
+    )
     return (
         f'{MARK}\n<qgis version="3.22" styleCategories="Symbology"><pipe><rasterrenderer type="paletted" band="1" opacity="1" alphaBand="-1">'
         f"<colorPalette>{entries}</colorPalette></rasterrenderer></pipe></qgis>\n"
@@ -77,11 +81,16 @@ def polygons_qml(classes: ClassSet, field: str = "class_name") -> str:
     return categories_qml(field, {c.name: c.color for c in classes}, "polygon")
 
 
-def categories_qml(field: str, colors: Mapping[str, str], geometry: GeometryKind = "polygon", form: str = "") -> str:
-    """The style of a layer whose text field has these values ("#rrggbb" each); other values are drawn grey. `form`: see `form.form_xml`."""
+def categories_qml(
+    field: str, colors: Mapping[str, str], geometry: GeometryKind = "polygon", form: str = ""
+) -> str:
+    """The style of a layer whose text field has these values ("#rrggbb" each); other values are drawn grey.
+    `form`: see `form.form_xml`.
+    """
     entries = [*colors.items(), ("", _UNKNOWN_COLOR)]
     categories = "".join(
-        f'<category render="true" symbol="{i}" value={xml_attribute(value)} label={xml_attribute(value or "other")}/>' for i, (value, _) in enumerate(entries)
+        f'<category render="true" symbol="{i}" value={xml_attribute(value)} label={xml_attribute(value or "other")}/>'
+        for i, (value, _) in enumerate(entries)
     )
     symbols = "".join(_symbol(str(i), color, geometry) for i, (_, color) in enumerate(entries))
     return (
@@ -91,7 +100,9 @@ def categories_qml(field: str, colors: Mapping[str, str], geometry: GeometryKind
 
 
 def outline_qml(color: str, geometry: GeometryKind = "polygon", form: str = "") -> str:
-    """The style of a layer drawn in one colour, polygons as outlines only (areas, footprints). `form`: see `form.form_xml`."""
+    """The style of a layer drawn in one colour, polygons as outlines only (areas, footprints). `form`: see
+    `form.form_xml`.
+    """
     symbol = _symbol("0", color, geometry, filled=False)
     return (
         f'{MARK}\n<qgis version="3.22" styleCategories="{_categories(form)}"><renderer-v2 type="singleSymbol" forceraster="0" symbollevels="0" enableorderby="0">'
@@ -100,14 +111,18 @@ def outline_qml(color: str, geometry: GeometryKind = "polygon", form: str = "") 
 
 
 def ranks_qml(field: str, count: int) -> str:
-    """The style of polygons to be worked through in the order of a whole-number field from 1: outlines from dark (first) to light, numbered."""
+    """The style of polygons to be worked through in the order of a whole-number field from 1: outlines from
+    dark (first) to light, numbered.
+    """
     steps = min(len(_RANK_COLORS), max(count, 1))
     edges = [round(place * count / steps) for place in range(steps + 1)]
     ranges = "".join(
         f'<range render="true" symbol="{place}" lower="{edges[place] + 0.5}" upper="{edges[place + 1] + 0.5}" label="{edges[place] + 1} to {edges[place + 1]}"/>'
         for place in range(steps)
     )
-    symbols = "".join(_symbol(str(place), color, "polygon") for place, color in enumerate(_RANK_COLORS[:steps]))
+    symbols = "".join(
+        _symbol(str(place), color, "polygon") for place, color in enumerate(_RANK_COLORS[:steps])
+    )
     return (
         f'{MARK}\n<qgis version="3.22" styleCategories="Symbology|Labeling" labelsEnabled="1"><renderer-v2 type="graduatedSymbol" attr={xml_attribute(field)} '
         f'graduatedMethod="GraduatedColor" forceraster="0" symbollevels="0" enableorderby="0"><ranges>{ranges}</ranges><symbols>{symbols}</symbols></renderer-v2>'
@@ -125,7 +140,9 @@ def add_layer_styles(path: Path, styles: Mapping[str, str]) -> None:
             "INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier, description, last_change, srs_id) VALUES ('layer_styles', 'attributes', 'layer_styles', '', ?, 0)",
             (date,),
         )
-        columns = dict(database.execute("SELECT table_name, column_name FROM gpkg_geometry_columns").fetchall())
+        columns = dict(
+            database.execute("SELECT table_name, column_name FROM gpkg_geometry_columns").fetchall()
+        )
         for layer, qml in sorted(styles.items()):
             database.execute("DELETE FROM layer_styles WHERE f_table_name = ?", (layer,))
             database.execute(
@@ -164,12 +181,27 @@ def _symbol(name: str, color: str, geometry: GeometryKind, filled: bool = True) 
     red, green, blue = _rgb(color)
     solid, faint = f"{red},{green},{blue},255", f"{red},{green},{blue},{96 if filled else 0}"
     layers: dict[str, tuple[str, str, dict[str, str]]] = {
-        "polygon": ("fill", "SimpleFill", {"color": faint, "style": "solid" if filled else "no", "outline_color": solid, "outline_width": "0.4"}),
+        "polygon": (
+            "fill",
+            "SimpleFill",
+            {
+                "color": faint,
+                "style": "solid" if filled else "no",
+                "outline_color": solid,
+                "outline_width": "0.4",
+            },
+        ),
         "line": ("line", "SimpleLine", {"line_color": solid, "line_width": "0.6"}),
-        "point": ("marker", "SimpleMarker", {"name": "circle", "color": solid, "outline_color": "35,35,35,255", "size": "2.4"}),
+        "point": (
+            "marker",
+            "SimpleMarker",
+            {"name": "circle", "color": solid, "outline_color": "35,35,35,255", "size": "2.4"},
+        ),
     }
     kind, renderer, properties = layers[geometry]
-    options = "".join(f'<Option type="QString" name="{key}" value="{value}"/>' for key, value in properties.items())
+    options = "".join(
+        f'<Option type="QString" name="{key}" value="{value}"/>' for key, value in properties.items()
+    )
     return (
         f'<symbol type="{kind}" name="{name}" alpha="1" clip_to_extent="1"><layer class="{renderer}" enabled="1" pass="0" locked="0">'
         f'<Option type="Map">{options}</Option></layer></symbol>'

@@ -28,22 +28,30 @@ def burn(
 ) -> npt.NDArray[np.generic]:
     """(H, W) array with each geometry's value in the pixels whose centre it holds; later ones win.
 
-    Geometries are in pixel coordinates, (0, 0) being the outer corner of the first pixel; empty ones and None burn
-    nothing. `all_touched`: every pixel that a geometry touches.
+    Geometries are in pixel coordinates, (0, 0) being the outer corner of the first pixel; empty ones and None
+    burn nothing. `all_touched`: every pixel that a geometry touches.
     """
     inside = _cut(np.asarray(geometries, dtype=object).reshape(-1), height, width)
     shapes = list(_shapes(inside, np.asarray(values).tolist()))
     if not shapes:
         return np.full((height, width), fill, dtype)
     with quietly():
-        out: npt.NDArray[np.generic] = features.rasterize(shapes, out_shape=(height, width), fill=fill, dtype=dtype, all_touched=all_touched)
+        out: npt.NDArray[np.generic] = features.rasterize(
+            shapes, out_shape=(height, width), fill=fill, dtype=dtype, all_touched=all_touched
+        )
     return out
 
 
-def _shapes(geometries: npt.NDArray[np.object_], values: list[int]) -> Iterator[tuple[dict[str, object] | shapely.Geometry, int]]:
-    """What rasterio burns: geometries with their values, simple polygons as the dictionaries that it would make of them ten times slower."""
+def _shapes(
+    geometries: npt.NDArray[np.object_], values: list[int]
+) -> Iterator[tuple[dict[str, object] | shapely.Geometry, int]]:
+    """What rasterio burns: geometries with their values, simple polygons as the dictionaries that it would
+    make of them ten times slower.
+    """
     there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    simple = there & (shapely.get_type_id(geometries) == 3) & (shapely.get_num_interior_rings(geometries) == 0)
+    simple = (
+        there & (shapely.get_type_id(geometries) == 3) & (shapely.get_num_interior_rings(geometries) == 0)
+    )
     xy, owner = shapely.get_coordinates(geometries[simple], return_index=True)
     points = [tuple(point) for point in xy.tolist()]
     ends = np.flatnonzero(np.diff(owner, append=-1)) + 1
@@ -57,16 +65,21 @@ def _shapes(geometries: npt.NDArray[np.object_], values: list[int]) -> Iterator[
 
 
 def _cut(geometries: npt.NDArray[np.object_], height: int, width: int) -> npt.NDArray[np.object_]:
-    """Polygons cut to a little more than the raster: rasterio turns every vertex into Python numbers, 20 ms for a large one, under the lock."""
+    """Polygons cut to a little more than the raster: rasterio turns every vertex into Python numbers, 20 ms
+    for a large one, under the lock.
+    """
     bounds = shapely.bounds(geometries)
     far = (bounds[:, 0] < -2) | (bounds[:, 1] < -2) | (bounds[:, 2] > width + 2) | (bounds[:, 3] > height + 2)
     far &= (shapely.get_type_id(geometries) == 3) | (shapely.get_type_id(geometries) == 6)
     if not far.any():
         return geometries
-    cut = np.asarray(shapely.intersection(geometries[far], shapely.box(-1, -1, width + 1, height + 1)), dtype=object)
+    cut = np.asarray(
+        shapely.intersection(geometries[far], shapely.box(-1, -1, width + 1, height + 1)), dtype=object
+    )
     mixed = shapely.get_dimensions(cut) < 2
     mixed |= shapely.get_type_id(cut) == 7
-    for place in np.flatnonzero(mixed):  # a polygon that only touches leaves a line or a point, which would be burnt
+    # a polygon that only touches leaves a line or a point, which would be burnt
+    for place in np.flatnonzero(mixed):
         parts = shapely.get_parts(cut[place])
         cut[place] = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
     out = geometries.copy()
@@ -74,15 +87,19 @@ def _cut(geometries: npt.NDArray[np.object_], height: int, width: int) -> npt.ND
     return out
 
 
-def polygonize(array: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_] | None = None) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+def polygonize(
+    array: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_] | None = None
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
     """Polygons (N,) around connected pixels of one value in an (H, W) array, and their values (N,).
 
-    In pixel coordinates; 4-connected, because 8-connected outlines of two diagonal pixels are not valid polygons.
-    Pixels that are not `valid` belong to none.
+    In pixel coordinates; 4-connected, because 8-connected outlines of two diagonal pixels are not valid
+    polygons. Pixels that are not `valid` belong to none.
     """
     _warm_up()
     source = array if array.dtype in (np.uint8, np.int16, np.uint16, np.int32) else array.astype(np.int32)
-    with quietly():  # rasterio means to, but swaps the filters of the whole process for it: of two threads one may still be warned
+    # rasterio means to, but swaps the filters of the whole process for it: of two threads one may still be
+    # warned
+    with quietly():
         found = list(features.shapes(np.ascontiguousarray(source), mask=valid, connectivity=4))
     polygons = np.empty(len(found), dtype=object)
     for place, (shape, _) in enumerate(found):
@@ -91,7 +108,9 @@ def polygonize(array: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_] | No
 
 
 def _warm_up() -> None:
-    """Make the first call from one thread alone: two first calls at once can deadlock (rasterio#3611, GDAL >= 3.11)."""
+    """Make the first call from one thread alone: two first calls at once can deadlock (rasterio#3611, GDAL >=
+    3.11).
+    """
     if _warm.is_set():
         return
     with _WARM_UP:

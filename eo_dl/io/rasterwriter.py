@@ -22,7 +22,14 @@ from ..core.pixelgrid import PixelGrid
 from .atomic import atomic_file, disk_errors, part_name, publish, refuse_existing, write_bytes
 from .cog import RasterFacts, assemble
 from .gdal import quietly
-from .qgisstyles import CLASSES_TAG, MARK, class_raster_aux_xml, class_raster_qml, classes_tag, probability_raster_qml
+from .qgisstyles import (
+    CLASSES_TAG,
+    MARK,
+    class_raster_aux_xml,
+    class_raster_qml,
+    classes_tag,
+    probability_raster_qml,
+)
 from .spill import Layout, Spill
 
 _BLOCK_BYTES = 8 * 2**20
@@ -32,10 +39,11 @@ _recent = threading.local()
 class RasterWriter:
     """Rows of a raster from top to bottom; on a clean exit of the block a verified COG under its name.
 
-    `dtype`, `count`, `nodata` (a stored value that is no class), `descriptions` and `scales` a band, `tags` (provenance). With `classes`
-    the raster is a class map and gets its style beside it; `scales` without classes make it one of shares.
-    With `job_key` (everything the pixels depend on) rows survive a killed run: `done_rows` says how many are there
-    already, and writing goes on from that row. After an error nothing is at `path` that was not there before.
+    `dtype`, `count`, `nodata` (a stored value that is no class), `descriptions` and `scales` a band, `tags`
+    (provenance). With `classes` the raster is a class map and gets its style beside it; `scales` without
+    classes make it one of shares. With `job_key` (everything the pixels depend on) rows survive a killed run:
+    `done_rows` says how many are there already, and writing goes on from that row. After an error nothing is
+    at `path` that was not there before.
 
     Raises `OutputExistsError`, `WriteError`.
     """
@@ -62,7 +70,9 @@ class RasterWriter:
         layout = Layout(grid.height, grid.width, count, str(np.dtype(dtype)))
         categorical = classes is not None or (not scales and np.dtype(dtype).kind in "iu")
         said = dict(tags or {}) | ({} if classes is None else {CLASSES_TAG: classes_tag(classes)})
-        self.facts = RasterFacts(grid, layout, nodata, tuple(descriptions), tuple(map(float, scales or ())), said, categorical)
+        self.facts = RasterFacts(
+            grid, layout, nodata, tuple(descriptions), tuple(map(float, scales or ())), said, categorical
+        )
         for what, values in (("descriptions", self.facts.descriptions), ("scales", self.facts.scales)):
             if len(values) not in (0, count):
                 raise ValueError(f"{count} {what} were expected, found {len(values)}")
@@ -70,7 +80,9 @@ class RasterWriter:
 
     @property
     def done_rows(self) -> int:
-        """Rows that are safely written, from the top: of a killed run with the same `job_key`, and of this one."""
+        """Rows that are safely written, from the top: of a killed run with the same `job_key`, and of this
+        one.
+        """
         return self._spill.done_rows
 
     @property
@@ -85,7 +97,9 @@ class RasterWriter:
     def __enter__(self) -> RasterWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             if error is None:
                 self._finish()
@@ -96,7 +110,9 @@ class RasterWriter:
 
     def _finish(self) -> None:
         if self.done_rows != self.facts.layout.height:
-            raise ValueError(f"{self.path}: {self.facts.layout.height} rows were announced, {self.done_rows} were written")
+            raise ValueError(
+                f"{self.path}: {self.facts.layout.height} rows were announced, {self.done_rows} were written"
+            )
         with disk_errors(self.path):
             finished = assemble(self._spill.rows_path, self._spill.written, self.facts, self.path)
             _remove_stale_sidecars(self.path)
@@ -125,7 +141,16 @@ def write_geotiff(
     overwrite: bool = False,
 ) -> None:
     """A small raster (C, H, W), whole or not at all. `encode_geotiff` has the meaning of the rest."""
-    data = encode_geotiff(pixels, grid, nodata=nodata, descriptions=descriptions, scales=scales, offsets=offsets, valid=valid, tags=tags)
+    data = encode_geotiff(
+        pixels,
+        grid,
+        nodata=nodata,
+        descriptions=descriptions,
+        scales=scales,
+        offsets=offsets,
+        valid=valid,
+        tags=tags,
+    )
     with atomic_file(path, overwrite=overwrite) as temporary:
         write_bytes(temporary, data)
 
@@ -143,8 +168,8 @@ def encode_geotiff(
 ) -> bytes:
     """A small GeoTIFF as bytes: pixels (C, H, W), zstd where this GDAL has it, no overviews.
 
-    `valid` (H, W) goes in as an internal mask, which is exact where a nodata value would also be a measurement.
-    Made in memory and then written by Python, because GDAL does not report a failed write.
+    `valid` (H, W) goes in as an internal mask, which is exact where a nodata value would also be a
+    measurement. Made in memory and then written by Python, because GDAL does not report a failed write.
     """
     count, height, width = pixels.shape
     profile = {
@@ -155,7 +180,8 @@ def encode_geotiff(
         "dtype": str(pixels.dtype),
         "nodata": nodata,
         **_chip_compression(pixels.dtype),
-        # One block a band: a chip is always read whole, and GDAL's strips of 8 KB cost a third of the time of writing it.
+        # One block a band: a chip is always read whole, and GDAL's strips of 8 KB cost a third of the time of
+        # writing it.
         "blockysize": max(1, min(height, _BLOCK_BYTES // (width * pixels.dtype.itemsize))),
     }
     if grid.crs is not None:
@@ -186,7 +212,9 @@ def write_style(path: Path, qml: str, overwrite: bool) -> None:
 
 
 def _rasterio_crs(crs: pyproj.CRS) -> rasterio.crs.CRS:
-    """The same CRS for rasterio. A thread remembers its last one by identity: chips of one scene share theirs, and a WKT costs as much as a write."""
+    """The same CRS for rasterio. A thread remembers its last one by identity: chips of one scene share
+    theirs, and a WKT costs as much as a write.
+    """
     known: tuple[pyproj.CRS, rasterio.crs.CRS] | None = getattr(_recent, "crs", None)
     if known is None or known[0] is not crs:
         known = _recent.crs = (crs, rasterio.crs.CRS.from_wkt(crs.to_wkt()))

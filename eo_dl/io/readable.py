@@ -1,4 +1,6 @@
-"""`Readable`: what reading pixels asks of a scene. Readers are typed against it, so that they need not know `Scene`."""
+"""`Readable`: what reading pixels asks of a scene. Readers are typed against it, so that they need not know
+`Scene`.
+"""
 
 from __future__ import annotations
 

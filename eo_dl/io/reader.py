@@ -3,10 +3,11 @@
 A pixel is valid where it was measured in every used band:
 
 - NaN and infinity in any band: not measured.
-- A nodata value that no measurement takes (-9999, -3.4e38, the least value of a signed type, any value of a float band):
-  not measured where any band holds it.
-- A nodata value that measurements do take (0, or the largest value of an unsigned type): not measured where all bands
-  that have such a value hold it, which is also GDAL's rule for `dataset_mask`. Saturated roofs (255 in one band) and black water (0 in one band) are pictures, not holes.
+- A nodata value that no measurement takes (-9999, -3.4e38, the least value of a signed type, any value of a
+  float band): not measured where any band holds it.
+- A nodata value that measurements do take (0, or the largest value of an unsigned type): not measured where
+  all bands that have such a value hold it, which is also GDAL's rule for `dataset_mask`. Saturated roofs (255
+  in one band) and black water (0 in one band) are pictures, not holes.
 - Alpha 0, or a mask band that says so: not measured.
 """
 
@@ -34,7 +35,8 @@ Valid = npt.NDArray[np.bool_]
 
 
 class SceneReader:
-    """Reads windows of a scene's working grid. A context manager; never share one between threads or over a fork.
+    """Reads windows of a scene's working grid. A context manager; never share one between threads or over a
+    fork.
 
     Raises `SceneError` where the file is damaged or no longer what the scene says.
     """
@@ -44,16 +46,24 @@ class SceneReader:
         self._process = os.getpid()
         self._overview = choose_overview(scene) if scene.resampled else None
         plain = scene.native.crs is None or scene.native.transform == Affine.identity()
-        self._dataset: rasterio.DatasetReader | None = open_dataset(scene.path, scene.driver, self._overview, plain)
-        self._resampling = Resampling.between(scene, self._dataset.height, self._dataset.width) if scene.resampled else None
+        self._dataset: rasterio.DatasetReader | None = open_dataset(
+            scene.path, scene.driver, self._overview, plain
+        )
+        self._resampling = (
+            Resampling.between(scene, self._dataset.height, self._dataset.width) if scene.resampled else None
+        )
         self._numbers = [band.number for band in scene.bands]
-        self._always_valid = not scene.alpha and not scene.masked and all(_never_invalid(band) for band in scene.bands)
+        self._always_valid = (
+            not scene.alpha and not scene.masked and all(_never_invalid(band) for band in scene.bands)
+        )
         self._check_unchanged()
 
     def __enter__(self) -> SceneReader:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -100,7 +110,12 @@ class SceneReader:
         """Pixels and valid mask in the file's own grid (or that of the overview in use)."""
         dataset = self._open()
         place = RasterioWindow(window.col, window.row, window.width, window.height)
-        with gdal_environment(self.scene.path), scene_errors(self.scene.path, f"its pixels cannot be read at row {window.row}, column {window.col}"):
+        with (
+            gdal_environment(self.scene.path),
+            scene_errors(
+                self.scene.path, f"its pixels cannot be read at row {window.row}, column {window.col}"
+            ),
+        ):
             pixels = self._pixels(dataset, place)
             valid = self._valid(dataset, place, pixels)
         if valid is None:
@@ -116,7 +131,9 @@ class SceneReader:
             pixels: Pixels = dataset.read(self._numbers, window=place)
             return pixels
         # rasterio reads bands of one type only.
-        return np.stack([dataset.read(number, window=place).astype(self.scene.dtype) for number in self._numbers])
+        return np.stack(
+            [dataset.read(number, window=place).astype(self.scene.dtype) for number in self._numbers]
+        )
 
     def _valid(self, dataset: rasterio.DatasetReader, place: RasterioWindow, pixels: Pixels) -> Valid | None:
         """None where all pixels are valid."""
@@ -127,7 +144,11 @@ class SceneReader:
             valid &= dataset.read(number, window=place) > 0
         if self.scene.masked:
             flags = dataset.mask_flag_enums
-            numbers = self._numbers[:1] if len({tuple(f) for f in flags}) == 1 and any(f.name == "per_dataset" for f in flags[0]) else self._numbers
+            numbers = (
+                self._numbers[:1]
+                if len({tuple(f) for f in flags}) == 1 and any(f.name == "per_dataset" for f in flags[0])
+                else self._numbers
+            )
             for number in numbers:
                 valid &= dataset.read_masks(number, window=place) > 0
         return valid
@@ -136,19 +157,27 @@ class SceneReader:
         if self._dataset is None:
             raise ValueError(f"the reader of {self.scene.path} is closed; open another")
         if os.getpid() != self._process:
-            raise ValueError(f"the reader of {self.scene.path} was opened before a fork, and shared handles give wrong pixels; open one in each process")
+            raise ValueError(
+                f"the reader of {self.scene.path} was opened before a fork, and shared handles give wrong pixels; open one in each process"
+            )
         return self._dataset
 
     def _check_unchanged(self) -> None:
         """A file that was replaced since the scene was opened would give pixels of another place."""
         dataset, scene = self._open(), self.scene
-        if self._overview is None and (dataset.shape != (scene.native.height, scene.native.width) or dataset.count < max(self._numbers)):
+        if self._overview is None and (
+            dataset.shape != (scene.native.height, scene.native.width) or dataset.count < max(self._numbers)
+        ):
             self.close()
-            raise SceneError(f"{scene.path}: changed since it was opened (now {dataset.width}x{dataset.height} px); open the scene again")
+            raise SceneError(
+                f"{scene.path}: changed since it was opened (now {dataset.width}x{dataset.height} px); open the scene again"
+            )
 
 
 def measured(pixels: Pixels, bands: tuple[Band, ...]) -> Valid:
-    """(H, W) True where stored pixels (C, H, W) are measurements by their value; the rules are in the module's text."""
+    """(H, W) True where stored pixels (C, H, W) are measurements by their value; the rules are in the
+    module's text.
+    """
     valid: Valid = np.ones(pixels.shape[1:], np.bool_)
     differs: Valid | None = None  # from a nodata value that is also a measurement, in any band that has one
     for plane, band in zip(pixels, bands, strict=True):
@@ -165,7 +194,9 @@ def measured(pixels: Pixels, bands: tuple[Band, ...]) -> Valid:
 
 
 def is_measurable(band: Band) -> bool:
-    """True where the band's nodata value is also one that a measurement takes: 0 or the top of an integer type."""
+    """True where the band's nodata value is also one that a measurement takes: 0 or the top of an integer
+    type.
+    """
     kind = np.dtype(band.dtype)
     return kind.kind in "iu" and band.nodata in (0, np.iinfo(kind).max)
 

@@ -1,9 +1,10 @@
 """Reading a scene at another pixel size, so that every cut gives the same numbers.
 
 Coarser: the mean of the source pixels that an output pixel covers, by area. Finer: bilinear between the
-nearest source pixels. Categories (`Scene.nearest`): the pixel under the centre. Both down the columns, then along the rows. Weights come from an output pixel's place in the
-whole scene and are summed in a fixed order, so a window holds bit for bit what the whole image holds there.
-Pixels that are not valid count for nothing; an output pixel is valid where valid ones make up half its weight.
+nearest source pixels. Categories (`Scene.nearest`): the pixel under the centre. Both down the columns, then
+along the rows. Weights come from an output pixel's place in the whole scene and are summed in a fixed order,
+so a window holds bit for bit what the whole image holds there. Pixels that are not valid count for nothing;
+an output pixel is valid where valid ones make up half its weight.
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ class Axis:
         return self._area(places) if self.source >= self.count else self._linear(places)
 
     def _area(self, places: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        # In whole numbers of 1/count source pixels: pixel i covers [i*source, (i+1)*source), source pixel j [j*count, (j+1)*count).
+        # In whole numbers of 1/count source pixels: pixel i covers [i*source, (i+1)*source), source pixel j
+        # [j*count, (j+1)*count).
         first, last = places * self.source, (places + 1) * self.source
         width = (self.source + self.count - 1) // self.count + 1
         index = (first // self.count)[:, None] + np.arange(width)
-        covered = np.minimum(last[:, None], (index + 1) * self.count) - np.maximum(first[:, None], index * self.count)
+        covered = np.minimum(last[:, None], (index + 1) * self.count) - np.maximum(
+            first[:, None], index * self.count
+        )
         return np.minimum(index, self.source - 1), np.maximum(covered, 0) / self.source
 
     def _linear(self, places: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -60,7 +64,9 @@ class Resampling:
     @classmethod
     def between(cls, scene: Readable, height: int, width: int) -> Resampling:
         """From a source of this size (the file, or one of its overviews) to the scene's working grid."""
-        return cls(Axis(scene.grid.height, height, scene.nearest), Axis(scene.grid.width, width, scene.nearest))
+        return cls(
+            Axis(scene.grid.height, height, scene.nearest), Axis(scene.grid.width, width, scene.nearest)
+        )
 
     def source_window(self, window: Window) -> Window:
         """The source pixels that a window of the working grid needs."""
@@ -71,7 +77,9 @@ class Resampling:
     def apply(
         self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], window: Window, source: Window
     ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
-        """Pixels (C, h, w) of the source window, with 0 where not valid, as pixels (C, H, W) and valid (H, W) of `window`."""
+        """Pixels (C, h, w) of the source window, with 0 where not valid, as pixels (C, H, W) and valid (H, W)
+        of `window`.
+        """
         row_index, row_weight = self.rows.taps(window.row, window.row1)
         col_index, col_weight = self.cols.taps(window.col, window.col1)
         row_index, col_index = row_index - source.row, col_index - source.col
@@ -88,15 +96,20 @@ class Resampling:
 
 
 def choose_overview(scene: Readable) -> int | None:
-    """The coarsest overview of a scene's file that is still as fine as the working grid; None for the full image.
+    """The coarsest overview of a scene's file that is still as fine as the working grid; None for the full
+    image.
 
-    Overviews are left alone where they may not know what is valid: with a mask or alpha, or a nodata value that is not
-    the file's own; and where values are categories, of which they may hold means.
+    Overviews are left alone where they may not know what is valid: with a mask or alpha, or a nodata value
+    that is not the file's own; and where values are categories, of which they may hold means.
     """
     if scene.masked or scene.alpha or scene.nearest or not scene.own_nodata:
         return None
     factor = min(scene.native.height / scene.grid.height, scene.native.width / scene.grid.width)
-    usable = [(decimation, level) for level, decimation in enumerate(scene.overviews) if 1 < decimation <= factor + 1e-9]
+    usable = [
+        (decimation, level)
+        for level, decimation in enumerate(scene.overviews)
+        if 1 < decimation <= factor + 1e-9
+    ]
     return max(usable)[1] if usable else None
 
 
@@ -116,11 +129,13 @@ def _weighted(
     return _sum_rows(np.ascontiguousarray(tall.T), col_index, col_weight).T
 
 
-def _sum_rows(values: npt.NDArray[np.floating], index: npt.NDArray[np.int64], weight: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
+def _sum_rows(
+    values: npt.NDArray[np.floating], index: npt.NDArray[np.int64], weight: npt.NDArray[np.float64]
+) -> npt.NDArray[np.floating]:
     """(n, W): for each of n rows of `index` (n, T) the weighted sum of those rows of `values`.
 
-    Whole rows are gathered, because gathering along the last axis is many times slower; not a matrix product, whose
-    order of summing depends on the shape.
+    Whole rows are gathered, because gathering along the last axis is many times slower; not a matrix product,
+    whose order of summing depends on the shape.
     """
     out = np.zeros((len(index), values.shape[1]), values.dtype)
     gathered = np.empty_like(out)

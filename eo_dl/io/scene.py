@@ -34,9 +34,11 @@ class Scene:
     """One georeferenced image, opened lazily.
 
     `grid` is the working grid: the file's own (`native`), or the same ground cut into pixels of another size
-    (`at_gsd`). `bands` are those selected, in order; `dtype` is what stored values come as. `alpha` (band numbers) and
-    `masked` say what besides nodata and NaN makes pixels invalid. `overviews` are decimation factors in the file.
-    `nearest`: values are categories, so a working grid takes the nearest pixel instead of a mean. `color_table` (value, RGBA) where values are entries of a table. `notes` say what was found and decided on opening.
+    (`at_gsd`). `bands` are those selected, in order; `dtype` is what stored values come as. `alpha` (band
+    numbers) and `masked` say what besides nodata and NaN makes pixels invalid. `overviews` are decimation
+    factors in the file. `nearest`: values are categories, so a working grid takes the nearest pixel instead
+    of a mean. `color_table` (value, RGBA) where values are entries of a table. `notes` say what was found and
+    decided on opening.
     """
 
     path: str
@@ -84,7 +86,8 @@ class Scene:
         return self.grid != self.native
 
     def fingerprint(self) -> dict[str, str | int]:
-        """What tells whether the file is still the same: size, time of change and SHA-256 of its first 64 KiB.
+        """What tells whether the file is still the same: size, time of change and SHA-256 of its first 64
+        KiB.
 
         Of a VRT also the sources' names, sizes and times; of a remote file what its header says.
         """
@@ -96,7 +99,9 @@ class Scene:
             with Path(self.path).open("rb") as file:
                 digest = hashlib.sha256(file.read(_HEADER_BYTES))
         except OSError as cause:
-            raise SceneError(f"{self.path}: cannot be read any more ({cause.strerror}); put it back or open the scene again") from cause
+            raise SceneError(
+                f"{self.path}: cannot be read any more ({cause.strerror}); put it back or open the scene again"
+            ) from cause
         if self.driver == "VRT":
             for source in vrt_sources(Path(self.path)):
                 seen = source.stat()
@@ -104,7 +109,8 @@ class Scene:
         return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "header_sha256": digest.hexdigest()}
 
     def at_gsd(self, gsd_m: float) -> Scene:
-        """The same scene on a working grid of `gsd_m` metres on the ground a pixel, of exactly the same extent.
+        """The same scene on a working grid of `gsd_m` metres on the ground a pixel, of exactly the same
+        extent.
 
         Both sides are fitted, so pixels come out square on the ground but for rounding to whole pixels.
         Raises `GridError` where the scene has no CRS.
@@ -112,11 +118,18 @@ class Scene:
         if not gsd_m > 0:
             raise GridError(f"{self.path}: a ground sample distance must be above 0 m, found {gsd_m:g}")
         if self.native.crs is None:
-            raise GridError(f"{self.path}: has no CRS, so a ground sample distance of {gsd_m:g} m means nothing for it; leave --gsd out")
+            raise GridError(
+                f"{self.path}: has no CRS, so a ground sample distance of {gsd_m:g} m means nothing for it; leave --gsd out"
+            )
         along_row, along_col = self.native.pixel_size_m
-        width, height = (max(1, round(count * size / gsd_m)) for count, size in ((self.native.width, along_row), (self.native.height, along_col)))
+        width, height = (
+            max(1, round(count * size / gsd_m))
+            for count, size in ((self.native.width, along_row), (self.native.height, along_col))
+        )
         if max(width, height) > _MAX_SIDE:
-            raise GridError(f"{self.path}: at {gsd_m:g} m a pixel it would have {width}x{height} px; choose a larger --gsd")
+            raise GridError(
+                f"{self.path}: at {gsd_m:g} m a pixel it would have {width}x{height} px; choose a larger --gsd"
+            )
         return self.resized(height, width)
 
     def resized(self, height: int, width: int) -> Scene:
@@ -165,9 +178,10 @@ def open_scene(
 ) -> Scene:
     """A raster as a `Scene`: driver by content, bands by name, no pixel read.
 
-    `bands`: which, in which order (names, 1-based numbers, NAME=NUMBER; one text may hold several with commas). `gsd_m`: resample on
-    reading. `nodata`: in place of the file's own ("none": every value is a measurement). `crs`: in place of the file's own.
-    `trust_vrt`: let a VRT name files outside its folder. What is done with odd files is in docs/inputs.md.
+    `bands`: which, in which order (names, 1-based numbers, NAME=NUMBER; one text may hold several with
+    commas). `gsd_m`: resample on reading. `nodata`: in place of the file's own ("none": every value is a
+    measurement). `crs`: in place of the file's own. `trust_vrt`: let a VRT name files outside its folder.
+    What is done with odd files is in docs/inputs.md.
 
     Raises `SceneError` or `BandError` with one line.
 

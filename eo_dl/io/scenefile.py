@@ -1,4 +1,6 @@
-"""What a raster file says about itself, brought into our words (docs/inputs.md has the rules and their tests)."""
+"""What a raster file says about itself, brought into our words (docs/inputs.md has the rules and their
+tests).
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,14 @@ from .gate import raster_driver
 from .gdal import open_dataset, scene_errors
 
 _COLOR_NAMES = {"red", "green", "blue", "nir", "rededge", "swir", "pan", "coastal"}
-_ACQUIRED_TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATE", "DATE_ACQUIRED", "SENSING_TIME", "acquired", "datetime")
+_ACQUIRED_TAGS = (
+    "ACQUISITIONDATETIME",
+    "ACQUISITION_DATE",
+    "DATE_ACQUIRED",
+    "SENSING_TIME",
+    "acquired",
+    "datetime",
+)
 _GCP_TOLERANCE_PX = 0.5
 
 
@@ -50,7 +59,11 @@ def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vr
     with open_dataset(path, driver) as dataset, scene_errors(path, "cannot be read"):
         notes: list[str] = []
         grid = _grid(dataset, path, crs, notes)
-        alpha = tuple(i for i, color in zip(dataset.indexes, dataset.colorinterp, strict=True) if color == ColorInterp.alpha)
+        alpha = tuple(
+            i
+            for i, color in zip(dataset.indexes, dataset.colorinterp, strict=True)
+            if color == ColorInterp.alpha
+        )
         bands = _bands(dataset, path, [i for i in dataset.indexes if i not in alpha], nodata, notes)
         return SceneFile(
             path=path,
@@ -58,7 +71,8 @@ def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vr
             grid=grid,
             bands=bands,
             block_px=_block(dataset),
-            striped=dataset.block_shapes[0][1] == dataset.width and dataset.block_shapes[0][0] < dataset.height,
+            striped=dataset.block_shapes[0][1] == dataset.width
+            and dataset.block_shapes[0][0] < dataset.height,
             overviews=tuple(dataset.overviews(1)),
             compressed=dataset.compression is not None,
             alpha=alpha,
@@ -94,11 +108,15 @@ def _grid(dataset: rasterio.DatasetReader, path: str, crs: str | None, notes: li
         notes.append("has a CRS but no geotransform, so it is treated as a plain image")
         found = None
     if found is None and dataset.rpcs is not None:
-        notes.append("has only rational polynomials (RPC), no geotransform: treated as a plain image; orthorectify it, e.g. gdalwarp -rpc IN OUT.tif")
+        notes.append(
+            "has only rational polynomials (RPC), no geotransform: treated as a plain image; orthorectify it, e.g. gdalwarp -rpc IN OUT.tif"
+        )
     if crs is not None:
         found = _given_crs(crs, path, placed, found, notes)
     if not all(math.isfinite(value) for value in tuple(transform)[:6]) or transform.determinant == 0:
-        raise SceneError(f"{path}: its geotransform {tuple(transform)[:6]} places all pixels on a line; georeference it again (gdal_edit.py -a_ullr)")
+        raise SceneError(
+            f"{path}: its geotransform {tuple(transform)[:6]} places all pixels on a line; georeference it again (gdal_edit.py -a_ullr)"
+        )
     return PixelGrid(found, transform, dataset.height, dataset.width)
 
 
@@ -110,7 +128,9 @@ def _crs(found: rasterio.crs.CRS | None, path: str, notes: list[str]) -> CRS | N
         code = crs.to_epsg(100)
         crs = crs if code is None else CRS.from_epsg(code)
     except CRSError as cause:
-        raise SceneError(f"{path}: its CRS is not understood ({' '.join(str(cause).split())[:120]}); give the right one with --crs") from cause
+        raise SceneError(
+            f"{path}: its CRS is not understood ({' '.join(str(cause).split())[:120]}); give the right one with --crs"
+        ) from cause
     if crs.geodetic_crs is None or crs.is_engineering:
         notes.append(
             f"its CRS '{crs.name}' is a local one without a place on Earth, so results lie in its coordinates without CRS; give the real one with --crs"
@@ -125,13 +145,17 @@ def _given_crs(text: str, path: str, placed: bool, found: CRS | None, notes: lis
     except CRSError as cause:
         raise SceneError(f"{path}: the CRS {text!r} is not known; give a code such as EPSG:32633") from cause
     if not placed:
-        raise SceneError(f"{path}: has no geotransform, so a CRS alone does not place it; georeference it, e.g. gdal_translate -a_srs {text} -a_ullr ...")
+        raise SceneError(
+            f"{path}: has no geotransform, so a CRS alone does not place it; georeference it, e.g. gdal_translate -a_srs {text} -a_ullr ..."
+        )
     if found is not None and found != given:
         notes.append(f"its CRS '{found.name}' was replaced by the given '{given.name}'")
     return given
 
 
-def _transform_of_gcps(points: list[rasterio.control.GroundControlPoint], path: str, height: int, width: int) -> Affine:
+def _transform_of_gcps(
+    points: list[rasterio.control.GroundControlPoint], path: str, height: int, width: int
+) -> Affine:
     """The affine transform of ground control points, where one passes within half a pixel of all of them."""
     pixel = np.array([(p.col, p.row, 1.0) for p in points], np.float64)
     place = np.array([(p.x, p.y) for p in points], np.float64)
@@ -140,7 +164,9 @@ def _transform_of_gcps(points: list[rasterio.control.GroundControlPoint], path: 
     (a, d), (b, e), (c, f) = (solution[i] for i in range(3))
     transform = Affine(a, b, c + centre[0], d, e, f + centre[1])
     if rank < 3 or transform.determinant == 0:
-        raise SceneError(f"{path}: its {len(points)} ground control points do not span an area; georeference it again")
+        raise SceneError(
+            f"{path}: its {len(points)} ground control points do not span an area; georeference it again"
+        )
     inverse = ~transform
     cols, rows = apply_affine(inverse, place[:, 0], place[:, 1])
     worst = float(np.hypot(cols - pixel[:, 0], rows - pixel[:, 1]).max())
@@ -154,16 +180,28 @@ def _transform_of_gcps(points: list[rasterio.control.GroundControlPoint], path: 
 # Bands
 
 
-def _bands(dataset: rasterio.DatasetReader, path: str, numbers: list[int], nodata: float | str | None, notes: list[str]) -> BandSet:
+def _bands(
+    dataset: rasterio.DatasetReader,
+    path: str,
+    numbers: list[int],
+    nodata: float | str | None,
+    notes: list[str],
+) -> BandSet:
     kinds = sorted({dataset.dtypes[i - 1] for i in numbers if dataset.dtypes[i - 1].startswith("complex")})
     if kinds:
-        raise SceneError(f"{path}: holds {kinds[0]} values, real numbers were expected; write amplitude or intensity first, e.g. rio calc")
+        raise SceneError(
+            f"{path}: holds {kinds[0]} values, real numbers were expected; write amplitude or intensity first, e.g. rio calc"
+        )
     names = _names(dataset, numbers, notes)
-    return BandSet(tuple(_band(dataset, path, number, name, nodata) for number, name in zip(numbers, names, strict=True)))
+    return BandSet(
+        tuple(_band(dataset, path, number, name, nodata) for number, name in zip(numbers, names, strict=True))
+    )
 
 
 def _names(dataset: rasterio.DatasetReader, numbers: list[int], notes: list[str]) -> list[str | None]:
-    """A name for each band that has one: its description, else its colour; None for the others and for doubles."""
+    """A name for each band that has one: its description, else its colour; None for the others and for
+    doubles.
+    """
     described = [canonical_name(dataset.descriptions[i - 1] or "") for i in numbers]
     colors = [dataset.colorinterp[i - 1].name for i in numbers]
     fallback = [color if color in _COLOR_NAMES else "" for color in colors]
@@ -176,7 +214,9 @@ def _names(dataset: rasterio.DatasetReader, numbers: list[int], notes: list[str]
     return [None if not name or name in twice or re.fullmatch(r"band_?\d+", name) else name for name in names]
 
 
-def _band(dataset: rasterio.DatasetReader, path: str, number: int, name: str | None, nodata: float | str | None) -> Band:
+def _band(
+    dataset: rasterio.DatasetReader, path: str, number: int, name: str | None, nodata: float | str | None
+) -> Band:
     dtype = dataset.dtypes[number - 1]
     scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
     if not (math.isfinite(scale) and math.isfinite(offset)) or scale == 0:
@@ -203,13 +243,17 @@ def _nodata(own: float | None, dtype: str, path: str, given: float | str | None,
         try:
             value = float(given)
         except ValueError as cause:
-            raise SceneError(f"{path}: nodata {given!r} is neither a number nor 'none'; give e.g. --nodata 0") from cause
+            raise SceneError(
+                f"{path}: nodata {given!r} is neither a number nor 'none'; give e.g. --nodata 0"
+            ) from cause
     elif given is not None:
         value = given
     if value is None or fits(value, dtype):
         return value
     if given is not None:
-        raise SceneError(f"{path}: nodata {value:g} is no value of band {number} ({dtype}); give one it can hold or 'none'")
+        raise SceneError(
+            f"{path}: nodata {value:g} is no value of band {number} ({dtype}); give one it can hold or 'none'"
+        )
     return None  # a tag such as -9999 in uint8 marks nothing
 
 
@@ -223,7 +267,9 @@ def fits(value: float, dtype: str) -> bool:
 
 
 def _wavelength(dataset: rasterio.DatasetReader, number: int) -> float | None:
-    text = dataset.tags(number, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") or dataset.tags(number).get("wavelength_um")
+    text = dataset.tags(number, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") or dataset.tags(number).get(
+        "wavelength_um"
+    )
     try:
         return float(text) if text else None
     except ValueError:
@@ -234,17 +280,25 @@ def _wavelength(dataset: rasterio.DatasetReader, number: int) -> float | None:
 
 
 def _acquired(dataset: rasterio.DatasetReader) -> str | None:
-    """When the image was taken, where a tag says just that (TIFFTAG_DATETIME is often when the file was made)."""
+    """When the image was taken, where a tag says just that (TIFFTAG_DATETIME is often when the file was
+    made).
+    """
     tags = dataset.tags(ns="IMAGERY") | dataset.tags()
     return next((tags[name] for name in _ACQUIRED_TAGS if tags.get(name)), None)
 
 
-def _color_table(dataset: rasterio.DatasetReader, notes: list[str]) -> tuple[tuple[int, tuple[int, int, int, int]], ...] | None:
+def _color_table(
+    dataset: rasterio.DatasetReader, notes: list[str]
+) -> tuple[tuple[int, tuple[int, int, int, int]], ...] | None:
     if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette:
         return None
-    notes.append("its values are entries of a colour table, not measurements; for an image expand it first, e.g. gdal_translate -expand rgb IN OUT.tif")
+    notes.append(
+        "its values are entries of a colour table, not measurements; for an image expand it first, e.g. gdal_translate -expand rgb IN OUT.tif"
+    )
     table = dataset.colormap(1)
-    return tuple((int(value), (int(r), int(g), int(b), int(a))) for value, (r, g, b, a) in sorted(table.items()))
+    return tuple(
+        (int(value), (int(r), int(g), int(b), int(a))) for value, (r, g, b, a) in sorted(table.items())
+    )
 
 
 def _page_notes(dataset: rasterio.DatasetReader) -> Iterator[str]:

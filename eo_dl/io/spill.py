@@ -1,8 +1,10 @@
-"""Rows of an unfinished raster on disk: raw numbers plus a journal that says, with checksums, how far they go.
+"""Rows of an unfinished raster on disk: raw numbers plus a journal that says, with checksums, how far they
+go.
 
-`PATH.part.d/` holds `rows.bin` (row after row, in each row band after band), `journal` (a line for each write:
-first row, rows, CRC-32 of the bytes, CRC-32 of the line), `job.json` (whose rows these are) and `lock`. Data are
-synced before their line is written, so a killed run's last line is either true or torn; a torn one is not read.
+`PATH.part.d/` holds `rows.bin` (row after row, in each row band after band), `journal` (a line for each
+write: first row, rows, CRC-32 of the bytes, CRC-32 of the line), `job.json` (whose rows these are) and
+`lock`. Data are synced before their line is written, so a killed run's last line is either true or torn; a
+torn one is not read.
 """
 
 from __future__ import annotations
@@ -72,7 +74,9 @@ class Written:
 
 
 class Spill:
-    """The rows that were written so far, for one target. Raises `WriteError` where another process writes the same."""
+    """The rows that were written so far, for one target. Raises `WriteError` where another process writes the
+    same.
+    """
 
     def __init__(self, target: Path, layout: Layout, job_key: str | None) -> None:
         self.layout = layout
@@ -104,7 +108,12 @@ class Spill:
         """Add rows (count, rows, width), which must follow the last. Raises `WriteError` for a full disk."""
         layout = self.layout
         rows = array.shape[1]
-        if row0 != self.done_rows or array.shape != (layout.count, rows, layout.width) or row0 + rows > layout.height or str(array.dtype) != layout.dtype:
+        if (
+            row0 != self.done_rows
+            or array.shape != (layout.count, rows, layout.width)
+            or row0 + rows > layout.height
+            or str(array.dtype) != layout.dtype
+        ):
             raise ValueError(
                 f"rows from {self.done_rows} of shape ({layout.count}, n, {layout.width}) {layout.dtype} must follow, "
                 f"found row {row0}, shape {array.shape}, {array.dtype}"
@@ -196,5 +205,7 @@ def _lock(path: Path, target: Path) -> IO[bytes]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:
             file.close()
-            raise WriteError(f"{target}: is being written by another process; wait for it or choose another name") from cause
+            raise WriteError(
+                f"{target}: is being written by another process; wait for it or choose another name"
+            ) from cause
     return file

@@ -1,7 +1,8 @@
 """Reading and writing vector layers: one door, by content, whole or not at all.
 
-Formats: GeoPackage (the default: many layers, styles inside), GeoJSON (always longitude/latitude), FlatGeobuf,
-GeoParquet; Shapefile is read only. Results in pixels have no CRS: GeoPackage, FlatGeobuf and GeoParquet can say so, GeoJSON cannot.
+Formats: GeoPackage (the default: many layers, styles inside), GeoJSON (always longitude/latitude),
+FlatGeobuf, GeoParquet; Shapefile is read only. Results in pixels have no CRS: GeoPackage, FlatGeobuf and
+GeoParquet can say so, GeoJSON cannot.
 """
 
 from __future__ import annotations
@@ -47,11 +48,14 @@ _NO_CRS = (
 # Reading
 
 
-def read_layer(path: str | Path, *, layer: str | None = None, crs: str | None = None) -> geopandas.GeoDataFrame:
-    """A layer with all its features, null geometries included; the index ("fid") is the features' ids in the file.
+def read_layer(
+    path: str | Path, *, layer: str | None = None, crs: str | None = None
+) -> geopandas.GeoDataFrame:
+    """A layer with all its features, null geometries included; the index ("fid") is the features' ids in the
+    file.
 
-    `layer`: by name; not needed where one layer has geometries. `crs`: in place of the file's. A result without CRS says
-    that the file names none (never so for GeoJSON, see `read_geojson`). Raises `LabelError`.
+    `layer`: by name; not needed where one layer has geometries. `crs`: in place of the file's. A result
+    without CRS says that the file names none (never so for GeoJSON, see `read_geojson`). Raises `LabelError`.
     """
     source = str(path)
     driver = vector_driver(source)
@@ -87,19 +91,29 @@ def read_metadata(path: str | Path, layer: str) -> dict[str, str]:
 
 
 def field_names(path: str | Path) -> tuple[str, ...]:
-    """The attributes of a file with one layer, without reading its features; none where it has several. Raises `LabelError`."""
+    """The attributes of a file with one layer, without reading its features; none where it has several.
+    Raises `LabelError`.
+    """
     source = str(path)
     if vector_driver(source) == "Parquet":
         return tuple(str(name) for name in pyarrow.parquet.read_schema(source).names)
     with _read_errors(source):
-        return tuple(str(name) for name in pyogrio.read_info(source)["fields"]) if len(layer_names(source)) == 1 else ()
+        return (
+            tuple(str(name) for name in pyogrio.read_info(source)["fields"])
+            if len(layer_names(source)) == 1
+            else ()
+        )
 
 
 def read_styles(path: str | Path) -> dict[str, str]:
     """The default QML of each layer of a GeoPackage; empty where it has no styles."""
-    with contextlib.closing(sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)) as database:
+    with contextlib.closing(
+        sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)
+    ) as database:
         try:
-            rows = database.execute("SELECT f_table_name, styleQML FROM layer_styles WHERE useAsDefault ORDER BY id").fetchall()
+            rows = database.execute(
+                "SELECT f_table_name, styleQML FROM layer_styles WHERE useAsDefault ORDER BY id"
+            ).fetchall()
         except sqlite3.DatabaseError:
             return {}
     return {str(layer): str(qml) for layer, qml in rows if layer and qml}
@@ -108,10 +122,14 @@ def read_styles(path: str | Path) -> dict[str, str]:
 def _read_ogr(source: str, layer: str | None) -> geopandas.GeoDataFrame:
     names = layer_names(source)
     if layer is not None and layer not in names:
-        raise LabelError(f"{source}: has no layer {layer!r} with geometries; it has {_listed(names)}; choose with --layer")
+        raise LabelError(
+            f"{source}: has no layer {layer!r} with geometries; it has {_listed(names)}; choose with --layer"
+        )
     if layer is None and len(names) != 1:
         advice = "choose one with --layer" if names else "choose another file"
-        raise LabelError(f"{source}: one layer with geometries was expected, it has {_listed(names)}; {advice}")
+        raise LabelError(
+            f"{source}: one layer with geometries was expected, it has {_listed(names)}; {advice}"
+        )
     with _read_errors(source):
         return pyogrio.read_dataframe(source, layer=layer or names[0], fid_as_index=True)
 
@@ -124,7 +142,9 @@ def _read_parquet(source: str) -> geopandas.GeoDataFrame:
     try:
         frame = geopandas.read_parquet(source)
     except (ValueError, pyarrow.ArrowException, OSError, KeyError) as cause:
-        raise LabelError(f"{source}: cannot be read as GeoParquet ({' '.join(str(cause).split())[:120]}); convert it, e.g. ogr2ogr OUT.gpkg IN") from cause
+        raise LabelError(
+            f"{source}: cannot be read as GeoParquet ({' '.join(str(cause).split())[:120]}); convert it, e.g. ogr2ogr OUT.gpkg IN"
+        ) from cause
     return frame.rename_geometry("geometry") if frame.geometry.name != "geometry" else frame
 
 
@@ -133,7 +153,9 @@ def _with_crs(frame: geopandas.GeoDataFrame, given: str | None, source: str) -> 
         try:
             return frame.set_crs(CRS.from_user_input(given), allow_override=True)
         except CRSError as cause:
-            raise LabelError(f"{source}: the CRS {given!r} is not known; give a code such as EPSG:32633") from cause
+            raise LabelError(
+                f"{source}: the CRS {given!r} is not known; give a code such as EPSG:32633"
+            ) from cause
     if frame.crs is not None and frame.crs.is_engineering:
         # "Undefined Cartesian SRS" of a GeoPackage: pixels, or a CRS that nobody wrote down.
         return frame.set_crs(None, allow_override=True)
@@ -144,8 +166,17 @@ def _with_crs(frame: geopandas.GeoDataFrame, given: str | None, source: str) -> 
 def _read_errors(source: str) -> Iterator[None]:
     try:
         yield
-    except (DataSourceError, pyogrio.errors.DataLayerError, shapely.errors.ShapelyError, RuntimeError, ValueError, CRSError) as cause:
-        raise LabelError(f"{source}: cannot be read ({' '.join(str(cause).split())[:160]}); repair it, e.g. ogr2ogr OUT.gpkg IN") from cause
+    except (
+        DataSourceError,
+        pyogrio.errors.DataLayerError,
+        shapely.errors.ShapelyError,
+        RuntimeError,
+        ValueError,
+        CRSError,
+    ) as cause:
+        raise LabelError(
+            f"{source}: cannot be read ({' '.join(str(cause).split())[:160]}); repair it, e.g. ogr2ogr OUT.gpkg IN"
+        ) from cause
 
 
 # Writing
@@ -155,7 +186,9 @@ def check_vector_suffix(path: str | Path) -> str:
     """The suffix by which a vector output is written. Raises `ConfigError` for any other."""
     suffix = Path(path).suffix.lower()
     if suffix not in VECTOR_SUFFIXES:
-        raise ConfigError(f"{path}: the suffix {suffix!r} names no vector format that is written here; expected {', '.join(VECTOR_SUFFIXES)}")
+        raise ConfigError(
+            f"{path}: the suffix {suffix!r} names no vector format that is written here; expected {', '.join(VECTOR_SUFFIXES)}"
+        )
     return suffix
 
 
@@ -169,15 +202,23 @@ def write_layer(
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """One layer by suffix (`VECTOR_SUFFIXES`), verified before it gets its name, styled by `classes` over `style_field`.
+    """One layer by suffix (`VECTOR_SUFFIXES`), verified before it gets its name, styled by `classes` over
+    `style_field`.
 
-    The style lies inside a GeoPackage and as `NAME.qml` beside the others. Raises `ConfigError`, `OutputExistsError`, `WriteError`.
+    The style lies inside a GeoPackage and as `NAME.qml` beside the others. Raises `ConfigError`,
+    `OutputExistsError`, `WriteError`.
     """
     suffix = check_vector_suffix(path)
     target = Path(path)
-    style = None if classes is None else categories_qml(style_field, {c.name: c.color for c in classes}, geometry_kind(frame))
+    style = (
+        None
+        if classes is None
+        else categories_qml(style_field, {c.name: c.color for c in classes}, geometry_kind(frame))
+    )
     if suffix == ".gpkg":
-        write_layers(target, {layer: frame}, {layer: style} if style else {}, metadata=metadata, overwrite=overwrite)
+        write_layers(
+            target, {layer: frame}, {layer: style} if style else {}, metadata=metadata, overwrite=overwrite
+        )
         return
     with atomic_file(target, overwrite=overwrite) as temporary, _write_errors(target):
         if suffix == ".geojson":
@@ -186,9 +227,19 @@ def write_layer(
             frame.to_parquet(temporary, index=False)
             _check_count(target, pyarrow.parquet.read_metadata(temporary).num_rows, len(frame))
         else:
-            index = {"SPATIAL_INDEX": "NO" if frame.geometry.isna().any() else "YES"}  # the index cannot hold null geometries
-            pyogrio.write_dataframe(_writable(frame), temporary, driver="FlatGeobuf", layer=layer, geometry_type=_geometry_type(frame), layer_options=index)
-            _check_count(target, pyogrio.read_info(temporary, force_feature_count=True)["features"], len(frame))
+            # the index cannot hold null geometries
+            index = {"SPATIAL_INDEX": "NO" if frame.geometry.isna().any() else "YES"}
+            pyogrio.write_dataframe(
+                _writable(frame),
+                temporary,
+                driver="FlatGeobuf",
+                layer=layer,
+                geometry_type=_geometry_type(frame),
+                layer_options=index,
+            )
+            _check_count(
+                target, pyogrio.read_info(temporary, force_feature_count=True)["features"], len(frame)
+            )
     if style is not None and suffix != ".parquet":
         write_style(target, style, overwrite)
 
@@ -204,7 +255,8 @@ def write_layers(
 ) -> None:
     """Several layers as one GeoPackage, with a QML style for some; the same input gives the same bytes.
 
-    `geometry_types` of layers, e.g. "MultiPolygon" (default: what is in them); features of a plain type become multiparts where it says so. Raises `OutputExistsError`, `WriteError`.
+    `geometry_types` of layers, e.g. "MultiPolygon" (default: what is in them); features of a plain type
+    become multiparts where it says so. Raises `OutputExistsError`, `WriteError`.
     """
     target = Path(path)
     with atomic_file(target, overwrite=overwrite) as temporary, _write_errors(target):
@@ -246,12 +298,16 @@ def _geometry_type(frame: geopandas.GeoDataFrame) -> str:
 
 
 def _writable(frame: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
-    """The same as OGR's formats can hold it: list and dict values as JSON text, no CRS as one that is not defined."""
+    """The same as OGR's formats can hold it: list and dict values as JSON text, no CRS as one that is not
+    defined.
+    """
     frame = frame if frame.crs is not None else frame.set_crs(_NO_CRS)
     nested = [
         name
         for name in frame.columns
-        if name != frame.geometry.name and frame[name].dtype == object and frame[name].map(lambda v: isinstance(v, list | tuple | dict | np.ndarray)).any()
+        if name != frame.geometry.name
+        and frame[name].dtype == object
+        and frame[name].map(lambda v: isinstance(v, list | tuple | dict | np.ndarray)).any()
     ]
     return frame.assign(**{name: frame[name].map(_as_json) for name in nested}) if nested else frame
 
@@ -263,7 +319,9 @@ def _as_json(value: object) -> str | None:
 
 @contextlib.contextmanager
 def _geopackage_settings() -> Iterator[None]:
-    """A fixed date, and no waiting for the disk after every layer: the finished file is synced once, before it gets its name."""
+    """A fixed date, and no waiting for the disk after every layer: the finished file is synced once, before
+    it gets its name.
+    """
     wanted = {"OGR_CURRENT_DATE": _FIXED_DATE, "OGR_SQLITE_SYNCHRONOUS": "OFF"}
     before = {name: pyogrio.get_gdal_config_option(name) for name in wanted}
     pyogrio.set_gdal_config_options(wanted)
@@ -279,14 +337,18 @@ def _write_errors(target: Path) -> Iterator[None]:
         yield
     except (DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.GeometryError, pyogrio.errors.FieldError, pyogrio.errors.FeatureError,
             sqlite3.Error, pyarrow.ArrowException) as cause:  # fmt: skip
-        raise WriteError(f"{target}: could not be written ({' '.join(str(cause).split())[:160]}); check the free space and the folder's rights") from cause
+        raise WriteError(
+            f"{target}: could not be written ({' '.join(str(cause).split())[:160]}); check the free space and the folder's rights"
+        ) from cause
 
 
 def _check_geopackage(target: Path, temporary: Path, counts: Mapping[str, int]) -> None:
     with contextlib.closing(sqlite3.connect(f"{temporary.resolve().as_uri()}?mode=ro", uri=True)) as database:
         verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
-            raise WriteError(f"{target}: did not read back as it was written ({verdict[:100]}); the disk is full or failing, write elsewhere")
+            raise WriteError(
+                f"{target}: did not read back as it was written ({verdict[:100]}); the disk is full or failing, write elsewhere"
+            )
         for name, expected in counts.items():
             quoted = name.replace('"', '""')
             _check_count(target, database.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0], expected)
@@ -294,4 +356,6 @@ def _check_geopackage(target: Path, temporary: Path, counts: Mapping[str, int]) 
 
 def _check_count(target: Path, found: int, expected: int) -> None:
     if found != expected:
-        raise WriteError(f"{target}: holds {found} of {expected} features after writing; the disk is full or failing, write elsewhere")
+        raise WriteError(
+            f"{target}: holds {found} of {expected} features after writing; the disk is full or failing, write elsewhere"
+        )

@@ -1,6 +1,7 @@
 """A VRT read as text before GDAL sees it: only plain mosaics of local files are let in.
 
-Everything that is not on the list of harmless elements is refused, so a new ability of GDAL is refused until it is looked at.
+Everything that is not on the list of harmless elements is refused, so a new ability of GDAL is refused until
+it is looked at.
 """
 
 from __future__ import annotations
@@ -55,9 +56,13 @@ def _parse(path: Path) -> Element:
     try:
         root: Element = fromstring(path.read_bytes(), forbid_dtd=True)
     except ParseError as cause:
-        raise SceneError(f"{path}: is not well-formed XML ({cause}); write the VRT again, e.g. with gdalbuildvrt") from cause
+        raise SceneError(
+            f"{path}: is not well-formed XML ({cause}); write the VRT again, e.g. with gdalbuildvrt"
+        ) from cause
     except DefusedXmlException as cause:
-        raise SceneError(f"{path}: holds XML declarations that a VRT has no use for ({type(cause).__name__}); write it again with gdalbuildvrt") from cause
+        raise SceneError(
+            f"{path}: holds XML declarations that a VRT has no use for ({type(cause).__name__}); write it again with gdalbuildvrt"
+        ) from cause
     return root
 
 
@@ -66,7 +71,9 @@ def _check_element(element: Element, path: Path) -> None:
         raise _refusal(path, f"<{element.tag}>")
     if element.get("subClass") is not None:
         raise _refusal(path, f"a {element.tag} of kind {element.get('subClass')!r}")
-    if element.tag == "Metadata" and (element.get("domain") or "").startswith(("xml:", "new_vrt_sources", "vrt_sources", "OVERVIEWS")):
+    if element.tag == "Metadata" and (element.get("domain") or "").startswith(
+        ("xml:", "new_vrt_sources", "vrt_sources", "OVERVIEWS")
+    ):
         raise _refusal(path, f"a Metadata domain {element.get('domain')!r}")
 
 
@@ -78,7 +85,9 @@ def _inside(element: Element, path: Path) -> Path:
     if not source.is_relative_to(path.resolve().parent):
         raise _refusal(path, f"a source outside its own folder ({text[:60]!r})")
     if not source.is_file():
-        raise SceneError(f"{path}: its source {text!r} is not there; put it beside the VRT or write the VRT again")
+        raise SceneError(
+            f"{path}: its source {text!r} is not there; put it beside the VRT or write the VRT again"
+        )
     return source
 
 

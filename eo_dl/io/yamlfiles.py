@@ -1,4 +1,6 @@
-"""Configuration files: YAML read strictly, checked against a pydantic model, wrong keys answered with the right one."""
+"""Configuration files: YAML read strictly, checked against a pydantic model, wrong keys answered with the
+right one.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,22 @@ _MAX_BYTES = 4 * 2**20
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML as people read it: no key twice, 1e-3 a number, only true and false truth values ("no" is a word, and Norway)."""
+    """YAML as people read it: no key twice, 1e-3 a number, only true and false truth values ("no" is a word,
+    and Norway).
+    """
 
 
 _StrictLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in rules if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")]
+    first: [
+        (tag, pattern)
+        for tag, pattern in rules
+        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
+    ]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(
@@ -41,12 +51,16 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     source = Path(path)
     try:
         if source.stat().st_size > _MAX_BYTES:
-            raise ConfigError(f"{path}: is larger than {_MAX_BYTES >> 20} MB, too large for a configuration; check the path")
+            raise ConfigError(
+                f"{path}: is larger than {_MAX_BYTES >> 20} MB, too large for a configuration; check the path"
+            )
         text = source.read_text(encoding="utf-8-sig")
     except FileNotFoundError as cause:
         raise ConfigError(f"{path}: no such file") from cause
     except (OSError, UnicodeDecodeError) as cause:
-        raise ConfigError(f"{path}: cannot be read as UTF-8 text ({cause.__class__.__name__}); check the file") from cause
+        raise ConfigError(
+            f"{path}: cannot be read as UTF-8 text ({cause.__class__.__name__}); check the file"
+        ) from cause
     return parse_yaml(text, str(path))
 
 
@@ -62,18 +76,23 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark is not None else ""
-        raise ConfigError(f"{source}: {place}is not valid YAML ({getattr(cause, 'problem', None) or type(cause).__name__}); correct it") from cause
+        raise ConfigError(
+            f"{source}: {place}is not valid YAML ({getattr(cause, 'problem', None) or type(cause).__name__}); correct it"
+        ) from cause
     except RecursionError as cause:
         raise ConfigError(f"{source}: is nested too deep; simplify it") from cause
     finally:
         loader.dispose()
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise ConfigError(f"{source}: one mapping of names to values was expected, found {type(found).__name__}; write lines like 'epochs: 30'")
+        raise ConfigError(
+            f"{source}: one mapping of names to values was expected, found {type(found).__name__}; write lines like 'epochs: 30'"
+        )
     return found
 
 
 def validate(model: type[Model], data: dict[str, Any], source: str) -> Model:
-    """The data as the model; the first thing wrong is one line with the key, the value and, for an unknown key, the nearest right one.
+    """The data as the model; the first thing wrong is one line with the key, the value and, for an unknown
+    key, the nearest right one.
 
     Raises `ConfigError`.
     """
@@ -90,7 +109,9 @@ def _check_node(node: yaml.Node, source: str) -> None:
         for key, _ in mapping.value:
             name, line = str(key.value), key.start_mark.line + 1
             if name in seen:
-                raise ConfigError(f"{source}: line {line}: the key {name!r} was given on line {seen[name]} already; keep one of them")
+                raise ConfigError(
+                    f"{source}: line {line}: the key {name!r} was given on line {seen[name]} already; keep one of them"
+                )
             seen[name] = line
 
 

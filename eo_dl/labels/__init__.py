@@ -1,4 +1,5 @@
-"""Annotations as values: any format read into one label set, and what tiling, training and evaluation need of it.
+"""Annotations as values: any format read into one label set, and what tiling, training and evaluation need of
+it.
 
 The public names are loaded on first use.
 """

@@ -1,7 +1,9 @@
-"""From the class values of annotations to a `ClassSet`: ids that stay, names as they are, and a person's own order or merging.
+"""From the class values of annotations to a `ClassSet`: ids that stay, names as they are, and a person's own
+order or merging.
 
-Values are texts (`value_text`). Whole numbers 0 to 254 keep their value as id (0 is the background), 255 means ignore; other values get the
-ids 1, 2, ... in sorted order. `ClassSpec` is what a person asks for instead.
+Values are texts (`value_text`). Whole numbers 0 to 254 keep their value as id (0 is the background), 255
+means ignore; other values get the ids 1, 2, ... in sorted order. `ClassSpec` is what a person asks for
+instead.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ _COLOR = re.compile(r"#[0-9a-f]{6}")
 
 
 def value_text(value: object) -> str | None:
-    """A class value as text: trimmed, whole numbers without fraction, colours in lower case; None where there is none."""
+    """A class value as text: trimmed, whole numbers without fraction, colours in lower case; None where there
+    is none.
+    """
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return None
     text = str(value).strip()
@@ -37,7 +41,8 @@ def value_text(value: object) -> str | None:
 
 @dataclass(frozen=True)
 class ClassSpec:
-    """Classes as a person gave them: `names` in order, which value belongs to which (None: ignored), `bare` where no value was given.
+    """Classes as a person gave them: `names` in order, which value belongs to which (None: ignored), `bare`
+    where no value was given.
 
     Written as items "NAME", "NAME=VALUE|VALUE", "-VALUE" (ignore); the value "*" stands for all others.
     """
@@ -57,7 +62,9 @@ class ClassSpec:
 
 
 def parse_classes(classes: Sequence[str] | str | Path | None) -> ClassSpec | None:
-    """A `ClassSpec` of a list, of a text with commas, or of a text file with one item a line. Raises `LabelError`."""
+    """A `ClassSpec` of a list, of a text with commas, or of a text file with one item a line. Raises
+    `LabelError`.
+    """
     if classes is None:
         return None
     if isinstance(classes, Path) or (isinstance(classes, str) and classes.endswith(".txt")):
@@ -75,24 +82,32 @@ def parse_classes(classes: Sequence[str] | str | Path | None) -> ClassSpec | Non
         for value in listed.split("|") if equals else (name.lstrip("-").split("|") if ignored else [name]):
             text = value_text(value)
             if text is None or not name:
-                raise LabelError(f"classes: {item!r} is not understood; write NAME, NAME=VALUE|VALUE or -VALUE (to ignore it)")
+                raise LabelError(
+                    f"classes: {item!r} is not understood; write NAME, NAME=VALUE|VALUE or -VALUE (to ignore it)"
+                )
             if text in values:
                 raise LabelError(f"classes: the value {text!r} is given twice; give it to one class")
             values[text] = None if ignored else name
         if not ignored and name not in names:
             names.append(name)
     if not names:
-        raise LabelError("classes: at least one class was expected, found none; leave --classes out or name some, e.g. --classes building,tree")
+        raise LabelError(
+            "classes: at least one class was expected, found none; leave --classes out or name some, e.g. --classes building,tree"
+        )
     return ClassSpec(tuple(names), values, bare)
 
 
 def _lines(path: Path) -> list[str]:
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
-            raise LabelError(f"{path}: is larger than 1 MB; a list of classes with one item a line was expected")
+            raise LabelError(
+                f"{path}: is larger than 1 MB; a list of classes with one item a line was expected"
+            )
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as cause:
-        raise LabelError(f"{path}: the list of classes cannot be read ({cause}); give a text file with one item a line") from cause
+        raise LabelError(
+            f"{path}: the list of classes cannot be read ({cause}); give a text file with one item a line"
+        ) from cause
 
 
 @dataclass(frozen=True)
@@ -105,19 +120,27 @@ class Naming:
 
     def class_ids(self, values: Sequence[str | None]) -> npt.NDArray[np.int64]:
         """(N,) ids of values; 255 for None."""
-        return np.array([IGNORE_ID if value is None else self.ids[value] for value in values], np.int64).reshape(-1)
+        return np.array(
+            [IGNORE_ID if value is None else self.ids[value] for value in values], np.int64
+        ).reshape(-1)
 
 
 @dataclass(frozen=True)
 class Known:
-    """What a source says of its classes beside the values met: their `names` in order, and `ids` of some of them."""
+    """What a source says of its classes beside the values met: their `names` in order, and `ids` of some of
+    them.
+    """
 
     names: tuple[str, ...] = ()
     ids: Mapping[str, int] = field(default_factory=dict)
 
 
-def name_classes(counts: Mapping[str, int], spec: ClassSpec | None, source: str, known: Known | None = None) -> Naming:
-    """Classes for values with their counts. Raises `LabelError` for values that `spec` leaves out, or more classes than there are ids."""
+def name_classes(
+    counts: Mapping[str, int], spec: ClassSpec | None, source: str, known: Known | None = None
+) -> Naming:
+    """Classes for values with their counts. Raises `LabelError` for values that `spec` leaves out, or more
+    classes than there are ids.
+    """
     known = known or Known()
     present = list(dict.fromkeys([*known.names, *counts]))
     if spec is None:
@@ -136,7 +159,11 @@ def _own_classes(present: Sequence[str], counts: Mapping[str, int], source: str,
     _check_count(len(set(ids.values()) - {IGNORE_ID}), source)
     if IGNORE_ID in ids.values():
         notes.append(f"the value 255 ({_times(counts.get('255', 0))}) means ignore")
-    infos = {i: ClassInfo(i, BACKGROUND if i == 0 else names[value], _color(value, i)) for value, i in ids.items() if i != IGNORE_ID}
+    infos = {
+        i: ClassInfo(i, BACKGROUND if i == 0 else names[value], _color(value, i))
+        for value, i in ids.items()
+        if i != IGNORE_ID
+    }
     return Naming(_class_set(infos, source), ids, tuple(notes))
 
 
@@ -145,12 +172,18 @@ def _number_ids(present: Sequence[str], notes: list[str]) -> tuple[dict[str, int
     if all(0 <= number <= IGNORE_ID for number in numbers.values()):
         return numbers, dict(zip(present, present, strict=True))
     ordered = sorted(present, key=int)
-    notes.append(f"values {ordered[0]} to {ordered[-1]} do not fit ids 0 to 254: numbered 1 to {len(ordered)} in their order")
-    return {value: place for place, value in enumerate(ordered, start=1)}, dict(zip(present, present, strict=True))
+    notes.append(
+        f"values {ordered[0]} to {ordered[-1]} do not fit ids 0 to 254: numbered 1 to {len(ordered)} in their order"
+    )
+    return {value: place for place, value in enumerate(ordered, start=1)}, dict(
+        zip(present, present, strict=True)
+    )
 
 
 def _text_ids(present: Sequence[str], known: Known) -> dict[str, int]:
-    """Known ids where all have one of their own, else 1, 2, ...: as the source lists its classes, those that it does not list last; background is 0."""
+    """Known ids where all have one of their own, else 1, 2, ...: as the source lists its classes, those that
+    it does not list last; background is 0.
+    """
     ids = [known.ids.get(value, -1) for value in present]
     if (
         len(set(ids)) == len(ids)
@@ -163,11 +196,18 @@ def _text_ids(present: Sequence[str], known: Known) -> dict[str, int]:
 
 def _ordered_ids(names: Sequence[str]) -> dict[str, int]:
     front = [name for name in names if name.casefold() == BACKGROUND]
-    return {**dict.fromkeys(front, 0), **{name: place for place, name in enumerate([n for n in names if n not in front], start=1)}}
+    return {
+        **dict.fromkeys(front, 0),
+        **{name: place for place, name in enumerate([n for n in names if n not in front], start=1)},
+    }
 
 
-def _names_for_numbers(present: Sequence[str], counts: Mapping[str, int], spec: ClassSpec, source: str) -> Naming:
-    """A plain list of names for numbered values: the first is 1, the second 2, ... (0 for one called background)."""
+def _names_for_numbers(
+    present: Sequence[str], counts: Mapping[str, int], spec: ClassSpec, source: str
+) -> Naming:
+    """A plain list of names for numbered values: the first is 1, the second 2, ... (0 for one called
+    background).
+    """
     ids = _ordered_ids(spec.names)
     _check_count(len(ids), source)
     allowed = {*ids.values(), 0, IGNORE_ID}
@@ -176,7 +216,11 @@ def _names_for_numbers(present: Sequence[str], counts: Mapping[str, int], spec: 
     if "0" in present:
         infos.setdefault(0, ClassInfo(0, BACKGROUND, default_color(0)))
     told = ", ".join(f"{i} = {name}" for name, i in list(ids.items())[:10])
-    return Naming(_class_set(infos, source), {value: int(value) for value in present}, (f"numbered values are named in the order given: {told}",))
+    return Naming(
+        _class_set(infos, source),
+        {value: int(value) for value in present},
+        (f"numbered values are named in the order given: {told}",),
+    )
 
 
 def _given_classes(present: Sequence[str], counts: Mapping[str, int], spec: ClassSpec, source: str) -> Naming:
@@ -206,20 +250,29 @@ def _given_classes(present: Sequence[str], counts: Mapping[str, int], spec: Clas
 
 def _refuse_unnamed(left: Mapping[str, int], source: str) -> None:
     if left:
-        shown = ", ".join(f"{value!r} ({_times(count)})" for value, count in sorted(left.items(), key=lambda item: -item[1])[:6])
+        shown = ", ".join(
+            f"{value!r} ({_times(count)})"
+            for value, count in sorted(left.items(), key=lambda item: -item[1])[:6]
+        )
         some = next(iter(left))
-        raise LabelError(f"{source}: holds values that --classes leaves out: {shown}; add NAME={some}, -{some} to ignore it, or NAME=* for all others")
+        raise LabelError(
+            f"{source}: holds values that --classes leaves out: {shown}; add NAME={some}, -{some} to ignore it, or NAME=* for all others"
+        )
 
 
 def _class_set(infos: Mapping[int, ClassInfo], source: str) -> ClassSet:
     if not infos:
-        raise LabelError(f"{source}: every label is ignored, so no class is left; check --classes and --class-field")
+        raise LabelError(
+            f"{source}: every label is ignored, so no class is left; check --classes and --class-field"
+        )
     return ClassSet(tuple(infos[i] for i in sorted(infos)))
 
 
 def _check_count(count: int, source: str) -> None:
     if count >= IGNORE_ID:
-        raise LabelError(f"{source}: holds {count} classes, at most 254 fit; choose another --class-field or merge with --classes")
+        raise LabelError(
+            f"{source}: holds {count} classes, at most 254 fit; choose another --class-field or merge with --classes"
+        )
 
 
 def _numeric(values: Sequence[str]) -> bool:
@@ -235,13 +288,17 @@ def _times(count: int) -> str:
 
 
 def lookalikes(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """A remark for each class that is written nearly as a more frequent one: case, spaces, stray signs, or a rare spelling."""
+    """A remark for each class that is written nearly as a more frequent one: case, spaces, stray signs, or a
+    rare spelling.
+    """
     ordered = sorted(counts, key=lambda value: (-counts[value], value))
     notes = []
     for place, rare in enumerate(ordered[:200]):
         twin = next((common for common in ordered[:place] if _alike(common, rare, counts)), None)
         if twin is not None:
-            notes.append(f"class '{rare}' ({counts[rare]}) looks like '{twin}' ({counts[twin]}); merge them with --classes '{twin}={twin}|{rare}'")
+            notes.append(
+                f"class '{rare}' ({counts[rare]}) looks like '{twin}' ({counts[twin]}); merge them with --classes '{twin}={twin}|{rare}'"
+            )
     return tuple(notes)
 
 

@@ -1,4 +1,6 @@
-"""Whether labels and scenes belong together: what fits by name, by place, and what is left over, counted; no overlap at all is an error."""
+"""Whether labels and scenes belong together: what fits by name, by place, and what is left over, counted; no
+overlap at all is an error.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +30,9 @@ _LISTED_SCENES = 12
 def match_labels(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
     """The labels as they belong to these scenes, with notes on what is used and what is not.
 
-    Several label files in map coordinates, of which any is named like a scene, belong each to the scene of its name (one place on several
-    dates); others belong to the ground on which they lie. Raises `LabelError` where nothing fits.
+    Several label files in map coordinates, of which any is named like a scene, belong each to the scene of
+    its name (one place on several dates); others belong to the ground on which they lie. Raises `LabelError`
+    where nothing fits.
     """
     if labels.masks:
         return labels.with_notes(*match_masks(labels, scenes))
@@ -59,12 +62,18 @@ def _bound(labels: LabelSet, scenes: Sequence[Scene]) -> tuple[LabelSet, list[st
             continue
         file = labels.file_names[place]
         if file in scene_of:
-            raise LabelError(f"{file}: is named like two scenes, {scene_of[file]} and {scene.name}; give each scene its own label file, or one for all")
+            raise LabelError(
+                f"{file}: is named like two scenes, {scene_of[file]} and {scene.name}; give each scene its own label file, or one for all"
+            )
         scene_of[file] = scene.name
     if not scene_of:
-        return labels, [f"{len(labels.file_names)} label files are used by the ground they lie on, since none is named like a scene"]
+        return labels, [
+            f"{len(labels.file_names)} label files are used by the ground they lie on, since none is named like a scene"
+        ]
     _check_names(labels, scenes)
-    notes = [f"{len(scene_of)} of {len(labels.file_names)} label files belong to the scenes of their names, and to no other"]
+    notes = [
+        f"{len(scene_of)} of {len(labels.file_names)} label files belong to the scenes of their names, and to no other"
+    ]
     left = [Path(file).name for file in labels.file_names if file not in scene_of]
     if left:
         notes.append(f"{_are(len(left), 'label file')} not used, being named like no scene: {named(left)}")
@@ -93,7 +102,9 @@ def _some(labels: LabelSet, kept: Flags, images: GeometryArray, image_names: tup
 
 
 def _framed(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
-    """Labels of whole images with the outlines of these images, now that they are known; those of other images left out."""
+    """Labels of whole images with the outlines of these images, now that they are known; those of other
+    images left out.
+    """
     kept = np.zeros(len(labels), np.bool_)
     outlines = labels.geometries.copy()
     for scene in scenes:
@@ -116,11 +127,15 @@ def _match_images(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
     notes = []
     without = [scene.name for scene in scenes if not labels.covers(scene.place)]
     if without:
-        notes.append(f"{len(without)} of {len(scenes)} scenes have no labels and are not used as background: {named(without)}")
+        notes.append(
+            f"{len(without)} of {len(scenes)} scenes have no labels and are not used as background: {named(without)}"
+        )
     exact, stems = _names_of(labels, covered)
     left = [name for name in labels.image_names if name not in exact and stem_of(name) not in stems]
     if left:
-        notes.append(f"{len(left)} of {len(labels.image_names)} labelled images are not among the scenes: {named(left)}")
+        notes.append(
+            f"{len(left)} of {len(labels.image_names)} labelled images are not among the scenes: {named(left)}"
+        )
     return [*notes, *_sizes(labels, covered), *_outside_images(labels, covered)]
 
 
@@ -130,7 +145,9 @@ def _check_names(labels: LabelSet, scenes: Sequence[Scene]) -> None:
     called = Counter(known.exact(scene.place) or known.by_stem(scene.place) or scene.name for scene in scenes)
     name, times = called.most_common(1)[0] if called else ("", 0)
     if times > 1:
-        raise LabelError(f"{labels.source}: labels belong to scenes by name, and two scenes are called {name}; tile the scenes of one folder at a time")
+        raise LabelError(
+            f"{labels.source}: labels belong to scenes by name, and two scenes are called {name}; tile the scenes of one folder at a time"
+        )
 
 
 def _names_of(labels: LabelSet, scenes: Sequence[Scene]) -> tuple[set[str | None], set[str | None]]:
@@ -149,9 +166,13 @@ def _sizes(labels: LabelSet, covered: Sequence[Scene]) -> list[str]:
         return []
     scene, size = wrong[0]
     assert size is not None
-    told = f"{scene.name} is {scene.native.width}x{scene.native.height} px, its labels say {size[0]}x{size[1]}"
+    told = (
+        f"{scene.name} is {scene.native.width}x{scene.native.height} px, its labels say {size[0]}x{size[1]}"
+    )
     if len(wrong) == len(sized) and len(covered) == len(sized):
-        raise LabelError(f"{labels.source}: was made for images of another size ({told}); give the images that were labelled")
+        raise LabelError(
+            f"{labels.source}: was made for images of another size ({told}); give the images that were labelled"
+        )
     return [f"{_are(len(wrong), 'image')} of another size than the labels say: {told}"]
 
 
@@ -163,8 +184,16 @@ def _outside_images(labels: LabelSet, covered: Sequence[Scene]) -> list[str]:
     stems = _names_of(labels, covered)[1]
     outside = np.array([stem_of(str(image)) in stems for image in labels.images], np.bool_) & ~used
     if not used.any():
-        raise LabelError(f"{labels.source}: none of {len(labels)} objects lies in its image; check that names and sizes belong together")
-    return [f"{_lie(int(outside.sum()), len(labels), 'object')} wholly outside their images: {named(labels.feature_ids[outside])}"] if outside.any() else []
+        raise LabelError(
+            f"{labels.source}: none of {len(labels)} objects lies in its image; check that names and sizes belong together"
+        )
+    return (
+        [
+            f"{_lie(int(outside.sum()), len(labels), 'object')} wholly outside their images: {named(labels.feature_ids[outside])}"
+        ]
+        if outside.any()
+        else []
+    )
 
 
 # By place
@@ -180,12 +209,19 @@ def _match_ground(labels: LabelSet, crs: CRS, scenes: Sequence[Scene]) -> list[s
         used[index] = True
     notes = []
     if not used.all():
-        notes.append(f"{_lie(int((~used).sum()), len(labels), 'label')} outside the scenes: {named(labels.feature_ids[~used])}")
+        notes.append(
+            f"{_lie(int((~used).sum()), len(labels), 'label')} outside the scenes: {named(labels.feature_ids[~used])}"
+        )
     if 1 < len(scenes) <= _LISTED_SCENES:
-        notes.append("labels on each scene: " + ", ".join(f"{scene.name} {len(index)}" for scene, index in zip(scenes, hits, strict=True)))
+        notes.append(
+            "labels on each scene: "
+            + ", ".join(f"{scene.name} {len(index)}" for scene, index in zip(scenes, hits, strict=True))
+        )
     else:
         empty = [scene.name for scene, index in zip(scenes, hits, strict=True) if not len(index)]
-        notes += [f"{len(empty)} of {len(scenes)} scenes have no label on them: {named(empty)}"] if empty else []
+        notes += (
+            [f"{len(empty)} of {len(scenes)} scenes have no label on them: {named(empty)}"] if empty else []
+        )
     return [*notes, *_match_annotated(labels, crs, scenes)]
 
 
@@ -196,15 +232,31 @@ def _match_annotated(labels: LabelSet, crs: CRS, scenes: Sequence[Scene]) -> lis
     hits = _hits(labels, areas, labels.annotated_images, crs, scenes)
     inside = np.unique(np.concatenate(hits))
     if not len(inside):
-        raise LabelError(f"{labels.source}: none of {len(areas)} annotated areas lies on a scene; check the file given with --annotated")
-    notes = [f"{_lie(len(areas) - len(inside), len(areas), 'annotated area')} outside the scenes"] if len(inside) < len(areas) else []
+        raise LabelError(
+            f"{labels.source}: none of {len(areas)} annotated areas lies on a scene; check the file given with --annotated"
+        )
+    notes = (
+        [f"{_lie(len(areas) - len(inside), len(areas), 'annotated area')} outside the scenes"]
+        if len(inside) < len(areas)
+        else []
+    )
     near, _ = shapely.STRtree(areas).query(labels.geometries, predicate="intersects")
     apart = np.ones(len(labels), np.bool_)
     apart[near] = False
-    return notes + ([f"{_lie(int(apart.sum()), len(labels), 'label')} outside the annotated areas and do not count"] if apart.any() else [])
+    return notes + (
+        [f"{_lie(int(apart.sum()), len(labels), 'label')} outside the annotated areas and do not count"]
+        if apart.any()
+        else []
+    )
 
 
-def _hits(labels: LabelSet, geometries: GeometryArray, images: GeometryArray | None, crs: CRS, scenes: Sequence[Scene]) -> list[npt.NDArray[np.int64]]:
+def _hits(
+    labels: LabelSet,
+    geometries: GeometryArray,
+    images: GeometryArray | None,
+    crs: CRS,
+    scenes: Sequence[Scene],
+) -> list[npt.NDArray[np.int64]]:
     """For each scene the places of the geometries that touch it; every CRS is gone to once."""
     trees: dict[str, shapely.STRtree] = {}
     found = []
@@ -214,7 +266,11 @@ def _hits(labels: LabelSet, geometries: GeometryArray, images: GeometryArray | N
             continue
         key = scene.grid.crs.to_wkt()
         if key not in trees:
-            trees[key] = shapely.STRtree(geometries if scene.grid.crs == crs else reproject(geometries, crs, scene.grid.crs, labels.source))
+            trees[key] = shapely.STRtree(
+                geometries
+                if scene.grid.crs == crs
+                else reproject(geometries, crs, scene.grid.crs, labels.source)
+            )
         index = np.sort(trees[key].query(scene.grid.footprint(), predicate="intersects")).astype(np.int64)
         found.append(index if images is None else index[images[index] == scene.name])
     return found
@@ -222,7 +278,11 @@ def _hits(labels: LabelSet, geometries: GeometryArray, images: GeometryArray | N
 
 def _no_overlap(labels: LabelSet, crs: CRS, scenes: Sequence[Scene]) -> str:
     west, south, east, north = _lonlat(labels.geometries, crs, labels.source)
-    grounds = [_lonlat(np.array([scene.grid.footprint()], dtype=object), scene.grid.crs, scene.path) for scene in scenes if scene.grid.crs is not None]
+    grounds = [
+        _lonlat(np.array([scene.grid.footprint()], dtype=object), scene.grid.crs, scene.path)
+        for scene in scenes
+        if scene.grid.crs is not None
+    ]
     boxes = np.array(grounds)
     ground = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
     text = f"{labels.source}: no label lies on the scenes; labels are at {_extent((west, south, east, north))}, scenes at {_extent(ground)}"
@@ -245,7 +305,9 @@ def _extent(bounds: Sequence[float]) -> str:
 
 
 def _swapped_overlap(labels: LabelSet, crs: CRS, scenes: Sequence[Scene]) -> bool:
-    swapped = np.asarray(shapely.transform(labels.geometries, lambda xy: xy[:, ::-1]), dtype=object).reshape(-1)
+    swapped = np.asarray(shapely.transform(labels.geometries, lambda xy: xy[:, ::-1]), dtype=object).reshape(
+        -1
+    )
     try:
         return any(len(index) for index in _hits(labels, swapped, labels.images, crs, scenes))
     except LabelError:

@@ -1,4 +1,6 @@
-"""Polygons as labels need them: two-dimensional, valid, with an area; what had to be done for that is counted."""
+"""Polygons as labels need them: two-dimensional, valid, with an area; what had to be done for that is
+counted.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _AREA_CHANGE = 0.01
 
 @dataclass(frozen=True)
 class Cleaned:
-    """`geometries` (M,) polygons or multipolygons, `index` (M,) their places in what was given, `notes` what was done."""
+    """`geometries` (M,) polygons or multipolygons, `index` (M,) their places in what was given, `notes` what
+    was done.
+    """
 
     geometries: GeometryArray
     index: Index
@@ -30,23 +34,30 @@ class Cleaned:
 def clean_polygons(geometries: GeometryArray, feature_ids: npt.NDArray[np.object_], source: str) -> Cleaned:
     """Polygons flattened, repaired and without those that hold nothing, in the old order.
 
-    Invalid ones are repaired by GEOS's structure method (shells merged, holes cut out), of which the polygonal part is kept. Missing,
-    empty and areless ones are dropped and counted. Raises `LabelError` for coordinates that are not finite.
+    Invalid ones are repaired by GEOS's structure method (shells merged, holes cut out), of which the
+    polygonal part is kept. Missing, empty and areless ones are dropped and counted. Raises `LabelError` for
+    coordinates that are not finite.
     """
     notes: list[str] = []
     there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
     if not there.all():
-        notes.append(f"{_count(int((~there).sum()), 'missing or empty geometry', 'missing or empty geometries')} dropped: {named(feature_ids[~there])}")
+        notes.append(
+            f"{_count(int((~there).sum()), 'missing or empty geometry', 'missing or empty geometries')} dropped: {named(feature_ids[~there])}"
+        )
     index = np.flatnonzero(there).astype(np.int64)
     found = geometries[index]
     _check_finite(found, feature_ids[index], source)
     heights = int(shapely.has_z(found).sum())
     if heights:
         notes.append(f"{_count(heights, 'geometry', 'geometries')} with heights (Z) flattened")
-    found = _repaired(np.asarray(shapely.force_2d(found), dtype=object).reshape(-1), feature_ids[index], notes)
+    found = _repaired(
+        np.asarray(shapely.force_2d(found), dtype=object).reshape(-1), feature_ids[index], notes
+    )
     solid = shapely.area(found) > 0
     if not solid.all():
-        notes.append(f"{_count(int((~solid).sum()), 'geometry', 'geometries')} without area dropped: {named(feature_ids[index[~solid]])}")
+        notes.append(
+            f"{_count(int((~solid).sum()), 'geometry', 'geometries')} without area dropped: {named(feature_ids[index[~solid]])}"
+        )
     return Cleaned(found[solid], index[solid], tuple(notes))
 
 
@@ -60,10 +71,14 @@ def _check_finite(geometries: GeometryArray, feature_ids: npt.NDArray[np.object_
     coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
     bad = owner[~np.isfinite(coordinates).all(axis=1)]
     if len(bad):
-        raise LabelError(f"{source}: feature {feature_ids[bad[0]]} has a coordinate that is no finite number; correct or delete it")
+        raise LabelError(
+            f"{source}: feature {feature_ids[bad[0]]} has a coordinate that is no finite number; correct or delete it"
+        )
 
 
-def _repaired(geometries: GeometryArray, feature_ids: npt.NDArray[np.object_], notes: list[str]) -> GeometryArray:
+def _repaired(
+    geometries: GeometryArray, feature_ids: npt.NDArray[np.object_], notes: list[str]
+) -> GeometryArray:
     geometries = geometries.copy()
     broken = np.flatnonzero(~shapely.is_valid(geometries))
     if len(broken):
@@ -75,11 +90,17 @@ def _repaired(geometries: GeometryArray, feature_ids: npt.NDArray[np.object_], n
         geometries[place] = polygonal_part(geometries[place])
     unmixed = np.setdiff1d(mixed, broken)
     if len(unmixed):
-        notes.append(f"{_count(len(unmixed), 'mixed geometry', 'mixed geometries')} reduced to the polygons in them: {named(feature_ids[unmixed])}")
+        notes.append(
+            f"{_count(len(unmixed), 'mixed geometry', 'mixed geometries')} reduced to the polygons in them: {named(feature_ids[unmixed])}"
+        )
     if len(broken):
         after = shapely.area(geometries[broken])
         changed = broken[np.abs(after - before) > _AREA_CHANGE * np.maximum(before, after)]
-        tail = f"; the area of {named(feature_ids[changed])} changed by more than {_AREA_CHANGE:.0%}" if len(changed) else ""
+        tail = (
+            f"; the area of {named(feature_ids[changed])} changed by more than {_AREA_CHANGE:.0%}"
+            if len(changed)
+            else ""
+        )
         notes.append(f"{_count(len(broken), 'invalid geometry', 'invalid geometries')} repaired{tail}")
     return geometries
 
@@ -88,8 +109,12 @@ def polygonal_part(geometry: shapely.Geometry) -> shapely.Geometry:
     """The polygons of a geometry collection as one geometry; an empty polygon where it has none."""
     parts = np.asarray(shapely.get_parts(geometry), dtype=object).reshape(-1)
     while (shapely.get_type_id(parts) == 7).any():
-        parts = np.concatenate([np.asarray(shapely.get_parts(part), dtype=object).reshape(-1) for part in parts])
-    return shapely.union_all([part for part in parts if part.geom_type in ("Polygon", "MultiPolygon")] or [shapely.Polygon()])
+        parts = np.concatenate(
+            [np.asarray(shapely.get_parts(part), dtype=object).reshape(-1) for part in parts]
+        )
+    return shapely.union_all(
+        [part for part in parts if part.geom_type in ("Polygon", "MultiPolygon")] or [shapely.Polygon()]
+    )
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -16,12 +16,16 @@ from .formats.dota import is_dota_text
 from .formats.yolo import is_yolo_text, is_yolo_yaml
 from .wholeimages import class_folders
 
-Format = Literal["vector", "mask", "voc", "coco", "csv", "folders", "yolo", "dota", "labelstudio", "cvat", "labelme"]
+Format = Literal[
+    "vector", "mask", "voc", "coco", "csv", "folders", "yolo", "dota", "labelstudio", "cvat", "labelme"
+]
 
 _VECTOR_SUFFIXES = frozenset({".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet"})
 _SNIFFED_BYTES = 1 << 20
 _TEXTS: tuple[Format, ...] = ("yolo", "dota")
-_GEOJSON = re.compile(rb'"type"\s*:\s*"(FeatureCollection|Feature|(Multi)?(Point|LineString|Polygon)|GeometryCollection)"')
+_GEOJSON = re.compile(
+    rb'"type"\s*:\s*"(FeatureCollection|Feature|(Multi)?(Point|LineString|Polygon)|GeometryCollection)"'
+)
 _VOC = re.compile(rb"<annotation[\s/>]")
 _CVAT = re.compile(rb"<annotations[\s/>]")
 _INDEX = re.compile(rb'"format"\s*:\s*"eo_dl label index"')
@@ -45,9 +49,13 @@ class Sources:
 
 
 def find_sources(source: str | Path | Sequence[str | Path], format: Format | None = None) -> Sources:
-    """The label files of a path, a folder, a pattern, or a list of these. Raises `LabelError` where none or several formats are there."""
+    """The label files of a path, a folder, a pattern, or a list of these. Raises `LabelError` where none or
+    several formats are there.
+    """
     if format is not None and format not in get_args(Format):
-        raise LabelError(f"labels: the format {format!r} is not known; choose one of {', '.join(get_args(Format))}")
+        raise LabelError(
+            f"labels: the format {format!r} is not known; choose one of {', '.join(get_args(Format))}"
+        )
     given = [source] if isinstance(source, str | Path) else list(source)
     if not given:
         raise LabelError("labels: no file was given; name one with --labels")
@@ -57,7 +65,9 @@ def find_sources(source: str | Path | Sequence[str | Path], format: Format | Non
         found |= _expanded(item, format, notes)
     kinds = sorted(set(found.values()))
     if len(kinds) > 1:
-        examples = ", ".join(f"{Path(next(p for p, k in found.items() if k == kind)).name} ({kind})" for kind in kinds)
+        examples = ", ".join(
+            f"{Path(next(p for p, k in found.items() if k == kind)).name} ({kind})" for kind in kinds
+        )
         raise LabelError(f"labels: files of several formats were given: {examples}; give those of one format")
     name = str(given[0]) if len(given) == 1 else f"{given[0]} and {len(given) - 1} more"
     return Sources(next(iter(found.values())), tuple(found), name, tuple(notes))
@@ -82,7 +92,11 @@ def _in_folder(folder: Path, format: Format | None, notes: list[str]) -> dict[st
     found: dict[Format, list[str]] = {}
     for path in sorted(folder.iterdir()):
         kind = (
-            None if path.name.startswith(".") or not path.is_file() else format if format in _TEXTS and path.suffix.lower() == ".txt" else kind_in_folder(path)
+            None
+            if path.name.startswith(".") or not path.is_file()
+            else format
+            if format in _TEXTS and path.suffix.lower() == ".txt"
+            else kind_in_folder(path)
         )
         if kind is not None:
             found.setdefault(kind, []).append(str(path))
@@ -91,7 +105,9 @@ def _in_folder(folder: Path, format: Format | None, notes: list[str]) -> dict[st
         return dict.fromkeys(described, "yolo")
     for kind in _TEXTS:
         if kind in found:  # texts without lines are images without objects
-            found[kind] = sorted({*found[kind], *(str(path) for path in folder.glob("*.txt") if not path.stat().st_size)})
+            found[kind] = sorted(
+                {*found[kind], *(str(path) for path in folder.glob("*.txt") if not path.stat().st_size)}
+            )
     if format == "folders" or (format is None and not found):
         found = {"folders": [str(folder)] if class_folders(folder) else []}
     elif format is not None:
@@ -100,19 +116,25 @@ def _in_folder(folder: Path, format: Format | None, notes: list[str]) -> dict[st
         if len(found) > 1 and weaker in found:
             left = found.pop(weaker)
             what = "raster" if weaker == "mask" else "CSV file"
-            notes.append(f"{len(left)} {what}{'s' * (len(left) != 1)} in {folder.name} not taken for labels, since other label files are there")
+            notes.append(
+                f"{len(left)} {what}{'s' * (len(left) != 1)} in {folder.name} not taken for labels, since other label files are there"
+            )
     if len(found) > 1:
         raise LabelError(
             f"{folder}: holds labels of several formats ({', '.join(f'{len(v)} {k}' for k, v in sorted(found.items()))}); name the files, or choose by a pattern"
         )
     if not found or not next(iter(found.values())):
-        raise LabelError(f"{folder}: holds no label files{f' of the format {format}' if format else ''}; {_SAID} are read")
+        raise LabelError(
+            f"{folder}: holds no label files{f' of the format {format}' if format else ''}; {_SAID} are read"
+        )
     kind, paths = next(iter(found.items()))
     return dict.fromkeys(paths, kind)
 
 
 def kind_in_folder(path: Path) -> Format | None:
-    """The format of a file that may be anything; None for one that holds no labels. Every raster may be a mask."""
+    """The format of a file that may be anything; None for one that holds no labels. Every raster may be a
+    mask.
+    """
     suffix = path.suffix.lower()
     if suffix in _VECTOR_SUFFIXES:
         return "vector"
@@ -129,7 +151,9 @@ def kind_in_folder(path: Path) -> Format | None:
 
 
 def format_of(path: Path) -> Format:
-    """The format of one file, by content where that says it. Raises `LabelError` for a file that is none of ours."""
+    """The format of one file, by content where that says it. Raises `LabelError` for a file that is none of
+    ours.
+    """
     head = _head(path)
     suffix = path.suffix.lower()
     if driver_of_bytes(head) is not None or suffix == ".vrt":
@@ -163,7 +187,13 @@ def _kind_of_json(path: Path) -> Format | None:
         return "vector"
     if _TASKS.match(head):
         return "labelstudio"
-    return "labelme" if _LABELME.search(head) and b'"imagePath"' in _ends(path, head) else "coco" if _COCO.search(head) else None
+    return (
+        "labelme"
+        if _LABELME.search(head) and b'"imagePath"' in _ends(path, head)
+        else "coco"
+        if _COCO.search(head)
+        else None
+    )
 
 
 def _kind_of_text(path: Path) -> Format | None:

@@ -1,4 +1,6 @@
-"""Which label file belongs to which image, by name: the same stem, or the same but for words such as "mask" or "labels"."""
+"""Which label file belongs to which image, by name: the same stem, or the same but for words such as "mask"
+or "labels".
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,16 @@ def stem(path: str) -> str:
 
 
 def core_name(path: str) -> str:
-    """The stem in lower case without the words that tell labels from images ("tile_1_mask" and "tile_image_1" are both "tile 1")."""
+    """The stem in lower case without the words that tell labels from images ("tile_1_mask" and "tile_image_1"
+    are both "tile 1").
+    """
     words = re.split(r"[\W_]+", stem(path).casefold())
     return " ".join(word for word in words if word and not _WORDS.fullmatch(word))
 
 
 def best_named(image: str, candidates: Sequence[str], what: str) -> int | None:
-    """The place of the file that is named like `image`: same stem first, then same core name; None where there is none.
+    """The place of the file that is named like `image`: same stem first, then same core name; None where
+    there is none.
 
     Of several the one nearest in the folders is taken. Raises `LabelError` where two are equally near.
     """
@@ -45,7 +50,10 @@ def best_named(image: str, candidates: Sequence[str], what: str) -> int | None:
 
 def _common(first: str, second: str) -> int:
     """Number of leading folders that two paths share."""
-    pairs = zip(PurePath(os.path.abspath(first)).parent.parts, PurePath(os.path.abspath(second)).parent.parts, strict=False)  # noqa: PTH100 - no links resolved
+    # Not Path.resolve(): a linked file keeps the folders by which it was named.
+    first_folders = PurePath(os.path.abspath(first)).parent.parts  # noqa: PTH100
+    second_folders = PurePath(os.path.abspath(second)).parent.parts  # noqa: PTH100
+    pairs = zip(first_folders, second_folders, strict=False)
     count = 0
     for a, b in pairs:
         if a != b:

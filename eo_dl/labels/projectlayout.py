@@ -1,6 +1,7 @@
 """What a labelling project looks like inside: layers, fields, and what the file says about itself.
 
-`labels` holds the objects, `annotated` the ground on which they are complete. `read_labels` and `tile` know both by these names.
+`labels` holds the objects, `annotated` the ground on which they are complete. `read_labels` and `tile` know
+both by these names.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ SCENES_KEY = "eo_dl_scenes"
 
 @dataclass(frozen=True)
 class Announced:
-    """What a project says about itself: its classes in order, what is drawn, and over which scenes (those of them that are there)."""
+    """What a project says about itself: its classes in order, what is drawn, and over which scenes (those of
+    them that are there).
+    """
 
     classes: ClassSet
     kind: Kind
@@ -39,9 +42,11 @@ class Announced:
 
 
 def is_project(path: str | Path, layer: str | None = None) -> bool:
-    """True for a GeoPackage of the layers `labels` and `annotated`, made here or by hand; a chip set's has `chips` too and is none.
+    """True for a GeoPackage of the layers `labels` and `annotated`, made here or by hand; a chip set's has
+    `chips` too and is none.
 
-    Where a `layer` is named (QGIS always names one), it has to be that of the labels; another one is read as in any file.
+    Where a `layer` is named (QGIS always names one), it has to be that of the labels; another one is read as
+    in any file.
     """
     if layer not in (None, LABELS) or Path(path).suffix.lower() != ".gpkg" or not Path(path).is_file():
         return False
@@ -56,15 +61,23 @@ def announced(path: str | Path) -> Announced | None:
         names = json.loads(found[CLASSES_KEY])
         kind = next(kind for kind in KINDS if kind == found.get(KIND_KEY, "polygon"))
         places = [str(scene) for scene in json.loads(found.get(SCENES_KEY, "[]"))]
-        return Announced(ClassSet.of_names([str(name) for name in names]), kind, _there(Path(path).parent, places))
+        return Announced(
+            ClassSet.of_names([str(name) for name in names]), kind, _there(Path(path).parent, places)
+        )
     except (KeyError, ValueError, StopIteration, TypeError):
         return None
 
 
 def metadata(classes: ClassSet, kind: Kind, scenes: Sequence[str], folder: Path) -> dict[str, str]:
-    """What is written so that `announced` finds it; scenes by their way from `folder`, so that both can be moved together."""
+    """What is written so that `announced` finds it; scenes by their way from `folder`, so that both can be
+    moved together.
+    """
     places = [relative_path(scene, folder) for scene in scenes]
-    return {CLASSES_KEY: json.dumps(list(classes.names), ensure_ascii=False), KIND_KEY: kind, SCENES_KEY: json.dumps(places, ensure_ascii=False)}
+    return {
+        CLASSES_KEY: json.dumps(list(classes.names), ensure_ascii=False),
+        KIND_KEY: kind,
+        SCENES_KEY: json.dumps(places, ensure_ascii=False),
+    }
 
 
 def _there(folder: Path, places: Sequence[str]) -> tuple[str, ...]:

@@ -34,10 +34,12 @@ class ImageRecord:
 
 @dataclass(frozen=True)
 class Records:
-    """Features (N): `geometries` in the CRS, or in pixels of `images` where `crs` is None; `values` their class (None: not said).
+    """Features (N): `geometries` in the CRS, or in pixels of `images` where `crs` is None; `values` their
+    class (None: not said).
 
-    `ignore` marks objects that count neither way, `files` the label file of each where there are several (`file_names` all of them),
-    `scores` and `attributes` as in `LabelSet`, `covered` the images of a pixel format, `known` what the source says of its classes. `whole_images` and `negatives` as in `LabelSet`.
+    `ignore` marks objects that count neither way, `files` the label file of each where there are several
+    (`file_names` all of them), `scores` and `attributes` as in `LabelSet`, `covered` the images of a pixel
+    format, `known` what the source says of its classes. `whole_images` and `negatives` as in `LabelSet`.
     """
 
     source: str
@@ -62,13 +64,15 @@ class Records:
 def label_set(records: Records, spec: ClassSpec | None, unlabelled: Unlabelled) -> LabelSet:
     """Records with clean geometries and class ids.
 
-    Features without a class are ignored and counted, never dropped. With `unlabelled="ignore"` only the features themselves are annotated ground.
-    Raises `LabelError` where nothing is left.
+    Features without a class are ignored and counted, never dropped. With `unlabelled="ignore"` only the
+    features themselves are annotated ground. Raises `LabelError` where nothing is left.
     """
     clean = clean_polygons(records.geometries, records.feature_ids, records.source)
     if not len(clean.index):
         dropped = f" ({'; '.join(clean.notes)})" if clean.notes else ""
-        raise LabelError(f"{records.source}: holds no labelled area{dropped}; label something first, or check --layer and --where")
+        raise LabelError(
+            f"{records.source}: holds no labelled area{dropped}; label something first, or check --layer and --where"
+        )
     values = [records.values[place] for place in clean.index]
     naming = name_classes(counted(values), spec, records.source, records.known)
     class_ids = naming.class_ids(values)
@@ -76,7 +80,9 @@ def label_set(records: Records, spec: ClassSpec | None, unlabelled: Unlabelled) 
     unclassed = sum(value is None for value in values)
     notes = [*records.notes, *clean.notes, *naming.notes]
     if unclassed:
-        notes.append(f"{unclassed} of {len(values)} features have no class and are ignored (they count neither as object nor as background)")
+        notes.append(
+            f"{unclassed} of {len(values)} features have no class and are ignored (they count neither as object nor as background)"
+        )
     if records.ignore is not None:
         ignore = ignore | records.ignore[clean.index]
     images = None if records.images is None else records.images[clean.index]
@@ -129,7 +135,9 @@ def pixel_records(
     names = [image.name for image in covered]
     if len(set(names)) < len(names):
         twice = Counter(names).most_common(1)[0][0]
-        raise LabelError(f"{source}: covers two images called {twice!r}; read the labels of one folder at a time, or rename the images")
+        raise LabelError(
+            f"{source}: covers two images called {twice!r}; read the labels of one folder at a time, or rename the images"
+        )
     outlines = np.empty(len(objects), dtype=object)
     outlines[:] = [found.outline for found in objects]
     return Records(
@@ -145,7 +153,10 @@ def pixel_records(
         class_field=class_field,
         notes=tuple(notes),
         scores=_scores(objects),
-        attributes={name: _column(objects, name) for name in dict.fromkeys(name for found in objects for name in found.attributes)},
+        attributes={
+            name: _column(objects, name)
+            for name in dict.fromkeys(name for found in objects for name in found.attributes)
+        },
     )
 
 
@@ -161,11 +172,15 @@ def _column(objects: Sequence[PixelObject], name: str) -> GeometryArray:
 
 
 def image_name(text: object, source: str, what: str) -> str:
-    """The file name in what a label file says of its image. Raises `LabelError` for a name that climbs out of its folder or is none."""
+    """The file name in what a label file says of its image. Raises `LabelError` for a name that climbs out of
+    its folder or is none.
+    """
     if not isinstance(text, str) or not text.strip():
         raise LabelError(f"{source}: {what} has no image file name; a name such as tile_1.tif was expected")
     parts = PurePosixPath(text.strip().replace("\\", "/")).parts
     name = parts[-1]
     if ".." in parts or len(text) > _MAX_NAME or name in (".", "/") or any(ord(sign) < 32 for sign in text):
-        raise LabelError(f"{source}: {what} names the image {text[:80]!r}, which is no safe file name; write the plain name of the image")
+        raise LabelError(
+            f"{source}: {what} names the image {text[:80]!r}, which is no safe file name; write the plain name of the image"
+        )
     return name

@@ -1,7 +1,8 @@
-"""What a review says of labels: `status` is proposed, accepted, changed or rejected; nothing said is a label like any other.
+"""What a review says of labels: `status` is proposed, accepted, changed or rejected; nothing said is a label
+like any other.
 
-Proposed ones are not labels yet, nor is their ground background: they count neither way, unless `reviewed` is set. Rejected ones are no labels, and
-their ground is background for sure: hard negatives.
+Proposed ones are not labels yet, nor is their ground background: they count neither way, unless `reviewed` is
+set. Rejected ones are no labels, and their ground is background for sure: hard negatives.
 """
 
 from __future__ import annotations
@@ -33,16 +34,27 @@ class Reviewed:
 
 
 def statuses_of(frame: gpd.GeoDataFrame) -> npt.NDArray[np.object_]:
-    """(N,) the status of each feature, None where none is said; a proposed one that was ticked as reviewed is accepted.
+    """(N,) the status of each feature, None where none is said; a proposed one that was ticked as reviewed is
+    accepted.
 
     A field `status` with other words than ours is somebody else's, and says nothing here.
     """
-    said = [None if pd.isna(value) else value_text(value) for value in frame["status"]] if "status" in frame.columns else [None] * len(frame)
+    said = (
+        [None if pd.isna(value) else value_text(value) for value in frame["status"]]
+        if "status" in frame.columns
+        else [None] * len(frame)
+    )
     if not {text for text in said if text is not None} <= set(REVIEW):
         said = [None] * len(frame)
-    ticked = [not pd.isna(value) and bool(value) for value in frame["reviewed"]] if "reviewed" in frame.columns else [False] * len(frame)
+    ticked = (
+        [not pd.isna(value) and bool(value) for value in frame["reviewed"]]
+        if "reviewed" in frame.columns
+        else [False] * len(frame)
+    )
     found = np.empty(len(frame), dtype=object)
-    found[:] = [ACCEPTED if text == PROPOSED and done else text for text, done in zip(said, ticked, strict=True)]
+    found[:] = [
+        ACCEPTED if text == PROPOSED and done else text for text, done in zip(said, ticked, strict=True)
+    ]
     return found
 
 

@@ -1,6 +1,8 @@
-"""Labels of whole images: a folder for each class (ROOT/CLASS/.../NAME.jpg, as EuroSAT has it), or a CSV with a file and its class or classes.
+"""Labels of whole images: a folder for each class (ROOT/CLASS/.../NAME.jpg, as EuroSAT has it), or a CSV with
+a file and its class or classes.
 
-A feature stands for the whole of its image, whatever its size, which need not be known here; an image with several classes has several features.
+A feature stands for the whole of its image, whatever its size, which need not be known here; an image with
+several classes has several features.
 """
 
 from __future__ import annotations
@@ -29,18 +31,38 @@ _TAGS = "tags"  # written with spaces between, by custom
 
 def class_folders(root: Path) -> tuple[Path, ...]:
     """The folders directly in `root` that have rasters in or below them, by name."""
-    return tuple(path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".") and rasters_below(path))
+    return tuple(
+        path
+        for path in sorted(root.iterdir())
+        if path.is_dir() and not path.name.startswith(".") and rasters_below(path)
+    )
 
 
 def read_folders(roots: Sequence[Path], source: str) -> Records:
-    """Every raster below `ROOT/CLASS` is of the class CLASS; images of one name, as `cat/001.jpg` and `dog/001.jpg`, are told apart by their folders."""
-    found_in = [(folder, Path(path)) for root in roots for folder in class_folders(root) for path in rasters_below(folder)]
+    """Every raster below `ROOT/CLASS` is of the class CLASS; images of one name, as `cat/001.jpg` and
+    `dog/001.jpg`, are told apart by their folders.
+    """
+    found_in = [
+        (folder, Path(path))
+        for root in roots
+        for folder in class_folders(root)
+        for path in rasters_below(folder)
+    ]
     names = names_of([own_path(path).as_posix() for _, path in found_in])
-    objects = [PixelObject(name, _WHOLE, value_text(folder.name), f"{folder.name}/{path.name}") for name, (folder, path) in zip(names, found_in, strict=True)]
+    objects = [
+        PixelObject(name, _WHOLE, value_text(folder.name), f"{folder.name}/{path.name}")
+        for name, (folder, path) in zip(names, found_in, strict=True)
+    ]
     counts = Counter(str(found.value) for found in objects)
-    told = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:12]) + (" ..." if len(counts) > 12 else "")
+    told = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:12]) + (
+        " ..." if len(counts) > 12 else ""
+    )
     found = pixel_records(
-        source, objects, [ImageRecord(one.image) for one in objects], [f"a folder for each class, images in it: {told}"], class_field="folder"
+        source,
+        objects,
+        [ImageRecord(one.image) for one in objects],
+        [f"a folder for each class, images in it: {told}"],
+        class_field="folder",
     )
     return replace(found, whole_images=True)
 
@@ -61,12 +83,16 @@ def is_image_csv(path: Path) -> bool:
 
 
 def read_image_csv(paths: Sequence[Path], source: str, class_field: str | None) -> Records:
-    """Classes of whole images: several of one image stand in several lines, or in one with `;` or `|` between.
+    """Classes of whole images: several of one image stand in several lines, or in one with `;` or `|`
+    between.
 
-    An image without a class is ignored; where some have several, it has none of them. Raises `LabelError` with the line.
+    An image without a class is ignored; where some have several, it has none of them. Raises `LabelError`
+    with the line.
     """
     rows = [row for path in paths for row in _rows(path, class_field)]
-    rows = [replace(row, image=name) for row, name in zip(rows, names_of([row.path for row in rows]), strict=True)]
+    rows = [
+        replace(row, image=name) for row, name in zip(rows, names_of([row.path for row in rows]), strict=True)
+    ]
     several = any(len(labels) > 1 for labels in _together(rows).values())
     objects: list[PixelObject] = []
     for row in rows:
@@ -76,10 +102,17 @@ def read_image_csv(paths: Sequence[Path], source: str, class_field: str | None) 
     images = list(_together(rows))
     notes = [f"{len(images)} images are labelled as a whole"]
     if several:
-        notes.append(f"{sum(len(labels) > 1 for labels in _together(rows).values())} of {len(images)} images have several classes")
+        notes.append(
+            f"{sum(len(labels) > 1 for labels in _together(rows).values())} of {len(images)} images have several classes"
+        )
     if len(unique) < len(objects):
         notes.append(f"{len(objects) - len(unique)} of {len(objects)} labels are there twice and count once")
-    return replace(pixel_records(source, unique, [ImageRecord(name) for name in images], notes, class_field=class_field or "label"), whole_images=True)
+    return replace(
+        pixel_records(
+            source, unique, [ImageRecord(name) for name in images], notes, class_field=class_field or "label"
+        ),
+        whole_images=True,
+    )
 
 
 def _together(rows: Sequence[_Row]) -> dict[str, set[str]]:
@@ -119,7 +152,9 @@ def _rows(path: Path, class_field: str | None) -> list[_Row]:
     return found
 
 
-def _label_column(path: Path, columns: Sequence[str], known: dict[str, str], image: str, class_field: str | None) -> str:
+def _label_column(
+    path: Path, columns: Sequence[str], known: dict[str, str], image: str, class_field: str | None
+) -> str:
     others = [name for name in columns if name != image]
     if class_field is not None:
         if class_field not in columns:
@@ -130,7 +165,9 @@ def _label_column(path: Path, columns: Sequence[str], known: dict[str, str], ima
     named = [known[name] for name in _LABELS if name in known]
     if len(named) == 1 or len(others) == 1:
         return named[0] if named else others[0]
-    raise LabelError(f"{path}: several columns could be the class: {', '.join(named or others)[:120] or 'none'}; choose one with --class-field")
+    raise LabelError(
+        f"{path}: several columns could be the class: {', '.join(named or others)[:120] or 'none'}; choose one with --class-field"
+    )
 
 
 def _read(path: Path) -> tuple[list[str], list[tuple[int, dict[str, str | None]]]]:

@@ -24,7 +24,9 @@ Labels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Band:
-    """Finished rows of the scene: `labels` (rows, W) and, where asked for, `planes` (K, rows, W) from `row0` on."""
+    """Finished rows of the scene: `labels` (rows, W) and, where asked for, `planes` (K, rows, W) from `row0`
+    on.
+    """
 
     row0: int
     labels: Labels
@@ -39,8 +41,8 @@ class Band:
 class LabelMosaic:
     """Puts chips of class ids (and `planes` probability planes, uint8) together.
 
-    Cells come in any order within a row of chips, one row of chips after the other; the band is handed
-    out by the `add` or `skip` that completes its row. Pixels of skipped cells hold 255 (nodata), their planes 0.
+    Cells come in any order within a row of chips, one row of chips after the other; the band is handed out by
+    the `add` or `skip` that completes its row. Pixels of skipped cells hold 255 (nodata), their planes 0.
     """
 
     def __init__(self, grid: ChipGrid, planes: int = 0) -> None:
@@ -52,7 +54,9 @@ class LabelMosaic:
         self._planes: Labels | None = None
 
     def add(self, cell: Cell, labels: Labels, planes: Labels | None = None) -> Band | None:
-        """Put in the keep part of a chip: `labels` (size, size), `planes` (K, size, size). The band of rows if that completed it."""
+        """Put in the keep part of a chip: `labels` (size, size), `planes` (K, size, size). The band of rows
+        if that completed it.
+        """
         self._check(labels, planes)
         self._enter(cell)
         source = cell.keep.relative_to(cell.read).slices
@@ -63,14 +67,18 @@ class LabelMosaic:
         return self._band_if_complete()
 
     def skip(self, cell: Cell) -> Band | None:
-        """Leave out a chip (nothing valid in it): its pixels stay nodata. The band of rows if that completed it."""
+        """Leave out a chip (nothing valid in it): its pixels stay nodata. The band of rows if that completed
+        it.
+        """
         self._enter(cell)
         return self._band_if_complete()
 
     def _check(self, labels: Labels, planes: Labels | None) -> None:
         size = self.grid.size_px
         if labels.shape != (size, size) or labels.dtype != np.uint8:
-            raise ValueError(f"a chip of ({size}, {size}) uint8 class ids was expected, found {labels.shape} {labels.dtype}")
+            raise ValueError(
+                f"a chip of ({size}, {size}) uint8 class ids was expected, found {labels.shape} {labels.dtype}"
+            )
         expected = (self._planes_count, size, size) if self._planes_count else None
         found = None if planes is None else planes.shape
         if found != expected:
@@ -80,7 +88,9 @@ class LabelMosaic:
         if self._row is None:
             self._open(cell)
         if cell.keep.row != self._row or cell.keep.col not in self._missing:
-            raise ValueError(f"the cell at {cell.keep} came twice, or before the row of chips from row {self._row} was complete")
+            raise ValueError(
+                f"the cell at {cell.keep} came twice, or before the row of chips from row {self._row} was complete"
+            )
         self._missing.discard(cell.keep.col)
 
     def _open(self, cell: Cell) -> None:

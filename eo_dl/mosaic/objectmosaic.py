@@ -4,15 +4,17 @@ An object belongs to its owner, the cell whose keep window holds the centre of i
 wider than twice the margin this keeps each exactly once. Beyond that:
 
 - A *cut* object touches the border of its chip's read window where the scene goes on. It is joined with the
-  part that the neighbouring chip saw: same class, and each is the other's best match inside the ground that both
-  chips saw. If one of them saw it whole, that view is taken, else the union; the score is the higher one. What finds no
-  counterpart stays as it is, flagged `cut`, and is counted in `cut_at_seam`.
-- A network places one object a little differently in two chips, so its centre may fall into both keep
-  windows or into neither. Centres within `SLACK_PX` of a keep window count as owned, and doubles from *different* chips are then
-  suppressed (class by class, `suppress_iou`; None: neither slack nor suppression, the pure rule).
+  part that the neighbouring chip saw: same class, and each is the other's best match inside the ground that
+  both chips saw. If one of them saw it whole, that view is taken, else the union; the score is the higher
+  one. What finds no counterpart stays as it is, flagged `cut`, and is counted in `cut_at_seam`.
+- A network places one object a little differently in two chips, so its centre may fall into both keep windows
+  or into neither. Centres within `SLACK_PX` of a keep window count as owned, and doubles from *different*
+  chips are then suppressed (class by class, `suppress_iou`; None: neither slack nor suppression, the pure
+  rule).
 
-Nothing is said before it is final: `finished(row)` hands out the objects that no later row of chips can change (neither
-themselves nor what they compete with), so memory is bounded by the open seam, and the result is the same as with all chips at once.
+Nothing is said before it is final: `finished(row)` hands out the objects that no later row of chips can
+change (neither themselves nor what they compete with), so memory is bounded by the open seam, and the result
+is the same as with all chips at once.
 """
 
 from __future__ import annotations
@@ -41,8 +43,9 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Pool:
-    """Objects still in play: `place` (N, 2) grid row and column of the chip that saw each, `sides` (N, 4) where it may be cut
-    (left, top, right, bottom), `owned` (N,)."""
+    """Objects still in play: `place` (N, 2) grid row and column of the chip that saw each, `sides` (N, 4)
+    where it may be cut (left, top, right, bottom), `owned` (N,).
+    """
 
     objects: Objects
     place: Index
@@ -70,9 +73,10 @@ class Pool:
 class ObjectMosaic:
     """Takes the objects of each chip, in scene pixels, and hands out those of the scene.
 
-    `add` for the cells of a row of chips in any order, then `finished(grid_row)`, rows from top to bottom. Counts, also in between:
-    `joined` (objects made of two or more parts), `cut_at_seam` (handed out although they may go on beyond a seam), `undecided` (those of them that fit a
-    part of the neighbouring chip which another object fits better: one chip told two objects apart, the other took them for one), `doubles`.
+    `add` for the cells of a row of chips in any order, then `finished(grid_row)`, rows from top to bottom.
+    Counts, also in between: `joined` (objects made of two or more parts), `cut_at_seam` (handed out although
+    they may go on beyond a seam), `undecided` (those of them that fit a part of the neighbouring chip which
+    another object fits better: one chip told two objects apart, the other took them for one), `doubles`.
     """
 
     def __init__(self, grid: ChipGrid, *, suppress_iou: float | None = 0.5) -> None:
@@ -89,17 +93,24 @@ class ObjectMosaic:
         inside = _clipped(objects, self.grid)
         if not len(inside):
             return
-        place = bisect_right(self.grid.row_starts, cell.read.row) - 1, bisect_right(self.grid.col_starts, cell.read.col) - 1
+        place = (
+            bisect_right(self.grid.row_starts, cell.read.row) - 1,
+            bisect_right(self.grid.col_starts, cell.read.col) - 1,
+        )
         sides = _cut_sides(cell, inside.boxes, self.grid)
         owned = self._owned(cell, inside.boxes)
         # A cut view of somebody else's object is only a witness: it may join two parts, but is no object.
         kept = owned | sides.any(axis=1)
-        pool = Pool(replace(inside, cut=None), np.tile(np.array(place, np.int64), (len(inside), 1)), sides, owned)
+        pool = Pool(
+            replace(inside, cut=None), np.tile(np.array(place, np.int64), (len(inside), 1)), sides, owned
+        )
         if kept.any():
             self._waiting.append(pool.take(kept))
 
     def finished(self, grid_row: int) -> Objects:
-        """Objects that are final once row `grid_row` of chips is in, from top to bottom; all the rest with the last row."""
+        """Objects that are final once row `grid_row` of chips is in, from top to bottom; all the rest with
+        the last row.
+        """
         if not self._waiting:
             return Objects.none()
         pool = Pool.concatenate(self._waiting)
@@ -122,7 +133,15 @@ class ObjectMosaic:
         """Join, suppress, and split into what is final and what must wait."""
         first, second, linked = find_links(pool.objects, pool.place, pool.sides, self.grid)
         group = _components(len(pool), first[linked], second[linked])
-        result = resolve_groups(pool.objects, pool.place, pool.sides, pool.owned, group, (first[linked], second[linked]), self.grid)
+        result = resolve_groups(
+            pool.objects,
+            pool.place,
+            pool.sides,
+            pool.owned,
+            group,
+            (first[linked], second[linked]),
+            self.grid,
+        )
         rivals = self._rivals(pool, group)
         # Whatever may still influence whatever: one community waits as a whole.
         community = _components(int(group.max()) + 1, group[first], group[second], *rivals)
@@ -142,17 +161,23 @@ class ObjectMosaic:
         return objects.take(order), pool.take(waiting[group])
 
     def _rivals(self, pool: Pool, group: Index) -> tuple[Index, Index]:
-        """Pairs of groups that are doubles: two owned views of theirs, from different chips, overlap too much (outlines where there are any).
+        """Pairs of groups that are doubles: two owned views of theirs, from different chips, overlap too much
+        (outlines where there are any).
 
         Views are compared, not the unions, because a union may still grow while the other object is final.
         """
         if self._suppress_iou is None:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         owned = np.flatnonzero(pool.owned)
-        first, second = overlapping_pairs(pool.objects.boxes[owned], above_iou=self._suppress_iou, groups=pool.objects.class_ids[owned])
+        first, second = overlapping_pairs(
+            pool.objects.boxes[owned], above_iou=self._suppress_iou, groups=pool.objects.class_ids[owned]
+        )
         first, second = owned[first], owned[second]
-        if len(pool.objects.polygons):  # boxes of slanting neighbours overlap where they themselves only touch
-            alike = outline_ious(pool.objects.polygons[first], pool.objects.polygons[second]) > self._suppress_iou
+        # boxes of slanting neighbours overlap where they themselves only touch
+        if len(pool.objects.polygons):
+            alike = (
+                outline_ious(pool.objects.polygons[first], pool.objects.polygons[second]) > self._suppress_iou
+            )
             first, second = first[alike], second[alike]
         apart = (pool.place[first] != pool.place[second]).any(axis=1) & (group[first] != group[second])
         return group[first[apart]], group[second[apart]]
@@ -173,7 +198,9 @@ def _clipped(objects: Objects, grid: ChipGrid) -> Objects:
     outside = (clipped != boxes).any(axis=1) & inside
     if len(polygons) and outside.any():
         polygons = polygons.copy()
-        polygons[outside] = shapely.intersection(polygons[outside], shapely.box(0, 0, grid.width, grid.height))
+        polygons[outside] = shapely.intersection(
+            polygons[outside], shapely.box(0, 0, grid.width, grid.height)
+        )
     return replace(objects, boxes=clipped, polygons=polygons).take(inside)
 
 
@@ -181,5 +208,7 @@ def _cut_sides(cell: Cell, boxes: npt.NDArray[np.float64], grid: ChipGrid) -> Fl
     """(N, 4) left, top, right, bottom: touches the border of what the chip saw, where the scene goes on."""
     read = cell.read
     inner = np.array([read.col > 0, read.row > 0, read.col1 < grid.width, read.row1 < grid.height])
-    gaps = np.column_stack([boxes[:, 0] - read.col, boxes[:, 1] - read.row, read.col1 - boxes[:, 2], read.row1 - boxes[:, 3]])
+    gaps = np.column_stack(
+        [boxes[:, 0] - read.col, boxes[:, 1] - read.row, read.col1 - boxes[:, 2], read.row1 - boxes[:, 3]]
+    )
     return np.asarray((gaps <= TOUCH_PX) & inner, np.bool_)

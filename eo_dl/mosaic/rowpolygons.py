@@ -1,8 +1,9 @@
 """Polygons of a class map, made band of rows by band of rows.
 
-A polygon is finished when it does not reach the last row that was given. Others wait in parts, with which column of that
-last row belongs to which of them; the next band's polygons are joined to them where a column goes on in the same class. So memory is
-bounded by the polygons that cross the open seam. Nothing is dissolved but the parts of one polygon.
+A polygon is finished when it does not reach the last row that was given. Others wait in parts, with which
+column of that last row belongs to which of them; the next band's polygons are joined to them where a column
+goes on in the same class. So memory is bounded by the polygons that cross the open seam. Nothing is dissolved
+but the parts of one polygon.
 """
 
 from __future__ import annotations
@@ -35,8 +36,9 @@ class _Open:
 class RowPolygonizer:
     """Rows of class ids in, finished polygons in pixel coordinates out.
 
-    Polygons surround 4-connected pixels of one id; ids in `skip` are no polygons. The result is that of polygonising
-    the whole raster at once, without needless vertices at seams (compare after `shapely.normalize`).
+    Polygons surround 4-connected pixels of one id; ids in `skip` are no polygons. The result is that of
+    polygonising the whole raster at once, without needless vertices at seams (compare after
+    `shapely.normalize`).
     """
 
     def __init__(self, width: int, skip: Sequence[int] = (IGNORE_ID,)) -> None:
@@ -56,7 +58,9 @@ class RowPolygonizer:
     def add(self, row0: int, rows: npt.NDArray[np.uint8]) -> Found:
         """Polygons (N,) and class ids (N,) that `rows` (R, W), which start at `row0`, finish."""
         if rows.ndim != 2 or rows.shape[1] != self._width or self._next_row not in (None, row0):
-            raise ValueError(f"rows of {self._width} px from row {self._next_row} on were expected, found {rows.shape} from row {row0}")
+            raise ValueError(
+                f"rows of {self._width} px from row {self._next_row} on were expected, found {rows.shape} from row {row0}"
+            )
         self._next_row = row0 + len(rows)
         if not len(rows):
             return _found([])
@@ -83,7 +87,9 @@ class RowPolygonizer:
         alone = np.bincount(group, minlength=len(reaches)) == 1
         # Most polygons lie within one band: they need no joining at all.
         simple = (alone & ~reaches)[group[before:]]
-        joined = self._gather(polygons, class_ids, group, np.concatenate([np.zeros(before, np.bool_), simple]))
+        joined = self._gather(
+            polygons, class_ids, group, np.concatenate([np.zeros(before, np.bool_), simple])
+        )
         self._open = [joined[number] for number in np.flatnonzero(reaches).tolist()]
         place = np.full(len(reaches) + 1, -1, np.int64)
         place[np.flatnonzero(reaches)] = np.arange(int(reaches.sum()))
@@ -92,30 +98,39 @@ class RowPolygonizer:
         done = _found([polygon for number, polygon in joined.items() if not reaches[number]])
         return np.concatenate([polygons[simple], done[0]]), np.concatenate([class_ids[simple], done[1]])
 
-    def _gather(self, polygons: Geometries, class_ids: Index, group: Index, simple: npt.NDArray[np.bool_]) -> dict[int, _Open]:
+    def _gather(
+        self, polygons: Geometries, class_ids: Index, group: Index, simple: npt.NDArray[np.bool_]
+    ) -> dict[int, _Open]:
         """Parts by group number, open ones first; those that are `simple` left out."""
         before = len(self._open)
         joined: dict[int, _Open] = {}
         for number, polygon in zip(group[:before].tolist(), self._open, strict=True):
             joined.setdefault(number, _Open(polygon.class_id, [])).parts.extend(polygon.parts)
         for place in np.flatnonzero(~simple[before:]).tolist():
-            joined.setdefault(int(group[before + place]), _Open(int(class_ids[place]), [])).parts.append(polygons[place])
+            joined.setdefault(int(group[before + place]), _Open(int(class_ids[place]), [])).parts.append(
+                polygons[place]
+            )
         return joined
 
 
 def _owners(polygons: Geometries, line: int, width: int) -> Index:
-    """(W,) which polygon lies at a horizontal line in each column, by the edges that run along it; -1 for none.
+    """(W,) which polygon lies at a horizontal line in each column, by the edges that run along it; -1 for
+    none.
 
     For the first and the last line of a band: only outer rings reach those.
     """
     owners = np.full(width, -1, np.int64)
     bounds = shapely.bounds(polygons).reshape(-1, 4)
     touching = np.flatnonzero((bounds[:, 1] == line) | (bounds[:, 3] == line))
-    coordinates, number = shapely.get_coordinates(shapely.get_exterior_ring(polygons[touching]), return_index=True)
+    coordinates, number = shapely.get_coordinates(
+        shapely.get_exterior_ring(polygons[touching]), return_index=True
+    )
     on_line = coordinates[:, 1] == line
     edge = np.flatnonzero(on_line[:-1] & on_line[1:] & (number[:-1] == number[1:]))
     ends = coordinates[:, 0].astype(np.int64)
-    for polygon, start, stop in zip(touching[number[edge]].tolist(), ends[edge].tolist(), ends[edge + 1].tolist(), strict=True):
+    for polygon, start, stop in zip(
+        touching[number[edge]].tolist(), ends[edge].tolist(), ends[edge + 1].tolist(), strict=True
+    ):
         owners[min(start, stop) : max(start, stop)] = polygon
     return owners
 

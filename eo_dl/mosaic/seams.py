@@ -16,7 +16,8 @@ Index = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Boxes = npt.NDArray[np.float64]
 
-# Inside the ground that both chips saw, two views of one object are nearly equal; half tells them from neighbours.
+# Inside the ground that both chips saw, two views of one object are nearly equal; half tells them from
+# neighbours.
 _SAME_IOU = 0.5
 # A round thing's box is wider in the chip that sees its middle: the other's part then lies within it.
 _WITHIN = 0.8
@@ -24,8 +25,9 @@ _WITHIN = 0.8
 
 @dataclass(frozen=True)
 class Resolved:
-    """Objects made of groups of parts: `group` (M,) number of each, `chosen` (M,) the part that stands for it, `united` (M,) whether it
-    is the union of several."""
+    """Objects made of groups of parts: `group` (M,) number of each, `chosen` (M,) the part that stands for
+    it, `united` (M,) whether it is the union of several.
+    """
 
     objects: Objects
     group: Index
@@ -34,15 +36,18 @@ class Resolved:
 
 
 def find_links(objects: Objects, place: Index, sides: Flags, grid: ChipGrid) -> tuple[Index, Index, Flags]:
-    """Pairs of views (from neighbouring chips, one of them cut there, same class) that agree inside the common ground.
+    """Pairs of views (from neighbouring chips, one of them cut there, same class) that agree inside the
+    common ground.
 
-    With each pair whether it is a link: each is the other's best match in the other's chip, or the two agree on a piece of their common
-    ground that nobody else claims (the arms of a U, which one of the chips saw as two objects).
+    With each pair whether it is a link: each is the other's best match in the other's chip, or the two agree
+    on a piece of their common ground that nobody else claims (the arms of a U, which one of the chips saw as
+    two objects).
     """
     first, second = overlapping_pairs(objects.boxes, groups=objects.class_ids)
     step = np.abs(place[first] - place[second])
     near = (step.max(axis=1, initial=0) == 1) & (
-        _looks_past(first, second, place, sides, grid).any(axis=1) | _looks_past(second, first, place, sides, grid).any(axis=1)
+        _looks_past(first, second, place, sides, grid).any(axis=1)
+        | _looks_past(second, first, place, sides, grid).any(axis=1)
     )
     first, second = first[near], second[near]
     ground = _common_ground(place[first], place[second], grid)
@@ -57,7 +62,10 @@ def find_links(objects: Objects, place: Index, sides: Flags, grid: ChipGrid) -> 
 
 def _reads(place: Index, grid: ChipGrid) -> Boxes:
     """(N, 4) read windows of chips at (row, col) places."""
-    rows, cols = np.array(grid.row_starts, np.float64)[place[:, 0]], np.array(grid.col_starts, np.float64)[place[:, 1]]
+    rows, cols = (
+        np.array(grid.row_starts, np.float64)[place[:, 0]],
+        np.array(grid.col_starts, np.float64)[place[:, 1]],
+    )
     return np.column_stack([cols, rows, cols + grid.size_px, rows + grid.size_px])
 
 
@@ -69,12 +77,23 @@ def _common_ground(place_a: Index, place_b: Index, grid: ChipGrid) -> Boxes:
 def _looks_past(cut: Index, other: Index, place: Index, sides: Flags, grid: ChipGrid) -> Flags:
     """(N, 4) for each side: `cut` is cut there, and the chip of `other` sees on beyond that border."""
     mine, theirs = _reads(place[cut], grid), _reads(place[other], grid)
-    beyond = np.column_stack([theirs[:, 0] < mine[:, 0], theirs[:, 1] < mine[:, 1], theirs[:, 2] > mine[:, 2], theirs[:, 3] > mine[:, 3]])
+    beyond = np.column_stack(
+        [
+            theirs[:, 0] < mine[:, 0],
+            theirs[:, 1] < mine[:, 1],
+            theirs[:, 2] > mine[:, 2],
+            theirs[:, 3] > mine[:, 3],
+        ]
+    )
     return sides[cut] & beyond
 
 
-def _agreement(objects: Objects, first: Index, second: Index, ground: Boxes, sides: Flags) -> npt.NDArray[np.float64]:
-    """How well two views agree inside the common ground, 0 where they do not: IoU, or the share of the smaller where both are cut."""
+def _agreement(
+    objects: Objects, first: Index, second: Index, ground: Boxes, sides: Flags
+) -> npt.NDArray[np.float64]:
+    """How well two views agree inside the common ground, 0 where they do not: IoU, or the share of the
+    smaller where both are cut.
+    """
     if len(objects.polygons) and len(first):
         common, area_a, area_b = _polygon_overlaps(objects.polygons[first], objects.polygons[second], ground)
     else:
@@ -84,7 +103,9 @@ def _agreement(objects: Objects, first: Index, second: Index, ground: Boxes, sid
     iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
     share = np.divide(common, smaller, out=np.zeros_like(common), where=smaller > 0)
     both_cut = sides[first].any(axis=1) & sides[second].any(axis=1)
-    return np.where((iou >= _SAME_IOU) | (both_cut & (share >= _WITHIN)), np.maximum(iou, np.finfo(float).tiny), 0.0)
+    return np.where(
+        (iou >= _SAME_IOU) | (both_cut & (share >= _WITHIN)), np.maximum(iou, np.finfo(float).tiny), 0.0
+    )
 
 
 def _cropped(boxes: Boxes, ground: Boxes) -> Boxes:
@@ -99,10 +120,20 @@ def _polygon_overlaps(
     return shapely.area(shapely.intersection(a, b)), shapely.area(a), shapely.area(b)
 
 
-def _by_pieces(objects: Objects, first: Index, second: Index, place: Index, ground: Boxes, agreement: npt.NDArray[np.float64], mutual: Flags) -> Flags:
-    """Which pairs are linked when each connected piece of a view inside the common ground may have a partner of its own.
+def _by_pieces(
+    objects: Objects,
+    first: Index,
+    second: Index,
+    place: Index,
+    ground: Boxes,
+    agreement: npt.NDArray[np.float64],
+    mutual: Flags,
+) -> Flags:
+    """Which pairs are linked when each connected piece of a view inside the common ground may have a partner
+    of its own.
 
-    Two objects that touch are one piece where the other chip took them for one, so only the better of them is linked.
+    Two objects that touch are one piece where the other chip took them for one, so only the better of them is
+    linked.
     """
     linked, taken = mutual.copy(), set[tuple[int, ...]]()
     loose = np.unique(np.concatenate([first[~mutual], second[~mutual]]))
@@ -118,10 +149,15 @@ def _by_pieces(objects: Objects, first: Index, second: Index, place: Index, grou
     return linked
 
 
-def _best_pieces(a: shapely.Geometry, b: shapely.Geometry, ground: npt.NDArray[np.float64]) -> tuple[int, int, float]:
+def _best_pieces(
+    a: shapely.Geometry, b: shapely.Geometry, ground: npt.NDArray[np.float64]
+) -> tuple[int, int, float]:
     """The numbers of the connected pieces of `a` and `b` inside the ground that share most, and their IoU."""
     frame = shapely.box(*ground)
-    pieces_a, pieces_b = shapely.get_parts(shapely.intersection(a, frame)), shapely.get_parts(shapely.intersection(b, frame))
+    pieces_a, pieces_b = (
+        shapely.get_parts(shapely.intersection(a, frame)),
+        shapely.get_parts(shapely.intersection(b, frame)),
+    )
     common = shapely.area(shapely.intersection(pieces_a[:, None], pieces_b))
     row, col = (int(i) for i in np.unravel_index(common.argmax(), common.shape))
     return row, col, float(outline_ious(pieces_a[[row]], pieces_b[[col]])[0])
@@ -135,7 +171,9 @@ def outline_ious(a: npt.NDArray[np.object_], b: npt.NDArray[np.object_]) -> npt.
 
 
 def _mutual(first: Index, second: Index, place: Index, agreement: npt.NDArray[np.float64]) -> Flags:
-    """Which pairs are each other's best in the other's chip. Ties go to the earlier view, whatever the order of the pairs."""
+    """Which pairs are each other's best in the other's chip. Ties go to the earlier view, whatever the order
+    of the pairs.
+    """
     mine, other = np.concatenate([first, second]), np.concatenate([second, first])
     best = np.zeros(len(mine), np.bool_)
     if len(mine):
@@ -148,7 +186,15 @@ def _mutual(first: Index, second: Index, place: Index, agreement: npt.NDArray[np
     return best[: len(first)] & best[len(first) :]
 
 
-def resolve_groups(objects: Objects, place: Index, sides: Flags, owned: Flags, group: Index, links: tuple[Index, Index], grid: ChipGrid) -> Resolved:
+def resolve_groups(
+    objects: Objects,
+    place: Index,
+    sides: Flags,
+    owned: Flags,
+    group: Index,
+    links: tuple[Index, Index],
+    grid: ChipGrid,
+) -> Resolved:
     """One object for each group of parts of which at least one is owned.
 
     A group with a whole view is that view (the best by score); else the union of its parts. `cut` tells
@@ -198,7 +244,9 @@ def _with_unions(made: Objects, objects: Objects, group: Index, numbers: Index, 
     return replace(made, boxes=boxes, polygons=_united(made, objects, group, numbers, several))
 
 
-def _united(made: Objects, objects: Objects, group: Index, numbers: Index, several: Flags) -> npt.NDArray[np.object_]:
+def _united(
+    made: Objects, objects: Objects, group: Index, numbers: Index, several: Flags
+) -> npt.NDArray[np.object_]:
     if not len(made.polygons):
         return made.polygons
     polygons = made.polygons.copy()

@@ -1,9 +1,9 @@
 """Exact greedy suppression of doubles (NMS), class by class, without looking at all pairs.
 
-Gives what the textbook loop gives: boxes in the order of their scores (equal scores: in the order given), each
-kept unless a kept one of its class overlaps it by more than `iou`. The pairs that overlap come from a cell grid
-(`core.boxes`), and the loop runs over all boxes at once in rounds: whoever has no undecided stronger
-neighbour is kept and removes its weaker neighbours.
+Gives what the textbook loop gives: boxes in the order of their scores (equal scores: in the order given),
+each kept unless a kept one of its class overlaps it by more than `iou`. The pairs that overlap come from a
+cell grid (`core.boxes`), and the loop runs over all boxes at once in rounds: whoever has no undecided
+stronger neighbour is kept and removes its weaker neighbours.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from ..core.boxes import overlapping_pairs
 
 Index = npt.NDArray[np.int64]
 
-# A chain of boxes, each overlapping the next, is decided one link a round; beyond this many rounds the plain loop is faster.
+# A chain of boxes, each overlapping the next, is decided one link a round; beyond this many rounds the plain
+# loop is faster.
 _MOST_ROUNDS = 50
 
 
 def suppress(objects: Objects, iou: float = 0.5) -> Index:
     """Places of the objects that stay, in ascending order. Boxes decide, also where there are polygons."""
-    first, second = overlapping_pairs(np.asarray(objects.boxes, np.float64), above_iou=iou, groups=objects.class_ids)
+    first, second = overlapping_pairs(
+        np.asarray(objects.boxes, np.float64), above_iou=iou, groups=objects.class_ids
+    )
     return np.flatnonzero(survivors(objects.scores, first, second))
 
 

@@ -43,7 +43,12 @@ class _Polygons:
     scores: Floats | None = None
 
     def take(self, kept: npt.NDArray[np.bool_]) -> _Polygons:
-        return _Polygons(self.geometries[kept], self.class_ids[kept], self.areas_m2[kept], None if self.scores is None else self.scores[kept])
+        return _Polygons(
+            self.geometries[kept],
+            self.class_ids[kept],
+            self.areas_m2[kept],
+            None if self.scores is None else self.scores[kept],
+        )
 
 
 def vectorize(
@@ -57,12 +62,14 @@ def vectorize(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> Path:
-    """Polygons of a class map (`source`, one band of class ids), one for each connected area of a class; returns `out`.
+    """Polygons of a class map (`source`, one band of class ids), one for each connected area of a class;
+    returns `out`.
 
-    The background (id 0) and nodata are no polygons. Attributes: `class_name`, `class_id`, `area_m2` (on the ground; pixels without a CRS),
-    `reviewed`, and `score`, the mean probability of the class, where the raster of `probabilities` is given. `min_area_m2` leaves out
-    smaller ones (how many is in the file's metadata); `simplify_px` removes corners smaller than about that many pixels, alike on
-    both sides of a shared border. `out`: .gpkg, .geojson, .fgb or .parquet.
+    The background (id 0) and nodata are no polygons. Attributes: `class_name`, `class_id`, `area_m2` (on the
+    ground; pixels without a CRS), `reviewed`, and `score`, the mean probability of the class, where the
+    raster of `probabilities` is given. `min_area_m2` leaves out smaller ones (how many is in the file's
+    metadata); `simplify_px` removes corners smaller than about that many pixels, alike on both sides of a
+    shared border. `out`: .gpkg, .geojson, .fgb or .parquet.
 
     Raises `SceneError`, `ConfigError`, `OutputExistsError`, `WriteError`.
 
@@ -73,7 +80,9 @@ def vectorize(
     refuse_existing(target, overwrite)
     found_map = open_class_map(source)
     if min_area_m2 is not None and found_map.grid.crs is None:
-        raise ConfigError(f"{source}: has no CRS, so a smallest area in square metres means nothing for it; leave --min-area out")
+        raise ConfigError(
+            f"{source}: has no CRS, so a smallest area in square metres means nothing for it; leave --min-area out"
+        )
     area = None if aoi is None else read_aoi(aoi, found_map.grid, found_map.scene.name)
     found = _polygonized(found_map, area, on_progress)
     classes = _named(found_map.classes, found.class_ids)
@@ -88,9 +97,19 @@ def vectorize(
         GRID_TAG: grid_tag(found_map.grid),
         "polygons": str(len(kept.class_ids)),
         "left_out_smaller_than_min_area": str(int(small.sum())),
-        **({PARTITION_KEY: "true"} if found_map.classes is not None and not found_map.classes.has_background else {}),
+        **(
+            {PARTITION_KEY: "true"}
+            if found_map.classes is not None and not found_map.classes.has_background
+            else {}
+        ),
     }
-    write_layer(target, _table(kept, found_map.grid, classes), classes=classes.without_background(), metadata=metadata, overwrite=overwrite)
+    write_layer(
+        target,
+        _table(kept, found_map.grid, classes),
+        classes=classes.without_background(),
+        metadata=metadata,
+        overwrite=overwrite,
+    )
     return target
 
 
@@ -130,15 +149,26 @@ def _table(found: _Polygons, grid: PixelGrid, classes: ClassSet) -> geopandas.Ge
     if found.scores is not None:
         columns["score"] = found.scores.round(4)
     geometries = grid.geometries_to_map(found.geometries) if len(found.geometries) else found.geometries
-    return geopandas.GeoDataFrame(columns, geometry=geometries, crs=None if grid.crs is None else grid.crs.to_wkt())
+    return geopandas.GeoDataFrame(
+        columns, geometry=geometries, crs=None if grid.crs is None else grid.crs.to_wkt()
+    )
 
 
 def _scored(found: _Polygons, classes: ClassSet, grid: PixelGrid, path: str | Path) -> _Polygons:
     """With the mean probability of its class over the pixels of each polygon."""
     scene = open_scene(path)
-    if (scene.grid.height, scene.grid.width) != (grid.height, grid.width) or not scene.grid.transform.almost_equals(grid.transform):
-        raise SceneError(f"{path}: does not lie on the grid of the class map; give the probabilities that were written with it")
-    used = ClassSet(tuple(info for info in classes if info.id in set(found.class_ids.tolist()))) if len(found.class_ids) else classes
+    if (scene.grid.height, scene.grid.width) != (
+        grid.height,
+        grid.width,
+    ) or not scene.grid.transform.almost_equals(grid.transform):
+        raise SceneError(
+            f"{path}: does not lie on the grid of the class map; give the probabilities that were written with it"
+        )
+    used = (
+        ClassSet(tuple(info for info in classes if info.id in set(found.class_ids.tolist())))
+        if len(found.class_ids)
+        else classes
+    )
     scene = probability_bands(scene, used)
     sums, counts = np.zeros(len(found.class_ids)), np.zeros(len(found.class_ids))
     channels = used.channel_of(found.class_ids)
@@ -168,7 +198,8 @@ def _planes(scene: Scene) -> Iterator[tuple[int, npt.NDArray[np.float32], npt.ND
 def _simplified(found: _Polygons, tolerance_px: float, grid: PixelGrid) -> _Polygons:
     """Fewer corners, with borders between neighbours still shared (Visvalingam-Whyatt on the coverage).
 
-    Borders are first cut at every pixel corner, because neighbours must have the same vertices to be simplified alike.
+    Borders are first cut at every pixel corner, because neighbours must have the same vertices to be
+    simplified alike.
     """
     if not len(found.geometries):
         return found

@@ -20,7 +20,9 @@ Features = list[torch.Tensor]
 
 
 def check_backbone(name: str) -> None:
-    """Raises `ConfigError`, with near names, unless timm itself has this backbone (no hub names, no URLs: they run foreign code or call home)."""
+    """Raises `ConfigError`, with near names, unless timm itself has this backbone (no hub names, no URLs:
+    they run foreign code or call home).
+    """
     if not timm.is_model(name) or "/" in name or ":" in name:
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
         raise ConfigError(
@@ -28,23 +30,35 @@ def check_backbone(name: str) -> None:
         )
 
 
-def make_encoder(name: str, in_channels: int, strides: Sequence[int] | None = None, *, coarsest: int | None = None) -> torch.nn.Module:
-    """A timm backbone that returns a list of feature maps (N, C, H / stride, W / stride), finest first; random weights.
+def make_encoder(
+    name: str, in_channels: int, strides: Sequence[int] | None = None, *, coarsest: int | None = None
+) -> torch.nn.Module:
+    """A timm backbone that returns a list of feature maps (N, C, H / stride, W / stride), finest first;
+    random weights.
 
-    `strides`: the feature maps wanted (None: all). `coarsest`: where its stages would go on shrinking they look further apart instead
-    (dilation), with the same tensors. Raises `ConfigError` for a backbone that cannot.
+    `strides`: the feature maps wanted (None: all). `coarsest`: where its stages would go on shrinking they
+    look further apart instead (dilation), with the same tensors. Raises `ConfigError` for a backbone that
+    cannot.
     """
     found = feature_strides(name, in_channels)
     missing = [stride for stride in strides or () if stride not in found]
     if missing:
-        raise ConfigError(f"backbone {name!r} has feature maps at strides {found}, not at {missing}; choose another backbone, e.g. resnet18")
-    return _create(name, in_channels, None if strides is None else tuple(found.index(stride) for stride in strides), coarsest)
+        raise ConfigError(
+            f"backbone {name!r} has feature maps at strides {found}, not at {missing}; choose another backbone, e.g. resnet18"
+        )
+    return _create(
+        name,
+        in_channels,
+        None if strides is None else tuple(found.index(stride) for stride in strides),
+        coarsest,
+    )
 
 
 def feature_strides(name: str, in_channels: int = 3) -> list[int]:
     """Strides of all feature maps of a backbone, finest first.
 
-    Raises `ConfigError` for one whose maps do not shrink step by step at any image size (plain ViTs, windowed transformers).
+    Raises `ConfigError` for one whose maps do not shrink step by step at any image size (plain ViTs, windowed
+    transformers).
     """
     check_backbone(name)
     with torch.device("meta"):  # nothing is allocated, or drawn from the random state
@@ -55,7 +69,9 @@ def feature_strides(name: str, in_channels: int = 3) -> list[int]:
             shapes = [tuple(m.shape[1:]) for m in encoder(torch.zeros(1, in_channels, side, side))]
         except (RuntimeError, AssertionError, ValueError, NotImplementedError):
             shapes = []
-    if strides != sorted(set(strides)) or shapes != [(c, side // s, side // s) for c, s in zip(channels, strides, strict=True)]:
+    if strides != sorted(set(strides)) or shapes != [
+        (c, side // s, side // s) for c, s in zip(channels, strides, strict=True)
+    ]:
         raise ConfigError(
             f"backbone {name!r} gives no pyramid of feature maps at any image size; choose another, e.g. resnet18, efficientnet_b0 or convnext_atto"
         )
@@ -80,8 +96,8 @@ def start_encoder(encoder: torch.nn.Module, weights: str | WeightsSource) -> Wei
 def padding_to(images: torch.Tensor, stride: int, *, several_cells: bool) -> tuple[int, int]:
     """Columns and rows to add at the right and the bottom so that `stride` divides the size.
 
-    `several_cells`: a training batch of one chip may shrink to a single cell a channel, over which BatchNorm has no
-    variance; then one more row of cells is added.
+    `several_cells`: a training batch of one chip may shrink to a single cell a channel, over which BatchNorm
+    has no variance; then one more row of cells is added.
     """
     height, width = images.shape[-2:]
     cols, rows = -width % stride, -height % stride
@@ -96,10 +112,14 @@ def padded(images: torch.Tensor, stride: int, *, training: bool) -> torch.Tensor
     return torch.nn.functional.pad(images, (0, cols, 0, rows)) if cols or rows else images
 
 
-def _create(name: str, in_channels: int, indices: tuple[int, ...] | None, coarsest: int | None = None) -> torch.nn.Module:
+def _create(
+    name: str, in_channels: int, indices: tuple[int, ...] | None, coarsest: int | None = None
+) -> torch.nn.Module:
     dilated: dict[str, Any] = {} if coarsest is None else {"output_stride": coarsest}
     try:
-        encoder = timm.create_model(name, pretrained=False, features_only=True, in_chans=in_channels, out_indices=indices, **dilated)
+        encoder = timm.create_model(
+            name, pretrained=False, features_only=True, in_chans=in_channels, out_indices=indices, **dilated
+        )
     except (RuntimeError, AssertionError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise ConfigError(
             f"backbone {name!r} gives no feature maps for {in_channels} bands{'' if coarsest is None else f' at stride {coarsest}'} ({error}); choose another, e.g. resnet18"

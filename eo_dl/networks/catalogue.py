@@ -1,10 +1,13 @@
-"""The weights that `--weights` knows by name: what they saw, and whose they are. No torch, timm or torchgeo here, so that the list is instant.
+"""The weights that `--weights` knows by name: what they saw, and whose they are. No torch, timm or torchgeo
+here, so that the list is instant.
 
-What torchgeo says of a weight (address, normalization) is asked of torchgeo when it is used; what it does not say (ground sample distance,
-licence, units of its input) stands here. Licences are those that the publishers' pages gave in 2026-11; "not stated" means asking them. A
-test compares names, backbones and bands with torchgeo, and the ImageNet rows with timm.
+What torchgeo says of a weight (address, normalization) is asked of torchgeo when it is used; what it does not
+say (ground sample distance, licence, units of its input) stands here. Licences are those that the publishers'
+pages gave in 2026-11; "not stated" means asking them. A test compares names, backbones and bands with
+torchgeo, and the ImageNet rows with timm.
 
-Only weights of backbones with a pyramid of feature maps are here; torchgeo's transformers (ViT, Swin) give none at any image size.
+Only weights of backbones with a pyramid of feature maps are here; torchgeo's transformers (ViT, Swin) give
+none at any image size.
 """
 
 from __future__ import annotations
@@ -37,10 +40,12 @@ _NOT_STATED = "not stated"
 
 @dataclass(frozen=True)
 class NamedWeights:
-    """Weights by name for one backbone. `name` is what --weights takes in full, `short` is enough beside --backbone.
+    """Weights by name for one backbone. `name` is what --weights takes in full, `short` is enough beside
+    --backbone.
 
-    `full`: the input value that stands for 1 (255: 8-bit pictures, 10000: Sentinel-2 reflectance as it is stored); 0 where values are not comparable
-    (decibels, mixed units). `sensor`: whose number names the bands have, see `core.spectral`.
+    `full`: the input value that stands for 1 (255: 8-bit pictures, 10000: Sentinel-2 reflectance as it is
+    stored); 0 where values are not comparable (decibels, mixed units). `sensor`: whose number names the bands
+    have, see `core.spectral`.
     """
 
     name: str
@@ -73,7 +78,9 @@ def _landsat() -> Iterator[NamedWeights]:
     for depth in (18, 50):
         for kind, bands, sensor in kinds:
             for method in ("MOCO", "SIMCLR"):
-                yield _of_resnet(depth, f"LANDSAT_{kind}_{method}", bands, "30", "cc0-1.0", _SSL4EO_L, sensor, 255.0)
+                yield _of_resnet(
+                    depth, f"LANDSAT_{kind}_{method}", bands, "30", "cc0-1.0", _SSL4EO_L, sensor, 255.0
+                )
 
 
 def _sentinel2() -> Iterator[NamedWeights]:
@@ -83,15 +90,43 @@ def _sentinel2() -> Iterator[NamedWeights]:
         yield _of_resnet(depth, "SENTINEL2_RGB_MOCO", _S2_RGB, "10", "cc-by-4.0", _SSL4EO_S12, s2, 1e4)
         yield _of_resnet(depth, "SENTINEL2_RGB_SECO", _S2_RGB, "10", "apache-2.0", _SECO, s2, 255.0)
     yield _of_resnet(50, "SENTINEL2_ALL_DINO", _S2_ALL, "10", "cc-by-4.0", _SSL4EO_S12, s2, 1e4)
-    yield _of_resnet(50, "SENTINEL2_ALL_DECUR", _S2_ALL, "10", _NOT_STATED, "DeCUR, github.com/zhu-xlab/DeCUR", s2, 1e4)
-    yield _of_resnet(50, "SENTINEL2_ALL_SOFTCON", _S2_ALL, "10", _NOT_STATED, "SoftCon, github.com/zhu-xlab/softcon", s2, 1e4)
-    yield _of_resnet(50, "SENTINEL2_ALL_CLOSP", _S2_ALL, "10", _NOT_STATED, "CLOSP, github.com/DarthReca/closp", s2, 1e4)
-    yield _of_resnet(50, "SENTINEL2_ALL_GEOCLOSP", _S2_ALL, "10", _NOT_STATED, "CLOSP, github.com/DarthReca/closp", s2, 1e4)
-    yield _of_resnet(50, "SENTINEL2_ALL_SECO_ECO", _S2_NO_CIRRUS, "10", _NOT_STATED, "SSL4Eco, github.com/PlekhanovaElena/ssl4eco", s2, 1e4)
+    yield _of_resnet(
+        50, "SENTINEL2_ALL_DECUR", _S2_ALL, "10", _NOT_STATED, "DeCUR, github.com/zhu-xlab/DeCUR", s2, 1e4
+    )
+    yield _of_resnet(
+        50,
+        "SENTINEL2_ALL_SOFTCON",
+        _S2_ALL,
+        "10",
+        _NOT_STATED,
+        "SoftCon, github.com/zhu-xlab/softcon",
+        s2,
+        1e4,
+    )
+    yield _of_resnet(
+        50, "SENTINEL2_ALL_CLOSP", _S2_ALL, "10", _NOT_STATED, "CLOSP, github.com/DarthReca/closp", s2, 1e4
+    )
+    yield _of_resnet(
+        50, "SENTINEL2_ALL_GEOCLOSP", _S2_ALL, "10", _NOT_STATED, "CLOSP, github.com/DarthReca/closp", s2, 1e4
+    )
+    yield _of_resnet(
+        50,
+        "SENTINEL2_ALL_SECO_ECO",
+        _S2_NO_CIRRUS,
+        "10",
+        _NOT_STATED,
+        "SSL4Eco, github.com/PlekhanovaElena/ssl4eco",
+        s2,
+        1e4,
+    )
     for depth in (50, 152):
         for images in ("MI", "SI"):
-            yield _of_resnet(depth, f"SENTINEL2_{images}_MS_SATLAS", _S2_SATLAS, "10", "apache-2.0", _SATLAS, s2)
-            yield _of_resnet(depth, f"SENTINEL2_{images}_RGB_SATLAS", _S2_TCI, "10", "apache-2.0", _SATLAS, s2, 255.0)
+            yield _of_resnet(
+                depth, f"SENTINEL2_{images}_MS_SATLAS", _S2_SATLAS, "10", "apache-2.0", _SATLAS, s2
+            )
+            yield _of_resnet(
+                depth, f"SENTINEL2_{images}_RGB_SATLAS", _S2_TCI, "10", "apache-2.0", _SATLAS, s2, 255.0
+            )
 
 
 def _others() -> Iterator[NamedWeights]:
@@ -103,16 +138,43 @@ def _others() -> Iterator[NamedWeights]:
         ("GRD_GEOCLOSP", _NOT_STATED, "CLOSP, github.com/DarthReca/closp"),
     ):
         yield _of_resnet(50, f"SENTINEL1_{method}", ("VV", "VH"), "10", licence, source)
-    yield _of_resnet(50, "FMOW_RGB_GASSL", RGB, "0.3-1", _NOT_STATED, "GASSL on fMoW, arxiv.org/abs/2011.09980", "", 255.0)
+    yield _of_resnet(
+        50, "FMOW_RGB_GASSL", RGB, "0.3-1", _NOT_STATED, "GASSL on fMoW, arxiv.org/abs/2011.09980", "", 255.0
+    )
     for depth in (34, 50):
         name = f"OAM_RGB_RESNET{depth}_TCD"
         yield NamedWeights(
-            f"Unet_Weights.{name}", _short(name), f"resnet{depth}", RGB, "0.1", "cc-by-nc-4.0", "OAM-TCD trees, github.com/restor-foundation/tcd"
+            f"Unet_Weights.{name}",
+            _short(name),
+            f"resnet{depth}",
+            RGB,
+            "0.1",
+            "cc-by-nc-4.0",
+            "OAM-TCD trees, github.com/restor-foundation/tcd",
         )
 
 
-def _of_resnet(depth: int, name: str, bands: tuple[str, ...], gsd_m: str, licence: str, source: str, sensor: str = "", full: float = 0.0) -> NamedWeights:
-    return NamedWeights(f"ResNet{depth}_Weights.{name}", _short(name), f"resnet{depth}", bands, gsd_m, licence, source, sensor, full)
+def _of_resnet(
+    depth: int,
+    name: str,
+    bands: tuple[str, ...],
+    gsd_m: str,
+    licence: str,
+    source: str,
+    sensor: str = "",
+    full: float = 0.0,
+) -> NamedWeights:
+    return NamedWeights(
+        f"ResNet{depth}_Weights.{name}",
+        _short(name),
+        f"resnet{depth}",
+        bands,
+        gsd_m,
+        licence,
+        source,
+        sensor,
+        full,
+    )
 
 
 def _short(name: str) -> str:
@@ -121,18 +183,25 @@ def _short(name: str) -> str:
 
 def named_weights() -> tuple[NamedWeights, ...]:
     """All of them: ImageNet's first, then those of earth observation."""
-    photographs = tuple(NamedWeights(IMAGENET, IMAGENET, name, RGB, "photographs", licence, "timm", "", 1.0) for name, licence in _TIMM)
+    photographs = tuple(
+        NamedWeights(IMAGENET, IMAGENET, name, RGB, "photographs", licence, "timm", "", 1.0)
+        for name, licence in _TIMM
+    )
     return (*photographs, *_sentinel2(), *_landsat(), *_others())
 
 
 def is_name(text: str) -> bool:
     """True for what can only be meant as a name of torchgeo: `CLASS.MEMBER`, or a short form of the list."""
     kind, dot, member = text.partition(".")
-    return (bool(dot) and kind.endswith("_Weights") and member.isidentifier()) or _short(text) in {weights.short for weights in named_weights()}
+    return (bool(dot) and kind.endswith("_Weights") and member.isidentifier()) or _short(text) in {
+        weights.short for weights in named_weights()
+    }
 
 
 def find_named(text: str, backbone: str) -> NamedWeights:
-    """The weights of a full or a short name for `backbone`. Raises `ConfigError` for an unknown name or another backbone, with what to type."""
+    """The weights of a full or a short name for `backbone`. Raises `ConfigError` for an unknown name or
+    another backbone, with what to type.
+    """
     known = [weights for weights in named_weights() if weights.name != IMAGENET]
     fitting = [weights for weights in known if text == weights.name or _short(text) == weights.short]
     if not fitting:
@@ -144,4 +213,6 @@ def find_named(text: str, backbone: str) -> NamedWeights:
     for weights in fitting:
         if weights.backbone == backbone:
             return weights
-    raise ConfigError(f"--weights {text}: was trained with {' or '.join(w.backbone for w in fitting)}, not {backbone}; add --backbone {fitting[0].backbone}")
+    raise ConfigError(
+        f"--weights {text}: was trained with {' or '.join(w.backbone for w in fitting)}, not {backbone}; add --backbone {fitting[0].backbone}"
+    )

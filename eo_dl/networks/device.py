@@ -13,11 +13,17 @@ def choose_device(name: str) -> torch.device:
     """The device of "auto", "cpu", "cuda" or "mps". Raises `DeviceError` for one that is not there."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    there: dict[str, Callable[[], bool]] = {"cpu": lambda: True, "cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    there: dict[str, Callable[[], bool]] = {
+        "cpu": lambda: True,
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+    }
     if name not in there:
         raise ConfigError(f"device {name!r} is not known; choose one of auto, {', '.join(there)} (--device)")
     if not there[name]():
-        raise DeviceError(f"--device {name}: this machine has none that torch {torch.__version__} can use; use --device auto or cpu")
+        raise DeviceError(
+            f"--device {name}: this machine has none that torch {torch.__version__} can use; use --device auto or cpu"
+        )
     return torch.device(name)
 
 
@@ -41,7 +47,9 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 def _computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8  # Ampere; before it bfloat16 is emulated
-    return device.type == "cpu" and any(_asked(name) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return device.type == "cpu" and any(
+        _asked(name) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    )
 
 
 def _asked(name: str) -> bool:

@@ -13,15 +13,17 @@ LOSSES: tuple[str, ...] = get_args(LossName)
 class LossConfig(BaseModel):
     """A sum of losses by name with their shares. Unknown keys are refused.
 
-    `terms` None: the problem decides. In a configuration a name, a list of names, or names with shares will do:
+    `terms` None: the problem decides. In a configuration a name, a list of names, or names with shares will
+    do:
 
         loss: dice
         loss: [cross_entropy, dice]
         loss: {terms: {focal: 1.0, lovasz: 0.5}, label_smoothing: 0.1}
 
-    `label_smoothing`: the share of a target that is spread over all classes. `focal_gamma`: how much less the focal loss looks at what
-    is right already (Lin et al. 2017; 0: cross-entropy). `tversky_alpha` and `tversky_beta`: what false positives and false
-    negatives cost (Salehi et al. 2017; both 0.5: Dice, both 1: Jaccard).
+    `label_smoothing`: the share of a target that is spread over all classes. `focal_gamma`: how much less the
+    focal loss looks at what is right already (Lin et al. 2017; 0: cross-entropy). `tversky_alpha` and
+    `tversky_beta`: what false positives and false negatives cost (Salehi et al. 2017; both 0.5: Dice, both 1:
+    Jaccard).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -46,4 +48,6 @@ class LossConfig(BaseModel):
 
     def or_terms(self, *names: LossName) -> LossConfig:
         """Itself, or with these terms where none are given: what the problem decides."""
-        return self if self.terms is not None else self.model_copy(update={"terms": dict.fromkeys(names, 1.0)})
+        return (
+            self if self.terms is not None else self.model_copy(update={"terms": dict.fromkeys(names, 1.0)})
+        )

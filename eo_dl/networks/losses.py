@@ -1,11 +1,13 @@
-"""Losses for classes, by name, alone or in sums: for exclusive classes (softmax) and for labels that may meet (sigmoid).
+"""Losses for classes, by name, alone or in sums: for exclusive classes (softmax) and for labels that may meet
+(sigmoid).
 
-Every loss takes the same four things: log p and log (1 - p) of each class, the truth as a probability of each class (hard labels are
-ones and zeros, soft ones anything between), and which places count. A place that does not count adds nothing, neither to the value nor
-to the gradient. With several processes the sums go over all of them, so that a loss is that of the whole batch wherever its chips lie.
+Every loss takes the same four things: log p and log (1 - p) of each class, the truth as a probability of each
+class (hard labels are ones and zeros, soft ones anything between), and which places count. A place that does
+not count adds nothing, neither to the value nor to the gradient. With several processes the sums go over all
+of them, so that a loss is that of the whole batch wherever its chips lie.
 
-Why not those of segmentation-models-pytorch: they take no soft targets, leave ignored pixels in some of the sums, and average over
-classes that a batch does not hold; where both are defined the tests compare them.
+Why not those of segmentation-models-pytorch: they take no soft targets, leave ignored pixels in some of the
+sums, and average over classes that a batch does not hold; where both are defined the tests compare them.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ _ONLY_EXCLUSIVE = ("cross_entropy", "lovasz")
 
 @dataclass(frozen=True)
 class ClassTruth:
-    """`shares` (N, K, P): the true probability of each class at each place; `counted` (N, 1, P) or (N, K, P): 1 where it is known, else 0."""
+    """`shares` (N, K, P): the true probability of each class at each place; `counted` (N, 1, P) or (N, K, P):
+    1 where it is known, else 0.
+    """
 
     shares: torch.Tensor
     counted: torch.Tensor
@@ -44,7 +48,9 @@ def truth_of_channels(channels: torch.Tensor, count: int) -> ClassTruth:
 
 
 def truth_of_shares(shares: torch.Tensor, known: torch.Tensor | None = None) -> ClassTruth:
-    """Of probabilities (N, K, ...); a place counts where they sum to half or more, and are then made to sum to 1. `known` (N, ...): and where it is True."""
+    """Of probabilities (N, K, ...); a place counts where they sum to half or more, and are then made to sum
+    to 1. `known` (N, ...): and where it is True.
+    """
     flat = shares.reshape(*shares.shape[:2], -1).float()
     total = flat.sum(1, keepdim=True)
     counted = total >= 0.5
@@ -61,11 +67,19 @@ def truth_of_labels(values: torch.Tensor) -> ClassTruth:
 
 
 def truth_of_masks(targets: Sequence[Target], count: int, device: torch.device) -> ClassTruth:
-    """Of a batch's class maps: `Target.mask`, or `Target.soft` where a chip has it (its mask, where there is one, says what is ignored)."""
+    """Of a batch's class maps: `Target.mask`, or `Target.soft` where a chip has it (its mask, where there is
+    one, says what is ignored).
+    """
     if all(target.soft is None for target in targets):
-        return truth_of_channels(torch.from_numpy(np.stack([_mask_of(target) for target in targets])).to(device, torch.int64), count)
+        return truth_of_channels(
+            torch.from_numpy(np.stack([_mask_of(target) for target in targets])).to(device, torch.int64),
+            count,
+        )
     parts = [_soft_truth(target, count) for target in targets]
-    return ClassTruth(torch.cat([part.shares for part in parts]).to(device), torch.cat([part.counted for part in parts]).to(device))
+    return ClassTruth(
+        torch.cat([part.shares for part in parts]).to(device),
+        torch.cat([part.counted for part in parts]).to(device),
+    )
 
 
 def _soft_truth(target: Target, count: int) -> ClassTruth:
@@ -94,7 +108,9 @@ class _Case:
     @cached_property
     def logs(self) -> torch.Tensor:
         """(N, K, P) log p."""
-        return functional.log_softmax(self.logits, 1) if self.exclusive else functional.logsigmoid(self.logits)
+        return (
+            functional.log_softmax(self.logits, 1) if self.exclusive else functional.logsigmoid(self.logits)
+        )
 
     @cached_property
     def logs_not(self) -> torch.Tensor:
@@ -129,22 +145,33 @@ class _Case:
 class ClassLoss:
     """The loss of a configuration as a function of logits and truth.
 
-    `exclusive`: a place has one class (softmax), else any number (sigmoid). `weights` (K,) for the terms that are sums over places;
-    those over overlaps count classes alike as they are. Raises `ConfigError` for a term that does not fit labels that may meet.
+    `exclusive`: a place has one class (softmax), else any number (sigmoid). `weights` (K,) for the terms that
+    are sums over places; those over overlaps count classes alike as they are. Raises `ConfigError` for a term
+    that does not fit labels that may meet.
     """
 
     def __init__(self, config: LossConfig, *, exclusive: bool = True) -> None:
         if config.terms is None:
-            raise ConfigError("the loss has no terms yet; the task fills in what the problem decides (LossConfig.or_terms)")
+            raise ConfigError(
+                "the loss has no terms yet; the task fills in what the problem decides (LossConfig.or_terms)"
+            )
         wrong = [] if exclusive else [name for name in config.terms if name in _ONLY_EXCLUSIVE]
         if wrong:
-            raise ConfigError(f"loss {wrong[0]!r} needs classes that exclude each other; for labels that may meet use bce, focal, dice, jaccard or tversky")
+            raise ConfigError(
+                f"loss {wrong[0]!r} needs classes that exclude each other; for labels that may meet use bce, focal, dice, jaccard or tversky"
+            )
         self.config, self.exclusive = config, exclusive
 
-    def __call__(self, logits: torch.Tensor, truth: ClassTruth, weights: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    def __call__(
+        self, logits: torch.Tensor, truth: ClassTruth, weights: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
         """Each term by name and their sum as "loss"; all 0 where nothing counts. `logits` (N, K, ...)."""
         flat = logits.reshape(*logits.shape[:2], -1).float()
-        of_class = torch.ones(flat.shape[1], device=flat.device) if weights is None else weights.to(flat.device, torch.float32)
+        of_class = (
+            torch.ones(flat.shape[1], device=flat.device)
+            if weights is None
+            else weights.to(flat.device, torch.float32)
+        )
         case = _Case(flat, truth.shares, truth.counted, of_class[None, :, None], self.exclusive, self.config)
         assert self.config.terms is not None
         found = {str(name): _TERMS[name](case) for name in self.config.terms}
@@ -153,10 +180,11 @@ class ClassLoss:
 
 
 def everywhere(local: torch.Tensor) -> torch.Tensor:
-    """A sum over all training processes, with gradients such that their mean over the processes is that of the whole batch.
+    """A sum over all training processes, with gradients such that their mean over the processes is that of
+    the whole batch.
 
-    Each process knows the derivative of its own part alone; it is counted as often as there are processes, because their
-    gradients are averaged afterwards (DistributedDataParallel).
+    Each process knows the derivative of its own part alone; it is counted as often as there are processes,
+    because their gradients are averaged afterwards (DistributedDataParallel).
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return local
@@ -183,23 +211,35 @@ def _cross_entropy(case: _Case) -> torch.Tensor:
 
 
 def _bce(case: _Case) -> torch.Tensor:
-    """Binary cross-entropy of each class against the rest, mean over places and classes (of two exclusive classes: cross-entropy)."""
-    return _weighted_mean(case, -(case.smooth * case.logs + (1 - case.smooth) * case.logs_not), case.weights.expand_as(case.logs))
+    """Binary cross-entropy of each class against the rest, mean over places and classes (of two exclusive
+    classes: cross-entropy).
+    """
+    return _weighted_mean(
+        case,
+        -(case.smooth * case.logs + (1 - case.smooth) * case.logs_not),
+        case.weights.expand_as(case.logs),
+    )
 
 
 def _focal(case: _Case) -> torch.Tensor:
-    """Cross-entropy (of labels that may meet: binary) times (1 - p of the truth) to the power of gamma; Lin et al. 2017."""
+    """Cross-entropy (of labels that may meet: binary) times (1 - p of the truth) to the power of gamma; Lin
+    et al. 2017.
+    """
     gamma = case.config.focal_gamma
     right = -case.logs * (gamma * case.logs_not).exp()
     if case.exclusive:
         return _weighted_mean(case, right, case.smooth * case.weights)
     wrong = -case.logs_not * (gamma * case.logs).exp()
-    return _weighted_mean(case, case.smooth * right + (1 - case.smooth) * wrong, case.weights.expand_as(case.logs))
+    return _weighted_mean(
+        case, case.smooth * right + (1 - case.smooth) * wrong, case.weights.expand_as(case.logs)
+    )
 
 
 def _tversky_index(case: _Case, alpha: float, beta: float) -> torch.Tensor:
     hit, false_positive, false_negative = case.overlap()
-    return case.over_present(1 - hit / (hit + alpha * false_positive + beta * false_negative).clamp_min(_TINY))
+    return case.over_present(
+        1 - hit / (hit + alpha * false_positive + beta * false_negative).clamp_min(_TINY)
+    )
 
 
 def _dice(case: _Case) -> torch.Tensor:
@@ -218,14 +258,18 @@ def _tversky(case: _Case) -> torch.Tensor:
 
 
 def _lovasz(case: _Case) -> torch.Tensor:
-    """Lovász-Softmax of Berman et al. 2018 over the classes that the batch holds; soft truth enters the Jaccard index as parts of pixels.
+    """Lovász-Softmax of Berman et al. 2018 over the classes that the batch holds; soft truth enters the
+    Jaccard index as parts of pixels.
 
     Sorting goes over the pixels of one process: with several it is the mean of theirs.
     """
     counted = case.counted[:, 0].reshape(-1) > 0
     losses = []
     for channel in range(case.truth.shape[1]):
-        true, found = case.truth[:, channel].reshape(-1)[counted], case.shares[:, channel].reshape(-1)[counted]
+        true, found = (
+            case.truth[:, channel].reshape(-1)[counted],
+            case.shares[:, channel].reshape(-1)[counted],
+        )
         if true.sum() > 0:
             errors, order = torch.sort((true - found).abs(), descending=True, stable=True)
             losses.append((errors * _jaccard_steps(true[order])).sum())

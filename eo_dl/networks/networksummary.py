@@ -1,4 +1,6 @@
-"""What is inside a network: its layers with the shapes of what they give, how many weights they have, and how far they see."""
+"""What is inside a network: its layers with the shapes of what they give, how many weights they have, and how
+far they see.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One module: `depth` 0 for the parts of the network itself; `shapes` of what it gives, without the batch axis."""
+    """One module: `depth` 0 for the parts of the network itself; `shapes` of what it gives, without the batch
+    axis.
+    """
 
     name: str
     kind: str
@@ -28,7 +32,9 @@ class LayerRow:
 
 @dataclass(frozen=True)
 class MapRow:
-    """A map that is seen through: its stride (px), channels, and receptive field (px a side; None: all of the chip)."""
+    """A map that is seen through: its stride (px), channels, and receptive field (px a side; None: all of the
+    chip).
+    """
 
     name: str
     stride_px: int
@@ -38,7 +44,9 @@ class MapRow:
 
 @dataclass(frozen=True)
 class NetworkSummary:
-    """Of one network for images of `in_channels` bands and `size_px` a side; `bytes` of its weights as they are kept."""
+    """Of one network for images of `in_channels` bands and `size_px` a side; `bytes` of its weights as they
+    are kept.
+    """
 
     in_channels: int
     size_px: int
@@ -61,7 +69,9 @@ def summarize(network: TaskNetwork, in_channels: int, size_px: int, depth: int =
             rows.append(LayerRow(name, type(module).__name__, level, shapes.get(name, ()), *counts))
     total, trainable = _counts(network)
     size = sum(value.numel() * value.element_size() for value in network.state_dict().values())
-    return NetworkSummary(in_channels, size_px, tuple(rows), _maps(network, in_channels), total, trainable, size)
+    return NetworkSummary(
+        in_channels, size_px, tuple(rows), _maps(network, in_channels), total, trainable, size
+    )
 
 
 def _counts(module: torch.nn.Module) -> tuple[int, int]:
@@ -72,10 +82,15 @@ def _counts(module: torch.nn.Module) -> tuple[int, int]:
 def _shapes(network: TaskNetwork, image: torch.Tensor) -> dict[str, tuple[Shape, ...]]:
     found: dict[str, tuple[Shape, ...]] = {}
 
-    def note(name: str, result: object) -> None:  # gives nothing back: what a hook returns takes the place of the output
+    # gives nothing back: what a hook returns takes the place of the output
+    def note(name: str, result: object) -> None:
         found.setdefault(name, _tensors(result))
 
-    handles = [module.register_forward_hook(lambda _module, _given, result, name=name: note(name, result)) for name, module in network.named_modules() if name]
+    handles = [
+        module.register_forward_hook(lambda _module, _given, result, name=name: note(name, result))
+        for name, module in network.named_modules()
+        if name
+    ]
     try:
         with torch.no_grad():
             network(image)
@@ -102,11 +117,24 @@ def _maps(network: TaskNetwork, in_channels: int) -> tuple[MapRow, ...]:
         return ()
     strides = strides_of(network.encoder)
     with torch.no_grad():
-        shapes = [m.shape for m in network.encoder(torch.zeros(1, in_channels, strides[-1] * 2, strides[-1] * 2))]
+        shapes = [
+            m.shape for m in network.encoder(torch.zeros(1, in_channels, strides[-1] * 2, strides[-1] * 2))
+        ]
     fields = receptive_fields(network.encoder, in_channels, lambda encoder, image: list(encoder(image)))
-    rows = [MapRow(f"encoder map {n}", stride, shape[1], field) for n, (stride, shape, field) in enumerate(zip(strides, shapes, fields, strict=True), start=1)]
+    rows = [
+        MapRow(f"encoder map {n}", stride, shape[1], field)
+        for n, (stride, shape, field) in enumerate(zip(strides, shapes, fields, strict=True), start=1)
+    ]
     with torch.no_grad():
         output = network(torch.zeros(1, in_channels, strides[-1] * 2, strides[-1] * 2)).get("logits")
     if output is None or output.ndim != 4:
         return tuple(rows)
-    return (*rows, MapRow("output", 1, output.shape[1], receptive_fields(network, in_channels, lambda whole, image: [whole(image)["logits"]])[0]))
+    return (
+        *rows,
+        MapRow(
+            "output",
+            1,
+            output.shape[1],
+            receptive_fields(network, in_channels, lambda whole, image: [whole(image)["logits"]])[0],
+        ),
+    )

@@ -1,8 +1,10 @@
-"""The theoretical receptive field, by asking the network itself: which columns of the image can move one value in the middle of a map.
+"""The theoretical receptive field, by asking the network itself: which columns of the image can move one
+value in the middle of a map.
 
-A copy of the network gets positive weights everywhere, and what is not a sum (norms, activations, largest values) becomes one, so nothing
-cancels and nothing hides: the gradient of the middle value is positive exactly where there is a path. That holds for any wiring (residuals,
-skips, pyramids, dilation), for which rules of thumb over a list of layers do not.
+A copy of the network gets positive weights everywhere, and what is not a sum (norms, activations, largest
+values) becomes one, so nothing cancels and nothing hides: the gradient of the middle value is positive
+exactly where there is a path. That holds for any wiring (residuals, skips, pyramids, dilation), for which
+rules of thumb over a list of layers do not.
 """
 
 from __future__ import annotations
@@ -15,27 +17,44 @@ import torch
 _LENGTHS = (256, 1024, 4096)
 
 
-def receptive_fields(network: torch.nn.Module, in_channels: int, maps: Callable[[torch.nn.Module, torch.Tensor], list[torch.Tensor]]) -> list[int | None]:
-    """Side in pixels of what a value of each map can see; None where it sees all of any image, or nothing can be said.
+def receptive_fields(
+    network: torch.nn.Module,
+    in_channels: int,
+    maps: Callable[[torch.nn.Module, torch.Tensor], list[torch.Tensor]],
+) -> list[int | None]:
+    """Side in pixels of what a value of each map can see; None where it sees all of any image, or nothing can
+    be said.
 
-    `maps(network, image)` gives maps (1, C, h, w) of an image of 32 rows and many columns: how far a value sees along a row, which square kernels make its side.
+    `maps(network, image)` gives maps (1, C, h, w) of an image of 32 rows and many columns: how far a value
+    sees along a row, which square kernels make its side.
     """
     linear = _linear(network).double()
     found: list[int | None] = []
     for length in _LENGTHS:
-        found = [_reach(linear, in_channels, maps, length, place) for place in range(_count(linear, in_channels, maps))]
+        found = [
+            _reach(linear, in_channels, maps, length, place)
+            for place in range(_count(linear, in_channels, maps))
+        ]
         if all(reach is not None for reach in found):
             break
     return found
 
 
-def _count(linear: torch.nn.Module, in_channels: int, maps: Callable[[torch.nn.Module, torch.Tensor], list[torch.Tensor]]) -> int:
+def _count(
+    linear: torch.nn.Module,
+    in_channels: int,
+    maps: Callable[[torch.nn.Module, torch.Tensor], list[torch.Tensor]],
+) -> int:
     with torch.no_grad():
         return len(maps(linear, _image(in_channels, _LENGTHS[0])))
 
 
 def _reach(
-    linear: torch.nn.Module, in_channels: int, maps: Callable[[torch.nn.Module, torch.Tensor], list[torch.Tensor]], length: int, place: int
+    linear: torch.nn.Module,
+    in_channels: int,
+    maps: Callable[[torch.nn.Module, torch.Tensor], list[torch.Tensor]],
+    length: int,
+    place: int,
 ) -> int | None:
     image = _image(in_channels, length).requires_grad_()
     value = maps(linear, image)[place]
@@ -68,7 +87,9 @@ def _linear(network: torch.nn.Module) -> torch.nn.Module:
 def _instead(module: torch.nn.Module) -> torch.nn.Module | None:
     """A module that only adds, in place of one that does not."""
     if isinstance(module, torch.nn.MaxPool2d):
-        return torch.nn.AvgPool2d(module.kernel_size, module.stride, module.padding, ceil_mode=module.ceil_mode)
+        return torch.nn.AvgPool2d(
+            module.kernel_size, module.stride, module.padding, ceil_mode=module.ceil_mode
+        )
     if isinstance(module, torch.nn.modules.batchnorm._NormBase | torch.nn.GroupNorm | torch.nn.LayerNorm):
         return torch.nn.Identity()
     own = next(module.parameters(), None) is None and next(module.children(), None) is None

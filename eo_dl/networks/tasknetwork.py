@@ -12,10 +12,12 @@ from .weights import WeightsReport
 
 
 class TaskNetwork(torch.nn.Module, ABC):
-    """A network of one task; `encoder` holds the timm backbone, so its tensors are called "encoder.*" in every task.
+    """A network of one task; `encoder` holds the timm backbone, so its tensors are called "encoder.*" in
+    every task.
 
-    `weights_report` says what a weights file gave to it. `class_layers`: what the names of tensors begin with whose size is that of the classes; they
-    are the head that is dropped where a network begins as another one ended. `images` are (N, C, H, W) float32 standard scores of any H and W.
+    `weights_report` says what a weights file gave to it. `class_layers`: what the names of tensors begin with
+    whose size is that of the classes; they are the head that is dropped where a network begins as another one
+    ended. `images` are (N, C, H, W) float32 standard scores of any H and W.
     """
 
     encoder: torch.nn.Module
@@ -24,7 +26,9 @@ class TaskNetwork(torch.nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Raw predictions by name, each with the batch as first axis, float32 also under autocast; call in eval mode."""
+        """Raw predictions by name, each with the batch as first axis, float32 also under autocast; call in
+        eval mode.
+        """
 
     @abstractmethod
     def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:

@@ -1,4 +1,6 @@
-"""Weights from files and by name into networks: our own exactly, foreign ones by name and shape, none by running code."""
+"""Weights from files and by name into networks: our own exactly, foreign ones by name and shape, none by
+running code.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,11 @@ __all__ = ["WeightsReport", "fill_exactly", "load_rest", "load_weights", "read_s
 class WeightsReport:
     """What was given to an encoder, by tensor names of the encoder.
 
-    `matched`: as they were; `adapted`: the first convolution, for other bands; `left`: kept random;
-    `unused`: tensors that belong to no part of the encoder; `prefix`: what the file puts before its names.
-    `stem` says in words what `bands` says: of each band of the network the one of the weights that it starts from ("" for the mean of all); () where none were compared.
-    `rest` and `rest_left`: tensors of the network behind the encoder that were taken too, and that were not; None where the encoder alone was to be filled.
+    `matched`: as they were; `adapted`: the first convolution, for other bands; `left`: kept random; `unused`:
+    tensors that belong to no part of the encoder; `prefix`: what the file puts before its names. `stem` says
+    in words what `bands` says: of each band of the network the one of the weights that it starts from ("" for
+    the mean of all); () where none were compared. `rest` and `rest_left`: tensors of the network behind the
+    encoder that were taken too, and that were not; None where the encoder alone was to be filled.
     """
 
     source: str
@@ -52,27 +55,41 @@ class WeightsReport:
         if self.left:
             text += f", {len(self.left)} left random ({_some(self.left)})"
         if self.rest is not None:
-            text += f"; {len(self.rest)} tensors behind it too" + (f", {len(self.rest_left)} left random ({_some(self.rest_left)})" if self.rest_left else "")
+            text += f"; {len(self.rest)} tensors behind it too" + (
+                f", {len(self.rest_left)} left random ({_some(self.rest_left)})" if self.rest_left else ""
+            )
         if self.licence:
             text += f"; licence {self.licence}"
-        return text + (f"; {len(self.unused)} tensors of the weights not used ({_some(self.unused)})" if self.unused else "")
+        return text + (
+            f"; {len(self.unused)} tensors of the weights not used ({_some(self.unused)})"
+            if self.unused
+            else ""
+        )
 
     def listing(self) -> str:
         """Every tensor by name, a line each, for a file."""
         matched, left = self.matched + (self.rest or ()), self.left + self.rest_left
-        kinds = (("matched", matched), ("adapted", self.adapted), ("left random", left), ("not used", self.unused))
+        kinds = (
+            ("matched", matched),
+            ("adapted", self.adapted),
+            ("left random", left),
+            ("not used", self.unused),
+        )
         rows = [f"{kind}\t{name}" for kind, names in kinds for name in names]
         rows += [f"band {ours}\t{theirs or 'mean of all'}" for ours, theirs in self.bands]
         return "\n".join([f"# {self.describe()}", *rows]) + "\n"
 
 
 def load_weights(encoder: torch.nn.Module, weights: str | Path | WeightsSource) -> WeightsReport:
-    """Fill an encoder from a safetensors file, a torch state dict, a Lightning or torchgeo checkpoint, a bundle of any task, or a named source.
+    """Fill an encoder from a safetensors file, a torch state dict, a Lightning or torchgeo checkpoint, a
+    bundle of any task, or a named source.
 
-    Names are compared without what comes before them ("module.", "model.encoder.", ...) and `_` like `.`; shapes must agree. Only the
-    first convolution may differ in its bands: a band that the weights know by name or colour takes its kernel as it is, others take the mean
-    kernel, scaled so that the response keeps its size. Where one side does not know its bands they are taken in their order if there are equally many,
-    else all take the mean. Raises `BundleError` where fewer than half of the encoder's tensors are found, or some are not finite.
+    Names are compared without what comes before them ("module.", "model.encoder.", ...) and `_` like `.`;
+    shapes must agree. Only the first convolution may differ in its bands: a band that the weights know by
+    name or colour takes its kernel as it is, others take the mean kernel, scaled so that the response keeps
+    its size. Where one side does not know its bands they are taken in their order if there are equally many,
+    else all take the mean. Raises `BundleError` where fewer than half of the encoder's tensors are found, or
+    some are not finite.
     """
     source = weights if isinstance(weights, WeightsSource) else find_weights(str(weights), "")
     assert source is not None
@@ -100,28 +117,56 @@ def load_weights(encoder: torch.nn.Module, weights: str | Path | WeightsSource) 
     encoder.load_state_dict(matched | adapted, strict=False)
     used = {pairs[name] for name in matched | adapted}
     left = tuple(name for name in own if name not in matched and name not in adapted)
-    return WeightsReport(where, prefix, tuple(matched), tuple(adapted), left, tuple(key for key in found if key not in used), bands, said, source.licence)
+    return WeightsReport(
+        where,
+        prefix,
+        tuple(matched),
+        tuple(adapted),
+        left,
+        tuple(key for key in found if key not in used),
+        bands,
+        said,
+        source.licence,
+    )
 
 
-def load_rest(network: torch.nn.Module, class_layers: tuple[str, ...], source: WeightsSource, classes: ClassSet, report: WeightsReport) -> WeightsReport:
-    """Fill what lies behind the encoder (decoder, pyramid, heads) too, from a model of the same task and network; `report` of the encoder is completed.
+def load_rest(
+    network: torch.nn.Module,
+    class_layers: tuple[str, ...],
+    source: WeightsSource,
+    classes: ClassSet,
+    report: WeightsReport,
+) -> WeightsReport:
+    """Fill what lies behind the encoder (decoder, pyramid, heads) too, from a model of the same task and
+    network; `report` of the encoder is completed.
 
-    Tensors whose names begin with one of `class_layers` are taken only where the classes are the same, in the same order. Raises `BundleError` where
-    the weights are no model's, or fewer than half of the others are found by name and shape, or some are not finite.
+    Tensors whose names begin with one of `class_layers` are taken only where the classes are the same, in the
+    same order. Raises `BundleError` where the weights are no model's, or fewer than half of the others are
+    found by name and shape, or some are not finite.
     """
     if source.classes is None:
-        raise BundleError(f"{source.where}: is no model of eo_dl, so only its encoder can be taken (weights_for=encoder); a whole network starts from an .eodl")
+        raise BundleError(
+            f"{source.where}: is no model of eo_dl, so only its encoder can be taken (weights_for=encoder); a whole network starts from an .eodl"
+        )
     found = source.read()
-    own = {name: value for name, value in network.state_dict().items() if value.is_floating_point() and not name.startswith("encoder.")}
+    own = {
+        name: value
+        for name, value in network.state_dict().items()
+        if value.is_floating_point() and not name.startswith("encoder.")
+    }
     same_classes = source.classes == tuple((info.id, info.name) for info in classes)
-    fitting = {name: found[name] for name, value in own.items() if name in found and found[name].shape == value.shape}
+    fitting = {
+        name: found[name] for name, value in own.items() if name in found and found[name].shape == value.shape
+    }
     general = [name for name in own if not name.startswith(class_layers)]
     if 2 * sum(name in fitting for name in general) < len(general):
         raise BundleError(
             f"{source.where}: {sum(name in fitting for name in general)} of {len(general)} tensors behind the encoder are in it; it is a model of another task "
             "or network: take its encoder alone (--set weights_for=encoder), or train the same network"
         )
-    taken = {name: value for name, value in fitting.items() if same_classes or not name.startswith(class_layers)}
+    taken = {
+        name: value for name, value in fitting.items() if same_classes or not name.startswith(class_layers)
+    }
     _check_finite(taken, source.where)
     network.load_state_dict(taken, strict=False)
     return replace(
@@ -143,7 +188,9 @@ class _Stem:
 
 
 def _stem(found: torch.Tensor, count: int, source: WeightsSource) -> _Stem:
-    """The first convolution for `count` bands: a band in common as it is, any other the mean kernel, times theirs / ours where they are fewer."""
+    """The first convolution for `count` bands: a band in common as it is, any other the mean kernel, times
+    theirs / ours where they are fewer.
+    """
     theirs = found.shape[1]
     places = source.places(theirs, count)
     scale = theirs / count if all(place is None for place in places) else min(1.0, theirs / count)
@@ -153,7 +200,10 @@ def _stem(found: torch.Tensor, count: int, source: WeightsSource) -> _Stem:
     if not source.by_name(theirs, count):
         said = f"{count} bands from the mean of {theirs}" if changed else "bands in their order"
         return _Stem(kernels, (), f"{said}, since not all are known by name", changed)
-    bands = tuple((ours, "" if place is None else source.bands[place]) for ours, place in zip(source.ours, places, strict=True))
+    bands = tuple(
+        (ours, "" if place is None else source.bands[place])
+        for ours, place in zip(source.ours, places, strict=True)
+    )
     return _Stem(kernels, bands, _said(bands, source.sensor), changed)
 
 
@@ -172,11 +222,17 @@ def _one_said(ours: str, theirs: str, colour: str) -> str:
 
 
 def fill_exactly(network: torch.nn.Module, state: Mapping[str, npt.NDArray[np.generic]], source: str) -> None:
-    """Load arrays into a network whose tensors must have exactly these names, shapes and kinds. Raises `BundleError` otherwise."""
+    """Load arrays into a network whose tensors must have exactly these names, shapes and kinds. Raises
+    `BundleError` otherwise.
+    """
     own = network.state_dict()
-    names = [f"{name!r} is missing" for name in own if name not in state] + [f"{name!r} is not part of it" for name in state if name not in own]
+    names = [f"{name!r} is missing" for name in own if name not in state] + [
+        f"{name!r} is not part of it" for name in state if name not in own
+    ]
     shapes = [
-        f"{name!r} has shape {state[name].shape}, not {tuple(value.shape)}" for name, value in own.items() if name in state and state[name].shape != value.shape
+        f"{name!r} has shape {state[name].shape}, not {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in state and state[name].shape != value.shape
     ]
     kinds = [
         f"{name!r} is {state[name].dtype}, not {value.dtype}"
@@ -185,12 +241,16 @@ def fill_exactly(network: torch.nn.Module, state: Mapping[str, npt.NDArray[np.ge
     ]
     wrong = names + shapes + kinds
     if wrong:
-        raise BundleError(f"{source}: the weights do not fit the network of model.json: {len(wrong)} tensors differ, first {wrong[0]}; train the model again")
+        raise BundleError(
+            f"{source}: the weights do not fit the network of model.json: {len(wrong)} tensors differ, first {wrong[0]}; train the model again"
+        )
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
 
 
 def _best_pairs(own: State, found: State) -> tuple[str, dict[str, str]]:
-    """The prefix under which the file holds most of the encoder, and the file's key of each of the encoder's names."""
+    """The prefix under which the file holds most of the encoder, and the file's key of each of the encoder's
+    names.
+    """
     ours = {_plain(name): name for name in own}
     candidates: dict[str, dict[str, str]] = {}
     fitting: Counter[str] = Counter()
@@ -205,7 +265,10 @@ def _best_pairs(own: State, found: State) -> tuple[str, dict[str, str]]:
             fitting[prefix] += found[key].shape == own[name].shape
     if not candidates:
         return "", {}
-    best = max(candidates, key=lambda prefix: (fitting[prefix], "encoder" in prefix or "backbone" in prefix, -len(prefix)))
+    best = max(
+        candidates,
+        key=lambda prefix: (fitting[prefix], "encoder" in prefix or "backbone" in prefix, -len(prefix)),
+    )
     return best, candidates[best]
 
 
@@ -220,7 +283,9 @@ def _same_but_bands(found: torch.Tensor, own: torch.Tensor) -> bool:
 def _check_finite(state: State, source: str) -> None:
     wrong = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if wrong:
-        raise BundleError(f"{source}: {len(wrong)} tensors hold NaN or infinity, first {wrong[0]!r}; take another file")
+        raise BundleError(
+            f"{source}: {len(wrong)} tensors hold NaN or infinity, first {wrong[0]!r}; take another file"
+        )
 
 
 def _some(names: tuple[str, ...]) -> str:

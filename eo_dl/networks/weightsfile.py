@@ -20,7 +20,9 @@ State = dict[str, torch.Tensor]
 
 
 def read_state(path: str | Path) -> State:
-    """Floating point tensors of a weights file by name. Raises `BundleError` for a file without any, or one that would have to run code."""
+    """Floating point tensors of a weights file by name. Raises `BundleError` for a file without any, or one
+    that would have to run code.
+    """
     path = Path(path)
     if not path.is_file():
         raise BundleError(
@@ -30,7 +32,8 @@ def read_state(path: str | Path) -> State:
         data = _read_any(path)
     except BundleError:
         raise
-    except Exception as error:  # the readers of pickles raise anything on damaged bytes (IndexError, AttributeError, struct.error, ...)
+    # the readers of pickles raise anything on damaged bytes (IndexError, AttributeError, struct.error, ...)
+    except Exception as error:
         why = (str(error) or type(error).__name__).split("\n", maxsplit=1)[0][:160]
         raise BundleError(
             f"{path}: cannot be read as weights without running code from it ({why}); expected tensors only: save the state dict as .safetensors"
@@ -40,9 +43,15 @@ def read_state(path: str | Path) -> State:
 
 def tensors_of(data: Mapping[str, object], source: str) -> State:
     """The floating point tensors of a mapping. Raises `BundleError` where there are none."""
-    state = {str(name): value.detach() for name, value in data.items() if isinstance(value, torch.Tensor) and value.is_floating_point()}
+    state = {
+        str(name): value.detach()
+        for name, value in data.items()
+        if isinstance(value, torch.Tensor) and value.is_floating_point()
+    }
     if not state:
-        raise BundleError(f"{source}: holds no tensors; expected a state dict, a checkpoint with 'state_dict', or an .eodl bundle")
+        raise BundleError(
+            f"{source}: holds no tensors; expected a state dict, a checkpoint with 'state_dict', or an .eodl bundle"
+        )
     return state
 
 
@@ -57,7 +66,9 @@ def read_model_json(path: str | Path) -> dict[str, Any]:
     try:
         found = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path}: {_SPEC} is not JSON ({error}); the file is damaged, copy or train it again") from error
+        raise BundleError(
+            f"{path}: {_SPEC} is not JSON ({error}); the file is damaged, copy or train it again"
+        ) from error
     return found if isinstance(found, dict) else {}
 
 
@@ -73,7 +84,9 @@ def _read_any(path: Path) -> Mapping[str, object]:
 
 def _stored(archive: zipfile.ZipFile, member: str, source: str) -> bytes:
     if archive.getinfo(member).compress_type != zipfile.ZIP_STORED:  # a bundle never compresses; a bomb must
-        raise BundleError(f"{source}: {member} is compressed, and members of a bundle are stored; take the original file")
+        raise BundleError(
+            f"{source}: {member} is compressed, and members of a bundle are stored; take the original file"
+        )
     return archive.read(member)
 
 

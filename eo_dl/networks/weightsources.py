@@ -1,4 +1,6 @@
-"""What `--weights` means: from the words of a person to tensors that know their bands, their units and whose they are."""
+"""What `--weights` means: from the words of a person to tensors that know their bands, their units and whose
+they are.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,10 @@ NONE = "none"
 class WeightsSource:
     """Tensors to come, and what is known about them. `where` names them in messages.
 
-    `bands` are theirs in the order of the first convolution ("" for one without a name; () where nothing is known), number names being those of
-    `sensor`; `ours` the bands that they will be used for. `normalization` is of each of `bands`, in the units that `full` tells (see
-    `catalogue.NamedWeights`), or in physical units where `full` is None. `classes`: (id, name) in channel order, of a model; None for other weights.
+    `bands` are theirs in the order of the first convolution ("" for one without a name; () where nothing is
+    known), number names being those of `sensor`; `ours` the bands that they will be used for. `normalization`
+    is of each of `bands`, in the units that `full` tells (see `catalogue.NamedWeights`), or in physical units
+    where `full` is None. `classes`: (id, name) in channel order, of a model; None for other weights.
     """
 
     where: str
@@ -45,7 +48,9 @@ class WeightsSource:
         return len(self.bands) == theirs and len(self.ours) == count and any(self.bands) and any(self.ours)
 
     def places(self, theirs: int, count: int) -> tuple[int | None, ...]:
-        """For each of our bands its place among the weights'; by order where there are no names and equally many, else None."""
+        """For each of our bands its place among the weights'; by order where there are no names and equally
+        many, else None.
+        """
         if self.by_name(theirs, count):
             return match_bands(self.ours, self.bands, self.sensor)
         return tuple(range(count)) if theirs == count else (None,) * count
@@ -54,8 +59,8 @@ class WeightsSource:
 def find_weights(weights: str, backbone: str, ours: Sequence[str] = ()) -> WeightsSource | None:
     """The source that `weights` names; None for "none". Nothing is downloaded yet.
 
-    `ours`: names of the bands that the network takes, "" for one without a name. Raises `ConfigError` for names that are not known or do
-    not fit the backbone, `BundleError` for files that are not there.
+    `ours`: names of the bands that the network takes, "" for one without a name. Raises `ConfigError` for
+    names that are not known or do not fit the backbone, `BundleError` for files that are not there.
     """
     if weights == NONE:
         return None
@@ -73,8 +78,12 @@ def _of_file(path: Path) -> WeightsSource:
     if not spec:
         return source
     try:
-        bands = tuple(canonical_name(band["name"]) if band.get("named", True) else "" for band in spec["bands"])
-        normalization = Normalization(tuple(map(float, spec["normalization"]["mean"])), tuple(map(float, spec["normalization"]["std"])))
+        bands = tuple(
+            canonical_name(band["name"]) if band.get("named", True) else "" for band in spec["bands"]
+        )
+        normalization = Normalization(
+            tuple(map(float, spec["normalization"]["mean"])), tuple(map(float, spec["normalization"]["std"]))
+        )
         licence = str(spec.get("provenance", {}).get("licence", ""))
         classes = tuple((int(one["id"]), str(one["name"])) for one in spec["classes"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -94,14 +103,25 @@ def _of_imagenet(backbone: str) -> WeightsSource:
         )
     normalization = Normalization(tuple(config.mean), tuple(config.std))
     where = f"ImageNet weights of {backbone} ({config.tag})"
-    return WeightsSource(where, lambda: fetched(where, lambda: _imagenet_state(backbone)), RGB, "", normalization, 1.0, config.license or "not stated")
+    return WeightsSource(
+        where,
+        lambda: fetched(where, lambda: _imagenet_state(backbone)),
+        RGB,
+        "",
+        normalization,
+        1.0,
+        config.license or "not stated",
+    )
 
 
 def _of_torchgeo(named: NamedWeights) -> WeightsSource:
     return WeightsSource(
         named.name,
         lambda: fetched(
-            named.name, lambda: _torchgeo_weight(named.name).get_state_dict(progress=False, check_hash=True, weights_only=True, map_location="cpu")
+            named.name,
+            lambda: _torchgeo_weight(named.name).get_state_dict(
+                progress=False, check_hash=True, weights_only=True, map_location="cpu"
+            ),
         ),
         tuple(canonical_name(band) for band in named.bands),
         named.sensor,
@@ -112,7 +132,9 @@ def _of_torchgeo(named: NamedWeights) -> WeightsSource:
 
 
 def fetched(what: str, fetch: Callable[[], Any]) -> State:
-    """Tensors from a cache or the network. Raises `BundleError`, in one line that says what else there is, where they cannot be had."""
+    """Tensors from a cache or the network. Raises `BundleError`, in one line that says what else there is,
+    where they cannot be had.
+    """
     log.info("fetching %s (once; then it is kept)", what)
     try:
         data = fetch()
@@ -138,7 +160,9 @@ def _torchgeo_weight(name: str) -> Any:
 
 
 def _normalization(transforms: Any, count: int) -> Normalization | None:
-    """What a chain of transforms does to values, as one mean and one standard deviation a band; None where it does nothing to them."""
+    """What a chain of transforms does to values, as one mean and one standard deviation a band; None where it
+    does nothing to them.
+    """
     mean, std, any_found = [0.0] * count, [1.0] * count, False
     for step in transforms if hasattr(transforms, "__iter__") else ():
         if not hasattr(step, "mean") or not hasattr(step, "std"):

@@ -15,8 +15,11 @@ SOURCE = Path(__file__).resolve().parent / PLUGIN
 ENVIRONMENT = "environment.json"
 
 
-def install(python: str | Path, *, profile: str | None = None, profiles_path: str | Path | None = None) -> tuple[Path, ...]:
-    """Copy the plug-in into the QGIS profiles found (or the one named), enabled and told to use `python`; returns the folders made.
+def install(
+    python: str | Path, *, profile: str | None = None, profiles_path: str | Path | None = None
+) -> tuple[Path, ...]:
+    """Copy the plug-in into the QGIS profiles found (or the one named), enabled and told to use `python`;
+    returns the folders made.
 
     Raises `InputError` where there is no profile, `WriteError` where one cannot be written.
     """
@@ -37,12 +40,19 @@ def install(python: str | Path, *, profile: str | None = None, profiles_path: st
 
 
 def package(out: str | Path, *, overwrite: bool = False) -> Path:
-    """The plug-in as a zip for QGIS's "Install from ZIP"; the same content gives the same bytes. Raises `OutputExistsError`, `WriteError`."""
+    """The plug-in as a zip for QGIS's "Install from ZIP"; the same content gives the same bytes. Raises
+    `OutputExistsError`, `WriteError`.
+    """
     target = Path(out)
     refuse_existing(target, overwrite)
-    with atomic_file(target, overwrite=overwrite) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        atomic_file(target, overwrite=overwrite) as partial,
+        zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
         for name, content in _files():
-            archive.writestr(zipfile.ZipInfo(f"{PLUGIN}/{name}", (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+            archive.writestr(
+                zipfile.ZipInfo(f"{PLUGIN}/{name}", (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED
+            )
     return target
 
 

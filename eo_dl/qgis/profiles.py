@@ -17,16 +17,32 @@ def profile_folders(profile: str | None = None, profiles_path: str | Path | None
 
     Raises `InputError` where there is none: QGIS makes its profile when it is started for the first time.
     """
-    roots = [_within(Path(profiles_path))] if profiles_path is not None else [root for root in _roots() if root.is_dir()]
-    found = sorted({folder for root in roots if root.is_dir() for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")})
+    roots = (
+        [_within(Path(profiles_path))]
+        if profiles_path is not None
+        else [root for root in _roots() if root.is_dir()]
+    )
+    found = sorted(
+        {
+            folder
+            for root in roots
+            if root.is_dir()
+            for folder in root.iterdir()
+            if folder.is_dir() and not folder.name.startswith(".")
+        }
+    )
     if profile is not None:
         named = [folder for folder in found if folder.name == profile]
         if not named:
-            raise InputError(f"QGIS profile {profile!r} was not found; there is {', '.join(f.name for f in found) or 'none'}; choose one with --profile")
+            raise InputError(
+                f"QGIS profile {profile!r} was not found; there is {', '.join(f.name for f in found) or 'none'}; choose one with --profile"
+            )
         return tuple(named)
     if not found:
         where = ", ".join(str(root) for root in roots) or "the usual places"
-        raise InputError(f"no QGIS profile in {where}; start QGIS once, or name the folder of its profiles with --profiles-path")
+        raise InputError(
+            f"no QGIS profile in {where}; start QGIS once, or name the folder of its profiles with --profiles-path"
+        )
     return tuple(found)
 
 
@@ -58,7 +74,9 @@ def settings_file(profile: Path) -> Path:
 
 
 def enable(profile: Path, plugin: str) -> None:
-    """Switch a plug-in on in a profile. The settings are edited as text: no parser of ours knows all that Qt writes there."""
+    """Switch a plug-in on in a profile. The settings are edited as text: no parser of ours knows all that Qt
+    writes there.
+    """
     path = settings_file(profile)
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     if _SECTION not in lines:
@@ -68,4 +86,6 @@ def enable(profile: Path, plugin: str) -> None:
     kept = [line for line in lines[start:end] if not line.startswith(f"{plugin}=")]
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path, overwrite=True) as partial:
-        partial.write_text("\n".join([*lines[:start], f"{plugin}=true", *kept, *lines[end:]]) + "\n", encoding="utf-8")
+        partial.write_text(
+            "\n".join([*lines[:start], f"{plugin}=true", *kept, *lines[end:]]) + "\n", encoding="utf-8"
+        )

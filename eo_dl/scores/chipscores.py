@@ -1,9 +1,10 @@
 """`ChipScorer`: what the classes of whole chips are worth, one class a chip or several.
 
-One class a chip: the confusion matrix of `PixelScorer` with chips in place of pixels; the predicted class is the likeliest one.
-Several: each class is a yes or no of its own, yes from a probability of `YES` on; `mean_f1` and `mean_ap` are means over the classes that
-the truth holds, `overall_accuracy` is the share of chips with every class right. Average precision is the area under precision over
-recall in steps (no interpolation). What a class does not define is NaN, never 0; truth of NaN counts neither way.
+One class a chip: the confusion matrix of `PixelScorer` with chips in place of pixels; the predicted class is
+the likeliest one. Several: each class is a yes or no of its own, yes from a probability of `YES` on;
+`mean_f1` and `mean_ap` are means over the classes that the truth holds, `overall_accuracy` is the share of
+chips with every class right. Average precision is the area under precision over recall in steps (no
+interpolation). What a class does not define is NaN, never 0; truth of NaN counts neither way.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class ChipScorer:
         self._rows: list[tuple[Floats, Floats, str]] = []
 
     def update(self, predicted: Values, truth: Values, place: str = "") -> None:
-        """Add a chip: probabilities (K,) and true values (K,) of the classes in channel order; a chip of which nothing is known is left out."""
+        """Add a chip: probabilities (K,) and true values (K,) of the classes in channel order; a chip of
+        which nothing is known is left out.
+        """
         known = np.isfinite(truth)
         if not known.any():
             return
@@ -60,7 +63,10 @@ class ChipScorer:
             true, found = totals[0] + totals[2], totals[0] + totals[1]
         else:
             true, found = self._exclusive.confusion.sum(axis=1), self._exclusive.confusion.sum(axis=0)
-        return {info.name: {"truth": int(t), "predicted": int(p)} for info, t, p in zip(self.classes, true, found, strict=True)}
+        return {
+            info.name: {"truth": int(t), "predicted": int(p)}
+            for info, t, p in zip(self.classes, true, found, strict=True)
+        }
 
     def scores(self) -> list[Score]:
         """Overall scores, then those of each class, with intervals where there are three places or more."""
@@ -87,18 +93,25 @@ class ChipScorer:
         drawn = self._resampled(sums, right) if len(places) >= FEWEST_BLOCKS else {}
         true = sums.sum(axis=0)[[0, 2]].sum(axis=0)
         precision = self._average_precision()
-        found = [Score(name, float(values[name][0]), None, len(self._rows), None, *_bounds(drawn.get(name))) for name in OVERALL]
+        found = [
+            Score(name, float(values[name][0]), None, len(self._rows), None, *_bounds(drawn.get(name)))
+            for name in OVERALL
+        ]
         found.append(Score("mean_ap", float(mean_of_known(precision)), None, len(self._rows)))
         spread = ((sums[:, 0] + sums[:, 2]) > 0).sum(axis=0) >= FEWEST_BLOCKS
         for channel, info in enumerate(self.classes):
             for name in PER_CLASS:
                 bounds = _bounds(drawn[name][:, channel] if drawn and spread[channel] else None)
-                found.append(Score(name, float(values[name][0, channel]), info.name, int(true[channel]), None, *bounds))
+                found.append(
+                    Score(name, float(values[name][0, channel]), info.name, int(true[channel]), None, *bounds)
+                )
             found.append(Score("ap", float(precision[channel]), info.name, int(true[channel])))
         return found
 
     def _sums(self) -> tuple[list[str], Floats, Floats]:
-        """Places (sorted), for each (3, K) true positives, false positives and false negatives, and (2,) chips that are right and all."""
+        """Places (sorted), for each (3, K) true positives, false positives and false negatives, and (2,)
+        chips that are right and all.
+        """
         places = sorted({place for _, _, place in self._rows})
         sums, right = np.zeros((len(places), 3, len(self.classes))), np.zeros((len(places), 2))
         number = {place: i for i, place in enumerate(places)}
@@ -117,7 +130,13 @@ class ChipScorer:
         if not self._rows:
             return np.full(len(self.classes), np.nan)
         predicted, truth = (np.stack([row[i] for row in self._rows]) for i in (0, 1))
-        return np.array([_area(predicted[known, k], truth[known, k] >= YES) for k in range(len(self.classes)) for known in [np.isfinite(truth[:, k])]])
+        return np.array(
+            [
+                _area(predicted[known, k], truth[known, k] >= YES)
+                for k in range(len(self.classes))
+                for known in [np.isfinite(truth[:, k])]
+            ]
+        )
 
 
 def _values(sums: Floats, right: Floats) -> dict[str, Floats]:

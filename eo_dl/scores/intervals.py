@@ -1,8 +1,9 @@
 """How sure a score is: percentile intervals from resampled blocks of ground (block bootstrap).
 
 Neighbouring pixels and objects err together, so single ones must not be resampled as if they were
-independent: whole blocks are drawn with replacement (Hall 1985; Efron & Tibshirani 1993, chapter 8) and the score is taken
-again of each draw. With few blocks the interval is rough, with fewer than `FEWEST_BLOCKS` there is none.
+independent: whole blocks are drawn with replacement (Hall 1985; Efron & Tibshirani 1993, chapter 8) and the
+score is taken again of each draw. With few blocks the interval is rough, with fewer than `FEWEST_BLOCKS`
+there is none.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ def resampled_counts(blocks: int, *, seed: int = 0, repeats: int = REPEATS) -> n
 
 
 def percentile_interval(values: npt.NDArray[np.floating]) -> Interval:
-    """Bounds of the middle 95 % of the values; draws in which the score is not defined (NaN) are left out, None where most are."""
+    """Bounds of the middle 95 % of the values; draws in which the score is not defined (NaN) are left out,
+    None where most are.
+    """
     known = values[np.isfinite(values)]
     if len(known) * 2 < len(values) or not len(known):
         return None
@@ -45,8 +48,9 @@ def percentile_interval(values: npt.NDArray[np.floating]) -> Interval:
 def lead(ours: Score, theirs: Score, our_draws: Draws, their_draws: Draws) -> Score:
     """By how much one score is above another of the same ground, with the interval of that difference.
 
-    Both predictors err on the same hard blocks, so each draw resamples both alike (paired bootstrap): the interval is that of the
-    difference, not of two scores that vary together. No interval where one of them has no draws.
+    Both predictors err on the same hard blocks, so each draw resamples both alike (paired bootstrap): the
+    interval is that of the difference, not of two scores that vary together. No interval where one of them
+    has no draws.
     """
     name = f"lead in {ours.name}"
     if ours.name not in our_draws or theirs.name not in their_draws:
@@ -55,13 +59,27 @@ def lead(ours: Score, theirs: Score, our_draws: Draws, their_draws: Draws) -> Sc
     return Score(name, ours.value - theirs.value, ours.class_name, ours.count, ours.threshold, *bounds)
 
 
-def block_bootstrap(per_block: Sequence[T], statistic: Callable[[Sequence[T]], float], *, seed: int = 0, repeats: int = REPEATS) -> tuple[float, float]:
-    """95 % interval of a statistic of blocks, which are resampled with replacement. (NaN, NaN) with too few blocks.
+def block_bootstrap(
+    per_block: Sequence[T],
+    statistic: Callable[[Sequence[T]], float],
+    *,
+    seed: int = 0,
+    repeats: int = REPEATS,
+) -> tuple[float, float]:
+    """95 % interval of a statistic of blocks, which are resampled with replacement. (NaN, NaN) with too few
+    blocks.
 
-    The same seed gives the same interval. For scores that are sums over blocks the scorers use counts instead, which is faster.
+    The same seed gives the same interval. For scores that are sums over blocks the scorers use counts
+    instead, which is faster.
     """
     if len(per_block) < FEWEST_BLOCKS:
         return float("nan"), float("nan")
     draws = resampled_counts(len(per_block), seed=seed, repeats=repeats)
-    values = np.array([statistic([per_block[i] for i in np.repeat(np.arange(len(per_block)), counts).tolist()]) for counts in draws], np.float64)
+    values = np.array(
+        [
+            statistic([per_block[i] for i in np.repeat(np.arange(len(per_block)), counts).tolist()])
+            for counts in draws
+        ],
+        np.float64,
+    )
     return percentile_interval(values) or (float("nan"), float("nan"))

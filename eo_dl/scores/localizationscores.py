@@ -1,8 +1,10 @@
-"""`LocalizationScorer`: one object a chip or none: is it found, how well does its box fit, is the class right.
+"""`LocalizationScorer`: one object a chip or none: is it found, how well does its box fit, is the class
+right.
 
-CorLoc (Deselaers et al. 2012) is the share of the chips with an object whose box has an IoU of at least `iou` with the true one; here the class must be
-right too, since the network names one. `mean_box_iou` is over the same chips, 0 where nothing was found. `accuracy` is over all chips, those
-without an object too: the right class, or rightly nothing.
+CorLoc (Deselaers et al. 2012) is the share of the chips with an object whose box has an IoU of at least `iou`
+with the true one; here the class must be right too, since the network names one. `mean_box_iou` is over the
+same chips, 0 where nothing was found. `accuracy` is over all chips, those without an object too: the right
+class, or rightly nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ _CHIPS, _WITH, _HITS, _IOU, _RIGHT = range(5)
 
 
 class LocalizationScorer:
-    """Counts chips, apart for each place (the block of ground that the interval resamples). Objects below `min_score` count as nothing found."""
+    """Counts chips, apart for each place (the block of ground that the interval resamples). Objects below
+    `min_score` count as nothing found.
+    """
 
     def __init__(self, classes: ClassSet, iou: float = 0.5, *, min_score: float = 0.0, seed: int = 0) -> None:
         self.classes = classes
@@ -34,10 +38,16 @@ class LocalizationScorer:
         self._of_class = np.zeros((len(classes), 5))
 
     def update(self, predicted: Objects, truth: Objects, place: str = "") -> None:
-        """Add one chip. A true object that is ignored leaves the chip out; of several predictions the strongest is taken."""
+        """Add one chip. A true object that is ignored leaves the chip out; of several predictions the
+        strongest is taken.
+        """
         if truth.ignore is not None and truth.ignore.any():
             return
-        best = int(np.argmax(predicted.scores)) if len(predicted) and predicted.scores.max() >= self.min_score else -1
+        best = (
+            int(np.argmax(predicted.scores))
+            if len(predicted) and predicted.scores.max() >= self.min_score
+            else -1
+        )
         row = np.zeros(5)
         row[_CHIPS] = 1
         if not len(truth):
@@ -61,11 +71,16 @@ class LocalizationScorer:
             found.append(Score(name, float(values[name][0]), None, count, self._threshold(name), low, high))
         for info, row in zip(self.classes, self._of_class, strict=True):
             own = _values(row[None])
-            found += [Score(name, float(own[name][0]), info.name, int(row[_WITH]), self._threshold(name)) for name in OVERALL[:2]]
+            found += [
+                Score(name, float(own[name][0]), info.name, int(row[_WITH]), self._threshold(name))
+                for name in OVERALL[:2]
+            ]
         return found
 
     def draws(self) -> dict[str, Floats]:
-        """(R,) overall scores of R resamplings of the places, the same ones for every scorer of these places; {} with too few places."""
+        """(R,) overall scores of R resamplings of the places, the same ones for every scorer of these places;
+        {} with too few places.
+        """
         if len(self._by_place) < FEWEST_BLOCKS:
             return {}
         places = np.stack([self._by_place[key] for key in sorted(self._by_place)])
@@ -79,6 +94,15 @@ def _values(rows: Floats) -> dict[str, Floats]:
     """Scores of many (R, 5) sums; NaN where there is no chip to count."""
 
     def ratio(part: int, whole: int) -> Floats:
-        return np.asarray(np.divide(rows[:, part], rows[:, whole], out=np.full(len(rows), np.nan), where=rows[:, whole] > 0), np.float64)
+        return np.asarray(
+            np.divide(
+                rows[:, part], rows[:, whole], out=np.full(len(rows), np.nan), where=rows[:, whole] > 0
+            ),
+            np.float64,
+        )
 
-    return {"corloc": ratio(_HITS, _WITH), "mean_box_iou": ratio(_IOU, _WITH), "accuracy": ratio(_RIGHT, _CHIPS)}
+    return {
+        "corloc": ratio(_HITS, _WITH),
+        "mean_box_iou": ratio(_IOU, _WITH),
+        "accuracy": ratio(_RIGHT, _CHIPS),
+    }

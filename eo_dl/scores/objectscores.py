@@ -1,9 +1,10 @@
 """`ObjectScorer`: what found objects are worth: precision, recall and F1 at an IoU, and average precision.
 
-Average precision is COCO's: precision made monotone, read at 101 recalls, for the IoU thresholds 0.50, 0.55 ... 0.95 (`ap50_95`)
-and for 0.50 alone (`ap50`), without COCO's limit of 100 predictions an image, since scenes hold thousands. Computed here and not by
-faster-coco-eval, because polygons are compared exactly instead of as pixel masks and the interval needs weights; a test
-holds it equal to faster-coco-eval on boxes. A class without true objects has no recall, F1 or AP (NaN, not 0).
+Average precision is COCO's: precision made monotone, read at 101 recalls, for the IoU thresholds 0.50, 0.55
+... 0.95 (`ap50_95`) and for 0.50 alone (`ap50`), without COCO's limit of 100 predictions an image, since
+scenes hold thousands. Computed here and not by faster-coco-eval, because polygons are compared exactly
+instead of as pixel masks and the interval needs weights; a test holds it equal to faster-coco-eval on boxes.
+A class without true objects has no recall, F1 or AP (NaN, not 0).
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class Curve:
 
 @dataclass
 class _Part:
-    """One update: per prediction its score, class, block and hits (T, N); per true object its class and block (without ignored ones)."""
+    """One update: per prediction its score, class, block and hits (T, N); per true object its class and block
+    (without ignored ones).
+    """
 
     scores: Floats
     class_ids: Index
@@ -62,11 +65,19 @@ class _Part:
 class ObjectScorer:
     """Collects predictions and true objects image by image (or scene by scene).
 
-    `iou`: from where on an object counts as found. `use_polygons`: compare outlines, not boxes. `min_score`: predictions below it do
-    not count for precision, recall and F1 (average precision uses all).
+    `iou`: from where on an object counts as found. `use_polygons`: compare outlines, not boxes. `min_score`:
+    predictions below it do not count for precision, recall and F1 (average precision uses all).
     """
 
-    def __init__(self, classes: ClassSet, iou: float = 0.5, use_polygons: bool = False, *, min_score: float = 0.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        classes: ClassSet,
+        iou: float = 0.5,
+        use_polygons: bool = False,
+        *,
+        min_score: float = 0.0,
+        seed: int = 0,
+    ) -> None:
         self.classes = classes
         self.iou = iou
         self.use_polygons = use_polygons
@@ -76,8 +87,17 @@ class ObjectScorer:
         self._parts: list[_Part] = []
         self._places: set[str] = set()
 
-    def update(self, predicted: Objects, truth: Objects, place: str = "", *, blocks: tuple[Places, Places] | None = None) -> None:
-        """Add the objects of one image. `place` is its block of ground for the interval; `blocks`: one for each prediction and true object instead."""
+    def update(
+        self,
+        predicted: Objects,
+        truth: Objects,
+        place: str = "",
+        *,
+        blocks: tuple[Places, Places] | None = None,
+    ) -> None:
+        """Add the objects of one image. `place` is its block of ground for the interval; `blocks`: one for
+        each prediction and true object instead.
+        """
         matches = match(predicted, truth, self._thresholds, self.use_polygons)
         real = ~truth.ignore if truth.ignore is not None else np.ones(len(truth), np.bool_)
         blocks = blocks if blocks is not None else ([place] * len(predicted), [place] * len(truth))
@@ -86,7 +106,15 @@ class ObjectScorer:
         if not len(predicted) and not len(truth):
             self._places.add(place)
         self._parts.append(
-            _Part(predicted.scores.astype(np.float64), predicted.class_ids, ours, matches.found >= 0, matches.excused, truth.class_ids[real], theirs[real])
+            _Part(
+                predicted.scores.astype(np.float64),
+                predicted.class_ids,
+                ours,
+                matches.found >= 0,
+                matches.excused,
+                truth.class_ids[real],
+                theirs[real],
+            )
         )
 
     def scores(self) -> list[Score]:
@@ -102,7 +130,10 @@ class ObjectScorer:
                 "ap50": self._ap(table, 0.5),
                 "ap50_95": self._ap_mean(table),
             }
-            found += [Score(name, value, info.name, table.total, self._threshold_of(name)) for name, value in values.items()]
+            found += [
+                Score(name, value, info.name, table.total, self._threshold_of(name))
+                for name, value in values.items()
+            ]
         return found
 
     def curve(self, class_id: int) -> Curve:
@@ -111,7 +142,9 @@ class ObjectScorer:
         hit, counted = table.at(self.iou)
         hits, predictions = np.cumsum(hit & counted), np.cumsum(counted)
         precision = np.divide(hits, predictions, out=np.ones(len(hits)), where=predictions > 0)
-        return Curve(table.scores, precision, hits / table.total if table.total else np.full(len(hits), np.nan))
+        return Curve(
+            table.scores, precision, hits / table.total if table.total else np.full(len(hits), np.nan)
+        )
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Per class at `iou`: true objects, predictions that count, found, missed, false."""
@@ -119,7 +152,13 @@ class ObjectScorer:
         for info in self.classes:
             table = self._table(info.id)
             hits, predictions, total = (int(np.ravel(value)[0]) for value in self._counts(table, None))
-            result[info.name] = {"truth": total, "predicted": predictions, "found": hits, "missed": total - hits, "false": predictions - hits}
+            result[info.name] = {
+                "truth": total,
+                "predicted": predictions,
+                "found": hits,
+                "missed": total - hits,
+                "false": predictions - hits,
+            }
         return result
 
     def _threshold_of(self, name: str) -> float | None:
@@ -127,21 +166,43 @@ class ObjectScorer:
 
     def _overall(self, tables: list[_Table]) -> list[Score]:
         total = sum(table.total for table in tables)
-        values = self._pooled(tables, None) | {"ap50_95": np.array([_nan_mean([self._ap_mean(table) for table in tables])])}
+        values = self._pooled(tables, None) | {
+            "ap50_95": np.array([_nan_mean([self._ap_mean(table) for table in tables])])
+        }
         bounds = self._intervals(tables)
-        return [Score(name, float(value[0]), None, total, self._threshold_of(name), *(bounds.get(name) or (None, None))) for name, value in values.items()]
+        return [
+            Score(
+                name,
+                float(value[0]),
+                None,
+                total,
+                self._threshold_of(name),
+                *(bounds.get(name) or (None, None)),
+            )
+            for name, value in values.items()
+        ]
 
     def _pooled(self, tables: list[_Table], weights: Floats | None) -> dict[str, Floats]:
         """(R,) overall scores for R draws (`weights` (R, B)), or as they are."""
-        hits, predictions, total = (np.sum(column, axis=0) for column in zip(*(self._counts(table, weights) for table in tables), strict=True))
+        hits, predictions, total = (
+            np.sum(column, axis=0)
+            for column in zip(*(self._counts(table, weights) for table in tables), strict=True)
+        )
         precision, recall, f1 = _precision_recall_f1(hits, predictions, total)
         aps = np.stack([self._aps(table, 0.5, weights) for table in tables])
         known = np.isfinite(aps)
-        mean = np.divide(np.where(known, aps, 0).sum(axis=0), known.sum(axis=0), out=np.full(aps.shape[1], np.nan), where=known.any(axis=0))
+        mean = np.divide(
+            np.where(known, aps, 0).sum(axis=0),
+            known.sum(axis=0),
+            out=np.full(aps.shape[1], np.nan),
+            where=known.any(axis=0),
+        )
         return {"ap50": mean, "f1": f1, "precision": precision, "recall": recall}
 
     def draws(self) -> dict[str, Floats]:
-        """(R,) overall scores of R resamplings of the blocks, the same ones for every scorer of these blocks; {} with too few blocks."""
+        """(R,) overall scores of R resamplings of the blocks, the same ones for every scorer of these blocks;
+        {} with too few blocks.
+        """
         return self._draws([self._table(info.id) for info in self.classes])
 
     def _intervals(self, tables: list[_Table]) -> dict[str, Interval]:
@@ -161,10 +222,18 @@ class ObjectScorer:
         hit, counted = table.at(self.iou)
         counted = counted & (table.scores >= self.min_score)
         if weights is None:
-            return np.array([float((hit & counted).sum())]), np.array([float(counted.sum())]), np.array([float(table.total)])
+            return (
+                np.array([float((hit & counted).sum())]),
+                np.array([float(counted.sum())]),
+                np.array([float(table.total)]),
+            )
         blocks = weights.shape[1]
         per_block = [np.bincount(table.blocks[mask], minlength=blocks) for mask in (hit & counted, counted)]
-        return weights @ per_block[0], weights @ per_block[1], weights @ np.bincount(table.truth_blocks, minlength=blocks)
+        return (
+            weights @ per_block[0],
+            weights @ per_block[1],
+            weights @ np.bincount(table.truth_blocks, minlength=blocks),
+        )
 
     def _ap(self, table: _Table, iou: float) -> float:
         return float(self._aps(table, iou, None)[0])
@@ -176,9 +245,13 @@ class ObjectScorer:
         hit, counted = table.at(iou)
         hit, blocks = hit[counted], table.blocks[counted]
         if weights is None:
-            return average_precision(hit[None].astype(np.float64), np.ones((1, len(hit))), np.array([float(table.total)]))
+            return average_precision(
+                hit[None].astype(np.float64), np.ones((1, len(hit))), np.array([float(table.total)])
+            )
         drawn = weights[:, blocks]
-        return average_precision(drawn * hit, drawn, weights @ np.bincount(table.truth_blocks, minlength=weights.shape[1]))
+        return average_precision(
+            drawn * hit, drawn, weights @ np.bincount(table.truth_blocks, minlength=weights.shape[1])
+        )
 
     def _table(self, class_id: int) -> _Table:
         number = {name: place for place, name in enumerate(sorted(self._places))}
@@ -186,10 +259,18 @@ class ObjectScorer:
         scores = np.concatenate([part.scores[ours] for part, ours, _ in parts] or [np.empty(0)])
         order = np.argsort(-scores, kind="stable")
         depth = len(self._thresholds)
-        hit = np.concatenate([part.hit[:, ours] for part, ours, _ in parts] or [np.empty((depth, 0), np.bool_)], axis=1)[:, order]
-        excused = np.concatenate([part.excused[:, ours] for part, ours, _ in parts] or [np.empty((depth, 0), np.bool_)], axis=1)[:, order]
-        blocks = np.array([number[name] for part, ours, _ in parts for name in part.blocks[ours]], np.int64)[order]
-        truth_blocks = np.array([number[name] for part, _, theirs in parts for name in part.truth_blocks[theirs]], np.int64)
+        hit = np.concatenate(
+            [part.hit[:, ours] for part, ours, _ in parts] or [np.empty((depth, 0), np.bool_)], axis=1
+        )[:, order]
+        excused = np.concatenate(
+            [part.excused[:, ours] for part, ours, _ in parts] or [np.empty((depth, 0), np.bool_)], axis=1
+        )[:, order]
+        blocks = np.array([number[name] for part, ours, _ in parts for name in part.blocks[ours]], np.int64)[
+            order
+        ]
+        truth_blocks = np.array(
+            [number[name] for part, _, theirs in parts for name in part.truth_blocks[theirs]], np.int64
+        )
         return _Table(self._thresholds, scores[order], hit, ~excused, blocks, truth_blocks)
 
 
@@ -216,9 +297,11 @@ class _Table:
 
 
 def average_precision(hits: Floats, weights: Floats, total: Floats) -> Floats:
-    """(R,) average precision of R weightings of N predictions, strongest first; NaN where there is no true object.
+    """(R,) average precision of R weightings of N predictions, strongest first; NaN where there is no true
+    object.
 
-    `hits` and `weights` (R, N), `total` (R,). COCO's rule: mean of the precision envelope at the recalls 0, 0.01 ... 1.
+    `hits` and `weights` (R, N), `total` (R,). COCO's rule: mean of the precision envelope at the recalls 0,
+    0.01 ... 1.
     """
     if not hits.shape[1]:
         return np.where(total > 0, 0.0, np.nan)
@@ -236,7 +319,11 @@ def average_precision(hits: Floats, weights: Floats, total: Floats) -> Floats:
 def _precision_recall_f1(hits: Floats, predictions: Floats, total: Floats) -> tuple[Floats, Floats, Floats]:
     precision, recall, f1 = (
         np.divide(part, whole, out=np.full(len(hits), np.nan), where=(whole > 0) & defined)
-        for part, whole, defined in ((hits, predictions, True), (hits, total, True), (2 * hits, predictions + total, total > 0))
+        for part, whole, defined in (
+            (hits, predictions, True),
+            (hits, total, True),
+            (2 * hits, predictions + total, total > 0),
+        )
     )
     return precision, recall, f1
 

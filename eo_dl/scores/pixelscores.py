@@ -1,8 +1,9 @@
 """`PixelScorer`: what a class map is worth, from its confusion matrix.
 
-A class that the truth does not hold has no IoU, F1 or recall (NaN, not 0), and `mean_iou` and `mean_f1` are means over the
-classes that it holds. The background (id 0) is a class with scores of its own, but not part of the means: with one class
-against background `mean_iou` is that class's IoU. Where background is the only class, it is the mean.
+A class that the truth does not hold has no IoU, F1 or recall (NaN, not 0), and `mean_iou` and `mean_f1` are
+means over the classes that it holds. The background (id 0) is a class with scores of its own, but not part of
+the means: with one class against background `mean_iou` is that class's IoU. Where background is the only
+class, it is the mean.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ OVERALL = ("mean_iou", "mean_f1", "overall_accuracy")
 
 
 class PixelScorer:
-    """Counts pixels by true and predicted class, apart for each place (the block of ground that the interval resamples).
+    """Counts pixels by true and predicted class, apart for each place (the block of ground that the interval
+    resamples).
 
-    `unpredicted`: pixels with a truth where the prediction has none (255); they count neither way, and are said.
+    `unpredicted`: pixels with a truth where the prediction has none (255); they count neither way, and are
+    said.
     """
 
     def __init__(self, classes: ClassSet, *, seed: int = 0) -> None:
@@ -34,9 +37,13 @@ class PixelScorer:
         self._seed = seed
 
     def update(self, predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], place: str = "") -> None:
-        """Add pixels: class ids of one shape; 255 (in either) is left out. Raises `ValueError` for ids of no class."""
+        """Add pixels: class ids of one shape; 255 (in either) is left out. Raises `ValueError` for ids of no
+        class.
+        """
         if predicted.shape != truth.shape:
-            raise ValueError(f"prediction and truth must have one shape, found {predicted.shape} and {truth.shape}")
+            raise ValueError(
+                f"prediction and truth must have one shape, found {predicted.shape} and {truth.shape}"
+            )
         pairs = truth.astype(np.uint16)
         pairs <<= 8
         pairs |= predicted
@@ -66,9 +73,22 @@ class PixelScorer:
         values = self._values(confusion[None])
         bounds = self._intervals()
         truth = confusion.sum(axis=1)
-        found = [Score(name, float(values[name][0]), None, int(truth.sum()), None, *bounds[name]) for name in OVERALL]
+        found = [
+            Score(name, float(values[name][0]), None, int(truth.sum()), None, *bounds[name])
+            for name in OVERALL
+        ]
         for channel, info in enumerate(self.classes):
-            found += [Score(name, float(values[name][0, channel]), info.name, int(truth[channel]), None, *bounds[f"{name}/{channel}"]) for name in PER_CLASS]
+            found += [
+                Score(
+                    name,
+                    float(values[name][0, channel]),
+                    info.name,
+                    int(truth[channel]),
+                    None,
+                    *bounds[f"{name}/{channel}"],
+                )
+                for name in PER_CLASS
+            ]
         return found
 
     def _values(self, confusions: Floats | Matrix) -> dict[str, Floats]:
@@ -93,7 +113,9 @@ class PixelScorer:
         return foreground if foreground.any() else ~foreground
 
     def draws(self) -> dict[str, Floats]:
-        """(R,) overall scores of R resamplings of the places, the same ones for every scorer of these places; {} with too few places."""
+        """(R,) overall scores of R resamplings of the places, the same ones for every scorer of these places;
+        {} with too few places.
+        """
         if len(self.by_place) < FEWEST_BLOCKS:
             return {}
         values = self._resampled(self._places())
@@ -107,7 +129,10 @@ class PixelScorer:
         return self._values(np.tensordot(draws, places, axes=1))
 
     def _intervals(self) -> dict[str, tuple[float | None, float | None]]:
-        names = [*OVERALL, *(f"{name}/{channel}" for name in PER_CLASS for channel in range(len(self.classes)))]
+        names = [
+            *OVERALL,
+            *(f"{name}/{channel}" for name in PER_CLASS for channel in range(len(self.classes))),
+        ]
         if len(self.by_place) < FEWEST_BLOCKS:
             return dict.fromkeys(names, (None, None))
         places = self._places()
@@ -116,7 +141,12 @@ class PixelScorer:
         # A class that lies in one or two blocks has a score, but nothing says how sure that is.
         spread = (places.sum(axis=2) > 0).sum(axis=0) >= FEWEST_BLOCKS
         for name in PER_CLASS:
-            bounds |= {f"{name}/{channel}": percentile_interval(values[name][:, channel]) if spread[channel] else None for channel in range(len(self.classes))}
+            bounds |= {
+                f"{name}/{channel}": percentile_interval(values[name][:, channel])
+                if spread[channel]
+                else None
+                for channel in range(len(self.classes))
+            }
         return {name: found or (None, None) for name, found in bounds.items()}
 
 

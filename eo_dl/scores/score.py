@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """`value` of the score `name`; NaN where it is not defined (e.g. recall of a class that the truth does not hold).
+    """`value` of the score `name`; NaN where it is not defined (e.g. recall of a class that the truth does
+    not hold).
 
-    `class_name` None: over all classes. `count`: how many true pixels or objects stand behind it. `threshold`: the IoU from which
-    an object counts as found. `low`, `high`: 95 % interval from resampled blocks of ground, None where there are too few blocks.
+    `class_name` None: over all classes. `count`: how many true pixels or objects stand behind it.
+    `threshold`: the IoU from which an object counts as found. `low`, `high`: 95 % interval from resampled
+    blocks of ground, None where there are too few blocks.
     """
 
     name: str
@@ -32,7 +34,11 @@ class Score:
         """For people: "0.713 [0.662, 0.758]", or "not defined"."""
         if not self.defined:
             return "not defined"
-        return f"{self.value:.3f}" if self.low is None or self.high is None else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return (
+            f"{self.value:.3f}"
+            if self.low is None or self.high is None
+            else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        )
 
 
 def find_score(scores: Iterable[Score], name: str, class_name: str | None = None) -> Score:

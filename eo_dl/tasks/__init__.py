@@ -9,7 +9,17 @@ from pathlib import Path
 from ..errors import ConfigError
 from .task import ChipCodec, Codec, NetworkInputs, OneObjectCodec, RasterCodec, Task, TaskConfig
 
-__all__ = ["ChipCodec", "Codec", "NetworkInputs", "OneObjectCodec", "RasterCodec", "Task", "TaskConfig", "available_tasks", "load_task"]
+__all__ = [
+    "ChipCodec",
+    "Codec",
+    "NetworkInputs",
+    "OneObjectCodec",
+    "RasterCodec",
+    "Task",
+    "TaskConfig",
+    "available_tasks",
+    "load_task",
+]
 
 
 def available_tasks() -> tuple[str, ...]:
@@ -22,8 +32,11 @@ def load_task(name: str) -> Task:
     names = available_tasks()
     if name not in names:
         near = difflib.get_close_matches(name, names, n=1)
-        raise ConfigError(f"task {name!r} is not known; choose one of {', '.join(names)}{f' (did you mean {near[0]!r}?)' if near else ''}")
-    # Lazy: a task is imported when it is used, never for the list of choices. The name is one of our own folders.
+        raise ConfigError(
+            f"task {name!r} is not known; choose one of {', '.join(names)}{f' (did you mean {near[0]!r}?)' if near else ''}"
+        )
+    # Lazy: a task is imported when it is used, never for the list of choices. The name is one of our own
+    # folders.
     task = importlib.import_module(f".{name}", __name__).TASK
     assert isinstance(task, Task)
     return task

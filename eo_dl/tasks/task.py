@@ -68,8 +68,9 @@ class NetworkInputs:
 
     `classes` in channel order (the task's `output_classes`). `class_weights` (K,) for the loss and
     `object_sizes_px` (N, 2) widths and heights of train boxes: only for training, None when a bundle is
-    opened. `weights`: "none", the path of a file, or the source to start the encoder from (`networks.sources.find_weights`). `chip_covers` (N, K), for chips as a whole: the share of each
-    train chip's known ground that each class covers (overlaps count for both).
+    opened. `weights`: "none", the path of a file, or the source to start the encoder from
+    (`networks.sources.find_weights`). `chip_covers` (N, K), for chips as a whole: the share of each train
+    chip's known ground that each class covers (overlaps count for both).
     """
 
     in_channels: int
@@ -118,7 +119,9 @@ class RasterCodec(Codec, Protocol):
 
 @runtime_checkable
 class ChipCodec(Codec, Protocol):
-    """A codec of output kind `chips`: `decode`, `answer` and `truth` are (K,), the truth with NaN where nothing is known."""
+    """A codec of output kind `chips`: `decode`, `answer` and `truth` are (K,), the truth with NaN where
+    nothing is known.
+    """
 
     @property
     def several(self) -> bool:
@@ -174,12 +177,13 @@ def _nothing_to_say(config: TaskConfig, objects: Mapping[str, Sequence[int]]) ->
 class Task:
     """A task by its parts.
 
-    `networks`: the architectures that `config.network` may name. `settle` returns the config with everything that the
-    data decide filled in; `make_network` refuses a config that is not settled, so that the bundle always says all.
-    `output_classes(classes, class_shares)` gives the network's classes from those of the labels and the train split's
-    pixel shares by class id (0 = background), and `settled_classes` what is left of them once the config is settled.
-    `remarks(config, objects)` says what the task makes of the chips, given the number of objects of each by split. `one_object`: a chip has
-    one object or none (of output kind `objects`), so that a box that is always the same is worth comparing with.
+    `networks`: the architectures that `config.network` may name. `settle` returns the config with everything
+    that the data decide filled in; `make_network` refuses a config that is not settled, so that the bundle
+    always says all. `output_classes(classes, class_shares)` gives the network's classes from those of the
+    labels and the train split's pixel shares by class id (0 = background), and `settled_classes` what is left
+    of them once the config is settled. `remarks(config, objects)` says what the task makes of the chips,
+    given the number of objects of each by split. `one_object`: a chip has one object or none (of output kind
+    `objects`), so that a box that is always the same is worth comparing with.
     """
 
     name: str
@@ -205,7 +209,9 @@ def settled_as_is(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
 def config_of(kind: type[ConfigT], config: TaskConfig) -> ConfigT:
     """`config` as the task's own type. Raises `ConfigError` for that of another task."""
     if not isinstance(config, kind):
-        raise ConfigError(f"a {kind.__name__} was expected, found {type(config).__name__}; take it from the task that makes the network")
+        raise ConfigError(
+            f"a {kind.__name__} was expected, found {type(config).__name__}; take it from the task that makes the network"
+        )
     return config
 
 

@@ -1,4 +1,6 @@
-"""`dry_run`: what a training will take, before anything starts. Three steps are taken for it, and nothing is left behind."""
+"""`dry_run`: what a training will take, before anything starts. Three steps are taken for it, and nothing is
+left behind.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,11 @@ _SMALLER = {"decoder_channels": "[64, 32, 24, 16, 16]", "pyramid_channels": "64"
 
 @dataclass(frozen=True)
 class DryRun:
-    """`step_seconds` includes reading; `minutes` counts all epochs with their validations, early stopping and the final scores aside.
+    """`step_seconds` includes reading; `minutes` counts all epochs with their validations, early stopping and
+    the final scores aside.
 
-    `memory_mb`: the most that this process (or, on a GPU, the device) held during the steps, None where the system does not say.
+    `memory_mb`: the most that this process (or, on a GPU, the device) held during the steps, None where the
+    system does not say.
     """
 
     setting: Setting
@@ -46,7 +50,10 @@ class DryRun:
     def minutes(self) -> float:
         """Minutes for all epochs, or `max_minutes` where that is less."""
         config = self.setting.config
-        return min((self.steps * self.step_seconds + config.epochs * self.val_seconds) / 60, config.max_minutes or float("inf"))
+        return min(
+            (self.steps * self.step_seconds + config.epochs * self.val_seconds) / 60,
+            config.max_minutes or float("inf"),
+        )
 
     @property
     def advice(self) -> str:
@@ -54,33 +61,57 @@ class DryRun:
         if self.setting.device.type != "cpu" or self.minutes <= LONG_MINUTES:
             return ""
         known = type(self.setting.prepared.task_config).model_fields
-        smaller = [f"--set 'task_options.{name}={value}'" for name, value in _SMALLER.items() if name in known]
-        ways = [f"--set max_minutes={LONG_MINUTES:g}", "fewer --epochs", "a smaller --backbone (resnet10t)", *smaller, "a GPU"]
+        smaller = [
+            f"--set 'task_options.{name}={value}'" for name, value in _SMALLER.items() if name in known
+        ]
+        ways = [
+            f"--set max_minutes={LONG_MINUTES:g}",
+            "fewer --epochs",
+            "a smaller --backbone (resnet10t)",
+            *smaller,
+            "a GPU",
+        ]
         return f"about {self.minutes:.0f} minutes on a CPU; shorter with {', '.join(ways)}"
 
     def summary(self) -> Summary:
         """As a table for people and as values for machines."""
         setting, prepared = self.setting, self.setting.prepared
         counts = {split: len(records) for split, records in prepared.records.items()}
-        memory = "not known" if self.memory_mb is None else f"{self.memory_mb:.0f} MB ({'process' if setting.device.type == 'cpu' else 'device'})"
+        memory = (
+            "not known"
+            if self.memory_mb is None
+            else f"{self.memory_mb:.0f} MB ({'process' if setting.device.type == 'cpu' else 'device'})"
+        )
         rows = (
             ("chips", ", ".join(f"{name} {number}" for name, number in counts.items())),
             ("network", f"{prepared.task.name}, {self.parameters / 1e6:.2f} million weights"),
-            ("device", f"{setting.device.type}, precision {setting.precision}, {setting.layout.world} process{'es' * (setting.layout.world > 1)}"),
+            (
+                "device",
+                f"{setting.device.type}, precision {setting.precision}, {setting.layout.world} process{'es' * (setting.layout.world > 1)}",
+            ),
             ("batch", f"{prepared.batch_size} chips of {prepared.chips.chip_px} px a process"),
             ("steps", f"{setting.plan.steps} an epoch, {self.steps} in {setting.config.epochs} epochs"),
             ("a step", f"{self.step_seconds:.2f} s"),
             ("memory", memory),
             ("time", f"{self.minutes:.1f} minutes at most"),
         )
-        values: dict[str, JsonValue] = {"chips": dict(counts), "steps": self.steps, "epochs": setting.config.epochs, "batch_size": prepared.batch_size}
+        values: dict[str, JsonValue] = {
+            "chips": dict(counts),
+            "steps": self.steps,
+            "epochs": setting.config.epochs,
+            "batch_size": prepared.batch_size,
+        }
         measured: dict[str, JsonValue] = {
             "step_seconds": self.step_seconds,
             "memory_mb": self.memory_mb,
             "minutes": self.minutes,
             "parameters": self.parameters,
         }
-        return Summary({**values, **measured, "advice": self.advice, "notes": list(prepared.notes)}, ("what", "how much"), rows)
+        return Summary(
+            {**values, **measured, "advice": self.advice, "notes": list(prepared.notes)},
+            ("what", "how much"),
+            rows,
+        )
 
 
 def dry_run(chips: ChipSet | str | Path, config: TrainConfig, *, val_fold: int | None = None) -> DryRun:
@@ -110,7 +141,9 @@ def _validation_seconds(steps: PlainSteps) -> float:
     batches = fixed_batches(prepared.dataset("val"), prepared.batch_size, 0)
     clock = Clock()
     scoring = ChipScoring(prepared.task, prepared.codec)
-    for answered in answers(steps.network, islice(batches, 1), prepared.codec, setting.device, setting.precision):
+    for answered in answers(
+        steps.network, islice(batches, 1), prepared.codec, setting.device, setting.precision
+    ):
         scoring.add_answer(answered)
     scoring.values()
     return clock.lap() * len(batches)
@@ -119,9 +152,13 @@ def _validation_seconds(steps: PlainSteps) -> float:
 def _peak_mb(device: torch.device) -> float | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    status = Path("/proc/self/status")  # its peak is this program's; getrusage counts what was there before it, too
+    # its peak is this program's; getrusage counts what was there before it, too
+    status = Path("/proc/self/status")
     if status.is_file():
-        return int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1]) / 2**10
+        return (
+            int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1])
+            / 2**10
+        )
     if sys.platform == "win32":
         return None
     import resource  # there is none on Windows

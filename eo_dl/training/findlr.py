@@ -1,4 +1,6 @@
-"""`find_lr`: the learning rate at which the loss falls fastest, by the range test of Smith 2017; nothing is trained."""
+"""`find_lr`: the learning rate at which the loss falls fastest, by the range test of Smith 2017; nothing is
+trained.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +43,33 @@ class RateFinding:
 
     def summary(self) -> Summary:
         """For the command line."""
-        values: dict[str, JsonValue] = {"lr": self.lr, "picture": str(self.picture), "rates": list(self.rates), "losses": list(self.losses)}
-        return Summary(values, ("what", "value"), (("suggested --lr", f"{self.lr:.2g}"), ("steps taken", str(len(self.rates))), ("plot", str(self.picture))))
+        values: dict[str, JsonValue] = {
+            "lr": self.lr,
+            "picture": str(self.picture),
+            "rates": list(self.rates),
+            "losses": list(self.losses),
+        }
+        return Summary(
+            values,
+            ("what", "value"),
+            (
+                ("suggested --lr", f"{self.lr:.2g}"),
+                ("steps taken", str(len(self.rates))),
+                ("plot", str(self.picture)),
+            ),
+        )
 
 
-def find_lr(chips: ChipSet | str | Path, config: TrainConfig, *, picture: str | Path, overwrite: bool = False, on_progress: OnProgress = silent) -> RateFinding:
-    """Steps with a rate that rises from `LOWEST` to `HIGHEST` until the loss runs away, their plot, and the rate where it fell fastest.
+def find_lr(
+    chips: ChipSet | str | Path,
+    config: TrainConfig,
+    *,
+    picture: str | Path,
+    overwrite: bool = False,
+    on_progress: OnProgress = silent,
+) -> RateFinding:
+    """Steps with a rate that rises from `LOWEST` to `HIGHEST` until the loss runs away, their plot, and the
+    rate where it fell fastest.
 
     Raises what `train` would raise before its first step, and `TrainingError` where the loss fell at no rate.
     """
@@ -88,12 +111,21 @@ def steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
     """
     last = int(np.argmin(losses)) if len(losses) else 0
     if last < 2:
-        raise TrainingError("the loss fell at no learning rate; look at the chips and their labels, or try another --seed or a larger --batch-size")
+        raise TrainingError(
+            "the loss fell at no learning rate; look at the chips and their labels, or try another --seed or a larger --batch-size"
+        )
     slopes = np.gradient(np.asarray(losses[: last + 1]), np.log(rates[: last + 1]))
     return float(rates[int(np.argmin(slopes))])
 
 
-def _draw(rates: Sequence[float], losses: Sequence[float], smooth: Sequence[float], lr: float, path: Path, overwrite: bool) -> None:
+def _draw(
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smooth: Sequence[float],
+    lr: float,
+    path: Path,
+    overwrite: bool,
+) -> None:
     figure = Figure(figsize=(7, 4), dpi=120, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

@@ -1,8 +1,10 @@
-"""Cross-validation over the spatial folds of a chip set: one model a fold, their scores with spread, and which one to use.
+"""Cross-validation over the spatial folds of a chip set: one model a fold, their scores with spread, and
+which one to use.
 
-Every fold is held out once: trained on the others, the best epoch chosen on the next fold, scored on the one held out. Of two folds each
-is held out for validation alone, and its score, of the epoch that was best on it, flatters a little. To use: the model with
-the best validation score, because choosing by the test score would make that no longer a test.
+Every fold is held out once: trained on the others, the best epoch chosen on the next fold, scored on the one
+held out. Of two folds each is held out for validation alone, and its score, of the epoch that was best on it,
+flatters a little. To use: the model with the best validation score, because choosing by the test score would
+make that no longer a test.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class FoldScore:
-    """The model of one fold; scores are the primary ones over all classes, None where not defined or not there."""
+    """The model of one fold; scores are the primary ones over all classes, None where not defined or not
+    there.
+    """
 
     fold: int
     model: str
@@ -40,7 +44,9 @@ class FoldScore:
 
 @dataclass(frozen=True)
 class FoldRuns:
-    """All folds. `mean` and `spread` (standard deviation) of the scores on `split`, NaN where none is defined; `use`: the model to take; `file`: all of it."""
+    """All folds. `mean` and `spread` (standard deviation) of the scores on `split`, NaN where none is
+    defined; `use`: the model to take; `file`: all of it.
+    """
 
     primary: str
     split: str
@@ -54,9 +60,26 @@ class FoldRuns:
         """One row a fold, then the mean with its spread."""
         rows = [(str(one.fold), _text(one.val), _text(one.test), one.model) for one in self.folds]
         overall = f"{self.mean:.3f} ± {self.spread:.3f}"
-        rows.append(("mean", overall if self.split == "val" else "", overall if self.split == "test" else "", f"use {self.use}"))
-        values = {"primary": self.primary, "split": self.split, "mean": _known(self.mean), "spread": _known(self.spread), "use": self.use}
-        return Summary({**values, "folds": [asdict(one) for one in self.folds], "file": str(self.file)}, ("fold", "val", "test", "model"), tuple(rows))
+        rows.append(
+            (
+                "mean",
+                overall if self.split == "val" else "",
+                overall if self.split == "test" else "",
+                f"use {self.use}",
+            )
+        )
+        values = {
+            "primary": self.primary,
+            "split": self.split,
+            "mean": _known(self.mean),
+            "spread": _known(self.spread),
+            "use": self.use,
+        }
+        return Summary(
+            {**values, "folds": [asdict(one) for one in self.folds], "file": str(self.file)},
+            ("fold", "val", "test", "model"),
+            tuple(rows),
+        )
 
 
 def train_folds(
@@ -69,10 +92,11 @@ def train_folds(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> FoldRuns:
-    """Train one model for each of the `folds` of a chip set: NAME-fold0.eodl and so on, and NAME.folds.json with the scores.
+    """Train one model for each of the `folds` of a chip set: NAME-fold0.eodl and so on, and NAME.folds.json
+    with the scores.
 
-    `resume` goes on with the fold that was stopped and keeps those that are done. Raises as `train` does, and `ConfigError` where the chip
-    set has other folds.
+    `resume` goes on with the fold that was stopped and keeps those that are done. Raises as `train` does, and
+    `ConfigError` where the chip set has other folds.
     """
     opened = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
     target = Path(out)
@@ -87,20 +111,36 @@ def train_folds(
         else:
             log.info("fold %d of %d", fold + 1, folds)
             val_fold = fold if folds == 2 else (fold + 1) % folds
-            train(opened, config=config, out=path, val_fold=val_fold, resume=resume, overwrite=overwrite, on_progress=on_progress)
+            train(
+                opened,
+                config=config,
+                out=path,
+                val_fold=val_fold,
+                resume=resume,
+                overwrite=overwrite,
+                on_progress=on_progress,
+            )
         done.append(_scored(fold, load_model(path)))
     return _written(done, load_model(done[0].model).task.primary_score, "test" if folds > 2 else "val", file)
 
 
 def _check(chips: ChipSet, config: TrainConfig, folds: int, target: Path) -> None:
     if target.suffix != SUFFIX:
-        raise ConfigError(f"{target}: a model's name ends in {SUFFIX}; write e.g. -o {target.stem or 'model'}{SUFFIX}")
+        raise ConfigError(
+            f"{target}: a model's name ends in {SUFFIX}; write e.g. -o {target.stem or 'model'}{SUFFIX}"
+        )
     if chips.folds != folds:
         there = "no folds" if chips.folds is None else f"{chips.folds} folds"
-        advice = f"tile with --folds {folds}" if chips.folds is None else f"give --folds {chips.folds}, or tile with --folds {folds}"
+        advice = (
+            f"tile with --folds {folds}"
+            if chips.folds is None
+            else f"give --folds {chips.folds}, or tile with --folds {folds}"
+        )
         raise ConfigError(f"{chips.path}: has {there}, {folds} were asked for; {advice}")
     if layout_of(config).world > 1:
-        raise ConfigError("--folds: trains one fold after the other in one process; with several processes train them one by one (--val-fold N)")
+        raise ConfigError(
+            "--folds: trains one fold after the other in one process; with several processes train them one by one (--val-fold N)"
+        )
 
 
 def _scored(fold: int, bundle: Bundle) -> FoldScore:

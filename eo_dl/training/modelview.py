@@ -1,4 +1,6 @@
-"""`show_model`: what a model, or the network that a configuration would make, is made of, before or after it is trained."""
+"""`show_model`: what a model, or the network that a configuration would make, is made of, before or after it
+is trained.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,14 @@ class ModelView:
     def totals(self) -> tuple[tuple[str, str], ...]:
         """Rows of (what, how much), the input contract last."""
         found = self.network
-        share = f"{found.trainable:,} of them learning" if found.trainable < found.parameters else "all learning"
-        return (("weights", f"{found.parameters:,}, {share}"), ("size", f"{found.bytes / 2**20:.1f} MB"), *self.contract)
+        share = (
+            f"{found.trainable:,} of them learning" if found.trainable < found.parameters else "all learning"
+        )
+        return (
+            ("weights", f"{found.parameters:,}, {share}"),
+            ("size", f"{found.bytes / 2**20:.1f} MB"),
+            *self.contract,
+        )
 
 
 def show_bundle(model: Bundle | str | Path, depth: int = 2) -> ModelView:
@@ -63,11 +71,20 @@ def show_bundle(model: Bundle | str | Path, depth: int = 2) -> ModelView:
     bundle = model if isinstance(model, Bundle) else load_model(model)
     spec = bundle.spec
     title = f"{bundle.path.name}: {spec.task}, {bundle.config.network} on {bundle.config.backbone}"
-    return ModelView(title, summarize(bundle.make_network(), len(spec.bands), spec.chip_px, depth), _contract(spec))
+    return ModelView(
+        title, summarize(bundle.make_network(), len(spec.bands), spec.chip_px, depth), _contract(spec)
+    )
 
 
-def show_network(config: TrainConfig, bands: Sequence[str] = ("red", "green", "blue"), classes: int = 2, size_px: int = 256, depth: int = 2) -> ModelView:
-    """The network that `config` would train on chips of these bands, as frozen as it would be in its first epoch.
+def show_network(
+    config: TrainConfig,
+    bands: Sequence[str] = ("red", "green", "blue"),
+    classes: int = 2,
+    size_px: int = 256,
+    depth: int = 2,
+) -> ModelView:
+    """The network that `config` would train on chips of these bands, as frozen as it would be in its first
+    epoch.
 
     Raises `ConfigError` and `BundleError` as `train` does.
     """
@@ -79,7 +96,9 @@ def show_network(config: TrainConfig, bands: Sequence[str] = ("red", "green", "b
     source = find_weights(config.weights, given.backbone, bands)
     inputs = NetworkInputs(len(bands), found, size_px, None, sizes, source or NONE)
     settled = task.settle(given, inputs)
-    network = begin_network(task, settled, replace(inputs, classes=task.settled_classes(found, settled)), config, 0)
+    network = begin_network(
+        task, settled, replace(inputs, classes=task.settled_classes(found, settled)), config, 0
+    )
     apply_freeze(network, config, 0)
     contract = (
         ("bands", ", ".join(bands)),
@@ -87,7 +106,12 @@ def show_network(config: TrainConfig, bands: Sequence[str] = ("red", "green", "b
         ("chip", f"{size_px} px, any other size works too"),
         ("values", "standard scores, float32"),
     )
-    return ModelView(f"{task.name}: {given.network} on {given.backbone}", summarize(network, len(bands), size_px, depth), contract, _notes(network))
+    return ModelView(
+        f"{task.name}: {given.network} on {given.backbone}",
+        summarize(network, len(bands), size_px, depth),
+        contract,
+        _notes(network),
+    )
 
 
 def _notes(network: TaskNetwork) -> tuple[str, ...]:
@@ -95,25 +119,51 @@ def _notes(network: TaskNetwork) -> tuple[str, ...]:
 
 
 def _contract(spec: ModelSpec) -> tuple[tuple[str, str], ...]:
-    bands = [f"{b.name} ({b.dtype}{'' if b.scale == 1 and b.offset == 0 else f' x {b.scale:g} + {b.offset:g}'})" for b in spec.bands]
-    scaled = [f"{b.name} {m:.4g}/{s:.4g}" for b, m, s in zip(spec.bands, spec.normalization.mean, spec.normalization.std, strict=True)]
+    bands = [
+        f"{b.name} ({b.dtype}{'' if b.scale == 1 and b.offset == 0 else f' x {b.scale:g} + {b.offset:g}'})"
+        for b in spec.bands
+    ]
+    scaled = [
+        f"{b.name} {m:.4g}/{s:.4g}"
+        for b, m, s in zip(spec.bands, spec.normalization.mean, spec.normalization.std, strict=True)
+    ]
     return (
         ("bands", ", ".join(bands)),
         ("mean/std, physical", ", ".join(scaled)),
-        ("ground resolution", "not known" if spec.gsd_m is None else f"{spec.gsd_m:.4g} m, within {spec.gsd_tolerance:.0%} as it is, else resampled"),
+        (
+            "ground resolution",
+            "not known"
+            if spec.gsd_m is None
+            else f"{spec.gsd_m:.4g} m, within {spec.gsd_tolerance:.0%} as it is, else resampled",
+        ),
         ("chip", f"{spec.chip_px} px with a margin of {spec.margin_px} px"),
         ("classes", ", ".join(c.name for c in spec.classes)),
     )
 
 
 def _layer(row: LayerRow) -> tuple[str, ...]:
-    shapes = "; ".join(" x ".join(map(str, shape)) for shape in row.shapes[:5]) + ("; ..." if len(row.shapes) > 5 else "")
-    learning = "-" if not row.parameters else "yes" if row.trainable == row.parameters else "no" if not row.trainable else f"{row.trainable:,}"
+    shapes = "; ".join(" x ".join(map(str, shape)) for shape in row.shapes[:5]) + (
+        "; ..." if len(row.shapes) > 5 else ""
+    )
+    learning = (
+        "-"
+        if not row.parameters
+        else "yes"
+        if row.trainable == row.parameters
+        else "no"
+        if not row.trainable
+        else f"{row.trainable:,}"
+    )
     return "  " * row.depth + row.name.rpartition(".")[2], row.kind, shapes, f"{row.parameters:,}", learning
 
 
 def _map(row: MapRow) -> tuple[str, ...]:
-    return row.name, str(row.stride_px), str(row.channels), "all of the chip" if row.receptive_px is None else f"{row.receptive_px} px"
+    return (
+        row.name,
+        str(row.stride_px),
+        str(row.channels),
+        "all of the chip" if row.receptive_px is None else f"{row.receptive_px} px",
+    )
 
 
 def _plain(value: Any) -> Any:

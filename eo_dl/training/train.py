@@ -36,15 +36,18 @@ def train(
 ) -> Run:
     """A model of a chip set, written to `out` (`NAME.eodl`) once it is trained and scored.
 
-    What is given here goes before `config`. Logs, curves and pictures lie in `NAME.run/`. The best weights on the
-    validation split are kept and scored once on the test split; both scores stand beside those of simple baselines.
+    What is given here goes before `config`. Logs, curves and pictures lie in `NAME.run/`. The best weights on
+    the validation split are kept and scored once on the test split; both scores stand beside those of simple
+    baselines.
 
-    `resume=True` continues a killed run; on a CPU its weights are equal, bit for bit, to those of an unbroken one. Where
-    there is nothing to continue it starts. Ctrl-C, SIGTERM and `Cancelled` raised by `on_progress` stop between two
-    steps with a checkpoint; Ctrl-C also leaves the best weights so far as a model that says it is unfinished.
+    `resume=True` continues a killed run; on a CPU its weights are equal, bit for bit, to those of an unbroken
+    one. Where there is nothing to continue it starts. Ctrl-C, SIGTERM and `Cancelled` raised by `on_progress`
+    stop between two steps with a checkpoint; Ctrl-C also leaves the best weights so far as a model that says
+    it is unfinished.
 
-    `val_fold`: validate on this fold of a chip set with folds. Several processes (`devices` in the configuration, torchrun, SLURM) share
-    the work; all but the first end when it is done (`SystemExit`). Raises `ConfigError`, `ChipSetError`, `OutputExistsError`, `DeviceError` before any work, and
+    `val_fold`: validate on this fold of a chip set with folds. Several processes (`devices` in the
+    configuration, torchrun, SLURM) share the work; all but the first end when it is done (`SystemExit`).
+    Raises `ConfigError`, `ChipSetError`, `OutputExistsError`, `DeviceError` before any work, and
     `TrainingError` where a loss is not finite.
 
         run = train("chips/", task="segmentation", out="model.eodl", epochs=30)
@@ -66,7 +69,8 @@ def train(
     )
     folder = RunFolder.of(out, overwrite, resume)
     setting = setting_of(chips, settled, val_fold)
-    network_ = setting.new_network()  # before anything is written: it refuses backbones and weights that do not fit
+    # before anything is written: it refuses backbones and weights that do not fit
+    network_ = setting.new_network()
     first = setting.layout.rank == 0
     restored = folder.begin(setting.identity(), resume=resume, overwrite=overwrite) if first else None
     job = Job(setting, folder, on_progress)

@@ -26,34 +26,40 @@ def _as_text(value: object) -> object:
 class TrainConfig(BaseModel):
     """How a network is trained. Unknown keys are refused.
 
-    `task_options` are the task's own (`Task.config`): network, backbone and the like. `weights` is "none", "imagenet", a name
-    of `eo-dl model backbones`, or the path of a file to start the encoder from (docs/transfer.md). `weights_for`: what they start: the
-    encoder, or of a model of the same task and network all of it ("network") but the layers of its classes, and those too where the classes are the same.
+    `task_options` are the task's own (`Task.config`): network, backbone and the like. `weights` is "none",
+    "imagenet", a name of `eo-dl model backbones`, or the path of a file to start the encoder from
+    (docs/transfer.md). `weights_for`: what they start: the encoder, or of a model of the same task and
+    network all of it ("network") but the layers of its classes, and those too where the classes are the same.
     `normalization`: by the train chips ("data"), or as the weights were trained ("weights").
 
-    Length: an epoch is one pass over the train chips, or as many passes as give `min_steps` steps (few chips would
-    otherwise make epochs of two steps, each followed by a validation). With `max_minutes` the number of epochs is cut
-    after the first one to what fits, and the learning rate falls accordingly; the result then depends on the speed of
-    the machine, so two such runs are not equal to the bit (a resumed one keeps its plan).
+    Length: an epoch is one pass over the train chips, or as many passes as give `min_steps` steps (few chips
+    would otherwise make epochs of two steps, each followed by a validation). With `max_minutes` the number of
+    epochs is cut after the first one to what fits, and the learning rate falls accordingly; the result then
+    depends on the speed of the machine, so two such runs are not equal to the bit (a resumed one keeps its
+    plan).
 
-    `optimizer`: "momentum" is SGD with Nesterov's momentum of `momentum`. `warmup` is the share of all steps in which the learning rate
-    rises ("onecycle" has its own). `decay_epochs` and `decay_factor`: "step" lowers the rate by the factor every so many epochs, "plateau" after
-    so many without a better validation score. `accumulate`: gradients of so many batches make one step of the optimizer. `ema`: decay
-    of the moving average of the weights (e.g. 0.999), which is then what is validated and kept. `picture_epochs`: pictures of predictions
-    in TensorBoard every so many epochs.
+    `optimizer`: "momentum" is SGD with Nesterov's momentum of `momentum`. `warmup` is the share of all steps
+    in which the learning rate rises ("onecycle" has its own). `decay_epochs` and `decay_factor`: "step"
+    lowers the rate by the factor every so many epochs, "plateau" after so many without a better validation
+    score. `accumulate`: gradients of so many batches make one step of the optimizer. `ema`: decay of the
+    moving average of the weights (e.g. 0.999), which is then what is validated and kept. `picture_epochs`:
+    pictures of predictions in TensorBoard every so many epochs.
 
-    `devices` a machine and `nodes` (None: one, or what torchrun or SLURM started); `batch_size` is that of each process.
+    `devices` a machine and `nodes` (None: one, or what torchrun or SLURM started); `batch_size` is that of
+    each process.
 
-    `freeze`: "backbone" keeps the encoder as the weights made it, "probe" too, and refuses a network that has more than one linear layer beside it.
-    `unfreeze_epoch`: after so many epochs the encoder learns too, at once, or with `unfreeze_every` its stages one by one, from the last to the first, every so
-    many epochs. `freeze_norm`: batch normalization of the encoder stays as the weights made it, all the time. `backbone_lr_scale`: the encoder's
-    learning rate as a part of the others'; `layer_decay`: and each stage nearer to the image this part of the stage behind it.
+    `freeze`: "backbone" keeps the encoder as the weights made it, "probe" too, and refuses a network that has
+    more than one linear layer beside it. `unfreeze_epoch`: after so many epochs the encoder learns too, at
+    once, or with `unfreeze_every` its stages one by one, from the last to the first, every so many epochs.
+    `freeze_norm`: batch normalization of the encoder stays as the weights made it, all the time.
+    `backbone_lr_scale`: the encoder's learning rate as a part of the others'; `layer_decay`: and each stage
+    nearer to the image this part of the stage behind it.
 
-    `patience` epochs without a better validation
-    score end the run (None: never). `checkpoint_steps`: a checkpoint every so many steps, and after every epoch.
-    `workers` None: 0 on a CPU, where the network is far slower than reading, else up to 4. `batch_size` None: as many chips as
-    make `BATCH_PX` pixels (half of that for objects, whose networks are heavier), 4 to 32; at least 2, because batch
-    normalization has nothing to go by in a batch of one.
+    `patience` epochs without a better validation score end the run (None: never). `checkpoint_steps`: a
+    checkpoint every so many steps, and after every epoch. `workers` None: 0 on a CPU, where the network is
+    far slower than reading, else up to 4. `batch_size` None: as many chips as make `BATCH_PX` pixels (half of
+    that for objects, whose networks are heavier), 4 to 32; at least 2, because batch normalization has
+    nothing to go by in a batch of one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -118,11 +124,21 @@ def batch_size_for(asked: int | None, chip_px: int, output: str) -> int:
 
 
 # What may differ between a killed run and the one that continues it: none of it changes a weight.
-_FREE_ON_RESUME = frozenset({"config.workers", "config.checkpoint_steps", "config.baselines", "config.device", "config.picture_epochs"})
+_FREE_ON_RESUME = frozenset(
+    {
+        "config.workers",
+        "config.checkpoint_steps",
+        "config.baselines",
+        "config.device",
+        "config.picture_epochs",
+    }
+)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Keys in which two configurations (as plain dicts) differ, as "epochs: was 30, now 40"; nested keys are dotted."""
+    """Keys in which two configurations (as plain dicts) differ, as "epochs: was 30, now 40"; nested keys are
+    dotted.
+    """
     found: list[str] = []
     for key in sorted({*old, *new}):
         before, after, name = old.get(key), new.get(key), prefix + key
@@ -138,19 +154,27 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
 def task_name(config: TrainConfig) -> str:
     """The task's name. Raises `ConfigError` where none is given."""
     if config.task is None:
-        raise ConfigError("train: no task was given; name one with --task (e.g. segmentation or detection) or as `task:` in the config")
+        raise ConfigError(
+            "train: no task was given; name one with --task (e.g. segmentation or detection) or as `task:` in the config"
+        )
     return config.task
 
 
 def task_config_of(config: TrainConfig) -> TaskConfig:
-    """The task's own options, defaults filled in. Raises `ConfigError` for unknown ones, with the nearest right name."""
+    """The task's own options, defaults filled in. Raises `ConfigError` for unknown ones, with the nearest
+    right name.
+    """
     task = load_task(task_name(config))
     return validate(task.config, {"network": task.networks[0], **config.task_options}, "task_options")
 
 
 def complete(config: TrainConfig) -> TrainConfig:
     """With every option of the task said."""
-    return config.model_copy(update={"task_options": task_config_of(config).model_dump(mode="json")}) if config.task is not None else config
+    return (
+        config.model_copy(update={"task_options": task_config_of(config).model_dump(mode="json")})
+        if config.task is not None
+        else config
+    )
 
 
 def resolve_config(
@@ -179,12 +203,31 @@ def resolve_config(
 
     Raises `ConfigError` for unknown keys, with the nearest right one, and for values out of range.
     """
-    base = config.model_dump(mode="json") if isinstance(config, TrainConfig) else {} if config is None else load_yaml(config)
+    base = (
+        config.model_dump(mode="json")
+        if isinstance(config, TrainConfig)
+        else {}
+        if config is None
+        else load_yaml(config)
+    )
     source = "configuration" if config is None or isinstance(config, TrainConfig) else str(config)
     for setting in settings:
         _put(base, *_parsed(setting))
-    named: dict[str, Any] = {"task": task, "weights": weights, "epochs": epochs, "lr": lr, "batch_size": batch_size, "workers": workers, "seed": seed}
-    named |= {"device": device, "precision": precision, "task_options.network": network, "task_options.backbone": backbone}
+    named: dict[str, Any] = {
+        "task": task,
+        "weights": weights,
+        "epochs": epochs,
+        "lr": lr,
+        "batch_size": batch_size,
+        "workers": workers,
+        "seed": seed,
+    }
+    named |= {
+        "device": device,
+        "precision": precision,
+        "task_options.network": network,
+        "task_options.backbone": backbone,
+    }
     named |= {"freeze": freeze, "unfreeze_epoch": unfreeze_epoch, "backbone_lr_scale": backbone_lr_scale}
     named |= {"devices": devices, "nodes": nodes, "strategy": strategy}
     for key, value in named.items():
@@ -198,7 +241,9 @@ def resolve_config(
 def _parsed(setting: str) -> tuple[str, object]:
     key, sign, text = setting.partition("=")
     if not sign or not key.strip():
-        raise ConfigError(f"--set {setting}: expected KEY=VALUE, e.g. --set lr=0.0005 or --set task_options.dropout=0.1")
+        raise ConfigError(
+            f"--set {setting}: expected KEY=VALUE, e.g. --set lr=0.0005 or --set task_options.dropout=0.1"
+        )
     return key.strip(), parse_yaml(f"value: {text}", f"--set {setting}").get("value")
 
 

@@ -39,7 +39,11 @@ def write_scene(tmp_path: Path) -> Writer:
         scale: float | None = None,
     ) -> Path:
         path = tmp_path / name
-        data = np.random.default_rng(seed).integers(1, 200, (len(bands), height, width)) if pixels is None else pixels
+        data = (
+            np.random.default_rng(seed).integers(1, 200, (len(bands), height, width))
+            if pixels is None
+            else pixels
+        )
         profile = {
             "driver": "GTiff",
             "height": height,
@@ -66,13 +70,22 @@ def write_scene(tmp_path: Path) -> Writer:
     return write
 
 
-def squares(count_x: int, count_y: int, step: float, side: float, transform: Affine = NORTH_UP) -> list[shapely.Polygon]:
+def squares(
+    count_x: int, count_y: int, step: float, side: float, transform: Affine = NORTH_UP
+) -> list[shapely.Polygon]:
     """Squares of `side` px on a lattice of `step` px, in map coordinates."""
     found = []
     for row in range(count_y):
         for col in range(count_x):
             c, r = col * step + step / 3, row * step + step / 3
-            found.append(shapely.Polygon([transform @ corner for corner in ((c, r), (c + side, r), (c + side, r + side), (c, r + side))]))
+            found.append(
+                shapely.Polygon(
+                    [
+                        transform @ corner
+                        for corner in ((c, r), (c + side, r), (c + side, r + side), (c, r + side))
+                    ]
+                )
+            )
     return found
 
 
@@ -80,11 +93,18 @@ def squares(count_x: int, count_y: int, step: float, side: float, transform: Aff
 def write_labels(tmp_path: Path) -> Writer:
     """Polygons of two kinds: write_labels("a.gpkg", polygons, kinds)."""
 
-    def write(name: str, polygons: list[shapely.Polygon] | None = None, kinds: list[str] | None = None, crs: str = UTM) -> Path:
+    def write(
+        name: str,
+        polygons: list[shapely.Polygon] | None = None,
+        kinds: list[str] | None = None,
+        crs: str = UTM,
+    ) -> Path:
         shapes = squares(10, 6, 16, 6) if polygons is None else polygons
         names = [("house", "shed")[i % 2] for i in range(len(shapes))] if kinds is None else kinds
         path = tmp_path / name
-        gpd.GeoDataFrame({"kind": names}, geometry=shapes, crs=crs).to_file(path, driver="GPKG", layer="labels")
+        gpd.GeoDataFrame({"kind": names}, geometry=shapes, crs=crs).to_file(
+            path, driver="GPKG", layer="labels"
+        )
         return path
 
     return write

@@ -21,14 +21,21 @@ def _scene(bands: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Target]:
     rng = np.random.default_rng(seed)
     image = np.zeros((bands, SIDE, SIDE), np.float32)
     mask, instances, boxes = np.zeros((SIDE, SIDE), np.uint8), [], []
-    for number, (col, row, width, height) in enumerate([(3, 5, 9, 4), (20, 30, 6, 12), (33, 8, 10, 10)], start=1):
+    for number, (col, row, width, height) in enumerate(
+        [(3, 5, 9, 4), (20, 30, 6, 12), (33, 8, 10, 10)], start=1
+    ):
         here = np.zeros((SIDE, SIDE), bool)
         here[row : row + height, col : col + width] = True
         image[:, here] = number
         mask[here] = number
         instances.append(here)
         boxes.append((col, row, col + width, row + height))
-    target = Target(mask=mask, boxes=np.array(boxes, np.float32), class_ids=np.array([1, 2, 3]), instance_masks=np.array(instances))
+    target = Target(
+        mask=mask,
+        boxes=np.array(boxes, np.float32),
+        class_ids=np.array([1, 2, 3]),
+        instance_masks=np.array(instances),
+    )
     valid = np.ones((SIDE, SIDE), bool)
     valid[:, :2] = rng.random((SIDE, 2)) < 0.5
     return image, valid, target
@@ -51,7 +58,10 @@ def test_turns_are_those_of_a_square_and_move_everything_alike(bands: int) -> No
         found = [k for k in range(8) if np.array_equal(turned, expected[k])]
         assert found, "a turn of the whole image"
         seen.add(found[0])
-        assert any(np.array_equal(still, _naive(valid)[k]) and np.array_equal(moved.mask, _naive(target.mask)[k]) for k in found)
+        assert any(
+            np.array_equal(still, _naive(valid)[k]) and np.array_equal(moved.mask, _naive(target.mask)[k])
+            for k in found
+        )
         assert turned.shape == (bands, SIDE, SIDE) and turned.dtype == np.float32
         _assert_objects_fit_mask(moved)
     assert seen == set(range(8))
@@ -60,7 +70,10 @@ def test_turns_are_those_of_a_square_and_move_everything_alike(bands: int) -> No
 def _assert_objects_fit_mask(target: Target, tolerance: float = 1e-4) -> None:
     for box, class_id, instance in zip(target.boxes, target.class_ids, target.instance_masks, strict=True):
         rows, cols = np.nonzero(instance)
-        assert np.abs(np.array([cols.min(), rows.min(), cols.max() + 1, rows.max() + 1]) - box).max() <= tolerance
+        assert (
+            np.abs(np.array([cols.min(), rows.min(), cols.max() + 1, rows.max() + 1]) - box).max()
+            <= tolerance
+        )
         if class_id != 255:
             assert (target.mask[instance] == class_id).all()
 
@@ -78,7 +91,9 @@ def test_scaling_keeps_boxes_on_their_pixels(bands: int) -> None:
         assert ((moved.boxes[:, 2:] - moved.boxes[:, :2]) >= 1).all()
         if (moved.mask == 255).any():
             smaller += 1
-            assert not still[moved.mask == 255].any(), "what a smaller scale leaves empty is ignored and not valid"
+            assert not still[moved.mask == 255].any(), (
+                "what a smaller scale leaves empty is ignored and not valid"
+            )
     assert 3 < smaller < 17
 
 
@@ -86,7 +101,10 @@ def test_an_object_that_scaling_cuts_away_is_ignored_not_background() -> None:
     image, valid, _ = _scene(1)
     target = Target(boxes=np.array([[0, 0, 40, 3], [20, 20, 28, 28]], np.float32), class_ids=np.array([1, 1]))
     scaling = Augment(AugmentConfig(dihedral=False, scale=0.9, scale_share=1, min_visible=0.6, **QUIET))
-    outcomes = {tuple(scaling.apply(image, valid, target, np.random.default_rng(draw))[2].class_ids.tolist()) for draw in range(60)}
+    outcomes = {
+        tuple(scaling.apply(image, valid, target, np.random.default_rng(draw))[2].class_ids.tolist())
+        for draw in range(60)
+    }
     assert (255, 1) in outcomes and (1, 1) in outcomes and (1,) in outcomes
     assert all(ids[-1] == 1 for ids in outcomes)
 
@@ -97,7 +115,10 @@ def test_the_result_depends_on_the_generator_alone() -> None:
 
     def run(draw: int) -> bytes:
         out, still, moved = augment.apply(image, valid, target, np.random.default_rng(draw))
-        return b"".join(np.ascontiguousarray(a).tobytes() for a in (out, still, moved.mask, moved.boxes, moved.class_ids, moved.instance_masks))
+        return b"".join(
+            np.ascontiguousarray(a).tobytes()
+            for a in (out, still, moved.mask, moved.boxes, moved.class_ids, moved.instance_masks)
+        )
 
     first = [run(draw) for draw in range(8)]
     random.seed(99)
@@ -111,13 +132,18 @@ def test_the_input_is_left_alone() -> None:
     before = [a.copy() for a in (image, valid, target.mask, target.boxes, target.class_ids)]
     for draw in range(6):
         Augment(AugmentConfig(scale_share=1)).apply(image, valid, target, np.random.default_rng(draw))
-    assert all(np.array_equal(a, b) for a, b in zip(before, (image, valid, target.mask, target.boxes, target.class_ids), strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(before, (image, valid, target.mask, target.boxes, target.class_ids), strict=True)
+    )
 
 
 def test_light_changes_values_beyond_one_and_below_zero() -> None:
     """Standard scores are not pictures from 0 to 1."""
     image = np.random.default_rng(0).normal(0, 3, (5, 32, 32)).astype(np.float32)
-    light = Augment(AugmentConfig(dihedral=False, scale=0, brightness=0.5, contrast=0.5, noise=0, band_jitter=0))
+    light = Augment(
+        AugmentConfig(dihedral=False, scale=0, brightness=0.5, contrast=0.5, noise=0, band_jitter=0)
+    )
     out, _, _ = light.apply(image, np.ones((32, 32), bool), Target(), np.random.default_rng(1))
     gain, shift = np.polyfit(image.ravel(), out.ravel(), 1)
     assert 0.5 <= gain <= 1.5 and -0.5 <= shift <= 0.5 and gain != 1
@@ -127,9 +153,18 @@ def test_light_changes_values_beyond_one_and_below_zero() -> None:
 def test_no_objects_and_soft_targets() -> None:
     image, valid, _ = _scene(2)
     soft = np.stack([np.linspace(0, 1, SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)] * 2)
-    empty = Target(boxes=np.empty((0, 4), np.float32), class_ids=np.empty(0, np.int64), instance_masks=np.empty((0, SIDE, SIDE), bool), soft=soft)
+    empty = Target(
+        boxes=np.empty((0, 4), np.float32),
+        class_ids=np.empty(0, np.int64),
+        instance_masks=np.empty((0, SIDE, SIDE), bool),
+        soft=soft,
+    )
     out, _, moved = TURNS.apply(image, valid, empty, np.random.default_rng(3))
-    assert moved.boxes.shape == (0, 4) and moved.class_ids.shape == (0,) and moved.instance_masks.shape == (0, SIDE, SIDE)
+    assert (
+        moved.boxes.shape == (0, 4)
+        and moved.class_ids.shape == (0,)
+        and moved.instance_masks.shape == (0, SIDE, SIDE)
+    )
     assert any(np.array_equal(moved.soft, turned) for turned in _naive(soft))
     assert out.shape == image.shape
 

@@ -33,7 +33,11 @@ class Masks:
     """The simplest codec: class ids and boxes."""
 
     def encode(self, labels: PixelLabels, height: int, width: int) -> Target:
-        return Target(mask=class_mask(labels, height, width), boxes=labels.bounds.astype(np.float32).clip(0, width), class_ids=labels.class_ids)
+        return Target(
+            mask=class_mask(labels, height, width),
+            boxes=labels.bounds.astype(np.float32).clip(0, width),
+            class_ids=labels.class_ids,
+        )
 
 
 @pytest.fixture
@@ -44,7 +48,14 @@ def chips(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> ChipSet:
     grid = open_scene(scene).grid
     area = tmp_path / "annotated.gpkg"
     gpd.GeoDataFrame(geometry=[grid.footprint(Window(0, 0, 152, 90))], crs=grid.crs).to_file(area)
-    return tile(scene, read_labels(write_labels("l.gpkg"), class_field="kind"), out=tmp_path / "c", size_px=32, annotated=area, min_valid=0.1)
+    return tile(
+        scene,
+        read_labels(write_labels("l.gpkg"), class_field="kind"),
+        out=tmp_path / "c",
+        size_px=32,
+        annotated=area,
+        min_valid=0.1,
+    )
 
 
 def _dataset(chips: ChipSet, **options: object) -> ChipDataset:
@@ -71,7 +82,9 @@ def test_a_sample_is_standard_scores_and_what_is_known(chips: ChipSet) -> None:
     assert len(dataset) == len(chips.records)
     for index, record in enumerate(chips.records):
         sample, place = dataset[index], record.window.slices
-        mean, std = (np.array([getattr(s, name) for s in chips.statistics])[:, None, None] for name in ("mean", "std"))
+        mean, std = (
+            np.array([getattr(s, name) for s in chips.statistics])[:, None, None] for name in ("mean", "std")
+        )
         expected = np.where(measured[place], (stored[:, *place] * 0.0001 - mean) / std, 0)
         assert sample.image.dtype == np.float32 and np.abs(sample.image - expected).max() < 1e-4
         assert np.array_equal(sample.target.mask, truth[place])
@@ -80,7 +93,9 @@ def test_a_sample_is_standard_scores_and_what_is_known(chips: ChipSet) -> None:
 
 def test_train_pixels_are_standard_scores_together(chips: ChipSet) -> None:
     dataset = ChipDataset(chips, chips.split("train"), Masks(), Normalization.of(chips.statistics))
-    values = np.concatenate([sample.image[:, sample.valid] for sample in (dataset[i] for i in range(len(dataset)))], axis=1)
+    values = np.concatenate(
+        [sample.image[:, sample.valid] for sample in (dataset[i] for i in range(len(dataset)))], axis=1
+    )
     assert np.abs(values.mean(axis=1)).max() < 1e-4 and np.abs(values.std(axis=1) - 1).max() < 1e-4
 
 
@@ -95,7 +110,9 @@ def test_unannotated_ground_can_be_hidden(chips: ChipSet) -> None:
 
 
 def test_written_chips_give_the_same_samples(chips: ChipSet, tmp_path: Path) -> None:
-    written = tile(chips.scenes[0], chips.labels, out=tmp_path / "w", size_px=32, min_valid=0.1, write_chips=True)
+    written = tile(
+        chips.scenes[0], chips.labels, out=tmp_path / "w", size_px=32, min_valid=0.1, write_chips=True
+    )
     assert [r.window for r in written.records] == [r.window for r in chips.records]
     fly, files = _dataset(chips), _dataset(written)
     assert all(_equal(fly[i], files[i]) for i in range(len(fly)))

@@ -19,16 +19,31 @@ from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.io.vectorlayers import write_layer
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 384, 384)
-_X, _Y = Transformer.from_crs(32633, 32632, always_xy=True).transform(500_000, 5_000_000)  # the same ground, seen from the next zone
-OTHER = PixelGrid(CRS.from_epsg(32632), Affine.translation(_X - 300, _Y + 300) @ Affine.scale(3, -3), 500, 500)
+# the same ground, seen from the next zone
+_X, _Y = Transformer.from_crs(32633, 32632, always_xy=True).transform(500_000, 5_000_000)
+OTHER = PixelGrid(
+    CRS.from_epsg(32632), Affine.translation(_X - 300, _Y + 300) @ Affine.scale(3, -3), 500, 500
+)
 
 
 def squares(path: Path, offset: int) -> Path:
     boxes = np.array(
-        [shapely.box(c + offset, r + offset, c + offset + 12, r + offset + 12) for r in range(0, 384, 24) for c in range(0, 384, 24)], dtype=object
+        [
+            shapely.box(c + offset, r + offset, c + offset + 12, r + offset + 12)
+            for r in range(0, 384, 24)
+            for c in range(0, 384, 24)
+        ],
+        dtype=object,
     )
     assert GRID.crs is not None
-    write_layer(path, geopandas.GeoDataFrame({"class_name": ["wood"] * len(boxes)}, geometry=GRID.geometries_to_map(boxes), crs=GRID.crs.to_wkt()))
+    write_layer(
+        path,
+        geopandas.GeoDataFrame(
+            {"class_name": ["wood"] * len(boxes)},
+            geometry=GRID.geometries_to_map(boxes),
+            crs=GRID.crs.to_wkt(),
+        ),
+    )
     return path
 
 
@@ -37,8 +52,18 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
     folder = tmp_path_factory.mktemp("old")
     rng = np.random.default_rng(0)
     for name, grid in (("scene", GRID), ("other", OTHER)):
-        write_geotiff(folder / f"{name}.tif", rng.integers(1, 200, (1, grid.height, grid.width)).astype(np.uint8), grid)
-    return tile([folder / "scene.tif"], squares(folder / "old.gpkg", 2), out=folder / "chips", size_px=32, split=(0.5, 0.2, 0.3), guard_px=0, seed=4)
+        write_geotiff(
+            folder / f"{name}.tif", rng.integers(1, 200, (1, grid.height, grid.width)).astype(np.uint8), grid
+        )
+    return tile(
+        [folder / "scene.tif"],
+        squares(folder / "old.gpkg", 2),
+        out=folder / "chips",
+        size_px=32,
+        split=(0.5, 0.2, 0.3),
+        guard_px=0,
+        seed=4,
+    )
 
 
 def covered(chips: ChipSet, splits: tuple[str, ...]) -> np.ndarray:
@@ -50,7 +75,14 @@ def covered(chips: ChipSet, splits: tuple[str, ...]) -> np.ndarray:
 
 
 def test_the_same_chips_get_the_same_splits_whatever_the_new_labels(old: ChipSet, tmp_path: Path) -> None:
-    new = tile([old.scenes[0]], squares(tmp_path / "new.gpkg", 7), out=tmp_path / "chips", size_px=32, seed=99, splits_of=old.path)
+    new = tile(
+        [old.scenes[0]],
+        squares(tmp_path / "new.gpkg", 7),
+        out=tmp_path / "chips",
+        size_px=32,
+        seed=99,
+        splits_of=old.path,
+    )
     was = {r.window: r.split for r in old.records if r.keep and r.split != "none"}
     now = {r.window: r.split for r in new.records}
     assert {window: now[window] for window in was} == was
@@ -58,9 +90,18 @@ def test_the_same_chips_get_the_same_splits_whatever_the_new_labels(old: ChipSet
 
 
 @pytest.mark.parametrize(("size_px", "overlap_px"), [(24, 0), (48, 16), (40, 7)])
-def test_nothing_is_learned_from_what_was_held_out(old: ChipSet, tmp_path: Path, size_px: int, overlap_px: int) -> None:
+def test_nothing_is_learned_from_what_was_held_out(
+    old: ChipSet, tmp_path: Path, size_px: int, overlap_px: int
+) -> None:
     """Other chip sizes do not fit the old ones: what lies across is left out, never learned from."""
-    new = tile([old.scenes[0]], squares(tmp_path / "new.gpkg", 7), out=tmp_path / "chips", size_px=size_px, overlap_px=overlap_px, splits_of=old)
+    new = tile(
+        [old.scenes[0]],
+        squares(tmp_path / "new.gpkg", 7),
+        out=tmp_path / "chips",
+        size_px=size_px,
+        overlap_px=overlap_px,
+        splits_of=old,
+    )
     assert not (covered(new, ("train",)) & covered(old, ("val", "test"))).any()
     assert not (covered(new, ("test",)) & covered(old, ("val",))).any()
     assert not (covered(new, ("val",)) & covered(old, ("test",))).any()
@@ -69,10 +110,19 @@ def test_nothing_is_learned_from_what_was_held_out(old: ChipSet, tmp_path: Path,
 
 def test_the_ground_counts_even_in_another_scene_with_another_crs(old: ChipSet, tmp_path: Path) -> None:
     scene = old.path.parent / "other.tif"
-    new = tile([scene], squares(tmp_path / "new.gpkg", 2), out=tmp_path / "chips", size_px=32, splits_of=old, min_valid=0.0)
+    new = tile(
+        [scene],
+        squares(tmp_path / "new.gpkg", 2),
+        out=tmp_path / "chips",
+        size_px=32,
+        splits_of=old,
+        min_valid=0.0,
+    )
     held = [shapely.box(*r.window.box) for name in ("val", "test") for r in old.split(name)]
     assert OTHER.crs is not None
-    frame = geopandas.GeoSeries(list(GRID.geometries_to_map(np.array(held, dtype=object))), crs=GRID.crs.to_wkt()).to_crs(OTHER.crs.to_wkt())  # type: ignore[union-attr]
+    frame = geopandas.GeoSeries(
+        list(GRID.geometries_to_map(np.array(held, dtype=object))), crs=GRID.crs.to_wkt()
+    ).to_crs(OTHER.crs.to_wkt())  # type: ignore[union-attr]
     ground = shapely.union_all(frame.to_numpy())
     for record in new.split("train"):
         outline = OTHER.geometries_to_map(np.array([shapely.box(*record.window.box)], dtype=object))[0]
@@ -81,12 +131,21 @@ def test_the_ground_counts_even_in_another_scene_with_another_crs(old: ChipSet, 
 
 def test_what_cannot_be_is_refused(old: ChipSet, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give one of them"):
-        tile([old.scenes[0]], squares(tmp_path / "n.gpkg", 2), out=tmp_path / "a", size_px=32, splits_of=old, folds=3)
+        tile(
+            [old.scenes[0]],
+            squares(tmp_path / "n.gpkg", 2),
+            out=tmp_path / "a",
+            size_px=32,
+            splits_of=old,
+            folds=3,
+        )
     away = PixelGrid(GRID.crs, Affine.translation(700_000, 5_000_000) @ Affine.scale(2, -2), 64, 64)
     write_geotiff(tmp_path / "away.tif", np.ones((1, 64, 64), np.uint8), away)
     assert GRID.crs is not None
     far = geopandas.GeoDataFrame(
-        {"class_name": ["wood"]}, geometry=away.geometries_to_map(np.array([shapely.box(5, 5, 20, 20)], dtype=object)), crs=GRID.crs.to_wkt()
+        {"class_name": ["wood"]},
+        geometry=away.geometries_to_map(np.array([shapely.box(5, 5, 20, 20)], dtype=object)),
+        crs=GRID.crs.to_wkt(),
     )
     write_layer(tmp_path / "far.gpkg", far)
     with pytest.raises(ConfigError, match=r"no chip of the new set is val or test on its ground"):

@@ -55,8 +55,13 @@ def test_an_error_stops_the_rest_and_closing_waits_for_what_runs() -> None:
     assert set(finished) >= {0, 1}, "what runs is waited for, so that its handle may be closed then"
 
 
-@given(st.sets(st.tuples(st.integers(0, 1), st.integers(0, 5), st.integers(0, 30)), max_size=60), st.integers(4, 9))
-def test_spans_hold_every_candidate_once_and_only_neighbours(places: set[tuple[int, int, int]], size: int) -> None:
+@given(
+    st.sets(st.tuples(st.integers(0, 1), st.integers(0, 5), st.integers(0, 30)), max_size=60),
+    st.integers(4, 9),
+)
+def test_spans_hold_every_candidate_once_and_only_neighbours(
+    places: set[tuple[int, int, int]], size: int
+) -> None:
     from types import SimpleNamespace
 
     scenes = [SimpleNamespace(bands=("a",), dtype="uint8", striped=striped) for striped in (False, True)]
@@ -68,19 +73,37 @@ def test_spans_hold_every_candidate_once_and_only_neighbours(places: set[tuple[i
         assert all(a.window.col < b.window.col <= a.window.col1 for a, b in pairwise(span))
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20), st.integers(0, 30)), max_size=60), st.integers(4, 9), st.integers(1, 12))
-def test_a_job_holds_spans_of_one_row_of_blocks_and_the_places_say_the_order(places: list[tuple[int, int, int]], size: int, block: int) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20), st.integers(0, 30)), max_size=60),
+    st.integers(4, 9),
+    st.integers(1, 12),
+)
+def test_a_job_holds_spans_of_one_row_of_blocks_and_the_places_say_the_order(
+    places: list[tuple[int, int, int]], size: int, block: int
+) -> None:
     from types import SimpleNamespace
 
     grid, native = SimpleNamespace(height=30), SimpleNamespace(height=60)  # read at half resolution
-    scenes = [SimpleNamespace(bands=("a",), dtype="uint8", striped=False, grid=grid, native=native, block_px=(block, 8))] * 2
+    scenes = [
+        SimpleNamespace(
+            bands=("a",), dtype="uint8", striped=False, grid=grid, native=native, block_px=(block, 8)
+        )
+    ] * 2
     candidates = [Candidate(scene, Window(col, row, size, size)) for scene, row, col in places]
     jobs = _jobs(candidates, scenes)  # type: ignore[arg-type]
     by_place = sorted((span for job in jobs for span in job), key=lambda span: span[0])
     assert [candidate for _, span in by_place for candidate in span] == candidates
     assert all(first == sum(len(span) for _, span in by_place[:k]) for k, (first, _) in enumerate(by_place))
     for job in jobs:
-        assert len({(span[0].scene_index, span[0].window.row * 2 // block, span[0].window.col) for _, span in job}) == 1
+        assert (
+            len(
+                {
+                    (span[0].scene_index, span[0].window.row * 2 // block, span[0].window.col)
+                    for _, span in job
+                }
+            )
+            == 1
+        )
 
 
 def test_a_thread_has_its_own_handles_and_few_of_them(write_scene: Writer) -> None:

@@ -16,15 +16,28 @@ def _bands(count: int, scale: float = 1.0, offset: float = 0.0) -> BandSet:
     return BandSet(tuple(Band(f"b{i}", i + 1, scale=scale, offset=offset) for i in range(count)))
 
 
-@given(st.integers(0, 999), st.sampled_from(["uint8", "uint16", "int16", "float32"]), st.sampled_from([(1.0, 0.0), (0.0001, -0.1), (-2.0, 5.0)]))
-def test_statistics_are_those_of_all_valid_pixels(seed: int, dtype: str, scaling: tuple[float, float]) -> None:
+@given(
+    st.integers(0, 999),
+    st.sampled_from(["uint8", "uint16", "int16", "float32"]),
+    st.sampled_from([(1.0, 0.0), (0.0001, -0.1), (-2.0, 5.0)]),
+)
+def test_statistics_are_those_of_all_valid_pixels(
+    seed: int, dtype: str, scaling: tuple[float, float]
+) -> None:
     rng = np.random.default_rng(seed)
     bands, chips = _bands(3, *scaling), []
     for _ in range(4):
-        pixels = (rng.normal(120, 30, (3, 12, 17)) + np.array([0, 20, 60])[:, None, None]).clip(0, 250).astype(dtype)
+        pixels = (
+            (rng.normal(120, 30, (3, 12, 17)) + np.array([0, 20, 60])[:, None, None])
+            .clip(0, 250)
+            .astype(dtype)
+        )
         chips.append((pixels, rng.random((12, 17)) < rng.random()))
     found = statistics([tally(pixels, valid, bands, 10_000) for pixels, valid in chips])
-    together = np.concatenate([pixels[:, valid] for pixels, valid in chips], axis=1).astype(np.float64) * scaling[0] + scaling[1]
+    together = (
+        np.concatenate([pixels[:, valid] for pixels, valid in chips], axis=1).astype(np.float64) * scaling[0]
+        + scaling[1]
+    )
     for band, s in zip(together, found, strict=True):
         assert s.count == band.size
         assert (s.mean, s.std) == pytest.approx((band.mean(), band.std()), rel=1e-10, abs=1e-9)
@@ -34,7 +47,12 @@ def test_statistics_are_those_of_all_valid_pixels(seed: int, dtype: str, scaling
 
 def test_a_large_mean_does_not_eat_the_spread() -> None:
     values = np.random.default_rng(0).normal(1e7, 0.5, (1, 64, 64))
-    found = statistics([tally(values[:, :32], np.ones((32, 64), bool), _bands(1), 99), tally(values[:, 32:], np.ones((32, 64), bool), _bands(1), 99)])
+    found = statistics(
+        [
+            tally(values[:, :32], np.ones((32, 64), bool), _bands(1), 99),
+            tally(values[:, 32:], np.ones((32, 64), bool), _bands(1), 99),
+        ]
+    )
     assert found[0].std == pytest.approx(values.std(), rel=1e-9)
 
 

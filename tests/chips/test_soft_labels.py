@@ -24,10 +24,17 @@ CALM = Normalization((100.0, 100.0, 100.0), (50.0, 50.0, 50.0))
 
 def test_every_chip_carries_the_probabilities_of_its_ground(write_scene: Writer, tmp_path: Path) -> None:
     scene = write_scene("a.tif", nodata=7)
-    weak = weak_labels(scene, ["plants: nir > red", "plants: nir > green", "soil: red > green", "soil: nir < 40"], out=tmp_path / "weak.tif")
+    weak = weak_labels(
+        scene,
+        ["plants: nir > red", "plants: nir > green", "soil: red > green", "soil: nir < 40"],
+        out=tmp_path / "weak.tif",
+    )
     tile(scene, weak.paths[0], out=tmp_path / "chips", size_px=32)
     chips = open_chip_set(tmp_path / "chips")
-    assert chips.classes.names == ("plants", "soil") and chips.content_hash == open_chip_set(tmp_path / "chips").content_hash
+    assert (
+        chips.classes.names == ("plants", "soil")
+        and chips.content_hash == open_chip_set(tmp_path / "chips").content_hash
+    )
     data = ChipDataset(chips, chips.records, SegmentationCodec(chips.classes), CALM)
     with rasterio.open(weak.paths[0]) as out:
         planes = out.read()
@@ -37,7 +44,9 @@ def test_every_chip_carries_the_probabilities_of_its_ground(write_scene: Writer,
         target = data[place].target
         assert target.soft is not None and target.mask is not None
         assert np.allclose(target.soft, np.where(known, stored, 0) / 254, atol=1e-6)
-        assert ((target.mask == 255) == ~known).all() and (target.mask[known] == stored.argmax(0)[known]).all()
+        assert ((target.mask == 255) == ~known).all() and (
+            target.mask[known] == stored.argmax(0)[known]
+        ).all()
     assert 0 < np.mean([record.class_shares.get(1, 0) for record in chips.records]) < 1
 
 
@@ -48,7 +57,9 @@ def test_augmentation_moves_probabilities_with_their_pixels() -> None:
     config = AugmentConfig.nothing().model_copy(update={"dihedral": True, "scale": 0.5, "scale_share": 0.5})
     for key in range(12):
         mask = np.zeros((24, 24), np.uint8)
-        _, valid, target = Augment(config).apply(image, np.ones((24, 24), np.bool_), Target(mask=mask, soft=soft), generator(0, key))
+        _, valid, target = Augment(config).apply(
+            image, np.ones((24, 24), np.bool_), Target(mask=mask, soft=soft), generator(0, key)
+        )
         assert target.soft is not None and target.mask is not None and target.soft.shape == soft.shape
         assert (target.soft[:, target.mask == 255] == 0).all()
         inside = valid & (target.mask != 255)
@@ -56,10 +67,14 @@ def test_augmentation_moves_probabilities_with_their_pixels() -> None:
         turned, _, only = Augment(config.model_copy(update={"scale": 0})).apply(
             image, np.ones((24, 24), np.bool_), Target(mask=mask, soft=soft), generator(0, key)
         )
-        assert only.soft is not None and (turned[0] == only.soft[0]).all(), "a turned chip has its probabilities where its pixels are"
+        assert only.soft is not None and (turned[0] == only.soft[0]).all(), (
+            "a turned chip has its probabilities where its pixels are"
+        )
 
 
-def test_classes_of_the_model_in_another_order_get_their_own_planes(write_scene: Writer, tmp_path: Path) -> None:
+def test_classes_of_the_model_in_another_order_get_their_own_planes(
+    write_scene: Writer, tmp_path: Path
+) -> None:
     scene = write_scene("a.tif", nodata=7)
     weak = weak_labels(scene, ["plants: nir > red", "soil: nir < green"], out=tmp_path / "weak.tif")
     chips = tile(scene, weak.paths[0], out=tmp_path / "chips", size_px=32)

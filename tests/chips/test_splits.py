@@ -1,4 +1,6 @@
-"""Splits cannot leak: the ground of any two is measured here by shapely in map coordinates, not by the code under test."""
+"""Splits cannot leak: the ground of any two is measured here by shapely in map coordinates, not by the code
+under test.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,14 @@ from eo_dl.chips.chiprecord import ChipRecord
 from eo_dl.chips.chipset import chip_ground
 from eo_dl.chips.conflicts import gave_way
 from eo_dl.chips.sampling import grid_windows, random_windows
-from eo_dl.chips.splits import SplitRequest, block_names, deal_chips, default_block_chips, fold_splits, fold_validated_on
+from eo_dl.chips.splits import (
+    SplitRequest,
+    block_names,
+    deal_chips,
+    default_block_chips,
+    fold_splits,
+    fold_validated_on,
+)
 from eo_dl.chips.splitsearch import BlockTable, _cost, deal_blocks
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError
@@ -25,15 +34,25 @@ from eo_dl.errors import ConfigError
 UTM33 = CRS.from_epsg(32633)
 
 
-def _scene(height: int, width: int, col: float = 0, row: float = 0, pixel: float = 2.0, crs: CRS | None = UTM33) -> SimpleNamespace:
-    return SimpleNamespace(grid=PixelGrid(crs, Affine(pixel, 0, 500_000 + col, 0, -pixel, 5_000_000 - row), height, width))
+def _scene(
+    height: int, width: int, col: float = 0, row: float = 0, pixel: float = 2.0, crs: CRS | None = UTM33
+) -> SimpleNamespace:
+    return SimpleNamespace(
+        grid=PixelGrid(crs, Affine(pixel, 0, 500_000 + col, 0, -pixel, 5_000_000 - row), height, width)
+    )
 
 
-def _records(scenes: list[SimpleNamespace], size: int, overlap: int, count: int | None, seed: int) -> list[ChipRecord]:
+def _records(
+    scenes: list[SimpleNamespace], size: int, overlap: int, count: int | None, seed: int
+) -> list[ChipRecord]:
     found = []
     for index, scene in enumerate(scenes):
         rng = np.random.default_rng(seed + index)
-        windows = grid_windows(scene.grid, size, overlap) if count is None else sorted(set(random_windows(scene.grid, size, count, rng)))
+        windows = (
+            grid_windows(scene.grid, size, overlap)
+            if count is None
+            else sorted(set(random_windows(scene.grid, size, count, rng)))
+        )
         found += [ChipRecord(f"{index}-{w.row}-{w.col}", index, w) for w in windows]
     return found
 
@@ -46,12 +65,21 @@ def _footprints(scenes: list[SimpleNamespace], records: list[ChipRecord], crs: C
         outline = shapely.segmentize(grid.footprint(record.window.intersection(grid.window)), 50)
         if grid.crs != crs:
             move = Transformer.from_crs(grid.crs, crs, always_xy=True).transform
-            outline = shapely.transform(outline, lambda xy, move=move: np.column_stack(move(xy[:, 0], xy[:, 1])))
+            outline = shapely.transform(
+                outline, lambda xy, move=move: np.column_stack(move(xy[:, 0], xy[:, 1]))
+            )
         out.append(outline)
     return np.array(out, dtype=object)
 
 
-def _deal(scenes: list[SimpleNamespace], records: list[ChipRecord], size: int, pitch: int, request: SplitRequest, amounts: np.ndarray | None = None):  # type: ignore[no-untyped-def]
+def _deal(
+    scenes: list[SimpleNamespace],
+    records: list[ChipRecord],
+    size: int,
+    pitch: int,
+    request: SplitRequest,
+    amounts: np.ndarray | None = None,
+):  # type: ignore[no-untyped-def]
     ground = chip_ground(scenes, records, size)
     blocks = block_names(ground, default_block_chips(ground.places, pitch) * pitch)
     amounts = np.zeros((len(records), 0)) if amounts is None else amounts
@@ -76,11 +104,19 @@ def _assert_apart(footprints: np.ndarray, splits: tuple[str, ...], guard: float)
     count=st.one_of(st.none(), st.integers(20, 80)),
     seed=st.integers(0, 10_000),
 )
-def test_splits_share_no_ground(height: int, width: int, size: int, overlap: int, count: int | None, seed: int) -> None:
+def test_splits_share_no_ground(
+    height: int, width: int, size: int, overlap: int, count: int | None, seed: int
+) -> None:
     scenes = [_scene(height, width)]
     records = _records(scenes, size, 0 if count else overlap, count, seed)
     try:
-        ground, _, dealt = _deal(scenes, records, size, size if count else size - overlap, SplitRequest((0.6, 0.2, 0.2), None, None, size, seed))
+        ground, _, dealt = _deal(
+            scenes,
+            records,
+            size,
+            size if count else size - overlap,
+            SplitRequest((0.6, 0.2, 0.2), None, None, size, seed),
+        )
     except ConfigError:
         return  # too little ground for three splits, and said so
     _assert_apart(_footprints(scenes, records, UTM33), dealt.splits, dealt.guard_px * 2)
@@ -89,8 +125,15 @@ def test_splits_share_no_ground(height: int, width: int, size: int, overlap: int
 
 
 @settings(max_examples=10)
-@given(shift=st.floats(-150, 150), pixel=st.sampled_from([1.0, 2.0, 3.7]), seed=st.integers(0, 99), utm32=st.booleans())
-def test_two_dates_of_one_place_share_no_ground_either(shift: float, pixel: float, seed: int, utm32: bool) -> None:
+@given(
+    shift=st.floats(-150, 150),
+    pixel=st.sampled_from([1.0, 2.0, 3.7]),
+    seed=st.integers(0, 99),
+    utm32=st.booleans(),
+)
+def test_two_dates_of_one_place_share_no_ground_either(
+    shift: float, pixel: float, seed: int, utm32: bool
+) -> None:
     """A second scene over the same ground, on another lattice, of another GSD, in another CRS."""
     crs = CRS.from_epsg(32632) if utm32 else UTM33
     second = _scene(160, 160, shift, shift / 2, pixel, crs)
@@ -185,13 +228,24 @@ def test_val_gives_way_to_test_before_train_gives_way_to_val() -> None:
     pairs = (np.array([0, 1]), np.array([1, 2]))
     assert gave_way(("train", "val", "test"), np.ones(3, bool), pairs).tolist() == [False, True, False]
     assert gave_way(("train", "val", "none"), np.ones(3, bool), pairs).tolist() == [True, False, False]
-    assert gave_way(("train", "val", "none"), np.array([True, False, True]), pairs).tolist() == [False, False, False]
+    assert gave_way(("train", "val", "none"), np.array([True, False, True]), pairs).tolist() == [
+        False,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("shares", "folds", "word"), [((0.5, 0.2, 0.2), None, "sum to 1"), ((0, 0.5, 0.5), None, "train"), ((0.7, 0.15, 0.15), 1, "2 or more")]
+    ("shares", "folds", "word"),
+    [
+        ((0.5, 0.2, 0.2), None, "sum to 1"),
+        ((0, 0.5, 0.5), None, "train"),
+        ((0.7, 0.15, 0.15), 1, "2 or more"),
+    ],
 )
-def test_impossible_requests_are_refused(shares: tuple[float, float, float], folds: int | None, word: str) -> None:
+def test_impossible_requests_are_refused(
+    shares: tuple[float, float, float], folds: int | None, word: str
+) -> None:
     with pytest.raises(ConfigError, match=word):
         SplitRequest(shares, folds, None, 32, 0)
 

@@ -22,7 +22,15 @@ from eo_dl.chips.tile import tile
 from eo_dl.chips.truth import SceneTruth
 from eo_dl.chips.writing import read_written
 from eo_dl.core.window import Window
-from eo_dl.errors import BandError, Cancelled, ChipSetError, ConfigError, InputError, LabelError, OutputExistsError
+from eo_dl.errors import (
+    BandError,
+    Cancelled,
+    ChipSetError,
+    ConfigError,
+    InputError,
+    LabelError,
+    OutputExistsError,
+)
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.labels.reading import read_labels
 
@@ -33,11 +41,20 @@ Writer = Callable[..., Path]
 
 @pytest.fixture
 def chips(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> ChipSet:
-    return tile(write_scene("scene.tif", nodata=0), read_labels(write_labels("labels.gpkg"), class_field="kind"), out=tmp_path / "chips", size_px=16)
+    return tile(
+        write_scene("scene.tif", nodata=0),
+        read_labels(write_labels("labels.gpkg"), class_field="kind"),
+        out=tmp_path / "chips",
+        size_px=16,
+    )
 
 
 def _digest(folder: Path) -> dict[str, str]:
-    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
 
 
 def _sql(folder: Path, *commands: str) -> None:
@@ -53,11 +70,24 @@ def _sql(folder: Path, *commands: str) -> None:
 # What is in it
 
 
-def test_same_seed_same_bytes_whatever_the_threads(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_same_seed_same_bytes_whatever_the_threads(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     scene, labels = write_scene("scene.tif"), read_labels(write_labels("labels.gpkg"), class_field="kind")
     runs = []
     for workers in (1, 4):
-        tile(scene, labels, out=tmp_path / "chips", size_px=16, sampling="random", count=50, seed=3, write_chips=True, workers=workers, overwrite=True)
+        tile(
+            scene,
+            labels,
+            out=tmp_path / "chips",
+            size_px=16,
+            sampling="random",
+            count=50,
+            seed=3,
+            write_chips=True,
+            workers=workers,
+            overwrite=True,
+        )
         runs.append(_digest(tmp_path / "chips"))
     assert runs[0] == runs[1]
     assert {"chips.json", "chips.gpkg", "contact_sheet.png"} < set(runs[0])
@@ -67,7 +97,11 @@ def test_same_seed_same_bytes_whatever_the_threads(write_scene: Writer, write_la
 
 def test_it_opens_as_it_was_made(chips: ChipSet) -> None:
     again = open_chip_set(chips.path)
-    assert again.records == chips.records and again.statistics == chips.statistics and again.content_hash == chips.content_hash
+    assert (
+        again.records == chips.records
+        and again.statistics == chips.statistics
+        and again.content_hash == chips.content_hash
+    )
     assert again.notes == chips.notes and not any("edited" in note for note in again.notes)
     assert not [p for p in chips.path.parent.iterdir() if "part" in p.name]
 
@@ -76,14 +110,26 @@ def test_the_layers_are_where_the_chips_are(chips: ChipSet) -> None:
     table = gpd.read_file(chips.path / "chips.gpkg", layer="chips")
     assert table.crs == chips.scenes[0].grid.crs
     for outline, record in zip(table.geometry, chips.records, strict=True):
-        assert shapely.equals_exact(shapely.normalize(outline), shapely.normalize(chips.scenes[0].grid.footprint(record.window)), 1e-6)
+        assert shapely.equals_exact(
+            shapely.normalize(outline), shapely.normalize(chips.scenes[0].grid.footprint(record.window)), 1e-6
+        )
     assert set(table["split"]) <= {"train", "val", "test", "none"}
     for one, other in combinations(["train", "val", "test"], 2):
-        assert table[table["split"] == one].union_all().intersection(table[table["split"] == other].union_all()).area == 0
+        assert (
+            table[table["split"] == one]
+            .union_all()
+            .intersection(table[table["split"] == other].union_all())
+            .area
+            == 0
+        )
     labels = gpd.read_file(chips.path / "chips.gpkg", layer="labels")
     assert set(labels["class_name"]) == {"house", "shed"} and len(labels) == len(chips.labels)
     with sqlite3.connect(chips.path / "chips.gpkg") as database:
-        styled = dict(database.execute("SELECT f_table_name, styleQML FROM layer_styles WHERE useAsDefault = 1").fetchall())
+        styled = dict(
+            database.execute(
+                "SELECT f_table_name, styleQML FROM layer_styles WHERE useAsDefault = 1"
+            ).fetchall()
+        )
     database.close()
     assert set(styled) == {"chips", "labels", "annotated"} and 'attr="split"' in styled["chips"]
 
@@ -102,31 +148,54 @@ def test_numbers_of_a_chip_are_those_of_its_pixels(chips: ChipSet) -> None:
     for record in chips.records:
         part = everything[record.window.slices]
         assert record.class_shares == {int(i): pytest.approx((part == i).mean()) for i in np.unique(part)}
-        inside = (centres >= [record.window.col, record.window.row]) & (centres < [record.window.col1, record.window.row1])
+        inside = (centres >= [record.window.col, record.window.row]) & (
+            centres < [record.window.col1, record.window.row1]
+        )
         assert sum(record.object_counts.values()) == inside.all(axis=1).sum()
-    assert sum(sum(r.object_counts.values()) for r in chips.records) == len(chips.labels), "each object is counted once in a grid"
+    assert sum(sum(r.object_counts.values()) for r in chips.records) == len(chips.labels), (
+        "each object is counted once in a grid"
+    )
 
 
-def test_statistics_are_over_valid_train_pixels_in_physical_units(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_statistics_are_over_valid_train_pixels_in_physical_units(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     pixels = np.random.default_rng(0).integers(1, 5000, (3, 96, 160))
     pixels[:, :20, :50] = 0
     scene = write_scene("scene.tif", pixels=pixels, nodata=0, scale=0.0001)
-    chips = tile(scene, read_labels(write_labels("l.gpkg"), class_field="kind"), out=tmp_path / "c", size_px=16)
-    part = np.concatenate([pixels[:, r.window.row : r.window.row1, r.window.col : r.window.col1].reshape(3, -1) for r in chips.split("train")], axis=1)
+    chips = tile(
+        scene, read_labels(write_labels("l.gpkg"), class_field="kind"), out=tmp_path / "c", size_px=16
+    )
+    part = np.concatenate(
+        [
+            pixels[:, r.window.row : r.window.row1, r.window.col : r.window.col1].reshape(3, -1)
+            for r in chips.split("train")
+        ],
+        axis=1,
+    )
     part = part[:, (part != 0).all(axis=0)] * 0.0001
     for band, s in zip(part, chips.statistics, strict=True):
         assert s.count == band.size
-        assert (s.mean, s.std, s.minimum, s.maximum) == pytest.approx((band.mean(), band.std(), band.min(), band.max()))
+        assert (s.mean, s.std, s.minimum, s.maximum) == pytest.approx(
+            (band.mean(), band.std(), band.min(), band.max())
+        )
         assert (s.p02, s.p98) == pytest.approx(tuple(np.percentile(band, (2, 98))), rel=1e-4)
     assert all(r.valid_share >= 0.5 for r in chips.records)
     assert any("left out: less than 50%" in note for note in chips.notes)
 
 
-def test_written_chips_are_the_pixels_that_reading_gives(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_written_chips_are_the_pixels_that_reading_gives(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     pixels = np.random.default_rng(0).integers(1, 5000, (3, 96, 160))
     pixels[:, 40:50, 30:90] = 0
-    scene, labels = write_scene("scene.tif", pixels=pixels, nodata=0), read_labels(write_labels("l.gpkg"), class_field="kind")
-    chips = tile(scene, labels, out=tmp_path / "c", size_px=16, write_chips=True, overlap_px=4, keep_empty=0.5)
+    scene, labels = (
+        write_scene("scene.tif", pixels=pixels, nodata=0),
+        read_labels(write_labels("l.gpkg"), class_field="kind"),
+    )
+    chips = tile(
+        scene, labels, out=tmp_path / "c", size_px=16, write_chips=True, overlap_px=4, keep_empty=0.5
+    )
     with SceneReader(chips.scenes[0]) as reader:
         for record in chips.records:
             assert record.file is not None
@@ -134,18 +203,39 @@ def test_written_chips_are_the_pixels_that_reading_gives(write_scene: Writer, wr
             chip = reader.read(record.window)
             assert np.array_equal(found, chip.pixels) and np.array_equal(valid, chip.valid)
             with rasterio.open(chips.path / "masks" / Path(record.file).name) as mask:
-                assert mask.nodata == 255 and tuple(mask.transform) == pytest.approx(tuple(chip.grid.transform))
+                assert mask.nodata == 255 and tuple(mask.transform) == pytest.approx(
+                    tuple(chip.grid.transform)
+                )
                 shares = {int(i): (mask.read(1) == i).mean() for i in np.unique(mask.read(1)) if i != 255}
             assert shares == {i: pytest.approx(share) for i, share in record.class_shares.items()}
-    assert len(list((chips.path / "images").iterdir())) == len(list((chips.path / "masks").iterdir())) == len(chips.records)
+    assert (
+        len(list((chips.path / "images").iterdir()))
+        == len(list((chips.path / "masks").iterdir()))
+        == len(chips.records)
+    )
 
 
-def test_a_striped_scene_is_written_by_itself(write_labels: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_striped_scene_is_written_by_itself(
+    write_labels: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "striped.tif"
-    with rasterio.open(path, "w", driver="GTiff", height=96, width=800, count=1, dtype="uint8", crs="EPSG:32633", transform=NORTH_UP, blockysize=8) as dataset:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=96,
+        width=800,
+        count=1,
+        dtype="uint8",
+        crs="EPSG:32633",
+        transform=NORTH_UP,
+        blockysize=8,
+    ) as dataset:
         dataset.write(np.random.default_rng(0).integers(1, 255, (1, 96, 800), dtype=np.uint8))
     labels = read_labels(write_labels("l.gpkg"), class_field="kind")
-    assert tile(path, labels, out=tmp_path / "small", size_px=32).records[0].file is None, "fits the block cache"
+    assert tile(path, labels, out=tmp_path / "small", size_px=32).records[0].file is None, (
+        "fits the block cache"
+    )
     monkeypatch.setattr("eo_dl.chips.writing._CACHE_BYTES", 1000)
     chips = tile(path, labels, out=tmp_path / "large", size_px=32)
     assert chips.records[0].file is not None
@@ -158,7 +248,11 @@ def test_a_striped_scene_is_written_by_itself(write_labels: Writer, tmp_path: Pa
 
 def test_edited_splits_and_keep_flags_are_obeyed(chips: ChipSet) -> None:
     train, gone = chips.split("train")[0], chips.split("train")[1]
-    _sql(chips.path, f"UPDATE chips SET split = 'none' WHERE chip_id = '{train.chip_id}'", f"UPDATE chips SET keep = 0 WHERE chip_id = '{gone.chip_id}'")
+    _sql(
+        chips.path,
+        f"UPDATE chips SET split = 'none' WHERE chip_id = '{train.chip_id}'",
+        f"UPDATE chips SET keep = 0 WHERE chip_id = '{gone.chip_id}'",
+    )
     edited = open_chip_set(chips.path)
     left = {record.chip_id for record in edited.split("train")}
     assert left == {r.chip_id for r in chips.split("train")} - {train.chip_id, gone.chip_id}
@@ -175,10 +269,17 @@ def test_edited_labels_are_obeyed(chips: ChipSet) -> None:
         open_chip_set(chips.path)
 
 
-def test_edits_that_make_splits_share_ground_are_refused(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_edits_that_make_splits_share_ground_are_refused(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     labels = read_labels(write_labels("l.gpkg"), class_field="kind")
     chips = tile(write_scene("scene.tif"), labels, out=tmp_path / "c", size_px=32, overlap_px=16)
-    inner = next(a for a in chips.split("train") for b in chips.split("train") if a != b and a.window.intersection(b.window))
+    inner = next(
+        a
+        for a in chips.split("train")
+        for b in chips.split("train")
+        if a != b and a.window.intersection(b.window)
+    )
     _sql(chips.path, f"UPDATE chips SET split = 'test' WHERE chip_id = '{inner.chip_id}'")
     with pytest.raises(ChipSetError, match=f"share ground, .*{inner.chip_id}"):
         open_chip_set(chips.path)
@@ -187,7 +288,10 @@ def test_edits_that_make_splits_share_ground_are_refused(write_scene: Writer, wr
 @pytest.mark.parametrize(
     ("command", "word"),
     [
-        ("UPDATE chips SET split = 'validation' WHERE fid = 1", "'validation' is none of train, val, test, none"),
+        (
+            "UPDATE chips SET split = 'validation' WHERE fid = 1",
+            "'validation' is none of train, val, test, none",
+        ),
         ("UPDATE chips SET col = 100000 WHERE fid = 1", "outside its scene"),
         ("UPDATE chips SET width = 8 WHERE fid = 1", "another scene or size"),
         ("UPDATE chips SET chip_id = 'x' WHERE fid IN (1, 2)", "twice"),
@@ -206,7 +310,9 @@ def test_a_scene_that_moved_or_changed_is_named(chips: ChipSet, tmp_path: Path, 
     (tmp_path / "moved").mkdir()
     whole = shutil.copytree(chips.path, tmp_path / "moved" / "chips")
     scene.rename(tmp_path / "moved" / "scene.tif")
-    assert open_chip_set(whole).scenes[0].path == str((tmp_path / "moved" / "scene.tif").resolve()), "a project folder moves as a whole"
+    assert open_chip_set(whole).scenes[0].path == str((tmp_path / "moved" / "scene.tif").resolve()), (
+        "a project folder moves as a whole"
+    )
     with pytest.raises(ChipSetError, match=r"scene\.tif is not there any more; put it back"):
         open_chip_set(chips.path)
     write_scene("scene.tif", seed=1)
@@ -240,7 +346,9 @@ def test_a_manifest_that_is_none_or_newer_is_refused(chips: ChipSet) -> None:
 # Ways of asking
 
 
-def test_folds_put_every_chip_into_test_once(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_folds_put_every_chip_into_test_once(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     labels = read_labels(write_labels("l.gpkg"), class_field="kind")
     chips = tile(write_scene("scene.tif"), labels, out=tmp_path / "c", size_px=16, folds=4)
     tested = [record.chip_id for fold in range(4) for record in chips.for_fold(fold).split("test")]
@@ -249,7 +357,12 @@ def test_folds_put_every_chip_into_test_once(write_scene: Writer, write_labels: 
     assert chips.for_fold(0).records == chips.records
     with pytest.raises(ConfigError, match="folds are 0 to 3"):
         chips.for_fold(4)
-    assert [{r.fold for r in chips.with_val_fold(fold).split("val")} for fold in range(4)] == [{0}, {1}, {2}, {3}]
+    assert [{r.fold for r in chips.with_val_fold(fold).split("val")} for fold in range(4)] == [
+        {0},
+        {1},
+        {2},
+        {3},
+    ]
     with pytest.raises(ConfigError, match="0 to 3"):
         chips.with_val_fold(4)
 
@@ -263,7 +376,9 @@ def test_two_folds_validate_each_other(write_scene: Writer, write_labels: Writer
     assert not any(first.shared_ground.values())
 
 
-def test_two_dates_go_to_one_split_and_scenes_can_be_split(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_two_dates_go_to_one_split_and_scenes_can_be_split(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     labels = read_labels(write_labels("l.gpkg"), class_field="kind")
     dates = [write_scene("a.tif"), write_scene("b.tif", seed=1)]
     chips = tile(dates, labels, out=tmp_path / "dates", size_px=16)
@@ -272,15 +387,23 @@ def test_two_dates_go_to_one_split_and_scenes_can_be_split(write_scene: Writer, 
     with pytest.raises(ConfigError, match="1 block of ground"):
         tile(dates, labels, out=tmp_path / "scenes", size_px=16, split_by="scene")
     third = NORTH_UP @ NORTH_UP.translation(10_000, 0)
-    far = [write_scene(f"{i}.tif", 48, 48, transform=third @ NORTH_UP.translation(200 * i, 0)) for i in range(6)]
+    far = [
+        write_scene(f"{i}.tif", 48, 48, transform=third @ NORTH_UP.translation(200 * i, 0)) for i in range(6)
+    ]
     apart = read_labels(
-        write_labels("f.gpkg", [p for i in range(6) for p in squares(3, 3, 16, 6, third @ NORTH_UP.translation(200 * i, 0))]), class_field="kind"
+        write_labels(
+            "f.gpkg",
+            [p for i in range(6) for p in squares(3, 3, 16, 6, third @ NORTH_UP.translation(200 * i, 0))],
+        ),
+        class_field="kind",
     )
     chips = tile(far, apart, out=tmp_path / "far", size_px=16, split_by="scene", split=(0.5, 0.25, 0.25))
     assert all(len({r.split for r in chips.records if r.scene_index == i}) == 1 for i in range(6))
 
 
-def test_only_annotated_ground_counts_and_only_the_aoi_is_sampled(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_only_annotated_ground_counts_and_only_the_aoi_is_sampled(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     def area(name: str, *windows: Window) -> Path:
         grid = open_scene(tmp_path / "scene.tif").grid
         gpd.GeoDataFrame(geometry=[grid.footprint(w) for w in windows], crs=grid.crs).to_file(tmp_path / name)
@@ -296,11 +419,20 @@ def test_only_annotated_ground_counts_and_only_the_aoi_is_sampled(write_scene: W
         assert known[record.window.slices].any()
     again = open_chip_set(chips.path)
     assert again.labels_of(0).annotated is not None and again.content_hash == chips.content_hash
-    both = tile(scene, labels, out=tmp_path / "d", size_px=16, annotated=annotated, aoi=area("aoi.gpkg", Window(0, 0, 80, 96)))
+    both = tile(
+        scene,
+        labels,
+        out=tmp_path / "d",
+        size_px=16,
+        annotated=annotated,
+        aoi=area("aoi.gpkg", Window(0, 0, 80, 96)),
+    )
     assert {r.window for r in both.records} == {r.window for r in chips.records if r.window.col < 80}
 
 
-def test_objects_and_balanced_sampling_add_some_empty_ground(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_objects_and_balanced_sampling_add_some_empty_ground(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     labels = read_labels(write_labels("l.gpkg", squares(6, 4, 16, 6)), class_field="kind")
     scene = write_scene("scene.tif", 128, 256)
     for sampling in ("objects", "balanced"):
@@ -310,7 +442,9 @@ def test_objects_and_balanced_sampling_add_some_empty_ground(write_scene: Writer
         tile(scene, labels, out=tmp_path / "x", count=4)
 
 
-def test_keep_empty_leaves_chips_in_the_index_but_not_in_the_splits(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_keep_empty_leaves_chips_in_the_index_but_not_in_the_splits(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     labels = read_labels(write_labels("l.gpkg", squares(6, 4, 16, 6)), class_field="kind")
     chips = tile(write_scene("scene.tif", 128, 256), labels, out=tmp_path / "c", size_px=16, keep_empty=0.25)
     empty = [record for record in chips.records if record.empty]
@@ -319,13 +453,20 @@ def test_keep_empty_leaves_chips_in_the_index_but_not_in_the_splits(write_scene:
     assert not any(r.empty and not r.keep for name in ("train", "val", "test") for r in chips.split(name))
 
 
-def test_scenes_of_other_bands_crs_and_gsd_come_together(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_scenes_of_other_bands_crs_and_gsd_come_together(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     from pyproj import Transformer
 
     first = write_scene("a.tif", seed=1)
     x, y = Transformer.from_crs(32633, 32632, always_xy=True).transform(402_000, 5_300_000)
     second = write_scene(
-        "b.tif", 192, 320, crs="EPSG:32632", transform=NORTH_UP.translation(x, y) @ NORTH_UP.scale(5, -5), bands=("nir", "pan", "green", "red")
+        "b.tif",
+        192,
+        320,
+        crs="EPSG:32632",
+        transform=NORTH_UP.translation(x, y) @ NORTH_UP.scale(5, -5),
+        bands=("nir", "pan", "green", "red"),
     )
     there = [shapely.transform(p, lambda xy: xy - (-2_000, 100_000)) for p in squares(10, 6, 16, 6)]
     labels = read_labels(write_labels("l.gpkg", squares(10, 6, 16, 6) + there), class_field="kind")
@@ -333,7 +474,9 @@ def test_scenes_of_other_bands_crs_and_gsd_come_together(write_scene: Writer, wr
     assert chips.bands.names == ("red", "green", "nir") == chips.scenes[1].bands.names
     assert [band.number for band in chips.scenes[1].bands] == [4, 3, 1]
     assert (chips.scenes[1].grid.height, chips.scenes[1].grid.width) == (96, 160)
-    assert {r.scene_index for r in chips.records} == {0, 1} and {r.scene_index for r in chips.split("train")} == {0, 1}
+    assert {r.scene_index for r in chips.records} == {0, 1} and {
+        r.scene_index for r in chips.split("train")
+    } == {0, 1}
     assert gpd.read_file(chips.path / "chips.gpkg", layer="chips").crs.to_epsg() == 4326
     again = open_chip_set(chips.path)
     assert again.scenes == chips.scenes and again.content_hash == chips.content_hash
@@ -344,34 +487,59 @@ def test_plain_images_with_masks_and_with_boxes(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
     for number in range(5):
-        Image.fromarray(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8)).save(tmp_path / "images" / f"i{number}.png")
-        Image.fromarray((rng.random((64, 96)) < 0.3).astype(np.uint8) * 2).save(tmp_path / "masks" / f"i{number}.png")
+        Image.fromarray(rng.integers(0, 255, (64, 96, 3), dtype=np.uint8)).save(
+            tmp_path / "images" / f"i{number}.png"
+        )
+        Image.fromarray((rng.random((64, 96)) < 0.3).astype(np.uint8) * 2).save(
+            tmp_path / "masks" / f"i{number}.png"
+        )
     images = sorted((tmp_path / "images").iterdir())
-    chips = tile(images, read_labels(tmp_path / "masks"), out=tmp_path / "c", size_px=32, split=(0.6, 0.2, 0.2))
+    chips = tile(
+        images, read_labels(tmp_path / "masks"), out=tmp_path / "c", size_px=32, split=(0.6, 0.2, 0.2)
+    )
     assert chips.area_unit == "px2" and chips.gsd_m is None
     for record in chips.records[:5]:
-        truth = np.array(Image.open(tmp_path / "masks" / images[record.scene_index].name))[record.window.slices]
-        assert sum(share for class_id, share in record.class_shares.items() if class_id) == pytest.approx((truth == 2).mean())
+        truth = np.array(Image.open(tmp_path / "masks" / images[record.scene_index].name))[
+            record.window.slices
+        ]
+        assert sum(share for class_id, share in record.class_shares.items() if class_id) == pytest.approx(
+            (truth == 2).mean()
+        )
     assert open_chip_set(chips.path).content_hash == chips.content_hash
     coco = {
-        "images": [{"id": n, "file_name": path.name, "width": 96, "height": 64} for n, path in enumerate(images)],
+        "images": [
+            {"id": n, "file_name": path.name, "width": 96, "height": 64} for n, path in enumerate(images)
+        ],
         "categories": [{"id": 7, "name": "tree"}],
         "annotations": [
-            {"id": 10 * n + k, "image_id": n, "category_id": 7, "bbox": [5.25 + 20 * k, 8.5, 10, 12.125], "area": 1, "iscrowd": 0}
+            {
+                "id": 10 * n + k,
+                "image_id": n,
+                "category_id": 7,
+                "bbox": [5.25 + 20 * k, 8.5, 10, 12.125],
+                "area": 1,
+                "iscrowd": 0,
+            }
             for n in range(5)
             for k in range(4)
         ],
     }
     (tmp_path / "boxes.json").write_text(json.dumps(coco))
-    boxed = tile(images, read_labels(tmp_path / "boxes.json"), out=tmp_path / "d", size_px=32, split=(0.6, 0.2, 0.2))
+    boxed = tile(
+        images, read_labels(tmp_path / "boxes.json"), out=tmp_path / "d", size_px=32, split=(0.6, 0.2, 0.2)
+    )
     assert sum(sum(r.object_counts.values()) for r in boxed.records) == 20
-    assert sorted(boxed.labels_of(3).bounds.tolist()) == [[5.25 + 20 * k, 8.5, 15.25 + 20 * k, 20.625] for k in range(4)]
+    assert sorted(boxed.labels_of(3).bounds.tolist()) == [
+        [5.25 + 20 * k, 8.5, 15.25 + 20 * k, 20.625] for k in range(4)
+    ]
     outlines = gpd.read_file(boxed.path / "chips.gpkg", layer="chips")
     assert outlines.geometry.union_all().area == pytest.approx(5 * 64 * 96), "images lie side by side"
 
 
 def test_linked_scenes_and_masks_keep_the_names_of_their_links(tmp_path: Path) -> None:
-    """Folders of many data sets hold files of the same names; a link gives each a name of its own, by which labels and maps are found."""
+    """Folders of many data sets hold files of the same names; a link gives each a name of its own, by which
+    labels and maps are found.
+    """
     for name in ("one", "two"):
         for kind, value in (("images", 90), ("masks", int(name == "two"))):
             (tmp_path / name / kind).mkdir(parents=True)
@@ -380,42 +548,75 @@ def test_linked_scenes_and_masks_keep_the_names_of_their_links(tmp_path: Path) -
             (tmp_path / kind).mkdir(exist_ok=True)
             (tmp_path / kind / f"{name}_part.png").symlink_to(tmp_path / name / kind / "part.png")
     scenes = [tmp_path / "images" / f"{name}_part.png" for name in ("one", "two")]
-    tile(scenes, read_labels(tmp_path / "masks", classes={"wood": [1]}), out=tmp_path / "chips", size_px=32, split_by="scene", split=(0.5, 0.0, 0.5))
+    tile(
+        scenes,
+        read_labels(tmp_path / "masks", classes={"wood": [1]}),
+        out=tmp_path / "chips",
+        size_px=32,
+        split_by="scene",
+        split=(0.5, 0.0, 0.5),
+    )
     again = open_chip_set(tmp_path / "chips")
     assert [scene.stem for scene in again.scenes] == ["one_part", "two_part"]
     assert [record.class_shares for record in again.records] == [{0: 1.0}] * 2 + [{1: 1.0}] * 2
-    truth = {again.scenes[r.scene_index].stem: SceneTruth.of(again.labels, again.scenes[r.scene_index]).chip(r.window).mask for r in again.records}
-    assert {name: int(mask.max()) for name, mask in truth.items() if mask is not None} == {"one_part": 0, "two_part": 1}
+    truth = {
+        again.scenes[r.scene_index].stem: SceneTruth.of(again.labels, again.scenes[r.scene_index])
+        .chip(r.window)
+        .mask
+        for r in again.records
+    }
+    assert {name: int(mask.max()) for name, mask in truth.items() if mask is not None} == {
+        "one_part": 0,
+        "two_part": 1,
+    }
 
 
-def test_boxes_in_pixels_of_a_georeferenced_scene_come_back_exactly(write_scene: Writer, tmp_path: Path) -> None:
+def test_boxes_in_pixels_of_a_georeferenced_scene_come_back_exactly(
+    write_scene: Writer, tmp_path: Path
+) -> None:
     scene = write_scene("scene.tif", 96, 160)
     boxes = [[3.5 + 16 * (i % 9), 4.25 + 16 * (i // 9), 7.125, 6] for i in range(45)]
     coco = {
         "images": [{"id": 1, "file_name": "scene.tif", "width": 160, "height": 96}],
         "categories": [{"id": 1, "name": "tree"}],
-        "annotations": [{"id": i, "image_id": 1, "category_id": 1, "bbox": box, "area": 1, "iscrowd": 0} for i, box in enumerate(boxes)],
+        "annotations": [
+            {"id": i, "image_id": 1, "category_id": 1, "bbox": box, "area": 1, "iscrowd": 0}
+            for i, box in enumerate(boxes)
+        ],
     }
     (tmp_path / "boxes.json").write_text(json.dumps(coco))
     chips = tile(scene, read_labels(tmp_path / "boxes.json"), out=tmp_path / "c", size_px=16)
     expected = np.array([[c, r, c + w, r + h] for c, r, w, h in boxes])
     assert np.abs(chips.labels_of(0).bounds - expected).max() < 1e-6
     assert gpd.read_file(chips.path / "chips.gpkg", layer="labels").crs.to_epsg() == 32633
-    coarse = tile(scene, read_labels(tmp_path / "boxes.json"), out=tmp_path / "d", size_px=12, gsd_m=chips.gsd_m * 2)
+    coarse = tile(
+        scene, read_labels(tmp_path / "boxes.json"), out=tmp_path / "d", size_px=12, gsd_m=chips.gsd_m * 2
+    )
     factor = coarse.scenes[0].grid.width / 160
     assert np.abs(coarse.labels_of(0).bounds[:, [0, 2]] - expected[:, [0, 2]] * factor).max() < 1e-6
 
 
-def test_a_scene_smaller_than_a_chip_is_padded(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_a_scene_smaller_than_a_chip_is_padded(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     labels = read_labels(write_labels("l.gpkg"), class_field="kind")
-    chips = tile(write_scene("scene.tif", 12, 30), labels, out=tmp_path / "c", size_px=32, split=(1, 0, 0), write_chips=True)
+    chips = tile(
+        write_scene("scene.tif", 12, 30),
+        labels,
+        out=tmp_path / "c",
+        size_px=32,
+        split=(1, 0, 0),
+        write_chips=True,
+    )
     record = chips.records[0]
     assert record.window == Window(0, 0, 32, 32) and record.valid_share == pytest.approx(360 / 1024, abs=1e-6)
     assert sum(record.class_shares.values()) == pytest.approx(360 / 1024)
     assert gpd.read_file(chips.path / "chips.gpkg", layer="chips").area[0] == pytest.approx(360 * 100)
 
 
-def test_progress_is_told_and_stops_the_work(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
+def test_progress_is_told_and_stops_the_work(
+    write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
     scene, labels = write_scene("scene.tif"), read_labels(write_labels("l.gpkg"), class_field="kind")
     told: list[tuple[int, int, str]] = []
     tile(scene, labels, out=tmp_path / "c", size_px=16, on_progress=lambda *what: told.append(what))
@@ -437,12 +638,19 @@ def test_bad_input_is_one_line(write_scene: Writer, write_labels: Writer, tmp_pa
     bare = write_scene("bare.tif", crs=None)
     empty = write_scene("empty.tif", pixels=np.zeros((3, 96, 160)), nodata=0)
     rgb = write_scene("rgb.tif", bands=("red", "green", "blue"))
-    far = read_labels(write_labels("far.gpkg", [shapely.transform(p, lambda xy: xy + 1e5) for p in squares(3, 3, 16, 6)]), class_field="kind")
+    far = read_labels(
+        write_labels("far.gpkg", [shapely.transform(p, lambda xy: xy + 1e5) for p in squares(3, 3, 16, 6)]),
+        class_field="kind",
+    )
     cases: list[tuple[type[InputError], str, dict[str, object]]] = [
         (LabelError, r"bare\.tif.*has no CRS|no CRS", {"scenes": bare}),
         (LabelError, "far.gpkg", {"labels": far}),
         (LabelError, r"empty\.tif: no chip has 50% measured pixels", {"scenes": empty}),
-        (BandError, r"rgb\.tif: lacks band nir of scene\.tif; it has red, green, blue", {"scenes": [scene, rgb]}),
+        (
+            BandError,
+            r"rgb\.tif: lacks band nir of scene\.tif; it has red, green, blue",
+            {"scenes": [scene, rgb]},
+        ),
         (InputError, "was given twice", {"scenes": [scene, scene]}),
         (InputError, "no scene was given", {"scenes": []}),
         (ConfigError, "outside 8 to", {"size_px": 4}),

@@ -63,10 +63,24 @@ def eo_dl_cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     return call
 
 
-def write_scene(path: Path, pixels: np.ndarray, *, names: tuple[str, ...] = NAMES, crs: str | None = "EPSG:32633", nodata: float | None = None) -> Path:
+def write_scene(
+    path: Path,
+    pixels: np.ndarray,
+    *,
+    names: tuple[str, ...] = NAMES,
+    crs: str | None = "EPSG:32633",
+    nodata: float | None = None,
+) -> Path:
     """A tiled GeoTIFF of pixels (C, H, W)."""
-    warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)  # plain images are meant; pytest restores the filters
-    profile = {"driver": "GTiff", "height": pixels.shape[1], "width": pixels.shape[2], "count": pixels.shape[0], "dtype": pixels.dtype.name}
+    # plain images are meant; pytest restores the filters
+    warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+    profile = {
+        "driver": "GTiff",
+        "height": pixels.shape[1],
+        "width": pixels.shape[2],
+        "count": pixels.shape[0],
+        "dtype": pixels.dtype.name,
+    }
     if crs is not None:
         profile |= {"crs": crs, "transform": TRANSFORM}
     with rasterio.open(path, "w", nodata=nodata, photometric="minisblack", **profile) as file:
@@ -78,8 +92,14 @@ def write_scene(path: Path, pixels: np.ndarray, *, names: tuple[str, ...] = NAME
 
 def squares(rng: np.random.Generator, count: int = 30) -> list[shapely.Geometry]:
     """Squares of 8 px on a loose grid, in map coordinates."""
-    places = [(16 * (i % 9) + int(rng.integers(2, 7)), 16 * (i // 9) + int(rng.integers(2, 7))) for i in range(min(count, 81))]
-    return [shapely.box(500000 + col, 5_200_000 - row - 8, 500000 + col + 8, 5_200_000 - row) for col, row in places]
+    places = [
+        (16 * (i % 9) + int(rng.integers(2, 7)), 16 * (i // 9) + int(rng.integers(2, 7)))
+        for i in range(min(count, 81))
+    ]
+    return [
+        shapely.box(500000 + col, 5_200_000 - row - 8, 500000 + col + 8, 5_200_000 - row)
+        for col, row in places
+    ]
 
 
 @pytest.fixture(scope="session", name="write_scene")
@@ -111,15 +131,40 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         pixels[:, top : top + 8, col : col + 8] += 90
     scene = write_scene(folder / "scene.tif", pixels)
     labels = folder / "labels.gpkg"
-    gpd.GeoDataFrame({"kind": ["roof", "shed"] * 40 + ["roof"]}, geometry=found, crs="EPSG:32633").to_file(labels)
-    assert run(["tile", str(scene), "--labels", str(labels), "-o", str(folder / "chips"), "--size", "32", "--block-m", "32", "-q"]) == 0
+    gpd.GeoDataFrame({"kind": ["roof", "shed"] * 40 + ["roof"]}, geometry=found, crs="EPSG:32633").to_file(
+        labels
+    )
+    assert (
+        run(
+            [
+                "tile",
+                str(scene),
+                "--labels",
+                str(labels),
+                "-o",
+                str(folder / "chips"),
+                "--size",
+                "32",
+                "--block-m",
+                "32",
+                "-q",
+            ]
+        )
+        == 0
+    )
     return World(folder, scene, labels, folder / "chips", untrained(folder / "model.eodl"))
 
 
 RGB = BandSet(tuple(Band(name, i + 1, dtype="uint8") for i, name in enumerate(NAMES)))
 
 
-def untrained(path: Path, bands: BandSet = RGB, mean: Sequence[float] = (100.0,) * 3, std: Sequence[float] = (40.0,) * 3, gsd_m: float | None = 1.0) -> Path:
+def untrained(
+    path: Path,
+    bands: BandSet = RGB,
+    mean: Sequence[float] = (100.0,) * 3,
+    std: Sequence[float] = (40.0,) * 3,
+    gsd_m: float | None = 1.0,
+) -> Path:
     """A segmentation bundle with random weights."""
     task = load_task("segmentation")
     classes = ClassSet.of_names(["roof", "shed"], background=True)
@@ -134,7 +179,9 @@ def untrained(path: Path, bands: BandSet = RGB, mean: Sequence[float] = (100.0,)
         gsd_m=gsd_m,
         chip_px=64,
         margin_px=8,
-        normalization=NormalizationSpec(mean=tuple(map(float, mean)), std=tuple(float(s) or 1.0 for s in std)),
+        normalization=NormalizationSpec(
+            mean=tuple(map(float, mean)), std=tuple(float(s) or 1.0 for s in std)
+        ),
     )
     save_bundle(path, spec, network.state_dict(), overwrite=True)
     return path
@@ -148,7 +195,17 @@ def model_for(tmp_path: Path) -> Callable[[Path], Path]:
         scene = open_scene(path)
         with SceneReader(scene) as reader:
             chip = reader.read(scene.grid.window)
-        values = to_physical(chip.pixels, scene.bands).astype(np.float64)[:, chip.valid] if chip.valid.any() else np.zeros((len(scene.bands), 1))
-        return untrained(tmp_path / "model.eodl", bands=scene.bands, mean=values.mean(axis=1), std=values.std(axis=1), gsd_m=None)
+        values = (
+            to_physical(chip.pixels, scene.bands).astype(np.float64)[:, chip.valid]
+            if chip.valid.any()
+            else np.zeros((len(scene.bands), 1))
+        )
+        return untrained(
+            tmp_path / "model.eodl",
+            bands=scene.bands,
+            mean=values.mean(axis=1),
+            std=values.std(axis=1),
+            gsd_m=None,
+        )
 
     return make

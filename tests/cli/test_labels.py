@@ -49,17 +49,42 @@ def test_mistakes_are_one_line(eo_dl_cli: Cli, world: World, tmp_path: Path) -> 
     ):
         said = eo_dl_cli(*words)
         assert said.code == 2, words
-        assert len([line for line in said.lines if line.startswith("error: ")]) == 1 and "Traceback" not in said.err
+        assert (
+            len([line for line in said.lines if line.startswith("error: ")]) == 1
+            and "Traceback" not in said.err
+        )
     assert not (tmp_path / "l.gpkg").exists()
 
 
 def test_a_chip_set_and_a_model_are_asked(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
-    """The model has random weights: what it says is nothing, but that it says it is held. Scenes come from the chip set."""
-    said = eo_dl_cli("labels", "check", world.labels, "--chips", world.chips, "--model", world.model, "-o", tmp_path / "f.gpkg", "--json")
+    """The model has random weights: what it says is nothing, but that it says it is held. Scenes come from
+    the chip set.
+    """
+    said = eo_dl_cli(
+        "labels",
+        "check",
+        world.labels,
+        "--chips",
+        world.chips,
+        "--model",
+        world.model,
+        "-o",
+        tmp_path / "f.gpkg",
+        "--json",
+    )
     assert said.code == 0, said.err
     assert said.result["scenes"] == [str(world.scene)]
     assert any("trained on these labels" in str(note) for note in said.result["notes"])  # type: ignore[attr-defined]
     assert "leakage" not in said.result["kinds"]  # type: ignore[operator]
-    for words in (("--chips", tmp_path), ("--chips", world.labels), ("--model", tmp_path / "none.eodl"), ("--model", world.labels), ("--model", world.model)):
+    for words in (
+        ("--chips", tmp_path),
+        ("--chips", world.labels),
+        ("--model", tmp_path / "none.eodl"),
+        ("--model", world.labels),
+        ("--model", world.model),
+    ):
         said = eo_dl_cli("labels", "check", world.labels, *words)
-        assert said.code == 2 and len([line for line in said.lines if line.startswith("error: ")]) == 1, (words, said.err)
+        assert said.code == 2 and len([line for line in said.lines if line.startswith("error: ")]) == 1, (
+            words,
+            said.err,
+        )

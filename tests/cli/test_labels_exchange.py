@@ -37,11 +37,15 @@ def made(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("made")
     for name in ("coco", "yolo-seg", "cvat", "labelstudio", "labelme", "voc", "dota", "csv"):
-        assert run(["labels", "export", str(world.chips), "--format", name, "-o", str(folder / name), "-q"]) == 0
+        assert (
+            run(["labels", "export", str(world.chips), "--format", name, "-o", str(folder / name), "-q"]) == 0
+        )
     return folder
 
 
-@pytest.mark.parametrize("name", ["coco", "cvat", "labelstudio", "labelme", "csv", "yolo-seg", "voc", "dota", "masks", "gpkg"])
+@pytest.mark.parametrize(
+    "name", ["coco", "cvat", "labelstudio", "labelme", "csv", "yolo-seg", "voc", "dota", "masks", "gpkg"]
+)
 def test_out_and_back(eo_dl_cli: Cli, world: World, tmp_path: Path, name: str) -> None:
     said = eo_dl_cli("labels", "export", world.chips, "--format", name, "-o", tmp_path / "out", "--json")
     assert said.code == 0, said.err
@@ -55,7 +59,9 @@ def test_out_and_back(eo_dl_cli: Cli, world: World, tmp_path: Path, name: str) -
     tree = shapely.STRtree(found.geometry.values)
     for outline, kind in zip(inside.geometry, inside.kind, strict=True):
         near = found.iloc[tree.query(outline, predicate="intersects")]
-        assert [shapely.hausdorff_distance(g, outline) < 1e-6 for g in near.geometry] == [True] and near.class_name.tolist() == [kind]
+        assert [shapely.hausdorff_distance(g, outline) < 1e-6 for g in near.geometry] == [
+            True
+        ] and near.class_name.tolist() == [kind]
     assert len(found) == int(truth.intersects(ground.buffer(-1e-6)).sum()) == said.result["objects"]
     assert abs(ground.area - images * 32 * 32) < 1e-3 or name == "masks"  # type: ignore[operator]
 
@@ -65,27 +71,55 @@ def test_labels_and_predictions_of_a_model_go_along(eo_dl_cli: Cli, world: World
     truth["score"] = np.linspace(0, 1, len(truth))
     truth.to_file(tmp_path / "found.gpkg")
     words = ("--labels", tmp_path / "found.gpkg")
-    assert eo_dl_cli("labels", "export", world.chips, "--format", "coco", "-o", tmp_path / "coco", *words, "-q").code == 0
+    assert (
+        eo_dl_cli(
+            "labels", "export", world.chips, "--format", "coco", "-o", tmp_path / "coco", *words, "-q"
+        ).code
+        == 0
+    )
     said = eo_dl_cli("labels", "import", tmp_path / "coco", "-o", tmp_path / "back.gpkg", "-q")
     back = gpd.read_file(tmp_path / "back.gpkg", layer="labels")
     assert said.code == 0 and set(np.round(back.score, 9)) <= set(np.round(truth.score, 9))
     words = ("--predictions", tmp_path / "found.gpkg")
-    assert eo_dl_cli("labels", "export", world.chips, "--format", "labelstudio", "-o", tmp_path / "ls", *words, "-q").code == 0
+    assert (
+        eo_dl_cli(
+            "labels", "export", world.chips, "--format", "labelstudio", "-o", tmp_path / "ls", *words, "-q"
+        ).code
+        == 0
+    )
     tasks = json.loads((tmp_path / "ls" / "tasks.json").read_text())
     assert sum(len(task["predictions"][0]["result"]) for task in tasks if "predictions" in task) >= len(back)
-    assert all(region["score"] >= 0 for task in tasks for one in task.get("predictions", []) for region in one["result"])
+    assert all(
+        region["score"] >= 0
+        for task in tasks
+        for one in task.get("predictions", [])
+        for region in one["result"]
+    )
 
 
 def test_convert_there_and_back(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
-    said = eo_dl_cli("labels", "convert", world.labels, "-o", tmp_path / "found.json", "--images", world.scene, "--json")
+    said = eo_dl_cli(
+        "labels", "convert", world.labels, "-o", tmp_path / "found.json", "--images", world.scene, "--json"
+    )
     assert said.code == 0 and said.result["classes"] == {"roof": 41, "shed": 40}, said.err
     said = eo_dl_cli("labels", "convert", tmp_path / "found.json", "-o", tmp_path / "found.xml", "--json")
     assert said.code == 0 and said.result["objects"] == 81, said.err
-    said = eo_dl_cli("labels", "convert", tmp_path / "found.xml", "-o", tmp_path / "found.geojson", "--images", world.scene, "--json")
+    said = eo_dl_cli(
+        "labels",
+        "convert",
+        tmp_path / "found.xml",
+        "-o",
+        tmp_path / "found.geojson",
+        "--images",
+        world.scene,
+        "--json",
+    )
     assert said.code == 0, said.err
     back = gpd.read_file(tmp_path / "found.geojson").to_crs("EPSG:32633")
     truth = gpd.read_file(world.labels)
-    distance = [min(shapely.hausdorff_distance(g, outline) for g in back.geometry) for outline in truth.geometry]
+    distance = [
+        min(shapely.hausdorff_distance(g, outline) for g in back.geometry) for outline in truth.geometry
+    ]
     assert max(distance) < 1e-5
 
 
@@ -105,8 +139,12 @@ def test_mistakes_of_export_are_one_line(eo_dl_cli: Cli, world: World, tmp_path:
     assert said.code == 2 and "coco" in said.err and not out.exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    said = eo_dl_cli("labels", "export", world.chips, "--format", "coco", "-o", tmp_path / "mine", "--overwrite", "-q")
-    assert said.code == 2 and "is not overwritten" in said.err and (tmp_path / "mine" / "thesis.txt").is_file()
+    said = eo_dl_cli(
+        "labels", "export", world.chips, "--format", "coco", "-o", tmp_path / "mine", "--overwrite", "-q"
+    )
+    assert (
+        said.code == 2 and "is not overwritten" in said.err and (tmp_path / "mine" / "thesis.txt").is_file()
+    )
 
 
 def changed(folder: Path, name: str, old: str, new: str, out: Path) -> Path:
@@ -117,39 +155,118 @@ def changed(folder: Path, name: str, old: str, new: str, out: Path) -> Path:
     return path
 
 
-# What is wrong, in which export and file, the text that is changed into what, and what the one line says: the record by its line or id, and the cause.
+# What is wrong, in which export and file, the text that is changed into what, and what the one line says: the
+# record by its line or id, and the cause.
 BROKEN = (
-    ("an outline that is no number", "coco", "annotations/instances_train.json", '"segmentation": [[', '"segmentation": [["a", ', ("#1", "ring")),
-    ("a category that is not listed", "coco", "annotations/instances_train.json", '"category_id": 1', '"category_id": 77', ("#", "category 77")),
-    ("an image that is not listed", "coco", "annotations/instances_train.json", '"image_id": 1,', '"image_id": 99,', ("#", "image 99")),
+    (
+        "an outline that is no number",
+        "coco",
+        "annotations/instances_train.json",
+        '"segmentation": [[',
+        '"segmentation": [["a", ',
+        ("#1", "ring"),
+    ),
+    (
+        "a category that is not listed",
+        "coco",
+        "annotations/instances_train.json",
+        '"category_id": 1',
+        '"category_id": 77',
+        ("#", "category 77"),
+    ),
+    (
+        "an image that is not listed",
+        "coco",
+        "annotations/instances_train.json",
+        '"image_id": 1,',
+        '"image_id": 99,',
+        ("#", "image 99"),
+    ),
     ("JSON that ends early", "coco", "annotations/instances_train.json", '"categories"', "", ("JSON",)),
-    ("an image name that climbs out", "coco", "annotations/instances_train.json", '"file_name": "', '"file_name": "../../', ("image 1", "safe file name")),
-    ("an image of another export", "coco", "annotations/instances_train.json", '"file_name": "', '"file_name": "other_', ("not in the index", "--index")),
+    (
+        "an image name that climbs out",
+        "coco",
+        "annotations/instances_train.json",
+        '"file_name": "',
+        '"file_name": "../../',
+        ("image 1", "safe file name"),
+    ),
+    (
+        "an image of another export",
+        "coco",
+        "annotations/instances_train.json",
+        '"file_name": "',
+        '"file_name": "other_',
+        ("not in the index", "--index"),
+    ),
     ("a shape without a side", "cvat", "annotations.xml", ' xbr="', ' xyz="', ("box 1", "xbr")),
     ("a coordinate that is no number", "cvat", "annotations.xml", ' xtl="', ' xtl="nan', ("box 1",)),
     ("XML that is cut", "cvat", "annotations.xml", "</annotations>", "", ("XML",)),
-    ("a region without a label", "labelstudio", "tasks.json", '"rectanglelabels": [', '"rectanglelabels": [7, ', ("task 1", "region eo-", "label")),
-    ("a shape of two points too few", "labelme", "*.json", '"shape_type": "rectangle"', '"shape_type": "circles"', ("shape 1", "circles")),
-    ("a class that the names do not have", "yolo-seg", "labels/train/*.txt", "0 ", "7 ", ("line 1", "class 7", "2 classes")),
+    (
+        "a region without a label",
+        "labelstudio",
+        "tasks.json",
+        '"rectanglelabels": [',
+        '"rectanglelabels": [7, ',
+        ("task 1", "region eo-", "label"),
+    ),
+    (
+        "a shape of two points too few",
+        "labelme",
+        "*.json",
+        '"shape_type": "rectangle"',
+        '"shape_type": "circles"',
+        ("shape 1", "circles"),
+    ),
+    (
+        "a class that the names do not have",
+        "yolo-seg",
+        "labels/train/*.txt",
+        "0 ",
+        "7 ",
+        ("line 1", "class 7", "2 classes"),
+    ),
     ("a line of words", "yolo-seg", "labels/train/*.txt", "0 ", "roof ", ("line 1", "class number")),
     ("a box without a side", "voc", "Annotations/*.xml", "<xmax>", "<xmux>", ("XML",)),
     ("a box with a word", "voc", "Annotations/*.xml", "<xmax>", "<xmax>a", ("object 1", "xmax")),
-    ("a corner that is infinite", "dota", "train/labelTxt/*.txt", "\n", "\n1 1 2 inf 3 3 4 4 roof 0\n", ("line 2",)),
+    (
+        "a corner that is infinite",
+        "dota",
+        "train/labelTxt/*.txt",
+        "\n",
+        "\n1 1 2 inf 3 3 4 4 roof 0\n",
+        ("line 2",),
+    ),
     ("a row with half a box", "csv", "labels.csv", ".tif,", ".tif,x", ("line 2", "four numbers")),
     ("a score that is none", "csv", "labels.csv", "roof,", "roof,high", ("line 2", "high")),
 )
 
 
-@pytest.mark.parametrize(("what", "name", "file", "old", "new", "told"), BROKEN, ids=[item[0].replace(" ", "-") for item in BROKEN])
+@pytest.mark.parametrize(
+    ("what", "name", "file", "old", "new", "told"), BROKEN, ids=[item[0].replace(" ", "-") for item in BROKEN]
+)
 def test_a_broken_file_is_refused_by_its_record(
-    eo_dl_cli: Cli, made: Path, tmp_path: Path, what: str, name: str, file: str, old: str, new: str, told: tuple[str, ...]
+    eo_dl_cli: Cli,
+    made: Path,
+    tmp_path: Path,
+    what: str,
+    name: str,
+    file: str,
+    old: str,
+    new: str,
+    told: tuple[str, ...],
 ) -> None:
     path = changed(made / name, file, old, new, tmp_path)
     extra = ("--format", "yolo") if name == "yolo-seg" else ("--format", "dota") if name == "dota" else ()
     if name == "yolo-seg":
         (tmp_path / "classes.txt").write_text("roof\nshed\n")
     out = tmp_path / "back.gpkg"
-    refused(eo_dl_cli("labels", "import", path, "--index", made / name / INDEX, "-o", out, *extra), out, path.name, *told)
+    refused(
+        eo_dl_cli("labels", "import", path, "--index", made / name / INDEX, "-o", out, *extra),
+        out,
+        path.name,
+        *told,
+    )
 
 
 def test_mistakes_of_import_are_one_line(eo_dl_cli: Cli, world: World, made: Path, tmp_path: Path) -> None:
@@ -160,15 +277,25 @@ def test_mistakes_of_import_are_one_line(eo_dl_cli: Cli, world: World, made: Pat
     for words, told in (
         ((alone,), (INDEX, "--index")),
         ((alone, "--index", tmp_path / "none.json"), ("none.json",)),
-        ((alone, "--index", made / "coco" / "annotations" / "instances_train.json"), ("no index of exported labels",)),
+        (
+            (alone, "--index", made / "coco" / "annotations" / "instances_train.json"),
+            ("no index of exported labels",),
+        ),
         ((tmp_path / "none.xml", "--index", made / "cvat" / INDEX), ("none.xml", "no such file")),
         ((tmp_path / "empty", "--index", made / "cvat" / INDEX), ("no label files",)),
         ((alone, "--index", made / "cvat" / INDEX, "--format", "coco"), ("annotations.xml",)),
-        ((alone, made / "labelstudio" / "tasks.json", "--index", made / "cvat" / INDEX), ("several formats",)),
+        (
+            (alone, made / "labelstudio" / "tasks.json", "--index", made / "cvat" / INDEX),
+            ("several formats",),
+        ),
         ((alone, "--index", made / "cvat" / INDEX, "--classes", "roof"), ("shed", "--classes")),
     ):
         refused(eo_dl_cli("labels", "import", *words, "-o", out), out, *told)
-    refused(eo_dl_cli("labels", "import", alone, "--index", made / "cvat" / INDEX, "-o", tmp_path / "back.shp2"), tmp_path / "back.shp2", "--format")
+    refused(
+        eo_dl_cli("labels", "import", alone, "--index", made / "cvat" / INDEX, "-o", tmp_path / "back.shp2"),
+        tmp_path / "back.shp2",
+        "--format",
+    )
     out.write_text("mine")
     said = eo_dl_cli("labels", "import", alone, "--index", made / "cvat" / INDEX, "-o", out)
     assert said.code == 2 and "--overwrite" in said.err and out.read_text() == "mine"
@@ -176,15 +303,26 @@ def test_mistakes_of_import_are_one_line(eo_dl_cli: Cli, world: World, made: Pat
 
 def test_classes_that_were_not_exported_are_new_and_said(eo_dl_cli: Cli, made: Path, tmp_path: Path) -> None:
     path = changed(made / "cvat", "annotations.xml", '<box label="roof"', '<box label="pool"', tmp_path)
-    said = eo_dl_cli("labels", "import", path, "--index", made / "cvat" / INDEX, "-o", tmp_path / "back.gpkg", "--json")
-    assert said.code == 0 and said.result["classes"]["pool"] == 1 and "1 classes were not exported and are new: pool" in said.err  # type: ignore[index]
+    said = eo_dl_cli(
+        "labels", "import", path, "--index", made / "cvat" / INDEX, "-o", tmp_path / "back.gpkg", "--json"
+    )
+    assert (
+        said.code == 0
+        and said.result["classes"]["pool"] == 1
+        and "1 classes were not exported and are new: pool" in said.err
+    )  # type: ignore[index]
 
 
 def test_ignored_objects_stay_ignored(eo_dl_cli: Cli, world: World, made: Path, tmp_path: Path) -> None:
     from eo_dl.labels import read_labels
 
     path = changed(made / "voc", "Annotations/*.xml", "<difficult>0", "<difficult>1", tmp_path)
-    assert eo_dl_cli("labels", "import", path, "--index", made / "voc" / INDEX, "-o", tmp_path / "back.gpkg", "-q").code == 0
+    assert (
+        eo_dl_cli(
+            "labels", "import", path, "--index", made / "voc" / INDEX, "-o", tmp_path / "back.gpkg", "-q"
+        ).code
+        == 0
+    )
     labels = read_labels(tmp_path / "back.gpkg")
     assert labels.ignore is not None and int(labels.ignore.sum()) == 1 and len(labels) > 1
 
@@ -210,7 +348,18 @@ def test_mistakes_of_convert_are_one_line(eo_dl_cli: Cli, world: World, made: Pa
 def test_convert_overwrites_its_own_folders_only(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
     for name, mine in (("labelme", "photo.png"), ("yolo", "images")):
         out = tmp_path / name
-        words = ("labels", "convert", world.labels, "--images", world.scene, "--format", name, "-o", out, "-q")
+        words = (
+            "labels",
+            "convert",
+            world.labels,
+            "--images",
+            world.scene,
+            "--format",
+            name,
+            "-o",
+            out,
+            "-q",
+        )
         assert eo_dl_cli(*words).code == 0
         assert eo_dl_cli(*words).code == 2
         assert eo_dl_cli(*words, "--overwrite").code == 0

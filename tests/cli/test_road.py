@@ -37,7 +37,9 @@ def test_scene_to_scored_map(eo_dl_cli: Cli, world: World, tmp_path: Path) -> No
     )
 
 
-def test_events_are_json_lines_that_begin_at_once_and_end_with_the_result(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
+def test_events_are_json_lines_that_begin_at_once_and_end_with_the_result(
+    eo_dl_cli: Cli, world: World, tmp_path: Path
+) -> None:
     said = eo_dl_cli("predict", world.model, world.scene, "-o", tmp_path / "map.tif", "--progress", "json")
     events = [json.loads(line) for line in said.out.splitlines()]
     assert events[0] == {"event": "log", "message": "starting"}
@@ -47,13 +49,21 @@ def test_events_are_json_lines_that_begin_at_once_and_end_with_the_result(eo_dl_
 
 
 def test_errors_are_events_too(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
-    said = eo_dl_cli("predict", world.model, tmp_path / "no.tif", "-o", tmp_path / "map.tif", "--progress", "json")
+    said = eo_dl_cli(
+        "predict", world.model, tmp_path / "no.tif", "-o", tmp_path / "map.tif", "--progress", "json"
+    )
     assert said.code == 2
     assert json.loads(said.out.splitlines()[-1])["event"] == "error"
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (MemoryError, None)])
-def test_exit_codes(eo_dl_cli: Cli, world: World, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], code: int | None) -> None:
+def test_exit_codes(
+    eo_dl_cli: Cli,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    code: int | None,
+) -> None:
     def stop(*args: object, **options: object) -> None:
         raise error
 
@@ -96,7 +106,9 @@ def test_every_option_has_a_help_text() -> None:
 def test_every_odd_geotiff_is_inspected_and_predicted_or_refused_in_one_line(
     eo_dl_cli: Cli, real_data: Path, tmp_path: Path, model_for: Callable[[Path], Path]
 ) -> None:
-    files = sorted(p for p in (real_data / "weird-geotiffs").rglob("*") if p.suffix in {".tif", ".tiff", ".vrt"})
+    files = sorted(
+        p for p in (real_data / "weird-geotiffs").rglob("*") if p.suffix in {".tif", ".tiff", ".vrt"}
+    )
     assert len(files) > 30
     worked = 0
     for number, path in enumerate(files):

@@ -48,7 +48,15 @@ def test_people_may_choose_by_name_number_and_new_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("Red", "red"), ("NIR band", "nir"), ("Near-Infrared", "nir"), ("Band 4", "band_4"), ("B8A", "b8a"), ("band red", "red")]
+    ("text", "expected"),
+    [
+        ("Red", "red"),
+        ("NIR band", "nir"),
+        ("Near-Infrared", "nir"),
+        ("Band 4", "band_4"),
+        ("B8A", "b8a"),
+        ("band red", "red"),
+    ],
 )
 def test_names_have_one_spelling(text: str, expected: str) -> None:
     assert canonical_name(text) == expected

@@ -48,7 +48,9 @@ def test_every_kept_pixel_has_its_margin(grid: ChipGrid) -> None:
 
 
 @given(grids(), st.data())
-def test_an_object_within_the_margin_is_owned_once_and_seen_whole(grid: ChipGrid, data: st.DataObject) -> None:
+def test_an_object_within_the_margin_is_owned_once_and_seen_whole(
+    grid: ChipGrid, data: st.DataObject
+) -> None:
     width = data.draw(st.floats(0, min(2 * grid.margin_px, grid.width)))
     height = data.draw(st.floats(0, min(2 * grid.margin_px, grid.height)))
     col, row = data.draw(st.floats(0, grid.width - width)), data.draw(st.floats(0, grid.height - height))
@@ -56,7 +58,12 @@ def test_an_object_within_the_margin_is_owned_once_and_seen_whole(grid: ChipGrid
     owners = [cell for cell in grid if grid.owned(cell, box)[0]]
     assert len(owners) == 1
     read = owners[0].read
-    assert read.col <= col + 1e-9 and read.row <= row + 1e-9 and col + width <= read.col1 + 1e-9 and row + height <= read.row1 + 1e-9
+    assert (
+        read.col <= col + 1e-9
+        and read.row <= row + 1e-9
+        and col + width <= read.col1 + 1e-9
+        and row + height <= read.row1 + 1e-9
+    )
 
 
 @given(grids(), st.floats(-10, 310), st.floats(-10, 310))
@@ -75,7 +82,9 @@ def test_a_margin_that_leaves_nothing_is_refused() -> None:
 @st.composite
 def square_grids(draw: st.DrawFn) -> SquareGrid:
     margin = draw(st.integers(0, 20))
-    return SquareGrid(draw(lengths), draw(lengths), draw(st.integers(2 * margin + 1, 2 * margin + 90)), margin)
+    return SquareGrid(
+        draw(lengths), draw(lengths), draw(st.integers(2 * margin + 1, 2 * margin + 90)), margin
+    )
 
 
 @given(square_grids())

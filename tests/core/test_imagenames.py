@@ -28,7 +28,9 @@ def test_folders_are_named_only_where_a_name_is_there_twice(paths: list[str]) ->
             assert "/" not in name
 
 
-@given(st.lists(st.sampled_from(["1.png", "a/1.png", "b/1.tif", "a/b/2.png", "2", "c.d/3"]), max_size=5), PATHS)
+@given(
+    st.lists(st.sampled_from(["1.png", "a/1.png", "b/1.tif", "a/b/2.png", "2", "c.d/3"]), max_size=5), PATHS
+)
 def test_the_longest_end_is_found(names: list[str], paths: list[str]) -> None:
     known = ImageNames(names)
     for path in paths:

@@ -18,11 +18,15 @@ UTM = CRS(32633)
 GRID = PixelGrid(UTM, Affine(0.5, 0, 500000, 0, -0.5, 5_200_000), 200, 300)
 
 
-def label_set(geometries: list[shapely.Geometry], crs: CRS | None, images: list[str] | None = None) -> LabelSet:
+def label_set(
+    geometries: list[shapely.Geometry], crs: CRS | None, images: list[str] | None = None
+) -> LabelSet:
     array = np.array(geometries, dtype=object)
     ids = np.array([str(i) for i in range(len(array))], dtype=object)
     names = None if images is None else np.array(images, dtype=object)
-    return LabelSet(ClassSet.of_names(["a"]), array, np.ones(len(array), np.int64), crs, "labels", ids, images=names)
+    return LabelSet(
+        ClassSet.of_names(["a"]), array, np.ones(len(array), np.int64), crs, "labels", ids, images=names
+    )
 
 
 @pytest.mark.parametrize("epsg", [32633, 4326, 3857, 25833])
@@ -31,7 +35,9 @@ def test_any_crs_lands_on_the_same_pixels(epsg: int) -> None:
     xs, ys = GRID.to_map(*zip(*pixels, strict=True))
     moved = Transformer.from_crs(UTM, CRS(epsg), always_xy=True).transform(xs, ys)
     labels = label_set([shapely.Polygon(np.column_stack(moved))], CRS(epsg)).for_grid(GRID, "scene.tif")
-    np.testing.assert_allclose(shapely.get_coordinates(labels.geometries[0])[:4], pixels, atol=1e-3 if epsg == 25833 else 1e-5)
+    np.testing.assert_allclose(
+        shapely.get_coordinates(labels.geometries[0])[:4], pixels, atol=1e-3 if epsg == 25833 else 1e-5
+    )
 
 
 def test_only_what_touches_the_scene_is_kept_with_its_place_in_the_set() -> None:
@@ -62,11 +68,17 @@ def test_one_place_on_two_dates_keeps_its_own_labels() -> None:
 
 def test_map_labels_need_a_scene_with_a_crs() -> None:
     with pytest.raises(LabelError, match="scene has no CRS"):
-        label_set([shapely.box(0, 0, 1, 1)], UTM).for_grid(PixelGrid(None, Affine.identity(), 10, 10), "plain.png")
+        label_set([shapely.box(0, 0, 1, 1)], UTM).for_grid(
+            PixelGrid(None, Affine.identity(), 10, 10), "plain.png"
+        )
 
 
 def test_a_window_sees_what_shares_area_with_it_in_its_own_pixels() -> None:
-    labels = label_set([shapely.box(0, 0, 10, 10), shapely.box(10, 0, 20, 10), shapely.box(100, 100, 110, 110)], None, ["s"] * 3).for_grid(GRID, "s")
+    labels = label_set(
+        [shapely.box(0, 0, 10, 10), shapely.box(10, 0, 20, 10), shapely.box(100, 100, 110, 110)],
+        None,
+        ["s"] * 3,
+    ).for_grid(GRID, "s")
     part = labels.within(Window(10, 5, 20, 20))
     assert part.index.tolist() == [1], "touching at an edge is not sharing area"
     assert part.bounds.tolist() == [[0, -5, 10, 5]]
@@ -74,8 +86,17 @@ def test_a_window_sees_what_shares_area_with_it_in_its_own_pixels() -> None:
 
 def test_annotated_ground_is_cut_to_the_window() -> None:
     base = label_set([shapely.box(0, 0, 10, 10)], None, ["s"])
-    area = LabelSet(base.classes, base.geometries, base.class_ids, None, "l", base.feature_ids, images=base.images,
-                    annotated=np.array([shapely.box(0, 0, 50, 50)], object), annotated_images=np.array(["s"], object))  # fmt: skip
+    area = LabelSet(
+        base.classes,
+        base.geometries,
+        base.class_ids,
+        None,
+        "l",
+        base.feature_ids,
+        images=base.images,
+        annotated=np.array([shapely.box(0, 0, 50, 50)], object),
+        annotated_images=np.array(["s"], object),
+    )
     part = area.for_grid(GRID, "s").within(Window(40, 40, 20, 20))
     assert part.annotated is not None
     assert part.annotated.bounds == (0, 0, 10, 10)
@@ -85,7 +106,16 @@ def test_annotated_ground_is_cut_to_the_window() -> None:
 
 def test_an_image_that_labels_by_image_do_not_list_has_nothing_annotated() -> None:
     base = label_set([shapely.box(0, 0, 10, 10)], None, ["a.png"])
-    listed = LabelSet(base.classes, base.geometries, base.class_ids, None, "l", base.feature_ids, images=base.images, image_names=("a.png", "b.png"))
+    listed = LabelSet(
+        base.classes,
+        base.geometries,
+        base.class_ids,
+        None,
+        "l",
+        base.feature_ids,
+        images=base.images,
+        image_names=("a.png", "b.png"),
+    )
     assert listed.for_grid(GRID, "a.png").annotated is None
     assert listed.for_grid(GRID, "b.tif").annotated is None, "listed without objects: all background"
     unlisted = listed.for_grid(GRID, "c.png").annotated

@@ -22,7 +22,12 @@ GRIDS = {
     "north-up": PixelGrid(UTM, Affine(0.5, 0, 500000, 0, -0.5, 5_200_000), 700, 900),
     "south-up": PixelGrid(UTM, Affine(2, 0, 400000, 0, 2, 5_000_000), 333, 77),
     "mirrored": PixelGrid(UTM, Affine(-2, 0, 400000, 0, -2, 5_000_000), 333, 77),
-    "rotated": PixelGrid(UTM, Affine.translation(600000.3, 5_100_000.7) @ Affine.rotation(31) @ Affine.scale(0.7, -0.7), 512, 640),
+    "rotated": PixelGrid(
+        UTM,
+        Affine.translation(600000.3, 5_100_000.7) @ Affine.rotation(31) @ Affine.scale(0.7, -0.7),
+        512,
+        640,
+    ),
     "sheared": PixelGrid(UTM, Affine(1, 0.3, 500000, 0.2, -1.4, 5_200_000), 100, 90),
     "sub-pixel origin": PixelGrid(UTM, Affine(10, 0, 499_980.123456, 0, -10, 4_000_020.654321), 1098, 1098),
     "degrees": PixelGrid(WGS84, Affine(9e-5, 0, 12.34567, 0, -6e-5, 47.7), 400, 380),
@@ -51,17 +56,23 @@ def test_a_crop_lies_where_its_window_lies(name: str) -> None:
         expected = grid.to_map(window.col + col, window.row + row)
         np.testing.assert_allclose(grid.to_pixel(*crop.to_map(col, row)), grid.to_pixel(*expected), atol=1e-6)
     corners = shapely.get_coordinates(grid.footprint(window))[:4]
-    np.testing.assert_allclose(np.column_stack(grid.to_pixel(*corners.T)), [(13, 29), (44, 29), (44, 46), (13, 46)], atol=1e-6)
+    np.testing.assert_allclose(
+        np.column_stack(grid.to_pixel(*corners.T)), [(13, 29), (44, 29), (44, 46), (13, 46)], atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_resizing_keeps_the_extent(name: str) -> None:
     grid = GRIDS[name]
     half = grid.resized(50, 45)
-    np.testing.assert_allclose(half.to_map([0, 45], [0, 50]), grid.to_map([0, grid.width], [0, grid.height]), rtol=1e-12)
+    np.testing.assert_allclose(
+        half.to_map([0, 45], [0, 50]), grid.to_map([0, grid.width], [0, grid.height]), rtol=1e-12
+    )
 
 
-@pytest.mark.parametrize(("name", "expected"), [("north-up", 0.5), ("south-up", 2), ("rotated", 0.7), ("sub-pixel origin", 10)])
+@pytest.mark.parametrize(
+    ("name", "expected"), [("north-up", 0.5), ("south-up", 2), ("rotated", 0.7), ("sub-pixel origin", 10)]
+)
 def test_gsd_of_metric_grids(name: str, expected: float) -> None:
     assert GRIDS[name].gsd_m == pytest.approx(expected, rel=0.001)  # UTM's own scale error is below 1 in 1000
 
@@ -96,7 +107,9 @@ def test_areas_are_ground_areas() -> None:
 
 def test_a_hole_is_not_area() -> None:
     grid = GRIDS["north-up"]
-    ring = shapely.difference(shapely.box(500000, 5199900, 500100, 5200000), shapely.box(500040, 5199940, 500060, 5199960))
+    ring = shapely.difference(
+        shapely.box(500000, 5199900, 500100, 5200000), shapely.box(500040, 5199940, 500060, 5199960)
+    )
     assert grid.areas_m2(np.array([ring], object))[0] == pytest.approx(10000 - 400, rel=0.002)
 
 

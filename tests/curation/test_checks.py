@@ -1,4 +1,6 @@
-"""Every kind of problem is found, named by feature, and nothing is found where nothing is wrong; what is mended is mended and listed."""
+"""Every kind of problem is found, named by feature, and nothing is found where nothing is wrong; what is
+mended is mended and listed.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,14 @@ def square(col: float, row: float, side: float = 10) -> shapely.Polygon:
 
 def bow(col: float, row: float) -> shapely.Polygon:
     """An outline that crosses itself, of unequal halves."""
-    return shapely.Polygon([(X0 + col, Y0 - row), (X0 + col + 10, Y0 - row - 6), (X0 + col + 10, Y0 - row), (X0 + col, Y0 - row - 10)])
+    return shapely.Polygon(
+        [
+            (X0 + col, Y0 - row),
+            (X0 + col + 10, Y0 - row - 6),
+            (X0 + col + 10, Y0 - row),
+            (X0 + col, Y0 - row - 10),
+        ]
+    )
 
 
 def write(path: Path, geometries: list[shapely.Geometry | None], names: list[str | None]) -> Path:
@@ -50,14 +59,27 @@ def scene(tmp_path: Path) -> Path:
     pixels[:, :, 240:] = 0
     path = tmp_path / "scene.tif"
     with rasterio.open(
-        path, "w", driver="GTiff", width=SIDE, height=SIDE, count=3, dtype="uint8", nodata=0, crs=CRS, transform=Affine(1, 0, X0, 0, -1, Y0)
+        path,
+        "w",
+        driver="GTiff",
+        width=SIDE,
+        height=SIDE,
+        count=3,
+        dtype="uint8",
+        nodata=0,
+        crs=CRS,
+        transform=Affine(1, 0, X0, 0, -1, Y0),
     ) as file:
         file.write(pixels)
     return path
 
 
 def squares(shift: tuple[float, float] = (0, 0)) -> list[shapely.Geometry]:
-    return [square(col + shift[0], row + shift[1]) for row in range(5, SIDE - 20, 25) for col in range(5, SIDE - 20, 25)]
+    return [
+        square(col + shift[0], row + shift[1])
+        for row in range(5, SIDE - 20, 25)
+        for col in range(5, SIDE - 20, 25)
+    ]
 
 
 def kinds(report: CheckReport) -> dict[str, set[str]]:
@@ -76,9 +98,14 @@ def test_nothing_is_found_where_nothing_is_wrong(tmp_path: Path, scene: Path) ->
 
 
 def test_overlapping_boxes_are_no_problem_but_twins_are(tmp_path: Path) -> None:
-    boxes = {"images": [{"id": 1, "file_name": "a.tif", "width": 100, "height": 100}], "categories": [{"id": 1, "name": "ship"}],
-             "annotations": [{"id": i, "image_id": 1, "category_id": 1, "bbox": box, "area": 100, "iscrowd": 0}
-                             for i, box in enumerate([[10, 10, 20, 20], [20, 20, 20, 20], [20, 20, 20, 20]], start=1)]}  # fmt: skip
+    boxes = {
+        "images": [{"id": 1, "file_name": "a.tif", "width": 100, "height": 100}],
+        "categories": [{"id": 1, "name": "ship"}],
+        "annotations": [
+            {"id": i, "image_id": 1, "category_id": 1, "bbox": box, "area": 100, "iscrowd": 0}
+            for i, box in enumerate([[10, 10, 20, 20], [20, 20, 20, 20], [20, 20, 20, 20]], start=1)
+        ],
+    }
     path = tmp_path / "coco.json"
     path.write_text(json.dumps(boxes))
     found = kinds(check_labels(path))
@@ -87,7 +114,9 @@ def test_overlapping_boxes_are_no_problem_but_twins_are(tmp_path: Path) -> None:
 
 
 def test_labels_elsewhere_are_a_finding_and_not_the_end(tmp_path: Path, scene: Path) -> None:
-    report = check_labels(write(tmp_path / "far.gpkg", [square(90_000, 0), bow(90_100, 0)], ["roof", "roof"]), scene)
+    report = check_labels(
+        write(tmp_path / "far.gpkg", [square(90_000, 0), bow(90_100, 0)], ["roof", "roof"]), scene
+    )
     assert {"unreadable", "invalid geometry"} <= set(kinds(report))
     assert "no label lies on the scenes" in report.findings[0].text
 
@@ -95,9 +124,17 @@ def test_labels_elsewhere_are_a_finding_and_not_the_end(tmp_path: Path, scene: P
 def test_a_project_knows_its_classes_scenes_and_annotated_ground(tmp_path: Path, scene: Path) -> None:
     path = tmp_path / "labels.gpkg"
     start_labels(scene, classes="roof,tree", out=path)
-    drawn = gpd.GeoDataFrame({"class_name": ["roof"] * 100 + ["shed"]}, geometry=[*squares(), square(40, 230)], crs=CRS)
+    drawn = gpd.GeoDataFrame(
+        {"class_name": ["roof"] * 100 + ["shed"]}, geometry=[*squares(), square(40, 230)], crs=CRS
+    )
     pyogrio.write_dataframe(drawn, path, layer="labels", append=True, promote_to_multi=True)
-    pyogrio.write_dataframe(gpd.GeoDataFrame(geometry=[square(0, 0, 120)], crs=CRS), path, layer="annotated", append=True, promote_to_multi=True)
+    pyogrio.write_dataframe(
+        gpd.GeoDataFrame(geometry=[square(0, 0, 120)], crs=CRS),
+        path,
+        layer="annotated",
+        append=True,
+        promote_to_multi=True,
+    )
     report = check_labels(path)
     found = kinds(report)
     assert len(found["outside annotated"]) == 101 - 25
@@ -116,17 +153,26 @@ def test_shifted_labels_are_told_by_how_much(scene: Path, tmp_path: Path, shift:
 
 @pytest.mark.parametrize("name", ["train", "test"])
 @pytest.mark.parametrize("layer", ["buildings", "landcover"])
-def test_five_pixels_are_reported_as_five_on_the_sample_scenes(sample_data: Path, name: str, layer: str) -> None:
+def test_five_pixels_are_reported_as_five_on_the_sample_scenes(
+    sample_data: Path, name: str, layer: str
+) -> None:
     opened = open_scene(sample_data / f"{name}.tif")
-    labels = read_labels(sample_data / f"{name}_labels.gpkg", layer=layer, class_field="none").for_grid(opened.grid, opened.name)
+    labels = read_labels(sample_data / f"{name}_labels.gpkg", layer=layer, class_field="none").for_grid(
+        opened.grid, opened.name
+    )
     for shift in ((0.0, 0.0), (5.0, 0.0), (0.0, -5.0)):
-        found = estimate_shift(opened, shapely.transform(labels.geometries, lambda xy, by=shift: np.add(xy, by)))
+        found = estimate_shift(
+            opened, shapely.transform(labels.geometries, lambda xy, by=shift: np.add(xy, by))
+        )
         assert abs(found.cols - shift[0]) <= 1 and abs(found.rows - shift[1]) <= 1, (shift, found)
 
 
 REAL = {
     "mass-buildings": ("22978945_15.tif", "22978945_15.gpkg"),
-    "orthoseg-fields": ("BEFL-TEST-s2_2023-05-01_2023-07-01_B08-B04-B03_min_byte.tif", "fields_BEFL-s2-fields-2023_polygons.gpkg"),
+    "orthoseg-fields": (
+        "BEFL-TEST-s2_2023-05-01_2023-07-01_B08-B04-B03_min_byte.tif",
+        "fields_BEFL-s2-fields-2023_polygons.gpkg",
+    ),
     "baker-landcover": ("23322E759967N_clipped_1m_1of2.tif", "BakerLake_2017_clipped.gpkg"),
 }
 
@@ -135,8 +181,15 @@ REAL = {
 def test_five_pixels_more_are_reported_as_five_more_on_real_scenes(real_data: Path, folder: str) -> None:
     image, labels = REAL[folder]
     opened = open_scene(real_data / folder / image)
-    outlines = read_labels(real_data / folder / labels, class_field="none").for_grid(opened.grid, opened.name).geometries
-    before, after = estimate_shift(opened, outlines), estimate_shift(opened, shapely.transform(outlines, lambda xy: np.add(xy, (5, -5))))
+    outlines = (
+        read_labels(real_data / folder / labels, class_field="none")
+        .for_grid(opened.grid, opened.name)
+        .geometries
+    )
+    before, after = (
+        estimate_shift(opened, outlines),
+        estimate_shift(opened, shapely.transform(outlines, lambda xy: np.add(xy, (5, -5)))),
+    )
     assert before.known and after.known
     assert abs(after.cols - before.cols - 5) <= 1 and abs(after.rows - before.rows + 5) <= 1
 
@@ -145,12 +198,19 @@ def test_it_says_when_it_cannot_tell(scene: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     places = rng.uniform(10, 200, (60, 2))
     noise = tmp_path / "noise.tif"
-    with rasterio.open(scene) as source, rasterio.open(noise, "w", **{**source.profile, "nodata": None}) as file:
+    with (
+        rasterio.open(scene) as source,
+        rasterio.open(noise, "w", **{**source.profile, "nodata": None}) as file,
+    ):
         file.write(rng.integers(0, 255, (3, SIDE, SIDE)).astype(np.uint8))
-    report = check_labels(write(tmp_path / "any.gpkg", [square(c, r, 12) for c, r in places], ["roof"] * 60), noise)
+    report = check_labels(
+        write(tmp_path / "any.gpkg", [square(c, r, 12) for c, r in places], ["roof"] * 60), noise
+    )
     found = report.registration["noise.tif"]
     assert not found.known and found.reason
-    few = check_labels(write(tmp_path / "few.gpkg", [square(5, 5)], ["roof"]), scene).registration["scene.tif"]
+    few = check_labels(write(tmp_path / "few.gpkg", [square(5, 5)], ["roof"]), scene).registration[
+        "scene.tif"
+    ]
     assert "places" in few.reason
 
 
@@ -161,7 +221,10 @@ def test_a_label_raster_is_checked_too(tmp_path: Path, scene: Path) -> None:
             ids[row : row + 10, col + 5 : col + 15] = 1
     ids[200, 2:4] = 2
     path = tmp_path / "scene_mask.tif"
-    with rasterio.open(scene) as source, rasterio.open(path, "w", **{**source.profile, "count": 1, "nodata": None}) as file:
+    with (
+        rasterio.open(scene) as source,
+        rasterio.open(path, "w", **{**source.profile, "count": 1, "nodata": None}) as file,
+    ):
         file.write(ids, 1)
     report = check_labels(path, scene)
     assert report.unit == "px"
@@ -171,7 +234,9 @@ def test_a_label_raster_is_checked_too(tmp_path: Path, scene: Path) -> None:
 
 
 def test_findings_are_a_layer_to_step_through(tmp_path: Path, scene: Path) -> None:
-    report = check_labels(write(tmp_path / "bad.gpkg", [square(5, 5), bow(40, 40), None], ["roof", "roof", "roof"]), scene)
+    report = check_labels(
+        write(tmp_path / "bad.gpkg", [square(5, 5), bow(40, 40), None], ["roof", "roof", "roof"]), scene
+    )
     report.write(tmp_path / "findings.gpkg")
     frame = gpd.read_file(tmp_path / "findings.gpkg", layer="findings")
     assert frame["kind"].tolist() == [one.kind for one in report.findings]
@@ -185,12 +250,26 @@ def test_findings_are_a_layer_to_step_through(tmp_path: Path, scene: Path) -> No
 
 
 def test_what_is_safe_is_mended_and_every_change_is_listed(tmp_path: Path) -> None:
-    shapes = [square(0, 0), square(20, 0), square(20, 0), bow(40, 0), None, square(60, 0), square(80, 0), square(20, 0)]
+    shapes = [
+        square(0, 0),
+        square(20, 0),
+        square(20, 0),
+        bow(40, 0),
+        None,
+        square(60, 0),
+        square(80, 0),
+        square(20, 0),
+    ]
     names = ["roof", "roof", "roof", "roof", "roof", "Roof ", "rof", "tree"]
     source = write(tmp_path / "bad.gpkg", shapes, names)
     before = source.read_bytes()
     fixed = fix_labels(source, out=tmp_path / "good.gpkg")
-    assert {(c.feature_id, c.kind) for c in fixed.changes} == {("#3", "duplicate"), ("#4", "invalid geometry"), ("#5", "no geometry"), ("#6", "class spelling")}
+    assert {(c.feature_id, c.kind) for c in fixed.changes} == {
+        ("#3", "duplicate"),
+        ("#4", "invalid geometry"),
+        ("#5", "no geometry"),
+        ("#6", "class spelling"),
+    }
     assert source.read_bytes() == before
     frame = pyogrio.read_dataframe(tmp_path / "good.gpkg", fid_as_index=True)
     assert frame.index.tolist() == [1, 2, 4, 6, 7, 8], "features that stay keep their ids"
@@ -204,7 +283,11 @@ def test_a_mended_project_is_still_one(tmp_path: Path, scene: Path) -> None:
     path = tmp_path / "labels.gpkg"
     start_labels(scene, classes="roof,tree", out=path)
     pyogrio.write_dataframe(
-        gpd.GeoDataFrame({"class_name": ["roof"] * 2}, geometry=[square(0, 0)] * 2, crs=CRS), path, layer="labels", append=True, promote_to_multi=True
+        gpd.GeoDataFrame({"class_name": ["roof"] * 2}, geometry=[square(0, 0)] * 2, crs=CRS),
+        path,
+        layer="labels",
+        append=True,
+        promote_to_multi=True,
     )
     fix_labels(path, out=tmp_path / "fixed.gpkg")
     report = check_labels(tmp_path / "fixed.gpkg")

@@ -63,7 +63,9 @@ def test_swapped_labels_are_found_far_over_chance(share: float, skill: float, ti
     found, seen = suspects(probabilities, labels)
     hits = np.isin(found, planted)
     assert hits.mean() > times * share, "precision; a draw by lot has the share that was planted"
-    assert hits.sum() / len(planted) > 0.5 > 1.5 * len(found) / 2000, "recall; a draw by lot of as many finds their share"
+    assert hits.sum() / len(planted) > 0.5 > 1.5 * len(found) / 2000, (
+        "recall; a draw by lot of as many finds their share"
+    )
     assert (seen[hits] == true[found[hits]]).mean() > 0.8
 
 

@@ -1,4 +1,6 @@
-"""Splits that know of each other are found: the same ground, the same image, also turned or compressed anew; what `tile` makes is left alone."""
+"""Splits that know of each other are found: the same ground, the same image, also turned or compressed anew;
+what `tile` makes is left alone.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def test_ground_in_two_splits_is_found_where_it_is(chips: Path) -> None:
     """A chip moved by half its width into another split; the ground counted pixel by pixel."""
     opened = open_chip_set(chips)
     first = next(record for record in opened.records if record.split == "train" and record.keep)
-    twin = replace(first, chip_id="twin", split="val", window=replace(first.window, col=first.window.col + 32))
+    twin = replace(
+        first, chip_id="twin", split="val", window=replace(first.window, col=first.window.col + 32)
+    )
     (found,) = check_leakage(replace(opened, records=(*opened.records, twin)))
     assert found.severity == "error" and {first.chip_id, "twin"} <= set(found.feature_ids)
     seen = np.zeros((2, 704, 704), np.bool_)
@@ -54,12 +58,18 @@ def test_ground_in_two_splits_is_found_where_it_is(chips: Path) -> None:
     assert found.geometry is not None and found.geometry.contains(shapely.box(*first.window.box))
 
 
-def test_an_edited_chip_set_is_looked_at_though_it_cannot_be_trained_on(sample_data: Path, tmp_path: Path) -> None:
+def test_an_edited_chip_set_is_looked_at_though_it_cannot_be_trained_on(
+    sample_data: Path, tmp_path: Path
+) -> None:
     labels = read_labels(sample_data / "train_labels.gpkg", layer="buildings", class_field="none")
-    made = tile(sample_data / "train.tif", labels, out=tmp_path / "chips", size_px=64, block_m=128, sampling="objects")
+    made = tile(
+        sample_data / "train.tif", labels, out=tmp_path / "chips", size_px=64, block_m=128, sampling="objects"
+    )
     assert check_leakage(made) == ()
     train = made.split("train")
-    one, other = next((a, b) for a in train for b in train if a is not b and a.window.intersection(b.window) is not None)
+    one, other = next(
+        (a, b) for a in train for b in train if a is not b and a.window.intersection(b.window) is not None
+    )
     with closing(sqlite3.connect(made.path / "chips.gpkg")) as database, database:
         for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             database.execute(f'DROP TRIGGER "{name}"')  # those of the spatial index call functions of GDAL
@@ -91,16 +101,24 @@ def chips_of(folder: Path, images: list[np.ndarray], splits: list[str]) -> ChipS
             file.write(pixels)
         scenes.append(open_scene(folder / f"s{number}.tif"))
         drawn.append(shapely.box(west + 5, 5_199_900, west + 90, 5_199_980))
-    gpd.GeoDataFrame({"kind": ["a"] * len(drawn)}, geometry=drawn, crs="EPSG:32633").to_file(folder / "l.gpkg")
-    made = tile(scenes, read_labels(folder / "l.gpkg", class_field="kind"), out=folder / "chips", size_px=SIDE)
+    gpd.GeoDataFrame({"kind": ["a"] * len(drawn)}, geometry=drawn, crs="EPSG:32633").to_file(
+        folder / "l.gpkg"
+    )
+    made = tile(
+        scenes, read_labels(folder / "l.gpkg", class_field="kind"), out=folder / "chips", size_px=SIDE
+    )
     by_scene = {record.scene_index: record for record in made.records}
-    return replace(made, records=tuple(replace(by_scene[i], split=split, keep=True) for i, split in enumerate(splits)))  # type: ignore[arg-type]
+    return replace(
+        made, records=tuple(replace(by_scene[i], split=split, keep=True) for i, split in enumerate(splits))
+    )  # type: ignore[arg-type]
 
 
 def compressed(pixels: np.ndarray, folder: Path) -> np.ndarray:
     """As JPEG at quality 50 leaves it."""
     path = folder / "a.jpg"
-    with rasterio.open(path, "w", driver="JPEG", count=3, height=SIDE, width=SIDE, dtype="uint8", QUALITY=50) as file:
+    with rasterio.open(
+        path, "w", driver="JPEG", count=3, height=SIDE, width=SIDE, dtype="uint8", QUALITY=50
+    ) as file:
         file.write(pixels)
     with rasterio.open(path) as file:
         found: np.ndarray = file.read()

@@ -32,7 +32,17 @@ def square(col: int, row: int, side: int = 10) -> shapely.Polygon:
 def scene(tmp_path: Path) -> Path:
     pixels = np.random.default_rng(0).integers(1, 200, (3, 128, 160)).astype(np.uint8)
     transform = Affine(1, 0, 400_000, 0, -1, 5_400_000)
-    with rasterio.open(tmp_path / "s.tif", "w", driver="GTiff", count=3, height=128, width=160, dtype="uint8", crs=CRS, transform=transform) as out:
+    with rasterio.open(
+        tmp_path / "s.tif",
+        "w",
+        driver="GTiff",
+        count=3,
+        height=128,
+        width=160,
+        dtype="uint8",
+        crs=CRS,
+        transform=transform,
+    ) as out:
         out.write(pixels)
     return tmp_path / "s.tif"
 
@@ -41,7 +51,13 @@ def scene(tmp_path: Path) -> Path:
 def project(tmp_path: Path) -> Path:
     """Six proposed trees in a row."""
     shapes = [square(20 * place, 40) for place in range(6)]
-    columns = {"class_name": ["tree"] * 6, "class_id": [1] * 6, "score": [0.9, 0.8, 0.7, 0.6, 0.5, 0.1], "area_m2": [100.0] * 6, "reviewed": [False] * 6}
+    columns = {
+        "class_name": ["tree"] * 6,
+        "class_id": [1] * 6,
+        "score": [0.9, 0.8, 0.7, 0.6, 0.5, 0.1],
+        "area_m2": [100.0] * 6,
+        "reviewed": [False] * 6,
+    }
     gpd.GeoDataFrame(columns, geometry=shapes, crs=CRS).to_file(tmp_path / "found.gpkg", layer="objects")
     made = prelabel(tmp_path / "found.gpkg", out=tmp_path / "fix.gpkg", min_score=0.2)
     assert made.count == 5 and any("1 of 6 left out" in note for note in made.notes)
@@ -49,7 +65,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def corrected(project: Path) -> Path:
-    """The first accepted, the second moved, the third rejected, the fourth deleted, the fifth not looked at, one added."""
+    """The first accepted, the second moved, the third rejected, the fourth deleted, the fifth not looked at,
+    one added.
+    """
     layers = {name: read_layer(project, layer=name) for name in ("labels", "proposals", "annotated")}
     table = layers["labels"].drop(index=layers["labels"].index[3]).reset_index(drop=True)
     table.loc[0, "reviewed"] = True
@@ -58,7 +76,9 @@ def corrected(project: Path) -> Path:
     new = gpd.GeoDataFrame({"class_name": ["shrub"]}, geometry=[square(130, 90)], crs=CRS)
     import pandas as pd
 
-    layers["labels"] = gpd.GeoDataFrame(pd.concat([table.astype(object), new.astype(object)], ignore_index=True), geometry="geometry", crs=CRS)
+    layers["labels"] = gpd.GeoDataFrame(
+        pd.concat([table.astype(object), new.astype(object)], ignore_index=True), geometry="geometry", crs=CRS
+    )
     layers["labels"]["reviewed"] = [value is True or value == 1 for value in layers["labels"]["reviewed"]]
     write_layers(project, layers, overwrite=True)
     return project
@@ -66,18 +86,35 @@ def corrected(project: Path) -> Path:
 
 def test_what_became_of_every_proposal_is_counted(project: Path, tmp_path: Path) -> None:
     made = merge_labels(None, corrected(project), out=tmp_path / "m.gpkg")
-    assert {name: n for name, n in made.counts.items() if n} == {"accepted": 1, "changed": 1, "added": 1, "rejected": 2, "proposed": 1}
+    assert {name: n for name, n in made.counts.items() if n} == {
+        "accepted": 1,
+        "changed": 1,
+        "added": 1,
+        "rejected": 2,
+        "proposed": 1,
+    }
     labels = read_labels(made.path)
     assert len(labels) == 4 and labels.classes.names == ("shrub", "tree")
-    assert labels.ignore is not None and labels.ignore.sum() == 1 and labels.negatives is not None and len(labels.negatives) == 2
-    assert labels.geometries[labels.ignore][0].equals(square(80, 40)), "nobody looked at it: it counts neither way"
+    assert (
+        labels.ignore is not None
+        and labels.ignore.sum() == 1
+        and labels.negatives is not None
+        and len(labels.negatives) == 2
+    )
+    assert labels.geometries[labels.ignore][0].equals(square(80, 40)), (
+        "nobody looked at it: it counts neither way"
+    )
     assert {shape.bounds for shape in labels.negatives} == {square(40, 40).bounds, square(60, 40).bounds}
     assert any("status: " in note and "2 rejected" in note for note in labels.notes)
 
 
-def test_old_labels_give_way_to_what_was_corrected_and_outlive_a_rejection(project: Path, tmp_path: Path) -> None:
+def test_old_labels_give_way_to_what_was_corrected_and_outlive_a_rejection(
+    project: Path, tmp_path: Path
+) -> None:
     old = [square(0, 41), square(40, 40), square(140, 10)]
-    gpd.GeoDataFrame({"kind": ["tree", "tree", "house"]}, geometry=old, crs=CRS).to_file(tmp_path / "old.gpkg")
+    gpd.GeoDataFrame({"kind": ["tree", "tree", "house"]}, geometry=old, crs=CRS).to_file(
+        tmp_path / "old.gpkg"
+    )
     made = merge_labels(tmp_path / "old.gpkg", corrected(project), out=tmp_path / "m.gpkg")
     assert {name: n for name, n in made.counts.items() if n} == {
         "kept": 2,
@@ -89,36 +126,71 @@ def test_old_labels_give_way_to_what_was_corrected_and_outlive_a_rejection(proje
         "proposed": 1,
     }
     labels = read_labels(made.path)
-    assert labels.classes.names == ("house", "shrub", "tree") and len(labels) == 6 and labels.negatives is not None and len(labels.negatives) == 1
+    assert (
+        labels.classes.names == ("house", "shrub", "tree")
+        and len(labels) == 6
+        and labels.negatives is not None
+        and len(labels.negatives) == 1
+    )
 
 
-def test_rejected_ground_is_background_that_chips_are_cut_around(project: Path, scene: Path, tmp_path: Path) -> None:
+def test_rejected_ground_is_background_that_chips_are_cut_around(
+    project: Path, scene: Path, tmp_path: Path
+) -> None:
     made = merge_labels(None, corrected(project), out=tmp_path / "m.gpkg")
     gpd.GeoDataFrame(geometry=[square(0, 0, 35)], crs=CRS).to_file(tmp_path / "done.gpkg")
-    chips = tile(scene, read_labels(made.path), out=tmp_path / "chips", size_px=32, annotated=tmp_path / "done.gpkg", guard_px=0)
-    assert chips.labels.annotated is not None and sum(shapely.area(chips.labels.annotated)) == pytest.approx(35**2 + 2 * 100)
-    around = tile(scene, read_labels(made.path), out=tmp_path / "around", size_px=32, sampling="objects", guard_px=0)
+    chips = tile(
+        scene,
+        read_labels(made.path),
+        out=tmp_path / "chips",
+        size_px=32,
+        annotated=tmp_path / "done.gpkg",
+        guard_px=0,
+    )
+    assert chips.labels.annotated is not None and sum(shapely.area(chips.labels.annotated)) == pytest.approx(
+        35**2 + 2 * 100
+    )
+    around = tile(
+        scene, read_labels(made.path), out=tmp_path / "around", size_px=32, sampling="objects", guard_px=0
+    )
     windows = [record.window for record in around.records]
     for col, row in ((40, 40), (60, 40)):
-        assert any(w.col <= col and w.col1 >= col + 10 and w.row <= row and w.row1 >= row + 10 for w in windows)
+        assert any(
+            w.col <= col and w.col1 >= col + 10 and w.row <= row and w.row1 >= row + 10 for w in windows
+        )
 
 
 def test_a_class_map_becomes_polygons_to_correct(scene: Path, tmp_path: Path) -> None:
     ids = np.zeros((128, 160), np.uint8)
     ids[10:20, 10:30], ids[50:52, 50:52] = 1, 2
-    with RasterWriter(tmp_path / "map.tif", open_scene(scene).grid, nodata=255, classes=ClassSet.of_names(["house", "road"], background=True)) as writer:
+    with RasterWriter(
+        tmp_path / "map.tif",
+        open_scene(scene).grid,
+        nodata=255,
+        classes=ClassSet.of_names(["house", "road"], background=True),
+    ) as writer:
         writer.write(0, ids)
     made = prelabel(tmp_path / "map.tif", out=tmp_path / "fix.gpkg", min_area_m2=50)
     table = read_layer(made.path, layer="labels")
     assert (
-        made.count == 1 and table["class_name"].tolist() == ["house"] and table["status"].tolist() == ["proposed"] and table["source"].tolist() == ["map.tif"]
+        made.count == 1
+        and table["class_name"].tolist() == ["house"]
+        and table["status"].tolist() == ["proposed"]
+        and table["source"].tolist() == ["map.tif"]
     )
 
 
-def test_what_is_rejected_in_a_map_without_background_is_ignored_not_background(scene: Path, tmp_path: Path) -> None:
+def test_what_is_rejected_in_a_map_without_background_is_ignored_not_background(
+    scene: Path, tmp_path: Path
+) -> None:
     ids = np.ones((128, 160), np.uint8)
     ids[:, 80:], ids[:, 120:] = 2, 3
-    with RasterWriter(tmp_path / "map.tif", open_scene(scene).grid, nodata=255, classes=ClassSet.of_names(["field", "grass", "road"])) as writer:
+    with RasterWriter(
+        tmp_path / "map.tif",
+        open_scene(scene).grid,
+        nodata=255,
+        classes=ClassSet.of_names(["field", "grass", "road"]),
+    ) as writer:
         writer.write(0, ids)
     made = prelabel(tmp_path / "map.tif", out=tmp_path / "fix.gpkg")
     assert any("change the class" in note for note in made.notes)
@@ -127,7 +199,11 @@ def test_what_is_rejected_in_a_map_without_background_is_ignored_not_background(
     table.loc[table["class_name"] != "grass", "status"] = "accepted"
     table.to_file(made.path, layer="labels")
     merged = merge_labels(None, made.path, out=tmp_path / "m.gpkg")
-    assert merged.counts["rejected"] == 1 and merged.counts["accepted"] == 2 and any("the 1 rejected are ignored" in note for note in merged.notes)
+    assert (
+        merged.counts["rejected"] == 1
+        and merged.counts["accepted"] == 2
+        and any("the 1 rejected are ignored" in note for note in merged.notes)
+    )
     labels = read_labels(merged.path)
     assert labels.negatives is None and labels.ignore is not None and labels.ignore.sum() == 1
     assert labels.geometries[labels.ignore][0].equals(shapely.box(400_080, 5_399_872, 400_120, 5_400_000))
@@ -136,13 +212,19 @@ def test_what_is_rejected_in_a_map_without_background_is_ignored_not_background(
 
 
 def test_a_status_of_somebody_else_says_nothing(tmp_path: Path) -> None:
-    gpd.GeoDataFrame({"kind": ["a", "a"], "status": ["rejected", "built 1990"]}, geometry=[square(0, 0), square(20, 0)], crs=CRS).to_file(tmp_path / "l.gpkg")
+    gpd.GeoDataFrame(
+        {"kind": ["a", "a"], "status": ["rejected", "built 1990"]},
+        geometry=[square(0, 0), square(20, 0)],
+        crs=CRS,
+    ).to_file(tmp_path / "l.gpkg")
     labels = read_labels(tmp_path / "l.gpkg", class_field="kind")
     assert len(labels) == 2 and labels.negatives is None and labels.ignore is None
 
 
 def edited(project: Path, **changes: Any) -> Path:
-    """The project after changes to its layer `labels`: columns by name, or `frame`, what becomes of the table."""
+    """The project after changes to its layer `labels`: columns by name, or `frame`, what becomes of the
+    table.
+    """
     layers = {name: read_layer(project, layer=name) for name in ("labels", "proposals", "annotated")}
     table = layers["labels"]
     for name, values in changes.items():
@@ -153,8 +235,11 @@ def edited(project: Path, **changes: Any) -> Path:
 
 def test_how_a_tool_writes_an_untouched_proposal_does_not_change_it(project: Path, tmp_path: Path) -> None:
     def rewritten(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        shapes = [shapely.get_parts(shape)[0].reverse() for shape in table.geometry]  # polygons for multipolygons, the other way round
-        return table.set_geometry(gpd.GeoSeries(shapes, table.index, crs=CRS)).assign(prelabel_id=table["prelabel_id"].astype(float))
+        # polygons for multipolygons, the other way round
+        shapes = [shapely.get_parts(shape)[0].reverse() for shape in table.geometry]
+        return table.set_geometry(gpd.GeoSeries(shapes, table.index, crs=CRS)).assign(
+            prelabel_id=table["prelabel_id"].astype(float)
+        )
 
     made = merge_labels(None, edited(project, frame=rewritten, status="accepted"), out=tmp_path / "m.gpkg")
     assert made.counts["accepted"] == 5 and made.counts["changed"] == made.counts["added"] == 0
@@ -162,8 +247,16 @@ def test_how_a_tool_writes_an_untouched_proposal_does_not_change_it(project: Pat
 
 def test_an_emptied_outline_is_a_deletion(project: Path, tmp_path: Path) -> None:
     shapes = [shapely.Polygon() if place == 1 else square(20 * place, 40) for place in range(5)]
-    made = merge_labels(None, edited(project, frame=lambda t: t.set_geometry(gpd.GeoSeries(shapes, t.index, crs=CRS))), out=tmp_path / "m.gpkg")
-    assert made.counts["rejected"] == 1 and made.counts["proposed"] == 4 and any("no outline" in note for note in made.notes)
+    made = merge_labels(
+        None,
+        edited(project, frame=lambda t: t.set_geometry(gpd.GeoSeries(shapes, t.index, crs=CRS))),
+        out=tmp_path / "m.gpkg",
+    )
+    assert (
+        made.counts["rejected"] == 1
+        and made.counts["proposed"] == 4
+        and any("no outline" in note for note in made.notes)
+    )
     (negative,) = read_labels(edited_none_left(made.path)).negatives or ()
     assert negative.equals(square(20, 40))
 
@@ -171,7 +264,11 @@ def test_an_emptied_outline_is_a_deletion(project: Path, tmp_path: Path) -> None
 def edited_none_left(path: Path) -> Path:
     """Merged labels of which none is proposed any more: with proposed ones alone there is nothing to read."""
     table = read_layer(path, layer="labels")
-    write_layers(path, {"annotated": read_layer(path, layer="annotated"), "labels": table.assign(reviewed=True)}, overwrite=True)
+    write_layers(
+        path,
+        {"annotated": read_layer(path, layer="annotated"), "labels": table.assign(reviewed=True)},
+        overwrite=True,
+    )
     return path
 
 
@@ -187,19 +284,35 @@ def test_labels_outside_annotated_ground_are_said(project: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"status": ["acepted", "Rejected", None, "proposed", "accepted"]}, "found features 1, 2 with the status 'Rejected', 'acepted'; it is one of"),
+        (
+            {"status": ["acepted", "Rejected", None, "proposed", "accepted"]},
+            "found features 1, 2 with the status 'Rejected', 'acepted'; it is one of",
+        ),
         ({"frame": lambda t: t.drop(columns="status")}, "lost the field status"),
         ({"frame": lambda t: t.drop(columns="reviewed")}, "lost the field reviewed"),
         ({"prelabel_id": ["1", "2", "x", "4", "5"]}, "found feature 3 whose prelabel_id is no number"),
-        ({"class_name": ["tree", None, "tree", "tree", "tree"], "status": "accepted"}, "found feature 2 without a class"),
+        (
+            {"class_name": ["tree", None, "tree", "tree", "tree"], "status": "accepted"},
+            "found feature 2 without a class",
+        ),
         ({"frame": lambda t: t.to_crs(25832)}, "correct it in its own CRS"),
-        ({"frame": lambda t: t.set_geometry(t.geometry.centroid)}, "found features 1, 2, 3, 4, 5 that is neither Polygon nor MultiPolygon"),
+        (
+            {"frame": lambda t: t.set_geometry(t.geometry.centroid)},
+            "found features 1, 2, 3, 4, 5 that is neither Polygon nor MultiPolygon",
+        ),
     ],
 )
-def test_a_correction_that_cannot_be_understood_is_refused(project: Path, tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+def test_a_correction_that_cannot_be_understood_is_refused(
+    project: Path, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
     with pytest.raises(InputError) as error:
         merge_labels(None, edited(project, **changes), out=tmp_path / "m.gpkg")
-    assert said in str(error.value) and "fix.gpkg" in str(error.value) and "\n" not in str(error.value) and not (tmp_path / "m.gpkg").exists()
+    assert (
+        said in str(error.value)
+        and "fix.gpkg" in str(error.value)
+        and "\n" not in str(error.value)
+        and not (tmp_path / "m.gpkg").exists()
+    )
 
 
 def test_bad_input_is_one_line(project: Path, tmp_path: Path) -> None:
@@ -221,23 +334,36 @@ def test_bad_input_is_one_line(project: Path, tmp_path: Path) -> None:
 
 
 def reviewed(folder: Path) -> Path:
-    """A prediction, itself gone through: accepted, changed, rejected, ticked only, and one that nobody looked at."""
+    """A prediction, itself gone through: accepted, changed, rejected, ticked only, and one that nobody looked
+    at.
+    """
     columns = {
         "class_name": ["tree", "shrub", "tree", "tree", "tree"],
         "score": [0.9, 0.8, 0.7, 0.6, 0.5],
         "status": ["accepted", "changed", "rejected", None, None],
         "reviewed": [True, True, True, True, False],
     }
-    gpd.GeoDataFrame(columns, geometry=[square(20 * place, 40) for place in range(5)], crs=CRS).to_file(folder / "seen.gpkg", layer="objects")
+    gpd.GeoDataFrame(columns, geometry=[square(20 * place, 40) for place in range(5)], crs=CRS).to_file(
+        folder / "seen.gpkg", layer="objects"
+    )
     return folder / "seen.gpkg"
 
 
 def test_a_reviewed_prediction_is_merged_like_pre_labels(tmp_path: Path) -> None:
     made = merge_labels(None, reviewed(tmp_path), out=tmp_path / "m.gpkg")
-    assert {name: n for name, n in made.counts.items() if n} == {"accepted": 2, "changed": 1, "rejected": 1, "proposed": 1}
+    assert {name: n for name, n in made.counts.items() if n} == {
+        "accepted": 2,
+        "changed": 1,
+        "rejected": 1,
+        "proposed": 1,
+    }
     labels = read_labels(made.path)
-    assert labels.classes.names == ("shrub", "tree") and labels.ignore is not None and labels.ignore.sum() == 1
-    assert labels.negatives is not None and [shape.bounds for shape in labels.negatives] == [square(40, 40).bounds]
+    assert (
+        labels.classes.names == ("shrub", "tree") and labels.ignore is not None and labels.ignore.sum() == 1
+    )
+    assert labels.negatives is not None and [shape.bounds for shape in labels.negatives] == [
+        square(40, 40).bounds
+    ]
 
 
 def test_pre_labels_keep_what_a_review_of_the_prediction_has_said(tmp_path: Path) -> None:
@@ -245,12 +371,20 @@ def test_pre_labels_keep_what_a_review_of_the_prediction_has_said(tmp_path: Path
     assert table["status"].tolist() == ["accepted", "changed", "rejected", "accepted", "proposed"]
     assert table["reviewed"].tolist() == [True, True, True, True, False]
     made = merge_labels(None, tmp_path / "fix.gpkg", out=tmp_path / "m.gpkg")
-    assert {name: n for name, n in made.counts.items() if n} == {"accepted": 2, "changed": 1, "rejected": 1, "proposed": 1}
+    assert {name: n for name, n in made.counts.items() if n} == {
+        "accepted": 2,
+        "changed": 1,
+        "rejected": 1,
+        "proposed": 1,
+    }
 
 
 def test_a_prediction_that_nobody_looked_at_is_no_correction(tmp_path: Path) -> None:
     table = read_layer(reviewed(tmp_path))
-    for name, values, why in (("status", None, "nothing in it is reviewed"), ("status", "fine", "with the status 'fine'")):
+    for name, values, why in (
+        ("status", None, "nothing in it is reviewed"),
+        ("status", "fine", "with the status 'fine'"),
+    ):
         changed = table.assign(**{name: values}, reviewed=False)
         changed["status"] = changed["status"].astype(object)
         write_layers(tmp_path / "seen.gpkg", {"objects": changed}, overwrite=True)
@@ -260,7 +394,10 @@ def test_a_prediction_that_nobody_looked_at_is_no_correction(tmp_path: Path) -> 
 
 def test_the_layer_of_the_old_labels_can_be_named(tmp_path: Path) -> None:
     layers = {
-        name: gpd.GeoDataFrame({"kind": ["tree"] * n}, geometry=[square(100 + 15 * i, 90) for i in range(n)], crs=CRS) for name, n in (("a", 1), ("b", 3))
+        name: gpd.GeoDataFrame(
+            {"kind": ["tree"] * n}, geometry=[square(100 + 15 * i, 90) for i in range(n)], crs=CRS
+        )
+        for name, n in (("a", 1), ("b", 3))
     }
     write_layers(tmp_path / "old.gpkg", layers)
     made = merge_labels(tmp_path / "old.gpkg", reviewed(tmp_path), out=tmp_path / "m.gpkg", layer="b")

@@ -31,14 +31,22 @@ NAMES = ["building", "tree's & <co>"]
 def scene(tmp_path: Path) -> Path:
     path = tmp_path / "ortho.tif"
     transform = Affine(1, 0, 500_000, 0, -1, 5_200_000)
-    with rasterio.open(path, "w", driver="GTiff", width=512, height=256, count=3, dtype="uint8", crs=CRS, transform=transform) as file:
+    with rasterio.open(
+        path, "w", driver="GTiff", width=512, height=256, count=3, dtype="uint8", crs=CRS, transform=transform
+    ) as file:
         file.write(np.random.default_rng(0).integers(0, 255, (3, 256, 512)).astype(np.uint8))
     return path
 
 
 def draw(path: Path, layer: str, geometries: list[shapely.Geometry], **fields: list[object]) -> None:
     """As a person does in QGIS: features added to a layer of the file."""
-    pyogrio.write_dataframe(gpd.GeoDataFrame(fields, geometry=geometries, crs=CRS), path, layer=layer, append=True, promote_to_multi=True)
+    pyogrio.write_dataframe(
+        gpd.GeoDataFrame(fields, geometry=geometries, crs=CRS),
+        path,
+        layer=layer,
+        append=True,
+        promote_to_multi=True,
+    )
 
 
 def square(col: float, row: float, side: float = 10) -> shapely.Polygon:
@@ -49,14 +57,20 @@ def test_the_file_and_the_project_fit_each_other(tmp_path: Path, scene: Path) ->
     made = start_labels(scene, classes=NAMES, out=tmp_path / "labels.gpkg")
     assert made.project == tmp_path / "labels.qgz"
     said = announced(made.path)
-    assert said is not None and said.classes.names == tuple(NAMES) and said.scenes == (str(tmp_path / "./ortho.tif"),)
+    assert (
+        said is not None
+        and said.classes.names == tuple(NAMES)
+        and said.scenes == (str(tmp_path / "./ortho.tif"),)
+    )
     with zipfile.ZipFile(made.project) as archive:
         assert archive.namelist() == ["labels.qgs"]
         root = fromstring(archive.read("labels.qgs"))
     sources = {layer.findtext("datasource") for layer in root.iter("maplayer")}
     assert sources == {"./ortho.tif", "./labels.gpkg|layername=labels", "./labels.gpkg|layername=annotated"}
     with sqlite3.connect(made.path) as database:
-        styles = dict(database.execute("SELECT f_table_name, styleQML FROM layer_styles WHERE useAsDefault").fetchall())
+        styles = dict(
+            database.execute("SELECT f_table_name, styleQML FROM layer_styles WHERE useAsDefault").fetchall()
+        )
     database.close()
     assert styles.keys() == {"labels", "annotated"}
     form = fromstring(styles["labels"].partition("-->")[2].strip())
@@ -72,7 +86,9 @@ def test_the_same_call_gives_the_same_bytes(tmp_path: Path, scene: Path) -> None
     assert (first.path.read_bytes(), first.project.read_bytes()) == before
 
 
-@pytest.mark.parametrize(("geometry", "kind"), [("polygon", "MultiPolygon"), ("box", "Polygon"), ("point", "Point")])
+@pytest.mark.parametrize(
+    ("geometry", "kind"), [("polygon", "MultiPolygon"), ("box", "Polygon"), ("point", "Point")]
+)
 def test_what_is_drawn_is_chosen(tmp_path: Path, scene: Path, geometry: str, kind: str) -> None:
     made = start_labels(scene, classes="a", out=tmp_path / "labels.gpkg", geometry=geometry)  # type: ignore[arg-type]
     assert pyogrio.read_info(made.path, layer="labels")["geometry_type"] == kind
@@ -89,7 +105,9 @@ def test_what_is_drawn_is_chosen(tmp_path: Path, scene: Path, geometry: str, kin
         ("*", "class name"),
     ],
 )
-def test_class_names_that_make_trouble_are_refused(tmp_path: Path, scene: Path, classes: str, words: str) -> None:
+def test_class_names_that_make_trouble_are_refused(
+    tmp_path: Path, scene: Path, classes: str, words: str
+) -> None:
     with pytest.raises(LabelError, match=words):
         start_labels(scene, classes=classes, out=tmp_path / "labels.gpkg")
     assert not (tmp_path / "labels.gpkg").exists()
@@ -106,7 +124,9 @@ def test_nothing_is_overwritten_or_guessed(tmp_path: Path, scene: Path) -> None:
         start_labels(scene, classes="a", out=tmp_path / "other.gpkg", geometry="line")  # type: ignore[arg-type]
 
 
-def test_drawn_labels_are_read_with_the_ground_on_which_they_are_complete(tmp_path: Path, scene: Path) -> None:
+def test_drawn_labels_are_read_with_the_ground_on_which_they_are_complete(
+    tmp_path: Path, scene: Path
+) -> None:
     path = start_labels(scene, classes=NAMES, out=tmp_path / "labels.gpkg").path
     draw(path, "labels", [square(10, 10), square(30, 10)], class_name=["building", "building"])
     labels = read_labels(path)
@@ -116,7 +136,9 @@ def test_drawn_labels_are_read_with_the_ground_on_which_they_are_complete(tmp_pa
     labels = read_labels(path)
     assert labels.annotated is not None and shapely.area(labels.annotated).tolist() == [10_000]
     named = read_labels(path, layer="labels")
-    assert named.annotated is not None and shapely.area(named.annotated).tolist() == [10_000], "QGIS names the layer: it is the same project"
+    assert named.annotated is not None and shapely.area(named.annotated).tolist() == [10_000], (
+        "QGIS names the layer: it is the same project"
+    )
 
 
 def test_the_status_counts_and_says_what_is_missing(tmp_path: Path, scene: Path) -> None:
@@ -124,7 +146,13 @@ def test_the_status_counts_and_says_what_is_missing(tmp_path: Path, scene: Path)
     empty = labels_status(path)
     assert not empty.ready and empty.objects == 0
     assert [one.count for one in empty.classes] == [0, 0]
-    draw(path, "labels", [square(15 * i, 10) for i in range(20)], class_name=["building"] * 19 + [None], reviewed=[True] * 3 + [False] * 17)
+    draw(
+        path,
+        "labels",
+        [square(15 * i, 10) for i in range(20)],
+        class_name=["building"] * 19 + [None],
+        reviewed=[True] * 3 + [False] * 17,
+    )
     draw(path, "annotated", [square(0, 0, 256)])
     found = labels_status(path)
     assert (found.objects, found.without_class, found.reviewed, found.annotated_areas) == (20, 1, 3, 1)
@@ -138,7 +166,12 @@ def test_the_status_counts_and_says_what_is_missing(tmp_path: Path, scene: Path)
 
 
 def test_the_status_of_any_label_file(sample_data: Path) -> None:
-    found = labels_status(sample_data / "train_labels.gpkg", scenes=[sample_data / "train.tif"], layer="buildings", class_field="none")
+    found = labels_status(
+        sample_data / "train_labels.gpkg",
+        scenes=[sample_data / "train.tif"],
+        layer="buildings",
+        class_field="none",
+    )
     assert found.objects == 115 and found.scene_share == 1.0
 
 
@@ -164,11 +197,21 @@ print(json.dumps({"read": read, "valid": {name: layer.isValid() for name, layer 
 def look(tmp_path: Path) -> list[str]:
     """QGIS's own Python; skips, saying so, where there is none."""
     python = "/usr/bin/python3"
-    if not Path(python).exists() or subprocess.run(["env", "-i", python, "-c", "import qgis.core"], capture_output=True, check=False).returncode:
+    if (
+        not Path(python).exists()
+        or subprocess.run(
+            ["env", "-i", python, "-c", "import qgis.core"], capture_output=True, check=False
+        ).returncode
+    ):
         pytest.skip("QGIS is not installed: apt-get install qgis python3-qgis")
     (tmp_path / "xdg").mkdir(mode=0o700)
     (tmp_path / "look.py").write_text(LOOK)
-    settings = ["QT_QPA_PLATFORM=offscreen", f"XDG_RUNTIME_DIR={tmp_path / 'xdg'}", f"HOME={tmp_path}", "PATH=/usr/bin:/bin"]
+    settings = [
+        "QT_QPA_PLATFORM=offscreen",
+        f"XDG_RUNTIME_DIR={tmp_path / 'xdg'}",
+        f"HOME={tmp_path}",
+        "PATH=/usr/bin:/bin",
+    ]
     return ["env", "-i", *settings, python, "-W", "ignore", str(tmp_path / "look.py")]
 
 
@@ -176,7 +219,9 @@ def look(tmp_path: Path) -> list[str]:
 def test_qgis_opens_it_ready_to_draw(tmp_path: Path, scene: Path, look: list[str], through: str) -> None:
     made = start_labels(scene, classes=NAMES, out=tmp_path / "labels.gpkg")
     extra = [str(made.path)] if through == "file" else []
-    done = subprocess.run([*look, str(made.project), *extra], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [*look, str(made.project), *extra], capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert found["read"] and found["valid"] == {"labels": True, "annotated": True, "ortho": True}

@@ -34,7 +34,14 @@ NORTH_UP = Affine(1, 0, 400_000, 0, -1, 5_400_000)
 SMALL: dict[str, dict[str, Any]] = {
     "segmentation": {"decoder_channels": (16, 16, 16, 16, 16)},
     "detection": {"pyramid_channels": 32, "head_channels": 32, "proposals": 50, "detections": 10},
-    "instances": {"pyramid_channels": 32, "head_channels": 32, "proposals": 50, "detections": 10, "mask_channels": 16, "mask_layers": 1},
+    "instances": {
+        "pyramid_channels": 32,
+        "head_channels": 32,
+        "proposals": 50,
+        "detections": 10,
+        "mask_channels": 16,
+        "mask_layers": 1,
+    },
     "localization": {"map_channels": 32, "head_channels": 32},
 }
 CLASSES = ClassSet.of_names(["a", "b"], background=True)
@@ -46,12 +53,17 @@ CLASSES = ClassSet.of_names(["a", "b"], background=True)
 def test_a_sure_chip_has_no_uncertainty_and_an_even_one_all_of_it() -> None:
     sure, even = np.zeros((3, 4, 5), np.float32), np.full((3, 4, 5), 1 / 3, np.float32)
     sure[1] = 1
-    assert of_probabilities([sure, sure]) == pytest.approx(of_probabilities([sure])) and of_probabilities([sure]).entropy == 0
+    assert (
+        of_probabilities([sure, sure]) == pytest.approx(of_probabilities([sure]))
+        and of_probabilities([sure]).entropy == 0
+    )
     told = of_probabilities([even])
     assert (told.entropy, told.margin, told.disagreement) == pytest.approx((1, 1, 0), abs=1e-6)
     other = np.roll(sure, 1, axis=0)
     torn = of_probabilities([sure, other])
-    assert torn.disagreement == pytest.approx(np.log(2) / np.log(3), abs=1e-6), "two sure views that contradict each other"
+    assert torn.disagreement == pytest.approx(np.log(2) / np.log(3), abs=1e-6), (
+        "two sure views that contradict each other"
+    )
 
 
 @given(st.integers(0, 10_000), st.integers(2, 4), st.integers(1, 4))
@@ -91,8 +103,12 @@ def test_what_it_is_unsure_about_is_told_of_the_unsure_pixels() -> None:
     planes[:, 0, 0] = 0, 0.6, 0.4
     told = of_probabilities([planes], valid=np.arange(16).reshape(4, 4) < 4)
     assert told.about == pytest.approx((0, 0.6, 0.4))
-    assert of_objects([found((0, 0, 9, 9, 3, 0.5), (20, 0, 29, 9, 1, 0.5))], (1, 2, 3)).about == pytest.approx((0.5, 0, 0.5))
-    assert of_labels([np.array([0.5, 1.0])]).about == pytest.approx((1, 0)) and of_objects([found()], (1, 2)).about == (0, 0)
+    assert of_objects(
+        [found((0, 0, 9, 9, 3, 0.5), (20, 0, 29, 9, 1, 0.5))], (1, 2, 3)
+    ).about == pytest.approx((0.5, 0, 0.5))
+    assert of_labels([np.array([0.5, 1.0])]).about == pytest.approx((1, 0)) and of_objects(
+        [found()], (1, 2)
+    ).about == (0, 0)
 
 
 def test_the_reason_is_told_in_words() -> None:
@@ -102,8 +118,14 @@ def test_the_reason_is_told_in_words() -> None:
         reason(told, "entropy", values, classes, 0.9)
         == "less sure than of 75 % of the chips, between road and water; unlike what was labelled or ranked before"
     )
-    assert reason(Uncertainty(0.1, 0, 0, (0.9, 0.1, 0)), "entropy", values, classes, 0.1) == "less sure than of 0 % of the chips, of water"
-    assert reason(Uncertainty(0, 0, 0, (0.0,) * 3), "margin", values, classes, 0.1) == "less sure than of 0 % of the chips"
+    assert (
+        reason(Uncertainty(0.1, 0, 0, (0.9, 0.1, 0)), "entropy", values, classes, 0.1)
+        == "less sure than of 0 % of the chips, of water"
+    )
+    assert (
+        reason(Uncertainty(0, 0, 0, (0.0,) * 3), "margin", values, classes, 0.1)
+        == "less sure than of 0 % of the chips"
+    )
 
 
 def test_nothing_measured_is_nothing_to_ask_for() -> None:
@@ -124,9 +146,15 @@ def test_an_object_that_a_turn_makes_vanish_is_disagreed_on() -> None:
     here, close = found((0, 0, 10, 10, 1, 0.9)), found((1, 0, 10, 10, 1, 0.8))
     assert of_objects([here, close]).disagreement == pytest.approx(0.1 / OBJECTS, abs=1e-6)
     assert of_objects([here, found()]).disagreement == pytest.approx(0.9 / OBJECTS, abs=1e-6)
-    assert of_objects([found(), here]).disagreement == pytest.approx(0.9 / OBJECTS, abs=1e-6), "one that only the turned chip shows"
-    assert of_objects([here, found((0, 0, 10, 10, 2, 0.9))]).disagreement == pytest.approx(1.8 / OBJECTS, abs=1e-6), "of another class it is another one"
-    assert of_objects([found(), found()]).entropy == 0 and of_objects([found((0, 0, 9, 9, 1, 0.5))]).entropy == pytest.approx(1 / OBJECTS)
+    assert of_objects([found(), here]).disagreement == pytest.approx(0.9 / OBJECTS, abs=1e-6), (
+        "one that only the turned chip shows"
+    )
+    assert of_objects([here, found((0, 0, 10, 10, 2, 0.9))]).disagreement == pytest.approx(
+        1.8 / OBJECTS, abs=1e-6
+    ), "of another class it is another one"
+    assert of_objects([found(), found()]).entropy == 0 and of_objects(
+        [found((0, 0, 9, 9, 1, 0.5))]
+    ).entropy == pytest.approx(1 / OBJECTS)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -148,20 +176,31 @@ def test_all_views_differ() -> None:
 # Choice
 
 
-def naive_choice(uncertainty: np.ndarray, points: np.ndarray, places: list[int], known: np.ndarray, count: int, diversity: float) -> list[int]:
+def naive_choice(
+    uncertainty: np.ndarray,
+    points: np.ndarray,
+    places: list[int],
+    known: np.ndarray,
+    count: int,
+    diversity: float,
+) -> list[int]:
     together = np.concatenate([points, known]).astype(np.float64)
     scaled = (together - together.mean(0)) / together.std(0)
     own, old = scaled[: len(points)], list(scaled[len(points) :])
     order: list[int] = []
     while len(order) < min(count, len(points)):
         left = [i for i in range(len(points)) if i not in order]
-        distance = {i: min((float(np.linalg.norm(own[i] - centre)) for centre in old), default=-1.0) for i in left}
+        distance = {
+            i: min((float(np.linalg.norm(own[i] - centre)) for centre in old), default=-1.0) for i in left
+        }
         largest = max(distance.values())
         values = {}
         for i in left:
             d = distance[i] / largest if distance[i] >= 0 and largest > 0 else 1.0
             rank = (sum(u < uncertainty[i] for u in uncertainty) + 1) / len(points)
-            values[i] = rank ** (1 - diversity) * d**diversity / (1 + sum(places[j] == places[i] for j in order))
+            values[i] = (
+                rank ** (1 - diversity) * d**diversity / (1 + sum(places[j] == places[i] for j in order))
+            )
         best = max(left, key=lambda i: (round(values[i], 9), -i))
         order.append(best)
         old.append(own[best])
@@ -175,11 +214,15 @@ def test_the_choice_is_the_greedy_one(seed: int, diversity: float, known: int) -
     uncertainty, places = rng.random(12), rng.integers(0, 4, 12)
     taken = choose(uncertainty, points, places, old, 7, diversity)
     assert taken.order.tolist() == naive_choice(uncertainty, points, places.tolist(), old, 7, diversity)
-    assert (np.diff(taken.score) <= 1e-12).all() and (taken.score <= 1 + 1e-12).all(), "a layer sorted by rank is sorted by score"
+    assert (np.diff(taken.score) <= 1e-12).all() and (taken.score <= 1 + 1e-12).all(), (
+        "a layer sorted by rank is sorted by score"
+    )
 
 
 def test_equal_chips_are_taken_in_their_order() -> None:
-    same = choose(np.full(5, 0.5), np.zeros((5, 2), np.float32), np.arange(5), np.empty((0, 2), np.float32), 5, 0.5)
+    same = choose(
+        np.full(5, 0.5), np.zeros((5, 2), np.float32), np.arange(5), np.empty((0, 2), np.float32), 5, 0.5
+    )
     assert same.order.tolist() == [0, 1, 2, 3, 4]
 
 
@@ -189,7 +232,9 @@ def test_without_diversity_it_is_uncertainty_and_twins_come_late() -> None:
     apart = np.arange(4)
     nobody = np.empty((0, 2), np.float32)
     assert choose(uncertainty, features, apart, nobody, 4, 0.0).order.tolist() == [0, 1, 3, 2]
-    assert choose(uncertainty, features, apart, nobody, 4, 0.5).order.tolist() == [0, 3, 2, 1], "a copy of what was taken tells nothing new"
+    assert choose(uncertainty, features, apart, nobody, 4, 0.5).order.tolist() == [0, 3, 2, 1], (
+        "a copy of what was taken tells nothing new"
+    )
     assert choose(uncertainty, features, np.zeros(4, np.int64), nobody, 9, 0.0).order.tolist() == [0, 1, 3, 2]
 
 
@@ -205,15 +250,22 @@ class TinyBundle(Bundle):
 
     def make_network(self, **options: Any) -> Any:
         torch.manual_seed(0)
-        return self.task.make_network(self.config, NetworkInputs(len(self.bands), self.classes, self.spec.chip_px))
+        return self.task.make_network(
+            self.config, NetworkInputs(len(self.bands), self.classes, self.spec.chip_px)
+        )
 
 
 def tiny_model(task_name: str, scene: Path) -> TinyBundle:
     task = load_task(task_name)
     bands = open_scene(scene).bands
     classes = CLASSES if task.output == "raster" else CLASSES.without_background()
-    inputs = NetworkInputs(len(bands), classes, 32, object_sizes_px=np.array([[8.0, 8.0], [12.0, 9.0]]), chip_covers=np.eye(2))
-    config = task.settle(task.config(**{"network": task.networks[0], "backbone": "test_resnet", **SMALL.get(task_name, {})}), inputs)
+    inputs = NetworkInputs(
+        len(bands), classes, 32, object_sizes_px=np.array([[8.0, 8.0], [12.0, 9.0]]), chip_covers=np.eye(2)
+    )
+    config = task.settle(
+        task.config(**{"network": task.networks[0], "backbone": "test_resnet", **SMALL.get(task_name, {})}),
+        inputs,
+    )
     spec = ModelSpec(
         task=task_name,
         config=config.model_dump(mode="json"),
@@ -231,7 +283,16 @@ def scene(tmp_path: Path) -> Path:
     pixels = np.random.default_rng(0).integers(1, 200, (3, 128, 160)).astype(np.uint8)
     pixels[:, 96:, 128:] = 0
     with rasterio.open(
-        tmp_path / "s.tif", "w", driver="GTiff", count=3, height=128, width=160, dtype="uint8", crs="EPSG:32633", transform=NORTH_UP, nodata=0
+        tmp_path / "s.tif",
+        "w",
+        driver="GTiff",
+        count=3,
+        height=128,
+        width=160,
+        dtype="uint8",
+        crs="EPSG:32633",
+        transform=NORTH_UP,
+        nodata=0,
     ) as out:
         out.write(pixels)
         for number, name in enumerate(("red", "green", "blue"), start=1):
@@ -242,27 +303,48 @@ def scene(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("task", available_tasks())
 def test_every_task_has_a_queue(task: str, scene: Path, tmp_path: Path) -> None:
     made = queue_chips(tiny_model(task, scene), scene, out=tmp_path / "queue.gpkg", count=5, views=2)
-    assert made.candidates == 19 and len(made.picks) == 5 and any("less than half" in note for note in made.notes)
+    assert (
+        made.candidates == 19
+        and len(made.picks) == 5
+        and any("less than half" in note for note in made.notes)
+    )
     table = gpd.read_file(tmp_path / "queue.gpkg", layer="queue")
-    assert table["rank"].tolist() == [1, 2, 3, 4, 5] and set(table["status"]) == {"to do"} and table.crs.to_epsg() == 32633
-    assert (np.diff(table["score"]) <= 0).all() and table["score"].between(0, 1).all() and table["reason"].str.startswith("less sure than of").all()
+    assert (
+        table["rank"].tolist() == [1, 2, 3, 4, 5]
+        and set(table["status"]) == {"to do"}
+        and table.crs.to_epsg() == 32633
+    )
+    assert (
+        (np.diff(table["score"]) <= 0).all()
+        and table["score"].between(0, 1).all()
+        and table["reason"].str.startswith("less sure than of").all()
+    )
     for shape, pick in zip(table.geometry, made.picks, strict=True):
         col0, row0, col1, row1 = pick.window.box
         assert shape.equals(shapely.box(400_000 + col0, 5_400_000 - row1, 400_000 + col1, 5_400_000 - row0))
     with sqlite3.connect(tmp_path / "queue.gpkg") as database:
-        (style,) = database.execute("SELECT styleQML FROM layer_styles WHERE f_table_name = 'queue'").fetchone()
+        (style,) = database.execute(
+            "SELECT styleQML FROM layer_styles WHERE f_table_name = 'queue'"
+        ).fetchone()
     database.close()
     assert "graduatedSymbol" in style and 'attr="rank"' in style
 
 
 def test_the_same_input_gives_the_same_queue_and_every_measure_works(scene: Path, tmp_path: Path) -> None:
     model = tiny_model("segmentation", scene)
-    first, again = (queue_chips(model, scene, out=tmp_path / name, count=19, views=2) for name in ("a.gpkg", "b.gpkg"))
-    assert first.picks == again.picks and (tmp_path / "a.gpkg").read_bytes() == (tmp_path / "b.gpkg").read_bytes()
+    first, again = (
+        queue_chips(model, scene, out=tmp_path / name, count=19, views=2) for name in ("a.gpkg", "b.gpkg")
+    )
+    assert (
+        first.picks == again.picks
+        and (tmp_path / "a.gpkg").read_bytes() == (tmp_path / "b.gpkg").read_bytes()
+    )
     for by in ("entropy", "margin", "disagreement"):
         made = queue_chips(model, scene, out=tmp_path / f"{by}.gpkg", count=19, by=by, diversity=0, views=2)
         best = max(made.picks, key=lambda pick: getattr(pick, by))
-        assert made.picks[0] == best and {pick.window for pick in made.picks} == {pick.window for pick in first.picks}
+        assert made.picks[0] == best and {pick.window for pick in made.picks} == {
+            pick.window for pick in first.picks
+        }
 
 
 def test_annotated_ground_is_not_asked_for_again(scene: Path, tmp_path: Path) -> None:
@@ -271,22 +353,45 @@ def test_annotated_ground_is_not_asked_for_again(scene: Path, tmp_path: Path) ->
     gpd.GeoDataFrame({"kind": ["a"]}, geometry=[house], crs="EPSG:32633").to_file(tmp_path / "l.gpkg")
     labels = read_labels(tmp_path / "l.gpkg")
     drawn = queue_chips(model, scene, out=tmp_path / "q.gpkg", count=30, labels=labels, views=1)
-    assert drawn.candidates == 18 and all(pick.window.box[:2] != (0, 0) for pick in drawn.picks) and any("only 18" in note for note in drawn.notes)
+    assert (
+        drawn.candidates == 18
+        and all(pick.window.box[:2] != (0, 0) for pick in drawn.picks)
+        and any("only 18" in note for note in drawn.notes)
+    )
     west = np.array([shapely.box(400_000, 5_399_872, 400_064, 5_400_000)], dtype=object)
-    half = queue_chips(model, scene, out=tmp_path / "h.gpkg", count=30, labels=replace(labels, annotated=west), views=1)
+    half = queue_chips(
+        model, scene, out=tmp_path / "h.gpkg", count=30, labels=replace(labels, annotated=west), views=1
+    )
     assert half.candidates == 11 and min(pick.window.col for pick in half.picks) == 64
-    gpd.GeoDataFrame(geometry=[shapely.box(400_000, 5_399_936, 400_160, 5_400_000)], crs="EPSG:32633").to_file(tmp_path / "aoi.gpkg")
-    north = queue_chips(model, scene, out=tmp_path / "n.gpkg", count=30, labels=labels, aoi=tmp_path / "aoi.gpkg", views=1)
+    gpd.GeoDataFrame(
+        geometry=[shapely.box(400_000, 5_399_936, 400_160, 5_400_000)], crs="EPSG:32633"
+    ).to_file(tmp_path / "aoi.gpkg")
+    north = queue_chips(
+        model, scene, out=tmp_path / "n.gpkg", count=30, labels=labels, aoi=tmp_path / "aoi.gpkg", views=1
+    )
     assert north.candidates == 9 and max(pick.window.row for pick in north.picks) == 32
 
 
 def test_a_chip_set_takes_its_ground_and_its_like_out(scene: Path, tmp_path: Path) -> None:
     from eo_dl.chips.tile import tile
 
-    gpd.GeoDataFrame({"kind": ["a"]}, geometry=[shapely.box(400_002, 5_399_970, 400_060, 5_399_990)], crs="EPSG:32633").to_file(tmp_path / "l.gpkg")
-    gpd.GeoDataFrame(geometry=[shapely.box(400_000, 5_399_936, 400_159, 5_400_000)], crs="EPSG:32633").to_file(tmp_path / "done.gpkg")
-    chips = tile(scene, tmp_path / "l.gpkg", out=tmp_path / "chips", size_px=32, annotated=tmp_path / "done.gpkg", guard_px=0)
-    made = queue_chips(tiny_model("segmentation", scene), scene, out=tmp_path / "q.gpkg", count=30, chips=chips, views=1)
+    gpd.GeoDataFrame(
+        {"kind": ["a"]}, geometry=[shapely.box(400_002, 5_399_970, 400_060, 5_399_990)], crs="EPSG:32633"
+    ).to_file(tmp_path / "l.gpkg")
+    gpd.GeoDataFrame(
+        geometry=[shapely.box(400_000, 5_399_936, 400_159, 5_400_000)], crs="EPSG:32633"
+    ).to_file(tmp_path / "done.gpkg")
+    chips = tile(
+        scene,
+        tmp_path / "l.gpkg",
+        out=tmp_path / "chips",
+        size_px=32,
+        annotated=tmp_path / "done.gpkg",
+        guard_px=0,
+    )
+    made = queue_chips(
+        tiny_model("segmentation", scene), scene, out=tmp_path / "q.gpkg", count=30, chips=chips, views=1
+    )
     assert made.candidates == 9 and min(pick.window.row for pick in made.picks) == 64
     assert max(pick.novelty for pick in made.picks) <= 1
 
@@ -295,15 +400,31 @@ def test_scenes_of_two_crs_come_in_one_layer_at_their_places(scene: Path, tmp_pa
     from rasterio.warp import calculate_default_transform, reproject
 
     with rasterio.open(scene) as here:
-        transform, width, height = calculate_default_transform(here.crs, "EPSG:32632", here.width, here.height, *here.bounds, resolution=1.0)
-        profile = {**here.profile, "crs": "EPSG:32632", "transform": transform, "width": width, "height": height}
+        transform, width, height = calculate_default_transform(
+            here.crs, "EPSG:32632", here.width, here.height, *here.bounds, resolution=1.0
+        )
+        profile = {
+            **here.profile,
+            "crs": "EPSG:32632",
+            "transform": transform,
+            "width": width,
+            "height": height,
+        }
         with rasterio.open(tmp_path / "west.tif", "w", **profile) as west:
             for band in (1, 2, 3):
                 reproject(rasterio.band(here, band), rasterio.band(west, band), dst_nodata=0)
                 west.set_band_description(band, here.descriptions[band - 1])
-    made = queue_chips(tiny_model("segmentation", scene), [scene, tmp_path / "west.tif"], out=tmp_path / "q.gpkg", count=40, views=1)
+    made = queue_chips(
+        tiny_model("segmentation", scene),
+        [scene, tmp_path / "west.tif"],
+        out=tmp_path / "q.gpkg",
+        count=40,
+        views=1,
+    )
     table = gpd.read_file(tmp_path / "q.gpkg", layer="queue")
-    assert set(table["scene"]) == {"s.tif", "west.tif"} and {pick.scene for pick in made.picks} == set(table["scene"])
+    assert set(table["scene"]) == {"s.tif", "west.tif"} and {pick.scene for pick in made.picks} == set(
+        table["scene"]
+    )
     for name in ("s.tif", "west.tif"):
         with rasterio.open(tmp_path / name) as file:
             ground = shapely.box(*file.bounds).buffer(1)
@@ -312,15 +433,28 @@ def test_scenes_of_two_crs_come_in_one_layer_at_their_places(scene: Path, tmp_pa
 
 
 def test_what_labels_have_annotated_counts_as_known(scene: Path, tmp_path: Path) -> None:
-    gpd.GeoDataFrame({"kind": ["a"]}, geometry=[shapely.box(400_010, 5_399_980, 400_020, 5_399_990)], crs="EPSG:32633").to_file(tmp_path / "l.gpkg")
+    gpd.GeoDataFrame(
+        {"kind": ["a"]}, geometry=[shapely.box(400_010, 5_399_980, 400_020, 5_399_990)], crs="EPSG:32633"
+    ).to_file(tmp_path / "l.gpkg")
     west = np.array([shapely.box(400_000, 5_399_872, 400_064, 5_400_000)], dtype=object)
-    labels, model = replace(read_labels(tmp_path / "l.gpkg"), annotated=west), tiny_model("segmentation", scene)
-    gpd.GeoDataFrame(geometry=[shapely.box(400_065, 5_399_872, 400_160, 5_400_000)], crs="EPSG:32633").to_file(tmp_path / "east.gpkg")
-    with_known = queue_chips(model, scene, out=tmp_path / "a.gpkg", count=11, labels=labels, diversity=1, views=1)
-    without = queue_chips(model, scene, out=tmp_path / "b.gpkg", count=11, aoi=tmp_path / "east.gpkg", diversity=1, views=1)
+    labels, model = (
+        replace(read_labels(tmp_path / "l.gpkg"), annotated=west),
+        tiny_model("segmentation", scene),
+    )
+    gpd.GeoDataFrame(
+        geometry=[shapely.box(400_065, 5_399_872, 400_160, 5_400_000)], crs="EPSG:32633"
+    ).to_file(tmp_path / "east.gpkg")
+    with_known = queue_chips(
+        model, scene, out=tmp_path / "a.gpkg", count=11, labels=labels, diversity=1, views=1
+    )
+    without = queue_chips(
+        model, scene, out=tmp_path / "b.gpkg", count=11, aoi=tmp_path / "east.gpkg", diversity=1, views=1
+    )
     assert {p.window for p in with_known.picks} == {p.window for p in without.picks}
     assert with_known.picks[0].novelty == pytest.approx(1) and without.picks[0].novelty == 1
-    assert [p.novelty for p in with_known.picks] != [p.novelty for p in without.picks], "the first one is the farthest from what is labelled"
+    assert [p.novelty for p in with_known.picks] != [p.novelty for p in without.picks], (
+        "the first one is the farthest from what is labelled"
+    )
 
 
 @pytest.mark.parametrize(
@@ -339,9 +473,13 @@ def test_what_labels_have_annotated_counts_as_known(scene: Path, tmp_path: Path)
 )
 def test_bad_requests_are_one_line(scene: Path, tmp_path: Path, options: dict[str, Any], said: str) -> None:
     for name, west in (("far.gpkg", 500_000), ("all.gpkg", 400_000)):
-        gpd.GeoDataFrame({"kind": ["a"]}, geometry=[shapely.box(west, 5_399_000, west + 900, 5_400_000)], crs="EPSG:32633").to_file(tmp_path / name)
+        gpd.GeoDataFrame(
+            {"kind": ["a"]}, geometry=[shapely.box(west, 5_399_000, west + 900, 5_400_000)], crs="EPSG:32633"
+        ).to_file(tmp_path / name)
     given = {"out": "q.gpkg", **options}
-    placed = {name: tmp_path / value if name in ("out", "aoi", "labels") else value for name, value in given.items()}
+    placed = {
+        name: tmp_path / value if name in ("out", "aoi", "labels") else value for name, value in given.items()
+    }
     with pytest.raises(InputError) as error:
         queue_chips(tiny_model("segmentation", scene), scene, **placed)
     assert said in str(error.value) and "\n" not in str(error.value)

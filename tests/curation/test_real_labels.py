@@ -28,7 +28,9 @@ def said(labels: LabelSet, text: str) -> bool:
 def test_mass_buildings_lie_partly_outside(real_data: Path) -> None:
     folder = real_data / "mass-buildings"
     labels = match_labels(read_labels(folder / "22978945_15.gpkg"), scenes(folder, "*.tif"))
-    assert len(labels) == 441 and labels.class_field == "class" and said(labels, "36 of 441 labels lie outside")
+    assert (
+        len(labels) == 441 and labels.class_field == "class" and said(labels, "36 of 441 labels lie outside")
+    )
 
 
 def test_banepa_materials_have_a_typo_and_gaps(real_data: Path) -> None:
@@ -36,8 +38,16 @@ def test_banepa_materials_have_a_typo_and_gaps(real_data: Path) -> None:
     with pytest.raises(LabelError, match="roof:material"):
         read_labels(folder / "osm")
     labels = read_labels(folder / "osm", class_field="roof:material")
-    assert labels.ignore is not None and int(labels.ignore.sum()) == 150 and said(labels, "'concerte' (22) looks like 'concrete' (746)")
-    merged = read_labels(folder / "osm", class_field="roof:material", classes="concrete=concrete|concerte,tin,other=clay_tiles|metal")
+    assert (
+        labels.ignore is not None
+        and int(labels.ignore.sum()) == 150
+        and said(labels, "'concerte' (22) looks like 'concrete' (746)")
+    )
+    merged = read_labels(
+        folder / "osm",
+        class_field="roof:material",
+        classes="concrete=concrete|concerte,tin,other=clay_tiles|metal",
+    )
     assert merged.classes.names == ("concrete", "tin", "other") and int((merged.class_ids == 1).sum()) == 768
 
 
@@ -53,11 +63,17 @@ def test_boadella_dates_keep_apart(real_data: Path) -> None:
         read_labels(folder)
     labels = match_labels(read_labels(folder, where="tasks=segmentation"), scenes(folder, "*.tif"))
     counts = {scene.stem: len(labels.for_grid(scene.grid, scene.name)) for scene in scenes(folder, "*.tif")}
-    assert sum(counts.values()) == 3 and counts["Boadella_2020-06-21"] == 1 and labels.classes.names == ("water",)
+    assert (
+        sum(counts.values()) == 3
+        and counts["Boadella_2020-06-21"] == 1
+        and labels.classes.names == ("water",)
+    )
 
 
 def test_baker_text_ids_keep_their_number(real_data: Path) -> None:
-    labels = read_labels(real_data / "baker-landcover" / "BakerLake_2017_clipped.gpkg", class_field="Quatreclasses")
+    labels = read_labels(
+        real_data / "baker-landcover" / "BakerLake_2017_clipped.gpkg", class_field="Quatreclasses"
+    )
     assert labels.classes.ids == (1, 2, 3, 4) and labels.ignore is not None and int(labels.ignore.sum()) == 1
 
 
@@ -69,16 +85,37 @@ def test_landsat_class_is_taken_where_the_id_disagrees(real_data: Path) -> None:
 def test_orthoseg_skips_styles_and_a_null_geometry(real_data: Path) -> None:
     folder = real_data / "orthoseg-fields"
     name = "fields_BEFL-s2-fields-2023"
-    labels = match_labels(read_labels(folder / f"{name}_polygons.gpkg", annotated=folder / f"{name}_locations.gpkg"), scenes(folder, "*.tif"))
-    assert len(labels) == 198 and said(labels, "1 missing or empty geometry dropped") and said(labels, "5 of 16 annotated areas")
+    labels = match_labels(
+        read_labels(folder / f"{name}_polygons.gpkg", annotated=folder / f"{name}_locations.gpkg"),
+        scenes(folder, "*.tif"),
+    )
+    assert (
+        len(labels) == 198
+        and said(labels, "1 missing or empty geometry dropped")
+        and said(labels, "5 of 16 annotated areas")
+    )
 
 
 def test_neon_boxes_with_backslash_gap_and_a_box_outside(real_data: Path) -> None:
     folder = real_data / "neon-trees"
     labels = match_labels(read_labels(f"{folder}/*/annotations/*.xml"), scenes(folder, "*/*.tif"))
-    assert len(labels) == 674 and said(labels, "looks like 'Tree'") and said(labels, "6 of 674 features have no class")
-    assert said(labels, "12 of 44 scenes have no labels") and said(labels, "SJER_047.xml#1") and said(labels, "83x400")
-    boxes = np.array([g.bounds for g, image in zip(labels.geometries, labels.images, strict=True) if image != "SJER_047.tif"])  # type: ignore[arg-type]
+    assert (
+        len(labels) == 674
+        and said(labels, "looks like 'Tree'")
+        and said(labels, "6 of 674 features have no class")
+    )
+    assert (
+        said(labels, "12 of 44 scenes have no labels")
+        and said(labels, "SJER_047.xml#1")
+        and said(labels, "83x400")
+    )
+    boxes = np.array(
+        [
+            g.bounds
+            for g, image in zip(labels.geometries, labels.images, strict=True)
+            if image != "SJER_047.tif"
+        ]
+    )  # type: ignore[arg-type]
     assert boxes.min() == 0 and boxes.max() == 400, "counted from 1, all boxes lie in their images"
 
 
@@ -92,12 +129,16 @@ def test_vegas_polygons_and_mask_are_the_same_truth(real_data: Path) -> None:
     folder = real_data / "vegas-multiclass"
     image = open_scene(folder / "tiff_3channel_uint8.tif")
     polygons = read_labels(folder / "tiff_3channel_uint8.geojson", classes="building,road,tree")
-    raster = match_labels(read_labels(folder / "mask_tiff_3channel_uint8.png", classes="building,road,tree"), [image])
+    raster = match_labels(
+        read_labels(folder / "mask_tiff_3channel_uint8.png", classes="building,road,tree"), [image]
+    )
     assert polygons.classes.names == raster.classes.without_background().names
     mask = read_mask(raster.masks[0], image, image.grid.window)
     placed = polygons.for_grid(image.grid, image.name)
     burnt = burn(placed.geometries, placed.class_ids, image.grid.height, image.grid.width)
-    assert (burnt == mask).mean() > 0.9, "two drawings of one truth differ at their edges and where roofs and trees overlap"
+    assert (burnt == mask).mean() > 0.9, (
+        "two drawings of one truth differ at their edges and where roofs and trees overlap"
+    )
     with pytest.raises(LabelError, match="JSON of another kind"):
         read_labels(folder / "bboxes.json")
 
@@ -125,18 +166,28 @@ def test_lyon_masks_are_found_by_place(real_data: Path) -> None:
     labels = read_labels(folder / "labels", classes="building=#ffffff,vegetation=#009600")
     for image in scenes(folder / "images", "*.tif"):
         mask = mask_of(labels, image)
-        assert mask is not None and Path(mask.path).stem.split("-label")[0] == image.stem.split("-tile_0x0")[0]
+        assert (
+            mask is not None and Path(mask.path).stem.split("-label")[0] == image.stem.split("-tile_0x0")[0]
+        )
 
 
 def test_roads_and_projected_geojson(real_data: Path) -> None:
     folder = real_data / "spacenet-samples"
-    roads = read_labels(folder / "sn3_roads" / "sample_roads_for_masking.geojson", buffer_m=4, class_field="none", classes="road")
+    roads = read_labels(
+        folder / "sn3_roads" / "sample_roads_for_masking.geojson",
+        buffer_m=4,
+        class_field="none",
+        classes="road",
+    )
     assert len(roads) == 9 and roads.classes.names == ("road",)
     with pytest.raises(LabelError, match="--label-crs"):
         read_labels(folder / "custom_proj" / "geotiff_custom_proj_labels.geojson")
     crs = open_scene(folder / "custom_proj" / "sample_geotiff_custom_proj.tif").grid.crs
     assert crs is not None
-    assert len(read_labels(folder / "custom_proj" / "geotiff_custom_proj_labels.geojson", crs=crs.to_wkt())) == 19
+    assert (
+        len(read_labels(folder / "custom_proj" / "geotiff_custom_proj_labels.geojson", crs=crs.to_wkt()))
+        == 19
+    )
 
 
 def test_masks_without_or_with_a_local_crs(real_data: Path) -> None:

@@ -31,7 +31,12 @@ QUICK = {"task": "segmentation", "epochs": 2, "min_steps": 4, "batch_size": 4, "
 def draw(path: Path, boxes: list[tuple[int, int, int, int]]) -> Path:
     outlines = GRID.geometries_to_map(np.array([shapely.box(*box) for box in boxes], dtype=object))
     assert GRID.crs is not None
-    write_layer(path, geopandas.GeoDataFrame({"class_name": ["pond"] * len(boxes)}, geometry=outlines, crs=GRID.crs.to_wkt()))
+    write_layer(
+        path,
+        geopandas.GeoDataFrame(
+            {"class_name": ["pond"] * len(boxes)}, geometry=outlines, crs=GRID.crs.to_wkt()
+        ),
+    )
     return path
 
 
@@ -45,43 +50,89 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path, Path]:
     for col0, row0, col1, row1 in boxes:
         pixels[:, row0:row1, col0:col1] //= 4
     write_geotiff(folder / "scene.tif", pixels, GRID)
-    chips = tile([folder / "scene.tif"], draw(folder / "first.gpkg", boxes[::2]), out=folder / "chips", size_px=32, split=(0.5, 0.2, 0.3), guard_px=0, seed=1)
+    chips = tile(
+        [folder / "scene.tif"],
+        draw(folder / "first.gpkg", boxes[::2]),
+        out=folder / "chips",
+        size_px=32,
+        split=(0.5, 0.2, 0.3),
+        guard_px=0,
+        seed=1,
+    )
     run = train(chips, config=TrainConfig.model_validate(QUICK), out=folder / "first.eodl")
     return run, folder / "chips", draw(folder / "corrected.gpkg", boxes)
 
 
-def test_both_models_stand_beside_each_other_on_ground_that_neither_saw(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
+def test_both_models_stand_beside_each_other_on_ground_that_neither_saw(
+    world: tuple[Run, Path, Path], tmp_path: Path
+) -> None:
     run, chips, corrected = world
     done = retrain(run.model, chips, labels=corrected, out=tmp_path / "second.eodl", epochs=3)
     ours, theirs = done.after.overall("mean_iou"), done.before.overall("mean_iou")
     assert done.lead.value == pytest.approx(ours.value - theirs.value)
     assert ours.value > theirs.value, "the first model was taught to miss every second pond"
     assert b"first.eodl" in done.run.model.read("config.yaml"), "it starts from the old model"
-    assert "matched\thead.weight" in (done.run.folder / "weights.txt").read_text().splitlines(), "from all of it: the classes are the same"
-    assert score_model(done.run.model, done.chips).overall("mean_iou").value == pytest.approx(ours.value, abs=1e-6), "one scoring for both"
+    assert "matched\thead.weight" in (done.run.folder / "weights.txt").read_text().splitlines(), (
+        "from all of it: the classes are the same"
+    )
+    assert score_model(done.run.model, done.chips).overall("mean_iou").value == pytest.approx(
+        ours.value, abs=1e-6
+    ), "one scoring for both"
     assert done.values()["primary"] == "mean_iou"
     assert done.rows()[0][0] == "mean_iou"
     (tmp_path / "none.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     with pytest.raises(LabelError):
-        retrain(run.model, chips, labels=tmp_path / "none.geojson", out=tmp_path / "second.eodl", overwrite=True)
-    assert (tmp_path / "second.chips" / "chips.json").is_file() and (tmp_path / "second.run").is_dir(), "bad labels cost nothing of what was there"
+        retrain(
+            run.model, chips, labels=tmp_path / "none.geojson", out=tmp_path / "second.eodl", overwrite=True
+        )
+    assert (tmp_path / "second.chips" / "chips.json").is_file() and (tmp_path / "second.run").is_dir(), (
+        "bad labels cost nothing of what was there"
+    )
 
 
-def test_corrections_are_merged_first_and_a_new_scene_is_learned_from(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
-    """A reviewed prediction and a scene that the chip set has not: in the labels, and in the chips for training only."""
+def test_corrections_are_merged_first_and_a_new_scene_is_learned_from(
+    world: tuple[Run, Path, Path], tmp_path: Path
+) -> None:
+    """A reviewed prediction and a scene that the chip set has not: in the labels, and in the chips for
+    training only.
+    """
     run, chips, _ = world
     beside = replace(GRID, transform=GRID.transform @ Affine.translation(256, 0))
     pixels = np.random.default_rng(1).integers(120, 200, (2, 256, 256)).astype(np.uint8)
     write_geotiff(tmp_path / "next.tif", pixels, beside)
-    found = beside.geometries_to_map(np.array([shapely.box(*box) for box in ((10, 10, 30, 30), (100, 90, 120, 110), (60, 180, 80, 200))], dtype=object))
+    found = beside.geometries_to_map(
+        np.array(
+            [shapely.box(*box) for box in ((10, 10, 30, 30), (100, 90, 120, 110), (60, 180, 80, 200))],
+            dtype=object,
+        )
+    )
     assert GRID.crs is not None
-    columns = {"class_name": ["pond"] * 3, "score": [0.9, 0.5, 0.4], "status": ["accepted", "rejected", None], "reviewed": [True, True, False]}
-    write_layer(tmp_path / "seen.gpkg", geopandas.GeoDataFrame(columns, geometry=found, crs=GRID.crs.to_wkt()))
+    columns = {
+        "class_name": ["pond"] * 3,
+        "score": [0.9, 0.5, 0.4],
+        "status": ["accepted", "rejected", None],
+        "reviewed": [True, True, False],
+    }
+    write_layer(
+        tmp_path / "seen.gpkg", geopandas.GeoDataFrame(columns, geometry=found, crs=GRID.crs.to_wkt())
+    )
     first = chips.parent / "first.gpkg"
-    done = retrain(run.model, chips, labels=first, corrected=tmp_path / "seen.gpkg", scenes=[tmp_path / "next.tif"], out=tmp_path / "second.eodl", epochs=1)
+    done = retrain(
+        run.model,
+        chips,
+        labels=first,
+        corrected=tmp_path / "seen.gpkg",
+        scenes=[tmp_path / "next.tif"],
+        out=tmp_path / "second.eodl",
+        epochs=1,
+    )
     assert done.labels == tmp_path / "second.labels.gpkg" and done.labels.exists()
     assert any("1 accepted" in note and "1 rejected" in note and "1 proposed" in note for note in done.notes)
-    new = [record for record in done.chips.records if done.chips.scenes[record.scene_index].name == "next.tif" and record.split != "none"]
+    new = [
+        record
+        for record in done.chips.records
+        if done.chips.scenes[record.scene_index].name == "next.tif" and record.split != "none"
+    ]
     assert new and {record.split for record in new} == {"train"}
     assert {r.scene_index for r in done.chips.split("test")} == {0}, "the held-out ground is the old one"
     with pytest.raises(ConfigError, match="nothing to learn from"):
@@ -90,7 +141,9 @@ def test_corrections_are_merged_first_and_a_new_scene_is_learned_from(world: tup
 
 def test_a_failed_run_leaves_no_merged_labels(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
     run, chips, corrected = world
-    seen = geopandas.read_file(corrected, layer="objects").assign(class_name="lake", status="changed", reviewed=True)
+    seen = geopandas.read_file(corrected, layer="objects").assign(
+        class_name="lake", status="changed", reviewed=True
+    )
     write_layer(tmp_path / "seen.gpkg", seen)
     with pytest.raises(ConfigError, match="classes differ"):
         retrain(run.model, chips, labels=None, corrected=tmp_path / "seen.gpkg", out=tmp_path / "second.eodl")
@@ -102,7 +155,9 @@ class Stop(Exception):
 
 
 @pytest.mark.slow
-def test_a_stopped_retraining_goes_on_to_the_same_weights(world: tuple[Run, Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stopped_retraining_goes_on_to_the_same_weights(
+    world: tuple[Run, Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run, chips, corrected = world
     whole = retrain(run.model, chips, labels=corrected, out=tmp_path / "whole.eodl", epochs=3)
     out, seen = tmp_path / "second.eodl", []
@@ -116,19 +171,29 @@ def test_a_stopped_retraining_goes_on_to_the_same_weights(world: tuple[Run, Path
     with pytest.raises(Cancelled):
         retrain(run.model, chips, labels=corrected, out=out, epochs=3, on_progress=stop_in_the_second_round)
     assert (tmp_path / "second.chips").is_dir() and (tmp_path / "second.run").is_dir() and not out.exists()
-    assert any("second.run" in text and "second.chips are kept" in text and "--resume" in text for text in caplog.messages)
-    with pytest.raises(OutputExistsError, match=r"second\.chips and .*second\.run.*--resume continues.*--overwrite starts anew"):
+    assert any(
+        "second.run" in text and "second.chips are kept" in text and "--resume" in text
+        for text in caplog.messages
+    )
+    with pytest.raises(
+        OutputExistsError,
+        match=r"second\.chips and .*second\.run.*--resume continues.*--overwrite starts anew",
+    ):
         retrain(run.model, chips, labels=corrected, out=out, epochs=3)
     with pytest.raises(ConfigError, match="made of something else"):
         retrain(run.model, chips, labels=chips.parent / "first.gpkg", out=out, epochs=3, resume=True)
-    assert (tmp_path / "second.run").is_dir(), "what could not be continued with other labels still can be with the same"
+    assert (tmp_path / "second.run").is_dir(), (
+        "what could not be continued with other labels still can be with the same"
+    )
     done = retrain(run.model, chips, labels=corrected, out=out, epochs=3, resume=True)
     for name, tensor in whole.run.model.state().items():
         assert np.array_equal(np.asarray(tensor), np.asarray(done.run.model.state()[name])), name
     assert done.rows() == whole.rows()
 
 
-def test_what_was_stopped_before_a_checkpoint_leaves_nothing(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
+def test_what_was_stopped_before_a_checkpoint_leaves_nothing(
+    world: tuple[Run, Path, Path], tmp_path: Path
+) -> None:
     run, chips, corrected = world
 
     def stop(done: int, total: int, what: str) -> None:
@@ -138,21 +203,37 @@ def test_what_was_stopped_before_a_checkpoint_leaves_nothing(world: tuple[Run, P
     before = sorted(tmp_path.iterdir())
     for at in ("chips", "steps"):
         with pytest.raises(Stop):
-            retrain(run.model, chips, labels=corrected, out=tmp_path / "second.eodl", epochs=3, on_progress=stop)
+            retrain(
+                run.model, chips, labels=corrected, out=tmp_path / "second.eodl", epochs=3, on_progress=stop
+            )
         assert sorted(tmp_path.iterdir()) == before, at
 
 
 def test_what_cannot_be_compared_is_refused(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
     run, chips, corrected = world
-    bare = tile([chips.parent / "scene.tif"], corrected, out=tmp_path / "bare", size_px=32, split=(1.0, 0.0, 0.0))
+    bare = tile(
+        [chips.parent / "scene.tif"], corrected, out=tmp_path / "bare", size_px=32, split=(1.0, 0.0, 0.0)
+    )
     with pytest.raises(ChipSetError, match="no test chips"):
         retrain(run.model, bare, labels=corrected, out=tmp_path / "a.eodl")
     other = draw(tmp_path / "other.gpkg", [(6, 6, 26, 26), (40, 40, 60, 60)])
     frame = geopandas.read_file(other, layer="objects").assign(class_name="lake")
     write_layer(tmp_path / "lakes.gpkg", frame)
-    lakes = tile([chips.parent / "scene.tif"], tmp_path / "lakes.gpkg", out=tmp_path / "lakes", size_px=32, split=(0.5, 0.2, 0.3), guard_px=0)
+    lakes = tile(
+        [chips.parent / "scene.tif"],
+        tmp_path / "lakes.gpkg",
+        out=tmp_path / "lakes",
+        size_px=32,
+        split=(0.5, 0.2, 0.3),
+        guard_px=0,
+    )
     with pytest.raises(ConfigError, match=r"classes differ .*lake, pond"):
         score_model(run.model, lakes)
-    silent = replace(run.model, spec=run.model.spec.model_copy(update={"members": {k: v for k, v in run.model.spec.members.items() if k != "config.yaml"}}))
+    silent = replace(
+        run.model,
+        spec=run.model.spec.model_copy(
+            update={"members": {k: v for k, v in run.model.spec.members.items() if k != "config.yaml"}}
+        ),
+    )
     with pytest.raises(BundleError, match="does not say how it was trained"):
         retrain(silent, chips, labels=corrected, out=tmp_path / "b.eodl")

@@ -1,4 +1,6 @@
-"""Labels that a model doubts: planted mistakes are found, right labels are left alone, and what cannot be judged is said."""
+"""Labels that a model doubts: planted mistakes are found, right labels are left alone, and what cannot be
+judged is said.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,17 @@ PLACES = [(col, row) for row in range(10, 180, 30) for col in range(10, 180, 30)
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
     path = tmp_path / "s.tif"
-    with rasterio.open(path, "w", driver="GTiff", count=3, height=SIDE, width=SIDE, dtype="uint8", crs=CRS, transform=TRANSFORM) as file:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=3,
+        height=SIDE,
+        width=SIDE,
+        dtype="uint8",
+        crs=CRS,
+        transform=TRANSFORM,
+    ) as file:
         file.write(np.random.default_rng(0).integers(1, 200, (3, SIDE, SIDE)).astype(np.uint8))
         for number, name in enumerate(("red", "green", "blue"), start=1):
             file.set_band_description(number, name)
@@ -55,7 +67,9 @@ def model(task_name: str, scene: Scene, names: Sequence[str] = ("roof", "shed"))
     """A bundle without weights: what it would say is put in its place."""
     task = load_task(task_name)
     classes = ClassSet.of_names(list(names), background=task.output == "raster")
-    inputs = NetworkInputs(3, classes, 32, object_sizes_px=np.array([[8.0, 8.0]]), chip_covers=np.eye(len(names)))
+    inputs = NetworkInputs(
+        3, classes, 32, object_sizes_px=np.array([[8.0, 8.0]]), chip_covers=np.eye(len(names))
+    )
     config = task.settle(task.config(backbone="test_resnet", network=task.networks[0]), inputs)  # type: ignore[call-arg]
     spec = ModelSpec(
         task=task_name,
@@ -96,32 +110,56 @@ def says(monkeypatch: pytest.MonkeyPatch, planes: np.ndarray) -> None:
 
     def predict(bundle: Bundle, scenes: Sequence[Scene], *, out: str, **_: Any) -> Any:
         path = scenes[0].path.replace("s.tif", "prob.tif")
-        with rasterio.open(path, "w", driver="GTiff", count=len(planes), height=SIDE, width=SIDE, dtype="float32", crs=CRS, transform=TRANSFORM) as file:
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=len(planes),
+            height=SIDE,
+            width=SIDE,
+            dtype="float32",
+            crs=CRS,
+            transform=TRANSFORM,
+        ) as file:
             file.write(planes.astype(np.float32))
         return SimpleNamespace(parts=(SimpleNamespace(probabilities=Path(path)),))
 
     monkeypatch.setattr(doubtedpixels, "predict", predict)
 
 
-def test_a_model_of_pixels_finds_what_was_planted_and_nothing_else(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_pixels_finds_what_was_planted_and_nothing_else(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     says(monkeypatch, truth_planes(0.04))
     names = [("roof", "shed")[number % 2] for number in range(36)]
-    clean = check_with_model(drawn(tmp_path, [square(*place) for place in PLACES], names), [scene], model("segmentation", scene))
+    clean = check_with_model(
+        drawn(tmp_path, [square(*place) for place in PLACES], names), [scene], model("segmentation", scene)
+    )
     assert clean.findings == () and clean.notes == ()
     swapped = list(names)
     swapped[7], swapped[20] = "roof", "shed"
     shapes = [square(*place) for place in PLACES]
     extra = [square(25, 25, 8), square(130, 190, 9)]
-    doubts = check_with_model(drawn(tmp_path, [*shapes[:-1], *extra], [*swapped[:-1], "roof", "shed"]), [scene], model("segmentation", scene))
+    doubts = check_with_model(
+        drawn(tmp_path, [*shapes[:-1], *extra], [*swapped[:-1], "roof", "shed"]),
+        [scene],
+        model("segmentation", scene),
+    )
     found = by_kind(doubts)
     assert set(found["suspected class"]) == {"#8", "#21"}
     assert set(found["suspected object"]) == {"#36", "#37"}
     (gap,) = [one for one in doubts.findings if one.kind == "suspected gap"]
     col, row = PLACES[-1]
-    assert gap.geometry is not None and gap.geometry.equals(shapely.box(col, row, col + 12, row + 12)) and gap.class_name == "shed"
+    assert (
+        gap.geometry is not None
+        and gap.geometry.equals(shapely.box(col, row, col + 12, row + 12))
+        and gap.class_name == "shed"
+    )
 
 
-def test_of_objects_a_gap_across_blocks_is_one(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_objects_a_gap_across_blocks_is_one(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     says(monkeypatch, truth_planes())
     monkeypatch.setattr(doubtedpixels, "_BLOCK_PX", 16)
     names = [("roof", "shed")[number % 2] for number in range(36)]
@@ -131,19 +169,27 @@ def test_of_objects_a_gap_across_blocks_is_one(scene: Scene, tmp_path: Path, mon
     assert gap.geometry is not None and gap.geometry.area == 144
 
 
-def test_ground_outside_annotated_is_no_gap_and_unknown_classes_are_said(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ground_outside_annotated_is_no_gap_and_unknown_classes_are_said(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     says(monkeypatch, truth_planes())
     shapes, names = [square(*place) for place in PLACES[:12]], ["roof", "shed"] * 6
-    gpd.GeoDataFrame({"kind": [*names, "pool"]}, geometry=[*shapes, square(25, 25, 8)], crs=CRS).to_file(tmp_path / "l.gpkg")
+    gpd.GeoDataFrame({"kind": [*names, "pool"]}, geometry=[*shapes, square(25, 25, 8)], crs=CRS).to_file(
+        tmp_path / "l.gpkg"
+    )
     gpd.GeoDataFrame(geometry=[square(0, 0, 66)], crs=CRS).to_file(tmp_path / "ground.gpkg")
     labels = read_labels(tmp_path / "l.gpkg", class_field="kind", annotated=tmp_path / "ground.gpkg")
     doubts = check_with_model(labels, [scene], model("segmentation", scene))
     assert [one.kind for one in doubts.findings if one.kind != "suspected gap"] == []
-    assert all(one.geometry.within(shapely.box(0, 0, 66, 66)) for one in doubts.findings if one.geometry is not None)
+    assert all(
+        one.geometry.within(shapely.box(0, 0, 66, 66)) for one in doubts.findings if one.geometry is not None
+    )
     assert any("pool" in note for note in doubts.notes)
 
 
-def test_a_label_raster_is_judged_pixel_by_pixel_and_its_edges_are_left_alone(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_label_raster_is_judged_pixel_by_pixel_and_its_edges_are_left_alone(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     says(monkeypatch, truth_planes(0.04))
     ids = np.zeros((SIDE, SIDE), np.uint8)
     for number, (col, row) in enumerate(PLACES):
@@ -151,7 +197,17 @@ def test_a_label_raster_is_judged_pixel_by_pixel_and_its_edges_are_left_alone(sc
     col, row = PLACES[3]
     ids[row + 1 : row + 13, col + 1 : col + 13] = 1
     ids[25:34, 25:34] = 2
-    with rasterio.open(tmp_path / "s_mask.tif", "w", driver="GTiff", count=1, height=SIDE, width=SIDE, dtype="uint8", crs=CRS, transform=TRANSFORM) as file:
+    with rasterio.open(
+        tmp_path / "s_mask.tif",
+        "w",
+        driver="GTiff",
+        count=1,
+        height=SIDE,
+        width=SIDE,
+        dtype="uint8",
+        crs=CRS,
+        transform=TRANSFORM,
+    ) as file:
         file.write(ids, 1)
     labels = read_labels(tmp_path / "s_mask.tif", classes="background=0,roof=1,shed=2")
     doubts = check_with_model(labels, [scene], model("segmentation", scene))
@@ -161,16 +217,25 @@ def test_a_label_raster_is_judged_pixel_by_pixel_and_its_edges_are_left_alone(sc
     assert where is not None and where.equals(shapely.box(col + 1, row + 1, col + 12, row + 12))
 
 
-def detections(monkeypatch: pytest.MonkeyPatch, shapes: Sequence[shapely.Geometry], names: Sequence[str], scores: Sequence[float]) -> None:
+def detections(
+    monkeypatch: pytest.MonkeyPatch,
+    shapes: Sequence[shapely.Geometry],
+    names: Sequence[str],
+    scores: Sequence[float],
+) -> None:
     def predict(bundle: Bundle, scenes: Sequence[Scene], *, out: str, **_: Any) -> Any:
         path = Path(scenes[0].path).with_name("found.gpkg")
-        gpd.GeoDataFrame({"class_name": list(names), "score": list(scores)}, geometry=list(shapes), crs=CRS).to_file(path)
+        gpd.GeoDataFrame(
+            {"class_name": list(names), "score": list(scores)}, geometry=list(shapes), crs=CRS
+        ).to_file(path)
         return SimpleNamespace(parts=(SimpleNamespace(path=path),))
 
     monkeypatch.setattr(doubtedobjects, "predict", predict)
 
 
-def test_a_model_of_objects_finds_what_was_planted_and_nothing_else(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_objects_finds_what_was_planted_and_nothing_else(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = [("roof", "shed")[number % 2] for number in range(36)]
     shapes = [square(*place) for place in PLACES]
     scores = [0.8 + 0.004 * number for number in range(36)]
@@ -178,41 +243,71 @@ def test_a_model_of_objects_finds_what_was_planted_and_nothing_else(scene: Scene
     assert check_with_model(drawn(tmp_path, shapes, names), [scene], model("detection", scene)).findings == ()
     swapped = list(names)
     swapped[31] = "roof"
-    detections(monkeypatch, [*shapes, square(26, 26, 8), square(86, 86, 8)], [*names, "roof", "roof"], [*scores, 0.95, 0.3])
-    doubts = check_with_model(drawn(tmp_path, [*shapes, square(146, 146, 8)], [*swapped, "shed"]), [scene], model("detection", scene))
+    detections(
+        monkeypatch,
+        [*shapes, square(26, 26, 8), square(86, 86, 8)],
+        [*names, "roof", "roof"],
+        [*scores, 0.95, 0.3],
+    )
+    doubts = check_with_model(
+        drawn(tmp_path, [*shapes, square(146, 146, 8)], [*swapped, "shed"]),
+        [scene],
+        model("detection", scene),
+    )
     found = by_kind(doubts)
     assert found["suspected class"] == ["#32"] and found["suspected object"] == ["#37"]
     assert len(found["suspected gap"]) == 1, "the unsure one is no gap"
 
 
-def test_a_model_that_overlooks_most_says_nothing_of_what_is_not_there(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_overlooks_most_says_nothing_of_what_is_not_there(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shapes = [square(*place) for place in PLACES]
     detections(monkeypatch, shapes[:10], ["roof"] * 10, [0.9] * 10)
     doubts = check_with_model(drawn(tmp_path, shapes, ["roof"] * 36), [scene], model("detection", scene))
     assert doubts.findings == () and "28%" in doubts.notes[0] and "roof" in doubts.notes[0]
     detections(monkeypatch, [], [], [])
-    assert check_with_model(drawn(tmp_path, shapes, ["roof"] * 36), [scene], model("detection", scene)).findings == ()
+    assert (
+        check_with_model(drawn(tmp_path, shapes, ["roof"] * 36), [scene], model("detection", scene)).findings
+        == ()
+    )
 
 
-def test_a_model_of_images_finds_those_in_the_wrong_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_of_images_finds_those_in_the_wrong_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scenes, names = [], []
     for number in range(20):
         name = ("field", "town")[number % 2]
         (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
         path = tmp_path / "set" / name / f"i{number}.tif"
-        with rasterio.open(path, "w", driver="GTiff", count=3, height=16, width=16, dtype="uint8", crs=CRS, transform=TRANSFORM) as file:
+        with rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=3,
+            height=16,
+            width=16,
+            dtype="uint8",
+            crs=CRS,
+            transform=TRANSFORM,
+        ) as file:
             file.write(np.random.default_rng(number).integers(1, 200, (3, 16, 16)).astype(np.uint8))
         scenes.append(open_scene(path))
         names.append(name)
     labels = read_labels(tmp_path / "set")
 
     def predict(bundle: Bundle, scenes: Sequence[Scene], *, out: Path, **_: Any) -> None:
-        town = np.array([0.9 if name == "town" else 0.1 for name in names]) + np.random.default_rng(0).uniform(-0.05, 0.05, 20)
+        town = np.array([0.9 if name == "town" else 0.1 for name in names]) + np.random.default_rng(
+            0
+        ).uniform(-0.05, 0.05, 20)
         town[4] = 0.97
         pd.DataFrame({"p_field": 1 - town, "p_town": town}).to_csv(out, index=False)
 
     monkeypatch.setattr(doubtedimages, "predict", predict)
-    (found,) = check_with_model(labels, scenes, model("classification", scenes[0], ("field", "town"))).findings
+    (found,) = check_with_model(
+        labels, scenes, model("classification", scenes[0], ("field", "town"))
+    ).findings
     assert found.image == "i4.tif" and found.class_name == "field" and "'town'" in found.text
 
 
@@ -223,16 +318,34 @@ def test_what_a_model_cannot_judge_is_refused(scene: Scene, tmp_path: Path, samp
     with pytest.raises(LabelError, match="judges labels of whole images"):
         check_with_model(labels, [scene], model("classification", scene))
     with pytest.raises(LabelError, match="--scene"):
-        audit_labels(sample_data / "train_labels.gpkg", model=model("segmentation", scene), layer="buildings", class_field="none")
+        audit_labels(
+            sample_data / "train_labels.gpkg",
+            model=model("segmentation", scene),
+            layer="buildings",
+            class_field="none",
+        )
 
 
 @pytest.mark.slow
-def test_a_trained_model_finds_swapped_classes_and_invented_objects(sample_data: Path, tmp_path: Path) -> None:
+def test_a_trained_model_finds_swapped_classes_and_invented_objects(
+    sample_data: Path, tmp_path: Path
+) -> None:
     """Learnt on the train scene; on the other scene 8 of 96 fields and buildings carry the other's name."""
-    labels = read_labels(sample_data / "train_labels.gpkg", layer="landcover", classes="building,field,other=*")
+    labels = read_labels(
+        sample_data / "train_labels.gpkg", layer="landcover", classes="building,field,other=*"
+    )
     chips = tile(sample_data / "train.tif", labels, out=tmp_path / "chips", size_px=128, block_m=160)
     config = TrainConfig(task="segmentation", baselines=False)
-    made = train(chips, "segmentation", epochs=4, batch_size=4, backbone="resnet10t", lr=2e-3, config=config, out=tmp_path / "m.eodl")
+    made = train(
+        chips,
+        "segmentation",
+        epochs=4,
+        batch_size=4,
+        backbone="resnet10t",
+        lr=2e-3,
+        config=config,
+        out=tmp_path / "m.eodl",
+    )
     frame = gpd.read_file(sample_data / "test_labels.gpkg", layer="landcover")
     frame = frame[frame["class_name"].isin(["building", "field"])].reset_index(drop=True)
     frame = frame[frame.area > 60].reset_index(drop=True)
@@ -240,7 +353,9 @@ def test_a_trained_model_finds_swapped_classes_and_invented_objects(sample_data:
     names = frame["class_name"].to_numpy().copy()
     names[planted] = np.where(names[planted] == "field", "building", "field")
     frame.assign(class_name=names).to_file(tmp_path / "swapped.gpkg")
-    report = audit_labels(tmp_path / "swapped.gpkg", sample_data / "test.tif", model=made.model, class_field="class_name")
+    report = audit_labels(
+        tmp_path / "swapped.gpkg", sample_data / "test.tif", model=made.model, class_field="class_name"
+    )
     found = {i for one in report.findings if one.kind == "suspected class" for i in one.feature_ids}
     true = {f"#{place + 1}" for place in planted}
     precision, recall = len(found & true) / max(len(found), 1), len(found & true) / len(true)

@@ -32,7 +32,13 @@ Pixels = np.ndarray
 
 def geotiff(path: Path, pixels: Pixels, names: tuple[str, ...] = (), **options: object) -> Path:
     bands = pixels if pixels.ndim == 3 else pixels[None]
-    profile = {"driver": "GTiff", "count": len(bands), "height": bands.shape[1], "width": bands.shape[2], "dtype": bands.dtype}
+    profile = {
+        "driver": "GTiff",
+        "count": len(bands),
+        "height": bands.shape[1],
+        "width": bands.shape[2],
+        "dtype": bands.dtype,
+    }
     with rasterio.open(path, "w", **profile, transform=NORTH_UP, crs="EPSG:32631", **options) as out:
         out.write(bands)
         for number, name in enumerate(names, start=1):
@@ -42,20 +48,44 @@ def geotiff(path: Path, pixels: Pixels, names: tuple[str, ...] = (), **options: 
 
 def boxes(path: Path, frames: list[tuple[int, int, int, int]], **columns: list[str]) -> Path:
     """Rectangles given in pixels."""
-    shapes = [shapely.Polygon([NORTH_UP @ corner for corner in ((a, b), (c, b), (c, d), (a, d))]) for a, b, c, d in frames]
-    gpd.GeoDataFrame(columns or {"n": [str(place) for place in range(len(shapes))]}, geometry=shapes, crs="EPSG:32631").to_file(path, driver="GPKG")
+    shapes = [
+        shapely.Polygon([NORTH_UP @ corner for corner in ((a, b), (c, b), (c, d), (a, d))])
+        for a, b, c, d in frames
+    ]
+    gpd.GeoDataFrame(
+        columns or {"n": [str(place) for place in range(len(shapes))]}, geometry=shapes, crs="EPSG:32631"
+    ).to_file(path, driver="GPKG")
     return path
 
 
 # Conditions
 
 numbers = st.sampled_from(
-    ["red", "nir", "0.25", "-1.5", "b2", "ndvi", "(red + nir)", "red * 2 - nir", "max(red, nir, 0.1)", "abs(green - nir)", "red ** 2", "-red"]
+    [
+        "red",
+        "nir",
+        "0.25",
+        "-1.5",
+        "b2",
+        "ndvi",
+        "(red + nir)",
+        "red * 2 - nir",
+        "max(red, nir, 0.1)",
+        "abs(green - nir)",
+        "red ** 2",
+        "-red",
+    ]
 )
-comparisons = st.builds("{} {} {}".format, numbers, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), numbers)
+comparisons = st.builds(
+    "{} {} {}".format, numbers, st.sampled_from(["<", "<=", ">", ">=", "==", "!="]), numbers
+)
 conditions = st.recursive(
     comparisons,
-    lambda inner: st.one_of(st.builds("({} and {})".format, inner, inner), st.builds("({} or {})".format, inner, inner), st.builds("not ({})".format, inner)),
+    lambda inner: st.one_of(
+        st.builds("({} and {})".format, inner, inner),
+        st.builds("({} or {})".format, inner, inner),
+        st.builds("not ({})".format, inner),
+    ),
     max_leaves=4,
 )
 
@@ -70,7 +100,9 @@ def test_a_condition_means_what_python_says(text: str, seed: int) -> None:
     for place in np.ndindex(3, 3):
         values = {"red": red[place], "green": green[place], "b2": green[place], "nir": nir[place]}
         values["ndvi"] = (values["nir"] - values["red"]) / (values["nir"] + values["red"])
-        assert known[place] and held[place] == bool(eval(text, {"__builtins__": {}, "abs": abs, "max": max}, values)), text
+        assert known[place] and held[place] == bool(
+            eval(text, {"__builtins__": {}, "abs": abs, "max": max}, values)
+        ), text
 
 
 @pytest.mark.parametrize("name", expressions.INDICES)
@@ -130,12 +162,16 @@ def test_many_functions_are_counted_without_a_table() -> None:
     counter = PatternCounter(code)
     counter.add(code.encode(list(votes)))
     _, patterns = counter.patterns()
-    assert patterns.pixels.sum() == 100 and {tuple(v) for v in patterns.votes.tolist()} == {tuple(v) for v in votes.reshape(20, -1).T.tolist()}
+    assert patterns.pixels.sum() == 100 and {tuple(v) for v in patterns.votes.tolist()} == {
+        tuple(v) for v in votes.reshape(20, -1).T.tolist()
+    }
     with pytest.raises(ConfigError, match="too many"):
         PatternCode(40, 3)
 
 
-def naive_agreement(votes: Pixels, classes: int, shares: Pixels, start: float, trust: float) -> tuple[Pixels, Pixels]:
+def naive_agreement(
+    votes: Pixels, classes: int, shares: Pixels, start: float, trust: float
+) -> tuple[Pixels, Pixels]:
     """Pixel by pixel, class by class, with Python's own arithmetic."""
     pixels, functions = votes.shape
     met = [p for p in range(pixels) if (votes[p] > 0).sum() >= 2]
@@ -158,11 +194,17 @@ def naive_agreement(votes: Pixels, classes: int, shares: Pixels, start: float, t
             mine = [p for p in met if votes[p, m]]
             if mine:
                 right = sum(beliefs[p][votes[p, m] - 1] for p in mine)
-                accuracy[m] = min(max((right + believed * start) / (len(mine) + believed), 1 / classes), 0.995)
-    return np.array([posterior(p) if votes[p].any() else [0.0] * classes for p in range(pixels)]), np.array(accuracy)
+                accuracy[m] = min(
+                    max((right + believed * start) / (len(mine) + believed), 1 / classes), 0.995
+                )
+    return np.array([posterior(p) if votes[p].any() else [0.0] * classes for p in range(pixels)]), np.array(
+        accuracy
+    )
 
 
-def simulated(seed: int, accuracies: tuple[float, ...], classes: int = 3, pixels: int = 400, votes_in: float = 0.7) -> tuple[Pixels, Pixels]:
+def simulated(
+    seed: int, accuracies: tuple[float, ...], classes: int = 3, pixels: int = 400, votes_in: float = 0.7
+) -> tuple[Pixels, Pixels]:
     rng = np.random.default_rng(seed)
     truth = rng.integers(1, classes + 1, pixels)
     votes = np.zeros((pixels, len(accuracies)), np.uint8)
@@ -215,19 +257,41 @@ def test_a_function_that_meets_nobody_is_told_so_and_silence_has_no_probability(
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
-    """Red, green, near infrared: plants on the left, water on the right, bare ground between; a nodata corner."""
+    """Red, green, near infrared: plants on the left, water on the right, bare ground between; a nodata
+    corner.
+    """
     rng = np.random.default_rng(1)
     pixels = np.empty((3, 50, 90), np.uint16)
-    for cols, values in ((slice(0, 30), (400, 600, 3000)), (slice(30, 60), (2000, 1800, 2400)), (slice(60, 90), (500, 900, 200))):
+    for cols, values in (
+        (slice(0, 30), (400, 600, 3000)),
+        (slice(30, 60), (2000, 1800, 2400)),
+        (slice(60, 90), (500, 900, 200)),
+    ):
         pixels[:, :, cols] = np.array(values)[:, None, None] + rng.integers(0, 90, (3, 50, 30))
     pixels[:, :5, :5] = 0
-    return geotiff(tmp_path / "s.tif", pixels, ("red", "green", "nir"), nodata=0, tiled=True, blockxsize=32, blockysize=16)
+    return geotiff(
+        tmp_path / "s.tif",
+        pixels,
+        ("red", "green", "nir"),
+        nodata=0,
+        tiled=True,
+        blockxsize=32,
+        blockysize=16,
+    )
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    boxes(tmp_path / "osm.gpkg", [(0, 0, 25, 50), (55, 10, 90, 50), (40, 10, 45, 15)], kind=["forest", "lake", "pub"])
-    geotiff(tmp_path / "cover.tif", np.repeat(np.array([10, 60, 80, 0], np.uint8), (35, 20, 35, 0))[None].repeat(50, 0), nodata=0)
+    boxes(
+        tmp_path / "osm.gpkg",
+        [(0, 0, 25, 50), (55, 10, 90, 50), (40, 10, 45, 15)],
+        kind=["forest", "lake", "pub"],
+    )
+    geotiff(
+        tmp_path / "cover.tif",
+        np.repeat(np.array([10, 60, 80, 0], np.uint8), (35, 20, 35, 0))[None].repeat(50, 0),
+        nodata=0,
+    )
     (tmp_path / "weak.yaml").write_text(
         """
 classes: [water, plants, bare]
@@ -253,7 +317,9 @@ def naive_votes() -> Pixels:
     return votes
 
 
-def test_functions_of_every_kind_vote_and_the_report_counts_them(scene: Path, config: Path, tmp_path: Path) -> None:
+def test_functions_of_every_kind_vote_and_the_report_counts_them(
+    scene: Path, config: Path, tmp_path: Path
+) -> None:
     made = weak_labels(scene, config, out=tmp_path / "weak.tif")
     votes, valid = naive_votes(), np.ones((50, 90), np.bool_)
     valid[:5, :5] = False
@@ -262,17 +328,31 @@ def test_functions_of_every_kind_vote_and_the_report_counts_them(scene: Path, co
         assert report.coverage == pytest.approx((vote[valid] > 0).mean())
         assert report.overlap == pytest.approx(((vote > 0) & ((votes > 0).sum(0) > 1))[valid].mean())
         assert report.conflict == pytest.approx(((vote > 0) & np.any(others, axis=0))[valid].mean())
-    assert [report.name for report in made.functions] == ["wet", "green", "dry", "osm", "cover"] and made.together.coverage == 1
+    assert [report.name for report in made.functions] == [
+        "wet",
+        "green",
+        "dry",
+        "osm",
+        "cover",
+    ] and made.together.coverage == 1
     patterns, place = counted(votes.reshape(5, -1).T)
     model = by_agreement(patterns, 3, Prior(np.ones(3) / 3, 0.75, 5.0))
     with rasterio.open(tmp_path / "weak.tif") as out:
         found = out.read()
-        assert out.descriptions == ("water", "plants", "bare") and out.nodata == 255 and out.scales[0] == pytest.approx(1 / 254)
+        assert (
+            out.descriptions == ("water", "plants", "bare")
+            and out.nodata == 255
+            and out.scales[0] == pytest.approx(1 / 254)
+        )
     assert (found[:, ~valid] == 255).all()
-    assert np.abs(found[:, valid] / 254 - model.probabilities[place].T.reshape(3, 50, 90)[:, valid]).max() < 0.02
+    assert (
+        np.abs(found[:, valid] / 254 - model.probabilities[place].T.reshape(3, 50, 90)[:, valid]).max() < 0.02
+    )
 
 
-def test_what_is_written_is_the_same_however_many_rows_are_read_at_once(scene: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_is_the_same_however_many_rows_are_read_at_once(
+    scene: Path, config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weak_labels(scene, config, out=tmp_path / "a.tif")
     monkeypatch.setattr(weaklabels, "_STRIP_PIXELS", 90 * 7)
     weak_labels(scene, config, out=tmp_path / "b.tif")
@@ -280,24 +360,45 @@ def test_what_is_written_is_the_same_however_many_rows_are_read_at_once(scene: P
         assert (a.read() == b.read()).all()
 
 
-def test_hand_labels_score_every_function_and_are_not_learnt_from(scene: Path, config: Path, tmp_path: Path) -> None:
-    hand = boxes(tmp_path / "hand.gpkg", [(62, 20, 70, 30), (52, 20, 58, 30), (2, 20, 6, 24)], what=["Water", "bare", "mystery"])
+def test_hand_labels_score_every_function_and_are_not_learnt_from(
+    scene: Path, config: Path, tmp_path: Path
+) -> None:
+    hand = boxes(
+        tmp_path / "hand.gpkg",
+        [(62, 20, 70, 30), (52, 20, 58, 30), (2, 20, 6, 24)],
+        what=["Water", "bare", "mystery"],
+    )
     made = weak_labels(scene, config, out=tmp_path / "w.tif", truth=hand)
     wet, green, dry, osm, _ = made.functions
     assert (wet.hand_px, wet.hand_accuracy, dry.hand_accuracy) == (80, 1.0, 1.0)
-    assert osm.hand_px == 110 and osm.hand_accuracy == pytest.approx(80 / 110) and green.hand_px == 0 and np.isnan(green.hand_accuracy)
+    assert (
+        osm.hand_px == 110
+        and osm.hand_accuracy == pytest.approx(80 / 110)
+        and green.hand_px == 0
+        and np.isnan(green.hand_accuracy)
+    )
     assert any("mystery" in note for note in made.notes)
     without = weak_labels(scene, config, out=tmp_path / "v.tif")
-    assert [report.accuracy for report in without.functions] == pytest.approx([report.accuracy for report in made.functions], nan_ok=True)
+    assert [report.accuracy for report in without.functions] == pytest.approx(
+        [report.accuracy for report in made.functions], nan_ok=True
+    )
 
 
 def test_short_functions_and_majority_and_several_scenes(scene: Path, tmp_path: Path, config: Path) -> None:
-    texts = ["water: ndwi > 0.2", "plants: ndvi > 0.5", f"water: {tmp_path / 'osm.gpkg'}", f"plants: {tmp_path / 'cover.tif'}=10|60"]
+    texts = [
+        "water: ndwi > 0.2",
+        "plants: ndvi > 0.5",
+        f"water: {tmp_path / 'osm.gpkg'}",
+        f"plants: {tmp_path / 'cover.tif'}=10|60",
+    ]
     config_of = parse_functions(texts).model_copy(update={"method": "majority"})
     with rasterio.open(scene) as source:
         other = geotiff(tmp_path / "t.tif", source.read(), ("red", "green", "nir"), nodata=0)
     made = weak_labels([scene, other], config_of, out=tmp_path / "both")
-    assert [path.name for path in made.paths] == ["s.tif", "t.tif"] and made.classes.names == ("water", "plants")
+    assert [path.name for path in made.paths] == ["s.tif", "t.tif"] and made.classes.names == (
+        "water",
+        "plants",
+    )
     with rasterio.open(tmp_path / "both" / "t.tif") as out:
         found = out.read()
     assert found[:, 40, 5].tolist() == [85, 169], "two of three votes"
@@ -305,8 +406,16 @@ def test_short_functions_and_majority_and_several_scenes(scene: Path, tmp_path: 
 
 
 def test_otherwise_votes_where_a_function_is_known_not_to(scene: Path, tmp_path: Path) -> None:
-    made = weak_labels(scene, _yaml(tmp_path, "{when: ndwi > 0.2, vote: water, otherwise: background}"), out=tmp_path / "w.tif")
-    assert made.classes.names == ("background", "water") and made.classes.ids == (0, 1) and made.together.coverage == 1
+    made = weak_labels(
+        scene,
+        _yaml(tmp_path, "{when: ndwi > 0.2, vote: water, otherwise: background}"),
+        out=tmp_path / "w.tif",
+    )
+    assert (
+        made.classes.names == ("background", "water")
+        and made.classes.ids == (0, 1)
+        and made.together.coverage == 1
+    )
 
 
 def _yaml(folder: Path, function: str, rest: str = "") -> Path:
@@ -331,7 +440,9 @@ def _yaml(folder: Path, function: str, rest: str = "") -> Path:
         ("{when: ndvi > 0, vote: 'a|b'}", "cannot be called"),
     ],
 )
-def test_bad_functions_are_one_line(scene: Path, config: Path, tmp_path: Path, function: str, said: str) -> None:
+def test_bad_functions_are_one_line(
+    scene: Path, config: Path, tmp_path: Path, function: str, said: str
+) -> None:
     with pytest.raises(InputError) as error:
         weak_labels(scene, _yaml(tmp_path, function), out=tmp_path / "w.tif")
     assert said in str(error.value) and "\n" not in str(error.value) and not (tmp_path / "w.tif").exists()
@@ -354,7 +465,9 @@ def test_outputs_are_never_overwritten_unasked(scene: Path, tmp_path: Path) -> N
 # As labels
 
 
-def test_probabilities_are_labels_that_keep_their_doubt(scene: Path, config: Path, tmp_path: Path, assert_soft: Callable[..., None]) -> None:
+def test_probabilities_are_labels_that_keep_their_doubt(
+    scene: Path, config: Path, tmp_path: Path, assert_soft: Callable[..., None]
+) -> None:
     weak_labels(scene, config, out=tmp_path / "weak.tif")
     labels = read_labels(tmp_path / "weak.tif")
     assert labels.classes.names == ("water", "plants", "bare") and labels.masks[0].band_ids == (1, 2, 3)
@@ -370,7 +483,9 @@ def assert_soft() -> Callable[..., None]:
         with rasterio.open(path) as out:
             planes = np.pad(out.read(), ((0, 0), (0, 12), (3, 0)), constant_values=255)[:, 2:62, :40]
         known = (planes != 255).all(0)
-        assert (mask == np.where(known, planes.argmax(0) + 1, 255)).all() and (mask == read_mask(labels.masks[0], opened, window)).all()
+        assert (mask == np.where(known, planes.argmax(0) + 1, 255)).all() and (
+            mask == read_mask(labels.masks[0], opened, window)
+        ).all()
         assert np.allclose(soft, np.where(known, planes, 0) / 254)
 
     return check

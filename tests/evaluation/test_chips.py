@@ -31,10 +31,23 @@ def chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
     folder = tmp_path_factory.mktemp("chips")
     rng = np.random.default_rng(0)
     write_geotiff(folder / "scene.tif", rng.integers(1, 200, (1, 256, 256)).astype(np.uint8), GRID)
-    squares = [shapely.box(c + 4, r + 4, c + 20, r + 20) for r in range(0, 256, 32) for c in range(0, 256, 32)]
-    frame = geopandas.GeoDataFrame({"class_name": ["wood"] * len(squares)}, geometry=GRID.geometries_to_map(np.array(squares, object)), crs=GRID.crs.to_wkt())  # type: ignore[union-attr]
+    squares = [
+        shapely.box(c + 4, r + 4, c + 20, r + 20) for r in range(0, 256, 32) for c in range(0, 256, 32)
+    ]
+    frame = geopandas.GeoDataFrame(
+        {"class_name": ["wood"] * len(squares)},
+        geometry=GRID.geometries_to_map(np.array(squares, object)),
+        crs=GRID.crs.to_wkt(),
+    )  # type: ignore[union-attr]
     write_layer(folder / "truth.gpkg", frame)
-    return tile([folder / "scene.tif"], read_labels(folder / "truth.gpkg"), out=folder / "set", size_px=32, split=(0.4, 0.2, 0.4), seed=3)
+    return tile(
+        [folder / "scene.tif"],
+        read_labels(folder / "truth.gpkg"),
+        out=folder / "set",
+        size_px=32,
+        split=(0.4, 0.2, 0.4),
+        seed=3,
+    )
 
 
 def _area(chips: ChipSet, split: str) -> np.ndarray:
@@ -69,7 +82,11 @@ def test_objects_centred_on_the_test_chips_and_no_others(chips: ChipSet, tmp_pat
     test = _area(chips, "test")
     centres = [(r + 12, c + 12) for r in range(0, 256, 32) for c in range(0, 256, 32)]
     report = evaluate(truth, labels, chips=chips.path)
-    assert report.counts["wood"]["truth"] == report.counts["wood"]["found"] == sum(bool(test[r, c]) for r, c in centres)
+    assert (
+        report.counts["wood"]["truth"]
+        == report.counts["wood"]["found"]
+        == sum(bool(test[r, c]) for r, c in centres)
+    )
 
 
 def test_a_split_or_a_scene_that_is_not_there(chips: ChipSet, tmp_path: Path) -> None:
@@ -83,7 +100,9 @@ def test_a_split_or_a_scene_that_is_not_there(chips: ChipSet, tmp_path: Path) ->
         evaluate(tmp_path / "away.tif", labels, chips=chips)
 
 
-def test_of_several_maps_those_without_a_test_chip_are_left_out_and_counted(chips: ChipSet, tmp_path: Path) -> None:
+def test_of_several_maps_those_without_a_test_chip_are_left_out_and_counted(
+    chips: ChipSet, tmp_path: Path
+) -> None:
     """Of many scenes few are in one split; only where none is does evaluate stop."""
     maps = tmp_path / "maps"
     maps.mkdir()

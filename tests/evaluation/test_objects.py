@@ -21,13 +21,21 @@ from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
 
 UTM = CRS.from_epsg(32633)
-GRID = PixelGrid(UTM, Affine.translation(500_000, 5_000_000) @ Affine.rotation(20) @ Affine.scale(0.5, -0.5), 200, 300)
+GRID = PixelGrid(
+    UTM, Affine.translation(500_000, 5_000_000) @ Affine.rotation(20) @ Affine.scale(0.5, -0.5), 200, 300
+)
 
 Box = tuple[float, float, float, float]
 
 
 def _layer(
-    path: Path, boxes: list[Box], names: list[str], scores: list[float] | None = None, grid: PixelGrid = GRID, tags: bool = False, field: str = "class_name"
+    path: Path,
+    boxes: list[Box],
+    names: list[str],
+    scores: list[float] | None = None,
+    grid: PixelGrid = GRID,
+    tags: bool = False,
+    field: str = "class_name",
 ) -> Path:
     shapes = np.array([shapely.box(*box) for box in boxes], dtype=object)
     columns: dict[str, list[str] | list[float]] = {field: names} | ({"score": scores} if scores else {})
@@ -57,7 +65,11 @@ def test_boxes_score_the_same_in_every_file(tmp_path: Path, suffix: str, tags: b
 def test_boxes_around_true_polygons_are_what_boxes_are_compared_with(tmp_path: Path) -> None:
     """A detector of boxes cannot do better than the box around an L-shaped house."""
     house = shapely.Polygon([(10, 10), (30, 10), (30, 14), (14, 14), (14, 30), (10, 30)])
-    frame = geopandas.GeoDataFrame({"class_name": ["house"]}, geometry=GRID.geometries_to_map(np.array([house], object)), crs=UTM.to_wkt())
+    frame = geopandas.GeoDataFrame(
+        {"class_name": ["house"]},
+        geometry=GRID.geometries_to_map(np.array([house], object)),
+        crs=UTM.to_wkt(),
+    )
     write_layer(tmp_path / "truth.gpkg", frame)
     box = _layer(tmp_path / "box.gpkg", [(10, 10, 30, 30)], ["house"], [0.9], tags=True)
     assert evaluate(box, read_labels(tmp_path / "truth.gpkg")).score("recall").value == 1.0
@@ -73,7 +85,10 @@ def test_only_objects_centred_on_the_scored_ground_count(tmp_path: Path) -> None
     aoi = _layer(tmp_path / "aoi.gpkg", [(0, 0, 300, 65)], ["x"])
     report = evaluate(prediction, read_labels(truth, annotated=annotated), aoi=aoi)
     assert report.counts["tree"] == {"truth": 3, "predicted": 2, "found": 2, "missed": 1, "false": 0}
-    assert any("true objects with their centre outside" in note and note.endswith(": 1 left out") for note in report.notes)
+    assert any(
+        "true objects with their centre outside" in note and note.endswith(": 1 left out")
+        for note in report.notes
+    )
     everywhere = evaluate(prediction, read_labels(truth))
     assert everywhere.counts["tree"]["truth"] == 4  # the fifth lies beyond the scene
 
@@ -83,7 +98,11 @@ def test_truth_on_ground_that_was_not_measured_is_left_out(tmp_path: Path) -> No
     pixels[:, 90:130, 190:230] = -9999
     write_geotiff(tmp_path / "scene.tif", pixels, GRID, nodata=-9999)
     prediction = _layer(tmp_path / "found.gpkg", FOUND[:2], ["tree"] * 2, [0.9, 0.8], tags=True)
-    report = evaluate(prediction, read_labels(_layer(tmp_path / "truth.gpkg", TRUE, ["tree"] * 4)), scene=tmp_path / "scene.tif")
+    report = evaluate(
+        prediction,
+        read_labels(_layer(tmp_path / "truth.gpkg", TRUE, ["tree"] * 4)),
+        scene=tmp_path / "scene.tif",
+    )
     assert report.counts["tree"]["truth"] == 3
     assert any("ground that was not measured: 1 left out" in note for note in report.notes)
 
@@ -94,7 +113,15 @@ def test_labels_in_pixels_need_the_scene(tmp_path: Path) -> None:
         "images": [{"id": 1, "file_name": "scene.tif", "width": 300, "height": 200}],
         "categories": [{"id": 1, "name": "tree"}],
         "annotations": [
-            {"id": i, "image_id": 1, "category_id": 1, "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]], "area": 1, "iscrowd": 0} for i, b in enumerate(TRUE)
+            {
+                "id": i,
+                "image_id": 1,
+                "category_id": 1,
+                "bbox": [b[0], b[1], b[2] - b[0], b[3] - b[1]],
+                "area": 1,
+                "iscrowd": 0,
+            }
+            for i, b in enumerate(TRUE)
         ],
     }
     (tmp_path / "truth.json").write_text(json.dumps(coco))
@@ -109,7 +136,9 @@ def test_labels_in_pixels_need_the_scene(tmp_path: Path) -> None:
 
 def test_without_scores_there_is_no_average_precision(tmp_path: Path) -> None:
     prediction = _layer(tmp_path / "found.gpkg", FOUND, ["tree"] * 4)
-    report = evaluate(prediction, read_labels(_layer(tmp_path / "truth.gpkg", TRUE, ["tree"] * 4)), out=tmp_path / "report")
+    report = evaluate(
+        prediction, read_labels(_layer(tmp_path / "truth.gpkg", TRUE, ["tree"] * 4)), out=tmp_path / "report"
+    )
     assert "ap50" not in {score.name for score in report.scores} and report.headline[0].name == "f1"
     assert any("no scores" in note for note in report.notes)
 
@@ -130,7 +159,9 @@ def test_classes_are_matched_by_name(tmp_path: Path) -> None:
 
 def test_nothing_found_is_a_recall_of_zero(tmp_path: Path) -> None:
     prediction = _layer(tmp_path / "found.gpkg", [], [], [], tags=True)
-    report = evaluate(prediction, read_labels(_layer(tmp_path / "truth.gpkg", TRUE, ["tree"] * 4)), out=tmp_path / "report")
+    report = evaluate(
+        prediction, read_labels(_layer(tmp_path / "truth.gpkg", TRUE, ["tree"] * 4)), out=tmp_path / "report"
+    )
     assert report.score("recall").value == 0 and report.counts["tree"]["missed"] == 4
 
 

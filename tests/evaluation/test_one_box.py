@@ -29,7 +29,13 @@ CELLS = [(col, row) for row in range(0, 256, 32) for col in range(0, 256, 32)]
 def _layer(path: Path, boxes: list[shapely.Geometry], metadata: dict[str, str] | None = None) -> Path:
     assert GRID.crs is not None
     columns = {"class_name": ["ship"] * len(boxes), "score": np.linspace(0.5, 0.9, len(boxes))}
-    write_layer(path, geopandas.GeoDataFrame(columns, geometry=GRID.geometries_to_map(np.array(boxes, object)), crs=GRID.crs.to_wkt()), metadata=metadata or {})
+    write_layer(
+        path,
+        geopandas.GeoDataFrame(
+            columns, geometry=GRID.geometries_to_map(np.array(boxes, object)), crs=GRID.crs.to_wkt()
+        ),
+        metadata=metadata or {},
+    )
     return path
 
 
@@ -39,8 +45,18 @@ def chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
     folder = tmp_path_factory.mktemp("chips")
     rng = np.random.default_rng(0)
     write_geotiff(folder / "scene.tif", rng.integers(1, 200, (1, 256, 256)).astype(np.uint8), GRID)
-    _layer(folder / "truth.gpkg", [shapely.box(c + 6, r + 8, c + 18, r + 20) for place, (c, r) in enumerate(CELLS) if place % 3])
-    return tile([folder / "scene.tif"], read_labels(folder / "truth.gpkg"), out=folder / "set", size_px=32, split=(0.4, 0.2, 0.4), seed=3)
+    _layer(
+        folder / "truth.gpkg",
+        [shapely.box(c + 6, r + 8, c + 18, r + 20) for place, (c, r) in enumerate(CELLS) if place % 3],
+    )
+    return tile(
+        [folder / "scene.tif"],
+        read_labels(folder / "truth.gpkg"),
+        out=folder / "set",
+        size_px=32,
+        split=(0.4, 0.2, 0.4),
+        seed=3,
+    )
 
 
 def _predicted(place: int, col: int, row: int) -> list[shapely.Geometry]:
@@ -51,7 +67,9 @@ def _predicted(place: int, col: int, row: int) -> list[shapely.Geometry]:
 
 def test_corloc_is_counted_chip_by_chip(chips: ChipSet, tmp_path: Path) -> None:
     found = [box for place, (c, r) in enumerate(CELLS) for box in _predicted(place, c, r)]
-    report = evaluate(_layer(tmp_path / "found.gpkg", found, TAGS), chips.path.parent / "truth.gpkg", chips=chips)
+    report = evaluate(
+        _layer(tmp_path / "found.gpkg", found, TAGS), chips.path.parent / "truth.gpkg", chips=chips
+    )
     places = [CELLS.index((record.window.col, record.window.row)) for record in chips.split("test")]
     with_ship = [place for place in places if place % 3]
     overlaps = [{0: 1.0, 1: 0.6, 2: 1 / 3, 3: 0.0}[place % 4] for place in with_ship]
@@ -59,7 +77,9 @@ def test_corloc_is_counted_chip_by_chip(chips: ChipSet, tmp_path: Path) -> None:
     assert report.score("corloc").value == pytest.approx(np.mean(np.array(overlaps) >= 0.5))
     assert report.score("corloc").count == len(with_ship)
     assert report.score("mean_box_iou").value == pytest.approx(np.mean(overlaps), abs=1e-3)
-    assert report.score("accuracy").value == pytest.approx(np.mean([(place % 4 != 3) == bool(place % 3) for place in places]))
+    assert report.score("accuracy").value == pytest.approx(
+        np.mean([(place % 4 != 3) == bool(place % 3) for place in places])
+    )
     assert f"{len(places)} test chips are scored as wholes: one object or none" in report.notes
     assert "CorLoc" in page(report)
 
@@ -67,21 +87,36 @@ def test_corloc_is_counted_chip_by_chip(chips: ChipSet, tmp_path: Path) -> None:
 def test_other_objects_and_no_chips_are_scored_as_objects_alone(chips: ChipSet, tmp_path: Path) -> None:
     truth = chips.path.parent / "truth.gpkg"
     found = [shapely.box(c + 6, r + 8, c + 18, r + 20) for c, r in CELLS]
-    plain = evaluate(_layer(tmp_path / "plain.gpkg", found, {key: TAGS[key] for key in ("grid", "scene")}), truth, chips=chips)
+    plain = evaluate(
+        _layer(tmp_path / "plain.gpkg", found, {key: TAGS[key] for key in ("grid", "scene")}),
+        truth,
+        chips=chips,
+    )
     assert plain.headline[0].name == "ap50"
     without = evaluate(_layer(tmp_path / "one.gpkg", found, TAGS), truth)
     assert without.headline[0].name == "ap50"
     assert any("--chips" in note for note in without.notes)
 
 
-def test_the_strongest_of_several_counts_and_chips_with_several_objects_are_said(chips: ChipSet, tmp_path: Path) -> None:
+def test_the_strongest_of_several_counts_and_chips_with_several_objects_are_said(
+    chips: ChipSet, tmp_path: Path
+) -> None:
     """Two ships in every chip, of which the larger one is the chip's."""
-    small, large = ([shapely.box(c + a, r + a, c + a + side, r + a + side) for c, r in CELLS] for a, side in ((2, 6), (14, 12)))
+    small, large = (
+        [shapely.box(c + a, r + a, c + a + side, r + a + side) for c, r in CELLS]
+        for a, side in ((2, 6), (14, 12))
+    )
     truth = _layer(tmp_path / "truth.gpkg", small + large)
-    right = evaluate(_layer(tmp_path / "right.gpkg", small + large, TAGS), truth, chips=chips)  # the later ones have the higher scores
+    # the later ones have the higher scores
+    right = evaluate(_layer(tmp_path / "right.gpkg", small + large, TAGS), truth, chips=chips)
     wrong = evaluate(_layer(tmp_path / "wrong.gpkg", large + small, TAGS), truth, chips=chips)
     assert (right.score("corloc").value, wrong.score("corloc").value) == (1, 0)
     count = len(chips.split("test"))
-    assert f"{count} of these chips show several objects: the one of which most is seen is their object" in right.notes
-    open_rule = evaluate(_layer(tmp_path / "open.gpkg", large, TAGS | {"one_object": "ignore"}), truth, chips=chips)
+    assert (
+        f"{count} of these chips show several objects: the one of which most is seen is their object"
+        in right.notes
+    )
+    open_rule = evaluate(
+        _layer(tmp_path / "open.gpkg", large, TAGS | {"one_object": "ignore"}), truth, chips=chips
+    )
     assert not open_rule.score("corloc").defined

@@ -20,7 +20,9 @@ from eo_dl.io.scene import open_scene
 from eo_dl.labels.reading import read_labels
 
 OURS = ClassSet((ClassInfo(1, "tree", "#00ff00"), ClassInfo(2, "roof", "#ff0000")))
-THEIRS = ClassSet((ClassInfo(1, "roof", "#0000ff"), ClassInfo(2, "tree", "#0000ff"), ClassInfo(3, "pool", "#0000ff")))
+THEIRS = ClassSet(
+    (ClassInfo(1, "roof", "#0000ff"), ClassInfo(2, "tree", "#0000ff"), ClassInfo(3, "pool", "#0000ff"))
+)
 
 
 def labels(*features: tuple[int, tuple[int, int, int, int]]) -> PixelLabels:
@@ -46,7 +48,9 @@ def test_ignored_and_unknown_objects_are_grey() -> None:
 
 def test_truth_in_rasters_is_painted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a picture that is coarser than the scene; what is not labelled shows the scene."""
-    grid = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 80, 120)
+    grid = PixelGrid(
+        CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 80, 120
+    )
     ids = np.full((80, 120), 255, np.uint8)
     ids[:40, :60], ids[40:, 60:] = 1, 2
     write_geotiff(tmp_path / "scene.tif", np.full((3, 80, 120), 90, np.uint8), grid)
@@ -56,7 +60,14 @@ def test_truth_in_rasters_is_painted_too(tmp_path: Path, monkeypatch: pytest.Mon
     panels: dict[str, np.ndarray] = {}
     monkeypatch.setattr(pictures, "_figure", lambda found, classes: panels.update(found) or b"PNG")
     truth = read_labels(tmp_path / "truth" / "scene.tif", classes="roof=1,tree=2")
-    side_by_side(open_scene(tmp_path / "scene.tif"), tmp_path / "map.tif", OURS, out=tmp_path / "p.png", truth=truth, longest_px=60)
+    side_by_side(
+        open_scene(tmp_path / "scene.tif"),
+        tmp_path / "map.tif",
+        OURS,
+        out=tmp_path / "p.png",
+        truth=truth,
+        longest_px=60,
+    )
     seen = panels["truth"]
     assert seen.shape == (40, 60, 3)
     assert seen[5, 5].tolist() == [255, 0, 0] and seen[30, 50].tolist() == [0, 255, 0]

@@ -23,22 +23,37 @@ from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
 
 UTM = CRS.from_epsg(32633)
-GRID = PixelGrid(UTM, Affine.translation(500_000, 5_000_000) @ Affine.rotation(12) @ Affine.scale(2, -2), 80, 120)
+GRID = PixelGrid(
+    UTM, Affine.translation(500_000, 5_000_000) @ Affine.rotation(12) @ Affine.scale(2, -2), 80, 120
+)
 CLASSES = ClassSet.of_names(["wood", "water"], background=True)
 
 Ids = npt.NDArray[np.uint8]
 
 
-def _map(path: Path, ids: Ids, grid: PixelGrid = GRID, classes: ClassSet | None = CLASSES, scene: str = "") -> Path:
-    with RasterWriter(path, grid, nodata=255, classes=classes, tags={"scene": scene} if scene else {}) as writer:
+def _map(
+    path: Path, ids: Ids, grid: PixelGrid = GRID, classes: ClassSet | None = CLASSES, scene: str = ""
+) -> Path:
+    with RasterWriter(
+        path, grid, nodata=255, classes=classes, tags={"scene": scene} if scene else {}
+    ) as writer:
         writer.write(0, ids)
     return path
 
 
-def _truth(path: Path, boxes: list[tuple[str, tuple[float, float, float, float]]], grid: PixelGrid = GRID, crs: CRS | None = None) -> Path:
+def _truth(
+    path: Path,
+    boxes: list[tuple[str, tuple[float, float, float, float]]],
+    grid: PixelGrid = GRID,
+    crs: CRS | None = None,
+) -> Path:
     """A vector layer of boxes given in pixels of `grid`, written in `crs`."""
     shapes = grid.geometries_to_map(np.array([shapely.box(*box) for _, box in boxes], dtype=object))
-    frame = geopandas.GeoDataFrame({"kind": [name for name, _ in boxes]}, geometry=shapes, crs=None if grid.crs is None else grid.crs.to_wkt())
+    frame = geopandas.GeoDataFrame(
+        {"kind": [name for name, _ in boxes]},
+        geometry=shapes,
+        crs=None if grid.crs is None else grid.crs.to_wkt(),
+    )
     write_layer(path, frame if crs is None else frame.to_crs(crs.to_wkt()))
     return path
 
@@ -57,7 +72,11 @@ WOOD, WATER = (10, 10, 40, 30), (60, 20, 100, 60)
 def test_scores_are_those_of_the_arrays(tmp_path: Path, epsg: int | None) -> None:
     predicted = _ids((1, (15, 10, 45, 30)), (2, WATER))
     prediction = _map(tmp_path / "map.tif", predicted)
-    truth = _truth(tmp_path / "truth.gpkg", [("wood", WOOD), ("water", WATER)], crs=None if epsg is None else CRS.from_epsg(epsg))
+    truth = _truth(
+        tmp_path / "truth.gpkg",
+        [("wood", WOOD), ("water", WATER)],
+        crs=None if epsg is None else CRS.from_epsg(epsg),
+    )
     report = evaluate(prediction, read_labels(truth, class_field="kind"))
     assert report.kind == "pixels" and report.confusion is not None and report.confusion.sum() == 80 * 120
     assert report.score("iou", "wood").value == pytest.approx(25 / 35, abs=1e-12)
@@ -83,7 +102,10 @@ def test_only_annotated_measured_ground_inside_the_aoi_counts(tmp_path: Path) ->
 
 def test_a_truth_raster_counts_as_its_polygons_do(tmp_path: Path) -> None:
     prediction = _map(tmp_path / "map.tif", _ids((1, (15, 10, 45, 30)), (2, WATER)))
-    vector = evaluate(prediction, read_labels(_truth(tmp_path / "truth.gpkg", [("wood", WOOD), ("water", WATER)]), class_field="kind"))
+    vector = evaluate(
+        prediction,
+        read_labels(_truth(tmp_path / "truth.gpkg", [("wood", WOOD), ("water", WATER)]), class_field="kind"),
+    )
     raster = evaluate(prediction, read_labels(_map(tmp_path / "truth.tif", _ids((1, WOOD), (2, WATER)))))
     assert raster.score("mean_iou").value == pytest.approx(vector.score("mean_iou").value)
 
@@ -97,15 +119,24 @@ def test_intervals_come_from_blocks_and_do_not_change(tmp_path: Path) -> None:
     labels = read_labels(_map(tmp_path / "truth.tif", truth, classes=one))
     score, again = (evaluate(prediction, labels).score("mean_iou") for _ in range(2))
     assert score == again
-    assert score.low is not None and score.high is not None and score.low < score.value < score.high < score.low + 0.1
+    assert (
+        score.low is not None
+        and score.high is not None
+        and score.low < score.value < score.high < score.low + 0.1
+    )
 
 
 def test_a_raster_of_another_tool_without_names(tmp_path: Path) -> None:
     write_geotiff(tmp_path / "other.tif", _ids((1, WOOD))[None].astype(np.int16), GRID)
-    report = evaluate(tmp_path / "other.tif", read_labels(_truth(tmp_path / "truth.gpkg", [("wood", WOOD)]), class_field="kind"))
+    report = evaluate(
+        tmp_path / "other.tif",
+        read_labels(_truth(tmp_path / "truth.gpkg", [("wood", WOOD)]), class_field="kind"),
+    )
     assert report.score("mean_iou").value == 1.0
     assert any("id 1 is taken as 'wood'" in note for note in report.notes)
-    several = read_labels(_truth(tmp_path / "two.gpkg", [("wood", WOOD), ("water", WATER)]), class_field="kind")
+    several = read_labels(
+        _truth(tmp_path / "two.gpkg", [("wood", WOOD), ("water", WATER)]), class_field="kind"
+    )
     with pytest.raises(LabelError, match="names no classes"):
         evaluate(tmp_path / "other.tif", several)
 
@@ -113,9 +144,13 @@ def test_a_raster_of_another_tool_without_names(tmp_path: Path) -> None:
 def test_classes_are_matched_by_name_not_by_number(tmp_path: Path) -> None:
     swapped = ClassSet.of_names(["water", "wood"], background=True)
     prediction = _map(tmp_path / "map.tif", _ids((2, WOOD), (1, WATER)), classes=swapped)
-    labels = read_labels(_truth(tmp_path / "truth.gpkg", [("Wood", WOOD), ("water", WATER)]), class_field="kind")
+    labels = read_labels(
+        _truth(tmp_path / "truth.gpkg", [("Wood", WOOD), ("water", WATER)]), class_field="kind"
+    )
     assert evaluate(prediction, labels).score("mean_iou").value == 1.0
-    other = read_labels(_truth(tmp_path / "other.gpkg", [("forest", WOOD), ("lake", WATER)]), class_field="kind")
+    other = read_labels(
+        _truth(tmp_path / "other.gpkg", [("forest", WOOD), ("lake", WATER)]), class_field="kind"
+    )
     with pytest.raises(LabelError, match=r"'forest', 'lake'.*'water', 'wood'.*--class-map"):
         evaluate(prediction, other)
     mapped = evaluate(prediction, other, class_map={"forest": "wood", "lake": "ignore"})
@@ -129,7 +164,12 @@ def test_images_without_crs_are_compared_in_pixels(tmp_path: Path) -> None:
     folder = tmp_path / "maps"
     folder.mkdir()
     for name, shift in (("a", 0), ("b", 5)):
-        _map(folder / f"map_of_{name}.tif", _ids((1, (10 + shift, 10, 40 + shift, 30))), plain, scene=f"{name}.png")
+        _map(
+            folder / f"map_of_{name}.tif",
+            _ids((1, (10 + shift, 10, 40 + shift, 30))),
+            plain,
+            scene=f"{name}.png",
+        )
         _map(tmp_path / f"{name}.tif", _ids((1, WOOD)), plain)
     labels = read_labels([tmp_path / "a.tif", tmp_path / "b.tif"])
     report = evaluate(folder, labels)
@@ -160,7 +200,11 @@ def test_names_from_files_are_never_markup(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
     classes = ClassSet.of_names([evil], background=True)
     prediction = _map(tmp_path / "map.tif", _ids((1, WOOD)), classes=classes)
-    report = evaluate(prediction, read_labels(_truth(tmp_path / "truth.gpkg", [(evil, WOOD)]), class_field="kind"), out=tmp_path / "report")
+    report = evaluate(
+        prediction,
+        read_labels(_truth(tmp_path / "truth.gpkg", [(evil, WOOD)]), class_field="kind"),
+        out=tmp_path / "report",
+    )
     for text in ((tmp_path / "report" / "report.html").read_text(), report._repr_html_()):
         assert evil not in text and "&lt;script&gt;" in text
 
@@ -176,7 +220,11 @@ def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not overlap"):
         evaluate(prediction, labels, aoi=_truth(tmp_path / "away.gpkg", [("x", WOOD)], away))
     for unlabelled in ("ignore", "background"):
-        nowhere = read_labels(_truth(tmp_path / f"{unlabelled}.gpkg", [("wood", WOOD)], away), class_field="kind", unlabelled=unlabelled)
+        nowhere = read_labels(
+            _truth(tmp_path / f"{unlabelled}.gpkg", [("wood", WOOD)], away),
+            class_field="kind",
+            unlabelled=unlabelled,
+        )
         with pytest.raises(LabelError, match="same place"):
             evaluate(prediction, nowhere)
     bare = _map(tmp_path / "bare.tif", _ids((1, WOOD)), PixelGrid(None, Affine.identity(), 80, 120))

@@ -49,17 +49,37 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ChipSet]:
     write_geotiff(folder / "scene.tif", pixels, GRID, descriptions=("red", "green", "blue", "nir"))
     features = [
         {"type": "Feature", "properties": {"kind": name}, "geometry": shapely.geometry.mapping(g)}
-        for g, name in zip(GRID.geometries_to_map(np.array(outlines(), dtype=object)), ["roof", "roof", "pool", "roof", "pool"], strict=True)
+        for g, name in zip(
+            GRID.geometries_to_map(np.array(outlines(), dtype=object)),
+            ["roof", "roof", "pool", "roof", "pool"],
+            strict=True,
+        )
     ]
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
-    (folder / "labels.geojson").write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
-    chips = tile(folder / "scene.tif", read_labels(folder / "labels.geojson"), out=folder / "chips", size_px=32, guard_px=0, split=(1, 0, 0), min_valid=0)
+    (folder / "labels.geojson").write_text(
+        json.dumps({"type": "FeatureCollection", "crs": crs, "features": features})
+    )
+    chips = tile(
+        folder / "scene.tif",
+        read_labels(folder / "labels.geojson"),
+        out=folder / "chips",
+        size_px=32,
+        guard_px=0,
+        split=(1, 0, 0),
+        min_valid=0,
+    )
     return folder, chips
 
 
 def labels_in(folder: Path, name: str) -> Path:
     """The annotation file or folder of an export, as its tool would save it."""
-    places = {"yolo": "data.yaml", "voc": "Annotations", "labelme": ".", "dota": "train/labelTxt", "coco": "annotations"}
+    places = {
+        "yolo": "data.yaml",
+        "voc": "Annotations",
+        "labelme": ".",
+        "dota": "train/labelTxt",
+        "coco": "annotations",
+    }
     info = PIXEL_FORMATS[name]
     return folder / places.get(info.read_as, info.single or ".")
 
@@ -70,7 +90,9 @@ def test_map_geometry_comes_back(name: str, project: tuple[Path, ChipSet], tmp_p
     info = PIXEL_FORMATS[name]
     made = export_labels(chips, out=tmp_path / "out", format=name)
     assert made.images == len(chips.split("train"))
-    written = import_labels(labels_in(tmp_path / "out", name), index=tmp_path / "out" / INDEX_NAME, out=tmp_path / "back.gpkg")
+    written = import_labels(
+        labels_in(tmp_path / "out", name), index=tmp_path / "out" / INDEX_NAME, out=tmp_path / "back.gpkg"
+    )
     labels = read_labels(tmp_path / "back.gpkg")
     found = GRID.geometries_to_pixel(labels.geometries)
     assert labels.annotated is not None and labels.crs == GRID.crs
@@ -79,7 +101,11 @@ def test_map_geometry_comes_back(name: str, project: tuple[Path, ChipSet], tmp_p
         for wanted in outlines():
             holes = any(part.interiors for part in shapely.get_parts(wanted))
             near = min(found, key=lambda g, w=wanted: shapely.hausdorff_distance(g, w))
-            assert shapely.hausdorff_distance(near, wanted) < (1.5 if holes else 1e-6), (name, wanted.wkt, near.wkt)
+            assert shapely.hausdorff_distance(near, wanted) < (1.5 if holes else 1e-6), (
+                name,
+                wanted.wkt,
+                near.wkt,
+            )
         assert any("were joined" in note for note in written.notes)
     inside = outlines()[1]
     boxes = [shapely.box(*g.bounds) for g in found]
@@ -99,7 +125,9 @@ def test_the_folder_of_an_export_is_enough(name: str, project: tuple[Path, ChipS
     ground = shapely.union_all(GRID.geometries_to_pixel(labels.annotated))
     assert shapely.symmetric_difference(ground, shapely.box(0, 0, 192, 96)).area < 1e-3
     if name in MAP_FORMATS or PIXEL_FORMATS[name].attributes:
-        assert len(labels) == len(outlines()) and set(labels.attributes["feature_id"]) == {f"#{n}" for n in range(5)}
+        assert len(labels) == len(outlines()) and set(labels.attributes["feature_id"]) == {
+            f"#{n}" for n in range(5)
+        }
 
 
 @pytest.mark.parametrize("name", ["image-csv", FOLDERS, "cvat", "labelstudio"])
@@ -107,20 +135,38 @@ def test_classes_of_whole_images_come_back_as_their_frames(name: str, tmp_path: 
     (tmp_path / "images").mkdir()
     for number in range(3):
         grid = GRID.crop(Window(number * 32, 0, 32, 32))
-        write_geotiff(tmp_path / "images" / f"i{number}.tif", np.full((3, 32, 32), number + 1, np.uint8), grid, descriptions=("red", "green", "blue"))
+        write_geotiff(
+            tmp_path / "images" / f"i{number}.tif",
+            np.full((3, 32, 32), number + 1, np.uint8),
+            grid,
+            descriptions=("red", "green", "blue"),
+        )
     (tmp_path / "classes.csv").write_text("file,label\ni0.tif,water\ni1.tif,old/town\ni2.tif,water\n")
     scenes = sorted((tmp_path / "images").glob("*.tif"))
-    chips = tile(scenes, read_labels(tmp_path / "classes.csv"), out=tmp_path / "chips", split=(1, 0, 0), guard_px=0, split_by="scene", min_valid=0)
+    chips = tile(
+        scenes,
+        read_labels(tmp_path / "classes.csv"),
+        out=tmp_path / "chips",
+        split=(1, 0, 0),
+        guard_px=0,
+        split_by="scene",
+        min_valid=0,
+    )
     export_labels(chips, out=tmp_path / "out", format=name)
     import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
     labels = read_labels(tmp_path / "back.gpkg", class_field="class_name")
     names = {info.id: info.name for info in labels.classes}
-    found = {int(g.bounds[0] // 32): (names[int(i)], g.area) for g, i in zip(GRID.geometries_to_pixel(labels.geometries), labels.class_ids, strict=True)}
+    found = {
+        int(g.bounds[0] // 32): (names[int(i)], g.area)
+        for g, i in zip(GRID.geometries_to_pixel(labels.geometries), labels.class_ids, strict=True)
+    }
     assert {place: told[0] for place, told in found.items()} == {0: "water", 1: "old/town", 2: "water"}
     assert all(abs(area - 32 * 32) < 1e-3 for _, area in found.values())
 
 
-def test_a_corrected_file_beside_the_exported_one_is_not_passed_over(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+def test_a_corrected_file_beside_the_exported_one_is_not_passed_over(
+    project: tuple[Path, ChipSet], tmp_path: Path
+) -> None:
     _, chips = project
     export_labels(chips, out=tmp_path / "out", format="labelstudio")
     (tmp_path / "out" / "project-1-at-noon.json").write_text((tmp_path / "out" / "tasks.json").read_text())
@@ -132,7 +178,9 @@ def test_a_corrected_file_beside_the_exported_one_is_not_passed_over(project: tu
 def test_ground_of_which_masks_say_nothing_is_not_annotated(tmp_path: Path) -> None:
     ids = np.zeros((96, 192), np.uint8)
     ids[10:20, 10:20], ids[40:, :] = 1, 255
-    write_geotiff(tmp_path / "scene.tif", np.ones((3, 96, 192), np.uint8), GRID, descriptions=("red", "green", "blue"))
+    write_geotiff(
+        tmp_path / "scene.tif", np.ones((3, 96, 192), np.uint8), GRID, descriptions=("red", "green", "blue")
+    )
     write_geotiff(tmp_path / "mask.tif", ids[None], GRID, nodata=255, descriptions=("class",))
     chips = tile(
         tmp_path / "scene.tif",
@@ -147,9 +195,17 @@ def test_ground_of_which_masks_say_nothing_is_not_annotated(tmp_path: Path) -> N
     import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
     labels = read_labels(tmp_path / "back.gpkg")
     assert made.images and labels.annotated is not None
-    covered = [GRID.geometries_to_pixel(np.array([one.grid.footprint()], dtype=object))[0] for one in read_index(tmp_path / "out" / INDEX_NAME).images]
+    covered = [
+        GRID.geometries_to_pixel(np.array([one.grid.footprint()], dtype=object))[0]
+        for one in read_index(tmp_path / "out" / INDEX_NAME).images
+    ]
     known = shapely.union_all(covered).intersection(shapely.box(0, 0, 192, 40))
-    assert shapely.symmetric_difference(shapely.union_all(GRID.geometries_to_pixel(labels.annotated)), known).area < 1e-3
+    assert (
+        shapely.symmetric_difference(
+            shapely.union_all(GRID.geometries_to_pixel(labels.annotated)), known
+        ).area
+        < 1e-3
+    )
     assert abs(shapely.area(GRID.geometries_to_pixel(labels.geometries)).sum() - 100) < 1e-3
 
 
@@ -165,7 +221,9 @@ def test_masks_come_back_as_pixels(name: str, project: tuple[Path, ChipSet], tmp
 
 
 @pytest.mark.parametrize("name", list(MAP_FORMATS))
-def test_map_files_of_chips_hold_the_whole_objects(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+def test_map_files_of_chips_hold_the_whole_objects(
+    name: str, project: tuple[Path, ChipSet], tmp_path: Path
+) -> None:
     _, chips = project
     export_labels(chips, out=tmp_path / "out", format=name)
     labels = read_labels(tmp_path / "out" / f"labels{MAP_FORMATS[name]}", class_field="class_name")
@@ -192,7 +250,11 @@ def test_geotiffs_keep_bands_values_and_place(project: tuple[Path, ChipSet], tmp
     export_labels(chips, out=tmp_path / "out", format="yolo")
     index = read_index(tmp_path / "out" / INDEX_NAME)
     with rasterio.open(tmp_path / "out" / index.images[0].file) as dataset:
-        assert dataset.count == 4 and dataset.dtypes[0] == "uint16" and dataset.transform == index.images[0].grid.transform
+        assert (
+            dataset.count == 4
+            and dataset.dtypes[0] == "uint16"
+            and dataset.transform == index.images[0].grid.transform
+        )
     assert "channels: 4" in (tmp_path / "out" / "data.yaml").read_text()
 
 
@@ -206,15 +268,28 @@ def test_folders_of_objects_say_that_they_lose_them(project: tuple[Path, ChipSet
 
 def test_map_files_of_images_without_a_place_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)).save(tmp_path / "plain.png")
-    (tmp_path / "boxes.csv").write_text("image_path,xmin,ymin,xmax,ymax,label\nplain.png,4,4,20,30,tree\nplain.png,40,4,60,50,tree\n")
-    chips = tile(tmp_path / "plain.png", read_labels(tmp_path / "boxes.csv"), out=tmp_path / "chips", size_px=32, guard_px=0, split=(1, 0, 0), min_valid=0)
+    (tmp_path / "boxes.csv").write_text(
+        "image_path,xmin,ymin,xmax,ymax,label\nplain.png,4,4,20,30,tree\nplain.png,40,4,60,50,tree\n"
+    )
+    chips = tile(
+        tmp_path / "plain.png",
+        read_labels(tmp_path / "boxes.csv"),
+        out=tmp_path / "chips",
+        size_px=32,
+        guard_px=0,
+        split=(1, 0, 0),
+        min_valid=0,
+    )
     with pytest.raises(LabelError, match=r"no CRS.*pixel --format"):
         export_labels(chips, out=tmp_path / "out", format="gpkg")
     assert not (tmp_path / "out").exists()
     export_labels(chips, out=tmp_path / "out", format="labelstudio")
     import_labels(tmp_path / "out", out=tmp_path / "back.json")
     labels = read_labels(tmp_path / "back.json")
-    assert sorted(g.bounds for g in labels.geometries) == [(4, 4, 20, 30), (40, 4, 60, 50)] and labels.image_names == ("plain.png",)
+    assert sorted(g.bounds for g in labels.geometries) == [
+        (4, 4, 20, 30),
+        (40, 4, 60, 50),
+    ] and labels.image_names == ("plain.png",)
 
 
 def test_wrong_requests_are_refused(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
@@ -239,9 +314,18 @@ def test_wrong_requests_are_refused(project: tuple[Path, ChipSet], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "change", [{"name": "../x.tif"}, {"transform": [0, 0, 0, 0, 0, 0]}, {"transform": [1, 0, float("inf"), 0, 1, 0]}, {"width": 10**9}, {"crs": 7}]
+    "change",
+    [
+        {"name": "../x.tif"},
+        {"transform": [0, 0, 0, 0, 0, 0]},
+        {"transform": [1, 0, float("inf"), 0, 1, 0]},
+        {"width": 10**9},
+        {"crs": 7},
+    ],
 )
-def test_a_damaged_index_is_refused_in_one_line(change: dict[str, object], project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+def test_a_damaged_index_is_refused_in_one_line(
+    change: dict[str, object], project: tuple[Path, ChipSet], tmp_path: Path
+) -> None:
     _, chips = project
     export_labels(chips, out=tmp_path / "out", format="dota")
     path = tmp_path / "out" / INDEX_NAME
@@ -259,7 +343,11 @@ def test_converting_there_and_back(name: str, project: tuple[Path, ChipSet], tmp
     info = PIXEL_FORMATS[name]
     out = tmp_path / (f"out{Path(info.single).suffix}" if info.single else "out")
     convert_labels(folder / "labels.geojson", out=out, format=name, images=[folder / "scene.tif"])
-    source = out / {"yolo": "data.yaml", "voc": "Annotations", "dota": "labelTxt"}.get(info.read_as, ".") if out.is_dir() else out
+    source = (
+        out / {"yolo": "data.yaml", "voc": "Annotations", "dota": "labelTxt"}.get(info.read_as, ".")
+        if out.is_dir()
+        else out
+    )
     made = convert_labels(source, out=tmp_path / "back.gpkg", images=[folder / "scene.tif"])
     labels = read_labels(tmp_path / "back.gpkg")
     back = GRID.geometries_to_pixel(labels.geometries)
@@ -268,13 +356,21 @@ def test_converting_there_and_back(name: str, project: tuple[Path, ChipSet], tmp
     assert made.counts.keys() == {"roof", "pool"} and not list(tmp_path.glob("*.files*"))
 
 
-def test_scores_and_fields_are_carried_to_the_formats_that_hold_them(tmp_path: Path, project: tuple[Path, ChipSet]) -> None:
+def test_scores_and_fields_are_carried_to_the_formats_that_hold_them(
+    tmp_path: Path, project: tuple[Path, ChipSet]
+) -> None:
     folder, _ = project
     data = json.loads((folder / "labels.geojson").read_text())
     for number, feature in enumerate(data["features"]):
         feature["properties"] |= {"score": number / 8, "storeys": number}
     (tmp_path / "found.geojson").write_text(json.dumps(data))
-    convert_labels(tmp_path / "found.geojson", out=tmp_path / "found.json", format="coco", images=[folder / "scene.tif"], class_field="kind")
+    convert_labels(
+        tmp_path / "found.geojson",
+        out=tmp_path / "found.json",
+        format="coco",
+        images=[folder / "scene.tif"],
+        class_field="kind",
+    )
     labels = read_labels(tmp_path / "found.json")
     assert labels.scores is not None and labels.scores.tolist() == [0, 0.125, 0.25, 0.375, 0.5]
     assert list(labels.attributes["storeys"]) == [0, 1, 2, 3, 4]

@@ -1,4 +1,6 @@
-"""Every format gives back what was written into it, exactly where it can, and counts what it cannot; hostile files are refused in one line."""
+"""Every format gives back what was written into it, exactly where it can, and counts what it cannot; hostile
+files are refused in one line.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ from eo_dl.labels.reading import read_labels
 WIDTH, HEIGHT = 96, 64
 CLASSES = ClassSet.of_names(["roof", "Größe <&>", "pool"])
 EXACT_PX = 1e-6
-BY_FORMAT = pytest.mark.parametrize("info", [i for i in PIXEL_FORMATS.values() if i.shape not in ("pixels", "classes")], ids=lambda i: i.name)
+BY_FORMAT = pytest.mark.parametrize(
+    "info", [i for i in PIXEL_FORMATS.values() if i.shape not in ("pixels", "classes")], ids=lambda i: i.name
+)
 
 Side = st.floats(0.5, 9.5, allow_nan=False)
 
@@ -45,12 +49,21 @@ def outlines(draw: st.DrawFn, col: float, row: float) -> shapely.Geometry:
         return rotate(box, draw(st.floats(5, 85)), origin=(col + wide / 2, row + high / 2))
     if kind == "corner":
         return shapely.Polygon(
-            [(col, row), (col + wide, row), (col + wide, row + high), (col + wide / 2, row + high), (col + wide / 2, row + high / 2), (col, row + high / 2)]
+            [
+                (col, row),
+                (col + wide, row),
+                (col + wide, row + high),
+                (col + wide / 2, row + high),
+                (col + wide / 2, row + high / 2),
+                (col, row + high / 2),
+            ]
         )
     if kind == "parts":
         return shapely.MultiPolygon([box, shapely.box(col + wide + 1, row, col + wide + 2.25, row + high)])
     if kind == "hole":
-        return shapely.box(col, row, col + 12, row + 12).difference(shapely.box(col + 3, row + 3, col + 3 + wide / 2, row + 3 + high / 2))
+        return shapely.box(col, row, col + 12, row + 12).difference(
+            shapely.box(col + 3, row + 3, col + 3 + wide / 2, row + 3 + high / 2)
+        )
     return box
 
 
@@ -63,7 +76,11 @@ def annotations(draw: st.DrawFn) -> Annotations:
             outline = draw(outlines(2.0 + 23 * place, 5.0 + 3 * place))
             score = draw(st.none() | st.floats(0, 1))
             attributes = draw(st.sampled_from([{}, {"height": "12"}, {"note": "a <b> & c"}]))
-            objects.append(LabelledObject(outline, draw(st.sampled_from(CLASSES.names)), f"f{number}_{place}", score, attributes))
+            objects.append(
+                LabelledObject(
+                    outline, draw(st.sampled_from(CLASSES.names)), f"f{number}_{place}", score, attributes
+                )
+            )
         images.append(LabelledImage(f"chip {number}.tif", WIDTH, HEIGHT, tuple(objects)))
     return Annotations(CLASSES, tuple(images), "test")
 
@@ -91,7 +108,11 @@ def held(outline: shapely.Geometry, info: FormatInfo) -> list[shapely.Geometry]:
     filled = [shapely.Polygon(part.exterior) for part in parts]
     if info.parts == "no":
         return filled
-    return [outline if info.holes == "yes" else shapely.union_all(filled)] if not any(p.interiors for p in parts) else [outline]
+    return (
+        [outline if info.holes == "yes" else shapely.union_all(filled)]
+        if not any(p.interiors for p in parts)
+        else [outline]
+    )
 
 
 def expected(found: Annotations, info: FormatInfo) -> list[tuple[str, str, shapely.Geometry, float | None]]:
@@ -99,7 +120,11 @@ def expected(found: Annotations, info: FormatInfo) -> list[tuple[str, str, shape
     if info.name == "labelstudio":  # where a person has drawn, predictions beside it are not read
         drawn = {image.name for image, one in objects if one.score is None}
         objects = [(image, one) for image, one in objects if one.score is None or image.name not in drawn]
-    return [(image.stem, one.class_name, part, one.score) for image, one in objects for part in held(one.outline, info)]
+    return [
+        (image.stem, one.class_name, part, one.score)
+        for image, one in objects
+        for part in held(one.outline, info)
+    ]
 
 
 def far_apart(first: shapely.Geometry, second: shapely.Geometry) -> float:
@@ -131,7 +156,10 @@ def test_what_is_written_comes_back(info: FormatInfo, found: Annotations) -> Non
             assert labels.scores is not None and labels.scores[place] == score
         if info.attributes:
             one = next(
-                o for image in found.images for o in image.objects if f"{image.stem}/{o.feature_id}" == f"{stem}/{labels.attributes['feature_id'][place]}"
+                o
+                for image in found.images
+                for o in image.objects
+                if f"{image.stem}/{o.feature_id}" == f"{stem}/{labels.attributes['feature_id'][place]}"
             )
             assert all(labels.attributes[key][place] == value for key, value in one.attributes.items())
     assert {name.rsplit(".", 1)[0] for name in labels.image_names} == {image.stem for image in found.images}
@@ -153,7 +181,9 @@ def test_what_is_lost_is_counted(info: FormatInfo, found: Annotations) -> None:
     elif holes or parts:
         assert "became the" in notes
     assert (f"{scores} scores left out" in notes) == bool(scores and not info.scores)
-    assert ("without their attributes" in notes) == (not info.attributes and any(one.attributes for one in objects))
+    assert ("without their attributes" in notes) == (
+        not info.attributes and any(one.attributes for one in objects)
+    )
 
 
 @pytest.mark.parametrize("name", ["masks", "voc-masks"])
@@ -180,7 +210,10 @@ def test_brush_code_is_undone(width: int, height: int, random: Any) -> None:
 
 
 def test_ignored_objects_are_said_or_counted(tmp_path: Path) -> None:
-    objects = (LabelledObject(shapely.box(1, 1, 5, 5), "roof", "a"), LabelledObject(shapely.box(8, 8, 12, 12), "roof", "b", ignore=True))
+    objects = (
+        LabelledObject(shapely.box(1, 1, 5, 5), "roof", "a"),
+        LabelledObject(shapely.box(8, 8, 12, 12), "roof", "b", ignore=True),
+    )
     found = Annotations(CLASSES, (LabelledImage("chip 0.tif", WIDTH, HEIGHT, objects),), "test")
     for info in PIXEL_FORMATS.values():
         if info.shape in ("classes", "pixels"):
@@ -198,7 +231,15 @@ def test_ignored_objects_are_said_or_counted(tmp_path: Path) -> None:
 SPLIT = Annotations(
     CLASSES,
     tuple(
-        LabelledImage(f"{s}.tif", WIDTH, HEIGHT, (LabelledObject(shapely.box(1, 2, 30, 40), "pool", s),), bands=8, split=s) for s in ("train", "val", "test")
+        LabelledImage(
+            f"{s}.tif",
+            WIDTH,
+            HEIGHT,
+            (LabelledObject(shapely.box(1, 2, 30, 40), "pool", s),),
+            bands=8,
+            split=s,
+        )
+        for s in ("train", "val", "test")
     ),
     "test",
 )
@@ -210,7 +251,11 @@ def test_yolo_tells_splits_names_and_bands(tmp_path: Path) -> None:
     write(SPLIT, PIXEL_FORMATS["yolo-seg"], tmp_path)
     data = yaml.safe_load((tmp_path / "data.yaml").read_text())
     assert data["channels"] == 8 and data["names"] == dict(enumerate(CLASSES.names))
-    assert [data[split] for split in ("train", "val", "test")] == ["images/train", "images/val", "images/test"]
+    assert [data[split] for split in ("train", "val", "test")] == [
+        "images/train",
+        "images/val",
+        "images/test",
+    ]
     assert (tmp_path / "labels" / "val" / "val.txt").read_text().startswith("2 ")
 
 
@@ -219,13 +264,25 @@ def test_label_studio_config_knows_every_name_the_tasks_use(tmp_path: Path) -> N
 
     scored = LabelledObject(shapely.box(1, 1, 9, 9), "roof", "p", 0.75)
     drawn = LabelledObject(shapely.Polygon([(1, 1), (9, 1), (5, 8)]), "pool", "d")
-    write(Annotations(CLASSES, (LabelledImage("a.png", WIDTH, HEIGHT, (scored, drawn)),), "test"), PIXEL_FORMATS["labelstudio"], tmp_path)
+    write(
+        Annotations(CLASSES, (LabelledImage("a.png", WIDTH, HEIGHT, (scored, drawn)),), "test"),
+        PIXEL_FORMATS["labelstudio"],
+        tmp_path,
+    )
     config = parse(tmp_path / "labelling_config.xml").getroot()
     task = json.loads((tmp_path / "tasks.json").read_text())[0]
-    controls = {node.get("name"): (node.tag.lower(), node.get("toName"), {label.get("value") for label in node}) for node in config if node.get("toName")}
+    controls = {
+        node.get("name"): (node.tag.lower(), node.get("toName"), {label.get("value") for label in node})
+        for node in config
+        if node.get("toName")
+    }
     for result in task["annotations"][0]["result"] + task["predictions"][0]["result"]:
         tag, target, names = controls[result["from_name"]]
-        assert tag == result["type"] and target == result["to_name"] == "image" and set(result["value"][result["type"]]) <= names
+        assert (
+            tag == result["type"]
+            and target == result["to_name"] == "image"
+            and set(result["value"][result["type"]]) <= names
+        )
     assert task["predictions"][0]["score"] == 0.75 and len(task["annotations"][0]["result"]) == 1
 
 
@@ -234,7 +291,15 @@ def test_label_studio_config_knows_every_name_the_tasks_use(tmp_path: Path) -> N
 
 def test_a_label_studio_export_of_uploaded_images(tmp_path: Path) -> None:
     value = {"x": 10, "y": 20, "width": 50, "height": 25, "rotation": 90, "rectanglelabels": ["Ship"]}
-    region = {"id": "a1", "type": "rectanglelabels", "from_name": "l", "to_name": "i", "original_width": 200, "original_height": 100, "value": value}
+    region = {
+        "id": "a1",
+        "type": "rectanglelabels",
+        "from_name": "l",
+        "to_name": "i",
+        "original_width": 200,
+        "original_height": 100,
+        "value": value,
+    }
     relation = {"type": "relation", "from_id": "a1", "to_id": "a1"}
     task = {
         "id": 7,
@@ -246,7 +311,8 @@ def test_a_label_studio_export_of_uploaded_images(tmp_path: Path) -> None:
     (tmp_path / "export.json").write_text(json.dumps([task, skipped]))
     labels = read_labels(tmp_path / "export.json")
     assert labels.image_names == ("port.png",) and labels.image_sizes_px == ((200, 100),)
-    assert np.allclose(labels.geometries[0].bounds, (20 - 25, 20, 20, 120))  # turned by 90 degrees about its corner
+    # turned by 90 degrees about its corner
+    assert np.allclose(labels.geometries[0].bounds, (20 - 25, 20, 20, 120))
     assert any("1 tasks without annotation" in note for note in labels.notes)
 
 
@@ -287,11 +353,25 @@ TASK: Mapping[str, Any] = {"data": {"image": "a.png"}, "annotations": [{"result"
 
 
 def task(region: Mapping[str, Any]) -> str:
-    return json.dumps([{**TASK, "annotations": [{"result": [{"id": "r1", "original_width": 10, "original_height": 10, **region}]}]}])
+    return json.dumps(
+        [
+            {
+                **TASK,
+                "annotations": [
+                    {"result": [{"id": "r1", "original_width": 10, "original_height": 10, **region}]}
+                ],
+            }
+        ]
+    )
 
 
 def labelme(**shape: Any) -> str:
-    return json.dumps({"imagePath": "a.png", "shapes": [{"label": "x", "shape_type": "polygon", "points": [[0, 0], [1, 0], [1, 1]], **shape}]})
+    return json.dumps(
+        {
+            "imagePath": "a.png",
+            "shapes": [{"label": "x", "shape_type": "polygon", "points": [[0, 0], [1, 0], [1, 1]], **shape}],
+        }
+    )
 
 
 @pytest.mark.parametrize(
@@ -348,7 +428,14 @@ def coco(part: str, **change: Any) -> str:
 def png_of(width: int, height: int) -> str:
     """The head of a PNG that promises a picture of this size and holds none."""
     head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head)) + struct.pack(">I", 0) + b"IDAT"
+    data = (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + head
+        + struct.pack(">I", zlib.crc32(head))
+        + struct.pack(">I", 0)
+        + b"IDAT"
+    )
     return base64.b64encode(data + struct.pack(">I", zlib.crc32(b"IDAT"))).decode()
 
 
@@ -375,7 +462,9 @@ def png_of(width: int, height: int) -> str:
         ("a.csv", "file,label\na.png,x\n../../b.png,x\n", "line 3.*safe file name"),
     ],
 )  # fmt: skip
-def test_more_hostile_files_are_refused_in_one_line(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_more_hostile_files_are_refused_in_one_line(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(LabelError, match=message) as caught:
         read_labels(tmp_path / name)
@@ -383,14 +472,22 @@ def test_more_hostile_files_are_refused_in_one_line(tmp_path: Path, name: str, t
 
 
 BOX = '<box label="x" xtl="0" ytl="0" xbr="2" ybr="2"/>'
-OBJECT = "<object><name>x</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>3</xmax><ymax>3</ymax></bndbox></object>"
+OBJECT = (
+    "<object><name>x</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>3</xmax><ymax>3</ymax></bndbox></object>"
+)
 
 
 @pytest.mark.parametrize(
     ("limit", "most", "name", "text", "message"),
     [
         ("safefile.MAX_RECORDS", 2, "a.json", coco("annotations"), "lists 3 annotations"),
-        ("safefile.MAX_RECORDS", 2, "a.json", json.dumps([{**TASK, "data": {"image": f"{n}.png"}} for n in range(3)]), "lists 3 tasks"),
+        (
+            "safefile.MAX_RECORDS",
+            2,
+            "a.json",
+            json.dumps([{**TASK, "data": {"image": f"{n}.png"}} for n in range(3)]),
+            "lists 3 tasks",
+        ),
         ("safefile.MAX_RECORDS", 0, "a.json", labelme(), "lists 1 shapes"),
         ("safefile.MAX_JSON_BYTES", 1, "a.json", coco("annotations"), "larger than"),
         ("safefile._MAX_TEXT_BYTES", 1, "a.txt", "0 0.5 0.5 0.1 0.1\n", "larger than"),
@@ -399,7 +496,13 @@ OBJECT = "<object><name>x</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>3</xma
         ("voc._MAX_OBJECTS", 1, "a.xml", VOC.format(name="a.png", body=OBJECT * 2), "holds 2 objects"),
         ("yolo._MAX_LINES", 1, "a.txt", "0 0.5 0.5 0.1 0.1\n" * 2, "holds 2 lines"),
         ("dota._MAX_LINES", 1, "a.txt", "1 1 5 1 5 5 1 5 ship 0\n" * 2, "holds 2 lines"),
-        ("boxcsv.MAX_BYTES", 1, "a.csv", "image_path,xmin,ymin,xmax,ymax,label\na.png,1,1,2,2,x\n", "larger than"),
+        (
+            "boxcsv.MAX_BYTES",
+            1,
+            "a.csv",
+            "image_path,xmin,ymin,xmax,ymax,label\na.png,1,1,2,2,x\n",
+            "larger than",
+        ),
     ],
 )
 def test_absurd_counts_and_sizes_are_refused(
@@ -415,9 +518,21 @@ def test_absurd_counts_and_sizes_are_refused(
 
 def test_labelmaps_part_names_from_colours(tmp_path: Path) -> None:
     """Names with the signs that part columns, and classes of one colour, come back as they were."""
-    own = ClassSet(tuple(ClassInfo(place, name, "#ff0000") for place, name in enumerate(["a:b", "c=d", "-e", "f,g"], start=1)))
-    objects = tuple(LabelledObject(shapely.box(20 * n, 5, 20 * n + 10, 15), info.name, str(n)) for n, info in enumerate(own))
-    write(Annotations(own, (LabelledImage("chip 0.tif", WIDTH, HEIGHT, objects),), "test"), PIXEL_FORMATS["voc-masks"], tmp_path)
+    own = ClassSet(
+        tuple(
+            ClassInfo(place, name, "#ff0000")
+            for place, name in enumerate(["a:b", "c=d", "-e", "f,g"], start=1)
+        )
+    )
+    objects = tuple(
+        LabelledObject(shapely.box(20 * n, 5, 20 * n + 10, 15), info.name, str(n))
+        for n, info in enumerate(own)
+    )
+    write(
+        Annotations(own, (LabelledImage("chip 0.tif", WIDTH, HEIGHT, objects),), "test"),
+        PIXEL_FORMATS["voc-masks"],
+        tmp_path,
+    )
     labels = read_labels(tmp_path / "SegmentationClass")
     assert set(own.names) <= set(labels.classes.names)
     names = {info.id: info.name for info in labels.classes}

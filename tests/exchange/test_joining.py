@@ -39,14 +39,21 @@ def shape_of(kind: str, col: float, row: float, wide: float, high: float) -> sha
     if kind == "u":
         return box.difference(shapely.box(col + wide / 3, row - 1, col + wide / 1.5, row + high * 0.75))
     if kind == "parts":
-        return shapely.MultiPolygon([shapely.box(col, row, col + wide / 3, row + high), shapely.box(col + wide / 2, row, col + wide, row + high)])
+        return shapely.MultiPolygon(
+            [
+                shapely.box(col, row, col + wide / 3, row + high),
+                shapely.box(col + wide / 2, row, col + wide, row + high),
+            ]
+        )
     return box
 
 
 @st.composite
 def scenes(draw: st.DrawFn, kinds: tuple[str, ...]) -> tuple[Truth, list[Window]]:
     """Objects in cells that do not touch, and chips over the whole scene that meet or overlap."""
-    places = draw(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=10, unique=True))
+    places = draw(
+        st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=10, unique=True)
+    )
     truth: Truth = {}
     for number, (col, row) in enumerate(places):
         sides = draw(st.tuples(st.floats(3, 21), st.floats(3, 21)))
@@ -58,20 +65,38 @@ def scenes(draw: st.DrawFn, kinds: tuple[str, ...]) -> tuple[Truth, list[Window]
     return truth, [Window(col, row, size, size) for row in starts for col in starts]
 
 
-def pieces_of(truth: Truth, windows: list[Window], *, one_ring: bool = False) -> tuple[Annotations, ImageIndex]:
+def pieces_of(
+    truth: Truth, windows: list[Window], *, one_ring: bool = False
+) -> tuple[Annotations, ImageIndex]:
     """What an export makes of objects: those of each chip, cut at its edges."""
     images, places = [], []
     for number, window in enumerate(windows):
         frame = shapely.box(*window.box)
         found = []
         for name, (outline, class_name, attributes) in truth.items():
-            cut = outline if shapely.contains_properly(frame, outline) else polygonal_part(shapely.intersection(outline, frame))
+            cut = (
+                outline
+                if shapely.contains_properly(frame, outline)
+                else polygonal_part(shapely.intersection(outline, frame))
+            )
             for part in shapely.get_parts(cut) if one_ring else [cut]:
                 if part.area > 1e-9:
-                    found.append(LabelledObject(shapely.transform(part, lambda xy, w=window: xy - (w.col, w.row)), class_name, name, None, attributes))
+                    found.append(
+                        LabelledObject(
+                            shapely.transform(part, lambda xy, w=window: xy - (w.col, w.row)),
+                            class_name,
+                            name,
+                            None,
+                            attributes,
+                        )
+                    )
         images.append(LabelledImage(f"chip_{number}.tif", window.width, window.height, tuple(found)))
-        places.append(IndexedImage(f"chip_{number}.tif", GRID.crop(window), "scene.tif", "scene.tif", "train"))
-    return Annotations(CLASSES, tuple(images), "test"), ImageIndex(tuple(places), CLASSES, "yolo-seg" if one_ring else "cvat")
+        places.append(
+            IndexedImage(f"chip_{number}.tif", GRID.crop(window), "scene.tif", "scene.tif", "train")
+        )
+    return Annotations(CLASSES, tuple(images), "test"), ImageIndex(
+        tuple(places), CLASSES, "yolo-seg" if one_ring else "cvat"
+    )
 
 
 def check(labels: LabelSet, truth: Truth, names: Mapping[int, str]) -> None:
@@ -100,7 +125,11 @@ def test_objects_that_say_who_they_are_come_back(scene: tuple[Truth, list[Window
 def test_objects_that_say_nothing_come_back_by_their_places(scene: tuple[Truth, list[Window]]) -> None:
     truth, windows = scene
     found, index = pieces_of(truth, windows, one_ring=True)
-    check(place_labels(replace(label_set_of(found), attributes={}), index), truth, {info.id: info.name for info in CLASSES})
+    check(
+        place_labels(replace(label_set_of(found), attributes={}), index),
+        truth,
+        {info.id: info.name for info in CLASSES},
+    )
 
 
 def four_chips(truth: Truth) -> tuple[LabelSet, ImageIndex]:
@@ -113,12 +142,19 @@ def test_an_object_over_four_corners_is_one() -> None:
     assert len(labels) == 4
     assert place_labels(labels, index, join=False).geometries.size == 4
     placed = place_labels(labels, index)
-    assert GRID.geometries_to_pixel(placed.geometries)[0].equals(shapely.box(40, 41, 57, 58.5)) and "4 pieces" in placed.notes[-1]
+    assert (
+        GRID.geometries_to_pixel(placed.geometries)[0].equals(shapely.box(40, 41, 57, 58.5))
+        and "4 pieces" in placed.notes[-1]
+    )
 
 
 def test_copies_of_an_object_stay_objects_of_their_own() -> None:
     """CVAT gives a copy the attributes of what was copied, and a new shape an empty text."""
-    truth: Truth = {"#1": (shapely.box(2, 2, 9, 9), "roof", {}), "#2": (shapely.box(20, 2, 29, 9), "roof", {}), "#3": (shapely.box(60, 2, 69, 9), "roof", {})}
+    truth: Truth = {
+        "#1": (shapely.box(2, 2, 9, 9), "roof", {}),
+        "#2": (shapely.box(20, 2, 29, 9), "roof", {}),
+        "#3": (shapely.box(60, 2, 69, 9), "roof", {}),
+    }
     labels, index = four_chips(truth)
     for said in (["#1", "#1", "#1"], ["", "", ""], [None, "", "#3"]):
         ids = np.array(said, dtype=object)
@@ -126,7 +162,10 @@ def test_copies_of_an_object_stay_objects_of_their_own() -> None:
 
 
 def test_touching_objects_of_two_images_are_not_one_unless_they_meet_at_the_same_place() -> None:
-    truth: Truth = {"#1": (shapely.box(40, 2, 48, 12), "roof", {}), "#2": (shapely.box(48, 11, 55, 30), "roof", {})}
+    truth: Truth = {
+        "#1": (shapely.box(40, 2, 48, 12), "roof", {}),
+        "#2": (shapely.box(48, 11, 55, 30), "roof", {}),
+    }
     labels, index = four_chips(truth)
     assert len(place_labels(replace(labels, attributes={}), index)) == 2
 
@@ -134,10 +173,16 @@ def test_touching_objects_of_two_images_are_not_one_unless_they_meet_at_the_same
 def test_pieces_that_got_two_classes_stay_apart_and_are_counted() -> None:
     labels, index = four_chips({"#1": (shapely.box(40, 2, 60, 12), "roof", {"height": 3})})
     placed = place_labels(replace(labels, class_ids=np.array([1, 2])), index)
-    assert len(placed) == 2 and any(note.startswith("1 objects have another class in one image than in another") for note in placed.notes)
+    assert len(placed) == 2 and any(
+        note.startswith("1 objects have another class in one image than in another") for note in placed.notes
+    )
     heights = np.array([3, 4], dtype=object)
     placed = place_labels(replace(labels, attributes={**labels.attributes, "height": heights}), index)
-    assert len(placed) == 1 and placed.attributes["height"][0] == 3 and any(note.startswith("1 objects have other attributes") for note in placed.notes)
+    assert (
+        len(placed) == 1
+        and placed.attributes["height"][0] == 3
+        and any(note.startswith("1 objects have other attributes") for note in placed.notes)
+    )
 
 
 def test_boxes_become_a_box_only_where_the_images_show_one() -> None:
@@ -148,10 +193,17 @@ def test_boxes_become_a_box_only_where_the_images_show_one() -> None:
 
 
 def test_a_box_has_one_partner_in_another_image_the_one_that_fits_best() -> None:
-    boxes = {"#1": shapely.box(30, 2, 48, 22), "#2": shapely.box(48, 2, 60, 15), "#3": shapely.box(48, 15, 60, 22), "#4": shapely.box(30, 22, 48, 29)}
+    boxes = {
+        "#1": shapely.box(30, 2, 48, 22),
+        "#2": shapely.box(48, 2, 60, 15),
+        "#3": shapely.box(48, 15, 60, 22),
+        "#4": shapely.box(30, 22, 48, 29),
+    }
     labels, index = four_chips({name: (box, "roof", {}) for name, box in boxes.items()})
     silent = replace(labels, attributes={})
     placed = place_labels(silent, replace(index, format="yolo"))
     found = {GRID.geometries_to_pixel(placed.geometries)[k].bounds for k in range(len(placed))}
     assert found == {(30, 2, 60, 22), (48, 15, 60, 22), (30, 22, 48, 29)}
-    assert len(place_labels(silent, replace(index, format="yolo-seg"))) == 2, "a part may have several on the other side"
+    assert len(place_labels(silent, replace(index, format="yolo-seg"))) == 2, (
+        "a part may have several on the other side"
+    )

@@ -31,16 +31,24 @@ def told(labels: LabelSet) -> Counter[tuple[str, str, tuple[float, ...]]]:
     names = {info.id: "-".join(info.name.split()) for info in labels.classes}
     kept = np.flatnonzero(~labels.ignore) if labels.ignore is not None else np.arange(len(labels))
     return Counter(
-        (str(labels.images[n]).rsplit(".", 1)[0], names[int(labels.class_ids[n])], tuple(np.round(labels.geometries[n].bounds, 3).tolist())) for n in kept
+        (
+            str(labels.images[n]).rsplit(".", 1)[0],
+            names[int(labels.class_ids[n])],
+            tuple(np.round(labels.geometries[n].bounds, 3).tolist()),
+        )
+        for n in kept
     )
 
 
 ALL = ("coco", "yolo", "voc", "labelstudio", "cvat", "labelme", "dota", "csv")
-CASES = [(name, target) for name in SETS for target in (("yolo", "cvat") if name == "coco" else ALL)]  # 48 large images: two formats tell enough
+# 48 large images: two formats tell enough
+CASES = [(name, target) for name in SETS for target in (("yolo", "cvat") if name == "coco" else ALL)]
 
 
 @pytest.mark.parametrize(("name", "target"), CASES)
-def test_boxes_of_other_tools_go_through_every_format(real_data: Path, tmp_path: Path, name: str, target: str) -> None:
+def test_boxes_of_other_tools_go_through_every_format(
+    real_data: Path, tmp_path: Path, name: str, target: str
+) -> None:
     source, images = SETS[name]
     info = PIXEL_FORMATS[target]
     out = tmp_path / (f"out{Path(info.single).suffix}" if info.single else "out")

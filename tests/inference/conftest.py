@@ -49,7 +49,9 @@ def _make_bundle(
         task=task,
         config=config,
         bands=band_specs(known),
-        classes=class_specs(classes or ClassSet.of_names([f"c{i}" for i in range(1, 6)], background=task == "segmentation")),
+        classes=class_specs(
+            classes or ClassSet.of_names([f"c{i}" for i in range(1, 6)], background=task == "segmentation")
+        ),
         gsd_m=gsd_m,
         chip_px=chip_px,
         margin_px=margin_px,
@@ -97,7 +99,10 @@ class Blobs(Echo):
 
     def run(self, pixels: Arrays, valid: np.ndarray, scaling: Scaling) -> Mapping[str, Arrays]:
         self.batches.append(len(pixels))
-        boxes, scores = np.zeros((len(pixels), self.most, 4), np.float32), np.zeros((len(pixels), self.most), np.float32)
+        boxes, scores = (
+            np.zeros((len(pixels), self.most, 4), np.float32),
+            np.zeros((len(pixels), self.most), np.float32),
+        )
         channels = np.zeros((len(pixels), self.most), np.int64)
         for chip, image in enumerate(pixels[:, 0]):
             found = 0
@@ -125,7 +130,9 @@ def _write_scene(
     scales: tuple[float, ...] | None = None,
 ) -> Path:
     pixels = pixels[None] if pixels.ndim == 2 else pixels
-    place = transform or (Affine(gsd_m, 0, 500000, 0, -gsd_m, 5200000) if crs is not None else Affine.identity())
+    place = transform or (
+        Affine(gsd_m, 0, 500000, 0, -gsd_m, 5200000) if crs is not None else Affine.identity()
+    )
     options = {"tiled": True, "blockxsize": block, "blockysize": block} if block else {}
     quiet = warnings.catch_warnings(action="ignore", category=rasterio.errors.NotGeoreferencedWarning)
     with quiet, rasterio.open(path, "w", driver="GTiff", count=len(pixels), height=pixels.shape[1], width=pixels.shape[2], dtype=pixels.dtype, crs=crs,

@@ -16,7 +16,15 @@ from eo_dl.core.chipgrid import ChipGrid
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.normalization import Normalization
 from eo_dl.errors import BundleError, ConfigError, DeviceError
-from eo_dl.inference.backends import CHANNELS, Scaling, TorchBackend, check_raw, choose_device, choose_precision, make_backend
+from eo_dl.inference.backends import (
+    CHANNELS,
+    Scaling,
+    TorchBackend,
+    check_raw,
+    choose_device,
+    choose_precision,
+    make_backend,
+)
 from eo_dl.inference.predict import predict
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import NetworkInputs, load_task
@@ -54,8 +62,12 @@ def test_the_network_is_asked_as_it_is() -> None:
     buffer.pixels[...] = seen
     raw = backend.run(buffer.pixels, valid, Scaling.of(NORMALIZATION, BANDS))
     with torch.inference_mode():
-        expected = network(torch.from_numpy(seen).contiguous(memory_format=torch.channels_last))["logits"].numpy()
-    assert np.array_equal(raw["logits"], expected) and torch.from_numpy(buffer.pixels).is_contiguous(memory_format=torch.channels_last)
+        expected = network(torch.from_numpy(seen).contiguous(memory_format=torch.channels_last))[
+            "logits"
+        ].numpy()
+    assert np.array_equal(raw["logits"], expected) and torch.from_numpy(buffer.pixels).is_contiguous(
+        memory_format=torch.channels_last
+    )
 
 
 def test_normalising_and_choosing_on_the_device_gives_the_same() -> None:
@@ -66,7 +78,10 @@ def test_normalising_and_choosing_on_the_device_gives_the_same() -> None:
     on_device.takes_stored = on_device._take_channels = True  # as on a GPU
     raw = on_device.run(stored, valid, scaling)
     codec = SegmentationCodec(ClassSet.of_names(["a", "b", "c", "d"]))
-    assert np.array_equal(codec.classes.id_of_channel[raw[CHANNELS]], np.stack([codec.labels({"logits": one}) for one in plain["logits"]]))
+    assert np.array_equal(
+        codec.classes.id_of_channel[raw[CHANNELS]],
+        np.stack([codec.labels({"logits": one}) for one in plain["logits"]]),
+    )
 
 
 def test_half_precision_answers_arrive_as_float32() -> None:
@@ -128,7 +143,9 @@ def scene(path: Path, write_scene: Callable[..., Path]) -> Path:
     return write_scene(path, pixels, names=("red", "nir"), scales=(1e-4, 1e-4), block=64)
 
 
-def test_a_real_model_gives_what_its_network_says_chip_by_chip(unet: Bundle, tmp_path: Path, write_scene: Callable[..., Path]) -> None:
+def test_a_real_model_gives_what_its_network_says_chip_by_chip(
+    unet: Bundle, tmp_path: Path, write_scene: Callable[..., Path]
+) -> None:
     path = scene(tmp_path / "scene.tif", write_scene)
     result = predict(unet.path, path, out=tmp_path / "map.tif", precision="32", device="cpu", batch_size=1)
     with rasterio.open(path) as source, rasterio.open(result.path) as found:
@@ -140,12 +157,16 @@ def test_a_real_model_gives_what_its_network_says_chip_by_chip(unet: Bundle, tmp
         rows, cols = cell.read.slices
         seen = unet.normalization.apply(stored[:, rows, cols], np.ones((64, 64), np.bool_), bands)
         with torch.inference_mode():
-            logits = network(torch.from_numpy(seen[None]).contiguous(memory_format=torch.channels_last))["logits"][0].numpy()
+            logits = network(torch.from_numpy(seen[None]).contiguous(memory_format=torch.channels_last))[
+                "logits"
+            ][0].numpy()
         expected[cell.keep.slices] = codec.labels({"logits": logits})[cell.keep.relative_to(cell.read).slices]
     assert np.array_equal(labels, expected) and len(np.unique(labels)) > 1
 
 
-def test_the_same_command_gives_the_same_bytes(unet: Bundle, tmp_path: Path, write_scene: Callable[..., Path]) -> None:
+def test_the_same_command_gives_the_same_bytes(
+    unet: Bundle, tmp_path: Path, write_scene: Callable[..., Path]
+) -> None:
     path = scene(tmp_path / "scene.tif", write_scene)
     first, second = (tmp_path / name / "map.tif" for name in "ab")
     for out in (first, second):

@@ -37,11 +37,23 @@ class Rows:
 
 def raster(height: int, width: int, seed: int = 0) -> Rows:
     rng = np.random.default_rng(seed)
-    return Rows(rng.integers(1, 60000, (2, height, width)).astype(np.uint16), rng.random((height, width)) > 0.2)
+    return Rows(
+        rng.integers(1, 60000, (2, height, width)).astype(np.uint16), rng.random((height, width)) > 0.2
+    )
 
 
-@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 24), st.integers(0, 6), st.integers(1, 5), st.integers(1, 40), st.integers(0, 99))
-def test_every_chip_holds_its_pixels_normalised(height: int, width: int, size: int, margin: int, batch: int, rows: int, seed: int) -> None:
+@given(
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.integers(1, 24),
+    st.integers(0, 6),
+    st.integers(1, 5),
+    st.integers(1, 40),
+    st.integers(0, 99),
+)
+def test_every_chip_holds_its_pixels_normalised(
+    height: int, width: int, size: int, margin: int, batch: int, rows: int, seed: int
+) -> None:
     margin = min(margin, (size - 1) // 2)
     grid, source = ChipGrid(height, width, size, margin), raster(height, width, seed)
     normalization = Normalization((10.0, 20.0), (3.0, 7.0))
@@ -85,7 +97,9 @@ def test_every_row_is_read_once_and_handles_are_closed() -> None:
         for row in range(0, 90, 10):
             held = strips.rows(row, row + 20)
             assert held[0].row0 <= row and held[-1].row1 >= min(row + 20, 100)
-            assert np.array_equal(np.concatenate([s.valid for s in held]), source.valid[held[0].row0 : held[-1].row1])
+            assert np.array_equal(
+                np.concatenate([s.valid for s in held]), source.valid[held[0].row0 : held[-1].row1]
+            )
             assert sum(len(s.valid) for s in strips._held) <= 20 + 2 * 16
     assert sorted(source.read) == [(row, min(row + 16, 100)) for row in range(0, 100, 16)]
     assert source.closed == 1
@@ -99,7 +113,15 @@ def test_reading_can_begin_further_down_on_a_block() -> None:
 
 
 def test_strips_are_whole_blocks() -> None:
-    assert [strip_rows(block) for block in (1, 2, 3, 256, 512, 1000, 5000)] == [256, 256, 255, 256, 512, 1000, 256]
+    assert [strip_rows(block) for block in (1, 2, 3, 256, 512, 1000, 5000)] == [
+        256,
+        256,
+        255,
+        256,
+        512,
+        1000,
+        256,
+    ]
 
 
 def test_stored_pixels_pass_through_for_engines_that_normalise() -> None:

@@ -1,4 +1,6 @@
-"""From labels to predicted polygons, everything lies where independent arithmetic says, on every kind of grid."""
+"""From labels to predicted polygons, everything lies where independent arithmetic says, on every kind of
+grid.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ GRIDS: dict[str, tuple[int, tuple[float, float, float, float, float, float]]] = 
     "web mercator": (3857, (0.149, 0.0, 9500000.0, 0.0, -0.149, 3200000.0)),
     "polar": (3413, (25.0, 0.0, -1000000.0, 0.0, -25.0, 500000.0)),
 }
-# Rectangles (col0, row0, col1, row1), apart from each other by more than a pixel, all over a scene of 100 x 90 px.
+# Rectangles (col0, row0, col1, row1), apart from each other by more than a pixel, all over a scene of 100 x
+# 90 px.
 BOXES = [
     (3, 4, 10, 9),
     (20, 2, 27, 12),
@@ -63,7 +66,9 @@ def pixel(coefficients: tuple[float, ...], x: float, y: float) -> tuple[float, f
 
 def rectangle(coefficients: tuple[float, ...], box: tuple[int, int, int, int]) -> shapely.Polygon:
     col0, row0, col1, row1 = box
-    return shapely.Polygon([place(coefficients, c, r) for c, r in [(col0, row0), (col1, row0), (col1, row1), (col0, row1)]])
+    return shapely.Polygon(
+        [place(coefficients, c, r) for c, r in [(col0, row0), (col1, row0), (col1, row1), (col0, row1)]]
+    )
 
 
 def pixels_of(coefficients: tuple[float, ...], geometry: shapely.Geometry) -> np.ndarray:
@@ -72,35 +77,57 @@ def pixels_of(coefficients: tuple[float, ...], geometry: shapely.Geometry) -> np
 
 def boxes_of(coefficients: tuple[float, ...], frame: gpd.GeoDataFrame) -> np.ndarray:
     """(N, 4) pixel boxes of geometries, sorted."""
-    found = [np.concatenate([p.min(axis=0), p.max(axis=0)]) for p in (pixels_of(coefficients, g) for g in frame.geometry)]
+    found = [
+        np.concatenate([p.min(axis=0), p.max(axis=0)])
+        for p in (pixels_of(coefficients, g) for g in frame.geometry)
+    ]
     return np.array(sorted(map(tuple, found)))
 
 
 @pytest.fixture(params=[*GRIDS, "pixel is point"])
-def ground(request: pytest.FixtureRequest, tmp_path: Path, write_scene: Write) -> tuple[Path, Path, tuple[float, ...], int]:
-    """A scene whose rectangles hold 1 and the rest 7, its labels drawn by arithmetic, its coefficients and its CRS."""
+def ground(
+    request: pytest.FixtureRequest, tmp_path: Path, write_scene: Write
+) -> tuple[Path, Path, tuple[float, ...], int]:
+    """A scene whose rectangles hold 1 and the rest 7, its labels drawn by arithmetic, its coefficients and
+    its CRS.
+    """
     epsg, coefficients = GRIDS.get(request.param, GRIDS["sub-pixel origin"])
     pixels = np.full((HEIGHT, WIDTH), 7, np.uint8)
     for col0, row0, col1, row1 in BOXES:
         pixels[row0:row1, col0:col1] = 1
-    scene = write_scene(tmp_path / "scene.tif", pixels, crs=CRS.from_epsg(epsg), transform=Affine(*coefficients))
+    scene = write_scene(
+        tmp_path / "scene.tif", pixels, crs=CRS.from_epsg(epsg), transform=Affine(*coefficients)
+    )
     if request.param == "pixel is point":
         with rasterio.open(scene, "r+") as file:
             file.update_tags(AREA_OR_POINT="Point")
-        with rasterio.open(scene) as file:  # GDAL moves the tie point by half a pixel when it reads; what it gives is the truth
+        # GDAL moves the tie point by half a pixel when it reads; what it gives is the truth
+        with rasterio.open(scene) as file:
             coefficients = tuple(file.transform)[:6]
     labels = tmp_path / "labels.gpkg"
-    gpd.GeoDataFrame({"kind": ["roof"] * len(BOXES)}, geometry=[rectangle(coefficients, box) for box in BOXES], crs=epsg).to_file(labels)
+    gpd.GeoDataFrame(
+        {"kind": ["roof"] * len(BOXES)}, geometry=[rectangle(coefficients, box) for box in BOXES], crs=epsg
+    ).to_file(labels)
     return scene, labels, coefficients, epsg
 
 
-def test_chips_masks_and_boxes_lie_where_they_should(ground: tuple[Path, Path, tuple[float, ...], int], tmp_path: Path) -> None:
+def test_chips_masks_and_boxes_lie_where_they_should(
+    ground: tuple[Path, Path, tuple[float, ...], int], tmp_path: Path
+) -> None:
     scene, labels, coefficients, _ = ground
     chips = tile(scene, read_labels(labels), out=tmp_path / "chips", size_px=30, split=(1, 0, 0))
     footprints = gpd.read_file(tmp_path / "chips" / "chips.gpkg", layer="chips").sort_values("chip_id")
-    codecs = {name: load_task(name).make_codec(chips.classes.with_background() if name == "segmentation" else chips.classes, load_task(name).config()) for name in ("segmentation", "detection")}  # fmt: skip
+    codecs = {
+        name: load_task(name).make_codec(
+            chips.classes.with_background() if name == "segmentation" else chips.classes,
+            load_task(name).config(),
+        )
+        for name in ("segmentation", "detection")
+    }
     assert len(chips.records) == len(footprints) == 12
-    for record, outline in zip(sorted(chips.records, key=lambda r: r.chip_id), footprints.geometry, strict=True):
+    for record, outline in zip(
+        sorted(chips.records, key=lambda r: r.chip_id), footprints.geometry, strict=True
+    ):
         window = record.window
         corners = pixels_of(coefficients, outline)
         assert np.abs(corners.min(axis=0) - (window.col, window.row)).max() < 1e-6
@@ -112,7 +139,11 @@ def test_chips_masks_and_boxes_lie_where_they_should(ground: tuple[Path, Path, t
         mask = codecs["segmentation"].encode(part, 30, 30).mask
         assert mask is not None
         np.testing.assert_array_equal(mask, truth[window.row : window.row1, window.col : window.col1])
-        inside = [(b[0] - window.col, b[1] - window.row, b[2] - window.col, b[3] - window.row) for b in BOXES if window.col <= b[0] and b[2] <= window.col1 and window.row <= b[1] and b[3] <= window.row1]  # fmt: skip
+        inside = [
+            (b[0] - window.col, b[1] - window.row, b[2] - window.col, b[3] - window.row)
+            for b in BOXES
+            if window.col <= b[0] and b[2] <= window.col1 and window.row <= b[1] and b[3] <= window.row1
+        ]
         boxes = codecs["detection"].encode(part, 30, 30).boxes
         assert boxes is not None
         for box in inside:
@@ -121,11 +152,20 @@ def test_chips_masks_and_boxes_lie_where_they_should(ground: tuple[Path, Path, t
 
 @pytest.mark.parametrize("task", ["segmentation", "detection"])
 def test_predicted_polygons_lie_where_they_should(
-    task: str, ground: tuple[Path, Path, tuple[float, ...], int], tmp_path: Path, make_bundle: Make, use_engine: Callable, engines: dict
+    task: str,
+    ground: tuple[Path, Path, tuple[float, ...], int],
+    tmp_path: Path,
+    make_bundle: Make,
+    use_engine: Callable,
+    engines: dict,
 ) -> None:
     scene, _, coefficients, epsg = ground
     known = ClassSet.of_names(["roof"])
-    classes = ClassSet((*known.classes, type(known.classes[0])(7, "ground", "#dddddd"))) if task == "segmentation" else known
+    classes = (
+        ClassSet((*known.classes, type(known.classes[0])(7, "ground", "#dddddd")))
+        if task == "segmentation"
+        else known
+    )
     bundle = make_bundle(task, classes=classes, chip_px=32, margin_px=8)
     use_engine(engines["echo" if task == "segmentation" else "blobs"], bundle)
     predict(bundle, scene, out=tmp_path / "found.gpkg")

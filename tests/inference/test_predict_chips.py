@@ -1,4 +1,6 @@
-"""Whole chips: a cell a chip where it lies, a pixel a chip, a row an image; and what `evaluate` makes of each."""
+"""Whole chips: a cell a chip where it lies, a pixel a chip, a row an image; and what `evaluate` makes of
+each.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ class Mean:
     def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
         return numpy_buffer(count, bands, size, dtype)
 
-    def run(self, pixels: np.ndarray[Any, Any], valid: np.ndarray[Any, Any], scaling: Scaling) -> Mapping[str, np.ndarray[Any, Any]]:
+    def run(
+        self, pixels: np.ndarray[Any, Any], valid: np.ndarray[Any, Any], scaling: Scaling
+    ) -> Mapping[str, np.ndarray[Any, Any]]:
         self.chips += len(pixels)
         means = pixels[:, 0].sum((1, 2)) / np.maximum(valid.sum((1, 2)), 1)
         return {"logits": -np.abs(means[:, None] - np.array(CLASSES.ids)).astype(np.float32) * 4}
@@ -67,7 +71,9 @@ def bundle(make_bundle: Make) -> Bundle:
 
 
 def _several(bundle: Bundle) -> Bundle:
-    return replace(bundle, spec=bundle.spec.model_copy(update={"config": {**bundle.spec.config, "multi_label": True}}))
+    return replace(
+        bundle, spec=bundle.spec.model_copy(update={"config": {**bundle.spec.config, "multi_label": True}})
+    )
 
 
 def _blocks(rows: int, cols: int, seed: int = 0) -> np.ndarray[Any, Any]:
@@ -79,7 +85,9 @@ def _scene(ids: np.ndarray[Any, Any], height: int, width: int) -> np.ndarray[Any
     return np.kron(ids, np.ones((CHIP, CHIP), np.uint8))[:height, :width]
 
 
-def test_every_chip_is_a_cell_at_its_place(tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean) -> None:
+def test_every_chip_is_a_cell_at_its_place(
+    tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean
+) -> None:
     ids = _blocks(3, 4)
     scene = write_scene(tmp_path / "scene.tif", _scene(ids, 48, 64), gsd_m=2.0)
     made = predict(bundle, scene, out=tmp_path / "cells.gpkg")
@@ -97,17 +105,26 @@ def test_every_chip_is_a_cell_at_its_place(tmp_path: Path, write_scene: Write, b
 
 
 @pytest.mark.parametrize("suffix", [".geojson", ".fgb", ".parquet", ".tif"])
-def test_every_format_says_the_same_and_is_evaluated_alike(tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean, suffix: str) -> None:
+def test_every_format_says_the_same_and_is_evaluated_alike(
+    tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean, suffix: str
+) -> None:
     ids = _blocks(3, 4)
     path = write_scene(tmp_path / "scene.tif", _scene(ids, 48, 64))
     made = predict(bundle, path, out=tmp_path / f"cells{suffix}")
     wrong = ids.copy()
     wrong[0, 0] = wrong[0, 0] % 3 + 1
     grid = open_scene(path).grid
-    boxes = [shapely.box(c * CHIP, r * CHIP, (c + 1) * CHIP, (r + 1) * CHIP) for r in range(3) for c in range(4)]
+    boxes = [
+        shapely.box(c * CHIP, r * CHIP, (c + 1) * CHIP, (r + 1) * CHIP) for r in range(3) for c in range(4)
+    ]
     names = [CLASSES.by_id(int(i)).name for i in wrong.ravel()]
     write_layer(
-        tmp_path / "truth.gpkg", geopandas.GeoDataFrame({"class_name": names}, geometry=grid.geometries_to_map(np.array(boxes, object)), crs=grid.crs.to_wkt())
+        tmp_path / "truth.gpkg",
+        geopandas.GeoDataFrame(
+            {"class_name": names},
+            geometry=grid.geometries_to_map(np.array(boxes, object)),
+            crs=grid.crs.to_wkt(),
+        ),
     )  # type: ignore[union-attr]
     report = evaluate(made, tmp_path / "truth.gpkg", out=tmp_path / "report")
     assert (report.kind, report.score("overall_accuracy").value) == ("chips", pytest.approx(11 / 12))
@@ -115,7 +132,9 @@ def test_every_format_says_the_same_and_is_evaluated_alike(tmp_path: Path, write
     assert (tmp_path / "report" / "errors.png").is_file()
 
 
-def test_the_last_squares_are_cut_and_the_raster_keeps_its_place(tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean) -> None:
+def test_the_last_squares_are_cut_and_the_raster_keeps_its_place(
+    tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean
+) -> None:
     ids = _blocks(3, 3)
     scene = write_scene(tmp_path / "scene.tif", _scene(ids, 40, 42), gsd_m=1.0)
     made = predict(bundle, scene, out=tmp_path / "cells.tif", probabilities=True)
@@ -132,7 +151,9 @@ def test_the_last_squares_are_cut_and_the_raster_keeps_its_place(tmp_path: Path,
     assert shapely.area(outlines).sum() == pytest.approx(40 * 42)
 
 
-def test_ground_that_was_not_measured_has_no_cell(tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean) -> None:
+def test_ground_that_was_not_measured_has_no_cell(
+    tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean
+) -> None:
     pixels = _scene(_blocks(2, 2), 32, 32)
     pixels[:16, :16], pixels[16:24, 16:] = 0, 0
     scene = write_scene(tmp_path / "scene.tif", pixels, nodata=0)
@@ -143,7 +164,9 @@ def test_ground_that_was_not_measured_has_no_cell(tmp_path: Path, write_scene: W
     assert (labels != 255).sum() == 3
 
 
-def test_a_stopped_run_goes_on_with_the_same_bytes(tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean) -> None:
+def test_a_stopped_run_goes_on_with_the_same_bytes(
+    tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean
+) -> None:
     scene = write_scene(tmp_path / "scene.tif", _scene(_blocks(6, 4), 96, 64))
     predict(bundle, scene, out=tmp_path / "whole.gpkg")
 
@@ -158,13 +181,21 @@ def test_a_stopped_run_goes_on_with_the_same_bytes(tmp_path: Path, write_scene: 
     assert read_layer(made.path).equals(read_layer(tmp_path / "whole.gpkg"))
 
 
-def test_several_classes_are_all_named(tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean) -> None:
+def test_several_classes_are_all_named(
+    tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean
+) -> None:
     scene = write_scene(tmp_path / "scene.tif", _scene(_blocks(2, 2), 32, 32))
     frame = read_layer(predict(_several(bundle), scene, out=tmp_path / "cells.gpkg").path)
     yes = frame[["p_dark", "p_Bright side", "p_white"]].to_numpy() >= 0.5
-    assert [set(filter(None, text.split("; "))) for text in frame["class_names"]] == [{n for n, y in zip(CLASSES.names, row, strict=True) if y} for row in yes]
+    assert [set(filter(None, text.split("; "))) for text in frame["class_names"]] == [
+        {n for n, y in zip(CLASSES.names, row, strict=True) if y} for row in yes
+    ]
     predict(_several(bundle), scene, out=tmp_path / "cells.tif")
-    truth = geopandas.GeoDataFrame({"class_name": list(CLASSES.names)}, geometry=[open_scene(scene).grid.footprint()] * 3, crs="EPSG:32633")
+    truth = geopandas.GeoDataFrame(
+        {"class_name": list(CLASSES.names)},
+        geometry=[open_scene(scene).grid.footprint()] * 3,
+        crs="EPSG:32633",
+    )
     write_layer(tmp_path / "truth.gpkg", truth)
     report = evaluate(tmp_path / "cells.gpkg", tmp_path / "truth.gpkg")
     assert report.score("recall", "white").value == pytest.approx(yes[:, 2].mean())
@@ -200,7 +231,9 @@ def test_a_table_has_a_row_an_image(tmp_path: Path, write_scene: Write, bundle: 
         assert int(reader.read(open_scene(first).grid.window).pixels.max()) == table["class_id"][0]
 
 
-def test_a_stopped_table_goes_on_and_options_of_maps_are_refused(tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean) -> None:
+def test_a_stopped_table_goes_on_and_options_of_maps_are_refused(
+    tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean
+) -> None:
     _images(tmp_path / "root", write_scene)
     paths = sorted(map(str, (tmp_path / "root").rglob("*.tif")))
 

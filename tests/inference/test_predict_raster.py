@@ -34,9 +34,18 @@ def read(path: Path) -> np.ndarray:
         return found.read()
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 3), (31, 32), (33, 32), (64, 61), (101, 97), (24, 211), (211, 24), (128, 128)])
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [(1, 1), (7, 3), (31, 32), (33, 32), (64, 61), (101, 97), (24, 211), (211, 24), (128, 128)],
+)
 def test_the_identity_gives_the_raster_back(
-    height: int, width: int, tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+    height: int,
+    width: int,
+    tmp_path: Path,
+    make_bundle: Make,
+    write_scene: Write,
+    use_engine: Callable,
+    engines: dict,
 ) -> None:
     bundle, truth = make_bundle(), classes_of(height, width)
     use_engine(engines["echo"], bundle)
@@ -44,31 +53,63 @@ def test_the_identity_gives_the_raster_back(
     result = predict(bundle, scene, out=tmp_path / "map.tif")
     with rasterio.open(result.path) as found, rasterio.open(scene) as source:
         assert np.array_equal(found.read(1), truth)
-        assert (found.crs, found.transform, found.shape, found.nodata) == (source.crs, source.transform, source.shape, 255)
+        assert (found.crs, found.transform, found.shape, found.nodata) == (
+            source.crs,
+            source.transform,
+            source.shape,
+            255,
+        )
         assert found.tags()["model_sha256"] == bundle.hash
     assert result.chips + result.skipped == len(list(range(result.chips + result.skipped)))
 
 
 @pytest.mark.parametrize(("chip", "margin", "batch"), [(16, 0, 1), (16, 7, 3), (33, 5, 2), (256, 30, 4)])
 def test_chip_margin_and_batch_do_not_matter(
-    chip: int, margin: int, batch: int, tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+    chip: int,
+    margin: int,
+    batch: int,
+    tmp_path: Path,
+    make_bundle: Make,
+    write_scene: Write,
+    use_engine: Callable,
+    engines: dict,
 ) -> None:
     bundle, truth = make_bundle(chip_px=chip, margin_px=margin), classes_of(83, 71)
     use_engine(engines["echo"], bundle)
-    result = predict(bundle, write_scene(tmp_path / "scene.tif", truth), out=tmp_path / "map.tif", batch_size=batch)
+    result = predict(
+        bundle, write_scene(tmp_path / "scene.tif", truth), out=tmp_path / "map.tif", batch_size=batch
+    )
     assert np.array_equal(read(result.path)[0], truth)
 
 
-@pytest.mark.parametrize("transform", [Affine(2, 0, 5e5, 0, 2, 5.2e6), Affine(1.2, 0.5, 5e5, 0.5, -1.2, 5.2e6), Affine(1, 0, 5e5 + 0.37, 0, -1, 5.2e6 - 0.11)])
-def test_odd_grids_are_kept(transform: Affine, tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Affine(2, 0, 5e5, 0, 2, 5.2e6),
+        Affine(1.2, 0.5, 5e5, 0.5, -1.2, 5.2e6),
+        Affine(1, 0, 5e5 + 0.37, 0, -1, 5.2e6 - 0.11),
+    ],
+)
+def test_odd_grids_are_kept(
+    transform: Affine,
+    tmp_path: Path,
+    make_bundle: Make,
+    write_scene: Write,
+    use_engine: Callable,
+    engines: dict,
+) -> None:
     bundle, truth = make_bundle(), classes_of(40, 50)
     use_engine(engines["echo"], bundle)
-    result = predict(bundle, write_scene(tmp_path / "scene.tif", truth, transform=transform), out=tmp_path / "map.tif")
+    result = predict(
+        bundle, write_scene(tmp_path / "scene.tif", truth, transform=transform), out=tmp_path / "map.tif"
+    )
     with rasterio.open(result.path) as found:
         assert np.array_equal(found.read(1), truth) and found.transform == transform
 
 
-def test_probabilities_come_back_to_the_quantum(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_probabilities_come_back_to_the_quantum(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     bundle = make_bundle(classes=ClassSet.of_names(["water"], background=True))
     use_engine(engines["certainty"], bundle)
     truth = np.random.default_rng(5).random((61, 45)).astype(np.float32)
@@ -94,25 +135,37 @@ def test_ground_that_was_not_measured_stays_unknown_and_is_not_computed(
     stored = truth.astype(np.int16)
     stored[:, 40:] = -1
     stored[5, 7] = -1
-    result = predict(bundle, write_scene(tmp_path / "scene.tif", stored, nodata=-1), out=tmp_path / "map.tif", batch_size=1)
+    result = predict(
+        bundle, write_scene(tmp_path / "scene.tif", stored, nodata=-1), out=tmp_path / "map.tif", batch_size=1
+    )
     assert np.array_equal(read(result.path)[0], np.where(stored == -1, 255, truth))
     assert result.skipped > 0 and len(engine.batches) == result.chips < 36
 
 
-def test_the_same_batches_are_run_whatever_is_skipped(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_the_same_batches_are_run_whatever_is_skipped(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     bundle, truth = make_bundle(), classes_of(32, 32 + 8 * 24).astype(np.int16)
     engine = use_engine(engines["echo"], bundle)
     truth[:, :20] = -1
-    predict(bundle, write_scene(tmp_path / "scene.tif", truth, nodata=-1), out=tmp_path / "map.tif", batch_size=8)
+    predict(
+        bundle, write_scene(tmp_path / "scene.tif", truth, nodata=-1), out=tmp_path / "map.tif", batch_size=8
+    )
     assert engine.batches == [5, 4]
 
 
-def test_only_the_aoi_is_predicted(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_only_the_aoi_is_predicted(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     bundle, truth = make_bundle(), classes_of(100, 90)
     use_engine(engines["echo"], bundle)
     scene = write_scene(tmp_path / "scene.tif", truth)
     aoi = tmp_path / "aoi.geojson"
-    polygons = [shapely.box(5, 5, 30, 20), shapely.box(60.3, 60.1, 80.7, 62.3), shapely.box(70.2, 61, 72.7, 90.9)]
+    polygons = [
+        shapely.box(5, 5, 30, 20),
+        shapely.box(60.3, 60.1, 80.7, 62.3),
+        shapely.box(70.2, 61, 72.7, 90.9),
+    ]
     _write_geojson(aoi, polygons, rasterio.open(scene))
     result = predict(bundle, scene, out=tmp_path / "map.tif", aoi=aoi)
     rows, cols = np.mgrid[:100, :90] + 0.5
@@ -129,8 +182,13 @@ def _write_geojson(path: Path, polygons: list[shapely.Polygon], scene: rasterio.
     with scene:
         features = []
         for polygon in polygons:
-            moved = shapely.transform(shapely.segmentize(polygon, 1), lambda xy: np.column_stack(to_lonlat.transform(*(scene.transform @ xy.T))))
-            features.append({"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(moved)})
+            moved = shapely.transform(
+                shapely.segmentize(polygon, 1),
+                lambda xy: np.column_stack(to_lonlat.transform(*(scene.transform @ xy.T))),
+            )
+            features.append(
+                {"type": "Feature", "properties": {}, "geometry": shapely.geometry.mapping(moved)}
+            )
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
 
 
@@ -149,22 +207,39 @@ class Stop:
 @pytest.mark.parametrize("after", [0, 1, 9, 20, 29])
 @pytest.mark.parametrize("suffix", [".tif", ".gpkg"])
 def test_a_stopped_run_goes_on_to_the_same_bytes(
-    after: int, suffix: str, tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+    after: int,
+    suffix: str,
+    tmp_path: Path,
+    make_bundle: Make,
+    write_scene: Write,
+    use_engine: Callable,
+    engines: dict,
 ) -> None:
     bundle, truth = make_bundle(), (classes_of(150, 110) > 3).astype(np.uint8)
     engine = use_engine(engines["echo"], bundle)
     scene = write_scene(tmp_path / "scene.tif", truth, block=32)
-    whole = predict(bundle, scene, out=_folder(tmp_path / "a") / f"map{suffix}", probabilities=True, batch_size=1)
+    whole = predict(
+        bundle, scene, out=_folder(tmp_path / "a") / f"map{suffix}", probabilities=True, batch_size=1
+    )
     ran = len(engine.batches)
     out = _folder(tmp_path / "b") / f"map{suffix}"
     with pytest.raises(Cancelled, match=r"the same command continues|nothing was kept"):
-        predict(bundle, scene, out=out, probabilities=True, batch_size=1, on_progress=Stop(after, KeyboardInterrupt()))
+        predict(
+            bundle,
+            scene,
+            out=out,
+            probabilities=True,
+            batch_size=1,
+            on_progress=Stop(after, KeyboardInterrupt()),
+        )
     assert not out.exists()
     engine.batches.clear()
     again = predict(bundle, scene, out=out, probabilities=True, batch_size=1)
     assert [path.read_bytes() for path in again.paths] == [path.read_bytes() for path in whole.paths]
     assert again.kept + again.chips == whole.chips == ran and len(engine.batches) == ran - again.kept
-    assert (again.kept > 0) == (after > 8) and sorted(p.name for p in out.parent.iterdir()) == sorted(p.name for p in whole.path.parent.iterdir())
+    assert (again.kept > 0) == (after > 8) and sorted(p.name for p in out.parent.iterdir()) == sorted(
+        p.name for p in whole.path.parent.iterdir()
+    )
 
 
 def _folder(path: Path) -> Path:
@@ -172,16 +247,22 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def test_without_resume_nothing_is_kept(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_without_resume_nothing_is_kept(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     bundle = make_bundle()
     use_engine(engines["echo"], bundle)
     scene = write_scene(tmp_path / "scene.tif", classes_of(150, 110))
     with pytest.raises(Cancelled, match="nothing was kept"):
-        predict(bundle, scene, out=tmp_path / "map.tif", resume=False, on_progress=Stop(9, KeyboardInterrupt()))
+        predict(
+            bundle, scene, out=tmp_path / "map.tif", resume=False, on_progress=Stop(9, KeyboardInterrupt())
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["scene.tif"]
 
 
-def test_bands_are_found_by_name_and_refused_without(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_bands_are_found_by_name_and_refused_without(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     names = ("red", "green", "nir")
     bundle = make_bundle(bands=names)
     use_engine(engines["echo"], bundle)
@@ -193,13 +274,18 @@ def test_bands_are_found_by_name_and_refused_without(tmp_path: Path, make_bundle
     with pytest.raises(BandError, match="-b red=1,green=2,nir=3"):
         predict(bundle, unnamed, out=tmp_path / "c.tif")
     for said in ("2,3,1", ["red=2", "green=3", "nir=1"]):
-        assert np.array_equal(read(predict(bundle, unnamed, out=tmp_path / "c.tif", bands=said, overwrite=True).path), read(plain.path))
+        assert np.array_equal(
+            read(predict(bundle, unnamed, out=tmp_path / "c.tif", bands=said, overwrite=True).path),
+            read(plain.path),
+        )
     with pytest.raises(BandError, match="the model needs 3"):
         predict(bundle, unnamed, out=tmp_path / "d.tif", bands="1,2")
     assert not (tmp_path / "d.tif").exists()
 
 
-def test_values_in_other_units_stop_and_name_the_flag(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_values_in_other_units_stop_and_name_the_flag(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     bundle = make_bundle(mean=0.2, std=0.1)
     use_engine(engines["echo"], bundle)
     stored = np.random.default_rng(2).integers(500, 4000, (40, 40)).astype(np.uint16)
@@ -222,7 +308,11 @@ def test_a_scene_of_another_resolution_is_resampled_and_the_map_lies_on_its_grid
     truth = np.kron(classes_of(30, 25), np.ones((4, 4), np.uint8))
     same = predict(bundle, write_scene(tmp_path / "one.tif", truth, gsd_m=1.05), out=tmp_path / "one_map.tif")
     assert same.notes == ()
-    fine = predict(bundle, write_scene(tmp_path / "fine.tif", np.kron(truth, np.ones((2, 2), np.uint8)), gsd_m=0.5), out=tmp_path / "fine_map.tif")
+    fine = predict(
+        bundle,
+        write_scene(tmp_path / "fine.tif", np.kron(truth, np.ones((2, 2), np.uint8)), gsd_m=0.5),
+        out=tmp_path / "fine_map.tif",
+    )
     assert "resampled" in fine.notes[0]
     assert np.array_equal(read(fine.path)[0], np.kron(truth, np.ones((2, 2), np.uint8)))
     with rasterio.open(fine.path) as found, rasterio.open(tmp_path / "fine.tif") as source:
@@ -241,7 +331,8 @@ def test_resampled_maps_know_the_own_mask_the_aoi_and_how_to_go_on(
     scene = write_scene(tmp_path / "scene.tif", stored, nodata=-1, gsd_m=0.7)
     whole = predict(bundle, scene, out=tmp_path / "whole.tif")
     found = read(whole.path)[0]
-    # A working pixel that is mostly unmeasured has no class, so up to one of them (2.9 own pixels) is lost beside a hole.
+    # A working pixel that is mostly unmeasured has no class, so up to one of them (2.9 own pixels) is lost
+    # beside a hole.
     assert (found[stored == -1] == 255).all()
     assert not (found == 255)[~ndimage.binary_dilation(stored == -1, iterations=3)].any()
     out = tmp_path / "again.tif"
@@ -258,7 +349,9 @@ def test_resampled_maps_know_the_own_mask_the_aoi_and_how_to_go_on(
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
-def test_an_image_without_a_place_works_at_its_pixels(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_an_image_without_a_place_works_at_its_pixels(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     bundle, truth = make_bundle(gsd_m=0.5), classes_of(40, 40)
     use_engine(engines["echo"], bundle)
     result = predict(bundle, write_scene(tmp_path / "scene.tif", truth, crs=None), out=tmp_path / "map.tif")
@@ -267,7 +360,9 @@ def test_an_image_without_a_place_works_at_its_pixels(tmp_path: Path, make_bundl
         assert np.array_equal(found.read(1), truth) and found.crs is None
 
 
-def test_a_scene_without_any_valid_pixel_is_refused(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_a_scene_without_any_valid_pixel_is_refused(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     bundle = make_bundle()
     use_engine(engines["echo"], bundle)
     scene = write_scene(tmp_path / "empty.tif", np.full((700, 700), -1, np.int16), nodata=-1)
@@ -290,7 +385,14 @@ def test_a_scene_without_any_valid_pixel_is_refused(tmp_path: Path, make_bundle:
     ],
 )
 def test_outputs_that_cannot_be_are_refused_before_any_work(
-    out: str, error: type[Exception], says: str, tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+    out: str,
+    error: type[Exception],
+    says: str,
+    tmp_path: Path,
+    make_bundle: Make,
+    write_scene: Write,
+    use_engine: Callable,
+    engines: dict,
 ) -> None:
     bundle = make_bundle()
     engine = use_engine(engines["echo"], bundle)
@@ -298,13 +400,21 @@ def test_outputs_that_cannot_be_are_refused_before_any_work(
     (tmp_path / "there.tif").write_text("old")
     with pytest.raises(error, match=says):
         predict(bundle, scene, out=tmp_path / out, overwrite=out == "scene.tif")
-    assert engine.batches == [] and (tmp_path / "there.tif").read_text() == "old" and np.array_equal(read(scene)[0], classes_of(20, 20))
+    assert (
+        engine.batches == []
+        and (tmp_path / "there.tif").read_text() == "old"
+        and np.array_equal(read(scene)[0], classes_of(20, 20))
+    )
 
 
-def test_a_truncated_scene_leaves_no_map(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_a_truncated_scene_leaves_no_map(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     bundle = make_bundle()
     use_engine(engines["echo"], bundle)
-    scene = write_scene(tmp_path / "scene.tif", np.random.default_rng(0).integers(0, 6, (900, 900)).astype(np.uint8))
+    scene = write_scene(
+        tmp_path / "scene.tif", np.random.default_rng(0).integers(0, 6, (900, 900)).astype(np.uint8)
+    )
     opened = open_scene(scene)
     scene.write_bytes(scene.read_bytes()[: scene.stat().st_size // 2])
     with pytest.raises(SceneError, match=r"scene\.tif"):
@@ -312,13 +422,19 @@ def test_a_truncated_scene_leaves_no_map(tmp_path: Path, make_bundle: Make, writ
     assert not (tmp_path / "map.tif").exists()
 
 
-def test_several_scenes_go_into_a_folder(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_several_scenes_go_into_a_folder(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     bundle = make_bundle()
     use_engine(engines["echo"], bundle)
-    scenes = [write_scene(tmp_path / f"{name}.tif", classes_of(30, 40, seed)) for seed, name in enumerate("ab")]
+    scenes = [
+        write_scene(tmp_path / f"{name}.tif", classes_of(30, 40, seed)) for seed, name in enumerate("ab")
+    ]
     result = predict(bundle, scenes, out=tmp_path / "maps")
     assert [path.name for path in result.paths] == ["a.tif", "b.tif"]
-    assert all(np.array_equal(read(path)[0], classes_of(30, 40, seed)) for seed, path in enumerate(result.paths))
+    assert all(
+        np.array_equal(read(path)[0], classes_of(30, 40, seed)) for seed, path in enumerate(result.paths)
+    )
     assert not list((tmp_path / "maps").glob(".*"))
     assert predict(bundle, scenes[0], out=f"{tmp_path}/more/").paths == (tmp_path / "more" / "a.tif",)
     with pytest.raises(ConfigError, match="folder"):
@@ -327,10 +443,14 @@ def test_several_scenes_go_into_a_folder(tmp_path: Path, make_bundle: Make, writ
         predict(bundle, [scenes[0], scenes[0]], out=tmp_path / "maps2")
 
 
-def test_a_stopped_run_over_several_scenes_goes_on(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_a_stopped_run_over_several_scenes_goes_on(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     bundle = make_bundle()
     engine = use_engine(engines["echo"], bundle)
-    scenes = [write_scene(tmp_path / f"{name}.tif", classes_of(60, 70, seed)) for seed, name in enumerate("abc")]
+    scenes = [
+        write_scene(tmp_path / f"{name}.tif", classes_of(60, 70, seed)) for seed, name in enumerate("abc")
+    ]
     first: list[int] = []
 
     def stop(done: int, total: int, what: str) -> None:
@@ -346,15 +466,21 @@ def test_a_stopped_run_over_several_scenes_goes_on(tmp_path: Path, make_bundle: 
         predict(bundle, scenes, out=tmp_path / "maps", margin_px=3)
     result = predict(bundle, scenes, out=tmp_path / "maps")
     assert (tmp_path / "maps" / "a.tif").stat().st_mtime_ns == before and len(engine.batches) > ran
-    assert all(np.array_equal(read(path)[0], classes_of(60, 70, seed)) for seed, path in enumerate(result.paths))
+    assert all(
+        np.array_equal(read(path)[0], classes_of(60, 70, seed)) for seed, path in enumerate(result.paths)
+    )
     with pytest.raises(OutputExistsError):
         predict(bundle, scenes, out=tmp_path / "maps")
 
 
-def test_a_prediction_shows_itself(tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict) -> None:
+def test_a_prediction_shows_itself(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
     bundle = make_bundle()
     use_engine(engines["echo"], bundle)
-    result = predict(bundle, write_scene(tmp_path / "scene.tif", classes_of(20, 20)), out=tmp_path / "map.tif")
+    result = predict(
+        bundle, write_scene(tmp_path / "scene.tif", classes_of(20, 20)), out=tmp_path / "map.tif"
+    )
     assert "map.tif" in result._repr_html_() and json.dumps(result.values())
 
 

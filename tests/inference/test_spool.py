@@ -71,5 +71,9 @@ def test_objects_come_back_bit_for_bit() -> None:
     outlines = np.array([shapely.Point(*box[:2]).buffer(3.3) for box in boxes], dtype=object)
     for objects in (Objects(boxes, np.arange(5), rng.random(5).astype(np.float32), outlines), Objects.none()):
         back = unpack_objects(pack_objects(objects))
-        assert np.array_equal(back.boxes, objects.boxes) and np.array_equal(back.scores, objects.scores) and np.array_equal(back.class_ids, objects.class_ids)
+        assert (
+            np.array_equal(back.boxes, objects.boxes)
+            and np.array_equal(back.scores, objects.scores)
+            and np.array_equal(back.class_ids, objects.class_ids)
+        )
         assert back.polygons.tolist() == objects.polygons.tolist()

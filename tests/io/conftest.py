@@ -38,7 +38,9 @@ def make_tiff(tmp_path: Path) -> MakeTiff:
         profile = {"driver": "GTiff", "dtype": str(pixels.dtype), **profile}
         with warnings.catch_warnings(), rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path, "w", count=count, height=height, width=width, crs=crs, transform=transform, **profile) as dataset:
+            with rasterio.open(
+                path, "w", count=count, height=height, width=width, crs=crs, transform=transform, **profile
+            ) as dataset:
                 if colors:
                     dataset.colorinterp = colors
                 dataset.write(pixels)

@@ -37,7 +37,9 @@ def test_file_appears_when_the_block_ends_well(tmp_path):
     assert names(tmp_path) == ["a.tif"]
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")])
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError, KeyboardInterrupt, OSError(errno.ENOSPC, "No space left on device")]
+)
 def test_failed_block_leaves_the_old_file_and_nothing_else(tmp_path, error):
     (tmp_path / "a.txt").write_text("old")
     with pytest.raises((ZeroDivisionError, KeyboardInterrupt, WriteError)):
@@ -47,7 +49,9 @@ def test_failed_block_leaves_the_old_file_and_nothing_else(tmp_path, error):
 
 
 def test_full_disk_names_the_output_and_what_to_do(tmp_path):
-    with pytest.raises(WriteError, match=r"a\.txt: could not be written \(No space left on device\); free some space") as caught:
+    with pytest.raises(
+        WriteError, match=r"a\.txt: could not be written \(No space left on device\); free some space"
+    ) as caught:
         write_half(tmp_path / "a.txt", OSError(errno.ENOSPC, "No space left on device"))
     assert caught.value.errno == errno.ENOSPC
     assert "\n" not in str(caught.value)
@@ -103,7 +107,10 @@ def test_overwritten_folder_holds_only_the_new(tmp_path):
 def test_folder_that_is_not_ours_is_never_replaced(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "holiday.jpg").touch()
-    with pytest.raises(OutputExistsError, match=r"holds no chips\.json"), atomic_folder(tmp_path / "photos", overwrite=True, marker="chips.json"):
+    with (
+        pytest.raises(OutputExistsError, match=r"holds no chips\.json"),
+        atomic_folder(tmp_path / "photos", overwrite=True, marker="chips.json"),
+    ):
         pass
     (tmp_path / "photos" / "chips.json").touch()
     with atomic_folder(tmp_path / "photos", overwrite=True, marker="chips.json"):

@@ -150,7 +150,9 @@ def test_link_out_of_the_folder_is_not_followed(folder, secret):
 
 
 def test_vrt_with_entities_or_without_end_is_one_line(folder):
-    (folder / "bomb.vrt").write_text('<!DOCTYPE x [<!ENTITY a "b">]><VRTDataset rasterXSize="8" rasterYSize="8"><SRS>&a;</SRS></VRTDataset>')
+    (folder / "bomb.vrt").write_text(
+        '<!DOCTYPE x [<!ENTITY a "b">]><VRTDataset rasterXSize="8" rasterYSize="8"><SRS>&a;</SRS></VRTDataset>'
+    )
     with pytest.raises(SceneError, match="XML declarations"):
         open_scene(folder / "bomb.vrt")
     (folder / "cut.vrt").write_text("<VRTDataset ")
@@ -158,7 +160,9 @@ def test_vrt_with_entities_or_without_end_is_one_line(folder):
         open_scene(folder / "cut.vrt")
 
 
-@pytest.mark.parametrize("way", ["ovr", "msk", "aux.xml", "entity in aux.xml", "tag", "tag of the ovr", "source of a vrt"])
+@pytest.mark.parametrize(
+    "way", ["ovr", "msk", "aux.xml", "entity in aux.xml", "tag", "tag of the ovr", "source of a vrt"]
+)
 def test_overviews_that_open_other_files_are_refused(folder, secret, way):
     """With `driver="GTiff"` alone, GDAL 3.10 shows the secret in every one of these."""
     evil = folder / "evil.vrt"
@@ -171,7 +175,9 @@ def test_overviews_that_open_other_files_are_refused(folder, secret, way):
     elif way == "tag of the ovr":
         write_tiff(folder / "a.tif.ovr", ":::BASE:::evil.vrt")
     elif way.endswith("aux.xml"):
-        (folder / "a.tif.aux.xml").write_text(notes.replace("{key}", "OVERVIEW&#95;FILE" if "entity" in way else "OVERVIEW_FILE"))
+        (folder / "a.tif.aux.xml").write_text(
+            notes.replace("{key}", "OVERVIEW&#95;FILE" if "entity" in way else "OVERVIEW_FILE")
+        )
     elif way == "source of a vrt":
         (folder / "m.vrt").write_text(MOSAIC.format(source=source("a.tif")))
         scene = folder / "m.vrt"
@@ -182,16 +188,27 @@ def test_overviews_that_open_other_files_are_refused(folder, secret, way):
 def write_tiff(path: Path, overview_file: str | None = None) -> None:
     path.parent.mkdir(exist_ok=True)
     options = {"crs": "EPSG:32633", "transform": rasterio.Affine(2, 0, 0, 0, -2, 0)}
-    with rasterio.open(path, "w", driver="GTiff", height=8, width=8, count=1, dtype="uint8", **options) as dataset:
+    with rasterio.open(
+        path, "w", driver="GTiff", height=8, width=8, count=1, dtype="uint8", **options
+    ) as dataset:
         dataset.write(np.full((1, 8, 8), 7, "uint8"))
         if overview_file:
             dataset.update_tags(ns="OVERVIEWS", OVERVIEW_FILE=overview_file)
 
 
 def test_remote_scenes_are_geotiffs_only():
-    for path in ("https://example.org/a.vrt", "/vsicurl/https://example.org/a.tif", "s3://bucket/a.tif", "/vsizip/a.zip/a.vrt"):
+    for path in (
+        "https://example.org/a.vrt",
+        "/vsicurl/https://example.org/a.tif",
+        "s3://bucket/a.tif",
+        "/vsizip/a.zip/a.vrt",
+    ):
         assert raster_driver(path) == "GTiff"
-    for path in ("/vsicurl?header_file=/etc/passwd&url=http://x", "/vsisubfile/0_100,/etc/passwd", "/vsistdin/"):
+    for path in (
+        "/vsicurl?header_file=/etc/passwd&url=http://x",
+        "/vsisubfile/0_100,/etc/passwd",
+        "/vsistdin/",
+    ):
         with pytest.raises(SceneError):
             raster_driver(path)
 
@@ -242,7 +259,9 @@ def test_geopackage_with_foreign_virtual_tables_is_refused(folder):
     geopandas.GeoDataFrame({"a": [1]}, geometry=[shapely.Point(0, 0)], crs=4326).to_file(path, VERSION="1.3")
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA writable_schema = ON")
-        database.execute("INSERT INTO sqlite_master VALUES ('table', 'x', 'x', 0, 'CREATE VIRTUAL TABLE x USING VirtualOGR(''/etc/passwd'')')")
+        database.execute(
+            "INSERT INTO sqlite_master VALUES ('table', 'x', 'x', 0, 'CREATE VIRTUAL TABLE x USING VirtualOGR(''/etc/passwd'')')"
+        )
     database.close()
     with pytest.raises(LabelError, match="read other files"):
         read_layer(path)
@@ -250,7 +269,9 @@ def test_geopackage_with_foreign_virtual_tables_is_refused(folder):
 
 def test_damaged_geopackage_is_one_line(folder):
     path = folder / "a.gpkg"
-    geopandas.GeoDataFrame({"a": range(2000)}, geometry=shapely.points(np.zeros((2000, 2))), crs=4326).to_file(path, VERSION="1.3")
+    geopandas.GeoDataFrame(
+        {"a": range(2000)}, geometry=shapely.points(np.zeros((2000, 2))), crs=4326
+    ).to_file(path, VERSION="1.3")
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(LabelError) as caught:
         read_layer(path)

@@ -1,4 +1,6 @@
-"""What is done with every odd but legitimate raster: the tests that docs/inputs.md names, one for each of its lines."""
+"""What is done with every odd but legitimate raster: the tests that docs/inputs.md names, one for each of its
+lines.
+"""
 
 from __future__ import annotations
 
@@ -59,14 +61,26 @@ def test_pixel_is_point_has_its_half_pixel_once(make_tiff):
     path = make_tiff(noise())
     with rasterio.open(path, "r+") as dataset:
         dataset.update_tags(AREA_OR_POINT="Point")
-    # GDAL wrote the tie point at the pixel's centre and takes the half pixel back on reading: the outer corner stays.
+    # GDAL wrote the tie point at the pixel's centre and takes the half pixel back on reading: the outer
+    # corner stays.
     assert tuple(open_scene(path).grid.transform)[:6] == (2, 0, 500_000, 0, -2, 5_000_000)
 
 
 def gcps(transform, shift=0.0):
     corners = [(0, 0), (0, 20), (24, 0), (24, 20), (12, 10)]
-    places = [(row, col, transform.c + transform.a * col + transform.b * row, transform.f + transform.d * col + transform.e * row) for row, col in corners]
-    return [GroundControlPoint(row, col, x + (shift if i == 4 else 0), y) for i, (row, col, x, y) in enumerate(places)]
+    places = [
+        (
+            row,
+            col,
+            transform.c + transform.a * col + transform.b * row,
+            transform.f + transform.d * col + transform.e * row,
+        )
+        for row, col in corners
+    ]
+    return [
+        GroundControlPoint(row, col, x + (shift if i == 4 else 0), y)
+        for i, (row, col, x, y) in enumerate(places)
+    ]
 
 
 def write_gcps(path, points):
@@ -153,7 +167,10 @@ def test_crs_of_an_aux_xml_and_transform_of_a_world_file_are_read(make_tiff, tmp
     assert open_scene(tmp_path / "photo.png").grid.crs is None
     (tmp_path / "photo.png.aux.xml").write_text("<PAMDataset><SRS>EPSG:32633</SRS></PAMDataset>")
     scene = open_scene(tmp_path / "photo.png")
-    assert (scene.grid.crs, scene.grid.transform) == (CRS.from_epsg(32633), Affine(2, 0, 500_000, 0, -2, 5_000_000))
+    assert (scene.grid.crs, scene.grid.transform) == (
+        CRS.from_epsg(32633),
+        Affine(2, 0, 500_000, 0, -2, 5_000_000),
+    )
 
 
 def test_place_in_the_file_name_alone_is_no_place(real_data):
@@ -186,7 +203,9 @@ def test_ground_size_is_geodesic_in_every_kind_of_crs(make_tiff, crs, transform,
 # Values
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
+)
 def test_every_real_type_keeps_its_values(make_tiff, dtype):
     kind = np.dtype(dtype)
     limits = np.iinfo(kind) if kind.kind in "iu" else np.finfo(kind)
@@ -308,7 +327,9 @@ def test_nan_and_infinity_are_not_measured(make_tiff):
 def test_nodata_that_no_measurement_takes_in_any_band_invalidates(make_tiff):
     pixels = np.array([[[1, -9999, 3]], [[4, 5, -9999]]], "int16")
     assert read(open_scene(make_tiff(pixels, "a.tif", nodata=-9999))).valid.tolist() == [[True, False, False]]
-    assert read(open_scene(make_tiff(pixels.astype("float32"), "b.tif", nodata=-9999))).valid.tolist() == [[True, False, False]]
+    assert read(open_scene(make_tiff(pixels.astype("float32"), "b.tif", nodata=-9999))).valid.tolist() == [
+        [True, False, False]
+    ]
 
 
 @pytest.mark.parametrize(("dtype", "nodata"), [("uint8", 0), ("uint8", 255), ("uint16", 65535), ("int16", 0)])
@@ -322,7 +343,9 @@ def test_nodata_that_is_also_a_measurement_invalidates_only_in_all_bands(make_ti
 
 def test_saturated_ground_of_real_scenes_is_kept(real_data):
     """neon-trees TEAK_043: nodata 255 in any band would lose 20 % of the picture, in all bands 1 %."""
-    assert read(open_scene(real_data / "neon-trees/TEAK/TEAK_043.tif")).valid.mean() == pytest.approx(0.990, abs=0.001)
+    assert read(open_scene(real_data / "neon-trees/TEAK/TEAK_043.tif")).valid.mean() == pytest.approx(
+        0.990, abs=0.001
+    )
 
 
 def test_nodata_of_a_float_survives_its_rounding(make_tiff):
@@ -408,7 +431,11 @@ def test_scene_without_any_valid_pixel_reads_as_such(real_data):
 
 
 def test_bands_are_called_by_description_then_colour_then_number(make_tiff):
-    path = make_tiff(noise(4), names=("NIR", "", "", ""), colors=(ColorInterp.gray, ColorInterp.red, ColorInterp.undefined, ColorInterp.undefined))
+    path = make_tiff(
+        noise(4),
+        names=("NIR", "", "", ""),
+        colors=(ColorInterp.gray, ColorInterp.red, ColorInterp.undefined, ColorInterp.undefined),
+    )
     bands = open_scene(path).bands
     assert bands.names == ("nir", "red", "band_3", "band_4")
     assert [band.named for band in bands] == [True, True, False, False]
@@ -446,7 +473,9 @@ def test_content_decides_the_driver_not_the_name(make_tiff, tmp_path):
 def test_every_lossless_compression_of_the_wheel_reads(make_tiff, compress):
     pixels = noise(3)
     options = {"webp_lossless": True} if compress == "webp" else {}
-    assert np.array_equal(read(open_scene(make_tiff(pixels, compress=compress, interleave="pixel", **options))).pixels, pixels)
+    assert np.array_equal(
+        read(open_scene(make_tiff(pixels, compress=compress, interleave="pixel", **options))).pixels, pixels
+    )
 
 
 def test_truncated_file_is_one_line_on_reading(make_tiff, tmp_path):
@@ -474,10 +503,14 @@ def test_missing_empty_and_folder_are_named(tmp_path):
 
 def test_striped_scenes_are_told(make_tiff):
     assert open_scene(make_tiff(noise(1, 64, 64), "a.tif", blockysize=8)).striped
-    assert not open_scene(make_tiff(noise(1, 64, 64), "b.tif", tiled=True, blockxsize=16, blockysize=16)).striped
+    assert not open_scene(
+        make_tiff(noise(1, 64, 64), "b.tif", tiled=True, blockxsize=16, blockysize=16)
+    ).striped
 
 
-@pytest.mark.parametrize("window", [Window(-3, -2, 8, 8), Window(15, 20, 9, 9), Window(100, 100, 4, 4), Window(-5, -5, 50, 50)])
+@pytest.mark.parametrize(
+    "window", [Window(-3, -2, 8, 8), Window(15, 20, 9, 9), Window(100, 100, 4, 4), Window(-5, -5, 50, 50)]
+)
 def test_windows_over_the_edge_are_padded_and_not_valid(make_tiff, window):
     pixels = noise()
     scene = open_scene(make_tiff(pixels))
@@ -512,7 +545,9 @@ def test_every_odd_file_works_or_is_refused_in_one_line(real_data):
         except EoDlError as error:
             refused[path.name] = str(error)
     assert len(files) >= 36
-    assert {name: text in refused.get(name, "") for name, text in REFUSED.items()} == dict.fromkeys(REFUSED, True)
+    assert {name: text in refused.get(name, "") for name, text in REFUSED.items()} == dict.fromkeys(
+        REFUSED, True
+    )
     assert refused.keys() == REFUSED.keys()
     assert all("\n" not in line and name in line for name, line in refused.items())
 
@@ -522,8 +557,14 @@ def test_every_line_of_the_document_names_a_test_that_is_there():
     root = here.parents[2]
     text = (root / "docs/inputs.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(test_\w+)`", text))
-    there = {name for path in (root / "tests").rglob("test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)}
+    there = {
+        name
+        for path in (root / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
     assert named
     assert named <= there, f"docs/inputs.md names tests that are not there: {sorted(named - there)}"
-    ours = set(re.findall(r"^def (test_\w+)", here.read_text(encoding="utf-8"), re.MULTILINE)) - {"test_every_line_of_the_document_names_a_test_that_is_there"}
+    ours = set(re.findall(r"^def (test_\w+)", here.read_text(encoding="utf-8"), re.MULTILINE)) - {
+        "test_every_line_of_the_document_names_a_test_that_is_there"
+    }
     assert ours <= named, f"docs/inputs.md does not mention {sorted(ours - named)}"

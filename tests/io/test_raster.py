@@ -60,7 +60,10 @@ def files(folder):
         (Affine(1, 0.5, 500_000.123456789, 0.5, -1, 5_000_000.987654321), UTM),
         (Affine(1e-5, 0, 179.999, 0, -1e-5, 50), CRS.from_epsg(4326)),
         (Affine(25, 0, 5, 0, -25, 5), CRS.from_epsg(3412)),
-        (Affine(1, 0, 0, 0, -1, 0), CRS.from_proj4("+proj=omerc +lat_0=40 +lonc=10 +alpha=30 +gamma=20 +k=1 +ellps=WGS84 +units=m")),
+        (
+            Affine(1, 0, 0, 0, -1, 0),
+            CRS.from_proj4("+proj=omerc +lat_0=40 +lonc=10 +alpha=30 +gamma=20 +k=1 +ellps=WGS84 +units=m"),
+        ),
         (Affine(1, 0, 5, 0, -1, 5), None),
         (Affine.identity(), None),
     ],
@@ -69,14 +72,23 @@ def files(folder):
 def test_every_grid_comes_back_as_it_was(tmp_path, transform, crs):
     pixels, path = class_map(), tmp_path / "map.tif"
     with RasterWriter(
-        path, grid(transform=transform, crs=crs), nodata=255, classes=CLASSES, descriptions=["class"], tags={"EO_DL_MODEL": 'a<b>&"c"'}
+        path,
+        grid(transform=transform, crs=crs),
+        nodata=255,
+        classes=CLASSES,
+        descriptions=["class"],
+        tags={"EO_DL_MODEL": 'a<b>&"c"'},
     ) as writer:
         write_rows(writer, pixels)
     scene = open_scene(path)
     assert np.allclose(tuple(scene.grid.transform)[:6], tuple(transform)[:6], rtol=1e-14, atol=0)
     assert (scene.grid.crs is None) == (crs is None)
     with quietly(), rasterio.open(path) as dataset:
-        assert (dataset.nodata, dataset.descriptions, dataset.tags()["EO_DL_MODEL"]) == (255, ("class",), 'a<b>&"c"')
+        assert (dataset.nodata, dataset.descriptions, dataset.tags()["EO_DL_MODEL"]) == (
+            255,
+            ("class",),
+            'a<b>&"c"',
+        )
         assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
         assert np.array_equal(dataset.read(), pixels)
     assert files(tmp_path) == ["map.qml", "map.tif", "map.tif.aux.xml"]
@@ -92,13 +104,28 @@ def test_awkward_sizes_come_back(tmp_path, height, width):
 
 
 @pytest.mark.parametrize(
-    ("dtype", "count", "nodata"), [("uint8", 5, 255), ("uint16", 2, 0), ("int16", 1, -1), ("float32", 3, float("nan")), ("float64", 1, None)]
+    ("dtype", "count", "nodata"),
+    [
+        ("uint8", 5, 255),
+        ("uint16", 2, 0),
+        ("int16", 1, -1),
+        ("float32", 3, float("nan")),
+        ("float64", 1, None),
+    ],
 )
 def test_every_type_and_number_of_bands_comes_back(tmp_path, dtype, count, nodata):
     pixels = np.random.default_rng(1).normal(50, 20, (count, 600, 300)).astype(dtype)
     scales = [1 / 254] * count if dtype == "uint8" else None
     names = [f"share of {i}" for i in range(count)]
-    with RasterWriter(tmp_path / "p.tif", grid(600, 300), dtype=dtype, count=count, nodata=nodata, descriptions=names, scales=scales) as writer:
+    with RasterWriter(
+        tmp_path / "p.tif",
+        grid(600, 300),
+        dtype=dtype,
+        count=count,
+        nodata=nodata,
+        descriptions=names,
+        scales=scales,
+    ) as writer:
         write_rows(writer, pixels)
     with rasterio.open(tmp_path / "p.tif") as dataset:
         assert np.array_equal(dataset.read(), pixels)
@@ -114,7 +141,11 @@ def test_class_map_is_a_cog_with_names_and_colours_beside_it(tmp_path):
     assert [c.text for c in notes.iter("Category")] == ["background", "open water", 'wood & "scrub"']
     assert len(list(notes.iter("Entry"))) == 3
     style = fromstring((tmp_path / "map.qml").read_text())
-    assert [(e.get("value"), e.get("label")) for e in style.iter("paletteEntry")] == [("0", "background"), ("1", "open water"), ("2", 'wood & "scrub"')]
+    assert [(e.get("value"), e.get("label")) for e in style.iter("paletteEntry")] == [
+        ("0", "background"),
+        ("1", "open water"),
+        ("2", 'wood & "scrub"'),
+    ]
     with rasterio.open(tmp_path / "map.tif") as dataset:
         assert dataset.overviews(1)
         assert dataset.block_shapes == [(512, 512)]
@@ -155,7 +186,9 @@ def test_error_with_a_job_key_keeps_the_rows_and_the_next_run_goes_on(tmp_path):
     assert files(tmp_path) == ["map.tif"]
 
 
-@pytest.mark.parametrize("other", [{"job_key": "other"}, {"job_key": "k", "count": 2}, {"job_key": "k", "dtype": "int16"}])
+@pytest.mark.parametrize(
+    "other", [{"job_key": "other"}, {"job_key": "k", "count": 2}, {"job_key": "k", "dtype": "int16"}]
+)
 def test_rows_of_another_job_are_not_taken(tmp_path, other):
     with pytest.raises(KeyboardInterrupt):
         stop_after(tmp_path / "map.tif", 300, KeyboardInterrupt, job_key="k")
@@ -264,10 +297,17 @@ for limit in map(int, sys.argv[2:]):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no RLIMIT_FSIZE on Windows")
 def test_full_disk_is_one_line_and_nothing_has_the_maps_name(tmp_path):
-    """Rows are 371 000 bytes, the map (noise does not compress) and its overviews about 500 000: every stage is hit."""
+    """Rows are 371 000 bytes, the map (noise does not compress) and its overviews about 500 000: every stage
+    is hit.
+    """
     path = tmp_path / "map.tif"
     limits = (100, 100_000, 370_999, 371_001, 380_000, 450_000)
-    done = subprocess.run([sys.executable, "-c", DISK_FULL, str(path), *map(str, limits), "9000000"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", DISK_FULL, str(path), *map(str, limits), "9000000"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     lines = done.stdout.splitlines()
     assert lines[-1:] == ["9000000 written"], done.stderr[-2000:]
     assert done.stderr == ""  # libtiff's own words are caught, and are a failure
@@ -308,7 +348,10 @@ def test_silent_damage_is_found_before_the_map_gets_its_name(tmp_path, monkeypat
         spoiled(Path(target), how)
 
     monkeypatch.setattr(cog.rasterio.shutil, "copy", damaging)
-    with pytest.raises(WriteError, match="read back") as caught, RasterWriter(tmp_path / "map.tif", grid(), nodata=255, tags={"MODEL": "this"}) as writer:
+    with (
+        pytest.raises(WriteError, match="read back") as caught,
+        RasterWriter(tmp_path / "map.tif", grid(), nodata=255, tags={"MODEL": "this"}) as writer,
+    ):
         write_rows(writer, class_map())
     assert str(tmp_path / "map.tif") in str(caught.value)
     assert files(tmp_path) == []
@@ -367,9 +410,21 @@ def test_too_large_for_the_disk_is_said_at_once(tmp_path, monkeypatch):
         RasterWriter(tmp_path / "map.tif", grid(), nodata=255)
 
 
-@pytest.mark.parametrize(("row", "shape", "dtype"), [(1, (1, 5, 530), "uint8"), (0, (2, 5, 530), "uint8"), (0, (1, 5, 531), "uint8"), (0, (1, 5, 530), "int64"), (0, (1, 701, 530), "uint8")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("row", "shape", "dtype"),
+    [
+        (1, (1, 5, 530), "uint8"),
+        (0, (2, 5, 530), "uint8"),
+        (0, (1, 5, 531), "uint8"),
+        (0, (1, 5, 530), "int64"),
+        (0, (1, 701, 530), "uint8"),
+    ],
+)
 def test_rows_that_do_not_follow_or_fit_are_refused(tmp_path, row, shape, dtype):
-    with pytest.raises(ValueError, match="must follow"), RasterWriter(tmp_path / "map.tif", grid(), nodata=255) as writer:
+    with (
+        pytest.raises(ValueError, match="must follow"),
+        RasterWriter(tmp_path / "map.tif", grid(), nodata=255) as writer,
+    ):
         writer.write(row, np.zeros(shape, dtype))
 
 
@@ -380,7 +435,10 @@ def test_stopped_before_the_first_row_leaves_nothing(tmp_path):
 
 
 def test_missing_rows_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="700 rows were announced, 128 were written"), RasterWriter(tmp_path / "map.tif", grid(), nodata=255) as writer:
+    with (
+        pytest.raises(ValueError, match="700 rows were announced, 128 were written"),
+        RasterWriter(tmp_path / "map.tif", grid(), nodata=255) as writer,
+    ):
         write_rows(writer, class_map(), until=100)
     assert files(tmp_path) == []
 
@@ -394,14 +452,26 @@ def test_chip_comes_back_with_its_exact_mask(tmp_path, dtype):
     pixels = random.normal(0, 50, (3, 40, 30)).astype(dtype)
     valid = random.random((40, 30)) > 0.3
     options = {"scales": (0.1, 0.2, 0.3), "offsets": (1, 2, 3)}
-    write_geotiff(tmp_path / "chip.tif", pixels, grid(40, 30), descriptions=("red", "green", "nir"), valid=valid, tags={"A": "b"}, **options)
+    write_geotiff(
+        tmp_path / "chip.tif",
+        pixels,
+        grid(40, 30),
+        descriptions=("red", "green", "nir"),
+        valid=valid,
+        tags={"A": "b"},
+        **options,
+    )
     scene = open_scene(tmp_path / "chip.tif")
     with SceneReader(scene) as reader:
         chip = reader.read(scene.grid.window)
     assert np.array_equal(chip.valid, valid)
     assert np.array_equal(chip.pixels, np.where(valid, pixels, 0))
     assert scene.grid == grid(40, 30)
-    assert [(b.name, b.scale, b.offset) for b in scene.bands] == [("red", 0.1, 1), ("green", 0.2, 2), ("nir", 0.3, 3)]
+    assert [(b.name, b.scale, b.offset) for b in scene.bands] == [
+        ("red", 0.1, 1),
+        ("green", 0.2, 2),
+        ("nir", 0.3, 3),
+    ]
     assert files(tmp_path) == ["chip.tif"]
 
 

@@ -45,14 +45,20 @@ def test_pixel_is_burnt_where_the_polygon_holds_its_centre(box):
     row0, row1 = sorted(box[2:])
     centres = np.arange(9) + 0.5
     # Centres exactly on an edge may fall to either side; they are not asked for.
-    if col1 - col0 < 1e-6 or row1 - row0 < 1e-6 or min(np.abs(centres[:, None] - np.array([col0, col1, row0, row1])).ravel()) < 1e-6:
+    if (
+        col1 - col0 < 1e-6
+        or row1 - row0 < 1e-6
+        or min(np.abs(centres[:, None] - np.array([col0, col1, row0, row1])).ravel()) < 1e-6
+    ):
         return
     wanted = ((centres > row0) & (centres < row1))[:, None] & ((centres > col0) & (centres < col1))[None]
     assert np.array_equal(burn([shapely.box(col0, row0, col1, row1)], [1], 9, 9), wanted)
 
 
 def test_later_geometries_win_and_empty_ones_burn_nothing():
-    shapes = np.array([shapely.box(0, 0, 4, 4), None, shapely.Polygon(), shapely.box(2, 0, 4, 4)], dtype=object)
+    shapes = np.array(
+        [shapely.box(0, 0, 4, 4), None, shapely.Polygon(), shapely.box(2, 0, 4, 4)], dtype=object
+    )
     assert burn(shapes, np.array([1, 2, 3, 4]), 4, 4)[0].tolist() == [1, 1, 4, 4]
     assert (burn([], [], 2, 3, fill=255) == 255).all()
 

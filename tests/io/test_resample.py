@@ -28,7 +28,9 @@ def test_weights_are_shares_of_covered_ground(count, source):
         return
     for i in range(count):
         low, high = Fraction(i * source, count), Fraction((i + 1) * source, count)
-        wanted = np.array([float(max(Fraction(0), min(high, j + 1) - max(low, j)) / (high - low)) for j in range(source)])
+        wanted = np.array(
+            [float(max(Fraction(0), min(high, j + 1) - max(low, j)) / (high - low)) for j in range(source)]
+        )
         assert np.allclose(np.bincount(index[i], weight[i], minlength=source), wanted)
 
 
@@ -45,7 +47,13 @@ windows = st.tuples(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats
 
 
 @settings(max_examples=60, deadline=None)
-@given(shape=st.tuples(st.integers(1, 30), st.integers(1, 30)), out=st.tuples(st.integers(1, 45), st.integers(1, 45)), cut=windows, dtype=st.sampled_from(["uint8", "int16", "float32", "float64"]), seed=st.integers(0, 99))  # fmt: skip
+@given(
+    shape=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    out=st.tuples(st.integers(1, 45), st.integers(1, 45)),
+    cut=windows,
+    dtype=st.sampled_from(["uint8", "int16", "float32", "float64"]),
+    seed=st.integers(0, 99),
+)
 def test_window_holds_bit_for_bit_what_the_whole_holds(shape, out, cut, dtype, seed):
     random = np.random.default_rng(seed)
     pixels = (random.normal(60, 30, (2, *shape))).clip(0, 255).astype(dtype)
@@ -86,7 +94,9 @@ def test_constant_ground_stays_constant_next_to_nodata():
     valid[:, 11:] = False
     pixels[:, ~valid] = 0
     for side in (7, 33):
-        got, got_valid = resampled(Resampling(Axis(side, 20), Axis(side, 20)), pixels, valid, Window(0, 0, side, side))
+        got, got_valid = resampled(
+            Resampling(Axis(side, 20), Axis(side, 20)), pixels, valid, Window(0, 0, side, side)
+        )
         assert set(np.unique(got[0][got_valid])) == {200}
 
 
@@ -120,7 +130,8 @@ def test_overview_is_used_when_coarser(make_tiff):
     levels = [choose_overview(scene.at_gsd(2.0 * factor)) for factor in (1.5, 2, 3.9, 4, 7.5, 8, 20)]
     assert levels == [None, 0, 0, 1, 1, 2, 2]
     with rasterio.open(path, "r+") as dataset:
-        dataset.write(pixels * 9)  # the full image alone: overviews stay, so that it shows which of the two is read
+        # the full image alone: overviews stay, so that it shows which of the two is read
+        dataset.write(pixels * 9)
     for factor, value in ((1.5, 90), (4, 10)):
         working = open_scene(path).at_gsd(2.0 * factor)
         with SceneReader(working) as reader:
@@ -141,11 +152,20 @@ def test_overview_gives_nearly_the_mean_of_the_full_image(real_data):
 
 
 def test_pixels_come_out_square_on_the_ground(make_tiff):
-    scene = open_scene(make_tiff(np.ones((200, 200), "uint8"), crs="EPSG:4326", transform=rasterio.Affine(1e-4, 0, 10, 0, -1e-4, 60)))
+    scene = open_scene(
+        make_tiff(
+            np.ones((200, 200), "uint8"),
+            crs="EPSG:4326",
+            transform=rasterio.Affine(1e-4, 0, 10, 0, -1e-4, 60),
+        )
+    )
     along_row, along_col = scene.at_gsd(10).grid.pixel_size_m
     assert along_row == pytest.approx(10, rel=0.05)
     assert along_col == pytest.approx(10, rel=0.05)
-    assert scene.at_gsd(10).at_gsd(math.sqrt(scene.native.pixel_size_m[0] * scene.native.pixel_size_m[1])).native == scene.grid
+    assert (
+        scene.at_gsd(10).at_gsd(math.sqrt(scene.native.pixel_size_m[0] * scene.native.pixel_size_m[1])).native
+        == scene.grid
+    )
 
 
 def test_pixel_size_needs_a_crs_and_a_positive_number(make_tiff):

@@ -24,21 +24,39 @@ NAMES = ("blue", "green", "red", "nir")
 
 @pytest.fixture
 def path(make_tiff):
-    return make_tiff(PIXELS, names=NAMES, nodata=0, tiled=True, blockxsize=64, blockysize=64, compress="deflate")
+    return make_tiff(
+        PIXELS, names=NAMES, nodata=0, tiled=True, blockxsize=64, blockysize=64, compress="deflate"
+    )
 
 
 def test_scene_says_what_the_file_is(path):
     scene = open_scene(path)
-    assert (scene.name, scene.stem, scene.driver, scene.dtype, scene.block_px) == ("scene.tif", "scene", "GTiff", "uint16", (64, 64))
-    assert (scene.bands.names, scene.bands[0].nodata, scene.compressed, scene.striped, scene.remote) == (NAMES, 0, True, False, False)
+    assert (scene.name, scene.stem, scene.driver, scene.dtype, scene.block_px) == (
+        "scene.tif",
+        "scene",
+        "GTiff",
+        "uint16",
+        (64, 64),
+    )
+    assert (scene.bands.names, scene.bands[0].nodata, scene.compressed, scene.striped, scene.remote) == (
+        NAMES,
+        0,
+        True,
+        False,
+        False,
+    )
 
 
-@pytest.mark.parametrize(("asked", "numbers"), [("nir,red", [4, 3]), (["2"], [2]), ("red=1,x=4", [1, 4]), (["nir", "1"], [4, 1])])
+@pytest.mark.parametrize(
+    ("asked", "numbers"), [("nir,red", [4, 3]), (["2"], [2]), ("red=1,x=4", [1, 4]), (["nir", "1"], [4, 1])]
+)
 def test_bands_are_chosen_by_name_number_or_both(path, asked, numbers):
     scene = open_scene(path, bands=asked)
     assert [band.number for band in scene.bands] == numbers
     with SceneReader(scene) as reader:
-        assert np.array_equal(reader.read(Window(10, 20, 30, 40)).pixels, PIXELS[[n - 1 for n in numbers], 20:60, 10:40])
+        assert np.array_equal(
+            reader.read(Window(10, 20, 30, 40)).pixels, PIXELS[[n - 1 for n in numbers], 20:60, 10:40]
+        )
 
 
 def test_unknown_band_is_refused_with_those_there(path):
@@ -93,7 +111,9 @@ def test_readers_of_many_threads_read_right_pixels(path):
         with SceneReader(scene) as reader:
             for _ in range(40):
                 col, row = int(random.integers(0, 150)), int(random.integers(0, 250))
-                if not np.array_equal(reader.read(Window(col, row, 50, 50)).pixels, PIXELS[:, row : row + 50, col : col + 50]):
+                if not np.array_equal(
+                    reader.read(Window(col, row, 50, 50)).pixels, PIXELS[:, row : row + 50, col : col + 50]
+                ):
                     return False
         return True
 
@@ -102,7 +122,9 @@ def test_readers_of_many_threads_read_right_pixels(path):
 
 
 def test_plain_images_open_in_many_threads_without_a_warning(make_tiff):
-    """rasterio warns of every image without georeference; warnings are errors here, and filters are shared by threads."""
+    """rasterio warns of every image without georeference; warnings are errors here, and filters are shared by
+    threads.
+    """
     path = make_tiff(PIXELS, "plain.tif", crs=None, transform=None)
 
     def read(_):
@@ -135,7 +157,16 @@ def test_scenes_of_one_file_are_equal(path):
     assert open_scene(path) != open_scene(path, bands="red")
 
 
-@given(st.lists(st.tuples(st.sampled_from([None, 0, 9, 255]), st.lists(st.sampled_from([0, 1, 9, 255]), min_size=6, max_size=6)), min_size=1, max_size=4))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([None, 0, 9, 255]),
+            st.lists(st.sampled_from([0, 1, 9, 255]), min_size=6, max_size=6),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
 def test_valid_pixels_follow_the_rules_pixel_by_pixel(bands):
     """0 and 255 are also measurements of uint8 and count only together; 9 counts alone."""
     pixels = np.array([values for _, values in bands], "uint8")[:, None]
@@ -143,7 +174,9 @@ def test_valid_pixels_follow_the_rules_pixel_by_pixel(bands):
     wanted = []
     for column in zip(*(values for _, values in bands), strict=True):
         alone = any(nodata == 9 and value == 9 for (nodata, _), value in zip(bands, column, strict=True))
-        together = [value == nodata for (nodata, _), value in zip(bands, column, strict=True) if nodata in (0, 255)]
+        together = [
+            value == nodata for (nodata, _), value in zip(bands, column, strict=True) if nodata in (0, 255)
+        ]
         wanted.append(not alone and not (together and all(together)))
     assert measured(pixels, described)[0].tolist() == wanted
 

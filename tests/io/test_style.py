@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eo_dl.core.classes import ClassInfo, ClassSet
-from eo_dl.io.qgisstyles import MARK, categories_qml, class_raster_aux_xml, class_raster_qml, outline_qml, probability_raster_qml
+from eo_dl.io.qgisstyles import (
+    MARK,
+    categories_qml,
+    class_raster_aux_xml,
+    class_raster_qml,
+    outline_qml,
+    probability_raster_qml,
+)
 
 names = st.lists(st.text(max_size=12), min_size=1, max_size=5, unique=True)
 
@@ -18,7 +25,11 @@ names = st.lists(st.text(max_size=12), min_size=1, max_size=5, unique=True)
 @given(names)
 def test_any_class_name_gives_well_formed_styles(texts):
     classes = ClassSet.of_names(texts)
-    for style in (class_raster_qml(classes), class_raster_aux_xml(classes), categories_qml("class_name", {c.name: c.color for c in classes})):
+    for style in (
+        class_raster_qml(classes),
+        class_raster_aux_xml(classes),
+        categories_qml("class_name", {c.name: c.color for c in classes}),
+    ):
         fromstring(style)
 
 
@@ -32,7 +43,12 @@ def test_side_file_has_a_name_and_colour_for_each_id_up_to_the_largest():
 
 def test_every_style_says_that_it_is_ours():
     classes = ClassSet.of_names(["a"])
-    for style in (class_raster_qml(classes), probability_raster_qml(), categories_qml("f", {"a": "#000000"}), outline_qml("#ff0000")):
+    for style in (
+        class_raster_qml(classes),
+        probability_raster_qml(),
+        categories_qml("f", {"a": "#000000"}),
+        outline_qml("#ff0000"),
+    ):
         assert style.startswith(MARK)
 
 

@@ -31,7 +31,9 @@ def objects(count=50, crs=32633):
         "score": random.random(count).astype("float32"),
         "reviewed": x > 900,
     }
-    return geopandas.GeoDataFrame(columns, geometry=shapely.box(x + 5e5, y + 5e6, x + 5e5 + 9.5, y + 5e6 + 8.25), crs=crs)
+    return geopandas.GeoDataFrame(
+        columns, geometry=shapely.box(x + 5e5, y + 5e6, x + 5e5 + 9.5, y + 5e6 + 8.25), crs=crs
+    )
 
 
 def by_place(frame):
@@ -85,14 +87,24 @@ def test_same_result_gives_the_same_bytes(tmp_path, suffix, monkeypatch):
 
 def test_geopackage_carries_styles_that_qgis_applies(tmp_path):
     path = tmp_path / "o.gpkg"
-    write_layers(path, {"chips": objects(), "aoi": objects(2)}, {"chips": "<qgis>chips</qgis>", "aoi": "<qgis>aoi</qgis>"}, metadata={"model": "abc"})
+    write_layers(
+        path,
+        {"chips": objects(), "aoi": objects(2)},
+        {"chips": "<qgis>chips</qgis>", "aoi": "<qgis>aoi</qgis>"},
+        metadata={"model": "abc"},
+    )
     with sqlite3.connect(path) as database:
-        rows = database.execute("SELECT f_table_name, f_geometry_column, f_table_catalog, useAsDefault, styleQML FROM layer_styles ORDER BY 1").fetchall()
+        rows = database.execute(
+            "SELECT f_table_name, f_geometry_column, f_table_catalog, useAsDefault, styleQML FROM layer_styles ORDER BY 1"
+        ).fetchall()
         contents = dict(database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall())
         version = database.execute("PRAGMA user_version").fetchone()[0]
         metadata = database.execute("SELECT metadata FROM gpkg_metadata").fetchone()[0]
     database.close()
-    assert rows == [("aoi", "geom", "", 1, "<qgis>aoi</qgis>"), ("chips", "geom", "", 1, "<qgis>chips</qgis>")]
+    assert rows == [
+        ("aoi", "geom", "", 1, "<qgis>aoi</qgis>"),
+        ("chips", "geom", "", 1, "<qgis>chips</qgis>"),
+    ]
     assert contents == {"chips": "features", "aoi": "features", "layer_styles": "attributes"}
     assert version == 10300
     assert "abc" in metadata
@@ -110,7 +122,12 @@ def test_other_formats_have_their_style_beside_them(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    ("geometry", "kind"), [(shapely.Point(0, 0), "marker"), (shapely.LineString([(0, 0), (1, 1)]), "line"), (shapely.box(0, 0, 1, 1), "fill")]
+    ("geometry", "kind"),
+    [
+        (shapely.Point(0, 0), "marker"),
+        (shapely.LineString([(0, 0), (1, 1)]), "line"),
+        (shapely.box(0, 0, 1, 1), "fill"),
+    ],
 )
 def test_style_fits_the_kind_of_geometry(tmp_path, geometry, kind):
     frame = geopandas.GeoDataFrame({"class_name": ["roof"]}, geometry=[geometry], crs=32633)
@@ -119,11 +136,20 @@ def test_style_fits_the_kind_of_geometry(tmp_path, geometry, kind):
 
 
 def test_mixed_geometries_and_nulls_are_written(tmp_path):
-    geometries = [shapely.box(0, 0, 1, 1), shapely.MultiPolygon([shapely.box(2, 2, 3, 3)]), None, shapely.Point(1, 1)]
-    frame = geopandas.GeoDataFrame({"tags": [["a"], {"b": 1}, None, ["c", 2]]}, geometry=geometries, crs=32633)
+    geometries = [
+        shapely.box(0, 0, 1, 1),
+        shapely.MultiPolygon([shapely.box(2, 2, 3, 3)]),
+        None,
+        shapely.Point(1, 1),
+    ]
+    frame = geopandas.GeoDataFrame(
+        {"tags": [["a"], {"b": 1}, None, ["c", 2]]}, geometry=geometries, crs=32633
+    )
     for suffix in (".gpkg", ".fgb", ".geojson"):
         write_layer(tmp_path / f"o{suffix}", frame)
-        assert sorted(map(str, read_layer(tmp_path / f"o{suffix}").geometry.geom_type)) == sorted(map(str, frame.geometry.geom_type))
+        assert sorted(map(str, read_layer(tmp_path / f"o{suffix}").geometry.geom_type)) == sorted(
+            map(str, frame.geometry.geom_type)
+        )
     assert read_layer(tmp_path / "o.gpkg")["tags"].tolist()[:2] == ['["a"]', '{"b": 1}']
 
 
@@ -141,7 +167,12 @@ def test_layer_is_chosen_by_name_or_refused(tmp_path, real_data):
 
 
 def test_file_without_any_geometry_layer_is_refused(tmp_path):
-    pyogrio.write_dataframe(geopandas.GeoDataFrame({"a": [1]}).drop(columns=[]), tmp_path / "t.gpkg", layer="notes", dataset_options={"VERSION": "1.3"})
+    pyogrio.write_dataframe(
+        geopandas.GeoDataFrame({"a": [1]}).drop(columns=[]),
+        tmp_path / "t.gpkg",
+        layer="notes",
+        dataset_options={"VERSION": "1.3"},
+    )
     with pytest.raises(LabelError, match="it has none"):
         read_layer(tmp_path / "t.gpkg")
 
@@ -177,8 +208,16 @@ def test_parquet_without_geometry_is_refused(tmp_path):
 @pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".parquet"])
 def test_lost_features_are_found_before_the_file_gets_its_name(tmp_path, monkeypatch, suffix):
     write, to_parquet = pyogrio.write_dataframe, geopandas.GeoDataFrame.to_parquet
-    monkeypatch.setattr(vectorlayers.pyogrio, "write_dataframe", lambda frame, *args, **options: write(frame.iloc[:-1], *args, **options))
-    monkeypatch.setattr(geopandas.GeoDataFrame, "to_parquet", lambda frame, *args, **options: to_parquet(frame.iloc[:-1], *args, **options))
+    monkeypatch.setattr(
+        vectorlayers.pyogrio,
+        "write_dataframe",
+        lambda frame, *args, **options: write(frame.iloc[:-1], *args, **options),
+    )
+    monkeypatch.setattr(
+        geopandas.GeoDataFrame,
+        "to_parquet",
+        lambda frame, *args, **options: to_parquet(frame.iloc[:-1], *args, **options),
+    )
     with pytest.raises(WriteError, match="49 of 50 features"):
         write_layer(tmp_path / f"o{suffix}", objects())
     assert not list(tmp_path.iterdir())
@@ -206,7 +245,12 @@ for suffix in sys.argv[2:]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no RLIMIT_FSIZE on Windows")
 def test_full_disk_leaves_no_vector_file(tmp_path):
-    done = subprocess.run([sys.executable, "-c", DISK_FULL, str(tmp_path), *VECTOR_SUFFIXES], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", DISK_FULL, str(tmp_path), *VECTOR_SUFFIXES],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     lines = done.stdout.splitlines()
     assert len(lines) == len(VECTOR_SUFFIXES), done.stderr[-3000:]
     for suffix, line in zip(VECTOR_SUFFIXES, lines, strict=True):

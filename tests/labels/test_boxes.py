@@ -43,8 +43,16 @@ def test_a_zero_among_the_coordinates_gives_away_edges(tmp_path: Path) -> None:
     assert read(tmp_path, voc([(5, 5, 9, 9)]), origin=0).geometries[0].bounds == (5, 5, 9, 9)
 
 
-@given(st.lists(st.tuples(st.integers(1, 90), st.integers(1, 70), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=8))
-def test_boxes_come_back_as_written(tmp_path_factory: pytest.TempPathFactory, sizes: list[tuple[int, int, int, int]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 90), st.integers(1, 70), st.integers(0, 9), st.integers(0, 9)),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_boxes_come_back_as_written(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[tuple[int, int, int, int]]
+) -> None:
     boxes: list[Box] = [(x, y, x + w, y + h) for x, y, w, h in sizes]
     labels = read(tmp_path_factory.mktemp("voc"), voc(boxes))
     found = shapely.bounds(labels.geometries) + np.array([1, 1, 0, 0])
@@ -55,7 +63,11 @@ def test_difficult_and_nameless_objects_are_ignored(tmp_path: Path) -> None:
     first = voc([(1, 1, 5, 5)], extra="<difficult>1</difficult>").removesuffix("</annotation>")
     second = "<object><name> </name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>12</xmax><ymax>12</ymax></bndbox></object></annotation>"
     labels = read(tmp_path, first + second)
-    assert labels.ignore is not None and labels.ignore.tolist() == [True, True] and labels.class_ids.tolist() == [1, 255]
+    assert (
+        labels.ignore is not None
+        and labels.ignore.tolist() == [True, True]
+        and labels.class_ids.tolist() == [1, 255]
+    )
 
 
 def test_images_without_objects_are_covered(tmp_path: Path) -> None:
@@ -72,7 +84,9 @@ def test_a_box_turned_inside_out_is_dropped_by_name(tmp_path: Path) -> None:
 
 
 BOMB = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><annotation><filename>&b;</filename></annotation>'
-EXTERNAL = '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename></annotation>'
+EXTERNAL = (
+    '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename></annotation>'
+)
 
 
 @pytest.mark.parametrize(

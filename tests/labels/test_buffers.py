@@ -18,12 +18,19 @@ def lonlat(geometry: shapely.Geometry, epsg: int) -> np.ndarray:
     return np.column_stack(Transformer.from_crs(epsg, 4326, always_xy=True).transform(xy[:, 0], xy[:, 1]))
 
 
-@given(st.sampled_from([(3857, 1e6, 8.4e6), (32633, 5e5, 6.6e6), (4326, 15.0, 60.0), (2193, 1.6e6, 5.4e6)]), st.floats(0.5, 5000))
-def test_every_corner_of_a_circle_is_as_far_as_asked_on_the_ground(place: tuple[int, float, float], radius_m: float) -> None:
+@given(
+    st.sampled_from([(3857, 1e6, 8.4e6), (32633, 5e5, 6.6e6), (4326, 15.0, 60.0), (2193, 1.6e6, 5.4e6)]),
+    st.floats(0.5, 5000),
+)
+def test_every_corner_of_a_circle_is_as_far_as_asked_on_the_ground(
+    place: tuple[int, float, float], radius_m: float
+) -> None:
     epsg, x, y = place
     circle = buffered(np.array([shapely.Point(x, y)], dtype=object), CRS(epsg), radius_m, "t")[0]
     corners, centre = lonlat(circle, epsg), lonlat(shapely.Point(x, y), epsg)[0]
-    away = WGS84.inv(np.full(len(corners), centre[0]), np.full(len(corners), centre[1]), corners[:, 0], corners[:, 1])[2]
+    away = WGS84.inv(
+        np.full(len(corners), centre[0]), np.full(len(corners), centre[1]), corners[:, 0], corners[:, 1]
+    )[2]
     assert np.abs(np.asarray(away) - radius_m).max() < 1e-3 + 1e-6 * radius_m
 
 
@@ -43,7 +50,12 @@ def test_a_road_is_as_wide_as_asked_all_along_its_way() -> None:
 
 
 def test_many_points_are_one_area_each() -> None:
-    found = buffered(np.array([shapely.MultiPoint([(0, 0), (1, 1)]), shapely.Point(5, 5)], dtype=object), CRS(4326), 10.0, "t")
+    found = buffered(
+        np.array([shapely.MultiPoint([(0, 0), (1, 1)]), shapely.Point(5, 5)], dtype=object),
+        CRS(4326),
+        10.0,
+        "t",
+    )
     assert [g.geom_type for g in found] == ["MultiPolygon", "Polygon"]
 
 

@@ -18,7 +18,9 @@ from eo_dl.io.rasterize import burn
 from eo_dl.labels.formats.rle import rle_outline
 from eo_dl.labels.reading import read_labels
 
-Masks = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24), elements=st.integers(0, 1))
+Masks = hnp.arrays(
+    np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=24), elements=st.integers(0, 1)
+)
 
 
 @given(Masks)
@@ -46,9 +48,15 @@ def test_runs_that_do_not_fit_their_mask_are_refused(counts: object, size: objec
 
 def dataset(annotations: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
     base = {
-        "images": [{"id": 1, "file_name": "train/a.tif", "width": 20, "height": 10}, {"id": 2, "file_name": "b.tif", "width": 20, "height": 10}],
+        "images": [
+            {"id": 1, "file_name": "train/a.tif", "width": 20, "height": 10},
+            {"id": 2, "file_name": "b.tif", "width": 20, "height": 10},
+        ],
         "categories": [{"id": 3, "name": "roof"}, {"id": 9, "name": "pool"}],
-        "annotations": [{"id": i, "image_id": 1, "category_id": 3, **annotation} for i, annotation in enumerate(annotations)],
+        "annotations": [
+            {"id": i, "image_id": 1, "category_id": 3, **annotation}
+            for i, annotation in enumerate(annotations)
+        ],
     }
     return base | changes
 
@@ -68,8 +76,15 @@ def test_boxes_polygons_holes_and_crowds(tmp_path: Path) -> None:
         dataset(
             [
                 {"bbox": [1, 2, 3, 4]},
-                {"bbox": [0, 0, 20, 10], "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4], [6, 0, 9, 0, 9, 4, 6, 4]]},
-                {"bbox": [0, 0, 20, 10], "segmentation": {"size": [10, 20], "counts": packed["counts"].decode()}, "category_id": 9},
+                {
+                    "bbox": [0, 0, 20, 10],
+                    "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4], [6, 0, 9, 0, 9, 4, 6, 4]],
+                },
+                {
+                    "bbox": [0, 0, 20, 10],
+                    "segmentation": {"size": [10, 20], "counts": packed["counts"].decode()},
+                    "category_id": 9,
+                },
                 {"bbox": [0, 0, 5, 5], "iscrowd": 1},
             ]
         ),
@@ -78,17 +93,38 @@ def test_boxes_polygons_holes_and_crowds(tmp_path: Path) -> None:
     assert labels.geometries[1].geom_type == "MultiPolygon" and labels.geometries[1].area == 28
     assert len(labels.geometries[2].interiors) == 1 and labels.geometries[2].area == 185
     assert labels.ignore is not None and labels.ignore.tolist() == [False, False, False, True]
-    assert labels.class_ids.tolist() == [3, 3, 9, 3] and labels.images is not None and set(labels.images) == {"a.tif"}
+    assert (
+        labels.class_ids.tolist() == [3, 3, 9, 3]
+        and labels.images is not None
+        and set(labels.images) == {"a.tif"}
+    )
     assert labels.image_names == ("a.tif", "b.tif") and labels.image_sizes_px == ((20, 10), (20, 10))
 
 
 def test_a_category_numbered_zero_is_renumbered(tmp_path: Path) -> None:
-    labels = read(tmp_path, dataset([{"bbox": [0, 0, 1, 1], "category_id": 0}], categories=[{"id": 0, "name": "building"}, {"id": 1, "name": "tree"}]))
-    assert [(c.id, c.name) for c in labels.classes] == [(1, "building"), (2, "tree")] and labels.class_ids.tolist() == [1]
+    labels = read(
+        tmp_path,
+        dataset(
+            [{"bbox": [0, 0, 1, 1], "category_id": 0}],
+            categories=[{"id": 0, "name": "building"}, {"id": 1, "name": "tree"}],
+        ),
+    )
+    assert [(c.id, c.name) for c in labels.classes] == [
+        (1, "building"),
+        (2, "tree"),
+    ] and labels.class_ids.tolist() == [1]
 
 
 def test_a_segmentation_of_too_few_points_leaves_the_box(tmp_path: Path) -> None:
-    labels = read(tmp_path, dataset([{"bbox": [0, 0, 2, 2], "segmentation": [[1, 1, 2, 2]]}, {"bbox": [0, 0, 2, 2], "segmentation": [[0, 0, 3, 0, 3, 3]]}]))
+    labels = read(
+        tmp_path,
+        dataset(
+            [
+                {"bbox": [0, 0, 2, 2], "segmentation": [[1, 1, 2, 2]]},
+                {"bbox": [0, 0, 2, 2], "segmentation": [[0, 0, 3, 0, 3, 3]]},
+            ]
+        ),
+    )
     assert labels.geometries[0].area == 4 and labels.geometries[1].area == 4.5
     assert "1 annotations have no usable segmentation: their box is taken" in labels.notes
 
@@ -106,7 +142,10 @@ def test_a_segmentation_of_too_few_points_leaves_the_box(tmp_path: Path) -> None
         (dataset([{"segmentation": [["a", "b", "c", "d", "e", "f"]]}]), "a ring"),
         (dataset([], images=[{"id": 1, "file_name": "../../../etc/passwd"}]), "no safe file name"),
         (dataset([], images=[{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]), "missing or taken"),
-        (dataset([], images=[{"id": 1, "file_name": "x/a"}, {"id": 2, "file_name": "y/a"}]), "two images called 'a'"),
+        (
+            dataset([], images=[{"id": 1, "file_name": "x/a"}, {"id": 2, "file_name": "y/a"}]),
+            "two images called 'a'",
+        ),
         (dataset([]) | {"annotations": [7]}, "item 0 of annotations is no object"),
         (dataset([]), "holds no labelled area"),
         ({"images": []}, "no list of categories"),
@@ -121,8 +160,16 @@ def test_hostile_and_broken_files_are_refused_in_one_line(tmp_path: Path, data: 
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
 
 
-@given(st.lists(st.tuples(st.floats(0, 15), st.floats(0, 8), st.floats(0.1, 5), st.floats(0.1, 5)), min_size=1, max_size=6))
-def test_boxes_come_back_as_written(tmp_path_factory: pytest.TempPathFactory, boxes: list[tuple[float, ...]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 15), st.floats(0, 8), st.floats(0.1, 5), st.floats(0.1, 5)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_boxes_come_back_as_written(
+    tmp_path_factory: pytest.TempPathFactory, boxes: list[tuple[float, ...]]
+) -> None:
     labels = read(tmp_path_factory.mktemp("coco"), dataset([{"bbox": list(box)} for box in boxes]))
     expected = [[x, y, x + w, y + h] for x, y, w, h in boxes]
     assert np.abs(shapely.bounds(labels.geometries) - expected).max() == 0

@@ -22,7 +22,17 @@ def scene(path: Path, x: float = 500_000, y: float = 5_600_000, epsg: int | None
     if epsg is None:
         Image.fromarray(np.ones((50, 100), np.uint8)).save(path)
         return open_scene(path)
-    with rasterio.open(path, "w", driver="GTiff", count=1, height=50, width=100, dtype="uint8", transform=Affine(1, 0, x, 0, -1, y), crs=f"EPSG:{epsg}") as out:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=1,
+        height=50,
+        width=100,
+        dtype="uint8",
+        transform=Affine(1, 0, x, 0, -1, y),
+        crs=f"EPSG:{epsg}",
+    ) as out:
         out.write(np.ones((1, 50, 100), np.uint8))
     return open_scene(path)
 
@@ -38,13 +48,17 @@ OUTSIDE = shapely.box(600_010, 5_599_960, 600_020, 5_599_970)
 
 def test_labels_outside_every_scene_are_counted(tmp_path: Path) -> None:
     found = read_labels(labels(tmp_path / "l.gpkg", [INSIDE, OUTSIDE, OUTSIDE]))
-    assert check_overlap(found, [scene(tmp_path / "a.tif")]) == ("2 of 3 labels lie outside the scenes: #2, #3",)
+    assert check_overlap(found, [scene(tmp_path / "a.tif")]) == (
+        "2 of 3 labels lie outside the scenes: #2, #3",
+    )
 
 
 def test_no_overlap_shows_both_extents_and_sees_swapped_axes(tmp_path: Path) -> None:
     image = scene(tmp_path / "a.tif")
     far = read_labels(labels(tmp_path / "l.gpkg", [OUTSIDE]))
-    with pytest.raises(LabelError, match=r"labels are at longitude 4\.\d+ to .* scenes at longitude 3\.0000 .*--label-crs"):
+    with pytest.raises(
+        LabelError, match=r"labels are at longitude 4\.\d+ to .* scenes at longitude 3\.0000 .*--label-crs"
+    ):
         match_labels(far, [image])
     swapped = read_labels(labels(tmp_path / "s.gpkg", [shapely.transform(INSIDE, lambda xy: xy[:, ::-1])]))
     with pytest.raises(LabelError, match="with x and y swapped they would overlap"):
@@ -53,7 +67,9 @@ def test_no_overlap_shows_both_extents_and_sees_swapped_axes(tmp_path: Path) -> 
 
 def test_a_scene_without_crs_takes_no_map_labels(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="scene has no CRS"):
-        match_labels(read_labels(labels(tmp_path / "l.gpkg", [INSIDE])), [scene(tmp_path / "a.tif", epsg=None)])
+        match_labels(
+            read_labels(labels(tmp_path / "l.gpkg", [INSIDE])), [scene(tmp_path / "a.tif", epsg=None)]
+        )
 
 
 def test_files_named_like_scenes_belong_to_them_alone(tmp_path: Path) -> None:
@@ -75,12 +91,16 @@ def test_files_named_like_no_scene_belong_to_their_ground(tmp_path: Path) -> Non
     labels(tmp_path / "roofs.gpkg", [INSIDE])
     labels(tmp_path / "pools.gpkg", [INSIDE])
     image = scene(tmp_path / "ortho.tif")
-    bound = match_labels(read_labels([tmp_path / "roofs.gpkg", tmp_path / "pools.gpkg"], class_field="file"), [image])
+    bound = match_labels(
+        read_labels([tmp_path / "roofs.gpkg", tmp_path / "pools.gpkg"], class_field="file"), [image]
+    )
     assert len(bound.for_grid(image.grid, image.name)) == 2 and bound.classes.names == ("pools", "roofs")
 
 
 def test_pixel_labels_go_by_name_and_what_is_left_over_is_told(tmp_path: Path) -> None:
-    (tmp_path / "b.csv").write_text("image_path,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,x\nzzz.png,1,2,3,4,x\na.png,900,2,950,9,x\n")
+    (tmp_path / "b.csv").write_text(
+        "image_path,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,x\nzzz.png,1,2,3,4,x\na.png,900,2,950,9,x\n"
+    )
     found = read_labels(tmp_path / "b.csv")
     notes = check_overlap(found, [scene(tmp_path / "a.tif", epsg=None), scene(tmp_path / "c.tif", epsg=None)])
     assert notes == (
@@ -106,7 +126,10 @@ def test_annotated_areas_are_counted_too(tmp_path: Path) -> None:
     labels(tmp_path / "l.gpkg", [INSIDE, apart])
     areas = labels(tmp_path / "areas.gpkg", [INSIDE.buffer(5), OUTSIDE])
     notes = check_overlap(read_labels(tmp_path / "l.gpkg", annotated=areas), [scene(tmp_path / "a.tif")])
-    assert notes == ("1 of 2 annotated areas lies outside the scenes", "1 of 2 labels lies outside the annotated areas and do not count")
+    assert notes == (
+        "1 of 2 annotated areas lies outside the scenes",
+        "1 of 2 labels lies outside the annotated areas and do not count",
+    )
     wrong = labels(tmp_path / "wrong.gpkg", [OUTSIDE])
     with pytest.raises(LabelError, match="none of 1 annotated areas"):
         check_overlap(read_labels(tmp_path / "l.gpkg", annotated=wrong), [scene(tmp_path / "a.tif")])
@@ -125,7 +148,11 @@ def test_a_folder_is_taken_for_what_it_holds(tmp_path: Path) -> None:
     labels(tmp_path / "l.gpkg", [INSIDE])
     scene(tmp_path / "a.tif")
     found = find_sources(tmp_path)
-    assert found.format == "vector" and found.paths == (str(tmp_path / "l.gpkg"),) and "1 raster" in found.notes[0]
+    assert (
+        found.format == "vector"
+        and found.paths == (str(tmp_path / "l.gpkg"),)
+        and "1 raster" in found.notes[0]
+    )
     (tmp_path / "a.xml").write_text("<annotation/>")
     with pytest.raises(LabelError, match="several formats"):
         find_sources(tmp_path)

@@ -11,11 +11,19 @@ from eo_dl.labels.vector.fields import class_column, matching
 
 def frame(**columns: list[object]) -> geopandas.GeoDataFrame:
     count = len(next(iter(columns.values())))
-    return geopandas.GeoDataFrame(columns, geometry=[shapely.box(i, 0, i + 1, 1) for i in range(count)], crs=4326)
+    return geopandas.GeoDataFrame(
+        columns, geometry=[shapely.box(i, 0, i + 1, 1) for i in range(count)], crs=4326
+    )
 
 
 def test_the_only_field_that_can_be_the_class_is_guessed_and_that_is_said() -> None:
-    found = class_column(frame(id=[1, 2, 2], height=[1.5, 2.5, 3.0], osm_id=[7, 8, 9], kind=["a", "b", "a"], area_m2=[5, 5, 6]), None, "t")
+    found = class_column(
+        frame(
+            id=[1, 2, 2], height=[1.5, 2.5, 3.0], osm_id=[7, 8, 9], kind=["a", "b", "a"], area_m2=[5, 5, 6]
+        ),
+        None,
+        "t",
+    )
     assert found.name == "kind" and found.values == ("a", "b", "a")
     assert found.note is not None and "guessed" in found.note
 
@@ -32,7 +40,9 @@ def test_several_candidates_are_listed_and_not_chosen_from() -> None:
 
 
 def test_a_name_and_its_number_are_one_candidate() -> None:
-    found = class_column(frame(class_name=["wood", "lake", "wood"], class_id=[4, 9, 4], score=[1.0, 1.0, 0.5]), None, "t")
+    found = class_column(
+        frame(class_name=["wood", "lake", "wood"], class_id=[4, 9, 4], score=[1.0, 1.0, 0.5]), None, "t"
+    )
     assert found.name == "class_name" and found.ids == {"wood": 4, "lake": 9}
 
 
@@ -67,6 +77,11 @@ def test_a_filter_matches_texts_numbers_and_lists() -> None:
     table = frame(tasks=[["segmentation"], ["prompts"], ["a", "segmentation"], None], n=[1, 2, 3, 2])
     assert matching(table, "tasks=segmentation", "t")[0].index.tolist() == [0, 2]
     assert matching(table, "n=2|3", "t")[0].index.tolist() == [1, 2, 3]
-    for wrong, text in [("tasks=nothing", "holds a, prompts, segmentation"), ("nowhere=1", "not there"), ("n", "not understood"), ("n=", "not understood")]:
+    for wrong, text in [
+        ("tasks=nothing", "holds a, prompts, segmentation"),
+        ("nowhere=1", "not there"),
+        ("n", "not understood"),
+        ("n=", "not understood"),
+    ]:
         with pytest.raises(LabelError, match=text):
             matching(table, wrong, "t")

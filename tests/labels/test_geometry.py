@@ -13,11 +13,15 @@ from eo_dl.labels.geometry import Cleaned, clean_polygons
 def cleaned(*geometries: shapely.Geometry | None) -> Cleaned:
     array = np.empty(len(geometries), dtype=object)
     array[:] = geometries
-    return clean_polygons(array, np.array([f"#{i}" for i in range(len(geometries))], dtype=object), "labels.gpkg")
+    return clean_polygons(
+        array, np.array([f"#{i}" for i in range(len(geometries))], dtype=object), "labels.gpkg"
+    )
 
 
 def test_what_holds_nothing_is_dropped_and_counted_by_id() -> None:
-    found = cleaned(None, shapely.box(0, 0, 1, 1), shapely.Polygon(), shapely.Polygon([(0, 0), (1, 1), (2, 2)]))
+    found = cleaned(
+        None, shapely.box(0, 0, 1, 1), shapely.Polygon(), shapely.Polygon([(0, 0), (1, 1), (2, 2)])
+    )
     assert found.index.tolist() == [1]
     assert found.notes[0] == "2 missing or empty geometries dropped: #0, #2"
     assert "#3" in " ".join(found.notes[1:]) and "without area" in " ".join(found.notes)
@@ -42,7 +46,15 @@ def test_heights_are_flattened_and_counted() -> None:
 
 
 def test_of_a_collection_the_polygons_stay() -> None:
-    found = cleaned(shapely.GeometryCollection([shapely.Point(0, 0), shapely.GeometryCollection([shapely.box(0, 0, 1, 1)]), shapely.box(2, 0, 3, 1)]))
+    found = cleaned(
+        shapely.GeometryCollection(
+            [
+                shapely.Point(0, 0),
+                shapely.GeometryCollection([shapely.box(0, 0, 1, 1)]),
+                shapely.box(2, 0, 3, 1),
+            ]
+        )
+    )
     assert found.geometries[0].geom_type == "MultiPolygon" and found.geometries[0].area == 2
     assert found.notes == ("1 mixed geometry reduced to the polygons in them: #0",)
 

@@ -22,10 +22,30 @@ RNG = np.random.default_rng(0)
 NORTH_UP = Affine(2, 0, 500_000, 0, -2, 5_600_000)
 
 
-def geotiff(path: Path, pixels: np.ndarray, transform: Affine | None = NORTH_UP, epsg: int | None = 32631, **options: object) -> Path:
+def geotiff(
+    path: Path,
+    pixels: np.ndarray,
+    transform: Affine | None = NORTH_UP,
+    epsg: int | None = 32631,
+    **options: object,
+) -> Path:
     bands = pixels if pixels.ndim == 3 else pixels[None]
-    place = {"transform": transform, "crs": None if epsg is None else f"EPSG:{epsg}"} if transform is not None else {}
-    with rasterio.open(path, "w", driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2], dtype=bands.dtype, **place, **options) as out:
+    place = (
+        {"transform": transform, "crs": None if epsg is None else f"EPSG:{epsg}"}
+        if transform is not None
+        else {}
+    )
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        count=len(bands),
+        height=bands.shape[1],
+        width=bands.shape[2],
+        dtype=bands.dtype,
+        **place,
+        **options,
+    ) as out:
         out.write(bands)
     return path
 
@@ -36,7 +56,9 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def ids(height: int = 60, width: int = 80) -> np.ndarray:
-    return np.repeat(np.repeat(RNG.integers(0, 4, (height // 10, width // 10)), 10, 0), 10, 1).astype(np.uint8)
+    return np.repeat(np.repeat(RNG.integers(0, 4, (height // 10, width // 10)), 10, 0), 10, 1).astype(
+        np.uint8
+    )
 
 
 @settings(max_examples=25)
@@ -92,17 +114,29 @@ def test_large_ids_are_renumbered(tmp_path: Path, scene: Scene) -> None:
 
 
 def colored(truth: np.ndarray) -> np.ndarray:
-    return np.array([[0, 0, 0], [60, 16, 152], [254, 221, 58], [155, 155, 155]], np.uint8)[truth].transpose(2, 0, 1)
+    return np.array([[0, 0, 0], [60, 16, 152], [254, 221, 58], [155, 155, 155]], np.uint8)[truth].transpose(
+        2, 0, 1
+    )
 
 
 def test_colours_become_classes(tmp_path: Path, scene: Scene) -> None:
     truth = ids()
-    labels = read_labels(geotiff(tmp_path / "m.tif", colored(truth)), classes="Building=#3C1098,Plants=#FEDD3A,-#9B9B9B")
-    assert [(c.id, c.name, c.color) for c in labels.classes.foreground] == [(1, "Building", "#3c1098"), (2, "Plants", "#fedd3a")]
+    labels = read_labels(
+        geotiff(tmp_path / "m.tif", colored(truth)), classes="Building=#3C1098,Plants=#FEDD3A,-#9B9B9B"
+    )
+    assert [(c.id, c.name, c.color) for c in labels.classes.foreground] == [
+        (1, "Building", "#3c1098"),
+        (2, "Plants", "#fedd3a"),
+    ]
     assert (read_mask(labels.masks[0], scene, scene.grid.window) == np.where(truth == 3, 255, truth)).all()
     with pytest.raises(LabelError, match="leaves out: '#9b9b9b'"):
         read_labels(tmp_path / "m.tif", classes="Building=#3C1098,Plants=#FEDD3A")
-    assert [c.name for c in read_labels(tmp_path / "m.tif").classes] == ["background", "#3c1098", "#9b9b9b", "#fedd3a"]
+    assert [c.name for c in read_labels(tmp_path / "m.tif").classes] == [
+        "background",
+        "#3c1098",
+        "#9b9b9b",
+        "#fedd3a",
+    ]
 
 
 def test_a_palette_png_is_read_by_its_colours(tmp_path: Path, scene: Scene) -> None:
@@ -142,7 +176,9 @@ def test_a_finer_mask_of_another_crs_is_read_by_place(tmp_path: Path, scene: Sce
 def test_a_coarser_mask_and_a_resampled_scene_agree_with_arithmetic(tmp_path: Path, scene: Scene) -> None:
     truth = ids(30, 40)
     labels = read_labels(geotiff(tmp_path / "m.tif", truth, NORTH_UP @ Affine.scale(2)))
-    assert (read_mask(labels.masks[0], scene, scene.grid.window) == np.repeat(np.repeat(truth, 2, 0), 2, 1)).all()
+    assert (
+        read_mask(labels.masks[0], scene, scene.grid.window) == np.repeat(np.repeat(truth, 2, 0), 2, 1)
+    ).all()
     half = scene.resized(30, 40)
     assert (read_mask(labels.masks[0], half, half.grid.window) == truth).all()
 
@@ -153,7 +189,9 @@ def test_a_mask_without_crs_needs_the_size_of_the_scene(tmp_path: Path, scene: S
     labels = read_labels(tmp_path / "m.png", classes="a,b,c")
     assert (read_mask(labels.masks[0], scene, scene.grid.window) == truth).all()
     half = scene.resized(30, 40)
-    assert (read_mask(labels.masks[0], half, half.grid.window) == truth[1::2, 1::2]).all(), "the scene's file counts, not its working grid"
+    assert (read_mask(labels.masks[0], half, half.grid.window) == truth[1::2, 1::2]).all(), (
+        "the scene's file counts, not its working grid"
+    )
     Image.fromarray(truth[:50]).save(tmp_path / "m.png")
     with pytest.raises(LabelError, match=r"is 80x50 px, its scene scene_1.tif 80x60 px"):
         read_mask(read_labels(tmp_path / "m.png").masks[0], scene, scene.grid.window)
@@ -163,12 +201,20 @@ def test_masks_find_their_scenes_by_name_folder_and_place(tmp_path: Path) -> Non
     for folder in ("t1", "t2"):
         for kind in ("images", "masks"):
             (tmp_path / folder / kind).mkdir(parents=True)
-        Image.fromarray(RNG.integers(0, 255, (20, 30, 3), np.uint8)).save(tmp_path / folder / "images" / "part_1.jpg")
-        Image.fromarray(np.full((20, 30), 1 if folder == "t1" else 2, np.uint8)).save(tmp_path / folder / "masks" / "part_1.png")
+        Image.fromarray(RNG.integers(0, 255, (20, 30, 3), np.uint8)).save(
+            tmp_path / folder / "images" / "part_1.jpg"
+        )
+        Image.fromarray(np.full((20, 30), 1 if folder == "t1" else 2, np.uint8)).save(
+            tmp_path / folder / "masks" / "part_1.png"
+        )
     labels = read_labels(f"{tmp_path}/*/masks/*.png")
     scenes = [open_scene(tmp_path / folder / "images" / "part_1.jpg") for folder in ("t1", "t2")]
     found = [mask_of(labels, scene) for scene in scenes]
-    assert [read_mask(mask, scene, Window(0, 0, 2, 2))[0, 0] for mask, scene in zip(found, scenes, strict=True) if mask] == [1, 2]
+    assert [
+        read_mask(mask, scene, Window(0, 0, 2, 2))[0, 0]
+        for mask, scene in zip(found, scenes, strict=True)
+        if mask
+    ] == [1, 2]
     match_labels(labels, scenes)
 
 
@@ -222,7 +268,9 @@ def test_areas_of_completeness_go_with_masks(tmp_path: Path, scene: Scene) -> No
     import geopandas
     import shapely
 
-    geopandas.GeoDataFrame(geometry=[shapely.box(500_000, 5_599_960, 500_040, 5_600_000)], crs=32631).to_file(tmp_path / "a.gpkg")
+    geopandas.GeoDataFrame(geometry=[shapely.box(500_000, 5_599_960, 500_040, 5_600_000)], crs=32631).to_file(
+        tmp_path / "a.gpkg"
+    )
     labels = read_labels(geotiff(tmp_path / "m.tif", ids()), annotated=tmp_path / "a.gpkg")
     assert labels.crs == CRS(32631)
     area = labels.for_grid(scene.grid, scene.name).annotated

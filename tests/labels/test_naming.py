@@ -10,13 +10,25 @@ from eo_dl.errors import LabelError
 from eo_dl.labels.classnames import Known, Naming, lookalikes, name_classes, parse_classes, value_text
 
 
-def naming(counts: dict[str, int], classes: str | list[str] | None = None, known: Known | None = None) -> Naming:
+def naming(
+    counts: dict[str, int], classes: str | list[str] | None = None, known: Known | None = None
+) -> Naming:
     return name_classes(counts, parse_classes(classes), "labels", known)
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("  Tree ", "Tree"), (3.0, "3"), ("003", "3"), ("", None), ("  ", None), (None, None), (float("nan"), None), ("#3C1098", "#3c1098"), (1.5, "1.5")],
+    [
+        ("  Tree ", "Tree"),
+        (3.0, "3"),
+        ("003", "3"),
+        ("", None),
+        ("  ", None),
+        (None, None),
+        (float("nan"), None),
+        ("#3C1098", "#3c1098"),
+        (1.5, "1.5"),
+    ],
 )
 def test_values_become_text(value: object, text: str | None) -> None:
     assert value_text(value) == text
@@ -58,13 +70,22 @@ def test_values_left_out_are_an_error_that_names_them() -> None:
 
 
 def test_a_star_takes_the_rest() -> None:
-    assert dict(naming({"water": 1, "road": 3, "x": 1}, "water,other=*").ids) == {"water": 1, "road": 2, "x": 2}
+    assert dict(naming({"water": 1, "road": 3, "x": 1}, "water,other=*").ids) == {
+        "water": 1,
+        "road": 2,
+        "x": 2,
+    }
     assert dict(naming({"water": 1, "road": 3}, "water,-*").ids) == {"water": 1, "road": 255}
 
 
 def test_plain_names_for_numbers_count_from_one() -> None:
     found = naming({"1": 9, "3": 1, "0": 4}, "building,road,tree")
-    assert [(c.id, c.name) for c in found.classes] == [(0, "background"), (1, "building"), (2, "road"), (3, "tree")]
+    assert [(c.id, c.name) for c in found.classes] == [
+        (0, "background"),
+        (1, "building"),
+        (2, "road"),
+        (3, "tree"),
+    ]
     with pytest.raises(LabelError, match="'4'"):
         naming({"1": 9, "4": 1}, "building,road,tree")
 
@@ -75,7 +96,9 @@ def test_colours_given_become_the_colours_of_the_classes() -> None:
 
 def test_known_ids_stay_where_they_can() -> None:
     assert dict(naming({"b": 1}, known=Known(("a", "b"), {"a": 7, "b": 3})).ids) == {"a": 7, "b": 3}
-    assert dict(naming({"b": 1}, known=Known(("a", "b"), {"b": 3})).ids) == {"a": 1, "b": 2}, "COCO's id 0 is renumbered"
+    assert dict(naming({"b": 1}, known=Known(("a", "b"), {"b": 3})).ids) == {"a": 1, "b": 2}, (
+        "COCO's id 0 is renumbered"
+    )
 
 
 @pytest.mark.parametrize("classes", ["", "a=1,b=1", "=1", "a=", "-a"])
@@ -95,7 +118,9 @@ def test_classes_come_from_a_file_too(tmp_path: Path) -> None:
 
 def test_names_written_nearly_alike_are_told_and_not_merged() -> None:
     assert "looks like 'Tree' (371)" in lookalikes({"Tree": 371, "Tree\\": 3})[0]
-    assert lookalikes({"concrete": 746, "concerte": 22, "tin": 530}) and not lookalikes({"water": 10, "forest": 3, "class 1": 50, "class 2": 2})
+    assert lookalikes({"concrete": 746, "concerte": 22, "tin": 530}) and not lookalikes(
+        {"water": 10, "forest": 3, "class 1": 50, "class 2": 2}
+    )
 
 
 def test_too_many_classes_ask_for_another_field() -> None:

@@ -29,8 +29,12 @@ def test_every_vector_format_gives_the_same_labels(tmp_path: Path, suffix: str) 
     order = np.argsort(shapely.bounds(labels.geometries)[:, 0])
     assert np.asarray(labels.class_ids)[order].tolist() == [1, 2, 1, 2]
     assert labels.class_field == "kind"
-    assert shapely.equals_exact(shapely.normalize(labels.geometries[order]), shapely.normalize(np.array(BOXES)), tolerance=1e-6).all()
-    assert labels.crs == CRS(32631) or (labels.crs is not None and labels.crs.equals(CRS(32631), ignore_axis_order=True))
+    assert shapely.equals_exact(
+        shapely.normalize(labels.geometries[order]), shapely.normalize(np.array(BOXES)), tolerance=1e-6
+    ).all()
+    assert labels.crs == CRS(32631) or (
+        labels.crs is not None and labels.crs.equals(CRS(32631), ignore_axis_order=True)
+    )
 
 
 def test_features_without_a_class_are_ignored_and_counted(tmp_path: Path) -> None:
@@ -49,7 +53,9 @@ def test_text_ids_keep_their_number_and_255_is_ignored(tmp_path: Path) -> None:
 
 
 def test_points_need_a_radius_and_get_it_on_the_ground(tmp_path: Path) -> None:
-    points = geopandas.GeoDataFrame({"kind": ["tree", "tree"]}, geometry=[shapely.Point(10, 60), shapely.Point(10.1, 60)], crs=4326)
+    points = geopandas.GeoDataFrame(
+        {"kind": ["tree", "tree"]}, geometry=[shapely.Point(10, 60), shapely.Point(10.1, 60)], crs=4326
+    )
     points.to_file(tmp_path / "p.gpkg")
     with pytest.raises(LabelError, match=r"2 of 2 features are points or lines.*--buffer-m"):
         read_labels(tmp_path / "p.gpkg")
@@ -60,7 +66,9 @@ def test_points_need_a_radius_and_get_it_on_the_ground(tmp_path: Path) -> None:
 
 def test_broken_geometries_are_repaired_counted_and_named(tmp_path: Path) -> None:
     bow = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
-    geopandas.GeoDataFrame({"kind": ["a"] * 4}, geometry=[bow, None, shapely.Polygon(), shapely.box(0, 0, 1, 1)], crs=32631).to_file(tmp_path / "l.gpkg")
+    geopandas.GeoDataFrame(
+        {"kind": ["a"] * 4}, geometry=[bow, None, shapely.Polygon(), shapely.box(0, 0, 1, 1)], crs=32631
+    ).to_file(tmp_path / "l.gpkg")
     labels = read_labels(tmp_path / "l.gpkg")
     assert len(labels) == 2 and labels.feature_ids.tolist() == ["#1", "#4"]
     assert "2 missing or empty geometries dropped: #2, #3" in labels.notes
@@ -72,8 +80,14 @@ def test_several_files_come_to_the_first_crs(tmp_path: Path) -> None:
     table(kind=["c"] * 4, more=[1, 2, 3, 4]).to_crs(4326).to_file(tmp_path / "b.gpkg")
     labels = read_labels([tmp_path / "a.gpkg", tmp_path / "b.gpkg"], class_field="kind")
     assert labels.crs == CRS(32631) and labels.classes.names == ("a", "b", "c")
-    assert shapely.equals_exact(shapely.normalize(labels.geometries[4:]), shapely.normalize(np.array(BOXES)), tolerance=1e-3).all()
-    assert labels.feature_ids[0] == "a.gpkg#1" and labels.files is not None and labels.files[7] == str(tmp_path / "b.gpkg")
+    assert shapely.equals_exact(
+        shapely.normalize(labels.geometries[4:]), shapely.normalize(np.array(BOXES)), tolerance=1e-3
+    ).all()
+    assert (
+        labels.feature_ids[0] == "a.gpkg#1"
+        and labels.files is not None
+        and labels.files[7] == str(tmp_path / "b.gpkg")
+    )
     named = read_labels(tmp_path, class_field="file")
     assert named.classes.names == ("a", "b")
 

@@ -36,7 +36,9 @@ def _classes_of(labels: LabelSet) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     assert labels.images is not None
     for image, class_id in zip(labels.images, labels.class_ids, strict=True):
-        found.setdefault(str(image), []).append("" if class_id == 255 else labels.classes.by_id(int(class_id)).name)
+        found.setdefault(str(image), []).append(
+            "" if class_id == 255 else labels.classes.by_id(int(class_id)).name
+        )
     return found
 
 
@@ -53,7 +55,9 @@ def test_a_folder_is_a_class_and_images_lie_anywhere_in_it(tmp_path: Path) -> No
     assert not matched.whole_images
     for scene in scenes:
         for found in (labels.for_grid(scene.grid, scene.name), matched.for_grid(scene.grid, scene.name)):
-            assert [geometry.bounds for geometry in found.geometries] == [(0, 0, scene.grid.width, scene.grid.height)]
+            assert [geometry.bounds for geometry in found.geometries] == [
+                (0, 0, scene.grid.width, scene.grid.height)
+            ]
 
 
 def test_classes_may_be_merged_and_ignored(tmp_path: Path) -> None:
@@ -69,14 +73,18 @@ def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> N
         _image(tmp_path / "data" / name)
     by_folder = read_labels(tmp_path / "data")
     assert _classes_of(by_folder) == {"pond/1.png": ["pond"], "roof/1.png": ["roof"], "2.png": ["roof"]}
-    by_line = read_labels(_csv(tmp_path, "file,label\npond/1.png,pond\nroof/1.png,roof\nelsewhere/2.png,roof\n"))
+    by_line = read_labels(
+        _csv(tmp_path, "file,label\npond/1.png,pond\nroof/1.png,roof\nelsewhere/2.png,roof\n")
+    )
     assert _classes_of(by_line) == _classes_of(by_folder)
     scenes = [open_scene(path) for path in scene_paths([tmp_path / "data"], below=True)]
     for labels in (by_folder, by_line):
         matched = match_labels(labels, scenes)
         for scene in scenes:
             found = matched.for_grid(scene.grid, scene.place)
-            assert [labels.classes.by_id(int(i)).name for i in found.class_ids] == [Path(scene.path).parent.name]
+            assert [labels.classes.by_id(int(i)).name for i in found.class_ids] == [
+                Path(scene.path).parent.name
+            ]
     with pytest.raises(LabelError, match="two scenes are called 1"):
         match_labels(read_labels(_csv(tmp_path, "file,label\n1.png,pond\n2.png,roof\n")), scenes)
 
@@ -94,7 +102,9 @@ def test_chips_of_images_of_one_name_keep_their_classes(tmp_path: Path) -> None:
         assert labels.classes.by_id(class_id).name == Path(chips.scenes[record.scene_index].path).parent.name
     convert_labels(tmp_path / "data", out=tmp_path / "again.csv", format="image-csv", images=list(scenes))
     assert _classes_of(read_labels(tmp_path / "again.csv")) == _classes_of(labels)
-    rows = [f"{Path(path).name},{float('pond' in path)},{float('roof' in path)},20,16,{path}" for path in scenes]
+    rows = [
+        f"{Path(path).name},{float('pond' in path)},{float('roof' in path)},20,16,{path}" for path in scenes
+    ]
     (tmp_path / "table.csv").write_text("\n".join(["image,p_pond,p_roof,width_px,height_px,file", *rows]))
     report = evaluate(tmp_path / "table.csv", labels, chips=chips)
     assert report.score("overall_accuracy").value == 1.0
@@ -161,4 +171,9 @@ def test_real_layouts(real_data: Path) -> None:
     assert (len(rgb), len(rgb.classes)) == (100, 10)
     regions = read_labels(real_data / "fair-xyz-regions" / "tiles.csv", class_field="region")
     counts = dict(zip(*np.unique(regions.class_ids, return_counts=True), strict=True))
-    assert {regions.classes.by_id(int(i)).name: int(n) for i, n in counts.items()} == {"zanzibar": 136, "nairobi": 108, "catanduanes": 60, "banepa_east": 68}
+    assert {regions.classes.by_id(int(i)).name: int(n) for i, n in counts.items()} == {
+        "zanzibar": 136,
+        "nairobi": 108,
+        "catanduanes": 60,
+        "banepa_east": 68,
+    }

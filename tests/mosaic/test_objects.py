@@ -22,7 +22,12 @@ def _perfect(cell: Cell, truth: Objects) -> Objects:
     polygons = shapely.intersection(truth.outlines(), frame)
     seen = shapely.area(polygons) > 0
     boxes = shapely.bounds(polygons[seen]).reshape(-1, 4)
-    return Objects(boxes, truth.class_ids[seen], truth.scores[seen], polygons[seen] if len(truth.polygons) else truth.polygons)
+    return Objects(
+        boxes,
+        truth.class_ids[seen],
+        truth.scores[seen],
+        polygons[seen] if len(truth.polygons) else truth.polygons,
+    )
 
 
 def _run(grid: ChipGrid, truth: Objects, suppress_iou: float | None = 0.5) -> tuple[Objects, ObjectMosaic]:
@@ -46,14 +51,21 @@ def _assert_each_once(found: Objects, truth: Objects) -> None:
 @st.composite
 def _grids(draw: st.DrawFn) -> ChipGrid:
     size = draw(st.integers(14, 48))
-    return ChipGrid(draw(st.integers(5, 110)), draw(st.integers(5, 110)), size, draw(st.integers(2, size // 3)))
+    return ChipGrid(
+        draw(st.integers(5, 110)), draw(st.integers(5, 110)), size, draw(st.integers(2, size // 3))
+    )
 
 
 def _lattice(grid: ChipGrid, spacing: int, seed: int, largest: float) -> Objects:
     """Objects of two classes that do not overlap: one in each square of a lattice with an offset of its own."""
     rng = np.random.default_rng(seed)
     offset = rng.random(2) * spacing
-    cols, rows = (g.ravel() for g in np.meshgrid(np.arange(-1, grid.width // spacing + 1), np.arange(-1, grid.height // spacing + 1)))
+    cols, rows = (
+        g.ravel()
+        for g in np.meshgrid(
+            np.arange(-1, grid.width // spacing + 1), np.arange(-1, grid.height // spacing + 1)
+        )
+    )
     low = np.column_stack([cols, rows]) * spacing + offset
     size = np.minimum(1 + rng.random(low.shape) * (spacing - 1), largest)
     start = low + rng.random(low.shape) * (spacing - size)
@@ -65,7 +77,9 @@ def _lattice(grid: ChipGrid, spacing: int, seed: int, largest: float) -> Objects
 
 @settings(max_examples=25)
 @given(_grids(), st.integers(3, 30), st.integers(0, 2**32 - 1), st.sampled_from([None, 0.5]))
-def test_objects_within_two_margins_are_kept_exactly_once(grid: ChipGrid, spacing: int, seed: int, suppress_iou: float | None) -> None:
+def test_objects_within_two_margins_are_kept_exactly_once(
+    grid: ChipGrid, spacing: int, seed: int, suppress_iou: float | None
+) -> None:
     truth = _lattice(grid, spacing, seed, 2 * grid.margin_px)
     found, _ = _run(grid, truth, suppress_iou)
     _assert_each_once(found, truth)
@@ -73,7 +87,9 @@ def test_objects_within_two_margins_are_kept_exactly_once(grid: ChipGrid, spacin
 
 @settings(max_examples=25)
 @given(_grids(), st.integers(8, 140), st.integers(0, 2**32 - 1), st.sampled_from([None, 0.5]))
-def test_larger_rectangles_are_joined_across_any_number_of_chips(grid: ChipGrid, spacing: int, seed: int, suppress_iou: float | None) -> None:
+def test_larger_rectangles_are_joined_across_any_number_of_chips(
+    grid: ChipGrid, spacing: int, seed: int, suppress_iou: float | None
+) -> None:
     truth = _lattice(grid, spacing, seed, 1e9)
     found, _ = _run(grid, truth, suppress_iou)
     _assert_each_once(found, truth)
@@ -83,7 +99,10 @@ def test_larger_rectangles_are_joined_across_any_number_of_chips(grid: ChipGrid,
 @given(_grids(), st.integers(6, 60), st.integers(0, 2**32 - 1))
 def test_discs_with_outlines_are_joined_to_the_disc(grid: ChipGrid, spacing: int, seed: int) -> None:
     lattice = _lattice(grid, spacing, seed, 1e9)
-    centres, radius = (lattice.boxes[:, :2] + lattice.boxes[:, 2:]) / 2, (lattice.boxes[:, 2:] - lattice.boxes[:, :2]).min(axis=1) / 2
+    centres, radius = (
+        (lattice.boxes[:, :2] + lattice.boxes[:, 2:]) / 2,
+        (lattice.boxes[:, 2:] - lattice.boxes[:, :2]).min(axis=1) / 2,
+    )
     discs = shapely.buffer(shapely.points(centres), radius)
     truth = Objects(shapely.bounds(discs), lattice.class_ids, lattice.scores, discs)
     found, _ = _run(grid, truth)
@@ -93,7 +112,9 @@ def test_discs_with_outlines_are_joined_to_the_disc(grid: ChipGrid, spacing: int
 
 @settings(max_examples=25)
 @given(_grids(), st.integers(4, 40), st.integers(0, 2**32 - 1), st.integers(0, 3))
-def test_streaming_by_rows_gives_what_all_at_once_gives(grid: ChipGrid, spacing: int, seed: int, jitter: int) -> None:
+def test_streaming_by_rows_gives_what_all_at_once_gives(
+    grid: ChipGrid, spacing: int, seed: int, jitter: int
+) -> None:
     """Also for a sloppy detector, where joins and doubles depend on what the neighbours say."""
     rng = np.random.default_rng(seed)
     truth = _lattice(grid, spacing, seed, 1e9)
@@ -104,7 +125,9 @@ def test_streaming_by_rows_gives_what_all_at_once_gives(grid: ChipGrid, spacing:
             moved = seen.boxes + rng.normal(0, jitter, seen.boxes.shape)
             boxes = np.column_stack([np.minimum(moved[:, :2], moved[:, 2:] - 0.1), moved[:, 2:]])
             boxes = np.clip(boxes, [cell.read.col, cell.read.row] * 2, [cell.read.col1, cell.read.row1] * 2)
-            seen = Objects(boxes, seen.class_ids, rng.random(len(seen)).astype(np.float32)).take((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
+            seen = Objects(boxes, seen.class_ids, rng.random(len(seen)).astype(np.float32)).take(
+                (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+            )
             stream.add(cell, seen)
             whole.add(cell, seen)
         found.append(stream.finished(grid_row))
@@ -112,15 +135,26 @@ def test_streaming_by_rows_gives_what_all_at_once_gives(grid: ChipGrid, spacing:
     order = [np.lexsort((o.scores, *o.boxes.T)) for o in (streamed, at_once)]
     np.testing.assert_array_equal(streamed.boxes[order[0]], at_once.boxes[order[1]])
     np.testing.assert_array_equal(streamed.scores[order[0]], at_once.scores[order[1]])
-    assert (stream.joined, stream.cut_at_seam, stream.doubles) == (whole.joined, whole.cut_at_seam, whole.doubles)
+    assert (stream.joined, stream.cut_at_seam, stream.doubles) == (
+        whole.joined,
+        whole.cut_at_seam,
+        whole.doubles,
+    )
 
 
-def _pieces(grid: ChipGrid, found: dict[int, list[tuple[list[float], int, float]]]) -> tuple[Objects, ObjectMosaic]:
+def _pieces(
+    grid: ChipGrid, found: dict[int, list[tuple[list[float], int, float]]]
+) -> tuple[Objects, ObjectMosaic]:
     """Runs one row of chips, of which chip k says `found[k]`: (box, class, score)."""
     mosaic = ObjectMosaic(grid)
     for place, cell in enumerate(grid.row(0)):
         boxes, ids, scores = zip(*found[place], strict=True) if found.get(place) else ((), (), ())
-        mosaic.add(cell, Objects(np.array(boxes, float).reshape(-1, 4), np.array(ids, np.int64), np.array(scores, np.float32)))
+        mosaic.add(
+            cell,
+            Objects(
+                np.array(boxes, float).reshape(-1, 4), np.array(ids, np.int64), np.array(scores, np.float32)
+            ),
+        )
     return mosaic.finished(0), mosaic
 
 

@@ -1,4 +1,6 @@
-"""Outlines of objects that neighbouring chips saw in parts: each object of the scene comes out once, in one piece, wherever the chips lie."""
+"""Outlines of objects that neighbouring chips saw in parts: each object of the scene comes out once, in one
+piece, wherever the chips lie.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,12 @@ def _exact(cell: Cell, truth: Objects) -> Objects:
     """What a flawless network says of a chip: each object that shows, cut at the chip's border."""
     visible = shapely.intersection(truth.polygons, shapely.box(*cell.read.box))
     seen = np.flatnonzero(shapely.area(visible) > 1e-9)
-    polygons = np.array([shapely.union_all([p for p in shapely.get_parts(visible[i]) if p.area > 0]) for i in seen], object)
-    return Objects(shapely.bounds(polygons).reshape(-1, 4), truth.class_ids[seen], truth.scores[seen], polygons)
+    polygons = np.array(
+        [shapely.union_all([p for p in shapely.get_parts(visible[i]) if p.area > 0]) for i in seen], object
+    )
+    return Objects(
+        shapely.bounds(polygons).reshape(-1, 4), truth.class_ids[seen], truth.scores[seen], polygons
+    )
 
 
 def _by_masks(cell: Cell, truth: Objects) -> Objects:
@@ -35,7 +41,9 @@ def _by_masks(cell: Cell, truth: Objects) -> Objects:
     masks = np.zeros((len(exact), CELLS, CELLS), np.float32)
     for mask, (col0, row0, col1, row1), outline in zip(masks, exact.boxes, exact.polygons, strict=True):
         shapely.prepare(outline)
-        inside = shapely.intersects_xy(outline, *np.meshgrid(col0 + steps * (col1 - col0), row0 + steps * (row1 - row0)))
+        inside = shapely.intersects_xy(
+            outline, *np.meshgrid(col0 + steps * (col1 - col0), row0 + steps * (row1 - row0))
+        )
         mask[:] = inside.reshape(CELLS, FINE, CELLS, FINE).mean(axis=(1, 3))
     raw = {"boxes": exact.boxes, "scores": exact.scores, "channels": exact.class_ids - 1, "masks": masks}
     return CODEC.decode(raw).shifted(cell.read.col, cell.read.row)
@@ -54,11 +62,15 @@ def _in_pieces(cell: Cell, truth: Objects) -> Objects:
     """Each connected piece that shows in the chip as an object of its own: all that a network can know."""
     exact = _exact(cell, truth)
     polygons, index = shapely.get_parts(exact.polygons, return_index=True)
-    return Objects(shapely.bounds(polygons).reshape(-1, 4), exact.class_ids[index], exact.scores[index], polygons)
+    return Objects(
+        shapely.bounds(polygons).reshape(-1, 4), exact.class_ids[index], exact.scores[index], polygons
+    )
 
 
 def _patchwork(grid: ChipGrid, count: int, seed: int, classes: int, least_radius: float = 0.1) -> Objects:
-    """Touching objects of every shape: groups of neighbouring Voronoi cells over the scene, some with a hole, some cells left empty."""
+    """Touching objects of every shape: groups of neighbouring Voronoi cells over the scene, some with a hole,
+    some cells left empty.
+    """
     rng = np.random.default_rng(seed)
     frame = shapely.box(0, 0, grid.width, grid.height)
     points = rng.random((max(count, 4), 2)) * [grid.width, grid.height]
@@ -72,19 +84,32 @@ def _patchwork(grid: ChipGrid, count: int, seed: int, classes: int, least_radius
     outlines = []
     for number in np.unique(group):
         outline = shapely.union_all(cells[group == number])
-        if outline.area < 9 or outline.buffer(-least_radius).is_empty or outline.geom_type != "Polygon" or rng.random() < 0.2:
+        if (
+            outline.area < 9
+            or outline.buffer(-least_radius).is_empty
+            or outline.geom_type != "Polygon"
+            or rng.random() < 0.2
+        ):
             continue
-        hole = shapely.Point(*outline.representative_point().coords[0]).buffer(min(outline.bounds[2] - outline.bounds[0], 20) / 5)
-        outlines.append(outline.difference(hole) if outline.contains_properly(hole) and rng.random() < 0.3 else outline)
+        hole = shapely.Point(*outline.representative_point().coords[0]).buffer(
+            min(outline.bounds[2] - outline.bounds[0], 20) / 5
+        )
+        outlines.append(
+            outline.difference(hole) if outline.contains_properly(hole) and rng.random() < 0.3 else outline
+        )
     polygons = np.array(outlines, dtype=object)
     scores = rng.uniform(0.5, 1, len(polygons)).astype(np.float32)
-    return Objects(shapely.bounds(polygons).reshape(-1, 4), rng.integers(1, classes + 1, len(polygons)), scores, polygons)
+    return Objects(
+        shapely.bounds(polygons).reshape(-1, 4), rng.integers(1, classes + 1, len(polygons)), scores, polygons
+    )
 
 
 @st.composite
 def _grids(draw: st.DrawFn) -> ChipGrid:
     size = draw(st.integers(24, 64))
-    return ChipGrid(draw(st.integers(20, 160)), draw(st.integers(20, 160)), size, draw(st.integers(3, size // 3)))
+    return ChipGrid(
+        draw(st.integers(20, 160)), draw(st.integers(20, 160)), size, draw(st.integers(3, size // 3))
+    )
 
 
 def _ious(found: Objects, truth: Objects) -> npt.NDArray[np.float64]:
@@ -92,7 +117,11 @@ def _ious(found: Objects, truth: Objects) -> npt.NDArray[np.float64]:
     table = np.zeros((len(truth), len(found)))
     for row, outline in enumerate(truth.polygons):
         common = shapely.area(shapely.intersection(found.polygons, outline))
-        table[row] = common / (shapely.area(found.polygons) + outline.area - common) * (found.class_ids == truth.class_ids[row])
+        table[row] = (
+            common
+            / (shapely.area(found.polygons) + outline.area - common)
+            * (found.class_ids == truth.class_ids[row])
+        )
     return table
 
 
@@ -105,7 +134,9 @@ def _assert_each_once(found: Objects, truth: Objects, least: float) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(_grids(), st.integers(4, 60), st.integers(0, 2**32 - 1), st.integers(1, 2))
-def test_touching_objects_of_any_shape_and_size_come_out_once_and_whole(grid: ChipGrid, count: int, seed: int, classes: int) -> None:
+def test_touching_objects_of_any_shape_and_size_come_out_once_and_whole(
+    grid: ChipGrid, count: int, seed: int, classes: int
+) -> None:
     truth = _patchwork(grid, count, seed, classes)
     found, _ = _run(grid, truth)
     _assert_each_once(found, truth, 0.999)
@@ -113,7 +144,9 @@ def test_touching_objects_of_any_shape_and_size_come_out_once_and_whole(grid: Ch
 
 @settings(max_examples=40, deadline=None)
 @given(_grids(), st.integers(4, 60), st.integers(0, 2**32 - 1), st.integers(1, 2))
-def test_so_they_do_when_every_piece_in_a_chip_is_an_object(grid: ChipGrid, count: int, seed: int, classes: int) -> None:
+def test_so_they_do_when_every_piece_in_a_chip_is_an_object(
+    grid: ChipGrid, count: int, seed: int, classes: int
+) -> None:
     truth = _patchwork(grid, count, seed, classes)
     found, _ = _run(grid, truth, _in_pieces)
     _assert_each_once(found, truth, 0.999)
@@ -137,7 +170,10 @@ def _views(*views: list[shapely.Geometry]) -> tuple[Objects, ObjectMosaic]:
     for grid_row, polygons in enumerate(views):
         outlines = np.array(polygons, dtype=object)
         bounds = shapely.bounds(outlines).reshape(-1, 4)
-        mosaic.add(STACKED.cell(grid_row, 0), Objects(bounds, np.ones(len(bounds), np.int64), np.full(len(bounds), 0.9, np.float32), outlines))
+        mosaic.add(
+            STACKED.cell(grid_row, 0),
+            Objects(bounds, np.ones(len(bounds), np.int64), np.full(len(bounds), 0.9, np.float32), outlines),
+        )
         found.append(mosaic.finished(grid_row))
     return Objects.concatenate(found), mosaic
 

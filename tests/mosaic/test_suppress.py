@@ -15,7 +15,9 @@ from eo_dl.mosaic.suppress import suppress
 Boxes = npt.NDArray[np.float64]
 
 
-def _naive(boxes: Boxes, scores: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], iou: float) -> list[int]:
+def _naive(
+    boxes: Boxes, scores: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], iou: float
+) -> list[int]:
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable"):
         if all(classes[i] != classes[j] or ious(boxes[[i]], boxes[[j]])[0] <= iou for j in kept):
@@ -30,7 +32,13 @@ def _scene(rng: np.random.Generator, count: int, giants: int = 0) -> Boxes:
     return np.column_stack([corner, corner + size])
 
 
-@given(st.integers(0, 120), st.integers(0, 4), st.integers(1, 3), st.sampled_from([0.0, 0.3, 0.5, 0.9]), st.integers(0, 2**32 - 1))
+@given(
+    st.integers(0, 120),
+    st.integers(0, 4),
+    st.integers(1, 3),
+    st.sampled_from([0.0, 0.3, 0.5, 0.9]),
+    st.integers(0, 2**32 - 1),
+)
 def test_equals_the_naive_loop(count: int, giants: int, classes: int, iou: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     boxes = _scene(rng, count, giants)
@@ -63,5 +71,7 @@ def test_pairs_are_all_pairs_that_overlap_each_once(count: int, giants: int, see
     boxes = _scene(np.random.default_rng(seed), count, giants)
     first, second = overlapping_pairs(boxes)
     found = sorted(tuple(sorted(pair)) for pair in zip(first.tolist(), second.tolist(), strict=True))
-    expected = [(i, j) for i in range(count) for j in range(i + 1, count) if ious(boxes[[i]], boxes[[j]])[0] > 0]
+    expected = [
+        (i, j) for i in range(count) for j in range(i + 1, count) if ious(boxes[[i]], boxes[[j]])[0] > 0
+    ]
     assert found == expected

@@ -27,14 +27,18 @@ def _bands(labels: Labels, heights: list[int], skip: tuple[int, ...]) -> list[tu
     return _canonical(np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
 
 
-def _canonical(polygons: npt.NDArray[np.object_], class_ids: npt.NDArray[np.int64]) -> list[tuple[bytes, int]]:
+def _canonical(
+    polygons: npt.NDArray[np.object_], class_ids: npt.NDArray[np.int64]
+) -> list[tuple[bytes, int]]:
     assert shapely.is_valid(polygons).all()
     same = shapely.normalize(shapely.simplify(shapely.normalize(polygons), 0))
     return sorted(zip(shapely.to_wkb(same).tolist(), class_ids.tolist(), strict=True))
 
 
 @given(
-    hnp.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)), elements=st.sampled_from([0, 1, 2, 255])),
+    hnp.arrays(
+        np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 24)), elements=st.sampled_from([0, 1, 2, 255])
+    ),
     st.lists(st.integers(1, 7), min_size=1, max_size=4),
 )
 def test_bands_give_the_polygons_of_the_whole_raster(labels: Labels, heights: list[int]) -> None:
@@ -48,7 +52,11 @@ def test_mazes_with_holes_across_seams(seed: int, height: int, share: float) -> 
     whole = polygonize(labels, labels != 0)
     found = _bands(labels, [height], (0, 255))
     assert found == _canonical(*whole)
-    burnt = burn(shapely.from_wkb([wkb for wkb, _ in found]), [1] * len(found), 40, 33) if found else np.zeros((40, 33))
+    burnt = (
+        burn(shapely.from_wkb([wkb for wkb, _ in found]), [1] * len(found), 40, 33)
+        if found
+        else np.zeros((40, 33))
+    )
     assert np.array_equal(burnt, labels)
 
 

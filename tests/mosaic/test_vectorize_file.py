@@ -23,7 +23,9 @@ UTM = CRS.from_epsg(32633)
 ROTATED = Affine.translation(500_000, 5_000_000) @ Affine.rotation(20) @ Affine.scale(2, -2)
 
 
-def _map(path: Path, labels: npt.NDArray[np.uint8], transform: Affine = ROTATED, crs: CRS | None = UTM) -> Path:
+def _map(
+    path: Path, labels: npt.NDArray[np.uint8], transform: Affine = ROTATED, crs: CRS | None = UTM
+) -> Path:
     with RasterWriter(path, PixelGrid(crs, transform, *labels.shape), nodata=255, classes=CLASSES) as writer:
         writer.write(0, labels)
     return path
@@ -44,15 +46,20 @@ def test_polygons_are_the_pixels_in_map_coordinates(tmp_path: Path) -> None:
     grid = PixelGrid(UTM, ROTATED, 20, 30)
     wood = frame[frame["class_name"] == "wood"]
     assert len(frame) == 3 and len(wood) == 1
-    expected = grid.geometries_to_map(np.array([shapely.box(3, 2, 9, 8).difference(shapely.box(5, 4, 7, 6))], object))[0]
+    expected = grid.geometries_to_map(
+        np.array([shapely.box(3, 2, 9, 8).difference(shapely.box(5, 4, 7, 6))], object)
+    )[0]
     assert shapely.hausdorff_distance(wood.geometry.iloc[0], expected) < 1e-6
     assert wood["class_id"].iloc[0] == 1 and not wood["reviewed"].iloc[0]
-    assert wood["area_m2"].iloc[0] == pytest.approx(32 * 4, rel=2e-3)  # on the ground, so not quite the projected area
+    # on the ground, so not quite the projected area
+    assert wood["area_m2"].iloc[0] == pytest.approx(32 * 4, rel=2e-3)
     assert "score" not in frame.columns
 
 
 def test_small_polygons_are_left_out_and_counted(tmp_path: Path) -> None:
-    frame = read_layer(vectorize(_map(tmp_path / "map.tif", _labels()), out=tmp_path / "map.fgb", min_area_m2=10))
+    frame = read_layer(
+        vectorize(_map(tmp_path / "map.tif", _labels()), out=tmp_path / "map.fgb", min_area_m2=10)
+    )
     assert sorted(frame["class_name"]) == ["water", "wood"]
 
 
@@ -75,7 +82,14 @@ def test_scores_are_mean_probabilities_of_the_class(tmp_path: Path) -> None:
     planes[1][labels == 1] = 127
     planes[2][labels == 2] = np.where(np.arange((labels == 2).sum()) % 2, 254, 0)
     names = CLASSES.names
-    write_geotiff(tmp_path / "p.tif", planes, PixelGrid(UTM, ROTATED, 20, 30), descriptions=names, scales=[1 / 254] * 3, nodata=255)
+    write_geotiff(
+        tmp_path / "p.tif",
+        planes,
+        PixelGrid(UTM, ROTATED, 20, 30),
+        descriptions=names,
+        scales=[1 / 254] * 3,
+        nodata=255,
+    )
     frame = read_layer(vectorize(source, out=tmp_path / "map.gpkg", probabilities=tmp_path / "p.tif"))
     assert frame[frame["class_name"] == "wood"]["score"].tolist() == [0.5]
     assert frame[frame["class_name"] == "water"]["score"].tolist() == [0.5, 0.5]
@@ -87,13 +101,23 @@ def test_simplified_neighbours_still_share_their_border(tmp_path: Path) -> None:
     source = _map(tmp_path / "map.tif", labels, Affine.identity(), None)
     exact = read_layer(vectorize(source, out=tmp_path / "exact.gpkg"))
     simple = read_layer(vectorize(source, out=tmp_path / "simple.gpkg", simplify_px=2))
-    assert shapely.get_num_coordinates(simple.geometry.values).sum() < shapely.get_num_coordinates(exact.geometry.values).sum() / 3
+    assert (
+        shapely.get_num_coordinates(simple.geometry.values).sum()
+        < shapely.get_num_coordinates(exact.geometry.values).sum() / 3
+    )
     assert shapely.coverage_is_valid(simple.geometry.values)
     assert simple.geometry.area.sum() == pytest.approx(60 * 60, rel=1e-3)
 
 
 def test_a_map_of_background_gives_an_empty_layer(tmp_path: Path) -> None:
-    assert len(read_layer(vectorize(_map(tmp_path / "map.tif", np.zeros((5, 5), np.uint8)), out=tmp_path / "map.gpkg"))) == 0
+    assert (
+        len(
+            read_layer(
+                vectorize(_map(tmp_path / "map.tif", np.zeros((5, 5), np.uint8)), out=tmp_path / "map.gpkg")
+            )
+        )
+        == 0
+    )
 
 
 def test_a_raster_without_class_names_gets_ids_as_names(tmp_path: Path) -> None:

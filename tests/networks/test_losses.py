@@ -11,7 +11,13 @@ from eo_dl.core.arrays import Target
 from eo_dl.errors import ConfigError
 from eo_dl.io.yamlfiles import validate
 from eo_dl.networks.lossconfig import LOSSES, LossConfig, LossName
-from eo_dl.networks.losses import ClassLoss, truth_of_channels, truth_of_labels, truth_of_masks, truth_of_shares
+from eo_dl.networks.losses import (
+    ClassLoss,
+    truth_of_channels,
+    truth_of_labels,
+    truth_of_masks,
+    truth_of_shares,
+)
 
 Array = npt.NDArray[np.float64]
 FOR_LABELS = ("bce", "focal", "dice", "jaccard", "tversky")
@@ -35,8 +41,12 @@ def one_hot(mask: npt.NDArray[np.int64], classes: int) -> Array:
     return found
 
 
-def naive(name: str, p: Array, truth: Array, counted: npt.NDArray[np.bool_], weights: Array, exclusive: bool) -> float:
-    """The loss by its definition, one pixel and class at a time; `p`, `truth` and `counted` (N, K, H, W), smoothing 0.1, gamma 1.5."""
+def naive(
+    name: str, p: Array, truth: Array, counted: npt.NDArray[np.bool_], weights: Array, exclusive: bool
+) -> float:
+    """The loss by its definition, one pixel and class at a time; `p`, `truth` and `counted` (N, K, H, W),
+    smoothing 0.1, gamma 1.5.
+    """
     classes = p.shape[1]
     total = factors = 0.0
     hit, found, true = np.zeros(classes), np.zeros(classes), np.zeros(classes)
@@ -51,7 +61,10 @@ def naive(name: str, p: Array, truth: Array, counted: npt.NDArray[np.bool_], wei
         if name == "cross_entropy":
             total, factors = total - s * weights[k] * np.log(q), factors + s * weights[k]
         elif name == "bce":
-            total, factors = total - weights[k] * (s * np.log(q) + (1 - s) * np.log(1 - q)), factors + weights[k]
+            total, factors = (
+                total - weights[k] * (s * np.log(q) + (1 - s) * np.log(1 - q)),
+                factors + weights[k],
+            )
         elif name == "focal" and exclusive:
             total, factors = total - s * weights[k] * (1 - q) ** 1.5 * np.log(q), factors + s * weights[k]
         elif name == "focal":
@@ -65,29 +78,48 @@ def naive(name: str, p: Array, truth: Array, counted: npt.NDArray[np.bool_], wei
     if name == "lovasz":
         return float(np.mean([naive_lovasz(errors[k]) for k in present]))
     alpha, beta = {"dice": (0.5, 0.5), "jaccard": (1, 1), "tversky": (0.3, 0.7)}[name]
-    return float(np.mean([1 - hit[k] / (hit[k] + alpha * (found[k] - hit[k]) + beta * (true[k] - hit[k])) for k in present]))
+    return float(
+        np.mean(
+            [1 - hit[k] / (hit[k] + alpha * (found[k] - hit[k]) + beta * (true[k] - hit[k])) for k in present]
+        )
+    )
 
 
 def naive_lovasz(errors: list[tuple[float, float]]) -> float:
-    """The Lovász extension from its definition: the Jaccard loss of ever larger sets of wrong pixels, worst first."""
+    """The Lovász extension from its definition: the Jaccard loss of ever larger sets of wrong pixels, worst
+    first.
+    """
 
     def jaccard_loss(wrong: list[int]) -> float:
         true = sum(t for _, t in errors)
         return 1 - (true - sum(errors[i][1] for i in wrong)) / (true + sum(1 - errors[i][1] for i in wrong))
 
     order = sorted(range(len(errors)), key=lambda i: -errors[i][0])
-    return sum(errors[i][0] * (jaccard_loss(order[: n + 1]) - jaccard_loss(order[:n])) for n, i in enumerate(order))
+    return sum(
+        errors[i][0] * (jaccard_loss(order[: n + 1]) - jaccard_loss(order[:n])) for n, i in enumerate(order)
+    )
 
 
 @given(st.integers(0, 1000), st.integers(2, 5), st.booleans())
 @settings(max_examples=15)
 @pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_is_its_definition_over_counted_pixels(name: str, seed: int, classes: int, weighted: bool) -> None:
+def test_every_loss_is_its_definition_over_counted_pixels(
+    name: str, seed: int, classes: int, weighted: bool
+) -> None:
     logits, mask = pixels(seed, classes)
     weights = np.linspace(0.5, 2, classes) if weighted else np.ones(classes)
-    found = ClassLoss(one(name))(logits, truth_of_channels(mask, classes), torch.from_numpy(weights) if weighted else None)
+    found = ClassLoss(one(name))(
+        logits, truth_of_channels(mask, classes), torch.from_numpy(weights) if weighted else None
+    )
     counted = np.broadcast_to((mask.numpy() != 255)[:, None], logits.shape)
-    expected = naive(name, torch.softmax(logits, 1).numpy(), one_hot(mask.numpy(), classes), counted, weights, exclusive=True)
+    expected = naive(
+        name,
+        torch.softmax(logits, 1).numpy(),
+        one_hot(mask.numpy(), classes),
+        counted,
+        weights,
+        exclusive=True,
+    )
     assert found[name].item() == pytest.approx(expected, rel=1e-4)
     assert found["loss"].item() == found[name].item()
 
@@ -101,7 +133,9 @@ def test_every_loss_takes_soft_targets(name: str, seed: int) -> None:
     soft = rng.dirichlet(np.ones(3), (2, 5, 4)).transpose(0, 3, 1, 2) * (mask.numpy() != 255)[:, None]
     found = ClassLoss(one(name))(logits, truth_of_shares(torch.from_numpy(soft)))[name].item()
     counted = np.broadcast_to((mask.numpy() != 255)[:, None], logits.shape)
-    assert found == pytest.approx(naive(name, torch.softmax(logits, 1).numpy(), soft, counted, np.ones(3), exclusive=True), rel=1e-4)
+    assert found == pytest.approx(
+        naive(name, torch.softmax(logits, 1).numpy(), soft, counted, np.ones(3), exclusive=True), rel=1e-4
+    )
 
 
 @given(st.integers(0, 1000))
@@ -111,10 +145,19 @@ def test_labels_that_may_meet_are_learnt_one_by_one_and_unknown_ones_not(name: s
     rng = np.random.default_rng(seed)
     logits, values = rng.normal(0, 2, (4, 3)), rng.choice([0.0, 1.0, np.nan], (4, 3), p=[0.4, 0.4, 0.2])
     weights = np.array([0.5, 1.0, 2.0])
-    found = ClassLoss(one(name), exclusive=False)(torch.from_numpy(logits), truth_of_labels(torch.from_numpy(values)), torch.from_numpy(weights))
+    found = ClassLoss(one(name), exclusive=False)(
+        torch.from_numpy(logits), truth_of_labels(torch.from_numpy(values)), torch.from_numpy(weights)
+    )
     shape = (4, 3, 1, 1)
     p, counted = 1 / (1 + np.exp(-logits)), np.isfinite(values)
-    expected = naive(name, p.reshape(shape), np.nan_to_num(values).reshape(shape), counted.reshape(shape), weights, exclusive=False)
+    expected = naive(
+        name,
+        p.reshape(shape),
+        np.nan_to_num(values).reshape(shape),
+        counted.reshape(shape),
+        weights,
+        exclusive=False,
+    )
     assert found[name].item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -140,7 +183,9 @@ def test_nothing_but_ignored_pixels_is_zero_with_gradient_zero(name: str) -> Non
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("sure", [60.0, -60.0])
-def test_a_confident_answer_has_a_finite_gradient_and_costs_nothing_where_right(name: LossName, sure: float) -> None:
+def test_a_confident_answer_has_a_finite_gradient_and_costs_nothing_where_right(
+    name: LossName, sure: float
+) -> None:
     mask = torch.tensor([[[0, 1], [1, 2]]])
     logits = (sure * torch.nn.functional.one_hot(mask, 3).permute(0, 3, 1, 2).float()).requires_grad_()
     loss = ClassLoss(LossConfig(terms={name: 1.0}))(logits, truth_of_channels(mask, 3))["loss"]
@@ -179,7 +224,9 @@ def test_where_both_are_defined_they_agree_with_segmentation_models_pytorch() ->
 def test_soft_and_hard_chips_meet_in_one_batch() -> None:
     mask = np.array([[0, 1], [255, 2]], np.uint8)
     soft = np.array([[[0.2, 1], [0, 0]], [[0.8, 0], [1, 0]], [[0, 0], [0, 0]]], np.float32)
-    found = truth_of_masks([Target(mask=mask), Target(soft=soft), Target(mask=mask, soft=soft)], 3, torch.device("cpu"))
+    found = truth_of_masks(
+        [Target(mask=mask), Target(soft=soft), Target(mask=mask, soft=soft)], 3, torch.device("cpu")
+    )
     assert found.counted.reshape(3, 4).tolist() == [[1, 1, 0, 1], [1, 1, 1, 0], [1, 1, 0, 0]]
     assert found.shares[1, :, 0].tolist() == pytest.approx([0.2, 0.8, 0])
     assert found.shares[0].sum(0).tolist() == [1, 1, 0, 1]
@@ -198,7 +245,9 @@ def test_short_forms_of_a_loss(given: object, terms: dict[str, float] | None) ->
     assert LossConfig.model_validate(given).terms == terms
 
 
-@pytest.mark.parametrize("given", ["dise", ["dice", "dice"], [], [3], {"terms": {"dice": 0}}, {"term": "dice"}])
+@pytest.mark.parametrize(
+    "given", ["dise", ["dice", "dice"], [], [3], {"terms": {"dice": 0}}, {"term": "dice"}]
+)
 def test_a_wrong_loss_is_one_line(given: object) -> None:
     from eo_dl.tasks.segmentation.config import SegmentationConfig
 

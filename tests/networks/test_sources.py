@@ -1,4 +1,6 @@
-"""Weights by name, and what they know of bands and units. Nothing is downloaded: the fetch fails, or is put in place of."""
+"""Weights by name, and what they know of bands and units. Nothing is downloaded: the fetch fails, or is put
+in place of.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def _donor(bands: int, seed: int = 1) -> torch.nn.Module:
     return make_encoder("resnet18", bands)
 
 
-def _source(bands: tuple[str, ...], ours: tuple[str, ...], sensor: str = "") -> tuple[WeightsSource, torch.Tensor]:
+def _source(
+    bands: tuple[str, ...], ours: tuple[str, ...], sensor: str = ""
+) -> tuple[WeightsSource, torch.Tensor]:
     donor = _donor(len(bands))
     state = donor.state_dict()
     return WeightsSource("somebody", lambda: dict(state), bands, sensor, ours=ours), _stem(donor)
@@ -47,12 +51,16 @@ def _source(bands: tuple[str, ...], ours: tuple[str, ...], sensor: str = "") -> 
         (("B04", "B03", "B02", "B8A"), S2, "sentinel2", (3, 2, 1, 8)),
         (("Red", "SWIR 1", "thermal", ""), S2, "sentinel2", (3, 11, None, None)),
         (("red", "nir"), ("sr_b1", "sr_b2", "sr_b3", "sr_b4"), "landsat_etm", (2, 3)),
-        (("b2", "b3", "b4", "b8a"), ("red", "green", "blue"), "", (2, 1, 0, None)),  # B8A: can only be Sentinel-2
+        # B8A: can only be Sentinel-2
+        (("b2", "b3", "b4", "b8a"), ("red", "green", "blue"), "", (2, 1, 0, None)),
         (("b2", "b3", "b4"), ("red", "green", "blue"), "", (None, None, None)),  # could be of several sensors
-        (("b4", "b8a"), ("b1", "b2", "b3", "b4"), "landsat_tm", (2, None)),  # red is the third band there, not the fourth
+        # red is the third band there, not the fourth
+        (("b4", "b8a"), ("b1", "b2", "b3", "b4"), "landsat_tm", (2, None)),
     ],
 )
-def test_bands_are_matched_by_name_and_by_colour(ours: tuple[str, ...], theirs: tuple[str, ...], sensor: str, expected: tuple[int | None, ...]) -> None:
+def test_bands_are_matched_by_name_and_by_colour(
+    ours: tuple[str, ...], theirs: tuple[str, ...], sensor: str, expected: tuple[int | None, ...]
+) -> None:
     assert match_bands(ours, theirs, sensor) == expected
 
 
@@ -113,7 +121,10 @@ def test_no_band_in_common_takes_the_mean_that_keeps_the_response() -> None:
 
 def test_every_tensor_is_listed_by_name() -> None:
     source, _ = _source(("red", "green", "blue"), ("red", "nir"))
-    report = load_weights(_donor(2), replace(source, read=lambda: {**source.read(), "fc.weight": torch.zeros(2, 512)}, licence="mit"))
+    report = load_weights(
+        _donor(2),
+        replace(source, read=lambda: {**source.read(), "fc.weight": torch.zeros(2, 512)}, licence="mit"),
+    )
     lines = report.listing().splitlines()
     assert "adapted\tconv1.weight" in lines
     assert "not used\tfc.weight" in lines
@@ -132,7 +143,10 @@ def test_the_bands_of_a_bundle_are_read_from_it(tmp_path: Path) -> None:
     }
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("model.json", json.dumps(spec))
-        archive.writestr("weights.safetensors", safetensors.torch.save({f"encoder.{k}": v.contiguous() for k, v in donor.state_dict().items()}))
+        archive.writestr(
+            "weights.safetensors",
+            safetensors.torch.save({f"encoder.{k}": v.contiguous() for k, v in donor.state_dict().items()}),
+        )
     found = find_weights(str(path), "resnet18", ("nir", "red"))
     assert found is not None
     assert found.bands == ("red", "")
@@ -152,7 +166,9 @@ def test_names_are_found_in_full_and_short_and_wrong_ones_answered() -> None:
     assert find_named("ResNet18_Weights.SENTINEL2_ALL_MOCO", "resnet18") is not None
     assert find_named("sentinel2-all-moco", "resnet50").name == "ResNet50_Weights.SENTINEL2_ALL_MOCO"
     assert find_named("SENTINEL2_ALL_MOCO", "resnet18").name == "ResNet18_Weights.SENTINEL2_ALL_MOCO"
-    with pytest.raises(ConfigError, match="trained with resnet18 or resnet50, not resnet34; add --backbone resnet18"):
+    with pytest.raises(
+        ConfigError, match="trained with resnet18 or resnet50, not resnet34; add --backbone resnet18"
+    ):
         find_named("sentinel2-all-moco", "resnet34")
     with pytest.raises(ConfigError, match=r"did you mean ResNet18_Weights.SENTINEL2_ALL_MOCO\?"):
         find_named("ResNet18_Weights.SENTINEL2_ALL_MOCOO", "resnet18")
@@ -163,7 +179,9 @@ def test_names_are_found_in_full_and_short_and_wrong_ones_answered() -> None:
         find_weights("sentinel2-al-moco", "resnet18")
 
 
-def test_a_download_that_cannot_be_had_is_one_line_that_names_the_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_download_that_cannot_be_had_is_one_line_that_names_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     # The real way of torchgeo and timm, to a port where nobody listens.
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -178,7 +196,9 @@ def test_a_download_that_cannot_be_had_is_one_line_that_names_the_way_out(monkey
         assert "\n" not in str(raised.value)
 
 
-def test_a_torchgeo_weight_knows_its_bands_units_and_licence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_torchgeo_weight_knows_its_bands_units_and_licence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     donor = _donor(13)
     torch.save(donor.state_dict(), tmp_path / "moco.pth")
 
@@ -223,12 +243,21 @@ def test_chained_normalizations_are_one() -> None:
         def __init__(self, mean: list[float], std: list[float]) -> None:
             self.mean, self.std = mean, std
 
-    steps = [object(), Step([3.0, 2.0], [85.0, 101.0]), Step([0.0], [1 / 255]), Step([0.485, 0.456], [0.229, 0.224])]
+    steps = [
+        object(),
+        Step([3.0, 2.0], [85.0, 101.0]),
+        Step([0.0], [1 / 255]),
+        Step([0.485, 0.456], [0.229, 0.224]),
+    ]
     found = weightsources._normalization(steps, 2)
     assert found is not None
     for value in (0.0, 17.0, 255.0):
-        for band, (low, width, mean, std) in enumerate(((3.0, 85.0, 0.485, 0.229), (2.0, 101.0, 0.456, 0.224))):
-            assert (value - found.mean[band]) / found.std[band] == pytest.approx(((value - low) / width * 255 - mean) / std)
+        for band, (low, width, mean, std) in enumerate(
+            ((3.0, 85.0, 0.485, 0.229), (2.0, 101.0, 0.456, 0.224))
+        ):
+            assert (value - found.mean[band]) / found.std[band] == pytest.approx(
+                ((value - low) / width * 255 - mean) / std
+            )
     assert weightsources._normalization([object()], 2) is None
 
 
@@ -249,12 +278,23 @@ def test_the_list_agrees_with_torchgeo_and_timm() -> None:
         assert len(weights.bands) == meta["in_chans"]
         short = {"red": "R", "green": "G", "blue": "B"}
         if "bands" in meta:
-            assert tuple(meta["bands"]) in (weights.bands, tuple(short.get(band, band) for band in weights.bands))
+            assert tuple(meta["bands"]) in (
+                weights.bands,
+                tuple(short.get(band, band) for band in weights.bands),
+            )
         if "license" in meta:
             assert meta["license"].lower() == weights.licence
 
 
 def test_the_list_needs_no_torch() -> None:
-    code = "import sys\nimport eo_dl.networks.catalogue\nprint({'torch', 'timm', 'torchgeo'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    code = (
+        "import sys\nimport eo_dl.networks.catalogue\nprint({'torch', 'timm', 'torchgeo'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.stdout.strip() == "set()"

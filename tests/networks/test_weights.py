@@ -50,7 +50,9 @@ def test_a_strangers_checkpoint_fills_its_architecture(real_data: Path, file: st
     assert report.prefix == "module"
     assert report.left == report.adapted == ()
     assert set(report.unused) == {"module.linear.weight", "module.linear.bias"}
-    stored = torch.load(real_data / "weights-cifar-resnet" / file, map_location="cpu", weights_only=True)["state_dict"]
+    stored = torch.load(real_data / "weights-cifar-resnet" / file, map_location="cpu", weights_only=True)[
+        "state_dict"
+    ]
     assert torch.equal(encoder.layer3[0].conv1.weight, stored["module.layer3.0.conv1.weight"])
 
 
@@ -63,7 +65,9 @@ def test_another_number_of_bands_adapts_the_first_convolution(real_data: Path) -
     three = _CifarResNet(3)
     load_weights(three, path)
     grey = torch.rand(1, 1, 8, 8)
-    torch.testing.assert_close(encoder.conv1(grey.expand(1, 7, 8, 8)), three.conv1(grey.expand(1, 3, 8, 8)), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        encoder.conv1(grey.expand(1, 7, 8, 8)), three.conv1(grey.expand(1, 3, 8, 8)), atol=1e-5, rtol=1e-4
+    )
 
 
 def test_another_architecture_is_refused_with_the_counts(real_data: Path) -> None:
@@ -77,7 +81,14 @@ def _plain(state: dict[str, torch.Tensor], path: Path) -> None:
 
 def _lightning(state: dict[str, torch.Tensor], path: Path) -> None:
     head = {"model.segmentation_head.0.weight": torch.zeros(2, 16, 3, 3)}
-    torch.save({"epoch": 3, "state_dict": {f"model.encoder.{key}": value for key, value in state.items()} | head, "optimizer_states": []}, path)
+    torch.save(
+        {
+            "epoch": 3,
+            "state_dict": {f"model.encoder.{key}": value for key, value in state.items()} | head,
+            "optimizer_states": [],
+        },
+        path,
+    )
 
 
 def _torchvision_detector(state: dict[str, torch.Tensor], path: Path) -> None:
@@ -97,7 +108,9 @@ def _safetensors(state: dict[str, torch.Tensor], path: Path) -> None:
         (_safetensors, "unet.safetensors", "encoder"),
     ],
 )
-def test_every_kind_of_file_fills_the_encoder(write: Callable[[dict[str, torch.Tensor], Path], None], file: str, prefix: str, tmp_path: Path) -> None:
+def test_every_kind_of_file_fills_the_encoder(
+    write: Callable[[dict[str, torch.Tensor], Path], None], file: str, prefix: str, tmp_path: Path
+) -> None:
     donor = _encoder(seed=1)
     write(donor.state_dict(), tmp_path / file)
     encoder = _encoder(seed=2)
@@ -134,7 +147,9 @@ class _Harmful:
         return os.mkdir, ("harm",)
 
 
-def test_a_file_that_would_run_code_is_refused_and_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_would_run_code_is_refused_and_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"state_dict": _Harmful()}, "new.pth")
     Path("old.pth").write_bytes(pickle.dumps(_Harmful()))
@@ -160,7 +175,12 @@ def test_files_without_tensors_and_missing_ones_are_refused(tmp_path: Path) -> N
     torch.save([1, 2], tmp_path / "list.pth")
     with zipfile.ZipFile(tmp_path / "bomb.eodl", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("weights.safetensors", bytes(1000))
-    for name, says in (("empty.pth", "no tensors"), ("list.pth", "list"), ("bomb.eodl", "compressed"), ("nowhere.pth", "no such weights file")):
+    for name, says in (
+        ("empty.pth", "no tensors"),
+        ("list.pth", "list"),
+        ("bomb.eodl", "compressed"),
+        ("nowhere.pth", "no such weights file"),
+    ):
         with pytest.raises(BundleError, match=says):
             read_state(tmp_path / name)
 
@@ -174,7 +194,9 @@ def test_files_without_tensors_and_missing_ones_are_refused(tmp_path: Path) -> N
         (lambda s: s.update(bias=np.zeros(2, np.int64)), "'bias' is int64"),
     ],
 )
-def test_weights_that_do_not_fit_exactly_are_refused_by_name(change: Callable[[dict[str, np.ndarray]], object], says: str) -> None:
+def test_weights_that_do_not_fit_exactly_are_refused_by_name(
+    change: Callable[[dict[str, np.ndarray]], object], says: str
+) -> None:
     state = {"weight": np.zeros((2, 2), np.float32), "bias": np.zeros(2, np.float32)}
     change(state)
     with pytest.raises(BundleError, match=says):

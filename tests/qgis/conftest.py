@@ -20,7 +20,9 @@ sys.path.insert(0, str(ROOT / "eo_dl" / "qgis"))
 
 @pytest.fixture
 def stub(tmp_path: Path) -> Callable[[str], str]:
-    """Makes a "Python" that runs a script of the test in place of eo_dl; the script finds the command line in sys.argv."""
+    """Makes a "Python" that runs a script of the test in place of eo_dl; the script finds the command line in
+    sys.argv.
+    """
 
     def make(script: str) -> str:
         (tmp_path / "stub.py").write_text(script)
@@ -36,7 +38,13 @@ def stub(tmp_path: Path) -> Callable[[str], str]:
 def qgis_python() -> str:
     """Debian's Python with PyQGIS; skips, saying so, where there is none."""
     python = "/usr/bin/python3"
-    found = Path(python).exists() and subprocess.run([python, "-c", "import qgis.core"], env=_clean(), capture_output=True, check=False).returncode == 0
+    found = (
+        Path(python).exists()
+        and subprocess.run(
+            [python, "-c", "import qgis.core"], env=_clean(), capture_output=True, check=False
+        ).returncode
+        == 0
+    )
     if not found:
         pytest.skip("QGIS is not installed: apt-get install qgis python3-qgis qgis-providers xvfb")
     return python
@@ -48,7 +56,12 @@ def qgis_environment(qgis_python: str, tmp_path: Path) -> dict[str, str]:
     runtime = tmp_path / "xdg"
     runtime.mkdir(mode=0o700)
     (tmp_path / "config" / "profiles" / "default").mkdir(parents=True)
-    own = {"QT_QPA_PLATFORM": "offscreen", "XDG_RUNTIME_DIR": str(runtime), "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path / "config"), "PYTHONWARNINGS": "ignore"}
+    own = {
+        "QT_QPA_PLATFORM": "offscreen",
+        "XDG_RUNTIME_DIR": str(runtime),
+        "QGIS_CUSTOM_CONFIG_PATH": str(tmp_path / "config"),
+        "PYTHONWARNINGS": "ignore",
+    }
     return _clean() | own
 
 
@@ -64,11 +77,21 @@ def sample(sample_data: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def inside(qgis_python: str, qgis_environment: dict[str, str]) -> Callable[..., Any]:
-    """Calls a function of inside.py, or one of a module beside it ("inside_options.pressed"), in QGIS's Python."""
+    """Calls a function of inside.py, or one of a module beside it ("inside_options.pressed"), in QGIS's
+    Python.
+    """
 
     def call(name: str, *arguments: object) -> Any:
-        command = [qgis_python, str(HERE / "inside.py"), str(ROOT / "eo_dl" / "qgis"), name, *map(str, arguments)]
-        done = subprocess.run(command, env=qgis_environment, capture_output=True, text=True, check=False, timeout=120)
+        command = [
+            qgis_python,
+            str(HERE / "inside.py"),
+            str(ROOT / "eo_dl" / "qgis"),
+            name,
+            *map(str, arguments),
+        ]
+        done = subprocess.run(
+            command, env=qgis_environment, capture_output=True, text=True, check=False, timeout=120
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         return json.loads(done.stdout.strip().splitlines()[-1])
 
@@ -77,4 +100,8 @@ def inside(qgis_python: str, qgis_environment: dict[str, str]) -> Callable[..., 
 
 def _clean() -> dict[str, str]:
     """Without our virtual environment, whose packages are for another Python."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON") and name != "VIRTUAL_ENV"}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PYTHON") and name != "VIRTUAL_ENV"
+    }

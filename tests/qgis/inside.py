@@ -1,4 +1,5 @@
-"""Runs inside QGIS's own Python (see test_inside_qgis.py): each function is one check and returns what the test claims something about.
+"""Runs inside QGIS's own Python (see test_inside_qgis.py): each function is one check and returns what the
+test claims something about.
 
 /usr/bin/python3 inside.py PLUGIN_FOLDER NAME ARGUMENT...     prints one JSON object
 """
@@ -70,7 +71,13 @@ def run(name, parameters, feedback=None, context=None):
         results, ok = algorithm.run(parameters, context, feedback, {}, False)
     except QgsProcessingException as error:
         return {"error": str(error)}
-    return {"ok": ok, "results": results, "infos": feedback.infos, "shown": feedback.shown, "error": " ".join(feedback.errors)}
+    return {
+        "ok": ok,
+        "results": results,
+        "infos": feedback.infos,
+        "shown": feedback.shown,
+        "error": " ".join(feedback.errors),
+    }
 
 
 def parameters():
@@ -78,7 +85,10 @@ def parameters():
     found = {}
     for algorithm in QgsApplication.processingRegistry().providerById("eo_dl").algorithms():
         found[algorithm.name()] = {
-            "parameters": {d.name(): [d.type(), bool(d.flags() & d.FlagOptional), bool(d.flags() & d.FlagAdvanced)] for d in algorithm.parameterDefinitions()},
+            "parameters": {
+                d.name(): [d.type(), bool(d.flags() & d.FlagOptional), bool(d.flags() & d.FlagAdvanced)]
+                for d in algorithm.parameterDefinitions()
+            },
             "order": [d.name() for d in algorithm.parameterDefinitions()],
             "help": algorithm.shortHelpString(),
         }
@@ -90,12 +100,22 @@ def words(python, scene, labels, out):
     _use(python)
     layer = QgsVectorLayer(f"{labels}|layername=buildings", "buildings", "ogr")
     QgsProject.instance().addMapLayer(layer)
-    values = {"SCENES": [scene], "LABELS": layer.id(), "CLASS_FIELD": "class_name", "SIZE": "128", "KEEP_EMPTY": 0.25, "WRITE_CHIPS": "no", "OUT": out}
+    values = {
+        "SCENES": [scene],
+        "LABELS": layer.id(),
+        "CLASS_FIELD": "class_name",
+        "SIZE": "128",
+        "KEEP_EMPTY": 0.25,
+        "WRITE_CHIPS": "no",
+        "OUT": out,
+    }
     return run("tile", values)
 
 
 def extent(python, model, scene, labels):
-    """A rectangle in another CRS than the scene's as ground to predict on: what the child gets to read; and a rectangle besides AOI polygons."""
+    """A rectangle in another CRS than the scene's as ground to predict on: what the child gets to read; and a
+    rectangle besides AOI polygons.
+    """
     _use(python)
     given = {"MODEL": model, "SCENES": scene, "OUT": "/nowhere/map.tif"}
     said = run("predict", {**given, "EXTENT": "13.930,13.936,48.670,48.674 [EPSG:4326]"})
@@ -106,24 +126,53 @@ def extent(python, model, scene, labels):
     whole = json.loads(run("predict", {**given, "EXTENT": box})["results"]["RESULT"])["words"]
     second = next(word for word in whole if word.startswith("--aoi=")).removeprefix("--aoi=")
     both = run("predict", {**given, "AOI": f"{labels}|layername=buildings", "EXTENT": box})
-    return {"aoi": json.loads(Path(path).read_text()), "whole": json.loads(Path(second).read_text()), "both": both["error"]}
+    return {
+        "aoi": json.loads(Path(path).read_text()),
+        "whole": json.loads(Path(second).read_text()),
+        "both": both["error"],
+    }
 
 
 def several_layers(python, folder, prediction):
-    """Layers of files with several as AOI, as annotated ground and as truth: the words, and what the file of each parameter of the child holds."""
+    """Layers of files with several as AOI, as annotated ground and as truth: the words, and what the file of
+    each parameter of the child holds.
+    """
     _use(python)
     labels, found = f"{folder}/train_labels.gpkg|layername=", {}
     scene = f"{folder}/train.tif"
     jobs = {
-        "evaluate": {"PREDICTION": f"{prediction}|layername=objects", "TRUTH": f"{labels}trees", "AOI": f"{labels}landcover"},
-        "tile": {"SCENES": [scene], "LABELS": f"{labels}trees", "ANNOTATED": f"{labels}buildings", "AOI": f"{prediction}|layername=objects", "OUT": "/nowhere"},
-        "weak_labels": {"SCENES": [scene], "FUNCTIONS": f"{folder}/rules.yaml", "TRUTH": f"{labels}buildings", "OUT": "/nowhere/weak.tif"},
-        "export_labels": {"CHIPS": folder, "FORMAT": "coco", "LABELS": f"{labels}trees", "PREDICTIONS": f"{prediction}|layername=objects", "OUT": "/nowhere"},
+        "evaluate": {
+            "PREDICTION": f"{prediction}|layername=objects",
+            "TRUTH": f"{labels}trees",
+            "AOI": f"{labels}landcover",
+        },
+        "tile": {
+            "SCENES": [scene],
+            "LABELS": f"{labels}trees",
+            "ANNOTATED": f"{labels}buildings",
+            "AOI": f"{prediction}|layername=objects",
+            "OUT": "/nowhere",
+        },
+        "weak_labels": {
+            "SCENES": [scene],
+            "FUNCTIONS": f"{folder}/rules.yaml",
+            "TRUTH": f"{labels}buildings",
+            "OUT": "/nowhere/weak.tif",
+        },
+        "export_labels": {
+            "CHIPS": folder,
+            "FORMAT": "coco",
+            "LABELS": f"{labels}trees",
+            "PREDICTIONS": f"{prediction}|layername=objects",
+            "OUT": "/nowhere",
+        },
     }
     for name, given in jobs.items():
         said = run(name, given)
         words = json.loads(said["results"]["RESULT"])["words"]
-        copied = [word.split("=", 1) for word in words if word.startswith(("--aoi=", "--annotated=", "--truth="))]
+        copied = [
+            word.split("=", 1) for word in words if word.startswith(("--aoi=", "--annotated=", "--truth="))
+        ]
         held = {name: _held(path) for name, path in copied}
         found[name] = {"words": words, "held": held, "infos": said["infos"]}
     return found
@@ -150,9 +199,13 @@ def refused(python, scene, labels):
     for layer in (memory, edited, filtered):
         project.addMapLayer(layer)
         said[layer.name()] = run("tile", {"SCENES": [scene], "LABELS": layer.id(), "OUT": "/nowhere"})
-    service = QgsRasterLayer("type=xyz&url=file:///nowhere/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmax=3&zmin=0", "street map", "wms")
+    service = QgsRasterLayer(
+        "type=xyz&url=file:///nowhere/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmax=3&zmin=0", "street map", "wms"
+    )
     project.addMapLayer(service)
-    said["street map"] = run("tile", {"SCENES": [service.id()], "LABELS": f"{labels}|layername=buildings", "OUT": "/nowhere"})
+    said["street map"] = run(
+        "tile", {"SCENES": [service.id()], "LABELS": f"{labels}|layername=buildings", "OUT": "/nowhere"}
+    )
     return said
 
 
@@ -160,7 +213,10 @@ def cancelled(python, model, scene, out):
     """The child says that it started; then the person cancels."""
     _use(python)
     feedback = Feedback(cancel_at="pid")
-    return {**run("predict", {"MODEL": model, "SCENES": scene, "OUT": out}, feedback), "infos": feedback.infos}
+    return {
+        **run("predict", {"MODEL": model, "SCENES": scene, "OUT": out}, feedback),
+        "infos": feedback.infos,
+    }
 
 
 def loaded(python, jobs):
@@ -179,9 +235,20 @@ def loaded(python, jobs):
         layers = [layer for key, layer in project.mapLayers().items() if key not in before]
         group = project.layerTreeRoot().findGroup("eo_dl")
         inside = {node.layerId() for node in group.findLayers()} if group else set()
-        found += [{"ok": ok, "algorithm": name, "name": layer.name(), "renderer": layer.renderer().type(), "legend": _legend(layer), "in group": layer.id() in inside,
-                   "editing": layer.isEditable(), "abstract": layer.metadata().abstract(),
-                   "origin": [layer.customProperty("eo_dl/model"), layer.customProperty("eo_dl/scene")]} for layer in layers]  # fmt: skip
+        found += [
+            {
+                "ok": ok,
+                "algorithm": name,
+                "name": layer.name(),
+                "renderer": layer.renderer().type(),
+                "legend": _legend(layer),
+                "in group": layer.id() in inside,
+                "editing": layer.isEditable(),
+                "abstract": layer.metadata().abstract(),
+                "origin": [layer.customProperty("eo_dl/model"), layer.customProperty("eo_dl/scene")],
+            }
+            for layer in layers
+        ]
     return found
 
 
@@ -190,7 +257,11 @@ def _legend(layer):
     renderer = layer.renderer()
     if isinstance(layer, QgsRasterLayer):
         return [[one.label, one.color.name()] for one in renderer.classes()]
-    return [[item.label(), item.symbol().color().name()] for item in renderer.legendSymbolItems() if item.symbol() is not None]
+    return [
+        [item.label(), item.symbol().color().name()]
+        for item in renderer.legendSymbolItems()
+        if item.symbol() is not None
+    ]
 
 
 def reviewed(path):
@@ -209,13 +280,20 @@ def reviewed(path):
             getattr(review, decision)(current)
     after = review.next_id()
     passed_over = review.next_id(after=after)
-    return {"order": order, "counts": review.counts(), "next": layer.getFeature(after)["score"], "passed over": layer.getFeature(passed_over)["score"]}
+    return {
+        "order": order,
+        "counts": review.counts(),
+        "next": layer.getFeature(after)["score"],
+        "passed over": layer.getFeature(passed_over)["score"],
+    }
 
 
 def every(python, folder):
-    """Every algorithm, every parameter filled in, in three ways: processing.run, what its history would run again, and its own dialog.
+    """Every algorithm, every parameter filled in, in three ways: processing.run, what its history would run
+    again, and its own dialog.
 
-    Returns by algorithm what was filled in (as the command line should see it) and the words that the child got each time.
+    Returns by algorithm what was filled in (as the command line should see it) and the words that the child
+    got each time.
     """
     import processing
     from processing.gui.AlgorithmDialog import AlgorithmDialog
@@ -223,7 +301,9 @@ def every(python, folder):
 
     _use(python)
     folder, found = Path(folder), {}
-    QgsProject.instance().addMapLayer(QgsVectorLayer(f"{folder / 'train_labels.gpkg'}|layername=buildings", "buildings", "ogr"))
+    QgsProject.instance().addMapLayer(
+        QgsVectorLayer(f"{folder / 'train_labels.gpkg'}|layername=buildings", "buildings", "ogr")
+    )
     context = QgsProcessingContext()
     context.setProject(QgsProject.instance())
     for algorithm in QgsApplication.processingRegistry().providerById("eo_dl").algorithms():
@@ -251,13 +331,19 @@ def _words(results):
 
 
 def _filled(definition, folder):
-    """(a value, what the command line should get for it) of a parameter; None where it is asked in another way."""
+    """(a value, what the command line should get for it) of a parameter; None where it is asked in another
+    way.
+    """
     labels, kind = QgsProject.instance().mapLayersByName("buildings")[0].id(), definition.type()
     if kind == "extent":
         return None  # has a test of its own: it goes with no AOI
     if kind == "number":
         low, high = max(definition.minimum(), 0), min(definition.maximum(), 1000)
-        value = (low + high) / 2 if definition.dataType() == definition.Type.Double else int(low + min(high - low, 3))
+        value = (
+            (low + high) / 2
+            if definition.dataType() == definition.Type.Double
+            else int(low + min(high - low, 3))
+        )
         return value, value
     if kind == "enum":
         value = definition.options()[-1]
@@ -265,9 +351,14 @@ def _filled(definition, folder):
     if kind == "boolean":
         return (not definition.defaultValue(),) * 2
     if kind == "string":
-        return ("first = 1\nsecond='x y'", ["first = 1", "second='x y'"]) if definition.multiLine() else ("a, 'b c'=\"2\"",) * 2
+        return (
+            ("first = 1\nsecond='x y'", ["first = 1", "second='x y'"])
+            if definition.multiLine()
+            else ("a, 'b c'=\"2\"",) * 2
+        )
     if definition.name() in ("AOI", "ANNOTATED", "TRUTH"):
-        return (str(folder / "ground.geojson"),) * 2  # of a file with several layers they get a copy: a test of its own
+        # of a file with several layers they get a copy: a test of its own
+        return (str(folder / "ground.geojson"),) * 2
     known = {
         "raster": (str(folder / "train.tif"), str(folder / "train.tif")),
         "multilayer": ([str(folder / "train.tif"), str(folder / "test.tif")],) * 2,
@@ -280,20 +371,36 @@ def _filled(definition, folder):
     if kind in known:
         return known[kind]
     if kind == "file":
-        path = folder if definition.behavior() == definition.Behavior.Folder else folder / f"some.{definition.extension() or 'yaml'}"
+        path = (
+            folder
+            if definition.behavior() == definition.Behavior.Folder
+            else folder / f"some.{definition.extension() or 'yaml'}"
+        )
         return (str(path),) * 2
     return (str(folder / "result.gpkg"),) * 2
 
 
 def modelled(python, folder):
     """A model of the modeller: tile, train on what it made, predict with what that made."""
-    from qgis.core import QgsProcessingModelAlgorithm, QgsProcessingModelChildAlgorithm, QgsProcessingModelChildParameterSource, QgsProcessingModelOutput
+    from qgis.core import (
+        QgsProcessingModelAlgorithm,
+        QgsProcessingModelChildAlgorithm,
+        QgsProcessingModelChildParameterSource,
+        QgsProcessingModelOutput,
+    )
 
     _use(python)
-    folder, static, made = Path(folder), QgsProcessingModelChildParameterSource.fromStaticValue, QgsProcessingModelChildParameterSource.fromChildOutput
+    folder, static, made = (
+        Path(folder),
+        QgsProcessingModelChildParameterSource.fromStaticValue,
+        QgsProcessingModelChildParameterSource.fromChildOutput,
+    )
     model = QgsProcessingModelAlgorithm("loop", "test")
     steps = {
-        "tile": {"SCENES": static([str(folder / "train.tif")]), "LABELS": static(f"{folder / 'train_labels.gpkg'}|layername=buildings")},
+        "tile": {
+            "SCENES": static([str(folder / "train.tif")]),
+            "LABELS": static(f"{folder / 'train_labels.gpkg'}|layername=buildings"),
+        },
         "train": {"CHIPS": made("tile", "OUT"), "TASK": static("segmentation")},
         "predict": {"MODEL": made("train", "OUT"), "SCENES": static(str(folder / "test.tif"))},
     }
@@ -327,7 +434,12 @@ class Window:
         from qgis.gui import QgsMapCanvas, QgsMessageBar
         from qgis.PyQt.QtWidgets import QMainWindow
 
-        self._window, self._canvas, self._bar, self.active = QMainWindow(), QgsMapCanvas(), QgsMessageBar(), None
+        self._window, self._canvas, self._bar, self.active = (
+            QMainWindow(),
+            QgsMapCanvas(),
+            QgsMessageBar(),
+            None,
+        )
         self._window.setCentralWidget(self._canvas)
 
     def mainWindow(self):
@@ -358,7 +470,9 @@ class Window:
 
 
 def dock(python, objects, queue, scene, chips):
-    """The review by keys, as a person does it, and what it hands to the training; `queue` is reviewed by rank."""
+    """The review by keys, as a person does it, and what it hands to the training; `queue` is reviewed by
+    rank.
+    """
     import processing
     from eo_dl_qgis import recent, review_dock
     from qgis.PyQt.QtCore import Qt
@@ -402,12 +516,20 @@ def dock(python, objects, queue, scene, chips):
     found["waits"] = dock._status.text()
     layer.setCustomProperty("eo_dl/model", "/models/trees.eodl")
     layer.setCustomProperty("eo_dl/scene", scene)
-    recent.remember("tile", {"labels": "/data/labels.gpkg", "layer": "trees", "class_field": "kind", "out": chips})
+    recent.remember(
+        "tile", {"labels": "/data/labels.gpkg", "layer": "trees", "class_field": "kind", "out": chips}
+    )
     asked = []
     processing.createAlgorithmDialog = lambda *given: asked.append(given) or iface.mainWindow()
     press("R")
     found["asked"] = asked
-    found["retrained"] = processing.run("eo_dl:retrain", {**asked[0][1], "LABELS": None, "CHIPS": chips, "OUT": "/tmp/new.eodl"}) if asked else None
+    found["retrained"] = (
+        processing.run(
+            "eo_dl:retrain", {**asked[0][1], "LABELS": None, "CHIPS": chips, "OUT": "/tmp/new.eodl"}
+        )
+        if asked
+        else None
+    )
     found["scores"] = dock._scores.text()
     found["recent"] = [recent.last(name) for name in ("model", "chips", "labels", "class_field")]
     iface.active = marks

@@ -20,7 +20,9 @@ class Page:
         self.buttons = {button.text(): button for button in self.widget.findChildren(QPushButton)}
 
     def press(self, name, path=None, meanwhile=None):
-        """What the page says in the end, and the path that is filled in then; `meanwhile` is called while it works."""
+        """What the page says in the end, and the path that is filled in then; `meanwhile` is called while it
+        works.
+        """
         if path is not None:
             self.widget.path.lineEdit().setText(path)
         self.buttons[name].click()
@@ -55,7 +57,8 @@ def alive(python, gate):
     """A doctor that waits for the window: were the page to wait for the doctor, neither would ever end."""
 
     def opened():
-        Path(gate).write_text("go")  # a pipe with a name: waits until the doctor reads, and the doctor until this is written
+        # a pipe with a name: waits until the doctor reads, and the doctor until this is written
+        Path(gate).write_text("go")
 
     return Page().press("Check", python, meanwhile=opened)
 

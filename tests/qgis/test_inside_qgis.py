@@ -43,9 +43,15 @@ def test_every_option_of_the_command_line_is_a_parameter(inside: Callable[..., A
     assert found.keys() == {entry.id for entry in menu.ENTRIES}
     for entry in menu.ENTRIES:
         own = found[entry.id]
-        expected = {one["name"].upper() for one in known[entry.command]["parameters"] if one["name"] not in menu.NOT_ASKED}
+        expected = {
+            one["name"].upper()
+            for one in known[entry.command]["parameters"]
+            if one["name"] not in menu.NOT_ASKED
+        }
         assert own["parameters"].keys() - {"EXTENT"} == expected, entry.id
-        plain = [name for name in own["order"] if not own["parameters"][name][2] and name not in ("OUT", "EXTENT")]
+        plain = [
+            name for name in own["order"] if not own["parameters"][name][2] and name not in ("OUT", "EXTENT")
+        ]
         assert plain[: len(entry.shown)] == [name.upper() for name in entry.shown], entry.id
         for one in known[entry.command]["parameters"]:
             if one["help"] and one["name"] not in menu.NOT_ASKED:
@@ -57,15 +63,27 @@ def test_every_option_of_the_command_line_is_a_parameter(inside: Callable[..., A
     assert found["predict"]["parameters"]["MODEL"][0] == "file"
 
 
-def test_a_filled_in_dialog_becomes_the_command_line(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
-    answer = inside("words", stub(ECHO), sample / "train.tif", sample / "train_labels.gpkg", tmp_path / "chips")
+def test_a_filled_in_dialog_becomes_the_command_line(
+    inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path
+) -> None:
+    answer = inside(
+        "words", stub(ECHO), sample / "train.tif", sample / "train_labels.gpkg", tmp_path / "chips"
+    )
     said = json.loads(answer["results"]["RESULT"])["words"]
     assert said[7] == "tile"
-    options = dict(word.removeprefix("--").partition("=")[::2] for word in said[8:] if word.startswith("--") and word != "--")
+    options = dict(
+        word.removeprefix("--").partition("=")[::2]
+        for word in said[8:]
+        if word.startswith("--") and word != "--"
+    )
     assert options["labels"] == str(sample / "train_labels.gpkg")
     assert options["layer"] == "buildings"
     assert options["class-field"] == "class_name"
-    assert (options["size"], options["keep-empty"], options["out"]) == ("128", "0.25", str(tmp_path / "chips"))
+    assert (options["size"], options["keep-empty"], options["out"]) == (
+        "128",
+        "0.25",
+        str(tmp_path / "chips"),
+    )
     assert "read-scenes" in options
     assert said[-2:] == ["--", str(sample / "train.tif")]
 
@@ -78,12 +96,19 @@ def parsed(words: list[str]) -> dict[str, Any]:
         command = found.get_command(click.Context(cli), rest.pop(0))
         assert command is not None
         found = command
-    return {name.upper(): list(value) if isinstance(value, tuple) else value for name, value in found.make_context(found.name, rest).params.items()}
+    return {
+        name.upper(): list(value) if isinstance(value, tuple) else value
+        for name, value in found.make_context(found.name, rest).params.items()
+    }
 
 
-def test_whatever_is_filled_in_reaches_the_command_line_by_script_history_and_dialog(inside: Callable[..., Any], stub: Stub, sample: Path) -> None:
+def test_whatever_is_filled_in_reaches_the_command_line_by_script_history_and_dialog(
+    inside: Callable[..., Any], stub: Stub, sample: Path
+) -> None:
     """Every parameter of every algorithm; the dialog and the batch table of each open, too."""
-    geopandas.GeoDataFrame({"roof": ["flat"]}, geometry=[shapely.box(13, 48, 14, 49)], crs="EPSG:4326").to_file(sample / "ground.geojson")
+    geopandas.GeoDataFrame(
+        {"roof": ["flat"]}, geometry=[shapely.box(13, 48, 14, 49)], crs="EPSG:4326"
+    ).to_file(sample / "ground.geojson")
     found = inside("every", stub(ECHO), sample)
     assert found.keys() == {entry.id for entry in menu.ENTRIES}
     for name, said in found.items():
@@ -91,11 +116,17 @@ def test_whatever_is_filled_in_reaches_the_command_line_by_script_history_and_di
             got = parsed(said[way])
             for key, value in said["expected"].items():
                 wanted = [value] if isinstance(got[key], list) and not isinstance(value, list) else value
-                assert got[key] == wanted or (isinstance(value, float) and float(got[key]) == pytest.approx(value)), (name, way, key)
-        assert said["batch columns"] >= len(said["expected"]), f"{name}: the batch table has not every parameter"
+                assert got[key] == wanted or (
+                    isinstance(value, float) and float(got[key]) == pytest.approx(value)
+                ), (name, way, key)
+        assert said["batch columns"] >= len(said["expected"]), (
+            f"{name}: the batch table has not every parameter"
+        )
 
 
-def test_a_model_of_the_modeller_hands_results_on(inside: Callable[..., Any], stub: Stub, sample: Path) -> None:
+def test_a_model_of_the_modeller_hands_results_on(
+    inside: Callable[..., Any], stub: Stub, sample: Path
+) -> None:
     found = inside("modelled", stub(ECHO), sample)
     assert found["valid"] == [True, []]
     assert found["ok"] and found["results"]["predict:map"] == str(sample / "map.tif"), found["errors"]
@@ -104,40 +135,79 @@ def test_a_model_of_the_modeller_hands_results_on(inside: Callable[..., Any], st
     assert predict["MODEL"] == train["OUT"] and train["OUT"].endswith(".eodl")
 
 
-def test_a_rectangle_of_the_canvas_reaches_the_child_as_ground(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
+def test_a_rectangle_of_the_canvas_reaches_the_child_as_ground(
+    inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path
+) -> None:
     (tmp_path / "model.eodl").write_bytes(b"")
-    found = inside("extent", stub(ECHO), tmp_path / "model.eodl", sample / "test.tif", sample / "train_labels.gpkg")
+    found = inside(
+        "extent", stub(ECHO), tmp_path / "model.eodl", sample / "test.tif", sample / "train_labels.gpkg"
+    )
     (feature,) = found["aoi"]["features"]
-    assert shapely.equals_exact(shapely.box(*shapely.geometry.shape(feature["geometry"]).bounds), shapely.box(13.930, 48.670, 13.936, 48.674), 1e-9)
+    assert shapely.equals_exact(
+        shapely.box(*shapely.geometry.shape(feature["geometry"]).bounds),
+        shapely.box(13.930, 48.670, 13.936, 48.674),
+        1e-9,
+    )
     scene = open_scene(sample / "test.tif")
-    outline = geopandas.GeoSeries([shapely.geometry.shape(found["whole"]["features"][0]["geometry"])], crs="EPSG:4326").to_crs(scene.grid.crs).iloc[0]
-    corners = scene.grid.geometries_to_map(np.array([shapely.box(0, 0, scene.grid.width, scene.grid.height)], dtype=object))[0]
-    assert outline.symmetric_difference(corners).area < 1e-3 * corners.area, "its edges stay straight on the ground"
+    outline = (
+        geopandas.GeoSeries(
+            [shapely.geometry.shape(found["whole"]["features"][0]["geometry"])], crs="EPSG:4326"
+        )
+        .to_crs(scene.grid.crs)
+        .iloc[0]
+    )
+    corners = scene.grid.geometries_to_map(
+        np.array([shapely.box(0, 0, scene.grid.width, scene.grid.height)], dtype=object)
+    )[0]
+    assert outline.symmetric_difference(corners).area < 1e-3 * corners.area, (
+        "its edges stay straight on the ground"
+    )
     assert "not both" in found["both"]
 
 
-def test_of_files_with_several_layers_the_chosen_one_is_meant(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
-    """--layer is that of the truth, not of the prediction; a layer that no option names becomes a file of its own; one that is alone stays where it is."""
-    boxes = open_scene(sample / "train.tif").grid.geometries_to_map(np.array([shapely.box(9, 9, 20, 20)], dtype=object))
+def test_of_files_with_several_layers_the_chosen_one_is_meant(
+    inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path
+) -> None:
+    """--layer is that of the truth, not of the prediction; a layer that no option names becomes a file of its
+    own; one that is alone stays where it is.
+    """
+    boxes = open_scene(sample / "train.tif").grid.geometries_to_map(
+        np.array([shapely.box(9, 9, 20, 20)], dtype=object)
+    )
     frame = geopandas.GeoDataFrame({"class_name": ["tree"], "score": [0.9]}, geometry=boxes, crs="EPSG:32633")
     write_layer(tmp_path / "made.gpkg", frame, classes=ClassSet.of_names(["tree"]))
     (sample / "rules.yaml").write_text("")
     found = inside("several_layers", stub(ECHO), sample, tmp_path / "made.gpkg")
-    counts = {name: len(geopandas.read_file(sample / "train_labels.gpkg", layer=name)) for name in ("landcover", "buildings")}
+    counts = {
+        name: len(geopandas.read_file(sample / "train_labels.gpkg", layer=name))
+        for name in ("landcover", "buildings")
+    }
 
     def options(name: str) -> dict[str, str]:
-        return {key: value for key, _, value in (word.partition("=") for word in found[name]["words"]) if value}
+        return {
+            key: value for key, _, value in (word.partition("=") for word in found[name]["words"]) if value
+        }
 
-    assert options("evaluate")["--layer"] == "trees" and found["evaluate"]["words"][-2:] == [str(tmp_path / "made.gpkg"), str(sample / "train_labels.gpkg")]
+    assert options("evaluate")["--layer"] == "trees" and found["evaluate"]["words"][-2:] == [
+        str(tmp_path / "made.gpkg"),
+        str(sample / "train_labels.gpkg"),
+    ]
     assert options("tile")["--layer"] == "trees" and options("tile")["--aoi"] == str(tmp_path / "made.gpkg")
-    assert (options("export_labels")["--layer"], options("export_labels")["--predictions"]) == ("trees", str(tmp_path / "made.gpkg"))
+    assert (options("export_labels")["--layer"], options("export_labels")["--predictions"]) == (
+        "trees",
+        str(tmp_path / "made.gpkg"),
+    )
     assert found["evaluate"]["held"] == {"--aoi": [["landcover", counts["landcover"]]]}
     assert found["tile"]["held"]["--annotated"] == [["buildings", counts["buildings"]]]
     assert found["weak_labels"]["held"] == {"--truth": [["buildings", counts["buildings"]]]}
-    assert any("'landcover'" in text and options("evaluate")["--aoi"] in text for text in found["evaluate"]["infos"]), "the log says so"
+    assert any(
+        "'landcover'" in text and options("evaluate")["--aoi"] in text for text in found["evaluate"]["infos"]
+    ), "the log says so"
 
 
-def test_what_a_command_found_is_shown_in_columns(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
+def test_what_a_command_found_is_shown_in_columns(
+    inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path
+) -> None:
     lines = ["class  objects", "tree        12"]
     python = stub(
         f"import json\nfor line in {lines!r}: print(json.dumps({{'event': 'text', 'message': line}}))\nprint(json.dumps({{'event': 'result', 'words': []}}))"
@@ -147,7 +217,9 @@ def test_what_a_command_found_is_shown_in_columns(inside: Callable[..., Any], st
     assert not any(" " in line for line in said["shown"]), "blanks that HTML would make one"
 
 
-def test_what_the_child_could_not_see_is_refused_with_the_way_out(inside: Callable[..., Any], stub: Stub, sample: Path) -> None:
+def test_what_the_child_could_not_see_is_refused_with_the_way_out(
+    inside: Callable[..., Any], stub: Stub, sample: Path
+) -> None:
     said = inside("refused", stub(ECHO), sample / "train.tif", sample / "train_labels.gpkg")
     assert "Save it as a GeoPackage" in said["scratch"]["error"]
     assert "unsaved edits" in said["edited"]["error"]
@@ -155,7 +227,9 @@ def test_what_the_child_could_not_see_is_refused_with_the_way_out(inside: Callab
     assert "Export > Save As" in said["street map"]["error"]
 
 
-def test_cancel_stops_the_child_and_says_so(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
+def test_cancel_stops_the_child_and_says_so(
+    inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path
+) -> None:
     python = stub(
         """
 import json, os, signal
@@ -180,32 +254,59 @@ print(json.dumps({"event": "result", "output": str(out), "model_sha256": "abc123
 """
 
 
-def test_results_load_styled_in_their_group_with_their_origin(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
+def test_results_load_styled_in_their_group_with_their_origin(
+    inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path
+) -> None:
     """A map, objects, chips, a queue and findings, as the command line writes them."""
     scene, classes = open_scene(sample / "test.tif"), ClassSet.of_names(["tree", "shrub"])
     for folder in ("map", "objects", "tile", "queue", "check", "out"):
         (tmp_path / folder).mkdir()
     with RasterWriter(tmp_path / "map" / "made.tif", scene.grid, nodata=255, classes=classes) as writer:
         writer.write(0, np.ones((scene.grid.height, scene.grid.width), np.uint8))
-    boxes = scene.grid.geometries_to_map(np.array([shapely.box(9, 9, 20, 20), shapely.box(40, 40, 60, 60)], dtype=object))
+    boxes = scene.grid.geometries_to_map(
+        np.array([shapely.box(9, 9, 20, 20), shapely.box(40, 40, 60, 60)], dtype=object)
+    )
     assert scene.grid.crs is not None
     crs = scene.grid.crs.to_wkt()
     write_layer(
         tmp_path / "objects" / "made.gpkg",
-        geopandas.GeoDataFrame({"class_name": ["tree", "shrub"], "score": [0.9, 0.4]}, geometry=boxes, crs=crs),
+        geopandas.GeoDataFrame(
+            {"class_name": ["tree", "shrub"], "score": [0.9, 0.4]}, geometry=boxes, crs=crs
+        ),
         classes=classes,
     )
-    tile(sample / "train.tif", read_labels(sample / "train_labels.gpkg", layer="trees"), out=tmp_path / "tile" / "made", size_px=96)
+    tile(
+        sample / "train.tif",
+        read_labels(sample / "train_labels.gpkg", layer="trees"),
+        out=tmp_path / "tile" / "made",
+        size_px=96,
+    )
     write_layers(
-        tmp_path / "queue" / "made.gpkg", {"queue": geopandas.GeoDataFrame({"rank": [1, 2]}, geometry=boxes, crs=crs)}, {"queue": ranks_qml("rank", 2)}
+        tmp_path / "queue" / "made.gpkg",
+        {"queue": geopandas.GeoDataFrame({"rank": [1, 2]}, geometry=boxes, crs=crs)},
+        {"queue": ranks_qml("rank", 2)},
     )
     gone = geopandas.GeoDataFrame({"class_name": ["tree", None]}, geometry=boxes, crs=crs)
     gone.to_file(tmp_path / "labels.gpkg")
-    check_labels(tmp_path / "labels.gpkg", sample / "test.tif", class_field="class_name").write(tmp_path / "check" / "made.gpkg")
-    made = {"predict": "map", "labels queue": "queue", "labels check": "check", "tile": "tile", "vectorize": "objects"}
-    known = {command: [str(path) for path in sorted((tmp_path / folder).iterdir())] for command, folder in made.items()}
+    check_labels(tmp_path / "labels.gpkg", sample / "test.tif", class_field="class_name").write(
+        tmp_path / "check" / "made.gpkg"
+    )
+    made = {
+        "predict": "map",
+        "labels queue": "queue",
+        "labels check": "check",
+        "tile": "tile",
+        "vectorize": "objects",
+    }
+    known = {
+        command: [str(path) for path in sorted((tmp_path / folder).iterdir())]
+        for command, folder in made.items()
+    }
     (tmp_path / "m.eodl").write_bytes(b"")
-    model, image, labels, out = (str(path) for path in (tmp_path / "m.eodl", sample / "test.tif", tmp_path / "labels.gpkg", tmp_path / "out"))
+    model, image, labels, out = (
+        str(path)
+        for path in (tmp_path / "m.eodl", sample / "test.tif", tmp_path / "labels.gpkg", tmp_path / "out")
+    )
     jobs = [
         ("predict", {"MODEL": model, "SCENES": image, "OUT": f"{out}/map.tif"}),
         ("vectorize", {"SOURCE": image, "OUT": f"{out}/polygons.gpkg"}),
@@ -219,20 +320,37 @@ def test_results_load_styled_in_their_group_with_their_origin(inside: Callable[.
         ("predict", "map"), ("vectorize", "polygons"), ("tile", "chips by split"), ("next_to_label", "label next"), ("check_labels", "findings"),
     ]  # fmt: skip
     for one in found:
-        assert one["ok"] and one["in group"] and one["renderer"] != "singleSymbol" and len(one["legend"]) > 1, one
-        assert one["abstract"].startswith("eo-dl ") and "abc123" in one["abstract"], "the command and what it answered"
+        assert (
+            one["ok"] and one["in group"] and one["renderer"] != "singleSymbol" and len(one["legend"]) > 1
+        ), one
+        assert one["abstract"].startswith("eo-dl ") and "abc123" in one["abstract"], (
+            "the command and what it answered"
+        )
         assert not one["editing"]
     raster, polygons, chips, queue, findings = found
     assert (raster["renderer"], raster["legend"]) == ("paletted", colours)
     assert polygons["renderer"] == "categorizedSymbol" and polygons["legend"][:2] == colours
     assert {"train", "val", "test"} <= {text.split(" ")[0] for text, _ in chips["legend"]}
-    assert raster["origin"] == [model, image] and queue["origin"] == [model, image] and findings["origin"] == ["", ""]
+    assert (
+        raster["origin"] == [model, image]
+        and queue["origin"] == [model, image]
+        and findings["origin"] == ["", ""]
+    )
 
 
-def test_review_goes_from_the_least_certain_and_saves_each_decision(inside: Callable[..., Any], tmp_path: Path) -> None:
+def test_review_goes_from_the_least_certain_and_saves_each_decision(
+    inside: Callable[..., Any], tmp_path: Path
+) -> None:
     boxes = [shapely.box(i, 0, i + 1, 1) for i in range(5)]
     frame = geopandas.GeoDataFrame(
-        {"class_name": ["tree"] * 5, "class_id": [1] * 5, "score": [0.9, 0.2, 0.5, 0.3, 0.7], "reviewed": [False] * 5}, geometry=boxes, crs="EPSG:32633"
+        {
+            "class_name": ["tree"] * 5,
+            "class_id": [1] * 5,
+            "score": [0.9, 0.2, 0.5, 0.3, 0.7],
+            "reviewed": [False] * 5,
+        },
+        geometry=boxes,
+        crs="EPSG:32633",
     )
     write_layer(tmp_path / "trees.gpkg", frame, classes=ClassSet.of_names(["tree"]))
     found = inside("reviewed", f"{tmp_path / 'trees.gpkg'}|layername=objects")
@@ -253,13 +371,24 @@ print(json.dumps(result))
 """
 
 
-def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path) -> None:
+def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(
+    inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path
+) -> None:
     scene = open_scene(sample / "test.tif")
     assert scene.grid.crs is not None
-    outlines = scene.grid.geometries_to_map(np.array([shapely.box(40 * i + 20, 50, 40 * i + 30, 60) for i in range(5)], dtype=object))
-    columns = {"class_name": ["tree"] * 5, "class_id": [1] * 5, "score": [0.9, 0.2, 0.5, 0.3, 0.7], "reviewed": [False] * 5}
+    outlines = scene.grid.geometries_to_map(
+        np.array([shapely.box(40 * i + 20, 50, 40 * i + 30, 60) for i in range(5)], dtype=object)
+    )
+    columns = {
+        "class_name": ["tree"] * 5,
+        "class_id": [1] * 5,
+        "score": [0.9, 0.2, 0.5, 0.3, 0.7],
+        "reviewed": [False] * 5,
+    }
     write_layer(
-        tmp_path / "trees.gpkg", geopandas.GeoDataFrame(columns, geometry=outlines, crs=scene.grid.crs.to_wkt()), classes=ClassSet.of_names(["tree", "shrub"])
+        tmp_path / "trees.gpkg",
+        geopandas.GeoDataFrame(columns, geometry=outlines, crs=scene.grid.crs.to_wkt()),
+        classes=ClassSet.of_names(["tree", "shrub"]),
     )
     marks = geopandas.GeoDataFrame({"rank": [3, 1, 2]}, geometry=outlines[:3], crs=scene.grid.crs.to_wkt())
     write_layer(tmp_path / "queue.gpkg", marks)
@@ -272,9 +401,19 @@ def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(inside: Calla
     assert "Press Next first" in found["nothing shown"][0]
     assert "A prediction as labels to correct" in found["raster"][0]
     assert "Nothing is reviewed yet" in found["nothing reviewed"][0]
-    assert [text.split(".")[0:2] for text in found["status"]] == [["tree, score 0", "20"], ["tree, score 0", "30"], ["tree, score 0", "50"]]
-    assert [text.split(". ")[-1] for text in found["status"]] == ["0 of 5 reviewed.", "1 of 5 reviewed.", "2 of 5 reviewed."]
-    assert all(seen and 3 < wider < 15 for seen, wider in found["frames"]), "the object is in view, with ground around it"
+    assert [text.split(".")[0:2] for text in found["status"]] == [
+        ["tree, score 0", "20"],
+        ["tree, score 0", "30"],
+        ["tree, score 0", "50"],
+    ]
+    assert [text.split(". ")[-1] for text in found["status"]] == [
+        "0 of 5 reviewed.",
+        "1 of 5 reviewed.",
+        "2 of 5 reviewed.",
+    ]
+    assert all(seen and 3 < wider < 15 for seen, wider in found["frames"]), (
+        "the object is in view, with ground around it"
+    )
     assert "score 0.70" in found["waits"]
     saved = geopandas.read_file(tmp_path / "trees.gpkg", layer="objects").sort_values("score")
     assert saved["status"].fillna("").tolist() == ["accepted", "rejected", "changed", "", ""]
@@ -283,12 +422,27 @@ def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(inside: Calla
     ((algorithm, filled),) = found["asked"]
     assert algorithm == "eo_dl:retrain"
     assert filled["MODEL"] == "/models/trees.eodl" and filled["OUT"] == "/models/trees_2.eodl"
-    assert (filled["CHIPS"], filled["LABELS"], filled["CLASS_FIELD"]) == (str(chips), "/data/labels.gpkg|layername=trees", "kind")
+    assert (filled["CHIPS"], filled["LABELS"], filled["CLASS_FIELD"]) == (
+        str(chips),
+        "/data/labels.gpkg|layername=trees",
+        "kind",
+    )
     assert filled["SCENES"] == [str(sample / "test.tif")], "the reviewed scene is not one of the chip set"
     got = parsed(json.loads(found["retrained"]["RESULT"])["words"])
-    assert (got["CORRECTED"], got["LABELS"], got["SCENES"]) == (str(tmp_path / "trees.gpkg"), "none", [str(sample / "test.tif")])
-    assert all(text in found["scores"] for text in ("trees_2.eodl", "before", "after", "0.61", "0.72", "+0.11"))
-    assert found["recent"] == ["/tmp/new.eodl", "/models/trees_2.chips", "/models/trees_2.labels.gpkg|layername=labels", ""], "the next round starts from these"
+    assert (got["CORRECTED"], got["LABELS"], got["SCENES"]) == (
+        str(tmp_path / "trees.gpkg"),
+        "none",
+        [str(sample / "test.tif")],
+    )
+    assert all(
+        text in found["scores"] for text in ("trees_2.eodl", "before", "after", "0.61", "0.72", "+0.11")
+    )
+    assert found["recent"] == [
+        "/tmp/new.eodl",
+        "/models/trees_2.chips",
+        "/models/trees_2.labels.gpkg|layername=labels",
+        "",
+    ], "the next round starts from these"
 
     assert [text.split(".")[0] for text in found["by rank"]] == ["rank 1", "rank 2"]
     assert "places to label" in found["queue"][0]
@@ -297,7 +451,9 @@ def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(inside: Calla
     assert "cannot be edited" in found["locked"][0]
 
 
-def test_a_cancelled_retraining_is_offered_to_go_on(inside: Callable[..., Any], sample: Path, tmp_path: Path) -> None:
+def test_a_cancelled_retraining_is_offered_to_go_on(
+    inside: Callable[..., Any], sample: Path, tmp_path: Path
+) -> None:
     layer, new = f"{sample / 'train_labels.gpkg'}|layername=trees", tmp_path / "trees_2.eodl"
     assert inside("prefilled", layer, tmp_path / "trees.eodl") == [str(new), False]
     new.with_suffix(".run").mkdir()
@@ -307,7 +463,13 @@ def test_a_cancelled_retraining_is_offered_to_go_on(inside: Callable[..., Any], 
 @pytest.mark.slow
 def test_the_loop_by_qgis_process(qgis_environment: dict[str, str], sample: Path, tmp_path: Path) -> None:
     """The real thing: the installed plug-in, the real command line, a model trained for a few steps."""
-    installed = subprocess.run([sys.executable, "-m", "eo_dl_cli", "qgis", "install"], env=qgis_environment, capture_output=True, text=True, check=False)
+    installed = subprocess.run(
+        [sys.executable, "-m", "eo_dl_cli", "qgis", "install"],
+        env=qgis_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert installed.returncode == 0, installed.stderr
 
     def process(name: str, *arguments: str) -> dict[str, Any]:
@@ -316,11 +478,22 @@ def test_the_loop_by_qgis_process(qgis_environment: dict[str, str], sample: Path
         assert done.returncode == 0, done.stderr[-1500:]
         return dict(json.loads(done.stdout)["results"])
 
-    listed = subprocess.run(["qgis_process.bin", "list"], env=qgis_environment, capture_output=True, text=True, check=True).stdout
-    assert all(f"eo_dl:{entry.id}\t" in listed for entry in menu.ENTRIES), "the installed plug-in is loaded, with all it has"
+    listed = subprocess.run(
+        ["qgis_process.bin", "list"], env=qgis_environment, capture_output=True, text=True, check=True
+    ).stdout
+    assert all(f"eo_dl:{entry.id}\t" in listed for entry in menu.ENTRIES), (
+        "the installed plug-in is loaded, with all it has"
+    )
     chips, model, out = (str(tmp_path / name) for name in ("chips", "model.eodl", "map.tif"))
     labels = f"{sample / 'train_labels.gpkg'}|layername=landcover"
-    process("tile", f"SCENES={sample / 'train.tif'}", f"LABELS={labels}", "CLASS_FIELD=class_name", "SIZE=96", f"OUT={chips}")
+    process(
+        "tile",
+        f"SCENES={sample / 'train.tif'}",
+        f"LABELS={labels}",
+        "CLASS_FIELD=class_name",
+        "SIZE=96",
+        f"OUT={chips}",
+    )
     quick = "min_steps=1\nbaselines=false\ntask_options.decoder_channels=[16,16,16,16,16]\ntask_options.backbone=test_resnet"
     process("train", f"CHIPS={chips}", "TASK=segmentation", "EPOCHS=1", f"SETTINGS={quick}", f"OUT={model}")
     result = process("predict", f"MODEL={model}", f"SCENES={sample / 'test.tif'}", f"OUT={out}")
@@ -332,47 +505,85 @@ def test_the_loop_by_qgis_process(qgis_environment: dict[str, str], sample: Path
 
 def _the_steps_around_them(process: Callable[..., dict[str, Any]], sample: Path, made: Path) -> None:
     """Start labelling, Check labels, Evaluate and Vectorize, on the same files."""
-    project, findings, report, polygons = (str(made.with_name(name)) for name in ("labels.gpkg", "findings.gpkg", "report", "polygons.gpkg"))
-    started = process("start_labelling", f"SCENES={sample / 'train.tif'}", "CLASSES=house,tree", f"OUT={project}")
+    project, findings, report, polygons = (
+        str(made.with_name(name)) for name in ("labels.gpkg", "findings.gpkg", "report", "polygons.gpkg")
+    )
+    started = process(
+        "start_labelling", f"SCENES={sample / 'train.tif'}", "CLASSES=house,tree", f"OUT={project}"
+    )
     assert json.loads(started["RESULT"])["classes"] == ["house", "tree"]
     assert {"labels", "annotated"} <= set(geopandas.list_layers(project).name)
 
     labels = f"LABELS={sample / 'train_labels.gpkg'}|layername=landcover"
-    checked = json.loads(process("check_labels", labels, f"SCENES={sample / 'train.tif'}", "CLASS_FIELD=class_name", f"OUT={findings}")["RESULT"])
-    assert sum(checked["classes"].values()) == len(geopandas.read_file(sample / "train_labels.gpkg", layer="landcover"))
+    checked = json.loads(
+        process(
+            "check_labels",
+            labels,
+            f"SCENES={sample / 'train.tif'}",
+            "CLASS_FIELD=class_name",
+            f"OUT={findings}",
+        )["RESULT"]
+    )
+    assert sum(checked["classes"].values()) == len(
+        geopandas.read_file(sample / "train_labels.gpkg", layer="landcover")
+    )
     assert Path(findings).exists()
 
     truth = f"TRUTH={sample / 'test_labels.gpkg'}|layername=landcover"
     scored = process("evaluate", f"PREDICTION={made}", truth, "CLASS_FIELD=class_name", f"OUT={report}")
     said = json.loads(scored["RESULT"])
-    confusion, accuracy = np.array(said["confusion"]["pixels"]), next(one for one in said["scores"] if one["name"] == "overall_accuracy")
-    assert accuracy["value"] == pytest.approx(np.trace(confusion) / confusion.sum()) and accuracy["count"] == confusion.sum()
+    confusion, accuracy = (
+        np.array(said["confusion"]["pixels"]),
+        next(one for one in said["scores"] if one["name"] == "overall_accuracy"),
+    )
+    assert (
+        accuracy["value"] == pytest.approx(np.trace(confusion) / confusion.sum())
+        and accuracy["count"] == confusion.sum()
+    )
     assert "<html" in Path(scored["REPORT"]).read_text()
 
     process("vectorize", f"SOURCE={made}", f"OUT={polygons}")
     frame, scene = geopandas.read_file(polygons, layer="objects"), open_scene(made)
     values = np.asarray(Image.open(made))
-    assert frame.area.sum() == pytest.approx((values != 255).sum() * abs(scene.grid.transform.determinant)), "seamless: every pixel once"
+    assert frame.area.sum() == pytest.approx((values != 255).sum() * abs(scene.grid.transform.determinant)), (
+        "seamless: every pixel once"
+    )
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("xvfb-run") is None, reason="xvfb is not installed: apt-get install xvfb xauth")
-def test_a_window_shows_the_result_in_the_colours_of_its_classes(qgis_environment: dict[str, str], stub: Stub, sample: Path, tmp_path: Path) -> None:
-    """The whole desktop on a virtual screen: plug-in enabled, a prediction run and loaded, the least certain object accepted by key, a new model's dialog run
-    from the dock, its scores shown there."""
+@pytest.mark.skipif(
+    shutil.which("xvfb-run") is None, reason="xvfb is not installed: apt-get install xvfb xauth"
+)
+def test_a_window_shows_the_result_in_the_colours_of_its_classes(
+    qgis_environment: dict[str, str], stub: Stub, sample: Path, tmp_path: Path
+) -> None:
+    """The whole desktop on a virtual screen: plug-in enabled, a prediction run and loaded, the least certain
+    object accepted by key, a new model's dialog run from the dock, its scores shown there.
+    """
     scene = open_scene(sample / "test.tif")
     corners = [(60, 60, 180, 180), (250, 60, 390, 200), (100, 260, 300, 400)]
     outlines = scene.grid.geometries_to_map(np.array([shapely.box(*c) for c in corners], dtype=object))
     classes = ClassSet((ClassInfo(1, "tree", "#d81b60"), ClassInfo(2, "shrub", "#1e88e5")))
     assert scene.grid.crs is not None
-    frame = geopandas.GeoDataFrame({"class_name": ["tree", "shrub", "tree"], "score": [0.9, 0.4, 0.6]}, geometry=outlines, crs=scene.grid.crs.to_wkt())
+    frame = geopandas.GeoDataFrame(
+        {"class_name": ["tree", "shrub", "tree"], "score": [0.9, 0.4, 0.6]},
+        geometry=outlines,
+        crs=scene.grid.crs.to_wkt(),
+    )
     write_layer(tmp_path / "made.gpkg", frame, classes=classes)
     (tmp_path / "model.eodl").write_bytes(b"")
-    subprocess.run([sys.executable, "-m", "eo_dl_cli", "qgis", "install", "-q"], env=qgis_environment, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "eo_dl_cli", "qgis", "install", "-q"],
+        env=qgis_environment,
+        check=True,
+        capture_output=True,
+    )
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     made = {"predict": [str(tmp_path / "made.gpkg")]}
-    python = stub(f"import sys\nKNOWN = {made!r}\nexec({RETRAINED!r} if 'retrain' in sys.argv else {MAKING!r})\n")
+    python = stub(
+        f"import sys\nKNOWN = {made!r}\nexec({RETRAINED!r} if 'retrain' in sys.argv else {MAKING!r})\n"
+    )
     retrain = {"chips": str(tmp_path), "labels": str(sample / "train_labels.gpkg"), "truth": "", "epochs": 0}
     given = {"python": python, "scene": str(sample / "test.tif"), "model": str(tmp_path / "model.eodl"), "out": str(tmp_path / "trees.gpkg"), "pictures": str(pictures),
              "chips": "", "retrain": retrain, "pace": 0.4}  # fmt: skip
@@ -381,7 +592,9 @@ def test_a_window_shows_the_result_in_the_colours_of_its_classes(qgis_environmen
     environment = {**qgis_environment, "QT_QPA_PLATFORM": "xcb", "EO_DL_WINDOW": json.dumps(given)}
     done = subprocess.run(desktop, env=environment, capture_output=True, text=True, check=False, timeout=150)
     problem = pictures / "error.txt"
-    assert done.returncode == 0 and not problem.exists(), problem.read_text() if problem.exists() else done.stderr[-2000:]
+    assert done.returncode == 0 and not problem.exists(), (
+        problem.read_text() if problem.exists() else done.stderr[-2000:]
+    )
     for name in ("result", "review"):
         found = np.asarray(Image.open(pictures / f"{name}.png").convert("RGB")).reshape(-1, 3).astype(int)
         for info in classes:

@@ -55,7 +55,9 @@ def test_a_folder_of_that_name_that_is_no_plugin_is_left_alone(tmp_path: Path) -
 def test_enabling_keeps_every_other_setting(tmp_path: Path) -> None:
     ini = tmp_path / "QGIS" / "QGIS3.ini"
     ini.parent.mkdir()
-    ini.write_text("[General]\nlocale\\userLocale=de\n\n[PythonPlugins]\nother=true\neo_dl_qgis=false\n\n[UI]\nstate=@ByteArray(\\0\\0\\xff)\n")
+    ini.write_text(
+        "[General]\nlocale\\userLocale=de\n\n[PythonPlugins]\nother=true\neo_dl_qgis=false\n\n[UI]\nstate=@ByteArray(\\0\\0\\xff)\n"
+    )
     enable(tmp_path, "eo_dl_qgis")
     lines = ini.read_text().splitlines()
     assert [line for line in lines if line] == [

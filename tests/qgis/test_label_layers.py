@@ -1,4 +1,6 @@
-"""The layer of findings in a real QGIS: coloured by severity, with a box to tick and a tip, and every finding in its place."""
+"""The layer of findings in a real QGIS: coloured by severity, with a box to tick and a tip, and every finding
+in its place.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,15 @@ print(json.dumps({"valid": layer.isValid(), "crs": layer.crs().authid(), "by": l
 
 
 @pytest.mark.slow
-def test_findings_open_styled_and_can_be_ticked_off(qgis_python: str, qgis_environment: dict[str, str], tmp_path: Path) -> None:
+def test_findings_open_styled_and_can_be_ticked_off(
+    qgis_python: str, qgis_environment: dict[str, str], tmp_path: Path
+) -> None:
     def square(x: float, y: float) -> shapely.Polygon:
         return shapely.box(500_000 + x, 5_200_000 + y, 500_010 + x, 5_200_010 + y)
 
-    bow = shapely.Polygon([(500_050, 5_200_000), (500_060, 5_200_006), (500_060, 5_200_000), (500_050, 5_200_010)])
+    bow = shapely.Polygon(
+        [(500_050, 5_200_000), (500_060, 5_200_006), (500_060, 5_200_000), (500_050, 5_200_010)]
+    )
     names = ["roof"] * 5 + [None, "Roof"]
     shapes = [square(0, 0), square(0, 0), square(5, 0), bow, square(100, 0), square(200, 0), square(300, 0)]
     gpd.GeoDataFrame({"kind": names}, geometry=shapes, crs="EPSG:32633").to_file(tmp_path / "l.gpkg")
@@ -42,11 +48,17 @@ def test_findings_open_styled_and_can_be_ticked_off(qgis_python: str, qgis_envir
     report.write(tmp_path / "findings.gpkg")
     (tmp_path / "look.py").write_text(LOOK)
     command = [qgis_python, str(tmp_path / "look.py"), str(tmp_path / "findings.gpkg")]
-    done = subprocess.run(command, env=qgis_environment, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        command, env=qgis_environment, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads(done.stdout.strip().splitlines()[-1])
     assert found["valid"] and found["crs"] == "EPSG:32633" and found["count"] == len(report.findings) > 5
-    assert found["by"] == "severity" and {"error", "warning", "note"} <= set(found["kinds"]) and all(found["shown"])
+    assert (
+        found["by"] == "severity"
+        and {"error", "warning", "note"} <= set(found["kinds"])
+        and all(found["shown"])
+    )
     assert found["widgets"]["done"] == "CheckBox" and found["widgets"]["fid"] == "Hidden"
     assert "text" in found["tip"] and found["saved"]
     assert "500005.0,5200005.0" in found["boxes"], "the twin, at its place"

@@ -25,7 +25,9 @@ def test_the_copy_of_the_command_line_is_fresh() -> None:
 
 
 def test_help_is_text_for_people() -> None:
-    assert not [name for name, found in KNOWN.items() for part in found["text"] if "\b" in part or "  \n" in part]
+    assert not [
+        name for name, found in KNOWN.items() for part in found["text"] if "\b" in part or "  \n" in part
+    ]
 
 
 def test_every_command_is_an_algorithm_or_has_a_reason_not_to_be() -> None:
@@ -42,7 +44,9 @@ def test_what_is_shown_first_and_loaded_exists(entry: menu.Entry) -> None:
     assert not set(entry.shown) & set(menu.NOT_ASKED)
     assert {name for name, _ in entry.widgets} <= names
     assert ("out" in names) == bool(entry.output), "a result is asked for where the command has one"
-    required = {one["name"] for one in KNOWN[entry.command]["parameters"] if one["required"] and one["name"] != "out"}
+    required = {
+        one["name"] for one in KNOWN[entry.command]["parameters"] if one["required"] and one["name"] != "out"
+    }
     assert required <= set(entry.shown), "what must be given is asked first"
 
 

@@ -29,7 +29,11 @@ def environment_at(folder: Path, script: str) -> str:
     (folder / "stub.py").write_text(script)
     for name in ("python", "eo-dl"):
         program = folder / "bin" / name
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{folder / "stub.py"}" "$@"\n' if name == "python" else "#!/bin/sh\nexit 2\n")
+        program.write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" "{folder / "stub.py"}" "$@"\n'
+            if name == "python"
+            else "#!/bin/sh\nexit 2\n"
+        )
         program.chmod(0o755)
     return str(folder / "bin" / "python")
 
@@ -53,7 +57,9 @@ def test_find_and_check_say_what_is_there_and_ok_saves_it(inside: Inside, home: 
     good = environment_at(tmp_path / "good", fitting())
     old = environment_at(tmp_path / "old", fitting(environment.INTERFACE - 1))
     new = environment_at(tmp_path / "new", fitting(environment.INTERFACE + 1))
-    ill = environment_at(tmp_path / "ill", fitting(problems='["torch is not installed; install eo-dl again"]'))
+    ill = environment_at(
+        tmp_path / "ill", fitting(problems='["torch is not installed; install eo-dl again"]')
+    )
     bare = environment_at(tmp_path / "bare", "raise SystemExit('No module named eo_dl_cli')")
     odd = environment_at(tmp_path / "odd", "print([])")
     missing = str(tmp_path / "gone" / "bin" / "python")
@@ -80,36 +86,57 @@ def test_find_and_check_say_what_is_there_and_ok_saves_it(inside: Inside, home: 
     ]
     found = inside("inside_options.pressed", json.dumps(steps))
 
-    assert all(one["during"][1] == [False, False] and one["during"][0].endswith("...") for one in found.values()), "no second question while one is asked"
+    assert all(
+        one["during"][1] == [False, False] and one["during"][0].endswith("...") for one in found.values()
+    ), "no second question while one is asked"
     said = {name: one["said"] for name, one in found.items()}
-    assert "none of the usual places has one" in said["nothing found"] and "eo-dl qgis install" in said["nothing found"]
+    assert (
+        "none of the usual places has one" in said["nothing found"]
+        and "eo-dl qgis install" in said["nothing found"]
+    )
     assert said["nothing to check"] == said["nothing found"]
     assert f"eo_dl 1.2.3 of {old} is too old for this plug-in; update it" in said["only an old one"]
-    assert [found[name]["saved"] for name in ("nothing found", "nothing to check", "only an old one")] == ["", "", ""], "what does not fit is not filled in"
+    assert [found[name]["saved"] for name in ("nothing found", "nothing to check", "only an old one")] == [
+        "",
+        "",
+        "",
+    ], "what does not fit is not filled in"
     assert found["found"]["path"] == good and found["found"]["saved"] == "", "OK is what saves"
     assert found["confirmed"]["saved"] == good and found["opened again"]["opened"] == good
-    fits = f"No problem found.\n{good}\neo_dl 1.2.3 with Python 3.11.2\nGPUs: none, the CPU is used\ntorch 2.9.0"
+    fits = (
+        f"No problem found.\n{good}\neo_dl 1.2.3 with Python 3.11.2\nGPUs: none, the CPU is used\ntorch 2.9.0"
+    )
     assert said["opened again"] == fits
-    assert said["missing"].startswith(f"{missing} is not there") and found["missing"]["saved"] == missing, "what the person confirms is kept"
+    assert said["missing"].startswith(f"{missing} is not there") and found["missing"]["saved"] == missing, (
+        "what the person confirms is kept"
+    )
     assert found["found instead"]["opened"] == missing and found["found instead"]["saved"] == good
     assert "too old for this plug-in; update it (pip install -U eo-dl)" in said["old"]
     assert "newer than this plug-in; run 'eo-dl qgis install' in it" in said["new"]
     assert said["ill"].startswith("problem: torch is not installed")
     assert said["bare"] == f"{bare} has no working eo_dl: No module named eo_dl_cli"
     assert said["odd"] == f"{odd} has no working eo_dl: no answer"
-    assert [said[name] for name in ("its folder", "its programs", "a link to its eo-dl", "with blanks", "emptied")] == [fits] * 5
+    assert [
+        said[name] for name in ("its folder", "its programs", "a link to its eo-dl", "with blanks", "emptied")
+    ] == [fits] * 5
     assert found["with blanks"]["saved"] == good and found["emptied"]["saved"] == ""
 
 
 def test_the_window_stays_alive_while_the_doctor_thinks(inside: Inside, home: Path, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    slow = environment_at(tmp_path / "slow", fitting(wait=f"if 'doctor' in sys.argv: open({str(gate)!r}).read()"))
+    slow = environment_at(
+        tmp_path / "slow", fitting(wait=f"if 'doctor' in sys.argv: open({str(gate)!r}).read()")
+    )
     assert inside("inside_options.alive", slow, gate)["said"].startswith("No problem found.")
-    assert "none of the usual places has one" in inside("inside_options.closed", slow, gate), "a page that was closed meanwhile does no harm"
+    assert "none of the usual places has one" in inside("inside_options.closed", slow, gate), (
+        "a page that was closed meanwhile does no harm"
+    )
 
 
-def test_a_chosen_environment_that_does_not_fit_is_told_and_no_other_used_in_its_place(inside: Inside, home: Path, tmp_path: Path, sample: Path) -> None:
+def test_a_chosen_environment_that_does_not_fit_is_told_and_no_other_used_in_its_place(
+    inside: Inside, home: Path, tmp_path: Path, sample: Path
+) -> None:
     environment_at(home / "eo_dl_env", fitting())
     old = environment_at(tmp_path / "old", fitting(environment.INTERFACE - 1))
     (tmp_path / "m.eodl").write_bytes(b"")

@@ -1,4 +1,6 @@
-"""What can be told of the plug-in by reading it: Qt 6, imports, and the rules of plug-in servers. No QGIS needed."""
+"""What can be told of the plug-in by reading it: Qt 6, imports, and the rules of plug-in servers. No QGIS
+needed.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ GONE = {
     "exec_", "QRegExp", "QDesktopWidget", "QTextCodec", "QMatrix", "QVariant", "QgsMapLayerRegistry", "QgsMapLayerType",
     "setMargin", "QSignalMapper", "toTime_t", "fromTime_t",
 }  # fmt: skip
-INNER_CLASSES = {"QgsProcessingContext.LayerDetails", "QgsVectorFileWriter.SaveVectorOptions"}  # look like values of an enum
+# look like values of an enum
+INNER_CLASSES = {"QgsProcessingContext.LayerDetails", "QgsVectorFileWriter.SaveVectorOptions"}
 
 
 def trees() -> Iterator[tuple[str, ast.Module]]:
@@ -56,12 +59,22 @@ def unscoped(parts: list[str]) -> bool:
 
 def test_the_check_knows_an_unscoped_enum_when_it_sees_one() -> None:
     source = "Qt.AlignLeft; Qt.AlignmentFlag.AlignLeft; QgsProcessing.TypeRaster; Qgis.QGIS_VERSION_INT; QgsProject.instance(); QMessageBox.Yes"
-    assert [".".join(parts) for parts, _ in chains(ast.parse(source)) if unscoped(parts)] == ["Qt.AlignLeft", "QgsProcessing.TypeRaster", "QMessageBox.Yes"]
+    assert [".".join(parts) for parts, _ in chains(ast.parse(source)) if unscoped(parts)] == [
+        "Qt.AlignLeft",
+        "QgsProcessing.TypeRaster",
+        "QMessageBox.Yes",
+    ]
 
 
 def test_every_enum_is_named_in_full() -> None:
     """PyQt 6 knows no other way, and PyQt 5 knows this one too."""
-    found = [f"{name}:{line} {'.'.join(parts)}" for name, tree in trees() if name != COMPATIBLE for parts, line in chains(tree) if unscoped(parts)]
+    found = [
+        f"{name}:{line} {'.'.join(parts)}"
+        for name, tree in trees()
+        if name != COMPATIBLE
+        for parts, line in chains(tree)
+        if unscoped(parts)
+    ]
     assert not found
 
 
@@ -71,7 +84,13 @@ def test_nothing_is_used_that_qt_6_or_qgis_4_has_not() -> None:
         for name, tree in trees()
         if name != COMPATIBLE
         for node in ast.walk(tree)
-        for word in ([node.attr] if isinstance(node, ast.Attribute) else [node.id] if isinstance(node, ast.Name) else [])
+        for word in (
+            [node.attr]
+            if isinstance(node, ast.Attribute)
+            else [node.id]
+            if isinstance(node, ast.Name)
+            else []
+        )
         if word in GONE
     ]
     assert not found
@@ -112,7 +131,9 @@ def test_every_name_from_its_own_files_exists() -> None:
                     if node.module is None:
                         assert alias.name in own, f"{name} imports {alias.name}"
                     else:
-                        assert alias.name in _defined(own[node.module]), f"{name} imports {alias.name} from {node.module}"
+                        assert alias.name in _defined(own[node.module]), (
+                            f"{name} imports {alias.name} from {node.module}"
+                        )
 
 
 def _defined(tree: ast.Module) -> set[str]:
@@ -130,12 +151,18 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFil
 
 
 def test_the_zip_keeps_the_rules_of_the_plugin_server(archive: zipfile.ZipFile) -> None:
-    """One folder of an importable name, all that metadata needs, no binaries, no hidden or compiled files, under 20 MB."""
+    """One folder of an importable name, all that metadata needs, no binaries, no hidden or compiled files,
+    under 20 MB.
+    """
     names = archive.namelist()
     assert {name.partition("/")[0] for name in names} == {"eo_dl_qgis"} and "eo_dl_qgis".isidentifier()
     assert {"eo_dl_qgis/__init__.py", "eo_dl_qgis/metadata.txt", "eo_dl_qgis/LICENSE"} <= set(names)
     assert {Path(name).suffix for name in names} <= {".py", ".txt", ".json", ".svg", ""}
-    assert not [name for name in names if "__pycache__" in name or "/." in name or ".." in name or name.startswith("/")]
+    assert not [
+        name
+        for name in names
+        if "__pycache__" in name or "/." in name or ".." in name or name.startswith("/")
+    ]
     assert sum(one.file_size for one in archive.infolist()) < 20e6
     assert archive.testzip() is None
     assert archive.read("eo_dl_qgis/LICENSE") == (ROOT / "LICENSE").read_bytes()
@@ -148,10 +175,23 @@ def test_the_metadata_is_complete(archive: zipfile.ZipFile) -> None:
     parser.optionxform = str  # type: ignore[method-assign,assignment]
     parser.read_string(archive.read("eo_dl_qgis/metadata.txt").decode())
     found = parser["general"]
-    for name in ("name", "qgisMinimumVersion", "description", "about", "version", "author", "email", "repository", "tracker", "homepage"):
+    for name in (
+        "name",
+        "qgisMinimumVersion",
+        "description",
+        "about",
+        "version",
+        "author",
+        "email",
+        "repository",
+        "tracker",
+        "homepage",
+    ):
         assert found[name].strip(), name
-    assert (found["qgisMinimumVersion"], found["qgisMaximumVersion"]) == ("3.22", "4.99")  # without the second QGIS 4 does not load it
-    assert (found["hasProcessingProvider"], found["supportsQt6"]) == ("yes", "True")  # without the first qgis_process does not
+    # without the second QGIS 4 does not load it
+    assert (found["qgisMinimumVersion"], found["qgisMaximumVersion"]) == ("3.22", "4.99")
+    # without the first qgis_process does not
+    assert (found["hasProcessingProvider"], found["supportsQt6"]) == ("yes", "True")
     assert re.fullmatch(r"\d+\.\d+(\.\d+)?", found["version"]) and found["version"] != "0.0.0"
     assert f"eo_dl_qgis/{found['icon']}" in archive.namelist()
     assert "qgis" not in found["name"].lower() and "plugin" not in found["name"].lower()

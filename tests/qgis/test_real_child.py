@@ -1,4 +1,6 @@
-"""The plug-in's runner with the real command line at work: a training that would take days is cancelled, and one whose QGIS is killed ends."""
+"""The plug-in's runner with the real command line at work: a training that would take days is cancelled, and
+one whose QGIS is killed ends.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,13 @@ def endless(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> list
     folder = tmp_path_factory.mktemp("endless")
     labels = read_labels(sample_data / "train_labels.gpkg", layer="landcover", class_field="class_name")
     tile(sample_data / "train.tif", labels, out=folder / "chips", size_px=96)
-    quick = ("min_steps=1", "baselines=false", "patience=null", "task_options.decoder_channels=[16,16,16,16,16]", "task_options.backbone=test_resnet")
+    quick = (
+        "min_steps=1",
+        "baselines=false",
+        "patience=null",
+        "task_options.decoder_channels=[16,16,16,16,16]",
+        "task_options.backbone=test_resnet",
+    )
     settings = [word for setting in quick for word in ("--set", setting)]
     return [
         "train",
@@ -59,14 +67,25 @@ def test_a_training_that_is_cancelled_is_gone_and_leaves_no_model(endless: list[
     with pytest.raises(runner.Cancelled):
         runner.run(sys.executable, endless, listener)
     assert listener.at_work, "it was at work"
-    assert not [process for process in listener.at_work if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
-    assert not Path(next(word for word in endless if word.startswith("--out=")).removeprefix("--out=")).exists()
+    assert not [
+        process
+        for process in listener.at_work
+        if process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    ]
+    assert not Path(
+        next(word for word in endless if word.startswith("--out=")).removeprefix("--out=")
+    ).exists()
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="there the system ends the child with the pipe; this test kills as POSIX does")
+@pytest.mark.skipif(
+    sys.platform == "win32",
+    reason="there the system ends the child with the pipe; this test kills as POSIX does",
+)
 def test_a_training_whose_qgis_is_killed_ends(endless: list[str]) -> None:
-    """A program that uses the plug-in's runner is killed dead in the middle of a training: nothing of it goes on."""
+    """A program that uses the plug-in's runner is killed dead in the middle of a training: nothing of it goes
+    on.
+    """
     program = f"""
 import sys
 sys.path.insert(0, {str(PLUGINS)!r})

@@ -57,14 +57,20 @@ say(event="result", words=sys.argv[1:])
     )
     listener = Listener()
     result = runner.run(python, ["tile", "--progress=json", "--", "a.tif"], listener)
-    assert listener.heard == [("log", "starting"), ("progress", ("chips", 1, 4)), ("warning", "3 labels repaired")]
+    assert listener.heard == [
+        ("log", "starting"),
+        ("progress", ("chips", 1, 4)),
+        ("warning", "3 labels repaired"),
+    ]
     assert sorted(listener.debug_lines) == ["not JSON: a library spoke", "on stderr"]
     assert result["words"][:6] == ["-I", "-u", "-X", "utf8", "-m", "eo_dl_cli"]
     assert result["words"][6:] == ["--end-with-stdin", "tile", "--progress=json", "--", "a.tif"]
 
 
 def test_the_one_line_of_an_error_is_what_the_person_reads(stub: Stub) -> None:
-    python = stub("""import json; print(json.dumps({"event": "error", "message": "a.tif: no CRS; name it with --crs"})); raise SystemExit(2)""")
+    python = stub(
+        """import json; print(json.dumps({"event": "error", "message": "a.tif: no CRS; name it with --crs"})); raise SystemExit(2)"""
+    )
     with pytest.raises(runner.Failed, match=r"^a\.tif: no CRS; name it with --crs$"):
         runner.run(python, ["tile"], Listener())
 
@@ -83,9 +89,17 @@ OBEYS = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize(("child", "worker"), [(OBEYS, OBEYS), (DEAF, DEAF), (OBEYS, DEAF), (DEAF, OBEYS)], ids=["obey", "deaf", "deaf worker", "deaf child"])
-def test_a_cancelled_child_and_its_worker_are_gone_whether_they_listen_or_not(stub: Stub, child: str, worker: str) -> None:
-    """The polite signal is obeyed or ignored by the child, by a process that it started, or by both: none is left. The seconds are printed, not judged."""
+@pytest.mark.parametrize(
+    ("child", "worker"),
+    [(OBEYS, OBEYS), (DEAF, DEAF), (OBEYS, DEAF), (DEAF, OBEYS)],
+    ids=["obey", "deaf", "deaf worker", "deaf child"],
+)
+def test_a_cancelled_child_and_its_worker_are_gone_whether_they_listen_or_not(
+    stub: Stub, child: str, worker: str
+) -> None:
+    """The polite signal is obeyed or ignored by the child, by a process that it started, or by both: none is
+    left. The seconds are printed, not judged.
+    """
     working = f"import os, signal, sys; {worker}; print(flush=True); signal.pause()"
     python = stub(
         f"""
@@ -104,7 +118,9 @@ while True:
     print(f"cancelled after {time.monotonic() - listener.cancelled_at:.2f} s")  # seen with pytest -rP
     pids = [int(word) for word in listener.heard[0][1].split()[1:]]
     assert len(pids) == 2
-    gone, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=10)
+    gone, alive = psutil.wait_procs(
+        [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=10
+    )
     assert not alive, f"{len(gone)} gone"
 
 
@@ -119,7 +135,9 @@ child.stdout.readline()
 print(child.pid, flush=True)
 sys.stdin.read()
 """
-    with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         child = psutil.Process(int(process.stdout.readline()))
         assert child.is_running()
@@ -136,7 +154,9 @@ def test_the_environment_of_the_child_is_clean() -> None:
     }  # fmt: skip
     kept = {"PATH": "/bin", "HOME": "/home/me", "https_proxy": "http://proxy:3128", "LANG": "de_DE.UTF-8"}
     assert environment.clean(leaked | kept) == kept
-    bundled = environment.clean({"OSGEO4W_ROOT": "/OSGeo4W", "PATH": os.pathsep.join(["/osgeo4w/bin", "/bin"])})
+    bundled = environment.clean(
+        {"OSGEO4W_ROOT": "/OSGeo4W", "PATH": os.pathsep.join(["/osgeo4w/bin", "/bin"])}
+    )
     assert bundled == {"PATH": "/bin"}
 
 
@@ -147,7 +167,9 @@ def test_the_environment_that_runs_this_is_found_and_fits(monkeypatch: pytest.Mo
     assert "predict" in environment.check(sys.executable)["commands"]
 
 
-def test_a_missing_or_old_environment_is_told_clearly(stub: Stub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_or_old_environment_is_told_clearly(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     old = stub("""print('{"interface": 0, "eo_dl": "0.0.1", "commands": {}}')""")
     with pytest.raises(environment.NoEnvironment, match="too old for this plug-in"):
         environment.check(old)

@@ -1,8 +1,9 @@
-"""Runs inside the QGIS desktop (`qgis --code window.py`): loads a scene, predicts with the plug-in, shows the review dock, saves pictures.
+"""Runs inside the QGIS desktop (`qgis --code window.py`): loads a scene, predicts with the plug-in, shows the
+review dock, saves pictures.
 
-The environment says what: EO_DL_WINDOW is a JSON object with `python`, `scene`, `model`, `out`, `pictures` (folder), and `chips` (a chips.gpkg or ""),
-and, to go on to a new model, `retrain`: `chips` (folder), `labels`, `truth` (or ""), `epochs` (or 0).
-`pace` shortens the pauses between the steps.
+The environment says what: EO_DL_WINDOW is a JSON object with `python`, `scene`, `model`, `out`, `pictures`
+(folder), and `chips` (a chips.gpkg or ""), and, to go on to a new model, `retrain`: `chips` (folder),
+`labels`, `truth` (or ""), `epochs` (or 0). `pace` shortens the pauses between the steps.
 """
 
 import json
@@ -76,7 +77,9 @@ def dialog():
     import processing
 
     grab("chips" if GIVEN["chips"] else "scene")
-    shown = processing.createAlgorithmDialog("eo_dl:predict", {"MODEL": GIVEN["model"], "SCENES": GIVEN["scene"], "OUT": GIVEN["out"]})
+    shown = processing.createAlgorithmDialog(
+        "eo_dl:predict", {"MODEL": GIVEN["model"], "SCENES": GIVEN["scene"], "OUT": GIVEN["out"]}
+    )
     shown.show()
     later(2, lambda: after_dialog(shown))
 
@@ -86,7 +89,9 @@ def after_dialog(shown):
 
     grab("dialog", shown)
     shown.close()
-    processing.runAndLoadResults("eo_dl:predict", {"MODEL": GIVEN["model"], "SCENES": GIVEN["scene"], "OUT": GIVEN["out"]})
+    processing.runAndLoadResults(
+        "eo_dl:predict", {"MODEL": GIVEN["model"], "SCENES": GIVEN["scene"], "OUT": GIVEN["out"]}
+    )
     for name in ("chips by split", "scene that was tiled"):
         for layer in QgsProject.instance().mapLayersByName(name):
             QgsProject.instance().removeMapLayer(layer.id())
@@ -108,26 +113,37 @@ def result():
 
 
 def review():
-    """The picture of one object; then, where it was asked for, the rest is reviewed by the truth, as a person would, and the model retrained."""
+    """The picture of one object; then, where it was asked for, the rest is reviewed by the truth, as a person
+    would, and the model retrained.
+    """
     grab("review")
     if not GIVEN.get("retrain"):
         os._exit(0)  # QGIS's own way out asks questions
     from eo_dl_qgis import recent
 
     by_truth(iface.activeLayer())
-    recent.remember("tile", {"labels": GIVEN["retrain"]["labels"], "layer": "trees", "out": GIVEN["retrain"]["chips"]})
+    recent.remember(
+        "tile", {"labels": GIVEN["retrain"]["labels"], "layer": "trees", "out": GIVEN["retrain"]["chips"]}
+    )
     recent.listeners.append(lambda algorithm, result: later(4, retrained))
     press("R")
     later(3, retrain_dialog)
 
 
 def by_truth(layer):
-    """Accept what covers a true object by half, reject the rest, draw what is missing; all with the dock's own decisions."""
+    """Accept what covers a true object by half, reject the rest, draw what is missing; all with the dock's
+    own decisions.
+    """
     if not GIVEN["retrain"].get("truth"):
         press("A")
         return
     decide = plugins["eo_dl_qgis"]._window.dock._review
-    true = [feature.geometry() for feature in QgsVectorLayer(f"{GIVEN['retrain']['truth']}|layername=trees", "truth", "ogr").getFeatures()]
+    true = [
+        feature.geometry()
+        for feature in QgsVectorLayer(
+            f"{GIVEN['retrain']['truth']}|layername=trees", "truth", "ogr"
+        ).getFeatures()
+    ]
     seen = set()
     for feature in sorted(layer.getFeatures(), key=lambda one: -one["score"]):
         shape = feature.geometry()
@@ -158,7 +174,11 @@ def press(key):
 
 
 def retrain_dialog():
-    dialog = next(widget for widget in QApplication.topLevelWidgets() if isinstance(widget, QgsProcessingAlgorithmDialogBase) and widget.isVisible())
+    dialog = next(
+        widget
+        for widget in QApplication.topLevelWidgets()
+        if isinstance(widget, QgsProcessingAlgorithmDialogBase) and widget.isVisible()
+    )
     if GIVEN["retrain"].get("epochs"):
         dialog.setParameters({**dialog.createProcessingParameters(), "EPOCHS": GIVEN["retrain"]["epochs"]})
     dialog.resize(760, 640)
@@ -169,7 +189,9 @@ def retrain_dialog():
 
 def watched(dialog):
     """A training that failed ends the program with what the dialog says."""
-    text = dialog.findChild(QTextEdit, "txtLog").toPlainText() if dialog.findChild(QTextEdit, "txtLog") else ""
+    text = (
+        dialog.findChild(QTextEdit, "txtLog").toPlainText() if dialog.findChild(QTextEdit, "txtLog") else ""
+    )
     if "failed after" in text:
         raise RuntimeError(text[-1500:])
     later(1, lambda: watched(dialog) if dialog.isVisible() else None)

@@ -29,9 +29,15 @@ def test_one_class_a_chip_equals_scikit_learn() -> None:
     scorer = _filled(predicted.astype(np.float32), np.eye(3)[truth], several=False)
     guessed = predicted.argmax(axis=1)
     scores = scorer.scores()
-    assert find_score(scores, "mean_f1").value == pytest.approx(metrics.f1_score(truth, guessed, average="macro"))
-    assert find_score(scores, "overall_accuracy").value == pytest.approx(metrics.accuracy_score(truth, guessed))
-    assert find_score(scores, "recall", "pond").value == pytest.approx(metrics.recall_score(truth, guessed, labels=[1], average=None)[0])
+    assert find_score(scores, "mean_f1").value == pytest.approx(
+        metrics.f1_score(truth, guessed, average="macro")
+    )
+    assert find_score(scores, "overall_accuracy").value == pytest.approx(
+        metrics.accuracy_score(truth, guessed)
+    )
+    assert find_score(scores, "recall", "pond").value == pytest.approx(
+        metrics.recall_score(truth, guessed, labels=[1], average=None)[0]
+    )
     np.testing.assert_array_equal(scorer.confusion, metrics.confusion_matrix(truth, guessed))
     low, high = find_score(scores, "mean_f1").low, find_score(scores, "mean_f1").high
     assert low is not None and high is not None and low < find_score(scores, "mean_f1").value < high
@@ -42,15 +48,22 @@ def test_one_class_a_chip_equals_scikit_learn() -> None:
 def test_several_classes_a_chip_equal_scikit_learn() -> None:
     rng = np.random.default_rng(1)
     truth = rng.random((120, 3)) < (0.5, 0.2, 0.8)
-    predicted = np.clip(np.round(0.6 * truth + 0.7 * rng.random(truth.shape) - 0.15, 1), 0, 1)  # rounded: many equal scores
+    # rounded: many equal scores
+    predicted = np.clip(np.round(0.6 * truth + 0.7 * rng.random(truth.shape) - 0.15, 1), 0, 1)
     scores = _filled(predicted, truth.astype(np.float64), several=True).scores()
     yes = predicted >= 0.5
     assert find_score(scores, "mean_f1").value == pytest.approx(metrics.f1_score(truth, yes, average="macro"))
     assert find_score(scores, "overall_accuracy").value == pytest.approx(metrics.accuracy_score(truth, yes))
-    assert find_score(scores, "mean_ap").value == pytest.approx(metrics.average_precision_score(truth, predicted, average="macro"))
+    assert find_score(scores, "mean_ap").value == pytest.approx(
+        metrics.average_precision_score(truth, predicted, average="macro")
+    )
     for channel, info in enumerate(CLASSES):
-        assert find_score(scores, "precision", info.name).value == pytest.approx(metrics.precision_score(truth[:, channel], yes[:, channel]))
-        assert find_score(scores, "ap", info.name).value == pytest.approx(metrics.average_precision_score(truth[:, channel], predicted[:, channel]))
+        assert find_score(scores, "precision", info.name).value == pytest.approx(
+            metrics.precision_score(truth[:, channel], yes[:, channel])
+        )
+        assert find_score(scores, "ap", info.name).value == pytest.approx(
+            metrics.average_precision_score(truth[:, channel], predicted[:, channel])
+        )
     low, high = find_score(scores, "mean_f1").low, find_score(scores, "mean_f1").high
     assert low is not None and high is not None and low < high
 

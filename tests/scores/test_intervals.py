@@ -83,7 +83,8 @@ def test_a_lead_is_surer_than_the_scores_that_it_compares() -> None:
     assert 0 < ahead.low < ahead.value < ahead.high
     own = score_of(good)
     assert own.low is not None
-    assert own.low < score_of(bad).value  # the intervals of the two scores overlap, and yet one is better for sure
+    # the intervals of the two scores overlap, and yet one is better for sure
+    assert own.low < score_of(bad).value
     assert ahead.high - ahead.low < 0.5 * ((own.high or 0) - own.low)
 
 

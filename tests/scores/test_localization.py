@@ -16,8 +16,15 @@ CLASSES = ClassSet.of_names(["ship", "buoy"])
 NOTHING = Objects.none()
 
 
-def one(box: tuple[float, float, float, float], class_id: int = 1, score: float = 1.0, ignore: bool = False) -> Objects:
-    return Objects(np.array([box], np.float64), np.array([class_id], np.int64), np.array([score], np.float32), ignore=np.array([ignore]))
+def one(
+    box: tuple[float, float, float, float], class_id: int = 1, score: float = 1.0, ignore: bool = False
+) -> Objects:
+    return Objects(
+        np.array([box], np.float64),
+        np.array([class_id], np.int64),
+        np.array([score], np.float32),
+        ignore=np.array([ignore]),
+    )
 
 
 def values(scorer: LocalizationScorer) -> dict[str, float]:
@@ -33,7 +40,9 @@ def test_hand_computed() -> None:
     scorer.update(NOTHING, NOTHING)  # rightly nothing
     scorer.update(one((0, 0, 1, 1)), NOTHING)  # wrongly something
     scorer.update(NOTHING, one((0, 0, 10, 10), ignore=True))  # does not count
-    assert values(scorer) == pytest.approx({"corloc": 1 / 4, "mean_box_iou": (1 + 1 / 3 + 1) / 4, "accuracy": 3 / 6})
+    assert values(scorer) == pytest.approx(
+        {"corloc": 1 / 4, "mean_box_iou": (1 + 1 / 3 + 1) / 4, "accuracy": 3 / 6}
+    )
     assert find_score(scorer.scores(), "corloc", "ship").count == 4
     assert not find_score(scorer.scores(), "corloc", "buoy").defined
 
@@ -52,16 +61,22 @@ def test_weak_predictions_are_none() -> None:
     assert values(scorer) == {"corloc": 0, "mean_box_iou": 0, "accuracy": 0.5}
 
 
-BOX = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 5), st.integers(1, 5)).map(lambda t: (t[0], t[1], t[0] + t[2], t[1] + t[3]))
+BOX = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 5), st.integers(1, 5)).map(
+    lambda t: (t[0], t[1], t[0] + t[2], t[1] + t[3])
+)
 CHIP = st.one_of(st.none(), st.tuples(BOX, st.sampled_from([1, 2])))
 
 
 @given(st.lists(st.tuples(CHIP, CHIP), min_size=1, max_size=12))
-def test_agrees_with_counting_pixels(chips: list[tuple[tuple[tuple[int, ...], int] | None, tuple[tuple[int, ...], int] | None]]) -> None:
+def test_agrees_with_counting_pixels(
+    chips: list[tuple[tuple[tuple[int, ...], int] | None, tuple[tuple[int, ...], int] | None]],
+) -> None:
     """Boxes of whole pixels, painted and counted."""
     scorer, hits, overlaps, right = LocalizationScorer(CLASSES), [], [], []
     for place, (found, true) in enumerate(chips):
-        scorer.update(NOTHING if found is None else one(*found), NOTHING if true is None else one(*true), str(place))  # type: ignore[arg-type]
+        scorer.update(
+            NOTHING if found is None else one(*found), NOTHING if true is None else one(*true), str(place)
+        )  # type: ignore[arg-type]
         right.append((None if found is None else found[1]) == (None if true is None else true[1]))
         if true is not None:
             painted = [np.zeros((12, 12), bool), np.zeros((12, 12), bool)]

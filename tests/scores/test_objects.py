@@ -18,7 +18,12 @@ from eo_dl.scores.score import find_score
 CLASSES = ClassSet.of_names(["tree", "car"])
 
 
-def _objects(rows: list[tuple[float, ...]], scores: list[float] | None = None, ids: list[int] | None = None, ignore: list[bool] | None = None) -> Objects:
+def _objects(
+    rows: list[tuple[float, ...]],
+    scores: list[float] | None = None,
+    ids: list[int] | None = None,
+    ignore: list[bool] | None = None,
+) -> Objects:
     count = len(rows)
     return Objects(
         np.array(rows, np.float64).reshape(-1, 4),
@@ -50,9 +55,25 @@ def _coco(images: list[tuple[Objects, Objects]]) -> dict[int, tuple[float, float
         ignore = np.zeros(len(true), bool) if true.ignore is None else true.ignore
         for box, class_id, crowd in zip(true.boxes, true.class_ids, ignore, strict=True):
             x, y, w, h = box[0], box[1], box[2] - box[0], box[3] - box[1]
-            truth.append({"id": len(truth) + 1, "image_id": image, "category_id": int(class_id), "bbox": [x, y, w, h], "area": w * h, "iscrowd": int(crowd)})
+            truth.append(
+                {
+                    "id": len(truth) + 1,
+                    "image_id": image,
+                    "category_id": int(class_id),
+                    "bbox": [x, y, w, h],
+                    "area": w * h,
+                    "iscrowd": int(crowd),
+                }
+            )
         for box, class_id, score in zip(predicted.boxes, predicted.class_ids, predicted.scores, strict=True):
-            found.append({"image_id": image, "category_id": int(class_id), "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]], "score": float(score)})
+            found.append(
+                {
+                    "image_id": image,
+                    "category_id": int(class_id),
+                    "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+                    "score": float(score),
+                }
+            )
     gt = COCO()
     gt.dataset = {
         "images": [{"id": i + 1, "width": 200, "height": 200} for i in range(len(images))],
@@ -65,7 +86,10 @@ def _coco(images: list[tuple[Objects, Objects]]) -> dict[int, tuple[float, float
     evaluation.evaluate()
     evaluation.accumulate()
     table = evaluation.eval["precision"]  # (T, R, K, A, M)
-    return {class_id: (float(table[:, :, k, 0, -1].mean()), float(table[0, :, k, 0, -1].mean())) for k, class_id in enumerate((1, 2))}
+    return {
+        class_id: (float(table[:, :, k, 0, -1].mean()), float(table[0, :, k, 0, -1].mean()))
+        for k, class_id in enumerate((1, 2))
+    }
 
 
 @settings(max_examples=30)
@@ -108,7 +132,9 @@ def test_a_class_without_truth_is_not_defined_rather_than_zero() -> None:
     scorer = ObjectScorer(CLASSES)
     scorer.update(_objects([(0, 0, 5, 5)], ids=[2]), _objects([(0, 0, 5, 5)]))
     scores = scorer.scores()
-    assert [math.isnan(find_score(scores, name, "car").value) for name in ("ap50", "recall", "f1")] == [True] * 3
+    assert [math.isnan(find_score(scores, name, "car").value) for name in ("ap50", "recall", "f1")] == [
+        True
+    ] * 3
     assert find_score(scores, "precision", "car").value == 0
     assert find_score(scores, "ap50", "tree").value == 0
 
@@ -129,7 +155,9 @@ def test_predictions_in_ignored_objects_count_neither_way() -> None:
 def test_an_ignored_object_without_class_excuses_any_class() -> None:
     truth = _objects([(0, 0, 10, 10), (20, 0, 60, 40)], ids=[1, 255], ignore=[False, True])
     scorer = ObjectScorer(CLASSES)
-    scorer.update(_objects([(25, 5, 35, 15), (40, 20, 50, 30), (0, 0, 10, 10)], [0.9, 0.8, 0.7], ids=[1, 2, 2]), truth)
+    scorer.update(
+        _objects([(25, 5, 35, 15), (40, 20, 50, 30), (0, 0, 10, 10)], [0.9, 0.8, 0.7], ids=[1, 2, 2]), truth
+    )
     assert scorer.counts()["tree"] == {"truth": 1, "predicted": 0, "found": 0, "missed": 1, "false": 0}
     assert scorer.counts()["car"] == {"truth": 0, "predicted": 1, "found": 0, "missed": 0, "false": 1}
 
@@ -153,7 +181,10 @@ def test_outlines_of_boxes_score_as_the_boxes() -> None:
     truth = _random(rng, 40)
     found = _random(rng, 60, truth)
     results = []
-    for objects in (found, Objects(found.boxes, found.class_ids, found.scores, boxes_to_polygons(found.boxes))):
+    for objects in (
+        found,
+        Objects(found.boxes, found.class_ids, found.scores, boxes_to_polygons(found.boxes)),
+    ):
         scorer = ObjectScorer(CLASSES, use_polygons=len(objects.polygons) > 0)
         scorer.update(objects, truth)
         results.append([score.value for score in scorer.scores()])
@@ -166,7 +197,10 @@ def test_weak_predictions_count_for_average_precision_only() -> None:
     scorer = ObjectScorer(CLASSES, min_score=0.5)
     scorer.update(found, truth)
     scores = scorer.scores()
-    assert find_score(scores, "recall", "tree").value == 0.5 and find_score(scores, "precision", "tree").value == 1.0
+    assert (
+        find_score(scores, "recall", "tree").value == 0.5
+        and find_score(scores, "precision", "tree").value == 1.0
+    )
     assert find_score(scores, "ap50", "tree").value == pytest.approx(1.0)
 
 

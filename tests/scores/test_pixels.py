@@ -15,7 +15,13 @@ from eo_dl.scores.pixelscores import PixelScorer
 from eo_dl.scores.score import find_score
 
 TWO = ClassSet.of_names(["roof"], background=True)
-ODD_IDS = ClassSet((ClassInfo(0, "background", "#000000"), ClassInfo(7, "water", "#0000ff"), ClassInfo(40, "wood", "#00ff00")))
+ODD_IDS = ClassSet(
+    (
+        ClassInfo(0, "background", "#000000"),
+        ClassInfo(7, "water", "#0000ff"),
+        ClassInfo(40, "wood", "#00ff00"),
+    )
+)
 
 
 def _value(scorer: PixelScorer, name: str, class_name: str | None = None) -> float:
@@ -25,7 +31,10 @@ def _value(scorer: PixelScorer, name: str, class_name: str | None = None) -> flo
 def test_hand_computed() -> None:
     scorer = PixelScorer(TWO)
     #                    true hits 2, missed 1, false 1, both background 4, two ignored
-    scorer.update(np.array([[1, 1, 0, 1, 0], [0, 0, 0, 1, 0]], np.uint8), np.array([[1, 1, 1, 0, 0], [0, 0, 0, 255, 255]], np.uint8))
+    scorer.update(
+        np.array([[1, 1, 0, 1, 0], [0, 0, 0, 1, 0]], np.uint8),
+        np.array([[1, 1, 1, 0, 0], [0, 0, 0, 255, 255]], np.uint8),
+    )
     assert scorer.confusion.tolist() == [[4, 1], [1, 2]]
     assert _value(scorer, "iou", "roof") == pytest.approx(2 / 4, abs=1e-12)
     assert _value(scorer, "mean_iou") == pytest.approx(2 / 4, abs=1e-12)
@@ -44,18 +53,24 @@ def test_equals_scikit_learn(seed: int, count: int) -> None:
     scorer = PixelScorer(ODD_IDS)
     scorer.update(predicted.reshape(1, -1), truth.reshape(1, -1))
     assert scorer.confusion.tolist() == metrics.confusion_matrix(truth, predicted, labels=[0, 7, 40]).tolist()
-    assert _value(scorer, "overall_accuracy") == pytest.approx(metrics.accuracy_score(truth, predicted), abs=1e-12)
+    assert _value(scorer, "overall_accuracy") == pytest.approx(
+        metrics.accuracy_score(truth, predicted), abs=1e-12
+    )
     ious = []
     for info in ODD_IDS:
         if not (truth == info.id).any():
-            assert math.isnan(_value(scorer, "iou", info.name)) and math.isnan(_value(scorer, "recall", info.name))
+            assert math.isnan(_value(scorer, "iou", info.name)) and math.isnan(
+                _value(scorer, "recall", info.name)
+            )
             continue
         t, p = truth == info.id, predicted == info.id
         assert _value(scorer, "iou", info.name) == pytest.approx(metrics.jaccard_score(t, p), abs=1e-12)
         assert _value(scorer, "f1", info.name) == pytest.approx(metrics.f1_score(t, p), abs=1e-12)
         assert _value(scorer, "recall", info.name) == pytest.approx(metrics.recall_score(t, p), abs=1e-12)
         if p.any():
-            assert _value(scorer, "precision", info.name) == pytest.approx(metrics.precision_score(t, p), abs=1e-12)
+            assert _value(scorer, "precision", info.name) == pytest.approx(
+                metrics.precision_score(t, p), abs=1e-12
+            )
         if info.id:
             ious.append(float(metrics.jaccard_score(t, p)))
     if ious:

@@ -22,11 +22,15 @@ CLASSES = ClassSet.of_names(["roof", "pond"])
 TASK = load_task("classification")
 
 
-def _labels(*boxes: tuple[int, tuple[float, float, float, float]], ignore: tuple[int, ...] = (), **more: object) -> PixelLabels:
+def _labels(
+    *boxes: tuple[int, tuple[float, float, float, float]], ignore: tuple[int, ...] = (), **more: object
+) -> PixelLabels:
     """Rectangles of class ids; `ignore`: places of those that count neither way."""
     shapes = np.array([shapely.box(*box) for _, box in boxes], dtype=object)
     flags = np.isin(np.arange(len(boxes)), ignore)
-    return PixelLabels(CLASSES, shapes, np.array([i for i, _ in boxes], np.int64), flags, np.arange(len(boxes)), **more)  # type: ignore[arg-type]
+    return PixelLabels(
+        CLASSES, shapes, np.array([i for i, _ in boxes], np.int64), flags, np.arange(len(boxes)), **more
+    )  # type: ignore[arg-type]
 
 
 def _one(labels: PixelLabels, classes: ClassSet = CLASSES, **more: float) -> list[float]:
@@ -78,12 +82,17 @@ def test_several_classes_a_chip() -> None:
     ):
         assert codec.truth(codec.encode(labels, SIZE, SIZE)).tolist() == values
     np.testing.assert_allclose(codec.decode({"logits": np.array([0.0, 800.0], np.float32)}), [0.5, 1])
-    np.testing.assert_allclose(ClassificationCodec(CLASSES, False, 0.5).decode({"logits": np.array([800.0, 0.0], np.float32)}), [1, 0])
+    np.testing.assert_allclose(
+        ClassificationCodec(CLASSES, False, 0.5).decode({"logits": np.array([800.0, 0.0], np.float32)}),
+        [1, 0],
+    )
 
 
 def test_the_labels_decide_between_one_and_several() -> None:
     def settled(covers: list[list[float]], **more: object) -> ClassificationConfig:
-        found = TASK.settle(ClassificationConfig(**more), NetworkInputs(3, CLASSES, SIZE, chip_covers=np.array(covers)))  # type: ignore[arg-type]
+        found = TASK.settle(
+            ClassificationConfig(**more), NetworkInputs(3, CLASSES, SIZE, chip_covers=np.array(covers))
+        )  # type: ignore[arg-type]
         assert isinstance(found, ClassificationConfig)
         return found
 
@@ -92,7 +101,9 @@ def test_the_labels_decide_between_one_and_several() -> None:
     assert (one.multi_label, one.min_cover, list(one.loss.terms or ())) == (False, 0.5, ["cross_entropy"])
     assert (several.multi_label, several.min_cover, list(several.loss.terms or ())) == (True, 0.1, ["bce"])
     assert settled(meeting, multi_label=False).multi_label is False
-    assert settled([[1.0, 1.0], *[[1.0, 0.0]] * 200]).multi_label is False, "one overlap in 200 chips is careless drawing"
+    assert settled([[1.0, 1.0], *[[1.0, 0.0]] * 200]).multi_label is False, (
+        "one overlap in 200 chips is careless drawing"
+    )
     background = CLASSES.with_background()
     assert TASK.settled_classes(background, several) == CLASSES
     assert TASK.settled_classes(background, one) == background
@@ -106,7 +117,9 @@ def test_the_labels_decide_between_one_and_several() -> None:
 @pytest.mark.parametrize("several", [False, True])
 def test_chips_without_a_class_add_nothing_to_the_loss(network: str, several: bool) -> None:
     inputs = NetworkInputs(3, CLASSES, SIZE, class_weights=(1.0, 2.0))
-    config = TASK.settle(TASK.config(network=network, backbone="test_resnet", multi_label=several, dropout=0.0), inputs)
+    config = TASK.settle(
+        TASK.config(network=network, backbone="test_resnet", multi_label=several, dropout=0.0), inputs
+    )
     torch.manual_seed(0)
     made = TASK.make_network(config, inputs).eval()
     images = torch.randn(3, 3, SIZE, SIZE)

@@ -47,14 +47,22 @@ CRS_OF_SCENE = CRS.from_epsg(32633)
 # The smallest network that still learns; what a task has as default is too slow for a test.
 TINY: dict[str, dict[str, object]] = {
     "segmentation": {"backbone": "test_resnet", "decoder_channels": (32, 16, 16, 16, 16)},
-    "detection": {"backbone": "test_resnet", "pyramid_channels": 32, "head_channels": 64, "proposals": 100, "detections": 20},
+    "detection": {
+        "backbone": "test_resnet",
+        "pyramid_channels": 32,
+        "head_channels": 64,
+        "proposals": 100,
+        "detections": 20,
+    },
 }
 TINY["instances"] = TINY["detection"] | {"mask_channels": 32, "mask_layers": 2}
 TINY["localization"] = {"backbone": "test_resnet", "map_channels": 32, "head_channels": 32, "dropout": 0.0}
 TASKS = [load_task(name) for name in available_tasks()]
 EVERY_TASK = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 EVERY_NETWORK = pytest.mark.parametrize(
-    "task", [replace(task, networks=(network,)) for task in TASKS for network in task.networks], ids=lambda task: f"{task.name}-{task.networks[0]}"
+    "task",
+    [replace(task, networks=(network,)) for task in TASKS for network in task.networks],
+    ids=lambda task: f"{task.name}-{task.networks[0]}",
 )
 
 
@@ -65,13 +73,24 @@ def _chips() -> tuple[npt.NDArray[np.float32], list[PixelLabels]]:
     for place, image in enumerate(images):
         boxes, ids = [], []
         for k in range(3 if place < 3 else 0):
-            col, row, side, class_id = 4 + 20 * k, int(rng.integers(4, 40)), int(rng.integers(12, 17)), 1 + (k + place) % 2
+            col, row, side, class_id = (
+                4 + 20 * k,
+                int(rng.integers(4, 40)),
+                int(rng.integers(12, 17)),
+                1 + (k + place) % 2,
+            )
             image[class_id - 1, row : row + side, col : col + side] += 3
             boxes.append(shapely.box(col, row, col + side, row + side))
             ids.append(class_id)
         count = len(ids)
         labels.append(
-            PixelLabels(ClassSet.of_names(["roof", "pond"]), np.array(boxes, object), np.array(ids, np.int64), np.zeros(count, bool), np.arange(count))
+            PixelLabels(
+                ClassSet.of_names(["roof", "pond"]),
+                np.array(boxes, object),
+                np.array(ids, np.int64),
+                np.zeros(count, bool),
+                np.arange(count),
+            )
         )
     return images, labels
 
@@ -91,7 +110,10 @@ def _inputs(task: Task) -> NetworkInputs:
 
 
 def _config(task: Task) -> TaskConfig:
-    return task.settle(task.config(**{"network": task.networks[0], **TINY.get(task.name, {"backbone": "test_resnet"})}), _inputs(task))
+    return task.settle(
+        task.config(**{"network": task.networks[0], **TINY.get(task.name, {"backbone": "test_resnet"})}),
+        _inputs(task),
+    )
 
 
 def _network(task: Task, config: TaskConfig | None = None) -> TaskNetwork:
@@ -115,7 +137,9 @@ def test_the_loss_is_a_finite_number_with_gradients(task: Task) -> None:
     losses = network.loss(torch.from_numpy(images), _targets(task, labels))
     losses["loss"].backward()
     assert all(math.isfinite(value.item()) and value.ndim == 0 for value in losses.values())
-    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters() if p.requires_grad)
+    assert all(
+        p.grad is not None and torch.isfinite(p.grad).all() for p in network.parameters() if p.requires_grad
+    )
 
 
 @EVERY_NETWORK
@@ -125,7 +149,10 @@ def test_a_batch_of_one_and_chips_without_labels_survive(task: Task, size: int) 
     codec = task.make_codec(_inputs(task).classes, _config(task))
     network = _network(task).train()
     for place in (0, 3):  # with objects, without
-        loss = network.loss(torch.from_numpy(images[place : place + 1, :, :size, :size]), [codec.encode(labels[place], size, size)])["loss"]
+        loss = network.loss(
+            torch.from_numpy(images[place : place + 1, :, :size, :size]),
+            [codec.encode(labels[place], size, size)],
+        )["loss"]
         loss.backward()
         assert math.isfinite(loss.item())
 
@@ -189,7 +216,10 @@ def test_four_tiny_chips_are_learnt_by_heart(task: Task) -> None:
     targets, network = _targets(task, _labels(task)), _learnt(task.name, task.networks[0])
     with torch.inference_mode():
         raw = network(torch.from_numpy(_chips()[0]))
-    codec, scorer = task.make_codec(_inputs(task).classes, _config(task)), task.make_scorer(_inputs(task).classes)
+    codec, scorer = (
+        task.make_codec(_inputs(task).classes, _config(task)),
+        task.make_scorer(_inputs(task).classes),
+    )
     for place, target in enumerate(targets):
         scorer.update(codec.answer(_one(raw, place)), codec.truth(target), str(place))
     assert find_score(scorer.scores(), task.primary_score).value > 0.8
@@ -198,15 +228,23 @@ def test_four_tiny_chips_are_learnt_by_heart(task: Task) -> None:
 def _scene_of_four(task: Task, folder: Path) -> tuple[Path, LabelSet]:
     """The four chips as one scene, two by two, and their labels as a layer of the map."""
     images = _chips()[0]
-    grid = PixelGrid(CRS_OF_SCENE, Affine.translation(500_000, 5_000_000) @ Affine.scale(0.5, -0.5), 2 * SIZE, 2 * SIZE)
-    pixels = np.concatenate([np.concatenate([images[0], images[1]], 2), np.concatenate([images[2], images[3]], 2)], 1)
+    grid = PixelGrid(
+        CRS_OF_SCENE, Affine.translation(500_000, 5_000_000) @ Affine.scale(0.5, -0.5), 2 * SIZE, 2 * SIZE
+    )
+    pixels = np.concatenate(
+        [np.concatenate([images[0], images[1]], 2), np.concatenate([images[2], images[3]], 2)], 1
+    )
     write_geotiff(folder / "scene.tif", pixels, grid, descriptions=BAND_NAMES)
     names, outlines = [], []
     for place, labels in enumerate(_labels(task)):
         shifted = [translate(one, SIZE * (place % 2), SIZE * (place // 2)) for one in labels.geometries]
         outlines += shifted
         names += [labels.classes.by_id(int(class_id)).name for class_id in labels.class_ids]
-    frame = geopandas.GeoDataFrame({"class_name": names}, geometry=grid.geometries_to_map(np.array(outlines, object)), crs=CRS_OF_SCENE.to_wkt())
+    frame = geopandas.GeoDataFrame(
+        {"class_name": names},
+        geometry=grid.geometries_to_map(np.array(outlines, object)),
+        crs=CRS_OF_SCENE.to_wkt(),
+    )
     write_layer(folder / "truth.gpkg", frame)
     return folder / "scene.tif", read_labels(folder / "truth.gpkg", class_field="class_name")
 
@@ -217,18 +255,34 @@ def test_a_scene_of_the_chips_learnt_by_heart_is_predicted_and_evaluated(task: T
     scene, truth = _scene_of_four(task, tmp_path)
     spec = _spec(task, config, classes).model_copy(update={"margin_px": 0})
     save_bundle(tmp_path / "model.eodl", spec, _learnt(task.name, task.networks[0]).state_dict())
-    chips = tile([scene], truth, out=tmp_path / "chips", size_px=SIZE, split=(1, 0, 0)) if task.one_object else None
-    prediction = predict(tmp_path / "model.eodl", scene, out=tmp_path / f"map.{'tif' if task.output == 'raster' else 'gpkg'}", precision="32")
+    chips = (
+        tile([scene], truth, out=tmp_path / "chips", size_px=SIZE, split=(1, 0, 0))
+        if task.one_object
+        else None
+    )
+    prediction = predict(
+        tmp_path / "model.eodl",
+        scene,
+        out=tmp_path / f"map.{'tif' if task.output == 'raster' else 'gpkg'}",
+        precision="32",
+    )
     report = evaluate(prediction, truth, chips=chips, split="train")
     assert report.score(task.primary_score).value > 0.8
-    again = evaluate(prediction.path, tmp_path / "truth.gpkg", chips=chips, split="train", class_field="class_name")
-    values = [{(score.name, score.class_name): score.value for score in one.scores} for one in (report, again)]
+    again = evaluate(
+        prediction.path, tmp_path / "truth.gpkg", chips=chips, split="train", class_field="class_name"
+    )
+    values = [
+        {(score.name, score.class_name): score.value for score in one.scores} for one in (report, again)
+    ]
     assert values[0] == pytest.approx(values[1], nan_ok=True)
 
 
 @EVERY_TASK
 def test_truth_scores_one_against_itself(task: Task) -> None:
-    codec, scorer = task.make_codec(_inputs(task).classes, _config(task)), task.make_scorer(_inputs(task).classes)
+    codec, scorer = (
+        task.make_codec(_inputs(task).classes, _config(task)),
+        task.make_scorer(_inputs(task).classes),
+    )
     for place, target in enumerate(_targets(task, _labels(task))):
         scorer.update(codec.truth(target), codec.truth(target), str(place))
     assert find_score(scorer.scores(), task.primary_score).value == pytest.approx(1)
@@ -239,7 +293,8 @@ def test_a_bundle_gives_back_the_same_network_bit_for_bit(task: Task, tmp_path: 
     config, classes = _config(task), _inputs(task).classes
     network, images = _network(task, config), torch.from_numpy(_chips()[0])
     with torch.no_grad():
-        network.train().loss(images, _targets(task, _labels(task)))  # moves the running statistics away from their defaults
+        # moves the running statistics away from their defaults
+        network.train().loss(images, _targets(task, _labels(task)))
         before = network.eval()(images)
     save_bundle(tmp_path / "model.eodl", _spec(task, config, classes), network.state_dict())
     bundle = load_model(tmp_path / "model.eodl")
@@ -265,7 +320,11 @@ def test_an_encoder_of_any_task_starts_this_one(task: Task, tmp_path: Path) -> N
         assert network.weights_report is not None
         assert not network.weights_report.left
         given = donor.encoder.state_dict()
-        assert all(torch.equal(value, given[key]) for key, value in network.encoder.state_dict().items() if key in network.weights_report.matched)
+        assert all(
+            torch.equal(value, given[key])
+            for key, value in network.encoder.state_dict().items()
+            if key in network.weights_report.matched
+        )
 
 
 @EVERY_NETWORK
@@ -282,7 +341,9 @@ def test_class_layers_are_those_that_have_the_size_of_the_classes(task: Task) ->
 def test_a_network_goes_on_where_one_of_its_kind_ended(task: Task, tmp_path: Path) -> None:
     """The same classes: all of it, so it answers the same; other classes: all but what belongs to them."""
     images, donor = torch.from_numpy(_chips()[0]), _learnt(task.name, task.networks[0])
-    save_bundle(tmp_path / "model.eodl", _spec(task, _config(task), _inputs(task).classes), donor.state_dict())
+    save_bundle(
+        tmp_path / "model.eodl", _spec(task, _config(task), _inputs(task).classes), donor.state_dict()
+    )
     source = find_weights(str(tmp_path / "model.eodl"), "")
     asked = TrainConfig(task=task.name, weights=str(tmp_path / "model.eodl"), weights_for="network")
     assert source is not None
@@ -291,7 +352,9 @@ def test_a_network_goes_on_where_one_of_its_kind_ended(task: Task, tmp_path: Pat
         ours, theirs = same(images), donor(images)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     renamed = task.output_classes(ClassSet.of_names(["shed", "lake"]), {0: 0.8, 1: 0.1, 2: 0.1})
-    other = begin_network(task, _config(task), replace(_inputs(task), classes=renamed, weights=source), asked, seed=1)
+    other = begin_network(
+        task, _config(task), replace(_inputs(task), classes=renamed, weights=source), asked, seed=1
+    )
     given, report = donor.state_dict(), other.weights_report
     assert report is not None and report.rest_left
     for name, value in other.state_dict().items():
@@ -332,7 +395,13 @@ def test_tasks_codecs_and_bundles_need_no_torch() -> None:
         "for t in map(load_task, available_tasks()): t.make_codec(ClassSet.of_names(['a', 'b']), t.config())\n"
         "print([m for m in ('torch', 'timm', 'torchvision', 'lightning', 'albumentations', 'torchgeo') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.stdout.strip() == "[]"
 
 

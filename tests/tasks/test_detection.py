@@ -22,13 +22,21 @@ CLASSES = ClassSet((ClassInfo(7, "tree", "#00ff00"), ClassInfo(3, "palm", "#ff00
 CODEC = DetectionCodec(CLASSES)
 
 
-def _labels(*features: tuple[shapely.Geometry, int, bool], annotated: shapely.Geometry | None = None, mask: np.ndarray | None = None) -> PixelLabels:
+def _labels(
+    *features: tuple[shapely.Geometry, int, bool],
+    annotated: shapely.Geometry | None = None,
+    mask: np.ndarray | None = None,
+) -> PixelLabels:
     geometries = np.array([f[0] for f in features], object)
     ids, ignore = np.array([f[1] for f in features], np.int64), np.array([f[2] for f in features], bool)
     return PixelLabels(CLASSES, geometries, ids, ignore, np.arange(len(features)), annotated, mask)
 
 
-def _encoded(*features: tuple[shapely.Geometry, int, bool], annotated: shapely.Geometry | None = None, mask: np.ndarray | None = None) -> Objects:
+def _encoded(
+    *features: tuple[shapely.Geometry, int, bool],
+    annotated: shapely.Geometry | None = None,
+    mask: np.ndarray | None = None,
+) -> Objects:
     return CODEC.truth(CODEC.encode(_labels(*features, annotated=annotated, mask=mask), 20, 30))
 
 
@@ -41,15 +49,25 @@ def test_boxes_are_bounds_cut_at_the_chip() -> None:
 
 
 def test_objects_hardly_seen_count_neither_way() -> None:
-    found = _encoded((shapely.box(28, 0, 38, 10), 7, False), (shapely.box(5, 5, 9, 9), 7, True), (shapely.box(1, 1, 4, 4), 5, False))
-    assert found.class_ids.tolist() == [255, 255, 255]  # a fifth visible; ignored by the labels; of no class of the model
+    found = _encoded(
+        (shapely.box(28, 0, 38, 10), 7, False),
+        (shapely.box(5, 5, 9, 9), 7, True),
+        (shapely.box(1, 1, 4, 4), 5, False),
+    )
+    # a fifth visible; ignored by the labels; of no class of the model
+    assert found.class_ids.tolist() == [255, 255, 255]
     assert found.ignore is not None
     assert found.ignore.all()
 
 
 def test_objects_mostly_on_unannotated_ground_count_neither_way() -> None:
     annotated = shapely.box(0, 0, 10, 20)
-    found = _encoded((shapely.box(2, 2, 6, 6), 7, False), (shapely.box(7, 2, 12, 6), 7, False), (shapely.box(8, 2, 16, 6), 3, False), annotated=annotated)
+    found = _encoded(
+        (shapely.box(2, 2, 6, 6), 7, False),
+        (shapely.box(7, 2, 12, 6), 7, False),
+        (shapely.box(8, 2, 16, 6), 3, False),
+        annotated=annotated,
+    )
     assert found.class_ids.tolist() == [7, 7, 255]
 
 
@@ -69,7 +87,9 @@ def test_patches_of_raster_labels_are_objects() -> None:
 
 
 @given(st.floats(-5, 35), st.floats(-5, 25), st.floats(0.01, 40), st.floats(0.01, 40))
-def test_every_target_box_lies_in_the_chip_and_has_a_pixel_a_side(col: float, row: float, width: float, height: float) -> None:
+def test_every_target_box_lies_in_the_chip_and_has_a_pixel_a_side(
+    col: float, row: float, width: float, height: float
+) -> None:
     target = CODEC.encode(_labels((shapely.box(col, row, col + width, row + height), 7, False)), 20, 30)
     assert target.boxes is not None
     for col0, row0, col1, row1 in target.boxes.tolist():
@@ -126,7 +146,16 @@ def test_long_objects_get_long_anchors_both_ways_and_round_ones_do_not() -> None
 def _network(**config: object) -> torch.nn.Module:
     torch.manual_seed(0)
     inputs = NetworkInputs(2, CLASSES, 64, object_sizes_px=np.full((3, 2), 12.0))
-    tiny = DetectionConfig(**{"backbone": "test_resnet", "pyramid_channels": 16, "head_channels": 32, "proposals": 50, "detections": 5, **config})
+    tiny = DetectionConfig(
+        **{
+            "backbone": "test_resnet",
+            "pyramid_channels": 16,
+            "head_channels": 32,
+            "proposals": 50,
+            "detections": 5,
+            **config,
+        }
+    )
     return TASK.make_network(TASK.settle(tiny, inputs), inputs)
 
 
@@ -147,7 +176,13 @@ def test_a_chip_under_ignored_objects_does_not_count(name: str) -> None:
 def test_an_ignored_object_pulls_neither_up_nor_down() -> None:
     network = _network()
     anchors = torch.tensor([[0.0, 0, 10, 10], [0, 0, 12, 12], [40, 40, 50, 50]])
-    targets = [{"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "ignore": torch.tensor([[0.0, 0, 11, 11]])}]
+    targets = [
+        {
+            "boxes": torch.zeros(0, 4),
+            "labels": torch.zeros(0, dtype=torch.int64),
+            "ignore": torch.tensor([[0.0, 0, 11, 11]]),
+        }
+    ]
     labels, _ = network.proposals.assign_targets_to_anchors([anchors], targets)  # type: ignore[union-attr, operator]
     assert labels[0].tolist() == [-1, -1, 0]
 
@@ -157,10 +192,20 @@ def test_in_one_step_an_ignored_object_pulls_neither_up_nor_down(name: str) -> N
     """Logits of background over it get no gradient, those of an object that it covers do."""
     head = _network(network=name, pyramid_channels=32).heads.head  # type: ignore[union-attr]
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 12, 12], [2, 2, 8, 8], [40, 40, 50, 50]])
-    target = {"boxes": torch.tensor([[2.0, 2, 8, 8]]), "labels": torch.tensor([1]), "ignore": torch.tensor([[0.0, 0, 11, 11]])}
+    target = {
+        "boxes": torch.tensor([[2.0, 2, 8, 8]]),
+        "labels": torch.tensor([1]),
+        "ignore": torch.tensor([[0.0, 0, 11, 11]]),
+    }
     logits = torch.zeros(1, 4, 2, requires_grad=True)
-    outputs = {"cls_logits": logits, "bbox_regression": torch.ones(1, 4, 4), "bbox_ctrness": torch.zeros(1, 4, 1)}
-    head.compute_loss([target], outputs, [boxes], [torch.tensor([-1, -1, 0, -1])])["classification"].backward()  # type: ignore[union-attr, operator]
+    outputs = {
+        "cls_logits": logits,
+        "bbox_regression": torch.ones(1, 4, 4),
+        "bbox_ctrness": torch.zeros(1, 4, 1),
+    }
+    head.compute_loss([target], outputs, [boxes], [torch.tensor([-1, -1, 0, -1])])[
+        "classification"
+    ].backward()  # type: ignore[union-attr, operator]
     assert logits.grad is not None
     assert logits.grad[0].ne(0).any(1).tolist() == [False, False, True, True]
 
@@ -171,7 +216,9 @@ def test_fcos_says_which_widths_it_can_have() -> None:
 
 
 def test_cover_is_the_share_of_a_box_in_its_best_other() -> None:
-    found = cover(torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]]), torch.tensor([[5.0, 0, 10, 10], [0, 0, 10, 2]]))
+    found = cover(
+        torch.tensor([[0.0, 0, 10, 10], [20, 20, 30, 30]]), torch.tensor([[5.0, 0, 10, 10], [0, 0, 10, 2]])
+    )
     assert found.tolist() == pytest.approx([0.5, 0.0])
 
 

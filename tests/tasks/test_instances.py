@@ -21,10 +21,18 @@ from eo_dl.tasks.instances.outlines import burnt, outlines_in_boxes, pixel_outli
 TASK = load_task("instances")
 CLASSES = ClassSet((ClassInfo(7, "house", "#00ff00"), ClassInfo(3, "barn", "#ff0000")))
 CODEC = InstancesCodec(CLASSES)
-MASKS = hnp.arrays(np.float32, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0]))
+MASKS = hnp.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)),
+    elements=st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0]),
+)
 
 
-def _labels(*features: tuple[shapely.Geometry, int, bool], annotated: shapely.Geometry | None = None, mask: np.ndarray | None = None) -> PixelLabels:
+def _labels(
+    *features: tuple[shapely.Geometry, int, bool],
+    annotated: shapely.Geometry | None = None,
+    mask: np.ndarray | None = None,
+) -> PixelLabels:
     geometries = np.array([f[0] for f in features], object)
     ids, ignore = np.array([f[1] for f in features], np.int64), np.array([f[2] for f in features], bool)
     return PixelLabels(CLASSES, geometries, ids, ignore, np.arange(len(features)), annotated, mask)
@@ -38,7 +46,9 @@ def _boxes(count: int) -> npt.NDArray[np.float64]:
 
 @settings(max_examples=60, deadline=None)
 @given(MASKS, st.sampled_from([0.0, 0.1, 1.0]))
-def test_outlines_are_valid_lie_in_their_boxes_and_hold_what_is_surer_than_half(masks: npt.NDArray[np.float32], simplify_px: float) -> None:
+def test_outlines_are_valid_lie_in_their_boxes_and_hold_what_is_surer_than_half(
+    masks: npt.NDArray[np.float32], simplify_px: float
+) -> None:
     boxes = _boxes(len(masks))
     found = outlines_in_boxes(masks, boxes, simplify_px)
     assert shapely.is_valid(found).all()
@@ -50,7 +60,10 @@ def test_outlines_are_valid_lie_in_their_boxes_and_hold_what_is_surer_than_half(
         if simplify_px or mask.max() == 0:
             continue
         level = min(0.5, float(mask.max()) / 2)
-        cols, rows = np.meshgrid(col0 + (np.arange(width) + 0.5) / width * (col1 - col0), row0 + (np.arange(height) + 0.5) / height * (row1 - row0))
+        cols, rows = np.meshgrid(
+            col0 + (np.arange(width) + 0.5) / width * (col1 - col0),
+            row0 + (np.arange(height) + 0.5) / height * (row1 - row0),
+        )
         inside = shapely.intersects_xy(outline, cols, rows)
         clear = mask != level
         assert (inside == (mask > level))[clear].all()
@@ -76,7 +89,15 @@ def test_a_place_between_pixels_is_kept() -> None:
 
 
 def test_objects_that_touch_or_overlap_have_masks_of_their_own() -> None:
-    target = CODEC.encode(_labels((shapely.box(2, 2, 8, 8), 7, False), (shapely.box(8, 2, 14, 8), 7, False), (shapely.box(6, 6, 10, 12), 3, False)), 16, 20)
+    target = CODEC.encode(
+        _labels(
+            (shapely.box(2, 2, 8, 8), 7, False),
+            (shapely.box(8, 2, 14, 8), 7, False),
+            (shapely.box(6, 6, 10, 12), 3, False),
+        ),
+        16,
+        20,
+    )
     assert target.instance_masks is not None and target.class_ids is not None
     assert target.instance_masks.sum(axis=(1, 2)).tolist() == [36, 36, 24]
     assert target.class_ids.tolist() == [7, 7, 3]
@@ -93,12 +114,15 @@ def test_holes_and_parts_go_to_masks_and_back() -> None:
 
 
 def test_boxes_are_those_of_what_shows_and_the_share_is_of_the_objects_own_area() -> None:
-    angle = shapely.Polygon([(0, 10), (30, 10), (30, 14), (4, 14), (4, 40), (0, 40)])  # an L of which the foot shows to the right of column 10
+    # an L of which the foot shows to the right of column 10
+    angle = shapely.Polygon([(0, 10), (30, 10), (30, 14), (4, 14), (4, 40), (0, 40)])
     target = CODEC.encode(_labels((shapely.transform(angle, lambda xy: xy - (10, 0)), 7, False)), 64, 64)
     assert target.boxes is not None and target.class_ids is not None
     np.testing.assert_allclose(target.boxes, [[0, 10, 20, 14]])
     assert target.class_ids.tolist() == [7]  # 80 of 224 px: more than 0.3
-    hidden = CODEC.encode(_labels((shapely.box(-30, 0, 5, 10), 7, False), (shapely.box(20, 20, 30, 30), 7, True)), 64, 64)
+    hidden = CODEC.encode(
+        _labels((shapely.box(-30, 0, 5, 10), 7, False), (shapely.box(20, 20, 30, 30), 7, True)), 64, 64
+    )
     assert hidden.class_ids is not None
     assert hidden.class_ids.tolist() == [255, 255]
 
@@ -129,7 +153,9 @@ def test_decoded_objects_are_sorted_without_empty_places() -> None:
 
 
 def test_true_masks_are_sampled_where_they_lie() -> None:
-    """What the network learns of an object of 10 px, decoded, is that object: torchvision's own way is half a pixel off."""
+    """What the network learns of an object of 10 px, decoded, is that object: torchvision's own way is half a
+    pixel off.
+    """
     mask = torch.zeros(2, 40, 40, dtype=torch.bool)
     mask[1, 12:22, 7:17] = True
     boxes = torch.tensor([[7.0, 12, 17, 22], [5, 10, 19, 24]])
@@ -143,10 +169,15 @@ def test_true_masks_are_sampled_where_they_lie() -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_turned_and_scaled_masks_stay_with_their_boxes_and_objects(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    shapes = [(shapely.Point(*rng.uniform(8, 40, 2)).buffer(rng.uniform(3, 9)), int(rng.choice([3, 7])), False) for _ in range(4)]
+    shapes = [
+        (shapely.Point(*rng.uniform(8, 40, 2)).buffer(rng.uniform(3, 9)), int(rng.choice([3, 7])), False)
+        for _ in range(4)
+    ]
     target = CODEC.encode(_labels(*shapes), 48, 48)
     image = np.zeros((2, 48, 48), np.float32)
-    augment = Augment(AugmentConfig(scale=0.6, scale_share=1, brightness=0, contrast=0, band_jitter=0, noise=0))
+    augment = Augment(
+        AugmentConfig(scale=0.6, scale_share=1, brightness=0, contrast=0, band_jitter=0, noise=0)
+    )
     _, _, moved = augment.apply(image, np.ones((48, 48), bool), target, rng)
     assert moved.instance_masks is not None and moved.boxes is not None and moved.class_ids is not None
     assert len(moved.instance_masks) == len(moved.boxes) == len(moved.class_ids)
@@ -163,15 +194,29 @@ def test_burning_and_outlining_are_inverse_for_pixels() -> None:
 
 def test_memory_of_masks_does_not_grow_with_the_chip() -> None:
     inputs = NetworkInputs(1, CLASSES, 64, object_sizes_px=np.full((4, 2), 12.0))
-    config = TASK.settle(TASK.config(backbone="test_resnet", pyramid_channels=16, head_channels=16, mask_channels=8, mask_layers=1, detections=7), inputs)
+    config = TASK.settle(
+        TASK.config(
+            backbone="test_resnet",
+            pyramid_channels=16,
+            head_channels=16,
+            mask_channels=8,
+            mask_layers=1,
+            detections=7,
+        ),
+        inputs,
+    )
     network = TASK.make_network(config, inputs).eval()
     with torch.inference_mode():
-        assert {tuple(network(torch.zeros(2, 1, side, side))["masks"].shape) for side in (64, 160)} == {(2, 7, 28, 28)}
+        assert {tuple(network(torch.zeros(2, 1, side, side))["masks"].shape) for side in (64, 160)} == {
+            (2, 7, 28, 28)
+        }
 
 
 def test_scores_compare_outlines() -> None:
     scorer = TASK.make_scorer(CLASSES)
     box, ids, one = np.array([[0.0, 0, 10, 10]]), np.array([7]), np.ones(1, np.float32)
     lower, upper = shapely.Polygon([(0, 0), (10, 0), (0, 10)]), shapely.Polygon([(10, 10), (10, 0), (0, 10)])
-    scorer.update(Objects(box, ids, one, np.array([lower], object)), Objects(box, ids, one, np.array([upper], object)))
+    scorer.update(
+        Objects(box, ids, one, np.array([lower], object)), Objects(box, ids, one, np.array([upper], object))
+    )
     assert next(s.value for s in scorer.scores() if s.name == "ap50") == 0

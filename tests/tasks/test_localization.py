@@ -22,7 +22,13 @@ CLASSES = ClassSet.of_names(["ship"])
 def labels(*boxes: tuple[float, float, float, float], ignore: tuple[bool, ...] = ()) -> PixelLabels:
     count = len(boxes)
     flags = np.array(ignore or (False,) * count, np.bool_)
-    return PixelLabels(CLASSES, np.array([shapely.box(*box) for box in boxes], dtype=object), np.ones(count, np.int64), flags, np.arange(count))
+    return PixelLabels(
+        CLASSES,
+        np.array([shapely.box(*box) for box in boxes], dtype=object),
+        np.ones(count, np.int64),
+        flags,
+        np.arange(count),
+    )
 
 
 def encoded(codec: LocalizationCodec, found: PixelLabels) -> tuple[list[list[float]], list[int]]:
@@ -44,7 +50,8 @@ def test_what_cannot_be_said_teaches_nothing() -> None:
     several = LocalizationCodec(CLASSES, several="ignore")
     assert encoded(several, labels((2, 3, 8, 9), (10, 10, 20, 20)))[1] == [IGNORE_ID]
     cut = labels((28, 28, 60, 60))
-    assert encoded(LocalizationCodec(CLASSES), cut)[1] == [IGNORE_ID]  # a corner of something: neither an object nor nothing
+    # a corner of something: neither an object nor nothing
+    assert encoded(LocalizationCodec(CLASSES), cut)[1] == [IGNORE_ID]
     assert encoded(LocalizationCodec(CLASSES), labels((2, 3, 8, 9), ignore=(True,)))[1] == [IGNORE_ID]
     assert LocalizationCodec(CLASSES).truth(LocalizationCodec(CLASSES).encode(cut, 32, 32)).ignore is not None
 
@@ -53,7 +60,10 @@ def test_ignored_chips_do_not_move_the_loss() -> None:
     network = network_of(3)
     images = torch.randn(3, 3, 64, 64)
     box = np.array([[4, 4, 20, 20]], np.float32)
-    known = [Target(boxes=box, class_ids=np.array([1])), Target(boxes=np.empty((0, 4), np.float32), class_ids=np.empty(0, np.int64))]
+    known = [
+        Target(boxes=box, class_ids=np.array([1])),
+        Target(boxes=np.empty((0, 4), np.float32), class_ids=np.empty(0, np.int64)),
+    ]
     torch.manual_seed(1)
     alone = network.eval().loss(images[:2], known)["loss"]
     torch.manual_seed(1)
@@ -64,7 +74,18 @@ def test_ignored_chips_do_not_move_the_loss() -> None:
 
 def network_of(bands: int, **options: object) -> Locator:
     torch.manual_seed(0)
-    config = LocalizationConfig(**({"backbone": "test_resnet", "map_channels": 16, "head_channels": 16, "dropout": 0.0, "map_stride": 8} | options))  # type: ignore[arg-type]
+    config = LocalizationConfig(
+        **(
+            {
+                "backbone": "test_resnet",
+                "map_channels": 16,
+                "head_channels": 16,
+                "dropout": 0.0,
+                "map_stride": 8,
+            }
+            | options
+        )
+    )  # type: ignore[arg-type]
     return Locator(config, NetworkInputs(bands, CLASSES, 64))
 
 
@@ -81,7 +102,9 @@ def test_every_box_lies_in_its_chip_and_has_an_area(height: int, width: int) -> 
 
 
 def test_the_box_follows_the_object_without_being_taught() -> None:
-    """Trained on objects in the left half only, it finds them on the right: place is weighed, not learned place by place."""
+    """Trained on objects in the left half only, it finds them on the right: place is weighed, not learned
+    place by place.
+    """
     rng = np.random.default_rng(0)
 
     def batch(low: int, high: int, count: int = 16) -> tuple[torch.Tensor, list[Target]]:
@@ -89,7 +112,9 @@ def test_the_box_follows_the_object_without_being_taught() -> None:
         for image in images:
             col, row = int(rng.integers(low, high)), int(rng.integers(4, 44))
             image[0, row : row + 14, col : col + 14] += 3
-            targets.append(Target(boxes=np.array([[col, row, col + 14, row + 14]], np.float32), class_ids=np.array([1])))
+            targets.append(
+                Target(boxes=np.array([[col, row, col + 14, row + 14]], np.float32), class_ids=np.array([1]))
+            )
         return torch.from_numpy(images), targets
 
     network = network_of(1).train()
@@ -108,7 +133,9 @@ def test_the_box_follows_the_object_without_being_taught() -> None:
 
 def test_chips_with_several_objects_are_said() -> None:
     notes = TASK.remarks(LocalizationConfig(), {"train": [0, 1, 2, 3], "val": [2]})
-    assert notes == ("3 of 5 chips hold several objects: the one of which most is seen is their label (--set task_options.several=largest|ignore)",)
+    assert notes == (
+        "3 of 5 chips hold several objects: the one of which most is seen is their label (--set task_options.several=largest|ignore)",
+    )
     assert TASK.remarks(LocalizationConfig(), {"train": [0, 1, 1]}) == ()
 
 
@@ -122,5 +149,7 @@ def test_the_network_can_be_exported() -> None:
 
 def test_the_spacing_of_places_comes_from_the_train_boxes() -> None:
     for side, stride in ((3, 2), (9, 4), (20, 8), (200, 16)):
-        settled = TASK.settle(LocalizationConfig(), NetworkInputs(3, CLASSES, 64, object_sizes_px=np.full((5, 2), float(side))))
+        settled = TASK.settle(
+            LocalizationConfig(), NetworkInputs(3, CLASSES, 64, object_sizes_px=np.full((5, 2), float(side)))
+        )
         assert isinstance(settled, LocalizationConfig) and settled.map_stride == stride

@@ -20,7 +20,11 @@ TASK = load_task("segmentation")
 CLASSES = ClassSet((ClassInfo(7, "field", "#00ff00"), ClassInfo(3, "road", "#ff0000")))
 
 
-def _labels(*features: tuple[shapely.Geometry, int, bool], annotated: shapely.Geometry | None = None, mask: np.ndarray | None = None) -> PixelLabels:
+def _labels(
+    *features: tuple[shapely.Geometry, int, bool],
+    annotated: shapely.Geometry | None = None,
+    mask: np.ndarray | None = None,
+) -> PixelLabels:
     geometries = np.array([f[0] for f in features], object)
     ids, ignore = np.array([f[1] for f in features], np.int64), np.array([f[2] for f in features], bool)
     return PixelLabels(CLASSES, geometries, ids, ignore, np.arange(len(features)), annotated, mask)
@@ -32,14 +36,25 @@ def _codec(background: bool = True) -> SegmentationCodec:
 
 def test_truth_of_the_encoded_labels_are_the_class_ids() -> None:
     codec = _codec()
-    target = codec.encode(_labels((shapely.box(0, 0, 3, 2), 7, False), (shapely.box(3, 0, 4, 4), 3, False)), 4, 5)
+    target = codec.encode(
+        _labels((shapely.box(0, 0, 3, 2), 7, False), (shapely.box(3, 0, 4, 4), 3, False)), 4, 5
+    )
     assert target.mask is not None
     assert target.mask.tolist() == [[1, 1, 1, 2, 0], [1, 1, 1, 2, 0], [0, 0, 0, 2, 0], [0, 0, 0, 2, 0]]
-    assert codec.truth(target).tolist() == [[7, 7, 7, 3, 0], [7, 7, 7, 3, 0], [0, 0, 0, 3, 0], [0, 0, 0, 3, 0]]
+    assert codec.truth(target).tolist() == [
+        [7, 7, 7, 3, 0],
+        [7, 7, 7, 3, 0],
+        [0, 0, 0, 3, 0],
+        [0, 0, 0, 3, 0],
+    ]
 
 
 def test_the_later_feature_wins_and_ignored_ones_win_over_all() -> None:
-    features = [(shapely.box(0, 0, 3, 3), 7, True), (shapely.box(1, 0, 4, 3), 7, False), (shapely.box(3, 0, 5, 3), 3, False)]
+    features = [
+        (shapely.box(0, 0, 3, 3), 7, True),
+        (shapely.box(1, 0, 4, 3), 7, False),
+        (shapely.box(3, 0, 5, 3), 3, False),
+    ]
     assert _codec().truth(_codec().encode(_labels(*features), 1, 5)).tolist() == [[255, 255, 255, 3, 3]]
 
 
@@ -49,7 +64,14 @@ def test_ground_without_features_is_ignored_where_the_background_is_no_class() -
     assert target.mask.tolist() == [[1, 255]]
 
 
-@pytest.mark.parametrize("annotated", [shapely.box(0, 0, 2, 1), shapely.MultiPolygon([shapely.box(0, 0, 1, 1), shapely.box(1, 0, 2, 1)]), shapely.Polygon()])
+@pytest.mark.parametrize(
+    "annotated",
+    [
+        shapely.box(0, 0, 2, 1),
+        shapely.MultiPolygon([shapely.box(0, 0, 1, 1), shapely.box(1, 0, 2, 1)]),
+        shapely.Polygon(),
+    ],
+)
 def test_ground_outside_annotated_is_ignored(annotated: shapely.Geometry) -> None:
     target = _codec().encode(_labels((shapely.box(1, 0, 4, 1), 3, False), annotated=annotated), 1, 4)
     assert _codec().truth(target).tolist() == [[255] * 4 if annotated.is_empty else [0, 3, 255, 255]]
@@ -60,8 +82,16 @@ def test_raster_labels_are_taken_as_they_are() -> None:
     assert _codec().truth(_codec().encode(_labels(mask=mask), 3, 2)).tolist() == [[0, 3], [7, 255], [255, 0]]
 
 
-@given(hnp.arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 9)), elements=st.sampled_from([-3.0, -0.5, 0.0, 0.25, 2.0])))
-def test_the_largest_channel_is_numpys_argmax_also_at_ties_and_in_any_memory_order(logits: np.ndarray) -> None:
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 6), st.integers(1, 9), st.integers(1, 9)),
+        elements=st.sampled_from([-3.0, -0.5, 0.0, 0.25, 2.0]),
+    )
+)
+def test_the_largest_channel_is_numpys_argmax_also_at_ties_and_in_any_memory_order(
+    logits: np.ndarray,
+) -> None:
     assert (largest_channel(logits) == logits.argmax(0)).all()
     assert (largest_channel(np.asfortranarray(logits)) == logits.argmax(0)).all()
 
@@ -82,7 +112,9 @@ def test_background_is_a_class_only_where_some_train_pixel_is_background() -> No
 
 
 def test_chips_of_nothing_but_ignored_pixels_have_loss_and_gradient_zero() -> None:
-    network = TASK.make_network(SegmentationConfig(backbone="test_resnet", decoder_channels=(8,)), NetworkInputs(2, CLASSES, 32)).train()
+    network = TASK.make_network(
+        SegmentationConfig(backbone="test_resnet", decoder_channels=(8,)), NetworkInputs(2, CLASSES, 32)
+    ).train()
     loss = network.loss(torch.randn(1, 2, 32, 32), [Target(mask=np.full((32, 32), 255, np.uint8))])["loss"]
     loss.backward()
     assert loss.item() == 0
@@ -92,7 +124,9 @@ def test_chips_of_nothing_but_ignored_pixels_have_loss_and_gradient_zero() -> No
 @settings(max_examples=8, deadline=None)
 @given(st.integers(1, 70), st.integers(1, 70))
 def test_any_size_gives_logits_of_that_size(height: int, width: int) -> None:
-    network = TASK.make_network(SegmentationConfig(backbone="test_convnext", decoder_channels=(16, 8)), NetworkInputs(1, CLASSES, 32)).eval()
+    network = TASK.make_network(
+        SegmentationConfig(backbone="test_convnext", decoder_channels=(16, 8)), NetworkInputs(1, CLASSES, 32)
+    ).eval()
     with torch.inference_mode():
         logits = network(torch.randn(1, 1, height, width))["logits"]
     assert logits.shape == (1, 2, height, width)
@@ -107,7 +141,9 @@ def test_backbones_without_a_pyramid_are_refused(backbone: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_can_be_exported_and_says_the_same_by_name(name: Network) -> None:
-    config = SegmentationConfig(network=name, backbone="test_resnet", decoder_channels=(8,), atrous_rates=(1, 2, 3))
+    config = SegmentationConfig(
+        network=name, backbone="test_resnet", decoder_channels=(8,), atrous_rates=(1, 2, 3)
+    )
     network = TASK.make_network(config, NetworkInputs(2, CLASSES, 64)).eval()
     images = torch.randn(1, 2, 64, 64)
     exported = torch.export.export(network, (images,)).module()
@@ -122,10 +158,14 @@ def test_the_rates_of_deeplab_fit_the_chip_and_are_written_down() -> None:
     assert settled.atrous_rates == (12, 24, 36)
     assert fitting_rates(16) == (1, 2, 3)
     with pytest.raises(ConfigError, match="settle"):
-        TASK.make_network(SegmentationConfig(network="deeplabv3plus", backbone="test_resnet"), NetworkInputs(3, CLASSES, 64))
+        TASK.make_network(
+            SegmentationConfig(network="deeplabv3plus", backbone="test_resnet"), NetworkInputs(3, CLASSES, 64)
+        )
 
 
-@pytest.mark.parametrize(("network", "backbone"), [("deeplabv3plus", "edgenext_xx_small"), ("fpn", "test_vit")])
+@pytest.mark.parametrize(
+    ("network", "backbone"), [("deeplabv3plus", "edgenext_xx_small"), ("fpn", "test_vit")]
+)
 def test_a_backbone_that_a_network_cannot_use_is_refused_by_name(network: Network, backbone: str) -> None:
     config = SegmentationConfig(network=network, backbone=backbone, atrous_rates=(1, 2, 3))
     with pytest.raises(ConfigError, match=backbone):

@@ -41,7 +41,9 @@ CLASSES = ClassSet.of_names(["field", "water"], background=True)
 
 
 class TinyNetwork(TaskNetwork):
-    """Two convolutions, batch normalization and dropout: all that makes an exact resume hard. `plain`: no chip depends on another."""
+    """Two convolutions, batch normalization and dropout: all that makes an exact resume hard. `plain`: no
+    chip depends on another.
+    """
 
     def __init__(self, plain: bool = False) -> None:
         super().__init__()
@@ -82,7 +84,9 @@ class MemoryChips:
             image[:] = np.nan
         target = Target(mask=mask)
         if self.augment is not None:
-            image, valid, target = self.augment.apply(image, valid, target, generator(7, "augment", self.epoch, chip_id))
+            image, valid, target = self.augment.apply(
+                image, valid, target, generator(7, "augment", self.epoch, chip_id)
+            )
         return Sample(image, valid, target, chip_id)
 
 
@@ -102,7 +106,9 @@ class World:
     new_network: Callable[[bool], TinyNetwork] = TinyNetwork
     new_chips: Callable[..., MemoryChips] = MemoryChips
 
-    def train(self, *, resume: bool = False, plain: bool = False, on_progress: OnProgress = silent) -> RunState:
+    def train(
+        self, *, resume: bool = False, plain: bool = False, on_progress: OnProgress = silent
+    ) -> RunState:
         torch.manual_seed(11)
         self.network = self.new_network(plain)
         checkpoints = CheckpointFolder(self.folder / "checkpoints")
@@ -112,15 +118,37 @@ class World:
             state = RunState.from_dict(restored["state"])
             self.network.load_state_dict(restored["network"])
         rank, world = self.layout.rank, self.layout.world
-        plan = EpochPlan(self.count, (self.config.batch_size or 2) * world, self.config.seed, self.config.min_steps, world)
+        plan = EpochPlan(
+            self.count, (self.config.batch_size or 2) * world, self.config.seed, self.config.min_steps, world
+        )
         task = replace(load_task("segmentation"))
         codec = task.make_codec(CLASSES, task.config(network="unet"))
-        parts = RunParts(self.config, plan, state, checkpoints, lambda: ChipScoring(task, codec), on_progress, self._note, self.stop, "mean_iou")
+        parts = RunParts(
+            self.config,
+            plan,
+            state,
+            checkpoints,
+            lambda: ChipScoring(task, codec),
+            on_progress,
+            self._note,
+            self.stop,
+            "mean_iou",
+        )
         chips = self.new_chips(self.count, Augment(self.config.augment), self.poison)
-        batches = train_batches(chips, plan, lambda: (state.epoch, state.batch), self.config.workers or 0, rank)
+        batches = train_batches(
+            chips, plan, lambda: (state.epoch, state.batch), self.config.workers or 0, rank
+        )
         module = TrainingModule(self.network, parts, restored)
         val = fixed_batches(self.new_chips(self.val_count), 3, 0, rank, world)
-        fit(module, batches, val, folder=self.folder, device=torch.device("cpu"), precision="32", layout=self.layout)
+        fit(
+            module,
+            batches,
+            val,
+            folder=self.folder,
+            device=torch.device("cpu"),
+            precision="32",
+            layout=self.layout,
+        )
         return state
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -133,7 +161,9 @@ class World:
 
 @pytest.fixture
 def new_world(tmp_path: Path) -> Callable[..., World]:
-    """`new_world(name, count=..., poison=..., epochs=..., ...)`: a world in a folder of its own, with that configuration."""
+    """`new_world(name, count=..., poison=..., epochs=..., ...)`: a world in a folder of its own, with that
+    configuration.
+    """
 
     def make(name: str = "run", *, count: int = 9, poison: str | None = None, **settings: Any) -> World:
         folder = tmp_path / name
@@ -151,19 +181,42 @@ def scene_and_labels(folder: Path) -> tuple[Path, LabelSet]:
     """Bright roofs of 8 px on dark noise, a column of nodata at the left."""
     rng = np.random.default_rng(0)
     pixels = rng.normal(1000, 150, (2, SIDE, SIDE))
-    corners = [(col + int(rng.integers(4)), row + int(rng.integers(4))) for row in range(2, SIDE - 16, 16) for col in range(6, SIDE - 16, 16)]
+    corners = [
+        (col + int(rng.integers(4)), row + int(rng.integers(4)))
+        for row in range(2, SIDE - 16, 16)
+        for col in range(6, SIDE - 16, 16)
+    ]
     corners = [corner for corner in corners if rng.random() < 0.6]
     for col, row in corners:
         pixels[0, row : row + 8, col : col + 8] += 1500
     pixels[:, :, :3] = 0
     path, crs = folder / "scene.tif", "EPSG:32633"
     transform = Affine(1, 0, 500000, 0, -1, 5000000)
-    with rasterio.open(path, "w", driver="GTiff", width=SIDE, height=SIDE, count=2, dtype="uint16", crs=crs, transform=transform, nodata=0) as file:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=SIDE,
+        height=SIDE,
+        count=2,
+        dtype="uint16",
+        crs=crs,
+        transform=transform,
+        nodata=0,
+    ) as file:
         file.write(pixels.clip(1, 5000).astype(np.uint16) * (pixels > 0))
         file.descriptions = ("red", "nir")
-    boxes = np.array([shapely.box(500000 + col, 5000000 - row - 8, 500000 + col + 8, 5000000 - row) for col, row in corners], dtype=object)
+    boxes = np.array(
+        [
+            shapely.box(500000 + col, 5000000 - row - 8, 500000 + col + 8, 5000000 - row)
+            for col, row in corners
+        ],
+        dtype=object,
+    )
     ids = np.ones(len(boxes), np.int64)
-    return path, LabelSet(ClassSet.of_names(["roof"]), boxes, ids, CRS(crs), "roofs", np.arange(len(boxes)).astype(object))
+    return path, LabelSet(
+        ClassSet.of_names(["roof"]), boxes, ids, CRS(crs), "roofs", np.arange(len(boxes)).astype(object)
+    )
 
 
 @pytest.fixture(scope="session")

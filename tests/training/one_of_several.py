@@ -1,4 +1,5 @@
-"""One process of a training in the tiny world: `python one_of_several.py FOLDER BATCH_SIZE [RESUME_AFTER]`, alone or under torchrun.
+"""One process of a training in the tiny world: `python one_of_several.py FOLDER BATCH_SIZE [RESUME_AFTER]`,
+alone or under torchrun.
 
 Leaves in FOLDER the last and best weights, the history, and which process saw which chips.
 """
@@ -34,7 +35,9 @@ class ExactNetwork(TinyNetwork):
 
     def loss(self, images: torch.Tensor, targets: Any) -> dict[str, torch.Tensor]:
         loss = ClassLoss(LossConfig.model_validate(["cross_entropy", "dice", "bce"]))
-        return loss(self(images)["logits"], truth_of_masks(targets, 3, images.device), torch.tensor([0.5, 1.0, 2.0]))
+        return loss(
+            self(images)["logits"], truth_of_masks(targets, 3, images.device), torch.tensor([0.5, 1.0, 2.0])
+        )
 
 
 @dataclass
@@ -51,16 +54,29 @@ class UnequalChips(MemoryChips):
 
 
 def main(folder: Path, batch_size: int) -> None:
-    known = {"task": "segmentation", "epochs": 3, "batch_size": batch_size, "min_steps": 1, "lr": 0.02, "ema": 0.9, "accumulate": 2, "clip_norm": 0.5}
+    known = {
+        "task": "segmentation",
+        "epochs": 3,
+        "batch_size": batch_size,
+        "min_steps": 1,
+        "lr": 0.02,
+        "ema": 0.9,
+        "accumulate": 2,
+        "clip_norm": 0.5,
+    }
     config = TrainConfig.model_validate(known)
     layout = layout_of(config)
     folder.mkdir(exist_ok=True)
-    world = World(folder, config, count=13, layout=layout, new_network=ExactNetwork, new_chips=UnequalChips, val_count=5)
+    world = World(
+        folder, config, count=13, layout=layout, new_network=ExactNetwork, new_chips=UnequalChips, val_count=5
+    )
     state = world.train(plain=True)
     (folder / f"seen-{layout.rank}.json").write_text(json.dumps(SEEN))
     if layout.rank == 0:
         torch.save(world.weights(), folder / "last.pt")
-        torch.save(CheckpointFolder(folder / "checkpoints").load_best(state.best_epoch or 0), folder / "best.pt")
+        torch.save(
+            CheckpointFolder(folder / "checkpoints").load_best(state.best_epoch or 0), folder / "best.pt"
+        )
         (folder / "history.json").write_text(json.dumps(state.history))
 
 

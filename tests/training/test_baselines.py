@@ -21,7 +21,9 @@ def pixel_chip(seed: int) -> Sample:
     """Band 0 tells the class (0, 1, 2) with noise; band 1 is noise; the first row is ignored."""
     rng = np.random.default_rng(seed)
     mask = rng.choice(3, (16, 16), p=[0.6, 0.3, 0.1]).astype(np.uint8)
-    image = np.stack([mask + rng.normal(0, 0.15, mask.shape), rng.normal(0, 1, mask.shape)]).astype(np.float32)
+    image = np.stack([mask + rng.normal(0, 0.15, mask.shape), rng.normal(0, 1, mask.shape)]).astype(
+        np.float32
+    )
     mask[0] = 255
     return Sample(image, np.ones(mask.shape, np.bool_), Target(mask=mask), f"chip-{seed}")
 
@@ -30,10 +32,14 @@ def object_chip(seed: int, ignored: bool = False) -> Sample:
     """Dark spots of 8 px in band 1, far from each other."""
     rng = np.random.default_rng(seed)
     image = rng.normal(0, 0.2, (2, 64, 64)).astype(np.float32)
-    centres = np.array([(12, 12), (12, 44), (44, 20), (50, 50)])[rng.permutation(4)[:3]] + rng.integers(-3, 4, (3, 2))
+    centres = np.array([(12, 12), (12, 44), (44, 20), (50, 50)])[rng.permutation(4)[:3]] + rng.integers(
+        -3, 4, (3, 2)
+    )
     for row, col in centres:
         image[1, row - 4 : row + 4, col - 4 : col + 4] -= 1.5
-    boxes = np.column_stack([centres[:, 1] - 4, centres[:, 0] - 4, centres[:, 1] + 4, centres[:, 0] + 4]).astype(np.float32)
+    boxes = np.column_stack(
+        [centres[:, 1] - 4, centres[:, 0] - 4, centres[:, 1] + 4, centres[:, 0] + 4]
+    ).astype(np.float32)
     ids = np.ones(3, np.int64)
     if ignored:
         boxes[0], ids[0] = (0, 0, 64, 64), 255
@@ -80,7 +86,9 @@ def test_the_regression_answers_as_sklearn_does(count: int) -> None:
 def test_spots_are_found_by_the_band_and_the_sign_that_show_them() -> None:
     task = load_task("detection")
     codec = task.make_codec(ClassSet.of_names(["tree"]), task.config(network="faster_rcnn"))
-    (baseline,) = fit_baselines(task, codec, [object_chip(seed, ignored=seed == 0) for seed in range(6)], seed=0)
+    (baseline,) = fit_baselines(
+        task, codec, [object_chip(seed, ignored=seed == 0) for seed in range(6)], seed=0
+    )
     assert isinstance(baseline, Blobs)
     assert baseline.box_px == (8, 8)
     pairs = []
@@ -94,7 +102,9 @@ def test_spots_are_found_by_the_band_and_the_sign_that_show_them() -> None:
 
 def test_boxes_stay_in_the_chip_and_scores_between_0_and_1() -> None:
     blobs = Blobs(0, 1, (20.0, 30.0), 1, None)
-    image = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 9, (1, 40, 50)), (0, 2, 2)).astype(np.float32)
+    image = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 9, (1, 40, 50)), (0, 2, 2)).astype(
+        np.float32
+    )
     found = blobs.answer(image)
     assert len(found)
     assert (found.boxes >= 0).all()
@@ -118,8 +128,15 @@ def outlined_chip(seed: int, chip: int = 64) -> Sample:
         masks[place, row : row + height, col : col + width] = True
         image[ids[place] - 1 if ids[place] < 255 else 0, masks[place]] += 2 if ids[place] < 255 else -2
     rows, cols = [[np.flatnonzero(mask.any(axis=axis)) for mask in masks] for axis in (1, 0)]
-    boxes = np.array([[c[0], r[0], c[-1] + 1, r[-1] + 1] for r, c in zip(rows, cols, strict=True)], np.float32)
-    return Sample(image, np.ones((chip, chip), np.bool_), Target(boxes=boxes, class_ids=ids, instance_masks=masks), f"chip-{seed}")
+    boxes = np.array(
+        [[c[0], r[0], c[-1] + 1, r[-1] + 1] for r, c in zip(rows, cols, strict=True)], np.float32
+    )
+    return Sample(
+        image,
+        np.ones((chip, chip), np.bool_),
+        Target(boxes=boxes, class_ids=ids, instance_masks=masks),
+        f"chip-{seed}",
+    )
 
 
 def test_patches_of_the_pixel_regression_have_the_outlines_and_classes_that_the_bands_tell() -> None:

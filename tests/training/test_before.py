@@ -22,7 +22,13 @@ from eo_dl_cli.train import command
 
 
 def config(**settings: Any) -> TrainConfig:
-    known = {"task": "segmentation", "task_options": {"backbone": "test_resnet", "decoder_channels": [16, 16]}, "batch_size": 4, "min_steps": 6, "workers": 0}
+    known = {
+        "task": "segmentation",
+        "task_options": {"backbone": "test_resnet", "decoder_channels": [16, 16]},
+        "batch_size": 4,
+        "min_steps": 6,
+        "workers": 0,
+    }
     return TrainConfig.model_validate(known | settings)
 
 
@@ -44,7 +50,9 @@ def test_a_dry_run_counts_chips_and_steps_and_leaves_nothing_behind(small_chips:
 
 def test_a_long_run_on_a_cpu_is_told_what_would_shorten_it_in_one_line(small_chips: ChipSet) -> None:
     found = dry_run(small_chips, config(epochs=10_000_000, device="cpu"))
-    assert "max_minutes=30" in found.advice and "decoder_channels" in found.advice and "\n" not in found.advice
+    assert (
+        "max_minutes=30" in found.advice and "decoder_channels" in found.advice and "\n" not in found.advice
+    )
     capped = dry_run(small_chips, config(epochs=10_000_000, max_minutes=5.0, device="cpu"))
     assert capped.minutes == 5
     assert capped.advice == ""
@@ -55,7 +63,9 @@ def test_a_dry_run_refuses_what_training_would(small_chips: ChipSet) -> None:
         dry_run(small_chips, config(task_options={"dropuot": 1}))
 
 
-def test_the_finder_draws_a_plot_and_trains_nothing(small_chips: ChipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_finder_draws_a_plot_and_trains_nothing(
+    small_chips: ChipSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("eo_dl.training.findlr.STEPS", 40)
     found = find_lr(small_chips, config(), picture=tmp_path / "m.lr.png")
     assert [path.name for path in tmp_path.iterdir()] == ["m.lr.png"]
@@ -83,9 +93,23 @@ def test_a_loss_that_never_falls_is_one_line() -> None:
 
 
 def test_the_command_line_shows_the_dry_run_and_names_every_task(small_chips: ChipSet) -> None:
-    options = ["--task", "segmentation", "--backbone", "test_resnet", "--set", "task_options.decoder_channels=[8]", "--batch-size", "4", "--json", "-q"]
+    options = [
+        "--task",
+        "segmentation",
+        "--backbone",
+        "test_resnet",
+        "--set",
+        "task_options.decoder_channels=[8]",
+        "--batch-size",
+        "4",
+        "--json",
+        "-q",
+    ]
     said = CliRunner().invoke(command, [str(small_chips.path), *options, "--dry-run"])
     assert said.exit_code == 0
     assert json.loads(said.stdout)["batch_size"] == 4
     assert ", ".join(available_tasks()) in " ".join(CliRunner().invoke(command, ["--help"]).output.split())
-    assert "do not go together" in CliRunner().invoke(command, [str(small_chips.path), *options, "--dry-run", "--find-lr"]).output
+    assert (
+        "do not go together"
+        in CliRunner().invoke(command, [str(small_chips.path), *options, "--dry-run", "--find-lr"]).output
+    )

@@ -25,7 +25,9 @@ def test_the_last_two_are_kept_and_the_newest_is_taken(tmp_path: Path) -> None:
     latest = folder.latest()
     assert latest is not None
     assert latest["state"] == {"step": 200}
-    assert {p.name for p in tmp_path.iterdir()} == {f"step-{s:08d}{e}" for s in (30, 200) for e in (".pt", ".json")}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        f"step-{s:08d}{e}" for s in (30, 200) for e in (".pt", ".json")
+    }
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "no note", "empty note", "other format"])

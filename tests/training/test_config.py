@@ -16,13 +16,20 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 def test_what_is_named_goes_before_settings_and_those_before_the_file(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("task: segmentation\nepochs: 3\nlr: 1e-3\nbatch_size: 5\ntask_options: {dropout: 0.1}\n")
-    config = resolve_config(file, settings=["epochs=4", "batch_size=6", "augment.noise=0", "task_options.decoder_channels=[16]"], epochs=7, backbone="resnet34")
+    config = resolve_config(
+        file,
+        settings=["epochs=4", "batch_size=6", "augment.noise=0", "task_options.decoder_channels=[16]"],
+        epochs=7,
+        backbone="resnet34",
+    )
     assert (config.epochs, config.batch_size, config.lr, config.augment.noise) == (7, 6, 1e-3, 0)
     assert config.task_options == {"dropout": 0.1, "decoder_channels": [16], "backbone": "resnet34"}
 
 
 def test_its_yaml_reads_back_as_the_same() -> None:
-    config = resolve_config(None, task="detection", settings=["task_options.score=0.1", "precision=32", "patience=null"])
+    config = resolve_config(
+        None, task="detection", settings=["task_options.score=0.1", "precision=32", "patience=null"]
+    )
     assert TrainConfig.model_validate(yaml.safe_load(config.as_yaml())) == config
     assert config.precision == "32"
     assert config.patience is None
@@ -48,7 +55,10 @@ def test_a_wrong_option_is_one_line_that_names_it(settings: list[str], said: str
 
 
 def test_differences_name_the_nested_key() -> None:
-    old, new = {"config": {"b": 1, "c": 2, "workers": 1}, "d": 3}, {"config": {"b": 1, "c": 5, "workers": 4}, "d": 3}
+    old, new = (
+        {"config": {"b": 1, "c": 2, "workers": 1}, "d": 3},
+        {"config": {"b": 1, "c": 5, "workers": 4}, "d": 3},
+    )
     assert differences(old, new) == ["config.c: was 2, now 5"]
     assert differences(old, old) == []
 
@@ -63,8 +73,12 @@ def test_the_config_file_of_a_task_is_complete_and_right(task: str) -> None:
     assert set(given["augment"]) == set(type(config.augment).model_fields)
     kind = load_task(task).config
     assert set(given["task_options"]) == set(kind.model_fields)
-    assert kind.model_validate(config.task_options) == kind.model_validate({"network": load_task(task).networks[0]})
-    assert config.model_dump(exclude={"task", "task_options"}) == TrainConfig().model_dump(exclude={"task", "task_options"})
+    assert kind.model_validate(config.task_options) == kind.model_validate(
+        {"network": load_task(task).networks[0]}
+    )
+    assert config.model_dump(exclude={"task", "task_options"}) == TrainConfig().model_dump(
+        exclude={"task", "task_options"}
+    )
 
 
 @pytest.mark.parametrize("task", available_tasks())

@@ -1,4 +1,6 @@
-"""What learns, when, and how fast; and that a resumed run neither knows nor cares that it was stopped while something was frozen."""
+"""What learns, when, and how fast; and that a resumed run neither knows nor cares that it was stopped while
+something was frozen.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ from eo_dl.networks.backbones import make_encoder
 from eo_dl.networks.weights import WeightsReport
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.training.loop.optimizers import make_optimizer, set_rate
-from eo_dl.training.setup.freeze import SCALE, apply_freeze, check_freeze, frozen_stages, parameter_groups, stages_of
+from eo_dl.training.setup.freeze import (
+    SCALE,
+    apply_freeze,
+    check_freeze,
+    frozen_stages,
+    parameter_groups,
+    stages_of,
+)
 from eo_dl.training.trainconfig import TrainConfig
 
 from .conftest import TinyNetwork, World
@@ -33,7 +42,10 @@ def _unet() -> Any:
     return task.make_network(task.settle(task.config(network="unet", backbone="test_resnet"), inputs), inputs)
 
 
-@pytest.mark.parametrize("name", ["test_resnet", "resnet18", "test_convnext", "efficientnet_b0", "mobilenetv3_small_050", "regnetx_002"])
+@pytest.mark.parametrize(
+    "name",
+    ["test_resnet", "resnet18", "test_convnext", "efficientnet_b0", "mobilenetv3_small_050", "regnetx_002"],
+)
 def test_stages_go_from_the_image_on_and_leave_nothing_out(name: str) -> None:
     encoder = make_encoder(name, 3)
     stages = stages_of(encoder)
@@ -47,7 +59,11 @@ def test_stages_go_from_the_image_on_and_leave_nothing_out(name: str) -> None:
 
 def test_the_blocks_of_a_resnet_are_its_stages() -> None:
     stages = stages_of(make_encoder("resnet18", 3))
-    assert [stages[name] for name in ("conv1.weight", "layer1.0.conv1.weight", "layer4.1.bn2.bias")] == [0, 1, 4]
+    assert [stages[name] for name in ("conv1.weight", "layer1.0.conv1.weight", "layer4.1.bn2.bias")] == [
+        0,
+        1,
+        4,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,7 +100,9 @@ def test_what_the_weights_left_random_is_not_frozen() -> None:
     network = _unet()
     network.weights_report = WeightsReport("file", "", (), (), ("layer4.0.conv1.weight",), ())
     apply_freeze(network, _config(freeze="backbone"), 0)
-    assert [name for name, p in network.encoder.named_parameters() if p.requires_grad] == ["layer4.0.conv1.weight"]
+    assert [name for name, p in network.encoder.named_parameters() if p.requires_grad] == [
+        "layer4.0.conv1.weight"
+    ]
 
 
 def test_batch_normalization_rests_where_asked_and_only_it() -> None:
@@ -108,7 +126,9 @@ def test_rates_fall_from_the_head_to_the_image_and_follow_the_schedule() -> None
     assert scale[id(network.encoder.conv1[0].weight)] == pytest.approx(0.5e-4)
     optimizer = make_optimizer(network, config)
     set_rate(optimizer, 2.0)
-    assert {group["lr"] for group in optimizer.param_groups} == {2.0 * group[SCALE] for group in optimizer.param_groups}
+    assert {group["lr"] for group in optimizer.param_groups} == {
+        2.0 * group[SCALE] for group in optimizer.param_groups
+    }
     assert len(parameter_groups(network, _config())) == 2
 
 
@@ -128,13 +148,24 @@ class _TwoStages(TinyNetwork):
 
     def __init__(self, plain: bool = False) -> None:
         super().__init__(plain)
-        further = torch.nn.Sequential(torch.nn.Conv2d(8, 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU())
+        further = torch.nn.Sequential(
+            torch.nn.Conv2d(8, 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU()
+        )
         self.encoder = torch.nn.Sequential(self.encoder, further)
 
 
 @pytest.mark.parametrize(("optimizer", "stopped_at"), [("adamw", 3), ("momentum", 7), ("adamw", 12)])
-def test_a_run_killed_while_something_is_frozen_goes_on_to_the_same_bits(new_world: New, optimizer: str, stopped_at: int) -> None:
-    settings: dict[str, Any] = {"optimizer": optimizer, "epochs": 4, "freeze": "backbone", "unfreeze_epoch": 1, "unfreeze_every": 1, "weights": "somewhere"}
+def test_a_run_killed_while_something_is_frozen_goes_on_to_the_same_bits(
+    new_world: New, optimizer: str, stopped_at: int
+) -> None:
+    settings: dict[str, Any] = {
+        "optimizer": optimizer,
+        "epochs": 4,
+        "freeze": "backbone",
+        "unfreeze_epoch": 1,
+        "unfreeze_every": 1,
+        "weights": "somewhere",
+    }
     settings |= {"backbone_lr_scale": 0.5, "layer_decay": 0.5, "checkpoint_steps": 1}
     unbroken, killed = new_world("unbroken", **settings), new_world("killed", **settings)
     unbroken.new_network = killed.new_network = _TwoStages

@@ -78,7 +78,13 @@ def test_every_kind_of_run_continues_to_the_same_bits(new_world: New, settings: 
 
 def test_gradients_of_a_group_make_one_step(new_world: New) -> None:
     """Batches of one size with a loss that is a mean: 2 + 2 + 2 chips are 6, also in a last group of 2."""
-    settings = {"epochs": 1, "optimizer": "sgd", "warmup": 0, "schedule": "constant", "augment": AugmentConfig.nothing().model_dump()}
+    settings = {
+        "epochs": 1,
+        "optimizer": "sgd",
+        "warmup": 0,
+        "schedule": "constant",
+        "augment": AugmentConfig.nothing().model_dump(),
+    }
     apart = new_world("apart", count=8, accumulate=3, **settings)
     whole = new_world("whole", count=8, batch_size=6, **settings)
     apart.train(plain=True)
@@ -147,7 +153,9 @@ def test_a_loss_that_is_not_finite_stops_before_it_reaches_a_weight(new_world: N
     with pytest.raises(TrainingError, match="chip-5;") as caught:
         world.train()
     assert "\n" not in str(caught.value)
-    assert all(torch.isfinite(value).all() for name, value in world.weights().items() if "running" not in name)
+    assert all(
+        torch.isfinite(value).all() for name, value in world.weights().items() if "running" not in name
+    )
     steps = new_world("run").folder.joinpath("checkpoints").glob("*.pt")
     assert all(torch.isfinite(v).all() for file in steps for v in torch.load(file)["network"].values())
 
@@ -169,7 +177,9 @@ def test_cancelling_keeps_a_checkpoint_and_says_how_to_go_on(new_world: New) -> 
         if done == 6:
             raise Cancelled("stopped by hand")
 
-    with pytest.raises(Cancelled, match=r"stopped by hand after step 6 of 12; continue from step 6 .*--resume"):
+    with pytest.raises(
+        Cancelled, match=r"stopped by hand after step 6 of 12; continue from step 6 .*--resume"
+    ):
         world.train(on_progress=on_progress)
     unbroken = new_world("unbroken")
     unbroken.train()

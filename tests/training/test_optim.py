@@ -46,17 +46,29 @@ def test_one_cycle_is_that_of_torch() -> None:
 
 def test_steps_go_down_by_the_factor_every_so_many_epochs() -> None:
     config = TrainConfig(lr=1.0, warmup=0, schedule="step", decay_epochs=2, decay_factor=0.5)
-    assert [rate_at(step, 60, config, epoch_steps=10) for step in (1, 19, 20, 39, 40, 59)] == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    assert [rate_at(step, 60, config, epoch_steps=10) for step in (1, 19, 20, 39, 40, 59)] == [
+        1,
+        1,
+        0.5,
+        0.5,
+        0.25,
+        0.25,
+    ]
 
 
 def test_on_a_plateau_the_rate_falls_as_often_as_patience_ran_out() -> None:
     config = TrainConfig(lr=1.0, warmup=0, schedule="plateau", decay_factor=0.1)
-    assert [plateau_drops(scores, 2) for scores in ([0.5], [0.5, 0.4, 0.5], [0.5, 0.4, 0.6, 0.1], [0.5] * 5, [math.nan] * 4)] == [0, 1, 0, 2, 2]
+    assert [
+        plateau_drops(scores, 2)
+        for scores in ([0.5], [0.5, 0.4, 0.5], [0.5, 0.4, 0.6, 0.1], [0.5] * 5, [math.nan] * 4)
+    ] == [0, 1, 0, 2, 2]
     assert rate_at(9, 60, config, drops=2) == pytest.approx(0.01)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "plateau", "onecycle"])
-def test_every_schedule_warms_up(schedule: Literal["constant", "step", "cosine", "plateau", "onecycle"]) -> None:
+def test_every_schedule_warms_up(
+    schedule: Literal["constant", "step", "cosine", "plateau", "onecycle"],
+) -> None:
     config = TrainConfig(lr=1.0, warmup=0.3, schedule=schedule)
     rates = [rate_at(step, 100, config, epoch_steps=40) for step in range(30)]
     assert all(a < b for a, b in itertools.pairwise(rates[:29]))
@@ -64,7 +76,8 @@ def test_every_schedule_warms_up(schedule: Literal["constant", "step", "cosine",
 
 
 Stepper = Callable[[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
-# One step of each optimizer from its paper, with lr 0.1 and no decay: (weights, gradient, memory) -> new weights.
+# One step of each optimizer from its paper, with lr 0.1 and no decay: (weights, gradient, memory) -> new
+# weights.
 STEPS: dict[str, Stepper] = {
     "sgd": lambda w, g, m: w - 0.1 * g,
     "momentum": lambda w, g, m: w - 0.1 * (g + 0.9 * _kept(m, "v", lambda v: 0.9 * v + g)),
@@ -75,7 +88,9 @@ STEPS: dict[str, Stepper] = {
 }
 
 
-def _kept(memory: dict[str, torch.Tensor], name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+def _kept(
+    memory: dict[str, torch.Tensor], name: str, change: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
     memory[name] = change(memory.get(name, torch.zeros(3, dtype=torch.float64)))
     return memory[name]
 
@@ -95,7 +110,9 @@ def test_every_optimizer_steps_as_its_paper_says(name: str) -> None:
     expected, memory = network.weight.detach()[0].clone(), dict[str, torch.Tensor]()
     for _ in range(4):
         gradient = 2 * expected * torch.tensor([1.0, 5.0, 0.2], dtype=torch.float64)
-        network.weight.grad = 2 * network.weight.detach() * torch.tensor([[1.0, 5.0, 0.2]], dtype=torch.float64)
+        network.weight.grad = (
+            2 * network.weight.detach() * torch.tensor([[1.0, 5.0, 0.2]], dtype=torch.float64)
+        )
         optimizer.step()
         expected = STEPS[name](expected, gradient, memory)
         assert torch.allclose(network.weight.detach()[0], expected, rtol=1e-6), name
@@ -107,7 +124,9 @@ def test_only_adamw_takes_the_decay_from_the_weights() -> None:
         network = torch.nn.Linear(1, 1, bias=False)
         torch.nn.init.ones_(network.weight)
         network.weight.grad = torch.zeros(1, 1)
-        make_optimizer(network, TrainConfig.model_validate({"optimizer": name, "lr": 0.1, "weight_decay": 0.5})).step()
+        make_optimizer(
+            network, TrainConfig.model_validate({"optimizer": name, "lr": 0.1, "weight_decay": 0.5})
+        ).step()
         moved[name] = float(network.weight.detach())
     assert moved["adamw"] == pytest.approx(0.95)
     assert moved["adam"] == pytest.approx(0.9)  # a whole step of Adam, whatever the size of the decay
@@ -121,7 +140,10 @@ def test_biases_and_norms_do_not_decay() -> None:
     assert len(free["params"]) == 3
 
 
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=6), st.sampled_from(["sqrt_inverse", "inverse", "effective"]))
+@given(
+    st.lists(st.floats(0, 1), min_size=2, max_size=6),
+    st.sampled_from(["sqrt_inverse", "inverse", "effective"]),
+)
 def test_rarer_classes_weigh_more_and_the_mean_over_pixels_is_one(shares: list[float], kind: str) -> None:
     classes = ClassSet.of_names([f"c{i}" for i in range(len(shares))])
     weights = class_weights(kind, classes, dict(zip(classes.ids, shares, strict=True)))
@@ -140,10 +162,13 @@ def test_rarer_classes_weigh_more_and_the_mean_over_pixels_is_one(shares: list[f
 def test_class_weights_by_their_definitions() -> None:
     classes, shares = ClassSet.of_names(["a", "b", "c"]), np.array([0.6, 0.3, 0.1])
     count = 10_000_000
-    effective = (1 - (1 - 1 / count)) / (1 - (1 - 1 / count) ** (count * shares))  # Cui et al. 2019, equation 2
+    # Cui et al. 2019, equation 2
+    effective = (1 - (1 - 1 / count)) / (1 - (1 - 1 / count) ** (count * shares))
     for kind, raw in (("inverse", 1 / shares), ("sqrt_inverse", shares**-0.5), ("effective", effective)):
         expected = raw / (raw * shares).sum()
-        assert class_weights(kind, classes, dict(zip(classes.ids, shares, strict=True))) == pytest.approx(expected, rel=1e-3), kind
+        assert class_weights(kind, classes, dict(zip(classes.ids, shares, strict=True))) == pytest.approx(
+            expected, rel=1e-3
+        ), kind
 
 
 def test_equal_shares_weigh_alike_and_none_is_none() -> None:

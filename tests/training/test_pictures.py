@@ -20,7 +20,10 @@ CLASSES = ClassSet.of_names(["field", "water"], background=True)
 
 
 def rows(scores: list[float]) -> list[dict[str, float]]:
-    return [{"epoch": i + 1, "step": 10 * i, "train_loss": 1 / (i + 1), "train_dice": 0.1, "val_mean_iou": score} for i, score in enumerate(scores)]
+    return [
+        {"epoch": i + 1, "step": 10 * i, "train_loss": 1 / (i + 1), "train_dice": 0.1, "val_mean_iou": score}
+        for i, score in enumerate(scores)
+    ]
 
 
 @pytest.mark.parametrize("scores", [[0.5], [0.1, 0.9, 0.8], [math.nan, math.nan], [0.2, math.nan, 0.3]])
@@ -55,9 +58,13 @@ def test_the_chips_with_most_in_them_come_first_and_apart() -> None:
 
 
 def test_objects_are_shown_also_where_there_are_none() -> None:
-    some = Objects(np.array([[2.0, 2, 9, 9]]), np.array([255]), np.ones(1, np.float32), ignore=np.array([True]))
+    some = Objects(
+        np.array([[2.0, 2, 9, 9]]), np.array([255]), np.ones(1, np.float32), ignore=np.array([True])
+    )
     image = np.full((16, 16, 3), 90, np.uint8)
-    assert draw_preview([PreviewRow("a", image, some, Objects.none()), PreviewRow("b", image, Objects.none(), some)], CLASSES).startswith(b"\x89PNG")
+    assert draw_preview(
+        [PreviewRow("a", image, some, Objects.none()), PreviewRow("b", image, Objects.none(), some)], CLASSES
+    ).startswith(b"\x89PNG")
 
 
 def answered(number: int, predicted: object, truth: object) -> Answered:
@@ -67,10 +74,16 @@ def answered(number: int, predicted: object, truth: object) -> Answered:
 def test_the_worst_chips_are_kept_in_order_and_right_ones_not_at_all() -> None:
     truth = np.ones((10, 10), np.uint8)
     wrong = np.random.default_rng(0).permutation(40)
-    chips = [answered(n, np.where(np.arange(100).reshape(10, 10) < count, 2, 1).astype(np.uint8), truth) for n, count in enumerate(wrong)]
+    chips = [
+        answered(n, np.where(np.arange(100).reshape(10, 10) < count, 2, 1).astype(np.uint8), truth)
+        for n, count in enumerate(wrong)
+    ]
     worst = Worst((0, 1, 2), None)
     assert [one.chip_id for one in worst.watch(chips)] == [one.chip_id for one in chips]
-    expected = [f"chip-{n}\n{count}.0% wrong" for count, n in sorted(((int(c), n) for n, c in enumerate(wrong)), reverse=True)][:GALLERY]
+    expected = [
+        f"chip-{n}\n{count}.0% wrong"
+        for count, n in sorted(((int(c), n) for n, c in enumerate(wrong)), reverse=True)
+    ][:GALLERY]
     assert [row.chip_id for row in worst.rows()] == expected
     few = Worst((0,), None)
     list(few.watch([chips[0], answered(9, truth, truth)]))
@@ -78,8 +91,17 @@ def test_the_worst_chips_are_kept_in_order_and_right_ones_not_at_all() -> None:
 
 
 def test_errors_of_objects_are_those_missed_and_those_found_in_vain() -> None:
-    truth = Objects(np.array([[0.0, 0, 4, 4], [6, 6, 9, 9], [0, 6, 3, 9]]), np.array([1, 1, 1]), np.ones(3, np.float32), ignore=np.array([False, False, True]))
-    found = Objects(np.array([[0.0, 0, 4, 4], [0, 6, 3, 9], [4, 4, 6, 6]]), np.array([1, 1, 1]), np.array([0.9, 0.8, 0.7], np.float32))
+    truth = Objects(
+        np.array([[0.0, 0, 4, 4], [6, 6, 9, 9], [0, 6, 3, 9]]),
+        np.array([1, 1, 1]),
+        np.ones(3, np.float32),
+        ignore=np.array([False, False, True]),
+    )
+    found = Objects(
+        np.array([[0.0, 0, 4, 4], [0, 6, 3, 9], [4, 4, 6, 6]]),
+        np.array([1, 1, 1]),
+        np.array([0.9, 0.8, 0.7], np.float32),
+    )
     assert errors_of(answered(0, found, truth)) == (2, "1 of 2 missed, 1 found in vain")
     worst = Worst((0,), 0.75)
     list(worst.watch([answered(0, found, truth)]))

@@ -27,14 +27,18 @@ PROGRAM = Path(__file__).with_name("one_of_several.py")
 
 
 @given(st.integers(1, 60), st.integers(2, 9), st.integers(1, 4), st.integers(1, 20))
-def test_processes_part_every_batch_without_loss_or_repeat(count: int, batch_size: int, parts: int, min_steps: int) -> None:
+def test_processes_part_every_batch_without_loss_or_repeat(
+    count: int, batch_size: int, parts: int, min_steps: int
+) -> None:
     plan = EpochPlan(max(count, parts), batch_size * parts, 3, min_steps, parts)
     batches = plan.batches(2)
     assert len(batches) == plan.steps
     shares = [[part_of(batch, part, parts) for batch in batches] for part in range(parts)]
     assert all(share for part in shares for share in part)  # nobody waits for a process without chips
     together = Counter(draw for part in shares for batch in part for draw in batch)
-    assert together == Counter((number, index) for number in range(2 * plan.passes, 3 * plan.passes) for index in range(plan.count))
+    assert together == Counter(
+        (number, index) for number in range(2 * plan.passes, 3 * plan.passes) for index in range(plan.count)
+    )
 
 
 def test_the_plan_of_one_process_is_what_it_was() -> None:
@@ -50,7 +54,8 @@ SLURM = {"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_PROCID": "3", "SLURM_J
     [
         ({}, {}, ALONE),
         ({}, {"devices": 3}, Layout(3, 1, 0)),
-        ({"LOCAL_RANK": "2", "NODE_RANK": "0"}, {"devices": 3}, Layout(3, 1, 2)),  # a process that Lightning started
+        # a process that Lightning started
+        ({"LOCAL_RANK": "2", "NODE_RANK": "0"}, {"devices": 3}, Layout(3, 1, 2)),
         (TORCHRUN, {}, Layout(4, 2, 5, True)),
         (TORCHRUN, {"devices": 4, "nodes": 2}, Layout(4, 2, 5, True)),
         (SLURM, {}, Layout(2, 2, 3, True)),
@@ -58,15 +63,23 @@ SLURM = {"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_PROCID": "3", "SLURM_J
         (SLURM | {"SLURM_NTASKS": "1"}, {}, ALONE),
     ],
 )
-def test_who_we_are_comes_from_the_launcher_or_the_configuration(environment: dict[str, str], settings: dict[str, int], layout: Layout) -> None:
+def test_who_we_are_comes_from_the_launcher_or_the_configuration(
+    environment: dict[str, str], settings: dict[str, int], layout: Layout
+) -> None:
     assert layout_of(TrainConfig.model_validate(settings), environment) == layout
 
 
 @pytest.mark.parametrize(
     ("environment", "settings", "said"),
-    [(TORCHRUN, {"devices": 2}, "--devices 2"), ({}, {"nodes": 2}, "torchrun"), (SLURM | {"SLURM_NNODES": "3"}, {}, "ntasks-per-node")],
+    [
+        (TORCHRUN, {"devices": 2}, "--devices 2"),
+        ({}, {"nodes": 2}, "torchrun"),
+        (SLURM | {"SLURM_NNODES": "3"}, {}, "ntasks-per-node"),
+    ],
 )
-def test_launcher_and_configuration_must_agree(environment: dict[str, str], settings: dict[str, int], said: str) -> None:
+def test_launcher_and_configuration_must_agree(
+    environment: dict[str, str], settings: dict[str, int], said: str
+) -> None:
     with pytest.raises(ConfigError, match=said):
         layout_of(TrainConfig.model_validate(settings), environment)
 
@@ -85,15 +98,26 @@ def test_fewer_chips_than_processes_are_refused(small_chips: ChipSet) -> None:
 
 def _python(*arguments: str | Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300, env=environment)
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env=environment,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
 
 
 @pytest.mark.slow
 def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
-    """Without batch normalization, which on CPUs sees its own process's chips; losses over the whole batch, unequal parts of chips."""
+    """Without batch normalization, which on CPUs sees its own process's chips; losses over the whole batch,
+    unequal parts of chips.
+    """
     _python(PROGRAM, tmp_path / "one", "4")
-    _python("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", PROGRAM, tmp_path / "two", "2")
+    _python(
+        "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", PROGRAM, tmp_path / "two", "2"
+    )
     for name in ("last.pt", "best.pt"):
         one, two = (torch.load(tmp_path / kind / name) for kind in ("one", "two"))
         assert one.keys() == two.keys()
@@ -102,14 +126,39 @@ def test_two_processes_are_one_with_twice_the_batch(tmp_path: Path) -> None:
     for alone, shared in zip(one, two, strict=True):
         for key in alone.keys() - {"seconds"}:
             assert alone[key] == pytest.approx(shared[key], rel=1e-4, nan_ok=True), key
-    seen = [[tuple(entry) for entry in json.loads((tmp_path / folder).read_text())] for folder in ("one/seen-0.json", "two/seen-0.json", "two/seen-1.json")]
+    seen = [
+        [tuple(entry) for entry in json.loads((tmp_path / folder).read_text())]
+        for folder in ("one/seen-0.json", "two/seen-0.json", "two/seen-1.json")
+    ]
     assert Counter(seen[1]) + Counter(seen[2]) == Counter(seen[0])
     assert all(len(part) > len(seen[0]) // 3 for part in seen[1:])
 
 
 @pytest.mark.slow
 def test_the_command_line_starts_its_own_processes(small_chips: ChipSet, tmp_path: Path) -> None:
-    options = ["--task", "segmentation", "--backbone", "test_resnet", "--epochs", "2", "--batch-size", "4", "--devices", "2", "--device", "cpu"]
-    settings = ["--set", "min_steps=3", "--set", "baselines=false", "--set", "task_options.decoder_channels=[8]", "--progress", "none"]
+    options = [
+        "--task",
+        "segmentation",
+        "--backbone",
+        "test_resnet",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "4",
+        "--devices",
+        "2",
+        "--device",
+        "cpu",
+    ]
+    settings = [
+        "--set",
+        "min_steps=3",
+        "--set",
+        "baselines=false",
+        "--set",
+        "task_options.decoder_channels=[8]",
+        "--progress",
+        "none",
+    ]
     _python("-m", "eo_dl_cli", "train", small_chips.path, *options, *settings, "-o", tmp_path / "m.eodl")
     assert {score.split for score in load_model(tmp_path / "m.eodl").spec.scores} == {"val", "test"}

@@ -8,7 +8,10 @@ import pytest
 from eo_dl.errors import ConfigError, InputError, OutputExistsError
 from eo_dl.training.record.runfolder import RunFolder
 
-IDENTITY: dict[str, Any] = {"chip set": "abc", "config": {"epochs": 3, "augment": {"noise": 0.1}, "workers": 0}}
+IDENTITY: dict[str, Any] = {
+    "chip set": "abc",
+    "config": {"epochs": 3, "augment": {"noise": 0.1}, "workers": 0},
+}
 
 
 def other(**changes: Any) -> dict[str, Any]:
@@ -45,7 +48,9 @@ def test_a_run_killed_before_its_first_checkpoint_starts_anew(tmp_path: Path) ->
         ({**IDENTITY, "chip set": "def"}, "chip set: was 'abc', now 'def'"),
     ],
 )
-def test_a_run_made_of_something_else_is_not_continued(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+def test_a_run_made_of_something_else_is_not_continued(
+    tmp_path: Path, changed: dict[str, Any], said: str
+) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         started(tmp_path).begin(changed, resume=True, overwrite=False)
     assert "\n" not in str(caught.value)

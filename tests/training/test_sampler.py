@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from eo_dl.training.setup.sampler import EpochPlan, ResumableBatches
 
-plans = st.builds(EpochPlan, count=st.integers(1, 40), batch_size=st.integers(2, 9), seed=st.integers(0, 5), min_steps=st.integers(1, 12))
+plans = st.builds(
+    EpochPlan,
+    count=st.integers(1, 40),
+    batch_size=st.integers(2, 9),
+    seed=st.integers(0, 5),
+    min_steps=st.integers(1, 12),
+)
 
 
 @given(plans, st.integers(0, 4))
@@ -31,7 +37,9 @@ def test_no_batch_of_one_where_there_are_two_draws(plan: EpochPlan, epoch: int) 
 
 
 @given(plans, st.integers(0, 4), st.data())
-def test_a_resumed_epoch_is_the_rest_of_the_unbroken_one(plan: EpochPlan, epoch: int, data: st.DataObject) -> None:
+def test_a_resumed_epoch_is_the_rest_of_the_unbroken_one(
+    plan: EpochPlan, epoch: int, data: st.DataObject
+) -> None:
     done = data.draw(st.integers(0, plan.steps))
     assert list(ResumableBatches(plan, lambda: (epoch, done))) == plan.batches(epoch)[done:]
 

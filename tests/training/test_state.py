@@ -19,7 +19,12 @@ def test_the_best_epoch_is_the_one_of_the_highest_score() -> None:
 
 def test_a_score_that_is_not_defined_never_replaces_one_that_is() -> None:
     state = RunState(10)
-    assert [closed(state, score) for score in (math.nan, math.nan, 0.1, math.nan)] == [True, True, True, False]
+    assert [closed(state, score) for score in (math.nan, math.nan, 0.1, math.nan)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
     assert (state.best_score, state.best_epoch) == (0.1, 3)
 
 

@@ -10,7 +10,12 @@ from eo_dl.core.arrays import Objects
 from eo_dl.training.judging.thresholds import best_threshold
 
 
-def objects(boxes: list[tuple[float, ...]], scores: list[float] | None = None, ids: list[int] | None = None, ignore: list[bool] | None = None) -> Objects:
+def objects(
+    boxes: list[tuple[float, ...]],
+    scores: list[float] | None = None,
+    ids: list[int] | None = None,
+    ignore: list[bool] | None = None,
+) -> Objects:
     return Objects(
         np.array(boxes, np.float64).reshape(-1, 4),
         np.array(ids if ids is not None else [1] * len(boxes), np.int64),
@@ -46,10 +51,16 @@ def test_nothing_to_choose_from() -> None:
     assert best_threshold([(objects([(0, 0, 1, 1)]), Objects.none())])[0] == 0.5
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from([0.1, 0.2, 0.4, 0.7, 0.9])), min_size=1, max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 4), st.sampled_from([0.1, 0.2, 0.4, 0.7, 0.9])), min_size=1, max_size=12
+    )
+)
 def test_no_other_threshold_gives_a_better_f1(found: list[tuple[int, float]]) -> None:
     true = objects([(20.0 * i, 0.0, 20.0 * i + 10, 10.0) for i in range(4)])
-    predicted = objects([(20.0 * i, 0.0, 20.0 * i + 10, 10.0) for i, _ in found], [score for _, score in found])
+    predicted = objects(
+        [(20.0 * i, 0.0, 20.0 * i + 10, 10.0) for i, _ in found], [score for _, score in found]
+    )
     threshold, f1 = best_threshold([(predicted, true)])
 
     def f1_at(limit: float) -> float:

@@ -33,13 +33,23 @@ def chips(small_chips: ChipSet) -> ChipSet:
     return small_chips
 
 
-def run(chips: ChipSet, out: Path, task: str = "segmentation", *, resume: bool = False, overwrite: bool = False, **settings: Any) -> Run:
+def run(
+    chips: ChipSet,
+    out: Path,
+    task: str = "segmentation",
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    **settings: Any,
+) -> Run:
     options = {"backbone": "test_resnet", **settings.pop("task_options", {})}
     config = TrainConfig.model_validate({"task": task, "task_options": options, **FAST, **settings})
     return train(chips, config=config, out=out, resume=resume, overwrite=overwrite)
 
 
-def test_segmentation_leaves_a_model_that_knows_all_and_pictures(chips: ChipSet, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_segmentation_leaves_a_model_that_knows_all_and_pictures(
+    chips: ChipSet, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.INFO, "eo_dl"):
         found = run(chips, tmp_path / "m.eodl", epochs=4)
     assert "epoch 4/4: loss" in caplog.text
@@ -58,12 +68,28 @@ def test_segmentation_leaves_a_model_that_knows_all_and_pictures(chips: ChipSet,
     ]
     assert (tmp_path / "m.eodl").parent / "m.run" == found.folder
     assert {p.name for p in found.folder.iterdir()} == {
-        *("run.json", "config.yaml", "history.csv", "curves.png", "preview.png", "worst.png", "last.safetensors", "tensorboard")
+        *(
+            "run.json",
+            "config.yaml",
+            "history.csv",
+            "curves.png",
+            "preview.png",
+            "worst.png",
+            "last.safetensors",
+            "tensorboard",
+        )
     }
     assert len(list(csv.DictReader((found.folder / "history.csv").read_text().splitlines()))) == 4
     assert found.model.read("preview.png").startswith(b"\x89PNG")
-    assert load_yaml(_file(tmp_path / "config.yaml", found.model.read("config.yaml")))["task_options"]["backbone"] == "test_resnet"
-    assert read_state(found.folder / "last.safetensors").keys() == {k for k, v in found.model.state().items() if v.dtype.kind == "f"}
+    assert (
+        load_yaml(_file(tmp_path / "config.yaml", found.model.read("config.yaml")))["task_options"][
+            "backbone"
+        ]
+        == "test_resnet"
+    )
+    assert read_state(found.folder / "last.safetensors").keys() == {
+        k for k, v in found.model.state().items() if v.dtype.kind == "f"
+    }
     assert not spec.provenance.unfinished
     assert found.scores[1].overall("mean_iou").value > 0.6
     summary = found.summary()
@@ -80,14 +106,22 @@ def _file(path: Path, data: bytes) -> Path:
 def test_ctrl_c_keeps_the_best_model_so_far_and_the_run_goes_on(chips: ChipSet, tmp_path: Path) -> None:
     out = tmp_path / "m.eodl"
     config = TrainConfig.model_validate(
-        {"task": "segmentation", **FAST, "epochs": 3, "baselines": False, "task_options": {"backbone": "test_resnet", "decoder_channels": [8]}}
+        {
+            "task": "segmentation",
+            **FAST,
+            "epochs": 3,
+            "baselines": False,
+            "task_options": {"backbone": "test_resnet", "decoder_channels": [8]},
+        }
     )
 
     def on_progress(done: int, total: int, what: str) -> None:
         if done == 2 * total // 3 + 1:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(Cancelled, match=r"interrupted after step .* --resume; .*m\.eodl holds the best weights so far") as caught:
+    with pytest.raises(
+        Cancelled, match=r"interrupted after step .* --resume; .*m\.eodl holds the best weights so far"
+    ) as caught:
         train(chips, config=config, out=out, on_progress=on_progress)
     assert caught.value.exit_code == 130
     left = load_model(out)
@@ -108,7 +142,16 @@ def test_ctrl_c_keeps_the_best_model_so_far_and_the_run_goes_on(chips: ChipSet, 
 def test_pictures_of_predictions_are_in_tensorboard(chips: ChipSet, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    found = run(chips, tmp_path / "m.eodl", picture_epochs=2, epochs=4, min_steps=2, baselines=False, ema=0.9, task_options={"decoder_channels": [8]})
+    found = run(
+        chips,
+        tmp_path / "m.eodl",
+        picture_epochs=2,
+        epochs=4,
+        min_steps=2,
+        baselines=False,
+        ema=0.9,
+        task_options={"decoder_channels": [8]},
+    )
     events = EventAccumulator(str(found.folder / "tensorboard"), size_guidance={"images": 0})
     events.Reload()
     assert len(events.Images("validation chips")) == 2
@@ -116,7 +159,14 @@ def test_pictures_of_predictions_are_in_tensorboard(chips: ChipSet, tmp_path: Pa
 
 
 def test_detection_chooses_its_threshold_on_val_and_tells_it(chips: ChipSet, tmp_path: Path) -> None:
-    found = run(chips, tmp_path / "m.eodl", "detection", task_options={"pyramid_channels": 16, "head_channels": 32}, epochs=3, min_steps=12)
+    found = run(
+        chips,
+        tmp_path / "m.eodl",
+        "detection",
+        task_options={"pyramid_channels": 16, "head_channels": 32},
+        epochs=3,
+        min_steps=12,
+    )
     threshold = found.model.spec.thresholds["score"]
     assert 0 < threshold < 1
     assert found.model.spec.margin_px >= 6
@@ -131,11 +181,17 @@ def weights_of(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
 
 @pytest.mark.parametrize("task", ["segmentation", "detection"])
-def test_a_run_cancelled_and_continued_gives_the_same_model(chips: ChipSet, tmp_path: Path, task: str) -> None:
-    options = {"dropout": 0.2} | ({"pyramid_channels": 16, "head_channels": 32} if task == "detection" else {})
+def test_a_run_cancelled_and_continued_gives_the_same_model(
+    chips: ChipSet, tmp_path: Path, task: str
+) -> None:
+    options = {"dropout": 0.2} | (
+        {"pyramid_channels": 16, "head_channels": 32} if task == "detection" else {}
+    )
     settings: dict[str, Any] = {"task_options": options, "baselines": False}
     run(chips, tmp_path / "whole.eodl", task, **settings)
-    config = TrainConfig.model_validate({"task": task, **FAST, "baselines": False, "task_options": {"backbone": "test_resnet", **options}})
+    config = TrainConfig.model_validate(
+        {"task": task, **FAST, "baselines": False, "task_options": {"backbone": "test_resnet", **options}}
+    )
 
     def on_progress(done: int, total: int, what: str) -> None:
         if done == total // 2 + 1:
@@ -169,10 +225,26 @@ def on_progress(done, total, what):
 config = TrainConfig.model_validate(eval(sys.argv[4]))
 train(sys.argv[1], config=config, out=sys.argv[2], resume=True, on_progress=on_progress)
 """
-    config = {"task": "segmentation", **FAST, "baselines": False, "task_options": {"backbone": "test_resnet", "dropout": 0.2}}
+    config = {
+        "task": "segmentation",
+        **FAST,
+        "baselines": False,
+        "task_options": {"backbone": "test_resnet", "dropout": 0.2},
+    }
     for name, kills in (("whole", []), ("killed", [2, 7])):
         for step in [*kills, -1]:
-            done = subprocess.run([sys.executable, "-c", program, str(chips.path), str(tmp_path / f"{name}.eodl"), str(step), repr(config)], check=False)
+            done = subprocess.run(
+                [
+                    sys.executable,
+                    "-c",
+                    program,
+                    str(chips.path),
+                    str(tmp_path / f"{name}.eodl"),
+                    str(step),
+                    repr(config),
+                ],
+                check=False,
+            )
             assert done.returncode == (0 if step < 0 else -9)
     whole, killed = weights_of(tmp_path / "whole.eodl"), weights_of(tmp_path / "killed.eodl")
     assert all(np.array_equal(whole[name], killed[name]) for name in whole)
@@ -188,16 +260,30 @@ def test_the_number_of_workers_changes_no_weight(chips: ChipSet, tmp_path: Path)
 @pytest.mark.parametrize("task", ["segmentation", "detection"])
 def test_it_trains_in_bfloat16(chips: ChipSet, tmp_path: Path, task: str) -> None:
     options = {"pyramid_channels": 16, "head_channels": 32} if task == "detection" else {}
-    found = run(chips, tmp_path / "m.eodl", task, task_options=options, precision="bf16", epochs=1, baselines=False)
+    found = run(
+        chips, tmp_path / "m.eodl", task, task_options=options, precision="bf16", epochs=1, baselines=False
+    )
     assert all(array.dtype != np.float16 for array in found.model.state().values())
     assert np.isfinite(found.history[0]["train_loss"])
 
 
 def test_a_chip_set_by_its_path_and_options_by_name(chips: ChipSet, tmp_path: Path) -> None:
     config = TrainConfig(task="detection", min_steps=1, baselines=False)
-    found = train(chips.path, "segmentation", backbone="test_resnet", epochs=1, batch_size=8, config=config, out=tmp_path / "m.eodl")
+    found = train(
+        chips.path,
+        "segmentation",
+        backbone="test_resnet",
+        epochs=1,
+        batch_size=8,
+        config=config,
+        out=tmp_path / "m.eodl",
+    )
     assert found.model.spec.task == "segmentation"
-    assert found.model.spec.provenance.chip_counts == {"train": len(chips.split("train")), "val": len(chips.split("val")), "test": len(chips.split("test"))}
+    assert found.model.spec.provenance.chip_counts == {
+        "train": len(chips.split("train")),
+        "val": len(chips.split("val")),
+        "test": len(chips.split("test")),
+    }
 
 
 def wrong(chips: ChipSet, out: Path, **given: Any) -> str:
@@ -232,7 +318,13 @@ def test_without_train_chips_there_is_nothing_to_train(chips: ChipSet, tmp_path:
 def test_without_a_val_split_the_last_epoch_is_the_model(chips: ChipSet, tmp_path: Path) -> None:
     from dataclasses import replace
 
-    without = replace(chips, records=tuple(replace(record, split="none" if record.split == "val" else record.split) for record in chips.records))
+    without = replace(
+        chips,
+        records=tuple(
+            replace(record, split="none" if record.split == "val" else record.split)
+            for record in chips.records
+        ),
+    )
     found = run(without, tmp_path / "m.eodl", baselines=False)
     assert [scored.split for scored in found.scores] == ["test"]
     assert found.model.spec.provenance.training["best_epoch"] == 2
@@ -243,6 +335,8 @@ def test_chips_that_teach_nothing_are_left_out_and_counted(chips: ChipSet, tmp_p
     from dataclasses import replace
 
     first = chips.split("train")[0].chip_id
-    blank = replace(chips, records=tuple(replace(r, class_shares={}) if r.chip_id == first else r for r in chips.records))
+    blank = replace(
+        chips, records=tuple(replace(r, class_shares={}) if r.chip_id == first else r for r in chips.records)
+    )
     found = run(blank, tmp_path / "m.eodl", epochs=1, baselines=False)
     assert any(note.startswith(f"1 of {len(chips.split('train'))} train chips") for note in found.notes)

@@ -39,22 +39,33 @@ def test_folders_of_images_become_a_model(tmp_path: Path) -> None:
     assert chips.chip_px == SIDE
     assert sum(chips.object_counts("train").values()) == len(chips.split("train"))
     assert all(set(chips.object_counts(split)) == {1, 2} for split in ("train", "val", "test"))
-    config = resolve_config(task="classification", settings=["task_options.network=small_cnn", "epochs=2", "min_steps=10", "lr=0.003"])
+    config = resolve_config(
+        task="classification",
+        settings=["task_options.network=small_cnn", "epochs=2", "min_steps=10", "lr=0.003"],
+    )
     run = eo.train(chips, config=config, out=tmp_path / "model.eodl")
     assert run.primary == "mean_f1"
-    assert {found.name for found in run.baselines} == {"majority class", "logistic regression on band means and spreads"}
+    assert {found.name for found in run.baselines} == {
+        "majority class",
+        "logistic regression on band means and spreads",
+    }
     assert run.model.spec.margin_px == 0
     assert run.model.spec.config["multi_label"] is False
     assert run.scores[-1].overall("overall_accuracy").value > 0.8
     prediction = eo.predict(run.model, [scene.path for scene in chips.scenes], out=tmp_path / "table.csv")
     report = eo.evaluate(prediction, root, chips=chips)
     assert report.score("overall_accuracy").count == len(chips.split("test"))
-    assert report.score("overall_accuracy").value == pytest.approx(run.scores[-1].overall("overall_accuracy").value)
+    assert report.score("overall_accuracy").value == pytest.approx(
+        run.scores[-1].overall("overall_accuracy").value
+    )
 
 
 def test_several_labels_decide_network_and_classes(tmp_path: Path) -> None:
     root = _root(tmp_path / "root")
-    lines = [f"{path.name},{'even;wide' if path.parent.name == 'even' else 'striped'}" for path in sorted(root.rglob("*.png"))]
+    lines = [
+        f"{path.name},{'even;wide' if path.parent.name == 'even' else 'striped'}"
+        for path in sorted(root.rglob("*.png"))
+    ]
     (tmp_path / "labels.csv").write_text("file,label\n" + "\n".join(lines))
     chips = eo.tile(root, tmp_path / "labels.csv", out=tmp_path / "chips")
     prepared = prepare(chips, resolve_config(task="classification"))
@@ -79,7 +90,9 @@ def test_baselines_of_chips_learn_what_means_and_spreads_tell() -> None:
         samples.append(Sample(image, np.ones((8, 8), bool), Target(values=values), str(number)))
     majority, regression = chip_baselines(ClassificationCodec(classes, False, 0.5), samples)
     np.testing.assert_allclose(majority.answer(samples[0].image), [0.5, 0.5, 0])
-    assert [int(regression.answer(sample.image).argmax()) for sample in samples] == [number % 2 for number in range(40)]
+    assert [int(regression.answer(sample.image).argmax()) for sample in samples] == [
+        number % 2 for number in range(40)
+    ]
     assert regression.answer(samples[0].image)[2] == 0
     several = chip_baselines(ClassificationCodec(classes, True, 0.5), samples)[1].answer(samples[1].image)
     assert several[1] > 0.5 > several[0] and several[2] < 1e-6

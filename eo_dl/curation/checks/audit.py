@@ -34,17 +34,39 @@ def audit_labels(
     classes: Sequence[str] | str | Path | None = None,
     on_progress: OnProgress = silent,
 ) -> CheckReport:
-    """What `check_labels` finds; with `chips`, what two splits share; with `model`, which labels it doubts (best one that was not trained on them).
+    """What `check_labels` finds; with `chips`, what two splits share; with `model`, which labels it doubts
+    (best one that was not trained on them).
 
-    Where no scene is named, those of the labelling project, else of the chip set, are looked at.
-    Raises as `check_labels` does, and `ChipSetError`, `BundleError`, or `LabelError` where a model cannot judge these labels.
+    Where no scene is named, those of the labelling project, else of the chip set, are looked at. Raises as
+    `check_labels` does, and `ChipSetError`, `BundleError`, or `LabelError` where a model cannot judge these
+    labels.
 
     >>> audit_labels("labels.gpkg", ["ortho.tif"], model="roofs.eodl").rows()  # doctest: +SKIP
     """
     bundle = load_model(model) if isinstance(model, str | Path) else model
     known = open_chip_set(chips, allow_shared=True) if isinstance(chips, str | Path) else chips
-    read = partial(read_labels, labels, class_field=class_field, layer=layer, where=where, crs=crs, buffer_m=buffer_m, annotated=annotated, classes=classes)
-    check = partial(check_labels, labels, class_field=class_field, layer=layer, where=where, crs=crs, buffer_m=buffer_m, annotated=annotated, classes=classes)
+    read = partial(
+        read_labels,
+        labels,
+        class_field=class_field,
+        layer=layer,
+        where=where,
+        crs=crs,
+        buffer_m=buffer_m,
+        annotated=annotated,
+        classes=classes,
+    )
+    check = partial(
+        check_labels,
+        labels,
+        class_field=class_field,
+        layer=layer,
+        where=where,
+        crs=crs,
+        buffer_m=buffer_m,
+        annotated=annotated,
+        classes=classes,
+    )
     given = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
     opened = [one if isinstance(one, Scene) else open_scene(one) for one in given]
     report = check(opened, on_progress=on_progress)

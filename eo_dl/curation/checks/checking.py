@@ -31,7 +31,8 @@ from .shapechecks import check_geometries, check_overlaps
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 _ALL = "all scenes"
-_MOST_CELLS = 2 * MAX_CELLS  # of all scenes: what lies in place in hundreds of small images is known after some of them
+# of all scenes: what lies in place in hundreds of small images is known after some of them
+_MOST_CELLS = 2 * MAX_CELLS
 
 
 @dataclass
@@ -57,7 +58,11 @@ class _Registration:
         if len(known) == len(alone):
             return known
         name = (
-            f"the other {len(alone) - len(known)} scenes" if known else _ALL if len(alone) == self.scene_count else f"{len(alone)} of {self.scene_count} scenes"
+            f"the other {len(alone) - len(known)} scenes"
+            if known
+            else _ALL
+            if len(alone) == self.scene_count
+            else f"{len(alone)} of {self.scene_count} scenes"
         )
         return {**known, name: judge(rest)}
 
@@ -77,9 +82,10 @@ def check_labels(
 ) -> CheckReport:
     """Everything that may be wrong with labels, the worst first; nothing is changed.
 
-    Outlines (invalid, drawn twice, on each other), classes (not said, spelt in several ways, empty, rare), and, with `scenes`, where objects
-    lie: too small, beside the scene, on nodata, outside annotated ground, beside the image's edges. Options as in `read_labels`; scenes of a labelling
-    project need not be named. Labels that do not fit the scenes are a finding, not an error.
+    Outlines (invalid, drawn twice, on each other), classes (not said, spelt in several ways, empty, rare),
+    and, with `scenes`, where objects lie: too small, beside the scene, on nodata, outside annotated ground,
+    beside the image's edges. Options as in `read_labels`; scenes of a labelling project need not be named.
+    Labels that do not fit the scenes are a finding, not an error.
 
     Raises `LabelError` where labels cannot be read at all.
 
@@ -93,13 +99,25 @@ def check_labels(
     project = found.format == "vector" and len(found.paths) == 1 and is_project(found.paths[0], layer)
     said = announced(found.paths[0]) if project else None
     given = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
-    opened = [one if isinstance(one, Scene) else open_scene(one) for one in given or (said.scenes if said else ())]
+    opened = [
+        one if isinstance(one, Scene) else open_scene(one) for one in given or (said.scenes if said else ())
+    ]
     findings: list[Finding] = []
     names = said.classes.names if said else ()
     records = None if found.format == "mask" else read_records(found, options)
     if records is not None:
         findings += _of_records(records, names)
-    read = partial(read_labels, labels, class_field=class_field, layer=layer, where=where, crs=crs, buffer_m=buffer_m, annotated=annotated, classes=classes)
+    read = partial(
+        read_labels,
+        labels,
+        class_field=class_field,
+        layer=layer,
+        where=where,
+        crs=crs,
+        buffer_m=buffer_m,
+        annotated=annotated,
+        classes=classes,
+    )
     ready = _label_set(read, findings)
     counts, registration = dict[str, float](), dict[str, Misregistration]()
     if ready is not None:
@@ -110,7 +128,16 @@ def check_labels(
     findings += check_balance(counts, "px" if ready is not None and ready.masks else "objects")
     label_crs = None if records is None else records.crs
     notes = [] if ready is None else list(ready.notes)
-    return CheckReport(found.name, in_order(findings), counts, "px" if records is None else "objects", registration, label_crs, tuple(opened), tuple(notes))
+    return CheckReport(
+        found.name,
+        in_order(findings),
+        counts,
+        "px" if records is None else "objects",
+        registration,
+        label_crs,
+        tuple(opened),
+        tuple(notes),
+    )
 
 
 def _of_records(records: Records, names: Sequence[str]) -> Iterator[Finding]:
@@ -164,7 +191,9 @@ def _on_scenes(
     return [*findings, *_misplaced(results, scenes)], results
 
 
-def _on_scene(labels: LabelSet, scene: Scene, counts: dict[str, float], registration: _Registration) -> list[Finding]:
+def _on_scene(
+    labels: LabelSet, scene: Scene, counts: dict[str, float], registration: _Registration
+) -> list[Finding]:
     own = scene.resized(scene.native.height, scene.native.width)
     if not labels.masks:
         outlines = labels.for_grid(own.grid, scene.place).geometries
@@ -189,6 +218,14 @@ def _misplaced(results: dict[str, Misregistration], scenes: Sequence[Scene]) -> 
         place = None if scene is None else shapely.box(0, 0, scene.native.width, scene.native.height)
         image = None if scene is None else scene.name
         if found.known and found.significant:
-            yield Finding("misregistration", "warning", f"{text}; move them, or georeference the scene again", (), "", place, image)
+            yield Finding(
+                "misregistration",
+                "warning",
+                f"{text}; move them, or georeference the scene again",
+                (),
+                "",
+                place,
+                image,
+            )
         elif not found.known:
             yield Finding("misregistration", "note", text, (), "", place, image)

@@ -33,8 +33,9 @@ _GAP_PX = 32
 class CheckReport:
     """What was found in labels, the worst first.
 
-    `objects` (or pixels, of label rasters) per class in `classes`. `registration`: for each scene (or "all scenes") how far labels lie beside the image's edges.
-    `crs`: of the findings' geometries (None: pixels of their images). `notes`: what reading did.
+    `objects` (or pixels, of label rasters) per class in `classes`. `registration`: for each scene (or "all
+    scenes") how far labels lie beside the image's edges. `crs`: of the findings' geometries (None: pixels of
+    their images). `notes`: what reading did.
     """
 
     source: str
@@ -79,7 +80,9 @@ class CheckReport:
         }
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """The findings as a styled layer of a GeoPackage, with a box to tick when one is dealt with. Raises `OutputExistsError`, `WriteError`."""
+        """The findings as a styled layer of a GeoPackage, with a box to tick when one is dealt with. Raises
+        `OutputExistsError`, `WriteError`.
+        """
         check_findings_suffix(path)
         crs, geometries = self._layer_geometries()
         columns = {
@@ -93,26 +96,45 @@ class CheckReport:
             "done": np.zeros(len(self.findings), np.bool_),
         }
         frame = gpd.GeoDataFrame(columns, geometry=gpd.GeoSeries(geometries, crs=crs), crs=crs)
-        write_layers(path, {FINDINGS: frame}, {FINDINGS: _style()}, geometry_types={FINDINGS: "MultiPolygon"}, overwrite=overwrite)
+        write_layers(
+            path,
+            {FINDINGS: frame},
+            {FINDINGS: _style()},
+            geometry_types={FINDINGS: "MultiPolygon"},
+            overwrite=overwrite,
+        )
 
     def _layer_geometries(self) -> tuple[CRS | None, GeometryArray]:
-        """One frame for all: the labels' CRS, else that of the first scene, else images side by side in pixels."""
+        """One frame for all: the labels' CRS, else that of the first scene, else images side by side in
+        pixels.
+        """
         crs = self.crs or next((scene.native.crs for scene in self.scenes), None)
         starts = np.cumsum([0, *(scene.native.width + _GAP_PX for scene in self.scenes)])
         by_name = {
-            name: (scene, Affine(1, 0, float(start), 0, -1, 0)) for scene, start in zip(self.scenes, starts, strict=False) for name in (scene.stem, scene.name)
+            name: (scene, Affine(1, 0, float(start), 0, -1, 0))
+            for scene, start in zip(self.scenes, starts, strict=False)
+            for name in (scene.stem, scene.name)
         }
         out = np.empty(len(self.findings), dtype=object)
         for place, found in enumerate(self.findings):
             shape = None if found.geometry is None else _polygon(found.geometry)
             if shape is not None and found.image is not None:
-                shape = _placed(shape, by_name.get(found.image) or by_name.get(found.image.rsplit(".", 1)[0]), crs)
+                shape = _placed(
+                    shape, by_name.get(found.image) or by_name.get(found.image.rsplit(".", 1)[0]), crs
+                )
             out[place] = shape
         return crs, out
 
     def _repr_html_(self) -> str:
-        said = [("note", "registration", "", registration_text(name, found)) for name, found in self.registration.items()]
-        return grid_table(("severity", "kind", "count", "for example"), [*self.rows(), *said], f"{Path(self.source).name}: {len(self.findings)} findings")
+        said = [
+            ("note", "registration", "", registration_text(name, found))
+            for name, found in self.registration.items()
+        ]
+        return grid_table(
+            ("severity", "kind", "count", "for example"),
+            [*self.rows(), *said],
+            f"{Path(self.source).name}: {len(self.findings)} findings",
+        )
 
 
 def check_findings_suffix(path: str | Path) -> None:
@@ -124,7 +146,9 @@ def check_findings_suffix(path: str | Path) -> None:
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """The worst first, each kind together."""
     kinds = list(KINDS)
-    return tuple(sorted(findings, key=lambda found: (SEVERITIES.index(found.severity), kinds.index(found.kind))))
+    return tuple(
+        sorted(findings, key=lambda found: (SEVERITIES.index(found.severity), kinds.index(found.kind)))
+    )
 
 
 def registration_values(found: Misregistration) -> dict[str, object]:
@@ -162,7 +186,9 @@ def _polygon(geometry: shapely.Geometry) -> shapely.Geometry | None:
     return found if not found.is_empty else shapely.box(*shapely.buffer(flat, 1e-6).bounds)
 
 
-def _placed(shape: shapely.Geometry, where: tuple[Scene, Affine] | None, crs: CRS | None) -> shapely.Geometry | None:
+def _placed(
+    shape: shapely.Geometry, where: tuple[Scene, Affine] | None, crs: CRS | None
+) -> shapely.Geometry | None:
     if where is None:
         return None
     scene, beside = where
@@ -175,6 +201,12 @@ def _placed(shape: shapely.Geometry, where: tuple[Scene, Affine] | None, crs: CR
 
 def _style() -> str:
     hidden = [FormField("fid", widget="Hidden")]
-    shown = [FormField(name, name.replace("_", " ").capitalize()) for name in ("number", "severity", "kind", "text", "feature_id", "class_name", "scene")]
-    form = form_xml([*hidden, *shown, FormField("done", "Done", "CheckBox", default="false")], '<b>[% "kind" %]</b> [% "feature_id" %]<br>[% "text" %]')
+    shown = [
+        FormField(name, name.replace("_", " ").capitalize())
+        for name in ("number", "severity", "kind", "text", "feature_id", "class_name", "scene")
+    ]
+    form = form_xml(
+        [*hidden, *shown, FormField("done", "Done", "CheckBox", default="false")],
+        '<b>[% "kind" %]</b> [% "feature_id" %]<br>[% "text" %]',
+    )
     return categories_qml("severity", SEVERITY_COLORS, "polygon", form)

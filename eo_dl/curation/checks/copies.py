@@ -1,7 +1,8 @@
 """The same image twice: chips with the same pixels, or nearly so (compressed anew, turned, mirrored).
 
-Every chip is read once and leaves a digest of its pixels and a thumbnail. Chips of two splits whose thumbnails agree in one of the eight ways to lay a square
-on itself are read again and compared by their detail (what is left of each pixel without its surroundings): two different places agree in none of it,
+Every chip is read once and leaves a digest of its pixels and a thumbnail. Chips of two splits whose
+thumbnails agree in one of the eight ways to lay a square on itself are read again and compared by their
+detail (what is left of each pixel without its surroundings): two different places agree in none of it,
 however alike they look from far. Not found: copies that were cut at another place or rescaled.
 """
 
@@ -52,10 +53,15 @@ class _Mark:
     thumbnail: FloatArray
 
 
-def find_copies(chips: ChipSet, records: Sequence[ChipRecord], on_progress: OnProgress = silent) -> list[Copy]:
+def find_copies(
+    chips: ChipSet, records: Sequence[ChipRecord], on_progress: OnProgress = silent
+) -> list[Copy]:
     """Pairs of chips of two different splits that show the same. Memory: 1 KiB a chip."""
     reader = _Reader(chips)
-    order = sorted(range(len(records)), key=lambda i: (records[i].scene_index, records[i].window.row, records[i].window.col))
+    order = sorted(
+        range(len(records)),
+        key=lambda i: (records[i].scene_index, records[i].window.row, records[i].window.col),
+    )
     marks: dict[int, _Mark] = {}
     try:
         for done, place in enumerate(order):
@@ -72,7 +78,9 @@ def find_copies(chips: ChipSet, records: Sequence[ChipRecord], on_progress: OnPr
 def _pairs(marks: dict[int, _Mark], records: Sequence[ChipRecord], reader: _Reader) -> list[Copy]:
     """Chips of later splits against those of earlier ones."""
     places = sorted(marks)
-    thumbnails = np.stack([marks[i].thumbnail for i in places]) if places else np.empty((0, _SIDE, _SIDE), np.float32)
+    thumbnails = (
+        np.stack([marks[i].thumbnail for i in places]) if places else np.empty((0, _SIDE, _SIDE), np.float32)
+    )
     splits = np.array([records[i].split for i in places], dtype=object)
     found = []
     for one, others in (("train", ("val", "test")), ("val", ("test",))):
@@ -84,19 +92,32 @@ def _pairs(marks: dict[int, _Mark], records: Sequence[ChipRecord], reader: _Read
     return found
 
 
-def _twin(marks: dict[int, _Mark], mine: Sequence[int], thumbnails: FloatArray, place: int, records: Sequence[ChipRecord], reader: _Reader) -> Copy | None:
+def _twin(
+    marks: dict[int, _Mark],
+    mine: Sequence[int],
+    thumbnails: FloatArray,
+    place: int,
+    records: Sequence[ChipRecord],
+    reader: _Reader,
+) -> Copy | None:
     """The chip among `mine` that shows what the chip at `place` shows, if one does."""
     same = next((i for i in mine if marks[i].digest == marks[place].digest), None)
     if same is not None:
         return Copy(same, place, 1.0)
     flat = thumbnails.reshape(len(thumbnails), -1)
     turned = [np.asarray(view.apply(marks[place].thumbnail), np.float32).ravel() for view in VIEWS]
-    alike = np.stack([flat @ one for one in turned], axis=1) if len(flat) else np.empty((0, len(VIEWS)), np.float32)
+    alike = (
+        np.stack([flat @ one for one in turned], axis=1)
+        if len(flat)
+        else np.empty((0, len(VIEWS)), np.float32)
+    )
     for candidate in np.argsort(-alike, axis=None, kind="stable")[:_CLOSER]:
         row, number = np.unravel_index(int(candidate), alike.shape)
         if alike[row, number] < _ALIKE:
             return None
-        similarity = _similarity(reader.read(records[mine[int(row)]]), reader.read(records[place]), VIEWS[int(number)])
+        similarity = _similarity(
+            reader.read(records[mine[int(row)]]), reader.read(records[place]), VIEWS[int(number)]
+        )
         if similarity >= _SAME:
             return Copy(mine[int(row)], place, similarity)
     return None
@@ -108,7 +129,9 @@ def _mark(chip: Chip) -> _Mark | None:
     gray = _gray(chip)
     if not gray.any():
         return None
-    digest = hashlib.sha256(np.ascontiguousarray(np.where(chip.valid, chip.pixels, 0)).tobytes() + chip.valid.tobytes()).digest()
+    digest = hashlib.sha256(
+        np.ascontiguousarray(np.where(chip.valid, chip.pixels, 0)).tobytes() + chip.valid.tobytes()
+    ).digest()
     edges = np.linspace(0, gray.shape[0], _SIDE + 1).round().astype(int)[:-1]
     small = np.add.reduceat(np.add.reduceat(gray, edges, axis=0), edges, axis=1)
     small -= small.mean()

@@ -22,8 +22,12 @@ from .judgedlabels import Given
 FloatArray = npt.NDArray[np.float64]
 
 
-def doubts_of_images(given: Given, bundle: Bundle, folder: Path, device: str, on_progress: OnProgress) -> tuple[list[Finding], list[str]]:
-    """Findings, and how many images could not be judged. Where an image may have several classes, each class is asked yes or no."""
+def doubts_of_images(
+    given: Given, bundle: Bundle, folder: Path, device: str, on_progress: OnProgress
+) -> tuple[list[Finding], list[str]]:
+    """Findings, and how many images could not be judged. Where an image may have several classes, each class
+    is asked yes or no.
+    """
     predict(bundle, given.scenes, out=folder / "images.csv", device=device, on_progress=on_progress)
     table = pd.read_csv(folder / "images.csv")
     probabilities = table[list(probability_columns(bundle.classes))].to_numpy(np.float64)
@@ -34,31 +38,52 @@ def doubts_of_images(given: Given, bundle: Bundle, folder: Path, device: str, on
     measured = np.isfinite(probabilities).all(axis=1)
     codec = bundle.codec()
     assert isinstance(codec, ChipCodec)
-    findings = _several(given, probabilities, labels, measured) if codec.several else _one(given, probabilities, labels, measured)
-    return findings, [] if measured.all() else [f"{int((~measured).sum())} images were not judged: nothing in them was measured"]
+    findings = (
+        _several(given, probabilities, labels, measured)
+        if codec.several
+        else _one(given, probabilities, labels, measured)
+    )
+    return findings, [] if measured.all() else [
+        f"{int((~measured).sum())} images were not judged: nothing in them was measured"
+    ]
 
 
-def _one(given: Given, probabilities: FloatArray, labels: npt.NDArray[np.bool_], measured: npt.NDArray[np.bool_]) -> list[Finding]:
+def _one(
+    given: Given, probabilities: FloatArray, labels: npt.NDArray[np.bool_], measured: npt.NDArray[np.bool_]
+) -> list[Finding]:
     judged = np.flatnonzero(measured & (labels.sum(axis=1) == 1))
     own = labels[judged].argmax(axis=1)
     doubted, instead = suspects(probabilities[judged], own)
     found = []
-    for place, channel, was in zip(judged[doubted].tolist(), instead.tolist(), own[doubted].tolist(), strict=True):
+    for place, channel, was in zip(
+        judged[doubted].tolist(), instead.tolist(), own[doubted].tolist(), strict=True
+    ):
         chance = f"{probabilities[place, channel]:.0%} against {probabilities[place, was]:.0%}"
         found.append(
-            _finding(given, given.scenes[place], was, f"the model sees '{given.names[channel]}' in {given.scenes[place].name} ({chance}); look which it is")
+            _finding(
+                given,
+                given.scenes[place],
+                was,
+                f"the model sees '{given.names[channel]}' in {given.scenes[place].name} ({chance}); look which it is",
+            )
         )
     return found
 
 
-def _several(given: Given, probabilities: FloatArray, labels: npt.NDArray[np.bool_], measured: npt.NDArray[np.bool_]) -> list[Finding]:
+def _several(
+    given: Given, probabilities: FloatArray, labels: npt.NDArray[np.bool_], measured: npt.NDArray[np.bool_]
+) -> list[Finding]:
     judged = np.flatnonzero(measured)
     found = []
     for channel in sorted(set(given.channels.values())):
         yes = probabilities[judged, channel]
         doubted, instead = suspects(np.column_stack([1 - yes, yes]), labels[judged, channel].astype(np.int64))
         for place, seen in zip(judged[doubted].tolist(), instead.tolist(), strict=True):
-            scene, name, chance = given.scenes[place], given.names[channel], f"{probabilities[place, channel]:.0%}"
+            scene, name, chance = (
+                given.scenes[place],
+                given.names[channel],
+                f"{probabilities[place, channel]:.0%}",
+            )
             text = (
                 f"the model sees '{name}' in {scene.name} ({chance}), which is not labelled so"
                 if seen
@@ -72,4 +97,12 @@ def _finding(given: Given, scene: Scene, channel: int, text: str) -> Finding:
     here = given.here(scene)
     places = np.flatnonzero(given.channels_of(here) == channel)
     ids = tuple(str(given.labels.feature_ids[int(here.index[place])]) for place in places)
-    return Finding("suspected class", "warning", text, ids, given.names[channel], shapely.box(0, 0, scene.native.width, scene.native.height), scene.name)
+    return Finding(
+        "suspected class",
+        "warning",
+        text,
+        ids,
+        given.names[channel],
+        shapely.box(0, 0, scene.native.width, scene.native.height),
+        scene.name,
+    )

@@ -1,7 +1,8 @@
 """What a model of objects says against labels, by the objects that it finds.
 
-The threshold of a class is the mean score of what it finds where that class is labelled: surer objects of another class make a label suspect, surer ones on
-empty ground may be missing labels. A label that nothing was found on, however unsure, may be none; of a class that the model mostly overlooks this says nothing.
+The threshold of a class is the mean score of what it finds where that class is labelled: surer objects of
+another class make a label suspect, surer ones on empty ground may be missing labels. A label that nothing was
+found on, however unsure, may be none; of a class that the model mostly overlooks this says nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ _MOSTLY = 0.5
 
 @dataclass(frozen=True)
 class _Seen:
-    """One scene: labels and objects found (outlines in pixels of the file, channels, scores), and pairs that touch with the IoU of their boxes."""
+    """One scene: labels and objects found (outlines in pixels of the file, channels, scores), and pairs that
+    touch with the IoU of their boxes.
+    """
 
     scene: Scene
     here: PixelLabels
@@ -49,7 +52,9 @@ class _Seen:
     @property
     def agree(self) -> npt.NDArray[np.bool_]:
         """Of each pair whether the object found confirms the label."""
-        return np.asarray((self.iou >= _MATCH_IOU) & (self.given[self.first] == self.channels[self.second]), np.bool_)
+        return np.asarray(
+            (self.iou >= _MATCH_IOU) & (self.given[self.first] == self.channels[self.second]), np.bool_
+        )
 
     @property
     def near(self) -> npt.NDArray[np.bool_]:
@@ -59,10 +64,22 @@ class _Seen:
         return out
 
 
-def doubts_of_objects(given: Given, bundle: Bundle, folder: Path, device: str, on_progress: OnProgress) -> tuple[list[Finding], list[str]]:
+def doubts_of_objects(
+    given: Given, bundle: Bundle, folder: Path, device: str, on_progress: OnProgress
+) -> tuple[list[Finding], list[str]]:
     """Findings, and of which classes the model overlooks too many to say that one is not there."""
-    made = predict(bundle, given.scenes, out=f"{folder}/objects/", min_score=_LEAST_SCORE, device=device, on_progress=on_progress)
-    seen = [_seen(given, scene, part.path) for scene, part in zip(given.scenes, made.parts or (made,), strict=True)]
+    made = predict(
+        bundle,
+        given.scenes,
+        out=f"{folder}/objects/",
+        min_score=_LEAST_SCORE,
+        device=device,
+        on_progress=on_progress,
+    )
+    seen = [
+        _seen(given, scene, part.path)
+        for scene, part in zip(given.scenes, made.parts or (made,), strict=True)
+    ]
     thresholds = _thresholds(seen, len(given.names))
     trusted, notes = _trusted(seen, given.names)
     findings: list[Finding] = []
@@ -81,12 +98,23 @@ def _seen(given: Given, scene: Scene, path: Path) -> _Seen:
         outlines = shapes if scene.grid.crs is None else scene.grid.geometries_to_pixel(shapes)
     channels = np.array([names.index(str(name).casefold()) for name in frame["class_name"]], np.int64)
     here = given.here(scene)
-    return _Seen(scene, here, given.channels_of(here), outlines, channels, np.asarray(frame["score"], np.float64), *_pairs(here, outlines))
+    return _Seen(
+        scene,
+        here,
+        given.channels_of(here),
+        outlines,
+        channels,
+        np.asarray(frame["score"], np.float64),
+        *_pairs(here, outlines),
+    )
 
 
 def _pairs(here: PixelLabels, outlines: npt.NDArray[np.object_]) -> tuple[Index, Index, FloatArray]:
     """Label, object found, and intersection over union of their boxes, for all that touch."""
-    boxes, others = np.asarray(shapely.envelope(here.geometries), dtype=object), np.asarray(shapely.envelope(outlines), dtype=object)
+    boxes, others = (
+        np.asarray(shapely.envelope(here.geometries), dtype=object),
+        np.asarray(shapely.envelope(outlines), dtype=object),
+    )
     second, first = shapely.STRtree(boxes).query(others, predicate="intersects")
     common = shapely.area(shapely.intersection(boxes[first], others[second]))
     iou = common / np.maximum(shapely.area(boxes[first]) + shapely.area(others[second]) - common, 1e-9)
@@ -97,7 +125,9 @@ def _thresholds(seen: list[_Seen], classes: int) -> FloatArray:
     """(K,) mean score of what was found where the class is labelled; infinite where nothing was."""
     scores = np.concatenate([one.scores[one.second[one.agree]] for one in seen])
     channels = np.concatenate([one.channels[one.second[one.agree]] for one in seen])
-    return np.array([scores[channels == k].mean() if (channels == k).any() else np.inf for k in range(classes)])
+    return np.array(
+        [scores[channels == k].mean() if (channels == k).any() else np.inf for k in range(classes)]
+    )
 
 
 def _trusted(seen: list[_Seen], names: tuple[str, ...]) -> tuple[npt.NDArray[np.bool_], list[str]]:
@@ -111,7 +141,9 @@ def _trusted(seen: list[_Seen], names: tuple[str, ...]) -> tuple[npt.NDArray[np.
     return share > _MOSTLY, notes
 
 
-def _doubted(given: Given, one: _Seen, thresholds: FloatArray, trusted: npt.NDArray[np.bool_]) -> Iterator[Finding]:
+def _doubted(
+    given: Given, one: _Seen, thresholds: FloatArray, trusted: npt.NDArray[np.bool_]
+) -> Iterator[Finding]:
     confirmed = np.zeros(len(one.here), np.bool_)
     confirmed[one.first[one.agree]] = True
     sure = (one.iou >= _MATCH_IOU) & (one.scores[one.second] >= thresholds[one.channels[one.second]])
@@ -122,7 +154,13 @@ def _doubted(given: Given, one: _Seen, thresholds: FloatArray, trusted: npt.NDAr
             text = f"the model sees '{given.names[one.channels[best]]}' here (score {one.scores[best]:.2f}); look which it is"
             yield given.finding(one.scene, one.here, place, "suspected class", text)
         elif not one.near[place] and trusted[one.given[place]]:
-            yield given.finding(one.scene, one.here, place, "suspected object", "the model sees nothing here; look whether it is there")
+            yield given.finding(
+                one.scene,
+                one.here,
+                place,
+                "suspected object",
+                "the model sees nothing here; look whether it is there",
+            )
 
 
 def _gaps(given: Given, one: _Seen, thresholds: FloatArray) -> Iterator[Finding]:

@@ -1,7 +1,9 @@
-"""What a model of pixels says against labels: objects by the mean of its probabilities under them, ground and label rasters pixel by pixel.
+"""What a model of pixels says against labels: objects by the mean of its probabilities under them, ground and
+label rasters pixel by pixel.
 
-Two passes over the probabilities of each scene: the first sums them under labels (thresholds need all of them), the second looks for regions of
-ground that is labelled otherwise, which are judged by their mean as objects are. Regions thinner than 5 px are edges that were drawn a little beside, and are left alone.
+Two passes over the probabilities of each scene: the first sums them under labels (thresholds need all of
+them), the second looks for regions of ground that is labelled otherwise, which are judged by their mean as
+objects are. Regions thinner than 5 px are edges that were drawn a little beside, and are left alone.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ _Piece = tuple[shapely.Geometry, float]
 
 @dataclass
 class _Asked:
-    """One scene: its labels, the model's probabilities, and sums (N, K) and counts (N,) of them under each object."""
+    """One scene: its labels, the model's probabilities, and sums (N, K) and counts (N,) of them under each
+    object.
+    """
 
     scene: Scene
     here: PixelLabels
@@ -53,9 +57,18 @@ class _Asked:
     counts: FloatArray
 
 
-def doubts_of_pixels(given: Given, bundle: Bundle, folder: Path, device: str, on_progress: OnProgress) -> tuple[list[Finding], list[str]]:
+def doubts_of_pixels(
+    given: Given, bundle: Bundle, folder: Path, device: str, on_progress: OnProgress
+) -> tuple[list[Finding], list[str]]:
     """Findings, and what could not be judged. Memory: blocks of 1024 px, whatever the scenes are."""
-    made = predict(bundle, given.scenes, out=f"{folder}/maps/", probabilities=True, device=device, on_progress=on_progress)
+    made = predict(
+        bundle,
+        given.scenes,
+        out=f"{folder}/maps/",
+        probabilities=True,
+        device=device,
+        on_progress=on_progress,
+    )
     background = next((k for k, info in enumerate(bundle.classes) if info.id == 0), None)
     parts = zip(given.scenes, made.parts or (made,), strict=True)
     found = [_asked(given, scene, part.probabilities, len(bundle.classes)) for scene, part in parts]
@@ -70,7 +83,11 @@ def doubts_of_pixels(given: Given, bundle: Bundle, folder: Path, device: str, on
             findings += _of_objects(given, one, thresholds, background)
         if one.mask is not None or background is not None:
             findings += _of_ground(given, one, thresholds, background)
-    notes = [] if background is not None or given.labels.masks else ["the model has no background, so it cannot tell what is missing"]
+    notes = (
+        []
+        if background is not None or given.labels.masks
+        else ["the model has no background, so it cannot tell what is missing"]
+    )
     return findings, notes
 
 
@@ -81,17 +98,31 @@ def _asked(given: Given, scene: Scene, probabilities: Path | None, classes: int)
     mask = mask_of(given.labels, scene)
     if given.labels.masks and not has_mask(mask):
         return None
-    return _Asked(scene, here, given.channels_of(here), mask, open_scene(probabilities), np.zeros((len(here), classes)), np.zeros(len(here)))
+    return _Asked(
+        scene,
+        here,
+        given.channels_of(here),
+        mask,
+        open_scene(probabilities),
+        np.zeros((len(here), classes)),
+        np.zeros(len(here)),
+    )
 
 
 def _blocks(scene: Scene) -> Iterator[Window]:
     for row in range(0, scene.grid.height, _BLOCK_PX):
         for col in range(0, scene.grid.width, _BLOCK_PX):
-            yield Window(col, row, min(_BLOCK_PX, scene.grid.width - col), min(_BLOCK_PX, scene.grid.height - row))
+            yield Window(
+                col, row, min(_BLOCK_PX, scene.grid.width - col), min(_BLOCK_PX, scene.grid.height - row)
+            )
 
 
-def _read(one: _Asked, reader: SceneReader, given: Given, window: Window, background: int | None) -> tuple[FloatArray, Index, Index, Index]:
-    """Probabilities (K, H, W), the channel labelled on each pixel (-1: none, ignored, or not measured), and which object (from 1) lies there, of those `near`."""
+def _read(
+    one: _Asked, reader: SceneReader, given: Given, window: Window, background: int | None
+) -> tuple[FloatArray, Index, Index, Index]:
+    """Probabilities (K, H, W), the channel labelled on each pixel (-1: none, ignored, or not measured), and
+    which object (from 1) lies there, of those `near`.
+    """
     chip = reader.read(window)
     values = to_physical(chip.pixels, one.probabilities.bands).astype(np.float64)
     shape = (window.height, window.width)
@@ -103,14 +134,25 @@ def _read(one: _Asked, reader: SceneReader, given: Given, window: Window, backgr
         for class_id, channel in given.channels.items():
             table[class_id] = channel
         table[IGNORE_ID] = _UNKNOWN
-        return values, np.where(chip.valid, table[ids], _UNKNOWN), np.zeros(shape, np.int64), np.zeros(0, np.int64)
-    near = np.sort(shapely.STRtree(one.here.geometries).query(shapely.box(*window.box), predicate="intersects")).astype(np.int64)
-    places = burn(_moved(one.here.geometries[near], window), np.arange(1, len(near) + 1), *shape, dtype="int32").astype(np.int64)
+        return (
+            values,
+            np.where(chip.valid, table[ids], _UNKNOWN),
+            np.zeros(shape, np.int64),
+            np.zeros(0, np.int64),
+        )
+    near = np.sort(
+        shapely.STRtree(one.here.geometries).query(shapely.box(*window.box), predicate="intersects")
+    ).astype(np.int64)
+    places = burn(
+        _moved(one.here.geometries[near], window), np.arange(1, len(near) + 1), *shape, dtype="int32"
+    ).astype(np.int64)
     unlabelled = _UNKNOWN if background is None else background
     truth = np.concatenate([[unlabelled], one.channels[near]])[places]
     known = chip.valid
     if one.here.annotated is not None:
-        known = known & burn(_moved(np.array([one.here.annotated], dtype=object), window), [1], *shape).astype(np.bool_)
+        known = known & burn(
+            _moved(np.array([one.here.annotated], dtype=object), window), [1], *shape
+        ).astype(np.bool_)
     return values, np.where(known, truth, _UNKNOWN), np.where(chip.valid, places, 0), near
 
 
@@ -119,7 +161,9 @@ def _moved(geometries: npt.NDArray[np.object_], window: Window) -> npt.NDArray[n
 
 
 def _sum(one: _Asked, given: Given, background: int | None, ground: FloatArray) -> None:
-    """First pass: probabilities under objects, and in `ground` (K, 2) those of each class on the pixels labelled so, and how many there are."""
+    """First pass: probabilities under objects, and in `ground` (K, 2) those of each class on the pixels
+    labelled so, and how many there are.
+    """
     with SceneReader(one.probabilities) as reader:
         for window in _blocks(one.probabilities):
             values, truth, places, near = _read(one, reader, given, window, background)
@@ -127,7 +171,9 @@ def _sum(one: _Asked, given: Given, background: int | None, ground: FloatArray) 
                 mine = truth == channel
                 ground[channel] += (plane[mine].sum(), mine.sum())
                 if len(near):
-                    one.sums[near, channel] += np.bincount(places.ravel(), weights=plane.ravel(), minlength=len(near) + 1)[1:]
+                    one.sums[near, channel] += np.bincount(
+                        places.ravel(), weights=plane.ravel(), minlength=len(near) + 1
+                    )[1:]
             if len(near):
                 one.counts[near] += np.bincount(places.ravel(), minlength=len(near) + 1)[1:]
 
@@ -137,33 +183,49 @@ def _means(one: _Asked) -> FloatArray:
 
 
 def _thresholds(asked: list[_Asked], ground: FloatArray, background: int | None) -> FloatArray:
-    """(K,) of objects their mean probability, an object a vote; of the background and of label rasters that of the pixels."""
+    """(K,) of objects their mean probability, an object a vote; of the background and of label rasters that
+    of the pixels.
+    """
     by_pixel = np.where(ground[:, 1] > 0, ground[:, 0] / np.maximum(ground[:, 1], 1), np.inf)
     means = np.concatenate([_means(one) for one in asked])
     labels = np.concatenate([np.where(one.counts > 0, one.channels, _UNKNOWN) for one in asked])
     return np.array(
         [
-            means[labels == channel, channel].mean() if channel != background and (labels == channel).any() else by_pixel[channel]
+            means[labels == channel, channel].mean()
+            if channel != background and (labels == channel).any()
+            else by_pixel[channel]
             for channel in range(len(ground))
         ]
     )
 
 
-def _of_objects(given: Given, one: _Asked, thresholds: FloatArray, background: int | None) -> Iterator[Finding]:
+def _of_objects(
+    given: Given, one: _Asked, thresholds: FloatArray, background: int | None
+) -> Iterator[Finding]:
     means = _means(one)
     judged = np.flatnonzero((one.channels >= 0) & (one.counts > 0))
     doubted, instead = suspects(means[judged], one.channels[judged], thresholds)
     for place, channel in zip(judged[doubted].tolist(), instead.tolist(), strict=True):
         chance = f"{means[place, channel]:.0%} against {means[place, one.channels[place]]:.0%}"
         if channel == background:
-            yield given.finding(one.scene, one.here, place, "suspected object", f"the model sees nothing here ({chance}); look whether it is there")
+            yield given.finding(
+                one.scene,
+                one.here,
+                place,
+                "suspected object",
+                f"the model sees nothing here ({chance}); look whether it is there",
+            )
         else:
             text = f"the model sees '{given.names[channel]}' here ({chance}); look which it is"
             yield given.finding(one.scene, one.here, place, "suspected class", text)
 
 
-def _of_ground(given: Given, one: _Asked, thresholds: FloatArray, background: int | None) -> Iterator[Finding]:
-    """Second pass: regions in which another class than the label is likelier, and reaches its threshold on average; of objects only ground that nobody labelled."""
+def _of_ground(
+    given: Given, one: _Asked, thresholds: FloatArray, background: int | None
+) -> Iterator[Finding]:
+    """Second pass: regions in which another class than the label is likelier, and reaches its threshold on
+    average; of objects only ground that nobody labelled.
+    """
     found: dict[tuple[int, int], list[_Piece]] = {}
     with SceneReader(one.probabilities) as reader:
         for window in _blocks(one.probabilities):
@@ -196,30 +258,60 @@ def _joined(pieces: list[_Piece]) -> Iterator[tuple[shapely.Geometry, float]]:
     yield from zip(wholes, (sums / shapely.area(wholes)).tolist(), strict=True)
 
 
-def _region_finding(given: Given, one: _Asked, label: int, seen: int, outline: shapely.Geometry, background: int | None) -> Finding:
+def _region_finding(
+    given: Given, one: _Asked, label: int, seen: int, outline: shapely.Geometry, background: int | None
+) -> Finding:
     name, instead, size = given.names[label], given.names[seen], f"{outline.area:.0f} px"
     if label == background:
-        return given.gap(one.scene, outline, seen, f"the model sees '{instead}' here ({size}) and nothing is labelled; look whether it is missing")
+        return given.gap(
+            one.scene,
+            outline,
+            seen,
+            f"the model sees '{instead}' here ({size}) and nothing is labelled; look whether it is missing",
+        )
     if seen == background:
-        return given.gap(one.scene, outline, label, f"the model sees nothing in {size} of '{name}'; look whether it is there", "suspected object")
-    return given.gap(one.scene, outline, label, f"the model sees '{instead}' in {size} of '{name}'; look which it is", "suspected class")
+        return given.gap(
+            one.scene,
+            outline,
+            label,
+            f"the model sees nothing in {size} of '{name}'; look whether it is there",
+            "suspected object",
+        )
+    return given.gap(
+        one.scene,
+        outline,
+        label,
+        f"the model sees '{instead}' in {size} of '{name}'; look which it is",
+        "suspected class",
+    )
 
 
-def _regions(values: FloatArray, truth: Index, only: int | None) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.bool_]]]:
-    """For each pair (labelled, seen) where another class is likelier than the label; `only`: this label alone."""
+def _regions(
+    values: FloatArray, truth: Index, only: int | None
+) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.bool_]]]:
+    """For each pair (labelled, seen) where another class is likelier than the label; `only`: this label
+    alone.
+    """
     seen = values.argmax(axis=0)
     doubted = (truth >= 0) & (seen != truth)
     if only is not None:
         doubted &= truth == only
     pairs = np.unique(np.column_stack([truth[doubted], seen[doubted]]), axis=0)
     for label, instead in pairs.tolist():
-        region = binary_opening(doubted & (truth == label) & (seen == instead), np.ones((_THICK_PX, _THICK_PX), np.bool_))
+        region = binary_opening(
+            doubted & (truth == label) & (seen == instead), np.ones((_THICK_PX, _THICK_PX), np.bool_)
+        )
         if region.any():
             yield (label, instead), region
 
 
 def _widened(window: Window, scene: Scene) -> Window:
     """With what the opening looks at beside it."""
-    found = Window(window.col - _THICK_PX, window.row - _THICK_PX, window.width + 2 * _THICK_PX, window.height + 2 * _THICK_PX).intersection(scene.grid.window)
+    found = Window(
+        window.col - _THICK_PX,
+        window.row - _THICK_PX,
+        window.width + 2 * _THICK_PX,
+        window.height + 2 * _THICK_PX,
+    ).intersection(scene.grid.window)
     assert found is not None
     return found

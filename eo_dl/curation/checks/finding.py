@@ -39,8 +39,9 @@ KINDS: dict[str, str] = {
 class Finding:
     """One thing that may be wrong.
 
-    `feature_ids`: whom it concerns, as the source calls them; `text`: what was found and what to do. `geometry` lies in the CRS of the labels, or, where
-    `image` is set, in pixels of that scene's file; None where it has no place.
+    `feature_ids`: whom it concerns, as the source calls them; `text`: what was found and what to do.
+    `geometry` lies in the CRS of the labels, or, where `image` is set, in pixels of that scene's file; None
+    where it has no place.
     """
 
     kind: str

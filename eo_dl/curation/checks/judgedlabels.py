@@ -1,4 +1,6 @@
-"""`Given`: labels as a model is asked about them: scenes, the model's channel of each class, and how a finding about one is written."""
+"""`Given`: labels as a model is asked about them: scenes, the model's channel of each class, and how a
+finding about one is written.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Doubt = Literal["suspected class", "suspected object", "suspected gap"]
 
 @dataclass(frozen=True)
 class Given:
-    """Labels of scenes (at the pixels of their files); `channels`: class id of the labels -> channel of the model."""
+    """Labels of scenes (at the pixels of their files); `channels`: class id of the labels -> channel of the
+    model.
+    """
 
     labels: LabelSet
     scenes: tuple[Scene, ...]
@@ -35,14 +39,24 @@ class Given:
     def of(cls, labels: LabelSet, scenes: Sequence[Scene], bundle: Bundle) -> Given:
         """Classes are matched by name, whatever their case. Raises `LabelError` where none fits."""
         known = [name.casefold() for name in bundle.classes.names]
-        channels = {info.id: known.index(info.name.casefold()) for info in labels.classes if info.name.casefold() in known}
+        channels = {
+            info.id: known.index(info.name.casefold())
+            for info in labels.classes
+            if info.name.casefold() in known
+        }
         judged = [info.name for info in labels.classes if info.id in channels and info.name != BACKGROUND]
         if not judged:
             raise LabelError(
                 f"{bundle.path}: knows {', '.join(bundle.classes.names)}, the labels {', '.join(labels.classes.names)}; give both the same names, e.g. --classes {known[-1]}=VALUE"
             )
         unknown = [info.name for info in labels.classes if info.id not in channels and info.id != 0]
-        notes = [f"labels of {', '.join(unknown)} were not judged: the model does not know {'it' if len(unknown) == 1 else 'them'}"] if unknown else []
+        notes = (
+            [
+                f"labels of {', '.join(unknown)} were not judged: the model does not know {'it' if len(unknown) == 1 else 'them'}"
+            ]
+            if unknown
+            else []
+        )
         return cls(labels, tuple(scenes), channels, bundle.classes.names, tuple(notes))
 
     def here(self, scene: Scene) -> PixelLabels:
@@ -57,8 +71,18 @@ class Given:
     def finding(self, scene: Scene, here: PixelLabels, place: int, kind: Doubt, text: str) -> Finding:
         """A finding about one label."""
         name = next((info.name for info in self.labels.classes if info.id == int(here.class_ids[place])), "")
-        return Finding(kind, "warning", text, (str(self.labels.feature_ids[int(here.index[place])]),), name, here.geometries[place], scene.name)
+        return Finding(
+            kind,
+            "warning",
+            text,
+            (str(self.labels.feature_ids[int(here.index[place])]),),
+            name,
+            here.geometries[place],
+            scene.name,
+        )
 
-    def gap(self, scene: Scene, outline: shapely.Geometry, channel: int, text: str, kind: Doubt = "suspected gap") -> Finding:
+    def gap(
+        self, scene: Scene, outline: shapely.Geometry, channel: int, text: str, kind: Doubt = "suspected gap"
+    ) -> Finding:
         """A finding about ground."""
         return Finding(kind, "warning", text, (), self.names[channel], outline, scene.name)

@@ -20,13 +20,16 @@ from .placechecks import LEAST_PX
 _BLOCK_PX = 2048
 _NODATA_SHARE = 0.01
 _STEPS_PX = 0.8  # outlines of pixels are stairs
-_MOST_OUTLINES = 20_000  # of the whole scene, spread over its blocks: registration looks at 240 places, and memory stays what it is
+# of the whole scene, spread over its blocks: registration looks at 240 places, and memory stays what it is
+_MOST_OUTLINES = 20_000
 _MOST_SMALL = 500
 
 
 @dataclass
 class MaskFacts:
-    """What the label raster of one scene holds: pixels per class id, labelled pixels that were not measured, small patches (of many the first), outlines (of many the largest of each block)."""
+    """What the label raster of one scene holds: pixels per class id, labelled pixels that were not measured,
+    small patches (of many the first), outlines (of many the largest of each block).
+    """
 
     pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
     over_nodata: int = 0
@@ -36,7 +39,9 @@ class MaskFacts:
 
 
 def mask_facts(labels: LabelSet, scene: Scene) -> MaskFacts | None:
-    """Facts of the label raster of a scene, None where it has none. Raises `LabelError` where it does not fit."""
+    """Facts of the label raster of a scene, None where it has none. Raises `LabelError` where it does not
+    fit.
+    """
     mask = mask_of(labels, scene)
     if mask is None or not has_mask(mask):
         return None
@@ -47,7 +52,9 @@ def mask_facts(labels: LabelSet, scene: Scene) -> MaskFacts | None:
     with SceneReader(own) as reader:
         for row in range(0, own.grid.height, _BLOCK_PX):
             for col in range(0, own.grid.width, _BLOCK_PX):
-                window = Window(col, row, min(_BLOCK_PX, own.grid.width - col), min(_BLOCK_PX, own.grid.height - row))
+                window = Window(
+                    col, row, min(_BLOCK_PX, own.grid.width - col), min(_BLOCK_PX, own.grid.height - row)
+                )
                 ids, valid = read_mask(mask, own, window), reader.read_valid(window)
                 facts.pixels += np.bincount(ids[valid], minlength=256)
                 facts.over_nodata += int(np.isin(ids[~valid], foreground).sum())
@@ -55,7 +62,9 @@ def mask_facts(labels: LabelSet, scene: Scene) -> MaskFacts | None:
     return facts
 
 
-def _patches(facts: MaskFacts, ids: npt.NDArray[np.uint8], labelled: npt.NDArray[np.bool_], window: Window, most: int) -> None:
+def _patches(
+    facts: MaskFacts, ids: npt.NDArray[np.uint8], labelled: npt.NDArray[np.bool_], window: Window, most: int
+) -> None:
     if not labelled.any():
         return
     patches, _ = polygonize(ids, labelled)
@@ -75,10 +84,28 @@ def check_mask(scene: Scene, facts: MaskFacts) -> Iterator[Finding]:
     if facts.small:
         text = f"{facts.small_count} patches of fewer than {LEAST_PX**2:g} px in the labels of {scene.name}: nothing can be learnt from them; sieve the raster (gdal_sieve.py)"
         shown = shapely.union_all(np.array(facts.small, dtype=object))
-        yield Finding("too small", "warning" if facts.small_count > 20 else "note", text, (), "", shown, scene.name)
+        yield Finding(
+            "too small", "warning" if facts.small_count > 20 else "note", text, (), "", shown, scene.name
+        )
     labelled = int(facts.pixels[1:255].sum())
     if facts.over_nodata > _NODATA_SHARE * max(labelled, 1):
         text = f"{facts.over_nodata} labelled px of {scene.name} were not measured (nodata); they are ignored"
-        yield Finding("over nodata", "warning", text, (), "", shapely.box(0, 0, scene.native.width, scene.native.height), scene.name)
+        yield Finding(
+            "over nodata",
+            "warning",
+            text,
+            (),
+            "",
+            shapely.box(0, 0, scene.native.width, scene.native.height),
+            scene.name,
+        )
     if not facts.pixels[:255].any():
-        yield Finding("unreadable", "warning", f"{scene.name}: its label raster says nothing on measured ground", (), "", None, scene.name)
+        yield Finding(
+            "unreadable",
+            "warning",
+            f"{scene.name}: its label raster says nothing on measured ground",
+            (),
+            "",
+            None,
+            scene.name,
+        )

@@ -1,4 +1,6 @@
-"""Objects and the scenes under them: too small, beside the scene, on pixels that were not measured, outside annotated ground."""
+"""Objects and the scenes under them: too small, beside the scene, on pixels that were not measured, outside
+annotated ground.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,23 @@ def check_on_scene(labels: LabelSet, scene: Scene) -> Iterator[Finding]:
     yield from _nodata(labels, found, scene)
 
 
-def _finding(labels: LabelSet, found: PixelLabels, place: int, scene: Scene, kind: str, severity: str, text: str) -> Finding:
+def _finding(
+    labels: LabelSet, found: PixelLabels, place: int, scene: Scene, kind: str, severity: str, text: str
+) -> Finding:
     """A finding about one object, at its place in the labels' own frame."""
     index = int(found.index[place])
     class_id = int(labels.class_ids[index])
     name = next((info.name for info in labels.classes if info.id == class_id), "")
     image = None if labels.crs is not None else scene.name
-    return Finding(kind, "warning" if severity == "warning" else "note", text, (str(labels.feature_ids[index]),), name, labels.geometries[index], image)
+    return Finding(
+        kind,
+        "warning" if severity == "warning" else "note",
+        text,
+        (str(labels.feature_ids[index]),),
+        name,
+        labels.geometries[index],
+        image,
+    )
 
 
 def _sizes(labels: LabelSet, found: PixelLabels, scene: Scene) -> Iterator[Finding]:
@@ -51,13 +63,27 @@ def _sizes(labels: LabelSet, found: PixelLabels, scene: Scene) -> Iterator[Findi
 
 
 def _edges(labels: LabelSet, found: PixelLabels, scene: Scene) -> Iterator[Finding]:
-    frame = shapely.box(-_SLACK_PX, -_SLACK_PX, scene.native.width + _SLACK_PX, scene.native.height + _SLACK_PX)
-    crossing = np.flatnonzero(~shapely.contains(frame, found.geometries)) if len(found) else np.empty(0, np.int64)
+    frame = shapely.box(
+        -_SLACK_PX, -_SLACK_PX, scene.native.width + _SLACK_PX, scene.native.height + _SLACK_PX
+    )
+    crossing = (
+        np.flatnonzero(~shapely.contains(frame, found.geometries)) if len(found) else np.empty(0, np.int64)
+    )
     for place in crossing:
         area = shapely.area(found.geometries[place])
-        share = 1 - shapely.area(shapely.intersection(found.geometries[place], frame)) / area if area > 0 else 0.0
+        share = (
+            1 - shapely.area(shapely.intersection(found.geometries[place], frame)) / area if area > 0 else 0.0
+        )
         if share > _STICKS_OUT:
-            yield _finding(labels, found, int(place), scene, "outside scene", "note", f"{share:.0%} of it sticks out of {scene.name} and is not used there")
+            yield _finding(
+                labels,
+                found,
+                int(place),
+                scene,
+                "outside scene",
+                "note",
+                f"{share:.0%} of it sticks out of {scene.name} and is not used there",
+            )
 
 
 def check_used(labels: LabelSet, scenes: list[Scene]) -> Iterator[Finding]:
@@ -70,7 +96,15 @@ def check_used(labels: LabelSet, scenes: list[Scene]) -> Iterator[Finding]:
         image = None if labels.crs is not None or labels.images is None else str(labels.images[place])
         text = "lies on none of the scenes and is not used; give the scene it belongs to, or delete it"
         name = names.get(int(labels.class_ids[place]), "")
-        yield Finding("outside scene", "warning", text, (str(labels.feature_ids[place]),), name, labels.geometries[place], image)
+        yield Finding(
+            "outside scene",
+            "warning",
+            text,
+            (str(labels.feature_ids[place]),),
+            name,
+            labels.geometries[place],
+            image,
+        )
 
 
 def _nodata(labels: LabelSet, found: PixelLabels, scene: Scene) -> Iterator[Finding]:
@@ -82,22 +116,30 @@ def _nodata(labels: LabelSet, found: PixelLabels, scene: Scene) -> Iterator[Find
 
 
 def _pixels_below(found: PixelLabels, scene: Scene) -> tuple[FloatArray, FloatArray]:
-    """(N,) pixels of each object, and how many of them were not measured; an object on another counts for both only where it is on top."""
+    """(N,) pixels of each object, and how many of them were not measured; an object on another counts for
+    both only where it is on top.
+    """
     counts, invalid = np.zeros(len(found)), np.zeros(len(found))
     own = scene.resized(scene.native.height, scene.native.width)
     tree = shapely.STRtree(found.geometries)
     with SceneReader(own) as reader:
         for row in range(0, own.grid.height, _BLOCK_PX):
             for col in range(0, own.grid.width, _BLOCK_PX):
-                window = Window(col, row, min(_BLOCK_PX, own.grid.width - col), min(_BLOCK_PX, own.grid.height - row))
+                window = Window(
+                    col, row, min(_BLOCK_PX, own.grid.width - col), min(_BLOCK_PX, own.grid.height - row)
+                )
                 near = np.sort(tree.query(shapely.box(*window.box), predicate="intersects"))
                 if not len(near):
                     continue
                 valid = reader.read_valid(window)
                 if valid.all():
-                    counts[near] += shapely.area(shapely.intersection(found.geometries[near], shapely.box(*window.box)))
+                    counts[near] += shapely.area(
+                        shapely.intersection(found.geometries[near], shapely.box(*window.box))
+                    )
                     continue
-                moved = shapely.transform(found.geometries[near], lambda xy, window=window: xy - (window.col, window.row))
+                moved = shapely.transform(
+                    found.geometries[near], lambda xy, window=window: xy - (window.col, window.row)
+                )
                 places = burn(moved, np.arange(1, len(near) + 1), window.height, window.width, dtype="int32")
                 counts[near] += np.bincount(places.ravel(), minlength=len(near) + 1)[1:]
                 invalid[near] += np.bincount(places[~valid], minlength=len(near) + 1)[1:]
@@ -120,4 +162,11 @@ def check_annotated(labels: LabelSet) -> Iterator[Finding]:
         whole = share > 0.999
         text = f"{'lies' if whole else f'{share:.0%} of it lies'} outside 'annotated' and does not count; extend the area, or delete the object"
         name = names.get(int(labels.class_ids[place]), "")
-        yield Finding("outside annotated", "warning" if whole else "note", text, (str(labels.feature_ids[place]),), name, geometry)
+        yield Finding(
+            "outside annotated",
+            "warning" if whole else "note",
+            text,
+            (str(labels.feature_ids[place]),),
+            name,
+            geometry,
+        )

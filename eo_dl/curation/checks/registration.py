@@ -1,12 +1,14 @@
 """How far labels lie beside what they outline, estimated from edges.
 
-Where outlines are right, the image changes across them: its gradient points along their normals. For every shift within reach the energy of the
-gradient along the normals, ``sum (n . g)^2 = sum nx^2 gx^2 + 2 nx ny gx gy + ny^2 gy^2``, is summed over all outline points; the three products are
-correlations, so one pass of FFTs gives all shifts. Squares, because an object may be darker or brighter than its surroundings; the local energy is divided out, so
-that a few strong edges (cars, shadows) do not outvote the rest. The shift of the largest sum is where the labels would fit.
+Where outlines are right, the image changes across them: its gradient points along their normals. For every
+shift within reach the energy of the gradient along the normals, ``sum (n . g)^2 = sum nx^2 gx^2 + 2 nx ny gx
+gy + ny^2 gy^2``, is summed over all outline points; the three products are correlations, so one pass of FFTs
+gives all shifts. Squares, because an object may be darker or brighter than its surroundings; the local energy
+is divided out, so that a few strong edges (cars, shadows) do not outvote the rest. The shift of the largest
+sum is where the labels would fit.
 
-The scene is cut into cells; resampling them (bootstrap) says how sure the answer is. It cannot be told where the cells disagree, where no shift stands out, or
-where the best one lies at the end of the reach.
+The scene is cut into cells; resampling them (bootstrap) says how sure the answer is. It cannot be told where
+the cells disagree, where no shift stands out, or where the best one lies at the end of the reach.
 """
 
 from __future__ import annotations
@@ -34,13 +36,15 @@ _LEAST_POINTS = 24  # px of outline in a cell
 _SMOOTH_PX = 1.0
 _DRAWS = 200
 _SURE_PX = 1.0  # standard error above which nothing is said
-_STANDS_OUT = 5.0  # standard deviations of the far shifts; real labels give 10 to 18, those that follow no edges 3
+# standard deviations of the far shifts; real labels give 10 to 18, those that follow no edges 3
+_STANDS_OUT = 5.0
 _FAR_PX = 5
 
 
 @dataclass(frozen=True)
 class Misregistration:
-    """Labels lie `cols` px to the right and `rows` px below of where the image's edges are; `error_px` (cols, rows) one standard error.
+    """Labels lie `cols` px to the right and `rows` px below of where the image's edges are; `error_px` (cols,
+    rows) one standard error.
 
     `reason` says why it cannot be told (then the numbers are NaN). `cells`: places that were looked at.
     """
@@ -63,7 +67,9 @@ class Misregistration:
 
     @property
     def significant(self) -> bool:
-        """True where the labels are surely not in place: more than a pixel and a half, and more than twice the standard error."""
+        """True where the labels are surely not in place: more than a pixel and a half, and more than twice
+        the standard error.
+        """
         return self.known and self.distance_px > max(1.5, 2 * float(np.hypot(*self.error_px)))
 
 
@@ -72,8 +78,12 @@ def estimate_shift(scene: Scene, outlines: GeometryArray, reach_px: int = REACH_
     return judge(shift_scores(scene, outlines, reach_px), reach_px)
 
 
-def shift_scores(scene: Scene, outlines: GeometryArray, reach_px: int = REACH_PX, most_cells: int = MAX_CELLS) -> list[FloatArray]:
-    """For each cell of a scene (the `most_cells` with the most outline) how well every shift fits: (2 reach + 1, 2 reach + 1), rows and cols from -reach to reach."""
+def shift_scores(
+    scene: Scene, outlines: GeometryArray, reach_px: int = REACH_PX, most_cells: int = MAX_CELLS
+) -> list[FloatArray]:
+    """For each cell of a scene (the `most_cells` with the most outline) how well every shift fits: (2 reach +
+    1, 2 reach + 1), rows and cols from -reach to reach.
+    """
     points, normals = outline_points(outlines)
     frame = np.array([scene.grid.width, scene.grid.height], np.float64)
     inside = ((points > 2) & (points < frame - 2)).all(axis=1)
@@ -115,11 +125,21 @@ def _cells(points: FloatArray, most: int) -> list[tuple[tuple[int, int], npt.NDA
     order = np.argsort(inverse.reshape(-1), kind="stable")
     ends = np.cumsum(counts)
     chosen = [int(i) for i in np.argsort(-counts, kind="stable")[:most] if counts[i] >= _LEAST_POINTS]
-    return [((int(keys[i][0]) * _CELL_PX, int(keys[i][1]) * _CELL_PX), order[ends[i] - counts[i] : ends[i]].astype(np.int64)) for i in sorted(chosen)]
+    return [
+        (
+            (int(keys[i][0]) * _CELL_PX, int(keys[i][1]) * _CELL_PX),
+            order[ends[i] - counts[i] : ends[i]].astype(np.int64),
+        )
+        for i in sorted(chosen)
+    ]
 
 
-def _cell_score(reader: SceneReader, corner: tuple[int, int], points: FloatArray, normals: FloatArray, reach: int) -> FloatArray | None:
-    """(2 reach + 1, 2 reach + 1) gradient energy along the normals for each shift (rows, cols), long outlines counting less than in proportion; None where too little is measured."""
+def _cell_score(
+    reader: SceneReader, corner: tuple[int, int], points: FloatArray, normals: FloatArray, reach: int
+) -> FloatArray | None:
+    """(2 reach + 1, 2 reach + 1) gradient energy along the normals for each shift (rows, cols), long outlines
+    counting less than in proportion; None where too little is measured.
+    """
     side = _CELL_PX + 2 * reach
     chip = reader.read(Window(corner[0] - reach, corner[1] - reach, side, side))
     if chip.valid.mean() < 0.5:
@@ -136,8 +156,12 @@ def _cell_score(reader: SceneReader, corner: tuple[int, int], points: FloatArray
     return weighted
 
 
-def _edge_tensor(pixels: FloatArray, valid: npt.NDArray[np.bool_]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """gx gx, gx gy and gy gy over all bands, each divided by the local energy; 0 where anything near is not measured."""
+def _edge_tensor(
+    pixels: FloatArray, valid: npt.NDArray[np.bool_]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """gx gx, gx gy and gy gy over all bands, each divided by the local energy; 0 where anything near is not
+    measured.
+    """
     spread = pixels[:, valid].std(axis=1)
     scaled = np.where(valid, pixels / np.where(spread > 0, spread, 1)[:, None, None], 0)
     gx = gaussian_filter1d(gaussian_filter1d(scaled, _SMOOTH_PX, axis=2, order=1), _SMOOTH_PX, axis=1)
@@ -165,11 +189,15 @@ def _judged(scores: FloatArray, reach: int) -> Misregistration:
     peaks = np.array([_peak(draw, reach) for draw in np.tensordot(weights, scores, axes=1)])
     error = peaks.std(axis=0)
     if not _stands_out(total, best, reach):
-        return _unknown("no shift fits better than others: the outlines follow no edges of the image", len(scores))
+        return _unknown(
+            "no shift fits better than others: the outlines follow no edges of the image", len(scores)
+        )
     if np.abs(best).max() > reach - 1.5:
         return _unknown(f"the best fit lies at the end of the {reach} px that were searched", len(scores))
     if error.max() > _SURE_PX:
-        return _unknown(f"different parts of the scene disagree (standard error {error.max():.1f} px)", len(scores))
+        return _unknown(
+            f"different parts of the scene disagree (standard error {error.max():.1f} px)", len(scores)
+        )
     # The labels must be moved by `best` to fit, so they lie by as much on the other side.
     return Misregistration(-float(best[0]), -float(best[1]), (float(error[0]), float(error[1])), len(scores))
 

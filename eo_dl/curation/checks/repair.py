@@ -1,7 +1,8 @@
 """`fix_labels`: what can be mended without a decision, in a new file, with a list of every change.
 
-Safe is what reading would do anyway, or what cannot change the meaning: outlines that are not valid, features without a geometry or an area, exact
-duplicates of one class, and class names that differ by case, spaces or signs alone. Spelling mistakes, overlaps and places are for people to decide.
+Safe is what reading would do anyway, or what cannot change the meaning: outlines that are not valid, features
+without a geometry or an area, exact duplicates of one class, and class names that differ by case, spaces or
+signs alone. Spelling mistakes, overlaps and places are for people to decide.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ class FixedLabels:
 
     def _repr_html_(self) -> str:
         return grid_table(
-            ("feature", "kind", "change"), [(c.feature_id, c.kind, c.text) for c in self.changes], f"{self.path.name}: {len(self.changes)} changes"
+            ("feature", "kind", "change"),
+            [(c.feature_id, c.kind, c.text) for c in self.changes],
+            f"{self.path.name}: {len(self.changes)} changes",
         )
 
 
@@ -77,7 +80,8 @@ def fix_labels(
     crs: str | None = None,
     overwrite: bool = False,
 ) -> FixedLabels:
-    """A copy of a vector file with what is safe mended; attributes, other layers, styles and feature ids stay.
+    """A copy of a vector file with what is safe mended; attributes, other layers, styles and feature ids
+    stay.
 
     Raises `LabelError` for labels that are no single vector file, `OutputExistsError`.
 
@@ -85,8 +89,14 @@ def fix_labels(
     """
     found = find_sources(labels)
     if found.format != "vector" or len(found.paths) != 1:
-        what = f"labels of the format {found.format}" if found.format != "vector" else f"{len(found.paths)} files"
-        raise LabelError(f"{found.name}: one vector file can be mended, these are {what}; convert them first: eo-dl labels convert")
+        what = (
+            f"labels of the format {found.format}"
+            if found.format != "vector"
+            else f"{len(found.paths)} files"
+        )
+        raise LabelError(
+            f"{found.name}: one vector file can be mended, these are {what}; convert them first: eo-dl labels convert"
+        )
     source, target = Path(found.paths[0]), Path(out)
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target}: is the input, which is never overwritten; give --fix another name")
@@ -98,7 +108,9 @@ def fix_labels(
     return FixedLabels(target, tuple(changes), len(mended), len(frame) - len(mended))
 
 
-def _mended(frame: gpd.GeoDataFrame, class_field: str | None, source: str) -> tuple[gpd.GeoDataFrame, list[Change]]:
+def _mended(
+    frame: gpd.GeoDataFrame, class_field: str | None, source: str
+) -> tuple[gpd.GeoDataFrame, list[Change]]:
     column = class_column(frame, class_field, source)
     ids = np.array([f"#{index}" for index in frame.index], dtype=object)
     changes: list[Change] = []
@@ -107,11 +119,20 @@ def _mended(frame: gpd.GeoDataFrame, class_field: str | None, source: str) -> tu
     names = _spelt(column.values, column.name, ids, changes)
     kept = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
     for place in np.flatnonzero(~kept):
-        changes.append(Change(str(ids[place]), "no geometry", "removed: it has no geometry, or none that is left with an area"))
+        changes.append(
+            Change(
+                str(ids[place]),
+                "no geometry",
+                "removed: it has no geometry, or none that is left with an area",
+            )
+        )
     _drop_twins(geometries, names, ids, kept, changes)
     out = frame.set_geometry(gpd.GeoSeries(geometries, index=frame.index, crs=frame.crs))
     if column.name is not None:
-        texts = [new if new != old else given for new, old, given in zip(names, column.values, frame[column.name], strict=True)]
+        texts = [
+            new if new != old else given
+            for new, old, given in zip(names, column.values, frame[column.name], strict=True)
+        ]
         out[column.name] = pd.Series(texts, index=frame.index, dtype=frame[column.name].dtype)
     return out[kept], changes
 
@@ -138,7 +159,9 @@ def _repair(geometries: GeometryArray, ids: GeometryArray, changes: list[Change]
             geometries[place] = shapely.Polygon()
 
 
-def _spelt(values: tuple[str | None, ...], field: str | None, ids: GeometryArray, changes: list[Change]) -> list[str | None]:
+def _spelt(
+    values: tuple[str | None, ...], field: str | None, ids: GeometryArray, changes: list[Change]
+) -> list[str | None]:
     """Class names with those that have the same letters written as the most frequent of them."""
     if field is None:
         return list(values)
@@ -153,7 +176,11 @@ def _spelt(values: tuple[str | None, ...], field: str | None, ids: GeometryArray
 
 
 def _drop_twins(
-    geometries: GeometryArray, names: list[str | None], ids: GeometryArray, kept: np.ndarray[tuple[int], np.dtype[np.bool_]], changes: list[Change]
+    geometries: GeometryArray,
+    names: list[str | None],
+    ids: GeometryArray,
+    kept: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    changes: list[Change],
 ) -> None:
     index = np.flatnonzero(kept & shapely.is_valid(geometries) & (shapely.get_dimensions(geometries) == 2))
     flat = np.asarray(shapely.force_2d(geometries[index]), dtype=object)
@@ -161,7 +188,9 @@ def _drop_twins(
         first, second = int(index[i]), int(index[j])
         if iou >= _EXACT_IOU and names[first] == names[second] and kept[first] and kept[second]:
             kept[second] = False
-            changes.append(Change(str(ids[second]), "duplicate", f"removed: the same outline and class as {ids[first]}"))
+            changes.append(
+                Change(str(ids[second]), "duplicate", f"removed: the same outline and class as {ids[first]}")
+            )
 
 
 def _write(source: Path, target: Path, name: str | None, mended: gpd.GeoDataFrame, overwrite: bool) -> None:
@@ -170,20 +199,42 @@ def _write(source: Path, target: Path, name: str | None, mended: gpd.GeoDataFram
     if target.suffix.lower() != ".gpkg":
         write_layer(target, mended, layer=own, overwrite=overwrite)
         return
-    layers = {other: _numbered(mended if other == own else read_layer(source, layer=other)) for other in layer_names(source)}
+    layers = {
+        other: _numbered(mended if other == own else read_layer(source, layer=other))
+        for other in layer_names(source)
+    }
     if source.suffix.lower() != ".gpkg":
         write_layers(target, layers, overwrite=overwrite)
         return
     styles = {layer: qml for layer, qml in read_styles(source).items() if layer in layers}
-    write_layers(target, layers, styles, metadata=read_metadata(source, own), geometry_types=_types(layers), overwrite=overwrite)
+    write_layers(
+        target,
+        layers,
+        styles,
+        metadata=read_metadata(source, own),
+        geometry_types=_types(layers),
+        overwrite=overwrite,
+    )
 
 
 def _numbered(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """With the feature ids that the features had, and without heights."""
-    flat = frame.set_geometry(gpd.GeoSeries(shapely.force_2d(np.asarray(frame.geometry.array, dtype=object)), index=frame.index, crs=frame.crs))
-    return flat.assign(fid=np.asarray(frame.index, np.int64)) if pd.api.types.is_integer_dtype(frame.index) else flat
+    flat = frame.set_geometry(
+        gpd.GeoSeries(
+            shapely.force_2d(np.asarray(frame.geometry.array, dtype=object)), index=frame.index, crs=frame.crs
+        )
+    )
+    return (
+        flat.assign(fid=np.asarray(frame.index, np.int64))
+        if pd.api.types.is_integer_dtype(frame.index)
+        else flat
+    )
 
 
 def _types(layers: Mapping[str, gpd.GeoDataFrame]) -> dict[str, str]:
     """Multipolygons for layers of polygons, as QGIS likes to draw in; others as they are."""
-    return {name: "MultiPolygon" for name, frame in layers.items() if set(frame.geometry.geom_type.dropna()) <= {"Polygon", "MultiPolygon"}}
+    return {
+        name: "MultiPolygon"
+        for name, frame in layers.items()
+        if set(frame.geometry.geom_type.dropna()) <= {"Polygon", "MultiPolygon"}
+    }

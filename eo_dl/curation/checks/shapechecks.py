@@ -26,13 +26,24 @@ def check_geometries(records: Records) -> Iterator[Finding]:
     gone = shapely.is_missing(geometries) | shapely.is_empty(geometries)
     if gone.any():
         ids = tuple(str(i) for i in records.feature_ids[gone])
-        yield Finding("no geometry", "warning", f"{len(ids)} features have no geometry and are left out; delete them or draw them", ids)
+        yield Finding(
+            "no geometry",
+            "warning",
+            f"{len(ids)} features have no geometry and are left out; delete them or draw them",
+            ids,
+        )
     for place in np.flatnonzero(~gone):
         found = _wrong(geometries[place])
         if found is not None:
             text, where = found
             yield Finding(
-                "invalid geometry", "error", text, (str(records.feature_ids[place]),), records.values[place] or "", where, image_of(records, int(place))
+                "invalid geometry",
+                "error",
+                text,
+                (str(records.feature_ids[place]),),
+                records.values[place] or "",
+                where,
+                image_of(records, int(place)),
             )
 
 
@@ -47,7 +58,10 @@ def _wrong(geometry: shapely.Geometry) -> tuple[str, shapely.Geometry | None] | 
         return "a coordinate is no finite number; delete the feature or draw it again", None
     if not shapely.is_valid(geometry):
         reason = str(shapely.is_valid_reason(geometry))
-        return f"the outline is not valid ({reason.split('[')[0].strip().lower()}); it is repaired when read, --fix repairs it for good", _around(geometry)
+        return (
+            f"the outline is not valid ({reason.split('[')[0].strip().lower()}); it is repaired when read, --fix repairs it for good",
+            _around(geometry),
+        )
     if shapely.area(geometry) <= 0:
         return "has no area and is left out; delete it or draw it again", _around(geometry)
     return None
@@ -60,7 +74,11 @@ def _around(geometry: shapely.Geometry) -> shapely.Geometry:
     return (
         box
         if box.area > 0
-        else shapely.box(*shapely.buffer(shapely.Point(*geometry.centroid.coords[0]) if not geometry.is_empty else box, max(side, 1e-6)).bounds)
+        else shapely.box(
+            *shapely.buffer(
+                shapely.Point(*geometry.centroid.coords[0]) if not geometry.is_empty else box, max(side, 1e-6)
+            ).bounds
+        )
     )
 
 
@@ -75,8 +93,12 @@ def usable(records: Records) -> Index:
     return np.asarray(index[solid], np.int64)
 
 
-def twins(geometries: GeometryArray, least_iou: float) -> tuple[Index, Index, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Pairs (i < j) that share area: places, intersection over union, and share of the smaller one that is covered."""
+def twins(
+    geometries: GeometryArray, least_iou: float
+) -> tuple[Index, Index, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Pairs (i < j) that share area: places, intersection over union, and share of the smaller one that is
+    covered.
+    """
     tree = shapely.STRtree(geometries)
     first, second = tree.query(geometries, predicate="intersects")
     once = first < second
@@ -90,7 +112,9 @@ def twins(geometries: GeometryArray, least_iou: float) -> tuple[Index, Index, np
 
 
 def check_overlaps(records: Records) -> Iterator[Finding]:
-    """Objects drawn twice, and objects that lie on each other (of boxes only the former: they overlap by nature)."""
+    """Objects drawn twice, and objects that lie on each other (of boxes only the former: they overlap by
+    nature).
+    """
     index = usable(records)
     for members in _frames(records, index):
         geometries = np.asarray(shapely.make_valid(records.geometries[members]), dtype=object)
@@ -100,11 +124,19 @@ def check_overlaps(records: Records) -> Iterator[Finding]:
             if iou >= twin_iou:
                 yield _duplicate(records, int(members[i]), int(members[j]), float(iou), geometries[j])
             elif not boxes:
-                yield _overlap(records, int(members[i]), int(members[j]), float(share), shapely.intersection(geometries[i], geometries[j]))
+                yield _overlap(
+                    records,
+                    int(members[i]),
+                    int(members[j]),
+                    float(share),
+                    shapely.intersection(geometries[i], geometries[j]),
+                )
 
 
 def _frames(records: Records, index: Index) -> Iterator[Index]:
-    """Features that lie in one frame: all in map coordinates (of one image each, where they are bound to images), else by image."""
+    """Features that lie in one frame: all in map coordinates (of one image each, where they are bound to
+    images), else by image.
+    """
     if records.images is None:
         yield index
         return
@@ -115,7 +147,11 @@ def _frames(records: Records, index: Index) -> Iterator[Index]:
 
 def _are_boxes(geometries: GeometryArray) -> bool:
     return bool(len(geometries)) and bool(
-        (np.abs(shapely.area(shapely.envelope(geometries)) - shapely.area(geometries)) <= 1e-6 * shapely.area(geometries)).mean() > 0.95
+        (
+            np.abs(shapely.area(shapely.envelope(geometries)) - shapely.area(geometries))
+            <= 1e-6 * shapely.area(geometries)
+        ).mean()
+        > 0.95
     )
 
 
@@ -127,7 +163,15 @@ def _duplicate(records: Records, i: int, j: int, iou: float, where: shapely.Geom
         text = f"{ids[1]} is {said} {ids[0]}, of the same class; keep one (--fix removes exact ones)"
     else:
         text = f"{ids[1]} ('{other}') is {said} {ids[0]} ('{one}'); keep the right one"
-    return Finding("duplicate", "error" if one != other or iou > 0.999 else "warning", text, ids, other or "", where, image_of(records, j))
+    return Finding(
+        "duplicate",
+        "error" if one != other or iou > 0.999 else "warning",
+        text,
+        ids,
+        other or "",
+        where,
+        image_of(records, j),
+    )
 
 
 def _overlap(records: Records, i: int, j: int, share: float, where: shapely.Geometry) -> Finding:

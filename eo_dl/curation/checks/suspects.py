@@ -1,7 +1,8 @@
 """Labels that a model doubts: of another class, not there, or missing; by confident learning.
 
-A model of pixels judges objects by the mean of its probabilities under them, and ground that nobody labelled pixel by pixel; label rasters likewise. A model
-of objects judges by the objects that it finds, a model of whole images by its probabilities for each image.
+A model of pixels judges objects by the mean of its probabilities under them, and ground that nobody labelled
+pixel by pixel; label rasters likewise. A model of objects judges by the objects that it finds, a model of
+whole images by its probabilities for each image.
 """
 
 from __future__ import annotations
@@ -33,18 +34,29 @@ class Doubts:
 
 
 def check_with_model(
-    labels: LabelSet, scenes: Sequence[Scene], model: Bundle | str | Path, *, device: str = "auto", on_progress: OnProgress = silent
+    labels: LabelSet,
+    scenes: Sequence[Scene],
+    model: Bundle | str | Path,
+    *,
+    device: str = "auto",
+    on_progress: OnProgress = silent,
 ) -> Doubts:
-    """What a model says against labels; it should not have been trained on them, or it has learnt their mistakes.
+    """What a model says against labels; it should not have been trained on them, or it has learnt their
+    mistakes.
 
-    Raises `LabelError` where model and labels are of different kinds or share no class, and as `predict` does.
+    Raises `LabelError` where model and labels are of different kinds or share no class, and as `predict`
+    does.
     """
     bundle = model if isinstance(model, Bundle) else load_model(model)
     _check_kind(labels, bundle)
     fitted = match_labels(labels, scenes)
     covered = [scene for scene in scenes if fitted.covers(scene.place)]
-    given = Given.of(fitted, [scene.resized(scene.native.height, scene.native.width) for scene in covered], bundle)
-    judge = {"raster": doubts_of_pixels, "objects": doubts_of_objects, "chips": doubts_of_images}[bundle.task.output]
+    given = Given.of(
+        fitted, [scene.resized(scene.native.height, scene.native.width) for scene in covered], bundle
+    )
+    judge = {"raster": doubts_of_pixels, "objects": doubts_of_objects, "chips": doubts_of_images}[
+        bundle.task.output
+    ]
     with tempfile.TemporaryDirectory() as folder:
         findings, notes = judge(given, bundle, Path(folder), device, on_progress)
     return Doubts(tuple(findings), (*given.notes, *notes))
@@ -52,11 +64,15 @@ def check_with_model(
 
 def _check_kind(labels: LabelSet, bundle: Bundle) -> None:
     found = "whole images" if labels.whole_images else "label rasters" if labels.masks else "objects"
-    judged = {"raster": ("objects", "label rasters"), "objects": ("objects",), "chips": ("whole images",)}[bundle.task.output]
+    judged = {"raster": ("objects", "label rasters"), "objects": ("objects",), "chips": ("whole images",)}[
+        bundle.task.output
+    ]
     if found not in judged:
         raise LabelError(
             f"{bundle.path}: a {bundle.task.name} model judges labels of {' or '.join(judged)}, these are labels of {found} ({labels.source}); "
             "give a model of such labels, or leave --model out"
         )
     if any(mask.band_ids for mask in labels.masks):
-        raise LabelError(f"{labels.source}: soft labels say themselves how sure they are; give labels of classes, or leave --model out")
+        raise LabelError(
+            f"{labels.source}: soft labels say themselves how sure they are; give labels of classes, or leave --model out"
+        )

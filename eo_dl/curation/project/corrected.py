@@ -1,4 +1,6 @@
-"""What a person made of pre-labels, checked before anything is concluded from it: a misunderstood correction would be a wrong label."""
+"""What a person made of pre-labels, checked before anything is concluded from it: a misunderstood correction
+would be a wrong label.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ _MOST_NAMED = 5
 
 
 def read_corrected(source: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, int]:
-    """(the labels as they are now, as they were proposed, how many have no outline) of a pre-label project, or of a prediction that was reviewed.
+    """(the labels as they are now, as they were proposed, how many have no outline) of a pre-label project,
+    or of a prediction that was reviewed.
 
     Raises `LabelError` for a file that is neither, and for a prediction that nobody has looked at.
     """
@@ -39,42 +42,66 @@ def read_corrected(source: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, in
             "give the file that `eo-dl labels prelabel` made, after correcting it, or a prediction that was reviewed in QGIS"
         )
     now, empty = with_outline(frame)
-    now = now.assign(status=[PROPOSED if pd.isna(value) else value for value in now["status"]], **{ID_FIELD: np.arange(1, len(now) + 1)})
+    now = now.assign(
+        status=[PROPOSED if pd.isna(value) else value for value in now["status"]],
+        **{ID_FIELD: np.arange(1, len(now) + 1)},
+    )
     if all(status == PROPOSED for status in statuses_of(now)):
-        raise LabelError(f"{source}: nothing in it is reviewed yet; accept, change or reject what was predicted first")
+        raise LabelError(
+            f"{source}: nothing in it is reviewed yet; accept, change or reject what was predicted first"
+        )
     return now, now, empty
 
 
 def without_background(source: Path) -> bool:
-    """True for what was predicted by a map in which every place has a class: what is rejected there is of another one."""
+    """True for what was predicted by a map in which every place has a class: what is rejected there is of
+    another one.
+    """
     names = layer_names(source)
     layer = PROPOSALS if PROPOSALS in names else names[0]
     return source.suffix.lower() == ".gpkg" and read_metadata(source, layer).get(PARTITION_KEY) == "true"
 
 
 def check_corrected(now: gpd.GeoDataFrame, before: gpd.GeoDataFrame, source: Path) -> None:
-    """Raises `LabelError`, naming the features, where the corrected layer cannot be compared with what was proposed."""
+    """Raises `LabelError`, naming the features, where the corrected layer cannot be compared with what was
+    proposed.
+    """
     for name in (ID_FIELD, CLASS_FIELD, "status", "reviewed"):
         if name not in now.columns:
-            raise LabelError(f"{source}: its layer {LABELS} has lost the field {name}; correct a copy of the original project")
+            raise LabelError(
+                f"{source}: its layer {LABELS} has lost the field {name}; correct a copy of the original project"
+            )
     if now.crs is None or CRS(now.crs) != CRS(before.crs):
         found = "no CRS" if now.crs is None else CRS(now.crs).name
-        raise LabelError(f"{source}: its layer {LABELS} was proposed in {CRS(before.crs).name} and has {found} now; correct it in its own CRS")
+        raise LabelError(
+            f"{source}: its layer {LABELS} was proposed in {CRS(before.crs).name} and has {found} now; correct it in its own CRS"
+        )
     said = [value_text(value) for value in now["status"]]
     strange = [text is not None and text not in REVIEW for text in said]
     if any(strange):
         words = sorted({str(text) for text, wrong in zip(said, strange, strict=True) if wrong})
-        raise LabelError(f"{source}: {named(now, strange)} with the status {', '.join(map(repr, words[:_MOST_NAMED]))}; it is one of {', '.join(REVIEW)}")
+        raise LabelError(
+            f"{source}: {named(now, strange)} with the status {', '.join(map(repr, words[:_MOST_NAMED]))}; it is one of {', '.join(REVIEW)}"
+        )
     numbers = [not pd.isna(value) and id_of(value) is None for value in now[ID_FIELD]]
     if any(numbers):
-        raise LabelError(f"{source}: {named(now, numbers)} whose {ID_FIELD} is no number; leave it as it was, or empty for a new label")
+        raise LabelError(
+            f"{source}: {named(now, numbers)} whose {ID_FIELD} is no number; leave it as it was, or empty for a new label"
+        )
     shapes = np.asarray(shapely.get_type_id(np.asarray(now.geometry.array, dtype=object)))
     lines = [int(kind) not in (3, 6) for kind in shapes]
     if any(lines):
-        raise LabelError(f"{source}: {named(now, lines)} that is neither {' nor '.join(_AREAS)}; labels to merge are areas")
-    unnamed = [value_text(name) is None and status not in (REJECTED, PROPOSED) for name, status in zip(now[CLASS_FIELD], statuses_of(now), strict=True)]
+        raise LabelError(
+            f"{source}: {named(now, lines)} that is neither {' nor '.join(_AREAS)}; labels to merge are areas"
+        )
+    unnamed = [
+        value_text(name) is None and status not in (REJECTED, PROPOSED)
+        for name, status in zip(now[CLASS_FIELD], statuses_of(now), strict=True)
+    ]
     if any(unnamed):
-        raise LabelError(f"{source}: {named(now, unnamed)} without a class; set {CLASS_FIELD}, or the status to {REJECTED}")
+        raise LabelError(
+            f"{source}: {named(now, unnamed)} without a class; set {CLASS_FIELD}, or the status to {REJECTED}"
+        )
 
 
 def named(frame: gpd.GeoDataFrame, which: list[bool]) -> str:

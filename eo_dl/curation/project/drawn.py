@@ -27,8 +27,9 @@ from ...labels.vector.fields import class_column
 class Drawn:
     """Features (N) that have a geometry, with their class (None: not said) and what a review said of them.
 
-    `annotated`: the areas drawn (None: the file has no such layer). `class_names`: those announced, then others met.
-    `announced`: class names that the project was made with. `without_geometry`: features that are none.
+    `annotated`: the areas drawn (None: the file has no such layer). `class_names`: those announced, then
+    others met. `announced`: class names that the project was made with. `without_geometry`: features that are
+    none.
     """
 
     source: str
@@ -50,7 +51,9 @@ class Drawn:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Class names, those announced first."""
-        return tuple(dict.fromkeys([*self.announced, *sorted({value for value in self.values if value is not None})]))
+        return tuple(
+            dict.fromkeys([*self.announced, *sorted({value for value in self.values if value is not None})])
+        )
 
     @property
     def without_class(self) -> int:
@@ -64,7 +67,9 @@ class Drawn:
 
 
 def read_drawn(path: str | Path, *, class_field: str | None = None, layer: str | None = None) -> Drawn:
-    """The features of one vector file as they are; of any other format as `read_labels` understands it. Raises `LabelError`."""
+    """The features of one vector file as they are; of any other format as `read_labels` understands it.
+    Raises `LabelError`.
+    """
     found = find_sources(path)
     if found.format != "vector" or len(found.paths) != 1:
         return _of_labels(read_labels(path, class_field=class_field, layer=layer))
@@ -113,7 +118,9 @@ def _flags(frame: gpd.GeoDataFrame, name: str) -> npt.NDArray[np.bool_]:
 
 
 def _texts(frame: gpd.GeoDataFrame, name: str) -> tuple[str | None, ...]:
-    return tuple(value_text(value) for value in frame[name]) if name in frame.columns else (None,) * len(frame)
+    return (
+        tuple(value_text(value) for value in frame[name]) if name in frame.columns else (None,) * len(frame)
+    )
 
 
 def _of_labels(labels: LabelSet) -> Drawn:

@@ -54,7 +54,13 @@ class StartedLabels:
         }
 
     def _repr_html_(self) -> str:
-        return card(self.path.name, [(name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in self.values().items()])
+        return card(
+            self.path.name,
+            [
+                (name, ", ".join(map(str, value)) if isinstance(value, list) else value)
+                for name, value in self.values().items()
+            ],
+        )
 
 
 def start_labels(
@@ -65,11 +71,13 @@ def start_labels(
     geometry: Kind = "polygon",
     overwrite: bool = False,
 ) -> StartedLabels:
-    """A GeoPackage that QGIS (3.22 or later) opens ready to draw in, and beside it a project `NAME.qgz` with the scenes below.
+    """A GeoPackage that QGIS (3.22 or later) opens ready to draw in, and beside it a project `NAME.qgz` with
+    the scenes below.
 
-    Layers `labels` (the class from a list, coloured, first class preset) and `annotated` (draw there where the labels are complete), in the CRS of the first scene.
-    `classes`: names in order, "building,tree" or a text file with one a line. `geometry`: what is drawn: "polygon" (new ones give way to those that are there),
-    "box" or "point".
+    Layers `labels` (the class from a list, coloured, first class preset) and `annotated` (draw there where
+    the labels are complete), in the CRS of the first scene. `classes`: names in order, "building,tree" or a
+    text file with one a line. `geometry`: what is drawn: "polygon" (new ones give way to those that are
+    there), "box" or "point".
 
     Raises `LabelError` for class names that cannot be told apart, scenes without a CRS; `OutputExistsError`.
 
@@ -101,7 +109,9 @@ def start_labels(
     )
     layers = [VectorLayer(target, name, crs, styles[name], types[name]) for name in (LABELS, ANNOTATED)]
     write_project(project, opened, layers, Drawing(exclusive=geometry == "polygon"), overwrite=overwrite)
-    return StartedLabels(target, project, named, geometry, crs, tuple(scene.path for scene in opened), _notes(opened, crs))
+    return StartedLabels(
+        target, project, named, geometry, crs, tuple(scene.path for scene in opened), _notes(opened, crs)
+    )
 
 
 def _class_set(classes: Sequence[str] | str | Path) -> ClassSet:
@@ -109,25 +119,39 @@ def _class_set(classes: Sequence[str] | str | Path) -> ClassSet:
     spec = parse_classes(classes)
     assert spec is not None
     if not spec.bare:
-        raise LabelError("classes: plain names were expected, such as building,tree; there are no values to merge or ignore yet")
+        raise LabelError(
+            "classes: plain names were expected, such as building,tree; there are no values to merge or ignore yet"
+        )
     names = [name for name in spec.names if name.casefold() != BACKGROUND]
     if len(names) < len(spec.names):
-        raise LabelError(f"classes: {BACKGROUND!r} is what is left over inside 'annotated' and is not drawn; leave it out")
-    wrong = [name for name in names if len(name) > _MAX_NAME or not name.isprintable() or name == "*" or name.startswith("-")]
+        raise LabelError(
+            f"classes: {BACKGROUND!r} is what is left over inside 'annotated' and is not drawn; leave it out"
+        )
+    wrong = [
+        name
+        for name in names
+        if len(name) > _MAX_NAME or not name.isprintable() or name == "*" or name.startswith("-")
+    ]
     if wrong:
-        raise LabelError(f"classes: {wrong[0][:40]!r} is no class name; give printable names of at most {_MAX_NAME} characters")
+        raise LabelError(
+            f"classes: {wrong[0][:40]!r} is no class name; give printable names of at most {_MAX_NAME} characters"
+        )
     if len(names) >= IGNORE_ID:
         raise LabelError(f"classes: {len(names)} were given, at most {IGNORE_ID - 1} fit")
     twins = lookalikes(dict.fromkeys(names, 1))
     if twins:
-        raise LabelError(f"classes: two names cannot be told apart ({twins[0].split(';')[0].replace(' (1)', '')}); give each class one name")
+        raise LabelError(
+            f"classes: two names cannot be told apart ({twins[0].split(';')[0].replace(' (1)', '')}); give each class one name"
+        )
     return ClassSet.of_names(names)
 
 
 def _common_crs(scenes: Sequence[Scene]) -> CRS:
     without = [scene.path for scene in scenes if scene.grid.crs is None]
     if without:
-        raise LabelError(f"{without[0]}: has no CRS, so nothing drawn over it has a place; georeference it, or say its CRS with --crs EPSG:...")
+        raise LabelError(
+            f"{without[0]}: has no CRS, so nothing drawn over it has a place; georeference it, or say its CRS with --crs EPSG:..."
+        )
     crs = scenes[0].grid.crs
     assert crs is not None
     return crs
@@ -135,9 +159,21 @@ def _common_crs(scenes: Sequence[Scene]) -> CRS:
 
 def _notes(scenes: Sequence[Scene], crs: CRS) -> tuple[str, ...]:
     other = [scene.name for scene in scenes if scene.grid.crs != crs]
-    notes = [f"{len(other)} of {len(scenes)} scenes are in another CRS than the labels ({crs.name}): QGIS brings them together"] if other else []
+    notes = (
+        [
+            f"{len(other)} of {len(scenes)} scenes are in another CRS than the labels ({crs.name}): QGIS brings them together"
+        ]
+        if other
+        else []
+    )
     given = [scene.name for scene in scenes if _places(scene) > 1]
-    return (*notes, *(f"{name}: seen from far away it is slow in QGIS (no overviews); add them with gdaladdo" for name in given))
+    return (
+        *notes,
+        *(
+            f"{name}: seen from far away it is slow in QGIS (no overviews); add them with gdaladdo"
+            for name in given
+        ),
+    )
 
 
 def _places(scene: Scene) -> int:
@@ -146,7 +182,14 @@ def _places(scene: Scene) -> int:
 
 
 def _no_labels(crs: CRS) -> gpd.GeoDataFrame:
-    columns = {CLASS_FIELD: str, "status": str, "reviewed": bool, "score": np.float64, "source": str, "note": str}
+    columns = {
+        CLASS_FIELD: str,
+        "status": str,
+        "reviewed": bool,
+        "score": np.float64,
+        "source": str,
+        "note": str,
+    }
     return _empty(columns, crs)
 
 
@@ -155,15 +198,23 @@ def _no_areas(crs: CRS) -> gpd.GeoDataFrame:
 
 
 def _empty(columns: dict[str, type], crs: CRS) -> gpd.GeoDataFrame:
-    found: dict[str, object] = {name: np.empty(0, dtype=object if kind is str else kind) for name, kind in columns.items()}
+    found: dict[str, object] = {
+        name: np.empty(0, dtype=object if kind is str else kind) for name, kind in columns.items()
+    }
     return gpd.GeoDataFrame(found, geometry=gpd.GeoSeries([], crs=crs), crs=crs)
 
 
 def labels_style(classes: ClassSet, kind: Kind, statuses: tuple[str, ...] = STATUSES) -> str:
     """How QGIS draws the layer `labels` and asks for its attributes."""
     listed = ", ".join("'" + name.replace("'", "''") + "'" for name in classes.names)
-    box = {"rule": f'{_IS_BOX} and "{CLASS_FIELD}" in ({listed})', "reason": "Draw boxes: the shape digitizing toolbar has 'Add rectangle from extent'."}
-    known = {"rule": f'"{CLASS_FIELD}" in ({listed})', "reason": f"One of the classes: {', '.join(classes.names)}."}
+    box = {
+        "rule": f'{_IS_BOX} and "{CLASS_FIELD}" in ({listed})',
+        "reason": "Draw boxes: the shape digitizing toolbar has 'Add rectangle from extent'.",
+    }
+    known = {
+        "rule": f'"{CLASS_FIELD}" in ({listed})',
+        "reason": f"One of the classes: {', '.join(classes.names)}.",
+    }
     said = box if kind == "box" else known
     fields = [
         FormField("fid", widget="Hidden"),
@@ -192,4 +243,10 @@ def labels_style(classes: ClassSet, kind: Kind, statuses: tuple[str, ...] = STAT
 def annotated_style() -> str:
     """How QGIS draws the layer `annotated`."""
     fields = [FormField("fid", widget="Hidden"), FormField("note", "Note")]
-    return outline_qml(_ANNOTATED_COLOR, "polygon", form_xml(fields, "<b>labels are complete here</b><br>[% coalesce(\"note\", '') %]", check_geometry=True))
+    return outline_qml(
+        _ANNOTATED_COLOR,
+        "polygon",
+        form_xml(
+            fields, "<b>labels are complete here</b><br>[% coalesce(\"note\", '') %]", check_geometry=True
+        ),
+    )

@@ -45,10 +45,12 @@ class ClassStatus:
 
 @dataclass(frozen=True)
 class LabelStatus:
-    """What is drawn so far. `advice`: what to do next, the most needed first; empty where a first model can be trained.
+    """What is drawn so far. `advice`: what to do next, the most needed first; empty where a first model can
+    be trained.
 
-    `annotated_m2`: ground on which labels are complete (None: nothing is drawn there). `chips`: how many chips of 256 px that ground gives (None: no scene
-    is known). `unit`: of areas, "m2", or "px2" where labels have no CRS.
+    `annotated_m2`: ground on which labels are complete (None: nothing is drawn there). `chips`: how many
+    chips of 256 px that ground gives (None: no scene is known). `unit`: of areas, "m2", or "px2" where labels
+    have no CRS.
     """
 
     source: str
@@ -75,7 +77,13 @@ class LabelStatus:
     def rows(self) -> list[tuple[object, ...]]:
         """The table of classes: name, objects, area, median area, reviewed."""
         return [
-            (c.name, c.count, "-" if c.area_m2 is None else f"{c.area_m2:.1f}", "-" if c.median_m2 is None else f"{c.median_m2:.1f}", c.reviewed)
+            (
+                c.name,
+                c.count,
+                "-" if c.area_m2 is None else f"{c.area_m2:.1f}",
+                "-" if c.median_m2 is None else f"{c.median_m2:.1f}",
+                c.reviewed,
+            )
             for c in self.classes
         ]
 
@@ -84,7 +92,15 @@ class LabelStatus:
         return {
             "source": self.source,
             "ready": self.ready,
-            "classes": {c.name: {"objects": c.count, "area": c.area_m2, "median_area": c.median_m2, "reviewed": c.reviewed} for c in self.classes},
+            "classes": {
+                c.name: {
+                    "objects": c.count,
+                    "area": c.area_m2,
+                    "median_area": c.median_m2,
+                    "reviewed": c.reviewed,
+                }
+                for c in self.classes
+            },
             "area_unit": self.unit,
             "objects": self.objects,
             "without_class": self.without_class,
@@ -101,16 +117,35 @@ class LabelStatus:
         }
 
     def _repr_html_(self) -> str:
-        rows: list[tuple[str, object]] = [(str(name), f"{count} objects, {area} {self.unit}") for name, count, area, _, _ in self.rows()]
-        facts = [("annotated", f"{self.annotated_areas} areas, {self.annotated_m2 or 0:.0f} {self.unit}"), ("reviewed", self.reviewed)]
-        return card(Path(self.source).name, [*rows, *facts, *(("to do", text) for text in self.advice), *(("note", note) for note in self.notes)])
+        rows: list[tuple[str, object]] = [
+            (str(name), f"{count} objects, {area} {self.unit}") for name, count, area, _, _ in self.rows()
+        ]
+        facts = [
+            ("annotated", f"{self.annotated_areas} areas, {self.annotated_m2 or 0:.0f} {self.unit}"),
+            ("reviewed", self.reviewed),
+        ]
+        return card(
+            Path(self.source).name,
+            [
+                *rows,
+                *facts,
+                *(("to do", text) for text in self.advice),
+                *(("note", note) for note in self.notes),
+            ],
+        )
 
 
-def labels_status(labels: str | Path, *, scenes: Sequence[Scene | str | Path] = (), class_field: str | None = None, layer: str | None = None) -> LabelStatus:
+def labels_status(
+    labels: str | Path,
+    *,
+    scenes: Sequence[Scene | str | Path] = (),
+    class_field: str | None = None,
+    layer: str | None = None,
+) -> LabelStatus:
     """What a label file holds, per class, and what a first model still needs.
 
-    Any format that `read_labels` takes; of a labelling project (`labels start`) also an empty one, and its scenes need not be named.
-    Raises `LabelError` with one line.
+    Any format that `read_labels` takes; of a labelling project (`labels start`) also an empty one, and its
+    scenes need not be named. Raises `LabelError` with one line.
 
     >>> labels_status("labels.gpkg").advice  # doctest: +SKIP
     """
@@ -155,7 +190,13 @@ def _class_status(drawn: Drawn, name: str, areas: FloatArray) -> ClassStatus:
     mine = np.array([value == name for value in drawn.values], np.bool_)
     own = areas[mine]
     solid = bool(len(own)) and bool((own > 0).any())
-    return ClassStatus(name, int(mine.sum()), float(own.sum()) if solid else None, float(np.median(own)) if solid else None, int(drawn.reviewed[mine].sum()))
+    return ClassStatus(
+        name,
+        int(mine.sum()),
+        float(own.sum()) if solid else None,
+        float(np.median(own)) if solid else None,
+        int(drawn.reviewed[mine].sum()),
+    )
 
 
 def _outside(drawn: Drawn) -> int:
@@ -167,7 +208,9 @@ def _outside(drawn: Drawn) -> int:
 
 
 def _coverage(drawn: Drawn, scenes: Sequence[Scene]) -> tuple[float | None, float | None]:
-    """Share of the scenes that is annotated, and how many chips that gives; all of it where nothing is drawn in `annotated` but it could be."""
+    """Share of the scenes that is annotated, and how many chips that gives; all of it where nothing is drawn
+    in `annotated` but it could be.
+    """
     known = [scene for scene in scenes if scene.grid.crs is not None]
     if drawn.crs is None or not known:
         return None, None
@@ -178,29 +221,48 @@ def _coverage(drawn: Drawn, scenes: Sequence[Scene]) -> tuple[float | None, floa
         if drawn.annotated is None:
             inside += scene.grid.height * scene.grid.width
         elif len(drawn.annotated):
-            moved = drawn.annotated if scene.grid.crs == drawn.crs else reproject(drawn.annotated, drawn.crs, scene.grid.crs, drawn.source)
+            moved = (
+                drawn.annotated
+                if scene.grid.crs == drawn.crs
+                else reproject(drawn.annotated, drawn.crs, scene.grid.crs, drawn.source)
+            )
             union = shapely.union_all(shapely.make_valid(scene.grid.geometries_to_pixel(moved)))
-            inside += float(shapely.area(shapely.intersection(union, shapely.box(0, 0, scene.grid.width, scene.grid.height))))
+            inside += float(
+                shapely.area(
+                    shapely.intersection(union, shapely.box(0, 0, scene.grid.width, scene.grid.height))
+                )
+            )
     return inside / total, round(inside / CHIP_PX**2, 1)
 
 
 def _advice(drawn: Drawn, classes: Sequence[ClassStatus], chips: float | None, outside: int) -> list[str]:
     said = []
     if not classes:
-        said.append(f"nothing is drawn and no class is known: draw {FIRST_OBJECTS} objects of each class (labels start makes a file to draw in)")
+        said.append(
+            f"nothing is drawn and no class is known: draw {FIRST_OBJECTS} objects of each class (labels start makes a file to draw in)"
+        )
     if drawn.annotated is not None and not len(drawn.annotated):
         said.append(
             "nothing is drawn in the layer 'annotated': draw there the ground on which all objects are drawn, or unlabelled ground counts as background everywhere"
         )
     for one in classes:
         if one.count < FIRST_OBJECTS:
-            said.append(f"class '{one.name}' has {one.count} objects: draw {FIRST_OBJECTS - one.count} more ({FIRST_OBJECTS} are the least for a first model)")
-    if chips is not None and len(drawn) and chips < FIRST_CHIPS and not (drawn.annotated is not None and not len(drawn.annotated)):
+            said.append(
+                f"class '{one.name}' has {one.count} objects: draw {FIRST_OBJECTS - one.count} more ({FIRST_OBJECTS} are the least for a first model)"
+            )
+    if (
+        chips is not None
+        and len(drawn)
+        and chips < FIRST_CHIPS
+        and not (drawn.annotated is not None and not len(drawn.annotated))
+    ):
         said.append(
             f"the annotated ground gives {chips:g} chips of {CHIP_PX} px: annotate {FIRST_CHIPS / max(chips, 0.1):.1f} times as much ({FIRST_CHIPS} chips are the least), or tile with a smaller --size"
         )
     if drawn.without_class:
-        ids = [str(i) for i, value in zip(drawn.feature_ids, drawn.values, strict=True) if value is None][:_FEW_SHOWN]
+        ids = [str(i) for i, value in zip(drawn.feature_ids, drawn.values, strict=True) if value is None][
+            :_FEW_SHOWN
+        ]
         said.append(f"{drawn.without_class} objects have no class and are ignored: {', '.join(ids)}")
     unknown = [name for name in drawn.class_names if drawn.announced and name not in drawn.announced]
     if unknown:
@@ -208,11 +270,17 @@ def _advice(drawn: Drawn, classes: Sequence[ClassStatus], chips: float | None, o
             f"classes that the project does not know: {', '.join(map(repr, unknown[:_FEW_SHOWN]))} (it has {', '.join(drawn.announced[:IGNORE_ID])}); correct them"
         )
     if outside:
-        said.append(f"{outside} of {len(drawn)} objects lie outside 'annotated' and do not count: extend it, or delete them")
+        said.append(
+            f"{outside} of {len(drawn)} objects lie outside 'annotated' and do not count: extend it, or delete them"
+        )
     most = max((one.count for one in classes), default=0)
     rare = [f"'{one.name}' {one.count}" for one in classes if FIRST_OBJECTS <= one.count < most / _RARE]
     if rare:
-        said.append(f"classes more than {_RARE} times rarer than the most frequent ({most}): {', '.join(rare)}; draw more of them")
+        said.append(
+            f"classes more than {_RARE} times rarer than the most frequent ({most}): {', '.join(rare)}; draw more of them"
+        )
     if drawn.point_count:
-        said.append(f"{drawn.point_count} objects are points or lines: tile needs their radius in metres (--buffer-m)")
+        said.append(
+            f"{drawn.point_count} objects are points or lines: tile needs their radius in metres (--buffer-m)"
+        )
     return said

@@ -12,7 +12,9 @@ from ...core.arrays import Objects
 
 @dataclass(frozen=True)
 class View:
-    """One of the eight ways to lay a square on itself: rows and columns swapped, then turned upside down, then left to right."""
+    """One of the eight ways to lay a square on itself: rows and columns swapped, then turned upside down,
+    then left to right.
+    """
 
     swapped: bool = False
     upside_down: bool = False

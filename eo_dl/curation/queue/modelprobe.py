@@ -29,7 +29,9 @@ Arrays = dict[str, npt.NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class Seen:
-    """A chip: its `window`, the share that was measured, how unsure the model is, and the mean of its encoder's last map (D,)."""
+    """A chip: its `window`, the share that was measured, how unsure the model is, and the mean of its
+    encoder's last map (D,).
+    """
 
     window: Window
     valid_share: float
@@ -38,7 +40,9 @@ class Seen:
 
 
 class Probe:
-    """A model on a device, asked about chips. Raises `BundleError` for a model without an encoder to listen to."""
+    """A model on a device, asked about chips. Raises `BundleError` for a model without an encoder to listen
+    to.
+    """
 
     def __init__(self, bundle: Bundle, *, device: str, views: int) -> None:
         import torch  # lazy: choosing chips by hand needs none
@@ -51,21 +55,32 @@ class Probe:
         self._network.encoder.register_forward_hook(self._listen)
 
     def look(self, scene: Scene, windows: Sequence[Window], batch_size: int) -> Iterator[Seen]:
-        """Chips of a fitted scene (the model's bands in its order), in the order of `windows`, a batch at a time."""
+        """Chips of a fitted scene (the model's bands in its order), in the order of `windows`, a batch at a
+        time.
+        """
         with SceneReader(scene) as reader:
             for start in range(0, len(windows), batch_size):
                 part = windows[start : start + batch_size]
                 chips = [reader.read(window) for window in part]
-                images = np.stack([self._bundle.normalization.apply(chip.pixels, chip.valid, chip.bands) for chip in chips])
+                images = np.stack(
+                    [self._bundle.normalization.apply(chip.pixels, chip.valid, chip.bands) for chip in chips]
+                )
                 valid = np.stack([chip.valid for chip in chips])
                 yield from self._batch(part, images, valid)
 
-    def _batch(self, windows: Sequence[Window], images: Images, valid: npt.NDArray[np.bool_]) -> Iterator[Seen]:
+    def _batch(
+        self, windows: Sequence[Window], images: Images, valid: npt.NDArray[np.bool_]
+    ) -> Iterator[Seen]:
         answers, features = [], None
         for view in self._views:
             raw, heard = self._run(np.ascontiguousarray(view.apply(images)))
             features = heard if features is None else features
-            answers.append([self._decoded({name: array[place] for name, array in raw.items()}, view, images.shape[-1]) for place in range(len(images))])
+            answers.append(
+                [
+                    self._decoded({name: array[place] for name, array in raw.items()}, view, images.shape[-1])
+                    for place in range(len(images))
+                ]
+            )
         assert features is not None
         for place, window in enumerate(windows):
             told = self._uncertainty([answer[place] for answer in answers], valid[place])
@@ -76,7 +91,9 @@ class Probe:
         with self._torch.inference_mode():
             raw = self._network(self._torch.from_numpy(images).to(self._device))
         if not self._features:
-            raise BundleError(f"{self._bundle.path}: its network has no encoder to compare chips by; train it again with this version")
+            raise BundleError(
+                f"{self._bundle.path}: its network has no encoder to compare chips by; train it again with this version"
+            )
         heard: npt.NDArray[np.float32] = self._features[-1].float().mean(dim=(-2, -1)).cpu().numpy()
         return {name: value.cpu().numpy() for name, value in raw.items()}, heard
 
@@ -90,7 +107,9 @@ class Probe:
             return view.undo_objects(found, size_px)
         return view.undo(found) if found.ndim == 3 else found
 
-    def _uncertainty(self, answers: Sequence[npt.NDArray[np.float32] | Objects], valid: npt.NDArray[np.bool_]) -> Uncertainty:
+    def _uncertainty(
+        self, answers: Sequence[npt.NDArray[np.float32] | Objects], valid: npt.NDArray[np.bool_]
+    ) -> Uncertainty:
         objects = [answer for answer in answers if isinstance(answer, Objects)]
         if objects:
             return of_objects(objects, self._bundle.classes.ids)

@@ -28,14 +28,25 @@ _DONE = 0.1
 
 @dataclass(frozen=True)
 class Ground:
-    """For each scene: the windows of a grid that can be asked for (`open`), and those that labels have annotated already (`done`)."""
+    """For each scene: the windows of a grid that can be asked for (`open`), and those that labels have
+    annotated already (`done`).
+    """
 
     open: list[list[Window]]
     done: list[list[Window]]
 
 
-def open_windows(scenes: Sequence[Scene], size_px: int, aoi: str | Path | None, labels: LabelSet | None, chips: ChipSet | None, notes: list[str]) -> Ground:
-    """Of the windows of a grid, those in the AOI that are not annotated; what was left out goes to `notes`. Raises `InputError` for none."""
+def open_windows(
+    scenes: Sequence[Scene],
+    size_px: int,
+    aoi: str | Path | None,
+    labels: LabelSet | None,
+    chips: ChipSet | None,
+    notes: list[str],
+) -> Ground:
+    """Of the windows of a grid, those in the AOI that are not annotated; what was left out goes to `notes`.
+    Raises `InputError` for none.
+    """
     regions = region_in(aoi, scenes)
     grids = [grid_windows(scene.grid, size_px, 0) for scene in scenes]
     asked = [list(touching(windows, region)) for windows, region in zip(grids, regions, strict=True)]
@@ -43,10 +54,19 @@ def open_windows(scenes: Sequence[Scene], size_px: int, aoi: str | Path | None, 
     done: list[list[Window]] = [[] for _ in scenes]
     if labels is not None:
         truths = [SceneTruth.of(labels, scene) for scene in scenes]
-        done = [[window for window in windows if annotated_share(truth, window) > _DONE] for truth, windows in zip(truths, grids, strict=True)]
-        found = [[window for window in windows if window not in taken] for windows, taken in zip(found, map(set, done), strict=True)]
+        done = [
+            [window for window in windows if annotated_share(truth, window) > _DONE]
+            for truth, windows in zip(truths, grids, strict=True)
+        ]
+        found = [
+            [window for window in windows if window not in taken]
+            for windows, taken in zip(found, map(set, done), strict=True)
+        ]
     if chips is not None:
-        found = [_without(windows, _chip_ground(chips, scene)) for scene, windows in zip(scenes, found, strict=True)]
+        found = [
+            _without(windows, _chip_ground(chips, scene))
+            for scene, windows in zip(scenes, found, strict=True)
+        ]
     total, left = sum(map(len, asked)), sum(map(len, found))
     if left < total:
         notes.append(f"{total - left} of {total} chips are annotated already and not asked for again")
@@ -57,7 +77,9 @@ def open_windows(scenes: Sequence[Scene], size_px: int, aoi: str | Path | None, 
 
 
 def annotated_share(truth: SceneTruth, window: Window) -> float:
-    """The share of a window that is annotated; where labels do not say on which ground they are complete, all of it where anything is labelled."""
+    """The share of a window that is annotated; where labels do not say on which ground they are complete, all
+    of it where anything is labelled.
+    """
     part = truth.chip(window)
     if part.mask is not None:
         return float((part.mask != IGNORE_ID).mean())
@@ -67,15 +89,23 @@ def annotated_share(truth: SceneTruth, window: Window) -> float:
 
 
 def _chip_ground(chips: ChipSet, scene: Scene) -> npt.NDArray[np.object_]:
-    """The footprints of a chip set, those not kept too, in pixels of a scene; of plain images those of the same name."""
+    """The footprints of a chip set, those not kept too, in pixels of a scene; of plain images those of the
+    same name.
+    """
     found = []
     for index in on_ground_of(scene.path, scene.grid, chips.scenes, str(chips.path)):
         other = chips.scenes[index]
-        boxes = np.array([record.window.box for record in chips.records if record.scene_index == index], np.float64).reshape(-1, 4)
+        boxes = np.array(
+            [record.window.box for record in chips.records if record.scene_index == index], np.float64
+        ).reshape(-1, 4)
         outlines = np.asarray(shapely.box(*boxes.T), dtype=object).reshape(-1)
         if other.grid.crs is not None and scene.grid.crs is not None:
             on_map = other.grid.geometries_to_map(outlines)
-            moved = on_map if other.grid.crs == scene.grid.crs else reproject(on_map, other.grid.crs, scene.grid.crs, str(chips.path))
+            moved = (
+                on_map
+                if other.grid.crs == scene.grid.crs
+                else reproject(on_map, other.grid.crs, scene.grid.crs, str(chips.path))
+            )
             found.append(scene.grid.geometries_to_pixel(moved))
         else:
             scale = np.array([scene.grid.width / other.grid.width, scene.grid.height / other.grid.height])
@@ -95,20 +125,28 @@ def _without(windows: Sequence[Window], ground: npt.NDArray[np.object_]) -> list
     return kept
 
 
-def places_of(scenes: Sequence[Scene], found: Sequence[tuple[int, Window]], count: int) -> npt.NDArray[np.int64]:
-    """(N,) a number for the neighbourhood of each window: squares that hold about N / `count` windows each, within one scene."""
+def places_of(
+    scenes: Sequence[Scene], found: Sequence[tuple[int, Window]], count: int
+) -> npt.NDArray[np.int64]:
+    """(N,) a number for the neighbourhood of each window: squares that hold about N / `count` windows each,
+    within one scene.
+    """
     side_px = found[0][1].width * max(1, round((len(found) / max(count, 1)) ** 0.5))
     names = [(index, window.row // side_px, window.col // side_px) for index, window in found]
     number = {name: place for place, name in enumerate(dict.fromkeys(names))}
     return np.array([number[name] for name in names], np.int64)
 
 
-def outlines_of(scenes: Sequence[Scene], found: Sequence[tuple[int, Window]]) -> tuple[npt.NDArray[np.object_], LayerFrame]:
+def outlines_of(
+    scenes: Sequence[Scene], found: Sequence[tuple[int, Window]]
+) -> tuple[npt.NDArray[np.object_], LayerFrame]:
     """(N,) what windows show of their scenes, in one frame for all."""
     frame = LayerFrame.of(scenes)
     outlines = np.empty(len(found), dtype=object)
     for place, (index, window) in enumerate(found):
         scene = scenes[index]
         inside = window.intersection(scene.grid.window) or window
-        outlines[place] = frame.to_layer(np.array([shapely.box(*inside.box)], dtype=object), scene.grid, scene.native, index)[0]
+        outlines[place] = frame.to_layer(
+            np.array([shapely.box(*inside.box)], dtype=object), scene.grid, scene.native, index
+        )[0]
     return outlines, frame

@@ -1,7 +1,8 @@
-"""Conditions on bands as text: "ndvi > 0.4 and nir > 0.15". Read by `ast`, checked, and worked out by our own few operations; never run as code.
+"""Conditions on bands as text: "ndvi > 0.4 and nir > 0.15". Read by `ast`, checked, and worked out by our own
+few operations; never run as code.
 
-Values are physical (reflectance where the scene says its scale). Where a compared value is not defined, as an index of two zeros, the
-condition is not known, whatever the rest of it says.
+Values are physical (reflectance where the scene says its scale). Where a compared value is not defined, as an
+index of two zeros, the condition is not known, whatever the rest of it says.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ INDICES = {
     "ndmi": "(nir - swir1) / (nir + swir1)",  # Gao 1996: moisture in leaves
     "nbr": "(nir - swir2) / (nir + swir2)",  # Key & Benson 2006: burnt ground
     "savi": "1.5 * (nir - red) / (nir + red + 0.5)",  # Huete 1988: plants over bright soil
-    "exg": "(2 * green - red - blue) / (red + green + blue)",  # Woebbecke et al. 1995: plants without an infrared band
+    # Woebbecke et al. 1995: plants without an infrared band
+    "exg": "(2 * green - red - blue) / (red + green + blue)",
 }
 """Spectral indices by name, as expressions over band names."""
 
@@ -90,13 +92,19 @@ class Condition:
 def parse_condition(text: str, source: str) -> Condition:
     """A condition from its text. Raises `ConfigError` saying what is not understood."""
     if len(text) > _MAX_CHARACTERS:
-        raise ConfigError(f"{source}: a condition of {len(text)} characters is too long (at most {_MAX_CHARACTERS}); split it into several functions")
+        raise ConfigError(
+            f"{source}: a condition of {len(text)} characters is too long (at most {_MAX_CHARACTERS}); split it into several functions"
+        )
     tree = _parsed(text, source)
     names: dict[str, None] = {}
     if not _check(_expanded(tree), text, source, names):
-        raise ConfigError(f"{source}: {text!r} is a number, not a condition; compare it with a threshold, e.g. '{text} > 0.3'")
+        raise ConfigError(
+            f"{source}: {text!r} is a number, not a condition; compare it with a threshold, e.g. '{text} > 0.3'"
+        )
     if not names:
-        raise ConfigError(f"{source}: {text!r} looks at no band; name bands (red, nir, b1) or indices ({', '.join(INDICES)})")
+        raise ConfigError(
+            f"{source}: {text!r} looks at no band; name bands (red, nir, b1) or indices ({', '.join(INDICES)})"
+        )
     return Condition(text, source, tuple(names), _expanded(tree))
 
 
@@ -105,9 +113,13 @@ def _parsed(text: str, source: str) -> ast.expr:
         tree = ast.parse(text.strip(), mode="eval").body
         parts = sum(1 for _ in ast.walk(tree))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as cause:
-        raise ConfigError(f"{source}: {text[:100]!r} cannot be read as a condition ({cause}); write e.g. 'ndvi > 0.4 and nir > 0.1'") from cause
+        raise ConfigError(
+            f"{source}: {text[:100]!r} cannot be read as a condition ({cause}); write e.g. 'ndvi > 0.4 and nir > 0.1'"
+        ) from cause
     if parts > _MAX_PARTS:
-        raise ConfigError(f"{source}: a condition of {parts} parts is too long (at most {_MAX_PARTS}); split it into several functions")
+        raise ConfigError(
+            f"{source}: a condition of {parts} parts is too long (at most {_MAX_PARTS}); split it into several functions"
+        )
     return tree
 
 
@@ -135,7 +147,9 @@ def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bo
     def part(child: ast.expr, wanted: bool) -> None:
         if _check(child, text, source, names) != wanted:
             kinds = ("a condition", "a number") if wanted else ("a number", "a condition")
-            raise ConfigError(f"{source}: in {text!r} {kinds[0]} was expected where {kinds[1]} stands; combine conditions by and, or, not")
+            raise ConfigError(
+                f"{source}: in {text!r} {kinds[0]} was expected where {kinds[1]} stands; combine conditions by and, or, not"
+            )
 
     match node:
         case ast.BoolOp():
@@ -157,12 +171,16 @@ def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bo
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _FUNCTIONS:
             least, most, _ = _FUNCTIONS[name]
             if not least <= len(node.args) <= most:
-                raise ConfigError(f"{source}: in {text!r} {name} takes {least if least == most else f'{least} or more'} values, found {len(node.args)}")
+                raise ConfigError(
+                    f"{source}: in {text!r} {name} takes {least if least == most else f'{least} or more'} values, found {len(node.args)}"
+                )
             for child in node.args:
                 part(child, False)
         case ast.Name():
             names[node.id] = None
-        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool) and abs(value) < 1e30:
+        case ast.Constant(value=int() | float() as value) if (
+            not isinstance(value, bool) and abs(value) < 1e30
+        ):
             pass
         case _:
             raise ConfigError(
@@ -205,4 +223,7 @@ def _value(node: ast.expr, planes: Mapping[str, Plane]) -> Plane:
 
 def _places(bands: BandSet) -> dict[str, int]:
     """Where each band is, by name and as b1, b2, ... (its number in the file); a band's own name wins."""
-    return {**{f"b{band.number}": place for place, band in enumerate(bands)}, **{band.name: place for place, band in enumerate(bands)}}
+    return {
+        **{f"b{band.number}": place for place, band in enumerate(bands)},
+        **{band.name: place for place, band in enumerate(bands)},
+    }

@@ -1,8 +1,10 @@
-"""From votes to probabilities: counting them, or weighing each function by the accuracy that agreement with the others tells.
+"""From votes to probabilities: counting them, or weighing each function by the accuracy that agreement with
+the others tells.
 
-The model of agreement (Dawid & Skene 1979, with one accuracy a function as in Ratner et al. 2016): a pixel has one true class; a function that
-votes names it with its accuracy a, and each other class with (1 - a) / (K - 1); whether it votes says nothing. Accuracies and classes are
-found in turn (expectation maximization). Functions that are copies of each other look more accurate than they are: give one of them.
+The model of agreement (Dawid & Skene 1979, with one accuracy a function as in Ratner et al. 2016): a pixel
+has one true class; a function that votes names it with its accuracy a, and each other class with (1 - a) / (K
+- 1); whether it votes says nothing. Accuracies and classes are found in turn (expectation maximization).
+Functions that are copies of each other look more accurate than they are: give one of them.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ _SUREST = 0.995
 
 @dataclass(frozen=True)
 class Prior:
-    """What is believed before: `shares` (K,) of the classes, and an `accuracy` of each function that counts like `trust` in a hundred pixels with two votes."""
+    """What is believed before: `shares` (K,) of the classes, and an `accuracy` of each function that counts
+    like `trust` in a hundred pixels with two votes.
+    """
 
     shares: Floats
     accuracy: float
@@ -32,7 +36,9 @@ class Prior:
 
 @dataclass(frozen=True)
 class LabelModel:
-    """`probabilities` (P, K) of each pattern, 0 where all abstain; `accuracies` (M,) of the functions, NaN where nothing tells."""
+    """`probabilities` (P, K) of each pattern, 0 where all abstain; `accuracies` (M,) of the functions, NaN
+    where nothing tells.
+    """
 
     probabilities: Floats
     accuracies: Floats
@@ -40,12 +46,18 @@ class LabelModel:
 
 def majority(patterns: Patterns, classes: int) -> LabelModel:
     """The share of the votes that each class has."""
-    counts = np.stack([(patterns.votes == place + 1).sum(1) for place in range(classes)], axis=1).astype(np.float64)
-    return LabelModel(counts / np.maximum(counts.sum(1, keepdims=True), 1), np.full(patterns.votes.shape[1], np.nan))
+    counts = np.stack([(patterns.votes == place + 1).sum(1) for place in range(classes)], axis=1).astype(
+        np.float64
+    )
+    return LabelModel(
+        counts / np.maximum(counts.sum(1, keepdims=True), 1), np.full(patterns.votes.shape[1], np.nan)
+    )
 
 
 def by_agreement(patterns: Patterns, classes: int, prior: Prior) -> LabelModel:
-    """Probabilities under the model of the module's text; accuracies come from pixels on which at least two functions vote."""
+    """Probabilities under the model of the module's text; accuracies come from pixels on which at least two
+    functions vote.
+    """
     functions = patterns.votes.shape[1]
     right = patterns.votes[:, :, None] == np.arange(1, classes + 1, dtype=np.uint8)
     voted = patterns.votes != ABSTAINS
@@ -56,17 +68,25 @@ def by_agreement(patterns: Patterns, classes: int, prior: Prior) -> LabelModel:
     probabilities = _posterior(accuracies, right, voted, prior.shares)
     for _ in range(_ROUNDS):
         agreed = np.einsum("p,pmk,pk->m", met, right, probabilities)
-        newer = np.where(together > 0, (agreed + believed * prior.accuracy) / np.maximum(together + believed, 1e-9), prior.accuracy)
+        newer = np.where(
+            together > 0,
+            (agreed + believed * prior.accuracy) / np.maximum(together + believed, 1e-9),
+            prior.accuracy,
+        )
         newer = np.clip(newer, 1 / classes, _SUREST)
         moved = float(np.abs(newer - accuracies).max(initial=0))
         accuracies = newer
         probabilities = _posterior(accuracies, right, voted, prior.shares)
         if moved < _STILL:
             break
-    return LabelModel(probabilities * (patterns.voters > 0)[:, None], np.where(together > 0, accuracies, np.nan))
+    return LabelModel(
+        probabilities * (patterns.voters > 0)[:, None], np.where(together > 0, accuracies, np.nan)
+    )
 
 
-def _posterior(accuracies: Floats, right: npt.NDArray[np.bool_], voted: npt.NDArray[np.bool_], shares: Floats) -> Floats:
+def _posterior(
+    accuracies: Floats, right: npt.NDArray[np.bool_], voted: npt.NDArray[np.bool_], shares: Floats
+) -> Floats:
     """(P, K) probability of each class given the votes."""
     others = max(right.shape[2] - 1, 1)
     hit, miss = np.log(accuracies)[:, None], np.log((1 - accuracies) / others)[:, None]

@@ -48,10 +48,16 @@ class ConditionVoter:
     def votes(self, chip: Chip) -> Votes:
         """See `Voter`."""
         needed = self.condition.names
-        places = [place for place, band in enumerate(chip.bands) if band.name in needed or f"b{band.number}" in needed]
+        places = [
+            place
+            for place, band in enumerate(chip.bands)
+            if band.name in needed or f"b{band.number}" in needed
+        ]
         bands = BandSet(tuple(chip.bands[place] for place in places))
         held, known = self.condition.holds(to_physical(chip.pixels[places], bands), bands)
-        return np.where(held, np.uint8(self.vote), np.where(known, np.uint8(self.otherwise), np.uint8(ABSTAINS)))
+        return np.where(
+            held, np.uint8(self.vote), np.where(known, np.uint8(self.otherwise), np.uint8(ABSTAINS))
+        )
 
 
 @dataclass(frozen=True)
@@ -66,13 +72,21 @@ class VectorVoter:
         """See `Voter`."""
         part = self.labels.within(chip.window)
         own = self.codes[part.index]
-        burnt = burn(part.geometries[own != ABSTAINS], own[own != ABSTAINS], chip.window.height, chip.window.width, fill=self.otherwise)
+        burnt = burn(
+            part.geometries[own != ABSTAINS],
+            own[own != ABSTAINS],
+            chip.window.height,
+            chip.window.width,
+            fill=self.otherwise,
+        )
         return np.asarray(burnt, np.uint8)
 
 
 @dataclass(frozen=True)
 class RasterVoter:
-    """Votes by the value of a raster on any grid (the pixel under each pixel's centre); abstains where it has none."""
+    """Votes by the value of a raster on any grid (the pixel under each pixel's centre); abstains where it has
+    none.
+    """
 
     mask: MaskLabels
     scene: Scene
@@ -84,7 +98,9 @@ class RasterVoter:
 
 
 def make_voter(function: FunctionConfig, classes: ClassSet, scene: Scene, notes: list[str]) -> Voter:
-    """The voter of a function on a scene; what has to be said goes to `notes`. Raises one of the `InputError` tree."""
+    """The voter of a function on a scene; what has to be said goes to `notes`. Raises one of the `InputError`
+    tree.
+    """
     code = {name: place + 1 for place, name in enumerate(_names(classes))}
     otherwise = ABSTAINS if function.otherwise is None else code[_key(function.otherwise)]
     if function.when is not None:
@@ -97,7 +113,9 @@ def make_voter(function: FunctionConfig, classes: ClassSet, scene: Scene, notes:
     return _vector_voter(function, code, otherwise, scene, notes)
 
 
-def _raster_voter(function: FunctionConfig, code: dict[str, int], otherwise: int, scene: Scene, notes: list[str]) -> RasterVoter:
+def _raster_voter(
+    function: FunctionConfig, code: dict[str, int], otherwise: int, scene: Scene, notes: list[str]
+) -> RasterVoter:
     assert function.raster is not None and function.values is not None
     colored = any(key.startswith("#") for key in function.values)
     content = mask_content(function.raster, "colors" if colored else "ids")
@@ -106,7 +124,9 @@ def _raster_voter(function: FunctionConfig, code: dict[str, int], otherwise: int
     there = {str(value): value for value in content.counts}
     absent = [str(key) for key in wanted if key not in there]
     if len(absent) == len(wanted) and wanted:
-        raise LabelError(f"{function.raster}: holds none of the values {', '.join(absent[:8])}; it holds {', '.join(list(there)[:12])}; correct 'values'")
+        raise LabelError(
+            f"{function.raster}: holds none of the values {', '.join(absent[:8])}; it holds {', '.join(list(there)[:12])}; correct 'values'"
+        )
     if absent:
         notes.append(f"{Path(function.raster).name}: the values {', '.join(absent[:8])} do not occur in it")
     votes: dict[int | str, int] = {}
@@ -114,10 +134,17 @@ def _raster_voter(function: FunctionConfig, code: dict[str, int], otherwise: int
         unsaid = ABSTAINS if value == content.nodata else rest
         votes[value] = wanted.get(text, unsaid)
     silent = tuple(value for value, vote in votes.items() if vote == ABSTAINS)
-    return RasterVoter(MaskLabels(function.raster, {value: vote for value, vote in votes.items() if vote != ABSTAINS}, silent), scene)
+    return RasterVoter(
+        MaskLabels(
+            function.raster, {value: vote for value, vote in votes.items() if vote != ABSTAINS}, silent
+        ),
+        scene,
+    )
 
 
-def _vector_voter(function: FunctionConfig, code: dict[str, int], otherwise: int, scene: Scene, notes: list[str]) -> VectorVoter:
+def _vector_voter(
+    function: FunctionConfig, code: dict[str, int], otherwise: int, scene: Scene, notes: list[str]
+) -> VectorVoter:
     assert function.vector is not None
     labels = read_labels(
         function.vector,
@@ -134,7 +161,10 @@ def _vector_voter(function: FunctionConfig, code: dict[str, int], otherwise: int
         notes.append(f"{Path(function.vector).name}: none of its {len(labels)} features touches {scene.name}")
     pixels = _grown(pixels, function, scene)
     names = {info.id: info.name for info in labels.classes}
-    votes = [ABSTAINS if off else code[_key(function.vote or names[int(i)])] for i, off in zip(pixels.class_ids, pixels.ignore, strict=True)]
+    votes = [
+        ABSTAINS if off else code[_key(function.vote or names[int(i)])]
+        for i, off in zip(pixels.class_ids, pixels.ignore, strict=True)
+    ]
     return VectorVoter(replace(pixels, index=np.arange(len(pixels))), np.array(votes, np.uint8), otherwise)
 
 
@@ -144,7 +174,10 @@ def _grown(pixels: PixelLabels, function: FunctionConfig, scene: Scene) -> Pixel
     gsd_m = scene.grid.gsd_m
     if gsd_m is None:
         raise LabelError(f"{function.vector}: grow_m is in metres, and {scene.name} has no CRS; leave it out")
-    return replace(pixels, geometries=np.asarray(shapely.buffer(pixels.geometries, function.grow_m / gsd_m), dtype=object))
+    return replace(
+        pixels,
+        geometries=np.asarray(shapely.buffer(pixels.geometries, function.grow_m / gsd_m), dtype=object),
+    )
 
 
 def _items(values: dict[str, str]) -> list[str]:
@@ -157,7 +190,9 @@ def _items(values: dict[str, str]) -> list[str]:
 
 
 class TruthVoter:
-    """A label set as votes, to score others with: by class name; abstains where nothing is labelled. `left`: its classes that are none of ours."""
+    """A label set as votes, to score others with: by class name; abstains where nothing is labelled. `left`:
+    its classes that are none of ours.
+    """
 
     def __init__(self, labels: LabelSet, classes: ClassSet, scene: Scene) -> None:
         code = {name: place + 1 for place, name in enumerate(_names(classes))}
@@ -168,7 +203,11 @@ class TruthVoter:
         self._mask = mask_of(labels, scene)
         self._scene = scene
         found = labels.for_grid(scene.grid, scene.place, scene.native)
-        self._voter = VectorVoter(replace(found, index=np.arange(len(found))), np.where(found.ignore, 0, self._codes[found.class_ids]), ABSTAINS)
+        self._voter = VectorVoter(
+            replace(found, index=np.arange(len(found))),
+            np.where(found.ignore, 0, self._codes[found.class_ids]),
+            ABSTAINS,
+        )
 
     def votes(self, chip: Chip) -> Votes:
         """See `Voter`."""

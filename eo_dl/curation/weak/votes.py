@@ -1,4 +1,6 @@
-"""Vote patterns: how often every combination of votes occurs. All that coverage, conflict, accuracy and probabilities need, however large the scene."""
+"""Vote patterns: how often every combination of votes occurs. All that coverage, conflict, accuracy and
+probabilities need, however large the scene.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +44,16 @@ class Patterns:
 
 
 class PatternCode:
-    """Combinations of votes as one number each. Raises `ConfigError` where there are too many functions for that."""
+    """Combinations of votes as one number each. Raises `ConfigError` where there are too many functions for
+    that.
+    """
 
     def __init__(self, functions: int, classes: int) -> None:
         self.base, self.functions = classes + 1, functions
         if functions * np.log2(self.base) > 62:
-            raise ConfigError(f"weak labels: {functions} functions with {classes} classes are too many; join some functions, or make two runs")
+            raise ConfigError(
+                f"weak labels: {functions} functions with {classes} classes are too many; join some functions, or make two runs"
+            )
         self._weights = np.array([self.base**place for place in range(functions)], np.int64)
 
     @property
@@ -80,10 +86,14 @@ class PatternCounter:
         if self._table is not None:
             self._table += np.bincount(codes.reshape(-1), minlength=len(self._table))
             return
-        for code, pixels in zip(*(found.tolist() for found in np.unique(codes, return_counts=True)), strict=True):
+        for code, pixels in zip(
+            *(found.tolist() for found in np.unique(codes, return_counts=True)), strict=True
+        ):
             self._counts[code] = self._counts.get(code, 0) + pixels
         if len(self._counts) > _MOST_PATTERNS:
-            raise ConfigError(f"weak labels: the functions vote in more than {_MOST_PATTERNS} combinations; use fewer functions")
+            raise ConfigError(
+                f"weak labels: the functions vote in more than {_MOST_PATTERNS} combinations; use fewer functions"
+            )
 
     def patterns(self) -> tuple[Codes, Patterns]:
         """The codes that occurred, sorted, and what they stand for."""
@@ -108,5 +118,7 @@ class PatternTable:
 
     def look_up(self, codes: Codes) -> Votes:
         """(K, H, W) of codes (H, W)."""
-        found = self._values[np.searchsorted(self._codes, codes)] if self._direct is None else self._direct[codes]
+        found = (
+            self._values[np.searchsorted(self._codes, codes)] if self._direct is None else self._direct[codes]
+        )
         return np.ascontiguousarray(found.transpose(2, 0, 1))

@@ -1,4 +1,6 @@
-"""What weak labels are made of, as a person writes it: classes, functions, and how votes become probabilities."""
+"""What weak labels are made of, as a person writes it: classes, functions, and how votes become
+probabilities.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,12 @@ _REST = "*"
 class FunctionConfig(BaseModel):
     """One labelling function: it votes for a class or abstains.
 
-    Exactly one of `when` (a condition on bands), `vector` and `raster` (files, from the folder of the YAML) says where it looks. `vote` is the
-    class where the condition holds, or of all features; `otherwise` the class everywhere else (default: it abstains there). `values` maps the values
-    of the `class_field` of a vector, or the numbers of a raster, to classes ("*": all others); those not named abstain. `buffer_m` makes points and
-    lines areas of this radius, `grow_m` moves the outlines of all areas outwards (negative: inwards).
+    Exactly one of `when` (a condition on bands), `vector` and `raster` (files, from the folder of the YAML)
+    says where it looks. `vote` is the class where the condition holds, or of all features; `otherwise` the
+    class everywhere else (default: it abstains there). `values` maps the values of the `class_field` of a
+    vector, or the numbers of a raster, to classes ("*": all others); those not named abstain. `buffer_m`
+    makes points and lines areas of this radius, `grow_m` moves the outlines of all areas outwards (negative:
+    inwards).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -47,21 +51,29 @@ class FunctionConfig(BaseModel):
     @field_validator("values", mode="before")
     @classmethod
     def _texts(cls, values: object) -> object:
-        """YAML reads `10: tree` as a number; `tree: [10, 20]` is not understood here, classes stand on the right."""
+        """YAML reads `10: tree` as a number; `tree: [10, 20]` is not understood here, classes stand on the
+        right.
+        """
         return {str(key): value for key, value in values.items()} if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _consistent(self) -> FunctionConfig:
         looks = [name for name in ("when", "vector", "raster") if getattr(self, name) is not None]
         if len(looks) != 1:
-            raise ValueError(f"a function has exactly one of when, vector and raster, found {', '.join(looks) or 'none'}")
+            raise ValueError(
+                f"a function has exactly one of when, vector and raster, found {', '.join(looks) or 'none'}"
+            )
         if (self.vote is None) == (self.values is None):
             raise ValueError("a function has either 'vote' (one class) or 'values' (a class for each value)")
         if self.when is not None and self.values is not None:
             raise ValueError("a condition votes for one class; write 'vote'")
         if self.raster is not None and self.vote is not None:
             raise ValueError("a raster needs 'values', a class for each number, e.g. {10: tree}")
-        only = [name for name in ("class_field", "layer", "where", "crs", "buffer_m", "grow_m") if getattr(self, name) is not None]
+        only = [
+            name
+            for name in ("class_field", "layer", "where", "crs", "buffer_m", "grow_m")
+            if getattr(self, name) is not None
+        ]
         if only and self.vector is None:
             raise ValueError(f"{', '.join(only)} is for vectors")
         return self
@@ -81,9 +93,10 @@ class FunctionConfig(BaseModel):
 class WeakConfig(BaseModel):
     """Functions and how they are put together.
 
-    `classes` in order (default: as the functions name them first); one called background gets id 0. `method`: "agreement" weighs functions by the accuracy
-    that their agreement tells, "majority" counts votes. `prior`: share of each class where nothing is known of it (default: all alike). `accuracy`: what a
-    function is trusted before it met another, worth `trust` pixels in a hundred.
+    `classes` in order (default: as the functions name them first); one called background gets id 0. `method`:
+    "agreement" weighs functions by the accuracy that their agreement tells, "majority" counts votes. `prior`:
+    share of each class where nothing is known of it (default: all alike). `accuracy`: what a function is
+    trusted before it met another, worth `trust` pixels in a hundred.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -107,7 +120,9 @@ class WeakConfig(BaseModel):
             raise ValueError(f"a class cannot be called {odd[0]!r}; leave out '=', '|' and ','")
         left = [name for function in self.functions for name in function.classes if name not in known]
         if left:
-            raise ValueError(f"a function votes for {left[0]!r}, which is none of the classes {', '.join(known)}")
+            raise ValueError(
+                f"a function votes for {left[0]!r}, which is none of the classes {', '.join(known)}"
+            )
         wrong = [name for name, share in (self.prior or {}).items() if name not in known or not share > 0]
         if wrong:
             raise ValueError(f"prior: {wrong[0]!r} needs a class of this file and a share above 0")
@@ -118,45 +133,62 @@ class WeakConfig(BaseModel):
     @property
     def class_names(self) -> tuple[str, ...]:
         """Classes in order."""
-        return self.classes or tuple(dict.fromkeys(name for function in self.functions for name in function.classes))
+        return self.classes or tuple(
+            dict.fromkeys(name for function in self.functions for name in function.classes)
+        )
 
     def class_set(self) -> ClassSet:
         """Classes with ids: the background is 0, the others 1, 2, ..."""
         names = [name for name in self.class_names if name.casefold() != BACKGROUND]
         if not names:
-            raise ConfigError("weak labels: every function votes for the background; a class to find was expected")
+            raise ConfigError(
+                "weak labels: every function votes for the background; a class to find was expected"
+            )
         return ClassSet.of_names(names, background=len(names) < len(self.class_names))
 
 
 def read_weak_config(path: str | Path) -> WeakConfig:
     """A configuration file; files that it names are looked for in its folder. Raises `ConfigError`."""
     found = validate(WeakConfig, load_yaml(path), str(path))
-    return found.model_copy(update={"functions": tuple(_from_folder(function, Path(path).parent) for function in found.functions)})
+    return found.model_copy(
+        update={"functions": tuple(_from_folder(function, Path(path).parent) for function in found.functions)}
+    )
 
 
 def _from_folder(function: FunctionConfig, folder: Path) -> FunctionConfig:
     placed = {
         name: str(folder / value)
         for name in ("vector", "raster")
-        if (value := getattr(function, name)) is not None and not value.startswith(("/vsi", "http://", "https://"))
+        if (value := getattr(function, name)) is not None
+        and not value.startswith(("/vsi", "http://", "https://"))
     }
     return function.model_copy(update=placed)
 
 
 def parse_functions(texts: Sequence[str]) -> WeakConfig:
-    """Functions in short: "CLASS: CONDITION", "CLASS: FILE.gpkg" (all its features) or "CLASS: FILE.tif=10|20" (these values). Raises `ConfigError`."""
+    """Functions in short: "CLASS: CONDITION", "CLASS: FILE.gpkg" (all its features) or "CLASS:
+    FILE.tif=10|20" (these values). Raises `ConfigError`.
+    """
     return validate(WeakConfig, {"functions": [_function(text) for text in texts]}, "--function")
 
 
 def _function(text: str) -> dict[str, Any]:
     vote, colon, rest = (part.strip() for part in text.partition(":"))
     if not colon or not vote or not rest:
-        raise ConfigError(f"--function {text!r} is not understood; write 'CLASS: CONDITION', 'CLASS: FILE.gpkg' or 'CLASS: FILE.tif=10|20'")
+        raise ConfigError(
+            f"--function {text!r} is not understood; write 'CLASS: CONDITION', 'CLASS: FILE.gpkg' or 'CLASS: FILE.tif=10|20'"
+        )
     path, equals, listed = rest.rpartition("=")
     if equals and Path(path).suffix.lower() in RASTER_SUFFIXES:
-        return {"name": f"{vote}: {Path(path).name}", "raster": path, "values": {value.strip(): vote for value in listed.split("|")}}
+        return {
+            "name": f"{vote}: {Path(path).name}",
+            "raster": path,
+            "values": {value.strip(): vote for value in listed.split("|")},
+        }
     if Path(rest).suffix.lower() in RASTER_SUFFIXES:
-        raise ConfigError(f"--function {text!r}: which values of the raster mean {vote!r}? Write '{vote}: {rest}=10|20'")
+        raise ConfigError(
+            f"--function {text!r}: which values of the raster mean {vote!r}? Write '{vote}: {rest}=10|20'"
+        )
     if Path(rest).suffix.lower() in _VECTORS:
         return {"name": f"{vote}: {Path(rest).name}", "vector": rest, "vote": vote}
     return {"name": text.strip(), "when": rest, "vote": vote}

@@ -1,7 +1,7 @@
 """`weak_labels`: labelling functions over scenes to rasters of class probabilities.
 
-Scenes are read twice, a few million pixels at a time: once to count vote patterns, once to write what the patterns came to. Memory depends on
-the width of a scene and the number of patterns, not on its height.
+Scenes are read twice, a few million pixels at a time: once to count vote patterns, once to write what the
+patterns came to. Memory depends on the width of a scene and the number of patterns, not on its height.
 """
 
 from __future__ import annotations
@@ -63,11 +63,14 @@ def weak_labels(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> WeakLabels:
-    """Class probabilities from labelling functions that vote or abstain, as a raster that `tile` and `train` take for labels (soft targets).
+    """Class probabilities from labelling functions that vote or abstain, as a raster that `tile` and `train`
+    take for labels (soft targets).
 
-    `functions`: a YAML file, a `WeakConfig`, or short texts ("water: ndwi > 0.2", "building: roofs.gpkg", "tree: cover.tif=10"). `out`: a .tif, for several
-    scenes a folder that gets NAME.tif of each; a band a class, in 1/254, 255 where every function abstains or nothing was measured. Accuracies are
-    learnt over all scenes together. `truth`: a few hand labels; each function and the result are scored on them (they are not learnt from).
+    `functions`: a YAML file, a `WeakConfig`, or short texts ("water: ndwi > 0.2", "building: roofs.gpkg",
+    "tree: cover.tif=10"). `out`: a .tif, for several scenes a folder that gets NAME.tif of each; a band a
+    class, in 1/254, 255 where every function abstains or nothing was measured. Accuracies are learnt over all
+    scenes together. `truth`: a few hand labels; each function and the result are scored on them (they are not
+    learnt from).
 
     Raises one of the `InputError` tree, `WriteError`.
 
@@ -96,9 +99,25 @@ def weak_labels(
     table = PatternTable(code, codes, _quantised(model, _without_truth(patterns, len(config.functions))))
     done = total // 2
     for part, path in zip(parts, outs, strict=True):
-        _write(part, path, code, table, classes, _tags(config, reports), overwrite, _after(done, total, on_progress))
+        _write(
+            part,
+            path,
+            code,
+            table,
+            classes,
+            _tags(config, reports),
+            overwrite,
+            _after(done, total, on_progress),
+        )
         done += part.scene.grid.height
-    return WeakLabels(tuple(outs), classes, reports[:-1], reports[-1], _shares(model, patterns, classes), tuple(dict.fromkeys(notes)))
+    return WeakLabels(
+        tuple(outs),
+        classes,
+        reports[:-1],
+        reports[-1],
+        _shares(model, patterns, classes),
+        tuple(dict.fromkeys(notes)),
+    )
 
 
 def _config(functions: WeakConfig | str | Path | Sequence[str]) -> WeakConfig:
@@ -114,13 +133,17 @@ def _outputs(scenes: Sequence[Scene], out: Path, overwrite: bool) -> list[Path]:
     if not several and out.suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError(f"{out}: weak labels are a GeoTIFF; give it a .tif name (-o/--out)")
     if several and out.suffix:
-        raise ConfigError(f"{out}: weak labels of {len(scenes)} scenes are a folder of rasters; give a folder (-o/--out)")
+        raise ConfigError(
+            f"{out}: weak labels of {len(scenes)} scenes are a folder of rasters; give a folder (-o/--out)"
+        )
     outs = [out / f"{scene.stem}.tif" for scene in scenes] if several else [out]
     if len(set(outs)) < len(outs):
         raise ConfigError(f"{out}: two scenes have one name, so would their labels; give them apart")
     inputs = {Path(scene.path).resolve() for scene in scenes if not scene.remote}
     if inputs & {path.resolve() for path in outs}:
-        raise ConfigError(f"{out}: is a scene of this run and is never overwritten; choose another place (-o/--out)")
+        raise ConfigError(
+            f"{out}: is a scene of this run and is never overwritten; choose another place (-o/--out)"
+        )
     if several:
         out.mkdir(parents=True, exist_ok=True)
     for path in outs:
@@ -128,17 +151,23 @@ def _outputs(scenes: Sequence[Scene], out: Path, overwrite: bool) -> list[Path]:
     return outs
 
 
-def _scene_votes(config: WeakConfig, classes: ClassSet, scene: Scene, hand: LabelSet | None, notes: list[str]) -> _SceneVotes:
+def _scene_votes(
+    config: WeakConfig, classes: ClassSet, scene: Scene, hand: LabelSet | None, notes: list[str]
+) -> _SceneVotes:
     voters = tuple(make_voter(function, classes, scene, notes) for function in config.functions)
     if hand is None:
         return _SceneVotes(scene, voters)
     truth = TruthVoter(hand, classes, scene)
     if truth.left:
-        notes.append(f"{hand.source}: the classes {', '.join(truth.left[:8])} are none of the weak labels and are not scored")
+        notes.append(
+            f"{hand.source}: the classes {', '.join(truth.left[:8])} are none of the weak labels and are not scored"
+        )
     return _SceneVotes(scene, (*voters, truth))
 
 
-def _counted(parts: Sequence[_SceneVotes], code: PatternCode, total: int, on_progress: OnProgress) -> tuple[Codes, Patterns]:
+def _counted(
+    parts: Sequence[_SceneVotes], code: PatternCode, total: int, on_progress: OnProgress
+) -> tuple[Codes, Patterns]:
     counter, done = PatternCounter(code), 0
     on_progress(0, total, "rows")
     for part in parts:
@@ -149,7 +178,9 @@ def _counted(parts: Sequence[_SceneVotes], code: PatternCode, total: int, on_pro
                 on_progress(done, total, "rows")
     found = counter.patterns()
     if not len(found[0]):
-        raise LabelError(f"{parts[0].scene.path}: no pixel was measured, so there is nothing to label; check nodata (eo-dl inspect)")
+        raise LabelError(
+            f"{parts[0].scene.path}: no pixel was measured, so there is nothing to label; check nodata (eo-dl inspect)"
+        )
     return found
 
 
@@ -157,7 +188,9 @@ def _without_truth(patterns: Patterns, functions: int) -> Patterns:
     return Patterns(patterns.votes[:, :functions], patterns.pixels)
 
 
-def _truth_counts(patterns: Patterns, functions: int, classes: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _truth_counts(
+    patterns: Patterns, functions: int, classes: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """(P, K) pixels of each pattern by their class by hand; 0 where there is none."""
     counts = np.zeros((len(patterns.pixels), classes + 1), np.int64)
     if patterns.votes.shape[1] > functions:
@@ -191,29 +224,47 @@ def _remarks(config: WeakConfig, reports: Sequence[VoteReport], hand: LabelSet |
     if config.method == "agreement":
         alone = [report.name for report in functions if report.coverage > 0 and np.isnan(report.accuracy)]
         if alone:
-            notes.append(f"{', '.join(map(repr, alone))} nowhere met another function: taken to be right in {config.accuracy:.0%} of its votes")
+            notes.append(
+                f"{', '.join(map(repr, alone))} nowhere met another function: taken to be right in {config.accuracy:.0%} of its votes"
+            )
         poor = [report.name for report in functions if report.accuracy < 0.5]
         if poor:
-            notes.append(f"{', '.join(map(repr, poor))} disagrees with the others more often than not; look at it")
+            notes.append(
+                f"{', '.join(map(repr, poor))} disagrees with the others more often than not; look at it"
+            )
         if sum(not np.isnan(report.accuracy) for report in functions) == 2:
-            notes.append("only two functions meet: which of them is right cannot be told from agreement; add a third")
+            notes.append(
+                "only two functions meet: which of them is right cannot be told from agreement; add a third"
+            )
     if hand is not None and not together.hand_px:
         notes.append(f"{hand.source}: no hand label lies where functions vote, so nothing could be scored")
     if together.coverage == 0:
-        raise LabelError("weak labels: every function abstains everywhere; loosen the thresholds, or check the layers and their values")
+        raise LabelError(
+            "weak labels: every function abstains everywhere; loosen the thresholds, or check the layers and their values"
+        )
     return notes
 
 
 def _tags(config: WeakConfig, reports: Sequence[VoteReport]) -> dict[str, str]:
     told = {
-        report.name: {"coverage": round(report.coverage, 4), "accuracy": None if np.isnan(report.accuracy) else round(report.accuracy, 4)} for report in reports
+        report.name: {
+            "coverage": round(report.coverage, 4),
+            "accuracy": None if np.isnan(report.accuracy) else round(report.accuracy, 4),
+        }
+        for report in reports
     }
-    return {"eo_dl": __version__, "weak_labels": json.dumps({"method": config.method, "functions": told}, ensure_ascii=False)}
+    return {
+        "eo_dl": __version__,
+        "weak_labels": json.dumps({"method": config.method, "functions": told}, ensure_ascii=False),
+    }
 
 
 def _shares(model: LabelModel, patterns: Patterns, classes: ClassSet) -> dict[str, float]:
     weights = patterns.pixels @ model.probabilities
-    return {name: round(float(share), 6) for name, share in zip(classes.names, weights / max(weights.sum(), 1e-9), strict=True)}
+    return {
+        name: round(float(share), 6)
+        for name, share in zip(classes.names, weights / max(weights.sum(), 1e-9), strict=True)
+    }
 
 
 def _after(before: int, total: int, on_progress: OnProgress) -> OnProgress:
@@ -221,7 +272,14 @@ def _after(before: int, total: int, on_progress: OnProgress) -> OnProgress:
 
 
 def _write(
-    part: _SceneVotes, path: Path, code: PatternCode, table: PatternTable, classes: ClassSet, tags: dict[str, str], overwrite: bool, on_progress: OnProgress
+    part: _SceneVotes,
+    path: Path,
+    code: PatternCode,
+    table: PatternTable,
+    classes: ClassSet,
+    tags: dict[str, str],
+    overwrite: bool,
+    on_progress: OnProgress,
 ) -> None:
     writer = RasterWriter(
         path,

@@ -1,7 +1,9 @@
-"""The run-length code of Label Studio's brush: bits of an RGBA picture, of which alpha is the mask (rle-pack of thi.ng/umbrella).
+"""The run-length code of Label Studio's brush: bits of an RGBA picture, of which alpha is the mask (rle-pack
+of thi.ng/umbrella).
 
-32 bits: number of bytes; 5 bits: word size - 1; 4 times 4 bits: sizes of lengths - 1; then blocks: one bit (1: one word repeated, 0: words one by one),
-two bits (which size of length), the length - 1, and the word or words.
+32 bits: number of bytes; 5 bits: word size - 1; 4 times 4 bits: sizes of lengths - 1; then blocks: one bit
+(1: one word repeated, 0: words one by one), two bits (which size of length), the length - 1, and the word or
+words.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ def brush_mask(code: object, width: int, height: int) -> npt.NDArray[np.bool_]:
     total, word = bits.number(32), bits.number(5) + 1
     sizes = [bits.number(4) + 1 for _ in _SIZES]
     if total != width * height * _CHANNELS or word != _WORD:
-        raise ValueError(f"its rle is of {total} bytes, a picture of {width}x{height} px has {width * height * _CHANNELS}")
+        raise ValueError(
+            f"its rle is of {total} bytes, a picture of {width}x{height} px has {width * height * _CHANNELS}"
+        )
     out = np.zeros(total, np.uint8)
     done = 0
     while done < total:

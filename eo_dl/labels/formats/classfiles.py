@@ -1,4 +1,6 @@
-"""Labels of whole images, written: a CSV of file and class, or a folder a class. Their reading is `labels/wholeimages.py`."""
+"""Labels of whole images, written: a CSV of file and class, or a folder a class. Their reading is
+`labels/wholeimages.py`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def write_image_csv(found: Annotations, folder: Path, losses: Losses) -> None:
     for image in found.images:
         names = class_names(image, losses)
         if any(sign in name for name in names for sign in ";|"):
-            raise LabelError(f"{found.source}: the class {names[0]!r} holds ; or |, which part classes in a CSV; rename it with --classes")
+            raise LabelError(
+                f"{found.source}: the class {names[0]!r} holds ; or |, which part classes in a CSV; rename it with --classes"
+            )
         writer.writerow([image.name, ";".join(names), image.split])
     put(folder, "labels.csv", out.getvalue())
 
@@ -42,5 +46,7 @@ def class_folder(image: LabelledImage, losses: Losses) -> str | None:
         losses.count("images of no class or of several left out: a folder holds one", 1)
         return None
     safe = folder_name(names[0])
-    losses.count("images of classes whose names are no folder names, which were changed", int(safe != names[0]))
+    losses.count(
+        "images of classes whose names are no folder names, which were changed", int(safe != names[0])
+    )
     return safe if image.split == NO_SPLIT else f"{image.split}/{safe}"

@@ -1,4 +1,6 @@
-"""COCO: one JSON with images, categories and annotations (boxes, polygons, run-length masks), coordinates in pixels from the corner."""
+"""COCO: one JSON with images, categories and annotations (boxes, polygons, run-length masks), coordinates in
+pixels from the corner.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,8 @@ class _Image:
 def read_coco(paths: Sequence[Path], source: str) -> Records:
     """Objects of COCO files; their outline is the segmentation, or the box where there is none.
 
-    Crowds are ignored. Category ids stay where they are 1 to 254, names come from `categories`. Images without annotations are covered too.
-    Raises `LabelError` naming the annotation.
+    Crowds are ignored. Category ids stay where they are 1 to 254, names come from `categories`. Images
+    without annotations are covered too. Raises `LabelError` naming the annotation.
     """
     objects: list[PixelObject] = []
     covered: dict[str, ImageRecord] = {}
@@ -52,18 +54,28 @@ def read_coco(paths: Sequence[Path], source: str) -> Records:
             found, boxed = _object(annotation, number, images, names, path)
             objects.append(found)
             from_box += boxed
-    notes = [f"{from_box} annotations have no usable segmentation: their box is taken"] if 0 < from_box < len(objects) else []
+    notes = (
+        [f"{from_box} annotations have no usable segmentation: their box is taken"]
+        if 0 < from_box < len(objects)
+        else []
+    )
     fitting = {name: i for name, i in known.items() if 0 < i < IGNORE_ID}
-    return pixel_records(source, objects, list(covered.values()), notes, Known(tuple(known), fitting), "category")
+    return pixel_records(
+        source, objects, list(covered.values()), notes, Known(tuple(known), fitting), "category"
+    )
 
 
 def load_json(path: Path) -> Mapping[str, object]:
     """The object that a COCO file holds. Raises `LabelError` for anything else."""
     data = read_json(path)
     if isinstance(data, list) and data and isinstance(data[0], dict) and "category_id" in data[0]:
-        raise LabelError(f"{path}: is a list of COCO results, which names no images; give the whole data set (images, annotations, categories)")
+        raise LabelError(
+            f"{path}: is a list of COCO results, which names no images; give the whole data set (images, annotations, categories)"
+        )
     if not isinstance(data, dict):
-        raise LabelError(f"{path}: holds a JSON {type(data).__name__}; a COCO object with images, annotations and categories was expected")
+        raise LabelError(
+            f"{path}: holds a JSON {type(data).__name__}; a COCO object with images, annotations and categories was expected"
+        )
     return data
 
 
@@ -72,11 +84,15 @@ def _images(data: Mapping[str, object], path: Path) -> dict[object, _Image]:
     for place, item in enumerate(checked_list(data.get("images"), "images", path)):
         key = item.get("id")
         if not isinstance(key, int | str) or key in images:
-            raise LabelError(f"{path}: image {place} has the id {str(key)[:40]!r}, which is missing or taken; give each image its own")
+            raise LabelError(
+                f"{path}: image {place} has the id {str(key)[:40]!r}, which is missing or taken; give each image its own"
+            )
         name = image_name(item.get("file_name"), str(path), f"image {key}")
         width, height = item.get("width"), item.get("height")
         sized = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
-        images[key] = _Image(name, (width, height) if sized and isinstance(width, int) and isinstance(height, int) else None)
+        images[key] = _Image(
+            name, (width, height) if sized and isinstance(width, int) and isinstance(height, int) else None
+        )
     names = [image.name for image in images.values()]
     if len(set(names)) < len(names):
         twice = Counter(names).most_common(1)[0][0]
@@ -89,20 +105,32 @@ def _categories(data: Mapping[str, object], path: Path, known: dict[str, int]) -
     for place, item in enumerate(checked_list(data.get("categories"), "categories", path)):
         key, name = item.get("id"), value_text(item.get("name"))
         if not isinstance(key, int) or key in names or name is None:
-            raise LabelError(f"{path}: category {place} ({str(item)[:80]}) needs an id of its own and a name; correct it")
+            raise LabelError(
+                f"{path}: category {place} ({str(item)[:80]}) needs an id of its own and a name; correct it"
+            )
         names[key] = name
         known.setdefault(name, key)
     return names
 
 
-def _object(item: Mapping[str, object], number: int, images: Mapping[object, _Image], names: Mapping[object, str], path: Path) -> tuple[PixelObject, bool]:
+def _object(
+    item: Mapping[str, object],
+    number: int,
+    images: Mapping[object, _Image],
+    names: Mapping[object, str],
+    path: Path,
+) -> tuple[PixelObject, bool]:
     """One annotation, and whether its box had to do."""
     feature = f"{path.name}#{item.get('id', number)}"
     image, name = images.get(_key(item.get("image_id"))), names.get(_key(item.get("category_id")))
     if image is None:
-        raise LabelError(f"{path}: annotation {feature} is of image {item.get('image_id')!r}, which is not listed; add the image or delete the annotation")
+        raise LabelError(
+            f"{path}: annotation {feature} is of image {item.get('image_id')!r}, which is not listed; add the image or delete the annotation"
+        )
     if name is None:
-        raise LabelError(f"{path}: annotation {feature} is of category {item.get('category_id')!r}, which is not listed; add the category or correct it")
+        raise LabelError(
+            f"{path}: annotation {feature} is of category {item.get('category_id')!r}, which is not listed; add the category or correct it"
+        )
     try:
         outline = _segmentation(item.get("segmentation"), image)
         boxed = outline is None
@@ -110,7 +138,15 @@ def _object(item: Mapping[str, object], number: int, images: Mapping[object, _Im
             outline = _box(item.get("bbox"))
     except ValueError as cause:
         raise LabelError(f"{path}: annotation {feature}: {cause}; correct or delete it") from cause
-    return PixelObject(image.name, outline, name, feature, item.get("iscrowd") == 1, _score(item, feature, path), attributes_of(item)), boxed
+    return PixelObject(
+        image.name,
+        outline,
+        name,
+        feature,
+        item.get("iscrowd") == 1,
+        _score(item, feature, path),
+        attributes_of(item),
+    ), boxed
 
 
 def attributes_of(item: Mapping[str, object]) -> Mapping[str, object]:
@@ -124,7 +160,9 @@ def _score(item: Mapping[str, object], feature: str, path: Path) -> float | None
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise LabelError(f"{path}: annotation {feature} has the score {str(value)[:40]!r}, which is no number; correct or delete it")
+        raise LabelError(
+            f"{path}: annotation {feature} has the score {str(value)[:40]!r}, which is no number; correct or delete it"
+        )
     return float(value)
 
 
@@ -137,15 +175,21 @@ def _segmentation(value: object, image: _Image) -> shapely.Geometry | None:
     if isinstance(value, dict):
         size = value.get("size")
         if image.size_px is not None and size != [image.size_px[1], image.size_px[0]]:
-            raise ValueError(f"its mask has the size {str(size)[:40]}, its image {[image.size_px[1], image.size_px[0]]}")
+            raise ValueError(
+                f"its mask has the size {str(size)[:40]}, its image {[image.size_px[1], image.size_px[0]]}"
+            )
         return rle_outline(value.get("counts"), size)
     if not isinstance(value, list) or not value:
         return None
-    rings = [np.array(_numbers(ring, "a ring"), np.float64).reshape(-1, 2) for ring in value if _is_ring(ring)]
+    rings = [
+        np.array(_numbers(ring, "a ring"), np.float64).reshape(-1, 2) for ring in value if _is_ring(ring)
+    ]
     if not rings:
         return None
     polygons = (
-        shapely.make_valid([shapely.Polygon(ring) for ring in rings], method="structure", keep_collapsed=False)
+        shapely.make_valid(
+            [shapely.Polygon(ring) for ring in rings], method="structure", keep_collapsed=False
+        )
         if len(rings) > 1
         else [shapely.Polygon(rings[0])]
     )
@@ -170,7 +214,10 @@ def _box(value: object) -> shapely.Geometry:
 def _numbers(value: object, what: str, count: int | None = None) -> list[float]:
     if not isinstance(value, list) or (count is not None and len(value) != count):
         raise ValueError(f"its {what} {str(value)[:60]} is not a list of {count or 'all'} numbers")
-    if not all(isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < _FARTHEST for number in value):
+    if not all(
+        isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < _FARTHEST
+        for number in value
+    ):
         raise ValueError(f"its {what} {str(value)[:60]} holds something that is no pixel coordinate")
     return [float(number) for number in value]
 
@@ -179,19 +226,36 @@ def _numbers(value: object, what: str, count: int | None = None) -> list[float]:
 
 
 def write_coco(found: Annotations, folder: Path, losses: Losses) -> None:
-    """`annotations.json`, or one file a split: `annotations/instances_SPLIT.json`. Holes become pixels (run-length masks); ignored objects are crowds."""
+    """`annotations.json`, or one file a split: `annotations/instances_SPLIT.json`. Holes become pixels
+    (run-length masks); ignored objects are crowds.
+    """
     ids = {info.name: info.id for info in found.classes.foreground}
     number = 0
     for split in found.splits:
         images, annotations = [], []
         for image_id, image in enumerate(found.of_split(split), start=1):
-            images.append({"id": image_id, "file_name": image.name, "width": image.width, "height": image.height})
+            images.append(
+                {"id": image_id, "file_name": image.name, "width": image.width, "height": image.height}
+            )
             for one in classed(image, losses):
                 number += 1
-                annotations.append({"id": number, "image_id": image_id, "category_id": ids[one.class_name], **_annotation(one, image, losses)})
+                annotations.append(
+                    {
+                        "id": number,
+                        "image_id": image_id,
+                        "category_id": ids[one.class_name],
+                        **_annotation(one, image, losses),
+                    }
+                )
         categories = [{"id": i, "name": name, "supercategory": ""} for name, i in ids.items()]
         text = json.dumps(
-            {"info": {"description": "written by eo_dl"}, "images": images, "annotations": annotations, "categories": categories}, allow_nan=False
+            {
+                "info": {"description": "written by eo_dl"},
+                "images": images,
+                "annotations": annotations,
+                "categories": categories,
+            },
+            allow_nan=False,
         )
         put(folder, "annotations.json" if split == NO_SPLIT else f"annotations/instances_{split}.json", text)
 

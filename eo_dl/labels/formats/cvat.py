@@ -1,7 +1,9 @@
-"""CVAT for images 1.1: one XML with the labels of the task and, for each image, boxes, polygons, ellipses, masks and tags.
+"""CVAT for images 1.1: one XML with the labels of the task and, for each image, boxes, polygons, ellipses,
+masks and tags.
 
-Coordinates are pixels from the corner. Masks are run lengths by rows inside their box, zeros first. Parts of one object share a `group_id`; shapes of a
-group are read as one object only where they are of one class and say the same `feature_id`, since people group other things too.
+Coordinates are pixels from the corner. Masks are run lengths by rows inside their box, zeros first. Parts of
+one object share a `group_id`; shapes of a group are read as one object only where they are of one class and
+say the same `feature_id`, since people group other things too.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ _SHAPES = ("box", "polygon", "ellipse", "mask", "tag")
 
 
 def read_cvat(paths: Sequence[Path], source: str) -> Records:
-    """Shapes and tags of CVAT files; a tag is an object of the whole image. Raises `LabelError` naming image and shape."""
+    """Shapes and tags of CVAT files; a tag is an object of the whole image. Raises `LabelError` naming image
+    and shape.
+    """
     objects: list[PixelObject] = []
     covered: list[ImageRecord] = []
     names: list[str] = []
@@ -43,10 +47,16 @@ def read_cvat(paths: Sequence[Path], source: str) -> Records:
     for path in paths:
         root = read_xml(path, _MAX_BYTES)
         if root.tag != "annotations":
-            raise LabelError(f"{path}: starts with <{root.tag[:40]}>; CVAT for images 1.1 with <annotations> was expected")
+            raise LabelError(
+                f"{path}: starts with <{root.tag[:40]}>; CVAT for images 1.1 with <annotations> was expected"
+            )
         if root.find("track") is not None:
             raise LabelError(f"{path}: holds tracks of a video; export the task as 'CVAT for images 1.1'")
-        names += [name for name in (value_text(label.findtext("name")) for label in root.iter("label")) if name is not None]
+        names += [
+            name
+            for name in (value_text(label.findtext("name")) for label in root.iter("label"))
+            if name is not None
+        ]
         for image in root.findall("image"):
             record = _image(image, path)
             covered.append(record)
@@ -63,7 +73,9 @@ def _image(image: Element, path: Path) -> ImageRecord:
     try:
         width, height = int(image.get("width", "0")), int(image.get("height", "0"))
     except ValueError as cause:
-        raise LabelError(f"{path}: the size of {name} is no number ({image.get('width')}x{image.get('height')}); correct it") from cause
+        raise LabelError(
+            f"{path}: the size of {name} is no number ({image.get('width')}x{image.get('height')}); correct it"
+        ) from cause
     return ImageRecord(name, (width, height) if width > 0 and height > 0 else None)
 
 
@@ -79,25 +91,46 @@ def _objects(image: Element, record: ImageRecord, path: Path) -> list[PixelObjec
             if score is not None and not math.isfinite(score):
                 raise ValueError("its score is no number")
         except (ValueError, KeyError) as cause:
-            raise LabelError(f"{path}: {what}: {' '.join(str(cause).split())[:120]}; correct or delete it") from cause
+            raise LabelError(
+                f"{path}: {what}: {' '.join(str(cause).split())[:120]}; correct or delete it"
+            ) from cause
         attributes.pop("score", None)
-        found.append(PixelObject(record.name, outline, value_text(shape.get("label")), f"{record.name}#{number}", score=score, attributes=attributes))
+        found.append(
+            PixelObject(
+                record.name,
+                outline,
+                value_text(shape.get("label")),
+                f"{record.name}#{number}",
+                score=score,
+                attributes=attributes,
+            )
+        )
         group = shape.get("group_id")
-        groups.append(f"{group}/{attributes['feature_id']}" if group not in (None, "0") and "feature_id" in attributes else None)
+        groups.append(
+            f"{group}/{attributes['feature_id']}"
+            if group not in (None, "0") and "feature_id" in attributes
+            else None
+        )
     return joined_parts(found, groups)
 
 
 def _outline(shape: Element, record: ImageRecord) -> shapely.Geometry:
     if shape.tag == "box":
         box = edges_polygon(*(float(shape.attrib[side]) for side in ("xtl", "ytl", "xbr", "ybr")))
-        return rotate(box, float(shape.get("rotation", "0")), origin="center") if float(shape.get("rotation", "0")) else box
+        return (
+            rotate(box, float(shape.get("rotation", "0")), origin="center")
+            if float(shape.get("rotation", "0"))
+            else box
+        )
     if shape.tag == "ellipse":
         col, row, across, down = (float(shape.attrib[key]) for key in ("cx", "cy", "rx", "ry"))
         edges_polygon(col - across, row - down, col + across, row + down)
         round_one = scale(shapely.Point(col, row).buffer(1.0), across, down)
         return rotate(round_one, float(shape.get("rotation", "0")), origin=(col, row))
     if shape.tag == "polygon":
-        return ring_polygon([[float(value) for value in pair.split(",")] for pair in shape.attrib["points"].split(";")])
+        return ring_polygon(
+            [[float(value) for value in pair.split(",")] for pair in shape.attrib["points"].split(";")]
+        )
     if shape.tag == "tag":
         if record.size_px is None:
             raise ValueError("a tag is for a whole image, whose size the file does not say")
@@ -121,13 +154,23 @@ def _mask_outline(shape: Element) -> shapely.Geometry:
 
 
 def write_cvat(found: Annotations, folder: Path, losses: Losses) -> None:
-    """`annotations.xml`: to be uploaded to a task of these images. Labels have the attributes that occur, as texts; outlines with holes become masks."""
-    names = sorted({name for image in found.images for one in image.objects for name in one.attributes} - {"feature_id", "score"})
+    """`annotations.xml`: to be uploaded to a task of these images. Labels have the attributes that occur, as
+    texts; outlines with holes become masks.
+    """
+    names = sorted(
+        {name for image in found.images for one in image.objects for name in one.attributes}
+        - {"feature_id", "score"}
+    )
     scored = any(one.score is not None for image in found.images for one in image.objects)
     declared = ["feature_id", *names, *(["score"] if scored else [])]
-    lines = ['<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n', _meta(found.classes, len(found.images), declared)]
+    lines = [
+        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n',
+        _meta(found.classes, len(found.images), declared),
+    ]
     for number, image in enumerate(found.images):
-        lines.append(f'<image id="{number}" name={xml_attribute(image.name)} width="{image.width}" height="{image.height}">\n')
+        lines.append(
+            f'<image id="{number}" name={xml_attribute(image.name)} width="{image.width}" height="{image.height}">\n'
+        )
         for place, one in enumerate(usable(image, losses), start=1):
             lines += _tag(one) if found.whole_images else _shapes(one, place, image, losses)
         lines.append("</image>\n")
@@ -152,10 +195,17 @@ def _head(one: LabelledObject, group: int = 0) -> str:
 
 
 def _attributes(one: LabelledObject) -> str:
-    values = {**{key: plain_value(value) for key, value in one.attributes.items()}, "feature_id": one.feature_id}
+    values = {
+        **{key: plain_value(value) for key, value in one.attributes.items()},
+        "feature_id": one.feature_id,
+    }
     if one.score is not None:
         values["score"] = repr(float(one.score))
-    return "".join(f"<attribute name={xml_attribute(key)}>{xml_text(str(value))}</attribute>" for key, value in values.items() if value is not None)
+    return "".join(
+        f"<attribute name={xml_attribute(key)}>{xml_text(str(value))}</attribute>"
+        for key, value in values.items()
+        if value is not None
+    )
 
 
 def _tag(one: LabelledObject) -> list[str]:
@@ -172,7 +222,10 @@ def _shapes(one: LabelledObject, number: int, image: LabelledImage, losses: Loss
 
 def _shape(one: LabelledObject, part: shapely.Polygon, group: int) -> str:
     if is_box(part):
-        sides = " ".join(f'{side}="{float(value)!r}"' for side, value in zip(("xtl", "ytl", "xbr", "ybr"), part.bounds, strict=True))
+        sides = " ".join(
+            f'{side}="{float(value)!r}"'
+            for side, value in zip(("xtl", "ytl", "xbr", "ybr"), part.bounds, strict=True)
+        )
         return f"<box {_head(one, group)} {sides}>{_attributes(one)}</box>\n"
     points = ";".join(f"{float(col)!r},{float(row)!r}" for col, row in open_ring(part))
     return f'<polygon {_head(one, group)} points="{points}">{_attributes(one)}</polygon>\n'

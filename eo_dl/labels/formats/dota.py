@@ -1,4 +1,6 @@
-"""DOTA: a text file an image, a line an object: x1 y1 ... x4 y4 class difficult, in pixels; "imagesource:" and "gsd:" may stand before."""
+"""DOTA: a text file an image, a line an object: x1 y1 ... x4 y4 class difficult, in pixels; "imagesource:"
+and "gsd:" may stand before.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _CORNERS = 8
 
 
 def is_dota_text(text: str) -> bool:
-    """True where the first line is eight numbers and a class, or only the lines that may stand before are there."""
+    """True where the first line is eight numbers and a class, or only the lines that may stand before are
+    there.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
     body = [line for line in lines if not _HEAD.match(line)]
     return _is_line(body[0].split()) if body else bool(lines)
@@ -37,27 +41,41 @@ def _is_line(parts: Sequence[str]) -> bool:
 
 
 def read_dota(paths: Sequence[Path], source: str) -> Records:
-    """Turned boxes; difficult ones are ignored. The image of a file is the one of its stem. Raises `LabelError` with the line."""
+    """Turned boxes; difficult ones are ignored. The image of a file is the one of its stem. Raises
+    `LabelError` with the line.
+    """
     objects: list[PixelObject] = []
     for path in paths:
         lines = read_text(path).splitlines()
         if len(lines) > _MAX_LINES:
-            raise LabelError(f"{path}: holds {len(lines)} lines, at most {_MAX_LINES} are read; split the image")
-        objects += [_object(path, number, line) for number, line in enumerate(lines, start=1) if line.strip() and not _HEAD.match(line)]
+            raise LabelError(
+                f"{path}: holds {len(lines)} lines, at most {_MAX_LINES} are read; split the image"
+            )
+        objects += [
+            _object(path, number, line)
+            for number, line in enumerate(lines, start=1)
+            if line.strip() and not _HEAD.match(line)
+        ]
     return pixel_records(source, objects, [ImageRecord(path.stem) for path in paths], class_field="class")
 
 
 def _object(path: Path, number: int, line: str) -> PixelObject:
     parts = line.split()
     if len(parts) < _CORNERS + 1:
-        raise LabelError(f"{path}: line {number} is {line.strip()[:60]!r}; x1 y1 x2 y2 x3 y3 x4 y4 class was expected")
+        raise LabelError(
+            f"{path}: line {number} is {line.strip()[:60]!r}; x1 y1 x2 y2 x3 y3 x4 y4 class was expected"
+        )
     difficult = len(parts) > _CORNERS + 1 and re.fullmatch(r"\d", parts[-1]) is not None
     name = " ".join(parts[_CORNERS : -1 if difficult else None])
     try:
         outline = ring_polygon(np.reshape([float(part) for part in parts[:_CORNERS]], (-1, 2)))
     except ValueError as cause:
-        raise LabelError(f"{path}: line {number} has corners that are no finite pixels ({line.strip()[:60]}); correct or delete it") from cause
-    return PixelObject(path.stem, outline, value_text(name), f"{path.name}:{number}", ignore=difficult and parts[-1] != "0")
+        raise LabelError(
+            f"{path}: line {number} has corners that are no finite pixels ({line.strip()[:60]}); correct or delete it"
+        ) from cause
+    return PixelObject(
+        path.stem, outline, value_text(name), f"{path.name}:{number}", ignore=difficult and parts[-1] != "0"
+    )
 
 
 def dota_name(name: str) -> str:
@@ -68,9 +86,16 @@ def dota_name(name: str) -> str:
 def write_dota(found: Annotations, folder: Path, losses: Losses) -> None:
     """`labelTxt/NAME.txt`, a folder a split; spaces in class names become "-"."""
     for image in found.images:
-        head = "imagesource:eo_dl\n" + f"gsd:{'null' if image.grid is None or image.grid.gsd_m is None else f'{image.grid.gsd_m:.6g}'}\n"
+        head = (
+            "imagesource:eo_dl\n"
+            + f"gsd:{'null' if image.grid is None or image.grid.gsd_m is None else f'{image.grid.gsd_m:.6g}'}\n"
+        )
         lines = [_line(one, losses) for one in without_extras(classed(image, losses), losses)]
-        put(folder, f"{'' if image.split == NO_SPLIT else image.split + '/'}labelTxt/{image.stem}.txt", head + "".join(lines))
+        put(
+            folder,
+            f"{'' if image.split == NO_SPLIT else image.split + '/'}labelTxt/{image.stem}.txt",
+            head + "".join(lines),
+        )
 
 
 def _line(one: LabelledObject, losses: Losses) -> str:

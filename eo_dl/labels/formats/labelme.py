@@ -1,6 +1,8 @@
-"""LabelMe: a JSON an image with shapes: polygons, rectangles, circles, and masks as a PNG in base64; several shapes of one `group_id` are one object.
+"""LabelMe: a JSON an image with shapes: polygons, rectangles, circles, and masks as a PNG in base64; several
+shapes of one `group_id` are one object.
 
-Shapes of a group are read as one object only where they are of one class and say the same `feature_id`, since people group other things too.
+Shapes of a group are read as one object only where they are of one class and say the same `feature_id`, since
+people group other things too.
 """
 
 from __future__ import annotations
@@ -34,19 +36,25 @@ _AREALESS = {"point", "points", "line", "linestrip"}
 
 
 def read_labelme(paths: Sequence[Path], source: str) -> Records:
-    """Shapes of LabelMe files; lines and points, which have no area, are counted and left out. Raises `LabelError` naming the shape."""
+    """Shapes of LabelMe files; lines and points, which have no area, are counted and left out. Raises
+    `LabelError` naming the shape.
+    """
     objects: list[PixelObject] = []
     covered: list[ImageRecord] = []
     left = 0
     for path in paths:
         data = read_json(path)
         if not isinstance(data, dict):
-            raise LabelError(f"{path}: holds a JSON {type(data).__name__}; a LabelMe object with shapes and imagePath was expected")
+            raise LabelError(
+                f"{path}: holds a JSON {type(data).__name__}; a LabelMe object with shapes and imagePath was expected"
+            )
         name = image_name(data.get("imagePath"), str(path), "imagePath")
         covered.append(ImageRecord(name, _size(data)))
         shapes = checked_list(data.get("shapes"), "shapes", path)
         found = [
-            (_object(shape, number, name, path), _group(shape)) for number, shape in enumerate(shapes, start=1) if shape.get("shape_type") not in _AREALESS
+            (_object(shape, number, name, path), _group(shape))
+            for number, shape in enumerate(shapes, start=1)
+            if shape.get("shape_type") not in _AREALESS
         ]
         left += len(shapes) - len(found)
         objects += joined_parts([one for one, _ in found], [group for _, group in found])
@@ -56,7 +64,11 @@ def read_labelme(paths: Sequence[Path], source: str) -> Records:
 
 def _size(data: Mapping[str, object]) -> tuple[int, int] | None:
     width, height = data.get("imageWidth"), data.get("imageHeight")
-    return (width, height) if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0 else None
+    return (
+        (width, height)
+        if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
+        else None
+    )
 
 
 def _group(shape: Mapping[str, object]) -> str | None:
@@ -70,13 +82,24 @@ def _object(shape: Mapping[str, object], number: int, image: str, path: Path) ->
     try:
         outline = _outline(shape)
         score = shape.get("score")
-        if score is not None and (isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score)):
+        if score is not None and (
+            isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score)
+        ):
             raise ValueError(f"its score is {str(score)[:40]!r}")
     except (ValueError, TypeError, UnidentifiedImageError, OSError) as cause:
-        raise LabelError(f"{path}: shape {number} ({str(shape.get('label'))[:40]}): {' '.join(str(cause).split())[:120]}; correct or delete it") from cause
+        raise LabelError(
+            f"{path}: shape {number} ({str(shape.get('label'))[:40]}): {' '.join(str(cause).split())[:120]}; correct or delete it"
+        ) from cause
     attributes = shape.get("attributes")
     extras = {str(key): value for key, value in attributes.items()} if isinstance(attributes, dict) else {}
-    return PixelObject(image, outline, value_text(shape.get("label")), f"{path.name}#{number}", score=score, attributes=extras)
+    return PixelObject(
+        image,
+        outline,
+        value_text(shape.get("label")),
+        f"{path.name}#{number}",
+        score=score,
+        attributes=extras,
+    )
 
 
 def _outline(shape: Mapping[str, object]) -> shapely.Geometry:
@@ -90,7 +113,9 @@ def _outline(shape: Mapping[str, object]) -> shapely.Geometry:
         return edges_polygon(*points.ravel())
     if kind == "circle":
         ring_polygon(points)
-        return shapely.Point(points[0]).buffer(float(np.hypot(*(points[1] - points[0]))), quad_segs=_CIRCLE_SEGMENTS)
+        return shapely.Point(points[0]).buffer(
+            float(np.hypot(*(points[1] - points[0]))), quad_segs=_CIRCLE_SEGMENTS
+        )
     if kind == "mask":
         ring_polygon(points)
         return _mask_outline(shape.get("mask"), points[0])
@@ -119,9 +144,15 @@ def _mask_outline(text: object, origin: npt.NDArray[np.float64]) -> shapely.Geom
 
 
 def write_labelme(found: Annotations, folder: Path, losses: Losses) -> None:
-    """`NAME.json` beside each image. Parts of an object share a group; outlines with holes become masks of whole pixels."""
+    """`NAME.json` beside each image. Parts of an object share a group; outlines with holes become masks of
+    whole pixels.
+    """
     for image in found.images:
-        shapes = [shape for number, one in enumerate(usable(image, losses), start=1) for shape in _shapes(one, number, image, losses)]
+        shapes = [
+            shape
+            for number, one in enumerate(usable(image, losses), start=1)
+            for shape in _shapes(one, number, image, losses)
+        ]
         document: dict[str, object] = {
             "version": "5.5.0",
             "flags": {},
@@ -134,7 +165,9 @@ def write_labelme(found: Annotations, folder: Path, losses: Losses) -> None:
         put(folder, f"{image.stem}.json", json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False))
 
 
-def _shapes(one: LabelledObject, number: int, image: LabelledImage, losses: Losses) -> list[dict[str, object]]:
+def _shapes(
+    one: LabelledObject, number: int, image: LabelledImage, losses: Losses
+) -> list[dict[str, object]]:
     if has_holes(one.outline):
         losses.count("objects with holes became masks of whole pixels (LabelMe has no polygons with holes)")
         return [_shape(one, *_written_mask(one.outline, image), None)]
@@ -150,7 +183,9 @@ def _shapes(one: LabelledObject, number: int, image: LabelledImage, losses: Loss
     return found
 
 
-def _shape(one: LabelledObject, kind: str, points: list[list[float]], mask: str | None, group: int | None) -> dict[str, object]:
+def _shape(
+    one: LabelledObject, kind: str, points: list[list[float]], mask: str | None, group: int | None
+) -> dict[str, object]:
     attributes = {key: plain_value(value) for key, value in one.attributes.items() if value is not None}
     return {
         "label": one.class_name,
@@ -169,7 +204,10 @@ def _written_mask(outline: shapely.Geometry, image: LabelledImage) -> tuple[str,
     full = burn([outline], [1], image.height, image.width) == 1
     rows, cols = np.flatnonzero(full.any(axis=1)), np.flatnonzero(full.any(axis=0))
     if not len(rows):  # holds no pixel's centre: one pixel stands for it
-        col, row = (min(max(int(v), 0), most - 1) for v, most in zip(outline.bounds[:2], (image.width, image.height), strict=True))
+        col, row = (
+            min(max(int(v), 0), most - 1)
+            for v, most in zip(outline.bounds[:2], (image.width, image.height), strict=True)
+        )
         rows, cols, full[row, col] = np.array([row]), np.array([col]), True
     cut = full[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
     buffer = io.BytesIO()

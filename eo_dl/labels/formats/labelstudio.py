@@ -1,7 +1,9 @@
-"""Label Studio: a list of tasks with their annotations and, for objects with a score, predictions to start from; and the labelling config.
+"""Label Studio: a list of tasks with their annotations and, for objects with a score, predictions to start
+from; and the labelling config.
 
-Coordinates are percent of the image. Regions whose ids are `NAME~1`, `NAME~2` ... are parts of one object. Images are named as the tool's local files
-(`/data/local-files/?d=images/NAME`, with the folder of the export as document root).
+Coordinates are percent of the image. Regions whose ids are `NAME~1`, `NAME~2` ... are parts of one object.
+Images are named as the tool's local files (`/data/local-files/?d=images/NAME`, with the folder of the export
+as document root).
 """
 
 from __future__ import annotations
@@ -42,14 +44,20 @@ Region = dict[str, Any]
 def is_label_studio(data: object) -> bool:
     """True for a list of tasks."""
     first = data[0] if isinstance(data, list) and data else None
-    return isinstance(first, dict) and "data" in first and ("annotations" in first or "predictions" in first or "completions" in first)
+    return (
+        isinstance(first, dict)
+        and "data" in first
+        and ("annotations" in first or "predictions" in first or "completions" in first)
+    )
 
 
 # Reading
 
 
 def read_label_studio(paths: Sequence[Path], source: str) -> Records:
-    """The last annotation of each task that was not skipped, else its predictions. Raises `LabelError` naming task and region."""
+    """The last annotation of each task that was not skipped, else its predictions. Raises `LabelError` naming
+    task and region.
+    """
     objects: list[PixelObject] = []
     covered: dict[str, ImageRecord] = {}
     counts = {"several": 0, "beside": 0, "predicted": 0, "skipped": 0}
@@ -61,7 +69,9 @@ def read_label_studio(paths: Sequence[Path], source: str) -> Records:
             if regions is None:
                 continue
             if name in covered:
-                raise LabelError(f"{path}: {what} is of the image {name!r}, as one before it; delete one of them")
+                raise LabelError(
+                    f"{path}: {what} is of the image {name!r}, as one before it; delete one of them"
+                )
             covered[name] = ImageRecord(name, _size(task, regions))
             objects += _objects(regions, name, path, what)
     told = {
@@ -70,7 +80,13 @@ def read_label_studio(paths: Sequence[Path], source: str) -> Records:
         "predicted": "tasks have no annotation: their predictions are taken",
         "skipped": "tasks without annotation or prediction are not labelled and left out",
     }
-    return pixel_records(source, objects, list(covered.values()), [f"{counts[key]} {text}" for key, text in told.items() if counts[key]], class_field="label")
+    return pixel_records(
+        source,
+        objects,
+        list(covered.values()),
+        [f"{counts[key]} {text}" for key, text in told.items() if counts[key]],
+        class_field="label",
+    )
 
 
 def _image(task: Task, path: Path, what: str) -> str:
@@ -90,7 +106,11 @@ def _image(task: Task, path: Path, what: str) -> str:
 def _regions(task: Task, path: Path, what: str, counts: dict[str, int]) -> list[Region] | None:
     """The regions that count; None for a task that nobody worked on."""
     annotations = [
-        one for one in checked_list(task.get("annotations", task.get("completions", [])), f"annotations ({what})", path) if not one.get("was_cancelled")
+        one
+        for one in checked_list(
+            task.get("annotations", task.get("completions", [])), f"annotations ({what})", path
+        )
+        if not one.get("was_cancelled")
     ]
     counts["several"] += len(annotations) > 1
     counts["beside"] += bool(annotations and task.get("predictions"))
@@ -104,7 +124,10 @@ def _regions(task: Task, path: Path, what: str, counts: dict[str, int]) -> list[
 def _size(task: Task, regions: Sequence[Region]) -> tuple[int, int] | None:
     data = task.get("data")
     for found in (*regions, data if isinstance(data, dict) else {}):
-        width, height = found.get("original_width", found.get("width")), found.get("original_height", found.get("height"))
+        width, height = (
+            found.get("original_width", found.get("width")),
+            found.get("original_height", found.get("height")),
+        )
         if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
             return width, height
     return None
@@ -120,14 +143,26 @@ def _objects(regions: Sequence[Region], image: str, path: Path, what: str) -> li
         try:
             outline, labels = _outline(region), _labels(region)
             score = region.get("score")
-            if score is not None and (isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score)):
+            if score is not None and (
+                isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score)
+            ):
                 raise ValueError(f"its score is {str(score)[:40]!r}")
         except (ValueError, TypeError, KeyError) as cause:
-            raise LabelError(f"{path}: {what}, region {key}: {' '.join(str(cause).split())[:120]}; correct or delete it") from cause
+            raise LabelError(
+                f"{path}: {what}, region {key}: {' '.join(str(cause).split())[:120]}; correct or delete it"
+            ) from cause
         part = _PART.fullmatch(key)
         for label in labels:
-            attributes = {} if part is None and not key.startswith("eo-") else {"feature_id": (part[1] if part else key).removeprefix("eo-")}
-            found.append(PixelObject(image, outline, value_text(label), f"{image}#{key}", score=score, attributes=attributes))
+            attributes = (
+                {}
+                if part is None and not key.startswith("eo-")
+                else {"feature_id": (part[1] if part else key).removeprefix("eo-")}
+            )
+            found.append(
+                PixelObject(
+                    image, outline, value_text(label), f"{image}#{key}", score=score, attributes=attributes
+                )
+            )
             groups.append(part[1] if part else None)
     return joined_parts(found, groups)
 
@@ -161,7 +196,9 @@ def _outline(region: Region) -> shapely.Geometry:
     if kind == "ellipselabels":
         across, down = (float(value[key]) for key in ("radiusX", "radiusY"))
         edges_polygon(x - across, y - down, x + across, y + down)
-        found = scale(shapely.Point(x * percent[0], y * percent[1]).buffer(1.0), across * percent[0], down * percent[1])
+        found = scale(
+            shapely.Point(x * percent[0], y * percent[1]).buffer(1.0), across * percent[0], down * percent[1]
+        )
         return rotate(found, turn, origin=(x * percent[0], y * percent[1])) if turn else found
     wide, high = (float(value[key]) for key in ("width", "height"))
     col, row = x * percent[0], y * percent[1]
@@ -173,7 +210,9 @@ def _outline(region: Region) -> shapely.Geometry:
 
 
 def write_label_studio(found: Annotations, folder: Path, losses: Losses) -> None:
-    """`tasks.json` to import and `labelling_config.xml` to set up the project with. Outlines with holes become brush strokes."""
+    """`tasks.json` to import and `labelling_config.xml` to set up the project with. Outlines with holes
+    become brush strokes.
+    """
     tasks = [_task(image, found.whole_images, losses) for image in found.images]
     put(folder, "tasks.json", json.dumps(tasks, indent=1, allow_nan=False, ensure_ascii=False))
     put(folder, "labelling_config.xml", labelling_config(found.classes, found.whole_images))
@@ -184,10 +223,15 @@ def labelling_config(classes: ClassSet, whole_images: bool = False) -> str:
     if whole_images:
         choices = "".join(f"    <Choice value={xml_attribute(info.name)}/>\n" for info in classes.foreground)
         return f'<View>\n  <Image name="image" value="$image"/>\n  <Choices name="class" toName="image" choice="multiple" showInLine="true">\n{choices}  </Choices>\n</View>\n'
-    labels = "".join(f'    <Label value={xml_attribute(info.name)} background="{info.color}"/>\n' for info in classes.foreground)
+    labels = "".join(
+        f'    <Label value={xml_attribute(info.name)} background="{info.color}"/>\n'
+        for info in classes.foreground
+    )
     tools = (("RectangleLabels", "box"), ("PolygonLabels", "outline"), ("BrushLabels", "brush"))
     controls = "".join(f'  <{tag} name="{name}" toName="image">\n{labels}  </{tag}>\n' for tag, name in tools)
-    return f'<View>\n  <Image name="image" value="$image" zoom="true" zoomControl="true"/>\n{controls}</View>\n'
+    return (
+        f'<View>\n  <Image name="image" value="$image" zoom="true" zoomControl="true"/>\n{controls}</View>\n'
+    )
 
 
 def _task(image: LabelledImage, whole: bool, losses: Losses) -> dict[str, object]:
@@ -195,16 +239,25 @@ def _task(image: LabelledImage, whole: bool, losses: Losses) -> dict[str, object
     sure = [one for one in objects if one.score is None]
     found = [one for one in objects if one.score is not None]
     task: dict[str, object] = {
-        "data": {"image": _LOCAL + quote(f"images/{image.name}"), "split": image.split, "width": image.width, "height": image.height},
+        "data": {
+            "image": _LOCAL + quote(f"images/{image.name}"),
+            "split": image.split,
+            "width": image.width,
+            "height": image.height,
+        },
         "annotations": [{"result": _results(sure, image, whole, losses)}] if sure or not found else [],
     }
     if found:
         score = sum(float(one.score or 0) for one in found) / len(found)
-        task["predictions"] = [{"model_version": _MODEL, "score": score, "result": _results(found, image, whole, losses)}]
+        task["predictions"] = [
+            {"model_version": _MODEL, "score": score, "result": _results(found, image, whole, losses)}
+        ]
     return task
 
 
-def _results(objects: Sequence[LabelledObject], image: LabelledImage, whole: bool, losses: Losses) -> list[dict[str, object]]:
+def _results(
+    objects: Sequence[LabelledObject], image: LabelledImage, whole: bool, losses: Losses
+) -> list[dict[str, object]]:
     if whole:
         names = list(dict.fromkeys(one.class_name for one in objects))
         return [{**_region("class", "choices", image), "value": {"choices": names}}] if names else []
@@ -213,7 +266,14 @@ def _results(objects: Sequence[LabelledObject], image: LabelledImage, whole: boo
         extras: dict[str, object] = {} if one.score is None else {"score": float(one.score)}
         for number, (name, kind, value) in enumerate(values := _values(one, image, losses), start=1):
             key = f"eo-{one.feature_id}" + (f"~{number}" if len(values) > 1 else "")
-            found.append({**_region(name, kind, image), "id": key, **extras, "value": {**value, kind: [one.class_name]}})
+            found.append(
+                {
+                    **_region(name, kind, image),
+                    "id": key,
+                    **extras,
+                    "value": {**value, kind: [one.class_name]},
+                }
+            )
     return found
 
 
@@ -228,10 +288,14 @@ def _region(name: str, kind: str, image: LabelledImage) -> dict[str, object]:
     }
 
 
-def _values(one: LabelledObject, image: LabelledImage, losses: Losses) -> list[tuple[str, str, dict[str, object]]]:
+def _values(
+    one: LabelledObject, image: LabelledImage, losses: Losses
+) -> list[tuple[str, str, dict[str, object]]]:
     """(control, type, value) of each part of an object."""
     if has_holes(one.outline):
-        losses.count("objects with holes became brush strokes of whole pixels (Label Studio has no polygons with holes)")
+        losses.count(
+            "objects with holes became brush strokes of whole pixels (Label Studio has no polygons with holes)"
+        )
         mask = burn([one.outline], [1], image.height, image.width) == 1
         return [("brush", "brushlabels", {"format": "rle", "rle": brush_code(mask)})]
     percent = 100.0 / np.array([image.width, image.height])
@@ -239,7 +303,21 @@ def _values(one: LabelledObject, image: LabelledImage, losses: Losses) -> list[t
     for part in polygon_parts(one.outline):
         if is_box(part):
             (x, y), (x1, y1) = np.array(part.bounds[:2]) * percent, np.array(part.bounds[2:]) * percent
-            found.append(("box", "rectanglelabels", {"x": float(x), "y": float(y), "width": float(x1 - x), "height": float(y1 - y), "rotation": 0}))
+            found.append(
+                (
+                    "box",
+                    "rectanglelabels",
+                    {
+                        "x": float(x),
+                        "y": float(y),
+                        "width": float(x1 - x),
+                        "height": float(y1 - y),
+                        "rotation": 0,
+                    },
+                )
+            )
         else:
-            found.append(("outline", "polygonlabels", {"points": (open_ring(part) * percent).tolist(), "closed": True}))
+            found.append(
+                ("outline", "polygonlabels", {"points": (open_ring(part) * percent).tolist(), "closed": True})
+            )
     return found

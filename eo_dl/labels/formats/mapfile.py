@@ -1,6 +1,8 @@
-"""Labels in map coordinates as a GeoPackage, GeoJSON, FlatGeobuf or GeoParquet, with class, score and all other fields.
+"""Labels in map coordinates as a GeoPackage, GeoJSON, FlatGeobuf or GeoParquet, with class, score and all
+other fields.
 
-A GeoPackage has the layers `labels` and `annotated` of a labelling project, so that QGIS opens it coloured and `tile` knows where labels are complete.
+A GeoPackage has the layers `labels` and `annotated` of a labelling project, so that QGIS opens it coloured
+and `tile` knows where labels are complete.
 """
 
 from __future__ import annotations
@@ -26,13 +28,18 @@ _GEOMETRY = "geometry"
 
 
 def labels_frame(labels: LabelSet) -> geopandas.GeoDataFrame:
-    """Labels in map coordinates as a table; objects of no class have none. Fields keep their names, those that clash get a "_1"."""
+    """Labels in map coordinates as a table; objects of no class have none. Fields keep their names, those
+    that clash get a "_1".
+    """
     names = {info.id: info.name for info in labels.classes}
     table: dict[str, object] = {
         CLASS_FIELD: [names.get(int(i)) for i in labels.class_ids],
         "class_id": labels.class_ids,
         "feature_id": [
-            str(own if said is None else said) for own, said in zip(labels.feature_ids, labels.attributes.get("feature_id", labels.feature_ids), strict=True)
+            str(own if said is None else said)
+            for own, said in zip(
+                labels.feature_ids, labels.attributes.get("feature_id", labels.feature_ids), strict=True
+            )
         ],
     }
     if labels.scores is not None:
@@ -43,7 +50,9 @@ def labels_frame(labels: LabelSet) -> geopandas.GeoDataFrame:
         table["ignore"] = labels.ignore
     for name, values in labels.attributes.items():
         if name != "feature_id" and not (name in table and _same(values, table[name])):
-            table[f"{name}_1" if name in table or name == _GEOMETRY else name] = pd.Series(values, dtype=object).infer_objects()
+            table[f"{name}_1" if name in table or name == _GEOMETRY else name] = pd.Series(
+                values, dtype=object
+            ).infer_objects()
     return geopandas.GeoDataFrame(table, geometry=geopandas.GeoSeries(labels.geometries, crs=labels.crs))
 
 
@@ -52,10 +61,14 @@ def _same(values: GeometryArray, own: object) -> bool:
     return [str(value) for value in values] == [str(value) for value in own]  # type: ignore[attr-defined]
 
 
-def write_map_labels(labels: LabelSet, out: Path, scenes: Sequence[str] = (), overwrite: bool = False) -> None:
+def write_map_labels(
+    labels: LabelSet, out: Path, scenes: Sequence[str] = (), overwrite: bool = False
+) -> None:
     """Labels with a CRS, by the suffix of `out`. Raises `LabelError` for labels in pixels."""
     if labels.crs is None:
-        raise LabelError(f"{out}: {labels.source} is in pixels of images without a place on the ground; georeference them, or choose a pixel --format")
+        raise LabelError(
+            f"{out}: {labels.source} is in pixels of images without a place on the ground; georeference them, or choose a pixel --format"
+        )
     frame = labels_frame(labels)
     suffix = out.suffix.lower()
     if suffix == ".geojson":
@@ -65,7 +78,9 @@ def write_map_labels(labels: LabelSet, out: Path, scenes: Sequence[str] = (), ov
     elif suffix == ".gpkg":
         areas = np.empty(0, dtype=object) if labels.annotated is None else labels.annotated
         polygons = np.array([part for area in areas for part in shapely.get_parts(area)], dtype=object)
-        annotated = geopandas.GeoDataFrame({"note": [""] * len(polygons)}, geometry=geopandas.GeoSeries(polygons, crs=labels.crs))
+        annotated = geopandas.GeoDataFrame(
+            {"note": [""] * len(polygons)}, geometry=geopandas.GeoSeries(polygons, crs=labels.crs)
+        )
         write_layers(
             out,
             {ANNOTATED: annotated, LABELS: frame},
@@ -75,4 +90,6 @@ def write_map_labels(labels: LabelSet, out: Path, scenes: Sequence[str] = (), ov
             overwrite=overwrite,
         )
     else:
-        write_layer(out, frame, layer=LABELS, classes=labels.classes, style_field=CLASS_FIELD, overwrite=overwrite)
+        write_layer(
+            out, frame, layer=LABELS, classes=labels.classes, style_field=CLASS_FIELD, overwrite=overwrite
+        )

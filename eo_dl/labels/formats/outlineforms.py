@@ -1,4 +1,6 @@
-"""Outlines as formats can hold them: parts, rings, boxes and turned boxes; what is lost on the way is counted."""
+"""Outlines as formats can hold them: parts, rings, boxes and turned boxes; what is lost on the way is
+counted.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ def is_box(outline: shapely.Geometry) -> bool:
 
 
 def four_corners(outline: shapely.Geometry, losses: Losses) -> Ring:
-    """(4, 2) the corners of an outline that has four, else of the smallest turned box around it, which is counted."""
+    """(4, 2) the corners of an outline that has four, else of the smallest turned box around it, which is
+    counted.
+    """
     parts = polygon_parts(outline)
     if len(parts) == 1 and not len(parts[0].interiors):
         ring = open_ring(parts[0])
@@ -62,11 +66,15 @@ def four_corners(outline: shapely.Geometry, losses: Losses) -> Ring:
             return ring
     losses.count("outlines became the smallest turned boxes around them")
     turned = shapely.minimum_rotated_rectangle(outline)
-    return open_ring(turned if turned.geom_type == "Polygon" and turned.area > 0 else shapely.box(*outline.bounds))
+    return open_ring(
+        turned if turned.geom_type == "Polygon" and turned.area > 0 else shapely.box(*outline.bounds)
+    )
 
 
 def ring_polygon(points: Sequence[Sequence[float]] | Ring) -> shapely.Geometry:
-    """The polygon of a ring, empty for fewer than three points. Raises ValueError for numbers that are not finite or absurd."""
+    """The polygon of a ring, empty for fewer than three points. Raises ValueError for numbers that are not
+    finite or absurd.
+    """
     ring = np.asarray(points, np.float64).reshape(-1, 2)
     if not np.isfinite(ring).all() or np.abs(ring).max(initial=0.0) > 1e12:
         raise ValueError("it has a coordinate that is no finite pixel")
@@ -74,7 +82,9 @@ def ring_polygon(points: Sequence[Sequence[float]] | Ring) -> shapely.Geometry:
 
 
 def edges_polygon(col0: float, row0: float, col1: float, row1: float) -> shapely.Geometry:
-    """The rectangle of four edges, whichever way round; empty without area. Raises ValueError for numbers that are not finite."""
+    """The rectangle of four edges, whichever way round; empty without area. Raises ValueError for numbers
+    that are not finite.
+    """
     if not np.isfinite([col0, row0, col1, row1]).all() or max(map(abs, (col0, row0, col1, row1))) > 1e12:
         raise ValueError("it has a coordinate that is no finite pixel")
     low, high = (min(col0, col1), min(row0, row1)), (max(col0, col1), max(row0, row1))
@@ -87,4 +97,10 @@ def joined(parts: Sequence[shapely.Geometry]) -> shapely.Geometry:
     if len(solid) < 2:
         return solid[0] if solid else shapely.Polygon()
     together = shapely.multipolygons([piece for part in solid for piece in polygon_parts(part)])
-    return together if together.is_valid else shapely.union_all([shapely.make_valid(part, method="structure", keep_collapsed=False) for part in solid])
+    return (
+        together
+        if together.is_valid
+        else shapely.union_all(
+            [shapely.make_valid(part, method="structure", keep_collapsed=False) for part in solid]
+        )
+    )

@@ -1,8 +1,10 @@
-"""COCO run-length masks to polygons: column-major runs, starting with zeros, as numbers or as COCO's compressed text.
+"""COCO run-length masks to polygons: column-major runs, starting with zeros, as numbers or as COCO's
+compressed text.
 
-Decoded here and not by a library, because a hostile file may announce runs beyond its mask: every length is checked before memory is taken.
-The text form (cocoapi, maskApi.c `rleFrString`): five bits a character from the lowest on, offset 48, bit 32 = more follow, bit 16 of the last =
-sign; from the fourth run on, the difference to the run two before.
+Decoded here and not by a library, because a hostile file may announce runs beyond its mask: every length is
+checked before memory is taken. The text form (cocoapi, maskApi.c `rleFrString`): five bits a character from
+the lowest on, offset 48, bit 32 = more follow, bit 16 of the last = sign; from the fourth run on, the
+difference to the run two before.
 """
 
 from __future__ import annotations
@@ -20,12 +22,20 @@ _MAX_CHARS_A_RUN = 7
 
 
 def rle_outline(counts: object, size: object) -> shapely.Geometry:
-    """The mask as a polygon or multipolygon in pixels (empty for an empty mask). Raises ValueError saying what is wrong."""
-    if not isinstance(size, Sequence) or len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+    """The mask as a polygon or multipolygon in pixels (empty for an empty mask). Raises ValueError saying
+    what is wrong.
+    """
+    if (
+        not isinstance(size, Sequence)
+        or len(size) != 2
+        or not all(isinstance(side, int) and side > 0 for side in size)
+    ):
         raise ValueError(f"its size {str(size)[:60]} is not [height, width]")
     height, width = size
     if height * width > _MAX_PIXELS:
-        raise ValueError(f"its mask of {width}x{height} px is too large (at most {_MAX_PIXELS >> 20} million pixels)")
+        raise ValueError(
+            f"its mask of {width}x{height} px is too large (at most {_MAX_PIXELS >> 20} million pixels)"
+        )
     runs = _runs(counts)
     if int(runs.sum()) != height * width:
         raise ValueError(f"its runs add up to {int(runs.sum())} px, the mask has {height * width}")
@@ -87,7 +97,8 @@ def _decompressed(text: str) -> npt.NDArray[np.int64]:
     values = np.add.reduceat((codes & 31) << (5 * place), first)
     values -= np.where(codes[last] & 16, np.int64(1) << (5 * lengths), 0)
     runs = values.copy()
-    # From the fourth on a run is stored as the difference to the one two before: two running sums, of even and odd places.
+    # From the fourth on a run is stored as the difference to the one two before: two running sums, of even
+    # and odd places.
     runs[1::2] = np.cumsum(values[1::2])
     if len(values) > 2:
         runs[2::2] = np.cumsum(values[2::2])

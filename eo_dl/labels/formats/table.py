@@ -27,11 +27,13 @@ Writer = Callable[[Annotations, Path, Losses], None]
 
 @dataclass(frozen=True)
 class FormatInfo:
-    """What a format can carry. `holes`, `parts`: "yes" (exactly), "pixels" (as masks of whole pixels) or "no".
+    """What a format can carry. `holes`, `parts`: "yes" (exactly), "pixels" (as masks of whole pixels) or
+    "no".
 
-    `read_as`: the name by which `read_labels` knows it. `single`: the one file of it, where it is one. `images`: the folder of its images, with {split}
-    where each split has its own. `pictures`: its tools show PNG and JPEG only. `bands`: images may have any number of bands. `found_at`: where its label files
-    lie in a folder, as patterns. `written_name`: what a class is called in it.
+    `read_as`: the name by which `read_labels` knows it. `single`: the one file of it, where it is one.
+    `images`: the folder of its images, with {split} where each split has its own. `pictures`: its tools show
+    PNG and JPEG only. `bands`: images may have any number of bands. `found_at`: where its label files lie in
+    a folder, as patterns. `written_name`: what a class is called in it.
     """
 
     name: str
@@ -69,12 +71,80 @@ _ALL = (
         ("annotations.json", "annotations/instances_*.json"),
         "annotations.json",
     ),
-    FormatInfo("yolo", "YOLO detect", "yolo", "boxes", "no", "no", False, False, False, True, "images/{split}", write_yolo_boxes, ("data.yaml",)),
-    FormatInfo("yolo-seg", "YOLO segment", "yolo", "polygons", "no", "no", False, False, False, True, "images/{split}", write_yolo_polygons, ("data.yaml",)),
-    FormatInfo("yolo-obb", "YOLO OBB", "yolo", "turned boxes", "no", "no", False, False, False, True, "images/{split}", write_yolo_corners, ("data.yaml",)),
-    FormatInfo("voc", "Pascal VOC", "voc", "boxes", "no", "no", False, False, True, True, "JPEGImages", write_voc, ("Annotations",)),
     FormatInfo(
-        "voc-masks", "Pascal VOC masks", "mask", "pixels", "pixels", "pixels", False, False, True, True, "JPEGImages", write_voc_masks, ("SegmentationClass",)
+        "yolo",
+        "YOLO detect",
+        "yolo",
+        "boxes",
+        "no",
+        "no",
+        False,
+        False,
+        False,
+        True,
+        "images/{split}",
+        write_yolo_boxes,
+        ("data.yaml",),
+    ),
+    FormatInfo(
+        "yolo-seg",
+        "YOLO segment",
+        "yolo",
+        "polygons",
+        "no",
+        "no",
+        False,
+        False,
+        False,
+        True,
+        "images/{split}",
+        write_yolo_polygons,
+        ("data.yaml",),
+    ),
+    FormatInfo(
+        "yolo-obb",
+        "YOLO OBB",
+        "yolo",
+        "turned boxes",
+        "no",
+        "no",
+        False,
+        False,
+        False,
+        True,
+        "images/{split}",
+        write_yolo_corners,
+        ("data.yaml",),
+    ),
+    FormatInfo(
+        "voc",
+        "Pascal VOC",
+        "voc",
+        "boxes",
+        "no",
+        "no",
+        False,
+        False,
+        True,
+        True,
+        "JPEGImages",
+        write_voc,
+        ("Annotations",),
+    ),
+    FormatInfo(
+        "voc-masks",
+        "Pascal VOC masks",
+        "mask",
+        "pixels",
+        "pixels",
+        "pixels",
+        False,
+        False,
+        True,
+        True,
+        "JPEGImages",
+        write_voc_masks,
+        ("SegmentationClass",),
     ),
     FormatInfo(
         "labelstudio",
@@ -110,7 +180,23 @@ _ALL = (
         "annotations.xml",
         True,
     ),
-    FormatInfo("labelme", "LabelMe", "labelme", "polygons", "pixels", "yes", True, True, False, False, "", write_labelme, (".",), None, True),
+    FormatInfo(
+        "labelme",
+        "LabelMe",
+        "labelme",
+        "polygons",
+        "pixels",
+        "yes",
+        True,
+        True,
+        False,
+        False,
+        "",
+        write_labelme,
+        (".",),
+        None,
+        True,
+    ),
     FormatInfo(
         "dota",
         "DOTA",
@@ -127,27 +213,79 @@ _ALL = (
         ("labelTxt", "*/labelTxt"),
         written_name=dota_name,
     ),
-    FormatInfo("csv", "CSV of boxes", "csv", "boxes", "no", "no", True, True, False, True, "images", write_box_csv, ("labels.csv",), "labels.csv"),
-    FormatInfo("masks", "Mask rasters", "mask", "pixels", "pixels", "pixels", False, False, True, True, "images", write_masks, ("masks",)),
     FormatInfo(
-        "image-csv", "CSV of file and class", "csv", "classes", "no", "no", False, False, False, True, "images", write_image_csv, ("labels.csv",), "labels.csv"
+        "csv",
+        "CSV of boxes",
+        "csv",
+        "boxes",
+        "no",
+        "no",
+        True,
+        True,
+        False,
+        True,
+        "images",
+        write_box_csv,
+        ("labels.csv",),
+        "labels.csv",
+    ),
+    FormatInfo(
+        "masks",
+        "Mask rasters",
+        "mask",
+        "pixels",
+        "pixels",
+        "pixels",
+        False,
+        False,
+        True,
+        True,
+        "images",
+        write_masks,
+        ("masks",),
+    ),
+    FormatInfo(
+        "image-csv",
+        "CSV of file and class",
+        "csv",
+        "classes",
+        "no",
+        "no",
+        False,
+        False,
+        False,
+        True,
+        "images",
+        write_image_csv,
+        ("labels.csv",),
+        "labels.csv",
     ),
 )
 PIXEL_FORMATS: Mapping[str, FormatInfo] = {info.name: info for info in _ALL}
 """Formats in pixels of images, by name."""
 
-FOLDERS, MAP_FORMATS = "folders", {"gpkg": ".gpkg", "geojson": ".geojson", "fgb": ".fgb", "parquet": ".parquet"}
+FOLDERS, MAP_FORMATS = (
+    "folders",
+    {"gpkg": ".gpkg", "geojson": ".geojson", "fgb": ".fgb", "parquet": ".parquet"},
+)
 FORMATS = (*PIXEL_FORMATS, FOLDERS, *MAP_FORMATS)
 """Everything that `labels export` and `labels convert` write."""
 
 
 def label_places(name: str, folder: Path, splits: Sequence[str]) -> tuple[str, ...]:
-    """Where the labels of a format lie in a folder that was written in it, relative to it: files, or folders of files."""
+    """Where the labels of a format lie in a folder that was written in it, relative to it: files, or folders
+    of files.
+    """
     if name == FOLDERS:
         return tuple(split for split in splits if (folder / split).is_dir()) or (".",)
     patterns = (f"labels{MAP_FORMATS[name]}",) if name in MAP_FORMATS else PIXEL_FORMATS[name].found_at
     return tuple(
-        sorted(path.relative_to(folder).as_posix() for pattern in patterns for path in ([folder] if pattern == "." else folder.glob(pattern)) if path.exists())
+        sorted(
+            path.relative_to(folder).as_posix()
+            for pattern in patterns
+            for path in ([folder] if pattern == "." else folder.glob(pattern))
+            if path.exists()
+        )
     )
 
 
@@ -157,8 +295,12 @@ def read_as(name: str) -> str:
 
 
 def own_names(name: str, classes: ClassSet) -> dict[str, str]:
-    """Names of classes as a format changed them, with their own; those that two classes would share are left out."""
-    change = folder_name if name == FOLDERS else PIXEL_FORMATS[name].written_name if name in PIXEL_FORMATS else str
+    """Names of classes as a format changed them, with their own; those that two classes would share are left
+    out.
+    """
+    change = (
+        folder_name if name == FOLDERS else PIXEL_FORMATS[name].written_name if name in PIXEL_FORMATS else str
+    )
     found: dict[str, list[str]] = {}
     for info in classes:
         found.setdefault(change(info.name), []).append(info.name)

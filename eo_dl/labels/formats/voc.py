@@ -1,7 +1,8 @@
 """Pascal VOC boxes: one XML file an image.
 
-By tradition the first pixel is 1 and the last one belongs to the box: pixel columns xmin-1 to xmax in our half-open count. Some tools count from
-0 and mean edges; a 0 among the coordinates of a data set gives that away, since the tradition has none.
+By tradition the first pixel is 1 and the last one belongs to the box: pixel columns xmin-1 to xmax in our
+half-open count. Some tools count from 0 and mean edges; a 0 among the coordinates of a data set gives that
+away, since the tradition has none.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ Box = tuple[float, float, float, float]
 
 
 def read_voc(paths: Sequence[Path], source: str, origin: int | None = None) -> Records:
-    """Boxes of VOC files. `origin`: 1 (the tradition), 0 (coordinates are edges), None: 1 unless a coordinate is 0.
+    """Boxes of VOC files. `origin`: 1 (the tradition), 0 (coordinates are edges), None: 1 unless a coordinate
+    is 0.
 
-    Objects marked difficult are ignored; those without a name too. Raises `LabelError` for what is no VOC file.
+    Objects marked difficult are ignored; those without a name too. Raises `LabelError` for what is no VOC
+    file.
     """
     boxes: list[tuple[Path, str, int, Element, Box]] = []
     covered: list[ImageRecord] = []
@@ -43,10 +46,21 @@ def read_voc(paths: Sequence[Path], source: str, origin: int | None = None) -> R
         covered.append(ImageRecord(name, _size(root, path)))
         objects = root.findall("object")
         if len(objects) > _MAX_OBJECTS:
-            raise LabelError(f"{path}: holds {len(objects)} objects, at most {_MAX_OBJECTS} are read; split it")
-        boxes += [(path, name, number, found, _box(found, path, number)) for number, found in enumerate(objects, start=1)]
+            raise LabelError(
+                f"{path}: holds {len(objects)} objects, at most {_MAX_OBJECTS} are read; split it"
+            )
+        boxes += [
+            (path, name, number, found, _box(found, path, number))
+            for number, found in enumerate(objects, start=1)
+        ]
     first = origin if origin is not None else int(not any(0 in box for *_, box in boxes))
-    notes = [] if first or origin is not None else ["a box starts at pixel 0, so coordinates are read as edges counted from 0 (VOC by tradition counts from 1)"]
+    notes = (
+        []
+        if first or origin is not None
+        else [
+            "a box starts at pixel 0, so coordinates are read as edges counted from 0 (VOC by tradition counts from 1)"
+        ]
+    )
     if renamed:
         notes.append(f"{len(renamed)} files are named unlike their image: {named(renamed)}")
     return pixel_records(source, [_object(*box, first) for box in boxes], covered, notes, class_field="name")
@@ -55,13 +69,21 @@ def read_voc(paths: Sequence[Path], source: str, origin: int | None = None) -> R
 def _object(path: Path, image: str, number: int, found: Element, box: Box, first: int) -> PixelObject:
     x0, y0, x1, y1 = box[0] - first, box[1] - first, box[2], box[3]
     outline = shapely.box(x0, y0, x1, y1) if x1 > x0 and y1 > y0 else shapely.Polygon()
-    return PixelObject(image, outline, value_text(found.findtext("name")), f"{path.name}#{number}", (found.findtext("difficult") or "").strip() == "1")
+    return PixelObject(
+        image,
+        outline,
+        value_text(found.findtext("name")),
+        f"{path.name}#{number}",
+        (found.findtext("difficult") or "").strip() == "1",
+    )
 
 
 def _root(path: Path) -> Element:
     root = read_xml(path)
     if root.tag != "annotation":
-        raise LabelError(f"{path}: starts with <{root.tag[:40]}>; a Pascal VOC file with <annotation> was expected")
+        raise LabelError(
+            f"{path}: starts with <{root.tag[:40]}>; a Pascal VOC file with <annotation> was expected"
+        )
     return root
 
 
@@ -84,9 +106,13 @@ def _box(found: Element, path: Path, number: int) -> Box:
     try:
         values = [float(text or "") for text in texts]
     except ValueError as cause:
-        raise LabelError(f"{path}: object {number} has no complete <bndbox> (xmin, ymin, xmax, ymax = {texts}); correct or delete it") from cause
+        raise LabelError(
+            f"{path}: object {number} has no complete <bndbox> (xmin, ymin, xmax, ymax = {texts}); correct or delete it"
+        ) from cause
     if not all(math.isfinite(value) for value in values):
-        raise LabelError(f"{path}: object {number} has a coordinate that is no finite number ({texts}); correct or delete it")
+        raise LabelError(
+            f"{path}: object {number} has a coordinate that is no finite number ({texts}); correct or delete it"
+        )
     return values[0], values[1], values[2], values[3]
 
 
@@ -94,10 +120,16 @@ def _box(found: Element, path: Path, number: int) -> Box:
 
 
 def write_voc(found: Annotations, folder: Path, losses: Losses) -> None:
-    """`Annotations/NAME.xml` an image, `labelmap.txt`, and `ImageSets/Main/SPLIT.txt`; fractions of pixels are kept, ignored objects are difficult."""
+    """`Annotations/NAME.xml` an image, `labelmap.txt`, and `ImageSets/Main/SPLIT.txt`; fractions of pixels
+    are kept, ignored objects are difficult.
+    """
     for image in found.images:
         objects = without_extras(classed(image, losses), losses)
-        put(folder, f"Annotations/{image.stem}.xml", _document(image, "".join(_object_text(one, losses) for one in objects)))
+        put(
+            folder,
+            f"Annotations/{image.stem}.xml",
+            _document(image, "".join(_object_text(one, losses) for one in objects)),
+        )
     write_data_set(found, folder, "Main")
 
 

@@ -1,4 +1,6 @@
-"""What a Pascal VOC data set says of all its images: `labelmap.txt`, classes with their colours, and the images of each split."""
+"""What a Pascal VOC data set says of all its images: `labelmap.txt`, classes with their colours, and the
+images of each split.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _BITS = 8
 
 
 def voc_color(number: int) -> Color:
-    """The colour of a number in the palette of Pascal VOC: its bits dealt to red, green and blue in turn, the highest first."""
+    """The colour of a number in the palette of Pascal VOC: its bits dealt to red, green and blue in turn, the
+    highest first.
+    """
     color = [0, 0, 0]
     for bit in range(_BITS):
         for channel in range(3):
@@ -28,24 +32,36 @@ def voc_color(number: int) -> Color:
 
 
 def class_colors(classes: ClassSet) -> dict[int, Color]:
-    """A colour for each class id, no two alike: its own, else the next free one of the palette; black for 0 and the void for 255."""
+    """A colour for each class id, no two alike: its own, else the next free one of the palette; black for 0
+    and the void for 255.
+    """
     colors = {0: _BLACK, IGNORE_ID: _VOID}
     free = iter(voc_color(number) for number in range(1, 1 << _BITS))
     for info in classes:
         if info.id not in colors:
             own = int(info.color[1:3], 16), int(info.color[3:5], 16), int(info.color[5:7], 16)
-            colors[info.id] = own if own not in colors.values() else next(color for color in free if color not in colors.values())
+            colors[info.id] = (
+                own
+                if own not in colors.values()
+                else next(color for color in free if color not in colors.values())
+            )
     return colors
 
 
 def write_data_set(found: Annotations, folder: Path, kind: str) -> None:
     """`labelmap.txt`, and `ImageSets/KIND/SPLIT.txt`: the images of each split by their stems."""
     colors = class_colors(found.classes)
-    lines = [f"{info.name}:{','.join(map(str, colors[info.id]))}::\n" for info in found.classes.with_background()]
+    lines = [
+        f"{info.name}:{','.join(map(str, colors[info.id]))}::\n" for info in found.classes.with_background()
+    ]
     put(folder, "labelmap.txt", "# label:color_rgb:parts:actions\n" + "".join(lines))
     for split in found.splits:
         name = "default" if split == NO_SPLIT else split
-        put(folder, f"ImageSets/{kind}/{name}.txt", "".join(f"{image.stem}\n" for image in found.of_split(split)))
+        put(
+            folder,
+            f"ImageSets/{kind}/{name}.txt",
+            "".join(f"{image.stem}\n" for image in found.of_split(split)),
+        )
 
 
 def labelmap_spec(path: Path) -> ClassSpec | None:

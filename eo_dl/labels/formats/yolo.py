@@ -1,7 +1,9 @@
-"""YOLO: a text file an image with a line an object, in fractions of the image's size: boxes (detect), polygons (segment), four corners (OBB).
+"""YOLO: a text file an image with a line an object, in fractions of the image's size: boxes (detect),
+polygons (segment), four corners (OBB).
 
-`data.yaml` names the classes and the folders of images; `labels/` is the twin of `images/`. Sizes of images are not in the files: they are those of the
-images beside them, or are given. `channels` says how many bands images have, where that is not 3.
+`data.yaml` names the classes and the folders of images; `labels/` is the twin of `images/`. Sizes of images
+are not in the files: they are those of the images beside them, or are given. `channels` says how many bands
+images have, where that is not 3.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ def _is_line(parts: Sequence[str]) -> bool:
 
 def is_yolo_yaml(text: str) -> bool:
     """True for the text of a `data.yaml`."""
-    return bool(re.search(r"^names\s*:", text, re.MULTILINE)) and bool(re.search(r"^(train|val|path)\s*:", text, re.MULTILINE))
+    return bool(re.search(r"^names\s*:", text, re.MULTILINE)) and bool(
+        re.search(r"^(train|val|path)\s*:", text, re.MULTILINE)
+    )
 
 
 # Reading
@@ -59,7 +63,9 @@ def is_yolo_yaml(text: str) -> bool:
 
 @dataclass(frozen=True)
 class _Found:
-    """The label files of a data set, its class names by number, the folders where its images may be, and all its images where it lists them."""
+    """The label files of a data set, its class names by number, the folders where its images may be, and all
+    its images where it lists them.
+    """
 
     files: tuple[Path, ...]
     names: Mapping[int, str]
@@ -68,7 +74,8 @@ class _Found:
 
 
 def read_yolo(paths: Sequence[Path], source: str, sizes: Sizes | None = None) -> Records:
-    """Objects of a data set: its `data.yaml`, its folder, or its label files. `sizes`: (width, height) of images by file name.
+    """Objects of a data set: its `data.yaml`, its folder, or its label files. `sizes`: (width, height) of
+    images by file name.
 
     Raises `LabelError` with the line, and where the size of an image is not known.
     """
@@ -83,7 +90,9 @@ def read_yolo(paths: Sequence[Path], source: str, sizes: Sizes | None = None) ->
         objects += _objects(file, image, size, found.names)
     labelled = {file.stem for file in found.files}
     covered += [_negative(path, sizes or {}) for path in found.images if path.stem not in labelled]
-    return pixel_records(source, objects, covered, known=Known(tuple(found.names.values())), class_field="class")
+    return pixel_records(
+        source, objects, covered, known=Known(tuple(found.names.values())), class_field="class"
+    )
 
 
 def _find(paths: Sequence[Path], source: str) -> _Found:
@@ -94,7 +103,11 @@ def _find(paths: Sequence[Path], source: str) -> _Found:
     if not files:
         raise LabelError(f"{source}: holds no label files (NAME.txt); give data.yaml or the folder of labels")
     folders = list(dict.fromkeys(path.parent for path in files))
-    return _Found(files, _listed_names(folders), tuple(root for folder in folders for root in (folder, folder.parent, folder.parent.parent)))
+    return _Found(
+        files,
+        _listed_names(folders),
+        tuple(root for folder in folders for root in (folder, folder.parent, folder.parent.parent)),
+    )
 
 
 def _of_yaml(path: Path) -> _Found:
@@ -107,12 +120,20 @@ def _of_yaml(path: Path) -> _Found:
         entries = data.get(split)
         for entry in [entries] if isinstance(entries, str) else entries if isinstance(entries, list) else []:
             folder = _inside(root, entry, path, split)
-            images += [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in RASTER_SUFFIXES] if folder.is_dir() else []
+            images += (
+                [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in RASTER_SUFFIXES]
+                if folder.is_dir()
+                else []
+            )
             base = root if folder.is_relative_to(root) else path.parent
-            labels = base / Path(*["labels" if part == "images" else part for part in folder.relative_to(base).parts])
+            labels = base / Path(
+                *["labels" if part == "images" else part for part in folder.relative_to(base).parts]
+            )
             files += [file for file in sorted(labels.rglob("*.txt")) if file.name not in _CLASS_LISTS]
     if not files:
-        raise LabelError(f"{path}: names no folder with label files below {root}; labels/ lies beside images/")
+        raise LabelError(
+            f"{path}: names no folder with label files below {root}; labels/ lies beside images/"
+        )
     return _Found(tuple(dict.fromkeys(files)), names, (root,), tuple(dict.fromkeys(images)))
 
 
@@ -130,27 +151,39 @@ def _inside(root: Path, entry: object, path: Path, key: str) -> Path:
         return inside
     if key == "path":
         return root  # made on another machine: the file lies in the data set
-    raise LabelError(f"{path}: its {key!r} is {text[:80]}, outside the folder of the file; write it from there, e.g. images/train")
+    raise LabelError(
+        f"{path}: its {key!r} is {text[:80]}, outside the folder of the file; write it from there, e.g. images/train"
+    )
 
 
 def _names(value: object, path: Path) -> dict[int, str]:
     items = dict(enumerate(value)) if isinstance(value, list) else value
-    if not isinstance(items, dict) or not items or not all(isinstance(key, int) and key >= 0 for key in items):
-        raise LabelError(f"{path}: its names are {str(value)[:60]}; a list, or numbers with names, was expected")
+    if (
+        not isinstance(items, dict)
+        or not items
+        or not all(isinstance(key, int) and key >= 0 for key in items)
+    ):
+        raise LabelError(
+            f"{path}: its names are {str(value)[:60]}; a list, or numbers with names, was expected"
+        )
     if len({str(name) for name in items.values()}) < len(items):
         raise LabelError(f"{path}: two of its names are the same; give each class its own")
     return {int(key): str(name).strip() for key, name in sorted(items.items())}
 
 
 def _listed_names(folders: Sequence[Path]) -> dict[int, str]:
-    """Names of a class list, or of a data.yaml, in or above the folder of the labels; none where there is none."""
+    """Names of a class list, or of a data.yaml, in or above the folder of the labels; none where there is
+    none.
+    """
     for place in (place for folder in folders for place in (folder, folder.parent, folder.parent.parent)):
         for name in ("data.yaml", "dataset.yaml"):
             if (place / name).is_file() and is_yolo_yaml(read_text(place / name)):
                 return _names(load_yaml(place / name).get("names"), place / name)
         for name in _CLASS_LISTS:
             if (place / name).is_file() and not is_yolo_text(read_text(place / name)):
-                return dict(enumerate(line.strip() for line in read_text(place / name).splitlines() if line.strip()))
+                return dict(
+                    enumerate(line.strip() for line in read_text(place / name).splitlines() if line.strip())
+                )
     return {}
 
 
@@ -158,7 +191,17 @@ def _images_below(roots: Sequence[Path]) -> dict[str, Path]:
     """Images by stem in these folders and in those called images below them."""
     found: dict[str, Path] = {}
     for root in dict.fromkeys(roots):
-        for folder in (root, *(root / name for name in ("images", *(f"images/{split}" for split in _SPLITS), *(f"{split}/images" for split in _SPLITS)))):
+        for folder in (
+            root,
+            *(
+                root / name
+                for name in (
+                    "images",
+                    *(f"images/{split}" for split in _SPLITS),
+                    *(f"{split}/images" for split in _SPLITS),
+                )
+            ),
+        ):
             if folder.is_dir():
                 for path in sorted(folder.iterdir()):
                     if path.suffix.lower() in RASTER_SUFFIXES:
@@ -166,7 +209,9 @@ def _images_below(roots: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def _image_of(file: Path, places: Mapping[str, Path], given: Mapping[str, tuple[str, tuple[int, int]]]) -> tuple[str, tuple[int, int]]:
+def _image_of(
+    file: Path, places: Mapping[str, Path], given: Mapping[str, tuple[str, tuple[int, int]]]
+) -> tuple[str, tuple[int, int]]:
     """The name and size of the image of a label file."""
     if file.stem in given:
         return given[file.stem]
@@ -191,30 +236,50 @@ def _objects(file: Path, image: str, size: tuple[int, int], names: Mapping[int, 
     lines = read_text(file).splitlines()
     if len(lines) > _MAX_LINES:
         raise LabelError(f"{file}: holds {len(lines)} lines, at most {_MAX_LINES} are read; split the image")
-    return [_object(file, number, line.split(), image, size, names) for number, line in enumerate(lines, start=1) if line.strip()]
+    return [
+        _object(file, number, line.split(), image, size, names)
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
 
 
-def _object(file: Path, number: int, parts: Sequence[str], image: str, size: tuple[int, int], names: Mapping[int, str]) -> PixelObject:
+def _object(
+    file: Path, number: int, parts: Sequence[str], image: str, size: tuple[int, int], names: Mapping[int, str]
+) -> PixelObject:
     try:
         index, values = int(parts[0]), [float(part) for part in parts[1:]]
     except ValueError as cause:
-        raise LabelError(f"{file}: line {number} is {' '.join(parts)[:60]!r}; a class number and fractions were expected") from cause
+        raise LabelError(
+            f"{file}: line {number} is {' '.join(parts)[:60]!r}; a class number and fractions were expected"
+        ) from cause
     if not all(math.isfinite(value) and abs(value) <= _FAR for value in values):
-        raise LabelError(f"{file}: line {number} has a coordinate that is no fraction of its image ({' '.join(parts)[:60]}); correct or delete it")
+        raise LabelError(
+            f"{file}: line {number} has a coordinate that is no fraction of its image ({' '.join(parts)[:60]}); correct or delete it"
+        )
     if names and index not in names:
-        raise LabelError(f"{file}: line {number} is of class {index}, which the names do not have ({len(names)} classes); correct it or add the name")
+        raise LabelError(
+            f"{file}: line {number} is of class {index}, which the names do not have ({len(names)} classes); correct it or add the name"
+        )
     outline, score = _outline(values, size, file, number)
-    return PixelObject(image, outline, names.get(index, f"class_{index}"), f"{file.name}:{number}", score=score)
+    return PixelObject(
+        image, outline, names.get(index, f"class_{index}"), f"{file.name}:{number}", score=score
+    )
 
 
-def _outline(values: Sequence[float], size: tuple[int, int], file: Path, number: int) -> tuple[shapely.Geometry, float | None]:
+def _outline(
+    values: Sequence[float], size: tuple[int, int], file: Path, number: int
+) -> tuple[shapely.Geometry, float | None]:
     """The outline in pixels, and the score of a detection's line."""
     width, height = size
     if len(values) in (4, 5):
         col, row, wide, high = values[0] * width, values[1] * height, values[2] * width, values[3] * height
-        return edges_polygon(col - wide / 2, row - high / 2, col + wide / 2, row + high / 2), values[4] if len(values) == 5 else None
+        return edges_polygon(col - wide / 2, row - high / 2, col + wide / 2, row + high / 2), values[
+            4
+        ] if len(values) == 5 else None
     if len(values) < 6 or len(values) % 2:
-        raise LabelError(f"{file}: line {number} has {len(values)} numbers after its class; a box has 4, a polygon 6 or more in pairs")
+        raise LabelError(
+            f"{file}: line {number} has {len(values)} numbers after its class; a box has 4, a polygon 6 or more in pairs"
+        )
     return ring_polygon(np.reshape(values, (-1, 2)) * (width, height)), None
 
 
@@ -242,7 +307,10 @@ def _box_lines(one: LabelledObject, losses: Losses) -> list[list[float]]:
 
 
 def _polygon_lines(one: LabelledObject, losses: Losses) -> list[list[float]]:
-    losses.count("objects of several parts became one object a part: a line holds one ring", int(len(polygon_parts(one.outline)) > 1))
+    losses.count(
+        "objects of several parts became one object a part: a line holds one ring",
+        int(len(polygon_parts(one.outline)) > 1),
+    )
     return [ring.ravel().tolist() for ring in filled_rings(one.outline, losses)]
 
 
@@ -250,7 +318,12 @@ def _corner_lines(one: LabelledObject, losses: Losses) -> list[list[float]]:
     return [four_corners(one.outline, losses).ravel().tolist()]
 
 
-def _write(found: Annotations, folder: Path, losses: Losses, lines_of: Callable[[LabelledObject, Losses], list[list[float]]]) -> None:
+def _write(
+    found: Annotations,
+    folder: Path,
+    losses: Losses,
+    lines_of: Callable[[LabelledObject, Losses], list[list[float]]],
+) -> None:
     """`labels/SPLIT/NAME.txt` and `data.yaml`; an image without objects has an empty file."""
     number = {info.name: place for place, info in enumerate(found.classes.foreground)}
     for image in found.images:
@@ -258,8 +331,16 @@ def _write(found: Annotations, folder: Path, losses: Losses, lines_of: Callable[
         for one in without_extras(usable(image, losses), losses):
             for values in lines_of(one, losses):
                 fractions = np.reshape(values, (-1, 2)) / (image.width, image.height)
-                lines.append(" ".join([str(number[one.class_name]), *(repr(float(value)) for value in fractions.ravel())]))
-        put(folder, f"labels/{'' if image.split == NO_SPLIT else image.split + '/'}{image.stem}.txt", "".join(f"{line}\n" for line in lines))
+                lines.append(
+                    " ".join(
+                        [str(number[one.class_name]), *(repr(float(value)) for value in fractions.ravel())]
+                    )
+                )
+        put(
+            folder,
+            f"labels/{'' if image.split == NO_SPLIT else image.split + '/'}{image.stem}.txt",
+            "".join(f"{line}\n" for line in lines),
+        )
     put(folder, "data.yaml", _yaml(found))
 
 

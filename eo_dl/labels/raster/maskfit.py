@@ -17,7 +17,9 @@ from .maskvalues import open_mask
 
 
 def match_masks(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
-    """Remarks on scenes without label rasters and the other way round. Raises `LabelError` where none fits, or one does not fit its scene."""
+    """Remarks on scenes without label rasters and the other way round. Raises `LabelError` where none fits,
+    or one does not fit its scene.
+    """
     used: set[str] = set()
     without: list[str] = []
     for scene in scenes:
@@ -27,8 +29,14 @@ def match_masks(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
             continue
         source = open_mask(mask.path)
         check_fit(source, scene)
-        if source.grid.crs is not None and scene.grid.crs is not None and not shapely.intersects(footprint_in(mask.path, scene), scene.grid.footprint()):
-            raise LabelError(f"{mask.path}: is named like {scene.name} but lies elsewhere on the ground; check its CRS and transform")
+        if (
+            source.grid.crs is not None
+            and scene.grid.crs is not None
+            and not shapely.intersects(footprint_in(mask.path, scene), scene.grid.footprint())
+        ):
+            raise LabelError(
+                f"{mask.path}: is named like {scene.name} but lies elsewhere on the ground; check its CRS and transform"
+            )
         used.add(mask.path)
     if not used:
         raise LabelError(
@@ -36,7 +44,9 @@ def match_masks(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
         )
     notes = []
     if without:
-        notes.append(f"{len(without)} of {len(scenes)} scenes have no label raster and are not used as background: {named(without)}")
+        notes.append(
+            f"{len(without)} of {len(scenes)} scenes have no label raster and are not used as background: {named(without)}"
+        )
     left = [Path(mask.path).name for mask in labels.masks if mask.path not in used]
     if left:
         notes.append(f"{len(left)} of {len(labels.masks)} label rasters belong to no scene: {named(left)}")

@@ -16,7 +16,8 @@ from ...io.scene import Scene
 
 Index = npt.NDArray[np.int64]
 
-# A pixel centre that falls on the border of two label pixels belongs to the later one, whatever the last bit says.
+# A pixel centre that falls on the border of two label pixels belongs to the later one, whatever the last bit
+# says.
 _TIE_PX = 1e-6
 # Grids that are nowhere farther apart than this are one.
 _SAME_PX = 1e-3
@@ -36,21 +37,30 @@ def check_fit(mask: Scene, scene: Scene) -> None:
 
 
 def whole_shift(mask: Scene, scene: Scene) -> tuple[int, int] | None:
-    """(columns, rows) from the scene's pixels to those of a label raster that differs by whole pixels only; None where it is another grid."""
+    """(columns, rows) from the scene's pixels to those of a label raster that differs by whole pixels only;
+    None where it is another grid.
+    """
     if mask.grid.crs is None or scene.grid.crs is None:
-        return (0, 0) if (mask.grid.height, mask.grid.width) == (scene.grid.height, scene.grid.width) else None
+        return (
+            (0, 0) if (mask.grid.height, mask.grid.width) == (scene.grid.height, scene.grid.width) else None
+        )
     if mask.grid.crs != scene.grid.crs:
         return None
     between = _between(mask, scene)
     cols, rows = round(between.c), round(between.f)
     ends = apply_affine(between, [0, scene.grid.width, scene.grid.width], [0, 0, scene.grid.height])
-    wanted = (np.array([0, scene.grid.width, scene.grid.width]) + cols, np.array([0, 0, scene.grid.height]) + rows)
+    wanted = (
+        np.array([0, scene.grid.width, scene.grid.width]) + cols,
+        np.array([0, 0, scene.grid.height]) + rows,
+    )
     off = max(float(np.abs(found - want).max()) for found, want in zip(ends, wanted, strict=True))
     return (cols, rows) if off < _SAME_PX else None
 
 
 def mask_pixels(mask: Scene, scene: Scene, window: Window) -> tuple[Index, Index]:
-    """(H, W) column and row of the label pixel at the centre of each pixel of a window; they may lie outside the raster."""
+    """(H, W) column and row of the label pixel at the centre of each pixel of a window; they may lie outside
+    the raster.
+    """
     cols = np.arange(window.col, window.col1) + 0.5
     rows = np.arange(window.row, window.row1) + 0.5
     grid_cols, grid_rows = np.meshgrid(cols, rows)

@@ -35,9 +35,11 @@ _local = threading.local()
 
 
 def mask_of(labels: LabelSet, scene: Scene) -> MaskLabels | None:
-    """The label raster of a scene: by name, else by place, else (a single one without CRS) by size. None where labels are no rasters.
+    """The label raster of a scene: by name, else by place, else (a single one without CRS) by size. None
+    where labels are no rasters.
 
-    A scene without one gets a value that reads as 255 everywhere: nothing is known there. Raises `LabelError` where several fit.
+    A scene without one gets a value that reads as 255 everywhere: nothing is known there. Raises `LabelError`
+    where several fit.
     """
     if not labels.masks:
         return None
@@ -59,10 +61,12 @@ def has_mask(mask: MaskLabels | None) -> bool:
 
 
 def read_mask(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.uint8]:
-    """(H, W) class ids of a window of the scene's working grid; 255 where ignored, and where the label raster says nothing.
+    """(H, W) class ids of a window of the scene's working grid; 255 where ignored, and where the label raster
+    says nothing.
 
-    A raster on another grid is read at the nearest pixel: by both georeferences, or, where one has none, by the size, which must be the
-    scene's. Raises `LabelError` for a size that does not fit and for values that are no class.
+    A raster on another grid is read at the nearest pixel: by both georeferences, or, where one has none, by
+    the size, which must be the scene's. Raises `LabelError` for a size that does not fit and for values that
+    are no class.
     """
     if not has_mask(mask):
         return np.full((window.height, window.width), IGNORE_ID, np.uint8)
@@ -75,8 +79,12 @@ def read_mask(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.
     return out
 
 
-def read_soft_mask(mask: MaskLabels, scene: Scene, window: Window, classes: ClassSet) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
-    """(K, H, W) probabilities of `classes` in their order, 0 where not known, and (H, W) the id of the likeliest class as `read_mask` gives it."""
+def read_soft_mask(
+    mask: MaskLabels, scene: Scene, window: Window, classes: ClassSet
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """(K, H, W) probabilities of `classes` in their order, 0 where not known, and (H, W) the id of the
+    likeliest class as `read_mask` gives it.
+    """
     planes = _planes(mask, scene, window)
     ids = _likeliest(planes, mask.band_ids)
     shares = np.where(ids == IGNORE_ID, np.uint8(0), planes).astype(np.float32) / np.float32(QUANTA)
@@ -88,7 +96,9 @@ def _planes(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.ui
     source = _open(mask.path)
     check_fit(source, scene)
     if len(source.bands) != len(mask.band_ids):
-        raise LabelError(f"{mask.path}: has {len(source.bands)} bands where it had {len(mask.band_ids)} classes; it changed: read the labels again")
+        raise LabelError(
+            f"{mask.path}: has {len(source.bands)} bands where it had {len(mask.band_ids)} classes; it changed: read the labels again"
+        )
     out = np.full((len(mask.band_ids), window.height, window.width), IGNORE_ID, np.uint8)
     _read_into(out, mask, source, scene, window)
     return out
@@ -100,8 +110,12 @@ def _likeliest(planes: npt.NDArray[np.uint8], band_ids: Sequence[int]) -> npt.ND
     return np.where(known, np.array(band_ids, np.uint8)[planes.argmax(axis=0)], np.uint8(IGNORE_ID))
 
 
-def _read_into(out: npt.NDArray[np.uint8], mask: MaskLabels, source: Scene, scene: Scene, window: Window) -> None:
-    """Fill `out` (H, W) of ids or (K, H, W) of planes, in parts where the label raster is so much finer that one read would be large."""
+def _read_into(
+    out: npt.NDArray[np.uint8], mask: MaskLabels, source: Scene, scene: Scene, window: Window
+) -> None:
+    """Fill `out` (H, W) of ids or (K, H, W) of planes, in parts where the label raster is so much finer that
+    one read would be large.
+    """
     shift = whole_shift(source, scene)
     if shift is not None:
         wanted = Window(window.col + shift[0], window.row + shift[1], window.width, window.height)
@@ -113,7 +127,12 @@ def _read_into(out: npt.NDArray[np.uint8], mask: MaskLabels, source: Scene, scen
     inside = (cols >= 0) & (cols < source.grid.width) & (rows >= 0) & (rows < source.grid.height)
     if not inside.any():
         return
-    frame = Window.from_box(int(cols[inside].min()), int(rows[inside].min()), int(cols[inside].max()) + 1, int(rows[inside].max()) + 1)
+    frame = Window.from_box(
+        int(cols[inside].min()),
+        int(rows[inside].min()),
+        int(cols[inside].max()) + 1,
+        int(rows[inside].max()) + 1,
+    )
     if frame.area_px > _READ_PIXELS and window.area_px > 1:
         for part, rows_of, cols_of in _halves(window):
             _read_into(out[..., rows_of, cols_of], mask, source, scene, part)
@@ -124,7 +143,11 @@ def _read_into(out: npt.NDArray[np.uint8], mask: MaskLabels, source: Scene, scen
 
 def _stored(mask: MaskLabels, source: Scene, frame: Window) -> npt.NDArray[np.uint8]:
     """Class ids (H, W), or planes of probabilities (K, H, W), of a window of the label raster's own grid."""
-    return _chip(source, frame).pixels.astype(np.uint8, copy=False) if mask.band_ids else _class_ids(mask, source, frame)
+    return (
+        _chip(source, frame).pixels.astype(np.uint8, copy=False)
+        if mask.band_ids
+        else _class_ids(mask, source, frame)
+    )
 
 
 def _chip(source: Scene, frame: Window) -> Chip:
@@ -137,19 +160,29 @@ def _chip(source: Scene, frame: Window) -> Chip:
 def _halves(window: Window) -> list[tuple[Window, slice, slice]]:
     if window.width >= window.height:
         half = window.width // 2
-        left, right = Window(window.col, window.row, half, window.height), Window(window.col + half, window.row, window.width - half, window.height)
+        left, right = (
+            Window(window.col, window.row, half, window.height),
+            Window(window.col + half, window.row, window.width - half, window.height),
+        )
         return [(left, slice(None), slice(0, half)), (right, slice(None), slice(half, None))]
     half = window.height // 2
-    top, bottom = Window(window.col, window.row, window.width, half), Window(window.col, window.row + half, window.width, window.height - half)
+    top, bottom = (
+        Window(window.col, window.row, window.width, half),
+        Window(window.col, window.row + half, window.width, window.height - half),
+    )
     return [(top, slice(0, half), slice(None)), (bottom, slice(half, None), slice(None))]
 
 
 def _class_ids(mask: MaskLabels, source: Scene, frame: Window) -> npt.NDArray[np.uint8]:
     """Class ids of a window of the label raster's own grid."""
-    kind: Kind = "colors" if any(isinstance(value, str) for value in (*mask.values, *mask.ignore_values)) else "ids"
+    kind: Kind = (
+        "colors" if any(isinstance(value, str) for value in (*mask.values, *mask.ignore_values)) else "ids"
+    )
     chip = _chip(source, frame)
     codes = codes_of(chip.pixels, source, kind)
-    known = {_code(value): class_id for value, class_id in mask.values.items()} | {_code(value): IGNORE_ID for value in mask.ignore_values}
+    known = {_code(value): class_id for value, class_id in mask.values.items()} | {
+        _code(value): IGNORE_ID for value in mask.ignore_values
+    }
     ids, wrong = _looked_up(codes, known)
     wrong &= chip.valid
     if wrong.any():
@@ -161,7 +194,9 @@ def _class_ids(mask: MaskLabels, source: Scene, frame: Window) -> npt.NDArray[np
     return ids
 
 
-def _looked_up(codes: npt.NDArray[np.int64], known: Mapping[int, int]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+def _looked_up(
+    codes: npt.NDArray[np.int64], known: Mapping[int, int]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """The class id of each code, and where there is none."""
     if min(known) >= 0 and max(known) < _TABLE:
         inside = (codes >= 0) & (codes < _TABLE)
@@ -179,18 +214,29 @@ def _code(value: int | str) -> int:
 
 
 def _by_place(masks: Sequence[MaskLabels], scene: Scene) -> MaskLabels | None:
-    """The label raster that covers most of a scene. Raises `LabelError` where another one covers more than 1 % of the rest."""
+    """The label raster that covers most of a scene. Raises `LabelError` where another one covers more than 1
+    % of the rest.
+    """
     if scene.native.crs is None:
         return None
     ground = scene.grid.footprint()
     shares = [(footprint_in(mask.path, scene), mask) for mask in masks]
-    found = sorted(((shapely.area(shapely.intersection(area, ground)) / ground.area, place) for place, (area, _) in enumerate(shares)), reverse=True)
+    found = sorted(
+        (
+            (shapely.area(shapely.intersection(area, ground)) / ground.area, place)
+            for place, (area, _) in enumerate(shares)
+        ),
+        reverse=True,
+    )
     best, place = found[0]
     if best <= 0:
         return None
     rest = shapely.difference(ground, shares[place][0])
     for share, other in found[1:]:
-        if share > _COVERS and shapely.area(shapely.intersection(rest, shares[other][0])) > _COVERS * ground.area:
+        if (
+            share > _COVERS
+            and shapely.area(shapely.intersection(rest, shares[other][0])) > _COVERS * ground.area
+        ):
             raise LabelError(
                 f"{scene.path}: several label rasters cover parts of it ({Path(masks[place].path).name}, {Path(masks[other].path).name}); join them first, e.g. gdalbuildvrt masks.vrt *.tif"
             )

@@ -21,8 +21,9 @@ _BLACK = "#000000"
 def read_masks(paths: Sequence[str], spec: ClassSpec | None, unlabelled: Unlabelled, source: str) -> LabelSet:
     """Label rasters with the classes of all of them; each is read once.
 
-    Ids: 0 is the background and 255 means ignore, unless `spec` says otherwise; where 255 is the only value beside 0 it is a class. A nodata value other
-    than 0 is ignored. Colours: black is the background unless `spec` names it. With `unlabelled="ignore"` the background is ignored.
+    Ids: 0 is the background and 255 means ignore, unless `spec` says otherwise; where 255 is the only value
+    beside 0 it is a class. A nodata value other than 0 is ignored. Colours: black is the background unless
+    `spec` names it. With `unlabelled="ignore"` the background is ignored.
     """
     soft = read_probabilities(paths, spec, source)
     if soft is not None:
@@ -32,12 +33,16 @@ def read_masks(paths: Sequence[str], spec: ClassSpec | None, unlabelled: Unlabel
     kinds = {content.kind for content in contents}
     if len(kinds) > 1:
         one = next(c for c in contents if c.kind == "ids")
-        raise LabelError(f"{source}: mixes colours and ids ({one.scene.name} holds ids); read them apart, or save all in one way")
+        raise LabelError(
+            f"{source}: mixes colours and ids ({one.scene.name} holds ids); read them apart, or save all in one way"
+        )
     counts = _total(contents)
     notes: list[str] = []
     spec = _binary(counts, contents, spec, notes)
     fixed = _fixed(counts, contents, spec, notes)
-    naming = name_classes({value: count for value, count in counts.items() if value not in fixed}, spec, source)
+    naming = name_classes(
+        {value: count for value, count in counts.items() if value not in fixed}, spec, source
+    )
     ids = {**naming.ids, **fixed}
     classes = naming.classes if 0 not in fixed.values() else naming.classes.with_background()
     if spec is None:
@@ -47,7 +52,9 @@ def read_masks(paths: Sequence[str], spec: ClassSpec | None, unlabelled: Unlabel
     if unlabelled == "ignore":
         ids = {value: IGNORE_ID if class_id == 0 else class_id for value, class_id in ids.items()}
         classes = classes.without_background()
-    stored: dict[int | str, int] = {value if value.startswith("#") else int(value): class_id for value, class_id in ids.items()}
+    stored: dict[int | str, int] = {
+        value if value.startswith("#") else int(value): class_id for value, class_id in ids.items()
+    }
     kept = {value: class_id for value, class_id in stored.items() if class_id != IGNORE_ID}
     ignored = tuple(value for value, class_id in stored.items() if class_id == IGNORE_ID)
     notes += _seen(contents, counts, ids, classes)
@@ -71,14 +78,20 @@ def _total(contents: Sequence[MaskContent]) -> dict[str, int]:
     return total
 
 
-def _fixed(counts: Mapping[str, int], contents: Sequence[MaskContent], spec: ClassSpec | None, notes: list[str]) -> dict[str, int]:
-    """Values whose meaning is settled before classes are named: background and ignore, where `spec` does not name them."""
+def _fixed(
+    counts: Mapping[str, int], contents: Sequence[MaskContent], spec: ClassSpec | None, notes: list[str]
+) -> dict[str, int]:
+    """Values whose meaning is settled before classes are named: background and ignore, where `spec` does not
+    name them.
+    """
     said = set() if spec is None else set(spec.values)
     free = [value for value in counts if value not in said]
     fixed: dict[str, int] = {}
     if _BLACK in free and len(counts) > 1:
         fixed[_BLACK] = 0
-        notes.append(f"black ({counts[_BLACK]} px) is taken as background; say otherwise with --classes NAME={_BLACK} or -{_BLACK} (ignore)")
+        notes.append(
+            f"black ({counts[_BLACK]} px) is taken as background; say otherwise with --classes NAME={_BLACK} or -{_BLACK} (ignore)"
+        )
     nodata = {str(content.nodata) for content in contents if content.nodata is not None}
     for value in (value for value in free if value in nodata and value != "0"):
         fixed[value] = IGNORE_ID
@@ -86,16 +99,24 @@ def _fixed(counts: Mapping[str, int], contents: Sequence[MaskContent], spec: Cla
     if "0" in free:
         fixed["0"] = 0
         if "0" in nodata:
-            notes.append("0 is the nodata value of the label rasters and is taken as background; ignore it with --unlabelled ignore")
+            notes.append(
+                "0 is the nodata value of the label rasters and is taken as background; ignore it with --unlabelled ignore"
+            )
     if "255" in free:
         fixed.setdefault("255", IGNORE_ID)
         if "255" not in nodata:
-            notes.append(f"the value 255 ({counts['255']} px) means ignore; say otherwise with --classes NAME=255")
+            notes.append(
+                f"the value 255 ({counts['255']} px) means ignore; say otherwise with --classes NAME=255"
+            )
     return fixed
 
 
-def _binary(counts: Mapping[str, int], contents: Sequence[MaskContent], spec: ClassSpec | None, notes: list[str]) -> ClassSpec | None:
-    """Rasters of nothing but 0 and 255, as drawing programs make them: 255 is their class, unless it is nodata or `spec` says what it is."""
+def _binary(
+    counts: Mapping[str, int], contents: Sequence[MaskContent], spec: ClassSpec | None, notes: list[str]
+) -> ClassSpec | None:
+    """Rasters of nothing but 0 and 255, as drawing programs make them: 255 is their class, unless it is
+    nodata or `spec` says what it is.
+    """
     if not {"255"} <= set(counts) <= {"0", "255"} or any(content.nodata == IGNORE_ID for content in contents):
         return spec
     if spec is not None and not (spec.bare and len(spec.names) == 1):
@@ -115,10 +136,16 @@ def _own_names(classes: ClassSet, contents: Sequence[MaskContent]) -> ClassSet:
     return ClassSet(found) if len({info.name for info in found}) == len(found) else classes
 
 
-def _seen(contents: Sequence[MaskContent], counts: Mapping[str, int], ids: Mapping[str, int], classes: ClassSet) -> list[str]:
+def _seen(
+    contents: Sequence[MaskContent], counts: Mapping[str, int], ids: Mapping[str, int], classes: ClassSet
+) -> list[str]:
     """The share of each class, and what a mask band hides."""
     total = max(sum(counts.values()), 1)
-    shares = {info.name: sum(n for value, n in counts.items() if ids[value] == info.id) / total for info in classes}
+    shares = {
+        info.name: sum(n for value, n in counts.items() if ids[value] == info.id) / total for info in classes
+    }
     told = ", ".join(f"{name} {share:.1%}" for name, share in list(shares.items())[:12])
     hidden = sum(content.hidden for content in contents)
-    return [f"{len(contents)} label raster{'s' * (len(contents) != 1)}: {told}"] + ([f"{hidden} transparent or masked px are ignored"] if hidden else [])
+    return [f"{len(contents)} label raster{'s' * (len(contents) != 1)}: {told}"] + (
+        [f"{hidden} transparent or masked px are ignored"] if hidden else []
+    )

@@ -1,4 +1,6 @@
-"""What a label raster holds: ids or colours, each with its number of pixels, found in one pass that keeps a few million pixels at a time."""
+"""What a label raster holds: ids or colours, each with its number of pixels, found in one pass that keeps a
+few million pixels at a time.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,9 @@ _MAX_IDS = 256
 class MaskContent:
     """A label raster as its file tells it.
 
-    `scene`: opened so that every stored value counts. `counts`: pixels by id or colour ("#rrggbb"). `nodata`: the file's own value, where it
-    is an id. `names`: class names that the file carries, by id. `hidden`: pixels that a mask band or alpha takes out.
+    `scene`: opened so that every stored value counts. `counts`: pixels by id or colour ("#rrggbb"). `nodata`:
+    the file's own value, where it is an id. `names`: class names that the file carries, by id. `hidden`:
+    pixels that a mask band or alpha takes out.
     """
 
     scene: Scene
@@ -44,11 +47,17 @@ def open_mask(path: str) -> Scene:
     except SceneError as cause:
         raise LabelError(str(cause)) from cause
     if scene.driver.startswith("JP"):
-        raise LabelError(f"{path}: is a {scene.driver} file, which changes values a little; save label rasters as PNG or GeoTIFF")
+        raise LabelError(
+            f"{path}: is a {scene.driver} file, which changes values a little; save label rasters as PNG or GeoTIFF"
+        )
     if probability_classes(scene) is not None:
         return scene
     kinds = {band.dtype for band in scene.bands}
-    if len(scene.bands) not in (1, 3) or any(np.dtype(kind).kind not in "iu" for kind in kinds) or (len(scene.bands) == 3 and kinds != {"uint8"}):
+    if (
+        len(scene.bands) not in (1, 3)
+        or any(np.dtype(kind).kind not in "iu" for kind in kinds)
+        or (len(scene.bands) == 3 and kinds != {"uint8"})
+    ):
         raise LabelError(
             f"{path}: has {len(scene.bands)} band{'s' * (len(scene.bands) != 1)} of {', '.join(sorted(kinds))}; a label raster has one band of whole numbers, or red, green and blue"
         )
@@ -56,7 +65,9 @@ def open_mask(path: str) -> Scene:
 
 
 def mask_content(path: str, kind: Kind | None = None) -> MaskContent:
-    """Read a label raster once. `kind` says how a colour table is meant (None: as colours in a PNG, as ids elsewhere). Raises `LabelError`."""
+    """Read a label raster once. `kind` says how a colour table is meant (None: as colours in a PNG, as ids
+    elsewhere). Raises `LabelError`.
+    """
     scene = open_mask(path)
     found: Kind = "colors" if len(scene.bands) == 3 else "ids"
     if scene.color_table is not None:
@@ -73,7 +84,9 @@ def mask_content(path: str, kind: Kind | None = None) -> MaskContent:
     return MaskContent(
         scene=scene,
         kind=found,
-        counts={color_text(code) if found == "colors" else code: pixels for code, pixels in sorted(counts.items())},
+        counts={
+            color_text(code) if found == "colors" else code: pixels for code, pixels in sorted(counts.items())
+        },
         nodata=int(nodata) if nodata is not None and float(nodata).is_integer() else None,
         names={} if own is None or own.classes is None else {info.id: info.name for info in own.classes},
         hidden=hidden,
@@ -91,7 +104,9 @@ def color_code(text: str) -> int:
 
 
 def codes_of(pixels: npt.NDArray[np.generic], scene: Scene, kind: Kind) -> npt.NDArray[np.int64]:
-    """(H, W) what stored pixels (C, H, W) stand for: the id, or the colour as 0xRRGGBB (through the colour table where there is one)."""
+    """(H, W) what stored pixels (C, H, W) stand for: the id, or the colour as 0xRRGGBB (through the colour
+    table where there is one).
+    """
     if kind == "ids":
         return np.asarray(pixels[0], np.int64)
     if scene.color_table is None:
@@ -116,7 +131,9 @@ def _codes(scene: Scene, kind: Kind) -> Iterator[tuple[npt.NDArray[np.int64], np
 
 
 def _run_counts(codes: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Values with their number of pixels: by runs, because labels come in patches and sorting all pixels is slow."""
+    """Values with their number of pixels: by runs, because labels come in patches and sorting all pixels is
+    slow.
+    """
     flat = codes.ravel()
     if not len(flat):
         return
@@ -133,4 +150,6 @@ def _check_number(counts: Mapping[int, int], kind: Kind, path: str) -> None:
             f"{path}: holds more than {_MAX_COLORS} colours, a label raster has one a class; it is an image, or was saved lossily (JPEG): save it as PNG"
         )
     if kind == "ids" and len(counts) > _MAX_IDS:
-        raise LabelError(f"{path}: holds more than {_MAX_IDS} different values, a label raster has one a class; is it an image or a height model?")
+        raise LabelError(
+            f"{path}: holds more than {_MAX_IDS} different values, a label raster has one a class; is it an image or a height model?"
+        )

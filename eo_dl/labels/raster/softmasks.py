@@ -1,4 +1,5 @@
-"""Rasters of class probabilities as labels: what `labels weak` and `predict --probabilities` write, learnt from as soft targets.
+"""Rasters of class probabilities as labels: what `labels weak` and `predict --probabilities` write, learnt
+from as soft targets.
 
 Told by a tag of ours; a band a class, uint8, 254 = certain, 255 = nothing known.
 """
@@ -19,7 +20,9 @@ from .maskvalues import open_mask
 
 
 def read_probabilities(paths: Sequence[str], spec: ClassSpec | None, source: str) -> LabelSet | None:
-    """A label set of rasters of probabilities; None where these are other rasters. Raises `LabelError` where some are and some are not, or classes differ."""
+    """A label set of rasters of probabilities; None where these are other rasters. Raises `LabelError` where
+    some are and some are not, or classes differ.
+    """
     found = {path: probability_classes(open_mask(path)) for path in paths}
     classes = next((known for known in found.values() if known is not None), None)
     if classes is None:
@@ -27,7 +30,9 @@ def read_probabilities(paths: Sequence[str], spec: ClassSpec | None, source: str
     for path, own in found.items():
         _check_same(path, own, classes, source)
     if spec is not None:
-        raise LabelError(f"{source}: holds probabilities, which say their classes themselves ({', '.join(classes.names)}); leave --classes out")
+        raise LabelError(
+            f"{source}: holds probabilities, which say their classes themselves ({', '.join(classes.names)}); leave --classes out"
+        )
     ordered = ClassSet(tuple(sorted(classes, key=lambda info: info.id)))
     return LabelSet(
         classes=ordered,
@@ -45,6 +50,10 @@ def read_probabilities(paths: Sequence[str], spec: ClassSpec | None, source: str
 
 def _check_same(path: str, own: ClassSet | None, classes: ClassSet, source: str) -> None:
     if own is None:
-        raise LabelError(f"{source}: mixes rasters of probabilities and of classes ({Path(path).name}); read them apart")
+        raise LabelError(
+            f"{source}: mixes rasters of probabilities and of classes ({Path(path).name}); read them apart"
+        )
     if {(info.id, info.name) for info in own} != {(info.id, info.name) for info in classes}:
-        raise LabelError(f"{path}: has probabilities of {', '.join(own.names)}, others here of {', '.join(classes.names)}; make them with the same functions")
+        raise LabelError(
+            f"{path}: has probabilities of {', '.join(own.names)}, others here of {', '.join(classes.names)}; make them with the same functions"
+        )

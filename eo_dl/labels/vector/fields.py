@@ -34,7 +34,9 @@ _NEVER = re.compile(
 
 @dataclass(frozen=True)
 class ClassColumn:
-    """The chosen field (None: there is none), the class value of each feature, and ids that a companion field gives to names."""
+    """The chosen field (None: there is none), the class value of each feature, and ids that a companion field
+    gives to names.
+    """
 
     name: str | None
     values: tuple[str | None, ...]
@@ -42,7 +44,9 @@ class ClassColumn:
     note: str | None = None
 
 
-def class_column(frame: geopandas.GeoDataFrame, class_field: str | None, source: str, used: str | None = None) -> ClassColumn:
+def class_column(
+    frame: geopandas.GeoDataFrame, class_field: str | None, source: str, used: str | None = None
+) -> ClassColumn:
     """The class of each feature. `used` is a field that a filter has already looked at.
 
     Raises `LabelError` for a field that is not there, and, naming them, where several fields could be it.
@@ -66,9 +70,19 @@ def class_column(frame: geopandas.GeoDataFrame, class_field: str | None, source:
             f"choose one with --class-field (or --class-field {NO_FIELD}: all features are of one class)"
         )
     if not candidates:
-        return ClassColumn(None, (SINGLE_CLASS,) * len(frame), {}, f"no field could be the class: all features are of the class '{SINGLE_CLASS}'")
+        return ClassColumn(
+            None,
+            (SINGLE_CLASS,) * len(frame),
+            {},
+            f"no field could be the class: all features are of the class '{SINGLE_CLASS}'",
+        )
     found = _column(frame, candidates[0], names, source)
-    return ClassColumn(found.name, found.values, found.ids, f"class field {candidates[0]!r} guessed: the only one that could be it")
+    return ClassColumn(
+        found.name,
+        found.values,
+        found.ids,
+        f"class field {candidates[0]!r} guessed: the only one that could be it",
+    )
 
 
 def _may_be_class(column: pd.Series, name: str) -> bool:
@@ -86,7 +100,9 @@ def _may_be_class(column: pd.Series, name: str) -> bool:
     distinct = len(set(texts))
     if distinct == 1 or _CLASS_LIKE.fullmatch(name):
         return distinct <= IGNORE_ID
-    return distinct <= _MANY and (distinct < len(texts) or (len(texts) <= _FEW and not pd.api.types.is_numeric_dtype(column)))
+    return distinct <= _MANY and (
+        distinct < len(texts) or (len(texts) <= _FEW and not pd.api.types.is_numeric_dtype(column))
+    )
 
 
 def _twin(frame: geopandas.GeoDataFrame, candidates: Sequence[str]) -> str | None:
@@ -97,7 +113,11 @@ def _twin(frame: geopandas.GeoDataFrame, candidates: Sequence[str]) -> str | Non
         [name for name in candidates if not pd.api.types.is_numeric_dtype(frame[name])],
         [name for name in candidates if pd.api.types.is_numeric_dtype(frame[name])],
     )
-    return texts[0] if len(texts) == len(numbers) == 1 and _number_of_names(frame, texts[0], numbers[0]) else None
+    return (
+        texts[0]
+        if len(texts) == len(numbers) == 1 and _number_of_names(frame, texts[0], numbers[0])
+        else None
+    )
 
 
 def _number_of_names(frame: geopandas.GeoDataFrame, name: str, number: str) -> dict[str, int]:
@@ -118,7 +138,9 @@ def _column(frame: geopandas.GeoDataFrame, name: str, names: Sequence[str], sour
         try:
             values.append(_text_of(value))
         except ValueError as cause:
-            raise LabelError(f"{source}: feature {feature} has several values in {name!r} ({cause}); one was expected; choose features with --where") from cause
+            raise LabelError(
+                f"{source}: feature {feature} has several values in {name!r} ({cause}); one was expected; choose features with --where"
+            ) from cause
     partner = re.sub(r"name$", "id", name)
     ids = _number_of_names(frame, name, partner) if partner != name and partner in names else {}
     return ClassColumn(name, tuple(values), ids)
@@ -133,7 +155,9 @@ def _text_of(value: object) -> str | None:
 
 
 def _elements(value: object) -> list[str | None]:
-    """The texts in a value: those of a list (as such, or as the JSON text that GeoPackages have for it), else one."""
+    """The texts in a value: those of a list (as such, or as the JSON text that GeoPackages have for it), else
+    one.
+    """
     if isinstance(value, str) and value.startswith('["'):
         try:
             value = json.loads(value)
@@ -145,18 +169,26 @@ def _elements(value: object) -> list[str | None]:
 
 
 def matching(frame: geopandas.GeoDataFrame, where: str, source: str) -> tuple[geopandas.GeoDataFrame, str]:
-    """The features that a filter "FIELD=VALUE|VALUE" lets through (a list matches by any element), and the field's name."""
+    """The features that a filter "FIELD=VALUE|VALUE" lets through (a list matches by any element), and the
+    field's name.
+    """
     name, equals, listed = where.partition("=")
     name = name.strip()
     wanted = {text for text in map(value_text, listed.split("|")) if text is not None}
     if not equals or not wanted:
-        raise LabelError(f"{source}: the filter {where!r} is not understood; write --where FIELD=VALUE or FIELD=VALUE|VALUE")
+        raise LabelError(
+            f"{source}: the filter {where!r} is not understood; write --where FIELD=VALUE or FIELD=VALUE|VALUE"
+        )
     if name not in frame.columns or name == frame.geometry.name:
         fields = ", ".join(str(c) for c in frame.columns[:20] if c != frame.geometry.name)
-        raise LabelError(f"{source}: the filter's field {name!r} is not there; it has {fields or 'no fields'}; correct --where")
+        raise LabelError(
+            f"{source}: the filter's field {name!r} is not there; it has {fields or 'no fields'}; correct --where"
+        )
     elements = [set(_elements(value)) for value in frame[name]]
     hit = np.array([bool(found & wanted) for found in elements], np.bool_)
     if not hit.any():
         seen = sorted({str(value) for found in elements for value in found if value is not None})
-        raise LabelError(f"{source}: no feature has {where}; {name!r} holds {', '.join(seen[:10]) or 'nothing'}; correct --where")
+        raise LabelError(
+            f"{source}: no feature has {where}; {name!r} holds {', '.join(seen[:10]) or 'nothing'}; correct --where"
+        )
     return frame[hit], name

@@ -1,4 +1,6 @@
-"""Vector layers as labels: polygons as they are, points and lines with a buffer in metres, one file or several."""
+"""Vector layers as labels: polygons as they are, points and lines with a buffer in metres, one file or
+several.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +49,21 @@ def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> 
     several = len(paths) > 1
     together = _joined(frames, crs, paths)
     ids = np.array(
-        [f"{path.name}#{index}" if several else f"#{index}" for path, frame in zip(paths, frames, strict=True) for index in frame.index], dtype=object
+        [
+            f"{path.name}#{index}" if several else f"#{index}"
+            for path, frame in zip(paths, frames, strict=True)
+            for index in frame.index
+        ],
+        dtype=object,
     )
-    origin = np.array([str(path) for path, frame in zip(paths, frames, strict=True) for _ in range(len(frame))], dtype=object)
+    origin = np.array(
+        [str(path) for path, frame in zip(paths, frames, strict=True) for _ in range(len(frame))],
+        dtype=object,
+    )
     if not len(together):
-        raise LabelError(f"{source}: holds no features; label something first, or name another file or --layer")
+        raise LabelError(
+            f"{source}: holds no features; label something first, or name another file or --layer"
+        )
     used = None
     if options.where is not None:
         together["_place"] = np.arange(len(together))
@@ -66,7 +78,11 @@ def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> 
     notes += review.notes
     geometries = _areas(np.asarray(together.geometry.array, dtype=object), crs, options, ids, source, notes)
     column = class_column(together, options.class_field, source, used)
-    values = tuple(Path(path).stem for path in origin) if options.class_field == FILE_FIELD and column.name is None else column.values
+    values = (
+        tuple(Path(path).stem for path in origin)
+        if options.class_field == FILE_FIELD and column.name is None
+        else column.values
+    )
     notes += [column.note] if column.note else []
     return Records(
         source=source,
@@ -75,7 +91,9 @@ def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> 
         values=values,
         feature_ids=ids,
         ignore=_ignored(together, review.proposed[~review.rejected], notes),
-        negatives=np.asarray(shapely.make_valid(shapely.force_2d(negatives)), dtype=object) if len(negatives) else None,
+        negatives=np.asarray(shapely.make_valid(shapely.force_2d(negatives)), dtype=object)
+        if len(negatives)
+        else None,
         files=origin if several else None,
         file_names=tuple(map(str, paths)) if several else (),
         known=Known(ids=column.ids),
@@ -87,7 +105,9 @@ def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> 
 
 
 def read_areas(path: Path, crs: CRS | None = None) -> tuple[GeometryArray, CRS, tuple[str, ...]]:
-    """Polygons of a file (of a labelling project: its annotated ground) brought to `crs` (None: in their own), their CRS, and remarks. Raises `LabelError`."""
+    """Polygons of a file (of a labelling project: its annotated ground) brought to `crs` (None: in their
+    own), their CRS, and remarks. Raises `LabelError`.
+    """
     frame = read_layer(path, layer=ANNOTATED if is_project(path) else None)
     ids = np.array([f"#{index}" for index in frame.index], dtype=object)
     geometries = np.asarray(frame.geometry.array, dtype=object)
@@ -108,27 +128,42 @@ _SCORES = ("score", "confidence")
 _IGNORE = "ignore"
 
 
-def _ignored(frame: geopandas.GeoDataFrame, proposed: npt.NDArray[np.bool_], notes: list[str]) -> npt.NDArray[np.bool_] | None:
-    """Objects that count neither way: proposals, and those of which a field of yes and no says so, as `labels import` writes it."""
+def _ignored(
+    frame: geopandas.GeoDataFrame, proposed: npt.NDArray[np.bool_], notes: list[str]
+) -> npt.NDArray[np.bool_] | None:
+    """Objects that count neither way: proposals, and those of which a field of yes and no says so, as `labels
+    import` writes it.
+    """
     said = np.zeros(len(frame), np.bool_)
     if _IGNORE in frame.columns and pd.api.types.is_bool_dtype(frame[_IGNORE]):
         said = np.asarray(frame[_IGNORE].to_numpy(np.bool_, na_value=False), np.bool_)
     if said.any():
-        notes.append(f"{int(said.sum())} of {len(said)} features are ignored, as their field {_IGNORE!r} says")
+        notes.append(
+            f"{int(said.sum())} of {len(said)} features are ignored, as their field {_IGNORE!r} says"
+        )
     return said | proposed if (said | proposed).any() else None
 
 
 def _scores(frame: geopandas.GeoDataFrame) -> npt.NDArray[np.float64] | None:
     """The field that says how sure its maker was, where there is one and it holds numbers."""
-    name = next((name for name in _SCORES if name in frame.columns and pd.api.types.is_numeric_dtype(frame[name])), None)
-    found = None if name is None else np.asarray(frame[name].to_numpy(np.float64, na_value=np.nan), np.float64)
+    name = next(
+        (name for name in _SCORES if name in frame.columns and pd.api.types.is_numeric_dtype(frame[name])),
+        None,
+    )
+    found = (
+        None if name is None else np.asarray(frame[name].to_numpy(np.float64, na_value=np.nan), np.float64)
+    )
     return None if found is None or np.isnan(found).all() else found
 
 
 def _attributes(frame: geopandas.GeoDataFrame, class_field: str | None) -> dict[str, GeometryArray]:
     """All other fields; missing values as None."""
     left = {frame.geometry.name, class_field, *_SCORES}
-    return {str(name): frame[name].astype(object).where(frame[name].notna(), None).to_numpy(dtype=object) for name in frame.columns if name not in left}
+    return {
+        str(name): frame[name].astype(object).where(frame[name].notna(), None).to_numpy(dtype=object)
+        for name in frame.columns
+        if name not in left
+    }
 
 
 def _frame(path: Path, options: VectorOptions) -> geopandas.GeoDataFrame:
@@ -138,11 +173,15 @@ def _frame(path: Path, options: VectorOptions) -> geopandas.GeoDataFrame:
 
 def _crs(frame: geopandas.GeoDataFrame, path: Path) -> CRS:
     if frame.crs is None:
-        raise LabelError(f"{path}: has no CRS; say which one its coordinates are in with --label-crs, e.g. --label-crs EPSG:32633")
+        raise LabelError(
+            f"{path}: has no CRS; say which one its coordinates are in with --label-crs, e.g. --label-crs EPSG:32633"
+        )
     return CRS(frame.crs)
 
 
-def _joined(frames: Sequence[geopandas.GeoDataFrame], crs: CRS, paths: Sequence[Path]) -> geopandas.GeoDataFrame:
+def _joined(
+    frames: Sequence[geopandas.GeoDataFrame], crs: CRS, paths: Sequence[Path]
+) -> geopandas.GeoDataFrame:
     """One frame in one CRS; attributes that a file lacks are empty there."""
     if len(frames) == 1:
         return frames[0].copy()
@@ -162,8 +201,17 @@ def _joined(frames: Sequence[geopandas.GeoDataFrame], crs: CRS, paths: Sequence[
     return geopandas.GeoDataFrame(table.infer_objects(), geometry="geometry", crs=crs)
 
 
-def _areas(geometries: GeometryArray, crs: CRS, options: VectorOptions, ids: GeometryArray, source: str, notes: list[str]) -> GeometryArray:
-    """Geometries with points and lines made areas. Raises `LabelError` where a buffer is needed and not given."""
+def _areas(
+    geometries: GeometryArray,
+    crs: CRS,
+    options: VectorOptions,
+    ids: GeometryArray,
+    source: str,
+    notes: list[str],
+) -> GeometryArray:
+    """Geometries with points and lines made areas. Raises `LabelError` where a buffer is needed and not
+    given.
+    """
     thin = is_point_or_line(geometries)
     kinds = {g.geom_type for g in geometries if g is not None} & _CURVES
     if kinds:

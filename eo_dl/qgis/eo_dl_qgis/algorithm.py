@@ -57,9 +57,13 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         return ["eo_dl", "deep learning", *self._entry.command.split()]
 
     def shortHelpString(self):
-        paragraphs = "".join(f"<p>{html.escape(part).replace(chr(10), '<br>')}</p>" for part in self._command["text"])
+        paragraphs = "".join(
+            f"<p>{html.escape(part).replace(chr(10), '<br>')}</p>" for part in self._command["text"]
+        )
         asked = [one for one in self._command["parameters"] if one["name"] not in NOT_ASKED and one["help"]]
-        rows = "".join(f"<p><b>{html.escape(qgis_name(one))}</b>: {html.escape(one['help'])}</p>" for one in asked)
+        rows = "".join(
+            f"<p><b>{html.escape(qgis_name(one))}</b>: {html.escape(one['help'])}</p>" for one in asked
+        )
         return f"{paragraphs}<h3>Parameters</h3>{rows}<p><i>eo-dl {html.escape(self._entry.command)}</i></p>"
 
     def initAlgorithm(self, configuration=None):
@@ -92,14 +96,20 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             self._values["trust_vrt"] = True
 
     def _alone(self, one, inner, parameters, context, feedback):
-        """A layer that the command line has no option to name, in a file of several, becomes a file of its own."""
-        named = one["name"] in _NAMED and any(other["name"] == "layer" for other in self._command["parameters"])
+        """A layer that the command line has no option to name, in a file of several, becomes a file of its
+        own.
+        """
+        named = one["name"] in _NAMED and any(
+            other["name"] == "layer" for other in self._command["parameters"]
+        )
         if one["name"] not in _COPIED or named or not inner:
             return
         path = self._values[one["name"]]
         copy = alone(self.parameterAsLayer(parameters, qgis_name(one), context), path, inner, context)
         if copy:
-            feedback.pushInfo(f"{qgis_name(one)}: the layer '{inner}' of {path}, as a file of its own: {copy}")
+            feedback.pushInfo(
+                f"{qgis_name(one)}: the layer '{inner}' of {path}, as a file of its own: {copy}"
+            )
             self._values[one["name"]] = copy
 
     def _extent(self, parameters, context):
@@ -110,7 +120,9 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         crs = self.parameterAsExtentCrs(parameters, EXTENT, context)
         rectangle = self.parameterAsExtent(parameters, EXTENT, context)
         if not rectangle.isEmpty():
-            self._values["aoi"] = extent_file(rectangle, crs if crs.isValid() else context.project().crs(), context)
+            self._values["aoi"] = extent_file(
+                rectangle, crs if crs.isValid() else context.project().crs(), context
+            )
 
     def _value(self, one, parameters, context):
         """(the value for the command line, the layer's name within its file)."""
@@ -159,9 +171,18 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         if not isinstance(self.parameterDefinition(name), QgsProcessingParameterFileDestination):
             return str(Path(self.parameterAsString(parameters, name, context)).absolute())
         path = str(Path(self.parameterAsFileOutput(parameters, name, context)).absolute())
-        asked = str((getattr(parameters.get(name), "sink", None) and parameters[name].sink.staticValue()) or parameters.get(name) or "")
+        asked = str(
+            (getattr(parameters.get(name), "sink", None) and parameters[name].sink.staticValue())
+            or parameters.get(name)
+            or ""
+        )
         model = self._values.get("model")
-        if self._entry.command == "predict" and asked.upper().startswith("TEMPORARY_OUTPUT") and model and _task(model) in _VECTOR_TASKS:
+        if (
+            self._entry.command == "predict"
+            and asked.upper().startswith("TEMPORARY_OUTPUT")
+            and model
+            and _task(model) in _VECTOR_TASKS
+        ):
             return str(Path(path).with_suffix(".gpkg"))
         return path
 
@@ -177,13 +198,19 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(str(error)) from None
         provenance = f"eo-dl {shlex.join(words)}\n{json.dumps(result)}"
         if self._out:
-            loading.schedule(self._entry.loads, self._out, self._entry.title, provenance, self._origin(), context)
+            loading.schedule(
+                self._entry.loads, self._out, self._entry.title, provenance, self._origin(), context
+            )
         self._result = result
         return self._results(result)
 
     def _cancelled(self):
         resumes = any(one["name"] == "resume" for one in self._command["parameters"])
-        return "Cancelled. Run it again with RESUME to go on from the last checkpoint." if resumes else "Cancelled. Nothing half-made is left as a result."
+        return (
+            "Cancelled. Run it again with RESUME to go on from the last checkpoint."
+            if resumes
+            else "Cancelled. Nothing half-made is left as a result."
+        )
 
     def postProcessAlgorithm(self, context, feedback):
         """In the main thread again: what was used is offered next time, and whoever listens hears the result."""
@@ -196,13 +223,20 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         """What retrain makes besides the model is where the next round starts from."""
         if self._entry.id != "retrain":
             return {}
-        merged = {"labels": self._result["labels"], "layer": "labels", "class_field": ""} if self._result.get("labels") else {}
+        merged = (
+            {"labels": self._result["labels"], "layer": "labels", "class_field": ""}
+            if self._result.get("labels")
+            else {}
+        )
         return {"chips": self._result.get("chips") or self._values["chips"], **merged}
 
     def _origin(self):
         """What a layer should remember of how it came about, for the next step."""
         scenes = self._values.get("scenes") or ""
-        return {"model": self._values.get("model") or "", "scene": scenes if isinstance(scenes, str) else "\n".join(scenes)}
+        return {
+            "model": self._values.get("model") or "",
+            "scene": scenes if isinstance(scenes, str) else "\n".join(scenes),
+        }
 
     def _results(self, result):
         found = {"RESULT": json.dumps(result)}

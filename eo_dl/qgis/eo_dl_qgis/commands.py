@@ -1,4 +1,6 @@
-"""What the command line can do, as `eo-dl capabilities` wrote it, and how values become its words. No QGIS in here."""
+"""What the command line can do, as `eo-dl capabilities` wrote it, and how values become its words. No QGIS in
+here.
+"""
 
 import json
 from pathlib import Path
@@ -12,9 +14,11 @@ def load():
 
 
 def command_words(name, parameters, values):
-    """`eo-dl` words of a command: `values` by parameter name (None, "" and [] are left out), arguments in their order before the options.
+    """`eo-dl` words of a command: `values` by parameter name (None, "" and [] are left out), arguments in
+    their order before the options.
 
-    The answer is asked for as JSON lines. A flag takes True or False; a parameter that may be repeated takes a list.
+    The answer is asked for as JSON lines. A flag takes True or False; a parameter that may be repeated takes
+    a list.
     """
     unknown = set(values) - {one["name"] for one in parameters}
     if unknown:

@@ -26,7 +26,8 @@ class Feedback(Listener):
         self._feedback.pushInfo(text)
 
     def text(self, line):
-        self._feedback.pushConsoleInfo(line.replace(" ", "\N{NO-BREAK SPACE}"))  # QGIS shows it as HTML, which makes one of several blanks
+        # QGIS shows it as HTML, which makes one of several blanks
+        self._feedback.pushConsoleInfo(line.replace(" ", "\N{NO-BREAK SPACE}"))
 
     def warning(self, text):
         self._feedback.pushWarning(text)

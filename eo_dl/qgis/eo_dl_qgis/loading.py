@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
-from qgis.core import QgsProcessingContext, QgsProcessingLayerPostProcessorInterface, QgsProcessingUtils, QgsProject, QgsVectorLayer
+from qgis.core import (
+    QgsProcessingContext,
+    QgsProcessingLayerPostProcessorInterface,
+    QgsProcessingUtils,
+    QgsProject,
+    QgsVectorLayer,
+)
 
 GROUP = "eo_dl"
 _RASTERS = {".tif", ".tiff"}
@@ -12,16 +18,23 @@ _alive = []  # QGIS keeps no reference to a post-processor
 def schedule(loads, out, title, provenance, origin, context):
     """Have QGIS load the layers of `loads` (menu.Load) that exist, once the algorithm has ended.
 
-    `provenance` (text) goes into their metadata; `origin` (model, scene) into custom properties, from which the review dock fills in dialogs.
+    `provenance` (text) goes into their metadata; `origin` (model, scene) into custom properties, from which
+    the review dock fills in dialogs.
     """
     for load in loads:
         path = Path(load.path.format(out=out))
         if not path.exists():
             continue
         uri = f"{path}|layername={load.layer}" if load.layer else str(path)
-        hint = QgsProcessingUtils.LayerHint.Raster if path.suffix.lower() in _RASTERS else QgsProcessingUtils.LayerHint.Vector
+        hint = (
+            QgsProcessingUtils.LayerHint.Raster
+            if path.suffix.lower() in _RASTERS
+            else QgsProcessingUtils.LayerHint.Vector
+        )
         name = load.title or path.stem or title
-        details = QgsProcessingContext.LayerDetails(name, context.project() or QgsProject.instance(), name, hint)
+        details = QgsProcessingContext.LayerDetails(
+            name, context.project() or QgsProject.instance(), name, hint
+        )
         processor = Styled(name, load.edit, provenance, origin)
         _alive.append(processor)
         details.setPostProcessor(processor)
@@ -29,7 +42,9 @@ def schedule(loads, out, title, provenance, origin, context):
 
 
 class Styled(QgsProcessingLayerPostProcessorInterface):
-    """Gives a result the style that its file carries: QGIS does that for layers that people add, not for results of algorithms."""
+    """Gives a result the style that its file carries: QGIS does that for layers that people add, not for
+    results of algorithms.
+    """
 
     def __init__(self, name, edit, provenance, origin):
         super().__init__()

@@ -1,7 +1,9 @@
-"""The algorithms: which command each runs, what is asked first, and what is loaded afterwards. No QGIS in here.
+"""The algorithms: which command each runs, what is asked first, and what is loaded afterwards. No QGIS in
+here.
 
-Everything else about a parameter (its type, choices, default, help) comes from `commands.json`, so it is said once, in the command line.
-A test holds that every command is here or in `ELSEWHERE`, and every option is shown or in `NOT_ASKED`.
+Everything else about a parameter (its type, choices, default, help) comes from `commands.json`, so it is said
+once, in the command line. A test holds that every command is here or in `ELSEWHERE`, and every option is
+shown or in `NOT_ASKED`.
 """
 
 from dataclasses import dataclass
@@ -33,7 +35,9 @@ NOT_ASKED = {
 
 @dataclass(frozen=True)
 class Load:
-    """A layer to show when a command is done: `path` and `layer` may hold {out}; `kind` is "raster", "vector" or "any" (by suffix)."""
+    """A layer to show when a command is done: `path` and `layer` may hold {out}; `kind` is "raster", "vector"
+    or "any" (by suffix).
+    """
 
     path: str
     layer: str = ""
@@ -45,9 +49,9 @@ class Load:
 class Entry:
     """One algorithm.
 
-    `shown` parameters are asked first, the others lie under Advanced. `output`: "folder", "file" or "" for none, `filter` its file
-    types. `widgets` overrides how a parameter is asked: see `parameters.KINDS`. `empty`: the word that the command takes for a layer
-    that is not chosen.
+    `shown` parameters are asked first, the others lie under Advanced. `output`: "folder", "file" or "" for
+    none, `filter` its file types. `widgets` overrides how a parameter is asked: see `parameters.KINDS`.
+    `empty`: the word that the command takes for a layer that is not chosen.
     """
 
     id: str

@@ -57,7 +57,11 @@ class OptionsPage(QgsOptionsPageWidget):
         for widget in (self.path, *self.buttons):
             row.addWidget(widget)
         layout = QVBoxLayout(self)
-        layout.addWidget(QLabel("Python of the environment in which eo_dl is installed (or its folder, or its eo-dl):", self))
+        layout.addWidget(
+            QLabel(
+                "Python of the environment in which eo_dl is installed (or its folder, or its eo-dl):", self
+            )
+        )
         layout.addLayout(row)
         layout.addWidget(self.answer)
         note = QLabel(f"Not installed yet? In a terminal: {environment.INSTALL}", self)
@@ -67,12 +71,20 @@ class OptionsPage(QgsOptionsPageWidget):
 
     def find(self):
         """Fill in the first environment that works."""
-        self._beside("Looking in the usual places ...", lambda: (environment.find(), "Found; press Check to see what it has, OK to use it."))
+        self._beside(
+            "Looking in the usual places ...",
+            lambda: (environment.find(), "Found; press Check to see what it has, OK to use it."),
+        )
 
     def check(self):
-        """Show what `eo-dl doctor` says of the environment that is filled in, or of the one that would be found."""
+        """Show what `eo-dl doctor` says of the environment that is filled in, or of the one that would be
+        found.
+        """
         asked = self.path.filePath()
-        self._beside("Asking eo-dl doctor ...", lambda: (None, _doctor(environment.python_of(asked) if asked.strip() else environment.find())))
+        self._beside(
+            "Asking eo-dl doctor ...",
+            lambda: (None, _doctor(environment.python_of(asked) if asked.strip() else environment.find())),
+        )
 
     def _beside(self, meanwhile, work):
         """Do `work` in a thread of its own; it returns (a path to fill in or None, what to show)."""
@@ -104,13 +116,26 @@ def _answered(work, answers):
     try:
         answers.put(work())
     except Exception as error:  # the page waits for an answer, whatever it is
-        answers.put((None, str(error) if isinstance(error, environment.NoEnvironment) else f"{type(error).__name__}: {error}"))
+        answers.put(
+            (
+                None,
+                str(error)
+                if isinstance(error, environment.NoEnvironment)
+                else f"{type(error).__name__}: {error}",
+            )
+        )
 
 
 def _doctor(python):
     environment.check(python)
     found = environment.ask(python, ["doctor", "--json"])
     problems = found.get("problems") or []
-    lines = [python, f"eo_dl {found.get('eo_dl')} with Python {found.get('python')}", f"GPUs: {', '.join(found.get('gpus') or []) or 'none, the CPU is used'}"]
+    lines = [
+        python,
+        f"eo_dl {found.get('eo_dl')} with Python {found.get('python')}",
+        f"GPUs: {', '.join(found.get('gpus') or []) or 'none, the CPU is used'}",
+    ]
     lines += [f"{name} {version}" for name, version in (found.get("packages") or {}).items()]
-    return "\n".join([*(f"problem: {text}" for text in problems), *([] if problems else ["No problem found."]), *lines])
+    return "\n".join(
+        [*(f"problem: {text}" for text in problems), *([] if problems else ["No problem found."]), *lines]
+    )

@@ -69,7 +69,9 @@ def qgis_name(one):
 
 
 def definitions(entry, command):
-    """The QgsProcessingParameterDefinitions of a menu entry, those shown first in their order, then the advanced ones, then the output."""
+    """The QgsProcessingParameterDefinitions of a menu entry, those shown first in their order, then the
+    advanced ones, then the output.
+    """
     asked = [one for one in command["parameters"] if one["name"] not in NOT_ASKED]
     order = {name: place for place, name in enumerate(entry.shown)}
     asked.sort(key=lambda one: order.get(one["name"], len(order)))
@@ -104,7 +106,14 @@ def _definition(entry, command, one):
 
 def _title(one):
     words = one["name"].removesuffix("_px").removesuffix("_m2").removesuffix("_m").replace("_", " ")
-    unit = next((unit for suffix, unit in (("_px", "px"), ("_m2", "m²"), ("_m", "m")) if one["name"].endswith(suffix)), "")
+    unit = next(
+        (
+            unit
+            for suffix, unit in (("_px", "px"), ("_m2", "m²"), ("_m", "m"))
+            if one["name"].endswith(suffix)
+        ),
+        "",
+    )
     known = {
         "aoi": "Only in these polygons (AOI)",
         "chips": "Chip set (folder)",
@@ -126,7 +135,9 @@ def _destination(entry, name):
 
 
 def _rasters(name, title, one, optional, command, entry):
-    return QgsProcessingParameterMultipleLayers(name, title + "s", QgsProcessing.SourceType.TypeRaster, optional=optional)
+    return QgsProcessingParameterMultipleLayers(
+        name, title + "s", QgsProcessing.SourceType.TypeRaster, optional=optional
+    )
 
 
 def _raster(name, title, one, optional, command, entry):
@@ -148,11 +159,15 @@ def _field(name, title, one, optional, command, entry):
 
 
 def _bands(name, title, one, optional, command, entry):
-    return QgsProcessingParameterBand(name, title, parentLayerParameterName="SCENES", optional=True, allowMultiple=True)
+    return QgsProcessingParameterBand(
+        name, title, parentLayerParameterName="SCENES", optional=True, allowMultiple=True
+    )
 
 
 def _folder(name, title, one, optional, command, entry):
-    return QgsProcessingParameterFile(name, title, behavior=QgsProcessingParameterFile.Behavior.Folder, optional=optional)
+    return QgsProcessingParameterFile(
+        name, title, behavior=QgsProcessingParameterFile.Behavior.Folder, optional=optional
+    )
 
 
 def _file(name, title, one, optional, command, entry):
@@ -176,25 +191,52 @@ def _lines(name, title, one, optional, command, entry):
 
 
 def _text(name, title, one, optional, command, entry):
-    return QgsProcessingParameterString(name, title, defaultValue=one["default"], multiLine=one["multiple"], optional=optional)
+    return QgsProcessingParameterString(
+        name, title, defaultValue=one["default"], multiLine=one["multiple"], optional=optional
+    )
 
 
 def _choice(name, title, one, optional, command, entry):
-    return QgsProcessingParameterEnum(name, title, options=one["choices"], defaultValue=one["default"], optional=optional, usesStaticStrings=True)
+    return QgsProcessingParameterEnum(
+        name,
+        title,
+        options=one["choices"],
+        defaultValue=one["default"],
+        optional=optional,
+        usesStaticStrings=True,
+    )
 
 
 def _flag(name, title, one, optional, command, entry):
     if one["off"] and one["default"] is None:
-        return QgsProcessingParameterEnum(name, title, options=["automatic", "yes", "no"], defaultValue="automatic", optional=True, usesStaticStrings=True)
+        return QgsProcessingParameterEnum(
+            name,
+            title,
+            options=["automatic", "yes", "no"],
+            defaultValue="automatic",
+            optional=True,
+            usesStaticStrings=True,
+        )
     return QgsProcessingParameterBoolean(name, title, defaultValue=bool(one["default"]), optional=True)
 
 
 def _number(name, title, one, optional, command, entry):
-    kind = QgsProcessingParameterNumber.Type.Integer if one["type"] == "integer" else QgsProcessingParameterNumber.Type.Double
+    kind = (
+        QgsProcessingParameterNumber.Type.Integer
+        if one["type"] == "integer"
+        else QgsProcessingParameterNumber.Type.Double
+    )
     low, high = one.get("range") or (None, None)
-    open_end = sys.float_info.max  # what QGIS knows as "no limit"; infinity makes a spin box that takes no value
+    # what QGIS knows as "no limit"; infinity makes a spin box that takes no value
+    open_end = sys.float_info.max
     return QgsProcessingParameterNumber(
-        name, title, kind, one["default"], optional, minValue=-open_end if low is None else low, maxValue=open_end if high is None else high
+        name,
+        title,
+        kind,
+        one["default"],
+        optional,
+        minValue=-open_end if low is None else low,
+        maxValue=open_end if high is None else high,
     )
 
 

@@ -1,4 +1,6 @@
-"""What Qt 5 (QGIS 3) and Qt 6 (QGIS 4) keep in different places; everything else is imported from `qgis.PyQt` by its full name."""
+"""What Qt 5 (QGIS 3) and Qt 6 (QGIS 4) keep in different places; everything else is imported from `qgis.PyQt`
+by its full name.
+"""
 
 from qgis.core import Qgis
 from qgis.PyQt import QtGui, QtWidgets

@@ -2,7 +2,8 @@
 
 from qgis.core import QgsSettings
 
-# What the values of an algorithm are to the next one, by its id: (name of the value, what it is remembered as).
+# What the values of an algorithm are to the next one, by its id: (name of the value, what it is remembered
+# as).
 _KEPT = {
     "tile": (("labels", "labels"), ("class_field", "class_field"), ("out", "chips")),
     "train": (("chips", "chips"), ("out", "model")),

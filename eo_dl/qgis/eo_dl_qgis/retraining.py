@@ -9,11 +9,17 @@ from .layers import file_of
 
 
 def filled_in(layer):
-    """Parameters of `eo_dl:retrain` for a reviewed layer: the corrections and, as far as they are known, model, chips, labels, new scenes and a free name."""
+    """Parameters of `eo_dl:retrain` for a reviewed layer: the corrections and, as far as they are known,
+    model, chips, labels, new scenes and a free name.
+    """
     file_of(layer)  # refuses what the child could not see, before the dialog opens
     model = layer.customProperty("eo_dl/model") or recent.last("model")
     chips = recent.last("chips")
-    scenes = [path for path in str(layer.customProperty("eo_dl/scene") or "").splitlines() if chips and path not in scenes_of(chips)]
+    scenes = [
+        path
+        for path in str(layer.customProperty("eo_dl/scene") or "").splitlines()
+        if chips and path not in scenes_of(chips)
+    ]
     found = {
         "CORRECTED": layer.id(),
         "MODEL": model,
@@ -24,15 +30,22 @@ def filled_in(layer):
     }
     if model:
         out = free_name(Path(model))
-        found["OUT"], found["RESUME"] = str(out), out.with_suffix(".run").exists()  # one that was cancelled is gone on with
+        # one that was cancelled is gone on with
+        found["OUT"], found["RESUME"] = str(out), out.with_suffix(".run").exists()
     return {name: value for name, value in found.items() if value}
 
 
 def scenes_of(chips):
-    """The scenes of a chip set, as it may have found them (by path, or beside it); none where it does not say."""
+    """The scenes of a chip set, as it may have found them (by path, or beside it); none where it does not
+    say.
+    """
     try:
         listed = json.loads((Path(chips) / "chips.json").read_text(encoding="utf-8"))["scenes"]
-        return [str(path) for one in listed for path in (Path(one["path"]), (Path(chips) / (one.get("relative") or ".")).resolve())]
+        return [
+            str(path)
+            for one in listed
+            for path in (Path(one["path"]), (Path(chips) / (one.get("relative") or ".")).resolve())
+        ]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -1,4 +1,6 @@
-"""Going through predictions or a queue, object by object: the order, and what a decision writes. No windows in here."""
+"""Going through predictions or a queue, object by object: the order, and what a decision writes. No windows
+in here.
+"""
 
 from qgis.core import QgsCategorizedSymbolRenderer, QgsFeatureRequest, QgsField
 
@@ -13,9 +15,11 @@ class NotReviewable(Exception):
 
 
 class Review:
-    """One vector layer being reviewed: predictions (by score, least certain first) or a queue of chips (by rank).
+    """One vector layer being reviewed: predictions (by score, least certain first) or a queue of chips (by
+    rank).
 
-    Each decision is written to the file at once, as an edit that QGIS can undo until then; nothing is lost when QGIS dies.
+    Each decision is written to the file at once, as an edit that QGIS can undo until then; nothing is lost
+    when QGIS dies.
     """
 
     def __init__(self, layer):
@@ -31,7 +35,9 @@ class Review:
             raise NotReviewable(f"The layer '{layer.name()}' has unsaved edits. Save them first.")
         missing = [QgsField(name, kind) for name, kind in _ADDED if name not in names]
         if missing and not (layer.dataProvider().addAttributes(missing)):
-            raise NotReviewable(f"The layer '{layer.name()}' cannot be written. Save it as a GeoPackage and review that.")
+            raise NotReviewable(
+                f"The layer '{layer.name()}' cannot be written. Save it as a GeoPackage and review that."
+            )
         layer.updateFields()
 
     @property
@@ -41,12 +47,17 @@ class Review:
         if place < 0:
             return []
         listed = _listed(self.layer.editorWidgetSetup(place).config().get("map", {})) or self._in_legend()
-        return listed + sorted(str(value) for value in self.layer.uniqueValues(place) if value and str(value) not in listed)
+        return listed + sorted(
+            str(value) for value in self.layer.uniqueValues(place) if value and str(value) not in listed
+        )
 
     def _in_legend(self):
         """Classes of the legend: a prediction has all that its model knows, also those that were not found."""
         renderer = self.layer.renderer()
-        if not isinstance(renderer, QgsCategorizedSymbolRenderer) or renderer.classAttribute() != "class_name":
+        if (
+            not isinstance(renderer, QgsCategorizedSymbolRenderer)
+            or renderer.classAttribute() != "class_name"
+        ):
             return []
         return [str(category.value()) for category in renderer.categories() if category.value()]
 
@@ -59,9 +70,21 @@ class Review:
         return done, total
 
     def next_id(self, after=None):
-        """The feature id of the least certain one that nobody has looked at; `after`: the one to pass over. None when all are done."""
-        waiting = [feature for feature in self.layer.getFeatures(self._request(geometry=False)) if not _yes(feature["reviewed"]) and feature.id() != after]
-        return min(waiting, key=lambda f: (_number(f[self.order]), f.id())).id() if waiting else after if after is not None and self._waits(after) else None
+        """The feature id of the least certain one that nobody has looked at; `after`: the one to pass over.
+        None when all are done.
+        """
+        waiting = [
+            feature
+            for feature in self.layer.getFeatures(self._request(geometry=False))
+            if not _yes(feature["reviewed"]) and feature.id() != after
+        ]
+        return (
+            min(waiting, key=lambda f: (_number(f[self.order]), f.id())).id()
+            if waiting
+            else after
+            if after is not None and self._waits(after)
+            else None
+        )
 
     def accept(self, feature_id):
         """It is right as it is."""

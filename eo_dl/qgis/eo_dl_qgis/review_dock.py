@@ -2,7 +2,15 @@
 
 from pathlib import Path
 
-from qgis.core import Qgis, QgsCoordinateTransform, QgsProcessingException, QgsProject, QgsRasterLayer, QgsVectorLayer, QgsWkbTypes
+from qgis.core import (
+    Qgis,
+    QgsCoordinateTransform,
+    QgsProcessingException,
+    QgsProject,
+    QgsRasterLayer,
+    QgsVectorLayer,
+    QgsWkbTypes,
+)
 from qgis.gui import QgsRubberBand
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor, QIcon, QKeySequence
@@ -23,7 +31,9 @@ class ReviewAction:
         self.dock = ReviewDock(iface)
         iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, self.dock)
         self.dock.hide()
-        self._action = QAction(QIcon(str(environment.HERE / "icon.svg")), "Review with eo_dl", iface.mainWindow())
+        self._action = QAction(
+            QIcon(str(environment.HERE / "icon.svg")), "Review with eo_dl", iface.mainWindow()
+        )
         self._action.setCheckable(True)
         self._action.toggled.connect(self.dock.setVisible)
         self.dock.visibilityChanged.connect(self._action.setChecked)
@@ -40,7 +50,9 @@ class ReviewAction:
 
 
 class ReviewDock(QDockWidget):
-    """Steps through the active layer. Keys: N next, A accept, X reject, 1 to 9 change class, R retrain; only while the dock is open."""
+    """Steps through the active layer. Keys: N next, A accept, X reject, 1 to 9 change class, R retrain; only
+    while the dock is open.
+    """
 
     def __init__(self, iface):
         super().__init__("Review", iface.mainWindow())
@@ -75,8 +87,18 @@ class ReviewDock(QDockWidget):
         body = QWidget(self)
         body.setLayout(layout)
         self.setWidget(body)
-        self._keys = [self._key(key, work) for key, work in (("N", self.next), ("A", self.accept_one), ("X", self.reject_one), ("R", self.retrain))]
-        self._keys += [self._key(str(place + 1), lambda place=place: self.change_to(place)) for place in range(9)]
+        self._keys = [
+            self._key(key, work)
+            for key, work in (
+                ("N", self.next),
+                ("A", self.accept_one),
+                ("X", self.reject_one),
+                ("R", self.retrain),
+            )
+        ]
+        self._keys += [
+            self._key(str(place + 1), lambda place=place: self.change_to(place)) for place in range(9)
+        ]
         self.visibilityChanged.connect(self._enable_keys)
         QgsProject.instance().layersWillBeRemoved.connect(self._forget)
         recent.listeners.append(self.finished)
@@ -146,15 +168,20 @@ class ReviewDock(QDockWidget):
             self.change_one()
 
     def retrain(self):
-        """Open the dialog that merges the corrections into the labels and trains from the last model, filled in as far as it is known."""
+        """Open the dialog that merges the corrections into the labels and trains from the last model, filled
+        in as far as it is known.
+        """
         import processing  # QGIS's own, on the path only once it runs
 
         review = self._of_active_layer()
         if review.order == "rank":
-            raise NotReviewable("These are places to label, not predictions: draw there, save, and retrain from the Toolbox with your labels.")
+            raise NotReviewable(
+                "These are places to label, not predictions: draw there, save, and retrain from the Toolbox with your labels."
+            )
         if not review.counts()[0]:
             raise NotReviewable("Nothing is reviewed yet: accept, change or reject some objects first.")
-        self._dialog = processing.createAlgorithmDialog("eo_dl:retrain", retraining.filled_in(review.layer))  # Python must keep it
+        # Python must keep it
+        self._dialog = processing.createAlgorithmDialog("eo_dl:retrain", retraining.filled_in(review.layer))
         self._dialog.show()
 
     def finished(self, algorithm, result):
@@ -176,7 +203,9 @@ class ReviewDock(QDockWidget):
             if self._review is not None:
                 return self._review
             if isinstance(layer, QgsRasterLayer):
-                raise NotReviewable("A raster has no objects to step through. Make some of a class map: Toolbox > 'A prediction as labels to correct'.")
+                raise NotReviewable(
+                    "A raster has no objects to step through. Make some of a class map: Toolbox > 'A prediction as labels to correct'."
+                )
             raise NotReviewable("Choose a vector layer of predictions in the Layers panel.")
         if self._review is None or self._review.layer.id() != layer.id():
             self._review, self._current = Review(layer), None
@@ -199,7 +228,9 @@ class ReviewDock(QDockWidget):
     def _show(self, feature):
         layer, canvas = self._review.layer, self._iface.mapCanvas()
         self._frame.setToGeometry(feature.geometry(), layer)
-        to_map = QgsCoordinateTransform(layer.crs(), canvas.mapSettings().destinationCrs(), QgsProject.instance())
+        to_map = QgsCoordinateTransform(
+            layer.crs(), canvas.mapSettings().destinationCrs(), QgsProject.instance()
+        )
         canvas.setExtent(to_map.transformBoundingBox(self._surroundings(feature.geometry().boundingBox())))
         canvas.refresh()
 

@@ -1,8 +1,8 @@
 """One command of eo_dl as a child process: started, listened to, cancelled. No QGIS in here.
 
-The child writes one JSON object a line on its standard output. Two threads read its pipes into a queue, so that a cancel is seen within a
-tenth of a second even while the child says nothing. It holds the other end of a pipe to its standard input: should QGIS die, the pipe closes
-and the child ends by itself.
+The child writes one JSON object a line on its standard output. Two threads read its pipes into a queue, so
+that a cancel is seen within a tenth of a second even while the child says nothing. It holds the other end of
+a pipe to its standard input: should QGIS die, the pipe closes and the child ends by itself.
 """
 
 import contextlib
@@ -19,7 +19,8 @@ from pathlib import Path
 from . import environment
 
 POLL_S = 0.1
-GRACE_S = 0.7  # between asking the child to stop and ending it: cancelled within a second, whatever it is doing
+# between asking the child to stop and ending it: cancelled within a second, whatever it is doing
+GRACE_S = 0.7
 
 
 class Cancelled(Exception):
@@ -58,7 +59,9 @@ class Listener:
 
 
 def run(python, words, listener):
-    """Run `eo-dl WORDS` (see `commands.command_words`) to its end and return its result (a dict). Raises `Cancelled` or `Failed`."""
+    """Run `eo-dl WORDS` (see `commands.command_words`) to its end and return its result (a dict). Raises
+    `Cancelled` or `Failed`.
+    """
     child = _start(environment.arguments(python, words))
     lines = queue.Queue()
     for stream, name in ((child.stdout, "out"), (child.stderr, "err")):
@@ -99,7 +102,9 @@ class _Heard:
             return
         kind = event.pop("event")
         if kind == "progress":
-            listener.progress(str(event.get("what", "")), int(event.get("done", 0)), int(event.get("total", 0)))
+            listener.progress(
+                str(event.get("what", "")), int(event.get("done", 0)), int(event.get("total", 0))
+            )
         elif kind == "result":
             self.result = event
         elif kind == "error":
@@ -122,10 +127,20 @@ def _event(line):
 
 def _start(command):
     windows = sys.platform == "win32"
-    flags = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP} if windows else {"start_new_session": True}
+    flags = (
+        {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+        if windows
+        else {"start_new_session": True}
+    )
     try:
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment.clean(os.environ), cwd=Path.home(), **flags
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment.clean(os.environ),
+            cwd=Path.home(),
+            **flags,
         )
     except OSError as error:
         raise Failed(f"{command[0]} does not start: {error}") from None

@@ -20,7 +20,9 @@ def store(python):
 
 
 def python():
-    """The Python to use, checked once a session: the chosen one and no other, or the first that is found. Raises `environment.NoEnvironment`."""
+    """The Python to use, checked once a session: the chosen one and no other, or the first that is found.
+    Raises `environment.NoEnvironment`.
+    """
     asked = stored()
     if asked not in _checked:
         _checked[asked] = _fitting(asked)

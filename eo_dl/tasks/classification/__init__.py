@@ -37,19 +37,26 @@ def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
 
     given = config_of(ClassificationConfig, config)
     if given.multi_label is None:
-        raise ConfigError("classification: it is not settled whether a chip has one label or several; settle the config first (Task.settle)")
+        raise ConfigError(
+            "classification: it is not settled whether a chip has one label or several; settle the config first (Task.settle)"
+        )
     return make_classifier(given, inputs)
 
 
 def _make_scorer(classes: ClassSet) -> Scorer:
     from ...scores.chipscores import ChipScorer  # lazy: a codec alone needs no scores
 
-    return cast(Scorer, ChipScorer(classes))  # takes what this task's codec answers, which is narrower than `Answer`
+    # takes what this task's codec answers, which is narrower than `Answer`
+    return cast(Scorer, ChipScorer(classes))
 
 
 def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
     """Ground without a label is a class where it is more than slivers."""
-    return classes.with_background() if class_shares.get(0, 0.0) > _SLIVERS or not classes.foreground else classes.without_background()
+    return (
+        classes.with_background()
+        if class_shares.get(0, 0.0) > _SLIVERS or not classes.foreground
+        else classes.without_background()
+    )
 
 
 def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
@@ -57,13 +64,21 @@ def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
     given = config_of(ClassificationConfig, config)
     several = _labels_meet(inputs) if given.multi_label is None else given.multi_label
     terms = SEVERAL_TERMS if several else ONE_TERMS
-    update = {"multi_label": several, "min_cover": given.min_cover or _least_cover(several), "loss": given.loss.or_terms(*terms)}
+    update = {
+        "multi_label": several,
+        "min_cover": given.min_cover or _least_cover(several),
+        "loss": given.loss.or_terms(*terms),
+    }
     return given.model_copy(update=update)
 
 
 def _settled_classes(classes: ClassSet, config: TaskConfig) -> ClassSet:
     """With several labels a chip, none of them is no class of its own."""
-    found = classes.without_background() if config_of(ClassificationConfig, config).multi_label and classes.foreground else classes
+    found = (
+        classes.without_background()
+        if config_of(ClassificationConfig, config).multi_label and classes.foreground
+        else classes
+    )
     if len(found) < 2 and not config_of(ClassificationConfig, config).multi_label:
         raise LabelError(
             f"classification needs two classes to tell apart, found only {found.names[0]!r}; label another one, count unlabelled ground as background, "
@@ -73,7 +88,9 @@ def _settled_classes(classes: ClassSet, config: TaskConfig) -> ClassSet:
 
 
 def _labels_meet(inputs: NetworkInputs) -> bool:
-    """True where classes cover the same ground in more than a few chips: that is what only several labels a chip can say."""
+    """True where classes cover the same ground in more than a few chips: that is what only several labels a
+    chip can say.
+    """
     if inputs.chip_covers is None or not len(inputs.chip_covers):
         return False
     covers = inputs.chip_covers

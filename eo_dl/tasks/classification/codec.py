@@ -16,8 +16,8 @@ from ..task import RawArrays
 
 @dataclass(frozen=True)
 class ClassificationCodec:
-    """Raw arrays: "logits" (K,) float32. `classes` in channel order; `several`, `min_cover` and `min_known` as in the config. What covers a chip makes its
-    class by the rule of `chips.truth.chip_values`.
+    """Raw arrays: "logits" (K,) float32. `classes` in channel order; `several`, `min_cover` and `min_known`
+    as in the config. What covers a chip makes its class by the rule of `chips.truth.chip_values`.
     """
 
     classes: ClassSet

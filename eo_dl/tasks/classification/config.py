@@ -18,15 +18,17 @@ Width = Annotated[int, Field(ge=1, le=8192)]
 class ClassificationConfig(TaskConfig):
     """Defaults of image classification.
 
-    `network`: "pooled" is a backbone, the mean of its last feature map, and one layer; "small_cnn" three blocks of convolution, batch normalization
-    and pooling with a dense layer; "mlp" dense layers on the pixels of the chip in a row. The last two take no `backbone`.
+    `network`: "pooled" is a backbone, the mean of its last feature map, and one layer; "small_cnn" three
+    blocks of convolution, batch normalization and pooling with a dense layer; "mlp" dense layers on the
+    pixels of the chip in a row. The last two take no `backbone`.
 
-    `multi_label`: a chip has any number of classes (sigmoid, binary cross-entropy) or one (softmax, cross-entropy); null: any number where
-    classes overlap in the labels. `min_cover`: the share of a chip's known ground that a class must cover to be the chip's class; null: half of it,
-    with several labels a tenth. Chips of which no class covers enough are left out and counted, and so are those of which a smaller share
-    than `min_known` is known at all.
-    `dropout`: before the last layer. `cnn_channels`: of the three blocks. `hidden`: widths of dense layers (small_cnn, mlp). `mlp_px`: a chip with
-    longer sides is averaged down to so many pixels a side before it becomes a row of numbers.
+    `multi_label`: a chip has any number of classes (sigmoid, binary cross-entropy) or one (softmax,
+    cross-entropy); null: any number where classes overlap in the labels. `min_cover`: the share of a chip's
+    known ground that a class must cover to be the chip's class; null: half of it, with several labels a
+    tenth. Chips of which no class covers enough are left out and counted, and so are those of which a smaller
+    share than `min_known` is known at all. `dropout`: before the last layer. `cnn_channels`: of the three
+    blocks. `hidden`: widths of dense layers (small_cnn, mlp). `mlp_px`: a chip with longer sides is averaged
+    down to so many pixels a side before it becomes a row of numbers.
     """
 
     network: Literal["pooled", "small_cnn", "mlp"] = "pooled"

@@ -1,4 +1,6 @@
-"""Networks that say of a whole chip what it is: a pooled backbone, a small convolutional network, a plain perceptron."""
+"""Networks that say of a whole chip what it is: a pooled backbone, a small convolutional network, a plain
+perceptron.
+"""
 
 from __future__ import annotations
 
@@ -22,18 +24,25 @@ _CNN_STRIDE = 8
 
 
 class ChipClassifier(TaskNetwork):
-    """What all have in common. `forward` gives {"logits": (N, K) float32} for any H and W; `width`: of the row before the last layer."""
+    """What all have in common. `forward` gives {"logits": (N, K) float32} for any H and W; `width`: of the
+    row before the last layer.
+    """
 
     class_layers = ("head.",)
 
-    def __init__(self, config: ClassificationConfig, inputs: NetworkInputs, encoder: torch.nn.Module, width: int) -> None:
+    def __init__(
+        self, config: ClassificationConfig, inputs: NetworkInputs, encoder: torch.nn.Module, width: int
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.dropout = torch.nn.Dropout(config.dropout)
         self.head = torch.nn.Linear(width, len(inputs.classes))
-        weights = None if inputs.class_weights is None else torch.tensor(inputs.class_weights, dtype=torch.float32)
+        weights = (
+            None if inputs.class_weights is None else torch.tensor(inputs.class_weights, dtype=torch.float32)
+        )
         self.class_weights: torch.Tensor | None
-        self.register_buffer("class_weights", weights, persistent=False)  # belongs to the training, not to the model
+        # belongs to the training, not to the model
+        self.register_buffer("class_weights", weights, persistent=False)
         self.several = bool(config.multi_label)
         self.class_loss = ClassLoss(config.loss, exclusive=not self.several)
         self.weights_report = start_encoder(self.encoder, inputs.weights)
@@ -48,7 +57,9 @@ class ChipClassifier(TaskNetwork):
         return {"logits": self.head(self.dropout(self.features(images))).float()}
 
     def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`. Chips of which nothing is known do not count; a batch of nothing else has a loss of 0."""
+        """See `TaskNetwork`. Chips of which nothing is known do not count; a batch of nothing else has a loss
+        of 0.
+        """
         logits = self.forward(images)["logits"]
         return self.class_loss(logits, _truth(targets, logits.device, self.several), self.class_weights)
 
@@ -71,7 +82,10 @@ class SmallCnn(ChipClassifier):
     """Three blocks of convolution, batch normalization, ReLU and pooling; then dense layers with dropout."""
 
     def __init__(self, config: ClassificationConfig, inputs: NetworkInputs) -> None:
-        blocks = [_block(before, after) for before, after in itertools.pairwise((inputs.in_channels, *config.cnn_channels))]
+        blocks = [
+            _block(before, after)
+            for before, after in itertools.pairwise((inputs.in_channels, *config.cnn_channels))
+        ]
         super().__init__(config, inputs, torch.nn.Sequential(*blocks), config.hidden[-1])
         self.dense = _dense(config.cnn_channels[-1] * _CNN_CELLS**2, config)
 
@@ -83,7 +97,9 @@ class SmallCnn(ChipClassifier):
 
 
 class Perceptron(ChipClassifier):
-    """Dense layers on all pixels of the chip in one row: what stands where must be learnt for every place anew."""
+    """Dense layers on all pixels of the chip in one row: what stands where must be learnt for every place
+    anew.
+    """
 
     def __init__(self, config: ClassificationConfig, inputs: NetworkInputs) -> None:
         side_px = min(inputs.chip_px, config.mlp_px)
@@ -96,7 +112,11 @@ class Perceptron(ChipClassifier):
         return found
 
 
-_NETWORKS: dict[str, Callable[[ClassificationConfig, NetworkInputs], ChipClassifier]] = {"pooled": PooledBackbone, "small_cnn": SmallCnn, "mlp": Perceptron}
+_NETWORKS: dict[str, Callable[[ClassificationConfig, NetworkInputs], ChipClassifier]] = {
+    "pooled": PooledBackbone,
+    "small_cnn": SmallCnn,
+    "mlp": Perceptron,
+}
 
 
 def make_classifier(config: ClassificationConfig, inputs: NetworkInputs) -> ChipClassifier:
@@ -128,6 +148,8 @@ def _averaged(maps: torch.Tensor, side: int) -> torch.Tensor:
 
 def _truth(targets: Sequence[Target], device: torch.device, several: bool) -> ClassTruth:
     """(N, K, 1); of one class a chip a place counts as a whole."""
-    values = torch.from_numpy(np.stack([np.asarray(target.values, np.float32) for target in targets])).to(device)
+    values = torch.from_numpy(np.stack([np.asarray(target.values, np.float32) for target in targets])).to(
+        device
+    )
     truth = truth_of_labels(values)
     return truth if several else ClassTruth(truth.shares, truth.counted.amin(1, keepdim=True))

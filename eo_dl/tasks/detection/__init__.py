@@ -1,4 +1,6 @@
-"""Object detection: a box, a class and a score for every object, by Faster R-CNN, RetinaNet or FCOS on any timm backbone."""
+"""Object detection: a box, a class and a score for every object, by Faster R-CNN, RetinaNet or FCOS on any
+timm backbone.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +30,19 @@ def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
     from .onestep import CentreFCOS, Retina
 
     given = config_of(DetectionConfig, config)
-    networks: dict[str, Callable[[DetectionConfig, NetworkInputs], TaskNetwork]] = {"faster_rcnn": FasterRCNN, "retinanet": Retina, "fcos": CentreFCOS}
+    networks: dict[str, Callable[[DetectionConfig, NetworkInputs], TaskNetwork]] = {
+        "faster_rcnn": FasterRCNN,
+        "retinanet": Retina,
+        "fcos": CentreFCOS,
+    }
     return networks[given.network](given, inputs)
 
 
 def _make_scorer(classes: ClassSet) -> Scorer:
     from ...scores.objectscores import ObjectScorer  # lazy: a codec alone needs no scores
 
-    return cast(Scorer, ObjectScorer(classes))  # takes what this task's codec answers, which is narrower than `Answer`
+    # takes what this task's codec answers, which is narrower than `Answer`
+    return cast(Scorer, ObjectScorer(classes))
 
 
 def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
@@ -48,13 +55,17 @@ def with_anchors(given: BoxConfigT, inputs: NetworkInputs) -> BoxConfigT:
     finest = given.finest_stride or fitting_stride(sizes)
     anchor_sizes = given.anchor_sizes_px or fitting_sizes(sizes, pyramid_strides(finest))
     ratios = given.anchor_ratios or fitting_ratios(sizes)
-    return type(given).model_validate(dict(given) | {"finest_stride": finest, "anchor_sizes_px": anchor_sizes, "anchor_ratios": ratios})
+    return type(given).model_validate(
+        dict(given) | {"finest_stride": finest, "anchor_sizes_px": anchor_sizes, "anchor_ratios": ratios}
+    )
 
 
 def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
     """Ground without an object is no class of its own."""
     if not classes.foreground:
-        raise LabelError(f"detection needs a class of objects, found only {', '.join(classes.names)}; give labels of objects (--class-field)")
+        raise LabelError(
+            f"detection needs a class of objects, found only {', '.join(classes.names)}; give labels of objects (--class-field)"
+        )
     return classes.without_background()
 
 

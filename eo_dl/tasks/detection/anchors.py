@@ -29,17 +29,23 @@ def fitting_stride(sizes_px: FloatArray | None) -> int:
 
 
 def fitting_sizes(sizes_px: FloatArray | None, strides: Sequence[int]) -> tuple[tuple[float, ...], ...]:
-    """Two anchor sizes (square root of the area) for each map: the quartiles of the objects that it sees best.
+    """Two anchor sizes (square root of the area) for each map: the quartiles of the objects that it sees
+    best.
 
-    A map without objects keeps 4 and 5.7 times its stride, so that larger objects elsewhere are not out of reach.
+    A map without objects keeps 4 and 5.7 times its stride, so that larger objects elsewhere are not out of
+    reach.
     """
     lengths = np.empty(0) if sizes_px is None else _lengths(sizes_px)
-    best = np.rint(np.log2(np.maximum(lengths, 1e-3) / _CELLS_PER_OBJECT / strides[0])).clip(0, len(strides) - 1)
+    best = np.rint(np.log2(np.maximum(lengths, 1e-3) / _CELLS_PER_OBJECT / strides[0])).clip(
+        0, len(strides) - 1
+    )
     return tuple(_two_sizes(lengths[best == level], stride) for level, stride in enumerate(strides))
 
 
 def fitting_ratios(sizes_px: FloatArray | None) -> tuple[float, ...]:
-    """Heights over widths: only 1 for roundish objects, else also the upper quartile of their elongation, both ways."""
+    """Heights over widths: only 1 for roundish objects, else also the upper quartile of their elongation,
+    both ways.
+    """
     if sizes_px is None or len(sizes_px) == 0:
         return (0.5, 1.0, 2.0)
     sides = np.maximum(np.asarray(sizes_px, np.float64), 1.0)

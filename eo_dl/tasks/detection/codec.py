@@ -21,8 +21,9 @@ _LEAST_SIDE_PX = 1.0
 class DetectionCodec:
     """Raw arrays: "boxes" (M, 4), "scores" (M,), "channels" (M,); places without an object have score 0.
 
-    An object of which less than `min_visible` of its box lies in the chip, or less than half on annotated ground, is neither an object
-    nor background: its class id in the target is 255, as for objects that the labels call ignored.
+    An object of which less than `min_visible` of its box lies in the chip, or less than half on annotated
+    ground, is neither an object nor background: its class id in the target is 255, as for objects that the
+    labels call ignored.
     """
 
     classes: ClassSet
@@ -41,7 +42,11 @@ class DetectionCodec:
         scores = np.asarray(raw["scores"], np.float32)
         found = best_first(scores)
         channels = np.asarray(raw["channels"], np.int64)[found]
-        return Objects(np.asarray(raw["boxes"], np.float64)[found].reshape(-1, 4), self.classes.id_of_channel[channels].astype(np.int64), scores[found])
+        return Objects(
+            np.asarray(raw["boxes"], np.float64)[found].reshape(-1, 4),
+            self.classes.id_of_channel[channels].astype(np.int64),
+            scores[found],
+        )
 
     def answer(self, raw: RawArrays) -> Objects:
         """As `decode`."""
@@ -51,7 +56,12 @@ class DetectionCodec:
         """The target's boxes with score 1; those of class 255 are flagged `ignore`."""
         assert target.boxes is not None and target.class_ids is not None
         ids = target.class_ids
-        return Objects(target.boxes.astype(np.float64).reshape(-1, 4), ids, np.ones(len(ids), np.float32), ignore=ids == IGNORE_ID)
+        return Objects(
+            target.boxes.astype(np.float64).reshape(-1, 4),
+            ids,
+            np.ones(len(ids), np.float32),
+            ignore=ids == IGNORE_ID,
+        )
 
 
 def best_first(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
@@ -62,15 +72,18 @@ def best_first(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class SeenObjects:
-    """The objects that show in a chip: whole `geometries` (N,), `boxes` (N, 4) float32 cut at its border, `class_ids` (N,) with 255 for those
-    that count neither way."""
+    """The objects that show in a chip: whole `geometries` (N,), `boxes` (N, 4) float32 cut at its border,
+    `class_ids` (N,) with 255 for those that count neither way.
+    """
 
     geometries: npt.NDArray[np.object_]
     boxes: npt.NDArray[np.float32]
     class_ids: npt.NDArray[np.int64]
 
 
-def seen_objects(labels: PixelLabels, classes: ClassSet, min_visible: float, height: int, width: int) -> SeenObjects:
+def seen_objects(
+    labels: PixelLabels, classes: ClassSet, min_visible: float, height: int, width: int
+) -> SeenObjects:
     """The objects of a chip's labels, as `DetectionCodec` says."""
     geometries, class_ids, ignore = _features(labels, classes)
     whole = shapely.bounds(geometries).reshape(-1, 4)
@@ -84,7 +97,9 @@ def seen_objects(labels: PixelLabels, classes: ClassSet, min_visible: float, hei
     return SeenObjects(geometries[inside], boxes, ids[inside].astype(np.int64))
 
 
-def _features(labels: PixelLabels, classes: ClassSet) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+def _features(
+    labels: PixelLabels, classes: ClassSet
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     if labels.mask is None:
         return labels.geometries, labels.class_ids, labels.ignore
     geometries, values = polygonize(labels.mask, np.isin(labels.mask, [*classes.ids, IGNORE_ID]))
@@ -96,10 +111,14 @@ def _areas(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _touching(boxes: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.bool_]:
-    return np.asarray((boxes[:, 0] < width) & (boxes[:, 1] < height) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0), np.bool_)
+    return np.asarray(
+        (boxes[:, 0] < width) & (boxes[:, 1] < height) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0), np.bool_
+    )
 
 
-def _share_within(geometries: npt.NDArray[np.object_], annotated: shapely.Geometry | None) -> npt.NDArray[np.float64]:
+def _share_within(
+    geometries: npt.NDArray[np.object_], annotated: shapely.Geometry | None
+) -> npt.NDArray[np.float64]:
     if annotated is None:
         return np.ones(len(geometries))
     shapely.prepare(annotated)

@@ -15,7 +15,9 @@ COVERED = 0.5
 class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
     """An RPN whose anchors over ignored objects are not background."""
 
-    def assign_targets_to_anchors(self, anchors: list[torch.Tensor], targets: Targets) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    def assign_targets_to_anchors(
+        self, anchors: list[torch.Tensor], targets: Targets
+    ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """As torchvision's; -1 (not sampled) for background anchors that lie over an ignored object."""
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)
         for label, anchor, target in zip(labels, anchors, targets, strict=True):
@@ -26,7 +28,8 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
 class BoxHeads(RoIHeads):  # type: ignore[misc]
     """ROI heads whose proposals over ignored objects are not background.
 
-    `sampled`: what the last training step learned from, an entry an image: boxes, the number of each one's object, and its label (0: none).
+    `sampled`: what the last training step learned from, an entry an image: boxes, the number of each one's
+    object, and its label (0: none).
     """
 
     sampled: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]
@@ -38,7 +41,9 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
         """As torchvision's, which does not hand the targets to the step below."""
         assert targets is not None
         self._ignored = [target["ignore"] for target in targets]
-        samples: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]] = super().select_training_samples(proposals, targets)
+        samples: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]] = (
+            super().select_training_samples(proposals, targets)
+        )
         self.sampled = samples[:3]
         return samples
 
@@ -53,7 +58,9 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
 
 
 def _unlabel(labels: torch.Tensor, boxes: torch.Tensor, ignore: torch.Tensor) -> None:
-    """Set labels of 0 to -1 (in place) where half of a box is covered; one stays, as a loss over nothing is not a number."""
+    """Set labels of 0 to -1 (in place) where half of a box is covered; one stays, as a loss over nothing is
+    not a number.
+    """
     if len(ignore) == 0:
         return
     covered = cover(boxes, ignore)

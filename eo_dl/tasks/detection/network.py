@@ -1,7 +1,7 @@
 """Faster R-CNN from torchvision's parts on a timm encoder, and what every network that finds boxes shares.
 
-Built from the parts and not by `torchvision.models.detection.FasterRCNN`, because that resizes every image and subtracts ImageNet's
-means, and because the encoder is then called "encoder.*" as in every other task.
+Built from the parts and not by `torchvision.models.detection.FasterRCNN`, because that resizes every image
+and subtracts ImageNet's means, and because the encoder is then called "encoder.*" as in every other task.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from .heads import BoxHeads, ProposalNetwork, Targets
 Maps = dict[str, torch.Tensor]
 
 _POOLED = 7
-# torchvision samples 512 boxes of an 800 px photograph; a chip is a tenth of it, and the step's cost grows with them.
+# torchvision samples 512 boxes of an 800 px photograph; a chip is a tenth of it, and the step's cost grows
+# with them.
 _SAMPLED_ANCHORS, _SAMPLED_BOXES = 256, 128
 _CELL_PX = 8
 
@@ -37,7 +38,8 @@ _CELL_PX = 8
 class BoxNetwork(TaskNetwork):
     """An encoder with a feature pyramid, on which a subclass finds boxes: `_found` and `_losses`.
 
-    `forward` gives {"boxes": (N, M, 4), "scores": (N, M), "channels": (N, M) int64}, M = `config.detections`, padded with score 0.
+    `forward` gives {"boxes": (N, M, 4), "scores": (N, M), "channels": (N, M) int64}, M = `config.detections`,
+    padded with score 0.
     """
 
     def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
@@ -55,12 +57,15 @@ class BoxNetwork(TaskNetwork):
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """See `TaskNetwork`."""
         frame, maps = self._see(images)
-        with torch.autocast(images.device.type, enabled=False):  # roi_align and the box arithmetic want float32
+        # roi_align and the box arithmetic want float32
+        with torch.autocast(images.device.type, enabled=False):
             found = self._found(maps, frame)
         return stacked(found, self.config.detections)
 
     def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`. A chip wholly under ignored objects does not count; if none counts the loss is 0."""
+        """See `TaskNetwork`. A chip wholly under ignored objects does not count; if none counts the loss is
+        0.
+        """
         frame, maps = self._see(images)
         counted = [place for place, target in enumerate(targets) if _counts(target, images.shape[-2:])]
         if not counted:
@@ -83,9 +88,12 @@ class BoxNetwork(TaskNetwork):
 
     def _see(self, images: torch.Tensor) -> tuple[ImageList, Maps]:
         height, width = images.shape[-2:]
-        whole = padded(images, self.stride, training=self.training)  # torchvision takes strides from sizes, so these must divide
+        # torchvision takes strides from sizes, so these must divide
+        whole = padded(images, self.stride, training=self.training)
         maps = self.pyramid({str(level): m for level, m in enumerate(self.encoder(whole))})
-        return ImageList(whole, [(height, width)] * len(images)), {level: m.float() for level, m in maps.items()}
+        return ImageList(whole, [(height, width)] * len(images)), {
+            level: m.float() for level, m in maps.items()
+        }
 
     def _wanted(self, targets: Sequence[Target], device: torch.device) -> Targets:
         return [self._one_wanted(target, device) for target in targets]
@@ -97,7 +105,8 @@ class BoxNetwork(TaskNetwork):
         assert isinstance(table, torch.Tensor)
         channels = table[torch.from_numpy(target.class_ids).to(device)]
         real = channels != IGNORE_ID
-        return {"boxes": boxes[real], "labels": channels[real] + 1, "ignore": boxes[~real]}  # 0 is torchvision's background
+        # 0 is torchvision's background
+        return {"boxes": boxes[real], "labels": channels[real] + 1, "ignore": boxes[~real]}
 
 
 class FasterRCNN(BoxNetwork):
@@ -124,37 +133,78 @@ class FasterRCNN(BoxNetwork):
 
 
 def settled(config: BoxConfig) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...], tuple[float, ...]]:
-    """Strides of the pyramid, anchor sizes of each map, and anchor ratios. Raises `ConfigError` for a config without them."""
+    """Strides of the pyramid, anchor sizes of each map, and anchor ratios. Raises `ConfigError` for a config
+    without them.
+    """
     if config.finest_stride is None or config.anchor_sizes_px is None or config.anchor_ratios is None:
-        raise ConfigError("the detection config has no anchors yet; settle it with the train boxes first (Task.settle)")
+        raise ConfigError(
+            "the detection config has no anchors yet; settle it with the train boxes first (Task.settle)"
+        )
     strides = pyramid_strides(config.finest_stride)
-    if len(config.anchor_sizes_px) != len(strides) or len({len(sizes) for sizes in config.anchor_sizes_px}) != 1:
+    if (
+        len(config.anchor_sizes_px) != len(strides)
+        or len({len(sizes) for sizes in config.anchor_sizes_px}) != 1
+    ):
         raise ConfigError(
             f"anchor_sizes_px needs equally many sizes for each of {len(strides)} feature maps (strides {strides}), found {config.anchor_sizes_px}"
         )
     return strides, config.anchor_sizes_px, config.anchor_ratios
 
 
-def _proposal_network(config: BoxConfig, sizes: tuple[tuple[float, ...], ...], ratios: tuple[float, ...]) -> ProposalNetwork:
+def _proposal_network(
+    config: BoxConfig, sizes: tuple[tuple[float, ...], ...], ratios: tuple[float, ...]
+) -> ProposalNetwork:
     anchors = AnchorGenerator(sizes, (ratios,) * len(sizes))
     head = RPNHead(config.pyramid_channels, anchors.num_anchors_per_location()[0])
     kept = {"training": config.proposals, "testing": config.proposals}
-    return ProposalNetwork(anchors, head, 0.7, 0.3, _SAMPLED_ANCHORS, 0.5, {key: 2 * value for key, value in kept.items()}, kept, 0.7)
+    return ProposalNetwork(
+        anchors,
+        head,
+        0.7,
+        0.3,
+        _SAMPLED_ANCHORS,
+        0.5,
+        {key: 2 * value for key, value in kept.items()},
+        kept,
+        0.7,
+    )
 
 
 def _box_heads(config: BoxConfig, levels: list[str], classes: int) -> BoxHeads:
     pool = MultiScaleRoIAlign(levels, _POOLED, 2)
-    head = torch.nn.Sequential(TwoMLPHead(config.pyramid_channels * _POOLED**2, config.head_channels), torch.nn.Dropout(config.dropout))
+    head = torch.nn.Sequential(
+        TwoMLPHead(config.pyramid_channels * _POOLED**2, config.head_channels),
+        torch.nn.Dropout(config.dropout),
+    )
     predictor = FastRCNNPredictor(config.head_channels, classes + 1)
-    return BoxHeads(pool, head, predictor, 0.5, 0.5, _SAMPLED_BOXES, 0.25, None, config.score, config.overlap, config.detections)
+    return BoxHeads(
+        pool,
+        head,
+        predictor,
+        0.5,
+        0.5,
+        _SAMPLED_BOXES,
+        0.25,
+        None,
+        config.score,
+        config.overlap,
+        config.detections,
+    )
 
 
 def stacked(found: list[dict[str, torch.Tensor]], count: int) -> dict[str, torch.Tensor]:
-    """Every image's boxes, scores and channels (and whatever else there is a row of for each), padded to `count` rows of zeros."""
+    """Every image's boxes, scores and channels (and whatever else there is a row of for each), padded to
+    `count` rows of zeros.
+    """
 
     def one(key: str) -> torch.Tensor:
         fill = found[0][key].new_zeros((1, *found[0][key].shape[1:]))
-        return torch.stack([torch.cat([image[key], fill.expand(count - len(image[key]), *fill.shape[1:])]) for image in found])
+        return torch.stack(
+            [
+                torch.cat([image[key], fill.expand(count - len(image[key]), *fill.shape[1:])])
+                for image in found
+            ]
+        )
 
     raw = {key: one(key) for key in found[0] if key != "labels"}
     return raw | {"channels": (one("labels") - 1).clamp_min(0)}  # 0 is torchvision's background
@@ -166,6 +216,11 @@ def _counts(target: Target, size: torch.Size) -> bool:
     ignore = target.boxes[target.class_ids == IGNORE_ID]
     if len(ignore) == 0 or len(ignore) < len(target.boxes):
         return True
-    rows, cols = (torch.arange(_CELL_PX / 2, max(length, _CELL_PX), _CELL_PX).clamp_max(length) for length in size)
-    within = [(cols >= c0) & (cols < c1) & ((rows >= r0) & (rows < r1))[:, None] for c0, r0, c1, r1 in ignore.tolist()]
+    rows, cols = (
+        torch.arange(_CELL_PX / 2, max(length, _CELL_PX), _CELL_PX).clamp_max(length) for length in size
+    )
+    within = [
+        (cols >= c0) & (cols < c1) & ((rows >= r0) & (rows < r1))[:, None]
+        for c0, r0, c1, r1 in ignore.tolist()
+    ]
     return not bool(torch.stack(within).any(0).all())

@@ -1,4 +1,6 @@
-"""Instance segmentation: an outline, a class and a score for every object, by Mask R-CNN on any timm backbone."""
+"""Instance segmentation: an outline, a class and a score for every object, by Mask R-CNN on any timm
+backbone.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
 def _make_scorer(classes: ClassSet) -> Scorer:
     from ...scores.objectscores import ObjectScorer  # lazy: a codec alone needs no scores
 
-    return cast(Scorer, ObjectScorer(classes, use_polygons=True))  # takes what this task's codec answers, which is narrower than `Answer`
+    # takes what this task's codec answers, which is narrower than `Answer`
+    return cast(Scorer, ObjectScorer(classes, use_polygons=True))
 
 
 def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:

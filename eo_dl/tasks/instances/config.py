@@ -12,8 +12,8 @@ from ..detection.config import BoxConfig, Count
 class InstancesConfig(BoxConfig):
     """Defaults of instance segmentation: those of the boxes, and of the masks within them.
 
-    `mask_channels` and `mask_layers`: width and number of the convolutions that draw a mask. `simplify_px`: the outlines of found objects
-    leave the mask's by at most so much.
+    `mask_channels` and `mask_layers`: width and number of the convolutions that draw a mask. `simplify_px`:
+    the outlines of found objects leave the mask's by at most so much.
     """
 
     network: Literal["mask_rcnn"] = "mask_rcnn"

@@ -1,8 +1,9 @@
 """Mask R-CNN: the two-step boxes of `detection`, and a mask of 28 x 28 cells within each.
 
-The mask branch is our own and not that of torchvision's ROI heads: theirs samples the true masks half a pixel off (which costs an object of 10 px
-a tenth of its IoU), turns all true masks of a chip into floats at once, and pads and pastes in the frame of photographs. Here only the
-masks that are learned from are looked at, and boxes are drawn in groups, so that memory does not grow with the number of objects.
+The mask branch is our own and not that of torchvision's ROI heads: theirs samples the true masks half a pixel
+off (which costs an object of 10 px a tenth of its IoU), turns all true masks of a chip into floats at once,
+and pads and pastes in the frame of photographs. Here only the masks that are learned from are looked at, and
+boxes are drawn in groups, so that memory does not grow with the number of objects.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _GROUP = 64
 
 
 class MaskRCNN(FasterRCNN):
-    """Mask R-CNN (He et al. 2017). `forward` gives what `FasterRCNN` gives and "masks" (N, M, 28, 28): the probability that a cell of a box is the object."""
+    """Mask R-CNN (He et al. 2017). `forward` gives what `FasterRCNN` gives and "masks" (N, M, 28, 28): the
+    probability that a cell of a box is the object.
+    """
 
     class_layers = (*FasterRCNN.class_layers, "mask_out.")
 
@@ -34,7 +37,9 @@ class MaskRCNN(FasterRCNN):
         super().__init__(config, inputs)
         levels = [str(level) for level in range(len(self.proposals.anchor_generator.sizes))]
         self.mask_pool = MultiScaleRoIAlign(levels, _POOLED, 2)
-        self.mask_head = MaskRCNNHeads(config.pyramid_channels, (config.mask_channels,) * config.mask_layers, 1)
+        self.mask_head = MaskRCNNHeads(
+            config.pyramid_channels, (config.mask_channels,) * config.mask_layers, 1
+        )
         self.mask_up = torch.nn.ConvTranspose2d(config.mask_channels, config.mask_channels, 2, 2)
         self.mask_out = torch.nn.Conv2d(config.mask_channels, len(inputs.classes), 1)
         self.to(memory_format=torch.channels_last)
@@ -44,15 +49,23 @@ class MaskRCNN(FasterRCNN):
         found = super()._found(maps, frame)
         boxes, labels = [image["boxes"] for image in found], torch.cat([image["labels"] for image in found])
         pooled = self.mask_pool(maps, boxes, frame.image_sizes)
-        drawn = [self._drawn(part, own).sigmoid() for part, own in zip(torch.split(pooled, _GROUP), torch.split(labels, _GROUP), strict=True)]
+        drawn = [
+            self._drawn(part, own).sigmoid()
+            for part, own in zip(torch.split(pooled, _GROUP), torch.split(labels, _GROUP), strict=True)
+        ]
         masks = torch.split(torch.cat(drawn), [len(own) for own in boxes])
         return [image | {"masks": own} for image, own in zip(found, masks, strict=True)]
 
     def _losses(self, maps: Maps, frame: ImageList, wanted: Targets) -> dict[str, torch.Tensor]:
         losses = super()._losses(maps, frame, wanted)
-        boxes, places, labels = ([own[label > 0] for own, label in zip(part, self.boxes.sampled[2], strict=True)] for part in self.boxes.sampled)
+        boxes, places, labels = (
+            [own[label > 0] for own, label in zip(part, self.boxes.sampled[2], strict=True)]
+            for part in self.boxes.sampled
+        )
         logits = self._drawn(self.mask_pool(maps, boxes, frame.image_sizes), torch.cat(labels))
-        true = torch.cat([_in_boxes(image["masks"], own, at) for image, own, at in zip(wanted, boxes, places, strict=True)])
+        true = torch.cat(
+            [_in_boxes(image["masks"], own, at) for image, own, at in zip(wanted, boxes, places, strict=True)]
+        )
         if not len(logits):
             return losses | {"mask": sum((p.sum() * 0 for p in self._mask_parameters()), start=logits.sum())}
         return losses | {"mask": torch.nn.functional.binary_cross_entropy_with_logits(logits, true)}

@@ -1,8 +1,9 @@
 """Masks to outlines and back, in numpy and shapely.
 
-A predicted mask is a small picture of how surely each cell of a box belongs to the object. Its outline is the line along which that is one half,
-found by marching squares between the centres of the cells (Lorensen & Cline 1987, in the plane): a place between pixels, whatever the size of
-the box, and memory that depends on the number of objects but not on how large they are, because no mask is ever pasted into a chip.
+A predicted mask is a small picture of how surely each cell of a box belongs to the object. Its outline is the
+line along which that is one half, found by marching squares between the centres of the cells (Lorensen &
+Cline 1987, in the plane): a place between pixels, whatever the size of the box, and memory that depends on
+the number of objects but not on how large they are, because no mask is ever pasted into a chip.
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ _TOP, _RIGHT, _BOTTOM, _LEFT = range(4)
 def outlines_in_boxes(masks: npt.NDArray[np.floating], boxes: Floats, simplify_px: float) -> Polygons:
     """(N,) valid polygons, with holes and several parts where a mask has them; none reaches beyond its box.
 
-    `masks` (N, h, w) in 0..1, `boxes` (N, 4). A mask that is nowhere surer than one half is cut at half its largest value; one of zeros is its box.
-    Simplified outlines are at most `simplify_px` away from the others.
+    `masks` (N, h, w) in 0..1, `boxes` (N, 4). A mask that is nowhere surer than one half is cut at half its
+    largest value; one of zeros is its box. Simplified outlines are at most `simplify_px` away from the
+    others.
     """
-    found = np.asarray(shapely.box(boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]), dtype=object).reshape(-1)
+    found = np.asarray(shapely.box(boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]), dtype=object).reshape(
+        -1
+    )
     largest = masks.max(axis=(1, 2), initial=0).astype(np.float64)
     drawn = np.flatnonzero((largest > 0) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1))
     if not len(drawn):
@@ -46,16 +50,20 @@ def outlines_in_boxes(masks: npt.NDArray[np.floating], boxes: Floats, simplify_p
 
 
 def _crossings(heights: Floats) -> tuple[Index, Floats]:
-    """Where N pictures (N, h, w), negative all around, change sign: object of each straight piece (S,) and its ends (S, 2, 2), col and row in cells."""
+    """Where N pictures (N, h, w), negative all around, change sign: object of each straight piece (S,) and
+    its ends (S, 2, 2), col and row in cells.
+    """
     inside = heights >= 0
     across, down = inside[:, :, 1:] != inside[:, :, :-1], inside[:, 1:] != inside[:, :-1]
-    sides = np.stack([across[:, :-1], down[:, :, 1:], across[:, 1:], down[:, :, :-1]], axis=-1)  # of each square of four centres: top, right, bottom, left
+    # of each square of four centres: top, right, bottom, left
+    sides = np.stack([across[:, :-1], down[:, :, 1:], across[:, 1:], down[:, :, :-1]], axis=-1)
     count = sides.sum(axis=-1)
     one, two = np.argwhere(count == 2), np.argwhere(count == 4)
     ends = np.nonzero(sides[tuple(one.T)])[1].reshape(-1, 2)
     n, r, c = two.T
     middle = (heights[n, r, c] + heights[n, r, c + 1] + heights[n, r + 1, c] + heights[n, r + 1, c + 1]) >= 0
-    joined = middle == inside[n, r, c]  # the corners at the top left and the bottom right are one piece: cut off the two others
+    # the corners at the top left and the bottom right are one piece: cut off the two others
+    joined = middle == inside[n, r, c]
     first = np.where(joined[:, None], [_TOP, _RIGHT], [_TOP, _LEFT])
     second = np.where(joined[:, None], [_BOTTOM, _LEFT], [_RIGHT, _BOTTOM])
     squares, pairs = np.concatenate([one, two, two]), np.concatenate([ends, first, second])
@@ -65,7 +73,9 @@ def _crossings(heights: Floats) -> tuple[Index, Floats]:
 
 
 def _points(heights: Floats, squares: Index, side: Index) -> Floats:
-    """(S, 2) col and row of the crossing on one side of each square; the same number from both squares that share the side."""
+    """(S, 2) col and row of the crossing on one side of each square; the same number from both squares that
+    share the side.
+    """
     n, r, c = squares.T
     row, col = r + (side == _BOTTOM), c + (side == _RIGHT)
     level = (side == _TOP) | (side == _BOTTOM)
@@ -84,11 +94,15 @@ def _sound(outlines: Polygons, boxes: Polygons) -> Polygons:
 
 
 def burnt(geometries: Polygons, boxes: npt.NDArray[np.floating], height: int, width: int) -> Masks:
-    """(N, height, width) masks of pixels whose centre an object holds, each within its box; without such a pixel the one in the middle of the box."""
+    """(N, height, width) masks of pixels whose centre an object holds, each within its box; without such a
+    pixel the one in the middle of the box.
+    """
     masks = np.zeros((len(geometries), height, width), np.bool_)
     low = np.floor(boxes[:, :2]).astype(int).clip(0)
     high = np.minimum(np.ceil(boxes[:, 2:]).astype(int), [width, height])
-    for mask, geometry, (col0, row0), (col1, row1) in zip(masks, geometries, low.tolist(), high.tolist(), strict=True):
+    for mask, geometry, (col0, row0), (col1, row1) in zip(
+        masks, geometries, low.tolist(), high.tolist(), strict=True
+    ):
         moved = shapely.transform(geometry, lambda xy, corner=(col0, row0): xy - corner)
         mask[row0:row1, col0:col1] = burn([moved], [1], row1 - row0, col1 - col0) == 1
         if not mask[row0:row1, col0:col1].any():
@@ -97,7 +111,9 @@ def burnt(geometries: Polygons, boxes: npt.NDArray[np.floating], height: int, wi
 
 
 def pixel_outlines(masks: Masks) -> Polygons:
-    """(N,) polygons around the pixels of masks (N, H, W); several parts as a multipolygon, an empty one where a mask is empty."""
+    """(N,) polygons around the pixels of masks (N, H, W); several parts as a multipolygon, an empty one where
+    a mask is empty.
+    """
     outlines = np.empty(len(masks), dtype=object)
     for place, mask in enumerate(masks):
         rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

@@ -35,18 +35,23 @@ def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
 def _make_scorer(classes: ClassSet) -> Scorer:
     from ...scores.localizationscores import LocalizationScorer  # lazy: a codec alone needs no scores
 
-    return cast(Scorer, LocalizationScorer(classes))  # takes what this task's codec answers, which is narrower than `Answer`
+    # takes what this task's codec answers, which is narrower than `Answer`
+    return cast(Scorer, LocalizationScorer(classes))
 
 
 def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
     """Ground without an object is no class of its own."""
     if not classes.foreground:
-        raise LabelError(f"localization needs a class of objects, found only {', '.join(classes.names)}; give labels of objects (--class-field)")
+        raise LabelError(
+            f"localization needs a class of objects, found only {', '.join(classes.names)}; give labels of objects (--class-field)"
+        )
     return classes.without_background()
 
 
 def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
-    """The finest map from the train boxes, where the config does not say it: places at most half an object apart."""
+    """The finest map from the train boxes, where the config does not say it: places at most half an object
+    apart.
+    """
     given = config_of(LocalizationConfig, config)
     if given.map_stride is not None:
         return given
@@ -60,8 +65,17 @@ def _remarks(config: TaskConfig, objects: Mapping[str, Sequence[int]]) -> tuple[
     """How many chips hold more than one object, and what is made of them."""
     several = sum(count > 1 for counts in objects.values() for count in counts)
     total = sum(len(counts) for counts in objects.values())
-    rule = {"largest": "the one of which most is seen is their label", "ignore": "they teach and score nothing"}[config_of(LocalizationConfig, config).several]
-    return (f"{several} of {total} chips hold several objects: {rule} (--set task_options.several=largest|ignore)",) if several else ()
+    rule = {
+        "largest": "the one of which most is seen is their label",
+        "ignore": "they teach and score nothing",
+    }[config_of(LocalizationConfig, config).several]
+    return (
+        (
+            f"{several} of {total} chips hold several objects: {rule} (--set task_options.several=largest|ignore)",
+        )
+        if several
+        else ()
+    )
 
 
 TASK = Task(

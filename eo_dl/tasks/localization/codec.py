@@ -17,10 +17,12 @@ from ..task import RawArrays
 
 @dataclass(frozen=True)
 class LocalizationCodec:
-    """Raw arrays as those of detection with one place: "boxes" (1, 4), "scores" (1,), "channels" (1,); score 0: nothing there.
+    """Raw arrays as those of detection with one place: "boxes" (1, 4), "scores" (1,), "channels" (1,); score
+    0: nothing there.
 
-    `Target.boxes` has at most one row. None: the chip holds nothing. A row of class id 255: the chip holds something, but nothing can be
-    learned or scored from it (cut to less than `min_visible`, ignored, not annotated, or several objects where `several` is "ignore").
+    `Target.boxes` has at most one row. None: the chip holds nothing. A row of class id 255: the chip holds
+    something, but nothing can be learned or scored from it (cut to less than `min_visible`, ignored, not
+    annotated, or several objects where `several` is "ignore").
     """
 
     classes: ClassSet
@@ -33,7 +35,8 @@ class LocalizationCodec:
         assert seen.boxes is not None and seen.class_ids is not None
         real = np.flatnonzero(seen.class_ids != IGNORE_ID)
         if not len(real):
-            return Target(boxes=seen.boxes[:1], class_ids=seen.class_ids[:1])  # nothing, or something that is ignored
+            # nothing, or something that is ignored
+            return Target(boxes=seen.boxes[:1], class_ids=seen.class_ids[:1])
         best = real[np.argmax(_areas(seen.boxes[real]))]
         left_open = len(real) > 1 and self.several == "ignore"
         ids = np.array([IGNORE_ID if left_open else seen.class_ids[best]], np.int64)

@@ -12,10 +12,12 @@ from ..task import TaskConfig
 class LocalizationConfig(TaskConfig):
     """Defaults of object localization: one labelled box a chip, or none.
 
-    `several`: what a chip with more than one object teaches: "largest", the one of which most is seen; "ignore", nothing. `min_visible`: a chip
-    whose only objects are cut to less than this share of their box teaches nothing either. `map_stride`: px between the places that are
-    weighed against each other; null: from the train boxes, so that an object covers a few places. `map_channels`, `head_channels`: widths of
-    the map and of the heads. `dropout`: before the last layers. `box_weight`: weight of the box losses against the classifier's.
+    `several`: what a chip with more than one object teaches: "largest", the one of which most is seen;
+    "ignore", nothing. `min_visible`: a chip whose only objects are cut to less than this share of their box
+    teaches nothing either. `map_stride`: px between the places that are weighed against each other; null:
+    from the train boxes, so that an object covers a few places. `map_channels`, `head_channels`: widths of
+    the map and of the heads. `dropout`: before the last layers. `box_weight`: weight of the box losses
+    against the classifier's.
     """
 
     network: Literal["locator"] = "locator"

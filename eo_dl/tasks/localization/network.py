@@ -1,10 +1,12 @@
 """A feature extractor with two heads: a classifier that knows "nothing", and a box regressor.
 
-Where something lies is lost when a map is averaged to one row of numbers, and learned place by place when it is flattened, which a few labelled
-chips cannot pay for. So the map is weighed instead: a 1x1 convolution says how much each place looks like the object, a softmax over all
-places makes that weights, and the box's centre is the weighted mean of the places' own coordinates ("soft arg-max", Levine et al. 2016). Moving
-the object moves the centre with it, without having been taught so. Size and class are read from the features at those places; "nothing"
-also from the mean of the map, since weights always sum to one. Beside the losses of the box, the weights are drawn onto the true box.
+Where something lies is lost when a map is averaged to one row of numbers, and learned place by place when it
+is flattened, which a few labelled chips cannot pay for. So the map is weighed instead: a 1x1 convolution says
+how much each place looks like the object, a softmax over all places makes that weights, and the box's centre
+is the weighted mean of the places' own coordinates ("soft arg-max", Levine et al. 2016). Moving the object
+moves the centre with it, without having been taught so. Size and class are read from the features at those
+places; "nothing" also from the mean of the map, since weights always sum to one. Beside the losses of the
+box, the weights are drawn onto the true box.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ from torchvision.ops import generalized_box_iou_loss
 from ...core.arrays import Target
 from ...core.classes import IGNORE_ID
 from ...errors import ConfigError
-from ...networks.backbones import channels_of, feature_strides, make_encoder, padded, start_encoder, strides_of
+from ...networks.backbones import (
+    channels_of,
+    feature_strides,
+    make_encoder,
+    padded,
+    start_encoder,
+    strides_of,
+)
 from ...networks.tasknetwork import TaskNetwork
 from ..task import NetworkInputs
 from .config import LocalizationConfig
@@ -27,14 +36,18 @@ _LEAST_SIDE_PX = 1.0
 
 
 class Locator(TaskNetwork):
-    """`forward` gives {"boxes": (N, 1, 4), "scores": (N, 1), "channels": (N, 1) int64}; score 0 where "nothing" is likeliest."""
+    """`forward` gives {"boxes": (N, 1, 4), "scores": (N, 1), "channels": (N, 1) int64}; score 0 where
+    "nothing" is likeliest.
+    """
 
     class_layers = ("classifier.3.",)
 
     def __init__(self, config: LocalizationConfig, inputs: NetworkInputs) -> None:
         super().__init__()
         if config.map_stride is None:
-            raise ConfigError("the localization config has no map_stride yet; settle it with the train boxes first (Task.settle)")
+            raise ConfigError(
+                "the localization config has no map_stride yet; settle it with the train boxes first (Task.settle)"
+            )
         known = feature_strides(config.backbone, inputs.in_channels)
         wanted = [stride for stride in known if stride >= config.map_stride] or known[-1:]
         self.encoder = make_encoder(config.backbone, inputs.in_channels, wanted)
@@ -43,9 +56,17 @@ class Locator(TaskNetwork):
         self.laterals = torch.nn.ModuleList(torch.nn.Conv2d(c, width, 1) for c in channels_of(self.encoder))
         self.mixed = torch.nn.Sequential(torch.nn.Conv2d(width, width, 3, padding=1), torch.nn.ReLU())
         self.weigh = torch.nn.Conv2d(width, 1, 1)
-        self.size = torch.nn.Sequential(torch.nn.Linear(2 * width, hidden), torch.nn.ReLU(), torch.nn.Dropout(config.dropout), torch.nn.Linear(hidden, 2))
+        self.size = torch.nn.Sequential(
+            torch.nn.Linear(2 * width, hidden),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(config.dropout),
+            torch.nn.Linear(hidden, 2),
+        )
         self.classifier = torch.nn.Sequential(
-            torch.nn.Linear(2 * width, hidden), torch.nn.ReLU(), torch.nn.Dropout(config.dropout), torch.nn.Linear(hidden, len(inputs.classes) + 1)
+            torch.nn.Linear(2 * width, hidden),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(config.dropout),
+            torch.nn.Linear(hidden, len(inputs.classes) + 1),
         )
         self.box_weight = config.box_weight
         channels = torch.full((IGNORE_ID + 1,), IGNORE_ID)
@@ -63,7 +84,9 @@ class Locator(TaskNetwork):
         return {"boxes": boxes[:, None], "scores": score[:, None], "channels": channel[:, None]}
 
     def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`: cross-entropy over the classes and "nothing"; for chips with an object GIoU, smooth L1 (shares of the chip) and `_place_loss`."""
+        """See `TaskNetwork`: cross-entropy over the classes and "nothing"; for chips with an object GIoU,
+        smooth L1 (shares of the chip) and `_place_loss`.
+        """
         logits, boxes, weights = self._see(images)
         wanted, labels = self._wanted(targets, images.device)
         counted = labels != IGNORE_ID
@@ -78,10 +101,18 @@ class Locator(TaskNetwork):
         giou = generalized_box_iou_loss(boxes[there], wanted[there], reduction="mean")
         corners = functional.smooth_l1_loss(boxes[there] / size, wanted[there] / size, beta=0.1)
         place = self._place_loss(weights[there], wanted[there])
-        return {"loss": classes + self.box_weight * (giou + corners + place), "classifier": classes, "giou": giou, "corners": corners, "place": place}
+        return {
+            "loss": classes + self.box_weight * (giou + corners + place),
+            "classifier": classes,
+            "giou": giou,
+            "corners": corners,
+            "place": place,
+        }
 
     def _place_loss(self, weights: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
-        """How little of the weights lies on the object, -log of their share. From equal weights, where all begins, the box alone hardly says where to look."""
+        """How little of the weights lies on the object, -log of their share. From equal weights, where all
+        begins, the box alone hardly says where to look.
+        """
         cols, rows = self._places(weights)
         reach = self.strides[0] / 2  # so that the smallest object has a place
         low, high = boxes[:, None, :2] - reach, boxes[:, None, 2:] + reach
@@ -91,7 +122,9 @@ class Locator(TaskNetwork):
         return -shares.clamp_min(1e-6).log().mean()
 
     def _see(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(N, K + 1) logits with "nothing" first, (N, 4) boxes in pixels of the images, and the weights of the places (N, 1, h, w)."""
+        """(N, K + 1) logits with "nothing" first, (N, 4) boxes in pixels of the images, and the weights of
+        the places (N, 1, h, w).
+        """
         height, width = images.shape[-2:]
         maps = self.encoder(padded(images, self.strides[-1], training=self.training))
         found = self._mixed(maps)
@@ -108,7 +141,9 @@ class Locator(TaskNetwork):
         lateral = [layer(m) for layer, m in zip(self.laterals, maps, strict=True)]
         total = lateral[0]
         for coarse in lateral[1:]:
-            total = total + functional.interpolate(coarse, size=total.shape[-2:], mode="bilinear", align_corners=False)
+            total = total + functional.interpolate(
+                coarse, size=total.shape[-2:], mode="bilinear", align_corners=False
+            )
         mixed: torch.Tensor = self.mixed(total)
         return mixed
 

@@ -33,12 +33,21 @@ def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
 def _make_scorer(classes: ClassSet) -> Scorer:
     from ...scores.pixelscores import PixelScorer  # lazy: a codec alone needs no scores
 
-    return cast(Scorer, PixelScorer(classes))  # takes what this task's codec answers, which is narrower than `Answer`
+    # takes what this task's codec answers, which is narrower than `Answer`
+    return cast(Scorer, PixelScorer(classes))
 
 
 def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
-    """The background is a class where it is more than slivers between polygons of a complete partition; those are then ignored."""
-    found = classes.with_background() if class_shares.get(0, 0.0) > _SLIVERS else classes.without_background() if classes.foreground else classes
+    """The background is a class where it is more than slivers between polygons of a complete partition; those
+    are then ignored.
+    """
+    found = (
+        classes.with_background()
+        if class_shares.get(0, 0.0) > _SLIVERS
+        else classes.without_background()
+        if classes.foreground
+        else classes
+    )
     if len(found) < 2:
         raise LabelError(
             f"segmentation needs two classes to tell apart, found only {found.names[0]!r}; label its surroundings, or count unlabelled ground as background"
@@ -47,9 +56,13 @@ def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> Cla
 
 
 def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
-    """The loss that the problem decides, and the rates that the chip's size decides, where the config says none."""
+    """The loss that the problem decides, and the rates that the chip's size decides, where the config says
+    none.
+    """
     given = config_of(SegmentationConfig, config)
-    rates = given.atrous_rates or (fitting_rates(inputs.chip_px) if given.network == "deeplabv3plus" else None)
+    rates = given.atrous_rates or (
+        fitting_rates(inputs.chip_px) if given.network == "deeplabv3plus" else None
+    )
     return given.model_copy(update={"loss": given.loss.or_terms(*TERMS), "atrous_rates": rates})
 
 

@@ -19,18 +19,25 @@ from ..task import RawArrays
 class SegmentationCodec:
     """Raw arrays: "logits" (K, H, W) float32. `classes` in channel order.
 
-    Where features overlap, the later one in the label set wins, as in GIS drawing order; ignored features win over all.
-    A pixel belongs to a feature that holds its centre. Ground without a feature is background where that is a class, else ignored.
+    Where features overlap, the later one in the label set wins, as in GIS drawing order; ignored features win
+    over all. A pixel belongs to a feature that holds its centre. Ground without a feature is background where
+    that is a class, else ignored.
     """
 
     classes: ClassSet
 
     def encode(self, labels: PixelLabels, height: int, width: int) -> Target:
-        """`Target.mask`: channel numbers, 255 where nothing is known (outside `annotated`, ignored features, unknown classes).
+        """`Target.mask`: channel numbers, 255 where nothing is known (outside `annotated`, ignored features,
+        unknown classes).
 
-        Where labels are probabilities also `Target.soft`, 0 where the mask is 255; the mask is then the likeliest class, to score with.
+        Where labels are probabilities also `Target.soft`, 0 where the mask is 255; the mask is then the
+        likeliest class, to score with.
         """
-        mask = self._burnt(labels, height, width) if labels.mask is None else self.classes.channel_of(labels.mask)
+        mask = (
+            self._burnt(labels, height, width)
+            if labels.mask is None
+            else self.classes.channel_of(labels.mask)
+        )
         if labels.annotated is not None:
             parts = _parts(labels.annotated)
             known = burn(parts, np.ones(len(parts), np.int64), height, width)
@@ -48,7 +55,11 @@ class SegmentationCodec:
     def labels(self, raw: RawArrays) -> npt.NDArray[np.uint8]:
         """(H, W) class ids of the largest logit; the first class wins a tie."""
         channels = largest_channel(raw["logits"])
-        return channels if self.classes.ids == tuple(range(len(self.classes))) else self.classes.id_of_channel[channels]
+        return (
+            channels
+            if self.classes.ids == tuple(range(len(self.classes)))
+            else self.classes.id_of_channel[channels]
+        )
 
     def answer(self, raw: RawArrays) -> npt.NDArray[np.uint8]:
         """As `labels`."""
@@ -63,10 +74,14 @@ class SegmentationCodec:
         assert target.soft is not None
         return np.where(target.soft.sum(0) < 0.5, np.uint8(IGNORE_ID), table[largest_channel(target.soft)])
 
-    def _soft(self, labels: PixelLabels, soft: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def _soft(
+        self, labels: PixelLabels, soft: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8]
+    ) -> npt.NDArray[np.float32]:
         """(K, H, W) of our classes; of those that are none of ours nothing is left."""
         place = {info.id: number for number, info in enumerate(labels.classes)}
-        planes = [soft[place[info.id]] if info.id in place else np.zeros_like(soft[0]) for info in self.classes]
+        planes = [
+            soft[place[info.id]] if info.id in place else np.zeros_like(soft[0]) for info in self.classes
+        ]
         return np.where(mask == IGNORE_ID, np.float32(0), np.stack(planes))
 
     def _burnt(self, labels: PixelLabels, height: int, width: int) -> npt.NDArray[np.uint8]:
@@ -86,7 +101,8 @@ def largest_channel(logits: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     best, channel = np.array(logits[0]), np.zeros(logits.shape[1:], np.uint8)
     for k in range(1, len(logits)):
         larger = np.greater(logits[k], best).view(np.uint8)
-        np.maximum(channel, larger * np.uint8(k), out=channel)  # k grows, so the newest winner is the largest number
+        # k grows, so the newest winner is the largest number
+        np.maximum(channel, larger * np.uint8(k), out=channel)
         np.maximum(best, logits[k], out=best)
     return channel
 

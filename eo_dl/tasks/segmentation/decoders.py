@@ -1,7 +1,8 @@
 """The decoders, each on the feature maps of our own encoder.
 
-Where a decoder normalizes over what a batch of one chip has only one of (the average of the whole chip), it is normalized over its channels
-instead: such a batch would end the training, and the average of a chip is better compared with itself than with those of its batch.
+Where a decoder normalizes over what a batch of one chip has only one of (the average of the whole chip), it
+is normalized over its channels instead: such a batch would end the training, and the average of a chip is
+better compared with itself than with those of its batch.
 """
 
 from __future__ import annotations
@@ -84,10 +85,15 @@ class _Placed(torch.nn.Module):
 def _deeplabv3plus(config: SegmentationConfig, channels: list[int], strides: list[int]) -> Made:
     """Chen et al. 2018."""
     if config.atrous_rates is None:
-        raise ConfigError("the config of deeplabv3plus has no atrous_rates yet; settle it with the chip's size first (Task.settle)")
+        raise ConfigError(
+            "the config of deeplabv3plus has no atrous_rates yet; settle it with the chip's size first (Task.settle)"
+        )
     width = config.decoder_channels[0]
-    decoder = DeepLabV3PlusDecoder([channels[0], channels[0], *channels[1:]], 5, width, config.atrous_rates, _COARSEST, True, 0.0)
-    decoder.up = torch.nn.Upsample(scale_factor=_COARSEST // 4, mode="bilinear", align_corners=False)  # the same wherever the chip lies
+    decoder = DeepLabV3PlusDecoder(
+        [channels[0], channels[0], *channels[1:]], 5, width, config.atrous_rates, _COARSEST, True, 0.0
+    )
+    # the same wherever the chip lies
+    decoder.up = torch.nn.Upsample(scale_factor=_COARSEST // 4, mode="bilinear", align_corners=False)
     decoder.aspp[0].convs[-1][2] = torch.nn.GroupNorm(1, width)
     return _Placed(decoder, (0, 0, 1, 2)), width
 

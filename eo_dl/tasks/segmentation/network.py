@@ -16,7 +16,9 @@ from .decoders import encoder_of, make_decoder
 
 
 class PixelNetwork(TaskNetwork):
-    """The network that `config.network` names. `forward` gives {"logits": (N, K, H, W) float32} for any H and W."""
+    """The network that `config.network` names. `forward` gives {"logits": (N, K, H, W) float32} for any H and
+    W.
+    """
 
     class_layers = ("head.",)
 
@@ -27,9 +29,12 @@ class PixelNetwork(TaskNetwork):
         self.decoder, width = make_decoder(config, self.encoder, inputs.in_channels)
         self.dropout = torch.nn.Dropout2d(config.dropout)
         self.head = torch.nn.Conv2d(width, len(inputs.classes), 3, padding=1)
-        weights = None if inputs.class_weights is None else torch.tensor(inputs.class_weights, dtype=torch.float32)
+        weights = (
+            None if inputs.class_weights is None else torch.tensor(inputs.class_weights, dtype=torch.float32)
+        )
         self.class_weights: torch.Tensor | None
-        self.register_buffer("class_weights", weights, persistent=False)  # belongs to the training, not to the model
+        # belongs to the training, not to the model
+        self.register_buffer("class_weights", weights, persistent=False)
         self.class_loss = ClassLoss(config.loss.or_terms(*TERMS))
         self.weights_report = start_encoder(self.encoder, inputs.weights)
         self.to(memory_format=torch.channels_last)
@@ -41,10 +46,16 @@ class PixelNetwork(TaskNetwork):
         maps = self.decoder([images, *self.encoder(images)])
         logits = self.head(self.dropout(maps))
         if logits.shape[-2:] != images.shape[-2:]:
-            logits = torch.nn.functional.interpolate(logits, images.shape[-2:], mode="bilinear", align_corners=False)
+            logits = torch.nn.functional.interpolate(
+                logits, images.shape[-2:], mode="bilinear", align_corners=False
+            )
         return {"logits": logits[..., :height, :width].float().contiguous()}
 
     def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`. Pixels of 255 do not count; a batch of nothing else has a loss of 0. Soft targets are learnt as they are."""
+        """See `TaskNetwork`. Pixels of 255 do not count; a batch of nothing else has a loss of 0. Soft
+        targets are learnt as they are.
+        """
         logits = self.forward(images)["logits"]
-        return self.class_loss(logits, truth_of_masks(targets, logits.shape[1], logits.device), self.class_weights)
+        return self.class_loss(
+            logits, truth_of_masks(targets, logits.shape[1], logits.device), self.class_weights
+        )

@@ -1,8 +1,10 @@
-"""What costs nothing must be beaten: simple predictors, fitted on the train split only, scored like the network.
+"""What costs nothing must be beaten: simple predictors, fitted on the train split only, scored like the
+network.
 
-Raster tasks: the most frequent class everywhere, and a logistic regression on the bands of the single pixel. Object
-tasks: boxes of the mean size at the local maxima (with one object a chip also the same box everywhere) of whichever contrast of one band (or of the pixel regression's
-probability of "inside an object") finds the train objects best. Chips as a whole: see `chipbaselines`.
+Raster tasks: the most frequent class everywhere, and a logistic regression on the bands of the single pixel.
+Object tasks: boxes of the mean size at the local maxima (with one object a chip also the same box everywhere)
+of whichever contrast of one band (or of the pixel regression's probability of "inside an object") finds the
+train objects best. Chips as a whole: see `chipbaselines`.
 """
 
 from __future__ import annotations
@@ -59,7 +61,9 @@ class Constant:
 
 @dataclass(frozen=True)
 class Blobs:
-    """Boxes (mean train size) at the local maxima of one contrast: `channel` a band, or -1 for `regression`; `sign` +1 bright, -1 dark."""
+    """Boxes (mean train size) at the local maxima of one contrast: `channel` a band, or -1 for `regression`;
+    `sign` +1 bright, -1 dark.
+    """
 
     channel: int
     sign: int
@@ -75,15 +79,28 @@ class Blobs:
         side = sum(self.box_px) / 2
         smooth = ndimage.gaussian_filter(source, side / 4, mode="nearest")
         contrast = self.sign * (smooth - ndimage.gaussian_filter(source, side, mode="nearest"))
-        peaks = (contrast == ndimage.maximum_filter(contrast, size=max(3, round(0.6 * side)), mode="nearest")) & (contrast > 1e-6)
+        peaks = (
+            contrast == ndimage.maximum_filter(contrast, size=max(3, round(0.6 * side)), mode="nearest")
+        ) & (contrast > 1e-6)
         rows, cols = np.nonzero(peaks)
         return self._boxes(np.column_stack([cols, rows]) + 0.5, contrast[rows, cols], image.shape[1:])
 
-    def _boxes(self, centres: npt.NDArray[np.floating], strength: npt.NDArray[np.floating], shape: tuple[int, ...]) -> Objects:
+    def _boxes(
+        self, centres: npt.NDArray[np.floating], strength: npt.NDArray[np.floating], shape: tuple[int, ...]
+    ) -> Objects:
         half = np.array(self.box_px) / 2
         limits = [shape[1], shape[0], shape[1], shape[0]]
-        boxes = np.concatenate([centres - half, centres + half], axis=1).clip(0, limits).astype(np.float64).reshape(-1, 4)
-        return Objects(boxes, np.full(len(boxes), self.class_id, np.int64), (strength / (1 + strength)).astype(np.float32))
+        boxes = (
+            np.concatenate([centres - half, centres + half], axis=1)
+            .clip(0, limits)
+            .astype(np.float64)
+            .reshape(-1, 4)
+        )
+        return Objects(
+            boxes,
+            np.full(len(boxes), self.class_id, np.int64),
+            (strength / (1 + strength)).astype(np.float32),
+        )
 
     def _inside(self, image: Image) -> npt.NDArray[np.float64]:
         assert self.regression is not None
@@ -93,7 +110,9 @@ class Blobs:
 
 @dataclass(frozen=True)
 class SameBox:
-    """The same box in every chip, of the most frequent class: `box` (col0, row0, col1, row1) as shares of the chip."""
+    """The same box in every chip, of the most frequent class: `box` (col0, row0, col1, row1) as shares of the
+    chip.
+    """
 
     box: tuple[float, float, float, float]
     class_id: int
@@ -108,18 +127,25 @@ class SameBox:
 
 
 def fit_baselines(task: Task, codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:
-    """The baselines of a task, fitted on unaugmented train chips. Fewer where there is nothing to fit (one class, no objects)."""
+    """The baselines of a task, fitted on unaugmented train chips. Fewer where there is nothing to fit (one
+    class, no objects).
+    """
     if task.output == "raster":
         return _raster_baselines(codec, train, seed)
     if task.output == "chips":
         assert isinstance(codec, ChipCodec)
         return list(chip_baselines(codec, train))
     samples = list(train)
-    return [*(_same_boxes(codec, samples) if task.one_object else []), *_object_baselines(codec, samples, seed)]
+    return [
+        *(_same_boxes(codec, samples) if task.one_object else []),
+        *_object_baselines(codec, samples, seed),
+    ]
 
 
 def _same_boxes(codec: Codec, samples: Sequence[Sample]) -> list[Baseline]:
-    """The mean train box, and a box of the mean size in the middle: what a network must beat that is to say where the object lies."""
+    """The mean train box, and a box of the mean size in the middle: what a network must beat that is to say
+    where the object lies.
+    """
     found = []
     for sample in samples:
         truth = codec.truth(sample.target)
@@ -132,7 +158,10 @@ def _same_boxes(codec: Codec, samples: Sequence[Sample]) -> list[Baseline]:
     half = (mean[2:] - mean[:2]) / 2
     class_id = int(np.bincount([own for _, own in found]).argmax())
     boxes = {"mean box": mean, "centre box of the mean size": np.concatenate([0.5 - half, 0.5 + half])}
-    return [SameBox((float(b[0]), float(b[1]), float(b[2]), float(b[3])), class_id, name) for name, b in boxes.items()]
+    return [
+        SameBox((float(b[0]), float(b[1]), float(b[2]), float(b[3])), class_id, name)
+        for name, b in boxes.items()
+    ]
 
 
 def _raster_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:
@@ -155,9 +184,15 @@ def _raster_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[
 
 def _object_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:
     samples = list(train)
-    true = [truth for truth in (codec.truth(sample.target) for sample in samples) if isinstance(truth, Objects)]
+    true = [
+        truth for truth in (codec.truth(sample.target) for sample in samples) if isinstance(truth, Objects)
+    ]
     whole = Objects.concatenate(true)
-    boxes, ids = (whole.boxes, whole.class_ids) if whole.ignore is None else (whole.boxes[~whole.ignore], whole.class_ids[~whole.ignore])
+    boxes, ids = (
+        (whole.boxes, whole.class_ids)
+        if whole.ignore is None
+        else (whole.boxes[~whole.ignore], whole.class_ids[~whole.ignore])
+    )
     if not len(boxes):
         return []
     size = float((boxes[:, 2] - boxes[:, 0]).mean()), float((boxes[:, 3] - boxes[:, 1]).mean())
@@ -169,12 +204,16 @@ def _object_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[
             blobs = Blobs(channel, sign, size, class_id, regression)
             pairs = [(blobs.answer(sample.image), truth) for sample, truth in zip(samples, true, strict=True)]
             threshold, f1 = best_threshold(pairs, 0.5)
-            tried.append((f1 if np.isfinite(f1) else -1.0, Blobs(channel, sign, size, class_id, regression, threshold)))
+            tried.append(
+                (f1 if np.isfinite(f1) else -1.0, Blobs(channel, sign, size, class_id, regression, threshold))
+            )
     best: Baseline = max(tried, key=lambda pair: pair[0])[1]
     return [best, *(fit_patches(samples, true, seed) if len(whole.polygons) else [])]
 
 
-def _inside_regression(samples: Sequence[Sample], true: Sequence[Objects], seed: int) -> PixelRegression | None:
+def _inside_regression(
+    samples: Sequence[Sample], true: Sequence[Objects], seed: int
+) -> PixelRegression | None:
     """Pixels inside any true box against the others."""
     pixels, labels = [], []
     for sample, objects in zip(samples, true, strict=True):

@@ -1,4 +1,6 @@
-"""What a network for whole chips must beat: the most frequent answer, and a logistic regression on the mean and spread of each band."""
+"""What a network for whole chips must beat: the most frequent answer, and a logistic regression on the mean
+and spread of each band.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Frequencies:
 
 @dataclass(frozen=True)
 class BandRegression:
-    """Logistic regression on `features_of` a chip: `coefficients` (K, F), `intercepts` (K,). `several`: a sigmoid each, else a softmax."""
+    """Logistic regression on `features_of` a chip: `coefficients` (K, F), `intercepts` (K,). `several`: a
+    sigmoid each, else a softmax.
+    """
 
     coefficients: Floats
     intercepts: Floats
@@ -55,7 +59,9 @@ class BandRegression:
 
 
 def features_of(image: Image) -> Floats:
-    """(2 C,) mean and standard deviation of each band over the pixels that were measured (others hold 0 in every band)."""
+    """(2 C,) mean and standard deviation of each band over the pixels that were measured (others hold 0 in
+    every band).
+    """
     flat = image.reshape(len(image), -1).astype(np.float64)
     flat = flat[:, (flat != 0).any(axis=0)]
     return np.concatenate([flat.mean(axis=1), flat.std(axis=1)]) if flat.size else np.zeros(2 * len(image))
@@ -80,7 +86,10 @@ def _one(inputs: Floats, truth: Floats) -> BandRegression | None:
         return None
     coefficients, intercepts, seen = _fitted(inputs[known], channels)
     if len(coefficients) == 1:  # two classes: one row, the odds of the second
-        coefficients, intercepts = np.concatenate([np.zeros_like(coefficients), coefficients]), np.concatenate([[0.0], intercepts])
+        coefficients, intercepts = (
+            np.concatenate([np.zeros_like(coefficients), coefficients]),
+            np.concatenate([[0.0], intercepts]),
+        )
     return BandRegression(*_on_all(coefficients, intercepts, seen, truth.shape[1]), several=False)
 
 
@@ -95,7 +104,11 @@ def _several(inputs: Floats, truth: Floats) -> BandRegression | None:
         else:
             coefficients, intercepts, _ = _fitted(inputs[known], yes)
             parts.append((coefficients[0], float(intercepts[0])))
-    return BandRegression(np.stack([row for row, _ in parts]), np.array([b for _, b in parts]), several=True) if parts else None
+    return (
+        BandRegression(np.stack([row for row, _ in parts]), np.array([b for _, b in parts]), several=True)
+        if parts
+        else None
+    )
 
 
 def _fitted(inputs: Floats, classes: npt.NDArray[np.int64]) -> tuple[Floats, Floats, npt.NDArray[np.int64]]:
@@ -106,10 +119,16 @@ def _fitted(inputs: Floats, classes: npt.NDArray[np.int64]) -> tuple[Floats, Flo
         model.fit(inputs, classes)
     scaler, regression = model[0], model[1]
     coefficients = np.asarray(regression.coef_, np.float64) / scaler.scale_
-    return coefficients, np.asarray(regression.intercept_, np.float64) - coefficients @ scaler.mean_, np.asarray(regression.classes_, np.int64)
+    return (
+        coefficients,
+        np.asarray(regression.intercept_, np.float64) - coefficients @ scaler.mean_,
+        np.asarray(regression.classes_, np.int64),
+    )
 
 
-def _on_all(coefficients: Floats, intercepts: Floats, seen: npt.NDArray[np.int64], count: int) -> tuple[Floats, Floats]:
+def _on_all(
+    coefficients: Floats, intercepts: Floats, seen: npt.NDArray[np.int64], count: int
+) -> tuple[Floats, Floats]:
     """With rows for the classes that no train chip has: never chosen."""
     rows, starts = np.zeros((count, coefficients.shape[1])), np.full(count, -1e9)
     rows[seen], starts[seen] = coefficients, intercepts

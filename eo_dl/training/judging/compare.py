@@ -1,4 +1,6 @@
-"""A finished model scored on the chips of any set that has its bands: what an old and a new one are compared by."""
+"""A finished model scored on the chips of any set that has its bands: what an old and a new one are compared
+by.
+"""
 
 from __future__ import annotations
 
@@ -14,28 +16,44 @@ from ..trainconfig import batch_size_for
 from .scoring import ChipScoring, answers
 
 
-def score_model(bundle: Bundle, chips: ChipSet, split: SplitName = "test", *, name: str = "", device: str = "auto") -> SplitScores:
-    """What a model reaches on a split, decoded, thresholded and scored as training does it; `name` is how the result is called.
+def score_model(
+    bundle: Bundle, chips: ChipSet, split: SplitName = "test", *, name: str = "", device: str = "auto"
+) -> SplitScores:
+    """What a model reaches on a split, decoded, thresholded and scored as training does it; `name` is how the
+    result is called.
 
-    Raises `ConfigError` where the chips have other bands or classes than the model, `ChipSetError` where the split is empty.
+    Raises `ConfigError` where the chips have other bands or classes than the model, `ChipSetError` where the
+    split is empty.
     """
     if chips.bands.names != bundle.bands.names:
         raise ConfigError(
             f"{chips.path}: has the bands {', '.join(chips.bands.names)}, the model {bundle.path} {', '.join(bundle.bands.names)}; tile with those (-b)"
         )
-    unknown = {info.name for info in chips.classes.foreground} ^ {info.name for info in bundle.classes.foreground}
+    unknown = {info.name for info in chips.classes.foreground} ^ {
+        info.name for info in bundle.classes.foreground
+    }
     if unknown:
         raise ConfigError(
             f"{chips.path}: classes differ from those of {bundle.path} ({', '.join(sorted(unknown))}); label the same classes, or train a new model"
         )
     records = tuple(record for record in chips.split(split) if sum(record.class_shares.values()) > 0)
     if not records:
-        raise ChipSetError(f"{chips.path}: no chip of the split '{split}' has a known label; there is nothing to score a model on")
+        raise ChipSetError(
+            f"{chips.path}: no chip of the split '{split}' has a known label; there is nothing to score a model on"
+        )
     task, codec, place = bundle.task, bundle.codec(), choose_device(device)
-    dataset = ChipDataset(chips, records, codec, bundle.normalization, hide_unannotated=task.output == "objects")
+    dataset = ChipDataset(
+        chips, records, codec, bundle.normalization, hide_unannotated=task.output == "objects"
+    )
     places = {record.chip_id: f"{record.scene_index}/{record.block}" for record in records}
     scoring = ChipScoring(task, codec, places, bundle.spec.thresholds.get("score"))
     network = bundle.make_network().to(place)
-    for answered in answers(network, fixed_batches(dataset, batch_size_for(None, chips.chip_px, task.output), 0), codec, place, "32"):
+    for answered in answers(
+        network,
+        fixed_batches(dataset, batch_size_for(None, chips.chip_px, task.output), 0),
+        codec,
+        place,
+        "32",
+    ):
         scoring.add_answer(answered)
     return SplitScores(name or bundle.path.name, split, tuple(scoring.scores()), scoring.draws())

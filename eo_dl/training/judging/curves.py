@@ -20,7 +20,9 @@ _PARTS = ("#56b4e9", "#cc79a7", "#e69f00", "#999999", "#8c564b")
 
 
 def draw_curves(history: Sequence[Row], primary: str, best_epoch: int | None, path: Path) -> None:
-    """Write the picture: losses on the left, the primary validation score (and its classes, thin) on the right."""
+    """Write the picture: losses on the left, the primary validation score (and its classes, thin) on the
+    right.
+    """
     figure = Figure(figsize=(10, 4), dpi=120, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
@@ -38,8 +40,16 @@ def draw_curves(history: Sequence[Row], primary: str, best_epoch: int | None, pa
 def _draw_losses(axes: Axes, history: Sequence[Row], epochs: list[float]) -> None:
     parts = [name for name in history[0] if name.startswith("train_") and name != "train_loss"]
     for name, color in zip(parts, _PARTS, strict=False):
-        axes.plot(epochs, [row.get(name, math.nan) for row in history], color=color, linewidth=1, label=_label(name.removeprefix("train_")))
-    axes.plot(epochs, [row.get("train_loss", math.nan) for row in history], color=_LOSS, linewidth=2.2, label="loss")
+        axes.plot(
+            epochs,
+            [row.get(name, math.nan) for row in history],
+            color=color,
+            linewidth=1,
+            label=_label(name.removeprefix("train_")),
+        )
+    axes.plot(
+        epochs, [row.get("train_loss", math.nan) for row in history], color=_LOSS, linewidth=2.2, label="loss"
+    )
     axes.set_title("Training loss", loc="left", color=_TEXT, fontweight="bold")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8)
@@ -55,7 +65,9 @@ def _draw_scores(axes: Axes, history: Sequence[Row], epochs: list[float], primar
 def _mark_best(left: Axes, right: Axes, history: Sequence[Row], primary: str, best_epoch: int) -> None:
     for axes in (left, right):
         axes.axvline(best_epoch, color=_MARK, linewidth=1, linestyle=(0, (4, 3)))
-    score = next((row.get(f"val_{primary}", math.nan) for row in history if row["epoch"] == best_epoch), math.nan)
+    score = next(
+        (row.get(f"val_{primary}", math.nan) for row in history if row["epoch"] == best_epoch), math.nan
+    )
     if math.isfinite(score):
         right.plot([best_epoch], [score], marker="o", color=_MARK, markersize=7, zorder=5)
         late = best_epoch > (history[0]["epoch"] + history[-1]["epoch"]) / 2
@@ -82,4 +94,6 @@ def _dress(axes: Axes, epochs: list[float]) -> None:
 
 
 def _label(name: str) -> str:
-    return {"mean_iou": "mean IoU", "ap50": "AP at IoU 0.5"}.get(name, name.removeprefix("loss_").replace("_", " "))
+    return {"mean_iou": "mean IoU", "ap50": "AP at IoU 0.5"}.get(
+        name, name.removeprefix("loss_").replace("_", " ")
+    )

@@ -68,15 +68,23 @@ class Judge:
         thresholds = self._thresholds(network)
         threshold = thresholds.get("score")
         worst = Worst(self._bands, threshold)
-        scored = tuple(self._score_network(network, split, threshold, worst) for split in self._splits()[:1] if split == "val")
+        scored = tuple(
+            self._score_network(network, split, threshold, worst)
+            for split in self._splits()[:1]
+            if split == "val"
+        )
         return Verdict(scored, (), thresholds, self._preview(network, threshold), worst.rows())
 
     def picture(self, network: TaskNetwork) -> npt.NDArray[np.uint8]:
         """(H, W, 3) what the network says of the chips that show most, beside the truth."""
-        with Image.open(io.BytesIO(draw_preview(self._preview(network, _SHOWN), self.prepared.classes))) as picture:
+        with Image.open(
+            io.BytesIO(draw_preview(self._preview(network, _SHOWN), self.prepared.classes))
+        ) as picture:
             return np.asarray(picture.convert("RGB"), np.uint8)
 
-    def _score_network(self, network: TaskNetwork, split: str, threshold: float | None, worst: Worst) -> SplitScores:
+    def _score_network(
+        self, network: TaskNetwork, split: str, threshold: float | None, worst: Worst
+    ) -> SplitScores:
         answered = self._answers(network, split)
         return self._score(NETWORK, split, worst.watch(answered) if split == "val" else answered, threshold)
 
@@ -100,7 +108,9 @@ class Judge:
         split = "val" if self.prepared.records["val"] else "train"
         return {"score": best_threshold(object_pairs(self._answers(network, split)))[0]}
 
-    def _score(self, name: str, split: str, answered: Iterable[Answered], threshold: float | None) -> SplitScores:
+    def _score(
+        self, name: str, split: str, answered: Iterable[Answered], threshold: float | None
+    ) -> SplitScores:
         scoring = ChipScoring(self.prepared.task, self.prepared.codec, self.prepared.places, threshold)
         for one in answered:
             scoring.add_answer(one)
@@ -113,12 +123,19 @@ class Judge:
         found = []
         for baseline in fitted:
             for split in self._splits():
-                found.append(self._score(baseline.name, split, self._answers_of(baseline, split), baseline.threshold))
+                found.append(
+                    self._score(baseline.name, split, self._answers_of(baseline, split), baseline.threshold)
+                )
         return tuple(found)
 
     def _answers_of(self, baseline: Baseline, split: str) -> Iterator[Answered]:
         for sample in self._samples(split):
-            yield Answered(sample.chip_id, sample.image, baseline.answer(sample.image), self.prepared.codec.truth(sample.target))
+            yield Answered(
+                sample.chip_id,
+                sample.image,
+                baseline.answer(sample.image),
+                self.prepared.codec.truth(sample.target),
+            )
 
     def _to_fit_on(self) -> Iterator[Sample]:
         """Train chips: all, or for objects some with objects in them, evenly over the split."""
@@ -140,17 +157,28 @@ class Judge:
         split = "val" if self.prepared.records["val"] else "train"
         dataset = self.prepared.dataset(split)
         truths = [self.prepared.codec.truth(dataset[index].target) for index in range(len(dataset))]
-        places = telling(truths, [(record.scene_index, record.window) for record in self.prepared.records[split]])
+        places = telling(
+            truths, [(record.scene_index, record.window) for record in self.prepared.records[split]]
+        )
         return [dataset[index] for index in places]
 
     def _preview(self, network: TaskNetwork, threshold: float | None) -> tuple[PreviewRow, ...]:
         answered = answers(network, [collate(self._shown)], self.prepared.codec, self.device, self.precision)
         return tuple(
-            PreviewRow(a.chip_id, stretch(sample.image[list(self._bands)], sample.valid), a.truth, _reported(a.predicted, threshold))
+            PreviewRow(
+                a.chip_id,
+                stretch(sample.image[list(self._bands)], sample.valid),
+                a.truth,
+                _reported(a.predicted, threshold),
+            )
             for a, sample in zip(answered, self._shown, strict=True)
         )
 
 
 def _reported(predicted: Answer, threshold: float | None) -> Answer:
     """What `predict` would write: objects from the threshold on."""
-    return predicted.take(predicted.scores >= threshold) if isinstance(predicted, Objects) and threshold is not None else predicted
+    return (
+        predicted.take(predicted.scores >= threshold)
+        if isinstance(predicted, Objects) and threshold is not None
+        else predicted
+    )

@@ -23,7 +23,9 @@ _LEAST_SHARES = (0.1, 0.25, 0.5)
 
 @dataclass(frozen=True)
 class Patches:
-    """4-connected pixels of one class of `regression` (class id 0: no object) of at least `min_area_px`; the score is their mean probability."""
+    """4-connected pixels of one class of `regression` (class id 0: no object) of at least `min_area_px`; the
+    score is their mean probability.
+    """
 
     regression: PixelRegression
     min_area_px: float
@@ -39,32 +41,56 @@ class Patches:
         outlines, values = polygonize(ids, ids > 0)
         large = shapely.area(outlines) >= max(self.min_area_px, 1.0)
         outlines, values = outlines[large], values[large]
-        places = np.asarray(burn(outlines, np.arange(1, len(outlines) + 1), *ids.shape, dtype="int32"), np.int64).ravel()
-        total, pixels = np.bincount(places, surest.ravel(), len(outlines) + 1)[1:], np.bincount(places, minlength=len(outlines) + 1)[1:]
-        return Objects(shapely.bounds(outlines).reshape(-1, 4), values, (total / np.maximum(pixels, 1)).astype(np.float32), outlines)
+        places = np.asarray(
+            burn(outlines, np.arange(1, len(outlines) + 1), *ids.shape, dtype="int32"), np.int64
+        ).ravel()
+        total, pixels = (
+            np.bincount(places, surest.ravel(), len(outlines) + 1)[1:],
+            np.bincount(places, minlength=len(outlines) + 1)[1:],
+        )
+        return Objects(
+            shapely.bounds(outlines).reshape(-1, 4),
+            values,
+            (total / np.maximum(pixels, 1)).astype(np.float32),
+            outlines,
+        )
 
 
 def fit_patches(samples: Sequence[Sample], true: Sequence[Objects], seed: int) -> list[Patches]:
-    """The baseline with the least area and the threshold that suit the train chips best; none where there is nothing to tell apart."""
-    outlines = np.concatenate([one.polygons if one.ignore is None else one.polygons[~one.ignore] for one in true])
+    """The baseline with the least area and the threshold that suit the train chips best; none where there is
+    nothing to tell apart.
+    """
+    outlines = np.concatenate(
+        [one.polygons if one.ignore is None else one.polygons[~one.ignore] for one in true]
+    )
     regression = _class_regression(samples, true, seed)
     if regression is None or not len(outlines):
         return []
     typical, tried = float(np.median(shapely.area(outlines))), []
     for share in _LEAST_SHARES:
         patches = Patches(regression, share * typical)
-        threshold, f1 = best_threshold([(patches.answer(sample.image), truth) for sample, truth in zip(samples, true, strict=True)])
+        threshold, f1 = best_threshold(
+            [(patches.answer(sample.image), truth) for sample, truth in zip(samples, true, strict=True)]
+        )
         tried.append((f1 if np.isfinite(f1) else -1.0, replace(patches, threshold=threshold)))
     return [max(tried, key=lambda pair: pair[0])[1]]
 
 
-def _class_regression(samples: Sequence[Sample], true: Sequence[Objects], seed: int) -> PixelRegression | None:
+def _class_regression(
+    samples: Sequence[Sample], true: Sequence[Objects], seed: int
+) -> PixelRegression | None:
     """Pixels of each class of object and of none; those of ignored objects are left out."""
     pixels, labels = [], []
     for sample, objects in zip(samples, true, strict=True):
-        ids = np.where(objects.ignore, IGNORE_ID, objects.class_ids) if objects.ignore is not None else objects.class_ids
+        ids = (
+            np.where(objects.ignore, IGNORE_ID, objects.class_ids)
+            if objects.ignore is not None
+            else objects.class_ids
+        )
         classes = np.asarray(burn(objects.polygons, ids, *sample.image.shape[1:]), np.uint8)
         drawn = drawn_pixels(sample, classes, generator(seed, "baseline", sample.chip_id))
         pixels.append(drawn[0])
         labels.append(drawn[1])
-    return fitted_regression(*thinned(np.concatenate(pixels), np.concatenate(labels), seed), "balanced", "class of an object")
+    return fitted_regression(
+        *thinned(np.concatenate(pixels), np.concatenate(labels), seed), "balanced", "class of an object"
+    )

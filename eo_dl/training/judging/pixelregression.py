@@ -22,7 +22,9 @@ Image = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class PixelRegression:
-    """Logistic regression on the bands of one pixel: `coefficients` (K, C), `intercepts` (K,), `class_ids` (K,)."""
+    """Logistic regression on the bands of one pixel: `coefficients` (K, C), `intercepts` (K,), `class_ids`
+    (K,).
+    """
 
     coefficients: npt.NDArray[np.float64]
     intercepts: npt.NDArray[np.float64]
@@ -36,10 +38,14 @@ class PixelRegression:
 
     def margins(self, image: Image) -> npt.NDArray[np.float64]:
         """(K, H, W) log odds up to a constant."""
-        return np.asarray(np.tensordot(self.coefficients, image, axes=1) + self.intercepts[:, None, None], np.float64)
+        return np.asarray(
+            np.tensordot(self.coefficients, image, axes=1) + self.intercepts[:, None, None], np.float64
+        )
 
 
-def drawn_pixels(sample: Sample, truth: npt.NDArray[np.uint8], rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
+def drawn_pixels(
+    sample: Sample, truth: npt.NDArray[np.uint8], rng: np.random.Generator
+) -> tuple[Image, npt.NDArray[np.uint8]]:
     """Bands (N, C) and classes (N,) of some valid pixels of a chip whose class (H, W) is not 255."""
     rows, cols = np.nonzero((truth != IGNORE_ID) & sample.valid)
     if len(rows) > _PER_CHIP:
@@ -56,14 +62,21 @@ def thinned(values: Image, classes: npt.NDArray[np.uint8], seed: int) -> tuple[I
     return values[index], classes[index]
 
 
-def fitted_regression(values: Image, classes: npt.NDArray[np.uint8], weighting: str | None, name: str) -> PixelRegression | None:
+def fitted_regression(
+    values: Image, classes: npt.NDArray[np.uint8], weighting: str | None, name: str
+) -> PixelRegression | None:
     """None where there is one class only; `weighting` None or "balanced"."""
     if len(np.unique(classes)) < 2:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # 300 steps are enough for a floor
-        model = LogisticRegression(max_iter=300, class_weight=weighting).fit(values.astype(np.float64), classes)
+        model = LogisticRegression(max_iter=300, class_weight=weighting).fit(
+            values.astype(np.float64), classes
+        )
     coefficients, intercepts = np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64)
     if len(coefficients) == 1:  # two classes: one row, the odds of the second
-        coefficients, intercepts = np.concatenate([np.zeros_like(coefficients), coefficients]), np.concatenate([[0.0], intercepts])
+        coefficients, intercepts = (
+            np.concatenate([np.zeros_like(coefficients), coefficients]),
+            np.concatenate([[0.0], intercepts]),
+        )
     return PixelRegression(coefficients, intercepts, model.classes_.astype(np.uint8), name)

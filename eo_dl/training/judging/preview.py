@@ -39,7 +39,8 @@ class PreviewRow:
 def telling(truths: Sequence[Answer], windows: Sequence[tuple[int, Window]], count: int = ROWS) -> list[int]:
     """Places of the chips that show most: many classes or objects, in falling order, ties by place.
 
-    `windows`: scene and window of each. Chips that share pixels with one already chosen come only where there are no others.
+    `windows`: scene and window of each. Chips that share pixels with one already chosen come only where there
+    are no others.
     """
     order = sorted(range(len(truths)), key=lambda index: (-_content(truths[index]), index))
     apart: list[int] = []
@@ -50,7 +51,9 @@ def telling(truths: Sequence[Answer], windows: Sequence[tuple[int, Window]], cou
 
 
 def draw_preview(rows: Sequence[PreviewRow], classes: ClassSet) -> bytes:
-    """A PNG with one row a chip; class maps in the classes' colours (white: ignored), objects as outlines over the image."""
+    """A PNG with one row a chip; class maps in the classes' colours (white: ignored), objects as outlines
+    over the image.
+    """
     figure = Figure(figsize=(8.4, 2.8 * len(rows) + 0.7), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     places = figure.subplots(len(rows), 3, squeeze=False)
@@ -61,9 +64,16 @@ def draw_preview(rows: Sequence[PreviewRow], classes: ClassSet) -> bytes:
         axes[0].set_ylabel(row.chip_id, fontsize=6, color="#666666")
     for axes, title in zip(places[0], _TITLES, strict=True):
         axes.set_title(title, fontsize=11, color="#333333")
-    handles = [Patch(facecolor=c.color, edgecolor="#999999", linewidth=0.5, label=c.name) for c in list(classes)[:_LEGEND]]
+    handles = [
+        Patch(facecolor=c.color, edgecolor="#999999", linewidth=0.5, label=c.name)
+        for c in list(classes)[:_LEGEND]
+    ]
     if any(_ignores(row.truth) for row in rows):
-        handles.append(Patch(facecolor="white", edgecolor="#999999", linestyle=(0, (2, 1)), linewidth=0.8, label="ignored"))
+        handles.append(
+            Patch(
+                facecolor="white", edgecolor="#999999", linestyle=(0, (2, 1)), linewidth=0.8, label="ignored"
+            )
+        )
     figure.legend(
         handles=handles,
         loc="outside lower center",
@@ -116,7 +126,9 @@ def _show_answer(axes: Axes, image: npt.NDArray[np.uint8], answer: Answer, class
         line = "solid" if color is not None else (0, (3, 2))
         for ring in shapely.get_rings(outline):
             corners = shapely.get_coordinates(ring) - 0.5
-            axes.add_patch(Polygon(corners, fill=False, linewidth=1.4, edgecolor=color or "#ffffff", linestyle=line))
+            axes.add_patch(
+                Polygon(corners, fill=False, linewidth=1.4, edgecolor=color or "#ffffff", linestyle=line)
+            )
 
 
 def _of_chip(answer: Answer) -> bool:
@@ -131,7 +143,15 @@ def _show_classes(axes: Axes, values: npt.NDArray[np.float64], classes: ClassSet
     for place, channel in enumerate(order.tolist()):
         share = float(np.nan_to_num(values[channel]))
         axes.barh(place, share, height=0.34, color=infos[channel].color, edgecolor="#777777", linewidth=0.4)
-        axes.text(0, place - 0.3, f"{infos[channel].name} {share:.2f}", fontsize=8, color="#333333", va="bottom", parse_math=False)
+        axes.text(
+            0,
+            place - 0.3,
+            f"{infos[channel].name} {share:.2f}",
+            fontsize=8,
+            color="#333333",
+            va="bottom",
+            parse_math=False,
+        )
     axes.set_xlim(0, 1)
     axes.set_ylim(_BARS - 0.4, -0.9)
     _bare(axes)

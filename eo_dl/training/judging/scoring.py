@@ -35,14 +35,21 @@ class Answered:
 
 def answers_of(raw: Mapping[str, torch.Tensor], batch: Batch, codec: Codec) -> Iterator[Answered]:
     """The chips of one batch, decoded."""
-    arrays = {name: tensor.detach().float().cpu().numpy() if tensor.is_floating_point() else tensor.detach().cpu().numpy() for name, tensor in raw.items()}
+    arrays = {
+        name: tensor.detach().float().cpu().numpy()
+        if tensor.is_floating_point()
+        else tensor.detach().cpu().numpy()
+        for name, tensor in raw.items()
+    }
     images = batch.images.detach().float().cpu().numpy()
     for index, (chip_id, target) in enumerate(zip(batch.chip_ids, batch.targets, strict=True)):
         one: RawArrays = {name: array[index] for name, array in arrays.items()}
         yield Answered(chip_id, images[index], codec.answer(one), codec.truth(target))
 
 
-def answers(network: TaskNetwork, batches: Iterable[Batch], codec: Codec, device: torch.device, precision: str) -> Iterator[Answered]:
+def answers(
+    network: TaskNetwork, batches: Iterable[Batch], codec: Codec, device: torch.device, precision: str
+) -> Iterator[Answered]:
     """Every chip of some batches, decoded; the network is used in eval mode on `device`."""
     network.eval()
     for batch in batches:
@@ -57,11 +64,17 @@ _NO_IMAGE = np.empty((0, 0, 0), np.float32)
 class ChipScoring:
     """Adds up the scores of chips.
 
-    `places` gives the block of ground of each chip id, by which intervals are taken; without it there are none, which is
-    what each epoch needs (resampling costs more than the scores).
+    `places` gives the block of ground of each chip id, by which intervals are taken; without it there are
+    none, which is what each epoch needs (resampling costs more than the scores).
     """
 
-    def __init__(self, task: Task, codec: Codec, places: Mapping[str, str] | None = None, min_score: float | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        codec: Codec,
+        places: Mapping[str, str] | None = None,
+        min_score: float | None = None,
+    ) -> None:
         self._codec = codec
         self._places = places or {}
         self._held: list[Answered] = []
@@ -80,7 +93,9 @@ class ChipScoring:
                 self.add_answer(answered)
 
     def gather(self) -> None:
-        """Several processes: the first one scores the chips of all, in the order of their names. Called in all of them."""
+        """Several processes: the first one scores the chips of all, in the order of their names. Called in
+        all of them.
+        """
         for answered in sorted(gathered(self._held), key=lambda one: one.chip_id) if together() else ():
             self.add_answer(answered)
         self._held = []
@@ -99,9 +114,16 @@ class ChipScoring:
 
     def values(self) -> dict[str, float]:
         """Overall scores by name, then those of the classes as "name:class"; NaN where not defined."""
-        return {score.name if score.class_name is None else f"{score.name}:{score.class_name}": score.value for score in self.scores()}
+        return {
+            score.name if score.class_name is None else f"{score.name}:{score.class_name}": score.value
+            for score in self.scores()
+        }
 
 
 def object_pairs(answered: Iterable[Answered]) -> list[tuple[Objects, Objects]]:
     """(found, true) of chips whose answers are objects."""
-    return [(a.predicted, a.truth) for a in answered if isinstance(a.predicted, Objects) and isinstance(a.truth, Objects)]
+    return [
+        (a.predicted, a.truth)
+        for a in answered
+        if isinstance(a.predicted, Objects) and isinstance(a.truth, Objects)
+    ]

@@ -20,9 +20,9 @@ NO_THRESHOLD = 0.5
 def best_threshold(pairs: Sequence[Pair], iou: float = 0.5) -> tuple[float, float]:
     """(threshold, F1 at it) over all chips and classes; (`NO_THRESHOLD`, NaN) where F1 is not defined.
 
-    Objects find true ones in the order of their scores, so what is found above a threshold does not depend on what lies
-    below, and one pass gives F1 at every threshold. The threshold lies half way to the next lower score, so that
-    rounding cannot change what is kept.
+    Objects find true ones in the order of their scores, so what is found above a threshold does not depend on
+    what lies below, and one pass gives F1 at every threshold. The threshold lies half way to the next lower
+    score, so that rounding cannot change what is kept.
     """
     parts = [_hits(found, true, iou) for found, true in pairs]
     scores = np.concatenate([part[0] for part in parts]) if parts else np.empty(0)
@@ -39,7 +39,9 @@ def best_threshold(pairs: Sequence[Pair], iou: float = 0.5) -> tuple[float, floa
     return (float(scores[best]) + below) / 2, float(f1[best])
 
 
-def _hits(found: Objects, true: Objects, iou: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], int]:
+def _hits(
+    found: Objects, true: Objects, iou: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], int]:
     """Scores of the objects that count, whether each found a true one, and how many true ones there are."""
     matches = match(found, true, (iou,), true.has_outlines)
     counted = ~matches.excused[0]

@@ -1,4 +1,6 @@
-"""The validation chips with most errors, kept while they are scored: what to look at first, in the labels and in the model."""
+"""The validation chips with most errors, kept while they are scored: what to look at first, in the labels and
+in the model.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _IOU = 0.5
 
 
 class Worst:
-    """Keeps the `GALLERY` worst of the chips that pass by. `bands`: those to look at; `threshold`: objects from this score on."""
+    """Keeps the `GALLERY` worst of the chips that pass by. `bands`: those to look at; `threshold`: objects
+    from this score on.
+    """
 
     def __init__(self, bands: Sequence[int], threshold: float | None) -> None:
         self._bands, self._threshold = list(bands), threshold
@@ -49,7 +53,9 @@ class Worst:
 
 
 def errors_of(one: Answered) -> tuple[float, str]:
-    """How much of a chip is wrong, and that in words: objects missed and found in vain, the share of known pixels that differ, or how far off a class is."""
+    """How much of a chip is wrong, and that in words: objects missed and found in vain, the share of known
+    pixels that differ, or how far off a class is.
+    """
     if isinstance(one.predicted, Objects) and isinstance(one.truth, Objects):
         matches = match(one.predicted, one.truth, (_IOU,), one.truth.has_outlines)
         hits = int((matches.found[0] >= 0).sum())
@@ -65,7 +71,9 @@ def errors_of(one: Answered) -> tuple[float, str]:
 
 
 def _errors_of_chip(truth: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64]) -> tuple[float, str]:
-    """By how much the probability of the class that is told worst is off, where it is on the wrong side of a half."""
+    """By how much the probability of the class that is told worst is off, where it is on the wrong side of a
+    half.
+    """
     known = np.isfinite(truth)
     wrong = known & ((truth >= 0.5) != (predicted >= 0.5))
     off = float(np.abs(truth - predicted)[wrong].max()) if wrong.any() else 0.0

@@ -1,4 +1,6 @@
-"""`AveragedWeights`: an exponential moving average of a network's weights, which often scores better than the last ones."""
+"""`AveragedWeights`: an exponential moving average of a network's weights, which often scores better than the
+last ones.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ Tensors = dict[str, torch.Tensor]
 
 
 class AveragedWeights:
-    """The mean over the steps so far, older ones counting less by `decay` a step (Polyak & Juditsky 1992; as in Tan & Le 2019).
+    """The mean over the steps so far, older ones counting less by `decay` a step (Polyak & Juditsky 1992; as
+    in Tan & Le 2019).
 
-    Everything with a fraction is averaged, the running means and variances of batch normalization too, so that they are those of
-    the weights they go with; counters are copied. The first steps count in fast, (1 + n) / (10 + n), or the random start would linger.
+    Everything with a fraction is averaged, the running means and variances of batch normalization too, so
+    that they are those of the weights they go with; counters are copied. The first steps count in fast, (1 +
+    n) / (10 + n), or the random start would linger.
     """
 
     def __init__(self, network: torch.nn.Module, decay: float) -> None:

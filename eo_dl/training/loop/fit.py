@@ -21,7 +21,11 @@ from ..setup.loading import EpochBatches
 from ..setup.ranks import ALONE, Layout
 from .lightningmodule import TrainingModule
 
-_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "32": "32-true",
+    "bf16": "bf16-mixed",
+    "16": "16-mixed",
+}
 
 
 def fit(
@@ -37,10 +41,16 @@ def fit(
 ) -> None:
     """Train until the state says stop. Raises `Cancelled` and `TrainingError` as the module does.
 
-    `find_unused`: some weights may have no part in the loss of a batch. With several GPUs batch normalization sees the chips of all of
-    them; on CPUs, where torch has no such thing, each process normalizes by its own. No epoch limit is given to Lightning (-1): the module ends the run, since the plan may change with `max_minutes`.
+    `find_unused`: some weights may have no part in the loss of a batch. With several GPUs batch normalization
+    sees the chips of all of them; on CPUs, where torch has no such thing, each process normalizes by its own.
+    No epoch limit is given to Lightning (-1): the module ends the run, since the plan may change with
+    `max_minutes`.
     """
-    strategy = DDPStrategy(find_unused_parameters=find_unused, broadcast_buffers=False) if layout.world > 1 else "auto"
+    strategy = (
+        DDPStrategy(find_unused_parameters=find_unused, broadcast_buffers=False)
+        if layout.world > 1
+        else "auto"
+    )
     with quiet_lightning(), _rng_kept(), _exact_sums(device), _environment_kept():
         trainer = lightning.Trainer(
             accelerator={"mps": "mps", "cuda": "gpu"}.get(device.type, "cpu"),
@@ -71,7 +81,9 @@ def _rng_kept() -> Iterator[None]:
 
 @contextmanager
 def _environment_kept() -> Iterator[None]:
-    """Lightning tells its processes who they are by environment variables, and would take a second training for one of them."""
+    """Lightning tells its processes who they are by environment variables, and would take a second training
+    for one of them.
+    """
     before = dict(os.environ)
     try:
         yield
@@ -82,8 +94,13 @@ def _environment_kept() -> Iterator[None]:
 
 @contextmanager
 def _exact_sums(device: torch.device) -> Iterator[None]:
-    """On a CPU several threads may add up an indexed gradient in any order; this asks torch for a fixed one, and costs nothing there."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    """On a CPU several threads may add up an indexed gradient in any order; this asks torch for a fixed one,
+    and costs nothing there.
+    """
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
     try:
@@ -94,20 +111,25 @@ def _exact_sums(device: torch.device) -> Iterator[None]:
 
 _LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
 
-# Messages that are wrong for us; narrow, so that anything new is still seen (checked with Lightning 2.6.6, 2026-11).
+# Messages that are wrong for us; narrow, so that anything new is still seen (checked with Lightning 2.6.6,
+# 2026-11).
 _WARNINGS = (
-    r".*does not have many workers which may be a bottleneck.*",  # the network is far slower than reading on a CPU
+    # the network is far slower than reading on a CPU
+    r".*does not have many workers which may be a bottleneck.*",
     r".*number of training batches .* is smaller than the logging interval.*",
     r".*GPU available but not used.*",  # --device cpu was asked for
     r".*have no `val_dataloader`.*",  # a chip set may have no val split, and the notes say so
-    r".*isinstance\(treespec, LeafSpec\).*",  # Lightning 2.6.6 with torch 2.15 (Lightning-AI/pytorch-lightning)
+    # Lightning 2.6.6 with torch 2.15 (Lightning-AI/pytorch-lightning)
+    r".*isinstance\(treespec, LeafSpec\).*",
     r".*has no `__len__`.*|.*`IterableDataset` has `__len__` defined.*",
 )
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Within it Lightning's loggers speak from errors on, and its warnings that do not apply here are not shown."""
+    """Within it Lightning's loggers speak from errors on, and its warnings that do not apply here are not
+    shown.
+    """
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

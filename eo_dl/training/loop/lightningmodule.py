@@ -1,18 +1,20 @@
 """The one LightningModule, for every task.
 
-Lightning gives the loop, the devices, the precision and the loggers. Where a run is (epoch, step, best score) is our
-own `RunState`, because Lightning's resume is not exact. Two rules make a resumed run equal to an unbroken one:
+Lightning gives the loop, the devices, the precision and the loggers. Where a run is (epoch, step, best score)
+is our own `RunState`, because Lightning's resume is not exact. Two rules make a resumed run equal to an
+unbroken one:
 
-- every step begins by seeding torch's global generator from (seed, step), so dropout and the sampling inside detectors
-  depend on the number of the step and on nothing that ran before it; no generator state needs to survive the kill
-  (the checkpoint holds them all the same, for code of others that draws from them);
+- every step begins by seeding torch's global generator from (seed, step), so dropout and the sampling inside
+  detectors depend on the number of the step and on nothing that ran before it; no generator state needs to
+  survive the kill (the checkpoint holds them all the same, for code of others that draws from them);
 - order of chips, augmentation and learning rate are functions of (seed, epoch, step) too.
 
-A checkpoint is then weights, optimizer moments and a handful of counters. A step is one batch; with `accumulate` the optimizer
-moves at the end of each group of steps, and only there is a checkpoint written or a wish to stop heard.
+A checkpoint is then weights, optimizer moments and a handful of counters. A step is one batch; with
+`accumulate` the optimizer moves at the end of each group of steps, and only there is a checkpoint written or
+a wish to stop heard.
 
-With several processes (`ranks`) each has a part of every batch. What decides the course of the run (restored state, scores,
-stopping) is the first one's, told to all.
+With several processes (`ranks`) each has a part of every batch. What decides the course of the run (restored
+state, scores, stopping) is the first one's, told to all.
 """
 
 from __future__ import annotations
@@ -56,8 +58,9 @@ Picture = npt.NDArray[np.uint8]
 class RunParts:
     """All that a run needs beside its network.
 
-    `new_scoring` makes an empty score keeper for the validation chips; `on_epoch` is called with the state after each
-    epoch (history, curves). `picture` draws what the network says of some chips, (H, W, 3) uint8, for TensorBoard.
+    `new_scoring` makes an empty score keeper for the validation chips; `on_epoch` is called with the state
+    after each epoch (history, curves). `picture` draws what the network says of some chips, (H, W, 3) uint8,
+    for TensorBoard.
     """
 
     config: TrainConfig
@@ -138,7 +141,9 @@ class TrainingModule(lightning.LightningModule):
         torch.manual_seed(derived_seed(config.seed, "step", state.step, *([rank()] if rank() else [])))
         moves = -(-self.parts.plan.steps // config.accumulate)  # of the optimizer, an epoch
         number = state.epoch * moves + state.batch // config.accumulate
-        self._rate = rate_at(number, moves * state.planned_epochs, config, epoch_steps=moves, drops=self._drops)
+        self._rate = rate_at(
+            number, moves * state.planned_epochs, config, epoch_steps=moves, drops=self._drops
+        )
         set_rate(self.trainer.optimizers[0], self._rate)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
@@ -150,11 +155,18 @@ class TrainingModule(lightning.LightningModule):
         return losses["loss"] * self._share_of_group()
 
     def configure_gradient_clipping(
-        self, optimizer: torch.optim.Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by norm; a norm that is not finite ends the run before the step (with float16 the scaler skips the step instead)."""
+        """Clip by norm; a norm that is not finite ends the run before the step (with float16 the scaler skips
+        the step instead).
+        """
         limit = self.parts.config.clip_norm
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit if limit is not None else float("inf"))
+        norm = torch.nn.utils.clip_grad_norm_(
+            self.network.parameters(), limit if limit is not None else float("inf")
+        )
         if self._scaler() is None and not bool(torch.isfinite(norm)):
             raise self._not_finite("the gradient is not finite", [])
 
@@ -162,7 +174,9 @@ class TrainingModule(lightning.LightningModule):
         """Count, note, report; checkpoint now and then, and when asked to stop."""
         state, config = self.parts.state, self.parts.config
         state.count_step(self._losses)
-        self._write_log({f"step/{name}": value for name, value in self._losses.items()} | {"step/lr": self._rate})
+        self._write_log(
+            {f"step/{name}": value for name, value in self._losses.items()} | {"step/lr": self._rate}
+        )
         ends = state.batch >= self.parts.plan.steps
         if state.batch % config.accumulate and not ends:
             return
@@ -171,7 +185,10 @@ class TrainingModule(lightning.LightningModule):
         if ends:
             return  # the epoch is saved once it is scored
         self._stop_if_asked(save=True)
-        if state.step // config.checkpoint_steps > (state.step - config.accumulate) // config.checkpoint_steps:
+        if (
+            state.step // config.checkpoint_steps
+            > (state.step - config.accumulate) // config.checkpoint_steps
+        ):
             self.save()
 
     def on_validation_epoch_start(self) -> None:
@@ -193,7 +210,9 @@ class TrainingModule(lightning.LightningModule):
         self._exchanged.close()
 
     def on_train_epoch_end(self) -> None:
-        """After training and validation of an epoch: note it, keep the best, checkpoint, stop when it is time."""
+        """After training and validation of an epoch: note it, keep the best, checkpoint, stop when it is
+        time.
+        """
         parts, state = self.parts, self.parts.state
         state.seconds = from_first(state.seconds + self._clock.lap())
         scores = from_first(self._scoring.values() if self._scored and rank() == 0 else {})
@@ -201,7 +220,9 @@ class TrainingModule(lightning.LightningModule):
         self._plan_by_minutes()
         if better and rank() == 0:
             assert state.best_epoch is not None
-            weights = self._averaged.weights() if self._averaged is not None else dict(self.network.state_dict())
+            weights = (
+                self._averaged.weights() if self._averaged is not None else dict(self.network.state_dict())
+            )
             parts.checkpoints.save_best(state.best_epoch, weights)
         state.stopped = state.stop_reason(parts.config.patience)
         self._write_log({f"epoch/{name}": value for name, value in state.history[-1].items()})
@@ -232,7 +253,9 @@ class TrainingModule(lightning.LightningModule):
         self.parts.checkpoints.save(state.step, content)
 
     def _share_of_group(self) -> float:
-        """Lightning divides by `accumulate`; the last group of an epoch may be smaller, and counts as much as the others."""
+        """Lightning divides by `accumulate`; the last group of an epoch may be smaller, and counts as much as
+        the others.
+        """
         steps, group = self.parts.plan.steps, self.parts.config.accumulate
         first = self.parts.state.batch // group * group
         return group / min(group, steps - first)
@@ -256,7 +279,9 @@ class TrainingModule(lightning.LightningModule):
         """With `max_minutes`, after the first epoch: as many epochs as fit, and no more than planned."""
         state, minutes = self.parts.state, self.parts.config.max_minutes
         if minutes is not None and state.epoch == 1:
-            state.planned_epochs = max(1, min(state.planned_epochs, int(minutes * 60 / max(state.seconds, 1e-3))))
+            state.planned_epochs = max(
+                1, min(state.planned_epochs, int(minutes * 60 / max(state.seconds, 1e-3)))
+            )
 
     def _stop_if_asked(self, save: bool) -> None:
         """Called in all processes; what one is asked, all do."""
@@ -278,14 +303,19 @@ class TrainingModule(lightning.LightningModule):
         kept = self.parts.checkpoints.steps()
         error = Cancelled(
             f"{what} after step {self.parts.state.step} of {self.parts.total_steps}; "
-            + (f"continue from step {kept[-1]} with the same command and --resume" if kept else "nothing was kept yet, start again with --overwrite")
+            + (
+                f"continue from step {kept[-1]} with the same command and --resume"
+                if kept
+                else "nothing was kept yet, start again with --overwrite"
+            )
         )
         if what == TERMINATED:
             error.exit_code = 143  # 128 + SIGTERM, as shells have it
         raise error
 
     def _culprits(self, batch: Batch) -> list[str]:
-        """Chips whose own loss is not finite; each is tried twice over, since a batch of one has no spread to normalize by.
+        """Chips whose own loss is not finite; each is tried twice over, since a batch of one has no spread to
+        normalize by.
 
         With several processes losses cannot be asked for by one alone, and the whole batch is named.
         """

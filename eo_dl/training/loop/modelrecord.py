@@ -9,7 +9,14 @@ from ..record.runstate import RunState
 from ..setup.taskdata import Prepared
 
 
-def model_spec(prepared: Prepared, state: RunState, verdict: Verdict, notes: tuple[str, ...], name: str, unfinished: str = "") -> ModelSpec:
+def model_spec(
+    prepared: Prepared,
+    state: RunState,
+    verdict: Verdict,
+    notes: tuple[str, ...],
+    name: str,
+    unfinished: str = "",
+) -> ModelSpec:
     """Everything needed to use the weights of a run; `unfinished` says why it is one that was stopped."""
     chips = prepared.chips
     return ModelSpec(
@@ -24,14 +31,18 @@ def model_spec(prepared: Prepared, state: RunState, verdict: Verdict, notes: tup
         normalization=NormalizationSpec(mean=prepared.normalization.mean, std=prepared.normalization.std),
         thresholds=verdict.thresholds,
         scores=tuple(spec for found in verdict.scores for spec in found.specs()),
-        provenance=provenance(prepared, state, verdict.baselines, notes).model_copy(update={"unfinished": unfinished}),
+        provenance=provenance(prepared, state, verdict.baselines, notes).model_copy(
+            update={"unfinished": unfinished}
+        ),
     )
 
 
 def margin_px(prepared: Prepared) -> int:
-    """Context around a chip at prediction, px a side: an eighth of the chip, and half of nearly every train object where objects are found.
+    """Context around a chip at prediction, px a side: an eighth of the chip, and half of nearly every train
+    object where objects are found.
 
-    The chip grid keeps objects up to twice the margin whole; a third of the chip is the most that is given for it. A class of the whole chip needs none.
+    The chip grid keeps objects up to twice the margin whole; a third of the chip is the most that is given
+    for it. A class of the whole chip needs none.
     """
     chip_px = prepared.chips.chip_px
     if prepared.task.output == "chips":

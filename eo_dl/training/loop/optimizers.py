@@ -1,6 +1,8 @@
-"""Optimizers by name and their learning rate, the latter a pure function of the step and of the scores so far.
+"""Optimizers by name and their learning rate, the latter a pure function of the step and of the scores so
+far.
 
-There is no scheduler object and so no scheduler state: what a resumed run needs is the number of the step and its history.
+There is no scheduler object and so no scheduler state: what a resumed run needs is the number of the step and
+its history.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ _ONECYCLE_RISE, _ONECYCLE_START, _ONECYCLE_END = 0.3, 1 / 25, 1 / 25e4
 
 _MAKERS: dict[str, Callable[[Groups, TrainConfig], torch.optim.Optimizer]] = {
     "sgd": lambda groups, config: torch.optim.SGD(groups, lr=config.lr),
-    "momentum": lambda groups, config: torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0),
+    "momentum": lambda groups, config: torch.optim.SGD(
+        groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0
+    ),
     "adagrad": lambda groups, config: torch.optim.Adagrad(groups, lr=config.lr),
     "rmsprop": lambda groups, config: torch.optim.RMSprop(groups, lr=config.lr),
     "adam": lambda groups, config: torch.optim.Adam(groups, lr=config.lr),
@@ -37,7 +41,8 @@ def make_optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim
 def rate_at(step: int, total: int, config: TrainConfig, *, epoch_steps: int = 1, drops: int = 0) -> float:
     """Learning rate of step `step` (from 0) of `total`: linear warm-up, then what the schedule says.
 
-    `drops`: how often the rate was lowered so far for lack of a better score (`plateau_drops`); only the plateau schedule asks for it.
+    `drops`: how often the rate was lowered so far for lack of a better score (`plateau_drops`); only the
+    plateau schedule asks for it.
     """
     if config.schedule == "onecycle":
         return config.lr * _onecycle(step, total)
@@ -54,7 +59,9 @@ def rate_at(step: int, total: int, config: TrainConfig, *, epoch_steps: int = 1,
 
 
 def plateau_drops(scores: Sequence[float], patience: int) -> int:
-    """How often `patience` epochs in a row brought no better score; one that is not defined (NaN) is no better."""
+    """How often `patience` epochs in a row brought no better score; one that is not defined (NaN) is no
+    better.
+    """
     best, stale, drops = -math.inf, 0, 0
     for score in scores:
         if score > best:

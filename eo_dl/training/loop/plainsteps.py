@@ -27,7 +27,11 @@ class PlainSteps:
         """One process's batches, epoch after epoch, without end."""
         for epoch in count():
             dataset = self.setting.prepared.dataset("train", augmented=True)
-            yield from train_batches(dataset, self.setting.plan, lambda now=epoch: (now, 0), self.setting.workers)  # type: ignore[misc]
+
+            def first_batch(epoch: int = epoch) -> tuple[int, int]:
+                return epoch, 0
+
+            yield from train_batches(dataset, self.setting.plan, first_batch, self.setting.workers)
 
     def step(self, batch: Batch, rate: float) -> float:
         """Move the weights once; the loss before."""

@@ -74,8 +74,23 @@ class Job:
         notes = (*prepared.notes, *self._notes_of(network))
         spec = model_spec(prepared, state, verdict, notes, self.folder.out.stem, unfinished)
         extra = {"config.yaml": self.folder.config_yaml()}
-        bundle: Bundle = save_bundle(self.folder.out, spec, _plain(network), preview=picture, extra=extra, overwrite=self.folder.replaces)
-        return Run(bundle, self.folder.path, prepared.task.primary_score, verdict.scores, verdict.baselines, tuple(state.history), notes)
+        bundle: Bundle = save_bundle(
+            self.folder.out,
+            spec,
+            _plain(network),
+            preview=picture,
+            extra=extra,
+            overwrite=self.folder.replaces,
+        )
+        return Run(
+            bundle,
+            self.folder.path,
+            prepared.task.primary_score,
+            verdict.scores,
+            verdict.baselines,
+            tuple(state.history),
+            notes,
+        )
 
     def _fit(self, network: TaskNetwork, state: RunState, restored: dict[str, Any] | None) -> None:
         with stop_on_signals() as stop:
@@ -86,7 +101,9 @@ class Job:
                     raise
                 raise Cancelled(f"{error}; {self._keep_best(network, state)}") from error
 
-    def _fit_until(self, stop: StopRequest, network: TaskNetwork, state: RunState, restored: dict[str, Any] | None) -> None:
+    def _fit_until(
+        self, stop: StopRequest, network: TaskNetwork, state: RunState, restored: dict[str, Any] | None
+    ) -> None:
         # Lazy: Lightning takes seconds to load, and is not needed to say that an input is wrong.
         from .fit import fit
         from .lightningmodule import RunParts, TrainingModule
@@ -105,8 +122,20 @@ class Job:
             primary=prepared.task.primary_score,
             picture=judge.picture,
         )
-        train = train_batches(prepared.dataset("train", augmented=True), setting.plan, lambda: (state.epoch, state.batch), setting.workers, layout.rank)
-        val = fixed_batches(prepared.dataset("val"), prepared.batch_size, setting.workers, layout.rank, layout.world) if prepared.records["val"] else None
+        train = train_batches(
+            prepared.dataset("train", augmented=True),
+            setting.plan,
+            lambda: (state.epoch, state.batch),
+            setting.workers,
+            layout.rank,
+        )
+        val = (
+            fixed_batches(
+                prepared.dataset("val"), prepared.batch_size, setting.workers, layout.rank, layout.world
+            )
+            if prepared.records["val"]
+            else None
+        )
         fit(
             TrainingModule(network, parts, restored),
             train,
@@ -115,16 +144,16 @@ class Job:
             device=setting.device,
             precision=setting.precision,
             layout=layout,
-            find_unused=prepared.task.output == "objects" or setting.config.freeze != "none" or "find_unused" in setting.config.strategy,
+            find_unused=prepared.task.output == "objects"
+            or setting.config.freeze != "none"
+            or "find_unused" in setting.config.strategy,
         )
 
     def _keep_best(self, network: TaskNetwork, state: RunState) -> str:
         """The best weights so far as a model that says so; the run itself can still be continued."""
         log.info("keeping the best model so far; Ctrl-C again leaves at once")
         self._take_best(network, state)
-        unfinished = (
-            f"stopped by the person in epoch {state.epoch + 1} of {state.planned_epochs}; these are the weights of epoch {state.best_epoch}, the best so far"
-        )
+        unfinished = f"stopped by the person in epoch {state.epoch + 1} of {state.planned_epochs}; these are the weights of epoch {state.best_epoch}, the best so far"
         run = self._write(state, network, unfinished)
         return f"{run.model.path} holds the best weights so far (epoch {state.best_epoch}), and says that it is unfinished"
 
@@ -145,7 +174,15 @@ class Job:
             self._since_drawn.restart()
         best = "" if state.best_score is None else f", best {state.best_score:.3f} (epoch {state.best_epoch})"
         score = row.get(f"val_{primary}", float("nan"))
-        log.info("epoch %d/%d: loss %.4f, %s %.3f%s", row["epoch"], state.planned_epochs, row.get("train_loss", float("nan")), primary, score, best)
+        log.info(
+            "epoch %d/%d: loss %.4f, %s %.3f%s",
+            row["epoch"],
+            state.planned_epochs,
+            row.get("train_loss", float("nan")),
+            primary,
+            score,
+            best,
+        )
 
     def _say_weights(self, network: TaskNetwork) -> None:
         """What the encoder starts from: a line for the person, every tensor by name for the folder."""

@@ -1,8 +1,9 @@
 """Checkpoints that are there or not there: written beside, read back, compared, renamed.
 
-Each `step-N.pt` (loadable with `weights_only=True`) has a `step-N.json` with its SHA-256, written after it, so a file
-that was cut off by a kill or a full disk is never taken for a checkpoint. Lightning's own saving neither syncs nor
-compares, and its resume is not exact (shared findings: 0 of 8 resumed runs equal), hence this module.
+Each `step-N.pt` (loadable with `weights_only=True`) has a `step-N.json` with its SHA-256, written after it,
+so a file that was cut off by a kill or a full disk is never taken for a checkpoint. Lightning's own saving
+neither syncs nor compares, and its resume is not exact (shared findings: 0 of 8 resumed runs equal), hence
+this module.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class CheckpointFolder:
     path: Path
 
     def save(self, step: int, content: Mapping[str, Any]) -> Path:
-        """Write the checkpoint of a step, then drop older ones. Raises `WriteError` where it does not read back the same."""
+        """Write the checkpoint of a step, then drop older ones. Raises `WriteError` where it does not read
+        back the same.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         file = self._file(step)
         digest = _write_verified(file, {"format": FORMAT, **content})
@@ -69,7 +72,9 @@ class CheckpointFolder:
         _write_verified(self._best(epoch), weights)
 
     def forget_best(self, but: int | None) -> None:
-        """Remove the weights of earlier best epochs; called once a checkpoint that names the new one is written."""
+        """Remove the weights of earlier best epochs; called once a checkpoint that names the new one is
+        written.
+        """
         for file in self.path.glob("best-*.pt"):
             if but is None or file != self._best(but):
                 file.unlink(missing_ok=True)
@@ -78,7 +83,9 @@ class CheckpointFolder:
         """The weights of the best epoch. Raises `TrainingError` where the file is gone."""
         file = self._best(epoch)
         if not file.is_file():
-            raise TrainingError(f"{file}: the weights of the best epoch ({epoch}) are gone; train again with --overwrite")
+            raise TrainingError(
+                f"{file}: the weights of the best epoch ({epoch}) are gone; train again with --overwrite"
+            )
         weights: Tensors = torch.load(file, map_location="cpu", weights_only=True)
         return weights
 
@@ -92,7 +99,10 @@ class CheckpointFolder:
         file = self._file(step)
         try:
             data = file.read_bytes()
-            if hashlib.sha256(data).hexdigest() == json.loads(file.with_suffix(".json").read_text())["sha256"]:
+            if (
+                hashlib.sha256(data).hexdigest()
+                == json.loads(file.with_suffix(".json").read_text())["sha256"]
+            ):
                 content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
                 if content.get("format") == FORMAT:
                     return content
@@ -121,7 +131,13 @@ def rng_state() -> dict[str, Any]:
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [str(name), torch.from_numpy(np.asarray(keys).astype(np.int64)), int(place), int(has_gauss), float(gauss)],
+        "numpy": [
+            str(name),
+            torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            int(place),
+            int(has_gauss),
+            float(gauss),
+        ],
         "python": random.getstate(),
     }
 

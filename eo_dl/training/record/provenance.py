@@ -22,10 +22,21 @@ from ..setup.taskdata import Prepared
 from .results import SplitScores
 from .runstate import RunState
 
-_LIBRARIES = ("torch", "torchvision", "lightning", "timm", "segmentation-models-pytorch", "albumentations", "numpy", "rasterio")
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "timm",
+    "segmentation-models-pytorch",
+    "albumentations",
+    "numpy",
+    "rasterio",
+)
 
 
-def provenance(prepared: Prepared, state: RunState, baselines: Sequence[SplitScores], notes: Sequence[str]) -> Provenance:
+def provenance(
+    prepared: Prepared, state: RunState, baselines: Sequence[SplitScores], notes: Sequence[str]
+) -> Provenance:
     """Versions, seed, chip set, extent and how the training went."""
     chips, config = prepared.chips, prepared.config
     return Provenance(
@@ -49,7 +60,10 @@ def provenance(prepared: Prepared, state: RunState, baselines: Sequence[SplitSco
             "minutes": round(state.seconds / 60, 2),
         },
         baselines=tuple(
-            spec for found in baselines for spec in found.specs({prepared.task.primary_score}, prefix=f"{found.name}: ") if spec.class_name is None
+            spec
+            for found in baselines
+            for spec in found.specs({prepared.task.primary_score}, prefix=f"{found.name}: ")
+            if spec.class_name is None
         ),
         notes=tuple(notes),
     )
@@ -61,11 +75,15 @@ def train_extent(chips: ChipSet) -> JsonValue:
     outlines = []
     for scene in (chips.scenes[index] for index in used):
         if scene.grid.crs is not None:
-            footprint = np.array([shapely.segmentize(scene.grid.footprint(), scene.grid.footprint().length / 32)], dtype=object)
+            footprint = np.array(
+                [shapely.segmentize(scene.grid.footprint(), scene.grid.footprint().length / 32)], dtype=object
+            )
             outlines.append(reproject(footprint, scene.grid.crs, CRS.from_epsg(4326), scene.name)[0])
     if not outlines:
         return None
-    extent: JsonValue = shapely.geometry.mapping(shapely.set_precision(shapely.union_all(outlines).simplify(1e-6), 1e-7))
+    extent: JsonValue = shapely.geometry.mapping(
+        shapely.set_precision(shapely.union_all(outlines).simplify(1e-6), 1e-7)
+    )
     return _listed(extent)
 
 

@@ -22,7 +22,8 @@ Row = tuple[str, ...]
 class SplitScores:
     """The scores that one predictor (`name`) reaches on one split.
 
-    `draws`: its overall scores in each resampling of the ground, by which two predictors are compared (`lead_over`).
+    `draws`: its overall scores in each resampling of the ground, by which two predictors are compared
+    (`lead_over`).
     """
 
     name: str
@@ -32,16 +33,25 @@ class SplitScores:
 
     def overall(self, score: str) -> Score:
         """The score of that name over all classes; a NaN one where there is none."""
-        return next((s for s in self.scores if s.name == score and s.class_name is None), Score(score, math.nan, None, 0))
+        return next(
+            (s for s in self.scores if s.name == score and s.class_name is None),
+            Score(score, math.nan, None, 0),
+        )
 
     def lead_over(self, other: SplitScores, score: str) -> Score:
-        """By how much this predictor is above another one on the same chips, with the interval of the difference."""
+        """By how much this predictor is above another one on the same chips, with the interval of the
+        difference.
+        """
         return lead(self.overall(score), other.overall(score), self.draws, other.draws)
 
     def specs(self, names: Iterable[str] | None = None, prefix: str = "") -> tuple[ScoreSpec, ...]:
         """As they are kept in the bundle (NaN becomes None); `names`: only these."""
         wanted = None if names is None else set(names)
-        return tuple(_spec(score, self.split, prefix) for score in self.scores if wanted is None or score.name in wanted)
+        return tuple(
+            _spec(score, self.split, prefix)
+            for score in self.scores
+            if wanted is None or score.name in wanted
+        )
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,9 @@ class Summary:
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training. `scores` and `baselines`: each predictor on each split; `history`: one row an epoch; `notes`: what a person should know."""
+    """A finished training. `scores` and `baselines`: each predictor on each split; `history`: one row an
+    epoch; `notes`: what a person should know.
+    """
 
     model: Bundle
     folder: Path
@@ -68,9 +80,15 @@ class Run:
     def summary(self) -> Summary:
         """The primary score beside those of the baselines, then the other scores."""
         splits = tuple(found.split for found in self.scores)
-        rows = [(f"{self.primary}: this model", *(found.overall(self.primary).text() for found in self.scores))]
+        rows = [
+            (f"{self.primary}: this model", *(found.overall(self.primary).text() for found in self.scores))
+        ]
         for name in dict.fromkeys(found.name for found in self.baselines):
-            own = {found.split: found.overall(self.primary).text() for found in self.baselines if found.name == name}
+            own = {
+                found.split: found.overall(self.primary).text()
+                for found in self.baselines
+                if found.name == name
+            }
             rows.append((f"{self.primary}: {name}", *(own.get(split, "") for split in splits)))
             ahead = {found.split: self._lead(found).text() for found in self.baselines if found.name == name}
             rows.append(("  this model is ahead by", *(ahead.get(split, "") for split in splits)))
@@ -86,9 +104,16 @@ class Run:
             "model": str(self.model.path),
             "run_folder": str(self.folder),
             "primary": self.primary,
-            "scores": {found.split: [spec.model_dump(mode="json") for spec in found.specs()] for found in self.scores},
+            "scores": {
+                found.split: [spec.model_dump(mode="json") for spec in found.specs()] for found in self.scores
+            },
             "baselines": [
-                {"name": found.name, "split": found.split, **_interval(found.overall(self.primary)), "lead": _interval(self._lead(found))}
+                {
+                    "name": found.name,
+                    "split": found.split,
+                    **_interval(found.overall(self.primary)),
+                    "lead": _interval(self._lead(found)),
+                }
                 for found in self.baselines
             ],
             "epochs": len(self.history),
@@ -131,6 +156,12 @@ def _other_rows(scores: Sequence[SplitScores], primary: str) -> list[Row]:
         if (score.name, score.class_name) == (primary, None):
             continue
         label = score.name if score.class_name is None else f"{score.name}: {score.class_name}"
-        same = [next((s.text() for s in found.scores if (s.name, s.class_name) == (score.name, score.class_name)), "") for found in scores]
+        same = [
+            next(
+                (s.text() for s in found.scores if (s.name, s.class_name) == (score.name, score.class_name)),
+                "",
+            )
+            for found in scores
+        ]
         rows.append((label, *same))
     return rows

@@ -1,13 +1,11 @@
 """`RunFolder`: the folder `NAME.run/` beside `NAME.eodl`, with everything about a run that is not the model.
 
-run.json        what the run is made of; a run is only continued by one that is made of the same
-config.yaml     the whole configuration, defaults included
-weights.txt     which tensors of the encoder came from --weights, by name, where it was given
-history.csv     one row an epoch
-curves.png, preview.png, tensorboard/
-worst.png       the validation chips with most errors, worst first
-last.safetensors  the weights of the last step (the model holds the best ones)
-checkpoints/    removed once the model is written: the model holds the best weights, and a finished run is not continued
+run.json        what the run is made of; a run is only continued by one that is made of the same config.yaml
+the whole configuration, defaults included weights.txt     which tensors of the encoder came from --weights,
+by name, where it was given history.csv     one row an epoch curves.png, preview.png, tensorboard/ worst.png
+the validation chips with most errors, worst first last.safetensors  the weights of the last step (the model
+holds the best ones) checkpoints/    removed once the model is written: the model holds the best weights, and
+a finished run is not continued
 """
 
 from __future__ import annotations
@@ -41,14 +39,20 @@ class RunFolder:
 
     @classmethod
     def of(cls, out: str | Path, overwrite: bool, resume: bool = False) -> RunFolder:
-        """Checked before any work. Raises `ConfigError` for another suffix than .eodl, `OutputExistsError` where the model is there.
+        """Checked before any work. Raises `ConfigError` for another suffix than .eodl, `OutputExistsError`
+        where the model is there.
 
-        `replaces`: the model may take the place of one that is there; a continued run replaces the unfinished one that it left.
+        `replaces`: the model may take the place of one that is there; a continued run replaces the unfinished
+        one that it left.
         """
         path = Path(out)
         if path.suffix != SUFFIX:
-            raise ConfigError(f"{path}: a model's name ends in {SUFFIX}; write e.g. -o {path.stem or 'model'}{SUFFIX}")
-        replaces = overwrite or (path.is_file() and path.with_suffix(".run").is_dir() and _is_unfinished(path, resume))
+            raise ConfigError(
+                f"{path}: a model's name ends in {SUFFIX}; write e.g. -o {path.stem or 'model'}{SUFFIX}"
+            )
+        replaces = overwrite or (
+            path.is_file() and path.with_suffix(".run").is_dir() and _is_unfinished(path, resume)
+        )
         refuse_existing(path, replaces)
         return cls(path, replaces)
 
@@ -115,10 +119,16 @@ class RunFolder:
 
     def _refuse_or_clear(self, known: dict[str, Any] | None, overwrite: bool) -> None:
         if known is None and any(self.path.iterdir()):
-            raise OutputExistsError(f"{self.path}: is there and is not the folder of a run; move it away or choose another -o")
+            raise OutputExistsError(
+                f"{self.path}: is there and is not the folder of a run; move it away or choose another -o"
+            )
         if known is not None and not overwrite:
             steps = self.checkpoints.steps()
-            what = f"an unfinished run (step {steps[-1]}); --resume continues it" if steps else "the logs of another run; move them away to keep them"
+            what = (
+                f"an unfinished run (step {steps[-1]}); --resume continues it"
+                if steps
+                else "the logs of another run; move them away to keep them"
+            )
             raise OutputExistsError(f"{self.path}: holds {what}, --overwrite starts anew")
         shutil.rmtree(self.path)
 
@@ -128,9 +138,13 @@ class RunFolder:
 
 
 def _is_unfinished(model: Path, resume: bool) -> bool:
-    """True for what Ctrl-C left and `resume` goes on with. Raises `OutputExistsError` where that is not asked for."""
+    """True for what Ctrl-C left and `resume` goes on with. Raises `OutputExistsError` where that is not asked
+    for.
+    """
     if not load_model(model).spec.provenance.unfinished:
         return False
     if not resume:
-        raise OutputExistsError(f"{model}: is the best model so far of a run that was stopped; --resume continues it, --overwrite starts anew")
+        raise OutputExistsError(
+            f"{model}: is the best model so far of a run that was stopped; --resume continues it, --overwrite starts anew"
+        )
     return True

@@ -10,10 +10,12 @@ from typing import Any
 
 @dataclass
 class RunState:
-    """Where a run is. `epoch` and `batch` (batches done in it) are those to go on with, `step` counts all steps.
+    """Where a run is. `epoch` and `batch` (batches done in it) are those to go on with, `step` counts all
+    steps.
 
-    `losses`: sums over the steps of the running epoch, in float64. `best_score` None: no epoch had a defined score.
-    `planned_epochs` is the number of epochs that the learning rate is planned for. `seconds`: time spent so far.
+    `losses`: sums over the steps of the running epoch, in float64. `best_score` None: no epoch had a defined
+    score. `planned_epochs` is the number of epochs that the learning rate is planned for. `seconds`: time
+    spent so far.
     """
 
     planned_epochs: int
@@ -38,11 +40,18 @@ class RunState:
     def close_epoch(self, scores: dict[str, float], primary: str, rate: float) -> bool:
         """The epoch is trained and scored: note it down and say whether it is the best so far.
 
-        A score that is not defined (NaN) never replaces one that is; while none is defined the last epoch counts as best.
+        A score that is not defined (NaN) never replaces one that is; while none is defined the last epoch
+        counts as best.
         """
         means = {name: total / max(1, self.batch) for name, total in self.losses.items()}
         row = {"epoch": self.epoch + 1, "step": self.step, "lr": rate, "seconds": round(self.seconds, 1)}
-        self.history.append({**row, **{f"train_{name}": value for name, value in means.items()}, **{f"val_{k}": v for k, v in scores.items()}})
+        self.history.append(
+            {
+                **row,
+                **{f"train_{name}": value for name, value in means.items()},
+                **{f"val_{k}": v for k, v in scores.items()},
+            }
+        )
         better = self._better(scores.get(primary, math.nan))
         self.epoch, self.batch, self.losses = self.epoch + 1, 0, {}
         return better

@@ -15,9 +15,9 @@ LARGEST_RATIO = 10.0
 def class_weights(kind: str, classes: ClassSet, shares: Mapping[int, float]) -> tuple[float, ...] | None:
     """(K,) weights with mean 1 over the pixels, or None for "none".
 
-    `shares` by class id. "inverse": 1 / share; "sqrt_inverse": its square root, half way to equal weights; "effective":
-    1 / (1 - exp(-share)), the effective number of samples of Cui et al. (2019) with beta = 1 - 1/N for N pixels in all.
-    A class without train pixels gets 1.
+    `shares` by class id. "inverse": 1 / share; "sqrt_inverse": its square root, half way to equal weights;
+    "effective": 1 / (1 - exp(-share)), the effective number of samples of Cui et al. (2019) with beta = 1 -
+    1/N for N pixels in all. A class without train pixels gets 1.
     """
     if kind == "none":
         return None

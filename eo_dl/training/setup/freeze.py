@@ -1,7 +1,8 @@
 """What of a network learns, when, and how fast: frozen backbones, staged unfreezing, slower lower layers.
 
-All of it follows from the configuration and the number of the epoch, so a resumed run has no state of it to restore. A frozen part keeps
-everything: its weights, and the running statistics of its batch normalization too. What the weights file left random is never frozen.
+All of it follows from the configuration and the number of the epoch, so a resumed run has no state of it to
+restore. A frozen part keeps everything: its weights, and the running statistics of its batch normalization
+too. What the weights file left random is never frozen.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ SCALE = "lr_scale"
 def check_freeze(network: torch.nn.Module, config: TrainConfig) -> None:
     """Raises `ConfigError` where the network cannot be frozen as asked: nothing to keep, or no linear probe."""
     if config.freeze != "none" and config.weights == "none":
-        raise ConfigError(f"freeze={config.freeze}: would keep random weights as they are; give --weights, or --freeze none")
+        raise ConfigError(
+            f"freeze={config.freeze}: would keep random weights as they are; give --weights, or --freeze none"
+        )
     if config.freeze == "probe" and not is_linear_probe(network):
         raise ConfigError(
             "freeze=probe: needs a backbone with one linear layer on it, which is --task classification with its network 'pooled'; "
@@ -33,19 +36,33 @@ def check_freeze(network: torch.nn.Module, config: TrainConfig) -> None:
 
 def is_linear_probe(network: torch.nn.Module) -> bool:
     """True where all that is learnt beside the encoder is one linear layer."""
-    rest = {name.rpartition(".")[0] for name, _ in network.named_parameters() if not name.startswith("encoder.")}
-    return hasattr(network, "encoder") and len(rest) == 1 and isinstance(network.get_submodule(next(iter(rest))), torch.nn.Linear)
+    rest = {
+        name.rpartition(".")[0] for name, _ in network.named_parameters() if not name.startswith("encoder.")
+    }
+    return (
+        hasattr(network, "encoder")
+        and len(rest) == 1
+        and isinstance(network.get_submodule(next(iter(rest))), torch.nn.Linear)
+    )
 
 
 def stages_of(encoder: torch.nn.Module) -> dict[str, int]:
-    """Each parameter's stage, 0 the one next to the image: the feature maps cut a timm backbone into stages, the layers any other one."""
+    """Each parameter's stage, 0 the one next to the image: the feature maps cut a timm backbone into stages,
+    the layers any other one.
+    """
     names = [name for name, _ in encoder.named_parameters()]
     info = getattr(encoder, "feature_info", None)
-    ends = [name.replace(".", "_") for name in info.module_name()] if info is not None else list(dict.fromkeys(name.split(".")[0] for name in names))
+    ends = (
+        [name.replace(".", "_") for name in info.module_name()]
+        if info is not None
+        else list(dict.fromkeys(name.split(".")[0] for name in names))
+    )
     stages: dict[str, int] = {}
     reached, inside = 0, False
     for name in names:
-        within = [place for place, end in enumerate(ends) if f"{name.replace('.', '_')}_".startswith(f"{end}_")]
+        within = [
+            place for place, end in enumerate(ends) if f"{name.replace('.', '_')}_".startswith(f"{end}_")
+        ]
         if within:
             reached, inside = max(within), True
         elif inside:  # behind the end of a stage and before that of the next one
@@ -86,9 +103,11 @@ def apply_freeze(network: TaskNetwork, config: TrainConfig, epoch: int) -> None:
 
 
 def parameter_groups(network: torch.nn.Module, config: TrainConfig) -> Groups:
-    """Groups for an optimizer: without weight decay on biases and norms (a shift or a gain is no weight), and slower towards the image where asked.
+    """Groups for an optimizer: without weight decay on biases and norms (a shift or a gain is no weight), and
+    slower towards the image where asked.
 
-    All parameters are in them, frozen ones too: those get no gradient, and an optimizer does not move what has none.
+    All parameters are in them, frozen ones too: those get no gradient, and an optimizer does not move what
+    has none.
     """
     scales = _scales(network, config)
     groups: dict[tuple[float, bool], dict[str, Any]] = {}
@@ -96,15 +115,23 @@ def parameter_groups(network: torch.nn.Module, config: TrainConfig) -> Groups:
         if not parameter.requires_grad:
             continue
         scale, decays = scales.get(name, 1.0), parameter.ndim > 1
-        group = groups.setdefault((scale, not decays), {"params": [], "weight_decay": config.weight_decay if decays else 0.0, SCALE: scale})
+        group = groups.setdefault(
+            (scale, not decays),
+            {"params": [], "weight_decay": config.weight_decay if decays else 0.0, SCALE: scale},
+        )
         group["params"].append(parameter)
     return [groups[key] for key in sorted(groups, key=lambda key: (-key[0], key[1]))]
 
 
 def _scales(network: torch.nn.Module, config: TrainConfig) -> dict[str, float]:
     encoder = getattr(network, "encoder", None)
-    if not isinstance(encoder, torch.nn.Module) or (config.backbone_lr_scale == 1.0 and config.layer_decay == 1.0):
+    if not isinstance(encoder, torch.nn.Module) or (
+        config.backbone_lr_scale == 1.0 and config.layer_decay == 1.0
+    ):
         return {}
     stages = stages_of(encoder)
     last = max(stages.values(), default=0)
-    return {f"encoder.{name}": config.backbone_lr_scale * config.layer_decay ** (last - stage) for name, stage in stages.items()}
+    return {
+        f"encoder.{name}": config.backbone_lr_scale * config.layer_decay ** (last - stage)
+        for name, stage in stages.items()
+    }

@@ -1,7 +1,9 @@
-"""Several processes as one training: who we are, and what all have to agree on. With one process all of this is nothing.
+"""Several processes as one training: who we are, and what all have to agree on. With one process all of this
+is nothing.
 
-Each process sees its share of every batch (`sampler.part_of`); gradients are averaged by torch's DistributedDataParallel, sums inside
-losses go over all (`networks.losses.everywhere`). The first process alone writes, scores and speaks.
+Each process sees its share of every batch (`sampler.part_of`); gradients are averaged by torch's
+DistributedDataParallel, sums inside losses go over all (`networks.losses.everywhere`). The first process
+alone writes, scores and speaks.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Layout:
-    """`devices` processes on each of `nodes` machines; `rank` is the number of this one. `launched`: somebody else starts the processes."""
+    """`devices` processes on each of `nodes` machines; `rank` is the number of this one. `launched`: somebody
+    else starts the processes.
+    """
 
     devices: int = 1
     nodes: int = 1
@@ -40,22 +44,33 @@ ALONE = Layout()
 
 
 def layout_of(config: TrainConfig, environment: Mapping[str, str] | None = None) -> Layout:
-    """What the configuration asks for, or what torchrun or SLURM started. Raises `ConfigError` where the two differ."""
+    """What the configuration asks for, or what torchrun or SLURM started. Raises `ConfigError` where the two
+    differ.
+    """
     env = os.environ if environment is None else environment
     found = _of_torchrun(env) or _of_slurm(env)
     if found is None:
         devices, nodes = config.devices or 1, config.nodes or 1
         if nodes > 1 and "NODE_RANK" not in env:
-            raise ConfigError("--nodes: several machines are started by torchrun or SLURM's srun, which says how many there are; leave --nodes out")
+            raise ConfigError(
+                "--nodes: several machines are started by torchrun or SLURM's srun, which says how many there are; leave --nodes out"
+            )
         return Layout(devices, nodes, int(env.get("NODE_RANK", 0)) * devices + int(env.get("LOCAL_RANK", 0)))
-    for name, asked, there in (("devices", config.devices, found.devices), ("nodes", config.nodes, found.nodes)):
+    for name, asked, there in (
+        ("devices", config.devices, found.devices),
+        ("nodes", config.nodes, found.nodes),
+    ):
         if asked is not None and asked != there:
-            raise ConfigError(f"--{name} {asked}: the launcher started {there} of them; leave --{name} out, or start as many")
+            raise ConfigError(
+                f"--{name} {asked}: the launcher started {there} of them; leave --{name} out, or start as many"
+            )
     return found
 
 
 def refuse_without_program(layout: Layout) -> None:
-    """Processes that we start ourselves run the same program again. Raises `ConfigError` where there is none, as in a notebook."""
+    """Processes that we start ourselves run the same program again. Raises `ConfigError` where there is none,
+    as in a notebook.
+    """
     if layout.devices > 1 and not layout.launched and not getattr(sys.modules["__main__"], "__file__", None):
         raise ConfigError(
             f"--devices {layout.devices}: the other processes start the running program again, which a notebook is not; use eo-dl train or a script"
@@ -75,7 +90,9 @@ def _of_slurm(env: Mapping[str, str]) -> Layout | None:
         return None
     nodes = int(env.get("SLURM_NNODES", env.get("SLURM_JOB_NUM_NODES", 1)))
     if tasks % nodes:
-        raise ConfigError(f"SLURM started {tasks} tasks on {nodes} machines; give each as many (--ntasks-per-node)")
+        raise ConfigError(
+            f"SLURM started {tasks} tasks on {nodes} machines; give each as many (--ntasks-per-node)"
+        )
     return Layout(tasks // nodes, nodes, int(env["SLURM_PROCID"]), True)
 
 
@@ -117,7 +134,9 @@ def gathered(own: list[T]) -> list[T]:
 
 
 def average_statistics(weights: Mapping[str, torch.Tensor]) -> None:
-    """Give all processes the mean of their running statistics: batch normalization saw another share of the chips in each."""
+    """Give all processes the mean of their running statistics: batch normalization saw another share of the
+    chips in each.
+    """
     if not together():
         return
     for name, value in weights.items():

@@ -1,4 +1,6 @@
-"""`Setting`: a chip set, a configuration and a device, put together but not yet begun; nothing is written for it."""
+"""`Setting`: a chip set, a configuration and a device, put together but not yet begun; nothing is written for
+it.
+"""
 
 from __future__ import annotations
 
@@ -48,30 +50,54 @@ class Setting:
     def plan(self) -> EpochPlan:
         """Which chips are seen in which step; every process takes its part of each batch."""
         size = self.prepared.batch_size * self.layout.world
-        return EpochPlan(len(self.prepared.records["train"]), size, self.config.seed, self.config.min_steps, self.layout.world)
+        return EpochPlan(
+            len(self.prepared.records["train"]),
+            size,
+            self.config.seed,
+            self.config.min_steps,
+            self.layout.world,
+        )
 
     def new_network(self) -> TaskNetwork:
-        """The network as it begins. Raises `ConfigError` and `BundleError` for backbones and weights that do not fit."""
+        """The network as it begins. Raises `ConfigError` and `BundleError` for backbones and weights that do
+        not fit.
+        """
         ready = self.prepared
-        return begin_network(ready.task, ready.task_config, ready.inputs, self.config, derived_seed(self.config.seed, "weights"))
+        return begin_network(
+            ready.task,
+            ready.task_config,
+            ready.inputs,
+            self.config,
+            derived_seed(self.config.seed, "weights"),
+        )
 
     def identity(self) -> dict[str, Any]:
         """What a run is made of; see `RunFolder.begin`."""
-        used = [(split, record.chip_id) for split, records in self.prepared.records.items() for record in records]
+        used = [
+            (split, record.chip_id) for split, records in self.prepared.records.items() for record in records
+        ]
         start = self.prepared.inputs.weights
         return {
             "chip set": self.prepared.chips.content_hash,
             "chips used": hashlib.sha256(json.dumps(used).encode()).hexdigest(),
-            "config": {**self.config.model_dump(mode="json"), "task_options": self.prepared.task_config.model_dump(mode="json")},
+            "config": {
+                **self.config.model_dump(mode="json"),
+                "task_options": self.prepared.task_config.model_dump(mode="json"),
+            },
             "precision": self.precision,
             "batch size": self.prepared.batch_size,
             "processes": self.layout.world,
-            "weights file": start if isinstance(start, str) else start.where if start.file is None else _file_hash(start.file),
+            "weights file": start
+            if isinstance(start, str)
+            else start.where
+            if start.file is None
+            else _file_hash(start.file),
         }
 
 
 def setting_of(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int | None = None) -> Setting:
-    """Everything looked at that can be wrong before any work. `val_fold`: validate on this fold of the chip set.
+    """Everything looked at that can be wrong before any work. `val_fold`: validate on this fold of the chip
+    set.
 
     Raises `ConfigError`, `ChipSetError` and `DeviceError`.
     """
@@ -79,7 +105,12 @@ def setting_of(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int |
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     opened = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
-    setting = Setting(prepare(opened if val_fold is None else opened.with_val_fold(val_fold), config), device, precision, layout)
+    setting = Setting(
+        prepare(opened if val_fold is None else opened.with_val_fold(val_fold), config),
+        device,
+        precision,
+        layout,
+    )
     few = [name for name in ("train", "val") if 0 < len(setting.prepared.records[name]) < layout.world]
     if few:
         raise ChipSetError(
@@ -89,15 +120,23 @@ def setting_of(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int |
     return setting
 
 
-def begin_network(task: Task, task_config: TaskConfig, inputs: NetworkInputs, config: TrainConfig, seed: int) -> TaskNetwork:
-    """Random numbers are those of `seed`, and nobody else's are used up. Raises `ConfigError` and `BundleError` for backbones and weights that do not fit."""
+def begin_network(
+    task: Task, task_config: TaskConfig, inputs: NetworkInputs, config: TrainConfig, seed: int
+) -> TaskNetwork:
+    """Random numbers are those of `seed`, and nobody else's are used up. Raises `ConfigError` and
+    `BundleError` for backbones and weights that do not fit.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = task.make_network(task_config, inputs)
     if config.weights_for == "network":
         if isinstance(inputs.weights, str) or network.weights_report is None:
-            raise ConfigError("weights_for=network: there is no model to start from; give --weights MODEL.eodl")
-        network.weights_report = load_rest(network, network.class_layers, inputs.weights, inputs.classes, network.weights_report)
+            raise ConfigError(
+                "weights_for=network: there is no model to start from; give --weights MODEL.eodl"
+            )
+        network.weights_report = load_rest(
+            network, network.class_layers, inputs.weights, inputs.classes, network.weights_report
+        )
     check_freeze(network, config)
     return network
 

@@ -24,7 +24,8 @@ Draw = tuple[int, int]
 class EpochPlan:
     """How `count` chips make up epochs: as many passes an epoch as give `min_steps` batches of `batch_size`.
 
-    With several processes `batch_size` is that of all `parts` together, and each takes its own of every batch (`part_of`).
+    With several processes `batch_size` is that of all `parts` together, and each takes its own of every batch
+    (`part_of`).
     """
 
     count: int
@@ -41,7 +42,11 @@ class EpochPlan:
     @property
     def steps(self) -> int:
         """Batches in one epoch."""
-        return max(1, self.passes * self.count // self.batch_size) if self._merges else math.ceil(self.passes * self.count / self.batch_size)
+        return (
+            max(1, self.passes * self.count // self.batch_size)
+            if self._merges
+            else math.ceil(self.passes * self.count / self.batch_size)
+        )
 
     @property
     def _merges(self) -> bool:
@@ -52,7 +57,10 @@ class EpochPlan:
         """All batches of an epoch, each chip once a pass, in an order drawn from (seed, epoch, pass)."""
         draws: list[Draw] = []
         for number in range(epoch * self.passes, (epoch + 1) * self.passes):
-            draws += [(number, int(index)) for index in generator(self.seed, "order", number).permutation(self.count)]
+            draws += [
+                (number, int(index))
+                for index in generator(self.seed, "order", number).permutation(self.count)
+            ]
         found = [draws[start : start + self.batch_size] for start in range(0, len(draws), self.batch_size)]
         if self._merges and len(found) > 1:
             last = found.pop()
@@ -66,7 +74,9 @@ def part_of(batch: Sequence[T], part: int, parts: int) -> list[T]:
 
 
 class ResumableBatches(Sampler[list[Draw]]):
-    """Batch sampler that begins where `position()` says: (epoch, batches already done in it); `part`: which of the plan's parts."""
+    """Batch sampler that begins where `position()` says: (epoch, batches already done in it); `part`: which
+    of the plan's parts.
+    """
 
     def __init__(self, plan: EpochPlan, position: Callable[[], tuple[int, int]], part: int = 0) -> None:
         self._plan = plan
@@ -75,4 +85,6 @@ class ResumableBatches(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         epoch, done = self._position()
-        yield from (part_of(batch, self._part, self._plan.parts) for batch in self._plan.batches(epoch)[done:])
+        yield from (
+            part_of(batch, self._part, self._plan.parts) for batch in self._plan.batches(epoch)[done:]
+        )

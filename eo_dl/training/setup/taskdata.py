@@ -26,7 +26,9 @@ SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A chip set as one task sees it. `records` and the data sets by split; `notes`: what was left out, counted."""
+    """A chip set as one task sees it. `records` and the data sets by split; `notes`: what was left out,
+    counted.
+    """
 
     chips: ChipSet
     config: TrainConfig
@@ -51,10 +53,16 @@ class Prepared:
     @cached_property
     def places(self) -> dict[str, str]:
         """Block of ground of each chip id."""
-        return {record.chip_id: f"{record.scene_index}/{record.block}" for records in self.records.values() for record in records}
+        return {
+            record.chip_id: f"{record.scene_index}/{record.block}"
+            for records in self.records.values()
+            for record in records
+        }
 
     def dataset(self, split: str, *, augmented: bool = False) -> ChipDataset:
-        """The chips of a split, in order. Objects tasks see no pixels of ground where objects may be unlabelled."""
+        """The chips of a split, in order. Objects tasks see no pixels of ground where objects may be
+        unlabelled.
+        """
         augment = Augment(self.config.augment) if augmented else None
         return ChipDataset(
             self.chips,
@@ -68,12 +76,18 @@ class Prepared:
 
 
 def prepare(chips: ChipSet, config: TrainConfig) -> Prepared:
-    """Read the chip set as the task needs it. Raises `ConfigError` for options that are not the task's, `ChipSetError` without train chips."""
+    """Read the chip set as the task needs it. Raises `ConfigError` for options that are not the task's,
+    `ChipSetError` without train chips.
+    """
     task = load_task(task_name(config))
     records, notes = _usable(chips)
     shares = chips.class_pixel_shares("train")
     classes = task.output_classes(chips.classes, shares)
-    source = find_weights(config.weights, task_config_of(config).backbone, [band.name if band.named else "" for band in chips.bands])
+    source = find_weights(
+        config.weights,
+        task_config_of(config).backbone,
+        [band.name if band.named else "" for band in chips.bands],
+    )
     inputs = NetworkInputs(
         len(chips.bands),
         classes,
@@ -93,11 +107,16 @@ def prepare(chips: ChipSet, config: TrainConfig) -> Prepared:
         found = with_classes(chips, records, codec, normalization)
         records, notes = found.records, (*notes, *found.notes)
         inputs = replace(inputs, class_weights=class_weights(config.class_weights, classes, found.shares))
-    notes += task.remarks(task_config, {split: [sum(record.object_counts.values()) for record in own] for split, own in records.items()})
+    notes += task.remarks(
+        task_config,
+        {split: [sum(record.object_counts.values()) for record in own] for split, own in records.items()},
+    )
     return Prepared(chips, config, task, task_config, inputs, codec, normalization, records, notes)
 
 
-def _normalization(chips: ChipSet, config: TrainConfig, source: WeightsSource | None) -> tuple[Normalization, tuple[str, ...]]:
+def _normalization(
+    chips: ChipSet, config: TrainConfig, source: WeightsSource | None
+) -> tuple[Normalization, tuple[str, ...]]:
     if config.normalization == "weights":
         return weights_normalization(chips, source)
     return Normalization.of(chips.statistics), ()
@@ -110,12 +129,17 @@ def _usable(chips: ChipSet) -> tuple[dict[str, tuple[ChipRecord, ...]], tuple[st
         records = chips.split(split)
         found[split] = tuple(record for record in records if sum(record.class_shares.values()) > 0)
         if len(found[split]) < len(records):
-            notes.append(f"{len(records) - len(found[split])} of {len(records)} {split} chips hold no pixel with a known label and are left out")
+            notes.append(
+                f"{len(records) - len(found[split])} of {len(records)} {split} chips hold no pixel with a known label and are left out"
+            )
     if not found["train"]:
         raise ChipSetError(
             f"{chips.path}: no chip of the split 'train' can be used (of {len(chips.records)} chips); tile again, or look at `split` and `keep` in chips.gpkg"
         )
-    for split, loss in (("val", "the last epoch is taken instead of the best one"), ("test", "there is no score on ground held out")):
+    for split, loss in (
+        ("val", "the last epoch is taken instead of the best one"),
+        ("test", "there is no score on ground held out"),
+    ):
         if not found[split]:
             notes.append(f"no chip of the split '{split}': {loss}")
     return found, tuple(notes)

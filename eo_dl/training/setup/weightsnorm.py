@@ -1,7 +1,8 @@
 """The normalization that weights were trained with, in the units of a chip set.
 
-Weights that saw pixels as standard scores of their own data expect that scale again. Units are compared before: ImageNet's are shares of white, those
-of Sentinel-2 reflectance times 10000, those of a bundle physical units; what cannot be converted without guessing is refused.
+Weights that saw pixels as standard scores of their own data expect that scale again. Units are compared
+before: ImageNet's are shares of white, those of Sentinel-2 reflectance times 10000, those of a bundle
+physical units; what cannot be converted without guessing is refused.
 """
 
 from __future__ import annotations
@@ -17,14 +18,19 @@ _FAR = 3.0
 """Standard deviations between the means at which the two can hardly be the same quantity."""
 
 
-def weights_normalization(chips: ChipSet, source: WeightsSource | None) -> tuple[Normalization, tuple[str, ...]]:
-    """Bands in common take the weights' mean and standard deviation, others those of the train chips; and what is to be said of it.
+def weights_normalization(
+    chips: ChipSet, source: WeightsSource | None
+) -> tuple[Normalization, tuple[str, ...]]:
+    """Bands in common take the weights' mean and standard deviation, others those of the train chips; and
+    what is to be said of it.
 
     Raises `ConfigError` where the weights know none, no band is in common, or the units cannot be compared.
     """
     own = Normalization.of(chips.statistics)
     if source is None or source.normalization is None:
-        raise ConfigError("normalization=weights: the weights do not say how their input was normalized; use --set normalization=data")
+        raise ConfigError(
+            "normalization=weights: the weights do not say how their input was normalized; use --set normalization=data"
+        )
     theirs = source.normalization
     places = source.places(len(theirs.mean), len(own.mean))
     if all(place is None for place in places):
@@ -36,12 +42,22 @@ def weights_normalization(chips: ChipSet, source: WeightsSource | None) -> tuple
     for index, place in enumerate(places):
         if place is not None:
             mean[index], std[index] = theirs.mean[place] * factor, theirs.std[place] * factor
-    notes = [f"input normalized as {source.where} were trained: {', '.join(_names(chips, places, known=True))}"]
+    notes = [
+        f"input normalized as {source.where} were trained: {', '.join(_names(chips, places, known=True))}"
+    ]
     if any(place is None for place in places):
-        notes.append(f"normalized by the train chips, since the weights do not know them: {', '.join(_names(chips, places, known=False))}")
-    far = [name for name, m, s, stats in zip(chips.bands.names, mean, std, chips.statistics, strict=True) if abs(stats.mean - m) > _FAR * max(s, stats.std)]
+        notes.append(
+            f"normalized by the train chips, since the weights do not know them: {', '.join(_names(chips, places, known=False))}"
+        )
+    far = [
+        name
+        for name, m, s, stats in zip(chips.bands.names, mean, std, chips.statistics, strict=True)
+        if abs(stats.mean - m) > _FAR * max(s, stats.std)
+    ]
     if far:
-        notes.append(f"the train chips lie far from what the weights saw in {', '.join(far)}; compare with normalization=data")
+        notes.append(
+            f"the train chips lie far from what the weights saw in {', '.join(far)}; compare with normalization=data"
+        )
     return Normalization(tuple(mean), tuple(std)), tuple(notes)
 
 
@@ -53,11 +69,19 @@ def _full_of(chips: ChipSet, full: float, where: str) -> float:
         found = 1.0
     else:
         found = _STORED_REFLECTANCE
-    comparable = {255.0: (255.0, 1.0), 1.0: (255.0, 1.0, _STORED_REFLECTANCE), _STORED_REFLECTANCE: (_STORED_REFLECTANCE,)}[found]
+    comparable = {
+        255.0: (255.0, 1.0),
+        1.0: (255.0, 1.0, _STORED_REFLECTANCE),
+        _STORED_REFLECTANCE: (_STORED_REFLECTANCE,),
+    }[found]
     if full not in comparable:
-        raise ConfigError(f"normalization=weights: the units of {where} cannot be compared with those of the chips; use --set normalization=data")
+        raise ConfigError(
+            f"normalization=weights: the units of {where} cannot be compared with those of the chips; use --set normalization=data"
+        )
     return found
 
 
 def _names(chips: ChipSet, places: tuple[int | None, ...], *, known: bool) -> list[str]:
-    return [name for name, place in zip(chips.bands.names, places, strict=True) if (place is not None) == known]
+    return [
+        name for name, place in zip(chips.bands.names, places, strict=True) if (place is not None) == known
+    ]

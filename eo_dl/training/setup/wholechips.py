@@ -1,4 +1,6 @@
-"""Chips that are learnt as a whole: what covers them, which of them have a class, and how many there are of each."""
+"""Chips that are learnt as a whole: what covers them, which of them have a class, and how many there are of
+each.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ Records = Mapping[str, tuple[ChipRecord, ...]]
 
 @dataclass(frozen=True)
 class Classed:
-    """The chips of each split that have a class, `shares` of the train chips by class id, and what was left out, counted."""
+    """The chips of each split that have a class, `shares` of the train chips by class id, and what was left
+    out, counted.
+    """
 
     records: dict[str, tuple[ChipRecord, ...]]
     shares: dict[int, float]
@@ -30,8 +34,18 @@ class Classed:
 
 
 def chip_covers(chips: ChipSet, records: Sequence[ChipRecord], classes: ClassSet) -> npt.NDArray[np.float64]:
-    """(N, K) the share of each chip's known ground that each class covers, as far as labels alone say what is known."""
-    covers = [class_covers(chips.truth_of(record.scene_index).chip(record.window), classes, record.window.height, record.window.width)[0] for record in records]
+    """(N, K) the share of each chip's known ground that each class covers, as far as labels alone say what is
+    known.
+    """
+    covers = [
+        class_covers(
+            chips.truth_of(record.scene_index).chip(record.window),
+            classes,
+            record.window.height,
+            record.window.width,
+        )[0]
+        for record in records
+    ]
     return np.array(covers, np.float64).reshape(-1, len(classes))
 
 
@@ -46,7 +60,9 @@ def with_classes(chips: ChipSet, records: Records, codec: Codec, normalization: 
         known = np.asarray(np.isfinite(values).any(axis=1), np.bool_)
         found[split] = tuple(record for record, there in zip(given, known, strict=True) if there)
         if not known.all():
-            notes.append(f"{int((~known).sum())} of {len(given)} {split} chips have no class that covers {codec.min_cover:.0%} of their known ground: left out")
+            notes.append(
+                f"{int((~known).sum())} of {len(given)} {split} chips have no class that covers {codec.min_cover:.0%} of their known ground: left out"
+            )
         if split == "train":
             totals = np.nansum(values[known], axis=0)
     if not found["train"]:
@@ -56,10 +72,19 @@ def with_classes(chips: ChipSet, records: Records, codec: Codec, normalization: 
     lacking = [info.name for info, total in zip(codec.classes, totals, strict=True) if not total]
     if lacking:
         notes.append(f"no train chip is of the class{'es' * (len(lacking) > 1)} {', '.join(lacking)}")
-    return Classed(found, {info.id: float(total) for info, total in zip(codec.classes, totals, strict=True) if total}, tuple(notes))
+    return Classed(
+        found,
+        {info.id: float(total) for info, total in zip(codec.classes, totals, strict=True) if total},
+        tuple(notes),
+    )
 
 
-def _values(chips: ChipSet, records: Sequence[ChipRecord], codec: Codec, normalization: Normalization) -> npt.NDArray[np.float32]:
+def _values(
+    chips: ChipSet, records: Sequence[ChipRecord], codec: Codec, normalization: Normalization
+) -> npt.NDArray[np.float32]:
     dataset = ChipDataset(chips, records, codec, normalization)
-    targets = [codec.encode(dataset.labels_of(record), record.window.height, record.window.width) for record in records]
+    targets = [
+        codec.encode(dataset.labels_of(record), record.window.height, record.window.width)
+        for record in records
+    ]
     return np.array([codec.truth(target) for target in targets], np.float32).reshape(-1, len(codec.classes))
