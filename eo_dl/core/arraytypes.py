@@ -11,5 +11,7 @@ UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
 Float32Array = npt.NDArray[np.float32]
 Float64Array = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.integer]  # of any integer dtype
 FloatArray = npt.NDArray[np.floating]  # of any floating dtype
 GeometryArray = npt.NDArray[np.object_]  # of shapely geometries
+ObjectArray = npt.NDArray[np.object_]  # of names or feature ids

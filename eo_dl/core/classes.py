@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import LabelError
+from .arraytypes import IntArray, UInt8Array
 
 IGNORE_ID = 255
 """Pixels of this id count neither for nor against; also the nodata value of class maps."""
@@ -125,14 +125,14 @@ class ClassSet:
                 return info
         raise KeyError(class_id)
 
-    def channel_of(self, class_ids: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
+    def channel_of(self, class_ids: IntArray) -> UInt8Array:
         """Class ids as channel numbers (same shape, uint8); ids of no class become 255 (ignore)."""
         table = np.full(256, IGNORE_ID, np.uint8)
         table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
         return np.asarray(table[class_ids], np.uint8)
 
     @property
-    def id_of_channel(self) -> npt.NDArray[np.uint8]:
+    def id_of_channel(self) -> UInt8Array:
         """(K,) table from channel number to class id."""
         return np.array(self.ids, np.uint8)
 

@@ -6,9 +6,8 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-Picture = npt.NDArray[np.uint8]
+from .arraytypes import AnyArray, BoolArray, UInt8Array
 
 
 def display_bands(names: Sequence[str]) -> tuple[int, ...]:
@@ -22,7 +21,7 @@ def display_bands(names: Sequence[str]) -> tuple[int, ...]:
     return (0,)
 
 
-def stretch(pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Picture:
+def stretch(pixels: AnyArray, valid: BoolArray) -> UInt8Array:
     """Pixels of any type as 8-bit colours: each band from the 2nd to the 98th percentile of its valid pixels.
 
     Takes (3 or 1, H, W) and the valid mask (H, W); gives (H, W, 3), white where not valid.
@@ -38,7 +37,7 @@ def stretch(pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> Pi
     return picture
 
 
-def png(picture: Picture) -> bytes:
+def png(picture: UInt8Array) -> bytes:
     """A picture (H, W, 3) as the bytes of a PNG file."""
     from PIL import Image  # lazy: Pillow is loaded only when a picture is made
 

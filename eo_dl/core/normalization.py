@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from .arraytypes import AnyArray, BoolArray, Float32Array
 from .bands import BandSet
 
 
@@ -38,9 +38,7 @@ class Normalization:
         """From statistics over the train split."""
         return cls(tuple(s.mean for s in statistics), tuple(s.std if s.std > 0 else 1.0 for s in statistics))
 
-    def apply(
-        self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], bands: BandSet
-    ) -> npt.NDArray[np.float32]:
+    def apply(self, pixels: AnyArray, valid: BoolArray, bands: BandSet) -> Float32Array:
         """(C, H, W) float32 standard scores of stored pixels; 0 (the mean) where not `valid` (H, W)."""
         gain, shift = self.coefficients(bands)
         out = pixels.astype(np.float32)
@@ -50,7 +48,7 @@ class Normalization:
             np.copyto(out, np.float32(0), where=~valid)
         return out
 
-    def coefficients(self, bands: BandSet) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def coefficients(self, bands: BandSet) -> tuple[Float32Array, Float32Array]:
         """Per band (gain, shift) so that `stored * gain + shift` is the standard score.
 
         ((stored * scale + offset) - mean) / std, folded in float64.
@@ -60,7 +58,7 @@ class Normalization:
         return (scale / std).astype(np.float32), ((offset - mean) / std).astype(np.float32)
 
 
-def to_physical(pixels: npt.NDArray[np.generic], bands: BandSet) -> npt.NDArray[np.float32]:
+def to_physical(pixels: AnyArray, bands: BandSet) -> Float32Array:
     """(C, H, W) stored values as physical float32 (`stored * scale + offset`)."""
     scale = np.array([b.scale for b in bands], np.float32)[:, None, None]
     offset = np.array([b.offset for b in bands], np.float32)[:, None, None]

@@ -18,12 +18,13 @@ from pyproj import CRS, Geod, Transformer
 from shapely.geometry import Polygon
 
 from ..errors import GridError
+from .arraytypes import Float64Array, GeometryArray
 from .window import Window
 
-FloatArray = npt.NDArray[np.float64]
 
-
-def apply_affine(transform: Affine, xs: npt.ArrayLike, ys: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+def apply_affine(
+    transform: Affine, xs: npt.ArrayLike, ys: npt.ArrayLike
+) -> tuple[Float64Array, Float64Array]:
     """`transform` applied to arrays of coordinates (float64 in, float64 out).
 
     Written out because `Affine` itself moves one point at a time.
@@ -32,10 +33,10 @@ def apply_affine(transform: Affine, xs: npt.ArrayLike, ys: npt.ArrayLike) -> tup
     return transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f
 
 
-def map_coordinates(geometries: npt.NDArray[np.object_], transform: Affine) -> npt.NDArray[np.object_]:
+def map_coordinates(geometries: GeometryArray, transform: Affine) -> GeometryArray:
     """Shapely geometries with `transform` applied to every vertex (Z dropped)."""
 
-    def move(coords: FloatArray) -> FloatArray:
+    def move(coords: Float64Array) -> Float64Array:
         return np.column_stack(apply_affine(transform, coords[:, 0], coords[:, 1]))
 
     return np.asarray(shapely.transform(shapely.force_2d(geometries), move), dtype=object)
@@ -73,19 +74,19 @@ class PixelGrid:
         """The window of all pixels."""
         return Window(0, 0, self.width, self.height)
 
-    def to_map(self, cols: npt.ArrayLike, rows: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    def to_map(self, cols: npt.ArrayLike, rows: npt.ArrayLike) -> tuple[Float64Array, Float64Array]:
         """Map (x, y) of pixel coordinates (corner (0, 0); centre of the first pixel (0.5, 0.5))."""
         return apply_affine(self.transform, cols, rows)
 
-    def to_pixel(self, xs: npt.ArrayLike, ys: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    def to_pixel(self, xs: npt.ArrayLike, ys: npt.ArrayLike) -> tuple[Float64Array, Float64Array]:
         """Pixel (col, row) of map coordinates in this grid's CRS; fractional, not rounded."""
         return apply_affine(self.inverse, xs, ys)
 
-    def geometries_to_pixel(self, geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    def geometries_to_pixel(self, geometries: GeometryArray) -> GeometryArray:
         """Geometries in this grid's CRS, in pixel coordinates."""
         return map_coordinates(geometries, self.inverse)
 
-    def geometries_to_map(self, geometries: npt.NDArray[np.object_]) -> npt.NDArray[np.object_]:
+    def geometries_to_map(self, geometries: GeometryArray) -> GeometryArray:
         """Geometries in pixel coordinates, in this grid's CRS."""
         return map_coordinates(geometries, self.transform)
 
@@ -130,7 +131,7 @@ class PixelGrid:
         """
         return None if self.crs is None else math.sqrt(self.pixel_size_m[0] * self.pixel_size_m[1])
 
-    def areas_m2(self, geometries: npt.NDArray[np.object_]) -> FloatArray:
+    def areas_m2(self, geometries: GeometryArray) -> Float64Array:
         """Ground area of polygons given in this grid's CRS, square metres (pixels squared without a CRS).
 
         Geodesic on the ellipsoid (Karney 2013, through PROJ), because Web Mercator and degrees are not
@@ -140,7 +141,7 @@ class PixelGrid:
             return np.asarray(shapely.area(geometries), np.float64)
         geod = _geod(self.crs)
 
-        def lonlat(coords: FloatArray) -> FloatArray:
+        def lonlat(coords: Float64Array) -> Float64Array:
             return np.column_stack(self._to_lonlat(coords[:, 0], coords[:, 1]))
 
         moved = shapely.transform(geometries, lonlat)
@@ -158,7 +159,7 @@ class PixelGrid:
             np.float64,
         )
 
-    def _to_lonlat(self, xs: FloatArray, ys: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def _to_lonlat(self, xs: Float64Array, ys: Float64Array) -> tuple[Float64Array, Float64Array]:
         assert self.crs is not None
         geographic = self.crs.geodetic_crs
         if geographic is None:

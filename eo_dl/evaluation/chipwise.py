@@ -16,13 +16,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import shapely
 from affine import Affine
 from pyproj import CRS
 
 from ..chips.truth import SceneTruth, chip_values, class_covers
+from ..core.arraytypes import Float32Array, GeometryArray
 from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
 from ..core.labelset import LabelSet, PixelLabels, reproject
 from ..core.pixelgrid import PixelGrid
@@ -39,8 +39,6 @@ from .classmatch import ClassMatch
 from .limits import Blocks, Limits, NoChipHere
 from .pixelwise import Thumbnail
 from .predictionfiles import Part
-
-Values = npt.NDArray[np.float32]
 
 _WHOLLY = 0.99
 _ONE, _SEVERAL = 0.5, 0.1  # cover, where a file does not say by which its model learnt
@@ -63,10 +61,10 @@ class FoundChips:
 
     part: Part
     classes: ClassSet
-    probabilities: Values
+    probabilities: Float32Array
     several: bool
     min_cover: float
-    outlines: npt.NDArray[np.object_] | None = None
+    outlines: GeometryArray | None = None
     crs: CRS | None = None
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
 
@@ -186,7 +184,9 @@ def score_chips(
     return _thumbnail(found, windows, truths)
 
 
-def _count(scorer: ChipScorer, tally: ChipTally, predicted: Values, truth: Values, place: str) -> None:
+def _count(
+    scorer: ChipScorer, tally: ChipTally, predicted: Float32Array, truth: Float32Array, place: str
+) -> None:
     known = bool(np.isfinite(truth).any())
     tally.scored += known
     tally.unknown += not known
@@ -250,7 +250,7 @@ class _Truth:
             )
         return cls(found, match, labels.for_grid(grid, found.part.made_of), None, None)
 
-    def values(self, window: Window) -> Values:
+    def values(self, window: Window) -> Float32Array:
         if self.scene is None or self.reader is None:
             assert self.labels is not None
             return true_values(self.labels.within(window), self.found, self.match, window)
@@ -259,7 +259,7 @@ class _Truth:
         return true_values(cut if valid.all() else replace(cut, valid=valid), self.found, self.match, window)
 
 
-def true_values(labels: PixelLabels, found: FoundChips, match: ClassMatch, window: Window) -> Values:
+def true_values(labels: PixelLabels, found: FoundChips, match: ClassMatch, window: Window) -> Float32Array:
     """(K,) of a chip, in the classes of the prediction; NaN where its class is not known. Labels of no class
     that counts are ignored ground.
     """
@@ -393,7 +393,7 @@ def _labels_of_images(found: FoundChips, labels: LabelSet) -> Iterator[_Image]:
         yield _Image(found, labels, int(width), int(height), str(file))
 
 
-def _thumbnail(found: FoundChips, windows: list[Window], truths: Values) -> Thumbnail | None:
+def _thumbnail(found: FoundChips, windows: list[Window], truths: Float32Array) -> Thumbnail | None:
     """A pixel a chip; none where a chip may have several classes."""
     if found.several or not windows:
         return None

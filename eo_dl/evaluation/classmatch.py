@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arraytypes import UInt8Array
 from ..core.classes import BACKGROUND, IGNORE_ID, ClassInfo, ClassSet, default_color
 from ..errors import LabelError
-
-Table = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -23,7 +21,7 @@ class ClassMatch:
     """
 
     classes: ClassSet
-    truth_ids: Table
+    truth_ids: UInt8Array
     notes: tuple[str, ...] = ()
 
     @property

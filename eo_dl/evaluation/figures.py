@@ -6,7 +6,6 @@ import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # no pyplot: no global state, no display
@@ -16,6 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ..core.arrays import Objects
+from ..core.arraytypes import UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
 from ..scores.matching import match
 from ..scores.objectscores import Curve
@@ -50,7 +50,7 @@ def error_map(thumbnails: Sequence[Thumbnail], background_id: int | None) -> byt
     return _png(figure)
 
 
-def _colored(item: Thumbnail, background_id: int | None) -> npt.NDArray[np.uint8]:
+def _colored(item: Thumbnail, background_id: int | None) -> UInt8Array:
     predicted, truth = item.predicted, item.truth
     out = np.full((*predicted.shape, 3), 255, np.uint8)
     scored = (predicted != IGNORE_ID) & (truth != IGNORE_ID)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
 from ..chips.chiprecord import SPLITS, SplitName
 from ..chips.chipset import ChipSet, open_chip_set
 from ..chips.sameground import on_ground_of
+from ..core.arraytypes import Float64Array, GeometryArray
 from ..core.labelset import reproject
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
@@ -146,13 +146,13 @@ class LeftOut:
         )
 
 
-def _on(grid: PixelGrid, cols: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> bool:
+def _on(grid: PixelGrid, cols: Float64Array, rows: Float64Array) -> bool:
     return bool(
         (cols >= 0).all() and (cols < grid.width).all() and (rows >= 0).all() and (rows < grid.height).all()
     )
 
 
-def _moved(boxes: npt.NDArray[np.object_], scene: Scene, grid: PixelGrid) -> npt.NDArray[np.object_]:
+def _moved(boxes: GeometryArray, scene: Scene, grid: PixelGrid) -> GeometryArray:
     if grid.crs is None or scene.grid.crs is None:
         return np.asarray(
             shapely.transform(
@@ -184,6 +184,6 @@ class Blocks:
         """The block of a pixel."""
         return f"{self.prefix}{int(row // self.side_px)}_{int(col // self.side_px)}"
 
-    def names(self, boxes: npt.NDArray[np.float64]) -> list[str]:
+    def names(self, boxes: Float64Array) -> list[str]:
         """The block of the centre of each box (N, 4)."""
         return [self.name(col, row) for col, row in ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()]

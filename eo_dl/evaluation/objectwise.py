@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import geopandas
 import numpy as np
-import numpy.typing as npt
 import shapely
 from affine import Affine
 from pyproj import CRS
 
 from ..core.arrays import Objects
+from ..core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import LabelSet, PixelLabels, reproject
 from ..core.pixelgrid import PixelGrid, map_coordinates
@@ -28,9 +28,6 @@ from ..scores.objectscores import ObjectScorer
 from .classmatch import ClassMatch
 from .limits import Blocks, Limits
 from .predictionfiles import Part
-
-Geometries = npt.NDArray[np.object_]
-Flags = npt.NDArray[np.bool_]
 
 CLASS_FIELD = "class_name"
 _BOX = 1e-3
@@ -54,9 +51,9 @@ class Found:
 
     part: Part
     crs: CRS | None
-    outlines: Geometries
-    names: npt.NDArray[np.object_]
-    scores: npt.NDArray[np.float64]
+    outlines: GeometryArray
+    names: GeometryArray
+    scores: Float64Array
 
     @property
     def scored(self) -> bool:
@@ -109,7 +106,7 @@ def read_found(part: Part, only_class: str | None) -> Found:
     )
 
 
-def _scores(frame: geopandas.GeoDataFrame, part: Part) -> npt.NDArray[np.float64]:
+def _scores(frame: geopandas.GeoDataFrame, part: Part) -> Float64Array:
     if "score" not in frame.columns:
         return np.full(len(frame), np.nan)
     try:
@@ -161,7 +158,7 @@ def are_boxes(found: Found, labels: LabelSet) -> bool:
     return bool((shapely.area(outlines) >= boxes * (1 - _BOX)).all())
 
 
-def _common_frame(found: Found, labels: LabelSet) -> tuple[PixelGrid, Geometries]:
+def _common_frame(found: Found, labels: LabelSet) -> tuple[PixelGrid, GeometryArray]:
     """The grid on which both are compared, and the predicted outlines in its pixels."""
     grid = found.part.grid
     if grid is None and found.crs is not None and labels.crs is None and len(labels):
@@ -219,7 +216,7 @@ def _laid_grid(found: Found, labels: LabelSet) -> PixelGrid:
     )
 
 
-def _common_angle(outlines: Geometries) -> float:
+def _common_angle(outlines: GeometryArray) -> float:
     """The direction (degrees, -45 to 45) along which all outlines are rectangles; 0 where there is none."""
     if not len(outlines) or not (shapely.get_num_coordinates(outlines) == 5).all():
         return 0.0
@@ -242,19 +239,17 @@ def _true_objects(labels: PixelLabels, match: ClassMatch, tally: ObjectTally) ->
     return replace(made, ignore=labels.ignore | left_out)
 
 
-def _objects(
-    outlines: Geometries, class_ids: npt.NDArray[np.int64], scores: npt.NDArray[np.float64]
-) -> Objects:
+def _objects(outlines: GeometryArray, class_ids: Int64Array, scores: Float64Array) -> Objects:
     valid = np.asarray(shapely.make_valid(outlines), dtype=object)
     return Objects(shapely.bounds(valid).reshape(-1, 4), class_ids, scores.astype(np.float32), valid)
 
 
-def _class_ids(found: Found, classes: ClassSet) -> npt.NDArray[np.int64]:
+def _class_ids(found: Found, classes: ClassSet) -> Int64Array:
     ids = {info.name: info.id for info in classes}
     return np.array([ids[name] for name in found.names.tolist()], np.int64)
 
 
-def _inside(objects: Objects, areas: list[shapely.Geometry]) -> Flags:
+def _inside(objects: Objects, areas: list[shapely.Geometry]) -> BoolArray:
     """(N,) whose box centre lies in each of the areas."""
     kept = np.ones(len(objects), np.bool_)
     cols, rows = (
@@ -267,7 +262,7 @@ def _inside(objects: Objects, areas: list[shapely.Geometry]) -> Flags:
     return kept
 
 
-def _measured(part: Part, truth: Objects) -> Flags:
+def _measured(part: Part, truth: Objects) -> BoolArray:
     """(N,) whose centre lies on a pixel of the scene that was measured; all where the scene is not at hand."""
     measured = np.ones(len(truth), np.bool_)
     if part.scene_path is None or part.grid is None or not len(truth):

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from ..core.arraytypes import UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
-from ..core.display import Picture
 from ..core.labelset import LabelSet, PixelLabels, reproject
 from ..io.atomic import atomic_file
 from ..io.quicklook import quicklook, reduced_size
@@ -80,9 +79,9 @@ def _true_labels(truth: LabelSet, small: Scene) -> PixelLabels:
     return labels if mask is None else replace(labels, mask=read_mask(mask, small, small.grid.window))
 
 
-def painted(base: Picture, labels: PixelLabels, classes: ClassSet) -> Picture:
+def painted(base: UInt8Array, labels: PixelLabels, classes: ClassSet) -> UInt8Array:
     """Labels as filled areas in their class colours, the scene where nothing is labelled."""
-    ids: npt.NDArray[np.uint8] = np.full(base.shape[:2], IGNORE_ID, np.uint8)
+    ids: UInt8Array = np.full(base.shape[:2], IGNORE_ID, np.uint8)
     if len(labels):
         shown = np.array(
             [_shown_id(labels.classes, int(class_id), classes) for class_id in labels.class_ids], np.int64
@@ -99,7 +98,7 @@ def painted(base: Picture, labels: PixelLabels, classes: ClassSet) -> Picture:
     return _colored(ids, classes, base)
 
 
-def outlined(base: Picture, labels: PixelLabels, classes: ClassSet) -> Picture:
+def outlined(base: UInt8Array, labels: PixelLabels, classes: ClassSet) -> UInt8Array:
     """Labels as coloured outlines over the scene."""
     from PIL import Image, ImageDraw
 
@@ -127,7 +126,7 @@ def _shown_id(own: ClassSet, class_id: int, classes: ClassSet) -> int:
     return next((info.id for info in classes if info.name == name), IGNORE_ID)
 
 
-def _class_map(prediction: str | Path, small: Scene, classes: ClassSet) -> Picture:
+def _class_map(prediction: str | Path, small: Scene, classes: ClassSet) -> UInt8Array:
     """The class raster on the picture's grid, nearest neighbour; it may lie on larger pixels and stick out of
     the scene.
     """
@@ -184,7 +183,7 @@ def _cells(found: FoundChips, small: Scene) -> PixelLabels:
     )
 
 
-def _colored(ids: npt.NDArray[np.uint8], classes: ClassSet, base: Picture) -> Picture:
+def _colored(ids: UInt8Array, classes: ClassSet, base: UInt8Array) -> UInt8Array:
     out = base.copy()
     for info in classes:
         out[ids == info.id] = _rgb(info.color)
@@ -195,7 +194,7 @@ def _rgb(color: str) -> tuple[int, int, int]:
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
-def _figure(panels: Sequence[tuple[str, Picture]], classes: ClassSet) -> bytes:
+def _figure(panels: Sequence[tuple[str, UInt8Array]], classes: ClassSet) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # no pyplot: no global state, no display
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from ..chips.truth import SceneTruth, class_mask
+from ..core.arraytypes import UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress
@@ -22,8 +22,6 @@ from ..scores.pixelscores import PixelScorer
 from .classmatch import ClassMatch
 from .limits import Blocks, Limits
 from .predictionfiles import Part
-
-Ids = npt.NDArray[np.uint8]
 
 # Truth is burnt a window at a time; this bounds the memory, not the result.
 _WINDOW_COLS = 4096
@@ -45,8 +43,8 @@ class PixelTally:
 class Thumbnail:
     """A thinned-out copy of what was compared, for the error picture: class ids (h, w), 255 where not scored."""
 
-    predicted: Ids
-    truth: Ids
+    predicted: UInt8Array
+    truth: UInt8Array
     name: str
 
 
@@ -93,8 +91,8 @@ def _expected(
     match: ClassMatch,
     areas: tuple[Aoi, ...],
     tally: PixelTally,
-    predicted: Ids,
-) -> Ids:
+    predicted: UInt8Array,
+) -> UInt8Array:
     """Class ids that are true in a window; 255 where they are not known or not asked for."""
     ids = match.truth_ids[class_mask(truth.chip(window), window.height, window.width)]
     known = ids != IGNORE_ID
@@ -125,7 +123,7 @@ def _cuts(start: int, stop: int, step: int, origin: int = 0) -> list[tuple[int, 
     return list(pairwise(edges))
 
 
-def _check_ids(ids: Ids, classes: ClassSet, found: ClassMap) -> None:
+def _check_ids(ids: UInt8Array, classes: ClassSet, found: ClassMap) -> None:
     met = np.zeros(256, np.bool_)
     met[np.unique(ids)] = True
     met[[*classes.ids, IGNORE_ID]] = False
@@ -141,10 +139,10 @@ class _Thinned:
     def __init__(self, height: int, width: int) -> None:
         self._step = max(1, -(-max(height, width) // _THUMBNAIL_PX))
         shape = -(-height // self._step), -(-width // self._step)
-        self.predicted: Ids = np.full(shape, IGNORE_ID, np.uint8)
-        self.truth: Ids = np.full(shape, IGNORE_ID, np.uint8)
+        self.predicted: UInt8Array = np.full(shape, IGNORE_ID, np.uint8)
+        self.truth: UInt8Array = np.full(shape, IGNORE_ID, np.uint8)
 
-    def add(self, window: Window, predicted: Ids, truth: Ids) -> None:
+    def add(self, window: Window, predicted: UInt8Array, truth: UInt8Array) -> None:
         step = self._step
         top, left = -window.row % step, -window.col % step
         picked = np.s_[top::step, left::step]

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from ..core.arraytypes import Int64Array
 from ..core.classes import ClassSet
 from ..core.htmlcard import grid_table
 from ..scores.score import Score, find_score
@@ -49,7 +47,7 @@ class Report:
     truth: str
     settings: dict[str, str]
     notes: tuple[str, ...] = ()
-    confusion: npt.NDArray[np.int64] | None = field(default=None, repr=False)
+    confusion: Int64Array | None = field(default=None, repr=False)
     pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
     path: Path | None = None
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arraytypes import AnyArray, BoolArray, Float32Array
 from ..core.bands import BandSet
 from ..core.normalization import Normalization
 from ..errors import BundleError, ConfigError, DeviceError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from ..bundle import Bundle
 
-Arrays = npt.NDArray[np.generic]
 
 CHANNELS = "channels"
 """Raw name of a (H, W) uint8 map of the largest channel, where an engine has already taken it in place of the logits."""
@@ -33,8 +32,8 @@ CHANNELS = "channels"
 class Scaling:
     """Per band gain and shift: `stored * gain + shift` is what the network sees."""
 
-    gain: npt.NDArray[np.float32]
-    shift: npt.NDArray[np.float32]
+    gain: Float32Array
+    shift: Float32Array
 
     @classmethod
     def of(cls, normalization: Normalization, bands: BandSet) -> Scaling:
@@ -64,7 +63,7 @@ class Backend(Protocol):
         """Memory for a batch of `count` chips."""
         ...
 
-    def run(self, pixels: Arrays, valid: npt.NDArray[np.bool_], scaling: Scaling) -> Mapping[str, Arrays]:
+    def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
         """Arrays by name, the batch as first axis, of pixels (N, C, H, W) and valid (N, H, W)."""
         ...
 
@@ -140,7 +139,7 @@ class TorchBackend:
         )
         return Buffer(pixels, self._torch.from_numpy(plain.valid).pin_memory().numpy())
 
-    def run(self, pixels: Arrays, valid: npt.NDArray[np.bool_], scaling: Scaling) -> Mapping[str, Arrays]:
+    def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
         """See `Backend`."""
         with self._torch.inference_mode():
             images = (
@@ -154,7 +153,7 @@ class TorchBackend:
                 raw = {CHANNELS: raw["logits"].argmax(dim=1).to(self._torch.uint8)}
             return {name: _to_numpy(value) for name, value in raw.items()}
 
-    def _normalised(self, pixels: Arrays, valid: npt.NDArray[np.bool_], scaling: Scaling) -> torch.Tensor:
+    def _normalised(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> torch.Tensor:
         stored = self._torch.from_numpy(pixels).to(self._device, non_blocking=True)
         mask = self._torch.from_numpy(valid).to(self._device, non_blocking=True)[:, None]
         gain, shift = (
@@ -171,12 +170,12 @@ class TorchBackend:
         return self._torch.autocast(self._device.type, dtype=kind)
 
 
-def _to_numpy(value: torch.Tensor) -> Arrays:
+def _to_numpy(value: torch.Tensor) -> AnyArray:
     """On the host; half-precision floats as float32."""
     value = value.detach()
     if value.is_floating_point() and value.element_size() < 4:
         value = value.float()
-    array: Arrays = value.cpu().numpy()
+    array: AnyArray = value.cpu().numpy()
     return array
 
 
@@ -236,7 +235,7 @@ def reader_threads() -> int:
     return max(2, min(8, (os.cpu_count() or 2) // 2))
 
 
-def check_raw(raw: Mapping[str, Arrays], count: int, source: str) -> None:
+def check_raw(raw: Mapping[str, AnyArray], count: int, source: str) -> None:
     """Raises `BundleError` where a network's answer is not one a chip."""
     wrong = [name for name, array in raw.items() if len(array) != count]
     if wrong or not raw:

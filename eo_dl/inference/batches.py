@@ -14,15 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arraytypes import AnyArray, BoolArray, Float32Array
 from ..core.chipgrid import Cell, ChipGrid
 from ..io.aoi import Aoi
 from .pipeline import Stopped
 from .strips import Strip, StripReader
-
-Pixels = npt.NDArray[np.generic]
-Valid = npt.NDArray[np.bool_]
 
 # Rows are normalised a few at a time, so that the scratch stays in the processor's cache: twice as fast as
 # whole planes.
@@ -35,8 +32,8 @@ class Buffer:
     W).
     """
 
-    pixels: Pixels
-    valid: Valid
+    pixels: AnyArray
+    valid: BoolArray
 
 
 class BufferPool:
@@ -74,11 +71,11 @@ class Batch:
 
     grid_row: int
     cells: tuple[Cell, ...]
-    active: npt.NDArray[np.bool_]
+    active: BoolArray
     buffer: Buffer | None
 
     @property
-    def pixels(self) -> Pixels:
+    def pixels(self) -> AnyArray:
         """(N, C, H, W) input of the network."""
         assert self.buffer is not None
         return self.buffer.pixels[: len(self.cells)]
@@ -101,10 +98,10 @@ class Filler:
     on as stored.
     """
 
-    gain: npt.NDArray[np.float32] | None
-    shift: npt.NDArray[np.float32] | None
+    gain: Float32Array | None
+    shift: Float32Array | None
 
-    def fill(self, out: Pixels, source: Pixels) -> None:
+    def fill(self, out: AnyArray, source: AnyArray) -> None:
         """Write stored pixels (C, h, w) into `out` (C, h, w), bit for bit what `Normalization.apply` gives."""
         if self.gain is None or self.shift is None:
             np.copyto(out, source)
@@ -159,7 +156,7 @@ def _answers(cell: Cell, strips: list[Strip], aoi: Aoi | None) -> bool:
 
 def _filled(
     cells: tuple[Cell, ...],
-    active: npt.NDArray[np.bool_],
+    active: BoolArray,
     strips: list[Strip],
     filler: Filler,
     pool: BufferPool,
@@ -174,7 +171,7 @@ def _filled(
     return buffer
 
 
-def _fill(pixels: Pixels, valid: Valid, cell: Cell, strips: list[Strip], filler: Filler) -> None:
+def _fill(pixels: AnyArray, valid: BoolArray, cell: Cell, strips: list[Strip], filler: Filler) -> None:
     """One chip: `pixels` (C, size, size), `valid` (size, size); what sticks out of the scene is 0 and not
     valid.
     """

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import numpy.typing as npt
 import shapely
 from affine import Affine
 
+from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Int64Array
 from ..core.chipgrid import Cell, SquareGrid
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
@@ -28,11 +28,8 @@ from ..io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ..io.rasterwriter import RasterWriter
 from ..io.vectorlayers import write_layer
 from ..tasks import Codec
-from .backends import Arrays
 from .batches import Batch
 from .spool import Spool
-
-Probabilities = npt.NDArray[np.float32]
 
 CHIPS_LAYER = "chips"
 PROBABILITY_PREFIX = "p_"
@@ -47,8 +44,8 @@ class CellRow:
     share of each square.
     """
 
-    probabilities: Probabilities
-    valid: npt.NDArray[np.float32]
+    probabilities: Float32Array
+    valid: Float32Array
 
 
 class CellDecoder:
@@ -56,10 +53,10 @@ class CellDecoder:
 
     def __init__(self, codec: Codec, grid: SquareGrid) -> None:
         self._codec, self._columns = codec, grid.shape[1]
-        self._found: list[Probabilities] = []
+        self._found: list[Float32Array] = []
         self._valid: list[float] = []
 
-    def take(self, batch: Batch, raw: Mapping[str, Arrays] | None) -> Iterator[CellRow]:
+    def take(self, batch: Batch, raw: Mapping[str, AnyArray] | None) -> Iterator[CellRow]:
         """See `decoders.Decoder`."""
         for place, cell in enumerate(batch.cells):
             answered = raw is not None and batch.buffer is not None and bool(batch.active[place])
@@ -71,14 +68,14 @@ class CellDecoder:
             yield CellRow(np.stack(self._found), np.array(self._valid, np.float32))
             self._found, self._valid = [], []
 
-    def _of_chip(self, raw: Mapping[str, Arrays], place: int) -> Probabilities:
+    def _of_chip(self, raw: Mapping[str, AnyArray], place: int) -> Float32Array:
         return decoded_values(self._codec, {name: array[place] for name, array in raw.items()})
 
-    def _nothing(self) -> Probabilities:
+    def _nothing(self) -> Float32Array:
         return np.full(len(self._codec.classes), np.nan, np.float32)
 
 
-def decoded_values(codec: Codec, raw: Mapping[str, Arrays]) -> Probabilities:
+def decoded_values(codec: Codec, raw: Mapping[str, AnyArray]) -> Float32Array:
     """(K,) probabilities of one chip. Raises `BundleError` where the model gives something else."""
     found = codec.decode(raw)
     if not isinstance(found, np.ndarray) or found.shape != (len(codec.classes),):
@@ -88,7 +85,7 @@ def decoded_values(codec: Codec, raw: Mapping[str, Arrays]) -> Probabilities:
     return np.asarray(found, np.float32)
 
 
-def _measured(cell: Cell, valid: npt.NDArray[np.bool_]) -> float:
+def _measured(cell: Cell, valid: BoolArray) -> float:
     return float(valid[cell.keep.relative_to(cell.read).slices].mean())
 
 
@@ -125,7 +122,7 @@ class Cells:
     several: bool
 
     @property
-    def answered(self) -> npt.NDArray[np.bool_]:
+    def answered(self) -> BoolArray:
         """(N,) True where the network said something."""
         return np.asarray(np.isfinite(self.row.probabilities).all(axis=1), np.bool_)
 
@@ -210,7 +207,7 @@ class Cells:
         )
 
 
-def best_of(probabilities: Probabilities) -> tuple[npt.NDArray[np.int64], Probabilities]:
+def best_of(probabilities: Float32Array) -> tuple[Int64Array, Float32Array]:
     """(N,) the likeliest channel (the first of equal ones) and its probability; 0 and 0 where nothing is
     known.
     """
@@ -219,9 +216,7 @@ def best_of(probabilities: Probabilities) -> tuple[npt.NDArray[np.int64], Probab
     return np.asarray(channels, np.int64), known[np.arange(len(known)), channels]
 
 
-def value_columns(
-    probabilities: Probabilities, classes: ClassSet, several: bool
-) -> dict[str, npt.NDArray[np.generic]]:
+def value_columns(probabilities: Float32Array, classes: ClassSet, several: bool) -> dict[str, AnyArray]:
     """The attributes of answered cells or images: class, score, and a probability a class; of several classes
     all that are a yes.
     """
@@ -229,7 +224,7 @@ def value_columns(
     names = np.array(classes.names, dtype=object)
     ids = classes.id_of_channel.astype(np.int32)
     yes = scores >= _YES if several else np.ones(len(channels), np.bool_)
-    found: dict[str, npt.NDArray[np.generic]] = {
+    found: dict[str, AnyArray] = {
         "class_name": np.where(yes, names[channels], NONE),
         "class_id": np.where(yes, ids[channels], -1).astype(np.int32),
         "score": scores.astype(np.float64).round(4),

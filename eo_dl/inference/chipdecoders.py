@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ..core.arrays import Objects
+from ..core.arraytypes import AnyArray, BoolArray, UInt8Array
 from ..core.chipgrid import Cell, ChipGrid
 from ..core.classes import IGNORE_ID
 from ..errors import BundleError
@@ -17,17 +17,16 @@ from ..io.aoi import Aoi
 from ..io.classmap import QUANTA
 from ..mosaic.labelmosaic import Band, LabelMosaic
 from ..tasks import Codec, RasterCodec
-from .backends import CHANNELS, Arrays
+from .backends import CHANNELS
 from .batches import Batch
 
-Valid = npt.NDArray[np.bool_]
 T_co = TypeVar("T_co", covariant=True)
 
 
 class Decoder(Protocol, Generic[T_co]):
     """Takes batches in the order of the chip grid and gives back what they complete."""
 
-    def take(self, batch: Batch, raw: Mapping[str, Arrays] | None) -> Iterator[T_co]:
+    def take(self, batch: Batch, raw: Mapping[str, AnyArray] | None) -> Iterator[T_co]:
         """`raw` is None for a batch without active cells."""
         ...
 
@@ -46,7 +45,7 @@ class LabelDecoder:
         self._planes = len(codec.classes) if probabilities else 0
         self._mosaic = LabelMosaic(grid, self._planes)
 
-    def take(self, batch: Batch, raw: Mapping[str, Arrays] | None) -> Iterator[Band]:
+    def take(self, batch: Batch, raw: Mapping[str, AnyArray] | None) -> Iterator[Band]:
         """See `Decoder`."""
         for place, cell in enumerate(batch.cells):
             if raw is None or batch.buffer is None or not batch.active[place]:
@@ -58,7 +57,7 @@ class LabelDecoder:
             if band is not None:
                 yield band
 
-    def _add(self, cell: Cell, raw: Mapping[str, Arrays], valid: Valid) -> Band | None:
+    def _add(self, cell: Cell, raw: Mapping[str, AnyArray], valid: BoolArray) -> Band | None:
         labels = self._labels(raw)
         planes = _quantised(self._codec.decode(raw)) if self._planes else None
         if self._aoi is not None:
@@ -69,13 +68,13 @@ class LabelDecoder:
                 planes[:, ~valid] = IGNORE_ID
         return self._mosaic.add(cell, labels, planes)
 
-    def _labels(self, raw: Mapping[str, Arrays]) -> npt.NDArray[np.uint8]:
+    def _labels(self, raw: Mapping[str, AnyArray]) -> UInt8Array:
         if CHANNELS in raw:
             return np.asarray(self._codec.classes.id_of_channel[raw[CHANNELS]], np.uint8)
         return self._codec.labels(raw)
 
 
-def _quantised(probabilities: object) -> npt.NDArray[np.uint8]:
+def _quantised(probabilities: object) -> UInt8Array:
     if not isinstance(probabilities, np.ndarray):
         raise BundleError("the model gives objects, not probabilities of pixels; leave --probabilities out")
     scaled = np.clip(probabilities, 0.0, 1.0) * np.float32(QUANTA)
@@ -103,7 +102,7 @@ class ObjectDecoder:
         self._seen = 0
         self._on_invalid = 0
 
-    def take(self, batch: Batch, raw: Mapping[str, Arrays] | None) -> Iterator[ChipObjects]:
+    def take(self, batch: Batch, raw: Mapping[str, AnyArray] | None) -> Iterator[ChipObjects]:
         """See `Decoder`."""
         if raw is not None and batch.buffer is not None:
             for place in np.flatnonzero(batch.active).tolist():
@@ -118,7 +117,7 @@ class ObjectDecoder:
             )
             self._parts, self._seen, self._on_invalid = {}, 0, 0
 
-    def _of_chip(self, cell: Cell, raw: Mapping[str, Arrays], valid: Valid) -> Objects:
+    def _of_chip(self, cell: Cell, raw: Mapping[str, AnyArray], valid: BoolArray) -> Objects:
         found = self._codec.decode(raw)
         if not isinstance(found, Objects):
             raise BundleError(
@@ -134,7 +133,7 @@ class ObjectDecoder:
         return moved.take(on_ground)
 
 
-def _centre_is(valid: Valid, objects: Objects) -> npt.NDArray[np.bool_]:
+def _centre_is(valid: BoolArray, objects: Objects) -> BoolArray:
     """(N,) True where the pixel under a box's centre is valid; centres beyond the chip count as its border."""
     size = valid.shape[0]
     cols, rows = ((objects.boxes[:, i] + objects.boxes[:, i + 2]) / 2 for i in (0, 1))

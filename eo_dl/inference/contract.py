@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from ..bundle import Bundle
+from ..core.arraytypes import AnyArray, Float32Array, Float64Array
 from ..core.bands import BandSet
 from ..core.normalization import to_physical
 from ..core.window import Window
@@ -151,9 +151,9 @@ def _check_values(bundle: Bundle, scene: Scene, said: bool) -> tuple[str, ...]:
 
 def _other_units(
     scene: Scene,
-    median: npt.NDArray[np.float64],
-    mean: npt.NDArray[np.float64],
-    ratio: npt.NDArray[np.float64],
+    median: Float64Array,
+    mean: Float64Array,
+    ratio: Float64Array,
 ) -> str:
     middle = float(np.exp(np.log(np.maximum(ratio, 1e-30)).mean()))
     likely = min(_KNOWN_FACTORS, key=lambda factor: abs(np.log(factor / middle)))
@@ -165,7 +165,7 @@ def _other_units(
     return f"{scene.path}: its values are in other units than those the model was trained on, median {pairs}; say what a stored unit is worth, perhaps --scale {scale:.6g} (--scale {scene.bands[0].scale:g} leaves it)"
 
 
-def sample_values(scene: Scene) -> npt.NDArray[np.float32]:
+def sample_values(scene: Scene) -> Float32Array:
     """(C, N) physical values of valid pixels, N >= 1, from small windows spread over the scene.
 
     Raises `SceneError` where no pixel of the whole scene is valid.
@@ -190,7 +190,7 @@ def _windows(height: int, width: int) -> list[Window]:
     return [Window(col, row, wide, high) for row in rows for col in cols]
 
 
-def _first_valid(scene: Scene, reader: SceneReader) -> npt.NDArray[np.generic]:
+def _first_valid(scene: Scene, reader: SceneReader) -> AnyArray:
     for row in range(0, scene.grid.height, _SCAN_ROWS):
         pixels, valid = reader.read_rows(row, min(row + _SCAN_ROWS, scene.grid.height))
         if valid.any():

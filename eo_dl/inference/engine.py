@@ -20,12 +20,13 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
+from ..core.arraytypes import AnyArray
 from ..core.bands import BandSet
 from ..core.chipgrid import ChipGrid
 from ..core.progress import OnProgress
 from ..io.aoi import Aoi
 from ..io.gdal import small_cache
-from .backends import Arrays, Backend, Scaling, check_raw
+from .backends import Backend, Scaling, check_raw
 from .batches import Batch, BufferPool, Filler, make_batches
 from .chipdecoders import Decoder
 from .pipeline import Ahead, Behind
@@ -98,7 +99,7 @@ def run_chips(
         return tally
     pool = _buffers(job, backend)
 
-    def decode(item: tuple[Batch, Mapping[str, Arrays] | None]) -> None:
+    def decode(item: tuple[Batch, Mapping[str, AnyArray] | None]) -> None:
         batch, raw = item
         try:
             for finished in decoder.take(batch, raw):
@@ -132,7 +133,7 @@ def run_chips(
     return tally
 
 
-def _answer(backend: Backend, batch: Batch, job: Job) -> Mapping[str, Arrays] | None:
+def _answer(backend: Backend, batch: Batch, job: Job) -> Mapping[str, AnyArray] | None:
     if batch.buffer is None:
         return None
     raw = backend.run(batch.pixels, batch.buffer.valid[: len(batch.cells)], job.scaling)

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from pyproj import CRS
 
 from ..bundle import Bundle
+from ..core.arraytypes import BoolArray, Float32Array, Float64Array, Int64Array
 from ..core.chipgrid import SquareGrid
 from ..core.labelset import reproject
 from ..core.progress import OnProgress
@@ -43,8 +43,6 @@ from .spool import Spool
 TABLE_SUFFIX = ".csv"
 _GROUP = 64
 _LONLAT = CRS.from_epsg(4326)
-
-Values = npt.NDArray[np.float32]
 
 
 def as_images(bundle: Bundle, out: Path, several: bool) -> bool:
@@ -69,8 +67,8 @@ class _Part:
 
     image: int
     weight: float
-    pixels: Values
-    valid: npt.NDArray[np.bool_]
+    pixels: Float32Array
+    valid: BoolArray
 
 
 def predict_images(
@@ -160,7 +158,7 @@ def _key(bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Bac
 
 def _of_group(
     bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Backend, notes: list[str]
-) -> tuple[Values, npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+) -> tuple[Float32Array, Float64Array, Int64Array]:
     """Of each image: probabilities (n, K), NaN where nothing was measured; the measured share (n,); chips
     (n,).
     """
@@ -209,7 +207,7 @@ def _batches(parts: Iterator[_Part], size: int) -> Iterator[list[_Part]]:
         yield batch
 
 
-def _answers(bundle: Bundle, backend: Backend, batch: Sequence[_Part]) -> list[Values]:
+def _answers(bundle: Bundle, backend: Backend, batch: Sequence[_Part]) -> list[Float32Array]:
     bands = len(bundle.bands)
     buffer = backend.buffer(len(batch), bands, bundle.spec.chip_px, "float32")
     for place, part in enumerate(batch):
@@ -228,9 +226,9 @@ def _answers(bundle: Bundle, backend: Backend, batch: Sequence[_Part]) -> list[V
 def _table(
     bundle: Bundle,
     scenes: Sequence[Scene],
-    values: Values,
-    valid: npt.NDArray[np.float64],
-    chips: npt.NDArray[np.int64],
+    values: Float32Array,
+    valid: Float64Array,
+    chips: Int64Array,
     several: bool,
 ) -> pd.DataFrame:
     columns = {"image": np.array([scene.name for scene in scenes], dtype=object)} | value_columns(

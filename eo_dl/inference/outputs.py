@@ -11,9 +11,9 @@ from typing import Protocol
 
 import geopandas
 import numpy as np
-import numpy.typing as npt
 
 from ..core.arrays import Objects
+from ..core.arraytypes import GeometryArray, Int64Array, UInt8Array
 from ..core.chipgrid import ChipGrid
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
@@ -105,8 +105,8 @@ class ClassPolygons:
     def __init__(self, spool: Spool, width: int) -> None:
         self._spool = spool
         self._polygonizer = RowPolygonizer(width, skip=(0, IGNORE_ID))
-        self._outlines: list[npt.NDArray[np.object_]] = []
-        self._class_ids: list[npt.NDArray[np.int64]] = []
+        self._outlines: list[GeometryArray] = []
+        self._class_ids: list[Int64Array] = []
         self.done_rows = 0
         for number in range(spool.count):
             self._add(spool.load(number)["labels"].astype(np.uint8))
@@ -124,11 +124,11 @@ class ClassPolygons:
         boxes = geopandas.GeoSeries(outlines).bounds.to_numpy(np.float64).reshape(-1, 4)
         return Objects(boxes, class_ids, np.full(len(boxes), np.nan, np.float32), outlines)
 
-    def _add(self, labels: npt.NDArray[np.uint8]) -> None:
+    def _add(self, labels: UInt8Array) -> None:
         self._keep(self._polygonizer.add(self.done_rows, labels))
         self.done_rows += len(labels)
 
-    def _keep(self, found: tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]) -> None:
+    def _keep(self, found: tuple[GeometryArray, Int64Array]) -> None:
         self._outlines.append(found[0])
         self._class_ids.append(found[1])
 

@@ -13,15 +13,13 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arraytypes import BoolArray, Int64Array
 from ..core.classes import IGNORE_ID
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..io.aoi import Aoi
 from ..mosaic.labelmosaic import Band
-
-Index = npt.NDArray[np.int64]
 
 
 class RowMap(Protocol):
@@ -56,15 +54,15 @@ class OwnRows:
 
     working: PixelGrid
     own: PixelGrid
-    read_valid: Callable[[Window], npt.NDArray[np.bool_]]
+    read_valid: Callable[[Window], BoolArray]
     aoi: Aoi | None
 
     @cached_property
-    def _rows(self) -> Index:
+    def _rows(self) -> Int64Array:
         return nearest(self.own.height, self.working.height)
 
     @cached_property
-    def _cols(self) -> Index:
+    def _cols(self) -> Int64Array:
         return nearest(self.own.width, self.working.width)
 
     def first_out_row(self, row: int) -> int:
@@ -88,6 +86,6 @@ class OwnRows:
         return Band(row0, labels, planes)
 
 
-def nearest(own: int, working: int) -> Index:
+def nearest(own: int, working: int) -> Int64Array:
     """(own,) the working pixel in which each own pixel's centre lies, for two divisions of one extent."""
     return ((2 * np.arange(own, dtype=np.int64) + 1) * working) // (2 * own)

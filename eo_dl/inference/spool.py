@@ -17,13 +17,11 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
 from ..core.arrays import Objects
+from ..core.arraytypes import AnyArray, GeometryArray
 from ..io.atomic import disk_errors, work_folder, write_bytes
-
-Arrays = dict[str, npt.NDArray[np.generic]]
 
 
 class Spool:
@@ -60,7 +58,7 @@ class Spool:
         """Pieces that are in."""
         return len(self._hashes)
 
-    def store(self, arrays: Arrays) -> None:
+    def store(self, arrays: dict[str, AnyArray]) -> None:
         """Add a piece. Raises `WriteError` where the disk is full."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stubs take the names for options
@@ -73,7 +71,7 @@ class Spool:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def load(self, number: int) -> Arrays:
+    def load(self, number: int) -> dict[str, AnyArray]:
         """A piece that is in."""
         with np.load(self._piece(number), allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
@@ -122,9 +120,13 @@ def _line(number: int, digest: str) -> str:
     return f"{text} {zlib.crc32(text.encode()):08x}\n"
 
 
-def pack_objects(objects: Objects) -> Arrays:
+def pack_objects(objects: Objects) -> dict[str, AnyArray]:
     """Objects as plain arrays (outlines as WKB in one run of bytes)."""
-    packed: Arrays = {"boxes": objects.boxes, "class_ids": objects.class_ids, "scores": objects.scores}
+    packed: dict[str, AnyArray] = {
+        "boxes": objects.boxes,
+        "class_ids": objects.class_ids,
+        "scores": objects.scores,
+    }
     if len(objects.polygons):
         texts = [bytes(text) for text in shapely.to_wkb(objects.polygons)]
         packed["wkb"] = np.frombuffer(b"".join(texts), np.uint8)
@@ -132,9 +134,9 @@ def pack_objects(objects: Objects) -> Arrays:
     return packed
 
 
-def unpack_objects(packed: Arrays) -> Objects:
+def unpack_objects(packed: dict[str, AnyArray]) -> Objects:
     """The objects of `pack_objects`, bit for bit."""
-    polygons: npt.NDArray[np.object_] = np.empty(0, dtype=object)
+    polygons: GeometryArray = np.empty(0, dtype=object)
     if "wkb" in packed:
         stops = np.cumsum(packed["wkb_lengths"].astype(np.int64))
         data = packed["wkb"].tobytes()

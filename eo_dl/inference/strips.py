@@ -16,10 +16,8 @@ from types import TracebackType
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-Pixels = npt.NDArray[np.generic]
-Valid = npt.NDArray[np.bool_]
+from ..core.arraytypes import AnyArray, BoolArray
 
 _ROWS_WANTED = 256
 _ROWS_AT_MOST = 2048
@@ -28,7 +26,7 @@ _ROWS_AT_MOST = 2048
 class RowReader(Protocol):
     """What a strip is read with (`io.scene.SceneReader`); used by one thread only."""
 
-    def read_rows(self, row0: int, row1: int) -> tuple[Pixels, Valid]: ...
+    def read_rows(self, row0: int, row1: int) -> tuple[AnyArray, BoolArray]: ...
 
     def close(self) -> None: ...
 
@@ -38,8 +36,8 @@ class Strip:
     """Whole rows from `row0` on: stored `pixels` (C, rows, W), 0 where not `valid` (rows, W)."""
 
     row0: int
-    pixels: Pixels
-    valid: Valid
+    pixels: AnyArray
+    valid: BoolArray
 
     @property
     def row1(self) -> int:

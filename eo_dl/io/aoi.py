@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from ..core.arraytypes import BoolArray, Float64Array, GeometryArray
 from ..core.labelset import reproject
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
@@ -28,7 +28,7 @@ class Aoi:
     touched: bool = False
 
     @cached_property
-    def _parts(self) -> npt.NDArray[np.object_]:
+    def _parts(self) -> GeometryArray:
         parts = _polygons(self.area)
         shapely.prepare(parts)
         return np.asarray(parts, dtype=object)
@@ -41,7 +41,7 @@ class Aoi:
         """False where no pixel of the window can belong to it."""
         return len(self._tree.query(shapely.box(*window.box), predicate="intersects")) > 0
 
-    def mask(self, window: Window) -> npt.NDArray[np.bool_]:
+    def mask(self, window: Window) -> BoolArray:
         """(H, W) which pixels of the window belong to it."""
         frame = shapely.box(*window.box)
         near = np.sort(self._tree.query(frame, predicate="intersects"))
@@ -53,7 +53,7 @@ class Aoi:
             == 1
         )
 
-    def contains(self, cols: npt.NDArray[np.float64], rows: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    def contains(self, cols: Float64Array, rows: Float64Array) -> BoolArray:
         """(N,) which points lie in it."""
         return np.asarray(shapely.contains_xy(self.area, cols, rows), np.bool_)
 
@@ -97,7 +97,7 @@ def read_aoi(path: str | Path, grid: PixelGrid, scene_name: str) -> Aoi:
     return Aoi(area)
 
 
-def _polygons(geometry: shapely.Geometry) -> npt.NDArray[np.object_]:
+def _polygons(geometry: shapely.Geometry) -> GeometryArray:
     """The polygons in a geometry of any kind; repairs and cuts leave points and lines beside them."""
     parts = shapely.get_parts(shapely.get_parts(geometry))
     return np.asarray(parts[np.asarray(shapely.get_dimensions(parts)) == 2], dtype=object)

@@ -13,10 +13,10 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
 import numpy as np
-import numpy.typing as npt
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from ..core.arraytypes import AnyArray, BoolArray, UInt8Array
 from ..core.bands import canonical_name
 from ..core.classes import BACKGROUND, IGNORE_ID, ClassInfo, ClassSet, default_color
 from ..core.pixelgrid import PixelGrid
@@ -47,7 +47,7 @@ class ClassMap:
         """Its grid."""
         return self.scene.grid
 
-    def row_bands(self) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    def row_bands(self) -> Iterator[tuple[int, UInt8Array]]:
         """(row0, class ids (rows, W) uint8) from top to bottom, a few million pixels at a time; 255 where not
         valid.
 
@@ -61,7 +61,7 @@ class ClassMap:
                 chip = reader.read(Window(0, row0, width, min(rows, height - row0)))
                 yield row0, self._ids(chip.pixels[0], chip.valid)
 
-    def _ids(self, values: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    def _ids(self, values: AnyArray, valid: BoolArray) -> UInt8Array:
         ids = values.astype(np.uint8)
         if values.dtype != np.uint8:
             wrong = valid & ((ids != values) | (ids == IGNORE_ID))

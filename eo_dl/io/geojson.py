@@ -16,13 +16,13 @@ from typing import Any
 
 import geopandas
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import shapely
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 from shapely.geometry import shape
 
+from ..core.arraytypes import GeometryArray
 from ..errors import LabelError, WriteError
 
 _GEOMETRIES = {
@@ -192,7 +192,7 @@ def _crs_name(member: object) -> str:
     return str(name if name is not None else member)
 
 
-def _check_degrees(geometries: npt.NDArray[np.object_], path: str) -> None:
+def _check_degrees(geometries: GeometryArray, path: str) -> None:
     coordinates = shapely.get_coordinates(geometries)
     outside = (np.abs(coordinates) > np.array([180 + _SLACK_DEG, 90 + _SLACK_DEG])).any(
         axis=1

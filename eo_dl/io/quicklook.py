@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..core.display import Picture, display_bands, stretch
+from ..core.arraytypes import UInt8Array
+from ..core.display import display_bands, stretch
 from .readable import Readable
 from .reader import SceneReader
 
@@ -13,7 +14,7 @@ def reduced_size(scene: Readable, longest_px: int) -> tuple[int, int]:
     return max(1, round(scene.grid.height / factor)), max(1, round(scene.grid.width / factor))
 
 
-def quicklook(scene: Readable) -> Picture:
+def quicklook(scene: Readable) -> UInt8Array:
     """The whole working grid of a scene as a picture (H, W, 3), white where not measured.
 
     Reads every pixel of the grid: hand in a reduced scene, `scene.resized(*reduced_size(scene, 512))`.

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from rasterio import features
 
+from ..core.arraytypes import AnyArray, BoolArray, GeometryArray, Int64Array, IntArray
 from .gdal import quietly
 
 _WARM_UP = threading.Lock()
@@ -17,15 +17,15 @@ _warm = threading.Event()
 
 
 def burn(
-    geometries: npt.NDArray[np.object_] | Sequence[shapely.Geometry],
-    values: npt.NDArray[np.integer] | Sequence[int],
+    geometries: GeometryArray | Sequence[shapely.Geometry],
+    values: IntArray | Sequence[int],
     height: int,
     width: int,
     *,
     fill: int = 0,
     dtype: str = "uint8",
     all_touched: bool = False,
-) -> npt.NDArray[np.generic]:
+) -> AnyArray:
     """(H, W) array with each geometry's value in the pixels whose centre it holds; later ones win.
 
     Geometries are in pixel coordinates, (0, 0) being the outer corner of the first pixel; empty ones and None
@@ -36,14 +36,14 @@ def burn(
     if not shapes:
         return np.full((height, width), fill, dtype)
     with quietly():
-        out: npt.NDArray[np.generic] = features.rasterize(
+        out: AnyArray = features.rasterize(
             shapes, out_shape=(height, width), fill=fill, dtype=dtype, all_touched=all_touched
         )
     return out
 
 
 def _shapes(
-    geometries: npt.NDArray[np.object_], values: list[int]
+    geometries: GeometryArray, values: list[int]
 ) -> Iterator[tuple[dict[str, object] | shapely.Geometry, int]]:
     """What rasterio burns: geometries with their values, simple polygons as the dictionaries that it would
     make of them ten times slower.
@@ -64,7 +64,7 @@ def _shapes(
             yield geometries[place], values[place]
 
 
-def _cut(geometries: npt.NDArray[np.object_], height: int, width: int) -> npt.NDArray[np.object_]:
+def _cut(geometries: GeometryArray, height: int, width: int) -> GeometryArray:
     """Polygons cut to a little more than the raster: rasterio turns every vertex into Python numbers, 20 ms
     for a large one, under the lock.
     """
@@ -87,9 +87,7 @@ def _cut(geometries: npt.NDArray[np.object_], height: int, width: int) -> npt.ND
     return out
 
 
-def polygonize(
-    array: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_] | None = None
-) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+def polygonize(array: AnyArray, valid: BoolArray | None = None) -> tuple[GeometryArray, Int64Array]:
     """Polygons (N,) around connected pixels of one value in an (H, W) array, and their values (N,).
 
     In pixel coordinates; 4-connected, because 8-connected outlines of two diagonal pixels are not valid

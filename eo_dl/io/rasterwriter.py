@@ -9,7 +9,6 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import numpy.typing as npt
 import pyproj
 import rasterio
 from rasterio._err import CPLE_BaseError
@@ -17,6 +16,7 @@ from rasterio.enums import Compression
 from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 
+from ..core.arraytypes import AnyArray, BoolArray
 from ..core.classes import ClassSet
 from ..core.pixelgrid import PixelGrid
 from .atomic import atomic_file, disk_errors, part_name, publish, refuse_existing, write_bytes
@@ -90,7 +90,7 @@ class RasterWriter:
         """Rows of an unfinished run with another `job_key` that were thrown away on opening."""
         return self._spill.discarded_rows
 
-    def write(self, row0: int, array: npt.NDArray[np.generic]) -> None:
+    def write(self, row0: int, array: AnyArray) -> None:
         """Rows (count, rows, width), or (rows, width) for one band; `row0` must be `done_rows`."""
         self._spill.append(row0, array[None] if array.ndim == 2 else array)
 
@@ -129,14 +129,14 @@ class RasterWriter:
 
 def write_geotiff(
     path: str | Path,
-    pixels: npt.NDArray[np.generic],
+    pixels: AnyArray,
     grid: PixelGrid,
     *,
     nodata: float | None = None,
     descriptions: Sequence[str] = (),
     scales: Sequence[float] = (),
     offsets: Sequence[float] = (),
-    valid: npt.NDArray[np.bool_] | None = None,
+    valid: BoolArray | None = None,
     tags: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -156,14 +156,14 @@ def write_geotiff(
 
 
 def encode_geotiff(
-    pixels: npt.NDArray[np.generic],
+    pixels: AnyArray,
     grid: PixelGrid,
     *,
     nodata: float | None = None,
     descriptions: Sequence[str] = (),
     scales: Sequence[float] = (),
     offsets: Sequence[float] = (),
-    valid: npt.NDArray[np.bool_] | None = None,
+    valid: BoolArray | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> bytes:
     """A small GeoTIFF as bytes: pixels (C, H, W), zstd where this GDAL has it, no overviews.

@@ -17,21 +17,18 @@ import os
 from types import TracebackType
 
 import numpy as np
-import numpy.typing as npt
 import rasterio
 from affine import Affine
 from rasterio.windows import Window as RasterioWindow
 
 from ..core.arrays import Chip
+from ..core.arraytypes import AnyArray, BoolArray
 from ..core.bands import Band
 from ..core.window import Window
 from ..errors import SceneError
 from .gdal import gdal_environment, open_dataset, scene_errors
 from .readable import Readable
 from .resample import Resampling, choose_overview
-
-Pixels = npt.NDArray[np.generic]
-Valid = npt.NDArray[np.bool_]
 
 
 class SceneReader:
@@ -78,35 +75,35 @@ class SceneReader:
         inside = window.intersection(grid.window)
         if inside == window:
             return Chip(*self._read_inside(window), grid.crop(window), self.scene.bands, window)
-        pixels: Pixels = np.zeros((len(self._numbers), window.height, window.width), self.scene.dtype)
-        valid: Valid = np.zeros((window.height, window.width), np.bool_)
+        pixels: AnyArray = np.zeros((len(self._numbers), window.height, window.width), self.scene.dtype)
+        valid: BoolArray = np.zeros((window.height, window.width), np.bool_)
         if inside is not None:
             rows, cols = inside.relative_to(window).slices
             pixels[:, rows, cols], valid[rows, cols] = self._read_inside(inside)
         return Chip(pixels, valid, grid.crop(window), self.scene.bands, window)
 
-    def read_rows(self, row0: int, row1: int) -> tuple[Pixels, Valid]:
+    def read_rows(self, row0: int, row1: int) -> tuple[AnyArray, BoolArray]:
         """Whole rows `[row0, row1)` of the scene: pixels (C, rows, W) as in `read`, valid (rows, W)."""
         return self._read_inside(Window(0, row0, self.scene.grid.width, row1 - row0))
 
-    def read_valid(self, window: Window) -> Valid:
+    def read_valid(self, window: Window) -> BoolArray:
         """The valid mask (H, W) of a window alone."""
         if not self._always_valid:
             return self.read(window).valid
-        valid: Valid = np.zeros((window.height, window.width), np.bool_)
+        valid: BoolArray = np.zeros((window.height, window.width), np.bool_)
         inside = window.intersection(self.scene.grid.window)
         if inside is not None:
             valid[inside.relative_to(window).slices] = True
         return valid
 
-    def _read_inside(self, window: Window) -> tuple[Pixels, Valid]:
+    def _read_inside(self, window: Window) -> tuple[AnyArray, BoolArray]:
         if self._resampling is None:
             return self._read_source(window)
         source = self._resampling.source_window(window)
         pixels, valid = self._read_source(source)
         return self._resampling.apply(pixels, valid, window, source)
 
-    def _read_source(self, window: Window) -> tuple[Pixels, Valid]:
+    def _read_source(self, window: Window) -> tuple[AnyArray, BoolArray]:
         """Pixels and valid mask in the file's own grid (or that of the overview in use)."""
         dataset = self._open()
         place = RasterioWindow(window.col, window.row, window.width, window.height)
@@ -126,16 +123,18 @@ class SceneReader:
                 np.copyto(plane, 0, where=invalid)
         return pixels, valid
 
-    def _pixels(self, dataset: rasterio.DatasetReader, place: RasterioWindow) -> Pixels:
+    def _pixels(self, dataset: rasterio.DatasetReader, place: RasterioWindow) -> AnyArray:
         if len({band.dtype for band in self.scene.bands}) == 1:
-            pixels: Pixels = dataset.read(self._numbers, window=place)
+            pixels: AnyArray = dataset.read(self._numbers, window=place)
             return pixels
         # rasterio reads bands of one type only.
         return np.stack(
             [dataset.read(number, window=place).astype(self.scene.dtype) for number in self._numbers]
         )
 
-    def _valid(self, dataset: rasterio.DatasetReader, place: RasterioWindow, pixels: Pixels) -> Valid | None:
+    def _valid(
+        self, dataset: rasterio.DatasetReader, place: RasterioWindow, pixels: AnyArray
+    ) -> BoolArray | None:
         """None where all pixels are valid."""
         if self._always_valid:
             return None
@@ -174,18 +173,20 @@ class SceneReader:
             )
 
 
-def measured(pixels: Pixels, bands: tuple[Band, ...]) -> Valid:
+def measured(pixels: AnyArray, bands: tuple[Band, ...]) -> BoolArray:
     """(H, W) True where stored pixels (C, H, W) are measurements by their value; the rules are in the
     module's text.
     """
-    valid: Valid = np.ones(pixels.shape[1:], np.bool_)
-    differs: Valid | None = None  # from a nodata value that is also a measurement, in any band that has one
+    valid: BoolArray = np.ones(pixels.shape[1:], np.bool_)
+    differs: BoolArray | None = (
+        None  # from a nodata value that is also a measurement, in any band that has one
+    )
     for plane, band in zip(pixels, bands, strict=True):
         if plane.dtype.kind == "f":
             valid &= np.isfinite(plane)
         if band.nodata is None or np.isnan(band.nodata):
             continue
-        other: Valid = plane != np.asarray(band.nodata).astype(band.dtype).astype(plane.dtype)
+        other: BoolArray = plane != np.asarray(band.nodata).astype(band.dtype).astype(plane.dtype)
         if not is_measurable(band):
             valid &= other
         else:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arraytypes import AnyArray, BoolArray, Float64Array, FloatArray, Int64Array
 from ..core.window import Window
 from .readable import Readable
 
@@ -26,7 +26,7 @@ class Axis:
     source: int
     nearest: bool = False
 
-    def taps(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def taps(self, start: int, stop: int) -> tuple[Int64Array, Float64Array]:
         """(n, T) source places and weights (sum 1) of output pixels `[start, stop)`; unused taps weigh 0."""
         places = np.arange(start, stop, dtype=np.int64)
         if self.nearest:
@@ -34,7 +34,7 @@ class Axis:
             return centre[:, None], np.ones((len(places), 1))
         return self._area(places) if self.source >= self.count else self._linear(places)
 
-    def _area(self, places: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def _area(self, places: Int64Array) -> tuple[Int64Array, Float64Array]:
         # In whole numbers of 1/count source pixels: pixel i covers [i*source, (i+1)*source), source pixel j
         # [j*count, (j+1)*count).
         first, last = places * self.source, (places + 1) * self.source
@@ -45,7 +45,7 @@ class Axis:
         )
         return np.minimum(index, self.source - 1), np.maximum(covered, 0) / self.source
 
-    def _linear(self, places: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def _linear(self, places: Int64Array) -> tuple[Int64Array, Float64Array]:
         # The centre of pixel i lies at (2i+1)*source/(2*count) - 1/2 between the centres of source pixels.
         position = (2 * places + 1) * self.source - self.count
         lower = position // (2 * self.count)
@@ -75,15 +75,15 @@ class Resampling:
         return Window.from_box(int(cols.min()), int(rows.min()), int(cols.max()) + 1, int(rows.max()) + 1)
 
     def apply(
-        self, pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], window: Window, source: Window
-    ) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
+        self, pixels: AnyArray, valid: BoolArray, window: Window, source: Window
+    ) -> tuple[AnyArray, BoolArray]:
         """Pixels (C, h, w) of the source window, with 0 where not valid, as pixels (C, H, W) and valid (H, W)
         of `window`.
         """
         row_index, row_weight = self.rows.taps(window.row, window.row1)
         col_index, col_weight = self.cols.taps(window.col, window.col1)
         row_index, col_index = row_index - source.row, col_index - source.col
-        share: npt.NDArray[np.floating] = np.ones((window.height, window.width), np.float32)
+        share: FloatArray = np.ones((window.height, window.width), np.float32)
         if not valid.all():
             share = _weighted(valid, row_index, row_weight, col_index, col_weight)
         good = share >= 0.5 - 1e-5
@@ -114,12 +114,12 @@ def choose_overview(scene: Readable) -> int | None:
 
 
 def _weighted(
-    plane: npt.NDArray[np.generic],
-    row_index: npt.NDArray[np.int64],
-    row_weight: npt.NDArray[np.float64],
-    col_index: npt.NDArray[np.int64],
-    col_weight: npt.NDArray[np.float64],
-) -> npt.NDArray[np.floating]:
+    plane: AnyArray,
+    row_index: Int64Array,
+    row_weight: Float64Array,
+    col_index: Int64Array,
+    col_weight: Float64Array,
+) -> FloatArray:
     """(H, W) sums over taps, along columns of pixels and then along rows, in the order of the taps.
 
     float32 where it holds every stored value exactly, else float64.
@@ -129,9 +129,7 @@ def _weighted(
     return _sum_rows(np.ascontiguousarray(tall.T), col_index, col_weight).T
 
 
-def _sum_rows(
-    values: npt.NDArray[np.floating], index: npt.NDArray[np.int64], weight: npt.NDArray[np.float64]
-) -> npt.NDArray[np.floating]:
+def _sum_rows(values: FloatArray, index: Int64Array, weight: Float64Array) -> FloatArray:
     """(n, W): for each of n rows of `index` (n, T) the weighted sum of those rows of `values`.
 
     Whole rows are gathered, because gathering along the last axis is many times slower; not a matrix product,
@@ -146,9 +144,9 @@ def _sum_rows(
     return out
 
 
-def _as_type(values: npt.NDArray[np.floating], dtype: np.dtype[np.generic]) -> npt.NDArray[np.generic]:
+def _as_type(values: FloatArray, dtype: np.dtype[np.generic]) -> AnyArray:
     if dtype.kind == "f":
         return values.astype(dtype)
     info = np.iinfo(str(dtype))
-    rounded: npt.NDArray[np.generic] = np.clip(np.rint(values), info.min, info.max).astype(dtype)
+    rounded: AnyArray = np.clip(np.rint(values), info.min, info.max).astype(dtype)
     return rounded

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arraytypes import AnyArray
 from ..errors import WriteError
 from .atomic import disk_errors, work_folder, write_bytes
 
@@ -104,7 +104,7 @@ class Spill:
         """Rows written so far, from the top."""
         return self.written[-1].row0 + self.written[-1].rows if self.written else 0
 
-    def append(self, row0: int, array: npt.NDArray[np.generic]) -> None:
+    def append(self, row0: int, array: AnyArray) -> None:
         """Add rows (count, rows, width), which must follow the last. Raises `WriteError` for a full disk."""
         layout = self.layout
         rows = array.shape[1]

@@ -14,12 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arraytypes import UInt8Array
 from ..core.chipgrid import Cell, ChipGrid
 from ..core.classes import IGNORE_ID
-
-Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -29,8 +27,8 @@ class Band:
     """
 
     row0: int
-    labels: Labels
-    planes: Labels | None = None
+    labels: UInt8Array
+    planes: UInt8Array | None = None
 
     @property
     def row1(self) -> int:
@@ -50,10 +48,10 @@ class LabelMosaic:
         self._planes_count = planes
         self._row: int | None = None
         self._missing: set[int] = set()
-        self._labels: Labels
-        self._planes: Labels | None = None
+        self._labels: UInt8Array
+        self._planes: UInt8Array | None = None
 
-    def add(self, cell: Cell, labels: Labels, planes: Labels | None = None) -> Band | None:
+    def add(self, cell: Cell, labels: UInt8Array, planes: UInt8Array | None = None) -> Band | None:
         """Put in the keep part of a chip: `labels` (size, size), `planes` (K, size, size). The band of rows
         if that completed it.
         """
@@ -73,7 +71,7 @@ class LabelMosaic:
         self._enter(cell)
         return self._band_if_complete()
 
-    def _check(self, labels: Labels, planes: Labels | None) -> None:
+    def _check(self, labels: UInt8Array, planes: UInt8Array | None) -> None:
         size = self.grid.size_px
         if labels.shape != (size, size) or labels.dtype != np.uint8:
             raise ValueError(

@@ -23,12 +23,12 @@ from bisect import bisect_right
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from ..core.arrays import Objects
+from ..core.arraytypes import BoolArray, Float64Array, Int64Array
 from ..core.boxes import overlapping_pairs
 from ..core.chipgrid import Cell, ChipGrid
 from .seams import find_links, outline_ious, resolve_groups
@@ -36,9 +36,6 @@ from .suppress import survivors
 
 SLACK_PX = 1.0
 TOUCH_PX = 1.0
-
-Index = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -48,14 +45,14 @@ class Pool:
     """
 
     objects: Objects
-    place: Index
-    sides: Flags
-    owned: Flags
+    place: Int64Array
+    sides: BoolArray
+    owned: BoolArray
 
     def __len__(self) -> int:
         return len(self.objects)
 
-    def take(self, index: Flags | Index) -> Pool:
+    def take(self, index: BoolArray | Int64Array) -> Pool:
         """Some of them."""
         return Pool(self.objects.take(index), self.place[index], self.sides[index], self.owned[index])
 
@@ -120,7 +117,7 @@ class ObjectMosaic:
         self._waiting = [rest] if len(rest) else []
         return final
 
-    def _owned(self, cell: Cell, boxes: npt.NDArray[np.float64]) -> Flags:
+    def _owned(self, cell: Cell, boxes: Float64Array) -> BoolArray:
         if self._suppress_iou is None:
             return self.grid.owned(cell, boxes)
         keep = cell.keep
@@ -129,7 +126,7 @@ class ObjectMosaic:
         near_rows = (rows >= keep.row - SLACK_PX) & (rows < keep.row1 + SLACK_PX)
         return np.asarray(near_cols & near_rows | self.grid.owned(cell, boxes), np.bool_)
 
-    def _settled(self, pool: Pool, is_open: Flags) -> tuple[Objects, Pool]:
+    def _settled(self, pool: Pool, is_open: BoolArray) -> tuple[Objects, Pool]:
         """Join, suppress, and split into what is final and what must wait."""
         first, second, linked = find_links(pool.objects, pool.place, pool.sides, self.grid)
         group = _components(len(pool), first[linked], second[linked])
@@ -160,7 +157,7 @@ class ObjectMosaic:
         order = np.lexsort((objects.boxes[:, 0], objects.boxes[:, 1]))
         return objects.take(order), pool.take(waiting[group])
 
-    def _rivals(self, pool: Pool, group: Index) -> tuple[Index, Index]:
+    def _rivals(self, pool: Pool, group: Int64Array) -> tuple[Int64Array, Int64Array]:
         """Pairs of groups that are doubles: two owned views of theirs, from different chips, overlap too much
         (outlines where there are any).
 
@@ -183,7 +180,7 @@ class ObjectMosaic:
         return group[first[apart]], group[second[apart]]
 
 
-def _components(count: int, *pairs: Index) -> Index:
+def _components(count: int, *pairs: Int64Array) -> Int64Array:
     first, second = np.concatenate(pairs[0::2]), np.concatenate(pairs[1::2])
     graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
@@ -204,7 +201,7 @@ def _clipped(objects: Objects, grid: ChipGrid) -> Objects:
     return replace(objects, boxes=clipped, polygons=polygons).take(inside)
 
 
-def _cut_sides(cell: Cell, boxes: npt.NDArray[np.float64], grid: ChipGrid) -> Flags:
+def _cut_sides(cell: Cell, boxes: Float64Array, grid: ChipGrid) -> BoolArray:
     """(N, 4) left, top, right, bottom: touches the border of what the chip saw, where the scene goes on."""
     read = cell.read
     inner = np.array([read.col > 0, read.row > 0, read.col1 < grid.width, read.row1 < grid.height])

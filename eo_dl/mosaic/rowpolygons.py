@@ -12,17 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from ..core.arraytypes import BoolArray, GeometryArray, Int64Array, UInt8Array
 from ..core.classes import IGNORE_ID
 from ..io.rasterize import polygonize
 
-Geometries = npt.NDArray[np.object_]
-Index = npt.NDArray[np.int64]
-Found = tuple[Geometries, Index]
+Found = tuple[GeometryArray, Int64Array]
 
 
 @dataclass
@@ -48,14 +46,14 @@ class RowPolygonizer:
         self._next_row: int | None = None
         self._open: list[_Open] = []
         # Which open polygon each column of the last row belongs to; -1 for none.
-        self._seam: Index = np.full(width, -1, np.int64)
+        self._seam: Int64Array = np.full(width, -1, np.int64)
 
     @property
     def waiting(self) -> int:
         """Parts of polygons that are not finished yet."""
         return sum(len(polygon.parts) for polygon in self._open)
 
-    def add(self, row0: int, rows: npt.NDArray[np.uint8]) -> Found:
+    def add(self, row0: int, rows: UInt8Array) -> Found:
         """Polygons (N,) and class ids (N,) that `rows` (R, W), which start at `row0`, finish."""
         if rows.ndim != 2 or rows.shape[1] != self._width or self._next_row not in (None, row0):
             raise ValueError(
@@ -75,7 +73,9 @@ class RowPolygonizer:
         self._seam[:] = -1
         return _found(rest)
 
-    def _join(self, polygons: Geometries, class_ids: Index, first: Index, last: Index) -> Found:
+    def _join(
+        self, polygons: GeometryArray, class_ids: Int64Array, first: Int64Array, last: Int64Array
+    ) -> Found:
         before = len(self._open)
         open_ids = np.array([polygon.class_id for polygon in self._open], np.int64)
         both = (self._seam >= 0) & (first >= 0)
@@ -99,7 +99,7 @@ class RowPolygonizer:
         return np.concatenate([polygons[simple], done[0]]), np.concatenate([class_ids[simple], done[1]])
 
     def _gather(
-        self, polygons: Geometries, class_ids: Index, group: Index, simple: npt.NDArray[np.bool_]
+        self, polygons: GeometryArray, class_ids: Int64Array, group: Int64Array, simple: BoolArray
     ) -> dict[int, _Open]:
         """Parts by group number, open ones first; those that are `simple` left out."""
         before = len(self._open)
@@ -113,7 +113,7 @@ class RowPolygonizer:
         return joined
 
 
-def _owners(polygons: Geometries, line: int, width: int) -> Index:
+def _owners(polygons: GeometryArray, line: int, width: int) -> Int64Array:
     """(W,) which polygon lies at a horizontal line in each column, by the edges that run along it; -1 for
     none.
 
@@ -135,7 +135,7 @@ def _owners(polygons: Geometries, line: int, width: int) -> Index:
     return owners
 
 
-def _components(count: int, first: Index, second: Index) -> Index:
+def _components(count: int, first: Int64Array, second: Int64Array) -> Int64Array:
     if not count:
         return np.empty(0, np.int64)
     graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))

@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
 from ..core.arrays import Objects
+from ..core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array
 from ..core.boxes import areas, intersection_areas, overlapping_pairs
 from ..core.chipgrid import ChipGrid
-
-Index = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-Boxes = npt.NDArray[np.float64]
 
 # Inside the ground that both chips saw, two views of one object are nearly equal; half tells them from
 # neighbours.
@@ -30,12 +26,14 @@ class Resolved:
     """
 
     objects: Objects
-    group: Index
-    chosen: Index
-    united: Flags
+    group: Int64Array
+    chosen: Int64Array
+    united: BoolArray
 
 
-def find_links(objects: Objects, place: Index, sides: Flags, grid: ChipGrid) -> tuple[Index, Index, Flags]:
+def find_links(
+    objects: Objects, place: Int64Array, sides: BoolArray, grid: ChipGrid
+) -> tuple[Int64Array, Int64Array, BoolArray]:
     """Pairs of views (from neighbouring chips, one of them cut there, same class) that agree inside the
     common ground.
 
@@ -60,7 +58,7 @@ def find_links(objects: Objects, place: Index, sides: Flags, grid: ChipGrid) -> 
     return first, second, linked
 
 
-def _reads(place: Index, grid: ChipGrid) -> Boxes:
+def _reads(place: Int64Array, grid: ChipGrid) -> Float64Array:
     """(N, 4) read windows of chips at (row, col) places."""
     rows, cols = (
         np.array(grid.row_starts, np.float64)[place[:, 0]],
@@ -69,12 +67,14 @@ def _reads(place: Index, grid: ChipGrid) -> Boxes:
     return np.column_stack([cols, rows, cols + grid.size_px, rows + grid.size_px])
 
 
-def _common_ground(place_a: Index, place_b: Index, grid: ChipGrid) -> Boxes:
+def _common_ground(place_a: Int64Array, place_b: Int64Array, grid: ChipGrid) -> Float64Array:
     a, b = _reads(place_a, grid), _reads(place_b, grid)
     return np.column_stack([np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])])
 
 
-def _looks_past(cut: Index, other: Index, place: Index, sides: Flags, grid: ChipGrid) -> Flags:
+def _looks_past(
+    cut: Int64Array, other: Int64Array, place: Int64Array, sides: BoolArray, grid: ChipGrid
+) -> BoolArray:
     """(N, 4) for each side: `cut` is cut there, and the chip of `other` sees on beyond that border."""
     mine, theirs = _reads(place[cut], grid), _reads(place[other], grid)
     beyond = np.column_stack(
@@ -89,8 +89,8 @@ def _looks_past(cut: Index, other: Index, place: Index, sides: Flags, grid: Chip
 
 
 def _agreement(
-    objects: Objects, first: Index, second: Index, ground: Boxes, sides: Flags
-) -> npt.NDArray[np.float64]:
+    objects: Objects, first: Int64Array, second: Int64Array, ground: Float64Array, sides: BoolArray
+) -> Float64Array:
     """How well two views agree inside the common ground, 0 where they do not: IoU, or the share of the
     smaller where both are cut.
     """
@@ -108,13 +108,13 @@ def _agreement(
     )
 
 
-def _cropped(boxes: Boxes, ground: Boxes) -> Boxes:
+def _cropped(boxes: Float64Array, ground: Float64Array) -> Float64Array:
     return np.column_stack([np.maximum(boxes[:, :2], ground[:, :2]), np.minimum(boxes[:, 2:], ground[:, 2:])])
 
 
 def _polygon_overlaps(
-    a: npt.NDArray[np.object_], b: npt.NDArray[np.object_], ground: Boxes
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    a: GeometryArray, b: GeometryArray, ground: Float64Array
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     frame = shapely.box(ground[:, 0], ground[:, 1], ground[:, 2], ground[:, 3])
     a, b = shapely.intersection(a, frame), shapely.intersection(b, frame)
     return shapely.area(shapely.intersection(a, b)), shapely.area(a), shapely.area(b)
@@ -122,13 +122,13 @@ def _polygon_overlaps(
 
 def _by_pieces(
     objects: Objects,
-    first: Index,
-    second: Index,
-    place: Index,
-    ground: Boxes,
-    agreement: npt.NDArray[np.float64],
-    mutual: Flags,
-) -> Flags:
+    first: Int64Array,
+    second: Int64Array,
+    place: Int64Array,
+    ground: Float64Array,
+    agreement: Float64Array,
+    mutual: BoolArray,
+) -> BoolArray:
     """Which pairs are linked when each connected piece of a view inside the common ground may have a partner
     of its own.
 
@@ -149,9 +149,7 @@ def _by_pieces(
     return linked
 
 
-def _best_pieces(
-    a: shapely.Geometry, b: shapely.Geometry, ground: npt.NDArray[np.float64]
-) -> tuple[int, int, float]:
+def _best_pieces(a: shapely.Geometry, b: shapely.Geometry, ground: Float64Array) -> tuple[int, int, float]:
     """The numbers of the connected pieces of `a` and `b` inside the ground that share most, and their IoU."""
     frame = shapely.box(*ground)
     pieces_a, pieces_b = (
@@ -163,14 +161,14 @@ def _best_pieces(
     return row, col, float(outline_ious(pieces_a[[row]], pieces_b[[col]])[0])
 
 
-def outline_ious(a: npt.NDArray[np.object_], b: npt.NDArray[np.object_]) -> npt.NDArray[np.float64]:
+def outline_ious(a: GeometryArray, b: GeometryArray) -> Float64Array:
     """(N,) IoU of polygons `a[i]` and `b[i]`."""
     common = np.asarray(shapely.area(shapely.intersection(a, b)), np.float64)
     union = shapely.area(a) + shapely.area(b) - common
     return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0), np.float64)
 
 
-def _mutual(first: Index, second: Index, place: Index, agreement: npt.NDArray[np.float64]) -> Flags:
+def _mutual(first: Int64Array, second: Int64Array, place: Int64Array, agreement: Float64Array) -> BoolArray:
     """Which pairs are each other's best in the other's chip. Ties go to the earlier view, whatever the order
     of the pairs.
     """
@@ -188,11 +186,11 @@ def _mutual(first: Index, second: Index, place: Index, agreement: npt.NDArray[np
 
 def resolve_groups(
     objects: Objects,
-    place: Index,
-    sides: Flags,
-    owned: Flags,
-    group: Index,
-    links: tuple[Index, Index],
+    place: Int64Array,
+    sides: BoolArray,
+    owned: BoolArray,
+    group: Int64Array,
+    links: tuple[Int64Array, Int64Array],
     grid: ChipGrid,
 ) -> Resolved:
     """One object for each group of parts of which at least one is owned.
@@ -224,7 +222,9 @@ def resolve_groups(
     return Resolved(made, numbers, chosen, united)
 
 
-def _unresolved(place: Index, sides: Flags, links: tuple[Index, Index], grid: ChipGrid) -> Flags:
+def _unresolved(
+    place: Int64Array, sides: BoolArray, links: tuple[Int64Array, Int64Array], grid: ChipGrid
+) -> BoolArray:
     """(N,) parts with a cut side beyond which no linked part looks."""
     seen = np.zeros_like(sides)
     for mine, other in (links, links[::-1]):
@@ -232,7 +232,9 @@ def _unresolved(place: Index, sides: Flags, links: tuple[Index, Index], grid: Ch
     return np.asarray((sides & ~seen).any(axis=1), np.bool_)
 
 
-def _with_unions(made: Objects, objects: Objects, group: Index, numbers: Index, several: Flags) -> Objects:
+def _with_unions(
+    made: Objects, objects: Objects, group: Int64Array, numbers: Int64Array, several: BoolArray
+) -> Objects:
     """`made` with the union of boxes (and polygons) of all parts where `several`."""
     if not several.any():
         return made
@@ -245,8 +247,8 @@ def _with_unions(made: Objects, objects: Objects, group: Index, numbers: Index, 
 
 
 def _united(
-    made: Objects, objects: Objects, group: Index, numbers: Index, several: Flags
-) -> npt.NDArray[np.object_]:
+    made: Objects, objects: Objects, group: Int64Array, numbers: Int64Array, several: BoolArray
+) -> GeometryArray:
     if not len(made.polygons):
         return made.polygons
     polygons = made.polygons.copy()

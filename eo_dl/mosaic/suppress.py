@@ -9,19 +9,17 @@ stronger neighbour is kept and removes its weaker neighbours.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ..core.arrays import Objects
+from ..core.arraytypes import BoolArray, FloatArray, Int64Array
 from ..core.boxes import overlapping_pairs
-
-Index = npt.NDArray[np.int64]
 
 # A chain of boxes, each overlapping the next, is decided one link a round; beyond this many rounds the plain
 # loop is faster.
 _MOST_ROUNDS = 50
 
 
-def suppress(objects: Objects, iou: float = 0.5) -> Index:
+def suppress(objects: Objects, iou: float = 0.5) -> Int64Array:
     """Places of the objects that stay, in ascending order. Boxes decide, also where there are polygons."""
     first, second = overlapping_pairs(
         np.asarray(objects.boxes, np.float64), above_iou=iou, groups=objects.class_ids
@@ -29,7 +27,7 @@ def suppress(objects: Objects, iou: float = 0.5) -> Index:
     return np.flatnonzero(survivors(objects.scores, first, second))
 
 
-def survivors(scores: npt.NDArray[np.floating], first: Index, second: Index) -> npt.NDArray[np.bool_]:
+def survivors(scores: FloatArray, first: Int64Array, second: Int64Array) -> BoolArray:
     """(N,) which of N candidates stay when of each pair (first, second) only one may: greedy by score."""
     rank = np.empty(len(scores), np.int64)
     rank[np.argsort(-np.asarray(scores, np.float64), kind="stable")] = np.arange(len(scores))
@@ -51,7 +49,7 @@ def survivors(scores: npt.NDArray[np.floating], first: Index, second: Index) -> 
     return kept | undecided
 
 
-def _plain_loop(rank: Index, strong: Index, weak: Index, undecided: npt.NDArray[np.bool_]) -> None:
+def _plain_loop(rank: Int64Array, strong: Int64Array, weak: Int64Array, undecided: BoolArray) -> None:
     """The textbook loop over what is left: pairs in the order of the stronger box."""
     order = np.argsort(rank[strong], kind="stable")
     for winner, loser in zip(strong[order].tolist(), weak[order].tolist(), strict=True):

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array, GeometryArray, Int64Array
 from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
 from ..core.pixelgrid import PixelGrid
 from ..core.progress import OnProgress, silent
@@ -25,10 +25,6 @@ from ..io.scene import Scene, SceneReader, open_scene
 from ..io.vectorlayers import check_vector_suffix, write_layer
 from .rowpolygons import RowPolygonizer
 
-Geometries = npt.NDArray[np.object_]
-Index = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-
 BACKGROUND_ID = 0
 _BAND_ROWS = 512
 
@@ -37,12 +33,12 @@ _BAND_ROWS = 512
 class _Polygons:
     """Polygons in pixels with class id, ground area and, where known, score (N,)."""
 
-    geometries: Geometries
-    class_ids: Index
-    areas_m2: Floats
-    scores: Floats | None = None
+    geometries: GeometryArray
+    class_ids: Int64Array
+    areas_m2: Float64Array
+    scores: Float64Array | None = None
 
-    def take(self, kept: npt.NDArray[np.bool_]) -> _Polygons:
+    def take(self, kept: BoolArray) -> _Polygons:
         return _Polygons(
             self.geometries[kept],
             self.class_ids[kept],
@@ -128,7 +124,7 @@ def _polygonized(found_map: ClassMap, area: Aoi | None, on_progress: OnProgress)
     return _Polygons(geometries, class_ids, areas)
 
 
-def _named(classes: ClassSet | None, class_ids: Index) -> ClassSet:
+def _named(classes: ClassSet | None, class_ids: Int64Array) -> ClassSet:
     """The file's classes, and one called by its id for each value that has no name."""
     known = {} if classes is None else {info.id: info for info in classes}
     unnamed = sorted(set(np.unique(class_ids).tolist()) - set(known))
@@ -140,7 +136,7 @@ def _named(classes: ClassSet | None, class_ids: Index) -> ClassSet:
 
 def _table(found: _Polygons, grid: PixelGrid, classes: ClassSet) -> geopandas.GeoDataFrame:
     names = {info.id: info.name for info in classes}
-    columns: dict[str, npt.NDArray[np.generic]] = {
+    columns: dict[str, AnyArray] = {
         "class_name": np.array([names.get(i, str(i)) for i in found.class_ids.tolist()], dtype=object),
         "class_id": found.class_ids.astype(np.int32),
         "area_m2": found.areas_m2.round(3),
@@ -186,7 +182,7 @@ def _scored(found: _Polygons, classes: ClassSet, grid: PixelGrid, path: str | Pa
     return _Polygons(found.geometries, found.class_ids, found.areas_m2, means)
 
 
-def _planes(scene: Scene) -> Iterator[tuple[int, npt.NDArray[np.float32], npt.NDArray[np.bool_]]]:
+def _planes(scene: Scene) -> Iterator[tuple[int, Float32Array, BoolArray]]:
     """(row0, probabilities (K, rows, W), valid (rows, W)) from top to bottom."""
     scales = np.array([band.scale for band in scene.bands], np.float32)[:, None, None]
     with SceneReader(scene) as reader:

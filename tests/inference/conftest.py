@@ -14,9 +14,10 @@ from rasterio.crs import CRS
 from scipy import ndimage
 
 from eo_dl.bundle import Bundle
+from eo_dl.core.arraytypes import AnyArray
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.classes import ClassSet
-from eo_dl.inference.backends import Arrays, Scaling, numpy_buffer
+from eo_dl.inference.backends import Scaling, numpy_buffer
 from eo_dl.inference.batches import Buffer
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import load_task
@@ -78,7 +79,7 @@ class Echo:
     def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
         return numpy_buffer(count, bands, size, dtype)
 
-    def run(self, pixels: Arrays, valid: np.ndarray, scaling: Scaling) -> Mapping[str, Arrays]:
+    def run(self, pixels: AnyArray, valid: np.ndarray, scaling: Scaling) -> Mapping[str, AnyArray]:
         assert pixels.dtype == np.float32
         self.batches.append(len(pixels))
         return {"logits": np.where(pixels[:, :1] == self.ids[:, None, None], np.float32(30), np.float32(0))}
@@ -87,7 +88,7 @@ class Echo:
 class Certainty(Echo):
     """Two classes; the first band, 0 to 1, is the probability of the second."""
 
-    def run(self, pixels: Arrays, valid: np.ndarray, scaling: Scaling) -> Mapping[str, Arrays]:
+    def run(self, pixels: AnyArray, valid: np.ndarray, scaling: Scaling) -> Mapping[str, AnyArray]:
         p = np.clip(pixels[:, 0].astype(np.float64), 1e-9, 1 - 1e-9)
         return {"logits": np.stack([np.zeros_like(p), np.log(p / (1 - p))], axis=1).astype(np.float32)}
 
@@ -97,7 +98,7 @@ class Blobs(Echo):
 
     most = 200
 
-    def run(self, pixels: Arrays, valid: np.ndarray, scaling: Scaling) -> Mapping[str, Arrays]:
+    def run(self, pixels: AnyArray, valid: np.ndarray, scaling: Scaling) -> Mapping[str, AnyArray]:
         self.batches.append(len(pixels))
         boxes, scores = (
             np.zeros((len(pixels), self.most, 4), np.float32),

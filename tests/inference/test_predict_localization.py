@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from eo_dl.bundle import Bundle
+from eo_dl.core.arraytypes import AnyArray
 from eo_dl.core.classes import ClassSet
-from eo_dl.inference.backends import Arrays, Scaling
+from eo_dl.inference.backends import Scaling
 from eo_dl.inference.predict import predict
 from eo_dl.io.outputtags import layer_metadata
 from eo_dl.io.vectorlayers import read_layer
@@ -26,7 +27,7 @@ class OneBox(Echo):
     score 0: nothing.
     """
 
-    def run(self, pixels: Arrays, valid: np.ndarray, scaling: Scaling) -> Mapping[str, Arrays]:
+    def run(self, pixels: AnyArray, valid: np.ndarray, scaling: Scaling) -> Mapping[str, AnyArray]:
         boxes = np.zeros((len(pixels), 1, 4), np.float32)
         for chip, image in enumerate(pixels[:, 0]):
             rows, cols = np.nonzero(image)

@@ -12,10 +12,11 @@ import shapely
 from affine import Affine
 from pyproj import CRS
 
+from ...core.arraytypes import Float64Array
 from ...core.classes import IGNORE_ID
 from ...core.htmlcard import card
 from ...core.labelset import GeometryArray, reproject
-from ...core.pixelgrid import FloatArray, PixelGrid
+from ...core.pixelgrid import PixelGrid
 from ...io.scene import Scene, open_scene
 from .drawn import Drawn, read_drawn
 
@@ -177,7 +178,7 @@ def labels_status(
     )
 
 
-def _areas(geometries: GeometryArray, crs: CRS | None) -> FloatArray:
+def _areas(geometries: GeometryArray, crs: CRS | None) -> Float64Array:
     """Ground of each geometry, square metres (0 of points and lines); square pixels without CRS."""
     areas = np.zeros(len(geometries))
     solid = shapely.area(geometries) > 0
@@ -186,7 +187,7 @@ def _areas(geometries: GeometryArray, crs: CRS | None) -> FloatArray:
     return areas
 
 
-def _class_status(drawn: Drawn, name: str, areas: FloatArray) -> ClassStatus:
+def _class_status(drawn: Drawn, name: str, areas: Float64Array) -> ClassStatus:
     mine = np.array([value == name for value in drawn.values], np.bool_)
     own = areas[mine]
     solid = bool(len(own)) and bool((own > 0).any())
