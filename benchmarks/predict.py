@@ -40,10 +40,11 @@ from eo_dl.bundle import Bundle, save_bundle
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.chipgrid import ChipGrid
 from eo_dl.core.classes import ClassSet
-from eo_dl.inference.backends import TorchBackend, choose_device, choose_precision
+from eo_dl.inference.backends import TorchBackend
 from eo_dl.inference.batches import groups
 from eo_dl.inference.predict import predict
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
+from eo_dl.networks.device import choose_device, choose_precision
 from eo_dl.tasks import NetworkInputs, load_task
 
 HERE = Path(__file__).resolve().parent

@@ -70,7 +70,7 @@ class _TaskOption(click.Option):
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="At most this many rounds over the train chips.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Chips a step.")
+@click.option("--batch-size", type=int, help="Batch size (chips per process), at least 2.")
 @options.device
 @options.precision
 @options.workers

@@ -146,7 +146,7 @@ def retrain(
         )
         cut = _cut_again(before, given, scenes, _chips_of(folder), again, on_progress)
         # first: what cannot be compared is told before the training
-        was = score_model(old, cut, name=old.path.name, device=config.device)
+        was = score_model(old, cut, name=old.path.name, device=config.device, precision=config.precision)
         run = train(
             cut, config=config, out=target, resume=resume, overwrite=overwrite, on_progress=on_progress
         )

@@ -4,9 +4,8 @@ no torch.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +14,8 @@ import numpy as np
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array
 from ..core.bands import BandSet
 from ..core.normalization import Normalization
-from ..errors import BundleError, ConfigError, DeviceError
+from ..errors import BundleError, ConfigError
+from ..networks.device import autocast, choose_device, choose_precision
 from .batches import Buffer
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ def make_backend(name: str, bundle: Bundle, *, device: str, precision: str, labe
     """
     if name != "torch":
         raise ConfigError(f"backend {name!r} is not known; choose torch")
-    place = choose_device(device)
-    chosen = choose_precision(precision, place, bundle.task.output)
-    return TorchBackend(bundle.make_network(), place, chosen, labels_only)
+    chosen_device = choose_device(device)
+    chosen_precision = choose_precision(precision, chosen_device, bundle.task.output)
+    return TorchBackend(bundle.make_network(), chosen_device, chosen_precision, labels_only)
 
 
 class TorchBackend:
@@ -147,7 +147,7 @@ class TorchBackend:
                 if self.takes_stored
                 else self._torch.from_numpy(pixels).to(self._device)
             )
-            with self._autocast():
+            with autocast(self._device, self._precision):
                 raw: dict[str, torch.Tensor] = self._network(images)
             if self._take_channels and "logits" in raw:
                 raw = {CHANNELS: raw["logits"].argmax(dim=1).to(self._torch.uint8)}
@@ -163,12 +163,6 @@ class TorchBackend:
         images = stored.to(self._torch.float32).mul_(gain).add_(shift)
         return images.masked_fill_(~mask, 0.0).contiguous(memory_format=self._torch.channels_last)
 
-    def _autocast(self) -> contextlib.AbstractContextManager[object]:
-        if self._precision == "32":
-            return contextlib.nullcontext()
-        kind = self._torch.float16 if self._precision == "16" else self._torch.bfloat16
-        return self._torch.autocast(self._device.type, dtype=kind)
-
 
 def _to_numpy(value: torch.Tensor) -> AnyArray:
     """On the host; half-precision floats as float32."""
@@ -177,57 +171,6 @@ def _to_numpy(value: torch.Tensor) -> AnyArray:
         value = value.float()
     array: AnyArray = value.cpu().numpy()
     return array
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of "auto", "cpu", "cuda", "cuda:1" or "mps". Raises `DeviceError` for one that is not there."""
-    import torch  # lazy, see TorchBackend
-
-    there: dict[str, Callable[[], int]] = {
-        "cpu": lambda: 1,
-        "cuda": torch.cuda.device_count,
-        "mps": lambda: int(torch.backends.mps.is_available()),
-    }
-    if name == "auto":
-        name = next(kind for kind in ("cuda", "mps", "cpu") if there[kind]() > 0)
-    kind, _, number = name.partition(":")
-    if kind not in there or (number and not number.isdigit()):
-        raise ConfigError(
-            f"device {name!r} is not known; choose one of auto, cpu, cuda, cuda:1, mps (--device)"
-        )
-    if there[kind]() <= int(number or 0):
-        raise DeviceError(
-            f"--device {name}: torch {torch.__version__} finds no such device here; use --device auto or cpu"
-        )
-    return torch.device(name)
-
-
-def choose_precision(name: str, device: torch.device, output: str) -> str:
-    """ "32", "bf16" or "16"; "auto" takes bfloat16 where the hardware computes in it and the answer is a class
-    map.
-
-    Box coordinates need more than bfloat16's 8 bits, so objects stay at 32 unless asked for otherwise.
-    """
-    if name not in ("auto", "32", "bf16", "16"):
-        raise ConfigError(f"precision {name!r} is not known; choose one of auto, 32, bf16, 16 (--precision)")
-    if name == "16" and device.type == "cpu":
-        raise ConfigError("precision 16 is for GPUs; on a CPU choose --precision bf16, 32 or auto")
-    if name == "auto":
-        return "bf16" if output == "raster" and computes_bf16(device) else "32"
-    return name
-
-
-def computes_bf16(device: torch.device) -> bool:
-    """True where bfloat16 is faster than float32: AVX-512 BF16 or AMX, or a GPU from Ampere on."""
-    import torch  # lazy, see TorchBackend
-
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8
-    # Private in torch 2.6 to 2.15; where one is gone the answer is no, which costs speed and not truth.
-    probes: list[Callable[[], bool] | None] = [
-        getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    ]
-    return device.type == "cpu" and any(probe is not None and probe() for probe in probes)
 
 
 def reader_threads() -> int:

@@ -1,58 +1,121 @@
-"""Where to compute and how precisely."""
+"""The device on which networks compute, and in which precision: one rule for training and for prediction.
+
+A score or a threshold holds for the precision in which it was measured, so training, judging and prediction
+ask the same function, and "auto" means the same to all three.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable
-
-import torch
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ..errors import ConfigError, DeviceError
 
+if TYPE_CHECKING:
+    import torch
+
+# torch is imported where a device is used: a configuration is checked, and `predict` parsed, without it.
+
+Precision = Literal["auto", "32", "bf16", "16"]
+DEVICES = "auto, cpu, cuda, cuda:N (GPU number N, from 0) or mps"
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+
+def check_device_name(name: str) -> str:
+    """The name of a device, unchanged; whether this machine has the device is not asked.
+
+    Raises:
+        ConfigError: The name is none of auto, cpu, cuda, cuda:N and mps.
+    """
+    if not _DEVICE.fullmatch(name):
+        raise ConfigError(f"`device` {name!r} is unknown; choose {DEVICES}")
+    return name
+
 
 def choose_device(name: str) -> torch.device:
-    """The device of "auto", "cpu", "cuda" or "mps". Raises `DeviceError` for one that is not there."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    there: dict[str, Callable[[], bool]] = {
-        "cpu": lambda: True,
-        "cuda": torch.cuda.is_available,
-        "mps": torch.backends.mps.is_available,
+    """The torch device of a name.
+
+    Args:
+        name: "cpu", "cuda", "cuda:N", "mps", or "auto": the first GPU, else Apple's, else the CPU.
+
+    Returns:
+        The device; "cuda" without a number is torch's current GPU.
+
+    Raises:
+        ConfigError: The name is unknown.
+        DeviceError: This machine has no such device, or torch cannot use it.
+    """
+    import torch
+
+    check_device_name(name)
+    available = {
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+        "cpu": 1,
     }
-    if name not in there:
-        raise ConfigError(f"device {name!r} is not known; choose one of auto, {', '.join(there)} (--device)")
-    if not there[name]():
+    if name == "auto":
+        name = next(kind for kind, count in available.items() if count > 0)
+    kind, _, number = name.partition(":")
+    if int(number or 0) >= available[kind]:
         raise DeviceError(
-            f"--device {name}: this machine has none that torch {torch.__version__} can use; use --device auto or cpu"
+            f"`device` {name}: torch {torch.__version__} finds no such device on this machine; "
+            f"use auto or cpu"
         )
     return torch.device(name)
 
 
-def choose_precision(name: str, device: torch.device) -> str:
-    """ "32", "bf16" or "16" for a device; "auto" takes bfloat16 where the hardware computes in it."""
-    if name == "auto":
-        return "bf16" if _computes_bf16(device) else "32"
-    if name not in ("32", "bf16", "16"):
-        raise ConfigError(f"precision {name!r} is not known; choose one of auto, 32, bf16, 16 (--precision)")
+def choose_precision(name: str, device: torch.device, output: str) -> str:
+    """The precision of a name.
+
+    "auto" is bfloat16 where the hardware computes in it and the output is a class map, else float32: the
+    coordinates of boxes and outlines need more than the 8 significant bits of bfloat16.
+
+    Args:
+        name: "auto", "32" (float32), "bf16" (bfloat16) or "16" (float16).
+        device: Where the network computes.
+        output: Output kind of the task: "raster", "objects" or "chips".
+
+    Returns:
+        "32", "bf16" or "16".
+
+    Raises:
+        ConfigError: The name is unknown, or the device does not compute in that precision.
+    """
+    if name not in get_args(Precision):
+        raise ConfigError(f"`precision` {name!r} is unknown; choose auto, 32, bf16 or 16")
     if name == "16" and device.type == "cpu":
-        raise ConfigError("precision 16 does not train on a CPU; use --precision bf16, 32 or auto")
-    return name
+        raise ConfigError("`precision` 16: float16 needs a GPU; use bf16, 32 or auto on a CPU")
+    if name != "auto":
+        return name
+    return "bf16" if output == "raster" and computes_bf16(device) else "32"
 
 
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """A context in which networks compute in that precision."""
-    kind = torch.float16 if precision == "16" else torch.bfloat16
-    return torch.autocast(device.type, dtype=kind, enabled=precision != "32")
+def computes_bf16(device: torch.device) -> bool:
+    """True where bfloat16 is faster than float32: a GPU from Ampere on, or a CPU with AVX-512 BF16 or AMX."""
+    import torch
 
-
-def _computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8  # Ampere; before it bfloat16 is emulated
-    return device.type == "cpu" and any(
-        _asked(name) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return torch.cuda.get_device_capability(device)[0] >= 8  # before Ampere bfloat16 is emulated
+    return device.type == "cpu" and (
+        _cpu_has("_is_avx512_bf16_supported") or _cpu_has("_is_amx_tile_supported")
     )
 
 
-def _asked(name: str) -> bool:
-    # Private in torch 2.6 to 2.15; where one is gone the answer is no, which costs speed and not truth.
-    probe: Callable[[], bool] | None = getattr(torch.cpu, name, None)
-    return bool(probe()) if probe is not None else False
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    """A context in which networks compute in that precision ("32", "bf16" or "16")."""
+    import torch
+
+    if precision == "32":
+        return contextlib.nullcontext()
+    dtype = torch.float16 if precision == "16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def _cpu_has(probe_name: str) -> bool:
+    import torch
+
+    # The probes are private in torch 2.6 to 2.15. Where one is gone the answer is no, which costs only speed.
+    probe: Callable[[], bool] | None = getattr(torch.cpu, probe_name, None)
+    return probe is not None and bool(probe())

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..chips.augment import AugmentConfig
 from ..errors import ConfigError
 from ..io.yamlfiles import load_yaml, parse_yaml, validate
+from ..networks.device import Precision, check_device_name
 from ..tasks import TaskConfig, load_task
-
-Precision = Literal["auto", "32", "bf16", "16"]
-Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def _as_text(value: object) -> object:
@@ -96,7 +94,7 @@ class TrainConfig(BaseModel):
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
 
     seed: int = Field(0, ge=0)
-    device: Device = "auto"
+    device: Annotated[str, AfterValidator(check_device_name)] = "auto"
     precision: Annotated[Precision, BeforeValidator(_as_text)] = "auto"
     workers: int | None = Field(None, ge=0)
     checkpoint_steps: int = Field(100, ge=1)

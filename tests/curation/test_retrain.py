@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -12,6 +13,7 @@ import shapely
 from affine import Affine
 from pyproj import CRS
 
+from eo_dl.chips.chipset import open_chip_set
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.curation.retrain import retrain
@@ -88,6 +90,24 @@ def test_both_models_stand_beside_each_other_on_ground_that_neither_saw(
     assert (tmp_path / "second.chips" / "chips.json").is_file() and (tmp_path / "second.run").is_dir(), (
         "bad labels cost nothing of what was there"
     )
+
+
+def test_both_models_are_scored_in_the_precision_of_the_run(
+    world: tuple[Run, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bfloat16 against float32 would be a difference that no label made."""
+    run, chips, _ = world
+    used = []
+
+    def noted(network: object, batches: object, codec: object, device: object, precision: str) -> list[Any]:
+        used.append(precision)
+        return []
+
+    monkeypatch.setattr("eo_dl.training.judging.compare.answers", noted)
+    monkeypatch.setattr("eo_dl.networks.device.computes_bf16", lambda device: True)
+    for precision in ("32", "bf16", "auto"):
+        score_model(run.model, open_chip_set(chips), precision=precision)
+    assert used == ["32", "bf16", "bf16"]
 
 
 def test_corrections_are_merged_first_and_a_new_scene_is_learned_from(

@@ -1,4 +1,4 @@
-"""The torch engine says what the network says; devices that are not there are refused."""
+"""The torch engine says what the network says."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.chipgrid import ChipGrid
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.normalization import Normalization
-from eo_dl.errors import BundleError, ConfigError, DeviceError
+from eo_dl.errors import BundleError, ConfigError
 from eo_dl.inference.backends import (
     CHANNELS,
     Scaling,
     TorchBackend,
     check_raw,
-    choose_device,
-    choose_precision,
     make_backend,
 )
 from eo_dl.inference.predict import predict
@@ -89,27 +87,6 @@ def test_half_precision_answers_arrive_as_float32() -> None:
     raw = TorchBackend(Small(), CPU, "bf16").run(seen, valid, Scaling.of(NORMALIZATION, BANDS))
     exact = TorchBackend(Small(), CPU, "32").run(seen, valid, Scaling.of(NORMALIZATION, BANDS))
     assert raw["logits"].dtype == np.float32 and 0 < abs(raw["logits"] - exact["logits"]).max() < 0.1
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
-def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(DeviceError, match="--device auto or cpu"):
-        choose_device("cuda")
-    assert choose_device("auto").type in ("cpu", "mps")
-
-
-@pytest.mark.parametrize("name", ["gpu", "cuda:x", ""])
-def test_an_unknown_device_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="--device"):
-        choose_device(name)
-
-
-def test_precision_is_chosen_by_hardware_and_kind() -> None:
-    assert choose_precision("auto", CPU, "objects") == "32"
-    assert choose_precision("auto", CPU, "raster") in ("32", "bf16")
-    for wrong in ("16", "fp8"):
-        with pytest.raises(ConfigError, match="--precision"):
-            choose_precision(wrong, CPU, "raster")
 
 
 def test_an_answer_that_is_not_one_a_chip_is_refused() -> None:

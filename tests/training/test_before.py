@@ -13,9 +13,11 @@ from click.testing import CliRunner
 
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.errors import ConfigError, OutputExistsError, TrainingError
-from eo_dl.tasks import available_tasks
+from eo_dl.networks.device import choose_device, choose_precision
+from eo_dl.tasks import available_tasks, load_task
 from eo_dl.training.dryrun import dry_run
 from eo_dl.training.findlr import find_lr, smoothed, steepest
+from eo_dl.training.setup.runsetup import setting_of
 from eo_dl.training.setup.sampler import EpochPlan
 from eo_dl.training.trainconfig import TrainConfig
 from eo_dl_cli.train import command
@@ -56,6 +58,17 @@ def test_a_long_run_on_a_cpu_is_told_what_would_shorten_it_in_one_line(small_chi
     capped = dry_run(small_chips, config(epochs=10_000_000, max_minutes=5.0, device="cpu"))
     assert capped.minutes == 5
     assert capped.advice == ""
+
+
+@pytest.mark.parametrize("task", ["segmentation", "detection"])
+def test_auto_is_the_precision_in_which_predict_runs(
+    small_chips: ChipSet, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    # Thresholds and test scores hold for the precision in which they were measured.
+    monkeypatch.setattr("eo_dl.networks.device.computes_bf16", lambda device: True)
+    setting = setting_of(small_chips, TrainConfig(task=task, device="cpu"))
+    in_prediction = choose_precision("auto", choose_device("cpu"), load_task(task).output)
+    assert setting.precision == in_prediction == {"segmentation": "bf16", "detection": "32"}[task]
 
 
 def test_a_dry_run_refuses_what_training_would(small_chips: ChipSet) -> None:

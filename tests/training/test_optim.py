@@ -12,8 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eo_dl.core.classes import ClassSet
-from eo_dl.errors import ConfigError, DeviceError
-from eo_dl.networks.device import choose_device, choose_precision
 from eo_dl.training.loop.optimizers import make_optimizer, plateau_drops, rate_at
 from eo_dl.training.setup.classweights import LARGEST_RATIO, class_weights
 from eo_dl.training.trainconfig import TrainConfig, batch_size_for
@@ -175,26 +173,6 @@ def test_equal_shares_weigh_alike_and_none_is_none() -> None:
     classes = ClassSet.of_names(["a", "b"])
     assert class_weights("sqrt_inverse", classes, {1: 0.5, 2: 0.5}) == (1, 1)
     assert class_weights("none", classes, {1: 0.1, 2: 0.9}) is None
-
-
-def test_a_device_that_is_not_there_is_one_line() -> None:
-    assert choose_device("cpu").type == "cpu"
-    if not torch.cuda.is_available():
-        with pytest.raises(DeviceError, match="--device cuda: this machine has none") as caught:
-            choose_device("cuda")
-        assert "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match="gpu"):
-        choose_device("gpu")
-
-
-def test_precision_is_what_the_device_can() -> None:
-    cpu = torch.device("cpu")
-    assert choose_precision("auto", cpu) in ("32", "bf16")
-    assert choose_precision("bf16", cpu) == "bf16"
-    with pytest.raises(ConfigError, match="precision 16"):
-        choose_precision("16", cpu)
-    with pytest.raises(ConfigError, match="precision '8'"):
-        choose_precision("8", cpu)
 
 
 def test_a_step_holds_about_as_many_pixels_whatever_the_chip() -> None:

@@ -96,6 +96,14 @@ def test_fewer_chips_than_processes_are_refused(small_chips: ChipSet) -> None:
         setting_of(small_chips, TrainConfig(task="segmentation", devices=500, device="cpu"))
 
 
+def test_several_processes_do_not_share_one_gpu(
+    small_chips: ChipSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match="a GPU of its own; use cuda"):
+        setting_of(small_chips, TrainConfig(task="segmentation", devices=2, device="cuda:1"))
+
+
 def _python(*arguments: str | Path) -> None:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(

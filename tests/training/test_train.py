@@ -303,7 +303,7 @@ def test_wrong_input_is_one_line_and_leaves_nothing(chips: ChipSet, tmp_path: Pa
     assert "--weights" in wrong(chips, out, task="segmentation", weights=str(tmp_path / "none.pth"))
     assert ".eodl" in wrong(chips, tmp_path / "m.pt", task="segmentation")
     if not torch.cuda.is_available():
-        with pytest.raises(DeviceError, match="--device cuda"):
+        with pytest.raises(DeviceError, match="`device` cuda"):
             train(chips, "segmentation", out=out, device="cuda")
 
 

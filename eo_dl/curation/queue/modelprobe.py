@@ -12,8 +12,8 @@ import numpy.typing as npt
 from ...core.arrays import Objects
 from ...core.window import Window
 from ...errors import BundleError
-from ...inference.backends import choose_device
 from ...io.scene import Scene, SceneReader
+from ...networks.device import choose_device
 from .chipuncertainty import Uncertainty, of_labels, of_objects, of_probabilities
 from .chipviews import VIEWS, View
 

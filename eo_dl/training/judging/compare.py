@@ -9,7 +9,7 @@ from ...chips.chiprecord import SplitName
 from ...chips.chipset import ChipSet
 from ...chips.dataset import ChipDataset
 from ...errors import ChipSetError, ConfigError
-from ...networks.device import choose_device
+from ...networks.device import choose_device, choose_precision
 from ..record.results import SplitScores
 from ..setup.loading import fixed_batches
 from ..trainconfig import batch_size_for
@@ -17,13 +17,30 @@ from .scoring import ChipScoring, answers
 
 
 def score_model(
-    bundle: Bundle, chips: ChipSet, split: SplitName = "test", *, name: str = "", device: str = "auto"
+    bundle: Bundle,
+    chips: ChipSet,
+    split: SplitName = "test",
+    *,
+    name: str = "",
+    device: str = "auto",
+    precision: str = "auto",
 ) -> SplitScores:
-    """What a model reaches on a split, decoded, thresholded and scored as training does it; `name` is how the
-    result is called.
+    """The scores of a model on one split, decoded, thresholded and scored as training does.
 
-    Raises `ConfigError` where the chips have other bands or classes than the model, `ChipSetError` where the
-    split is empty.
+    Args:
+        bundle: The model.
+        chips: A chip set with the bands and classes of the model.
+        split: "train", "val" or "test".
+        name: Name of the predictor in the result (default: the model's file name).
+        device: As in `TrainConfig`. Two models are compared at the same device and precision.
+        precision: As in `TrainConfig`.
+
+    Returns:
+        The scores with their intervals.
+
+    Raises:
+        ConfigError: The chips have other bands or classes than the model.
+        ChipSetError: No chip of the split has a known label.
     """
     if chips.bands.names != bundle.bands.names:
         raise ConfigError(
@@ -41,19 +58,16 @@ def score_model(
         raise ChipSetError(
             f"{chips.path}: no chip of the split '{split}' has a known label; there is nothing to score a model on"
         )
-    task, codec, place = bundle.task, bundle.codec(), choose_device(device)
+    task, codec = bundle.task, bundle.codec()
+    chosen_device = choose_device(device)
+    chosen_precision = choose_precision(precision, chosen_device, task.output)
     dataset = ChipDataset(
         chips, records, codec, bundle.normalization, hide_unannotated=task.output == "objects"
     )
     places = {record.chip_id: f"{record.scene_index}/{record.block}" for record in records}
     scoring = ChipScoring(task, codec, places, bundle.spec.thresholds.get("score"))
-    network = bundle.make_network().to(place)
-    for answered in answers(
-        network,
-        fixed_batches(dataset, batch_size_for(None, chips.chip_px, task.output), 0),
-        codec,
-        place,
-        "32",
-    ):
+    network = bundle.make_network().to(chosen_device)
+    batches = fixed_batches(dataset, batch_size_for(None, chips.chip_px, task.output), 0)
+    for answered in answers(network, batches, codec, chosen_device, chosen_precision):
         scoring.add_answer(answered)
     return SplitScores(name or bundle.path.name, split, tuple(scoring.scores()), scoring.draws())

@@ -54,7 +54,7 @@ def fit(
     with quiet_lightning(), _rng_kept(), _exact_sums(device), _environment_kept():
         trainer = lightning.Trainer(
             accelerator={"mps": "mps", "cuda": "gpu"}.get(device.type, "cpu"),
-            devices=layout.devices,
+            devices=layout.devices if device.index is None else [device.index],
             num_nodes=layout.nodes,
             strategy=strategy,
             sync_batchnorm=layout.world > 1 and device.type == "cuda",

@@ -18,8 +18,8 @@ from ...errors import ChipSetError, ConfigError
 from ...networks.device import choose_device, choose_precision
 from ...networks.tasknetwork import TaskNetwork
 from ...networks.weights import load_rest
-from ...tasks import NetworkInputs, Task, TaskConfig
-from ..trainconfig import TrainConfig
+from ...tasks import NetworkInputs, Task, TaskConfig, load_task
+from ..trainconfig import TrainConfig, task_name
 from .freeze import check_freeze
 from .loading import worker_count
 from .ranks import Layout, layout_of, refuse_without_program
@@ -103,14 +103,15 @@ def setting_of(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int |
     """
     layout = layout_of(config)
     device = choose_device(config.device)
-    precision = choose_precision(config.precision, device)
+    if layout.world > 1 and device.index is not None:
+        raise ConfigError(
+            f"`device` {config.device}: each of the {layout.world} processes takes a GPU of its own; use cuda"
+        )
+    precision = choose_precision(config.precision, device, load_task(task_name(config)).output)
     opened = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
-    setting = Setting(
-        prepare(opened if val_fold is None else opened.with_val_fold(val_fold), config),
-        device,
-        precision,
-        layout,
-    )
+    if val_fold is not None:
+        opened = opened.with_val_fold(val_fold)
+    setting = Setting(prepare(opened, config), device, precision, layout)
     few = [name for name in ("train", "val") if 0 < len(setting.prepared.records[name]) < layout.world]
     if few:
         raise ChipSetError(
