@@ -120,6 +120,16 @@ def test_no_two_modules_have_one_name() -> None:
     assert sorted(name for name in set(names) if names.count(name) > 1) == []
 
 
+def test_no_two_public_classes_have_one_name() -> None:
+    names = [
+        node.name
+        for path in _modules()
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
+
+
 def test_the_plugin_imports_nothing_of_ours_and_no_third_party() -> None:
     for path in sorted((PACKAGE / "qgis" / "eo_dl_qgis").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

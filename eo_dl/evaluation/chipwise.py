@@ -45,7 +45,7 @@ _ONE, _SEVERAL = 0.5, 0.1  # cover, where a file does not say by which its model
 
 
 @dataclass
-class ChipTally:
+class ChipCounts:
     """Chips that count, and that were left out, and why."""
 
     scored: int = 0
@@ -161,7 +161,7 @@ def score_chips(
     match: ClassMatch,
     limits: Limits,
     scorer: ChipScorer,
-    tally: ChipTally,
+    tally: ChipCounts,
 ) -> Thumbnail | None:
     """Add the chips of one file to the scorer; a picture of what was right, where they lie side by side in a
     scene.
@@ -185,7 +185,7 @@ def score_chips(
 
 
 def _count(
-    scorer: ChipScorer, tally: ChipTally, predicted: Float32Array, truth: Float32Array, place: str
+    scorer: ChipScorer, tally: ChipCounts, predicted: Float32Array, truth: Float32Array, place: str
 ) -> None:
     known = bool(np.isfinite(truth).any())
     tally.scored += known
@@ -285,7 +285,7 @@ def _score_images(
     match: ClassMatch,
     limits: Limits,
     scorer: ChipScorer,
-    tally: ChipTally,
+    tally: ChipCounts,
 ) -> None:
     if limits.aoi is not None:
         raise ConfigError(

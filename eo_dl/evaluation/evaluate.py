@@ -18,7 +18,7 @@ from ..labels.reading import read_labels
 from ..scores.chipscores import ChipScorer
 from ..scores.objectscores import ObjectScorer
 from ..scores.pixelscores import PixelScorer
-from .chipwise import ChipTally, read_chips, score_chips
+from .chipwise import ChipCounts, read_chips, score_chips
 from .classmatch import ClassMatch, match_classes
 from .figures import class_bars, curves, error_map, object_errors
 from .limits import LeftOut, Limits
@@ -240,7 +240,7 @@ def _chips(
     match = match_classes(found[0].classes, labels.classes, labels.source, class_map)
     scorer, tally, thumbnails, left_out = (
         ChipScorer(match.classes, several=found[0].several, seed=seed),
-        ChipTally(),
+        ChipCounts(),
         [],
         LeftOut(len(found)),
     )

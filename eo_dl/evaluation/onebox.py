@@ -32,7 +32,7 @@ _KNOWN = 0.5
 
 
 @dataclass
-class ChipTally:
+class OneBoxCounts:
     """Chips that are scored, those of which too little is annotated or that lie outside the AOI, and those
     with several objects.
     """
@@ -50,7 +50,7 @@ class OneBoxes:
     ) -> None:
         self.match, self.limits, self.rule = match, limits, rule
         self.scorer = LocalizationScorer(match.classes, iou, seed=seed)
-        self.tally = ChipTally()
+        self.tally = OneBoxCounts()
 
     @classmethod
     def of(

@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 
 from ..core.labelset import GeometryArray, LabelSet
-from ..labels.classnames import ClassSpec
+from ..labels.classnames import ClassRequest
 from ..labels.formats.annotations import Annotations
 from ..labels.records import ImageRecord, PixelObject, label_set, pixel_records
 
@@ -30,7 +30,7 @@ def label_set_of(found: Annotations) -> LabelSet:
     names = found.classes.foreground
     labels = label_set(
         pixel_records(found.source, objects, covered),
-        ClassSpec(tuple(i.name for i in names), {i.name: i.name for i in names}, False),
+        ClassRequest(tuple(i.name for i in names), {i.name: i.name for i in names}, False),
         "background",
     )
     table = np.arange(256)

@@ -19,7 +19,7 @@ from ..core.arraytypes import AnyArray, BoolArray, Float32Array
 from ..core.chipgrid import Cell, ChipGrid
 from ..io.aoi import Aoi
 from .pipeline import Stopped
-from .strips import Strip, StripReader
+from .strips import PixelStrip, StripReader
 
 # Rows are normalised a few at a time, so that the scratch stays in the processor's cache: twice as fast as
 # whole planes.
@@ -62,7 +62,7 @@ class BufferPool:
 
 
 @dataclass(frozen=True)
-class Batch:
+class CellBatch:
     """A group of neighbouring cells of one row of chips.
 
     `active` (N,): has pixels to answer for. `buffer` is None where no cell has; else its first N places are
@@ -127,7 +127,7 @@ def make_batches(
     batch_size: int,
     first_row: int = 0,
     aoi: Aoi | None = None,
-) -> Iterator[Batch]:
+) -> Iterator[CellBatch]:
     """All batches from row `first_row` of chips on, filled."""
     for grid_row in range(first_row, grid.shape[0]):
         cells = grid.row(grid_row)
@@ -137,10 +137,10 @@ def make_batches(
             group = cells[start:stop]
             active = np.array([_answers(cell, held, aoi) for cell in group], np.bool_)
             buffer = _filled(group, active, held, filler, pool) if active.any() else None
-            yield Batch(grid_row, group, active, buffer)
+            yield CellBatch(grid_row, group, active, buffer)
 
 
-def _answers(cell: Cell, strips: list[Strip], aoi: Aoi | None) -> bool:
+def _answers(cell: Cell, strips: list[PixelStrip], aoi: Aoi | None) -> bool:
     """True where the cell's keep window holds a valid pixel (of the AOI)."""
     if aoi is not None and not aoi.touches(cell.keep):
         return False
@@ -157,7 +157,7 @@ def _answers(cell: Cell, strips: list[Strip], aoi: Aoi | None) -> bool:
 def _filled(
     cells: tuple[Cell, ...],
     active: BoolArray,
-    strips: list[Strip],
+    strips: list[PixelStrip],
     filler: Filler,
     pool: BufferPool,
 ) -> Buffer:
@@ -171,7 +171,7 @@ def _filled(
     return buffer
 
 
-def _fill(pixels: AnyArray, valid: BoolArray, cell: Cell, strips: list[Strip], filler: Filler) -> None:
+def _fill(pixels: AnyArray, valid: BoolArray, cell: Cell, strips: list[PixelStrip], filler: Filler) -> None:
     """One chip: `pixels` (C, size, size), `valid` (size, size); what sticks out of the scene is 0 and not
     valid.
     """

@@ -28,7 +28,7 @@ from ..io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ..io.rasterwriter import RasterWriter
 from ..io.vectorlayers import write_layer
 from ..tasks import Codec
-from .batches import Batch
+from .batches import CellBatch
 from .spool import Spool
 
 CHIPS_LAYER = "chips"
@@ -56,7 +56,7 @@ class CellDecoder:
         self._found: list[Float32Array] = []
         self._valid: list[float] = []
 
-    def take(self, batch: Batch, raw: Mapping[str, AnyArray] | None) -> Iterator[CellRow]:
+    def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[CellRow]:
         """See `decoders.Decoder`."""
         for place, cell in enumerate(batch.cells):
             answered = raw is not None and batch.buffer is not None and bool(batch.active[place])

@@ -15,10 +15,10 @@ from ..core.classes import IGNORE_ID
 from ..errors import BundleError
 from ..io.aoi import Aoi
 from ..io.classmap import QUANTA
-from ..mosaic.labelmosaic import Band, LabelMosaic
+from ..mosaic.labelmosaic import LabelMosaic, RowStrip
 from ..tasks import Codec, RasterCodec
 from .backends import CHANNELS
-from .batches import Batch
+from .batches import CellBatch
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -26,7 +26,7 @@ T_co = TypeVar("T_co", covariant=True)
 class Decoder(Protocol, Generic[T_co]):
     """Takes batches in the order of the chip grid and gives back what they complete."""
 
-    def take(self, batch: Batch, raw: Mapping[str, AnyArray] | None) -> Iterator[T_co]:
+    def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[T_co]:
         """`raw` is None for a batch without active cells."""
         ...
 
@@ -45,19 +45,19 @@ class LabelDecoder:
         self._planes = len(codec.classes) if probabilities else 0
         self._mosaic = LabelMosaic(grid, self._planes)
 
-    def take(self, batch: Batch, raw: Mapping[str, AnyArray] | None) -> Iterator[Band]:
+    def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[RowStrip]:
         """See `Decoder`."""
         for place, cell in enumerate(batch.cells):
             if raw is None or batch.buffer is None or not batch.active[place]:
-                band = self._mosaic.skip(cell)
+                strip = self._mosaic.skip(cell)
             else:
-                band = self._add(
+                strip = self._add(
                     cell, {name: array[place] for name, array in raw.items()}, batch.buffer.valid[place]
                 )
-            if band is not None:
-                yield band
+            if strip is not None:
+                yield strip
 
-    def _add(self, cell: Cell, raw: Mapping[str, AnyArray], valid: BoolArray) -> Band | None:
+    def _add(self, cell: Cell, raw: Mapping[str, AnyArray], valid: BoolArray) -> RowStrip | None:
         labels = self._labels(raw)
         planes = _quantised(self._codec.decode(raw)) if self._planes else None
         if self._aoi is not None:
@@ -102,7 +102,7 @@ class ObjectDecoder:
         self._seen = 0
         self._on_invalid = 0
 
-    def take(self, batch: Batch, raw: Mapping[str, AnyArray] | None) -> Iterator[ChipObjects]:
+    def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[ChipObjects]:
         """See `Decoder`."""
         if raw is not None and batch.buffer is not None:
             for place in np.flatnonzero(batch.active).tolist():

@@ -27,7 +27,7 @@ from ..core.progress import OnProgress
 from ..io.aoi import Aoi
 from ..io.gdal import small_cache
 from .backends import Backend, Scaling, check_raw
-from .batches import Batch, BufferPool, Filler, make_batches
+from .batches import BufferPool, CellBatch, Filler, make_batches
 from .chipdecoders import Decoder
 from .pipeline import Ahead, Behind
 from .strips import RowReader, StripReader, strip_rows
@@ -66,7 +66,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Job:
+class ChipJob:
     """What to run over which chips."""
 
     source: Source
@@ -86,7 +86,7 @@ class Tally:
 
 
 def run_chips(
-    job: Job, backend: Backend, decoder: Decoder[T], sink: Sink[T], on_progress: OnProgress
+    job: ChipJob, backend: Backend, decoder: Decoder[T], sink: Sink[T], on_progress: OnProgress
 ) -> Tally:
     """Every chip from the sink's first row on, through the network and into the sink.
 
@@ -99,7 +99,7 @@ def run_chips(
         return tally
     pool = _buffers(job, backend)
 
-    def decode(item: tuple[Batch, Mapping[str, AnyArray] | None]) -> None:
+    def decode(item: tuple[CellBatch, Mapping[str, AnyArray] | None]) -> None:
         batch, raw = item
         try:
             for finished in decoder.take(batch, raw):
@@ -133,7 +133,7 @@ def run_chips(
     return tally
 
 
-def _answer(backend: Backend, batch: Batch, job: Job) -> Mapping[str, AnyArray] | None:
+def _answer(backend: Backend, batch: CellBatch, job: ChipJob) -> Mapping[str, AnyArray] | None:
     if batch.buffer is None:
         return None
     raw = backend.run(batch.pixels, batch.buffer.valid[: len(batch.cells)], job.scaling)
@@ -141,7 +141,7 @@ def _answer(backend: Backend, batch: Batch, job: Job) -> Mapping[str, AnyArray] 
     return raw
 
 
-def _strips(job: Job, first_row: int) -> StripReader:
+def _strips(job: ChipJob, first_row: int) -> StripReader:
     first = max(job.grid.row_starts[first_row], 0)
     source, rows = job.source, strip_rows(job.source.block_rows)
     strip_bytes = rows * job.grid.width * len(source.bands) * np.dtype(source.dtype).itemsize
@@ -156,11 +156,11 @@ def _strips(job: Job, first_row: int) -> StripReader:
     )
 
 
-def _filler(job: Job, backend: Backend) -> Filler:
+def _filler(job: ChipJob, backend: Backend) -> Filler:
     return Filler(None, None) if backend.takes_stored else Filler(job.scaling.gain, job.scaling.shift)
 
 
-def _buffers(job: Job, backend: Backend) -> BufferPool:
+def _buffers(job: ChipJob, backend: Backend) -> BufferPool:
     """One being filled, one waiting, one in the network, one being decoded; fewer for small scenes."""
     size, most = job.grid.size_px, min(job.batch_size, job.grid.shape[1])
     count = min(_BUFFERS, len(job.grid))

@@ -21,7 +21,7 @@ from ..errors import ConfigError
 from ..io.classmap import QUANTA
 from ..io.rasterwriter import RasterWriter
 from ..io.vectorlayers import write_layer
-from ..mosaic.labelmosaic import Band
+from ..mosaic.labelmosaic import RowStrip
 from ..mosaic.objectmosaic import ObjectMosaic
 from ..mosaic.rowpolygons import RowPolygonizer
 from .chipdecoders import ChipObjects
@@ -56,7 +56,7 @@ class RowSink(Protocol):
     @property
     def done_rows(self) -> int: ...
 
-    def take(self, band: Band) -> None: ...
+    def take(self, strip: RowStrip) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ class ClassRaster:
         """Rows of a killed run."""
         return self.writer.done_rows
 
-    def take(self, band: Band) -> None:
+    def take(self, strip: RowStrip) -> None:
         """See `RowSink`."""
-        new = max(self.writer.done_rows, band.row0) - band.row0
-        if new < len(band.labels):
-            self.writer.write(band.row0 + new, band.labels[None, new:])
+        new = max(self.writer.done_rows, strip.row0) - strip.row0
+        if new < len(strip.labels):
+            self.writer.write(strip.row0 + new, strip.labels[None, new:])
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,15 @@ class ProbabilityRaster:
         """Rows of a killed run."""
         return self.writer.done_rows
 
-    def take(self, band: Band) -> None:
+    def take(self, strip: RowStrip) -> None:
         """See `RowSink`."""
-        assert band.planes is not None
+        assert strip.planes is not None
         # The mosaic leaves the planes of skipped chips at 0, which would say "certainly not" where nobody
         # looked.
-        band.planes[:, band.labels == IGNORE_ID] = IGNORE_ID
-        new = max(self.writer.done_rows, band.row0) - band.row0
-        if new < len(band.labels):
-            self.writer.write(band.row0 + new, band.planes[:, new:])
+        strip.planes[:, strip.labels == IGNORE_ID] = IGNORE_ID
+        new = max(self.writer.done_rows, strip.row0) - strip.row0
+        if new < len(strip.labels):
+            self.writer.write(strip.row0 + new, strip.planes[:, new:])
 
 
 class ClassPolygons:
@@ -111,11 +111,11 @@ class ClassPolygons:
         for number in range(spool.count):
             self._add(spool.load(number)["labels"].astype(np.uint8))
 
-    def take(self, band: Band) -> None:
+    def take(self, strip: RowStrip) -> None:
         """See `RowSink`."""
-        if band.row0 >= self.done_rows:
-            self._spool.store({"labels": band.labels})
-            self._add(band.labels)
+        if strip.row0 >= self.done_rows:
+            self._spool.store({"labels": strip.labels})
+            self._add(strip.labels)
 
     def finish(self) -> Objects:
         """All polygons, without scores (NaN): a polygon's certainty is not in a map of classes."""
@@ -144,9 +144,9 @@ class RowOutput:
         begins = [rows.first_out_row(edge) for edge in grid.row_edges]
         self.first_row = max(place for place, begin in enumerate(begins) if begin <= done)
 
-    def take(self, band: Band) -> None:
+    def take(self, strip: RowStrip) -> None:
         """See `engine.Sink`."""
-        placed = self._rows.place(band)
+        placed = self._rows.place(strip)
         if placed is not None:
             for sink in self._sinks:
                 sink.take(placed)

@@ -29,7 +29,7 @@ from ..tasks import ChipCodec, OneObjectCodec
 from ..version import __version__
 from .backends import Backend, Scaling, reader_threads
 from .contract import SceneOptions, fit_scene
-from .engine import Job, Source, batch_size_for
+from .engine import ChipJob, Source, batch_size_for
 
 # Drivers that can only be read from the first row on: a second reader would decode everything twice.
 _SEQUENTIAL = ("PNG", "JPEG")
@@ -58,7 +58,7 @@ class Plan:
     scene: Scene
     out: Path
     probabilities: Path | None
-    job: Job
+    job: ChipJob
     aoi: Aoi | None
     request: Request
     key: str
@@ -95,7 +95,9 @@ def make_plan(
     ratio = work.grid.width / work.native.width, work.grid.height / work.native.height
     aoi = own_aoi.scaled(*ratio) if own_aoi is not None and work.resampled else own_aoi
     size = request.batch_size or batch_size_for(backend, grid.size_px, len(work.bands))
-    job = Job(_source(work), grid, Scaling.of(bundle.normalization, work.bands), size, aoi, str(bundle.path))
+    job = ChipJob(
+        _source(work), grid, Scaling.of(bundle.normalization, work.bands), size, aoi, str(bundle.path)
+    )
     plan = Plan(bundle, work, out, probabilities, job, own_aoi, request, "", {}, fitted.notes)
     said = _said(plan, backend)
     key = hashlib.sha256(

@@ -19,7 +19,7 @@ from ..core.classes import IGNORE_ID
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..io.aoi import Aoi
-from ..mosaic.labelmosaic import Band
+from ..mosaic.labelmosaic import RowStrip
 
 
 class RowMap(Protocol):
@@ -29,7 +29,7 @@ class RowMap(Protocol):
         """The output row at which results from working row `row` on begin."""
         ...
 
-    def place(self, band: Band) -> Band | None:
+    def place(self, strip: RowStrip) -> RowStrip | None:
         """A band of working rows as output rows; None where no output row lies in it."""
         ...
 
@@ -41,9 +41,9 @@ class SameRows:
         """See `RowMap`."""
         return row
 
-    def place(self, band: Band) -> Band | None:
+    def place(self, strip: RowStrip) -> RowStrip | None:
         """See `RowMap`."""
-        return band
+        return strip
 
 
 @dataclass(frozen=True)
@@ -69,21 +69,23 @@ class OwnRows:
         """See `RowMap`."""
         return int(np.searchsorted(self._rows, row))
 
-    def place(self, band: Band) -> Band | None:
+    def place(self, strip: RowStrip) -> RowStrip | None:
         """See `RowMap`."""
-        row0, row1 = self.first_out_row(band.row0), self.first_out_row(band.row1)
+        row0, row1 = self.first_out_row(strip.row0), self.first_out_row(strip.row1)
         if row1 == row0:
             return None
         window = Window(0, row0, self.own.width, row1 - row0)
         wanted = self.read_valid(window)
         if self.aoi is not None:
             wanted = wanted & self.aoi.mask(window)
-        rows, cols = self._rows[row0:row1, None] - band.row0, self._cols[None]
-        labels = np.where(wanted, band.labels[rows, cols], np.uint8(IGNORE_ID))
+        rows, cols = self._rows[row0:row1, None] - strip.row0, self._cols[None]
+        labels = np.where(wanted, strip.labels[rows, cols], np.uint8(IGNORE_ID))
         planes = (
-            None if band.planes is None else np.where(wanted, band.planes[:, rows, cols], np.uint8(IGNORE_ID))
+            None
+            if strip.planes is None
+            else np.where(wanted, strip.planes[:, rows, cols], np.uint8(IGNORE_ID))
         )
-        return Band(row0, labels, planes)
+        return RowStrip(row0, labels, planes)
 
 
 def nearest(own: int, working: int) -> Int64Array:

@@ -32,7 +32,7 @@ class RowReader(Protocol):
 
 
 @dataclass(frozen=True)
-class Strip:
+class PixelStrip:
     """Whole rows from `row0` on: stored `pixels` (C, rows, W), 0 where not `valid` (rows, W)."""
 
     row0: int
@@ -73,8 +73,8 @@ class StripReader:
     ) -> None:
         self._open_reader, self._height, self._rows = open_reader, height, rows
         self._next = first_row // rows * rows
-        self._held: deque[Strip] = deque()
-        self._coming: deque[Future[Strip]] = deque()
+        self._held: deque[PixelStrip] = deque()
+        self._coming: deque[Future[PixelStrip]] = deque()
         self._ahead = ahead
         self._readers: list[RowReader] = []
         self._own = threading.local()
@@ -91,7 +91,7 @@ class StripReader:
         for reader in self._readers:
             reader.close()
 
-    def rows(self, row0: int, row1: int) -> list[Strip]:
+    def rows(self, row0: int, row1: int) -> list[PixelStrip]:
         """The strips that hold rows `[row0, row1)`; what lies above `row0` is forgotten, so ask from top to
         bottom.
         """
@@ -109,7 +109,7 @@ class StripReader:
             self._coming.append(self._pool.submit(self._read, self._next))
             self._next += self._rows
 
-    def _read(self, row0: int) -> Strip:
+    def _read(self, row0: int) -> PixelStrip:
         reader: RowReader | None = getattr(self._own, "reader", None)
         if reader is None:
             reader = self._own.reader = self._open_reader()
@@ -117,4 +117,4 @@ class StripReader:
         pixels, valid = reader.read_rows(row0, min(row0 + self._rows, self._height))
         if valid.all():
             valid = np.broadcast_to(np.True_, valid.shape)  # no memory for the usual case
-        return Strip(row0, pixels, valid)
+        return PixelStrip(row0, pixels, valid)

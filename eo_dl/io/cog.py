@@ -26,7 +26,7 @@ from ..core.pixelgrid import PixelGrid
 from ..errors import SceneError, WriteError
 from .gdal import libtiff_complaints, open_dataset, quietly, small_cache
 from .qgisstyles import xml_attribute, xml_text
-from .spill import Layout, Written
+from .spill import RasterLayout, Written
 
 _GDAL_TYPES = {
     "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32", "float32": "Float32", "float64": "Float64",
@@ -39,7 +39,7 @@ class RasterFacts:
     """What a raster file says besides its pixels."""
 
     grid: PixelGrid
-    layout: Layout
+    layout: RasterLayout
     nodata: float | None
     descriptions: tuple[str, ...] = ()
     scales: tuple[float, ...] = ()

@@ -30,7 +30,7 @@ from .qgisstyles import (
     classes_tag,
     probability_raster_qml,
 )
-from .spill import Layout, Spill
+from .spill import RasterLayout, Spill
 
 _BLOCK_BYTES = 8 * 2**20
 _recent = threading.local()
@@ -67,7 +67,7 @@ class RasterWriter:
         refuse_existing(self.path, overwrite)
         self._overwrite = overwrite
         self._classes = classes
-        layout = Layout(grid.height, grid.width, count, str(np.dtype(dtype)))
+        layout = RasterLayout(grid.height, grid.width, count, str(np.dtype(dtype)))
         categorical = classes is not None or (not scales and np.dtype(dtype).kind in "iu")
         said = dict(tags or {}) | ({} if classes is None else {CLASSES_TAG: classes_tag(classes)})
         self.facts = RasterFacts(

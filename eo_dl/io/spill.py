@@ -29,7 +29,7 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class RasterLayout:
     """Size and type of the raster whose rows are kept."""
 
     height: int
@@ -78,7 +78,7 @@ class Spill:
     same.
     """
 
-    def __init__(self, target: Path, layout: Layout, job_key: str | None) -> None:
+    def __init__(self, target: Path, layout: RasterLayout, job_key: str | None) -> None:
         self.layout = layout
         self.target = target
         self.keep = job_key is not None
@@ -188,7 +188,7 @@ def _write_all(file: IO[bytes], data: memoryview) -> None:
         done += file.write(data[done:])
 
 
-def _check_space(target: Path, layout: Layout) -> None:
+def _check_space(target: Path, layout: RasterLayout) -> None:
     needed, free = layout.row_bytes * layout.height, shutil.disk_usage(target.parent).free
     if needed > free:
         raise WriteError(

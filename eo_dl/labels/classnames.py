@@ -2,7 +2,7 @@
 order or merging.
 
 Values are texts (`value_text`). Whole numbers 0 to 254 keep their value as id (0 is the background), 255
-means ignore; other values get the ids 1, 2, ... in sorted order. `ClassSpec` is what a person asks for
+means ignore; other values get the ids 1, 2, ... in sorted order. `ClassRequest` is what a person asks for
 instead.
 """
 
@@ -40,7 +40,7 @@ def value_text(value: object) -> str | None:
 
 
 @dataclass(frozen=True)
-class ClassSpec:
+class ClassRequest:
     """Classes as a person gave them: `names` in order, which value belongs to which (None: ignored), `bare`
     where no value was given.
 
@@ -61,8 +61,8 @@ class ClassSpec:
         return any(_COLOR.fullmatch(value) for value in self.values)
 
 
-def parse_classes(classes: Sequence[str] | str | Path | None) -> ClassSpec | None:
-    """A `ClassSpec` of a list, of a text with commas, or of a text file with one item a line. Raises
+def parse_classes(classes: Sequence[str] | str | Path | None) -> ClassRequest | None:
+    """A `ClassRequest` of a list, of a text with commas, or of a text file with one item a line. Raises
     `LabelError`.
     """
     if classes is None:
@@ -94,7 +94,7 @@ def parse_classes(classes: Sequence[str] | str | Path | None) -> ClassSpec | Non
         raise LabelError(
             "classes: at least one class was expected, found none; leave --classes out or name some, e.g. --classes building,tree"
         )
-    return ClassSpec(tuple(names), values, bare)
+    return ClassRequest(tuple(names), values, bare)
 
 
 def _lines(path: Path) -> list[str]:
@@ -136,7 +136,7 @@ class Known:
 
 
 def name_classes(
-    counts: Mapping[str, int], spec: ClassSpec | None, source: str, known: Known | None = None
+    counts: Mapping[str, int], spec: ClassRequest | None, source: str, known: Known | None = None
 ) -> Naming:
     """Classes for values with their counts. Raises `LabelError` for values that `spec` leaves out, or more
     classes than there are ids.
@@ -203,7 +203,7 @@ def _ordered_ids(names: Sequence[str]) -> dict[str, int]:
 
 
 def _names_for_numbers(
-    present: Sequence[str], counts: Mapping[str, int], spec: ClassSpec, source: str
+    present: Sequence[str], counts: Mapping[str, int], spec: ClassRequest, source: str
 ) -> Naming:
     """A plain list of names for numbered values: the first is 1, the second 2, ... (0 for one called
     background).
@@ -223,7 +223,9 @@ def _names_for_numbers(
     )
 
 
-def _given_classes(present: Sequence[str], counts: Mapping[str, int], spec: ClassSpec, source: str) -> Naming:
+def _given_classes(
+    present: Sequence[str], counts: Mapping[str, int], spec: ClassRequest, source: str
+) -> Naming:
     ids = _ordered_ids(spec.names)
     _check_count(len(ids), source)
     found: dict[str, int] = {}

@@ -11,7 +11,7 @@ import numpy as np
 from ..core.labelset import LabelSet
 from ..errors import LabelError
 from ..io.vectorlayers import layer_length
-from .classnames import ClassSpec, parse_classes
+from .classnames import ClassRequest, parse_classes
 from .formats.boxcsv import read_csv
 from .formats.coco import read_coco
 from .formats.cvat import read_cvat
@@ -104,7 +104,7 @@ _PLAIN: dict[str, Callable[[Sequence[Path], str], Records]] = {
 }
 
 
-def _labelmap(found: Sources) -> ClassSpec | None:
+def _labelmap(found: Sources) -> ClassRequest | None:
     """The classes of a Pascal VOC data set, of whose masks the colours are named beside them."""
     path = Path(found.paths[0]).parent.parent / "labelmap.txt"
     return labelmap_spec(path) if path.is_file() else None
@@ -130,7 +130,7 @@ def read_records(
     return read_vectors(paths, options, found.name)
 
 
-def _one_class_by_name(records: Records, spec: ClassSpec | None) -> Records:
+def _one_class_by_name(records: Records, spec: ClassRequest | None) -> Records:
     """Where nothing tells classes apart, a single name given for them is theirs."""
     if (
         records.class_field is not None

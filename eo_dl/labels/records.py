@@ -16,7 +16,7 @@ from pyproj import CRS
 from ..core.classes import IGNORE_ID
 from ..core.labelset import GeometryArray, LabelSet
 from ..errors import LabelError
-from .classnames import ClassSpec, Known, counted, name_classes
+from .classnames import ClassRequest, Known, counted, name_classes
 from .geometry import clean_polygons
 
 Unlabelled = Literal["background", "ignore"]
@@ -61,7 +61,7 @@ class Records:
     attributes: Mapping[str, GeometryArray] = field(default_factory=dict)
 
 
-def label_set(records: Records, spec: ClassSpec | None, unlabelled: Unlabelled) -> LabelSet:
+def label_set(records: Records, spec: ClassRequest | None, unlabelled: Unlabelled) -> LabelSet:
     """Records with clean geometries and class ids.
 
     Features without a class are ignored and counted, never dropped. With `unlabelled="ignore"` only the

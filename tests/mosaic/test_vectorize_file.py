@@ -16,7 +16,7 @@ from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError, OutputExistsError, SceneError
 from eo_dl.io.rasterwriter import RasterWriter, write_geotiff
 from eo_dl.io.vectorlayers import read_layer
-from eo_dl.mosaic.rowpolygons import vectorize
+from eo_dl.mosaic.vectorize import vectorize
 
 CLASSES = ClassSet.of_names(["wood", "water"], background=True)
 UTM = CRS.from_epsg(32633)

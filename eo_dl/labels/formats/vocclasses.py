@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from ...core.classes import IGNORE_ID, ClassSet
-from ..classnames import ClassSpec
+from ..classnames import ClassRequest
 from .annotations import NO_SPLIT, Annotations
 from .safefile import put, read_text
 
@@ -64,7 +64,7 @@ def write_data_set(found: Annotations, folder: Path, kind: str) -> None:
         )
 
 
-def labelmap_spec(path: Path) -> ClassSpec | None:
+def labelmap_spec(path: Path) -> ClassRequest | None:
     """Which colour is which class, by the labelmap.txt of a data set; None where the file is none."""
     names: list[str] = []
     values: dict[str, str | None] = {_text(_VOID): None}
@@ -76,7 +76,7 @@ def labelmap_spec(path: Path) -> ClassSpec | None:
             return None
         names.append(found[1].strip())
         values[_text((int(found[2]), int(found[3]), int(found[4])))] = names[-1]
-    return ClassSpec(tuple(dict.fromkeys(names)), values, False) if names else None
+    return ClassRequest(tuple(dict.fromkeys(names)), values, False) if names else None
 
 
 def _text(color: Color) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from ...core.classes import IGNORE_ID, ClassSet
 from ...core.labelset import LabelSet, MaskLabels
 from ...errors import LabelError
-from ..classnames import ClassSpec, name_classes, parse_classes
+from ..classnames import ClassRequest, name_classes, parse_classes
 from ..records import Unlabelled
 from .maskvalues import Kind, MaskContent, mask_content
 from .softmasks import read_probabilities
@@ -18,7 +18,9 @@ from .softmasks import read_probabilities
 _BLACK = "#000000"
 
 
-def read_masks(paths: Sequence[str], spec: ClassSpec | None, unlabelled: Unlabelled, source: str) -> LabelSet:
+def read_masks(
+    paths: Sequence[str], spec: ClassRequest | None, unlabelled: Unlabelled, source: str
+) -> LabelSet:
     """Label rasters with the classes of all of them; each is read once.
 
     Ids: 0 is the background and 255 means ignore, unless `spec` says otherwise; where 255 is the only value
@@ -79,7 +81,7 @@ def _total(contents: Sequence[MaskContent]) -> dict[str, int]:
 
 
 def _fixed(
-    counts: Mapping[str, int], contents: Sequence[MaskContent], spec: ClassSpec | None, notes: list[str]
+    counts: Mapping[str, int], contents: Sequence[MaskContent], spec: ClassRequest | None, notes: list[str]
 ) -> dict[str, int]:
     """Values whose meaning is settled before classes are named: background and ignore, where `spec` does not
     name them.
@@ -112,8 +114,8 @@ def _fixed(
 
 
 def _binary(
-    counts: Mapping[str, int], contents: Sequence[MaskContent], spec: ClassSpec | None, notes: list[str]
-) -> ClassSpec | None:
+    counts: Mapping[str, int], contents: Sequence[MaskContent], spec: ClassRequest | None, notes: list[str]
+) -> ClassRequest | None:
     """Rasters of nothing but 0 and 255, as drawing programs make them: 255 is their class, unless it is
     nodata or `spec` says what it is.
     """

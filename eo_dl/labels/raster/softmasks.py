@@ -15,11 +15,11 @@ from ...core.classes import ClassSet
 from ...core.labelset import LabelSet, MaskLabels
 from ...errors import LabelError
 from ...io.classmap import probability_classes
-from ..classnames import ClassSpec
+from ..classnames import ClassRequest
 from .maskvalues import open_mask
 
 
-def read_probabilities(paths: Sequence[str], spec: ClassSpec | None, source: str) -> LabelSet | None:
+def read_probabilities(paths: Sequence[str], spec: ClassRequest | None, source: str) -> LabelSet | None:
     """A label set of rasters of probabilities; None where these are other rasters. Raises `LabelError` where
     some are and some are not, or classes differ.
     """
