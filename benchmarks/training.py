@@ -31,7 +31,7 @@ from eo_dl.chips.dataset import Batch
 from eo_dl.chips.tile import tile
 from eo_dl.errors import ChipSetError
 from eo_dl.training.loop.plainsteps import PlainSteps
-from eo_dl.training.setup.runsetup import setting_of
+from eo_dl.training.setup.runsetup import prepare_run
 from eo_dl.training.trainconfig import resolve_config
 
 CACHE = Path(__file__).parent / "cache"
@@ -62,7 +62,7 @@ def steps_of(chips: ChipSet, workers: int, device: str) -> PlainSteps:
         workers=workers,
         device=device,
     )
-    return PlainSteps(setting_of(chips, config))
+    return PlainSteps(prepare_run(chips, config))
 
 
 def rate_of_loader(batches: Iterator[Batch], count: int, queued: int) -> float:
@@ -95,7 +95,7 @@ def measured(steps: PlainSteps, count: int, rounds: int) -> list[Rates]:
     batches = steps.batches()
     ready = list(islice(batches, count))
     steps.step(ready[0], 1e-3)  # pays for starting up
-    many, queued = 4 * count, 2 * steps.setting.workers
+    many, queued = 4 * count, 2 * steps.setup.workers
     return [
         (
             rate_of_loader(batches, many, queued),
@@ -123,7 +123,7 @@ def main() -> None:
         chips = chip_set(source != "scene")
         for workers in WORKERS:
             steps = steps_of(chips, workers, options.device)
-            where = f"{steps.setting.device.type}, precision {steps.setting.precision}"
+            where = f"{steps.setup.device.type}, precision {steps.setup.precision}"
             taken = measured(steps, count, rounds)
             loader, step, _ = (statistics.median(column) for column in zip(*taken, strict=True))
             share = statistics.median(both / alone for _, alone, both in taken)

@@ -16,7 +16,7 @@ from .reporter import Reporter, table
 
 if TYPE_CHECKING:
     from eo_dl.evaluation.report import Report
-    from eo_dl.training.record.results import Run
+    from eo_dl.training.record.results import TrainingResult
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
     }
 
 
-def _report_rows(report: Report, run: Run) -> list[dict[str, str]]:
+def _report_rows(report: Report, run: TrainingResult) -> list[dict[str, str]]:
     """The headline scores on the second scene; beside the first, what the best baseline reaches on the test
     blocks of the first scene.
     """

@@ -237,7 +237,7 @@ def _say_dry_run(reporter: Reporter, chips: str, config: TrainConfig, val_fold: 
     summary = found.summary()
     if found.advice:
         reporter.warning(found.advice)
-    reporter.result(summary.values, [*table(summary.rows, summary.header), *found.setting.prepared.notes])
+    reporter.result(summary.values, [*table(summary.rows, summary.header), *found.setup.data.notes])
 
 
 def _say_rate(reporter: Reporter, chips: str, config: TrainConfig, out: str, overwrite: bool) -> None:

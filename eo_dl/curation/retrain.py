@@ -26,7 +26,7 @@ from ..io.yamlfiles import parse_yaml
 from ..labels.reading import read_labels
 from ..scores.score import Score
 from ..training.judging.compare import score_model
-from ..training.record.results import Run, SplitScores
+from ..training.record.results import SplitScores, TrainingResult
 from ..training.record.runfolder import RunFolder
 from ..training.train import train
 from ..training.trainconfig import TrainConfig, resolve_config
@@ -44,7 +44,7 @@ class Retrained:
     `labels`: the project into which corrections were merged, None where labels were given as they are.
     """
 
-    run: Run
+    run: TrainingResult
     chips: ChipSet
     before: SplitScores
     after: SplitScores

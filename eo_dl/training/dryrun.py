@@ -13,12 +13,12 @@ import torch
 from pydantic import JsonValue
 
 from ..chips.chipset import ChipSet
-from .judging.scoring import ChipScoring, answers
+from .judging.scoring import ChipScoring, predict_chips
 from .loop.plainsteps import PlainSteps
 from .record.results import Summary
 from .record.runstate import Clock
 from .setup.loading import fixed_batches
-from .setup.runsetup import Setting, setting_of
+from .setup.runsetup import RunSetup, prepare_run
 from .trainconfig import TrainConfig
 
 TIMED_STEPS = 3
@@ -35,7 +35,7 @@ class DryRun:
     system does not say.
     """
 
-    setting: Setting
+    setup: RunSetup
     parameters: int
     step_seconds: float
     val_seconds: float
@@ -44,12 +44,12 @@ class DryRun:
     @property
     def steps(self) -> int:
         """Steps in all epochs."""
-        return self.setting.plan.steps * self.setting.config.epochs
+        return self.setup.plan.steps * self.setup.config.epochs
 
     @property
     def minutes(self) -> float:
         """Minutes for all epochs, or `max_minutes` where that is less."""
-        config = self.setting.config
+        config = self.setup.config
         return min(
             (self.steps * self.step_seconds + config.epochs * self.val_seconds) / 60,
             config.max_minutes or float("inf"),
@@ -58,9 +58,9 @@ class DryRun:
     @property
     def advice(self) -> str:
         """What would make a long run on a CPU shorter, in one line; empty where it is short."""
-        if self.setting.device.type != "cpu" or self.minutes <= LONG_MINUTES:
+        if self.setup.device.type != "cpu" or self.minutes <= LONG_MINUTES:
             return ""
-        known = type(self.setting.prepared.task_config).model_fields
+        known = type(self.setup.data.task_config).model_fields
         smaller = [
             f"--set 'task_options.{name}={value}'" for name, value in _SMALLER.items() if name in known
         ]
@@ -75,22 +75,22 @@ class DryRun:
 
     def summary(self) -> Summary:
         """As a table for people and as values for machines."""
-        setting, prepared = self.setting, self.setting.prepared
-        counts = {split: len(records) for split, records in prepared.records.items()}
+        setup, data = self.setup, self.setup.data
+        counts = {split: len(records) for split, records in data.records.items()}
         memory = (
             "not known"
             if self.memory_mb is None
-            else f"{self.memory_mb:.0f} MB ({'process' if setting.device.type == 'cpu' else 'device'})"
+            else f"{self.memory_mb:.0f} MB ({'process' if setup.device.type == 'cpu' else 'device'})"
         )
         rows = (
             ("chips", ", ".join(f"{name} {number}" for name, number in counts.items())),
-            ("network", f"{prepared.task.name}, {self.parameters / 1e6:.2f} million weights"),
+            ("network", f"{data.task.name}, {self.parameters / 1e6:.2f} million weights"),
             (
                 "device",
-                f"{setting.device.type}, precision {setting.precision}, {setting.layout.world} process{'es' * (setting.layout.world > 1)}",
+                f"{setup.device.type}, precision {setup.precision}, {setup.processes.world} process{'es' * (setup.processes.world > 1)}",
             ),
-            ("batch", f"{prepared.batch_size} chips of {prepared.chips.chip_px} px a process"),
-            ("steps", f"{setting.plan.steps} an epoch, {self.steps} in {setting.config.epochs} epochs"),
+            ("batch", f"{data.batch_size} chips of {data.chips.chip_px} px a process"),
+            ("steps", f"{setup.plan.steps} an epoch, {self.steps} in {setup.config.epochs} epochs"),
             ("a step", f"{self.step_seconds:.2f} s"),
             ("memory", memory),
             ("time", f"{self.minutes:.1f} minutes at most"),
@@ -98,8 +98,8 @@ class DryRun:
         values: dict[str, JsonValue] = {
             "chips": dict(counts),
             "steps": self.steps,
-            "epochs": setting.config.epochs,
-            "batch_size": prepared.batch_size,
+            "epochs": setup.config.epochs,
+            "batch_size": data.batch_size,
         }
         measured: dict[str, JsonValue] = {
             "step_seconds": self.step_seconds,
@@ -108,7 +108,7 @@ class DryRun:
             "parameters": self.parameters,
         }
         return Summary(
-            {**values, **measured, "advice": self.advice, "notes": list(prepared.notes)},
+            {**values, **measured, "advice": self.advice, "notes": list(data.notes)},
             ("what", "how much"),
             rows,
         )
@@ -116,12 +116,12 @@ class DryRun:
 
 def dry_run(chips: ChipSet | str | Path, config: TrainConfig, *, val_fold: int | None = None) -> DryRun:
     """Chips, steps, memory and minutes of a training. Raises what `train` would raise before its first step."""
-    setting = setting_of(chips, config, val_fold)
-    if setting.device.type == "cuda":
+    setup = prepare_run(chips, config, val_fold)
+    if setup.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        steps = PlainSteps(setting)
+        steps = PlainSteps(setup)
         clock = Clock()
         for number, batch in enumerate(islice(steps.batches(), TIMED_STEPS + 1)):
             steps.step(batch, config.lr)
@@ -130,19 +130,19 @@ def dry_run(chips: ChipSet | str | Path, config: TrainConfig, *, val_fold: int |
         step_seconds = clock.lap() / TIMED_STEPS
         val_seconds = _validation_seconds(steps)
     trained = sum(p.numel() for p in steps.network.parameters())
-    return DryRun(setting, trained, step_seconds, val_seconds, _peak_mb(setting.device))
+    return DryRun(setup, trained, step_seconds, val_seconds, _peak_mb(setup.device))
 
 
 def _validation_seconds(steps: PlainSteps) -> float:
     """Of all validation batches, by the first one."""
-    setting, prepared = steps.setting, steps.setting.prepared
-    if not prepared.records["val"]:
+    setup, data = steps.setup, steps.setup.data
+    if not data.records["val"]:
         return 0.0
-    batches = fixed_batches(prepared.dataset("val"), prepared.batch_size, 0)
+    batches = fixed_batches(data.dataset("val"), data.batch_size, 0)
     clock = Clock()
-    scoring = ChipScoring(prepared.task, prepared.codec)
-    for answered in answers(
-        steps.network, islice(batches, 1), prepared.codec, setting.device, setting.precision
+    scoring = ChipScoring(data.task, data.codec)
+    for answered in predict_chips(
+        steps.network, islice(batches, 1), data.codec, setup.device, setup.precision
     ):
         scoring.add_answer(answered)
     scoring.values()

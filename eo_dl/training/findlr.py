@@ -23,7 +23,7 @@ from ..errors import TrainingError
 from ..io.atomic import atomic_file, refuse_existing
 from .loop.plainsteps import PlainSteps
 from .record.results import Summary
-from .setup.runsetup import setting_of
+from .setup.runsetup import prepare_run
 from .trainconfig import TrainConfig
 
 STEPS, LOWEST, HIGHEST = 100, 1e-6, 1.0
@@ -74,10 +74,10 @@ def find_lr(
     Raises what `train` would raise before its first step, and `TrainingError` where the loss fell at no rate.
     """
     refuse_existing(picture, overwrite)
-    setting = setting_of(chips, config)
+    setup = prepare_run(chips, config)
     rates, losses = [], []
     with torch.random.fork_rng():
-        steps = PlainSteps(setting)
+        steps = PlainSteps(setup)
         for number, batch in enumerate(islice(steps.batches(), STEPS)):
             torch.manual_seed(derived_seed(config.seed, "find-lr", number))
             rate = LOWEST * (HIGHEST / LOWEST) ** (number / (STEPS - 1))

@@ -23,7 +23,7 @@ from ..errors import ConfigError
 from ..io.atomic import atomic_file, refuse_existing
 from .record.results import Summary
 from .record.runfolder import SUFFIX
-from .setup.ranks import layout_of
+from .setup.processes import process_layout
 from .train import train
 from .trainconfig import TrainConfig
 
@@ -43,7 +43,7 @@ class FoldScore:
 
 
 @dataclass(frozen=True)
-class FoldRuns:
+class FoldResults:
     """All folds. `mean` and `spread` (standard deviation) of the scores on `split`, NaN where none is
     defined; `use`: the model to take; `file`: all of it.
     """
@@ -91,7 +91,7 @@ def train_folds(
     resume: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress = silent,
-) -> FoldRuns:
+) -> FoldResults:
     """Train one model for each of the `folds` of a chip set: NAME-fold0.eodl and so on, and NAME.folds.json
     with the scores.
 
@@ -137,7 +137,7 @@ def _check(chips: ChipSet, config: TrainConfig, folds: int, target: Path) -> Non
             else f"give --folds {chips.folds}, or tile with --folds {folds}"
         )
         raise ConfigError(f"{chips.path}: has {there}, {folds} were asked for; {advice}")
-    if layout_of(config).world > 1:
+    if process_layout(config).world > 1:
         raise ConfigError(
             "--folds: trains one fold after the other in one process; with several processes train them one by one (--val-fold N)"
         )
@@ -149,12 +149,12 @@ def _scored(fold: int, bundle: Bundle) -> FoldScore:
     return FoldScore(fold, str(bundle.path), known.get("val"), known.get("test"))
 
 
-def _written(done: list[FoldScore], primary: str, split: str, file: Path) -> FoldRuns:
+def _written(done: list[FoldScore], primary: str, split: str, file: Path) -> FoldResults:
     values = [value for one in done if (value := one.test if split == "test" else one.val) is not None]
     mean = statistics.fmean(values) if values else math.nan
     spread = statistics.stdev(values) if len(values) > 1 else math.nan
     use = max(done, key=lambda one: (-1.0 if one.val is None else one.val, -one.fold)).model
-    found = FoldRuns(primary, split, tuple(done), mean, spread, use, file)
+    found = FoldResults(primary, split, tuple(done), mean, spread, use, file)
     with atomic_file(file, overwrite=True) as part:
         part.write_text(json.dumps(found.summary().values, indent=1) + "\n", encoding="utf-8")
     return found

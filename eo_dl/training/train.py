@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ..chips.chipset import ChipSet
 from ..core.progress import OnProgress, silent
-from .loop.trainingrun import Job
-from .record.results import Run
+from .loop.trainingrun import TrainingRun
+from .record.results import TrainingResult
 from .record.runfolder import RunFolder
-from .setup.runsetup import setting_of
+from .setup.runsetup import prepare_run
 from .trainconfig import TrainConfig, resolve_config
 
 
@@ -33,7 +33,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress = silent,
-) -> Run:
+) -> TrainingResult:
     """A model of a chip set, written to `out` (`NAME.eodl`) once it is trained and scored.
 
     What is given here goes before `config`. Logs, curves and pictures lie in `NAME.run/`. The best weights on
@@ -68,12 +68,12 @@ def train(
         precision=precision,
     )
     folder = RunFolder.of(out, overwrite, resume)
-    setting = setting_of(chips, settled, val_fold)
+    setup = prepare_run(chips, settled, val_fold)
     # before anything is written: it refuses backbones and weights that do not fit
-    network_ = setting.new_network()
-    first = setting.layout.rank == 0
-    restored = folder.begin(setting.identity(), resume=resume, overwrite=overwrite) if first else None
-    job = Job(setting, folder, on_progress)
+    network_ = setup.new_network()
+    first = setup.processes.rank == 0
+    restored = folder.begin(setup.identity(), resume=resume, overwrite=overwrite) if first else None
+    job = TrainingRun(setup, folder, on_progress)
     state = job.run(network_, restored)
     if not first:
         raise SystemExit(0)

@@ -209,8 +209,8 @@ def resolve_config(
         else load_yaml(config)
     )
     source = "configuration" if config is None or isinstance(config, TrainConfig) else str(config)
-    for setting in settings:
-        _put(base, *_parsed(setting))
+    for setup in settings:
+        _put(base, *_parsed(setup))
     named: dict[str, Any] = {
         "task": task,
         "weights": weights,
@@ -236,13 +236,13 @@ def resolve_config(
     return found
 
 
-def _parsed(setting: str) -> tuple[str, object]:
-    key, sign, text = setting.partition("=")
+def _parsed(setup: str) -> tuple[str, object]:
+    key, sign, text = setup.partition("=")
     if not sign or not key.strip():
         raise ConfigError(
-            f"--set {setting}: expected KEY=VALUE, e.g. --set lr=0.0005 or --set task_options.dropout=0.1"
+            f"--set {setup}: expected KEY=VALUE, e.g. --set lr=0.0005 or --set task_options.dropout=0.1"
         )
-    return key.strip(), parse_yaml(f"value: {text}", f"--set {setting}").get("value")
+    return key.strip(), parse_yaml(f"value: {text}", f"--set {setup}").get("value")
 
 
 def _put(tree: dict[str, Any], key: str, value: object) -> None:

@@ -21,7 +21,7 @@ from eo_dl.errors import BundleError, Cancelled, ChipSetError, ConfigError, Labe
 from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.training.judging.compare import score_model
-from eo_dl.training.record.results import Run
+from eo_dl.training.record.results import TrainingResult
 from eo_dl.training.train import train
 from eo_dl.training.trainconfig import TrainConfig
 
@@ -43,7 +43,7 @@ def draw(path: Path, boxes: list[tuple[int, int, int, int]]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path, Path]:
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, Path, Path]:
     """A scene with dark ponds; the first labels miss every second one, the corrected ones have them all."""
     folder = tmp_path_factory.mktemp("world")
     rng = np.random.default_rng(0)
@@ -66,7 +66,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path, Path]:
 
 
 def test_both_models_stand_beside_each_other_on_ground_that_neither_saw(
-    world: tuple[Run, Path, Path], tmp_path: Path
+    world: tuple[TrainingResult, Path, Path], tmp_path: Path
 ) -> None:
     run, chips, corrected = world
     done = retrain(run.model, chips, labels=corrected, out=tmp_path / "second.eodl", epochs=3)
@@ -93,7 +93,7 @@ def test_both_models_stand_beside_each_other_on_ground_that_neither_saw(
 
 
 def test_both_models_are_scored_in_the_precision_of_the_run(
-    world: tuple[Run, Path, Path], monkeypatch: pytest.MonkeyPatch
+    world: tuple[TrainingResult, Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """bfloat16 against float32 would be a difference that no label made."""
     run, chips, _ = world
@@ -103,7 +103,7 @@ def test_both_models_are_scored_in_the_precision_of_the_run(
         used.append(precision)
         return []
 
-    monkeypatch.setattr("eo_dl.training.judging.compare.answers", noted)
+    monkeypatch.setattr("eo_dl.training.judging.compare.predict_chips", noted)
     monkeypatch.setattr("eo_dl.networks.device.computes_bf16", lambda device: True)
     for precision in ("32", "bf16", "auto"):
         score_model(run.model, open_chip_set(chips), precision=precision)
@@ -111,7 +111,7 @@ def test_both_models_are_scored_in_the_precision_of_the_run(
 
 
 def test_corrections_are_merged_first_and_a_new_scene_is_learned_from(
-    world: tuple[Run, Path, Path], tmp_path: Path
+    world: tuple[TrainingResult, Path, Path], tmp_path: Path
 ) -> None:
     """A reviewed prediction and a scene that the chip set has not: in the labels, and in the chips for
     training only.
@@ -159,7 +159,9 @@ def test_corrections_are_merged_first_and_a_new_scene_is_learned_from(
         retrain(run.model, chips, labels=None, out=tmp_path / "third.eodl")
 
 
-def test_a_failed_run_leaves_no_merged_labels(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
+def test_a_failed_run_leaves_no_merged_labels(
+    world: tuple[TrainingResult, Path, Path], tmp_path: Path
+) -> None:
     run, chips, corrected = world
     seen = geopandas.read_file(corrected, layer="objects").assign(
         class_name="lake", status="changed", reviewed=True
@@ -176,7 +178,7 @@ class Stop(Exception):
 
 @pytest.mark.slow
 def test_a_stopped_retraining_goes_on_to_the_same_weights(
-    world: tuple[Run, Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    world: tuple[TrainingResult, Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run, chips, corrected = world
     whole = retrain(run.model, chips, labels=corrected, out=tmp_path / "whole.eodl", epochs=3)
@@ -212,7 +214,7 @@ def test_a_stopped_retraining_goes_on_to_the_same_weights(
 
 
 def test_what_was_stopped_before_a_checkpoint_leaves_nothing(
-    world: tuple[Run, Path, Path], tmp_path: Path
+    world: tuple[TrainingResult, Path, Path], tmp_path: Path
 ) -> None:
     run, chips, corrected = world
 
@@ -229,7 +231,7 @@ def test_what_was_stopped_before_a_checkpoint_leaves_nothing(
         assert sorted(tmp_path.iterdir()) == before, at
 
 
-def test_what_cannot_be_compared_is_refused(world: tuple[Run, Path, Path], tmp_path: Path) -> None:
+def test_what_cannot_be_compared_is_refused(world: tuple[TrainingResult, Path, Path], tmp_path: Path) -> None:
     run, chips, corrected = world
     bare = tile(
         [chips.parent / "scene.tif"], corrected, out=tmp_path / "bare", size_px=32, split=(1.0, 0.0, 0.0)

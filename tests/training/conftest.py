@@ -28,12 +28,12 @@ from eo_dl.networks.tasknetwork import TaskNetwork
 from eo_dl.tasks import load_task
 from eo_dl.training.judging.scoring import ChipScoring
 from eo_dl.training.loop.fit import fit
-from eo_dl.training.loop.lightningmodule import RunParts, TrainingModule
+from eo_dl.training.loop.lightningmodule import LoopInputs, TrainingModule
 from eo_dl.training.loop.stopping import StopRequest
 from eo_dl.training.record.checkpoint import CheckpointFolder
 from eo_dl.training.record.runstate import RunState
 from eo_dl.training.setup.loading import fixed_batches, train_batches
-from eo_dl.training.setup.ranks import ALONE, Layout
+from eo_dl.training.setup.processes import ALONE, ProcessLayout
 from eo_dl.training.setup.sampler import EpochPlan
 from eo_dl.training.trainconfig import TrainConfig
 
@@ -102,7 +102,7 @@ class World:
     network: TinyNetwork | None = None
     rows: list[dict[str, float]] = field(default_factory=list)
     val_count: int = 4
-    layout: Layout = ALONE
+    processes: ProcessLayout = ALONE
     new_network: Callable[[bool], TinyNetwork] = TinyNetwork
     new_chips: Callable[..., MemoryChips] = MemoryChips
 
@@ -117,13 +117,13 @@ class World:
         if restored is not None:
             state = RunState.from_dict(restored["state"])
             self.network.load_state_dict(restored["network"])
-        rank, world = self.layout.rank, self.layout.world
+        rank, world = self.processes.rank, self.processes.world
         plan = EpochPlan(
             self.count, (self.config.batch_size or 2) * world, self.config.seed, self.config.min_steps, world
         )
         task = replace(load_task("segmentation"))
         codec = task.make_codec(CLASSES, task.config(network="unet"))
-        parts = RunParts(
+        parts = LoopInputs(
             self.config,
             plan,
             state,
@@ -147,7 +147,7 @@ class World:
             folder=self.folder,
             device=torch.device("cpu"),
             precision="32",
-            layout=self.layout,
+            processes=self.processes,
         )
         return state
 

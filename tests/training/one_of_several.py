@@ -24,7 +24,7 @@ from eo_dl.core.arrays import Target
 from eo_dl.networks.lossconfig import LossConfig
 from eo_dl.networks.losses import ClassLoss, truth_of_masks
 from eo_dl.training.record.checkpoint import CheckpointFolder
-from eo_dl.training.setup.ranks import layout_of
+from eo_dl.training.setup.processes import process_layout
 from eo_dl.training.trainconfig import TrainConfig
 
 SEEN: list[tuple[bool, int, str]] = []
@@ -65,14 +65,20 @@ def main(folder: Path, batch_size: int) -> None:
         "clip_norm": 0.5,
     }
     config = TrainConfig.model_validate(known)
-    layout = layout_of(config)
+    processes = process_layout(config)
     folder.mkdir(exist_ok=True)
     world = World(
-        folder, config, count=13, layout=layout, new_network=ExactNetwork, new_chips=UnequalChips, val_count=5
+        folder,
+        config,
+        count=13,
+        processes=processes,
+        new_network=ExactNetwork,
+        new_chips=UnequalChips,
+        val_count=5,
     )
     state = world.train(plain=True)
-    (folder / f"seen-{layout.rank}.json").write_text(json.dumps(SEEN))
-    if layout.rank == 0:
+    (folder / f"seen-{processes.rank}.json").write_text(json.dumps(SEEN))
+    if processes.rank == 0:
         torch.save(world.weights(), folder / "last.pt")
         torch.save(
             CheckpointFolder(folder / "checkpoints").load_best(state.best_epoch or 0), folder / "best.pt"

@@ -17,7 +17,7 @@ from eo_dl.networks.device import choose_device, choose_precision
 from eo_dl.tasks import available_tasks, load_task
 from eo_dl.training.dryrun import dry_run
 from eo_dl.training.findlr import find_lr, smoothed, steepest
-from eo_dl.training.setup.runsetup import setting_of
+from eo_dl.training.setup.runsetup import prepare_run
 from eo_dl.training.setup.sampler import EpochPlan
 from eo_dl.training.trainconfig import TrainConfig
 from eo_dl_cli.train import command
@@ -66,9 +66,9 @@ def test_auto_is_the_precision_in_which_predict_runs(
 ) -> None:
     # Thresholds and test scores hold for the precision in which they were measured.
     monkeypatch.setattr("eo_dl.networks.device.computes_bf16", lambda device: True)
-    setting = setting_of(small_chips, TrainConfig(task=task, device="cpu"))
+    setup = prepare_run(small_chips, TrainConfig(task=task, device="cpu"))
     in_prediction = choose_precision("auto", choose_device("cpu"), load_task(task).output)
-    assert setting.precision == in_prediction == {"segmentation": "bf16", "detection": "32"}[task]
+    assert setup.precision == in_prediction == {"segmentation": "bf16", "detection": "32"}[task]
 
 
 def test_a_dry_run_refuses_what_training_would(small_chips: ChipSet) -> None:

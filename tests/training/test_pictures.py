@@ -13,8 +13,8 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.core.window import Window
 from eo_dl.training.judging.curves import draw_curves
 from eo_dl.training.judging.preview import PreviewRow, draw_preview, telling
-from eo_dl.training.judging.scoring import Answered
-from eo_dl.training.judging.worstchips import GALLERY, Worst, errors_of
+from eo_dl.training.judging.scoring import DecodedChip
+from eo_dl.training.judging.worstchips import GALLERY, WorstChips, errors_of
 
 CLASSES = ClassSet.of_names(["field", "water"], background=True)
 
@@ -67,8 +67,8 @@ def test_objects_are_shown_also_where_there_are_none() -> None:
     ).startswith(b"\x89PNG")
 
 
-def answered(number: int, predicted: object, truth: object) -> Answered:
-    return Answered(f"chip-{number}", np.ones((3, 10, 10), np.float32), predicted, truth)  # type: ignore[arg-type]
+def answered(number: int, predicted: object, truth: object) -> DecodedChip:
+    return DecodedChip(f"chip-{number}", np.ones((3, 10, 10), np.float32), predicted, truth)  # type: ignore[arg-type]
 
 
 def test_the_worst_chips_are_kept_in_order_and_right_ones_not_at_all() -> None:
@@ -78,14 +78,14 @@ def test_the_worst_chips_are_kept_in_order_and_right_ones_not_at_all() -> None:
         answered(n, np.where(np.arange(100).reshape(10, 10) < count, 2, 1).astype(np.uint8), truth)
         for n, count in enumerate(wrong)
     ]
-    worst = Worst((0, 1, 2), None)
+    worst = WorstChips((0, 1, 2), None)
     assert [one.chip_id for one in worst.watch(chips)] == [one.chip_id for one in chips]
     expected = [
         f"chip-{n}\n{count}.0% wrong"
         for count, n in sorted(((int(c), n) for n, c in enumerate(wrong)), reverse=True)
     ][:GALLERY]
     assert [row.chip_id for row in worst.rows()] == expected
-    few = Worst((0,), None)
+    few = WorstChips((0,), None)
     list(few.watch([chips[0], answered(9, truth, truth)]))
     assert len(few.rows()) == (wrong[0] > 0)
 
@@ -103,7 +103,7 @@ def test_errors_of_objects_are_those_missed_and_those_found_in_vain() -> None:
         np.array([0.9, 0.8, 0.7], np.float32),
     )
     assert errors_of(answered(0, found, truth)) == (2, "1 of 2 missed, 1 found in vain")
-    worst = Worst((0,), 0.75)
+    worst = WorstChips((0,), 0.75)
     list(worst.watch([answered(0, found, truth)]))
     assert worst.rows()[0].chip_id.endswith("1 of 2 missed, 0 found in vain")
 

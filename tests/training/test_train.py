@@ -19,7 +19,7 @@ from eo_dl.chips.chipset import ChipSet
 from eo_dl.errors import Cancelled, ChipSetError, ConfigError, DeviceError, EoDlError, OutputExistsError
 from eo_dl.io.yamlfiles import load_yaml
 from eo_dl.networks.weights import read_state
-from eo_dl.training.record.results import Run
+from eo_dl.training.record.results import TrainingResult
 from eo_dl.training.train import train
 from eo_dl.training.trainconfig import TrainConfig
 
@@ -41,7 +41,7 @@ def run(
     resume: bool = False,
     overwrite: bool = False,
     **settings: Any,
-) -> Run:
+) -> TrainingResult:
     options = {"backbone": "test_resnet", **settings.pop("task_options", {})}
     config = TrainConfig.model_validate({"task": task, "task_options": options, **FAST, **settings})
     return train(chips, config=config, out=out, resume=resume, overwrite=overwrite)

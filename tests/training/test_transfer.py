@@ -17,7 +17,7 @@ from eo_dl.core.normalization import Normalization
 from eo_dl.errors import BundleError, ConfigError
 from eo_dl.networks.backbones import make_encoder
 from eo_dl.networks.weightsources import WeightsSource
-from eo_dl.training.record.results import Run
+from eo_dl.training.record.results import TrainingResult
 from eo_dl.training.setup.weightsnorm import weights_normalization
 from eo_dl.training.train import train
 from eo_dl.training.trainconfig import TrainConfig
@@ -32,7 +32,7 @@ FAST: dict[str, Any] = {
 }
 
 
-def _run(chips: ChipSet, out: Path, task: str, **settings: Any) -> Run:
+def _run(chips: ChipSet, out: Path, task: str, **settings: Any) -> TrainingResult:
     return train(chips, config=TrainConfig.model_validate({**FAST, "task": task, **settings}), out=out)
 
 

@@ -12,7 +12,7 @@ import eo_dl as eo
 from eo_dl.core.classes import ClassSet
 from eo_dl.tasks.classification.codec import ClassificationCodec
 from eo_dl.training.judging.chipbaselines import chip_baselines, features_of
-from eo_dl.training.setup.taskdata import prepare
+from eo_dl.training.setup.taskdata import prepare_data
 from eo_dl.training.trainconfig import resolve_config
 
 SIDE = 24
@@ -68,12 +68,12 @@ def test_several_labels_decide_network_and_classes(tmp_path: Path) -> None:
     ]
     (tmp_path / "labels.csv").write_text("file,label\n" + "\n".join(lines))
     chips = eo.tile(root, tmp_path / "labels.csv", out=tmp_path / "chips")
-    prepared = prepare(chips, resolve_config(task="classification"))
-    assert prepared.task_config.model_dump()["multi_label"] is True
-    assert prepared.classes.names == ("even", "striped", "wide")
-    weights = prepared.inputs.class_weights
+    data = prepare_data(chips, resolve_config(task="classification"))
+    assert data.task_config.model_dump()["multi_label"] is True
+    assert data.classes.names == ("even", "striped", "wide")
+    weights = data.inputs.class_weights
     assert weights is not None and weights[0] == pytest.approx(weights[2])
-    target = prepared.dataset("train")[0].target
+    target = data.dataset("train")[0].target
     assert target.values is not None and target.values.sum() in (1, 2)
 
 

@@ -13,7 +13,7 @@ from ...networks.device import choose_device, choose_precision
 from ..record.results import SplitScores
 from ..setup.loading import fixed_batches
 from ..trainconfig import batch_size_for
-from .scoring import ChipScoring, answers
+from .scoring import ChipScoring, predict_chips
 
 
 def score_model(
@@ -68,6 +68,6 @@ def score_model(
     scoring = ChipScoring(task, codec, places, bundle.spec.thresholds.get("score"))
     network = bundle.make_network().to(chosen_device)
     batches = fixed_batches(dataset, batch_size_for(None, chips.chip_px, task.output), 0)
-    for answered in answers(network, batches, codec, chosen_device, chosen_precision):
+    for answered in predict_chips(network, batches, codec, chosen_device, chosen_precision):
         scoring.add_answer(answered)
     return SplitScores(name or bundle.path.name, split, tuple(scoring.scores()), scoring.draws())

@@ -20,12 +20,12 @@ from ...networks.tasknetwork import TaskNetwork
 from ...tasks.task import Answer
 from ..record.results import SplitScores
 from ..setup.loading import fixed_batches
-from ..setup.taskdata import Prepared
+from ..setup.taskdata import TaskData
 from .baselines import FIT_CHIPS, Baseline, fit_baselines
 from .preview import PreviewRow, draw_preview, telling
-from .scoring import Answered, ChipScoring, answers, object_pairs
+from .scoring import ChipScoring, DecodedChip, object_pairs, predict_chips
 from .thresholds import best_threshold
-from .worstchips import Worst
+from .worstchips import WorstChips
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judge:
-    """Scores predictors on the splits of a prepared chip set."""
+    """Scores predictors on the splits of a chip set."""
 
-    prepared: Prepared
+    data: TaskData
     device: torch.device
     precision: str
     workers: int
@@ -58,16 +58,16 @@ class Judge:
         log.info("scoring the best epoch on validation and test chips")
         thresholds = self._thresholds(network)
         threshold = thresholds.get("score")
-        worst = Worst(self._bands, threshold)
+        worst = WorstChips(self._bands, threshold)
         scored = tuple(self._score_network(network, split, threshold, worst) for split in self._splits())
-        baselines = self._baselines() if self.prepared.config.baselines else ()
+        baselines = self._baselines() if self.data.config.baselines else ()
         return Verdict(scored, baselines, thresholds, self._preview(network, threshold), worst.rows())
 
     def first_word(self, network: TaskNetwork) -> Verdict:
         """What a person who stopped the run waits for: the validation split alone, without baselines."""
         thresholds = self._thresholds(network)
         threshold = thresholds.get("score")
-        worst = Worst(self._bands, threshold)
+        worst = WorstChips(self._bands, threshold)
         scored = tuple(
             self._score_network(network, split, threshold, worst)
             for split in self._splits()[:1]
@@ -78,48 +78,48 @@ class Judge:
     def picture(self, network: TaskNetwork) -> npt.NDArray[np.uint8]:
         """(H, W, 3) what the network says of the chips that show most, beside the truth."""
         with Image.open(
-            io.BytesIO(draw_preview(self._preview(network, _SHOWN), self.prepared.classes))
+            io.BytesIO(draw_preview(self._preview(network, _SHOWN), self.data.classes))
         ) as picture:
             return np.asarray(picture.convert("RGB"), np.uint8)
 
     def _score_network(
-        self, network: TaskNetwork, split: str, threshold: float | None, worst: Worst
+        self, network: TaskNetwork, split: str, threshold: float | None, worst: WorstChips
     ) -> SplitScores:
         answered = self._answers(network, split)
         return self._score(NETWORK, split, worst.watch(answered) if split == "val" else answered, threshold)
 
     @cached_property
     def _bands(self) -> tuple[int, ...]:
-        return display_bands(self.prepared.chips.bands.names)
+        return display_bands(self.data.chips.bands.names)
 
     def _splits(self) -> list[str]:
-        return [split for split in ("val", "test") if self.prepared.records[split]]
+        return [split for split in ("val", "test") if self.data.records[split]]
 
-    def _answers(self, network: TaskNetwork, split: str) -> Iterator[Answered]:
-        batches = fixed_batches(self.prepared.dataset(split), self.prepared.batch_size, self.workers)
-        return answers(network, batches, self.prepared.codec, self.device, self.precision)
+    def _answers(self, network: TaskNetwork, split: str) -> Iterator[DecodedChip]:
+        batches = fixed_batches(self.data.dataset(split), self.data.batch_size, self.workers)
+        return predict_chips(network, batches, self.data.codec, self.device, self.precision)
 
     def _thresholds(self, network: TaskNetwork) -> dict[str, float]:
         """From the validation split, never from test; from train where there is no validation split."""
-        if self.prepared.task.output != "objects":
+        if self.data.task.output != "objects":
             return {}
-        if self.prepared.task.one_object:
+        if self.data.task.one_object:
             return {"score": 0.0}  # the network itself says where there is nothing
-        split = "val" if self.prepared.records["val"] else "train"
+        split = "val" if self.data.records["val"] else "train"
         return {"score": best_threshold(object_pairs(self._answers(network, split)))[0]}
 
     def _score(
-        self, name: str, split: str, answered: Iterable[Answered], threshold: float | None
+        self, name: str, split: str, answered: Iterable[DecodedChip], threshold: float | None
     ) -> SplitScores:
-        scoring = ChipScoring(self.prepared.task, self.prepared.codec, self.prepared.places, threshold)
+        scoring = ChipScoring(self.data.task, self.data.codec, self.data.places, threshold)
         for one in answered:
             scoring.add_answer(one)
         return SplitScores(name, split, tuple(scoring.scores()), scoring.draws())
 
     def _baselines(self) -> tuple[SplitScores, ...]:
-        prepared = self.prepared
+        data = self.data
         log.info("fitting and scoring the baselines")
-        fitted = fit_baselines(prepared.task, prepared.codec, self._to_fit_on(), prepared.config.seed)
+        fitted = fit_baselines(data.task, data.codec, self._to_fit_on(), data.config.seed)
         found = []
         for baseline in fitted:
             for split in self._splits():
@@ -128,42 +128,42 @@ class Judge:
                 )
         return tuple(found)
 
-    def _answers_of(self, baseline: Baseline, split: str) -> Iterator[Answered]:
+    def _answers_of(self, baseline: Baseline, split: str) -> Iterator[DecodedChip]:
         for sample in self._samples(split):
-            yield Answered(
+            yield DecodedChip(
                 sample.chip_id,
                 sample.image,
                 baseline.answer(sample.image),
-                self.prepared.codec.truth(sample.target),
+                self.data.codec.truth(sample.target),
             )
 
     def _to_fit_on(self) -> Iterator[Sample]:
         """Train chips: all, or for objects some with objects in them, evenly over the split."""
-        records = self.prepared.records["train"]
+        records = self.data.records["train"]
         places = list(range(len(records)))
-        if self.prepared.task.output == "objects":
+        if self.data.task.output == "objects":
             full = [place for place in places if any(records[place].object_counts.values())]
             places = full[:: -(-len(full) // FIT_CHIPS)] if full else []
-        dataset = self.prepared.dataset("train")
+        dataset = self.data.dataset("train")
         return (dataset[place] for place in places)
 
     def _samples(self, split: str) -> Iterator[Sample]:
-        dataset = self.prepared.dataset(split)
+        dataset = self.data.dataset(split)
         return (dataset[index] for index in range(len(dataset)))
 
     @cached_property
     def _shown(self) -> list[Sample]:
         """The validation chips that show most (train chips where there are none)."""
-        split = "val" if self.prepared.records["val"] else "train"
-        dataset = self.prepared.dataset(split)
-        truths = [self.prepared.codec.truth(dataset[index].target) for index in range(len(dataset))]
-        places = telling(
-            truths, [(record.scene_index, record.window) for record in self.prepared.records[split]]
-        )
+        split = "val" if self.data.records["val"] else "train"
+        dataset = self.data.dataset(split)
+        truths = [self.data.codec.truth(dataset[index].target) for index in range(len(dataset))]
+        places = telling(truths, [(record.scene_index, record.window) for record in self.data.records[split]])
         return [dataset[index] for index in places]
 
     def _preview(self, network: TaskNetwork, threshold: float | None) -> tuple[PreviewRow, ...]:
-        answered = answers(network, [collate(self._shown)], self.prepared.codec, self.device, self.precision)
+        answered = predict_chips(
+            network, [collate(self._shown)], self.data.codec, self.device, self.precision
+        )
         return tuple(
             PreviewRow(
                 a.chip_id,

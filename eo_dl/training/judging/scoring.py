@@ -20,11 +20,11 @@ from ...scores.objectscores import ObjectScorer
 from ...scores.score import Score
 from ...tasks import ChipCodec, Codec, Task
 from ...tasks.task import Answer, RawArrays, Scorer
-from ..setup.ranks import gathered, together
+from ..setup.processes import gather_to_rank0, is_distributed
 
 
 @dataclass(frozen=True)
-class Answered:
+class DecodedChip:
     """One chip, what was predicted for it and what is true; `image` (C, H, W) normalized."""
 
     chip_id: str
@@ -33,7 +33,7 @@ class Answered:
     truth: Answer
 
 
-def answers_of(raw: Mapping[str, torch.Tensor], batch: Batch, codec: Codec) -> Iterator[Answered]:
+def decode_batch(raw: Mapping[str, torch.Tensor], batch: Batch, codec: Codec) -> Iterator[DecodedChip]:
     """The chips of one batch, decoded."""
     arrays = {
         name: tensor.detach().float().cpu().numpy()
@@ -44,18 +44,18 @@ def answers_of(raw: Mapping[str, torch.Tensor], batch: Batch, codec: Codec) -> I
     images = batch.images.detach().float().cpu().numpy()
     for index, (chip_id, target) in enumerate(zip(batch.chip_ids, batch.targets, strict=True)):
         one: RawArrays = {name: array[index] for name, array in arrays.items()}
-        yield Answered(chip_id, images[index], codec.answer(one), codec.truth(target))
+        yield DecodedChip(chip_id, images[index], codec.answer(one), codec.truth(target))
 
 
-def answers(
+def predict_chips(
     network: TaskNetwork, batches: Iterable[Batch], codec: Codec, device: torch.device, precision: str
-) -> Iterator[Answered]:
+) -> Iterator[DecodedChip]:
     """Every chip of some batches, decoded; the network is used in eval mode on `device`."""
     network.eval()
     for batch in batches:
         with torch.inference_mode(), autocast(device, precision):
             raw = network(batch.images.to(device).contiguous(memory_format=torch.channels_last))
-        yield from answers_of(raw, batch, codec)
+        yield from decode_batch(raw, batch, codec)
 
 
 _NO_IMAGE = np.empty((0, 0, 0), np.float32)
@@ -77,7 +77,7 @@ class ChipScoring:
     ) -> None:
         self._codec = codec
         self._places = places or {}
-        self._held: list[Answered] = []
+        self._held: list[DecodedChip] = []
         self._scorer: Scorer = task.make_scorer(codec.classes)
         if min_score is not None and isinstance(self._scorer, ObjectScorer | LocalizationScorer):
             self._scorer.min_score = min_score
@@ -86,8 +86,8 @@ class ChipScoring:
 
     def add(self, raw: Mapping[str, torch.Tensor], batch: Batch) -> None:
         """Score one batch of raw outputs; of several processes, note it for `gather`."""
-        for answered in answers_of(raw, batch, self._codec):
-            if together():
+        for answered in decode_batch(raw, batch, self._codec):
+            if is_distributed():
                 self._held.append(replace(answered, image=_NO_IMAGE))
             else:
                 self.add_answer(answered)
@@ -96,11 +96,13 @@ class ChipScoring:
         """Several processes: the first one scores the chips of all, in the order of their names. Called in
         all of them.
         """
-        for answered in sorted(gathered(self._held), key=lambda one: one.chip_id) if together() else ():
+        for answered in (
+            sorted(gather_to_rank0(self._held), key=lambda one: one.chip_id) if is_distributed() else ()
+        ):
             self.add_answer(answered)
         self._held = []
 
-    def add_answer(self, answered: Answered) -> None:
+    def add_answer(self, answered: DecodedChip) -> None:
         """Score one decoded chip."""
         self._scorer.update(answered.predicted, answered.truth, self._places.get(answered.chip_id, ""))
 
@@ -120,7 +122,7 @@ class ChipScoring:
         }
 
 
-def object_pairs(answered: Iterable[Answered]) -> list[tuple[Objects, Objects]]:
+def object_pairs(answered: Iterable[DecodedChip]) -> list[tuple[Objects, Objects]]:
     """(found, true) of chips whose answers are objects."""
     return [
         (a.predicted, a.truth)

@@ -16,13 +16,13 @@ from ...core.classes import IGNORE_ID
 from ...core.display import stretch
 from ...scores.matching import match
 from .preview import PreviewRow
-from .scoring import Answered
+from .scoring import DecodedChip
 
 GALLERY = 12
 _IOU = 0.5
 
 
-class Worst:
+class WorstChips:
     """Keeps the `GALLERY` worst of the chips that pass by. `bands`: those to look at; `threshold`: objects
     from this score on.
     """
@@ -31,7 +31,7 @@ class Worst:
         self._bands, self._threshold = list(bands), threshold
         self._kept: list[tuple[float, int, PreviewRow]] = []
 
-    def watch(self, answered: Iterable[Answered]) -> Iterator[Answered]:
+    def watch(self, answered: Iterable[DecodedChip]) -> Iterator[DecodedChip]:
         """The chips, unchanged."""
         for number, one in enumerate(answered):
             self._note(one, -number)
@@ -41,7 +41,7 @@ class Worst:
         """The kept ones, worst first; chips without an error are not among them."""
         return tuple(row for _, _, row in sorted(self._kept, key=lambda kept: kept[:2], reverse=True))
 
-    def _note(self, one: Answered, order: int) -> None:
+    def _note(self, one: DecodedChip, order: int) -> None:
         if isinstance(one.predicted, Objects) and self._threshold is not None:
             one = replace(one, predicted=one.predicted.take(one.predicted.scores >= self._threshold))
         errors, text = errors_of(one)
@@ -52,7 +52,7 @@ class Worst:
         (heapq.heappush if len(self._kept) < GALLERY else heapq.heappushpop)(self._kept, (errors, order, row))
 
 
-def errors_of(one: Answered) -> tuple[float, str]:
+def errors_of(one: DecodedChip) -> tuple[float, str]:
     """How much of a chip is wrong, and that in words: objects missed and found in vain, the share of known
     pixels that differ, or how far off a class is.
     """

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from ...chips.dataset import Sample
 from ..setup.loading import EpochBatches
-from ..setup.ranks import ALONE, Layout
+from ..setup.processes import ALONE, ProcessLayout
 from .lightningmodule import TrainingModule
 
 _PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -36,7 +36,7 @@ def fit(
     folder: Path,
     device: torch.device,
     precision: str,
-    layout: Layout = ALONE,
+    processes: ProcessLayout = ALONE,
     find_unused: bool = False,
 ) -> None:
     """Train until the state says stop. Raises `Cancelled` and `TrainingError` as the module does.
@@ -48,16 +48,16 @@ def fit(
     """
     strategy = (
         DDPStrategy(find_unused_parameters=find_unused, broadcast_buffers=False)
-        if layout.world > 1
+        if processes.world > 1
         else "auto"
     )
     with quiet_lightning(), _rng_kept(), _exact_sums(device), _environment_kept():
         trainer = lightning.Trainer(
             accelerator={"mps": "mps", "cuda": "gpu"}.get(device.type, "cpu"),
-            devices=layout.devices if device.index is None else [device.index],
-            num_nodes=layout.nodes,
+            devices=processes.devices if device.index is None else [device.index],
+            num_nodes=processes.nodes,
             strategy=strategy,
-            sync_batchnorm=layout.world > 1 and device.type == "cuda",
+            sync_batchnorm=processes.world > 1 and device.type == "cuda",
             precision=_PRECISION[precision],
             max_epochs=-1,
             accumulate_grad_batches=module.parts.config.accumulate,

@@ -13,7 +13,7 @@ A checkpoint is then weights, optimizer moments and a handful of counters. A ste
 `accumulate` the optimizer moves at the end of each group of steps, and only there is a checkpoint written or
 a wish to stop heard.
 
-With several processes (`ranks`) each has a part of every batch. What decides the course of the run (restored
+With several processes (`setup.processes`) each has a part of every batch. What decides the course of the run (restored
 state, scores, stopping) is the first one's, told to all.
 """
 
@@ -41,7 +41,7 @@ from ..judging.scoring import ChipScoring
 from ..record.checkpoint import CheckpointFolder, rng_state, set_rng_state
 from ..record.runstate import Clock, RunState
 from ..setup.freeze import apply_freeze
-from ..setup.ranks import any_of, average_statistics, from_first, rank, together
+from ..setup.processes import any_rank, average_batchnorm, from_rank0, is_distributed, rank
 from ..setup.sampler import EpochPlan
 from ..trainconfig import TrainConfig
 from .ema import AveragedWeights
@@ -55,7 +55,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class RunParts:
+class LoopInputs:
     """All that a run needs beside its network.
 
     `new_scoring` makes an empty score keeper for the validation chips; `on_epoch` is called with the state
@@ -83,7 +83,9 @@ class RunParts:
 class TrainingModule(lightning.LightningModule):
     """Trains a network of any task; see the module's text. `restored` is the checkpoint to go on from."""
 
-    def __init__(self, network: TaskNetwork, parts: RunParts, restored: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, network: TaskNetwork, parts: LoopInputs, restored: dict[str, Any] | None = None
+    ) -> None:
         super().__init__()
         self.network = network
         self.parts = parts
@@ -108,7 +110,7 @@ class TrainingModule(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         """All of the checkpoint, once the optimizer exists; the same in all processes."""
-        restored = from_first(self._restored)
+        restored = from_rank0(self._restored)
         if self.parts.config.ema is not None:
             self._averaged = AveragedWeights(self.network, self.parts.config.ema)
         if restored is not None:
@@ -149,7 +151,7 @@ class TrainingModule(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """The loss. Raises `TrainingError`, naming the chips, before one that is not finite reaches a weight."""
         losses = self.network.loss(batch.images, batch.targets)
-        if any_of(not bool(torch.isfinite(losses["loss"])), self.device):
+        if any_rank(not bool(torch.isfinite(losses["loss"])), self.device):
             raise self._not_finite(f"the loss is {float(losses['loss'].detach()):g}", self._culprits(batch))
         self._losses = {name: float(value.detach()) for name, value in losses.items()}
         return losses["loss"] * self._share_of_group()
@@ -201,7 +203,7 @@ class TrainingModule(lightning.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Decode and score as `evaluate` does."""
         self._scoring.add(self.network(batch.images), batch)
-        if self.parts.stop and not together():  # several processes agree at the end of the epoch
+        if self.parts.stop and not is_distributed():  # several processes agree at the end of the epoch
             self._stop_if_asked(save=False)
 
     def on_validation_epoch_end(self) -> None:
@@ -214,8 +216,8 @@ class TrainingModule(lightning.LightningModule):
         time.
         """
         parts, state = self.parts, self.parts.state
-        state.seconds = from_first(state.seconds + self._clock.lap())
-        scores = from_first(self._scoring.values() if self._scored and rank() == 0 else {})
+        state.seconds = from_rank0(state.seconds + self._clock.lap())
+        scores = from_rank0(self._scoring.values() if self._scored and rank() == 0 else {})
         better = state.close_epoch(scores, parts.primary, self._rate)
         self._plan_by_minutes()
         if better and rank() == 0:
@@ -261,9 +263,9 @@ class TrainingModule(lightning.LightningModule):
         return group / min(group, steps - first)
 
     def _agree_on_statistics(self) -> None:
-        average_statistics(self.network.state_dict())
+        average_batchnorm(self.network.state_dict())
         if self._averaged is not None:
-            average_statistics(self._averaged.weights())
+            average_batchnorm(self._averaged.weights())
 
     def _show_pictures(self) -> None:
         state, every = self.parts.state, self.parts.config.picture_epochs
@@ -291,7 +293,7 @@ class TrainingModule(lightning.LightningModule):
         except Cancelled as error:
             asked = str(error) or "stopped"
         asked = self.parts.stop.what or asked
-        if any_of(asked is not None, self.device):
+        if any_rank(asked is not None, self.device):
             self._cancel(asked or "stopped", save)
 
     def _say_progress(self) -> None:
@@ -320,7 +322,7 @@ class TrainingModule(lightning.LightningModule):
         With several processes losses cannot be asked for by one alone, and the whole batch is named.
         """
         found: list[str] = []
-        if together():
+        if is_distributed():
             return list(batch.chip_ids)
         with torch.no_grad():
             for index, chip_id in enumerate(batch.chip_ids):

@@ -1,4 +1,4 @@
-"""`Job`: one run, from its first step to its model."""
+"""`TrainingRun`: one run, from its first step to its model."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..judging.curves import draw_curves
 from ..judging.judge import Judge
 from ..judging.preview import draw_preview
 from ..judging.scoring import ChipScoring
-from ..record.results import Run
+from ..record.results import TrainingResult
 from ..record.runfolder import RunFolder
 from ..record.runstate import Clock, RunState
 from ..setup.loading import fixed_batches, train_batches
-from ..setup.runsetup import Setting
+from ..setup.runsetup import RunSetup
 from .modelrecord import model_spec
 from .stopping import INTERRUPTED, StopRequest, stop_on_signals
 
@@ -31,10 +31,10 @@ _DRAW_SECONDS = 20.0  # curves of a run whose epochs take less are not drawn aft
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingRun:
     """One run. With several processes all of them fit, and the first one alone finishes."""
 
-    setting: Setting
+    setup: RunSetup
     folder: RunFolder
     on_progress: OnProgress
     _since_drawn: Clock = field(default_factory=Clock, repr=False, compare=False)
@@ -42,14 +42,14 @@ class Job:
     def run(self, network: TaskNetwork, restored: dict[str, Any] | None) -> RunState:
         """Train, from the start or from a checkpoint; `network` ends with its best weights."""
         self._say_weights(network)
-        state = RunState(self.setting.config.epochs)
+        state = RunState(self.setup.config.epochs)
         if restored is not None:
             state = RunState.from_dict(restored["state"])
             network.load_state_dict(restored["network"])
             log.info("continuing after step %d (epoch %d)", state.step, state.epoch + 1)
-        if state.stopped is None or self.setting.layout.world > 1:
+        if state.stopped is None or self.setup.processes.world > 1:
             self._fit(network, state, restored)
-        if self.setting.layout.rank:
+        if self.setup.processes.rank:
             return state
         log.info("stopped: %s; best epoch %d", state.stopped, state.best_epoch)
         with atomic_file(self.folder.path / "last.safetensors", overwrite=True) as part:
@@ -57,22 +57,22 @@ class Job:
         self._take_best(network, state)
         return state
 
-    def finish(self, state: RunState, network: TaskNetwork) -> Run:
+    def finish(self, state: RunState, network: TaskNetwork) -> TrainingResult:
         """Score, draw, and write the model."""
         run = self._write(state, network)
         self.folder.finish()
         return run
 
-    def _write(self, state: RunState, network: TaskNetwork, unfinished: str = "") -> Run:
-        prepared = self.setting.prepared
+    def _write(self, state: RunState, network: TaskNetwork, unfinished: str = "") -> TrainingResult:
+        data = self.setup.data
         judge = self._judge()
         verdict = judge.first_word(network) if unfinished else judge.verdict(network)
-        picture = draw_preview(verdict.preview, prepared.classes)
+        picture = draw_preview(verdict.preview, data.classes)
         (self.folder.path / "preview.png").write_bytes(picture)
         if verdict.worst:
-            (self.folder.path / "worst.png").write_bytes(draw_preview(verdict.worst, prepared.classes))
-        notes = (*prepared.notes, *self._notes_of(network))
-        spec = model_spec(prepared, state, verdict, notes, self.folder.out.stem, unfinished)
+            (self.folder.path / "worst.png").write_bytes(draw_preview(verdict.worst, data.classes))
+        notes = (*data.notes, *self._notes_of(network))
+        spec = model_spec(data, state, verdict, notes, self.folder.out.stem, unfinished)
         extra = {"config.yaml": self.folder.config_yaml()}
         bundle: Bundle = save_bundle(
             self.folder.out,
@@ -82,10 +82,10 @@ class Job:
             extra=extra,
             overwrite=self.folder.replaces,
         )
-        return Run(
+        return TrainingResult(
             bundle,
             self.folder.path,
-            prepared.task.primary_score,
+            data.task.primary_score,
             verdict.scores,
             verdict.baselines,
             tuple(state.history),
@@ -97,7 +97,7 @@ class Job:
             try:
                 self._fit_until(stop, network, state, restored)
             except Cancelled as error:
-                if stop.what != INTERRUPTED or state.best_epoch is None or self.setting.layout.rank:
+                if stop.what != INTERRUPTED or state.best_epoch is None or self.setup.processes.rank:
                     raise
                 raise Cancelled(f"{error}; {self._keep_best(network, state)}") from error
 
@@ -106,34 +106,34 @@ class Job:
     ) -> None:
         # Lazy: Lightning takes seconds to load, and is not needed to say that an input is wrong.
         from .fit import fit
-        from .lightningmodule import RunParts, TrainingModule
+        from .lightningmodule import LoopInputs, TrainingModule
 
-        setting, prepared, layout = self.setting, self.setting.prepared, self.setting.layout
+        setup, data, processes = self.setup, self.setup.data, self.setup.processes
         judge = self._judge()
-        parts = RunParts(
-            config=setting.config,
-            plan=setting.plan,
+        parts = LoopInputs(
+            config=setup.config,
+            plan=setup.plan,
             state=state,
             checkpoints=self.folder.checkpoints,
-            new_scoring=lambda: ChipScoring(prepared.task, prepared.codec),
-            on_progress=silent if layout.rank else self.on_progress,
+            new_scoring=lambda: ChipScoring(data.task, data.codec),
+            on_progress=silent if processes.rank else self.on_progress,
             on_epoch=self._after_epoch,
             stop=stop,
-            primary=prepared.task.primary_score,
+            primary=data.task.primary_score,
             picture=judge.picture,
         )
         train = train_batches(
-            prepared.dataset("train", augmented=True),
-            setting.plan,
+            data.dataset("train", augmented=True),
+            setup.plan,
             lambda: (state.epoch, state.batch),
-            setting.workers,
-            layout.rank,
+            setup.workers,
+            processes.rank,
         )
         val = (
             fixed_batches(
-                prepared.dataset("val"), prepared.batch_size, setting.workers, layout.rank, layout.world
+                data.dataset("val"), data.batch_size, setup.workers, processes.rank, processes.world
             )
-            if prepared.records["val"]
+            if data.records["val"]
             else None
         )
         fit(
@@ -141,12 +141,12 @@ class Job:
             train,
             val,
             folder=self.folder.path,
-            device=setting.device,
-            precision=setting.precision,
-            layout=layout,
-            find_unused=prepared.task.output == "objects"
-            or setting.config.freeze != "none"
-            or "find_unused" in setting.config.strategy,
+            device=setup.device,
+            precision=setup.precision,
+            processes=processes,
+            find_unused=data.task.output == "objects"
+            or setup.config.freeze != "none"
+            or "find_unused" in setup.config.strategy,
         )
 
     def _keep_best(self, network: TaskNetwork, state: RunState) -> str:
@@ -160,13 +160,13 @@ class Job:
     def _take_best(self, network: TaskNetwork, state: RunState) -> None:
         assert state.best_epoch is not None
         network.load_state_dict(self.folder.checkpoints.load_best(state.best_epoch))
-        network.to(self.setting.device)
+        network.to(self.setup.device)
 
     def _judge(self) -> Judge:
-        return Judge(self.setting.prepared, self.setting.device, self.setting.precision, self.setting.workers)
+        return Judge(self.setup.data, self.setup.device, self.setup.precision, self.setup.workers)
 
     def _after_epoch(self, state: RunState) -> None:
-        primary = self.setting.prepared.task.primary_score
+        primary = self.setup.data.task.primary_score
         row = state.history[-1]
         self.folder.write_history(state.history)
         if state.stopped is not None or self._since_drawn.seconds > _DRAW_SECONDS:
@@ -187,7 +187,7 @@ class Job:
     def _say_weights(self, network: TaskNetwork) -> None:
         """What the encoder starts from: a line for the person, every tensor by name for the folder."""
         report = network.weights_report
-        if report is None or self.setting.layout.rank:
+        if report is None or self.setup.processes.rank:
             return
         log.info("%s", report.describe())
         with atomic_file(self.folder.path / "weights.txt", overwrite=True) as part:

@@ -18,7 +18,7 @@ from ...chips.chipset import ChipSet
 from ...core.labelset import reproject
 from ...modelspec import Provenance
 from ...version import __version__
-from ..setup.taskdata import Prepared
+from ..setup.taskdata import TaskData
 from .results import SplitScores
 from .runstate import RunState
 
@@ -35,17 +35,17 @@ _LIBRARIES = (
 
 
 def provenance(
-    prepared: Prepared, state: RunState, baselines: Sequence[SplitScores], notes: Sequence[str]
+    data: TaskData, state: RunState, baselines: Sequence[SplitScores], notes: Sequence[str]
 ) -> Provenance:
     """Versions, seed, chip set, extent and how the training went."""
-    chips, config = prepared.chips, prepared.config
+    chips, config = data.chips, data.config
     return Provenance(
         eo_dl=__version__,
         versions={name: _version(name) for name in _LIBRARIES},
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         seed=config.seed,
         chip_set=chips.content_hash,
-        chip_counts={split: len(records) for split, records in prepared.records.items()},
+        chip_counts={split: len(records) for split, records in data.records.items()},
         scenes=tuple(scene.name for scene in chips.scenes),
         acquired=tuple(sorted({scene.acquired for scene in chips.scenes if scene.acquired})),
         extent=train_extent(chips),
@@ -62,7 +62,7 @@ def provenance(
         baselines=tuple(
             spec
             for found in baselines
-            for spec in found.specs({prepared.task.primary_score}, prefix=f"{found.name}: ")
+            for spec in found.specs({data.task.primary_score}, prefix=f"{found.name}: ")
             if spec.class_name is None
         ),
         notes=tuple(notes),

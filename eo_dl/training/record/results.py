@@ -64,7 +64,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingResult:
     """A finished training. `scores` and `baselines`: each predictor on each split; `history`: one row an
     epoch; `notes`: what a person should know.
     """

@@ -1,4 +1,4 @@
-"""`Setting`: a chip set, a configuration and a device, put together but not yet begun; nothing is written for
+"""`RunSetup`: a chip set, a configuration and a device, put together but not yet begun; nothing is written for
 it.
 """
 
@@ -22,24 +22,24 @@ from ...tasks import NetworkInputs, Task, TaskConfig, load_task
 from ..trainconfig import TrainConfig, task_name
 from .freeze import check_freeze
 from .loading import worker_count
-from .ranks import Layout, layout_of, refuse_without_program
+from .processes import ProcessLayout, process_layout, refuse_without_program
 from .sampler import EpochPlan
-from .taskdata import Prepared, prepare
+from .taskdata import TaskData, prepare_data
 
 
 @dataclass(frozen=True)
-class Setting:
+class RunSetup:
     """What will be trained, on what."""
 
-    prepared: Prepared
+    data: TaskData
     device: torch.device
     precision: str
-    layout: Layout
+    processes: ProcessLayout
 
     @property
     def config(self) -> TrainConfig:
         """The configuration."""
-        return self.prepared.config
+        return self.data.config
 
     @property
     def workers(self) -> int:
@@ -49,20 +49,20 @@ class Setting:
     @property
     def plan(self) -> EpochPlan:
         """Which chips are seen in which step; every process takes its part of each batch."""
-        size = self.prepared.batch_size * self.layout.world
+        size = self.data.batch_size * self.processes.world
         return EpochPlan(
-            len(self.prepared.records["train"]),
+            len(self.data.records["train"]),
             size,
             self.config.seed,
             self.config.min_steps,
-            self.layout.world,
+            self.processes.world,
         )
 
     def new_network(self) -> TaskNetwork:
         """The network as it begins. Raises `ConfigError` and `BundleError` for backbones and weights that do
         not fit.
         """
-        ready = self.prepared
+        ready = self.data
         return begin_network(
             ready.task,
             ready.task_config,
@@ -73,20 +73,18 @@ class Setting:
 
     def identity(self) -> dict[str, Any]:
         """What a run is made of; see `RunFolder.begin`."""
-        used = [
-            (split, record.chip_id) for split, records in self.prepared.records.items() for record in records
-        ]
-        start = self.prepared.inputs.weights
+        used = [(split, record.chip_id) for split, records in self.data.records.items() for record in records]
+        start = self.data.inputs.weights
         return {
-            "chip set": self.prepared.chips.content_hash,
+            "chip set": self.data.chips.content_hash,
             "chips used": hashlib.sha256(json.dumps(used).encode()).hexdigest(),
             "config": {
                 **self.config.model_dump(mode="json"),
-                "task_options": self.prepared.task_config.model_dump(mode="json"),
+                "task_options": self.data.task_config.model_dump(mode="json"),
             },
             "precision": self.precision,
-            "batch size": self.prepared.batch_size,
-            "processes": self.layout.world,
+            "batch size": self.data.batch_size,
+            "processes": self.processes.world,
             "weights file": start
             if isinstance(start, str)
             else start.where
@@ -95,30 +93,30 @@ class Setting:
         }
 
 
-def setting_of(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int | None = None) -> Setting:
+def prepare_run(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int | None = None) -> RunSetup:
     """Everything looked at that can be wrong before any work. `val_fold`: validate on this fold of the chip
     set.
 
     Raises `ConfigError`, `ChipSetError` and `DeviceError`.
     """
-    layout = layout_of(config)
+    processes = process_layout(config)
     device = choose_device(config.device)
-    if layout.world > 1 and device.index is not None:
+    if processes.world > 1 and device.index is not None:
         raise ConfigError(
-            f"`device` {config.device}: each of the {layout.world} processes takes a GPU of its own; use cuda"
+            f"`device` {config.device}: each of the {processes.world} processes takes a GPU of its own; use cuda"
         )
     precision = choose_precision(config.precision, device, load_task(task_name(config)).output)
     opened = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
     if val_fold is not None:
         opened = opened.with_val_fold(val_fold)
-    setting = Setting(prepare(opened, config), device, precision, layout)
-    few = [name for name in ("train", "val") if 0 < len(setting.prepared.records[name]) < layout.world]
+    setup = RunSetup(prepare_data(opened, config), device, precision, processes)
+    few = [name for name in ("train", "val") if 0 < len(setup.data.records[name]) < processes.world]
     if few:
         raise ChipSetError(
-            f"{opened.path}: {len(setting.prepared.records[few[0]])} {few[0]} chips are too few for {layout.world} processes; use fewer (--devices)"
+            f"{opened.path}: {len(setup.data.records[few[0]])} {few[0]} chips are too few for {processes.world} processes; use fewer (--devices)"
         )
-    refuse_without_program(layout)
-    return setting
+    refuse_without_program(processes)
+    return setup
 
 
 def begin_network(

@@ -25,7 +25,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Prepared:
+class TaskData:
     """A chip set as one task sees it. `records` and the data sets by split; `notes`: what was left out,
     counted.
     """
@@ -75,7 +75,7 @@ class Prepared:
         )
 
 
-def prepare(chips: ChipSet, config: TrainConfig) -> Prepared:
+def prepare_data(chips: ChipSet, config: TrainConfig) -> TaskData:
     """Read the chip set as the task needs it. Raises `ConfigError` for options that are not the task's,
     `ChipSetError` without train chips.
     """
@@ -111,7 +111,7 @@ def prepare(chips: ChipSet, config: TrainConfig) -> Prepared:
         task_config,
         {split: [sum(record.object_counts.values()) for record in own] for split, own in records.items()},
     )
-    return Prepared(chips, config, task, task_config, inputs, codec, normalization, records, notes)
+    return TaskData(chips, config, task, task_config, inputs, codec, normalization, records, notes)
 
 
 def _normalization(

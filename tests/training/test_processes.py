@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from eo_dl.bundle import load_model
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.errors import ChipSetError, ConfigError
-from eo_dl.training.setup.ranks import ALONE, Layout, layout_of, refuse_without_program
-from eo_dl.training.setup.runsetup import setting_of
+from eo_dl.training.setup.processes import ALONE, ProcessLayout, process_layout, refuse_without_program
+from eo_dl.training.setup.runsetup import prepare_run
 from eo_dl.training.setup.sampler import EpochPlan, part_of
 from eo_dl.training.trainconfig import TrainConfig
 
@@ -50,23 +50,23 @@ SLURM = {"SLURM_NTASKS": "4", "SLURM_NNODES": "2", "SLURM_PROCID": "3", "SLURM_J
 
 
 @pytest.mark.parametrize(
-    ("environment", "settings", "layout"),
+    ("environment", "settings", "processes"),
     [
         ({}, {}, ALONE),
-        ({}, {"devices": 3}, Layout(3, 1, 0)),
+        ({}, {"devices": 3}, ProcessLayout(3, 1, 0)),
         # a process that Lightning started
-        ({"LOCAL_RANK": "2", "NODE_RANK": "0"}, {"devices": 3}, Layout(3, 1, 2)),
-        (TORCHRUN, {}, Layout(4, 2, 5, True)),
-        (TORCHRUN, {"devices": 4, "nodes": 2}, Layout(4, 2, 5, True)),
-        (SLURM, {}, Layout(2, 2, 3, True)),
+        ({"LOCAL_RANK": "2", "NODE_RANK": "0"}, {"devices": 3}, ProcessLayout(3, 1, 2)),
+        (TORCHRUN, {}, ProcessLayout(4, 2, 5, True)),
+        (TORCHRUN, {"devices": 4, "nodes": 2}, ProcessLayout(4, 2, 5, True)),
+        (SLURM, {}, ProcessLayout(2, 2, 3, True)),
         (SLURM | {"SLURM_JOB_NAME": "bash"}, {}, ALONE),  # a person's shell on a node
         (SLURM | {"SLURM_NTASKS": "1"}, {}, ALONE),
     ],
 )
 def test_who_we_are_comes_from_the_launcher_or_the_configuration(
-    environment: dict[str, str], settings: dict[str, int], layout: Layout
+    environment: dict[str, str], settings: dict[str, int], processes: ProcessLayout
 ) -> None:
-    assert layout_of(TrainConfig.model_validate(settings), environment) == layout
+    assert process_layout(TrainConfig.model_validate(settings), environment) == processes
 
 
 @pytest.mark.parametrize(
@@ -81,19 +81,19 @@ def test_launcher_and_configuration_must_agree(
     environment: dict[str, str], settings: dict[str, int], said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
-        layout_of(TrainConfig.model_validate(settings), environment)
+        process_layout(TrainConfig.model_validate(settings), environment)
 
 
 def test_a_notebook_cannot_be_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
     with pytest.raises(ConfigError, match="a notebook is not"):
-        refuse_without_program(Layout(devices=2))
-    refuse_without_program(Layout(devices=2, launched=True))  # the launcher starts them
+        refuse_without_program(ProcessLayout(devices=2))
+    refuse_without_program(ProcessLayout(devices=2, launched=True))  # the launcher starts them
 
 
 def test_fewer_chips_than_processes_are_refused(small_chips: ChipSet) -> None:
     with pytest.raises(ChipSetError, match="too few for 500 processes"):
-        setting_of(small_chips, TrainConfig(task="segmentation", devices=500, device="cpu"))
+        prepare_run(small_chips, TrainConfig(task="segmentation", devices=500, device="cpu"))
 
 
 def test_several_processes_do_not_share_one_gpu(
@@ -101,7 +101,7 @@ def test_several_processes_do_not_share_one_gpu(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match="a GPU of its own; use cuda"):
-        setting_of(small_chips, TrainConfig(task="segmentation", devices=2, device="cuda:1"))
+        prepare_run(small_chips, TrainConfig(task="segmentation", devices=2, device="cuda:1"))
 
 
 def _python(*arguments: str | Path) -> None:

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Layout:
+class ProcessLayout:
     """`devices` processes on each of `nodes` machines; `rank` is the number of this one. `launched`: somebody
     else starts the processes.
     """
@@ -40,10 +40,10 @@ class Layout:
         return self.devices * self.nodes
 
 
-ALONE = Layout()
+ALONE = ProcessLayout()
 
 
-def layout_of(config: TrainConfig, environment: Mapping[str, str] | None = None) -> Layout:
+def process_layout(config: TrainConfig, environment: Mapping[str, str] | None = None) -> ProcessLayout:
     """What the configuration asks for, or what torchrun or SLURM started. Raises `ConfigError` where the two
     differ.
     """
@@ -55,7 +55,9 @@ def layout_of(config: TrainConfig, environment: Mapping[str, str] | None = None)
             raise ConfigError(
                 "--nodes: several machines are started by torchrun or SLURM's srun, which says how many there are; leave --nodes out"
             )
-        return Layout(devices, nodes, int(env.get("NODE_RANK", 0)) * devices + int(env.get("LOCAL_RANK", 0)))
+        return ProcessLayout(
+            devices, nodes, int(env.get("NODE_RANK", 0)) * devices + int(env.get("LOCAL_RANK", 0))
+        )
     for name, asked, there in (
         ("devices", config.devices, found.devices),
         ("nodes", config.nodes, found.nodes),
@@ -67,24 +69,28 @@ def layout_of(config: TrainConfig, environment: Mapping[str, str] | None = None)
     return found
 
 
-def refuse_without_program(layout: Layout) -> None:
+def refuse_without_program(processes: ProcessLayout) -> None:
     """Processes that we start ourselves run the same program again. Raises `ConfigError` where there is none,
     as in a notebook.
     """
-    if layout.devices > 1 and not layout.launched and not getattr(sys.modules["__main__"], "__file__", None):
+    if (
+        processes.devices > 1
+        and not processes.launched
+        and not getattr(sys.modules["__main__"], "__file__", None)
+    ):
         raise ConfigError(
-            f"--devices {layout.devices}: the other processes start the running program again, which a notebook is not; use eo-dl train or a script"
+            f"--devices {processes.devices}: the other processes start the running program again, which a notebook is not; use eo-dl train or a script"
         )
 
 
-def _of_torchrun(env: Mapping[str, str]) -> Layout | None:
+def _of_torchrun(env: Mapping[str, str]) -> ProcessLayout | None:
     if not {"RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"} <= set(env):
         return None
     devices = int(env["LOCAL_WORLD_SIZE"])
-    return Layout(devices, int(env["WORLD_SIZE"]) // devices, int(env["RANK"]), True)
+    return ProcessLayout(devices, int(env["WORLD_SIZE"]) // devices, int(env["RANK"]), True)
 
 
-def _of_slurm(env: Mapping[str, str]) -> Layout | None:
+def _of_slurm(env: Mapping[str, str]) -> ProcessLayout | None:
     tasks = int(env.get("SLURM_NTASKS", 1))
     if tasks == 1 or "SLURM_PROCID" not in env or env.get("SLURM_JOB_NAME") in ("bash", "interactive"):
         return None
@@ -93,51 +99,51 @@ def _of_slurm(env: Mapping[str, str]) -> Layout | None:
         raise ConfigError(
             f"SLURM started {tasks} tasks on {nodes} machines; give each as many (--ntasks-per-node)"
         )
-    return Layout(tasks // nodes, nodes, int(env["SLURM_PROCID"]), True)
+    return ProcessLayout(tasks // nodes, nodes, int(env["SLURM_PROCID"]), True)
 
 
-def together() -> bool:
+def is_distributed() -> bool:
     """True inside a training of several processes."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def rank() -> int:
     """Number of this process, 0 for the first or only one."""
-    return distributed.get_rank() if together() else 0
+    return distributed.get_rank() if is_distributed() else 0
 
 
-def any_of(flag: bool, device: torch.device) -> bool:
+def any_rank(flag: bool, device: torch.device) -> bool:
     """True in all processes where it is in any."""
-    if not together():
+    if not is_distributed():
         return flag
     found = torch.tensor(float(flag), device=device)
     distributed.all_reduce(found, distributed.ReduceOp.MAX)
     return bool(found.item())
 
 
-def from_first(value: T) -> T:
+def from_rank0(value: T) -> T:
     """The first process's value, in all."""
-    if not together():
+    if not is_distributed():
         return value
     box = [value if rank() == 0 else None]
     distributed.broadcast_object_list(box)
     return box[0]  # type: ignore[return-value]  # what the first process put in
 
 
-def gathered(own: list[T]) -> list[T]:
+def gather_to_rank0(own: list[T]) -> list[T]:
     """The items of all processes, in order of their numbers; in the others than the first: none."""
-    if not together():
+    if not is_distributed():
         return own
     parts: list[list[T] | None] | None = [None] * distributed.get_world_size() if rank() == 0 else None
     distributed.gather_object(own, parts)
     return [item for part in parts or [] for item in part or []]
 
 
-def average_statistics(weights: Mapping[str, torch.Tensor]) -> None:
+def average_batchnorm(weights: Mapping[str, torch.Tensor]) -> None:
     """Give all processes the mean of their running statistics: batch normalization saw another share of the
     chips in each.
     """
-    if not together():
+    if not is_distributed():
         return
     for name, value in weights.items():
         if name.endswith(("running_mean", "running_var")):
