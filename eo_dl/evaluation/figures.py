@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import shapely
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # no pyplot: no global state, no display
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,6 +15,7 @@ from matplotlib.patches import Patch
 from ..core.arrays import Objects
 from ..core.arraytypes import UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
+from ..core.plotting import figure_png, new_figure
 from ..scores.matching import match
 from ..scores.objectscores import Curve
 from ..scores.score import Score
@@ -47,7 +46,7 @@ def error_map(thumbnails: Sequence[Thumbnail], background_id: int | None) -> byt
         figure,
         [(_RIGHT_AREA, "right"), *false, (_WRONG, "another class"), *nothing, (_NOT_SCORED, "not scored")],
     )
-    return _png(figure)
+    return figure_png(figure)
 
 
 def _colored(item: Thumbnail, background_id: int | None) -> UInt8Array:
@@ -86,7 +85,7 @@ def object_errors(compared: Sequence[Compared], iou: float, use_polygons: bool) 
     _legend(
         figure, [(_RIGHT, "true and found"), (_FALSE, "predicted, not true"), (_MISSED, "true, not found")]
     )
-    return _png(figure)
+    return figure_png(figure)
 
 
 def _draw(axis: Axes, objects: Objects, color: str) -> None:
@@ -102,8 +101,7 @@ def class_bars(scores: Sequence[Score], classes: ClassSet) -> bytes:
     """One bar a class with its interval, in the class colour."""
     by_class = {score.class_name: score for score in scores if score.defined}
     infos = [info for info in classes if info.name in by_class]
-    figure = Figure(figsize=(7.2, 0.9 + 0.42 * max(1, len(infos))), dpi=120)
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.2, 0.9 + 0.42 * max(1, len(infos)), dpi=120)
     axis = figure.subplots()
     for place, info in enumerate(infos):
         score = by_class[info.name]
@@ -127,13 +125,12 @@ def class_bars(scores: Sequence[Score], classes: ClassSet) -> bytes:
     )
     _plain(axis)
     figure.tight_layout()
-    return _png(figure)
+    return figure_png(figure)
 
 
 def curves(found: Mapping[str, Curve], classes: ClassSet) -> bytes:
     """Precision over recall for each class."""
-    figure = Figure(figsize=(6.4, 4.2), dpi=120)
-    FigureCanvasAgg(figure)
+    figure = new_figure(6.4, 4.2, dpi=120)
     axis = figure.subplots()
     lines = []
     for info in classes:
@@ -154,7 +151,7 @@ def curves(found: Mapping[str, Curve], classes: ClassSet) -> bytes:
         axis.legend(handles=lines, fontsize=9, frameon=False, loc="lower left")
     _plain(axis)
     figure.tight_layout()
-    return _png(figure)
+    return figure_png(figure)
 
 
 def _plain(axis: Axes) -> None:
@@ -168,9 +165,7 @@ def _canvas(shapes: Sequence[tuple[int, ...]]) -> Figure:
     columns = len(shapes)
     width = 8.6 if columns == 1 else 11.0
     tallest = max(height / max(1, across) for height, across in shapes)
-    figure = Figure(figsize=(width, min(11.0, width / columns * tallest) + 0.75), dpi=110)
-    FigureCanvasAgg(figure)
-    return figure
+    return new_figure(width, min(11.0, width / columns * tallest) + 0.75, dpi=110)
 
 
 def _axes(figure: Figure, count: int) -> list[Axes]:
@@ -203,12 +198,6 @@ def _text(name: str) -> str:
     of legends.
     """
     return name.replace("$", r"\$").lstrip("_") or "class"
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
 
 
 def _rgb(color: str) -> tuple[int, int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -15,6 +14,7 @@ import shapely
 from ..core.arraytypes import UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import LabelSet, PixelLabels, reproject
+from ..core.plotting import figure_png, new_figure
 from ..io.atomic import atomic_file
 from ..io.quicklook import quicklook, reduced_size
 from ..io.rasterize import burn
@@ -27,6 +27,7 @@ from .predictionfiles import parts_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _UNKNOWN = "#9e9e9e"  # ignored objects, and classes that the model does not know
 
@@ -195,14 +196,11 @@ def _rgb(color: str) -> tuple[int, int, int]:
 
 
 def _figure(panels: Sequence[tuple[str, UInt8Array]], classes: ClassSet) -> bytes:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # no pyplot: no global state, no display
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Patch
+    from matplotlib.patches import Patch  # lazy, see core.plotting
 
     height, width = panels[0][1].shape[:2]
     side = 4.6
-    figure = Figure(figsize=(side * len(panels), side * height / width + 0.9), dpi=110)
-    FigureCanvasAgg(figure)
+    figure = new_figure(side * len(panels), side * height / width + 0.9, dpi=110)
     for axis, (title, picture) in zip(_axes(figure, len(panels)), panels, strict=True):
         axis.imshow(picture, interpolation="nearest")
         axis.set_title(title, fontsize=11)
@@ -210,11 +208,8 @@ def _figure(panels: Sequence[tuple[str, UInt8Array]], classes: ClassSet) -> byte
     handles = [Patch(facecolor=info.color, edgecolor="#555555", label=info.name) for info in classes]
     figure.legend(handles=handles, loc="lower center", ncol=min(8, len(handles)), frameon=False, fontsize=9)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.93, bottom=0.1, wspace=0.03)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return figure_png(figure)
 
 
-def _axes(figure: object, count: int) -> list[Axes]:
-    axes = figure.subplots(1, count, squeeze=False)  # type: ignore[attr-defined]
-    return list(axes[0])
+def _axes(figure: Figure, count: int) -> list[Axes]:
+    return list(figure.subplots(1, count, squeeze=False)[0])

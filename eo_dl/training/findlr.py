@@ -12,11 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from pydantic import JsonValue
 
 from ..chips.chipset import ChipSet
+from ..core.plotting import figure_png, new_figure
 from ..core.progress import OnProgress, silent
 from ..core.seeds import derived_seed
 from ..errors import TrainingError
@@ -126,8 +125,7 @@ def _draw(
     path: Path,
     overwrite: bool,
 ) -> None:
-    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7, 4, dpi=120, layout="constrained")
     axes = figure.subplots()
     axes.plot(rates, losses, color="#c8d9e6", linewidth=1, label="loss")
     axes.plot(rates, smooth, color="#0072b2", linewidth=2.2, label="smoothed")
@@ -141,4 +139,4 @@ def _draw(
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     with atomic_file(path, overwrite=overwrite) as part:
-        figure.savefig(part)
+        part.write_bytes(figure_png(figure))

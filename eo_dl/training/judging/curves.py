@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from ...core.plotting import figure_png, new_figure
 from ...io.atomic import atomic_file
 
 Row = dict[str, float]
@@ -23,8 +22,7 @@ def draw_curves(history: Sequence[Row], primary: str, best_epoch: int | None, pa
     """Write the picture: losses on the left, the primary validation score (and its classes, thin) on the
     right.
     """
-    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 4, dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
     _draw_losses(left, history, epochs)
@@ -34,7 +32,7 @@ def draw_curves(history: Sequence[Row], primary: str, best_epoch: int | None, pa
     for axes in (left, right):
         _dress(axes, epochs)
     with atomic_file(path, overwrite=True) as part:
-        figure.savefig(part)
+        part.write_bytes(figure_png(figure))
 
 
 def _draw_losses(axes: Axes, history: Sequence[Row], epochs: list[float]) -> None:

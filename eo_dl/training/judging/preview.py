@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon
 
 from ...core.arrays import Objects
 from ...core.classes import IGNORE_ID, ClassSet
+from ...core.plotting import figure_png, new_figure
 from ...core.window import Window
 from ...tasks.task import Answer
 
@@ -54,8 +52,7 @@ def draw_preview(rows: Sequence[PreviewRow], classes: ClassSet) -> bytes:
     """A PNG with one row a chip; class maps in the classes' colours (white: ignored), objects as outlines
     over the image.
     """
-    figure = Figure(figsize=(8.4, 2.8 * len(rows) + 0.7), dpi=100, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.4, 2.8 * len(rows) + 0.7, dpi=100, layout="constrained")
     places = figure.subplots(len(rows), 3, squeeze=False)
     for row, axes in zip(rows, places, strict=True):
         _show_image(axes[0], row.image)
@@ -81,9 +78,7 @@ def draw_preview(rows: Sequence[PreviewRow], classes: ClassSet) -> bytes:
         frameon=False,
         fontsize=9,
     )
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return figure_png(figure)
 
 
 def _meet(one: tuple[int, Window], other: tuple[int, Window]) -> bool:
