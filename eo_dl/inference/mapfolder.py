@@ -1,7 +1,7 @@
-"""A folder of maps, one a scene: names, and what an earlier run that was stopped had already finished.
+"""A folder of maps, one per scene: their names, and which of them an earlier, stopped run had finished.
 
-Finished maps are whole files; a journal in the folder says which of them this very work has made (same key),
-so that the same command goes on with the others. It is removed when all are there.
+Finished maps are whole files. A journal in the folder says which of them this very work made (same key), so
+that the same command continues with the others. It is removed once all maps exist.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import ConfigError, InputError
 from ..io.atomic import disk_errors
 from ..io.discover import own_path
+from ..io.journal import Journal, read_entries
 from ..io.scene import Scene
 from .outputs import RASTER_SUFFIXES, VECTOR_SUFFIXES
 
@@ -23,37 +24,44 @@ _JOURNAL = ".finished.part"
 
 
 def outputs_in(folder: Path, scenes: Sequence[Scene], suffix: str) -> list[Path]:
-    """One file a scene in `folder`, which is made where it is missing; where scenes are called alike, in
-    folders like those that the scenes lie in.
+    """Output paths in `folder`, one per scene. Makes the folders they need.
 
-    Raises `InputError` where two would be one file all the same.
+    Scenes of the same name get subfolders like those the scenes lie in.
+
+    Args:
+        folder: The folder of maps; its parent must exist.
+        scenes: The scenes, at least one.
+        suffix: Suffix of the outputs, e.g. ".tif".
+
+    Raises:
+        ConfigError: `folder` is the name of a file.
+        InputError: There is no scene, no parent folder, or two scenes would share an output.
     """
     if not scenes:
-        raise InputError(f"{folder}: no scene was given; name at least one")
-    if folder.suffix.lower() in (*RASTER_SUFFIXES, *VECTOR_SUFFIXES) or (
-        folder.exists() and not folder.is_dir()
-    ):
-        raise ConfigError(f"{folder}: several scenes need a folder for their maps; name one, e.g. -o maps/")
-    places = _places(scenes)
-    place, times = Counter(places).most_common(1)[0]
+        raise InputError(f"{folder}: no scene to predict; name at least one")
+    is_file_name = folder.suffix.lower() in (*RASTER_SUFFIXES, *VECTOR_SUFFIXES)
+    if is_file_name or (folder.exists() and not folder.is_dir()):
+        raise ConfigError(f"{folder}: several scenes need a folder for their maps; name one, e.g. maps/")
+    names = _names(scenes)
+    name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise InputError(
-            f"{folder}: {times} scenes are called {place.name!r}, so their maps would be one file; run them one by one"
+            f"{folder}: {times} scenes are called {name.name!r}, so their maps would be one file; predict "
+            "them "
+            "one by one"
         )
     if not folder.parent.is_dir():
         raise InputError(f"{folder}: the folder {folder.parent} does not exist; make it first (mkdir -p)")
     folder.mkdir(exist_ok=True)
-    outs = [folder / place.with_name(f"{place.name}{suffix}") for place in places]
-    for out in outs:
-        with disk_errors(out):
-            out.parent.mkdir(parents=True, exist_ok=True)
-    return outs
+    outputs = [folder / name.with_name(f"{name.name}{suffix}") for name in names]
+    for output in outputs:
+        with disk_errors(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+    return outputs
 
 
-def _places(scenes: Sequence[Scene]) -> list[Path]:
-    """The stem of each scene; where two are the same, after the folders below the last one that all have in
-    common.
-    """
+def _names(scenes: Sequence[Scene]) -> list[Path]:
+    """The stem of each scene; if two are the same, with the folders below the last common one."""
     stems = [Path(scene.stem) for scene in scenes]
     if len(set(stems)) == len(stems) or any(scene.remote for scene in scenes):
         return stems
@@ -66,75 +74,97 @@ def _places(scenes: Sequence[Scene]) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """One map that is done: the key of the work that made it, its files' sizes and times, features and chips."""
+class FinishedFile:
+    """A file as it was when its map was finished."""
+
+    name: str
+    """Path below the folder, with forward slashes."""
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    """Time of the last change."""
+
+    @classmethod
+    def of(cls, path: Path, folder: Path) -> FinishedFile:
+        """The present state of a file."""
+        status = path.stat()
+        return cls(_name_below(path, folder), status.st_size, status.st_mtime_ns)
+
+    def unchanged(self, folder: Path) -> bool:
+        """True if the file is still the same."""
+        path = folder / self.name
+        return path.is_file() and FinishedFile.of(path, folder) == self
+
+
+@dataclass(frozen=True)
+class FinishedMap:
+    """A map that is done."""
 
     key: str
-    files: tuple[tuple[str, int, int], ...]
+    """Key of the work that made it."""
+    files: tuple[FinishedFile, ...]
+    """The map and its extra rasters, the map first."""
     count: int | None
+    """Number of features of a vector output."""
     chips: int
+    """Number of chips that the network saw."""
+
+    def entry(self) -> str:
+        """The map as a journal entry."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, entry: str) -> FinishedMap:
+        """The map of a journal entry."""
+        values = json.loads(entry)
+        files = tuple(FinishedFile(**file) for file in values["files"])
+        return cls(values["key"], files, values["count"], values["chips"])
 
 
 class FolderJournal:
-    """What was finished in a folder. Lines that are torn, or whose files have changed, are not believed."""
+    """The finished maps of a folder.
 
-    def __init__(self, folder: Path, wanted: bool) -> None:
-        self._folder, self._path, self._wanted = folder, folder / _JOURNAL, wanted
-        self._known = (
-            {one.files[0][0]: one for one in self._read() if _unchanged(folder, one)} if wanted else {}
-        )
+    Args:
+        folder: The folder of maps.
+        enabled: False: nothing is known from an earlier run and nothing is noted for a later one.
+    """
+
+    def __init__(self, folder: Path, enabled: bool) -> None:
+        self._folder = folder
+        self._path = folder / _JOURNAL
+        self._enabled = enabled
+        self._entries = list(read_entries(self._path)) if enabled else []
+        self._known: dict[str, FinishedMap] = {}
+        self._file_names: set[str] = set()
+        for entry in self._entries:
+            finished = FinishedMap.parse(entry)
+            if all(file.unchanged(folder) for file in finished.files):
+                self._known[finished.files[0].name] = finished
+                self._file_names.update(file.name for file in finished.files)
 
     def knows(self, path: Path) -> bool:
-        """True where the file is a map of an earlier run of some command."""
-        return any(self._name(path) == name for one in self._known.values() for name, _, _ in one.files)
+        """True if the file belongs to a map that an earlier, stopped run finished."""
+        return _name_below(path, self._folder) in self._file_names
 
-    def finished(self, path: Path, key: str) -> Finished | None:
-        """What is known of a map, if this very work made it."""
-        found = self._known.get(self._name(path))
-        return found if found is not None and found.key == key else None
+    def finished(self, path: Path, key: str) -> FinishedMap | None:
+        """The map at `path`, if the work with this key made it."""
+        finished = self._known.get(_name_below(path, self._folder))
+        return finished if finished is not None and finished.key == key else None
 
     def add(self, paths: tuple[Path, ...], key: str, count: int | None, chips: int) -> None:
-        """Note a finished map (its own file first)."""
-        if not self._wanted:
+        """Note a finished map: its own file first, then extra rasters."""
+        if not self._enabled:
             return
-        files = tuple((self._name(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths)
-        with disk_errors(self._path), self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, "files": files, "count": count, "chips": chips}) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        files = tuple(FinishedFile.of(path, self._folder) for path in paths)
+        entry = FinishedMap(key, files, count, chips).entry()
+        with disk_errors(self._path):
+            Journal(self._path, self._entries).append(entry)
+        self._entries.append(entry)
 
     def remove(self) -> None:
-        """All are there."""
+        """Delete the journal: all maps are finished."""
         self._path.unlink(missing_ok=True)
 
-    def _name(self, path: Path) -> str:
-        return Path(os.path.relpath(path, self._folder)).as_posix()
 
-    def _read(self) -> list[Finished]:
-        found: list[Finished] = []
-        for line in (
-            self._path.read_text(encoding="utf-8", errors="replace").splitlines()
-            if self._path.is_file()
-            else []
-        ):
-            try:
-                one = json.loads(line)
-                found.append(
-                    Finished(
-                        one["key"],
-                        tuple((str(n), int(s), int(t)) for n, s, t in one["files"]),
-                        one["count"],
-                        int(one["chips"]),
-                    )
-                )
-            except (ValueError, KeyError, TypeError):
-                break
-        return found
-
-
-def _unchanged(folder: Path, one: Finished) -> bool:
-    paths = [(folder / name, size, time) for name, size, time in one.files]
-    return bool(paths) and all(
-        path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns) == (size, time)
-        for path, size, time in paths
-    )
+def _name_below(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path, folder)).as_posix()

@@ -1,18 +1,15 @@
-"""Finished pieces of a run, kept on disk beside the output until all are in, so that a killed run can go on.
+"""Finished pieces of a run, kept on disk until the output is written, so that a killed run continues.
 
-For outputs that cannot be written row by row (vectors). Each piece is a file of its own in `OUT.part.d`,
-synced before its line in the journal; a line carries the piece's SHA-256 and its own CRC, so a torn piece or
-a torn line ends what is believed.
+For outputs that cannot be written row by row (vectors). Each piece is a file in `OUT.part.d`; the journal
+holds a number and SHA-256 per piece, so a torn piece ends what is believed, as a torn line does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import json
-import os
 import shutil
-import zlib
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
@@ -20,31 +17,39 @@ import numpy as np
 import shapely
 
 from ..core.arrays import Objects
-from ..core.arraytypes import AnyArray, GeometryArray
+from ..core.arraytypes import AnyArray, GeometryArray, Int64Array, UInt8Array
 from ..io.atomic import disk_errors, work_folder, write_bytes
+from ..io.journal import Journal, is_of_job, mark_job, read_entries
 
 
 class Spool:
-    """Pieces in order. A context manager: leaving it well removes the folder, leaving it by an error keeps
-    it.
+    """Numbered pieces of an unfinished output. A context manager.
 
-    `count`: pieces of an earlier run with the same `job_key`, already here. Without a `job_key` nothing is
-    kept for later.
+    Leaving the block normally removes the pieces; leaving it by an exception keeps them for the next run.
+
+    Args:
+        target: The output; pieces are kept in `TARGET.part.d` beside it.
+        job_key: Identifies the work. Pieces of an earlier run with the same key are reused. None: nothing is
+            kept for a later run.
     """
 
     def __init__(self, target: Path, job_key: str | None) -> None:
-        self._target, self._folder, self._job_key = target, work_folder(target), job_key
+        self._target = target
+        self._folder = work_folder(target)
+        self._job_key = job_key
         self._hashes: list[str] = []
 
     def __enter__(self) -> Spool:
+        journal_path = self._folder / "journal"
         with disk_errors(self._target):
-            if self._job_key is not None and self._is_ours():
-                self._hashes = self._believed()
+            if self._job_key is not None and is_of_job(self._folder, self._job_key):
+                self._hashes = self._verified(journal_path)
             else:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 self._folder.mkdir()
-                write_bytes(self._folder / "job.json", json.dumps({"job_key": self._job_key or ""}).encode())
-            self._write_journal()
+                mark_job(self._folder, self._job_key or "")
+            entries = [_entry(number, digest) for number, digest in enumerate(self._hashes)]
+            self._journal = Journal(journal_path, entries)
         return self
 
     def __exit__(
@@ -55,73 +60,48 @@ class Spool:
 
     @property
     def count(self) -> int:
-        """Pieces that are in."""
+        """Number of pieces on disk."""
         return len(self._hashes)
 
     def store(self, arrays: dict[str, AnyArray]) -> None:
-        """Add a piece. Raises `WriteError` where the disk is full."""
+        """Add a piece: arrays by name. Raises `WriteError` if the disk is full."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numpy's stubs take the names for options
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # stubs take names for options
         data = buffer.getvalue()
+        digest = hashlib.sha256(data).hexdigest()
         with disk_errors(self._target):
             write_bytes(self._piece(self.count), data)
-            self._hashes.append(hashlib.sha256(data).hexdigest())
-            with self._journal.open("a", encoding="ascii") as file:
-                file.write(_line(self.count - 1, self._hashes[-1]))
-                file.flush()
-                os.fsync(file.fileno())
+            self._journal.append(_entry(self.count, digest))
+        self._hashes.append(digest)
 
     def load(self, number: int) -> dict[str, AnyArray]:
-        """A piece that is in."""
-        with np.load(self._piece(number), allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
-
-    @property
-    def _journal(self) -> Path:
-        return self._folder / "journal"
+        """The arrays of a piece."""
+        with np.load(self._piece(number), allow_pickle=False) as piece:
+            return dict(piece)
 
     def _piece(self, number: int) -> Path:
         return self._folder / f"piece_{number:06d}.npz"
 
-    def _is_ours(self) -> bool:
-        try:
-            return bool(json.loads((self._folder / "job.json").read_text())["job_key"] == self._job_key)
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-
-    def _believed(self) -> list[str]:
-        """Hashes of the pieces up to the first that is not as the journal says."""
+    def _verified(self, journal_path: Path) -> list[str]:
+        """Hashes of the pieces, up to the first that differs from its journal entry."""
         hashes: list[str] = []
-        for line in (
-            self._journal.read_text(encoding="ascii", errors="replace").splitlines(keepends=True)
-            if self._journal.exists()
-            else []
-        ):
-            number, digest = len(hashes), line.split(" ")[1] if line.count(" ") == 2 else ""
-            piece = self._piece(number)
-            if (
-                line != _line(number, digest)
-                or not piece.exists()
-                or hashlib.sha256(piece.read_bytes()).hexdigest() != digest
-            ):
+        for entry in read_entries(journal_path):
+            piece = self._piece(len(hashes))
+            if not piece.exists():
+                break
+            digest = hashlib.sha256(piece.read_bytes()).hexdigest()
+            if entry != _entry(len(hashes), digest):
                 break
             hashes.append(digest)
         return hashes
 
-    def _write_journal(self) -> None:
-        """Anew, without what is not believed, so that later lines follow whole ones."""
-        part = self._journal.with_suffix(".new")
-        write_bytes(part, "".join(_line(i, digest) for i, digest in enumerate(self._hashes)).encode())
-        part.replace(self._journal)
 
-
-def _line(number: int, digest: str) -> str:
-    text = f"{number} {digest}"
-    return f"{text} {zlib.crc32(text.encode()):08x}\n"
+def _entry(number: int, digest: str) -> str:
+    return f"{number} {digest}"
 
 
 def pack_objects(objects: Objects) -> dict[str, AnyArray]:
-    """Objects as plain arrays (outlines as WKB in one run of bytes)."""
+    """Objects as plain arrays, outlines as WKB in one array of bytes."""
     packed: dict[str, AnyArray] = {
         "boxes": objects.boxes,
         "class_ids": objects.class_ids,
@@ -138,16 +118,17 @@ def unpack_objects(packed: dict[str, AnyArray]) -> Objects:
     """The objects of `pack_objects`, bit for bit."""
     polygons: GeometryArray = np.empty(0, dtype=object)
     if "wkb" in packed:
-        stops = np.cumsum(packed["wkb_lengths"].astype(np.int64))
-        data = packed["wkb"].tobytes()
-        texts = [
-            data[stop - length : stop]
-            for stop, length in zip(stops.tolist(), packed["wkb_lengths"].tolist(), strict=True)
-        ]
-        polygons = np.asarray(shapely.from_wkb(np.array(texts, dtype=object)), dtype=object)
+        polygons = _geometries(packed["wkb"].astype(np.uint8), packed["wkb_lengths"].astype(np.int64))
     return Objects(
-        packed["boxes"].astype(np.float64),
-        packed["class_ids"].astype(np.int64),
-        packed["scores"].astype(np.float32),
-        polygons,
+        boxes=packed["boxes"].astype(np.float64),
+        class_ids=packed["class_ids"].astype(np.int64),
+        scores=packed["scores"].astype(np.float32),
+        polygons=polygons,
     )
+
+
+def _geometries(wkb: UInt8Array, lengths: Int64Array) -> GeometryArray:
+    data = wkb.tobytes()
+    edges = [0, *np.cumsum(lengths).tolist()]
+    texts = [data[start:stop] for start, stop in pairwise(edges)]
+    return np.asarray(shapely.from_wkb(np.array(texts, dtype=object)), dtype=object)

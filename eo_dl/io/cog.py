@@ -1,8 +1,9 @@
 """From raw rows to a verified Cloud Optimized GeoTIFF.
 
-Why a VRT over the raw rows goes straight into GDAL's COG driver: it saves writing the pixels once more (8192
-x 8192 uint8: 1.2 s in all). One thread, because two cost more here than they gain (1.2 s against 3.4 s on two
-busy cores). Overviews of class maps are the nearest pixel: the most frequent class would cost 2.8 s more.
+The raw rows go through a VRT straight into GDAL's COG driver, which saves writing the pixels a second time
+(8192 x 8192 uint8: 1.2 s in all). One thread, because two cost more than they gain here (1.2 s against 3.4 s
+on two busy cores). Overviews of class maps take the nearest pixel; the most frequent class would cost 2.8 s
+more.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 import rasterio
@@ -25,43 +27,67 @@ from rasterio.windows import Window as RasterioWindow
 from ..core.pixelgrid import PixelGrid
 from ..errors import SceneError, WriteError
 from .gdal import libtiff_complaints, open_dataset, quietly, small_cache
-from .qgisstyles import xml_attribute, xml_text
-from .spill import RasterLayout, Written
+from .spill import RasterLayout, WrittenRows
+from .xmltree import element, to_xml
 
 _GDAL_TYPES = {
-    "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32", "float32": "Float32", "float64": "Float64",
-}  # fmt: skip
+    "uint8": "Byte",
+    "int8": "Int8",
+    "uint16": "UInt16",
+    "int16": "Int16",
+    "uint32": "UInt32",
+    "int32": "Int32",
+    "float32": "Float32",
+    "float64": "Float64",
+}
 _BLOCK_PX = 512
 
 
 @dataclass(frozen=True)
 class RasterFacts:
-    """What a raster file says besides its pixels."""
+    """Everything in a raster file besides its pixels."""
 
     grid: PixelGrid
+    """Georeference and size."""
     layout: RasterLayout
+    """Size, number of bands and data type."""
     nodata: float | None
+    """Stored value that means "not measured", or None."""
     descriptions: tuple[str, ...] = ()
+    """A name per band, or empty."""
     scales: tuple[float, ...] = ()
+    """A scale factor per band, or empty."""
     tags: Mapping[str, str] = field(default_factory=dict)
+    """Metadata of the file: provenance."""
     categorical: bool = True
+    """True if the pixels are class ids: overviews then take the nearest pixel instead of the average."""
 
 
-def assemble(rows: Path, written: Sequence[Written], facts: RasterFacts, target: Path) -> Path:
-    """Turn the raw rows into a GeoTIFF in the same folder, read it back and compare; its path.
+def assemble(rows: Path, written: Sequence[WrittenRows], facts: RasterFacts, target: Path) -> Path:
+    """Turn raw rows into a GeoTIFF, read it back and compare it with what was written.
 
-    A COG, or a tiled GeoTIFF with overviews where the COG driver does not take the grid. Raises `WriteError`
-    naming `target` where anything differs from what was written.
+    Args:
+        rows: The file of raw rows.
+        written: Its writes, with their checksums.
+        facts: Everything besides the pixels.
+        target: The output, for messages.
+
+    Returns:
+        The path of the finished file, in the folder of `rows`: a COG, or a tiled GeoTIFF with overviews if
+        the COG driver does not accept the grid.
+
+    Raises:
+        WriteError: Writing failed, or the file differs from what was written.
     """
-    text = rows.with_name("rows.vrt")
-    text.write_text(_raw_vrt(rows.name, facts), encoding="utf-8")
+    vrt = rows.with_name("rows.vrt")
+    vrt.write_text(to_xml(_raw_vrt(rows.name, facts)), encoding="utf-8")
     out = rows.with_name("assembled.tif")
     try:
         with rasterio.Env(), small_cache(), quietly(), libtiff_complaints() as complaints:
-            rasterio.shutil.copy(str(text), str(out), driver="COG", **_cog_options(facts))
+            rasterio.shutil.copy(str(vrt), str(out), driver="COG", **_cog_options(facts))
     except (RasterioError, CPLE_BaseError, OSError) as error:
         raise WriteError(
-            f"{target}: could not be written ({' '.join(str(error).split())[:200]}); check the free space"
+            f"{target}: could not be written ({_one_line(error)}); check the free space"
         ) from error
     if complaints:
         raise WriteError(
@@ -72,31 +98,36 @@ def assemble(rows: Path, written: Sequence[Written], facts: RasterFacts, target:
     return out
 
 
-def verify(path: Path, written: Sequence[Written], facts: RasterFacts, target: Path) -> None:
-    """Read a raster back and compare it with what was meant: size, type, place, nodata, names, tags, every
-    pixel; overviews must decode.
+def verify(path: Path, written: Sequence[WrittenRows], facts: RasterFacts, target: Path) -> None:
+    """Read a raster back and compare size, type, georeference, nodata, names, tags and every pixel.
 
-    GDAL does not report a failed write on closing (reference/reliability.md, finding 1), so this is where a
-    full disk shows.
+    Overviews must decode. GDAL does not report a failed write when it closes a file, so a full disk shows
+    here. Raises `WriteError` naming `target`.
     """
     try:
         with open_dataset(str(path), "GTiff") as dataset:
-            differing = _differences(dataset, facts)
-            for entry in written:
-                if _crc(dataset, entry) != entry.crc:
-                    differing.append(f"pixels of rows {entry.row0} to {entry.row0 + entry.rows - 1}")
+            differences = _differences(dataset, facts)
+            for write in written:
+                if _crc(dataset, write) != write.crc:
+                    differences.append(f"pixels of rows {write.row0} to {write.row1 - 1}")
                     break
             levels = len(dataset.overviews(1))
         for level in range(levels):
             _decode_overview(path, level)
     except (SceneError, RasterioError, CPLE_BaseError, OSError) as error:
         raise WriteError(
-            f"{target}: what was written cannot be read back ({' '.join(str(error).split())[:200]}); the disk is full or failing, write elsewhere"
+            f"{target}: cannot be read back ({_one_line(error)}); the disk is full or "
+            "failing, write elsewhere"
         ) from error
-    if differing:
+    if differences:
         raise WriteError(
-            f"{target}: did not read back as it was written ({', '.join(differing)}); the disk is full or failing, write elsewhere"
+            f"{target}: differs from the data when read back ({', '.join(differences)}); the disk is full or "
+            "failing, write elsewhere"
         )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _cog_options(facts: RasterFacts) -> dict[str, str]:
@@ -111,86 +142,103 @@ def _cog_options(facts: RasterFacts) -> dict[str, str]:
     }
 
 
-def _raw_vrt(rows_name: str, facts: RasterFacts) -> str:
+def _raw_vrt(rows_name: str, facts: RasterFacts) -> Element:
     layout, grid = facts.layout, facts.grid
-    srs = f"<SRS>{xml_text(grid.crs.to_wkt())}</SRS>" if grid.crs is not None else ""
-    placed = (
-        ""
-        if grid.transform == Affine.identity()
-        else f"<GeoTransform>{', '.join(repr(v) for v in grid.transform.to_gdal())}</GeoTransform>"
-    )
-    tags = "".join(
-        f"<MDI key={xml_attribute(key)}>{xml_text(value)}</MDI>" for key, value in sorted(facts.tags.items())
-    )
-    bands = "".join(_raw_band(rows_name, facts, band) for band in range(layout.count))
-    return f'<VRTDataset rasterXSize="{layout.width}" rasterYSize="{layout.height}">{srs}{placed}<Metadata>{tags}</Metadata>{bands}</VRTDataset>'
+    root = element("VRTDataset", {"rasterXSize": str(layout.width), "rasterYSize": str(layout.height)})
+    if grid.crs is not None:
+        root.append(element("SRS", text=grid.crs.to_wkt()))
+    if grid.transform != Affine.identity():
+        numbers = ", ".join(repr(number) for number in grid.transform.to_gdal())
+        root.append(element("GeoTransform", text=numbers))
+    tags = [element("MDI", {"key": key}, text=value) for key, value in sorted(facts.tags.items())]
+    root.append(element("Metadata", children=tags))
+    root.extend(_raw_band(rows_name, facts, index) for index in range(layout.count))
+    return root
 
 
-def _raw_band(rows_name: str, facts: RasterFacts, band: int) -> str:
+def _raw_band(rows_name: str, facts: RasterFacts, index: int) -> Element:
+    """The band with this 0-based index. In the file, a row holds one line of each band."""
     layout = facts.layout
-    size = np.dtype(layout.dtype).itemsize
-    nodata = "" if facts.nodata is None else f"<NoDataValue>{facts.nodata!r}</NoDataValue>"
-    name = f"<Description>{xml_text(facts.descriptions[band])}</Description>" if facts.descriptions else ""
-    scale = f"<Offset>0</Offset><Scale>{facts.scales[band]!r}</Scale>" if facts.scales else ""
-    return (
-        f'<VRTRasterBand dataType="{_GDAL_TYPES[layout.dtype]}" band="{band + 1}" subClass="VRTRawRasterBand">{name}{nodata}{scale}'
-        f"<ColorInterp>{'Gray' if band == 0 else 'Undefined'}</ColorInterp>"
-        f'<SourceFilename relativeToVRT="1">{rows_name}</SourceFilename><ImageOffset>{band * layout.width * size}</ImageOffset>'
-        f"<PixelOffset>{size}</PixelOffset><LineOffset>{layout.row_bytes}</LineOffset><ByteOrder>{'LSB' if np.little_endian else 'MSB'}</ByteOrder></VRTRasterBand>"
+    pixel_bytes = np.dtype(layout.dtype).itemsize
+    band = element(
+        "VRTRasterBand",
+        {
+            "dataType": _GDAL_TYPES[layout.dtype],
+            "band": str(index + 1),
+            "subClass": "VRTRawRasterBand",
+        },
     )
+    if facts.descriptions:
+        band.append(element("Description", text=facts.descriptions[index]))
+    if facts.nodata is not None:
+        band.append(element("NoDataValue", text=repr(facts.nodata)))
+    if facts.scales:
+        band.append(element("Offset", text="0"))
+        band.append(element("Scale", text=repr(facts.scales[index])))
+    band.append(element("ColorInterp", text="Gray" if index == 0 else "Undefined"))
+    band.append(element("SourceFilename", {"relativeToVRT": "1"}, text=rows_name))
+    band.append(element("ImageOffset", text=str(index * layout.width * pixel_bytes)))
+    band.append(element("PixelOffset", text=str(pixel_bytes)))
+    band.append(element("LineOffset", text=str(layout.row_bytes)))
+    band.append(element("ByteOrder", text="LSB" if np.little_endian else "MSB"))
+    return band
 
 
 def _differences(dataset: rasterio.DatasetReader, facts: RasterFacts) -> list[str]:
     layout = facts.layout
-    found = dataset.nodata
-    same_nodata = found == facts.nodata or (
-        found is not None and facts.nodata is not None and np.isnan(found) and np.isnan(facts.nodata)
-    )
+    size = (dataset.height, dataset.width, dataset.count)
+    transform = tuple(dataset.transform)[:6]
+    names = tuple(name or "" for name in dataset.descriptions)
     tags = dataset.tags()
     checks = {
-        "size": (dataset.height, dataset.width, dataset.count) == (layout.height, layout.width, layout.count),
+        "size": size == (layout.height, layout.width, layout.count),
         "type": set(dataset.dtypes) == {layout.dtype},
-        "nodata": same_nodata,
-        "transform": np.allclose(
-            tuple(dataset.transform)[:6], tuple(facts.grid.transform)[:6], rtol=1e-12, atol=0
-        ),
+        "nodata": _same_nodata(dataset.nodata, facts.nodata),
+        "transform": np.allclose(transform, tuple(facts.grid.transform)[:6], rtol=1e-12, atol=0),
         "CRS": same_place(dataset.crs, facts.grid),
-        "band names": not facts.descriptions
-        or tuple(name or "" for name in dataset.descriptions) == facts.descriptions,
+        "band names": not facts.descriptions or names == facts.descriptions,
         "scales": not facts.scales or tuple(dataset.scales) == facts.scales,
         "tags": all(tags.get(key) == value for key, value in facts.tags.items()),
     }
     return [name for name, same in checks.items() if not same]
 
 
-def same_place(found: rasterio.crs.CRS | None, grid: PixelGrid) -> bool:
-    """True where a CRS read back means the same: equal, or the grid's corners come out within a millionth of
-    a pixel.
+def _same_nodata(read: float | None, written: float | None) -> bool:
+    if read is None or written is None:
+        return read is written
+    return read == written or bool(np.isnan(read) and np.isnan(written))
 
-    GeoTIFF keeps the numbers of a CRS without a code, not always its names.
+
+def same_place(crs: rasterio.crs.CRS | None, grid: PixelGrid) -> bool:
+    """True if `crs`, read back from a file, puts the grid in the same place as the grid's own CRS.
+
+    Either the two are equal, or the grid's corners agree within a millionth of a pixel: GeoTIFF keeps the
+    numbers of a CRS without an authority code, but not always its names.
     """
-    if grid.crs is None or not found:
-        return grid.crs is None and not found
-    back = CRS.from_wkt(found.to_wkt())
-    if back == grid.crs:
+    if grid.crs is None or not crs:
+        return grid.crs is None and not crs
+    read_back = CRS.from_wkt(crs.to_wkt())
+    if read_back == grid.crs:
         return True
     xs, ys = np.array(grid.footprint().exterior.coords).T
     try:
-        moved = Transformer.from_crs(back, grid.crs, always_xy=True).transform(xs, ys)
+        moved = Transformer.from_crs(read_back, grid.crs, always_xy=True).transform(xs, ys)
     except ProjError:
         return False
     cols, rows = grid.to_pixel(*moved)
-    want_cols, want_rows = grid.to_pixel(xs, ys)
-    return bool(np.isfinite(cols).all() and np.hypot(cols - want_cols, rows - want_rows).max() < 1e-6)
+    expected_cols, expected_rows = grid.to_pixel(xs, ys)
+    shift_px = np.hypot(cols - expected_cols, rows - expected_rows)
+    return bool(np.isfinite(cols).all() and shift_px.max() < 1e-6)
 
 
-def _crc(dataset: rasterio.DatasetReader, entry: Written) -> int:
-    """CRC-32 of rows as the spill holds them, read by rows of blocks so that memory stays flat."""
+def _crc(dataset: rasterio.DatasetReader, written: WrittenRows) -> int:
+    """CRC-32 of rows in the order of the raw file, read by rows of blocks so that memory stays flat."""
     crc = 0
-    for row in range(entry.row0, entry.row0 + entry.rows, _BLOCK_PX):
-        rows = min(_BLOCK_PX, entry.row0 + entry.rows - row)
-        pixels = dataset.read(window=RasterioWindow(0, row, dataset.width, rows))
-        crc = zlib.crc32(np.ascontiguousarray(pixels.transpose(1, 0, 2)).reshape(-1).view(np.uint8).data, crc)
+    for row in range(written.row0, written.row1, _BLOCK_PX):
+        height = min(_BLOCK_PX, written.row1 - row)
+        pixels = dataset.read(window=RasterioWindow(0, row, dataset.width, height))
+        as_stored = np.ascontiguousarray(pixels.transpose(1, 0, 2)).reshape(-1).view(np.uint8)
+        crc = zlib.crc32(as_stored.data, crc)
     return crc
 
 

@@ -1,30 +1,34 @@
-"""A QGIS project (`.qgz`) written without QGIS: layers with their styles, and how one draws in it.
+"""A QGIS project (`.qgz`) written without QGIS: layers with their styles, and digitizing settings.
 
 A `.qgz` is a zip with one `.qgs`, an XML file. Only what differs from QGIS's defaults is written; tried with
-3.22. Paths are relative to the project, so that its folder can be moved.
+QGIS 3.22. Paths are relative to the project, so that its folder can be moved.
 """
 
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
+from defusedxml.ElementTree import fromstring
 from pyproj import CRS, Transformer
 
+from ..core.display import display_bands
 from ..core.window import Window
+from ..errors import SceneError
 from .atomic import atomic_file, write_bytes
 from .discover import relative_path
-from .qgisstyles import xml_attribute, xml_text
 from .scene import Scene, SceneReader
+from .xmltree import element, to_xml
 
 Bounds = tuple[float, float, float, float]
 
-_DATE = (2000, 1, 1, 0, 0, 0)  # the same project is the same bytes
+_DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>"
+_DATE = (2000, 1, 1, 0, 0, 0)  # fixed, so that the same project gives the same bytes
 _SAMPLED_PX = 128
 _SAMPLES = 5
 _SNAP_PX = 12
@@ -32,20 +36,26 @@ _SNAP_PX = 12
 
 @dataclass(frozen=True)
 class VectorLayer:
-    """A layer of a GeoPackage with the QML that it is drawn by; `geometry` is "Polygon" or "Point"."""
+    """A layer of a GeoPackage in the project."""
 
     path: Path
+    """The GeoPackage."""
     layer: str
+    """Name of its layer."""
     crs: CRS
+    """CRS of the layer."""
     qml: str
+    """The style."""
     geometry: str = "Polygon"
+    """Geometry type: "Polygon", "MultiPolygon" or "Point"."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How one draws: `exclusive` cuts a new polygon off where another lies already."""
+    """Digitizing settings of the project."""
 
     exclusive: bool = False
+    """True to cut a new polygon off where another one already lies."""
 
 
 def write_project(
@@ -56,32 +66,49 @@ def write_project(
     *,
     overwrite: bool = False,
 ) -> None:
-    """A project that shows `layers` (the first on top) over `scenes`, in the CRS of the first layer.
+    """Write a project that shows vector layers above scenes, in the CRS of the first layer.
 
-    Raises `OutputExistsError`, `WriteError`.
+    Args:
+        path: The `.qgz`.
+        scenes: The scenes, georeferenced.
+        layers: The vector layers, the first on top.
+        drawing: Digitizing settings.
+        overwrite: Replace an existing project.
+
+    Raises:
+        OutputExistsError: The project exists and `overwrite` is False.
+        WriteError: It cannot be written.
     """
     target = Path(path)
-    names = [f"scene_{number}" for number in range(len(scenes))]
     crs = layers[0].crs
-    rasters = [_raster_layer(name, scene, target.parent) for name, scene in zip(names, scenes, strict=True)]
-    vectors = [_vector_layer(layer, target.parent) for layer in layers]
-    tree = [
-        *((f"layer_{layer.layer}", layer.layer) for layer in layers),
-        *((name, scene.stem) for name, scene in zip(names, scenes, strict=True)),
+    tree = []
+    map_layers = []
+    for layer in layers:
+        tree.append(_tree_node(_vector_id(layer), layer.layer))
+        map_layers.append(_vector_layer(layer, target.parent))
+    for number, scene in enumerate(scenes):
+        tree.append(_tree_node(f"scene_{number}", scene.stem))
+        map_layers.append(_raster_layer(f"scene_{number}", scene, target.parent))
+    canvas = [
+        _extent(_bounds_of_all(scenes, crs)),
+        element("rotation", text="0"),
+        element("destinationsrs", children=[_crs_element(crs)]),
     ]
-    nodes = "".join(
-        f'<layer-tree-layer id={xml_attribute(i)} name={xml_attribute(name)} checked="Qt::Checked" expanded="1"/>'
-        for i, name in tree
-    )
-    text = (
-        "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
-        f'<qgis version="3.22.0" projectname={xml_attribute(target.stem)}><title>{xml_text(target.stem)}</title>'
-        f"<projectCrs>{_crs_xml(crs)}</projectCrs><layer-tree-group>{nodes}</layer-tree-group>{_snapping()}"
-        f'<mapcanvas name="theMapCanvas">{_extent(_view(scenes, crs))}<rotation>0</rotation><destinationsrs>{_crs_xml(crs)}</destinationsrs></mapcanvas>'
-        f"<projectlayers>{''.join([*vectors, *rasters])}</projectlayers>{_properties(drawing)}</qgis>\n"
+    root = element(
+        "qgis",
+        {"version": "3.22.0", "projectname": target.stem},
+        [
+            element("title", text=target.stem),
+            element("projectCrs", children=[_crs_element(crs)]),
+            element("layer-tree-group", children=tree),
+            _snapping(),
+            element("mapcanvas", {"name": "theMapCanvas"}, canvas),
+            element("projectlayers", children=map_layers),
+            _properties(drawing),
+        ],
     )
     with atomic_file(target, overwrite=overwrite) as temporary:
-        write_bytes(temporary, _zipped(f"{target.stem}.qgs", text))
+        write_bytes(temporary, _zipped(f"{target.stem}.qgs", f"{_DOCTYPE}\n{to_xml(root)}\n"))
 
 
 def _zipped(name: str, text: str) -> bytes:
@@ -91,124 +118,160 @@ def _zipped(name: str, text: str) -> bytes:
     return packed.getvalue()
 
 
-def _crs_xml(crs: CRS) -> str:
-    code = crs.to_authority()
-    authority = f"<authid>{code[0]}:{code[1]}</authid>" if code else ""
-    return f"<spatialrefsys><wkt>{xml_text(crs.to_wkt('WKT2_2019'))}</wkt>{authority}</spatialrefsys>"
-
-
-def _extent(bounds: Bounds) -> str:
-    names = ("xmin", "ymin", "xmax", "ymax")
-    return (
-        "<extent>"
-        + "".join(f"<{name}>{value!r}</{name}>" for name, value in zip(names, bounds, strict=True))
-        + "</extent>"
+def _tree_node(layer_id: str, name: str) -> Element:
+    return element(
+        "layer-tree-layer", {"id": layer_id, "name": name, "checked": "Qt::Checked", "expanded": "1"}
     )
 
 
-def _view(scenes: Sequence[Scene], crs: CRS) -> Bounds:
+def _crs_element(crs: CRS) -> Element:
+    made = element("spatialrefsys", children=[element("wkt", text=crs.to_wkt("WKT2_2019"))])
+    code = crs.to_authority()
+    if code:
+        made.append(element("authid", text=f"{code[0]}:{code[1]}"))
+    return made
+
+
+def _extent(bounds: Bounds) -> Element:
+    names = ("xmin", "ymin", "xmax", "ymax")
+    edges = [element(name, text=repr(value)) for name, value in zip(names, bounds, strict=True)]
+    return element("extent", children=edges)
+
+
+def _bounds_of_all(scenes: Sequence[Scene], crs: CRS) -> Bounds:
     """Bounds of all scenes in `crs`."""
-    found = []
+    all_bounds = []
     for scene in scenes:
         bounds = scene.grid.footprint().bounds
-        own = scene.grid.crs
-        moved = (
-            bounds
-            if own is None or own == crs
-            else Transformer.from_crs(own, crs, always_xy=True).transform_bounds(*bounds)
-        )
-        found.append([float(value) for value in moved])
-    boxes = np.array(found)
-    west, south, east, north = (float(v) for v in (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)))
+        if scene.grid.crs is not None and scene.grid.crs != crs:
+            to_project = Transformer.from_crs(scene.grid.crs, crs, always_xy=True)
+            bounds = to_project.transform_bounds(*bounds)
+        all_bounds.append(bounds)
+    west, south, _, _ = np.min(all_bounds, axis=0).tolist()
+    _, _, east, north = np.max(all_bounds, axis=0).tolist()
     return west, south, east, north
 
 
-def _vector_layer(layer: VectorLayer, folder: Path) -> str:
-    inner = re.sub(r"^.*?<qgis[^>]*>|</qgis>\s*$", "", layer.qml, flags=re.DOTALL)
+def _vector_id(layer: VectorLayer) -> str:
+    return f"layer_{layer.layer}"
+
+
+def _vector_layer(layer: VectorLayer, folder: Path) -> Element:
+    source = f"{relative_path(str(layer.path), folder)}|layername={layer.layer}"
     kind = "Polygon" if layer.geometry.endswith("Polygon") else "Point"
-    return (
-        f'<maplayer type="vector" geometry="{kind}" wkbType="{layer.geometry}"><id>layer_{xml_text(layer.layer)}</id>'
-        f"<datasource>{xml_text(relative_path(str(layer.path), folder))}|layername={xml_text(layer.layer)}</datasource>"
-        f"<layername>{xml_text(layer.layer)}</layername><srs>{_crs_xml(layer.crs)}</srs>"
-        f'<provider encoding="UTF-8">ogr</provider>{inner}</maplayer>'
+    style = fromstring(layer.qml)
+    return element(
+        "maplayer",
+        {"type": "vector", "geometry": kind, "wkbType": layer.geometry},
+        [
+            element("id", text=_vector_id(layer)),
+            element("datasource", text=source),
+            element("layername", text=layer.layer),
+            element("srs", children=[_crs_element(layer.crs)]),
+            element("provider", {"encoding": "UTF-8"}, text="ogr"),
+            *style,
+        ],
     )
 
 
-def _raster_layer(name: str, scene: Scene, folder: Path) -> str:
-    assert scene.grid.crs is not None
-    return (
-        f'<maplayer type="raster"><id>{name}</id><datasource>{xml_text(relative_path(scene.path, folder))}</datasource>'
-        f"<layername>{xml_text(scene.stem)}</layername><srs>{_crs_xml(scene.grid.crs)}</srs><provider>gdal</provider>"
-        f"<pipe>{_renderer(scene)}</pipe></maplayer>"
+def _raster_layer(layer_id: str, scene: Scene, folder: Path) -> Element:
+    if scene.grid.crs is None:
+        raise SceneError(f"{scene.path}: has no CRS, so it cannot be placed in a project; georeference it")
+    return element(
+        "maplayer",
+        {"type": "raster"},
+        [
+            element("id", text=layer_id),
+            element("datasource", text=relative_path(scene.path, folder)),
+            element("layername", text=scene.stem),
+            element("srs", children=[_crs_element(scene.grid.crs)]),
+            element("provider", text="gdal"),
+            element("pipe", children=_renderers(scene)),
+        ],
     )
 
 
-def _renderer(scene: Scene) -> str:
-    """Red, green and blue where they are known, else the first three bands, else grey; stretched from the 2nd
-    to the 98th percentile.
+def _renderers(scene: Scene) -> list[Element]:
+    """How the scene is drawn: bands as in every picture of eo_dl, from their 2nd to 98th percentile.
+
+    Empty for a scene with a colour table, which QGIS reads from the file.
     """
     if scene.color_table is not None:
-        return ""  # QGIS reads the table from the file
-    places = _shown_bands(scene)
-    limits = _limits(scene)
-    stretched = [
-        f"<minValue>{limits[p][0]!r}</minValue><maxValue>{limits[p][1]!r}</maxValue><algorithm>StretchToMinimumMaximum</algorithm>"
-        for p in places
+        return []
+    shown = display_bands([band.name.lower() for band in scene.bands])
+    limits = _percentiles(scene)
+    numbers = [str(scene.bands[index].number) for index in shown]
+    common = {"opacity": "1", "alphaBand": "-1"}
+    if len(shown) == 1:
+        gray = {"type": "singlebandgray", "grayBand": numbers[0], "gradient": "BlackToWhite"}
+        contrast = element("contrastEnhancement", children=_min_max(limits[shown[0]]))
+        return [element("rasterrenderer", gray | common, [contrast])]
+    color = {"type": "multibandcolor"}
+    contrasts = []
+    for name, index, number in zip(("red", "green", "blue"), shown, numbers, strict=True):
+        color[f"{name}Band"] = number
+        contrasts.append(element(f"{name}ContrastEnhancement", children=_min_max(limits[index])))
+    return [element("rasterrenderer", color | common, contrasts)]
+
+
+def _min_max(limits: tuple[float, float]) -> list[Element]:
+    low, high = limits
+    return [
+        element("minValue", text=repr(low)),
+        element("maxValue", text=repr(high)),
+        element("algorithm", text="StretchToMinimumMaximum"),
     ]
-    numbers = [scene.bands[p].number for p in places]
-    if len(places) == 1:
-        return (
-            f'<rasterrenderer type="singlebandgray" grayBand="{numbers[0]}" gradient="BlackToWhite" opacity="1" alphaBand="-1">'
-            f"<contrastEnhancement>{stretched[0]}</contrastEnhancement></rasterrenderer>"
-        )
-    contrast = "".join(
-        f"<{c}ContrastEnhancement>{s}</{c}ContrastEnhancement>"
-        for c, s in zip(("red", "green", "blue"), stretched, strict=True)
-    )
-    return (
-        f'<rasterrenderer type="multibandcolor" redBand="{numbers[0]}" greenBand="{numbers[1]}" blueBand="{numbers[2]}" opacity="1" alphaBand="-1">'
-        f"{contrast}</rasterrenderer>"
-    )
 
 
-def _shown_bands(scene: Scene) -> tuple[int, ...]:
-    names = [band.name.lower() for band in scene.bands]
-    if all(name in names for name in ("red", "green", "blue")):
-        return tuple(names.index(name) for name in ("red", "green", "blue"))
-    return (0, 1, 2) if len(names) >= 3 else (0,)
-
-
-def _limits(scene: Scene) -> list[tuple[float, float]]:
-    """2nd and 98th percentile of each band over a few places of the scene; (0, 1) where nothing is measured."""
-    own = scene.resized(scene.native.height, scene.native.width)
-    grid = own.grid
-    side = min(_SAMPLED_PX, grid.height, grid.width)
-    cols, rows = (
-        np.unique(np.linspace(0, length - side, _SAMPLES).astype(int)) for length in (grid.width, grid.height)
-    )
-    found = []
-    with SceneReader(own) as reader:
+def _percentiles(scene: Scene) -> list[tuple[float, float]]:
+    """2nd and 98th percentile per band, from windows spread over the scene; (0, 1) if nothing is valid."""
+    native = scene.resized(scene.native.height, scene.native.width)
+    side = min(_SAMPLED_PX, native.grid.height, native.grid.width)
+    rows = np.unique(np.linspace(0, native.grid.height - side, _SAMPLES).astype(int))
+    cols = np.unique(np.linspace(0, native.grid.width - side, _SAMPLES).astype(int))
+    samples = []
+    with SceneReader(native) as reader:
         for row in rows:
             for col in cols:
                 chip = reader.read(Window(int(col), int(row), side, side))
-                found.append(chip.pixels[:, chip.valid][:, ::4])
-    values = np.concatenate(found, axis=1).astype(np.float64)
+                samples.append(chip.pixels[:, chip.valid][:, ::4])
+    values = np.concatenate(samples, axis=1).astype(np.float64)
     if not values.shape[1]:
         return [(0.0, 1.0)] * len(scene.bands)
     low, high = np.percentile(values, (2, 98), axis=1)
-    return [(float(a), float(b) if b > a else float(a) + 1) for a, b in zip(low, high, strict=True)]
+    high = np.where(high > low, high, low + 1)
+    return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
-def _snapping() -> str:
-    """Vertices and edges of all layers within reach of the pointer (unit 1 is pixels of the screen, type 3 is
-    vertices and edges).
-    """
-    return (
-        f'<snapping-settings enabled="1" mode="2" type="3" unit="1" tolerance="{_SNAP_PX}" intersection-snapping="0" self-snapping="1" '
-        'scaleDependencyMode="0" minScale="0" maxScale="0"><individual-layer-settings/></snapping-settings>'
+def _snapping() -> Element:
+    """Snap to vertices and edges (type 3) of all layers, within a few pixels of the screen (unit 1)."""
+    settings = {
+        "enabled": "1",
+        "mode": "2",
+        "type": "3",
+        "unit": "1",
+        "tolerance": str(_SNAP_PX),
+        "intersection-snapping": "0",
+        "self-snapping": "1",
+        "scaleDependencyMode": "0",
+        "minScale": "0",
+        "maxScale": "0",
+    }
+    return element("snapping-settings", settings, [element("individual-layer-settings")])
+
+
+def _properties(drawing: Drawing) -> Element:
+    integer = {"type": "int"}
+    digitizing = [
+        element("AvoidIntersectionsMode", integer, text=str(int(drawing.exclusive))),
+        element("TopologicalEditing", integer, text="1"),
+    ]
+    projections = element("ProjectionsEnabled", integer, text="1")
+    return element(
+        "properties",
+        children=[
+            element("Digitizing", children=digitizing),
+            element("SpatialRefSys", children=[projections]),
+            element("Paths", children=[element("Absolute", {"type": "bool"}, text="false")]),
+        ],
     )
-
-
-def _properties(drawing: Drawing) -> str:
-    digitizing = f'<AvoidIntersectionsMode type="int">{int(drawing.exclusive)}</AvoidIntersectionsMode><TopologicalEditing type="int">1</TopologicalEditing>'
-    return f'<properties><Digitizing>{digitizing}</Digitizing><SpatialRefSys><ProjectionsEnabled type="int">1</ProjectionsEnabled></SpatialRefSys><Paths><Absolute type="bool">false</Absolute></Paths></properties>'

@@ -1,16 +1,12 @@
-"""Rows of an unfinished raster on disk: raw numbers plus a journal that says, with checksums, how far they
-go.
+"""Rows of an unfinished raster, kept on disk as raw numbers with a journal that says how far they go.
 
-`PATH.part.d/` holds `rows.bin` (row after row, in each row band after band), `journal` (a line for each
-write: first row, rows, CRC-32 of the bytes, CRC-32 of the line), `job.json` (whose rows these are) and
-`lock`. Data are synced before their line is written, so a killed run's last line is either true or torn; a
-torn one is not read.
+`PATH.part.d/` holds `rows.bin` (row after row; within a row, band after band), `journal` (one entry per
+write: first row, number of rows, CRC-32 of the bytes), `job.json` (whose rows these are) and `lock`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -23,19 +19,24 @@ import numpy as np
 
 from ..core.arraytypes import AnyArray
 from ..errors import WriteError
-from .atomic import disk_errors, work_folder, write_bytes
+from .atomic import disk_errors, work_folder
+from .journal import Journal, is_of_job, mark_job, open_at, read_entries, write_all
 
 _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
 class RasterLayout:
-    """Size and type of the raster whose rows are kept."""
+    """Size and data type of a raster."""
 
     height: int
+    """Rows."""
     width: int
+    """Columns."""
     count: int
+    """Bands."""
     dtype: str
+    """Data type of the pixels, as numpy spells it."""
 
     @property
     def row_bytes(self) -> int:
@@ -43,48 +44,57 @@ class RasterLayout:
         return self.count * self.width * np.dtype(self.dtype).itemsize
 
     def describe(self) -> str:
-        """For the job's fingerprint."""
+        """The layout as one text, part of the job's fingerprint."""
         return f"{_FORMAT} {self.height} {self.width} {self.count} {self.dtype}"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """One write: rows `[row0, row0 + rows)` with the CRC-32 of their bytes."""
+class WrittenRows:
+    """One write to `rows.bin`."""
 
     row0: int
+    """First row."""
     rows: int
+    """Number of rows."""
     crc: int
+    """CRC-32 of the rows' bytes."""
 
-    def line(self) -> bytes:
-        """The journal's line, ended by its own checksum."""
-        text = f"{self.row0} {self.rows} {self.crc:08x}"
-        return f"{text} {zlib.crc32(text.encode()):08x}\n".encode()
+    @property
+    def row1(self) -> int:
+        """First row below."""
+        return self.row0 + self.rows
+
+    def entry(self) -> str:
+        """The write as a journal entry."""
+        return f"{self.row0} {self.rows} {self.crc:08x}"
 
     @classmethod
-    def parse(cls, line: bytes) -> Written | None:
-        """The write that a line tells of, None for a torn or changed line."""
-        words = line.split()
-        if len(words) != 4:
-            return None
-        try:
-            found = cls(int(words[0]), int(words[1]), int(words[2], 16))
-        except ValueError:
-            return None
-        return found if found.line() == line else None
+    def parse(cls, entry: str) -> WrittenRows:
+        """The write of a journal entry."""
+        row0, rows, crc = entry.split()
+        return cls(int(row0), int(rows), int(crc, 16))
 
 
 class Spill:
-    """The rows that were written so far, for one target. Raises `WriteError` where another process writes the
-    same.
+    """The rows of `target` that are on disk so far.
+
+    Args:
+        target: The raster to be made; the rows are kept in `TARGET.part.d` beside it.
+        layout: Size and data type of the raster.
+        job_key: Identifies the work. Rows of an earlier, stopped run with the same key and layout are kept;
+            rows of another job are discarded. None: nothing is kept for a later run.
+
+    Raises:
+        WriteError: Another process is writing the same target, or the disk has too little space.
     """
 
     def __init__(self, target: Path, layout: RasterLayout, job_key: str | None) -> None:
         self.layout = layout
         self.target = target
-        self.keep = job_key is not None
         self.folder = work_folder(target)
-        self.written: list[Written] = []
+        self.written: list[WrittenRows] = []
         self.discarded_rows = 0
+        self._resumable = job_key is not None
         with disk_errors(target):
             self.folder.mkdir(exist_ok=True)
             self._lock = _lock(self.folder / "lock", target)
@@ -96,110 +106,107 @@ class Spill:
 
     @property
     def rows_path(self) -> Path:
-        """The raw rows."""
+        """The file of raw rows."""
         return self.folder / "rows.bin"
 
     @property
     def done_rows(self) -> int:
-        """Rows written so far, from the top."""
-        return self.written[-1].row0 + self.written[-1].rows if self.written else 0
+        """Number of rows on disk, from the top."""
+        return self.written[-1].row1 if self.written else 0
 
     def append(self, row0: int, array: AnyArray) -> None:
-        """Add rows (count, rows, width), which must follow the last. Raises `WriteError` for a full disk."""
-        layout = self.layout
-        rows = array.shape[1]
-        if (
-            row0 != self.done_rows
-            or array.shape != (layout.count, rows, layout.width)
-            or row0 + rows > layout.height
-            or str(array.dtype) != layout.dtype
-        ):
-            raise ValueError(
-                f"rows from {self.done_rows} of shape ({layout.count}, n, {layout.width}) {layout.dtype} must follow, "
-                f"found row {row0}, shape {array.shape}, {array.dtype}"
-            )
+        """Add rows directly below the last ones.
+
+        Args:
+            row0: First row, equal to `done_rows`.
+            array: (count, rows, width) pixels of the layout's data type.
+
+        Raises:
+            WriteError: The disk is full.
+        """
+        self._check_next(row0, array)
         data = np.ascontiguousarray(array.transpose(1, 0, 2)).reshape(-1).view(np.uint8).data
-        entry = Written(row0, rows, zlib.crc32(data))
+        write = WrittenRows(row0, array.shape[1], zlib.crc32(data))
         with disk_errors(self.target):
-            _write_all(self._rows, data)
-            if self.keep:
+            write_all(self._rows, data)
+            if self._resumable:
                 os.fsync(self._rows.fileno())
-            _write_all(self._journal, memoryview(entry.line()))
-            if self.keep:
-                os.fsync(self._journal.fileno())
-        self.written.append(entry)
+            self._journal.append(write.entry())
+        self.written.append(write)
 
     def close(self) -> None:
-        """Close the files; rows stay for the next run where the job has a key, and go where it has none."""
-        if not self.keep or not self.written:
+        """Close the files. The rows stay for the next run if the job has a key and any row was written."""
+        if not self._resumable or not self.written:
             self.remove()
-        for file in (self._rows, self._journal, self._lock):
-            file.close()
+        self._close_files()
 
     def remove(self) -> None:
         """Close the files and delete the folder."""
-        for file in (self._rows, self._journal, self._lock):
-            file.close()
+        self._close_files()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def _close_files(self) -> None:
+        self._rows.close()
+        self._lock.close()
+
+    def _check_next(self, row0: int, array: AnyArray) -> None:
+        layout = self.layout
+        rows = array.shape[1]
+        follows = row0 == self.done_rows and row0 + rows <= layout.height
+        fits = array.shape == (layout.count, rows, layout.width) and str(array.dtype) == layout.dtype
+        if not follows or not fits:
+            raise ValueError(
+                f"expected rows from {self.done_rows} of shape ({layout.count}, n, {layout.width}) "
+                f"{layout.dtype}, found row {row0}, shape {array.shape}, {array.dtype}"
+            )
+
     def _begin(self, job: str) -> None:
-        state = self.folder / "job.json"
-        same = self.keep and state.is_file() and state.read_bytes() == json.dumps({"job": job}).encode()
-        found = self._verified() if self.rows_path.is_file() and (self.folder / "journal").is_file() else []
-        if not same:
-            self.discarded_rows = found[-1].row0 + found[-1].rows if found else 0
-            found = []
-            for path in (state, self.rows_path, self.folder / "journal"):
-                path.unlink(missing_ok=True)
+        journal_path = self.folder / "journal"
+        written = self._verified(journal_path)
+        if not self._resumable or not is_of_job(self.folder, job):
+            self.discarded_rows = written[-1].row1 if written else 0
+            written = []
+            self.rows_path.unlink(missing_ok=True)
+            journal_path.unlink(missing_ok=True)
             _check_space(self.target, self.layout)
-            write_bytes(state, json.dumps({"job": job}).encode())
-        self.written = found
-        self._rows: IO[bytes] = _opened(self.rows_path, self.done_rows * self.layout.row_bytes)
-        self._journal: IO[bytes] = _opened(self.folder / "journal", sum(len(entry.line()) for entry in found))
+            mark_job(self.folder, job)
+        self.written = written
+        self._rows = open_at(self.rows_path, self.done_rows * self.layout.row_bytes)
+        entries = [write.entry() for write in written]
+        self._journal = Journal(journal_path, entries, durable=self._resumable)
 
-    def _verified(self) -> list[Written]:
-        """The journal's entries, as far as they follow one another and the rows still have their checksums."""
-        good: list[Written] = []
-        with (self.folder / "journal").open("rb") as journal, self.rows_path.open("rb") as rows:
-            for line in journal:
-                entry = Written.parse(line)
-                next_row = good[-1].row0 + good[-1].rows if good else 0
-                if entry is None or entry.row0 != next_row or entry.row0 + entry.rows > self.layout.height:
+    def _verified(self, journal_path: Path) -> list[WrittenRows]:
+        """The journal's writes, as far as they follow one another and the rows still match their checksums."""
+        verified: list[WrittenRows] = []
+        if not self.rows_path.is_file():
+            return verified
+        with self.rows_path.open("rb") as rows:
+            for entry in read_entries(journal_path):
+                write = WrittenRows.parse(entry)
+                next_row = verified[-1].row1 if verified else 0
+                if write.row0 != next_row or write.row1 > self.layout.height:
                     break
-                data = rows.read(entry.rows * self.layout.row_bytes)
-                if len(data) != entry.rows * self.layout.row_bytes or zlib.crc32(data) != entry.crc:
+                data = rows.read(write.rows * self.layout.row_bytes)
+                if len(data) != write.rows * self.layout.row_bytes or zlib.crc32(data) != write.crc:
                     break
-                good.append(entry)
-        return good
-
-
-def _opened(path: Path, length: int) -> IO[bytes]:
-    """A file cut to `length` and ready to be added to, without a buffer that could fail later."""
-    path.touch()
-    file = path.open("r+b", buffering=0)
-    file.truncate(length)
-    file.seek(length)
-    return file
-
-
-def _write_all(file: IO[bytes], data: memoryview) -> None:
-    done = 0
-    while done < len(data):
-        done += file.write(data[done:])
+                verified.append(write)
+        return verified
 
 
 def _check_space(target: Path, layout: RasterLayout) -> None:
-    needed, free = layout.row_bytes * layout.height, shutil.disk_usage(target.parent).free
+    needed = layout.row_bytes * layout.height
+    free = shutil.disk_usage(target.parent).free
     if needed > free:
         raise WriteError(
-            f"{target}: needs {needed / 1e9:.1f} GB while it is made, and {target.parent} has {free / 1e9:.1f} GB free; free some space or write elsewhere"
+            f"{target}: needs {needed / 1e9:.1f} GB of temporary space, {target.parent} has "
+            f"{free / 1e9:.1f} GB free; free some space or write elsewhere"
         )
 
 
 def _lock(path: Path, target: Path) -> IO[bytes]:
     file = path.open("wb")
     if sys.platform != "win32":
-        import fcntl  # not there on Windows
+        import fcntl  # does not exist on Windows
 
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,12 +1,12 @@
 """Class maps of chips, assembled on the scene's grid one row of chips at a time.
 
-Each chip contributes exactly the pixels of its keep window. Keep windows partition the scene, so every pixel is
-written once: no accumulators, no weights, no division, uint8 throughout. The only state is the strip of rows that
-one row of chips covers.
+Each chip contributes exactly the pixels of its keep window. Keep windows partition the scene, so every pixel
+is written once: no accumulators, no weights, no division, uint8 throughout. The only state is the strip of
+rows that one row of chips covers.
 
-Why no blending here: with a margin of 32 px or more, class labels of a CNN are as good at the middle of the overlap
-as after blending with a Hann window, and need no float accumulators. A mosaic that blends scores can be added as a
-second class with the same `add`, `skip` and `RowStrip`.
+Why no blending here: with a margin of 32 px or more, class labels of a CNN are as good at the middle of the
+overlap as after blending with a Hann window, and need no float accumulators. A mosaic that blends scores can
+be added as a second class with the same `add`, `skip` and `RowStrip`.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ class RowStrip:
 class LabelMosaic:
     """Assembles class maps of chips, and optionally their probability planes, into strips of rows.
 
-    Cells may come in any order within a row of chips; rows of chips come from top to bottom. The `add` or `skip` that
-    completes a row of chips returns its strip. Pixels of skipped cells are 255 (nodata), their planes 0.
+    Cells may come in any order within a row of chips; rows of chips come from top to bottom. The `add` or
+    `skip` that completes a row of chips returns its strip. Pixels of skipped cells are 255 (nodata), their
+    planes 0.
 
     Args:
         grid: The chip grid of the scene.
@@ -97,7 +98,8 @@ class LabelMosaic:
             self._open(cell)
         if cell.keep.row != self._row or cell.keep.col not in self._missing_cols:
             raise ValueError(
-                f"the cell at {cell.keep} came twice, or before the row of chips at row {self._row} was complete"
+                f"the cell at {cell.keep} came twice, or before the row of chips at row {self._row} was "
+                "complete"
             )
         self._missing_cols.discard(cell.keep.col)
 

@@ -422,7 +422,7 @@ def test_too_large_for_the_disk_is_said_at_once(tmp_path, monkeypatch):
 )
 def test_rows_that_do_not_follow_or_fit_are_refused(tmp_path, row, shape, dtype):
     with (
-        pytest.raises(ValueError, match="must follow"),
+        pytest.raises(ValueError, match="expected rows from"),
         RasterWriter(tmp_path / "map.tif", grid(), nodata=255) as writer,
     ):
         writer.write(row, np.zeros(shape, dtype))

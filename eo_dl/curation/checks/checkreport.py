@@ -17,7 +17,7 @@ from ...core.htmlcard import grid_table
 from ...core.labelset import GeometryArray, reproject
 from ...core.pixelgrid import map_coordinates
 from ...errors import ConfigError
-from ...io.qgisforms import FormField, form_xml
+from ...io.qgisforms import FormField, form_elements
 from ...io.qgisstyles import categories_qml
 from ...io.scene import Scene
 from ...io.vectorlayers import write_layers
@@ -205,7 +205,7 @@ def _style() -> str:
         FormField(name, name.replace("_", " ").capitalize())
         for name in ("number", "severity", "kind", "text", "feature_id", "class_name", "scene")
     ]
-    form = form_xml(
+    form = form_elements(
         [*hidden, *shown, FormField("done", "Done", "CheckBox", default="false")],
         '<b>[% "kind" %]</b> [% "feature_id" %]<br>[% "text" %]',
     )

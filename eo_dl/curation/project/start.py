@@ -14,7 +14,7 @@ from ...core.classes import BACKGROUND, IGNORE_ID, ClassSet
 from ...core.htmlcard import card
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
-from ...io.qgisforms import FormField, form_xml
+from ...io.qgisforms import FormField, form_elements
 from ...io.qgisproject import Drawing, VectorLayer, write_project
 from ...io.qgisstyles import GeometryKind, categories_qml, outline_qml
 from ...io.scene import Scene, open_scene
@@ -236,7 +236,7 @@ def labels_style(classes: ClassSet, kind: Kind, statuses: tuple[str, ...] = STAT
         FormField("note", "Note"),
     ]
     tip = f"<b>[% \"{CLASS_FIELD}\" %]</b> #[% $id %]<br>[% if($area > 0, round($area, 1) || ' m²', '') %] [% coalesce(\"status\", '') %] [% coalesce(\"note\", '') %]"
-    form = form_xml(fields, tip, check_geometry=kind != "point")
+    form = form_elements(fields, tip, check_geometry=kind != "point")
     return categories_qml(CLASS_FIELD, {c.name: c.color for c in classes}, _DRAWN[kind], form)
 
 
@@ -246,7 +246,7 @@ def annotated_style() -> str:
     return outline_qml(
         _ANNOTATED_COLOR,
         "polygon",
-        form_xml(
+        form_elements(
             fields, "<b>labels are complete here</b><br>[% coalesce(\"note\", '') %]", check_geometry=True
         ),
     )

@@ -14,7 +14,7 @@ from defusedxml.ElementTree import fromstring
 
 from ...errors import LabelError
 from ...io.atomic import write_bytes
-from ...io.qgisstyles import xml_attribute, xml_text
+from ...io.xmltree import xml_attribute, xml_text
 
 MAX_JSON_BYTES = 1 << 30
 MAX_RECORDS = 5_000_000

@@ -1,0 +1,97 @@
+"""Journals of unfinished work: one entry per line for each part that is on disk, with its own checksum.
+
+Used by rasters written row by row (`spill`), by pieces of other outputs (`inference.spool`) and by folders of
+maps (`inference.mapfolder`). A line is `ENTRY CRC32\\n`. The data an entry describes are synced before its
+line is written, so the last line of a killed run is either whole or torn. Reading stops at the first line
+that is torn or changed; an entry is believed together with all entries before it, or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from .atomic import write_bytes
+
+_JOB_FILE = "job.json"
+
+
+class Journal:
+    """Appends entries to a journal file.
+
+    The file is opened for each entry, so that nothing holds it open (Windows does not delete open files).
+
+    Args:
+        path: The file, created if missing.
+        entries: Entries to keep, the first ones of the file; everything behind them is cut off.
+        durable: Sync each entry to disk before `append` returns. Not needed for work that is never resumed.
+    """
+
+    def __init__(self, path: Path, entries: Sequence[str] = (), *, durable: bool = True) -> None:
+        self._path = path
+        self._durable = durable
+        open_at(path, sum(len(_line(entry)) for entry in entries)).close()
+
+    def append(self, entry: str) -> None:
+        """Add an entry: a text without line breaks. Raises `OSError` if the disk is full."""
+        with self._path.open("ab", buffering=0) as file:
+            write_all(file, memoryview(_line(entry)))
+            if self._durable:
+                os.fsync(file.fileno())
+
+
+def read_entries(path: Path) -> Iterator[str]:
+    """The entries of a journal up to the first torn or changed line; none if there is no such file."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            entry = line.rpartition(b" ")[0].decode(errors="replace")
+            if line != _line(entry):
+                return
+            yield entry
+
+
+def is_of_job(folder: Path, job: str) -> bool:
+    """True if the unfinished work in `folder` was marked as that of `job`."""
+    try:
+        return (folder / _JOB_FILE).read_bytes() == _job_text(job)
+    except OSError:
+        return False
+
+
+def mark_job(folder: Path, job: str) -> None:
+    """Note in `folder` whose unfinished work it holds."""
+    write_bytes(folder / _JOB_FILE, _job_text(job))
+
+
+def open_at(path: Path, length: int) -> IO[bytes]:
+    """A file cut to `length` bytes and opened for appending, created if missing.
+
+    Unbuffered: a full disk fails in the write that met it, not in a later `close`.
+    """
+    path.touch()
+    file = path.open("r+b", buffering=0)
+    file.truncate(length)
+    file.seek(length)
+    return file
+
+
+def write_all(file: IO[bytes], data: memoryview) -> None:
+    """Write all of `data`; one unbuffered `write` may stop short."""
+    done = 0
+    while done < len(data):
+        done += file.write(data[done:])
+
+
+def _line(entry: str) -> bytes:
+    text = entry.encode()
+    return b"%s %08x\n" % (text, zlib.crc32(text))
+
+
+def _job_text(job: str) -> bytes:
+    return json.dumps({"job": job}).encode()
