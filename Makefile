@@ -36,7 +36,7 @@ format: $(STAMP)
 
 # New exact versions; addresses of package indexes stay out of the file.
 lock:
-	$(BIN)/uv pip compile pyproject.toml --extra dev --no-emit-index-url --no-emit-find-links --no-header -q -o requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --all-extras --no-emit-index-url --no-emit-find-links --no-header -q -o requirements.lock
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
