@@ -124,6 +124,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _known(error: Exception, args: list[str]) -> int:
+    from eo_dl.core.extras import missing_extra
     from eo_dl.errors import Cancelled, EoDlError
 
     if "--debug" in args:
@@ -131,6 +132,8 @@ def _known(error: Exception, args: list[str]) -> int:
     if isinstance(error, Cancelled):
         terminated = isinstance(error.__cause__ or error.__context__, _Terminated)
         return _fail(_one_line(str(error)), 143 if terminated else error.exit_code)
+    if isinstance(error, ModuleNotFoundError):
+        error = missing_extra(error, f"`eo-dl {_command_of(args)}`") or error
     if isinstance(error, EoDlError):
         return _fail(_one_line(str(error)), error.exit_code)
     if isinstance(error, BrokenPipeError):
@@ -147,6 +150,11 @@ def _known(error: Exception, args: list[str]) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror}; free space or choose another folder", 2)
     raise error
+
+
+def _command_of(args: list[str]) -> str:
+    """The command of a command line, without the options of `eo-dl` itself."""
+    return next((argument for argument in args if not argument.startswith("-")), "")
 
 
 def _one_line(text: str) -> str:

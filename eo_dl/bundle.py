@@ -24,6 +24,7 @@ from pydantic import ValidationError
 
 from .core.bands import BandSet
 from .core.classes import ClassSet
+from .core.extras import needs_extra
 from .core.htmlcard import card, grid_table
 from .core.normalization import Normalization
 from .errors import BundleError, ConfigError
@@ -203,11 +204,13 @@ class Bundle:
         other.
         """
         # Lazy: torch is loaded when a network is wanted, not when a bundle is looked at.
-        from .networks.weights import fill_exactly
+        with needs_extra("running a model"):
+            from .networks.weights import fill_exactly
 
         inputs = NetworkInputs(len(self.bands), self.classes, self.spec.chip_px)
         try:
-            network = self.task.make_network(self.config, inputs)
+            with needs_extra("running a model"):
+                network = self.task.make_network(self.config, inputs)
         except ConfigError as error:
             raise BundleError(f"{self.path}: {error}") from error
         fill_exactly(network, self.state(), str(self.path))

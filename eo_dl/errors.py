@@ -10,6 +10,7 @@
     |  |- BundleError              a model file that is not one, is newer, or does not fit
     |  |- ConfigError              an option or configuration value
     |  `- OutputExistsError (FileExistsError)
+    |- MissingExtraError (ImportError) an optional package is not installed; names the extra to install
     |- DeviceError (RuntimeError)  a device that is not there
     |- WriteError (OSError)        an output that could not be written or did not verify
     |- TrainingError (RuntimeError) training that cannot go on (exit code 1)
@@ -60,6 +61,10 @@ class ConfigError(InputError):
 
 class OutputExistsError(InputError, FileExistsError):
     """An output exists and `overwrite` was not given."""
+
+
+class MissingExtraError(EoDlError, ImportError):
+    """An optional package is not installed; the message names the extra that installs it."""
 
 
 class DeviceError(EoDlError, RuntimeError):

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..core.arrays import Target
 from ..core.boxes import areas
 from ..core.classes import IGNORE_ID
+from ..core.extras import needs_extra
 
 if TYPE_CHECKING:
     import albumentations
@@ -183,8 +184,9 @@ def _objects(
 def _compose(turn: tuple[bool, bool, bool], factor: float) -> albumentations.Compose:
     """A pipeline in which nothing is left to chance."""
     import_quietly()
-    import albumentations as A  # lazy: 2.6 s, and only training needs it
-    import cv2
+    with needs_extra("augmentation"):
+        import albumentations as A  # lazy: 2.6 s, and only training needs it
+        import cv2
 
     transpose, vertical, horizontal = turn
     steps: list[Any] = []

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array
 from ..core.bands import BandSet
+from ..core.extras import needs_extra
 from ..core.normalization import Normalization
 from ..errors import BundleError, ConfigError
 from ..networks.device import autocast, choose_device, choose_precision
@@ -81,7 +82,8 @@ def make_backend(name: str, bundle: Bundle, *, device: str, precision: str, labe
     """
     if name != "torch":
         raise ConfigError(f"backend {name!r} is not known; choose torch")
-    chosen_device = choose_device(device)
+    with needs_extra("running a model"):
+        chosen_device = choose_device(device)
     chosen_precision = choose_precision(precision, chosen_device, bundle.task.output)
     return TorchBackend(bundle.make_network(), chosen_device, chosen_precision, labels_only)
 

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import geopandas
 import numpy as np
-import pyarrow
-import pyarrow.parquet
 import pyogrio
 import shapely
 from pyogrio.errors import DataSourceError
@@ -24,6 +22,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from ..core.classes import ClassSet
+from ..core.extras import needs_extra
 from ..errors import ConfigError, LabelError, WriteError
 from .atomic import atomic_file, write_bytes
 from .gate import vector_driver
@@ -96,7 +95,10 @@ def field_names(path: str | Path) -> tuple[str, ...]:
     """
     source = str(path)
     if vector_driver(source) == "Parquet":
-        return tuple(str(name) for name in pyarrow.parquet.read_schema(source).names)
+        with needs_extra(f"{source}: GeoParquet"):
+            from pyarrow import parquet  # lazy: an extra
+
+        return tuple(str(name) for name in parquet.read_schema(source).names)
     with _read_errors(source):
         return (
             tuple(str(name) for name in pyogrio.read_info(source)["fields"])
@@ -139,6 +141,9 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _read_parquet(source: str) -> geopandas.GeoDataFrame:
+    with needs_extra(f"{source}: GeoParquet"):
+        import pyarrow  # lazy: an extra
+
     try:
         frame = geopandas.read_parquet(source)
     except (ValueError, pyarrow.ArrowException, OSError, KeyError) as cause:
@@ -183,12 +188,17 @@ def _read_errors(source: str) -> Iterator[None]:
 
 
 def check_vector_suffix(path: str | Path) -> str:
-    """The suffix by which a vector output is written. Raises `ConfigError` for any other."""
+    """The suffix by which a vector output is written. Raises `ConfigError` for any other, and
+    `MissingExtraError` for GeoParquet without pyarrow: before any work, not after it.
+    """
     suffix = Path(path).suffix.lower()
     if suffix not in VECTOR_SUFFIXES:
         raise ConfigError(
             f"{path}: the suffix {suffix!r} names no vector format that is written here; expected {', '.join(VECTOR_SUFFIXES)}"
         )
+    if suffix == ".parquet":
+        with needs_extra(f"{path}: GeoParquet"):
+            import pyarrow  # noqa: F401 - lazy: an extra
     return suffix
 
 
@@ -224,8 +234,7 @@ def write_layer(
         if suffix == ".geojson":
             write_bytes(temporary, geojson_bytes(frame, layer, metadata or {}, str(target)))
         elif suffix == ".parquet":
-            frame.to_parquet(temporary, index=False)
-            _check_count(target, pyarrow.parquet.read_metadata(temporary).num_rows, len(frame))
+            _write_parquet(temporary, target, frame)
         else:
             # the index cannot hold null geometries
             index = {"SPATIAL_INDEX": "NO" if frame.geometry.isna().any() else "YES"}
@@ -242,6 +251,17 @@ def write_layer(
             )
     if style is not None and suffix != ".parquet":
         write_style(target, style, overwrite)
+
+
+def _write_parquet(temporary: Path, target: Path, frame: geopandas.GeoDataFrame) -> None:
+    import pyarrow  # lazy: an extra, and `check_vector_suffix` found it
+    from pyarrow import parquet
+
+    try:
+        frame.to_parquet(temporary, index=False)
+    except pyarrow.ArrowException as cause:
+        raise _write_error(target, cause) from cause
+    _check_count(target, parquet.read_metadata(temporary).num_rows, len(frame))
 
 
 def write_layers(
@@ -331,15 +351,29 @@ def _geopackage_settings() -> Iterator[None]:
         pyogrio.set_gdal_config_options(before)
 
 
+_WRITE_FAILURES = (
+    DataSourceError,
+    pyogrio.errors.DataLayerError,
+    pyogrio.errors.GeometryError,
+    pyogrio.errors.FieldError,
+    pyogrio.errors.FeatureError,
+    sqlite3.Error,
+)
+
+
 @contextlib.contextmanager
 def _write_errors(target: Path) -> Iterator[None]:
     try:
         yield
-    except (DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.GeometryError, pyogrio.errors.FieldError, pyogrio.errors.FeatureError,
-            sqlite3.Error, pyarrow.ArrowException) as cause:  # fmt: skip
-        raise WriteError(
-            f"{target}: could not be written ({' '.join(str(cause).split())[:160]}); check the free space and the folder's rights"
-        ) from cause
+    except _WRITE_FAILURES as cause:
+        raise _write_error(target, cause) from cause
+
+
+def _write_error(target: Path, cause: Exception) -> WriteError:
+    reason = " ".join(str(cause).split())[:160]
+    return WriteError(
+        f"{target}: could not be written ({reason}); check the free space and the folder's permissions"
+    )
 
 
 def _check_geopackage(target: Path, temporary: Path, counts: Mapping[str, int]) -> None:

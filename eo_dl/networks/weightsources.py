@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.bands import canonical_name
+from ..core.extras import needs_extra
 from ..core.normalization import Normalization
 from ..core.spectral import match_bands
 from ..errors import BundleError
@@ -154,7 +155,8 @@ def _imagenet_state(backbone: str) -> State:
 
 
 def _torchgeo_weight(name: str) -> Any:
-    from torchgeo.models import get_weight  # lazy: it takes seconds, and few runs need it
+    with needs_extra(f"weight {name}"):
+        from torchgeo.models import get_weight  # lazy: it takes seconds, and few runs need it
 
     return get_weight(name)
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...core.arrays import Objects
+from ...core.extras import needs_extra
 from ...core.window import Window
 from ...errors import BundleError
 from ...io.scene import Scene, SceneReader
@@ -45,7 +46,8 @@ class Probe:
     """
 
     def __init__(self, bundle: Bundle, *, device: str, views: int) -> None:
-        import torch  # lazy: choosing chips by hand needs none
+        with needs_extra("running a model"):
+            import torch  # lazy: choosing chips by hand needs none
 
         self._torch, self._bundle, self._codec = torch, bundle, bundle.codec()
         self._views = VIEWS[:views]
