@@ -20,7 +20,7 @@ from ..core.pixelgrid import PixelGrid
 from ..errors import ConfigError
 from ..io.classmap import QUANTA
 from ..io.rasterwriter import RasterWriter
-from ..io.vectorlayers import write_layer
+from ..io.vectorlayers import check_vector_suffix, write_layer
 from ..mosaic.labelmosaic import RowStrip
 from ..mosaic.objectmosaic import ObjectMosaic
 from ..mosaic.rowpolygons import RowPolygonizer
@@ -40,6 +40,7 @@ def is_raster(out: Path, output: str) -> bool:
     if output in ("raster", "chips") and suffix in RASTER_SUFFIXES:
         return True
     if suffix in VECTOR_SUFFIXES:
+        check_vector_suffix(out)
         return False
     allowed = VECTOR_SUFFIXES if output == "objects" else (".tif", *VECTOR_SUFFIXES)
     what = {"objects": "the model finds objects", "chips": "the model tells the class of whole chips"}.get(

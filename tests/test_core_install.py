@@ -1,0 +1,147 @@
+"""The core install: everything but training and running models works without the packages of the extras."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+from rasterio.features import rasterize
+
+from eo_dl.bundle import save_bundle
+from eo_dl.core.bands import Band, BandSet
+from eo_dl.core.classes import ClassSet
+from eo_dl.core.extras import EXTRAS
+from eo_dl.io.rasterwriter import RasterWriter
+from eo_dl.io.scene import open_scene
+from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
+from eo_dl.tasks import load_task
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Forbids the packages of the extras, and some that came with them, then runs one command line.
+PROGRAM = """
+import sys
+
+FORBIDDEN = set(sys.argv[1].split(","))
+
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in FORBIDDEN:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Absent())
+from eo_dl_cli.main import run
+
+sys.exit(run(sys.argv[2:]))
+"""
+FORBIDDEN = ",".join([*EXTRAS, "onnx", "onnxruntime", "torchmetrics", "huggingface_hub"])
+
+
+def _run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", PROGRAM, FORBIDDEN, *map(str, arguments)]
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    return subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
+    )
+
+
+def _works(folder: Path, *arguments: str | Path) -> str:
+    done = _run(folder, *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _refusal(folder: Path, *arguments: str | Path) -> str:
+    """The last line of standard error of a command that is refused without a traceback."""
+    done = _run(folder, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr.strip().splitlines()[-1]
+
+
+def _class_map(sample_data: Path, path: Path) -> Path:
+    """The land cover of the training scene as a class map, as `predict` writes one."""
+    cover = geopandas.read_file(sample_data / "train_labels.gpkg", layer="landcover")
+    classes = ClassSet.of_names(list(cover.sort_values("class_id").class_name.unique()), background=True)
+    grid = open_scene(sample_data / "train.tif").grid
+    shapes = zip(cover.geometry, cover.class_id, strict=True)
+    ids = rasterize(shapes, (grid.height, grid.width), transform=grid.transform, dtype="uint8")
+    with RasterWriter(path, grid, nodata=255, classes=classes) as writer:
+        writer.write(0, ids)
+    return path
+
+
+def _model_without_network(path: Path) -> Path:
+    """A bundle that can be inspected, with a single number for weights."""
+    names = ("blue", "green", "red", "nir")
+    bands = BandSet(tuple(Band(name, number, dtype="uint16") for number, name in enumerate(names, start=1)))
+    classes = ClassSet.of_names(["building"], background=True)
+    config = load_task("segmentation").config(backbone="test_resnet", decoder_channels=(32, 16, 16, 16, 16))
+    spec = ModelSpec(
+        task="segmentation",
+        config=config.model_dump(mode="json"),
+        bands=band_specs(bands),
+        classes=class_specs(classes),
+        gsd_m=1.0,
+        chip_px=64,
+        margin_px=8,
+        normalization=NormalizationSpec(mean=(0.1,) * 4, std=(0.1,) * 4),
+    )
+    save_bundle(path, spec, {"weight": np.zeros(1, np.float32)})
+    return path
+
+
+def test_chips_labels_evaluation_and_polygons_need_no_extra(sample_data: Path, tmp_path: Path) -> None:
+    scene, labels = sample_data / "train.tif", sample_data / "train_labels.gpkg"
+    layer = ["--layer", "landcover", "--class-field", "class_name"]
+    class_map = _class_map(sample_data, tmp_path / "map.tif")
+    _works(tmp_path, "inspect", scene)
+    _works(tmp_path, "tile", scene, "--labels", labels, *layer, "--size", "64", "-o", "chips")
+    _works(tmp_path, "labels", "check", labels, "--scene", scene, *layer, "-o", "findings.gpkg")
+    _works(tmp_path, "evaluate", class_map, labels, *layer, "-o", "report")
+    _works(tmp_path, "vectorize", class_map, "-o", "polygons.gpkg")
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert {score["name"]: score["value"] for score in report["scores"]}["mean_iou"] > 0.95
+    assert len(geopandas.read_file(tmp_path / "polygons.gpkg", layer="objects")) > 50
+
+
+def test_training_without_torch_names_the_extra(sample_data: Path, tmp_path: Path) -> None:
+    labels = sample_data / "train_labels.gpkg"
+    layer = ["--layer", "landcover", "--class-field", "class_name"]
+    _works(tmp_path, "tile", sample_data / "train.tif", "--labels", labels, *layer, "--size", "64", "-o", "c")
+    line = _refusal(tmp_path, "train", "c", "--task", "segmentation", "-o", "model.eodl")
+    assert line.endswith('which is not installed; run: pip install "eo-dl[train]"')
+
+
+def test_running_a_model_without_torch_names_the_extra(sample_data: Path, tmp_path: Path) -> None:
+    model = _model_without_network(tmp_path / "model.eodl")
+    _works(tmp_path, "inspect", model)
+    line = _refusal(tmp_path, "predict", model, sample_data / "test.tif", "-o", "map.tif")
+    assert line.endswith('needs the package torch, which is not installed; run: pip install "eo-dl[train]"')
+
+
+def test_geoparquet_without_pyarrow_names_the_extra(sample_data: Path, tmp_path: Path) -> None:
+    class_map = _class_map(sample_data, tmp_path / "map.tif")
+    line = _refusal(tmp_path, "vectorize", class_map, "-o", "polygons.parquet")
+    assert line.endswith(
+        'needs the package pyarrow, which is not installed; run: pip install "eo-dl[parquet]"'
+    )
+    pytest.importorskip("pyarrow", reason="writes the file that the core install cannot read")
+    cover = geopandas.read_file(sample_data / "train_labels.gpkg", layer="landcover")
+    cover.to_parquet(tmp_path / "labels.parquet")
+    line = _refusal(tmp_path, "inspect", "labels.parquet")
+    assert "labels.parquet" in line and line.endswith('pip install "eo-dl[parquet]"')
+
+
+def test_every_extra_that_an_error_names_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert set(EXTRAS.values()) <= set(project["optional-dependencies"])
