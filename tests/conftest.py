@@ -1,12 +1,17 @@
-"""Shared by all tests: where the real scenes are, and nothing else."""
+"""Shared by all tests: where the scenes are, and what happens to a test whose extra is not installed."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from eo_dl.core.extras import EXTRAS
+from eo_dl.errors import MissingExtraError
 
 # Machines are shared and noisy, so no deadline; the same examples in every run, so that a failure is a
 # change.
@@ -30,3 +35,57 @@ def real_data() -> Path:
 def sample_data() -> Path:
     """The generated scenes that come with the project."""
     return SAMPLE_DATA
+
+
+# In an environment with the core install alone (CONTRIBUTING.md, "Tests"), a test that needs an extra is skipped and
+# says which package is missing. Where everything is installed, as in the main run, MISSING is empty: nothing is skipped.
+MISSING = frozenset(name for name in EXTRAS if find_spec(name) is None)
+
+
+def _missing_package(error: BaseException | None) -> str | None:
+    """The optional package whose absence made `error`; None for any other error."""
+    if isinstance(error, MissingExtraError):
+        error = error.__cause__
+    package = error.name if isinstance(error, ModuleNotFoundError) else None
+    root = (package or "").partition(".")[0]
+    return root if root in MISSING else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    return (yield from _skipping())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Generator[None, object, object]:
+    return (yield from _skipping())
+
+
+def _skipping() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except ImportError as error:
+        package = _missing_package(error)
+        if package is None:
+            raise
+        pytest.skip(f"needs {package}, which is not installed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """A test file that imports a missing package at its top is skipped as a whole."""
+    report = yield
+    if report.outcome == "failed":
+        text = str(report.longrepr)
+        for package in sorted(MISSING):
+            if f"No module named '{package}" in text or f"needs the package {package}," in text:
+                report.outcome = "skipped"
+                report.longrepr = (
+                    str(collector.path),
+                    0,
+                    f"Skipped: needs {package}, which is not installed",
+                )
+                break
+    return report

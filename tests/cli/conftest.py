@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
-import torch
 from affine import Affine
 
 from eo_dl.bundle import save_bundle
@@ -169,6 +168,8 @@ def untrained(
     task = load_task("segmentation")
     classes = ClassSet.of_names(["roof", "shed"], background=True)
     config = task.config(backbone="test_resnet", decoder_channels=(32, 16, 16, 16, 16))  # type: ignore[call-arg]
+    import torch  # lazy: most commands are tested without it, too
+
     torch.manual_seed(0)
     network = task.make_network(config, NetworkInputs(len(bands), classes, 64))
     spec = ModelSpec(
