@@ -46,8 +46,12 @@ def _missing_package(error: BaseException | None) -> str | None:
     """The optional package whose absence made `error`; None for any other error."""
     if isinstance(error, MissingExtraError):
         error = error.__cause__
-    package = error.name if isinstance(error, ModuleNotFoundError) else None
-    root = (package or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError):
+        package = error.name or ""
+    else:
+        # pandas and geopandas reword the error of an import.
+        package = str(error).partition("Missing optional dependency '")[2].partition("'")[0]
+    root = package.partition(".")[0]
     return root if root in MISSING else None
 
 

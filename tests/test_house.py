@@ -197,12 +197,9 @@ def test_predict_loads_no_training_packages() -> None:
 
 def test_public_names_agree() -> None:
     tree = ast.parse((PACKAGE / "__init__.py").read_text())
-    typed = {
-        alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.level == 1
-        for alias in node.names
-    } - {"__version__"}
+    if_type_checking = next(node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in if_type_checking.body if isinstance(node, ast.ImportFrom)]
+    typed = {alias.name for node in imports for alias in node.names}
     assert typed == set(eo_dl.__all__) == set(eo_dl._HOME)
     for name in eo_dl.__all__:
         assert callable(getattr(eo_dl, name)), name
