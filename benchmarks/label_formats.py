@@ -36,7 +36,8 @@ from eo_dl.exchange import import_labels
 from eo_dl.exchange.exporting import export_labels
 from eo_dl.io.scene import Scene
 from eo_dl.labels import read_labels
-from eo_dl.labels.formats.table import FOLDERS, FORMATS, PIXEL_FORMATS
+from eo_dl.labels.formats import WRITTEN_FORMATS
+from eo_dl.labels.formats.formatlist import written_format
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("EO_DL_REAL_DATA", ROOT.parent / "shared" / "data"))
@@ -150,7 +151,7 @@ def section(case: Case, folder: Path) -> str:
     source = read_labels(labels if len(labels) > 1 else labels[0], **case.read)
     extra = {"size_px": case.size_px} if case.size_px else {"split_by": "scene"}
     chips = tile(images, source, out=folder / "chips", split=(1, 0, 0), guard_px=0, min_valid=0.0, **extra)  # type: ignore[arg-type]
-    rows = [row for name in FORMATS if (row := one_format(chips, name, folder)) is not None]
+    rows = [row for name in WRITTEN_FORMATS if (row := one_format(chips, name, folder)) is not None]
     kind = (
         "whole images"
         if source.whole_images
@@ -213,14 +214,8 @@ def one_format(chips: ChipSet, name: str, folder: Path) -> Row | None:
 def off_px(chips: ChipSet, back: LabelSet, name: str) -> str:
     """The farthest that an outline came back from where it was."""
     source = chips.labels
-    shape = PIXEL_FORMATS[name].shape if name in PIXEL_FORMATS else "polygons"
-    if (
-        source is None
-        or source.masks
-        or source.whole_images
-        or name == FOLDERS
-        or shape not in ("polygons", "boxes")
-    ):
+    shape = written_format(name).holds.shape
+    if source is None or source.masks or source.whole_images or shape not in ("polygons", "boxes"):
         return ""
     worst = [0.0]
     for number, scene in enumerate(chips.scenes):
@@ -323,7 +318,7 @@ PLAIN = {
     "voc-masks": _objects_of_masks,
     "csv": lambda out: sum(",,,," not in line for line in (out / "labels.csv").read_text().splitlines()[1:]),
     "image-csv": lambda out: _lines(out, "labels.csv") - 1,
-    FOLDERS: lambda out: len(list(out.rglob("*.tif"))),
+    "folders": lambda out: len(list(out.rglob("*.tif"))),
 }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import click
+
+from eo_dl.labels.formats import READ_FORMATS, WRITTEN_FORMATS
 
 from . import options
 from .reporter import Reporter, table
@@ -18,7 +18,7 @@ from .reporter import Reporter, table
 @click.option(
     "--format",
     "format",
-    type=click.Choice([f for f in options.LABEL_FORMATS if f != "folders"]),
+    type=click.Choice([name for name in WRITTEN_FORMATS if name != "folders"]),
     help="What to write (default: by the suffix).",
 )
 @click.option(
@@ -31,7 +31,7 @@ from .reporter import Reporter, table
 @click.option(
     "--from",
     "source_format",
-    type=click.Choice(options.READ_FORMATS),
+    type=click.Choice(READ_FORMATS),
     help="What LABELS are, where their content does not say it.",
 )
 @options.class_field
@@ -63,7 +63,6 @@ def command(
     """
     from eo_dl.exchange import convert_labels
     from eo_dl.io.discover import scene_paths
-    from eo_dl.labels.labelsources import Format
 
     made = convert_labels(
         source[0] if len(source) == 1 else list(source),
@@ -75,7 +74,7 @@ def command(
         where=where,
         crs=label_crs,
         classes=classes,
-        source_format=cast("Format | None", source_format),
+        source_format=source_format,
         overwrite=overwrite,
     )
     for note in made.notes:

@@ -6,6 +6,8 @@ from typing import Literal
 
 import click
 
+from eo_dl.labels.formats import WRITTEN_FORMATS
+
 from . import options
 from .reporter import Reporter
 
@@ -15,7 +17,7 @@ from .reporter import Reporter
 @click.option(
     "--format",
     "format",
-    type=click.Choice(options.LABEL_FORMATS),
+    type=click.Choice(WRITTEN_FORMATS),
     required=True,
     help="What to write (docs/label-formats.md).",
 )

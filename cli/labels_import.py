@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import click
 
 from . import options
@@ -51,14 +49,13 @@ def command(
     eo-dl labels import annotations.xml --index for_cvat/eo_dl_index.json -o labels.gpkg
     """
     from eo_dl.exchange import import_labels
-    from eo_dl.labels.labelsources import Format
 
     given = source[0] if len(source) == 1 else list(source)
     made = import_labels(
         given,
         out=out,
         index=index,
-        format=cast("Format | None", label_format),
+        format=label_format,
         classes=classes,
         join=join,
         overwrite=overwrite,

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import click
 
+from eo_dl.labels.formats import READ_FORMATS
+
 from .reporter import Reporter
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -60,37 +62,6 @@ label_classes = click.option(
     help="Order, names or merging of classes: 'water,woods', 'building=1|2', 'Road=#6EC1E4'.",
     metavar="LIST",
 )
-# What labels are read from and written to; tests/cli/test_labels_exchange.py compares with the library, which
-# is not imported here.
-READ_FORMATS = [
-    "vector",
-    "mask",
-    "voc",
-    "coco",
-    "csv",
-    "folders",
-    "yolo",
-    "dota",
-    "labelstudio",
-    "cvat",
-    "labelme",
-]
-LABEL_FORMATS = [
-    "coco",
-    "yolo",
-    "yolo-seg",
-    "yolo-obb",
-    "voc",
-    "voc-masks",
-    "labelstudio",
-    "cvat",
-    "labelme",
-    "dota",
-    "csv",
-    "masks",
-    "image-csv",
-]
-LABEL_FORMATS += ["folders", "gpkg", "geojson", "fgb", "parquet"]
 label_format = click.option(
     "--format",
     "label_format",

@@ -1,9 +1,10 @@
-"""`convert_labels`: labels of one format as another; and the writing of labels that all exchange ends in."""
+"""`convert_labels`: labels of one format in another; and how all exchange writes labels."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 
 from ..core.labelset import LabelSet
@@ -11,21 +12,13 @@ from ..errors import ConfigError, LabelError, OutputExistsError
 from ..io.atomic import atomic_file, atomic_folder, refuse_existing, write_bytes
 from ..io.scene import Scene, open_scene
 from ..labels.formats.annotations import Annotations, Losses
-from ..labels.formats.mapfile import write_map_labels
-from ..labels.formats.table import FOLDERS, MAP_FORMATS, PIXEL_FORMATS, FormatInfo, known_format
+from ..labels.formats.formatlist import written_format, written_formats
+from ..labels.formats.labelformat import ImageWriter, WrittenFormat
 from ..labels.geometry import named
-from ..labels.labelsources import Format
 from ..labels.reading import read_labels
 from .imageobjects import annotations_of
 from .placing import place_on_scenes
 from .writtenlabels import WrittenLabels
-
-_BY_SUFFIX = {
-    **{suffix: name for name, suffix in MAP_FORMATS.items()},
-    ".json": "coco",
-    ".xml": "cvat",
-    ".csv": "csv",
-}
 
 
 def convert_labels(
@@ -39,24 +32,42 @@ def convert_labels(
     where: str | None = None,
     crs: str | None = None,
     classes: Sequence[str] | str | Path | None = None,
-    source_format: Format | None = None,
+    source_format: str | None = None,
     overwrite: bool = False,
 ) -> WrittenLabels:
-    """Labels of any format that `read_labels` knows, written in another; what the new one cannot carry is
-    counted in `notes`.
+    """Write labels of any format that `read_labels` knows in another format.
 
-    `format`: one of `formats.table.FORMATS` (default: by the suffix of `out`). `images`: the scenes, where
-    map coordinates become pixels or the other way round, and where the labels do not say the size of their
-    images. Formats of one file are written to `out`, others into the folder `out`.
+    Args:
+        source: Label files, a folder of them, or a pattern.
+        out: The output: a file, or a folder for formats with one file per image.
+        format: One of `eo_dl.labels.formats.WRITTEN_FORMATS` (default: by the suffix of `out`).
+        images: The images of the labels. Needed where map coordinates become pixels or pixels become map
+            coordinates, and where the labels do not contain the size of their images.
+        class_field: Attribute that holds the class, as in `read_labels`.
+        layer: Layer of a vector file, as in `read_labels`.
+        where: Attribute filter, as in `read_labels`.
+        crs: CRS of a vector file, in place of its own.
+        classes: Order, names or merging of classes, as in `read_labels`.
+        source_format: One of `eo_dl.labels.formats.READ_FORMATS` (default: by content).
+        overwrite: Replace an existing output.
 
-    Raises `LabelError`, naming file and record; `ConfigError`; `OutputExistsError`.
+    Returns:
+        The labels that were written; `notes` counts what the new format cannot hold.
 
-    >>> convert_labels("boxes.json", out="labels.gpkg", images=["ortho.tif"])  # doctest: +SKIP
+    Raises:
+        LabelError: The labels cannot be read, placed or written; names the file and the record.
+        ConfigError: The output format is unknown or does not fit `out`.
+        OutputExistsError: `out` exists.
+
+    Example:
+        >>> convert_labels("boxes.json", out="labels.gpkg", images=["ortho.tif"])  # doctest: +SKIP
     """
     target = Path(out)
-    name = check_target(target, format, overwrite)
-    scenes = [one if isinstance(one, Scene) else open_scene(one) for one in images]
-    sizes = {scene.name: (scene.native.width, scene.native.height) for scene in scenes}
+    written = format_of_suffix(target) if format is None else written_format(format)
+    if written is None:
+        raise ConfigError(f"{target}: the suffix does not tell the format to write; choose one with `format`")
+    check_target(target, written, overwrite)
+    scenes = [image if isinstance(image, Scene) else open_scene(image) for image in images]
     labels = read_labels(
         source,
         class_field=class_field,
@@ -65,97 +76,127 @@ def convert_labels(
         crs=crs,
         classes=classes,
         format=source_format,
-        sizes_px=sizes,
+        sizes_px={scene.name: (scene.native.width, scene.native.height) for scene in scenes},
         attributes=True,
     )
-    if name in MAP_FORMATS and labels.crs is None:
+    if written.write_map is not None and labels.crs is None:
         labels = place_on_scenes(labels, scenes)
-    notes = write_labels(labels, target, name, scenes, overwrite)
+    notes = write_labels(labels, target, written, scenes, overwrite)
     return WrittenLabels(target, labels, (*labels.notes, *notes))
 
 
-def check_target(target: Path, format: str | None, overwrite: bool) -> str:
-    """The format to write, before any work is done. Raises `ConfigError`, `OutputExistsError`."""
-    name = _BY_SUFFIX.get(target.suffix.lower()) if format is None else known_format(format)
-    if name is None:
-        raise ConfigError(f"{target}: its suffix does not say the format; name it with --format")
-    if name == FOLDERS:
+def format_of_suffix(target: Path) -> WrittenFormat | None:
+    """The format in which a file is written by default, by its suffix; None if the suffix tells none."""
+    suffix = target.suffix.lower()
+    for written in written_formats().values():
+        if suffix and written.default_suffix == suffix:
+            return written
+    return None
+
+
+def check_target(target: Path, written: WrittenFormat, overwrite: bool) -> None:
+    """Check an output before any work is done.
+
+    Raises:
+        ConfigError: The format does not fit the suffix of `target`, or needs images.
+        OutputExistsError: `target` exists and must not be replaced.
+    """
+    if written.needs_images:
         raise ConfigError(
-            f"{target}: a folder for each class holds the images themselves; export it from a chip set with labels export"
+            f"{target}: {written.title} needs the images themselves; use `labels export` with a chip set"
         )
-    if name in MAP_FORMATS and target.suffix.lower() != MAP_FORMATS[name]:
-        raise ConfigError(
-            f"{target}: labels of the format {name} are in a file that ends in {MAP_FORMATS[name]}"
-        )
+    if written.write_map is not None and target.suffix.lower() != written.default_suffix:
+        raise ConfigError(f"{target}: expected the suffix {written.default_suffix} for {written.title}")
     refuse_existing(target, overwrite)
-    return name
 
 
 def write_labels(
-    labels: LabelSet, out: Path, format: str, scenes: Sequence[Scene] = (), overwrite: bool = False
+    labels: LabelSet,
+    out: Path,
+    written: WrittenFormat,
+    scenes: Sequence[Scene] = (),
+    overwrite: bool = False,
 ) -> tuple[str, ...]:
-    """A label set in a format; what was lost, counted. Raises `LabelError` where the format needs scenes that
-    are not given.
+    """Write a label set in a format.
+
+    Args:
+        labels: In map coordinates or in pixels of images; formats of the map need the former.
+        out: The output file or folder.
+        written: The format.
+        scenes: The images, for formats in pixels; labels of named images of known size do without.
+        overwrite: Replace an existing output.
+
+    Returns:
+        What the format could not hold, counted.
+
+    Raises:
+        LabelError: The format needs scenes or map coordinates that are missing.
+        OutputExistsError: `out` exists.
     """
-    if format in MAP_FORMATS:
-        write_map_labels(labels, out, [scene.path for scene in scenes], overwrite)
+    if written.write_map is not None:
+        written.write_map(labels, out, [scene.path for scene in scenes], overwrite)
         return ()
     losses = Losses()
-    write_annotations(annotations_of(labels, scenes, losses), PIXEL_FORMATS[format], out, losses, overwrite)
+    write_annotations(annotations_of(labels, scenes, losses), written, out, losses, overwrite)
     return losses.notes
 
 
 def write_annotations(
-    found: Annotations, info: FormatInfo, out: Path, losses: Losses, overwrite: bool = False
+    annotations: Annotations, written: WrittenFormat, out: Path, losses: Losses, overwrite: bool = False
 ) -> None:
-    """Annotations as the file `out`, where the format is one file (others of it lie beside), else as the
-    folder `out`.
+    """Write annotations in a format of images: as the file `out`, or as the folder `out`.
+
+    Further files of a format with a single label file, such as the configuration for Label Studio, are written
+    beside `out`.
+
+    Raises:
+        LabelError: The format cannot hold objects.
+        OutputExistsError: `out` exists.
     """
-    if info.shape == "classes" and not found.whole_images:
+    if written.write_images is None:
+        raise ValueError(f"{written.name} is not a format of images")
+    if written.holds.shape == "classes" and not annotations.whole_images:
         raise LabelError(
-            f"{found.source}: holds objects, and {info.title} is for labels of whole images; choose csv, or another --format"
+            f"{annotations.source}: contains objects, and {written.title} holds labels of whole images only; "
+            "set `format` to csv or another format of objects"
         )
-    if info.single is None:
-        _refuse_foreign(out, info)
+    if written.single_file is None:
+        _refuse_other_content(out, written)
         with atomic_folder(out, overwrite=overwrite) as folder:
-            info.writer(found, folder, losses)
-        return
+            written.write_images(annotations, folder, losses)
+    else:
+        _write_file(annotations, written.write_images, written.single_file, out, losses, overwrite)
+
+
+def _write_file(
+    annotations: Annotations,
+    write_images: ImageWriter,
+    single_file: str,
+    out: Path,
+    losses: Losses,
+    overwrite: bool,
+) -> None:
+    """Write into a temporary folder, then move the label file to `out` and others beside it."""
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".part.d", dir=out.parent) as name:
         folder = Path(name)
-        info.writer(found, folder, losses)
+        write_images(annotations, folder, losses)
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            target = out if path.name == info.single else out.with_name(path.name)
+            target = out if path.name == single_file else out.with_name(path.name)
             with atomic_file(target, overwrite=overwrite) as temporary:
                 write_bytes(temporary, path.read_bytes())
 
 
-_WRITTEN = frozenset(
-    {
-        "data.yaml",
-        "labels",
-        "Annotations",
-        "ImageSets",
-        "labelmap.txt",
-        "labelTxt",
-        "SegmentationClass",
-        "SegmentationObject",
-        "masks",
-    }
-)
-
-
-def _refuse_foreign(out: Path, info: FormatInfo) -> None:
-    """A folder is overwritten only where it holds nothing but what such a folder holds: not the images that
-    somebody put beside the labels.
-    """
+def _refuse_other_content(out: Path, written: WrittenFormat) -> None:
+    """A folder is overwritten only if it holds nothing but labels: images that lie beside them must stay."""
     if not out.is_dir():
         return
-    strangers = sorted(
+    others = sorted(
         path.name
         for path in out.iterdir()
-        if path.name not in _WRITTEN and not (info.name == "labelme" and path.suffix == ".json")
+        if not any(fnmatch(path.name, pattern) for pattern in written.output_names)
     )
-    if strangers:
+    if others:
         raise OutputExistsError(
-            f"{out}: holds {named(strangers)}, which labels are not, so it is not overwritten; choose another folder"
+            f"{out}: not overwritten, as it contains more than {written.title} labels ({named(others)}); "
+            "choose another folder"
         )

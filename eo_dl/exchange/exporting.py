@@ -1,11 +1,9 @@
-"""`export_labels`: the chips of a chip set with their labels, ready to open in another tool, and an index by
-which they come back.
-"""
+"""`export_labels`: chips with their labels for annotation tools, and the index by which labels come back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,10 +23,9 @@ from ..errors import ConfigError, LabelError
 from ..io.atomic import atomic_folder, refuse_existing
 from ..labels.coverage import match_labels
 from ..labels.formats.annotations import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses
-from ..labels.formats.classfiles import class_folder
-from ..labels.formats.mapfile import write_map_labels
+from ..labels.formats.formatlist import written_format
+from ..labels.formats.labelformat import WrittenFormat
 from ..labels.formats.safefile import put
-from ..labels.formats.table import FOLDERS, MAP_FORMATS, PIXEL_FORMATS, known_format, label_places
 from ..labels.reading import read_labels
 from .chippictures import PICTURES, Stretch, picture_bytes, stretch_of
 from .imageindex import INDEX_NAME, ImageIndex, IndexedImage, index_text
@@ -42,13 +39,22 @@ _WHOLE = 1 - 1e-9
 
 @dataclass(frozen=True)
 class ExportedLabels:
-    """What was exported: the folder, images and objects, and what was lost on the way."""
+    """What `export_labels` wrote."""
 
     path: Path
+    """The folder."""
+
     format: str
+    """The name of the format."""
+
     images: int
+    """Number of images."""
+
     objects: int
+    """Number of objects; one that several chips show counts in each."""
+
     notes: tuple[str, ...]
+    """What the format could not hold, counted."""
 
     def values(self) -> dict[str, object]:
         """For JSON and tables."""
@@ -81,204 +87,217 @@ def export_labels(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> ExportedLabels:
-    """A folder with the chips' images, their labels in a format, and eo_dl_index.json, by which
-    `import_labels` brings corrected labels back.
+    """Export the images of a chip set and their labels, ready to open in an annotation tool.
 
-    `format`: one of `labels.formats.table.FORMATS`. `labels`: others than the chip set's, e.g. what a model
-    found; `class_field` and `layer` say how their file is read. `predictions`: found objects with scores that
-    go along for Label Studio to start from. `images`: "tif" keeps all bands and values; "png" and "jpg" are
-    stretched (recorded in the index) and the default where a tool shows nothing else; `bands` says which are
-    shown.
+    The folder also gets `eo_dl_index.json`, by which `import_labels` brings corrected labels back to the map.
 
-    Raises `ConfigError`, `LabelError`, `ChipSetError`, `OutputExistsError`.
+    Args:
+        chips: The chip set or its folder.
+        out: The output folder.
+        format: One of `eo_dl.labels.formats.WRITTEN_FORMATS`.
+        labels: Labels in place of those of the chip set, e.g. the output of `predict`.
+        predictions: Objects with scores that annotators start from; Label Studio only.
+        class_field: Attribute that holds the class in the file `labels`.
+        layer: Layer of the file `labels`.
+        splits: The splits to export; "none" for chips without a split.
+        images: "tif" keeps all bands and values; "png" and "jpg" are stretched to 8 bits, alike in all chips, and
+            are the default for tools that show nothing else. The index records the stretch.
+        bands: One or three bands to show in PNG and JPEG (default: red, green, blue).
+        overwrite: Replace an earlier export.
+        on_progress: Called with the number of finished chips.
 
-    >>> export_labels("chips/", format="cvat", out="for_cvat/")  # doctest: +SKIP
+    Returns:
+        The folder, what is in it, and what the format could not hold.
+
+    Raises:
+        ConfigError: The format or an option is unknown, or does not fit the others.
+        LabelError: The labels cannot be read, or the format cannot hold them.
+        ChipSetError: `chips` is not a chip set.
+        OutputExistsError: `out` exists.
+
+    Example:
+        >>> export_labels("chips/", format="cvat", out="for_cvat/")  # doctest: +SKIP
     """
-    name = known_format(format)
+    written = written_format(format)
     target = Path(out)
     refuse_existing(target, overwrite)
-    opened = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
-    if predictions is not None and name != "labelstudio":
-        raise ConfigError(
-            f"--predictions: only Label Studio starts from them; give them with --labels to export them as {name}"
-        )
-    sets = [
-        _given(labels, opened, class_field, layer) or opened.labels,
-        *([_given(predictions, opened)] if predictions is not None else []),
-    ]
-    job = _Job(
-        opened,
-        name,
-        _kind(name, images),
-        tuple(found for found in sets if found is not None),
-        _stretch(opened, name, images, bands),
-    )
-    records = _chosen(opened, splits)
-    losses = Losses()
-    images_of = [job.labelled(record, losses) for record in records]
-    found = Annotations(job.sets[0].classes, tuple(images_of), str(opened.path), _whole(images_of))
-    _check_shape(found, name)
-    with atomic_folder(target, overwrite=overwrite, marker=INDEX_NAME) as folder:
-        kept = job.write_images(folder, records, images_of, losses, on_progress)
-        if not kept:
-            raise LabelError(
-                f"{opened.path}: none of its chips is of one class, so no folder can hold it; choose csv, or another --format"
+    chip_set = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
+    label_sets = [chip_set.labels if labels is None else _labels_on(chip_set, labels, class_field, layer)]
+    if predictions is not None:
+        if not written.predictions:
+            raise ConfigError(
+                f"`predictions`: {written.title} has none to start from; pass them as `labels` to export them"
             )
-        index = job.index(found, kept, records)
-        remarks = _write_annotations(found, index, name, folder, losses)
-        put(folder, INDEX_NAME, index_text(replace(index, labels=label_places(name, folder, found.splits))))
-    objects = sum(len(image.objects) for image in images_of)
-    skipped = (
-        sum(record.keep and record.split == NO_SPLIT for record in opened.records)
-        if NO_SPLIT not in splits
-        else 0
+        label_sets.append(_labels_on(chip_set, predictions))
+    image_kind = _image_kind(written, images)
+    stretch = _stretch(chip_set, image_kind, bands)
+    export = _Export(chip_set, written, image_kind, tuple(label_sets), stretch)
+    records = _chosen(chip_set, splits)
+    losses = Losses()
+    labelled_images = tuple(export.labelled(record, losses) for record in records)
+    annotations = Annotations(
+        label_sets[0].classes, labelled_images, str(chip_set.path), _are_whole(labelled_images)
     )
-    notes = (
-        [f"{skipped} chips are in no split and not exported; add none to --split for them"] if skipped else []
-    )
-    return ExportedLabels(target, name, len(kept), objects, (*notes, *losses.notes, *remarks))
+    _check_format(written, annotations)
+    with atomic_folder(target, overwrite=overwrite, marker=INDEX_NAME) as folder:
+        files = export.write_images(folder, records, labelled_images, losses, on_progress)
+        if not files:
+            raise LabelError(
+                f"{chip_set.path}: no chip has exactly one class, so none fits into a folder of one class; "
+                "set `format` to csv or another one"
+            )
+        index = export.index(annotations, files, records)
+        notes = _write_labels(written, annotations, index, folder, losses)
+        index = replace(index, labels=written.labels_in(folder, annotations.splits))
+        put(folder, INDEX_NAME, index_text(index))
+    objects = sum(len(image.objects) for image in labelled_images)
+    all_notes = (*_note_on_splits(chip_set, splits), *losses.notes, *notes)
+    return ExportedLabels(target, written.name, len(files), objects, all_notes)
 
 
-def _given(
-    labels: LabelSet | str | Path | None,
+def _labels_on(
     chips: ChipSet,
+    labels: LabelSet | str | Path,
     class_field: str | None = None,
     layer: str | None = None,
-) -> LabelSet | None:
-    """Other labels, on the scenes of the chip set."""
-    if labels is None:
-        return None
-    found = (
-        labels
-        if isinstance(labels, LabelSet)
-        else read_labels(labels, class_field=class_field, layer=layer, attributes=True)
-    )
-    return match_labels(found, chips.scenes)
+) -> LabelSet:
+    """Labels other than those of the chip set, matched with its scenes."""
+    if not isinstance(labels, LabelSet):
+        labels = read_labels(labels, class_field=class_field, layer=layer, attributes=True)
+    return match_labels(labels, chips.scenes)
 
 
-def _kind(name: str, images: ImageKind | None) -> ImageKind:
-    info = PIXEL_FORMATS.get(name)
+def _image_kind(written: WrittenFormat, images: ImageKind | None) -> ImageKind:
     if images is None:
-        return "png" if info is not None and info.pictures else "tif"
+        return written.image_kind
     if images not in ("tif", *PICTURES):
-        raise ConfigError(f"--images {images!r}: is none of tif, png, jpg")
+        raise ConfigError(f"`images` is {images!r}; expected tif, png or jpg")
     return images
 
 
-def _stretch(
-    chips: ChipSet, name: str, images: ImageKind | None, bands: Sequence[str] | None
-) -> Stretch | None:
-    if _kind(name, images) == "tif":
-        if bands is not None:
-            raise ConfigError("--bands: GeoTIFFs keep all bands; give it with --images png or jpg")
-        return None
-    return stretch_of(chips.bands, chips.statistics, bands)
+def _stretch(chips: ChipSet, image_kind: ImageKind, bands: Sequence[str] | None) -> Stretch | None:
+    """How pixels become pictures; None for GeoTIFFs, which keep them."""
+    if image_kind != "tif":
+        return stretch_of(chips.bands, chips.statistics, bands)
+    if bands is not None:
+        raise ConfigError("`bands`: GeoTIFFs keep all bands; leave it out, or set `images` to png or jpg")
+    return None
 
 
 def _chosen(chips: ChipSet, splits: Sequence[str]) -> tuple[ChipRecord, ...]:
-    wrong = [split for split in splits if split not in SPLITS]
-    if wrong:
-        raise ConfigError(f"--split {wrong[0]!r}: is none of {', '.join(SPLITS)}")
-    found = tuple(record for record in chips.records if record.keep and record.split in splits)
-    if not found:
-        raise ConfigError(
-            f"{chips.path}: has no kept chips in {', '.join(splits)}; choose others with --split"
-        )
-    return found
+    """The kept chips of some splits."""
+    for split in splits:
+        if split not in SPLITS:
+            raise ConfigError(f"unknown split {split!r}; set `splits` to some of {', '.join(SPLITS)}")
+    records = tuple(record for record in chips.records if record.keep and record.split in splits)
+    if not records:
+        raise ConfigError(f"{chips.path}: no chips are kept in {', '.join(splits)}; set `splits` to others")
+    return records
 
 
-def _whole(images: Sequence[LabelledImage]) -> bool:
-    """True where every object covers its whole chip, as labels of whole images do."""
-    areas = [
-        one.outline.area >= image.width * image.height * _WHOLE for image in images for one in image.objects
-    ]
-    return bool(areas) and all(areas)
+def _note_on_splits(chips: ChipSet, splits: Sequence[str]) -> list[str]:
+    skipped = sum(record.keep and record.split == NO_SPLIT for record in chips.records)
+    if NO_SPLIT in splits or not skipped:
+        return []
+    return [f"{skipped} chips without a split are not exported; add 'none' to the splits to export them"]
 
 
-def _check_shape(found: Annotations, name: str) -> None:
-    info = PIXEL_FORMATS.get(name)
-    if info is not None and info.shape == "classes" and not found.whole_images:
+def _are_whole(images: Sequence[LabelledImage]) -> bool:
+    """Whether every object covers its whole chip, as labels of whole images do."""
+    objects = 0
+    for image in images:
+        objects += len(image.objects)
+        area = image.width * image.height * _WHOLE
+        if any(labelled.outline.area < area for labelled in image.objects):
+            return False
+    return objects > 0
+
+
+def _check_format(written: WrittenFormat, annotations: Annotations) -> None:
+    """Refuse labels that a format cannot hold at all, before images are written."""
+    only_classes = written.holds.shape == "classes" and not written.needs_images
+    if only_classes and not annotations.whole_images:
         raise LabelError(
-            f"{found.source}: holds objects, and {name} is for labels of whole images; choose csv, or another --format"
+            f"{annotations.source}: contains objects, and {written.title} holds labels of whole images only; "
+            "set `format` to csv or another format of objects"
         )
-    placeless = name in MAP_FORMATS and any(
-        image.grid is None or image.grid.crs is None for image in found.images
-    )
-    if placeless:
+    crs_of = [None if image.grid is None else image.grid.crs for image in annotations.images]
+    if written.write_map is not None and None in crs_of:
         raise LabelError(
-            f"{found.source}: its scenes have no CRS, so {name} has no place to write; georeference them, or choose a pixel --format"
+            f"{annotations.source}: {written.title} needs map coordinates, but the scenes have no CRS; "
+            "georeference them, or set `format` to one in pixels"
         )
 
 
-def _write_annotations(
-    found: Annotations, index: ImageIndex, name: str, folder: Path, losses: Losses
+def _write_labels(
+    written: WrittenFormat, annotations: Annotations, index: ImageIndex, folder: Path, losses: Losses
 ) -> tuple[str, ...]:
-    """The annotation files beside the images, and what is to be said of them."""
-    if name in PIXEL_FORMATS:
-        PIXEL_FORMATS[name].writer(found, folder, losses)
+    """Write the label files of an export; returns notes of placing objects on the map."""
+    if written.write_images is not None:
+        written.write_images(annotations, folder, losses)
         return ()
-    if name == FOLDERS:
-        losses.count(
-            "objects became the class of their whole image",
-            0 if found.whole_images else sum(len(image.objects) for image in found.images),
-        )
-        return ()
-    placed = place_labels(label_set_of(found), index)
-    write_map_labels(
-        placed,
-        folder / f"labels{MAP_FORMATS[name]}",
-        list(dict.fromkeys(one.scene_path for one in index.images)),
-    )
+    assert written.write_map is not None and written.single_file is not None
+    placed = place_labels(label_set_of(annotations), index)
+    scenes = list(dict.fromkeys(image.scene_path for image in index.images))
+    written.write_map(placed, folder / written.single_file, scenes, False)
     return placed.notes
 
 
-class _Job:
-    """A chip set on its way into a folder."""
+@dataclass(frozen=True)
+class _Export:
+    """What is exported, and how."""
 
-    def __init__(
-        self, chips: ChipSet, name: str, kind: ImageKind, sets: tuple[LabelSet, ...], stretch: Stretch | None
-    ) -> None:
-        self.chips, self.name, self.kind, self.sets, self.stretch = chips, name, kind, sets, stretch
-        self._truths: dict[tuple[int, int], SceneTruth] = {}
+    chips: ChipSet
+    written: WrittenFormat
+    image_kind: ImageKind
+    label_sets: tuple[LabelSet, ...]
+    """The labels, and predictions if there are any."""
+    stretch: Stretch | None
+    truths: dict[tuple[int, int], SceneTruth] = field(default_factory=dict, init=False, repr=False)
+    """Labels placed on scenes, by label set and scene."""
 
     def labelled(self, record: ChipRecord, losses: Losses) -> LabelledImage:
-        """The labels of a chip, cut at its edges."""
-        parts = [self._truth(number, record).chip(record.window) for number in range(len(self.sets))]
+        """A chip with its labels, cut at its edges."""
         width, height = record.window.width, record.window.height
+        chip_labels = [
+            self._truth(number, record).chip(record.window) for number in range(len(self.label_sets))
+        ]
         objects: tuple[LabelledObject, ...] = ()
-        for labels, part in zip(self.sets, parts, strict=True):
-            if part.mask is None:
-                objects += objects_of(labels, part, width, height, losses)
-        first = parts[0]
+        for label_set, placed in zip(self.label_sets, chip_labels, strict=True):
+            if placed.mask is None:
+                objects += objects_of(label_set, placed, width, height, losses)
+        first = chip_labels[0]
         mask = None
         if first.mask is not None:
             objects = mask_objects(first.mask, first.classes, record.chip_id)
             mask = _MaskReader(self._truth(0, record), record)
-        if (
-            first.annotated is not None
-            and first.annotated.area < width * height
-            and self.name not in ("masks", "voc-masks")
-        ):
-            losses.count("images are labelled only in part, which the format cannot say")
+        if first.annotated is not None and not self.written.holds.partial:
+            losses.count(
+                "images are annotated only in part, which the format cannot say",
+                int(first.annotated.area < width * height),
+            )
+        bands = len(self.chips.bands) if self.stretch is None else self.stretch.channels
         return LabelledImage(
-            f"{record.chip_id}.{self.kind}",
-            width,
-            height,
-            objects,
-            len(self.chips.bands) if self.stretch is None else self.stretch.channels,
-            record.split,
-            self.chips.scenes[record.scene_index].grid.crop(record.window),
-            first.annotated,
-            mask,
+            name=f"{record.chip_id}.{self.image_kind}",
+            width=width,
+            height=height,
+            objects=objects,
+            bands=bands,
+            split=record.split,
+            grid=self.chips.scenes[record.scene_index].grid.crop(record.window),
+            annotated=first.annotated,
+            mask=mask,
         )
 
     def _truth(self, number: int, record: ChipRecord) -> SceneTruth:
-        if number == 0 and self.sets[0] is self.chips.labels:
+        """Label set `number` on the scene of a chip."""
+        labels = self.label_sets[number]
+        if labels is self.chips.labels:
             return self.chips.truth_of(record.scene_index)
         key = (number, record.scene_index)
-        if key not in self._truths:
-            self._truths[key] = SceneTruth.of(self.sets[number], self.chips.scenes[record.scene_index])
-        return self._truths[key]
+        if key not in self.truths:
+            self.truths[key] = SceneTruth.of(labels, self.chips.scenes[record.scene_index])
+        return self.truths[key]
 
     def write_images(
         self,
@@ -288,62 +307,59 @@ class _Job:
         losses: Losses,
         on_progress: OnProgress,
     ) -> dict[str, str]:
-        """The images where the format has them; for each its path in the folder."""
-        kept: dict[str, str] = {}
+        """Write the images; returns the path of each in the folder, by name."""
+        files: dict[str, str] = {}
         with Readers(self.chips.scenes) as readers:
-            for number, (record, image) in enumerate(zip(records, images, strict=True), start=1):
-                place = self._place(image, losses)
-                if place is not None:
-                    chip = (
-                        written_chip(self.chips.path, record, self.chips.scenes[record.scene_index])
-                        if record.file
-                        else readers.of(record.scene_index).read(record.window)
-                    )
-                    kept[image.name] = f"{place}/{image.name}".lstrip("/")
-                    put(folder, kept[image.name], self._bytes(chip))
-                on_progress(number, len(records), "chips")
-        return kept
+            for done, (record, image) in enumerate(zip(records, images, strict=True), start=1):
+                image_folder = self.written.image_folder(image, losses)
+                if image_folder is not None:
+                    files[image.name] = f"{image_folder}/{image.name}".lstrip("/")
+                    put(folder, files[image.name], self._encoded(self._pixels(record, readers)))
+                on_progress(done, len(records), "chips")
+        return files
 
-    def _place(self, image: LabelledImage, losses: Losses) -> str | None:
-        if self.name == FOLDERS:
-            return class_folder(image, losses)
-        info = PIXEL_FORMATS.get(self.name)
-        return "images" if info is None else info.images.format(split=image.split).strip("/")
+    def _pixels(self, record: ChipRecord, readers: Readers) -> Chip:
+        if record.file:
+            return written_chip(self.chips.path, record, self.chips.scenes[record.scene_index])
+        return readers.of(record.scene_index).read(record.window)
 
-    def _bytes(self, chip: Chip) -> bytes:
-        return chip_geotiff(chip) if self.stretch is None else picture_bytes(chip, self.stretch, self.kind)
+    def _encoded(self, chip: Chip) -> bytes:
+        if self.stretch is None:
+            return chip_geotiff(chip)
+        return picture_bytes(chip, self.stretch, self.image_kind)
 
-    def index(self, found: Annotations, files: dict[str, str], records: Sequence[ChipRecord]) -> ImageIndex:
-        """Where each image is on the ground; of a scene without CRS, in its file's pixels."""
+    def index(
+        self, annotations: Annotations, files: dict[str, str], records: Sequence[ChipRecord]
+    ) -> ImageIndex:
+        """Where each image lies on the map; images of scenes without CRS lie in pixels of their scene."""
         images = []
-        for image, record in zip(found.images, records, strict=True):
+        for image, record in zip(annotations.images, records, strict=True):
             scene = self.chips.scenes[record.scene_index]
             assert image.grid is not None
             images.append(
                 IndexedImage(
-                    image.name,
-                    image.grid,
-                    scene.name,
-                    scene.path,
-                    image.split,
-                    files.get(image.name, ""),
-                    record.chip_id,
+                    name=image.name,
+                    grid=image.grid,
+                    scene=scene.name,
+                    scene_path=scene.path,
+                    split=image.split,
+                    file=files.get(image.name, ""),
+                    chip_id=record.chip_id,
                 )
             )
-        stretch = {} if self.stretch is None else self.stretch.values()
         return ImageIndex(
-            tuple(images),
-            found.classes,
-            self.name,
-            str(self.chips.path),
-            stretch,
-            whole_images=found.whole_images,
+            images=tuple(images),
+            classes=annotations.classes,
+            format=self.written.name,
+            source=str(self.chips.path),
+            stretch={} if self.stretch is None else self.stretch.values(),
+            whole_images=annotations.whole_images,
         )
 
 
 @dataclass(frozen=True)
 class _MaskReader:
-    """Reads the class ids of a chip when they are asked for: all at once would not fit into memory."""
+    """Reads the class ids of a chip when they are needed: those of all chips would not fit into memory."""
 
     truth: SceneTruth
     record: ChipRecord

@@ -20,8 +20,9 @@ from pyproj.exceptions import CRSError
 from ..core.classes import ClassInfo, ClassSet
 from ..core.pixelgrid import PixelGrid
 from ..errors import EoDlError, LabelError
+from ..labels.formats.formatlist import written_formats
+from ..labels.formats.labelformat import Shape
 from ..labels.formats.safefile import checked_list, read_json
-from ..labels.formats.table import PIXEL_FORMATS
 from ..labels.records import image_name
 
 INDEX_NAME = "eo_dl_index.json"
@@ -68,9 +69,10 @@ class ImageIndex:
     whole_images: bool = False
 
     @property
-    def shape(self) -> str:
-        """What the format holds, as in `FormatInfo`; polygons where it is none in pixels."""
-        return PIXEL_FORMATS[self.format].shape if self.format in PIXEL_FORMATS else "polygons"
+    def shape(self) -> Shape:
+        """The outlines that the format holds; polygons if it is not known."""
+        written = written_formats().get(self.format)
+        return "polygons" if written is None else written.holds.shape
 
     def find(self, name: str) -> IndexedImage | None:
         """The image of a name: the full name first, then the stem."""

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 from ..core.labelset import LabelSet
-from ..errors import LabelError
+from ..errors import ConfigError, LabelError
 from ..io.scene import open_scene
 from ..labels.formats.annotations import Losses
-from ..labels.formats.table import FORMATS, read_as
+from ..labels.formats.formatlist import format_of_written, written_formats
+from ..labels.formats.labelfile import LabelFile
 from ..labels.geometry import named
-from ..labels.labelsources import Format, kind_in_folder
+from ..labels.labelsources import recognised
 from ..labels.projectlayout import CLASS_FIELD
 from ..labels.reading import read_labels
-from .converting import check_target, write_labels
+from .converting import check_target, format_of_suffix, write_labels
 from .imageindex import ImageIndex, find_index, read_index
 from .imageobjects import annotations_of
 from .pixelset import label_set_of
@@ -32,7 +32,7 @@ def import_labels(
     *,
     out: str | Path,
     index: str | Path | None = None,
-    format: Format | None = None,
+    format: str | None = None,
     classes: Classes = None,
     join: bool = True,
     overwrite: bool = False,
@@ -51,7 +51,10 @@ def import_labels(
     >>> import_labels("cvat/annotations.xml", out="labels.gpkg")  # doctest: +SKIP
     """
     target = Path(out)
-    written_as = check_target(target, None, overwrite)
+    written = format_of_suffix(target)
+    if written is None:
+        raise ConfigError(f"{target}: expected the suffix .gpkg, .geojson, .fgb, .parquet or .json (COCO)")
+    check_target(target, written, overwrite)
     where = Path(index) if index is not None else find_index(source)
     found = read_index(where)
     if not found.images:
@@ -67,22 +70,21 @@ def import_labels(
         for path in dict.fromkeys(one.scene_path for one in found.images if one.scene_path)
         if Path(path).is_file()
     ]
-    notes = write_labels(placed, target, written_as, scenes, overwrite)
+    notes = write_labels(placed, target, written, scenes, overwrite)
     return WrittenLabels(target, placed, (*placed.notes, *notes))
 
 
-def _read(
-    source: Source, index: ImageIndex, where: Path, format: Format | None, classes: Classes
-) -> LabelSet:
+def _read(source: Source, index: ImageIndex, where: Path, format: str | None, classes: Classes) -> LabelSet:
     """The labels: of a whole export what its index says, else what their content is."""
-    if index.labels and index.format in FORMATS and _is_export(source, where):
+    if index.labels and index.format in written_formats() and _is_export(source, where):
         folder = where.parent
         _refuse_strangers(folder, index)
-        kind = cast("Format", read_as(index.format))
+        label_format = format_of_written(index.format)
         paths = [folder / place for place in index.labels]
-        if kind == "vector":
-            return read_labels(paths, class_field=CLASS_FIELD, format=kind, classes=classes, attributes=True)
-        return read_labels(paths, format=kind, classes=classes, sizes_px=index.sizes_px)
+        name = label_format.name
+        if label_format.vector:
+            return read_labels(paths, class_field=CLASS_FIELD, format=name, classes=classes, attributes=True)
+        return read_labels(paths, format=name, classes=classes, sizes_px=index.sizes_px)
     return read_labels(source, format=format, classes=classes, sizes_px=index.sizes_px)
 
 
@@ -104,12 +106,18 @@ def _refuse_strangers(folder: Path, index: ImageIndex) -> None:
     strangers = [
         path.name
         for path in sorted(folder.iterdir())
-        if path.is_file() and path not in known and kind_in_folder(path) not in (None, "mask")
+        if path.is_file() and path not in known and _is_label_file(path)
     ]
     if strangers:
         raise LabelError(
             f"{folder}: holds label files that were not exported ({named(strangers)}) beside {', '.join(index.labels[:3])}; give the file to import, not the folder"
         )
+
+
+def _is_label_file(path: Path) -> bool:
+    """Whether a file holds labels for sure; rasters may be the exported images."""
+    label_format = recognised(LabelFile(path))
+    return label_format is not None and label_format.read_rasters is None
 
 
 def _as_objects(labels: LabelSet) -> LabelSet:

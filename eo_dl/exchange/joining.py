@@ -19,6 +19,7 @@ from affine import Affine
 
 from ..core.labelset import GeometryArray, LabelSet
 from ..core.pixelgrid import PixelGrid
+from ..labels.formats.labelformat import Shape
 from ..labels.formats.outlineforms import is_box
 from .imageindex import IndexedImage
 
@@ -37,14 +38,14 @@ def join_pieces(
     labels: LabelSet,
     image_of: Sequence[IndexedImage],
     covered: Sequence[IndexedImage],
-    shape: str,
+    shape: Shape,
     notes: list[str],
 ) -> tuple[LabelSet, list[IndexedImage]]:
     """Labels in pixels of their images with pieces of one object as one, in the pixels of the image of the
     first piece; what was joined goes to `notes`.
 
     `image_of`: the image of each piece, `covered` all images, those without objects too. `shape` as in
-    `FormatInfo`: "boxes" are joined to boxes; "pixels" and polygons without parts may be several pieces in
+    `Capabilities`: "boxes" are joined to boxes; "pixels" and polygons without parts may be several pieces in
     one image.
     """
     pieces = _Pieces(labels, tuple(image_of), tuple(covered), shape)
@@ -90,7 +91,7 @@ class _Pieces:
     labels: LabelSet
     image_of: tuple[IndexedImage, ...]
     covered: tuple[IndexedImage, ...]
-    shape: str
+    shape: Shape
 
     @cached_property
     def shifts(self) -> list[Shift | None]:

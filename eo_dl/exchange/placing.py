@@ -14,7 +14,7 @@ from ..core.labelset import GeometryArray, LabelSet, reproject
 from ..errors import LabelError
 from ..io.scene import Scene
 from ..labels.formats.annotations import Losses
-from ..labels.formats.table import own_names
+from ..labels.formats.formatlist import written_formats
 from ..labels.geometry import named
 from .imageindex import ImageIndex, IndexedImage
 from .imageobjects import annotations_of
@@ -136,7 +136,8 @@ def _owners(names: Sequence[str], index: ImageIndex, source: str) -> dict[str, I
 def _with_classes(labels: LabelSet, index: ImageIndex, notes: list[str]) -> LabelSet:
     """The same with the class ids of the index; classes that it does not have get new ids."""
     ids = {info.name: info.id for info in index.classes}
-    own = own_names(index.format, index.classes)
+    written = written_formats().get(index.format)
+    own = {} if written is None else written.original_names(index.classes)
     told = {
         info.id: info.name if info.name in ids else own.get(info.name, info.name) for info in labels.classes
     }

@@ -1,220 +1,205 @@
-"""What a person gave as labels: which format, which files."""
+"""`find_sources`: which format the labels that a user names have, and which files they are."""
 
 from __future__ import annotations
 
 import glob
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from ..errors import LabelError
-from ..io.discover import RASTER_SUFFIXES, is_remote
-from ..io.gate import driver_of_bytes
-from .formats.dota import is_dota_text
-from .formats.yolo import is_yolo_text, is_yolo_yaml
-from .wholeimages import class_folders
+from ..io.discover import is_remote
+from .formats.formatlist import label_format, label_formats
+from .formats.labelfile import LabelFile
+from .formats.labelformat import Certainty, LabelFormat
 
-Format = Literal[
-    "vector", "mask", "voc", "coco", "csv", "folders", "yolo", "dota", "labelstudio", "cvat", "labelme"
-]
-
-_VECTOR_SUFFIXES = frozenset({".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet"})
-_SNIFFED_BYTES = 1 << 20
-_TEXTS: tuple[Format, ...] = ("yolo", "dota")
-_GEOJSON = re.compile(
-    rb'"type"\s*:\s*"(FeatureCollection|Feature|(Multi)?(Point|LineString|Polygon)|GeometryCollection)"'
-)
-_VOC = re.compile(rb"<annotation[\s/>]")
-_CVAT = re.compile(rb"<annotations[\s/>]")
-_INDEX = re.compile(rb'"format"\s*:\s*"eo_dl label index"')
-_LABELME = re.compile(rb'"shapes"\s*:\s*\[')
-_TASKS = re.compile(rb'^\s*\[\s*\{.*"(data|annotations|predictions|completions)"\s*:', re.DOTALL)
-_COCO = re.compile(rb'"(images|annotations|categories)"\s*:\s*\[')
-_SAID = (
-    "vectors (GPKG, GeoJSON, Shapefile, FlatGeobuf, GeoParquet), label rasters, Pascal VOC, COCO, YOLO, DOTA, Label Studio, CVAT, LabelMe, "
-    "CSV (boxes, or file and class) and a folder for each class"
-)
+_UNCERTAIN = {Certainty.TABLE: "table", Certainty.RASTER: "raster"}
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Label files of one format; `name` stands for all of them in messages."""
+    """Label files of one format."""
 
-    format: Format
+    format: LabelFormat
+    """The format of all of them."""
+
     paths: tuple[str, ...]
+    """The files; for class folders the folders."""
+
     name: str
+    """Stands for all of them in messages."""
+
     notes: tuple[str, ...] = ()
+    """What was left out."""
 
 
-def find_sources(source: str | Path | Sequence[str | Path], format: Format | None = None) -> Sources:
-    """The label files of a path, a folder, a pattern, or a list of these. Raises `LabelError` where none or
-    several formats are there.
+def find_sources(source: str | Path | Sequence[str | Path], format: str | None = None) -> Sources:
+    """The label files of a path, a folder, a pattern, or a list of these.
+
+    Files are recognised by their content. In a folder, CSV files give way to rasters, and rasters to label files
+    that cannot be anything else: they are tables and images about which the other files speak.
+
+    Args:
+        source: Paths, folders, patterns ("labels/*.xml"), or a list of these.
+        format: The name of a format of `READ_FORMATS`, if the content does not show it.
+
+    Returns:
+        The files with their format.
+
+    Raises:
+        LabelError: There is no label file, or files of several formats.
     """
-    if format is not None and format not in get_args(Format):
-        raise LabelError(
-            f"labels: the format {format!r} is not known; choose one of {', '.join(get_args(Format))}"
-        )
-    given = [source] if isinstance(source, str | Path) else list(source)
-    if not given:
-        raise LabelError("labels: no file was given; name one with --labels")
+    wanted = None if format is None else label_format(format)
+    items = [source] if isinstance(source, str | Path) else list(source)
+    if not items:
+        raise LabelError("labels: the list of label files is empty; name at least one")
     notes: list[str] = []
-    found: dict[str, Format] = {}
-    for item in map(str, given):
-        found |= _expanded(item, format, notes)
-    kinds = sorted(set(found.values()))
-    if len(kinds) > 1:
-        examples = ", ".join(
-            f"{Path(next(p for p, k in found.items() if k == kind)).name} ({kind})" for kind in kinds
-        )
-        raise LabelError(f"labels: files of several formats were given: {examples}; give those of one format")
-    name = str(given[0]) if len(given) == 1 else f"{given[0]} and {len(given) - 1} more"
-    return Sources(next(iter(found.values())), tuple(found), name, tuple(notes))
+    format_of: dict[str, LabelFormat] = {}
+    for item in items:
+        format_of |= _files_of(str(item), wanted, notes)
+    examples = {found.name: Path(path).name for path, found in reversed(format_of.items())}
+    if len(examples) > 1:
+        names = ", ".join(f"{example} ({name})" for name, example in sorted(examples.items()))
+        raise LabelError(f"labels: the files are of several formats: {names}; name those of one format")
+    name = str(items[0]) if len(items) == 1 else f"{items[0]} and {len(items) - 1} more"
+    return Sources(next(iter(format_of.values())), tuple(format_of), name, tuple(notes))
 
 
-def _expanded(item: str, format: Format | None, notes: list[str]) -> dict[str, Format]:
-    if is_remote(item):
-        return {item: format or "mask"}
+def _files_of(item: str, wanted: LabelFormat | None, notes: list[str]) -> dict[str, LabelFormat]:
+    """The label files of one path, folder or pattern, each with its format."""
     path = Path(item)
+    if is_remote(item):
+        return {item: wanted or _format_of_remote()}
     if path.is_dir():
-        return _in_folder(path, format, notes)
+        return _files_in_folder(path, wanted, notes)
     if not path.exists() and any(sign in item for sign in "*?["):
-        matches = sorted(match for match in glob.glob(item, recursive=True) if not match.endswith(".aux.xml"))  # noqa: PTH207 - may be absolute
-        if not matches:
-            raise LabelError(f"{item}: no file matches this pattern; check the path")
-        return {match: format or format_of(Path(match)) for match in matches}
-    return {item: format or format_of(path)}
+        return {match: wanted or format_of_file(Path(match)) for match in _matches(item)}
+    return {item: wanted or format_of_file(path)}
 
 
-def _in_folder(folder: Path, format: Format | None, notes: list[str]) -> dict[str, Format]:
-    """The label files directly in a folder. Rasters beside files of another format are images, not labels."""
-    found: dict[Format, list[str]] = {}
-    for path in sorted(folder.iterdir()):
-        kind = (
-            None
-            if path.name.startswith(".") or not path.is_file()
-            else format
-            if format in _TEXTS and path.suffix.lower() == ".txt"
-            else kind_in_folder(path)
+def _format_of_remote() -> LabelFormat:
+    return next(known for known in label_formats() if known.recognition.remote)
+
+
+def _matches(pattern: str) -> list[str]:
+    """The files that match a pattern, without the side files of GDAL."""
+    matches = glob.glob(pattern, recursive=True)  # noqa: PTH207 - the pattern may be absolute
+    files = sorted(match for match in matches if not match.endswith(".aux.xml"))
+    if not files:
+        raise LabelError(f"{pattern}: no file matches this pattern; check the path")
+    return files
+
+
+def format_of_file(path: Path) -> LabelFormat:
+    """The format of a file that the user named.
+
+    Raises:
+        LabelError: The file does not exist, fits no format, or fits several.
+    """
+    file = LabelFile(path)
+    for known in label_formats():
+        if known.recognition.magic(file.head):
+            return known
+    fitting = recognised(file)
+    if fitting is not None:
+        return fitting
+    expected = [known for known in label_formats() if file.suffix in known.recognition.suffixes]
+    if expected:
+        hints = ", ".join(f"{known.name} ({known.recognition.hint})" for known in expected)
+        raise LabelError(
+            f"{path}: not recognised as labels; a {file.suffix} file may be {hints}. "
+            "If it is one of them, set `format`; otherwise name another file"
         )
-        if kind is not None:
-            found.setdefault(kind, []).append(str(path))
-    described = [path for path in found.get("yolo", []) if path.endswith((".yaml", ".yml"))]
-    if described and format in (None, "yolo"):
-        return dict.fromkeys(described, "yolo")
-    for kind in _TEXTS:
-        if kind in found:  # texts without lines are images without objects
-            found[kind] = sorted(
-                {*found[kind], *(str(path) for path in folder.glob("*.txt") if not path.stat().st_size)}
-            )
-    if format == "folders" or (format is None and not found):
-        found = {"folders": [str(folder)] if class_folders(folder) else []}
-    elif format is not None:
-        found = {format: found.get(format, [])}
-    for weaker in ("csv", "mask"):
-        if len(found) > 1 and weaker in found:
-            left = found.pop(weaker)
-            what = "raster" if weaker == "mask" else "CSV file"
+    return next(known for known in label_formats() if known.recognition.other_suffixes)
+
+
+def recognised(file: LabelFile) -> LabelFormat | None:
+    """The format that a file has by its suffix and content; None if it has none, so may be anything.
+
+    Raises:
+        LabelError: The file fits several formats.
+    """
+    fitting = [known for known in label_formats() if known.recognition.fits(file)]
+    if len(fitting) > 1:
+        names = " and ".join(known.name for known in fitting)
+        raise LabelError(f"{file.path}: fits several formats, {names}; choose one with `format`")
+    return fitting[0] if fitting else None
+
+
+def _files_in_folder(folder: Path, wanted: LabelFormat | None, notes: list[str]) -> dict[str, LabelFormat]:
+    """The label files directly in a folder, or the folder itself if it is one of class folders."""
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    candidates = _recognised_files(files) if wanted is None else _files_of_format(files, wanted)
+    if not candidates:
+        candidates = _folder_itself(folder, wanted)
+    candidates = _most_certain(_described(candidates), folder, notes)
+    if not candidates:
+        expected = _titles() if wanted is None else wanted.title
+        raise LabelError(f"{folder}: holds no label files; expected {expected}")
+    if len(candidates) > 1:
+        counts = ", ".join(f"{len(paths)} {known.name}" for known, paths in candidates.items())
+        raise LabelError(
+            f"{folder}: holds labels of several formats ({counts}); choose one with `format`, or name the files"
+        )
+    (only,) = candidates
+    return dict.fromkeys([str(path) for path in candidates[only]], only)
+
+
+def _recognised_files(files: Sequence[Path]) -> dict[LabelFormat, list[Path]]:
+    """The label files among some files, by their format, with the empty ones of text formats."""
+    by_format: dict[LabelFormat, list[Path]] = {}
+    for path in files:
+        found = recognised(LabelFile(path))
+        if found is not None:
+            by_format.setdefault(found, []).append(path)
+    empty = [path for path in files if path.suffix.lower() == ".txt" and not path.stat().st_size]
+    for found, paths in by_format.items():
+        if found.recognition.text_per_image:
+            by_format[found] = sorted({*paths, *empty})
+    return by_format
+
+
+def _files_of_format(files: Sequence[Path], wanted: LabelFormat) -> dict[LabelFormat, list[Path]]:
+    """The files of a format that the user named."""
+    texts = wanted.recognition.text_per_image
+    paths = [
+        path
+        for path in files
+        if wanted.recognition.fits(LabelFile(path)) or (texts and path.suffix.lower() == ".txt")
+    ]
+    return {wanted: paths} if paths else {}
+
+
+def _folder_itself(folder: Path, wanted: LabelFormat | None) -> dict[LabelFormat, list[Path]]:
+    formats = label_formats() if wanted is None else (wanted,)
+    return {known: [folder] for known in formats if known.recognition.folder(folder)}
+
+
+def _described(candidates: dict[LabelFormat, list[Path]]) -> dict[LabelFormat, list[Path]]:
+    """The file that describes a whole data set, such as the data.yaml of YOLO, if there is one, else all."""
+    for known, paths in candidates.items():
+        described = [path for path in paths if path.suffix.lower() in known.recognition.data_set_suffixes]
+        if described:
+            return {known: described}
+    return candidates
+
+
+def _most_certain(
+    candidates: dict[LabelFormat, list[Path]], folder: Path, notes: list[str]
+) -> dict[LabelFormat, list[Path]]:
+    """Without the files that give way to others of the folder, which are noted."""
+    best = max((known.recognition.certainty for known in candidates), default=Certainty.LABELS)
+    for certainty, noun in _UNCERTAIN.items():
+        counts = [
+            len(paths) for known, paths in candidates.items() if known.recognition.certainty == certainty
+        ]
+        if certainty < best and counts:
+            files = f"{sum(counts)} {noun}" if sum(counts) == 1 else f"{sum(counts)} {noun}s"
             notes.append(
-                f"{len(left)} {what}{'s' * (len(left) != 1)} in {folder.name} not taken for labels, since other label files are there"
+                f"{files} in {folder.name} not taken for labels: there are other label files beside them"
             )
-    if len(found) > 1:
-        raise LabelError(
-            f"{folder}: holds labels of several formats ({', '.join(f'{len(v)} {k}' for k, v in sorted(found.items()))}); name the files, or choose by a pattern"
-        )
-    if not found or not next(iter(found.values())):
-        raise LabelError(
-            f"{folder}: holds no label files{f' of the format {format}' if format else ''}; {_SAID} are read"
-        )
-    kind, paths = next(iter(found.items()))
-    return dict.fromkeys(paths, kind)
+    return {known: paths for known, paths in candidates.items() if known.recognition.certainty == best}
 
 
-def kind_in_folder(path: Path) -> Format | None:
-    """The format of a file that may be anything; None for one that holds no labels. Every raster may be a
-    mask.
-    """
-    suffix = path.suffix.lower()
-    if suffix in _VECTOR_SUFFIXES:
-        return "vector"
-    if suffix in RASTER_SUFFIXES:
-        return "mask"
-    if suffix == ".json":
-        return _kind_of_json(path)
-    if suffix == ".xml" and not path.name.endswith(".aux.xml"):
-        head = _head(path)
-        return "cvat" if _CVAT.search(head) else "voc" if _VOC.search(head) else None
-    if suffix in (".txt", ".yaml", ".yml"):
-        return _kind_of_text(path)
-    return "csv" if suffix == ".csv" else None
-
-
-def format_of(path: Path) -> Format:
-    """The format of one file, by content where that says it. Raises `LabelError` for a file that is none of
-    ours.
-    """
-    head = _head(path)
-    suffix = path.suffix.lower()
-    if driver_of_bytes(head) is not None or suffix == ".vrt":
-        return "mask"
-    if suffix == ".xml":
-        return "cvat" if _CVAT.search(head) else "voc"
-    if suffix == ".csv":
-        return "csv"
-    if suffix in (".txt", ".yaml", ".yml"):
-        found = _kind_of_text(path)
-        if found is None:
-            raise LabelError(
-                f"{path}: holds no lines of YOLO or DOTA and is no data.yaml (names, train, val); say what it is with --format, or name another file"
-            )
-        return found
-    if suffix == ".json":
-        kind = _kind_of_json(path)
-        if kind is None:
-            raise LabelError(
-                f"{path}: is JSON of another kind; GeoJSON, COCO (images, annotations, categories), Label Studio or LabelMe was expected; {_SAID} are read"
-            )
-        return kind
-    return "vector"
-
-
-def _kind_of_json(path: Path) -> Format | None:
-    head = _head(path)
-    if _INDEX.search(head):
-        return None  # says where images are, not what is in them
-    if _GEOJSON.search(head):
-        return "vector"
-    if _TASKS.match(head):
-        return "labelstudio"
-    return (
-        "labelme"
-        if _LABELME.search(head) and b'"imagePath"' in _ends(path, head)
-        else "coco"
-        if _COCO.search(head)
-        else None
-    )
-
-
-def _kind_of_text(path: Path) -> Format | None:
-    text = _head(path).decode("utf-8", "replace")
-    if path.suffix.lower() != ".txt":
-        return "yolo" if is_yolo_yaml(text) else None
-    return "yolo" if is_yolo_text(text) else "dota" if is_dota_text(text) else None
-
-
-def _ends(path: Path, head: bytes) -> bytes:
-    """Head and end of a file: LabelMe says the image's name after its shapes."""
-    with path.open("rb") as file:
-        file.seek(max(path.stat().st_size - len(head), 0))
-        return head + file.read()
-
-
-def _head(path: Path) -> bytes:
-    if not path.exists():
-        raise LabelError(f"{path}: no such file; check the path of the labels")
-    try:
-        with path.open("rb") as file:
-            return file.read(_SNIFFED_BYTES)
-    except OSError as cause:
-        raise LabelError(f"{path}: cannot be read ({cause.strerror}); check its rights") from cause
+def _titles() -> str:
+    return ", ".join(known.title for known in label_formats())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,21 +12,12 @@ from ..core.labelset import LabelSet
 from ..errors import LabelError
 from ..io.vectorlayers import layer_length
 from .classnames import ClassRequest, parse_classes
-from .formats.boxcsv import read_csv
-from .formats.coco import read_coco
-from .formats.cvat import read_cvat
-from .formats.dota import read_dota
-from .formats.labelme import read_labelme
-from .formats.labelstudio import read_label_studio
-from .formats.voc import read_voc
-from .formats.vocclasses import labelmap_spec
-from .formats.yolo import Sizes, read_yolo
-from .labelsources import Format, Sources, find_sources
+from .formats.labelformat import VECTOR_OPTIONS
+from .labelsources import Sources, find_sources
 from .projectlayout import ANNOTATED, is_project
-from .raster.maskset import read_masks
+from .readoptions import ReadOptions, Sizes
 from .records import Records, Unlabelled, label_set
-from .vector.vectorlabels import VectorOptions, read_areas, read_vectors
-from .wholeimages import is_image_csv, read_folders, read_image_csv
+from .vector.vectorlabels import read_areas
 
 
 def read_labels(
@@ -41,7 +32,7 @@ def read_labels(
     classes: Sequence[str] | str | Path | None = None,
     unlabelled: Unlabelled = "background",
     voc_origin: int | None = None,
-    format: Format | None = None,
+    format: str | None = None,
     sizes_px: Sizes | None = None,
     attributes: bool = False,
 ) -> LabelSet:
@@ -74,60 +65,42 @@ def read_labels(
             f"labels: unlabelled ground is 'background' or 'ignore', found {unlabelled!r}; choose one with --unlabelled"
         )
     spec = parse_classes(classes)
-    found = find_sources(source, format)
-    options = VectorOptions(class_field, layer, crs, buffer_m, where, attributes)
-    _refuse_useless(options, found)
-    if found.format == "mask":
-        labels = read_masks(found.paths, spec or _labelmap(found), unlabelled, found.name)
+    sources = find_sources(source, format)
+    options = ReadOptions(
+        class_field=class_field,
+        layer=layer,
+        where=where,
+        crs=crs,
+        buffer_m=buffer_m,
+        attributes=attributes,
+        voc_origin=voc_origin,
+        sizes_px=sizes_px,
+    )
+    _refuse_useless(options, sources)
+    if sources.format.read_rasters is not None:
+        labels = sources.format.read_rasters(sources.paths, sources.name, spec, unlabelled)
     else:
-        labels = label_set(
-            _one_class_by_name(read_records(found, options, voc_origin, sizes_px), spec), spec, unlabelled
-        )
-    labels = replace(labels, notes=(*found.notes, *labels.notes))
-    if (
-        annotated is None
-        and found.format == "vector"
-        and len(found.paths) == 1
-        and is_project(found.paths[0], layer)
-    ):
-        return _with_drawn_areas(labels, Path(found.paths[0]), unlabelled)
-    return labels if annotated is None else _with_annotated(labels, Path(annotated), unlabelled)
+        records = _one_class_by_name(read_records(sources, options), spec)
+        labels = label_set(records, spec, unlabelled)
+    labels = replace(labels, notes=(*sources.notes, *labels.notes))
+    if annotated is not None:
+        return _with_annotated(labels, Path(annotated), unlabelled)
+    if sources.format.vector and len(sources.paths) == 1 and is_project(sources.paths[0], layer):
+        return _with_drawn_areas(labels, Path(sources.paths[0]), unlabelled)
+    return labels
 
 
-_PLAIN: dict[str, Callable[[Sequence[Path], str], Records]] = {
-    "coco": read_coco,
-    "dota": read_dota,
-    "labelstudio": read_label_studio,
-    "cvat": read_cvat,
-    "labelme": read_labelme,
-    "folders": read_folders,
-}
+def read_records(sources: Sources, options: ReadOptions) -> Records:
+    """Annotations as their format has them, before anything is repaired, dropped or named.
 
-
-def _labelmap(found: Sources) -> ClassRequest | None:
-    """The classes of a Pascal VOC data set, of whose masks the colours are named beside them."""
-    path = Path(found.paths[0]).parent.parent / "labelmap.txt"
-    return labelmap_spec(path) if path.is_file() else None
-
-
-def read_records(
-    found: Sources, options: VectorOptions, voc_origin: int | None = None, sizes_px: Sizes | None = None
-) -> Records:
-    """Annotations as a format gives them, before anything is repaired, dropped or named. Raises `LabelError`."""
-    paths = [Path(path) for path in found.paths]
-    if found.format in _PLAIN:
-        return _PLAIN[found.format](paths, found.name)
-    if found.format == "yolo":
-        return read_yolo(paths, found.name, sizes_px)
-    if found.format == "voc":
-        return read_voc(paths, found.name, voc_origin)
-    if found.format == "csv":
-        return (
-            read_image_csv(paths, found.name, options.class_field)
-            if is_image_csv(paths[0])
-            else read_csv(paths, found.name)
-        )
-    return read_vectors(paths, options, found.name)
+    Raises:
+        LabelError: A file is malformed.
+        ValueError: The format is one of rasters, which have no objects.
+    """
+    reader = sources.format.read_records
+    if reader is None:
+        raise ValueError(f"{sources.name}: label rasters have no objects")
+    return reader([Path(path) for path in sources.paths], sources.name, options)
 
 
 def _one_class_by_name(records: Records, spec: ClassRequest | None) -> Records:
@@ -143,27 +116,13 @@ def _one_class_by_name(records: Records, spec: ClassRequest | None) -> Records:
     return replace(records, values=spec.names * len(records.values))
 
 
-def _refuse_useless(options: VectorOptions, found: Sources) -> None:
-    """An option that has no meaning for a format is a misunderstanding, not something to pass over."""
-    if found.format == "vector":
-        return
-    flags = {
-        "--layer": options.layer,
-        "--where": options.where,
-        "--label-crs": options.crs,
-        "--buffer-m": options.buffer_m,
-        "--class-field": options.class_field,
-    }
-    columns = (
-        ("--class-field",)
-        if found.format == "csv" and all(is_image_csv(Path(path)) for path in found.paths)
-        else ()
-    )
-    given = [flag for flag, value in flags.items() if value is not None and flag not in columns]
-    if given:
-        raise LabelError(
-            f"{found.name}: {', '.join(given)} is for vector labels, these are of the format {found.format}; leave it out"
-        )
+def _refuse_useless(options: ReadOptions, sources: Sources) -> None:
+    """An option that has no meaning for a format is a misunderstanding, so it is not ignored."""
+    for name in VECTOR_OPTIONS:
+        if getattr(options, name) is not None and name not in sources.format.options:
+            raise LabelError(
+                f"{sources.name}: `{name}` does not apply to labels of the format {sources.format.name}; leave it out"
+            )
 
 
 def _with_drawn_areas(labels: LabelSet, path: Path, unlabelled: Unlabelled) -> LabelSet:

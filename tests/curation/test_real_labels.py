@@ -139,7 +139,7 @@ def test_vegas_polygons_and_mask_are_the_same_truth(real_data: Path) -> None:
     assert (burnt == mask).mean() > 0.9, (
         "two drawings of one truth differ at their edges and where roofs and trees overlap"
     )
-    with pytest.raises(LabelError, match="JSON of another kind"):
+    with pytest.raises(LabelError, match="not recognised as labels"):
         read_labels(folder / "bboxes.json")
 
 

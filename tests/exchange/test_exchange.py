@@ -23,12 +23,18 @@ from eo_dl.exchange import convert_labels, import_labels
 from eo_dl.exchange.exporting import export_labels
 from eo_dl.exchange.imageindex import INDEX_NAME, read_index
 from eo_dl.io.rasterwriter import write_geotiff
-from eo_dl.labels.formats.table import FOLDERS, FORMATS, MAP_FORMATS, PIXEL_FORMATS
+from eo_dl.labels.formats import WRITTEN_FORMATS
+from eo_dl.labels.formats.formatlist import format_of_written, written_format, written_formats
 from eo_dl.labels.reading import read_labels
 
 PIXEL_M = 0.25
 GRID = PixelGrid(CRS.from_epsg(32633), Affine(PIXEL_M, 0.05, 500_000, 0.05, -PIXEL_M, 5_400_000), 96, 192)
-BACK = [name for name, info in PIXEL_FORMATS.items() if info.shape not in ("pixels", "classes")]
+BACK = [
+    name
+    for name, info in written_formats().items()
+    if info.write_images is not None and info.holds.shape not in ("pixels", "classes")
+]
+MAP_FORMATS = [name for name, info in written_formats().items() if info.write_map is not None]
 
 
 def outlines() -> list[shapely.Geometry]:
@@ -80,14 +86,14 @@ def labels_in(folder: Path, name: str) -> Path:
         "dota": "train/labelTxt",
         "coco": "annotations",
     }
-    info = PIXEL_FORMATS[name]
-    return folder / places.get(info.read_as, info.single or ".")
+    info = written_format(name)
+    return folder / places.get(format_of_written(name).name, info.single_file or ".")
 
 
 @pytest.mark.parametrize("name", BACK)
 def test_map_geometry_comes_back(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     _, chips = project
-    info = PIXEL_FORMATS[name]
+    info = written_format(name)
     made = export_labels(chips, out=tmp_path / "out", format=name)
     assert made.images == len(chips.split("train"))
     written = import_labels(
@@ -97,7 +103,7 @@ def test_map_geometry_comes_back(name: str, project: tuple[Path, ChipSet], tmp_p
     found = GRID.geometries_to_pixel(labels.geometries)
     assert labels.annotated is not None and labels.crs == GRID.crs
     assert set(labels.classes.names) == {"roof", "pool"}
-    if info.shape == "polygons" and info.holes == "pixels":
+    if info.holds.shape == "polygons" and info.holds.holes == "pixels":
         for wanted in outlines():
             holes = any(part.interiors for part in shapely.get_parts(wanted))
             near = min(found, key=lambda g, w=wanted: shapely.hausdorff_distance(g, w))
@@ -109,10 +115,12 @@ def test_map_geometry_comes_back(name: str, project: tuple[Path, ChipSet], tmp_p
         assert any("were joined" in note for note in written.notes)
     inside = outlines()[1]
     boxes = [shapely.box(*g.bounds) for g in found]
-    assert min(shapely.hausdorff_distance(g, inside) for g in boxes) < 1e-6 or info.shape == "turned boxes"
+    assert (
+        min(shapely.hausdorff_distance(g, inside) for g in boxes) < 1e-6 or info.holds.shape == "turned boxes"
+    )
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("image-csv", FOLDERS)])
+@pytest.mark.parametrize("name", [name for name in WRITTEN_FORMATS if name not in ("image-csv", "folders")])
 def test_the_folder_of_an_export_is_enough(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     """Nothing is guessed from what lies in it: images, masks beside masks, several files of labels."""
     _, chips = project
@@ -124,13 +132,13 @@ def test_the_folder_of_an_export_is_enough(name: str, project: tuple[Path, ChipS
     assert labels.annotated is not None
     ground = shapely.union_all(GRID.geometries_to_pixel(labels.annotated))
     assert shapely.symmetric_difference(ground, shapely.box(0, 0, 192, 96)).area < 1e-3
-    if name in MAP_FORMATS or PIXEL_FORMATS[name].attributes:
+    if written_format(name).holds.attributes:
         assert len(labels) == len(outlines()) and set(labels.attributes["feature_id"]) == {
             f"#{n}" for n in range(5)
         }
 
 
-@pytest.mark.parametrize("name", ["image-csv", FOLDERS, "cvat", "labelstudio"])
+@pytest.mark.parametrize("name", ["image-csv", "folders", "cvat", "labelstudio"])
 def test_classes_of_whole_images_come_back_as_their_frames(name: str, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     for number in range(3):
@@ -220,13 +228,13 @@ def test_masks_come_back_as_pixels(name: str, project: tuple[Path, ChipSet], tmp
     assert abs(area - sum(g.area for g in outlines())) < 30 and set(labels.classes.names) == {"roof", "pool"}
 
 
-@pytest.mark.parametrize("name", list(MAP_FORMATS))
+@pytest.mark.parametrize("name", MAP_FORMATS)
 def test_map_files_of_chips_hold_the_whole_objects(
     name: str, project: tuple[Path, ChipSet], tmp_path: Path
 ) -> None:
     _, chips = project
     export_labels(chips, out=tmp_path / "out", format=name)
-    labels = read_labels(tmp_path / "out" / f"labels{MAP_FORMATS[name]}", class_field="class_name")
+    labels = read_labels(tmp_path / "out" / f"labels.{name}", class_field="class_name")
     back = labels.for_grid(GRID, "scene.tif")
     for wanted in outlines():
         assert min(shapely.hausdorff_distance(g, wanted) for g in back.geometries) < 1e-6
@@ -260,7 +268,7 @@ def test_geotiffs_keep_bands_values_and_place(project: tuple[Path, ChipSet], tmp
 
 def test_folders_of_objects_say_that_they_lose_them(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     _, chips = project
-    made = export_labels(chips, out=tmp_path / "out", format=FOLDERS)
+    made = export_labels(chips, out=tmp_path / "out", format="folders")
     assert any("objects became the class of their whole image" in note for note in made.notes)
     back = import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
     assert len(back.labels) == made.images
@@ -280,7 +288,7 @@ def test_map_files_of_images_without_a_place_are_refused(tmp_path: Path) -> None
         split=(1, 0, 0),
         min_valid=0,
     )
-    with pytest.raises(LabelError, match=r"no CRS.*pixel --format"):
+    with pytest.raises(LabelError, match=r"no CRS.*`format` to one in pixels"):
         export_labels(chips, out=tmp_path / "out", format="gpkg")
     assert not (tmp_path / "out").exists()
     export_labels(chips, out=tmp_path / "out", format="labelstudio")
@@ -294,7 +302,7 @@ def test_map_files_of_images_without_a_place_are_refused(tmp_path: Path) -> None
 
 def test_wrong_requests_are_refused(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     _, chips = project
-    with pytest.raises(ConfigError, match="choose one of"):
+    with pytest.raises(ConfigError, match=r"unknown output format .kitti.*coco, yolo"):
         export_labels(chips, out=tmp_path / "a", format="kitti")
     with pytest.raises(LabelError, match="whole images"):
         export_labels(chips, out=tmp_path / "a", format="image-csv")
@@ -340,18 +348,21 @@ def test_a_damaged_index_is_refused_in_one_line(
 @pytest.mark.parametrize("name", ["coco", "yolo-seg", "voc", "labelstudio", "cvat", "labelme", "dota", "csv"])
 def test_converting_there_and_back(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     folder, _ = project
-    info = PIXEL_FORMATS[name]
-    out = tmp_path / (f"out{Path(info.single).suffix}" if info.single else "out")
+    info = written_format(name)
+    out = tmp_path / (f"out{Path(info.single_file).suffix}" if info.single_file else "out")
     convert_labels(folder / "labels.geojson", out=out, format=name, images=[folder / "scene.tif"])
     source = (
-        out / {"yolo": "data.yaml", "voc": "Annotations", "dota": "labelTxt"}.get(info.read_as, ".")
+        out
+        / {"yolo": "data.yaml", "voc": "Annotations", "dota": "labelTxt"}.get(
+            format_of_written(name).name, "."
+        )
         if out.is_dir()
         else out
     )
     made = convert_labels(source, out=tmp_path / "back.gpkg", images=[folder / "scene.tif"])
     labels = read_labels(tmp_path / "back.gpkg")
     back = GRID.geometries_to_pixel(labels.geometries)
-    if info.shape == "polygons":
+    if info.holds.shape == "polygons":
         assert min(shapely.hausdorff_distance(g, outlines()[0]) for g in back) < 1e-6
     assert made.counts.keys() == {"roof", "pool"} and not list(tmp_path.glob("*.files*"))
 

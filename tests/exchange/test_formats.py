@@ -26,14 +26,22 @@ from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import LabelError
 from eo_dl.labels.formats.annotations import Annotations, LabelledImage, LabelledObject, Losses
 from eo_dl.labels.formats.brush import brush_code, brush_mask
-from eo_dl.labels.formats.table import PIXEL_FORMATS, FormatInfo
+from eo_dl.labels.formats.formatlist import written_formats
+from eo_dl.labels.formats.labelformat import WrittenFormat
 from eo_dl.labels.reading import read_labels
 
 WIDTH, HEIGHT = 96, 64
 CLASSES = ClassSet.of_names(["roof", "Größe <&>", "pool"])
 EXACT_PX = 1e-6
+PIXEL_FORMATS = {
+    name: info
+    for name, info in written_formats().items()
+    if info.write_images is not None and not info.needs_images
+}
 BY_FORMAT = pytest.mark.parametrize(
-    "info", [i for i in PIXEL_FORMATS.values() if i.shape not in ("pixels", "classes")], ids=lambda i: i.name
+    "info",
+    [i for i in PIXEL_FORMATS.values() if i.holds.shape not in ("pixels", "classes")],
+    ids=lambda i: i.name,
 )
 
 Side = st.floats(0.5, 9.5, allow_nan=False)
@@ -85,37 +93,42 @@ def annotations(draw: st.DrawFn) -> Annotations:
     return Annotations(CLASSES, tuple(images), "test")
 
 
-def write(found: Annotations, info: FormatInfo, folder: Path) -> Losses:
+def write(found: Annotations, info: WrittenFormat, folder: Path) -> Losses:
     losses = Losses()
-    info.writer(found, folder, losses)
+    assert info.write_images is not None
+    info.write_images(found, folder, losses)
     return losses
 
 
-def read_back(info: FormatInfo, folder: Path) -> LabelSet:
+def read_back(info: WrittenFormat, folder: Path) -> LabelSet:
     places = {"voc": "Annotations", "dota": "labelTxt", "masks": "masks", "voc-masks": "SegmentationClass"}
-    source = folder / (info.single or places.get(info.name, "data.yaml" if info.read_as == "yolo" else "."))
+    source = folder / (
+        info.single_file or places.get(info.name, "data.yaml" if info.name.startswith("yolo") else ".")
+    )
     return read_labels(source, sizes_px={f"chip {n}.tif": (WIDTH, HEIGHT) for n in range(2)})
 
 
-def held(outline: shapely.Geometry, info: FormatInfo) -> list[shapely.Geometry]:
+def held(outline: shapely.Geometry, info: WrittenFormat) -> list[shapely.Geometry]:
     """What a format is left with of an outline: the definition in a few lines."""
     parts = list(shapely.get_parts(outline))
-    if info.shape == "boxes":
+    if info.holds.shape == "boxes":
         return [shapely.box(*outline.bounds)]
-    if info.shape == "turned boxes":
+    if info.holds.shape == "turned boxes":
         four = len(parts) == 1 and not parts[0].interiors and len(parts[0].exterior.coords) == 5
         return [outline if four else shapely.minimum_rotated_rectangle(outline)]
     filled = [shapely.Polygon(part.exterior) for part in parts]
-    if info.parts == "no":
+    if info.holds.parts == "no":
         return filled
     return (
-        [outline if info.holes == "yes" else shapely.union_all(filled)]
+        [outline if info.holds.holes == "yes" else shapely.union_all(filled)]
         if not any(p.interiors for p in parts)
         else [outline]
     )
 
 
-def expected(found: Annotations, info: FormatInfo) -> list[tuple[str, str, shapely.Geometry, float | None]]:
+def expected(
+    found: Annotations, info: WrittenFormat
+) -> list[tuple[str, str, shapely.Geometry, float | None]]:
     objects = [(image, one) for image in found.images for one in image.objects]
     if info.name == "labelstudio":  # where a person has drawn, predictions beside it are not read
         drawn = {image.name for image, one in objects if one.score is None}
@@ -134,7 +147,7 @@ def far_apart(first: shapely.Geometry, second: shapely.Geometry) -> float:
 @BY_FORMAT
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(found=annotations())
-def test_what_is_written_comes_back(info: FormatInfo, found: Annotations) -> None:
+def test_what_is_written_comes_back(info: WrittenFormat, found: Annotations) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write(found, info, Path(folder))
         labels = read_back(info, Path(folder))
@@ -147,14 +160,14 @@ def test_what_is_written_comes_back(info: FormatInfo, found: Annotations) -> Non
         assert told == ("-".join(name.split()) if info.name == "dota" else name)
         got = labels.geometries[place]
         if any(part.interiors for part in shapely.get_parts(outline)):
-            assert info.holes == "pixels"
+            assert info.holds.holes == "pixels"
             assert abs(got.area - outline.area) <= outline.length
         else:
             assert far_apart(got, outline) < EXACT_PX
             assert abs(got.area - outline.area) < EXACT_PX * max(outline.length, 1)
-        if info.scores and score is not None:
+        if info.holds.scores and score is not None:
             assert labels.scores is not None and labels.scores[place] == score
-        if info.attributes:
+        if info.holds.attributes:
             one = next(
                 o
                 for image in found.images
@@ -168,21 +181,21 @@ def test_what_is_written_comes_back(info: FormatInfo, found: Annotations) -> Non
 @BY_FORMAT
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(found=annotations())
-def test_what_is_lost_is_counted(info: FormatInfo, found: Annotations) -> None:
+def test_what_is_lost_is_counted(info: WrittenFormat, found: Annotations) -> None:
     with tempfile.TemporaryDirectory() as folder:
         notes = " | ".join(write(found, info, Path(folder)).notes)
     objects = [one for image in found.images for one in image.objects]
     holes = sum(any(part.interiors for part in shapely.get_parts(one.outline)) for one in objects)
     parts = sum(len(shapely.get_parts(one.outline)) > 1 for one in objects)
     scores = sum(one.score is not None for one in objects)
-    if info.shape == "polygons":
+    if info.holds.shape == "polygons":
         assert (f"{holes} objects with holes" in notes) == bool(holes)
-        assert (f"{parts} objects of several parts" in notes) == bool(parts and info.parts == "no")
+        assert (f"{parts} objects of several parts" in notes) == bool(parts and info.holds.parts == "no")
     elif holes or parts:
         assert "became the" in notes
-    assert (f"{scores} scores left out" in notes) == bool(scores and not info.scores)
+    assert (f"{scores} scores left out" in notes) == bool(scores and not info.holds.scores)
     assert ("without their attributes" in notes) == (
-        not info.attributes and any(one.attributes for one in objects)
+        not info.holds.attributes and any(one.attributes for one in objects)
     )
 
 
@@ -216,14 +229,14 @@ def test_ignored_objects_are_said_or_counted(tmp_path: Path) -> None:
     )
     found = Annotations(CLASSES, (LabelledImage("chip 0.tif", WIDTH, HEIGHT, objects),), "test")
     for info in PIXEL_FORMATS.values():
-        if info.shape in ("classes", "pixels"):
+        if info.holds.shape in ("classes", "pixels"):
             continue
         folder = tmp_path / info.name
         notes = " | ".join(write(found, info, folder).notes)
         labels = read_back(info, folder)
         assert (
             (labels.ignore is not None and labels.ignore.tolist() == [False, True])
-            if info.ignore
+            if info.holds.ignore
             else (len(labels) == 1 and "1 ignored objects left out" in notes)
         )
 
@@ -497,7 +510,7 @@ OBJECT = (
         ("yolo._MAX_LINES", 1, "a.txt", "0 0.5 0.5 0.1 0.1\n" * 2, "holds 2 lines"),
         ("dota._MAX_LINES", 1, "a.txt", "1 1 5 1 5 5 1 5 ship 0\n" * 2, "holds 2 lines"),
         (
-            "boxcsv.MAX_BYTES",
+            "csvtable.MAX_BYTES",
             1,
             "a.csv",
             "image_path,xmin,ymin,xmax,ymax,label\na.png,1,1,2,2,x\n",

@@ -26,7 +26,7 @@ from eo_dl.exchange.exporting import export_labels
 from eo_dl.exchange.imageindex import INDEX_NAME, read_index
 from eo_dl.io.rasterize import burn
 from eo_dl.io.rasterwriter import write_geotiff
-from eo_dl.labels.formats.table import PIXEL_FORMATS
+from eo_dl.labels.formats.formatlist import format_of_written
 from eo_dl.labels.reading import read_labels
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000), 96, 192)
@@ -81,7 +81,7 @@ def boxes_of(folder: Path) -> dict[str, list[tuple[str, list[float]]]]:
     index = read_index(folder / INDEX_NAME)
     labels = read_labels(
         [folder / place for place in index.labels],
-        format=PIXEL_FORMATS[index.format].read_as,
+        format=format_of_written(index.format).name,
         sizes_px=index.sizes_px,
     )  # type: ignore[arg-type]
     assert labels.images is not None
@@ -201,7 +201,7 @@ def test_datumaro_reads_what_we_write(chips: ChipSet, datumaro: Path, tmp_path: 
 
 def boxes_of_masks(folder: Path) -> dict[str, list[tuple[str, list[float]]]]:
     """(class, bounds) of the numbered objects of SegmentationObject, as Pillow reads them."""
-    labels = read_labels(folder / "SegmentationClass", format="mask")
+    labels = read_labels(folder / "SegmentationClass", format="masks")
     found: dict[str, list[tuple[str, list[float]]]] = {}
     for path in sorted((folder / "SegmentationObject").glob("*.png")):
         with Image.open(path) as objects, Image.open(folder / "SegmentationClass" / path.name) as classes:

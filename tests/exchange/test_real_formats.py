@@ -13,7 +13,7 @@ import shapely
 from eo_dl.core.labelset import LabelSet
 from eo_dl.exchange import convert_labels
 from eo_dl.io.scene import open_scene
-from eo_dl.labels.formats.table import PIXEL_FORMATS
+from eo_dl.labels.formats.formatlist import written_format
 from eo_dl.labels.reading import read_labels
 
 SETS = {
@@ -50,8 +50,8 @@ def test_boxes_of_other_tools_go_through_every_format(
     real_data: Path, tmp_path: Path, name: str, target: str
 ) -> None:
     source, images = SETS[name]
-    info = PIXEL_FORMATS[target]
-    out = tmp_path / (f"out{Path(info.single).suffix}" if info.single else "out")
+    info = written_format(target)
+    out = tmp_path / (f"out{Path(info.single_file).suffix}" if info.single_file else "out")
     scenes = sorted(real_data.glob(images))
     made = convert_labels(real_data / source, out=out, format=target, images=scenes)
     where = out / PLACES.get(target, "data.yaml" if target == "yolo" else "") if out.is_dir() else out

@@ -95,7 +95,7 @@ EXTERNAL = (
         (BOMB, "declares XML entities"),
         (EXTERNAL, "declares XML entities"),
         ("<annotation><object>", "no well-formed XML"),
-        ("<html/>", "<annotation> was expected"),
+        ("<html/>", "voc .<annotation> as its root"),
         (voc([(1, 1, 5, 5)], image="../../etc/passwd"), "no safe file name"),
         (voc([(1, 1, 5, 5)], image="..\\..\\x.tif"), "no safe file name"),
         (voc([(1, 1, 5, float("nan"))]), "no finite number"),

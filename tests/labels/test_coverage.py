@@ -149,9 +149,9 @@ def test_a_folder_is_taken_for_what_it_holds(tmp_path: Path) -> None:
     scene(tmp_path / "a.tif")
     found = find_sources(tmp_path)
     assert (
-        found.format == "vector"
+        found.format.name == "vector"
         and found.paths == (str(tmp_path / "l.gpkg"),)
-        and "1 raster" in found.notes[0]
+        and "1 raster " in found.notes[0]
     )
     (tmp_path / "a.xml").write_text("<annotation/>")
     with pytest.raises(LabelError, match="several formats"):
@@ -166,5 +166,5 @@ def test_a_folder_is_taken_for_what_it_holds(tmp_path: Path) -> None:
 
 def test_options_of_another_format_are_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("image_path,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,x\n")
-    with pytest.raises(LabelError, match="--layer is for vector labels"):
+    with pytest.raises(LabelError, match="`layer` does not apply to labels of the format csv"):
         read_labels(tmp_path / "b.csv", layer="x")

@@ -154,9 +154,9 @@ def test_an_image_without_a_class_is_ignored_where_each_has_one(tmp_path: Path) 
     ("text", "field", "said"),
     [
         ("file,region,kind\na.tif,x,y\n", None, "several columns could be the class: region, kind"),
-        ("file,region,kind\na.tif,x,y\n", "colour", "'colour' is not there"),
+        ("file,region,kind\na.tif,x,y\n", "colour", "no column 'colour'"),
         ("name,region\na.tif,x\n", None, "image_path, image"),
-        ("file,label\n", None, "no lines"),
+        ("file,label\n", None, "no rows"),
         ("file,label\n../a.tif,roof\n", None, "line 2"),
     ],
 )

@@ -19,8 +19,9 @@ from ...labels.coverage import match_labels
 from ...labels.labelsources import find_sources
 from ...labels.projectlayout import announced, is_project
 from ...labels.reading import read_labels, read_records
+from ...labels.readoptions import ReadOptions
 from ...labels.records import Records
-from ...labels.vector.vectorlabels import VectorOptions, read_areas
+from ...labels.vector.vectorlabels import read_areas
 from .checkreport import CheckReport, in_order, registration_text
 from .classchecks import check_balance, check_class_values
 from .finding import Finding
@@ -95,8 +96,8 @@ def check_labels(
     if annotated is not None:
         read_areas(Path(annotated))  # so is a file that cannot be read
     found = find_sources(labels)
-    options = VectorOptions(class_field, layer, crs, buffer_m, where)
-    project = found.format == "vector" and len(found.paths) == 1 and is_project(found.paths[0], layer)
+    options = ReadOptions(class_field=class_field, layer=layer, crs=crs, buffer_m=buffer_m, where=where)
+    project = found.format.vector and len(found.paths) == 1 and is_project(found.paths[0], layer)
     said = announced(found.paths[0]) if project else None
     given = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
     opened = [
@@ -104,7 +105,7 @@ def check_labels(
     ]
     findings: list[Finding] = []
     names = said.classes.names if said else ()
-    records = None if found.format == "mask" else read_records(found, options)
+    records = None if found.format.read_records is None else read_records(found, options)
     if records is not None:
         findings += _of_records(records, names)
     read = partial(

@@ -88,10 +88,10 @@ def fix_labels(
     >>> fix_labels("labels.gpkg", out="labels_fixed.gpkg").changes  # doctest: +SKIP
     """
     found = find_sources(labels)
-    if found.format != "vector" or len(found.paths) != 1:
+    if not found.format.vector or len(found.paths) != 1:
         what = (
-            f"labels of the format {found.format}"
-            if found.format != "vector"
+            f"labels of the format {found.format.name}"
+            if not found.format.vector
             else f"{len(found.paths)} files"
         )
         raise LabelError(

@@ -71,7 +71,7 @@ def read_drawn(path: str | Path, *, class_field: str | None = None, layer: str |
     Raises `LabelError`.
     """
     found = find_sources(path)
-    if found.format != "vector" or len(found.paths) != 1:
+    if not found.format.vector or len(found.paths) != 1:
         return _of_labels(read_labels(path, class_field=class_field, layer=layer))
     return _of_vectors(Path(found.paths[0]), class_field, layer)
 

@@ -19,8 +19,11 @@ from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import burn
 from ..classnames import Known, value_text
+from ..readoptions import ReadOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses, classed
+from .labelfile import LabelFile
+from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
 from .outlineforms import box_of, has_holes, open_ring, polygon_parts
 from .rle import rle_outline, rle_runs
 from .safefile import checked_list, put, read_json
@@ -34,7 +37,7 @@ class _Image:
     size_px: tuple[int, int] | None
 
 
-def read_coco(paths: Sequence[Path], source: str) -> Records:
+def read_coco(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
     """Objects of COCO files; their outline is the segmentation, or the box where there is none.
 
     Crowds are ignored. Category ids stay where they are 1 to 254, names come from `categories`. Images
@@ -280,3 +283,34 @@ def _written_segmentation(outline: shapely.Geometry, image: LabelledImage, losse
     losses.count("objects with holes became masks of whole pixels (COCO has no polygons with holes)")
     mask = burn([outline], [1], image.height, image.width) == 1
     return {"size": [image.height, image.width], "counts": rle_runs(mask)}
+
+
+def _is_coco(file: LabelFile) -> bool:
+    outline = file.json
+    lists = {name for name in ("annotations", "categories") if outline.members.get(name) == "["}
+    return outline.outer == "{" and bool(lists)
+
+
+FORMAT = LabelFormat(
+    name="coco",
+    title="COCO",
+    recognition=Recognition(
+        suffixes=frozenset({".json"}),
+        content=_is_coco,
+        hint="lists of images, annotations and categories",
+    ),
+    read_records=read_coco,
+    written=(
+        WrittenFormat(
+            name="coco",
+            title="COCO",
+            holds=Capabilities(
+                shape="polygons", holes="pixels", parts="yes", scores=True, attributes=True, ignore=True
+            ),
+            label_files=("annotations.json", "annotations/instances_*.json"),
+            write_images=write_coco,
+            single_file="annotations.json",
+            default_suffix=".json",
+        ),
+    ),
+)

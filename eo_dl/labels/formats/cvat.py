@@ -9,6 +9,7 @@ say the same `feature_id`, since people group other things too.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -23,8 +24,11 @@ from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import burn, polygonize
 from ..classnames import Known, value_text
+from ..readoptions import ReadOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, usable
+from .labelfile import LabelFile
+from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
 from .outlineforms import edges_polygon, has_holes, is_box, joined, open_ring, polygon_parts, ring_polygon
 from .parts import joined_parts
 from .rle import run_lengths
@@ -33,10 +37,11 @@ from .safefile import MAX_RECORDS, put, read_xml, xml_attribute, xml_text
 _MAX_BYTES = 512 << 20
 _MAX_MASK_PX = 2**26
 _AREALESS = ("points", "polyline", "cuboid", "skeleton")
+_ROOT = re.compile(rb"<annotations[\s/>]")
 _SHAPES = ("box", "polygon", "ellipse", "mask", "tag")
 
 
-def read_cvat(paths: Sequence[Path], source: str) -> Records:
+def read_cvat(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
     """Shapes and tags of CVAT files; a tag is an object of the whole image. Raises `LabelError` naming image
     and shape.
     """
@@ -237,3 +242,33 @@ def _mask(one: LabelledObject, full: npt.NDArray[np.bool_]) -> str:
     top, left = (int(rows[0]), int(cols[0])) if len(rows) else (0, 0)
     size = f'left="{left}" top="{top}" width="{cut.shape[1]}" height="{cut.shape[0]}"'
     return f'<mask {_head(one)} rle="{", ".join(map(str, run_lengths(cut.ravel())))}" {size}>{_attributes(one)}</mask>\n'
+
+
+def _is_cvat(file: LabelFile) -> bool:
+    return _ROOT.search(file.head) is not None
+
+
+FORMAT = LabelFormat(
+    name="cvat",
+    title="CVAT for images 1.1",
+    recognition=Recognition(
+        suffixes=frozenset({".xml"}),
+        content=_is_cvat,
+        hint="<annotations> as its root",
+    ),
+    read_records=read_cvat,
+    written=(
+        WrittenFormat(
+            name="cvat",
+            title="CVAT for images 1.1",
+            holds=Capabilities(
+                shape="polygons", holes="pixels", parts="yes", scores=True, attributes=True, bands=False
+            ),
+            label_files=("annotations.xml",),
+            write_images=write_cvat,
+            image_kind="png",
+            single_file="annotations.xml",
+            default_suffix=".xml",
+        ),
+    ),
+)

@@ -4,6 +4,7 @@ and "gsd:" may stand before.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +13,11 @@ import numpy as np
 
 from ...errors import LabelError
 from ..classnames import value_text
+from ..readoptions import ReadOptions
 from ..records import ImageRecord, PixelObject, Records, pixel_records
 from .annotations import NO_SPLIT, Annotations, LabelledObject, Losses, classed, without_extras
+from .labelfile import LabelFile
+from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat, images_in
 from .outlineforms import four_corners, ring_polygon
 from .safefile import put, read_text
 
@@ -35,12 +39,21 @@ def _is_line(parts: Sequence[str]) -> bool:
     if len(parts) not in (9, 10):
         return False
     try:
-        return all(np.isfinite(float(part)) for part in parts[:_CORNERS])
+        corners = [float(part) for part in parts[:_CORNERS]]
+    except ValueError:
+        return False
+    return all(map(math.isfinite, corners)) and not _is_yolo_polygon(parts)
+
+
+def _is_yolo_polygon(parts: Sequence[str]) -> bool:
+    """Whether the numbers are a class and fractions: coordinates here are pixels, and classes are names."""
+    try:
+        return parts[0].isdigit() and all(abs(float(part)) <= 1.5 for part in parts[1:])
     except ValueError:
         return False
 
 
-def read_dota(paths: Sequence[Path], source: str) -> Records:
+def read_dota(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
     """Turned boxes; difficult ones are ignored. The image of a file is the one of its stem. Raises
     `LabelError` with the line.
     """
@@ -103,3 +116,32 @@ def _line(one: LabelledObject, losses: Losses) -> str:
     name = dota_name(one.class_name)
     losses.count('class names with spaces, which became "-"', int(name != one.class_name))
     return f"{corners} {name} {int(one.ignore)}\n"
+
+
+def _is_dota(file: LabelFile) -> bool:
+    return is_dota_text(file.text)
+
+
+FORMAT = LabelFormat(
+    name="dota",
+    title="DOTA",
+    recognition=Recognition(
+        suffixes=frozenset({".txt"}),
+        content=_is_dota,
+        hint="lines of eight pixel coordinates and a class",
+        text_per_image=True,
+    ),
+    read_records=read_dota,
+    written=(
+        WrittenFormat(
+            name="dota",
+            title="DOTA",
+            holds=Capabilities(shape="turned boxes", ignore=True),
+            label_files=("labelTxt", "*/labelTxt"),
+            write_images=write_dota,
+            image_folder=images_in("{split}/images"),
+            output_names=("labelTxt",),
+            class_name=dota_name,
+        ),
+    ),
+)

@@ -24,8 +24,11 @@ from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import burn, polygonize
 from ..classnames import value_text
+from ..readoptions import ReadOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, usable
+from .labelfile import LabelFile
+from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat, images_in
 from .outlineforms import edges_polygon, has_holes, is_box, joined, open_ring, polygon_parts, ring_polygon
 from .parts import joined_parts
 from .safefile import checked_list, put, read_json
@@ -35,7 +38,7 @@ _CIRCLE_SEGMENTS = 16
 _AREALESS = {"point", "points", "line", "linestrip"}
 
 
-def read_labelme(paths: Sequence[Path], source: str) -> Records:
+def read_labelme(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
     """Shapes of LabelMe files; lines and points, which have no area, are counted and left out. Raises
     `LabelError` naming the shape.
     """
@@ -214,3 +217,36 @@ def _written_mask(outline: shapely.Geometry, image: LabelledImage) -> tuple[str,
     Image.fromarray(cut).save(buffer, format="PNG")
     corners = [[float(cols[0]), float(rows[0])], [float(cols[-1]), float(rows[-1])]]
     return "mask", corners, base64.b64encode(buffer.getvalue()).decode()
+
+
+def _is_labelme(file: LabelFile) -> bool:
+    if file.json.outer != "{" or file.json.members.get("shapes") != "[":
+        return False
+    # The name of the image comes after the shapes, so a long file has it at its end.
+    return b'"imagePath"' in file.head or b'"imagePath"' in file.tail
+
+
+FORMAT = LabelFormat(
+    name="labelme",
+    title="LabelMe",
+    recognition=Recognition(
+        suffixes=frozenset({".json"}),
+        content=_is_labelme,
+        hint="shapes and imagePath",
+    ),
+    read_records=read_labelme,
+    written=(
+        WrittenFormat(
+            name="labelme",
+            title="LabelMe",
+            holds=Capabilities(
+                shape="polygons", holes="pixels", parts="yes", scores=True, attributes=True, bands=False
+            ),
+            label_files=(".",),
+            write_images=write_labelme,
+            image_folder=images_in(""),
+            image_kind="png",
+            output_names=("*.json",),
+        ),
+    ),
+)

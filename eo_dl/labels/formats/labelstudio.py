@@ -24,9 +24,12 @@ from ...core.classes import ClassSet
 from ...errors import LabelError
 from ...io.rasterize import burn, polygonize
 from ..classnames import value_text
+from ..readoptions import ReadOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, usable, without_extras
 from .brush import brush_code, brush_mask
+from .labelfile import LabelFile
+from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
 from .outlineforms import edges_polygon, has_holes, is_box, joined, open_ring, polygon_parts, ring_polygon
 from .parts import joined_parts
 from .safefile import checked_list, put, read_json, xml_attribute
@@ -41,20 +44,10 @@ Task = Mapping[str, object]
 Region = dict[str, Any]
 
 
-def is_label_studio(data: object) -> bool:
-    """True for a list of tasks."""
-    first = data[0] if isinstance(data, list) and data else None
-    return (
-        isinstance(first, dict)
-        and "data" in first
-        and ("annotations" in first or "predictions" in first or "completions" in first)
-    )
-
-
 # Reading
 
 
-def read_label_studio(paths: Sequence[Path], source: str) -> Records:
+def read_label_studio(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
     """The last annotation of each task that was not skipped, else its predictions. Raises `LabelError` naming
     task and region.
     """
@@ -321,3 +314,34 @@ def _values(
                 ("outline", "polygonlabels", {"points": (open_ring(part) * percent).tolist(), "closed": True})
             )
     return found
+
+
+_TASK_KEYS = {"data", "annotations", "predictions", "completions"}
+
+
+def _is_label_studio(file: LabelFile) -> bool:
+    return file.json.outer == "[" and not _TASK_KEYS.isdisjoint(file.json.members)
+
+
+FORMAT = LabelFormat(
+    name="labelstudio",
+    title="Label Studio",
+    recognition=Recognition(
+        suffixes=frozenset({".json"}),
+        content=_is_label_studio,
+        hint="a list of tasks",
+    ),
+    read_records=read_label_studio,
+    written=(
+        WrittenFormat(
+            name="labelstudio",
+            title="Label Studio",
+            holds=Capabilities(shape="polygons", holes="pixels", parts="yes", scores=True, bands=False),
+            label_files=("tasks.json",),
+            write_images=write_label_studio,
+            image_kind="png",
+            single_file="tasks.json",
+            predictions=True,
+        ),
+    ),
+)

@@ -22,6 +22,9 @@ from ...io.geojson import geojson_bytes
 from ...io.qgisstyles import outline_qml, polygons_qml
 from ...io.vectorlayers import write_layer, write_layers
 from ..projectlayout import ANNOTATED, CLASS_FIELD, LABELS, metadata
+from ..vector.vectorlabels import read_vectors
+from .labelfile import LabelFile
+from .labelformat import VECTOR_OPTIONS, Capabilities, LabelFormat, Recognition, WrittenFormat
 
 _EXACT_DECIMALS = 15
 _GEOMETRY = "geometry"
@@ -93,3 +96,66 @@ def write_map_labels(
         write_layer(
             out, frame, layer=LABELS, classes=labels.classes, style_field=CLASS_FIELD, overwrite=overwrite
         )
+
+
+_GEOJSON_TYPES = {
+    "FeatureCollection",
+    "Feature",
+    "Point",
+    "MultiPoint",
+    "LineString",
+    "MultiLineString",
+    "Polygon",
+    "MultiPolygon",
+    "GeometryCollection",
+}
+
+
+def _is_vector(file: LabelFile) -> bool:
+    """Only .json has to be looked into: the other suffixes belong to vector layers."""
+    if file.suffix != ".json":
+        return True
+    outline = file.json
+    features = outline.members.get("features") == "["
+    return outline.outer == "{" and (features or outline.texts.get("type") in _GEOJSON_TYPES)
+
+
+def _written(name: str, title: str) -> WrittenFormat:
+    return WrittenFormat(
+        name=name,
+        title=title,
+        holds=Capabilities(
+            shape="polygons",
+            holes="yes",
+            parts="yes",
+            scores=True,
+            attributes=True,
+            ignore=True,
+            partial=name == "gpkg",
+        ),
+        label_files=(f"labels.{name}",),
+        write_map=write_map_labels,
+        single_file=f"labels.{name}",
+        default_suffix=f".{name}",
+    )
+
+
+FORMAT = LabelFormat(
+    name="vector",
+    title="vector layers (GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet)",
+    recognition=Recognition(
+        suffixes=frozenset({".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet"}),
+        content=_is_vector,
+        hint="GeoJSON features",
+        other_suffixes=True,  # the vector reader looks at the content and names what it expects
+    ),
+    read_records=read_vectors,
+    options=frozenset(VECTOR_OPTIONS),
+    vector=True,
+    written=(
+        _written("gpkg", "GeoPackage"),
+        _written("geojson", "GeoJSON"),
+        _written("fgb", "FlatGeobuf"),
+        _written("parquet", "GeoParquet"),
+    ),
+)

@@ -8,6 +8,7 @@ away, since the tradition has none.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -17,18 +18,22 @@ import shapely
 from ...errors import LabelError
 from ..classnames import value_text
 from ..geometry import named
+from ..readoptions import ReadOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, classed, without_extras
+from .labelfile import LabelFile
+from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat, images_in
 from .outlineforms import box_of
 from .safefile import put, read_xml, xml_text
 from .vocclasses import write_data_set
 
 _MAX_OBJECTS = 200_000
+_ROOT = re.compile(rb"<annotation[\s/>]")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 Box = tuple[float, float, float, float]
 
 
-def read_voc(paths: Sequence[Path], source: str, origin: int | None = None) -> Records:
+def read_voc(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
     """Boxes of VOC files. `origin`: 1 (the tradition), 0 (coordinates are edges), None: 1 unless a coordinate
     is 0.
 
@@ -53,6 +58,7 @@ def read_voc(paths: Sequence[Path], source: str, origin: int | None = None) -> R
             (path, name, number, found, _box(found, path, number))
             for number, found in enumerate(objects, start=1)
         ]
+    origin = options.voc_origin
     first = origin if origin is not None else int(not any(0 in box for *_, box in boxes))
     notes = (
         []
@@ -153,3 +159,30 @@ def _object_text(one: LabelledObject, losses: Losses) -> str:
 
 def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else repr(value)
+
+
+def _is_voc(file: LabelFile) -> bool:
+    return _ROOT.search(file.head) is not None
+
+
+FORMAT = LabelFormat(
+    name="voc",
+    title="Pascal VOC",
+    recognition=Recognition(
+        suffixes=frozenset({".xml"}),
+        content=_is_voc,
+        hint="<annotation> as its root",
+    ),
+    read_records=read_voc,
+    written=(
+        WrittenFormat(
+            name="voc",
+            title="Pascal VOC",
+            holds=Capabilities(shape="boxes", ignore=True),
+            label_files=("Annotations",),
+            write_images=write_voc,
+            image_folder=images_in("JPEGImages"),
+            output_names=("Annotations", "ImageSets", "labelmap.txt"),
+        ),
+    ),
+)

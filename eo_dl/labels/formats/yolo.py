@@ -23,12 +23,13 @@ from ...io.discover import RASTER_SUFFIXES
 from ...io.scene import open_scene
 from ...io.yamlfiles import load_yaml
 from ..classnames import Known
+from ..readoptions import ReadOptions, Sizes
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import NO_SPLIT, Annotations, LabelledObject, Losses, usable, without_extras
+from .labelfile import LabelFile
+from .labelformat import Capabilities, ImageWriter, LabelFormat, Recognition, Shape, WrittenFormat, images_in
 from .outlineforms import box_of, edges_polygon, filled_rings, four_corners, polygon_parts, ring_polygon
 from .safefile import put, read_text
-
-Sizes = Mapping[str, tuple[int, int]]
 
 _MAX_LINES = 200_000
 _SPLITS = ("train", "val", "test")
@@ -73,12 +74,13 @@ class _Found:
     images: tuple[Path, ...] = ()
 
 
-def read_yolo(paths: Sequence[Path], source: str, sizes: Sizes | None = None) -> Records:
+def read_yolo(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
     """Objects of a data set: its `data.yaml`, its folder, or its label files. `sizes`: (width, height) of
     images by file name.
 
     Raises `LabelError` with the line, and where the size of an image is not known.
     """
+    sizes = options.sizes_px
     found = _find(paths, source)
     objects: list[PixelObject] = []
     covered: list[ImageRecord] = []
@@ -357,3 +359,40 @@ def _yaml(found: Annotations) -> str:
         values["channels"] = max(bands)
     values["names"] = {place: info.name for place, info in enumerate(found.classes.foreground)}
     return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def _is_yolo(file: LabelFile) -> bool:
+    return is_yolo_text(file.text) if file.suffix == ".txt" else is_yolo_yaml(file.text)
+
+
+def _written(name: str, title: str, shape: Shape, writer: ImageWriter) -> WrittenFormat:
+    return WrittenFormat(
+        name=name,
+        title=title,
+        holds=Capabilities(shape=shape),
+        label_files=("data.yaml",),
+        write_images=writer,
+        image_folder=images_in("images/{split}"),
+        output_names=("data.yaml", "labels"),
+    )
+
+
+_YAML = frozenset({".yaml", ".yml"})
+
+FORMAT = LabelFormat(
+    name="yolo",
+    title="YOLO",
+    recognition=Recognition(
+        suffixes=frozenset({".txt"}) | _YAML,
+        content=_is_yolo,
+        hint="lines of a class number and fractions, or a data.yaml with names, train and val",
+        text_per_image=True,
+        data_set_suffixes=_YAML,
+    ),
+    read_records=read_yolo,
+    written=(
+        _written("yolo", "YOLO detect", "boxes", write_yolo_boxes),
+        _written("yolo-seg", "YOLO segment", "polygons", write_yolo_polygons),
+        _written("yolo-obb", "YOLO OBB", "turned boxes", write_yolo_corners),
+    ),
+)

@@ -5,7 +5,6 @@ several.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas
@@ -21,6 +20,7 @@ from ...io.vectorlayers import read_layer
 from ..classnames import Known
 from ..geometry import clean_polygons, named
 from ..projectlayout import ANNOTATED, LABELS, is_project
+from ..readoptions import ReadOptions
 from ..records import Records
 from ..review import review_of
 from .buffers import buffered, is_point_or_line
@@ -29,19 +29,7 @@ from .fields import FILE_FIELD, class_column, matching
 _CURVES = frozenset({"CircularString", "CompoundCurve", "CurvePolygon", "MultiCurve", "MultiSurface"})
 
 
-@dataclass(frozen=True)
-class VectorOptions:
-    """How a vector file is to be read: see `read_labels`."""
-
-    class_field: str | None = None
-    layer: str | None = None
-    crs: str | None = None
-    buffer_m: float | None = None
-    where: str | None = None
-    attributes: bool = False
-
-
-def read_vectors(paths: Sequence[Path], options: VectorOptions, source: str) -> Records:
+def read_vectors(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
     """The features of one or several files, in the CRS of the first. Raises `LabelError`."""
     frames = [_frame(path, options) for path in paths]
     crs = _crs(frames[0], paths[0])
@@ -166,7 +154,7 @@ def _attributes(frame: geopandas.GeoDataFrame, class_field: str | None) -> dict[
     }
 
 
-def _frame(path: Path, options: VectorOptions) -> geopandas.GeoDataFrame:
+def _frame(path: Path, options: ReadOptions) -> geopandas.GeoDataFrame:
     layer = options.layer or (LABELS if is_project(path) else None)
     return read_layer(path, layer=layer, crs=options.crs)
 
@@ -204,7 +192,7 @@ def _joined(
 def _areas(
     geometries: GeometryArray,
     crs: CRS,
-    options: VectorOptions,
+    options: ReadOptions,
     ids: GeometryArray,
     source: str,
     notes: list[str],

@@ -1,0 +1,116 @@
+"""A folder for each class, ROOT/CLASS/.../NAME.jpg, as in EuroSAT.
+
+An object stands for the whole of its image, whatever its size, which need not be known here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ...core.imagenames import names_of
+from ...io.discover import own_path, rasters_below
+from ..classnames import value_text
+from ..readoptions import ReadOptions
+from ..records import ImageRecord, PixelObject, Records, pixel_records
+from .annotations import NO_SPLIT, Annotations, LabelledImage, Losses
+from .imageclasses import WHOLE_IMAGE, classes_of_image
+from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
+
+_SHOWN_CLASSES = 12
+
+
+def class_folders(root: Path) -> tuple[Path, ...]:
+    """The folders directly in `root` that have rasters in or below them, by name."""
+    return tuple(
+        path
+        for path in sorted(root.iterdir())
+        if path.is_dir() and not path.name.startswith(".") and rasters_below(path)
+    )
+
+
+def has_class_folders(root: Path) -> bool:
+    """Whether any folder directly in `root` has rasters in or below it."""
+    return bool(class_folders(root))
+
+
+def read_class_folders(roots: Sequence[Path], source: str, options: ReadOptions) -> Records:
+    """Every raster below ROOT/CLASS as an image of the class CLASS.
+
+    Images with the same file name, such as cat/001.jpg and dog/001.jpg, are told apart by their folders.
+    """
+    folder_of: dict[Path, Path] = {}
+    for root in roots:
+        for folder in class_folders(root):
+            folder_of |= dict.fromkeys(map(Path, rasters_below(folder)), folder)
+    names = names_of([own_path(path).as_posix() for path in folder_of])
+    objects = [
+        PixelObject(name, WHOLE_IMAGE, value_text(folder.name), f"{folder.name}/{path.name}")
+        for name, (path, folder) in zip(names, folder_of.items(), strict=True)
+    ]
+    records = pixel_records(
+        source,
+        objects,
+        [ImageRecord(name) for name in names],
+        [f"one folder per class; images in each: {_summary(objects)}"],
+        class_field="folder",
+    )
+    return replace(records, whole_images=True)
+
+
+def _summary(objects: Sequence[PixelObject]) -> str:
+    counts = Counter(str(labelled.value) for labelled in objects)
+    shown = [f"{name} {count}" for name, count in list(counts.items())[:_SHOWN_CLASSES]]
+    return ", ".join(shown) + (" ..." if len(counts) > len(shown) else "")
+
+
+def folder_name(class_name: str) -> str:
+    """A class name as every file system accepts it."""
+    return re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", class_name).strip(". ") or "class"
+
+
+def class_folder(image: LabelledImage, losses: Losses) -> str | None:
+    """The folder of an image, SPLIT/CLASS or CLASS.
+
+    None, and counted, if the image has no class or several.
+    """
+    names = classes_of_image(image, losses)
+    if len(names) != 1:
+        losses.count("images without a class or with several left out: a folder holds one class")
+        return None
+    folder = folder_name(names[0])
+    if folder != names[0]:
+        losses.count(
+            "images in a folder whose name differs from their class, which is not a valid folder name"
+        )
+    return folder if image.split == NO_SPLIT else f"{image.split}/{folder}"
+
+
+def write_class_folders(annotations: Annotations, folder: Path, losses: Losses) -> None:
+    """Nothing is written, as the folders of the images are the labels; lost outlines are counted."""
+    if not annotations.whole_images:
+        objects = sum(len(image.objects) for image in annotations.images)
+        losses.count("objects became the class of their whole image", objects)
+
+
+FORMAT = LabelFormat(
+    name="folders",
+    title="one folder of images per class",
+    recognition=Recognition(suffixes=frozenset(), folder=has_class_folders),
+    read_records=read_class_folders,
+    written=(
+        WrittenFormat(
+            name="folders",
+            title="one folder of images per class",
+            holds=Capabilities(shape="classes"),
+            label_files=("{split}",),
+            write_images=write_class_folders,
+            image_folder=class_folder,
+            needs_images=True,
+            class_name=folder_name,
+        ),
+    ),
+)

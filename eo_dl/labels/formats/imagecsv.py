@@ -1,0 +1,192 @@
+"""Labels of whole images in a CSV file: one column names the image, another its class or classes.
+
+An object stands for the whole of its image, whatever its size, which need not be known here; an image with
+several classes has several objects.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from ...core.imagenames import names_of
+from ...errors import LabelError
+from ...io.discover import own_path
+from ..classnames import value_text
+from ..readoptions import ReadOptions
+from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from .annotations import Annotations, Losses
+from .csvtable import (
+    CLASS_COLUMNS,
+    IMAGE_COLUMNS,
+    by_lower_name,
+    first_column,
+    has_boxes,
+    read_columns,
+    read_rows,
+)
+from .imageclasses import WHOLE_IMAGE, classes_of_image
+from .labelfile import LabelFile
+from .labelformat import Capabilities, Certainty, LabelFormat, Recognition, WrittenFormat
+from .safefile import put
+
+_TAGS_COLUMN = "tags"
+_CLASS_COLUMNS = (*CLASS_COLUMNS, "labels", "classes", _TAGS_COLUMN)
+_BETWEEN_CLASSES = re.compile(r"[;|]")
+_BETWEEN_TAGS = re.compile(r"[;|\s]")  # tags have spaces between them by custom
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One row: the path of the image, its name among all images, its classes, and the line."""
+
+    path: str
+    image: str
+    classes: tuple[str, ...]
+    line: str
+
+
+def read_image_csv(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
+    """Classes of whole images; several of one image are in several rows, or in one with `;` or `|` between.
+
+    An image without a class is ignored; in files where some image has several classes, it has none of them.
+
+    Raises:
+        LabelError: A column is missing or ambiguous, or a row names no image; names the file and the line.
+    """
+    rows: list[_Row] = []
+    for path in paths:
+        rows += _rows(path, options.class_field)
+    names = names_of([row.path for row in rows])
+    rows = [replace(row, image=name) for row, name in zip(rows, names, strict=True)]
+    classes = _classes_by_image(rows)
+    several = sum(len(names) > 1 for names in classes.values())
+    objects: list[PixelObject] = []
+    for row in rows:
+        # Without any class: no object if images may have several or none, else one object that is ignored.
+        nothing: tuple[str | None, ...] = () if several else (None,)
+        objects += [PixelObject(row.image, WHOLE_IMAGE, name, row.line) for name in row.classes or nothing]
+    unique = list({(labelled.image, labelled.value): labelled for labelled in objects}.values())
+    notes = [f"labels of {len(classes)} whole images"]
+    if several:
+        notes.append(f"{several} of {len(classes)} images have several classes")
+    if len(unique) < len(objects):
+        notes.append(f"{len(objects) - len(unique)} of {len(objects)} labels are duplicates and count once")
+    records = pixel_records(
+        source,
+        unique,
+        [ImageRecord(name) for name in classes],
+        notes,
+        class_field=options.class_field or "label",
+    )
+    return replace(records, whole_images=True)
+
+
+def _classes_by_image(rows: Sequence[_Row]) -> dict[str, set[str]]:
+    """All classes of each image, in the order of the images."""
+    classes: dict[str, set[str]] = {}
+    for row in rows:
+        classes.setdefault(row.image, set()).update(row.classes)
+    return classes
+
+
+def _rows(path: Path, class_field: str | None) -> list[_Row]:
+    columns = read_columns(path)
+    image_column = first_column(IMAGE_COLUMNS, by_lower_name(columns))
+    if image_column is None:
+        names = ", ".join(columns)[:120] or "none"
+        raise LabelError(
+            f"{path}: expected one of the columns {', '.join(IMAGE_COLUMNS)} with the names of images, "
+            f"found {names}"
+        )
+    class_column = _class_column(path, columns, image_column, class_field)
+    are_tags = class_column.strip().lower() == _TAGS_COLUMN
+    between = _BETWEEN_TAGS if are_tags else _BETWEEN_CLASSES
+    rows = []
+    for line, row in read_rows(path):
+        image = image_name(row.get(image_column), str(path), f"line {line}")
+        texts = [value_text(part) for part in between.split(row.get(class_column) or "")]
+        classes = tuple(dict.fromkeys(text for text in texts if text is not None))
+        rows.append(_Row(_image_path(path, str(row[image_column])), image, classes, f"{path.name}:{line}"))
+    if not rows:
+        raise LabelError(f"{path}: has no rows below its header; write one per image")
+    return rows
+
+
+def _image_path(csv_path: Path, text: str) -> str:
+    """The image of a row: its full path if it lies where the file says, else what the file says."""
+    written = PurePosixPath(text.strip().replace("\\", "/")).as_posix()
+    path = csv_path.parent / written
+    return own_path(path).as_posix() if path.is_file() else written
+
+
+def _class_column(path: Path, columns: Sequence[str], image_column: str, class_field: str | None) -> str:
+    others = [name for name in columns if name != image_column]
+    if class_field is not None:
+        if class_field not in columns:
+            names = ", ".join(others)[:120] or "no other columns"
+            raise LabelError(f"{path}: has no column {class_field!r}; set `class_field` to one of {names}")
+        return class_field
+    known = by_lower_name(columns)
+    likely = [known[name] for name in _CLASS_COLUMNS if name in known]
+    if len(likely) == 1:
+        return likely[0]
+    if len(others) == 1:
+        return others[0]
+    names = ", ".join(likely or others)[:120] or "none"
+    raise LabelError(f"{path}: several columns could be the class: {names}; choose one with `class_field`")
+
+
+def write_image_csv(annotations: Annotations, folder: Path, losses: Losses) -> None:
+    """Write `labels.csv` with the columns file, label and split.
+
+    Several classes have `;` between them; an image without a class has none.
+
+    Raises:
+        LabelError: A class name contains a sign that separates classes.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["file", "label", "split"])
+    for image in annotations.images:
+        names = classes_of_image(image, losses)
+        for name in names:
+            if _BETWEEN_CLASSES.search(name):
+                raise LabelError(
+                    f"{annotations.source}: the class {name!r} contains ; or |, which separate classes in a CSV "
+                    "file; rename it with `classes`"
+                )
+        writer.writerow([image.name, ";".join(names), image.split])
+    put(folder, "labels.csv", out.getvalue())
+
+
+def _is_image_csv(file: LabelFile) -> bool:
+    return not has_boxes(file)
+
+
+FORMAT = LabelFormat(
+    name="image-csv",
+    title="CSV of images and classes",
+    recognition=Recognition(
+        suffixes=frozenset({".csv"}),
+        content=_is_image_csv,
+        hint="columns file and label",
+        certainty=Certainty.TABLE,
+    ),
+    read_records=read_image_csv,
+    options=frozenset({"class_field"}),
+    written=(
+        WrittenFormat(
+            name="image-csv",
+            title="CSV of images and classes",
+            holds=Capabilities(shape="classes"),
+            label_files=("labels.csv",),
+            write_images=write_image_csv,
+            single_file="labels.csv",
+        ),
+    ),
+)
