@@ -141,10 +141,9 @@ def _validation_seconds(steps: PlainSteps) -> float:
     batches = fixed_batches(data.dataset("val"), data.batch_size, 0)
     clock = Clock()
     scoring = ChipScoring(data.task, data.codec)
-    for answered in predict_chips(
-        steps.network, islice(batches, 1), data.codec, setup.device, setup.precision
-    ):
-        scoring.add_answer(answered)
+    first = islice(batches, 1)
+    for chip in predict_chips(steps.network, first, data.codec, setup.device, setup.precision):
+        scoring.add_chip(chip)
     scoring.values()
     return clock.lap() * len(batches)
 

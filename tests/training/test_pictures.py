@@ -12,7 +12,7 @@ from eo_dl.core.arrays import Objects
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.window import Window
 from eo_dl.training.judging.curves import draw_curves
-from eo_dl.training.judging.preview import PreviewRow, draw_preview, telling
+from eo_dl.training.judging.preview import PreviewRow, chips_to_show, draw_preview
 from eo_dl.training.judging.scoring import DecodedChip
 from eo_dl.training.judging.worstchips import GALLERY, WorstChips, errors_of
 
@@ -52,9 +52,9 @@ def test_the_chips_with_most_in_them_come_first_and_apart() -> None:
         np.arange(16).reshape(4, 4).astype(np.uint8) % 3,
     ]
     windows = [(0, Window(10 * place, 0, 4, 4)) for place in range(4)]
-    assert telling(truths, windows, 2) == [1, 3]
+    assert chips_to_show(truths, windows, 2) == [1, 3]
     windows[3] = (0, Window(12, 0, 4, 4))
-    assert telling(truths, windows, 4) == [1, 2, 0, 3]
+    assert chips_to_show(truths, windows, 4) == [1, 2, 0, 3]
 
 
 def test_objects_are_shown_also_where_there_are_none() -> None:
@@ -67,27 +67,27 @@ def test_objects_are_shown_also_where_there_are_none() -> None:
     ).startswith(b"\x89PNG")
 
 
-def answered(number: int, predicted: object, truth: object) -> DecodedChip:
-    return DecodedChip(f"chip-{number}", np.ones((3, 10, 10), np.float32), predicted, truth)  # type: ignore[arg-type]
+def decoded(number: int, predicted: object, truth: object) -> DecodedChip:
+    return DecodedChip(f"chip-{number}", predicted, truth)  # type: ignore[arg-type]
 
 
 def test_the_worst_chips_are_kept_in_order_and_right_ones_not_at_all() -> None:
     truth = np.ones((10, 10), np.uint8)
     wrong = np.random.default_rng(0).permutation(40)
     chips = [
-        answered(n, np.where(np.arange(100).reshape(10, 10) < count, 2, 1).astype(np.uint8), truth)
+        decoded(n, np.where(np.arange(100).reshape(10, 10) < count, 2, 1).astype(np.uint8), truth)
         for n, count in enumerate(wrong)
     ]
-    worst = WorstChips((0, 1, 2), None)
+    worst = WorstChips(None)
     assert [one.chip_id for one in worst.watch(chips)] == [one.chip_id for one in chips]
     expected = [
-        f"chip-{n}\n{count}.0% wrong"
+        (f"chip-{n}", f"{count}.0% wrong")
         for count, n in sorted(((int(c), n) for n, c in enumerate(wrong)), reverse=True)
     ][:GALLERY]
-    assert [row.chip_id for row in worst.rows()] == expected
-    few = WorstChips((0,), None)
-    list(few.watch([chips[0], answered(9, truth, truth)]))
-    assert len(few.rows()) == (wrong[0] > 0)
+    assert [(chip.chip_id, errors) for chip, errors in worst.chips()] == expected
+    few = WorstChips(None)
+    list(few.watch([chips[0], decoded(9, truth, truth)]))
+    assert len(few.chips()) == (wrong[0] > 0)
 
 
 def test_errors_of_objects_are_those_missed_and_those_found_in_vain() -> None:
@@ -102,18 +102,18 @@ def test_errors_of_objects_are_those_missed_and_those_found_in_vain() -> None:
         np.array([1, 1, 1]),
         np.array([0.9, 0.8, 0.7], np.float32),
     )
-    assert errors_of(answered(0, found, truth)) == (2, "1 of 2 missed, 1 found in vain")
-    worst = WorstChips((0,), 0.75)
-    list(worst.watch([answered(0, found, truth)]))
-    assert worst.rows()[0].chip_id.endswith("1 of 2 missed, 0 found in vain")
+    assert errors_of(decoded(0, found, truth)) == (2, "1 of 2 missed, 1 false positive")
+    worst = WorstChips(0.75)
+    list(worst.watch([decoded(0, found, truth)]))
+    assert worst.chips()[0][1] == "1 of 2 missed, 0 false positives"
 
 
 def test_ground_of_no_class_counts_neither_way() -> None:
     truth = np.full((4, 4), 255, np.uint8)
-    assert errors_of(answered(0, np.zeros((4, 4), np.uint8), truth))[0] == 0
+    assert errors_of(decoded(0, np.zeros((4, 4), np.uint8), truth))[0] == 0
 
 
 def test_a_chip_is_as_wrong_as_its_worst_class() -> None:
     truth, sure = np.array([1.0, 0, np.nan], np.float32), np.array([0.9, 0.2, 0.1], np.float32)
-    assert errors_of(answered(0, sure, truth))[0] == 0
-    assert errors_of(answered(0, np.array([0.1, 0.6, 0.9], np.float32), truth))[0] == pytest.approx(0.9)
+    assert errors_of(decoded(0, sure, truth))[0] == 0
+    assert errors_of(decoded(0, np.array([0.1, 0.6, 0.9], np.float32), truth))[0] == pytest.approx(0.9)

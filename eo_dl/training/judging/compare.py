@@ -13,7 +13,7 @@ from ...networks.device import choose_device, choose_precision
 from ..record.results import SplitScores
 from ..setup.loading import fixed_batches
 from ..trainconfig import batch_size_for
-from .scoring import ChipScoring, predict_chips
+from .scoring import ChipScoring, predict_chips, score_chips
 
 
 def score_model(
@@ -64,10 +64,9 @@ def score_model(
     dataset = ChipDataset(
         chips, records, codec, bundle.normalization, hide_unannotated=task.output == "objects"
     )
-    places = {record.chip_id: f"{record.scene_index}/{record.block}" for record in records}
-    scoring = ChipScoring(task, codec, places, bundle.spec.thresholds.get("score"))
+    blocks = {record.chip_id: f"{record.scene_index}/{record.block}" for record in records}
+    scoring = ChipScoring(task, codec, blocks, bundle.spec.thresholds.get("score"))
     network = bundle.make_network().to(chosen_device)
     batches = fixed_batches(dataset, batch_size_for(None, chips.chip_px, task.output), 0)
-    for answered in predict_chips(network, batches, codec, chosen_device, chosen_precision):
-        scoring.add_answer(answered)
-    return SplitScores(name or bundle.path.name, split, tuple(scoring.scores()), scoring.draws())
+    predicted = predict_chips(network, batches, codec, chosen_device, chosen_precision)
+    return score_chips(name or bundle.path.name, split, predicted, scoring)

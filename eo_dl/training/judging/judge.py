@@ -1,184 +1,193 @@
-"""The final word on a run: the best weights and the baselines, scored on validation and test ground."""
+"""The last word on a run: the best weights and the baselines, scored on validation and test ground."""
 
 from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
-import torch
 from PIL import Image
 
 from ...chips.dataset import Sample, collate
-from ...core.arrays import Objects
+from ...core.arraytypes import UInt8Array
 from ...core.display import display_bands, stretch
 from ...networks.tasknetwork import TaskNetwork
-from ...tasks.task import Answer
 from ..record.results import SplitScores
 from ..setup.loading import fixed_batches
+from ..setup.runsetup import RunSetup
 from ..setup.taskdata import TaskData
 from .baselines import FIT_CHIPS, Baseline, fit_baselines
-from .preview import PreviewRow, draw_preview, telling
-from .scoring import ChipScoring, DecodedChip, object_pairs, predict_chips
+from .preview import PreviewRow, chips_to_show, draw_preview
+from .scoring import ChipScoring, DecodedChip, object_pairs, predict_chips, score_chips
 from .thresholds import best_threshold
 from .worstchips import WorstChips
 
 log = logging.getLogger(__name__)
 
 NETWORK = "this model"
-_SHOWN = 0.5  # objects in pictures made while training, before the threshold is chosen
+_SHOWN_SCORE = 0.5
+"""Least score of the objects in pictures drawn during training: the threshold is chosen at the end."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Scores by split, the baselines', the thresholds for the bundle, and validation chips to look at."""
+    """What the network of a run is worth."""
 
     scores: tuple[SplitScores, ...]
+    """The network's scores, one item per split."""
     baselines: tuple[SplitScores, ...]
-    thresholds: dict[str, float]
+    """The scores of each baseline on each split."""
+    threshold: float | None
+    """The score from which an object is reported; None where the output is not objects."""
     preview: tuple[PreviewRow, ...]
-    worst: tuple[PreviewRow, ...] = ()
+    """The validation chips with most to see (train chips where there is no validation split)."""
+    worst: tuple[PreviewRow, ...]
+    """The validation chips with the largest errors, worst first."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Scores predictors on the splits of a chip set."""
+    """Scores the network of a run, and baselines, on the splits of its chip set."""
 
-    data: TaskData
-    device: torch.device
-    precision: str
-    workers: int
+    setup: RunSetup
 
-    def verdict(self, network: TaskNetwork) -> Verdict:
-        """Everything, with the object threshold chosen on the validation split and used on both."""
-        log.info("scoring the best epoch on validation and test chips")
-        thresholds = self._thresholds(network)
-        threshold = thresholds.get("score")
-        worst = WorstChips(self._bands, threshold)
-        scored = tuple(self._score_network(network, split, threshold, worst) for split in self._splits())
-        baselines = self._baselines() if self.data.config.baselines else ()
-        return Verdict(scored, baselines, thresholds, self._preview(network, threshold), worst.rows())
+    def verdict(
+        self, network: TaskNetwork, splits: Sequence[str] = ("val", "test"), *, baselines: bool = True
+    ) -> Verdict:
+        """Score a network, running it once over each split.
 
-    def first_word(self, network: TaskNetwork) -> Verdict:
-        """What a person who stopped the run waits for: the validation split alone, without baselines."""
-        thresholds = self._thresholds(network)
-        threshold = thresholds.get("score")
-        worst = WorstChips(self._bands, threshold)
-        scored = tuple(
-            self._score_network(network, split, threshold, worst)
-            for split in self._splits()[:1]
-            if split == "val"
+        Args:
+            network: The network with the weights to judge, on the device of the run.
+            splits: Splits to score; empty ones are left out.
+            baselines: Also fit baselines on the train split and score them.
+
+        Returns:
+            The verdict. The object threshold comes from the validation split (from the train split where
+            there is none), never from the test split, and holds for all splits.
+        """
+        task, scored = self._data.task, [split for split in splits if self._data.records[split]]
+        log.info("scoring the network on the %s chips", " and ".join(scored))
+        threshold = None
+        held: dict[str, list[DecodedChip]] = {}
+        if task.one_object:
+            threshold = 0.0  # the network itself decides whether a chip holds an object
+        elif task.output == "objects":
+            # Held until the threshold is chosen from them: objects are a few numbers per chip. Class maps,
+            # which are not, need no threshold and are scored one by one.
+            split = self._looked_at
+            held[split] = list(self._decode(network, split))
+            threshold = best_threshold(object_pairs(held[split]))[0]
+
+        worst = WorstChips(threshold)
+        shown: dict[str, DecodedChip] = {}
+        scores = []
+        for split in scored:
+            chips: Iterable[DecodedChip] = held.get(split) or self._decode(network, split)
+            if split == "val":
+                chips = worst.watch(self._note_shown(chips, shown))
+            scores.append(score_chips(NETWORK, split, chips, self._new_scoring(threshold)))
+        return Verdict(
+            scores=tuple(scores),
+            baselines=self._score_baselines(scored) if baselines else (),
+            threshold=threshold,
+            preview=self._preview(network, shown, threshold),
+            worst=self._worst_rows(worst),
         )
-        return Verdict(scored, (), thresholds, self._preview(network, threshold), worst.rows())
 
-    def picture(self, network: TaskNetwork) -> npt.NDArray[np.uint8]:
-        """(H, W, 3) what the network says of the chips that show most, beside the truth."""
-        with Image.open(
-            io.BytesIO(draw_preview(self._preview(network, _SHOWN), self.data.classes))
-        ) as picture:
+    def picture(self, network: TaskNetwork) -> UInt8Array:
+        """(H, W, 3): what the network predicts for the chips with most to see, beside the truth."""
+        rows = self._preview(network, {}, _SHOWN_SCORE)
+        with Image.open(io.BytesIO(draw_preview(rows, self._data.classes))) as picture:
             return np.asarray(picture.convert("RGB"), np.uint8)
 
-    def _score_network(
-        self, network: TaskNetwork, split: str, threshold: float | None, worst: WorstChips
-    ) -> SplitScores:
-        answered = self._answers(network, split)
-        return self._score(NETWORK, split, worst.watch(answered) if split == "val" else answered, threshold)
+    @property
+    def _data(self) -> TaskData:
+        return self.setup.data
+
+    @property
+    def _looked_at(self) -> str:
+        """The split by which decisions are taken and which is shown: never the test split."""
+        return "val" if self._data.records["val"] else "train"
 
     @cached_property
-    def _bands(self) -> tuple[int, ...]:
-        return display_bands(self.data.chips.bands.names)
+    def _samples_to_show(self) -> list[Sample]:
+        records = self._data.records[self._looked_at]
+        dataset = self._data.dataset(self._looked_at)
+        truths = [self._data.codec.truth(dataset[index].target) for index in range(len(dataset))]
+        windows = [(record.scene_index, record.window) for record in records]
+        return [dataset[index] for index in chips_to_show(truths, windows)]
 
-    def _splits(self) -> list[str]:
-        return [split for split in ("val", "test") if self.data.records[split]]
+    def _decode(self, network: TaskNetwork, split: str) -> Iterator[DecodedChip]:
+        batches = fixed_batches(self._data.dataset(split), self._data.batch_size, self.setup.workers)
+        return predict_chips(network, batches, self._data.codec, self.setup.device, self.setup.precision)
 
-    def _answers(self, network: TaskNetwork, split: str) -> Iterator[DecodedChip]:
-        batches = fixed_batches(self.data.dataset(split), self.data.batch_size, self.workers)
-        return predict_chips(network, batches, self.data.codec, self.device, self.precision)
+    def _new_scoring(self, threshold: float | None) -> ChipScoring:
+        return ChipScoring(self._data.task, self._data.codec, self._data.blocks, threshold)
 
-    def _thresholds(self, network: TaskNetwork) -> dict[str, float]:
-        """From the validation split, never from test; from train where there is no validation split."""
-        if self.data.task.output != "objects":
-            return {}
-        if self.data.task.one_object:
-            return {"score": 0.0}  # the network itself says where there is nothing
-        split = "val" if self.data.records["val"] else "train"
-        return {"score": best_threshold(object_pairs(self._answers(network, split)))[0]}
+    def _note_shown(
+        self, chips: Iterable[DecodedChip], shown: dict[str, DecodedChip]
+    ) -> Iterator[DecodedChip]:
+        """The chips, unchanged; those of the preview are noted in `shown`."""
+        wanted = {sample.chip_id for sample in self._samples_to_show}
+        for chip in chips:
+            if chip.chip_id in wanted:
+                shown[chip.chip_id] = chip
+            yield chip
 
-    def _score(
-        self, name: str, split: str, answered: Iterable[DecodedChip], threshold: float | None
-    ) -> SplitScores:
-        scoring = ChipScoring(self.data.task, self.data.codec, self.data.places, threshold)
-        for one in answered:
-            scoring.add_answer(one)
-        return SplitScores(name, split, tuple(scoring.scores()), scoring.draws())
-
-    def _baselines(self) -> tuple[SplitScores, ...]:
-        data = self.data
-        log.info("fitting and scoring the baselines")
-        fitted = fit_baselines(data.task, data.codec, self._to_fit_on(), data.config.seed)
-        found = []
-        for baseline in fitted:
-            for split in self._splits():
-                found.append(
-                    self._score(baseline.name, split, self._answers_of(baseline, split), baseline.threshold)
-                )
-        return tuple(found)
-
-    def _answers_of(self, baseline: Baseline, split: str) -> Iterator[DecodedChip]:
-        for sample in self._samples(split):
-            yield DecodedChip(
-                sample.chip_id,
-                sample.image,
-                baseline.answer(sample.image),
-                self.data.codec.truth(sample.target),
-            )
-
-    def _to_fit_on(self) -> Iterator[Sample]:
-        """Train chips: all, or for objects some with objects in them, evenly over the split."""
-        records = self.data.records["train"]
-        places = list(range(len(records)))
-        if self.data.task.output == "objects":
-            full = [place for place in places if any(records[place].object_counts.values())]
-            places = full[:: -(-len(full) // FIT_CHIPS)] if full else []
-        dataset = self.data.dataset("train")
-        return (dataset[place] for place in places)
-
-    def _samples(self, split: str) -> Iterator[Sample]:
-        dataset = self.data.dataset(split)
-        return (dataset[index] for index in range(len(dataset)))
-
-    @cached_property
-    def _shown(self) -> list[Sample]:
-        """The validation chips that show most (train chips where there are none)."""
-        split = "val" if self.data.records["val"] else "train"
-        dataset = self.data.dataset(split)
-        truths = [self.data.codec.truth(dataset[index].target) for index in range(len(dataset))]
-        places = telling(truths, [(record.scene_index, record.window) for record in self.data.records[split]])
-        return [dataset[index] for index in places]
-
-    def _preview(self, network: TaskNetwork, threshold: float | None) -> tuple[PreviewRow, ...]:
-        answered = predict_chips(
-            network, [collate(self._shown)], self.data.codec, self.device, self.precision
-        )
+    def _preview(
+        self, network: TaskNetwork, shown: dict[str, DecodedChip], threshold: float | None
+    ) -> tuple[PreviewRow, ...]:
+        """The rows of the preview; chips that are not in `shown` are predicted now."""
+        missing = [sample for sample in self._samples_to_show if sample.chip_id not in shown]
+        if missing:
+            batches, setup = [collate(missing)], self.setup
+            for chip in predict_chips(network, batches, self._data.codec, setup.device, setup.precision):
+                shown[chip.chip_id] = chip
         return tuple(
-            PreviewRow(
-                a.chip_id,
-                stretch(sample.image[list(self._bands)], sample.valid),
-                a.truth,
-                _reported(a.predicted, threshold),
-            )
-            for a, sample in zip(answered, self._shown, strict=True)
+            self._row(sample, shown[sample.chip_id].reported(threshold), sample.chip_id)
+            for sample in self._samples_to_show
         )
 
+    def _worst_rows(self, worst: WorstChips) -> tuple[PreviewRow, ...]:
+        dataset = self._data.dataset("val")
+        index_of = {record.chip_id: index for index, record in enumerate(self._data.records["val"])}
+        return tuple(
+            self._row(dataset[index_of[chip.chip_id]], chip, f"{chip.chip_id}\n{errors}")
+            for chip, errors in worst.chips()
+        )
 
-def _reported(predicted: Answer, threshold: float | None) -> Answer:
-    """What `predict` would write: objects from the threshold on."""
-    return (
-        predicted.take(predicted.scores >= threshold)
-        if isinstance(predicted, Objects) and threshold is not None
-        else predicted
-    )
+    def _row(self, sample: Sample, chip: DecodedChip, caption: str) -> PreviewRow:
+        bands = list(display_bands(self._data.chips.bands.names))
+        image = stretch(sample.image[bands], sample.valid)
+        return PreviewRow(caption, image, chip.truth, chip.predicted)
+
+    def _score_baselines(self, splits: Sequence[str]) -> tuple[SplitScores, ...]:
+        data = self._data
+        log.info("fitting and scoring the baselines")
+        scores = []
+        for baseline in fit_baselines(data.task, data.codec, self._samples_to_fit(), data.config.seed):
+            for split in splits:
+                chips = self._decode_baseline(baseline, split)
+                scores.append(score_chips(baseline.name, split, chips, self._new_scoring(baseline.threshold)))
+        return tuple(scores)
+
+    def _decode_baseline(self, baseline: Baseline, split: str) -> Iterator[DecodedChip]:
+        dataset = self._data.dataset(split)
+        for index in range(len(dataset)):
+            sample = dataset[index]
+            truth = self._data.codec.truth(sample.target)
+            yield DecodedChip(sample.chip_id, baseline.answer(sample.image), truth)
+
+    def _samples_to_fit(self) -> Iterator[Sample]:
+        """Train chips: all of them, or for objects at most `FIT_CHIPS` with objects, evenly over the split."""
+        records = self._data.records["train"]
+        indices = list(range(len(records)))
+        if self._data.task.output == "objects":
+            indices = [index for index in indices if any(records[index].object_counts.values())]
+            step = -(-len(indices) // FIT_CHIPS)  # rounded up
+            indices = indices[:: max(1, step)]
+        dataset = self._data.dataset("train")
+        return (dataset[index] for index in indices)

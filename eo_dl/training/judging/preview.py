@@ -34,7 +34,9 @@ class PreviewRow:
     predicted: Answer
 
 
-def telling(truths: Sequence[Answer], windows: Sequence[tuple[int, Window]], count: int = ROWS) -> list[int]:
+def chips_to_show(
+    truths: Sequence[Answer], windows: Sequence[tuple[int, Window]], count: int = ROWS
+) -> list[int]:
     """Places of the chips that show most: many classes or objects, in falling order, ties by place.
 
     `windows`: scene and window of each. Chips that share pixels with one already chosen come only where there

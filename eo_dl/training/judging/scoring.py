@@ -1,16 +1,15 @@
-"""Decode what a network says about chips and score it with the scorers of `evaluate`."""
+"""Predict chips, decode them, and score them with the scorers of `evaluate`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from ...chips.dataset import Batch
 from ...core.arrays import Objects
+from ...core.arraytypes import AnyArray
 from ...networks.device import autocast
 from ...networks.tasknetwork import TaskNetwork
 from ...scores.chipscores import ChipScorer
@@ -20,63 +19,80 @@ from ...scores.objectscores import ObjectScorer
 from ...scores.score import Score
 from ...tasks import ChipCodec, Codec, Task
 from ...tasks.task import Answer, RawArrays, Scorer
+from ..record.results import SplitScores
 from ..setup.processes import gather_to_rank0, is_distributed
 
 
 @dataclass(frozen=True)
 class DecodedChip:
-    """One chip, what was predicted for it and what is true; `image` (C, H, W) normalized."""
+    """What a predictor says about one chip, beside the truth, in the form that scorers compare."""
 
     chip_id: str
-    image: npt.NDArray[np.float32]
     predicted: Answer
     truth: Answer
 
+    def reported(self, threshold: float | None) -> DecodedChip:
+        """The chip as `predict` would write it: only objects with at least this score."""
+        if threshold is None or not isinstance(self.predicted, Objects):
+            return self
+        return replace(self, predicted=self.predicted.take(self.predicted.scores >= threshold))
+
 
 def decode_batch(raw: Mapping[str, torch.Tensor], batch: Batch, codec: Codec) -> Iterator[DecodedChip]:
-    """The chips of one batch, decoded."""
-    arrays = {
-        name: tensor.detach().float().cpu().numpy()
-        if tensor.is_floating_point()
-        else tensor.detach().cpu().numpy()
-        for name, tensor in raw.items()
-    }
-    images = batch.images.detach().float().cpu().numpy()
+    """The chips of one batch, from the network's raw outputs (N, ...)."""
+    arrays = {name: _to_numpy(tensor) for name, tensor in raw.items()}
     for index, (chip_id, target) in enumerate(zip(batch.chip_ids, batch.targets, strict=True)):
-        one: RawArrays = {name: array[index] for name, array in arrays.items()}
-        yield DecodedChip(chip_id, images[index], codec.answer(one), codec.truth(target))
+        raw_chip: RawArrays = {name: array[index] for name, array in arrays.items()}
+        yield DecodedChip(chip_id, codec.answer(raw_chip), codec.truth(target))
 
 
 def predict_chips(
     network: TaskNetwork, batches: Iterable[Batch], codec: Codec, device: torch.device, precision: str
 ) -> Iterator[DecodedChip]:
-    """Every chip of some batches, decoded; the network is used in eval mode on `device`."""
+    """The chips of some batches, predicted and decoded one batch at a time.
+
+    Args:
+        network: On `device`; it is put into eval mode.
+        batches: Chips and their targets.
+        codec: The task's.
+        device: Where the network computes.
+        precision: "32", "bf16" or "16".
+    """
     network.eval()
     for batch in batches:
+        images = batch.images.to(device).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), autocast(device, precision):
-            raw = network(batch.images.to(device).contiguous(memory_format=torch.channels_last))
+            raw = network(images)
         yield from decode_batch(raw, batch, codec)
 
 
-_NO_IMAGE = np.empty((0, 0, 0), np.float32)
+def score_chips(name: str, split: str, chips: Iterable[DecodedChip], scoring: ChipScoring) -> SplitScores:
+    """The scores of the predictor `name` on a split, added up one chip at a time into an empty `scoring`."""
+    for chip in chips:
+        scoring.add_chip(chip)
+    return SplitScores(name, split, tuple(scoring.scores()), scoring.draws())
 
 
 class ChipScoring:
     """Adds up the scores of chips.
 
-    `places` gives the block of ground of each chip id, by which intervals are taken; without it there are
-    none, which is what each epoch needs (resampling costs more than the scores).
+    Args:
+        task: Whose scorer is used.
+        codec: The task's.
+        blocks: The block of ground of each chip id, by which confidence intervals are taken. Without it there
+            are no intervals, as during training: resampling costs more than the scores themselves.
+        min_score: Only objects with at least this score count (default: the scorer's).
     """
 
     def __init__(
         self,
         task: Task,
         codec: Codec,
-        places: Mapping[str, str] | None = None,
+        blocks: Mapping[str, str] | None = None,
         min_score: float | None = None,
     ) -> None:
         self._codec = codec
-        self._places = places or {}
+        self._blocks = blocks or {}
         self._held: list[DecodedChip] = []
         self._scorer: Scorer = task.make_scorer(codec.classes)
         if min_score is not None and isinstance(self._scorer, ObjectScorer | LocalizationScorer):
@@ -84,27 +100,27 @@ class ChipScoring:
         if isinstance(self._scorer, ChipScorer) and isinstance(codec, ChipCodec):
             self._scorer.several = codec.several
 
-    def add(self, raw: Mapping[str, torch.Tensor], batch: Batch) -> None:
-        """Score one batch of raw outputs; of several processes, note it for `gather`."""
-        for answered in decode_batch(raw, batch, self._codec):
+    def add_batch(self, raw: Mapping[str, torch.Tensor], batch: Batch) -> None:
+        """Score one batch of raw outputs; with several processes the chips wait for `gather`."""
+        for chip in decode_batch(raw, batch, self._codec):
             if is_distributed():
-                self._held.append(replace(answered, image=_NO_IMAGE))
+                self._held.append(chip)
             else:
-                self.add_answer(answered)
+                self.add_chip(chip)
 
     def gather(self) -> None:
-        """Several processes: the first one scores the chips of all, in the order of their names. Called in
-        all of them.
-        """
-        for answered in (
-            sorted(gather_to_rank0(self._held), key=lambda one: one.chip_id) if is_distributed() else ()
-        ):
-            self.add_answer(answered)
-        self._held = []
+        """Several processes: the first one scores the chips of all, in order of their ids.
 
-    def add_answer(self, answered: DecodedChip) -> None:
+        Called in all processes; with one process there is nothing to do.
+        """
+        if is_distributed():
+            for chip in sorted(gather_to_rank0(self._held), key=lambda chip: chip.chip_id):
+                self.add_chip(chip)
+            self._held = []
+
+    def add_chip(self, chip: DecodedChip) -> None:
         """Score one decoded chip."""
-        self._scorer.update(answered.predicted, answered.truth, self._places.get(answered.chip_id, ""))
+        self._scorer.update(chip.predicted, chip.truth, self._blocks.get(chip.chip_id, ""))
 
     def scores(self) -> list[Score]:
         """All scores so far."""
@@ -122,10 +138,18 @@ class ChipScoring:
         }
 
 
-def object_pairs(answered: Iterable[DecodedChip]) -> list[tuple[Objects, Objects]]:
-    """(found, true) of chips whose answers are objects."""
+def object_pairs(chips: Iterable[DecodedChip]) -> list[tuple[Objects, Objects]]:
+    """(predicted, true) objects of each chip; chips with another kind of output are left out."""
     return [
-        (a.predicted, a.truth)
-        for a in answered
-        if isinstance(a.predicted, Objects) and isinstance(a.truth, Objects)
+        (chip.predicted, chip.truth)
+        for chip in chips
+        if isinstance(chip.predicted, Objects) and isinstance(chip.truth, Objects)
     ]
+
+
+def _to_numpy(tensor: torch.Tensor) -> AnyArray:
+    values = tensor.detach()
+    if values.is_floating_point():
+        values = values.float()  # numpy has no bfloat16
+    array: AnyArray = values.cpu().numpy()
+    return array

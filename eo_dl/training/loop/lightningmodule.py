@@ -202,7 +202,7 @@ class TrainingModule(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Decode and score as `evaluate` does."""
-        self._scoring.add(self.network(batch.images), batch)
+        self._scoring.add_batch(self.network(batch.images), batch)
         if self.parts.stop and not is_distributed():  # several processes agree at the end of the epoch
             self._stop_if_asked(save=False)
 

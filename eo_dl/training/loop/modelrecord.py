@@ -29,7 +29,7 @@ def model_spec(
         chip_px=chips.chip_px,
         margin_px=margin_px(data),
         normalization=NormalizationSpec(mean=data.normalization.mean, std=data.normalization.std),
-        thresholds=verdict.thresholds,
+        thresholds={} if verdict.threshold is None else {"score": verdict.threshold},
         scores=tuple(spec for found in verdict.scores for spec in found.specs()),
         provenance=provenance(data, state, verdict.baselines, notes).model_copy(
             update={"unfinished": unfinished}

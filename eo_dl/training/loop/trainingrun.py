@@ -65,8 +65,11 @@ class TrainingRun:
 
     def _write(self, state: RunState, network: TaskNetwork, unfinished: str = "") -> TrainingResult:
         data = self.setup.data
-        judge = self._judge()
-        verdict = judge.first_word(network) if unfinished else judge.verdict(network)
+        judge = Judge(self.setup)
+        if unfinished:  # somebody waits for it: neither the test chips nor the baselines
+            verdict = judge.verdict(network, ("val",), baselines=False)
+        else:
+            verdict = judge.verdict(network, baselines=self.setup.config.baselines)
         picture = draw_preview(verdict.preview, data.classes)
         (self.folder.path / "preview.png").write_bytes(picture)
         if verdict.worst:
@@ -109,7 +112,7 @@ class TrainingRun:
         from .lightningmodule import LoopInputs, TrainingModule
 
         setup, data, processes = self.setup, self.setup.data, self.setup.processes
-        judge = self._judge()
+        judge = Judge(self.setup)
         parts = LoopInputs(
             config=setup.config,
             plan=setup.plan,
@@ -161,9 +164,6 @@ class TrainingRun:
         assert state.best_epoch is not None
         network.load_state_dict(self.folder.checkpoints.load_best(state.best_epoch))
         network.to(self.setup.device)
-
-    def _judge(self) -> Judge:
-        return Judge(self.setup.data, self.setup.device, self.setup.precision, self.setup.workers)
 
     def _after_epoch(self, state: RunState) -> None:
         primary = self.setup.data.task.primary_score

@@ -51,8 +51,8 @@ class TaskData:
         return batch_size_for(self.config.batch_size, self.chips.chip_px, self.task.output)
 
     @cached_property
-    def places(self) -> dict[str, str]:
-        """Block of ground of each chip id."""
+    def blocks(self) -> dict[str, str]:
+        """The block of ground of each chip id."""
         return {
             record.chip_id: f"{record.scene_index}/{record.block}"
             for records in self.records.values()
