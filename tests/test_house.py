@@ -5,6 +5,7 @@ listed.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -108,6 +109,21 @@ def test_no_circle_among_files() -> None:
         for name in free:
             del left[name]
     assert sorted(left) == []
+
+
+CITED = re.compile(
+    r"\b(?:docs|configs|notebooks|benchmarks|reference)/[\w./-]*\w\.(?:md|yaml|py|ipynb|html)\b"
+)
+
+
+def test_every_file_that_the_code_cites_is_in_the_repository() -> None:
+    cited = [
+        (path.relative_to(ROOT), name)
+        for folder in ("eo_dl", "cli", "configs")
+        for path in sorted([*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.yaml")])
+        for name in CITED.findall(path.read_text())
+    ]
+    assert [(str(path), name) for path, name in cited if not (ROOT / name).is_file()] == []
 
 
 # A head is a folder of these files (CONTRIBUTING, "Adding a head").

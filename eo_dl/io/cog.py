@@ -102,7 +102,7 @@ def verify(path: Path, written: Sequence[WrittenRows], facts: RasterFacts, targe
     """Read a raster back and compare size, type, georeference, nodata, names, tags and every pixel.
 
     Overviews must decode. GDAL does not report a failed write when it closes a file, so a full disk shows
-    here. Raises `WriteError` naming `target`.
+    here (docs/design/reliability.md, 1). Raises `WriteError` naming `target`.
     """
     try:
         with open_dataset(str(path), "GTiff") as dataset:

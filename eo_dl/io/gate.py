@@ -1,7 +1,7 @@
 """Which driver may open a file: decided by its first bytes, never by GDAL's own guess.
 
 GDAL goes by content, so a `.tif` that is really XML can read any file, open connections or write files
-(reference/reliability.md, finding 3). Opening with exactly one driver closes that door, but not the one
+(docs/design/reliability.md, 3). Opening with exactly one driver closes that door, but not the one
 behind it: overviews and masks, beside the file or named in its tags, are opened with any driver again (GDAL
 3.10: a plain TIFF with an OVERVIEW_FILE tag shows /etc/passwd), so these are looked at too. A VRT is text
 that names other files; it is let in only as `.vrt`, and only with local files in or below its own folder.

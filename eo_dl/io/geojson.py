@@ -1,7 +1,7 @@
 """GeoJSON without OGR: read strictly, written as RFC 7946.
 
 Why not OGR: it takes a missing, unknown or contradicting CRS for EPSG:4326 without a word
-(reference/reliability.md, finding 9), its other JSON drivers can run pipelines and open files named inside
+(docs/design/reliability.md, 7), its other JSON drivers can run pipelines and open files named inside
 the text, and its RFC 7946 writer rounds to 1.1 cm. Here projected numbers without a CRS are an error, and 9
 decimals (0.1 mm) are written.
 """

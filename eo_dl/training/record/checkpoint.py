@@ -2,8 +2,8 @@
 
 Each `step-N.pt` (loadable with `weights_only=True`) has a `step-N.json` with its SHA-256, written after it,
 so a file that was cut off by a kill or a full disk is never taken for a checkpoint. Lightning's own saving
-neither syncs nor compares, and its resume is not exact (shared findings: 0 of 8 resumed runs equal), hence
-this module.
+neither syncs nor compares, and its resume is not exact (docs/design/reliability.md, 4 and 5), hence this
+module.
 """
 
 from __future__ import annotations
