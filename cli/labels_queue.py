@@ -106,7 +106,7 @@ def command(
     eo-dl labels queue roofs.eodl town.tif --chips chips/ -o queue.gpkg
     """
     from eo_dl import open_scene, read_labels
-    from eo_dl.curation.queue.chipqueue import queue_chips
+    from eo_dl.curation.queue.chipqueue import Ranking, queue_chips
     from eo_dl.inference.contract import SceneOptions
     from eo_dl.io.discover import scene_paths
 
@@ -120,13 +120,11 @@ def command(
         ],
         out=out,
         count=count,
+        ranking=Ranking(by, diversity, views),
         size_px=size_px,
         labels=None if labels is None else read_labels(labels, class_field=class_field, layer=layer),
         chips=chips,
         aoi=aoi,
-        by=by,
-        diversity=diversity,
-        views=views,
         options=SceneOptions(bands, scale, offset),
         device=device,
         overwrite=overwrite,

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from ..core.gridwindow import GridWindow
 from ..core.labelset import LabelSet
 from ..core.normalization import BandStatistics
 from ..core.progress import OnProgress
@@ -120,7 +121,7 @@ def _measured(job: TileJob, candidates: Sequence[Candidate], writer: ChipWriter 
 
 def _kept(job: TileJob, good: Sequence[Measured]) -> tuple[npt.NDArray[np.bool_], list[str]]:
     """Which chips are kept: all with objects, and the asked-for share of the others, drawn at random."""
-    empty = np.flatnonzero([_record(m, "", "").empty for m in good])
+    empty = np.flatnonzero([_record(m, job.scenes[m.candidate.scene_index], "", "").empty for m in good])
     keep = np.ones(len(good), np.bool_)
     if job.keep_empty is None or not len(empty) or job.sampling.sampling not in ("grid", "random"):
         return keep, []
@@ -134,11 +135,11 @@ def _kept(job: TileJob, good: Sequence[Measured]) -> tuple[npt.NDArray[np.bool_]
     ] if len(dropped) else []
 
 
-def _record(m: Measured, name: str, block: str) -> ChipRecord:
+def _record(m: Measured, scene: Scene, name: str, block: str) -> ChipRecord:
     return ChipRecord(
         chip_id=name,
         scene_index=m.candidate.scene_index,
-        window=m.candidate.window,
+        window=GridWindow.of(m.candidate.window, scene.grid),
         valid_share=round(m.valid_share, 6),
         class_shares=m.class_shares,
         object_counts=m.object_counts,
@@ -152,7 +153,15 @@ def _dealt(
 ) -> tuple[tuple[ChipRecord, ...], Dealt]:
     """The chips with their blocks, splits and folds."""
     named = scene_labels([scene.stem for scene in job.scenes])
-    bare = [_record(m, chip_id(named[m.candidate.scene_index], m.candidate.window), "") for m in good]
+    bare = [
+        _record(
+            m,
+            job.scenes[m.candidate.scene_index],
+            chip_id(named[m.candidate.scene_index], m.candidate.window),
+            "",
+        )
+        for m in good
+    ]
     ground = chip_ground(job.scenes, bare, job.sampling.chip_px)
     if job.split_by == "scene":
         blocks = _scene_blocks(job.scenes, bare, ground.near_pairs(0))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from ..core.gridwindow import GridWindow
 from ..core.window import Window
 
 SplitName = Literal["train", "val", "test", "none"]
@@ -27,7 +28,7 @@ class ChipRecord:
 
     chip_id: str
     scene_index: int
-    window: Window
+    window: GridWindow
     split: SplitName = "none"
     fold: int | None = None
     keep: bool = True

@@ -20,10 +20,10 @@ from ..core.labelset import PixelLabels
 from ..core.normalization import BandStatistics
 from ..core.seeds import generator
 from .chiprecord import ChipRecord
+from .chipsource import ChipSource
 from .index import SPLIT_COLORS
-from .measure import Readers, in_order
+from .measure import in_order
 from .truth import SceneTruth, class_mask
-from .writing import written_chip
 
 _MOST = {"train": 12, "val": 6, "test": 6}
 _COLUMNS = 6
@@ -97,16 +97,11 @@ def _cells(
     statistics: Sequence[BandStatistics],
     workers: int | None,
 ) -> Iterator[Image.Image]:
-    with Readers([truth.scene for truth in truths]) as readers:
+    with ChipSource(folder, [truth.scene for truth in truths]) as source:
 
         def draw(record: ChipRecord) -> Image.Image:
-            truth = truths[record.scene_index]
-            chip = (
-                readers.of(record.scene_index).read(record.window)
-                if record.file is None
-                else written_chip(folder, record, truth.scene)
-            )
-            return _cell(truth, chip, statistics)
+            """The picture of one chip; called by several threads."""
+            return _cell(truths[record.scene_index], source.read(record), statistics)
 
         with closing(in_order(draw, records, workers)) as cells:
             yield from cells

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -17,14 +15,11 @@ from ..core.classes import IGNORE_ID
 from ..core.labelset import PixelLabels
 from ..core.normalization import Normalization
 from ..core.seeds import generator
-from ..io.scene import SceneReader
 from .augment import Augment
 from .chiprecord import ChipRecord
 from .chipset import ChipSet
+from .chipsource import ChipSource
 from .truth import annotated_mask
-from .writing import written_chip
-
-_MOST_HANDLES = 8
 
 
 class Encoder(Protocol):
@@ -87,9 +82,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         self.chips, self.records, self.codec, self.normalization = chips, tuple(records), codec, normalization
         self.augment, self.seed, self.hide_unannotated = augment, seed, hide_unannotated
         self.epoch = 0
-        self._readers: OrderedDict[int, SceneReader] = OrderedDict()
-        self._inherited: OrderedDict[int, SceneReader] = OrderedDict()
-        self._pid = os.getpid()
+        self._source = ChipSource(chips.path, chips.scenes)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -129,21 +122,4 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
 
     def read(self, record: ChipRecord) -> Chip:
         """Stored pixels of a chip."""
-        if record.file is not None:
-            return written_chip(self.chips.path, record, self.chips.scenes[record.scene_index])
-        return self._reader(record.scene_index).read(record.window)
-
-    def __getstate__(self) -> dict[str, object]:
-        # A handle cannot travel to another process.
-        return {**self.__dict__, "_readers": OrderedDict(), "_inherited": OrderedDict()}
-
-    def _reader(self, scene_index: int) -> SceneReader:
-        if self._pid != os.getpid():  # after a fork the parent's handles are not ours to use, nor to close
-            self._inherited, self._readers, self._pid = self._readers, OrderedDict(), os.getpid()
-        reader = self._readers.pop(scene_index, None)
-        if reader is None:
-            if len(self._readers) >= _MOST_HANDLES:
-                self._readers.popitem(last=False)[1].close()
-            reader = SceneReader(self.chips.scenes[scene_index])
-        self._readers[scene_index] = reader
-        return reader
+        return self._source.read(record)

@@ -27,6 +27,7 @@ from affine import Affine
 from pyproj import CRS
 
 from ..core.classes import IGNORE_ID, ClassSet
+from ..core.gridwindow import GridWindow
 from ..core.imagenames import ImageNames, stem_of
 from ..core.labelset import GeometryArray, LabelSet, reproject
 from ..core.pixelgrid import PixelGrid, map_coordinates
@@ -163,7 +164,9 @@ def read_records(
     table = read_layer(path, layer="chips")
     ids = {info.name: info.id for info in classes.with_background()}
     try:
-        found = tuple(_record(row, ids) for row in table.drop(columns=table.geometry.name).to_dict("records"))
+        found = tuple(
+            _record(row, ids, scenes) for row in table.drop(columns=table.geometry.name).to_dict("records")
+        )
     except (KeyError, ValueError, TypeError) as cause:
         raise ChipSetError(
             f"{path}: its layer 'chips' was changed beyond `split` and `keep` ({cause!r}); restore it or tile again"
@@ -172,16 +175,23 @@ def read_records(
     return found
 
 
-def _record(row: dict[str, Any], ids: dict[str, int]) -> ChipRecord:
+def _record(row: dict[str, Any], ids: dict[str, int], scenes: Sequence[Scene]) -> ChipRecord:
     split = str(row["split"]).strip().lower()
     if split not in SPLITS:
         raise ChipSetError(
             f"chip {row['chip_id']}: split {row['split']!r} is none of {', '.join(SPLITS)}; correct it in chips.gpkg"
         )
+    scene_index = int(row["scene_index"])
+    if not 0 <= scene_index < len(scenes):
+        raise ChipSetError(
+            f"chip {row['chip_id']}: the chip set has {len(scenes)} scenes, none with the number {scene_index}; "
+            "restore chips.gpkg or tile again"
+        )
+    window = Window(int(row["col"]), int(row["row"]), int(row["width"]), int(row["height"]))
     return ChipRecord(
         chip_id=str(row["chip_id"]),
-        scene_index=int(row["scene_index"]),
-        window=Window(int(row["col"]), int(row["row"]), int(row["width"]), int(row["height"])),
+        scene_index=scene_index,
+        window=GridWindow.of(window, scenes[scene_index].grid),
         split=split,
         fold=None if pd.isna(row["fold"]) else int(row["fold"]),
         keep=not pd.isna(row["keep"]) and bool(row["keep"]),
@@ -202,9 +212,9 @@ def _check_records(path: Path, records: Sequence[ChipRecord], scenes: Sequence[S
         if record.chip_id in seen:
             raise ChipSetError(f"{path}: chip {record.chip_id} is there twice; delete the copy")
         seen.add(record.chip_id)
-        if not 0 <= record.scene_index < len(scenes) or (window.width, window.height) != (chip_px, chip_px):
+        if (window.width, window.height) != (chip_px, chip_px):
             raise ChipSetError(
-                f"{path}: chip {record.chip_id} has another scene or size than it was cut with; restore the file or tile again"
+                f"{path}: chip {record.chip_id} has another size than it was cut with; restore the file or tile again"
             )
         if window.intersection(scenes[record.scene_index].grid.window) is None:
             raise ChipSetError(

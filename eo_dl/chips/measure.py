@@ -9,14 +9,12 @@ that lie in the same blocks of the file are one thread's work, so that a block i
 from __future__ import annotations
 
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
-from types import TracebackType
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -28,7 +26,8 @@ from ..core.labelset import PixelLabels
 from ..core.progress import OnProgress
 from ..core.window import Window
 from ..io.gdal import one_environment
-from ..io.scene import Scene, SceneReader
+from ..io.openscenes import OpenScenes
+from ..io.scene import Scene
 from .statistics import ChipTally, tally
 from .truth import SceneTruth, class_mask
 
@@ -84,46 +83,6 @@ class ChipSink(Protocol):
     def __call__(self, candidate: Candidate, chip: Chip, mask: npt.NDArray[np.uint8]) -> str | None: ...
 
 
-class Readers:
-    """One handle a scene and thread, the oldest closed when a thread has many; all closed at the end."""
-
-    def __init__(self, scenes: Sequence[Scene], most: int = 8) -> None:
-        self._scenes, self._most = scenes, most
-        self._local = threading.local()
-        self._open: dict[int, SceneReader] = {}
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> Readers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for reader in self._open.values():
-            reader.close()
-        self._open.clear()
-
-    def of(self, scene_index: int) -> SceneReader:
-        """This thread's reader of a scene."""
-        own: dict[int, SceneReader] | None = getattr(self._local, "own", None)
-        if own is None:
-            own = self._local.own = {}
-        reader = own.pop(scene_index, None)
-        if reader is None:
-            if len(own) >= self._most:
-                self._forget(own.pop(next(iter(own))))
-            reader = SceneReader(self._scenes[scene_index])
-            with self._lock:
-                self._open[id(reader)] = reader
-        own[scene_index] = reader
-        return reader
-
-    def _forget(self, reader: SceneReader) -> None:
-        reader.close()
-        with self._lock:
-            self._open.pop(id(reader), None)
-
-
 def measure(
     candidates: Sequence[Candidate],
     truths: Sequence[SceneTruth],
@@ -137,7 +96,7 @@ def measure(
     scenes = [truth.scene for truth in truths]
     found: dict[int, list[Measured]] = {}  # by the place of a span's first candidate
     done = 0
-    with Readers(scenes) as readers:
+    with OpenScenes() as readers:
 
         def work(job: list[_Span]) -> list[tuple[int, list[Measured]]]:
             with one_environment():
@@ -216,7 +175,7 @@ def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator
 
 def _measure_span(
     span: list[Candidate],
-    readers: Readers,
+    readers: OpenScenes,
     truths: Sequence[SceneTruth],
     sample_px: int,
     sink: ChipSink | None,
@@ -224,7 +183,7 @@ def _measure_span(
     """The chips of a span: pixels read, labels cut and burnt for all of them at once."""
     first, last, truth = span[0].window, span[-1].window, truths[span[0].scene_index]
     frame = Window.from_box(first.col, first.row, last.col1, last.row1)
-    whole = readers.of(span[0].scene_index).read(frame)
+    whole = readers.reader(truth.scene).read(frame)
     labels = truth.chip(frame)
     mask = class_mask(labels, frame.height, frame.width, whole.valid)
     found = []

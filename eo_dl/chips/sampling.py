@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from ..core.window import Window
 
 Sampling = Literal["grid", "random", "objects", "single", "balanced"]
 Points = npt.NDArray[np.float64]
+AnyWindow = TypeVar("AnyWindow", bound=Window)
 
 # A last chip that would show less than this share of new ground is not worth being nearly a copy of its
 # neighbour.
@@ -194,8 +195,8 @@ def _point_in(shape: shapely.Geometry, rng: np.random.Generator, tries: int = 40
     return float(sure.x), float(sure.y)
 
 
-def touching(windows: Sequence[Window], region: shapely.Geometry | None) -> tuple[Window, ...]:
-    """The windows that share area with a region; all where there is none."""
+def touching(windows: Sequence[AnyWindow], region: shapely.Geometry | None) -> tuple[AnyWindow, ...]:
+    """The windows that share area with a region; all of them if `region` is None."""
     if region is None or not windows:
         return tuple(windows)
     boxes = shapely.box(*np.array([window.box for window in windows], np.float64).T)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import shapely
 
 from ..core.classes import IGNORE_ID, ClassSet
+from ..core.gridwindow import require_grid
 from ..core.labelset import GeometryArray, LabelSet, MaskLabels, PixelLabels
 from ..core.window import Window
 from ..io.rasterize import burn
@@ -56,7 +57,12 @@ class SceneTruth:
         return None if self.annotated_parts is None else shapely.union_all(self.annotated_parts)
 
     def chip(self, window: Window) -> PixelLabels:
-        """The labels of a chip, in its pixels, with its part of `annotated` and its label raster."""
+        """The labels of a chip, in its pixels, with its part of `annotated` and its label raster.
+
+        Raises:
+            GridError: The window counts the pixels of another grid.
+        """
+        require_grid(window, self.scene.grid, self.scene.path)
         part = replace(
             self.labels.within(window),
             annotated=None if self.annotated_parts is None else self._annotated_in(window),

@@ -11,11 +11,12 @@ import numpy.typing as npt
 from rasterio.enums import MaskFlags
 
 from ..core.arrays import Chip
+from ..core.gridwindow import require_grid
 from ..core.window import Window
 from ..io.gdal import open_dataset, scene_errors
 from ..io.rasterwriter import encode_geotiff
 from ..io.scene import Scene
-from .chiprecord import ChipRecord, chip_id
+from .chiprecord import chip_id
 from .measure import Candidate, enough_valid
 
 MOST_DECODED = 8.0
@@ -130,8 +131,8 @@ def read_written(path: Path, count: int) -> tuple[npt.NDArray[np.generic], npt.N
         return pixels, dataset.read_masks(1) > 0
 
 
-def written_chip(folder: Path, record: ChipRecord, scene: Scene) -> Chip:
-    """The chip of a record that has a file, as reading the scene would give it."""
-    assert record.file is not None
-    pixels, valid = read_written(folder / record.file, len(scene.bands))
-    return Chip(pixels, valid, scene.grid.crop(record.window), scene.bands, record.window)
+def written_chip(folder: Path, file: str, window: Window, scene: Scene) -> Chip:
+    """A chip from its file, as reading the window of its scene would give it. Raises `SceneError`."""
+    require_grid(window, scene.grid, scene.path)
+    pixels, valid = read_written(folder / file, len(scene.bands))
+    return Chip(pixels, valid, scene.grid.crop(window), scene.bands, window)

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from ..chips.chiprecord import SPLITS, ChipRecord
 from ..chips.chipset import ChipSet, open_chip_set
-from ..chips.measure import Readers
+from ..chips.chipsource import ChipSource
 from ..chips.truth import SceneTruth, class_mask
-from ..chips.writing import chip_geotiff, written_chip
+from ..chips.writing import chip_geotiff
 from ..core.arrays import Chip
 from ..core.htmlcard import card
 from ..core.labelset import LabelSet, PixelLabels
@@ -309,19 +309,14 @@ class _Export:
     ) -> dict[str, str]:
         """Write the images; returns the path of each in the folder, by name."""
         files: dict[str, str] = {}
-        with Readers(self.chips.scenes) as readers:
+        with ChipSource(self.chips.path, self.chips.scenes) as source:
             for done, (record, image) in enumerate(zip(records, images, strict=True), start=1):
                 image_folder = self.written.image_folder(image, losses)
                 if image_folder is not None:
                     files[image.name] = f"{image_folder}/{image.name}".lstrip("/")
-                    put(folder, files[image.name], self._encoded(self._pixels(record, readers)))
+                    put(folder, files[image.name], self._encoded(source.read(record)))
                 on_progress(done, len(records), "chips")
         return files
-
-    def _pixels(self, record: ChipRecord, readers: Readers) -> Chip:
-        if record.file:
-            return written_chip(self.chips.path, record, self.chips.scenes[record.scene_index])
-        return readers.of(record.scene_index).read(record.window)
 
     def _encoded(self, chip: Chip) -> bytes:
         if self.stretch is None:

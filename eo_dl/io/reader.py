@@ -24,6 +24,7 @@ from rasterio.windows import Window as RasterioWindow
 from ..core.arrays import Chip
 from ..core.arraytypes import AnyArray, BoolArray
 from ..core.bands import Band
+from ..core.gridwindow import require_grid
 from ..core.window import Window
 from ..errors import SceneError
 from .gdal import gdal_environment, open_dataset, scene_errors
@@ -70,10 +71,16 @@ class SceneReader:
             self._dataset = None
 
     def read(self, window: Window) -> Chip:
-        """Stored values (C, H, W) of a window, 0 where not valid; what sticks out of the scene is not valid."""
+        """Stored values (C, H, W) of a window, 0 where not valid; what sticks out of the scene is not valid.
+
+        Raises:
+            GridError: The window counts the pixels of another grid.
+            SceneError: The file is damaged.
+        """
         grid = self.scene.grid
+        require_grid(window, grid, self.scene.path)
         inside = window.intersection(grid.window)
-        if inside == window:
+        if inside is not None and inside.box == window.box:
             return Chip(*self._read_inside(window), grid.crop(window), self.scene.bands, window)
         pixels: AnyArray = np.zeros((len(self._numbers), window.height, window.width), self.scene.dtype)
         valid: BoolArray = np.zeros((window.height, window.width), np.bool_)
@@ -90,6 +97,7 @@ class SceneReader:
         """The valid mask (H, W) of a window alone."""
         if not self._always_valid:
             return self.read(window).valid
+        require_grid(window, self.scene.grid, self.scene.path)
         valid: BoolArray = np.zeros((window.height, window.width), np.bool_)
         inside = window.intersection(self.scene.grid.window)
         if inside is not None:

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eo_dl.chips.measure import Candidate, Readers, _jobs, _spans, enough_valid, in_order
+from eo_dl.chips.measure import Candidate, _jobs, _spans, enough_valid, in_order
 from eo_dl.core.window import Window
 from eo_dl.io.scene import open_scene
 
@@ -104,25 +103,6 @@ def test_a_job_holds_spans_of_one_row_of_blocks_and_the_places_say_the_order(
             )
             == 1
         )
-
-
-def test_a_thread_has_its_own_handles_and_few_of_them(write_scene: Writer) -> None:
-    scenes = [open_scene(write_scene(f"{number}.tif", 16, 16, seed=number)) for number in range(5)]
-    with Readers(scenes, most=2) as readers:
-        first = readers.of(0)
-        assert readers.of(0) is first
-        others: list[object] = []
-        thread = threading.Thread(target=lambda: others.append(readers.of(0)))
-        thread.start()
-        thread.join()
-        assert others[0] is not first
-        pixels = [readers.of(number).read(Window(0, 0, 16, 16)).pixels for number in (0, 1, 2, 3, 4, 0)]
-        assert np.array_equal(pixels[0], pixels[5]) and not np.array_equal(pixels[0], pixels[1])
-        with pytest.raises(ValueError, match="closed"):
-            first.read(Window(0, 0, 4, 4))  # the oldest was closed
-        last = readers.of(0)
-    with pytest.raises(ValueError, match="closed"):
-        last.read(Window(0, 0, 4, 4))
 
 
 def test_what_sticks_out_of_a_scene_does_not_count_as_missing(write_scene: Writer) -> None:

@@ -21,6 +21,7 @@ from eo_dl.chips.chipset import ChipSet, open_chip_set
 from eo_dl.chips.tile import tile
 from eo_dl.chips.truth import SceneTruth
 from eo_dl.chips.writing import read_written
+from eo_dl.core.gridwindow import GridWindow
 from eo_dl.core.window import Window
 from eo_dl.errors import (
     BandError,
@@ -293,7 +294,7 @@ def test_edits_that_make_splits_share_ground_are_refused(
             "'validation' is none of train, val, test, none",
         ),
         ("UPDATE chips SET col = 100000 WHERE fid = 1", "outside its scene"),
-        ("UPDATE chips SET width = 8 WHERE fid = 1", "another scene or size"),
+        ("UPDATE chips SET width = 8 WHERE fid = 1", "another size"),
         ("UPDATE chips SET chip_id = 'x' WHERE fid IN (1, 2)", "twice"),
         ("UPDATE chips SET class_shares = 'x' WHERE fid = 1", "beyond `split` and `keep`"),
         ("DELETE FROM chips", "empty"),
@@ -609,7 +610,9 @@ def test_a_scene_smaller_than_a_chip_is_padded(
         write_chips=True,
     )
     record = chips.records[0]
-    assert record.window == Window(0, 0, 32, 32) and record.valid_share == pytest.approx(360 / 1024, abs=1e-6)
+    assert record.window == GridWindow(
+        0, 0, 32, 32, chips.scenes[0].grid
+    ) and record.valid_share == pytest.approx(360 / 1024, abs=1e-6)
     assert sum(record.class_shares.values()) == pytest.approx(360 / 1024)
     assert gpd.read_file(chips.path / "chips.gpkg", layer="chips").area[0] == pytest.approx(360 * 100)
 

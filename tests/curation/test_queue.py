@@ -16,15 +16,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eo_dl.bundle import Bundle
-from eo_dl.core.arrays import Objects
+from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.tile import tile
+from eo_dl.core.arrays import Chip, Objects
 from eo_dl.core.classes import ClassSet
-from eo_dl.curation.queue.chipqueue import queue_chips
-from eo_dl.curation.queue.chipuncertainty import OBJECTS, Uncertainty, of_labels, of_objects, of_probabilities
+from eo_dl.core.window import Window
+from eo_dl.curation.queue.chipqueue import Ranking, queue_chips
+from eo_dl.curation.queue.chipuncertainty import (
+    OBJECTS,
+    Uncertainty,
+    multi_label_uncertainty,
+    object_uncertainty,
+    probability_uncertainty,
+)
 from eo_dl.curation.queue.chipviews import VIEWS
 from eo_dl.curation.queue.reasons import reason
-from eo_dl.curation.queue.selection import choose
+from eo_dl.curation.queue.selection import select
 from eo_dl.errors import EoDlError, InputError
-from eo_dl.io.scene import open_scene
+from eo_dl.inference.contract import SceneOptions
+from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.labels.reading import read_labels
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import available_tasks, load_task
@@ -54,13 +64,13 @@ def test_a_sure_chip_has_no_uncertainty_and_an_even_one_all_of_it() -> None:
     sure, even = np.zeros((3, 4, 5), np.float32), np.full((3, 4, 5), 1 / 3, np.float32)
     sure[1] = 1
     assert (
-        of_probabilities([sure, sure]) == pytest.approx(of_probabilities([sure]))
-        and of_probabilities([sure]).entropy == 0
+        probability_uncertainty([sure, sure]) == pytest.approx(probability_uncertainty([sure]))
+        and probability_uncertainty([sure]).entropy == 0
     )
-    told = of_probabilities([even])
+    told = probability_uncertainty([even])
     assert (told.entropy, told.margin, told.disagreement) == pytest.approx((1, 1, 0), abs=1e-6)
     other = np.roll(sure, 1, axis=0)
-    torn = of_probabilities([sure, other])
+    torn = probability_uncertainty([sure, other])
     assert torn.disagreement == pytest.approx(np.log(2) / np.log(3), abs=1e-6), (
         "two sure views that contradict each other"
     )
@@ -79,7 +89,7 @@ def test_measures_are_those_of_every_pixel(seed: int, classes: int, views: int) 
         entropies.append(-sum(p * np.log(p) for p in mean if p > 0))
         margins.append(1 - (sorted(mean)[-1] - sorted(mean)[-2]))
         disagreements.append(entropies[-1] - np.mean(each))
-    told = of_probabilities(list(planes), valid)
+    told = probability_uncertainty(list(planes), valid)
 
     def most(values: list[float]) -> float:
         quarter = sorted(values, reverse=True)[: -(-len(values) // 4)]
@@ -87,28 +97,28 @@ def test_measures_are_those_of_every_pixel(seed: int, classes: int, views: int) 
 
     scaled = (most(entropies) / np.log(classes), most(margins), most(disagreements) / np.log(classes))
     assert (told.entropy, told.margin, told.disagreement) == pytest.approx(scaled, abs=1e-6)
-    assert len(told.about) == classes and sum(told.about) == pytest.approx(1)
+    assert len(told.class_shares) == classes and sum(told.class_shares) == pytest.approx(1)
 
 
 def test_a_small_unclear_thing_counts_more_than_a_large_slightly_unclear_one() -> None:
     roof, field = np.zeros((2, 10, 10)), np.full((2, 10, 10), 0.05)
     roof[0], field[1] = 1, 0.95
     roof[:, 2:6, 2:6] = 0.5
-    assert of_probabilities([roof]).entropy > 2 * of_probabilities([field]).entropy
+    assert probability_uncertainty([roof]).entropy > 2 * probability_uncertainty([field]).entropy
 
 
 def test_what_it_is_unsure_about_is_told_of_the_unsure_pixels() -> None:
     planes = np.zeros((3, 4, 4))
     planes[0] = 1
     planes[:, 0, 0] = 0, 0.6, 0.4
-    told = of_probabilities([planes], valid=np.arange(16).reshape(4, 4) < 4)
-    assert told.about == pytest.approx((0, 0.6, 0.4))
-    assert of_objects(
+    told = probability_uncertainty([planes], valid=np.arange(16).reshape(4, 4) < 4)
+    assert told.class_shares == pytest.approx((0, 0.6, 0.4))
+    assert object_uncertainty(
         [found((0, 0, 9, 9, 3, 0.5), (20, 0, 29, 9, 1, 0.5))], (1, 2, 3)
-    ).about == pytest.approx((0.5, 0, 0.5))
-    assert of_labels([np.array([0.5, 1.0])]).about == pytest.approx((1, 0)) and of_objects(
-        [found()], (1, 2)
-    ).about == (0, 0)
+    ).class_shares == pytest.approx((0.5, 0, 0.5))
+    assert multi_label_uncertainty([np.array([0.5, 1.0])]).class_shares == pytest.approx(
+        (1, 0)
+    ) and object_uncertainty([found()], (1, 2)).class_shares == (0, 0)
 
 
 def test_the_reason_is_told_in_words() -> None:
@@ -116,25 +126,25 @@ def test_the_reason_is_told_in_words() -> None:
     told = Uncertainty(0.4, 0, 0, (0.3, 0.6, 0.1))
     assert (
         reason(told, "entropy", values, classes, 0.9)
-        == "less sure than of 75 % of the chips, between road and water; unlike what was labelled or ranked before"
+        == "more uncertain than 75 % of the chips, between road and water; unlike the chips labelled or ranked so far"
     )
     assert (
         reason(Uncertainty(0.1, 0, 0, (0.9, 0.1, 0)), "entropy", values, classes, 0.1)
-        == "less sure than of 0 % of the chips, of water"
+        == "more uncertain than 0 % of the chips, about water"
     )
     assert (
         reason(Uncertainty(0, 0, 0, (0.0,) * 3), "margin", values, classes, 0.1)
-        == "less sure than of 0 % of the chips"
+        == "more uncertain than 0 % of the chips"
     )
 
 
 def test_nothing_measured_is_nothing_to_ask_for() -> None:
-    assert of_probabilities([np.full((2, 3, 3), 0.5)], np.zeros((3, 3), np.bool_)).entropy == 0
+    assert probability_uncertainty([np.full((2, 3, 3), 0.5)], np.zeros((3, 3), np.bool_)).entropy == 0
 
 
 def test_of_labels_that_may_meet_the_least_sure_counts() -> None:
-    assert of_labels([np.array([0.99, 0.5, 0.01])]).entropy == pytest.approx(1)
-    assert of_labels([np.array([0.99, 0.9, 0.01])]).entropy < 0.5
+    assert multi_label_uncertainty([np.array([0.99, 0.5, 0.01])]).entropy == pytest.approx(1)
+    assert multi_label_uncertainty([np.array([0.99, 0.9, 0.01])]).entropy < 0.5
 
 
 def found(*boxes: tuple[float, float, float, float, int, float]) -> Objects:
@@ -144,15 +154,15 @@ def found(*boxes: tuple[float, float, float, float, int, float]) -> Objects:
 
 def test_an_object_that_a_turn_makes_vanish_is_disagreed_on() -> None:
     here, close = found((0, 0, 10, 10, 1, 0.9)), found((1, 0, 10, 10, 1, 0.8))
-    assert of_objects([here, close]).disagreement == pytest.approx(0.1 / OBJECTS, abs=1e-6)
-    assert of_objects([here, found()]).disagreement == pytest.approx(0.9 / OBJECTS, abs=1e-6)
-    assert of_objects([found(), here]).disagreement == pytest.approx(0.9 / OBJECTS, abs=1e-6), (
+    assert object_uncertainty([here, close]).disagreement == pytest.approx(0.1 / OBJECTS, abs=1e-6)
+    assert object_uncertainty([here, found()]).disagreement == pytest.approx(0.9 / OBJECTS, abs=1e-6)
+    assert object_uncertainty([found(), here]).disagreement == pytest.approx(0.9 / OBJECTS, abs=1e-6), (
         "one that only the turned chip shows"
     )
-    assert of_objects([here, found((0, 0, 10, 10, 2, 0.9))]).disagreement == pytest.approx(
+    assert object_uncertainty([here, found((0, 0, 10, 10, 2, 0.9))]).disagreement == pytest.approx(
         1.8 / OBJECTS, abs=1e-6
     ), "of another class it is another one"
-    assert of_objects([found(), found()]).entropy == 0 and of_objects(
+    assert object_uncertainty([found(), found()]).entropy == 0 and object_uncertainty(
         [found((0, 0, 9, 9, 1, 0.5))]
     ).entropy == pytest.approx(1 / OBJECTS)
 
@@ -212,16 +222,17 @@ def test_the_choice_is_the_greedy_one(seed: int, diversity: float, known: int) -
     rng = np.random.default_rng(seed)
     points, old = rng.normal(size=(12, 3)).astype(np.float32), rng.normal(size=(known, 3)).astype(np.float32)
     uncertainty, places = rng.random(12), rng.integers(0, 4, 12)
-    taken = choose(uncertainty, points, places, old, 7, diversity)
-    assert taken.order.tolist() == naive_choice(uncertainty, points, places.tolist(), old, 7, diversity)
-    assert (np.diff(taken.score) <= 1e-12).all() and (taken.score <= 1 + 1e-12).all(), (
+    selection = select(uncertainty, points, old, places, count=7, diversity=diversity)
+    assert selection.order.tolist() == naive_choice(uncertainty, points, places.tolist(), old, 7, diversity)
+    assert (np.diff(selection.score) <= 1e-12).all() and (selection.score <= 1 + 1e-12).all(), (
         "a layer sorted by rank is sorted by score"
     )
 
 
 def test_equal_chips_are_taken_in_their_order() -> None:
-    same = choose(
-        np.full(5, 0.5), np.zeros((5, 2), np.float32), np.arange(5), np.empty((0, 2), np.float32), 5, 0.5
+    nothing_known = np.empty((0, 2), np.float32)
+    same = select(
+        np.full(5, 0.5), np.zeros((5, 2), np.float32), nothing_known, np.arange(5), count=5, diversity=0.5
     )
     assert same.order.tolist() == [0, 1, 2, 3, 4]
 
@@ -231,11 +242,16 @@ def test_without_diversity_it_is_uncertainty_and_twins_come_late() -> None:
     features = np.array([[0, 0], [0, 0], [5, 5], [9, 0]], np.float32)
     apart = np.arange(4)
     nobody = np.empty((0, 2), np.float32)
-    assert choose(uncertainty, features, apart, nobody, 4, 0.0).order.tolist() == [0, 1, 3, 2]
-    assert choose(uncertainty, features, apart, nobody, 4, 0.5).order.tolist() == [0, 3, 2, 1], (
-        "a copy of what was taken tells nothing new"
-    )
-    assert choose(uncertainty, features, np.zeros(4, np.int64), nobody, 9, 0.0).order.tolist() == [0, 1, 3, 2]
+    assert select(uncertainty, features, nobody, apart, count=4, diversity=0.0).order.tolist() == [0, 1, 3, 2]
+    assert select(uncertainty, features, nobody, apart, count=4, diversity=0.5).order.tolist() == [
+        0,
+        3,
+        2,
+        1,
+    ], "a copy of what was taken tells nothing new"
+    assert select(
+        uncertainty, features, nobody, np.zeros(4, np.int64), count=9, diversity=0.0
+    ).order.tolist() == [0, 1, 3, 2]
 
 
 # Whole runs
@@ -302,7 +318,9 @@ def scene(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("task", available_tasks())
 def test_every_task_has_a_queue(task: str, scene: Path, tmp_path: Path) -> None:
-    made = queue_chips(tiny_model(task, scene), scene, out=tmp_path / "queue.gpkg", count=5, views=2)
+    made = queue_chips(
+        tiny_model(task, scene), scene, out=tmp_path / "queue.gpkg", count=5, ranking=Ranking(views=2)
+    )
     assert (
         made.candidates == 19
         and len(made.picks) == 5
@@ -317,7 +335,7 @@ def test_every_task_has_a_queue(task: str, scene: Path, tmp_path: Path) -> None:
     assert (
         (np.diff(table["score"]) <= 0).all()
         and table["score"].between(0, 1).all()
-        and table["reason"].str.startswith("less sure than of").all()
+        and table["reason"].str.startswith("more uncertain than").all()
     )
     for shape, pick in zip(table.geometry, made.picks, strict=True):
         col0, row0, col1, row1 = pick.window.box
@@ -333,14 +351,17 @@ def test_every_task_has_a_queue(task: str, scene: Path, tmp_path: Path) -> None:
 def test_the_same_input_gives_the_same_queue_and_every_measure_works(scene: Path, tmp_path: Path) -> None:
     model = tiny_model("segmentation", scene)
     first, again = (
-        queue_chips(model, scene, out=tmp_path / name, count=19, views=2) for name in ("a.gpkg", "b.gpkg")
+        queue_chips(model, scene, out=tmp_path / name, count=19, ranking=Ranking(views=2))
+        for name in ("a.gpkg", "b.gpkg")
     )
     assert (
         first.picks == again.picks
         and (tmp_path / "a.gpkg").read_bytes() == (tmp_path / "b.gpkg").read_bytes()
     )
     for by in ("entropy", "margin", "disagreement"):
-        made = queue_chips(model, scene, out=tmp_path / f"{by}.gpkg", count=19, by=by, diversity=0, views=2)
+        made = queue_chips(
+            model, scene, out=tmp_path / f"{by}.gpkg", count=19, ranking=Ranking(by, diversity=0, views=2)
+        )
         best = max(made.picks, key=lambda pick: getattr(pick, by))
         assert made.picks[0] == best and {pick.window for pick in made.picks} == {
             pick.window for pick in first.picks
@@ -352,7 +373,9 @@ def test_annotated_ground_is_not_asked_for_again(scene: Path, tmp_path: Path) ->
     house = shapely.box(400_010, 5_399_980, 400_020, 5_399_990)
     gpd.GeoDataFrame({"kind": ["a"]}, geometry=[house], crs="EPSG:32633").to_file(tmp_path / "l.gpkg")
     labels = read_labels(tmp_path / "l.gpkg")
-    drawn = queue_chips(model, scene, out=tmp_path / "q.gpkg", count=30, labels=labels, views=1)
+    drawn = queue_chips(
+        model, scene, out=tmp_path / "q.gpkg", count=30, labels=labels, ranking=Ranking(views=1)
+    )
     assert (
         drawn.candidates == 18
         and all(pick.window.box[:2] != (0, 0) for pick in drawn.picks)
@@ -360,21 +383,30 @@ def test_annotated_ground_is_not_asked_for_again(scene: Path, tmp_path: Path) ->
     )
     west = np.array([shapely.box(400_000, 5_399_872, 400_064, 5_400_000)], dtype=object)
     half = queue_chips(
-        model, scene, out=tmp_path / "h.gpkg", count=30, labels=replace(labels, annotated=west), views=1
+        model,
+        scene,
+        out=tmp_path / "h.gpkg",
+        count=30,
+        labels=replace(labels, annotated=west),
+        ranking=Ranking(views=1),
     )
     assert half.candidates == 11 and min(pick.window.col for pick in half.picks) == 64
     gpd.GeoDataFrame(
         geometry=[shapely.box(400_000, 5_399_936, 400_160, 5_400_000)], crs="EPSG:32633"
     ).to_file(tmp_path / "aoi.gpkg")
     north = queue_chips(
-        model, scene, out=tmp_path / "n.gpkg", count=30, labels=labels, aoi=tmp_path / "aoi.gpkg", views=1
+        model,
+        scene,
+        out=tmp_path / "n.gpkg",
+        count=30,
+        labels=labels,
+        aoi=tmp_path / "aoi.gpkg",
+        ranking=Ranking(views=1),
     )
     assert north.candidates == 9 and max(pick.window.row for pick in north.picks) == 32
 
 
 def test_a_chip_set_takes_its_ground_and_its_like_out(scene: Path, tmp_path: Path) -> None:
-    from eo_dl.chips.tile import tile
-
     gpd.GeoDataFrame(
         {"kind": ["a"]}, geometry=[shapely.box(400_002, 5_399_970, 400_060, 5_399_990)], crs="EPSG:32633"
     ).to_file(tmp_path / "l.gpkg")
@@ -390,10 +422,83 @@ def test_a_chip_set_takes_its_ground_and_its_like_out(scene: Path, tmp_path: Pat
         guard_px=0,
     )
     made = queue_chips(
-        tiny_model("segmentation", scene), scene, out=tmp_path / "q.gpkg", count=30, chips=chips, views=1
+        tiny_model("segmentation", scene),
+        scene,
+        out=tmp_path / "q.gpkg",
+        count=30,
+        chips=chips,
+        ranking=Ranking(views=1),
     )
     assert made.candidates == 9 and min(pick.window.row for pick in made.picks) == 64
     assert max(pick.novelty for pick in made.picks) <= 1
+
+
+def _chips_read(monkeypatch: pytest.MonkeyPatch) -> list[Chip]:
+    """Every chip that is read from now on."""
+    chips: list[Chip] = []
+    read = SceneReader.read
+
+    def recorded(self: SceneReader, window: Window) -> Chip:
+        chips.append(read(self, window))
+        return chips[-1]
+
+    monkeypatch.setattr(SceneReader, "read", recorded)
+    return chips
+
+
+@pytest.fixture
+def coarse_chips(scene: Path, tmp_path: Path) -> ChipSet:
+    """Chips of 16 px at 2 m, cut from the north of the 1 m scene."""
+    house = shapely.box(400_002, 5_399_970, 400_060, 5_399_990)
+    north = shapely.box(400_000, 5_399_936, 400_159, 5_400_000)
+    gpd.GeoDataFrame({"kind": ["a"]}, geometry=[house], crs="EPSG:32633").to_file(tmp_path / "l.gpkg")
+    gpd.GeoDataFrame(geometry=[north], crs="EPSG:32633").to_file(tmp_path / "done.gpkg")
+    return tile(
+        scene,
+        tmp_path / "l.gpkg",
+        out=tmp_path / "chips",
+        size_px=16,
+        gsd_m=2.0,
+        annotated=tmp_path / "done.gpkg",
+        guard_px=0,
+    )
+
+
+def test_chips_of_another_gsd_than_the_model_are_read_where_they_lie(
+    scene: Path, tmp_path: Path, coarse_chips: ChipSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows of 2 m pixels were read as windows of 1 m pixels: other ground, and no error."""
+    model = tiny_model("segmentation", scene)
+    fine = TinyBundle(model.path, model.spec.model_copy(update={"gsd_m": 1.0}))
+    chips = _chips_read(monkeypatch)
+    queue_chips(fine, scene, out=tmp_path / "q.gpkg", chips=coarse_chips, ranking=Ranking(views=1))
+    records = coarse_chips.split("train")
+    assert records
+    for record in records:
+        footprint = coarse_chips.scenes[0].grid.footprint(record.window)
+        read = [chip for chip in chips if chip.grid.footprint().equals(footprint)]
+        assert read and read[0].pixels.shape == (3, 32, 32), f"{record.chip_id} was not read where it lies"
+
+
+def test_options_for_the_new_scenes_do_not_touch_the_scenes_of_the_chip_set(
+    scene: Path, tmp_path: Path, coarse_chips: ChipSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with rasterio.open(scene) as named, rasterio.open(tmp_path / "bgr.tif", "w", **named.profile) as unnamed:
+        unnamed.write(named.read()[::-1])
+    model = tiny_model("segmentation", scene)
+    chips = _chips_read(monkeypatch)
+    queue_chips(
+        model,
+        tmp_path / "bgr.tif",
+        out=tmp_path / "q.gpkg",
+        chips=coarse_chips,
+        ranking=Ranking(views=1),
+        options=SceneOptions(bands="red=3,green=2,blue=1"),
+    )
+    orders: dict[int, set[tuple[int, ...]]] = {16: set(), 32: set()}
+    for chip in chips:  # those of the set have 16 px, candidates 32 px; values are also sampled
+        orders.setdefault(chip.grid.width, set()).add(tuple(band.number for band in chip.bands))
+    assert orders[16] == {(1, 2, 3)} and orders[32] == {(3, 2, 1)}
 
 
 def test_scenes_of_two_crs_come_in_one_layer_at_their_places(scene: Path, tmp_path: Path) -> None:
@@ -419,7 +524,7 @@ def test_scenes_of_two_crs_come_in_one_layer_at_their_places(scene: Path, tmp_pa
         [scene, tmp_path / "west.tif"],
         out=tmp_path / "q.gpkg",
         count=40,
-        views=1,
+        ranking=Ranking(views=1),
     )
     table = gpd.read_file(tmp_path / "q.gpkg", layer="queue")
     assert set(table["scene"]) == {"s.tif", "west.tif"} and {pick.scene for pick in made.picks} == set(
@@ -445,10 +550,15 @@ def test_what_labels_have_annotated_counts_as_known(scene: Path, tmp_path: Path)
         geometry=[shapely.box(400_065, 5_399_872, 400_160, 5_400_000)], crs="EPSG:32633"
     ).to_file(tmp_path / "east.gpkg")
     with_known = queue_chips(
-        model, scene, out=tmp_path / "a.gpkg", count=11, labels=labels, diversity=1, views=1
+        model, scene, out=tmp_path / "a.gpkg", count=11, labels=labels, ranking=Ranking(diversity=1, views=1)
     )
     without = queue_chips(
-        model, scene, out=tmp_path / "b.gpkg", count=11, aoi=tmp_path / "east.gpkg", diversity=1, views=1
+        model,
+        scene,
+        out=tmp_path / "b.gpkg",
+        count=11,
+        aoi=tmp_path / "east.gpkg",
+        ranking=Ranking(diversity=1, views=1),
     )
     assert {p.window for p in with_known.picks} == {p.window for p in without.picks}
     assert with_known.picks[0].novelty == pytest.approx(1) and without.picks[0].novelty == 1
@@ -461,13 +571,13 @@ def test_what_labels_have_annotated_counts_as_known(scene: Path, tmp_path: Path)
     ("options", "said"),
     [
         ({"out": "q.tif"}, ".gpkg"),
-        ({"count": 0}, "--count"),
-        ({"by": "luck"}, "--by"),
-        ({"views": 9}, "--views"),
-        ({"views": 1, "by": "disagreement"}, "--views"),
-        ({"diversity": 2}, "--diversity"),
+        ({"count": 0}, "`count`"),
+        ({"by": "luck"}, "`by`"),
+        ({"views": 9}, "`views`"),
+        ({"views": 1, "by": "disagreement"}, "`views`"),
+        ({"diversity": 2}, "`diversity`"),
         ({"size_px": 161}, "larger than every scene (at most 160 px)"),
-        ({"aoi": "far.gpkg"}, "no chip lies in the AOI"),
+        ({"aoi": "far.gpkg"}, "`aoi`: no chip lies inside it"),
         ({"labels": "all.gpkg"}, "annotated already"),
     ],
 )
@@ -480,8 +590,10 @@ def test_bad_requests_are_one_line(scene: Path, tmp_path: Path, options: dict[st
     placed = {
         name: tmp_path / value if name in ("out", "aoi", "labels") else value for name, value in given.items()
     }
+    names = [name for name in ("by", "views", "diversity") if name in placed]
+    ranked_by = {name: placed.pop(name) for name in names}
     with pytest.raises(InputError) as error:
-        queue_chips(tiny_model("segmentation", scene), scene, **placed)
+        queue_chips(tiny_model("segmentation", scene), scene, ranking=Ranking(**ranked_by), **placed)
     assert said in str(error.value) and "\n" not in str(error.value)
 
 

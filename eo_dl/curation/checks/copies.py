@@ -9,7 +9,6 @@ however alike they look from far. Not found: copies that were cut at another pla
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,11 +18,10 @@ from scipy.ndimage import uniform_filter
 
 from ...chips.chiprecord import ChipRecord
 from ...chips.chipset import ChipSet
-from ...chips.writing import written_chip
+from ...chips.chipsource import ChipSource
 from ...core.arrays import Chip
 from ...core.normalization import to_physical
 from ...core.progress import OnProgress, silent
-from ...io.scene import SceneReader
 from ..queue.chipviews import VIEWS, View
 
 FloatArray = npt.NDArray[np.float32]
@@ -33,7 +31,6 @@ _ALIKE = 0.95  # correlation of thumbnails, above which a closer look is taken
 _SAME = 0.6  # correlation of detail: JPEG at quality 50 leaves 0.7 and more, different places 0.1 at most
 _CLOSER = 3  # thumbnails that are looked at more closely, for each chip
 _DETAIL_PX = 5
-_MOST_HANDLES = 8
 
 
 @dataclass(frozen=True)
@@ -57,25 +54,22 @@ def find_copies(
     chips: ChipSet, records: Sequence[ChipRecord], on_progress: OnProgress = silent
 ) -> list[Copy]:
     """Pairs of chips of two different splits that show the same. Memory: 1 KiB a chip."""
-    reader = _Reader(chips)
     order = sorted(
         range(len(records)),
         key=lambda i: (records[i].scene_index, records[i].window.row, records[i].window.col),
     )
     marks: dict[int, _Mark] = {}
-    try:
+    with ChipSource(chips.path, chips.scenes) as source:
         for done, place in enumerate(order):
             on_progress(done, len(order), "chips")
-            mark = _mark(reader.read(records[place]))
+            mark = _mark(source.read(records[place]))
             if mark is not None:
                 marks[place] = mark
         on_progress(len(order), len(order), "chips")
-        return _pairs(marks, records, reader)
-    finally:
-        reader.close()
+        return _pairs(marks, records, source)
 
 
-def _pairs(marks: dict[int, _Mark], records: Sequence[ChipRecord], reader: _Reader) -> list[Copy]:
+def _pairs(marks: dict[int, _Mark], records: Sequence[ChipRecord], source: ChipSource) -> list[Copy]:
     """Chips of later splits against those of earlier ones."""
     places = sorted(marks)
     thumbnails = (
@@ -86,7 +80,7 @@ def _pairs(marks: dict[int, _Mark], records: Sequence[ChipRecord], reader: _Read
     for one, others in (("train", ("val", "test")), ("val", ("test",))):
         mine, against = np.flatnonzero(splits == one), np.flatnonzero(np.isin(splits, others))
         for second in against:
-            twin = _twin(marks, [places[i] for i in mine], thumbnails[mine], places[second], records, reader)
+            twin = _twin(marks, [places[i] for i in mine], thumbnails[mine], places[second], records, source)
             if twin is not None:
                 found.append(twin)
     return found
@@ -98,7 +92,7 @@ def _twin(
     thumbnails: FloatArray,
     place: int,
     records: Sequence[ChipRecord],
-    reader: _Reader,
+    source: ChipSource,
 ) -> Copy | None:
     """The chip among `mine` that shows what the chip at `place` shows, if one does."""
     same = next((i for i in mine if marks[i].digest == marks[place].digest), None)
@@ -116,7 +110,7 @@ def _twin(
         if alike[row, number] < _ALIKE:
             return None
         similarity = _similarity(
-            reader.read(records[mine[int(row)]]), reader.read(records[place]), VIEWS[int(number)]
+            source.read(records[mine[int(row)]]), source.read(records[place]), VIEWS[int(number)]
         )
         if similarity >= _SAME:
             return Copy(mine[int(row)], place, similarity)
@@ -157,29 +151,3 @@ def _similarity(one: Chip, other: Chip, view: View) -> float:
     details = [(gray - uniform_filter(gray, _DETAIL_PX))[both] for gray in (first, second)]
     lengths = [float(np.linalg.norm(detail)) for detail in details]
     return float(details[0] @ details[1]) / (lengths[0] * lengths[1]) if min(lengths) > 0 else 0.0
-
-
-class _Reader:
-    """Pixels of chips, few files open at a time."""
-
-    def __init__(self, chips: ChipSet) -> None:
-        self._chips = chips
-        self._open: OrderedDict[int, SceneReader] = OrderedDict()
-
-    def read(self, record: ChipRecord) -> Chip:
-        """As `ChipDataset` reads it."""
-        if record.file is not None:
-            return written_chip(self._chips.path, record, self._chips.scenes[record.scene_index])
-        reader = self._open.pop(record.scene_index, None)
-        if reader is None:
-            if len(self._open) >= _MOST_HANDLES:
-                self._open.popitem(last=False)[1].close()
-            reader = SceneReader(self._chips.scenes[record.scene_index])
-        self._open[record.scene_index] = reader
-        return reader.read(record.window)
-
-    def close(self) -> None:
-        """Close what is open."""
-        for reader in self._open.values():
-            reader.close()
-        self._open.clear()

@@ -1,1 +1,1 @@
-"""What to label next: chips ranked by how unsure a model is of them and by how unlike each other they are."""
+"""What to label next: chips ranked by the model's uncertainty and by how different they are from one another."""

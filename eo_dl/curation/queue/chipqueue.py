@@ -1,8 +1,8 @@
-"""`queue_chips`: what to label next, as a layer to work through in QGIS."""
+"""`queue_chips`: which chips to label next, as a layer to work through in QGIS."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,11 +12,13 @@ import numpy as np
 
 from ...bundle import Bundle, load_model
 from ...chips.chipset import ChipSet, open_chip_set
+from ...chips.measure import Candidate, enough_valid
+from ...core.arraytypes import Float32Array
 from ...core.htmlcard import grid_table
 from ...core.labelset import LabelSet
 from ...core.progress import OnProgress, silent
 from ...core.window import Window
-from ...errors import ConfigError, SceneError
+from ...errors import ConfigError, InputError, SceneError
 from ...inference.contract import SceneOptions, fit_scene
 from ...io.atomic import refuse_existing
 from ...io.qgisstyles import ranks_qml
@@ -24,45 +26,92 @@ from ...io.scene import Scene, open_scene
 from ...io.vectorlayers import write_layers
 from ...labels.reading import read_labels
 from .chipviews import VIEWS
-from .modelprobe import Features, Probe, Seen
-from .openground import open_windows, outlines_of, places_of
+from .modelprobe import Probe, ProbedChip
+from .openground import WindowsPerScene, chip_outlines, find_open_ground, neighbourhoods
 from .reasons import reason
-from .selection import choose
+from .selection import select
 
 Measure = Literal["entropy", "margin", "disagreement"]
 
 MEASURES: tuple[Measure, ...] = ("entropy", "margin", "disagreement")
 LAYER = "queue"
-_MOST_KNOWN = 512
-_BATCH_PX = 2**20
+_MOST_KNOWN = 512  # labelled chips that candidates are compared with
 _LEAST_VALID = 0.5
 
 
 @dataclass(frozen=True)
+class Ranking:
+    """How candidates are ranked."""
+
+    by: Measure = "entropy"
+    """The measure of uncertainty; see `chipuncertainty`."""
+
+    diversity: float = 0.5
+    """Weight of diversity against uncertainty, 0 to 1."""
+
+    views: int = 4
+    """In how many rotated and mirrored views the model predicts each chip, 1 to 8."""
+
+    def __post_init__(self) -> None:
+        if self.by not in MEASURES:
+            raise ConfigError(f"`by`: expected one of {', '.join(MEASURES)}, found {self.by!r}")
+        if not 0 <= self.diversity <= 1:
+            raise ConfigError(f"`diversity`: expected a number from 0 to 1, found {self.diversity:g}")
+        if not 1 <= self.views <= len(VIEWS):
+            raise ConfigError(f"`views`: expected 1 to {len(VIEWS)}, found {self.views}")
+        if self.by == "disagreement" and self.views < 2:
+            raise ConfigError(
+                "`views`: a single view cannot disagree with itself; use 2 or more, or another measure in `by`"
+            )
+
+
+@dataclass(frozen=True)
 class Pick:
-    """A chip to label: `rank` from 1, its scene and window (working pixels), its `score` (0 to 1, falling),
-    what the model says of it, how new it is, and all that in words.
-    """
+    """A chip to label."""
 
     rank: int
+    """Its position in the queue, from 1."""
+
     scene: str
+    """File name of its scene."""
+
     window: Window
+    """Where it lies, in pixels of the grid that the model reads."""
+
     score: float
+    """Its value when it was selected, 0 to 1; it falls with the rank."""
+
     entropy: float
+    """See `chipuncertainty.Uncertainty`."""
+
     margin: float
+    """See `chipuncertainty.Uncertainty`."""
+
     disagreement: float
+    """See `chipuncertainty.Uncertainty`."""
+
     novelty: float
+    """How different it is from the chips labelled or ranked before, 0 to 1."""
+
     reason: str
+    """All of that in words, as shown on the map."""
 
 
 @dataclass(frozen=True)
 class Queue:
-    """The layer `queue` at `path`, and what is in it; chosen from `candidates` chips."""
+    """The chips to label next, as written."""
 
     path: Path
+    """The GeoPackage with the layer `queue`."""
+
     picks: tuple[Pick, ...]
+    """The chips, most valuable first."""
+
     candidates: int
+    """Number of chips that they were selected from."""
+
     notes: tuple[str, ...]
+    """What was done and left out on the way."""
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -71,22 +120,12 @@ class Queue:
 
     @property
     def rows(self) -> tuple[tuple[object, ...], ...]:
-        """A line for each chip, first things first."""
-        return tuple(
-            (
-                p.rank,
-                p.scene,
-                p.window.col,
-                p.window.row,
-                *(f"{v:.3f}" for v in (p.score, p.entropy, p.margin, p.disagreement, p.novelty)),
-                p.reason,
-            )
-            for p in self.picks
-        )
+        """One row per chip, most valuable first."""
+        return tuple(_row(pick) for pick in self.picks)
 
     @property
     def values(self) -> dict[str, object]:
-        """Everything as plain values."""
+        """Everything as plain values, for JSON."""
         picks = [dict(zip(self.header, row, strict=True)) for row in self.rows]
         return {
             "path": str(self.path),
@@ -96,9 +135,8 @@ class Queue:
         }
 
     def _repr_html_(self) -> str:
-        return grid_table(
-            self.header, self.rows, f"{len(self.picks)} of {self.candidates} chips to label next"
-        )
+        title = f"{len(self.picks)} of {self.candidates} chips to label next"
+        return grid_table(self.header, self.rows, title)
 
 
 def queue_chips(
@@ -107,222 +145,215 @@ def queue_chips(
     *,
     out: str | Path,
     count: int = 20,
+    ranking: Ranking | None = None,
     size_px: int | None = None,
     labels: LabelSet | str | Path | None = None,
     chips: ChipSet | str | Path | None = None,
     aoi: str | Path | None = None,
-    by: Measure = "entropy",
-    diversity: float = 0.5,
-    views: int = 4,
     options: SceneOptions | None = None,
     device: str = "auto",
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> Queue:
-    """The `count` chips from whose labels the model would learn most, sorted, in a GeoPackage styled for
-    QGIS.
+    """The chips from whose labels the model would learn most, sorted, in a GeoPackage styled for QGIS.
 
-    Scenes are cut by a grid of the model's chips (`size_px`). Left out: ground outside `aoi`, ground that
-    `labels` or `chips` have annotated, chips of which less than half was measured. The rest is ranked `by`
-    how unsure the model is (see `uncertainty`), seen in `views` (1 to 8) turned and mirrored ways, by how
-    unlike the chips are to each other, to the ground of `labels` and to the train chips of `chips` in the
-    encoder's features (`diversity`: 0 not at all, 1 only that), and evenly over the ground. The same input
-    gives the same queue.
+    Scenes are cut by a regular grid. Chips that are annotated already, lie outside `aoi`, or of which less
+    than half was measured are left out. The others are ranked by the uncertainty of the model, by their
+    difference from one another and from labelled chips in the features of the model's backbone, and are
+    spread evenly over the ground. The same input gives the same queue.
 
-    Raises one of the `InputError` tree with one line.
+    Args:
+        model: The model, or the path of its bundle.
+        scenes: One or more scenes, or their paths.
+        out: The GeoPackage to write.
+        count: Number of chips to select.
+        ranking: How uncertainty is measured and weighed against diversity (default: `Ranking()`).
+        size_px: Side of a chip, pixels (default: that of the model).
+        labels: Existing labels. Ground that they have annotated is not queued, and chips like it rank lower.
+        chips: An existing chip set, treated like `labels`; its train chips are what candidates are compared
+            with. They are read from their own scenes, at the GSD of the model.
+        aoi: Polygons outside of which nothing is queued.
+        options: Bands, units and resampling of `scenes`. They do not apply to the scenes of `chips`.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        overwrite: Replace an existing file.
+        on_progress: Called with the number of chips done and their total.
 
-    >>> queue_chips("model.eodl", ["north.tif", "south.tif"], out="queue.gpkg", chips="chips")  # doctest: +SKIP
+    Returns:
+        The queue as written.
+
+    Raises:
+        ConfigError: A parameter is out of range.
+        SceneError: No chip has half of its pixels measured.
+        InputError: Everything is annotated already, or a scene does not fit the model.
+        OutputExistsError: `out` exists.
+
+    Example:
+        >>> queue_chips("model.eodl", "town.tif", out="queue.gpkg", chips="chips")  # doctest: +SKIP
     """
-    _check(out, count, by, diversity, views, overwrite)
+    ranking = ranking or Ranking()
+    _check_output(out, count, overwrite)
     bundle = model if isinstance(model, Bundle) else load_model(model)
-    fitted, notes = _fitted(bundle, scenes, options or SceneOptions())
-    known = open_chip_set(chips) if isinstance(chips, str | Path) else chips
-    given = read_labels(labels) if isinstance(labels, str | Path) else labels
-    _check_size(size_px, bundle, fitted)
-    ground = open_windows(fitted, size_px or bundle.spec.chip_px, aoi, given, known, notes)
-    probe = Probe(bundle, device=device, views=views)
-    old = [
-        *_features_of_labelled(probe, fitted, ground.done),
-        *_features_of_chips(bundle, probe, known, options or SceneOptions()),
-    ]
-    seen = _looked(probe, fitted, ground.open, notes, on_progress)
-    places = [(index, one.window) for index, one in seen]
-    unsure = np.array([getattr(one.uncertainty, by) for _, one in seen])
-    taken = choose(
-        unsure,
-        np.stack([one.features for _, one in seen]),
-        places_of(fitted, places, count),
-        np.stack(old) if old else np.empty((0, len(seen[0][1].features)), np.float32),
-        count,
-        diversity,
-    )
-    if len(taken.order) < count:
-        notes.append(f"only {len(taken.order)} chips are left to label")
-    picks = tuple(
-        _pick(
-            rank,
-            fitted,
-            seen[place],
-            (score, new),
-            reason(seen[place][1].uncertainty, by, unsure, bundle.classes, new),
+    fitted, notes = _fit_scenes(bundle, scenes, options or SceneOptions())
+    labels = read_labels(labels) if isinstance(labels, str | Path) else labels
+    chips = open_chip_set(chips) if isinstance(chips, str | Path) else chips
+    chip_px = _chip_size(size_px, bundle, fitted)
+    ground = find_open_ground(fitted, chip_px, aoi=aoi, labels=labels, chips=chips)
+
+    probe = Probe(bundle, device=device, views=ranking.views)
+    known = [*_features_of_windows(probe, fitted, ground.annotated)]
+    if chips is not None:
+        known += _features_of_train_chips(probe, bundle, chips)
+    candidates, probed = _probe_candidates(probe, fitted, ground.candidates, on_progress)
+    total = sum(map(len, ground.candidates))
+    notes += ground.notes
+    if len(probed) < total:
+        notes.append(
+            f"{total - len(probed)} of {total} chips left out: less than half of their pixels are measured"
         )
-        for rank, (place, new, score) in enumerate(
-            zip(taken.order.tolist(), taken.novelty.tolist(), taken.score.tolist(), strict=True), start=1
-        )
+
+    uncertainty = np.array([getattr(chip.uncertainty, ranking.by) for chip in probed])
+    features = np.stack([chip.features for chip in probed])
+    selection = select(
+        uncertainty,
+        features,
+        np.stack(known) if known else features[:0],
+        neighbourhoods(candidates, count),
+        count=count,
+        diversity=ranking.diversity,
     )
-    _write(Path(out), fitted, [places[place] for place in taken.order.tolist()], picks, bundle, by, overwrite)
-    return Queue(Path(out), picks, len(seen), tuple(notes))
+    if len(selection.order) < count:
+        notes.append(f"only {len(selection.order)} chips remain to be labelled")
+
+    picks = []
+    for number, index in enumerate(selection.order.tolist()):
+        chip, novelty = probed[index], float(selection.novelty[number])
+        picks.append(
+            Pick(
+                rank=number + 1,
+                scene=fitted[candidates[index].scene_index].name,
+                window=chip.window,
+                score=float(selection.score[number]),
+                entropy=chip.uncertainty.entropy,
+                margin=chip.uncertainty.margin,
+                disagreement=chip.uncertainty.disagreement,
+                novelty=novelty,
+                reason=reason(chip.uncertainty, ranking.by, uncertainty, bundle.classes, novelty),
+            )
+        )
+    tags = {"model": bundle.path.name, "model_sha256": bundle.hash, "ranked_by": ranking.by}
+    table = _layer(picks, fitted, [candidates[index] for index in selection.order.tolist()])
+    styles = {LAYER: ranks_qml("rank", len(picks))}
+    write_layers(Path(out), {LAYER: table}, styles, metadata=tags, overwrite=overwrite)
+    return Queue(Path(out), tuple(picks), len(probed), tuple(notes))
 
 
-def _check(out: str | Path, count: int, by: str, diversity: float, views: int, overwrite: bool) -> None:
+def _row(pick: Pick) -> tuple[object, ...]:
+    values = (pick.score, pick.entropy, pick.margin, pick.disagreement, pick.novelty)
+    rounded = (f"{value:.3f}" for value in values)
+    return (pick.rank, pick.scene, pick.window.col, pick.window.row, *rounded, pick.reason)
+
+
+def _check_output(out: str | Path, count: int, overwrite: bool) -> None:
     if Path(out).suffix.lower() != ".gpkg":
-        raise ConfigError(f"{out}: a queue is a GeoPackage; give it a .gpkg name (-o/--out)")
-    refuse_existing(out, overwrite)
+        raise ConfigError(f"{out}: a queue is a GeoPackage; give `out` a name that ends in .gpkg")
     if count < 1:
-        raise ConfigError(f"labels queue: at least one chip can be asked for, found {count}; correct --count")
-    if by not in MEASURES:
-        raise ConfigError(
-            f"labels queue: chips are ranked by {', '.join(MEASURES)}, found {by!r}; correct --by"
-        )
-    if not 0 <= diversity <= 1:
-        raise ConfigError(
-            f"labels queue: diversity is a share from 0 to 1, found {diversity:g}; correct --diversity"
-        )
-    if not 1 <= views <= len(VIEWS):
-        raise ConfigError(f"labels queue: a chip has 1 to {len(VIEWS)} views, found {views}; correct --views")
-    if by == "disagreement" and views < 2:
-        raise ConfigError(
-            "labels queue: one view cannot disagree with itself; give --views 2 or more, or rank --by entropy"
-        )
+        raise ConfigError(f"`count`: expected at least 1 chip, found {count}")
+    refuse_existing(out, overwrite)
 
 
-def _check_size(size_px: int | None, bundle: Bundle, scenes: Sequence[Scene]) -> None:
-    """A chip that no scene fills would be mostly padding, and could fill the memory."""
+def _fit_scenes(
+    bundle: Bundle, scenes: Scene | str | Path | Sequence[Scene | str | Path], options: SceneOptions
+) -> tuple[list[Scene], list[str]]:
+    """The scenes as the model reads them, and notes on what was done for that."""
+    sources = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
+    if not sources:
+        raise ConfigError("`scenes`: expected at least one raster, found none")
+    opened = [source if isinstance(source, Scene) else open_scene(source) for source in sources]
+    fitted = [fit_scene(bundle, scene, options) for scene in opened]
+    return [fit.scene for fit in fitted], [note for fit in fitted for note in fit.notes]
+
+
+def _chip_size(size_px: int | None, bundle: Bundle, scenes: Sequence[Scene]) -> int:
+    """The side of a chip. A chip larger than every scene would be mostly padding, and could fill the memory."""
     longest = max(max(scene.grid.height, scene.grid.width) for scene in scenes)
     if size_px is not None and size_px > max(longest, bundle.spec.chip_px):
         raise ConfigError(
-            f"labels queue: chips of {size_px} px are larger than every scene (at most {longest} px); give a smaller --size, or leave it out"
+            f"`size_px`: chips of {size_px} px are larger than every scene (at most {longest} px); "
+            "choose a smaller size"
         )
+    return size_px or bundle.spec.chip_px
 
 
-def _fitted(
-    bundle: Bundle, scenes: Scene | str | Path | Sequence[Scene | str | Path], options: SceneOptions
-) -> tuple[list[Scene], list[str]]:
-    given = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
-    if not given:
-        raise ConfigError("labels queue: no scene was given; name at least one raster")
-    found = [
-        fit_scene(bundle, scene if isinstance(scene, Scene) else open_scene(scene), options)
-        for scene in given
-    ]
-    return [one.scene for one in found], [note for one in found for note in one.notes]
+def _features_of_windows(
+    probe: Probe, scenes: Sequence[Scene], windows: WindowsPerScene
+) -> Iterator[Float32Array]:
+    """The features of windows, evenly thinned if there are many."""
+    step = _thinning(sum(map(len, windows)))
+    for scene, windows_of_scene in zip(scenes, windows, strict=True):
+        for chip in probe.look(scene, windows_of_scene[::step]):
+            yield chip.features
 
 
-def _features_of_labelled(
-    probe: Probe, scenes: Sequence[Scene], windows: Sequence[Sequence[Window]]
-) -> list[Features]:
-    """Of the chips that labels have annotated, evenly chosen where they are many."""
-    step = max(1, -(-sum(map(len, windows)) // _MOST_KNOWN))
-    return [
-        one.features
-        for scene, own in zip(scenes, windows, strict=True)
-        for one in probe.look(scene, own[::step], _batch(own))
-    ]
-
-
-def _features_of_chips(
-    bundle: Bundle, probe: Probe, chips: ChipSet | None, options: SceneOptions
-) -> list[Features]:
-    """Of the train chips that there are, evenly chosen where they are many."""
-    if chips is None:
-        return []
-    records = chips.split("train")
-    records = records[:: max(1, -(-len(records) // _MOST_KNOWN))]
-    found: list[Features] = []
+def _features_of_train_chips(probe: Probe, bundle: Bundle, chips: ChipSet) -> Iterator[Float32Array]:
+    """The features of the train chips of a set, evenly thinned if there are many."""
+    train = chips.split("train")
+    records = train[:: _thinning(len(train))]
     for index in sorted({record.scene_index for record in records}):
-        own = fit_scene(bundle, chips.scenes[index], options).scene
-        windows = [record.window for record in records if record.scene_index == index]
-        found += [one.features for one in probe.look(own, windows, _batch(windows))]
-    return found
+        try:
+            # The chip set knows bands and units of its scenes: options for the new scenes do not apply.
+            scene = fit_scene(bundle, chips.scenes[index], SceneOptions()).scene
+        except InputError as cause:
+            raise InputError(
+                f"{chips.path}: its scenes do not fit {bundle.path.name}, so its chips cannot be compared; "
+                f"omit `chips` ({cause})"
+            ) from cause
+        # The model may read the scene on another grid than the chips were cut on.
+        windows = [record.window.on(scene.grid) for record in records if record.scene_index == index]
+        for chip in probe.look(scene, windows):
+            yield chip.features
 
 
-def _batch(windows: Sequence[Window]) -> int:
-    return max(1, min(32, _BATCH_PX // windows[0].area_px)) if windows else 1
+def _thinning(count: int) -> int:
+    """Take every n-th of `count` chips to have at most `_MOST_KNOWN`."""
+    return max(1, -(-count // _MOST_KNOWN))
 
 
-def _looked(
-    probe: Probe,
-    scenes: Sequence[Scene],
-    windows: Sequence[Sequence[Window]],
-    notes: list[str],
-    on_progress: OnProgress,
-) -> list[tuple[int, Seen]]:
-    """Every chip that was measured well enough, with the index of its scene."""
-    total, done, seen = sum(map(len, windows)), 0, []
+def _probe_candidates(
+    probe: Probe, scenes: Sequence[Scene], windows: WindowsPerScene, on_progress: OnProgress
+) -> tuple[list[Candidate], list[ProbedChip]]:
+    """The chips of which enough was measured, and what the model makes of each."""
+    total, done = sum(map(len, windows)), 0
+    candidates: list[Candidate] = []
+    probed: list[ProbedChip] = []
     on_progress(0, total, "chips")
-    for index, (scene, own) in enumerate(zip(scenes, windows, strict=True)):
-        for one in probe.look(scene, own, _batch(own)):
+    for index, (scene, windows_of_scene) in enumerate(zip(scenes, windows, strict=True)):
+        for chip in probe.look(scene, windows_of_scene):
+            if enough_valid(chip.valid_share, chip.window, scene, _LEAST_VALID):
+                candidates.append(Candidate(index, chip.window))
+                probed.append(chip)
             done += 1
-            inside = one.window.intersection(scene.grid.window)
-            if inside is not None and one.valid_share * one.window.area_px >= _LEAST_VALID * inside.area_px:
-                seen.append((index, one))
             on_progress(done, total, "chips")
-    if len(seen) < total:
-        notes.append(
-            f"{total - len(seen)} of {total} chips left out: less than half of their pixels are measured"
-        )
-    if not seen:
+    if not probed:
         raise SceneError(
-            f"{scenes[0].path}: no chip has half of its pixels measured; check nodata (eo-dl inspect)"
+            f"{scenes[0].path}: no chip has half of its pixels measured; check nodata with `eo-dl inspect`"
         )
-    return seen
+    return candidates, probed
 
 
-def _pick(
-    rank: int, scenes: Sequence[Scene], found: tuple[int, Seen], value: tuple[float, float], why: str
-) -> Pick:
-    index, seen = found
-    told, (score, novelty) = seen.uncertainty, value
-    return Pick(
-        rank,
-        scenes[index].name,
-        seen.window,
-        score,
-        told.entropy,
-        told.margin,
-        told.disagreement,
-        novelty,
-        why,
-    )
-
-
-def _write(
-    out: Path,
-    scenes: Sequence[Scene],
-    places: Sequence[tuple[int, Window]],
-    picks: Sequence[Pick],
-    bundle: Bundle,
-    by: str,
-    overwrite: bool,
-) -> None:
-    outlines, frame = outlines_of(scenes, places)
-    columns = {
+def _layer(
+    picks: Sequence[Pick], scenes: Sequence[Scene], candidates: Sequence[Candidate]
+) -> geopandas.GeoDataFrame:
+    """The layer as QGIS shows it; `status` is for the user to set."""
+    outlines, frame = chip_outlines(scenes, candidates)
+    columns: dict[str, list[object]] = {
         "rank": [pick.rank for pick in picks],
         "status": ["to do"] * len(picks),
         "scene": [pick.scene for pick in picks],
-        **{
-            name: [round(getattr(pick, name), 6) for pick in picks]
-            for name in ("score", *MEASURES, "novelty")
-        },
-        "reason": [pick.reason for pick in picks],
-        **{
-            name: [getattr(pick.window, name) for pick in picks] for name in ("col", "row", "width", "height")
-        },
     }
-    table = geopandas.GeoDataFrame(
-        columns, geometry=outlines, crs=None if frame.crs is None else frame.crs.to_wkt()
-    )
-    said = {"model": bundle.path.name, "model_sha256": bundle.hash, "ranked_by": by}
-    write_layers(
-        out, {LAYER: table}, {LAYER: ranks_qml("rank", len(picks))}, metadata=said, overwrite=overwrite
-    )
+    for name in ("score", *MEASURES, "novelty"):
+        columns[name] = [round(getattr(pick, name), 6) for pick in picks]
+    columns["reason"] = [pick.reason for pick in picks]
+    for name in ("col", "row", "width", "height"):
+        columns[name] = [getattr(pick.window, name) for pick in picks]
+    crs = None if frame.crs is None else frame.crs.to_wkt()
+    return geopandas.GeoDataFrame(columns, geometry=outlines, crs=crs)

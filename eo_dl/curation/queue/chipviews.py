@@ -1,39 +1,45 @@
-"""A chip turned and mirrored, and what a model says of it turned back."""
+"""A chip rotated and mirrored, and what a model predicts there brought back."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from ...core.arrays import Objects
+from ...core.arraytypes import AnyArray, Float32Array
 
 
 @dataclass(frozen=True)
 class View:
-    """One of the eight ways to lay a square on itself: rows and columns swapped, then turned upside down,
-    then left to right.
+    """One of the eight ways to lay a square onto itself.
+
+    The steps are applied in the order of the fields.
     """
 
     swapped: bool = False
-    upside_down: bool = False
-    mirrored: bool = False
+    """Rows and columns are swapped."""
 
-    def apply(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """An array (..., H, W), seen so."""
+    upside_down: bool = False
+    """The order of rows is reversed."""
+
+    mirrored: bool = False
+    """The order of columns is reversed."""
+
+    def apply(self, array: AnyArray) -> AnyArray:
+        """An array (..., H, W) as this view shows it."""
         array = array.swapaxes(-1, -2) if self.swapped else array
         array = array[..., ::-1, :] if self.upside_down else array
         return array[..., ::-1] if self.mirrored else array
 
-    def undo(self, array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """An array (..., H, W) that was seen so, back in the chip's frame."""
+    def undo(self, array: Float32Array) -> Float32Array:
+        """An array (..., H, W) of this view, back in the frame of the chip."""
         array = array[..., ::-1] if self.mirrored else array
         array = array[..., ::-1, :] if self.upside_down else array
         return array.swapaxes(-1, -2) if self.swapped else array
 
     def undo_objects(self, objects: Objects, size_px: int) -> Objects:
-        """The boxes of objects that were seen so in a chip of `size_px`, back in its frame."""
+        """Objects of this view of a chip of `size_px` pixels a side, back in its frame; boxes only."""
         boxes = np.array(objects.boxes)
         if self.mirrored:
             boxes[:, [0, 2]] = size_px - boxes[:, [2, 0]]
@@ -50,8 +56,8 @@ VIEWS = (
     View(upside_down=True),
     View(swapped=True),
     View(upside_down=True, mirrored=True),
-    View(True, True, True),
-    View(True, True),
-    View(True, mirrored=True),
+    View(swapped=True, upside_down=True, mirrored=True),
+    View(swapped=True, upside_down=True),
+    View(swapped=True, mirrored=True),
 )
-"""All of them, the most telling ones first."""
+"""All eight views, in the order in which they are used: the most informative ones first."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +16,8 @@ from ...core.labelset import LabelSet, MaskLabels, reproject
 from ...core.window import Window
 from ...errors import LabelError, SceneError
 from ...io.classmap import QUANTA
-from ...io.scene import Scene, SceneReader
+from ...io.openscenes import OpenScenes
+from ...io.scene import Scene
 from ..pairing import best_named
 from .maskgrid import check_fit, mask_pixels, whole_shift
 from .maskvalues import Kind, codes_of, color_code, color_text, open_mask
@@ -27,11 +25,10 @@ from .maskvalues import Kind, codes_of, color_code, color_text, open_mask
 _NO_MASK = MaskLabels("", {})
 """Stands for "this scene has no label raster": nothing of it is labelled."""
 
-_OPEN_FILES = 4
 _TABLE = 65536
 _READ_PIXELS = 2**25
 _COVERS = 0.01
-_local = threading.local()
+_rasters = OpenScenes(4)  # per thread: labels are read by as many threads as pixels are
 
 
 def mask_of(labels: LabelSet, scene: Scene) -> MaskLabels | None:
@@ -152,7 +149,7 @@ def _stored(mask: MaskLabels, source: Scene, frame: Window) -> npt.NDArray[np.ui
 
 def _chip(source: Scene, frame: Window) -> Chip:
     try:
-        return _reader(source).read(frame)
+        return _rasters.reader(source).read(frame)
     except SceneError as cause:
         raise LabelError(str(cause)) from cause
 
@@ -264,18 +261,3 @@ def _open(path: str) -> Scene:
 @lru_cache(maxsize=1024)
 def _opened(path: str, size: int, changed_ns: int) -> Scene:
     return open_mask(path)
-
-
-def _reader(source: Scene) -> SceneReader:
-    """An open handle for this thread and process; the least used one is closed."""
-    if getattr(_local, "pid", None) != os.getpid():
-        _local.pid, _local.readers = os.getpid(), OrderedDict()
-    readers: OrderedDict[str, SceneReader] = _local.readers
-    found = readers.pop(source.path, None)
-    if found is not None and found.scene is not source:
-        found.close()
-        found = None
-    if len(readers) >= _OPEN_FILES:
-        readers.popitem(last=False)[1].close()
-    readers[source.path] = found if found is not None else SceneReader(source)
-    return readers[source.path]
