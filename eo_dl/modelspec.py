@@ -130,6 +130,14 @@ class ModelSpec(_Strict):
             raise ValueError(str(error)) from error
         return self
 
+    def reads_gsd(self, gsd_m: float | None) -> bool:
+        """True if pixels of this GSD (metres) go into the network as they are: within the tolerance, or if one
+        of the two GSDs is not known.
+        """
+        if self.gsd_m is None or gsd_m is None:
+            return True
+        return max(gsd_m / self.gsd_m, self.gsd_m / gsd_m) - 1 <= self.gsd_tolerance
+
     def band_set(self) -> BandSet:
         """The bands that the model needs, in its order."""
         return BandSet(

@@ -103,7 +103,7 @@ def _with_units(scene: Scene, options: SceneOptions) -> Scene:
 
 
 def _with_gsd(bundle: Bundle, scene: Scene, keep: bool) -> tuple[Scene, tuple[str, ...]]:
-    wanted, tolerance = bundle.spec.gsd_m, bundle.spec.gsd_tolerance
+    wanted = bundle.spec.gsd_m
     if wanted is None:
         return scene, ()
     found = scene.grid.gsd_m
@@ -111,7 +111,7 @@ def _with_gsd(bundle: Bundle, scene: Scene, keep: bool) -> tuple[Scene, tuple[st
         return scene, (
             f"{scene.name} has no CRS, so its ground resolution is not known; the model was trained at {wanted:.4g} m a pixel, and pixels are taken as they are",
         )
-    if max(found / wanted, wanted / found) - 1 <= tolerance:
+    if bundle.spec.reads_gsd(found):
         return scene, ()
     if keep:
         return scene, (

@@ -251,6 +251,17 @@ def test_what_cannot_be_compared_is_refused(world: tuple[TrainingResult, Path, P
     )
     with pytest.raises(ConfigError, match=r"classes differ .*lake, pond"):
         score_model(run.model, lakes)
+    coarse = tile(
+        [chips.parent / "scene.tif"],
+        corrected,
+        out=tmp_path / "coarse",
+        size_px=32,
+        gsd_m=4.0,
+        split=(0.5, 0.2, 0.3),
+        guard_px=0,
+    )
+    with pytest.raises(ConfigError, match=r"its chips have a GSD of 4 m, .* was trained at 2\.001 m"):
+        score_model(run.model, coarse)
     silent = replace(
         run.model,
         spec=run.model.spec.model_copy(

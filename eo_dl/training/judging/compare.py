@@ -39,7 +39,7 @@ def score_model(
         The scores with their intervals.
 
     Raises:
-        ConfigError: The chips have other bands or classes than the model.
+        ConfigError: The chips have other bands or classes, or another GSD, than the model.
         ChipSetError: No chip of the split has a known label.
     """
     if chips.bands.names != bundle.bands.names:
@@ -52,6 +52,11 @@ def score_model(
     if unknown:
         raise ConfigError(
             f"{chips.path}: classes differ from those of {bundle.path} ({', '.join(sorted(unknown))}); label the same classes, or train a new model"
+        )
+    if not bundle.spec.reads_gsd(chips.gsd_m):
+        raise ConfigError(
+            f"{chips.path}: its chips have a GSD of {chips.gsd_m:.4g} m, {bundle.path} was trained at "
+            f"{bundle.spec.gsd_m:.4g} m; tile with that `gsd_m`"
         )
     records = tuple(record for record in chips.split(split) if sum(record.class_shares.values()) > 0)
     if not records:
