@@ -14,7 +14,7 @@ from ...chips.dataset import Batch, Sample, collate
 from .sampler import Draw, EpochPlan, ResumableBatches, part_of
 
 
-class ChipSource(Protocol):
+class SampleSource(Protocol):
     """What is asked of a data set of chips (`chips.dataset.ChipDataset`)."""
 
     def __len__(self) -> int: ...
@@ -29,7 +29,7 @@ class Draws(Dataset[Sample]):
     data set and would never hear of `set_epoch` called in the main one.
     """
 
-    def __init__(self, chips: ChipSource) -> None:
+    def __init__(self, chips: SampleSource) -> None:
         self._chips = chips
 
     def __getitem__(self, draw: Draw) -> Sample:
@@ -53,7 +53,7 @@ class EpochBatches:
 
 
 def train_batches(
-    chips: ChipSource, plan: EpochPlan, position: Callable[[], tuple[int, int]], workers: int, part: int = 0
+    chips: SampleSource, plan: EpochPlan, position: Callable[[], tuple[int, int]], workers: int, part: int = 0
 ) -> EpochBatches:
     """Batches of the epoch at `position()`, from the batch there; with several processes process `part`'s
     chips of each.
@@ -63,7 +63,7 @@ def train_batches(
 
 
 def fixed_batches(
-    chips: ChipSource, batch_size: int, workers: int, part: int = 0, parts: int = 1
+    chips: SampleSource, batch_size: int, workers: int, part: int = 0, parts: int = 1
 ) -> DataLoader[Sample]:
     """All chips once, in order, as they are (for validation and test); with several processes those of
     process `part`.
