@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..core.arrays import Chip
 from ..core.classes import IGNORE_ID, ClassSet
+from ..core.display import display_bands, display_plane
 from ..core.labelset import PixelLabels
 from ..core.normalization import BandStatistics
 from ..core.seeds import generator
@@ -122,25 +123,12 @@ def _cell(truth: SceneTruth, chip: Chip, statistics: Sequence[BandStatistics]) -
 
 
 def _stretched(chip: Chip, statistics: Sequence[BandStatistics]) -> Picture:
-    """(H, W, 3): red, green and blue where they are known, else the first three bands, each from its 2nd to
-    its 98th percentile.
-    """
-    names, rgb = chip.bands.names, ("red", "green", "blue")
-    places = (
-        [names.index(name) for name in rgb]
-        if set(rgb) <= set(names)
-        else [0, 1, 2]
-        if len(names) >= 3
-        else [0]
-    )
+    """(H, W, 3): the bands to show, each from the 2nd to the 98th percentile of the train chips."""
     planes = []
-    for place in places:
-        band, low, high = chip.bands[place], statistics[place].p02, statistics[place].p98
-        factor = 255 / max(high - low, 1e-9)
-        plane = chip.pixels[place] * np.float32(band.scale * factor) + np.float32(
-            (band.offset - low) * factor
-        )
-        planes.append(np.clip(plane, 0, 255).astype(np.uint8))
+    for index in display_bands(chip.bands.names):
+        low, high = statistics[index].p02, statistics[index].p98
+        plane = display_plane(chip.pixels[index], chip.bands[index], low, high)
+        planes.append(plane.astype(np.uint8))
     picture = np.stack(planes * (3 // len(planes)), axis=-1)
     picture[~chip.valid] = _INVALID
     return picture

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..core.imagenames import stem_of
 from ..core.pixelgrid import PixelGrid
 from ..errors import InputError
 from ..io.discover import own_path
@@ -25,7 +26,7 @@ def on_ground_of(path: str, grid: PixelGrid, scenes: Sequence[Scene], whose: str
     name = Path(path).name
     plain = [place for place, scene in enumerate(scenes) if scene.grid.crs is None]
     found = [place for place in plain if scenes[place].name == name] or [
-        place for place in plain if scenes[place].stem == name.rsplit(".", 1)[0]
+        place for place in plain if scenes[place].stem == stem_of(name)
     ]
     there = [place for place in found if own_path(scenes[place].path) == own_path(path)]
     if len(found) < 2 or there:

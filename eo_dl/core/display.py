@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .arraytypes import AnyArray, BoolArray, UInt8Array
+from .arraytypes import AnyArray, BoolArray, Float32Array, UInt8Array
+from .bands import Band
 
 
 def display_bands(names: Sequence[str]) -> tuple[int, ...]:
@@ -19,6 +20,23 @@ def display_bands(names: Sequence[str]) -> tuple[int, ...]:
     if len(names) >= 3:
         return (0, 1, 2)
     return (0,)
+
+
+def display_plane(stored: Float32Array, band: Band, low: float, high: float) -> Float32Array:
+    """One band as brightness from 0 to 255, linear between two physical values.
+
+    Args:
+        stored: (H, W) pixels, not yet in physical values.
+        band: Their band, with scale and offset to physical values.
+        low: Physical value that becomes 0; lower ones too.
+        high: Physical value that becomes 255; higher ones too.
+
+    Returns:
+        (H, W) float32, not rounded.
+    """
+    factor = 255 / max(high - low, 1e-9)
+    plane = stored * np.float32(band.scale * factor) + np.float32((band.offset - low) * factor)
+    return np.asarray(np.clip(plane, 0, 255), np.float32)
 
 
 def stretch(pixels: AnyArray, valid: BoolArray) -> UInt8Array:

@@ -1,6 +1,4 @@
-"""Chips as PNG or JPEG for tools that show nothing else: three bands or one, stretched alike in every chip,
-and the stretch on record.
-"""
+"""Chips as PNG or JPEG for tools that show nothing else: one or three bands, stretched alike in every chip."""
 
 from __future__ import annotations
 
@@ -9,37 +7,45 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from ..core.arrays import Chip
+from ..core.arraytypes import UInt8Array
 from ..core.bands import BandSet
+from ..core.display import display_bands, display_plane
 from ..core.normalization import BandStatistics
 from ..errors import BandError
 
 PICTURES = {"png": "PNG", "jpg": "JPEG"}
-_RGB = ("red", "green", "blue")
+"""Suffix to the name by which Pillow knows the format."""
+
 _JPEG_QUALITY = 95
+_PNG_COMPRESSION = 4
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Which bands are shown, and the physical values that become 0 and 255 (the 2nd and 98th percentile of
-    the train chips).
-    """
+    """Which bands are shown, and the physical values that become black and white."""
 
     names: tuple[str, ...]
-    places: tuple[int, ...]
+    """Names of the bands: one (grey) or three (red, green, blue)."""
+
+    indices: tuple[int, ...]
+    """Their indices among the bands of the chips."""
+
     low: tuple[float, ...]
+    """Physical value of each band that becomes 0."""
+
     high: tuple[float, ...]
+    """Physical value of each band that becomes 255."""
 
     @property
     def channels(self) -> int:
-        """1 or 3."""
-        return len(self.places)
+        """Number of bands shown, 1 or 3."""
+        return len(self.indices)
 
     def values(self) -> dict[str, object]:
-        """For the index."""
+        """As it is recorded in the index of an export."""
         return {
             "bands": list(self.names),
             "low": list(self.low),
@@ -50,53 +56,52 @@ class Stretch:
 
 
 def stretch_of(
-    bands: BandSet, statistics: Sequence[BandStatistics], wanted: Sequence[str] | None = None
+    bands: BandSet, statistics: Sequence[BandStatistics], names: Sequence[str] | None = None
 ) -> Stretch:
-    """The bands `wanted` (one or three), else red, green and blue where they are known, else the first three
-    or the first. Raises `BandError`.
+    """The stretch from the 2nd to the 98th percentile of the train chips.
+
+    Args:
+        bands: The bands of the chips.
+        statistics: Their statistics, one per band.
+        names: The bands to show, one or three (default: see `display_bands`).
+
+    Raises:
+        BandError: A name is unknown, or there are not one or three.
     """
-    if wanted is not None:
-        missing = [name for name in wanted if name not in bands.names]
-        if missing or len(wanted) not in (1, 3):
-            raise BandError(
-                f"--bands {','.join(wanted)}: a picture shows one or three of {', '.join(bands.names)}"
-            )
-        places = tuple(bands.names.index(name) for name in wanted)
-    elif set(_RGB) <= set(bands.names):
-        places = tuple(bands.names.index(name) for name in _RGB)
+    if names is None:
+        indices = display_bands(bands.names)
+    elif len(names) in (1, 3) and set(names) <= set(bands.names):
+        indices = tuple(bands.names.index(name) for name in names)
     else:
-        places = (0, 1, 2) if len(bands) >= 3 else (0,)
-    names = tuple(bands.names[place] for place in places)
+        raise BandError(
+            f"`bands` is {','.join(names)}; a picture shows one or three of {', '.join(bands.names)}"
+        )
     return Stretch(
-        names,
-        places,
-        tuple(statistics[place].p02 for place in places),
-        tuple(statistics[place].p98 for place in places),
+        names=tuple(bands.names[index] for index in indices),
+        indices=indices,
+        low=tuple(statistics[index].p02 for index in indices),
+        high=tuple(statistics[index].p98 for index in indices),
     )
 
 
-def stretched(chip: Chip, stretch: Stretch) -> npt.NDArray[np.uint8]:
-    """(H, W, 1 or 3) the picture; black where not valid."""
+def stretched(chip: Chip, stretch: Stretch) -> UInt8Array:
+    """(H, W, 1 or 3) the picture of a chip; black where not valid."""
     planes = []
-    for place, low, high in zip(stretch.places, stretch.low, stretch.high, strict=True):
-        band = chip.bands[place]
-        factor = 255 / max(high - low, 1e-9)
-        plane = chip.pixels[place] * np.float32(band.scale * factor) + np.float32(
-            (band.offset - low) * factor
-        )
-        planes.append(np.clip(plane, 0, 255).round().astype(np.uint8))
+    for index, low, high in zip(stretch.indices, stretch.low, stretch.high, strict=True):
+        plane = display_plane(chip.pixels[index], chip.bands[index], low, high)
+        planes.append(plane.round().astype(np.uint8))
     picture = np.stack(planes, axis=-1)
     picture[~chip.valid] = 0
     return picture
 
 
-def picture_bytes(chip: Chip, stretch: Stretch, kind: str) -> bytes:
-    """A chip as an encoded picture of `PICTURES`."""
+def picture_bytes(chip: Chip, stretch: Stretch, suffix: str) -> bytes:
+    """A chip as an encoded picture; `suffix` is one of `PICTURES`."""
     picture = stretched(chip, stretch)
-    buffer = io.BytesIO()
     image = Image.fromarray(picture if stretch.channels == 3 else picture[..., 0])
-    if kind == "jpg":
-        image.save(buffer, format=PICTURES[kind], quality=_JPEG_QUALITY)
+    buffer = io.BytesIO()
+    if suffix == "jpg":
+        image.save(buffer, format=PICTURES[suffix], quality=_JPEG_QUALITY)
     else:
-        image.save(buffer, format=PICTURES[kind], compress_level=4)
+        image.save(buffer, format=PICTURES[suffix], compress_level=_PNG_COMPRESSION)
     return buffer.getvalue()

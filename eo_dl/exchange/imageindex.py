@@ -18,6 +18,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from ..core.classes import ClassInfo, ClassSet
+from ..core.imagenames import stem_of
 from ..core.pixelgrid import PixelGrid
 from ..errors import EoDlError, LabelError
 from ..labels.formats.formatlist import written_formats
@@ -48,7 +49,7 @@ class IndexedImage:
     @property
     def stem(self) -> str:
         """The name without its suffix."""
-        return self.name.rsplit(".", 1)[0]
+        return stem_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class ImageIndex:
 
     def find(self, name: str) -> IndexedImage | None:
         """The image of a name: the full name first, then the stem."""
-        stem = name.rsplit(".", 1)[0]
+        stem = stem_of(name)
         return next((one for one in self.images if one.name == name), None) or next(
             (one for one in self.images if one.stem == stem), None
         )

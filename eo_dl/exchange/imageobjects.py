@@ -9,6 +9,7 @@ import numpy.typing as npt
 import shapely
 
 from ..core.classes import IGNORE_ID, ClassSet
+from ..core.imagenames import stem_of
 from ..core.labelset import GeometryArray, LabelSet, PixelLabels
 from ..core.window import Window
 from ..errors import LabelError
@@ -128,7 +129,7 @@ def _scene_image(labels: LabelSet, scene: Scene, losses: Losses) -> LabelledImag
 
 def _named_image(labels: LabelSet, place: int, scenes: Sequence[Scene], losses: Losses) -> LabelledImage:
     name = labels.image_names[place]
-    stem = name.rsplit(".", 1)[0]
+    stem = stem_of(name)
     scene = next((one for one in scenes if one.name == name), None) or next(
         (one for one in scenes if one.stem == stem), None
     )

@@ -10,6 +10,7 @@ import shapely
 from pyproj import CRS
 
 from ..core.classes import ClassInfo, ClassSet, default_color
+from ..core.imagenames import stem_of
 from ..core.labelset import GeometryArray, LabelSet, reproject
 from ..errors import LabelError
 from ..io.scene import Scene
@@ -124,7 +125,7 @@ def _frame(image: IndexedImage) -> shapely.Geometry:
 def _owners(names: Sequence[str], index: ImageIndex, source: str) -> dict[str, IndexedImage]:
     by_name = {one.name: one for one in index.images}
     by_stem = {one.stem: one for one in index.images}
-    found = {name: by_name.get(name) or by_stem.get(name.rsplit(".", 1)[0]) for name in names}
+    found = {name: by_name.get(name) or by_stem.get(stem_of(name)) for name in names}
     unknown = [name for name, one in found.items() if one is None]
     if unknown:
         raise LabelError(

@@ -12,6 +12,7 @@ import numpy as np
 from ..core.bands import Band, BandSet
 from ..core.display import png
 from ..core.htmlcard import card
+from ..core.imagenames import stem_of
 from ..core.pixelgrid import PixelGrid
 from ..errors import GridError, SceneError
 from .discover import is_remote, own_path
@@ -73,7 +74,7 @@ class Scene:
     @property
     def stem(self) -> str:
         """File name without its suffix."""
-        return self.name.rsplit(".", 1)[0]
+        return stem_of(self.name)
 
     @property
     def place(self) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
+from ..core.imagenames import stem_of
 from ..errors import LabelError
 
 _WORDS = re.compile(
@@ -18,7 +19,7 @@ _WORDS = re.compile(
 
 def stem(path: str) -> str:
     """File name without its last suffix, of a path or an address."""
-    return PurePath(path.split("?")[0]).name.rsplit(".", 1)[0]
+    return stem_of(PurePath(path.split("?")[0]).name)
 
 
 def core_name(path: str) -> str:

@@ -14,6 +14,7 @@ from affine import Affine
 from pyproj import CRS
 
 from ...core.htmlcard import grid_table
+from ...core.imagenames import stem_of
 from ...core.labelset import GeometryArray, reproject
 from ...core.pixelgrid import map_coordinates
 from ...errors import ConfigError
@@ -119,9 +120,7 @@ class CheckReport:
         for place, found in enumerate(self.findings):
             shape = None if found.geometry is None else _polygon(found.geometry)
             if shape is not None and found.image is not None:
-                shape = _placed(
-                    shape, by_name.get(found.image) or by_name.get(found.image.rsplit(".", 1)[0]), crs
-                )
+                shape = _placed(shape, by_name.get(found.image) or by_name.get(stem_of(found.image)), crs)
             out[place] = shape
         return crs, out
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import shapely
 
 from ...core.classes import IGNORE_ID, ClassSet
+from ...core.imagenames import stem_of
 from ...core.pixelgrid import PixelGrid
 from ...io.rasterize import burn
 
@@ -55,7 +56,7 @@ class LabelledImage:
     @property
     def stem(self) -> str:
         """The name without its suffix."""
-        return self.name.rsplit(".", 1)[0]
+        return stem_of(self.name)
 
     def class_mask(self, classes: ClassSet) -> npt.NDArray[np.uint8]:
         """(H, W) class ids: 0 where nothing is labelled, 255 where nothing is known; where objects overlap

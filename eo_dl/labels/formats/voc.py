@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element
 
 import shapely
 
+from ...core.imagenames import stem_of
 from ...errors import LabelError
 from ..classnames import value_text
 from ..geometry import named
@@ -46,7 +47,7 @@ def read_voc(paths: Sequence[Path], source: str, options: ReadOptions) -> Record
     for path in paths:
         root = _root(path)
         name = _image(root, path)
-        if name.rsplit(".", 1)[0] != path.stem:
+        if stem_of(name) != path.stem:
             renamed.append(f"{path.name} is for {name}")
         covered.append(ImageRecord(name, _size(root, path)))
         objects = root.findall("object")

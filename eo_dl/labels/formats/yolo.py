@@ -18,6 +18,7 @@ import numpy as np
 import shapely
 import yaml
 
+from ...core.imagenames import stem_of
 from ...errors import LabelError, SceneError
 from ...io.discover import RASTER_SUFFIXES
 from ...io.scene import open_scene
@@ -85,7 +86,7 @@ def read_yolo(paths: Sequence[Path], source: str, options: ReadOptions) -> Recor
     objects: list[PixelObject] = []
     covered: list[ImageRecord] = []
     places = _images_below(found.roots)
-    given = {name.rsplit(".", 1)[0]: (name, size) for name, size in (sizes or {}).items()}
+    given = {stem_of(name): (name, size) for name, size in (sizes or {}).items()}
     for file in found.files:
         image, size = _image_of(file, places, given)
         covered.append(ImageRecord(image, size))
