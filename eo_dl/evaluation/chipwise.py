@@ -28,8 +28,7 @@ from ..core.labelset import LabelSet, PixelLabels, reproject
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import ConfigError, InputError, LabelError
-from ..inference.chipcells import PROBABILITY_PREFIX
-from ..inference.imagetable import TABLE_SUFFIX
+from ..io.chiptables import PROBABILITY_PREFIX, TABLE_SUFFIX
 from ..io.classmap import open_class_map
 from ..io.discover import own_path
 from ..io.scene import SceneReader, open_scene
@@ -114,7 +113,7 @@ def read_chips(part: Part) -> FoundChips:
 def _of_raster(part: Part) -> FoundChips:
     found = open_class_map(part.path)
     assert found.classes is not None
-    ids = np.concatenate([rows for _, rows in found.row_bands()])
+    ids = np.concatenate([rows for _, rows in found.row_strips()])
     rows, cols = np.nonzero(ids != IGNORE_ID)
     channels = found.classes.channel_of(ids[rows, cols])
     outlines = np.asarray(shapely.box(cols, rows, cols + 1.0, rows + 1.0), dtype=object).reshape(-1)

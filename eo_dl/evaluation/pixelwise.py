@@ -67,7 +67,7 @@ def score_map(
     tally.features += len(truth.labels)
     blocks = Blocks.of(named.grid, f"{part.path}:")
     thumbnail = _Thinned(named.grid.height, named.grid.width)
-    for row0, ids in found.row_bands():
+    for row0, ids in found.row_strips():
         _check_ids(ids, match.classes, found)
         for window in _windows(row0, ids.shape, blocks.side_px):
             predicted = ids[window.row - row0 : window.row1 - row0, window.col : window.col1]

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from ..core.pixelgrid import PixelGrid
 from ..errors import InputError, SceneError
-from ..inference.chipcells import PROBABILITY_PREFIX
-from ..inference.imagetable import TABLE_SUFFIX
 from ..inference.prediction import Prediction
+from ..io.chiptables import PROBABILITY_PREFIX, TABLE_SUFFIX
 from ..io.classmap import raster_tags
 from ..io.discover import RASTER_SUFFIXES
 from ..io.gate import vector_driver

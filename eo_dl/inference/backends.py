@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 CHANNELS = "channels"
-"""Raw name of a (H, W) uint8 map of the largest channel, where an engine has already taken it in place of the logits."""
+"""Raw name of a (H, W) uint8 map of the largest channel, where an engine has already taken it in place of the
+logits.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Scaling:
 class Backend(Protocol):
     """Runs a network on batches.
 
-    `takes_stored`: wants stored pixels and normalises itself. `identity`: what may change the last bits of
+    `takes_stored`: wants stored pixels and normalizes itself. `identity`: what may change the last bits of
     its answers.
     """
 
@@ -91,7 +93,7 @@ def make_backend(name: str, bundle: Bundle, *, device: str, precision: str, labe
 class TorchBackend:
     """PyTorch: inference mode, channels last, bfloat16 where asked for.
 
-    On a GPU stored pixels travel (half the bytes of float32, from pinned memory), are normalised there, and
+    On a GPU stored pixels travel (half the bytes of float32, from pinned memory), are normalized there, and
     the largest channel is taken there. On a CPU the caller does both in numpy: torch's argmax over channels
     costs more than a small network.
     """
@@ -145,7 +147,7 @@ class TorchBackend:
         """See `Backend`."""
         with self._torch.inference_mode():
             images = (
-                self._normalised(pixels, valid, scaling)
+                self._normalized(pixels, valid, scaling)
                 if self.takes_stored
                 else self._torch.from_numpy(pixels).to(self._device)
             )
@@ -155,7 +157,7 @@ class TorchBackend:
                 raw = {CHANNELS: raw["logits"].argmax(dim=1).to(self._torch.uint8)}
             return {name: _to_numpy(value) for name, value in raw.items()}
 
-    def _normalised(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> torch.Tensor:
+    def _normalized(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> torch.Tensor:
         stored = self._torch.from_numpy(pixels).to(self._device, non_blocking=True)
         mask = self._torch.from_numpy(valid).to(self._device, non_blocking=True)[:, None]
         gain, shift = (
@@ -185,5 +187,6 @@ def check_raw(raw: Mapping[str, AnyArray], count: int, source: str) -> None:
     wrong = [name for name, array in raw.items() if len(array) != count]
     if wrong or not raw:
         raise BundleError(
-            f"{source}: the network answered {'nothing' if not raw else wrong[0]} for a batch of {count}; the model is damaged or of another task"
+            f"{source}: the network answered {'nothing' if not raw else wrong[0]} for a batch of {count}; "
+            "the model is damaged or of another task"
         )

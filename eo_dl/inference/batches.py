@@ -1,10 +1,10 @@
-"""Chips cut from strips, normalised and put side by side for the network.
+"""Chips cut from strips, normalized and batched for the network.
 
 Which chips share a batch depends on the chip grid and the batch size alone: each row of chips is cut into
-groups of nearly equal size (9 chips at 8 a batch: 5 and 4, not 8 and 1). The size of a batch changes the last
-bits of what a network says, so this is what makes the same command give the same bytes, also when it
-continues a killed run or skips ground. A group without any active chip never reaches the network; in a mixed
-one the idle places hold zeros.
+groups of nearly equal size (9 chips with batch size 8: 5 and 4, not 8 and 1). The size of a batch changes the
+last bits of a network's output, so this is what makes the same command give the same bytes, even when it
+continues a killed run or skips parts of the scene. A group without any active chip never reaches the network;
+in a mixed group, the inactive chips hold zeros.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from ..io.aoi import Aoi
 from .pipeline import Stopped
 from .strips import PixelStrip, StripReader
 
-# Rows are normalised a few at a time, so that the scratch stays in the processor's cache: twice as fast as
-# whole planes.
+# Rows are normalized a few at a time, so that the scratch memory stays in the processor's cache: twice as
+# fast as whole planes.
 _SCRATCH_PX = 2**15
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """Memory of one batch, used again and again: `pixels` (N, C, H, W) laid out channels last, `valid` (N, H,
-    W).
-    """
+    """Memory of one batch, used again and again."""
 
     pixels: AnyArray
+    """(N, C, H, W) input of the network, laid out channels last."""
     valid: BoolArray
+    """(N, H, W) valid masks."""
 
 
 class BufferPool:
-    """The buffers that go round between reading and decoding; `close` frees whoever waits for one."""
+    """The buffers that circulate between reading and decoding."""
 
     def __init__(self, buffers: Sequence[Buffer]) -> None:
         self._free: queue.SimpleQueue[Buffer | None] = queue.SimpleQueue()
@@ -53,37 +53,32 @@ class BufferPool:
         return buffer
 
     def give_back(self, buffer: Buffer) -> None:
-        """Free a buffer."""
+        """Return a buffer to the pool."""
         self._free.put(buffer)
 
     def close(self) -> None:
-        """Nobody needs buffers any more."""
+        """End the waiting of every `take`: no buffers are needed any more."""
         self._free.put(None)
 
 
 @dataclass(frozen=True)
 class CellBatch:
-    """A group of neighbouring cells of one row of chips.
-
-    `active` (N,): has pixels to answer for. `buffer` is None where no cell has; else its first N places are
-    filled.
-    """
+    """A group of neighbouring cells of one row of chips."""
 
     grid_row: int
+    """The row of chips."""
     cells: tuple[Cell, ...]
+    """The cells, N of them."""
     active: BoolArray
+    """(N,) True if the cell has valid pixels to predict."""
     buffer: Buffer | None
-
-    @property
-    def pixels(self) -> AnyArray:
-        """(N, C, H, W) input of the network."""
-        assert self.buffer is not None
-        return self.buffer.pixels[: len(self.cells)]
+    """The chips, in the first N entries; None if no cell is active."""
 
 
 def groups(count: int, batch_size: int) -> list[tuple[int, int]]:
-    """`count` places cut into (start, stop) groups of at most `batch_size` and nearly equal size, the larger
-    ones first.
+    """Ranges (start, stop) that cut `count` chips into groups of nearly equal size, larger ones first.
+
+    No group is larger than `batch_size`.
     """
     number = -(-count // batch_size)
     small, larger = divmod(count, number)
@@ -94,15 +89,18 @@ def groups(count: int, batch_size: int) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Filler:
-    """How stored pixels become the network's input: `stored * gain + shift` per band; None: they are passed
-    on as stored.
+    """Turns stored pixels into the network's input: `stored * gain + shift` per band.
+
+    Both None: pixels are passed on as stored, and the engine normalizes them.
     """
 
     gain: Float32Array | None
+    """(C,) factors."""
     shift: Float32Array | None
+    """(C,) summands."""
 
     def fill(self, out: AnyArray, source: AnyArray) -> None:
-        """Write stored pixels (C, h, w) into `out` (C, h, w), bit for bit what `Normalization.apply` gives."""
+        """Write stored pixels (C, h, w) into `out` (C, h, w), bit for bit as `Normalization.apply` does."""
         if self.gain is None or self.shift is None:
             np.copyto(out, source)
             return
@@ -128,57 +126,51 @@ def make_batches(
     first_row: int = 0,
     aoi: Aoi | None = None,
 ) -> Iterator[CellBatch]:
-    """All batches from row `first_row` of chips on, filled."""
+    """All batches from row `first_row` of chips on, their buffers filled."""
     for grid_row in range(first_row, grid.shape[0]):
         cells = grid.row(grid_row)
         read = cells[0].read
-        held = strips.rows(max(read.row, 0), min(read.row1, grid.height))
+        row_strips = strips.rows(max(read.row, 0), min(read.row1, grid.height))
         for start, stop in groups(len(cells), batch_size):
             group = cells[start:stop]
-            active = np.array([_answers(cell, held, aoi) for cell in group], np.bool_)
-            buffer = _filled(group, active, held, filler, pool) if active.any() else None
+            active = np.array([_is_active(cell, row_strips, aoi) for cell in group], np.bool_)
+            buffer = _filled(group, active, row_strips, filler, pool) if active.any() else None
             yield CellBatch(grid_row, group, active, buffer)
 
 
-def _answers(cell: Cell, strips: list[PixelStrip], aoi: Aoi | None) -> bool:
-    """True where the cell's keep window holds a valid pixel (of the AOI)."""
+def _is_active(cell: Cell, strips: list[PixelStrip], aoi: Aoi | None) -> bool:
+    """True if the cell's keep window holds a valid pixel (in the AOI)."""
     if aoi is not None and not aoi.touches(cell.keep):
         return False
     keep = cell.keep
-    parts = [
-        strip.valid[max(keep.row - strip.row0, 0) : max(keep.row1 - strip.row0, 0), keep.col : keep.col1]
-        for strip in strips
-    ]
+    parts = []
+    for strip in strips:
+        top, bottom = max(keep.row - strip.row0, 0), max(keep.row1 - strip.row0, 0)
+        parts.append(strip.valid[top:bottom, keep.col : keep.col1])
     if aoi is None:
         return any(bool(part.any()) for part in parts)
     return bool((np.concatenate(parts) & aoi.mask(keep)).any())
 
 
 def _filled(
-    cells: tuple[Cell, ...],
-    active: BoolArray,
-    strips: list[PixelStrip],
-    filler: Filler,
-    pool: BufferPool,
+    cells: tuple[Cell, ...], active: BoolArray, strips: list[PixelStrip], filler: Filler, pool: BufferPool
 ) -> Buffer:
     buffer = pool.take()
-    for place, cell in enumerate(cells):
-        if active[place]:
-            _fill(buffer.pixels[place], buffer.valid[place], cell, strips, filler)
+    for index, cell in enumerate(cells):
+        if active[index]:
+            _fill(buffer.pixels[index], buffer.valid[index], cell, strips, filler)
         else:
-            buffer.pixels[place] = 0
-            buffer.valid[place] = False
+            buffer.pixels[index] = 0
+            buffer.valid[index] = False
     return buffer
 
 
 def _fill(pixels: AnyArray, valid: BoolArray, cell: Cell, strips: list[PixelStrip], filler: Filler) -> None:
-    """One chip: `pixels` (C, size, size), `valid` (size, size); what sticks out of the scene is 0 and not
-    valid.
-    """
-    read, width = cell.read, strips[0].valid.shape[1]
-    cols = slice(read.col, min(read.col1, width))
-    across = cols.stop - cols.start
-    if across < read.width or strips[-1].row1 < read.row1:
+    """Fill one chip: `pixels` (C, size, size) and `valid` (size, size). Padding is 0 and not valid."""
+    read, scene_width = cell.read, strips[0].valid.shape[1]
+    cols = slice(read.col, min(read.col1, scene_width))
+    width = cols.stop - cols.start
+    if width < read.width or strips[-1].row1 < read.row1:
         pixels[...] = 0
         valid[...] = False
     for strip in strips:
@@ -187,7 +179,7 @@ def _fill(pixels: AnyArray, valid: BoolArray, cell: Cell, strips: list[PixelStri
             continue
         into = slice(row0 - read.row, row1 - read.row)
         source = slice(row0 - strip.row0, row1 - strip.row0)
-        filler.fill(pixels[:, into, :across], strip.pixels[:, source, cols])
-        valid[into, :across] = strip.valid[source, cols]
+        filler.fill(pixels[:, into, :width], strip.pixels[:, source, cols])
+        valid[into, :width] = strip.valid[source, cols]
     if not valid.all():
         np.copyto(pixels, np.zeros((), pixels.dtype), where=~valid)

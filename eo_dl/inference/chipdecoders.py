@@ -1,4 +1,4 @@
-"""What the network said about a batch, as finished rows of the scene (class maps) or rows of chips (objects)."""
+"""Network output decoded to finished rows of the scene (class maps) or to rows of chips (objects)."""
 
 from __future__ import annotations
 
@@ -24,42 +24,46 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Decoder(Protocol, Generic[T_co]):
-    """Takes batches in the order of the chip grid and gives back what they complete."""
+    """Takes batches in the order of the chip grid and returns what they complete."""
 
     def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[T_co]:
-        """`raw` is None for a batch without active cells."""
+        """Decode a batch. `raw` is None for a batch without active cells."""
         ...
 
 
+def of_chip(raw: Mapping[str, AnyArray], index: int) -> dict[str, AnyArray]:
+    """The raw arrays of one chip of a batch."""
+    return {name: array[index] for name, array in raw.items()}
+
+
 class LabelDecoder:
-    """Class maps, and with `probabilities` also planes of them. Pixels that are not valid, or not in the AOI,
-    are 255 in both.
+    """Decodes class maps, and on request probability planes.
+
+    Pixels that are not valid, or outside the AOI, are 255 in both.
     """
 
     def __init__(
-        self, codec: RasterCodec, grid: ChipGrid, probabilities: bool, aoi: Aoi | None = None
+        self, codec: RasterCodec, grid: ChipGrid, with_probabilities: bool, aoi: Aoi | None = None
     ) -> None:
         self._codec = codec
-        # an index of one's own: others ask theirs in another thread
+        # A copy, with a spatial index of its own: other threads ask theirs.
         self._aoi = None if aoi is None else replace(aoi)
-        self._planes = len(codec.classes) if probabilities else 0
-        self._mosaic = LabelMosaic(grid, self._planes)
+        self._with_probabilities = with_probabilities
+        self._mosaic = LabelMosaic(grid, len(codec.classes) if with_probabilities else 0)
 
     def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[RowStrip]:
         """See `Decoder`."""
-        for place, cell in enumerate(batch.cells):
-            if raw is None or batch.buffer is None or not batch.active[place]:
+        for index, cell in enumerate(batch.cells):
+            if raw is None or batch.buffer is None or not batch.active[index]:
                 strip = self._mosaic.skip(cell)
             else:
-                strip = self._add(
-                    cell, {name: array[place] for name, array in raw.items()}, batch.buffer.valid[place]
-                )
+                strip = self._add(cell, of_chip(raw, index), batch.buffer.valid[index])
             if strip is not None:
                 yield strip
 
     def _add(self, cell: Cell, raw: Mapping[str, AnyArray], valid: BoolArray) -> RowStrip | None:
         labels = self._labels(raw)
-        planes = _quantised(self._codec.decode(raw)) if self._planes else None
+        planes = _quantized(self._codec.decode(raw)) if self._with_probabilities else None
         if self._aoi is not None:
             valid = valid & self._aoi.mask(cell.read)
         if not valid.all():
@@ -74,68 +78,70 @@ class LabelDecoder:
         return self._codec.labels(raw)
 
 
-def _quantised(probabilities: object) -> UInt8Array:
+def _quantized(probabilities: object) -> UInt8Array:
     if not isinstance(probabilities, np.ndarray):
-        raise BundleError("the model gives objects, not probabilities of pixels; leave --probabilities out")
+        raise BundleError(
+            "the model returns objects although its task predicts class maps; it is damaged, train it again"
+        )
     scaled = np.clip(probabilities, 0.0, 1.0) * np.float32(QUANTA)
     return np.asarray(np.rint(scaled), np.uint8)
 
 
 @dataclass(frozen=True)
 class ChipObjects:
-    """What the chips of one row saw, in scene pixels: `parts[i]` of cell number `columns[i]`. `on_invalid`:
-    dropped.
-    """
+    """The objects that the chips of one row saw, in scene pixels."""
 
     grid_row: int
+    """The row of chips."""
     columns: tuple[int, ...]
+    """Columns of the chips that were predicted."""
     parts: tuple[Objects, ...]
+    """Objects per chip."""
     on_invalid: int
+    """Number of objects left out because their centre lies on nodata."""
 
 
 class ObjectDecoder:
-    """Objects of at least `min_score` whose centre lies on valid ground."""
+    """Decodes objects with at least `min_score` whose centre lies on a valid pixel."""
 
     def __init__(self, codec: Codec, grid: ChipGrid, min_score: float) -> None:
         self._codec, self._grid, self._min_score = codec, grid, min_score
         self._parts: dict[int, Objects] = {}
-        self._seen = 0
+        self._cells_done = 0
         self._on_invalid = 0
 
     def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[ChipObjects]:
         """See `Decoder`."""
         if raw is not None and batch.buffer is not None:
-            for place in np.flatnonzero(batch.active).tolist():
-                one = {name: array[place] for name, array in raw.items()}
-                self._parts[self._seen + place] = self._of_chip(
-                    batch.cells[place], one, batch.buffer.valid[place]
-                )
-        self._seen += len(batch.cells)
-        if self._seen == self._grid.shape[1]:
+            for index in np.flatnonzero(batch.active).tolist():
+                objects = self._decoded(batch.cells[index], of_chip(raw, index), batch.buffer.valid[index])
+                self._parts[self._cells_done + index] = objects
+        self._cells_done += len(batch.cells)
+        if self._cells_done == self._grid.shape[1]:
             yield ChipObjects(
                 batch.grid_row, tuple(self._parts), tuple(self._parts.values()), self._on_invalid
             )
-            self._parts, self._seen, self._on_invalid = {}, 0, 0
+            self._parts, self._cells_done, self._on_invalid = {}, 0, 0
 
-    def _of_chip(self, cell: Cell, raw: Mapping[str, AnyArray], valid: BoolArray) -> Objects:
-        found = self._codec.decode(raw)
-        if not isinstance(found, Objects):
+    def _decoded(self, cell: Cell, raw: Mapping[str, AnyArray], valid: BoolArray) -> Objects:
+        objects = self._codec.decode(raw)
+        if not isinstance(objects, Objects):
             raise BundleError(
-                "the model gives no objects, although its task should; the model is damaged, train it again"
+                "the model returns no objects although its task predicts objects; it is damaged, train it "
+                "again"
             )
-        found = found.take(found.scores >= self._min_score)
-        on_ground = _centre_is(valid, found)
-        moved = replace(
-            found.shifted(cell.read.col, cell.read.row),
-            boxes=found.boxes.astype(np.float64) + np.tile((cell.read.col, cell.read.row), 2),
-        )
-        self._on_invalid += int(self._grid.owned(cell, moved.boxes[~on_ground]).sum())
-        return moved.take(on_ground)
+        objects = objects.take(objects.scores >= self._min_score)
+        on_valid = _centre_is_valid(valid, objects)
+        shift = (cell.read.col, cell.read.row)
+        # Boxes are shifted in float64: float32 loses fractions of a pixel in a large scene.
+        boxes = objects.boxes.astype(np.float64) + np.tile(shift, 2)
+        in_scene = replace(objects.shifted(*shift), boxes=boxes)
+        self._on_invalid += int(self._grid.owned(cell, boxes[~on_valid]).sum())
+        return in_scene.take(on_valid)
 
 
-def _centre_is(valid: BoolArray, objects: Objects) -> BoolArray:
-    """(N,) True where the pixel under a box's centre is valid; centres beyond the chip count as its border."""
-    size = valid.shape[0]
-    cols, rows = ((objects.boxes[:, i] + objects.boxes[:, i + 2]) / 2 for i in (0, 1))
-    inside = [np.clip(np.floor(v), 0, size - 1).astype(np.int64) for v in (rows, cols)]
-    return np.asarray(valid[inside[0], inside[1]], np.bool_)
+def _centre_is_valid(valid: BoolArray, objects: Objects) -> BoolArray:
+    """(N,) True if the pixel at a box's centre is valid; centres beyond the chip count as its border."""
+    centres = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
+    cols, rows = np.clip(np.floor(centres), 0, valid.shape[0] - 1).astype(np.int64).T
+    return np.asarray(valid[rows, cols], np.bool_)

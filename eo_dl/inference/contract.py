@@ -79,7 +79,8 @@ def _with_bands(wanted: BandSet, scene: Scene, bands: Sequence[str] | str | None
             )
         if len(scene.bands) < len(wanted):
             raise BandError(
-                f"{scene.path}: -b/--bands names {len(scene.bands)} bands, the model needs {len(wanted)}: {wanted.describe()}; name each"
+                f"{scene.path}: -b/--bands names {len(scene.bands)} bands, the model needs {len(wanted)}: "
+                f"{wanted.describe()}; name each"
             )
     return scene.reordered(wanted.match(scene.bands, scene.path))
 
@@ -89,7 +90,8 @@ def _with_units(scene: Scene, options: SceneOptions) -> Scene:
         return scene
     if options.scale == 0 or not np.isfinite([options.scale or 0.0, options.offset or 0.0]).all():
         raise ConfigError(
-            f"scale {options.scale} and offset {options.offset} must be finite and the scale not 0 (--scale, --offset)"
+            f"scale {options.scale} and offset {options.offset} must be finite and the scale not 0 "
+            "(--scale, --offset)"
         )
     bands = (
         replace(
@@ -109,15 +111,20 @@ def _with_gsd(bundle: Bundle, scene: Scene, keep: bool) -> tuple[Scene, tuple[st
     found = scene.grid.gsd_m
     if found is None:
         return scene, (
-            f"{scene.name} has no CRS, so its ground resolution is not known; the model was trained at {wanted:.4g} m a pixel, and pixels are taken as they are",
+            f"{scene.name} has no CRS, so its ground resolution is not known; the model was trained at "
+            f"{wanted:.4g} m a pixel, and pixels are taken as they are",
         )
     if bundle.spec.reads_gsd(found):
         return scene, ()
     if keep:
         return scene, (
-            f"{scene.name} has {found:.4g} m a pixel where the model was trained at {wanted:.4g} m; not resampled, as asked for",
+            f"{scene.name} has {found:.4g} m a pixel where the model was trained at {wanted:.4g} m; not "
+            "resampled, as asked for",
         )
-    note = f"{scene.name} has {found:.4g} m a pixel where the model was trained at {wanted:.4g} m: resampled on reading; the result lies on the scene's own grid"
+    note = (
+        f"{scene.name} has {found:.4g} m a pixel where the model was trained at {wanted:.4g} m: resampled "
+        "on reading; the result lies on the scene's own grid"
+    )
     return scene.at_gsd(wanted), (note,)
 
 
@@ -142,7 +149,8 @@ def _check_values(bundle: Bundle, scene: Scene, said: bool) -> tuple[str, ...]:
     ]
     return (
         (
-            f"{len(unusual)} of {len(values)} bands hold values unlike those of the training: {', '.join(unusual[:4])}",
+            f"{len(unusual)} of {len(values)} bands hold values unlike those of the training: "
+            f"{', '.join(unusual[:4])}",
         )
         if unusual
         else ()
@@ -162,7 +170,11 @@ def _other_units(
         for band, m, t in list(zip(scene.bands, median, mean, strict=True))[:4]
     )
     scale = scene.bands[0].scale * likely
-    return f"{scene.path}: its values are in other units than those the model was trained on, median {pairs}; say what a stored unit is worth, perhaps --scale {scale:.6g} (--scale {scene.bands[0].scale:g} leaves it)"
+    return (
+        f"{scene.path}: its values are in other units than those the model was trained on, median {pairs}; "
+        f"say what a stored unit is worth, perhaps --scale {scale:.6g} (--scale {scene.bands[0].scale:g} "
+        "leaves it)"
+    )
 
 
 def sample_values(scene: Scene) -> Float32Array:
@@ -199,5 +211,6 @@ def _first_valid(scene: Scene, reader: SceneReader) -> AnyArray:
         sorted({"none" if band.nodata is None else f"{band.nodata:g}" for band in scene.bands})
     )
     raise SceneError(
-        f"{scene.path}: none of its pixels is valid (nodata {nodata}, mask or alpha); nothing to predict; if the nodata value is wrong, give --nodata"
+        f"{scene.path}: none of its pixels is valid (nodata {nodata}, mask or alpha); nothing to predict; "
+        "if the nodata value is wrong, give --nodata"
     )

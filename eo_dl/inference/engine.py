@@ -1,14 +1,14 @@
 """The flow of a prediction: readers -> batches -> network -> decoder -> writer, each in a thread of its own.
 
-    strips.StripReader   threads that decode blocks, a handle each
-    batches.make_batches cut and normalise into buffers that go round       (thread, Ahead)
-    backend.run          the network                                        (the calling thread)
-    decoders             labels or objects, mosaic                          (thread, Behind)
-    sink.take            output rows, or rows of chips                      (thread, Behind)
+    strips.StripReader    threads that decode blocks, one file handle each
+    batches.make_batches  cuts and normalizes chips into circulating buffers   (thread, Ahead)
+    backend.run           the network                                          (the calling thread)
+    chipdecoders          labels or objects, mosaic                            (thread, Behind)
+    sink.take             output rows, or rows of chips                        (thread, Behind)
 
-Every queue holds `_DEPTH` items, so memory depends on the width of the scene and not on its height. Progress
-is reported, and Ctrl-C arrives, in the calling thread; what was computed by then is still decoded and
-written, so that the next run finds it.
+Every queue holds `_DEPTH` items, so memory depends on the width of the scene, not on its height. Progress is
+reported, and Ctrl-C arrives, in the calling thread; what was computed by then is still decoded and written,
+so that the next run finds it.
 """
 
 from __future__ import annotations
@@ -42,27 +42,32 @@ _AHEAD_BYTES = 64 * 2**20
 
 
 class Sink(Protocol, Generic[T_contra]):
-    """Where results go, from top to bottom. `first_row`: the row of chips to begin with (later than 0 when
-    work was kept).
-    """
+    """Takes results from top to bottom."""
 
     @property
-    def first_row(self) -> int: ...
+    def first_row(self) -> int:
+        """The row of chips to begin with; above 0 if results of a stopped run are kept."""
+        ...
 
-    def take(self, item: T_contra) -> None: ...
+    def take(self, item: T_contra) -> None:
+        """Store a result."""
+        ...
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where pixels come from: `open_reader` makes a handle for one thread; `block_rows` is the height of a
-    block in its file.
-    """
+    """Where pixels come from."""
 
     open_reader: Callable[[], RowReader]
+    """Opens a file handle for one thread."""
     bands: BandSet
+    """Bands, in the order of the pixels."""
     dtype: str
+    """Data type of the stored pixels."""
     block_rows: int
+    """Rows of a block in the file, in working pixels."""
     threads: int
+    """Number of threads that may read at once."""
 
 
 @dataclass(frozen=True)
@@ -70,27 +75,35 @@ class ChipJob:
     """What to run over which chips."""
 
     source: Source
+    """Where pixels come from."""
     grid: ChipGrid
+    """The chips."""
     scaling: Scaling
+    """Normalization of stored pixels."""
     batch_size: int
+    """Largest number of chips per batch."""
     aoi: Aoi | None = None
+    """The AOI in working pixels."""
     name: str = "model"
+    """Name of the model, for messages."""
 
 
 @dataclass
 class Tally:
-    """Chips that the network saw (`run`) and that had nothing to answer for (`skipped`), of this run."""
+    """Counts of chips of one run."""
 
     run: int = 0
+    """Chips that the network saw."""
     skipped: int = 0
+    """Chips without a valid pixel (in the AOI)."""
 
 
 def run_chips(
     job: ChipJob, backend: Backend, decoder: Decoder[T], sink: Sink[T], on_progress: OnProgress
 ) -> Tally:
-    """Every chip from the sink's first row on, through the network and into the sink.
+    """Run every chip from the sink's first row on through the network and into the sink.
 
-    Raises whatever any stage raised, after what was computed before it has reached the sink.
+    Raises whatever any stage raised, after everything computed before it has reached the sink.
     """
     tally, total = Tally(), len(job.grid)
     done = sink.first_row * job.grid.shape[1]
@@ -125,7 +138,7 @@ def run_chips(
         ahead = stack.enter_context(Ahead(batches, _DEPTH, decoding.check))
         stack.callback(pool.close)
         for batch in ahead:
-            decoding.give((batch, _answer(backend, batch, job)))
+            decoding.give((batch, _raw_output(backend, batch, job)))
             tally.run += int(batch.active.sum())
             tally.skipped += int((~batch.active).sum())
             done += len(batch.cells)
@@ -133,16 +146,16 @@ def run_chips(
     return tally
 
 
-def _answer(backend: Backend, batch: CellBatch, job: ChipJob) -> Mapping[str, AnyArray] | None:
+def _raw_output(backend: Backend, batch: CellBatch, job: ChipJob) -> Mapping[str, AnyArray] | None:
     if batch.buffer is None:
         return None
-    raw = backend.run(batch.pixels, batch.buffer.valid[: len(batch.cells)], job.scaling)
-    check_raw(raw, len(batch.cells), job.name)
+    count = len(batch.cells)
+    raw = backend.run(batch.buffer.pixels[:count], batch.buffer.valid[:count], job.scaling)
+    check_raw(raw, count, job.name)
     return raw
 
 
 def _strips(job: ChipJob, first_row: int) -> StripReader:
-    first = max(job.grid.row_starts[first_row], 0)
     source, rows = job.source, strip_rows(job.source.block_rows)
     strip_bytes = rows * job.grid.width * len(source.bands) * np.dtype(source.dtype).itemsize
     ahead = int(np.clip(_AHEAD_BYTES // strip_bytes, 1, source.threads + 1))
@@ -150,7 +163,7 @@ def _strips(job: ChipJob, first_row: int) -> StripReader:
         source.open_reader,
         job.grid.height,
         rows,
-        first_row=first,
+        first_row=max(job.grid.row_starts[first_row], 0),
         threads=min(source.threads, ahead),
         ahead=ahead,
     )
@@ -161,13 +174,14 @@ def _filler(job: ChipJob, backend: Backend) -> Filler:
 
 
 def _buffers(job: ChipJob, backend: Backend) -> BufferPool:
-    """One being filled, one waiting, one in the network, one being decoded; fewer for small scenes."""
-    size, most = job.grid.size_px, min(job.batch_size, job.grid.shape[1])
+    """One buffer being filled, one waiting, one in the network, one being decoded; fewer for small scenes."""
+    size, chips = job.grid.size_px, min(job.batch_size, job.grid.shape[1])
     count = min(_BUFFERS, len(job.grid))
     dtype = job.source.dtype if backend.takes_stored else "float32"
-    return BufferPool([backend.buffer(most, len(job.source.bands), size, dtype) for _ in range(count)])
+    return BufferPool([backend.buffer(chips, len(job.source.bands), size, dtype) for _ in range(count)])
 
 
 def batch_size_for(backend: Backend, size_px: int, bands: int) -> int:
-    """How many chips of `size_px` at once, where nobody said; fewer for very many bands."""
-    return int(np.clip(min(backend.batch_px, _BATCH_BYTES // (4 * bands)) // size_px**2, 1, 64))
+    """Default batch size for chips of `size_px`: smaller for many bands."""
+    pixels = min(backend.batch_px, _BATCH_BYTES // (4 * bands))
+    return int(np.clip(pixels // size_px**2, 1, 64))

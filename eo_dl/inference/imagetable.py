@@ -26,12 +26,13 @@ from ..core.labelset import reproject
 from ..core.progress import OnProgress
 from ..errors import ConfigError
 from ..io.atomic import atomic_file, refuse_existing, write_bytes
+from ..io.chiptables import CHIPS_LAYER, TABLE_SUFFIX, value_columns
 from ..io.scene import Scene, SceneReader
 from ..io.vectorlayers import write_layer
 from ..tasks import ChipCodec
 from ..version import __version__
 from .backends import Backend, Scaling, check_raw
-from .chipcells import CHIPS_LAYER, decoded_values, value_columns
+from .chipcells import chip_probabilities
 from .contract import fit_scene
 from .engine import batch_size_for
 from .outputs import VECTOR_SUFFIXES
@@ -40,7 +41,6 @@ from .plan import Request, chip_tags
 from .prediction import Prediction
 from .spool import Spool
 
-TABLE_SUFFIX = ".csv"
 _GROUP = 64
 _LONLAT = CRS.from_epsg(4326)
 
@@ -52,7 +52,8 @@ def as_images(bundle: Bundle, out: Path, several: bool) -> bool:
     suffix = out.suffix.lower()
     if suffix == TABLE_SUFFIX and bundle.task.output != "chips":
         raise ConfigError(
-            f"{out}: a CSV has a row for each image, and a {bundle.task.name} model does not tell the class of whole images; choose another suffix"
+            f"{out}: a CSV has a row for each image, and a {bundle.task.name} model does not tell the class "
+            "of whole images; choose another suffix"
         )
     return bundle.task.output == "chips" and (
         suffix == TABLE_SUFFIX or (several and suffix in VECTOR_SUFFIXES and not out.is_dir())
@@ -83,7 +84,8 @@ def predict_images(
     started = time.perf_counter()
     if request.aoi is not None:
         raise ConfigError(
-            f"{out}: a row for each image and an AOI do not go together; write one file a scene (-o FOLDER), or leave --aoi out"
+            f"{out}: a row for each image and an AOI do not go together; write one file a scene (-o "
+            "FOLDER), or leave --aoi out"
         )
     _check_place(scenes, out)
     refuse_existing(out, request.overwrite)
@@ -139,7 +141,8 @@ def _check_place(scenes: Sequence[Scene], out: Path) -> None:
     bare = [scene.name for scene in scenes if scene.native.crs is None]
     if bare and out.suffix.lower() != TABLE_SUFFIX:
         raise ConfigError(
-            f"{out}: {len(bare)} of {len(scenes)} images have no place on a map ({bare[0]}); write a table, e.g. -o {out.stem}.csv"
+            f"{out}: {len(bare)} of {len(scenes)} images have no place on a map ({bare[0]}); write a table, "
+            f"e.g. -o {out.stem}.csv"
         )
 
 
@@ -218,7 +221,7 @@ def _answers(bundle: Bundle, backend: Backend, batch: Sequence[_Part]) -> list[F
     check_raw(raw, len(batch), str(bundle.path))
     codec = bundle.codec()
     return [
-        decoded_values(codec, {name: array[place] for name, array in raw.items()})
+        chip_probabilities(codec, {name: array[place] for name, array in raw.items()})
         for place in range(len(batch))
     ]
 

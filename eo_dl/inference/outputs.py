@@ -1,10 +1,11 @@
-"""Where results go: class rasters, probability rasters, polygons of classes, objects. Each can be continued
-after a kill.
+"""Where results go: class rasters, probability rasters, polygons of classes, objects.
+
+Each can be continued after a kill.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +14,7 @@ import geopandas
 import numpy as np
 
 from ..core.arrays import Objects
-from ..core.arraytypes import GeometryArray, Int64Array, UInt8Array
+from ..core.arraytypes import AnyArray, GeometryArray, Int64Array, UInt8Array
 from ..core.chipgrid import ChipGrid
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
@@ -30,11 +31,15 @@ from .spool import Spool, pack_objects, unpack_objects
 
 RASTER_SUFFIXES = (".tif", ".tiff")
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet")
+PROBABILITY_SCALE = 1 / QUANTA
+
+_RESULTS = {"raster": "class maps", "objects": "objects", "chips": "classes of whole chips"}
 
 
 def is_raster(out: Path, output: str) -> bool:
-    """True where the suffix of `out` asks for a raster. Raises `ConfigError` for one that a model of this
-    output kind cannot give.
+    """True if the suffix of `out` means a raster.
+
+    Raises `ConfigError` for a suffix that a model of this output kind cannot write.
     """
     suffix = out.suffix.lower()
     if output in ("raster", "chips") and suffix in RASTER_SUFFIXES:
@@ -43,65 +48,72 @@ def is_raster(out: Path, output: str) -> bool:
         check_vector_suffix(out)
         return False
     allowed = VECTOR_SUFFIXES if output == "objects" else (".tif", *VECTOR_SUFFIXES)
-    what = {"objects": "the model finds objects", "chips": "the model tells the class of whole chips"}.get(
-        output, "the model makes class maps"
-    )
     raise ConfigError(
-        f"{out}: {what}, which are written as {', '.join(allowed)}; found suffix {out.suffix or '(none)'!r}; name the output so (-o/--out)"
+        f"{out}: the model predicts {_RESULTS[output]}, written as {', '.join(allowed)}; found suffix "
+        f"{out.suffix or '(none)'!r}, choose one of those"
     )
 
 
 class RowSink(Protocol):
-    """Takes finished bands of output rows; those it already has from a killed run it leaves alone."""
+    """Takes finished output rows from top to bottom. Rows it has from a killed run are ignored."""
 
     @property
-    def done_rows(self) -> int: ...
+    def done_rows(self) -> int:
+        """Number of rows that are safely stored."""
+        ...
 
-    def take(self, strip: RowStrip) -> None: ...
+    def take(self, strip: RowStrip) -> None:
+        """Store a strip of rows."""
+        ...
 
 
 @dataclass(frozen=True)
 class ClassRaster:
-    """Class ids into a raster of one band."""
+    """Class ids into a raster with one band."""
 
     writer: RasterWriter
+    """The raster."""
 
     @property
     def done_rows(self) -> int:
-        """Rows of a killed run."""
+        """See `RowSink`."""
         return self.writer.done_rows
 
     def take(self, strip: RowStrip) -> None:
         """See `RowSink`."""
-        new = max(self.writer.done_rows, strip.row0) - strip.row0
-        if new < len(strip.labels):
-            self.writer.write(strip.row0 + new, strip.labels[None, new:])
+        _write_new_rows(self.writer, strip.row0, strip.labels[None])
 
 
 @dataclass(frozen=True)
 class ProbabilityRaster:
-    """Probabilities into a raster with a band a class."""
+    """Probabilities into a raster with one band per class."""
 
     writer: RasterWriter
+    """The raster."""
 
     @property
     def done_rows(self) -> int:
-        """Rows of a killed run."""
+        """See `RowSink`."""
         return self.writer.done_rows
 
     def take(self, strip: RowStrip) -> None:
         """See `RowSink`."""
         assert strip.planes is not None
-        # The mosaic leaves the planes of skipped chips at 0, which would say "certainly not" where nobody
-        # looked.
+        # The mosaic leaves the planes of skipped chips at 0, which would claim "certainly not" for pixels
+        # that were never predicted.
         strip.planes[:, strip.labels == IGNORE_ID] = IGNORE_ID
-        new = max(self.writer.done_rows, strip.row0) - strip.row0
-        if new < len(strip.labels):
-            self.writer.write(strip.row0 + new, strip.planes[:, new:])
+        _write_new_rows(self.writer, strip.row0, strip.planes)
+
+
+def _write_new_rows(writer: RasterWriter, row0: int, rows: AnyArray) -> None:
+    """Write (count, rows, W) from `row0` on, without the rows that are already there."""
+    known = max(writer.done_rows - row0, 0)
+    if known < rows.shape[1]:
+        writer.write(row0 + known, rows[:, known:])
 
 
 class ClassPolygons:
-    """Connected ground of one class as polygons in output pixels; the background is none."""
+    """Connected areas of one class as polygons in output pixels, without the background."""
 
     def __init__(self, spool: Spool, width: int) -> None:
         self._spool = spool
@@ -119,113 +131,114 @@ class ClassPolygons:
             self._add(strip.labels)
 
     def finish(self) -> Objects:
-        """All polygons, without scores (NaN): a polygon's certainty is not in a map of classes."""
-        self._keep(self._polygonizer.close())
+        """All polygons. Their scores are NaN: a class map does not hold the certainty of a polygon."""
+        self._keep(*self._polygonizer.close())
         outlines, class_ids = np.concatenate(self._outlines), np.concatenate(self._class_ids)
         boxes = geopandas.GeoSeries(outlines).bounds.to_numpy(np.float64).reshape(-1, 4)
         return Objects(boxes, class_ids, np.full(len(boxes), np.nan, np.float32), outlines)
 
     def _add(self, labels: UInt8Array) -> None:
-        self._keep(self._polygonizer.add(self.done_rows, labels))
+        self._keep(*self._polygonizer.add(self.done_rows, labels))
         self.done_rows += len(labels)
 
-    def _keep(self, found: tuple[GeometryArray, Int64Array]) -> None:
-        self._outlines.append(found[0])
-        self._class_ids.append(found[1])
+    def _keep(self, outlines: GeometryArray, class_ids: Int64Array) -> None:
+        self._outlines.append(outlines)
+        self._class_ids.append(class_ids)
 
 
 class RowOutput:
-    """The sink of class maps: bands of working rows, placed on the output grid, into each of `sinks`."""
+    """The sink of class maps: moves strips of working rows to the output grid and into each of `sinks`."""
 
     def __init__(self, sinks: Sequence[RowSink], rows: RowMap, grid: ChipGrid) -> None:
         self._sinks, self._rows = sinks, rows
         done = min(sink.done_rows for sink in sinks)
-        # The last row of chips whose results begin within, or right below, what is done; all of them when all
-        # is.
+        # Continue with the last row of chips whose results begin within, or right below, the stored rows. If
+        # all rows are stored, that is the edge below the last row of chips: nothing is left to do.
         begins = [rows.first_out_row(edge) for edge in grid.row_edges]
-        self.first_row = max(place for place, begin in enumerate(begins) if begin <= done)
+        self.first_row = max(index for index, begin in enumerate(begins) if begin <= done)
 
     def take(self, strip: RowStrip) -> None:
         """See `engine.Sink`."""
-        placed = self._rows.place(strip)
-        if placed is not None:
+        output_rows = self._rows.to_output(strip)
+        if output_rows is not None:
             for sink in self._sinks:
-                sink.take(placed)
+                sink.take(output_rows)
 
 
 class ObjectOutput:
-    """The sink of objects: rows of chips, through the mosaic; `finish` gives the objects of the scene in
-    working pixels.
+    """The sink of objects: puts rows of chips through the mosaic.
+
+    Attributes:
+        first_row: Rows of chips taken over from a stopped run.
+        mosaic: The mosaic, with its counts.
+        on_invalid: Number of objects left out because their centre lies on nodata.
     """
 
     def __init__(self, spool: Spool, grid: ChipGrid, suppress_iou: float) -> None:
         self._spool, self._grid = spool, grid
         self.mosaic = ObjectMosaic(grid, suppress_iou=suppress_iou)
         self.on_invalid = 0
-        self._found: list[Objects] = []
+        self._finished: list[Objects] = []
         for grid_row in range(spool.count):
             self._add(_unpacked(spool, grid_row))
         self.first_row = spool.count
 
     def take(self, row: ChipObjects) -> None:
         """See `engine.Sink`."""
-        lengths = [len(part) for part in row.parts]
-        together = pack_objects(Objects.concatenate(list(row.parts)))
-        self._spool.store(
-            together
-            | {
-                "columns": np.array(row.columns, np.int64),
-                "lengths": np.array(lengths, np.int64),
-                "on_invalid": np.array(row.on_invalid),
-            }
-        )
+        counts = [len(part) for part in row.parts]
+        packed = pack_objects(Objects.concatenate(list(row.parts)))
+        packed["columns"] = np.array(row.columns, np.int64)
+        packed["lengths"] = np.array(counts, np.int64)
+        packed["on_invalid"] = np.array(row.on_invalid)
+        self._spool.store(packed)
         self._add(row)
 
     def finish(self) -> Objects:
-        """All objects."""
-        return Objects.concatenate(self._found)
+        """All objects of the scene, in working pixels."""
+        return Objects.concatenate(self._finished)
 
     def _add(self, row: ChipObjects) -> None:
         for column, part in zip(row.columns, row.parts, strict=True):
             self.mosaic.add(self._grid.cell(row.grid_row, column), part)
-        self._found.append(self.mosaic.finished(row.grid_row))
+        self._finished.append(self.mosaic.finished(row.grid_row))
         self.on_invalid += row.on_invalid
 
 
 def _unpacked(spool: Spool, grid_row: int) -> ChipObjects:
     packed = spool.load(grid_row)
-    together, stops = unpack_objects(packed), np.cumsum(packed["lengths"].astype(np.int64)).tolist()
-    parts = tuple(
-        together.take(np.arange(stop - length, stop))
-        for stop, length in zip(stops, packed["lengths"].tolist(), strict=True)
-    )
-    return ChipObjects(grid_row, tuple(packed["columns"].tolist()), parts, int(packed["on_invalid"]))
+    objects = unpack_objects(packed)
+    parts = []
+    start = 0
+    for count in packed["lengths"].tolist():
+        parts.append(objects.take(np.arange(start, start + count)))
+        start += count
+    return ChipObjects(grid_row, tuple(packed["columns"].tolist()), tuple(parts), int(packed["on_invalid"]))
 
 
 def object_table(objects: Objects, grid: PixelGrid, classes: ClassSet) -> geopandas.GeoDataFrame:
-    """Objects in pixels of `grid` as features in map coordinates, with the attributes that every eo_dl layer
-    has.
-    """
+    """Objects in pixels of `grid` as features in map coordinates, with the usual attributes."""
     outlines = grid.geometries_to_map(objects.outlines())
-    name_of: Callable[[int], str] = {info.id: info.name for info in classes}.__getitem__
+    names = {info.id: info.name for info in classes}
     columns = {
-        "class_name": np.array([name_of(i) for i in objects.class_ids.tolist()], dtype=object),
+        "class_name": np.array([names[class_id] for class_id in objects.class_ids.tolist()], dtype=object),
         "class_id": objects.class_ids.astype(np.int32),
         "score": objects.scores.astype(np.float64).round(4),
         "area_m2": grid.areas_m2(outlines).round(3) if len(objects) else np.empty(0),
         "reviewed": np.zeros(len(objects), np.bool_),
     }
-    return geopandas.GeoDataFrame(
-        columns, geometry=outlines, crs=None if grid.crs is None else grid.crs.to_wkt()
-    )
+    crs = None if grid.crs is None else grid.crs.to_wkt()
+    return geopandas.GeoDataFrame(columns, geometry=outlines, crs=crs)
 
 
 def write_objects(
-    path: Path, objects: Objects, grid: PixelGrid, classes: ClassSet, tags: dict[str, str], overwrite: bool
+    path: Path,
+    objects: Objects,
+    grid: PixelGrid,
+    classes: ClassSet,
+    *,
+    tags: dict[str, str],
+    overwrite: bool,
 ) -> None:
-    """The vector output. Raises `WriteError` where it does not read back."""
+    """Write objects in pixels of `grid` as a styled layer. Raises `WriteError` if it does not read back."""
     table = object_table(objects, grid, classes)
     write_layer(path, table, classes=classes, style_field="class_name", metadata=tags, overwrite=overwrite)
-
-
-PROBABILITY_SCALE = 1 / QUANTA

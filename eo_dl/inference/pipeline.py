@@ -1,10 +1,10 @@
-"""Two small pieces that let reading, computing and writing happen at the same time, with bounded memory.
+"""Two small pieces that let reading, computing and writing overlap in time, with bounded memory.
 
-`Ahead` runs an iterator in a thread of its own, a few items ahead of who asks. `Behind` works items off in a
-thread of its own, in order, a few items behind who gives. An error in such a thread is raised in the thread
-that asks or gives, never lost; leaving a `Behind` works off what was given (so nothing that was computed is
-thrown away), leaving an `Ahead` drops what was not asked for. Threads, not processes: arrays are handed on
-without a copy.
+`Ahead` runs an iterator in a thread of its own, a few items ahead of its consumer. `Behind` processes items
+in a thread of its own, in order, a few items behind their producer. An error in such a thread is raised in
+the consuming or producing thread, never lost. Leaving a `Behind` processes all items it was given, so that no
+computed result is thrown away; leaving an `Ahead` drops the items not yet consumed. Threads, not processes:
+arrays are passed on without a copy.
 """
 
 from __future__ import annotations
@@ -17,22 +17,25 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-# How long a waiting thread sleeps before it looks whether it should give up; never in the way of an item.
-_LOOK_S = 0.1
+# How long a waiting thread sleeps before it checks whether to give up. Items are never delayed by it.
+_POLL_S = 0.1
 
 
 class Stopped(Exception):
-    """Inside a thread: the work is being given up."""
+    """Raised inside a thread: its work is no longer needed."""
 
 
 class _End:
-    pass
+    """Marks the end of a queue."""
 
 
 class Ahead(Generic[T]):
-    """The items of `source`, made in a thread, at most `depth` ahead. A context manager and an iterator.
+    """The items of `source`, produced in a thread, at most `depth` ahead. A context manager and an iterator.
 
-    `check` is called while waiting: it raises where somebody else has failed, so that nobody waits for ever.
+    Args:
+        source: The items. An error in it is raised by the iteration.
+        depth: Length of the queue.
+        check: Called while waiting; raises if another stage has failed, so that nobody waits forever.
     """
 
     def __init__(self, source: Iterator[T], depth: int, check: Callable[[], None]) -> None:
@@ -40,7 +43,7 @@ class Ahead(Generic[T]):
         self._queue: queue.Queue[T | _End] = queue.Queue(depth)
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="eo_dl-ahead", daemon=True)
+        self._thread = threading.Thread(target=self._produce, name="eo_dl-ahead", daemon=True)
 
     def __enter__(self) -> Ahead[T]:
         self._thread.start()
@@ -55,7 +58,7 @@ class Ahead(Generic[T]):
     def __iter__(self) -> Iterator[T]:
         while True:
             try:
-                item = self._queue.get(timeout=_LOOK_S)
+                item = self._queue.get(timeout=_POLL_S)
             except queue.Empty:
                 self._check()
                 continue
@@ -65,13 +68,13 @@ class Ahead(Generic[T]):
                 return
             yield item
 
-    def _work(self) -> None:
+    def _produce(self) -> None:
         try:
             for item in self._source:
                 self._put(item)
         except Stopped:
             return
-        except BaseException as error:  # raised again where the items are asked for
+        except BaseException as error:  # raised again by the iteration
             self._error = error
         try:
             self._put(_End())
@@ -81,7 +84,7 @@ class Ahead(Generic[T]):
     def _put(self, item: T | _End) -> None:
         while not self._stop.is_set():
             try:
-                self._queue.put(item, timeout=_LOOK_S)
+                self._queue.put(item, timeout=_POLL_S)
                 return
             except queue.Full:
                 continue
@@ -89,18 +92,17 @@ class Ahead(Generic[T]):
 
 
 class Behind(Generic[T]):
-    """Calls `work(item)` for each item given, in order, in a thread, at most `depth` behind. A context
-    manager.
+    """Calls `process(item)` for each item, in order, in a thread, at most `depth` behind. A context manager.
 
-    After an error further items are dropped, and the error is raised by the next `give`, by `check`, or on
-    leaving.
+    After an error, further items are dropped; the error is raised by the next `give`, by `check`, or on
+    leaving the block.
     """
 
-    def __init__(self, work: Callable[[T], None], depth: int) -> None:
-        self._work_off = work
+    def __init__(self, process: Callable[[T], None], depth: int) -> None:
+        self._process = process
         self._queue: queue.Queue[T | _End] = queue.Queue(depth)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="eo_dl-behind", daemon=True)
+        self._thread = threading.Thread(target=self._consume, name="eo_dl-behind", daemon=True)
 
     def __enter__(self) -> Behind[T]:
         self._thread.start()
@@ -115,22 +117,22 @@ class Behind(Generic[T]):
             self.check()
 
     def give(self, item: T) -> None:
-        """Hand over an item; waits while `depth` are in work. Raises what the work raised."""
+        """Hand over an item; waits while `depth` items are queued. Raises what processing raised."""
         self.check()
         self._queue.put(item)
 
     def check(self) -> None:
-        """Raise what the work raised, if it did."""
+        """Raise what processing raised, if it did."""
         if self._error is not None:
             raise self._error
 
-    def _work(self) -> None:
+    def _consume(self) -> None:
         while True:
             item = self._queue.get()
             if isinstance(item, _End):
                 return
             if self._error is None:
                 try:
-                    self._work_off(item)
-                except BaseException as error:  # raised again where items are given
+                    self._process(item)
+                except BaseException as error:  # raised again in the thread that gives items
                     self._error = error

@@ -17,7 +17,7 @@ from .imagetable import as_images, predict_images
 from .mapfolder import FolderJournal, outputs_in
 from .outputs import is_raster
 from .plan import Plan, Request, make_plan
-from .prediction import Prediction, together
+from .prediction import Prediction, folder_prediction
 from .runplan import kept_prediction, run_plan
 
 
@@ -72,7 +72,8 @@ def predict(
     if as_images(bundle, Path(out), several=len(scenes) > 1):
         if probabilities is not False:
             raise ConfigError(
-                f"{out}: a table of images has a column of probabilities for each class already; leave --probabilities out"
+                f"{out}: a table of images has a column of probabilities for each class already; leave "
+                "--probabilities out"
             )
         engine = make_backend(backend, bundle, device=device, precision=precision, labels_only=False)
         return predict_images(bundle, scenes, Path(out), request, engine, on_progress)
@@ -89,7 +90,7 @@ def predict(
     if not several:
         return parts[0]
     journal.remove()
-    return together(Path(out), tuple(parts), time.perf_counter() - started)
+    return folder_prediction(Path(out), tuple(parts), time.perf_counter() - started)
 
 
 def _once(plan: Plan, engine: Backend, journal: FolderJournal, on_progress: OnProgress) -> Prediction:
@@ -117,7 +118,8 @@ def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, seve
         return None
     if bundle.task.output == "objects":
         raise ConfigError(
-            f"{out}: a {bundle.task.name} model gives objects with scores, not probabilities of pixels; leave --probabilities out"
+            f"{out}: a {bundle.task.name} model gives objects with scores, not probabilities of pixels; "
+            "leave --probabilities out"
         )
     if wanted is True:
         return out.with_name(f"{out.stem}_prob.tif")

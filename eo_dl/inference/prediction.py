@@ -1,8 +1,9 @@
-"""`Prediction`: what a run of `predict` made, and how."""
+"""`Prediction`: what a call of `predict` wrote, and how."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -10,45 +11,61 @@ from ..core.classes import ClassSet
 from ..core.htmlcard import card
 from ..core.pixelgrid import PixelGrid
 
+PredictionKind = Literal["raster", "polygons", "objects", "chips", "images", "folder"]
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """One output (or, for several scenes, a folder of them: see `parts`).
-
-    `kind`: "raster" (class ids, 255 = not measured), "polygons" (a class map as vectors), "objects", or
-    "chips" (a cell a chip, as vectors or with a pixel a chip) and "images" (a row an image). `grid` is the
-    scene's own. `count`: features of a vector output. `probabilities`: the extra raster. `chips`: how many
-    the network saw, `skipped`: without anything to answer for, `kept`: found from a run that had been
-    stopped. `seconds` of this run.
-    """
+    """One output; for several scenes, a folder of them (see `parts`)."""
 
     path: Path
-    kind: Literal["raster", "polygons", "objects", "chips", "images", "folder"]
+    """The output: a file, or the folder of the parts."""
+    kind: PredictionKind
+    """What the output holds.
+
+    "raster": class ids, 255 = nodata. "polygons": a class map as vectors. "objects": detections. "chips": one
+    cell per chip, as vectors or as a raster with one pixel per chip. "images": one row per image. "folder":
+    one of these per scene.
+    """
     task: str
+    """Task of the model."""
     classes: ClassSet
+    """Classes of the model."""
     model: str
+    """Path of the model file."""
     model_hash: str
+    """SHA-256 of the model file."""
     scene: str = ""
+    """Path of the scene; empty for "images" and "folder"."""
     grid: PixelGrid | None = None
+    """The scene's own grid."""
     count: int | None = None
+    """Number of features of a vector output."""
     probabilities: Path | None = None
+    """The raster of probabilities, if one was written."""
     chips: int = 0
+    """Number of chips that the network saw."""
     skipped: int = 0
+    """Number of chips without a valid pixel (in the AOI)."""
     kept: int = 0
+    """Number of chips taken over from a stopped run."""
     seconds: float = 0.0
+    """Duration of this call."""
     notes: tuple[str, ...] = ()
+    """Remarks: what was converted, joined, left out."""
     parts: tuple[Prediction, ...] = ()
+    """The predictions of the single scenes of a "folder"."""
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """Every file that was written (styles aside)."""
         if self.parts:
-            return tuple(path for part in self.parts for path in part.paths)
+            return tuple(chain.from_iterable(part.paths for part in self.parts))
         return (self.path,) if self.probabilities is None else (self.path, self.probabilities)
 
     def values(self) -> dict[str, object]:
-        """For JSON and tables."""
-        known: dict[str, object] = {
+        """The prediction as JSON-ready values, without empty ones."""
+        values: dict[str, object] = {
             "output": str(self.path),
             "kind": self.kind,
             "task": self.task,
@@ -65,40 +82,38 @@ class Prediction:
             "notes": list(self.notes),
             "parts": [part.values() for part in self.parts],
         }
-        return {name: value for name, value in known.items() if value not in (None, "", [])}
+        return {name: value for name, value in values.items() if value not in (None, "", [])}
 
     def _repr_html_(self) -> str:
-        shown = {
-            name: value
-            for name, value in self.values().items()
-            if name not in ("parts", "notes", "model_sha256")
-        }
-        rows = [
-            (name, ", ".join(map(str, value)) if isinstance(value, list) else value)
-            for name, value in shown.items()
-        ]
-        return card(self.path.name, [*rows, *(("note", note) for note in self.notes)])
+        rows: list[tuple[str, object]] = []
+        for name, value in self.values().items():
+            if name not in ("parts", "notes", "model_sha256"):
+                text = ", ".join(map(str, value)) if isinstance(value, list) else value
+                rows.append((name, text))
+        rows += [("note", note) for note in self.notes]
+        return card(self.path.name, rows)
 
 
-def together(folder: Path, parts: tuple[Prediction, ...], seconds: float) -> Prediction:
+def folder_prediction(folder: Path, parts: tuple[Prediction, ...], seconds: float) -> Prediction:
     """The predictions of several scenes as one."""
     first = parts[0]
+    notes = []
+    for part in parts:
+        below = part.path.is_relative_to(folder)
+        name = part.path.relative_to(folder).as_posix() if below else part.path.name
+        notes += [f"{name}: {note}" for note in part.notes]
     return Prediction(
-        folder,
-        "folder",
-        first.task,
-        first.classes,
-        first.model,
-        first.model_hash,
+        path=folder,
+        kind="folder",
+        task=first.task,
+        classes=first.classes,
+        model=first.model,
+        model_hash=first.model_hash,
         count=None if first.count is None else sum(part.count or 0 for part in parts),
         chips=sum(part.chips for part in parts),
         skipped=sum(part.skipped for part in parts),
         kept=sum(part.kept for part in parts),
         seconds=seconds,
-        notes=tuple(f"{_below(part.path, folder)}: {note}" for part in parts for note in part.notes),
+        notes=tuple(notes),
         parts=parts,
     )
-
-
-def _below(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name

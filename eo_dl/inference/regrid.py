@@ -1,8 +1,8 @@
-"""From the working grid back onto the scene's own grid, where the scene was resampled for the model.
+"""From the working grid back to the scene's own grid, for scenes that were resampled for the model.
 
-Nearest: an own pixel takes the class of the working pixel in which its centre lies. Every own row lies in
-exactly one band of working rows, so bands need not know of each other. Own pixels that were not measured (or
-lie outside the AOI) become 255, whatever the resampling made of them.
+A native pixel takes the class of the working pixel that contains its centre. Every native row lies in exactly
+one strip of working rows, so strips do not depend on each other. Native pixels that are nodata (or outside
+the AOI) become 255, whatever the resampling made of them.
 """
 
 from __future__ import annotations
@@ -23,71 +23,71 @@ from ..mosaic.labelmosaic import RowStrip
 
 
 class RowMap(Protocol):
-    """Where rows of the working grid go."""
+    """Where rows of the working grid go in the output."""
 
     def first_out_row(self, row: int) -> int:
         """The output row at which results from working row `row` on begin."""
         ...
 
-    def place(self, strip: RowStrip) -> RowStrip | None:
-        """A band of working rows as output rows; None where no output row lies in it."""
+    def to_output(self, strip: RowStrip) -> RowStrip | None:
+        """A strip of working rows as output rows; None if it contains no output row."""
         ...
 
 
 class SameRows:
-    """The output has the grid that was worked on."""
+    """The output has the working grid."""
 
     def first_out_row(self, row: int) -> int:
         """See `RowMap`."""
         return row
 
-    def place(self, strip: RowStrip) -> RowStrip | None:
+    def to_output(self, strip: RowStrip) -> RowStrip | None:
         """See `RowMap`."""
         return strip
 
 
 @dataclass(frozen=True)
-class OwnRows:
-    """The output has the scene's own grid. `read_valid` reads the own valid mask of a window (one thread),
-    `aoi` is in own pixels.
-    """
+class NativeRows:
+    """The output has the scene's own grid."""
 
     working: PixelGrid
-    own: PixelGrid
+    """The grid that was predicted on."""
+    native: PixelGrid
+    """The scene's own grid."""
     read_valid: Callable[[Window], BoolArray]
+    """Reads the valid mask of a window of native pixels; called from one thread."""
     aoi: Aoi | None
+    """The AOI in native pixels."""
 
     @cached_property
     def _rows(self) -> Int64Array:
-        return nearest(self.own.height, self.working.height)
+        return nearest(self.native.height, self.working.height)
 
     @cached_property
     def _cols(self) -> Int64Array:
-        return nearest(self.own.width, self.working.width)
+        return nearest(self.native.width, self.working.width)
 
     def first_out_row(self, row: int) -> int:
         """See `RowMap`."""
         return int(np.searchsorted(self._rows, row))
 
-    def place(self, strip: RowStrip) -> RowStrip | None:
+    def to_output(self, strip: RowStrip) -> RowStrip | None:
         """See `RowMap`."""
         row0, row1 = self.first_out_row(strip.row0), self.first_out_row(strip.row1)
         if row1 == row0:
             return None
-        window = Window(0, row0, self.own.width, row1 - row0)
+        window = Window(0, row0, self.native.width, row1 - row0)
         wanted = self.read_valid(window)
         if self.aoi is not None:
             wanted = wanted & self.aoi.mask(window)
         rows, cols = self._rows[row0:row1, None] - strip.row0, self._cols[None]
         labels = np.where(wanted, strip.labels[rows, cols], np.uint8(IGNORE_ID))
-        planes = (
-            None
-            if strip.planes is None
-            else np.where(wanted, strip.planes[:, rows, cols], np.uint8(IGNORE_ID))
-        )
+        planes = None
+        if strip.planes is not None:
+            planes = np.where(wanted, strip.planes[:, rows, cols], np.uint8(IGNORE_ID))
         return RowStrip(row0, labels, planes)
 
 
-def nearest(own: int, working: int) -> Int64Array:
-    """(own,) the working pixel in which each own pixel's centre lies, for two divisions of one extent."""
-    return ((2 * np.arange(own, dtype=np.int64) + 1) * working) // (2 * own)
+def nearest(native_count: int, working_count: int) -> Int64Array:
+    """(native_count,) index of the working pixel that contains each native pixel's centre, along one axis."""
+    return ((2 * np.arange(native_count, dtype=np.int64) + 1) * working_count) // (2 * native_count)

@@ -1,12 +1,11 @@
-"""A `Plan` carried out: engine, decoder and outputs put together for each kind of result."""
+"""Carrying out a `Plan`: engine, decoder and outputs, combined for each kind of result."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from ..core.arrays import Objects
 from ..core.chipgrid import SquareGrid
@@ -33,68 +32,92 @@ from .outputs import (
     write_objects,
 )
 from .plan import Plan
-from .prediction import Prediction
-from .regrid import OwnRows, RowMap, SameRows
+from .prediction import Prediction, PredictionKind
+from .regrid import NativeRows, RowMap, SameRows
 from .spool import Spool
 
-Kind = Literal["raster", "polygons", "objects", "chips"]
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What running a plan gave."""
+
+    kind: PredictionKind
+    tally: Tally
+    kept_rows: int
+    """Rows of chips taken over from a stopped run."""
+    count: int | None = None
+    """Number of features of a vector output."""
+    notes: tuple[str, ...] = ()
 
 
 def run_plan(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
-    """Predict one scene. Raises `Cancelled` on Ctrl-C, which says what was kept."""
+    """Predict one scene. Raises `Cancelled` on Ctrl-C, with a message that says what was kept."""
     started = time.perf_counter()
-    kind = plan.bundle.task.output
+    run = _RUNS[plan.bundle.task.output]
     try:
-        found = _RUNS[kind](plan, backend, on_progress)
+        outcome = run(plan, backend, on_progress)
     except KeyboardInterrupt as stop:
         raise Cancelled(_stopped(plan)) from stop
-    return replace(found, seconds=time.perf_counter() - started)
+    return _prediction(plan, outcome, time.perf_counter() - started)
+
+
+def kept_prediction(plan: Plan, count: int | None) -> Prediction:
+    """The prediction of a plan whose output an earlier run had finished."""
+    kind: PredictionKind = plan.bundle.task.output
+    if kind == "raster" and not is_raster(plan.out, kind):
+        kind = "polygons"
+    return _prediction(plan, _Outcome(kind, Tally(), plan.job.grid.shape[0], count), 0.0)
 
 
 def _stopped(plan: Plan) -> str:
     kept = work_folder(plan.out)
     if plan.request.resume and kept.is_dir():
         return (
-            f"{plan.out}: stopped; what was finished is kept in {kept.name}, and the same command continues"
+            f"{plan.out}: stopped; finished parts are kept in {kept.name}, run the same command to continue"
         )
-    return f"{plan.out}: stopped; nothing was kept, and the same command begins again"
+    return f"{plan.out}: stopped; nothing was kept, the same command starts over"
 
 
-def _run_labels(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
+def _run_labels(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
     if is_raster(plan.out, "raster"):
         return _run_raster(plan, backend, on_progress)
     return _run_polygons(plan, backend, on_progress)
 
 
-def _run_raster(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
+def _run_raster(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
     with ExitStack() as stack:
-        sinks: list[RowSink] = [ClassRaster(stack.enter_context(_class_writer(plan)))]
-        output, tally = _run_rows(plan, backend, sinks, stack, on_progress)
-    return _prediction(plan, "raster", tally, output.first_row, None, ())
+        class_raster = ClassRaster(stack.enter_context(_class_writer(plan)))
+        output, tally = _run_rows(plan, backend, class_raster, stack, on_progress)
+    return _Outcome("raster", tally, output.first_row)
 
 
-def _run_polygons(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
-    own = plan.scene.native
+def _run_polygons(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
+    native = plan.scene.native
     with ExitStack() as stack:
-        polygons = ClassPolygons(stack.enter_context(Spool(plan.out, plan.job_key)), own.width)
-        output, tally = _run_rows(plan, backend, [polygons], stack, on_progress)
-        found = polygons.finish()
-        write_objects(plan.out, found, own, plan.bundle.classes, plan.tags, plan.request.overwrite)
-    return _prediction(plan, "polygons", tally, output.first_row, len(found), ())
+        spool = stack.enter_context(Spool(plan.out, plan.job_key))
+        polygons = ClassPolygons(spool, native.width)
+        output, tally = _run_rows(plan, backend, polygons, stack, on_progress)
+        objects = polygons.finish()
+        _write_objects(plan, objects, native_grid=True)
+    return _Outcome("polygons", tally, output.first_row, len(objects))
 
 
 def _run_rows(
-    plan: Plan, backend: Backend, sinks: list[RowSink], stack: ExitStack, on_progress: OnProgress
+    plan: Plan, backend: Backend, class_sink: RowSink, stack: ExitStack, on_progress: OnProgress
 ) -> tuple[RowOutput, Tally]:
-    """All rows into `sinks`, and into the probability raster where one is asked for."""
+    """All rows into `class_sink`, and into the probability raster if there is one."""
     codec, grid = plan.bundle.codec(), plan.job.grid
     assert isinstance(codec, RasterCodec)
+    sinks: list[RowSink] = [class_sink]
+    with_probabilities = plan.probabilities is not None
     if plan.probabilities is not None:
-        sinks = [*sinks, ProbabilityRaster(stack.enter_context(_probability_writer(plan)))]
+        writer = stack.enter_context(_probability_writer(plan))
+        sinks.append(ProbabilityRaster(writer))
     with _row_map(plan) as rows:
         output = RowOutput(sinks, rows, grid)
-        decoder = LabelDecoder(codec, grid, plan.probabilities is not None, plan.job.aoi)
-        return output, run_chips(plan.job, backend, decoder, output, on_progress)
+        decoder = LabelDecoder(codec, grid, with_probabilities, plan.job.aoi)
+        tally = run_chips(plan.job, backend, decoder, output, on_progress)
+    return output, tally
 
 
 @contextmanager
@@ -102,9 +125,9 @@ def _row_map(plan: Plan) -> Iterator[RowMap]:
     if not plan.scene.resampled:
         yield SameRows()
         return
-    own = replace(plan.scene, grid=plan.scene.native)
-    with SceneReader(own) as reader:
-        yield OwnRows(plan.scene.grid, own.grid, reader.read_valid, plan.aoi)
+    native = replace(plan.scene, grid=plan.scene.native)
+    with SceneReader(native) as reader:
+        yield NativeRows(plan.scene.grid, native.grid, reader.read_valid, plan.aoi)
 
 
 def _class_writer(plan: Plan) -> RasterWriter:
@@ -136,95 +159,98 @@ def _probability_writer(plan: Plan) -> RasterWriter:
     )
 
 
-def _run_objects(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
-    grid, bundle = plan.job.grid, plan.bundle
+def _run_objects(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
+    grid = plan.job.grid
     with Spool(plan.out, plan.job_key) as spool:
         output = ObjectOutput(spool, grid, plan.suppress_iou)
-        kept = output.first_row
-        tally = run_chips(
-            plan.job, backend, ObjectDecoder(bundle.codec(), grid, plan.min_score), output, on_progress
-        )
-        found = _within_aoi(plan, output.finish())
-        write_objects(plan.out, found, plan.scene.grid, bundle.classes, plan.tags, plan.request.overwrite)
-    mosaic = output.mosaic
-    counted = {
-        "objects made of parts seen by neighbouring chips": mosaic.joined,
-        "objects cut at the border of a chip and not joined (a larger margin sees them whole: --margin)": mosaic.cut_at_seam,
-        "of these, objects that one chip told apart and its neighbour took for one with another": mosaic.undecided,
-        "objects with their centre on ground that was not measured, left out": output.on_invalid,
-    }
-    return _prediction(
-        plan,
-        "objects",
-        tally,
-        kept,
-        len(found),
-        tuple(f"{what}: {count}" for what, count in counted.items() if count),
+        kept_rows = output.first_row
+        decoder = ObjectDecoder(plan.bundle.codec(), grid, plan.min_score)
+        tally = run_chips(plan.job, backend, decoder, output, on_progress)
+        objects = _within_aoi(plan, output.finish())
+        _write_objects(plan, objects, native_grid=False)
+    return _Outcome("objects", tally, kept_rows, len(objects), _object_notes(output))
+
+
+def _write_objects(plan: Plan, objects: Objects, *, native_grid: bool) -> None:
+    write_objects(
+        plan.out,
+        objects,
+        plan.scene.native if native_grid else plan.scene.grid,
+        plan.bundle.classes,
+        tags=plan.tags,
+        overwrite=plan.request.overwrite,
     )
 
 
-def _run_chips(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
-    grid, codec = plan.job.grid, plan.bundle.codec()
-    assert isinstance(grid, SquareGrid) and isinstance(codec, ChipCodec)
-    with Spool(plan.out, plan.job_key) as spool:
-        output = CellOutput(spool)
-        kept = output.first_row
-        tally = run_chips(plan.job, backend, CellDecoder(codec, grid), output, on_progress)
-        cells = Cells(output.finish(), grid, plan.scene.grid, plan.bundle.classes, codec.several)
-        if is_raster(plan.out, "chips"):
-            count = None
-            cells.write_raster(plan.out, plan.tags, plan.request.overwrite)
-        else:
-            count = cells.write_table(plan.out, plan.tags, plan.request.overwrite)
-        if plan.probabilities is not None:
-            cells.write_probabilities(plan.probabilities, plan.tags, plan.request.overwrite)
-    return _prediction(plan, "chips", tally, kept, count, cells.edge_note())
-
-
-_RUNS: dict[str, Callable[[Plan, Backend, OnProgress], Prediction]] = {
-    "raster": _run_labels,
-    "objects": _run_objects,
-    "chips": _run_chips,
-}
+def _object_notes(output: ObjectOutput) -> tuple[str, ...]:
+    mosaic = output.mosaic
+    counts = {
+        "objects joined from parts seen in neighbouring chips": mosaic.joined,
+        "duplicates removed (the same object detected in neighbouring chips)": mosaic.duplicates,
+        "objects cut at a chip border and not joined (a larger `margin_px` may show them whole)": (
+            mosaic.cut_at_seam
+        ),
+        "of those, objects separated in one chip but merged in the neighbouring one": mosaic.undecided,
+        "objects left out because their centre lies on nodata": output.on_invalid,
+    }
+    return tuple(f"{text}: {count}" for text, count in counts.items() if count)
 
 
 def _within_aoi(plan: Plan, objects: Objects) -> Objects:
+    """The objects with their centre in the AOI."""
     if plan.job.aoi is None or not len(objects):
         return objects
     centres = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
     return objects.take(plan.job.aoi.contains(centres[:, 0], centres[:, 1]))
 
 
-def kept_prediction(plan: Plan, count: int | None) -> Prediction:
-    """A result that an earlier run had finished."""
-    kind = plan.bundle.task.output
-    shown: Kind = kind if kind != "raster" else "raster" if is_raster(plan.out, kind) else "polygons"
-    return _prediction(plan, shown, Tally(), plan.job.grid.shape[0], count, ())
+def _run_chips(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
+    grid, codec = plan.job.grid, plan.bundle.codec()
+    assert isinstance(grid, SquareGrid) and isinstance(codec, ChipCodec)
+    overwrite = plan.request.overwrite
+    with Spool(plan.out, plan.job_key) as spool:
+        output = CellOutput(spool)
+        kept_rows = output.first_row
+        tally = run_chips(plan.job, backend, CellDecoder(codec, grid), output, on_progress)
+        cells = Cells(output.finish(), grid, plan.scene.grid, plan.bundle.classes, codec.several)
+        count = None
+        if is_raster(plan.out, "chips"):
+            cells.write_raster(plan.out, plan.tags, overwrite)
+        else:
+            count = cells.write_table(plan.out, plan.tags, overwrite)
+        if plan.probabilities is not None:
+            cells.write_probabilities(plan.probabilities, plan.tags, overwrite)
+    return _Outcome("chips", tally, kept_rows, count, cells.edge_notes())
 
 
-def _prediction(
-    plan: Plan, kind: Kind, tally: Tally, first_row: int, count: int | None, notes: tuple[str, ...]
-) -> Prediction:
-    kept = first_row * plan.job.grid.shape[1]
-    idle = (
-        ("no chip had anything to answer for: the AOI lies on ground that was not measured",)
-        if not kept and not tally.run
-        else ()
-    )
-    said = (f"continued a stopped run: {kept} of {len(plan.job.grid)} chips were done",) if kept else ()
+_RUNS: dict[str, Callable[[Plan, Backend, OnProgress], _Outcome]] = {
+    "raster": _run_labels,
+    "objects": _run_objects,
+    "chips": _run_chips,
+}
+
+
+def _prediction(plan: Plan, outcome: _Outcome, seconds: float) -> Prediction:
+    kept = outcome.kept_rows * plan.job.grid.shape[1]
+    notes = list(plan.notes)
+    if kept:
+        notes.append(f"continued a stopped run: {kept} of {len(plan.job.grid)} chips were done")
+    elif not outcome.tally.run:
+        notes.append("nothing to predict: the AOI contains only nodata")
     return Prediction(
-        plan.out,
-        kind,
-        plan.bundle.task.name,
-        plan.bundle.classes,
-        str(plan.bundle.path),
-        plan.bundle.hash,
+        path=plan.out,
+        kind=outcome.kind,
+        task=plan.bundle.task.name,
+        classes=plan.bundle.classes,
+        model=str(plan.bundle.path),
+        model_hash=plan.bundle.hash,
         scene=plan.scene.path,
         grid=plan.scene.native,
-        count=count,
+        count=outcome.count,
         probabilities=plan.probabilities,
-        chips=tally.run,
-        skipped=tally.skipped,
+        chips=outcome.tally.run,
+        skipped=outcome.tally.skipped,
         kept=kept,
-        notes=(*plan.notes, *said, *idle, *notes),
+        seconds=seconds,
+        notes=(*notes, *outcome.notes),
     )

@@ -1,8 +1,9 @@
-"""Rows of a scene, read in strips of whole blocks: each block is decoded once, ahead of need, by threads with
-a handle each.
+"""Rows of a scene, read in strips of whole blocks: each block is decoded once, ahead of need, by several
+threads.
 
-Why strips and not a window a chip: neighbouring chips share rows, and GDAL's block cache is too small to keep
-the blocks of a wide scene until the next row of chips; windows would decode every block two to four times.
+Why strips and not one window per chip: neighbouring chips share rows, and GDAL's block cache is too small to
+keep the blocks of a wide scene until the next row of chips; windows would decode every block two to four
+times.
 """
 
 from __future__ import annotations
@@ -19,25 +20,32 @@ import numpy as np
 
 from ..core.arraytypes import AnyArray, BoolArray
 
-_ROWS_WANTED = 256
-_ROWS_AT_MOST = 2048
+_WANTED_ROWS = 256
+_MAX_ROWS = 2048
 
 
 class RowReader(Protocol):
-    """What a strip is read with (`io.scene.SceneReader`); used by one thread only."""
+    """What reads a strip (`io.scene.SceneReader`); used by one thread only."""
 
-    def read_rows(self, row0: int, row1: int) -> tuple[AnyArray, BoolArray]: ...
+    def read_rows(self, row0: int, row1: int) -> tuple[AnyArray, BoolArray]:
+        """Rows `[row0, row1)`: stored pixels (C, rows, W), 0 where invalid, and the valid mask (rows, W)."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release the file handle."""
+        ...
 
 
 @dataclass(frozen=True)
 class PixelStrip:
-    """Whole rows from `row0` on: stored `pixels` (C, rows, W), 0 where not `valid` (rows, W)."""
+    """Full-width rows of a scene."""
 
     row0: int
+    """First row."""
     pixels: AnyArray
+    """(C, rows, W) stored values, 0 where not valid."""
     valid: BoolArray
+    """(rows, W) valid mask."""
 
     @property
     def row1(self) -> int:
@@ -46,19 +54,22 @@ class PixelStrip:
 
 
 def strip_rows(block_rows: int) -> int:
-    """Height of a strip for files whose blocks are `block_rows` high: whole blocks, about 256 rows or one
-    block.
-    """
-    if block_rows > _ROWS_AT_MOST:
-        return _ROWS_WANTED
-    return block_rows * max(1, _ROWS_WANTED // block_rows)
+    """Height of a strip for a file with blocks of `block_rows` rows: whole blocks, about 256 rows."""
+    if block_rows > _MAX_ROWS:
+        return _WANTED_ROWS
+    return block_rows * max(1, _WANTED_ROWS // block_rows)
 
 
 class StripReader:
     """Hands out the rows of a scene from top to bottom. A context manager, used from one thread.
 
-    `rows`: height of a strip. At most `ahead` strips beyond those asked for are read or being read, by
-    `threads` threads.
+    Args:
+        open_reader: Opens a file handle for one reading thread.
+        height: Rows of the scene.
+        rows: Height of a strip.
+        first_row: The row to begin with.
+        threads: Number of reading threads.
+        ahead: At most this many strips beyond the requested ones are read or being read.
     """
 
     def __init__(
@@ -72,16 +83,16 @@ class StripReader:
         ahead: int = 3,
     ) -> None:
         self._open_reader, self._height, self._rows = open_reader, height, rows
-        self._next = first_row // rows * rows
+        self._next_row = first_row // rows * rows
         self._held: deque[PixelStrip] = deque()
-        self._coming: deque[Future[PixelStrip]] = deque()
+        self._pending: deque[Future[PixelStrip]] = deque()
         self._ahead = ahead
         self._readers: list[RowReader] = []
-        self._own = threading.local()
+        self._of_thread = threading.local()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eo_dl-read")
 
     def __enter__(self) -> StripReader:
-        self._order()
+        self._submit()
         return self
 
     def __exit__(
@@ -92,29 +103,28 @@ class StripReader:
             reader.close()
 
     def rows(self, row0: int, row1: int) -> list[PixelStrip]:
-        """The strips that hold rows `[row0, row1)`; what lies above `row0` is forgotten, so ask from top to
-        bottom.
-        """
+        """The strips that hold rows `[row0, row1)`, asked for from top to bottom: earlier ones are dropped."""
         while self._held and self._held[0].row1 <= row0:
             self._held.popleft()
-        while self._coming and (not self._held or self._held[-1].row1 < row1):
-            strip = self._coming.popleft().result()
-            self._order()
+        while self._pending and (not self._held or self._held[-1].row1 < row1):
+            strip = self._pending.popleft().result()
+            self._submit()
             if strip.row1 > row0:
                 self._held.append(strip)
         return [strip for strip in self._held if strip.row0 < row1]
 
-    def _order(self) -> None:
-        while len(self._coming) < self._ahead and self._next < self._height:
-            self._coming.append(self._pool.submit(self._read, self._next))
-            self._next += self._rows
+    def _submit(self) -> None:
+        """Let the threads read on, as far as `ahead` allows."""
+        while len(self._pending) < self._ahead and self._next_row < self._height:
+            self._pending.append(self._pool.submit(self._read, self._next_row))
+            self._next_row += self._rows
 
     def _read(self, row0: int) -> PixelStrip:
-        reader: RowReader | None = getattr(self._own, "reader", None)
+        reader: RowReader | None = getattr(self._of_thread, "reader", None)
         if reader is None:
-            reader = self._own.reader = self._open_reader()
+            reader = self._of_thread.reader = self._open_reader()
             self._readers.append(reader)
         pixels, valid = reader.read_rows(row0, min(row0 + self._rows, self._height))
         if valid.all():
-            valid = np.broadcast_to(np.True_, valid.shape)  # no memory for the usual case
+            valid = np.broadcast_to(np.True_, valid.shape)  # takes no memory in the usual case
         return PixelStrip(row0, pixels, valid)

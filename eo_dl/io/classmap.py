@@ -1,7 +1,7 @@
-"""Reading class maps: rasters of one band whose values are class ids, by us or by others.
+"""Reading class maps: rasters with one band of class ids, written by eo_dl or by other software.
 
-Class names come from the `classes` tag, else from the category names in `.aux.xml` (what GDAL, QGIS and
-ArcGIS write); without either the classes are called by their ids.
+Class names come from the `classes` tag, else from the category names in `.aux.xml` (which GDAL, QGIS and
+ArcGIS write). Without either, classes are called by their ids.
 """
 
 from __future__ import annotations
@@ -27,35 +27,39 @@ from .qgisstyles import CLASSES_TAG, PROBABILITIES_TAG
 from .scene import Scene, SceneReader, open_scene
 
 PARTITION_KEY = "every_pixel_has_a_class"
-"""What polygons of a class map say of it ("true"): there is no background, so ground that is not of one class is of another, and which is not known."""
+"""Metadata of polygons made from a class map without background ("true").
+
+An area without a polygon of one class is then of another class, which is not known.
+"""
 
 QUANTA = 254
-"""Probabilities are written as whole numbers of 1/254; 255 means not known."""
+"""Probabilities are stored in steps of 1/254; 255 means nodata."""
 
-_BAND_PIXELS = 4_000_000
+_STRIP_PIXELS = 4_000_000
 
 
 @dataclass(frozen=True)
 class ClassMap:
-    """A raster of class ids. `classes` is None where the file names none."""
+    """A raster of class ids."""
 
     scene: Scene
+    """The raster."""
     classes: ClassSet | None
+    """Its classes, or None if the file names none."""
 
     @property
     def grid(self) -> PixelGrid:
         """Its grid."""
         return self.scene.grid
 
-    def row_bands(self) -> Iterator[tuple[int, UInt8Array]]:
-        """(row0, class ids (rows, W) uint8) from top to bottom, a few million pixels at a time; 255 where not
-        valid.
+    def row_strips(self) -> Iterator[tuple[int, UInt8Array]]:
+        """(row0, class ids (rows, W)) from top to bottom, a few million pixels at a time; 255 = nodata.
 
-        Raises `SceneError` for values that are no class ids (whole numbers 0 to 254).
+        Raises `SceneError` for values that are no class ids (whole numbers from 0 to 254).
         """
         height, width = self.grid.height, self.grid.width
-        block = self.scene.block_px[0]
-        rows = max(1, _BAND_PIXELS // width // block) * block
+        block_rows = self.scene.block_px[0]
+        rows = max(1, _STRIP_PIXELS // width // block_rows) * block_rows
         with SceneReader(self.scene) as reader:
             for row0 in range(0, height, rows):
                 chip = reader.read(Window(0, row0, width, min(rows, height - row0)))
@@ -67,7 +71,8 @@ class ClassMap:
             wrong = valid & ((ids != values) | (ids == IGNORE_ID))
             if wrong.any():
                 raise SceneError(
-                    f"{self.scene.path}: holds the value {values[wrong][0]}, and class ids are whole numbers 0 to 254; is this a class map?"
+                    f"{self.scene.path}: holds the value {values[wrong][0]}, but class ids are whole numbers "
+                    "from 0 to 254; is this a class map?"
                 )
         return np.where(valid, ids, np.uint8(IGNORE_ID))
 
@@ -77,39 +82,42 @@ def open_class_map(path: str | Path) -> ClassMap:
     scene = open_scene(path)
     if len(scene.bands) != 1:
         raise SceneError(
-            f"{path}: a class map has one band, this raster has {len(scene.bands)} ({scene.bands.describe()}); is it the scene itself?"
+            f"{path}: a class map has one band, this raster has {len(scene.bands)} "
+            f"({scene.bands.describe()}); is it the scene itself?"
         )
-    tags = _tags(scene)
-    return ClassMap(scene, _classes(scene, tags))
+    return ClassMap(scene, _classes(scene, _tags(scene)))
 
 
 def raster_tags(path: str | Path) -> dict[str, str]:
-    """What a raster says of itself. Raises `SceneError`."""
+    """The metadata of a raster file. Raises `SceneError` if it cannot be read."""
     return _tags(open_scene(path))
 
 
 def probability_bands(scene: Scene, classes: ClassSet) -> Scene:
-    """A raster of probabilities with its bands in the order of `classes`. Raises `SceneError` where one is
-    missing.
-    """
-    places = {name: place for place, name in enumerate(scene.bands.names)}
-    missing = [info.name for info in classes if canonical_name(info.name) not in places]
+    """A probability raster with its bands in the order of `classes`. Raises `SceneError` if one is missing."""
+    index_of_band = {name: index for index, name in enumerate(scene.bands.names)}
+    missing = [info.name for info in classes if canonical_name(info.name) not in index_of_band]
     if missing:
         raise SceneError(
-            f"{scene.path}: has no probabilities of {', '.join(missing)}; its bands are {scene.bands.describe()}"
+            f"{scene.path}: has no probabilities of {', '.join(missing)}; its bands are "
+            f"{scene.bands.describe()}"
         )
-    return scene.reordered([places[canonical_name(info.name)] for info in classes])
+    return scene.reordered([index_of_band[canonical_name(info.name)] for info in classes])
 
 
 def probability_classes(scene: Scene) -> ClassSet | None:
-    """The classes of a raster of probabilities as we write it (uint8, a band a class), in the order of its
-    bands; None for any other raster.
+    """The classes of a probability raster written by eo_dl (uint8, one band per class), in order of its
+    bands.
+
+    None for any other raster.
     """
     text = _tags(scene).get(PROBABILITIES_TAG)
-    found = _from_tag(text)
-    if found is None or len(found) != len(scene.bands) or {band.dtype for band in scene.bands} != {"uint8"}:
+    classes = _from_tag(text)
+    if classes is None or len(classes) != len(scene.bands):
         return None
-    return ClassSet(tuple(found.by_id(int(key)) for key in json.loads(text or "{}")))
+    if {band.dtype for band in scene.bands} != {"uint8"}:
+        return None
+    return ClassSet(tuple(classes.by_id(int(key)) for key in json.loads(text or "{}")))
 
 
 def _classes(scene: Scene, tags: dict[str, str]) -> ClassSet | None:
@@ -130,45 +138,49 @@ def _tags(scene: Scene) -> dict[str, str]:
 
 
 def _from_tag(text: str | None) -> ClassSet | None:
+    """The classes of a tag; None if it is missing, or a tag of that name by other software."""
     try:
         names = {int(key): str(name) for key, name in json.loads(text or "").items()}
     except (ValueError, AttributeError):
-        return None  # none, or somebody else's tag of that name
-    return (
-        ClassSet(tuple(ClassInfo(i, name, default_color(i)) for i, name in sorted(names.items())))
-        if names
-        else None
-    )
+        return None
+    if not names:
+        return None
+    infos = [ClassInfo(class_id, name, default_color(class_id)) for class_id, name in sorted(names.items())]
+    return ClassSet(tuple(infos))
 
 
 def _from_side_file(path: Path) -> ClassSet | None:
+    """The categories and colours that a `.aux.xml` gives the first band."""
     if not path.is_file():
         return None
     try:
         root = ElementTree.parse(path).getroot()
     except (ParseError, DefusedXmlException) as cause:
         raise SceneError(f"{path}: cannot be read as XML ({cause}); repair or remove it") from cause
-    band = (
-        None
-        if root is None
-        else next((b for b in root.iter("PAMRasterBand") if b.get("band") in (None, "1")), None)
-    )
-    names = [] if band is None else [(category.text or "").strip() for category in band.iter("Category")]
-    known = {i: name for i, name in enumerate(names[:IGNORE_ID]) if name}
-    if band is None or not known:
+    band = None if root is None else _first_band(root)
+    if band is None:
         return None
-    known = {
-        i: (BACKGROUND if i == 0 and name.casefold() == BACKGROUND else name) for i, name in known.items()
-    }
     colors = [_color(entry) for entry in band.iter("Entry")]
-    return ClassSet(
-        tuple(
-            ClassInfo(i, name, colors[i] if i < len(colors) else default_color(i))
-            for i, name in known.items()
-        )
-    )
+    infos = []
+    for class_id, category in enumerate(band.iter("Category")):
+        name = (category.text or "").strip()
+        if not name or class_id >= IGNORE_ID:
+            continue
+        if class_id == 0 and name.casefold() == BACKGROUND:
+            name = BACKGROUND
+        color = colors[class_id] if class_id < len(colors) else default_color(class_id)
+        infos.append(ClassInfo(class_id, name, color))
+    return ClassSet(tuple(infos)) if infos else None
+
+
+def _first_band(root: Element) -> Element | None:
+    for band in root.iter("PAMRasterBand"):
+        if band.get("band") in (None, "1"):
+            return band
+    return None
 
 
 def _color(entry: Element) -> str:
-    red, green, blue = (min(max(int(entry.get(f"c{channel}", "0")), 0), 255) for channel in (1, 2, 3))
+    channels = [int(entry.get(f"c{channel}", "0")) for channel in (1, 2, 3)]
+    red, green, blue = (min(max(value, 0), 255) for value in channels)
     return f"#{red:02x}{green:02x}{blue:02x}"

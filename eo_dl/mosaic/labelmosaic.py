@@ -29,7 +29,7 @@ class RowStrip:
     labels: UInt8Array
     """(rows, W) class ids, 255 = nodata."""
     planes: UInt8Array | None = None
-    """(K, rows, W) quantised probabilities, or None if they were not requested."""
+    """(K, rows, W) quantized probabilities, or None if they were not requested."""
 
     @property
     def row1(self) -> int:
@@ -63,7 +63,7 @@ class LabelMosaic:
         Args:
             cell: The chip's cell.
             labels: (size, size) class ids of the whole chip.
-            planes: (K, size, size) quantised probabilities of the whole chip.
+            planes: (K, size, size) quantized probabilities of the whole chip.
 
         Returns:
             The strip of rows if this chip completed it.

@@ -1,9 +1,9 @@
-"""Polygons of a class map, made band of rows by band of rows.
+"""Polygons of a class map, made from strips of rows.
 
-A polygon is finished when it does not reach the last row that was given. Others wait in parts, with which
-column of that last row belongs to which of them; the next band's polygons are joined to them where a column
-goes on in the same class. So memory is bounded by the polygons that cross the open seam. Nothing is dissolved
-but the parts of one polygon.
+A polygon is finished once it does not reach the last row added. Unfinished polygons wait as parts, together
+with the polygon that each column of the last row belongs to; polygons of the next strip are joined to them
+where a column continues in the same class. Memory is thus bounded by the polygons that cross the open seam,
+and only the parts of one polygon are ever dissolved.
 """
 
 from __future__ import annotations
@@ -20,23 +20,29 @@ from ..core.arraytypes import BoolArray, GeometryArray, Int64Array, UInt8Array
 from ..core.classes import IGNORE_ID
 from ..io.rasterize import polygonize
 
-Found = tuple[GeometryArray, Int64Array]
+ClassOutlines = tuple[GeometryArray, Int64Array]
+"""(N,) polygons and their (N,) class ids."""
+
+_NO_POLYGON = -1
 
 
 @dataclass
-class _Open:
-    """A polygon that may go on below: its parts so far."""
+class _OpenPolygon:
+    """A polygon that may continue below: its class and its parts so far."""
 
     class_id: int
     parts: list[shapely.Geometry]
 
 
 class RowPolygonizer:
-    """Rows of class ids in, finished polygons in pixel coordinates out.
+    """Takes rows of class ids from top to bottom and gives finished polygons, in pixel coordinates.
 
-    Polygons surround 4-connected pixels of one id; ids in `skip` are no polygons. The result is that of
-    polygonising the whole raster at once, without needless vertices at seams (compare after
-    `shapely.normalize`).
+    Polygons surround 4-connected pixels of one id. The result equals that of polygonizing the whole raster at
+    once, without needless vertices at seams (compare after `shapely.normalize`).
+
+    Args:
+        width: Columns of the raster.
+        skip: Ids that become no polygons.
     """
 
     def __init__(self, width: int, skip: Sequence[int] = (IGNORE_ID,)) -> None:
@@ -44,112 +50,124 @@ class RowPolygonizer:
         self._wanted = np.ones(256, np.bool_)
         self._wanted[list(skip)] = False
         self._next_row: int | None = None
-        self._open: list[_Open] = []
-        # Which open polygon each column of the last row belongs to; -1 for none.
-        self._seam: Int64Array = np.full(width, -1, np.int64)
+        self._open: list[_OpenPolygon] = []
+        # Index of the open polygon that each column of the last row belongs to.
+        self._seam: Int64Array = np.full(width, _NO_POLYGON, np.int64)
 
     @property
     def waiting(self) -> int:
-        """Parts of polygons that are not finished yet."""
+        """Number of parts of unfinished polygons."""
         return sum(len(polygon.parts) for polygon in self._open)
 
-    def add(self, row0: int, rows: UInt8Array) -> Found:
-        """Polygons (N,) and class ids (N,) that `rows` (R, W), which start at `row0`, finish."""
+    def add(self, row0: int, rows: UInt8Array) -> ClassOutlines:
+        """The polygons that are finished by the (R, W) class ids `rows`, which start at row `row0`."""
         if rows.ndim != 2 or rows.shape[1] != self._width or self._next_row not in (None, row0):
             raise ValueError(
-                f"rows of {self._width} px from row {self._next_row} on were expected, found {rows.shape} from row {row0}"
+                f"expected rows of {self._width} px from row {self._next_row} on, found {rows.shape} from "
+                "row "
+                f"{row0}"
             )
         self._next_row = row0 + len(rows)
         if not len(rows):
-            return _found([])
+            return _assembled([])
         polygons, class_ids = polygonize(rows, valid=self._wanted[rows])
         polygons = shapely.transform(polygons, lambda xy: np.add(xy, (0, row0)))
-        first, last = (_owners(polygons, line, self._width) for line in (row0, self._next_row))
-        return self._join(polygons, class_ids, first, last)
+        top = _polygon_per_column(polygons, row0, self._width)
+        bottom = _polygon_per_column(polygons, self._next_row, self._width)
+        return self._join(polygons, class_ids, top, bottom)
 
-    def close(self) -> Found:
+    def close(self) -> ClassOutlines:
         """The polygons that reach the last row."""
         rest, self._open = self._open, []
-        self._seam[:] = -1
-        return _found(rest)
+        self._seam[:] = _NO_POLYGON
+        return _assembled(rest)
 
     def _join(
-        self, polygons: GeometryArray, class_ids: Int64Array, first: Int64Array, last: Int64Array
-    ) -> Found:
-        before = len(self._open)
-        open_ids = np.array([polygon.class_id for polygon in self._open], np.int64)
-        both = (self._seam >= 0) & (first >= 0)
-        same = np.zeros(self._width, np.bool_)
-        same[both] = open_ids[self._seam[both]] == class_ids[first[both]]
-        group = _components(before + len(polygons), self._seam[same], before + first[same])
-        reaches = np.zeros(int(group.max(initial=-1)) + 1, np.bool_)
-        reaches[group[before + last[last >= 0]]] = True
-        alone = np.bincount(group, minlength=len(reaches)) == 1
-        # Most polygons lie within one band: they need no joining at all.
-        simple = (alone & ~reaches)[group[before:]]
-        joined = self._gather(
-            polygons, class_ids, group, np.concatenate([np.zeros(before, np.bool_), simple])
-        )
-        self._open = [joined[number] for number in np.flatnonzero(reaches).tolist()]
-        place = np.full(len(reaches) + 1, -1, np.int64)
-        place[np.flatnonzero(reaches)] = np.arange(int(reaches.sum()))
-        self._seam = np.full(self._width, -1, np.int64)
-        self._seam[last >= 0] = place[group[before + last[last >= 0]]]
-        done = _found([polygon for number, polygon in joined.items() if not reaches[number]])
-        return np.concatenate([polygons[simple], done[0]]), np.concatenate([class_ids[simple], done[1]])
+        self, polygons: GeometryArray, class_ids: Int64Array, top: Int64Array, bottom: Int64Array
+    ) -> ClassOutlines:
+        """Join new polygons to the open ones; `top` and `bottom` are those at the strip's edges."""
+        open_count = len(self._open)
+        open_class_ids = np.array([polygon.class_id for polygon in self._open], np.int64)
+        both = (self._seam >= 0) & (top >= 0)
+        continues = np.zeros(self._width, np.bool_)
+        continues[both] = open_class_ids[self._seam[both]] == class_ids[top[both]]
+        group = _components(open_count + len(polygons), self._seam[continues], open_count + top[continues])
 
-    def _gather(
+        at_bottom = bottom >= 0
+        bottom_groups = group[open_count + bottom[at_bottom]]
+        stays_open = np.zeros(int(group.max(initial=-1)) + 1, np.bool_)
+        stays_open[bottom_groups] = True
+
+        # Most polygons lie within one strip and need no joining at all.
+        alone = np.bincount(group, minlength=len(stays_open)) == 1
+        simple = (alone & ~stays_open)[group[open_count:]]
+        joined = self._gathered(polygons, class_ids, group, simple)
+
+        open_groups = np.flatnonzero(stays_open)
+        self._open = [joined[number] for number in open_groups.tolist()]
+        open_index = np.full(len(stays_open), _NO_POLYGON, np.int64)
+        open_index[open_groups] = np.arange(len(open_groups))
+        self._seam = np.full(self._width, _NO_POLYGON, np.int64)
+        self._seam[at_bottom] = open_index[bottom_groups]
+
+        finished = _assembled([polygon for number, polygon in joined.items() if not stays_open[number]])
+        return (
+            np.concatenate([polygons[simple], finished[0]]),
+            np.concatenate([class_ids[simple], finished[1]]),
+        )
+
+    def _gathered(
         self, polygons: GeometryArray, class_ids: Int64Array, group: Int64Array, simple: BoolArray
-    ) -> dict[int, _Open]:
-        """Parts by group number, open ones first; those that are `simple` left out."""
-        before = len(self._open)
-        joined: dict[int, _Open] = {}
-        for number, polygon in zip(group[:before].tolist(), self._open, strict=True):
-            joined.setdefault(number, _Open(polygon.class_id, [])).parts.extend(polygon.parts)
-        for place in np.flatnonzero(~simple[before:]).tolist():
-            joined.setdefault(int(group[before + place]), _Open(int(class_ids[place]), [])).parts.append(
-                polygons[place]
-            )
+    ) -> dict[int, _OpenPolygon]:
+        """Polygons by group number, parts of open ones first; new polygons that are `simple` are left out."""
+        open_count = len(self._open)
+        joined: dict[int, _OpenPolygon] = {}
+        for number, polygon in zip(group[:open_count].tolist(), self._open, strict=True):
+            whole = joined.setdefault(number, _OpenPolygon(polygon.class_id, []))
+            whole.parts.extend(polygon.parts)
+        for index in np.flatnonzero(~simple).tolist():
+            number = int(group[open_count + index])
+            whole = joined.setdefault(number, _OpenPolygon(int(class_ids[index]), []))
+            whole.parts.append(polygons[index])
         return joined
 
 
-def _owners(polygons: GeometryArray, line: int, width: int) -> Int64Array:
-    """(W,) which polygon lies at a horizontal line in each column, by the edges that run along it; -1 for
-    none.
+def _polygon_per_column(polygons: GeometryArray, line: int, width: int) -> Int64Array:
+    """(W,) index of the polygon at a horizontal line in each column, found by the edges along that line.
 
-    For the first and the last line of a band: only outer rings reach those.
+    For the first and the last line of a strip, which only outer rings reach.
     """
-    owners = np.full(width, -1, np.int64)
+    per_column = np.full(width, _NO_POLYGON, np.int64)
     bounds = shapely.bounds(polygons).reshape(-1, 4)
     touching = np.flatnonzero((bounds[:, 1] == line) | (bounds[:, 3] == line))
-    coordinates, number = shapely.get_coordinates(
-        shapely.get_exterior_ring(polygons[touching]), return_index=True
-    )
+    rings = shapely.get_exterior_ring(polygons[touching])
+    coordinates, ring_number = shapely.get_coordinates(rings, return_index=True)
     on_line = coordinates[:, 1] == line
-    edge = np.flatnonzero(on_line[:-1] & on_line[1:] & (number[:-1] == number[1:]))
-    ends = coordinates[:, 0].astype(np.int64)
-    for polygon, start, stop in zip(
-        touching[number[edge]].tolist(), ends[edge].tolist(), ends[edge + 1].tolist(), strict=True
-    ):
-        owners[min(start, stop) : max(start, stop)] = polygon
-    return owners
+    same_ring = ring_number[:-1] == ring_number[1:]
+    edges = np.flatnonzero(on_line[:-1] & on_line[1:] & same_ring)
+    cols = coordinates[:, 0].astype(np.int64)
+    owners = touching[ring_number[edges]].tolist()
+    for polygon, start, stop in zip(owners, cols[edges].tolist(), cols[edges + 1].tolist(), strict=True):
+        per_column[min(start, stop) : max(start, stop)] = polygon
+    return per_column
 
 
 def _components(count: int, first: Int64Array, second: Int64Array) -> Int64Array:
+    """(count,) number of the connected component of each node, given edges `first[i]` to `second[i]`."""
     if not count:
         return np.empty(0, np.int64)
     graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
-def _found(polygons: list[_Open]) -> Found:
+def _assembled(polygons: list[_OpenPolygon]) -> ClassOutlines:
     geometries = np.empty(len(polygons), dtype=object)
-    for place, polygon in enumerate(polygons):
-        geometries[place] = polygon.parts[0] if len(polygon.parts) == 1 else _union(polygon.parts)
+    for index, polygon in enumerate(polygons):
+        geometries[index] = polygon.parts[0] if len(polygon.parts) == 1 else _union(polygon.parts)
     return geometries, np.array([polygon.class_id for polygon in polygons], np.int64)
 
 
 def _union(parts: list[shapely.Geometry]) -> shapely.Geometry:
     """One polygon without the vertices that its seams left on straight edges."""
-    # Normalised rings start at a corner, which simplify(0) would otherwise keep wherever it lies.
+    # Normalized rings start at a corner; simplify(0) would otherwise keep the start wherever it lies.
     return shapely.simplify(shapely.normalize(shapely.union_all(parts)), 0)

@@ -1,4 +1,8 @@
-"""Which parts of objects, seen by neighbouring chips, are one object, and what that object is."""
+"""Which views of neighbouring chips show one object, and what that object is.
+
+A *view* is an object as one chip saw it, perhaps cut at the chip's border. Two chips see a common ground, the
+intersection of their read windows.
+"""
 
 from __future__ import annotations
 
@@ -12,100 +16,136 @@ from ..core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array
 from ..core.boxes import areas, intersection_areas, overlapping_pairs
 from ..core.chipgrid import ChipGrid
 
-# Inside the ground that both chips saw, two views of one object are nearly equal; half tells them from
-# neighbours.
+# Inside the common ground, two views of one object are nearly equal; half tells them from neighbours.
 _SAME_IOU = 0.5
-# A round thing's box is wider in the chip that sees its middle: the other's part then lies within it.
+# The box of a round object is wider in the chip that sees its middle: the other chip's part lies within it.
 _WITHIN = 0.8
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """Objects made of groups of parts: `group` (M,) number of each, `chosen` (M,) the part that stands for
-    it, `united` (M,) whether it is the union of several.
-    """
+class Views:
+    """Objects as single chips saw them, in scene pixels."""
 
     objects: Objects
+    """The objects, N of them."""
+    chips: Int64Array
+    """(N, 2) grid row and column of the chip that saw each."""
+    cut_sides: BoolArray
+    """(N, 4) left, top, right, bottom: the view may be cut there."""
+    owned: BoolArray
+    """(N,) True if the chip owns the object."""
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def take(self, index: BoolArray | Int64Array) -> Views:
+        """The views of a boolean or integer index."""
+        return Views(self.objects.take(index), self.chips[index], self.cut_sides[index], self.owned[index])
+
+    @classmethod
+    def concatenate(cls, parts: list[Views]) -> Views:
+        """All views of all parts, in order."""
+        return cls(
+            Objects.concatenate([part.objects for part in parts]),
+            np.concatenate([part.chips for part in parts]),
+            np.concatenate([part.cut_sides for part in parts]),
+            np.concatenate([part.owned for part in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class Links:
+    """Pairs of views from neighbouring chips that agree inside the common ground."""
+
+    first: Int64Array
+    """(P,) index of one view."""
+    second: Int64Array
+    """(P,) index of the other."""
+    linked: BoolArray
+    """(P,) True if both are the same object."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Objects made of groups of views."""
+
+    objects: Objects
+    """The objects, M of them."""
     group: Int64Array
-    chosen: Int64Array
+    """(M,) number of the group that each was made of."""
     united: BoolArray
+    """(M,) True if the object is the union of several views."""
 
 
-def find_links(
-    objects: Objects, place: Int64Array, sides: BoolArray, grid: ChipGrid
-) -> tuple[Int64Array, Int64Array, BoolArray]:
-    """Pairs of views (from neighbouring chips, one of them cut there, same class) that agree inside the
-    common ground.
+def find_links(views: Views, grid: ChipGrid) -> Links:
+    """Pairs of views of one class that agree, and whether they are the same object.
 
-    With each pair whether it is a link: each is the other's best match in the other's chip, or the two agree
-    on a piece of their common ground that nobody else claims (the arms of a U, which one of the chips saw as
-    two objects).
+    At least one view of a pair is cut, and the other's chip sees beyond the cut. Two views are linked if each
+    is the other's best match in the other's chip, or if they agree on a piece of the common ground that no
+    other view claims (the arms of a U, which one of the chips saw as two objects).
     """
-    first, second = overlapping_pairs(objects.boxes, groups=objects.class_ids)
-    step = np.abs(place[first] - place[second])
-    near = (step.max(axis=1, initial=0) == 1) & (
-        _looks_past(first, second, place, sides, grid).any(axis=1)
-        | _looks_past(second, first, place, sides, grid).any(axis=1)
-    )
+    first, second = overlapping_pairs(views.objects.boxes, groups=views.objects.class_ids)
+    steps = np.abs(views.chips[first] - views.chips[second]).max(axis=1, initial=0)
+    continues = _sides_seen_beyond(views, first, second, grid).any(axis=1)
+    continues |= _sides_seen_beyond(views, second, first, grid).any(axis=1)
+    near = (steps == 1) & continues
     first, second = first[near], second[near]
-    ground = _common_ground(place[first], place[second], grid)
-    agreement = _agreement(objects, first, second, ground, sides)
-    good = agreement > 0
-    first, second, ground, agreement = first[good], second[good], ground[good], agreement[good]
-    linked = _mutual(first, second, place, agreement)
-    if len(objects.polygons) and not linked.all():
-        linked |= _by_pieces(objects, first, second, place, ground, agreement, linked)
-    return first, second, linked
+    ground = _common_ground(views.chips[first], views.chips[second], grid)
+    agreement = _agreement(views, first, second, ground)
+    agree = agreement > 0
+    first, second, ground, agreement = first[agree], second[agree], ground[agree], agreement[agree]
+    linked = _mutual(first, second, views.chips, agreement)
+    if len(views.objects.polygons) and not linked.all():
+        linked |= _linked_by_pieces(views, first, second, ground, agreement, mutual=linked)
+    return Links(first, second, linked)
 
 
-def _reads(place: Int64Array, grid: ChipGrid) -> Float64Array:
-    """(N, 4) read windows of chips at (row, col) places."""
-    rows, cols = (
-        np.array(grid.row_starts, np.float64)[place[:, 0]],
-        np.array(grid.col_starts, np.float64)[place[:, 1]],
-    )
+def _read_windows(chips: Int64Array, grid: ChipGrid) -> Float64Array:
+    """(N, 4) read windows of chips, by their (N, 2) grid rows and columns."""
+    rows = np.array(grid.row_starts, np.float64)[chips[:, 0]]
+    cols = np.array(grid.col_starts, np.float64)[chips[:, 1]]
     return np.column_stack([cols, rows, cols + grid.size_px, rows + grid.size_px])
 
 
-def _common_ground(place_a: Int64Array, place_b: Int64Array, grid: ChipGrid) -> Float64Array:
-    a, b = _reads(place_a, grid), _reads(place_b, grid)
-    return np.column_stack([np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])])
+def _common_ground(chips_a: Int64Array, chips_b: Int64Array, grid: ChipGrid) -> Float64Array:
+    return _cropped(_read_windows(chips_a, grid), _read_windows(chips_b, grid))
 
 
-def _looks_past(
-    cut: Int64Array, other: Int64Array, place: Int64Array, sides: BoolArray, grid: ChipGrid
-) -> BoolArray:
-    """(N, 4) for each side: `cut` is cut there, and the chip of `other` sees on beyond that border."""
-    mine, theirs = _reads(place[cut], grid), _reads(place[other], grid)
-    beyond = np.column_stack(
+def _sides_seen_beyond(views: Views, cut: Int64Array, other: Int64Array, grid: ChipGrid) -> BoolArray:
+    """(P, 4) sides at which the views `cut` are cut and the chips of the views `other` see further."""
+    window = _read_windows(views.chips[cut], grid)
+    other_window = _read_windows(views.chips[other], grid)
+    seen_further = np.column_stack(
         [
-            theirs[:, 0] < mine[:, 0],
-            theirs[:, 1] < mine[:, 1],
-            theirs[:, 2] > mine[:, 2],
-            theirs[:, 3] > mine[:, 3],
+            other_window[:, 0] < window[:, 0],
+            other_window[:, 1] < window[:, 1],
+            other_window[:, 2] > window[:, 2],
+            other_window[:, 3] > window[:, 3],
         ]
     )
-    return sides[cut] & beyond
+    return views.cut_sides[cut] & seen_further
 
 
-def _agreement(
-    objects: Objects, first: Int64Array, second: Int64Array, ground: Float64Array, sides: BoolArray
-) -> Float64Array:
-    """How well two views agree inside the common ground, 0 where they do not: IoU, or the share of the
-    smaller where both are cut.
+def _agreement(views: Views, first: Int64Array, second: Int64Array, ground: Float64Array) -> Float64Array:
+    """(P,) IoU of two views inside the common ground; 0 if they do not agree.
+
+    Two cut views also agree if one lies mostly within the other.
     """
+    objects = views.objects
     if len(objects.polygons) and len(first):
         common, area_a, area_b = _polygon_overlaps(objects.polygons[first], objects.polygons[second], ground)
     else:
-        a, b = _cropped(objects.boxes[first], ground), _cropped(objects.boxes[second], ground)
-        common, area_a, area_b = intersection_areas(a, b), areas(a), areas(b)
-    union, smaller = area_a + area_b - common, np.minimum(area_a, area_b)
+        boxes_a = _cropped(objects.boxes[first], ground)
+        boxes_b = _cropped(objects.boxes[second], ground)
+        common, area_a, area_b = intersection_areas(boxes_a, boxes_b), areas(boxes_a), areas(boxes_b)
+    union = area_a + area_b - common
+    smaller = np.minimum(area_a, area_b)
     iou = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
-    share = np.divide(common, smaller, out=np.zeros_like(common), where=smaller > 0)
-    both_cut = sides[first].any(axis=1) & sides[second].any(axis=1)
-    return np.where(
-        (iou >= _SAME_IOU) | (both_cut & (share >= _WITHIN)), np.maximum(iou, np.finfo(float).tiny), 0.0
-    )
+    share_of_smaller = np.divide(common, smaller, out=np.zeros_like(common), where=smaller > 0)
+    both_cut = views.cut_sides[first].any(axis=1) & views.cut_sides[second].any(axis=1)
+    agree = (iou >= _SAME_IOU) | (both_cut & (share_of_smaller >= _WITHIN))
+    above_zero = np.maximum(iou, np.finfo(float).tiny)
+    return np.where(agree, above_zero, 0.0)
 
 
 def _cropped(boxes: Float64Array, ground: Float64Array) -> Float64Array:
@@ -115,49 +155,50 @@ def _cropped(boxes: Float64Array, ground: Float64Array) -> Float64Array:
 def _polygon_overlaps(
     a: GeometryArray, b: GeometryArray, ground: Float64Array
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Areas inside the ground: common to `a[i]` and `b[i]`, of `a[i]`, of `b[i]`."""
     frame = shapely.box(ground[:, 0], ground[:, 1], ground[:, 2], ground[:, 3])
     a, b = shapely.intersection(a, frame), shapely.intersection(b, frame)
     return shapely.area(shapely.intersection(a, b)), shapely.area(a), shapely.area(b)
 
 
-def _by_pieces(
-    objects: Objects,
+def _linked_by_pieces(
+    views: Views,
     first: Int64Array,
     second: Int64Array,
-    place: Int64Array,
     ground: Float64Array,
     agreement: Float64Array,
     mutual: BoolArray,
 ) -> BoolArray:
-    """Which pairs are linked when each connected piece of a view inside the common ground may have a partner
-    of its own.
+    """Which pairs are linked if each connected piece of a view inside the common ground may have a partner.
 
-    Two objects that touch are one piece where the other chip took them for one, so only the better of them is
-    linked.
+    Two touching objects are one piece in a chip that merged them, so only the better of them is linked.
     """
-    linked, taken = mutual.copy(), set[tuple[int, ...]]()
+    linked = mutual.copy()
+    claimed: set[tuple[int, ...]] = set()
     loose = np.unique(np.concatenate([first[~mutual], second[~mutual]]))
     contested = np.flatnonzero(np.isin(first, loose) | np.isin(second, loose))
-    low, high = np.minimum(first, second)[contested], np.maximum(first, second)[contested]
-    for pair in contested[np.lexsort((high, low, -agreement[contested], ~mutual[contested]))].tolist():
+    low = np.minimum(first, second)[contested]
+    high = np.maximum(first, second)[contested]
+    # Mutual pairs first, then the better agreement; ties by the views' numbers.
+    order = np.lexsort((high, low, -agreement[contested], ~mutual[contested]))
+    for pair in contested[order].tolist():
         a, b = int(first[pair]), int(second[pair])
-        piece_a, piece_b, iou = _best_pieces(objects.polygons[a], objects.polygons[b], ground[pair])
-        claims = {(a, *place[b].tolist(), piece_a), (b, *place[a].tolist(), piece_b)}
-        if mutual[pair] or (iou >= _SAME_IOU and not claims & taken):
+        polygons = views.objects.polygons
+        piece_a, piece_b, iou = _best_pieces(polygons[a], polygons[b], ground[pair])
+        claims = {(a, *views.chips[b].tolist(), piece_a), (b, *views.chips[a].tolist(), piece_b)}
+        if mutual[pair] or (iou >= _SAME_IOU and not claims & claimed):
             linked[pair] = True
-            taken |= claims
+            claimed |= claims
     return linked
 
 
 def _best_pieces(a: shapely.Geometry, b: shapely.Geometry, ground: Float64Array) -> tuple[int, int, float]:
-    """The numbers of the connected pieces of `a` and `b` inside the ground that share most, and their IoU."""
+    """Numbers of the connected pieces of `a` and `b` inside the ground that share most, and their IoU."""
     frame = shapely.box(*ground)
-    pieces_a, pieces_b = (
-        shapely.get_parts(shapely.intersection(a, frame)),
-        shapely.get_parts(shapely.intersection(b, frame)),
-    )
+    pieces_a = shapely.get_parts(shapely.intersection(a, frame))
+    pieces_b = shapely.get_parts(shapely.intersection(b, frame))
     common = shapely.area(shapely.intersection(pieces_a[:, None], pieces_b))
-    row, col = (int(i) for i in np.unravel_index(common.argmax(), common.shape))
+    row, col = (int(number) for number in np.unravel_index(common.argmax(), common.shape))
     return row, col, float(outline_ious(pieces_a[[row]], pieces_b[[col]])[0])
 
 
@@ -168,92 +209,94 @@ def outline_ious(a: GeometryArray, b: GeometryArray) -> Float64Array:
     return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0), np.float64)
 
 
-def _mutual(first: Int64Array, second: Int64Array, place: Int64Array, agreement: Float64Array) -> BoolArray:
-    """Which pairs are each other's best in the other's chip. Ties go to the earlier view, whatever the order
-    of the pairs.
+def _mutual(first: Int64Array, second: Int64Array, chips: Int64Array, agreement: Float64Array) -> BoolArray:
+    """(P,) pairs that are each other's best match in the other's chip.
+
+    Ties go to the earlier view, whatever the order of the pairs.
     """
-    mine, other = np.concatenate([first, second]), np.concatenate([second, first])
-    best = np.zeros(len(mine), np.bool_)
-    if len(mine):
-        there = place[other]
-        order = np.lexsort((other, -np.tile(agreement, 2), there[:, 1], there[:, 0], mine))
-        key = np.column_stack([mine, there])[order]
-        leads = np.ones(len(mine), np.bool_)
-        leads[1:] = (key[1:] != key[:-1]).any(axis=1)
-        best[order[leads]] = True
-    return best[: len(first)] & best[len(first) :]
+    view = np.concatenate([first, second])
+    partner = np.concatenate([second, first])
+    is_best = np.zeros(len(view), np.bool_)
+    if len(view):
+        partner_chip = chips[partner]
+        order = np.lexsort((partner, -np.tile(agreement, 2), partner_chip[:, 1], partner_chip[:, 0], view))
+        key = np.column_stack([view, partner_chip])[order]
+        is_best[order[_first_of_each(key)]] = True
+    return is_best[: len(first)] & is_best[len(first) :]
 
 
-def resolve_groups(
-    objects: Objects,
-    place: Int64Array,
-    sides: BoolArray,
-    owned: BoolArray,
-    group: Int64Array,
-    links: tuple[Int64Array, Int64Array],
-    grid: ChipGrid,
-) -> Resolved:
-    """One object for each group of parts of which at least one is owned.
+def _first_of_each(sorted_keys: Int64Array) -> BoolArray:
+    """(N,) True at the first of each run of equal rows of (N, K) sorted keys."""
+    leads = np.ones(len(sorted_keys), np.bool_)
+    leads[1:] = (sorted_keys[1:] != sorted_keys[:-1]).any(axis=1)
+    return leads
 
-    A group with a whole view is that view (the best by score); else the union of its parts. `cut` tells
-    where some part is cut at a border beyond which no linked part looked.
+
+def resolve_groups(views: Views, group: Int64Array, links: Links, grid: ChipGrid) -> Resolved:
+    """One object per group of linked views that contains an owned one.
+
+    A group with an uncut view becomes that view (the best by score), other groups the union of their views.
+    The score is the highest of the group. An object is `cut` if one of its views is cut at a side beyond
+    which no linked view sees.
+
+    Args:
+        views: The views, N of them.
+        group: (N,) number of the group of each view.
+        links: Which views are linked.
+        grid: The chip grid.
     """
-    unresolved = _unresolved(place, sides, links, grid)
-    whole = np.asarray(~sides.any(axis=1), np.bool_)
-    # The part that stands for a group: owned and whole before owned, then whole, then the higher score.
-    order = np.lexsort((-objects.scores.astype(np.float64), ~owned, ~whole, group))
-    leads = np.ones(len(order), np.bool_)
-    leads[1:] = group[order][1:] != group[order][:-1]
-    chosen = order[leads]
     count = int(group.max()) + 1
+    whole = np.asarray(~views.cut_sides.any(axis=1), np.bool_)
+    scores = views.objects.scores.astype(np.float64)
     has_owner = np.zeros(count, np.bool_)
-    has_owner[group[owned]] = True
+    has_owner[group[views.owned]] = True
+    # One view represents each group: uncut before cut, then owned, then the higher score.
+    order = np.lexsort((-scores, ~views.owned, ~whole, group))
+    chosen = order[_first_of_each(group[order][:, None])]
     chosen = chosen[has_owner[group[chosen]]]
-    parts = np.bincount(group, minlength=count)
-    top = np.full(count, -np.inf)
-    np.maximum.at(top, group, objects.scores.astype(np.float64))
-    open_end = np.zeros(count, np.bool_)
-    np.logical_or.at(open_end, group, unresolved)
-    made = objects.take(chosen)
     numbers = group[chosen]
-    united = (parts[numbers] > 1) & ~whole[chosen]
-    made = _with_unions(made, objects, group, numbers, united)
-    made = replace(made, scores=top[numbers].astype(np.float32), cut=open_end[numbers] & ~whole[chosen])
-    return Resolved(made, numbers, chosen, united)
+
+    view_counts = np.bincount(group, minlength=count)
+    united = (view_counts[numbers] > 1) & ~whole[chosen]
+    best_score = np.full(count, -np.inf)
+    np.maximum.at(best_score, group, scores)
+    open_ended = np.zeros(count, np.bool_)
+    np.logical_or.at(open_ended, group, _open_ended(views, links, grid))
+
+    objects = _with_unions(views.objects.take(chosen), views.objects, group, numbers, united)
+    objects = replace(
+        objects, scores=best_score[numbers].astype(np.float32), cut=open_ended[numbers] & ~whole[chosen]
+    )
+    return Resolved(objects, numbers, united)
 
 
-def _unresolved(
-    place: Int64Array, sides: BoolArray, links: tuple[Int64Array, Int64Array], grid: ChipGrid
-) -> BoolArray:
-    """(N,) parts with a cut side beyond which no linked part looks."""
-    seen = np.zeros_like(sides)
-    for mine, other in (links, links[::-1]):
-        np.logical_or.at(seen, mine, _looks_past(mine, other, place, sides, grid))
-    return np.asarray((sides & ~seen).any(axis=1), np.bool_)
+def _open_ended(views: Views, links: Links, grid: ChipGrid) -> BoolArray:
+    """(N,) views with a cut side beyond which no linked view sees."""
+    first, second = links.first[links.linked], links.second[links.linked]
+    seen_beyond = np.zeros_like(views.cut_sides)
+    np.logical_or.at(seen_beyond, first, _sides_seen_beyond(views, first, second, grid))
+    np.logical_or.at(seen_beyond, second, _sides_seen_beyond(views, second, first, grid))
+    return np.asarray((views.cut_sides & ~seen_beyond).any(axis=1), np.bool_)
 
 
 def _with_unions(
-    made: Objects, objects: Objects, group: Int64Array, numbers: Int64Array, several: BoolArray
+    chosen: Objects, views: Objects, group: Int64Array, numbers: Int64Array, united: BoolArray
 ) -> Objects:
-    """`made` with the union of boxes (and polygons) of all parts where `several`."""
-    if not several.any():
-        return made
-    boxes = made.boxes.copy()
-    low, high = np.full((int(group.max()) + 1, 2), np.inf), np.full((int(group.max()) + 1, 2), -np.inf)
-    np.minimum.at(low, group, objects.boxes[:, :2])
-    np.maximum.at(high, group, objects.boxes[:, 2:])
-    boxes[several] = np.column_stack([low, high])[numbers[several]]
-    return replace(made, boxes=boxes, polygons=_united(made, objects, group, numbers, several))
-
-
-def _united(
-    made: Objects, objects: Objects, group: Int64Array, numbers: Int64Array, several: BoolArray
-) -> GeometryArray:
-    if not len(made.polygons):
-        return made.polygons
-    polygons = made.polygons.copy()
-    order = np.argsort(group, kind="stable")
-    for place in np.flatnonzero(several):
-        start, stop = np.searchsorted(group[order], [numbers[place], numbers[place] + 1])
-        polygons[place] = shapely.union_all(objects.polygons[order[start:stop]])
-    return polygons
+    """`chosen`, with the union of all boxes and polygons of its group for each object that is `united`."""
+    if not united.any():
+        return chosen
+    count = int(group.max()) + 1
+    low = np.full((count, 2), np.inf)
+    high = np.full((count, 2), -np.inf)
+    np.minimum.at(low, group, views.boxes[:, :2])
+    np.maximum.at(high, group, views.boxes[:, 2:])
+    boxes = chosen.boxes.copy()
+    boxes[united] = np.column_stack([low, high])[numbers[united]]
+    polygons = chosen.polygons.copy()
+    if len(polygons):
+        order = np.argsort(group, kind="stable")
+        sorted_groups = group[order]
+        for index in np.flatnonzero(united):
+            start, stop = np.searchsorted(sorted_groups, [numbers[index], numbers[index] + 1])
+            polygons[index] = shapely.union_all(views.polygons[order[start:stop]])
+    return replace(chosen, boxes=boxes, polygons=polygons)

@@ -71,7 +71,7 @@ def test_every_chip_holds_its_pixels_normalised(
                 if made.active[place]:
                     where = cell.read.slices
                     expected = normalization.apply(padded[(slice(None), *where)], valid[where], BANDS)
-                    assert np.array_equal(made.pixels[place], expected)
+                    assert np.array_equal(made.buffer.pixels[place], expected)
                     assert made.buffer is not None
                     assert np.array_equal(made.buffer.valid[place], valid[where])
             if made.buffer is not None:
@@ -129,8 +129,8 @@ def test_stored_pixels_pass_through_for_engines_that_normalise() -> None:
     pool = BufferPool([numpy_buffer(2, 2, 16, "uint16")])
     with StripReader(lambda: source, 20, 7, threads=1) as strips:
         first = next(make_batches(strips, grid, Filler(None, None), pool, batch_size=2))
-    assert first.pixels.dtype == np.uint16
-    assert np.array_equal(first.pixels[1], (source.pixels * source.valid)[:, :16, 4:20])
+    assert first.buffer.pixels.dtype == np.uint16
+    assert np.array_equal(first.buffer.pixels[1], (source.pixels * source.valid)[:, :16, 4:20])
 
 
 def test_normalised_batches_are_laid_out_channels_last(tmp_path: Path) -> None:

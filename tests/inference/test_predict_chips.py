@@ -141,7 +141,7 @@ def test_the_last_squares_are_cut_and_the_raster_keeps_its_place(
     assert any("6 x 8 px" in note for note in made.notes)
     found = open_class_map(tmp_path / "cells.tif")
     assert found.grid.transform == Affine(16, 0, 500000, 0, -16, 5200000)
-    ((_, labels),) = found.row_bands()
+    ((_, labels),) = found.row_strips()
     np.testing.assert_array_equal(labels[:2, :2], ids[:2, :2])
     assert labels.shape == (3, 3)
     assert len(open_scene(tmp_path / "cells_prob.tif").bands) == 3
@@ -159,7 +159,7 @@ def test_ground_that_was_not_measured_has_no_cell(
     scene = write_scene(tmp_path / "scene.tif", pixels, nodata=0)
     frame = read_layer(predict(bundle, scene, out=tmp_path / "cells.gpkg").path)
     assert frame["valid_share"].tolist() == [1.0, 1.0, 0.5]
-    ((_, labels),) = open_class_map(predict(bundle, scene, out=tmp_path / "cells.tif").path).row_bands()
+    ((_, labels),) = open_class_map(predict(bundle, scene, out=tmp_path / "cells.tif").path).row_strips()
     assert labels[0, 0] == 255
     assert (labels != 255).sum() == 3
 

@@ -12,6 +12,7 @@ import pytest
 import shapely
 
 from eo_dl.bundle import Bundle
+from eo_dl.core.chipgrid import ChipGrid
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import Cancelled, ConfigError
 from eo_dl.inference.predict import predict
@@ -100,8 +101,23 @@ def test_an_object_larger_than_the_overlap_is_joined(
         out=tmp_path / "o.gpkg",
     )
     assert found(result.path) == [(20, 5, 26, 80, 2)] and result.notes == (
-        "objects made of parts seen by neighbouring chips: 1",
+        "objects joined from parts seen in neighbouring chips: 1",
     )
+
+
+def test_an_object_that_two_chips_detect_is_kept_once_and_the_duplicate_is_counted(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
+    """Its centre lies within a pixel of a keep window's edge, so both chips take it for their own."""
+    bundle = make_bundle("detection", classes=CLASSES, margin_px=8)
+    use_engine(engines["blobs"], bundle)
+    edge = ChipGrid(90, 90, 32, 8).col_edges[1]
+    box = (edge - 3, 6, edge + 2, 10, 1)
+    result = predict(
+        bundle, write_scene(tmp_path / "scene.tif", picture(90, 90, [box])), out=tmp_path / "o.gpkg"
+    )
+    assert found(result.path) == [box]
+    assert result.notes == ("duplicates removed (the same object detected in neighbouring chips): 1",)
 
 
 def test_a_stopped_run_goes_on_to_the_same_objects(
@@ -143,7 +159,7 @@ def test_objects_on_ground_that_was_not_measured_or_asked_for_are_left_out_and_c
         bundle, write_scene(tmp_path / "scene.tif", drawn, nodata=-1), out=tmp_path / "o.gpkg", aoi=aoi
     )
     assert found(result.path) == [(10, 10, 15, 15, 1)]
-    assert result.notes == ("objects with their centre on ground that was not measured, left out: 1",)
+    assert result.notes == ("objects left out because their centre lies on nodata: 1",)
 
 
 def test_a_copy_twice_as_fine_gives_the_same_places(

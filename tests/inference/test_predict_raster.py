@@ -223,7 +223,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     )
     ran = len(engine.batches)
     out = _folder(tmp_path / "b") / f"map{suffix}"
-    with pytest.raises(Cancelled, match=r"the same command continues|nothing was kept"):
+    with pytest.raises(Cancelled, match=r"run the same command to continue|nothing was kept"):
         predict(
             bundle,
             scene,

@@ -115,7 +115,7 @@ def test_discs_with_outlines_are_joined_to_the_disc(grid: ChipGrid, spacing: int
 def test_streaming_by_rows_gives_what_all_at_once_gives(
     grid: ChipGrid, spacing: int, seed: int, jitter: int
 ) -> None:
-    """Also for a sloppy detector, where joins and doubles depend on what the neighbours say."""
+    """Also for a sloppy detector, where joins and duplicates depend on what the neighbours say."""
     rng = np.random.default_rng(seed)
     truth = _lattice(grid, spacing, seed, 1e9)
     stream, whole, found = ObjectMosaic(grid), ObjectMosaic(grid), []
@@ -135,10 +135,10 @@ def test_streaming_by_rows_gives_what_all_at_once_gives(
     order = [np.lexsort((o.scores, *o.boxes.T)) for o in (streamed, at_once)]
     np.testing.assert_array_equal(streamed.boxes[order[0]], at_once.boxes[order[1]])
     np.testing.assert_array_equal(streamed.scores[order[0]], at_once.scores[order[1]])
-    assert (stream.joined, stream.cut_at_seam, stream.doubles) == (
+    assert (stream.joined, stream.cut_at_seam, stream.duplicates) == (
         whole.joined,
         whole.cut_at_seam,
-        whole.doubles,
+        whole.duplicates,
     )
 
 
@@ -189,7 +189,7 @@ def test_neighbours_that_touch_at_the_seam_are_not_joined() -> None:
 
 def test_the_same_object_kept_by_both_chips_is_kept_once() -> None:
     objects, mosaic = _pieces(TWO, {0: [([43, 20, 52, 30], 1, 0.6)], 1: [([44, 20, 53, 30], 1, 0.7)]})
-    assert objects.boxes.tolist() == [[44, 20, 53, 30]] and mosaic.doubles == 1
+    assert objects.boxes.tolist() == [[44, 20, 53, 30]] and mosaic.duplicates == 1
 
 
 def test_an_object_that_each_chip_places_just_outside_its_own_part_is_not_lost() -> None:

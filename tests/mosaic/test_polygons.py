@@ -197,9 +197,9 @@ def test_touching_objects_that_one_chip_took_for_one_are_not_merged_but_counted(
     assert (mosaic.cut_at_seam, mosaic.undecided) == (1, 1)
 
 
-def test_slanting_neighbours_whose_boxes_overlap_are_no_doubles() -> None:
+def test_slanting_neighbours_whose_boxes_overlap_are_no_duplicates() -> None:
     upper = shapely.Polygon([(4, 30), (60, 44), (60, 48), (4, 34)])
     lower = shapely.affinity.translate(upper, 0, 4.5)
     objects, mosaic = _views([upper, lower], [upper, lower])
     assert len(objects) == 2
-    assert mosaic.doubles == 0
+    assert mosaic.duplicates == 0

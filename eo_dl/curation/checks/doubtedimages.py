@@ -11,8 +11,8 @@ import shapely
 
 from ...bundle import Bundle
 from ...core.progress import OnProgress
-from ...inference.chipcells import probability_columns
 from ...inference.predict import predict
+from ...io.chiptables import probability_columns
 from ...io.scene import Scene
 from ...tasks import ChipCodec
 from .confident import suspects
