@@ -130,7 +130,7 @@ def _classes(scene: Scene, tags: dict[str, str]) -> ClassSet | None:
 
 
 def _tags(scene: Scene) -> dict[str, str]:
-    dataset = open_dataset(scene.path, scene.driver)
+    dataset = open_dataset(scene.path, scene.driver, trust_vrt=scene.trust_vrt)
     try:
         return {str(name): str(value) for name, value in dataset.tags().items()}
     finally:

@@ -67,9 +67,15 @@ def small_cache() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def gdal_environment(path: str) -> Iterator[None]:
-    """GDAL's settings for one path: its messages go to `logging`, remote files are retried and never listed."""
+def gdal_environment(path: str, trust_vrt: bool = False) -> Iterator[None]:
+    """GDAL's settings for one path: its messages go to `logging`, remote files are retried and never listed.
+
+    A trusted VRT may take raw bands from anywhere, as it could before GDAL 3.12 made that an option. Of other VRTs
+    `vrt.py` refuses raw bands before GDAL sees them.
+    """
     options: dict[str, str] = {}
+    if trust_vrt:
+        options["GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE"] = "ALL"
     if is_remote(path):
         wanted = {
             "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -77,7 +83,7 @@ def gdal_environment(path: str) -> Iterator[None]:
             "GDAL_HTTP_RETRY_DELAY": "1",
             "GDAL_HTTP_CONNECTTIMEOUT": "20",
         }
-        options = {name: value for name, value in wanted.items() if name not in os.environ}
+        options |= {name: value for name, value in wanted.items() if name not in os.environ}
     with rasterio.Env(**options):
         yield
 
@@ -106,17 +112,17 @@ def quietly() -> Iterator[None]:
 
 
 def open_dataset(
-    path: str, driver: str, overview: int | None = None, plain: bool = True
+    path: str, driver: str, overview: int | None = None, plain: bool = True, trust_vrt: bool = False
 ) -> rasterio.DatasetReader:
     """A handle of one's own (for one thread), opened with exactly this driver.
 
     `overview` opens that level instead of the full image; `plain` says that the image may have no
-    georeference. Raises `SceneError`.
+    georeference, `trust_vrt` that a VRT may name files anywhere. Raises `SceneError`.
     """
     limit_cache()
     options = {} if overview is None else {"overview_level": overview}
     with (
-        gdal_environment(path),
+        gdal_environment(path, trust_vrt),
         scene_errors(path, "cannot be opened"),
         quietly() if plain else contextlib.nullcontext(),
     ):

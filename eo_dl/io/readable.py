@@ -22,6 +22,10 @@ class Readable(Protocol):
         """Name of the GDAL driver that may open it."""
 
     @property
+    def trust_vrt(self) -> bool:
+        """True where a VRT may name files outside its folder."""
+
+    @property
     def grid(self) -> PixelGrid:
         """The working grid: that of the file, or a resampled one of the same extent."""
 

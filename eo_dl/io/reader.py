@@ -45,7 +45,7 @@ class SceneReader:
         self._overview = choose_overview(scene) if scene.resampled else None
         plain = scene.native.crs is None or scene.native.transform == Affine.identity()
         self._dataset: rasterio.DatasetReader | None = open_dataset(
-            scene.path, scene.driver, self._overview, plain
+            scene.path, scene.driver, self._overview, plain, scene.trust_vrt
         )
         self._resampling = (
             Resampling.between(scene, self._dataset.height, self._dataset.width) if scene.resampled else None
@@ -116,7 +116,7 @@ class SceneReader:
         dataset = self._open()
         place = RasterioWindow(window.col, window.row, window.width, window.height)
         with (
-            gdal_environment(self.scene.path),
+            gdal_environment(self.scene.path, self.scene.trust_vrt),
             scene_errors(
                 self.scene.path, f"its pixels cannot be read at row {window.row}, column {window.col}"
             ),
@@ -133,7 +133,8 @@ class SceneReader:
 
     def _pixels(self, dataset: rasterio.DatasetReader, place: RasterioWindow) -> AnyArray:
         if len({band.dtype for band in self.scene.bands}) == 1:
-            pixels: AnyArray = dataset.read(self._numbers, window=place)
+            # The type of the scene: GDAL 3.12 has half floats, which come as float32 here.
+            pixels: AnyArray = dataset.read(self._numbers, window=place, out_dtype=self.scene.dtype)
             return pixels
         # rasterio reads bands of one type only.
         return np.stack(

@@ -56,7 +56,7 @@ class SceneFile:
 def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vrt: bool) -> SceneFile:
     """Open a raster safely and say what it is. Raises `SceneError` or `BandError`."""
     driver = raster_driver(path, trust_vrt)
-    with open_dataset(path, driver) as dataset, scene_errors(path, "cannot be read"):
+    with open_dataset(path, driver, trust_vrt=trust_vrt) as dataset, scene_errors(path, "cannot be read"):
         notes: list[str] = []
         grid = _grid(dataset, path, crs, notes)
         alpha = tuple(
@@ -218,6 +218,10 @@ def _band(
     dataset: rasterio.DatasetReader, path: str, number: int, name: str | None, nodata: float | str | None
 ) -> Band:
     dtype = dataset.dtypes[number - 1]
+    if dtype == "float16":
+        dtype = (
+            "float32"  # GDAL before 3.11 does so by itself, and half floats are too coarse to compute with
+        )
     scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
     if not (math.isfinite(scale) and math.isfinite(offset)) or scale == 0:
         raise SceneError(

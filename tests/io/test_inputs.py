@@ -297,7 +297,8 @@ def test_cmyk_and_ycbcr_come_as_red_green_blue(real_data, name):
 
 
 def test_half_floats_come_as_float32(real_data):
-    assert open_scene(real_data / "weird-geotiffs/image-tiff/random-fp16-pred2.tiff").dtype == "float32"
+    scene = open_scene(real_data / "weird-geotiffs/image-tiff/random-fp16-pred2.tiff")
+    assert scene.dtype == read(scene).pixels.dtype == "float32"
 
 
 def test_bands_of_several_types_come_as_the_type_that_holds_all(make_tiff, tmp_path):

@@ -200,6 +200,7 @@ def test_unknown_suffix_and_existing_file_are_refused(tmp_path):
 
 
 def test_parquet_without_geometry_is_refused(tmp_path):
+    pytest.importorskip("pyarrow")
     geopandas.pd.DataFrame({"a": [1]}).to_parquet(tmp_path / "a.parquet")
     with pytest.raises(LabelError, match="GeoParquet"):
         read_layer(tmp_path / "a.parquet")
@@ -245,6 +246,7 @@ for suffix in sys.argv[2:]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no RLIMIT_FSIZE on Windows")
 def test_full_disk_leaves_no_vector_file(tmp_path):
+    pytest.importorskip("pyarrow")
     done = subprocess.run(
         [sys.executable, "-c", DISK_FULL, str(tmp_path), *VECTOR_SUFFIXES],
         capture_output=True,
