@@ -13,7 +13,7 @@ from ..io.chiptables import PROBABILITY_PREFIX, TABLE_SUFFIX
 from ..io.classmap import raster_tags
 from ..io.discover import RASTER_SUFFIXES
 from ..io.gate import vector_driver
-from ..io.outputtags import GRID_TAG, KIND_TAG, SCENE_TAG, layer_metadata, made_of, read_grid_tag
+from ..io.outputtags import GRID_TAG, KIND_TAG, SCENE_TAG, layer_metadata, read_grid_tag, scene_of_output
 from ..io.scene import Scene, open_scene
 from ..io.vectorlayers import VECTOR_SUFFIXES, field_names
 
@@ -38,7 +38,7 @@ class Part:
     @property
     def made_of(self) -> str:
         """The scene with its folder where that is known, else its name, else the file's own."""
-        return self.scene_path or made_of(self.path, self.said) or self.scene_name or self.path.name
+        return self.scene_path or scene_of_output(self.path, self.said) or self.scene_name or self.path.name
 
 
 def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = None) -> list[Part]:

@@ -1,7 +1,7 @@
-"""Outputs that are either whole under their name or not there at all.
+"""Outputs that are complete under their name, or do not exist.
 
-Everything is written beside its target, synced to disk, then renamed. What a killed run leaves has a
-name that says so (`.NAME.<pid>.part.SUFFIX`, `NAME.part.d`) and is never read as a result.
+Everything is written beside its target, synced to disk, then renamed. Remains of a killed run have a name
+that says so (`.NAME.<pid>.part.SUFFIX`, `NAME.part.d`) and are never read as a result.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..errors import InputError, OutputExistsError, WriteError
 _COUNTER = itertools.count()
 _SYNC_THREADS = 8
 _RENAME_TRIES = 10
-# What the disk or the rights say; any other OSError inside a writing block is somebody else's.
+# Errors of the disk or of permissions. Any other OSError inside a writing block has another cause.
 _DISK_ERRORS = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -41,20 +41,25 @@ _ADVICE = {
 
 
 def write_failure(path: str | Path, error: OSError) -> WriteError:
-    """The one line that says which output could not be written, and why."""
+    """The error that says which output could not be written, and why."""
     cause = error.strerror or str(error)
-    advice = _ADVICE.get(error.errno or 0, "check the folder's rights and the disk")
+    advice = _ADVICE.get(error.errno or 0, "check the folder's permissions and the disk")
     failure = WriteError(f"{path}: could not be written ({cause}); {advice}")
     failure.errno = error.errno
     return failure
 
 
 def refuse_existing(path: str | Path, overwrite: bool) -> None:
-    """Check, before any work, that `path` may be written.
+    """Check, before any work, that `path` can be written.
 
-    An empty folder counts as not existing. Raises `OutputExistsError` where something is there and
-    `overwrite` is False, `InputError` where the parent folder is missing, `WriteError` where it cannot be
-    written to.
+    Args:
+        path: The output. An empty folder counts as not existing.
+        overwrite: True to replace an existing output.
+
+    Raises:
+        OutputExistsError: The output exists and `overwrite` is False.
+        InputError: The parent folder does not exist.
+        WriteError: The parent folder is not writable.
     """
     target = Path(path)
     if _is_occupied(target) and not overwrite:
@@ -64,16 +69,16 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
         raise InputError(f"{target}: the folder {parent} does not exist; make it first (mkdir -p)")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise WriteError(
-            f"{target}: the folder {parent} cannot be written to; choose another or change its rights"
+            f"{target}: the folder {parent} is not writable; choose another one or change its permissions"
         )
 
 
 @contextlib.contextmanager
 def atomic_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary name of the same suffix beside `path`; renamed to `path` when the block ends well, removed
-    when not.
+    """A temporary path beside `path`, with the same suffix, to write to.
 
-    Raises `WriteError` where the disk or the rights stop it.
+    It is renamed to `path` when the block ends normally and removed when it raises. Raises `WriteError` if
+    the disk or permissions prevent writing, and as `refuse_existing` does.
     """
     target = Path(path)
     refuse_existing(target, overwrite)
@@ -88,16 +93,27 @@ def atomic_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | Path, *, overwrite: bool = False, marker: str | None = None) -> Iterator[Path]:
-    """A folder `PATH.part.d`; renamed to `path` when the block ends well, removed when not.
+    """A folder `PATH.part.d` to write to.
 
-    With `marker`, an existing folder is replaced only if it holds a file of that name: `--overwrite` on a
-    mistyped folder must not delete somebody's pictures. Raises as `refuse_existing` does.
+    It is renamed to `path` when the block ends normally and removed when it raises.
+
+    Args:
+        path: The folder to be made.
+        overwrite: Replace an existing folder.
+        marker: Name of a file that an existing folder must hold to be replaced: overwriting a mistyped
+            folder must not delete unrelated files.
+
+    Raises:
+        OutputExistsError: The folder exists and is not to be, or must not be, replaced.
+        InputError: The parent folder does not exist.
+        WriteError: The disk or permissions prevent writing.
     """
     target = Path(path)
     refuse_existing(target, overwrite)
     if marker is not None and _is_occupied(target) and not (target / marker).is_file():
         raise OutputExistsError(
-            f"{target}: holds no {marker}, so it is not one of ours and is not overwritten; choose another folder"
+            f"{target}: holds no {marker}, so it was not written by eo_dl and is not overwritten; choose "
+            "another folder"
         )
     temporary = work_folder(target)
     try:
@@ -116,19 +132,19 @@ def work_folder(target: Path) -> Path:
 
 
 def part_name(target: Path) -> Path:
-    """A hidden name beside the target, of the same suffix (drivers go by it), used by nobody else."""
+    """A unique hidden name beside the target, with the same suffix (drivers depend on it)."""
     return target.with_name(f".{target.stem}.{os.getpid()}.{next(_COUNTER)}.part{target.suffix}")
 
 
 def publish(temporary: Path, target: Path) -> None:
-    """Sync a finished file to disk and give it its name, so that a crash leaves the old one or the new one."""
+    """Sync a finished file to disk and give it its name, so that a crash leaves the old or the new one."""
     sync(temporary)
     _replace(temporary, target)
     sync(target.parent)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file anew and sync it. Python reports what GDAL's close hides: a full disk."""
+    """Write a file and sync it. Python reports a full disk, which GDAL hides when it closes a file."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -136,7 +152,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def sync(path: Path) -> None:
-    """Ask the system to bring a file, or the names in a folder, to the disk."""
+    """Flush a file, or the directory entries of a folder, to disk."""
     if path.is_dir() and sys.platform == "win32":
         return
     handle = os.open(path, os.O_RDONLY)
@@ -148,7 +164,7 @@ def sync(path: Path) -> None:
 
 @contextlib.contextmanager
 def disk_errors(target: str | Path) -> Iterator[None]:
-    """Turn a full disk, a missing right and the like into one `WriteError` that names `target`."""
+    """Turn a full disk, missing permissions and the like into one `WriteError` that names `target`."""
     try:
         yield
     except WriteError:
@@ -183,11 +199,11 @@ def _sync_all(paths: Sequence[Path]) -> None:
 
 
 def _replace_folder(source: Path, target: Path) -> None:
-    inside = sorted(source.rglob("*"))
-    # thousands of chips one after the other would wait for the disk most of the time
+    paths = sorted(source.rglob("*"))
+    shares = [paths[first::_SYNC_THREADS] for first in range(_SYNC_THREADS)]
+    # In several threads: thousands of chips one after the other would mostly wait for the disk.
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
-        for _ in pool.map(_sync_all, (inside[first::_SYNC_THREADS] for first in range(_SYNC_THREADS))):
-            pass
+        list(pool.map(_sync_all, shares))
     sync(source)
     old = target.with_name(f".{target.name}.{os.getpid()}.old.d")
     if target.is_dir():

@@ -94,7 +94,7 @@ def raster_tags(path: str | Path) -> dict[str, str]:
 
 
 def probability_bands(scene: Scene, classes: ClassSet) -> Scene:
-    """A probability raster with its bands in the order of `classes`. Raises `SceneError` if one is missing."""
+    """A probability raster with bands in the order of `classes`. Raises `SceneError` if one is missing."""
     index_of_band = {name: index for index, name in enumerate(scene.bands.names)}
     missing = [info.name for info in classes if canonical_name(info.name) not in index_of_band]
     if missing:

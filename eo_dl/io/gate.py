@@ -1,14 +1,15 @@
-"""Which driver may open a file: decided by its first bytes, never by GDAL's own guess.
+"""Which GDAL driver may open a file: decided by its first bytes, never by GDAL's own guess.
 
-GDAL goes by content, so a `.tif` that is really XML can read any file, open connections or write files
-(docs/design/reliability.md, 3). Opening with exactly one driver closes that door, but not the one
-behind it: overviews and masks, beside the file or named in its tags, are opened with any driver again (GDAL
-3.10: a plain TIFF with an OVERVIEW_FILE tag shows /etc/passwd), so these are looked at too. A VRT is text
-that names other files; it is let in only as `.vrt`, and only with local files in or below its own folder.
+GDAL guesses by content, so a `.tif` that is really XML can read any file, open connections or write files
+(docs/design/reliability.md, 3). Opening with exactly one driver prevents that, but not for overviews and
+masks: whether beside the file or named in its tags, GDAL opens them with any driver (GDAL 3.10: a plain TIFF
+with an OVERVIEW_FILE tag shows /etc/passwd), so these are checked too. A VRT is text that names other files;
+it is accepted only as `.vrt`, and only with local files in or below its own folder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from pathlib import Path
@@ -31,13 +32,31 @@ _RASTER_MAGIC: tuple[tuple[bytes, str], ...] = (
 _RASTERS = "GeoTIFF, JPEG 2000, PNG, JPEG and local VRT"
 _VECTORS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf and GeoParquet"
 _HEAD_BYTES = 4096
+_HARMLESS_TABLE = re.compile(r"\bUSING\s+\"?(rtree|fts[345])", re.IGNORECASE)
+_OTHER_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"CDF", "netCDF"),
+    (b"\x89HDF", "HDF5"),
+    (b"PK\x03\x04", "a zip archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"SQLite format 3", "an SQLite file"),
+    (b"GRIB", "GRIB"),
+    (b"NITF", "NITF"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"%PDF", "PDF"),
+)
 
 
 def raster_driver(path: str, trust_vrt: bool = False) -> str:
     """The only GDAL driver that may open this raster.
 
-    Raises `SceneError` for a missing file, for content that is no raster we read, and for a VRT that
-    reaches outside its own folder (unless `trust_vrt`).
+    Args:
+        path: Path or URL.
+        trust_vrt: Accept a VRT without checking what it names.
+
+    Raises:
+        SceneError: The file does not exist, is no supported raster, or is a VRT that names files outside its
+            own folder.
     """
     if is_remote(path):
         return _remote_driver(path)
@@ -46,7 +65,8 @@ def raster_driver(path: str, trust_vrt: bool = False) -> str:
     if driver is not None:
         if driver not in registered_drivers():
             raise SceneError(
-                f"{path}: is {driver.removesuffix('OpenJPEG')}, and the GDAL of this rasterio was built without it; convert it, e.g. gdal_translate IN OUT.tif"
+                f"{path}: is {driver.removesuffix('OpenJPEG')}, which the GDAL of this rasterio was built "
+                "without; convert it, e.g. gdal_translate IN OUT.tif"
             )
         check_sidecars(Path(path))
         return driver
@@ -56,17 +76,21 @@ def raster_driver(path: str, trust_vrt: bool = False) -> str:
             check_vrt(Path(path), _check_vrt_source)
         return "VRT"
     raise SceneError(
-        f"{path}: is not a raster that is read here ({_kind_of(head)}); expected {_RASTERS}; convert it, e.g. gdal_translate IN OUT.tif"
+        f"{path}: is not a supported raster ({_kind_of(head)}); expected {_RASTERS}; convert it, e.g. "
+        "gdal_translate IN OUT.tif"
     )
 
 
 def driver_of_bytes(head: bytes) -> str | None:
-    """The driver that the first bytes of a file name, None where they name none."""
-    return next((driver for magic, driver in _RASTER_MAGIC if head.startswith(magic)), None)
+    """The raster driver for a file with these first bytes, or None."""
+    for magic, driver in _RASTER_MAGIC:
+        if head.startswith(magic):
+            return driver
+    return None
 
 
 def vector_driver(path: str) -> str:
-    """What a vector file is by content: GPKG, GeoJSON, "ESRI Shapefile", FlatGeobuf or Parquet.
+    """The format of a vector file, by content: GPKG, GeoJSON, "ESRI Shapefile", FlatGeobuf or Parquet.
 
     Raises `LabelError` for anything else.
     """
@@ -85,19 +109,16 @@ def vector_driver(path: str) -> str:
         return "Parquet"
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         return "GeoJSON"
-    advice = (
-        "give the .shp of a Shapefile"
-        if suffix in {".dbf", ".shx", ".prj"}
-        else "convert it, e.g. ogr2ogr OUT.gpkg IN"
-    )
+    advice = "convert it, e.g. ogr2ogr OUT.gpkg IN"
+    if suffix in {".dbf", ".shx", ".prj"}:
+        advice = "open the .shp of the Shapefile"
     raise LabelError(
-        f"{path}: is not a vector file that is read here ({_kind_of(head)}); expected {_VECTORS}; {advice}"
+        f"{path}: is not a supported vector file ({_kind_of(head)}); expected {_VECTORS}; {advice}"
     )
 
 
 def check_sidecars(path: Path) -> None:
-    """Refuse sidecars that GDAL would open with a driver of its own choice: overviews and masks must be
-    TIFFs.
+    """Refuse overviews and masks beside a raster that are not TIFFs: GDAL chooses their driver itself.
 
     An overview file named in a tag or in the `.aux.xml` is refused by `open_dataset`.
     """
@@ -107,39 +128,43 @@ def check_sidecars(path: Path) -> None:
             continue
         if driver_of_bytes(_head(str(sidecar), SceneError)) != "GTiff":
             raise SceneError(
-                f"{sidecar}: is no TIFF, as an overview or mask beside {path.name} must be; remove it"
+                f"{sidecar}: an overview or mask beside {path.name} must be a TIFF, this is none; remove it"
             )
-        open_dataset(str(sidecar), "GTiff").close()  # its tags are looked at there
+        open_dataset(str(sidecar), "GTiff").close()  # checks its tags
 
 
 def _check_vrt_source(path: Path) -> bool:
-    """Check a file that a VRT names; True where it is a VRT itself. Raises `SceneError`."""
+    """Check a file that a VRT names; True if it is a VRT itself. Raises `SceneError`."""
     head = _head(str(path), SceneError)
-    if driver_of_bytes(head) is not None:
-        # GDAL opens it by content, and drivers that look for text stop at the first zero byte: real images
-        # have one at once.
+    driver = driver_of_bytes(head)
+    if driver is not None:
+        # GDAL opens it by content, and drivers that look for text stop at the first zero byte, which real
+        # images have within their first bytes.
         if b"\0" not in head[:16]:
             raise SceneError(
-                f"{path}: starts like an image but continues like text; convert it, e.g. gdal_translate IN OUT.tif"
+                f"{path}: starts like an image but continues like text; convert it, e.g. gdal_translate IN "
+                "OUT.tif"
             )
         check_sidecars(path)
-        open_dataset(str(path), str(driver_of_bytes(head))).close()  # its tags are looked at there
+        open_dataset(str(path), driver).close()  # checks its tags
         return False
     if path.suffix.lower() == ".vrt" and b"<VRTDataset" in head:
         return True
     raise SceneError(
-        f"{path}: is named by a VRT but is not a raster that is read here ({_kind_of(head)}); expected {_RASTERS}"
+        f"{path}: is named by a VRT but is not a supported raster ({_kind_of(head)}); expected {_RASTERS}"
     )
 
 
 def _remote_driver(path: str) -> str:
     if "header_file=" in path:
         raise SceneError(
-            f"{path.split('?')[0]}: takes request headers from a file, which is not allowed; set GDAL_HTTP_HEADERS in the environment"
+            f"{path.split('?')[0]}: reads request headers from a file, which is not allowed; set "
+            "GDAL_HTTP_HEADERS in the environment"
         )
     if path.startswith(("/vsistdin", "/vsisubfile", "/vsisparse")):
         raise SceneError(
-            f"{path}: is not a place of a file that is read here; give a path, an https:// address or /vsicurl/, /vsis3/, /vsigs/, /vsiaz/, /vsizip/"
+            f"{path}: this file system of GDAL is not supported; use a path, an https:// URL, /vsicurl/, "
+            "/vsis3/, /vsigs/, /vsiaz/ or /vsizip/"
         )
     return "GTiff"
 
@@ -147,16 +172,16 @@ def _remote_driver(path: str) -> str:
 def _head(path: str, error: type[EoDlError]) -> bytes:
     file = Path(path)
     if file.is_dir():
-        raise error(f"{path}: is a folder; give a file")
+        raise error(f"{path}: is a folder; name a file")
     if not file.exists():
         raise error(f"{path}: no such file")
     if not file.is_file():
-        raise error(f"{path}: is not a regular file; give a file on disk")
+        raise error(f"{path}: is not a regular file; name a file on disk")
     try:
         with file.open("rb") as opened:
             head = opened.read(_HEAD_BYTES)
     except OSError as cause:
-        raise error(f"{path}: cannot be read ({cause.strerror}); check its rights") from cause
+        raise error(f"{path}: cannot be read ({cause.strerror}); check its permissions") from cause
     if not head:
         raise error(f"{path}: is empty (0 bytes); copy or download it again")
     return head
@@ -165,19 +190,17 @@ def _head(path: str, error: type[EoDlError]) -> bytes:
 def _check_geopackage(path: str, head: bytes) -> None:
     if head[68:72] not in (b"GPKG", b"GP10", b"GP11") and Path(path).suffix.lower() != ".gpkg":
         raise LabelError(f"{path}: is an SQLite file but no GeoPackage; convert it, e.g. ogr2ogr OUT.gpkg IN")
+    uri = f"{Path(path).resolve().as_uri()}?mode=ro"
     try:
-        with sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True) as database:
-            rows = database.execute(
-                "SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%'"
-            ).fetchall()
+        with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+            query = "SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%'"
+            rows = database.execute(query).fetchall()
     except sqlite3.Error as cause:
         raise LabelError(
             f"{path}: is a damaged GeoPackage ({cause}); copy it again or repair it with ogr2ogr"
         ) from cause
-    finally:
-        if "database" in locals():
-            database.close()
-    foreign = [sql for (sql,) in rows if not re.search(r"\bUSING\s+\"?(rtree|fts[345])", sql, re.IGNORECASE)]
+    # Virtual tables may read other files; spatial indices and full-text search do not.
+    foreign = [sql for (sql,) in rows if not _HARMLESS_TABLE.search(sql)]
     if foreign:
         raise LabelError(
             f"{path}: holds tables that read other files ({foreign[0][:60]}...); copy its layers with ogr2ogr"
@@ -185,20 +208,12 @@ def _check_geopackage(path: str, head: bytes) -> None:
 
 
 def _kind_of(head: bytes) -> str:
-    known = (
-        (b"CDF", "netCDF"),
-        (b"\x89HDF", "HDF5"),
-        (b"PK\x03\x04", "a zip archive"),
-        (b"\x1f\x8b", "a gzip archive"),
-        (b"SQLite format 3", "an SQLite file"),
-        (b"GRIB", "GRIB"),
-        (b"NITF", "NITF"),
-        (b"GIF8", "GIF"),
-        (b"BM", "BMP"),
-        (b"%PDF", "PDF"),
-    )
+    for magic, name in _OTHER_MAGIC:
+        if head.startswith(magic):
+            return name
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    named = next((name for magic, name in known if head.startswith(magic)), None)
-    return named or (
-        "XML text" if text == b"<" else "JSON text" if text in (b"{", b"[") else "content of an unknown kind"
-    )
+    if text == b"<":
+        return "XML text"
+    if text in (b"{", b"["):
+        return "JSON text"
+    return "unknown content"

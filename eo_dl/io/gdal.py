@@ -1,4 +1,4 @@
-"""The one way to a raster: right driver, own handle, GDAL's words as one line of ours."""
+"""The one way to open a raster: one driver, one handle per thread, GDAL's errors as one line."""
 
 from __future__ import annotations
 
@@ -28,35 +28,35 @@ _small_users: list[int] = []
 
 @cache
 def limit_cache() -> None:
-    """Keep GDAL's block cache modest (its own default is 5 % of all memory) unless the person set it."""
+    """Limit GDAL's block cache (by default 5 % of all memory), unless the user has set it."""
     if "GDAL_CACHEMAX" not in os.environ:
         set_gdal_config("GDAL_CACHEMAX", _CACHE_BYTES)
 
 
 @cache
 def registered_drivers() -> frozenset[str]:
-    """The drivers that this build of GDAL has."""
+    """Names of the drivers in this build of GDAL."""
     with rasterio.Env() as environment:
         return frozenset(environment.drivers())
 
 
 @contextlib.contextmanager
 def small_cache() -> Iterator[None]:
-    """A block cache of at most 64 MB for a while: writing a map block after block needs no more, and memory
-    stays flat.
+    """Within the block, GDAL's block cache holds at most 64 MB.
 
-    The cache is the process's, so of several at once the first shrinks it and the last one out restores it.
+    Writing a map block by block needs no more, and memory stays flat. All threads share the cache, so the
+    first of several concurrent users shrinks it and the last one restores it.
     """
     limit_cache()
     with _CACHE:
         if not _small_users:
-            found = int(get_gdal_config("GDAL_CACHEMAX"))
-            # GDAL's own rule: small numbers are megabytes
-            found = found if found > 100_000 else found * 2**20
-            set_gdal_config("GDAL_CACHEMAX", min(found, _WRITE_CACHE_BYTES))
+            size = int(get_gdal_config("GDAL_CACHEMAX"))
+            if size <= 100_000:  # GDAL's own rule: small numbers are megabytes
+                size *= 2**20
+            set_gdal_config("GDAL_CACHEMAX", min(size, _WRITE_CACHE_BYTES))
         else:
-            found = _small_users[-1]
-        _small_users.append(found)
+            size = _small_users[-1]
+        _small_users.append(size)
     try:
         yield
     finally:
@@ -68,10 +68,10 @@ def small_cache() -> Iterator[None]:
 
 @contextlib.contextmanager
 def gdal_environment(path: str, trust_vrt: bool = False) -> Iterator[None]:
-    """GDAL's settings for one path: its messages go to `logging`, remote files are retried and never listed.
+    """GDAL's settings for one path: messages go to `logging`; remote files are retried, never listed.
 
-    A trusted VRT may take raw bands from anywhere, as it could before GDAL 3.12 made that an option. Of other VRTs
-    `vrt.py` refuses raw bands before GDAL sees them.
+    A trusted VRT may read raw bands from anywhere, as was possible before GDAL 3.12 made that an option. In
+    other VRTs, `vrt.py` refuses raw bands before GDAL sees them.
     """
     options: dict[str, str] = {}
     if trust_vrt:
@@ -90,22 +90,20 @@ def gdal_environment(path: str, trust_vrt: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_environment() -> Iterator[None]:
-    """GDAL's settings made once for many small files in a thread; each would make and undo them by itself."""
+    """One set of GDAL settings for many small files in a thread, instead of one per file."""
     with rasterio.Env():
         yield
 
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Without rasterio's warning that a raster has no georeference: plain images are legitimate here.
+    """Without rasterio's warning that a raster has no georeference: plain images are legitimate.
 
-    The filter stays for good. `warnings.catch_warnings` would swap the filters of the whole process, so it
-    needs a lock, and under that lock threads would burn and write one at a time, at half the speed.
+    The filter stays afterwards. `warnings.catch_warnings` would swap the filters of the whole process, so it
+    would need a lock, under which threads rasterize and write one at a time, at half the speed.
     """
-    if not any(
-        action == "ignore" and category is NotGeoreferencedWarning
-        for action, _, category, _, _ in list(warnings.filters)
-    ):
+    ignored = {category for action, _, category, _, _ in list(warnings.filters) if action == "ignore"}
+    if NotGeoreferencedWarning not in ignored:
         with _FILTERS:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
     yield
@@ -114,10 +112,17 @@ def quietly() -> Iterator[None]:
 def open_dataset(
     path: str, driver: str, overview: int | None = None, plain: bool = True, trust_vrt: bool = False
 ) -> rasterio.DatasetReader:
-    """A handle of one's own (for one thread), opened with exactly this driver.
+    """A handle for one thread, opened with exactly this driver.
 
-    `overview` opens that level instead of the full image; `plain` says that the image may have no
-    georeference, `trust_vrt` that a VRT may name files anywhere. Raises `SceneError`.
+    Args:
+        path: Path or URL.
+        driver: Name of the GDAL driver.
+        overview: Open this overview level instead of the full image.
+        plain: The image may lack a georeference; False lets rasterio warn.
+        trust_vrt: A VRT may name files anywhere.
+
+    Raises:
+        SceneError: The file cannot be opened, or names an overview file of its own.
     """
     limit_cache()
     options = {} if overview is None else {"overview_level": overview}
@@ -127,51 +132,57 @@ def open_dataset(
         quietly() if plain else contextlib.nullcontext(),
     ):
         dataset = rasterio.open(path, driver=driver, sharing=False, **options)
-        named = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
-    if named is not None:
-        # GDAL would open it with any driver, so a TIFF's tag could show any file of this machine.
+        overview_file = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
+    if overview_file is not None:
+        # GDAL opens it with any driver, so a tag of a TIFF could show any file of this machine.
         dataset.close()
         raise SceneError(
-            f"{path}: names an overview file of its own ({named[:60]!r}), which is not followed; remove it, e.g. gdal_translate IN OUT.tif"
+            f"{path}: names an overview file in a tag ({overview_file[:60]!r}), which is not opened for "
+            "security; remove it, e.g. gdal_translate IN OUT.tif"
         )
     return dataset
 
 
 @contextlib.contextmanager
 def libtiff_complaints() -> Iterator[list[str]]:
-    """What libtiff says of failed writes, which it says on file descriptor 2 and nowhere else; filled when
-    the block ends.
+    """libtiff's messages about failed writes, which it prints to file descriptor 2 only.
 
-    Whatever else arrives there meanwhile (bars of other threads) is passed on afterwards.
+    The list is filled when the block ends. Other output that arrives meanwhile (progress bars of other
+    threads) is passed on afterwards.
     """
-    found: list[str] = []
+    complaints: list[str] = []
     with _DESCRIPTOR, tempfile.TemporaryFile() as caught:
         try:
             real = os.dup(2)
-        except OSError:  # no standard error at all, as in a window of Windows
-            yield found
+        except OSError:  # there is no standard error, as in a windowed program on Windows
+            yield complaints
             return
         os.dup2(caught.fileno(), 2)
         try:
-            yield found
+            yield complaints
         finally:
             os.dup2(real, 2)
             caught.seek(0)
             lines = caught.read().splitlines(keepends=True)
-            found += [line.decode(errors="replace").strip() for line in lines if line.startswith(b"_tiff")]
-            with contextlib.suppress(OSError):  # nobody reads it any more
-                os.write(real, b"".join(line for line in lines if not line.startswith(b"_tiff")))
+            other_output = []
+            for line in lines:
+                if line.startswith(b"_tiff"):
+                    complaints.append(line.decode(errors="replace").strip())
+                else:
+                    other_output.append(line)
+            with contextlib.suppress(OSError):  # standard error was closed meanwhile
+                os.write(real, b"".join(other_output))
             os.close(real)
 
 
 @contextlib.contextmanager
 def scene_errors(path: str, what: str) -> Iterator[None]:
-    """Turn any complaint of GDAL into one `SceneError` that names the file."""
+    """Turn any error of GDAL into one `SceneError` that names the file; `what` says what failed."""
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError) as error:
         advice = (
-            "check the address, the network and your rights; remote scenes must be GeoTIFFs"
+            "check the address, the network and your permissions; remote scenes must be GeoTIFFs"
             if is_remote(path)
             else "the file is damaged or incomplete, copy or download it again"
         )

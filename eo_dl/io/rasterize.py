@@ -1,9 +1,10 @@
-"""Polygons to pixels and back, in pixel coordinates: the only users of `rasterio.features`."""
+"""Polygons to pixels and back, in pixel coordinates: the only module that uses `rasterio.features`."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import shapely
@@ -26,13 +27,23 @@ def burn(
     dtype: str = "uint8",
     all_touched: bool = False,
 ) -> AnyArray:
-    """(H, W) array with each geometry's value in the pixels whose centre it holds; later ones win.
+    """Rasterize geometries.
 
-    Geometries are in pixel coordinates, (0, 0) being the outer corner of the first pixel; empty ones and None
-    burn nothing. `all_touched`: every pixel that a geometry touches.
+    Args:
+        geometries: Geometries in pixel coordinates; (0, 0) is the outer corner of the first pixel. Empty ones
+            and None burn nothing.
+        values: A value per geometry. Later geometries overwrite earlier ones.
+        height: Rows of the result.
+        width: Columns of the result.
+        fill: Value of all other pixels.
+        dtype: Data type of the result.
+        all_touched: Burn every pixel that a geometry touches, instead of those whose centre it contains.
+
+    Returns:
+        (height, width) array.
     """
-    inside = _cut(np.asarray(geometries, dtype=object).reshape(-1), height, width)
-    shapes = list(_shapes(inside, np.asarray(values).tolist()))
+    clipped = _clipped(np.asarray(geometries, dtype=object).reshape(-1), height, width)
+    shapes = list(_shapes(clipped, np.asarray(values).tolist()))
     if not shapes:
         return np.full((height, width), fill, dtype)
     with quietly():
@@ -45,70 +56,76 @@ def burn(
 def _shapes(
     geometries: GeometryArray, values: list[int]
 ) -> Iterator[tuple[dict[str, object] | shapely.Geometry, int]]:
-    """What rasterio burns: geometries with their values, simple polygons as the dictionaries that it would
-    make of them ten times slower.
+    """The (geometry, value) pairs that rasterio burns.
+
+    Polygons without holes come as GeoJSON dictionaries, which rasterio would make itself, ten times slower.
     """
-    there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    simple = (
-        there & (shapely.get_type_id(geometries) == 3) & (shapely.get_num_interior_rings(geometries) == 0)
-    )
-    xy, owner = shapely.get_coordinates(geometries[simple], return_index=True)
-    points = [tuple(point) for point in xy.tolist()]
-    ends = np.flatnonzero(np.diff(owner, append=-1)) + 1
-    outlines = iter(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True))
-    for place in np.flatnonzero(there).tolist():
-        if simple[place]:
-            first, end = next(outlines)
-            yield {"type": "Polygon", "coordinates": [points[first:end]]}, values[place]
+    present = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    is_polygon = shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON
+    simple = present & is_polygon & (shapely.get_num_interior_rings(geometries) == 0)
+    coordinates, owner = shapely.get_coordinates(geometries[simple], return_index=True)
+    points = [tuple(point) for point in coordinates.tolist()]
+    stops = np.flatnonzero(np.diff(owner, append=-1)) + 1
+    ring_ranges = pairwise([0, *stops.tolist()])
+    for index in np.flatnonzero(present).tolist():
+        if simple[index]:
+            start, stop = next(ring_ranges)
+            yield {"type": "Polygon", "coordinates": [points[start:stop]]}, values[index]
         else:
-            yield geometries[place], values[place]
+            yield geometries[index], values[index]
 
 
-def _cut(geometries: GeometryArray, height: int, width: int) -> GeometryArray:
-    """Polygons cut to a little more than the raster: rasterio turns every vertex into Python numbers, 20 ms
-    for a large one, under the lock.
+def _clipped(geometries: GeometryArray, height: int, width: int) -> GeometryArray:
+    """The geometries, polygons clipped to slightly more than the raster.
+
+    rasterio turns every vertex into Python numbers under a lock, 20 ms for a large polygon.
     """
     bounds = shapely.bounds(geometries)
     far = (bounds[:, 0] < -2) | (bounds[:, 1] < -2) | (bounds[:, 2] > width + 2) | (bounds[:, 3] > height + 2)
-    far &= (shapely.get_type_id(geometries) == 3) | (shapely.get_type_id(geometries) == 6)
+    types = shapely.get_type_id(geometries)
+    far &= (types == shapely.GeometryType.POLYGON) | (types == shapely.GeometryType.MULTIPOLYGON)
     if not far.any():
         return geometries
-    cut = np.asarray(
-        shapely.intersection(geometries[far], shapely.box(-1, -1, width + 1, height + 1)), dtype=object
-    )
-    mixed = shapely.get_dimensions(cut) < 2
-    mixed |= shapely.get_type_id(cut) == 7
-    # a polygon that only touches leaves a line or a point, which would be burnt
-    for place in np.flatnonzero(mixed):
-        parts = shapely.get_parts(cut[place])
-        cut[place] = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
+    frame = shapely.box(-1, -1, width + 1, height + 1)
+    clipped = np.asarray(shapely.intersection(geometries[far], frame), dtype=object)
+    # A polygon that only touches the frame leaves a line or a point, which must not be burnt.
+    has_lines = shapely.get_dimensions(clipped) < 2
+    has_lines |= shapely.get_type_id(clipped) == shapely.GeometryType.GEOMETRYCOLLECTION
+    for index in np.flatnonzero(has_lines):
+        parts = shapely.get_parts(clipped[index])
+        clipped[index] = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
     out = geometries.copy()
-    out[far] = cut
+    out[far] = clipped
     return out
 
 
 def polygonize(array: AnyArray, valid: BoolArray | None = None) -> tuple[GeometryArray, Int64Array]:
-    """Polygons (N,) around connected pixels of one value in an (H, W) array, and their values (N,).
+    """Polygons around connected pixels of one value.
 
-    In pixel coordinates; 4-connected, because 8-connected outlines of two diagonal pixels are not valid
-    polygons. Pixels that are not `valid` belong to none.
+    4-connected, because 8-connected outlines of two diagonal pixels are not valid polygons.
+
+    Args:
+        array: (H, W) integer values.
+        valid: (H, W) False for pixels that belong to no polygon.
+
+    Returns:
+        (N,) polygons in pixel coordinates, and their (N,) values.
     """
     _warm_up()
-    source = array if array.dtype in (np.uint8, np.int16, np.uint16, np.int32) else array.astype(np.int32)
-    # rasterio means to, but swaps the filters of the whole process for it: of two threads one may still be
-    # warned
+    if array.dtype not in (np.uint8, np.int16, np.uint16, np.int32):
+        array = array.astype(np.int32)
+    # rasterio silences its warning by swapping the filters of the whole process, so in one of two threads it
+    # may still be shown.
     with quietly():
-        found = list(features.shapes(np.ascontiguousarray(source), mask=valid, connectivity=4))
-    polygons = np.empty(len(found), dtype=object)
-    for place, (shape, _) in enumerate(found):
-        polygons[place] = shapely.Polygon(shape["coordinates"][0], shape["coordinates"][1:])
-    return polygons, np.array([int(value) for _, value in found], np.int64)
+        shapes = list(features.shapes(np.ascontiguousarray(array), mask=valid, connectivity=4))
+    polygons = np.empty(len(shapes), dtype=object)
+    for index, (shape, _) in enumerate(shapes):
+        polygons[index] = shapely.Polygon(shape["coordinates"][0], shape["coordinates"][1:])
+    return polygons, np.array([int(value) for _, value in shapes], np.int64)
 
 
 def _warm_up() -> None:
-    """Make the first call from one thread alone: two first calls at once can deadlock (rasterio#3611, GDAL >=
-    3.11).
-    """
+    """Run the first call alone: two first calls at once can deadlock (rasterio#3611, GDAL >= 3.11)."""
     if _warm.is_set():
         return
     with _WARM_UP:

@@ -1,4 +1,4 @@
-"""Writing rasters so that what has its name is whole: `RasterWriter` for maps, `write_geotiff` for chips."""
+"""Writing rasters that are complete or do not exist: `RasterWriter` for maps, `encode_geotiff` for chips."""
 
 from __future__ import annotations
 
@@ -37,15 +37,27 @@ _recent = threading.local()
 
 
 class RasterWriter:
-    """Rows of a raster from top to bottom; on a clean exit of the block a verified COG under its name.
+    """Takes rows of a raster from top to bottom; leaving the block normally makes them a verified COG.
 
-    `dtype`, `count`, `nodata` (a stored value that is no class), `descriptions` and `scales` a band, `tags`
-    (provenance). With `classes` the raster is a class map and gets its style beside it; `scales` without
-    classes make it one of shares. With `job_key` (everything the pixels depend on) rows survive a killed run:
-    `done_rows` says how many are there already, and writing goes on from that row. After an error nothing is
-    at `path` that was not there before.
+    After an error, `path` is as it was before.
 
-    Raises `OutputExistsError`, `WriteError`.
+    Args:
+        path: The GeoTIFF.
+        grid: Georeference and size.
+        dtype: Data type of the pixels.
+        count: Number of bands.
+        nodata: Stored value that means nodata, or None.
+        descriptions: A name per band.
+        tags: Metadata: provenance.
+        classes: The classes of a class map, whose style is written beside it.
+        scales: A scale factor per band. Without `classes`, the raster is styled as probabilities.
+        overwrite: Replace an existing file.
+        job_key: Identifies everything the pixels depend on. Rows of a killed run with the same key are kept:
+            writing continues at row `done_rows`. None: nothing is kept for a later run.
+
+    Raises:
+        OutputExistsError: The file exists and `overwrite` is False.
+        WriteError: The file cannot be written, or does not read back.
     """
 
     def __init__(
@@ -69,29 +81,37 @@ class RasterWriter:
         self._classes = classes
         layout = RasterLayout(grid.height, grid.width, count, str(np.dtype(dtype)))
         categorical = classes is not None or (not scales and np.dtype(dtype).kind in "iu")
-        said = dict(tags or {}) | ({} if classes is None else {CLASSES_TAG: classes_tag(classes)})
+        all_tags = dict(tags or {})
+        if classes is not None:
+            all_tags[CLASSES_TAG] = classes_tag(classes)
         self.facts = RasterFacts(
-            grid, layout, nodata, tuple(descriptions), tuple(map(float, scales or ())), said, categorical
+            grid=grid,
+            layout=layout,
+            nodata=nodata,
+            descriptions=tuple(descriptions),
+            scales=tuple(map(float, scales or ())),
+            tags=all_tags,
+            categorical=categorical,
         )
-        for what, values in (("descriptions", self.facts.descriptions), ("scales", self.facts.scales)):
+        for name, values in (("descriptions", self.facts.descriptions), ("scales", self.facts.scales)):
             if len(values) not in (0, count):
-                raise ValueError(f"{count} {what} were expected, found {len(values)}")
+                raise ValueError(f"expected {count} {name}, found {len(values)}")
         self._spill = Spill(self.path, layout, job_key)
 
     @property
     def done_rows(self) -> int:
-        """Rows that are safely written, from the top: of a killed run with the same `job_key`, and of this
+        """Number of rows stored so far, from the top: of a killed run with the same `job_key`, and of this
         one.
         """
         return self._spill.done_rows
 
     @property
     def discarded_rows(self) -> int:
-        """Rows of an unfinished run with another `job_key` that were thrown away on opening."""
+        """Number of rows of an unfinished run with another `job_key`, discarded on opening."""
         return self._spill.discarded_rows
 
     def write(self, row0: int, array: AnyArray) -> None:
-        """Rows (count, rows, width), or (rows, width) for one band; `row0` must be `done_rows`."""
+        """Add rows (count, rows, width), or (rows, width) for one band; `row0` must equal `done_rows`."""
         self._spill.append(row0, array[None] if array.ndim == 2 else array)
 
     def __enter__(self) -> RasterWriter:
@@ -111,7 +131,7 @@ class RasterWriter:
     def _finish(self) -> None:
         if self.done_rows != self.facts.layout.height:
             raise ValueError(
-                f"{self.path}: {self.facts.layout.height} rows were announced, {self.done_rows} were written"
+                f"{self.path}: expected {self.facts.layout.height} rows, {self.done_rows} were written"
             )
         with disk_errors(self.path):
             finished = assemble(self._spill.rows_path, self._spill.written, self.facts, self.path)
@@ -166,10 +186,19 @@ def encode_geotiff(
     valid: BoolArray | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> bytes:
-    """A small GeoTIFF as bytes: pixels (C, H, W), zstd where this GDAL has it, no overviews.
+    """A small GeoTIFF as bytes, without overviews; zstd if this GDAL has it.
 
-    `valid` (H, W) goes in as an internal mask, which is exact where a nodata value would also be a
-    measurement. Made in memory and then written by Python, because GDAL does not report a failed write.
+    Made in memory, to be written by Python, because GDAL does not report a failed write.
+
+    Args:
+        pixels: (C, H, W) stored values.
+        grid: Georeference.
+        nodata: Stored value that means nodata.
+        descriptions: A name per band.
+        scales: A scale factor per band.
+        offsets: An offset per band.
+        valid: (H, W) valid mask, stored as an internal mask: exact where every value may be a measurement.
+        tags: Metadata.
     """
     count, height, width = pixels.shape
     profile = {
@@ -180,8 +209,8 @@ def encode_geotiff(
         "dtype": str(pixels.dtype),
         "nodata": nodata,
         **_chip_compression(pixels.dtype),
-        # One block a band: a chip is always read whole, and GDAL's strips of 8 KB cost a third of the time of
-        # writing it.
+        # One block per band: a chip is always read whole, and GDAL's strips of 8 KB take a third of the time
+        # of writing it.
         "blockysize": max(1, min(height, _BLOCK_BYTES // (width * pixels.dtype.itemsize))),
     }
     if grid.crs is not None:
@@ -204,16 +233,20 @@ def encode_geotiff(
 
 
 def write_style(path: Path, qml: str, overwrite: bool) -> None:
-    """`NAME.qml` beside `NAME.*`, unless somebody's own style is there and may not be overwritten."""
+    """Write `NAME.qml` beside `NAME.*`; a style that eo_dl did not write is kept unless `overwrite`."""
     target = path.with_suffix(".qml")
-    if target.exists() and not overwrite and MARK not in target.read_text(encoding="utf-8", errors="replace"):
-        return
+    if target.exists() and not overwrite:
+        written_by_us = MARK in target.read_text(encoding="utf-8", errors="replace")
+        if not written_by_us:
+            return
     _write_text(target, qml)
 
 
 def _rasterio_crs(crs: pyproj.CRS) -> rasterio.crs.CRS:
-    """The same CRS for rasterio. A thread remembers its last one by identity: chips of one scene share
-    theirs, and a WKT costs as much as a write.
+    """The same CRS for rasterio.
+
+    Each thread remembers its last one by identity: chips of one scene share theirs, and making a WKT takes as
+    long as writing a chip.
     """
     known: tuple[pyproj.CRS, rasterio.crs.CRS] | None = getattr(_recent, "crs", None)
     if known is None or known[0] is not crs:
@@ -222,7 +255,11 @@ def _rasterio_crs(crs: pyproj.CRS) -> rasterio.crs.CRS:
 
 
 def _chip_compression(dtype: np.dtype[np.generic]) -> dict[str, str | int]:
-    predictor = 1 if dtype.itemsize == 1 else 3 if dtype.kind == "f" else 2
+    predictor = 2  # horizontal differences
+    if dtype.itemsize == 1:
+        predictor = 1  # none
+    elif dtype.kind == "f":
+        predictor = 3  # for floating point
     if _has_zstd():
         return {"compress": "zstd", "zstd_level": 1, "predictor": predictor, "interleave": "band"}
     return {"compress": "deflate", "zlevel": 1, "predictor": predictor, "interleave": "band"}
@@ -230,7 +267,7 @@ def _chip_compression(dtype: np.dtype[np.generic]) -> dict[str, str | int]:
 
 @cache
 def _has_zstd() -> bool:
-    """Whether this build of GDAL writes zstd in TIFF (wheels do, some distributions do not)."""
+    """True if this build of GDAL writes zstd in TIFF (wheels do, some distributions do not)."""
     try:
         with quietly(), MemoryFile() as memory:
             memory.open(driver="GTiff", height=1, width=1, count=1, dtype="uint8", compress="zstd").close()
@@ -250,6 +287,6 @@ def _write_text(target: Path, text: str) -> None:
 
 
 def _remove_stale_sidecars(path: Path) -> None:
-    """Side files of an overwritten raster speak of other pixels."""
+    """Delete the side files of an overwritten raster: they describe other pixels."""
     for suffix in (".aux.xml", ".ovr", ".msk"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)

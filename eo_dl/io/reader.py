@@ -166,7 +166,8 @@ class SceneReader:
             raise ValueError(f"the reader of {self.scene.path} is closed; open another")
         if os.getpid() != self._process:
             raise ValueError(
-                f"the reader of {self.scene.path} was opened before a fork, and shared handles give wrong pixels; open one in each process"
+                f"the reader of {self.scene.path} was opened before a fork, and shared handles give wrong "
+                "pixels; open one in each process"
             )
         return self._dataset
 
@@ -178,7 +179,8 @@ class SceneReader:
         ):
             self.close()
             raise SceneError(
-                f"{scene.path}: changed since it was opened (now {dataset.width}x{dataset.height} px); open the scene again"
+                f"{scene.path}: changed since it was opened (now {dataset.width}x{dataset.height} px); open "
+                "the scene again"
             )
 
 

@@ -101,7 +101,8 @@ class Scene:
                 digest = hashlib.sha256(file.read(_HEADER_BYTES))
         except OSError as cause:
             raise SceneError(
-                f"{self.path}: cannot be read any more ({cause.strerror}); put it back or open the scene again"
+                f"{self.path}: cannot be read any more ({cause.strerror}); put it back or open the scene "
+                "again"
             ) from cause
         if self.driver == "VRT":
             for source in vrt_sources(Path(self.path)):
@@ -120,7 +121,8 @@ class Scene:
             raise GridError(f"{self.path}: a ground sample distance must be above 0 m, found {gsd_m:g}")
         if self.native.crs is None:
             raise GridError(
-                f"{self.path}: has no CRS, so a ground sample distance of {gsd_m:g} m means nothing for it; leave --gsd out"
+                f"{self.path}: has no CRS, so a ground sample distance of {gsd_m:g} m means nothing for it; "
+                "leave --gsd out"
             )
         along_row, along_col = self.native.pixel_size_m
         width, height = (
@@ -129,7 +131,8 @@ class Scene:
         )
         if max(width, height) > _MAX_SIDE:
             raise GridError(
-                f"{self.path}: at {gsd_m:g} m a pixel it would have {width}x{height} px; choose a larger --gsd"
+                f"{self.path}: at {gsd_m:g} m a pixel it would have {width}x{height} px; choose a larger "
+                "--gsd"
             )
         return self.resized(height, width)
 

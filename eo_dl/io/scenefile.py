@@ -109,13 +109,15 @@ def _grid(dataset: rasterio.DatasetReader, path: str, crs: str | None, notes: li
         found = None
     if found is None and dataset.rpcs is not None:
         notes.append(
-            "has only rational polynomials (RPC), no geotransform: treated as a plain image; orthorectify it, e.g. gdalwarp -rpc IN OUT.tif"
+            "has only rational polynomials (RPC), no geotransform: treated as a plain image; orthorectify "
+            "it, e.g. gdalwarp -rpc IN OUT.tif"
         )
     if crs is not None:
         found = _given_crs(crs, path, placed, found, notes)
     if not all(math.isfinite(value) for value in tuple(transform)[:6]) or transform.determinant == 0:
         raise SceneError(
-            f"{path}: its geotransform {tuple(transform)[:6]} places all pixels on a line; georeference it again (gdal_edit.py -a_ullr)"
+            f"{path}: its geotransform {tuple(transform)[:6]} places all pixels on a line; georeference it "
+            "again (gdal_edit.py -a_ullr)"
         )
     return PixelGrid(found, transform, dataset.height, dataset.width)
 
@@ -129,11 +131,13 @@ def _crs(found: rasterio.crs.CRS | None, path: str, notes: list[str]) -> CRS | N
         crs = crs if code is None else CRS.from_epsg(code)
     except CRSError as cause:
         raise SceneError(
-            f"{path}: its CRS is not understood ({' '.join(str(cause).split())[:120]}); give the right one with --crs"
+            f"{path}: its CRS is not understood ({' '.join(str(cause).split())[:120]}); give the right one "
+            "with --crs"
         ) from cause
     if crs.geodetic_crs is None or crs.is_engineering:
         notes.append(
-            f"its CRS '{crs.name}' is a local one without a place on Earth, so results lie in its coordinates without CRS; give the real one with --crs"
+            f"its CRS '{crs.name}' is a local one without a place on Earth, so results lie in its "
+            "coordinates without CRS; give the real one with --crs"
         )
         return None
     return crs
@@ -146,7 +150,8 @@ def _given_crs(text: str, path: str, placed: bool, found: CRS | None, notes: lis
         raise SceneError(f"{path}: the CRS {text!r} is not known; give a code such as EPSG:32633") from cause
     if not placed:
         raise SceneError(
-            f"{path}: has no geotransform, so a CRS alone does not place it; georeference it, e.g. gdal_translate -a_srs {text} -a_ullr ..."
+            f"{path}: has no geotransform, so a CRS alone does not place it; georeference it, e.g. "
+            f"gdal_translate -a_srs {text} -a_ullr ..."
         )
     if found is not None and found != given:
         notes.append(f"its CRS '{found.name}' was replaced by the given '{given.name}'")
@@ -172,7 +177,8 @@ def _transform_of_gcps(
     worst = float(np.hypot(cols - pixel[:, 0], rows - pixel[:, 1]).max())
     if worst > _GCP_TOLERANCE_PX:
         raise SceneError(
-            f"{path}: is placed by {len(points)} ground control points that no plain grid fits (off by {worst:.1f} px); warp it first, e.g. gdalwarp -tps IN OUT.tif"
+            f"{path}: is placed by {len(points)} ground control points that no plain grid fits (off by "
+            f"{worst:.1f} px); warp it first, e.g. gdalwarp -tps IN OUT.tif"
         )
     return transform
 
@@ -190,7 +196,8 @@ def _bands(
     kinds = sorted({dataset.dtypes[i - 1] for i in numbers if dataset.dtypes[i - 1].startswith("complex")})
     if kinds:
         raise SceneError(
-            f"{path}: holds {kinds[0]} values, real numbers were expected; write amplitude or intensity first, e.g. rio calc"
+            f"{path}: holds {kinds[0]} values, real numbers were expected; write amplitude or intensity "
+            "first, e.g. rio calc"
         )
     names = _names(dataset, numbers, notes)
     return BandSet(
@@ -225,7 +232,8 @@ def _band(
     scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
     if not (math.isfinite(scale) and math.isfinite(offset)) or scale == 0:
         raise SceneError(
-            f"{path}: band {number} has the scale {scale:g} and offset {offset:g}, which lose its values; correct them, e.g. gdal_edit.py -scale 1 -offset 0"
+            f"{path}: band {number} has the scale {scale:g} and offset {offset:g}, which lose its values; "
+            "correct them, e.g. gdal_edit.py -scale 1 -offset 0"
         )
     return Band(
         name=name or f"band_{number}",
@@ -297,7 +305,8 @@ def _color_table(
     if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette:
         return None
     notes.append(
-        "its values are entries of a colour table, not measurements; for an image expand it first, e.g. gdal_translate -expand rgb IN OUT.tif"
+        "its values are entries of a colour table, not measurements; for an image expand it first, e.g. "
+        "gdal_translate -expand rgb IN OUT.tif"
     )
     table = dataset.colormap(1)
     return tuple(

@@ -176,7 +176,7 @@ class Spill:
         self._journal = Journal(journal_path, entries, durable=self._resumable)
 
     def _verified(self, journal_path: Path) -> list[WrittenRows]:
-        """The journal's writes, as far as they follow one another and the rows still match their checksums."""
+        """The journal's writes, as far as they are consecutive and the rows still match their checksums."""
         verified: list[WrittenRows] = []
         if not self.rows_path.is_file():
             return verified

@@ -1,8 +1,8 @@
-"""Reading and writing vector layers: one door, by content, whole or not at all.
+"""Reading and writing vector layers: format by content, complete or not at all.
 
 Formats: GeoPackage (the default: many layers, styles inside), GeoJSON (always longitude/latitude),
-FlatGeobuf, GeoParquet; Shapefile is read only. Results in pixels have no CRS: GeoPackage, FlatGeobuf and
-GeoParquet can say so, GeoJSON cannot.
+FlatGeobuf, GeoParquet; Shapefile for reading only. Results in pixels have no CRS, which GeoPackage,
+FlatGeobuf and GeoParquet can express, but not GeoJSON.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from .qgisstyles import GeometryKind, add_layer_styles, categories_qml
 from .rasterwriter import write_style
 
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet")
-"""What `write_layer` writes, by suffix."""
+"""Suffixes of the formats that `write_layer` writes."""
 
 _STYLE_LAYER = "layer_styles"
-# GeoPackage wants a date of last change; a fixed one makes the same result the same bytes.
+# A GeoPackage needs a date of last change; with a fixed one, the same result has the same bytes.
 _FIXED_DATE = "2000-01-01T00:00:00.000Z"
 
-# What "no CRS" is called in a GeoPackage (srs_id -1); written so in FlatGeobuf too.
+# "No CRS" in a GeoPackage (srs_id -1), also used for FlatGeobuf.
 _NO_CRS = (
     'ENGCRS["Undefined Cartesian SRS",EDATUM["Unknown engineering datum"],CS[Cartesian,2],'
     'AXIS["(E)",east,ORDER[1]],AXIS["(N)",north,ORDER[2]],LENGTHUNIT["metre",1]]'
@@ -50,11 +50,18 @@ _NO_CRS = (
 def read_layer(
     path: str | Path, *, layer: str | None = None, crs: str | None = None
 ) -> geopandas.GeoDataFrame:
-    """A layer with all its features, null geometries included; the index ("fid") is the features' ids in the
-    file.
+    """A layer with all its features, null geometries included. The index ("fid") holds their ids in the file.
 
-    `layer`: by name; not needed where one layer has geometries. `crs`: in place of the file's. A result
-    without CRS says that the file names none (never so for GeoJSON, see `read_geojson`). Raises `LabelError`.
+    Args:
+        path: The file.
+        layer: Name of the layer; may be omitted if only one layer has geometries.
+        crs: CRS to use instead of the file's own.
+
+    Returns:
+        The features. Without a CRS if the file names none (GeoJSON always has one, see `read_geojson`).
+
+    Raises:
+        LabelError: The file cannot be read, or the layer is not found or ambiguous.
     """
     source = str(path)
     driver = vector_driver(source)
@@ -65,7 +72,7 @@ def read_layer(
 
 
 def layer_names(path: str | Path) -> tuple[str, ...]:
-    """The layers of a file that have geometries, in its order. Raises `LabelError`."""
+    """Names of the layers with geometries, in the order of the file. Raises `LabelError`."""
     source = str(path)
     if vector_driver(source) in ("GeoJSON", "Parquet"):
         return (Path(source).stem,)
@@ -75,23 +82,24 @@ def layer_names(path: str | Path) -> tuple[str, ...]:
 
 
 def layer_length(path: str | Path, layer: str) -> int:
-    """How many features a layer has. Raises `LabelError`."""
+    """Number of features of a layer. Raises `LabelError`."""
     with _read_errors(str(path)):
         return int(pyogrio.read_info(path, layer=layer, force_feature_count=True)["features"])
 
 
 def read_metadata(path: str | Path, layer: str) -> dict[str, str]:
-    """The texts that a vector file carries about itself (`metadata` of `write_layers`). Raises `LabelError`."""
+    """The metadata of a vector file (`metadata` of `write_layers`). Raises `LabelError`."""
     source = str(path)
     vector_driver(source)
     with _read_errors(source):
-        found = pyogrio.read_info(source, layer=layer)["dataset_metadata"]
-    return dict(found or {})
+        metadata = pyogrio.read_info(source, layer=layer)["dataset_metadata"]
+    return dict(metadata or {})
 
 
 def field_names(path: str | Path) -> tuple[str, ...]:
-    """The attributes of a file with one layer, without reading its features; none where it has several.
-    Raises `LabelError`.
+    """Names of the attributes of a file with one layer, without reading its features.
+
+    Empty for a file with several layers. Raises `LabelError`.
     """
     source = str(path)
     if vector_driver(source) == "Parquet":
@@ -100,15 +108,13 @@ def field_names(path: str | Path) -> tuple[str, ...]:
 
         return tuple(str(name) for name in parquet.read_schema(source).names)
     with _read_errors(source):
-        return (
-            tuple(str(name) for name in pyogrio.read_info(source)["fields"])
-            if len(layer_names(source)) == 1
-            else ()
-        )
+        if len(layer_names(source)) != 1:
+            return ()
+        return tuple(str(name) for name in pyogrio.read_info(source)["fields"])
 
 
 def read_styles(path: str | Path) -> dict[str, str]:
-    """The default QML of each layer of a GeoPackage; empty where it has no styles."""
+    """The default QML of each styled layer of a GeoPackage."""
     with contextlib.closing(
         sqlite3.connect(f"{Path(path).resolve().as_uri()}?mode=ro", uri=True)
     ) as database:
@@ -125,13 +131,12 @@ def _read_ogr(source: str, layer: str | None) -> geopandas.GeoDataFrame:
     names = layer_names(source)
     if layer is not None and layer not in names:
         raise LabelError(
-            f"{source}: has no layer {layer!r} with geometries; it has {_listed(names)}; choose with --layer"
+            f"{source}: has no layer {layer!r} with geometries; it has {_listed(names)}; choose one with "
+            "--layer"
         )
     if layer is None and len(names) != 1:
         advice = "choose one with --layer" if names else "choose another file"
-        raise LabelError(
-            f"{source}: one layer with geometries was expected, it has {_listed(names)}; {advice}"
-        )
+        raise LabelError(f"{source}: expected one layer with geometries, it has {_listed(names)}; {advice}")
     with _read_errors(source):
         return pyogrio.read_dataframe(source, layer=layer or names[0], fid_as_index=True)
 
@@ -148,21 +153,22 @@ def _read_parquet(source: str) -> geopandas.GeoDataFrame:
         frame = geopandas.read_parquet(source)
     except (ValueError, pyarrow.ArrowException, OSError, KeyError) as cause:
         raise LabelError(
-            f"{source}: cannot be read as GeoParquet ({' '.join(str(cause).split())[:120]}); convert it, e.g. ogr2ogr OUT.gpkg IN"
+            f"{source}: cannot be read as GeoParquet ({_one_line(cause)[:120]}); convert it, e.g. ogr2ogr "
+            "OUT.gpkg IN"
         ) from cause
-    return frame.rename_geometry("geometry") if frame.geometry.name != "geometry" else frame
+    return frame if frame.geometry.name == "geometry" else frame.rename_geometry("geometry")
 
 
-def _with_crs(frame: geopandas.GeoDataFrame, given: str | None, source: str) -> geopandas.GeoDataFrame:
-    if given is not None:
+def _with_crs(frame: geopandas.GeoDataFrame, override: str | None, source: str) -> geopandas.GeoDataFrame:
+    if override is not None:
         try:
-            return frame.set_crs(CRS.from_user_input(given), allow_override=True)
+            return frame.set_crs(CRS.from_user_input(override), allow_override=True)
         except CRSError as cause:
             raise LabelError(
-                f"{source}: the CRS {given!r} is not known; give a code such as EPSG:32633"
+                f"{source}: the CRS {override!r} is not known; use a code such as EPSG:32633"
             ) from cause
     if frame.crs is not None and frame.crs.is_engineering:
-        # "Undefined Cartesian SRS" of a GeoPackage: pixels, or a CRS that nobody wrote down.
+        # "Undefined Cartesian SRS" of a GeoPackage: pixels, or a CRS that was never recorded.
         return frame.set_crs(None, allow_override=True)
     return frame
 
@@ -180,7 +186,7 @@ def _read_errors(source: str) -> Iterator[None]:
         CRSError,
     ) as cause:
         raise LabelError(
-            f"{source}: cannot be read ({' '.join(str(cause).split())[:160]}); repair it, e.g. ogr2ogr OUT.gpkg IN"
+            f"{source}: cannot be read ({_one_line(cause)[:160]}); repair it, e.g. ogr2ogr OUT.gpkg IN"
         ) from cause
 
 
@@ -188,13 +194,17 @@ def _read_errors(source: str) -> Iterator[None]:
 
 
 def check_vector_suffix(path: str | Path) -> str:
-    """The suffix by which a vector output is written. Raises `ConfigError` for any other, and
-    `MissingExtraError` for GeoParquet without pyarrow: before any work, not after it.
+    """The suffix of a vector output, checked before any work.
+
+    Raises:
+        ConfigError: The suffix is no supported vector format.
+        MissingExtraError: The suffix is .parquet and pyarrow is not installed.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in VECTOR_SUFFIXES:
         raise ConfigError(
-            f"{path}: the suffix {suffix!r} names no vector format that is written here; expected {', '.join(VECTOR_SUFFIXES)}"
+            f"{path}: the suffix {suffix!r} is no supported vector format; expected "
+            f"{', '.join(VECTOR_SUFFIXES)}"
         )
     if suffix == ".parquet":
         with needs_extra(f"{path}: GeoParquet"):
@@ -212,23 +222,31 @@ def write_layer(
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """One layer by suffix (`VECTOR_SUFFIXES`), verified before it gets its name, styled by `classes` over
-    `style_field`.
+    """Write one layer, in the format of the suffix, verified before the file gets its name.
 
-    The style lies inside a GeoPackage and as `NAME.qml` beside the others. Raises `ConfigError`,
-    `OutputExistsError`, `WriteError`.
+    Args:
+        path: The file, with one of `VECTOR_SUFFIXES`.
+        frame: The features.
+        layer: Name of the layer.
+        classes: Classes to style the layer by: inside a GeoPackage, as `NAME.qml` beside other files.
+        style_field: The field that holds the class name.
+        metadata: Tags (GeoPackage and GeoJSON only).
+        overwrite: Replace an existing file.
+
+    Raises:
+        ConfigError: The suffix is no supported vector format.
+        OutputExistsError: The file exists and `overwrite` is False.
+        WriteError: The file cannot be written, or does not read back.
     """
     suffix = check_vector_suffix(path)
     target = Path(path)
-    style = (
-        None
-        if classes is None
-        else categories_qml(style_field, {c.name: c.color for c in classes}, geometry_kind(frame))
-    )
+    style = None
+    if classes is not None:
+        colors = {info.name: info.color for info in classes}
+        style = categories_qml(style_field, colors, geometry_kind(frame))
     if suffix == ".gpkg":
-        write_layers(
-            target, {layer: frame}, {layer: style} if style else {}, metadata=metadata, overwrite=overwrite
-        )
+        styles = {} if style is None else {layer: style}
+        write_layers(target, {layer: frame}, styles, metadata=metadata, overwrite=overwrite)
         return
     with atomic_file(target, overwrite=overwrite) as temporary, _write_errors(target):
         if suffix == ".geojson":
@@ -236,21 +254,24 @@ def write_layer(
         elif suffix == ".parquet":
             _write_parquet(temporary, target, frame)
         else:
-            # the index cannot hold null geometries
-            index = {"SPATIAL_INDEX": "NO" if frame.geometry.isna().any() else "YES"}
-            pyogrio.write_dataframe(
-                _writable(frame),
-                temporary,
-                driver="FlatGeobuf",
-                layer=layer,
-                geometry_type=_geometry_type(frame),
-                layer_options=index,
-            )
-            _check_count(
-                target, pyogrio.read_info(temporary, force_feature_count=True)["features"], len(frame)
-            )
+            _write_flatgeobuf(temporary, target, frame, layer)
     if style is not None and suffix != ".parquet":
         write_style(target, style, overwrite)
+
+
+def _write_flatgeobuf(temporary: Path, target: Path, frame: geopandas.GeoDataFrame, layer: str) -> None:
+    # The spatial index cannot hold null geometries.
+    has_null_geometries = bool(frame.geometry.isna().any())
+    pyogrio.write_dataframe(
+        _writable(frame),
+        temporary,
+        driver="FlatGeobuf",
+        layer=layer,
+        geometry_type=_geometry_type(frame),
+        layer_options={"SPATIAL_INDEX": "NO" if has_null_geometries else "YES"},
+    )
+    count = pyogrio.read_info(temporary, force_feature_count=True)["features"]
+    _check_count(target, count, len(frame))
 
 
 def _write_parquet(temporary: Path, target: Path, frame: geopandas.GeoDataFrame) -> None:
@@ -273,12 +294,23 @@ def write_layers(
     geometry_types: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Several layers as one GeoPackage, with a QML style for some; the same input gives the same bytes.
+    """Write several layers as one GeoPackage. The same input gives the same bytes.
 
-    `geometry_types` of layers, e.g. "MultiPolygon" (default: what is in them); features of a plain type
-    become multiparts where it says so. Raises `OutputExistsError`, `WriteError`.
+    Args:
+        path: The GeoPackage.
+        layers: Features by layer name.
+        styles: QML by layer name, for layers with a style.
+        metadata: Tags of the file.
+        geometry_types: Geometry type by layer name, e.g. "MultiPolygon", which makes single parts
+            multiparts (default: the type of the features).
+        overwrite: Replace an existing file.
+
+    Raises:
+        OutputExistsError: The file exists and `overwrite` is False.
+        WriteError: The file cannot be written, or does not read back.
     """
     target = Path(path)
+    types = geometry_types or {}
     with atomic_file(target, overwrite=overwrite) as temporary, _write_errors(target):
         with _geopackage_settings():
             for number, (name, frame) in enumerate(layers.items()):
@@ -287,8 +319,8 @@ def write_layers(
                     temporary,
                     layer=name,
                     driver="GPKG",
-                    geometry_type=(geometry_types or {}).get(name) or _geometry_type(frame),
-                    promote_to_multi=(geometry_types or {}).get(name, "").startswith("Multi") or None,
+                    geometry_type=types.get(name) or _geometry_type(frame),
+                    promote_to_multi=types.get(name, "").startswith("Multi") or None,
                     append=number > 0,
                     dataset_options={"VERSION": "1.3"},  # 1.4 makes older readers warn (QGIS 3.22)
                     layer_options={"GEOMETRY_NAME": "geom", "FID": "fid"},
@@ -300,14 +332,18 @@ def write_layers(
 
 
 def geometry_kind(frame: geopandas.GeoDataFrame) -> GeometryKind:
-    """How a layer is drawn: as its first geometry; polygons where there is none."""
+    """Symbol type for a layer, by its first geometry; "polygon" for a layer without geometries."""
     kinds = frame.geometry.geom_type.dropna()
     first = str(kinds.iloc[0]) if len(kinds) else "Polygon"
-    return "point" if first.endswith("Point") else "line" if first.endswith("LineString") else "polygon"
+    if first.endswith("Point"):
+        return "point"
+    if first.endswith("LineString"):
+        return "line"
+    return "polygon"
 
 
 def _geometry_type(frame: geopandas.GeoDataFrame) -> str:
-    """The layer's type: that of all geometries, the multi type of a mixture, "Unknown" of different kinds."""
+    """The common type of all geometries, the multi type of single and multi parts, or "Unknown"."""
     kinds = set(frame.geometry.geom_type.dropna())
     if not kinds:
         return "Polygon"
@@ -318,18 +354,19 @@ def _geometry_type(frame: geopandas.GeoDataFrame) -> str:
 
 
 def _writable(frame: geopandas.GeoDataFrame) -> geopandas.GeoDataFrame:
-    """The same as OGR's formats can hold it: list and dict values as JSON text, no CRS as one that is not
-    defined.
-    """
-    frame = frame if frame.crs is not None else frame.set_crs(_NO_CRS)
-    nested = [
-        name
-        for name in frame.columns
-        if name != frame.geometry.name
-        and frame[name].dtype == object
-        and frame[name].map(lambda v: isinstance(v, list | tuple | dict | np.ndarray)).any()
-    ]
-    return frame.assign(**{name: frame[name].map(_as_json) for name in nested}) if nested else frame
+    """The frame as OGR's formats can hold it: lists and dicts as JSON text, no CRS as an undefined one."""
+    if frame.crs is None:
+        frame = frame.set_crs(_NO_CRS)
+    as_text = {}
+    for name in frame.columns:
+        column = frame[name]
+        if name != frame.geometry.name and column.dtype == object and column.map(_is_nested).any():
+            as_text[name] = column.map(_as_json)
+    return frame.assign(**as_text) if as_text else frame
+
+
+def _is_nested(value: object) -> bool:
+    return isinstance(value, list | tuple | dict | np.ndarray)
 
 
 def _as_json(value: object) -> str | None:
@@ -339,12 +376,10 @@ def _as_json(value: object) -> str | None:
 
 @contextlib.contextmanager
 def _geopackage_settings() -> Iterator[None]:
-    """A fixed date, and no waiting for the disk after every layer: the finished file is synced once, before
-    it gets its name.
-    """
-    wanted = {"OGR_CURRENT_DATE": _FIXED_DATE, "OGR_SQLITE_SYNCHRONOUS": "OFF"}
-    before = {name: pyogrio.get_gdal_config_option(name) for name in wanted}
-    pyogrio.set_gdal_config_options(wanted)
+    """A fixed date, and no sync after every layer: the finished file is synced once, before it is renamed."""
+    options = {"OGR_CURRENT_DATE": _FIXED_DATE, "OGR_SQLITE_SYNCHRONOUS": "OFF"}
+    before = {name: pyogrio.get_gdal_config_option(name) for name in options}
+    pyogrio.set_gdal_config_options(options)
     try:
         yield
     finally:
@@ -370,10 +405,14 @@ def _write_errors(target: Path) -> Iterator[None]:
 
 
 def _write_error(target: Path, cause: Exception) -> WriteError:
-    reason = " ".join(str(cause).split())[:160]
     return WriteError(
-        f"{target}: could not be written ({reason}); check the free space and the folder's permissions"
+        f"{target}: could not be written ({_one_line(cause)[:160]}); check the free space and the folder's "
+        "permissions"
     )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _check_geopackage(target: Path, temporary: Path, counts: Mapping[str, int]) -> None:
@@ -381,15 +420,19 @@ def _check_geopackage(target: Path, temporary: Path, counts: Mapping[str, int]) 
         verdict = database.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
             raise WriteError(
-                f"{target}: did not read back as it was written ({verdict[:100]}); the disk is full or failing, write elsewhere"
+                f"{target}: does not read back ({verdict[:100]}); the disk is full or failing, write "
+                "elsewhere"
             )
         for name, expected in counts.items():
             quoted = name.replace('"', '""')
-            _check_count(target, database.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0], expected)
+            count = database.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()[0]
+            _check_count(target, count, expected)
 
 
-def _check_count(target: Path, found: int, expected: int) -> None:
-    if found != expected:
+def _check_count(target: Path, count: int, expected: int) -> None:
+    if count != expected:
         raise WriteError(
-            f"{target}: holds {found} of {expected} features after writing; the disk is full or failing, write elsewhere"
+            f"{target}: holds {count} of {expected} features after writing; the disk is full or failing, "
+            "write "
+            "elsewhere"
         )

@@ -1,7 +1,7 @@
-"""A VRT read as text before GDAL sees it: only plain mosaics of local files are let in.
+"""VRTs, checked as text before GDAL sees them: only plain mosaics of local files are accepted.
 
-Everything that is not on the list of harmless elements is refused, so a new ability of GDAL is refused until
-it is looked at.
+Everything that is not on the list of harmless elements is refused, so new features of GDAL are refused until
+they were reviewed.
 """
 
 from __future__ import annotations
@@ -17,20 +17,73 @@ from ..errors import SceneError
 
 _MAX_BYTES = 64 * 2**20
 _MAX_DEPTH = 4
-_HARMLESS = frozenset({
-    "VRTDataset", "SRS", "GeoTransform", "GCPList", "GCP", "Metadata", "MDI", "VRTRasterBand", "ColorInterp", "NoDataValue", "HideNoDataValue",
-    "ColorTable", "Entry", "CategoryNames", "Category", "Description", "UnitType", "Offset", "Scale", "Minimum", "Maximum", "Histograms", "HistItem",
-    "HistMin", "HistMax", "BucketCount", "IncludeOutOfRange", "Approximate", "HistCounts", "SimpleSource", "ComplexSource", "AveragedSource",
-    "SourceFilename", "SourceBand", "SourceProperties", "SrcRect", "DstRect", "NODATA", "UseMaskBand", "MaskBand", "OverviewList", "Overview",
-    "ScaleOffset", "ScaleRatio", "LUT", "ColorTableComponent", "BlockXSize", "BlockYSize",
-})  # fmt: skip
+# Domains of metadata that GDAL acts upon.
+_ACTIVE_DOMAINS = ("xml:", "new_vrt_sources", "vrt_sources", "OVERVIEWS")
+_HARMLESS = frozenset(
+    [
+        "VRTDataset",
+        "SRS",
+        "GeoTransform",
+        "GCPList",
+        "GCP",
+        "Metadata",
+        "MDI",
+        "VRTRasterBand",
+        "ColorInterp",
+        "NoDataValue",
+        "HideNoDataValue",
+        "ColorTable",
+        "Entry",
+        "CategoryNames",
+        "Category",
+        "Description",
+        "UnitType",
+        "Offset",
+        "Scale",
+        "Minimum",
+        "Maximum",
+        "Histograms",
+        "HistItem",
+        "HistMin",
+        "HistMax",
+        "BucketCount",
+        "IncludeOutOfRange",
+        "Approximate",
+        "HistCounts",
+        "SimpleSource",
+        "ComplexSource",
+        "AveragedSource",
+        "SourceFilename",
+        "SourceBand",
+        "SourceProperties",
+        "SrcRect",
+        "DstRect",
+        "NODATA",
+        "UseMaskBand",
+        "MaskBand",
+        "OverviewList",
+        "Overview",
+        "ScaleOffset",
+        "ScaleRatio",
+        "LUT",
+        "ColorTableComponent",
+        "BlockXSize",
+        "BlockYSize",
+    ]
+)
 
 
 def check_vrt(path: Path, check_source: Callable[[Path], bool], depth: int = 0) -> None:
-    """Refuse a VRT that does more than put local files of its own folder together.
+    """Refuse a VRT that does more than mosaic local files of its own folder.
 
-    `check_source` looks at each file it names and says whether that is a VRT too, which is then checked
-    likewise. Raises `SceneError` naming `--trust-vrt`.
+    Args:
+        path: The VRT.
+        check_source: Checks a file that the VRT names; returns True if it is a VRT too, which is then checked
+            in turn.
+        depth: Number of VRTs that this one is nested in.
+
+    Raises:
+        SceneError: The VRT is refused, or is no XML.
     """
     if depth > _MAX_DEPTH:
         raise _refusal(path, f"VRTs inside VRTs, more than {_MAX_DEPTH} deep")
@@ -45,9 +98,9 @@ def check_vrt(path: Path, check_source: Callable[[Path], bool], depth: int = 0) 
 
 
 def vrt_sources(path: Path) -> list[Path]:
-    """The local files that a VRT names, sorted; files that are not there are left out."""
-    named = {_local(element, path) for element in _parse(path).iter("SourceFilename")}
-    return sorted(source for source in named if source.is_file())
+    """The existing local files that a VRT names, sorted."""
+    sources = {_local(element, path) for element in _parse(path).iter("SourceFilename")}
+    return sorted(source for source in sources if source.is_file())
 
 
 def _parse(path: Path) -> Element:
@@ -61,7 +114,9 @@ def _parse(path: Path) -> Element:
         ) from cause
     except DefusedXmlException as cause:
         raise SceneError(
-            f"{path}: holds XML declarations that a VRT has no use for ({type(cause).__name__}); write it again with gdalbuildvrt"
+            f"{path}: holds XML declarations that a VRT does not need ({type(cause).__name__}); write it "
+            "again "
+            "with gdalbuildvrt"
         ) from cause
     return root
 
@@ -71,22 +126,22 @@ def _check_element(element: Element, path: Path) -> None:
         raise _refusal(path, f"<{element.tag}>")
     if element.get("subClass") is not None:
         raise _refusal(path, f"a {element.tag} of kind {element.get('subClass')!r}")
-    if element.tag == "Metadata" and (element.get("domain") or "").startswith(
-        ("xml:", "new_vrt_sources", "vrt_sources", "OVERVIEWS")
-    ):
-        raise _refusal(path, f"a Metadata domain {element.get('domain')!r}")
+    domain = element.get("domain") or ""
+    if element.tag == "Metadata" and domain.startswith(_ACTIVE_DOMAINS):
+        raise _refusal(path, f"a Metadata domain {domain!r}")
 
 
 def _inside(element: Element, path: Path) -> Path:
     text = (element.text or "").strip()
-    if text.startswith("/vsi") or "<" in text or "://" in text or (":" in text and not Path(text).drive):
+    has_scheme = ":" in text and not Path(text).drive
+    if text.startswith("/vsi") or "<" in text or "://" in text or has_scheme:
         raise _refusal(path, f"a source that is no local file ({text[:60]!r})")
     source = _local(element, path)
     if not source.is_relative_to(path.resolve().parent):
         raise _refusal(path, f"a source outside its own folder ({text[:60]!r})")
     if not source.is_file():
         raise SceneError(
-            f"{path}: its source {text!r} is not there; put it beside the VRT or write the VRT again"
+            f"{path}: its source {text!r} does not exist; put it beside the VRT or write the VRT again"
         )
     return source
 
@@ -96,7 +151,9 @@ def _local(element: Element, path: Path) -> Path:
     return (path.resolve().parent / text if element.get("relativeToVRT") == "1" else Path(text)).resolve()
 
 
-def _refusal(path: Path, found: str) -> SceneError:
+def _refusal(path: Path, content: str) -> SceneError:
     return SceneError(
-        f"{path}: the VRT holds {found}; only mosaics of local files in or below its own folder are opened; if you wrote it yourself, give --trust-vrt"
+        f"{path}: the VRT holds {content}; only mosaics of local files in or below its own folder are "
+        "opened; "
+        "if you wrote it yourself, give --trust-vrt"
     )

@@ -1,5 +1,6 @@
-"""Configuration files: YAML read strictly, checked against a pydantic model, wrong keys answered with the
-right one.
+"""Configuration files: YAML, read strictly and validated by a pydantic model.
+
+An unknown key is answered with the closest known one.
 """
 
 from __future__ import annotations
@@ -21,33 +22,38 @@ _MAX_BYTES = 4 * 2**20
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML as people read it: no key twice, 1e-3 a number, only true and false truth values ("no" is a word,
-    and Norway).
-    """
+    """YAML with fewer surprises: 1e-3 is a number, and only true and false are booleans ("no" is Norway)."""
 
 
-_StrictLoader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in rules
-        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
-    ]
-    for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
+_REPLACED_TAGS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
+_FLOAT = re.compile(
+    r"""^[-+]?(?:
+        (?:[0-9][0-9_]*)?\.[0-9_]+(?:[eE][-+]?[0-9]+)?  # .5 and 1.5, perhaps with an exponent
+        |[0-9][0-9_]*\.(?:[eE][-+]?[0-9]+)?             # 1.
+        |[0-9][0-9_]*[eE][-+]?[0-9]+                    # 1e-3
+        |\.(?:inf|Inf|INF)
+    )$|^\.(?:nan|NaN|NAN)$""",
+    re.VERBOSE,
+)
+
+
+def _kept_resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
+    """The resolvers of plain YAML, by first character, without those replaced below."""
+    kept = {}
+    for first_character, rules in yaml.SafeLoader.yaml_implicit_resolvers.items():
+        kept[first_character] = [(tag, pattern) for tag, pattern in rules if tag not in _REPLACED_TAGS]
+    return kept
+
+
+_StrictLoader.yaml_implicit_resolvers = _kept_resolvers()
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(?:(?:[0-9][0-9_]*)?\.[0-9_]+(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*\.(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))$|^\.(?:nan|NaN|NAN)$"
-    ),
-    list("-+0123456789."),
-)
+_StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML file that holds one mapping; an empty file is an empty mapping. Raises `ConfigError`."""
+    """The mapping of a YAML file; an empty file is an empty mapping. Raises `ConfigError`."""
     source = Path(path)
     try:
         if source.stat().st_size > _MAX_BYTES:
@@ -65,36 +71,37 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, source: str) -> dict[str, Any]:
-    """YAML text that holds one mapping; `source` names it in messages. Raises `ConfigError`."""
+    """The mapping of a YAML text; `source` names it in messages. Raises `ConfigError`."""
     loader = _StrictLoader(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return {}
         _check_node(node, source)
-        found = loader.construct_document(node)
+        document = loader.construct_document(node)
     except yaml.YAMLError as cause:
         mark = getattr(cause, "problem_mark", None)
-        place = f"line {mark.line + 1}: " if mark is not None else ""
-        raise ConfigError(
-            f"{source}: {place}is not valid YAML ({getattr(cause, 'problem', None) or type(cause).__name__}); correct it"
-        ) from cause
+        line = f"line {mark.line + 1}: " if mark is not None else ""
+        problem = getattr(cause, "problem", None) or type(cause).__name__
+        raise ConfigError(f"{source}: {line}is not valid YAML ({problem}); correct it") from cause
     except RecursionError as cause:
-        raise ConfigError(f"{source}: is nested too deep; simplify it") from cause
+        raise ConfigError(f"{source}: is nested too deeply; simplify it") from cause
     finally:
         loader.dispose()
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise ConfigError(
-            f"{source}: one mapping of names to values was expected, found {type(found).__name__}; write lines like 'epochs: 30'"
+            f"{source}: expected one mapping of names to values, found {type(document).__name__}; write "
+            "lines "
+            "like 'epochs: 30'"
         )
-    return found
+    return document
 
 
 def validate(model: type[Model], data: dict[str, Any], source: str) -> Model:
-    """The data as the model; the first thing wrong is one line with the key, the value and, for an unknown
-    key, the nearest right one.
+    """The data as an instance of the model.
 
-    Raises `ConfigError`.
+    Raises `ConfigError` for the first problem: its key and value and, for an unknown key, the closest known
+    one. `source` names the data in messages.
     """
     try:
         return model.model_validate(data)
@@ -103,19 +110,22 @@ def validate(model: type[Model], data: dict[str, Any], source: str) -> Model:
 
 
 def _check_node(node: yaml.Node, source: str) -> None:
-    """No key twice anywhere: the second would win in silence."""
+    """Refuse duplicate keys: the second would silently win."""
     for mapping in _mappings(node, set()):
-        seen: dict[str, int] = {}
+        line_of_key: dict[str, int] = {}
         for key, _ in mapping.value:
             name, line = str(key.value), key.start_mark.line + 1
-            if name in seen:
+            if name in line_of_key:
                 raise ConfigError(
-                    f"{source}: line {line}: the key {name!r} was given on line {seen[name]} already; keep one of them"
+                    f"{source}: line {line}: the key {name!r} is already on line {line_of_key[name]}; keep "
+                    "one of "
+                    "them"
                 )
-            seen[name] = line
+            line_of_key[name] = line
 
 
 def _mappings(node: yaml.Node, seen: set[int]) -> Iterator[yaml.MappingNode]:
+    """All mappings below a node, each once; `seen` holds visited nodes (aliases share one)."""
     if id(node) in seen:
         return
     seen.add(id(node))
@@ -131,15 +141,16 @@ def _mappings(node: yaml.Node, seen: set[int]) -> Iterator[yaml.MappingNode]:
 
 def _first_problem(model: type[BaseModel], error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    place = first["loc"]
-    key = ".".join(map(str, place))
+    location = first["loc"]
+    key = ".".join(map(str, location))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{more}; {_nearest(model, place)}"
+        return f"unknown key {key!r}{more}; {_suggestion(model, location)}"
     if first["type"] == "missing":
         return f"the key {key!r} is missing{more}; add it"
-    found = first["input"]
-    return f"{key + ': ' if key else ''}{_lower(first['msg'])}, found {str(found)[:60]!r}{more}; correct it"
+    value = str(first["input"])[:60]
+    prefix = f"{key}: " if key else ""
+    return f"{prefix}{_lower(first['msg'])}, found {value!r}{more}; correct it"
 
 
 def _lower(text: str) -> str:
@@ -147,19 +158,23 @@ def _lower(text: str) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _nearest(model: type[BaseModel], place: tuple[int | str, ...]) -> str:
-    """Which key was probably meant, else the keys there are."""
-    for part in place[:-1]:
+def _suggestion(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """The key that was probably meant, else all known keys."""
+    for part in location[:-1]:
         inner = _inner_model(model, str(part))
         if inner is None:
             return "see the list of keys in docs/"
         model = inner
     known = [info.alias or name for name, info in model.model_fields.items()]
-    close = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    close = difflib.get_close_matches(str(location[-1]), known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(known)}"
 
 
 def _inner_model(model: type[BaseModel], name: str) -> type[BaseModel] | None:
     info = model.model_fields.get(name)
-    kinds = () if info is None else (info.annotation, *get_args(info.annotation))
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    if info is None:
+        return None
+    for kind in (info.annotation, *get_args(info.annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None

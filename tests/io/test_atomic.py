@@ -128,5 +128,5 @@ def test_leftovers_of_a_killed_run_are_cleared(tmp_path):
 @pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root may write everywhere")
 def test_folder_without_rights_is_named(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
-    with pytest.raises(WriteError, match="cannot be written to"):
+    with pytest.raises(WriteError, match="is not writable"):
         refuse_existing(tmp_path / "closed" / "a", overwrite=False)

@@ -37,7 +37,7 @@ def test_values_are_read_as_people_mean_them(text, value):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a: 1\nb: 2\na: 3", r"line 3: the key 'a' was given on line 1"),
+        ("a: 1\nb: 2\na: 3", r"line 3: the key 'a' is already on line 1"),
         ("a:\n  b: 1\n  b: 2", r"line 3: the key 'b'"),
         ("x: [{a: 1, a: 2}]", "the key 'a'"),
         ("a: [1", "not valid YAML"),
@@ -76,7 +76,7 @@ def test_right_data_become_the_model():
         ({"name": "x", "epoch": 3}, r"c\.yaml: unknown key 'epoch'; did you mean 'epochs'\?"),
         ({"name": "x", "augment": {"scal": 1}}, r"unknown key 'augment\.scal'; did you mean 'scale'\?"),
         ({"name": "x", "extra": {"scal": 1}}, r"did you mean 'scale'\?"),
-        ({"name": "x", "zzz": 1}, "known are epochs, lr, augment, extra, name"),
+        ({"name": "x", "zzz": 1}, "known keys are epochs, lr, augment, extra, name"),
         ({}, "the key 'name' is missing"),
         ({"name": "x", "epochs": 0}, r"epochs: .*greater than or equal to 1, found '0'"),
         ({"name": "x", "lr": "fast"}, r"lr: .*found 'fast'"),

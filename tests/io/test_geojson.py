@@ -115,9 +115,9 @@ def test_one_feature_one_geometry_and_none_are_read(tmp_path):
     [
         ('{"images": [], "annotations": []}', "is JSON but no GeoJSON"),
         ('{"type": "Topology"}', "'Topology'"),
-        ('{"type": "FeatureCollection", "features": 3}', "no list of features"),
-        ('{"type": "FeatureCollection"', "not one whole JSON text"),
-        ('{"type": "Feature", "geometry": null}\n{"type": "Feature"}', "not one whole JSON text"),
+        ('{"type": "FeatureCollection", "features": 3}', "is not a list of features"),
+        ('{"type": "FeatureCollection"', "is not valid JSON"),
+        ('{"type": "Feature", "geometry": null}\n{"type": "Feature"}', "is not valid JSON"),
     ],
 )
 def test_json_that_is_no_geojson_is_refused(tmp_path, text, words):

@@ -436,7 +436,7 @@ def test_stopped_before_the_first_row_leaves_nothing(tmp_path):
 
 def test_missing_rows_are_refused(tmp_path):
     with (
-        pytest.raises(ValueError, match="700 rows were announced, 128 were written"),
+        pytest.raises(ValueError, match="expected 700 rows, 128 were written"),
         RasterWriter(tmp_path / "map.tif", grid(), nodata=255) as writer,
     ):
         write_rows(writer, class_map(), until=100)

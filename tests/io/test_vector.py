@@ -190,7 +190,7 @@ def test_shapefile_without_prj_has_no_crs(tmp_path):
 
 
 def test_unknown_suffix_and_existing_file_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"'\.kml' names no vector format"):
+    with pytest.raises(ConfigError, match=r"'\.kml' is no supported vector format"):
         write_layer(tmp_path / "o.kml", objects())
     (tmp_path / "o.gpkg").write_text("mine")
     with pytest.raises(OutputExistsError, match="--overwrite"):
