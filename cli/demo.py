@@ -124,7 +124,7 @@ DEMOS = {
 DEFAULT = ("segmentation", "detection")
 
 
-@click.command("demo", short_help="The whole road on the sample scenes.")
+@click.command("demo", cls=options.Command, short_help="The whole road on the sample scenes.")
 @click.option(
     "--out",
     default="demo",
@@ -141,7 +141,6 @@ DEFAULT = ("segmentation", "detection")
     "--data", help="Folder of the sample scenes (default: sample_data beside the program).", metavar="FOLDER"
 )
 @options.overwrite
-@options.said
 def command(reporter: Reporter, out: str, task: str | None, data: str | None, overwrite: bool) -> None:
     """Tile, train, predict and evaluate on the sample scenes, with pictures and a report.
 

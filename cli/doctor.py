@@ -43,8 +43,7 @@ LEAKS = (
 )
 
 
-@click.command("doctor", short_help="What this installation has.")
-@options.said
+@click.command("doctor", cls=options.Command, short_help="What this installation has.")
 def command(reporter: Reporter) -> None:
     """What this installation has, for bug reports and for QGIS: versions, devices, and what may go wrong."""
     reporter.log("looking at the installation")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.labels.labeloptions import LabelOptions
 
-@click.command("evaluate", short_help="Score a map against the truth.")
+
+@click.command("evaluate", cls=options.Command, short_help="Score a map against the truth.")
 @click.argument("prediction", metavar="PREDICTION")
 @click.argument("truth", nargs=-1, required=True, metavar="TRUTH...")
 @click.option("-o", "--out", help="Folder for report.html and report.json.", metavar="FOLDER")
@@ -42,15 +45,8 @@ from .reporter import Reporter, table
 @click.option(
     "--scene", help="The scene that was predicted, where the prediction's file does not say.", metavar="FILE"
 )
-@click.option("--annotated", help="Polygons in which the truth is complete.", metavar="FILE")
-@options.class_field
-@options.label_classes
-@options.label_layer
-@options.label_where
-@options.label_crs
-@options.buffer_m
+@options.labels("class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated")
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     prediction: str,
@@ -62,13 +58,7 @@ def command(
     split: Literal["train", "val", "test"],
     class_map: tuple[str, ...],
     scene: str | None,
-    annotated: str | None,
-    class_field: str | None,
-    classes: str | None,
-    layer: str | None,
-    where: str | None,
-    label_crs: str | None,
-    buffer_m: float | None,
+    label_options: LabelOptions,
     overwrite: bool,
 ) -> None:
     """Score a map against the truth, only where the truth is complete and the map has values.
@@ -76,18 +66,10 @@ def command(
     Class maps give a confusion matrix, IoU, F1, precision and recall; polygons and boxes give precision,
     recall, F1 and AP. Headline scores carry a 95 % interval from a bootstrap over blocks of ground.
     """
-    from eo_dl import evaluate, read_labels
+    from eo_dl import evaluate
+    from eo_dl.labels.reading import labels_of
 
-    labels = read_labels(
-        truth[0] if len(truth) == 1 else list(truth),
-        class_field=class_field,
-        layer=layer,
-        where=where,
-        crs=label_crs,
-        buffer_m=buffer_m,
-        annotated=annotated,
-        classes=classes,
-    )
+    labels = labels_of(truth[0] if len(truth) == 1 else truth, label_options)
     report = evaluate(
         prediction,
         labels,

@@ -13,39 +13,28 @@ from .reporter import Reporter, table
 if TYPE_CHECKING:
     from eo_dl.core.labelset import LabelSet
     from eo_dl.io.scene import Scene
+    from eo_dl.io.sceneoptions import SceneOptions
+    from eo_dl.labels.labeloptions import LabelOptions
 
 VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".xml", ".csv"}
 Found = tuple[dict[str, object], list[str]]
 
 
-@click.command("inspect", short_help="What a file holds.")
+@click.command("inspect", cls=options.Command, short_help="What a file holds.")
 @click.argument("path", metavar="FILE")
 @click.option(
     "--stats",
     is_flag=True,
     help="Also read the pixels of a raster: range and share of measured pixels a band.",
 )
-@options.bands
-@options.nodata
-@options.scene_crs
-@options.trust_vrt
-@options.class_field
-@options.label_layer
-@options.label_where
-@options.label_crs
-@options.said
+@options.scenes("bands", "nodata", "crs", "trust_vrt")
+@options.labels("class_field", "layer", "where", "label_crs")
 def command(
     reporter: Reporter,
     path: str,
     stats: bool,
-    bands: str | None,
-    nodata: str | None,
-    crs: str | None,
-    trust_vrt: bool,
-    class_field: str | None,
-    layer: str | None,
-    where: str | None,
-    label_crs: str | None,
+    scene_options: SceneOptions,
+    label_options: LabelOptions,
 ) -> None:
     """What a raster, a label file, a chip set (folder) or a model (.eodl) holds, as eo_dl understands it."""
     if (Path(path) / "chips.json").is_file():
@@ -53,18 +42,14 @@ def command(
     elif path.endswith(".eodl"):
         values, lines = _model(path)
     elif Path(path).suffix.lower() in VECTOR_SUFFIXES or Path(path).is_dir():
-        from eo_dl import read_labels
+        from eo_dl.labels.reading import labels_of
 
-        values, lines = _labels(
-            read_labels(path, class_field=class_field, layer=layer, where=where, crs=label_crs)
-        )
+        values, lines = _labels(labels_of(path, label_options))
     else:
-        from eo_dl import open_scene
+        from eo_dl.io.scene import open_scenes
 
-        values, lines = _scene(
-            open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt),
-            stats,
-        )
+        (scene,) = open_scenes(path, scene_options)
+        values, lines = _scene(scene, stats)
     reporter.result(values, lines)
 
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.io.sceneoptions import SceneOptions
+    from eo_dl.labels.labeloptions import LabelOptions
+
 _WIDTH = 150
 
 
-@click.command("check", short_help="All problems of labels at once, with a layer to step through.")
+@click.command(
+    "check", cls=options.Command, short_help="All problems of labels at once, with a layer to step through."
+)
 @click.argument("labels", nargs=-1, required=True, metavar="LABELS...")
 @click.option(
     "--scene",
@@ -35,19 +43,10 @@ _WIDTH = 150
     help="A model (.eodl): which labels does it doubt? Best one that was not trained on them.",
     metavar="FILE",
 )
-@click.option("--annotated", help="Polygons in which the labels are complete.", metavar="FILE")
-@options.class_field
-@options.label_classes
-@options.label_layer
-@options.label_where
-@options.label_crs
-@options.buffer_m
-@options.bands
-@options.scene_crs
-@options.trust_vrt
+@options.labels("class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated")
+@options.scenes("bands", "crs", "trust_vrt")
 @options.device
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     labels: tuple[str, ...],
@@ -56,16 +55,8 @@ def command(
     fix: str | None,
     chips: str | None,
     model: str | None,
-    annotated: str | None,
-    class_field: str | None,
-    classes: str | None,
-    layer: str | None,
-    where: str | None,
-    label_crs: str | None,
-    buffer_m: float | None,
-    bands: str | None,
-    crs: str | None,
-    trust_vrt: bool,
+    label_options: LabelOptions,
+    scene_options: SceneOptions,
     device: str,
     overwrite: bool,
 ) -> None:
@@ -75,41 +66,29 @@ def command(
     \b
     eo-dl labels check labels.gpkg --scene ortho.tif -o findings.gpkg --fix labels_fixed.gpkg
     """
-    from eo_dl import open_scene
     from eo_dl.curation import fix_labels
     from eo_dl.curation.checks.audit import audit_labels
     from eo_dl.curation.checks.checkreport import registration_text
     from eo_dl.io.atomic import refuse_existing
-    from eo_dl.io.discover import scene_paths
+    from eo_dl.io.scene import open_scenes
 
     source = labels[0] if len(labels) == 1 else list(labels)
     _check_outputs(out, fix, [*labels, *scenes, *([] if model is None else [model])])
     for path in (path for path in (out, fix) if path is not None):
         refuse_existing(path, overwrite)
-    opened = [open_scene(path, bands=bands, crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
     found = audit_labels(
         source,
-        opened,
+        open_scenes(scenes, scene_options),
         chips=chips,
         model=model,
+        label_options=label_options,
         device=device,
-        class_field=class_field,
-        layer=layer,
-        where=where,
-        crs=label_crs,
-        buffer_m=buffer_m,
-        annotated=annotated,
-        classes=classes,
         on_progress=reporter.progress,
     )
     if out is not None:
         found.write(out, overwrite=overwrite)
     fixed = (
-        None
-        if fix is None
-        else fix_labels(
-            source, out=fix, class_field=class_field, layer=layer, crs=label_crs, overwrite=overwrite
-        )
+        None if fix is None else fix_labels(source, out=fix, label_options=label_options, overwrite=overwrite)
     )
     gsd = {scene.name: scene.native.gsd_m for scene in found.scenes}
     rows = [(severity, kind, count, _short(str(text))) for severity, kind, count, text in found.rows()]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 import click
 
 from eo_dl.labels.formats import READ_FORMATS, WRITTEN_FORMATS
@@ -9,8 +12,11 @@ from eo_dl.labels.formats import READ_FORMATS, WRITTEN_FORMATS
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.labels.labeloptions import LabelOptions
 
-@click.command("convert", short_help="Labels of one format as another.")
+
+@click.command("convert", cls=options.Command, short_help="Labels of one format as another.")
 @click.argument("source", nargs=-1, required=True, metavar="LABELS...")
 @click.option(
     "-o", "--out", required=True, help="File, or folder for formats of a file an image.", metavar="PATH"
@@ -34,13 +40,8 @@ from .reporter import Reporter, table
     type=click.Choice(READ_FORMATS),
     help="What LABELS are, where their content does not say it.",
 )
-@options.class_field
-@options.label_classes
-@options.label_layer
-@options.label_where
-@options.label_crs
+@options.labels("class_field", "classes", "layer", "where", "label_crs")
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     source: tuple[str, ...],
@@ -48,11 +49,7 @@ def command(
     format: str | None,
     images: tuple[str, ...],
     source_format: str | None,
-    class_field: str | None,
-    classes: str | None,
-    layer: str | None,
-    where: str | None,
-    label_crs: str | None,
+    label_options: LabelOptions,
     overwrite: bool,
 ) -> None:
     """Convert labels; what the new format cannot carry is counted.
@@ -62,19 +59,13 @@ def command(
     eo-dl labels convert roofs.gpkg -o yolo/ --format yolo-seg --images "tiles/*.tif"
     """
     from eo_dl.exchange import convert_labels
-    from eo_dl.io.discover import scene_paths
 
     made = convert_labels(
         source[0] if len(source) == 1 else list(source),
         out=out,
         format=format,
-        images=scene_paths(images),
-        class_field=class_field,
-        layer=layer,
-        where=where,
-        crs=label_crs,
-        classes=classes,
-        source_format=source_format,
+        images=images,
+        label_options=replace(label_options, format=source_format),
         overwrite=overwrite,
     )
     for note in made.notes:

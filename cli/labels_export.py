@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -11,8 +11,13 @@ from eo_dl.labels.formats import WRITTEN_FORMATS
 from . import options
 from .reporter import Reporter
 
+if TYPE_CHECKING:
+    from eo_dl.labels.labeloptions import LabelOptions
 
-@click.command("export", short_help="Chips and labels for COCO, YOLO, CVAT, Label Studio ...")
+
+@click.command(
+    "export", cls=options.Command, short_help="Chips and labels for COCO, YOLO, CVAT, Label Studio ..."
+)
 @click.argument("chips", metavar="CHIPS")
 @click.option(
     "--format",
@@ -49,10 +54,8 @@ from .reporter import Reporter
     help="One or three bands that PNG and JPEG show, by name (default: red, green, blue).",
     metavar="LIST",
 )
-@options.class_field
-@options.label_layer
+@options.labels("class_field", "layer")
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     chips: str,
@@ -63,8 +66,7 @@ def command(
     splits: str,
     images: Literal["tif", "png", "jpg"] | None,
     bands: str | None,
-    class_field: str | None,
-    layer: str | None,
+    label_options: LabelOptions,
     overwrite: bool,
 ) -> None:
     """Write the images of a chip set, their labels in a format, and eo_dl_index.json, which says where each
@@ -82,8 +84,7 @@ def command(
         format=format,
         labels=labels,
         predictions=predictions,
-        class_field=class_field,
-        layer=layer,
+        label_options=label_options,
         splits=options.split_list(splits) or (),
         images=images,
         bands=options.split_list(bands),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.labels.labeloptions import LabelOptions
 
-@click.command("import", short_help="Labels corrected in another tool, back on the ground.")
+
+@click.command(
+    "import", cls=options.Command, short_help="Labels corrected in another tool, back on the ground."
+)
 @click.argument("source", nargs=-1, required=True, metavar="LABELS...")
 @click.option(
     "--index", help="The eo_dl_index.json of the export (default: beside or above LABELS).", metavar="FILE"
@@ -21,8 +28,7 @@ from .reporter import Reporter, table
     help="GeoPackage, .geojson, .fgb or .parquet; .json (COCO) for plain images.",
     metavar="FILE",
 )
-@options.label_format
-@options.label_classes
+@options.labels("format", "classes")
 @click.option(
     "--join/--no-join",
     default=True,
@@ -30,14 +36,12 @@ from .reporter import Reporter, table
     help="Make pieces of one object in neighbouring images one again.",
 )
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     source: tuple[str, ...],
     index: str | None,
     out: str,
-    label_format: str | None,
-    classes: str | None,
+    label_options: LabelOptions,
     join: bool,
     overwrite: bool,
 ) -> None:
@@ -55,8 +59,7 @@ def command(
         given,
         out=out,
         index=index,
-        format=label_format,
-        classes=classes,
+        label_options=label_options,
         join=join,
         overwrite=overwrite,
     )

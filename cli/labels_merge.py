@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.labels.labeloptions import LabelOptions
 
-@click.command("merge", short_help="Take corrected pre-labels back into the labels.")
+
+@click.command("merge", cls=options.Command, short_help="Take corrected pre-labels back into the labels.")
 @click.argument("labels", metavar="LABELS")
 @click.argument("corrected", metavar="CORRECTED")
 @click.option("-o", "--out", required=True, help="The GeoPackage of both.", metavar="FILE")
-@options.class_field
-@options.label_layer
+@options.labels("class_field", "layer")
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     labels: str,
     corrected: str,
     out: str,
-    class_field: str | None,
-    layer: str | None,
+    label_options: LabelOptions,
     overwrite: bool,
 ) -> None:
     """LABELS and what became of pre-labels in CORRECTED, as labels that tile takes: accepted, changed and
@@ -38,8 +40,7 @@ def command(
         None if labels == "none" else labels,
         corrected,
         out=out,
-        class_field=class_field,
-        layer=layer,
+        label_options=label_options,
         overwrite=overwrite,
     )
     for note in made.notes:

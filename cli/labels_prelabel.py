@@ -8,7 +8,7 @@ from . import options
 from .reporter import Reporter
 
 
-@click.command("prelabel", short_help="A prediction as labels to correct.")
+@click.command("prelabel", cls=options.Command, short_help="A prediction as labels to correct.")
 @click.argument("prediction", metavar="PREDICTION")
 @click.option(
     "-o",
@@ -37,7 +37,6 @@ from .reporter import Reporter
     metavar="FILE",
 )
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     prediction: str,

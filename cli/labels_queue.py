@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.io.sceneoptions import SceneOptions
+    from eo_dl.labels.labeloptions import LabelOptions
 
-@click.command("queue", short_help="Which chips to label next.")
+
+@click.command("queue", cls=options.Command, short_help="Which chips to label next.")
 @click.argument("model", metavar="MODEL")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option(
@@ -34,8 +38,7 @@ from .reporter import Reporter, table
     help="Labels that there are: their ground is not asked for again, and chips like it come later.",
     metavar="FILE",
 )
-@options.class_field
-@options.label_layer
+@options.labels("class_field", "layer")
 @click.option(
     "--chips",
     help="Chip set that there is: nor is its ground, and chips like its train chips come later.",
@@ -64,17 +67,9 @@ from .reporter import Reporter, table
     show_default=True,
     help="In how many turned and mirrored ways a chip is looked at.",
 )
-@options.bands
-@click.option(
-    "--scale", type=float, help="What a stored unit is worth, where the scene does not say.", metavar="NUMBER"
-)
-@click.option("--offset", type=float, help="Added after --scale.", metavar="NUMBER")
-@options.nodata
-@options.scene_crs
-@options.trust_vrt
+@options.scenes("bands", "nodata", "crs", "scale", "offset", "trust_vrt")
 @options.device
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     model: str,
@@ -83,19 +78,13 @@ def command(
     count: int,
     size_px: int | None,
     labels: str | None,
-    class_field: str | None,
-    layer: str | None,
+    label_options: LabelOptions,
     chips: str | None,
     aoi: str | None,
     by: Literal["entropy", "margin", "disagreement"],
     diversity: float,
     views: int,
-    bands: str | None,
-    scale: float | None,
-    offset: float | None,
-    nodata: str | None,
-    crs: str | None,
-    trust_vrt: bool,
+    scene_options: SceneOptions,
     device: str,
     overwrite: bool,
 ) -> None:
@@ -105,27 +94,22 @@ def command(
     \b
     eo-dl labels queue roofs.eodl town.tif --chips chips/ -o queue.gpkg
     """
-    from eo_dl import open_scene, read_labels
     from eo_dl.curation.queue.chipqueue import Ranking, queue_chips
-    from eo_dl.inference.contract import SceneOptions
-    from eo_dl.io.discover import scene_paths
+    from eo_dl.io.scene import open_scenes
+    from eo_dl.labels.reading import labels_of
 
-    if labels is None and (class_field or layer):
+    if labels is None and label_options.stated():
         raise click.UsageError("--class-field and --layer say how --labels are read; give --labels too")
     made = queue_chips(
         model,
-        [
-            open_scene(path, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt)
-            for path in scene_paths(scenes)
-        ],
+        open_scenes(scenes, scene_options),
         out=out,
         count=count,
         ranking=Ranking(by, diversity, views),
         size_px=size_px,
-        labels=None if labels is None else read_labels(labels, class_field=class_field, layer=layer),
+        labels=None if labels is None else labels_of(labels, label_options),
         chips=chips,
         aoi=aoi,
-        options=SceneOptions(bands, scale, offset),
         device=device,
         overwrite=overwrite,
         on_progress=reporter.progress,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.io.sceneoptions import SceneOptions
 
-@click.command("start", short_help="A GeoPackage and a QGIS project, ready to draw in.")
+
+@click.command("start", cls=options.Command, short_help="A GeoPackage and a QGIS project, ready to draw in.")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option(
     "--classes",
@@ -31,18 +36,15 @@ from .reporter import Reporter, table
     show_default=True,
     help="What is drawn.",
 )
-@options.scene_crs
-@options.trust_vrt
+@options.scenes("crs", "trust_vrt")
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     scenes: tuple[str, ...],
     classes: str,
     out: str,
     geometry: str,
-    crs: str | None,
-    trust_vrt: bool,
+    scene_options: SceneOptions,
     overwrite: bool,
 ) -> None:
     """A GeoPackage and a QGIS project (3.22 or later), ready to draw in; no QGIS is needed to make them.
@@ -56,12 +58,11 @@ def command(
     """
     from typing import cast
 
-    from eo_dl import open_scene
     from eo_dl.curation import start_labels
-    from eo_dl.io.discover import scene_paths
+    from eo_dl.io.scene import open_scenes
     from eo_dl.labels.projectlayout import Kind
 
-    opened = [open_scene(path, crs=crs, trust_vrt=trust_vrt) for path in scene_paths(scenes)]
+    opened = open_scenes(scenes, scene_options)
     made = start_labels(opened, classes=classes, out=out, geometry=cast(Kind, geometry), overwrite=overwrite)
     for note in made.notes:
         reporter.log(f"note: {note}")

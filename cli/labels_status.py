@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.labels.labeloptions import LabelOptions
 
-@click.command("status", short_help="What is drawn so far, and what a first model still needs.")
+
+@click.command(
+    "status", cls=options.Command, short_help="What is drawn so far, and what a first model still needs."
+)
 @click.argument("labels", metavar="LABELS")
 @click.option(
     "--scene",
@@ -17,17 +24,12 @@ from .reporter import Reporter, table
     help="Image under the labels (a file of 'labels start' knows its own); repeat it for several.",
     metavar="FILE",
 )
-@options.class_field
-@options.label_layer
-@options.said
-def command(
-    reporter: Reporter, labels: str, scenes: tuple[str, ...], class_field: str | None, layer: str | None
-) -> None:
+@options.labels("class_field", "layer")
+def command(reporter: Reporter, labels: str, scenes: tuple[str, ...], label_options: LabelOptions) -> None:
     """Objects and ground per class, annotated ground, what is reviewed, and what a first model still needs."""
     from eo_dl.curation import labels_status
-    from eo_dl.io.discover import scene_paths
 
-    found = labels_status(labels, scenes=scene_paths(scenes), class_field=class_field, layer=layer)
+    found = labels_status(labels, scenes=scenes, label_options=label_options)
     unit = found.unit.replace("2", "²")
     ground = (
         "nothing"

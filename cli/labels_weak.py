@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.io.sceneoptions import SceneOptions
 
-@click.command("weak", short_help="Rules of thumb (indices, other layers) to soft labels.")
+
+@click.command(
+    "weak", cls=options.Command, short_help="Rules of thumb (indices, other layers) to soft labels."
+)
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option("--functions", help="YAML file of labelling functions (docs/labels.md).", metavar="FILE")
 @click.option(
@@ -34,12 +39,8 @@ from .reporter import Reporter, table
     help="How votes are put together: by the accuracy that agreement tells, or counted [default: agreement].",
 )
 @click.option("--truth", help="A few hand labels to score every function with.", metavar="FILE")
-@options.bands
-@options.nodata
-@options.scene_crs
-@options.trust_vrt
+@options.scenes("bands", "nodata", "crs", "trust_vrt")
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     scenes: tuple[str, ...],
@@ -48,10 +49,7 @@ def command(
     out: str,
     method: Literal["agreement", "majority"] | None,
     truth: str | None,
-    bands: str | None,
-    nodata: str | None,
-    crs: str | None,
-    trust_vrt: bool,
+    scene_options: SceneOptions,
     overwrite: bool,
 ) -> None:
     """Labelling functions vote on every pixel or abstain; what they come to is a raster of probabilities that
@@ -64,18 +62,13 @@ def command(
     """
     if (functions is None) == (not short):
         raise click.UsageError("give either --functions FILE or one or more --function RULE")
-    from eo_dl import open_scene
     from eo_dl.curation.weak.weakconfig import parse_functions, read_weak_config
     from eo_dl.curation.weak.weaklabels import weak_labels
-    from eo_dl.io.discover import scene_paths
+    from eo_dl.io.scene import open_scenes
 
     config = read_weak_config(functions) if functions is not None else parse_functions(short)
-    opened = [
-        open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt)
-        for path in scene_paths(scenes)
-    ]
     made = weak_labels(
-        opened if len(opened) > 1 else opened[0],
+        open_scenes(scenes, scene_options),
         config if method is None else config.model_copy(update={"method": method}),
         out=out,
         truth=truth,

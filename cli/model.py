@@ -15,9 +15,8 @@ def command() -> None:
     """Networks and pretrained weights: what there is, and what is inside."""
 
 
-@command.command("backbones", short_help="Backbones with weights to start from.")
+@command.command("backbones", cls=options.Command, short_help="Backbones with weights to start from.")
 @click.option("--backbone", help="Only those of this backbone.", metavar="NAME")
-@options.said
 def backbones(reporter: Reporter, backbone: str | None) -> None:
     """Backbones with pretrained weights: what to give to --backbone and --weights, the bands they saw, ground
     resolution, licence and source.
@@ -34,7 +33,11 @@ def backbones(reporter: Reporter, backbone: str | None) -> None:
     reporter.result({"weights": [{key: asdict(w)[key] for key in keys} for w in found]}, lines)
 
 
-@command.command("show", short_help="Layers, shapes, weights and receptive field of a model or a network.")
+@command.command(
+    "show",
+    cls=options.Command,
+    short_help="Layers, shapes, weights and receptive field of a model or a network.",
+)
 @click.argument("model", metavar="[MODEL]", required=False)
 @click.option(
     "--task", help="Instead of a model: the network that `train` would make for this task.", metavar="NAME"
@@ -66,7 +69,6 @@ def backbones(reporter: Reporter, backbone: str | None) -> None:
 @click.option(
     "--depth", type=click.IntRange(min=1), default=2, show_default=True, help="Levels of layers to show."
 )
-@options.said
 def show(
     reporter: Reporter,
     model: str | None,

@@ -1,105 +1,236 @@
-"""Options that mean the same in every command, each written once."""
+"""Flags that mean the same in every command, each written once, in groups that become one object.
+
+A group is a decorator: it adds its flags and hands the command one value of the library. `Command` adds the
+flags of reporting and hands the command its `Reporter`:
+
+    @click.command("tile", cls=options.Command)
+    @options.scenes("bands", "nodata")
+    def command(reporter: Reporter, scene_options: SceneOptions) -> None: ...
+
+Flags and the commands that use them (a test compares):
+
+scenes -> scene_options
+    -b, --bands     inspect, tile, predict, labels check, labels queue, labels weak
+    --nodata        inspect, tile, predict, labels queue, labels weak
+    --crs           inspect, tile, predict, labels check, labels queue, labels start, labels weak
+    --scale         predict, labels queue
+    --offset        predict, labels queue
+    --trust-vrt     inspect, tile, predict, labels check, labels queue, labels start, labels weak
+
+labels -> label_options
+    --class-field   inspect, tile, retrain, evaluate, labels check, labels convert, labels export, labels merge,
+                    labels queue, labels status
+    --classes       tile, retrain, evaluate, labels check, labels convert, labels import
+    --layer         inspect, tile, retrain, evaluate, labels check, labels convert, labels export, labels merge,
+                    labels queue, labels status
+    --where         inspect, tile, evaluate, labels check, labels convert
+    --label-crs     inspect, tile, evaluate, labels check, labels convert
+    --buffer-m      tile, evaluate, labels check
+    --annotated     tile, evaluate, labels check
+    --unlabelled    tile
+    --format        labels import
+
+Alone: --aoi, --device, --precision, -j/--workers, --seed, --overwrite (each command's `--help` shows them).
+"""
 
 from __future__ import annotations
 
 import functools
 import logging
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import click
 
 from eo_dl.labels.formats import READ_FORMATS
 
+from .flagnames import FlagNames
 from .reporter import Reporter
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Function = Callable[..., None]
+Decorator = Callable[[Function], Function]
 
-bands = click.option(
-    "-b",
-    "--bands",
-    "bands",
-    help="Bands by name or 1-based number, in order: 'red,green,blue', '3,2,1', or named: 'red=3,nir=4'.",
-    metavar="LIST",
+
+# Reporting
+
+_REPORTING = (
+    click.Option(
+        ["--progress", "progress_mode"],
+        type=click.Choice(["bar", "json", "none"]),
+        default="bar",
+        show_default=True,
+        help="How to show progress; json: one JSON object per line on stdout.",
+    ),
+    click.Option(["--json", "as_json"], is_flag=True, help="Print the result as JSON on stdout."),
+    click.Option(["-q", "--quiet"], is_flag=True, help="Print warnings and errors only."),
+    click.Option(["-v", "--verbose"], is_flag=True, help="Verbose output."),
 )
-nodata = click.option(
-    "--nodata",
-    help="Stored value that means 'not measured' ('none': every value is a measurement).",
-    metavar="VALUE",
-)
-scene_crs = click.option("--crs", help="CRS of a scene whose file has none, e.g. EPSG:32633.", metavar="CRS")
-trust_vrt = click.option(
-    "--trust-vrt", is_flag=True, help="Open a VRT whose sources lie outside its own folder."
-)
-overwrite = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
-aoi = click.option("--aoi", help="Polygons (any vector file): only this ground.", metavar="FILE", type=str)
+
+
+class Command(click.Command):
+    """A command with --progress, --json, -q and -v, whose function gets a `Reporter` as its first argument."""
+
+    def __init__(
+        self, name: str | None, params: list[click.Parameter] | None = None, **attributes: Any
+    ) -> None:
+        super().__init__(name, params=[*(params or []), *_REPORTING], **attributes)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the function with a reporter in the mode of the flags."""
+        mode, as_json, quiet, verbose = (
+            ctx.params.pop(name) for name in ("progress_mode", "as_json", "quiet", "verbose")
+        )
+        if quiet:
+            level = logging.WARNING
+        elif verbose:
+            level = logging.DEBUG
+        else:
+            level = logging.INFO
+        silent = quiet and mode == "bar"
+        with Reporter("none" if silent else mode, level, as_json, FlagNames.of(self)) as reporter:
+            ctx.params["reporter"] = reporter
+            return super().invoke(ctx)
+
+
+# Groups
+
+
+def _group(flags: Mapping[str, Decorator], make: Callable[[dict[str, Any]], tuple[str, Any]]) -> Decorator:
+    """Adds `flags` (by the name of their parameter) and hands the command what `make` does of their values."""
+
+    def decorate(command: Function) -> Function:
+        @functools.wraps(command)
+        def with_object(*args: Any, **values: Any) -> None:
+            name, value = make({flag: values.pop(flag) for flag in flags})
+            command(*args, **{name: value}, **values)
+
+        decorated: Function = with_object
+        for flag in reversed(list(flags.values())):
+            decorated = flag(decorated)
+        return decorated
+
+    return decorate
+
+
+_SCENE_FLAGS: dict[str, Decorator] = {
+    "bands": click.option(
+        "-b",
+        "--bands",
+        metavar="LIST",
+        help="Bands by name or 1-based number, in order: 'red,green,blue', '3,2,1', or named: 'red=3,nir=4'.",
+    ),
+    "nodata": click.option(
+        "--nodata",
+        metavar="VALUE",
+        help="Stored value of pixels that were not measured ('none': all were).",
+    ),
+    "crs": click.option(
+        "--crs", metavar="CRS", help="CRS of a scene, in place of its file's own, e.g. EPSG:32633."
+    ),
+    "scale": click.option(
+        "--scale",
+        type=float,
+        metavar="NUMBER",
+        help="Scale factor for stored values, in place of the file's: physical = stored * scale + offset.",
+    ),
+    "offset": click.option(
+        "--offset", type=float, metavar="NUMBER", help="Offset for stored values, in place of the file's."
+    ),
+    "trust_vrt": click.option(
+        "--trust-vrt", is_flag=True, help="Open a VRT whose sources lie outside its own folder."
+    ),
+}
+
+
+def scenes(*fields: str) -> Decorator:
+    """Flags for opening scenes; the command gets `scene_options`, a `SceneOptions` with these fields."""
+
+    def make(values: dict[str, Any]) -> tuple[str, Any]:
+        from eo_dl.io.sceneoptions import SceneOptions
+
+        return "scene_options", SceneOptions(**values)
+
+    return _group({field: _SCENE_FLAGS[field] for field in fields}, make)
+
+
+_LABEL_FLAGS: dict[str, Decorator] = {
+    "class_field": click.option(
+        "--class-field",
+        metavar="NAME",
+        help="Class attribute (detected and reported if only one field qualifies).",
+    ),
+    "classes": click.option(
+        "--classes",
+        metavar="LIST",
+        help="Order, names or merging of classes: 'water,woods', 'building=1|2', 'Road=#6EC1E4'.",
+    ),
+    "layer": click.option("--layer", metavar="NAME", help="Layer name, for multi-layer files."),
+    "where": click.option("--where", metavar="FIELD=VALUE", help="Only features with this attribute value."),
+    "label_crs": click.option(
+        "--label-crs", metavar="CRS", help="CRS of labels, in place of their file's own."
+    ),
+    "buffer_m": click.option(
+        "--buffer-m",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="METRES",
+        help="Turn points and lines into areas of this radius, metres.",
+    ),
+    "annotated": click.option(
+        "--annotated",
+        metavar="FILE",
+        help="Polygons in which the labels are complete; ground outside is ignored, not background.",
+    ),
+    "unlabelled": click.option(
+        "--unlabelled",
+        type=click.Choice(["background", "ignore"]),
+        default="background",
+        show_default=True,
+        help="How to treat unlabelled pixels.",
+    ),
+    "format": click.option(
+        "--format",
+        type=click.Choice(READ_FORMATS),
+        help="Format of the labels, if their content does not tell.",
+    ),
+}
+
+
+def labels(*fields: str) -> Decorator:
+    """Flags for reading labels; the command gets `label_options`, a `LabelOptions` with these fields."""
+
+    def make(values: dict[str, Any]) -> tuple[str, Any]:
+        from eo_dl.labels.labeloptions import LabelOptions
+
+        return "label_options", LabelOptions(**values)
+
+    return _group({field: _LABEL_FLAGS[field] for field in fields}, make)
+
+
+# Alone
+
+overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+aoi = click.option("--aoi", metavar="FILE", help="Only inside these polygons (any vector file).")
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
 precision = click.option(
     "--precision",
     type=click.Choice(["auto", "32", "bf16", "16"]),
     default="auto",
     show_default=True,
-    help="32 keeps the last bit; auto uses bf16 where the processor has it.",
+    help="32: float32; auto: bfloat16 if the hardware supports it.",
 )
 workers = click.option(
     "-j",
     "--workers",
     type=click.IntRange(min=0),
-    help="Threads or processes that read (default: as many as help).",
+    help="Reader threads or processes (default: chosen automatically).",
 )
-seed = click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same files.")
-class_field = click.option(
-    "--class-field",
-    help="Attribute that holds the class (guessed, and said, when only one can be).",
-    metavar="NAME",
-)
-label_layer = click.option("--layer", help="Layer of a file with several.", metavar="NAME")
-label_where = click.option("--where", help="Only features with this attribute value.", metavar="FIELD=VALUE")
-label_crs = click.option("--label-crs", help="CRS of labels whose file has none.", metavar="CRS")
-label_classes = click.option(
-    "--classes",
-    help="Order, names or merging of classes: 'water,woods', 'building=1|2', 'Road=#6EC1E4'.",
-    metavar="LIST",
-)
-label_format = click.option(
-    "--format",
-    "label_format",
-    type=click.Choice(READ_FORMATS),
-    help="What the labels are, where their content does not say it.",
-)
-buffer_m = click.option(
-    "--buffer-m",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Turn points and lines into areas of this radius, metres.",
+seed = click.option(
+    "--seed", type=int, default=0, show_default=True, help="Random seed (reproducible output)."
 )
 
 
-def said(command: Command) -> Command:
-    """Adds -q, -v, --progress and --json, and hands the command a `Reporter` as first argument."""
-
-    @click.option(
-        "--progress",
-        "progress_mode",
-        type=click.Choice(["bar", "json", "none"]),
-        default="bar",
-        show_default=True,
-        help="How to show progress; json is one object a line on stdout.",
-    )
-    @click.option("--json", "as_json", is_flag=True, help="The result as JSON on stdout.")
-    @click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.")
-    @click.option("-v", "--verbose", is_flag=True, help="Say more.")
-    @functools.wraps(command)
-    def _wrapper(
-        *args: Any, progress_mode: str, as_json: bool, quiet: bool, verbose: bool, **options: Any
-    ) -> Any:
-        level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
-        with Reporter(
-            "none" if quiet and progress_mode == "bar" else progress_mode, level, as_json
-        ) as reporter:
-            return command(reporter, *args, **options)
-
-    return _wrapper  # type: ignore[return-value]  # the options are added to the command's own
+# Values of flags
 
 
 def split_list(text: str | None) -> list[str] | None:
@@ -111,11 +242,13 @@ def parse_size(text: str) -> tuple[int | None, float | None]:
     """'256', '256px' or '128m' as (pixels, None) or (None, metres)."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(px|m)?\s*", text)
     if match is None or float(match[1]) <= 0:
-        raise click.BadParameter(f"{text!r} is not a size; write 256, 256px or 128m")
+        raise click.BadParameter(f"{text!r} is not a size; write 256, 256px or 128m", param_hint="--size")
     if match[2] == "m":
         return None, float(match[1])
     if not float(match[1]).is_integer():
-        raise click.BadParameter(f"{text!r}: pixels are whole; write 256, or 128.5m for metres")
+        raise click.BadParameter(
+            f"{text!r}: pixels are whole; write 256, or 128.5m for metres", param_hint="--size"
+        )
     return int(float(match[1])), None
 
 
@@ -131,13 +264,3 @@ def parse_split(text: str) -> tuple[float, float, float]:
         )
     total = sum(parts)
     return parts[0] / total, parts[1] / total, parts[2] / total
-
-
-def parse_nodata(text: str | None) -> float | str | None:
-    """A number, 'none', or nothing."""
-    if text is None or text.strip().lower() == "none":
-        return text if text is None else "none"
-    try:
-        return float(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is neither a number nor 'none'", param_hint="--nodata") from None

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from . import options
 from .reporter import Reporter
 
+if TYPE_CHECKING:
+    from eo_dl.io.sceneoptions import SceneOptions
 
-@click.command("predict", short_help="Make a map of a scene with a model.")
+
+@click.command("predict", cls=options.Command, short_help="Make a map of a scene with a model.")
 @click.argument("model", metavar="MODEL")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option(
@@ -37,23 +42,13 @@ from .reporter import Reporter
     is_flag=True,
     help="Do not resample a scene whose ground resolution differs from the model's.",
 )
-@click.option(
-    "--scale",
-    type=float,
-    help="What one stored unit is worth, in place of the scene's own scale (physical = stored * scale + offset).",
-)
-@click.option("--offset", type=float, help="In place of the scene's own offset.")
 @options.device
 @options.precision
-@options.bands
-@options.nodata
-@options.scene_crs
-@options.trust_vrt
+@options.scenes("bands", "nodata", "crs", "scale", "offset", "trust_vrt")
 @click.option(
     "--resume/--no-resume", default=True, show_default=True, help="Continue where a killed run stopped."
 )
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     model: str,
@@ -65,14 +60,9 @@ def command(
     margin_px: int | None,
     batch_size: int | None,
     keep_gsd: bool,
-    scale: float | None,
-    offset: float | None,
     device: str,
     precision: str,
-    bands: str | None,
-    nodata: str | None,
-    crs: str | None,
-    trust_vrt: bool,
+    scene_options: SceneOptions,
     resume: bool,
     overwrite: bool,
 ) -> None:
@@ -82,17 +72,14 @@ def command(
     to type. The suffix of the output decides its kind: .tif is a class map, the others are polygons.
     """
     reporter.log("starting")
-    from eo_dl import load_model, open_scene, predict
-    from eo_dl.io.discover import scene_paths
+    from eo_dl import load_model, predict
+    from eo_dl.io.scene import open_scenes
 
     bundle = load_model(model)
-    paths = scene_paths(scenes, below=bundle.task.output == "chips")  # images in a folder for each class
-    opened = [
-        open_scene(path, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt) for path in paths
-    ]
+    below = bundle.task.output == "chips"  # images in a folder for each class
     prediction = predict(
         bundle,
-        opened[0] if len(opened) == 1 else opened,
+        open_scenes(scenes, scene_options, below=below),
         out=out,
         aoi=aoi,
         probabilities=probabilities,
@@ -100,9 +87,6 @@ def command(
         margin_px=margin_px,
         batch_size=batch_size,
         keep_gsd=keep_gsd,
-        bands=bands,
-        scale=scale,
-        offset=offset,
         device=device,
         precision=precision,
         resume=resume,

@@ -15,14 +15,17 @@ def command() -> None:
     """Install or package the QGIS plug-in: tile, train, predict and review without leaving the map."""
 
 
-@command.command("install", short_help="Copy the plug-in into the QGIS profile(s) of this computer, enabled.")
+@command.command(
+    "install",
+    cls=options.Command,
+    short_help="Copy the plug-in into the QGIS profile(s) of this computer, enabled.",
+)
 @click.option("--profile", help="Name of one profile (default: every profile found).", metavar="NAME")
 @click.option(
     "--profiles-path",
     help="Folder that holds profiles, where QGIS was started with --profiles-path.",
     metavar="FOLDER",
 )
-@options.said
 def install(reporter: Reporter, profile: str | None, profiles_path: str | None) -> None:
     """Copy the plug-in into the QGIS profile(s) found, switch it on, and tell it to use this environment.
 
@@ -38,12 +41,13 @@ def install(reporter: Reporter, profile: str | None, profiles_path: str | None) 
     )
 
 
-@command.command("package", short_help="Write the plug-in as a zip, for 'Install from ZIP'.")
+@command.command(
+    "package", cls=options.Command, short_help="Write the plug-in as a zip, for 'Install from ZIP'."
+)
 @click.option(
     "-o", "--out", default="eo_dl_qgis.zip", show_default=True, help="The zip file.", metavar="FILE"
 )
 @options.overwrite
-@options.said
 def package(reporter: Reporter, out: str, overwrite: bool) -> None:
     """Write the plug-in as a zip, for QGIS's 'Install from ZIP' or a plug-in server."""
     from eo_dl.qgis.install import package as package_plugin

@@ -10,11 +10,13 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, ClassVar
 
 import click
+
+from .flagnames import FlagNames
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -28,8 +30,9 @@ class Reporter:
 
     current: ClassVar[Reporter | None] = None
 
-    def __init__(self, mode: str, level: int, as_json: bool) -> None:
+    def __init__(self, mode: str, level: int, as_json: bool, flags: FlagNames | None = None) -> None:
         self.mode, self.as_json = mode, as_json
+        self._flags = flags
         self._bars: dict[str, TaskID] = {}
         self._progress: Progress | None = None
         self._said: dict[str, int] = {}
@@ -77,6 +80,11 @@ class Reporter:
         if self._level <= logging.INFO or self.mode == "json":
             self._say("log", message, None)
 
+    def notes(self, notes: Iterable[str]) -> None:
+        """What the library found and decided on the way; -q leaves it out."""
+        for note in notes:
+            self.log(f"note: {note}")
+
     def warning(self, message: str) -> None:
         """Something that the person should know."""
         self._say("warning", message, "yellow")
@@ -100,6 +108,8 @@ class Reporter:
                 click.echo(line)
 
     def _say(self, event: str, message: str, color: str | None) -> None:
+        if self._flags is not None:
+            message = self._flags.spell(message)
         if self.mode == "json":
             self._event({"event": event, "message": message})
             return

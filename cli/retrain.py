@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.labels.labeloptions import LabelOptions
 
-@click.command("retrain", short_help="Train again with corrected labels; old and new model side by side.")
+
+@click.command(
+    "retrain",
+    cls=options.Command,
+    short_help="Train again with corrected labels; old and new model side by side.",
+)
 @click.argument("model", metavar="MODEL")
 @click.argument("chips", metavar="CHIPS")
 @click.option(
@@ -40,9 +49,7 @@ from .reporter import Reporter, table
 @click.option(
     "--epochs", type=click.IntRange(min=1), help="At most this many rounds (default: as the old model)."
 )
-@options.class_field
-@options.label_classes
-@options.label_layer
+@options.labels("class_field", "classes", "layer")
 @options.device
 @click.option(
     "--resume",
@@ -50,7 +57,6 @@ from .reporter import Reporter, table
     help="Continue a retraining that was stopped; labels, chips and settings must be the same.",
 )
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     model: str,
@@ -60,9 +66,7 @@ def command(
     scenes: tuple[str, ...],
     out: str,
     epochs: int | None,
-    class_field: str | None,
-    classes: str | None,
-    layer: str | None,
+    label_options: LabelOptions,
     device: str,
     resume: bool,
     overwrite: bool,
@@ -79,22 +83,19 @@ def command(
     """
     if corrected is None and labels == "none":
         raise click.UsageError("there is nothing to learn from; give --labels FILE, or --corrected FILE")
-    if corrected is not None and classes is not None:
+    if corrected is not None and label_options.classes is not None:
         raise click.UsageError(
             "--classes does not go with --corrected; merge first (eo-dl labels merge), then retrain with --labels"
         )
     reporter.log("starting")
-    from eo_dl import read_labels, retrain
+    from eo_dl import retrain
 
     done = retrain(
         model,
         chips,
-        labels=(None if labels == "none" else labels)
-        if corrected
-        else read_labels(labels, class_field=class_field, layer=layer, classes=classes),
+        labels=None if corrected and labels == "none" else labels,
         corrected=corrected,
-        class_field=class_field,
-        layer=layer,
+        label_options=label_options,
         scenes=scenes,
         out=out,
         epochs=epochs,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.io.sceneoptions import SceneOptions
+    from eo_dl.labels.labeloptions import LabelOptions
 
-@click.command("tile", short_help="Cut scenes and labels into chips for training.")
+
+@click.command("tile", cls=options.Command, short_help="Cut scenes and labels into chips for training.")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option(
     "--labels",
@@ -35,23 +40,8 @@ from .reporter import Reporter, table
     help="Resample on reading to this ground size of a pixel, metres.",
     metavar="METRES",
 )
-@options.class_field
-@options.label_classes
-@options.label_layer
-@options.label_where
-@options.label_crs
-@options.buffer_m
-@click.option(
-    "--annotated",
-    help="Polygons in which the labels are complete; ground outside is ignored, not background.",
-    metavar="FILE",
-)
-@click.option(
-    "--unlabelled",
-    type=click.Choice(["background", "ignore"]),
-    default="background",
-    show_default=True,
-    help="What ground without a label is.",
+@options.labels(
+    "class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated", "unlabelled"
 )
 @options.aoi
 @click.option(
@@ -124,14 +114,10 @@ from .reporter import Reporter, table
     default=None,
     help="Write chips as GeoTIFFs, or read scenes on the fly (default: whichever decodes less).",
 )
-@options.bands
-@options.nodata
-@options.scene_crs
-@options.trust_vrt
+@options.scenes("bands", "nodata", "crs", "trust_vrt")
 @options.seed
 @options.workers
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     scenes: tuple[str, ...],
@@ -139,14 +125,7 @@ def command(
     out: str,
     size: str | None,
     gsd_m: float | None,
-    class_field: str | None,
-    classes: str | None,
-    layer: str | None,
-    where: str | None,
-    label_crs: str | None,
-    buffer_m: float | None,
-    annotated: str | None,
-    unlabelled: Literal["background", "ignore"],
+    label_options: LabelOptions,
     aoi: str | None,
     sampling: Literal["grid", "random", "objects", "single", "balanced"],
     count: int | None,
@@ -160,10 +139,7 @@ def command(
     folds: int | None,
     splits_of: str | None,
     write_chips: bool | None,
-    bands: str | None,
-    nodata: str | None,
-    crs: str | None,
-    trust_vrt: bool,
+    scene_options: SceneOptions,
     seed: int,
     workers: int | None,
     overwrite: bool,
@@ -175,27 +151,15 @@ def command(
     ground that share none of it; the folder opens in QGIS (chips.gpkg), and what is edited there (split,
     keep) is obeyed by train.
     """
-    from eo_dl import open_scene, read_labels, tile
-    from eo_dl.io.discover import scene_paths
+    from eo_dl import tile
+    from eo_dl.io.scene import open_scenes
+    from eo_dl.labels.reading import labels_of
 
     size_px, size_m = (None, None) if size is None else options.parse_size(size)
-    label_set = read_labels(
-        labels[0] if len(labels) == 1 else list(labels),
-        class_field=class_field,
-        layer=layer,
-        where=where,
-        crs=label_crs,
-        buffer_m=buffer_m,
-        classes=classes,
-        unlabelled=unlabelled,
-    )
-    paths = scene_paths(scenes, below=label_set.whole_images)
-    opened = [
-        open_scene(path, bands=bands, nodata=options.parse_nodata(nodata), crs=crs, trust_vrt=trust_vrt)
-        for path in paths
-    ]
+    # tile places the areas itself, because labels in pixels need the scenes for that
+    label_set = labels_of(labels[0] if len(labels) == 1 else labels, replace(label_options, annotated=None))
     chips = tile(
-        opened,
+        open_scenes(scenes, scene_options, below=label_set.whole_images),
         label_set,
         out=out,
         size_px=size_px,
@@ -203,7 +167,7 @@ def command(
         gsd_m=gsd_m,
         overlap_px=overlap_px,
         aoi=aoi,
-        annotated=annotated,
+        annotated=label_options.annotated,
         sampling=sampling,
         count=count,
         keep_empty=keep_empty,

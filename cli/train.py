@@ -28,7 +28,7 @@ class _TaskOption(click.Option):
         )
 
 
-@click.command("train", short_help="Train a model on a chip set.")
+@click.command("train", cls=options.Command, short_help="Train a model on a chip set.")
 @click.argument("chips", metavar="CHIPS")
 @click.option("--task", cls=_TaskOption, help="What to learn.", metavar="NAME")
 @click.option("-o", "--out", default="model.eodl", show_default=True, help="The model file.", metavar="FILE")
@@ -110,7 +110,6 @@ class _TaskOption(click.Option):
 )
 @click.option("--print-config", is_flag=True, help="Show the whole configuration and stop.")
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     chips: str,

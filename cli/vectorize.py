@@ -8,7 +8,7 @@ from . import options
 from .reporter import Reporter
 
 
-@click.command("vectorize", short_help="Polygons of a class map.")
+@click.command("vectorize", cls=options.Command, short_help="Polygons of a class map.")
 @click.argument("source", metavar="MAP")
 @click.option(
     "-o", "--out", required=True, help="The polygons: .gpkg, .geojson, .fgb or .parquet.", metavar="FILE"
@@ -34,7 +34,6 @@ from .reporter import Reporter
 )
 @options.aoi
 @options.overwrite
-@options.said
 def command(
     reporter: Reporter,
     source: str,

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from .curation.retrain import retrain
     from .evaluation.evaluate import evaluate
     from .inference.predict import predict
-    from .io.scene import open_scene
+    from .io.scene import open_scene, open_scenes
+    from .io.sceneoptions import SceneOptions
+    from .labels.labeloptions import LabelOptions
     from .labels.reading import read_labels
     from .mosaic.vectorize import vectorize
     from .training.train import train
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 # Public name -> module that defines it. Packages are nouns, so that loading one never hides a verb.
 _HOME = {
     "open_scene": ".io.scene",
+    "open_scenes": ".io.scene",
+    "SceneOptions": ".io.sceneoptions",
+    "LabelOptions": ".labels.labeloptions",
     "read_labels": ".labels.reading",
     "tile": ".chips.tile",
     "open_chip_set": ".chips.chipset",
@@ -44,10 +49,13 @@ _HOME = {
 }
 
 __all__ = [
+    "LabelOptions",
+    "SceneOptions",
     "evaluate",
     "load_model",
     "open_chip_set",
     "open_scene",
+    "open_scenes",
     "predict",
     "read_labels",
     "retrain",

@@ -103,12 +103,23 @@ def save_bundle(
     return load_model(path)
 
 
-def load_model(path: str | Path) -> Bundle:
-    """The bundle at `path`, checked: members, hashes, spec, finite weights.
+def load_model(model: Bundle | str | Path) -> Bundle:
+    """The model of an `.eodl` file, checked: members, hashes, spec, finite weights.
 
-    Raises `BundleError` for anything else. Tensor names and shapes are compared in `make_network`.
+    Tensor names and shapes are compared where the network is made (`Bundle.make_network`).
+
+    Args:
+        model: Path of the file. An opened model is returned as it is.
+
+    Raises:
+        BundleError: The file is missing, is no model, or is damaged.
+
+    Example:
+        >>> load_model("roofs.eodl").classes  # doctest: +SKIP
     """
-    path = Path(path)
+    if isinstance(model, Bundle):
+        return model
+    path = Path(model)
     if not path.is_file():
         raise BundleError(
             f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a model made by eo-dl train (.eodl)"

@@ -253,14 +253,23 @@ def chip_ground(scenes: Sequence[Scene], records: Sequence[ChipRecord], chip_px:
     return ChipGround(places, np.array([place_of_scene[int(i)].number for i in scene_of], np.int64), outlines)
 
 
-def open_chip_set(path: str | Path, *, allow_shared: bool = False) -> ChipSet:
-    """A chip set as it is now: what was edited in `chips.gpkg` is obeyed.
+def open_chip_set(chips: ChipSet | str | Path, *, allow_shared: bool = False) -> ChipSet:
+    """A chip set in its present state: edits of splits, keep flags and labels in `chips.gpkg` apply.
 
-    `allow_shared`: open it also where edited splits share ground, for those who want to say where. Raises
-    `ChipSetError` where the folder is no (finished) chip set, a scene moved or changed, or edited splits
-    share ground.
+    Args:
+        chips: Folder of the chip set. An opened chip set is returned as it is.
+        allow_shared: Also open a set in which edited splits share ground, e.g. to show where.
+
+    Raises:
+        ChipSetError: The folder is no finished chip set, a scene moved or changed, or edited splits share
+            ground.
+
+    Example:
+        >>> open_chip_set("chips/").summary()  # doctest: +SKIP
     """
-    folder = Path(path)
+    if isinstance(chips, ChipSet):
+        return chips
+    folder = Path(chips)
     found = read_manifest(folder)
     try:
         return _opened(folder, found, allow_shared)

@@ -24,7 +24,8 @@ from ..core.labelset import GeometryArray, LabelSet, MaskLabels
 from ..core.pixelgrid import PixelGrid
 from ..errors import ChipSetError, EoDlError
 from ..io.discover import is_remote, own_path
-from ..io.scene import Scene, open_scene
+from ..io.scene import Scene, open_scenes
+from ..io.sceneoptions import SceneOptions
 from .chiprecord import ChipRecord
 
 FORMAT = "eo_dl chip set"
@@ -85,8 +86,7 @@ def scene_entry(scene: Scene, folder: Path) -> Plain:
         "relative": None if scene.remote else _relative(own_path(scene.path), folder.resolve()),
         "bands": [asdict(band) for band in scene.bands],
         "dtype": scene.dtype,
-        "own_nodata": scene.own_nodata,
-        "trust_vrt": scene.trust_vrt,
+        "options": {**asdict(scene.options), "bands": None},  # `bands` has them, with their names
         "native": grid_entry(scene.native),
         "size": [scene.grid.height, scene.grid.width],
         "fingerprint": scene.fingerprint(),
@@ -118,11 +118,10 @@ def reopen_scene(entry: Plain, folder: Path) -> Scene:
 
 
 def _open(path: str, entry: Plain, native: PixelGrid) -> Scene:
-    nodata = None if entry["own_nodata"] else entry["bands"][0]["nodata"]
-    given: float | str | None = None if entry["own_nodata"] else "none" if nodata is None else nodata
-    scene = open_scene(path, nodata=given, trust_vrt=entry["trust_vrt"])
+    options = SceneOptions(**entry["options"])
+    (scene,) = open_scenes(path, options)
     if native.crs is not None and scene.native.crs != native.crs:
-        scene = open_scene(path, nodata=given, trust_vrt=entry["trust_vrt"], crs=native.crs.to_wkt())
+        (scene,) = open_scenes(path, replace(options, crs=native.crs.to_wkt()))
     return scene
 
 

@@ -13,7 +13,7 @@ from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError
 from ..io.atomic import atomic_folder, refuse_existing
-from ..io.scene import Scene
+from ..io.scene import SceneSources
 from ..labels.coverage import match_labels
 from ..labels.reading import read_labels
 from .build import SplitBy, TileJob, make_chip_set
@@ -35,7 +35,7 @@ from .truth import SceneTruth
 
 
 def tile(
-    scenes: Scene | str | Path | Sequence[Scene | str | Path],
+    scenes: SceneSources,
     labels: LabelSet | str | Path,
     *,
     out: str | Path,
@@ -88,7 +88,7 @@ def tile(
         raise ConfigError(
             "tile: --splits-of takes the splits of another chip set and --folds deals new ones; give one of them"
         )
-    given = labels if isinstance(labels, LabelSet) else read_labels(labels)
+    given = read_labels(labels)
     ready, notes = prepare_scenes(scenes, gsd_m, below=given.whole_images)
     chip_px = chip_size(
         ready, size_px, size_m, gsd_m, common_side(ready) if given.whole_images else DEFAULT_PX
@@ -116,7 +116,7 @@ def tile(
         workers=workers,
         on_progress=on_progress,
         notes=notes,
-        splits_of=open_chip_set(splits_of) if isinstance(splits_of, str | Path) else splits_of,
+        splits_of=None if splits_of is None else open_chip_set(splits_of),
     )
     with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
         make_chip_set(job, folder, Path(out))

@@ -13,8 +13,7 @@ from pyproj import CRS
 
 from ..core.labelset import GeometryArray, LabelSet, reproject
 from ..errors import BandError, ConfigError, InputError, LabelError
-from ..io.discover import scene_paths
-from ..io.scene import Scene, open_scene
+from ..io.scene import Scene, SceneSources, open_scenes
 from ..io.vectorlayers import read_layer
 
 DEFAULT_PX = 256
@@ -23,21 +22,16 @@ _MOST_PX = 8192
 
 
 def prepare_scenes(
-    scenes: Scene | str | Path | Sequence[Scene | str | Path], gsd_m: float | None, below: bool = False
+    scenes: SceneSources, gsd_m: float | None, below: bool = False
 ) -> tuple[tuple[Scene, ...], tuple[str, ...]]:
     """All scenes (of a folder its rasters, with `below` also those in the folders below it) with the bands of
     the first, in its order, on their working grids; and what has to be said.
 
     Raises `BandError` where a scene lacks a band, `InputError` for none or for one given twice.
     """
-    given = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
-    if not given:
+    opened = open_scenes(scenes, below=below)
+    if not opened:
         raise InputError("tile: no scene was given; name at least one raster")
-    opened = [
-        scene
-        for one in given
-        for scene in ([one] if isinstance(one, Scene) else map(open_scene, scene_paths([one], below)))
-    ]
     twice = sorted(path for path, times in Counter(scene.path for scene in opened).items() if times > 1)
     if twice:
         raise InputError(f"{twice[0]}: was given twice; name every scene once")

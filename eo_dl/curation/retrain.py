@@ -21,9 +21,10 @@ from ..core.htmlcard import grid_table
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
 from ..errors import BundleError, ChipSetError, ConfigError, OutputExistsError
-from ..io.scene import Scene
+from ..io.scene import Scene, SceneSources, open_scenes
 from ..io.yamlfiles import parse_yaml
-from ..labels.reading import read_labels
+from ..labels.labeloptions import LabelOptions
+from ..labels.reading import labels_of, read_labels
 from ..scores.score import Score
 from ..training.judging.compare import score_model
 from ..training.record.results import SplitScores, TrainingResult
@@ -96,9 +97,8 @@ def retrain(
     labels: LabelSet | str | Path | None,
     out: str | Path,
     corrected: str | Path | None = None,
-    class_field: str | None = None,
-    layer: str | None = None,
-    scenes: Sequence[Scene | str | Path] = (),
+    label_options: LabelOptions = LabelOptions(),
+    scenes: SceneSources = (),
     epochs: int | None = None,
     device: str | None = None,
     resume: bool = False,
@@ -113,8 +113,8 @@ def retrain(
     Both models are then scored on the test chips with the corrected labels.
 
     `corrected`: pre-labels that a person went through (`labels prelabel`); they are merged into the file
-    `labels` (None: there is none) as `NAME.labels.gpkg` beside `out`, which is learned from. `class_field`
-    and `layer` say how that file is read. `scenes`: corrected scenes that the chip set has not; their ground,
+    `labels` (None: there is none) as `NAME.labels.gpkg` beside `out`, which is learned from. `label_options`:
+    how that file is read. `scenes`: corrected scenes that the chip set has not; their ground,
     but for what was held out, is for training.
 
     Stopped after its first checkpoint, it keeps `NAME.chips` and `NAME.run`, and says so; before that,
@@ -124,8 +124,8 @@ def retrain(
     Raises as `merge_labels`, `tile` and `train` do, and `ChipSetError` for a chip set without test chips,
     `BundleError` for a model that does not say how it was trained.
     """
-    old = model if isinstance(model, Bundle) else load_model(model)
-    before = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
+    old = load_model(model)
+    before = open_chip_set(chips)
     if not before.split("test"):
         raise ChipSetError(
             f"{before.path}: has no test chips, so an old and a new model cannot be compared; tile with a test share (--split 70,15,15)"
@@ -136,15 +136,11 @@ def retrain(
     _refuse_leftovers(folder, again)
     config = _config_of(old, epochs, device)
     with (
-        _merged(labels, corrected, target.with_suffix(".labels.gpkg"), class_field, layer, again) as merged,
+        _merged(labels, corrected, target.with_suffix(".labels.gpkg"), label_options, again) as merged,
         _worth_keeping(folder),
     ):
-        given = _label_set(
-            labels if merged is None else merged.path,
-            None if merged else class_field,
-            None if merged else layer,
-        )
-        cut = _cut_again(before, given, scenes, _chips_of(folder), again, on_progress)
+        given = _label_set(labels, label_options) if merged is None else read_labels(merged.path)
+        cut = _cut_again(before, given, open_scenes(scenes), _chips_of(folder), again, on_progress)
         # first: what cannot be compared is told before the training
         was = score_model(old, cut, name=old.path.name, device=config.device, precision=config.precision)
         run = train(
@@ -199,8 +195,7 @@ def _merged(
     labels: LabelSet | str | Path | None,
     corrected: str | Path | None,
     out: Path,
-    class_field: str | None,
-    layer: str | None,
+    options: LabelOptions,
     overwrite: bool,
 ) -> Iterator[MergedLabels | None]:
     """The corrections merged into the labels, as long as the block ends well: a failed run must not stand in
@@ -211,7 +206,7 @@ def _merged(
         return
     if isinstance(labels, LabelSet):
         raise ConfigError("retrain: corrections are merged into a file; give labels as a path, or None")
-    made = merge_labels(labels, corrected, out=out, class_field=class_field, layer=layer, overwrite=overwrite)
+    made = merge_labels(labels, corrected, out=out, label_options=options, overwrite=overwrite)
     try:
         yield made
     except BaseException:
@@ -219,14 +214,12 @@ def _merged(
         raise
 
 
-def _label_set(labels: LabelSet | str | Path | None, class_field: str | None, layer: str | None) -> LabelSet:
+def _label_set(labels: LabelSet | str | Path | None, options: LabelOptions) -> LabelSet:
     if labels is None:
         raise ConfigError(
             "retrain: there is nothing to learn from; give labels, corrected pre-labels, or both"
         )
-    return (
-        labels if isinstance(labels, LabelSet) else read_labels(labels, class_field=class_field, layer=layer)
-    )
+    return labels_of(labels, options)
 
 
 def _told(merged: MergedLabels) -> str:
@@ -254,7 +247,7 @@ def _config_of(old: Bundle, epochs: int | None, device: str | None) -> TrainConf
 def _cut_again(
     before: ChipSet,
     labels: LabelSet,
-    scenes: Sequence[Scene | str | Path],
+    scenes: Sequence[Scene],
     out: Path,
     overwrite: bool,
     on_progress: OnProgress,

@@ -39,7 +39,6 @@ def evaluate(
     out: str | Path | None = None,
     aoi: str | Path | None = None,
     iou: float = 0.5,
-    class_field: str | None = None,
     class_map: Mapping[str, str] | None = None,
     chips: ChipSet | str | Path | None = None,
     split: str = "test",
@@ -72,7 +71,7 @@ def evaluate(
     if out is not None:
         refuse_existing(out, overwrite)
     parts = parts_of(prediction, scene)
-    labels = truth if isinstance(truth, LabelSet) else read_labels(truth, class_field=class_field)
+    labels = read_labels(truth)
     if not len(labels) and not labels.masks and not labels.image_names and labels.annotated is None:
         raise LabelError(f"{labels.source}: the truth holds no features; give one that does")
     limits = Limits.of(aoi, chips, split)

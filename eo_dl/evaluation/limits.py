@@ -48,7 +48,7 @@ class Limits:
         if split not in names:
             raise ConfigError(f"split {split!r} is none of {', '.join(SPLITS)}; change --split")
         chosen = names[split]
-        opened = open_chip_set(chips) if isinstance(chips, str | Path) else chips
+        opened = None if chips is None else open_chip_set(chips)
         if opened is not None and not opened.split(chosen):
             raise ChipSetError(
                 f"{opened.path}: has no chips in the split '{split}'; choose another with --split"

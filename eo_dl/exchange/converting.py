@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 from ..core.labelset import LabelSet
 from ..errors import ConfigError, LabelError, OutputExistsError
 from ..io.atomic import atomic_file, atomic_folder, refuse_existing, write_bytes
-from ..io.scene import Scene, open_scene
+from ..io.scene import Scene, SceneSources, open_scenes
 from ..labels.formats.annotations import Annotations, Losses
 from ..labels.formats.formatlist import written_format, written_formats
 from ..labels.formats.labelformat import ImageWriter, WrittenFormat
 from ..labels.geometry import named
-from ..labels.reading import read_labels
+from ..labels.labeloptions import LabelOptions
+from ..labels.reading import LabelFiles, labels_of
 from .imageobjects import annotations_of
 from .placing import place_on_scenes
 from .writtenlabels import WrittenLabels
 
 
 def convert_labels(
-    source: str | Path | Sequence[str | Path],
+    source: LabelFiles,
     *,
     out: str | Path,
     format: str | None = None,
-    images: Sequence[Scene | str | Path] = (),
-    class_field: str | None = None,
-    layer: str | None = None,
-    where: str | None = None,
-    crs: str | None = None,
-    classes: Sequence[str] | str | Path | None = None,
-    source_format: str | None = None,
+    images: SceneSources = (),
+    label_options: LabelOptions = LabelOptions(),
     overwrite: bool = False,
 ) -> WrittenLabels:
     """Write labels of any format that `read_labels` knows in another format.
@@ -43,12 +40,7 @@ def convert_labels(
         format: One of `eo_dl.labels.formats.WRITTEN_FORMATS` (default: by the suffix of `out`).
         images: The images of the labels. Needed where map coordinates become pixels or pixels become map
             coordinates, and where the labels do not contain the size of their images.
-        class_field: Attribute that holds the class, as in `read_labels`.
-        layer: Layer of a vector file, as in `read_labels`.
-        where: Attribute filter, as in `read_labels`.
-        crs: CRS of a vector file, in place of its own.
-        classes: Order, names or merging of classes, as in `read_labels`.
-        source_format: One of `eo_dl.labels.formats.READ_FORMATS` (default: by content).
+        label_options: How `source` is read; `sizes_px` and `attributes` are set by `images` and `out`.
         overwrite: Replace an existing output.
 
     Returns:
@@ -67,18 +59,9 @@ def convert_labels(
     if written is None:
         raise ConfigError(f"{target}: the suffix does not tell the format to write; choose one with `format`")
     check_target(target, written, overwrite)
-    scenes = [image if isinstance(image, Scene) else open_scene(image) for image in images]
-    labels = read_labels(
-        source,
-        class_field=class_field,
-        layer=layer,
-        where=where,
-        crs=crs,
-        classes=classes,
-        format=source_format,
-        sizes_px={scene.name: (scene.native.width, scene.native.height) for scene in scenes},
-        attributes=True,
-    )
+    scenes = open_scenes(images)
+    sizes = {scene.name: (scene.native.width, scene.native.height) for scene in scenes}
+    labels = labels_of(source, replace(label_options, sizes_px=sizes, attributes=True))
     if written.write_map is not None and labels.crs is None:
         labels = place_on_scenes(labels, scenes)
     notes = write_labels(labels, target, written, scenes, overwrite)

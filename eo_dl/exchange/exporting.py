@@ -26,7 +26,8 @@ from ..labels.formats.annotations import NO_SPLIT, Annotations, LabelledImage, L
 from ..labels.formats.formatlist import written_format
 from ..labels.formats.labelformat import WrittenFormat
 from ..labels.formats.safefile import put
-from ..labels.reading import read_labels
+from ..labels.labeloptions import LabelOptions
+from ..labels.reading import labels_of
 from .chippictures import PICTURES, Stretch, picture_bytes, stretch_of
 from .imageindex import INDEX_NAME, ImageIndex, IndexedImage, index_text
 from .imageobjects import mask_objects, objects_of
@@ -79,8 +80,7 @@ def export_labels(
     format: str,
     labels: LabelSet | str | Path | None = None,
     predictions: LabelSet | str | Path | None = None,
-    class_field: str | None = None,
-    layer: str | None = None,
+    label_options: LabelOptions = LabelOptions(),
     splits: Sequence[str] = ("train", "val", "test"),
     images: ImageKind | None = None,
     bands: Sequence[str] | None = None,
@@ -97,8 +97,7 @@ def export_labels(
         format: One of `eo_dl.labels.formats.WRITTEN_FORMATS`.
         labels: Labels in place of those of the chip set, e.g. the output of `predict`.
         predictions: Objects with scores that annotators start from; Label Studio only.
-        class_field: Attribute that holds the class in the file `labels`.
-        layer: Layer of the file `labels`.
+        label_options: How the file `labels` is read.
         splits: The splits to export; "none" for chips without a split.
         images: "tif" keeps all bands and values; "png" and "jpg" are stretched to 8 bits, alike in all chips, and
             are the default for tools that show nothing else. The index records the stretch.
@@ -121,14 +120,14 @@ def export_labels(
     written = written_format(format)
     target = Path(out)
     refuse_existing(target, overwrite)
-    chip_set = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
-    label_sets = [chip_set.labels if labels is None else _labels_on(chip_set, labels, class_field, layer)]
+    chip_set = open_chip_set(chips)
+    label_sets = [chip_set.labels if labels is None else _labels_on(chip_set, labels, label_options)]
     if predictions is not None:
         if not written.predictions:
             raise ConfigError(
                 f"`predictions`: {written.title} has none to start from; pass them as `labels` to export them"
             )
-        label_sets.append(_labels_on(chip_set, predictions))
+        label_sets.append(_labels_on(chip_set, predictions, LabelOptions()))
     image_kind = _image_kind(written, images)
     stretch = _stretch(chip_set, image_kind, bands)
     export = _Export(chip_set, written, image_kind, tuple(label_sets), stretch)
@@ -155,15 +154,10 @@ def export_labels(
     return ExportedLabels(target, written.name, len(files), objects, all_notes)
 
 
-def _labels_on(
-    chips: ChipSet,
-    labels: LabelSet | str | Path,
-    class_field: str | None = None,
-    layer: str | None = None,
-) -> LabelSet:
+def _labels_on(chips: ChipSet, labels: LabelSet | str | Path, options: LabelOptions) -> LabelSet:
     """Labels other than those of the chip set, matched with its scenes."""
     if not isinstance(labels, LabelSet):
-        labels = read_labels(labels, class_field=class_field, layer=layer, attributes=True)
+        labels = labels_of(labels, replace(options, attributes=True))
     return match_labels(labels, chips.scenes)
 
 

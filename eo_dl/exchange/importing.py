@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from ..labels.formats.annotations import Losses
 from ..labels.formats.formatlist import format_of_written, written_formats
 from ..labels.formats.labelfile import LabelFile
 from ..labels.geometry import named
+from ..labels.labeloptions import LabelOptions
 from ..labels.labelsources import recognised
 from ..labels.projectlayout import CLASS_FIELD
-from ..labels.reading import read_labels
+from ..labels.reading import LabelFiles, labels_of
 from .converting import check_target, format_of_suffix, write_labels
 from .imageindex import ImageIndex, find_index, read_index
 from .imageobjects import annotations_of
@@ -23,17 +23,13 @@ from .pixelset import label_set_of
 from .placing import place_labels, place_map_labels
 from .writtenlabels import WrittenLabels
 
-Source = str | Path | Sequence[str | Path]
-Classes = Sequence[str] | str | Path | None
-
 
 def import_labels(
-    source: Source,
+    source: LabelFiles,
     *,
     out: str | Path,
     index: str | Path | None = None,
-    format: str | None = None,
-    classes: Classes = None,
+    label_options: LabelOptions = LabelOptions(),
     join: bool = True,
     overwrite: bool = False,
 ) -> WrittenLabels:
@@ -41,8 +37,8 @@ def import_labels(
     pixels of scenes without CRS: .json, COCO).
 
     `source`: the whole folder of an export, whose index says where its labels are, or the corrected file or
-    files. `index`: the eo_dl_index.json of the export (default: beside or above the labels). `format`: of the
-    labels, where their content does not say it. Labels of whole images become the frames of their images.
+    files. `index`: the eo_dl_index.json of the export (default: beside or above the labels). `label_options`:
+    how the corrected files are read. Labels of whole images become the frames of their images.
     `join`: pieces of one object that several images show become one. A GeoPackage also has the layer
     `annotated`: the ground of the images that came back.
 
@@ -59,7 +55,7 @@ def import_labels(
     found = read_index(where)
     if not found.images:
         raise LabelError(f"{where}: lists no images, so nothing can be placed; export the labels again")
-    labels = _read(source, found, where, format, classes)
+    labels = _read(source, found, where, label_options)
     placed = (
         place_map_labels(labels, found)
         if labels.crs is not None
@@ -74,21 +70,21 @@ def import_labels(
     return WrittenLabels(target, placed, (*placed.notes, *notes))
 
 
-def _read(source: Source, index: ImageIndex, where: Path, format: str | None, classes: Classes) -> LabelSet:
+def _read(source: LabelFiles, index: ImageIndex, where: Path, options: LabelOptions) -> LabelSet:
     """The labels: of a whole export what its index says, else what their content is."""
-    if index.labels and index.format in written_formats() and _is_export(source, where):
-        folder = where.parent
-        _refuse_strangers(folder, index)
-        label_format = format_of_written(index.format)
-        paths = [folder / place for place in index.labels]
-        name = label_format.name
-        if label_format.vector:
-            return read_labels(paths, class_field=CLASS_FIELD, format=name, classes=classes, attributes=True)
-        return read_labels(paths, format=name, classes=classes, sizes_px=index.sizes_px)
-    return read_labels(source, format=format, classes=classes, sizes_px=index.sizes_px)
+    if not index.labels or index.format not in written_formats() or not _is_export(source, where):
+        return labels_of(source, replace(options, sizes_px=index.sizes_px))
+    folder = where.parent
+    _refuse_strangers(folder, index)
+    label_format = format_of_written(index.format)
+    paths = [folder / place for place in index.labels]
+    if label_format.vector:
+        vector_options = replace(options, class_field=CLASS_FIELD, format=label_format.name, attributes=True)
+        return labels_of(paths, vector_options)
+    return labels_of(paths, replace(options, format=label_format.name, sizes_px=index.sizes_px))
 
 
-def _is_export(source: Source, where: Path) -> bool:
+def _is_export(source: LabelFiles, where: Path) -> bool:
     """True for the folder of an export: the one that its index is in."""
     given = [source] if isinstance(source, str | Path) else list(source)
     return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +11,7 @@ from ..core.arraytypes import AnyArray, Float32Array, Float64Array
 from ..core.bands import BandSet
 from ..core.normalization import to_physical
 from ..core.window import Window
-from ..errors import BandError, ConfigError, InputError, SceneError
+from ..errors import BandError, InputError, SceneError
 from ..io.gdal import small_cache
 from ..io.scene import Scene, SceneReader
 
@@ -27,19 +26,6 @@ _KNOWN_FACTORS = (1e-4, 1e-2, 1 / 255, 1 / 65535, 1e2, 255.0, 1e4, 65535.0)
 
 
 @dataclass(frozen=True)
-class SceneOptions:
-    """What the person says about a scene in place of the file: `bands` (names, numbers, NAME=NUMBER), `scale`
-    and `offset` (physical = stored * scale + offset, for all bands; None: each band's own), `keep_gsd` (do
-    not resample).
-    """
-
-    bands: Sequence[str] | str | None = None
-    scale: float | None = None
-    offset: float | None = None
-    keep_gsd: bool = False
-
-
-@dataclass(frozen=True)
 class FittedScene:
     """A scene with the model's bands in the model's order on the grid to work on; `notes` say what was done
     for it.
@@ -49,59 +35,31 @@ class FittedScene:
     notes: tuple[str, ...]
 
 
-def fit_scene(bundle: Bundle, scene: Scene, options: SceneOptions) -> FittedScene:
-    """Match bands, units and ground resolution.
+def fit_scene(bundle: Bundle, scene: Scene, *, keep_gsd: bool = False) -> FittedScene:
+    """Match bands, units and GSD. `keep_gsd`: do not resample a scene whose GSD differs from the model's.
 
-    Raises `BandError`, `SceneError` (nothing valid in it) or `InputError` (values in other units) with the
-    flag to type.
+    Raises `BandError`, `SceneError` (nothing valid in it) or `InputError` (values in other units), naming the
+    parameter of `open_scene` that resolves it.
     """
-    picked = _with_bands(bundle.bands, scene, options.bands)
-    fitted = _with_units(picked, options)
-    said = options.scale is not None or options.offset is not None
-    values = _check_values(bundle, fitted, said)
-    fitted, size = _with_gsd(bundle, fitted, options.keep_gsd)
+    fitted = _with_bands(bundle.bands, scene)
+    values = _check_values(bundle, fitted)
+    fitted, size = _with_gsd(bundle, fitted, keep_gsd)
     return FittedScene(fitted, (*scene.notes, *values, *size))
 
 
-def _with_bands(wanted: BandSet, scene: Scene, bands: Sequence[str] | str | None) -> Scene:
-    if bands is not None:
-        chosen = (
-            [part.strip() for part in bands.split(",")]
-            if isinstance(bands, str)
-            else [str(part) for part in bands]
-        )
-        scene = scene.select(chosen)
-        if wanted.named and len(scene.bands) == len(wanted) and not any(band.named for band in scene.bands):
-            # Numbers alone, given in person and as many as the model has: they are meant in the model's
-            # order.
-            scene = scene.select(
-                [f"{name}={band.number}" for name, band in zip(wanted.names, scene.bands, strict=True)]
-            )
+def _with_bands(wanted: BandSet, scene: Scene) -> Scene:
+    if scene.options.bands is not None:
+        numbers_alone = not any(band.named for band in scene.bands)
+        if wanted.named and len(scene.bands) == len(wanted) and numbers_alone:
+            # Numbers stated by the user, as many as the model has bands: they are in the model's order.
+            pairs = zip(wanted.names, scene.bands, strict=True)
+            scene = scene.select([f"{name}={band.number}" for name, band in pairs])
         if len(scene.bands) < len(wanted):
             raise BandError(
-                f"{scene.path}: -b/--bands names {len(scene.bands)} bands, the model needs {len(wanted)}: "
+                f"{scene.path}: `bands` names {len(scene.bands)} bands, the model needs {len(wanted)}: "
                 f"{wanted.describe()}; name each"
             )
     return scene.reordered(wanted.match(scene.bands, scene.path))
-
-
-def _with_units(scene: Scene, options: SceneOptions) -> Scene:
-    if options.scale is None and options.offset is None:
-        return scene
-    if options.scale == 0 or not np.isfinite([options.scale or 0.0, options.offset or 0.0]).all():
-        raise ConfigError(
-            f"scale {options.scale} and offset {options.offset} must be finite and the scale not 0 "
-            "(--scale, --offset)"
-        )
-    bands = (
-        replace(
-            band,
-            scale=band.scale if options.scale is None else options.scale,
-            offset=band.offset if options.offset is None else options.offset,
-        )
-        for band in scene.bands
-    )
-    return replace(scene, bands=BandSet(tuple(bands)))
 
 
 def _with_gsd(bundle: Bundle, scene: Scene, keep: bool) -> tuple[Scene, tuple[str, ...]]:
@@ -128,9 +86,9 @@ def _with_gsd(bundle: Bundle, scene: Scene, keep: bool) -> tuple[Scene, tuple[st
     return scene.at_gsd(wanted), (note,)
 
 
-def _check_values(bundle: Bundle, scene: Scene, said: bool) -> tuple[str, ...]:
-    """Notes on unusual values. Raises `InputError` where they are in other units, unless the person `said`
-    which.
+def _check_values(bundle: Bundle, scene: Scene) -> tuple[str, ...]:
+    """Notes on unusual values. Raises `InputError` where they are in other units, unless the user stated the
+    units.
     """
     values = sample_values(scene)
     low, median, high = np.percentile(values, (2, 50, 98), axis=1)
@@ -140,7 +98,7 @@ def _check_values(bundle: Bundle, scene: Scene, said: bool) -> tuple[str, ...]:
         bool((found > _FACTOR * trained).all()),
         bool(((found * _FACTOR < trained) & (found > 0)).all()),
     )
-    if not said and (too_large or too_small):
+    if scene.own_units and (too_large or too_small):
         raise InputError(_other_units(scene, median, mean, trained / np.maximum(found, 1e-30)))
     unusual = [
         f"{band.name} (median {m:.4g}, trained on {t:.4g} +- {s:.4g})"
@@ -170,11 +128,7 @@ def _other_units(
         for band, m, t in list(zip(scene.bands, median, mean, strict=True))[:4]
     )
     scale = scene.bands[0].scale * likely
-    return (
-        f"{scene.path}: its values are in other units than those the model was trained on, median {pairs}; "
-        f"say what a stored unit is worth, perhaps --scale {scale:.6g} (--scale {scene.bands[0].scale:g} "
-        "leaves it)"
-    )
+    return f"{scene.path}: its values are in other units than those the model was trained on, median {pairs}; open the scene with the physical value of a stored unit, perhaps `scale={scale:.6g}` (`scale={scene.bands[0].scale:g}` keeps the values)"
 
 
 def sample_values(scene: Scene) -> Float32Array:
@@ -211,6 +165,5 @@ def _first_valid(scene: Scene, reader: SceneReader) -> AnyArray:
         sorted({"none" if band.nodata is None else f"{band.nodata:g}" for band in scene.bands})
     )
     raise SceneError(
-        f"{scene.path}: none of its pixels is valid (nodata {nodata}, mask or alpha); nothing to predict; "
-        "if the nodata value is wrong, give --nodata"
+        f"{scene.path}: none of its pixels is valid (nodata {nodata}, mask or alpha); nothing to predict; if the nodata value is wrong, set `nodata`"
     )

@@ -150,12 +150,13 @@ def _key(bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Bac
     said: list[object] = [
         __version__,
         bundle.hash,
-        repr(request.scene),
+        request.keep_gsd,
         request.margin_px,
         request.batch_size,
         dict(backend.identity),
     ]
-    said += [(scene.path, sorted(scene.fingerprint().items()), repr(scene.bands)) for scene in scenes]
+    for scene in scenes:
+        said.append((scene.path, sorted(scene.fingerprint().items()), repr(scene.bands), repr(scene.options)))
     return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
 
 
@@ -182,7 +183,7 @@ def _of_group(
 def _parts(bundle: Bundle, scenes: Sequence[Scene], request: Request, notes: list[str]) -> Iterator[_Part]:
     margin = bundle.spec.margin_px if request.margin_px is None else request.margin_px
     for place, scene in enumerate(scenes):
-        fitted = fit_scene(bundle, scene, request.scene)
+        fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd)
         notes += fitted.notes
         work = fitted.scene
         own_px = (work.native.height * work.native.width) / (work.grid.height * work.grid.width)

@@ -28,7 +28,7 @@ from ..io.scene import Scene, SceneReader
 from ..tasks import ChipCodec, OneObjectCodec
 from ..version import __version__
 from .backends import Backend, Scaling, reader_threads
-from .contract import SceneOptions, fit_scene
+from .contract import fit_scene
 from .engine import ChipJob, Source, batch_size_for
 
 # Drivers that can only be read from the first row on: a second reader would decode everything twice.
@@ -39,13 +39,13 @@ _DEFAULT_IOU = 0.5
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for, but for model, scene and output."""
+    """Prediction options other than model, scene and output path."""
 
-    scene: SceneOptions
     aoi: str | Path | None = None
     margin_px: int | None = None
     batch_size: int | None = None
     min_score: float | None = None
+    keep_gsd: bool = False
     overwrite: bool = False
     resume: bool = True
 
@@ -86,7 +86,7 @@ def make_plan(
     bundle: Bundle, scene: Scene, out: Path, probabilities: Path | None, request: Request, backend: Backend
 ) -> Plan:
     """Everything settled. Raises `InputError` where model, scene and request do not go together."""
-    fitted = fit_scene(bundle, scene, request.scene)
+    fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd)
     work = fitted.scene
     margin = bundle.spec.margin_px if request.margin_px is None else request.margin_px
     kind = SquareGrid if bundle.task.output == "chips" else ChipGrid

@@ -10,9 +10,8 @@ from ..bundle import Bundle, load_model
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, OutputExistsError
 from ..io.atomic import refuse_existing
-from ..io.scene import Scene, open_scene
+from ..io.scene import Scene, SceneSources, open_scenes
 from .backends import Backend, make_backend
-from .contract import SceneOptions
 from .imagetable import as_images, predict_images
 from .mapfolder import FolderJournal, outputs_in
 from .outputs import is_raster
@@ -23,7 +22,7 @@ from .runplan import kept_prediction, run_plan
 
 def predict(
     model: Bundle | str | Path,
-    scene: Scene | str | Path | Sequence[Scene | str | Path],
+    scenes: SceneSources,
     *,
     out: str | Path,
     aoi: str | Path | None = None,
@@ -33,9 +32,6 @@ def predict(
     device: str = "auto",
     precision: str = "auto",
     backend: str = "torch",
-    bands: Sequence[str] | str | None = None,
-    scale: float | None = None,
-    offset: float | None = None,
     keep_gsd: bool = False,
     min_score: float | None = None,
     overwrite: bool = False,
@@ -46,14 +42,14 @@ def predict(
 
     What the model needs is in its bundle; a scene that does not fit stops with what to type. The suffix of
     `out` decides the kind: .tif is a raster of class ids (255 = not measured), .gpkg, .geojson, .fgb and
-    .parquet are polygons. For a list of scenes `out` is a folder and gets one file a scene (also for one
-    scene, where `out` is a folder), in folders like the scenes' own where two are called alike; a model of
+    .parquet are polygons. For several scenes `out` is a folder and gets one file per scene (also for one
+    scene, where `out` is a folder, or a name without suffix for a list of one), in folders like the scenes' own where two are called alike; a model of
     whole chips writes a cell for each chip, and with the name of a vector file for several scenes, or of a
     .csv, a row for each image. The output lies on the scene's own grid, also where the scene is resampled for
     the model.
 
     `aoi`: polygons; nothing outside is predicted. `probabilities`: also write NAME_prob.tif (or the path
-    given), a band a class. `bands`, `scale`, `offset`, `keep_gsd`: see `contract.SceneOptions`. `min_score`:
+    given), a band a class. `keep_gsd`: do not resample a scene whose GSD differs from the model's. `min_score`:
     objects below it are left out (default: the model's). `precision="32"`: exact to the last bit; "auto"
     takes bfloat16 where the processor computes in it. A run that was stopped continues with the same call;
     `resume=False` keeps nothing.
@@ -63,34 +59,45 @@ def predict(
     >>> predict("model.eodl", "scene.tif", out="map.tif")  # doctest: +SKIP
     """
     started = time.perf_counter()
-    bundle = model if isinstance(model, Bundle) else load_model(model)
-    several = not isinstance(scene, Scene | str | Path) or str(out).endswith("/") or Path(out).is_dir()
-    scenes = [_opened(one) for one in _as_list(scene)]
+    bundle = load_model(model)
+    opened = open_scenes(scenes, below=bundle.task.output == "chips")  # images in a folder for each class
+    listed = not isinstance(scenes, Scene | str | Path)
+    into_folder = len(opened) != 1 or _is_folder(out) or (listed and not Path(out).suffix)
     request = Request(
-        SceneOptions(bands, scale, offset, keep_gsd), aoi, margin_px, batch_size, min_score, overwrite, resume
+        aoi=aoi,
+        margin_px=margin_px,
+        batch_size=batch_size,
+        min_score=min_score,
+        keep_gsd=keep_gsd,
+        overwrite=overwrite,
+        resume=resume,
     )
-    if as_images(bundle, Path(out), several=len(scenes) > 1):
+    if as_images(bundle, Path(out), several=len(opened) > 1):
         if probabilities is not False:
             raise ConfigError(
                 f"{out}: a table of images has a column of probabilities for each class already; leave "
                 "--probabilities out"
             )
         engine = make_backend(backend, bundle, device=device, precision=precision, labels_only=False)
-        return predict_images(bundle, scenes, Path(out), request, engine, on_progress)
+        return predict_images(bundle, opened, Path(out), request, engine, on_progress)
     suffix = ".tif" if bundle.task.output == "raster" else ".gpkg"
-    outs = outputs_in(Path(out), scenes, suffix) if several else [Path(out)]
-    extras = [_probability_path(bundle, path, probabilities, several) for path in outs]
-    journal = FolderJournal(Path(out), several and resume)
-    _check_outputs(bundle, scenes, outs, extras, overwrite, journal)
+    outs = outputs_in(Path(out), opened, suffix) if into_folder else [Path(out)]
+    extras = [_probability_path(bundle, path, probabilities, into_folder) for path in outs]
+    journal = FolderJournal(Path(out), into_folder and resume)
+    _check_outputs(bundle, opened, outs, extras, overwrite, journal)
     engine = make_backend(backend, bundle, device=device, precision=precision, labels_only=not probabilities)
     parts = []
-    for one, path, extra in zip(scenes, outs, extras, strict=True):
-        plan = make_plan(bundle, one, path, extra, request, engine)
+    for scene, path, extra in zip(opened, outs, extras, strict=True):
+        plan = make_plan(bundle, scene, path, extra, request, engine)
         parts.append(_once(plan, engine, journal, on_progress))
-    if not several:
+    if not into_folder:
         return parts[0]
     journal.remove()
     return folder_prediction(Path(out), tuple(parts), time.perf_counter() - started)
+
+
+def _is_folder(out: str | Path) -> bool:
+    return str(out).endswith("/") or Path(out).is_dir()
 
 
 def _once(plan: Plan, engine: Backend, journal: FolderJournal, on_progress: OnProgress) -> Prediction:
@@ -103,14 +110,6 @@ def _once(plan: Plan, engine: Backend, journal: FolderJournal, on_progress: OnPr
     made = run_plan(plan, engine, on_progress)
     journal.add(made.paths, plan.key, made.count, made.chips)
     return made
-
-
-def _as_list(scene: Scene | str | Path | Sequence[Scene | str | Path]) -> list[Scene | str | Path]:
-    return [scene] if isinstance(scene, Scene | str | Path) else list(scene)
-
-
-def _opened(scene: Scene | str | Path) -> Scene:
-    return scene if isinstance(scene, Scene) else open_scene(scene)
 
 
 def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, several: bool) -> Path | None:
@@ -137,7 +136,7 @@ def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, seve
 
 def _check_outputs(
     bundle: Bundle,
-    scenes: list[Scene],
+    scenes: Sequence[Scene],
     outs: list[Path],
     extras: list[Path | None],
     overwrite: bool,

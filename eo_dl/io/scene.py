@@ -15,13 +15,14 @@ from ..core.htmlcard import card
 from ..core.imagenames import stem_of
 from ..core.pixelgrid import PixelGrid
 from ..errors import GridError, SceneError
-from .discover import is_remote, own_path
+from .discover import is_remote, own_path, scene_paths
 from .quicklook import quicklook, reduced_size
 from .reader import SceneReader
 from .scenefile import describe
+from .sceneoptions import SceneOptions
 from .vrt import vrt_sources
 
-__all__ = ["Scene", "SceneReader", "open_scene"]
+__all__ = ["Scene", "SceneReader", "open_scene", "open_scenes"]
 
 _HEADER_BYTES = 65536
 _MAX_SIDE = 2**31 - 1
@@ -32,34 +33,68 @@ ColorTable = tuple[tuple[int, tuple[int, int, int, int]], ...]
 
 @dataclass(frozen=True)
 class Scene:
-    """One georeferenced image, opened lazily.
-
-    `grid` is the working grid: the file's own (`native`), or the same ground cut into pixels of another size
-    (`at_gsd`). `bands` are those selected, in order; `dtype` is what stored values come as. `alpha` (band
-    numbers) and `masked` say what besides nodata and NaN makes pixels invalid. `overviews` are decimation
-    factors in the file. `nearest`: values are categories, so a working grid takes the nearest pixel instead
-    of a mean. `color_table` (value, RGBA) where values are entries of a table. `notes` say what was found and
-    decided on opening.
-    """
+    """One georeferenced image, opened lazily: no pixel is read before a `SceneReader` reads it."""
 
     path: str
+    """Path or URL, as GDAL takes it."""
+
     grid: PixelGrid
+    """The working grid: the file's own, or the same extent in pixels of another size (`at_gsd`)."""
+
     bands: BandSet
+    """The selected bands, in the order in which pixels carry them."""
+
     dtype: str
+    """Type of the stored values that holds those of all selected bands."""
+
     native: PixelGrid
+    """The grid of the file."""
+
     driver: str
+    """Name of the GDAL driver that reads the file."""
+
     block_px: tuple[int, int]
+    """Height and width of the blocks in which the file stores pixels."""
+
     striped: bool = False
+    """True where blocks are as wide as the image, so that a small window decodes whole rows."""
+
     overviews: tuple[int, ...] = ()
+    """Decimation factors of the overviews in the file."""
+
     compressed: bool = False
+    """True where blocks are compressed."""
+
     alpha: tuple[int, ...] = ()
+    """Numbers of the alpha bands (1-based); where they are 0, pixels are not valid."""
+
     masked: bool = False
-    own_nodata: bool = True
+    """True where the file has a mask band."""
+
     nearest: bool = False
+    """True where values are categories, so that resampling takes the nearest pixel instead of a mean."""
+
     acquired: str | None = None
-    trust_vrt: bool = False
+    """When the image was taken, as the file's tags say it."""
+
     color_table: ColorTable | None = field(default=None, repr=False)
+    """Value and RGBA of each entry, where values are entries of a colour table."""
+
+    options: SceneOptions = SceneOptions()
+    """What the user stated on opening, in place of what the file says."""
+
     notes: tuple[str, ...] = ()
+    """What was found and decided on opening."""
+
+    @property
+    def own_nodata(self) -> bool:
+        """True where the nodata values are the file's own."""
+        return self.options.nodata is None
+
+    @property
+    def own_units(self) -> bool:
+        """True where scale and offset are the file's own."""
+        return self.options.scale is None and self.options.offset is None
 
     @property
     def remote(self) -> bool:
@@ -166,52 +201,132 @@ class Scene:
         return card(self.name, rows, png(quicklook(small)))
 
 
+SceneSource = Scene | str | Path
+"""An opened scene, or the path or URL of one."""
+
+SceneSources = SceneSource | Sequence[SceneSource]
+"""One or many scenes, paths, URLs, folders or patterns ("tiles/*.tif")."""
+
+
 def common_dtype(bands: Sequence[Band]) -> str:
     """The type that holds the stored values of all these bands."""
     return str(np.result_type(*(band.dtype for band in bands)))
 
 
 def open_scene(
-    path: str | Path,
+    source: SceneSource,
     *,
-    bands: Sequence[str] | str | None = None,
-    gsd_m: float | None = None,
+    bands: Sequence[str | int] | str | None = None,
     nodata: float | str | None = None,
     crs: str | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
     trust_vrt: bool = False,
 ) -> Scene:
     """A raster as a `Scene`: driver by content, bands by name, no pixel read.
 
-    `bands`: which, in which order (names, 1-based numbers, NAME=NUMBER; one text may hold several with
-    commas). `gsd_m`: resample on reading. `nodata`: in place of the file's own ("none": every value is a
-    measurement). `crs`: in place of the file's own. `trust_vrt`: let a VRT name files outside its folder.
-    What is done with odd files is in docs/inputs.md.
+    What is done with odd files is described in docs/inputs.md. The parameters are the fields of
+    `SceneOptions`, which `open_scenes` takes for many files.
 
-    Raises `SceneError` or `BandError` with one line.
+    Args:
+        source: Path or URL of a raster that GDAL reads. An opened scene is returned as it is.
+        bands: Bands to use, in order: names, 1-based numbers or NAME=NUMBER, as a list or with commas
+            (default: all).
+        nodata: Stored value of pixels that were not measured; "none": all were (default: as the file says).
+        crs: Coordinate reference system, in place of the file's own, e.g. "EPSG:32633".
+        scale: Physical value of a stored unit, in all bands: physical = stored * scale + offset (default:
+            the file's).
+        offset: Physical value of a stored 0, in all bands (default: the file's).
+        trust_vrt: Let a VRT name files outside its own folder.
 
-    >>> scene = open_scene("ortho.tif", bands="red,green,blue")  # doctest: +SKIP
+    Returns:
+        The scene on the grid of the file; `Scene.at_gsd` resamples it.
+
+    Raises:
+        SceneError: The file is missing, unreadable, unsafe to open, or open already and cannot be changed.
+        BandError: A band is not there.
+        ConfigError: A value that no scene could be opened with.
+
+    Example:
+        >>> scene = open_scene("ortho.tif", bands="red,green,blue")  # doctest: +SKIP
     """
-    found = describe(str(path), nodata=nodata, crs=crs, trust_vrt=trust_vrt)
-    scene = Scene(
-        path=found.path,
-        grid=found.grid,
-        bands=found.bands,
-        dtype=common_dtype(found.bands.bands),
-        native=found.grid,
-        driver=found.driver,
-        block_px=found.block_px,
-        striped=found.striped,
-        overviews=found.overviews,
-        compressed=found.compressed,
-        alpha=found.alpha,
-        masked=found.masked,
-        own_nodata=nodata is None,
-        nearest=found.color_table is not None,
-        acquired=found.acquired,
-        trust_vrt=trust_vrt,
-        color_table=found.color_table,
-        notes=found.notes,
+    options = SceneOptions(
+        bands=bands, nodata=nodata, crs=crs, scale=scale, offset=offset, trust_vrt=trust_vrt
     )
-    if bands is not None:
-        scene = scene.select(bands.split(",") if isinstance(bands, str) else [str(band) for band in bands])
-    return scene if gsd_m is None else scene.at_gsd(gsd_m)
+    return _opened(source, options)
+
+
+def open_scenes(
+    scenes: SceneSources,
+    options: SceneOptions = SceneOptions(),
+    *,
+    below: bool = False,
+) -> tuple[Scene, ...]:
+    """Every raster of the paths, folders and patterns, opened; the files of a folder or pattern by name.
+
+    Args:
+        scenes: One or many paths, URLs, folders, patterns ("tiles/*.tif") or opened scenes.
+        options: How the files are opened.
+        below: Also open the rasters in the folders below a folder.
+
+    Returns:
+        The scenes, in the order given; none for an empty list.
+
+    Raises:
+        SceneError: A folder or pattern holds no raster, or a file cannot be opened.
+        BandError: A band is not there.
+
+    Example:
+        >>> open_scenes(["north.tif", "south/"], SceneOptions(nodata=0))  # doctest: +SKIP
+    """
+    items = [scenes] if isinstance(scenes, Scene | str | Path) else scenes
+    opened: list[Scene] = []
+    for item in items:
+        files = [item] if isinstance(item, Scene) else scene_paths([item], below)
+        opened += [_opened(file, options) for file in files]
+    return tuple(opened)
+
+
+def _opened(source: SceneSource, options: SceneOptions) -> Scene:
+    if not isinstance(source, Scene):
+        return _from_file(str(source), options)
+    stated = " and ".join(f"`{name}`" for name in options.stated())
+    if stated:
+        raise SceneError(f"{source.path}: is open already, so {stated} cannot be applied; give its path")
+    return source
+
+
+def _from_file(path: str, options: SceneOptions) -> Scene:
+    file = describe(path, nodata=options.nodata, crs=options.crs, trust_vrt=options.trust_vrt)
+    wanted = options.band_names
+    selected = file.bands if wanted is None else file.bands.select(wanted, file.path)
+    bands = _with_units(selected, options)
+    return Scene(
+        path=file.path,
+        grid=file.grid,
+        bands=bands,
+        dtype=common_dtype(bands.bands),
+        native=file.grid,
+        driver=file.driver,
+        block_px=file.block_px,
+        striped=file.striped,
+        overviews=file.overviews,
+        compressed=file.compressed,
+        alpha=file.alpha,
+        masked=file.masked,
+        nearest=file.color_table is not None,
+        acquired=file.acquired,
+        color_table=file.color_table,
+        options=options,
+        notes=file.notes,
+    )
+
+
+def _with_units(bands: BandSet, options: SceneOptions) -> BandSet:
+    """The bands with the scale and offset that the user stated."""
+    changed = []
+    for band in bands:
+        scale = band.scale if options.scale is None else options.scale
+        offset = band.offset if options.offset is None else options.offset
+        changed.append(replace(band, scale=scale, offset=offset))
+    return BandSet(tuple(changed))

@@ -247,22 +247,15 @@ def _band(
     )
 
 
-def _nodata(own: float | None, dtype: str, path: str, given: float | str | None, number: int) -> float | None:
-    value = own
-    if isinstance(given, str):
-        if given.strip().lower() == "none":
-            return None
-        try:
-            value = float(given)
-        except ValueError as cause:
-            raise SceneError(
-                f"{path}: nodata {given!r} is neither a number nor 'none'; give e.g. --nodata 0"
-            ) from cause
-    elif given is not None:
-        value = given
+def _nodata(
+    own: float | None, dtype: str, path: str, stated: float | str | None, number: int
+) -> float | None:
+    if isinstance(stated, str):  # "none", as SceneOptions leaves no other text
+        return None
+    value = own if stated is None else stated
     if value is None or fits(value, dtype):
         return value
-    if given is not None:
+    if stated is not None:
         raise SceneError(
             f"{path}: nodata {value:g} is no value of band {number} ({dtype}); give one it can hold or 'none'"
         )

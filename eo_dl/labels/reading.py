@@ -13,20 +13,23 @@ from ..errors import LabelError
 from ..io.vectorlayers import layer_length
 from .classnames import ClassRequest, parse_classes
 from .formats.labelformat import VECTOR_OPTIONS
+from .labeloptions import LabelOptions, Sizes, Unlabelled
 from .labelsources import Sources, find_sources
 from .projectlayout import ANNOTATED, is_project
-from .readoptions import ReadOptions, Sizes
-from .records import Records, Unlabelled, label_set
+from .records import Records, label_set
 from .vector.vectorlabels import read_areas
+
+LabelFiles = str | Path | Sequence[str | Path]
+"""A label file, a folder, a pattern, or a list of these."""
 
 
 def read_labels(
-    source: str | Path | Sequence[str | Path],
+    source: LabelSet | LabelFiles,
     *,
     class_field: str | None = None,
     layer: str | None = None,
     where: str | None = None,
-    crs: str | None = None,
+    label_crs: str | None = None,
     buffer_m: float | None = None,
     annotated: str | Path | None = None,
     classes: Sequence[str] | str | Path | None = None,
@@ -36,61 +39,86 @@ def read_labels(
     sizes_px: Sizes | None = None,
     attributes: bool = False,
 ) -> LabelSet:
-    """Labels of a file, a folder, a pattern in quotes, or a list of these; `notes` of the result tell what
-    was repaired, dropped or guessed.
+    """Labels of a file, a folder, a pattern or a list of these, as one label set.
 
-    Formats, found by content: vectors (GPKG, GeoJSON, Shapefile, FlatGeobuf, GeoParquet), label rasters of
+    Formats, detected by content: vectors (GPKG, GeoJSON, Shapefile, FlatGeobuf, GeoParquet), label rasters of
     ids or colours, Pascal VOC, COCO, YOLO, DOTA, Label Studio, CVAT, LabelMe, CSV boxes, and labels of whole
-    images: a CSV of file and class (several with `;` or `|` between), or ROOT/CLASS/NAME.jpg. `layer`, `crs`
-    (in place of the file's), `where` ("FIELD=VALUE|VALUE", a list matches by any element), `buffer_m` (points
-    and lines become areas of this radius on the ground) and `class_field` are for vectors; the class field is
-    guessed where only one can be it, "none" makes all features one class, "file" takes the name of the file.
+    images: a CSV of file and class (several with `;` or `|` between), or ROOT/CLASS/NAME.jpg. Of a labelling
+    project (`labels start`) the layer `labels` is read; labels are complete in the areas of its layer
+    `annotated`, unless that is empty. The parameters are the fields of `LabelOptions`.
 
-    Of a labelling project (`labels start`) the layer `labels` is read, and `annotated`, where something is
-    drawn in it, is where labels are complete.
+    Args:
+        source: Label files of one format. A label set is returned as it is.
+        class_field: Attribute (column) that holds the class; "none": all features are one class; "file": the
+            name of the file (default: detected where only one field qualifies).
+        layer: Layer of a vector file (default: the only one; of a labelling project `labels`).
+        where: Only features with this attribute value, "FIELD=VALUE|VALUE"; a list matches by any element.
+        label_crs: Coordinate reference system of vector labels, in place of the file's own.
+        buffer_m: Radius in metres on the ground by which points and lines become areas.
+        annotated: Vector file of the polygons in which labels are complete; ground outside is ignored.
+        classes: Class names in order ("water,woods"), values to merge or rename ("building=1|2"), colours
+            ("Road=#6EC1E4"), values to ignore ("-9"); "*" is all others; or a file with one class per line.
+        unlabelled: How ground without a label is treated: "background", or "ignore", which leaves it out of
+            training and scores.
+        voc_origin: Number of the first pixel in Pascal VOC boxes (default: 1, unless a coordinate is 0).
+        format: Format of the labels (default: detected by content).
+        sizes_px: Width and height of images by file name, for formats whose files do not contain them.
+        attributes: Keep the other attributes and the scores of vector features.
 
-    `classes`: names in order ("water,woods"), values to merge or name ("building=1|2", "Road=#6EC1E4"),
-    values to ignore ("-9"); "*" is all others. `annotated`: polygons inside which labels are complete.
-    `unlabelled`: what ground without a label is; "ignore" leaves it out of training and scores. `voc_origin`:
-    number of the first pixel in VOC boxes (None: 1, unless a coordinate is 0). `sizes_px`: (width, height) of
-    images by name, for YOLO files whose images do not lie beside them. `attributes`: carry further fields and
-    scores of vectors along.
+    Returns:
+        The labels; their `notes` report what was repaired, dropped or guessed.
 
-    Raises `LabelError` with one line.
+    Raises:
+        LabelError: The files are missing, of several formats, or cannot be read as labels.
+        ConfigError: A parameter has a value with which no labels could be read.
 
-    >>> labels = read_labels("trees.gpkg", class_field="species")  # doctest: +SKIP
+    Example:
+        >>> labels = read_labels("trees.gpkg", class_field="species")  # doctest: +SKIP
     """
-    if unlabelled not in ("background", "ignore"):
-        raise LabelError(
-            f"labels: unlabelled ground is 'background' or 'ignore', found {unlabelled!r}; choose one with --unlabelled"
-        )
-    spec = parse_classes(classes)
-    sources = find_sources(source, format)
-    options = ReadOptions(
+    options = LabelOptions(
         class_field=class_field,
         layer=layer,
         where=where,
-        crs=crs,
+        label_crs=label_crs,
         buffer_m=buffer_m,
-        attributes=attributes,
+        annotated=annotated,
+        classes=classes,
+        unlabelled=unlabelled,
         voc_origin=voc_origin,
+        format=format,
         sizes_px=sizes_px,
+        attributes=attributes,
     )
+    return labels_of(source, options)
+
+
+def labels_of(source: LabelSet | LabelFiles, options: LabelOptions) -> LabelSet:
+    """What `read_labels` returns for the fields of `options`. Raises as it does."""
+    if isinstance(source, LabelSet):
+        stated = " and ".join(f"`{name}`" for name in options.stated())
+        if stated:
+            raise LabelError(
+                f"{source.source}: was read already, so {stated} cannot be applied; give its path"
+            )
+        return source
+    spec = parse_classes(options.classes)
+    sources = find_sources(source, options.format)
     _refuse_useless(options, sources)
     if sources.format.read_rasters is not None:
-        labels = sources.format.read_rasters(sources.paths, sources.name, spec, unlabelled)
+        labels = sources.format.read_rasters(sources.paths, sources.name, spec, options.unlabelled)
     else:
         records = _one_class_by_name(read_records(sources, options), spec)
-        labels = label_set(records, spec, unlabelled)
+        labels = label_set(records, spec, options.unlabelled)
     labels = replace(labels, notes=(*sources.notes, *labels.notes))
-    if annotated is not None:
-        return _with_annotated(labels, Path(annotated), unlabelled)
-    if sources.format.vector and len(sources.paths) == 1 and is_project(sources.paths[0], layer):
-        return _with_drawn_areas(labels, Path(sources.paths[0]), unlabelled)
+    if options.annotated is not None:
+        return _with_annotated(labels, Path(options.annotated), options.unlabelled)
+    single = sources.format.vector and len(sources.paths) == 1
+    if single and is_project(sources.paths[0], options.layer):
+        return _with_drawn_areas(labels, Path(sources.paths[0]), options.unlabelled)
     return labels
 
 
-def read_records(sources: Sources, options: ReadOptions) -> Records:
+def read_records(sources: Sources, options: LabelOptions) -> Records:
     """Annotations as their format has them, before anything is repaired, dropped or named.
 
     Raises:
@@ -116,7 +144,7 @@ def _one_class_by_name(records: Records, spec: ClassRequest | None) -> Records:
     return replace(records, values=spec.names * len(records.values))
 
 
-def _refuse_useless(options: ReadOptions, sources: Sources) -> None:
+def _refuse_useless(options: LabelOptions, sources: Sources) -> None:
     """An option that has no meaning for a format is a misunderstanding, so it is not ignored."""
     for name in VECTOR_OPTIONS:
         if getattr(options, name) is not None and name not in sources.format.options:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,7 @@ from ..core.labelset import GeometryArray, LabelSet
 from ..errors import LabelError
 from .classnames import ClassRequest, Known, counted, name_classes
 from .geometry import clean_polygons
-
-Unlabelled = Literal["background", "ignore"]
+from .labeloptions import Unlabelled
 
 _MAX_NAME = 1024
 

@@ -98,7 +98,7 @@ def train_folds(
     `resume` goes on with the fold that was stopped and keeps those that are done. Raises as `train` does, and
     `ConfigError` where the chip set has other folds.
     """
-    opened = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
+    opened = open_chip_set(chips)
     target = Path(out)
     _check(opened, config, folds, target)
     file = target.with_suffix(".folds.json")

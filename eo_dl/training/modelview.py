@@ -68,7 +68,7 @@ class ModelView:
 
 def show_bundle(model: Bundle | str | Path, depth: int = 2) -> ModelView:
     """What is inside a model. Raises `BundleError` as `load_model` does."""
-    bundle = model if isinstance(model, Bundle) else load_model(model)
+    bundle = load_model(model)
     spec = bundle.spec
     title = f"{bundle.path.name}: {spec.task}, {bundle.config.network} on {bundle.config.backbone}"
     return ModelView(

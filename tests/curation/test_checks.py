@@ -21,6 +21,7 @@ from eo_dl.curation.checks.registration import estimate_shift
 from eo_dl.errors import ConfigError, LabelError, OutputExistsError
 from eo_dl.io.scene import open_scene
 from eo_dl.labels import read_labels
+from eo_dl.labels.labeloptions import LabelOptions
 
 X0, Y0, SIDE = 500_000.0, 5_200_000.0, 256
 CRS = "EPSG:32633"
@@ -309,7 +310,7 @@ def test_what_cannot_be_mended_is_refused(tmp_path: Path, sample_data: Path) -> 
 def test_a_mistake_of_the_caller_is_no_finding(tmp_path: Path) -> None:
     source = write(tmp_path / "labels.gpkg", [square(0, 0)], ["roof"])
     with pytest.raises(LabelError, match=r"nowhere\.gpkg"):
-        check_labels(source, annotated=tmp_path / "nowhere.gpkg")
+        check_labels(source, label_options=LabelOptions(annotated=tmp_path / "nowhere.gpkg"))
     (tmp_path / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     status = labels_status(tmp_path / "empty.geojson")
     assert not status.ready and "nothing is drawn" in status.advice[0]

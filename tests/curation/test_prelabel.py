@@ -18,6 +18,7 @@ from eo_dl.errors import InputError
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.scene import open_scene
 from eo_dl.io.vectorlayers import read_layer, write_layers
+from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.labels.reading import read_labels
 
 CRS = "EPSG:32633"
@@ -400,5 +401,10 @@ def test_the_layer_of_the_old_labels_can_be_named(tmp_path: Path) -> None:
         for name, n in (("a", 1), ("b", 3))
     }
     write_layers(tmp_path / "old.gpkg", layers)
-    made = merge_labels(tmp_path / "old.gpkg", reviewed(tmp_path), out=tmp_path / "m.gpkg", layer="b")
+    made = merge_labels(
+        tmp_path / "old.gpkg",
+        reviewed(tmp_path),
+        out=tmp_path / "m.gpkg",
+        label_options=LabelOptions(layer="b"),
+    )
     assert made.counts["kept"] == 3

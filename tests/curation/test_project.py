@@ -21,6 +21,7 @@ from eo_dl.curation import labels_status, start_labels
 from eo_dl.curation.project.status import FIRST_OBJECTS
 from eo_dl.errors import ConfigError, LabelError, OutputExistsError
 from eo_dl.labels import read_labels
+from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.labels.projectlayout import announced
 
 CRS = "EPSG:32633"
@@ -169,8 +170,7 @@ def test_the_status_of_any_label_file(sample_data: Path) -> None:
     found = labels_status(
         sample_data / "train_labels.gpkg",
         scenes=[sample_data / "train.tif"],
-        layer="buildings",
-        class_field="none",
+        label_options=LabelOptions(layer="buildings", class_field="none"),
     )
     assert found.objects == 115 and found.scene_share == 1.0
 

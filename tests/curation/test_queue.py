@@ -33,7 +33,6 @@ from eo_dl.curation.queue.chipviews import VIEWS
 from eo_dl.curation.queue.reasons import reason
 from eo_dl.curation.queue.selection import select
 from eo_dl.errors import EoDlError, InputError
-from eo_dl.inference.contract import SceneOptions
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.labels.reading import read_labels
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
@@ -489,11 +488,10 @@ def test_options_for_the_new_scenes_do_not_touch_the_scenes_of_the_chip_set(
     chips = _chips_read(monkeypatch)
     queue_chips(
         model,
-        tmp_path / "bgr.tif",
+        open_scene(tmp_path / "bgr.tif", bands="red=3,green=2,blue=1"),
         out=tmp_path / "q.gpkg",
         chips=coarse_chips,
         ranking=Ranking(views=1),
-        options=SceneOptions(bands="red=3,green=2,blue=1"),
     )
     orders: dict[int, set[tuple[int, ...]]] = {16: set(), 32: set()}
     for chip in chips:  # those of the set have 16 px, candidates 32 px; values are also sampled

@@ -185,7 +185,9 @@ def test_roads_and_projected_geojson(real_data: Path) -> None:
     crs = open_scene(folder / "custom_proj" / "sample_geotiff_custom_proj.tif").grid.crs
     assert crs is not None
     assert (
-        len(read_labels(folder / "custom_proj" / "geotiff_custom_proj_labels.geojson", crs=crs.to_wkt()))
+        len(
+            read_labels(folder / "custom_proj" / "geotiff_custom_proj_labels.geojson", label_crs=crs.to_wkt())
+        )
         == 19
     )
 

@@ -26,6 +26,7 @@ from eo_dl.curation.checks.audit import audit_labels
 from eo_dl.curation.checks.suspects import Doubts, check_with_model
 from eo_dl.errors import LabelError
 from eo_dl.io.scene import Scene, open_scene
+from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import load_task
 from eo_dl.tasks.task import NetworkInputs
@@ -321,8 +322,7 @@ def test_what_a_model_cannot_judge_is_refused(scene: Scene, tmp_path: Path, samp
         audit_labels(
             sample_data / "train_labels.gpkg",
             model=model("segmentation", scene),
-            layer="buildings",
-            class_field="none",
+            label_options=LabelOptions(layer="buildings", class_field="none"),
         )
 
 
@@ -354,7 +354,10 @@ def test_a_trained_model_finds_swapped_classes_and_invented_objects(
     names[planted] = np.where(names[planted] == "field", "building", "field")
     frame.assign(class_name=names).to_file(tmp_path / "swapped.gpkg")
     report = audit_labels(
-        tmp_path / "swapped.gpkg", sample_data / "test.tif", model=made.model, class_field="class_name"
+        tmp_path / "swapped.gpkg",
+        sample_data / "test.tif",
+        model=made.model,
+        label_options=LabelOptions(class_field="class_name"),
     )
     found = {i for one in report.findings if one.kind == "suspected class" for i in one.feature_ids}
     true = {f"#{place + 1}" for place in planted}

@@ -25,6 +25,7 @@ from eo_dl.exchange.imageindex import INDEX_NAME, read_index
 from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.labels.formats import WRITTEN_FORMATS
 from eo_dl.labels.formats.formatlist import format_of_written, written_format, written_formats
+from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.labels.reading import read_labels
 
 PIXEL_M = 0.25
@@ -380,7 +381,7 @@ def test_scores_and_fields_are_carried_to_the_formats_that_hold_them(
         out=tmp_path / "found.json",
         format="coco",
         images=[folder / "scene.tif"],
-        class_field="kind",
+        label_options=LabelOptions(class_field="kind"),
     )
     labels = read_labels(tmp_path / "found.json")
     assert labels.scores is not None and labels.scores.tolist() == [0, 0.125, 0.25, 0.375, 0.5]

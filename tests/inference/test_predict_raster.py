@@ -275,27 +275,31 @@ def test_bands_are_found_by_name_and_refused_without(
         predict(bundle, unnamed, out=tmp_path / "c.tif")
     for said in ("2,3,1", ["red=2", "green=3", "nir=1"]):
         assert np.array_equal(
-            read(predict(bundle, unnamed, out=tmp_path / "c.tif", bands=said, overwrite=True).path),
+            read(
+                predict(bundle, open_scene(unnamed, bands=said), out=tmp_path / "c.tif", overwrite=True).path
+            ),
             read(plain.path),
         )
     with pytest.raises(BandError, match="the model needs 3"):
-        predict(bundle, unnamed, out=tmp_path / "d.tif", bands="1,2")
+        predict(bundle, open_scene(unnamed, bands="1,2"), out=tmp_path / "d.tif")
     assert not (tmp_path / "d.tif").exists()
 
 
-def test_values_in_other_units_stop_and_name_the_flag(
+def test_values_in_other_units_stop_and_name_the_parameter(
     tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
 ) -> None:
     bundle = make_bundle(mean=0.2, std=0.1)
     use_engine(engines["echo"], bundle)
     stored = np.random.default_rng(2).integers(500, 4000, (40, 40)).astype(np.uint16)
-    with pytest.raises(InputError, match=r"other units .* --scale 0.0001 "):
+    with pytest.raises(InputError, match=r"other units .* `scale=0.0001` "):
         predict(bundle, write_scene(tmp_path / "raw.tif", stored), out=tmp_path / "map.tif")
     assert not (tmp_path / "map.tif").exists()
-    assert predict(bundle, tmp_path / "raw.tif", out=tmp_path / "map.tif", scale=0.0001).notes == ()
+    scaled = open_scene(tmp_path / "raw.tif", scale=0.0001)
+    assert predict(bundle, scaled, out=tmp_path / "map.tif").notes == ()
     tagged = write_scene(tmp_path / "tagged.tif", stored, scales=(0.0001,))
     assert predict(bundle, tagged, out=tmp_path / "map2.tif").notes == ()
-    assert "unlike" in predict(bundle, tmp_path / "raw.tif", out=tmp_path / "map3.tif", scale=1.0).notes[0]
+    kept = open_scene(tmp_path / "raw.tif", scale=1.0)
+    assert "unlike" in predict(bundle, kept, out=tmp_path / "map3.tif").notes[0]
     with pytest.raises(InputError, match="other units"):
         predict(make_bundle(mean=2000, std=900), tagged, out=tmp_path / "map4.tif")
 

@@ -21,7 +21,7 @@ from rasterio.rpc import RPC
 
 from eo_dl.core.arrays import Chip
 from eo_dl.core.window import Window
-from eo_dl.errors import BandError, EoDlError, SceneError
+from eo_dl.errors import BandError, ConfigError, EoDlError, SceneError
 from eo_dl.io.scene import Scene, SceneReader, open_scene
 
 RED_GREEN_BLUE = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
@@ -374,7 +374,7 @@ def test_given_nodata_must_be_a_value_of_the_type(make_tiff):
     path = make_tiff(noise())
     with pytest.raises(SceneError, match=r"-9999 is no value of band 1 \(uint8\)"):
         open_scene(path, nodata=-9999)
-    with pytest.raises(SceneError, match="neither a number nor 'none'"):
+    with pytest.raises(ConfigError, match=r"expected a number or 'none'.*found 'white'"):
         open_scene(path, nodata="white")
 
 

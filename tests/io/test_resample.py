@@ -103,7 +103,7 @@ def test_constant_ground_stays_constant_next_to_nodata():
 @pytest.mark.parametrize("gsd_m", [0.9, 1.7, 2.0, 3.1, 16.0])
 def test_reader_cuts_a_resampled_scene_anywhere_alike(make_tiff, gsd_m):
     pixels = np.random.default_rng(0).integers(0, 255, (3, 90, 70)).astype("uint8")
-    scene = open_scene(make_tiff(pixels, nodata=0), gsd_m=gsd_m)
+    scene = open_scene(make_tiff(pixels, nodata=0)).at_gsd(gsd_m)
     assert scene.grid.gsd_m == pytest.approx(gsd_m, rel=0.1)
     assert scene.grid.footprint().equals_exact(scene.native.footprint(), 1e-6)
     with SceneReader(scene) as reader:
@@ -170,6 +170,6 @@ def test_pixels_come_out_square_on_the_ground(make_tiff):
 
 def test_pixel_size_needs_a_crs_and_a_positive_number(make_tiff):
     with pytest.raises(GridError, match="no CRS"):
-        open_scene(make_tiff(np.ones((4, 4), "uint8"), "a.tif", crs=None), gsd_m=1)
+        open_scene(make_tiff(np.ones((4, 4), "uint8"), "a.tif", crs=None)).at_gsd(1)
     with pytest.raises(GridError, match="above 0 m"):
-        open_scene(make_tiff(np.ones((4, 4), "uint8"), "b.tif"), gsd_m=0)
+        open_scene(make_tiff(np.ones((4, 4), "uint8"), "b.tif")).at_gsd(0)

@@ -125,4 +125,4 @@ def test_labels_without_a_crs_are_not_guessed_at(tmp_path: Path) -> None:
     geopandas.GeoDataFrame({"kind": ["a"] * 4}, geometry=BOXES).to_parquet(tmp_path / "l.parquet")
     with pytest.raises(LabelError, match=r"no CRS.*--label-crs"):
         read_labels(tmp_path / "l.parquet")
-    assert read_labels(tmp_path / "l.parquet", crs="EPSG:32631").crs == CRS(32631)
+    assert read_labels(tmp_path / "l.parquet", label_crs="EPSG:32631").crs == CRS(32631)

@@ -25,6 +25,7 @@ from eo_dl.io.qgisstyles import ranks_qml
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.scene import open_scene
 from eo_dl.io.vectorlayers import write_layer, write_layers
+from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.labels.reading import read_labels
 from eo_dl_cli.main import cli
 
@@ -288,9 +289,9 @@ def test_results_load_styled_in_their_group_with_their_origin(
     )
     gone = geopandas.GeoDataFrame({"class_name": ["tree", None]}, geometry=boxes, crs=crs)
     gone.to_file(tmp_path / "labels.gpkg")
-    check_labels(tmp_path / "labels.gpkg", sample / "test.tif", class_field="class_name").write(
-        tmp_path / "check" / "made.gpkg"
-    )
+    check_labels(
+        tmp_path / "labels.gpkg", sample / "test.tif", label_options=LabelOptions(class_field="class_name")
+    ).write(tmp_path / "check" / "made.gpkg")
     made = {
         "predict": "map",
         "labels queue": "queue",

@@ -13,6 +13,7 @@ import pytest
 import shapely
 
 from eo_dl.curation import check_labels
+from eo_dl.labels.labeloptions import LabelOptions
 
 LOOK = """
 import json, sys
@@ -44,7 +45,7 @@ def test_findings_open_styled_and_can_be_ticked_off(
     names = ["roof"] * 5 + [None, "Roof"]
     shapes = [square(0, 0), square(0, 0), square(5, 0), bow, square(100, 0), square(200, 0), square(300, 0)]
     gpd.GeoDataFrame({"kind": names}, geometry=shapes, crs="EPSG:32633").to_file(tmp_path / "l.gpkg")
-    report = check_labels(tmp_path / "l.gpkg", class_field="kind")
+    report = check_labels(tmp_path / "l.gpkg", label_options=LabelOptions(class_field="kind"))
     report.write(tmp_path / "findings.gpkg")
     (tmp_path / "look.py").write_text(LOOK)
     command = [qgis_python, str(tmp_path / "look.py"), str(tmp_path / "findings.gpkg")]

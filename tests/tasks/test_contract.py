@@ -268,9 +268,8 @@ def test_a_scene_of_the_chips_learnt_by_heart_is_predicted_and_evaluated(task: T
     )
     report = evaluate(prediction, truth, chips=chips, split="train")
     assert report.score(task.primary_score).value > 0.8
-    again = evaluate(
-        prediction.path, tmp_path / "truth.gpkg", chips=chips, split="train", class_field="class_name"
-    )
+    same_truth = read_labels(tmp_path / "truth.gpkg", class_field="class_name")
+    again = evaluate(prediction.path, same_truth, chips=chips, split="train")
     values = [
         {(score.name, score.class_name): score.value for score in one.scores} for one in (report, again)
     ]

@@ -13,13 +13,13 @@ import shapely
 from ...core.labelset import GeometryArray, LabelSet
 from ...core.progress import OnProgress, silent
 from ...errors import EoDlError, LabelError
-from ...io.scene import Scene, open_scene
+from ...io.scene import Scene, SceneSources, open_scenes
 from ...labels.classnames import parse_classes
 from ...labels.coverage import match_labels
+from ...labels.labeloptions import LabelOptions
 from ...labels.labelsources import find_sources
 from ...labels.projectlayout import announced, is_project
-from ...labels.reading import read_labels, read_records
-from ...labels.readoptions import ReadOptions
+from ...labels.reading import LabelFiles, labels_of, read_records
 from ...labels.records import Records
 from ...labels.vector.vectorlabels import read_areas
 from .checkreport import CheckReport, in_order, registration_text
@@ -69,57 +69,39 @@ class _Registration:
 
 
 def check_labels(
-    labels: str | Path | Sequence[str | Path],
-    scenes: Scene | str | Path | Sequence[Scene | str | Path] = (),
+    labels: LabelFiles,
+    scenes: SceneSources = (),
     *,
-    class_field: str | None = None,
-    layer: str | None = None,
-    where: str | None = None,
-    crs: str | None = None,
-    buffer_m: float | None = None,
-    annotated: str | Path | None = None,
-    classes: Sequence[str] | str | Path | None = None,
+    label_options: LabelOptions = LabelOptions(),
     on_progress: OnProgress = silent,
 ) -> CheckReport:
     """Everything that may be wrong with labels, the worst first; nothing is changed.
 
     Outlines (invalid, drawn twice, on each other), classes (not said, spelt in several ways, empty, rare),
     and, with `scenes`, where objects lie: too small, beside the scene, on nodata, outside annotated ground,
-    beside the image's edges. Options as in `read_labels`; scenes of a labelling project need not be named.
+    beside the image's edges. `label_options`: how the labels are read; scenes of a labelling project need not be named.
     Labels that do not fit the scenes are a finding, not an error.
 
     Raises `LabelError` where labels cannot be read at all.
 
     >>> check_labels("labels.gpkg", ["ortho.tif"]).rows()  # doctest: +SKIP
     """
-    parse_classes(classes)  # a mistake in these is the caller's, not the labels'
-    if annotated is not None:
-        read_areas(Path(annotated))  # so is a file that cannot be read
-    found = find_sources(labels)
-    options = ReadOptions(class_field=class_field, layer=layer, crs=crs, buffer_m=buffer_m, where=where)
-    project = found.format.vector and len(found.paths) == 1 and is_project(found.paths[0], layer)
+    parse_classes(label_options.classes)  # a mistake in these is the caller's, not the labels'
+    if label_options.annotated is not None:
+        read_areas(Path(label_options.annotated))  # so is a file that cannot be read
+    found = find_sources(labels, label_options.format)
+    single = found.format.vector and len(found.paths) == 1
+    project = single and is_project(found.paths[0], label_options.layer)
     said = announced(found.paths[0]) if project else None
-    given = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
-    opened = [
-        one if isinstance(one, Scene) else open_scene(one) for one in given or (said.scenes if said else ())
-    ]
+    opened = open_scenes(scenes)
+    if not opened and said is not None:
+        opened = open_scenes(said.scenes)
     findings: list[Finding] = []
     names = said.classes.names if said else ()
-    records = None if found.format.read_records is None else read_records(found, options)
+    records = None if found.format.read_records is None else read_records(found, label_options)
     if records is not None:
         findings += _of_records(records, names)
-    read = partial(
-        read_labels,
-        labels,
-        class_field=class_field,
-        layer=layer,
-        where=where,
-        crs=crs,
-        buffer_m=buffer_m,
-        annotated=annotated,
-        classes=classes,
-    )
-    ready = _label_set(read, findings)
+    ready = _label_set(partial(labels_of, labels, label_options), findings)
     counts, registration = dict[str, float](), dict[str, Misregistration]()
     if ready is not None:
         counts = _object_counts(ready, names)
@@ -136,7 +118,7 @@ def check_labels(
         "px" if records is None else "objects",
         registration,
         label_crs,
-        tuple(opened),
+        opened,
         tuple(notes),
     )
 

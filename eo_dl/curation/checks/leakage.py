@@ -36,7 +36,7 @@ def check_leakage(chips: ChipSet | str | Path, *, on_progress: OnProgress = sile
     A chip set that was edited so that its splits share ground, which training refuses, is looked at all the
     same. Raises `ChipSetError` where it is none at all.
     """
-    opened = chips if isinstance(chips, ChipSet) else open_chip_set(chips, allow_shared=True)
+    opened = open_chip_set(chips, allow_shared=True)
     records = [record for record in opened.records if record.keep and record.split in _SPLITS]
     ground = chip_ground(opened.scenes, records, opened.chip_px)
     first, second = ground.near_pairs(0)

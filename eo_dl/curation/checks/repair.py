@@ -7,7 +7,7 @@ signs alone. Spelling mistakes, overlaps and places are for people to decide.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,10 @@ from ...io.atomic import refuse_existing
 from ...io.vectorlayers import layer_names, read_layer, read_metadata, read_styles, write_layer, write_layers
 from ...labels.classnames import counted, same_letters
 from ...labels.geometry import polygonal_part
+from ...labels.labeloptions import LabelOptions
 from ...labels.labelsources import find_sources
 from ...labels.projectlayout import LABELS, is_project
+from ...labels.reading import LabelFiles
 from ...labels.vector.fields import class_column
 from .shapechecks import twins
 
@@ -72,18 +74,17 @@ class FixedLabels:
 
 
 def fix_labels(
-    labels: str | Path | Sequence[str | Path],
+    labels: LabelFiles,
     *,
     out: str | Path,
-    class_field: str | None = None,
-    layer: str | None = None,
-    crs: str | None = None,
+    label_options: LabelOptions = LabelOptions(),
     overwrite: bool = False,
 ) -> FixedLabels:
     """A copy of a vector file with what is safe mended; attributes, other layers, styles and feature ids
     stay.
 
-    Raises `LabelError` for labels that are no single vector file, `OutputExistsError`.
+    Of `label_options` only `class_field`, `layer` and `label_crs` matter: the whole layer is mended. Raises
+    `LabelError` for labels that are no single vector file, `OutputExistsError`.
 
     >>> fix_labels("labels.gpkg", out="labels_fixed.gpkg").changes  # doctest: +SKIP
     """
@@ -101,9 +102,9 @@ def fix_labels(
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target}: is the input, which is never overwritten; give --fix another name")
     refuse_existing(target, overwrite)
-    name = layer or (LABELS if is_project(source) else None)
-    frame = read_layer(source, layer=name, crs=crs)
-    mended, changes = _mended(frame, class_field, str(source))
+    name = label_options.layer or (LABELS if is_project(source) else None)
+    frame = read_layer(source, layer=name, crs=label_options.label_crs)
+    mended, changes = _mended(frame, label_options.class_field, str(source))
     _write(source, target, name, mended, overwrite)
     return FixedLabels(target, tuple(changes), len(mended), len(frame) - len(mended))
 

@@ -47,7 +47,7 @@ def check_with_model(
     Raises `LabelError` where model and labels are of different kinds or share no class, and as `predict`
     does.
     """
-    bundle = model if isinstance(model, Bundle) else load_model(model)
+    bundle = load_model(model)
     _check_kind(labels, bundle)
     fitted = match_labels(labels, scenes)
     covered = [scene for scene in scenes if fitted.covers(scene.place)]

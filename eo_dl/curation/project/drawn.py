@@ -16,9 +16,10 @@ from ...core.labelset import GeometryArray, LabelSet
 from ...errors import LabelError
 from ...io.vectorlayers import read_layer
 from ...labels.classnames import value_text
+from ...labels.labeloptions import LabelOptions
 from ...labels.labelsources import find_sources
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, LABELS, announced, is_project
-from ...labels.reading import read_labels
+from ...labels.reading import labels_of
 from ...labels.vector.buffers import is_point_or_line
 from ...labels.vector.fields import class_column
 
@@ -66,24 +67,24 @@ class Drawn:
         return int(is_point_or_line(self.geometries).sum()) if len(self) else 0
 
 
-def read_drawn(path: str | Path, *, class_field: str | None = None, layer: str | None = None) -> Drawn:
+def read_drawn(path: str | Path, options: LabelOptions = LabelOptions()) -> Drawn:
     """The features of one vector file as they are; of any other format as `read_labels` understands it.
     Raises `LabelError`.
     """
     found = find_sources(path)
     if not found.format.vector or len(found.paths) != 1:
-        return _of_labels(read_labels(path, class_field=class_field, layer=layer))
-    return _of_vectors(Path(found.paths[0]), class_field, layer)
+        return _of_labels(labels_of(path, options))
+    return _of_vectors(Path(found.paths[0]), options)
 
 
-def _of_vectors(path: Path, class_field: str | None, layer: str | None) -> Drawn:
-    project = is_project(path, layer)
-    frame = read_layer(path, layer=LABELS if project else layer)
+def _of_vectors(path: Path, options: LabelOptions) -> Drawn:
+    project = is_project(path, options.layer)
+    frame = read_layer(path, layer=LABELS if project else options.layer, crs=options.label_crs)
     if frame.crs is None:
         raise LabelError(f"{path}: has no CRS; give it one, e.g. ogr2ogr -a_srs EPSG:32633 OUT.gpkg IN")
     geometries = np.asarray(frame.geometry.array, dtype=object)
     there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    field = class_field or (CLASS_FIELD if project and CLASS_FIELD in frame.columns else None)
+    field = options.class_field or (CLASS_FIELD if project and CLASS_FIELD in frame.columns else None)
     column = class_column(frame, field, str(path)) if len(frame) else None
     said = announced(path) if project else None
     kept = frame[there]

@@ -18,6 +18,7 @@ from ...core.htmlcard import card
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
 from ...io.vectorlayers import read_layer, write_layers
+from ...labels.labeloptions import LabelOptions
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, LABELS, is_project, metadata
 from ...labels.review import ACCEPTED, CHANGED, PROPOSED, REJECTED, REVIEW, statuses_of
 from ...labels.vector.fields import class_column
@@ -57,8 +58,7 @@ def merge_labels(
     corrected: str | Path,
     *,
     out: str | Path,
-    class_field: str | None = None,
-    layer: str | None = None,
+    label_options: LabelOptions = LabelOptions(),
     overwrite: bool = False,
 ) -> MergedLabels:
     """The labels and what a person made of pre-labels (`labels prelabel`), as one project that `tile` takes.
@@ -71,7 +71,7 @@ def merge_labels(
     `status` alone says what became of each, as nobody knows what it was before. An old label gives way to a
     corrected one that covers the same (IoU of half).
 
-    `class_field` and `layer` say which field and layer of `labels` are meant, where there are several.
+    `label_options`: how `labels` are read (`class_field`, `layer`, `label_crs`).
 
     Raises `LabelError` for a file that is neither, and where what was corrected cannot be understood: a lost
     field, a word in `status` that is none of ours, a label without a class, points or lines.
@@ -88,7 +88,7 @@ def merge_labels(
     partition = without_background(source)
     counts = Counter(str(what) for what in new["_what"])
     deleted, held_back = int(new["_deleted"].sum()), 0
-    old = None if labels is None else _old(Path(labels), class_field, layer, CRS(new.crs))
+    old = None if labels is None else _old(Path(labels), label_options, CRS(new.crs))
     parts = [new]
     if old is not None:
         replaced = _same_place(old, new[new["_what"].isin([ACCEPTED, CHANGED, ADDED])])
@@ -233,17 +233,14 @@ def _plain(frame: gpd.GeoDataFrame) -> pd.DataFrame:
     ).astype(object)
 
 
-def _old(path: Path, class_field: str | None, layer: str | None, crs: CRS) -> gpd.GeoDataFrame:
-    project = is_project(path, layer)
-    frame = read_layer(path, layer=LABELS if project else layer)
+def _old(path: Path, options: LabelOptions, crs: CRS) -> gpd.GeoDataFrame:
+    project = is_project(path, options.layer)
+    frame = read_layer(path, layer=LABELS if project else options.layer, crs=options.label_crs)
     if frame.crs is None:
         raise LabelError(f"{path}: has no CRS; give it one, e.g. ogr2ogr -a_srs EPSG:32633 OUT.gpkg IN")
     frame = frame if CRS(frame.crs) == crs else frame.to_crs(crs)
-    column = (
-        class_column(frame, class_field or (CLASS_FIELD if project else None), str(path))
-        if len(frame)
-        else None
-    )
+    field = options.class_field or (CLASS_FIELD if project else None)
+    column = class_column(frame, field, str(path)) if len(frame) else None
     plain = _plain(frame)
     plain[CLASS_FIELD] = list(column.values) if column else []
     plain["reviewed"] = [not pd.isna(value) and bool(value) for value in plain["reviewed"]]

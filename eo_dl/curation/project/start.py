@@ -17,7 +17,7 @@ from ...io.atomic import refuse_existing
 from ...io.qgisforms import FormField, form_elements
 from ...io.qgisproject import Drawing, VectorLayer, write_project
 from ...io.qgisstyles import GeometryKind, categories_qml, outline_qml
-from ...io.scene import Scene, open_scene
+from ...io.scene import Scene, SceneSources, open_scenes
 from ...io.vectorlayers import write_layers
 from ...labels.classnames import lookalikes, parse_classes
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, KINDS, LABELS, STATUSES, Kind, metadata
@@ -64,7 +64,7 @@ class StartedLabels:
 
 
 def start_labels(
-    scenes: Scene | str | Path | Sequence[Scene | str | Path],
+    scenes: SceneSources,
     *,
     classes: Sequence[str] | str | Path,
     out: str | Path,
@@ -89,10 +89,9 @@ def start_labels(
     if geometry not in KINDS:
         raise ConfigError(f"--geometry {geometry!r}: what can be drawn is {', '.join(KINDS)}")
     named = _class_set(classes)
-    given = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
-    if not given:
+    opened = open_scenes(scenes)
+    if not opened:
         raise LabelError(f"{target}: no scene was given; name the image that is to be labelled")
-    opened = [one if isinstance(one, Scene) else open_scene(one) for one in given]
     crs = _common_crs(opened)
     project = target.with_suffix(".qgz")
     for path in (target, project):

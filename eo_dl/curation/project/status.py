@@ -17,7 +17,8 @@ from ...core.classes import IGNORE_ID
 from ...core.htmlcard import card
 from ...core.labelset import GeometryArray, reproject
 from ...core.pixelgrid import PixelGrid
-from ...io.scene import Scene, open_scene
+from ...io.scene import Scene, SceneSources, open_scenes
+from ...labels.labeloptions import LabelOptions
 from .drawn import Drawn, read_drawn
 
 FIRST_OBJECTS = 30
@@ -139,9 +140,8 @@ class LabelStatus:
 def labels_status(
     labels: str | Path,
     *,
-    scenes: Sequence[Scene | str | Path] = (),
-    class_field: str | None = None,
-    layer: str | None = None,
+    scenes: SceneSources = (),
+    label_options: LabelOptions = LabelOptions(),
 ) -> LabelStatus:
     """What a label file holds, per class, and what a first model still needs.
 
@@ -150,8 +150,8 @@ def labels_status(
 
     >>> labels_status("labels.gpkg").advice  # doctest: +SKIP
     """
-    drawn = read_drawn(labels, class_field=class_field, layer=layer)
-    opened = [one if isinstance(one, Scene) else open_scene(one) for one in scenes or drawn.scenes]
+    drawn = read_drawn(labels, label_options)
+    opened = open_scenes(scenes) or open_scenes(drawn.scenes)
     areas = _areas(drawn.geometries, drawn.crs)
     annotated = _areas(drawn.annotated, drawn.crs) if drawn.annotated is not None else np.empty(0)
     ground = float(annotated.sum()) if len(annotated) else None

@@ -19,10 +19,10 @@ from ...core.labelset import LabelSet
 from ...core.progress import OnProgress, silent
 from ...core.window import Window
 from ...errors import ConfigError, InputError, SceneError
-from ...inference.contract import SceneOptions, fit_scene
+from ...inference.contract import fit_scene
 from ...io.atomic import refuse_existing
 from ...io.qgisstyles import ranks_qml
-from ...io.scene import Scene, open_scene
+from ...io.scene import Scene, SceneSources, open_scenes
 from ...io.vectorlayers import write_layers
 from ...labels.reading import read_labels
 from .chipviews import VIEWS
@@ -141,7 +141,7 @@ class Queue:
 
 def queue_chips(
     model: Bundle | str | Path,
-    scenes: Scene | str | Path | Sequence[Scene | str | Path],
+    scenes: SceneSources,
     *,
     out: str | Path,
     count: int = 20,
@@ -150,7 +150,6 @@ def queue_chips(
     labels: LabelSet | str | Path | None = None,
     chips: ChipSet | str | Path | None = None,
     aoi: str | Path | None = None,
-    options: SceneOptions | None = None,
     device: str = "auto",
     overwrite: bool = False,
     on_progress: OnProgress = silent,
@@ -173,7 +172,6 @@ def queue_chips(
         chips: An existing chip set, treated like `labels`; its train chips are what candidates are compared
             with. They are read from their own scenes, at the GSD of the model.
         aoi: Polygons outside of which nothing is queued.
-        options: Bands, units and resampling of `scenes`. They do not apply to the scenes of `chips`.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
         overwrite: Replace an existing file.
         on_progress: Called with the number of chips done and their total.
@@ -192,17 +190,17 @@ def queue_chips(
     """
     ranking = ranking or Ranking()
     _check_output(out, count, overwrite)
-    bundle = model if isinstance(model, Bundle) else load_model(model)
-    fitted, notes = _fit_scenes(bundle, scenes, options or SceneOptions())
-    labels = read_labels(labels) if isinstance(labels, str | Path) else labels
-    chips = open_chip_set(chips) if isinstance(chips, str | Path) else chips
+    bundle = load_model(model)
+    fitted, notes = _fit_scenes(bundle, open_scenes(scenes))
+    label_set = None if labels is None else read_labels(labels)
+    chip_set = None if chips is None else open_chip_set(chips)
     chip_px = _chip_size(size_px, bundle, fitted)
-    ground = find_open_ground(fitted, chip_px, aoi=aoi, labels=labels, chips=chips)
+    ground = find_open_ground(fitted, chip_px, aoi=aoi, labels=label_set, chips=chip_set)
 
     probe = Probe(bundle, device=device, views=ranking.views)
     known = [*_features_of_windows(probe, fitted, ground.annotated)]
-    if chips is not None:
-        known += _features_of_train_chips(probe, bundle, chips)
+    if chip_set is not None:
+        known += _features_of_train_chips(probe, bundle, chip_set)
     candidates, probed = _probe_candidates(probe, fitted, ground.candidates, on_progress)
     total = sum(map(len, ground.candidates))
     notes += ground.notes
@@ -261,15 +259,11 @@ def _check_output(out: str | Path, count: int, overwrite: bool) -> None:
     refuse_existing(out, overwrite)
 
 
-def _fit_scenes(
-    bundle: Bundle, scenes: Scene | str | Path | Sequence[Scene | str | Path], options: SceneOptions
-) -> tuple[list[Scene], list[str]]:
+def _fit_scenes(bundle: Bundle, scenes: Sequence[Scene]) -> tuple[list[Scene], list[str]]:
     """The scenes as the model reads them, and notes on what was done for that."""
-    sources = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
-    if not sources:
+    if not scenes:
         raise ConfigError("`scenes`: expected at least one raster, found none")
-    opened = [source if isinstance(source, Scene) else open_scene(source) for source in sources]
-    fitted = [fit_scene(bundle, scene, options) for scene in opened]
+    fitted = [fit_scene(bundle, scene) for scene in scenes]
     return [fit.scene for fit in fitted], [note for fit in fitted for note in fit.notes]
 
 
@@ -300,8 +294,7 @@ def _features_of_train_chips(probe: Probe, bundle: Bundle, chips: ChipSet) -> It
     records = train[:: _thinning(len(train))]
     for index in sorted({record.scene_index for record in records}):
         try:
-            # The chip set knows bands and units of its scenes: options for the new scenes do not apply.
-            scene = fit_scene(bundle, chips.scenes[index], SceneOptions()).scene
+            scene = fit_scene(bundle, chips.scenes[index]).scene
         except InputError as cause:
             raise InputError(
                 f"{chips.path}: its scenes do not fit {bundle.path.name}, so its chips cannot be compared; "

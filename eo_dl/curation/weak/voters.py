@@ -151,7 +151,7 @@ def _vector_voter(
         class_field=function.class_field if function.values is not None else NO_FIELD,
         layer=function.layer,
         where=function.where,
-        crs=function.crs,
+        label_crs=function.crs,
         buffer_m=function.buffer_m,
         classes=None if function.values is None else _items(function.values),
     )

@@ -24,7 +24,7 @@ from ...io.atomic import refuse_existing
 from ...io.classmap import QUANTA
 from ...io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ...io.rasterwriter import RasterWriter
-from ...io.scene import Scene, SceneReader, open_scene
+from ...io.scene import Scene, SceneReader, SceneSources, open_scenes
 from ...labels.reading import read_labels
 from ...version import __version__
 from .labelmodel import LabelModel, Prior, by_agreement, majority
@@ -55,7 +55,7 @@ class _SceneVotes:
 
 
 def weak_labels(
-    scenes: Scene | str | Path | Sequence[Scene | str | Path],
+    scenes: SceneSources,
     functions: WeakConfig | str | Path | Sequence[str],
     *,
     out: str | Path,
@@ -76,13 +76,12 @@ def weak_labels(
 
     >>> weak_labels("ortho.tif", ["water: ndwi > 0.2", "plants: ndvi > 0.4"], out="weak.tif")  # doctest: +SKIP
     """
-    given = [scenes] if isinstance(scenes, Scene | str | Path) else list(scenes)
-    opened = [scene if isinstance(scene, Scene) else open_scene(scene) for scene in given]
+    opened = open_scenes(scenes)
     config = _config(functions)
     outs = _outputs(opened, Path(out), overwrite)
     classes = config.class_set()
     notes: list[str] = []
-    hand = read_labels(truth) if isinstance(truth, str | Path) else truth
+    hand = None if truth is None else read_labels(truth)
     parts = [_scene_votes(config, classes, scene, hand, notes) for scene in opened]
     code = PatternCode(len(config.functions) + (hand is not None), len(classes))
     total = 2 * sum(scene.grid.height for scene in opened)

@@ -17,7 +17,7 @@ import shapely
 
 from ...errors import LabelError
 from ..classnames import value_text
-from ..readoptions import ReadOptions
+from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledObject, Losses, usable
 from .csvtable import (
@@ -40,7 +40,7 @@ _ID_COLUMN = "feature_id"
 _ONLY_CLASS = "object"  # the class of all boxes in a file without a class column
 
 
-def read_box_csv(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
+def read_box_csv(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Boxes of CSV files. A row without coordinates says that its image has no objects.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ...core.imagenames import names_of
 from ...io.discover import own_path, rasters_below
 from ..classnames import value_text
-from ..readoptions import ReadOptions
+from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, pixel_records
 from .annotations import NO_SPLIT, Annotations, LabelledImage, Losses
 from .imageclasses import WHOLE_IMAGE, classes_of_image
@@ -37,7 +37,7 @@ def has_class_folders(root: Path) -> bool:
     return bool(class_folders(root))
 
 
-def read_class_folders(roots: Sequence[Path], source: str, options: ReadOptions) -> Records:
+def read_class_folders(roots: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Every raster below ROOT/CLASS as an image of the class CLASS.
 
     Images with the same file name, such as cat/001.jpg and dog/001.jpg, are told apart by their folders.

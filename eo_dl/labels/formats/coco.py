@@ -19,7 +19,7 @@ from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import burn
 from ..classnames import Known, value_text
-from ..readoptions import ReadOptions
+from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses, classed
 from .labelfile import LabelFile
@@ -37,7 +37,7 @@ class _Image:
     size_px: tuple[int, int] | None
 
 
-def read_coco(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
+def read_coco(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Objects of COCO files; their outline is the segmentation, or the box where there is none.
 
     Crowds are ignored. Category ids stay where they are 1 to 254, names come from `categories`. Images

@@ -24,7 +24,7 @@ from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import burn, polygonize
 from ..classnames import Known, value_text
-from ..readoptions import ReadOptions
+from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, usable
 from .labelfile import LabelFile
@@ -41,7 +41,7 @@ _ROOT = re.compile(rb"<annotations[\s/>]")
 _SHAPES = ("box", "polygon", "ellipse", "mask", "tag")
 
 
-def read_cvat(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
+def read_cvat(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Shapes and tags of CVAT files; a tag is an object of the whole image. Raises `LabelError` naming image
     and shape.
     """

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import LabelError
 from ..classnames import value_text
-from ..readoptions import ReadOptions
+from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, pixel_records
 from .annotations import NO_SPLIT, Annotations, LabelledObject, Losses, classed, without_extras
 from .labelfile import LabelFile
@@ -53,7 +53,7 @@ def _is_yolo_polygon(parts: Sequence[str]) -> bool:
         return False
 
 
-def read_dota(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
+def read_dota(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Turned boxes; difficult ones are ignored. The image of a file is the one of its stem. Raises
     `LabelError` with the line.
     """

@@ -17,7 +17,7 @@ from ...core.imagenames import names_of
 from ...errors import LabelError
 from ...io.discover import own_path
 from ..classnames import value_text
-from ..readoptions import ReadOptions
+from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, Losses
 from .csvtable import (
@@ -50,7 +50,7 @@ class _Row:
     line: str
 
 
-def read_image_csv(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
+def read_image_csv(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Classes of whole images; several of one image are in several rows, or in one with `;` or `|` between.
 
     An image without a class is ignored; in files where some image has several classes, it has none of them.

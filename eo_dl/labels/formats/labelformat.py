@@ -15,15 +15,15 @@ from typing import Literal
 from ...core.classes import ClassSet
 from ...core.labelset import LabelSet
 from ..classnames import ClassRequest
-from ..readoptions import ReadOptions
-from ..records import Records, Unlabelled
+from ..labeloptions import LabelOptions, Unlabelled
+from ..records import Records
 from .annotations import Annotations, LabelledImage, Losses
 from .labelfile import LabelFile
 
 Shape = Literal["boxes", "turned boxes", "polygons", "pixels", "classes"]
 Fidelity = Literal["yes", "pixels", "no"]
 
-RecordReader = Callable[[Sequence[Path], str, ReadOptions], Records]
+RecordReader = Callable[[Sequence[Path], str, LabelOptions], Records]
 """(label files, their name in messages, options) -> the annotations."""
 RasterReader = Callable[[Sequence[str], str, ClassRequest | None, Unlabelled], LabelSet]
 """(label rasters, their name in messages, requested classes, what unlabelled ground is) -> the labels."""
@@ -236,5 +236,5 @@ class LabelFormat:
             raise ValueError(f"{self.name}: a label format needs one reader, of objects or of rasters")
 
 
-VECTOR_OPTIONS = ("class_field", "layer", "where", "crs", "buffer_m")
+VECTOR_OPTIONS = ("class_field", "layer", "where", "label_crs", "buffer_m")
 """Options of `read_labels` that are about attributes and geometry; a format without these refuses them."""

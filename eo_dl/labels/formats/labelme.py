@@ -24,7 +24,7 @@ from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import burn, polygonize
 from ..classnames import value_text
-from ..readoptions import ReadOptions
+from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, usable
 from .labelfile import LabelFile
@@ -38,7 +38,7 @@ _CIRCLE_SEGMENTS = 16
 _AREALESS = {"point", "points", "line", "linestrip"}
 
 
-def read_labelme(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
+def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Shapes of LabelMe files; lines and points, which have no area, are counted and left out. Raises
     `LabelError` naming the shape.
     """

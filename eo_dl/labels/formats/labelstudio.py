@@ -24,7 +24,7 @@ from ...core.classes import ClassSet
 from ...errors import LabelError
 from ...io.rasterize import burn, polygonize
 from ..classnames import value_text
-from ..readoptions import ReadOptions
+from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, usable, without_extras
 from .brush import brush_code, brush_mask
@@ -47,7 +47,7 @@ Region = dict[str, Any]
 # Reading
 
 
-def read_label_studio(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
+def read_label_studio(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """The last annotation of each task that was not skipped, else its predictions. Raises `LabelError` naming
     task and region.
     """

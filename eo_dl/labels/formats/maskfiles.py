@@ -23,8 +23,8 @@ from ...io.qgisstyles import class_raster_aux_xml
 from ...io.rasterize import burn
 from ...io.rasterwriter import encode_geotiff
 from ..classnames import ClassRequest
+from ..labeloptions import Unlabelled
 from ..raster.maskset import read_masks
-from ..records import Unlabelled
 from .annotations import Annotations, LabelledImage, Losses, without_extras
 from .labelformat import Capabilities, Certainty, LabelFormat, Recognition, WrittenFormat, images_in
 from .safefile import put

@@ -19,7 +19,7 @@ from ...core.imagenames import stem_of
 from ...errors import LabelError
 from ..classnames import value_text
 from ..geometry import named
-from ..readoptions import ReadOptions
+from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, classed, without_extras
 from .labelfile import LabelFile
@@ -34,7 +34,7 @@ _SIDES = ("xmin", "ymin", "xmax", "ymax")
 Box = tuple[float, float, float, float]
 
 
-def read_voc(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
+def read_voc(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Boxes of VOC files. `origin`: 1 (the tradition), 0 (coordinates are edges), None: 1 unless a coordinate
     is 0.
 

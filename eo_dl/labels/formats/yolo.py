@@ -24,7 +24,7 @@ from ...io.discover import RASTER_SUFFIXES
 from ...io.scene import open_scene
 from ...io.yamlfiles import load_yaml
 from ..classnames import Known
-from ..readoptions import ReadOptions, Sizes
+from ..labeloptions import LabelOptions, Sizes
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
 from .annotations import NO_SPLIT, Annotations, LabelledObject, Losses, usable, without_extras
 from .labelfile import LabelFile
@@ -75,7 +75,7 @@ class _Found:
     images: tuple[Path, ...] = ()
 
 
-def read_yolo(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
+def read_yolo(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Objects of a data set: its `data.yaml`, its folder, or its label files. `sizes`: (width, height) of
     images by file name.
 

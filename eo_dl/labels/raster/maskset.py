@@ -11,7 +11,7 @@ from ...core.classes import IGNORE_ID, ClassSet
 from ...core.labelset import LabelSet, MaskLabels
 from ...errors import LabelError
 from ..classnames import ClassRequest, name_classes, parse_classes
-from ..records import Unlabelled
+from ..labeloptions import Unlabelled
 from .maskvalues import Kind, MaskContent, mask_content
 from .softmasks import read_probabilities
 

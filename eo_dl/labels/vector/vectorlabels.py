@@ -19,8 +19,8 @@ from ...errors import LabelError
 from ...io.vectorlayers import read_layer
 from ..classnames import Known
 from ..geometry import clean_polygons, named
+from ..labeloptions import LabelOptions
 from ..projectlayout import ANNOTATED, LABELS, is_project
-from ..readoptions import ReadOptions
 from ..records import Records
 from ..review import review_of
 from .buffers import buffered, is_point_or_line
@@ -29,7 +29,7 @@ from .fields import FILE_FIELD, class_column, matching
 _CURVES = frozenset({"CircularString", "CompoundCurve", "CurvePolygon", "MultiCurve", "MultiSurface"})
 
 
-def read_vectors(paths: Sequence[Path], source: str, options: ReadOptions) -> Records:
+def read_vectors(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """The features of one or several files, in the CRS of the first. Raises `LabelError`."""
     frames = [_frame(path, options) for path in paths]
     crs = _crs(frames[0], paths[0])
@@ -154,9 +154,9 @@ def _attributes(frame: geopandas.GeoDataFrame, class_field: str | None) -> dict[
     }
 
 
-def _frame(path: Path, options: ReadOptions) -> geopandas.GeoDataFrame:
+def _frame(path: Path, options: LabelOptions) -> geopandas.GeoDataFrame:
     layer = options.layer or (LABELS if is_project(path) else None)
-    return read_layer(path, layer=layer, crs=options.crs)
+    return read_layer(path, layer=layer, crs=options.label_crs)
 
 
 def _crs(frame: geopandas.GeoDataFrame, path: Path) -> CRS:
@@ -192,7 +192,7 @@ def _joined(
 def _areas(
     geometries: GeometryArray,
     crs: CRS,
-    options: ReadOptions,
+    options: LabelOptions,
     ids: GeometryArray,
     source: str,
     notes: list[str],

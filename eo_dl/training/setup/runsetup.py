@@ -106,7 +106,7 @@ def prepare_run(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int 
             f"`device` {config.device}: each of the {processes.world} processes takes a GPU of its own; use cuda"
         )
     precision = choose_precision(config.precision, device, load_task(task_name(config)).output)
-    opened = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
+    opened = open_chip_set(chips)
     if val_fold is not None:
         opened = opened.with_val_fold(val_fold)
     setup = RunSetup(prepare_data(opened, config), device, precision, processes)

@@ -1,0 +1,76 @@
+"""`LabelOptions`: how label files are read, where they do not say it themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, get_args
+
+from ..errors import ConfigError
+
+Unlabelled = Literal["background", "ignore"]
+Sizes = Mapping[str, tuple[int, int]]
+"""Width and height of images in pixels, by file name."""
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How labels are read; the parameters of `read_labels`, as one value.
+
+    Raises `ConfigError` for values with which no labels could be read.
+
+    Example:
+        >>> retrain("trees.eodl", "chips", labels="trees.gpkg", out="trees_2.eodl",
+        ...         label_options=LabelOptions(class_field="species"))  # doctest: +SKIP
+    """
+
+    class_field: str | None = None
+    """Attribute (column) that holds the class; "none": all features are one class; "file": the file's name
+    (default: detected where only one field qualifies)."""
+
+    layer: str | None = None
+    """Layer of a vector file (default: the only one; of a labelling project `labels`)."""
+
+    where: str | None = None
+    """Only features with this attribute value, "FIELD=VALUE|VALUE"; a list matches by any element."""
+
+    label_crs: str | None = None
+    """Coordinate reference system of vector labels, in place of the file's own, e.g. "EPSG:32633"."""
+
+    buffer_m: float | None = None
+    """Radius in metres on the ground by which points and lines become areas."""
+
+    annotated: str | Path | None = None
+    """Vector file of the polygons in which labels are complete; ground outside is ignored, not background."""
+
+    classes: Sequence[str] | str | Path | None = None
+    """Class names in order ("water,woods"), values to merge or rename ("building=1|2"), colours
+    ("Road=#6EC1E4"), values to ignore ("-9"); "*" is all others; or a file with one class per line."""
+
+    unlabelled: Unlabelled = "background"
+    """How ground without a label is treated; "ignore" leaves it out of training and scores."""
+
+    voc_origin: int | None = None
+    """Number of the first pixel in Pascal VOC boxes (default: 1, unless a coordinate is 0)."""
+
+    format: str | None = None
+    """Format of the labels (default: detected by content)."""
+
+    sizes_px: Sizes | None = None
+    """Width and height of images by file name, for formats whose files do not contain them."""
+
+    attributes: bool = False
+    """Keep the other attributes and the scores of vector features."""
+
+    def __post_init__(self) -> None:
+        if self.unlabelled not in get_args(Unlabelled):
+            raise ConfigError(f"`unlabelled`: expected 'background' or 'ignore', found {self.unlabelled!r}")
+        if self.buffer_m is not None and not self.buffer_m > 0:
+            raise ConfigError(f"`buffer_m`: expected a radius above 0 m, found {self.buffer_m:g}")
+        if self.voc_origin not in (None, 0, 1):
+            raise ConfigError(f"`voc_origin`: the first pixel is 0 or 1, found {self.voc_origin!r}")
+
+    def stated(self) -> tuple[str, ...]:
+        """Names of the fields that differ from their defaults."""
+        return tuple(item.name for item in fields(self) if getattr(self, item.name) != item.default)
