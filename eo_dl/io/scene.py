@@ -92,6 +92,11 @@ class Scene:
         return self.options.nodata is None
 
     @property
+    def trust_vrt(self) -> bool:
+        """True where a VRT may name files outside its own folder."""
+        return self.options.trust_vrt
+
+    @property
     def own_units(self) -> bool:
         """True where scale and offset are the file's own."""
         return self.options.scale is None and self.options.offset is None
