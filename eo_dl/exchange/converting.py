@@ -129,8 +129,8 @@ def write_annotations(
 ) -> None:
     """Write annotations in a format of images: as the file `out`, or as the folder `out`.
 
-    Further files of a format with a single label file, such as the configuration for Label Studio, are written
-    beside `out`.
+    Further files of a format with a single label file, such as the configuration for Label Studio, are
+    written beside `out`.
 
     Raises:
         LabelError: The format cannot hold objects.

@@ -99,8 +99,8 @@ def export_labels(
         predictions: Objects with scores that annotators start from; Label Studio only.
         label_options: How the file `labels` is read.
         splits: The splits to export; "none" for chips without a split.
-        images: "tif" keeps all bands and values; "png" and "jpg" are stretched to 8 bits, alike in all chips, and
-            are the default for tools that show nothing else. The index records the stretch.
+        images: "tif" keeps all bands and values; "png" and "jpg" are stretched to 8 bits, alike in all chips,
+            and are the default for tools that show nothing else. The index records the stretch.
         bands: One or three bands to show in PNG and JPEG (default: red, green, blue).
         overwrite: Replace an earlier export.
         on_progress: Called with the number of finished chips.

@@ -36,7 +36,8 @@ class Sources:
 def find_sources(source: str | Path | Sequence[str | Path], format: str | None = None) -> Sources:
     """The label files of a path, a folder, a pattern, or a list of these.
 
-    Files are recognised by their content. In a folder, CSV files give way to rasters, and rasters to label files
+    Files are recognised by their content. In a folder, CSV files give way to rasters, and rasters to label
+    files
     that cannot be anything else: they are tables and images about which the other files speak.
 
     Args:
@@ -139,7 +140,8 @@ def _files_in_folder(folder: Path, wanted: LabelFormat | None, notes: list[str])
     if len(candidates) > 1:
         counts = ", ".join(f"{len(paths)} {known.name}" for known, paths in candidates.items())
         raise LabelError(
-            f"{folder}: holds labels of several formats ({counts}); choose one with `format`, or name the files"
+            f"{folder}: holds labels of several formats ({counts}); "
+            "choose one with `format`, or name the files"
         )
     (only,) = candidates
     return dict.fromkeys([str(path) for path in candidates[only]], only)

@@ -402,7 +402,7 @@ def labelme(**shape: Any) -> str:
         ("a.json", json.dumps([TASK, TASK]), "as one before it"),
         ("a.json", task({"type": "polygonlabels", "value": {"points": [[0, 0], [1e300, 0], [1, 1]], "polygonlabels": ["x"]}}), "region r1"),
         ("a.json", task({"type": "rectanglelabels", "value": {"x": float("nan"), "y": 0, "width": 1, "height": 1, "rectanglelabels": ["x"]}}), "region r1"),
-        ("a.json", task({"type": "brushlabels", "value": {"rle": [255] * 20, "brushlabels": ["x"]}}), "its rle is of"),
+        ("a.json", task({"type": "brushlabels", "value": {"rle": [255] * 20, "brushlabels": ["x"]}}), "the rle has"),
         ("a.json", task({"type": "polygonlabels", "value": {"points": [[0, 0]], "polygonlabels": []}}), "no label"),
         ("a.json", labelme(points=[[0, 0], [float("inf"), 1], [1, 1]]), "shape 1"),
         ("a.json", labelme(shape_type="mask", points=[[0, 0], [1, 1]], mask="!!!"), "shape 1"),

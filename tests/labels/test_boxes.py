@@ -94,11 +94,11 @@ EXTERNAL = (
     [
         (BOMB, "declares XML entities"),
         (EXTERNAL, "declares XML entities"),
-        ("<annotation><object>", "no well-formed XML"),
+        ("<annotation><object>", "is not well-formed XML"),
         ("<html/>", "voc .<annotation> as its root"),
         (voc([(1, 1, 5, 5)], image="../../etc/passwd"), "no safe file name"),
         (voc([(1, 1, 5, 5)], image="..\\..\\x.tif"), "no safe file name"),
-        (voc([(1, 1, 5, float("nan"))]), "no finite number"),
+        (voc([(1, 1, 5, float("nan"))]), "not a finite number"),
         (voc([]), "holds no labelled area"),
         ("<annotation><object><name>a</name></object></annotation>", "object 1 has no complete <bndbox>"),
     ],

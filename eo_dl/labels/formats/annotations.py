@@ -1,6 +1,4 @@
-"""What every format reads from and writes to: objects of images, in pixels, and what a format could not
-carry, counted.
-"""
+"""`Annotations`, the objects of images that formats write, and `Losses`, what a format cannot hold."""
 
 from __future__ import annotations
 
@@ -9,131 +7,172 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from ...core.arraytypes import UInt8Array
 from ...core.classes import IGNORE_ID, ClassSet
 from ...core.imagenames import stem_of
 from ...core.pixelgrid import PixelGrid
 from ...io.rasterize import burn
 
 NO_SPLIT = "none"
+_USUAL_SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class LabelledObject:
-    """One annotation: `outline` in pixels of its image, `class_name` ("": no class, so it counts neither
-    way).
-    """
+    """One annotation of an image."""
 
     outline: shapely.Geometry
+    """Polygon or multipolygon in pixels of the image."""
+
     class_name: str
+    """Its class; "" if it has none, so that it is ignored."""
+
     feature_id: str
+    """The name of the object in its source."""
+
     score: float | None = None
+    """How sure a model is of the object."""
+
     attributes: Mapping[str, object] = field(default_factory=dict)
+    """Further attributes by name."""
+
     ignore: bool = False
+    """The object counts neither for nor against."""
 
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """An image and what is in it.
-
-    `name`: its file name. `grid`: its place on the ground, in whose pixels the objects are. `annotated`:
-    where the objects are complete, in pixels (None: everywhere). `mask`: gives its (H, W) class ids where
-    labels are rasters.
-    """
+    """An image with its objects."""
 
     name: str
+    """File name."""
+
     width: int
+    """Number of columns."""
+
     height: int
+    """Number of rows."""
+
     objects: tuple[LabelledObject, ...]
+    """Its annotations."""
+
     bands: int = 3
+    """Number of bands."""
+
     split: str = NO_SPLIT
+    """The split it belongs to."""
+
     grid: PixelGrid | None = None
+    """Its pixels on the ground; None if unknown."""
+
     annotated: shapely.Geometry | None = None
-    mask: Callable[[], npt.NDArray[np.uint8]] | None = field(default=None, repr=False, compare=False)
+    """Where the objects are complete, in pixels; None: everywhere."""
+
+    mask: Callable[[], UInt8Array] | None = field(default=None, repr=False, compare=False)
+    """Reads the (H, W) class ids of labels that are rasters; None for labels that are objects."""
 
     @property
     def stem(self) -> str:
         """The name without its suffix."""
         return stem_of(self.name)
 
-    def class_mask(self, classes: ClassSet) -> npt.NDArray[np.uint8]:
-        """(H, W) class ids: 0 where nothing is labelled, 255 where nothing is known; where objects overlap
-        the later one wins, ignored ones over all.
+    @property
+    def has_scores(self) -> bool:
+        """Whether any object has a score."""
+        return any(labelled.score is not None for labelled in self.objects)
+
+    def class_mask(self, classes: ClassSet) -> UInt8Array:
+        """The image as (H, W) class ids: 0 where nothing is labelled, 255 where nothing is known.
+
+        Where objects overlap, the later one wins; ignored objects win over all others.
         """
         if self.mask is not None:
             return self.mask()
-        ids = {info.name: info.id for info in classes}
-        ordered = sorted(self.objects, key=lambda found: found.ignore)
-        values = [IGNORE_ID if found.ignore else ids.get(found.class_name, IGNORE_ID) for found in ordered]
-        out = np.asarray(
-            burn([found.outline for found in ordered], values, self.height, self.width), np.uint8
-        )
+        id_of = {info.name: info.id for info in classes}
+        ordered = sorted(self.objects, key=lambda labelled: labelled.ignore)
+        outlines = [labelled.outline for labelled in ordered]
+        values = [
+            IGNORE_ID if labelled.ignore else id_of.get(labelled.class_name, IGNORE_ID)
+            for labelled in ordered
+        ]
+        mask = np.asarray(burn(outlines, values, self.height, self.width), np.uint8)
         if self.annotated is not None:
             known = burn([self.annotated], [1], self.height, self.width)
-            out[known == 0] = IGNORE_ID
-        return out
+            mask[known == 0] = IGNORE_ID
+        return mask
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """All images with their objects; `classes` in order. `whole_images`: objects stand for the whole of their
-    image. `source` is named in messages.
-    """
+    """All images of a label set with their objects."""
 
     classes: ClassSet
+    """The classes in order."""
+
     images: tuple[LabelledImage, ...]
+    """The images, with and without objects."""
+
     source: str
+    """What the labels are called in messages."""
+
     whole_images: bool = False
+    """Every object stands for the whole of its image."""
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """The splits that occur, train, val and test first."""
-        found = {image.split for image in self.images}
-        return tuple(name for name in ("train", "val", "test") if name in found) + tuple(
-            sorted(found - {"train", "val", "test"})
-        )
+        """The splits that occur; train, val and test first."""
+        occurring = {image.split for image in self.images}
+        usual = tuple(name for name in _USUAL_SPLITS if name in occurring)
+        return usual + tuple(sorted(occurring.difference(usual)))
 
     def of_split(self, split: str) -> tuple[LabelledImage, ...]:
-        """The images of a split."""
+        """The images of one split."""
         return tuple(image for image in self.images if image.split == split)
+
+    @property
+    def attribute_names(self) -> tuple[str, ...]:
+        """The names of all attributes that any object has, sorted."""
+        names: set[str] = set()
+        for image in self.images:
+            for labelled in image.objects:
+                names.update(labelled.attributes)
+        return tuple(sorted(names))
+
+    @property
+    def has_scores(self) -> bool:
+        """Whether any object has a score."""
+        return any(image.has_scores for image in self.images)
 
 
 class Losses:
-    """Counts of what a format could not carry, as they are told."""
+    """Counts of what a format could not hold."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def count(self, what: str, number: int = 1) -> None:
-        """Note something that happened to `number` objects or images, worded so that "12 " may stand before
-        it.
-        """
+        """Add `number` objects or images to the count of `what`, which reads on after the number."""
         if number:
             self._counts[what] += number
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One remark for each kind of loss."""
+        """One line per kind of loss, such as "12 scores left out"."""
         return tuple(f"{number} {what}" for what, number in self._counts.items())
 
 
-def usable(image: LabelledImage, losses: Losses) -> list[LabelledObject]:
-    """The objects that have a class and count; for formats that cannot say "ignore", which leave the others
-    out.
-    """
-    kept = [found for found in image.objects if found.class_name and not found.ignore]
-    losses.count(
-        "ignored objects left out: the format cannot say that they count neither way",
-        len(image.objects) - len(kept),
-    )
+def objects_that_count(image: LabelledImage, losses: Losses) -> list[LabelledObject]:
+    """The objects that have a class and are not ignored, for formats that cannot mark ignored ones."""
+    kept = [labelled for labelled in image.objects if labelled.class_name and not labelled.ignore]
+    losses.count("ignored objects left out: the format cannot mark them", len(image.objects) - len(kept))
     return kept
 
 
-def classed(image: LabelledImage, losses: Losses) -> list[LabelledObject]:
-    """The objects that have a class; for formats that can say "ignore"."""
-    kept = [found for found in image.objects if found.class_name]
+def objects_with_class(image: LabelledImage, losses: Losses) -> list[LabelledObject]:
+    """The objects that have a class, for formats that can mark ignored ones."""
+    kept = [labelled for labelled in image.objects if labelled.class_name]
     losses.count("ignored objects without a class left out", len(image.objects) - len(kept))
     return kept
 
@@ -141,15 +180,15 @@ def classed(image: LabelledImage, losses: Losses) -> list[LabelledObject]:
 def without_extras(
     objects: list[LabelledObject], losses: Losses, *, scores: bool = False, attributes: bool = False
 ) -> list[LabelledObject]:
-    """The same objects; what of their scores and attributes the format does not hold is counted."""
+    """The same objects; counts the scores and attributes that are lost unless the format holds them."""
     if not scores:
-        losses.count(
-            "scores left out: the format has no place for them",
-            sum(found.score is not None for found in objects),
-        )
+        scored = sum(labelled.score is not None for labelled in objects)
+        losses.count("scores left out: the format has no place for them", scored)
     if not attributes:
-        losses.count(
-            "objects without their attributes: the format has no place for them",
-            sum(any(v is not None for v in f.attributes.values()) for f in objects),
-        )
+        described = sum(_has_attributes(labelled) for labelled in objects)
+        losses.count("objects without their attributes: the format has no place for them", described)
     return objects
+
+
+def _has_attributes(labelled: LabelledObject) -> bool:
+    return any(value is not None for value in labelled.attributes.values())

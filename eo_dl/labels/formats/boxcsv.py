@@ -19,7 +19,7 @@ from ...errors import LabelError
 from ..classnames import value_text
 from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
-from .annotations import Annotations, LabelledObject, Losses, usable
+from .annotations import Annotations, LabelledObject, Losses, objects_that_count
 from .csvtable import (
     CLASS_COLUMNS,
     IMAGE_COLUMNS,
@@ -133,7 +133,7 @@ def write_box_csv(annotations: Annotations, folder: Path, losses: Losses) -> Non
     header = ["image_path", *SIDE_COLUMNS, "label", _SCORE_COLUMN, _ID_COLUMN, *attributes]
     writer.writerow(header)
     for image in annotations.images:
-        boxes = usable(image, losses)
+        boxes = objects_that_count(image, losses)
         for box in boxes:
             writer.writerow([image.name, *_cells(box, attributes, losses)])
         if not boxes:

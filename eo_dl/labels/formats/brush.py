@@ -1,87 +1,93 @@
-"""The run-length code of Label Studio's brush: bits of an RGBA picture, of which alpha is the mask (rle-pack
-of thi.ng/umbrella).
+"""The run-length code of Label Studio's brush: the bits of an RGBA picture whose alpha is the mask.
 
-32 bits: number of bytes; 5 bits: word size - 1; 4 times 4 bits: sizes of lengths - 1; then blocks: one bit
-(1: one word repeated, 0: words one by one), two bits (which size of length), the length - 1, and the word or
-words.
+The code is rle-pack of thi.ng/umbrella: 32 bits, the number of bytes; 5 bits, the word size - 1; 4 times 4
+bits, the sizes of lengths - 1; then blocks: one bit (1: one word repeated, 0: words one by one), two bits
+(which size of length), the length - 1, and the word or words.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from ...core.arraytypes import BoolArray, UInt8Array
 from .rle import run_lengths
 
 _MAX_PX = 2**26
 _CHANNELS = 4
-_SIZES = (3, 4, 8, 16)
-_WORD = 8
+_LENGTH_SIZES = (3, 4, 8, 16)
+_WORD_BITS = 8
 
 
-def brush_mask(code: object, width: int, height: int) -> npt.NDArray[np.bool_]:
-    """(H, W) the painted pixels. Raises ValueError for a code that does not fit the picture."""
+def brush_mask(code: object, width: int, height: int) -> BoolArray:
+    """(H, W) the painted pixels of a brush stroke.
+
+    Raises:
+        ValueError: The code is not one of a picture of this size.
+    """
     if not isinstance(code, list) or not all(isinstance(byte, int) and 0 <= byte <= 255 for byte in code):
-        raise ValueError("its rle is no list of bytes")
+        raise ValueError("the rle is not a list of bytes")
     if not 0 < width * height <= _MAX_PX:
-        raise ValueError(f"its mask of {width}x{height} px is empty or too large")
-    bits = _Bits(np.unpackbits(np.array(code, np.uint8)))
-    total, word = bits.number(32), bits.number(5) + 1
-    sizes = [bits.number(4) + 1 for _ in _SIZES]
-    if total != width * height * _CHANNELS or word != _WORD:
-        raise ValueError(
-            f"its rle is of {total} bytes, a picture of {width}x{height} px has {width * height * _CHANNELS}"
-        )
-    out = np.zeros(total, np.uint8)
+        raise ValueError(f"the mask of {width}x{height} px is empty or too large")
+    bits = _BitReader(np.unpackbits(np.array(code, np.uint8)))
+    total, word_bits = bits.number(32), bits.number(5) + 1
+    length_sizes = [bits.number(4) + 1 for _ in _LENGTH_SIZES]
+    expected = width * height * _CHANNELS
+    if total != expected or word_bits != _WORD_BITS:
+        raise ValueError(f"the rle has {total} bytes, but a picture of {width}x{height} px has {expected}")
+    picture = np.zeros(total, np.uint8)
     done = 0
     while done < total:
         repeated = bits.number(1)
-        count = bits.number(sizes[bits.number(2)]) + 1
+        count = bits.number(length_sizes[bits.number(2)]) + 1
         if done + count > total:
-            raise ValueError("its rle runs over the end of its picture")
-        out[done : done + count] = bits.number(_WORD) if repeated else bits.words(count)
+            raise ValueError("the rle runs over the end of its picture")
+        picture[done : done + count] = bits.number(_WORD_BITS) if repeated else bits.words(count)
         done += count
-    return np.asarray(out.reshape(height, width, _CHANNELS)[..., 3] > 0, np.bool_)
+    alpha = picture.reshape(height, width, _CHANNELS)[..., 3]
+    return np.asarray(alpha > 0, np.bool_)
 
 
-class _Bits:
-    """Bits read one after the other."""
+class _BitReader:
+    """Reads bits one after the other."""
 
-    def __init__(self, bits: npt.NDArray[np.uint8]) -> None:
-        self._bits, self._place = bits, 0
+    def __init__(self, bits: UInt8Array) -> None:
+        self._bits = bits
+        self._position = 0
 
     def number(self, size: int) -> int:
-        found = self._take(size)
-        return int("".join("1" if bit else "0" for bit in found), 2)
+        """The next `size` bits as a number, the highest first."""
+        return int("".join("1" if bit else "0" for bit in self._take(size)), 2)
 
-    def words(self, count: int) -> npt.NDArray[np.uint8]:
-        return np.packbits(self._take(count * _WORD))
+    def words(self, count: int) -> UInt8Array:
+        """The next `count` bytes."""
+        return np.packbits(self._take(count * _WORD_BITS))
 
-    def _take(self, size: int) -> npt.NDArray[np.uint8]:
-        found = self._bits[self._place : self._place + size]
-        if len(found) < size:
-            raise ValueError("its rle ends too early")
-        self._place += size
-        return found
+    def _take(self, size: int) -> UInt8Array:
+        bits = self._bits[self._position : self._position + size]
+        if len(bits) < size:
+            raise ValueError("the rle ends too early")
+        self._position += size
+        return bits
 
 
-def brush_code(mask: npt.NDArray[np.bool_]) -> list[int]:
-    """The code of an (H, W) mask."""
-    parts = [f"{mask.size * _CHANNELS:032b}", f"{_WORD - 1:05b}", *(f"{size - 1:04b}" for size in _SIZES)]
+def brush_code(mask: BoolArray) -> list[int]:
+    """The code, as bytes, of an (H, W) mask."""
+    parts = [f"{mask.size * _CHANNELS:032b}", f"{_WORD_BITS - 1:05b}"]
+    parts += [f"{size - 1:04b}" for size in _LENGTH_SIZES]
     painted = False
     for run in run_lengths(mask.ravel()):
-        parts += _run_bits(run * _CHANNELS, 255 if painted else 0)
+        parts += _repeated(255 if painted else 0, run * _CHANNELS)
         painted = not painted
-    text = "".join(parts)
-    bits = np.frombuffer(text.encode(), np.uint8) - ord("0")
+    bits = np.frombuffer("".join(parts).encode(), np.uint8) - ord("0")
     return [int(byte) for byte in np.packbits(bits)]
 
 
-def _run_bits(count: int, value: int) -> list[str]:
-    parts = []
+def _repeated(value: int, count: int) -> list[str]:
+    """The bits of a byte that is repeated, in as many blocks as the longest length needs."""
+    blocks = []
     while count > 0:
-        part = min(count, 1 << _SIZES[-1])
-        place = next(number for number, size in enumerate(_SIZES) if part <= 1 << size)
-        parts.append(f"1{place:02b}{part - 1:0{_SIZES[place]}b}{value:08b}")
+        part = min(count, 1 << _LENGTH_SIZES[-1])
+        index = next(index for index, size in enumerate(_LENGTH_SIZES) if part <= 1 << size)
+        blocks.append(f"1{index:02b}{part - 1:0{_LENGTH_SIZES[index]}b}{value:08b}")
         count -= part
-    return parts
+    return blocks

@@ -1,247 +1,293 @@
-"""CVAT for images 1.1: one XML with the labels of the task and, for each image, boxes, polygons, ellipses,
-masks and tags.
+"""CVAT for images 1.1: one XML file with the labels of the task and the shapes and tags of each image.
 
-Coordinates are pixels from the corner. Masks are run lengths by rows inside their box, zeros first. Parts of
-one object share a `group_id`; shapes of a group are read as one object only where they are of one class and
-say the same `feature_id`, since people group other things too.
+Coordinates are pixels from the upper left corner. Masks are run lengths by rows inside their box, zeros
+first. Parts of one object share a `group_id`. Shapes of a group are read as one object only if they have one
+class and the same `feature_id`, since annotators group other things too.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, indent
 
 import numpy as np
-import numpy.typing as npt
 import shapely
-from shapely.affinity import rotate, scale
+from shapely.affinity import rotate, scale, translate
 
 from ...core.classes import ClassSet
 from ...errors import LabelError
 from ...io.geojson import plain_value
-from ...io.rasterize import burn, polygonize
+from ...io.rasterize import polygonize
+from ...io.xmltree import element, to_xml
 from ..classnames import Known, value_text
 from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
-from .annotations import Annotations, LabelledImage, LabelledObject, Losses, usable
+from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
-from .outlineforms import edges_polygon, has_holes, is_box, joined, open_ring, polygon_parts, ring_polygon
+from .outlineforms import (
+    cut_mask,
+    edges_polygon,
+    has_holes,
+    is_box,
+    joined,
+    open_ring,
+    polygon_parts,
+    ring_polygon,
+)
 from .parts import joined_parts
 from .rle import run_lengths
-from .safefile import MAX_RECORDS, put, read_xml, xml_attribute, xml_text
+from .safefile import MAX_RECORDS, one_line, put, read_xml
 
 _MAX_BYTES = 512 << 20
 _MAX_MASK_PX = 2**26
-_AREALESS = ("points", "polyline", "cuboid", "skeleton")
 _ROOT = re.compile(rb"<annotations[\s/>]")
 _SHAPES = ("box", "polygon", "ellipse", "mask", "tag")
+_WITHOUT_AREA = ("points", "polyline", "cuboid", "skeleton")
+_BOX_SIDES = ("xtl", "ytl", "xbr", "ybr")
 
 
 def read_cvat(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
-    """Shapes and tags of CVAT files; a tag is an object of the whole image. Raises `LabelError` naming image
-    and shape.
+    """Shapes and tags of CVAT files; a tag is an object of the whole image.
+
+    Raises:
+        LabelError: A file is malformed; names the image and the shape.
     """
     objects: list[PixelObject] = []
     covered: list[ImageRecord] = []
-    names: list[str] = []
-    left = 0
+    names: dict[str, None] = {}  # in the order in which they occur
+    left_out = 0
     for path in paths:
-        root = read_xml(path, _MAX_BYTES)
-        if root.tag != "annotations":
-            raise LabelError(
-                f"{path}: starts with <{root.tag[:40]}>; CVAT for images 1.1 with <annotations> was expected"
-            )
-        if root.find("track") is not None:
-            raise LabelError(f"{path}: holds tracks of a video; export the task as 'CVAT for images 1.1'")
-        names += [
-            name
-            for name in (value_text(label.findtext("name")) for label in root.iter("label"))
-            if name is not None
-        ]
-        for image in root.findall("image"):
-            record = _image(image, path)
-            covered.append(record)
-            left += sum(len(image.findall(kind)) for kind in _AREALESS)
-            objects += _objects(image, record, path)
+        root = _root(path)
+        for label in root.iter("label"):
+            name = value_text(label.findtext("name"))
+            if name is not None:
+                names[name] = None
+        for node in root.findall("image"):
+            image = _image(node, path)
+            covered.append(image)
+            objects += _objects(node, image, path)
+            left_out += sum(len(node.findall(kind)) for kind in _WITHOUT_AREA)
             if len(objects) > MAX_RECORDS:
                 raise LabelError(f"{path}: holds more than {MAX_RECORDS} shapes; split it")
-    notes = [f"{left} points, lines and cuboids have no area and are left out"] if left else []
-    return pixel_records(source, objects, covered, notes, Known(tuple(dict.fromkeys(names))), "label")
+    notes = [f"{left_out} points, lines and cuboids have no area and are left out"] if left_out else []
+    return pixel_records(source, objects, covered, notes, Known(tuple(names)), class_field="label")
 
 
-def _image(image: Element, path: Path) -> ImageRecord:
-    name = image_name(image.get("name"), str(path), f"image {image.get('id')}")
+def _root(path: Path) -> Element:
+    root = read_xml(path, _MAX_BYTES)
+    if root.tag != "annotations":
+        raise LabelError(f"{path}: expected CVAT for images 1.1 with <annotations>, found <{root.tag[:40]}>")
+    if root.find("track") is not None:
+        raise LabelError(f"{path}: contains tracks of a video; export the task as 'CVAT for images 1.1'")
+    return root
+
+
+def _image(node: Element, path: Path) -> ImageRecord:
+    name = image_name(node.get("name"), str(path), f"image {node.get('id')}")
     try:
-        width, height = int(image.get("width", "0")), int(image.get("height", "0"))
+        width, height = int(node.get("width", "0")), int(node.get("height", "0"))
     except ValueError as cause:
         raise LabelError(
-            f"{path}: the size of {name} is no number ({image.get('width')}x{image.get('height')}); correct it"
+            f"{path}: the size of {name} is not two whole numbers "
+            f"({node.get('width')}x{node.get('height')}); correct it"
         ) from cause
     return ImageRecord(name, (width, height) if width > 0 and height > 0 else None)
 
 
-def _objects(image: Element, record: ImageRecord, path: Path) -> list[PixelObject]:
-    found: list[PixelObject] = []
+def _objects(node: Element, image: ImageRecord, path: Path) -> list[PixelObject]:
+    objects: list[PixelObject] = []
     groups: list[str | None] = []
-    for number, shape in enumerate((child for child in image if child.tag in _SHAPES), start=1):
-        attributes = {str(a.get("name")): a.text or "" for a in shape.findall("attribute")}
-        what = f"{record.name}: {shape.tag} {number} ({str(shape.get('label'))[:40]})"
+    shapes = [child for child in node if child.tag in _SHAPES]
+    for number, shape in enumerate(shapes, start=1):
+        attributes = {str(child.get("name")): child.text or "" for child in shape.findall("attribute")}
         try:
-            outline = _outline(shape, record)
-            score = float(attributes.pop("score")) if attributes.get("score") else None
-            if score is not None and not math.isfinite(score):
-                raise ValueError("its score is no number")
+            outline = _outline(shape, image)
+            score = _score(attributes.pop("score", ""))
         except (ValueError, KeyError) as cause:
-            raise LabelError(
-                f"{path}: {what}: {' '.join(str(cause).split())[:120]}; correct or delete it"
-            ) from cause
-        attributes.pop("score", None)
-        found.append(
+            shape_name = f"{image.name}: {shape.tag} {number} ({str(shape.get('label'))[:40]})"
+            raise LabelError(f"{path}: {shape_name}: {one_line(cause)}; correct or delete it") from cause
+        objects.append(
             PixelObject(
-                record.name,
-                outline,
-                value_text(shape.get("label")),
-                f"{record.name}#{number}",
+                image=image.name,
+                outline=outline,
+                value=value_text(shape.get("label")),
+                feature_id=f"{image.name}#{number}",
                 score=score,
                 attributes=attributes,
             )
         )
-        group = shape.get("group_id")
-        groups.append(
-            f"{group}/{attributes['feature_id']}"
-            if group not in (None, "0") and "feature_id" in attributes
-            else None
-        )
-    return joined_parts(found, groups)
+        groups.append(_group(shape, attributes))
+    return joined_parts(objects, groups)
 
 
-def _outline(shape: Element, record: ImageRecord) -> shapely.Geometry:
+def _score(text: str) -> float | None:
+    if not text:
+        return None
+    score = float(text)
+    if not math.isfinite(score):
+        raise ValueError("the score is not a finite number")
+    return score
+
+
+def _group(shape: Element, attributes: Mapping[str, str]) -> str | None:
+    """What the parts of one object have in common; None for a shape by itself."""
+    group = shape.get("group_id")
+    if group in (None, "0") or "feature_id" not in attributes:
+        return None
+    return f"{group}/{attributes['feature_id']}"
+
+
+def _outline(shape: Element, image: ImageRecord) -> shapely.Geometry:
+    """The outline of a shape in pixels. Raises ValueError or KeyError for a malformed one."""
     if shape.tag == "box":
-        box = edges_polygon(*(float(shape.attrib[side]) for side in ("xtl", "ytl", "xbr", "ybr")))
-        return (
-            rotate(box, float(shape.get("rotation", "0")), origin="center")
-            if float(shape.get("rotation", "0"))
-            else box
-        )
-    if shape.tag == "ellipse":
-        col, row, across, down = (float(shape.attrib[key]) for key in ("cx", "cy", "rx", "ry"))
-        edges_polygon(col - across, row - down, col + across, row + down)
-        round_one = scale(shapely.Point(col, row).buffer(1.0), across, down)
-        return rotate(round_one, float(shape.get("rotation", "0")), origin=(col, row))
+        box = edges_polygon(*(float(shape.attrib[side]) for side in _BOX_SIDES))
+        degrees = float(shape.get("rotation", "0"))
+        return rotate(box, degrees, origin="center") if degrees else box
     if shape.tag == "polygon":
-        return ring_polygon(
-            [[float(value) for value in pair.split(",")] for pair in shape.attrib["points"].split(";")]
-        )
-    if shape.tag == "tag":
-        if record.size_px is None:
-            raise ValueError("a tag is for a whole image, whose size the file does not say")
-        return shapely.box(0, 0, *record.size_px)
-    return _mask_outline(shape)
+        pairs = [pair.split(",") for pair in shape.attrib["points"].split(";")]
+        return ring_polygon([[float(value) for value in pair] for pair in pairs])
+    if shape.tag == "ellipse":
+        return _ellipse(shape)
+    if shape.tag == "mask":
+        return _mask_outline(shape)
+    if image.size_px is None:
+        raise ValueError("a tag is for a whole image, whose size the file does not contain")
+    return shapely.box(0, 0, *image.size_px)
+
+
+def _ellipse(shape: Element) -> shapely.Geometry:
+    col, row, radius_x, radius_y = (float(shape.attrib[key]) for key in ("cx", "cy", "rx", "ry"))
+    edges_polygon(
+        col - radius_x, row - radius_y, col + radius_x, row + radius_y
+    )  # refuses what is not finite
+    ellipse = scale(shapely.Point(col, row).buffer(1.0), radius_x, radius_y)
+    return rotate(ellipse, float(shape.get("rotation", "0")), origin=(col, row))
 
 
 def _mask_outline(shape: Element) -> shapely.Geometry:
     left, top, width, height = (int(float(shape.attrib[key])) for key in ("left", "top", "width", "height"))
-    if not 0 < width * height <= _MAX_MASK_PX or width < 1:
-        raise ValueError(f"its mask of {width}x{height} px is empty or too large")
+    size = width * height
+    if not 0 < size <= _MAX_MASK_PX or width < 1:
+        raise ValueError(f"the mask of {width}x{height} px is empty or too large")
     runs = np.array([int(run) for run in shape.attrib["rle"].split(",") if run.strip()], np.int64)
-    if (runs < 0).any() or (runs > width * height).any() or int(runs.sum()) != width * height:
-        raise ValueError(f"its runs add up to {int(runs.sum())} px, the mask has {width * height}")
+    if (runs < 0).any() or (runs > size).any() or int(runs.sum()) != size:
+        raise ValueError(f"the runs add up to {int(runs.sum())} px, but the mask has {size}")
     mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
     polygons, _ = polygonize(mask.astype(np.uint8), mask)
-    return shapely.transform(joined(list(polygons)), lambda xy: np.add(xy, (left, top)))
+    return translate(joined(list(polygons)), left, top)
 
 
 # Writing
 
 
-def write_cvat(found: Annotations, folder: Path, losses: Losses) -> None:
-    """`annotations.xml`: to be uploaded to a task of these images. Labels have the attributes that occur, as
-    texts; outlines with holes become masks.
+def write_cvat(annotations: Annotations, folder: Path, losses: Losses) -> None:
+    """Write `annotations.xml`, to be uploaded to a task of these images.
+
+    The labels declare the attributes that occur, as texts; outlines with holes become masks of whole pixels.
     """
-    names = sorted(
-        {name for image in found.images for one in image.objects for name in one.attributes}
-        - {"feature_id", "score"}
-    )
-    scored = any(one.score is not None for image in found.images for one in image.objects)
-    declared = ["feature_id", *names, *(["score"] if scored else [])]
-    lines = [
-        '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n',
-        _meta(found.classes, len(found.images), declared),
-    ]
-    for number, image in enumerate(found.images):
-        lines.append(
-            f'<image id="{number}" name={xml_attribute(image.name)} width="{image.width}" height="{image.height}">\n'
-        )
-        for place, one in enumerate(usable(image, losses), start=1):
-            lines += _tag(one) if found.whole_images else _shapes(one, place, image, losses)
-        lines.append("</image>\n")
-    put(folder, "annotations.xml", "".join([*lines, "</annotations>\n"]))
+    attributes = ["feature_id"]
+    attributes += [name for name in annotations.attribute_names if name not in ("feature_id", "score")]
+    if annotations.has_scores:
+        attributes.append("score")
+    root = element("annotations", children=[element("version", text="1.1")])
+    root.append(_meta(annotations.classes, len(annotations.images), attributes))
+    for number, image in enumerate(annotations.images):
+        size = {"width": str(image.width), "height": str(image.height)}
+        node = element("image", {"id": str(number), "name": image.name, **size})
+        for group, labelled in enumerate(objects_that_count(image, losses), start=1):
+            if annotations.whole_images:
+                node.append(_tag(labelled))
+            else:
+                node.extend(_shapes(labelled, group, image, losses))
+        root.append(node)
+    indent(root, space="")
+    put(folder, "annotations.xml", f'<?xml version="1.0" encoding="utf-8"?>\n{to_xml(root)}\n')
 
 
-def _meta(classes: ClassSet, size: int, attributes: Sequence[str]) -> str:
-    declared = "".join(
-        f"<attribute><name>{xml_text(name)}</name><mutable>False</mutable><input_type>text</input_type><default_value></default_value><values></values></attribute>"
-        for name in attributes
-    )
-    labels = "".join(
-        f"<label><name>{xml_text(info.name)}</name><color>{info.color}</color><type>any</type><attributes>{declared}</attributes></label>\n"
-        for info in classes.foreground
-    )
-    return f"<meta><task><name>eo_dl</name><size>{size}</size><mode>annotation</mode><labels>\n{labels}</labels></task></meta>\n"
+def _meta(classes: ClassSet, size: int, attributes: Sequence[str]) -> Element:
+    labels = []
+    for info in classes.foreground:
+        declared = element("attributes", children=[_declared(name) for name in attributes])
+        texts = {"name": info.name, "color": info.color, "type": "any"}
+        labels.append(element("label", children=[*_text_elements(texts), declared]))
+    texts = {"name": "eo_dl", "size": str(size), "mode": "annotation"}
+    task = element("task", children=[*_text_elements(texts), element("labels", children=labels)])
+    return element("meta", children=[task])
 
 
-def _head(one: LabelledObject, group: int = 0) -> str:
-    grouped = f' group_id="{group}"' if group else ""
-    return f'label={xml_attribute(one.class_name)} source="manual" occluded="0" z_order="0"{grouped}'
-
-
-def _attributes(one: LabelledObject) -> str:
-    values = {
-        **{key: plain_value(value) for key, value in one.attributes.items()},
-        "feature_id": one.feature_id,
+def _declared(attribute: str) -> Element:
+    texts = {
+        "name": attribute,
+        "mutable": "False",
+        "input_type": "text",
+        "default_value": "",
+        "values": "",
     }
-    if one.score is not None:
-        values["score"] = repr(float(one.score))
-    return "".join(
-        f"<attribute name={xml_attribute(key)}>{xml_text(str(value))}</attribute>"
-        for key, value in values.items()
-        if value is not None
-    )
+    return element("attribute", children=_text_elements(texts))
 
 
-def _tag(one: LabelledObject) -> list[str]:
-    return [f'<tag label={xml_attribute(one.class_name)} source="manual">{_attributes(one)}</tag>\n']
+def _text_elements(texts: Mapping[str, str]) -> list[Element]:
+    return [element(tag, text=text) for tag, text in texts.items()]
 
 
-def _shapes(one: LabelledObject, number: int, image: LabelledImage, losses: Losses) -> list[str]:
-    if has_holes(one.outline):
+def _tag(labelled: LabelledObject) -> Element:
+    attributes = {"label": labelled.class_name, "source": "manual"}
+    return element("tag", attributes, _attribute_elements(labelled))
+
+
+def _shapes(labelled: LabelledObject, group: int, image: LabelledImage, losses: Losses) -> list[Element]:
+    """The shapes of an object; those of several parts share a group."""
+    if has_holes(labelled.outline):
         losses.count("objects with holes became masks of whole pixels (CVAT has no polygons with holes)")
-        return [_mask(one, burn([one.outline], [1], image.height, image.width) == 1)]
-    parts = polygon_parts(one.outline)
-    return [_shape(one, part, number if len(parts) > 1 else 0) for part in parts]
+        return [_mask(labelled, image)]
+    parts = polygon_parts(labelled.outline)
+    group_id = {"group_id": str(group)} if len(parts) > 1 else {}
+    return [_part(labelled, part, group_id) for part in parts]
 
 
-def _shape(one: LabelledObject, part: shapely.Polygon, group: int) -> str:
+def _part(labelled: LabelledObject, part: shapely.Polygon, group_id: Mapping[str, str]) -> Element:
+    common = {**_common(labelled), **group_id}
+    children = _attribute_elements(labelled)
     if is_box(part):
-        sides = " ".join(
-            f'{side}="{float(value)!r}"'
-            for side, value in zip(("xtl", "ytl", "xbr", "ybr"), part.bounds, strict=True)
-        )
-        return f"<box {_head(one, group)} {sides}>{_attributes(one)}</box>\n"
+        sides = {side: repr(float(value)) for side, value in zip(_BOX_SIDES, part.bounds, strict=True)}
+        return element("box", {**common, **sides}, children)
     points = ";".join(f"{float(col)!r},{float(row)!r}" for col, row in open_ring(part))
-    return f'<polygon {_head(one, group)} points="{points}">{_attributes(one)}</polygon>\n'
+    return element("polygon", {**common, "points": points}, children)
 
 
-def _mask(one: LabelledObject, full: npt.NDArray[np.bool_]) -> str:
-    rows, cols = np.flatnonzero(full.any(axis=1)), np.flatnonzero(full.any(axis=0))
-    cut = full[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] if len(rows) else np.zeros((1, 1), np.bool_)
-    top, left = (int(rows[0]), int(cols[0])) if len(rows) else (0, 0)
-    size = f'left="{left}" top="{top}" width="{cut.shape[1]}" height="{cut.shape[0]}"'
-    return f'<mask {_head(one)} rle="{", ".join(map(str, run_lengths(cut.ravel())))}" {size}>{_attributes(one)}</mask>\n'
+def _mask(labelled: LabelledObject, image: LabelledImage) -> Element:
+    mask = cut_mask(labelled.outline, image)
+    height, width = mask.pixels.shape
+    attributes = {
+        **_common(labelled),
+        "rle": ", ".join(map(str, run_lengths(mask.pixels.ravel()))),
+        "left": str(mask.col),
+        "top": str(mask.row),
+        "width": str(width),
+        "height": str(height),
+    }
+    return element("mask", attributes, _attribute_elements(labelled))
+
+
+def _common(labelled: LabelledObject) -> dict[str, str]:
+    """The XML attributes that all shapes have."""
+    return {"label": labelled.class_name, "source": "manual", "occluded": "0", "z_order": "0"}
+
+
+def _attribute_elements(labelled: LabelledObject) -> list[Element]:
+    values = {name: plain_value(value) for name, value in labelled.attributes.items()}
+    values["feature_id"] = labelled.feature_id
+    if labelled.score is not None:
+        values["score"] = repr(float(labelled.score))
+    return [
+        element("attribute", {"name": name}, text=str(value))
+        for name, value in values.items()
+        if value is not None
+    ]
 
 
 def _is_cvat(file: LabelFile) -> bool:

@@ -1,5 +1,6 @@
-"""DOTA: a text file an image, a line an object: x1 y1 ... x4 y4 class difficult, in pixels; "imagesource:"
-and "gsd:" may stand before.
+"""DOTA: a text file per image with one line per object, x1 y1 x2 y2 x3 y3 x4 y4 class difficult.
+
+Coordinates are pixels. Lines that start with "imagesource:" or "gsd:" may come first.
 """
 
 from __future__ import annotations
@@ -15,47 +16,57 @@ from ...errors import LabelError
 from ..classnames import value_text
 from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, pixel_records
-from .annotations import NO_SPLIT, Annotations, LabelledObject, Losses, classed, without_extras
+from .annotations import (
+    NO_SPLIT,
+    Annotations,
+    LabelledImage,
+    LabelledObject,
+    Losses,
+    objects_with_class,
+    without_extras,
+)
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat, images_in
 from .outlineforms import four_corners, ring_polygon
 from .safefile import put, read_text
 
 _MAX_LINES = 200_000
-_HEAD = re.compile(r"(imagesource|gsd)\s*:", re.IGNORECASE)
-_CORNERS = 8
+_HEADER = re.compile(r"(imagesource|gsd)\s*:", re.IGNORECASE)
+_COORDINATES = 8
+_FARTHEST_FRACTION = 1.5
 
 
-def is_dota_text(text: str) -> bool:
-    """True where the first line is eight numbers and a class, or only the lines that may stand before are
-    there.
-    """
-    lines = [line for line in text.splitlines() if line.strip()]
-    body = [line for line in lines if not _HEAD.match(line)]
+def _is_dota(file: LabelFile) -> bool:
+    """Whether the first line is eight numbers and a class, or there are only lines of the header."""
+    lines = [line for line in file.text.splitlines() if line.strip()]
+    body = [line for line in lines if not _HEADER.match(line)]
     return _is_line(body[0].split()) if body else bool(lines)
 
 
-def _is_line(parts: Sequence[str]) -> bool:
-    if len(parts) not in (9, 10):
+def _is_line(words: Sequence[str]) -> bool:
+    if len(words) not in (_COORDINATES + 1, _COORDINATES + 2):
         return False
     try:
-        corners = [float(part) for part in parts[:_CORNERS]]
+        corners = [float(word) for word in words[:_COORDINATES]]
     except ValueError:
         return False
-    return all(map(math.isfinite, corners)) and not _is_yolo_polygon(parts)
+    return all(map(math.isfinite, corners)) and not _is_yolo_polygon(words)
 
 
-def _is_yolo_polygon(parts: Sequence[str]) -> bool:
-    """Whether the numbers are a class and fractions: coordinates here are pixels, and classes are names."""
+def _is_yolo_polygon(words: Sequence[str]) -> bool:
+    """Whether a line is a class number and fractions. Coordinates of DOTA are pixels, and its classes names."""
     try:
-        return parts[0].isdigit() and all(abs(float(part)) <= 1.5 for part in parts[1:])
+        numbers = [float(word) for word in words]
     except ValueError:
         return False
+    return words[0].isdigit() and all(abs(number) <= _FARTHEST_FRACTION for number in numbers[1:])
 
 
 def read_dota(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
-    """Turned boxes; difficult ones are ignored. The image of a file is the one of its stem. Raises
-    `LabelError` with the line.
+    """Turned boxes; difficult ones are ignored. A file is about the image with the same stem.
+
+    Raises:
+        LabelError: A line is malformed; names the file and the line.
     """
     objects: list[PixelObject] = []
     for path in paths:
@@ -64,62 +75,60 @@ def read_dota(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
             raise LabelError(
                 f"{path}: holds {len(lines)} lines, at most {_MAX_LINES} are read; split the image"
             )
-        objects += [
-            _object(path, number, line)
-            for number, line in enumerate(lines, start=1)
-            if line.strip() and not _HEAD.match(line)
-        ]
+        for number, line in enumerate(lines, start=1):
+            if line.strip() and not _HEADER.match(line):
+                objects.append(_object(path, number, line))
     return pixel_records(source, objects, [ImageRecord(path.stem) for path in paths], class_field="class")
 
 
 def _object(path: Path, number: int, line: str) -> PixelObject:
-    parts = line.split()
-    if len(parts) < _CORNERS + 1:
-        raise LabelError(
-            f"{path}: line {number} is {line.strip()[:60]!r}; x1 y1 x2 y2 x3 y3 x4 y4 class was expected"
-        )
-    difficult = len(parts) > _CORNERS + 1 and re.fullmatch(r"\d", parts[-1]) is not None
-    name = " ".join(parts[_CORNERS : -1 if difficult else None])
+    words = line.split()
+    shown = line.strip()[:60]
+    if len(words) <= _COORDINATES:
+        raise LabelError(f"{path}: line {number}: expected x1 y1 x2 y2 x3 y3 x4 y4 class, found {shown!r}")
     try:
-        outline = ring_polygon(np.reshape([float(part) for part in parts[:_CORNERS]], (-1, 2)))
+        outline = ring_polygon(np.reshape([float(word) for word in words[:_COORDINATES]], (-1, 2)))
     except ValueError as cause:
         raise LabelError(
-            f"{path}: line {number} has corners that are no finite pixels ({line.strip()[:60]}); correct or delete it"
+            f"{path}: line {number}: a corner is not a finite pixel position ({shown}); "
+            "correct or delete the line"
         ) from cause
+    # Class names may have spaces, so only a single digit at the end is the difficulty.
+    has_difficulty = len(words) > _COORDINATES + 1 and re.fullmatch(r"\d", words[-1]) is not None
+    name = words[_COORDINATES:-1] if has_difficulty else words[_COORDINATES:]
     return PixelObject(
-        path.stem, outline, value_text(name), f"{path.name}:{number}", ignore=difficult and parts[-1] != "0"
+        image=path.stem,
+        outline=outline,
+        value=value_text(" ".join(name)),
+        feature_id=f"{path.name}:{number}",
+        ignore=has_difficulty and words[-1] != "0",
     )
 
 
-def dota_name(name: str) -> str:
-    """A class name without spaces, which part the columns."""
-    return "-".join(name.split())
+def dota_name(class_name: str) -> str:
+    """A class name with "-" in place of spaces, which separate the columns."""
+    return "-".join(class_name.split())
 
 
-def write_dota(found: Annotations, folder: Path, losses: Losses) -> None:
-    """`labelTxt/NAME.txt`, a folder a split; spaces in class names become "-"."""
-    for image in found.images:
-        head = (
-            "imagesource:eo_dl\n"
-            + f"gsd:{'null' if image.grid is None or image.grid.gsd_m is None else f'{image.grid.gsd_m:.6g}'}\n"
-        )
-        lines = [_line(one, losses) for one in without_extras(classed(image, losses), losses)]
-        put(
-            folder,
-            f"{'' if image.split == NO_SPLIT else image.split + '/'}labelTxt/{image.stem}.txt",
-            head + "".join(lines),
-        )
+def write_dota(annotations: Annotations, folder: Path, losses: Losses) -> None:
+    """Write `labelTxt/NAME.txt` in a folder per split; spaces in class names become "-"."""
+    for image in annotations.images:
+        objects = without_extras(objects_with_class(image, losses), losses)
+        lines = [_line(labelled, losses) for labelled in objects]
+        split_folder = "" if image.split == NO_SPLIT else f"{image.split}/"
+        put(folder, f"{split_folder}labelTxt/{image.stem}.txt", _header(image) + "".join(lines))
 
 
-def _line(one: LabelledObject, losses: Losses) -> str:
-    corners = " ".join(repr(float(value)) for value in four_corners(one.outline, losses).ravel())
-    name = dota_name(one.class_name)
-    losses.count('class names with spaces, which became "-"', int(name != one.class_name))
-    return f"{corners} {name} {int(one.ignore)}\n"
+def _header(image: LabelledImage) -> str:
+    gsd_m = None if image.grid is None else image.grid.gsd_m
+    return f"imagesource:eo_dl\ngsd:{'null' if gsd_m is None else f'{gsd_m:.6g}'}\n"
 
 
-def _is_dota(file: LabelFile) -> bool:
-    return is_dota_text(file.text)
+def _line(labelled: LabelledObject, losses: Losses) -> str:
+    corners = four_corners(labelled.outline, losses).ravel()
+    name = dota_name(labelled.class_name)
+    losses.count('class names with spaces, which became "-"', int(name != labelled.class_name))
+    return f"{' '.join(repr(float(value)) for value in corners)} {name} {int(labelled.ignore)}\n"
 
 
 FORMAT = LabelFormat(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shapely
 
-from .annotations import LabelledImage, Losses, usable, without_extras
+from .annotations import LabelledImage, Losses, objects_that_count, without_extras
 
 WHOLE_IMAGE = shapely.box(0, 0, 1, 1)
 """Stands for the frame of an image whose size the labels do not say."""
@@ -12,5 +12,5 @@ WHOLE_IMAGE = shapely.box(0, 0, 1, 1)
 
 def classes_of_image(image: LabelledImage, losses: Losses) -> list[str]:
     """The classes of the objects of an image, each once, in their order."""
-    objects = without_extras(usable(image, losses), losses)
+    objects = without_extras(objects_that_count(image, losses), losses)
     return list(dict.fromkeys(labelled.class_name for labelled in objects))

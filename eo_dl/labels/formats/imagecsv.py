@@ -157,8 +157,8 @@ def write_image_csv(annotations: Annotations, folder: Path, losses: Losses) -> N
         for name in names:
             if _BETWEEN_CLASSES.search(name):
                 raise LabelError(
-                    f"{annotations.source}: the class {name!r} contains ; or |, which separate classes in a CSV "
-                    "file; rename it with `classes`"
+                    f"{annotations.source}: the class {name!r} contains ; or |, which separate classes "
+                    "in a CSV file; rename it with `classes`"
                 )
         writer.writerow([image.name, ";".join(names), image.split])
     put(folder, "labels.csv", out.getvalue())

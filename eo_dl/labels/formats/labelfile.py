@@ -77,8 +77,8 @@ class LabelFile:
 def json_outline(head: bytes) -> JsonOutline:
     """The outermost keys of the start of a JSON document.
 
-    Only brackets and strings are looked at, so a document that is cut off, or too large to be parsed for this,
-    can be outlined too.
+    Only brackets and strings are looked at, so a document that is cut off, or too large to be parsed for
+    this, can be outlined too.
     """
     start = head.lstrip()[:1].decode("latin-1")
     if start not in ("{", "["):

@@ -36,7 +36,7 @@ ImageFolder = Callable[[LabelledImage, Losses], str | None]
 
 
 class Certainty(IntEnum):
-    """How sure it is that a file in a folder holds labels. Only the most certain files of a folder are read."""
+    """How sure it is that a file holds labels. Only the most certain files of a folder are read."""
 
     TABLE = 0
     """Any table may be something else: statistics, a list of images."""

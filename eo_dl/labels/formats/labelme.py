@@ -1,8 +1,7 @@
-"""LabelMe: a JSON an image with shapes: polygons, rectangles, circles, and masks as a PNG in base64; several
-shapes of one `group_id` are one object.
+"""LabelMe: a JSON file per image with polygons, rectangles, circles, and masks as PNG in base64.
 
-Shapes of a group are read as one object only where they are of one class and say the same `feature_id`, since
-people group other things too.
+Several shapes with one `group_id` are one object. Shapes of a group are read as one object only if they have
+one class and the same `feature_id`, since annotators group other things too.
 """
 
 from __future__ import annotations
@@ -10,152 +9,163 @@ from __future__ import annotations
 import base64
 import io
 import json
-import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from PIL import Image, UnidentifiedImageError
+from shapely.affinity import translate
 
+from ...core.arraytypes import BoolArray, Float64Array
 from ...errors import LabelError
 from ...io.geojson import plain_value
-from ...io.rasterize import burn, polygonize
+from ...io.rasterize import polygonize
 from ..classnames import value_text
 from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
-from .annotations import Annotations, LabelledImage, LabelledObject, Losses, usable
+from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat, images_in
-from .outlineforms import edges_polygon, has_holes, is_box, joined, open_ring, polygon_parts, ring_polygon
+from .outlineforms import (
+    cut_mask,
+    edges_polygon,
+    has_holes,
+    is_box,
+    joined,
+    open_ring,
+    polygon_parts,
+    ring_polygon,
+)
 from .parts import joined_parts
-from .safefile import checked_list, put, read_json
+from .safefile import checked_list, checked_score, image_size, one_line, put, read_json
 
 _MAX_MASK_PX = 2**26
 _CIRCLE_SEGMENTS = 16
-_AREALESS = {"point", "points", "line", "linestrip"}
+_WITHOUT_AREA = {"point", "points", "line", "linestrip"}
+_TWO_POINTS = {"rectangle", "circle", "mask"}
 
 
 def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
-    """Shapes of LabelMe files; lines and points, which have no area, are counted and left out. Raises
-    `LabelError` naming the shape.
+    """Shapes of LabelMe files; lines and points, which have no area, are counted and left out.
+
+    Raises:
+        LabelError: A file is malformed; names the shape.
     """
     objects: list[PixelObject] = []
     covered: list[ImageRecord] = []
-    left = 0
+    left_out = 0
     for path in paths:
         data = read_json(path)
         if not isinstance(data, dict):
             raise LabelError(
-                f"{path}: holds a JSON {type(data).__name__}; a LabelMe object with shapes and imagePath was expected"
+                f"{path}: expected a LabelMe object with shapes and imagePath, "
+                f"found a JSON {type(data).__name__}"
             )
-        name = image_name(data.get("imagePath"), str(path), "imagePath")
-        covered.append(ImageRecord(name, _size(data)))
-        shapes = checked_list(data.get("shapes"), "shapes", path)
-        found = [
-            (_object(shape, number, name, path), _group(shape))
-            for number, shape in enumerate(shapes, start=1)
-            if shape.get("shape_type") not in _AREALESS
-        ]
-        left += len(shapes) - len(found)
-        objects += joined_parts([one for one, _ in found], [group for _, group in found])
-    notes = [f"{left} points and lines have no area and are left out"] if left else []
+        image = image_name(data.get("imagePath"), str(path), "imagePath")
+        covered.append(ImageRecord(image, image_size(data.get("imageWidth"), data.get("imageHeight"))))
+        parts: list[PixelObject] = []
+        groups: list[str | None] = []
+        for number, shape in enumerate(checked_list(data.get("shapes"), "shapes", path), start=1):
+            if shape.get("shape_type") in _WITHOUT_AREA:
+                left_out += 1
+            else:
+                parts.append(_object(shape, number, image, path))
+                groups.append(_group(shape))
+        objects += joined_parts(parts, groups)
+    notes = [f"{left_out} points and lines have no area and are left out"] if left_out else []
     return pixel_records(source, objects, covered, notes, class_field="label")
 
 
-def _size(data: Mapping[str, object]) -> tuple[int, int] | None:
-    width, height = data.get("imageWidth"), data.get("imageHeight")
-    return (
-        (width, height)
-        if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
-        else None
-    )
+def _attributes(shape: Mapping[str, object]) -> Mapping[str, object]:
+    attributes = shape.get("attributes")
+    return attributes if isinstance(attributes, dict) else {}
 
 
 def _group(shape: Mapping[str, object]) -> str | None:
-    group = shape.get("group_id")
-    attributes = shape.get("attributes")
-    own = attributes.get("feature_id") if isinstance(attributes, dict) else None
-    return None if group is None or own is None else f"{group}/{own}"
+    """What the parts of one object have in common; None for a shape by itself."""
+    group, feature_id = shape.get("group_id"), _attributes(shape).get("feature_id")
+    return None if group is None or feature_id is None else f"{group}/{feature_id}"
 
 
 def _object(shape: Mapping[str, object], number: int, image: str, path: Path) -> PixelObject:
     try:
         outline = _outline(shape)
-        score = shape.get("score")
-        if score is not None and (
-            isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score)
-        ):
-            raise ValueError(f"its score is {str(score)[:40]!r}")
+        score = checked_score(shape.get("score"))
     except (ValueError, TypeError, UnidentifiedImageError, OSError) as cause:
+        label = str(shape.get("label"))[:40]
         raise LabelError(
-            f"{path}: shape {number} ({str(shape.get('label'))[:40]}): {' '.join(str(cause).split())[:120]}; correct or delete it"
+            f"{path}: shape {number} ({label}): {one_line(cause)}; correct or delete it"
         ) from cause
-    attributes = shape.get("attributes")
-    extras = {str(key): value for key, value in attributes.items()} if isinstance(attributes, dict) else {}
     return PixelObject(
-        image,
-        outline,
-        value_text(shape.get("label")),
-        f"{path.name}#{number}",
+        image=image,
+        outline=outline,
+        value=value_text(shape.get("label")),
+        feature_id=f"{path.name}#{number}",
         score=score,
-        attributes=extras,
+        attributes=_attributes(shape),
     )
 
 
 def _outline(shape: Mapping[str, object]) -> shapely.Geometry:
+    """The outline of a shape in pixels. Raises ValueError, TypeError or OSError for a malformed one."""
     kind = shape.get("shape_type") or "polygon"
     points = np.asarray(shape.get("points"), np.float64)
     if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError("its points are no list of x and y")
-    if kind in ("rectangle", "circle", "mask") and len(points) != 2:
+        raise ValueError("its points are not a list of x and y")
+    if kind in _TWO_POINTS and len(points) != 2:
         raise ValueError(f"a {kind} has two points, found {len(points)}")
     if kind == "rectangle":
         return edges_polygon(*points.ravel())
+    if kind in ("polygon", "oriented_rectangle"):
+        return ring_polygon(points)
     if kind == "circle":
-        ring_polygon(points)
-        return shapely.Point(points[0]).buffer(
-            float(np.hypot(*(points[1] - points[0]))), quad_segs=_CIRCLE_SEGMENTS
-        )
+        ring_polygon(points)  # refuses what is not finite
+        radius = float(np.hypot(*(points[1] - points[0])))
+        return shapely.Point(points[0]).buffer(radius, quad_segs=_CIRCLE_SEGMENTS)
     if kind == "mask":
         ring_polygon(points)
         return _mask_outline(shape.get("mask"), points[0])
-    if kind in ("polygon", "oriented_rectangle"):
-        return ring_polygon(points)
-    raise ValueError(f"its shape_type is {str(kind)[:40]!r}; polygon, rectangle, circle and mask are read")
+    raise ValueError(
+        f"the shape_type {str(kind)[:40]!r} is unknown; polygon, rectangle, circle and mask are read"
+    )
 
 
-def _mask_outline(text: object, origin: npt.NDArray[np.float64]) -> shapely.Geometry:
+def _mask_outline(text: object, corner: Float64Array) -> shapely.Geometry:
+    """The outline of a mask in base64, whose upper left pixel lies at `corner`."""
     if not isinstance(text, str):
-        raise ValueError("its mask is no text")
+        raise ValueError("its mask is not text")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=("PNG",)) as picture:
-                if picture.width * picture.height > _MAX_MASK_PX:
-                    raise ValueError(f"its mask of {picture.width}x{picture.height} px is too large")
-                mask = np.asarray(picture.convert("L")) > 0
+            mask = _decoded(base64.b64decode(text, validate=True))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as cause:
         raise ValueError("its mask is too large") from cause
     polygons, _ = polygonize(mask.astype(np.uint8), mask)
-    return shapely.transform(joined(list(polygons)), lambda xy: xy + origin)
+    return translate(joined(list(polygons)), *corner)
+
+
+def _decoded(png: bytes) -> BoolArray:
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as picture:
+        if picture.width * picture.height > _MAX_MASK_PX:
+            raise ValueError(f"its mask of {picture.width}x{picture.height} px is too large")
+        return np.asarray(picture.convert("L")) > 0
 
 
 # Writing
 
 
-def write_labelme(found: Annotations, folder: Path, losses: Losses) -> None:
-    """`NAME.json` beside each image. Parts of an object share a group; outlines with holes become masks of
-    whole pixels.
+def write_labelme(annotations: Annotations, folder: Path, losses: Losses) -> None:
+    """Write `NAME.json` beside each image.
+
+    Parts of an object share a group; outlines with holes become masks of whole pixels.
     """
-    for image in found.images:
-        shapes = [
-            shape
-            for number, one in enumerate(usable(image, losses), start=1)
-            for shape in _shapes(one, number, image, losses)
-        ]
+    for image in annotations.images:
+        shapes: list[dict[str, object]] = []
+        for number, labelled in enumerate(objects_that_count(image, losses), start=1):
+            shapes += _shapes(labelled, number, image, losses)
         document: dict[str, object] = {
             "version": "5.5.0",
             "flags": {},
@@ -165,58 +175,64 @@ def write_labelme(found: Annotations, folder: Path, losses: Losses) -> None:
             "imageHeight": image.height,
             "imageWidth": image.width,
         }
-        put(folder, f"{image.stem}.json", json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False))
+        text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+        put(folder, f"{image.stem}.json", text)
 
 
 def _shapes(
-    one: LabelledObject, number: int, image: LabelledImage, losses: Losses
+    labelled: LabelledObject, number: int, image: LabelledImage, losses: Losses
 ) -> list[dict[str, object]]:
-    if has_holes(one.outline):
+    """The shapes of an object, the `number`-th of its image; those of several parts share a group."""
+    if has_holes(labelled.outline):
         losses.count("objects with holes became masks of whole pixels (LabelMe has no polygons with holes)")
-        return [_shape(one, *_written_mask(one.outline, image), None)]
-    parts = polygon_parts(one.outline)
+        return [_written(labelled, _mask(labelled.outline, image))]
+    parts = polygon_parts(labelled.outline)
     group = number if len(parts) > 1 else None
-    found = []
-    for part in parts:
-        if is_box(part):
-            col0, row0, col1, row1 = part.bounds
-            found.append(_shape(one, "rectangle", [[col0, row0], [col1, row1]], None, group))
-        else:
-            found.append(_shape(one, "polygon", open_ring(part).tolist(), None, group))
-    return found
+    return [_written(labelled, _part(part), group) for part in parts]
 
 
-def _shape(
-    one: LabelledObject, kind: str, points: list[list[float]], mask: str | None, group: int | None
-) -> dict[str, object]:
-    attributes = {key: plain_value(value) for key, value in one.attributes.items() if value is not None}
+@dataclass(frozen=True)
+class _Geometry:
+    """The geometry of a shape as LabelMe has it."""
+
+    shape_type: str
+    points: list[list[float]]
+    mask: str | None = None
+
+
+def _part(part: shapely.Polygon) -> _Geometry:
+    if not is_box(part):
+        return _Geometry("polygon", open_ring(part).tolist())
+    col0, row0, col1, row1 = part.bounds
+    return _Geometry("rectangle", [[col0, row0], [col1, row1]])
+
+
+def _mask(outline: shapely.Geometry, image: LabelledImage) -> _Geometry:
+    mask = cut_mask(outline, image)
+    height, width = mask.pixels.shape
+    png = io.BytesIO()
+    Image.fromarray(mask.pixels).save(png, format="PNG")
+    corners = [[mask.col, mask.row], [mask.col + width - 1, mask.row + height - 1]]
+    points = [[float(col), float(row)] for col, row in corners]
+    return _Geometry("mask", points, base64.b64encode(png.getvalue()).decode())
+
+
+def _written(labelled: LabelledObject, geometry: _Geometry, group: int | None = None) -> dict[str, object]:
+    attributes = {
+        name: plain_value(value) for name, value in labelled.attributes.items() if value is not None
+    }
+    score: dict[str, object] = {} if labelled.score is None else {"score": float(labelled.score)}
     return {
-        "label": one.class_name,
-        "points": points,
+        "label": labelled.class_name,
+        "points": geometry.points,
         "group_id": group,
         "description": "",
-        "shape_type": kind,
+        "shape_type": geometry.shape_type,
         "flags": {},
-        "mask": mask,
-        **({} if one.score is None else {"score": float(one.score)}),
-        "attributes": {**attributes, "feature_id": one.feature_id},
+        "mask": geometry.mask,
+        **score,
+        "attributes": {**attributes, "feature_id": labelled.feature_id},
     }
-
-
-def _written_mask(outline: shapely.Geometry, image: LabelledImage) -> tuple[str, list[list[float]], str]:
-    full = burn([outline], [1], image.height, image.width) == 1
-    rows, cols = np.flatnonzero(full.any(axis=1)), np.flatnonzero(full.any(axis=0))
-    if not len(rows):  # holds no pixel's centre: one pixel stands for it
-        col, row = (
-            min(max(int(v), 0), most - 1)
-            for v, most in zip(outline.bounds[:2], (image.width, image.height), strict=True)
-        )
-        rows, cols, full[row, col] = np.array([row]), np.array([col]), True
-    cut = full[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-    buffer = io.BytesIO()
-    Image.fromarray(cut).save(buffer, format="PNG")
-    corners = [[float(cols[0]), float(rows[0])], [float(cols[-1]), float(rows[-1])]]
-    return "mask", corners, base64.b64encode(buffer.getvalue()).decode()
 
 
 def _is_labelme(file: LabelFile) -> bool:

@@ -1,168 +1,189 @@
-"""Label Studio: a list of tasks with their annotations and, for objects with a score, predictions to start
-from; and the labelling config.
+"""Label Studio: a list of tasks with annotations and predictions, and the labelling configuration.
 
-Coordinates are percent of the image. Regions whose ids are `NAME~1`, `NAME~2` ... are parts of one object.
-Images are named as the tool's local files (`/data/local-files/?d=images/NAME`, with the folder of the export
-as document root).
+Coordinates are percent of the image. Regions with the ids `NAME~1`, `NAME~2` ... are parts of one object;
+objects with a score are predictions, from which annotators start. Images are named as local files of the tool
+(`/data/local-files/?d=images/NAME`), with the folder of the export as document root.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+from xml.etree.ElementTree import Element, indent
 
 import numpy as np
 import shapely
 from shapely.affinity import rotate, scale
 
+from ...core.arraytypes import Float64Array
 from ...core.classes import ClassSet
 from ...errors import LabelError
 from ...io.rasterize import burn, polygonize
+from ...io.xmltree import element, to_xml
 from ..classnames import value_text
 from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
-from .annotations import Annotations, LabelledImage, LabelledObject, Losses, usable, without_extras
+from .annotations import (
+    Annotations,
+    LabelledImage,
+    LabelledObject,
+    Losses,
+    objects_that_count,
+    without_extras,
+)
 from .brush import brush_code, brush_mask
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
 from .outlineforms import edges_polygon, has_holes, is_box, joined, open_ring, polygon_parts, ring_polygon
 from .parts import joined_parts
-from .safefile import checked_list, put, read_json, xml_attribute
+from .safefile import checked_list, checked_score, image_size, one_line, put, read_json
 
-_LOCAL = "/data/local-files/?d="
-_PART = re.compile(r"(.+)~\d+")
-_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
+_LOCAL_FILES = "/data/local-files/?d="
+_PART_ID = re.compile(r"(.+)~\d+")
+_UPLOADED_NAME = re.compile(r"[0-9a-f]{8}-(.+)")
 _KINDS = {"rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "choices"}
+_OUR_IDS = "eo-"  # before the id of an object that was exported by us
 _MODEL = "eo_dl"
 
-Task = Mapping[str, object]
 Region = dict[str, Any]
+"""One result of an annotation: a shape, or the classes of the whole image."""
 
 
 # Reading
 
 
 def read_label_studio(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
-    """The last annotation of each task that was not skipped, else its predictions. Raises `LabelError` naming
-    task and region.
+    """Regions of the last annotation of each task that was not cancelled, else of its last prediction.
+
+    Raises:
+        LabelError: A file is malformed; names the task and the region.
     """
     objects: list[PixelObject] = []
     covered: dict[str, ImageRecord] = {}
-    counts = {"several": 0, "beside": 0, "predicted": 0, "skipped": 0}
+    counts: Counter[str] = Counter()
     for path in paths:
-        for number, task in enumerate(checked_list(read_json(path), "tasks", path), start=1):
-            what = f"task {task.get('id', number)}"
-            name = _image(task, path, what)
-            regions = _regions(task, path, what, counts)
+        for number, item in enumerate(checked_list(read_json(path), "tasks", path), start=1):
+            task = _Task(item, f"task {item.get('id', number)}", path)
+            image = task.image()
+            regions = task.regions(counts)
             if regions is None:
                 continue
-            if name in covered:
+            if image in covered:
                 raise LabelError(
-                    f"{path}: {what} is of the image {name!r}, as one before it; delete one of them"
+                    f"{path}: {task.name} has the image {image!r}, as one before it; delete one of them"
                 )
-            covered[name] = ImageRecord(name, _size(task, regions))
-            objects += _objects(regions, name, path, what)
-    told = {
-        "several": "tasks have several annotations: the last one is taken",
-        "beside": "tasks have predictions beside their annotation: these are not read",
-        "predicted": "tasks have no annotation: their predictions are taken",
-        "skipped": "tasks without annotation or prediction are not labelled and left out",
-    }
-    return pixel_records(
-        source,
-        objects,
-        list(covered.values()),
-        [f"{counts[key]} {text}" for key, text in told.items() if counts[key]],
-        class_field="label",
-    )
+            covered[image] = ImageRecord(image, task.size_px(regions))
+            objects += task.objects(regions, image)
+    notes = [f"{number} {what}" for what, number in counts.items()]
+    return pixel_records(source, objects, list(covered.values()), notes, class_field="label")
 
 
-def _image(task: Task, path: Path, what: str) -> str:
-    """The file name of a task's image: of the field `image`, else of the only text in its data."""
-    data = task.get("data")
-    texts = [value for value in data.values() if isinstance(value, str)] if isinstance(data, dict) else []
-    text = data.get("image", texts[0] if len(texts) == 1 else None) if isinstance(data, dict) else None
-    if isinstance(text, str):
+@dataclass(frozen=True)
+class _Task:
+    """One image with its annotations and predictions."""
+
+    item: Mapping[str, object]
+    name: str
+    path: Path
+
+    @property
+    def data(self) -> Mapping[str, object]:
+        """What the annotator sees."""
+        data = self.item.get("data")
+        return data if isinstance(data, dict) else {}
+
+    def image(self) -> str:
+        """The file name of the image: in the field `image`, else the only text in the data."""
+        texts = [value for value in self.data.values() if isinstance(value, str)]
+        text = self.data.get("image", texts[0] if len(texts) == 1 else None)
+        if not isinstance(text, str):
+            return image_name(text, str(self.path), self.name)
         parts = urlsplit(text)
-        found = parse_qs(parts.query).get("d", [unquote(parts.path)])[0]
-        name = image_name(found, str(path), what)
-        uploaded = _UPLOADED.fullmatch(name) if "upload" in PurePosixPath(found).parts else None
+        location = parse_qs(parts.query).get("d", [unquote(parts.path)])[0]
+        name = image_name(location, str(self.path), self.name)
+        # The tool puts eight digits in front of the names of uploaded files.
+        uploaded = _UPLOADED_NAME.fullmatch(name) if "upload" in PurePosixPath(location).parts else None
         return uploaded[1] if uploaded else name
-    return image_name(text, str(path), what)
 
+    def regions(self, counts: Counter[str]) -> list[Region] | None:
+        """The regions to read; None for a task without annotation and prediction. Choices are counted."""
+        annotations = self._list("annotations" if "annotations" in self.item else "completions")
+        finished = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
+        predictions = self._list("predictions")
+        if len(finished) > 1:
+            counts["tasks have several annotations: the last one is taken"] += 1
+        if finished and predictions:
+            counts["tasks have predictions beside their annotation: these are not read"] += 1
+        if finished:
+            return self._result(finished[-1])
+        if predictions:
+            counts["tasks have no annotation: their predictions are taken"] += 1
+            return self._result(predictions[-1])
+        counts["tasks without annotation or prediction are not labelled and left out"] += 1
+        return None
 
-def _regions(task: Task, path: Path, what: str, counts: dict[str, int]) -> list[Region] | None:
-    """The regions that count; None for a task that nobody worked on."""
-    annotations = [
-        one
-        for one in checked_list(
-            task.get("annotations", task.get("completions", [])), f"annotations ({what})", path
-        )
-        if not one.get("was_cancelled")
-    ]
-    counts["several"] += len(annotations) > 1
-    counts["beside"] += bool(annotations and task.get("predictions"))
-    if annotations:
-        return checked_list(annotations[-1].get("result"), f"result ({what})", path)
-    predictions = checked_list(task.get("predictions", []), f"predictions ({what})", path)
-    counts["predicted" if predictions else "skipped"] += 1
-    return checked_list(predictions[-1].get("result"), f"result ({what})", path) if predictions else None
+    def _list(self, key: str) -> list[Region]:
+        return checked_list(self.item.get(key, []), f"{key} ({self.name})", self.path)
 
+    def _result(self, annotation: Region) -> list[Region]:
+        return checked_list(annotation.get("result"), f"result ({self.name})", self.path)
 
-def _size(task: Task, regions: Sequence[Region]) -> tuple[int, int] | None:
-    data = task.get("data")
-    for found in (*regions, data if isinstance(data, dict) else {}):
-        width, height = (
-            found.get("original_width", found.get("width")),
-            found.get("original_height", found.get("height")),
-        )
-        if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
-            return width, height
-    return None
+    def size_px(self, regions: Sequence[Region]) -> tuple[int, int] | None:
+        """(width, height) of the image, by its regions or its data."""
+        for region in regions:
+            size = image_size(region.get("original_width"), region.get("original_height"))
+            if size is not None:
+                return size
+        return image_size(self.data.get("width"), self.data.get("height"))
 
-
-def _objects(regions: Sequence[Region], image: str, path: Path, what: str) -> list[PixelObject]:
-    found: list[PixelObject] = []
-    groups: list[str | None] = []
-    for number, region in enumerate(regions, start=1):
-        if region.get("type") not in _KINDS:
-            continue  # relations, texts: no areas
-        key = str(region.get("id", number))[:80]
-        try:
-            outline, labels = _outline(region), _labels(region)
-            score = region.get("score")
-            if score is not None and (
-                isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score)
-            ):
-                raise ValueError(f"its score is {str(score)[:40]!r}")
-        except (ValueError, TypeError, KeyError) as cause:
-            raise LabelError(
-                f"{path}: {what}, region {key}: {' '.join(str(cause).split())[:120]}; correct or delete it"
-            ) from cause
-        part = _PART.fullmatch(key)
-        for label in labels:
-            attributes = (
-                {}
-                if part is None and not key.startswith("eo-")
-                else {"feature_id": (part[1] if part else key).removeprefix("eo-")}
-            )
-            found.append(
-                PixelObject(
-                    image, outline, value_text(label), f"{image}#{key}", score=score, attributes=attributes
+    def objects(self, regions: Sequence[Region], image: str) -> list[PixelObject]:
+        """The objects of an image; a region with several labels gives one object for each."""
+        objects: list[PixelObject] = []
+        groups: list[str | None] = []
+        for number, region in enumerate(regions, start=1):
+            if region.get("type") not in _KINDS:
+                continue  # relations and texts have no area
+            key = str(region.get("id", number))[:80]
+            try:
+                outline, labels = _outline(region), _labels(region)
+                score = checked_score(region.get("score"))
+            except (ValueError, TypeError, KeyError) as cause:
+                raise LabelError(
+                    f"{self.path}: {self.name}, region {key}: {one_line(cause)}; correct or delete it"
+                ) from cause
+            part = _PART_ID.fullmatch(key)
+            group = None if part is None else part[1]
+            for label in labels:
+                objects.append(
+                    PixelObject(
+                        image=image,
+                        outline=outline,
+                        value=value_text(label),
+                        feature_id=f"{image}#{key}",
+                        score=score,
+                        attributes=_feature_id(key, group),
+                    )
                 )
-            )
-            groups.append(part[1] if part else None)
-    return joined_parts(found, groups)
+                groups.append(group)
+        return joined_parts(objects, groups)
+
+
+def _feature_id(key: str, group: str | None) -> dict[str, object]:
+    """The id of an object that was exported by us, as an attribute; the tool's own ids are not kept."""
+    if group is None and not key.startswith(_OUR_IDS):
+        return {}
+    return {"feature_id": (group or key).removeprefix(_OUR_IDS)}
 
 
 def _labels(region: Region) -> list[object]:
-    value = region.get("value")
-    assert isinstance(value, dict)
+    """The classes of a region."""
+    value = region["value"]
     labels = value.get(str(region.get("type")), value.get("labels"))
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise ValueError(f"it has no label ({str(labels)[:40]})")
@@ -170,109 +191,147 @@ def _labels(region: Region) -> list[object]:
 
 
 def _outline(region: Region) -> shapely.Geometry:
+    """The outline of a region in pixels."""
     value, kind = region.get("value"), region.get("type")
-    width, height = region.get("original_width"), region.get("original_height")
     if not isinstance(value, dict):
         raise ValueError("it has no value")
-    if not isinstance(width, int) or not isinstance(height, int) or width <= 0 or height <= 0:
-        raise ValueError(f"the size of its image is {width}x{height}")
+    size = image_size(region.get("original_width"), region.get("original_height"))
+    if size is None:
+        raise ValueError("the size of its image is missing or not two whole numbers")
+    width, height = size
     if kind == "choices":
         return shapely.box(0, 0, width, height)
     if kind == "brushlabels":
         mask = brush_mask(value.get("rle"), width, height)
-        return joined(list(polygonize(mask.astype(np.uint8), mask)[0]))
-    percent = np.array([width, height]) / 100.0
+        polygons, _ = polygonize(mask.astype(np.uint8), mask)
+        return joined(list(polygons))
+    percent = np.array([width, height]) / 100.0  # pixels per percent
     if kind == "polygonlabels":
         return ring_polygon(np.asarray(value["points"], np.float64).reshape(-1, 2) * percent)
-    turn = float(value.get("rotation") or 0)
-    x, y = (float(value[key]) for key in ("x", "y"))
     if kind == "ellipselabels":
-        across, down = (float(value[key]) for key in ("radiusX", "radiusY"))
-        edges_polygon(x - across, y - down, x + across, y + down)
-        found = scale(
-            shapely.Point(x * percent[0], y * percent[1]).buffer(1.0), across * percent[0], down * percent[1]
-        )
-        return rotate(found, turn, origin=(x * percent[0], y * percent[1])) if turn else found
-    wide, high = (float(value[key]) for key in ("width", "height"))
+        return _ellipse(value, percent)
+    return _rectangle(value, percent)
+
+
+def _ellipse(value: Region, percent: Float64Array) -> shapely.Geometry:
+    x, y, radius_x, radius_y = (float(value[key]) for key in ("x", "y", "radiusX", "radiusY"))
+    edges_polygon(x - radius_x, y - radius_y, x + radius_x, y + radius_y)  # refuses what is not finite
+    col, row = x * percent[0], y * percent[1]
+    circle = shapely.Point(col, row).buffer(1.0)
+    ellipse = scale(circle, radius_x * percent[0], radius_y * percent[1])
+    return _turned(ellipse, value, (col, row))
+
+
+def _rectangle(value: Region, percent: Float64Array) -> shapely.Geometry:
+    x, y, wide, high = (float(value[key]) for key in ("x", "y", "width", "height"))
     col, row = x * percent[0], y * percent[1]
     box = edges_polygon(col, row, (x + wide) * percent[0], (y + high) * percent[1])
-    return rotate(box, turn, origin=(col, row)) if turn else box  # about the corner, as the tool turns
+    return _turned(box, value, (col, row))  # about its corner, as the tool turns
+
+
+def _turned(outline: shapely.Geometry, value: Region, origin: tuple[float, float]) -> shapely.Geometry:
+    degrees = float(value.get("rotation") or 0)
+    return rotate(outline, degrees, origin=origin) if degrees else outline
 
 
 # Writing
 
 
-def write_label_studio(found: Annotations, folder: Path, losses: Losses) -> None:
-    """`tasks.json` to import and `labelling_config.xml` to set up the project with. Outlines with holes
-    become brush strokes.
+def write_label_studio(annotations: Annotations, folder: Path, losses: Losses) -> None:
+    """Write `tasks.json` to import, and `labelling_config.xml` to set up the project.
+
+    Outlines with holes become brush strokes of whole pixels.
     """
-    tasks = [_task(image, found.whole_images, losses) for image in found.images]
+    tasks = [_task(image, annotations.whole_images, losses) for image in annotations.images]
     put(folder, "tasks.json", json.dumps(tasks, indent=1, allow_nan=False, ensure_ascii=False))
-    put(folder, "labelling_config.xml", labelling_config(found.classes, found.whole_images))
+    config = labelling_config(annotations.classes, annotations.whole_images)
+    put(folder, "labelling_config.xml", config)
 
 
 def labelling_config(classes: ClassSet, whole_images: bool = False) -> str:
-    """The project's labelling interface, whose names the regions refer to."""
+    """The labelling interface of the project, to whose names the regions refer."""
+    image = {"name": "image", "value": "$image"}
     if whole_images:
-        choices = "".join(f"    <Choice value={xml_attribute(info.name)}/>\n" for info in classes.foreground)
-        return f'<View>\n  <Image name="image" value="$image"/>\n  <Choices name="class" toName="image" choice="multiple" showInLine="true">\n{choices}  </Choices>\n</View>\n'
-    labels = "".join(
-        f'    <Label value={xml_attribute(info.name)} background="{info.color}"/>\n'
-        for info in classes.foreground
-    )
-    tools = (("RectangleLabels", "box"), ("PolygonLabels", "outline"), ("BrushLabels", "brush"))
-    controls = "".join(f'  <{tag} name="{name}" toName="image">\n{labels}  </{tag}>\n' for tag, name in tools)
-    return (
-        f'<View>\n  <Image name="image" value="$image" zoom="true" zoomControl="true"/>\n{controls}</View>\n'
-    )
+        choices = [element("Choice", {"value": info.name}) for info in classes.foreground]
+        attributes = {"name": "class", "toName": "image", "choice": "multiple", "showInLine": "true"}
+        controls = [element("Choices", attributes, choices)]
+    else:
+        image |= {"zoom": "true", "zoomControl": "true"}
+        controls = [
+            _shape_control("RectangleLabels", "box", classes),
+            _shape_control("PolygonLabels", "outline", classes),
+            _shape_control("BrushLabels", "brush", classes),
+        ]
+    view = element("View", children=[element("Image", image), *controls])
+    indent(view)
+    return f"{to_xml(view)}\n"
 
 
-def _task(image: LabelledImage, whole: bool, losses: Losses) -> dict[str, object]:
-    objects = without_extras(usable(image, losses), losses, scores=True)
-    sure = [one for one in objects if one.score is None]
-    found = [one for one in objects if one.score is not None]
+def _shape_control(tag: str, name: str, classes: ClassSet) -> Element:
+    labels = [element("Label", {"value": info.name, "background": info.color}) for info in classes.foreground]
+    return element(tag, {"name": name, "toName": "image"}, labels)
+
+
+def _task(image: LabelledImage, whole_images: bool, losses: Losses) -> dict[str, object]:
+    objects = without_extras(objects_that_count(image, losses), losses, scores=True)
+    drawn = [labelled for labelled in objects if labelled.score is None]
+    scores = [labelled.score for labelled in objects if labelled.score is not None]
     task: dict[str, object] = {
         "data": {
-            "image": _LOCAL + quote(f"images/{image.name}"),
+            "image": _LOCAL_FILES + quote(f"images/{image.name}"),
             "split": image.split,
             "width": image.width,
             "height": image.height,
         },
-        "annotations": [{"result": _results(sure, image, whole, losses)}] if sure or not found else [],
+        "annotations": [],
     }
-    if found:
-        score = sum(float(one.score or 0) for one in found) / len(found)
+    if drawn or not scores:
+        task["annotations"] = [{"result": _results(drawn, image, whole_images, losses)}]
+    if scores:
+        predicted = [labelled for labelled in objects if labelled.score is not None]
         task["predictions"] = [
-            {"model_version": _MODEL, "score": score, "result": _results(found, image, whole, losses)}
+            {
+                "model_version": _MODEL,
+                "score": float(sum(scores)) / len(scores),
+                "result": _results(predicted, image, whole_images, losses),
+            }
         ]
     return task
 
 
 def _results(
-    objects: Sequence[LabelledObject], image: LabelledImage, whole: bool, losses: Losses
-) -> list[dict[str, object]]:
-    if whole:
-        names = list(dict.fromkeys(one.class_name for one in objects))
+    objects: Sequence[LabelledObject], image: LabelledImage, whole_images: bool, losses: Losses
+) -> list[Region]:
+    if whole_images:
+        names = list(dict.fromkeys(labelled.class_name for labelled in objects))
         return [{**_region("class", "choices", image), "value": {"choices": names}}] if names else []
-    found = []
-    for one in objects:
-        extras: dict[str, object] = {} if one.score is None else {"score": float(one.score)}
-        for number, (name, kind, value) in enumerate(values := _values(one, image, losses), start=1):
-            key = f"eo-{one.feature_id}" + (f"~{number}" if len(values) > 1 else "")
-            found.append(
-                {
-                    **_region(name, kind, image),
-                    "id": key,
-                    **extras,
-                    "value": {**value, kind: [one.class_name]},
-                }
-            )
-    return found
+    results: list[Region] = []
+    for labelled in objects:
+        results += _regions(labelled, image, losses)
+    return results
 
 
-def _region(name: str, kind: str, image: LabelledImage) -> dict[str, object]:
+def _regions(labelled: LabelledObject, image: LabelledImage, losses: Losses) -> list[Region]:
+    """The regions of an object, one per part."""
+    shapes = _shapes(labelled.outline, image, losses)
+    score: Region = {} if labelled.score is None else {"score": float(labelled.score)}
+    regions = []
+    for number, shape in enumerate(shapes, start=1):
+        part = f"~{number}" if len(shapes) > 1 else ""
+        regions.append(
+            {
+                **_region(shape.control, shape.kind, image),
+                "id": f"{_OUR_IDS}{labelled.feature_id}{part}",
+                **score,
+                "value": {**shape.value, shape.kind: [labelled.class_name]},
+            }
+        )
+    return regions
+
+
+def _region(control: str, kind: str, image: LabelledImage) -> Region:
     return {
-        "from_name": name,
+        "from_name": control,
         "to_name": "image",
         "type": kind,
         "original_width": image.width,
@@ -281,39 +340,35 @@ def _region(name: str, kind: str, image: LabelledImage) -> dict[str, object]:
     }
 
 
-def _values(
-    one: LabelledObject, image: LabelledImage, losses: Losses
-) -> list[tuple[str, str, dict[str, object]]]:
-    """(control, type, value) of each part of an object."""
-    if has_holes(one.outline):
+@dataclass(frozen=True)
+class _Shape:
+    """A part of an object: by which control it is drawn, its kind, and its geometry."""
+
+    control: str
+    kind: str
+    value: Region
+
+
+def _shapes(outline: shapely.Geometry, image: LabelledImage, losses: Losses) -> list[_Shape]:
+    if has_holes(outline):
         losses.count(
-            "objects with holes became brush strokes of whole pixels (Label Studio has no polygons with holes)"
+            "objects with holes became brush strokes of whole pixels "
+            "(Label Studio has no polygons with holes)"
         )
-        mask = burn([one.outline], [1], image.height, image.width) == 1
-        return [("brush", "brushlabels", {"format": "rle", "rle": brush_code(mask)})]
-    percent = 100.0 / np.array([image.width, image.height])
-    found: list[tuple[str, str, dict[str, object]]] = []
-    for part in polygon_parts(one.outline):
+        mask = burn([outline], [1], image.height, image.width) == 1
+        return [_Shape("brush", "brushlabels", {"format": "rle", "rle": brush_code(mask)})]
+    percent = 100.0 / np.array([image.width, image.height])  # percent per pixel
+    shapes = []
+    for part in polygon_parts(outline):
         if is_box(part):
-            (x, y), (x1, y1) = np.array(part.bounds[:2]) * percent, np.array(part.bounds[2:]) * percent
-            found.append(
-                (
-                    "box",
-                    "rectanglelabels",
-                    {
-                        "x": float(x),
-                        "y": float(y),
-                        "width": float(x1 - x),
-                        "height": float(y1 - y),
-                        "rotation": 0,
-                    },
-                )
-            )
+            x, y = (float(value) for value in np.array(part.bounds[:2]) * percent)
+            x1, y1 = (float(value) for value in np.array(part.bounds[2:]) * percent)
+            box = {"x": x, "y": y, "width": x1 - x, "height": y1 - y, "rotation": 0}
+            shapes.append(_Shape("box", "rectanglelabels", box))
         else:
-            found.append(
-                ("outline", "polygonlabels", {"points": (open_ring(part) * percent).tolist(), "closed": True})
-            )
-    return found
+            points = (open_ring(part) * percent).tolist()
+            shapes.append(_Shape("outline", "polygonlabels", {"points": points, "closed": True}))
+    return shapes
 
 
 _TASK_KEYS = {"data", "annotations", "predictions", "completions"}

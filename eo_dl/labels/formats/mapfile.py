@@ -1,8 +1,8 @@
-"""Labels in map coordinates as a GeoPackage, GeoJSON, FlatGeobuf or GeoParquet, with class, score and all
-other fields.
+"""Labels in map coordinates: GeoPackage, GeoJSON, FlatGeobuf and GeoParquet, with class, score and all
+attributes.
 
-A GeoPackage has the layers `labels` and `annotated` of a labelling project, so that QGIS opens it coloured
-and `tile` knows where labels are complete.
+A GeoPackage gets the layers `labels` and `annotated` of a labelling project, so QGIS opens it styled and
+`tile` knows where the labels are complete. How vector layers are read is in `labels/vector`.
 """
 
 from __future__ import annotations
@@ -28,22 +28,24 @@ from .labelformat import VECTOR_OPTIONS, Capabilities, LabelFormat, Recognition,
 
 _EXACT_DECIMALS = 15
 _GEOMETRY = "geometry"
+_OUTLINE_COLOR = "#5b5b5b"
 
 
 def labels_frame(labels: LabelSet) -> geopandas.GeoDataFrame:
-    """Labels in map coordinates as a table; objects of no class have none. Fields keep their names, those
-    that clash get a "_1".
+    """Labels in map coordinates as a table.
+
+    Attributes keep their names; those that clash with a column of ours get "_1" at the end. Objects without a
+    class have an empty class name.
     """
-    names = {info.id: info.name for info in labels.classes}
+    name_of = {info.id: info.name for info in labels.classes}
+    feature_ids = [str(feature_id) for feature_id in labels.feature_ids]
+    for index, original in enumerate(labels.attributes.get("feature_id", ())):
+        if original is not None:  # the id of the object before it was exported
+            feature_ids[index] = str(original)
     table: dict[str, object] = {
-        CLASS_FIELD: [names.get(int(i)) for i in labels.class_ids],
+        CLASS_FIELD: [name_of.get(int(class_id)) for class_id in labels.class_ids],
         "class_id": labels.class_ids,
-        "feature_id": [
-            str(own if said is None else said)
-            for own, said in zip(
-                labels.feature_ids, labels.attributes.get("feature_id", labels.feature_ids), strict=True
-            )
-        ],
+        "feature_id": feature_ids,
     }
     if labels.scores is not None:
         table["score"] = labels.scores
@@ -52,42 +54,50 @@ def labels_frame(labels: LabelSet) -> geopandas.GeoDataFrame:
     if labels.ignore is not None and labels.ignore.any():
         table["ignore"] = labels.ignore
     for name, values in labels.attributes.items():
-        if name != "feature_id" and not (name in table and _same(values, table[name])):
-            table[f"{name}_1" if name in table or name == _GEOMETRY else name] = pd.Series(
-                values, dtype=object
-            ).infer_objects()
+        if name == "feature_id" or (name in table and _same(values, table[name])):
+            continue
+        clashes = name in table or name == _GEOMETRY
+        table[f"{name}_1" if clashes else name] = pd.Series(values, dtype=object).infer_objects()
     return geopandas.GeoDataFrame(table, geometry=geopandas.GeoSeries(labels.geometries, crs=labels.crs))
 
 
-def _same(values: GeometryArray, own: object) -> bool:
-    """True where a field says what a column of ours says, as in a file that was written here."""
-    return [str(value) for value in values] == [str(value) for value in own]  # type: ignore[attr-defined]
+def _same(values: GeometryArray, column: object) -> bool:
+    """Whether an attribute repeats a column of ours, as in a file that was written here."""
+    return [str(value) for value in values] == [str(value) for value in column]  # type: ignore[attr-defined]
 
 
 def write_map_labels(
     labels: LabelSet, out: Path, scenes: Sequence[str] = (), overwrite: bool = False
 ) -> None:
-    """Labels with a CRS, by the suffix of `out`. Raises `LabelError` for labels in pixels."""
+    """Write labels in the format of the suffix of `out`.
+
+    Args:
+        labels: Labels in map coordinates.
+        out: The output: .gpkg, .geojson, .fgb or .parquet.
+        scenes: Paths of the scenes of the labels, which a GeoPackage records.
+        overwrite: Replace an existing output.
+
+    Raises:
+        LabelError: The labels are in pixels of images.
+        OutputExistsError: `out` exists.
+    """
     if labels.crs is None:
         raise LabelError(
-            f"{out}: {labels.source} is in pixels of images without a place on the ground; georeference them, or choose a pixel --format"
+            f"{out}: {labels.source} is in pixels of images without a CRS; "
+            "georeference them, or set `format` to one in pixels"
         )
     frame = labels_frame(labels)
     suffix = out.suffix.lower()
     if suffix == ".geojson":
-        # All decimals, since a label that comes back has to lie where it lay.
+        # All decimals, since a label that comes back must lie where it lay.
+        content = geojson_bytes(frame, LABELS, {}, str(out), decimals=_EXACT_DECIMALS)
         with atomic_file(out, overwrite=overwrite) as temporary:
-            write_bytes(temporary, geojson_bytes(frame, LABELS, {}, str(out), decimals=_EXACT_DECIMALS))
+            write_bytes(temporary, content)
     elif suffix == ".gpkg":
-        areas = np.empty(0, dtype=object) if labels.annotated is None else labels.annotated
-        polygons = np.array([part for area in areas for part in shapely.get_parts(area)], dtype=object)
-        annotated = geopandas.GeoDataFrame(
-            {"note": [""] * len(polygons)}, geometry=geopandas.GeoSeries(polygons, crs=labels.crs)
-        )
         write_layers(
             out,
-            {ANNOTATED: annotated, LABELS: frame},
-            {LABELS: polygons_qml(labels.classes, CLASS_FIELD), ANNOTATED: outline_qml("#5b5b5b")},
+            {ANNOTATED: _annotated_frame(labels), LABELS: frame},
+            {LABELS: polygons_qml(labels.classes, CLASS_FIELD), ANNOTATED: outline_qml(_OUTLINE_COLOR)},
             metadata=metadata(labels.classes, "polygon", scenes, out.parent),
             geometry_types={LABELS: "MultiPolygon", ANNOTATED: "MultiPolygon"},
             overwrite=overwrite,
@@ -96,6 +106,14 @@ def write_map_labels(
         write_layer(
             out, frame, layer=LABELS, classes=labels.classes, style_field=CLASS_FIELD, overwrite=overwrite
         )
+
+
+def _annotated_frame(labels: LabelSet) -> geopandas.GeoDataFrame:
+    """The areas in which the labels are complete; empty if they are complete everywhere."""
+    areas = np.empty(0, dtype=object) if labels.annotated is None else labels.annotated
+    polygons = np.asarray(shapely.get_parts(areas), dtype=object)
+    geometry = geopandas.GeoSeries(polygons, crs=labels.crs)
+    return geopandas.GeoDataFrame({"note": [""] * len(polygons)}, geometry=geometry)
 
 
 _GEOJSON_TYPES = {

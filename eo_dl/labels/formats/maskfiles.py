@@ -28,23 +28,23 @@ from ..raster.maskset import read_masks
 from .annotations import Annotations, LabelledImage, Losses, without_extras
 from .labelformat import Capabilities, Certainty, LabelFormat, Recognition, WrittenFormat, images_in
 from .safefile import put
-from .vocclasses import Color, class_colors, labelmap_spec, voc_color, write_data_set
+from .vocclasses import Color, class_colors, labelmap_request, voc_color, write_data_set
 
 _OBJECT_COLORS = {number: voc_color(number) for number in range(256)}
 _MOST_OBJECTS = 254  # 0 is the background, 255 the void
 
 
 def read_label_rasters(
-    paths: Sequence[str], source: str, spec: ClassRequest | None, unlabelled: Unlabelled
+    paths: Sequence[str], source: str, request: ClassRequest | None, unlabelled: Unlabelled
 ) -> LabelSet:
     """Label rasters of ids, colours or probabilities.
 
     The colours of a Pascal VOC data set are named by the labelmap.txt beside its folder of masks.
     """
-    if spec is None:
+    if request is None:
         labelmap = Path(paths[0]).parent.parent / "labelmap.txt"
-        spec = labelmap_spec(labelmap) if labelmap.is_file() else None
-    return read_masks(paths, spec, unlabelled, source)
+        request = labelmap_request(labelmap) if labelmap.is_file() else None
+    return read_masks(paths, request, unlabelled, source)
 
 
 def write_masks(annotations: Annotations, folder: Path, losses: Losses) -> None:

@@ -1,4 +1,4 @@
-"""Parts of one object that a format can only hold as several, put together again."""
+"""Objects of several parts from formats that hold each part as an object of its own."""
 
 from __future__ import annotations
 
@@ -10,15 +10,25 @@ from .outlineforms import joined
 
 
 def joined_parts(objects: Sequence[PixelObject], groups: Sequence[str | None]) -> list[PixelObject]:
-    """Objects of one group (None: of none), image and class as one, in the place of the first."""
-    members: dict[tuple[str, str, str | None], list[PixelObject]] = {}
-    for found, group in zip(objects, groups, strict=True):
+    """Objects with the parts of each as one outline.
+
+    Args:
+        objects: Objects and parts of objects.
+        groups: The group of each; None: an object by itself.
+
+    Returns:
+        One object per group, image and class, in the place of its first part.
+    """
+    parts_of: dict[tuple[str, str, str | None], list[PixelObject]] = {}
+    for part, group in zip(objects, groups, strict=True):
         if group is not None:
-            members.setdefault((found.image, group, found.value), []).append(found)
-    out: list[PixelObject] = []
-    for found, group in zip(objects, groups, strict=True):
-        mates = [found] if group is None else members[found.image, group, found.value]
-        if mates[0] is found:
-            outlines = [mate.outline for mate in mates if mate.outline is not None]
-            out.append(found if len(mates) == 1 else replace(found, outline=joined(outlines)))
-    return out
+            parts_of.setdefault((part.image, group, part.value), []).append(part)
+    whole: list[PixelObject] = []
+    for part, group in zip(objects, groups, strict=True):
+        parts = [part] if group is None else parts_of[part.image, group, part.value]
+        if len(parts) == 1:
+            whole.append(part)
+        elif parts[0] is part:
+            outlines = [other.outline for other in parts if other.outline is not None]
+            whole.append(replace(part, outline=joined(outlines)))
+    return whole

@@ -1,10 +1,9 @@
-"""Label files opened with care: size first, XML without entities, JSON as a whole, and text written in one
-go.
-"""
+"""Label files opened with care: size limits, XML without entities, values checked; and text written at once."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, ParseError
@@ -14,31 +13,22 @@ from defusedxml.ElementTree import fromstring
 
 from ...errors import LabelError
 from ...io.atomic import write_bytes
-from ...io.xmltree import xml_attribute, xml_text
 
 MAX_JSON_BYTES = 1 << 30
 MAX_RECORDS = 5_000_000
 _MAX_TEXT_BYTES = 64 << 20
 
-__all__ = [
-    "MAX_RECORDS",
-    "checked_list",
-    "put",
-    "read_bytes",
-    "read_json",
-    "read_text",
-    "read_xml",
-    "xml_attribute",
-    "xml_text",
-]
-
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """The content of a file of at most `most` bytes. Raises `LabelError`."""
+    """The content of a file.
+
+    Raises:
+        LabelError: The file cannot be read or has more than `most` bytes.
+    """
     try:
         if path.stat().st_size > most:
             raise LabelError(
-                f"{path}: is larger than {most >> 20} MB, too large for a label file of this kind; split it"
+                f"{path}: is larger than {most >> 20} MB, the most for such a label file; split it"
             )
         return path.read_bytes()
     except OSError as cause:
@@ -46,7 +36,11 @@ def read_bytes(path: Path, most: int) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """A text file. Raises `LabelError` where it is none."""
+    """The text of a file in UTF-8.
+
+    Raises:
+        LabelError: The file cannot be read, is too large, or is not UTF-8.
+    """
     try:
         return read_bytes(path, _MAX_TEXT_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as cause:
@@ -54,48 +48,80 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises `LabelError`."""
+    """The document in a JSON file.
+
+    Raises:
+        LabelError: The file cannot be read, is too large, or is not JSON.
+    """
     try:
         return json.loads(read_bytes(path, MAX_JSON_BYTES))
     except (ValueError, RecursionError) as cause:
-        raise LabelError(
-            f"{path}: is no readable JSON ({' '.join(str(cause).split())[:100]}); write it again"
-        ) from cause
+        raise LabelError(f"{path}: is not valid JSON ({one_line(cause)}); export it again") from cause
 
 
 def read_xml(path: Path, most: int = _MAX_TEXT_BYTES) -> Element:
-    """The root of an XML file without document type and entities. Raises `LabelError`."""
+    """The root element of an XML file without document type and entities.
+
+    Raises:
+        LabelError: The file cannot be read, has more than `most` bytes, is not XML, or declares entities.
+    """
     try:
         root: Element = fromstring(read_bytes(path, most), forbid_dtd=True)
     except DefusedXmlException as cause:
         raise LabelError(
-            f"{path}: declares XML entities or a document type, which label files do not need; remove the declaration"
+            f"{path}: declares XML entities or a document type, which label files do not need; "
+            "remove the declaration"
         ) from cause
     except (ParseError, ValueError, LookupError) as cause:
-        raise LabelError(
-            f"{path}: is no well-formed XML ({' '.join(str(cause).split())[:100]}); write it again"
-        ) from cause
+        raise LabelError(f"{path}: is not well-formed XML ({one_line(cause)}); export it again") from cause
     return root
 
 
+def one_line(cause: BaseException) -> str:
+    """The message of an error on one line of at most 120 characters."""
+    return " ".join(str(cause).split())[:120]
+
+
 def checked_list(value: object, what: str, path: Path) -> list[dict[str, Any]]:
-    """A list of objects of a JSON file. Raises `LabelError` where it is none or absurdly long."""
+    """A list of objects in a JSON file.
+
+    Raises:
+        LabelError: `value` is not a list of objects, or has more than `MAX_RECORDS`.
+    """
     if not isinstance(value, list):
-        raise LabelError(
-            f"{path}: has no list of {what}, which files of this kind have; write it again, or say another --format"
-        )
+        raise LabelError(f"{path}: has no list of {what}; export it again, or set another `format`")
     if len(value) > MAX_RECORDS:
         raise LabelError(f"{path}: lists {len(value)} {what}, at most {MAX_RECORDS} are read; split it")
-    wrong = next((place for place, item in enumerate(value) if not isinstance(item, dict)), None)
-    if wrong is not None:
-        raise LabelError(
-            f"{path}: item {wrong} of {what} is no object: {str(value[wrong])[:60]}; correct or delete it"
-        )
+    for number, item in enumerate(value):
+        if not isinstance(item, dict):
+            raise LabelError(
+                f"{path}: item {number} of {what} is not an object: {str(item)[:60]}; correct or delete it"
+            )
     return value
 
 
+def checked_score(value: object) -> float | None:
+    """The score of an object in a JSON file, None if there is none.
+
+    Raises:
+        ValueError: `value` is not a finite number.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"the score {str(value)[:40]!r} is not a number")
+    return float(value)
+
+
+def image_size(width: object, height: object) -> tuple[int, int] | None:
+    """The (width, height) of an image as a JSON file says; None if it does not."""
+    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+        return width, height
+    return None
+
+
 def put(folder: Path, name: str, data: str | bytes) -> None:
-    """Write a file of a folder that is being made, with the folders that its name has."""
+    """Write a file into a folder that is being made; `name` may contain subfolders."""
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(target, data.encode() if isinstance(data, str) else data)

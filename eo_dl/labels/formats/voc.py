@@ -1,8 +1,8 @@
-"""Pascal VOC boxes: one XML file an image.
+"""Pascal VOC boxes: one XML file per image.
 
-By tradition the first pixel is 1 and the last one belongs to the box: pixel columns xmin-1 to xmax in our
-half-open count. Some tools count from 0 and mean edges; a 0 among the coordinates of a data set gives that
-away, since the tradition has none.
+By tradition the first pixel is 1 and the last one belongs to the box, so a box covers the pixel columns
+xmin-1 to xmax in our half-open count. Some tools count from 0 and mean edges; a 0 among the coordinates of a
+data set gives that away, as the tradition has none.
 """
 
 from __future__ import annotations
@@ -10,87 +10,101 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from xml.etree.ElementTree import Element, indent
 
 import shapely
 
 from ...core.imagenames import stem_of
 from ...errors import LabelError
+from ...io.xmltree import element, to_xml
 from ..classnames import value_text
 from ..geometry import named
 from ..labeloptions import LabelOptions
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
-from .annotations import Annotations, LabelledImage, LabelledObject, Losses, classed, without_extras
+from .annotations import (
+    Annotations,
+    LabelledImage,
+    LabelledObject,
+    Losses,
+    objects_with_class,
+    without_extras,
+)
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat, images_in
 from .outlineforms import box_of
-from .safefile import put, read_xml, xml_text
+from .safefile import put, read_xml
 from .vocclasses import write_data_set
 
 _MAX_OBJECTS = 200_000
 _ROOT = re.compile(rb"<annotation[\s/>]")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
-Box = tuple[float, float, float, float]
 
 
 def read_voc(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
-    """Boxes of VOC files. `origin`: 1 (the tradition), 0 (coordinates are edges), None: 1 unless a coordinate
-    is 0.
+    """Boxes of VOC files. Objects marked difficult and objects without a name are ignored.
 
-    Objects marked difficult are ignored; those without a name too. Raises `LabelError` for what is no VOC
-    file.
+    Raises:
+        LabelError: A file is not a VOC file or a box is malformed; names the file and the object.
     """
-    boxes: list[tuple[Path, str, int, Element, Box]] = []
+    boxes: list[_Box] = []
     covered: list[ImageRecord] = []
     renamed: list[str] = []
     for path in paths:
         root = _root(path)
-        name = _image(root, path)
-        if stem_of(name) != path.stem:
-            renamed.append(f"{path.name} is for {name}")
-        covered.append(ImageRecord(name, _size(root, path)))
-        objects = root.findall("object")
-        if len(objects) > _MAX_OBJECTS:
-            raise LabelError(
-                f"{path}: holds {len(objects)} objects, at most {_MAX_OBJECTS} are read; split it"
+        image = _image(root, path)
+        if stem_of(image) != path.stem:
+            renamed.append(f"{path.name} is for {image}")
+        covered.append(ImageRecord(image, _size(root, path)))
+        nodes = root.findall("object")
+        if len(nodes) > _MAX_OBJECTS:
+            raise LabelError(f"{path}: holds {len(nodes)} objects, at most {_MAX_OBJECTS} are read; split it")
+        for number, node in enumerate(nodes, start=1):
+            boxes.append(_Box(node, image, f"{path.name}#{number}", _sides(node, path, number)))
+    notes = []
+    first_pixel = options.voc_origin
+    if first_pixel is None:
+        from_zero = any(0 in box.sides for box in boxes)
+        first_pixel = 0 if from_zero else 1
+        if from_zero:
+            notes.append(
+                "a box starts at pixel 0, so coordinates are read as edges counted from 0 "
+                "(VOC by tradition counts from 1)"
             )
-        boxes += [
-            (path, name, number, found, _box(found, path, number))
-            for number, found in enumerate(objects, start=1)
-        ]
-    origin = options.voc_origin
-    first = origin if origin is not None else int(not any(0 in box for *_, box in boxes))
-    notes = (
-        []
-        if first or origin is not None
-        else [
-            "a box starts at pixel 0, so coordinates are read as edges counted from 0 (VOC by tradition counts from 1)"
-        ]
-    )
     if renamed:
-        notes.append(f"{len(renamed)} files are named unlike their image: {named(renamed)}")
-    return pixel_records(source, [_object(*box, first) for box in boxes], covered, notes, class_field="name")
+        notes.append(f"{len(renamed)} files have another name than their image: {named(renamed)}")
+    objects = [box.as_object(first_pixel) for box in boxes]
+    return pixel_records(source, objects, covered, notes, class_field="name")
 
 
-def _object(path: Path, image: str, number: int, found: Element, box: Box, first: int) -> PixelObject:
-    x0, y0, x1, y1 = box[0] - first, box[1] - first, box[2], box[3]
-    outline = shapely.box(x0, y0, x1, y1) if x1 > x0 and y1 > y0 else shapely.Polygon()
-    return PixelObject(
-        image,
-        outline,
-        value_text(found.findtext("name")),
-        f"{path.name}#{number}",
-        (found.findtext("difficult") or "").strip() == "1",
-    )
+@dataclass(frozen=True)
+class _Box:
+    """An object as the file has it, before it is known from which number pixels are counted."""
+
+    node: Element
+    image: str
+    feature_id: str
+    sides: tuple[float, float, float, float]
+
+    def as_object(self, first_pixel: int) -> PixelObject:
+        """The object with edges counted from 0."""
+        xmin, ymin, xmax, ymax = self.sides
+        col0, row0 = xmin - first_pixel, ymin - first_pixel
+        has_area = xmax > col0 and ymax > row0
+        return PixelObject(
+            image=self.image,
+            outline=shapely.box(col0, row0, xmax, ymax) if has_area else shapely.Polygon(),
+            value=value_text(self.node.findtext("name")),
+            feature_id=self.feature_id,
+            ignore=(self.node.findtext("difficult") or "").strip() == "1",
+        )
 
 
 def _root(path: Path) -> Element:
     root = read_xml(path)
     if root.tag != "annotation":
-        raise LabelError(
-            f"{path}: starts with <{root.tag[:40]}>; a Pascal VOC file with <annotation> was expected"
-        )
+        raise LabelError(f"{path}: expected a Pascal VOC file with <annotation>, found <{root.tag[:40]}>")
     return root
 
 
@@ -104,57 +118,70 @@ def _size(root: Element, path: Path) -> tuple[int, int] | None:
     try:
         width, height = (int(float(text or 0)) for text in texts)
     except (ValueError, OverflowError) as cause:
-        raise LabelError(f"{path}: its <size> is no number ({texts}); correct it") from cause
+        raise LabelError(f"{path}: the <size> is not two numbers ({texts}); correct it") from cause
     return (width, height) if width > 0 and height > 0 else None
 
 
-def _box(found: Element, path: Path, number: int) -> Box:
-    texts = [found.findtext(f"bndbox/{side}") for side in _SIDES]
+def _sides(node: Element, path: Path, number: int) -> tuple[float, float, float, float]:
+    texts = [node.findtext(f"bndbox/{side}") for side in _SIDES]
     try:
-        values = [float(text or "") for text in texts]
+        xmin, ymin, xmax, ymax = (float(text or "") for text in texts)
     except ValueError as cause:
         raise LabelError(
-            f"{path}: object {number} has no complete <bndbox> (xmin, ymin, xmax, ymax = {texts}); correct or delete it"
+            f"{path}: object {number} has no complete <bndbox> (xmin, ymin, xmax, ymax = {texts}); "
+            "correct or delete it"
         ) from cause
-    if not all(math.isfinite(value) for value in values):
+    sides = (xmin, ymin, xmax, ymax)
+    if not all(map(math.isfinite, sides)):
         raise LabelError(
-            f"{path}: object {number} has a coordinate that is no finite number ({texts}); correct or delete it"
+            f"{path}: object {number}: a coordinate is not a finite number ({texts}); correct or delete it"
         )
-    return values[0], values[1], values[2], values[3]
+    return sides
 
 
 # Writing
 
 
-def write_voc(found: Annotations, folder: Path, losses: Losses) -> None:
-    """`Annotations/NAME.xml` an image, `labelmap.txt`, and `ImageSets/Main/SPLIT.txt`; fractions of pixels
-    are kept, ignored objects are difficult.
+def write_voc(annotations: Annotations, folder: Path, losses: Losses) -> None:
+    """Write `Annotations/NAME.xml` per image, `labelmap.txt`, and `ImageSets/Main/SPLIT.txt`.
+
+    Fractions of pixels are kept; ignored objects are marked difficult.
     """
-    for image in found.images:
-        objects = without_extras(classed(image, losses), losses)
-        put(
-            folder,
-            f"Annotations/{image.stem}.xml",
-            _document(image, "".join(_object_text(one, losses) for one in objects)),
-        )
-    write_data_set(found, folder, "Main")
+    for image in annotations.images:
+        objects = without_extras(objects_with_class(image, losses), losses)
+        document = _document(image, [_object_element(labelled, losses) for labelled in objects])
+        indent(document)
+        put(folder, f"Annotations/{image.stem}.xml", f"{to_xml(document)}\n")
+    write_data_set(annotations, folder, "Main")
 
 
-def _document(image: LabelledImage, objects: str) -> str:
-    size = f"<size><width>{image.width}</width><height>{image.height}</height><depth>{image.bands}</depth></size>"
-    return (
-        f"<annotation>\n<folder>JPEGImages</folder><filename>{xml_text(image.name)}</filename>\n"
-        f"<source><database>eo_dl</database></source>\n{size}\n<segmented>0</segmented>\n{objects}</annotation>\n"
+def _document(image: LabelledImage, objects: Sequence[Element]) -> Element:
+    size = {"width": image.width, "height": image.height, "depth": image.bands}
+    return element(
+        "annotation",
+        children=[
+            element("folder", text="JPEGImages"),
+            element("filename", text=image.name),
+            element("source", children=[element("database", text="eo_dl")]),
+            element("size", children=[element(name, text=str(value)) for name, value in size.items()]),
+            element("segmented", text="0"),
+            *objects,
+        ],
     )
 
 
-def _object_text(one: LabelledObject, losses: Losses) -> str:
-    col0, row0, col1, row1 = box_of(one.outline, losses)
+def _object_element(labelled: LabelledObject, losses: Losses) -> Element:
+    col0, row0, col1, row1 = box_of(labelled.outline, losses)
     sides = zip(_SIDES, (col0 + 1, row0 + 1, col1, row1), strict=True)
-    box = "".join(f"<{name}>{_number(value)}</{name}>" for name, value in sides)
-    return (
-        f"<object><name>{xml_text(one.class_name)}</name><pose>Unspecified</pose><truncated>0</truncated>"
-        f"<difficult>{int(one.ignore)}</difficult><bndbox>{box}</bndbox></object>\n"
+    return element(
+        "object",
+        children=[
+            element("name", text=labelled.class_name),
+            element("pose", text="Unspecified"),
+            element("truncated", text="0"),
+            element("difficult", text=str(int(labelled.ignore))),
+            element("bndbox", children=[element(name, text=_number(value)) for name, value in sides]),
+        ],
     )
 
 

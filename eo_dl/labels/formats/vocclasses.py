@@ -1,6 +1,4 @@
-"""What a Pascal VOC data set says of all its images: `labelmap.txt`, classes with their colours, and the
-images of each split.
-"""
+"""What a Pascal VOC data set says about all its images: the classes with their colours, and the splits."""
 
 from __future__ import annotations
 
@@ -14,15 +12,16 @@ from .safefile import put, read_text
 
 Color = tuple[int, int, int]
 
-_VOID: Color = (224, 224, 192)  # of 255
+_VOID: Color = (224, 224, 192)  # of ignored pixels
 _BLACK: Color = (0, 0, 0)
-_LINE = re.compile(r"(.+):(\d{1,3}),(\d{1,3}),(\d{1,3})(?::[^:]*){0,2}")
+_LABELMAP_LINE = re.compile(r"(.+):(\d{1,3}),(\d{1,3}),(\d{1,3})(?::[^:]*){0,2}")
 _BITS = 8
 
 
 def voc_color(number: int) -> Color:
-    """The colour of a number in the palette of Pascal VOC: its bits dealt to red, green and blue in turn, the
-    highest first.
+    """The colour of a number in the palette of Pascal VOC.
+
+    The bits of the number go to red, green and blue in turn, filling each channel from its highest bit.
     """
     color = [0, 0, 0]
     for bit in range(_BITS):
@@ -32,52 +31,51 @@ def voc_color(number: int) -> Color:
 
 
 def class_colors(classes: ClassSet) -> dict[int, Color]:
-    """A colour for each class id, no two alike: its own, else the next free one of the palette; black for 0
-    and the void for 255.
+    """A colour per class id, no two alike: that of the class, or the next unused one of the palette.
+
+    0 is black, and 255 has the colour of ignored pixels.
     """
     colors = {0: _BLACK, IGNORE_ID: _VOID}
-    free = iter(voc_color(number) for number in range(1, 1 << _BITS))
+    palette = [voc_color(number) for number in range(1, 1 << _BITS)]
     for info in classes:
-        if info.id not in colors:
-            own = int(info.color[1:3], 16), int(info.color[3:5], 16), int(info.color[5:7], 16)
-            colors[info.id] = (
-                own
-                if own not in colors.values()
-                else next(color for color in free if color not in colors.values())
-            )
+        if info.id in colors:
+            continue
+        color = int(info.color[1:3], 16), int(info.color[3:5], 16), int(info.color[5:7], 16)
+        used = set(colors.values())
+        colors[info.id] = next(choice for choice in (color, *palette) if choice not in used)
     return colors
 
 
-def write_data_set(found: Annotations, folder: Path, kind: str) -> None:
-    """`labelmap.txt`, and `ImageSets/KIND/SPLIT.txt`: the images of each split by their stems."""
-    colors = class_colors(found.classes)
-    lines = [
-        f"{info.name}:{','.join(map(str, colors[info.id]))}::\n" for info in found.classes.with_background()
-    ]
-    put(folder, "labelmap.txt", "# label:color_rgb:parts:actions\n" + "".join(lines))
-    for split in found.splits:
+def write_data_set(annotations: Annotations, folder: Path, kind: str) -> None:
+    """Write `labelmap.txt`, and `ImageSets/KIND/SPLIT.txt` with the stems of the images of each split."""
+    colors = class_colors(annotations.classes)
+    labelmap = ["# label:color_rgb:parts:actions\n"]
+    for info in annotations.classes.with_background():
+        labelmap.append(f"{info.name}:{','.join(map(str, colors[info.id]))}::\n")
+    put(folder, "labelmap.txt", "".join(labelmap))
+    for split in annotations.splits:
         name = "default" if split == NO_SPLIT else split
-        put(
-            folder,
-            f"ImageSets/{kind}/{name}.txt",
-            "".join(f"{image.stem}\n" for image in found.of_split(split)),
-        )
+        stems = "".join(f"{image.stem}\n" for image in annotations.of_split(split))
+        put(folder, f"ImageSets/{kind}/{name}.txt", stems)
 
 
-def labelmap_spec(path: Path) -> ClassRequest | None:
-    """Which colour is which class, by the labelmap.txt of a data set; None where the file is none."""
+def labelmap_request(path: Path) -> ClassRequest | None:
+    """Which colour is which class, by the labelmap.txt of a data set; None if the file is something else."""
     names: list[str] = []
-    values: dict[str, str | None] = {_text(_VOID): None}
+    name_of: dict[str, str | None] = {_hex(_VOID): None}
     for line in (line.strip() for line in read_text(path).splitlines()):
         if not line or line.startswith("# "):
             continue
-        found = _LINE.fullmatch(line)
-        if found is None or max(int(part) for part in found.groups()[1:]) > 255:
+        match = _LABELMAP_LINE.fullmatch(line)
+        if match is None:
             return None
-        names.append(found[1].strip())
-        values[_text((int(found[2]), int(found[3]), int(found[4])))] = names[-1]
-    return ClassRequest(tuple(dict.fromkeys(names)), values, False) if names else None
+        red, green, blue = (int(channel) for channel in match.groups()[1:])
+        if max(red, green, blue) > 255:
+            return None
+        names.append(match[1].strip())
+        name_of[_hex((red, green, blue))] = names[-1]
+    return ClassRequest(tuple(dict.fromkeys(names)), name_of, False) if names else None
 
 
-def _text(color: Color) -> str:
+def _hex(color: Color) -> str:
     return "#" + "".join(f"{channel:02x}" for channel in color)

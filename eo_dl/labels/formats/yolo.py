@@ -1,16 +1,15 @@
-"""YOLO: a text file an image with a line an object, in fractions of the image's size: boxes (detect),
-polygons (segment), four corners (OBB).
+"""YOLO: a text file per image with one line per object: a box, a polygon or four corners.
 
-`data.yaml` names the classes and the folders of images; `labels/` is the twin of `images/`. Sizes of images
-are not in the files: they are those of the images beside them, or are given. `channels` says how many bands
-images have, where that is not 3.
+Coordinates are fractions of the image. `data.yaml` names the classes and the folders of images; `labels/` mirrors `images/`. The files do not contain
+the sizes of images, so these are taken from the images beside them or from the caller. `channels` is the
+number of bands if it is not 3.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -26,344 +25,371 @@ from ...io.yamlfiles import load_yaml
 from ..classnames import Known
 from ..labeloptions import LabelOptions, Sizes
 from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
-from .annotations import NO_SPLIT, Annotations, LabelledObject, Losses, usable, without_extras
+from .annotations import (
+    NO_SPLIT,
+    Annotations,
+    LabelledImage,
+    LabelledObject,
+    Losses,
+    objects_that_count,
+    without_extras,
+)
 from .labelfile import LabelFile
-from .labelformat import Capabilities, ImageWriter, LabelFormat, Recognition, Shape, WrittenFormat, images_in
+from .labelformat import (
+    Capabilities,
+    ImageWriter,
+    LabelFormat,
+    Recognition,
+    Shape,
+    WrittenFormat,
+    images_in,
+)
 from .outlineforms import box_of, edges_polygon, filled_rings, four_corners, polygon_parts, ring_polygon
 from .safefile import put, read_text
 
 _MAX_LINES = 200_000
 _SPLITS = ("train", "val", "test")
-_FAR = 16.0  # a fraction farther out is no fraction
+_YAML = frozenset({".yaml", ".yml"})
+_DATA_FILES = ("data.yaml", "dataset.yaml")
 _CLASS_LISTS = ("classes.txt", "obj.names", "labels.txt")
+_FARTHEST_FRACTION = 1.5  # of a line that is recognised: a little outside the image happens
+_ABSURD_FRACTION = 16.0  # of a line that is read: farther out it is not a fraction
 
 
-def is_yolo_text(text: str) -> bool:
-    """True where the first line is a class number and fractions."""
+# Recognising
+
+
+def _is_yolo(file: LabelFile) -> bool:
+    return _is_label_text(file.text) if file.suffix == ".txt" else _is_data_yaml(file.text)
+
+
+def _is_label_text(text: str) -> bool:
+    """Whether the first line is a class number and fractions."""
     first = next((line for line in text.splitlines() if line.strip()), "")
-    return _is_line(first.split())
-
-
-def _is_line(parts: Sequence[str]) -> bool:
-    if len(parts) < 5 or not re.fullmatch(r"\d{1,6}", parts[0]):
+    words = first.split()
+    if len(words) < 5 or not re.fullmatch(r"\d{1,6}", words[0]):
         return False
     try:
-        return all(abs(float(part)) <= 1.5 for part in parts[1:])
+        return all(abs(float(word)) <= _FARTHEST_FRACTION for word in words[1:])
     except ValueError:
         return False
 
 
-def is_yolo_yaml(text: str) -> bool:
-    """True for the text of a `data.yaml`."""
-    return bool(re.search(r"^names\s*:", text, re.MULTILINE)) and bool(
-        re.search(r"^(train|val|path)\s*:", text, re.MULTILINE)
-    )
+def _is_data_yaml(text: str) -> bool:
+    has_names = re.search(r"^names\s*:", text, re.MULTILINE)
+    has_images = re.search(r"^(train|val|path)\s*:", text, re.MULTILINE)
+    return has_names is not None and has_images is not None
 
 
 # Reading
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The label files of a data set, its class names by number, the folders where its images may be, and all
-    its images where it lists them.
-    """
+class _DataSet:
+    """What is known about a data set before its label files are read."""
 
-    files: tuple[Path, ...]
+    label_files: tuple[Path, ...]
+    """One per image."""
+
     names: Mapping[int, str]
+    """Class names by number; empty if nothing names them."""
+
     roots: tuple[Path, ...]
+    """Folders in or below which the images may lie."""
+
     images: tuple[Path, ...] = ()
+    """All images, if `data.yaml` says where they are; some may have no label file."""
 
 
 def read_yolo(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
-    """Objects of a data set: its `data.yaml`, its folder, or its label files. `sizes`: (width, height) of
-    images by file name.
+    """Objects of a data set: its `data.yaml`, or its label files.
 
-    Raises `LabelError` with the line, and where the size of an image is not known.
+    Raises:
+        LabelError: A line is malformed, or the size of an image is unknown; names the file and the line.
     """
-    sizes = options.sizes_px
-    found = _find(paths, source)
+    data_set = _data_set(paths, source)
+    sizes = options.sizes_px or {}
+    images = _Images(_images_below(data_set.roots), {stem_of(name): name for name in sizes}, sizes)
     objects: list[PixelObject] = []
     covered: list[ImageRecord] = []
-    places = _images_below(found.roots)
-    given = {stem_of(name): (name, size) for name, size in (sizes or {}).items()}
-    for file in found.files:
-        image, size = _image_of(file, places, given)
-        covered.append(ImageRecord(image, size))
-        objects += _objects(file, image, size, found.names)
-    labelled = {file.stem for file in found.files}
-    covered += [_negative(path, sizes or {}) for path in found.images if path.stem not in labelled]
-    return pixel_records(
-        source, objects, covered, known=Known(tuple(found.names.values())), class_field="class"
-    )
+    for file in data_set.label_files:
+        image, size_px = images.of_label_file(file)
+        covered.append(ImageRecord(image, size_px))
+        for line in _lines(file):
+            objects.append(line.as_object(image, size_px, data_set.names))
+    labelled = {file.stem for file in data_set.label_files}
+    for path in data_set.images:
+        if path.stem not in labelled:  # an image without a label file has no objects
+            covered.append(ImageRecord(path.name, sizes.get(path.name)))
+    known = Known(tuple(data_set.names.values()))
+    return pixel_records(source, objects, covered, known=known, class_field="class")
 
 
-def _find(paths: Sequence[Path], source: str) -> _Found:
-    described = [path for path in paths if path.suffix.lower() in (".yaml", ".yml")]
-    if described:
-        return _of_yaml(described[0])
+def _data_set(paths: Sequence[Path], source: str) -> _DataSet:
+    for path in paths:
+        if path.suffix.lower() in _YAML:
+            return _described_data_set(path)
     files = tuple(path for path in paths if path.name not in _CLASS_LISTS)
     if not files:
-        raise LabelError(f"{source}: holds no label files (NAME.txt); give data.yaml or the folder of labels")
-    folders = list(dict.fromkeys(path.parent for path in files))
-    return _Found(
-        files,
-        _listed_names(folders),
-        tuple(root for folder in folders for root in (folder, folder.parent, folder.parent.parent)),
+        raise LabelError(f"{source}: has no label files (NAME.txt); use data.yaml or the folder of labels")
+    roots: list[Path] = []
+    for folder in dict.fromkeys(path.parent for path in files):
+        roots += [folder, folder.parent, folder.parent.parent]
+    return _DataSet(files, _listed_names(roots), tuple(roots))
+
+
+def _described_data_set(path: Path) -> _DataSet:
+    """The data set of a `data.yaml`."""
+    data = load_yaml(path)
+    names = _names(data.get("names"), path)
+    root = _folder_inside(path.parent, data.get("path") or ".", path, "path")
+    label_files: list[Path] = []
+    images: list[Path] = []
+    for split in _SPLITS:
+        for entry in _entries(data.get(split)):
+            folder = _folder_inside(root, entry, path, split)
+            images += _rasters(folder.rglob("*"))
+            base = root if folder.is_relative_to(root) else path.parent
+            mirror = ["labels" if part == "images" else part for part in folder.relative_to(base).parts]
+            texts = sorted(base.joinpath(*mirror).rglob("*.txt"))
+            label_files += [file for file in texts if file.name not in _CLASS_LISTS]
+    if not label_files:
+        raise LabelError(
+            f"{path}: no folder that it names below {root} has label files; labels/ must lie beside images/"
+        )
+    return _DataSet(
+        label_files=tuple(dict.fromkeys(label_files)),
+        names=names,
+        roots=(root,),
+        images=tuple(dict.fromkeys(images)),
     )
 
 
-def _of_yaml(path: Path) -> _Found:
-    data = load_yaml(path)
-    names = _names(data.get("names"), path)
-    root = _inside(path.parent, data.get("path") or ".", path, "path")
-    files: list[Path] = []
-    images: list[Path] = []
-    for split in _SPLITS:
-        entries = data.get(split)
-        for entry in [entries] if isinstance(entries, str) else entries if isinstance(entries, list) else []:
-            folder = _inside(root, entry, path, split)
-            images += (
-                [file for file in sorted(folder.rglob("*")) if file.suffix.lower() in RASTER_SUFFIXES]
-                if folder.is_dir()
-                else []
-            )
-            base = root if folder.is_relative_to(root) else path.parent
-            labels = base / Path(
-                *["labels" if part == "images" else part for part in folder.relative_to(base).parts]
-            )
-            files += [file for file in sorted(labels.rglob("*.txt")) if file.name not in _CLASS_LISTS]
-    if not files:
-        raise LabelError(
-            f"{path}: names no folder with label files below {root}; labels/ lies beside images/"
-        )
-    return _Found(tuple(dict.fromkeys(files)), names, (root,), tuple(dict.fromkeys(images)))
+def _entries(value: object) -> list[object]:
+    """The folders of a split: one, several or none."""
+    if isinstance(value, str):
+        return [value]
+    return value if isinstance(value, list) else []
 
 
-def _inside(root: Path, entry: object, path: Path, key: str) -> Path:
-    """A folder that a data.yaml names; only one in the folder of the file, wherever the data set was made."""
+def _rasters(paths: Iterator[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in RASTER_SUFFIXES)
+
+
+def _folder_inside(root: Path, entry: object, path: Path, key: str) -> Path:
+    """A folder that a data.yaml names; it must lie in the folder of the file, wherever the file was made."""
     text = str(entry).replace("\\", "/")
     parts = PurePosixPath(text).parts
     if ".." in parts:
-        raise LabelError(f"{path}: its {key!r} climbs out of its folder ({text[:80]}); write a folder inside")
-    absolute = text.startswith("/") or re.match(r"[A-Za-z]:", text)
-    if not absolute:
+        raise LabelError(
+            f"{path}: {key!r} climbs out of the folder of the file ({text[:80]}); write a folder inside it"
+        )
+    is_absolute = text.startswith("/") or re.match(r"[A-Za-z]:", text)
+    if not is_absolute:
         return root.joinpath(*parts)
-    inside = Path(text)
-    if inside.is_dir() and inside.resolve().is_relative_to(path.parent.resolve()):
-        return inside
+    folder = Path(text)
+    if folder.is_dir() and folder.resolve().is_relative_to(path.parent.resolve()):
+        return folder
     if key == "path":
-        return root  # made on another machine: the file lies in the data set
+        return root  # the file was made on another machine, and lies in its data set
     raise LabelError(
-        f"{path}: its {key!r} is {text[:80]}, outside the folder of the file; write it from there, e.g. images/train"
+        f"{path}: {key!r} is {text[:80]}, outside the folder of the file; write it relative to that folder, "
+        "e.g. images/train"
     )
 
 
 def _names(value: object, path: Path) -> dict[int, str]:
-    items = dict(enumerate(value)) if isinstance(value, list) else value
-    if (
-        not isinstance(items, dict)
-        or not items
-        or not all(isinstance(key, int) and key >= 0 for key in items)
-    ):
-        raise LabelError(
-            f"{path}: its names are {str(value)[:60]}; a list, or numbers with names, was expected"
-        )
-    if len({str(name) for name in items.values()}) < len(items):
+    """The class names of a data.yaml, a list or a mapping, by number."""
+    names = dict(enumerate(value)) if isinstance(value, list) else value
+    if not isinstance(names, dict) or not names:
+        raise LabelError(f"{path}: expected names as a list or by number, found {str(value)[:60]}")
+    if not all(isinstance(number, int) and number >= 0 for number in names):
+        raise LabelError(f"{path}: expected names by whole numbers from 0, found {str(value)[:60]}")
+    if len({str(name) for name in names.values()}) < len(names):
         raise LabelError(f"{path}: two of its names are the same; give each class its own")
-    return {int(key): str(name).strip() for key, name in sorted(items.items())}
+    return {int(number): str(name).strip() for number, name in sorted(names.items())}
 
 
 def _listed_names(folders: Sequence[Path]) -> dict[int, str]:
-    """Names of a class list, or of a data.yaml, in or above the folder of the labels; none where there is
-    none.
-    """
-    for place in (place for folder in folders for place in (folder, folder.parent, folder.parent.parent)):
-        for name in ("data.yaml", "dataset.yaml"):
-            if (place / name).is_file() and is_yolo_yaml(read_text(place / name)):
-                return _names(load_yaml(place / name).get("names"), place / name)
-        for name in _CLASS_LISTS:
-            if (place / name).is_file() and not is_yolo_text(read_text(place / name)):
-                return dict(
-                    enumerate(line.strip() for line in read_text(place / name).splitlines() if line.strip())
-                )
+    """The class names in a data.yaml or class list of some folders; empty if there is none."""
+    for folder in folders:
+        for path in (folder / name for name in _DATA_FILES):
+            if path.is_file() and _is_data_yaml(read_text(path)):
+                return _names(load_yaml(path).get("names"), path)
+        for path in (folder / name for name in _CLASS_LISTS):
+            if path.is_file() and not _is_label_text(read_text(path)):
+                lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+                return dict(enumerate(lines))
     return {}
 
 
 def _images_below(roots: Sequence[Path]) -> dict[str, Path]:
-    """Images by stem in these folders and in those called images below them."""
-    found: dict[str, Path] = {}
+    """Images by stem, in these folders and in the usual folders of images below them."""
+    usual = ["", "images"]
+    for split in _SPLITS:
+        usual += [f"images/{split}", f"{split}/images"]
+    images: dict[str, Path] = {}
     for root in dict.fromkeys(roots):
-        for folder in (
-            root,
-            *(
-                root / name
-                for name in (
-                    "images",
-                    *(f"images/{split}" for split in _SPLITS),
-                    *(f"{split}/images" for split in _SPLITS),
-                )
-            ),
-        ):
+        for folder in (root / name for name in usual):
             if folder.is_dir():
-                for path in sorted(folder.iterdir()):
-                    if path.suffix.lower() in RASTER_SUFFIXES:
-                        found.setdefault(path.stem, path)
-    return found
+                for path in _rasters(folder.iterdir()):
+                    images.setdefault(path.stem, path)
+    return images
 
 
-def _image_of(
-    file: Path, places: Mapping[str, Path], given: Mapping[str, tuple[str, tuple[int, int]]]
-) -> tuple[str, tuple[int, int]]:
-    """The name and size of the image of a label file."""
-    if file.stem in given:
-        return given[file.stem]
-    path = places.get(file.stem)
-    if path is None:
-        raise LabelError(
-            f"{file}: its image is not found beside it, and YOLO files do not say its size; put images/ beside labels/, or name the images (--images)"
-        )
-    try:
-        grid = open_scene(path).native
-    except SceneError as cause:
-        raise LabelError(str(cause)) from cause
-    return image_name(path.name, str(file), "it"), (grid.width, grid.height)
+@dataclass(frozen=True)
+class _Images:
+    """The images of a data set, to find the one of a label file."""
+
+    path_of: Mapping[str, Path]
+    """Images beside the labels, by stem."""
+
+    name_of: Mapping[str, str]
+    """Images whose sizes are known, by stem."""
+
+    sizes: Sizes
+    """Known sizes by name."""
+
+    def of_label_file(self, file: Path) -> tuple[str, tuple[int, int]]:
+        """Name and (width, height) of the image with the stem of a label file."""
+        if file.stem in self.name_of:
+            name = self.name_of[file.stem]
+            return name, self.sizes[name]
+        path = self.path_of.get(file.stem)
+        if path is None:
+            raise LabelError(
+                f"{file}: its image is not found beside it, and YOLO files do not contain its size; "
+                "put images/ beside labels/, or name the images with `images`"
+            )
+        try:
+            grid = open_scene(path).native
+        except SceneError as cause:
+            raise LabelError(str(cause)) from cause
+        return image_name(path.name, str(file), "the image"), (grid.width, grid.height)
 
 
-def _negative(path: Path, sizes: Sizes) -> ImageRecord:
-    """An image that has no label file, and so no objects."""
-    return ImageRecord(path.name, sizes.get(path.name))
-
-
-def _objects(file: Path, image: str, size: tuple[int, int], names: Mapping[int, str]) -> list[PixelObject]:
+def _lines(file: Path) -> list[_Line]:
+    """The lines of a label file that are not empty."""
     lines = read_text(file).splitlines()
     if len(lines) > _MAX_LINES:
         raise LabelError(f"{file}: holds {len(lines)} lines, at most {_MAX_LINES} are read; split the image")
-    return [
-        _object(file, number, line.split(), image, size, names)
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
+    return [_Line(file, number, line.strip()) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
-def _object(
-    file: Path, number: int, parts: Sequence[str], image: str, size: tuple[int, int], names: Mapping[int, str]
-) -> PixelObject:
-    try:
-        index, values = int(parts[0]), [float(part) for part in parts[1:]]
-    except ValueError as cause:
-        raise LabelError(
-            f"{file}: line {number} is {' '.join(parts)[:60]!r}; a class number and fractions were expected"
-        ) from cause
-    if not all(math.isfinite(value) and abs(value) <= _FAR for value in values):
-        raise LabelError(
-            f"{file}: line {number} has a coordinate that is no fraction of its image ({' '.join(parts)[:60]}); correct or delete it"
+@dataclass(frozen=True)
+class _Line:
+    """One object as it is written."""
+
+    file: Path
+    number: int
+    text: str
+
+    def as_object(self, image: str, size_px: tuple[int, int], names: Mapping[int, str]) -> PixelObject:
+        """The object in pixels of its image."""
+        words = self.text.split()
+        try:
+            class_number, values = int(words[0]), [float(word) for word in words[1:]]
+        except ValueError as cause:
+            raise self._malformed("expected a class number and fractions") from cause
+        if not all(math.isfinite(value) and abs(value) <= _ABSURD_FRACTION for value in values):
+            raise self._malformed("a coordinate is not a fraction of the image; correct or delete the line")
+        if names and class_number not in names:
+            raise self._malformed(
+                f"class {class_number} is not among the {len(names)} names; correct the line or add the name"
+            )
+        return PixelObject(
+            image=image,
+            outline=self._outline(values, size_px),
+            value=names.get(class_number, f"class_{class_number}"),
+            feature_id=f"{self.file.name}:{self.number}",
+            score=values[4] if len(values) == 5 else None,  # detections have it after their box
         )
-    if names and index not in names:
-        raise LabelError(
-            f"{file}: line {number} is of class {index}, which the names do not have ({len(names)} classes); correct it or add the name"
-        )
-    outline, score = _outline(values, size, file, number)
-    return PixelObject(
-        image, outline, names.get(index, f"class_{index}"), f"{file.name}:{number}", score=score
-    )
 
+    def _outline(self, values: Sequence[float], size_px: tuple[int, int]) -> shapely.Geometry:
+        """A box of 4 fractions, perhaps with a score, or a polygon of pairs, in pixels."""
+        width, height = size_px
+        if len(values) in (4, 5):
+            col, row = values[0] * width, values[1] * height
+            half_width, half_height = values[2] * width / 2, values[3] * height / 2
+            return edges_polygon(col - half_width, row - half_height, col + half_width, row + half_height)
+        if len(values) < 6 or len(values) % 2:
+            raise self._malformed(
+                f"{len(values)} numbers after the class; a box has 4, a polygon an even number from 6 on"
+            )
+        return ring_polygon(np.reshape(values, (-1, 2)) * (width, height))
 
-def _outline(
-    values: Sequence[float], size: tuple[int, int], file: Path, number: int
-) -> tuple[shapely.Geometry, float | None]:
-    """The outline in pixels, and the score of a detection's line."""
-    width, height = size
-    if len(values) in (4, 5):
-        col, row, wide, high = values[0] * width, values[1] * height, values[2] * width, values[3] * height
-        return edges_polygon(col - wide / 2, row - high / 2, col + wide / 2, row + high / 2), values[
-            4
-        ] if len(values) == 5 else None
-    if len(values) < 6 or len(values) % 2:
-        raise LabelError(
-            f"{file}: line {number} has {len(values)} numbers after its class; a box has 4, a polygon 6 or more in pairs"
-        )
-    return ring_polygon(np.reshape(values, (-1, 2)) * (width, height)), None
+    def _malformed(self, what: str) -> LabelError:
+        return LabelError(f"{self.file}: line {self.number} ({self.text[:60]}): {what}")
 
 
 # Writing
 
-
-def write_yolo_boxes(found: Annotations, folder: Path, losses: Losses) -> None:
-    """Boxes: class, centre and size."""
-    _write(found, folder, losses, _box_lines)
+LinesOf = Callable[[LabelledObject, Losses], list[list[float]]]
+"""An object to the numbers of its lines, in pixels."""
 
 
-def write_yolo_polygons(found: Annotations, folder: Path, losses: Losses) -> None:
-    """Polygons: one ring a line, so that parts become objects of their own."""
-    _write(found, folder, losses, _polygon_lines)
+def write_yolo_boxes(annotations: Annotations, folder: Path, losses: Losses) -> None:
+    """Write boxes: class, centre and size."""
+    _write(annotations, folder, losses, _box_lines)
 
 
-def write_yolo_corners(found: Annotations, folder: Path, losses: Losses) -> None:
-    """Turned boxes: four corners a line."""
-    _write(found, folder, losses, _corner_lines)
+def write_yolo_polygons(annotations: Annotations, folder: Path, losses: Losses) -> None:
+    """Write polygons, one ring per line, so parts become objects of their own."""
+    _write(annotations, folder, losses, _polygon_lines)
 
 
-def _box_lines(one: LabelledObject, losses: Losses) -> list[list[float]]:
-    col0, row0, col1, row1 = box_of(one.outline, losses)
+def write_yolo_corners(annotations: Annotations, folder: Path, losses: Losses) -> None:
+    """Write turned boxes, four corners per line."""
+    _write(annotations, folder, losses, _corner_lines)
+
+
+def _box_lines(labelled: LabelledObject, losses: Losses) -> list[list[float]]:
+    col0, row0, col1, row1 = box_of(labelled.outline, losses)
     return [[(col0 + col1) / 2, (row0 + row1) / 2, col1 - col0, row1 - row0]]
 
 
-def _polygon_lines(one: LabelledObject, losses: Losses) -> list[list[float]]:
+def _polygon_lines(labelled: LabelledObject, losses: Losses) -> list[list[float]]:
     losses.count(
-        "objects of several parts became one object a part: a line holds one ring",
-        int(len(polygon_parts(one.outline)) > 1),
+        "objects of several parts became one object per part: a line holds one ring",
+        int(len(polygon_parts(labelled.outline)) > 1),
     )
-    return [ring.ravel().tolist() for ring in filled_rings(one.outline, losses)]
+    return [ring.ravel().tolist() for ring in filled_rings(labelled.outline, losses)]
 
 
-def _corner_lines(one: LabelledObject, losses: Losses) -> list[list[float]]:
-    return [four_corners(one.outline, losses).ravel().tolist()]
+def _corner_lines(labelled: LabelledObject, losses: Losses) -> list[list[float]]:
+    return [four_corners(labelled.outline, losses).ravel().tolist()]
 
 
-def _write(
-    found: Annotations,
-    folder: Path,
-    losses: Losses,
-    lines_of: Callable[[LabelledObject, Losses], list[list[float]]],
-) -> None:
-    """`labels/SPLIT/NAME.txt` and `data.yaml`; an image without objects has an empty file."""
-    number = {info.name: place for place, info in enumerate(found.classes.foreground)}
-    for image in found.images:
-        lines = []
-        for one in without_extras(usable(image, losses), losses):
-            for values in lines_of(one, losses):
-                fractions = np.reshape(values, (-1, 2)) / (image.width, image.height)
-                lines.append(
-                    " ".join(
-                        [str(number[one.class_name]), *(repr(float(value)) for value in fractions.ravel())]
-                    )
-                )
-        put(
-            folder,
-            f"labels/{'' if image.split == NO_SPLIT else image.split + '/'}{image.stem}.txt",
-            "".join(f"{line}\n" for line in lines),
-        )
-    put(folder, "data.yaml", _yaml(found))
+def _write(annotations: Annotations, folder: Path, losses: Losses, lines_of: LinesOf) -> None:
+    """Write `labels/SPLIT/NAME.txt` and `data.yaml`; an image without objects has an empty file."""
+    class_numbers = {info.name: number for number, info in enumerate(annotations.classes.foreground)}
+    for image in annotations.images:
+        text = ""
+        for labelled in without_extras(objects_that_count(image, losses), losses):
+            for values in lines_of(labelled, losses):
+                text += f"{class_numbers[labelled.class_name]} {_fractions(values, image)}\n"
+        split_folder = "" if image.split == NO_SPLIT else f"{image.split}/"
+        put(folder, f"labels/{split_folder}{image.stem}.txt", text)
+    put(folder, "data.yaml", _data_yaml(annotations))
 
 
-def _yaml(found: Annotations) -> str:
-    """Train and val have to be named; where there is no val, it is train."""
-    places = {split: "images" if split == NO_SPLIT else f"images/{split}" for split in found.splits}
-    first = next(iter(places.values()), "images")
-    train = places.get("train", first)
-    values: dict[str, object] = {"path": ".", "train": train, "val": places.get("val", train)}
-    if "test" in places:
-        values["test"] = places["test"]
-    bands = {image.bands for image in found.images}
+def _fractions(values: Sequence[float], image: LabelledImage) -> str:
+    fractions = np.reshape(values, (-1, 2)) / (image.width, image.height)
+    return " ".join(repr(float(value)) for value in fractions.ravel())
+
+
+def _data_yaml(annotations: Annotations) -> str:
+    """Train and val must be named, so train stands for val if there is none."""
+    folders = {split: "images" if split == NO_SPLIT else f"images/{split}" for split in annotations.splits}
+    train = folders.get("train") or next(iter(folders.values()), "images")
+    values: dict[str, object] = {"path": ".", "train": train, "val": folders.get("val", train)}
+    if "test" in folders:
+        values["test"] = folders["test"]
+    bands = {image.bands for image in annotations.images}
     if bands and bands != {3}:
         values["channels"] = max(bands)
-    values["names"] = {place: info.name for place, info in enumerate(found.classes.foreground)}
+    values["names"] = {number: info.name for number, info in enumerate(annotations.classes.foreground)}
     return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-
-
-def _is_yolo(file: LabelFile) -> bool:
-    return is_yolo_text(file.text) if file.suffix == ".txt" else is_yolo_yaml(file.text)
 
 
 def _written(name: str, title: str, shape: Shape, writer: ImageWriter) -> WrittenFormat:
@@ -377,8 +403,6 @@ def _written(name: str, title: str, shape: Shape, writer: ImageWriter) -> Writte
         output_names=("data.yaml", "labels"),
     )
 
-
-_YAML = frozenset({".yaml", ".yml"})
 
 FORMAT = LabelFormat(
     name="yolo",
