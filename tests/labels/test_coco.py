@@ -42,7 +42,7 @@ def test_compressed_and_plain_runs_give_the_mask_back(mask: np.ndarray) -> None:
      ([2**62, 2**62], [3, 3]), (["9"], [3, 3])],
 )  # fmt: skip
 def test_runs_that_do_not_fit_their_mask_are_refused(counts: object, size: object) -> None:
-    with pytest.raises(ValueError, match="^the "):
+    with pytest.raises(ValueError, match=r"^the "):
         rle_outline(counts, size)
 
 
