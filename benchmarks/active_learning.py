@@ -53,7 +53,7 @@ from eo_dl import open_scene, read_labels
 from eo_dl.bundle import Bundle, save_bundle
 from eo_dl.chips.sampling import grid_windows
 from eo_dl.chips.truth import SceneTruth
-from eo_dl.core.arrays import Target
+from eo_dl.core.arrays import MaskTarget
 from eo_dl.core.labelset import LabelSet
 from eo_dl.core.normalization import Normalization, to_physical
 from eo_dl.core.seeds import derived_seed, generator
@@ -174,7 +174,7 @@ def train(pool: Ground, windows: Sequence[Window], seed: int, out: Path) -> Bund
 
 def varied(
     image: npt.NDArray[np.generic], mask: npt.NDArray[np.generic], rng: np.random.Generator
-) -> tuple[npt.NDArray[np.float32], Target]:
+) -> tuple[npt.NDArray[np.float32], MaskTarget]:
     """A chip turned or mirrored, in another light, with noise."""
     view = VIEWS[rng.integers(len(VIEWS))]
     turned = view.apply(image)
@@ -184,7 +184,7 @@ def varied(
         + rng.normal(0, 0.08, (len(turned), 1, 1))
         + rng.normal(0, 0.03, turned.shape)
     )
-    return lit.astype(np.float32), Target(mask=np.ascontiguousarray(view.apply(mask)).astype(np.uint8))
+    return lit.astype(np.float32), MaskTarget(mask=np.ascontiguousarray(view.apply(mask)).astype(np.uint8))
 
 
 def confusions(model: Bundle, test: Ground) -> Counts:

@@ -237,7 +237,7 @@ def measure(small: bool, repeats: int) -> list[tuple[str, str, str]]:
         ((4096 // divide, 20000 // (4 * divide)) if small else (4096, 20000)),
     )
     rows = []
-    auto = choose_precision("auto", choose_device("cpu"), "raster")
+    auto = choose_precision("auto", choose_device("cpu"), bfloat16=True)
     for precision in dict.fromkeys(("32", auto)):
         found = against_forward(a, precision, repeats)
         rows.append(

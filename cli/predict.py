@@ -74,9 +74,10 @@ def command(
     reporter.log("starting")
     from eo_dl import load_model, predict
     from eo_dl.io.scene import open_scenes
+    from eo_dl.tasks import CHIPS
 
     bundle = load_model(model)
-    below = bundle.task.output == "chips"  # images in a folder for each class
+    below = bundle.task.output == CHIPS  # images in a folder for each class
     prediction = predict(
         bundle,
         open_scenes(scenes, scene_options, below=below),

@@ -31,7 +31,17 @@ from .errors import BundleError, ConfigError
 from .io.atomic import atomic_file
 from .modelcard import model_card
 from .modelspec import MemberSpec, ModelSpec, ScoreSpec, read_spec
-from .tasks import Codec, NetworkInputs, Task, TaskConfig, available_tasks, load_task
+from .tasks import (
+    Codec,
+    NetworkInputs,
+    OutputKind,
+    Task,
+    TaskConfig,
+    available_tasks,
+    codec_for,
+    load_task,
+)
+from .tasks.codecs import CodecT
 
 if TYPE_CHECKING:
     from .networks.tasknetwork import TaskNetwork
@@ -207,8 +217,20 @@ class Bundle:
         return _state_of(self.read(WEIGHTS), str(self.path))
 
     def codec(self) -> Codec:
-        """Arrays to predictions, without torch."""
-        return self.task.make_codec(self.classes, self.config)
+        """The codec of the model's task, which needs no torch."""
+        codec: Codec = self.task.make_codec(self.classes, self.config)
+        return codec
+
+    def codec_for(self, kind: OutputKind[CodecT]) -> CodecT:
+        """The codec, typed by the output kind: `bundle.codec_for(RASTER)` is a `RasterCodec`.
+
+        Raises:
+            BundleError: The model's output is of another kind.
+        """
+        try:
+            return codec_for(kind, self.task, self.classes, self.config)
+        except ConfigError as error:
+            raise BundleError(f"{self.path}: {error}; choose another model") from error
 
     def make_network(self) -> TaskNetwork:
         """The network with its weights, in eval mode on CPU. Raises `BundleError` where they do not fit each

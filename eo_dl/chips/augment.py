@@ -9,23 +9,19 @@ and wrong for bands in physical units.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..core.arrays import Target
+from ..core.arrays import BoxTarget, MaskTarget, Target
+from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Int64Array
 from ..core.boxes import areas
 from ..core.classes import IGNORE_ID
 from ..core.extras import needs_extra
 
 if TYPE_CHECKING:
     import albumentations
-
-Image = npt.NDArray[np.float32]
-Valid = npt.NDArray[np.bool_]
 
 # The eight ways to lay a square on itself, as transpose (first), then flips up-down and left-right.
 _DIHEDRAL = tuple(
@@ -71,8 +67,8 @@ class Augment:
         self.config = config
 
     def apply(
-        self, image: Image, valid: Valid, target: Target, rng: np.random.Generator
-    ) -> tuple[Image, Valid, Target]:
+        self, image: Float32Array, valid: BoolArray, target: Target, rng: np.random.Generator
+    ) -> tuple[Float32Array, BoolArray, Target]:
         """A varied copy of standard scores (C, H, W), their valid mask (H, W) and their target.
 
         What a smaller scale leaves empty is not valid, holds 0 and is ignored in masks. Depends on the
@@ -94,7 +90,7 @@ class Augment:
             )
         return self._relit(image, valid, rng), valid, target
 
-    def _relit(self, image: Image, valid: Valid, rng: np.random.Generator) -> Image:
+    def _relit(self, image: Float32Array, valid: BoolArray, rng: np.random.Generator) -> Float32Array:
         config, bands = self.config, len(image)
         gain = (
             1
@@ -112,73 +108,64 @@ class Augment:
 
 
 def _moved(
-    image: Image,
-    valid: Valid,
+    image: Float32Array,
+    valid: BoolArray,
     target: Target,
     turn: tuple[bool, bool, bool],
     factor: float,
     min_visible: float,
-) -> tuple[Image, Valid, Target]:
-    """Image, valid mask and target turned and scaled alike."""
-    count = 0 if target.boxes is None else len(target.boxes)
-    planes = [np.ones(valid.shape, np.uint8), valid.astype(np.uint8)]
-    if target.mask is not None:
-        planes.append(target.mask)
-    instances = (
-        target.instance_masks
-        if count and target.instance_masks is not None
-        else np.empty((0, *valid.shape), np.bool_)
-    )
-    soft = list(target.soft) if target.soft is not None else []
+) -> tuple[Float32Array, BoolArray, Target]:
+    """Image, valid mask and target, turned and scaled in the same way."""
+    boxes = target.boxes if isinstance(target, BoxTarget) else np.empty((0, 4), np.float32)
     moved = _compose(turn, factor)(
         image=np.ascontiguousarray(image.transpose(1, 2, 0)),
-        masks=[*planes, *instances.astype(np.uint8), *soft],
-        bboxes=np.empty((0, 4), np.float32) if target.boxes is None else target.boxes,
-        place=np.arange(count),
+        masks=[np.ones(valid.shape, np.uint8), valid.astype(np.uint8), *_planes(target)],
+        bboxes=boxes,
+        place=np.arange(len(boxes)),
     )
     turned = np.ascontiguousarray(_channels_first(moved["image"]), np.float32)
-    inside, still_valid = moved["masks"][0] > 0, moved["masks"][1] > 0
+    inside, still_valid, planes = moved["masks"][0] > 0, moved["masks"][1] > 0, moved["masks"][2:]
     turned[:, ~still_valid] = 0
-    mask = (
-        None
-        if target.mask is None
-        else np.where(inside, moved["masks"][2], np.uint8(IGNORE_ID)).astype(np.uint8)
-    )
-    rest = moved["masks"][len(planes) :]
-    soft_moved = None if target.soft is None else np.stack(rest[len(instances) :]).astype(np.float32)
-    objects = _objects(
-        target,
-        moved,
-        np.array(rest[: len(instances)], np.bool_).reshape(-1, *valid.shape),
-        factor,
-        min_visible,
-    )
-    return turned, still_valid, replace(target, mask=mask, soft=soft_moved, **objects)
+    if isinstance(target, MaskTarget):
+        return turned, still_valid, _moved_mask(target, planes, inside)
+    if isinstance(target, BoxTarget):
+        kept = np.asarray(moved["place"], np.int64).reshape(-1)
+        boxes = np.asarray(moved["bboxes"], np.float32).reshape(-1, 4)
+        return turned, still_valid, _moved_boxes(target, planes, boxes, kept, min_visible * factor**2)
+    return turned, still_valid, target
 
 
-def _objects(
-    target: Target, moved: dict[str, Any], instances: Valid, factor: float, min_visible: float
-) -> dict[str, Any]:
-    """Boxes, classes and instance masks of the objects that are still there and at least a pixel wide and
-    high.
+def _planes(target: Target) -> list[AnyArray]:
+    """The arrays (H, W) of a target that move with the image."""
+    if isinstance(target, MaskTarget):
+        return [target.mask, *(target.soft if target.soft is not None else ())]
+    if isinstance(target, BoxTarget) and target.instance_masks is not None:
+        return list(target.instance_masks.astype(np.uint8))
+    return []
+
+
+def _moved_mask(target: MaskTarget, planes: list[AnyArray], inside: BoolArray) -> MaskTarget:
+    """The mask and the probabilities from their moved planes; ignored outside of the old chip."""
+    mask = np.where(inside, planes[0], np.uint8(IGNORE_ID)).astype(np.uint8)
+    return MaskTarget(mask, None if target.soft is None else np.stack(planes[1:]).astype(np.float32))
+
+
+def _moved_boxes(
+    target: BoxTarget, planes: list[AnyArray], boxes: Float32Array, kept: Int64Array, min_visible: float
+) -> BoxTarget:
+    """The objects that are still in the chip and at least a pixel wide and high.
+
+    `boxes` (M, 4) are the moved boxes of the objects `kept` (M,), `planes` the moved instance masks of all. An object
+    whose area is less than `min_visible` of what it was is ignored.
     """
-    if target.boxes is None:
-        return {}
-    boxes = np.asarray(moved["bboxes"], np.float32).reshape(-1, 4)
-    place = np.asarray(moved["place"], np.int64).reshape(-1)
-    large = (boxes[:, 2:] - boxes[:, :2] >= _SMALLEST_PX).all(axis=1)
-    if len(instances):
-        large &= instances[place].any(axis=(1, 2))
-    boxes, place = boxes[large], place[large]
-    class_ids = None if target.class_ids is None else target.class_ids[place].copy()
-    if class_ids is not None:
-        class_ids[
-            areas(boxes.astype(np.float64))
-            < min_visible * factor**2 * areas(target.boxes[place].astype(np.float64))
-        ] = IGNORE_ID
-    has_instances = target.instance_masks is not None
-    masks = (instances[place] if len(instances) else target.instance_masks) if has_instances else None
-    return {"boxes": boxes, "class_ids": class_ids, "instance_masks": masks}
+    large = np.asarray((boxes[:, 2:] - boxes[:, :2] >= _SMALLEST_PX).all(axis=1), np.bool_)
+    masks = None
+    if target.instance_masks is not None:
+        masks = np.array(planes, np.bool_).reshape(target.instance_masks.shape)[kept]
+        large &= masks.any(axis=(1, 2))
+    before, after = areas(target.boxes[kept].astype(np.float64)), areas(boxes.astype(np.float64))
+    class_ids = np.where(after < min_visible * before, IGNORE_ID, target.class_ids[kept])
+    return BoxTarget(boxes, class_ids, masks).take(large)
 
 
 def _compose(turn: tuple[bool, bool, bool], factor: float) -> albumentations.Compose:
@@ -218,5 +205,5 @@ def import_quietly() -> None:
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 
-def _channels_first(image: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _channels_first(image: AnyArray) -> AnyArray:
     return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)

@@ -20,11 +20,12 @@ from ..core.display import display_bands, display_plane
 from ..core.labelset import PixelLabels
 from ..core.normalization import BandStatistics
 from ..core.seeds import generator
+from ..labels.classcover import class_mask
 from .chiprecord import ChipRecord
 from .chipsource import ChipSource
 from .index import SPLIT_COLORS
 from .measure import in_order
-from .truth import SceneTruth, class_mask
+from .truth import SceneTruth
 
 _MOST = {"train": 12, "val": 6, "test": 6}
 _COLUMNS = 6

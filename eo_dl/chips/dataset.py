@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Generic, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..core.arrays import Chip, Target
+from ..core.arrays import Chip, MaskTarget, Target, TargetT
 from ..core.classes import IGNORE_ID
 from ..core.labelset import PixelLabels
 from ..core.normalization import Normalization
 from ..core.seeds import generator
+from ..labels.classcover import annotated_mask
 from .augment import Augment
 from .chiprecord import ChipRecord
 from .chipset import ChipSet
 from .chipsource import ChipSource
-from .truth import annotated_mask
 
 
 class Encoder(Protocol):
@@ -31,28 +31,28 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True)
-class Sample:
+class Sample(Generic[TargetT]):
     """One chip as a network gets it: `image` (C, H, W) float32 standard scores, 0 where not `valid` (H, W)."""
 
     image: npt.NDArray[np.float32]
     valid: npt.NDArray[np.bool_]
-    target: Target
+    target: TargetT
     chip_id: str
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(Generic[TargetT]):
     """Chips put together: `images` (N, C, H, W) float32."""
 
     images: torch.Tensor
-    targets: list[Target]
+    targets: list[TargetT]
     chip_ids: list[str]
 
     def __len__(self) -> int:
         return len(self.chip_ids)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+def collate(samples: Sequence[Sample[TargetT]]) -> Batch[TargetT]:
     """A batch of samples of one size."""
     images = torch.from_numpy(np.stack([sample.image for sample in samples]))
     return Batch(images, [sample.target for sample in samples], [sample.chip_id for sample in samples])
@@ -97,10 +97,8 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         labels = self._labels(record, chip.valid)
         image = self.normalization.apply(chip.pixels, chip.valid, chip.bands)
         target, valid = self.codec.encode(labels, record.window.height, record.window.width), chip.valid
-        if target.mask is not None and not valid.all():
-            target = replace(target, mask=np.where(valid, target.mask, np.uint8(IGNORE_ID)))
-        if target.soft is not None and not valid.all():
-            target = replace(target, soft=np.where(valid, target.soft, np.float32(0)))
+        if isinstance(target, MaskTarget) and not valid.all():
+            target = _without_invalid(target, valid)
         if self.hide_unannotated:
             known = annotated_mask(labels, record.window.height, record.window.width)
             if known is not None:
@@ -123,3 +121,9 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
     def read(self, record: ChipRecord) -> Chip:
         """Stored pixels of a chip."""
         return self._source.read(record)
+
+
+def _without_invalid(target: MaskTarget, valid: npt.NDArray[np.bool_]) -> MaskTarget:
+    """The target with pixels that were not measured ignored."""
+    mask = np.where(valid, target.mask, np.uint8(IGNORE_ID))
+    return MaskTarget(mask, None if target.soft is None else np.where(valid, target.soft, np.float32(0)))

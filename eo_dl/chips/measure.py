@@ -28,8 +28,9 @@ from ..core.window import Window
 from ..io.gdal import one_environment
 from ..io.openscenes import OpenScenes
 from ..io.scene import Scene
+from ..labels.classcover import class_mask
 from .statistics import ChipTally, tally
-from .truth import SceneTruth, class_mask
+from .truth import SceneTruth
 
 _SPAN_BYTES = 8 * 2**20
 _SPAN_BYTES_STRIPED = 64 * 2**20

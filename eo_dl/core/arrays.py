@@ -1,99 +1,185 @@
-"""Pixels, targets and objects: arrays that carry what they mean."""
+"""Chips, targets and objects: arrays that carry their meaning."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import shapely
+from typing_extensions import TypeVar
 
+from .arraytypes import (
+    AnyArray,
+    BoolArray,
+    Float32Array,
+    Float64Array,
+    FloatArray,
+    GeometryArray,
+    Int64Array,
+    IntArray,
+    UInt8Array,
+)
 from .bands import BandSet
+from .classes import IGNORE_ID
 from .pixelgrid import PixelGrid
 from .window import Window
-
-FloatArray = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class Chip:
-    """The pixels of a window with their place.
+    """The pixels of a window, georeferenced."""
 
-    `pixels` (C, H, W) as stored or physical (see the reader), `valid` (H, W) True where every band was
-    measured, `grid` of exactly these pixels, `window` in the scene's grid (may stick out of the scene:
-    such pixels are not valid and hold 0).
-    """
-
-    pixels: npt.NDArray[np.generic]
-    valid: npt.NDArray[np.bool_]
+    pixels: AnyArray
+    """(C, H, W), as stored or in physical units (see the reader)."""
+    valid: BoolArray
+    """(H, W), True where every band was measured."""
     grid: PixelGrid
+    """The grid of exactly these pixels."""
     bands: BandSet
+    """The C bands, in order."""
     window: Window
+    """Position in the scene's grid. Pixels outside the scene are not valid and hold 0."""
 
     def __post_init__(self) -> None:
         expected = (len(self.bands), self.grid.height, self.grid.width)
         if self.pixels.shape != expected or self.valid.shape != expected[1:]:
             raise ValueError(
-                f"a chip of {expected} was announced, found pixels {self.pixels.shape} and valid {self.valid.shape}"
+                f"a chip of {expected[0]} bands on a grid of {expected[1]} x {expected[2]} px needs pixels "
+                f"{expected} and valid {expected[1:]}; found {self.pixels.shape} and {self.valid.shape}"
             )
 
 
 @dataclass(frozen=True)
-class Target:
-    """A label set encoded as arrays for one chip; a task fills what it needs.
+class MaskTarget:
+    """The ground truth of a chip for class maps."""
 
-    `mask` (H, W) uint8 channel numbers, 255 = ignore. `boxes` (N, 4) float32 (col0, row0, col1, row1) in chip
-    pixels with `class_ids` (N,) int64 (ids; 255 = ignore: neither an object nor background) and, for
-    instances, `instance_masks` (N, H, W) bool. `values` (K,) float32 for whole chips. `soft` (K, H, W)
-    float32: class probabilities in place of `mask`.
-    """
+    mask: UInt8Array
+    """(H, W) channel numbers, 255 = ignore."""
+    soft: Float32Array | None = None
+    """(K, H, W) class probabilities, all 0 where `mask` is 255: what the network learns where labels are
+    probabilities. `mask` then holds the most likely class, which is what scores compare with."""
 
-    mask: npt.NDArray[np.uint8] | None = None
-    boxes: npt.NDArray[np.float32] | None = None
-    class_ids: npt.NDArray[np.int64] | None = None
-    instance_masks: npt.NDArray[np.bool_] | None = None
-    values: npt.NDArray[np.float32] | None = None
-    soft: npt.NDArray[np.float32] | None = None
+    def __post_init__(self) -> None:
+        if self.mask.ndim != 2 or self.mask.dtype != np.uint8:
+            raise ValueError(
+                f"a mask target needs a mask (H, W) of uint8, found {self.mask.shape} of {self.mask.dtype}"
+            )
+        if self.soft is not None and (self.soft.ndim != 3 or self.soft.shape[1:] != self.mask.shape):
+            raise ValueError(
+                f"a mask target needs soft (K, {self.mask.shape[0]}, {self.mask.shape[1]}), "
+                f"found {self.soft.shape}"
+            )
 
 
-def _no_polygons() -> npt.NDArray[np.object_]:
+@dataclass(frozen=True)
+class BoxTarget:
+    """The ground truth of a chip for objects, N of them."""
+
+    boxes: Float32Array
+    """(N, 4) float32 (col0, row0, col1, row1) in chip pixels."""
+    class_ids: Int64Array
+    """(N,) class ids; 255 = ignore: neither an object nor background."""
+    instance_masks: BoolArray | None = None
+    """(N, H, W), True on the pixels of each object; None where a task needs boxes only."""
+
+    def __post_init__(self) -> None:
+        count = len(self.boxes)
+        if self.boxes.shape != (count, 4) or self.class_ids.shape != (count,):
+            raise ValueError(
+                "a box target needs boxes (N, 4) and class_ids (N,), "
+                f"found {self.boxes.shape} and {self.class_ids.shape}"
+            )
+        masks = self.instance_masks
+        if masks is not None and (masks.ndim != 3 or len(masks) != count):
+            raise ValueError(f"a box target needs instance_masks ({count}, H, W), found {masks.shape}")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def ignored(self) -> BoolArray:
+        """(N,) True for objects that count neither for nor against."""
+        return np.asarray(self.class_ids == IGNORE_ID, np.bool_)
+
+    def masks(self) -> BoolArray:
+        """(N, H, W) the instance masks. Raises `ValueError` for a target that has none."""
+        if self.instance_masks is None:
+            raise ValueError("a target with instance_masks is needed, found one with boxes only")
+        return self.instance_masks
+
+    def objects(self) -> Objects:
+        """The boxes as reference objects with score 1; those of class 255 are flagged `ignore`."""
+        return Objects(
+            boxes=self.boxes.astype(np.float64),
+            class_ids=self.class_ids,
+            scores=np.ones(len(self), np.float32),
+            ignore=self.ignored,
+        )
+
+    def take(self, index: BoolArray | IntArray) -> BoxTarget:
+        """The objects of a boolean or integer index, in its order."""
+        masks = None if self.instance_masks is None else self.instance_masks[index]
+        return BoxTarget(self.boxes[index], self.class_ids[index], masks)
+
+
+@dataclass(frozen=True)
+class ChipTarget:
+    """The ground truth of a whole chip."""
+
+    values: Float32Array
+    """(K,) per class 1 (the chip has it) or 0 (it does not); NaN where that is unknown."""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 1:
+            raise ValueError(f"a chip target needs values (K,), found {self.values.shape}")
+
+
+Target = MaskTarget | BoxTarget | ChipTarget
+"""The labels of one chip encoded as arrays."""
+TargetT = TypeVar("TargetT", bound=Target, default=Any)
+"""The kind of target that a value or function is about; left out where any kind will do."""
+
+
+def _no_polygons() -> GeometryArray:
     return np.empty(0, dtype=object)
 
 
 @dataclass(frozen=True)
 class Objects:
-    """Found or true objects.
+    """N predicted or reference objects. Coordinates are pixels of `grid`, or of the chip where it is None."""
 
-    `boxes` (N, 4) float64 (col0, row0, col1, row1), `class_ids` (N,) int64 (ids, not channels), `scores` (N,)
-    float32 (1 for truth), `polygons` (N,) shapely geometries or empty where only boxes are known, `ignore`
-    (N,) bool: counts neither for nor against, `cut` (N,) bool: touches a border at which it may have been
-    cut. Coordinates are pixels of `grid` (None: of the chip at hand).
-    """
-
-    boxes: npt.NDArray[np.float64]
-    class_ids: npt.NDArray[np.int64]
-    scores: npt.NDArray[np.float32]
-    polygons: npt.NDArray[np.object_] = field(default_factory=_no_polygons)
-    ignore: npt.NDArray[np.bool_] | None = None
-    cut: npt.NDArray[np.bool_] | None = None
+    boxes: Float64Array
+    """(N, 4) (col0, row0, col1, row1)."""
+    class_ids: Int64Array
+    """(N,) class ids, not channel numbers."""
+    scores: Float32Array
+    """(N,) from 0 to 1; 1 for reference objects."""
+    polygons: GeometryArray = field(default_factory=_no_polygons)
+    """(N,) outlines, or (0,) where only boxes are known."""
+    ignore: BoolArray | None = None
+    """(N,) True for objects that count neither for nor against; None: all count."""
+    cut: BoolArray | None = None
+    """(N,) True for objects that touch a border at which they may be cut off; None: not known."""
     grid: PixelGrid | None = None
+    """The grid of the coordinates; None: the pixels of the chip."""
 
     def __post_init__(self) -> None:
         count = len(self.boxes)
-        if (
-            self.boxes.shape != (count, 4)
-            or self.class_ids.shape != (count,)
-            or self.scores.shape != (count,)
-        ):
+        shapes = self.boxes.shape, self.class_ids.shape, self.scores.shape
+        if shapes != ((count, 4), (count,), (count,)):
             raise ValueError(
-                f"objects need boxes (N, 4), class_ids (N,), scores (N,); found {self.boxes.shape}, {self.class_ids.shape}, {self.scores.shape}"
+                "objects need boxes (N, 4), class_ids (N,) and scores (N,), "
+                f"found {shapes[0]}, {shapes[1]} and {shapes[2]}"
             )
-        for name in ("ignore", "cut"):
-            value = getattr(self, name)
-            if value is not None and value.shape != (count,):
-                raise ValueError(f"objects need {name} ({count},), found {value.shape}")
+        for name, flags in (("ignore", self.ignore), ("cut", self.cut)):
+            if flags is not None and flags.shape != (count,):
+                raise ValueError(f"objects need {name} ({count},), found {flags.shape}")
         if len(self.polygons) not in (0, count):
-            raise ValueError(f"objects need one polygon each or none, found {len(self.polygons)} for {count}")
+            raise ValueError(
+                f"objects need one polygon each or none, found {len(self.polygons)} for {count} objects"
+            )
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -103,71 +189,69 @@ class Objects:
         """No objects."""
         return cls(np.empty((0, 4)), np.empty(0, np.int64), np.empty(0, np.float32), grid=grid)
 
-    def take(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.integer]) -> Objects:
+    def take(self, index: BoolArray | IntArray) -> Objects:
         """The objects of a boolean or integer index, in its order."""
-        return Objects(
-            self.boxes[index],
-            self.class_ids[index],
-            self.scores[index],
-            self.polygons[index] if len(self.polygons) else self.polygons,
-            None if self.ignore is None else self.ignore[index],
-            None if self.cut is None else self.cut[index],
-            self.grid,
+        return replace(
+            self,
+            boxes=self.boxes[index],
+            class_ids=self.class_ids[index],
+            scores=self.scores[index],
+            polygons=self.polygons[index] if self.has_outlines else self.polygons,
+            ignore=None if self.ignore is None else self.ignore[index],
+            cut=None if self.cut is None else self.cut[index],
         )
 
     def shifted(self, cols: float, rows: float) -> Objects:
         """Moved by whole or fractional pixels, e.g. from a chip's frame to its scene's."""
-        moved = (
-            shapely.transform(self.polygons, lambda xy: np.add(xy, (cols, rows)))
-            if len(self.polygons)
-            else self.polygons
-        )
-        return Objects(
-            self.boxes + np.array([cols, rows, cols, rows]),
-            self.class_ids,
-            self.scores,
-            moved,
-            self.ignore,
-            self.cut,
-            self.grid,
-        )
+        polygons = self.polygons
+        if self.has_outlines:
+            polygons = shapely.transform(polygons, lambda corners: np.add(corners, (cols, rows)))
+        return replace(self, boxes=self.boxes + np.array([cols, rows, cols, rows]), polygons=polygons)
 
     @classmethod
-    def concatenate(cls, parts: list[Objects]) -> Objects:
-        """All objects of all parts, in order. Parts either all have polygons or none (empty parts aside)."""
+    def concatenate(cls, parts: Sequence[Objects]) -> Objects:
+        """All objects of all parts, in order. Parts with objects either all have polygons or none has."""
         filled = [part for part in parts if len(part)]
         if not filled:
             return parts[0] if parts else cls.none()
+        lengths = [len(part) for part in filled]
         return cls(
-            np.concatenate([p.boxes for p in filled]),
-            np.concatenate([p.class_ids for p in filled]),
-            np.concatenate([p.scores for p in filled]),
-            np.concatenate([p.polygons for p in filled]),
-            _joined([p.ignore for p in filled], [len(p) for p in filled]),
-            _joined([p.cut for p in filled], [len(p) for p in filled]),
-            filled[0].grid,
+            boxes=np.concatenate([part.boxes for part in filled]),
+            class_ids=np.concatenate([part.class_ids for part in filled]),
+            scores=np.concatenate([part.scores for part in filled]),
+            polygons=np.concatenate([part.polygons for part in filled]),
+            ignore=_joined_flags([part.ignore for part in filled], lengths),
+            cut=_joined_flags([part.cut for part in filled], lengths),
+            grid=filled[0].grid,
         )
 
     @property
     def has_outlines(self) -> bool:
-        """True where objects have polygons of their own."""
+        """True where the objects have polygons, not boxes alone."""
         return len(self.polygons) > 0
 
-    def outlines(self) -> npt.NDArray[np.object_]:
-        """(N,) polygons: the object's own, or its box."""
+    def outlines(self) -> GeometryArray:
+        """(N,) polygons: the outline of each object, or its box where outlines are not known."""
         return self.polygons if self.has_outlines else boxes_to_polygons(self.boxes)
 
+    @property
+    def counted(self) -> BoolArray:
+        """(N,) True for the objects that are not ignored."""
+        return np.ones(len(self), np.bool_) if self.ignore is None else ~self.ignore
 
-def boxes_to_polygons(boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.object_]:
+
+def boxes_to_polygons(boxes: FloatArray) -> GeometryArray:
     """(N,) rectangles of boxes (N, 4)."""
-    return np.asarray(shapely.box(boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]), dtype=object).reshape(
-        -1
-    )
+    rectangles = shapely.box(boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3])
+    return np.asarray(rectangles, dtype=object).reshape(-1)
 
 
-def _joined(flags: list[npt.NDArray[np.bool_] | None], lengths: list[int]) -> npt.NDArray[np.bool_] | None:
-    if all(flag is None for flag in flags):
+def _joined_flags(flags: Sequence[BoolArray | None], lengths: Sequence[int]) -> BoolArray | None:
+    """Flags of several parts as one array; a part without flags has none set."""
+    if all(part is None for part in flags):
         return None
-    return np.concatenate(
-        [np.zeros(n, np.bool_) if flag is None else flag for flag, n in zip(flags, lengths, strict=True)]
-    )
+    filled = [
+        np.zeros(length, np.bool_) if part is None else part
+        for part, length in zip(flags, lengths, strict=True)
+    ]
+    return np.concatenate(filled)

@@ -59,6 +59,11 @@ class ChipGrid:
                 f"a margin of {self.margin_px} px a side leaves nothing of a {self.size_px} px chip; choose a margin below {self.size_px / 2:g}"
             )
 
+    @property
+    def stride_px(self) -> int:
+        """Distance between the starts of neighbouring chips, except the last one."""
+        return self.size_px - 2 * self.margin_px
+
     @cached_property
     def col_starts(self) -> tuple[int, ...]:
         """First column of each column of chips."""
@@ -135,11 +140,6 @@ class SquareGrid(ChipGrid):
     back inside, so it is seen whole and nothing is padded unless the raster is smaller than a chip. Keep
     windows partition the raster and lie in their read windows.
     """
-
-    @property
-    def stride_px(self) -> int:
-        """Side of a square."""
-        return self.size_px - 2 * self.margin_px
 
     @cached_property
     def col_starts(self) -> tuple[int, ...]:

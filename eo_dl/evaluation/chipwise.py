@@ -21,8 +21,9 @@ import shapely
 from affine import Affine
 from pyproj import CRS
 
-from ..chips.truth import SceneTruth, chip_values, class_covers
+from ..chips.truth import SceneTruth
 from ..core.arraytypes import Float32Array, GeometryArray
+from ..core.chiprules import ChipClassRule
 from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
 from ..core.labelset import LabelSet, PixelLabels, reproject
 from ..core.pixelgrid import PixelGrid
@@ -31,8 +32,10 @@ from ..errors import ConfigError, InputError, LabelError
 from ..io.chiptables import PROBABILITY_PREFIX, TABLE_SUFFIX
 from ..io.classmap import open_class_map
 from ..io.discover import own_path
+from ..io.outputtags import read_class_rule
 from ..io.scene import SceneReader, open_scene
 from ..io.vectorlayers import read_layer
+from ..labels.classcover import class_covers
 from ..scores.chipscores import ChipScorer
 from .classmatch import ClassMatch
 from .limits import Blocks, Limits, NoChipHere
@@ -40,7 +43,6 @@ from .pixelwise import Thumbnail
 from .predictionfiles import Part
 
 _WHOLLY = 0.99
-_ONE, _SEVERAL = 0.5, 0.1  # cover, where a file does not say by which its model learnt
 
 
 @dataclass
@@ -55,14 +57,13 @@ class ChipCounts:
 @dataclass(frozen=True)
 class FoundChips:
     """The chips of one file: `probabilities` (N, K); `outlines` (N,) in `crs`, or `table` with a row an
-    image. `min_cover` of the model.
+    image. `rule` of the model.
     """
 
     part: Part
     classes: ClassSet
     probabilities: Float32Array
-    several: bool
-    min_cover: float
+    rule: ChipClassRule
     outlines: GeometryArray | None = None
     crs: CRS | None = None
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -75,15 +76,16 @@ class FoundChips:
 
 def read_chips(part: Part) -> FoundChips:
     """The chips of a raster, a vector file or a table. Raises `LabelError` for one that has no classes."""
-    several = part.said.get("several") == "true"
-    if part.is_raster and several:
+    rule = read_class_rule(part.said)
+    if part.is_raster and rule is not None and rule.multi_label:
         raise LabelError(
             f"{part.path}: holds the likeliest of several classes a chip and not the others; evaluate the vector file (-o NAME.gpkg)"
         )
     if part.is_raster:
         return _of_raster(part)
     table = _read_csv(part.path) if part.path.suffix.lower() == TABLE_SUFFIX else read_layer(part.path)
-    several = several or "class_names" in table.columns
+    # A file without tags still has the column of all classes where a chip may have several.
+    rule = rule or ChipClassRule.of("class_names" in table.columns)
     columns = [name for name in table.columns if str(name).startswith(PROBABILITY_PREFIX)]
     if not columns:
         raise LabelError(
@@ -102,8 +104,7 @@ def read_chips(part: Part) -> FoundChips:
         part,
         _classes(part, columns),
         values,
-        several,
-        _cover(part, several),
+        rule,
         kept,
         crs,
         pd.DataFrame(table[known]).reset_index(drop=True),
@@ -121,8 +122,7 @@ def _of_raster(part: Part) -> FoundChips:
         part,
         found.classes,
         np.eye(len(found.classes), dtype=np.float32)[channels],
-        False,
-        _cover(part, False),
+        read_class_rule(part.said) or ChipClassRule.of(False),
         found.grid.geometries_to_map(outlines),
         found.grid.crs,
     )
@@ -148,10 +148,6 @@ def _classes(part: Part, columns: list[str]) -> ClassSet:
     background = [name for name in names if name.casefold() == "background"]
     ids = {name: 0 if name in background else place for place, name in enumerate(names, start=1)}
     return ClassSet(tuple(ClassInfo(ids[name], name, default_color(ids[name])) for name in names))
-
-
-def _cover(part: Part, several: bool) -> float:
-    return float(part.said.get("min_cover", _SEVERAL if several else _ONE))
 
 
 def score_chips(
@@ -272,7 +268,7 @@ def true_values(labels: PixelLabels, found: FoundChips, match: ClassMatch, windo
     covers, known = class_covers(mapped, match.classes, window.height, window.width)
     if not known:
         return np.full(len(covers), np.nan, np.float32)
-    return chip_values(covers, several=found.several, min_cover=found.min_cover)
+    return found.rule.values(covers)
 
 
 # Images
@@ -394,7 +390,7 @@ def _labels_of_images(found: FoundChips, labels: LabelSet) -> Iterator[_Image]:
 
 def _thumbnail(found: FoundChips, windows: list[Window], truths: Float32Array) -> Thumbnail | None:
     """A pixel a chip; none where a chip may have several classes."""
-    if found.several or not windows:
+    if found.rule.multi_label or not windows:
         return None
     rows, cols = (
         np.unique([getattr(window, name) for window in windows], return_inverse=True)[1]

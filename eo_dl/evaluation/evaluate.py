@@ -228,7 +228,11 @@ def _chips(
         (
             one
             for one in found
-            if (one.classes.names, one.several) != (found[0].classes.names, found[0].several)
+            if (one.classes.names, one.rule.multi_label)
+            != (
+                found[0].classes.names,
+                found[0].rule.multi_label,
+            )
         ),
         None,
     )
@@ -238,7 +242,7 @@ def _chips(
         )
     match = match_classes(found[0].classes, labels.classes, labels.source, class_map)
     scorer, tally, thumbnails, left_out = (
-        ChipScorer(match.classes, several=found[0].several, seed=seed),
+        ChipScorer(match.classes, multi_label=found[0].rule.multi_label, seed=seed),
         ChipCounts(),
         [],
         LeftOut(len(found)),

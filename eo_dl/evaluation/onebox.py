@@ -9,21 +9,21 @@ object with its centre in it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import shapely
 
 from ..core.arrays import Objects
+from ..core.chiprules import OneObjectRule
 from ..core.classes import IGNORE_ID
 from ..core.labelset import PixelLabels
 from ..core.window import Window
-from ..io.outputtags import MIN_VISIBLE_TAG, ONE_OBJECT_TAG, layer_metadata
+from ..io.outputtags import layer_metadata, read_one_object_rule
+from ..labels.visibleobjects import visible_objects
 from ..scores.localizationscores import LocalizationScorer
 from ..scores.score import Score
-from ..tasks.localization.codec import LocalizationCodec
 from .classmatch import ClassMatch
 from .limits import Limits
 from .objectwise import Compared, Found
@@ -39,15 +39,13 @@ class OneBoxCounts:
 
     scored: int = 0
     left_out: int = 0
-    several: int = 0
+    crowded: int = 0
 
 
 class OneBoxes:
     """Adds up the chips of a split, file by file."""
 
-    def __init__(
-        self, match: ClassMatch, limits: Limits, rule: LocalizationCodec, iou: float, seed: int
-    ) -> None:
+    def __init__(self, match: ClassMatch, limits: Limits, rule: OneObjectRule, iou: float, seed: int) -> None:
         self.match, self.limits, self.rule = match, limits, rule
         self.scorer = LocalizationScorer(match.classes, iou, seed=seed)
         self.tally = OneBoxCounts()
@@ -59,11 +57,11 @@ class OneBoxes:
         """None where there are no chips to score, or one of the files does not say that its model gives one
         object a chip.
         """
-        rules = {_rule(layer_metadata(one.part.path)) for one in found}
+        rules = {read_one_object_rule(layer_metadata(one.part.path)) for one in found}
         rule = rules.pop() if len(rules) == 1 else None
         if rule is None or limits.chips is None:
             return None
-        return cls(match, limits, LocalizationCodec(match.classes, *rule), iou, seed)
+        return cls(match, limits, rule, iou, seed)
 
     def add(self, compared: Compared) -> None:
         """Score the chips on one file."""
@@ -83,10 +81,12 @@ class OneBoxes:
         ):
             self.tally.left_out += 1
             return
-        target = self.rule.encode(truth, window.height, window.width)
+        classes, min_visible = self.match.classes, self.rule.min_visible
+        seen = visible_objects(truth, classes, min_visible, window.height, window.width)
+        target = self.rule.choose(seen.target())
         self.tally.scored += 1
-        self.tally.several += len(truth) > 1
-        self.scorer.update(_within(predicted, window), self.rule.truth(target), block)
+        self.tally.crowded += len(truth) > 1
+        self.scorer.update(_within(predicted, window), target.objects(), block)
 
     def scores(self) -> list[Score]:
         """CorLoc, mean IoU of boxes, accuracy; then by class."""
@@ -95,7 +95,7 @@ class OneBoxes:
     def notes(self) -> list[str]:
         """What was counted."""
         rule = {"largest": "the one of which most is seen is their object", "ignore": "they do not count"}[
-            self.rule.several
+            self.rule.crowded
         ]
         return [
             f"{self.tally.scored} {self.limits.split} chips are scored as wholes: one object or none",
@@ -105,8 +105,8 @@ class OneBoxes:
                 else []
             ),
             *(
-                [f"{self.tally.several} of these chips show several objects: {rule}"]
-                if self.tally.several
+                [f"{self.tally.crowded} of these chips show several objects: {rule}"]
+                if self.tally.crowded
                 else []
             ),
         ]
@@ -114,22 +114,13 @@ class OneBoxes:
 
 def chips_wanted(found: Sequence[Found], limits: Limits) -> list[str]:
     """A note where the model gives one object a chip, and nobody said which chips."""
-    if limits.chips is not None or any(_rule(layer_metadata(one.part.path)) is None for one in found):
+    if limits.chips is not None or any(
+        read_one_object_rule(layer_metadata(one.part.path)) is None for one in found
+    ):
         return []
     return [
         "the model gives one object a chip at most; with the chips (--chips) it is also scored chip by chip (CorLoc)"
     ]
-
-
-def _rule(said: Mapping[str, str]) -> tuple[Literal["largest", "ignore"], float] | None:
-    several: Literal["largest", "ignore"]
-    if said.get(ONE_OBJECT_TAG) == "largest":
-        several = "largest"
-    elif said.get(ONE_OBJECT_TAG) == "ignore":
-        several = "ignore"
-    else:
-        return None
-    return several, float(said.get(MIN_VISIBLE_TAG, "0.5"))
 
 
 def _within(objects: Objects, window: Window) -> Objects:

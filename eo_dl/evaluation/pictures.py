@@ -169,7 +169,7 @@ def _cells(found: FoundChips, small: Scene) -> PixelLabels:
     boxes = shapely.bounds(small.grid.geometries_to_pixel(outlines)).reshape(-1, 4)
     stripes, ids = [], []
     for (col0, row0, col1, row1), values in zip(boxes.tolist(), found.probabilities, strict=True):
-        channels = np.flatnonzero(values >= YES) if found.several else [int(values.argmax())]
+        channels = np.flatnonzero(values >= YES) if found.rule.multi_label else [int(values.argmax())]
         edges = np.linspace(col0, col1, len(channels) + 1)
         stripes += [shapely.box(left, row0, right, row1) for left, right in pairwise(edges.tolist())]
         ids += [found.classes.ids[channel] for channel in channels]

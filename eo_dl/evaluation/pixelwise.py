@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..chips.truth import SceneTruth, class_mask
+from ..chips.truth import SceneTruth
 from ..core.arraytypes import UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import LabelSet
@@ -18,6 +18,7 @@ from ..errors import SceneError
 from ..io.aoi import Aoi
 from ..io.classmap import ClassMap, open_class_map
 from ..io.scene import Scene
+from ..labels.classcover import class_mask
 from ..scores.pixelscores import PixelScorer
 from .classmatch import ClassMatch
 from .limits import Blocks, Limits

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..chips.chiprecord import SPLITS, ChipRecord
 from ..chips.chipset import ChipSet, open_chip_set
 from ..chips.chipsource import ChipSource
-from ..chips.truth import SceneTruth, class_mask
+from ..chips.truth import SceneTruth
 from ..chips.writing import chip_geotiff
 from ..core.arrays import Chip
 from ..core.htmlcard import card
@@ -21,6 +21,7 @@ from ..core.labelset import LabelSet, PixelLabels
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, LabelError
 from ..io.atomic import atomic_folder, refuse_existing
+from ..labels.classcover import class_mask
 from ..labels.coverage import match_labels
 from ..labels.formats.annotations import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses
 from ..labels.formats.formatlist import written_format

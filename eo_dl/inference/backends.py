@@ -86,7 +86,7 @@ def make_backend(name: str, bundle: Bundle, *, device: str, precision: str, labe
         raise ConfigError(f"backend {name!r} is not known; choose torch")
     with needs_extra("running a model"):
         chosen_device = choose_device(device)
-    chosen_precision = choose_precision(precision, chosen_device, bundle.task.output)
+    chosen_precision = choose_precision(precision, chosen_device, bfloat16=bundle.task.output.bfloat16)
     return TorchBackend(bundle.make_network(), chosen_device, chosen_precision, labels_only)
 
 

@@ -19,7 +19,7 @@ import shapely
 from affine import Affine
 
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array
-from ..core.chipgrid import Cell, SquareGrid
+from ..core.chipgrid import Cell, ChipGrid
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
 from ..errors import BundleError
@@ -28,7 +28,7 @@ from ..io.classmap import QUANTA
 from ..io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ..io.rasterwriter import RasterWriter
 from ..io.vectorlayers import write_layer
-from ..tasks import Codec
+from ..tasks import ChipCodec
 from .batches import CellBatch
 from .chipdecoders import of_chip
 from .spool import Spool
@@ -47,7 +47,7 @@ class CellRow:
 class CellDecoder:
     """Decodes the class probabilities of chips, one row of chips at a time."""
 
-    def __init__(self, codec: Codec, grid: SquareGrid) -> None:
+    def __init__(self, codec: ChipCodec, grid: ChipGrid) -> None:
         self._codec = codec
         self._columns = grid.shape[1]
         self._probabilities: list[Float32Array] = []
@@ -67,15 +67,15 @@ class CellDecoder:
             self._probabilities, self._valid = [], []
 
 
-def chip_probabilities(codec: Codec, raw: Mapping[str, AnyArray]) -> Float32Array:
+def chip_probabilities(codec: ChipCodec, raw: Mapping[str, AnyArray]) -> Float32Array:
     """(K,) class probabilities of one chip. Raises `BundleError` if the model returns something else."""
     decoded = codec.decode(raw)
-    if not isinstance(decoded, np.ndarray) or decoded.shape != (len(codec.classes),):
+    if decoded.shape != (len(codec.classes),):
         raise BundleError(
             "the model returns no class probabilities although its task predicts classes of chips; it is "
             "damaged, train it again"
         )
-    return np.asarray(decoded, np.float32)
+    return decoded
 
 
 def _valid_share(cell: Cell, valid: BoolArray) -> float:
@@ -108,7 +108,7 @@ class Cells:
 
     predictions: CellRow
     """Predictions of the N cells of `grid`, row by row."""
-    grid: SquareGrid
+    grid: ChipGrid
     """The squares, in pixels of `pixel_grid`."""
     pixel_grid: PixelGrid
     """The working grid of the scene."""

@@ -9,14 +9,13 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from ..core.arrays import Objects
-from ..core.arraytypes import AnyArray, BoolArray, UInt8Array
+from ..core.arraytypes import AnyArray, BoolArray, Float32Array, UInt8Array
 from ..core.chipgrid import Cell, ChipGrid
 from ..core.classes import IGNORE_ID
-from ..errors import BundleError
 from ..io.aoi import Aoi
 from ..io.classmap import QUANTA
 from ..mosaic.labelmosaic import LabelMosaic, RowStrip
-from ..tasks import Codec, RasterCodec
+from ..tasks import ObjectCodec, RasterCodec
 from .backends import CHANNELS
 from .batches import CellBatch
 
@@ -75,14 +74,10 @@ class LabelDecoder:
     def _labels(self, raw: Mapping[str, AnyArray]) -> UInt8Array:
         if CHANNELS in raw:
             return np.asarray(self._codec.classes.id_of_channel[raw[CHANNELS]], np.uint8)
-        return self._codec.labels(raw)
+        return self._codec.answer(raw)
 
 
-def _quantized(probabilities: object) -> UInt8Array:
-    if not isinstance(probabilities, np.ndarray):
-        raise BundleError(
-            "the model returns objects although its task predicts class maps; it is damaged, train it again"
-        )
+def _quantized(probabilities: Float32Array) -> UInt8Array:
     scaled = np.clip(probabilities, 0.0, 1.0) * np.float32(QUANTA)
     return np.asarray(np.rint(scaled), np.uint8)
 
@@ -104,7 +99,7 @@ class ChipObjects:
 class ObjectDecoder:
     """Decodes objects with at least `min_score` whose centre lies on a valid pixel."""
 
-    def __init__(self, codec: Codec, grid: ChipGrid, min_score: float) -> None:
+    def __init__(self, codec: ObjectCodec, grid: ChipGrid, min_score: float) -> None:
         self._codec, self._grid, self._min_score = codec, grid, min_score
         self._parts: dict[int, Objects] = {}
         self._cells_done = 0
@@ -125,11 +120,6 @@ class ObjectDecoder:
 
     def _decoded(self, cell: Cell, raw: Mapping[str, AnyArray], valid: BoolArray) -> Objects:
         objects = self._codec.decode(raw)
-        if not isinstance(objects, Objects):
-            raise BundleError(
-                "the model returns no objects although its task predicts objects; it is damaged, train it "
-                "again"
-            )
         objects = objects.take(objects.scores >= self._min_score)
         on_valid = _centre_is_valid(valid, objects)
         shift = (cell.read.col, cell.read.row)

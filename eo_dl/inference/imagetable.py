@@ -29,7 +29,7 @@ from ..io.atomic import atomic_file, refuse_existing, write_bytes
 from ..io.chiptables import CHIPS_LAYER, TABLE_SUFFIX, value_columns
 from ..io.scene import Scene, SceneReader
 from ..io.vectorlayers import write_layer
-from ..tasks import ChipCodec
+from ..tasks import CHIPS
 from ..version import __version__
 from .backends import Backend, Scaling, check_raw
 from .chipcells import chip_probabilities
@@ -50,12 +50,12 @@ def as_images(bundle: Bundle, out: Path, several: bool) -> bool:
     `ConfigError` for a CSV of anything else.
     """
     suffix = out.suffix.lower()
-    if suffix == TABLE_SUFFIX and bundle.task.output != "chips":
+    if suffix == TABLE_SUFFIX and bundle.task.output != CHIPS:
         raise ConfigError(
             f"{out}: a CSV has a row for each image, and a {bundle.task.name} model does not tell the class "
             "of whole images; choose another suffix"
         )
-    return bundle.task.output == "chips" and (
+    return bundle.task.output == CHIPS and (
         suffix == TABLE_SUFFIX or (several and suffix in VECTOR_SUFFIXES and not out.is_dir())
     )
 
@@ -89,8 +89,7 @@ def predict_images(
         )
     _check_place(scenes, out)
     refuse_existing(out, request.overwrite)
-    codec = bundle.codec()
-    assert isinstance(codec, ChipCodec)
+    multi_label = bundle.codec_for(CHIPS).rule.multi_label
     groups = [scenes[start : start + _GROUP] for start in range(0, len(scenes), _GROUP)]
     notes: list[str] = []
     with Spool(out, _key(bundle, scenes, request, backend) if request.resume else None) as spool:
@@ -116,7 +115,7 @@ def predict_images(
             values.astype(np.float32),
             valid.astype(np.float64),
             chips.astype(np.int64),
-            codec.several,
+            multi_label,
         )
         _write(table, scenes, out, bundle, request.overwrite)
     said = (
@@ -166,9 +165,9 @@ def _of_group(
     """Of each image: probabilities (n, K), NaN where nothing was measured; the measured share (n,); chips
     (n,).
     """
-    codec, count = bundle.codec(), len(scenes)
+    count = len(scenes)
     size = request.batch_size or batch_size_for(backend, bundle.spec.chip_px, len(bundle.bands))
-    sums, weights, chips = np.zeros((count, len(codec.classes))), np.zeros(count), np.zeros(count, np.int64)
+    sums, weights, chips = np.zeros((count, len(bundle.classes))), np.zeros(count), np.zeros(count, np.int64)
     with Ahead(_batches(_parts(bundle, scenes, request, notes), size), 2, lambda: None) as batches:
         for batch in batches:
             for part, values in zip(batch, _answers(bundle, backend, batch), strict=True):
@@ -220,7 +219,7 @@ def _answers(bundle: Bundle, backend: Backend, batch: Sequence[_Part]) -> list[F
         buffer.pixels, buffer.valid, Scaling(np.ones(bands, np.float32), np.zeros(bands, np.float32))
     )
     check_raw(raw, len(batch), str(bundle.path))
-    codec = bundle.codec()
+    codec = bundle.codec_for(CHIPS)
     return [
         chip_probabilities(codec, {name: array[place] for name, array in raw.items()})
         for place in range(len(batch))
@@ -233,10 +232,10 @@ def _table(
     values: Float32Array,
     valid: Float64Array,
     chips: Int64Array,
-    several: bool,
+    multi_label: bool,
 ) -> pd.DataFrame:
     columns = {"image": np.array([scene.name for scene in scenes], dtype=object)} | value_columns(
-        values, bundle.classes, several
+        values, bundle.classes, multi_label
     )
     nothing = ~np.isfinite(values).all(axis=1)
     columns["class_name"] = np.where(nothing, "", columns["class_name"])

@@ -25,6 +25,7 @@ from ..io.vectorlayers import check_vector_suffix, write_layer
 from ..mosaic.labelmosaic import RowStrip
 from ..mosaic.objectmosaic import ObjectMosaic
 from ..mosaic.rowpolygons import RowPolygonizer
+from ..tasks import OutputKind
 from .chipdecoders import ChipObjects
 from .regrid import RowMap
 from .spool import Spool, pack_objects, unpack_objects
@@ -33,23 +34,21 @@ RASTER_SUFFIXES = (".tif", ".tiff")
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet")
 PROBABILITY_SCALE = 1 / QUANTA
 
-_RESULTS = {"raster": "class maps", "objects": "objects", "chips": "classes of whole chips"}
 
-
-def is_raster(out: Path, output: str) -> bool:
+def is_raster(out: Path, output: OutputKind) -> bool:
     """True if the suffix of `out` means a raster.
 
     Raises `ConfigError` for a suffix that a model of this output kind cannot write.
     """
     suffix = out.suffix.lower()
-    if output in ("raster", "chips") and suffix in RASTER_SUFFIXES:
+    if output.writes_rasters and suffix in RASTER_SUFFIXES:
         return True
     if suffix in VECTOR_SUFFIXES:
         check_vector_suffix(out)
         return False
-    allowed = VECTOR_SUFFIXES if output == "objects" else (".tif", *VECTOR_SUFFIXES)
+    allowed = (".tif", *VECTOR_SUFFIXES) if output.writes_rasters else VECTOR_SUFFIXES
     raise ConfigError(
-        f"{out}: the model predicts {_RESULTS[output]}, written as {', '.join(allowed)}; found suffix "
+        f"{out}: the model predicts {output.gives}, written as {', '.join(allowed)}; found suffix "
         f"{out.suffix or '(none)'!r}, choose one of those"
     )
 

@@ -11,21 +11,20 @@ import numpy as np
 import shapely
 
 from ..bundle import Bundle
-from ..core.chipgrid import ChipGrid, SquareGrid
 from ..io.aoi import Aoi, read_aoi
 from ..io.discover import relative_path
 from ..io.outputtags import (
     GRID_TAG,
     KIND_TAG,
-    MIN_VISIBLE_TAG,
-    ONE_OBJECT_TAG,
     SCENE_PATH_TAG,
     SCENE_TAG,
+    class_rule_tags,
     grid_tag,
+    one_object_tags,
 )
 from ..io.qgisstyles import CLASSES_TAG, classes_tag
 from ..io.scene import Scene, SceneReader
-from ..tasks import ChipCodec, OneObjectCodec
+from ..tasks import CHIPS, OBJECTS
 from ..version import __version__
 from .backends import Backend, Scaling, reader_threads
 from .contract import fit_scene
@@ -89,8 +88,8 @@ def make_plan(
     fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd)
     work = fitted.scene
     margin = bundle.spec.margin_px if request.margin_px is None else request.margin_px
-    kind = SquareGrid if bundle.task.output == "chips" else ChipGrid
-    grid = kind(work.grid.height, work.grid.width, bundle.spec.chip_px, margin)
+    chip_grid = bundle.task.output.chip_grid
+    grid = chip_grid(work.grid.height, work.grid.width, bundle.spec.chip_px, margin)
     own_aoi = None if request.aoi is None else read_aoi(request.aoi, work.native, work.name)
     ratio = work.grid.width / work.native.width, work.grid.height / work.native.height
     aoi = own_aoi.scaled(*ratio) if own_aoi is not None and work.resampled else own_aoi
@@ -108,21 +107,18 @@ def make_plan(
 
 def chip_tags(bundle: Bundle) -> dict[str, str]:
     """What `evaluate` must know of classes of whole chips."""
-    codec = bundle.codec()
-    assert isinstance(codec, ChipCodec)
     return {
-        KIND_TAG: "chips",
+        KIND_TAG: CHIPS.name,
         CLASSES_TAG: classes_tag(bundle.classes),
-        "several": str(codec.several).lower(),
-        "min_cover": f"{codec.min_cover:g}",
+        **class_rule_tags(bundle.codec_for(CHIPS).rule),
     }
 
 
-def one_object_tags(bundle: Bundle) -> dict[str, str]:
-    """What `evaluate` must know of a model that gives one object a chip at most."""
-    codec = bundle.codec()
-    assert isinstance(codec, OneObjectCodec)
-    return {ONE_OBJECT_TAG: codec.several, MIN_VISIBLE_TAG: f"{codec.min_visible:g}"}
+def _object_tags(plan: Plan) -> dict[str, str]:
+    """By which thresholds objects were chosen, and what `evaluate` must know of one object per chip."""
+    tags = {"min_score": f"{plan.min_score:g}", "suppress_iou": f"{plan.suppress_iou:g}"}
+    rule = plan.bundle.codec_for(OBJECTS).one_object
+    return tags if rule is None else tags | one_object_tags(rule)
 
 
 def _source(scene: Scene) -> Source:
@@ -159,10 +155,8 @@ def _said(plan: Plan, backend: Backend) -> dict[str, str]:
     if plan.aoi is not None:
         said["aoi"] = Path(str(request.aoi)).name
         said["aoi_sha256"] = hashlib.sha256(shapely.to_wkb(shapely.normalize(plan.aoi.area))).hexdigest()
-    if plan.bundle.task.output == "chips":
+    if plan.bundle.task.output == CHIPS:
         said |= chip_tags(plan.bundle)
-    if plan.bundle.task.output == "objects":
-        said |= {"min_score": f"{plan.min_score:g}", "suppress_iou": f"{plan.suppress_iou:g}"}
-    if plan.bundle.task.one_object:
-        said |= one_object_tags(plan.bundle)
+    if plan.bundle.task.output == OBJECTS:
+        said |= _object_tags(plan)
     return said

@@ -80,7 +80,7 @@ def predict(
             )
         engine = make_backend(backend, bundle, device=device, precision=precision, labels_only=False)
         return predict_images(bundle, opened, Path(out), request, engine, on_progress)
-    suffix = ".tif" if bundle.task.output == "raster" else ".gpkg"
+    suffix = bundle.task.output.default_suffix
     outs = outputs_in(Path(out), opened, suffix) if into_folder else [Path(out)]
     extras = [_probability_path(bundle, path, probabilities, into_folder) for path in outs]
     journal = FolderJournal(Path(out), into_folder and resume)
@@ -115,9 +115,9 @@ def _once(plan: Plan, engine: Backend, journal: FolderJournal, on_progress: OnPr
 def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, several: bool) -> Path | None:
     if wanted is False:
         return None
-    if bundle.task.output == "objects":
+    if not bundle.task.output.writes_rasters:
         raise ConfigError(
-            f"{out}: a {bundle.task.name} model gives objects with scores, not probabilities of pixels; "
+            f"{out}: a {bundle.task.name} model gives {bundle.task.output.gives} with scores, not rasters of probabilities; "
             "leave --probabilities out"
         )
     if wanted is True:

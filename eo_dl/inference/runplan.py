@@ -8,14 +8,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from ..core.arrays import Objects
-from ..core.chipgrid import SquareGrid
 from ..core.progress import OnProgress
 from ..errors import Cancelled
 from ..io.atomic import work_folder
 from ..io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ..io.rasterwriter import RasterWriter
 from ..io.scene import SceneReader
-from ..tasks import ChipCodec, RasterCodec
+from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
 from .backends import Backend
 from .chipcells import CellDecoder, CellOutput, Cells
 from .chipdecoders import LabelDecoder, ObjectDecoder
@@ -63,10 +62,16 @@ def run_plan(plan: Plan, backend: Backend, on_progress: OnProgress) -> Predictio
 
 def kept_prediction(plan: Plan, count: int | None) -> Prediction:
     """The prediction of a plan whose output an earlier run had finished."""
-    kind: PredictionKind = plan.bundle.task.output
-    if kind == "raster" and not is_raster(plan.out, kind):
-        kind = "polygons"
-    return _prediction(plan, _Outcome(kind, Tally(), plan.job.grid.shape[0], count), 0.0)
+    return _prediction(plan, _Outcome(_kind(plan), Tally(), plan.job.grid.shape[0], count), 0.0)
+
+
+def _kind(plan: Plan) -> PredictionKind:
+    output = plan.bundle.task.output
+    if output == OBJECTS:
+        return "objects"
+    if output == CHIPS:
+        return "chips"
+    return "raster" if is_raster(plan.out, output) else "polygons"
 
 
 def _stopped(plan: Plan) -> str:
@@ -79,7 +84,7 @@ def _stopped(plan: Plan) -> str:
 
 
 def _run_labels(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
-    if is_raster(plan.out, "raster"):
+    if is_raster(plan.out, RASTER):
         return _run_raster(plan, backend, on_progress)
     return _run_polygons(plan, backend, on_progress)
 
@@ -106,8 +111,7 @@ def _run_rows(
     plan: Plan, backend: Backend, class_sink: RowSink, stack: ExitStack, on_progress: OnProgress
 ) -> tuple[RowOutput, Tally]:
     """All rows into `class_sink`, and into the probability raster if there is one."""
-    codec, grid = plan.bundle.codec(), plan.job.grid
-    assert isinstance(codec, RasterCodec)
+    codec, grid = plan.bundle.codec_for(RASTER), plan.job.grid
     sinks: list[RowSink] = [class_sink]
     with_probabilities = plan.probabilities is not None
     if plan.probabilities is not None:
@@ -164,7 +168,7 @@ def _run_objects(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outc
     with Spool(plan.out, plan.job_key) as spool:
         output = ObjectOutput(spool, grid, plan.suppress_iou)
         kept_rows = output.first_row
-        decoder = ObjectDecoder(plan.bundle.codec(), grid, plan.min_score)
+        decoder = ObjectDecoder(plan.bundle.codec_for(OBJECTS), grid, plan.min_score)
         tally = run_chips(plan.job, backend, decoder, output, on_progress)
         objects = _within_aoi(plan, output.finish())
         _write_objects(plan, objects, native_grid=False)
@@ -205,16 +209,15 @@ def _within_aoi(plan: Plan, objects: Objects) -> Objects:
 
 
 def _run_chips(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
-    grid, codec = plan.job.grid, plan.bundle.codec()
-    assert isinstance(grid, SquareGrid) and isinstance(codec, ChipCodec)
+    grid, codec = plan.job.grid, plan.bundle.codec_for(CHIPS)
     overwrite = plan.request.overwrite
     with Spool(plan.out, plan.job_key) as spool:
         output = CellOutput(spool)
         kept_rows = output.first_row
         tally = run_chips(plan.job, backend, CellDecoder(codec, grid), output, on_progress)
-        cells = Cells(output.finish(), grid, plan.scene.grid, plan.bundle.classes, codec.several)
+        cells = Cells(output.finish(), grid, plan.scene.grid, plan.bundle.classes, codec.rule.multi_label)
         count = None
-        if is_raster(plan.out, "chips"):
+        if is_raster(plan.out, CHIPS):
             cells.write_raster(plan.out, plan.tags, overwrite)
         else:
             count = cells.write_table(plan.out, plan.tags, overwrite)
@@ -223,10 +226,10 @@ def _run_chips(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcom
     return _Outcome("chips", tally, kept_rows, count, cells.edge_notes())
 
 
-_RUNS: dict[str, Callable[[Plan, Backend, OnProgress], _Outcome]] = {
-    "raster": _run_labels,
-    "objects": _run_objects,
-    "chips": _run_chips,
+_RUNS: dict[OutputKind, Callable[[Plan, Backend, OnProgress], _Outcome]] = {
+    RASTER: _run_labels,
+    OBJECTS: _run_objects,
+    CHIPS: _run_chips,
 }
 
 

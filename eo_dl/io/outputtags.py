@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 from xml.etree.ElementTree import ParseError
 
 from affine import Affine
@@ -15,6 +16,7 @@ from defusedxml.common import DefusedXmlException
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
+from ..core.chiprules import ChipClassRule, Crowded, OneObjectRule
 from ..core.pixelgrid import PixelGrid
 from ..errors import EoDlError
 from .discover import own_path
@@ -27,12 +29,34 @@ Several folders may hold a scene of one name.
 """
 KIND_TAG = "output"
 """Tag: what the features of a prediction are, if not objects: "chips"."""
-ONE_OBJECT_TAG, MIN_VISIBLE_TAG = "one_object", "min_visible"
-"""Tags of a model that predicts at most one object per chip.
+_MULTI_LABEL_TAG, _MIN_COVER_TAG = "multi_label", "min_cover"
+_CROWDED_TAG, _MIN_VISIBLE_TAG = "one_object", "min_visible"
 
-How it learned chips with several objects ("largest", "ignore"), and the visible share from which on an object
-counts.
-"""
+
+def class_rule_tags(rule: ChipClassRule) -> dict[str, str]:
+    """The rule by which chips got their classes, as tags."""
+    return {_MULTI_LABEL_TAG: "true" if rule.multi_label else "false", _MIN_COVER_TAG: f"{rule.min_cover:g}"}
+
+
+def read_class_rule(tags: Mapping[str, str]) -> ChipClassRule | None:
+    """The rule in the tags of an output of whole chips; None where the file keeps no tags."""
+    if _MULTI_LABEL_TAG not in tags:
+        return None
+    min_cover = tags.get(_MIN_COVER_TAG)
+    return ChipClassRule.of(tags[_MULTI_LABEL_TAG] == "true", None if min_cover is None else float(min_cover))
+
+
+def one_object_tags(rule: OneObjectRule) -> dict[str, str]:
+    """The rule by which the one object of a chip is chosen, as tags."""
+    return {_CROWDED_TAG: rule.crowded, _MIN_VISIBLE_TAG: f"{rule.min_visible:g}"}
+
+
+def read_one_object_rule(tags: Mapping[str, str]) -> OneObjectRule | None:
+    """The rule in the tags of an output; None for a model that may find any number of objects per chip."""
+    for crowded in get_args(Crowded):
+        if tags.get(_CROWDED_TAG) == crowded:
+            return OneObjectRule(crowded, float(tags.get(_MIN_VISIBLE_TAG, OneObjectRule.min_visible)))
+    return None
 
 
 def scene_of_output(path: str | Path, tags: Mapping[str, str]) -> str:

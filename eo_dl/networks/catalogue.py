@@ -1,13 +1,13 @@
-"""The weights that `--weights` knows by name: what they saw, and whose they are. No torch, timm or torchgeo
-here, so that the list is instant.
+"""The pretrained weights that can be chosen by name: what they were trained on, and their licences. Imports no torch,
+timm or torchgeo, so that listing them is instant.
 
-What torchgeo says of a weight (address, normalization) is asked of torchgeo when it is used; what it does not
-say (ground sample distance, licence, units of its input) stands here. Licences are those that the publishers'
-pages gave in 2026-11; "not stated" means asking them. A test compares names, backbones and bands with
-torchgeo, and the ImageNet rows with timm.
+What torchgeo knows about weights (address, normalization) is read from torchgeo when they are used. What it does not
+know (GSD, licence, units of the input) is here. Licences are those that the publishers' pages stated in 2026-11; "not
+stated" means: ask the publisher. A test compares names, backbones and bands with torchgeo, and the ImageNet rows with
+timm.
 
-Only weights of backbones with a pyramid of feature maps are here; torchgeo's transformers (ViT, Swin) give
-none at any image size.
+Only weights of backbones with a pyramid of feature maps are listed; torchgeo's transformers (ViT, Swin) have none at
+every image size.
 """
 
 from __future__ import annotations
@@ -35,28 +35,34 @@ _SSL4EO_L = "SSL4EO-L, arxiv.org/abs/2306.09424"
 _SSL4EO_S12 = "SSL4EO-S12, arxiv.org/abs/2211.07044"
 _SECO = "SeCo, arxiv.org/abs/2103.16607"
 _SATLAS = "SatlasPretrain, arxiv.org/abs/2211.15660"
+_DECUR = "DeCUR, github.com/zhu-xlab/DeCUR"
+_SOFTCON = "SoftCon, github.com/zhu-xlab/softcon"
+_CLOSP = "CLOSP, github.com/DarthReca/closp"
+_SSL4ECO = "SSL4Eco, github.com/PlekhanovaElena/ssl4eco"
 _NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True)
 class NamedWeights:
-    """Weights by name for one backbone. `name` is what --weights takes in full, `short` is enough beside
-    --backbone.
-
-    `full`: the input value that stands for 1 (255: 8-bit pictures, 10000: Sentinel-2 reflectance as it is
-    stored); 0 where values are not comparable (decibels, mixed units). `sensor`: whose number names the bands
-    have, see `core.spectral`.
-    """
+    """Weights by name, for one backbone."""
 
     name: str
+    """The full name."""
     short: str
+    """A short name, unique together with the backbone."""
     backbone: str
     bands: tuple[str, ...]
+    """The bands they were trained on, in order."""
     gsd_m: str
+    """Ground sample distance of the training images, metres, or "photographs"."""
     licence: str
     source: str
+    """The publication or project."""
     sensor: str = ""
+    """The sensor whose numbers name the bands (`core.spectral`)."""
     full: float = 0.0
+    """The input value that stands for 1 (255: 8-bit images, 10000: Sentinel-2 reflectance as stored); 0 where values
+    are not comparable (decibels, mixed units)."""
 
 
 _TIMM = (
@@ -68,7 +74,7 @@ _TIMM = (
 
 
 def _landsat() -> Iterator[NamedWeights]:
-    kinds = (
+    products = (
         ("TM_TOA", _TM, "landsat_tm"),
         ("ETM_TOA", _ETM, "landsat_etm"),
         ("ETM_SR", _ETM_SR, "landsat_etm"),
@@ -76,87 +82,86 @@ def _landsat() -> Iterator[NamedWeights]:
         ("OLI_SR", _OLI_SR, "landsat_oli"),
     )
     for depth in (18, 50):
-        for kind, bands, sensor in kinds:
+        for product, bands, sensor in products:
             for method in ("MOCO", "SIMCLR"):
-                yield _of_resnet(
-                    depth, f"LANDSAT_{kind}_{method}", bands, "30", "cc0-1.0", _SSL4EO_L, sensor, 255.0
+                yield _resnet(
+                    depth,
+                    f"LANDSAT_{product}_{method}",
+                    bands=bands,
+                    gsd_m="30",
+                    licence="cc0-1.0",
+                    source=_SSL4EO_L,
+                    sensor=sensor,
+                    full=255.0,
                 )
 
 
 def _sentinel2() -> Iterator[NamedWeights]:
-    s2 = "sentinel2"
+    def resnet(
+        depth: int, name: str, bands: tuple[str, ...], licence: str, source: str, full: float
+    ) -> NamedWeights:
+        return _resnet(
+            depth,
+            f"SENTINEL2_{name}",
+            bands=bands,
+            gsd_m="10",
+            licence=licence,
+            source=source,
+            sensor="sentinel2",
+            full=full,
+        )
+
     for depth in (18, 50):
-        yield _of_resnet(depth, "SENTINEL2_ALL_MOCO", _S2_ALL, "10", "cc-by-4.0", _SSL4EO_S12, s2, 1e4)
-        yield _of_resnet(depth, "SENTINEL2_RGB_MOCO", _S2_RGB, "10", "cc-by-4.0", _SSL4EO_S12, s2, 1e4)
-        yield _of_resnet(depth, "SENTINEL2_RGB_SECO", _S2_RGB, "10", "apache-2.0", _SECO, s2, 255.0)
-    yield _of_resnet(50, "SENTINEL2_ALL_DINO", _S2_ALL, "10", "cc-by-4.0", _SSL4EO_S12, s2, 1e4)
-    yield _of_resnet(
-        50, "SENTINEL2_ALL_DECUR", _S2_ALL, "10", _NOT_STATED, "DeCUR, github.com/zhu-xlab/DeCUR", s2, 1e4
-    )
-    yield _of_resnet(
-        50,
-        "SENTINEL2_ALL_SOFTCON",
-        _S2_ALL,
-        "10",
-        _NOT_STATED,
-        "SoftCon, github.com/zhu-xlab/softcon",
-        s2,
-        1e4,
-    )
-    yield _of_resnet(
-        50, "SENTINEL2_ALL_CLOSP", _S2_ALL, "10", _NOT_STATED, "CLOSP, github.com/DarthReca/closp", s2, 1e4
-    )
-    yield _of_resnet(
-        50, "SENTINEL2_ALL_GEOCLOSP", _S2_ALL, "10", _NOT_STATED, "CLOSP, github.com/DarthReca/closp", s2, 1e4
-    )
-    yield _of_resnet(
-        50,
-        "SENTINEL2_ALL_SECO_ECO",
-        _S2_NO_CIRRUS,
-        "10",
-        _NOT_STATED,
-        "SSL4Eco, github.com/PlekhanovaElena/ssl4eco",
-        s2,
-        1e4,
-    )
+        yield resnet(depth, "ALL_MOCO", _S2_ALL, "cc-by-4.0", source=_SSL4EO_S12, full=1e4)
+        yield resnet(depth, "RGB_MOCO", _S2_RGB, "cc-by-4.0", source=_SSL4EO_S12, full=1e4)
+        yield resnet(depth, "RGB_SECO", _S2_RGB, "apache-2.0", source=_SECO, full=255.0)
+    yield resnet(50, "ALL_DINO", _S2_ALL, "cc-by-4.0", source=_SSL4EO_S12, full=1e4)
+    yield resnet(50, "ALL_DECUR", _S2_ALL, _NOT_STATED, source=_DECUR, full=1e4)
+    yield resnet(50, "ALL_SOFTCON", _S2_ALL, _NOT_STATED, source=_SOFTCON, full=1e4)
+    yield resnet(50, "ALL_CLOSP", _S2_ALL, _NOT_STATED, source=_CLOSP, full=1e4)
+    yield resnet(50, "ALL_GEOCLOSP", _S2_ALL, _NOT_STATED, source=_CLOSP, full=1e4)
+    yield resnet(50, "ALL_SECO_ECO", _S2_NO_CIRRUS, _NOT_STATED, source=_SSL4ECO, full=1e4)
     for depth in (50, 152):
         for images in ("MI", "SI"):
-            yield _of_resnet(
-                depth, f"SENTINEL2_{images}_MS_SATLAS", _S2_SATLAS, "10", "apache-2.0", _SATLAS, s2
-            )
-            yield _of_resnet(
-                depth, f"SENTINEL2_{images}_RGB_SATLAS", _S2_TCI, "10", "apache-2.0", _SATLAS, s2, 255.0
-            )
+            yield resnet(depth, f"{images}_MS_SATLAS", _S2_SATLAS, "apache-2.0", source=_SATLAS, full=0.0)
+            yield resnet(depth, f"{images}_RGB_SATLAS", _S2_TCI, "apache-2.0", source=_SATLAS, full=255.0)
 
 
 def _others() -> Iterator[NamedWeights]:
-    for method, licence, source in (
+    for name, licence, source in (
         ("ALL_MOCO", "cc-by-4.0", _SSL4EO_S12),
-        ("ALL_DECUR", _NOT_STATED, "DeCUR, github.com/zhu-xlab/DeCUR"),
-        ("GRD_SOFTCON", _NOT_STATED, "SoftCon, github.com/zhu-xlab/softcon"),
-        ("GRD_CLOSP", _NOT_STATED, "CLOSP, github.com/DarthReca/closp"),
-        ("GRD_GEOCLOSP", _NOT_STATED, "CLOSP, github.com/DarthReca/closp"),
+        ("ALL_DECUR", _NOT_STATED, _DECUR),
+        ("GRD_SOFTCON", _NOT_STATED, _SOFTCON),
+        ("GRD_CLOSP", _NOT_STATED, _CLOSP),
+        ("GRD_GEOCLOSP", _NOT_STATED, _CLOSP),
     ):
-        yield _of_resnet(50, f"SENTINEL1_{method}", ("VV", "VH"), "10", licence, source)
-    yield _of_resnet(
-        50, "FMOW_RGB_GASSL", RGB, "0.3-1", _NOT_STATED, "GASSL on fMoW, arxiv.org/abs/2011.09980", "", 255.0
+        yield _resnet(50, f"SENTINEL1_{name}", bands=("VV", "VH"), gsd_m="10", licence=licence, source=source)
+    yield _resnet(
+        50,
+        "FMOW_RGB_GASSL",
+        bands=RGB,
+        gsd_m="0.3-1",
+        licence=_NOT_STATED,
+        source="GASSL on fMoW, arxiv.org/abs/2011.09980",
+        full=255.0,
     )
     for depth in (34, 50):
         name = f"OAM_RGB_RESNET{depth}_TCD"
         yield NamedWeights(
-            f"Unet_Weights.{name}",
-            _short(name),
-            f"resnet{depth}",
-            RGB,
-            "0.1",
-            "cc-by-nc-4.0",
-            "OAM-TCD trees, github.com/restor-foundation/tcd",
+            name=f"Unet_Weights.{name}",
+            short=_short(name),
+            backbone=f"resnet{depth}",
+            bands=RGB,
+            gsd_m="0.1",
+            licence="cc-by-nc-4.0",
+            source="OAM-TCD trees, github.com/restor-foundation/tcd",
         )
 
 
-def _of_resnet(
+def _resnet(
     depth: int,
     name: str,
+    *,
     bands: tuple[str, ...],
     gsd_m: str,
     licence: str,
@@ -165,16 +170,30 @@ def _of_resnet(
     full: float = 0.0,
 ) -> NamedWeights:
     return NamedWeights(
-        f"ResNet{depth}_Weights.{name}",
-        _short(name),
-        f"resnet{depth}",
-        bands,
-        gsd_m,
-        licence,
-        source,
-        sensor,
-        full,
+        name=f"ResNet{depth}_Weights.{name}",
+        short=_short(name),
+        backbone=f"resnet{depth}",
+        bands=bands,
+        gsd_m=gsd_m,
+        licence=licence,
+        source=source,
+        sensor=sensor,
+        full=full,
     )
+
+
+def _imagenet() -> Iterator[NamedWeights]:
+    for backbone, licence in _TIMM:
+        yield NamedWeights(
+            name=IMAGENET,
+            short=IMAGENET,
+            backbone=backbone,
+            bands=RGB,
+            gsd_m="photographs",
+            licence=licence,
+            source="timm",
+            full=1.0,
+        )
 
 
 def _short(name: str) -> str:
@@ -182,37 +201,36 @@ def _short(name: str) -> str:
 
 
 def named_weights() -> tuple[NamedWeights, ...]:
-    """All of them: ImageNet's first, then those of earth observation."""
-    photographs = tuple(
-        NamedWeights(IMAGENET, IMAGENET, name, RGB, "photographs", licence, "timm", "", 1.0)
-        for name, licence in _TIMM
-    )
-    return (*photographs, *_sentinel2(), *_landsat(), *_others())
+    """All weights: those of ImageNet first, then those of Earth observation."""
+    return (*_imagenet(), *_sentinel2(), *_landsat(), *_others())
 
 
 def is_name(text: str) -> bool:
-    """True for what can only be meant as a name of torchgeo: `CLASS.MEMBER`, or a short form of the list."""
-    kind, dot, member = text.partition(".")
-    return (bool(dot) and kind.endswith("_Weights") and member.isidentifier()) or _short(text) in {
-        weights.short for weights in named_weights()
-    }
+    """True for what can only be a name of torchgeo: `CLASS.MEMBER`, or a short name of the list."""
+    class_name, dot, member = text.partition(".")
+    if dot and class_name.endswith("_Weights") and member.isidentifier():
+        return True
+    return _short(text) in {weights.short for weights in named_weights()}
 
 
 def find_named(text: str, backbone: str) -> NamedWeights:
-    """The weights of a full or a short name for `backbone`. Raises `ConfigError` for an unknown name or
-    another backbone, with what to type.
+    """The weights of a full or a short name for `backbone`.
+
+    Raises:
+        ConfigError: The name is unknown, or the weights are for another backbone.
     """
     known = [weights for weights in named_weights() if weights.name != IMAGENET]
-    fitting = [weights for weights in known if text == weights.name or _short(text) == weights.short]
-    if not fitting:
-        near = difflib.get_close_matches(text, [weights.name for weights in known], n=1, cutoff=0)
+    named = [weights for weights in known if text == weights.name or _short(text) == weights.short]
+    if not named:
+        close = difflib.get_close_matches(text, [weights.name for weights in known], n=1, cutoff=0)
         raise ConfigError(
-            f"--weights {text}: is not among the weights that fit a network here (ViT and Swin give no pyramid of feature maps); "
-            f"did you mean {near[0]}? eo-dl model backbones lists all"
+            f"unknown weights {text}: not among those that fit a network here (ViT and Swin have no pyramid of feature "
+            f"maps); did you mean {close[0]}? `eo-dl model backbones` lists all"
         )
-    for weights in fitting:
+    for weights in named:
         if weights.backbone == backbone:
             return weights
     raise ConfigError(
-        f"--weights {text}: was trained with {' or '.join(w.backbone for w in fitting)}, not {backbone}; add --backbone {fitting[0].backbone}"
+        f"weights {text} were trained with {' or '.join(weights.backbone for weights in named)}, not {backbone}; set "
+        f"`backbone` to {named[0].backbone}"
     )

@@ -66,16 +66,16 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def choose_precision(name: str, device: torch.device, output: str) -> str:
+def choose_precision(name: str, device: torch.device, *, bfloat16: bool) -> str:
     """The precision of a name.
 
-    "auto" is bfloat16 where the hardware computes in it and the output is a class map, else float32: the
+    "auto" is bfloat16 where the hardware computes in it and the output allows it, else float32: the
     coordinates of boxes and outlines need more than the 8 significant bits of bfloat16.
 
     Args:
         name: "auto", "32" (float32), "bf16" (bfloat16) or "16" (float16).
         device: Where the network computes.
-        output: Output kind of the task: "raster", "objects" or "chips".
+        bfloat16: True where bfloat16 is precise enough for the output of the task (`OutputKind.bfloat16`).
 
     Returns:
         "32", "bf16" or "16".
@@ -89,7 +89,7 @@ def choose_precision(name: str, device: torch.device, output: str) -> str:
         raise ConfigError("`precision` 16: float16 needs a GPU; use bf16, 32 or auto on a CPU")
     if name != "auto":
         return name
-    return "bf16" if output == "raster" and computes_bf16(device) else "32"
+    return "bf16" if bfloat16 and computes_bf16(device) else "32"
 
 
 def computes_bf16(device: torch.device) -> bool:

@@ -1,4 +1,4 @@
-"""`LossConfig`: which loss a task's network learns by, as it is written in a configuration. No torch here."""
+"""`LossConfig`: the loss of a network, as a configuration holds it. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ LOSSES: tuple[str, ...] = get_args(LossName)
 
 
 class LossConfig(BaseModel):
-    """A sum of losses by name with their shares. Unknown keys are refused.
+    """A weighted sum of losses. Unknown keys are refused.
 
-    `terms` None: the problem decides. In a configuration a name, a list of names, or names with shares will
-    do:
+    In a configuration a name, a list of names, or names with weights will do:
 
         loss: dice
         loss: [cross_entropy, dice]
         loss: {terms: {focal: 1.0, lovasz: 0.5}, label_smoothing: 0.1}
-
-    `label_smoothing`: the share of a target that is spread over all classes. `focal_gamma`: how much less the
-    focal loss looks at what is right already (Lin et al. 2017; 0: cross-entropy). `tversky_alpha` and
-    `tversky_beta`: what false positives and false negatives cost (Salehi et al. 2017; both 0.5: Dice, both 1:
-    Jaccard).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     terms: dict[LossName, Annotated[float, Field(gt=0)]] | None = Field(default=None, min_length=1)
+    """Losses by name with their weights; None: the task decides."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of a label that is spread over all classes."""
     focal_gamma: float = Field(default=2.0, ge=0, le=10)
+    """Focusing parameter of the focal loss (Lin et al. 2017); 0 is cross-entropy."""
     tversky_alpha: float = Field(default=0.3, ge=0, le=1)
+    """Weight of false positives in the Tversky loss (Salehi et al. 2017). With both weights 0.5 it is Dice, with
+    both 1 Jaccard."""
     tversky_beta: float = Field(default=0.7, ge=0, le=1)
+    """Weight of false negatives in the Tversky loss."""
 
     @model_validator(mode="before")
     @classmethod
@@ -41,13 +41,14 @@ class LossConfig(BaseModel):
             value = {"terms": value}
         if not isinstance(value, dict) or not isinstance(value.get("terms"), str | list | tuple):
             return value
-        names = [value["terms"]] if isinstance(value["terms"], str) else list(value["terms"])
+        terms = value["terms"]
+        names = [terms] if isinstance(terms, str) else list(terms)
         if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
-            raise ValueError(f"a loss is a name or several different ones of {', '.join(LOSSES)}")
+            raise ValueError(f"a loss is one name or a list of different names from {', '.join(LOSSES)}")
         return {**value, "terms": dict.fromkeys(names, 1.0)}
 
     def or_terms(self, *names: LossName) -> LossConfig:
-        """Itself, or with these terms where none are given: what the problem decides."""
-        return (
-            self if self.terms is not None else self.model_copy(update={"terms": dict.fromkeys(names, 1.0)})
-        )
+        """This configuration, or with these terms of weight 1 where it has none."""
+        if self.terms is not None:
+            return self
+        return self.model_copy(update={"terms": dict.fromkeys(names, 1.0)})

@@ -1,13 +1,13 @@
-"""Losses for classes, by name, alone or in sums: for exclusive classes (softmax) and for labels that may meet
-(sigmoid).
+"""Losses for classes, by name, alone or as a weighted sum: for exclusive classes (softmax) and for labels that
+may overlap (sigmoid).
 
 Every loss takes the same four things: log p and log (1 - p) of each class, the truth as a probability of each
-class (hard labels are ones and zeros, soft ones anything between), and which places count. A place that does
-not count adds nothing, neither to the value nor to the gradient. With several processes the sums go over all
-of them, so that a loss is that of the whole batch wherever its chips lie.
+class (ones and zeros for hard labels), and which positions count. A position that does not count adds nothing to
+the value or to the gradient. With several processes the sums go over all of them, so the loss is that of the
+whole batch, however its chips are distributed.
 
 Why not those of segmentation-models-pytorch: they take no soft targets, leave ignored pixels in some of the
-sums, and average over classes that a batch does not hold; where both are defined the tests compare them.
+sums, and average over classes that a batch does not contain. Where both are defined, tests compare them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ..core.arrays import Target
+from ..core.arrays import MaskTarget
 from ..core.classes import IGNORE_ID
 from ..errors import ConfigError
 from .lossconfig import LossConfig
@@ -31,160 +31,174 @@ _ONLY_EXCLUSIVE = ("cross_entropy", "lovasz")
 
 @dataclass(frozen=True)
 class ClassTruth:
-    """`shares` (N, K, P): the true probability of each class at each place; `counted` (N, 1, P) or (N, K, P):
-    1 where it is known, else 0.
-    """
+    """The truth that a loss compares with, at P positions of N images."""
 
     shares: torch.Tensor
+    """(N, K, P) the true probability of each class."""
     counted: torch.Tensor
+    """(N, 1, P) or (N, K, P): 1 where the truth is known, else 0."""
 
 
 def truth_of_channels(channels: torch.Tensor, count: int) -> ClassTruth:
-    """Of channel numbers (N, ...), 255 = ignore."""
+    """The truth of channel numbers (N, ...), 255 = ignore, for `count` classes."""
     flat = channels.reshape(len(channels), -1)
     counted = flat != IGNORE_ID
     shares = functional.one_hot(torch.where(counted, flat, 0), count).permute(0, 2, 1)
     return ClassTruth(shares.float() * counted[:, None], counted[:, None].float())
 
 
-def truth_of_shares(shares: torch.Tensor, known: torch.Tensor | None = None) -> ClassTruth:
-    """Of probabilities (N, K, ...); a place counts where they sum to half or more, and are then made to sum
-    to 1. `known` (N, ...): and where it is True.
+def truth_of_shares(shares: torch.Tensor, known: torch.Tensor) -> ClassTruth:
+    """The truth of class probabilities (N, K, ...).
+
+    A position counts where `known` (N, ...) and where the probabilities sum to at least one half; they are then
+    scaled to sum to 1.
     """
     flat = shares.reshape(*shares.shape[:2], -1).float()
     total = flat.sum(1, keepdim=True)
-    counted = total >= 0.5
-    if known is not None:
-        counted = counted & known.reshape(len(known), 1, -1)
+    counted = (total >= 0.5) & known.reshape(len(known), 1, -1)
     return ClassTruth(torch.where(counted, flat / total.clamp_min(_TINY), 0), counted.float())
 
 
 def truth_of_labels(values: torch.Tensor) -> ClassTruth:
-    """Of labels that may meet: (N, K, ...) in 0..1, NaN where not known."""
+    """The truth of labels that may overlap: values (N, K, ...) from 0 to 1, NaN where unknown."""
     flat = values.reshape(*values.shape[:2], -1).float()
     counted = torch.isfinite(flat)
     return ClassTruth(torch.where(counted, flat, 0), counted.float())
 
 
-def truth_of_masks(targets: Sequence[Target], count: int, device: torch.device) -> ClassTruth:
-    """Of a batch's class maps: `Target.mask`, or `Target.soft` where a chip has it (its mask, where there is
-    one, says what is ignored).
-    """
+def truth_of_masks(targets: Sequence[MaskTarget], count: int, device: torch.device) -> ClassTruth:
+    """The truth of a batch of class maps: of their probabilities where a chip has them, else of its mask."""
     if all(target.soft is None for target in targets):
-        return truth_of_channels(
-            torch.from_numpy(np.stack([_mask_of(target) for target in targets])).to(device, torch.int64),
-            count,
-        )
-    parts = [_soft_truth(target, count) for target in targets]
+        masks = torch.from_numpy(np.stack([target.mask for target in targets]))
+        return truth_of_channels(masks.to(device, torch.int64), count)
+    parts = [_truth_of_mask(target, count) for target in targets]
     return ClassTruth(
         torch.cat([part.shares for part in parts]).to(device),
         torch.cat([part.counted for part in parts]).to(device),
     )
 
 
-def _soft_truth(target: Target, count: int) -> ClassTruth:
+def _truth_of_mask(target: MaskTarget, count: int) -> ClassTruth:
+    mask = torch.from_numpy(target.mask[None])
     if target.soft is None:
-        return truth_of_channels(torch.from_numpy(_mask_of(target)[None]).to(torch.int64), count)
-    known = None if target.mask is None else torch.from_numpy(target.mask[None] != IGNORE_ID)
-    return truth_of_shares(torch.from_numpy(np.ascontiguousarray(target.soft[None])), known)
-
-
-def _mask_of(target: Target) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    assert target.mask is not None
-    return target.mask
+        return truth_of_channels(mask.to(torch.int64), count)
+    return truth_of_shares(torch.from_numpy(np.ascontiguousarray(target.soft[None])), mask != IGNORE_ID)
 
 
 @dataclass(frozen=True)
 class _Case:
-    """What the losses look at: `logits` and `truth` (N, K, P), `counted` (N, 1 or K, P), `weights` (1, K, 1)."""
+    """What a loss looks at, at P positions of N images."""
 
     logits: torch.Tensor
+    """(N, K, P)"""
     truth: torch.Tensor
+    """(N, K, P) the true probability of each class."""
     counted: torch.Tensor
+    """(N, 1, P) or (N, K, P): 1 where the truth is known, else 0."""
     weights: torch.Tensor
+    """(1, K, 1) weights of the classes."""
     exclusive: bool
+    """True for a softmax over the classes, False for a sigmoid each."""
     config: LossConfig
 
     @cached_property
     def logs(self) -> torch.Tensor:
         """(N, K, P) log p."""
-        return (
-            functional.log_softmax(self.logits, 1) if self.exclusive else functional.logsigmoid(self.logits)
-        )
+        if self.exclusive:
+            return functional.log_softmax(self.logits, 1)
+        return functional.logsigmoid(self.logits)
 
     @cached_property
     def logs_not(self) -> torch.Tensor:
         """(N, K, P) log (1 - p)."""
-        return _log_of_rest(self.logits, self.logs) if self.exclusive else functional.logsigmoid(-self.logits)
+        if self.exclusive:
+            return _log_of_rest(self.logs)
+        return functional.logsigmoid(-self.logits)
 
     @cached_property
     def shares(self) -> torch.Tensor:
-        """(N, K, P) what the network thinks."""
+        """(N, K, P) predicted probabilities."""
         return self.logs.exp()
 
     @cached_property
     def smooth(self) -> torch.Tensor:
         """(N, K, P) the truth with label smoothing."""
-        part = self.config.label_smoothing
-        return self.truth * (1 - part) + part / (self.truth.shape[1] if self.exclusive else 2)
+        spread = self.config.label_smoothing
+        outcomes = self.truth.shape[1] if self.exclusive else 2
+        return self.truth * (1 - spread) + spread / outcomes
 
     def overlap(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(K,) true positives, false positives and false negatives in sums of probabilities."""
-        counted = self.counted
-        hit = everywhere((self.shares * self.truth * counted).sum((0, 2)))
-        found = everywhere((self.shares * counted).sum((0, 2)))
-        true = everywhere((self.truth * counted).sum((0, 2)))
-        return hit, found - hit, true - hit
+        """(K,) true positives, false positives and false negatives as sums of probabilities."""
+        hit = everywhere((self.shares * self.truth * self.counted).sum((0, 2)))
+        predicted = everywhere((self.shares * self.counted).sum((0, 2)))
+        true = everywhere((self.truth * self.counted).sum((0, 2)))
+        return hit, predicted - hit, true - hit
 
     def over_present(self, per_class: torch.Tensor) -> torch.Tensor:
-        """Mean over the classes that the batch holds: an absent one has no defined overlap."""
+        """Mean over the classes that the batch contains: the overlap of an absent one is undefined."""
         present = (everywhere((self.truth * self.counted).sum((0, 2))) > 0).to(per_class.dtype)
         return (per_class * present).sum() / present.sum().clamp_min(1)
 
 
 class ClassLoss:
-    """The loss of a configuration as a function of logits and truth.
+    """The loss of a configuration, as a function of logits and truth.
 
-    `exclusive`: a place has one class (softmax), else any number (sigmoid). `weights` (K,) for the terms that
-    are sums over places; those over overlaps count classes alike as they are. Raises `ConfigError` for a term
-    that does not fit labels that may meet.
+    Args:
+        config: The terms of the loss and their options.
+        exclusive: True where a position has one class (softmax), False for any number (sigmoid).
+
+    Raises:
+        ConfigError: The configuration has no terms yet, or a term needs exclusive classes.
     """
 
     def __init__(self, config: LossConfig, *, exclusive: bool = True) -> None:
         if config.terms is None:
+            raise ConfigError("the loss has no terms; the task sets its own with LossConfig.or_terms first")
+        unfit = [] if exclusive else [name for name in config.terms if name in _ONLY_EXCLUSIVE]
+        if unfit:
             raise ConfigError(
-                "the loss has no terms yet; the task fills in what the problem decides (LossConfig.or_terms)"
-            )
-        wrong = [] if exclusive else [name for name in config.terms if name in _ONLY_EXCLUSIVE]
-        if wrong:
-            raise ConfigError(
-                f"loss {wrong[0]!r} needs classes that exclude each other; for labels that may meet use bce, focal, dice, jaccard or tversky"
+                f"loss {unfit[0]!r} needs classes that exclude each other; for labels that may overlap use bce, "
+                "focal, dice, jaccard or tversky"
             )
         self.config, self.exclusive = config, exclusive
+        self._terms = dict(config.terms)
 
     def __call__(
         self, logits: torch.Tensor, truth: ClassTruth, weights: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
-        """Each term by name and their sum as "loss"; all 0 where nothing counts. `logits` (N, K, ...)."""
+        """Each term by name and their weighted sum as "loss".
+
+        Args:
+            logits: (N, K, ...), any shape behind the classes.
+            truth: What is true at each position.
+            weights: (K,) weights of the classes, for terms that are sums over positions; terms of overlaps
+                count all classes equally.
+
+        Returns:
+            Scalars, all 0 where no position counts.
+        """
         flat = logits.reshape(*logits.shape[:2], -1).float()
-        of_class = (
-            torch.ones(flat.shape[1], device=flat.device)
-            if weights is None
-            else weights.to(flat.device, torch.float32)
+        if weights is None:
+            weights = torch.ones(flat.shape[1], device=flat.device)
+        of_class = weights.to(flat.device, torch.float32)[None, :, None]
+        case = _Case(
+            logits=flat,
+            truth=truth.shares,
+            counted=truth.counted,
+            weights=of_class,
+            exclusive=self.exclusive,
+            config=self.config,
         )
-        case = _Case(flat, truth.shares, truth.counted, of_class[None, :, None], self.exclusive, self.config)
-        assert self.config.terms is not None
-        found = {str(name): _TERMS[name](case) for name in self.config.terms}
-        total = torch.stack([share * found[name] for name, share in self.config.terms.items()]).sum()
-        return {"loss": total, **found}
+        values = {str(name): _TERMS[name](case) for name in self._terms}
+        total = torch.stack([share * values[name] for name, share in self._terms.items()]).sum()
+        return {"loss": total, **values}
 
 
 def everywhere(local: torch.Tensor) -> torch.Tensor:
-    """A sum over all training processes, with gradients such that their mean over the processes is that of
-    the whole batch.
+    """A sum over all training processes, with gradients whose mean over the processes is that of the whole batch.
 
-    Each process knows the derivative of its own part alone; it is counted as often as there are processes,
-    because their gradients are averaged afterwards (DistributedDataParallel).
+    Each process knows only the derivative of its own part. That is multiplied by the number of processes, because
+    DistributedDataParallel averages the gradients afterwards.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return local
@@ -193,8 +207,8 @@ def everywhere(local: torch.Tensor) -> torch.Tensor:
     return total + torch.distributed.get_world_size() * (local - local.detach())
 
 
-def _log_of_rest(logits: torch.Tensor, logs: torch.Tensor) -> torch.Tensor:
-    """log (1 - p) of a softmax, exact also where p is nearly 1: there it is summed over the other classes."""
+def _log_of_rest(logs: torch.Tensor) -> torch.Tensor:
+    """log (1 - p) of a softmax, exact even where p is nearly 1: there it is summed over the other classes."""
     largest = functional.one_hot(logs.argmax(1), logs.shape[1]).movedim(-1, 1).bool()
     others = torch.logsumexp(logs.masked_fill(largest, -torch.inf), 1, keepdim=True)
     return torch.where(largest, others, torch.log1p(-torch.where(largest, 0.0, logs.exp())))
@@ -206,78 +220,69 @@ def _weighted_mean(case: _Case, losses: torch.Tensor, factors: torch.Tensor) -> 
 
 
 def _cross_entropy(case: _Case) -> torch.Tensor:
-    """Mean over places of -log p of the true class, weighted by class."""
+    """Mean over positions of -log p of the true class, weighted by class."""
     return _weighted_mean(case, -case.logs, case.smooth * case.weights)
 
 
 def _bce(case: _Case) -> torch.Tensor:
-    """Binary cross-entropy of each class against the rest, mean over places and classes (of two exclusive
-    classes: cross-entropy).
+    """Binary cross-entropy of each class against the rest, mean over positions and classes. For two exclusive
+    classes this is cross-entropy.
     """
-    return _weighted_mean(
-        case,
-        -(case.smooth * case.logs + (1 - case.smooth) * case.logs_not),
-        case.weights.expand_as(case.logs),
-    )
+    losses = -(case.smooth * case.logs + (1 - case.smooth) * case.logs_not)
+    return _weighted_mean(case, losses, case.weights.expand_as(case.logs))
 
 
 def _focal(case: _Case) -> torch.Tensor:
-    """Cross-entropy (of labels that may meet: binary) times (1 - p of the truth) to the power of gamma; Lin
-    et al. 2017.
-    """
+    """Cross-entropy, binary for labels that may overlap, times (1 - p of the truth)^gamma (Lin et al. 2017)."""
     gamma = case.config.focal_gamma
-    right = -case.logs * (gamma * case.logs_not).exp()
+    positive = -case.logs * (gamma * case.logs_not).exp()
     if case.exclusive:
-        return _weighted_mean(case, right, case.smooth * case.weights)
-    wrong = -case.logs_not * (gamma * case.logs).exp()
-    return _weighted_mean(
-        case, case.smooth * right + (1 - case.smooth) * wrong, case.weights.expand_as(case.logs)
-    )
+        return _weighted_mean(case, positive, case.smooth * case.weights)
+    negative = -case.logs_not * (gamma * case.logs).exp()
+    losses = case.smooth * positive + (1 - case.smooth) * negative
+    return _weighted_mean(case, losses, case.weights.expand_as(case.logs))
 
 
-def _tversky_index(case: _Case, alpha: float, beta: float) -> torch.Tensor:
+def _tversky_loss(case: _Case, alpha: float, beta: float) -> torch.Tensor:
     hit, false_positive, false_negative = case.overlap()
-    return case.over_present(
-        1 - hit / (hit + alpha * false_positive + beta * false_negative).clamp_min(_TINY)
-    )
+    whole = (hit + alpha * false_positive + beta * false_negative).clamp_min(_TINY)
+    return case.over_present(1 - hit / whole)
 
 
 def _dice(case: _Case) -> torch.Tensor:
-    """1 - 2 overlap / (found + true); Milletari et al. 2016 (V-Net), with plain sums."""
-    return _tversky_index(case, 0.5, 0.5)
+    """1 - 2 overlap / (predicted + true), with plain sums (V-Net, Milletari et al. 2016)."""
+    return _tversky_loss(case, 0.5, 0.5)
 
 
 def _jaccard(case: _Case) -> torch.Tensor:
     """1 - overlap / union."""
-    return _tversky_index(case, 1.0, 1.0)
+    return _tversky_loss(case, 1.0, 1.0)
 
 
 def _tversky(case: _Case) -> torch.Tensor:
-    """Dice with prices for false positives and false negatives; Salehi et al. 2017."""
-    return _tversky_index(case, case.config.tversky_alpha, case.config.tversky_beta)
+    """Dice with weights for false positives and false negatives (Salehi et al. 2017)."""
+    return _tversky_loss(case, case.config.tversky_alpha, case.config.tversky_beta)
 
 
 def _lovasz(case: _Case) -> torch.Tensor:
-    """Lovász-Softmax of Berman et al. 2018 over the classes that the batch holds; soft truth enters the
-    Jaccard index as parts of pixels.
+    """Lovász-Softmax (Berman et al. 2018) over the classes that the batch contains; soft truth enters the Jaccard
+    index as parts of pixels.
 
-    Sorting goes over the pixels of one process: with several it is the mean of theirs.
+    Sorting goes over the pixels of one process: with several processes the loss is the mean of theirs.
     """
     counted = case.counted[:, 0].reshape(-1) > 0
     losses = []
     for channel in range(case.truth.shape[1]):
-        true, found = (
-            case.truth[:, channel].reshape(-1)[counted],
-            case.shares[:, channel].reshape(-1)[counted],
-        )
+        true = case.truth[:, channel].reshape(-1)[counted]
+        predicted = case.shares[:, channel].reshape(-1)[counted]
         if true.sum() > 0:
-            errors, order = torch.sort((true - found).abs(), descending=True, stable=True)
+            errors, order = torch.sort((true - predicted).abs(), descending=True, stable=True)
             losses.append((errors * _jaccard_steps(true[order])).sum())
     return torch.stack(losses).mean() if losses else case.logs.sum() * 0
 
 
 def _jaccard_steps(true: torch.Tensor) -> torch.Tensor:
-    """By how much the Jaccard loss grows with each further pixel that is wrong."""
+    """The growth of the Jaccard loss with each further pixel that is wrong."""
     total = true.sum()
     index = 1 - (total - true.cumsum(0)) / (total + (1 - true).cumsum(0))
     return torch.cat([index[:1], index[1:] - index[:-1]])

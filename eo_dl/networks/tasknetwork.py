@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Generic
 
 import torch
 
-from ..core.arrays import Target
+from ..core.arrays import TargetT
 from .weights import WeightsReport
 
 
-class TaskNetwork(torch.nn.Module, ABC):
-    """A network of one task; `encoder` holds the timm backbone, so its tensors are called "encoder.*" in
-    every task.
+class TaskNetwork(torch.nn.Module, ABC, Generic[TargetT]):
+    """The network of a task, for images (N, C, H, W) of any H and W: float32 standard scores."""
 
-    `weights_report` says what a weights file gave to it. `class_layers`: what the names of tensors begin with
-    whose size is that of the classes; they are the head that is dropped where a network begins as another one
-    ended. `images` are (N, C, H, W) float32 standard scores of any H and W.
-    """
-
-    encoder: torch.nn.Module
+    backbone: torch.nn.Module
+    """The timm backbone. Its tensors are called "backbone.*" in every task, so one task's backbone can initialize
+    another's."""
     class_layers: tuple[str, ...]
+    """Prefixes of the names of the tensors whose size depends on the number of classes. They are the layers that
+    are not taken from a model of other classes."""
+    may_skip_parameters: bool = False
+    """True where some batches leave parameters without a gradient, e.g. the mask head in a batch without objects."""
     weights_report: WeightsReport | None = None
+    """What a weights file gave to the network; None where it started from random weights."""
 
     @abstractmethod
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Raw predictions by name, each with the batch as first axis, float32 also under autocast; call in
-        eval mode.
-        """
+        """Raw predictions by name, batch axis first, float32 also under autocast. Call in eval mode."""
 
     @abstractmethod
-    def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
-        """Scalar losses by name with their sum as "loss"; call in train mode. Works for a batch of one."""
+    def loss(self, images: torch.Tensor, targets: Sequence[TargetT]) -> dict[str, torch.Tensor]:
+        """Scalar losses by name, with their sum as "loss". Call in train mode; a batch may have one chip."""

@@ -1,78 +1,84 @@
-"""Weights from files and by name into networks: our own exactly, foreign ones by name and shape, none by
-running code.
+"""Weights from files and by name into networks: our own exactly, foreign ones by name and shape, none by running
+code.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from ..core.arraytypes import AnyArray
 from ..core.classes import ClassSet
 from ..core.spectral import common_name
-from ..errors import BundleError
+from ..errors import BundleError, ConfigError
 from .weightsfile import State, read_state
 from .weightsources import WeightsSource, find_weights
 
 __all__ = ["WeightsReport", "fill_exactly", "load_rest", "load_weights", "read_state"]
 
+_PREFIX = "backbone."
+"""What the names of a backbone's tensors begin with in a whole network."""
+
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What was given to an encoder, by tensor names of the encoder.
-
-    `matched`: as they were; `adapted`: the first convolution, for other bands; `left`: kept random; `unused`:
-    tensors that belong to no part of the encoder; `prefix`: what the file puts before its names. `stem` says
-    in words what `bands` says: of each band of the network the one of the weights that it starts from ("" for
-    the mean of all); () where none were compared. `rest` and `rest_left`: tensors of the network behind the
-    encoder that were taken too, and that were not; None where the encoder alone was to be filled.
-    """
+    """What weights gave to a network, by tensor names of its backbone."""
 
     source: str
+    """Name of the weights."""
     prefix: str
+    """What the weights put before the names of the backbone's tensors."""
     matched: tuple[str, ...]
+    """Tensors taken as they are."""
     adapted: tuple[str, ...]
-    left: tuple[str, ...]
+    """The first convolution, where it was adapted to other bands."""
+    random: tuple[str, ...]
+    """Tensors that the weights do not have; they keep their random values."""
     unused: tuple[str, ...]
+    """Tensors of the weights that the backbone does not have."""
     bands: tuple[tuple[str, str], ...] = ()
+    """For each band of the network the band of the weights it starts from ("" for the mean of all); () where the
+    bands were not compared."""
     stem: str = ""
+    """The same in words."""
     licence: str = ""
+    """Licence of the weights."""
     rest: tuple[str, ...] | None = None
-    rest_left: tuple[str, ...] = ()
+    """Tensors of the network outside the backbone that were taken too; None where only the backbone was to be
+    initialized."""
+    rest_random: tuple[str, ...] = ()
+    """Tensors outside the backbone that keep their random values."""
 
     def describe(self) -> str:
-        """One line for people."""
-        text = f"{len(self.matched)} tensors of the encoder from {self.source}"
+        """One line for the user."""
+        text = f"{len(self.matched)} tensors of the backbone from {self.source}"
         if self.adapted:
             text += f", {', '.join(self.adapted)} adapted to the bands"
         if self.stem:
             text += f" ({self.stem})"
-        if self.left:
-            text += f", {len(self.left)} left random ({_some(self.left)})"
+        if self.random:
+            text += f", {_counted(self.random)} left random"
         if self.rest is not None:
-            text += f"; {len(self.rest)} tensors behind it too" + (
-                f", {len(self.rest_left)} left random ({_some(self.rest_left)})" if self.rest_left else ""
-            )
+            text += f"; {len(self.rest)} tensors of the other layers"
+        if self.rest_random:
+            text += f", {_counted(self.rest_random)} left random"
         if self.licence:
             text += f"; licence {self.licence}"
-        return text + (
-            f"; {len(self.unused)} tensors of the weights not used ({_some(self.unused)})"
-            if self.unused
-            else ""
-        )
+        if self.unused:
+            text += f"; {_counted(self.unused)} of the weights not used"
+        return text
 
     def listing(self) -> str:
-        """Every tensor by name, a line each, for a file."""
-        matched, left = self.matched + (self.rest or ()), self.left + self.rest_left
+        """Every tensor by name, one per line, for a file."""
         kinds = (
-            ("matched", matched),
+            ("matched", self.matched + (self.rest or ())),
             ("adapted", self.adapted),
-            ("left random", left),
+            ("left random", self.random + self.rest_random),
             ("not used", self.unused),
         )
         rows = [f"{kind}\t{name}" for kind, names in kinds for name in names]
@@ -80,53 +86,57 @@ class WeightsReport:
         return "\n".join([f"# {self.describe()}", *rows]) + "\n"
 
 
-def load_weights(encoder: torch.nn.Module, weights: str | Path | WeightsSource) -> WeightsReport:
-    """Fill an encoder from a safetensors file, a torch state dict, a Lightning or torchgeo checkpoint, a
-    bundle of any task, or a named source.
+def load_weights(backbone: torch.nn.Module, weights: str | Path | WeightsSource) -> WeightsReport:
+    """Initialize a backbone.
 
-    Names are compared without what comes before them ("module.", "model.encoder.", ...) and `_` like `.`;
-    shapes must agree. Only the first convolution may differ in its bands: a band that the weights know by
-    name or colour takes its kernel as it is, others take the mean kernel, scaled so that the response keeps
-    its size. Where one side does not know its bands they are taken in their order if there are equally many,
-    else all take the mean. Raises `BundleError` where fewer than half of the encoder's tensors are found, or
-    some are not finite.
+    Names are compared without what comes before them ("module.", "model.encoder.", ...) and `_` like `.`; shapes
+    must agree. Only the first convolution may differ, in its bands: a band that the weights know by name or colour
+    takes its kernel as it is, others take the mean kernel, scaled so that the response keeps its magnitude. Where
+    one side does not know its bands they are taken in their order if there are equally many; otherwise all take
+    the mean.
+
+    Args:
+        backbone: A backbone as `make_backbone` makes it.
+        weights: A safetensors file, a torch state dict, a Lightning or torchgeo checkpoint, a bundle of any task,
+            or a source by name.
+
+    Raises:
+        BundleError: Fewer than half of the backbone's tensors are in the weights, or some are not finite.
     """
     source = weights if isinstance(weights, WeightsSource) else find_weights(str(weights), "")
-    assert source is not None
-    where = source.where if source.file is None else source.file.name
-    found = source.read()
-    own = {name: value for name, value in encoder.state_dict().items() if value.is_floating_point()}
-    prefix, pairs = _best_pairs(own, found)
-    stem = next((name for name, value in own.items() if value.ndim == 4), "")
-    matched = {name: found[key] for name, key in pairs.items() if found[key].shape == own[name].shape}
+    if source is None:
+        raise ConfigError("weights: expected a file or a name, found 'none'")
+    available = source.read()
+    wanted = _float_tensors(backbone)
+    prefix, key_of = _matching_keys(wanted, available)
+    matched = {
+        name: available[key] for name, key in key_of.items() if available[key].shape == wanted[name].shape
+    }
     adapted: State = {}
-    bands: tuple[tuple[str, str], ...] = ()
-    said = ""
-    if stem in pairs and _same_but_bands(found[pairs[stem]], own[stem]):
-        stem_weights = _stem(found[pairs[stem]], own[stem].shape[1], source)
-        bands, said = stem_weights.bands, stem_weights.said
-        if stem_weights.changed:
-            matched.pop(stem, None)
-            adapted[stem] = stem_weights.kernels
-    if 2 * (len(matched) + len(adapted)) < len(own):
+    stem = _stem_of(wanted, key_of, available, source)
+    if stem is not None and stem.changed:
+        matched.pop(stem.name, None)
+        adapted[stem.name] = stem.kernels
+    taken = matched | adapted
+    if 2 * len(taken) < len(wanted):
         raise BundleError(
-            f"{source.where}: only {len(matched) + len(adapted)} of the encoder's {len(own)} tensors are in it (of {len(found)}, e.g. {_some(tuple(found))}); "
-            "at least half must be; choose the backbone that the weights were trained with (--backbone), or --weights none"
+            f"{source.where}: contains only {len(taken)} of the backbone's {len(wanted)} tensors (it has "
+            f"{len(available)}, e.g. {_some(tuple(available))}), at least half are needed; choose the `backbone` that "
+            "the weights were trained with, or no `weights`"
         )
-    _check_finite(matched | adapted, source.where)
-    encoder.load_state_dict(matched | adapted, strict=False)
-    used = {pairs[name] for name in matched | adapted}
-    left = tuple(name for name in own if name not in matched and name not in adapted)
+    _check_finite(taken, source.where)
+    backbone.load_state_dict(taken, strict=False)
+    used = {key_of[name] for name in taken}
     return WeightsReport(
-        where,
-        prefix,
-        tuple(matched),
-        tuple(adapted),
-        left,
-        tuple(key for key in found if key not in used),
-        bands,
-        said,
-        source.licence,
+        source=source.where if source.file is None else source.file.name,
+        prefix=prefix,
+        matched=tuple(matched),
+        adapted=tuple(adapted),
+        random=tuple(name for name in wanted if name not in taken),
+        unused=tuple(key for key in available if key not in used),
+        bands=() if stem is None else stem.bands,
+        stem="" if stem is None else stem.text,
+        licence=source.licence,
     )
 
 
@@ -137,155 +147,195 @@ def load_rest(
     classes: ClassSet,
     report: WeightsReport,
 ) -> WeightsReport:
-    """Fill what lies behind the encoder (decoder, pyramid, heads) too, from a model of the same task and
-    network; `report` of the encoder is completed.
+    """Initialize the layers outside the backbone (decoder, pyramid, heads) from a model of the same task.
 
-    Tensors whose names begin with one of `class_layers` are taken only where the classes are the same, in the
-    same order. Raises `BundleError` where the weights are no model's, or fewer than half of the others are
-    found by name and shape, or some are not finite.
+    Args:
+        network: The whole network.
+        class_layers: Prefixes of the tensors whose size depends on the classes. They are taken only where the
+            classes are the same, in the same order.
+        source: A model, of the same task and architecture.
+        classes: The classes of `network`.
+        report: What the backbone got.
+
+    Returns:
+        The report, completed.
+
+    Raises:
+        BundleError: The source is not a model, fewer than half of the other layers' tensors are in it by name and
+            shape, or some are not finite.
     """
     if source.classes is None:
         raise BundleError(
-            f"{source.where}: is no model of eo_dl, so only its encoder can be taken (weights_for=encoder); a whole network starts from an .eodl"
+            f"{source.where}: is not a model of eo_dl, so it can initialize the backbone only; set "
+            "`weights_for` to backbone, or choose an .eodl file"
         )
-    found = source.read()
-    own = {
-        name: value
-        for name, value in network.state_dict().items()
-        if value.is_floating_point() and not name.startswith("encoder.")
-    }
-    same_classes = source.classes == tuple((info.id, info.name) for info in classes)
+    available = source.read()
+    wanted = {name: value for name, value in _float_tensors(network).items() if not name.startswith(_PREFIX)}
     fitting = {
-        name: found[name] for name, value in own.items() if name in found and found[name].shape == value.shape
+        name: available[name]
+        for name, value in wanted.items()
+        if name in available and available[name].shape == value.shape
     }
-    general = [name for name in own if not name.startswith(class_layers)]
-    if 2 * sum(name in fitting for name in general) < len(general):
-        raise BundleError(
-            f"{source.where}: {sum(name in fitting for name in general)} of {len(general)} tensors behind the encoder are in it; it is a model of another task "
-            "or network: take its encoder alone (--set weights_for=encoder), or train the same network"
-        )
-    taken = {
-        name: value for name, value in fitting.items() if same_classes or not name.startswith(class_layers)
-    }
-    _check_finite(taken, source.where)
-    network.load_state_dict(taken, strict=False)
+    _check_same_kind(wanted, fitting, class_layers, source.where)
+    if source.classes != tuple((info.id, info.name) for info in classes):
+        fitting = {name: value for name, value in fitting.items() if not name.startswith(class_layers)}
+    _check_finite(fitting, source.where)
+    network.load_state_dict(fitting, strict=False)
     return replace(
         report,
-        rest=tuple(taken),
-        rest_left=tuple(name for name in own if name not in taken),
-        unused=tuple(name for name in report.unused if name not in taken),
+        rest=tuple(fitting),
+        rest_random=tuple(name for name in wanted if name not in fitting),
+        unused=tuple(name for name in report.unused if name not in fitting),
     )
+
+
+def _check_same_kind(wanted: State, fitting: State, class_layers: tuple[str, ...], source: str) -> None:
+    """Raises `BundleError` unless half of the tensors that do not depend on the classes fit."""
+    general = [name for name in wanted if not name.startswith(class_layers)]
+    present = sum(name in fitting for name in general)
+    if 2 * present < len(general):
+        raise BundleError(
+            f"{source}: contains {present} of {len(general)} tensors outside the backbone, so it is a model of another "
+            "task or architecture; set `weights_for` to backbone, or train the same network"
+        )
 
 
 @dataclass(frozen=True)
 class _Stem:
-    """`kernels` (O, C, k, k) for our bands; `changed`: not what the weights hold."""
+    """The first convolution of a backbone, from weights with other bands."""
 
+    name: str
     kernels: torch.Tensor
+    """(O, C, k, k) for our bands."""
     bands: tuple[tuple[str, str], ...]
-    said: str
+    """As `WeightsReport.bands`."""
+    text: str
     changed: bool
+    """True where the kernels are not those of the weights."""
 
 
-def _stem(found: torch.Tensor, count: int, source: WeightsSource) -> _Stem:
-    """The first convolution for `count` bands: a band in common as it is, any other the mean kernel, times
-    theirs / ours where they are fewer.
-    """
-    theirs = found.shape[1]
-    places = source.places(theirs, count)
-    scale = theirs / count if all(place is None for place in places) else min(1.0, theirs / count)
-    rest = found.mean(1) * scale
-    kernels = torch.stack([rest if place is None else found[:, place] for place in places], 1)
-    changed = places != tuple(range(theirs))
-    if not source.by_name(theirs, count):
-        said = f"{count} bands from the mean of {theirs}" if changed else "bands in their order"
-        return _Stem(kernels, (), f"{said}, since not all are known by name", changed)
-    bands = tuple(
-        (ours, "" if place is None else source.bands[place])
-        for ours, place in zip(source.ours, places, strict=True)
+def _stem_of(
+    wanted: State, key_of: Mapping[str, str], available: State, source: WeightsSource
+) -> _Stem | None:
+    """The first convolution for our bands; None where the weights do not have it."""
+    name = next((name for name, value in wanted.items() if value.ndim == 4), "")
+    if name not in key_of:
+        return None
+    theirs, ours = available[key_of[name]], wanted[name]
+    differs_only_in_bands = theirs.ndim == 4 and (
+        (theirs.shape[0], theirs.shape[2:]) == (ours.shape[0], ours.shape[2:])
     )
-    return _Stem(kernels, bands, _said(bands, source.sensor), changed)
+    if not differs_only_in_bands:
+        return None
+    return _adapted_stem(name, theirs, ours.shape[1], source)
 
 
-def _said(bands: tuple[tuple[str, str], ...], sensor: str) -> str:
-    """Which bands are whose, e.g. "bands by name: red from b4 (red)"."""
-    known = [_one_said(ours, theirs, common_name(theirs, sensor)) for ours, theirs in bands if theirs]
+def _adapted_stem(name: str, theirs: torch.Tensor, count: int, source: WeightsSource) -> _Stem:
+    """Kernels (O, theirs, k, k) for `count` bands: a common band keeps its kernel, any other takes the mean
+    kernel, times theirs / ours where they are fewer.
+    """
+    their_count = theirs.shape[1]
+    indices = source.band_indices(their_count, count)
+    none_in_common = all(index is None for index in indices)
+    scale = their_count / count if none_in_common else min(1.0, their_count / count)
+    mean = theirs.mean(1) * scale
+    kernels = torch.stack([mean if index is None else theirs[:, index] for index in indices], 1)
+    changed = indices != tuple(range(their_count))
+    if not source.by_name(their_count, count):
+        text = f"{count} bands from the mean of {their_count}" if changed else "bands in their order"
+        return _Stem(name, kernels, (), f"{text}, since not all are known by name", changed)
+    bands = tuple(
+        (ours, "" if index is None else source.bands[index])
+        for ours, index in zip(source.ours, indices, strict=True)
+    )
+    return _Stem(name, kernels, bands, _bands_text(bands, source.sensor), changed)
+
+
+def _bands_text(bands: Sequence[tuple[str, str]], sensor: str) -> str:
+    """Which band starts from which, e.g. "bands by name: red from b4 (red)"."""
+    named = [_band_text(ours, theirs, common_name(theirs, sensor)) for ours, theirs in bands if theirs]
     others = [ours or "a band without a name" for ours, theirs in bands if not theirs]
-    parts = [f"bands by name: {', '.join(known)}"] if known else ["no band in common"]
-    return "; ".join([*parts, f"{', '.join(others)} from the mean of all"] if others else parts)
+    text = f"bands by name: {', '.join(named)}" if named else "no band in common"
+    return f"{text}; {', '.join(others)} from the mean of all" if others else text
 
 
-def _one_said(ours: str, theirs: str, colour: str) -> str:
+def _band_text(ours: str, theirs: str, colour: str) -> str:
     if ours == theirs == colour:
         return ours
     return f"{ours} from {theirs}" if colour in (ours, theirs) else f"{ours} from {theirs} ({colour})"
 
 
-def fill_exactly(network: torch.nn.Module, state: Mapping[str, npt.NDArray[np.generic]], source: str) -> None:
-    """Load arrays into a network whose tensors must have exactly these names, shapes and kinds. Raises
-    `BundleError` otherwise.
+def fill_exactly(network: torch.nn.Module, state: Mapping[str, AnyArray], source: str) -> None:
+    """Load arrays into a network.
+
+    Raises:
+        BundleError: The arrays do not have exactly the names, shapes and kinds of the network's tensors.
     """
-    own = network.state_dict()
-    names = [f"{name!r} is missing" for name in own if name not in state] + [
-        f"{name!r} is not part of it" for name in state if name not in own
-    ]
-    shapes = [
-        f"{name!r} has shape {state[name].shape}, not {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in state and state[name].shape != value.shape
-    ]
-    kinds = [
-        f"{name!r} is {state[name].dtype}, not {value.dtype}"
-        for name, value in own.items()
-        if name in state and (state[name].dtype.kind == "f") != value.is_floating_point()
-    ]
-    wrong = names + shapes + kinds
-    if wrong:
+    tensors = network.state_dict()
+    differences = [f"{name!r} is missing" for name in tensors if name not in state]
+    differences += [f"{name!r} is not part of it" for name in state if name not in tensors]
+    for name, value in tensors.items():
+        if name in state:
+            differences += _differences(name, state[name], value)
+    if differences:
         raise BundleError(
-            f"{source}: the weights do not fit the network of model.json: {len(wrong)} tensors differ, first {wrong[0]}; train the model again"
+            f"{source}: the weights do not fit the network of model.json: {len(differences)} tensors differ, first "
+            f"{differences[0]}; train the model again"
         )
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
 
 
-def _best_pairs(own: State, found: State) -> tuple[str, dict[str, str]]:
-    """The prefix under which the file holds most of the encoder, and the file's key of each of the encoder's
-    names.
-    """
-    ours = {_plain(name): name for name in own}
+def _differences(name: str, array: AnyArray, tensor: torch.Tensor) -> list[str]:
+    """How an array differs from the tensor of its name."""
+    if array.shape != tensor.shape:
+        return [f"{name!r} has shape {array.shape}, not {tuple(tensor.shape)}"]
+    if (array.dtype.kind == "f") != tensor.is_floating_point():
+        return [f"{name!r} is {array.dtype}, not {tensor.dtype}"]
+    return []
+
+
+def _float_tensors(module: torch.nn.Module) -> State:
+    return {name: value for name, value in module.state_dict().items() if value.is_floating_point()}
+
+
+def _matching_keys(wanted: State, available: State) -> tuple[str, dict[str, str]]:
+    """The prefix under which the weights hold most of a backbone, and the key of each of its tensors there."""
+    name_of = {_plain(name): name for name in wanted}
     candidates: dict[str, dict[str, str]] = {}
     fitting: Counter[str] = Counter()
-    for key in found:
+    for key in available:
         parts = key.split(".")
         for start in range(len(parts)):
-            name = ours.get(_plain(".".join(parts[start:])))
+            name = name_of.get(_plain(".".join(parts[start:])))
             if name is None:
                 continue
             prefix = ".".join(parts[:start])
             candidates.setdefault(prefix, {})[name] = key
-            fitting[prefix] += found[key].shape == own[name].shape
+            fitting[prefix] += available[key].shape == wanted[name].shape
+
+    def quality(prefix: str) -> tuple[int, bool, int]:
+        return fitting[prefix], "encoder" in prefix or "backbone" in prefix, -len(prefix)
+
     if not candidates:
         return "", {}
-    best = max(
-        candidates,
-        key=lambda prefix: (fitting[prefix], "encoder" in prefix or "backbone" in prefix, -len(prefix)),
-    )
+    best = max(candidates, key=quality)
     return best, candidates[best]
 
 
 def _plain(name: str) -> str:
-    return name.replace(".", "_")  # timm flattens "stages.0" to "stages_0" where it makes features
-
-
-def _same_but_bands(found: torch.Tensor, own: torch.Tensor) -> bool:
-    return found.ndim == 4 and (found.shape[0], found.shape[2:]) == (own.shape[0], own.shape[2:])
+    return name.replace(".", "_")  # timm flattens "stages.0" to "stages_0" where it makes feature maps
 
 
 def _check_finite(state: State, source: str) -> None:
     wrong = [name for name, value in state.items() if not torch.isfinite(value).all()]
     if wrong:
         raise BundleError(
-            f"{source}: {len(wrong)} tensors hold NaN or infinity, first {wrong[0]!r}; take another file"
+            f"{source}: {len(wrong)} tensors contain NaN or infinity, first {wrong[0]!r}; use another file"
         )
+
+
+def _counted(names: tuple[str, ...]) -> str:
+    return f"{len(names)} tensors ({_some(names)})"
 
 
 def _some(names: tuple[str, ...]) -> str:

@@ -13,30 +13,34 @@ import torch
 
 from ..errors import BundleError
 
-_WEIGHTS, _SPEC = "weights.safetensors", "model.json"  # by name: the bundle module stands above this floor
+_WEIGHTS, _SPEC = "weights.safetensors", "model.json"  # as in `bundle`, which stands above this floor
 _NESTED = ("state_dict", "model_state_dict", "model", "net", "weights")
 
 State = dict[str, torch.Tensor]
 
 
 def read_state(path: str | Path) -> State:
-    """Floating point tensors of a weights file by name. Raises `BundleError` for a file without any, or one
-    that would have to run code.
+    """Floating point tensors of a weights file, by name.
+
+    Raises:
+        BundleError: There is no such file, it contains no tensors, or it cannot be read without running code.
     """
     path = Path(path)
     if not path.is_file():
         raise BundleError(
-            f"{path}: no such weights file; --weights takes none, imagenet, a name of eo-dl model backbones, or a .safetensors, .pt, .pth, .ckpt or .eodl file"
+            f"{path}: no such weights file; expected none, imagenet, a name that eo-dl model backbones lists, or a "
+            ".safetensors, .pt, .pth, .ckpt or .eodl file"
         )
     try:
         data = _read_any(path)
     except BundleError:
         raise
-    # the readers of pickles raise anything on damaged bytes (IndexError, AttributeError, struct.error, ...)
+    # The readers of pickles raise anything on damaged bytes (IndexError, AttributeError, struct.error, ...).
     except Exception as error:
-        why = (str(error) or type(error).__name__).split("\n", maxsplit=1)[0][:160]
+        reason = (str(error) or type(error).__name__).split("\n", maxsplit=1)[0][:160]
         raise BundleError(
-            f"{path}: cannot be read as weights without running code from it ({why}); expected tensors only: save the state dict as .safetensors"
+            f"{path}: cannot be read as weights without running code from it ({reason}); expected tensors only: save "
+            "the state dict as .safetensors"
         ) from error
     return tensors_of(data, str(path))
 
@@ -50,7 +54,7 @@ def tensors_of(data: Mapping[str, object], source: str) -> State:
     }
     if not state:
         raise BundleError(
-            f"{source}: holds no tensors; expected a state dict, a checkpoint with 'state_dict', or an .eodl bundle"
+            f"{source}: contains no tensors; expected a state dict, a checkpoint with 'state_dict', or an .eodl bundle"
         )
     return state
 
@@ -62,14 +66,14 @@ def read_model_json(path: str | Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
         if _SPEC not in archive.namelist():
             return {}
-        data = _stored(archive, _SPEC, str(path))
+        data = _read_stored(archive, _SPEC, str(path))
     try:
-        found = json.loads(data)
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise BundleError(
             f"{path}: {_SPEC} is not JSON ({error}); the file is damaged, copy or train it again"
         ) from error
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _read_any(path: Path) -> Mapping[str, object]:
@@ -78,19 +82,21 @@ def _read_any(path: Path) -> Mapping[str, object]:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if _WEIGHTS in archive.namelist():
-                return dict(safetensors.torch.load(_stored(archive, _WEIGHTS, str(path))))
+                return dict(safetensors.torch.load(_read_stored(archive, _WEIGHTS, str(path))))
     return _unnested(torch.load(path, map_location="cpu", weights_only=True))
 
 
-def _stored(archive: zipfile.ZipFile, member: str, source: str) -> bytes:
-    if archive.getinfo(member).compress_type != zipfile.ZIP_STORED:  # a bundle never compresses; a bomb must
+def _read_stored(archive: zipfile.ZipFile, member: str, source: str) -> bytes:
+    # A bundle never compresses; a zip bomb has to.
+    if archive.getinfo(member).compress_type != zipfile.ZIP_STORED:
         raise BundleError(
-            f"{source}: {member} is compressed, and members of a bundle are stored; take the original file"
+            f"{source}: {member} is compressed, but a bundle stores its members uncompressed; use the original file"
         )
     return archive.read(member)
 
 
 def _unnested(data: object) -> Mapping[str, object]:
+    """The state dict in a checkpoint, or the data where it is one."""
     if not isinstance(data, Mapping):
         raise ValueError(f"a {type(data).__name__} instead of named tensors")
     inner = next((data[name] for name in _NESTED if isinstance(data.get(name), Mapping)), None)

@@ -1,6 +1,4 @@
-"""What `--weights` means: from the words of a person to tensors that know their bands, their units and whose
-they are.
-"""
+"""What `weights` may name: from a name or a path to tensors with their bands, their units and their licence."""
 
 from __future__ import annotations
 
@@ -25,32 +23,35 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Tensors to come, and what is known about them. `where` names them in messages.
-
-    `bands` are theirs in the order of the first convolution ("" for one without a name; () where nothing is
-    known), number names being those of `sensor`; `ours` the bands that they will be used for. `normalization`
-    is of each of `bands`, in the units that `full` tells (see `catalogue.NamedWeights`), or in physical units
-    where `full` is None. `classes`: (id, name) in channel order, of a model; None for other weights.
-    """
+    """Tensors that are read on demand, and what is known about them."""
 
     where: str
+    """Name for messages."""
     read: Callable[[], State]
+    """Reads the tensors, from disk or the network."""
     bands: tuple[str, ...] = ()
+    """Their bands in the order of the first convolution, "" for one without a name; () where nothing is known."""
     sensor: str = ""
+    """The sensor whose numbers name the bands (`core.spectral`)."""
     normalization: Normalization | None = None
+    """Of each of `bands`, in the units of `full`, or in physical units where `full` is None."""
     full: float | None = None
+    """The input value that stands for 1 (`catalogue.NamedWeights.full`)."""
     licence: str = ""
     ours: tuple[str, ...] = ()
+    """The bands that the weights will be used for."""
     file: Path | None = None
     classes: tuple[tuple[int, str], ...] | None = None
+    """(id, name) in channel order where the weights are a model; None for other weights."""
 
     def by_name(self, theirs: int, count: int) -> bool:
-        """True where `theirs` bands of the weights and `count` of ours can be told apart by name."""
+        """True where the `theirs` bands of the weights and `count` of ours can be matched by name."""
         return len(self.bands) == theirs and len(self.ours) == count and any(self.bands) and any(self.ours)
 
-    def places(self, theirs: int, count: int) -> tuple[int | None, ...]:
-        """For each of our bands its place among the weights'; by order where there are no names and equally
-        many, else None.
+    def band_indices(self, theirs: int, count: int) -> tuple[int | None, ...]:
+        """For each of our `count` bands the index of the same band among the `theirs` of the weights.
+
+        Without names bands correspond by their order where there are equally many; otherwise all are None.
         """
         if self.by_name(theirs, count):
             return match_bands(self.ours, self.bands, self.sensor)
@@ -58,38 +59,52 @@ class WeightsSource:
 
 
 def find_weights(weights: str, backbone: str, ours: Sequence[str] = ()) -> WeightsSource | None:
-    """The source that `weights` names; None for "none". Nothing is downloaded yet.
+    """The source that `weights` names; nothing is downloaded yet.
 
-    `ours`: names of the bands that the network takes, "" for one without a name. Raises `ConfigError` for
-    names that are not known or do not fit the backbone, `BundleError` for files that are not there.
+    Args:
+        weights: "none", "imagenet", a name of the catalogue, or the path of a file.
+        backbone: The backbone that they are for.
+        ours: Names of the bands that the network takes, "" for one without a name.
+
+    Returns:
+        The source; None for "none".
+
+    Raises:
+        ConfigError: The name is unknown, or belongs to another backbone.
+        BundleError: The file does not exist.
     """
     if weights == NONE:
         return None
     if Path(weights).is_file() or not (weights == IMAGENET or is_name(weights)):
-        return replace(_of_file(Path(weights)), ours=tuple(ours))
-    found = _of_imagenet(backbone) if weights == IMAGENET else _of_torchgeo(find_named(weights, backbone))
-    return replace(found, ours=tuple(ours))
+        source = _of_file(Path(weights))
+    elif weights == IMAGENET:
+        source = _of_imagenet(backbone)
+    else:
+        source = _of_torchgeo(find_named(weights, backbone))
+    return replace(source, ours=tuple(ours))
 
 
 def _of_file(path: Path) -> WeightsSource:
     if not path.is_file():
         read_state(path)  # raises
-    spec = read_model_json(path)
     source = WeightsSource(str(path), lambda: read_state(path), file=path)
+    spec = read_model_json(path)
     if not spec:
         return source
     try:
         bands = tuple(
             canonical_name(band["name"]) if band.get("named", True) else "" for band in spec["bands"]
         )
+        statistics = spec["normalization"]
         normalization = Normalization(
-            tuple(map(float, spec["normalization"]["mean"])), tuple(map(float, spec["normalization"]["std"]))
+            tuple(map(float, statistics["mean"])), tuple(map(float, statistics["std"]))
         )
         licence = str(spec.get("provenance", {}).get("licence", ""))
-        classes = tuple((int(one["id"]), str(one["name"])) for one in spec["classes"])
+        classes = tuple((int(info["id"]), str(info["name"])) for info in spec["classes"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
-            f"{path}: model.json does not say its bands, classes and normalization ({error!r}); the file is damaged, copy or train it again"
+            f"{path}: model.json lacks valid bands, classes or normalization ({error!r}); the file is damaged, copy or "
+            "train it again"
         ) from error
     return replace(source, bands=bands, normalization=normalization, licence=licence, classes=classes)
 
@@ -100,58 +115,60 @@ def _of_imagenet(backbone: str) -> WeightsSource:
     config = get_pretrained_cfg(backbone) if is_model(backbone) else None
     if config is None or not config.has_weights:
         raise BundleError(
-            f"--weights imagenet: timm has no weights of backbone {backbone}; choose another --backbone (eo-dl model backbones), or --weights PATH"
+            f"weights imagenet: timm has none for backbone {backbone}; choose another `backbone` (eo-dl model backbones "
+            "lists them), or the path of a file as `weights`"
         )
-    normalization = Normalization(tuple(config.mean), tuple(config.std))
     where = f"ImageNet weights of {backbone} ({config.tag})"
     return WeightsSource(
-        where,
-        lambda: fetched(where, lambda: _imagenet_state(backbone)),
-        RGB,
-        "",
-        normalization,
-        1.0,
-        config.license or "not stated",
+        where=where,
+        read=lambda: fetched(where, lambda: _imagenet_state(backbone)),
+        bands=RGB,
+        normalization=Normalization(tuple(config.mean), tuple(config.std)),
+        full=1.0,
+        licence=config.license or "not stated",
     )
 
 
 def _of_torchgeo(named: NamedWeights) -> WeightsSource:
     return WeightsSource(
-        named.name,
-        lambda: fetched(
-            named.name,
-            lambda: _torchgeo_weight(named.name).get_state_dict(
-                progress=False, check_hash=True, weights_only=True, map_location="cpu"
-            ),
-        ),
-        tuple(canonical_name(band) for band in named.bands),
-        named.sensor,
-        _normalization(_torchgeo_weight(named.name).transforms, len(named.bands)),
-        named.full,
-        named.licence,
+        where=named.name,
+        read=lambda: fetched(named.name, lambda: _torchgeo_state(named.name)),
+        bands=tuple(canonical_name(band) for band in named.bands),
+        sensor=named.sensor,
+        normalization=_normalization(_torchgeo_weight(named.name).transforms, len(named.bands)),
+        full=named.full,
+        licence=named.licence,
     )
 
 
 def fetched(what: str, fetch: Callable[[], Any]) -> State:
-    """Tensors from a cache or the network. Raises `BundleError`, in one line that says what else there is,
-    where they cannot be had.
+    """Tensors from a cache or the network.
+
+    Raises:
+        BundleError: They cannot be downloaded; the message offers the alternatives in one line.
     """
-    log.info("fetching %s (once; then it is kept)", what)
+    log.info("fetching %s (once, it is kept)", what)
     try:
         data = fetch()
-    except Exception as error:  # urllib, huggingface_hub and their transports raise what they like
-        why = " ".join((str(error) or type(error).__name__).split())[:160]
+    except Exception as error:  # urllib, huggingface_hub and their transports raise anything
+        reason = " ".join((str(error) or type(error).__name__).split())[:160]
         raise BundleError(
-            f"{what}: cannot be downloaded ({why}); fetch the file on a machine with a network and give --weights PATH, or train without: --weights none"
+            f"{what}: cannot be downloaded ({reason}); download the file on a machine with network access and pass its "
+            "path as `weights`, or train without weights (none)"
         ) from error
     return tensors_of(data, what)
 
 
 def _imagenet_state(backbone: str) -> State:
-    import timm
+    import timm  # lazy: only for these
 
-    model = timm.create_model(backbone, pretrained=True)
-    return dict(model.state_dict())
+    return dict(timm.create_model(backbone, pretrained=True).state_dict())
+
+
+def _torchgeo_state(name: str) -> Any:
+    return _torchgeo_weight(name).get_state_dict(
+        progress=False, check_hash=True, weights_only=True, map_location="cpu"
+    )
 
 
 def _torchgeo_weight(name: str) -> Any:
@@ -162,19 +179,18 @@ def _torchgeo_weight(name: str) -> Any:
 
 
 def _normalization(transforms: Any, count: int) -> Normalization | None:
-    """What a chain of transforms does to values, as one mean and one standard deviation a band; None where it
-    does nothing to them.
-    """
-    mean, std, any_found = [0.0] * count, [1.0] * count, False
+    """A chain of transforms as one mean and one standard deviation per band; None where it changes no values."""
+    mean, std = [0.0] * count, [1.0] * count
+    normalizes = False
     for step in transforms if hasattr(transforms, "__iter__") else ():
         if not hasattr(step, "mean") or not hasattr(step, "std"):
             continue
-        means, stds = _each(step.mean, count), _each(step.std, count)
-        mean = [m + s * further for m, s, further in zip(mean, std, means, strict=True)]
-        std = [s * further for s, further in zip(std, stds, strict=True)]
-        any_found = True
-    return Normalization(tuple(mean), tuple(std)) if any_found else None
+        step_mean, step_std = _per_band(step.mean, count), _per_band(step.std, count)
+        mean = [m + s * further for m, s, further in zip(mean, std, step_mean, strict=True)]
+        std = [s * further for s, further in zip(std, step_std, strict=True)]
+        normalizes = True
+    return Normalization(tuple(mean), tuple(std)) if normalizes else None
 
 
-def _each(values: Sequence[float], count: int) -> list[float]:
+def _per_band(values: Sequence[float], count: int) -> list[float]:
     return [float(value) for value in values] * (count if len(values) == 1 else 1)

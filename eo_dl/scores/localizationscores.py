@@ -1,32 +1,37 @@
-"""`LocalizationScorer`: one object a chip or none: is it found, how well does its box fit, is the class
-right.
+"""`LocalizationScorer`: at most one object per chip. Is it found, how well does its box fit, is the class right?
 
-CorLoc (Deselaers et al. 2012) is the share of the chips with an object whose box has an IoU of at least `iou`
-with the true one; here the class must be right too, since the network names one. `mean_box_iou` is over the
-same chips, 0 where nothing was found. `accuracy` is over all chips, those without an object too: the right
-class, or rightly nothing.
+CorLoc (Deselaers et al. 2012) is the share of the chips with an object whose predicted box has an IoU of at least `iou`
+with the reference box; here the class must be right too, since the network predicts one. `mean_box_iou` is over the same
+chips, 0 where nothing was predicted. `accuracy` is over all chips, including those without an object: the right class, or
+rightly nothing.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ..core.arrays import Objects
+from ..core.arraytypes import Float64Array
 from ..core.boxes import ious
 from ..core.classes import ClassSet
-from .intervals import FEWEST_BLOCKS, percentile_interval, resampled_counts
+from .intervals import FEWEST_BLOCKS, interval_bounds, resampled_counts
+from .pixelscores import ratio
 from .score import Score
 
-Floats = npt.NDArray[np.float64]
-
 OVERALL = ("corloc", "mean_box_iou", "accuracy")
-_CHIPS, _WITH, _HITS, _IOU, _RIGHT = range(5)
+_PER_CLASS = ("corloc", "mean_box_iou")
+# Columns of a row of sums: chips, chips with an object, hits, sum of IoUs, chips with the right class or nothing.
+_CHIPS, _WITH_OBJECT, _HITS, _IOU, _RIGHT = range(5)
 
 
 class LocalizationScorer:
-    """Counts chips, apart for each place (the block of ground that the interval resamples). Objects below
-    `min_score` count as nothing found.
+    """Counts chips, separately for each block of ground, over which intervals are resampled.
+
+    Args:
+        classes: Classes in channel order.
+        iou: From this IoU on an object counts as found.
+        min_score: Predictions with a lower score count as nothing predicted.
+        seed: Of the resampling.
     """
 
     def __init__(self, classes: ClassSet, iou: float = 0.5, *, min_score: float = 0.0, seed: int = 0) -> None:
@@ -34,75 +39,76 @@ class LocalizationScorer:
         self.iou = iou
         self.min_score = min_score
         self._seed = seed
-        self._by_place: dict[str, Floats] = {}
+        self._by_place: dict[str, Float64Array] = {}
         self._of_class = np.zeros((len(classes), 5))
 
     def update(self, predicted: Objects, truth: Objects, place: str = "") -> None:
-        """Add one chip. A true object that is ignored leaves the chip out; of several predictions the
-        strongest is taken.
+        """Add a chip. Of several predictions the one with the highest score is taken.
+
+        Args:
+            predicted: The predicted object, or none.
+            truth: The reference object, or none; an ignored one leaves the chip out.
+            place: The chip's block of ground.
         """
-        if truth.ignore is not None and truth.ignore.any():
+        if not truth.counted.all():
             return
-        best = (
-            int(np.argmax(predicted.scores))
-            if len(predicted) and predicted.scores.max() >= self.min_score
-            else -1
-        )
+        reported = predicted.take(predicted.scores >= self.min_score)
+        best = reported.take(np.argsort(-reported.scores, kind="stable")[:1])
         row = np.zeros(5)
         row[_CHIPS] = 1
         if not len(truth):
-            row[_RIGHT] = best < 0
+            row[_RIGHT] = not len(best)
         else:
-            row[_WITH] = 1
-            overlap = float(ious(predicted.boxes[best : best + 1], truth.boxes[:1])[0]) if best >= 0 else 0.0
-            right = best >= 0 and int(predicted.class_ids[best]) == int(truth.class_ids[0])
-            row[[_HITS, _IOU, _RIGHT]] = right and overlap >= self.iou, overlap, right
+            row[_WITH_OBJECT] = 1
+            if len(best):
+                overlap = float(ious(best.boxes, truth.boxes[:1])[0])
+                right = best.class_ids[0] == truth.class_ids[0]
+                row[_HITS], row[_IOU], row[_RIGHT] = right and overlap >= self.iou, overlap, right
             self._of_class[int(self.classes.channel_of(truth.class_ids[:1])[0])] += row
         self._by_place[place] = self._by_place.get(place, np.zeros(5)) + row
 
     def scores(self) -> list[Score]:
-        """Overall scores, then those of each class."""
-        total = np.sum(list(self._by_place.values()), axis=0) if self._by_place else np.zeros(5)
+        """Overall scores, then those per class."""
+        total = sum(self._by_place.values(), start=np.zeros(5))
         values, draws = _values(total[None]), self.draws()
-        found = []
+        scores = []
         for name in OVERALL:
-            low, high = (percentile_interval(draws[name]) or (None, None)) if name in draws else (None, None)
-            count = int(total[_CHIPS if name == "accuracy" else _WITH])
-            found.append(Score(name, float(values[name][0]), None, count, self._threshold(name), low, high))
+            low, high = interval_bounds(draws.get(name))
+            scores.append(
+                Score(
+                    name=name,
+                    value=float(values[name][0]),
+                    class_name=None,
+                    count=int(total[_CHIPS if name == "accuracy" else _WITH_OBJECT]),
+                    threshold=self._threshold(name),
+                    low=low,
+                    high=high,
+                )
+            )
         for info, row in zip(self.classes, self._of_class, strict=True):
-            own = _values(row[None])
-            found += [
-                Score(name, float(own[name][0]), info.name, int(row[_WITH]), self._threshold(name))
-                for name in OVERALL[:2]
-            ]
-        return found
+            class_values, count = _values(row[None]), int(row[_WITH_OBJECT])
+            for name in _PER_CLASS:
+                value = float(class_values[name][0])
+                scores.append(Score(name, value, info.name, count, self._threshold(name)))
+        return scores
 
-    def draws(self) -> dict[str, Floats]:
-        """(R,) overall scores of R resamplings of the places, the same ones for every scorer of these places;
-        {} with too few places.
+    def draws(self) -> dict[str, Float64Array]:
+        """(R,) overall scores in each of R resamplings of the blocks, the same ones for every scorer of these blocks;
+        {} with too few blocks.
         """
         if len(self._by_place) < FEWEST_BLOCKS:
             return {}
-        places = np.stack([self._by_place[key] for key in sorted(self._by_place)])
-        return _values(resampled_counts(len(places), seed=self._seed).astype(np.float64) @ places)
+        blocks = np.stack([self._by_place[key] for key in sorted(self._by_place)])
+        return _values(resampled_counts(len(blocks), seed=self._seed).astype(np.float64) @ blocks)
 
     def _threshold(self, name: str) -> float | None:
         return self.iou if name == "corloc" else None
 
 
-def _values(rows: Floats) -> dict[str, Floats]:
-    """Scores of many (R, 5) sums; NaN where there is no chip to count."""
-
-    def ratio(part: int, whole: int) -> Floats:
-        return np.asarray(
-            np.divide(
-                rows[:, part], rows[:, whole], out=np.full(len(rows), np.nan), where=rows[:, whole] > 0
-            ),
-            np.float64,
-        )
-
+def _values(rows: Float64Array) -> dict[str, Float64Array]:
+    """Scores of R sums (R, 5); NaN where there is no chip to count."""
     return {
-        "corloc": ratio(_HITS, _WITH),
-        "mean_box_iou": ratio(_IOU, _WITH),
-        "accuracy": ratio(_RIGHT, _CHIPS),
+        "corloc": ratio(rows[:, _HITS], rows[:, _WITH_OBJECT]),
+        "mean_box_iou": ratio(rows[:, _IOU], rows[:, _WITH_OBJECT]),
+        "accuracy": ratio(rows[:, _RIGHT], rows[:, _CHIPS]),
     }

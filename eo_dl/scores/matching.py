@@ -1,9 +1,9 @@
-"""Which prediction finds which true object: greedy by score, as COCO does it.
+"""Which prediction finds which reference object: greedily by score, as COCO does it.
 
-For each class and IoU threshold, predictions in the order of their scores take the free true object that they
-overlap most (at least by the threshold). An `ignore` object excuses: a prediction that lies in it (common
-area over the prediction's own, COCO's crowd rule) and finds no real object counts neither way, however many
-do; one of class 255 excuses any class. Only overlapping pairs are looked at.
+For each class and IoU threshold, predictions in falling order of their scores take the free reference object that they
+overlap most, at least by the threshold. An ignored object excuses: a prediction that lies in it (common area divided by
+the prediction's area, COCO's crowd rule) and finds no real object counts neither way, however many there are; one of
+class 255 excuses predictions of any class. Only overlapping pairs are looked at.
 """
 
 from __future__ import annotations
@@ -11,81 +11,98 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
 from ..core.arrays import Objects
+from ..core.arraytypes import BoolArray, Float64Array, Int64Array
 from ..core.boxes import areas, crossing_pairs, intersection_areas
 from ..core.classes import IGNORE_ID
 
-Index = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
+# Tolerances of faster-coco-eval.
+_ROUNDING = 1e-10
 
 
 @dataclass(frozen=True)
 class Matches:
-    """`found` (T, N) index of the true object that each prediction found, -1 for none; `excused` (T, N)
-    counts neither way.
-    """
+    """What N predictions found at each of T IoU thresholds."""
 
-    found: Index
-    excused: Flags
+    found: Int64Array
+    """(T, N) index of the reference object, -1 for none."""
+    excused: BoolArray
+    """(T, N) True for predictions that count neither way."""
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """P pairs of a prediction and a reference object that overlap."""
+
+    predictions: Int64Array
+    references: Int64Array
+    overlap: Float64Array
+
+    def take(self, index: BoolArray | Int64Array) -> _Pairs:
+        return _Pairs(self.predictions[index], self.references[index], self.overlap[index])
 
 
 def match(predicted: Objects, truth: Objects, thresholds: tuple[float, ...], use_polygons: bool) -> Matches:
-    """Matches of each prediction at each of T IoU thresholds, class by class."""
-    ignored = truth.ignore if truth.ignore is not None else np.zeros(len(truth), np.bool_)
-    first, second, overlap = overlaps(predicted, truth, ignored, use_polygons)
+    """Match predictions to reference objects, class by class.
+
+    Args:
+        predicted: N predicted objects.
+        truth: The reference objects.
+        thresholds: T least IoUs.
+        use_polygons: Compare outlines instead of boxes.
+    """
+    ignored = ~truth.counted
+    pairs = _overlapping_pairs(predicted, truth, ignored, use_polygons)
+    pairs = pairs.take(pairs.overlap >= min(thresholds) - _ROUNDING)
+    # Highest score first. Per prediction real objects come before ignored ones, then larger overlap; of equal ones the
+    # later object, as COCO does.
+    by_score = np.argsort(-predicted.scores.astype(np.float64), kind="stable")
+    rank = np.empty(len(predicted), np.int64)
+    rank[by_score] = np.arange(len(predicted))
+    order = np.lexsort(
+        (-pairs.references, -pairs.overlap, ignored[pairs.references], rank[pairs.predictions])
+    )
+    pairs = pairs.take(order)
     found = np.full((len(thresholds), len(predicted)), -1, np.int64)
     excused = np.zeros((len(thresholds), len(predicted)), np.bool_)
-    good = overlap >= min(thresholds) - 1e-10
-    first, second, overlap = first[good], second[good], overlap[good]
-    # Strongest prediction first; real objects before ignored ones, then larger overlap; of equal ones the
-    # later object, as COCO does.
-    rank = np.empty(len(predicted), np.int64)
-    rank[np.argsort(-predicted.scores.astype(np.float64), kind="stable")] = np.arange(len(predicted))
-    order = np.lexsort((-second, -overlap, ignored[second], rank[first]))
-    first, second, overlap = first[order], second[order], overlap[order]
-    for place, threshold in enumerate(thresholds):
-        _greedy(first, second, overlap >= min(threshold, 1 - 1e-10), ignored, found[place], excused[place])
+    for index, threshold in enumerate(thresholds):
+        enough = pairs.take(pairs.overlap >= min(threshold, 1 - _ROUNDING))
+        _match_greedily(enough, ignored, found[index], excused[index])
     return Matches(found, excused)
 
 
-def _greedy(first: Index, second: Index, enough: Flags, ignored: Flags, found: Index, excused: Flags) -> None:
-    taken = np.zeros(len(ignored), np.bool_)
-    for prediction, object_, is_ignored in zip(
-        first[enough].tolist(), second[enough].tolist(), ignored[second[enough]].tolist(), strict=True
-    ):
+def _match_greedily(pairs: _Pairs, ignored: BoolArray, found: Int64Array, excused: BoolArray) -> None:
+    """Fill `found` and `excused` (N,) from pairs in the order in which they may match."""
+    # Lists: single elements of arrays are slow to read.
+    is_ignored, taken = ignored.tolist(), [False] * len(ignored)
+    for prediction, reference in zip(pairs.predictions.tolist(), pairs.references.tolist(), strict=True):
         if found[prediction] >= 0 or excused[prediction]:
             continue
-        if is_ignored:
+        if is_ignored[reference]:
             excused[prediction] = True
-        elif not taken[object_]:
-            found[prediction] = object_
-            taken[object_] = True
+        elif not taken[reference]:
+            found[prediction] = reference
+            taken[reference] = True
 
 
-def overlaps(
-    predicted: Objects, truth: Objects, ignored: Flags, use_polygons: bool
-) -> tuple[Index, Index, Floats]:
-    """Pairs (prediction, true object) of one class that overlap, with their IoU (share of the prediction for
-    ignored objects).
-    """
-    a, b = np.asarray(predicted.boxes, np.float64), np.asarray(truth.boxes, np.float64)
-    first, second = crossing_pairs(a, b)
-    same = (predicted.class_ids[first] == truth.class_ids[second]) | (
-        ignored[second] & (truth.class_ids[second] == IGNORE_ID)
-    )
-    first, second = first[same], second[same]
+def _overlapping_pairs(predicted: Objects, truth: Objects, ignored: BoolArray, use_polygons: bool) -> _Pairs:
+    """The pairs of one class that overlap, with their IoU; for ignored objects the share of the prediction."""
+    first, second = crossing_pairs(predicted.boxes, truth.boxes)
+    excuses_all = ignored & (truth.class_ids == IGNORE_ID)
+    same_class = predicted.class_ids[first] == truth.class_ids[second]
+    comparable = same_class | excuses_all[second]
+    first, second = first[comparable], second[comparable]
     if use_polygons:
-        shapes_a, shapes_b = predicted.outlines(), truth.outlines()
-        common = shapely.area(shapely.intersection(shapes_a[first], shapes_b[second]))
-        area_a, area_b = shapely.area(shapes_a)[first], shapely.area(shapes_b)[second]
+        predicted_outlines, true_outlines = predicted.outlines(), truth.outlines()
+        common = shapely.area(shapely.intersection(predicted_outlines[first], true_outlines[second]))
+        predicted_area = shapely.area(predicted_outlines)[first]
+        true_area = shapely.area(true_outlines)[second]
     else:
-        common = intersection_areas(a[first], b[second])
-        area_a, area_b = areas(a)[first], areas(b)[second]
-    whole = np.where(ignored[second], area_a, area_a + area_b - common)
+        common = intersection_areas(predicted.boxes[first], truth.boxes[second])
+        predicted_area = areas(predicted.boxes)[first]
+        true_area = areas(truth.boxes)[second]
+    whole = np.where(ignored[second], predicted_area, predicted_area + true_area - common)
     overlap = np.divide(common, whole, out=np.zeros(len(first)), where=whole > 0)
-    kept = overlap > 0
-    return first[kept], second[kept], overlap[kept]
+    return _Pairs(first, second, overlap).take(overlap > 0)

@@ -1,10 +1,10 @@
-"""`ObjectScorer`: what found objects are worth: precision, recall and F1 at an IoU, and average precision.
+"""`ObjectScorer`: precision, recall and F1 of predicted objects at an IoU, and average precision.
 
-Average precision is COCO's: precision made monotone, read at 101 recalls, for the IoU thresholds 0.50, 0.55
-... 0.95 (`ap50_95`) and for 0.50 alone (`ap50`), without COCO's limit of 100 predictions an image, since
-scenes hold thousands. Computed here and not by faster-coco-eval, because polygons are compared exactly
-instead of as pixel masks and the interval needs weights; a test holds it equal to faster-coco-eval on boxes.
-A class without true objects has no recall, F1 or AP (NaN, not 0).
+Average precision is COCO's: precision made monotone, read at 101 recalls, for the IoU thresholds 0.50, 0.55 ... 0.95
+(`ap50_95`) and for 0.50 alone (`ap50`), without COCO's limit of 100 predictions per image, since scenes contain
+thousands. Why not faster-coco-eval: polygons are compared exactly instead of as pixel masks, and intervals need weighted
+predictions; a test holds it equal to faster-coco-eval on boxes. A class without reference objects has no recall, F1 or
+AP (NaN, not 0).
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ..core.arrays import Objects
+from ..core.arraytypes import BoolArray, Float64Array, Int64Array, ObjectArray
 from ..core.classes import ClassSet
-from .intervals import FEWEST_BLOCKS, Interval, percentile_interval, resampled_counts
+from .intervals import FEWEST_BLOCKS, interval_bounds, resampled_counts
 from .matching import match
+from .pixelscores import mean_of_known, ratio
 from .score import Score
 
-Floats = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-Places = Sequence[str] | npt.NDArray[np.object_]
+BlockNames = Sequence[str] | ObjectArray
 
 COCO_IOUS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 _RECALLS = np.linspace(0, 1, 101)
@@ -34,39 +32,46 @@ _CHUNK = 4_000_000
 
 @dataclass(frozen=True)
 class Curve:
-    """Precision, recall and F1 of a class for falling score thresholds (N,)."""
+    """Precision and recall of a class for N falling score thresholds."""
 
-    scores: Floats
-    precision: Floats
-    recall: Floats
+    scores: Float64Array
+    """(N,)"""
+    precision: Float64Array
+    """(N,)"""
+    recall: Float64Array
+    """(N,)"""
 
     @property
-    def f1(self) -> Floats:
+    def f1(self) -> Float64Array:
         """(N,) harmonic means."""
         total = self.precision + self.recall
         return np.divide(2 * self.precision * self.recall, total, out=np.zeros_like(total), where=total > 0)
 
 
-@dataclass
-class _Part:
-    """One update: per prediction its score, class, block and hits (T, N); per true object its class and block
-    (without ignored ones).
-    """
+@dataclass(frozen=True)
+class _Update:
+    """One image: N predictions and M reference objects that are not ignored."""
 
-    scores: Floats
-    class_ids: Index
-    blocks: npt.NDArray[np.object_]
-    hit: Flags
-    excused: Flags
-    truth_ids: Index
-    truth_blocks: npt.NDArray[np.object_]
+    scores: Float64Array
+    class_ids: Int64Array
+    blocks: ObjectArray
+    hit: BoolArray
+    """(T, N) found a reference object, at T IoUs."""
+    excused: BoolArray
+    """(T, N) counts neither way."""
+    truth_ids: Int64Array
+    truth_blocks: ObjectArray
 
 
 class ObjectScorer:
-    """Collects predictions and true objects image by image (or scene by scene).
+    """Collects predictions and reference objects image by image, or scene by scene.
 
-    `iou`: from where on an object counts as found. `use_polygons`: compare outlines, not boxes. `min_score`:
-    predictions below it do not count for precision, recall and F1 (average precision uses all).
+    Args:
+        classes: Classes in channel order.
+        iou: From this IoU on an object counts as found.
+        use_polygons: Compare outlines instead of boxes.
+        min_score: Predictions with a lower score do not count for precision, recall and F1; average precision uses all.
+        seed: Of the resampling.
     """
 
     def __init__(
@@ -84,7 +89,7 @@ class ObjectScorer:
         self.min_score = min_score
         self._seed = seed
         self._thresholds = COCO_IOUS if iou in COCO_IOUS else (*COCO_IOUS, iou)
-        self._parts: list[_Part] = []
+        self._updates: list[_Update] = []
         self._places: set[str] = set()
 
     def update(
@@ -93,48 +98,55 @@ class ObjectScorer:
         truth: Objects,
         place: str = "",
         *,
-        blocks: tuple[Places, Places] | None = None,
+        blocks: tuple[BlockNames, BlockNames] | None = None,
     ) -> None:
-        """Add the objects of one image. `place` is its block of ground for the interval; `blocks`: one for
-        each prediction and true object instead.
+        """Add the objects of one image.
+
+        Args:
+            predicted: Predicted objects.
+            truth: Reference objects.
+            place: The image's block of ground, over which intervals are taken.
+            blocks: A block per prediction and per reference object instead, where an image covers several.
         """
         matches = match(predicted, truth, self._thresholds, self.use_polygons)
-        real = ~truth.ignore if truth.ignore is not None else np.ones(len(truth), np.bool_)
-        blocks = blocks if blocks is not None else ([place] * len(predicted), [place] * len(truth))
-        ours, theirs = np.array(blocks[0], dtype=object), np.array(blocks[1], dtype=object)
-        self._places |= {place} if blocks is None else {*ours.tolist(), *theirs.tolist()}
-        if not len(predicted) and not len(truth):
+        if blocks is None:
+            blocks = [place] * len(predicted), [place] * len(truth)
             self._places.add(place)
-        self._parts.append(
-            _Part(
-                predicted.scores.astype(np.float64),
-                predicted.class_ids,
-                ours,
-                matches.found >= 0,
-                matches.excused,
-                truth.class_ids[real],
-                theirs[real],
+        predicted_blocks = np.array(blocks[0], dtype=object)
+        truth_blocks = np.array(blocks[1], dtype=object)
+        self._places |= {*predicted_blocks.tolist(), *truth_blocks.tolist()}
+        if not len(predicted) and not len(truth):
+            self._places.add(place)  # ground without objects counts for the interval too
+        self._updates.append(
+            _Update(
+                scores=predicted.scores.astype(np.float64),
+                class_ids=predicted.class_ids,
+                blocks=predicted_blocks,
+                hit=matches.found >= 0,
+                excused=matches.excused,
+                truth_ids=truth.class_ids[truth.counted],
+                truth_blocks=truth_blocks[truth.counted],
             )
         )
 
     def scores(self) -> list[Score]:
-        """Overall scores (counts pooled over classes, AP as the mean over classes), then those of each class."""
+        """Overall scores (counts pooled over classes, AP as the mean over classes), then those per class."""
         tables = [self._table(info.id) for info in self.classes]
-        found = self._overall(tables)
+        scores = self._overall(tables)
         for info, table in zip(self.classes, tables, strict=True):
-            precision, recall, f1 = _precision_recall_f1(*self._counts(table, None))
+            precision, recall, f1 = _precision_recall_f1(self._counts(table, None))
             values = {
                 "precision": float(precision[0]),
                 "recall": float(recall[0]),
                 "f1": float(f1[0]),
                 "ap50": self._ap(table, 0.5),
-                "ap50_95": self._ap_mean(table),
+                "ap50_95": self._mean_ap(table),
             }
-            found += [
+            scores += [
                 Score(name, value, info.name, table.total, self._threshold_of(name))
                 for name, value in values.items()
             ]
-        return found
+        return scores
 
     def curve(self, class_id: int) -> Curve:
         """Precision and recall of a class at `iou` for each score threshold, falling."""
@@ -142,16 +154,15 @@ class ObjectScorer:
         hit, counted = table.at(self.iou)
         hits, predictions = np.cumsum(hit & counted), np.cumsum(counted)
         precision = np.divide(hits, predictions, out=np.ones(len(hits)), where=predictions > 0)
-        return Curve(
-            table.scores, precision, hits / table.total if table.total else np.full(len(hits), np.nan)
-        )
+        recall = hits / table.total if table.total else np.full(len(hits), np.nan)
+        return Curve(table.scores, precision, recall)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Per class at `iou`: true objects, predictions that count, found, missed, false."""
+        """Per class at `iou`: reference objects, predictions that count, found, missed, false positives."""
         result = {}
         for info in self.classes:
-            table = self._table(info.id)
-            hits, predictions, total = (int(np.ravel(value)[0]) for value in self._counts(table, None))
+            counts = self._counts(self._table(info.id), None)
+            hits, predictions, total = int(counts.hits[0]), int(counts.predictions[0]), int(counts.truth[0])
             result[info.name] = {
                 "truth": total,
                 "predicted": predictions,
@@ -166,142 +177,150 @@ class ObjectScorer:
 
     def _overall(self, tables: list[_Table]) -> list[Score]:
         total = sum(table.total for table in tables)
-        values = self._pooled(tables, None) | {
-            "ap50_95": np.array([_nan_mean([self._ap_mean(table) for table in tables])])
-        }
-        bounds = self._intervals(tables)
-        return [
-            Score(
-                name,
-                float(value[0]),
-                None,
-                total,
-                self._threshold_of(name),
-                *(bounds.get(name) or (None, None)),
+        values = {name: float(value[0]) for name, value in self._pooled(tables, None).items()}
+        values["ap50_95"] = float(mean_of_known(np.array([self._mean_ap(table) for table in tables])))
+        drawn = self._draws(tables)
+        scores = []
+        for name, value in values.items():
+            low, high = interval_bounds(drawn.get(name))
+            scores.append(
+                Score(name, value, None, total, threshold=self._threshold_of(name), low=low, high=high)
             )
-            for name, value in values.items()
-        ]
+        return scores
 
-    def _pooled(self, tables: list[_Table], weights: Floats | None) -> dict[str, Floats]:
-        """(R,) overall scores for R draws (`weights` (R, B)), or as they are."""
-        hits, predictions, total = (
-            np.sum(column, axis=0)
-            for column in zip(*(self._counts(table, weights) for table in tables), strict=True)
+    def _pooled(self, tables: list[_Table], weights: Float64Array | None) -> dict[str, Float64Array]:
+        """(R,) overall scores for R draws (`weights` (R, B)); without weights those of all blocks, (1,)."""
+        counts = [self._counts(table, weights) for table in tables]
+        pooled = _Counts(
+            hits=np.sum([one.hits for one in counts], axis=0),
+            predictions=np.sum([one.predictions for one in counts], axis=0),
+            truth=np.sum([one.truth for one in counts], axis=0),
         )
-        precision, recall, f1 = _precision_recall_f1(hits, predictions, total)
-        aps = np.stack([self._aps(table, 0.5, weights) for table in tables])
-        known = np.isfinite(aps)
-        mean = np.divide(
-            np.where(known, aps, 0).sum(axis=0),
-            known.sum(axis=0),
-            out=np.full(aps.shape[1], np.nan),
-            where=known.any(axis=0),
-        )
-        return {"ap50": mean, "f1": f1, "precision": precision, "recall": recall}
+        precision, recall, f1 = _precision_recall_f1(pooled)
+        per_class = np.stack([self._aps(table, 0.5, weights) for table in tables], axis=1)
+        return {"ap50": mean_of_known(per_class), "f1": f1, "precision": precision, "recall": recall}
 
-    def draws(self) -> dict[str, Floats]:
-        """(R,) overall scores of R resamplings of the blocks, the same ones for every scorer of these blocks;
+    def draws(self) -> dict[str, Float64Array]:
+        """(R,) overall scores in each of R resamplings of the blocks, the same ones for every scorer of these blocks;
         {} with too few blocks.
         """
         return self._draws([self._table(info.id) for info in self.classes])
 
-    def _intervals(self, tables: list[_Table]) -> dict[str, Interval]:
-        return {name: percentile_interval(values) for name, values in self._draws(tables).items()}
-
-    def _draws(self, tables: list[_Table]) -> dict[str, Floats]:
+    def _draws(self, tables: list[_Table]) -> dict[str, Float64Array]:
         blocks = len(self._places)
         if blocks < FEWEST_BLOCKS:
             return {}
         draws = resampled_counts(blocks, seed=self._seed).astype(np.float64)
-        step = max(1, _CHUNK // max(1, max((len(table.scores) for table in tables), default=1)))
+        longest = max((len(table.scores) for table in tables), default=1)
+        step = max(1, _CHUNK // max(1, longest))
         parts = [self._pooled(tables, draws[start : start + step]) for start in range(0, len(draws), step)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def _counts(self, table: _Table, weights: Floats | None) -> tuple[Floats, Floats, Floats]:
-        """(R,) hits, predictions that count, true objects."""
+    def _counts(self, table: _Table, weights: Float64Array | None) -> _Counts:
+        """The counts of a class in R draws; without weights those of all blocks, R = 1."""
         hit, counted = table.at(self.iou)
         counted = counted & (table.scores >= self.min_score)
+        hit = hit & counted
         if weights is None:
-            return (
-                np.array([float((hit & counted).sum())]),
-                np.array([float(counted.sum())]),
-                np.array([float(table.total)]),
+            return _Counts(
+                hits=np.array([float(hit.sum())]),
+                predictions=np.array([float(counted.sum())]),
+                truth=np.array([float(table.total)]),
             )
         blocks = weights.shape[1]
-        per_block = [np.bincount(table.blocks[mask], minlength=blocks) for mask in (hit & counted, counted)]
-        return (
-            weights @ per_block[0],
-            weights @ per_block[1],
-            weights @ np.bincount(table.truth_blocks, minlength=blocks),
+        return _Counts(
+            hits=weights @ np.bincount(table.blocks[hit], minlength=blocks),
+            predictions=weights @ np.bincount(table.blocks[counted], minlength=blocks),
+            truth=weights @ np.bincount(table.truth_blocks, minlength=blocks),
         )
 
     def _ap(self, table: _Table, iou: float) -> float:
         return float(self._aps(table, iou, None)[0])
 
-    def _ap_mean(self, table: _Table) -> float:
+    def _mean_ap(self, table: _Table) -> float:
         return float(np.mean([self._ap(table, iou) for iou in COCO_IOUS]))
 
-    def _aps(self, table: _Table, iou: float, weights: Floats | None) -> Floats:
+    def _aps(self, table: _Table, iou: float, weights: Float64Array | None) -> Float64Array:
         hit, counted = table.at(iou)
         hit, blocks = hit[counted], table.blocks[counted]
         if weights is None:
-            return average_precision(
-                hit[None].astype(np.float64), np.ones((1, len(hit))), np.array([float(table.total)])
-            )
+            total = np.array([float(table.total)])
+            return average_precision(hit[None].astype(np.float64), np.ones((1, len(hit))), total)
         drawn = weights[:, blocks]
-        return average_precision(
-            drawn * hit, drawn, weights @ np.bincount(table.truth_blocks, minlength=weights.shape[1])
-        )
+        totals = weights @ np.bincount(table.truth_blocks, minlength=weights.shape[1])
+        return average_precision(drawn * hit, drawn, totals)
 
     def _table(self, class_id: int) -> _Table:
-        number = {name: place for place, name in enumerate(sorted(self._places))}
-        parts = [(part, part.class_ids == class_id, part.truth_ids == class_id) for part in self._parts]
-        scores = np.concatenate([part.scores[ours] for part, ours, _ in parts] or [np.empty(0)])
-        order = np.argsort(-scores, kind="stable")
-        depth = len(self._thresholds)
-        hit = np.concatenate(
-            [part.hit[:, ours] for part, ours, _ in parts] or [np.empty((depth, 0), np.bool_)], axis=1
-        )[:, order]
-        excused = np.concatenate(
-            [part.excused[:, ours] for part, ours, _ in parts] or [np.empty((depth, 0), np.bool_)], axis=1
-        )[:, order]
-        blocks = np.array([number[name] for part, ours, _ in parts for name in part.blocks[ours]], np.int64)[
-            order
-        ]
-        truth_blocks = np.array(
-            [number[name] for part, _, theirs in parts for name in part.truth_blocks[theirs]], np.int64
+        """All predictions and reference objects of a class."""
+        index_of = {block: index for index, block in enumerate(sorted(self._places))}
+        none = np.empty((len(self._thresholds), 0), np.bool_)
+        scores, hits, excused = [np.empty(0)], [none], [none]
+        blocks: list[int] = []
+        truth_blocks: list[int] = []
+        for update in self._updates:
+            of_class = update.class_ids == class_id
+            scores.append(update.scores[of_class])
+            hits.append(update.hit[:, of_class])
+            excused.append(update.excused[:, of_class])
+            blocks += [index_of[block] for block in update.blocks[of_class]]
+            truth_blocks += [index_of[block] for block in update.truth_blocks[update.truth_ids == class_id]]
+        all_scores = np.concatenate(scores)
+        order = np.argsort(-all_scores, kind="stable")
+        return _Table(
+            thresholds=self._thresholds,
+            scores=all_scores[order],
+            hit=np.concatenate(hits, axis=1)[:, order],
+            counted=~np.concatenate(excused, axis=1)[:, order],
+            blocks=np.array(blocks, np.int64)[order],
+            truth_blocks=np.array(truth_blocks, np.int64),
         )
-        return _Table(self._thresholds, scores[order], hit, ~excused, blocks, truth_blocks)
 
 
 @dataclass(frozen=True)
 class _Table:
-    """All predictions of one class, strongest first, and the blocks of its true objects."""
+    """All N predictions of one class, highest score first, and the blocks of its reference objects."""
 
     thresholds: tuple[float, ...]
-    scores: Floats
-    hit: Flags
-    counted: Flags
-    blocks: Index
-    truth_blocks: Index
+    scores: Float64Array
+    hit: BoolArray
+    """(T, N) found a reference object."""
+    counted: BoolArray
+    """(T, N) counts at all."""
+    blocks: Int64Array
+    """(N,) index of the block."""
+    truth_blocks: Int64Array
+    """(M,) index of the block of each reference object."""
 
     @property
     def total(self) -> int:
-        """Number of true objects."""
+        """Number of reference objects."""
         return len(self.truth_blocks)
 
-    def at(self, iou: float) -> tuple[Flags, Flags]:
-        """(N,) found one, and counts at all, at one of the thresholds."""
-        place = self.thresholds.index(iou)
-        return self.hit[place], self.counted[place]
+    def at(self, iou: float) -> tuple[BoolArray, BoolArray]:
+        """(N,) `hit` and `counted` at one of the thresholds."""
+        index = self.thresholds.index(iou)
+        return self.hit[index], self.counted[index]
 
 
-def average_precision(hits: Floats, weights: Floats, total: Floats) -> Floats:
-    """(R,) average precision of R weightings of N predictions, strongest first; NaN where there is no true
-    object.
+@dataclass(frozen=True)
+class _Counts:
+    """Predictions and reference objects in R draws."""
 
-    `hits` and `weights` (R, N), `total` (R,). COCO's rule: mean of the precision envelope at the recalls 0,
-    0.01 ... 1.
+    hits: Float64Array
+    predictions: Float64Array
+    truth: Float64Array
+
+
+def average_precision(hits: Float64Array, weights: Float64Array, total: Float64Array) -> Float64Array:
+    """Average precision by COCO's rule: the mean of the precision envelope at the recalls 0, 0.01 ... 1.
+
+    Args:
+        hits: (R, N) weights of the predictions that found an object, in R draws, highest score first.
+        weights: (R, N) weights of all predictions.
+        total: (R,) weights of the reference objects.
+
+    Returns:
+        (R,) NaN where there is no reference object.
     """
     if not hits.shape[1]:
         return np.where(total > 0, 0.0, np.nan)
@@ -310,24 +329,18 @@ def average_precision(hits: Floats, weights: Floats, total: Floats) -> Floats:
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     result = np.full(len(hits), np.nan)
     for row in np.flatnonzero(total > 0):
-        places = np.searchsorted(found[row] / total[row], _RECALLS, side="left")
-        reached = places < hits.shape[1]
-        result[row] = envelope[row, places[reached]].sum() / len(_RECALLS)
+        # The first prediction with which each recall is reached.
+        first = np.searchsorted(found[row] / total[row], _RECALLS, side="left")
+        reached = first < hits.shape[1]
+        result[row] = envelope[row, first[reached]].sum() / len(_RECALLS)
     return result
 
 
-def _precision_recall_f1(hits: Floats, predictions: Floats, total: Floats) -> tuple[Floats, Floats, Floats]:
-    precision, recall, f1 = (
-        np.divide(part, whole, out=np.full(len(hits), np.nan), where=(whole > 0) & defined)
-        for part, whole, defined in (
-            (hits, predictions, True),
-            (hits, total, True),
-            (2 * hits, predictions + total, total > 0),
-        )
+def _precision_recall_f1(counts: _Counts) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """(R,) each; NaN where undefined. A class without reference objects has no F1."""
+    predicted_and_true = np.where(counts.truth > 0, counts.predictions + counts.truth, 0)
+    return (
+        ratio(counts.hits, counts.predictions),
+        ratio(counts.hits, counts.truth),
+        ratio(2 * counts.hits, predicted_and_true),
     )
-    return precision, recall, f1
-
-
-def _nan_mean(values: list[float]) -> float:
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")

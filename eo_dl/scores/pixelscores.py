@@ -1,167 +1,157 @@
-"""`PixelScorer`: what a class map is worth, from its confusion matrix.
+"""`PixelScorer`: scores of a class map, from its confusion matrix.
 
-A class that the truth does not hold has no IoU, F1 or recall (NaN, not 0), and `mean_iou` and `mean_f1` are
-means over the classes that it holds. The background (id 0) is a class with scores of its own, but not part of
-the means: with one class against background `mean_iou` is that class's IoU. Where background is the only
-class, it is the mean.
+A class that does not occur in the reference has no IoU, F1 or recall (NaN, not 0), and `mean_iou` and `mean_f1` are means
+over the classes that occur. The background (id 0) is a class with its own scores, but not part of the means: with one
+class against background `mean_iou` is that class's IoU. Where background is the only class, it is the mean.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arraytypes import BoolArray, Float64Array, Int64Array, UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
-from .intervals import FEWEST_BLOCKS, percentile_interval, resampled_counts
+from .intervals import FEWEST_BLOCKS, interval_bounds, resampled_counts
 from .score import Score
-
-Matrix = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 PER_CLASS = ("iou", "f1", "precision", "recall")
 OVERALL = ("mean_iou", "mean_f1", "overall_accuracy")
 
 
 class PixelScorer:
-    """Counts pixels by true and predicted class, apart for each place (the block of ground that the interval
-    resamples).
+    """Counts pixels by reference and predicted class, separately for each block of ground, over which intervals are
+    resampled.
 
-    `unpredicted`: pixels with a truth where the prediction has none (255); they count neither way, and are
-    said.
+    Args:
+        classes: Classes in channel order.
+        seed: Of the resampling.
     """
 
     def __init__(self, classes: ClassSet, *, seed: int = 0) -> None:
         self.classes = classes
-        self.by_place: dict[str, Matrix] = {}
+        self.by_place: dict[str, Int64Array] = {}
+        """The confusion matrix (K, K) of each block."""
         self.unpredicted = 0
+        """Pixels with a reference class where the prediction has none (255). They count neither way."""
         self._seed = seed
 
-    def update(self, predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], place: str = "") -> None:
-        """Add pixels: class ids of one shape; 255 (in either) is left out. Raises `ValueError` for ids of no
-        class.
+    def update(self, predicted: UInt8Array, truth: UInt8Array, place: str = "") -> None:
+        """Add pixels; those of 255 in either are left out.
+
+        Args:
+            predicted: Class ids, of any shape.
+            truth: Class ids, of the same shape.
+            place: Their block of ground.
+
+        Raises:
+            ValueError: The shapes differ, or an id is not that of a class.
         """
         if predicted.shape != truth.shape:
             raise ValueError(
-                f"prediction and truth must have one shape, found {predicted.shape} and {truth.shape}"
+                f"prediction and reference need the same shape, found {predicted.shape} and {truth.shape}"
             )
+        # Both ids in one number, so that counting is a single pass.
         pairs = truth.astype(np.uint16)
         pairs <<= 8
         pairs |= predicted
         joint = np.bincount(pairs.ravel(), minlength=65536).reshape(256, 256)
         ids = list(self.classes.ids)
-        stranger = _strangers(joint, ids)
-        if stranger:
-            raise ValueError(f"class ids {stranger} are not among {ids}")
+        unknown = _unknown_ids(joint, ids)
+        if unknown:
+            raise ValueError(f"class ids {unknown} are not among {ids}")
         self.unpredicted += int(joint[ids, IGNORE_ID].sum())
         self.add(joint[np.ix_(ids, ids)], place)
 
-    def add(self, confusion: Matrix, place: str = "") -> None:
-        """Add a confusion matrix (K, K) [truth, predicted] in channel order."""
+    def add(self, confusion: Int64Array, place: str = "") -> None:
+        """Add a confusion matrix (K, K) [reference, predicted] in channel order."""
         known = self.by_place.get(place)
         self.by_place[place] = confusion.astype(np.int64) if known is None else known + confusion
 
     @property
-    def confusion(self) -> Matrix:
-        """(K, K) [truth, predicted] of all places, in channel order."""
+    def confusion(self) -> Int64Array:
+        """(K, K) [reference, predicted] of all blocks, in channel order."""
         if not self.by_place:
             return np.zeros((len(self.classes), len(self.classes)), np.int64)
         return np.asarray(np.sum(list(self.by_place.values()), axis=0), np.int64)
 
     def scores(self) -> list[Score]:
-        """Overall scores, then those of each class, with intervals where there are three places or more."""
+        """Overall scores, then those per class, with intervals where there are at least three blocks."""
         confusion = self.confusion
-        values = self._values(confusion[None])
-        bounds = self._intervals()
-        truth = confusion.sum(axis=1)
-        found = [
-            Score(name, float(values[name][0]), None, int(truth.sum()), None, *bounds[name])
-            for name in OVERALL
-        ]
+        values = self._values(confusion[None].astype(np.float64))
+        blocks = self._blocks()
+        drawn = self._resampled(blocks)
+        true_px = confusion.sum(axis=1)
+        scores = []
+        for name in OVERALL:
+            low, high = interval_bounds(drawn.get(name))
+            value = float(values[name][0])
+            scores.append(Score(name, value, None, int(true_px.sum()), low=low, high=high))
+        blocks_with_class = (blocks.sum(axis=2) > 0).sum(axis=0)
         for channel, info in enumerate(self.classes):
-            found += [
-                Score(
-                    name,
-                    float(values[name][0, channel]),
-                    info.name,
-                    int(truth[channel]),
-                    None,
-                    *bounds[f"{name}/{channel}"],
-                )
-                for name in PER_CLASS
-            ]
-        return found
+            # A class in one or two blocks has a score, but no way to tell how certain that is.
+            has_interval = bool(drawn) and blocks_with_class[channel] >= FEWEST_BLOCKS
+            for name in PER_CLASS:
+                low, high = interval_bounds(drawn[name][:, channel] if has_interval else None)
+                value = float(values[name][0, channel])
+                scores.append(Score(name, value, info.name, int(true_px[channel]), low=low, high=high))
+        return scores
 
-    def _values(self, confusions: Floats | Matrix) -> dict[str, Floats]:
-        """Scores of many (R, K, K) matrices: (R,) overall, (R, K) per class."""
-        counts = np.asarray(confusions, np.float64)
-        hits, truth, predicted = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2), counts.sum(axis=1)
+    def draws(self) -> dict[str, Float64Array]:
+        """(R,) overall scores in each of R resamplings of the blocks, the same ones for every scorer of these blocks;
+        {} with too few blocks.
+        """
+        values = self._resampled(self._blocks())
+        return {name: values[name] for name in OVERALL if name in values}
+
+    def _values(self, confusions: Float64Array) -> dict[str, Float64Array]:
+        """Scores of R matrices (R, K, K): overall (R,), per class (R, K)."""
+        hits = np.diagonal(confusions, axis1=1, axis2=2)
+        truth, predicted = confusions.sum(axis=2), confusions.sum(axis=1)
         present = truth > 0
-        values = {
-            "iou": ratio(hits, np.where(present, truth + predicted - hits, 0)),
-            "f1": ratio(2 * hits, np.where(present, truth + predicted, 0)),
+        iou = ratio(hits, np.where(present, truth + predicted - hits, 0))
+        f1 = ratio(2 * hits, np.where(present, truth + predicted, 0))
+        in_mean = self._in_mean()
+        return {
+            "iou": iou,
+            "f1": f1,
             "precision": ratio(hits, predicted),
             "recall": ratio(hits, truth),
-            "overall_accuracy": ratio(hits.sum(axis=1), counts.sum(axis=(1, 2))),
+            "overall_accuracy": ratio(hits.sum(axis=1), confusions.sum(axis=(1, 2))),
+            "mean_iou": mean_of_known(iou[:, in_mean]),
+            "mean_f1": mean_of_known(f1[:, in_mean]),
         }
-        meant = self._in_mean()
-        values["mean_iou"] = mean_of_known(values["iou"][:, meant])
-        values["mean_f1"] = mean_of_known(values["f1"][:, meant])
-        return values
 
-    def _in_mean(self) -> npt.NDArray[np.bool_]:
+    def _in_mean(self) -> BoolArray:
+        """(K,) True for the classes that are part of the means."""
         foreground = np.array([info.id != 0 for info in self.classes])
         return foreground if foreground.any() else ~foreground
 
-    def draws(self) -> dict[str, Floats]:
-        """(R,) overall scores of R resamplings of the places, the same ones for every scorer of these places;
-        {} with too few places.
-        """
-        if len(self.by_place) < FEWEST_BLOCKS:
+    def _blocks(self) -> Float64Array:
+        """(B, K, K) the confusion matrices of the blocks, sorted by name."""
+        matrices = [self.by_place[place] for place in sorted(self.by_place)]
+        return np.array(matrices, np.float64).reshape(-1, len(self.classes), len(self.classes))
+
+    def _resampled(self, blocks: Float64Array) -> dict[str, Float64Array]:
+        """The scores in each resampling of the blocks; {} with too few blocks."""
+        if len(blocks) < FEWEST_BLOCKS:
             return {}
-        values = self._resampled(self._places())
-        return {name: values[name] for name in OVERALL}
-
-    def _places(self) -> Floats:
-        return np.stack([self.by_place[key] for key in sorted(self.by_place)]).astype(np.float64)
-
-    def _resampled(self, places: Floats) -> dict[str, Floats]:
-        draws = resampled_counts(len(places), seed=self._seed).astype(np.float64)
-        return self._values(np.tensordot(draws, places, axes=1))
-
-    def _intervals(self) -> dict[str, tuple[float | None, float | None]]:
-        names = [
-            *OVERALL,
-            *(f"{name}/{channel}" for name in PER_CLASS for channel in range(len(self.classes))),
-        ]
-        if len(self.by_place) < FEWEST_BLOCKS:
-            return dict.fromkeys(names, (None, None))
-        places = self._places()
-        values = self._resampled(places)
-        bounds = {name: percentile_interval(values[name]) for name in OVERALL}
-        # A class that lies in one or two blocks has a score, but nothing says how sure that is.
-        spread = (places.sum(axis=2) > 0).sum(axis=0) >= FEWEST_BLOCKS
-        for name in PER_CLASS:
-            bounds |= {
-                f"{name}/{channel}": percentile_interval(values[name][:, channel])
-                if spread[channel]
-                else None
-                for channel in range(len(self.classes))
-            }
-        return {name: found or (None, None) for name, found in bounds.items()}
+        draws = resampled_counts(len(blocks), seed=self._seed).astype(np.float64)
+        return self._values(np.tensordot(draws, blocks, axes=1))
 
 
-def _strangers(joint: Matrix, ids: list[int]) -> list[int]:
-    met = np.asarray(joint.any(axis=0) | joint.any(axis=1), np.bool_)
-    met[[*ids, IGNORE_ID]] = False
-    return [int(i) for i in np.flatnonzero(met)]
+def _unknown_ids(joint: Int64Array, ids: list[int]) -> list[int]:
+    """The ids that occur and are not those of a class."""
+    occurs = np.asarray(joint.any(axis=0) | joint.any(axis=1), np.bool_)
+    occurs[[*ids, IGNORE_ID]] = False
+    return [int(i) for i in np.flatnonzero(occurs)]
 
 
-def ratio(part: Floats, whole: Floats) -> Floats:
+def ratio(part: Float64Array, whole: Float64Array) -> Float64Array:
     """`part / whole`; NaN where the whole is 0."""
     return np.asarray(np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0), np.float64)
 
 
-def mean_of_known(values: Floats) -> Floats:
+def mean_of_known(values: Float64Array) -> Float64Array:
     """Mean along the last axis over what is defined; NaN where nothing is."""
     known = np.isfinite(values)
     return ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))

@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """`value` of the score `name`; NaN where it is not defined (e.g. recall of a class that the truth does
-    not hold).
-
-    `class_name` None: over all classes. `count`: how many true pixels or objects stand behind it.
-    `threshold`: the IoU from which an object counts as found. `low`, `high`: 95 % interval from resampled
-    blocks of ground, None where there are too few blocks.
-    """
+    """One number about quality."""
 
     name: str
     value: float
+    """NaN where the score is undefined, e.g. the recall of a class that does not occur in the reference."""
     class_name: str | None
+    """The class that the score is about; None: all classes."""
     count: int
+    """Number of reference pixels, objects or chips behind the score."""
     threshold: float | None = None
+    """The IoU from which an object counts as found."""
     low: float | None = None
+    """Lower bound of the 95 % interval from resampled blocks of ground; None with too few blocks."""
     high: float | None = None
+    """Upper bound of the interval."""
 
     @property
     def defined(self) -> bool:
@@ -34,17 +34,21 @@ class Score:
         """For people: "0.713 [0.662, 0.758]", or "not defined"."""
         if not self.defined:
             return "not defined"
-        return (
-            f"{self.value:.3f}"
-            if self.low is None or self.high is None
-            else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-        )
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 def find_score(scores: Iterable[Score], name: str, class_name: str | None = None) -> Score:
-    """The score of that name (and class). Raises `KeyError` naming what there is."""
+    """The score of that name and class.
+
+    Raises:
+        KeyError: There is none; the message lists the names that there are.
+    """
     known = list(scores)
     for score in known:
         if score.name == name and score.class_name == class_name:
             return score
-    raise KeyError(f"no score {name!r} of class {class_name!r}; there are {sorted({s.name for s in known})}")
+    names = sorted({score.name for score in known})
+    of_class = "over all classes" if class_name is None else f"of class {class_name!r}"
+    raise KeyError(f"no score {name!r} {of_class}; found {', '.join(names) or 'none'}")

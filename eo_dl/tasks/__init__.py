@@ -1,4 +1,4 @@
-"""The tasks: one folder a head, found by listing this folder."""
+"""The tasks: one folder per head, found by listing this folder."""
 
 from __future__ import annotations
 
@@ -7,36 +7,44 @@ import importlib
 from pathlib import Path
 
 from ..errors import ConfigError
-from .task import ChipCodec, Codec, NetworkInputs, OneObjectCodec, RasterCodec, Task, TaskConfig
+from .codecs import ChipCodec, Codec, ObjectCodec, RasterCodec
+from .outputkind import CHIPS, OBJECTS, RASTER, OutputKind
+from .task import NetworkInputs, Task, TaskConfig, codec_for
 
 __all__ = [
+    "CHIPS",
+    "OBJECTS",
+    "RASTER",
     "ChipCodec",
     "Codec",
     "NetworkInputs",
-    "OneObjectCodec",
+    "ObjectCodec",
+    "OutputKind",
     "RasterCodec",
     "Task",
     "TaskConfig",
     "available_tasks",
+    "codec_for",
     "load_task",
 ]
 
 
 def available_tasks() -> tuple[str, ...]:
-    """Names of the tasks, sorted; nothing is imported for it."""
+    """Names of the tasks, sorted. Imports none of them."""
     return tuple(sorted(entry.parent.name for entry in Path(__file__).parent.glob("*/__init__.py")))
 
 
 def load_task(name: str) -> Task:
-    """The task of a name. Raises `ConfigError`, with the nearest right name, for one that is not there."""
+    """The task of a name.
+
+    Raises:
+        ConfigError: There is no such task; the message suggests the closest name.
+    """
     names = available_tasks()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        raise ConfigError(
-            f"task {name!r} is not known; choose one of {', '.join(names)}{f' (did you mean {near[0]!r}?)' if near else ''}"
-        )
-    # Lazy: a task is imported when it is used, never for the list of choices. The name is one of our own
-    # folders.
-    task = importlib.import_module(f".{name}", __name__).TASK
-    assert isinstance(task, Task)
+        close = difflib.get_close_matches(name, names, n=1)
+        suggestion = f" (did you mean {close[0]!r}?)" if close else ""
+        raise ConfigError(f"unknown task {name!r}; choose one of {', '.join(names)}{suggestion}")
+    # Lazy: a task is imported when it is used, never to list the choices. The name is one of our folders.
+    task: Task = importlib.import_module(f".{name}", __name__).TASK
     return task

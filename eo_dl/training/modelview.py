@@ -18,7 +18,7 @@ from ..modelspec import ModelSpec
 from ..networks.networksummary import LayerRow, MapRow, NetworkSummary, summarize
 from ..networks.tasknetwork import TaskNetwork
 from ..networks.weightsources import NONE, find_weights
-from ..tasks import NetworkInputs, load_task
+from ..tasks import OBJECTS, NetworkInputs, load_task
 from .setup.freeze import apply_freeze
 from .setup.runsetup import begin_network
 from .trainconfig import TrainConfig, task_config_of, task_name
@@ -92,7 +92,7 @@ def show_network(
     given = task_config_of(config)
     labelled = ClassSet.of_names([f"class {number}" for number in range(1, classes + 1)])
     found = task.output_classes(labelled, {})
-    sizes = np.full((16, 2), _OBJECT_PX) if task.output == "objects" else None
+    sizes = np.full((16, 2), _OBJECT_PX) if task.output == OBJECTS else None
     source = find_weights(config.weights, given.backbone, bands)
     inputs = NetworkInputs(len(bands), found, size_px, None, sizes, source or NONE)
     settled = task.settle(given, inputs)

@@ -13,7 +13,7 @@ from ..chips.augment import AugmentConfig
 from ..errors import ConfigError
 from ..io.yamlfiles import load_yaml, parse_yaml, validate
 from ..networks.device import Precision, check_device_name
-from ..tasks import TaskConfig, load_task
+from ..tasks import OutputKind, TaskConfig, load_task
 
 
 def _as_text(value: object) -> object:
@@ -113,12 +113,11 @@ BATCH_PX = 8 * 128 * 128
 """Pixels in a step: with more, a CPU makes too few steps in the minutes that a person waits; with fewer, steps are too rough."""
 
 
-def batch_size_for(asked: int | None, chip_px: int, output: str) -> int:
+def batch_size_for(asked: int | None, chip_px: int, output: OutputKind) -> int:
     """Chips in a step for chips of `chip_px` a side and a task's output kind."""
     if asked is not None:
         return asked
-    pixels = BATCH_PX // 2 if output == "objects" else BATCH_PX
-    return min(32, max(4, pixels // chip_px**2))
+    return min(32, max(4, BATCH_PX // output.step_cost // chip_px**2))
 
 
 # What may differ between a killed run and the one that continues it: none of it changes a weight.

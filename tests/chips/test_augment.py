@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from eo_dl.chips.augment import Augment, AugmentConfig
-from eo_dl.core.arrays import Target
+from eo_dl.core.arrays import BoxTarget, ChipTarget, MaskTarget
 
 QUIET = {"brightness": 0.0, "contrast": 0.0, "band_jitter": 0.0, "noise": 0.0}
 TURNS = Augment(AugmentConfig(scale=0, **QUIET))
 SIDE = 48
+NOTHING = ChipTarget(np.ones(1, np.float32))
 
 
-def _scene(bands: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Target]:
+def _scene(bands: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, MaskTarget, BoxTarget]:
     """Three objects, painted into every band, the mask and instance masks alike."""
     rng = np.random.default_rng(seed)
     image = np.zeros((bands, SIDE, SIDE), np.float32)
@@ -30,15 +31,14 @@ def _scene(bands: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, Target]:
         mask[here] = number
         instances.append(here)
         boxes.append((col, row, col + width, row + height))
-    target = Target(
-        mask=mask,
+    objects = BoxTarget(
         boxes=np.array(boxes, np.float32),
         class_ids=np.array([1, 2, 3]),
         instance_masks=np.array(instances),
     )
     valid = np.ones((SIDE, SIDE), bool)
     valid[:, :2] = rng.random((SIDE, 2)) < 0.5
-    return image, valid, target
+    return image, valid, MaskTarget(mask), objects
 
 
 def _naive(array: np.ndarray) -> list[np.ndarray]:
@@ -49,7 +49,7 @@ def _naive(array: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("bands", range(1, 14))
 def test_turns_are_those_of_a_square_and_move_everything_alike(bands: int) -> None:
-    image, valid, target = _scene(bands)
+    image, valid, target, objects = _scene(bands)
     image += np.arange(bands, dtype=np.float32)[:, None, None] * 10
     seen = set()
     for draw in range(24):
@@ -63,11 +63,13 @@ def test_turns_are_those_of_a_square_and_move_everything_alike(bands: int) -> No
             for k in found
         )
         assert turned.shape == (bands, SIDE, SIDE) and turned.dtype == np.float32
-        _assert_objects_fit_mask(moved)
+        _assert_objects_fit_mask(
+            TURNS.apply(image, valid, objects, np.random.default_rng(draw))[2], moved.mask
+        )
     assert seen == set(range(8))
 
 
-def _assert_objects_fit_mask(target: Target, tolerance: float = 1e-4) -> None:
+def _assert_objects_fit_mask(target: BoxTarget, mask: np.ndarray, tolerance: float = 1e-4) -> None:
     for box, class_id, instance in zip(target.boxes, target.class_ids, target.instance_masks, strict=True):
         rows, cols = np.nonzero(instance)
         assert (
@@ -75,20 +77,21 @@ def _assert_objects_fit_mask(target: Target, tolerance: float = 1e-4) -> None:
             <= tolerance
         )
         if class_id != 255:
-            assert (target.mask[instance] == class_id).all()
+            assert (mask[instance] == class_id).all()
 
 
 @pytest.mark.parametrize("bands", [1, 3, 4, 5, 13])
 def test_scaling_keeps_boxes_on_their_pixels(bands: int) -> None:
-    image, valid, target = _scene(bands)
+    image, valid, target, objects = _scene(bands)
     scaling = Augment(AugmentConfig(scale=0.8, scale_share=1, **QUIET))
     smaller = 0
     for draw in range(20):
         scaled, still, moved = scaling.apply(image, valid, target, np.random.default_rng(draw))
-        _assert_objects_fit_mask(moved, 1.01)
+        boxes = scaling.apply(image, valid, objects, np.random.default_rng(draw))[2]
+        _assert_objects_fit_mask(boxes, moved.mask, 1.01)
         assert (scaled[:, ~still] == 0).all()
-        assert (moved.boxes >= 0).all() and (moved.boxes <= SIDE).all()
-        assert ((moved.boxes[:, 2:] - moved.boxes[:, :2]) >= 1).all()
+        assert (boxes.boxes >= 0).all() and (boxes.boxes <= SIDE).all()
+        assert ((boxes.boxes[:, 2:] - boxes.boxes[:, :2]) >= 1).all()
         if (moved.mask == 255).any():
             smaller += 1
             assert not still[moved.mask == 255].any(), (
@@ -98,8 +101,10 @@ def test_scaling_keeps_boxes_on_their_pixels(bands: int) -> None:
 
 
 def test_an_object_that_scaling_cuts_away_is_ignored_not_background() -> None:
-    image, valid, _ = _scene(1)
-    target = Target(boxes=np.array([[0, 0, 40, 3], [20, 20, 28, 28]], np.float32), class_ids=np.array([1, 1]))
+    image, valid, _, _ = _scene(1)
+    target = BoxTarget(
+        boxes=np.array([[0, 0, 40, 3], [20, 20, 28, 28]], np.float32), class_ids=np.array([1, 1])
+    )
     scaling = Augment(AugmentConfig(dihedral=False, scale=0.9, scale_share=1, min_visible=0.6, **QUIET))
     outcomes = {
         tuple(scaling.apply(image, valid, target, np.random.default_rng(draw))[2].class_ids.tolist())
@@ -110,14 +115,15 @@ def test_an_object_that_scaling_cuts_away_is_ignored_not_background() -> None:
 
 
 def test_the_result_depends_on_the_generator_alone() -> None:
-    image, valid, target = _scene(4)
+    image, valid, target, objects = _scene(4)
     augment = Augment(AugmentConfig())
 
     def run(draw: int) -> bytes:
         out, still, moved = augment.apply(image, valid, target, np.random.default_rng(draw))
+        boxes = augment.apply(image, valid, objects, np.random.default_rng(draw))[2]
         return b"".join(
             np.ascontiguousarray(a).tobytes()
-            for a in (out, still, moved.mask, moved.boxes, moved.class_ids, moved.instance_masks)
+            for a in (out, still, moved.mask, boxes.boxes, boxes.class_ids, boxes.instance_masks)
         )
 
     first = [run(draw) for draw in range(8)]
@@ -128,14 +134,12 @@ def test_the_result_depends_on_the_generator_alone() -> None:
 
 
 def test_the_input_is_left_alone() -> None:
-    image, valid, target = _scene(3)
-    before = [a.copy() for a in (image, valid, target.mask, target.boxes, target.class_ids)]
-    for draw in range(6):
-        Augment(AugmentConfig(scale_share=1)).apply(image, valid, target, np.random.default_rng(draw))
-    assert all(
-        np.array_equal(a, b)
-        for a, b in zip(before, (image, valid, target.mask, target.boxes, target.class_ids), strict=True)
-    )
+    image, valid, target, objects = _scene(3)
+    arrays = (image, valid, target.mask, objects.boxes, objects.class_ids, objects.instance_masks)
+    before = [a.copy() for a in arrays]
+    for draw, kind in product(range(6), (target, objects)):
+        Augment(AugmentConfig(scale_share=1)).apply(image, valid, kind, np.random.default_rng(draw))
+    assert all(np.array_equal(a, b) for a, b in zip(before, arrays, strict=True))
 
 
 def test_light_changes_values_beyond_one_and_below_zero() -> None:
@@ -144,20 +148,19 @@ def test_light_changes_values_beyond_one_and_below_zero() -> None:
     light = Augment(
         AugmentConfig(dihedral=False, scale=0, brightness=0.5, contrast=0.5, noise=0, band_jitter=0)
     )
-    out, _, _ = light.apply(image, np.ones((32, 32), bool), Target(), np.random.default_rng(1))
+    out, _, _ = light.apply(image, np.ones((32, 32), bool), NOTHING, np.random.default_rng(1))
     gain, shift = np.polyfit(image.ravel(), out.ravel(), 1)
     assert 0.5 <= gain <= 1.5 and -0.5 <= shift <= 0.5 and gain != 1
     assert np.abs(out - (gain * image + shift)).max() < 1e-4
 
 
 def test_no_objects_and_soft_targets() -> None:
-    image, valid, _ = _scene(2)
+    image, valid, mask, _ = _scene(2)
     soft = np.stack([np.linspace(0, 1, SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)] * 2)
-    empty = Target(
+    empty = BoxTarget(
         boxes=np.empty((0, 4), np.float32),
         class_ids=np.empty(0, np.int64),
         instance_masks=np.empty((0, SIDE, SIDE), bool),
-        soft=soft,
     )
     out, _, moved = TURNS.apply(image, valid, empty, np.random.default_rng(3))
     assert (
@@ -165,12 +168,14 @@ def test_no_objects_and_soft_targets() -> None:
         and moved.class_ids.shape == (0,)
         and moved.instance_masks.shape == (0, SIDE, SIDE)
     )
-    assert any(np.array_equal(moved.soft, turned) for turned in _naive(soft))
+    soft_target = MaskTarget(mask.mask, soft)
+    out, _, turned = TURNS.apply(image, valid, soft_target, np.random.default_rng(3))
+    assert any(np.array_equal(turned.soft, way) for way in _naive(soft))
     assert out.shape == image.shape
 
 
 def test_oblong_chips_keep_their_shape() -> None:
     image = np.arange(2 * 8 * 12, dtype=np.float32).reshape(2, 8, 12)
     for draw, band in product(range(12), range(2)):
-        out, _, _ = TURNS.apply(image, np.ones((8, 12), bool), Target(), np.random.default_rng(draw))
+        out, _, _ = TURNS.apply(image, np.ones((8, 12), bool), NOTHING, np.random.default_rng(draw))
         assert sorted(out[band].ravel()) == sorted(image[band].ravel()) and out.shape == image.shape

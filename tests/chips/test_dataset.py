@@ -17,12 +17,12 @@ from eo_dl.chips.augment import Augment, AugmentConfig
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.dataset import ChipDataset, Sample, collate
 from eo_dl.chips.tile import tile
-from eo_dl.chips.truth import class_mask
-from eo_dl.core.arrays import Target
+from eo_dl.core.arrays import BoxTarget, MaskTarget
 from eo_dl.core.labelset import PixelLabels
 from eo_dl.core.normalization import Normalization
 from eo_dl.core.window import Window
 from eo_dl.io.scene import open_scene
+from eo_dl.labels.classcover import class_mask
 from eo_dl.labels.reading import read_labels
 
 Writer = Callable[..., Path]
@@ -30,14 +30,21 @@ Writer = Callable[..., Path]
 
 @dataclass(frozen=True)
 class Masks:
-    """The simplest codec: class ids and boxes."""
+    """The simplest codec of class maps."""
 
-    def encode(self, labels: PixelLabels, height: int, width: int) -> Target:
-        return Target(
-            mask=class_mask(labels, height, width),
-            boxes=labels.bounds.astype(np.float32).clip(0, width),
-            class_ids=labels.class_ids,
-        )
+    def encode(self, labels: PixelLabels, height: int, width: int) -> MaskTarget:
+        return MaskTarget(class_mask(labels, height, width))
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """The simplest codec of objects."""
+
+    def encode(self, labels: PixelLabels, height: int, width: int) -> BoxTarget:
+        return BoxTarget(labels.bounds.astype(np.float32).clip(0, width), labels.class_ids)
+
+
+BOTH = pytest.mark.parametrize("codec", [Masks(), Boxes()])
 
 
 @pytest.fixture
@@ -58,12 +65,12 @@ def chips(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> ChipSet:
     )
 
 
-def _dataset(chips: ChipSet, **options: object) -> ChipDataset:
-    return ChipDataset(chips, chips.records, Masks(), Normalization.of(chips.statistics), **options)  # type: ignore[arg-type]
+def _dataset(chips: ChipSet, codec: Masks | Boxes = Masks(), **options: object) -> ChipDataset:
+    return ChipDataset(chips, chips.records, codec, Normalization.of(chips.statistics), **options)  # type: ignore[arg-type]
 
 
 def _equal(a: Sample, b: Sample) -> bool:
-    arrays = [(s.image, s.valid, s.target.mask, s.target.boxes, s.target.class_ids) for s in (a, b)]
+    arrays = [(s.image, s.valid, *vars(s.target).values()) for s in (a, b)]
     return a.chip_id == b.chip_id and all(np.array_equal(x, y) for x, y in zip(*arrays, strict=True))
 
 
@@ -109,18 +116,20 @@ def test_unannotated_ground_can_be_hidden(chips: ChipSet) -> None:
         assert (sample.image[:, here] == 0).all() and not sample.valid[here].any()
 
 
-def test_written_chips_give_the_same_samples(chips: ChipSet, tmp_path: Path) -> None:
+@BOTH
+def test_written_chips_give_the_same_samples(chips: ChipSet, codec: Masks | Boxes, tmp_path: Path) -> None:
     written = tile(
         chips.scenes[0], chips.labels, out=tmp_path / "w", size_px=32, min_valid=0.1, write_chips=True
     )
     assert [r.window for r in written.records] == [r.window for r in chips.records]
-    fly, files = _dataset(chips), _dataset(written)
+    fly, files = _dataset(chips, codec), _dataset(written, codec)
     assert all(_equal(fly[i], files[i]) for i in range(len(fly)))
 
 
-def test_augmentation_is_keyed_by_seed_epoch_and_chip(chips: ChipSet) -> None:
+@BOTH
+def test_augmentation_is_keyed_by_seed_epoch_and_chip(chips: ChipSet, codec: Masks | Boxes) -> None:
     augment = Augment(AugmentConfig())
-    one, two, other = (_dataset(chips, augment=augment, seed=seed) for seed in (1, 1, 2))
+    one, two, other = (_dataset(chips, codec, augment=augment, seed=seed) for seed in (1, 1, 2))
     two.epoch = 0
     backwards = [two[i] for i in reversed(range(len(two)))][::-1]
     assert all(_equal(one[i], backwards[i]) for i in range(len(one)))

@@ -11,7 +11,7 @@ from eo_dl.chips.augment import Augment, AugmentConfig
 from eo_dl.chips.chipset import open_chip_set
 from eo_dl.chips.dataset import ChipDataset
 from eo_dl.chips.tile import tile
-from eo_dl.core.arrays import Target
+from eo_dl.core.arrays import MaskTarget
 from eo_dl.core.normalization import Normalization
 from eo_dl.core.seeds import generator
 from eo_dl.curation.weak.weaklabels import weak_labels
@@ -42,7 +42,7 @@ def test_every_chip_carries_the_probabilities_of_its_ground(write_scene: Writer,
         stored = planes[(slice(None), *record.window.slices)]
         known = (stored != 255).all(0)
         target = data[place].target
-        assert target.soft is not None and target.mask is not None
+        assert target.soft is not None
         assert np.allclose(target.soft, np.where(known, stored, 0) / 254, atol=1e-6)
         assert ((target.mask == 255) == ~known).all() and (
             target.mask[known] == stored.argmax(0)[known]
@@ -58,14 +58,14 @@ def test_augmentation_moves_probabilities_with_their_pixels() -> None:
     for key in range(12):
         mask = np.zeros((24, 24), np.uint8)
         _, valid, target = Augment(config).apply(
-            image, np.ones((24, 24), np.bool_), Target(mask=mask, soft=soft), generator(0, key)
+            image, np.ones((24, 24), np.bool_), MaskTarget(mask, soft), generator(0, key)
         )
-        assert target.soft is not None and target.mask is not None and target.soft.shape == soft.shape
+        assert target.soft is not None and target.soft.shape == soft.shape
         assert (target.soft[:, target.mask == 255] == 0).all()
         inside = valid & (target.mask != 255)
         assert np.allclose(target.soft.sum(0)[inside], 1, atol=1e-5)
         turned, _, only = Augment(config.model_copy(update={"scale": 0})).apply(
-            image, np.ones((24, 24), np.bool_), Target(mask=mask, soft=soft), generator(0, key)
+            image, np.ones((24, 24), np.bool_), MaskTarget(mask, soft), generator(0, key)
         )
         assert only.soft is not None and (turned[0] == only.soft[0]).all(), (
             "a turned chip has its probabilities where its pixels are"

@@ -10,6 +10,7 @@ import torch
 from eo_dl.errors import ConfigError, DeviceError
 from eo_dl.networks import device as device_module
 from eo_dl.networks.device import check_device_name, choose_device, choose_precision
+from eo_dl.tasks import CHIPS, OBJECTS, RASTER
 from eo_dl.training.trainconfig import TrainConfig, resolve_config
 
 CPU = torch.device("cpu")
@@ -46,17 +47,18 @@ def test_a_gpu_number_beyond_the_last_one_is_refused(monkeypatch: pytest.MonkeyP
 
 def test_auto_is_bfloat16_for_class_maps_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_module, "computes_bf16", lambda device: True)
-    assert choose_precision("auto", CPU, "raster") == "bf16"
-    assert choose_precision("auto", CPU, "objects") == choose_precision("auto", CPU, "chips") == "32"
-    assert choose_precision("bf16", CPU, "objects") == "bf16"  # what is asked for is done
+    assert choose_precision("auto", CPU, bfloat16=RASTER.bfloat16) == "bf16"
+    for kind in (OBJECTS, CHIPS):
+        assert choose_precision("auto", CPU, bfloat16=kind.bfloat16) == "32"
+        assert choose_precision("bf16", CPU, bfloat16=kind.bfloat16) == "bf16"  # what is asked for is done
     monkeypatch.setattr(device_module, "computes_bf16", lambda device: False)
-    assert choose_precision("auto", CPU, "raster") == "32"
+    assert choose_precision("auto", CPU, bfloat16=True) == "32"
 
 
 def test_a_precision_that_is_unknown_or_not_for_the_device_is_refused() -> None:
     for wrong in ("16", "fp8"):
         with pytest.raises(ConfigError, match=f"`precision` '?{wrong}"):
-            choose_precision(wrong, CPU, "raster")
+            choose_precision(wrong, CPU, bfloat16=True)
 
 
 def test_the_configuration_keeps_device_and_precision_through_yaml() -> None:

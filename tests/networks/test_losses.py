@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eo_dl.core.arrays import Target
+from eo_dl.core.arrays import MaskTarget
 from eo_dl.errors import ConfigError
 from eo_dl.io.yamlfiles import validate
 from eo_dl.networks.lossconfig import LOSSES, LossConfig, LossName
@@ -224,8 +224,9 @@ def test_where_both_are_defined_they_agree_with_segmentation_models_pytorch() ->
 def test_soft_and_hard_chips_meet_in_one_batch() -> None:
     mask = np.array([[0, 1], [255, 2]], np.uint8)
     soft = np.array([[[0.2, 1], [0, 0]], [[0.8, 0], [1, 0]], [[0, 0], [0, 0]]], np.float32)
+    likeliest = np.array([[1, 0], [1, 0]], np.uint8)
     found = truth_of_masks(
-        [Target(mask=mask), Target(soft=soft), Target(mask=mask, soft=soft)], 3, torch.device("cpu")
+        [MaskTarget(mask), MaskTarget(likeliest, soft), MaskTarget(mask, soft)], 3, torch.device("cpu")
     )
     assert found.counted.reshape(3, 4).tolist() == [[1, 1, 0, 1], [1, 1, 1, 0], [1, 1, 0, 0]]
     assert found.shares[1, :, 0].tolist() == pytest.approx([0.2, 0.8, 0])

@@ -19,7 +19,7 @@ import torch
 from eo_dl.core.spectral import common_name, match_bands, sensor_of
 from eo_dl.errors import BundleError, ConfigError
 from eo_dl.networks import weightsources
-from eo_dl.networks.backbones import make_encoder
+from eo_dl.networks.backbones import make_backbone
 from eo_dl.networks.catalogue import IMAGENET, find_named, is_name, named_weights
 from eo_dl.networks.weights import load_weights
 from eo_dl.networks.weightsources import WeightsSource, find_weights
@@ -27,13 +27,13 @@ from eo_dl.networks.weightsources import WeightsSource, find_weights
 S2 = ("b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "b8a", "b9", "b10", "b11", "b12")
 
 
-def _stem(encoder: torch.nn.Module) -> torch.Tensor:
-    return next(value for value in encoder.state_dict().values() if value.ndim == 4)
+def _stem(backbone: torch.nn.Module) -> torch.Tensor:
+    return next(value for value in backbone.state_dict().values() if value.ndim == 4)
 
 
 def _donor(bands: int, seed: int = 1) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return make_encoder("resnet18", bands)
+    return make_backbone("resnet18", bands)
 
 
 def _source(
@@ -73,9 +73,9 @@ def test_number_names_are_colours_only_of_a_known_sensor() -> None:
 
 def test_bands_in_common_are_copied_whatever_their_order_and_others_take_the_mean() -> None:
     source, theirs = _source(("red", "green", "blue"), ("blue", "red", "nir", "green"))
-    encoder = _donor(4, seed=2)
-    report = load_weights(encoder, source)
-    stem = _stem(encoder)
+    backbone = _donor(4, seed=2)
+    report = load_weights(backbone, source)
+    stem = _stem(backbone)
     assert torch.equal(stem[:, 0], theirs[:, 2])
     assert torch.equal(stem[:, 1], theirs[:, 0])
     assert torch.equal(stem[:, 3], theirs[:, 1])
@@ -83,40 +83,40 @@ def test_bands_in_common_are_copied_whatever_their_order_and_others_take_the_mea
     assert report.bands == (("blue", "blue"), ("red", "red"), ("nir", ""), ("green", "green"))
     assert "bands by name: blue, red, green; nir from the mean of all" in report.describe()
     assert len(report.adapted) == 1
-    assert report.left == ()
+    assert report.random == ()
 
 
 def test_three_of_thirteen_bands_are_taken_as_they_are() -> None:
     source, theirs = _source(S2, ("red", "green", "blue"), "sentinel2")
-    encoder = _donor(3, seed=2)
-    report = load_weights(encoder, source)
-    assert torch.equal(_stem(encoder), theirs[:, [3, 2, 1]])
+    backbone = _donor(3, seed=2)
+    report = load_weights(backbone, source)
+    assert torch.equal(_stem(backbone), theirs[:, [3, 2, 1]])
     assert "red from b4" in report.describe()
 
 
 def test_the_same_bands_in_the_same_order_are_no_adaptation() -> None:
     source, theirs = _source(("red", "green", "blue"), ("red", "green", "blue"))
-    encoder = _donor(3, seed=2)
-    report = load_weights(encoder, source)
-    assert torch.equal(_stem(encoder), theirs)
+    backbone = _donor(3, seed=2)
+    report = load_weights(backbone, source)
+    assert torch.equal(_stem(backbone), theirs)
     assert report.adapted == ()
 
 
 def test_without_names_bands_go_by_their_order_or_all_by_the_mean_and_it_is_said() -> None:
     for ours, count in ((("", "", ""), 3), (("red", "nir", "", "", ""), 5)):
         source, theirs = _source(("", "", ""), ours)
-        encoder = _donor(count, seed=2)
-        report = load_weights(encoder, source)
+        backbone = _donor(count, seed=2)
+        report = load_weights(backbone, source)
         assert "not all are known by name" in report.describe()
-        torch.testing.assert_close(_stem(encoder).sum(1), theirs.sum(1))
+        torch.testing.assert_close(_stem(backbone).sum(1), theirs.sum(1))
     assert report.bands == ()
 
 
 def test_no_band_in_common_takes_the_mean_that_keeps_the_response() -> None:
     source, theirs = _source(("vv", "vh"), ("red", "green", "blue"))
-    encoder = _donor(3, seed=2)
-    assert "no band in common" in load_weights(encoder, source).describe()
-    torch.testing.assert_close(_stem(encoder).sum(1), theirs.sum(1))
+    backbone = _donor(3, seed=2)
+    assert "no band in common" in load_weights(backbone, source).describe()
+    torch.testing.assert_close(_stem(backbone).sum(1), theirs.sum(1))
 
 
 def test_every_tensor_is_listed_by_name() -> None:
@@ -145,17 +145,17 @@ def test_the_bands_of_a_bundle_are_read_from_it(tmp_path: Path) -> None:
         archive.writestr("model.json", json.dumps(spec))
         archive.writestr(
             "weights.safetensors",
-            safetensors.torch.save({f"encoder.{k}": v.contiguous() for k, v in donor.state_dict().items()}),
+            safetensors.torch.save({f"backbone.{k}": v.contiguous() for k, v in donor.state_dict().items()}),
         )
     found = find_weights(str(path), "resnet18", ("nir", "red"))
     assert found is not None
     assert found.bands == ("red", "")
     assert found.normalization is not None
     assert found.normalization.std == (3, 4)
-    encoder = _donor(2, seed=2)
-    report = load_weights(encoder, found)
-    assert torch.equal(_stem(encoder)[:, 1], _stem(donor)[:, 0])
-    assert report.prefix == "encoder"
+    backbone = _donor(2, seed=2)
+    report = load_weights(backbone, found)
+    assert torch.equal(_stem(backbone)[:, 1], _stem(donor)[:, 0])
+    assert report.prefix == "backbone"
     with zipfile.ZipFile(tmp_path / "bad.eodl", "w") as archive:
         archive.writestr("model.json", "{}x")
     with pytest.raises(BundleError, match="not JSON"):
@@ -213,9 +213,9 @@ def test_a_torchgeo_weight_knows_its_bands_units_and_licence(
     assert source is not None
     assert source.normalization is not None
     assert (source.normalization.mean, source.normalization.std, source.full) == ((0,) * 13, (1e4,) * 13, 1e4)
-    encoder = _donor(4, seed=2)
-    report = load_weights(encoder, source)
-    assert torch.equal(_stem(encoder)[:, :3], _stem(donor)[:, [3, 7, 1]])
+    backbone = _donor(4, seed=2)
+    report = load_weights(backbone, source)
+    assert torch.equal(_stem(backbone)[:, :3], _stem(donor)[:, [3, 7, 1]])
     assert report.licence == "cc-by-4.0"
     assert "red from b4" in report.describe()
 
@@ -230,10 +230,10 @@ def test_imagenet_weights_are_timms_and_red_green_blue(monkeypatch: pytest.Monke
     assert source is not None
     assert source.normalization is not None
     assert source.normalization.mean == (0.5, 0.5, 0.5)
-    encoder = make_encoder("test_resnet", 3)
-    report = load_weights(encoder, source)
-    assert report.left == ()
-    assert torch.equal(_stem(encoder), _stem(whole).flip(1))
+    backbone = make_backbone("test_resnet", 3)
+    report = load_weights(backbone, source)
+    assert report.random == ()
+    assert torch.equal(_stem(backbone), _stem(whole).flip(1))
     with pytest.raises(BundleError, match="timm has no weights"):
         find_weights(IMAGENET, "resnet1_of_nobody")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from eo_dl.core.classes import ClassSet
-from eo_dl.networks.backbones import make_encoder
+from eo_dl.networks.backbones import make_backbone
 from eo_dl.networks.networksummary import summarize
 from eo_dl.networks.receptivefield import receptive_fields
 from eo_dl.tasks import NetworkInputs, available_tasks, load_task
@@ -48,7 +48,7 @@ def test_the_receptive_field_of_a_chain_is_the_sum_of_its_steps(
 
 def test_the_receptive_field_of_a_resnet_is_the_one_known() -> None:
     """By the rule over layers (Araujo et al. 2019): 435 px at the last map of a ResNet-18."""
-    assert receptive_fields(make_encoder("resnet18", 3), 3, lambda e, image: list(e(image))) == [
+    assert receptive_fields(make_backbone("resnet18", 3), 3, lambda e, image: list(e(image))) == [
         7,
         43,
         99,
@@ -61,11 +61,11 @@ def test_what_a_branch_is_scaled_by_does_not_hide_it() -> None:
     """ConvNeXt multiplies the branch with a 7 x 7 convolution by a small number: 4 px of the stem, and 6
     steps of 4 px.
     """
-    assert receptive_fields(make_encoder("test_convnext", 3), 3, lambda e, image: list(e(image)))[0] == 28
+    assert receptive_fields(make_backbone("test_convnext", 3), 3, lambda e, image: list(e(image)))[0] == 28
 
 
 def test_the_network_is_left_as_it_was() -> None:
-    network = make_encoder("test_resnet", 2)
+    network = make_backbone("test_resnet", 2)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     receptive_fields(network, 2, lambda e, image: list(e(image)))
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -78,9 +78,9 @@ def test_a_summary_counts_every_weight_once(task: str) -> None:
     view = show_network(config, ("red", "nir"), 3, 64, depth=1)
     top = [row for row in view.network.layers if row.depth == 0]
     assert sum(row.parameters for row in top) == view.network.parameters == view.network.trainable > 0
-    encoder = next(row for row in top if row.name == "encoder")
-    assert [shape[1] for shape in encoder.shapes] == sorted(
-        (shape[1] for shape in encoder.shapes), reverse=True
+    backbone = next(row for row in top if row.name == "backbone")
+    assert [shape[1] for shape in backbone.shapes] == sorted(
+        (shape[1] for shape in backbone.shapes), reverse=True
     )
     assert view.values["in_channels"] == 2
     assert all(row.receptive_px is None or row.receptive_px > row.stride_px for row in view.network.maps)
@@ -106,12 +106,12 @@ def test_frozen_weights_are_shown_as_such(tmp_path: object) -> None:
     import pathlib
 
     path = pathlib.Path(str(tmp_path)) / "weights.pth"
-    torch.save(make_encoder("test_resnet", 3).state_dict(), path)
+    torch.save(make_backbone("test_resnet", 3).state_dict(), path)
     config = TrainConfig(
         task="segmentation", task_options={"backbone": "test_resnet"}, weights=str(path), freeze="backbone"
     )
     view = show_network(config, size_px=64)
-    encoder = next(row for row in view.network.layers if row.name == "encoder")
-    assert encoder.trainable == 0 < encoder.parameters
-    assert view.network.trainable == view.network.parameters - encoder.parameters
-    assert "tensors of the encoder from weights.pth" in view.notes[0]
+    backbone = next(row for row in view.network.layers if row.name == "backbone")
+    assert backbone.trainable == 0 < backbone.parameters
+    assert view.network.trainable == view.network.parameters - backbone.parameters
+    assert "tensors of the backbone from weights.pth" in view.notes[0]

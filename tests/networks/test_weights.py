@@ -11,15 +11,15 @@ import safetensors.torch
 import torch
 
 from eo_dl.errors import BundleError, ConfigError
-from eo_dl.networks.backbones import feature_strides, make_encoder, padding_to
+from eo_dl.networks.backbones import feature_strides, make_backbone, padding_to
 from eo_dl.networks.weights import fill_exactly, load_weights, read_state
 
 NAME = "test_resnet"
 
 
-def _encoder(bands: int = 3, seed: int = 0) -> torch.nn.Module:
+def _backbone(bands: int = 3, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
-    return make_encoder(NAME, bands)
+    return make_backbone(NAME, bands)
 
 
 class _CifarBlock(torch.nn.Module):
@@ -45,34 +45,36 @@ class _CifarResNet(torch.nn.Module):
 
 @pytest.mark.parametrize(("file", "blocks"), [("resnet20-12fca82f.th", 3), ("resnet56-4bfd9763.th", 9)])
 def test_a_strangers_checkpoint_fills_its_architecture(real_data: Path, file: str, blocks: int) -> None:
-    encoder = _CifarResNet(blocks)
-    report = load_weights(encoder, real_data / "weights-cifar-resnet" / file)
+    backbone = _CifarResNet(blocks)
+    report = load_weights(backbone, real_data / "weights-cifar-resnet" / file)
     assert report.prefix == "module"
-    assert report.left == report.adapted == ()
+    assert report.random == report.adapted == ()
     assert set(report.unused) == {"module.linear.weight", "module.linear.bias"}
     stored = torch.load(real_data / "weights-cifar-resnet" / file, map_location="cpu", weights_only=True)[
         "state_dict"
     ]
-    assert torch.equal(encoder.layer3[0].conv1.weight, stored["module.layer3.0.conv1.weight"])
+    assert torch.equal(backbone.layer3[0].conv1.weight, stored["module.layer3.0.conv1.weight"])
 
 
 def test_another_number_of_bands_adapts_the_first_convolution(real_data: Path) -> None:
     path = real_data / "weights-cifar-resnet" / "resnet20-12fca82f.th"
-    encoder = _CifarResNet(3, bands=7)
-    report = load_weights(encoder, path)
+    backbone = _CifarResNet(3, bands=7)
+    report = load_weights(backbone, path)
     assert report.adapted == ("conv1.weight",)
     assert "adapted to the bands (7 bands from the mean of 3" in report.describe()
     three = _CifarResNet(3)
     load_weights(three, path)
     grey = torch.rand(1, 1, 8, 8)
     torch.testing.assert_close(
-        encoder.conv1(grey.expand(1, 7, 8, 8)), three.conv1(grey.expand(1, 3, 8, 8)), atol=1e-5, rtol=1e-4
+        backbone.conv1(grey.expand(1, 7, 8, 8)), three.conv1(grey.expand(1, 3, 8, 8)), atol=1e-5, rtol=1e-4
     )
 
 
 def test_another_architecture_is_refused_with_the_counts(real_data: Path) -> None:
-    with pytest.raises(BundleError, match=r"only \d+ of the encoder's \d+ tensors are in it \(of \d+"):
-        load_weights(make_encoder("resnet18", 3), real_data / "weights-cifar-resnet" / "resnet20-12fca82f.th")
+    with pytest.raises(BundleError, match=r"only \d+ of the backbone's \d+ tensors \(it has \d+"):
+        load_weights(
+            make_backbone("resnet18", 3), real_data / "weights-cifar-resnet" / "resnet20-12fca82f.th"
+        )
 
 
 def _plain(state: dict[str, torch.Tensor], path: Path) -> None:
@@ -108,16 +110,16 @@ def _safetensors(state: dict[str, torch.Tensor], path: Path) -> None:
         (_safetensors, "unet.safetensors", "encoder"),
     ],
 )
-def test_every_kind_of_file_fills_the_encoder(
+def test_every_kind_of_file_fills_the_backbone(
     write: Callable[[dict[str, torch.Tensor], Path], None], file: str, prefix: str, tmp_path: Path
 ) -> None:
-    donor = _encoder(seed=1)
+    donor = _backbone(seed=1)
     write(donor.state_dict(), tmp_path / file)
-    encoder = _encoder(seed=2)
-    report = load_weights(encoder, tmp_path / file)
+    backbone = _backbone(seed=2)
+    report = load_weights(backbone, tmp_path / file)
     assert report.prefix == prefix
-    assert report.left == ()
-    for key, value in encoder.state_dict().items():
+    assert report.random == ()
+    for key, value in backbone.state_dict().items():
         if value.is_floating_point():
             assert torch.equal(value, donor.state_dict()[key])
 
@@ -127,17 +129,17 @@ def test_names_that_timm_flattens_still_match(tmp_path: Path) -> None:
 
     whole = timm.create_model("test_convnext", pretrained=False)
     torch.save(whole.state_dict(), tmp_path / "convnext.pth")
-    report = load_weights(make_encoder("test_convnext", 3), tmp_path / "convnext.pth")
-    assert report.left == ()
+    report = load_weights(make_backbone("test_convnext", 3), tmp_path / "convnext.pth")
+    assert report.random == ()
     assert any(name.startswith("head") for name in report.unused)
 
 
 def test_nan_weights_are_refused(tmp_path: Path) -> None:
-    state = _encoder().state_dict()
+    state = _backbone().state_dict()
     state["conv1.0.weight"][0] = float("nan")
     torch.save(state, tmp_path / "nan.pth")
     with pytest.raises(BundleError, match=r"1 tensors hold NaN or infinity, first 'conv1.0.weight'"):
-        load_weights(_encoder(), tmp_path / "nan.pth")
+        load_weights(_backbone(), tmp_path / "nan.pth")
 
 
 class _Harmful:
@@ -206,15 +208,15 @@ def test_weights_that_do_not_fit_exactly_are_refused_by_name(
 def test_strides_that_a_backbone_has_not_are_refused() -> None:
     assert feature_strides(NAME) == [2, 4, 8, 16, 32]
     with pytest.raises(ConfigError, match=r"not at \[2\]"):
-        make_encoder("test_convnext", 3, (2, 4))
+        make_backbone("test_convnext", 3, (2, 4))
 
 
-def test_making_an_encoder_with_chosen_strides_keeps_the_names() -> None:
-    whole, part = set(_encoder().state_dict()), set(make_encoder(NAME, 3, (4, 8, 16, 32)).state_dict())
+def test_making_a_backbone_with_chosen_strides_keeps_the_names() -> None:
+    whole, part = set(_backbone().state_dict()), set(make_backbone(NAME, 3, (4, 8, 16, 32)).state_dict())
     assert whole == part
 
 
 def test_padding_reaches_the_stride_and_two_cells_for_a_lone_one() -> None:
-    assert padding_to(torch.zeros(2, 1, 33, 64), 32, several_cells=False) == (0, 31)
-    assert padding_to(torch.zeros(1, 1, 20, 32), 32, several_cells=True) == (0, 44)
-    assert padding_to(torch.zeros(2, 1, 20, 32), 32, several_cells=True) == (0, 12)
+    assert padding_to(torch.zeros(2, 1, 33, 64), 32, training=False) == (0, 31)
+    assert padding_to(torch.zeros(1, 1, 20, 32), 32, training=True) == (0, 44)
+    assert padding_to(torch.zeros(2, 1, 20, 32), 32, training=True) == (0, 12)

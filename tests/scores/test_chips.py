@@ -15,8 +15,8 @@ from eo_dl.scores.score import find_score
 CLASSES = ClassSet.of_names(["roof", "pond", "reed"])
 
 
-def _filled(predicted: np.ndarray, truth: np.ndarray, *, several: bool, places: int = 6) -> ChipScorer:
-    scorer = ChipScorer(CLASSES, several=several)
+def _filled(predicted: np.ndarray, truth: np.ndarray, *, multi_label: bool, places: int = 6) -> ChipScorer:
+    scorer = ChipScorer(CLASSES, multi_label=multi_label)
     for place, (p, t) in enumerate(zip(predicted, truth, strict=True)):
         scorer.update(p, t, str(place % places))
     return scorer
@@ -26,7 +26,7 @@ def test_one_class_a_chip_equals_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 90)
     predicted = rng.dirichlet(np.ones(3), 90) + 0.5 * np.eye(3)[truth]
-    scorer = _filled(predicted.astype(np.float32), np.eye(3)[truth], several=False)
+    scorer = _filled(predicted.astype(np.float32), np.eye(3)[truth], multi_label=False)
     guessed = predicted.argmax(axis=1)
     scores = scorer.scores()
     assert find_score(scores, "mean_f1").value == pytest.approx(
@@ -50,7 +50,7 @@ def test_several_classes_a_chip_equal_scikit_learn() -> None:
     truth = rng.random((120, 3)) < (0.5, 0.2, 0.8)
     # rounded: many equal scores
     predicted = np.clip(np.round(0.6 * truth + 0.7 * rng.random(truth.shape) - 0.15, 1), 0, 1)
-    scores = _filled(predicted, truth.astype(np.float64), several=True).scores()
+    scores = _filled(predicted, truth.astype(np.float64), multi_label=True).scores()
     yes = predicted >= 0.5
     assert find_score(scores, "mean_f1").value == pytest.approx(metrics.f1_score(truth, yes, average="macro"))
     assert find_score(scores, "overall_accuracy").value == pytest.approx(metrics.accuracy_score(truth, yes))
@@ -68,9 +68,9 @@ def test_several_classes_a_chip_equal_scikit_learn() -> None:
     assert low is not None and high is not None and low < high
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_what_is_not_known_counts_neither_way(several: bool) -> None:
-    scorer = ChipScorer(CLASSES, several=several)
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_what_is_not_known_counts_neither_way(multi_label: bool) -> None:
+    scorer = ChipScorer(CLASSES, multi_label=multi_label)
     assert scorer.draws() == {}
     assert all(math.isnan(score.value) and score.count == 0 for score in scorer.scores())
     scorer.update(np.array([0.9, 0.1, 0.0]), np.full(3, np.nan), "a")
@@ -83,7 +83,7 @@ def test_what_is_not_known_counts_neither_way(several: bool) -> None:
 
 
 def test_a_class_may_be_known_where_another_is_not() -> None:
-    scorer = ChipScorer(CLASSES, several=True)
+    scorer = ChipScorer(CLASSES, multi_label=True)
     scorer.update(np.array([0.9, 0.9, 0.1]), np.array([1.0, np.nan, 0.0]), "a")
     assert find_score(scorer.scores(), "overall_accuracy").value == 1
     assert scorer.counts()["pond"] == {"truth": 0, "predicted": 0}

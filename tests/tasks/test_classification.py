@@ -9,7 +9,8 @@ import pytest
 import shapely
 import torch
 
-from eo_dl.core.arrays import Target
+from eo_dl.core.arrays import ChipTarget
+from eo_dl.core.chiprules import ChipClassRule
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.labelset import PixelLabels
 from eo_dl.errors import ConfigError, LabelError
@@ -34,7 +35,8 @@ def _labels(
 
 
 def _one(labels: PixelLabels, classes: ClassSet = CLASSES, **more: float) -> list[float]:
-    codec = ClassificationCodec(classes, False, **({"min_cover": 0.5} | more))  # type: ignore[arg-type]
+    rule = ChipClassRule(False, more.pop("min_cover", 0.5))
+    codec = ClassificationCodec(classes, rule, **more)
     return codec.truth(codec.encode(labels, SIZE, SIZE)).tolist()
 
 
@@ -74,7 +76,7 @@ def test_label_rasters_are_counted() -> None:
 
 
 def test_several_classes_a_chip() -> None:
-    codec = ClassificationCodec(CLASSES, True, 0.1)
+    codec = ClassificationCodec(CLASSES, ChipClassRule(True, 0.1))
     for labels, values in (
         (_labels((1, (0, 0, 20, 20)), (2, (0, 0, 20, 3))), [1, 1]),
         (_labels((1, (0, 0, 20, 1))), [0, 0]),
@@ -83,7 +85,9 @@ def test_several_classes_a_chip() -> None:
         assert codec.truth(codec.encode(labels, SIZE, SIZE)).tolist() == values
     np.testing.assert_allclose(codec.decode({"logits": np.array([0.0, 800.0], np.float32)}), [0.5, 1])
     np.testing.assert_allclose(
-        ClassificationCodec(CLASSES, False, 0.5).decode({"logits": np.array([800.0, 0.0], np.float32)}),
+        ClassificationCodec(CLASSES, ChipClassRule(False, 0.5)).decode(
+            {"logits": np.array([800.0, 0.0], np.float32)}
+        ),
         [1, 0],
     )
 
@@ -123,8 +127,8 @@ def test_chips_without_a_class_add_nothing_to_the_loss(network: str, several: bo
     torch.manual_seed(0)
     made = TASK.make_network(config, inputs).eval()
     images = torch.randn(3, 3, SIZE, SIZE)
-    known = [Target(values=np.array(values, np.float32)) for values in ([1, 0], [0, 1])]
-    unknown = Target(values=np.full(2, np.nan, np.float32))
+    known = [ChipTarget(values=np.array(values, np.float32)) for values in ([1, 0], [0, 1])]
+    unknown = ChipTarget(values=np.full(2, np.nan, np.float32))
     together = made.loss(images, [*known, unknown])["loss"]
     torch.testing.assert_close(together, made.loss(images[:2], known)["loss"])
     assert made.loss(images, [unknown] * 3)["loss"].item() == 0

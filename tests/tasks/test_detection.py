@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eo_dl.core.arrays import Objects, Target
+from eo_dl.core.arrays import BoxTarget, Objects
 from eo_dl.core.classes import ClassInfo, ClassSet
 from eo_dl.core.labelset import PixelLabels
 from eo_dl.errors import ConfigError, LabelError
@@ -159,8 +159,8 @@ def _network(**config: object) -> torch.nn.Module:
     return TASK.make_network(TASK.settle(tiny, inputs), inputs)
 
 
-def _target(boxes: list[list[float]], ids: list[int]) -> Target:
-    return Target(boxes=np.array(boxes, np.float32).reshape(-1, 4), class_ids=np.array(ids, np.int64))
+def _target(boxes: list[list[float]], ids: list[int]) -> BoxTarget:
+    return BoxTarget(boxes=np.array(boxes, np.float32).reshape(-1, 4), class_ids=np.array(ids, np.int64))
 
 
 @pytest.mark.parametrize("name", TASK.networks)

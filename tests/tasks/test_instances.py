@@ -15,8 +15,8 @@ from eo_dl.core.classes import ClassInfo, ClassSet
 from eo_dl.core.labelset import PixelLabels
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.instances.codec import InstancesCodec
-from eo_dl.tasks.instances.network import _in_boxes
-from eo_dl.tasks.instances.outlines import burnt, outlines_in_boxes, pixel_outlines
+from eo_dl.tasks.instances.network import _masks_in_boxes
+from eo_dl.tasks.instances.outlines import object_masks, outlines_in_boxes, pixel_outlines
 
 TASK = load_task("instances")
 CLASSES = ClassSet((ClassInfo(7, "house", "#00ff00"), ClassInfo(3, "barn", "#ff0000")))
@@ -159,7 +159,7 @@ def test_true_masks_are_sampled_where_they_lie() -> None:
     mask = torch.zeros(2, 40, 40, dtype=torch.bool)
     mask[1, 12:22, 7:17] = True
     boxes = torch.tensor([[7.0, 12, 17, 22], [5, 10, 19, 24]])
-    cells = _in_boxes(mask, boxes, torch.tensor([1, 1])).numpy()
+    cells = _masks_in_boxes(mask, boxes, torch.tensor([1, 1])).numpy()
     for outline in outlines_in_boxes(cells, boxes.double().numpy(), 0.0):
         true = shapely.box(7, 12, 17, 22)
         assert outline.intersection(true).area / outline.union(true).area > 0.95
@@ -189,7 +189,7 @@ def test_burning_and_outlining_are_inverse_for_pixels() -> None:
     rng = np.random.default_rng(0)
     masks = rng.random((5, 12, 17)) < 0.4
     outlines = pixel_outlines(masks)
-    assert np.array_equal(burnt(outlines, shapely.bounds(outlines), 12, 17), masks)
+    assert np.array_equal(object_masks(outlines, shapely.bounds(outlines), 12, 17), masks)
 
 
 def test_memory_of_masks_does_not_grow_with_the_chip() -> None:
@@ -213,7 +213,7 @@ def test_memory_of_masks_does_not_grow_with_the_chip() -> None:
 
 
 def test_scores_compare_outlines() -> None:
-    scorer = TASK.make_scorer(CLASSES)
+    scorer = TASK.make_scorer(TASK.make_codec(CLASSES, TASK.config()), 0.0)
     box, ids, one = np.array([[0.0, 0, 10, 10]]), np.array([7]), np.ones(1, np.float32)
     lower, upper = shapely.Polygon([(0, 0), (10, 0), (0, 10)]), shapely.Polygon([(10, 10), (10, 0), (0, 10)])
     scorer.update(

@@ -7,7 +7,8 @@ import pytest
 import shapely
 import torch
 
-from eo_dl.core.arrays import Target
+from eo_dl.core.arrays import BoxTarget
+from eo_dl.core.chiprules import OneObjectRule
 from eo_dl.core.classes import IGNORE_ID, ClassSet
 from eo_dl.core.labelset import PixelLabels
 from eo_dl.tasks import NetworkInputs
@@ -33,7 +34,6 @@ def labels(*boxes: tuple[float, float, float, float], ignore: tuple[bool, ...] =
 
 def encoded(codec: LocalizationCodec, found: PixelLabels) -> tuple[list[list[float]], list[int]]:
     target = codec.encode(found, 32, 32)
-    assert target.boxes is not None and target.class_ids is not None
     return target.boxes.tolist(), target.class_ids.tolist()
 
 
@@ -47,8 +47,8 @@ def test_a_chip_has_its_largest_visible_object_or_none() -> None:
 
 
 def test_what_cannot_be_said_teaches_nothing() -> None:
-    several = LocalizationCodec(CLASSES, several="ignore")
-    assert encoded(several, labels((2, 3, 8, 9), (10, 10, 20, 20)))[1] == [IGNORE_ID]
+    strict = LocalizationCodec(CLASSES, OneObjectRule(crowded="ignore"))
+    assert encoded(strict, labels((2, 3, 8, 9), (10, 10, 20, 20)))[1] == [IGNORE_ID]
     cut = labels((28, 28, 60, 60))
     # a corner of something: neither an object nor nothing
     assert encoded(LocalizationCodec(CLASSES), cut)[1] == [IGNORE_ID]
@@ -61,15 +61,17 @@ def test_ignored_chips_do_not_move_the_loss() -> None:
     images = torch.randn(3, 3, 64, 64)
     box = np.array([[4, 4, 20, 20]], np.float32)
     known = [
-        Target(boxes=box, class_ids=np.array([1])),
-        Target(boxes=np.empty((0, 4), np.float32), class_ids=np.empty(0, np.int64)),
+        BoxTarget(boxes=box, class_ids=np.array([1])),
+        BoxTarget(boxes=np.empty((0, 4), np.float32), class_ids=np.empty(0, np.int64)),
     ]
     torch.manual_seed(1)
     alone = network.eval().loss(images[:2], known)["loss"]
     torch.manual_seed(1)
-    beside = network.loss(images, [*known, Target(boxes=box, class_ids=np.array([IGNORE_ID]))])["loss"]
+    beside = network.loss(images, [*known, BoxTarget(boxes=box, class_ids=np.array([IGNORE_ID]))])["loss"]
     assert beside.item() == pytest.approx(alone.item(), rel=1e-4)
-    assert network.loss(images[:1], [Target(boxes=box, class_ids=np.array([IGNORE_ID]))])["loss"].item() == 0
+    assert (
+        network.loss(images[:1], [BoxTarget(boxes=box, class_ids=np.array([IGNORE_ID]))])["loss"].item() == 0
+    )
 
 
 def network_of(bands: int, **options: object) -> Locator:
@@ -107,13 +109,15 @@ def test_the_box_follows_the_object_without_being_taught() -> None:
     """
     rng = np.random.default_rng(0)
 
-    def batch(low: int, high: int, count: int = 16) -> tuple[torch.Tensor, list[Target]]:
+    def batch(low: int, high: int, count: int = 16) -> tuple[torch.Tensor, list[BoxTarget]]:
         images, targets = rng.normal(0, 0.2, (count, 1, 64, 64)).astype(np.float32), []
         for image in images:
             col, row = int(rng.integers(low, high)), int(rng.integers(4, 44))
             image[0, row : row + 14, col : col + 14] += 3
             targets.append(
-                Target(boxes=np.array([[col, row, col + 14, row + 14]], np.float32), class_ids=np.array([1]))
+                BoxTarget(
+                    boxes=np.array([[col, row, col + 14, row + 14]], np.float32), class_ids=np.array([1])
+                )
             )
         return torch.from_numpy(images), targets
 
@@ -126,7 +130,7 @@ def test_the_box_follows_the_object_without_being_taught() -> None:
     images, targets = batch(34, 46)
     with torch.inference_mode():
         boxes = network.eval()(images)["boxes"][:, 0].numpy()
-    truth = np.concatenate([target.boxes for target in targets if target.boxes is not None])
+    truth = np.concatenate([target.boxes for target in targets])
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2 - (truth[:, :2] + truth[:, 2:]) / 2
     assert np.abs(centres).max() < 7
 
@@ -134,7 +138,7 @@ def test_the_box_follows_the_object_without_being_taught() -> None:
 def test_chips_with_several_objects_are_said() -> None:
     notes = TASK.remarks(LocalizationConfig(), {"train": [0, 1, 2, 3], "val": [2]})
     assert notes == (
-        "3 of 5 chips hold several objects: the one of which most is seen is their label (--set task_options.several=largest|ignore)",
+        "3 of 5 chips contain several objects: the largest visible one is their label (`task_options.crowded`: largest or ignore)",
     )
     assert TASK.remarks(LocalizationConfig(), {"train": [0, 1, 1]}) == ()
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from eo_dl.core.arrays import Target
+from eo_dl.core.arrays import MaskTarget
 from eo_dl.core.classes import ClassInfo, ClassSet
 from eo_dl.core.labelset import PixelLabels
 from eo_dl.errors import ConfigError, LabelError
@@ -115,7 +115,9 @@ def test_chips_of_nothing_but_ignored_pixels_have_loss_and_gradient_zero() -> No
     network = TASK.make_network(
         SegmentationConfig(backbone="test_resnet", decoder_channels=(8,)), NetworkInputs(2, CLASSES, 32)
     ).train()
-    loss = network.loss(torch.randn(1, 2, 32, 32), [Target(mask=np.full((32, 32), 255, np.uint8))])["loss"]
+    loss = network.loss(torch.randn(1, 2, 32, 32), [MaskTarget(mask=np.full((32, 32), 255, np.uint8))])[
+        "loss"
+    ]
     loss.backward()
     assert loss.item() == 0
     assert all(p.grad is not None and not p.grad.any() for p in network.parameters())

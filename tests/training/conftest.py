@@ -19,7 +19,7 @@ from eo_dl.chips.augment import Augment
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.dataset import Sample
 from eo_dl.chips.tile import tile
-from eo_dl.core.arrays import Target
+from eo_dl.core.arrays import MaskTarget
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.labelset import LabelSet
 from eo_dl.core.progress import OnProgress, silent
@@ -48,11 +48,11 @@ class TinyNetwork(TaskNetwork):
     def __init__(self, plain: bool = False) -> None:
         super().__init__()
         norm = torch.nn.GroupNorm(2, 8) if plain else torch.nn.BatchNorm2d(8)
-        self.encoder = torch.nn.Sequential(torch.nn.Conv2d(2, 8, 3, padding=1), norm, torch.nn.ReLU())
+        self.backbone = torch.nn.Sequential(torch.nn.Conv2d(2, 8, 3, padding=1), norm, torch.nn.ReLU())
         self.rest = torch.nn.Sequential(torch.nn.Dropout(0 if plain else 0.3), torch.nn.Conv2d(8, 3, 1))
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"logits": self.rest(self.encoder(images))}
+        return {"logits": self.rest(self.backbone(images))}
 
     def loss(self, images: torch.Tensor, targets: Any) -> dict[str, torch.Tensor]:
         mask = torch.from_numpy(np.stack([target.mask for target in targets])).long()
@@ -82,7 +82,7 @@ class MemoryChips:
         chip_id, valid = f"chip-{index}", np.ones((12, 12), np.bool_)
         if chip_id == self.poison:
             image[:] = np.nan
-        target = Target(mask=mask)
+        target = MaskTarget(mask=mask)
         if self.augment is not None:
             image, valid, target = self.augment.apply(
                 image, valid, target, generator(7, "augment", self.epoch, chip_id)

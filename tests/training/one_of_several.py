@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from conftest import MemoryChips, TinyNetwork, World
 
 from eo_dl.chips.dataset import Sample
-from eo_dl.core.arrays import Target
+from eo_dl.core.arrays import MaskTarget
 from eo_dl.networks.lossconfig import LossConfig
 from eo_dl.networks.losses import ClassLoss, truth_of_masks
 from eo_dl.training.record.checkpoint import CheckpointFolder
@@ -50,7 +50,7 @@ class UnequalChips(MemoryChips):
         mask = sample.target.mask
         assert mask is not None
         ignored = np.where(np.arange(12)[:, None] < index % 7, np.uint8(255), mask)
-        return Sample(sample.image, sample.valid, Target(mask=ignored), sample.chip_id)
+        return Sample(sample.image, sample.valid, MaskTarget(mask=ignored), sample.chip_id)
 
 
 def main(folder: Path, batch_size: int) -> None:

@@ -6,9 +6,9 @@ import shapely
 from scipy import ndimage
 
 from eo_dl.chips.dataset import Sample
-from eo_dl.core.arrays import Objects, Target
+from eo_dl.core.arrays import BoxTarget, MaskTarget, Objects
 from eo_dl.core.classes import ClassSet
-from eo_dl.tasks import load_task
+from eo_dl.tasks import Task, TaskConfig, load_task
 from eo_dl.training.judging.baselines import Blobs, Constant, fit_baselines
 from eo_dl.training.judging.patchbaseline import Patches
 from eo_dl.training.judging.pixelregression import PixelRegression
@@ -25,7 +25,7 @@ def pixel_chip(seed: int) -> Sample:
         np.float32
     )
     mask[0] = 255
-    return Sample(image, np.ones(mask.shape, np.bool_), Target(mask=mask), f"chip-{seed}")
+    return Sample(image, np.ones(mask.shape, np.bool_), MaskTarget(mask), f"chip-{seed}")
 
 
 def object_chip(seed: int, ignored: bool = False) -> Sample:
@@ -43,22 +43,26 @@ def object_chip(seed: int, ignored: bool = False) -> Sample:
     ids = np.ones(3, np.int64)
     if ignored:
         boxes[0], ids[0] = (0, 0, 64, 64), 255
-    return Sample(image, np.ones((64, 64), np.bool_), Target(boxes=boxes, class_ids=ids), f"chip-{seed}")
+    return Sample(image, np.ones((64, 64), np.bool_), BoxTarget(boxes=boxes, class_ids=ids), f"chip-{seed}")
+
+
+def _task(name: str, classes: ClassSet) -> tuple[Task, ClassSet, TaskConfig]:
+    task = load_task(name)
+    return task, classes, task.config(network=task.networks[0])
 
 
 def test_the_majority_class_is_the_one_of_most_train_pixels() -> None:
-    task = load_task("segmentation")
-    codec = task.make_codec(CLASSES, task.config(network="unet"))
-    found = fit_baselines(task, codec, [pixel_chip(seed) for seed in range(6)], seed=0)
+    task, classes, config = _task("segmentation", CLASSES)
+    found = fit_baselines(task, classes, config, [pixel_chip(seed) for seed in range(6)], seed=0)
     assert isinstance(found[0], Constant)
     assert set(np.unique(found[0].answer(pixel_chip(9).image))) == {0}
     assert [type(baseline) for baseline in found[1:]] == [PixelRegression, PixelRegression]
 
 
 def test_the_regression_finds_the_band_that_tells() -> None:
-    task = load_task("segmentation")
-    codec = task.make_codec(CLASSES, task.config(network="unet"))
-    found = fit_baselines(task, codec, [pixel_chip(seed) for seed in range(6)], seed=0)
+    task, classes, config = _task("segmentation", CLASSES)
+    codec = task.make_codec(classes, config)
+    found = fit_baselines(task, classes, config, [pixel_chip(seed) for seed in range(6)], seed=0)
     sample = pixel_chip(9)
     truth = codec.truth(sample.target)
     for baseline in found[1:]:
@@ -69,13 +73,11 @@ def test_the_regression_finds_the_band_that_tells() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_regression_answers_as_sklearn_does(count: int) -> None:
-    task = load_task("segmentation")
-    codec = task.make_codec(CLASSES, task.config(network="unet"))
+    task, classes, config = _task("segmentation", CLASSES)
     samples = [pixel_chip(seed) for seed in range(4)]
     for sample in samples:
-        assert sample.target.mask is not None
         sample.target.mask[(sample.target.mask >= count) & (sample.target.mask < 255)] = 0
-    found = fit_baselines(task, codec, samples, seed=0)
+    found = fit_baselines(task, classes, config, samples, seed=0)
     assert len(found) == (1 if count == 1 else 3)
     for baseline in found[1:]:
         answer = baseline.answer(samples[0].image)
@@ -84,10 +86,10 @@ def test_the_regression_answers_as_sklearn_does(count: int) -> None:
 
 
 def test_spots_are_found_by_the_band_and_the_sign_that_show_them() -> None:
-    task = load_task("detection")
-    codec = task.make_codec(ClassSet.of_names(["tree"]), task.config(network="faster_rcnn"))
+    task, classes, config = _task("detection", ClassSet.of_names(["tree"]))
+    codec = task.make_codec(classes, config)
     (baseline,) = fit_baselines(
-        task, codec, [object_chip(seed, ignored=seed == 0) for seed in range(6)], seed=0
+        task, classes, config, [object_chip(seed, ignored=seed == 0) for seed in range(6)], seed=0
     )
     assert isinstance(baseline, Blobs)
     assert baseline.box_px == (8, 8)
@@ -113,9 +115,8 @@ def test_boxes_stay_in_the_chip_and_scores_between_0_and_1() -> None:
 
 
 def test_without_objects_there_is_no_object_baseline() -> None:
-    task = load_task("detection")
-    codec = task.make_codec(ClassSet.of_names(["tree"]), task.config(network="faster_rcnn"))
-    assert fit_baselines(task, codec, [], seed=0) == []
+    task, classes, config = _task("detection", ClassSet.of_names(["tree"]))
+    assert fit_baselines(task, classes, config, [], seed=0) == []
 
 
 def outlined_chip(seed: int, chip: int = 64) -> Sample:
@@ -134,17 +135,17 @@ def outlined_chip(seed: int, chip: int = 64) -> Sample:
     return Sample(
         image,
         np.ones((chip, chip), np.bool_),
-        Target(boxes=boxes, class_ids=ids, instance_masks=masks),
+        BoxTarget(boxes=boxes, class_ids=ids, instance_masks=masks),
         f"chip-{seed}",
     )
 
 
 def test_patches_of_the_pixel_regression_have_the_outlines_and_classes_that_the_bands_tell() -> None:
-    task = load_task("instances")
-    codec = task.make_codec(ClassSet.of_names(["roof", "pond"]), task.config(network="mask_rcnn"))
-    found = fit_baselines(task, codec, [outlined_chip(seed) for seed in range(4)], seed=0)
+    task, classes, config = _task("instances", ClassSet.of_names(["roof", "pond"]))
+    codec = task.make_codec(classes, config)
+    found = fit_baselines(task, classes, config, [outlined_chip(seed) for seed in range(4)], seed=0)
     assert [type(baseline) for baseline in found] == [Blobs, Patches]
-    scorer = task.make_scorer(codec.classes)
+    scorer = task.make_scorer(codec, 0.0)
     for seed in (8, 9):
         sample = outlined_chip(seed)
         scorer.update(found[1].answer(sample.image), codec.truth(sample.target), str(seed))

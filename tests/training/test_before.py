@@ -67,7 +67,7 @@ def test_auto_is_the_precision_in_which_predict_runs(
     # Thresholds and test scores hold for the precision in which they were measured.
     monkeypatch.setattr("eo_dl.networks.device.computes_bf16", lambda device: True)
     setup = prepare_run(small_chips, TrainConfig(task=task, device="cpu"))
-    in_prediction = choose_precision("auto", choose_device("cpu"), load_task(task).output)
+    in_prediction = choose_precision("auto", choose_device("cpu"), bfloat16=load_task(task).output.bfloat16)
     assert setup.precision == in_prediction == {"segmentation": "bf16", "detection": "32"}[task]
 
 

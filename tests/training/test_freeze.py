@@ -12,7 +12,7 @@ import torch
 
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import ConfigError
-from eo_dl.networks.backbones import make_encoder
+from eo_dl.networks.backbones import make_backbone
 from eo_dl.networks.weights import WeightsReport
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.training.loop.optimizers import make_optimizer, set_rate
@@ -47,18 +47,18 @@ def _unet() -> Any:
     ["test_resnet", "resnet18", "test_convnext", "efficientnet_b0", "mobilenetv3_small_050", "regnetx_002"],
 )
 def test_stages_go_from_the_image_on_and_leave_nothing_out(name: str) -> None:
-    encoder = make_encoder(name, 3)
-    stages = stages_of(encoder)
-    assert set(stages) == {key for key, _ in encoder.named_parameters()}
+    backbone = make_backbone(name, 3)
+    stages = stages_of(backbone)
+    assert set(stages) == {key for key, _ in backbone.named_parameters()}
     order = list(stages.values())
     assert order == sorted(order)
     assert order[0] == 0
     assert set(order) == set(range(order[-1] + 1))
-    assert order[-1] == len(encoder.feature_info) - 1
+    assert order[-1] == len(backbone.feature_info) - 1
 
 
 def test_the_blocks_of_a_resnet_are_its_stages() -> None:
-    stages = stages_of(make_encoder("resnet18", 3))
+    stages = stages_of(make_backbone("resnet18", 3))
     assert [stages[name] for name in ("conv1.weight", "layer1.0.conv1.weight", "layer4.1.bn2.bias")] == [
         0,
         1,
@@ -92,15 +92,15 @@ def test_a_frozen_backbone_keeps_everything_and_the_rest_learns() -> None:
         optimizer.zero_grad()
         moved = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
         assert any(name.startswith("decoder.") for name in moved)
-        assert any(name.startswith("encoder.") for name in moved) == (epoch == 1)
-    assert network.encoder.bn1.training
+        assert any(name.startswith("backbone.") for name in moved) == (epoch == 1)
+    assert network.backbone.bn1.training
 
 
 def test_what_the_weights_left_random_is_not_frozen() -> None:
     network = _unet()
     network.weights_report = WeightsReport("file", "", (), (), ("layer4.0.conv1.weight",), ())
     apply_freeze(network, _config(freeze="backbone"), 0)
-    assert [name for name, p in network.encoder.named_parameters() if p.requires_grad] == [
+    assert [name for name, p in network.backbone.named_parameters() if p.requires_grad] == [
         "layer4.0.conv1.weight"
     ]
 
@@ -108,10 +108,10 @@ def test_what_the_weights_left_random_is_not_frozen() -> None:
 def test_batch_normalization_rests_where_asked_and_only_it() -> None:
     network = _unet()
     apply_freeze(network, _config(freeze_norm=True), 0)
-    norms = [m for m in network.encoder.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    norms = [m for m in network.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert norms
     assert not any(m.training or m.weight.requires_grad for m in norms)
-    assert network.encoder.conv1[0].weight.requires_grad
+    assert network.backbone.conv1[0].weight.requires_grad
     assert all(m.training for m in network.decoder.modules() if isinstance(m, torch.nn.BatchNorm2d))
 
 
@@ -121,9 +121,9 @@ def test_rates_fall_from_the_head_to_the_image_and_follow_the_schedule() -> None
     scale = {id(p): group[SCALE] for group in groups for p in group["params"]}
     assert len(scale) == len(list(network.parameters()))
     assert scale[id(network.head.weight)] == 1
-    assert scale[id(network.encoder.layer4[0].conv1.weight)] == 0.5
-    assert scale[id(network.encoder.layer3[0].conv1.weight)] == pytest.approx(0.05)
-    assert scale[id(network.encoder.conv1[0].weight)] == pytest.approx(0.5e-4)
+    assert scale[id(network.backbone.layer4[0].conv1.weight)] == 0.5
+    assert scale[id(network.backbone.layer3[0].conv1.weight)] == pytest.approx(0.05)
+    assert scale[id(network.backbone.conv1[0].weight)] == pytest.approx(0.5e-4)
     optimizer = make_optimizer(network, config)
     set_rate(optimizer, 2.0)
     assert {group["lr"] for group in optimizer.param_groups} == {
@@ -144,14 +144,14 @@ def test_freezing_without_weights_and_probing_a_unet_are_refused() -> None:
 
 
 class _TwoStages(TinyNetwork):
-    """With an encoder of two stages, both with something to forget."""
+    """With a backbone of two stages, both with something to forget."""
 
     def __init__(self, plain: bool = False) -> None:
         super().__init__(plain)
         further = torch.nn.Sequential(
             torch.nn.Conv2d(8, 8, 3, padding=1), torch.nn.BatchNorm2d(8), torch.nn.ReLU()
         )
-        self.encoder = torch.nn.Sequential(self.encoder, further)
+        self.backbone = torch.nn.Sequential(self.backbone, further)
 
 
 @pytest.mark.parametrize(("optimizer", "stopped_at"), [("adamw", 3), ("momentum", 7), ("adamw", 12)])
@@ -182,4 +182,4 @@ def test_an_epoch_in_which_the_backbone_rests_leaves_it_as_it_was(new_world: New
     fresh = TinyNetwork().state_dict()
     world.train()
     for name, value in world.weights().items():
-        assert torch.equal(value, fresh[name]) == name.startswith("encoder."), name
+        assert torch.equal(value, fresh[name]) == name.startswith("backbone."), name

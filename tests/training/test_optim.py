@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eo_dl.core.classes import ClassSet
+from eo_dl.tasks import OBJECTS, RASTER
 from eo_dl.training.loop.optimizers import make_optimizer, plateau_drops, rate_at
 from eo_dl.training.setup.classweights import LARGEST_RATIO, class_weights
 from eo_dl.training.trainconfig import TrainConfig, batch_size_for
@@ -176,6 +177,6 @@ def test_equal_shares_weigh_alike_and_none_is_none() -> None:
 
 
 def test_a_step_holds_about_as_many_pixels_whatever_the_chip() -> None:
-    assert [batch_size_for(None, px, "raster") for px in (16, 64, 128, 256, 1024)] == [32, 32, 8, 4, 4]
-    assert batch_size_for(None, 64, "objects") == 16
-    assert batch_size_for(7, 64, "objects") == 7
+    assert [batch_size_for(None, px, RASTER) for px in (16, 64, 128, 256, 1024)] == [32, 32, 8, 4, 4]
+    assert batch_size_for(None, 64, OBJECTS) == 16
+    assert batch_size_for(7, 64, OBJECTS) == 7

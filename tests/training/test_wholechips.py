@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import eo_dl as eo
+from eo_dl.core.chiprules import ChipClassRule
 from eo_dl.core.classes import ClassSet
 from eo_dl.tasks.classification.codec import ClassificationCodec
 from eo_dl.training.judging.chipbaselines import chip_baselines, features_of
@@ -79,7 +80,7 @@ def test_several_labels_decide_network_and_classes(tmp_path: Path) -> None:
 
 def test_baselines_of_chips_learn_what_means_and_spreads_tell() -> None:
     from eo_dl.chips.dataset import Sample
-    from eo_dl.core.arrays import Target
+    from eo_dl.core.arrays import ChipTarget
 
     rng = np.random.default_rng(0)
     classes = ClassSet.of_names(["a", "b", "never"])
@@ -87,14 +88,16 @@ def test_baselines_of_chips_learn_what_means_and_spreads_tell() -> None:
     for number in range(40):
         image = rng.normal(0, 1 + 2 * (number % 2), (2, 8, 8)).astype(np.float32)
         values = np.eye(3, dtype=np.float32)[number % 2]
-        samples.append(Sample(image, np.ones((8, 8), bool), Target(values=values), str(number)))
-    majority, regression = chip_baselines(ClassificationCodec(classes, False, 0.5), samples)
+        samples.append(Sample(image, np.ones((8, 8), bool), ChipTarget(values), str(number)))
+    majority, regression = chip_baselines(ClassificationCodec(classes, ChipClassRule(False, 0.5)), samples)
     np.testing.assert_allclose(majority.answer(samples[0].image), [0.5, 0.5, 0])
     assert [int(regression.answer(sample.image).argmax()) for sample in samples] == [
         number % 2 for number in range(40)
     ]
     assert regression.answer(samples[0].image)[2] == 0
-    several = chip_baselines(ClassificationCodec(classes, True, 0.5), samples)[1].answer(samples[1].image)
+    several = chip_baselines(ClassificationCodec(classes, ChipClassRule(True, 0.5)), samples)[1].answer(
+        samples[1].image
+    )
     assert several[1] > 0.5 > several[0] and several[2] < 1e-6
     holes = samples[0].image.copy()
     holes[:, :4] = 0

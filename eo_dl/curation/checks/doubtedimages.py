@@ -14,7 +14,7 @@ from ...core.progress import OnProgress
 from ...inference.predict import predict
 from ...io.chiptables import probability_columns
 from ...io.scene import Scene
-from ...tasks import ChipCodec
+from ...tasks import CHIPS
 from .confident import suspects
 from .finding import Finding
 from .judgedlabels import Given
@@ -36,19 +36,17 @@ def doubts_of_images(
         channels = given.channels_of(given.here(scene))
         labels[place, channels[channels >= 0]] = True
     measured = np.isfinite(probabilities).all(axis=1)
-    codec = bundle.codec()
-    assert isinstance(codec, ChipCodec)
     findings = (
-        _several(given, probabilities, labels, measured)
-        if codec.several
-        else _one(given, probabilities, labels, measured)
+        _multi_label(given, probabilities, labels, measured)
+        if bundle.codec_for(CHIPS).rule.multi_label
+        else _one_class(given, probabilities, labels, measured)
     )
     return findings, [] if measured.all() else [
         f"{int((~measured).sum())} images were not judged: nothing in them was measured"
     ]
 
 
-def _one(
+def _one_class(
     given: Given, probabilities: FloatArray, labels: npt.NDArray[np.bool_], measured: npt.NDArray[np.bool_]
 ) -> list[Finding]:
     judged = np.flatnonzero(measured & (labels.sum(axis=1) == 1))
@@ -70,7 +68,7 @@ def _one(
     return found
 
 
-def _several(
+def _multi_label(
     given: Given, probabilities: FloatArray, labels: npt.NDArray[np.bool_], measured: npt.NDArray[np.bool_]
 ) -> list[Finding]:
     judged = np.flatnonzero(measured)

@@ -18,6 +18,7 @@ from ...core.progress import OnProgress, silent
 from ...errors import LabelError
 from ...io.scene import Scene
 from ...labels.coverage import match_labels
+from ...tasks import CHIPS, OBJECTS, RASTER
 from .doubtedimages import doubts_of_images
 from .doubtedobjects import doubts_of_objects
 from .doubtedpixels import doubts_of_pixels
@@ -54,7 +55,7 @@ def check_with_model(
     given = Given.of(
         fitted, [scene.resized(scene.native.height, scene.native.width) for scene in covered], bundle
     )
-    judge = {"raster": doubts_of_pixels, "objects": doubts_of_objects, "chips": doubts_of_images}[
+    judge = {RASTER: doubts_of_pixels, OBJECTS: doubts_of_objects, CHIPS: doubts_of_images}[
         bundle.task.output
     ]
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +65,7 @@ def check_with_model(
 
 def _check_kind(labels: LabelSet, bundle: Bundle) -> None:
     found = "whole images" if labels.whole_images else "label rasters" if labels.masks else "objects"
-    judged = {"raster": ("objects", "label rasters"), "objects": ("objects",), "chips": ("whole images",)}[
+    judged = {RASTER: ("objects", "label rasters"), OBJECTS: ("objects",), CHIPS: ("whole images",)}[
         bundle.task.output
     ]
     if found not in judged:

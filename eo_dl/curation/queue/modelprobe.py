@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.arrays import Chip, Objects
+from ...core.arrays import Chip
 from ...core.arraytypes import AnyArray, BoolArray, Float32Array
 from ...core.extras import needs_extra
 from ...core.gridwindow import GridWindow
 from ...errors import BundleError
 from ...io.scene import Scene, SceneReader
 from ...networks.device import choose_device
+from ...tasks import CHIPS, OBJECTS, RASTER, OutputKind
 from .chipuncertainty import (
     Uncertainty,
     multi_label_uncertainty,
@@ -64,12 +65,12 @@ class Probe:
         with needs_extra("running a model"):
             import torch  # lazy: sampling chips by hand works without it
 
-        self._torch, self._bundle, self._codec = torch, bundle, bundle.codec()
+        self._torch, self._bundle = torch, bundle
         self._views = VIEWS[:views]
         self._device = choose_device(device)
         self._network = bundle.make_network().eval().to(self._device)
         self._feature_maps: list[torch.Tensor] = []
-        self._network.encoder.register_forward_hook(self._keep_features)
+        self._network.backbone.register_forward_hook(self._keep_features)
 
     def look(self, scene: Scene, windows: Sequence[GridWindow]) -> Iterator[ProbedChip]:
         """Probe chips of one scene, in the order of `windows`.
@@ -91,15 +92,15 @@ class Probe:
     def _probe(self, windows: Sequence[GridWindow], chips: Sequence[Chip]) -> Iterator[ProbedChip]:
         normalization = self._bundle.normalization
         images = np.stack([normalization.apply(chip.pixels, chip.valid, chip.bands) for chip in chips])
-        predictions, features = [], []
-        for view in self._views:
-            output, seen = self._run(np.ascontiguousarray(view.apply(images)))
-            predictions.append(self._decode(output, view, images.shape[-1]))
-            features.append(seen)
+        # The first view is the chip as it is; its features are the ones compared.
+        runs = [self._run(np.ascontiguousarray(view.apply(images))) for view in self._views]
+        features = runs[0][1]
+        estimate = _ESTIMATES[self._bundle.task.output]
         for index, (window, chip) in enumerate(zip(windows, chips, strict=True)):
-            of_chip = [of_view[index] for of_view in predictions]
-            uncertainty = self._uncertainty(of_chip, chip.valid)
-            yield ProbedChip(window, float(chip.valid.mean()), uncertainty, features[0][index])
+            outputs = [{name: array[index] for name, array in output.items()} for output, _ in runs]
+            looks = list(zip(self._views, outputs, strict=True))
+            uncertainty = estimate(self._bundle, looks, chip.valid)
+            yield ProbedChip(window, float(chip.valid.mean()), uncertainty, features[index])
 
     def _run(self, images: AnyArray) -> tuple[NetworkOutput, Float32Array]:
         """The output of the network for a batch, and its features (N, D)."""
@@ -118,29 +119,36 @@ class Probe:
         """A forward hook: keeps the last map of a timm backbone, the coarsest, with the widest view."""
         self._feature_maps.append(output[-1])
 
-    def _decode(self, output: NetworkOutput, view: View, size_px: int) -> list[Float32Array | Objects]:
-        """The prediction for each chip of a batch, in the frame of the chip."""
-        count = len(next(iter(output.values())))
-        decoded: list[Float32Array | Objects] = []
-        for index in range(count):
-            prediction = self._codec.decode({name: array[index] for name, array in output.items()})
-            if isinstance(prediction, Objects):
-                prediction = view.undo_objects(prediction, size_px)
-            elif prediction.ndim == 3:  # a map; the probabilities (K,) of a whole chip have no direction
-                prediction = view.undo(prediction)
-            decoded.append(prediction)
-        return decoded
 
-    def _uncertainty(self, views: Sequence[Float32Array | Objects], valid: BoolArray) -> Uncertainty:
-        """The uncertainty of a chip from the predictions for its views, by what they are."""
-        objects = [prediction for prediction in views if isinstance(prediction, Objects)]
-        if objects:
-            return object_uncertainty(objects, self._bundle.classes.ids)
-        arrays = [prediction for prediction in views if not isinstance(prediction, Objects)]
-        if arrays[0].ndim == 3:
-            return probability_uncertainty(arrays, valid)
-        exclusive = abs(float(np.sum(arrays[0])) - 1) < 1e-3
-        return probability_uncertainty(arrays) if exclusive else multi_label_uncertainty(arrays)
+Looks = Sequence[tuple[View, NetworkOutput]]
+"""The output of the network for one chip in each view."""
+
+
+def _class_map_uncertainty(bundle: Bundle, looks: Looks, valid: BoolArray) -> Uncertainty:
+    codec = bundle.codec_for(RASTER)
+    return probability_uncertainty([view.undo(codec.decode(output)) for view, output in looks], valid)
+
+
+def _objects_uncertainty(bundle: Bundle, looks: Looks, valid: BoolArray) -> Uncertainty:
+    codec, size_px = bundle.codec_for(OBJECTS), valid.shape[-1]
+    objects = [view.undo_objects(codec.decode(output), size_px) for view, output in looks]
+    return object_uncertainty(objects, bundle.classes.ids)
+
+
+def _chip_uncertainty(bundle: Bundle, looks: Looks, valid: BoolArray) -> Uncertainty:
+    # The probabilities of a whole chip have no direction, so there is nothing to undo.
+    codec = bundle.codec_for(CHIPS)
+    probabilities = [codec.decode(output) for _, output in looks]
+    if codec.rule.multi_label:
+        return multi_label_uncertainty(probabilities)
+    return probability_uncertainty(probabilities)
+
+
+_ESTIMATES: dict[OutputKind, Callable[[Bundle, Looks, BoolArray], Uncertainty]] = {
+    RASTER: _class_map_uncertainty,
+    OBJECTS: _objects_uncertainty,
+    CHIPS: _chip_uncertainty,
+}
 
 
 def _batch_size(windows: Sequence[GridWindow]) -> int:

@@ -1,110 +1,107 @@
-"""Image classification: what a chip as a whole is, one class or several."""
+"""Image classification: the class of a chip as a whole, or its classes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...core.arrays import ChipTarget
+from ...core.arraytypes import Float32Array
+from ...core.chiprules import ONE_CLASS_COVER, ChipClassRule
 from ...core.classes import ClassSet
 from ...errors import ConfigError, LabelError
-from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of
+from ..codecs import ChipCodec
+from ..outputkind import CHIPS
+from ..task import ChipTask, NetworkInputs, Scorer, Task
 from .codec import ClassificationCodec
-from .config import ONE_TERMS, SEVERAL_TERMS, ClassificationConfig
+from .config import MULTI_LABEL_TERMS, ONE_CLASS_TERMS, ClassificationConfig
 
 if TYPE_CHECKING:
     from ...networks.tasknetwork import TaskNetwork
 
 
 _SLIVERS = 1e-3
-"""Share of the train pixels up to which unlabelled ground is no class of its own."""
-_HALF, _TENTH = 0.5, 0.1
-_MEETING = 1.05
-_FEW = 0.01
+"""Share of the train pixels up to which unlabelled ground is not a class of its own."""
+_OVERLAPPING = 1.05
+"""Classes that together cover more than this share of a chip overlap."""
+_CARELESS = 0.01
 """Overlaps in a smaller share of the chips are taken for careless drawing."""
 
 
-def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
-    given = config_of(ClassificationConfig, config)
-    several = bool(given.multi_label)
-    return ClassificationCodec(classes, several, given.min_cover or _least_cover(several), given.min_known)
+def _make_codec(classes: ClassSet, config: ClassificationConfig) -> ChipCodec:
+    rule = ChipClassRule.of(bool(config.multi_label), config.min_cover)
+    return ClassificationCodec(classes, rule, config.min_known)
 
 
-def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
+def _make_network(config: ClassificationConfig, inputs: NetworkInputs) -> TaskNetwork[ChipTarget]:
     # Lazy: the only part that needs torch.
     from .network import make_classifier
 
-    given = config_of(ClassificationConfig, config)
-    if given.multi_label is None:
+    if config.multi_label is None:
         raise ConfigError(
-            "classification: it is not settled whether a chip has one label or several; settle the config first (Task.settle)"
+            "classification: `multi_label` is not settled; call Task.settle with the train chips first"
         )
-    return make_classifier(given, inputs)
+    return make_classifier(config, inputs)
 
 
-def _make_scorer(classes: ClassSet) -> Scorer:
+def _make_scorer(codec: ChipCodec, min_score: float) -> Scorer[Float32Array]:
     from ...scores.chipscores import ChipScorer  # lazy: a codec alone needs no scores
 
-    # takes what this task's codec answers, which is narrower than `Answer`
-    return cast(Scorer, ChipScorer(classes))
+    return ChipScorer(codec.classes, multi_label=codec.rule.multi_label)
 
 
 def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
-    """Ground without a label is a class where it is more than slivers."""
-    return (
-        classes.with_background()
-        if class_shares.get(0, 0.0) > _SLIVERS or not classes.foreground
-        else classes.without_background()
-    )
+    """Unlabelled ground is a class where there is more of it than slivers."""
+    if class_shares.get(0, 0.0) > _SLIVERS or not classes.foreground:
+        return classes.with_background()
+    return classes.without_background()
 
 
-def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
-    """One label or several, the cover that it takes, and the loss, where the config does not say."""
-    given = config_of(ClassificationConfig, config)
-    several = _labels_meet(inputs) if given.multi_label is None else given.multi_label
-    terms = SEVERAL_TERMS if several else ONE_TERMS
-    update = {
-        "multi_label": several,
-        "min_cover": given.min_cover or _least_cover(several),
-        "loss": given.loss.or_terms(*terms),
+def _settle(config: ClassificationConfig, inputs: NetworkInputs) -> ClassificationConfig:
+    """Decide whether a chip has one class or several, the cover that takes, and the loss."""
+    multi_label = config.multi_label
+    if multi_label is None:
+        multi_label = _classes_overlap(inputs)
+    terms = MULTI_LABEL_TERMS if multi_label else ONE_CLASS_TERMS
+    settled = {
+        "multi_label": multi_label,
+        "min_cover": ChipClassRule.of(multi_label, config.min_cover).min_cover,
+        "loss": config.loss.or_terms(*terms),
     }
-    return given.model_copy(update=update)
+    return config.model_copy(update=settled)
 
 
-def _settled_classes(classes: ClassSet, config: TaskConfig) -> ClassSet:
-    """With several labels a chip, none of them is no class of its own."""
-    found = (
-        classes.without_background()
-        if config_of(ClassificationConfig, config).multi_label and classes.foreground
-        else classes
-    )
-    if len(found) < 2 and not config_of(ClassificationConfig, config).multi_label:
+def _settled_classes(classes: ClassSet, config: ClassificationConfig) -> ClassSet:
+    """With several classes per chip, the absence of all of them is not a class."""
+    if config.multi_label and classes.foreground:
+        return classes.without_background()
+    if len(classes) < 2 and not config.multi_label:
         raise LabelError(
-            f"classification needs two classes to tell apart, found only {found.names[0]!r}; label another one, count unlabelled ground as background, "
-            "or ask for presence and absence with --set task_options.multi_label=true"
+            f"classification needs at least two classes, found only {classes.names[0]!r}; label another class, "
+            "count unlabelled ground as background, or train for presence and absence with "
+            "`task_options.multi_label=true`"
         )
-    return found
+    return classes
 
 
-def _labels_meet(inputs: NetworkInputs) -> bool:
-    """True where classes cover the same ground in more than a few chips: that is what only several labels a
-    chip can say.
+def _classes_overlap(inputs: NetworkInputs) -> bool:
+    """True where classes cover the same ground in more than a few chips: only several classes per chip can
+    represent that.
     """
-    if inputs.chip_covers is None or not len(inputs.chip_covers):
-        return False
     covers = inputs.chip_covers
-    meeting = ((covers >= _HALF).sum(axis=1) > 1) & (covers.sum(axis=1) > _MEETING)
-    return float(np.mean(meeting)) > _FEW
+    if covers is None or not len(covers):
+        return False
+    overlapping = ((covers >= ONE_CLASS_COVER).sum(axis=1) > 1) & (covers.sum(axis=1) > _OVERLAPPING)
+    return float(np.mean(overlapping)) > _CARELESS
 
 
-def _least_cover(several: bool) -> float:
-    return _TENTH if several else _HALF
-
-
-TASK = Task(
+TASK: ChipTask[ClassificationConfig] = Task(
     name="classification",
-    output="chips",
+    title="image classification",
+    pipeline_tag="image-classification",
+    output=CHIPS,
     config=ClassificationConfig,
     networks=("pooled", "small_cnn", "mlp"),
     primary_score="mean_f1",

@@ -5,11 +5,14 @@ timm backbone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
+from ...core.arrays import BoxTarget, Objects
 from ...core.classes import ClassSet
 from ...errors import LabelError
-from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of
+from ..codecs import ObjectCodec
+from ..outputkind import OBJECTS
+from ..task import NetworkInputs, ObjectTask, Scorer, Task
 from .anchors import fitting_ratios, fitting_sizes, fitting_stride, pyramid_strides
 from .codec import DetectionCodec
 from .config import BoxConfig, DetectionConfig
@@ -20,64 +23,66 @@ if TYPE_CHECKING:
 BoxConfigT = TypeVar("BoxConfigT", bound=BoxConfig)
 
 
-def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
-    return DetectionCodec(classes, config_of(DetectionConfig, config).min_visible)
+def _make_codec(classes: ClassSet, config: DetectionConfig) -> ObjectCodec:
+    return DetectionCodec(classes, config.min_visible)
 
 
-def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
+def _make_network(config: DetectionConfig, inputs: NetworkInputs) -> TaskNetwork[BoxTarget]:
     # Lazy: the only part that needs torch.
     from .network import FasterRCNN
     from .onestep import CentreFCOS, Retina
 
-    given = config_of(DetectionConfig, config)
-    networks: dict[str, Callable[[DetectionConfig, NetworkInputs], TaskNetwork]] = {
+    networks: dict[str, Callable[[DetectionConfig, NetworkInputs], TaskNetwork[BoxTarget]]] = {
         "faster_rcnn": FasterRCNN,
         "retinanet": Retina,
         "fcos": CentreFCOS,
     }
-    return networks[given.network](given, inputs)
+    return networks[config.network](config, inputs)
 
 
-def _make_scorer(classes: ClassSet) -> Scorer:
+def _make_scorer(codec: ObjectCodec, min_score: float) -> Scorer[Objects]:
     from ...scores.objectscores import ObjectScorer  # lazy: a codec alone needs no scores
 
-    # takes what this task's codec answers, which is narrower than `Answer`
-    return cast(Scorer, ObjectScorer(classes))
+    return ObjectScorer(codec.classes, min_score=min_score)
 
 
-def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
-    return with_anchors(config_of(DetectionConfig, config), inputs)
-
-
-def with_anchors(given: BoxConfigT, inputs: NetworkInputs) -> BoxConfigT:
-    """Anchors from the train boxes, where the config does not say them."""
+def with_anchors(config: BoxConfigT, inputs: NetworkInputs) -> BoxConfigT:
+    """The config with anchors from the train boxes, where it does not set them."""
     sizes = inputs.object_sizes_px
-    finest = given.finest_stride or fitting_stride(sizes)
-    anchor_sizes = given.anchor_sizes_px or fitting_sizes(sizes, pyramid_strides(finest))
-    ratios = given.anchor_ratios or fitting_ratios(sizes)
-    return type(given).model_validate(
-        dict(given) | {"finest_stride": finest, "anchor_sizes_px": anchor_sizes, "anchor_ratios": ratios}
-    )
+    finest = config.finest_stride or fitting_stride(sizes)
+    anchors = {
+        "finest_stride": finest,
+        "anchor_sizes_px": config.anchor_sizes_px or fitting_sizes(sizes, pyramid_strides(finest)),
+        "anchor_ratios": config.anchor_ratios or fitting_ratios(sizes),
+    }
+    return type(config).model_validate(dict(config) | anchors)
 
 
-def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
-    """Ground without an object is no class of its own."""
+def object_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
+    """The classes of objects; ground without an object is not a class.
+
+    Raises:
+        LabelError: The labels have no class but the background.
+    """
     if not classes.foreground:
         raise LabelError(
-            f"detection needs a class of objects, found only {', '.join(classes.names)}; give labels of objects (--class-field)"
+            f"detection needs a class of objects, found only {', '.join(classes.names)}; use labels of objects, "
+            "or choose the attribute of their class with `class_field`"
         )
     return classes.without_background()
 
 
-TASK = Task(
+TASK: ObjectTask[DetectionConfig] = Task(
     name="detection",
-    output="objects",
+    title="object detection",
+    pipeline_tag="object-detection",
+    output=OBJECTS,
     config=DetectionConfig,
     networks=("faster_rcnn", "retinanet", "fcos"),
     primary_score="ap50",
     make_codec=_make_codec,
     make_network=_make_network,
     make_scorer=_make_scorer,
-    settle=_settle,
-    output_classes=_output_classes,
+    settle=with_anchors,
+    output_classes=object_classes,
 )

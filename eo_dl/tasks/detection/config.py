@@ -1,4 +1,4 @@
-"""What a detection network can be told."""
+"""Options of the detection networks."""
 
 from __future__ import annotations
 
@@ -13,35 +13,41 @@ Count = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class BoxConfig(TaskConfig):
-    """What every network can be told that finds boxes in two steps; the defaults of Faster R-CNN.
-
-    `finest_stride`, `anchor_sizes_px` (a tuple of sizes for each feature map, finest first) and
-    `anchor_ratios` (height / width) come from the train boxes unless given. `detections` is the most objects
-    a chip can have, `score` the least score that the network reports (the bundle's own threshold is applied
-    later), `overlap` the IoU above which the weaker of two boxes of a class goes.
-    """
+    """Options of all networks that predict boxes, with the defaults of Faster R-CNN."""
 
     finest_stride: Literal[2, 4, 8] | None = None
+    """Stride of the finest feature map; null: 2 for objects of a few pixels, otherwise 4."""
     anchor_sizes_px: tuple[tuple[Pixels, ...], ...] | None = Field(default=None, min_length=1, max_length=6)
+    """Anchor sizes (square root of the area) for each feature map, finest first; null: from the train boxes."""
     anchor_ratios: tuple[Annotated[float, Field(gt=0.01, lt=100)], ...] | None = Field(
         default=None, min_length=1, max_length=16
     )
+    """Height divided by width of the anchors; null: from the train boxes."""
     pyramid_channels: int = Field(default=128, ge=8, le=1024)
+    """Channels of the feature pyramid."""
     head_channels: int = Field(default=256, ge=8, le=4096)
+    """Width of the box head."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout rate in the box head."""
     proposals: Count = 500
+    """Proposals per chip that reach the box head."""
     detections: Count = 300
+    """Most objects per chip."""
     score: float = Field(default=0.05, ge=0, lt=1)
+    """Least score that the network reports. The model's own threshold, chosen on the validation split, is applied
+    later."""
     overlap: float = Field(default=0.5, gt=0, le=1)
+    """IoU above which non-maximum suppression removes the lower-scoring of two boxes of a class."""
     min_visible: float = Field(default=0.3, ge=0, le=1)
+    """Objects with a smaller share of their box in the chip are ignored."""
 
 
 class DetectionConfig(BoxConfig):
-    """Defaults of object detection.
+    """Options of object detection with their defaults.
 
-    The networks of one step, "retinanet" and "fcos", have neither proposals nor a head over single boxes:
-    `proposals` is the number of candidates of each map among which the best boxes are chosen, `head_channels`
-    and `dropout` say nothing to them; "fcos" has no anchors either, only `finest_stride`.
+    The one-stage networks have neither proposals nor a box head: for them `proposals` is the number of
+    candidates per feature map before non-maximum suppression, and `head_channels` and `dropout` have no effect.
     """
 
     network: Literal["faster_rcnn", "retinanet", "fcos"] = "faster_rcnn"
+    """Two stages ("faster_rcnn") or one. "fcos" has no anchors and only uses `finest_stride`."""

@@ -6,19 +6,22 @@ import torch
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 
-Targets = list[dict[str, torch.Tensor]]
+TorchvisionTargets = list[dict[str, torch.Tensor]]
+"""Per image "boxes" (N, 4), "labels" (N,) from 1 on, and "ignore" (M, 4), the boxes of ignored objects."""
+Samples = tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]
+"""Per image boxes, the index of each one's object, its label (0: background), and the regression targets."""
 
 COVERED = 0.5
-"""Background of which more than this share lies over an ignored object teaches nothing."""
+"""Background is not learned from where more than this share of it lies over an ignored object."""
 
 
 class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
     """An RPN whose anchors over ignored objects are not background."""
 
     def assign_targets_to_anchors(
-        self, anchors: list[torch.Tensor], targets: Targets
+        self, anchors: list[torch.Tensor], targets: TorchvisionTargets
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """As torchvision's; -1 (not sampled) for background anchors that lie over an ignored object."""
+        """As torchvision's; -1 (not sampled) for background anchors over an ignored object."""
         labels, boxes = super().assign_targets_to_anchors(anchors, targets)
         for label, anchor, target in zip(labels, anchors, targets, strict=True):
             _unlabel(label, anchor, target["ignore"])
@@ -26,31 +29,25 @@ class ProposalNetwork(RegionProposalNetwork):  # type: ignore[misc]
 
 
 class BoxHeads(RoIHeads):  # type: ignore[misc]
-    """ROI heads whose proposals over ignored objects are not background.
-
-    `sampled`: what the last training step learned from, an entry an image: boxes, the number of each one's
-    object, and its label (0: none).
-    """
+    """ROI heads whose proposals over ignored objects are not background."""
 
     sampled: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]
+    """What the last training step learned from, per image: boxes, the index of each one's object, and its label."""
     _ignored: list[torch.Tensor]
 
     def select_training_samples(
-        self, proposals: list[torch.Tensor], targets: Targets | None
-    ) -> tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]:
-        """As torchvision's, which does not hand the targets to the step below."""
-        assert targets is not None
-        self._ignored = [target["ignore"] for target in targets]
-        samples: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]] = (
-            super().select_training_samples(proposals, targets)
-        )
+        self, proposals: list[torch.Tensor], targets: TorchvisionTargets | None
+    ) -> Samples:
+        """As torchvision's. Keeps the ignored boxes, which torchvision does not pass on to the method below."""
+        self._ignored = [target["ignore"] for target in targets or []]
+        samples: Samples = super().select_training_samples(proposals, targets)
         self.sampled = samples[:3]
         return samples
 
     def assign_targets_to_proposals(
         self, proposals: list[torch.Tensor], gt_boxes: list[torch.Tensor], gt_labels: list[torch.Tensor]
     ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """As torchvision's; -1 (not sampled) for background proposals that lie over an ignored object."""
+        """As torchvision's; -1 (not sampled) for background proposals over an ignored object."""
         matched, labels = super().assign_targets_to_proposals(proposals, gt_boxes, gt_labels)
         for label, proposal, ignore in zip(labels, proposals, self._ignored, strict=True):
             _unlabel(label, proposal, ignore)
@@ -58,8 +55,8 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
 
 
 def _unlabel(labels: torch.Tensor, boxes: torch.Tensor, ignore: torch.Tensor) -> None:
-    """Set labels of 0 to -1 (in place) where half of a box is covered; one stays, as a loss over nothing is
-    not a number.
+    """Set labels of 0 to -1, in place, for boxes of which half is covered. One box keeps its label: a loss over no
+    boxes is not a number.
     """
     if len(ignore) == 0:
         return

@@ -1,13 +1,14 @@
-"""Faster R-CNN from torchvision's parts on a timm encoder, and what every network that finds boxes shares.
+"""Faster R-CNN from torchvision's parts on a timm backbone, and what all networks that predict boxes share.
 
-Built from the parts and not by `torchvision.models.detection.FasterRCNN`, because that resizes every image
-and subtracts ImageNet's means, and because the encoder is then called "encoder.*" as in every other task.
+Why not `torchvision.models.detection.FasterRCNN`: it resizes every image and subtracts ImageNet's means, and its
+backbone's tensors would not be called "backbone.*" as in every other task.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torchvision.models.detection.anchor_utils import AnchorGenerator
@@ -16,96 +17,91 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 
-from ...core.arrays import Target
-from ...core.classes import IGNORE_ID
+from ...core.arrays import BoxTarget
+from ...core.classes import IGNORE_ID, ClassSet
 from ...errors import ConfigError
-from ...networks.backbones import channels_of, make_encoder, padded, start_encoder
+from ...networks.backbones import channels_of, initialize_backbone, make_backbone, padded
 from ...networks.tasknetwork import TaskNetwork
 from ..task import NetworkInputs
 from .anchors import pyramid_strides
 from .config import BoxConfig
-from .heads import BoxHeads, ProposalNetwork, Targets
+from .heads import BoxHeads, ProposalNetwork, TorchvisionTargets
 
 Maps = dict[str, torch.Tensor]
+"""Feature maps (N, C, h, w) of the pyramid by level, finest first."""
 
 _POOLED = 7
-# torchvision samples 512 boxes of an 800 px photograph; a chip is a tenth of it, and the step's cost grows
-# with them.
+# torchvision samples 512 boxes of an 800 px photograph; a chip has a tenth of its pixels, and the cost of a step
+# grows with the boxes.
 _SAMPLED_ANCHORS, _SAMPLED_BOXES = 256, 128
 _CELL_PX = 8
 
 
-class BoxNetwork(TaskNetwork):
-    """An encoder with a feature pyramid, on which a subclass finds boxes: `_found` and `_losses`.
+class BoxNetwork(TaskNetwork[BoxTarget]):
+    """A backbone with a feature pyramid, on which a subclass predicts boxes: `_predictions` and `_losses`.
 
-    `forward` gives {"boxes": (N, M, 4), "scores": (N, M), "channels": (N, M) int64}, M = `config.detections`,
-    padded with score 0.
+    `forward` gives {"boxes": (N, M, 4), "scores": (N, M), "channels": (N, M) int64}, M = `config.detections`, padded
+    with score 0.
     """
+
+    may_skip_parameters = True
+    channel_of_id: torch.Tensor
+    """(256,) channel number of each class id, 255 for ids that are not a class."""
 
     def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
         super().__init__()
-        strides, _, _ = settled(config)
+        strides = AnchorSettings.of(config).strides
         self.config = config
-        self.encoder = make_encoder(config.backbone, inputs.in_channels, strides)
+        self.backbone = make_backbone(config.backbone, inputs.in_channels, strides)
         self.stride = strides[-1]
-        self.pyramid = FeaturePyramidNetwork(channels_of(self.encoder), config.pyramid_channels)
-        channels = torch.full((IGNORE_ID + 1,), IGNORE_ID)
-        channels[list(inputs.classes.ids)] = torch.arange(len(inputs.classes))
-        self.register_buffer("channel_of_id", channels, persistent=False)
-        self.weights_report = start_encoder(self.encoder, inputs.weights)
+        self.pyramid = FeaturePyramidNetwork(channels_of(self.backbone), config.pyramid_channels)
+        self.register_buffer("channel_of_id", channel_table(inputs.classes), persistent=False)
+        self.weights_report = initialize_backbone(self.backbone, inputs.weights)
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """See `TaskNetwork`."""
-        frame, maps = self._see(images)
-        # roi_align and the box arithmetic want float32
+        frame, maps = self._feature_maps(images)
+        # roi_align and the arithmetic of boxes need float32.
         with torch.autocast(images.device.type, enabled=False):
-            found = self._found(maps, frame)
-        return stacked(found, self.config.detections)
+            predictions = self._predictions(maps, frame)
+        return stacked(predictions, self.config.detections)
 
-    def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`. A chip wholly under ignored objects does not count; if none counts the loss is
-        0.
-        """
-        frame, maps = self._see(images)
-        counted = [place for place, target in enumerate(targets) if _counts(target, images.shape[-2:])]
+    def loss(self, images: torch.Tensor, targets: Sequence[BoxTarget]) -> dict[str, torch.Tensor]:
+        """See `TaskNetwork`. A chip wholly under ignored objects does not count; if none counts the loss is 0."""
+        frame, maps = self._feature_maps(images)
+        counted = [index for index, target in enumerate(targets) if _counts(target, images.shape[-2:])]
         if not counted:
-            return {"loss": sum((m.sum() * 0 for m in maps.values()), start=images.new_zeros(()))}
+            zero = sum((m.sum() * 0 for m in maps.values()), start=images.new_zeros(()))
+            return {"loss": zero}
         if len(counted) < len(targets):
-            frame = ImageList(frame.tensors[counted], [frame.image_sizes[place] for place in counted])
+            frame = ImageList(frame.tensors[counted], [frame.image_sizes[index] for index in counted])
             maps = {level: m[counted] for level, m in maps.items()}
-        wanted = self._wanted([targets[place] for place in counted], images.device)
+        wanted = [self._torchvision_target(targets[index], images.device) for index in counted]
         with torch.autocast(images.device.type, enabled=False):
             losses = self._losses(maps, frame, wanted)
         return {"loss": sum(losses.values(), start=images.new_zeros(()))} | losses
 
     @abstractmethod
-    def _found(self, maps: Maps, frame: ImageList) -> list[dict[str, torch.Tensor]]:
+    def _predictions(self, maps: Maps, frame: ImageList) -> list[dict[str, torch.Tensor]]:
         """Boxes, scores and labels (1 for the first class) of each image."""
 
     @abstractmethod
-    def _losses(self, maps: Maps, frame: ImageList, wanted: Targets) -> dict[str, torch.Tensor]:
+    def _losses(self, maps: Maps, frame: ImageList, wanted: TorchvisionTargets) -> dict[str, torch.Tensor]:
         """The single losses by name."""
 
-    def _see(self, images: torch.Tensor) -> tuple[ImageList, Maps]:
+    def _feature_maps(self, images: torch.Tensor) -> tuple[ImageList, Maps]:
         height, width = images.shape[-2:]
-        # torchvision takes strides from sizes, so these must divide
+        # torchvision derives strides from the sizes of maps and images, so strides must divide the size.
         whole = padded(images, self.stride, training=self.training)
-        maps = self.pyramid({str(level): m for level, m in enumerate(self.encoder(whole))})
-        return ImageList(whole, [(height, width)] * len(images)), {
-            level: m.float() for level, m in maps.items()
-        }
+        maps = self.pyramid({str(level): m for level, m in enumerate(self.backbone(whole))})
+        frame = ImageList(whole, [(height, width)] * len(images))
+        return frame, {level: m.float() for level, m in maps.items()}
 
-    def _wanted(self, targets: Sequence[Target], device: torch.device) -> Targets:
-        return [self._one_wanted(target, device) for target in targets]
-
-    def _one_wanted(self, target: Target, device: torch.device) -> dict[str, torch.Tensor]:
-        assert target.boxes is not None and target.class_ids is not None
-        boxes = torch.from_numpy(target.boxes.reshape(-1, 4)).to(device, torch.float32)
-        table = self.channel_of_id
-        assert isinstance(table, torch.Tensor)
-        channels = table[torch.from_numpy(target.class_ids).to(device)]
+    def _torchvision_target(self, target: BoxTarget, device: torch.device) -> dict[str, torch.Tensor]:
+        boxes = torch.from_numpy(target.boxes).to(device, torch.float32)
+        channels = self.channel_of_id[torch.from_numpy(target.class_ids).to(device)]
         real = channels != IGNORE_ID
-        # 0 is torchvision's background
+        # Label 0 is torchvision's background.
         return {"boxes": boxes[real], "labels": channels[real] + 1, "ignore": boxes[~real]}
 
 
@@ -116,111 +112,121 @@ class FasterRCNN(BoxNetwork):
 
     def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
         super().__init__(config, inputs)
-        strides, sizes, ratios = settled(config)
-        self.proposals = _proposal_network(config, sizes, ratios)
-        self.boxes = _box_heads(config, [str(level) for level in range(len(strides))], len(inputs.classes))
+        anchors = AnchorSettings.of(config)
+        levels = [str(level) for level in range(len(anchors.strides))]
+        self.proposals = _proposal_network(config, anchors)
+        self.boxes = _box_heads(config, levels, len(inputs.classes))
         self.to(memory_format=torch.channels_last)
 
-    def _found(self, maps: Maps, frame: ImageList) -> list[dict[str, torch.Tensor]]:
+    def _predictions(self, maps: Maps, frame: ImageList) -> list[dict[str, torch.Tensor]]:
         proposals, _ = self.proposals(frame, maps)
-        found: list[dict[str, torch.Tensor]] = self.boxes(maps, proposals, frame.image_sizes)[0]
-        return found
+        predictions: list[dict[str, torch.Tensor]] = self.boxes(maps, proposals, frame.image_sizes)[0]
+        return predictions
 
-    def _losses(self, maps: Maps, frame: ImageList, wanted: Targets) -> dict[str, torch.Tensor]:
-        proposals, first = self.proposals(frame, maps, wanted)
-        _, second = self.boxes(maps, proposals, frame.image_sizes, wanted)
-        return {name.removeprefix("loss_"): value for name, value in {**first, **second}.items()}
-
-
-def settled(config: BoxConfig) -> tuple[tuple[int, ...], tuple[tuple[float, ...], ...], tuple[float, ...]]:
-    """Strides of the pyramid, anchor sizes of each map, and anchor ratios. Raises `ConfigError` for a config
-    without them.
-    """
-    if config.finest_stride is None or config.anchor_sizes_px is None or config.anchor_ratios is None:
-        raise ConfigError(
-            "the detection config has no anchors yet; settle it with the train boxes first (Task.settle)"
-        )
-    strides = pyramid_strides(config.finest_stride)
-    if (
-        len(config.anchor_sizes_px) != len(strides)
-        or len({len(sizes) for sizes in config.anchor_sizes_px}) != 1
-    ):
-        raise ConfigError(
-            f"anchor_sizes_px needs equally many sizes for each of {len(strides)} feature maps (strides {strides}), found {config.anchor_sizes_px}"
-        )
-    return strides, config.anchor_sizes_px, config.anchor_ratios
+    def _losses(self, maps: Maps, frame: ImageList, wanted: TorchvisionTargets) -> dict[str, torch.Tensor]:
+        proposals, proposal_losses = self.proposals(frame, maps, wanted)
+        _, box_losses = self.boxes(maps, proposals, frame.image_sizes, wanted)
+        return {name.removeprefix("loss_"): value for name, value in (proposal_losses | box_losses).items()}
 
 
-def _proposal_network(
-    config: BoxConfig, sizes: tuple[tuple[float, ...], ...], ratios: tuple[float, ...]
-) -> ProposalNetwork:
-    anchors = AnchorGenerator(sizes, (ratios,) * len(sizes))
-    head = RPNHead(config.pyramid_channels, anchors.num_anchors_per_location()[0])
-    kept = {"training": config.proposals, "testing": config.proposals}
+@dataclass(frozen=True)
+class AnchorSettings:
+    """The anchors of a settled config."""
+
+    strides: tuple[int, ...]
+    """Strides of the pyramid, finest first."""
+    sizes_px: tuple[tuple[float, ...], ...]
+    """Anchor sizes of each feature map."""
+    ratios: tuple[float, ...]
+    """Height divided by width."""
+
+    @classmethod
+    def of(cls, config: BoxConfig) -> AnchorSettings:
+        """Raises `ConfigError` for a config without anchors, or with too few sizes."""
+        if config.finest_stride is None or config.anchor_sizes_px is None or config.anchor_ratios is None:
+            raise ConfigError(
+                "detection: the anchors are not settled; call Task.settle with the train boxes first"
+            )
+        strides = pyramid_strides(config.finest_stride)
+        counts = {len(sizes) for sizes in config.anchor_sizes_px}
+        if len(config.anchor_sizes_px) != len(strides) or len(counts) != 1:
+            raise ConfigError(
+                f"anchor_sizes_px: expected the same number of sizes for each of {len(strides)} feature maps (strides "
+                f"{strides}), found {config.anchor_sizes_px}"
+            )
+        return cls(strides, config.anchor_sizes_px, config.anchor_ratios)
+
+    def generator(self) -> AnchorGenerator:
+        """torchvision's generator of these anchors."""
+        return AnchorGenerator(self.sizes_px, (self.ratios,) * len(self.sizes_px))
+
+
+def channel_table(classes: ClassSet) -> torch.Tensor:
+    """(256,) channel number of each class id, 255 for ids that are not a class."""
+    channels = torch.full((IGNORE_ID + 1,), IGNORE_ID)
+    channels[list(classes.ids)] = torch.arange(len(classes))
+    return channels
+
+
+def _proposal_network(config: BoxConfig, anchors: AnchorSettings) -> ProposalNetwork:
+    generator = anchors.generator()
     return ProposalNetwork(
-        anchors,
-        head,
-        0.7,
-        0.3,
-        _SAMPLED_ANCHORS,
-        0.5,
-        {key: 2 * value for key, value in kept.items()},
-        kept,
-        0.7,
+        anchor_generator=generator,
+        head=RPNHead(config.pyramid_channels, generator.num_anchors_per_location()[0]),
+        fg_iou_thresh=0.7,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=_SAMPLED_ANCHORS,
+        positive_fraction=0.5,
+        pre_nms_top_n={"training": 2 * config.proposals, "testing": 2 * config.proposals},
+        post_nms_top_n={"training": config.proposals, "testing": config.proposals},
+        nms_thresh=0.7,
     )
 
 
 def _box_heads(config: BoxConfig, levels: list[str], classes: int) -> BoxHeads:
-    pool = MultiScaleRoIAlign(levels, _POOLED, 2)
     head = torch.nn.Sequential(
         TwoMLPHead(config.pyramid_channels * _POOLED**2, config.head_channels),
         torch.nn.Dropout(config.dropout),
     )
-    predictor = FastRCNNPredictor(config.head_channels, classes + 1)
     return BoxHeads(
-        pool,
-        head,
-        predictor,
-        0.5,
-        0.5,
-        _SAMPLED_BOXES,
-        0.25,
-        None,
-        config.score,
-        config.overlap,
-        config.detections,
+        box_roi_pool=MultiScaleRoIAlign(levels, _POOLED, 2),
+        box_head=head,
+        box_predictor=FastRCNNPredictor(config.head_channels, classes + 1),
+        fg_iou_thresh=0.5,
+        bg_iou_thresh=0.5,
+        batch_size_per_image=_SAMPLED_BOXES,
+        positive_fraction=0.25,
+        bbox_reg_weights=None,
+        score_thresh=config.score,
+        nms_thresh=config.overlap,
+        detections_per_img=config.detections,
     )
 
 
-def stacked(found: list[dict[str, torch.Tensor]], count: int) -> dict[str, torch.Tensor]:
-    """Every image's boxes, scores and channels (and whatever else there is a row of for each), padded to
-    `count` rows of zeros.
-    """
-
-    def one(key: str) -> torch.Tensor:
-        fill = found[0][key].new_zeros((1, *found[0][key].shape[1:]))
-        return torch.stack(
-            [
-                torch.cat([image[key], fill.expand(count - len(image[key]), *fill.shape[1:])])
-                for image in found
-            ]
-        )
-
-    raw = {key: one(key) for key in found[0] if key != "labels"}
-    return raw | {"channels": (one("labels") - 1).clamp_min(0)}  # 0 is torchvision's background
+def stacked(predictions: list[dict[str, torch.Tensor]], count: int) -> dict[str, torch.Tensor]:
+    """The boxes, scores, channels and further rows of all images, padded to `count` rows of zeros."""
+    raw = {
+        key: torch.stack([_padded_rows(image[key], count) for image in predictions]) for key in predictions[0]
+    }
+    labels = raw.pop("labels")
+    return raw | {"channels": (labels - 1).clamp_min(0)}  # label 0 is torchvision's background
 
 
-def _counts(target: Target, size: torch.Size) -> bool:
-    """False where ignored objects cover all of a chip and nothing else is there (looked at every 8 px)."""
-    assert target.boxes is not None and target.class_ids is not None
-    ignore = target.boxes[target.class_ids == IGNORE_ID]
-    if len(ignore) == 0 or len(ignore) < len(target.boxes):
+def _padded_rows(rows: torch.Tensor, count: int) -> torch.Tensor:
+    return torch.cat([rows, rows.new_zeros((count - len(rows), *rows.shape[1:]))])
+
+
+def _counts(target: BoxTarget, size: torch.Size) -> bool:
+    """False where ignored objects cover the whole chip and there are no others (sampled every 8 px)."""
+    ignored = target.boxes[target.ignored]
+    if len(ignored) == 0 or len(ignored) < len(target):
         return True
     rows, cols = (
         torch.arange(_CELL_PX / 2, max(length, _CELL_PX), _CELL_PX).clamp_max(length) for length in size
     )
-    within = [
-        (cols >= c0) & (cols < c1) & ((rows >= r0) & (rows < r1))[:, None]
-        for c0, r0, c1, r1 in ignore.tolist()
-    ]
-    return not bool(torch.stack(within).any(0).all())
+    covered = torch.zeros(len(rows), len(cols), dtype=torch.bool)
+    for col0, row0, col1, row1 in ignored.tolist():
+        in_rows = (rows >= row0) & (rows < row1)
+        in_cols = (cols >= col0) & (cols < col1)
+        covered |= in_rows[:, None] & in_cols
+    return not bool(covered.all())

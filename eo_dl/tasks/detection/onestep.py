@@ -1,14 +1,15 @@
-"""Detectors of one step on the pyramid of `network`, from torchvision's parts: RetinaNet and FCOS.
+"""One-stage detectors on the pyramid of `network`, from torchvision's parts: RetinaNet and FCOS.
 
-Every place of every map says at once what is there, without proposals in between. torchvision's own classes
-keep the matching, the losses and the choice of the best boxes; they are given no backbone, since the encoder
-is that of all tasks, and their image transform is not used. Objects that count neither way are left out of
-the classifier's loss, which is the only one that looks at background.
+Every position of every map predicts at once what is there, without proposals in between. torchvision's own classes do
+the matching, the losses and the selection of boxes; they get no backbone, since all tasks share theirs, and their
+image transform is not used. Objects that count neither way are left out of the classification loss, the only one that
+looks at background.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from functools import partial
 from math import gcd
 from typing import cast
@@ -23,16 +24,17 @@ from torchvision.ops import remove_small_boxes
 from ...errors import ConfigError
 from ..task import NetworkInputs
 from .config import BoxConfig
-from .heads import COVERED, Targets, cover
-from .network import BoxNetwork, Maps, settled
+from .heads import COVERED, TorchvisionTargets, cover
+from .network import AnchorSettings, BoxNetwork, Maps
 
 Outputs = dict[str, torch.Tensor]
 
-_BACKGROUND, _LEFT_OUT = -1, -2  # as torchvision's matcher has them
-_CERTAINLY_NOT = -100.0
+_BACKGROUND, _NOT_SAMPLED = -1, -2  # as in torchvision's matcher
+_NEVER = -100.0
+"""A logit that costs nothing as background, and has no gradient."""
 _GROUPS = 32
 _LEAST_SIDE_PX = 1e-2
-_NAMES = {"classification": "classifier", "bbox_regression": "box", "bbox_ctrness": "centre"}
+_LOSS_NAMES = {"classification": "classifier", "bbox_regression": "box", "bbox_ctrness": "centre"}
 
 
 class RetinaHead(RetinaNetHead):  # type: ignore[misc]
@@ -40,41 +42,55 @@ class RetinaHead(RetinaNetHead):  # type: ignore[misc]
 
     def compute_loss(
         self,
-        targets: Targets,
+        targets: TorchvisionTargets,
         head_outputs: Outputs,
         anchors: list[torch.Tensor],
         matched_idxs: list[torch.Tensor],
     ) -> Outputs:
-        """As torchvision's; what lies over an ignored object is treated like what is neither near to an
-        object nor far from all.
+        """As torchvision's. Anchors over an ignored object are treated like those that are neither close to an object
+        nor far from all.
         """
-        seen = zip(matched_idxs, anchors, targets, strict=True)
         spared = [
-            matched.masked_fill(_ignored(matched, boxes, target), _LEFT_OUT)
-            for matched, boxes, target in seen
+            matched.masked_fill(_over_ignored(matched, boxes, target), _NOT_SAMPLED)
+            for matched, boxes, target in zip(matched_idxs, anchors, targets, strict=True)
         ]
         return cast(Outputs, super().compute_loss(targets, head_outputs, anchors, spared))
 
 
 class FCOSCentreHead(FCOSHead):  # type: ignore[misc]
-    """A head whose places within ignored objects are not background."""
+    """A head whose positions within ignored objects are not background."""
 
     def compute_loss(
         self,
-        targets: Targets,
+        targets: TorchvisionTargets,
         head_outputs: Outputs,
         anchors: list[torch.Tensor],
         matched_idxs: list[torch.Tensor],
     ) -> Outputs:
-        """As torchvision's, which knows no such places: their logits are replaced by ones that cost nothing
-        and move nothing.
+        """As torchvision's, which cannot leave positions out: their logits are replaced by constants that cost nothing
+        and have no gradient.
         """
-        left_out = torch.stack([_ignored(*one) for one in zip(matched_idxs, anchors, targets, strict=True)])
-        logits = head_outputs["cls_logits"].masked_fill(left_out[:, :, None], _CERTAINLY_NOT)
-        return cast(
-            Outputs,
-            super().compute_loss(targets, head_outputs | {"cls_logits": logits}, anchors, matched_idxs),
+        left_out = torch.stack(
+            [
+                _over_ignored(matched, boxes, target)
+                for matched, boxes, target in zip(matched_idxs, anchors, targets, strict=True)
+            ]
         )
+        logits = head_outputs["cls_logits"].masked_fill(left_out[:, :, None], _NEVER)
+        outputs = head_outputs | {"cls_logits": logits}
+        return cast(Outputs, super().compute_loss(targets, outputs, anchors, matched_idxs))
+
+
+@dataclass(frozen=True)
+class _HeadOutputs:
+    """What the head predicts at all P positions of the pyramid."""
+
+    values: Outputs
+    """(N, P, ...) by name."""
+    anchors: list[torch.Tensor]
+    """Per image the box (P, 4) of each position."""
+    lengths: list[int]
+    """Positions of each map."""
 
 
 class OneStep(BoxNetwork):
@@ -83,57 +99,49 @@ class OneStep(BoxNetwork):
     heads: RetinaNet | FCOS
     class_layers = ("heads.head.classification_head.cls_logits.",)
 
-    def _found(self, maps: Maps, frame: ImageList) -> list[dict[str, torch.Tensor]]:
-        outputs, anchors, lengths = self._seen(maps, frame)
-        by_map = {name: list(torch.split(value, lengths, 1)) for name, value in outputs.items()}
-        found = self.heads.postprocess_detections(
-            by_map, [list(torch.split(own, lengths)) for own in anchors], frame.image_sizes
-        )
-        return [_with_area(image | {"labels": image["labels"] + 1}) for image in found]
-
-    def _losses(self, maps: Maps, frame: ImageList, wanted: Targets) -> dict[str, torch.Tensor]:
-        outputs, anchors, lengths = self._seen(maps, frame)
-        # here background has no label of its own
-        targets = [image | {"labels": image["labels"] - 1} for image in wanted]
-        return {
-            _NAMES[name]: value for name, value in self._compared(targets, outputs, anchors, lengths).items()
+    def _predictions(self, maps: Maps, frame: ImageList) -> list[dict[str, torch.Tensor]]:
+        outputs = self._head_outputs(maps, frame)
+        values_by_map = {
+            name: list(torch.split(value, outputs.lengths, 1)) for name, value in outputs.values.items()
         }
+        anchors_by_map = [list(torch.split(boxes, outputs.lengths)) for boxes in outputs.anchors]
+        predictions = self.heads.postprocess_detections(values_by_map, anchors_by_map, frame.image_sizes)
+        # Here the first class has label 0.
+        return [_with_area(image | {"labels": image["labels"] + 1}) for image in predictions]
+
+    def _losses(self, maps: Maps, frame: ImageList, wanted: TorchvisionTargets) -> dict[str, torch.Tensor]:
+        # Here the first class has label 0.
+        targets = [image | {"labels": image["labels"] - 1} for image in wanted]
+        losses = self._torchvision_losses(targets, self._head_outputs(maps, frame))
+        return {_LOSS_NAMES[name]: value for name, value in losses.items()}
 
     @abstractmethod
-    def _compared(
-        self, targets: Targets, outputs: Outputs, anchors: list[torch.Tensor], lengths: list[int]
-    ) -> Outputs:
+    def _torchvision_losses(self, targets: TorchvisionTargets, outputs: _HeadOutputs) -> Outputs:
         """torchvision's losses."""
 
-    def _seen(self, maps: Maps, frame: ImageList) -> tuple[Outputs, list[torch.Tensor], list[int]]:
-        """What the head says of all places (N, P, ...), the box (P, 4) that each image has there, and how
-        many places each map has.
-        """
+    def _head_outputs(self, maps: Maps, frame: ImageList) -> _HeadOutputs:
         features = list(maps.values())
-        outputs: Outputs = self.heads.head(features)
+        values: Outputs = self.heads.head(features)
         cells = [m.shape[-2] * m.shape[-1] for m in features]
-        a_cell = outputs["cls_logits"].shape[1] // sum(cells)
-        return outputs, self.heads.anchor_generator(frame, features), [count * a_cell for count in cells]
+        per_cell = values["cls_logits"].shape[1] // sum(cells)
+        anchors = self.heads.anchor_generator(frame, features)
+        return _HeadOutputs(values, anchors, [count * per_cell for count in cells])
 
 
 class Retina(OneStep):
-    """RetinaNet (Lin et al. 2017): anchors of the objects' sizes, and a loss that looks less at what is right
-    already.
-    """
+    """RetinaNet (Lin et al. 2017): anchors of the objects' sizes, and a loss that focuses on what is still wrong."""
 
     def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
         super().__init__(config, inputs)
-        _, sizes, ratios = settled(config)
-        anchors = AnchorGenerator(sizes, (ratios,) * len(sizes))
-        # without one, four layers learn little in few steps
+        generator = AnchorSettings.of(config).generator()
+        # Without normalization, four layers learn little in few steps.
         norm = partial(torch.nn.GroupNorm, gcd(config.pyramid_channels, _GROUPS))
-        head = RetinaHead(
-            config.pyramid_channels, anchors.num_anchors_per_location()[0], len(inputs.classes), norm
-        )
+        anchors_per_cell = generator.num_anchors_per_location()[0]
+        head = RetinaHead(config.pyramid_channels, anchors_per_cell, len(inputs.classes), norm)
         self.heads = RetinaNet(
             _NoBackbone(config.pyramid_channels),
             len(inputs.classes),
-            anchor_generator=anchors,
+            anchor_generator=generator,
             head=head,
             score_thresh=config.score,
             nms_thresh=config.overlap,
@@ -142,30 +150,28 @@ class Retina(OneStep):
         )
         self.to(memory_format=torch.channels_last)
 
-    def _compared(
-        self, targets: Targets, outputs: Outputs, anchors: list[torch.Tensor], lengths: list[int]
-    ) -> Outputs:
-        return cast(Outputs, self.heads.compute_loss(targets, outputs, anchors))
+    def _torchvision_losses(self, targets: TorchvisionTargets, outputs: _HeadOutputs) -> Outputs:
+        return cast(Outputs, self.heads.compute_loss(targets, outputs.values, outputs.anchors))
 
 
 class CentreFCOS(OneStep):
-    """FCOS (Tian et al. 2019): no anchors; each place within an object says how far its four sides are, and
-    how central it is.
+    """FCOS (Tian et al. 2019): no anchors; each position within an object predicts the distances to its four sides,
+    and how central it is.
     """
 
     def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
         super().__init__(config, inputs)
         if config.pyramid_channels % _GROUPS:
             raise ConfigError(
-                f"network fcos needs pyramid_channels that {_GROUPS} divides, found {config.pyramid_channels}; choose e.g. 64 or 128"
+                f"pyramid_channels: network fcos needs a multiple of {_GROUPS}, found {config.pyramid_channels}; choose "
+                "e.g. 64 or 128"
             )
-        strides, _, _ = settled(config)
+        strides = AnchorSettings.of(config).strides
+        cells = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
         self.heads = FCOS(
             _NoBackbone(config.pyramid_channels),
             len(inputs.classes),
-            anchor_generator=AnchorGenerator(
-                tuple((stride,) for stride in strides), ((1.0,),) * len(strides)
-            ),
+            anchor_generator=cells,
             head=FCOSCentreHead(config.pyramid_channels, 1, len(inputs.classes)),
             score_thresh=config.score,
             nms_thresh=config.overlap,
@@ -174,22 +180,23 @@ class CentreFCOS(OneStep):
         )
         self.to(memory_format=torch.channels_last)
 
-    def _compared(
-        self, targets: Targets, outputs: Outputs, anchors: list[torch.Tensor], lengths: list[int]
-    ) -> Outputs:
-        return cast(Outputs, self.heads.compute_loss(targets, outputs, anchors, lengths))
+    def _torchvision_losses(self, targets: TorchvisionTargets, outputs: _HeadOutputs) -> Outputs:
+        losses = self.heads.compute_loss(targets, outputs.values, outputs.anchors, outputs.lengths)
+        return cast(Outputs, losses)
 
 
 class _NoBackbone(torch.nn.Module):
-    """Says only how many channels the maps have."""
+    """Only tells torchvision how many channels the maps have."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.out_channels = channels
 
 
-def _ignored(matched: torch.Tensor, boxes: torch.Tensor, target: dict[str, torch.Tensor]) -> torch.Tensor:
-    """(P,) True for background that an ignored object covers by more than half."""
+def _over_ignored(
+    matched: torch.Tensor, boxes: torch.Tensor, target: dict[str, torch.Tensor]
+) -> torch.Tensor:
+    """(P,) True for background of which an ignored object covers more than half."""
     ignore = target["ignore"]
     if len(ignore) == 0:
         return torch.zeros_like(matched, dtype=torch.bool)

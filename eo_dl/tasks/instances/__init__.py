@@ -4,12 +4,14 @@ backbone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from ...core.arrays import BoxTarget, Objects
 from ...core.classes import ClassSet
-from ..detection import TASK as BOXES
-from ..detection import with_anchors
-from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of
+from ..codecs import ObjectCodec
+from ..detection import object_classes, with_anchors
+from ..outputkind import OBJECTS
+from ..task import NetworkInputs, ObjectTask, Scorer, Task
 from .codec import InstancesCodec
 from .config import InstancesConfig
 
@@ -17,39 +19,34 @@ if TYPE_CHECKING:
     from ...networks.tasknetwork import TaskNetwork
 
 
-def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
-    given = config_of(InstancesConfig, config)
-    return InstancesCodec(classes, given.min_visible, given.simplify_px)
+def _make_codec(classes: ClassSet, config: InstancesConfig) -> ObjectCodec:
+    return InstancesCodec(classes, config.min_visible, config.simplify_px)
 
 
-def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
+def _make_network(config: InstancesConfig, inputs: NetworkInputs) -> TaskNetwork[BoxTarget]:
     # Lazy: the only part that needs torch.
     from .network import MaskRCNN
 
-    return MaskRCNN(config_of(InstancesConfig, config), inputs)
+    return MaskRCNN(config, inputs)
 
 
-def _make_scorer(classes: ClassSet) -> Scorer:
+def _make_scorer(codec: ObjectCodec, min_score: float) -> Scorer[Objects]:
     from ...scores.objectscores import ObjectScorer  # lazy: a codec alone needs no scores
 
-    # takes what this task's codec answers, which is narrower than `Answer`
-    return cast(Scorer, ObjectScorer(classes, use_polygons=True))
+    return ObjectScorer(codec.classes, use_polygons=True, min_score=min_score)
 
 
-def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
-    """Anchors from the train boxes, where the config does not say them."""
-    return with_anchors(config_of(InstancesConfig, config), inputs)
-
-
-TASK = Task(
+TASK: ObjectTask[InstancesConfig] = Task(
     name="instances",
-    output="objects",
+    title="instance segmentation",
+    pipeline_tag="image-segmentation",
+    output=OBJECTS,
     config=InstancesConfig,
     networks=("mask_rcnn",),
     primary_score="ap50",
     make_codec=_make_codec,
     make_network=_make_network,
     make_scorer=_make_scorer,
-    settle=_settle,
-    output_classes=BOXES.output_classes,
+    settle=with_anchors,
+    output_classes=object_classes,
 )

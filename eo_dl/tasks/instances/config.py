@@ -1,4 +1,4 @@
-"""What an instance network can be told."""
+"""Options of the instance segmentation network."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from ..detection.config import BoxConfig, Count
 
 
 class InstancesConfig(BoxConfig):
-    """Defaults of instance segmentation: those of the boxes, and of the masks within them.
-
-    `mask_channels` and `mask_layers`: width and number of the convolutions that draw a mask. `simplify_px`:
-    the outlines of found objects leave the mask's by at most so much.
-    """
+    """Options of instance segmentation with their defaults: those of the boxes, and of the masks in them."""
 
     network: Literal["mask_rcnn"] = "mask_rcnn"
+    """The one architecture."""
     detections: Count = 100
+    """Most objects per chip."""
     mask_channels: int = Field(default=128, ge=8, le=1024)
+    """Channels of the mask head."""
     mask_layers: int = Field(default=4, ge=1, le=8)
+    """Convolutions of the mask head."""
     simplify_px: float = Field(default=0.1, ge=0, le=8)
+    """Largest distance between a simplified outline and the outline of the mask, pixels."""

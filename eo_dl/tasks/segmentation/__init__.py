@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from ...core.arrays import MaskTarget
 from ...core.classes import ClassSet
 from ...errors import LabelError
-from ..task import Codec, NetworkInputs, Scorer, Task, TaskConfig, config_of
+from ..codecs import ClassMap, RasterCodec
+from ..outputkind import RASTER
+from ..task import NetworkInputs, RasterTask, Scorer, Task
 from .codec import SegmentationCodec
 from .config import NETWORKS, TERMS, SegmentationConfig, fitting_rates
 
@@ -16,59 +19,56 @@ if TYPE_CHECKING:
 
 
 _SLIVERS = 1e-3
-"""Share of the train pixels up to which unlabelled ground is no class of its own."""
+"""Share of the train pixels up to which unlabelled ground is not a class of its own."""
 
 
-def _make_codec(classes: ClassSet, config: TaskConfig) -> Codec:
+def _make_codec(classes: ClassSet, config: SegmentationConfig) -> RasterCodec:
     return SegmentationCodec(classes)
 
 
-def _make_network(config: TaskConfig, inputs: NetworkInputs) -> TaskNetwork:
+def _make_network(config: SegmentationConfig, inputs: NetworkInputs) -> TaskNetwork[MaskTarget]:
     # Lazy: the only part that needs torch.
     from .network import PixelNetwork
 
-    return PixelNetwork(config_of(SegmentationConfig, config), inputs)
+    return PixelNetwork(config, inputs)
 
 
-def _make_scorer(classes: ClassSet) -> Scorer:
+def _make_scorer(codec: RasterCodec, min_score: float) -> Scorer[ClassMap]:
     from ...scores.pixelscores import PixelScorer  # lazy: a codec alone needs no scores
 
-    # takes what this task's codec answers, which is narrower than `Answer`
-    return cast(Scorer, PixelScorer(classes))
+    return PixelScorer(codec.classes)
 
 
 def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
-    """The background is a class where it is more than slivers between polygons of a complete partition; those
-    are then ignored.
+    """The background is a class unless it is only slivers between polygons of a complete partition, which are
+    then ignored.
     """
-    found = (
-        classes.with_background()
-        if class_shares.get(0, 0.0) > _SLIVERS
-        else classes.without_background()
-        if classes.foreground
-        else classes
-    )
+    found = classes
+    if class_shares.get(0, 0.0) > _SLIVERS:
+        found = classes.with_background()
+    elif classes.foreground:
+        found = classes.without_background()
     if len(found) < 2:
         raise LabelError(
-            f"segmentation needs two classes to tell apart, found only {found.names[0]!r}; label its surroundings, or count unlabelled ground as background"
+            f"segmentation needs at least two classes, found only {found.names[0]!r}; label its surroundings, or "
+            "count unlabelled ground as background"
         )
     return found
 
 
-def _settle(config: TaskConfig, inputs: NetworkInputs) -> TaskConfig:
-    """The loss that the problem decides, and the rates that the chip's size decides, where the config says
-    none.
-    """
-    given = config_of(SegmentationConfig, config)
-    rates = given.atrous_rates or (
-        fitting_rates(inputs.chip_px) if given.network == "deeplabv3plus" else None
-    )
-    return given.model_copy(update={"loss": given.loss.or_terms(*TERMS), "atrous_rates": rates})
+def _settle(config: SegmentationConfig, inputs: NetworkInputs) -> SegmentationConfig:
+    """Choose the loss, and for DeepLabV3+ the atrous rates that fit the size of the chips."""
+    rates = config.atrous_rates
+    if rates is None and config.network == "deeplabv3plus":
+        rates = fitting_rates(inputs.chip_px)
+    return config.model_copy(update={"loss": config.loss.or_terms(*TERMS), "atrous_rates": rates})
 
 
-TASK = Task(
+TASK: RasterTask[SegmentationConfig] = Task(
     name="segmentation",
-    output="raster",
+    title="semantic segmentation",
+    pipeline_tag="image-segmentation",
+    output=RASTER,
     config=SegmentationConfig,
     networks=NETWORKS,
     primary_score="mean_iou",

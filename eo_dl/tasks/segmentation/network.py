@@ -1,4 +1,4 @@
-"""A class for every pixel: a timm encoder and one of the decoders of segmentation-models-pytorch, by name."""
+"""A class for every pixel: a timm backbone and one of the decoders of segmentation-models-pytorch, by name."""
 
 from __future__ import annotations
 
@@ -6,44 +6,42 @@ from collections.abc import Sequence
 
 import torch
 
-from ...core.arrays import Target
-from ...networks.backbones import padded, start_encoder, strides_of
+from ...core.arrays import MaskTarget
+from ...networks.backbones import initialize_backbone, padded, strides_of
 from ...networks.losses import ClassLoss, truth_of_masks
 from ...networks.tasknetwork import TaskNetwork
 from ..task import NetworkInputs
 from .config import TERMS, SegmentationConfig
-from .decoders import encoder_of, make_decoder
+from .decoders import make_decoder, segmentation_backbone
 
 
-class PixelNetwork(TaskNetwork):
-    """The network that `config.network` names. `forward` gives {"logits": (N, K, H, W) float32} for any H and
-    W.
-    """
+class PixelNetwork(TaskNetwork[MaskTarget]):
+    """The network that `config.network` names. `forward` gives {"logits": (N, K, H, W) float32} for any H and W."""
 
     class_layers = ("head.",)
 
     def __init__(self, config: SegmentationConfig, inputs: NetworkInputs) -> None:
         super().__init__()
-        self.encoder = encoder_of(config, inputs.in_channels)
-        self.stride = strides_of(self.encoder)[-1]
-        self.decoder, width = make_decoder(config, self.encoder, inputs.in_channels)
+        self.backbone = segmentation_backbone(config, inputs.in_channels)
+        self.stride = strides_of(self.backbone)[-1]
+        self.decoder, width = make_decoder(config, self.backbone, inputs.in_channels)
         self.dropout = torch.nn.Dropout2d(config.dropout)
         self.head = torch.nn.Conv2d(width, len(inputs.classes), 3, padding=1)
-        weights = (
-            None if inputs.class_weights is None else torch.tensor(inputs.class_weights, dtype=torch.float32)
-        )
+        weights = None
+        if inputs.class_weights is not None:
+            weights = torch.tensor(inputs.class_weights, dtype=torch.float32)
         self.class_weights: torch.Tensor | None
-        # belongs to the training, not to the model
+        # Not persistent: it belongs to the training, not to the model.
         self.register_buffer("class_weights", weights, persistent=False)
         self.class_loss = ClassLoss(config.loss.or_terms(*TERMS))
-        self.weights_report = start_encoder(self.encoder, inputs.weights)
+        self.weights_report = initialize_backbone(self.backbone, inputs.weights)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
         """See `TaskNetwork`."""
         height, width = images.shape[-2:]
         images = padded(images, self.stride, training=self.training)
-        maps = self.decoder([images, *self.encoder(images)])
+        maps = self.decoder([images, *self.backbone(images)])
         logits = self.head(self.dropout(maps))
         if logits.shape[-2:] != images.shape[-2:]:
             logits = torch.nn.functional.interpolate(
@@ -51,11 +49,10 @@ class PixelNetwork(TaskNetwork):
             )
         return {"logits": logits[..., :height, :width].float().contiguous()}
 
-    def loss(self, images: torch.Tensor, targets: Sequence[Target]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`. Pixels of 255 do not count; a batch of nothing else has a loss of 0. Soft
-        targets are learnt as they are.
+    def loss(self, images: torch.Tensor, targets: Sequence[MaskTarget]) -> dict[str, torch.Tensor]:
+        """See `TaskNetwork`. Pixels of 255 do not count; a batch of only those has loss 0. Soft targets are learned
+        as probabilities.
         """
         logits = self.forward(images)["logits"]
-        return self.class_loss(
-            logits, truth_of_masks(targets, logits.shape[1], logits.device), self.class_weights
-        )
+        truth = truth_of_masks(targets, logits.shape[1], logits.device)
+        return self.class_loss(logits, truth, self.class_weights)

@@ -18,11 +18,20 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ...chips.dataset import Sample
-from ...core.arrays import Objects
-from ...core.classes import IGNORE_ID
+from ...core.arrays import BoxTarget, MaskTarget, Objects
+from ...core.classes import IGNORE_ID, ClassSet
 from ...core.seeds import generator
-from ...tasks import ChipCodec, Codec, Task
-from ...tasks.task import Answer
+from ...tasks import (
+    CHIPS,
+    OBJECTS,
+    RASTER,
+    ObjectCodec,
+    RasterCodec,
+    Task,
+    TaskConfig,
+    codec_for,
+)
+from ...tasks.codecs import Answer
 from .chipbaselines import chip_baselines
 from .patchbaseline import fit_patches
 from .pixelregression import Image, PixelRegression, drawn_pixels, fitted_regression, thinned
@@ -126,30 +135,29 @@ class SameBox:
         return Objects(box, np.array([self.class_id], np.int64), np.ones(1, np.float32))
 
 
-def fit_baselines(task: Task, codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:
+def fit_baselines(
+    task: Task, classes: ClassSet, config: TaskConfig, train: Iterable[Sample], seed: int
+) -> list[Baseline]:
     """The baselines of a task, fitted on unaugmented train chips. Fewer where there is nothing to fit (one
     class, no objects).
     """
-    if task.output == "raster":
-        return _raster_baselines(codec, train, seed)
-    if task.output == "chips":
-        assert isinstance(codec, ChipCodec)
-        return list(chip_baselines(codec, train))
-    samples = list(train)
-    return [
-        *(_same_boxes(codec, samples) if task.one_object else []),
-        *_object_baselines(codec, samples, seed),
-    ]
+    if task.output == RASTER:
+        return _raster_baselines(codec_for(RASTER, task, classes, config), train, seed)
+    if task.output == CHIPS:
+        return list(chip_baselines(codec_for(CHIPS, task, classes, config), train))
+    codec, samples = codec_for(OBJECTS, task, classes, config), list(train)
+    baselines = _object_baselines(codec, samples, seed)
+    return baselines if codec.one_object is None else [*_same_boxes(codec, samples), *baselines]
 
 
-def _same_boxes(codec: Codec, samples: Sequence[Sample]) -> list[Baseline]:
+def _same_boxes(codec: ObjectCodec, samples: Sequence[Sample[BoxTarget]]) -> list[Baseline]:
     """The mean train box, and a box of the mean size in the middle: what a network must beat that is to say
     where the object lies.
     """
     found = []
     for sample in samples:
         truth = codec.truth(sample.target)
-        if isinstance(truth, Objects) and len(truth) and not (truth.ignore is not None and truth.ignore[0]):
+        if len(truth) and truth.counted[0]:
             height, width = sample.image.shape[1:]
             found.append((truth.boxes[0] / [width, height, width, height], int(truth.class_ids[0])))
     if not found:
@@ -164,11 +172,11 @@ def _same_boxes(codec: Codec, samples: Sequence[Sample]) -> list[Baseline]:
     ]
 
 
-def _raster_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:
+def _raster_baselines(codec: RasterCodec, train: Iterable[Sample[MaskTarget]], seed: int) -> list[Baseline]:
     counts = np.zeros(256, np.int64)
     pixels, labels = [], []
     for sample in train:
-        truth = np.asarray(codec.truth(sample.target), np.uint8)
+        truth = codec.truth(sample.target)
         counts += np.bincount(truth.ravel(), minlength=256)
         drawn = drawn_pixels(sample, truth, generator(seed, "baseline", sample.chip_id))
         pixels.append(drawn[0])
@@ -182,17 +190,10 @@ def _raster_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[
     return found
 
 
-def _object_baselines(codec: Codec, train: Iterable[Sample], seed: int) -> list[Baseline]:
-    samples = list(train)
-    true = [
-        truth for truth in (codec.truth(sample.target) for sample in samples) if isinstance(truth, Objects)
-    ]
+def _object_baselines(codec: ObjectCodec, samples: Sequence[Sample[BoxTarget]], seed: int) -> list[Baseline]:
+    true = [codec.truth(sample.target) for sample in samples]
     whole = Objects.concatenate(true)
-    boxes, ids = (
-        (whole.boxes, whole.class_ids)
-        if whole.ignore is None
-        else (whole.boxes[~whole.ignore], whole.class_ids[~whole.ignore])
-    )
+    boxes, ids = whole.boxes[whole.counted], whole.class_ids[whole.counted]
     if not len(boxes):
         return []
     size = float((boxes[:, 2] - boxes[:, 0]).mean()), float((boxes[:, 3] - boxes[:, 1]).mean())

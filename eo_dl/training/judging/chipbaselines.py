@@ -16,6 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ...chips.dataset import Sample
+from ...core.arrays import ChipTarget
 from ...tasks import ChipCodec
 
 Image = npt.NDArray[np.float32]
@@ -39,20 +40,20 @@ class Frequencies:
 
 @dataclass(frozen=True)
 class BandRegression:
-    """Logistic regression on `features_of` a chip: `coefficients` (K, F), `intercepts` (K,). `several`: a
+    """Logistic regression on `features_of` a chip: `coefficients` (K, F), `intercepts` (K,). `multi_label`: a
     sigmoid each, else a softmax.
     """
 
     coefficients: Floats
     intercepts: Floats
-    several: bool
+    multi_label: bool
     name: str = REGRESSION
     threshold: float | None = None
 
     def answer(self, image: Image) -> npt.NDArray[np.float32]:
         """(K,) probabilities."""
         margins = self.coefficients @ features_of(image) + self.intercepts
-        if self.several:
+        if self.multi_label:
             return np.asarray(0.5 * (1 + np.tanh(margins / 2)), np.float32)
         powers = np.exp(margins - margins.max())
         return np.asarray(powers / powers.sum(), np.float32)
@@ -67,7 +68,9 @@ def features_of(image: Image) -> Floats:
     return np.concatenate([flat.mean(axis=1), flat.std(axis=1)]) if flat.size else np.zeros(2 * len(image))
 
 
-def chip_baselines(codec: ChipCodec, train: Iterable[Sample]) -> list[Frequencies | BandRegression]:
+def chip_baselines(
+    codec: ChipCodec, train: Iterable[Sample[ChipTarget]]
+) -> list[Frequencies | BandRegression]:
     """Fitted on unaugmented train chips; without the regression where all chips are of one class."""
     features, values = [], []
     for sample in train:
@@ -75,11 +78,11 @@ def chip_baselines(codec: ChipCodec, train: Iterable[Sample]) -> list[Frequencie
         values.append(np.asarray(codec.truth(sample.target), np.float64))
     inputs, truth = np.array(features), np.array(values)
     found: list[Frequencies | BandRegression] = [Frequencies(np.nanmean(truth, axis=0).astype(np.float32))]
-    regression = _several(inputs, truth) if codec.several else _one(inputs, truth)
+    regression = _multi_label(inputs, truth) if codec.rule.multi_label else _one_class(inputs, truth)
     return [*found, regression] if regression is not None else found
 
 
-def _one(inputs: Floats, truth: Floats) -> BandRegression | None:
+def _one_class(inputs: Floats, truth: Floats) -> BandRegression | None:
     known = np.isfinite(truth).all(axis=1)
     channels = truth[known].argmax(axis=1)
     if len(np.unique(channels)) < 2:
@@ -90,10 +93,10 @@ def _one(inputs: Floats, truth: Floats) -> BandRegression | None:
             np.concatenate([np.zeros_like(coefficients), coefficients]),
             np.concatenate([[0.0], intercepts]),
         )
-    return BandRegression(*_on_all(coefficients, intercepts, seen, truth.shape[1]), several=False)
+    return BandRegression(*_on_all(coefficients, intercepts, seen, truth.shape[1]), multi_label=False)
 
 
-def _several(inputs: Floats, truth: Floats) -> BandRegression | None:
+def _multi_label(inputs: Floats, truth: Floats) -> BandRegression | None:
     """A regression for each class; one that all chips have, or none, is what it is."""
     parts = []
     for channel in range(truth.shape[1]):
@@ -105,7 +108,7 @@ def _several(inputs: Floats, truth: Floats) -> BandRegression | None:
             coefficients, intercepts, _ = _fitted(inputs[known], yes)
             parts.append((coefficients[0], float(intercepts[0])))
     return (
-        BandRegression(np.stack([row for row, _ in parts]), np.array([b for _, b in parts]), several=True)
+        BandRegression(np.stack([row for row, _ in parts]), np.array([b for _, b in parts]), multi_label=True)
         if parts
         else None
     )

@@ -65,9 +65,9 @@ def score_model(
         )
     task, codec = bundle.task, bundle.codec()
     chosen_device = choose_device(device)
-    chosen_precision = choose_precision(precision, chosen_device, task.output)
+    chosen_precision = choose_precision(precision, chosen_device, bfloat16=task.output.bfloat16)
     dataset = ChipDataset(
-        chips, records, codec, bundle.normalization, hide_unannotated=task.output == "objects"
+        chips, records, codec, bundle.normalization, hide_unannotated=task.output.hides_unannotated
     )
     blocks = {record.chip_id: f"{record.scene_index}/{record.block}" for record in records}
     scoring = ChipScoring(task, codec, blocks, bundle.spec.thresholds.get("score"))

@@ -15,6 +15,7 @@ from ...chips.dataset import Sample, collate
 from ...core.arraytypes import UInt8Array
 from ...core.display import display_bands, stretch
 from ...networks.tasknetwork import TaskNetwork
+from ...tasks import OBJECTS
 from ..record.results import SplitScores
 from ..setup.loading import fixed_batches
 from ..setup.runsetup import RunSetup
@@ -72,9 +73,9 @@ class Judge:
         log.info("scoring the network on the %s chips", " and ".join(scored))
         threshold = None
         held: dict[str, list[DecodedChip]] = {}
-        if task.one_object:
+        if task.output == OBJECTS and self._data.codec_for(OBJECTS).one_object is not None:
             threshold = 0.0  # the network itself decides whether a chip holds an object
-        elif task.output == "objects":
+        elif task.output == OBJECTS:
             # Held until the threshold is chosen from them: objects are a few numbers per chip. Class maps,
             # which are not, need no threshold and are scored one by one.
             split = self._looked_at
@@ -168,7 +169,10 @@ class Judge:
         data = self._data
         log.info("fitting and scoring the baselines")
         scores = []
-        for baseline in fit_baselines(data.task, data.codec, self._samples_to_fit(), data.config.seed):
+        baselines = fit_baselines(
+            data.task, data.classes, data.task_config, self._samples_to_fit(), data.config.seed
+        )
+        for baseline in baselines:
             for split in splits:
                 chips = self._decode_baseline(baseline, split)
                 scores.append(score_chips(baseline.name, split, chips, self._new_scoring(baseline.threshold)))
@@ -185,7 +189,7 @@ class Judge:
         """Train chips: all of them, or for objects at most `FIT_CHIPS` with objects, evenly over the split."""
         records = self._data.records["train"]
         indices = list(range(len(records)))
-        if self._data.task.output == "objects":
+        if self._data.task.output == OBJECTS:
             indices = [index for index in indices if any(records[index].object_counts.values())]
             step = -(-len(indices) // FIT_CHIPS)  # rounded up
             indices = indices[:: max(1, step)]

@@ -16,7 +16,7 @@ from ...core.arrays import Objects
 from ...core.classes import IGNORE_ID, ClassSet
 from ...core.plotting import figure_png, new_figure
 from ...core.window import Window
-from ...tasks.task import Answer
+from ...tasks.codecs import Answer
 
 ROWS = 4
 _LEGEND = 12

@@ -12,13 +12,11 @@ from ...core.arrays import Objects
 from ...core.arraytypes import AnyArray
 from ...networks.device import autocast
 from ...networks.tasknetwork import TaskNetwork
-from ...scores.chipscores import ChipScorer
 from ...scores.intervals import Draws
-from ...scores.localizationscores import LocalizationScorer
-from ...scores.objectscores import ObjectScorer
 from ...scores.score import Score
-from ...tasks import ChipCodec, Codec, Task
-from ...tasks.task import Answer, RawArrays, Scorer
+from ...tasks import Codec, Task
+from ...tasks.codecs import Answer, RawArrays
+from ...tasks.task import Scorer
 from ..record.results import SplitScores
 from ..setup.processes import gather_to_rank0, is_distributed
 
@@ -81,7 +79,7 @@ class ChipScoring:
         codec: The task's.
         blocks: The block of ground of each chip id, by which confidence intervals are taken. Without it there
             are no intervals, as during training: resampling costs more than the scores themselves.
-        min_score: Only objects with at least this score count (default: the scorer's).
+        min_score: Only objects with at least this score count (default: all).
     """
 
     def __init__(
@@ -94,11 +92,7 @@ class ChipScoring:
         self._codec = codec
         self._blocks = blocks or {}
         self._held: list[DecodedChip] = []
-        self._scorer: Scorer = task.make_scorer(codec.classes)
-        if min_score is not None and isinstance(self._scorer, ObjectScorer | LocalizationScorer):
-            self._scorer.min_score = min_score
-        if isinstance(self._scorer, ChipScorer) and isinstance(codec, ChipCodec):
-            self._scorer.several = codec.several
+        self._scorer: Scorer = task.make_scorer(codec, min_score or 0.0)
 
     def add_batch(self, raw: Mapping[str, torch.Tensor], batch: Batch) -> None:
         """Score one batch of raw outputs; with several processes the chips wait for `gather`."""

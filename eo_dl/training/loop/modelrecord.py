@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
+from ...tasks import CHIPS
 from ..judging.judge import Verdict
 from ..record.provenance import provenance
 from ..record.runstate import RunState
@@ -45,7 +46,7 @@ def margin_px(data: TaskData) -> int:
     for it. A class of the whole chip needs none.
     """
     chip_px = data.chips.chip_px
-    if data.task.output == "chips":
+    if data.task.output == CHIPS:
         return 0
     margin = chip_px // 8
     sizes = data.inputs.object_sizes_px

@@ -147,7 +147,7 @@ class TrainingRun:
             device=setup.device,
             precision=setup.precision,
             processes=processes,
-            find_unused=data.task.output == "objects"
+            find_unused=network.may_skip_parameters
             or setup.config.freeze != "none"
             or "find_unused" in setup.config.strategy,
         )

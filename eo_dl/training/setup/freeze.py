@@ -35,23 +35,23 @@ def check_freeze(network: torch.nn.Module, config: TrainConfig) -> None:
 
 
 def is_linear_probe(network: torch.nn.Module) -> bool:
-    """True where all that is learnt beside the encoder is one linear layer."""
+    """True where all that is learnt beside the backbone is one linear layer."""
     rest = {
-        name.rpartition(".")[0] for name, _ in network.named_parameters() if not name.startswith("encoder.")
+        name.rpartition(".")[0] for name, _ in network.named_parameters() if not name.startswith("backbone.")
     }
     return (
-        hasattr(network, "encoder")
+        hasattr(network, "backbone")
         and len(rest) == 1
         and isinstance(network.get_submodule(next(iter(rest))), torch.nn.Linear)
     )
 
 
-def stages_of(encoder: torch.nn.Module) -> dict[str, int]:
+def stages_of(backbone: torch.nn.Module) -> dict[str, int]:
     """Each parameter's stage, 0 the one next to the image: the feature maps cut a timm backbone into stages,
     the layers any other one.
     """
-    names = [name for name, _ in encoder.named_parameters()]
-    info = getattr(encoder, "feature_info", None)
+    names = [name for name, _ in backbone.named_parameters()]
+    info = getattr(backbone, "feature_info", None)
     ends = (
         [name.replace(".", "_") for name in info.module_name()]
         if info is not None
@@ -87,12 +87,12 @@ def apply_freeze(network: TaskNetwork, config: TrainConfig, epoch: int) -> None:
     network.train()
     if config.freeze == "none" and not config.freeze_norm:
         return
-    stages = stages_of(network.encoder)
+    stages = stages_of(network.backbone)
     frozen = frozen_stages(config, epoch, max(stages.values(), default=-1) + 1)
-    loose = set(network.weights_report.left) if network.weights_report is not None else set()
-    for name, parameter in network.encoder.named_parameters():
+    loose = set(network.weights_report.random) if network.weights_report is not None else set()
+    for name, parameter in network.backbone.named_parameters():
         parameter.requires_grad_(stages[name] >= frozen or name in loose)
-    for name, module in network.encoder.named_modules():
+    for name, module in network.backbone.named_modules():
         if not isinstance(module, _BatchNorm):
             continue
         own = [f"{name}.{part}" for part, _ in module.named_parameters()]
@@ -124,14 +124,14 @@ def parameter_groups(network: torch.nn.Module, config: TrainConfig) -> Groups:
 
 
 def _scales(network: torch.nn.Module, config: TrainConfig) -> dict[str, float]:
-    encoder = getattr(network, "encoder", None)
-    if not isinstance(encoder, torch.nn.Module) or (
+    backbone = getattr(network, "backbone", None)
+    if not isinstance(backbone, torch.nn.Module) or (
         config.backbone_lr_scale == 1.0 and config.layer_decay == 1.0
     ):
         return {}
-    stages = stages_of(encoder)
+    stages = stages_of(backbone)
     last = max(stages.values(), default=0)
     return {
-        f"encoder.{name}": config.backbone_lr_scale * config.layer_decay ** (last - stage)
+        f"backbone.{name}": config.backbone_lr_scale * config.layer_decay ** (last - stage)
         for name, stage in stages.items()
     }

@@ -105,7 +105,9 @@ def prepare_run(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int 
         raise ConfigError(
             f"`device` {config.device}: each of the {processes.world} processes takes a GPU of its own; use cuda"
         )
-    precision = choose_precision(config.precision, device, load_task(task_name(config)).output)
+    precision = choose_precision(
+        config.precision, device, bfloat16=load_task(task_name(config)).output.bfloat16
+    )
     opened = open_chip_set(chips)
     if val_fold is not None:
         opened = opened.with_val_fold(val_fold)

@@ -15,7 +15,19 @@ from ...core.classes import ClassSet
 from ...core.normalization import Normalization
 from ...errors import ChipSetError
 from ...networks.weightsources import WeightsSource, find_weights
-from ...tasks import Codec, NetworkInputs, Task, TaskConfig, load_task
+from ...tasks import (
+    CHIPS,
+    OBJECTS,
+    RASTER,
+    Codec,
+    NetworkInputs,
+    OutputKind,
+    Task,
+    TaskConfig,
+    codec_for,
+    load_task,
+)
+from ...tasks.codecs import CodecT
 from ..trainconfig import TrainConfig, batch_size_for, task_config_of, task_name
 from .classweights import class_weights
 from .weightsnorm import weights_normalization
@@ -59,6 +71,10 @@ class TaskData:
             for record in records
         }
 
+    def codec_for(self, kind: OutputKind[CodecT]) -> CodecT:
+        """The codec, typed by the output kind. Raises `ConfigError` for a task of another kind."""
+        return codec_for(kind, self.task, self.classes, self.task_config)
+
     def dataset(self, split: str, *, augmented: bool = False) -> ChipDataset:
         """The chips of a split, in order. Objects tasks see no pixels of ground where objects may be
         unlabelled.
@@ -71,7 +87,7 @@ class TaskData:
             self.normalization,
             augment=augment,
             seed=self.config.seed,
-            hide_unannotated=self.task.output == "objects",
+            hide_unannotated=self.task.output.hides_unannotated,
         )
 
 
@@ -88,23 +104,22 @@ def prepare_data(chips: ChipSet, config: TrainConfig) -> TaskData:
         task_config_of(config).backbone,
         [band.name if band.named else "" for band in chips.bands],
     )
-    inputs = NetworkInputs(
-        len(chips.bands),
-        classes,
-        chips.chip_px,
-        class_weights(config.class_weights, classes, shares) if task.output == "raster" else None,
-        np.asarray(chips.object_sizes_px("train"), np.float64) if task.output == "objects" else None,
-        source or "none",
-        chip_covers(chips, records["train"], classes) if task.output == "chips" else None,
-    )
+    inputs = NetworkInputs(len(chips.bands), classes, chips.chip_px, weights=source or "none")
+    if task.output == RASTER:
+        inputs = replace(inputs, class_weights=class_weights(config.class_weights, classes, shares))
+    if task.output == OBJECTS:
+        inputs = replace(inputs, object_sizes_px=np.asarray(chips.object_sizes_px("train"), np.float64))
+    if task.output == CHIPS:
+        inputs = replace(inputs, chip_covers=chip_covers(chips, records["train"], classes))
     task_config = task.settle(task_config_of(config), inputs)
     classes = task.settled_classes(classes, task_config)
     codec = task.make_codec(classes, task_config)
     normalization, said = _normalization(chips, config, source)
     notes += said
     inputs = replace(inputs, classes=classes)
-    if task.output == "chips":
-        found = with_classes(chips, records, codec, normalization)
+    if task.output == CHIPS:
+        chip_codec = codec_for(CHIPS, task, classes, task_config)
+        found = with_classes(chips, records, chip_codec, normalization)
         records, notes = found.records, (*notes, *found.notes)
         inputs = replace(inputs, class_weights=class_weights(config.class_weights, classes, found.shares))
     notes += task.remarks(

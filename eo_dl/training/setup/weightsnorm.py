@@ -32,7 +32,7 @@ def weights_normalization(
             "normalization=weights: the weights do not say how their input was normalized; use --set normalization=data"
         )
     theirs = source.normalization
-    places = source.places(len(theirs.mean), len(own.mean))
+    places = source.band_indices(len(theirs.mean), len(own.mean))
     if all(place is None for place in places):
         raise ConfigError(
             f"normalization=weights: {source.where} has no band in common with the chips ({', '.join(chips.bands.names)}); use --set normalization=data"

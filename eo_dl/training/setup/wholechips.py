@@ -13,11 +13,11 @@ import numpy.typing as npt
 from ...chips.chiprecord import ChipRecord
 from ...chips.chipset import ChipSet
 from ...chips.dataset import ChipDataset
-from ...chips.truth import class_covers
 from ...core.classes import ClassSet
 from ...core.normalization import Normalization
 from ...errors import ChipSetError
-from ...tasks import ChipCodec, Codec
+from ...labels.classcover import class_covers
+from ...tasks import ChipCodec
 
 Records = Mapping[str, tuple[ChipRecord, ...]]
 
@@ -49,9 +49,9 @@ def chip_covers(chips: ChipSet, records: Sequence[ChipRecord], classes: ClassSet
     return np.array(covers, np.float64).reshape(-1, len(classes))
 
 
-def with_classes(chips: ChipSet, records: Records, codec: Codec, normalization: Normalization) -> Classed:
+def with_classes(chips: ChipSet, records: Records, codec: ChipCodec, normalization: Normalization) -> Classed:
     """Leaves out the chips whose class is not known. Raises `ChipSetError` where no train chip is left."""
-    assert isinstance(codec, ChipCodec)
+    min_cover = codec.rule.min_cover
     found: dict[str, tuple[ChipRecord, ...]] = {}
     notes: list[str] = []
     totals = np.zeros(len(codec.classes))
@@ -61,13 +61,13 @@ def with_classes(chips: ChipSet, records: Records, codec: Codec, normalization: 
         found[split] = tuple(record for record, there in zip(given, known, strict=True) if there)
         if not known.all():
             notes.append(
-                f"{int((~known).sum())} of {len(given)} {split} chips have no class that covers {codec.min_cover:.0%} of their known ground: left out"
+                f"{int((~known).sum())} of {len(given)} {split} chips have no class that covers {min_cover:.0%} of their known ground: left out"
             )
         if split == "train":
             totals = np.nansum(values[known], axis=0)
     if not found["train"]:
         raise ChipSetError(
-            f"{chips.path}: no train chip has a class that covers {codec.min_cover:.0%} of its known ground; lower --set task_options.min_cover, or tile smaller chips"
+            f"{chips.path}: no train chip has a class that covers {min_cover:.0%} of its known ground; lower --set task_options.min_cover, or tile smaller chips"
         )
     lacking = [info.name for info, total in zip(codec.classes, totals, strict=True) if not total]
     if lacking:
@@ -80,7 +80,7 @@ def with_classes(chips: ChipSet, records: Records, codec: Codec, normalization: 
 
 
 def _values(
-    chips: ChipSet, records: Sequence[ChipRecord], codec: Codec, normalization: Normalization
+    chips: ChipSet, records: Sequence[ChipRecord], codec: ChipCodec, normalization: Normalization
 ) -> npt.NDArray[np.float32]:
     dataset = ChipDataset(chips, records, codec, normalization)
     targets = [

@@ -1,0 +1,70 @@
+"""`OutputKind`: the form of a task's predictions, and all that follows from the form alone.
+
+Code outside `tasks/` depends on the output kind of a task, never on the task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Generic
+
+from ..core.chipgrid import ChipGrid, SquareGrid
+from .codecs import ChipCodec, CodecT, ObjectCodec, RasterCodec
+
+
+@dataclass(frozen=True)
+class OutputKind(Generic[CodecT]):
+    """A form of predictions. Typed by its codec, so that `codec_for(RASTER, ...)` is a `RasterCodec`."""
+
+    name: str
+    """Name in files and JSON."""
+    gives: str
+    """What a model gives, for messages: "class maps"."""
+    default_suffix: str
+    """Suffix of an output whose name is not chosen by the user."""
+    writes_rasters: bool
+    """True where predictions and their probabilities can be written as rasters."""
+    bfloat16: bool
+    """True where bfloat16 is precise enough to predict with."""
+    chip_grid: type[ChipGrid]
+    """How a scene is divided into chips."""
+    hides_unannotated: bool
+    """True where pixels outside the annotated area must be hidden while training: an object that nobody has
+    labelled would be learned as background."""
+    step_cost: int
+    """Memory and time of a training step per pixel, relative to class maps."""
+
+
+RASTER: OutputKind[RasterCodec] = OutputKind(
+    name="raster",
+    gives="class maps",
+    default_suffix=".tif",
+    writes_rasters=True,
+    bfloat16=True,
+    chip_grid=ChipGrid,
+    hides_unannotated=False,
+    step_cost=1,
+)
+"""A class for every pixel."""
+OBJECTS: OutputKind[ObjectCodec] = OutputKind(
+    name="objects",
+    gives="objects",
+    default_suffix=".gpkg",
+    writes_rasters=False,
+    bfloat16=False,  # box coordinates need more than its 8 bits
+    chip_grid=ChipGrid,
+    hides_unannotated=True,
+    step_cost=2,
+)
+"""Objects with a box or an outline, a class and a score."""
+CHIPS: OutputKind[ChipCodec] = OutputKind(
+    name="chips",
+    gives="classes of whole chips",
+    default_suffix=".gpkg",
+    writes_rasters=True,
+    bfloat16=False,
+    chip_grid=SquareGrid,
+    hides_unannotated=False,
+    step_cost=1,
+)
+"""Class probabilities of whole chips."""
