@@ -241,7 +241,7 @@ def test_weights_of_another_network_are_refused_by_tensor_name(saved: Path, tmp_
     with pytest.raises(BundleError, match=r"\d+ tensors differ, first 'decoder"):
         load_model(path).make_network()
     path = _repacked(saved, tmp_path / "third.eodl", _edited("config", config | {"backbone": "hf-hub:a/b"}))
-    with pytest.raises(BundleError, match="not known to timm"):
+    with pytest.raises(BundleError, match="unknown backbone"):
         load_model(path).make_network()
 
 

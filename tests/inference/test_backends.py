@@ -78,7 +78,7 @@ def test_normalising_and_choosing_on_the_device_gives_the_same() -> None:
     codec = SegmentationCodec(ClassSet.of_names(["a", "b", "c", "d"]))
     assert np.array_equal(
         codec.classes.id_of_channel[raw[CHANNELS]],
-        np.stack([codec.labels({"logits": one}) for one in plain["logits"]]),
+        np.stack([codec.answer({"logits": one}) for one in plain["logits"]]),
     )
 
 
@@ -137,7 +137,7 @@ def test_a_real_model_gives_what_its_network_says_chip_by_chip(
             logits = network(torch.from_numpy(seen[None]).contiguous(memory_format=torch.channels_last))[
                 "logits"
             ][0].numpy()
-        expected[cell.keep.slices] = codec.labels({"logits": logits})[cell.keep.relative_to(cell.read).slices]
+        expected[cell.keep.slices] = codec.answer({"logits": logits})[cell.keep.relative_to(cell.read).slices]
     assert np.array_equal(labels, expected) and len(np.unique(labels)) > 1
 
 

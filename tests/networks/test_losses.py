@@ -131,7 +131,8 @@ def test_every_loss_takes_soft_targets(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     logits, mask = pixels(seed, 3)
     soft = rng.dirichlet(np.ones(3), (2, 5, 4)).transpose(0, 3, 1, 2) * (mask.numpy() != 255)[:, None]
-    found = ClassLoss(one(name))(logits, truth_of_shares(torch.from_numpy(soft)))[name].item()
+    truth = truth_of_shares(torch.from_numpy(soft), torch.ones(2, 5, 4, dtype=torch.bool))
+    found = ClassLoss(one(name))(logits, truth)[name].item()
     counted = np.broadcast_to((mask.numpy() != 255)[:, None], logits.shape)
     assert found == pytest.approx(
         naive(name, torch.softmax(logits, 1).numpy(), soft, counted, np.ones(3), exclusive=True), rel=1e-4

@@ -167,7 +167,7 @@ def test_names_are_found_in_full_and_short_and_wrong_ones_answered() -> None:
     assert find_named("sentinel2-all-moco", "resnet50").name == "ResNet50_Weights.SENTINEL2_ALL_MOCO"
     assert find_named("SENTINEL2_ALL_MOCO", "resnet18").name == "ResNet18_Weights.SENTINEL2_ALL_MOCO"
     with pytest.raises(
-        ConfigError, match="trained with resnet18 or resnet50, not resnet34; add --backbone resnet18"
+        ConfigError, match="trained with resnet18 or resnet50, not resnet34; set `backbone` to resnet18"
     ):
         find_named("sentinel2-all-moco", "resnet34")
     with pytest.raises(ConfigError, match=r"did you mean ResNet18_Weights.SENTINEL2_ALL_MOCO\?"):
@@ -175,7 +175,7 @@ def test_names_are_found_in_full_and_short_and_wrong_ones_answered() -> None:
     with pytest.raises(ConfigError, match="no pyramid"):
         find_weights("ViTSmall16_Weights.SENTINEL2_ALL_DINO", "resnet18")
     assert not is_name("some/file.pth")
-    with pytest.raises(BundleError, match=r"no such weights file; --weights takes none, imagenet, a name"):
+    with pytest.raises(BundleError, match=r"no such weights file; expected none, imagenet, a name"):
         find_weights("sentinel2-al-moco", "resnet18")
 
 
@@ -191,7 +191,7 @@ def test_a_download_that_cannot_be_had_is_one_line_that_names_the_way_out(
     for weights in ("sentinel2-all-moco", IMAGENET):
         source = find_weights(weights, "resnet18", ("red",))
         assert source is not None
-        with pytest.raises(BundleError, match=r"cannot be downloaded .*--weights PATH") as raised:
+        with pytest.raises(BundleError, match=r"cannot be downloaded .*path as `weights`") as raised:
             source.read()
         assert "\n" not in str(raised.value)
 
@@ -234,7 +234,7 @@ def test_imagenet_weights_are_timms_and_red_green_blue(monkeypatch: pytest.Monke
     report = load_weights(backbone, source)
     assert report.random == ()
     assert torch.equal(_stem(backbone), _stem(whole).flip(1))
-    with pytest.raises(BundleError, match="timm has no weights"):
+    with pytest.raises(BundleError, match="timm has none for backbone"):
         find_weights(IMAGENET, "resnet1_of_nobody")
 
 

@@ -138,7 +138,7 @@ def test_nan_weights_are_refused(tmp_path: Path) -> None:
     state = _backbone().state_dict()
     state["conv1.0.weight"][0] = float("nan")
     torch.save(state, tmp_path / "nan.pth")
-    with pytest.raises(BundleError, match=r"1 tensors hold NaN or infinity, first 'conv1.0.weight'"):
+    with pytest.raises(BundleError, match=r"1 tensors contain NaN or infinity, first 'conv1.0.weight'"):
         load_weights(_backbone(), tmp_path / "nan.pth")
 
 

@@ -211,7 +211,7 @@ def test_in_one_step_an_ignored_object_pulls_neither_up_nor_down(name: str) -> N
 
 
 def test_fcos_says_which_widths_it_can_have() -> None:
-    with pytest.raises(ConfigError, match="pyramid_channels that 32 divides"):
+    with pytest.raises(ConfigError, match="pyramid_channels: network fcos needs a multiple of 32"):
         _network(network="fcos", pyramid_channels=48)
 
 
@@ -225,7 +225,7 @@ def test_cover_is_the_share_of_a_box_in_its_best_other() -> None:
 def test_a_config_without_anchors_makes_no_network() -> None:
     with pytest.raises(ConfigError, match="settle"):
         TASK.make_network(DetectionConfig(backbone="test_resnet"), NetworkInputs(2, CLASSES, 64))
-    with pytest.raises(ConfigError, match="equally many"):
+    with pytest.raises(ConfigError, match="the same number of sizes"):
         _network(anchor_sizes_px=((4.0,), (8.0,)))
 
 

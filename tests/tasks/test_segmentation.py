@@ -101,7 +101,7 @@ def test_probabilities_are_the_softmax_and_agree_with_the_labels() -> None:
     found = _codec().decode({"logits": logits})
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, torch.softmax(torch.from_numpy(logits).double(), 0).numpy(), atol=1e-6)
-    assert (_codec().labels({"logits": logits}) == np.array([0, 7, 3])[found.argmax(0)]).all()
+    assert (_codec().answer({"logits": logits}) == np.array([0, 7, 3])[found.argmax(0)]).all()
 
 
 def test_background_is_a_class_only_where_some_train_pixel_is_background() -> None:
