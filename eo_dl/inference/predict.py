@@ -11,6 +11,7 @@ from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, OutputExistsError
 from ..io.atomic import refuse_existing
 from ..io.scene import Scene, SceneSources, open_scenes
+from ..tasks import CHIPS
 from .backends import Backend, make_backend
 from .imagetable import as_images, predict_images
 from .mapfolder import FolderJournal, outputs_in
@@ -60,7 +61,7 @@ def predict(
     """
     started = time.perf_counter()
     bundle = load_model(model)
-    opened = open_scenes(scenes, below=bundle.task.output == "chips")  # images in a folder for each class
+    opened = open_scenes(scenes, below=bundle.task.output == CHIPS)  # images in a folder for each class
     listed = not isinstance(scenes, Scene | str | Path)
     into_folder = len(opened) != 1 or _is_folder(out) or (listed and not Path(out).suffix)
     request = Request(
