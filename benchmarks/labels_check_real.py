@@ -20,7 +20,7 @@ import shapely
 from labels_sets import CASES, Case
 from matplotlib import pyplot
 
-from eo_dl.core.labelset import reproject
+from eo_dl.core.geometries import reproject
 from eo_dl.core.window import Window
 from eo_dl.curation import check_labels
 from eo_dl.curation.checks.checkreport import CheckReport, registration_text
@@ -119,9 +119,7 @@ def draw(case: Case, report: CheckReport, scenes: Sequence[Scene], pictures: Pat
         shape = np.array([found.geometry], dtype=object)
         if found.image is None and scene.native.crs is not None and labels.crs is not None:
             shape = scene.native.geometries_to_pixel(
-                shape
-                if labels.crs == scene.native.crs
-                else reproject(shape, labels.crs, scene.native.crs, "picture")
+                reproject(shape, labels.crs, scene.native.crs, "picture")
             )
         drawn = (
             labels.for_grid(scene.native, scene.name).geometries

@@ -26,10 +26,12 @@ import shapely
 from affine import Affine
 from pyproj import CRS
 
+from ..core.arraytypes import GeometryArray
 from ..core.classes import IGNORE_ID, ClassSet
+from ..core.geometries import reproject
 from ..core.gridwindow import GridWindow
 from ..core.imagenames import ImageNames, stem_of
-from ..core.labelset import GeometryArray, LabelSet, reproject
+from ..core.labelset import LabelSet
 from ..core.pixelgrid import PixelGrid, map_coordinates
 from ..core.window import Window
 from ..errors import ChipSetError
@@ -73,8 +75,7 @@ class LayerFrame:
         """Geometries in pixels of `grid` (of the scene whose file has `native`), in the layer."""
         if not self.places:
             assert grid.crs is not None and self.crs is not None
-            found = grid.geometries_to_map(geometries)
-            return found if grid.crs == self.crs else reproject(found, grid.crs, self.crs, "chips")
+            return reproject(grid.geometries_to_map(geometries), grid.crs, self.crs, "chips")
         scale = Affine.scale(native.width / grid.width, native.height / grid.height)
         return map_coordinates(geometries, Affine(*tuple(self.places[scene_index] @ scale)[:6]))
 
@@ -82,12 +83,7 @@ class LayerFrame:
         """Geometries of the layer, in pixels of a scene's file."""
         if not self.places:
             assert native.crs is not None and self.crs is not None
-            moved = (
-                geometries
-                if native.crs == self.crs
-                else reproject(geometries, self.crs, native.crs, "chips.gpkg")
-            )
-            return native.geometries_to_pixel(moved)
+            return native.geometries_to_pixel(reproject(geometries, self.crs, native.crs, "chips.gpkg"))
         return map_coordinates(geometries, Affine(*tuple(~self.places[scene_index])[:6]))
 
 

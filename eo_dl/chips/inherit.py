@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from ..core.labelset import reproject
+from ..core.geometries import reproject, scaled
 from ..core.pixelgrid import PixelGrid
 from ..errors import ConfigError
 from ..io.scene import Scene
@@ -96,12 +96,6 @@ def _in_pixels(old_scene: Scene, record: ChipRecord, scene: Scene) -> shapely.Ge
     box = np.array([shapely.box(*record.window.box)], dtype=object)
     grid: PixelGrid = scene.grid
     if grid.crs is None or old_scene.grid.crs is None:
-        factors = (grid.width / old_scene.grid.width, grid.height / old_scene.grid.height)
-        return shapely.transform(box, lambda xy: xy * factors)[0]
+        return scaled(box, grid.width / old_scene.grid.width, grid.height / old_scene.grid.height)[0]
     outline = old_scene.grid.geometries_to_map(box)
-    moved = (
-        outline
-        if old_scene.grid.crs == grid.crs
-        else reproject(outline, old_scene.grid.crs, grid.crs, old_scene.name)
-    )
-    return grid.geometries_to_pixel(moved)[0]
+    return grid.geometries_to_pixel(reproject(outline, old_scene.grid.crs, grid.crs, old_scene.name))[0]

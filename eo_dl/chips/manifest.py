@@ -18,9 +18,10 @@ from affine import Affine
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
+from ..core.arraytypes import GeometryArray
 from ..core.bands import Band, BandSet
 from ..core.classes import ClassInfo, ClassSet
-from ..core.labelset import GeometryArray, LabelSet, MaskLabels
+from ..core.labelset import LabelSet, MaskLabels
 from ..core.pixelgrid import PixelGrid
 from ..errors import ChipSetError, EoDlError
 from ..io.discover import is_remote, own_path

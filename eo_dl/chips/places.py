@@ -124,7 +124,7 @@ def _outline(grid: PixelGrid, crs: CRS) -> shapely.Geometry:
 
 
 def _moved(geometries: Polygons, source: CRS, target: CRS) -> Polygons:
-    """Like `labelset.reproject`, but what has no place in the target CRS comes out infinite instead of as an
+    """Like `geometries.reproject`, but what has no place in the target CRS comes out infinite instead of as an
     error.
     """
     if source == target:

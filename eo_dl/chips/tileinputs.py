@@ -11,7 +11,9 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from ..core.labelset import GeometryArray, LabelSet, reproject
+from ..core.arraytypes import GeometryArray
+from ..core.geometries import missing_or_empty, reproject
+from ..core.labelset import LabelSet
 from ..errors import BandError, ConfigError, InputError, LabelError
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..io.vectorlayers import read_layer
@@ -129,10 +131,7 @@ def with_annotated(labels: LabelSet, annotated: str | Path, scenes: Sequence[Sce
     if labels.crs is not None:
         if crs is None:
             raise InputError(f"{annotated}: has no CRS, but the labels do; give it one (ogr2ogr -a_srs)")
-        return replace(
-            labels,
-            annotated=polygons if crs == labels.crs else reproject(polygons, crs, labels.crs, str(annotated)),
-        )
+        return replace(labels, annotated=reproject(polygons, crs, labels.crs, str(annotated)))
     parts, images = [], []
     for scene in scenes:
         found = _in_pixels(polygons, crs, scene, annotated, native=True)
@@ -157,7 +156,7 @@ def _polygons(source: str | Path) -> tuple[GeometryArray, CRS | None]:
     shapes = np.asarray(
         shapely.make_valid(shapely.force_2d(np.asarray(table.geometry.array, dtype=object))), dtype=object
     ).reshape(-1)
-    shapes = shapes[(~shapely.is_missing(shapes)) & (shapely.area(shapes) > 0)]
+    shapes = shapes[~missing_or_empty(shapes) & (shapely.area(shapes) > 0)]
     if not len(shapes):
         raise InputError(f"{source}: holds no polygon; draw the ground as polygons")
     return shapes, table.crs
@@ -171,5 +170,4 @@ def _in_pixels(
         raise InputError(
             f"{source}: polygons in map coordinates need a scene with a CRS, and {scene.path if grid.crs is None else source} has none"
         )
-    moved = polygons if crs == grid.crs else reproject(polygons, crs, grid.crs, str(source))
-    return grid.geometries_to_pixel(moved)
+    return grid.geometries_to_pixel(reproject(polygons, crs, grid.crs, str(source)))

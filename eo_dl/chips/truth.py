@@ -8,8 +8,10 @@ from functools import cached_property
 import numpy as np
 import shapely
 
+from ..core.arraytypes import GeometryArray
+from ..core.geometries import shifted
 from ..core.gridwindow import require_grid
-from ..core.labelset import GeometryArray, LabelSet, MaskLabels, PixelLabels
+from ..core.labelset import LabelSet, MaskLabels, PixelLabels
 from ..core.window import Window
 from ..io.scene import Scene
 from ..labels.classcover import area_parts
@@ -75,7 +77,7 @@ class SceneTruth:
         frame = shapely.box(*window.box)
         hits = np.sort(self._tree.query(frame, predicate="intersects"))
         cut = shapely.union_all(shapely.intersection(self.annotated_parts[hits], frame))
-        return shapely.transform(cut, lambda xy: xy - (window.col, window.row))
+        return shifted(cut, -window.col, -window.row)
 
 
 def _negatives(labels: LabelSet, scene: Scene) -> PixelLabels | None:

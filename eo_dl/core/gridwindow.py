@@ -14,7 +14,8 @@ import numpy as np
 import shapely
 
 from ..errors import GridError
-from .labelset import GeometryArray, reproject
+from .arraytypes import GeometryArray
+from .geometries import reproject
 from .pixelgrid import PixelGrid
 from .window import Window
 

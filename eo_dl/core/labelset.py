@@ -15,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 from affine import Affine
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
 from ..errors import LabelError
+from .arraytypes import GeometryArray
 from .classes import ClassSet
+from .geometries import reproject, shifted
 from .htmlcard import card, grid_table
 from .imagenames import ImageNames, stem_of
 from .pixelgrid import PixelGrid, map_coordinates
 from .window import Window
-
-GeometryArray = npt.NDArray[np.object_]
 
 
 @dataclass(frozen=True)
@@ -211,9 +211,7 @@ class LabelSet:
             raise LabelError(
                 f"{self.source}: labels are in map coordinates ({self.crs.name}), but the scene has no CRS; georeference the scene or give labels in pixels (masks, VOC, COCO)"
             )
-        if self.crs != grid.crs:
-            geometries = reproject(geometries, self.crs, grid.crs, self.source)
-        return grid.geometries_to_pixel(geometries)
+        return grid.geometries_to_pixel(reproject(geometries, self.crs, grid.crs, self.source))
 
 
 @dataclass(frozen=True)
@@ -275,32 +273,11 @@ class PixelLabels:
         )
         hits = hits[sure]
         part = self.take(hits)
-        offset = (window.col, window.row)
-        moved = shapely.transform(part.geometries, lambda xy: xy - offset)
-        annotated = (
-            None
-            if self.annotated is None
-            else shapely.transform(shapely.intersection(self.annotated, frame), lambda xy: xy - offset)
-        )
+        moved = shifted(part.geometries, -window.col, -window.row)
+        annotated = None
+        if self.annotated is not None:
+            annotated = shifted(shapely.intersection(self.annotated, frame), -window.col, -window.row)
         return replace(part, geometries=moved, annotated=annotated)
-
-
-def reproject(geometries: GeometryArray, source: CRS, target: CRS, name: str) -> GeometryArray:
-    """Geometries from one CRS to another (x, y order, every vertex). Raises `LabelError` where that has no
-    result.
-    """
-    transformer = Transformer.from_crs(source, target, always_xy=True)
-
-    def move(coords: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        moved = np.column_stack(transformer.transform(coords[:, 0], coords[:, 1]))
-        if not np.isfinite(moved).all():
-            bad = coords[~np.isfinite(moved).all(axis=1)][0]
-            raise LabelError(
-                f"{name}: the point ({bad[0]:g}, {bad[1]:g}) cannot be brought from '{source.name}' to '{target.name}'; check the CRS of the labels"
-            )
-        return moved
-
-    return np.asarray(shapely.transform(shapely.force_2d(geometries), move), dtype=object)
 
 
 def _same_image(images: npt.NDArray[np.object_] | None, image_name: str, count: int) -> npt.NDArray[np.bool_]:

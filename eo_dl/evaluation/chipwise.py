@@ -25,7 +25,8 @@ from ..chips.truth import SceneTruth
 from ..core.arraytypes import Float32Array, GeometryArray
 from ..core.chiprules import ChipClassRule
 from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
-from ..core.labelset import LabelSet, PixelLabels, reproject
+from ..core.geometries import reproject
+from ..core.labelset import LabelSet, PixelLabels
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import ConfigError, InputError, LabelError
@@ -204,7 +205,7 @@ def _windows(found: FoundChips, grid: PixelGrid) -> list[Window]:
     """The chips in whole pixels of the scene, cut at its edge."""
     assert found.outlines is not None
     outlines = found.outlines
-    if found.crs is not None and grid.crs is not None and found.crs != grid.crs:
+    if found.crs is not None and grid.crs is not None:
         outlines = reproject(outlines, found.crs, grid.crs, str(found.part.path))
     boxes = np.rint(shapely.bounds(grid.geometries_to_pixel(outlines)).reshape(-1, 4)).astype(np.int64)
     boxes = np.clip(boxes, 0, [grid.width, grid.height] * 2)

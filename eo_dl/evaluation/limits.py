@@ -16,7 +16,7 @@ from ..chips.chiprecord import SPLITS, SplitName
 from ..chips.chipset import ChipSet, open_chip_set
 from ..chips.sameground import on_ground_of
 from ..core.arraytypes import Float64Array, GeometryArray
-from ..core.labelset import reproject
+from ..core.geometries import reproject, scaled
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import ChipSetError, ConfigError
@@ -154,18 +154,9 @@ def _on(grid: PixelGrid, cols: Float64Array, rows: Float64Array) -> bool:
 
 def _moved(boxes: GeometryArray, scene: Scene, grid: PixelGrid) -> GeometryArray:
     if grid.crs is None or scene.grid.crs is None:
-        return np.asarray(
-            shapely.transform(
-                boxes, lambda xy: xy * (grid.width / scene.grid.width, grid.height / scene.grid.height)
-            ),
-            dtype=object,
-        )
+        return scaled(boxes, grid.width / scene.grid.width, grid.height / scene.grid.height)
     outlines = scene.grid.geometries_to_map(boxes)
-    return grid.geometries_to_pixel(
-        outlines
-        if scene.grid.crs == grid.crs
-        else reproject(outlines, scene.grid.crs, grid.crs, str(scene.name))
-    )
+    return grid.geometries_to_pixel(reproject(outlines, scene.grid.crs, grid.crs, scene.name))
 
 
 @dataclass(frozen=True)

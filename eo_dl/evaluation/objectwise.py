@@ -18,7 +18,8 @@ from pyproj import CRS
 from ..core.arrays import Objects
 from ..core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array
 from ..core.classes import IGNORE_ID, ClassSet
-from ..core.labelset import LabelSet, PixelLabels, reproject
+from ..core.geometries import missing_or_empty, reproject
+from ..core.labelset import LabelSet, PixelLabels
 from ..core.pixelgrid import PixelGrid, map_coordinates
 from ..core.window import Window
 from ..errors import LabelError
@@ -90,9 +91,7 @@ def read_found(part: Part, only_class: str | None) -> Found:
         else np.full(len(frame), only_class, dtype=object)
     )
     scores = _scores(frame, part)
-    kept = ~(shapely.is_missing(outlines) | shapely.is_empty(outlines)) & (
-        shapely.get_dimensions(outlines) == 2
-    )
+    kept = ~missing_or_empty(outlines) & (shapely.get_dimensions(outlines) == 2)
     if (~kept).any():
         raise LabelError(
             f"{part.path}: {int((~kept).sum())} of {len(kept)} predicted objects are no polygons; polygons or boxes were expected"
@@ -173,11 +172,7 @@ def _common_frame(found: Found, labels: LabelSet) -> tuple[PixelGrid, GeometryAr
                 f"{found.part.path}: is in map coordinates ({found.crs.name}), but the scene {found.part.scene_name} has no CRS; give the right --scene"
             )
         return grid, found.outlines
-    outlines = (
-        found.outlines
-        if found.crs == grid.crs
-        else reproject(found.outlines, found.crs, grid.crs, str(found.part.path))
-    )
+    outlines = reproject(found.outlines, found.crs, grid.crs, str(found.part.path))
     return grid, np.asarray(grid.geometries_to_pixel(outlines), dtype=object)
 
 
@@ -194,16 +189,10 @@ def _laid_grid(found: Found, labels: LabelSet) -> PixelGrid:
         )
     # GeoJSON is always in degrees; the truth then knows better in which frame the boxes were boxes.
     crs = labels.crs if found.crs.is_geographic and labels.crs is not None else found.crs
-    outlines = (
-        found.outlines
-        if crs == found.crs
-        else reproject(found.outlines, found.crs, crs, str(found.part.path))
-    )
-    others = (
-        labels.geometries
-        if labels.crs is None or labels.crs == crs
-        else reproject(labels.geometries, labels.crs, crs, labels.source)
-    )
+    outlines = reproject(found.outlines, found.crs, crs, str(found.part.path))
+    others = labels.geometries
+    if labels.crs is not None:
+        others = reproject(others, labels.crs, crs, labels.source)
     size = _DEGREE_PX if crs.is_geographic else 1.0
     turn = Affine.rotation(_common_angle(outlines))
     everything = map_coordinates(np.concatenate([outlines, others]), ~(turn @ Affine.scale(size, -size)))

@@ -13,7 +13,8 @@ import shapely
 
 from ..core.arraytypes import UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
-from ..core.labelset import LabelSet, PixelLabels, reproject
+from ..core.geometries import reproject
+from ..core.labelset import LabelSet, PixelLabels
 from ..core.plotting import figure_png, new_figure
 from ..io.atomic import atomic_file
 from ..io.quicklook import quicklook, reduced_size
@@ -164,7 +165,7 @@ def _cells(found: FoundChips, small: Scene) -> PixelLabels:
     """Whole chips in the picture's pixels, each in one stripe for each of its classes."""
     assert found.outlines is not None
     outlines = found.outlines
-    if found.crs is not None and small.grid.crs is not None and found.crs != small.grid.crs:
+    if found.crs is not None and small.grid.crs is not None:
         outlines = reproject(outlines, found.crs, small.grid.crs, str(found.part.path))
     boxes = shapely.bounds(small.grid.geometries_to_pixel(outlines)).reshape(-1, 4)
     stripes, ids = [], []

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from ..core.arraytypes import GeometryArray
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.imagenames import stem_of
-from ..core.labelset import GeometryArray, LabelSet, PixelLabels
+from ..core.labelset import LabelSet, PixelLabels
 from ..core.window import Window
 from ..errors import LabelError
 from ..io.rasterize import polygonize

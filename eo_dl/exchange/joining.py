@@ -17,7 +17,9 @@ import numpy.typing as npt
 import shapely
 from affine import Affine
 
-from ..core.labelset import GeometryArray, LabelSet
+from ..core.arraytypes import GeometryArray
+from ..core.geometries import shifted
+from ..core.labelset import LabelSet
 from ..core.pixelgrid import PixelGrid
 from ..labels.formats.labelformat import Shape
 from ..labels.formats.outlineforms import is_box
@@ -320,11 +322,7 @@ def _remarks(pieces: _Pieces, groups: Sequence[Sequence[int]]) -> list[str]:
 
 
 def _moved(outline: shapely.Geometry, shift: Shift | None, sign: int) -> shapely.Geometry | None:
-    return (
-        None
-        if shift is None
-        else shapely.transform(outline, lambda xy: np.add(xy, (sign * shift[0], sign * shift[1])))
-    )
+    return None if shift is None else shifted(outline, sign * shift[0], sign * shift[1])
 
 
 def _shift(first: PixelGrid, other: PixelGrid) -> Shift | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
-from ..core.labelset import GeometryArray, LabelSet
+from ..core.arraytypes import GeometryArray
+from ..core.labelset import LabelSet
 from ..labels.classnames import ClassRequest
 from ..labels.formats.annotations import Annotations
 from ..labels.records import ImageRecord, PixelObject, label_set, pixel_records

@@ -9,9 +9,11 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
+from ..core.arraytypes import GeometryArray
 from ..core.classes import ClassInfo, ClassSet, default_color
+from ..core.geometries import reproject
 from ..core.imagenames import stem_of
-from ..core.labelset import GeometryArray, LabelSet, reproject
+from ..core.labelset import LabelSet
 from ..errors import LabelError
 from ..io.scene import Scene
 from ..labels.formats.annotations import Losses
@@ -86,7 +88,7 @@ def place_map_labels(labels: LabelSet, index: ImageIndex) -> LabelSet:
         )
 
     def there(outlines: GeometryArray) -> GeometryArray:
-        return outlines if labels.crs == crs else reproject(outlines, labels.crs, crs, labels.source)  # type: ignore[arg-type]
+        return reproject(outlines, labels.crs, crs, labels.source)  # type: ignore[arg-type]
 
     frames = np.array(
         [_on_ground(_frame(one), one, crs, labels.source) for one in index.images], dtype=object
@@ -163,7 +165,7 @@ def _on_ground(
         if image.grid.crs is not crs:
             raise LabelError(f"{source}: some of its scenes have a CRS and some have none; import them apart")
         return found[0]
-    return (found if image.grid.crs == crs else reproject(found, image.grid.crs, crs, source))[0]
+    return reproject(found, image.grid.crs, crs, source)[0]
 
 
 def place_on_scenes(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:

@@ -22,7 +22,7 @@ from pyproj import CRS
 from ..bundle import Bundle
 from ..core.arraytypes import BoolArray, Float32Array, Float64Array, Int64Array
 from ..core.chipgrid import SquareGrid
-from ..core.labelset import reproject
+from ..core.geometries import reproject
 from ..core.progress import OnProgress
 from ..errors import ConfigError
 from ..io.atomic import atomic_file, refuse_existing, write_bytes
@@ -259,7 +259,7 @@ def _write(table: pd.DataFrame, scenes: Sequence[Scene], out: Path, bundle: Bund
     outlines = np.empty(len(scenes), dtype=object)
     for place, scene in enumerate(scenes):
         outlines[place : place + 1] = [scene.native.footprint()]
-        if scene.native.crs is not None and scene.native.crs != crs:
+        if scene.native.crs is not None:
             outlines[place : place + 1] = reproject(
                 outlines[place : place + 1], scene.native.crs, crs, scene.path
             )

@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 
 from ..core.arraytypes import BoolArray, Float64Array, GeometryArray
-from ..core.labelset import reproject
+from ..core.geometries import reproject, scaled
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import InputError
@@ -61,7 +61,7 @@ class Aoi:
 
         Every pixel that it touches belongs to it.
         """
-        return Aoi(shapely.transform(self.area, lambda xy: xy * (cols, rows)), touched=True)
+        return Aoi(scaled(self.area, cols, rows), touched=True)
 
 
 def read_aoi(path: str | Path, grid: PixelGrid, scene_name: str) -> Aoi:

@@ -14,8 +14,10 @@ import numpy.typing as npt
 import shapely
 from pyproj import CRS
 
+from ..core.arraytypes import GeometryArray
+from ..core.geometries import reproject
 from ..core.imagenames import stem_of
-from ..core.labelset import GeometryArray, LabelSet, reproject
+from ..core.labelset import LabelSet
 from ..errors import LabelError
 from ..io.scene import Scene
 from .geometry import named
@@ -266,11 +268,7 @@ def _hits(
             continue
         key = scene.grid.crs.to_wkt()
         if key not in trees:
-            trees[key] = shapely.STRtree(
-                geometries
-                if scene.grid.crs == crs
-                else reproject(geometries, crs, scene.grid.crs, labels.source)
-            )
+            trees[key] = shapely.STRtree(reproject(geometries, crs, scene.grid.crs, labels.source))
         index = np.sort(trees[key].query(scene.grid.footprint(), predicate="intersects")).astype(np.int64)
         found.append(index if images is None else index[images[index] == scene.name])
     return found

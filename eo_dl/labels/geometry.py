@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from ..core.labelset import GeometryArray
+from ..core.arraytypes import GeometryArray
+from ..core.geometries import missing_or_empty
 from ..errors import LabelError
 
 Index = npt.NDArray[np.int64]
@@ -39,12 +40,11 @@ def clean_polygons(geometries: GeometryArray, feature_ids: npt.NDArray[np.object
     coordinates that are not finite.
     """
     notes: list[str] = []
-    there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    if not there.all():
-        notes.append(
-            f"{_count(int((~there).sum()), 'missing or empty geometry', 'missing or empty geometries')} dropped: {named(feature_ids[~there])}"
-        )
-    index = np.flatnonzero(there).astype(np.int64)
+    gone = missing_or_empty(geometries)
+    if gone.any():
+        count = _count(int(gone.sum()), "missing or empty geometry", "missing or empty geometries")
+        notes.append(f"{count} dropped: {named(feature_ids[gone])}")
+    index = np.flatnonzero(~gone).astype(np.int64)
     found = geometries[index]
     _check_finite(found, feature_ids[index], source)
     heights = int(shapely.has_z(found).sum())

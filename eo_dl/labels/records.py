@@ -12,8 +12,9 @@ import numpy.typing as npt
 import shapely
 from pyproj import CRS
 
+from ..core.arraytypes import GeometryArray
 from ..core.classes import IGNORE_ID
-from ..core.labelset import GeometryArray, LabelSet
+from ..core.labelset import LabelSet
 from ..errors import LabelError
 from .classnames import ClassRequest, Known, counted, name_classes
 from .geometry import clean_polygons

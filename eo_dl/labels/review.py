@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ..core.arraytypes import BoolArray
 from .classnames import value_text
 from .projectlayout import STATUSES
 
@@ -33,6 +34,13 @@ class Reviewed:
     notes: tuple[str, ...] = ()
 
 
+def ticked_rows(frame: pd.DataFrame) -> BoolArray:
+    """(N,) rows whose box `reviewed` is ticked; none where the table has no such field."""
+    if "reviewed" not in frame.columns:
+        return np.zeros(len(frame), np.bool_)
+    return np.array([not pd.isna(value) and bool(value) for value in frame["reviewed"]], np.bool_)
+
+
 def statuses_of(frame: gpd.GeoDataFrame) -> npt.NDArray[np.object_]:
     """(N,) the status of each feature, None where none is said; a proposed one that was ticked as reviewed is
     accepted.
@@ -46,14 +54,10 @@ def statuses_of(frame: gpd.GeoDataFrame) -> npt.NDArray[np.object_]:
     )
     if not {text for text in said if text is not None} <= set(REVIEW):
         said = [None] * len(frame)
-    ticked = (
-        [not pd.isna(value) and bool(value) for value in frame["reviewed"]]
-        if "reviewed" in frame.columns
-        else [False] * len(frame)
-    )
     found = np.empty(len(frame), dtype=object)
     found[:] = [
-        ACCEPTED if text == PROPOSED and done else text for text, done in zip(said, ticked, strict=True)
+        ACCEPTED if text == PROPOSED and ticked else text
+        for text, ticked in zip(said, ticked_rows(frame), strict=True)
     ]
     return found
 

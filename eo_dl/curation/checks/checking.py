@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from ...core.labelset import GeometryArray, LabelSet
+from ...core.arraytypes import GeometryArray
+from ...core.labelset import LabelSet
 from ...core.progress import OnProgress, silent
 from ...errors import EoDlError, LabelError
 from ...io.scene import Scene, SceneSources, open_scenes

@@ -13,9 +13,10 @@ import shapely
 from affine import Affine
 from pyproj import CRS
 
+from ...core.arraytypes import GeometryArray
+from ...core.geometries import reproject
 from ...core.htmlcard import grid_table
 from ...core.imagenames import stem_of
-from ...core.labelset import GeometryArray, reproject
 from ...core.pixelgrid import map_coordinates
 from ...errors import ConfigError
 from ...io.qgisforms import FormField, form_elements
@@ -195,7 +196,7 @@ def _placed(
     if crs is None or scene.native.crs is None:
         return map_coordinates(one, beside)[0] if crs is None else None
     moved = scene.native.geometries_to_map(one)
-    return (moved if scene.native.crs == crs else reproject(moved, scene.native.crs, crs, scene.path))[0]
+    return reproject(moved, scene.native.crs, crs, scene.path)[0]
 
 
 def _style() -> str:

@@ -19,6 +19,7 @@ from scipy.ndimage import binary_opening
 
 from ...bundle import Bundle
 from ...core.classes import IGNORE_ID
+from ...core.geometries import shifted
 from ...core.labelset import MaskLabels, PixelLabels
 from ...core.normalization import to_physical
 from ...core.progress import OnProgress
@@ -157,7 +158,7 @@ def _read(
 
 
 def _moved(geometries: npt.NDArray[np.object_], window: Window) -> npt.NDArray[np.object_]:
-    return np.asarray(shapely.transform(geometries, lambda xy: xy - (window.col, window.row)), dtype=object)
+    return shifted(geometries, -window.col, -window.row)
 
 
 def _sum(one: _Asked, given: Given, background: int | None, ground: FloatArray) -> None:
@@ -245,7 +246,7 @@ def _pieces(region: npt.NDArray[np.bool_], plane: FloatArray, window: Window) ->
     outlines, _ = polygonize(region.astype(np.uint8), region)
     places = burn(outlines, np.arange(1, len(outlines) + 1), *region.shape, dtype="int32").astype(np.int64)
     sums = np.bincount(places.ravel(), weights=plane.ravel(), minlength=len(outlines) + 1)[1:]
-    moved = shapely.transform(outlines, lambda xy: np.add(xy, (window.col, window.row)))
+    moved = shifted(outlines, window.col, window.row)
     return list(zip(moved, sums.tolist(), strict=True))
 
 

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from ...core.labelset import GeometryArray, LabelSet
+from ...core.arraytypes import GeometryArray
+from ...core.geometries import shifted
+from ...core.labelset import LabelSet
 from ...core.window import Window
 from ...io.rasterize import polygonize
 from ...io.scene import Scene, SceneReader
@@ -71,7 +73,7 @@ def _patches(
     bounds = shapely.bounds(patches)
     at_edge = (bounds[:, :2] <= 0).any(axis=1) | (bounds[:, 2:] >= (window.width, window.height)).any(axis=1)
     small = (shapely.area(patches) < LEAST_PX**2) & ~at_edge
-    moved = shapely.transform(patches, lambda xy: np.add(xy, (window.col, window.row)))
+    moved = shifted(patches, window.col, window.row)
     facts.small_count += int(small.sum())
     facts.small += list(moved[small][: _MOST_SMALL - len(facts.small)])
     large = moved[~small]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from ...core.geometries import shifted
 from ...core.labelset import LabelSet, PixelLabels
 from ...core.window import Window
 from ...io.rasterize import burn
@@ -137,9 +138,7 @@ def _pixels_below(found: PixelLabels, scene: Scene) -> tuple[FloatArray, FloatAr
                         shapely.intersection(found.geometries[near], shapely.box(*window.box))
                     )
                     continue
-                moved = shapely.transform(
-                    found.geometries[near], lambda xy, window=window: xy - (window.col, window.row)
-                )
+                moved = shifted(found.geometries[near], -window.col, -window.row)
                 places = burn(moved, np.arange(1, len(near) + 1), window.height, window.width, dtype="int32")
                 counts[near] += np.bincount(places.ravel(), minlength=len(near) + 1)[1:]
                 invalid[near] += np.bincount(places[~valid], minlength=len(near) + 1)[1:]

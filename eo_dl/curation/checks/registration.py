@@ -20,7 +20,7 @@ import numpy.typing as npt
 import shapely
 from scipy.ndimage import binary_erosion, gaussian_filter1d
 
-from ...core.labelset import GeometryArray
+from ...core.arraytypes import GeometryArray
 from ...core.normalization import to_physical
 from ...core.seeds import generator
 from ...core.window import Window

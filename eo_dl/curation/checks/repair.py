@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 import shapely
 
+from ...core.arraytypes import GeometryArray
+from ...core.geometries import missing_or_empty
 from ...core.htmlcard import grid_table
-from ...core.labelset import GeometryArray
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
 from ...io.vectorlayers import layer_names, read_layer, read_metadata, read_styles, write_layer, write_layers
@@ -118,7 +119,7 @@ def _mended(
     geometries = np.asarray(frame.geometry.array, dtype=object).copy()
     _repair(geometries, ids, changes)
     names = _spelt(column.values, column.name, ids, changes)
-    kept = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    kept = ~missing_or_empty(geometries)
     for place in np.flatnonzero(~kept):
         changes.append(
             Change(

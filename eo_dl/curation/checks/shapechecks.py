@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from ...core.labelset import GeometryArray
+from ...core.arraytypes import GeometryArray
+from ...core.geometries import missing_or_empty
 from ...labels.records import Records
 from .finding import Finding
 
@@ -23,7 +24,7 @@ Index = npt.NDArray[np.int64]
 def check_geometries(records: Records) -> Iterator[Finding]:
     """Features without a geometry, without an area, or with an outline that is not valid."""
     geometries = records.geometries
-    gone = shapely.is_missing(geometries) | shapely.is_empty(geometries)
+    gone = missing_or_empty(geometries)
     if gone.any():
         ids = tuple(str(i) for i in records.feature_ids[gone])
         yield Finding(
@@ -85,8 +86,7 @@ def _around(geometry: shapely.Geometry) -> shapely.Geometry:
 def usable(records: Records) -> Index:
     """Places of the features that have an area once they are repaired."""
     geometries = records.geometries
-    there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    index = np.flatnonzero(there)
+    index = np.flatnonzero(~missing_or_empty(geometries))
     finite = np.array([np.isfinite(shapely.get_coordinates(g)).all() for g in geometries[index]], np.bool_)
     index = index[finite]
     solid = shapely.area(shapely.make_valid(geometries[index])) > 0 if len(index) else np.zeros(0, np.bool_)

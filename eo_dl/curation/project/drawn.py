@@ -8,11 +8,12 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import shapely
 from pyproj import CRS
 
-from ...core.labelset import GeometryArray, LabelSet
+from ...core.arraytypes import GeometryArray
+from ...core.geometries import missing_or_empty
+from ...core.labelset import LabelSet
 from ...errors import LabelError
 from ...io.vectorlayers import read_layer
 from ...labels.classnames import value_text
@@ -20,6 +21,7 @@ from ...labels.labeloptions import LabelOptions
 from ...labels.labelsources import find_sources
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, LABELS, announced, is_project
 from ...labels.reading import labels_of
+from ...labels.review import ticked_rows
 from ...labels.vector.buffers import is_point_or_line
 from ...labels.vector.fields import class_column
 
@@ -94,7 +96,7 @@ def _of_vectors(path: Path, options: LabelOptions) -> Drawn:
         geometries=np.asarray(shapely.force_2d(geometries[there]), dtype=object).reshape(-1),
         values=tuple(v for v, t in zip(column.values, there, strict=True) if t) if column else (),
         feature_ids=np.array([f"#{index}" for index in kept.index], dtype=object),
-        reviewed=_flags(kept, "reviewed"),
+        reviewed=ticked_rows(kept),
         statuses=_texts(kept, "status"),
         annotated=_annotated(path, CRS(frame.crs)) if project else None,
         announced=said.classes.names if said else (),
@@ -108,14 +110,8 @@ def _annotated(path: Path, crs: CRS) -> GeometryArray:
     areas = read_layer(path, layer=ANNOTATED)
     areas = areas if areas.crs is None or CRS(areas.crs) == crs else areas.to_crs(crs)
     geometries = np.asarray(areas.geometry.array, dtype=object)
-    there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    return np.asarray(shapely.force_2d(geometries[there]), dtype=object).reshape(-1)
-
-
-def _flags(frame: gpd.GeoDataFrame, name: str) -> npt.NDArray[np.bool_]:
-    if name not in frame.columns:
-        return np.zeros(len(frame), np.bool_)
-    return np.array([not pd.isna(value) and bool(value) for value in frame[name]], np.bool_)
+    drawn = geometries[~missing_or_empty(geometries)]
+    return np.asarray(shapely.force_2d(drawn), dtype=object).reshape(-1)
 
 
 def _texts(frame: gpd.GeoDataFrame, name: str) -> tuple[str | None, ...]:

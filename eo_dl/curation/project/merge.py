@@ -20,7 +20,7 @@ from ...io.atomic import refuse_existing
 from ...io.vectorlayers import read_layer, write_layers
 from ...labels.labeloptions import LabelOptions
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, LABELS, is_project, metadata
-from ...labels.review import ACCEPTED, CHANGED, PROPOSED, REJECTED, REVIEW, statuses_of
+from ...labels.review import ACCEPTED, CHANGED, PROPOSED, REJECTED, REVIEW, statuses_of, ticked_rows
 from ...labels.vector.fields import class_column
 from .corrected import ID_FIELD, check_corrected, id_of, read_corrected, without_background
 from .start import annotated_style, labels_style
@@ -107,7 +107,7 @@ def merge_labels(
     ]
     classes = ClassSet.of_names(sorted(names))
     table = together.drop(columns=["_what", "_deleted", ID_FIELD], errors="ignore")
-    table["reviewed"] = [bool(value) if not pd.isna(value) else False for value in table["reviewed"]]
+    table["reviewed"] = ticked_rows(table)
     table["score"] = table["score"].astype(float)
     if partition:
         table = _rejected_ignored(table, (together["_what"] == REJECTED).to_numpy(bool))
@@ -243,7 +243,7 @@ def _old(path: Path, options: LabelOptions, crs: CRS) -> gpd.GeoDataFrame:
     column = class_column(frame, field, str(path)) if len(frame) else None
     plain = _plain(frame)
     plain[CLASS_FIELD] = list(column.values) if column else []
-    plain["reviewed"] = [not pd.isna(value) and bool(value) for value in plain["reviewed"]]
+    plain["reviewed"] = ticked_rows(plain)
     return gpd.GeoDataFrame(plain.assign(_what="kept", _deleted=False), geometry="geometry", crs=crs.to_wkt())
 
 

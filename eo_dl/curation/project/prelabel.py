@@ -21,7 +21,7 @@ from ...io.atomic import refuse_existing
 from ...io.classmap import PARTITION_KEY
 from ...io.vectorlayers import layer_names, read_layer, read_metadata, write_layers
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, LABELS, metadata
-from ...labels.review import ACCEPTED, PROPOSED, REVIEW, statuses_of
+from ...labels.review import ACCEPTED, PROPOSED, REVIEW, statuses_of, ticked_rows
 from ...labels.vector.fields import class_column
 from ...mosaic.vectorize import vectorize
 from .corrected import ID_FIELD, PROPOSALS
@@ -156,14 +156,9 @@ def _polygons(
 
 def _statuses(frame: gpd.GeoDataFrame) -> list[str]:
     """What a review has said, proposed where nothing."""
-    ticked = (
-        [not pd.isna(value) and bool(value) for value in frame["reviewed"]]
-        if "reviewed" in frame.columns
-        else [False] * len(frame)
-    )
     return [
         str(said) if said is not None else ACCEPTED if done else PROPOSED
-        for said, done in zip(statuses_of(frame), ticked, strict=True)
+        for said, done in zip(statuses_of(frame), ticked_rows(frame), strict=True)
     ]
 
 

@@ -12,10 +12,10 @@ import shapely
 from affine import Affine
 from pyproj import CRS
 
-from ...core.arraytypes import Float64Array
+from ...core.arraytypes import Float64Array, GeometryArray
 from ...core.classes import IGNORE_ID
+from ...core.geometries import reproject
 from ...core.htmlcard import card
-from ...core.labelset import GeometryArray, reproject
 from ...core.pixelgrid import PixelGrid
 from ...io.scene import Scene, SceneSources, open_scenes
 from ...labels.labeloptions import LabelOptions
@@ -222,11 +222,7 @@ def _coverage(drawn: Drawn, scenes: Sequence[Scene]) -> tuple[float | None, floa
         if drawn.annotated is None:
             inside += scene.grid.height * scene.grid.width
         elif len(drawn.annotated):
-            moved = (
-                drawn.annotated
-                if scene.grid.crs == drawn.crs
-                else reproject(drawn.annotated, drawn.crs, scene.grid.crs, drawn.source)
-            )
+            moved = reproject(drawn.annotated, drawn.crs, scene.grid.crs, drawn.source)
             union = shapely.union_all(shapely.make_valid(scene.grid.geometries_to_pixel(moved)))
             inside += float(
                 shapely.area(

@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from ...core.labelset import GeometryArray, LabelSet
+from ...core.arraytypes import GeometryArray
+from ...core.labelset import LabelSet
 from ...errors import LabelError
 from ...io.atomic import atomic_file, write_bytes
 from ...io.geojson import geojson_bytes

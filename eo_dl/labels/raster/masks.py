@@ -12,7 +12,8 @@ import shapely
 
 from ...core.arrays import Chip
 from ...core.classes import IGNORE_ID, ClassSet
-from ...core.labelset import LabelSet, MaskLabels, reproject
+from ...core.geometries import reproject
+from ...core.labelset import LabelSet, MaskLabels
 from ...core.window import Window
 from ...errors import LabelError, SceneError
 from ...io.classmap import QUANTA
@@ -246,8 +247,7 @@ def footprint_in(path: str, scene: Scene) -> shapely.Geometry:
     if grid.crs is None or scene.grid.crs is None:
         return shapely.Polygon()
     outline = np.array([shapely.segmentize(grid.footprint(), grid.footprint().length / 64)], dtype=object)
-    moved = outline if grid.crs == scene.grid.crs else reproject(outline, grid.crs, scene.grid.crs, path)
-    return shapely.make_valid(moved[0])
+    return shapely.make_valid(reproject(outline, grid.crs, scene.grid.crs, path)[0])
 
 
 def _open(path: str) -> Scene:

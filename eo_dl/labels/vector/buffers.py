@@ -17,7 +17,7 @@ import numpy.typing as npt
 import shapely
 from pyproj import CRS, Transformer
 
-from ...core.labelset import GeometryArray
+from ...core.arraytypes import GeometryArray
 from ...errors import LabelError
 
 Coordinates = npt.NDArray[np.float64]

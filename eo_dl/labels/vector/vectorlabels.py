@@ -14,7 +14,8 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
-from ...core.labelset import GeometryArray, reproject
+from ...core.arraytypes import GeometryArray
+from ...core.geometries import missing_or_empty, reproject
 from ...errors import LabelError
 from ...io.vectorlayers import read_layer
 from ..classnames import Known
@@ -99,17 +100,15 @@ def read_areas(path: Path, crs: CRS | None = None) -> tuple[GeometryArray, CRS, 
     frame = read_layer(path, layer=ANNOTATED if is_project(path) else None)
     ids = np.array([f"#{index}" for index in frame.index], dtype=object)
     geometries = np.asarray(frame.geometry.array, dtype=object)
-    there = ~shapely.is_missing(geometries)
-    if is_point_or_line(geometries[there]).any():
+    if is_point_or_line(geometries[~missing_or_empty(geometries)]).any():
         raise LabelError(f"{path}: polygons were expected as areas, found points or lines; draw polygons")
     clean = clean_polygons(geometries, ids, str(path))
     if not len(clean.index):
         raise LabelError(f"{path}: holds no polygon; draw the areas first")
-    found = clean.geometries
-    own = _crs(frame, path)
-    if crs is not None and own != crs:
-        found = reproject(found, own, crs, str(path))
-    return found, crs or own, tuple(f"{path.name}: {note}" for note in clean.notes)
+    file_crs = _crs(frame, path)
+    target = crs or file_crs
+    areas = reproject(clean.geometries, file_crs, target, str(path))
+    return areas, target, tuple(f"{path.name}: {note}" for note in clean.notes)
 
 
 _SCORES = ("score", "confidence")
@@ -179,8 +178,8 @@ def _joined(
         own = _crs(frame, path)
         if own != crs and len(frame):
             geometry = geometry.copy()
-            there = ~(shapely.is_missing(geometry) | shapely.is_empty(geometry))
-            geometry[there] = reproject(geometry[there], own, crs, str(path))
+            drawn = ~missing_or_empty(geometry)
+            geometry[drawn] = reproject(geometry[drawn], own, crs, str(path))
         plain = pd.DataFrame(frame.drop(columns=frame.geometry.name)).astype(object)
         plain["geometry"] = geometry
         parts.append(plain)

@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from pyproj import CRS
 
 from ...chips.chipset import ChipSet
-from ...core.labelset import reproject
+from ...core.geometries import reproject
 from ...modelspec import Provenance
 from ...version import __version__
 from ..setup.taskdata import TaskData
