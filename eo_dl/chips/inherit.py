@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from ..core.geometries import reproject, scaled
-from ..core.pixelgrid import PixelGrid
+from ..core.gridwindow import between_grids, window_outlines
 from ..errors import ConfigError
 from ..io.scene import Scene
 from .chiprecord import ChipRecord, SplitName
@@ -93,9 +92,5 @@ def _held_out(scene: Scene, old: ChipSet) -> dict[SplitName, shapely.Geometry]:
 
 
 def _in_pixels(old_scene: Scene, record: ChipRecord, scene: Scene) -> shapely.Geometry:
-    box = np.array([shapely.box(*record.window.box)], dtype=object)
-    grid: PixelGrid = scene.grid
-    if grid.crs is None or old_scene.grid.crs is None:
-        return scaled(box, grid.width / old_scene.grid.width, grid.height / old_scene.grid.height)[0]
-    outline = old_scene.grid.geometries_to_map(box)
-    return grid.geometries_to_pixel(reproject(outline, old_scene.grid.crs, grid.crs, old_scene.name))[0]
+    box = window_outlines([record.window])
+    return between_grids(box, old_scene.grid, scene.grid, old_scene.name)[0]

@@ -15,7 +15,7 @@ import shapely
 
 from ..errors import GridError
 from .arraytypes import GeometryArray
-from .geometries import reproject
+from .geometries import reproject, scaled
 from .pixelgrid import PixelGrid
 from .window import Window
 
@@ -101,12 +101,9 @@ def between_grids(
         LabelError: A vertex has no place in the CRS of `target`.
     """
     if source.crs is None or target.crs is None:
-        factors = np.array([target.width / source.width, target.height / source.height])
-        return np.asarray(shapely.transform(geometries, lambda xy: xy * factors), dtype=object)
+        return scaled(geometries, target.width / source.width, target.height / source.height)
     on_map = source.geometries_to_map(geometries)
-    if source.crs != target.crs:
-        on_map = reproject(on_map, source.crs, target.crs, name)
-    return target.geometries_to_pixel(on_map)
+    return target.geometries_to_pixel(reproject(on_map, source.crs, target.crs, name))
 
 
 def window_outlines(windows: Sequence[Window]) -> GeometryArray:

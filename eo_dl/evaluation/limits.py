@@ -15,13 +15,12 @@ import shapely
 from ..chips.chiprecord import SPLITS, SplitName
 from ..chips.chipset import ChipSet, open_chip_set
 from ..chips.sameground import on_ground_of
-from ..core.arraytypes import Float64Array, GeometryArray
-from ..core.geometries import reproject, scaled
+from ..core.arraytypes import Float64Array
+from ..core.gridwindow import between_grids, window_outlines
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import ChipSetError, ConfigError
 from ..io.aoi import Aoi, read_aoi
-from ..io.scene import Scene
 
 BLOCKS_A_SIDE = 8
 """The longer side of a prediction is cut into so many squares, which the bootstrap resamples."""
@@ -79,9 +78,8 @@ class Limits:
             records = [record for record in self.chips.split(self.split) if record.scene_index == index]
             if not records:
                 continue
-            moved = _moved(
-                np.array([shapely.box(*record.window.box) for record in records], dtype=object), scene, grid
-            )
+            boxes = window_outlines([record.window for record in records])
+            moved = between_grids(boxes, scene.grid, grid, scene.name)
             for record, (col0, row0, col1, row1) in zip(
                 records, np.rint(shapely.bounds(moved)).astype(int).tolist(), strict=True
             ):
@@ -100,9 +98,7 @@ class Limits:
                 inside = [
                     w for w in (window.intersection(scene.grid.window) for window in windows) if w is not None
                 ]
-                outlines.append(
-                    _moved(np.array([shapely.box(*w.box) for w in inside], dtype=object), scene, grid)
-                )
+                outlines.append(between_grids(window_outlines(inside), scene.grid, grid, scene.name))
         area = (
             shapely.intersection(
                 shapely.union_all(np.concatenate(outlines)), shapely.box(0, 0, grid.width, grid.height)
@@ -150,13 +146,6 @@ def _on(grid: PixelGrid, cols: Float64Array, rows: Float64Array) -> bool:
     return bool(
         (cols >= 0).all() and (cols < grid.width).all() and (rows >= 0).all() and (rows < grid.height).all()
     )
-
-
-def _moved(boxes: GeometryArray, scene: Scene, grid: PixelGrid) -> GeometryArray:
-    if grid.crs is None or scene.grid.crs is None:
-        return scaled(boxes, grid.width / scene.grid.width, grid.height / scene.grid.height)
-    outlines = scene.grid.geometries_to_map(boxes)
-    return grid.geometries_to_pixel(reproject(outlines, scene.grid.crs, grid.crs, scene.name))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 
 from ..core.arraytypes import BoolArray, Float64Array, GeometryArray
-from ..core.geometries import reproject, scaled
+from ..core.geometries import missing_or_empty, reproject, scaled, shifted
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import InputError
@@ -47,7 +47,7 @@ class Aoi:
         near = np.sort(self._tree.query(frame, predicate="intersects"))
         if shapely.contains(self._parts[near], frame).any():
             return np.ones((window.height, window.width), np.bool_)
-        in_window = shapely.transform(self._parts[near], lambda xy: xy - (window.col, window.row))
+        in_window = shifted(self._parts[near], -window.col, -window.row)
         ones = np.ones(len(near), np.uint8)
         burnt = burn(in_window, ones, window.height, window.width, all_touched=self.touched)
         return np.asarray(burnt == 1)
@@ -77,7 +77,7 @@ def read_aoi(path: str | Path, grid: PixelGrid, scene_name: str) -> Aoi:
     """
     frame = read_layer(path)
     polygons = shapely.make_valid(shapely.force_2d(np.asarray(frame.geometry.values, dtype=object)))
-    polygons = polygons[~shapely.is_missing(polygons)]
+    polygons = polygons[~missing_or_empty(polygons)]
     area: shapely.Geometry = shapely.Polygon()
     if len(polygons):
         area = shapely.union_all(np.concatenate([_polygons(polygon) for polygon in polygons]))

@@ -11,6 +11,7 @@ import shapely
 from rasterio import features
 
 from ..core.arraytypes import AnyArray, BoolArray, GeometryArray, Int64Array, IntArray
+from ..core.geometries import missing_or_empty
 from .gdal import quietly
 
 _WARM_UP = threading.Lock()
@@ -60,7 +61,7 @@ def _shapes(
 
     Polygons without holes come as GeoJSON dictionaries, which rasterio would make itself, ten times slower.
     """
-    present = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    present = ~missing_or_empty(geometries)
     is_polygon = shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON
     simple = present & is_polygon & (shapely.get_num_interior_rings(geometries) == 0)
     coordinates, owner = shapely.get_coordinates(geometries[simple], return_index=True)

@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..core.arraytypes import BoolArray, GeometryArray, Int64Array, UInt8Array
 from ..core.classes import IGNORE_ID
+from ..core.geometries import shifted
 from ..io.rasterize import polygonize
 
 ClassOutlines = tuple[GeometryArray, Int64Array]
@@ -71,7 +72,7 @@ class RowPolygonizer:
         if not len(rows):
             return _assembled([])
         polygons, class_ids = polygonize(rows, valid=self._wanted[rows])
-        polygons = shapely.transform(polygons, lambda xy: np.add(xy, (0, row0)))
+        polygons = shifted(polygons, 0, row0)
         top = _polygon_per_column(polygons, row0, self._width)
         bottom = _polygon_per_column(polygons, self._next_row, self._width)
         return self._join(polygons, class_ids, top, bottom)

@@ -12,6 +12,7 @@ import shapely
 
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array, GeometryArray, Int64Array
 from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.geometries import shifted
 from ..core.pixelgrid import PixelGrid
 from ..core.progress import OnProgress, silent
 from ..core.window import Window
@@ -188,7 +189,7 @@ def _scored(polygons: _Polygons, classes: ClassSet, grid: PixelGrid, path: str |
     for row0, planes, valid in _probability_strips(scene):
         rows = planes.shape[1]
         near = np.flatnonzero((bounds[:, 3] > row0) & (bounds[:, 1] < row0 + rows))
-        in_strip = shapely.transform(polygons.geometries[near], lambda xy, row0=row0: xy - (0, row0))
+        in_strip = shifted(polygons.geometries[near], 0, -row0)
         numbers = burn(in_strip, np.arange(1, len(near) + 1), rows, grid.width, dtype="int32")
         row, col = np.nonzero((numbers.astype(np.int64) > 0) & valid)
         polygon = near[numbers[row, col].astype(np.int64) - 1]
