@@ -9,12 +9,11 @@ import numpy as np
 import shapely
 
 from ..core.arraytypes import GeometryArray
-from ..core.geometries import shifted
+from ..core.geometries import polygons_in, shifted
 from ..core.gridwindow import require_grid
 from ..core.labelset import LabelSet, MaskLabels, PixelLabels
 from ..core.window import Window
 from ..io.scene import Scene
-from ..labels.classcover import area_parts
 from ..labels.raster.masks import has_mask, mask_of, read_mask, read_soft_mask
 
 
@@ -37,7 +36,7 @@ class SceneTruth:
     def of(cls, labels: LabelSet, scene: Scene) -> SceneTruth:
         """The labels of a scene. Raises `LabelError` where they cannot be placed on it."""
         found = labels.for_grid(scene.grid, scene.place, scene.native)
-        parts = None if found.annotated is None else area_parts(found.annotated)
+        parts = None if found.annotated is None else polygons_in(found.annotated)
         mask = mask_of(labels, scene)
         if mask is not None and not has_mask(mask):
             parts = np.empty(0, dtype=object)  # labels are rasters, and none is this scene's

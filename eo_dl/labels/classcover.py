@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
-from ..core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array, UInt8Array
+from ..core.arraytypes import BoolArray, Float64Array, Int64Array, UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
+from ..core.geometries import polygons_in
 from ..core.labelset import PixelLabels
 from ..io.rasterize import burn
 
@@ -44,7 +45,7 @@ def annotated_mask(labels: PixelLabels, height: int, width: int) -> BoolArray | 
     """(H, W) True where labels are complete; None: everywhere."""
     if labels.annotated is None:
         return None
-    parts = area_parts(labels.annotated)
+    parts = polygons_in(labels.annotated)
     return np.asarray(burn(parts, np.ones(len(parts), np.uint8), height, width) == 1, np.bool_)
 
 
@@ -70,13 +71,6 @@ def class_covers(
         return np.zeros(len(classes)), 0.0
     covered_px = [float((_ground_of_class(labels, info.id, height, width) & known).sum()) for info in classes]
     return np.array(covered_px) / known_px, known_px / (height * width)
-
-
-def area_parts(geometry: shapely.Geometry) -> GeometryArray:
-    """(N,) the polygons of a geometry, without empty ones, lines and points."""
-    parts = np.asarray(shapely.get_parts(geometry), dtype=object).reshape(-1)
-    is_area = ~shapely.is_empty(parts) & (shapely.get_dimensions(parts) == 2)
-    return np.asarray(parts[is_area], dtype=object)
 
 
 def _classes_of_whole_chip(labels: PixelLabels, height: int, width: int) -> Int64Array | None:

@@ -85,7 +85,7 @@ def _of_vectors(path: Path, options: LabelOptions) -> Drawn:
     if frame.crs is None:
         raise LabelError(f"{path}: has no CRS; give it one, e.g. ogr2ogr -a_srs EPSG:32633 OUT.gpkg IN")
     geometries = np.asarray(frame.geometry.array, dtype=object)
-    there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    there = ~missing_or_empty(geometries)
     field = options.class_field or (CLASS_FIELD if project and CLASS_FIELD in frame.columns else None)
     column = class_column(frame, field, str(path)) if len(frame) else None
     said = announced(path) if project else None

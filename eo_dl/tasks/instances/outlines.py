@@ -13,6 +13,7 @@ import shapely
 
 from ...core.arrays import boxes_to_polygons
 from ...core.arraytypes import BoolArray, Float64Array, FloatArray, GeometryArray, Int64Array
+from ...core.geometries import shifted
 from ...io.rasterize import burn, polygonize
 
 _HALF = 0.5
@@ -119,7 +120,7 @@ def object_masks(geometries: GeometryArray, boxes: FloatArray, height: int, widt
     high = np.minimum(np.ceil(boxes[:, 2:]).astype(int), [width, height])
     for mask, geometry, start, stop in zip(masks, geometries, low.tolist(), high.tolist(), strict=True):
         (col0, row0), (col1, row1) = start, stop
-        moved = shapely.transform(geometry, lambda xy, corner=start: xy - corner)
+        moved = shifted(geometry, -col0, -row0)
         part = burn([moved], [1], row1 - row0, col1 - col0) == 1
         mask[row0:row1, col0:col1] = part
         if not part.any():
@@ -140,5 +141,5 @@ def pixel_outlines(masks: BoolArray) -> GeometryArray:
         part = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
         patches = polygonize(part.astype(np.uint8), part)[0]
         whole = patches[0] if len(patches) == 1 else shapely.multipolygons(patches)
-        outlines[index] = shapely.transform(whole, lambda xy, corner=(cols[0], rows[0]): xy + corner)
+        outlines[index] = shifted(whole, cols[0], rows[0])
     return outlines
