@@ -156,36 +156,37 @@ def score_chips(
     labels: LabelSet,
     match: ClassMatch,
     limits: Limits,
+    *,
     scorer: ChipScorer,
-    tally: ChipCounts,
+    counts: ChipCounts,
 ) -> Thumbnail | None:
     """Add the chips of one file to the scorer; a picture of what was right, where they lie side by side in a
     scene.
     """
     if found.of_images:
-        _score_images(found, labels, match, limits, scorer, tally)
+        _score_images(found, labels, match, limits, scorer=scorer, counts=counts)
         return None
     grid = _grid(found)
     areas = limits.areas(grid, found.part.made_of)
     windows = _windows(found, grid)
     inside = [all(_share(window, area.area) >= _WHOLLY for area in areas) for window in windows]
-    tally.outside += inside.count(False)
+    counts.outside += inside.count(False)
     blocks = Blocks.of(grid, f"{found.part.path}:")
     truths = np.full((len(windows), len(found.classes)), np.nan, np.float32)
     with ExitStack() as stack:
         labels_at = _Truth.of(found, labels, grid, match, stack)
         for place in np.flatnonzero(inside).tolist():
             truths[place] = labels_at.values(windows[place])
-            _count(scorer, tally, found.probabilities[place], truths[place], _block(blocks, windows[place]))
+            _count(scorer, counts, found.probabilities[place], truths[place], _block(blocks, windows[place]))
     return _thumbnail(found, windows, truths)
 
 
 def _count(
-    scorer: ChipScorer, tally: ChipCounts, predicted: Float32Array, truth: Float32Array, place: str
+    scorer: ChipScorer, counts: ChipCounts, predicted: Float32Array, truth: Float32Array, place: str
 ) -> None:
     known = bool(np.isfinite(truth).any())
-    tally.scored += known
-    tally.unknown += not known
+    counts.scored += known
+    counts.unknown += not known
     scorer.update(predicted, truth, place)
 
 
@@ -280,8 +281,9 @@ def _score_images(
     labels: LabelSet,
     match: ClassMatch,
     limits: Limits,
+    *,
     scorer: ChipScorer,
-    tally: ChipCounts,
+    counts: ChipCounts,
 ) -> None:
     if limits.aoi is not None:
         raise ConfigError(
@@ -294,16 +296,11 @@ def _score_images(
         raise NoChipHere(
             f"{found.part.path}: none of its {len(images)} images is in the split '{limits.split}' as a whole; give the images of the chip set"
         )
-    tally.outside += scored.count(False)
+    counts.outside += scored.count(False)
     for place in np.flatnonzero(scored).tolist():
         window, cut = images[place]()
-        _count(
-            scorer,
-            tally,
-            found.probabilities[place],
-            true_values(cut, found, match, window),
-            images[place].place,
-        )
+        values = true_values(cut, found, match, window)
+        _count(scorer, counts, found.probabilities[place], values, images[place].place)
 
 
 @dataclass(frozen=True)

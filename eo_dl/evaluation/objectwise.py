@@ -121,6 +121,7 @@ def score_objects(
     labels: LabelSet,
     match: ClassMatch,
     limits: Limits,
+    *,
     scorer: ObjectScorer,
     tally: ObjectTally,
 ) -> Compared:

@@ -54,6 +54,7 @@ def score_map(
     labels: LabelSet,
     match: ClassMatch,
     limits: Limits,
+    *,
     scorer: PixelScorer,
     tally: PixelTally,
     on_progress: OnProgress,

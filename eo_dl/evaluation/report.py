@@ -1,17 +1,17 @@
-"""`Report`: how good a prediction is, where, and how sure that is; as values, JSON, HTML and a table."""
+"""`Report`: how good a prediction is, where, and with what confidence."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from ..core.arraytypes import Int64Array
 from ..core.classes import ClassSet
 from ..core.htmlcard import grid_table
 from ..scores.score import Score, find_score
 from ..version import __version__
+from .comparison import MeasurementKind
 
 SCHEMA = "eo_dl report"
 SCHEMA_VERSION = 1
@@ -30,26 +30,30 @@ _OF_CLASS = {
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of `evaluate`.
+    """The result of `evaluate`."""
 
-    `kind`: "pixels" (class maps), "objects" or "chips" (chips or images as a whole). `scores`: overall
-    (`class_name` None), then of each class. `counts`: per class name, what stands behind them. `confusion`
-    (K, K) pixels or chips [truth, predicted] in the order of `classes`. `settings`: what was asked for.
-    `notes`: what was left out or decided, counted. `pictures`: PNG files by name. `path`: the HTML file,
-    where one was written.
-    """
-
-    kind: Literal["pixels", "objects", "chips"]
+    kind: MeasurementKind
+    """What was scored: "pixels" of class maps, "objects", or "chips" (or images) as a whole."""
     scores: tuple[Score, ...]
+    """Overall scores (`class_name` None), then those of each class."""
     classes: ClassSet
+    """The classes that are scored."""
     counts: dict[str, dict[str, int]]
+    """Per class name, the counts behind its scores."""
     prediction: str
+    """Path of the prediction."""
     truth: str
+    """Path of the truth."""
     settings: dict[str, str]
+    """What was asked for: IoU, AOI, chips."""
     notes: tuple[str, ...] = ()
+    """What was decided, and how much was left out."""
     confusion: Int64Array | None = field(default=None, repr=False)
+    """(K, K) pixels or chips [truth, predicted], in the order of `classes`."""
     pictures: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """PNG files by name."""
     path: Path | None = None
+    """The HTML file, if the report was written."""
 
     @property
     def headline(self) -> tuple[Score, ...]:
@@ -58,39 +62,37 @@ class Report:
         return tuple(known[name] for name in _HEADLINES[self.kind] if name in known)
 
     def score(self, name: str, class_name: str | None = None) -> Score:
-        """One score. Raises `KeyError` naming what there is."""
+        """The score of a name (and class). Raises `KeyError` listing the known names."""
         return find_score(self.scores, name, class_name)
 
     def table(self) -> list[tuple[str, ...]]:
-        """For people: a header row, then one row a score."""
+        """The scores as texts: a header row, then one row per score."""
         rows: list[tuple[str, ...]] = [("score", "class", "value", "95 %", "count")]
         for score in (*self.headline, *self.of_classes()):
-            interval = (
-                "" if score.low is None or score.high is None else f"{score.low:.3f} to {score.high:.3f}"
-            )
+            interval = ""
+            if score.low is not None and score.high is not None:
+                interval = f"{score.low:.3f} to {score.high:.3f}"
             value = f"{score.value:.3f}" if score.defined else "not defined"
-            rows.append(
-                (
-                    _title(score),
-                    score.class_name or "all",
-                    value,
-                    interval,
-                    f"{score.count:,}".replace(",", " "),
-                )
-            )
+            count = f"{score.count:,}".replace(",", " ")
+            rows.append((_title(score), score.class_name or "all", value, interval, count))
         return rows
 
     def of_classes(self) -> tuple[Score, ...]:
-        """The scores of single classes, class by class."""
-        order = {name: place for place, name in enumerate(_OF_CLASS[self.kind])}
-        place = {info.name: number for number, info in enumerate(self.classes)}
-        found = [score for score in self.scores if score.class_name is not None and score.name in order]
-        return tuple(
-            sorted(found, key=lambda score: (place.get(score.class_name or "", 0), order[score.name]))
-        )
+        """The scores of single classes, class by class, most important first."""
+        rank_of_score = {name: rank for rank, name in enumerate(_OF_CLASS[self.kind])}
+        rank_of_class = {info.name: rank for rank, info in enumerate(self.classes)}
+        ranked = []
+        for score in self.scores:
+            if score.class_name is not None and score.name in rank_of_score:
+                rank = rank_of_class.get(score.class_name, 0), rank_of_score[score.name]
+                ranked.append((rank, score))
+        return tuple(score for _, score in sorted(ranked, key=lambda pair: pair[0]))
 
     def values(self) -> dict[str, object]:
-        """For machines: JSON-ready values; what is not defined is null."""
+        """The report as JSON-ready values; scores that are not defined are null."""
+        confusion: dict[str, object] | None = None
+        if self.confusion is not None:
+            confusion = {"rows": "truth", "columns": "prediction", self.kind: self.confusion.tolist()}
         return {
             "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
@@ -102,9 +104,7 @@ class Report:
             "classes": [{"id": info.id, "name": info.name, "color": info.color} for info in self.classes],
             "scores": [_score_values(score) for score in self.scores],
             "counts": self.counts,
-            "confusion": None
-            if self.confusion is None
-            else {"rows": "truth", "columns": "prediction", self.kind: self.confusion.tolist()},
+            "confusion": confusion,
             "notes": list(self.notes),
         }
 
@@ -114,11 +114,9 @@ class Report:
 
 
 def _title(score: Score) -> str:
-    return (
-        score.name
-        if score.threshold is None or score.name == "ap50"
-        else f"{score.name} (IoU {score.threshold:g})"
-    )
+    if score.threshold is None or score.name == "ap50":
+        return score.name
+    return f"{score.name} (IoU {score.threshold:g})"
 
 
 def _score_values(score: Score) -> dict[str, object]:

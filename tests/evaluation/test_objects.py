@@ -104,7 +104,7 @@ def test_truth_on_ground_that_was_not_measured_is_left_out(tmp_path: Path) -> No
         scene=tmp_path / "scene.tif",
     )
     assert report.counts["tree"]["truth"] == 3
-    assert any("ground that was not measured: 1 left out" in note for note in report.notes)
+    assert any("true objects with their centre on nodata: 1 left out" in note for note in report.notes)
 
 
 def test_labels_in_pixels_need_the_scene(tmp_path: Path) -> None:

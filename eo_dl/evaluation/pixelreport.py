@@ -1,0 +1,95 @@
+"""The numbers of class maps: scores, counts, notes and pictures."""
+
+from __future__ import annotations
+
+from ..core.classes import ClassSet
+from ..errors import InputError
+from ..io.classmap import open_class_map
+from ..scores.pixelscores import PixelScorer
+from .classmatch import ClassMatch, match_classes
+from .comparison import Comparison, Measurement, nothing_to_score
+from .figures import class_bars, error_map
+from .limits import LeftOut
+from .pixelwise import PixelTally, score_map
+
+
+def measure_pixels(comparison: Comparison) -> Measurement:
+    """Score class maps pixel by pixel. Raises `LabelError`, `SceneError`, `InputError`."""
+    parts, labels = comparison.parts, comparison.labels
+    classes = open_class_map(parts[0].path).classes
+    match = match_classes(
+        classes, labels.classes, labels.source, comparison.class_map, ids_agree=bool(labels.masks)
+    )
+    scorer = PixelScorer(match.classes, seed=comparison.seed)
+    tally = PixelTally()
+    left_out = LeftOut(len(parts))
+    thumbnails = []
+    for part in parts:
+        if not _same_classes(open_class_map(part.path).classes, classes):
+            raise InputError(
+                f"{part.path}: has other classes than {parts[0].path.name}; evaluate maps of one model at a "
+                "time"
+            )
+        with left_out.where_no_chip_lies(part.path.name):
+            thumbnails.append(
+                score_map(
+                    part,
+                    labels,
+                    match,
+                    comparison.limits,
+                    scorer=scorer,
+                    tally=tally,
+                    on_progress=comparison.on_progress,
+                )
+            )
+    only_features = not labels.masks and labels.annotated is None and not labels.image_names
+    features_lie_elsewhere = only_features and not tally.features
+    if not tally.scored or features_lie_elsewhere:
+        raise nothing_to_score(labels, "pixels of the prediction have a known class in the truth")
+    scores = scorer.scores()
+    background = 0 if match.classes.has_background else None
+    return Measurement(
+        kind="pixels",
+        scores=tuple(scores),
+        classes=match.classes,
+        counts=_counts(scorer, match.classes),
+        notes=(
+            *match.notes,
+            *left_out.notes(comparison.limits.split),
+            *_notes(tally, match, bool(labels.masks)),
+        ),
+        confusion=scorer.confusion,
+        pictures={
+            "errors": error_map(thumbnails, background),
+            "classes": class_bars([score for score in scores if score.name == "iou"], match.classes),
+        },
+    )
+
+
+def _same_classes(classes: ClassSet | None, first: ClassSet | None) -> bool:
+    """True if ids and names agree; colours may differ."""
+    if classes is None or first is None:
+        return classes is first
+    return (classes.ids, classes.names) == (first.ids, first.names)
+
+
+def _counts(scorer: PixelScorer, classes: ClassSet) -> dict[str, dict[str, int]]:
+    true = scorer.confusion.sum(axis=1).tolist()
+    predicted = scorer.confusion.sum(axis=0).tolist()
+    counts = {}
+    for index, info in enumerate(classes):
+        counts[info.name] = {"truth": true[index], "predicted": predicted[index]}
+    return counts
+
+
+def _notes(tally: PixelTally, match: ClassMatch, truth_is_raster: bool) -> list[str]:
+    left_out = {
+        "outside the AOI or the scored chips": tally.outside,
+        "without a known class in the truth (not annotated, or ignored)": tally.unlabelled,
+        "without a prediction": tally.unpredicted,
+    }
+    notes = [f"{tally.scored} pixels are scored"]
+    notes += [f"{count} pixels {reason} are left out" for reason, count in left_out.items() if count]
+    if not match.classes.has_background and not truth_is_raster:
+        notes.append("unlabelled areas are not scored: the prediction has no background class")
+    return notes
