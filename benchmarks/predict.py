@@ -44,6 +44,7 @@ from eo_dl.inference.backends import TorchBackend
 from eo_dl.inference.batches import groups
 from eo_dl.inference.predict import predict
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
+from eo_dl.networks.compute import Compute
 from eo_dl.networks.device import choose_device, choose_precision
 from eo_dl.tasks import NetworkInputs, load_task
 
@@ -142,7 +143,12 @@ def run(bundle: Bundle, size: int, precision: str) -> float:
     """Seconds of one prediction, from an opened model to the verified map."""
     out = CACHE / "map.tif"
     return predict(
-        bundle, scene(size), out=out, precision=precision, device="cpu", overwrite=True, resume=False
+        bundle,
+        scene(size),
+        out=out,
+        compute=Compute(precision=precision, device="cpu"),
+        overwrite=True,
+        resume=False,
     ).seconds
 
 

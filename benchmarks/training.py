@@ -30,6 +30,7 @@ from eo_dl.chips.chipset import ChipSet, open_chip_set
 from eo_dl.chips.dataset import Batch
 from eo_dl.chips.tile import tile
 from eo_dl.errors import ChipSetError
+from eo_dl.networks.compute import Compute
 from eo_dl.training.loop.plainsteps import PlainSteps
 from eo_dl.training.setup.runsetup import prepare_run
 from eo_dl.training.trainconfig import resolve_config
@@ -56,11 +57,8 @@ def steps_of(chips: ChipSet, workers: int, device: str) -> PlainSteps:
     config = resolve_config(
         None,
         task="segmentation",
-        network="unet",
-        backbone="resnet18",
-        batch_size=BATCH,
-        workers=workers,
-        device=device,
+        overrides={"task_options.network": "unet", "task_options.backbone": "resnet18"},
+        compute=Compute(batch_size=BATCH, workers=workers, device=device),
     )
     return PlainSteps(prepare_run(chips, config))
 

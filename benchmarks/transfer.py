@@ -33,6 +33,7 @@ from eo_dl import open_scene, read_labels
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.tile import tile
 from eo_dl.core.seeds import generator
+from eo_dl.networks.compute import Compute
 from eo_dl.training.train import train
 from eo_dl.training.trainconfig import resolve_config
 
@@ -169,14 +170,9 @@ def run(
     config = resolve_config(
         None,
         task="segmentation",
-        backbone=BACKBONE,
-        weights=weights,
+        overrides={"task_options.backbone": BACKBONE, "weights": weights, "seed": seed, "lr": 2e-3},
         settings=known,
-        seed=seed,
-        batch_size=4,
-        lr=2e-3,
-        workers=0,
-        device="cpu",
+        compute=Compute(batch_size=4, workers=0, device="cpu"),
     )
     done = train(chips, config=config, out=out, overwrite=True)
     found = [scores.overall(done.primary).value for scores in done.scores if scores.split == "test"]

@@ -200,9 +200,7 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
         seed=1,
         on_progress=reporter.progress,
     )
-    config = resolve_config(
-        task=task, seed=1, settings=[f"{key}={value}" for key, value in demo.training.items()]
-    )
+    config = resolve_config({"seed": 1, **demo.training}, task=task)
     run = eo.train(chips, config=config, out=folder / "model.eodl", on_progress=reporter.progress)
     scene = eo.open_scene(sample / "test.tif")
     prediction = eo.predict(run.model, scene, out=folder / f"map{demo.suffix}", on_progress=reporter.progress)

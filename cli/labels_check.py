@@ -12,6 +12,7 @@ from .reporter import Reporter, table
 if TYPE_CHECKING:
     from eo_dl.io.sceneoptions import SceneOptions
     from eo_dl.labels.labeloptions import LabelOptions
+    from eo_dl.networks.compute import Compute
 
 _WIDTH = 150
 
@@ -45,7 +46,7 @@ _WIDTH = 150
 )
 @options.labels("class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated")
 @options.scenes("bands", "crs", "trust_vrt")
-@options.device
+@options.compute("device")
 @options.overwrite
 def command(
     reporter: Reporter,
@@ -57,7 +58,7 @@ def command(
     model: str | None,
     label_options: LabelOptions,
     scene_options: SceneOptions,
-    device: str,
+    compute: Compute,
     overwrite: bool,
 ) -> None:
     """Everything that may be wrong with labels: outlines, classes, places, and how far they lie beside the
@@ -82,7 +83,7 @@ def command(
         chips=chips,
         model=model,
         label_options=label_options,
-        device=device,
+        compute=compute,
         on_progress=reporter.progress,
     )
     if out is not None:

@@ -12,6 +12,7 @@ from .reporter import Reporter, table
 if TYPE_CHECKING:
     from eo_dl.io.sceneoptions import SceneOptions
     from eo_dl.labels.labeloptions import LabelOptions
+    from eo_dl.networks.compute import Compute
 
 
 @click.command("queue", cls=options.Command, short_help="Which chips to label next.")
@@ -68,7 +69,7 @@ if TYPE_CHECKING:
     help="In how many turned and mirrored ways a chip is looked at.",
 )
 @options.scenes("bands", "nodata", "crs", "scale", "offset", "trust_vrt")
-@options.device
+@options.compute("device")
 @options.overwrite
 def command(
     reporter: Reporter,
@@ -85,7 +86,7 @@ def command(
     diversity: float,
     views: int,
     scene_options: SceneOptions,
-    device: str,
+    compute: Compute,
     overwrite: bool,
 ) -> None:
     """The chips from whose labels a model would learn most: those it is unsure of, unlike each other, spread
@@ -110,7 +111,7 @@ def command(
         labels=None if labels is None else labels_of(labels, label_options),
         chips=chips,
         aoi=aoi,
-        device=device,
+        compute=compute,
         overwrite=overwrite,
         on_progress=reporter.progress,
     )

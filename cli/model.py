@@ -105,15 +105,13 @@ def show(
     else:
         from eo_dl.training.trainconfig import resolve_config
 
-        resolved = resolve_config(
-            config,
-            task=task,
-            settings=settings,
-            network=network,
-            backbone=backbone,
-            weights=weights,
-            freeze=freeze,
-        )
+        overrides = {
+            "task_options.network": network,
+            "task_options.backbone": backbone,
+            "weights": weights,
+            "freeze": freeze,
+        }
+        resolved = resolve_config(config, task=task, settings=settings, overrides=overrides)
         view = show_network(
             resolved, options.split_list(bands) or ("red", "green", "blue"), classes, size_px, depth
         )

@@ -30,7 +30,13 @@ labels -> label_options
     --unlabelled    tile
     --format        labels import
 
-Alone: --aoi, --device, --precision, -j/--workers, --seed, --overwrite (each command's `--help` shows them).
+compute -> compute
+    --device        train, retrain, predict, labels check, labels queue
+    --precision     train, predict
+    --batch-size    train, predict
+    -j, --workers   train
+
+Alone: --aoi, -j/--workers (tile), --seed, --overwrite (each command's `--help` shows them).
 """
 
 from __future__ import annotations
@@ -207,24 +213,46 @@ def labels(*fields: str) -> Decorator:
     return _group({field: _LABEL_FLAGS[field] for field in fields}, make)
 
 
+_COMPUTE_FLAGS: dict[str, Decorator] = {
+    "device": click.option(
+        "--device", default="auto", show_default=True, metavar="NAME", help="auto, cpu, cuda, cuda:1 or mps."
+    ),
+    "precision": click.option(
+        "--precision",
+        type=click.Choice(["auto", "32", "bf16", "16"]),
+        default="auto",
+        show_default=True,
+        help="32: float32; auto: bfloat16 for class maps if the hardware supports it.",
+    ),
+    "batch_size": click.option(
+        "--batch-size", type=int, metavar="N", help="Batch size (chips; training needs at least 2)."
+    ),
+    "workers": click.option(
+        "-j",
+        "--workers",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Reader threads or processes (default: chosen automatically).",
+    ),
+}
+
+
+def compute(*fields: str) -> Decorator:
+    """Flags for running networks; the command gets `compute`, a `Compute` with these fields."""
+
+    def make(values: dict[str, Any]) -> tuple[str, Any]:
+        from eo_dl.networks.compute import Compute
+
+        return "compute", Compute(**values)
+
+    return _group({field: _COMPUTE_FLAGS[field] for field in fields}, make)
+
+
 # Alone
 
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 aoi = click.option("--aoi", metavar="FILE", help="Only inside these polygons (any vector file).")
-device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
-precision = click.option(
-    "--precision",
-    type=click.Choice(["auto", "32", "bf16", "16"]),
-    default="auto",
-    show_default=True,
-    help="32: float32; auto: bfloat16 if the hardware supports it.",
-)
-workers = click.option(
-    "-j",
-    "--workers",
-    type=click.IntRange(min=0),
-    help="Reader threads or processes (default: chosen automatically).",
-)
+workers = _COMPUTE_FLAGS["workers"]
 seed = click.option(
     "--seed", type=int, default=0, show_default=True, help="Random seed (reproducible output)."
 )

@@ -11,6 +11,7 @@ from .reporter import Reporter
 
 if TYPE_CHECKING:
     from eo_dl.io.sceneoptions import SceneOptions
+    from eo_dl.networks.compute import Compute
 
 
 @click.command("predict", cls=options.Command, short_help="Make a map of a scene with a model.")
@@ -36,14 +37,12 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     help="Context a side that is seen and thrown away, px (default: the model's).",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), help="Chips at once.")
 @click.option(
     "--keep-gsd",
     is_flag=True,
     help="Do not resample a scene whose ground resolution differs from the model's.",
 )
-@options.device
-@options.precision
+@options.compute("batch_size", "device", "precision")
 @options.scenes("bands", "nodata", "crs", "scale", "offset", "trust_vrt")
 @click.option(
     "--resume/--no-resume", default=True, show_default=True, help="Continue where a killed run stopped."
@@ -58,10 +57,8 @@ def command(
     probabilities: bool,
     min_score: float | None,
     margin_px: int | None,
-    batch_size: int | None,
     keep_gsd: bool,
-    device: str,
-    precision: str,
+    compute: Compute,
     scene_options: SceneOptions,
     resume: bool,
     overwrite: bool,
@@ -86,10 +83,8 @@ def command(
         probabilities=probabilities,
         min_score=min_score,
         margin_px=margin_px,
-        batch_size=batch_size,
         keep_gsd=keep_gsd,
-        device=device,
-        precision=precision,
+        compute=compute,
         resume=resume,
         overwrite=overwrite,
         on_progress=reporter.progress,

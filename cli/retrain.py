@@ -11,6 +11,7 @@ from .reporter import Reporter, table
 
 if TYPE_CHECKING:
     from eo_dl.labels.labeloptions import LabelOptions
+    from eo_dl.networks.compute import Compute
 
 
 @click.command(
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     "--epochs", type=click.IntRange(min=1), help="At most this many rounds (default: as the old model)."
 )
 @options.labels("class_field", "classes", "layer")
-@options.device
+@options.compute("device")
 @click.option(
     "--resume",
     is_flag=True,
@@ -67,7 +68,7 @@ def command(
     out: str,
     epochs: int | None,
     label_options: LabelOptions,
-    device: str,
+    compute: Compute,
     resume: bool,
     overwrite: bool,
 ) -> None:
@@ -99,7 +100,7 @@ def command(
         scenes=scenes,
         out=out,
         epochs=epochs,
-        device=device,
+        compute=compute,
         resume=resume,
         overwrite=overwrite,
         on_progress=reporter.progress,

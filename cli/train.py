@@ -11,6 +11,7 @@ from . import options
 from .reporter import Reporter, table
 
 if TYPE_CHECKING:
+    from eo_dl.networks.compute import Compute
     from eo_dl.training.trainconfig import TrainConfig
 
 
@@ -70,10 +71,7 @@ class _TaskOption(click.Option):
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="At most this many rounds over the train chips.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate.")
-@click.option("--batch-size", type=int, help="Batch size (chips per process), at least 2.")
-@options.device
-@options.precision
-@options.workers
+@options.compute("batch_size", "device", "precision", "workers")
 @click.option(
     "--devices",
     type=click.IntRange(min=1),
@@ -125,10 +123,7 @@ def command(
     backbone_lr_scale: float | None,
     epochs: int | None,
     lr: float | None,
-    batch_size: int | None,
-    device: str,
-    precision: str,
-    workers: int | None,
+    compute: Compute,
     devices: int | None,
     nodes: int | None,
     strategy: str | None,
@@ -149,27 +144,21 @@ def command(
     reporter.log("starting")
     from eo_dl.training.trainconfig import complete, resolve_config
 
-    resolved = resolve_config(
-        config,
-        task=task,
-        settings=settings,
-        network=network,
-        backbone=backbone,
-        weights=weights,
-        freeze=freeze,
-        unfreeze_epoch=unfreeze_epoch,
-        backbone_lr_scale=backbone_lr_scale,
-        epochs=epochs,
-        lr=lr,
-        batch_size=batch_size,
-        workers=workers,
-        seed=seed,
-        device=None if device == "auto" else device,
-        precision=None if precision == "auto" else precision,
-        devices=devices,
-        nodes=nodes,
-        strategy=strategy,
-    )
+    overrides = {
+        "task_options.network": network,
+        "task_options.backbone": backbone,
+        "weights": weights,
+        "freeze": freeze,
+        "unfreeze_epoch": unfreeze_epoch,
+        "backbone_lr_scale": backbone_lr_scale,
+        "epochs": epochs,
+        "lr": lr,
+        "seed": seed,
+        "devices": devices,
+        "nodes": nodes,
+        "strategy": strategy,
+    }
+    resolved = resolve_config(config, task=task, settings=settings, compute=compute, overrides=overrides)
     if print_config:
         click.echo(complete(resolved).as_yaml(), nl=False)
         return

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .labels.labeloptions import LabelOptions
     from .labels.reading import read_labels
     from .mosaic.vectorize import vectorize
+    from .networks.compute import Compute
     from .training.train import train
 
 
@@ -37,6 +38,7 @@ _HOME = {
     "open_scenes": ".io.scene",
     "SceneOptions": ".io.sceneoptions",
     "LabelOptions": ".labels.labeloptions",
+    "Compute": ".networks.compute",
     "read_labels": ".labels.reading",
     "tile": ".chips.tile",
     "open_chip_set": ".chips.chipset",
@@ -49,6 +51,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Compute",
     "LabelOptions",
     "SceneOptions",
     "evaluate",

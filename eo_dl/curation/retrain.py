@@ -25,6 +25,7 @@ from ..io.scene import Scene, SceneSources, open_scenes
 from ..io.yamlfiles import parse_yaml
 from ..labels.labeloptions import LabelOptions
 from ..labels.reading import labels_of, read_labels
+from ..networks.compute import Compute
 from ..scores.score import Score
 from ..training.judging.compare import score_model
 from ..training.record.results import SplitScores, TrainingResult
@@ -100,7 +101,7 @@ def retrain(
     label_options: LabelOptions = LabelOptions(),
     scenes: SceneSources = (),
     epochs: int | None = None,
-    device: str | None = None,
+    compute: Compute = Compute(),
     resume: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress = silent,
@@ -134,7 +135,7 @@ def retrain(
     folder = RunFolder.of(target, overwrite, resume)
     again = overwrite or resume
     _refuse_leftovers(folder, again)
-    config = _config_of(old, epochs, device)
+    config = _config_of(old, epochs, compute)
     with (
         _merged(labels, corrected, target.with_suffix(".labels.gpkg"), label_options, again) as merged,
         _worth_keeping(folder),
@@ -229,7 +230,7 @@ def _told(merged: MergedLabels) -> str:
     )
 
 
-def _config_of(old: Bundle, epochs: int | None, device: str | None) -> TrainConfig:
+def _config_of(old: Bundle, epochs: int | None, compute: Compute) -> TrainConfig:
     if _CONFIG not in old.members:
         raise BundleError(
             f"{old.path}: does not say how it was trained (no {_CONFIG}); train it again with this version, or use tile and train --weights"
@@ -237,10 +238,8 @@ def _config_of(old: Bundle, epochs: int | None, device: str | None) -> TrainConf
     known = parse_yaml(old.read(_CONFIG).decode(), f"{old.path}: {_CONFIG}")
     return resolve_config(
         TrainConfig.model_validate(known),
-        settings=["weights_for=network"],
-        weights=str(old.path),
-        epochs=epochs,
-        device=device,
+        compute=compute,
+        overrides={"weights": str(old.path), "weights_for": "network", "epochs": epochs},
     )
 
 

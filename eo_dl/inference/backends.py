@@ -16,6 +16,7 @@ from ..core.bands import BandSet
 from ..core.extras import needs_extra
 from ..core.normalization import Normalization
 from ..errors import BundleError, ConfigError
+from ..networks.compute import Compute
 from ..networks.device import autocast, choose_device, choose_precision
 from .batches import Buffer
 
@@ -77,7 +78,7 @@ def numpy_buffer(count: int, bands: int, size: int, dtype: str) -> Buffer:
     return Buffer(pixels, np.zeros((count, size, size), np.bool_))
 
 
-def make_backend(name: str, bundle: Bundle, *, device: str, precision: str, labels_only: bool) -> Backend:
+def make_backend(name: str, bundle: Bundle, *, compute: Compute, labels_only: bool) -> Backend:
     """The engine of a name ("torch"). `labels_only`: class maps are wanted and no probabilities.
 
     Raises `ConfigError` for a name that is not known, `DeviceError` for a device that is not there.
@@ -85,8 +86,10 @@ def make_backend(name: str, bundle: Bundle, *, device: str, precision: str, labe
     if name != "torch":
         raise ConfigError(f"backend {name!r} is not known; choose torch")
     with needs_extra("running a model"):
-        chosen_device = choose_device(device)
-    chosen_precision = choose_precision(precision, chosen_device, bfloat16=bundle.task.output.bfloat16)
+        chosen_device = choose_device(compute.device)
+    chosen_precision = choose_precision(
+        compute.precision, chosen_device, bfloat16=bundle.task.output.bfloat16
+    )
     return TorchBackend(bundle.make_network(), chosen_device, chosen_precision, labels_only)
 
 

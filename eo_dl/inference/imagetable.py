@@ -151,7 +151,7 @@ def _key(bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Bac
         bundle.hash,
         request.keep_gsd,
         request.margin_px,
-        request.batch_size,
+        request.compute.batch_size,
         dict(backend.identity),
     ]
     for scene in scenes:
@@ -166,7 +166,7 @@ def _of_group(
     (n,).
     """
     count = len(scenes)
-    size = request.batch_size or batch_size_for(backend, bundle.spec.chip_px, len(bundle.bands))
+    size = request.compute.batch_size or batch_size_for(backend, bundle.spec.chip_px, len(bundle.bands))
     sums, weights, chips = np.zeros((count, len(bundle.classes))), np.zeros(count), np.zeros(count, np.int64)
     with Ahead(_batches(_parts(bundle, scenes, request, notes), size), 2, lambda: None) as batches:
         for batch in batches:

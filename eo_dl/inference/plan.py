@@ -24,6 +24,7 @@ from ..io.outputtags import (
 )
 from ..io.qgisstyles import CLASSES_TAG, classes_tag
 from ..io.scene import Scene, SceneReader
+from ..networks.compute import Compute
 from ..tasks import CHIPS, OBJECTS
 from ..version import __version__
 from .backends import Backend, Scaling, reader_threads
@@ -42,7 +43,7 @@ class Request:
 
     aoi: str | Path | None = None
     margin_px: int | None = None
-    batch_size: int | None = None
+    compute: Compute = Compute()
     min_score: float | None = None
     keep_gsd: bool = False
     overwrite: bool = False
@@ -93,9 +94,14 @@ def make_plan(
     own_aoi = None if request.aoi is None else read_aoi(request.aoi, work.native, work.name)
     ratio = work.grid.width / work.native.width, work.grid.height / work.native.height
     aoi = own_aoi.scaled(*ratio) if own_aoi is not None and work.resampled else own_aoi
-    size = request.batch_size or batch_size_for(backend, grid.size_px, len(work.bands))
+    size = request.compute.batch_size or batch_size_for(backend, grid.size_px, len(work.bands))
     job = ChipJob(
-        _source(work), grid, Scaling.of(bundle.normalization, work.bands), size, aoi, str(bundle.path)
+        _source(work, request.compute.workers),
+        grid,
+        Scaling.of(bundle.normalization, work.bands),
+        size,
+        aoi,
+        str(bundle.path),
     )
     plan = Plan(bundle, work, out, probabilities, job, own_aoi, request, "", {}, fitted.notes)
     said = _said(plan, backend)
@@ -121,9 +127,10 @@ def _object_tags(plan: Plan) -> dict[str, str]:
     return tags if rule is None else tags | one_object_tags(rule)
 
 
-def _source(scene: Scene) -> Source:
+def _source(scene: Scene, workers: int | None) -> Source:
     rows = max(1, round(scene.block_px[0] * scene.grid.height / scene.native.height))
-    threads = 1 if scene.driver in _SEQUENTIAL else reader_threads()
+    most = reader_threads() if workers is None else max(1, workers)
+    threads = 1 if scene.driver in _SEQUENTIAL else most
     return Source(lambda: SceneReader(scene), scene.bands, scene.dtype, rows, threads)
 
 

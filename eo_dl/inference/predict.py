@@ -11,6 +11,7 @@ from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, OutputExistsError
 from ..io.atomic import refuse_existing
 from ..io.scene import Scene, SceneSources, open_scenes
+from ..networks.compute import Compute
 from ..tasks import CHIPS
 from .backends import Backend, make_backend
 from .imagetable import as_images, predict_images
@@ -29,35 +30,49 @@ def predict(
     aoi: str | Path | None = None,
     probabilities: bool | str | Path = False,
     margin_px: int | None = None,
-    batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = "auto",
     backend: str = "torch",
     keep_gsd: bool = False,
     min_score: float | None = None,
+    compute: Compute = Compute(),
     overwrite: bool = False,
     resume: bool = True,
     on_progress: OnProgress = silent,
 ) -> Prediction:
-    """Run a model over a scene and write a map, in memory that does not grow with the scene's height.
+    """Run a model over scenes and write maps, in memory that does not grow with the height of a scene.
 
-    What the model needs is in its bundle; a scene that does not fit stops with what to type. The suffix of
-    `out` decides the kind: .tif is a raster of class ids (255 = not measured), .gpkg, .geojson, .fgb and
-    .parquet are polygons. For several scenes `out` is a folder and gets one file per scene (also for one
-    scene, where `out` is a folder, or a name without suffix for a list of one), in folders like the scenes' own where two are called alike; a model of
-    whole chips writes a cell for each chip, and with the name of a vector file for several scenes, or of a
-    .csv, a row for each image. The output lies on the scene's own grid, also where the scene is resampled for
-    the model.
+    What the model needs is in its file; a scene that does not fit is refused, naming the parameter of
+    `open_scene` that resolves it. Maps are on the scene's own grid, also where a scene is resampled for the
+    model. A stopped run continues with the same call.
 
-    `aoi`: polygons; nothing outside is predicted. `probabilities`: also write NAME_prob.tif (or the path
-    given), a band a class. `keep_gsd`: do not resample a scene whose GSD differs from the model's. `min_score`:
-    objects below it are left out (default: the model's). `precision="32"`: exact to the last bit; "auto"
-    takes bfloat16 where the processor computes in it. A run that was stopped continues with the same call;
-    `resume=False` keeps nothing.
+    Args:
+        model: The model or its file.
+        scenes: Opened scenes, paths, folders or patterns.
+        out: The map. Its suffix decides the kind: .tif is a raster of class ids (255 = not measured); .gpkg,
+            .geojson, .fgb and .parquet are polygons or boxes. For several scenes a folder with one file per
+            scene, in folders like the scenes' own where two have one name. A classification model writes one
+            cell per chip, and into a .csv, or one vector file for several scenes, one row per image.
+        aoi: Polygons outside of which nothing is predicted.
+        probabilities: Also write NAME_prob.tif (or this path) with one band per class.
+        margin_px: Context pixels per side, discarded from the output (default: the model's).
+        backend: What runs the network.
+        keep_gsd: Do not resample a scene whose GSD differs from the model's.
+        min_score: Objects below this score are left out (default: the model's own threshold).
+        compute: Device, precision, batch size and number of readers.
+        overwrite: Replace existing maps.
+        resume: Keep finished parts of a stopped run, and continue from them.
+        on_progress: Called with (chips done, total, what).
 
-    Raises `InputError` (bands, units, output, AOI), `DeviceError`, `WriteError`, and `Cancelled` on Ctrl-C.
+    Returns:
+        The maps with their kind, counts and notes.
 
-    >>> predict("model.eodl", "scene.tif", out="map.tif")  # doctest: +SKIP
+    Raises:
+        InputError: Bands, units, AOI, output or an option do not fit the model.
+        DeviceError: This machine has no such device.
+        WriteError: A map could not be written.
+        Cancelled: The run was stopped, e.g. by Ctrl-C.
+
+    Example:
+        >>> predict("model.eodl", "scene.tif", out="map.tif")  # doctest: +SKIP
     """
     started = time.perf_counter()
     bundle = load_model(model)
@@ -67,7 +82,7 @@ def predict(
     request = Request(
         aoi=aoi,
         margin_px=margin_px,
-        batch_size=batch_size,
+        compute=compute,
         min_score=min_score,
         keep_gsd=keep_gsd,
         overwrite=overwrite,
@@ -79,14 +94,14 @@ def predict(
                 f"{out}: a table of images has a column of probabilities for each class already; leave "
                 "--probabilities out"
             )
-        engine = make_backend(backend, bundle, device=device, precision=precision, labels_only=False)
+        engine = make_backend(backend, bundle, compute=compute, labels_only=False)
         return predict_images(bundle, opened, Path(out), request, engine, on_progress)
     suffix = bundle.task.output.default_suffix
     outs = outputs_in(Path(out), opened, suffix) if into_folder else [Path(out)]
     extras = [_probability_path(bundle, path, probabilities, into_folder) for path in outs]
     journal = FolderJournal(Path(out), into_folder and resume)
     _check_outputs(bundle, opened, outs, extras, overwrite, journal)
-    engine = make_backend(backend, bundle, device=device, precision=precision, labels_only=not probabilities)
+    engine = make_backend(backend, bundle, compute=compute, labels_only=not probabilities)
     parts = []
     for scene, path, extra in zip(opened, outs, extras, strict=True):
         plan = make_plan(bundle, scene, path, extra, request, engine)

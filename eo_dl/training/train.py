@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..chips.chipset import ChipSet
 from ..core.progress import OnProgress, silent
+from ..networks.compute import Compute
 from .loop.trainingrun import TrainingRun
 from .record.results import TrainingResult
 from .record.runfolder import RunFolder
@@ -18,63 +20,74 @@ def train(
     task: str | None = None,
     *,
     out: str | Path,
-    network: str | None = None,
     backbone: str | None = None,
     weights: str | None = None,
     epochs: int | None = None,
     lr: float | None = None,
-    batch_size: int | None = None,
     seed: int | None = None,
-    workers: int | None = None,
-    config: TrainConfig | str | Path | None = None,
-    device: str | None = None,
-    precision: str | None = None,
+    config: TrainConfig | Mapping[str, object] | str | Path | None = None,
+    compute: Compute = Compute(),
     val_fold: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> TrainingResult:
-    """A model of a chip set, written to `out` (`NAME.eodl`) once it is trained and scored.
+    """Train a model on a chip set and score it on ground that it has not seen.
 
-    What is given here goes before `config`. Logs, curves and pictures lie in `NAME.run/`. The best weights on
-    the validation split are kept and scored once on the test split; both scores stand beside those of simple
-    baselines.
+    The weights that are best on the validation split become the model; it is scored once on the test split,
+    next to simple baselines. Logs, curves and pictures are written to `NAME.run/` beside `out`. Ctrl-C,
+    SIGTERM and `Cancelled` raised by `on_progress` stop between two steps with a checkpoint; Ctrl-C also
+    leaves the best weights so far, as a model that is marked as unfinished. Several processes (`devices` in
+    the configuration, torchrun, SLURM) share the work; all but the first end when it is done (`SystemExit`).
 
-    `resume=True` continues a killed run; on a CPU its weights are equal, bit for bit, to those of an unbroken
-    one. Where there is nothing to continue it starts. Ctrl-C, SIGTERM and `Cancelled` raised by `on_progress`
-    stop between two steps with a checkpoint; Ctrl-C also leaves the best weights so far as a model that says
-    it is unfinished.
+    Args:
+        chips: The chip set or its folder.
+        task: What to learn, e.g. "segmentation" or "detection" (default: as in `config`).
+        out: The model file, `NAME.eodl`.
+        backbone: Name of the timm model that extracts features, e.g. "resnet18".
+        weights: Weights to start from: "none", "imagenet", the name of published weights, or a file.
+        epochs: Maximum number of epochs.
+        lr: Peak learning rate.
+        seed: Random seed; the same seed gives the same weights on one machine.
+        config: All other options: a `TrainConfig`, a YAML file, or a mapping of keys such as
+            {"min_steps": 12, "task_options.network": "unet"}. The other parameters go before it.
+        compute: Device, precision, batch size and number of readers.
+        val_fold: Validate on this fold of a chip set with folds.
+        resume: Continue a run that was stopped; on a CPU its weights equal those of an unbroken run, bit for
+            bit. Without a stopped run, start.
+        overwrite: Replace an existing model and run.
+        on_progress: Called with (steps done, total, what).
 
-    `val_fold`: validate on this fold of a chip set with folds. Several processes (`devices` in the
-    configuration, torchrun, SLURM) share the work; all but the first end when it is done (`SystemExit`).
-    Raises `ConfigError`, `ChipSetError`, `OutputExistsError`, `DeviceError` before any work, and
-    `TrainingError` where a loss is not finite.
+    Returns:
+        The model, its scores, and those of the baselines.
 
-        run = train("chips/", task="segmentation", out="model.eodl", epochs=30)
-        run.model, run.scores
+    Raises:
+        ConfigError: An option is unknown, out of range, or does not fit the chips.
+        ChipSetError: The chip set cannot be used for training.
+        OutputExistsError: `out` exists.
+        DeviceError: This machine has no such device.
+        TrainingError: A loss is not finite.
+
+    Example:
+        >>> run = train("chips/", "segmentation", out="model.eodl", epochs=30)  # doctest: +SKIP
+        >>> run.model, run.scores  # doctest: +SKIP
     """
-    settled = resolve_config(
-        config,
-        task=task,
-        network=network,
-        backbone=backbone,
-        weights=weights,
-        epochs=epochs,
-        lr=lr,
-        batch_size=batch_size,
-        workers=workers,
-        seed=seed,
-        device=device,
-        precision=precision,
-    )
+    overrides = {
+        "task_options.backbone": backbone,
+        "weights": weights,
+        "epochs": epochs,
+        "lr": lr,
+        "seed": seed,
+    }
+    resolved = resolve_config(config, task=task, compute=compute, overrides=overrides)
     folder = RunFolder.of(out, overwrite, resume)
-    setup = prepare_run(chips, settled, val_fold)
+    setup = prepare_run(chips, resolved, val_fold)
     # before anything is written: it refuses backbones and weights that do not fit
-    network_ = setup.new_network()
+    network = setup.new_network()
     first = setup.processes.rank == 0
     restored = folder.begin(setup.identity(), resume=resume, overwrite=overwrite) if first else None
     job = TrainingRun(setup, folder, on_progress)
-    state = job.run(network_, restored)
+    state = job.run(network, restored)
     if not first:
         raise SystemExit(0)
-    return job.finish(state, network_)
+    return job.finish(state, network)

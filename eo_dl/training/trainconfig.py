@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ..chips.augment import AugmentConfig
 from ..errors import ConfigError
 from ..io.yamlfiles import load_yaml, parse_yaml, validate
+from ..networks.compute import Compute
 from ..networks.device import Precision, check_device_name
 from ..tasks import OutputKind, TaskConfig, load_task
 
@@ -175,73 +177,58 @@ def complete(config: TrainConfig) -> TrainConfig:
 
 
 def resolve_config(
-    config: TrainConfig | str | Path | None = None,
+    config: TrainConfig | Mapping[str, object] | str | Path | None = None,
     *,
     task: str | None = None,
     settings: Sequence[str] = (),
-    network: str | None = None,
-    backbone: str | None = None,
-    weights: str | None = None,
-    freeze: str | None = None,
-    unfreeze_epoch: int | None = None,
-    backbone_lr_scale: float | None = None,
-    epochs: int | None = None,
-    lr: float | None = None,
-    batch_size: int | None = None,
-    workers: int | None = None,
-    seed: int | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-    devices: int | None = None,
-    nodes: int | None = None,
-    strategy: str | None = None,
+    compute: Compute = Compute(),
+    overrides: Mapping[str, object] | None = None,
 ) -> TrainConfig:
-    """The configuration from a file (or value), then `settings` ("key.key=value"), then what is named here.
+    """The configuration of a training, from least to most specific: `config`, `settings`, the others.
 
-    Raises `ConfigError` for unknown keys, with the nearest right one, and for values out of range.
+    Args:
+        config: A configuration, the YAML file of one, or a mapping of its keys; nested keys may be dotted
+            ("task_options.backbone").
+        task: Name of the task.
+        settings: Further keys as texts, "key.key=value".
+        compute: Device, precision, batch size and workers; what it leaves at "auto" is not overridden.
+        overrides: Further keys with their values; those that are None are not overridden.
+
+    Raises:
+        ConfigError: A key is unknown (the nearest known one is named), or a value is out of range.
     """
-    base = (
-        config.model_dump(mode="json")
-        if isinstance(config, TrainConfig)
-        else {}
-        if config is None
-        else load_yaml(config)
-    )
-    source = "configuration" if config is None or isinstance(config, TrainConfig) else str(config)
-    for setup in settings:
-        _put(base, *_parsed(setup))
-    named: dict[str, Any] = {
-        "task": task,
-        "weights": weights,
-        "epochs": epochs,
-        "lr": lr,
-        "batch_size": batch_size,
-        "workers": workers,
-        "seed": seed,
-    }
-    named |= {
-        "device": device,
-        "precision": precision,
-        "task_options.network": network,
-        "task_options.backbone": backbone,
-    }
-    named |= {"freeze": freeze, "unfreeze_epoch": unfreeze_epoch, "backbone_lr_scale": backbone_lr_scale}
-    named |= {"devices": devices, "nodes": nodes, "strategy": strategy}
-    for key, value in named.items():
+    tree = _config_tree(config)
+    for setting in settings:
+        _put(tree, *_parsed(setting))
+    for key, value in {"task": task, **(overrides or {}), **compute.stated()}.items():
         if value is not None:
-            _put(base, key, value)
-    found = validate(TrainConfig, base, source)
-    complete(found)  # a wrong option of the task is told now, not after the chips were read
-    return found
+            _put(tree, key, value)
+    resolved = validate(TrainConfig, tree, str(config) if isinstance(config, str | Path) else "configuration")
+    complete(resolved)  # a wrong option of the task is reported now, not after the chips were read
+    return resolved
 
 
-def _parsed(setup: str) -> tuple[str, object]:
-    key, sign, text = setup.partition("=")
+def _config_tree(config: TrainConfig | Mapping[str, object] | str | Path | None) -> dict[str, Any]:
+    """A configuration as nested plain values."""
+    if config is None:
+        return {}
+    if isinstance(config, TrainConfig):
+        return config.model_dump(mode="json")
+    if isinstance(config, str | Path):
+        return load_yaml(config)
+    tree: dict[str, Any] = {}
+    for key, value in config.items():
+        _put(tree, key, copy.deepcopy(value))  # later keys change the tree, not the caller's mapping
+    return tree
+
+
+def _parsed(setting: str) -> tuple[str, object]:
+    key, sign, text = setting.partition("=")
     if not sign or not key.strip():
         raise ConfigError(
-            f"--set {setup}: expected KEY=VALUE, e.g. --set lr=0.0005 or --set task_options.dropout=0.1"
+            f"`settings` {setting}: expected KEY=VALUE, e.g. `lr=0.0005` or `task_options.dropout=0.1`"
         )
-    return key.strip(), parse_yaml(f"value: {text}", f"--set {setup}").get("value")
+    return key.strip(), parse_yaml(f"value: {text}", f"`settings` {setting}").get("value")
 
 
 def _put(tree: dict[str, Any], key: str, value: object) -> None:

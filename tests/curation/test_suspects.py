@@ -28,6 +28,7 @@ from eo_dl.errors import LabelError
 from eo_dl.io.scene import Scene, open_scene
 from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
+from eo_dl.networks.compute import Compute
 from eo_dl.tasks import load_task
 from eo_dl.tasks.task import NetworkInputs
 from eo_dl.training.trainconfig import TrainConfig
@@ -340,7 +341,7 @@ def test_a_trained_model_finds_swapped_classes_and_invented_objects(
         chips,
         "segmentation",
         epochs=4,
-        batch_size=4,
+        compute=Compute(batch_size=4),
         backbone="resnet10t",
         lr=2e-3,
         config=config,

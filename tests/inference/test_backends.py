@@ -25,6 +25,7 @@ from eo_dl.inference.backends import (
 )
 from eo_dl.inference.predict import predict
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
+from eo_dl.networks.compute import Compute
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.segmentation.codec import SegmentationCodec
 
@@ -124,7 +125,7 @@ def test_a_real_model_gives_what_its_network_says_chip_by_chip(
     unet: Bundle, tmp_path: Path, write_scene: Callable[..., Path]
 ) -> None:
     path = scene(tmp_path / "scene.tif", write_scene)
-    result = predict(unet.path, path, out=tmp_path / "map.tif", precision="32", device="cpu", batch_size=1)
+    result = predict(unet.path, path, out=tmp_path / "map.tif", compute=Compute("cpu", "32", batch_size=1))
     with rasterio.open(path) as source, rasterio.open(result.path) as found:
         stored, labels = source.read(), found.read(1)
     bands = BandSet((Band("red", 1, scale=1e-4), Band("nir", 2, scale=1e-4)))
@@ -148,11 +149,11 @@ def test_the_same_command_gives_the_same_bytes(
     first, second = (tmp_path / name / "map.tif" for name in "ab")
     for out in (first, second):
         out.parent.mkdir()
-        predict(load_model(unet.path), path, out=out, device="cpu", probabilities=True)
+        predict(load_model(unet.path), path, out=out, compute=Compute("cpu"), probabilities=True)
     assert first.read_bytes() == second.read_bytes()
     assert first.with_name("map_prob.tif").read_bytes() == second.with_name("map_prob.tif").read_bytes()
 
 
 def test_other_engines_are_not_known_yet(unet: Bundle) -> None:
     with pytest.raises(ConfigError, match=r"backend .tensorflow. is not known"):
-        make_backend("tensorflow", unet, device="cpu", precision="32", labels_only=True)
+        make_backend("tensorflow", unet, compute=Compute("cpu", "32"), labels_only=True)

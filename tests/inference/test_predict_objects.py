@@ -17,6 +17,7 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.errors import Cancelled, ConfigError
 from eo_dl.inference.predict import predict
 from eo_dl.io.vectorlayers import read_layer
+from eo_dl.networks.compute import Compute
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]
@@ -128,7 +129,7 @@ def test_a_stopped_run_goes_on_to_the_same_objects(
     scene = write_scene(tmp_path / "scene.tif", picture(150, 130, [*scattered(150, 130), (40, 2, 140, 5, 1)]))
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    whole = predict(bundle, scene, out=tmp_path / "a" / "o.gpkg", batch_size=2)
+    whole = predict(bundle, scene, out=tmp_path / "a" / "o.gpkg", compute=Compute(batch_size=2))
     engine.batches.clear()
 
     def stop(done: int, total: int, what: str) -> None:
@@ -136,8 +137,8 @@ def test_a_stopped_run_goes_on_to_the_same_objects(
             raise Cancelled("enough")
 
     with pytest.raises(Cancelled):
-        predict(bundle, scene, out=tmp_path / "b" / "o.gpkg", batch_size=2, on_progress=stop)
-    again = predict(bundle, scene, out=tmp_path / "b" / "o.gpkg", batch_size=2)
+        predict(bundle, scene, out=tmp_path / "b" / "o.gpkg", compute=Compute(batch_size=2), on_progress=stop)
+    again = predict(bundle, scene, out=tmp_path / "b" / "o.gpkg", compute=Compute(batch_size=2))
     assert again.kept > 0 and again.path.read_bytes() == whole.path.read_bytes()
     assert [path.name for path in again.path.parent.iterdir()] == ["o.gpkg"]
 

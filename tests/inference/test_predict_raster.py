@@ -20,6 +20,7 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.errors import BandError, Cancelled, ConfigError, InputError, OutputExistsError, SceneError
 from eo_dl.inference.predict import predict
 from eo_dl.io.scene import open_scene
+from eo_dl.networks.compute import Compute
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]
@@ -77,7 +78,10 @@ def test_chip_margin_and_batch_do_not_matter(
     bundle, truth = make_bundle(chip_px=chip, margin_px=margin), classes_of(83, 71)
     use_engine(engines["echo"], bundle)
     result = predict(
-        bundle, write_scene(tmp_path / "scene.tif", truth), out=tmp_path / "map.tif", batch_size=batch
+        bundle,
+        write_scene(tmp_path / "scene.tif", truth),
+        out=tmp_path / "map.tif",
+        compute=Compute(batch_size=batch),
     )
     assert np.array_equal(read(result.path)[0], truth)
 
@@ -136,7 +140,10 @@ def test_ground_that_was_not_measured_stays_unknown_and_is_not_computed(
     stored[:, 40:] = -1
     stored[5, 7] = -1
     result = predict(
-        bundle, write_scene(tmp_path / "scene.tif", stored, nodata=-1), out=tmp_path / "map.tif", batch_size=1
+        bundle,
+        write_scene(tmp_path / "scene.tif", stored, nodata=-1),
+        out=tmp_path / "map.tif",
+        compute=Compute(batch_size=1),
     )
     assert np.array_equal(read(result.path)[0], np.where(stored == -1, 255, truth))
     assert result.skipped > 0 and len(engine.batches) == result.chips < 36
@@ -149,7 +156,10 @@ def test_the_same_batches_are_run_whatever_is_skipped(
     engine = use_engine(engines["echo"], bundle)
     truth[:, :20] = -1
     predict(
-        bundle, write_scene(tmp_path / "scene.tif", truth, nodata=-1), out=tmp_path / "map.tif", batch_size=8
+        bundle,
+        write_scene(tmp_path / "scene.tif", truth, nodata=-1),
+        out=tmp_path / "map.tif",
+        compute=Compute(batch_size=8),
     )
     assert engine.batches == [5, 4]
 
@@ -219,7 +229,11 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     engine = use_engine(engines["echo"], bundle)
     scene = write_scene(tmp_path / "scene.tif", truth, block=32)
     whole = predict(
-        bundle, scene, out=_folder(tmp_path / "a") / f"map{suffix}", probabilities=True, batch_size=1
+        bundle,
+        scene,
+        out=_folder(tmp_path / "a") / f"map{suffix}",
+        probabilities=True,
+        compute=Compute(batch_size=1),
     )
     ran = len(engine.batches)
     out = _folder(tmp_path / "b") / f"map{suffix}"
@@ -229,12 +243,12 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
             scene,
             out=out,
             probabilities=True,
-            batch_size=1,
+            compute=Compute(batch_size=1),
             on_progress=Stop(after, KeyboardInterrupt()),
         )
     assert not out.exists()
     engine.batches.clear()
-    again = predict(bundle, scene, out=out, probabilities=True, batch_size=1)
+    again = predict(bundle, scene, out=out, probabilities=True, compute=Compute(batch_size=1))
     assert [path.read_bytes() for path in again.paths] == [path.read_bytes() for path in whole.paths]
     assert again.kept + again.chips == whole.chips == ran and len(engine.batches) == ran - again.kept
     assert (again.kept > 0) == (after > 8) and sorted(p.name for p in out.parent.iterdir()) == sorted(

@@ -9,6 +9,7 @@ import torch
 
 from eo_dl.errors import ConfigError, DeviceError
 from eo_dl.networks import device as device_module
+from eo_dl.networks.compute import Compute
 from eo_dl.networks.device import check_device_name, choose_device, choose_precision
 from eo_dl.tasks import CHIPS, OBJECTS, RASTER
 from eo_dl.training.trainconfig import TrainConfig, resolve_config
@@ -18,12 +19,16 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("name", ["auto", "cpu", "cuda", "cuda:1", "mps"])
 def test_every_device_of_the_help_is_accepted_by_the_configuration(name: str) -> None:
-    assert resolve_config(task="segmentation", device=name).device == name
+    assert resolve_config(task="segmentation", compute=Compute(device=name)).device == name
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:x", "cuda:", "cpu:1", ""])
 def test_an_unknown_device_is_refused_in_one_line(name: str) -> None:
-    for check in (check_device_name, choose_device, lambda wrong: resolve_config(device=wrong)):
+    for check in (
+        check_device_name,
+        choose_device,
+        lambda wrong: resolve_config(compute=Compute(device=wrong)),
+    ):
         with pytest.raises(ConfigError, match="cuda:N") as caught:
             check(name)
         assert "\n" not in str(caught.value) and repr(name) in str(caught.value)

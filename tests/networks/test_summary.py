@@ -74,7 +74,7 @@ def test_the_network_is_left_as_it_was() -> None:
 
 @pytest.mark.parametrize("task", available_tasks())
 def test_a_summary_counts_every_weight_once(task: str) -> None:
-    config = resolve_config(None, task=task, backbone="test_resnet")
+    config = resolve_config(None, task=task, overrides={"task_options.backbone": "test_resnet"})
     view = show_network(config, ("red", "nir"), 3, 64, depth=1)
     top = [row for row in view.network.layers if row.depth == 0]
     assert sum(row.parameters for row in top) == view.network.parameters == view.network.trainable > 0

@@ -33,6 +33,7 @@ from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
+from eo_dl.networks.compute import Compute
 from eo_dl.networks.tasknetwork import TaskNetwork
 from eo_dl.networks.weightsources import find_weights
 from eo_dl.scores.score import find_score
@@ -278,7 +279,7 @@ def test_a_scene_of_the_chips_learnt_by_heart_is_predicted_and_evaluated(task: T
         tmp_path / "model.eodl",
         scene,
         out=(tmp_path / "map").with_suffix(task.output.default_suffix),
-        precision="32",
+        compute=Compute(precision="32"),
     )
     report = evaluate(prediction, truth, chips=chips, split="train")
     assert report.score(task.primary_score).value > 0.8

@@ -7,6 +7,7 @@ import yaml
 
 from eo_dl.errors import ConfigError
 from eo_dl.io.yamlfiles import load_yaml
+from eo_dl.networks.compute import Compute
 from eo_dl.tasks import available_tasks, load_task
 from eo_dl.training.trainconfig import TrainConfig, differences, resolve_config
 
@@ -19,8 +20,7 @@ def test_what_is_named_goes_before_settings_and_those_before_the_file(tmp_path: 
     config = resolve_config(
         file,
         settings=["epochs=4", "batch_size=6", "augment.noise=0", "task_options.decoder_channels=[16]"],
-        epochs=7,
-        backbone="resnet34",
+        overrides={"epochs": 7, "task_options.backbone": "resnet34"},
     )
     assert (config.epochs, config.batch_size, config.lr, config.augment.noise) == (7, 6, 1e-3, 0)
     assert config.task_options == {"dropout": 0.1, "decoder_channels": [16], "backbone": "resnet34"}
@@ -86,3 +86,30 @@ def test_every_key_of_a_config_file_is_explained(task: str) -> None:
     lines = (CONFIGS / f"{task}.yaml").read_text().splitlines()
     bare = [line for line in lines if ":" in line and "#" not in line and not line.rstrip().endswith(":")]
     assert bare == []
+
+
+def test_a_mapping_is_a_configuration_and_stays_as_it_is() -> None:
+    given = {"lr": 0.01, "task_options": {"decoder_channels": [16]}, "augment.noise": 0}
+    config = resolve_config(
+        given,
+        task="segmentation",
+        compute=Compute(batch_size=6, device="cpu"),
+        overrides={"task_options.backbone": "resnet34", "lr": 0.02, "epochs": None},
+    )
+    assert (config.lr, config.batch_size, config.device, config.augment.noise) == (0.02, 6, "cpu", 0)
+    assert config.task_options == {"decoder_channels": [16], "backbone": "resnet34"}
+    assert config.epochs == TrainConfig().epochs
+    assert given == {"lr": 0.01, "task_options": {"decoder_channels": [16]}, "augment.noise": 0}
+
+
+def test_what_compute_leaves_open_is_left_to_the_configuration() -> None:
+    config = resolve_config({"device": "cpu", "precision": "32"}, task="segmentation", compute=Compute())
+    assert (config.device, config.precision) == ("cpu", "32")
+
+
+def test_one_chip_per_batch_is_refused_in_one_place() -> None:
+    """Batch normalization has nothing to go by in a batch of one; a prediction has no such limit."""
+    assert Compute(batch_size=1).batch_size == 1
+    for given in ({"compute": Compute(batch_size=1)}, {"settings": ["batch_size=1"]}):
+        with pytest.raises(ConfigError, match="batch_size"):
+            resolve_config(task="segmentation", **given)

@@ -18,6 +18,7 @@ from eo_dl.bundle import load_model
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.errors import Cancelled, ChipSetError, ConfigError, DeviceError, EoDlError, OutputExistsError
 from eo_dl.io.yamlfiles import load_yaml
+from eo_dl.networks.compute import Compute
 from eo_dl.networks.weights import read_state
 from eo_dl.training.record.results import TrainingResult
 from eo_dl.training.train import train
@@ -274,7 +275,7 @@ def test_a_chip_set_by_its_path_and_options_by_name(chips: ChipSet, tmp_path: Pa
         "segmentation",
         backbone="test_resnet",
         epochs=1,
-        batch_size=8,
+        compute=Compute(batch_size=8),
         config=config,
         out=tmp_path / "m.eodl",
     )
@@ -299,12 +300,12 @@ def test_wrong_input_is_one_line_and_leaves_nothing(chips: ChipSet, tmp_path: Pa
     assert "--task" in wrong(chips, out)
     assert "segmentation" in wrong(chips, out, task="segmentatoin")
     assert "resnet18" in wrong(chips, out, task="segmentation", backbone="resnet81")
-    assert "unet" in wrong(chips, out, task="segmentation", network="faster_rcnn")
+    assert "unet" in wrong(chips, out, task="segmentation", config={"task_options.network": "faster_rcnn"})
     assert "--weights" in wrong(chips, out, task="segmentation", weights=str(tmp_path / "none.pth"))
     assert ".eodl" in wrong(chips, tmp_path / "m.pt", task="segmentation")
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match="`device` cuda"):
-            train(chips, "segmentation", out=out, device="cuda")
+            train(chips, "segmentation", out=out, compute=Compute(device="cuda"))
 
 
 def test_without_train_chips_there_is_nothing_to_train(chips: ChipSet, tmp_path: Path) -> None:

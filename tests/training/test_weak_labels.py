@@ -14,6 +14,7 @@ from eo_dl import evaluate, predict, read_labels, tile, train
 from eo_dl.chips.dataset import ChipDataset
 from eo_dl.core.normalization import Normalization
 from eo_dl.curation import weak_labels
+from eo_dl.networks.compute import Compute
 from eo_dl.tasks import load_task
 from eo_dl.tasks.task import NetworkInputs
 from eo_dl.training.trainconfig import TrainConfig
@@ -75,7 +76,7 @@ def test_a_model_of_weak_labels_beats_the_most_frequent_class_on_hand_labels(
         chips,
         "segmentation",
         epochs=3,
-        batch_size=4,
+        compute=Compute(batch_size=4),
         backbone="resnet10t",
         lr=2e-3,
         config=config,

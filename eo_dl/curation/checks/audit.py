@@ -12,6 +12,7 @@ from ...errors import LabelError
 from ...io.scene import SceneSources
 from ...labels.labeloptions import LabelOptions
 from ...labels.reading import LabelFiles, labels_of
+from ...networks.compute import Compute
 from .checking import check_labels
 from .checkreport import CheckReport
 from .leakage import check_leakage
@@ -25,7 +26,7 @@ def audit_labels(
     chips: ChipSet | str | Path | None = None,
     model: Bundle | str | Path | None = None,
     label_options: LabelOptions = LabelOptions(),
-    device: str = "auto",
+    compute: Compute = Compute(),
     on_progress: OnProgress = silent,
 ) -> CheckReport:
     """What `check_labels` finds; with `chips`, what two splits share; with `model`, which labels it doubts
@@ -52,7 +53,7 @@ def audit_labels(
     if any(found.kind == "unreadable" for found in report.findings):
         return report.with_findings((), ("the model was not asked, since labels and scenes do not fit",))
     doubts = check_with_model(
-        labels_of(labels, label_options), report.scenes, bundle, device=device, on_progress=on_progress
+        labels_of(labels, label_options), report.scenes, bundle, compute=compute, on_progress=on_progress
     )
     return report.with_findings(doubts.findings, (*doubts.notes, _how_good(bundle, known)))
 

@@ -14,6 +14,7 @@ from ...core.progress import OnProgress
 from ...inference.predict import predict
 from ...io.chiptables import probability_columns
 from ...io.scene import Scene
+from ...networks.compute import Compute
 from ...tasks import CHIPS
 from .confident import suspects
 from .finding import Finding
@@ -23,12 +24,12 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def doubts_of_images(
-    given: Given, bundle: Bundle, folder: Path, device: str, on_progress: OnProgress
+    given: Given, bundle: Bundle, folder: Path, compute: Compute, on_progress: OnProgress
 ) -> tuple[list[Finding], list[str]]:
     """Findings, and how many images could not be judged. Where an image may have several classes, each class
     is asked yes or no.
     """
-    predict(bundle, given.scenes, out=folder / "images.csv", device=device, on_progress=on_progress)
+    predict(bundle, given.scenes, out=folder / "images.csv", compute=compute, on_progress=on_progress)
     table = pd.read_csv(folder / "images.csv")
     probabilities = table[list(probability_columns(bundle.classes))].to_numpy(np.float64)
     labels = np.zeros(probabilities.shape, np.bool_)

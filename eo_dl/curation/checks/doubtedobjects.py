@@ -21,6 +21,7 @@ from ...core.progress import OnProgress
 from ...inference.predict import predict
 from ...io.scene import Scene
 from ...io.vectorlayers import read_layer
+from ...networks.compute import Compute
 from .finding import Finding
 from .judgedlabels import Given
 
@@ -65,7 +66,7 @@ class _Seen:
 
 
 def doubts_of_objects(
-    given: Given, bundle: Bundle, folder: Path, device: str, on_progress: OnProgress
+    given: Given, bundle: Bundle, folder: Path, compute: Compute, on_progress: OnProgress
 ) -> tuple[list[Finding], list[str]]:
     """Findings, and of which classes the model overlooks too many to say that one is not there."""
     made = predict(
@@ -73,7 +74,7 @@ def doubts_of_objects(
         given.scenes,
         out=f"{folder}/objects/",
         min_score=_LEAST_SCORE,
-        device=device,
+        compute=compute,
         on_progress=on_progress,
     )
     seen = [

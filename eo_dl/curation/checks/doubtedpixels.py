@@ -28,6 +28,7 @@ from ...inference.predict import predict
 from ...io.rasterize import burn, polygonize
 from ...io.scene import Scene, SceneReader, open_scene
 from ...labels.raster.masks import has_mask, mask_of, read_mask
+from ...networks.compute import Compute
 from .confident import suspects
 from .finding import Finding
 from .judgedlabels import Given
@@ -59,7 +60,7 @@ class _Asked:
 
 
 def doubts_of_pixels(
-    given: Given, bundle: Bundle, folder: Path, device: str, on_progress: OnProgress
+    given: Given, bundle: Bundle, folder: Path, compute: Compute, on_progress: OnProgress
 ) -> tuple[list[Finding], list[str]]:
     """Findings, and what could not be judged. Memory: blocks of 1024 px, whatever the scenes are."""
     made = predict(
@@ -67,7 +68,7 @@ def doubts_of_pixels(
         given.scenes,
         out=f"{folder}/maps/",
         probabilities=True,
-        device=device,
+        compute=compute,
         on_progress=on_progress,
     )
     background = next((k for k, info in enumerate(bundle.classes) if info.id == 0), None)

@@ -18,6 +18,7 @@ from ...core.progress import OnProgress, silent
 from ...errors import LabelError
 from ...io.scene import Scene
 from ...labels.coverage import match_labels
+from ...networks.compute import Compute
 from ...tasks import CHIPS, OBJECTS, RASTER
 from .doubtedimages import doubts_of_images
 from .doubtedobjects import doubts_of_objects
@@ -39,7 +40,7 @@ def check_with_model(
     scenes: Sequence[Scene],
     model: Bundle | str | Path,
     *,
-    device: str = "auto",
+    compute: Compute = Compute(),
     on_progress: OnProgress = silent,
 ) -> Doubts:
     """What a model says against labels; it should not have been trained on them, or it has learnt their
@@ -59,7 +60,7 @@ def check_with_model(
         bundle.task.output
     ]
     with tempfile.TemporaryDirectory() as folder:
-        findings, notes = judge(given, bundle, Path(folder), device, on_progress)
+        findings, notes = judge(given, bundle, Path(folder), compute, on_progress)
     return Doubts(tuple(findings), (*given.notes, *notes))
 
 

@@ -25,6 +25,7 @@ from ...io.qgisstyles import ranks_qml
 from ...io.scene import Scene, SceneSources, open_scenes
 from ...io.vectorlayers import write_layers
 from ...labels.reading import read_labels
+from ...networks.compute import Compute
 from .chipviews import VIEWS
 from .modelprobe import Probe, ProbedChip
 from .openground import WindowsPerScene, chip_outlines, find_open_ground, neighbourhoods
@@ -150,7 +151,7 @@ def queue_chips(
     labels: LabelSet | str | Path | None = None,
     chips: ChipSet | str | Path | None = None,
     aoi: str | Path | None = None,
-    device: str = "auto",
+    compute: Compute = Compute(),
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> Queue:
@@ -172,7 +173,7 @@ def queue_chips(
         chips: An existing chip set, treated like `labels`; its train chips are what candidates are compared
             with. They are read from their own scenes, at the GSD of the model.
         aoi: Polygons outside of which nothing is queued.
-        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        compute: The device on which the model runs.
         overwrite: Replace an existing file.
         on_progress: Called with the number of chips done and their total.
 
@@ -197,7 +198,7 @@ def queue_chips(
     chip_px = _chip_size(size_px, bundle, fitted)
     ground = find_open_ground(fitted, chip_px, aoi=aoi, labels=label_set, chips=chip_set)
 
-    probe = Probe(bundle, device=device, views=ranking.views)
+    probe = Probe(bundle, device=compute.device, views=ranking.views)
     known = [*_features_of_windows(probe, fitted, ground.annotated)]
     if chip_set is not None:
         known += _features_of_train_chips(probe, bundle, chip_set)
