@@ -138,7 +138,7 @@ DEFAULT = ("segmentation", "detection")
     help="Which head to show (default: segmentation and detection, in under three minutes).",
 )
 @click.option(
-    "--data", help="Folder of the sample scenes (default: sample_data beside the program).", metavar="FOLDER"
+    "--data", help="Folder with the sample scenes (default: those that come with eo_dl).", metavar="FOLDER"
 )
 @options.overwrite
 def command(reporter: Reporter, out: str, task: str | None, data: str | None, overwrite: bool) -> None:
@@ -172,12 +172,11 @@ def command(reporter: Reporter, out: str, task: str | None, data: str | None, ov
 
 def _sample_folder(data: str | None) -> Path:
     from eo_dl.errors import InputError
+    from eo_dl.shipped import shipped_folder
 
-    folder = Path(data) if data else Path(__file__).resolve().parents[1] / "sample_data"
+    folder = Path(data) if data else shipped_folder("sample_data")
     if not (folder / "train.tif").is_file():
-        raise InputError(
-            f"{folder}: the sample scenes are not here; they come with the repository, not with the package: name their folder with --data"
-        )
+        raise InputError(f"{folder}: expected the sample scenes here, found no train.tif; check `data`")
     return folder
 
 

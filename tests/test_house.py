@@ -21,6 +21,7 @@ PACKAGE = ROOT / "eo_dl"
 FLOORS = {
     "version": 0,
     "errors": 0,
+    "shipped": 0,
     "core": 1,
     "io": 2,
     "labels": 3,
@@ -228,7 +229,7 @@ def test_packages_are_listed() -> None:
         ".".join(p.parent.relative_to(ROOT).parts)
         for p in PACKAGE.rglob("__init__.py")
         if "eo_dl_qgis" not in p.parts
-    } | {"eo_dl_cli"}
+    } | {"eo_dl_cli", "eo_dl.configs", "eo_dl.docs", "eo_dl.sample_data"}
     assert listed == on_disk
 
 

@@ -58,7 +58,7 @@ def in_pixels(folder: Path, name: str, layer: str) -> np.ndarray:
 def regenerated(tmp_path_factory: pytest.TempPathFactory, sample_data: Path) -> Path:
     """A folder with the scenes made anew, by the command in the README."""
     out = tmp_path_factory.mktemp("again")
-    command = [sys.executable, str(sample_data / "make.py"), "--out", str(out)]
+    command = [sys.executable, str(sample_data / "generator" / "make.py"), "--out", str(out)]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300)
     return out
 
@@ -88,7 +88,7 @@ def test_the_script_makes_the_committed_labels(
 @pytest.mark.slow
 def test_another_seed_makes_another_scene(tmp_path: Path, sample_data: Path) -> None:
     subprocess.run(
-        [sys.executable, str(sample_data / "make.py"), "--out", str(tmp_path), "--seed", "8"],
+        [sys.executable, str(sample_data / "generator" / "make.py"), "--out", str(tmp_path), "--seed", "8"],
         check=True,
         timeout=300,
     )

@@ -1,4 +1,4 @@
-"""The pictures of docs/qgis.md: `make demo`, then `python docs/make_screenshots.py [DEMO [TASK]]` (needs QGIS
+"""The pictures of docs/qgis.md: `make demo`, then `python docs/tools/make_screenshots.py [DEMO [TASK]]` (needs QGIS
 and xvfb, see docs/qgis.md).
 
 Runs the QGIS desktop on a virtual screen with the plug-in installed in a profile of its own, on copies of the
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 WIDEST = 1200
 NAMES = {"detection": "trees", "segmentation": "landcover"}
 EPOCHS = 6

@@ -1,4 +1,4 @@
-"""Make the sample scenes and their labels: `python sample_data/make.py [--out DIR] [--seed N]`.
+"""Make the sample scenes and their labels: `python sample_data/generator/make.py [--out DIR] [--seed N]`.
 
 Writes train.tif, train_labels.gpkg, test.tif and test_labels.gpkg (see README.md here). Same seed, same
 files.
@@ -34,7 +34,7 @@ def main() -> None:
     """Make both scenes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent, help="folder to write into (default: here)"
+        "--out", type=Path, default=Path(__file__).parents[1], help="output folder (default: sample_data/)"
     )
     parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args()
