@@ -51,7 +51,7 @@ import torch
 
 from eo_dl import open_scene, read_labels
 from eo_dl.bundle import Bundle, save_bundle
-from eo_dl.chips.sampling import grid_windows
+from eo_dl.chips.chipwindows import grid_windows
 from eo_dl.chips.truth import SceneTruth
 from eo_dl.core.arrays import MaskTarget
 from eo_dl.core.labelset import LabelSet

@@ -29,6 +29,8 @@ from defusedxml.ElementTree import parse
 from PIL import Image
 
 from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.sampling import Sampling
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import EoDlError
@@ -150,7 +152,14 @@ def section(case: Case, folder: Path) -> str:
     labels = sorted(DATA.glob(case.labels)) if "*" in case.labels else [DATA / case.labels]
     source = read_labels(labels if len(labels) > 1 else labels[0], **case.read)
     extra = {"size_px": case.size_px} if case.size_px else {"split_by": "scene"}
-    chips = tile(images, source, out=folder / "chips", split=(1, 0, 0), guard_px=0, min_valid=0.0, **extra)  # type: ignore[arg-type]
+    chips = tile(
+        images,
+        source,
+        out=folder / "chips",
+        **extra,
+        sampling=Sampling(min_valid=0.0),
+        split=Split((1, 0, 0), guard_px=0),
+    )  # type: ignore[arg-type]
     rows = [row for name in WRITTEN_FORMATS if (row := one_format(chips, name, folder)) is not None]
     kind = (
         "whole images"

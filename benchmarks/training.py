@@ -28,6 +28,7 @@ from tiling import make_scene
 
 from eo_dl.chips.chipset import ChipSet, open_chip_set
 from eo_dl.chips.dataset import Batch
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.errors import ChipSetError
 from eo_dl.networks.compute import Compute
@@ -48,7 +49,13 @@ def chip_set(written: bool) -> ChipSet:
         return open_chip_set(folder)
     scene, labels = make_scene(SCENE_PX)
     return tile(
-        scene, labels, out=folder, size_px=CHIP_PX, write_chips=written, split=(1.0, 0.0, 0.0), overwrite=True
+        scene,
+        labels,
+        out=folder,
+        size_px=CHIP_PX,
+        write_chips=written,
+        overwrite=True,
+        split=Split((1.0, 0.0, 0.0)),
     )
 
 

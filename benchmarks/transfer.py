@@ -31,6 +31,8 @@ from typing import Any
 
 from eo_dl import open_scene, read_labels
 from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.sampling import Sampling
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.seeds import generator
 from eo_dl.networks.compute import Compute
@@ -131,10 +133,8 @@ def chips_of(place: Place, folder: Path, split: tuple[float, float, float]) -> C
         out=folder,
         size_px=CHIP_PX,
         gsd_m=place.gsd_m,
-        split=split,
-        block_px=place.block_px,
-        guard_px=0,
-        min_valid=0.9,
+        sampling=Sampling(min_valid=0.9),
+        split=Split(split, block_px=place.block_px, guard_px=0),
     )
 
 

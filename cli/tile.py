@@ -51,9 +51,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where chips lie; single: around one object each, showing no other (for localization).",
 )
-@click.option(
-    "--count", type=click.IntRange(min=1), help="Number of chips for all ways of sampling but the grid."
-)
+@click.option("--count", type=click.IntRange(min=1), help="Number of chips (not with `--sampling grid`).")
 @click.option(
     "--overlap",
     "overlap_px",
@@ -65,7 +63,13 @@ if TYPE_CHECKING:
 @click.option(
     "--keep-empty",
     type=click.FloatRange(0, 1),
-    help="Share of the chips without any object to keep (default: all).",
+    help="Share of the chips without objects to keep; for grid and random (default: all).",
+    metavar="SHARE",
+)
+@click.option(
+    "--add-empty",
+    type=click.FloatRange(0, 1),
+    help="Chips without objects to add, as a share of the others; for objects, single and balanced (default: 0.1).",
     metavar="SHARE",
 )
 @click.option(
@@ -131,6 +135,7 @@ def command(
     count: int | None,
     overlap_px: int,
     keep_empty: float | None,
+    add_empty: float | None,
     min_valid: float,
     split: str,
     split_by: Literal["block", "scene"],
@@ -151,7 +156,7 @@ def command(
     ground that share none of it; the folder opens in QGIS (chips.gpkg), and what is edited there (split,
     keep) is obeyed by train.
     """
-    from eo_dl import tile
+    from eo_dl import Sampling, Split, tile
     from eo_dl.io.scene import open_scenes
     from eo_dl.labels.reading import labels_of
 
@@ -165,24 +170,23 @@ def command(
         size_px=size_px,
         size_m=size_m,
         gsd_m=gsd_m,
-        overlap_px=overlap_px,
         aoi=aoi,
         annotated=label_options.annotated,
-        sampling=sampling,
-        count=count,
-        keep_empty=keep_empty,
-        min_valid=min_valid,
-        split=options.parse_split(split),
-        split_by=split_by,
-        block_m=block_m,
-        guard_px=guard_px,
-        folds=folds,
         splits_of=splits_of,
         seed=seed,
         write_chips=write_chips,
         workers=workers,
         overwrite=overwrite,
         on_progress=reporter.progress,
+        sampling=Sampling(
+            sampling,
+            overlap_px=overlap_px,
+            count=count,
+            keep_empty=keep_empty,
+            add_empty=add_empty,
+            min_valid=min_valid,
+        ),
+        split=Split(options.parse_split(split), by=split_by, block_m=block_m, guard_px=guard_px, folds=folds),
     )
     for note in chips.notes:
         reporter.log(note)

@@ -19,6 +19,8 @@ from .version import __version__ as __version__
 if TYPE_CHECKING:
     from .bundle import load_model
     from .chips.chipset import open_chip_set
+    from .chips.sampling import Sampling
+    from .chips.splits import Split
     from .chips.tile import tile
     from .curation.retrain import retrain
     from .evaluation.evaluate import evaluate
@@ -41,6 +43,8 @@ _HOME = {
     "Compute": ".networks.compute",
     "read_labels": ".labels.reading",
     "tile": ".chips.tile",
+    "Sampling": ".chips.sampling",
+    "Split": ".chips.splits",
     "open_chip_set": ".chips.chipset",
     "train": ".training.train",
     "retrain": ".curation.retrain",
@@ -53,7 +57,9 @@ _HOME = {
 __all__ = [
     "Compute",
     "LabelOptions",
+    "Sampling",
     "SceneOptions",
+    "Split",
     "evaluate",
     "load_model",
     "open_chip_set",

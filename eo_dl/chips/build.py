@@ -1,4 +1,4 @@
-"""From checked requests to the files of a chip set: measure, keep, deal, count, write."""
+"""From checked inputs to the files of a chip set: draw, measure, choose, split, write."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from ..core.arraytypes import BoolArray, Float64Array
 from ..core.gridwindow import GridWindow
 from ..core.labelset import LabelSet
 from ..core.normalization import BandStatistics
@@ -21,10 +21,10 @@ from ..errors import LabelError
 from ..io.atomic import write_bytes
 from ..io.scene import Scene
 from ..version import __version__
-from .candidates import SamplingRequest, draw_candidates
+from .candidates import draw_candidates
 from .chiprecord import ChipRecord, chip_id, scene_labels
 from .chipset import ChipSet, chip_ground
-from .conflicts import Index
+from .conflicts import ChipPairs
 from .contact_sheet import contact_sheet
 from .index import read_back_labels, write_index
 from .inherit import inherited
@@ -38,13 +38,12 @@ from .manifest import (
     manifest_text,
     scene_entry,
 )
-from .measure import Candidate, Measured, enough_valid, measure
-from .splits import Dealt, SplitRequest, block_names, deal_chips, default_block_chips
+from .measure import Measured, enough_valid, measure
+from .sampling import Sampling
+from .splits import ChipsToSplit, Split, SplitChips, block_names, default_block_chips, split_chips
 from .statistics import sample_size, statistics
 from .truth import SceneTruth
 from .writing import ChipWriter, why_write
-
-SplitBy = Literal["block", "scene"]
 
 
 @dataclass(frozen=True)
@@ -52,234 +51,271 @@ class TileJob:
     """What `tile` was asked for, checked and opened."""
 
     scenes: tuple[Scene, ...]
+    """The scenes on the grids to cut."""
+
     labels: LabelSet
+    """The labels as they belong to these scenes."""
+
     truths: tuple[SceneTruth, ...]
+    """The labels of each scene, in its pixels."""
+
     regions: tuple[shapely.Geometry | None, ...]
-    sampling: SamplingRequest
-    request: SplitRequest
-    split_by: SplitBy
-    block_px: int | None
-    keep_empty: float | None
-    min_valid: float
+    """Where chips may lie in each scene, in its pixels; None: everywhere."""
+
+    chip_px: int
+    """Side of a chip."""
+
     gsd_m: float | None
+    """GSD of the chips, metres; None without a CRS."""
+
+    sampling: Sampling
+    """Where chips are cut, and which are kept."""
+
+    split: Split
+    """How chips are divided among splits."""
+
+    splits_of: ChipSet | None
+    """The chip set whose splits are taken over, in place of `split`."""
+
+    seed: int
+    """Same seed, same chips."""
+
     write_chips: bool | None
+    """Write chips as GeoTIFFs; None: if reading from the scenes would be slow."""
+
     workers: int | None
+    """Number of threads; None: chosen."""
+
     on_progress: OnProgress
+    """Called with the number of chips done and their total."""
+
     notes: tuple[str, ...]
-    splits_of: ChipSet | None = None
+    """What was done so far."""
 
 
 def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
-    """Fill `folder`, which will be called `out`, with the chip set."""
-    candidates, drawn_notes = draw_candidates(job.truths, job.regions, job.sampling)
-    reason = why_write(job.scenes, candidates)
-    wanted = reason is not None if job.write_chips is None else job.write_chips
-    writer = (
-        ChipWriter(folder, job.scenes, scene_labels([scene.stem for scene in job.scenes]), job.min_valid)
-        if wanted
-        else None
-    )
-    if writer is not None:
-        writer.prepare()
-    measured = _measured(job, candidates, writer)
-    good = [
-        m
-        for m in measured
-        if enough_valid(m.valid_share, m.candidate.window, job.scenes[m.candidate.scene_index], job.min_valid)
-    ]
-    if not good:
-        raise LabelError(
-            f"{job.scenes[0].path}: no chip has {job.min_valid:.0%} measured pixels; check nodata (eo-dl inspect) or lower --min-valid"
-        )
-    keep, empty_note = _kept(job, good)
-    records, dealt = _dealt(job, good, keep)
-    used = [
-        m.tally for m, record in zip(good, records, strict=True) if record.keep and record.split == "train"
-    ]
-    notes = [*job.notes, *drawn_notes, *dealt.notes, *empty_note]
-    if len(good) < len(measured):
-        notes.append(
-            f"{len(measured) - len(good)} of {len(measured)} chips left out: less than {job.min_valid:.0%} of their pixels are measured"
-        )
-    if reason is not None and job.write_chips is None:
-        notes.append(reason)
-    notes += _class_notes(job.labels, records)
-    _write(job, folder, out, records, dealt, statistics(used), notes)
+    """Make a chip set.
 
+    Args:
+        job: What is wanted.
+        folder: A folder to write in, renamed afterwards.
+        out: What the folder will be called.
 
-def _measured(job: TileJob, candidates: Sequence[Candidate], writer: ChipWriter | None) -> list[Measured]:
-    sample_px = sample_size(len(candidates), len(job.scenes[0].bands), job.sampling.chip_px)
-    return measure(
-        candidates,
+    Raises:
+        LabelError: No chip is left.
+        ConfigError: The options contradict the data.
+    """
+    drawn = draw_candidates(job.truths, job.regions, job.sampling, chip_px=job.chip_px, seed=job.seed)
+    reason_to_write = why_write(job.scenes, drawn.candidates)
+    writes = reason_to_write is not None if job.write_chips is None else job.write_chips
+    writer = _writer(job, folder) if writes else None
+    measured = measure(
+        drawn.candidates,
         job.truths,
-        sample_px=sample_px,
+        sample_px=sample_size(len(drawn.candidates), len(job.scenes[0].bands), job.chip_px),
         sink=writer,
         workers=job.workers,
         on_progress=job.on_progress,
     )
+    valid = _valid_ones(job, measured)
+    unsplit = _records(job, valid)
+    keep, keep_notes = _kept(job, unsplit)
+    records, split = _split(job, unsplit, keep)
+    used_tallies = [
+        chip.tally for chip, record in zip(valid, records, strict=True) if record.counted_split == "train"
+    ]
+    notes = [*job.notes, *drawn.notes, *split.notes, *keep_notes]
+    if len(valid) < len(measured):
+        notes.append(
+            f"{len(measured) - len(valid)} of {len(measured)} chips left out: less than "
+            f"{job.sampling.min_valid:.0%} of their pixels are measured"
+        )
+    if reason_to_write is not None and job.write_chips is None:
+        notes.append(reason_to_write)
+    notes += _class_notes(job.labels, records)
+    _write(job, folder, out, _Contents(records, split, statistics(used_tallies), tuple(notes)))
 
 
-def _kept(job: TileJob, good: Sequence[Measured]) -> tuple[npt.NDArray[np.bool_], list[str]]:
-    """Which chips are kept: all with objects, and the asked-for share of the others, drawn at random."""
-    empty = np.flatnonzero([_record(m, job.scenes[m.candidate.scene_index], "", "").empty for m in good])
-    keep = np.ones(len(good), np.bool_)
-    if job.keep_empty is None or not len(empty) or job.sampling.sampling not in ("grid", "random"):
+def _writer(job: TileJob, folder: Path) -> ChipWriter:
+    labels = scene_labels([scene.stem for scene in job.scenes])
+    writer = ChipWriter(folder, job.scenes, labels, job.sampling.min_valid)
+    writer.prepare()
+    return writer
+
+
+def _valid_ones(job: TileJob, measured: Sequence[Measured]) -> list[Measured]:
+    """The chips of which enough was measured."""
+    valid = []
+    for chip in measured:
+        scene = job.scenes[chip.candidate.scene_index]
+        if enough_valid(chip.valid_share, chip.candidate.window, scene, job.sampling.min_valid):
+            valid.append(chip)
+    if not valid:
+        raise LabelError(
+            f"{job.scenes[0].path}: no chip has {job.sampling.min_valid:.0%} measured pixels; check nodata with "
+            "`eo-dl inspect`, or lower `min_valid`"
+        )
+    return valid
+
+
+def _records(job: TileJob, measured: Sequence[Measured]) -> list[ChipRecord]:
+    """A record for each chip, in no split yet."""
+    names = scene_labels([scene.stem for scene in job.scenes])
+    records = []
+    for chip in measured:
+        index, window = chip.candidate.scene_index, chip.candidate.window
+        records.append(
+            ChipRecord(
+                chip_id=chip_id(names[index], window),
+                scene_index=index,
+                window=GridWindow.of(window, job.scenes[index].grid),
+                valid_share=round(chip.valid_share, 6),
+                class_shares=chip.class_shares,
+                object_counts=chip.object_counts,
+                file=chip.file,
+            )
+        )
+    return records
+
+
+def _kept(job: TileJob, records: Sequence[ChipRecord]) -> tuple[BoolArray, list[str]]:
+    """Which chips are kept: all with objects, and the wanted share of the others, drawn at random."""
+    keep = np.ones(len(records), np.bool_)
+    empty = np.flatnonzero([record.empty for record in records])
+    if job.sampling.keep_empty is None or not len(empty):
         return keep, []
-    rng = generator(job.request.seed, "empty")
-    dropped = rng.permutation(empty)[round(job.keep_empty * len(empty)) :]
+    rng = generator(job.seed, "empty")
+    dropped = rng.permutation(empty)[round(job.sampling.keep_empty * len(empty)) :]
     keep[dropped] = False
     if not keep.any():
-        raise LabelError("no chip shows a labelled object, so --keep-empty 0 leaves none; check the labels")
+        raise LabelError(
+            f"{job.labels.source}: no chip shows a labelled object, so `keep_empty` leaves none; check the labels"
+        )
+    if not len(dropped):
+        return keep, []
     return keep, [
         f"{len(dropped)} of {len(empty)} chips without objects are not kept (keep = false in {INDEX})"
-    ] if len(dropped) else []
-
-
-def _record(m: Measured, scene: Scene, name: str, block: str) -> ChipRecord:
-    return ChipRecord(
-        chip_id=name,
-        scene_index=m.candidate.scene_index,
-        window=GridWindow.of(m.candidate.window, scene.grid),
-        valid_share=round(m.valid_share, 6),
-        class_shares=m.class_shares,
-        object_counts=m.object_counts,
-        block=block,
-        file=m.file,
-    )
-
-
-def _dealt(
-    job: TileJob, good: Sequence[Measured], keep: npt.NDArray[np.bool_]
-) -> tuple[tuple[ChipRecord, ...], Dealt]:
-    """The chips with their blocks, splits and folds."""
-    named = scene_labels([scene.stem for scene in job.scenes])
-    bare = [
-        _record(
-            m,
-            job.scenes[m.candidate.scene_index],
-            chip_id(named[m.candidate.scene_index], m.candidate.window),
-            "",
-        )
-        for m in good
     ]
-    ground = chip_ground(job.scenes, bare, job.sampling.chip_px)
-    if job.split_by == "scene":
-        blocks = _scene_blocks(job.scenes, bare, ground.near_pairs(0))
+
+
+def _split(
+    job: TileJob, records: Sequence[ChipRecord], keep: BoolArray
+) -> tuple[tuple[ChipRecord, ...], SplitChips]:
+    """The chips with their blocks, splits and folds."""
+    ground = chip_ground(job.scenes, records, job.chip_px)
+    if job.split.by == "scene":
+        blocks = _scene_blocks(job.scenes, records, ground.near_pairs(0))
     else:
-        pitch = job.sampling.chip_px - job.sampling.overlap_px
-        blocks = block_names(ground, job.block_px or default_block_chips(ground.places, pitch) * pitch)
+        pitch_px = job.chip_px - job.sampling.overlap_px
+        side_px = job.split.block_side_px(job.chip_px, job.gsd_m)
+        if side_px is None:
+            side_px = default_block_chips(ground.places, pitch_px) * pitch_px
+        blocks = block_names(ground, side_px)
     if job.splits_of is None:
-        dealt = deal_chips(ground, blocks, _amounts(job.labels, bare), keep, job.request)
+        chips = ChipsToSplit(ground, blocks, _amounts(job.labels, records), keep)
+        split = split_chips(chips, job.split, chip_px=job.chip_px, seed=job.seed)
     else:
-        dealt = inherited(job.scenes, bare, ground, keep, job.splits_of)
-    records = tuple(
-        replace(r, block=b, split=s, fold=f, keep=bool(k))
-        for r, b, s, f, k in zip(bare, blocks, dealt.splits, dealt.folds, keep, strict=True)
+        split = inherited(job.scenes, records, ground, keep, job.splits_of)
+    columns = zip(records, blocks, split.splits, split.folds, keep.tolist(), strict=True)
+    finished = tuple(
+        replace(record, block=block, split=name, fold=fold, keep=is_kept)
+        for record, block, name, fold, is_kept in columns
     )
-    shared = ground.shared_ground([r.split if r.keep else "none" for r in records])
+    shared = ground.shared_ground([record.counted_split for record in finished])
     assert not any(shared.values()), shared
-    return records, replace(dealt, shared_ground=shared)
+    return finished, replace(split, shared_ground=shared)
 
 
 def _scene_blocks(
-    scenes: Sequence[Scene], records: Sequence[ChipRecord], pairs: tuple[Index, Index]
+    scenes: Sequence[Scene], records: Sequence[ChipRecord], pairs: ChipPairs
 ) -> tuple[str, ...]:
-    """A block for each scene; scenes whose chips share ground are one."""
-    root = list(range(len(scenes)))
-    for i, j in zip(*pairs, strict=True):
-        one, other = sorted((root[records[i].scene_index], root[records[j].scene_index]))
-        if one != other:
-            root = [one if r == other else r for r in root]
-    return tuple(f"s{root[record.scene_index]}" for record in records)
+    """A block for each scene; scenes whose chips share ground are one block."""
+    block_of = list(range(len(scenes)))
+    for first, second in zip(*pairs, strict=True):
+        blocks = (block_of[records[first].scene_index], block_of[records[second].scene_index])
+        lower, higher = min(blocks), max(blocks)
+        if lower != higher:
+            block_of = [lower if block == higher else block for block in block_of]
+    return tuple(f"s{block_of[record.scene_index]}" for record in records)
 
 
-def _amounts(labels: LabelSet, records: Sequence[ChipRecord]) -> npt.NDArray[np.float64]:
-    """(N, 2K) what the splits share out: pixels of each class and objects of each class."""
-    ids = labels.classes.ids
-    return np.array(
-        [
-            [*(r.class_shares.get(i, 0.0) for i in ids), *(float(r.object_counts.get(i, 0)) for i in ids)]
-            for r in records
-        ]
-    ).reshape(len(records), -1)
+def _amounts(labels: LabelSet, records: Sequence[ChipRecord]) -> Float64Array:
+    """(N, 2K) what splits share out: pixels of each class and objects of each class."""
+    class_ids = labels.classes.ids
+    rows = []
+    for record in records:
+        pixels = [record.class_shares.get(class_id, 0.0) for class_id in class_ids]
+        objects = [float(record.object_counts.get(class_id, 0)) for class_id in class_ids]
+        rows.append([*pixels, *objects])
+    return np.array(rows).reshape(len(records), -1)
 
 
 def _class_notes(labels: LabelSet, records: Sequence[ChipRecord]) -> list[str]:
     """Classes that a split lacks although the chip set has them."""
+    used = {record.split for record in records}
     notes = []
     for info in labels.classes.foreground:
-        with_it = {
-            r.split
-            for r in records
-            if r.keep and (r.class_shares.get(info.id, 0) > 0 or r.object_counts.get(info.id, 0))
-        }
-        lacking = [
-            name
-            for name in ("train", "val", "test")
-            if name not in with_it and any(r.split == name for r in records)
-        ]
+        showing = {record.counted_split for record in records if _shows(record, info.id)}
+        lacking = [name for name in ("train", "val", "test") if name in used and name not in showing]
         if lacking:
             notes.append(f"class '{info.name}' is in no chip of {' and '.join(lacking)}")
     return notes
 
 
-def _write(
-    job: TileJob,
-    folder: Path,
-    out: Path,
-    records: tuple[ChipRecord, ...],
-    dealt: Dealt,
-    stats: tuple[BandStatistics, ...],
-    notes: list[str],
-) -> None:
+def _shows(record: ChipRecord, class_id: int) -> bool:
+    return record.class_shares.get(class_id, 0) > 0 or record.object_counts.get(class_id, 0) > 0
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What is written."""
+
+    records: tuple[ChipRecord, ...]
+    split: SplitChips
+    statistics: tuple[BandStatistics, ...]
+    notes: tuple[str, ...]
+
+
+def _write(job: TileJob, folder: Path, out: Path, contents: _Contents) -> None:
     # The sheet is drawn while the index is written and read back: one mostly computes, the other mostly waits
     # for the disk.
     with ThreadPoolExecutor(1) as pool:
-        sheet = pool.submit(contact_sheet, folder, job.truths, records, stats, job.request.seed, job.workers)
-        values = _index_and_manifest(job, folder, out, records, dealt, stats, notes)
+        sheet = pool.submit(
+            contact_sheet,
+            folder,
+            job.truths,
+            contents.records,
+            contents.statistics,
+            seed=job.seed,
+            workers=job.workers,
+        )
+        values = _index_and_manifest(job, folder, out, contents)
         write_bytes(folder / CONTACT_SHEET, sheet.result())
     write_bytes(folder / MANIFEST, manifest_text(values).encode())
 
 
-def _index_and_manifest(
-    job: TileJob,
-    folder: Path,
-    out: Path,
-    records: tuple[ChipRecord, ...],
-    dealt: Dealt,
-    stats: tuple[BandStatistics, ...],
-    notes: list[str],
-) -> dict[str, Any]:
-    """Write the index; the manifest's values, the content hash of what was written among them."""
-    write_index(folder / INDEX, job.scenes, job.labels, records)
-    labels_plain = labels_entry(job.labels, out)
+def _index_and_manifest(job: TileJob, folder: Path, out: Path, contents: _Contents) -> dict[str, Any]:
+    """Write the index; returns the values of the manifest, with the content hash of what was written."""
+    index = folder / INDEX
+    write_index(index, job.scenes, job.labels, contents.records)
+    labels = labels_entry(job.labels, out)
     # The hash is that of what will be read back: labels in pixels pass through map coordinates, which moves
     # them by 1e-10 px.
-    seen = read_back_labels(folder / INDEX, job.labels.classes, job.scenes, labels_plain, job.labels.crs)
+    as_read = read_back_labels(index, job.labels.classes, job.scenes, labels, job.labels.crs)
+    as_read = replace(as_read, masks=job.labels.masks)
     return {
         "eo_dl": __version__,
-        "chip_px": job.sampling.chip_px,
+        "chip_px": job.chip_px,
         "gsd_m": job.gsd_m,
-        "seed": job.request.seed,
-        "content_hash": content_hash(
-            job.scenes, replace(seen, masks=job.labels.masks), records, job.sampling.chip_px
-        ),
-        "guard_px": dealt.guard_px,
-        "folds": job.request.folds,
-        "shared_ground": dealt.shared_ground,
-        "options": {
-            "sampling": job.sampling.sampling,
-            "overlap_px": job.sampling.overlap_px,
-            "count": job.sampling.count,
-            "keep_empty": job.keep_empty,
-            "min_valid": job.min_valid,
-            "split": list(job.request.shares),
-            "split_by": job.split_by,
-            "block_px": job.block_px,
-        },
+        "seed": job.seed,
+        "content_hash": content_hash(job.scenes, as_read, contents.records, job.chip_px),
+        "guard_px": contents.split.guard_px,
+        "folds": job.split.folds,
+        "shared_ground": contents.split.shared_ground,
+        "options": {"sampling": asdict(job.sampling), "split": asdict(job.split)},
         "classes": classes_entry(job.labels.classes),
-        "statistics": [asdict(s) for s in stats],
+        "statistics": [asdict(band) for band in contents.statistics],
         "scenes": [scene_entry(scene, out) for scene in job.scenes],
-        "labels": labels_plain,
-        "notes": notes,
+        "labels": labels,
+        "notes": list(contents.notes),
     }

@@ -4,7 +4,7 @@ chips/
   chips.json          what was done, with what; written last
   chips.gpkg          layers chips, labels, annotated: open it in QGIS; `split` and `keep` may be edited
   contact_sheet.png   some chips with their labels
-  images/, masks/     GeoTIFFs, where chips were written
+  images/, masks/     GeoTIFFs, if chips were written
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from ..core.arraytypes import Float64Array
 from ..core.bands import BandSet
 from ..core.classes import ClassSet
 from ..core.htmlcard import card, grid_table, inline_png
@@ -33,224 +33,257 @@ from .index import read_back_labels, read_records
 from .manifest import INDEX, classes_of, content_hash, labels_crs, masks_of, read_manifest, reopen_scene
 from .measure import owned
 from .places import find_places, windows_in_frame
-from .splits import fold_splits, fold_validated_on
+from .splits import fold_splits, fold_validated_on, without
 from .truth import SceneTruth
 
 __all__ = ["ChipRecord", "ChipSet", "ChipSummary", "chip_ground", "open_chip_set"]
 
+_EXAMPLES = 3  # pairs of chips named in a message
+_SCENES_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class ChipSummary:
-    """A chip set as a table for people, and as plain values for machines."""
+    """A chip set as a table and as plain values."""
 
     header: tuple[str, ...]
+    """Column names."""
+
     rows: tuple[tuple[object, ...], ...]
+    """One row per split."""
+
     values: dict[str, object]
+    """Everything as plain values, for JSON."""
+
     area_unit: str
+    """Unit of shared ground: "m2", or "px2" without a CRS."""
 
 
 @dataclass(frozen=True)
 class ChipSet:
-    """Chips of scenes with their labels.
-
-    `bands`: those of the chips, of the first scene; a scene's own scale and dtype are in `scenes`.
-    `statistics`: over the valid pixels of the train chips, as `tile` found them. `gsd_m` None without CRS.
-    `guard_px`: how far chips of two splits lie apart at least. `shared_ground`: for each pair of splits
-    ("train/val") the ground in both, in `area_unit`, measured from the chips' outlines. `content_hash`:
-    SHA-256 of what training sees.
-    """
+    """Chips of scenes with their labels."""
 
     path: Path
+    """The folder."""
+
     scenes: tuple[Scene, ...]
+    """The scenes on the grids that chips were cut on, each with its own scale and dtype."""
+
     labels: LabelSet
+    """All labels, with edits made in QGIS."""
+
     classes: ClassSet
+    """The classes of the labels."""
+
     records: tuple[ChipRecord, ...]
+    """All chips, kept or not."""
+
     statistics: tuple[BandStatistics, ...]
+    """Per band over the valid pixels of the train chips, as `tile` found them."""
+
     bands: BandSet
+    """The bands of the chips: those of the first scene."""
+
     gsd_m: float | None
+    """GSD of the chips, metres; None without a CRS."""
+
     chip_px: int
+    """Side of a chip."""
+
     seed: int
+    """Seed that the chips were drawn with."""
+
     content_hash: str
+    """SHA-256 of what training sees."""
+
     shared_ground: dict[str, float]
+    """For each pair of splits ("train/val") the ground in both, in `area_unit`, measured from the outlines."""
+
     guard_px: float = 0.0
+    """Minimum distance between chips of two splits."""
+
     folds: int | None = None
+    """Number of folds, where the set was tiled with folds."""
+
     notes: tuple[str, ...] = ()
+    """What was done and left out on the way."""
+
     _truths: dict[int, SceneTruth] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def area_unit(self) -> str:
-        """Unit of `shared_ground`."""
+        """Unit of `shared_ground`: "m2", or "px2" if a scene has no CRS."""
         return "m2" if all(scene.grid.crs is not None for scene in self.scenes) else "px2"
 
     def split(self, name: str) -> tuple[ChipRecord, ...]:
-        """The kept chips of a split. Raises `ConfigError` for a name that is none."""
+        """The kept chips of a split.
+
+        Raises:
+            ConfigError: There is no split of that name.
+        """
         if name not in SPLITS:
-            raise ConfigError(f"{self.path}: split {name!r} is none of {', '.join(SPLITS)}")
+            raise ConfigError(f"{self.path}: unknown split {name!r}; choose one of {', '.join(SPLITS)}")
         return tuple(record for record in self.records if record.keep and record.split == name)
 
     def for_fold(self, fold: int) -> ChipSet:
-        """The same chips with fold `fold` as test, the next one as val and the rest as train, guard kept; of
-        two folds it is val.
+        """The same chips for one run of a cross-validation, guard kept.
 
-        Statistics stay those of the first fold's train chips. Raises `ConfigError` where the set has no such
-        fold.
+        Statistics stay those of the train chips of the first run.
+
+        Args:
+            fold: The fold to test on; the next one is val, the rest train. Of two folds it is val.
+
+        Raises:
+            ConfigError: The set has no such fold.
         """
-        if self.folds is None or not 0 <= fold < self.folds:
-            raise ConfigError(
-                f"{self.path}: has no fold {fold}; {'tile with --folds K' if self.folds is None else f'its folds are 0 to {self.folds - 1}'}"
-            )
+        if self.folds is None:
+            raise ConfigError(f"{self.path}: has no folds; tile with `folds`")
+        if not 0 <= fold < self.folds:
+            raise ConfigError(f"{self.path}: has no fold {fold}; its folds are 0 to {self.folds - 1}")
         tentative = fold_splits([record.fold for record in self.records], fold, self.folds)
         ground = chip_ground(self.scenes, self.records, self.chip_px)
         keep = np.array([record.keep for record in self.records])
-        gone = gave_way(tentative, keep, ground.near_pairs(self.guard_px))
+        splits = without(tentative, gave_way(tentative, keep, ground.near_pairs(self.guard_px)))
         records = tuple(
-            replace(r, split="none" if g else s)
-            for r, s, g in zip(self.records, tentative, gone, strict=True)
+            replace(record, split=split) for record, split in zip(self.records, splits, strict=True)
         )
         return replace(
             self,
             records=records,
-            shared_ground=_shared(ground, records),
+            shared_ground=_shared_ground(ground, records),
             content_hash=content_hash(self.scenes, self.labels, records, self.chip_px),
         )
 
     def with_val_fold(self, val_fold: int) -> ChipSet:
         """As `for_fold`, by the fold to validate on."""
-        return self.for_fold(
-            val_fold
-            if self.folds is None or not 0 <= val_fold < self.folds
-            else fold_validated_on(val_fold, self.folds)
-        )
+        if self.folds is None or not 0 <= val_fold < self.folds:
+            return self.for_fold(val_fold)  # which refuses it
+        return self.for_fold(fold_validated_on(val_fold, self.folds))
 
     def truth_of(self, scene_index: int) -> SceneTruth:
-        """The labels of a scene, ready to be cut to chips (kept once made)."""
+        """The labels of a scene, ready to be cut to chips; made once."""
         if scene_index not in self._truths:
             self._truths[scene_index] = SceneTruth.of(self.labels, self.scenes[scene_index])
         return self._truths[scene_index]
 
     def labels_of(self, scene_index: int) -> PixelLabels:
-        """The labels of a scene in its working pixels (of label rasters: none)."""
+        """The labels of a scene in its working pixels; without features if labels are rasters."""
         truth = self.truth_of(scene_index)
         return replace(truth.labels, annotated=truth.region)
 
     def class_pixel_shares(self, split: str) -> dict[int, float]:
-        """For each class id (0: background) its share of the labelled, valid pixels of a split; empty where
-        there are none.
+        """For each class id (0: background) its share of the labelled, valid pixels of a split; empty if there
+        are none.
         """
-        found: dict[int, float] = {}
+        shares: dict[int, float] = {}
         for record in self.split(split):
             for class_id, share in record.class_shares.items():
-                found[class_id] = found.get(class_id, 0.0) + share
-        total = sum(found.values())
-        return {class_id: found[class_id] / total for class_id in sorted(found)} if total else {}
+                shares[class_id] = shares.get(class_id, 0.0) + share
+        total = sum(shares.values())
+        if not total:
+            return {}
+        return {class_id: shares[class_id] / total for class_id in sorted(shares)}
 
     def object_counts(self, split: str) -> dict[int, int]:
-        """For each class id its objects in a split; one seen by two overlapping chips counts twice."""
-        found: dict[int, int] = {}
+        """For each class id its objects in a split; one that two overlapping chips own counts twice."""
+        counts: dict[int, int] = {}
         for record in self.split(split):
             for class_id, count in record.object_counts.items():
-                found[class_id] = found.get(class_id, 0) + count
-        return dict(sorted(found.items()))
+                counts[class_id] = counts.get(class_id, 0) + count
+        return dict(sorted(counts.items()))
 
-    def object_sizes_px(self, split: str) -> npt.NDArray[np.float64]:
-        """(N, 2) widths and heights of the objects that a split's chips count, cut at the chips' edges; of
-        label rasters, of their patches.
+    def object_sizes_px(self, split: str) -> Float64Array:
+        """(N, 2) widths and heights of the objects of a split, clipped to the chips; for label rasters of their
+        patches.
         """
         sizes = [np.empty((0, 2))]
         for record in self.split(split):
             if record.empty:
                 continue
             boxes = _object_boxes(self.truth_of(record.scene_index), record)
-            cut = np.clip(boxes, 0, [record.window.width, record.window.height] * 2)
-            sizes.append(cut[:, 2:] - cut[:, :2])
+            clipped = np.clip(boxes, 0, [record.window.width, record.window.height] * 2)
+            sizes.append(clipped[:, 2:] - clipped[:, :2])
         return np.concatenate(sizes)
 
     def summary(self) -> ChipSummary:
         """Chips, class shares and objects of each split."""
-        known = (
-            self.classes.with_background()
-            if any(0 in record.class_shares for record in self.records)
-            else self.classes
-        )
+        has_background = any(0 in record.class_shares for record in self.records)
+        classes = self.classes.with_background() if has_background else self.classes
         rows: list[tuple[object, ...]] = []
-        values: dict[str, object] = {}
+        splits: dict[str, object] = {}
         for name in SPLITS:
-            chips, shares, objects = (
-                len(self.split(name)),
-                self.class_pixel_shares(name),
-                self.object_counts(name),
-            )
-            if not chips:
+            chip_count = len(self.split(name))
+            if not chip_count:
                 continue
-            rows.append(
-                (name, chips, sum(objects.values()), *(f"{shares.get(info.id, 0.0):.1%}" for info in known))
-            )
-            by_name = {info.name: round(shares.get(info.id, 0.0), 6) for info in known}
-            values[name] = {
-                "chips": chips,
-                "objects": {self.classes.by_id(i).name: n for i, n in objects.items()},
-                "class_shares": by_name,
+            shares, objects = self.class_pixel_shares(name), self.object_counts(name)
+            percentages = [f"{shares.get(info.id, 0.0):.1%}" for info in classes]
+            rows.append((name, chip_count, sum(objects.values()), *percentages))
+            splits[name] = {
+                "chips": chip_count,
+                "objects": {self.classes.by_id(class_id).name: count for class_id, count in objects.items()},
+                "class_shares": {info.name: round(shares.get(info.id, 0.0), 6) for info in classes},
             }
-        facts: dict[str, object] = {
+        values: dict[str, object] = {
             "path": str(self.path),
             "chip_px": self.chip_px,
             "gsd_m": self.gsd_m,
             "guard_px": self.guard_px,
             "content_hash": self.content_hash,
-        }
-        shared = {
+            "splits": splits,
             "shared_ground": dict(self.shared_ground),
             "area_unit": self.area_unit,
             "notes": list(self.notes),
         }
-        return ChipSummary(
-            ("split", "chips", "objects", *known.names),
-            tuple(rows),
-            {**facts, "splits": values, **shared},
-            self.area_unit,
-        )
+        header = ("split", "chips", "objects", *classes.names)
+        return ChipSummary(header, tuple(rows), values, self.area_unit)
 
     def _repr_html_(self) -> str:
-        names = ", ".join(scene.name for scene in self.scenes[:5])
+        names = ", ".join(scene.name for scene in self.scenes[:_SCENES_SHOWN])
+        more = " ..." if len(self.scenes) > _SCENES_SHOWN else ""
         rows: list[tuple[str, object]] = [
             ("chips", f"{len(self.records)} of {self.chip_px} px"),
-            ("scenes", names + (" ..." if len(self.scenes) > 5 else "")),
+            ("scenes", names + more),
             ("bands", self.bands.describe()),
-            *(
-                (f"ground shared by {pair}", f"{area:g} {self.area_unit}")
-                for pair, area in self.shared_ground.items()
-            ),
         ]
+        for pair, area in self.shared_ground.items():
+            rows.append((f"ground shared by {pair}", f"{area:g} {self.area_unit}"))
         summary = self.summary()
-        sheet = self.path / "contact_sheet.png"
-        image = (
-            f"<img style='max-width:100%' src='{inline_png(sheet.read_bytes())}'>" if sheet.is_file() else ""
-        )
+        sheet, image = self.path / "contact_sheet.png", ""
+        if sheet.is_file():
+            image = f"<img style='max-width:100%' src='{inline_png(sheet.read_bytes())}'>"
         return card(self.path.name, rows) + grid_table(summary.header, summary.rows) + image
 
 
-def _object_boxes(truth: SceneTruth, record: ChipRecord) -> npt.NDArray[np.float64]:
+def _object_boxes(truth: SceneTruth, record: ChipRecord) -> Float64Array:
+    """(N, 4) boxes of the objects that a chip owns, in its pixels."""
     if truth.mask is None:
         labels = truth.labels.within(record.window)
         return labels.bounds[owned(labels, Window(0, 0, record.window.width, record.window.height))]
     mask = truth.chip(record.window).mask
-    assert mask is not None
-    patches, _ = polygonize(mask, np.isin(mask, [info.id for info in truth.labels.classes.foreground]))
+    assert mask is not None, "these labels are a raster"
+    foreground = np.isin(mask, [info.id for info in truth.labels.classes.foreground])
+    patches, _ = polygonize(mask, foreground)
     return np.asarray(shapely.bounds(patches), np.float64).reshape(-1, 4)
 
 
 def chip_ground(scenes: Sequence[Scene], records: Sequence[ChipRecord], chip_px: int) -> ChipGround:
-    """Where the chips lie, scenes of one place in one frame."""
+    """Where chips lie, with all scenes of one place in one frame.
+
+    Args:
+        scenes: The scenes.
+        records: The chips.
+        chip_px: Side of a chip; scenes closer than that are one place.
+    """
     places = find_places([scene.grid for scene in scenes], chip_px)
     place_of_scene = {index: place for place in places for index in place.scenes}
-    outlines = np.empty(len(records), dtype=object)
     scene_of = np.array([record.scene_index for record in records], np.int64)
-    for index in np.unique(scene_of):
-        mine = np.flatnonzero(scene_of == index)
-        outlines[mine] = windows_in_frame(
-            place_of_scene[int(index)].frame, scenes[int(index)].grid, [records[int(i)].window for i in mine]
-        )
-    return ChipGround(places, np.array([place_of_scene[int(i)].number for i in scene_of], np.int64), outlines)
+    outlines = np.empty(len(records), dtype=object)
+    for index in np.unique(scene_of).tolist():
+        of_scene = np.flatnonzero(scene_of == index)
+        windows = [records[number].window for number in of_scene.tolist()]
+        outlines[of_scene] = windows_in_frame(place_of_scene[index].frame, scenes[index].grid, windows)
+    place_of = np.array([place_of_scene[index].number for index in scene_of.tolist()], np.int64)
+    return ChipGround(places, place_of, outlines)
 
 
 def open_chip_set(chips: ChipSet | str | Path, *, allow_shared: bool = False) -> ChipSet:
@@ -270,85 +303,75 @@ def open_chip_set(chips: ChipSet | str | Path, *, allow_shared: bool = False) ->
     if isinstance(chips, ChipSet):
         return chips
     folder = Path(chips)
-    found = read_manifest(folder)
+    manifest = read_manifest(folder)
     try:
-        return _opened(folder, found, allow_shared)
+        return _opened(folder, manifest, allow_shared)
     except (KeyError, TypeError) as cause:
         raise ChipSetError(
-            f"{folder}: its chips.json was changed by hand ({cause!r}); restore it or tile again"
+            f"{folder}: its chips.json was edited by hand and is incomplete ({cause!r}); restore it or tile again"
         ) from cause
 
 
-def _opened(folder: Path, found: dict[str, Any], allow_shared: bool) -> ChipSet:
-    scenes = tuple(reopen_scene(entry, folder) for entry in found["scenes"])
-    classes = classes_of(found["classes"])
-    chip_px = int(found["chip_px"])
+def _opened(folder: Path, manifest: dict[str, Any], allow_shared: bool) -> ChipSet:
+    scenes = tuple(reopen_scene(entry, folder) for entry in manifest["scenes"])
+    classes = classes_of(manifest["classes"])
+    chip_px = int(manifest["chip_px"])
     records = read_records(folder / INDEX, classes, scenes, chip_px)
-    labels = read_back_labels(folder / INDEX, classes, scenes, found["labels"], labels_crs(found["labels"]))
-    labels = replace(labels, masks=masks_of(found["labels"], folder))
+    crs = labels_crs(manifest["labels"])
+    labels = read_back_labels(folder / INDEX, classes, scenes, manifest["labels"], crs)
+    labels = replace(labels, masks=masks_of(manifest["labels"], folder))
     _check_files(folder, records)
     digest = content_hash(scenes, labels, records, chip_px)
-    edited = digest != found["content_hash"]
-    shared = dict(found["shared_ground"])
-    if edited:
-        ground = chip_ground(scenes, records, chip_px)
-        shared = _shared(ground, records)
-        if not allow_shared:
-            _refuse_shared(folder, ground, records, shared)
-    remarks = (
-        (
-            "chips.gpkg was edited since tile: its splits, keep flags and labels are obeyed, band statistics are those of tile",
+    shared_ground, notes = dict(manifest["shared_ground"]), list(manifest["notes"])
+    if digest != manifest["content_hash"]:
+        notes.append(
+            "chips.gpkg was edited after tiling: its splits, keep flags and labels apply; band statistics are "
+            "those of the original train chips"
         )
-        if edited
-        else ()
-    )
+        ground = chip_ground(scenes, records, chip_px)
+        shared_ground = _shared_ground(ground, records)
+        if any(shared_ground.values()) and not allow_shared:
+            raise ChipSetError(_shared_message(folder, ground, records))
     return ChipSet(
         path=folder,
         scenes=scenes,
         labels=labels,
         classes=classes,
         records=records,
-        statistics=tuple(BandStatistics(**entry) for entry in found["statistics"]),
+        statistics=tuple(BandStatistics(**entry) for entry in manifest["statistics"]),
         bands=scenes[0].bands,
-        gsd_m=found["gsd_m"],
+        gsd_m=manifest["gsd_m"],
         chip_px=chip_px,
-        seed=found["seed"],
+        seed=manifest["seed"],
         content_hash=digest,
-        shared_ground=shared,
-        guard_px=found["guard_px"],
-        folds=found["folds"],
-        notes=(*found["notes"], *remarks),
+        shared_ground=shared_ground,
+        guard_px=manifest["guard_px"],
+        folds=manifest["folds"],
+        notes=tuple(notes),
     )
 
 
 def _check_files(folder: Path, records: Sequence[ChipRecord]) -> None:
-    lost = [
-        record.file for record in records if record.file is not None and not (folder / record.file).is_file()
-    ]
-    if lost:
+    missing = [record.file for record in records if record.file and not (folder / record.file).is_file()]
+    if missing:
         raise ChipSetError(
-            f"{folder}: {len(lost)} written chips are missing (first: {lost[0]}); restore them or tile again"
+            f"{folder}: {len(missing)} written chips are missing (first: {missing[0]}); restore them or tile again"
         )
 
 
-def _shared(ground: ChipGround, records: Sequence[ChipRecord]) -> dict[str, float]:
-    return ground.shared_ground([record.split if record.keep else "none" for record in records])
+def _shared_ground(ground: ChipGround, records: Sequence[ChipRecord]) -> dict[str, float]:
+    return ground.shared_ground([record.counted_split for record in records])
 
 
-def _refuse_shared(
-    folder: Path, ground: ChipGround, records: Sequence[ChipRecord], shared: dict[str, float]
-) -> None:
-    if not any(shared.values()):
-        return
-    first, second = ground.near_pairs(0)
-    clashes = [
-        f"{records[i].chip_id} ({records[i].split}) and {records[j].chip_id} ({records[j].split})"
-        for i, j in zip(first, second, strict=True)
-        if records[i].keep
-        and records[j].keep
-        and records[i].split != records[j].split
-        and "none" not in (records[i].split, records[j].split)
-    ]
-    raise ChipSetError(
-        f"{folder}: edited splits share ground, {len(clashes)} pairs of chips: {'; '.join(clashes[:3])}; set one of each to 'none' or to the other's split"
+def _shared_message(folder: Path, ground: ChipGround, records: Sequence[ChipRecord]) -> str:
+    """Which chips of two splits share ground."""
+    clashes = []
+    for first, second in zip(*ground.near_pairs(0), strict=True):
+        pair = (records[first], records[second])
+        splits = {record.counted_split for record in pair}
+        if len(splits) == 2 and "none" not in splits:
+            clashes.append(" and ".join(f"{record.chip_id} ({record.split})" for record in pair))
+    return (
+        f"{folder}: edited splits share ground, {len(clashes)} pairs of chips: {'; '.join(clashes[:_EXAMPLES])}; "
+        "set one of each pair to 'none' or to the split of the other"
     )

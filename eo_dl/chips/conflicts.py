@@ -1,4 +1,4 @@
-"""Which chips share ground or lie too near to each other to be in two splits, and who gives way."""
+"""Which chips share ground or lie too close to each other to be in two splits, and which of them gives way."""
 
 from __future__ import annotations
 
@@ -7,85 +7,106 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from ..core.arraytypes import BoolArray, GeometryArray, Int64Array, ObjectArray
 from .chiprecord import SplitName
-from .places import Place, Polygons, shared_areas_m2
+from .places import Place, shared_areas_m2
 
-Index = npt.NDArray[np.int64]
+ChipPairs = tuple[Int64Array, Int64Array]
+"""Pairs of chips: (P,) indices of the first and of the second of each."""
 
-# Square pixels of the place's frame. Outlines are rounded to 1e-6 px, so touching chips of 10^4 px share less
-# than this.
+# Square pixels of the frame of a place. Outlines are rounded to 1e-6 px, so touching chips of 10^4 px share
+# less than this.
 _NO_AREA = 0.02
-_NEARLY = 1e-3  # px; a chip exactly one guard away is far enough
+_TOLERANCE_PX = 1e-3  # a chip exactly one guard away is far enough
 # Who gives way: train to val and test, val to test.
 _RANK: dict[str, int] = {"none": 0, "train": 1, "val": 2, "test": 3}
 
 
 @dataclass(frozen=True)
 class ChipGround:
-    """Outlines of all chips (N,), each in the frame of its place `place_of` (N,)."""
+    """The ground of all chips."""
 
     places: tuple[Place, ...]
-    place_of: Index
-    outlines: Polygons
+    """The places that the scenes see."""
 
-    def near_pairs(self, guard_px: float) -> tuple[Index, Index]:
-        """All pairs (i < j) of chips of one place nearer than `guard_px`; with 0, those that share ground."""
-        found = [
-            self._near_of(np.flatnonzero(self.place_of == place.number), guard_px) for place in self.places
-        ]
-        return np.concatenate([pair[0] for pair in found]), np.concatenate([pair[1] for pair in found])
+    place_of: Int64Array
+    """(N,) for each chip the number of its place."""
 
-    def _near_of(self, members: Index, guard_px: float) -> tuple[Index, Index]:
-        own = self.outlines[members]
-        tree = shapely.STRtree(own)
+    outlines: GeometryArray
+    """(N,) for each chip its outline, in the frame of its place."""
+
+    def near_pairs(self, guard_px: float) -> ChipPairs:
+        """All pairs (i < j) of chips of one place that are closer than `guard_px`; with 0, that share ground."""
+        pairs = [self._near_pairs_of(place, guard_px) for place in self.places]
+        return np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs])
+
+    def _near_pairs_of(self, place: Place, guard_px: float) -> ChipPairs:
+        members = np.flatnonzero(self.place_of == place.number)
+        outlines = self.outlines[members]
+        tree = shapely.STRtree(outlines)
         if guard_px > 0:
-            first, second = tree.query(own, predicate="dwithin", distance=guard_px - _NEARLY)
+            first, second = tree.query(outlines, predicate="dwithin", distance=guard_px - _TOLERANCE_PX)
         else:
-            first, second = tree.query(own, predicate="intersects")
+            first, second = tree.query(outlines, predicate="intersects")
         once = first < second
         first, second = first[once], second[once]
         if guard_px <= 0 and len(first):
-            common = shapely.area(shapely.intersection(own[first], own[second])) > _NO_AREA
+            common = shapely.area(shapely.intersection(outlines[first], outlines[second])) > _NO_AREA
             first, second = first[common], second[common]
         return members[first].astype(np.int64), members[second].astype(np.int64)
 
     def shared_ground(self, splits: Sequence[SplitName]) -> dict[str, float]:
-        """Ground in both of two splits, for each pair as "train/val": square metres (square pixels without
-        CRS), measured from the outlines.
+        """The ground that two splits share, measured from the outlines.
+
+        Args:
+            splits: (N,) for each chip its split; "none" for those that do not count.
+
+        Returns:
+            For each pair of splits, as "train/val", square metres; square pixels without a CRS.
         """
         names = [name for name in ("train", "val", "test") if name in splits]
-        of = np.array(splits, dtype=object)
+        split_of = np.array(splits, dtype=object)
         shared = {}
-        for one, other in combinations(names, 2):
-            shared[f"{one}/{other}"] = float(
-                sum(shared_areas_m2(place, self._common(place, of, one, other)) for place in self.places)
-            )
+        for first, second in combinations(names, 2):
+            areas = [
+                shared_areas_m2(place, self._common_ground(place, split_of, first, second))
+                for place in self.places
+            ]
+            shared[f"{first}/{second}"] = float(sum(areas))
         return shared
 
-    def _common(self, place: Place, splits: npt.NDArray[np.object_], one: str, other: str) -> Polygons:
-        here = self.place_of == place.number
-        a, b = self.outlines[here & (splits == one)], self.outlines[here & (splits == other)]
-        first, second = shapely.STRtree(a).query(b, predicate="intersects")[::-1]
-        common: Polygons = np.asarray(shapely.intersection(a[first], b[second]), dtype=object).reshape(-1)
-        return np.asarray(common[shapely.area(common) > _NO_AREA], dtype=object)
+    def _common_ground(self, place: Place, split_of: ObjectArray, first: str, second: str) -> GeometryArray:
+        """Where chips of two splits overlap in one place."""
+        in_place = self.place_of == place.number
+        of_first = self.outlines[in_place & (split_of == first)]
+        of_second = self.outlines[in_place & (split_of == second)]
+        index_second, index_first = shapely.STRtree(of_first).query(of_second, predicate="intersects")
+        common = shapely.intersection(of_first[index_first], of_second[index_second])
+        overlaps: GeometryArray = np.asarray(common, dtype=object).reshape(-1)
+        return np.asarray(overlaps[shapely.area(overlaps) > _NO_AREA], dtype=object)
 
 
-def gave_way(
-    splits: Sequence[SplitName], keep: npt.NDArray[np.bool_], pairs: tuple[Index, Index]
-) -> npt.NDArray[np.bool_]:
-    """(N,) True for chips that must leave their split because a kept chip of a split above it is one of their
-    `pairs`.
+def gave_way(splits: Sequence[SplitName], keep: BoolArray, pairs: ChipPairs) -> BoolArray:
+    """Which chips must leave their split because a kept chip of a higher split is one of their pair.
 
-    Val gives way to test first, then train to what is left of both, so that no chip is given up for one that
+    Val gives way to test first, then train to what remains of both, so that no chip is given up for one that
     is gone itself.
+
+    Args:
+        splits: (N,) for each chip its split.
+        keep: (N,) chips that count.
+        pairs: Chips that are too close to each other.
+
+    Returns:
+        (N,) True for chips that leave their split.
     """
     rank = np.array([_RANK[split] for split in splits], np.int64)
-    first, second = np.concatenate(pairs), np.concatenate(pairs[::-1])
+    # Every pair in both directions: `chip` gives way to `other`.
+    chip, other = np.concatenate(pairs), np.concatenate(pairs[::-1])
     gone = np.zeros(len(rank), np.bool_)
     for level in (_RANK["val"], _RANK["train"]):
-        forced = (rank[first] == level) & (rank[second] > level) & keep[second] & ~gone[second]
-        gone[first[forced]] = True
+        outranked = (rank[chip] == level) & (rank[other] > level)
+        gone[chip[outranked & keep[other] & ~gone[other]]] = True
     return gone

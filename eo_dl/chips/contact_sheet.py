@@ -1,5 +1,5 @@
 """`contact_sheet.png`: some chips of each split with their labels drawn, so that a shifted label or a wrong
-band is seen at once.
+band is visible at once.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from PIL import Image, ImageDraw, ImageFont
 
 from ..core.arrays import Chip
+from ..core.arraytypes import UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.display import display_bands, display_plane
 from ..core.labelset import PixelLabels
 from ..core.normalization import BandStatistics
 from ..core.seeds import generator
+from ..io.qgisstyles import rgb_of
 from ..labels.classcover import class_mask
 from .chiprecord import ChipRecord
 from .chipsource import ChipSource
@@ -30,11 +31,12 @@ from .truth import SceneTruth
 _MOST = {"train": 12, "val": 6, "test": 6}
 _COLUMNS = 6
 _CELL_PX, _GAP_PX, _CAPTION_PX, _LEGEND_PX = 176, 8, 16, 26
+_NARROWEST_PX = 560  # room for the legend
 _TINT = 0.15  # of a class over its pixels
 _PAPER, _INK, _INVALID = (250, 249, 246), (40, 40, 40), (225, 222, 214)
 _IGNORED = "#8a8a8a"
 
-Picture = npt.NDArray[np.uint8]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def contact_sheet(
@@ -42,36 +44,37 @@ def contact_sheet(
     truths: Sequence[SceneTruth],
     records: Sequence[ChipRecord],
     statistics: Sequence[BandStatistics],
+    *,
     seed: int,
     workers: int | None,
 ) -> bytes:
-    """The sheet as PNG bytes: train, val and test chips (some of each, most with objects), framed in the
-    colour of their split.
+    """Draw some train, val and test chips, most of them with objects, framed in the colour of their split.
 
-    Written chips are read from `folder`, which is faster than from the scene.
+    Args:
+        folder: Where written chips lie; they are faster to read than the scene.
+        truths: The scenes with their labels.
+        records: All chips.
+        statistics: Statistics per band, by which pixels are stretched.
+        seed: Same seed, same chips.
+        workers: Number of threads (default: one per core, at most 16).
+
+    Returns:
+        The sheet as PNG bytes.
     """
     chosen = _chosen(records, seed)
     columns = min(_COLUMNS, len(chosen))
     rows = -(-len(chosen) // columns)
-    width = max(columns * (_CELL_PX + _GAP_PX) + _GAP_PX, 560)
-    sheet = Image.new(
-        "RGB", (width, rows * (_CELL_PX + _CAPTION_PX + _GAP_PX) + _GAP_PX + _LEGEND_PX), _PAPER
-    )
+    step_x, step_y = _CELL_PX + _GAP_PX, _CELL_PX + _CAPTION_PX + _GAP_PX
+    width = max(columns * step_x + _GAP_PX, _NARROWEST_PX)
+    sheet = Image.new("RGB", (width, rows * step_y + _GAP_PX + _LEGEND_PX), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    for number, (record, cell) in enumerate(
-        zip(chosen, _cells(folder, chosen, truths, statistics, workers), strict=True)
-    ):
-        col, row = (
-            _GAP_PX + number % columns * (_CELL_PX + _GAP_PX),
-            _GAP_PX + number // columns * (_CELL_PX + _CAPTION_PX + _GAP_PX),
-        )
-        sheet.paste(cell, (col, row))
-        draw.rectangle(
-            (col - 2, row - 2, col + _CELL_PX + 1, row + _CELL_PX + 1),
-            outline=SPLIT_COLORS[record.split],
-            width=3,
-        )
-        draw.text((col, row + _CELL_PX + 2), _fitting(draw, record, font), fill=_INK, font=font)
+    cells = _cells(folder, chosen, truths, statistics, workers)
+    for number, (record, cell) in enumerate(zip(chosen, cells, strict=True)):
+        x, y = _GAP_PX + number % columns * step_x, _GAP_PX + number // columns * step_y
+        sheet.paste(cell, (x, y))
+        frame = (x - 2, y - 2, x + _CELL_PX + 1, y + _CELL_PX + 1)
+        draw.rectangle(frame, outline=SPLIT_COLORS[record.split], width=3)
+        draw.text((x, y + _CELL_PX + 2), _caption(draw, record, font), fill=_INK, font=font)
     _legend(draw, truths[0].labels.classes, sheet.height - _LEGEND_PX, width, font)
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG", compress_level=1)
@@ -79,17 +82,19 @@ def contact_sheet(
 
 
 def _chosen(records: Sequence[ChipRecord], seed: int) -> list[ChipRecord]:
-    """Some kept chips of each split: three in four with objects where there are enough, in order of place."""
-    found: list[ChipRecord] = []
+    """Some kept chips of each split, in their order: three in four with objects, if there are enough."""
+    chosen: list[ChipRecord] = []
     for split, most in _MOST.items():
         rng = generator(seed, "contact sheet", split)
-        mine = [record for record in records if record.keep and record.split == split]
-        order = [mine[i] for i in rng.permutation(len(mine))]
-        full, bare = [r for r in order if not r.empty], [r for r in order if r.empty]
-        enough = max(most - len(bare), most * 3 // 4)
-        picked = {r.chip_id for r in [*full[:enough], *bare, *full[enough:]][:most]}
-        found += [record for record in mine if record.chip_id in picked]
-    return found
+        of_split = [record for record in records if record.counted_split == split]
+        shuffled = [of_split[index] for index in rng.permutation(len(of_split))]
+        with_objects = [record for record in shuffled if not record.empty]
+        without_objects = [record for record in shuffled if record.empty]
+        first = max(most - len(without_objects), most * 3 // 4)
+        by_preference = [*with_objects[:first], *without_objects, *with_objects[first:]]
+        names = {record.chip_id for record in by_preference[:most]}
+        chosen += [record for record in of_split if record.chip_id in names]
+    return chosen
 
 
 def _cells(
@@ -112,18 +117,18 @@ def _cells(
 def _cell(truth: SceneTruth, chip: Chip, statistics: Sequence[BandStatistics]) -> Image.Image:
     labels = truth.chip(chip.window)
     picture = _stretched(chip, statistics)
-    # else outlines say it all
-    if labels.mask is not None or labels.annotated is not None or labels.ignore.any():
-        _tint(picture, class_mask(labels, chip.window.height, chip.window.width, chip.valid), labels.classes)
+    outlines_are_enough = labels.mask is None and labels.annotated is None and not labels.ignore.any()
+    if not outlines_are_enough:
+        mask = class_mask(labels, chip.window.height, chip.window.width, chip.valid)
+        _tint(picture, mask, labels.classes)
     size = picture.shape[0]
-    image = Image.fromarray(picture).resize(
-        (_CELL_PX, _CELL_PX), Image.Resampling.HAMMING if size > _CELL_PX else Image.Resampling.NEAREST
-    )
-    _outline(ImageDraw.Draw(image), labels, _CELL_PX / size)
+    resampling = Image.Resampling.HAMMING if size > _CELL_PX else Image.Resampling.NEAREST
+    image = Image.fromarray(picture).resize((_CELL_PX, _CELL_PX), resampling)
+    _draw_outlines(ImageDraw.Draw(image), labels, _CELL_PX / size)
     return image
 
 
-def _stretched(chip: Chip, statistics: Sequence[BandStatistics]) -> Picture:
+def _stretched(chip: Chip, statistics: Sequence[BandStatistics]) -> UInt8Array:
     """(H, W, 3): the bands to show, each from the 2nd to the 98th percentile of the train chips."""
     planes = []
     for index in display_bands(chip.bands.names):
@@ -135,55 +140,45 @@ def _stretched(chip: Chip, statistics: Sequence[BandStatistics]) -> Picture:
     return picture
 
 
-def _tint(picture: Picture, mask: npt.NDArray[np.uint8], classes: ClassSet) -> None:
+def _tint(picture: UInt8Array, mask: UInt8Array, classes: ClassSet) -> None:
+    """Colour a picture (H, W, 3) in place by its class mask (H, W)."""
     for info in classes.foreground:
-        here = mask == info.id
-        picture[here] = (picture[here] * (1 - _TINT) + np.array(_rgb(info.color)) * _TINT).astype(np.uint8)
+        of_class = mask == info.id
+        color = np.array(rgb_of(info.color))
+        picture[of_class] = (picture[of_class] * (1 - _TINT) + color * _TINT).astype(np.uint8)
     ignored = mask == IGNORE_ID
     picture[ignored] = (picture[ignored] * 0.5 + 100).astype(np.uint8)
 
 
-def _outline(draw: ImageDraw.ImageDraw, labels: PixelLabels, factor: float) -> None:
+def _draw_outlines(draw: ImageDraw.ImageDraw, labels: PixelLabels, factor: float) -> None:
     colors = {info.id: info.color for info in labels.classes}
     frame = shapely.box(-2, -2, _CELL_PX / factor + 2, _CELL_PX / factor + 2)
-    parts, owner = shapely.get_parts(shapely.intersection(labels.geometries, frame), return_index=True)
-    areas = shapely.get_dimensions(parts) == 2
-    rings, of_part = shapely.get_rings(parts[areas], return_index=True)
-    for ring, class_id in zip(rings, labels.class_ids[owner[areas][of_part]], strict=True):
-        draw.line(
-            [tuple(point) for point in (shapely.get_coordinates(ring) * factor).tolist()],
-            fill=colors.get(int(class_id), _IGNORED),
-            width=2,
-        )
+    parts, label_of_part = shapely.get_parts(
+        shapely.intersection(labels.geometries, frame), return_index=True
+    )
+    polygons = shapely.get_dimensions(parts) == 2
+    rings, polygon_of_ring = shapely.get_rings(parts[polygons], return_index=True)
+    label_of_ring = label_of_part[polygons][polygon_of_ring]
+    for ring, class_id in zip(rings, labels.class_ids[label_of_ring], strict=True):
+        points = [tuple(point) for point in (shapely.get_coordinates(ring) * factor).tolist()]
+        draw.line(points, fill=colors.get(int(class_id), _IGNORED), width=2)
 
 
-def _fitting(
-    draw: ImageDraw.ImageDraw, record: ChipRecord, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
-) -> str:
-    """Split and chip, the chip's name cut in front where it is too long."""
+def _caption(draw: ImageDraw.ImageDraw, record: ChipRecord, font: Font) -> str:
+    """Split and name of a chip; a name that is too long loses its beginning."""
     name = record.chip_id
     while name and draw.textlength(f"{record.split} {name}", font=font) > _CELL_PX:
         name = name[1:]
     return f"{record.split} {name}"
 
 
-def _legend(
-    draw: ImageDraw.ImageDraw,
-    classes: ClassSet,
-    top: int,
-    width: int,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
-) -> None:
-    col = float(_GAP_PX)
+def _legend(draw: ImageDraw.ImageDraw, classes: ClassSet, top: int, width: int, font: Font) -> None:
+    x = float(_GAP_PX)
     for info in classes.foreground:
         label_px = draw.textlength(info.name, font=font)
-        if col + label_px + 24 > width:
-            draw.text((col, top + 4), "...", fill=_INK, font=font)
+        if x + label_px + 24 > width:
+            draw.text((x, top + 4), "...", fill=_INK, font=font)
             return
-        draw.rectangle((col, top + 5, col + 12, top + 17), fill=info.color, outline=_INK)
-        draw.text((col + 17, top + 4), info.name, fill=_INK, font=font)
-        col += label_px + 32
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+        draw.rectangle((x, top + 5, x + 12, top + 17), fill=info.color, outline=_INK)
+        draw.text((x + 17, top + 4), info.name, fill=_INK, font=font)
+        x += label_px + 32

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Generic, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from ..core.arrays import Chip, MaskTarget, Target, TargetT
+from ..core.arraytypes import BoolArray, Float32Array
 from ..core.classes import IGNORE_ID
 from ..core.labelset import PixelLabels
 from ..core.normalization import Normalization
@@ -23,7 +23,7 @@ from .chipsource import ChipSource
 
 
 class Encoder(Protocol):
-    """What is asked of a task's codec (`tasks.task.Codec`)."""
+    """The part of a task's codec that makes targets (`tasks.task.Codec`)."""
 
     def encode(self, labels: PixelLabels, height: int, width: int) -> Target:
         """The target of a chip; `labels` lie in its pixels."""
@@ -32,21 +32,33 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class Sample(Generic[TargetT]):
-    """One chip as a network gets it: `image` (C, H, W) float32 standard scores, 0 where not `valid` (H, W)."""
+    """One chip as a network receives it."""
 
-    image: npt.NDArray[np.float32]
-    valid: npt.NDArray[np.bool_]
+    image: Float32Array
+    """(C, H, W) standard scores, 0 if not valid."""
+
+    valid: BoolArray
+    """(H, W) pixels that were measured, and may be seen."""
+
     target: TargetT
+    """What the network shall give."""
+
     chip_id: str
+    """Name of the chip."""
 
 
 @dataclass(frozen=True)
 class Batch(Generic[TargetT]):
-    """Chips put together: `images` (N, C, H, W) float32."""
+    """Samples of one size put together."""
 
     images: torch.Tensor
+    """(N, C, H, W) float32 standard scores."""
+
     targets: list[TargetT]
+    """(N) targets."""
+
     chip_ids: list[str]
+    """(N) names of the chips."""
 
     def __len__(self) -> int:
         return len(self.chip_ids)
@@ -59,13 +71,21 @@ def collate(samples: Sequence[Sample[TargetT]]) -> Batch[TargetT]:
 
 
 class ChipDataset(torch.utils.data.Dataset[Sample]):
-    """Chips by index, read when asked for, from the written file or else from the scene.
+    """The chips of a set by index, read on demand from written files or else from the scenes.
 
-    What comes out depends on the chip, the seed and the epoch, never on the worker or on what was read
-    before. Pixels that are not valid are ignored in masks (255) and have no class in soft ones (0); so is
-    ground outside `annotated`. `hide_unannotated` also blanks the pixels there, for tasks whose targets are
-    objects: what nobody looked at must not be learnt as background. Handles are opened per process, never
-    taken over a fork, and one data set must not be used by two threads at once.
+    A sample depends on the chip, the seed and the epoch; never on the worker or on what was read before. Pixels
+    that are not valid are ignored in masks (255) and have no class in soft ones (0); so is ground outside
+    `annotated`. May be sent to other processes; handles of files are opened by each of them.
+
+    Args:
+        chips: The chip set.
+        records: Its chips, in the order of the indices.
+        codec: Makes targets of labels.
+        normalization: Makes standard scores of physical values.
+        augment: Varies the samples; None: they stay as they are.
+        seed: Seed of the augmentation.
+        hide_unannotated: Also blank the pixels outside `annotated`, for tasks whose targets are objects: ground
+            that is not annotated must not be learnt as background.
     """
 
     def __init__(
@@ -88,42 +108,44 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         return len(self.records)
 
     def set_epoch(self, epoch: int) -> None:
-        """The pass by which augmentation is keyed."""
+        """Set the epoch, on which augmentation depends."""
         self.epoch = epoch
 
     def __getitem__(self, index: int) -> Sample:
         record = self.records[index]
+        height, width = record.window.height, record.window.width
         chip = self.read(record)
         labels = self._labels(record, chip.valid)
         image = self.normalization.apply(chip.pixels, chip.valid, chip.bands)
-        target, valid = self.codec.encode(labels, record.window.height, record.window.width), chip.valid
+        target, valid = self.codec.encode(labels, height, width), chip.valid
         if isinstance(target, MaskTarget) and not valid.all():
             target = _without_invalid(target, valid)
         if self.hide_unannotated:
-            known = annotated_mask(labels, record.window.height, record.window.width)
-            if known is not None:
-                valid = valid & known
-                image[:, ~known] = 0
+            annotated = annotated_mask(labels, height, width)
+            if annotated is not None:
+                valid = valid & annotated
+                image[:, ~annotated] = 0
         if self.augment is not None:
-            image, valid, target = self.augment.apply(
-                image, valid, target, generator(self.seed, "augment", self.epoch, record.chip_id)
-            )
+            rng = generator(self.seed, "augment", self.epoch, record.chip_id)
+            image, valid, target = self.augment.apply(image, valid, target, rng)
         return Sample(image, valid, target, record.chip_id)
 
     def labels_of(self, record: ChipRecord) -> PixelLabels:
-        """The labels of a chip as the codec gets them; pixels are read only where some were not measured."""
+        """The labels of a chip as the codec receives them; pixels are read only if some were not measured."""
         return self._labels(record, None if record.valid_share >= 1 else self.read(record).valid)
 
-    def _labels(self, record: ChipRecord, valid: npt.NDArray[np.bool_] | None) -> PixelLabels:
+    def _labels(self, record: ChipRecord, valid: BoolArray | None) -> PixelLabels:
         labels = self.chips.truth_of(record.scene_index).chip(record.window)
-        return labels if valid is None or valid.all() else replace(labels, valid=valid)
+        if valid is None or valid.all():
+            return labels
+        return replace(labels, valid=valid)
 
     def read(self, record: ChipRecord) -> Chip:
-        """Stored pixels of a chip."""
+        """The pixels of a chip as stored."""
         return self._source.read(record)
 
 
-def _without_invalid(target: MaskTarget, valid: npt.NDArray[np.bool_]) -> MaskTarget:
+def _without_invalid(target: MaskTarget, valid: BoolArray) -> MaskTarget:
     """The target with pixels that were not measured ignored."""
     mask = np.where(valid, target.mask, np.uint8(IGNORE_ID))
     return MaskTarget(mask, None if target.soft is None else np.where(valid, target.soft, np.float32(0)))

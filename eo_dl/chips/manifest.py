@@ -1,5 +1,5 @@
-"""`chips.json`: everything about a chip set that is not a table in `chips.gpkg`. Written last: a folder
-without it is no chip set.
+"""`chips.json`: everything about a chip set that is not a table in `chips.gpkg`. Written last: a folder without
+it is not a chip set.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from ..io.discover import is_remote, own_path
 from ..io.scene import Scene, open_scenes
 from ..io.sceneoptions import SceneOptions
 from .chiprecord import ChipRecord
+from .sampling import Sampling
+from .splits import Split
 
 FORMAT = "eo_dl chip set"
 FORMAT_VERSION = 1
@@ -36,89 +38,109 @@ INDEX = "chips.gpkg"
 CONTACT_SHEET = "contact_sheet.png"
 _END_BYTES = 65536
 
-Plain = dict[str, Any]
+PlainValues = dict[str, Any]
+"""Values as JSON holds them."""
 
 
-def read_manifest(folder: Path) -> Plain:
-    """The manifest of a chip set. Raises `ChipSetError` where the folder is none, or a newer one."""
+def read_manifest(folder: Path) -> PlainValues:
+    """The manifest of a chip set.
+
+    Raises:
+        ChipSetError: The folder is not a finished chip set, or was made by a newer version.
+    """
     path = folder / MANIFEST
     if not folder.is_dir():
-        raise ChipSetError(f"{folder}: is not a folder; give the one that `eo-dl tile -o` made")
-    if not path.is_file() or not (folder / INDEX).is_file():
-        missing = MANIFEST if not path.is_file() else INDEX
         raise ChipSetError(
-            f"{folder}: holds no {missing}, so it is not a (finished) chip set; make it with `eo-dl tile ... -o {folder}`"
+            f"{folder}: is not a folder; expected the folder of a chip set, made by `eo-dl tile`"
         )
+    for name in (MANIFEST, INDEX):
+        if not (folder / name).is_file():
+            raise ChipSetError(
+                f"{folder}: has no {name}, so it is not a finished chip set; make it with `eo-dl tile`"
+            )
     try:
-        found = json.loads(path.read_text("utf-8"))
+        manifest = json.loads(path.read_text("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as cause:
-        raise ChipSetError(
-            f"{path}: is not readable JSON ({cause}); make the chip set again with `eo-dl tile`"
-        ) from cause
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise ChipSetError(f"{path}: is not readable JSON ({cause}); run `eo-dl tile` again") from cause
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ChipSetError(f"{path}: is not the manifest of a chip set; make one with `eo-dl tile`")
-    if found.get("format_version", 0) > FORMAT_VERSION:
+    version = manifest.get("format_version", 0)
+    if version > FORMAT_VERSION:
         raise ChipSetError(
-            f"{path}: was made by eo_dl {found.get('eo_dl')} in format {found['format_version']}; this one reads up to {FORMAT_VERSION}; update eo_dl"
+            f"{path}: was made by eo_dl {manifest.get('eo_dl')} in format {version}; this version reads formats up "
+            f"to {FORMAT_VERSION}; update eo_dl"
         )
-    return found
+    return manifest
 
 
-def manifest_text(values: Plain) -> str:
-    """The manifest as it is written; the same values give the same bytes."""
-    return (
-        json.dumps(
-            {"format": FORMAT, "format_version": FORMAT_VERSION, **values},
-            indent=1,
-            ensure_ascii=False,
-            allow_nan=False,
-        )
-        + "\n"
-    )
+def manifest_text(values: PlainValues) -> str:
+    """The manifest as written; the same values give the same bytes."""
+    manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, **values}
+    return json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def sampling_of(manifest: PlainValues) -> Sampling:
+    """How the chips of a set were sampled."""
+    return Sampling(**manifest["options"]["sampling"])
+
+
+def split_of(manifest: PlainValues) -> Split:
+    """How the chips of a set were divided among splits."""
+    options = manifest["options"]["split"]
+    return Split(**{**options, "shares": tuple(options["shares"])})
 
 
 # Scenes
 
 
-def scene_entry(scene: Scene, folder: Path) -> Plain:
-    """How to find and open a scene again, and how to tell that it is still the same."""
+def scene_entry(scene: Scene, folder: Path) -> PlainValues:
+    """How to find and open a scene again, and how to recognize it.
+
+    Args:
+        scene: The scene.
+        folder: The folder of the chip set, from which a relative path is recorded as well.
+    """
     return {
         "path": scene.path if scene.remote else str(own_path(scene.path)),
         "relative": None if scene.remote else _relative(own_path(scene.path), folder.resolve()),
         "bands": [asdict(band) for band in scene.bands],
         "dtype": scene.dtype,
         "options": {**asdict(scene.options), "bands": None},  # `bands` has them, with their names
-        "native": grid_entry(scene.native),
+        "native": _grid_entry(scene.native),
         "size": [scene.grid.height, scene.grid.width],
         "fingerprint": scene.fingerprint(),
     }
 
 
-def reopen_scene(entry: Plain, folder: Path) -> Scene:
-    """The scene of an entry. Raises `ChipSetError` where it is not there any more or has become another."""
-    path = _find(entry, folder)
+def reopen_scene(entry: PlainValues, folder: Path) -> Scene:
+    """The scene of an entry.
+
+    Raises:
+        ChipSetError: The file is missing, cannot be opened or has changed.
+    """
+    path = _find(entry, folder, "scene")
     native = _grid(entry["native"])
     try:
         scene = _open(path, entry, native)
     except EoDlError as cause:
         raise ChipSetError(
-            f"{folder}: its scene {path} cannot be opened any more ({cause}); put the file back or tile again"
+            f"{folder}: its scene {path} can no longer be opened ({cause}); restore the file or tile again"
         ) from cause
     bands = BandSet(tuple(Band(**band) for band in entry["bands"]))
     scene = replace(scene, bands=bands, dtype=entry["dtype"])
-    height, width = entry["size"]
-    if (scene.native.height, scene.native.width) != (native.height, native.width) or not _same(scene, entry):
+    same_size = (scene.native.height, scene.native.width) == (native.height, native.width)
+    if not same_size or not _is_same_file(scene, entry):
         raise ChipSetError(
-            f"{folder}: its scene {path} is not the file that was tiled (it changed since); put the old one back, or run `eo-dl tile` again"
+            f"{folder}: its scene {path} is not the file that was tiled, it changed since; restore the old one, or "
+            "run `eo-dl tile` again"
         )
-    return (
-        scene
-        if (height, width) == (native.height, native.width)
-        else replace(scene, grid=scene.native.resized(height, width))
-    )
+    height, width = entry["size"]
+    if (height, width) == (native.height, native.width):
+        return scene
+    return replace(scene, grid=scene.native.resized(height, width))
 
 
-def _open(path: str, entry: Plain, native: PixelGrid) -> Scene:
+def _open(path: str, entry: PlainValues, native: PixelGrid) -> Scene:
     options = SceneOptions(**entry["options"])
     (scene,) = open_scenes(path, options)
     if native.crs is not None and scene.native.crs != native.crs:
@@ -126,23 +148,23 @@ def _open(path: str, entry: Plain, native: PixelGrid) -> Scene:
     return scene
 
 
-def _find(entry: Plain, folder: Path) -> str:
-    """The recorded path, else the same place relative to the chip set (a project folder moved as a whole)."""
-    path = str(entry["path"])
+def _find(entry: PlainValues, folder: Path, kind: str) -> str:
+    """The recorded path, else the path relative to the chip set, for project folders that moved as a whole."""
+    path, relative = str(entry["path"]), entry["relative"]
     if is_remote(path) or Path(path).exists():
         return path
-    moved = (
-        None if entry["relative"] is None else Path(os.path.normpath(folder.resolve() / entry["relative"]))
-    )
-    if moved is not None and moved.exists():
-        return str(moved)
+    if relative is not None:
+        moved = Path(os.path.normpath(folder.resolve() / relative))
+        if moved.exists():
+            return str(moved)
     raise ChipSetError(
-        f"{folder}: its scene {path} is not there any more; put it back, move it together with the chip set ({entry['relative']} from here), or tile again"
+        f"{folder}: its {kind} {path} is missing; restore it, move it together with the chip set ({relative} from "
+        "there), or tile again"
     )
 
 
-def _same(scene: Scene, entry: Plain) -> bool:
-    # The time of change is not compared: copying a file changes it.
+def _is_same_file(scene: Scene, entry: PlainValues) -> bool:
+    # The modification time is not compared: copying a file changes it.
     now, then = scene.fingerprint(), entry["fingerprint"]
     return all(now[key] == then[key] for key in ("size", "header_sha256"))
 
@@ -154,7 +176,7 @@ def _relative(path: Path, folder: Path) -> str | None:
         return None
 
 
-def grid_entry(grid: PixelGrid) -> Plain:
+def _grid_entry(grid: PixelGrid) -> PlainValues:
     """A grid as plain values."""
     return {
         "crs": None if grid.crs is None else _crs_text(grid.crs),
@@ -164,43 +186,51 @@ def grid_entry(grid: PixelGrid) -> Plain:
     }
 
 
-def _grid(entry: Plain) -> PixelGrid:
+def _grid(entry: PlainValues) -> PixelGrid:
     return PixelGrid(_crs(entry["crs"]), Affine(*entry["transform"]), entry["height"], entry["width"])
 
 
 def _crs_text(crs: CRS) -> str:
+    """The code of a CRS if it has one that means the same, else WKT."""
     authority = crs.to_authority(min_confidence=100)
-    return (
-        ":".join(authority)
-        if authority and CRS.from_user_input(":".join(authority)) == crs
-        else str(crs.to_wkt())
-    )
+    if authority:
+        code = ":".join(authority)
+        if CRS.from_user_input(code) == crs:
+            return code
+    return str(crs.to_wkt())
 
 
 def _crs(text: str | None) -> CRS | None:
+    if text is None:
+        return None
     try:
-        return None if text is None else CRS.from_user_input(text)
+        return CRS.from_user_input(text)
     except CRSError as cause:
         raise ChipSetError(
-            f"{MANIFEST}: the CRS {text!r} is not understood by this PROJ; tile again"
+            f"{MANIFEST}: this version of PROJ does not know the CRS {text!r}; tile again"
         ) from cause
 
 
 # Labels and classes
 
 
-def classes_entry(classes: ClassSet) -> list[Plain]:
+def classes_entry(classes: ClassSet) -> list[PlainValues]:
     """Classes as plain values."""
     return [asdict(info) for info in classes]
 
 
-def classes_of(entry: Sequence[Plain]) -> ClassSet:
-    """Classes of their entry."""
+def classes_of(entry: Sequence[PlainValues]) -> ClassSet:
+    """The classes of an entry."""
     return ClassSet(tuple(ClassInfo(**info) for info in entry))
 
 
-def labels_entry(labels: LabelSet, folder: Path) -> Plain:
-    """What the layer `labels` cannot hold."""
+def labels_entry(labels: LabelSet, folder: Path) -> PlainValues:
+    """What the layer `labels` cannot hold.
+
+    Args:
+        labels: The labels.
+        folder: The folder of the chip set, from which relative paths of label rasters are recorded as well.
+    """
     return {
         "source": labels.source,
         "crs": None if labels.crs is None else _crs_text(labels.crs),
@@ -209,46 +239,41 @@ def labels_entry(labels: LabelSet, folder: Path) -> Plain:
         "by_image": labels.images is not None,
         "everywhere": labels.annotated is None,
         "annotated_by_image": labels.annotated_images is not None,
-        "masks": [
-            {
-                "path": str(own_path(mask.path)),
-                "relative": _relative(own_path(mask.path), folder.resolve()),
-                "values": [[stored, class_id] for stored, class_id in mask.values.items()],
-                "ignore_values": list(mask.ignore_values),
-                "band_ids": list(mask.band_ids),
-            }
-            for mask in labels.masks
-        ],
+        "masks": [_mask_entry(mask, folder) for mask in labels.masks],
         "notes": list(labels.notes),
     }
 
 
-def masks_of(entry: Plain, folder: Path) -> tuple[MaskLabels, ...]:
-    """The label rasters of an entry, where they lie now."""
+def _mask_entry(mask: MaskLabels, folder: Path) -> PlainValues:
+    path = own_path(mask.path)
+    return {
+        "path": str(path),
+        "relative": _relative(path, folder.resolve()),
+        "values": [[stored, class_id] for stored, class_id in mask.values.items()],
+        "ignore_values": list(mask.ignore_values),
+        "band_ids": list(mask.band_ids),
+    }
+
+
+def masks_of(entry: PlainValues, folder: Path) -> tuple[MaskLabels, ...]:
+    """The label rasters of an entry, where they are now.
+
+    Raises:
+        ChipSetError: One is missing.
+    """
     return tuple(
         MaskLabels(
-            _find_mask(mask, folder),
-            dict(mask["values"]),
-            tuple(mask["ignore_values"]),
-            tuple(mask.get("band_ids", ())),
+            path=_find(mask, folder, "label raster"),
+            values=dict(mask["values"]),
+            ignore_values=tuple(mask["ignore_values"]),
+            band_ids=tuple(mask.get("band_ids", ())),
         )
         for mask in entry["masks"]
     )
 
 
-def _find_mask(mask: Plain, folder: Path) -> str:
-    if Path(mask["path"]).exists():
-        return str(mask["path"])
-    moved = None if mask["relative"] is None else Path(os.path.normpath(folder.resolve() / mask["relative"]))
-    if moved is not None and moved.exists():
-        return str(moved)
-    raise ChipSetError(
-        f"{folder}: its label raster {mask['path']} is not there any more; put it back or tile again"
-    )
-
-
-def labels_crs(entry: Plain) -> CRS | None:
-    """The CRS of the labels; None where they lie in pixels."""
+def labels_crs(entry: PlainValues) -> CRS | None:
+    """The CRS of the labels; None if they lie in pixels."""
     return _crs(entry["crs"])
 
 
@@ -258,40 +283,38 @@ def labels_crs(entry: Plain) -> CRS | None:
 def content_hash(
     scenes: Sequence[Scene], labels: LabelSet, records: Sequence[ChipRecord], chip_px: int
 ) -> str:
-    """SHA-256 of what training sees: scenes, bands, grids, labels, and which chip is in which split; not of
-    paths and times.
+    """SHA-256 of what training sees: scenes, bands, grids, labels, and which chip is in which split. Paths and
+    modification times do not count.
     """
     digest = hashlib.sha256()
     for scene in scenes:
-        seen = scene.fingerprint()
-        digest.update(
-            f"{seen['size']} {seen['header_sha256']} {scene.bands.bands} {scene.grid.height} {scene.grid.width}\n".encode()
-        )
-    digest.update(repr([(c.id, c.name) for c in labels.classes]).encode())
-    digest.update(
-        _shapes(labels.geometries, labels.crs is None)
-        + np.ascontiguousarray(labels.class_ids, "<i8").tobytes()
-    )
+        fingerprint = scene.fingerprint()
+        size = f"{scene.grid.height} {scene.grid.width}"
+        text = f"{fingerprint['size']} {fingerprint['header_sha256']} {scene.bands.bands} {size}\n"
+        digest.update(text.encode())
+    digest.update(repr([(info.id, info.name) for info in labels.classes]).encode())
+    digest.update(_shape_bytes(labels.geometries, labels.crs is None))
+    digest.update(np.ascontiguousarray(labels.class_ids, "<i8").tobytes())
     if labels.annotated is not None:
-        digest.update(_shapes(labels.annotated, labels.crs is None))
+        digest.update(_shape_bytes(labels.annotated, labels.crs is None))
     for mask in labels.masks:
-        digest.update(_ends(Path(mask.path)) + repr(mask.values or mask.band_ids).encode())
-    digest.update(
-        f"{chip_px} {[(r.chip_id, r.scene_index, r.window.box, r.split, r.fold, r.keep) for r in records]}".encode()
-    )
+        digest.update(_file_summary(Path(mask.path)) + repr(mask.values or mask.band_ids).encode())
+    rows = [(r.chip_id, r.scene_index, r.window.box, r.split, r.fold, r.keep) for r in records]
+    digest.update(f"{chip_px} {rows}".encode())
     return digest.hexdigest()
 
 
-def _shapes(geometries: GeometryArray, pixels: bool) -> bytes:
-    # Pixels pass through map coordinates, whose last bits may come out otherwise with another PROJ.
-    rounded = shapely.transform(geometries, lambda xy: np.round(xy, 4) + 0.0) if pixels else geometries
-    return b"".join(shapely.to_wkb(rounded, byte_order=1))
+def _shape_bytes(geometries: GeometryArray, in_pixels: bool) -> bytes:
+    if in_pixels:
+        # They pass through map coordinates, whose last bits may differ with another version of PROJ.
+        geometries = shapely.transform(geometries, lambda xy: np.round(xy, 4) + 0.0)
+    return b"".join(shapely.to_wkb(geometries, byte_order=1))
 
 
-def _ends(path: Path) -> bytes:
-    """Size, first and last 64 KiB of a file; all of it would make opening a chip set slow."""
+def _file_summary(path: Path) -> bytes:
+    """Size, first and last 64 KiB of a file; reading all of it would make opening a chip set slow."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        first = file.read(_END_BYTES)
+        start = file.read(_END_BYTES)
         file.seek(max(size - _END_BYTES, 0))
-        return f"{size} {hashlib.sha256(first + file.read()).hexdigest()}".encode()
+        return f"{size} {hashlib.sha256(start + file.read()).hexdigest()}".encode()

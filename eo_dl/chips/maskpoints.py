@@ -1,48 +1,53 @@
-"""Random pixels of each class of a label raster, found in one reading of it."""
+"""Random pixels of each class of a label raster, found in one pass over it."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from ..core.arraytypes import Float64Array
 from ..core.classes import IGNORE_ID
 from ..core.window import Window
-from .sampling import Points, PointsOfClass
+from .chipwindows import PointsOfClass
 from .truth import SceneTruth
 
-_STEP = 1024
-_PER_BLOCK = 256
+_BLOCK_PX = 1024
+_POINTS_PER_BLOCK = 256
 
 
 def points_in_mask(truth: SceneTruth) -> PointsOfClass:
-    """Points of a class: a block of the raster by its number of such pixels (by the root, so that small
-    patches are met too), then one of them.
+    """Random pixels of a class: first a block of the raster, then one of its pixels of that class.
 
-    Of every block up to 256 evenly spaced pixels a class are kept, so memory is that of the blocks' number.
+    Blocks are chosen by the root of their number of such pixels, so that small patches are met, too. Up to 256
+    evenly spaced pixels per block and class are kept, so memory depends on the number of blocks alone.
     """
-    found: dict[int, list[tuple[int, Points]]] = {}
+    blocks: dict[int, list[tuple[int, Float64Array]]] = {}
     grid = truth.scene.grid
-    for row in range(0, grid.height, _STEP):
-        for col in range(0, grid.width, _STEP):
-            window = Window.from_box(col, row, min(col + _STEP, grid.width), min(row + _STEP, grid.height))
+    for row in range(0, grid.height, _BLOCK_PX):
+        for col in range(0, grid.width, _BLOCK_PX):
+            last_col, last_row = min(col + _BLOCK_PX, grid.width), min(row + _BLOCK_PX, grid.height)
+            window = Window.from_box(col, row, last_col, last_row)
             mask = truth.chip(window).mask
-            assert mask is not None
+            assert mask is not None, "these labels are a raster"
             for class_id in np.unique(mask):
-                if class_id != IGNORE_ID:
-                    places = np.flatnonzero(mask == class_id)
-                    kept = places[:: max(1, len(places) // _PER_BLOCK)]
-                    points = np.column_stack(
-                        [kept % window.width + col + 0.5, kept // window.width + row + 0.5]
-                    )
-                    found.setdefault(int(class_id), []).append((len(places), points))
+                if class_id == IGNORE_ID:
+                    continue
+                pixels = np.flatnonzero(mask == class_id)
+                kept = pixels[:: max(1, len(pixels) // _POINTS_PER_BLOCK)]
+                cols, rows = kept % window.width + col + 0.5, kept // window.width + row + 0.5
+                points = np.column_stack([cols, rows])
+                blocks.setdefault(int(class_id), []).append((len(pixels), points))
 
-    def points_of(class_id: int, count: int, rng: np.random.Generator) -> Points:
-        blocks = found.get(class_id, [])
-        if not blocks:
+    def points_of(class_id: int, count: int, rng: np.random.Generator) -> Float64Array:
+        """`count` points (N, 2); none if the raster does not hold the class."""
+        blocks_of_class = blocks.get(class_id, [])
+        if not blocks_of_class:
             return np.empty((0, 2))
-        weights = np.sqrt([pixels for pixels, _ in blocks])
-        chosen = rng.choice(len(blocks), size=count, p=weights / weights.sum())
-        return np.array([blocks[block][1][rng.integers(len(blocks[block][1]))] for block in chosen]).reshape(
-            -1, 2
-        )
+        weights = np.sqrt([pixel_count for pixel_count, _ in blocks_of_class])
+        chosen = rng.choice(len(blocks_of_class), size=count, p=weights / weights.sum())
+        points = []
+        for index in chosen:
+            _, points_of_block = blocks_of_class[index]
+            points.append(points_of_block[rng.integers(len(points_of_block))])
+        return np.array(points).reshape(-1, 2)
 
     return points_of

@@ -1,9 +1,9 @@
-"""Reading every candidate chip once: how much of it is valid, what is labelled in it, what its pixels add to
-the statistics.
+"""Reading every candidate chip once: how much of it is valid, what is labelled in it, and what its pixels add
+to the statistics.
 
 Threads, not processes: GDAL decodes and burns without the interpreter's lock, and threads share one block
-cache. Each thread has its own handle on a scene. Neighbouring chips are read in one go (a span), and spans
-that lie in the same blocks of the file are one thread's work, so that a block is decoded once.
+cache. Each thread has its own handle of a scene. Neighbouring chips are read in one go (a span), and spans that
+lie in the same blocks of the file are the work of one thread, so that a block is decoded once.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from itertools import groupby
 from typing import Protocol, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ..core.arrays import Chip
+from ..core.arraytypes import BoolArray, UInt8Array
 from ..core.classes import IGNORE_ID
 from ..core.labelset import PixelLabels
 from ..core.progress import OnProgress
@@ -29,17 +29,16 @@ from ..io.gdal import one_environment
 from ..io.openscenes import OpenScenes
 from ..io.scene import Scene
 from ..labels.classcover import class_mask
-from .statistics import ChipTally, tally
+from .statistics import BandTally, tally_bands
 from .truth import SceneTruth
 
 _SPAN_BYTES = 8 * 2**20
 _SPAN_BYTES_STRIPED = 64 * 2**20
 _MOST_THREADS = 16
-_MOST_SPANS = 8  # of one thread's work; more would leave other threads idle where a file's blocks are huge
+_MOST_SPANS = 8  # per job; more would leave other threads idle if the blocks of a file are huge
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
-_Span = tuple[int, "list[Candidate]"]  # the place of the first among all candidates, and the neighbours
 
 
 @dataclass(frozen=True)
@@ -47,41 +46,65 @@ class Candidate:
     """A window of a scene that may become a chip."""
 
     scene_index: int
+    """Index of the scene."""
+
     window: Window
+    """Its pixels on the working grid of the scene."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A candidate with what was found in it; `ChipRecord` has the meaning of the fields. `file`: name of the
-    written chip.
-    """
+    """A candidate with what was found in it; see `ChipRecord` for the shares and counts."""
 
     candidate: Candidate
+    """Where it lies."""
+
     valid_share: float
+    """Share of its pixels that was measured."""
+
     class_shares: dict[int, float]
+    """For each class id its share of all pixels."""
+
     object_counts: dict[int, int]
-    tally: ChipTally
+    """For each class id its objects."""
+
+    tally: BandTally
+    """What its pixels add to the statistics."""
+
     file: str | None
+    """File of the written chip, relative to the chip set."""
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Neighbouring candidates that are read in one go."""
+
+    first: int  # index of the first among all candidates
+    candidates: list[Candidate]
+
+    @property
+    def frame(self) -> Window:
+        """The window that covers all of them."""
+        start, end = self.candidates[0].window, self.candidates[-1].window
+        return Window.from_box(start.col, start.row, end.col1, end.row1)
 
 
 def enough_valid(valid_share: float, window: Window, scene: Scene, least: float) -> bool:
-    """True where at least a share `least` of the chip's pixels inside the scene is measured (so a scene
-    smaller than a chip has a chance).
+    """True if at least a share `least` of the chip's pixels inside the scene is measured, so that a scene
+    smaller than a chip has a chance.
     """
     inside = window.intersection(scene.grid.window)
-    return (
-        inside is not None
-        and valid_share > 0
-        and valid_share * window.area_px >= least * inside.area_px - 1e-6
-    )
+    if inside is None or valid_share == 0:
+        return False
+    return valid_share * window.area_px >= least * inside.area_px - 1e-6
 
 
 class ChipSink(Protocol):
-    """Writes a chip's pixels; returns the file's name, or None where it is not wanted. Called from several
-    threads.
-    """
+    """Writes the pixels of chips. Called by several threads."""
 
-    def __call__(self, candidate: Candidate, chip: Chip, mask: npt.NDArray[np.uint8]) -> str | None: ...
+    def __call__(self, candidate: Candidate, chip: Chip, mask: UInt8Array) -> str | None:
+        """Write a chip and its class mask (H, W); returns the name of the file, None if it is not wanted."""
+        ...
 
 
 def measure(
@@ -93,31 +116,46 @@ def measure(
     workers: int | None,
     on_progress: OnProgress,
 ) -> list[Measured]:
-    """Every candidate measured, in the order given, whatever the number of threads."""
+    """Measure every candidate.
+
+    Args:
+        candidates: The candidates, by scene, row and column.
+        truths: The scenes with their labels.
+        sample_px: Pixels per chip from which percentiles are taken.
+        sink: Writes the chips; None: they are not written.
+        workers: Number of threads (default: one per core, at most 16).
+        on_progress: Called with the number of chips done and their total.
+
+    Returns:
+        The candidates in their order, whatever the number of threads.
+    """
     scenes = [truth.scene for truth in truths]
-    found: dict[int, list[Measured]] = {}  # by the place of a span's first candidate
+    spans = list(_spans(candidates, scenes))
+    measured: dict[int, list[Measured]] = {}  # by the index of a span's first candidate
     done = 0
     with OpenScenes() as readers:
 
-        def work(job: list[_Span]) -> list[tuple[int, list[Measured]]]:
+        def measure_spans(job: list[_Span]) -> list[tuple[int, list[Measured]]]:
+            """The work of one thread."""
             with one_environment():
-                return [(first, _measure_span(span, readers, truths, sample_px, sink)) for first, span in job]
+                return [(span.first, _measure_span(span, readers, truths, sample_px, sink)) for span in job]
 
-        # Closed before the readers are: no thread may still be reading when its handle goes.
-        with closing(in_order(work, _jobs(candidates, scenes), workers)) as parts:
+        # Closed before the readers are: no thread may still be reading when its handle is closed.
+        with closing(in_order(measure_spans, _jobs(spans, scenes), workers)) as parts:
             for part in parts:
-                found.update(part)
-                done += sum(len(measured) for _, measured in part)
+                measured.update(part)
+                done += sum(len(chips) for _, chips in part)
                 on_progress(done, len(candidates), "chips")
-    return [measured for first in sorted(found) for measured in found[first]]
+    return [chip for first in sorted(measured) for chip in measured[first]]
 
 
 def in_order(
     work: Callable[[Job], Done], jobs: Sequence[Job], workers: int | None
 ) -> Generator[Done, None, None]:
-    """`work` of every job by several threads, results in order; few are ahead of the one handed out.
+    """Do all jobs in several threads; results come in the order of the jobs.
 
-    An error, or closing the generator, drops what has not begun and waits for what has.
+    Few jobs are ahead of the one handed out. An error, or closing the generator, drops the jobs that have not
+    begun and waits for those that have.
     """
     threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1) if workers is None else workers)
     waiting: deque[Future[Done]] = deque()
@@ -134,105 +172,95 @@ def in_order(
                 future.cancel()
 
 
-def _jobs(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> list[list[_Span]]:
-    """Spans by thread: those of one column whose first rows lie in the same row of the file's blocks go
-    together, up to a few.
+def _jobs(spans: Sequence[_Span], scenes: Sequence[Scene]) -> list[list[_Span]]:
+    """Spans grouped by thread: a few of those in one column whose first rows lie in the same row of the file's
+    blocks.
     """
     jobs: list[list[_Span]] = []
     growing: dict[tuple[int, int, int], list[_Span]] = {}
-    first = 0
-    for span in _spans(candidates, scenes):
-        scene, window = scenes[span[0].scene_index], span[0].window
-        block_row = int(window.row * scene.native.height / scene.grid.height) // scene.block_px[0]
-        place = (span[0].scene_index, block_row, window.col)
-        if len(growing.get(place, ())) in (0, _MOST_SPANS):
-            growing[place] = []
-            jobs.append(growing[place])
-        growing[place].append((first, span))
-        first += len(span)
+    for span in spans:
+        index, window = span.candidates[0].scene_index, span.candidates[0].window
+        scene = scenes[index]
+        row_in_file = int(window.row * scene.native.height / scene.grid.height)
+        key = (index, row_in_file // scene.block_px[0], window.col)
+        job = growing.get(key)
+        if job is None or len(job) == _MOST_SPANS:
+            job = growing[key] = []
+            jobs.append(job)
+        job.append(span)
     return jobs
 
 
-def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator[list[Candidate]]:
-    """Neighbours of one row of one scene, as many as fit a modest buffer (larger for striped files, whose
-    rows are decoded whole).
+def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator[_Span]:
+    """Neighbours in one row of one scene, as many as fit a modest buffer; larger for striped files, whose rows
+    are decoded whole.
     """
+    first = 0
     for (index, _), row in groupby(candidates, key=lambda c: (c.scene_index, c.window.row)):
-        scene = scenes[index]
-        pixel_bytes = len(scene.bands) * np.dtype(scene.dtype).itemsize
+        most_bytes = _SPAN_BYTES_STRIPED if scenes[index].striped else _SPAN_BYTES
+        pixel_bytes = len(scenes[index].bands) * np.dtype(scenes[index].dtype).itemsize
         span: list[Candidate] = []
         for candidate in row:
-            if span:
-                joined = candidate.window.col1 - span[0].window.col
-                room = (_SPAN_BYTES_STRIPED if scene.striped else _SPAN_BYTES) // (
-                    pixel_bytes * candidate.window.height
-                )
-                if joined > room or not span[-1].window.col < candidate.window.col <= span[-1].window.col1:
-                    yield span
-                    span = []
+            if span and not _joins(candidate.window, span, most_bytes // pixel_bytes):
+                yield _Span(first, span)
+                first += len(span)
+                span = []
             span.append(candidate)
-        yield span
+        yield _Span(first, span)
+        first += len(span)
+
+
+def _joins(window: Window, span: Sequence[Candidate], most_px: int) -> bool:
+    """True if a window continues a span without a gap, and both fit the buffer."""
+    start, end = span[0].window, span[-1].window
+    fits = window.col1 - start.col <= most_px // window.height
+    return fits and end.col < window.col <= end.col1
 
 
 def _measure_span(
-    span: list[Candidate],
+    span: _Span,
     readers: OpenScenes,
     truths: Sequence[SceneTruth],
     sample_px: int,
     sink: ChipSink | None,
 ) -> list[Measured]:
     """The chips of a span: pixels read, labels cut and burnt for all of them at once."""
-    first, last, truth = span[0].window, span[-1].window, truths[span[0].scene_index]
-    frame = Window.from_box(first.col, first.row, last.col1, last.row1)
+    truth, frame = truths[span.candidates[0].scene_index], span.frame
     whole = readers.reader(truth.scene).read(frame)
     labels = truth.chip(frame)
     mask = class_mask(labels, frame.height, frame.width, whole.valid)
-    found = []
-    for candidate in span:
-        place = candidate.window.relative_to(frame)
-        rows, cols = place.slices
+    measured = []
+    for candidate in span.candidates:
+        in_frame = candidate.window.relative_to(frame)
+        rows, cols = in_frame.slices
         # Copied once here; counting and writing would each copy a view.
-        chip = Chip(
-            np.ascontiguousarray(whole.pixels[:, rows, cols]),
-            whole.valid[rows, cols],
-            truth.scene.grid.crop(candidate.window),
-            whole.bands,
-            candidate.window,
-        )
-        found.append(
-            _measured(
-                candidate,
-                chip,
-                np.ascontiguousarray(mask[rows, cols]),
-                owned_counts(labels, place),
-                sample_px,
-                sink,
+        pixels = np.ascontiguousarray(whole.pixels[:, rows, cols])
+        chip_mask = np.ascontiguousarray(mask[rows, cols])
+        grid = truth.scene.grid.crop(candidate.window)
+        chip = Chip(pixels, whole.valid[rows, cols], grid, whole.bands, candidate.window)
+        measured.append(
+            Measured(
+                candidate=candidate,
+                valid_share=float(chip.valid.mean()),
+                class_shares=_class_shares(chip_mask),
+                object_counts=owned_counts(labels, in_frame),
+                tally=tally_bands(chip.pixels, chip.valid, chip.bands, sample_px),
+                file=None if sink is None else sink(candidate, chip, chip_mask),
             )
         )
-    return found
+    return measured
 
 
-def _measured(
-    candidate: Candidate,
-    chip: Chip,
-    mask: npt.NDArray[np.uint8],
-    object_counts: dict[int, int],
-    sample_px: int,
-    sink: ChipSink | None,
-) -> Measured:
-    pixels = np.bincount(mask.reshape(-1), minlength=IGNORE_ID + 1)[:IGNORE_ID]
-    return Measured(
-        candidate,
-        float(chip.valid.mean()),
-        {int(class_id): float(pixels[class_id] / mask.size) for class_id in np.flatnonzero(pixels)},
-        object_counts,
-        tally(chip.pixels, chip.valid, chip.bands, sample_px),
-        None if sink is None else sink(candidate, chip, mask),
-    )
+def _class_shares(mask: UInt8Array) -> dict[int, float]:
+    """For each class id its share of the pixels of a class mask (H, W)."""
+    counts = np.bincount(mask.reshape(-1), minlength=IGNORE_ID + 1)[:IGNORE_ID]
+    return {int(class_id): float(counts[class_id] / mask.size) for class_id in np.flatnonzero(counts)}
 
 
-def owned(labels: PixelLabels, window: Window) -> npt.NDArray[np.bool_]:
-    """Which labels have their box centre in a window of their frame and count; ignored ones do not."""
+def owned(labels: PixelLabels, window: Window) -> BoolArray:
+    """(N,) True for the labels that a window of their frame owns: their box centre lies in it, and they are
+    not ignored.
+    """
     boxes = labels.bounds
     cols, rows = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
     inside = (cols >= window.col) & (cols < window.col1) & (rows >= window.row) & (rows < window.row1)
@@ -240,6 +268,6 @@ def owned(labels: PixelLabels, window: Window) -> npt.NDArray[np.bool_]:
 
 
 def owned_counts(labels: PixelLabels, window: Window) -> dict[int, int]:
-    """Objects of each class whose box centre lies in a window of the labels' frame."""
+    """For each class id the objects that a window of the labels' frame owns."""
     ids, counts = np.unique(labels.class_ids[owned(labels, window)], return_counts=True)
     return {int(class_id): int(count) for class_id, count in zip(ids, counts, strict=True)}

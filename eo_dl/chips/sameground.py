@@ -1,6 +1,4 @@
-"""Which scenes may show the same ground: with a CRS the coordinates tell, without one only the name does, and
-folders may hold images of one name.
-"""
+"""Which scenes may show the same ground: by coordinates if they have a CRS, otherwise by name."""
 
 from __future__ import annotations
 
@@ -14,24 +12,35 @@ from ..io.discover import own_path
 from ..io.scene import Scene
 
 
-def on_ground_of(path: str, grid: PixelGrid, scenes: Sequence[Scene], whose: str) -> list[int]:
-    """Places of the `scenes` that may share ground with the image at `path`, whose grid is `grid`.
+def on_ground_of(path: str, grid: PixelGrid, scenes: Sequence[Scene], owner: str) -> list[int]:
+    """Indices of the scenes that may share ground with an image.
 
-    With a CRS all that have one; without one those called so (full name, else stem), and of several the one
-    that lies at `path`. `whose`: who holds the scenes, for the message. Raises `InputError` where several are
-    called so and none of them lies there.
+    With a CRS, all that have one. Without, those of the same file name, else of the same stem; if folders hold
+    several, the one at the same path.
+
+    Args:
+        path: Path of the image.
+        grid: Its grid.
+        scenes: The scenes to choose from.
+        owner: What holds the scenes, for messages.
+
+    Raises:
+        InputError: Several scenes have the name, and none of them is at that path.
     """
     if grid.crs is not None:
-        return [place for place, scene in enumerate(scenes) if scene.grid.crs is not None]
+        return [index for index, scene in enumerate(scenes) if scene.grid.crs is not None]
     name = Path(path).name
-    plain = [place for place, scene in enumerate(scenes) if scene.grid.crs is None]
-    found = [place for place in plain if scenes[place].name == name] or [
-        place for place in plain if scenes[place].stem == stem_of(name)
-    ]
-    there = [place for place in found if own_path(scenes[place].path) == own_path(path)]
-    if len(found) < 2 or there:
-        return there[:1] or found
-    known = " and ".join(scenes[place].path for place in found[:2])
+    plain = [index for index, scene in enumerate(scenes) if scene.grid.crs is None]
+    namesakes = [index for index in plain if scenes[index].name == name]
+    if not namesakes:
+        namesakes = [index for index in plain if scenes[index].stem == stem_of(name)]
+    if len(namesakes) < 2:
+        return namesakes
+    same_path = [index for index in namesakes if own_path(scenes[index].path) == own_path(path)]
+    if same_path:
+        return same_path[:1]
+    examples = " and ".join(scenes[index].path for index in namesakes[:2])
     raise InputError(
-        f"{whose}: {len(found)} of its images are called {name}, such as {known}, and {path} is none of them; name that one (evaluate: --scene)"
+        f"{owner}: {len(namesakes)} of its images are called {name}, for example {examples}, and {path} is none "
+        "of them; name the image with `scene`"
     )

@@ -1,13 +1,12 @@
 """Blocks of ground, and how they become train, val and test (or folds).
 
-A block goes to one split as a whole, by the place of its chips' centres (`deal` says which). Chips nearer
-than the guard to a chip of a split above theirs (test above val above train) are then taken out of their
-split. By default the guard is one chip; where that would cost more than `MOST_LOST` of the chips, or a split
-most of a class, it is halved, then dropped, which is said. Whatever the guard, chips of two splits share no
-ground.
+A block goes to one split as a whole; a chip belongs to the block of its centre. Chips closer than the guard to
+a chip of a higher split (test above val above train) are then taken out of their split. The default guard is
+one chip; if that would cost more than `MOST_LOST` of the chips, or a split most of a class, the guard is
+halved, then dropped, which is reported. Whatever the guard, chips of two splits share no ground.
 
-With folds, fold k is test, the next one val, the rest train (`fold_splits`), so every chip is in test once.
-Of two folds one is val and the other train; then nothing is left for test.
+With folds, fold k is test, the next one val, and the rest train (`fold_splits`), so that every chip is in test
+once. Of two folds one is val and the other train; then there is no test.
 """
 
 from __future__ import annotations
@@ -15,216 +14,326 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from ..core.arraytypes import BoolArray, Float64Array
 from ..errors import ConfigError
 from .chiprecord import SplitName
-from .conflicts import ChipGround, Index, gave_way
+from .conflicts import ChipGround, gave_way
 from .places import Place
-from .splitsearch import POOR, BlockTable, deal_blocks
+from .splitsearch import POOR, BlockTable, assign_blocks
+
+SplitBy = Literal["block", "scene"]
 
 MOST_LOST = 0.3
+"""The share of chips that the default guard may cost."""
+
 ENOUGH_BLOCKS = 12
+"""Blocks that the default size of a block aims at."""
+
 _WIDEST_BLOCK = 32  # chips
 _NAMES: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
-class Dealt:
-    """The result: per chip its split and fold, the guard that was kept to, and what has to be said."""
+class Split:
+    """How chips are divided into train, val and test.
 
-    splits: tuple[SplitName, ...]
-    folds: tuple[int | None, ...]
-    guard_px: float
-    lost: int
-    notes: tuple[str, ...]
-    shared_ground: dict[str, float] = field(default_factory=dict)
+    Raises:
+        ConfigError: An option is out of range, or two options contradict each other.
+
+    Example:
+        >>> Split((0.6, 0.2, 0.2), guard_px=64).guard_px
+        64
+    """
+
+    shares: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    """Shares of train, val and test; they sum to 1."""
+
+    by: SplitBy = "block"
+    """What goes to one split as a whole: a "block" of ground, or a "scene"."""
+
+    block_m: float | None = None
+    """Side of a block on the ground, metres (default: chosen from the size of the scenes)."""
+
+    block_px: int | None = None
+    """Side of a block in pixels of the chips, in place of `block_m`."""
+
+    guard_px: float | None = None
+    """Minimum distance between chips of two splits, pixels (default: one chip, less if that costs too much)."""
+
+    folds: int | None = None
+    """Number of folds for cross-validation. Chips are divided evenly into folds instead of by `shares`; fold 0
+    is test, fold 1 val. Each can take its turn later (`ChipSet.for_fold`)."""
+
+    def __post_init__(self) -> None:
+        if len(self.shares) != 3 or min(self.shares) < 0 or self.shares[0] == 0:
+            raise ConfigError(
+                f"`split`: expected three shares (train, val, test) with some for train, found {self.shares}"
+            )
+        if not math.isclose(sum(self.shares), 1, abs_tol=1e-6):
+            raise ConfigError(f"`split`: expected shares that sum to 1, found {self.shares}")
+        if self.by not in ("block", "scene"):
+            raise ConfigError(f"`split_by`: expected block or scene, found {self.by!r}")
+        if self.block_m is not None and self.block_px is not None:
+            raise ConfigError("`block_m`: the side of a block is given in metres and in `block_px`; give one")
+        if self.guard_px is not None and self.guard_px < 0:
+            raise ConfigError(f"`guard_px`: expected 0 or more, found {self.guard_px:g}")
+        if self.folds is not None and self.folds < 2:
+            raise ConfigError(
+                f"`folds`: expected 2 or more (one to validate on, the rest to train on), found {self.folds}"
+            )
+
+    def block_side_px(self, chip_px: int, gsd_m: float | None) -> int | None:
+        """Side of a block in pixels of the chips; None for the default.
+
+        Args:
+            chip_px: Side of a chip; a block cannot be smaller.
+            gsd_m: GSD of the chips, metres; None without a CRS.
+
+        Raises:
+            ConfigError: A block is smaller than a chip, or has a size in metres without a GSD.
+        """
+        side_px = self.block_px
+        if self.block_m is not None:
+            if gsd_m is None:
+                raise ConfigError(
+                    "`block_m`: scenes without a CRS have no metres; use `block_px`, or omit it"
+                )
+            side_px = round(self.block_m / gsd_m)
+        if side_px is not None and side_px < chip_px:
+            raise ConfigError(
+                f"`block_m`: a block of {side_px} px is smaller than a chip of {chip_px} px; choose larger "
+                "blocks or smaller chips (`size`)"
+            )
+        return side_px
 
 
 @dataclass(frozen=True)
-class SplitRequest:
-    """What was asked for. `guard_px` None: one chip, less where that costs too much."""
+class ChipsToSplit:
+    """The chips that are divided among splits, as parallel arrays."""
 
-    shares: tuple[float, float, float]
-    folds: int | None
-    guard_px: float | None
-    chip_px: int
-    seed: int
+    ground: ChipGround
+    """Where they lie."""
 
-    def __post_init__(self) -> None:
-        if min(self.shares) < 0 or self.shares[0] == 0 or not math.isclose(sum(self.shares), 1, abs_tol=1e-6):
-            raise ConfigError(
-                f"split needs three shares (train, val, test) that sum to 1 with some for train; found {self.shares}"
-            )
-        if self.folds is not None and self.folds < 2:
-            raise ConfigError(
-                f"folds must be 2 or more: one to validate, the rest to train; found {self.folds}"
-            )
+    blocks: tuple[str, ...]
+    """(N,) name of the block of each."""
+
+    amounts: Float64Array
+    """(N, F) what is to be shared out fairly: pixels and objects of each class."""
+
+    keep: BoolArray
+    """(N,) chips that count."""
+
+
+@dataclass(frozen=True)
+class SplitChips:
+    """The split of every chip, and what it took."""
+
+    splits: tuple[SplitName, ...]
+    """(N,) the split of each chip."""
+
+    folds: tuple[int | None, ...]
+    """(N,) the fold of each chip; None without folds."""
+
+    guard_px: float
+    """The guard that was kept."""
+
+    lost: int
+    """Kept chips that are in no split because of the guard."""
+
+    notes: tuple[str, ...]
+    """What was done, in words."""
+
+    shared_ground: dict[str, float] = field(default_factory=dict)
+    """For each pair of splits the ground that they share, as measured; see `ChipGround.shared_ground`."""
 
 
 def default_block_chips(places: Sequence[Place], pitch_px: int) -> int:
-    """Side of a block in chips: the widest of which there are `ENOUGH_BLOCKS`, else 2 where that gives 6,
-    else 1.
+    """Side of a block, in chips: the widest that gives `ENOUGH_BLOCKS`, else 2 if that gives 6, else 1.
+
+    Args:
+        places: The ground to be divided.
+        pitch_px: Distance of neighbouring chips, pixels.
     """
 
-    def count(side: int) -> int:
-        return sum(math.prod(_counts(place, side * pitch_px)) for place in places)
+    def block_count(side: int) -> int:
+        """Number of blocks of `side` chips."""
+        return sum(math.prod(_rows_and_columns(place, side * pitch_px)) for place in places)
 
     for side in range(_WIDEST_BLOCK, 1, -1):
-        if count(side) >= ENOUGH_BLOCKS:
+        if block_count(side) >= ENOUGH_BLOCKS:
             return side
-    return 2 if count(2) >= 6 else 1
+    return 2 if block_count(2) >= 6 else 1
 
 
 def block_names(ground: ChipGround, block_px: int) -> tuple[str, ...]:
-    """For each chip the block of its centre: "p0_r1_c2" (place, row and column of blocks)."""
+    """For each chip the block of its centre: "p0_r1_c2" (number of the place, row and column of the block)."""
     centres = shapely.get_coordinates(shapely.centroid(ground.outlines))
     names = []
     for (col, row), number in zip(centres, ground.place_of, strict=True):
         place = ground.places[number]
-        rows, cols = _counts(place, block_px)
-        block_row = min(max(int((row - place.extent[1]) // block_px), 0), rows - 1)
-        block_col = min(max(int((col - place.extent[0]) // block_px), 0), cols - 1)
+        rows, cols = _rows_and_columns(place, block_px)
+        block_row = int((row - place.extent[1]) // block_px)
+        block_col = int((col - place.extent[0]) // block_px)
+        block_row, block_col = min(max(block_row, 0), rows - 1), min(max(block_col, 0), cols - 1)
         names.append(f"p{number}_r{block_row}_c{block_col}")
     return tuple(names)
 
 
-def _counts(place: Place, block_px: int) -> tuple[int, int]:
-    """(rows, columns) of blocks; what is left over at the far sides belongs to the last ones unless it is
-    half a block or more.
+def _rows_and_columns(place: Place, block_px: int) -> tuple[int, int]:
+    """Rows and columns of blocks. What remains at the far sides belongs to the last ones unless it is half a
+    block or more.
     """
     col0, row0, col1, row1 = place.extent
     return max(1, round((row1 - row0) / block_px)), max(1, round((col1 - col0) / block_px))
 
 
-def deal_chips(
-    ground: ChipGround,
-    blocks: Sequence[str],
-    amounts: npt.NDArray[np.float64],
-    keep: npt.NDArray[np.bool_],
-    request: SplitRequest,
-) -> Dealt:
-    """Every chip's split. `amounts` (N, F): what is to be shared out, e.g. pixels of each class; only kept
-    chips count.
+def split_chips(chips: ChipsToSplit, split: Split, *, chip_px: int, seed: int) -> SplitChips:
+    """Divide chips among splits by blocks of ground.
+
+    Args:
+        chips: The chips with their ground, blocks and contents.
+        split: How they are divided.
+        chip_px: Side of a chip, the default guard.
+        seed: Same seed, same splits.
+
+    Raises:
+        ConfigError: There are too few blocks, or the guard leaves a split without chips.
     """
-    shares = np.array(request.shares) if request.folds is None else np.full(request.folds, 1 / request.folds)
-    names, block_of = np.unique(np.array(blocks, dtype=object).astype(str), return_inverse=True)
-    need = int((shares > 0).sum())
-    if len(names) < need:
+    block_count = len(set(chips.blocks))
+    parts = "splits" if split.folds is None else "folds"
+    part_count = split.folds or sum(share > 0 for share in split.shares)
+    if block_count < part_count:
+        plural = "s" if block_count > 1 else ""
         raise ConfigError(
-            f"the chips lie in {len(names)} block{'s' * (len(names) > 1)} of ground, too few for {need} {'splits' if request.folds is None else 'folds'}; use smaller chips or blocks (--size, --block-m), more scenes, or fewer splits (--split 100,0,0)"
+            f"the chips lie in {block_count} block{plural} of ground, too few for {part_count} {parts}; use "
+            "smaller chips or blocks (`size`, `block_m`), more scenes, or train alone as `split` (100,0,0)"
         )
-    if request.guard_px is not None:
-        best = _attempt(ground, block_of, amounts, keep, shares, request, float(request.guard_px))
+    if split.guard_px is not None:
+        best = _attempt(chips, split, float(split.guard_px), seed)
     else:
-        bare = _attempt(ground, block_of, amounts, keep, shares, request, 0.0)
-        wider = (
-            _attempt(ground, block_of, amounts, keep, shares, request, guard)
-            for guard in (float(request.chip_px), request.chip_px / 2)
-        )
-        best = next((found for found in wider if found.affordable(bare)), bare)
-    _check_filled(best.splits, keep, shares, request)
-    return Dealt(best.splits, best.folds, best.guard_px, best.lost, _notes(request, best.guard_px, best.lost))
+        best = _attempt_with_default_guard(chips, split, chip_px, seed)
+    _check_filled(best.splits, chips.keep, split)
+    notes = _notes(split, chip_px, best)
+    return SplitChips(best.splits, best.folds, best.guard_px, best.lost, notes)
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """A deal with one guard. `poor`: see `_poor`."""
+    """The splits with one guard."""
 
     splits: tuple[SplitName, ...]
     folds: tuple[int | None, ...]
     guard_px: float
     lost: int
     kept: int
-    poor: int
+    poor: int  # see _poor_count
 
-    def affordable(self, bare: _Attempt) -> bool:
-        """True where the guard costs few chips and impoverishes no split, compared with having none."""
+    def costs_little(self, without_guard: _Attempt) -> bool:
+        """True if the guard loses few chips and makes no split poorer than it is without a guard."""
         return (
             self.lost <= MOST_LOST * self.kept
-            and self.poor <= bare.poor
-            and set(self.splits) >= set(bare.splits) - {"none"}
+            and self.poor <= without_guard.poor
+            and set(self.splits) >= set(without_guard.splits) - {"none"}
         )
 
 
-def _attempt(
-    ground: ChipGround,
-    block_of: Index,
-    amounts: npt.NDArray[np.float64],
-    keep: npt.NDArray[np.bool_],
-    shares: npt.NDArray[np.float64],
-    request: SplitRequest,
-    guard_px: float,
-) -> _Attempt:
-    pairs = ground.near_pairs(guard_px)
-    dealt = deal_blocks(
-        BlockTable.of(block_of, amounts, keep, pairs), shares, request.seed, ordered=request.folds is None
-    )[block_of]
-    folds = tuple(int(f) for f in dealt) if request.folds is not None else (None,) * len(dealt)
-    tentative = (
-        tuple(_NAMES[d] for d in dealt) if request.folds is None else fold_splits(folds, 0, request.folds)
-    )
-    gone = gave_way(tentative, keep, pairs)
-    splits: tuple[SplitName, ...] = tuple("none" if g else s for s, g in zip(tentative, gone, strict=True))
-    return _Attempt(
-        splits, folds, guard_px, int((gone & keep).sum()), int(keep.sum()), _poor(splits, keep, amounts)
-    )
+def _attempt_with_default_guard(chips: ChipsToSplit, split: Split, chip_px: int, seed: int) -> _Attempt:
+    """A guard of one chip, else of half a chip, else none: the first that costs little."""
+    without_guard = _attempt(chips, split, 0.0, seed)
+    for guard_px in (float(chip_px), chip_px / 2):
+        attempt = _attempt(chips, split, guard_px, seed)
+        if attempt.costs_little(without_guard):
+            return attempt
+    return without_guard
 
 
-def _poor(splits: Sequence[SplitName], keep: npt.NDArray[np.bool_], amounts: npt.NDArray[np.float64]) -> int:
-    """How many pairs of split and amount have less than `POOR` of what chips have on average (so nothing,
-    too).
-    """
-    of = np.array(splits, dtype=object)
-    usual = amounts[keep].mean(axis=0)
-    chips = [amounts[keep & (of == name)] for name in sorted(set(splits) - {"none"})]
-    return sum(int((part.mean(axis=0) < POOR * usual).sum()) for part in chips if len(part))
+def _attempt(chips: ChipsToSplit, split: Split, guard_px: float, seed: int) -> _Attempt:
+    pairs = chips.ground.near_pairs(guard_px)
+    _, block_of = np.unique(np.array(chips.blocks, dtype=object).astype(str), return_inverse=True)
+    table = BlockTable.of(block_of, chips.amounts, chips.keep, pairs)
+    if split.folds is None:
+        part_of = assign_blocks(table, np.array(split.shares), seed, ordered=True)[block_of]
+        folds: tuple[int | None, ...] = (None,) * len(part_of)
+        tentative = tuple(_NAMES[part] for part in part_of)
+    else:
+        even_shares = np.full(split.folds, 1 / split.folds)
+        part_of = assign_blocks(table, even_shares, seed, ordered=False)[block_of]
+        folds = tuple(int(part) for part in part_of)
+        tentative = fold_splits(folds, 0, split.folds)
+    gone = gave_way(tentative, chips.keep, pairs)
+    splits = without(tentative, gone)
+    lost = int((gone & chips.keep).sum())
+    poor = _poor_count(splits, chips.keep, chips.amounts)
+    return _Attempt(splits, folds, guard_px, lost, int(chips.keep.sum()), poor)
+
+
+def without(splits: Sequence[SplitName], gone: BoolArray) -> tuple[SplitName, ...]:
+    """The splits, "none" for the chips that are gone."""
+    return tuple("none" if is_gone else name for name, is_gone in zip(splits, gone, strict=True))
+
+
+def _poor_count(splits: Sequence[SplitName], keep: BoolArray, amounts: Float64Array) -> int:
+    """How many pairs of split and class have less than `POOR` of what chips have on average, or nothing."""
+    split_of = np.array(splits, dtype=object)
+    average = amounts[keep].mean(axis=0)
+    poor = 0
+    for name in sorted(set(splits) - {"none"}):
+        chips = amounts[keep & (split_of == name)]
+        if len(chips):
+            poor += int((chips.mean(axis=0) < POOR * average).sum())
+    return poor
 
 
 def fold_splits(folds: Sequence[int | None], fold: int, count: int) -> tuple[SplitName, ...]:
-    """Splits of a cross-validation run, before the guard: fold `fold` is test, the next val, the rest train;
-    of two it is val.
+    """The splits of one run of a cross-validation, before the guard.
+
+    Args:
+        folds: (N,) the fold of each chip; None: in no split.
+        fold: The fold to test on. The next one is val, the rest train. Of two folds it is val.
+        count: Number of folds.
     """
-    names: dict[int, SplitName] = {fold: "val"} if count == 2 else {fold: "test", (fold + 1) % count: "val"}
-    return tuple("none" if f is None else names.get(f, "train") for f in folds)
+    names: dict[int, SplitName] = {fold: "test", (fold + 1) % count: "val"}
+    if count == 2:
+        names = {fold: "val"}
+    return tuple("none" if number is None else names.get(number, "train") for number in folds)
 
 
 def fold_validated_on(val_fold: int, count: int) -> int:
-    """The run of `fold_splits` whose validation fold this is."""
+    """The run of `fold_splits` that validates on this fold."""
     return val_fold if count == 2 else (val_fold - 1) % count
 
 
-def _check_filled(
-    splits: Sequence[SplitName],
-    keep: npt.NDArray[np.bool_],
-    shares: npt.NDArray[np.float64],
-    request: SplitRequest,
-) -> None:
-    wanted = (
-        (_NAMES if request.folds > 2 else _NAMES[:2])
-        if request.folds is not None
-        else tuple(name for name, share in zip(_NAMES, shares, strict=True) if share > 0)
-    )
-    kept = {split for split, good in zip(splits, keep, strict=True) if good}
-    missing = [name for name in wanted if name not in kept]
+def _check_filled(splits: Sequence[SplitName], keep: BoolArray, split: Split) -> None:
+    if split.folds is None:
+        wanted = [name for name, share in zip(_NAMES, split.shares, strict=True) if share > 0]
+    else:
+        wanted = list(_NAMES[:2] if split.folds == 2 else _NAMES)
+    filled = {name for name, is_kept in zip(splits, keep, strict=True) if is_kept}
+    missing = [name for name in wanted if name not in filled]
     if missing:
         raise ConfigError(
-            f"no chip is left for {' and '.join(missing)} once chips of two splits share no ground; use smaller chips (--size), less overlap or a smaller guard"
+            f"no chip is left for {' and '.join(missing)} once chips of two splits share no ground; use smaller "
+            "chips (`size`), less overlap (`overlap_px`) or a smaller guard (`guard_px`)"
         )
 
 
-def _notes(request: SplitRequest, guard: float, lost: int) -> tuple[str, ...]:
-    apart = (
-        f"chips of two splits lie at least {guard:g} px apart"
-        if guard
-        else "chips of two splits may touch, but share no ground"
-    )
-    left_out = f"; {lost} chip{'s' * (lost != 1)} between splits left out (split 'none')" if lost else ""
-    if request.guard_px is None and guard < request.chip_px:
-        return (
-            f"{apart}{left_out}: a guard of one chip ({request.chip_px} px) would have cost more than {MOST_LOST:.0%} of the chips, or a split most of a class; give more ground or smaller chips for a wider guard",
+def _notes(split: Split, chip_px: int, attempt: _Attempt) -> tuple[str, ...]:
+    distance = "chips of two splits may touch, but share no ground"
+    if attempt.guard_px:
+        distance = f"chips of two splits are at least {attempt.guard_px:g} px apart"
+    lost = ""
+    if attempt.lost:
+        plural = "s" if attempt.lost > 1 else ""
+        lost = f"; {attempt.lost} chip{plural} between splits left out (split 'none')"
+    why = ""
+    if split.guard_px is None and attempt.guard_px < chip_px:
+        why = (
+            f": a guard of one chip ({chip_px} px) would have cost more than {MOST_LOST:.0%} of the chips, or a "
+            "split most of a class; use more ground or smaller chips for a wider guard"
         )
-    return (f"{apart}{left_out}",)
+    return (f"{distance}{lost}{why}",)

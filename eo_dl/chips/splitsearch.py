@@ -1,7 +1,7 @@
-"""Dealing blocks of ground to splits: a seeded search over moves and swaps.
+"""Assigning blocks of ground to splits: a seeded search over moves and swaps.
 
-A good deal gives every split its share of the chips and of each class, counted after the guard has taken its
-toll, since chips that stand between two splits are of no use to either.
+A good assignment gives every split its share of the chips and of each class, counted after the guard has taken
+its toll, since chips that stand between two splits are of no use to either.
 """
 
 from __future__ import annotations
@@ -9,126 +9,144 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arraytypes import BoolArray, Float64Array, Int64Array
 from ..core.seeds import generator
-from .conflicts import Index
+from .conflicts import ChipPairs
 
 POOR = 0.2
-"""A split with less than this share of what it should have of a class is as good as without it."""
+"""A split with less than this part of its share of a class is nearly without that class."""
+
 _STARTS = 4
 _MOST_TRIES = 4000
-_PATIENCE = 12  # tries a block without gain
-
-Amounts = npt.NDArray[np.float64]
+_PATIENCE = 12  # tries per block without an improvement
+_GAIN = 1e-9
 
 
 @dataclass(frozen=True)
 class BlockTable:
-    """What is dealt, as shares of the whole.
+    """What is assigned: blocks and what they hold, as shares of the whole."""
 
-    `amounts` (B, F): of each block; column 0 counts chips. `here`, `there` (P,): pairs of blocks with chips
-    nearer than the guard; `toll` (P, F): what block `here` loses where `there` stands above it.
-    """
+    amounts: Float64Array
+    """(B, F) of each block; column 0 counts chips."""
 
-    amounts: Amounts
-    here: Index
-    there: Index
-    toll: Amounts
+    block: Int64Array
+    """(P,) first of each pair of blocks with chips closer than the guard."""
+
+    other: Int64Array
+    """(P,) second of each pair."""
+
+    toll: Float64Array
+    """(P, F) what `block` loses if `other` is in a higher split."""
 
     @classmethod
-    def of(
-        cls, block_of: Index, amounts: Amounts, keep: npt.NDArray[np.bool_], pairs: tuple[Index, Index]
-    ) -> BlockTable:
-        """From the chips' blocks (N,), their amounts (N, F) and the pairs of chips that are too near; only
-        kept chips count.
+    def of(cls, block_of: Int64Array, amounts: Float64Array, keep: BoolArray, pairs: ChipPairs) -> BlockTable:
+        """The table of these chips; only kept chips count.
+
+        Args:
+            block_of: (N,) the block of each chip.
+            amounts: (N, F) what each chip holds.
+            keep: (N,) which chips are kept.
+            pairs: Chips that are too close to each other.
         """
         columns = np.column_stack([np.ones(len(block_of)), amounts]) * keep[:, None]
-        sums = columns.sum(axis=0)
-        columns = columns[:, sums > 0] / sums[sums > 0]
-        totals = np.zeros((int(block_of.max()) + 1, columns.shape[1]))
-        np.add.at(totals, block_of, columns)
+        totals = columns.sum(axis=0)
+        shares = columns[:, totals > 0] / totals[totals > 0]
+        block_shares = np.zeros((int(block_of.max()) + 1, shares.shape[1]))
+        np.add.at(block_shares, block_of, shares)
+
+        # Every pair in both directions: `chip` is lost if the block of `other` is in a higher split.
         chip, other = np.concatenate(pairs), np.concatenate(pairs[::-1])
-        apart = (block_of[chip] != block_of[other]) & keep[chip] & keep[other]
-        chip_block = np.unique(np.column_stack([chip[apart], block_of[other[apart]]]), axis=0)
-        keys, place = np.unique(
-            np.column_stack([block_of[chip_block[:, 0]], chip_block[:, 1]]), axis=0, return_inverse=True
+        in_two_blocks = (block_of[chip] != block_of[other]) & keep[chip] & keep[other]
+        # A chip close to several chips of one block is lost to that block only once.
+        losses = np.unique(np.column_stack([chip[in_two_blocks], block_of[other[in_two_blocks]]]), axis=0)
+        lost_chip, to_block = losses[:, 0], losses[:, 1]
+        block_pairs, pair_of = np.unique(
+            np.column_stack([block_of[lost_chip], to_block]), axis=0, return_inverse=True
         )
-        toll = np.zeros((len(keys), columns.shape[1]))
-        np.add.at(toll, place.reshape(-1), columns[chip_block[:, 0]])
-        return cls(totals, keys[:, 0], keys[:, 1], toll)
+        toll = np.zeros((len(block_pairs), shares.shape[1]))
+        np.add.at(toll, pair_of.reshape(-1), shares[lost_chip])
+        return cls(block_shares, block_pairs[:, 0], block_pairs[:, 1], toll)
 
 
-def deal_blocks(table: BlockTable, shares: Amounts, seed: int, ordered: bool) -> Index:
-    """(B,) the split of each block: 0 .. len(shares) - 1, those with a share of 0 left out.
+def assign_blocks(table: BlockTable, shares: Float64Array, seed: int, *, ordered: bool) -> Int64Array:
+    """Assign every block to a split.
 
-    `ordered`: a later split stands above an earlier one and takes the toll from it; else (folds) the toll is
-    not counted, because it falls on another fold in every run.
+    Args:
+        table: The blocks.
+        shares: (K,) what each split should get; those with a share of 0 get nothing.
+        seed: Same seed, same assignment.
+        ordered: True: a later split is higher than an earlier one and takes the toll from it. False (folds):
+            the toll is not counted, because it falls on another fold in every run.
+
+    Returns:
+        (B,) the split of each block, 0 to K - 1.
     """
     offered = np.flatnonzero(shares > 0)
-    best = min(
-        (
-            _search(table, shares[offered], generator(seed, "deal", start), ordered)
-            for start in range(_STARTS)
-        ),
-        key=lambda found: found[0],
-    )
-    return np.asarray(offered[best[1]], np.int64)
+    best: Int64Array | None = None
+    lowest_cost = np.inf
+    for start in range(_STARTS):
+        cost, split_of = _search(table, shares[offered], generator(seed, "deal", start), ordered)
+        if cost < lowest_cost:
+            best, lowest_cost = split_of, cost
+    assert best is not None, "the cost of an assignment is finite"
+    return np.asarray(offered[best], np.int64)
 
 
 def _search(
-    table: BlockTable, shares: Amounts, rng: np.random.Generator, ordered: bool
-) -> tuple[float, Index]:
-    of = _start(table.amounts[:, 0], shares, rng)
-    cost = _cost(table, of, shares, ordered)
-    blocks, kinds = len(of), len(shares)
-    idle = 0
-    tries = np.column_stack(
-        [
-            rng.integers(blocks, size=(_MOST_TRIES, 2)),
-            rng.integers(kinds, size=_MOST_TRIES),
-            rng.integers(2, size=_MOST_TRIES),
-        ]
-    )
-    for one, other, kind, swap in tries.tolist() if kinds > 1 else []:
-        if idle > _PATIENCE * blocks:
+    table: BlockTable, shares: Float64Array, rng: np.random.Generator, ordered: bool
+) -> tuple[float, Int64Array]:
+    """An assignment improved by random moves and swaps of blocks, and its cost."""
+    split_of = _first_assignment(table.amounts[:, 0], shares, rng)
+    cost = _cost(table, split_of, shares, ordered)
+    block_count, split_count = len(split_of), len(shares)
+    if split_count < 2:
+        return cost, split_of
+    blocks = rng.integers(block_count, size=(_MOST_TRIES, 2))
+    splits = rng.integers(split_count, size=_MOST_TRIES)
+    swaps = rng.integers(2, size=_MOST_TRIES)
+    tries_without_gain = 0
+    for block, other, split, swap in np.column_stack([blocks, splits, swaps]).tolist():
+        if tries_without_gain > _PATIENCE * block_count:
             break
-        idle += 1
-        if of[one] == (of[other] if swap else kind):
+        tries_without_gain += 1
+        target = split_of[other] if swap else split
+        if split_of[block] == target:
             continue
-        changed = of.copy()
+        changed = split_of.copy()
+        changed[block] = target
         if swap:
-            changed[one], changed[other] = of[other], of[one]
-        else:
-            changed[one] = kind
-        new = _cost(table, changed, shares, ordered)
-        if new < cost - 1e-9:
-            of, cost, idle = changed, new, 0
-    return cost, of
+            changed[other] = split_of[block]
+        new_cost = _cost(table, changed, shares, ordered)
+        if new_cost < cost - _GAIN:
+            split_of, cost, tries_without_gain = changed, new_cost, 0
+    return cost, split_of
 
 
-def _start(chips: Amounts, shares: Amounts, rng: np.random.Generator) -> Index:
+def _first_assignment(chips: Float64Array, shares: Float64Array, rng: np.random.Generator) -> Int64Array:
     """Blocks in random order, each to the split that is furthest below its share of chips."""
-    of = np.zeros(len(chips), np.int64)
-    got = np.zeros(len(shares))
+    split_of = np.zeros(len(chips), np.int64)
+    received = np.zeros(len(shares))
     for block in rng.permutation(len(chips)):
-        of[block] = int(np.argmin((got + 1e-9) / shares))
-        got[of[block]] += chips[block]
-    return of
+        split_of[block] = int(np.argmin((received + 1e-9) / shares))
+        received[split_of[block]] += chips[block]
+    return split_of
 
 
-def _cost(table: BlockTable, of: Index, shares: Amounts, ordered: bool) -> float:
-    """How far every split is from what it should have, relative to that and up to 1: val without a class is
+def _cost(table: BlockTable, split_of: Int64Array, shares: Float64Array, ordered: bool) -> float:
+    """How far every split is from what it should have, relative to that and at most 1: val without a class is
     as bad as train without it.
     """
-    kinds = np.arange(len(shares))[:, None]
-    got = (of == kinds).astype(np.float64) @ table.amounts
-    if ordered and len(table.here):
-        pays = (of[table.there] > of[table.here]) & (of[table.here] == kinds)
-        got -= pays.astype(np.float64) @ table.toll
-    off = (np.minimum(np.abs(got - shares[:, None]) / shares[:, None], 1)).sum(axis=0) / len(shares) + (
-        got < POOR * shares[:, None]
-    ).sum(axis=0)
-    classes = off[1:].sum() / (len(off) - 1) if len(off) > 1 else 0.0
-    empty = (got[:, 0] < 1e-9).sum()
-    return float(2 * off[0] + 10 * empty + classes + 2 * (1 - got[:, 0].sum()))
+    splits = np.arange(len(shares))[:, None]
+    received = (split_of == splits).astype(np.float64) @ table.amounts
+    if ordered and len(table.block):
+        outranked = split_of[table.other] > split_of[table.block]
+        pays = outranked & (split_of[table.block] == splits)
+        received -= pays.astype(np.float64) @ table.toll
+    wanted = shares[:, None]
+    deviation = np.minimum(np.abs(received - wanted) / wanted, 1).sum(axis=0) / len(shares)
+    penalty = deviation + (received < POOR * wanted).sum(axis=0)  # (F,); column 0 is that of the chips
+    chips, classes = penalty[0], penalty[1:]
+    empty_splits = (received[:, 0] < 1e-9).sum()
+    lost = 1 - received[:, 0].sum()
+    return float(2 * chips + 10 * empty_splits + (classes.mean() if len(classes) else 0.0) + 2 * lost)

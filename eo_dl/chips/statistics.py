@@ -1,9 +1,9 @@
-"""Statistics of the train pixels, band by band, in physical units, from one reading of each chip.
+"""Statistics of the train pixels, per band and in physical units, from one reading of each chip.
 
-Each chip gives a `ChipTally` when it is read, before anybody knows its split; those of the train chips are
-added up afterwards. Count, mean, standard deviation and extremes are exact (float64, added by the rule of
-Chan, Golub and LeVeque 1979). Percentiles come from evenly spaced pixels of every chip, up to `SAMPLE_BYTES`
-in all, which is every pixel of a small chip set.
+Each chip gives a `BandTally` when it is read, before its split is known; those of the train chips are added up
+afterwards. Count, mean, standard deviation and extremes are exact (float64, merged by the rule of Chan, Golub
+and LeVeque 1979). Percentiles come from evenly spaced pixels of every chip, up to `SAMPLE_BYTES` in all, which
+is every pixel of a small chip set.
 """
 
 from __future__ import annotations
@@ -12,93 +12,121 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array
 from ..core.bands import BandSet
 from ..core.normalization import BandStatistics
 from ..errors import ChipSetError
 
 SAMPLE_BYTES = 16 * 2**20
+"""Memory for the pixels from which percentiles are taken."""
+
 _FEWEST = 16
 _SLAB = 16384  # values of a band at a time
 
-BandValues = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True)
-class ChipTally:
-    """What the valid pixels of one chip add to the statistics, in physical units: (C,) each, `sample` (C, S)
-    float32.
-    """
+class BandTally:
+    """What the valid pixels of one chip add to the statistics, in physical units."""
 
     count: int
-    mean: BandValues
-    squares: BandValues
-    minimum: BandValues
-    maximum: BandValues
-    sample: npt.NDArray[np.float32]
+    """Valid pixels."""
+
+    mean: Float64Array
+    """(C,) mean per band."""
+
+    squares: Float64Array
+    """(C,) sum of squared distances from the mean."""
+
+    minimum: Float64Array
+    """(C,) lowest value."""
+
+    maximum: Float64Array
+    """(C,) highest value."""
+
+    sample: Float32Array
+    """(C, S) evenly spaced pixels, for percentiles."""
+
+    @classmethod
+    def nothing(cls, band_count: int) -> BandTally:
+        """The tally of a chip without a valid pixel."""
+        zeros, infinite = np.zeros(band_count), np.full(band_count, np.inf)
+        return cls(0, zeros, zeros, infinite, -infinite, np.empty((band_count, 0), np.float32))
 
 
 def sample_size(chips: int, bands: int, chip_px: int) -> int:
     """Pixels that each chip gives for the percentiles."""
-    return min(chip_px * chip_px, max(_FEWEST, SAMPLE_BYTES // (max(chips, 1) * bands * 4)))
+    affordable = SAMPLE_BYTES // (max(chips, 1) * bands * 4)
+    return min(chip_px * chip_px, max(_FEWEST, affordable))
 
 
-def tally(
-    pixels: npt.NDArray[np.generic], valid: npt.NDArray[np.bool_], bands: BandSet, sample_px: int
-) -> ChipTally:
-    """The tally of stored pixels (C, H, W); `squares` are summed squared distances from the mean."""
+def tally_bands(pixels: AnyArray, valid: BoolArray, bands: BandSet, sample_px: int) -> BandTally:
+    """The tally of a chip.
+
+    Args:
+        pixels: (C, H, W) stored values.
+        valid: (H, W) measured pixels.
+        bands: The bands, with scale and offset.
+        sample_px: Pixels for the percentiles, at most.
+    """
     stored = pixels.reshape(len(pixels), -1) if valid.all() else pixels[:, valid]
     count = stored.shape[1]
-    scale, offset = np.array([b.scale for b in bands]), np.array([b.offset for b in bands])
     if not count:
-        nothing = np.zeros(len(bands))
-        return ChipTally(
-            0,
-            nothing,
-            nothing,
-            np.full(len(bands), np.inf),
-            np.full(len(bands), -np.inf),
-            np.empty((len(bands), 0), np.float32),
-        )
-    low, high = stored.min(axis=1) * scale + offset, stored.max(axis=1) * scale + offset
+        return BandTally.nothing(len(bands))
+    scale = np.array([band.scale for band in bands])
+    offset = np.array([band.offset for band in bands])
+
     step = -(-count // sample_px)
-    step += (step > 1) & (step % 2 == 0)  # an odd step does not fall on the same columns of every row
+    if step > 1 and step % 2 == 0:
+        step += 1  # an odd step does not fall on the same columns of every row
     sample = (stored[:, ::step] * scale[:, None] + offset[:, None]).astype(np.float32)
+
     mean = stored.mean(axis=1, dtype=np.float64)
-    squares, slab = np.zeros(len(bands)), np.empty((len(bands), min(count, _SLAB)))
-    # the whole chip as float64 would be fresh memory every time, which costs more than the sums
+    squares = np.zeros(len(bands))
+    # The whole chip as float64 would be fresh memory every time, which costs more than the sums.
+    slab = np.empty((len(bands), min(count, _SLAB)))
     for start in range(0, count, _SLAB):
         part = stored[:, start : start + _SLAB]
-        away = np.subtract(part, mean[:, None], out=slab[:, : part.shape[1]])
-        squares += np.einsum("ij,ij->i", away, away)
-    return ChipTally(
-        count, mean * scale + offset, squares * scale**2, np.minimum(low, high), np.maximum(low, high), sample
+        difference = np.subtract(part, mean[:, None], out=slab[:, : part.shape[1]])
+        squares += np.einsum("ij,ij->i", difference, difference)
+
+    ends = np.stack([stored.min(axis=1), stored.max(axis=1)]) * scale + offset
+    return BandTally(
+        count=count,
+        mean=mean * scale + offset,
+        squares=squares * scale**2,
+        minimum=ends.min(axis=0),  # a negative scale swaps them
+        maximum=ends.max(axis=0),
+        sample=sample,
     )
 
 
-def statistics(tallies: Sequence[ChipTally]) -> tuple[BandStatistics, ...]:
-    """Statistics per band over all valid pixels of these chips, in the given order (so equal to the last bit
-    in every run).
+def statistics(tallies: Sequence[BandTally]) -> tuple[BandStatistics, ...]:
+    """Statistics per band over all valid pixels of these chips, merged in their order, so that every run gives
+    the same last bit.
 
-    Raises `ChipSetError` where no pixel is valid.
+    Raises:
+        ChipSetError: No pixel is valid.
     """
-    used = [t for t in tallies if t.count]
+    used = [tally for tally in tallies if tally.count]
     if not used:
         raise ChipSetError(
-            "no chip of the train split has a measured pixel; check nodata and masks of the scenes (eo-dl inspect), or --min-valid"
+            "no chip of the train split has a measured pixel; check nodata and masks of the scenes with "
+            "`eo-dl inspect`, or lower `min_valid`"
         )
-    count, mean, squares = 0, np.zeros_like(used[0].mean), np.zeros_like(used[0].mean)
-    for t in used:
-        total = count + t.count
-        step = t.mean - mean
-        mean = mean + step * (t.count / total)
-        squares = squares + t.squares + step**2 * (count * t.count / total)
+    count = 0
+    mean, squares = np.zeros_like(used[0].mean), np.zeros_like(used[0].mean)
+    for tally in used:
+        total = count + tally.count
+        step = tally.mean - mean
+        mean = mean + step * (tally.count / total)
+        squares = squares + tally.squares + step**2 * (count * tally.count / total)
         count = total
-    low, high = np.min([t.minimum for t in used], axis=0), np.max([t.maximum for t in used], axis=0)
-    p02, p98 = np.percentile(np.concatenate([t.sample for t in used], axis=1), (2, 98), axis=1)
     std = np.sqrt(squares / count)
+    minimum = np.min([tally.minimum for tally in used], axis=0)
+    maximum = np.max([tally.maximum for tally in used], axis=0)
+    p02, p98 = np.percentile(np.concatenate([tally.sample for tally in used], axis=1), (2, 98), axis=1)
+    columns = (mean, std, minimum, maximum, p02, p98)
     return tuple(
-        BandStatistics(count, *(float(column[k]) for column in (mean, std, low, high, p02, p98)))
-        for k in range(len(mean))
+        BandStatistics(count, *(float(column[band]) for column in columns)) for band in range(len(mean))
     )

@@ -16,12 +16,11 @@ from ..io.atomic import atomic_folder, refuse_existing
 from ..io.scene import SceneSources
 from ..labels.coverage import match_labels
 from ..labels.reading import read_labels
-from .build import SplitBy, TileJob, make_chip_set
-from .candidates import NEGATIVES, SamplingRequest
+from .build import TileJob, make_chip_set
 from .chipset import ChipSet, open_chip_set
 from .manifest import MANIFEST
 from .sampling import Sampling
-from .splits import SplitRequest
+from .splits import Split
 from .tileinputs import (
     DEFAULT_PX,
     chip_size,
@@ -42,19 +41,10 @@ def tile(
     size_px: int | None = None,
     size_m: float | None = None,
     gsd_m: float | None = None,
-    overlap_px: int = 0,
     aoi: str | Path | None = None,
     annotated: str | Path | None = None,
-    sampling: Sampling = "grid",
-    count: int | None = None,
-    keep_empty: float | None = None,
-    min_valid: float = 0.5,
-    split: tuple[float, float, float] = (0.7, 0.15, 0.15),
-    split_by: SplitBy = "block",
-    block_m: float | None = None,
-    block_px: int | None = None,
-    guard_px: float | None = None,
-    folds: int | None = None,
+    sampling: Sampling | None = None,
+    split: Split | None = None,
     splits_of: ChipSet | str | Path | None = None,
     seed: int = 0,
     write_chips: bool | None = None,
@@ -62,86 +52,97 @@ def tile(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> ChipSet:
-    """Chips of scenes with their labels, in a folder `out`, split by ground that no two splits share.
+    """Cut scenes and their labels into chips for training.
 
-    Chips are `size_px` (256; of images labelled as a whole, their size) or `size_m` wide, in each scene's own
-    pixels, or in pixels of `gsd_m`. `sampling`: "grid" (neighbours share `overlap_px`), "random", "objects",
-    "single" (one object a chip, nothing of another) or "balanced" by class, with `count` chips. Only chips
-    that touch `aoi` (polygons) and ground on which labels are complete (`annotated`), and of which
-    `min_valid` was measured. `keep_empty`: share of the chips without objects to keep (grid and random: all;
-    else chips to add, 0.1 of their number). `split`: shares of train, val, test, dealt by blocks of `block_m`
-    or `block_px` (default: from the scenes) or by whole scenes; `folds` instead deals folds, and `splits_of`
-    takes the held-out ground of another chip set, so that models of both can be compared. `guard_px`: least
-    distance between chips of two splits (default: one chip, less where that costs too much). `write_chips`
-    None: where reading from the scenes would decode more than 8 times what it uses. Same input and seed, same
-    bytes, whatever `workers`.
+    Splits are blocks of ground, and no two splits share ground. The same input and seed give the same bytes,
+    whatever the number of workers.
 
-    Raises one of the `InputError` tree with one line.
+    Args:
+        scenes: Opened scenes, paths, folders or patterns. All are read with the bands of the first one.
+        labels: The labels, or their path.
+        out: Folder of the chip set.
+        size_px: Side of a chip, pixels (default: 256; for images labelled as a whole, the size of most).
+        size_m: Side of a chip on the ground, metres, in place of `size_px`.
+        gsd_m: Resample scenes to this GSD, metres, when they are read (default: each scene's own).
+        aoi: Polygons outside of which no chip is cut.
+        annotated: Polygons in which the labels are complete; ground outside is ignored, not background.
+        sampling: Where chips are cut, and which are kept (default: `Sampling()`, a grid).
+        split: How chips are divided into train, val and test, or into folds (default: `Split()`).
+        splits_of: Hold out the same ground as this chip set, in place of `split`, so that models trained on
+            either can be compared.
+        seed: Random seed.
+        write_chips: Write chips as GeoTIFFs, or read them from the scenes on demand (default: write them if
+            reading would decode more than 8 times what it uses).
+        workers: Number of threads (default: one per core, at most 16).
+        overwrite: Replace an existing chip set.
+        on_progress: Called with the number of chips done and their total.
 
-    >>> chips = tile("ortho.tif", "roofs.gpkg", out="chips", size_px=256)  # doctest: +SKIP
+    Returns:
+        The chip set, opened.
+
+    Raises:
+        InputError: A scene, a label or an option cannot be used; see its subclasses.
+        OutputExistsError: `out` exists.
+
+    Example:
+        >>> chips = tile("ortho.tif", "roofs.gpkg", out="chips", size_px=256)  # doctest: +SKIP
     """
     refuse_existing(out, overwrite)
-    for name, value in (("keep_empty", keep_empty), ("min_valid", min_valid)):
-        if value is not None and not 0 <= value <= 1:
-            raise ConfigError(f"tile: {name} is a share from 0 to 1, found {value}")
-    if splits_of is not None and folds is not None:
+    sampling, split = sampling or Sampling(), split or Split()
+    if splits_of is not None and split.folds is not None:
         raise ConfigError(
-            "tile: --splits-of takes the splits of another chip set and --folds deals new ones; give one of them"
+            "`splits_of`: takes over the splits of another chip set, and `folds` makes new ones; give one of them"
         )
-    given = read_labels(labels)
-    ready, notes = prepare_scenes(scenes, gsd_m, below=given.whole_images)
-    chip_px = chip_size(
-        ready, size_px, size_m, gsd_m, common_side(ready) if given.whole_images else DEFAULT_PX
-    )
-    found = match_labels(given if annotated is None else with_annotated(given, annotated, ready), ready)
-    if found.negatives is not None and found.annotated is not None:  # somebody looked there
-        found = replace(found, annotated=np.concatenate([found.annotated, found.negatives]))
-    notes = (*notes, *found.notes)
-    truths = tuple(SceneTruth.of(found, scene) for scene in ready)
+    label_set = read_labels(labels)
+    ready, notes = prepare_scenes(scenes, gsd_m, below=label_set.whole_images)
+    default_px = common_side(ready) if label_set.whole_images else DEFAULT_PX
+    chip_px = chip_size(ready, size_px, size_m, gsd_m, default_px)
+    chips_gsd_m = common_gsd(ready, gsd_m)
+    split.block_side_px(chip_px, chips_gsd_m)  # refuses blocks that cannot be, before the work begins
+
+    if annotated is not None:
+        label_set = with_annotated(label_set, annotated, ready)
+    matched = _with_rejected_ground(match_labels(label_set, ready))
+    truths = tuple(SceneTruth.of(matched, scene) for scene in ready)
     job = TileJob(
         scenes=ready,
-        labels=found,
+        labels=matched,
         truths=truths,
         regions=_regions(truths, region_in(aoi, ready)),
-        sampling=SamplingRequest(
-            sampling, chip_px, overlap_px, count, seed, NEGATIVES if keep_empty is None else keep_empty
-        ),
-        request=SplitRequest(split, folds, guard_px, chip_px, seed),
-        split_by=split_by,
-        block_px=_block_px(block_m, block_px, chip_px, common_gsd(ready, gsd_m)),
-        keep_empty=keep_empty,
-        min_valid=min_valid,
-        gsd_m=common_gsd(ready, gsd_m),
+        chip_px=chip_px,
+        gsd_m=chips_gsd_m,
+        sampling=sampling,
+        split=split,
+        splits_of=None if splits_of is None else open_chip_set(splits_of),
+        seed=seed,
         write_chips=write_chips,
         workers=workers,
         on_progress=on_progress,
-        notes=notes,
-        splits_of=None if splits_of is None else open_chip_set(splits_of),
+        notes=(*notes, *matched.notes),
     )
     with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
         make_chip_set(job, folder, Path(out))
     return open_chip_set(out)
 
 
-def _block_px(block_m: float | None, block_px: int | None, chip_px: int, gsd_m: float | None) -> int | None:
-    if block_m is not None and block_px is not None:
-        raise ConfigError("tile: give the block's side in metres or in pixels, not both")
-    if block_m is not None and gsd_m is None:
-        raise ConfigError("tile: --block-m needs scenes with a CRS; give block_px, or leave it out")
-    side = round(block_m / gsd_m) if block_m is not None and gsd_m is not None else block_px
-    if side is not None and side < chip_px:
-        raise ConfigError(
-            f"tile: a block of {side} px is smaller than a chip of {chip_px} px; choose a larger --block-m or a smaller --size"
-        )
-    return side
+def _with_rejected_ground(labels: LabelSet) -> LabelSet:
+    """The labels, with what a review rejected as annotated ground: someone looked there."""
+    if labels.negatives is None or labels.annotated is None:
+        return labels
+    return replace(labels, annotated=np.concatenate([labels.annotated, labels.negatives]))
 
 
 def _regions(
     truths: Sequence[SceneTruth], aois: Sequence[shapely.Geometry | None]
 ) -> tuple[shapely.Geometry | None, ...]:
     """Where chips may lie in each scene: in the AOI and on annotated ground."""
-    regions = []
-    for truth, aoi in zip(truths, aois, strict=True):
-        known = truth.region
-        regions.append(known if aoi is None else aoi if known is None else shapely.intersection(known, aoi))
-    return tuple(regions)
+    return tuple(_common(truth.region, aoi) for truth, aoi in zip(truths, aois, strict=True))
+
+
+def _common(first: shapely.Geometry | None, second: shapely.Geometry | None) -> shapely.Geometry | None:
+    """What two areas have in common; None is everywhere."""
+    if first is None:
+        return second
+    if second is None:
+        return first
+    return shapely.intersection(first, second)

@@ -1,4 +1,4 @@
-"""What `tile` is given, brought into one shape: scenes with the same bands, labels, regions, a chip size."""
+"""The inputs of `tile` in one shape: scenes with the same bands, annotated ground, regions, the size of a chip."""
 
 from __future__ import annotations
 
@@ -14,81 +14,92 @@ from pyproj import CRS
 from ..core.arraytypes import GeometryArray
 from ..core.geometries import missing_or_empty, reproject
 from ..core.labelset import LabelSet
+from ..core.pixelgrid import PixelGrid
 from ..errors import BandError, ConfigError, InputError, LabelError
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..io.vectorlayers import read_layer
 
 DEFAULT_PX = 256
-_GSD_TOLERANCE = 0.25
-_MOST_PX = 8192
+"""Side of a chip, unless stated otherwise."""
+
+_GSD_TOLERANCE = 0.25  # scenes that differ by more are reported
+_GSD_TOLERANCE_IN_METRES = 0.05  # chips of a size in metres need scenes of nearly one GSD
+_LEAST_PX, _MOST_PX = 8, 8192
 
 
 def prepare_scenes(
     scenes: SceneSources, gsd_m: float | None, below: bool = False
 ) -> tuple[tuple[Scene, ...], tuple[str, ...]]:
-    """All scenes (of a folder its rasters, with `below` also those in the folders below it) with the bands of
-    the first, in its order, on their working grids; and what has to be said.
+    """Open scenes with the bands of the first one, in its order, on the grids to cut.
 
-    Raises `BandError` where a scene lacks a band, `InputError` for none or for one given twice.
+    Args:
+        scenes: Opened scenes, paths, folders or patterns.
+        gsd_m: Resample to this GSD, metres.
+        below: Of folders, also take the rasters in the folders below.
+
+    Returns:
+        The scenes, and notes on what was found.
+
+    Raises:
+        BandError: A scene lacks a band.
+        InputError: There is no scene, or one occurs twice.
     """
     opened = open_scenes(scenes, below=below)
     if not opened:
-        raise InputError("tile: no scene was given; name at least one raster")
+        raise InputError("`scenes`: expected at least one raster, found none")
     twice = sorted(path for path, times in Counter(scene.path for scene in opened).items() if times > 1)
     if twice:
-        raise InputError(f"{twice[0]}: was given twice; name every scene once")
-    first = opened[0]
-    ready = tuple(
-        scene if gsd_m is None else scene.at_gsd(gsd_m) for scene in (_like(first, scene) for scene in opened)
-    )
-    return ready, (*_opening_notes(ready), *_scene_notes(ready))
+        raise InputError(f"{twice[0]}: occurs twice among the scenes; name each scene once")
+    ready = tuple(_with_bands_of(opened[0], scene) for scene in opened)
+    if gsd_m is not None:
+        ready = tuple(scene.at_gsd(gsd_m) for scene in ready)
+    opening_notes = [f"{scene.name}: {note}" for scene in ready for note in scene.notes]
+    return ready, (*opening_notes, *_scene_notes(ready))
 
 
-def _like(first: Scene, scene: Scene) -> Scene:
-    """A scene with the first one's bands. By name where they have names, by position where neither does."""
-    if first.bands.names == scene.bands.names:
+def _with_bands_of(first: Scene, scene: Scene) -> Scene:
+    """A scene with the bands of the first one: by name if they have names, by position if neither has."""
+    names = first.bands.names
+    if names == scene.bands.names:
         return scene
-    places = {name: place for place, name in enumerate(scene.bands.names)}
-    missing = [name for name in first.bands.names if name not in places]
+    index_of = {name: index for index, name in enumerate(scene.bands.names)}
+    missing = [name for name in names if name not in index_of]
     if missing:
+        plural = "s" if len(missing) > 1 else ""
         raise BandError(
-            f"{scene.path}: lacks band{'s' * (len(missing) > 1)} {', '.join(missing)} of {first.name}; it has {scene.bands.describe()}; choose bands that all scenes have, or name them, with -b/--bands"
+            f"{scene.path}: lacks band{plural} {', '.join(missing)} of {first.name}; it has "
+            f"{scene.bands.describe()}; choose bands that all scenes have, or name them, with `bands`"
         )
-    return scene.reordered([places[name] for name in first.bands.names])
-
-
-def _opening_notes(scenes: Sequence[Scene]) -> list[str]:
-    return [f"{scene.name}: {note}" for scene in scenes for note in scene.notes]
+    return scene.reordered([index_of[name] for name in names])
 
 
 def _scene_notes(scenes: Sequence[Scene]) -> list[str]:
     notes = []
-    sizes = [scene.grid.gsd_m for scene in scenes]
-    known = [size for size in sizes if size is not None]
-    if known and max(known) > (1 + _GSD_TOLERANCE) * min(known):
+    gsds_m = [gsd_m for scene in scenes if (gsd_m := scene.grid.gsd_m) is not None]
+    if gsds_m and max(gsds_m) > (1 + _GSD_TOLERANCE) * min(gsds_m):
         notes.append(
-            f"a pixel is {min(known):.3g} to {max(known):.3g} m on the ground, scene by scene; --gsd METRES brings all to one"
+            f"the GSD of the scenes is {min(gsds_m):.3g} to {max(gsds_m):.3g} m; `gsd_m` resamples all to one"
         )
-    kinds = sorted({scene.dtype for scene in scenes})
-    if len(kinds) > 1 and all(band.unscaled for scene in scenes for band in scene.bands):
-        notes.append(
-            f"scenes store {' and '.join(kinds)} without a scale; their values are taken as they are"
-        )
+    dtypes = sorted({scene.dtype for scene in scenes})
+    unscaled = all(band.unscaled for scene in scenes for band in scene.bands)
+    if len(dtypes) > 1 and unscaled:
+        notes.append(f"scenes store {' and '.join(dtypes)} without a scale; values are taken as they are")
     return notes
 
 
 def common_gsd(scenes: Sequence[Scene], gsd_m: float | None) -> float | None:
-    """The ground size of a pixel that the chips have: the asked-for one, else the median of the scenes; None
-    without CRS.
-    """
-    known = [size for scene in scenes if (size := scene.grid.gsd_m) is not None]
-    return gsd_m if gsd_m is not None else float(np.median(known)) if known else None
+    """The GSD of the chips, metres: the wanted one, else the median of the scenes; None without a CRS."""
+    if gsd_m is not None:
+        return gsd_m
+    known = [gsd for scene in scenes if (gsd := scene.grid.gsd_m) is not None]
+    return float(np.median(known)) if known else None
 
 
 def common_side(scenes: Sequence[Scene]) -> int:
     """The longer side that most scenes have, pixels."""
     sides = Counter(max(scene.grid.height, scene.grid.width) for scene in scenes)
-    return min(max(sides, key=lambda side: (sides[side], side)), _MOST_PX)
+    most_frequent = max(sides, key=lambda side: (sides[side], side))
+    return min(most_frequent, _MOST_PX)
 
 
 def chip_size(
@@ -98,64 +109,92 @@ def chip_size(
     gsd_m: float | None,
     default_px: int = DEFAULT_PX,
 ) -> int:
-    """Side of a chip in pixels. Raises `ConfigError` where it is not one number for all scenes."""
+    """Side of a chip, pixels.
+
+    Args:
+        scenes: The scenes.
+        size_px: The wanted side in pixels.
+        size_m: The wanted side in metres.
+        gsd_m: The GSD that scenes are resampled to; None: their own.
+        default_px: The side if none is wanted.
+
+    Raises:
+        ConfigError: The side is out of range, or a different number of pixels in each scene.
+    """
     if size_px is not None and size_m is not None:
-        raise ConfigError("tile: give the chip size in pixels or in metres, not both")
-    if size_m is None:
-        size = default_px if size_px is None else size_px
-    else:
-        known = [scene.grid.gsd_m for scene in scenes]
-        found = [gsd for gsd in known if gsd is not None]
-        if len(found) < len(known):
-            bare = next(scene for scene in scenes if scene.grid.crs is None)
+        raise ConfigError("`size`: the side of a chip is given in pixels and in metres; give one of them")
+    side_px = default_px if size_px is None else size_px
+    if size_m is not None:
+        side_px = round(size_m / _one_gsd(scenes, size_m, gsd_m))
+    if not _LEAST_PX <= side_px <= _MOST_PX:
+        raise ConfigError(f"`size`: a chip has {_LEAST_PX} to {_MOST_PX} px a side, found {side_px}")
+    return side_px
+
+
+def _one_gsd(scenes: Sequence[Scene], size_m: float, gsd_m: float | None) -> float:
+    """The one GSD of all scenes, metres."""
+    gsds_m = []
+    for scene in scenes:
+        if scene.grid.gsd_m is None:
             raise ConfigError(
-                f"{bare.path}: has no CRS, so a chip of {size_m:g} m has no size in its pixels; give --size in pixels"
+                f"{scene.path}: has no CRS, so {size_m:g} m is no number of its pixels; give `size` in pixels"
             )
-        if max(found) > 1.05 * min(found):
-            raise ConfigError(
-                f"tile: a pixel is {min(found):.3g} to {max(found):.3g} m, scene by scene, so a chip of {size_m:g} m is no one number of pixels; add --gsd METRES"
-            )
-        size = round(size_m / (gsd_m if gsd_m is not None else float(np.median(found))))
-    if not 8 <= size <= _MOST_PX:
-        raise ConfigError(f"tile: a chip of {size} px is outside 8 to {_MOST_PX}; choose another --size")
-    return size
+        gsds_m.append(scene.grid.gsd_m)
+    if max(gsds_m) > (1 + _GSD_TOLERANCE_IN_METRES) * min(gsds_m):
+        raise ConfigError(
+            f"`size`: {size_m:g} m is a different number of pixels in each scene (GSD {min(gsds_m):.3g} to "
+            f"{max(gsds_m):.3g} m); add `gsd_m`"
+        )
+    return gsd_m if gsd_m is not None else float(np.median(gsds_m))
 
 
 def with_annotated(labels: LabelSet, annotated: str | Path, scenes: Sequence[Scene]) -> LabelSet:
-    """The labels, complete only inside the polygons of a file (and of what they already said)."""
+    """The labels, complete only inside the polygons of a file.
+
+    Raises:
+        LabelError: The labels already state where they are complete.
+        InputError: The file holds no polygon, or has no CRS.
+    """
     if labels.annotated is not None:
         raise LabelError(
-            f"{annotated}: the labels of {labels.source} already say where they are complete; give one `annotated`"
+            f"{annotated}: the labels of {labels.source} already state where they are complete; omit `annotated`"
         )
     polygons, crs = _polygons(annotated)
     if labels.crs is not None:
         if crs is None:
-            raise InputError(f"{annotated}: has no CRS, but the labels do; give it one (ogr2ogr -a_srs)")
+            raise InputError(
+                f"{annotated}: has no CRS, but the labels have one; assign it, for example with ogr2ogr -a_srs"
+            )
         return replace(labels, annotated=reproject(polygons, crs, labels.crs, str(annotated)))
-    parts, images = [], []
+    parts: list[GeometryArray] = []
+    images: list[str] = []
     for scene in scenes:
-        found = _in_pixels(polygons, crs, scene, annotated, native=True)
-        parts.append(found)
-        images += [scene.name] * len(found)
+        in_file = _in_pixels(polygons, crs, scene.native, scene.path, annotated)
+        parts.append(in_file)
+        images += [scene.name] * len(in_file)
     return replace(labels, annotated=np.concatenate(parts), annotated_images=np.array(images, dtype=object))
 
 
 def region_in(source: str | Path | None, scenes: Sequence[Scene]) -> list[shapely.Geometry | None]:
-    """The polygons of a file (an AOI) in the pixels of each scene; None for each where there is no file."""
+    """The polygons of a file (an AOI) in the pixels of each scene; None for each if there is no file.
+
+    Raises:
+        InputError: The file holds no polygon, or the file or a scene has no CRS.
+    """
     if source is None:
         return [None] * len(scenes)
     polygons, crs = _polygons(source)
-    return [
-        shapely.union_all(shapely.make_valid(_in_pixels(polygons, crs, scene, source, native=False)))
-        for scene in scenes
-    ]
+    regions: list[shapely.Geometry | None] = []
+    for scene in scenes:
+        in_scene = _in_pixels(polygons, crs, scene.grid, scene.path, source)
+        regions.append(shapely.union_all(shapely.make_valid(in_scene)))
+    return regions
 
 
 def _polygons(source: str | Path) -> tuple[GeometryArray, CRS | None]:
     table = read_layer(source)
-    shapes = np.asarray(
-        shapely.make_valid(shapely.force_2d(np.asarray(table.geometry.array, dtype=object))), dtype=object
-    ).reshape(-1)
+    flat = shapely.force_2d(np.asarray(table.geometry.array, dtype=object))
+    shapes = np.asarray(shapely.make_valid(flat), dtype=object).reshape(-1)
     shapes = shapes[~missing_or_empty(shapes) & (shapely.area(shapes) > 0)]
     if not len(shapes):
         raise InputError(f"{source}: holds no polygon; draw the ground as polygons")
@@ -163,11 +202,11 @@ def _polygons(source: str | Path) -> tuple[GeometryArray, CRS | None]:
 
 
 def _in_pixels(
-    polygons: GeometryArray, crs: CRS | None, scene: Scene, source: str | Path, native: bool
+    polygons: GeometryArray, crs: CRS | None, grid: PixelGrid, scene_path: str, source: str | Path
 ) -> GeometryArray:
-    grid = scene.native if native else scene.grid
     if crs is None or grid.crs is None:
+        without_crs = source if crs is None else scene_path
         raise InputError(
-            f"{source}: polygons in map coordinates need a scene with a CRS, and {scene.path if grid.crs is None else source} has none"
+            f"{source}: polygons on the map need a file and a scene with a CRS, and {without_crs} has none"
         )
     return grid.geometries_to_pixel(reproject(polygons, crs, grid.crs, str(source)))

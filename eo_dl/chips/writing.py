@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from rasterio.enums import MaskFlags
 
 from ..core.arrays import Chip
+from ..core.arraytypes import AnyArray, BoolArray, UInt8Array
 from ..core.gridwindow import require_grid
 from ..core.window import Window
 from ..io.gdal import open_dataset, scene_errors
@@ -20,119 +20,127 @@ from .chiprecord import chip_id
 from .measure import Candidate, enough_valid
 
 MOST_DECODED = 8.0
-"""Pixels decoded for one that is used, above which chips are written."""
-# Scenes that fit into GDAL's block cache are decoded once, however they are laid out.
+"""Pixels decoded per pixel used, above which chips are written."""
+
+# Scenes that fit GDAL's block cache are decoded once, whatever their layout.
 _CACHE_BYTES = 256 * 2**20
-_SEQUENTIAL = {"PNG", "JPEG"}  # decoded from the top, whatever is asked for
+_SEQUENTIAL = {"PNG", "JPEG"}  # decoded from the top, whatever is read
 IMAGES, MASKS = "images", "masks"
 
 
 def decode_ratio(scenes: Sequence[Scene], candidates: Sequence[Candidate]) -> float:
-    """Pixels decoded for each pixel used, where chips are read one by one in random order; 1 where all scenes
-    fit the block cache.
+    """Pixels decoded per pixel used if chips are read one by one in random order; 1 if all scenes fit the block
+    cache.
     """
-    if sum(_bytes(scene) for scene in scenes) <= _CACHE_BYTES:
+    if sum(_stored_bytes(scene) for scene in scenes) <= _CACHE_BYTES:
         return 1.0
-    decoded = sum(_decoded(scenes[c.scene_index], c.window) for c in candidates)
+    decoded = sum(_decoded_px(scenes[c.scene_index], c.window) for c in candidates)
     return decoded / max(sum(c.window.area_px for c in candidates), 1)
 
 
 def why_write(scenes: Sequence[Scene], candidates: Sequence[Candidate]) -> str | None:
-    """The reason to write chips, or None where reading on the fly is cheap."""
+    """The reason to write chips, or None if reading them from the scenes is cheap."""
     remote = [scene.name for scene in scenes if scene.remote]
     if remote:
         return f"chips are written, because {remote[0]} is remote"
     ratio = decode_ratio(scenes, candidates)
-    return (
-        f"chips are written, because reading on the fly would decode {ratio:.0f} times what it uses"
-        if ratio > MOST_DECODED
-        else None
-    )
+    if ratio > MOST_DECODED:
+        return (
+            f"chips are written, because reading them from the scenes would decode {ratio:.0f} times as much"
+        )
+    return None
 
 
-def _bytes(scene: Scene) -> int:
+def _stored_bytes(scene: Scene) -> int:
     return scene.native.height * scene.native.width * len(scene.bands) * np.dtype(scene.dtype).itemsize
 
 
-def _decoded(scene: Scene, window: Window) -> float:
-    """Pixels of the file decoded for one chip (of the overview that is used, where the scene is read
-    coarser).
-    """
+def _decoded_px(scene: Scene, window: Window) -> float:
+    """Pixels of the file (of the overview in use, if the scene is read coarser) decoded for one chip."""
     inside = window.intersection(scene.grid.window)
-    assert inside is not None
+    assert inside is not None, "a chip shares pixels with its scene"
     scale = scene.native.width / scene.grid.width
-    level = max([factor for factor in scene.overviews if factor <= scale], default=1)
-    block_height, block_width = (1, scene.native.width) if scene.driver in _SEQUENTIAL else scene.block_px
-    first_row = 0 if scene.driver in _SEQUENTIAL else int(inside.row * scale / level)
-    rows = -(-int(inside.row1 * scale / level) // block_height) - first_row // block_height
-    cols = (
-        -(-int(inside.col1 * scale / level) // block_width) - int(inside.col * scale / level) // block_width
-    )
+    overview = max([factor for factor in scene.overviews if factor <= scale], default=1)
+    per_px = scale / overview
+    last_row, last_col = int(inside.row1 * per_px), int(inside.col1 * per_px)
+    if scene.driver in _SEQUENTIAL:
+        return float(max(last_row, 1) * scene.native.width)
+    block_height, block_width = scene.block_px
+    rows = -(-last_row // block_height) - int(inside.row * per_px) // block_height
+    cols = -(-last_col // block_width) - int(inside.col * per_px) // block_width
     return float(max(rows, 1) * max(cols, 1) * block_height * block_width)
 
 
 @dataclass(frozen=True)
 class ChipWriter:
-    """A `measure.ChipSink`: image and class mask of a chip as GeoTIFFs under `folder`.
+    """A `measure.ChipSink`: writes image and class mask of a chip as GeoTIFFs.
 
-    Encoded in memory and written by Python, which reports a full disk; the folder as a whole is renamed when
-    all is well, so a file needs no care of its own.
+    Encoded in memory and written by Python, which reports a full disk. The folder as a whole is renamed when
+    everything is complete, so a single file needs no protection of its own.
     """
 
     folder: Path
+    """Where the chip set is made."""
+
     scenes: tuple[Scene, ...]
+    """Its scenes."""
+
     scene_labels: tuple[str, ...]
+    """The name of each scene in file names."""
+
     min_valid: float
+    """Chips with a smaller share of measured pixels are not written."""
 
     def prepare(self) -> None:
         """Make the folders."""
         for name in (IMAGES, MASKS):
             (self.folder / name).mkdir()
 
-    def __call__(self, candidate: Candidate, chip: Chip, mask: npt.NDArray[np.uint8]) -> str | None:
-        """The image's path relative to the folder; None where too little of the chip is valid."""
-        whole = bool(chip.valid.all())
-        if not whole and not enough_valid(
-            float(chip.valid.mean()), candidate.window, self.scenes[candidate.scene_index], self.min_valid
-        ):
+    def __call__(self, candidate: Candidate, chip: Chip, mask: UInt8Array) -> str | None:
+        """The path of the image relative to the folder; None if too little of the chip is valid."""
+        valid_share, scene = float(chip.valid.mean()), self.scenes[candidate.scene_index]
+        if not enough_valid(valid_share, candidate.window, scene, self.min_valid):
             return None
         name = f"{chip_id(self.scene_labels[candidate.scene_index], candidate.window)}.tif"
+        encoded_mask = encode_geotiff(mask[None], chip.grid, nodata=255, descriptions=("class",))
         (self.folder / IMAGES / name).write_bytes(chip_geotiff(chip))
-        (self.folder / MASKS / name).write_bytes(
-            encode_geotiff(mask[None], chip.grid, nodata=255, descriptions=("class",))
-        )
+        (self.folder / MASKS / name).write_bytes(encoded_mask)
         return f"{IMAGES}/{name}"
-
-    def remove(self, file: str) -> None:
-        """Delete a chip that is not wanted after all."""
-        (self.folder / file).unlink()
-        (self.folder / MASKS / Path(file).name).unlink()
 
 
 def chip_geotiff(chip: Chip) -> bytes:
-    """A chip as a GeoTIFF: stored values, names and scales of bands, and what is not valid as a mask."""
-    unscaled = all(b.unscaled for b in chip.bands)
+    """A chip as a GeoTIFF: stored values, names and scales of bands, and invalid pixels as a mask."""
+    scaled = [band for band in chip.bands if not band.unscaled]
     return encode_geotiff(
         chip.pixels,
         chip.grid,
         descriptions=chip.bands.names,
-        scales=[] if unscaled else [b.scale for b in chip.bands],
-        offsets=[] if unscaled else [b.offset for b in chip.bands],
+        scales=[band.scale for band in chip.bands] if scaled else [],
+        offsets=[band.offset for band in chip.bands] if scaled else [],
         valid=None if chip.valid.all() else chip.valid,
     )
 
 
-def read_written(path: Path, count: int) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
-    """Stored pixels (C, H, W) and valid mask (H, W) of a written chip of `count` bands. Raises `SceneError`."""
+def read_written(path: Path, band_count: int) -> tuple[AnyArray, BoolArray]:
+    """Stored pixels (C, H, W) and valid mask (H, W) of a written chip.
+
+    Raises:
+        SceneError: The file is missing or damaged.
+    """
     with open_dataset(str(path), "GTiff") as dataset, scene_errors(str(path), "cannot be read"):
-        pixels = dataset.read(list(range(1, count + 1)))
+        pixels = dataset.read(list(range(1, band_count + 1)))
         if MaskFlags.per_dataset not in dataset.mask_flag_enums[0]:
             return pixels, np.ones(pixels.shape[1:], np.bool_)
         return pixels, dataset.read_masks(1) > 0
 
 
 def written_chip(folder: Path, file: str, window: Window, scene: Scene) -> Chip:
-    """A chip from its file, as reading the window of its scene would give it. Raises `SceneError`."""
+    """A chip from its file, as reading the window of its scene would give it.
+
+    Raises:
+        GridError: The window counts the pixels of another grid than that of the scene.
+        SceneError: The file is missing or damaged.
+    """
     require_grid(window, scene.grid, scene.path)
     pixels, valid = read_written(folder / file, len(scene.bands))
     return Chip(pixels, valid, scene.grid.crop(window), scene.bands, window)

@@ -8,14 +8,14 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from ..bundle import Bundle, load_model
 from ..chips.chipset import ChipSet, open_chip_set
-from ..chips.manifest import read_manifest
+from ..chips.manifest import read_manifest, sampling_of, split_of
 from ..chips.tile import tile
 from ..core.htmlcard import grid_table
 from ..core.labelset import LabelSet
@@ -252,18 +252,14 @@ def _cut_again(
     on_progress: OnProgress,
 ) -> ChipSet:
     """The same scenes and more of them, the same chip size and sampling, with other labels."""
-    options = read_manifest(before.path)["options"]
+    manifest = read_manifest(before.path)
     return tile(
         [*before.scenes, *scenes],
         labels,
         out=out,
         size_px=before.chip_px,
-        overlap_px=options["overlap_px"],
-        sampling=options["sampling"],
-        count=options["count"],
-        keep_empty=options["keep_empty"],
-        min_valid=options["min_valid"],
-        block_px=options["block_px"],
+        sampling=sampling_of(manifest),
+        split=replace(split_of(manifest), folds=None),
         splits_of=before,
         seed=before.seed,
         overwrite=overwrite,

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from eo_dl.chips.augment import Augment, AugmentConfig
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.dataset import ChipDataset, Sample, collate
+from eo_dl.chips.sampling import Sampling
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import BoxTarget, MaskTarget
 from eo_dl.core.labelset import PixelLabels
@@ -61,7 +62,7 @@ def chips(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> ChipSet:
         out=tmp_path / "c",
         size_px=32,
         annotated=area,
-        min_valid=0.1,
+        sampling=Sampling(Sampling(min_valid=0.1)),
     )
 
 
@@ -119,7 +120,12 @@ def test_unannotated_ground_can_be_hidden(chips: ChipSet) -> None:
 @BOTH
 def test_written_chips_give_the_same_samples(chips: ChipSet, codec: Masks | Boxes, tmp_path: Path) -> None:
     written = tile(
-        chips.scenes[0], chips.labels, out=tmp_path / "w", size_px=32, min_valid=0.1, write_chips=True
+        chips.scenes[0],
+        chips.labels,
+        out=tmp_path / "w",
+        size_px=32,
+        write_chips=True,
+        sampling=Sampling(Sampling(min_valid=0.1)),
     )
     assert [r.window for r in written.records] == [r.window for r in chips.records]
     fly, files = _dataset(chips, codec), _dataset(written, codec)

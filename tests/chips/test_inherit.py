@@ -12,6 +12,8 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.sampling import Sampling
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError
@@ -60,9 +62,8 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
         squares(folder / "old.gpkg", 2),
         out=folder / "chips",
         size_px=32,
-        split=(0.5, 0.2, 0.3),
-        guard_px=0,
         seed=4,
+        split=Split((0.5, 0.2, 0.3), guard_px=0),
     )
 
 
@@ -99,8 +100,8 @@ def test_nothing_is_learned_from_what_was_held_out(
         squares(tmp_path / "new.gpkg", 7),
         out=tmp_path / "chips",
         size_px=size_px,
-        overlap_px=overlap_px,
         splits_of=old,
+        sampling=Sampling(Sampling(overlap_px=overlap_px)),
     )
     assert not (covered(new, ("train",)) & covered(old, ("val", "test"))).any()
     assert not (covered(new, ("test",)) & covered(old, ("val",))).any()
@@ -116,7 +117,7 @@ def test_the_ground_counts_even_in_another_scene_with_another_crs(old: ChipSet, 
         out=tmp_path / "chips",
         size_px=32,
         splits_of=old,
-        min_valid=0.0,
+        sampling=Sampling(Sampling(min_valid=0.0)),
     )
     held = [shapely.box(*r.window.box) for name in ("val", "test") for r in old.split(name)]
     assert OTHER.crs is not None
@@ -137,7 +138,7 @@ def test_what_cannot_be_is_refused(old: ChipSet, tmp_path: Path) -> None:
             out=tmp_path / "a",
             size_px=32,
             splits_of=old,
-            folds=3,
+            split=Split(folds=3),
         )
     away = PixelGrid(GRID.crs, Affine.translation(700_000, 5_000_000) @ Affine.scale(2, -2), 64, 64)
     write_geotiff(tmp_path / "away.tif", np.ones((1, 64, 64), np.uint8), away)

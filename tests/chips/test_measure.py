@@ -66,10 +66,10 @@ def test_spans_hold_every_candidate_once_and_only_neighbours(
     scenes = [SimpleNamespace(bands=("a",), dtype="uint8", striped=striped) for striped in (False, True)]
     candidates = [Candidate(scene, Window(col, row, size, size)) for scene, row, col in sorted(places)]
     spans = list(_spans(candidates, scenes))  # type: ignore[arg-type]
-    assert [candidate for span in spans for candidate in span] == candidates
+    assert [candidate for span in spans for candidate in span.candidates] == candidates
     for span in spans:
-        assert len({(c.scene_index, c.window.row) for c in span}) == 1
-        assert all(a.window.col < b.window.col <= a.window.col1 for a, b in pairwise(span))
+        assert len({(c.scene_index, c.window.row) for c in span.candidates}) == 1
+        assert all(a.window.col < b.window.col <= a.window.col1 for a, b in pairwise(span.candidates))
 
 
 @given(
@@ -89,20 +89,14 @@ def test_a_job_holds_spans_of_one_row_of_blocks_and_the_places_say_the_order(
         )
     ] * 2
     candidates = [Candidate(scene, Window(col, row, size, size)) for scene, row, col in places]
-    jobs = _jobs(candidates, scenes)  # type: ignore[arg-type]
-    by_place = sorted((span for job in jobs for span in job), key=lambda span: span[0])
-    assert [candidate for _, span in by_place for candidate in span] == candidates
-    assert all(first == sum(len(span) for _, span in by_place[:k]) for k, (first, _) in enumerate(by_place))
+    jobs = _jobs(list(_spans(candidates, scenes)), scenes)  # type: ignore[arg-type]
+    spans = sorted((span for job in jobs for span in job), key=lambda span: span.first)
+    assert [candidate for span in spans for candidate in span.candidates] == candidates
+    for index, span in enumerate(spans):
+        assert span.first == sum(len(earlier.candidates) for earlier in spans[:index])
     for job in jobs:
-        assert (
-            len(
-                {
-                    (span[0].scene_index, span[0].window.row * 2 // block, span[0].window.col)
-                    for _, span in job
-                }
-            )
-            == 1
-        )
+        firsts = [span.candidates[0] for span in job]
+        assert len({(c.scene_index, c.window.row * 2 // block, c.window.col) for c in firsts}) == 1
 
 
 def test_what_sticks_out_of_a_scene_does_not_count_as_missing(write_scene: Writer) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eo_dl.chips.statistics import sample_size, statistics, tally
+from eo_dl.chips.statistics import sample_size, statistics, tally_bands
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.errors import ChipSetError
 
@@ -33,7 +33,7 @@ def test_statistics_are_those_of_all_valid_pixels(
             .astype(dtype)
         )
         chips.append((pixels, rng.random((12, 17)) < rng.random()))
-    found = statistics([tally(pixels, valid, bands, 10_000) for pixels, valid in chips])
+    found = statistics([tally_bands(pixels, valid, bands, 10_000) for pixels, valid in chips])
     together = (
         np.concatenate([pixels[:, valid] for pixels, valid in chips], axis=1).astype(np.float64) * scaling[0]
         + scaling[1]
@@ -49,8 +49,8 @@ def test_a_large_mean_does_not_eat_the_spread() -> None:
     values = np.random.default_rng(0).normal(1e7, 0.5, (1, 64, 64))
     found = statistics(
         [
-            tally(values[:, :32], np.ones((32, 64), bool), _bands(1), 99),
-            tally(values[:, 32:], np.ones((32, 64), bool), _bands(1), 99),
+            tally_bands(values[:, :32], np.ones((32, 64), bool), _bands(1), 99),
+            tally_bands(values[:, 32:], np.ones((32, 64), bool), _bands(1), 99),
         ]
     )
     assert found[0].std == pytest.approx(values.std(), rel=1e-9)
@@ -59,7 +59,9 @@ def test_a_large_mean_does_not_eat_the_spread() -> None:
 def test_percentiles_from_a_sample_are_near() -> None:
     rng = np.random.default_rng(0)
     chips = [rng.gamma(2, 100, (1, 128, 128)) for _ in range(20)]
-    found = statistics([tally(pixels, np.ones((128, 128), bool), _bands(1), 500) for pixels in chips])[0]
+    found = statistics([tally_bands(pixels, np.ones((128, 128), bool), _bands(1), 500) for pixels in chips])[
+        0
+    ]
     everything = np.concatenate([pixels.ravel() for pixels in chips])
     assert (found.p02, found.p98) == pytest.approx(tuple(np.percentile(everything, (2, 98))), rel=0.05)
 
@@ -72,4 +74,4 @@ def test_samples_stay_within_their_memory() -> None:
 
 def test_nothing_valid_is_said() -> None:
     with pytest.raises(ChipSetError, match="no chip of the train split has a measured pixel"):
-        statistics([tally(np.zeros((1, 4, 4)), np.zeros((4, 4), bool), _bands(1), 9)])
+        statistics([tally_bands(np.zeros((1, 4, 4)), np.zeros((4, 4), bool), _bands(1), 9)])

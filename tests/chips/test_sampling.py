@@ -8,7 +8,7 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eo_dl.chips.sampling import (
+from eo_dl.chips.chipwindows import (
     balanced_windows,
     grid_windows,
     points_in_polygons,
@@ -115,7 +115,7 @@ def test_balanced_windows_show_every_class_equally_often() -> None:
     labels = _labels(boxes, np.array([1] + [2] * 100))
     grid = _grid(160, 160)
     points = points_in_polygons(labels, shapely.box(0, 0, 160, 160))
-    windows = balanced_windows(grid, 24, [1, 2, 3], points, 60, np.random.default_rng(0))
+    windows = balanced_windows(grid, 24, [1, 2, 3], points, count=60, rng=np.random.default_rng(0))
     assert len(windows) == 40  # nothing is of class 3
     with_rare = sum(shapely.box(*w.box).intersects(shapely.box(*boxes[0])) for w in windows)
     assert with_rare >= 20

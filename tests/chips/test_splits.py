@@ -17,17 +17,19 @@ from pyproj import CRS, Transformer
 
 from eo_dl.chips.chiprecord import ChipRecord
 from eo_dl.chips.chipset import chip_ground
-from eo_dl.chips.conflicts import gave_way
-from eo_dl.chips.sampling import grid_windows, random_windows
+from eo_dl.chips.chipwindows import grid_windows, random_windows
+from eo_dl.chips.conflicts import ChipGround, gave_way
 from eo_dl.chips.splits import (
-    SplitRequest,
+    ChipsToSplit,
+    Split,
+    SplitChips,
     block_names,
-    deal_chips,
     default_block_chips,
     fold_splits,
     fold_validated_on,
+    split_chips,
 )
-from eo_dl.chips.splitsearch import BlockTable, _cost, deal_blocks
+from eo_dl.chips.splitsearch import BlockTable, _cost, assign_blocks
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError
 
@@ -72,18 +74,20 @@ def _footprints(scenes: list[SimpleNamespace], records: list[ChipRecord], crs: C
     return np.array(out, dtype=object)
 
 
-def _deal(
+def _split(
     scenes: list[SimpleNamespace],
     records: list[ChipRecord],
     size: int,
     pitch: int,
-    request: SplitRequest,
+    split: Split,
+    seed: int = 0,
     amounts: np.ndarray | None = None,
-):  # type: ignore[no-untyped-def]
+) -> tuple[ChipGround, tuple[str, ...], SplitChips]:
     ground = chip_ground(scenes, records, size)
     blocks = block_names(ground, default_block_chips(ground.places, pitch) * pitch)
     amounts = np.zeros((len(records), 0)) if amounts is None else amounts
-    return ground, blocks, deal_chips(ground, blocks, amounts, np.ones(len(records), bool), request)
+    chips = ChipsToSplit(ground, blocks, amounts, np.ones(len(records), bool))
+    return ground, blocks, split_chips(chips, split, chip_px=size, seed=seed)
 
 
 def _assert_apart(footprints: np.ndarray, splits: tuple[str, ...], guard: float) -> None:
@@ -110,12 +114,13 @@ def test_splits_share_no_ground(
     scenes = [_scene(height, width)]
     records = _records(scenes, size, 0 if count else overlap, count, seed)
     try:
-        ground, _, dealt = _deal(
+        ground, _, dealt = _split(
             scenes,
             records,
             size,
             size if count else size - overlap,
-            SplitRequest((0.6, 0.2, 0.2), None, None, size, seed),
+            Split((0.6, 0.2, 0.2)),
+            seed,
         )
     except ConfigError:
         return  # too little ground for three splits, and said so
@@ -142,7 +147,7 @@ def test_two_dates_of_one_place_share_no_ground_either(
         second = SimpleNamespace(grid=PixelGrid(crs, Affine(pixel, 0, x, 0, -pixel, y), 160, 160))
     scenes = [_scene(160, 160), second]
     records = _records(scenes, 20, 0, None, seed)
-    ground, _, dealt = _deal(scenes, records, 20, 20, SplitRequest((0.6, 0.2, 0.2), None, None, 20, seed))
+    ground, _, dealt = _split(scenes, records, 20, 20, Split((0.6, 0.2, 0.2)), seed)
     assert len(ground.places) == 1
     _assert_apart(_footprints(scenes, records, UTM33), dealt.splits, 0)
 
@@ -150,7 +155,7 @@ def test_two_dates_of_one_place_share_no_ground_either(
 def test_an_asked_for_guard_is_kept() -> None:
     scenes = [_scene(320, 320)]
     records = _records(scenes, 16, 0, None, 0)
-    _, _, dealt = _deal(scenes, records, 16, 16, SplitRequest((0.7, 0.15, 0.15), None, 40.0, 16, 3))
+    _, _, dealt = _split(scenes, records, 16, 16, Split(guard_px=40.0), 3)
     assert dealt.guard_px == 40
     _assert_apart(_footprints(scenes, records, UTM33), dealt.splits, 80.0)
     assert dealt.splits.count("none") == dealt.lost > 0
@@ -158,9 +163,9 @@ def test_an_asked_for_guard_is_kept() -> None:
 
 def test_a_guard_of_one_chip_is_the_default_and_is_given_up_in_words() -> None:
     wide, narrow = [_scene(512, 512)], [_scene(64, 64)]
-    request = SplitRequest((0.7, 0.15, 0.15), None, None, 16, 0)
-    assert _deal(wide, _records(wide, 16, 0, None, 0), 16, 16, request)[2].guard_px == 16
-    tight = _deal(narrow, _records(narrow, 16, 0, None, 0), 16, 16, request)[2]
+    split = Split()
+    assert _split(wide, _records(wide, 16, 0, None, 0), 16, 16, split)[2].guard_px == 16
+    tight = _split(narrow, _records(narrow, 16, 0, None, 0), 16, 16, split)[2]
     assert tight.guard_px < 16
     assert "a guard of one chip (16 px) would have cost" in tight.notes[0]
 
@@ -168,7 +173,7 @@ def test_a_guard_of_one_chip_is_the_default_and_is_given_up_in_words() -> None:
 def test_plain_images_are_places_of_their_own() -> None:
     scenes = [_scene(64, 64, crs=None) for _ in range(12)]
     records = _records(scenes, 32, 0, None, 0)
-    ground, blocks, dealt = _deal(scenes, records, 32, 32, SplitRequest((0.5, 0.25, 0.25), None, None, 32, 0))
+    ground, blocks, dealt = _split(scenes, records, 32, 32, Split((0.5, 0.25, 0.25)))
     assert len(ground.places) == 12
     assert "none" not in dealt.splits
     for block in set(blocks):
@@ -206,7 +211,7 @@ def test_the_deal_comes_near_the_best_of_all_deals() -> None:
     nothing = (np.empty(0, np.int64), np.empty(0, np.int64))
     table = BlockTable.of(block_of, amounts, np.ones(8, bool), nothing)
     best = min(_cost(table, np.array(of), shares, True) for of in product(range(3), repeat=8))
-    found = deal_blocks(table, shares, 0, True)
+    found = assign_blocks(table, shares, 0, ordered=True)
     assert _cost(table, found, shares, True) <= best * 1.1 + 1e-9
     assert {int(found[0]), int(found[3]), int(found[6])} == {0, 1, 2}
 
@@ -216,7 +221,7 @@ def test_classes_are_shared_out_in_proportion() -> None:
     records = _records(scenes, 16, 0, None, 0)
     rng = np.random.default_rng(1)
     amounts = np.column_stack([rng.random(len(records)), rng.random(len(records)) < 0.05])
-    _, _, dealt = _deal(scenes, records, 16, 16, SplitRequest((0.7, 0.15, 0.15), None, None, 16, 0), amounts)
+    _, _, dealt = _split(scenes, records, 16, 16, Split(), 0, amounts)
     of = np.array(dealt.splits)
     left = amounts[of != "none"].sum(axis=0)
     for name, share in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
@@ -247,11 +252,11 @@ def test_impossible_requests_are_refused(
     shares: tuple[float, float, float], folds: int | None, word: str
 ) -> None:
     with pytest.raises(ConfigError, match=word):
-        SplitRequest(shares, folds, None, 32, 0)
+        Split(shares, folds=folds)
 
 
 def test_too_few_blocks_name_the_way_out() -> None:
     scenes = [_scene(32, 64)]
     records = _records(scenes, 32, 0, None, 0)
-    with pytest.raises(ConfigError, match=r"2 blocks of ground, too few for 3 splits; .*--size"):
-        _deal(scenes, records, 32, 32, SplitRequest((0.7, 0.15, 0.15), None, None, 32, 0))
+    with pytest.raises(ConfigError, match=r"2 blocks of ground, too few for 3 splits; .*`size`"):
+        _split(scenes, records, 32, 32, Split())

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -18,6 +19,8 @@ import shapely
 from PIL import Image
 
 from eo_dl.chips.chipset import ChipSet, open_chip_set
+from eo_dl.chips.sampling import Sampling
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.chips.truth import SceneTruth
 from eo_dl.chips.writing import read_written
@@ -82,17 +85,23 @@ def test_same_seed_same_bytes_whatever_the_threads(
             labels,
             out=tmp_path / "chips",
             size_px=16,
-            sampling="random",
-            count=50,
             seed=3,
             write_chips=True,
             workers=workers,
             overwrite=True,
+            sampling=Sampling(Sampling("random", count=50)),
         )
         runs.append(_digest(tmp_path / "chips"))
     assert runs[0] == runs[1]
     assert {"chips.json", "chips.gpkg", "contact_sheet.png"} < set(runs[0])
-    other = tile(scene, labels, out=tmp_path / "other", size_px=16, sampling="random", count=50, seed=4)
+    other = tile(
+        scene,
+        labels,
+        out=tmp_path / "other",
+        size_px=16,
+        seed=4,
+        sampling=Sampling(Sampling("random", count=50)),
+    )
     assert other.content_hash != open_chip_set(tmp_path / "chips").content_hash
 
 
@@ -195,7 +204,12 @@ def test_written_chips_are_the_pixels_that_reading_gives(
         read_labels(write_labels("l.gpkg"), class_field="kind"),
     )
     chips = tile(
-        scene, labels, out=tmp_path / "c", size_px=16, write_chips=True, overlap_px=4, keep_empty=0.5
+        scene,
+        labels,
+        out=tmp_path / "c",
+        size_px=16,
+        write_chips=True,
+        sampling=Sampling(Sampling(overlap_px=4, keep_empty=0.5)),
     )
     with SceneReader(chips.scenes[0]) as reader:
         for record in chips.records:
@@ -240,7 +254,7 @@ def test_a_striped_scene_is_written_by_itself(
     monkeypatch.setattr("eo_dl.chips.writing._CACHE_BYTES", 1000)
     chips = tile(path, labels, out=tmp_path / "large", size_px=32)
     assert chips.records[0].file is not None
-    assert any("would decode 25 times what it uses" in note for note in chips.notes)
+    assert any("would decode 25 times as much" in note for note in chips.notes)
     assert tile(path, labels, out=tmp_path / "told", size_px=32, write_chips=False).records[0].file is None
 
 
@@ -274,7 +288,13 @@ def test_edits_that_make_splits_share_ground_are_refused(
     write_scene: Writer, write_labels: Writer, tmp_path: Path
 ) -> None:
     labels = read_labels(write_labels("l.gpkg"), class_field="kind")
-    chips = tile(write_scene("scene.tif"), labels, out=tmp_path / "c", size_px=32, overlap_px=16)
+    chips = tile(
+        write_scene("scene.tif"),
+        labels,
+        out=tmp_path / "c",
+        size_px=32,
+        sampling=Sampling(Sampling(overlap_px=16)),
+    )
     inner = next(
         a
         for a in chips.split("train")
@@ -291,7 +311,7 @@ def test_edits_that_make_splits_share_ground_are_refused(
     [
         (
             "UPDATE chips SET split = 'validation' WHERE fid = 1",
-            "'validation' is none of train, val, test, none",
+            "unknown split 'validation'; choose one of train, val, test, none",
         ),
         ("UPDATE chips SET col = 100000 WHERE fid = 1", "outside its scene"),
         ("UPDATE chips SET width = 8 WHERE fid = 1", "another size"),
@@ -314,7 +334,7 @@ def test_a_scene_that_moved_or_changed_is_named(chips: ChipSet, tmp_path: Path, 
     assert open_chip_set(whole).scenes[0].path == str((tmp_path / "moved" / "scene.tif").resolve()), (
         "a project folder moves as a whole"
     )
-    with pytest.raises(ChipSetError, match=r"scene\.tif is not there any more; put it back"):
+    with pytest.raises(ChipSetError, match=r"scene\.tif is missing; restore it"):
         open_chip_set(chips.path)
     write_scene("scene.tif", seed=1)
     with pytest.raises(ChipSetError, match="not the file that was tiled"):
@@ -324,7 +344,7 @@ def test_a_scene_that_moved_or_changed_is_named(chips: ChipSet, tmp_path: Path, 
 @pytest.mark.parametrize("name", ["chips.json", "chips.gpkg"])
 def test_a_folder_without_its_parts_is_no_chip_set(chips: ChipSet, name: str) -> None:
     (chips.path / name).unlink()
-    with pytest.raises(ChipSetError, match=f"holds no {name}"):
+    with pytest.raises(ChipSetError, match=f"has no {name}"):
         open_chip_set(chips.path)
 
 
@@ -335,7 +355,7 @@ def test_a_manifest_that_is_none_or_newer_is_refused(chips: ChipSet) -> None:
     with pytest.raises(ChipSetError, match="format 99"):
         open_chip_set(chips.path)
     manifest.write_text(json.dumps({k: v for k, v in found.items() if k != "scenes"}))
-    with pytest.raises(ChipSetError, match="changed by hand"):
+    with pytest.raises(ChipSetError, match="edited by hand"):
         open_chip_set(chips.path)
     manifest.write_text("{")
     with pytest.raises(ChipSetError, match="not readable JSON"):
@@ -351,7 +371,7 @@ def test_folds_put_every_chip_into_test_once(
     write_scene: Writer, write_labels: Writer, tmp_path: Path
 ) -> None:
     labels = read_labels(write_labels("l.gpkg"), class_field="kind")
-    chips = tile(write_scene("scene.tif"), labels, out=tmp_path / "c", size_px=16, folds=4)
+    chips = tile(write_scene("scene.tif"), labels, out=tmp_path / "c", size_px=16, split=Split(folds=4))
     tested = [record.chip_id for fold in range(4) for record in chips.for_fold(fold).split("test")]
     assert sorted(tested) == sorted(record.chip_id for record in chips.records)
     assert all(not any(chips.for_fold(fold).shared_ground.values()) for fold in range(4))
@@ -370,7 +390,7 @@ def test_folds_put_every_chip_into_test_once(
 
 def test_two_folds_validate_each_other(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> None:
     labels = read_labels(write_labels("l.gpkg"), class_field="kind")
-    chips = tile(write_scene("scene.tif"), labels, out=tmp_path / "c", size_px=16, folds=2)
+    chips = tile(write_scene("scene.tif"), labels, out=tmp_path / "c", size_px=16, split=Split(folds=2))
     first, second = chips.with_val_fold(0), chips.with_val_fold(1)
     assert first.split("test") == second.split("test") == ()
     assert {r.chip_id for r in first.split("val")} == {r.chip_id for r in second.split("train")}
@@ -386,7 +406,7 @@ def test_two_dates_go_to_one_split_and_scenes_can_be_split(
     of = {(r.scene_index, r.window): r.split for r in chips.records}
     assert all(of[0, window] == of[1, window] for _, window in of)
     with pytest.raises(ConfigError, match="1 block of ground"):
-        tile(dates, labels, out=tmp_path / "scenes", size_px=16, split_by="scene")
+        tile(dates, labels, out=tmp_path / "scenes", size_px=16, split=Split(by="scene"))
     third = NORTH_UP @ NORTH_UP.translation(10_000, 0)
     far = [
         write_scene(f"{i}.tif", 48, 48, transform=third @ NORTH_UP.translation(200 * i, 0)) for i in range(6)
@@ -398,7 +418,7 @@ def test_two_dates_go_to_one_split_and_scenes_can_be_split(
         ),
         class_field="kind",
     )
-    chips = tile(far, apart, out=tmp_path / "far", size_px=16, split_by="scene", split=(0.5, 0.25, 0.25))
+    chips = tile(far, apart, out=tmp_path / "far", size_px=16, split=Split((0.5, 0.25, 0.25), by="scene"))
     assert all(len({r.split for r in chips.records if r.scene_index == i}) == 1 for i in range(6))
 
 
@@ -437,17 +457,47 @@ def test_objects_and_balanced_sampling_add_some_empty_ground(
     labels = read_labels(write_labels("l.gpkg", squares(6, 4, 16, 6)), class_field="kind")
     scene = write_scene("scene.tif", 128, 256)
     for sampling in ("objects", "balanced"):
-        chips = tile(scene, labels, out=tmp_path / sampling, size_px=24, sampling=sampling, count=40)
+        chips = tile(
+            scene,
+            labels,
+            out=tmp_path / sampling,
+            size_px=24,
+            sampling=Sampling(Sampling(sampling, count=40)),
+        )
         assert 0 < sum(record.empty for record in chips.records) <= 10
-    with pytest.raises(ConfigError, match="--count goes with"):
-        tile(scene, labels, out=tmp_path / "x", count=4)
+
+
+@pytest.mark.parametrize(
+    ("options", "refusal"),
+    [
+        (
+            {"count": 4},
+            "`count`: does not apply to sampling by grid; omit it, or choose one of random, objects",
+        ),
+        ({"add_empty": 0.2}, "`add_empty`: does not apply to sampling by grid"),
+        ({"method": "objects", "keep_empty": 0.2}, "`keep_empty`: .* one of grid, random as `sampling`"),
+        ({"method": "random", "overlap_px": 8}, "`overlap_px`: does not apply to sampling by random"),
+        ({"method": "luck"}, "`sampling`: expected one of grid, random, objects, single, balanced"),
+        ({"min_valid": 2.0}, "`min_valid`: expected a share from 0 to 1, found 2"),
+        ({"overlap_px": -1}, "`overlap_px`: expected 0 or more"),
+    ],
+)
+def test_a_method_of_sampling_refuses_the_options_of_others(options: dict[str, Any], refusal: str) -> None:
+    with pytest.raises(ConfigError, match=refusal):
+        Sampling(**options)
 
 
 def test_keep_empty_leaves_chips_in_the_index_but_not_in_the_splits(
     write_scene: Writer, write_labels: Writer, tmp_path: Path
 ) -> None:
     labels = read_labels(write_labels("l.gpkg", squares(6, 4, 16, 6)), class_field="kind")
-    chips = tile(write_scene("scene.tif", 128, 256), labels, out=tmp_path / "c", size_px=16, keep_empty=0.25)
+    chips = tile(
+        write_scene("scene.tif", 128, 256),
+        labels,
+        out=tmp_path / "c",
+        size_px=16,
+        sampling=Sampling(Sampling(keep_empty=0.25)),
+    )
     empty = [record for record in chips.records if record.empty]
     assert sum(record.keep for record in empty) == round(0.25 * len(empty))
     assert all(record.keep for record in chips.records if not record.empty)
@@ -496,7 +546,7 @@ def test_plain_images_with_masks_and_with_boxes(tmp_path: Path) -> None:
         )
     images = sorted((tmp_path / "images").iterdir())
     chips = tile(
-        images, read_labels(tmp_path / "masks"), out=tmp_path / "c", size_px=32, split=(0.6, 0.2, 0.2)
+        images, read_labels(tmp_path / "masks"), out=tmp_path / "c", size_px=32, split=Split((0.6, 0.2, 0.2))
     )
     assert chips.area_unit == "px2" and chips.gsd_m is None
     for record in chips.records[:5]:
@@ -527,7 +577,11 @@ def test_plain_images_with_masks_and_with_boxes(tmp_path: Path) -> None:
     }
     (tmp_path / "boxes.json").write_text(json.dumps(coco))
     boxed = tile(
-        images, read_labels(tmp_path / "boxes.json"), out=tmp_path / "d", size_px=32, split=(0.6, 0.2, 0.2)
+        images,
+        read_labels(tmp_path / "boxes.json"),
+        out=tmp_path / "d",
+        size_px=32,
+        split=Split((0.6, 0.2, 0.2)),
     )
     assert sum(sum(r.object_counts.values()) for r in boxed.records) == 20
     assert sorted(boxed.labels_of(3).bounds.tolist()) == [
@@ -554,8 +608,7 @@ def test_linked_scenes_and_masks_keep_the_names_of_their_links(tmp_path: Path) -
         read_labels(tmp_path / "masks", classes={"wood": [1]}),
         out=tmp_path / "chips",
         size_px=32,
-        split_by="scene",
-        split=(0.5, 0.0, 0.5),
+        split=Split((0.5, 0.0, 0.5), by="scene"),
     )
     again = open_chip_set(tmp_path / "chips")
     assert [scene.stem for scene in again.scenes] == ["one_part", "two_part"]
@@ -606,8 +659,8 @@ def test_a_scene_smaller_than_a_chip_is_padded(
         labels,
         out=tmp_path / "c",
         size_px=32,
-        split=(1, 0, 0),
         write_chips=True,
+        split=Split((1, 0, 0)),
     )
     record = chips.records[0]
     assert record.window == GridWindow(
@@ -654,13 +707,12 @@ def test_bad_input_is_one_line(write_scene: Writer, write_labels: Writer, tmp_pa
             r"rgb\.tif: lacks band nir of scene\.tif; it has red, green, blue",
             {"scenes": [scene, rgb]},
         ),
-        (InputError, "was given twice", {"scenes": [scene, scene]}),
-        (InputError, "no scene was given", {"scenes": []}),
-        (ConfigError, "outside 8 to", {"size_px": 4}),
-        (ConfigError, "not both", {"size_px": 16, "size_m": 160.0}),
-        (ConfigError, "share from 0 to 1", {"min_valid": 2.0}),
-        (ConfigError, "at least 0 and less than the chip", {"overlap_px": 16}),
-        (ConfigError, "smaller than a chip", {"block_m": 50.0}),
+        (InputError, "occurs twice", {"scenes": [scene, scene]}),
+        (InputError, "`scenes`: expected at least one raster", {"scenes": []}),
+        (ConfigError, "8 to 8192 px a side, found 4", {"size_px": 4}),
+        (ConfigError, "given in pixels and in metres", {"size_px": 16, "size_m": 160.0}),
+        (ConfigError, "less than the 16 px of a chip", {"sampling": Sampling(overlap_px=16)}),
+        (ConfigError, "smaller than a chip", {"split": Split(block_m=50.0)}),
         (ConfigError, "too few for 3 splits", {"size_px": 96}),
     ]
     for kind, pattern, options in cases:
@@ -686,6 +738,6 @@ def test_metres_need_one_ground_size(write_scene: Writer, write_labels: Writer, 
     labels = read_labels(write_labels("l.gpkg"), class_field="kind")
     first, second = write_scene("a.tif"), write_scene("b.tif", transform=NORTH_UP @ NORTH_UP.scale(2, 2))
     assert tile(first, labels, out=tmp_path / "c", size_m=160).chip_px == 16
-    with pytest.raises(ConfigError, match="no one number of pixels; add --gsd"):
+    with pytest.raises(ConfigError, match=r"different number of pixels in each scene .* add `gsd_m`"):
         tile([first, second], labels, out=tmp_path / "d", size_m=160)
     assert tile([first, second], labels, out=tmp_path / "e", size_m=320, gsd_m=20).chip_px == 16

@@ -18,6 +18,8 @@ from affine import Affine
 
 from eo_dl import open_chip_set, read_labels, tile
 from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.sampling import Sampling
+from eo_dl.chips.splits import Split
 from eo_dl.curation.checks.copies import find_copies
 from eo_dl.curation.checks.leakage import check_leakage
 from eo_dl.curation.queue.chipviews import VIEWS
@@ -31,7 +33,7 @@ SIDE = 128
 def chips(sample_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("leak") / "chips"
     labels = read_labels(sample_data / "train_labels.gpkg", layer="landcover")
-    tile(sample_data / "train.tif", labels, out=out, size_px=64, block_m=128)
+    tile(sample_data / "train.tif", labels, out=out, size_px=64, split=Split(block_m=128))
     return out
 
 
@@ -63,7 +65,12 @@ def test_an_edited_chip_set_is_looked_at_though_it_cannot_be_trained_on(
 ) -> None:
     labels = read_labels(sample_data / "train_labels.gpkg", layer="buildings", class_field="none")
     made = tile(
-        sample_data / "train.tif", labels, out=tmp_path / "chips", size_px=64, block_m=128, sampling="objects"
+        sample_data / "train.tif",
+        labels,
+        out=tmp_path / "chips",
+        size_px=64,
+        sampling=Sampling("objects"),
+        split=Split(block_m=128),
     )
     assert check_leakage(made) == ()
     train = made.split("train")

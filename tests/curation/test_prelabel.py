@@ -10,6 +10,8 @@ import rasterio
 import shapely
 from affine import Affine
 
+from eo_dl.chips.sampling import Sampling
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.classes import ClassSet
 from eo_dl.curation.project.merge import merge_labels
@@ -146,13 +148,18 @@ def test_rejected_ground_is_background_that_chips_are_cut_around(
         out=tmp_path / "chips",
         size_px=32,
         annotated=tmp_path / "done.gpkg",
-        guard_px=0,
+        split=Split(guard_px=0),
     )
     assert chips.labels.annotated is not None and sum(shapely.area(chips.labels.annotated)) == pytest.approx(
         35**2 + 2 * 100
     )
     around = tile(
-        scene, read_labels(made.path), out=tmp_path / "around", size_px=32, sampling="objects", guard_px=0
+        scene,
+        read_labels(made.path),
+        out=tmp_path / "around",
+        size_px=32,
+        sampling=Sampling("objects"),
+        split=Split(guard_px=0),
     )
     windows = [record.window for record in around.records]
     for col, row in ((40, 40), (60, 40)):

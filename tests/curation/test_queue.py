@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from eo_dl.bundle import Bundle
 from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import Chip, Objects
 from eo_dl.core.classes import ClassSet
@@ -418,7 +419,7 @@ def test_a_chip_set_takes_its_ground_and_its_like_out(scene: Path, tmp_path: Pat
         out=tmp_path / "chips",
         size_px=32,
         annotated=tmp_path / "done.gpkg",
-        guard_px=0,
+        split=Split(guard_px=0),
     )
     made = queue_chips(
         tiny_model("segmentation", scene),
@@ -459,7 +460,7 @@ def coarse_chips(scene: Path, tmp_path: Path) -> ChipSet:
         size_px=16,
         gsd_m=2.0,
         annotated=tmp_path / "done.gpkg",
-        guard_px=0,
+        split=Split(guard_px=0),
     )
 
 

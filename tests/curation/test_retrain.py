@@ -14,6 +14,7 @@ from affine import Affine
 from pyproj import CRS
 
 from eo_dl.chips.chipset import open_chip_set
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.curation.retrain import retrain
@@ -57,9 +58,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, Pat
         draw(folder / "first.gpkg", boxes[::2]),
         out=folder / "chips",
         size_px=32,
-        split=(0.5, 0.2, 0.3),
-        guard_px=0,
         seed=1,
+        split=Split((0.5, 0.2, 0.3), guard_px=0),
     )
     run = train(chips, config=TrainConfig.model_validate(QUICK), out=folder / "first.eodl")
     return run, folder / "chips", draw(folder / "corrected.gpkg", boxes)
@@ -234,7 +234,11 @@ def test_what_was_stopped_before_a_checkpoint_leaves_nothing(
 def test_what_cannot_be_compared_is_refused(world: tuple[TrainingResult, Path, Path], tmp_path: Path) -> None:
     run, chips, corrected = world
     bare = tile(
-        [chips.parent / "scene.tif"], corrected, out=tmp_path / "bare", size_px=32, split=(1.0, 0.0, 0.0)
+        [chips.parent / "scene.tif"],
+        corrected,
+        out=tmp_path / "bare",
+        size_px=32,
+        split=Split((1.0, 0.0, 0.0)),
     )
     with pytest.raises(ChipSetError, match="no test chips"):
         retrain(run.model, bare, labels=corrected, out=tmp_path / "a.eodl")
@@ -246,8 +250,7 @@ def test_what_cannot_be_compared_is_refused(world: tuple[TrainingResult, Path, P
         tmp_path / "lakes.gpkg",
         out=tmp_path / "lakes",
         size_px=32,
-        split=(0.5, 0.2, 0.3),
-        guard_px=0,
+        split=Split((0.5, 0.2, 0.3), guard_px=0),
     )
     with pytest.raises(ConfigError, match=r"classes differ .*lake, pond"):
         score_model(run.model, lakes)
@@ -257,8 +260,7 @@ def test_what_cannot_be_compared_is_refused(world: tuple[TrainingResult, Path, P
         out=tmp_path / "coarse",
         size_px=32,
         gsd_m=4.0,
-        split=(0.5, 0.2, 0.3),
-        guard_px=0,
+        split=Split((0.5, 0.2, 0.3), guard_px=0),
     )
     with pytest.raises(ConfigError, match=r"its chips have a GSD of 4 m, .* was trained at 2\.001 m"):
         score_model(run.model, coarse)

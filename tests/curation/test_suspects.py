@@ -19,6 +19,7 @@ from affine import Affine
 
 from eo_dl import read_labels, tile, train
 from eo_dl.bundle import Bundle
+from eo_dl.chips.splits import Split
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.labelset import LabelSet
 from eo_dl.curation.checks import doubtedimages, doubtedobjects, doubtedpixels
@@ -335,7 +336,9 @@ def test_a_trained_model_finds_swapped_classes_and_invented_objects(
     labels = read_labels(
         sample_data / "train_labels.gpkg", layer="landcover", classes="building,field,other=*"
     )
-    chips = tile(sample_data / "train.tif", labels, out=tmp_path / "chips", size_px=128, block_m=160)
+    chips = tile(
+        sample_data / "train.tif", labels, out=tmp_path / "chips", size_px=128, split=Split(block_m=160)
+    )
     config = TrainConfig(task="segmentation", baselines=False)
     made = train(
         chips,

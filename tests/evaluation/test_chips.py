@@ -12,6 +12,7 @@ from affine import Affine
 from pyproj import CRS
 
 from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
@@ -45,8 +46,8 @@ def chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
         read_labels(folder / "truth.gpkg"),
         out=folder / "set",
         size_px=32,
-        split=(0.4, 0.2, 0.4),
         seed=3,
+        split=Split((0.4, 0.2, 0.4)),
     )
 
 
@@ -91,7 +92,7 @@ def test_objects_centred_on_the_test_chips_and_no_others(chips: ChipSet, tmp_pat
 
 def test_a_split_or_a_scene_that_is_not_there(chips: ChipSet, tmp_path: Path) -> None:
     labels = read_labels(chips.path.parent / "truth.gpkg")
-    with pytest.raises(ConfigError, match="'tset' is none of"):
+    with pytest.raises(ConfigError, match="unknown split 'tset'"):
         evaluate(chips.path.parent / "truth.gpkg", labels, chips=chips, split="tset")
     away = PixelGrid(GRID.crs, Affine.translation(700_000, 5_000_000) @ Affine.scale(2, -2), 64, 64)
     with RasterWriter(tmp_path / "away.tif", away, nodata=255, classes=CLASSES) as writer:

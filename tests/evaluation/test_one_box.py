@@ -12,6 +12,7 @@ from affine import Affine
 from pyproj import CRS
 
 from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.evaluation.evaluate import evaluate
@@ -54,8 +55,8 @@ def chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
         read_labels(folder / "truth.gpkg"),
         out=folder / "set",
         size_px=32,
-        split=(0.4, 0.2, 0.4),
         seed=3,
+        split=Split((0.4, 0.2, 0.4)),
     )
 
 

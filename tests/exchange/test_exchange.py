@@ -15,6 +15,8 @@ from pyproj import CRS
 from shapely.affinity import rotate
 
 from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.sampling import Sampling
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.core.window import Window
@@ -71,9 +73,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ChipSet]:
         read_labels(folder / "labels.geojson"),
         out=folder / "chips",
         size_px=32,
-        guard_px=0,
-        split=(1, 0, 0),
-        min_valid=0,
+        sampling=Sampling(min_valid=0),
+        split=Split((1, 0, 0), guard_px=0),
     )
     return folder, chips
 
@@ -156,10 +157,8 @@ def test_classes_of_whole_images_come_back_as_their_frames(name: str, tmp_path: 
         scenes,
         read_labels(tmp_path / "classes.csv"),
         out=tmp_path / "chips",
-        split=(1, 0, 0),
-        guard_px=0,
-        split_by="scene",
-        min_valid=0,
+        sampling=Sampling(min_valid=0),
+        split=Split((1, 0, 0), guard_px=0, by="scene"),
     )
     export_labels(chips, out=tmp_path / "out", format=name)
     import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
@@ -196,9 +195,8 @@ def test_ground_of_which_masks_say_nothing_is_not_annotated(tmp_path: Path) -> N
         read_labels(tmp_path / "mask.tif", classes=["roof=1", "background=0"]),
         out=tmp_path / "chips",
         size_px=32,
-        guard_px=0,
-        split=(1, 0, 0),
-        min_valid=0,
+        sampling=Sampling(min_valid=0),
+        split=Split((1, 0, 0), guard_px=0),
     )
     made = export_labels(chips, out=tmp_path / "out", format="masks")
     import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
@@ -285,9 +283,8 @@ def test_map_files_of_images_without_a_place_are_refused(tmp_path: Path) -> None
         read_labels(tmp_path / "boxes.csv"),
         out=tmp_path / "chips",
         size_px=32,
-        guard_px=0,
-        split=(1, 0, 0),
-        min_valid=0,
+        sampling=Sampling(min_valid=0),
+        split=Split((1, 0, 0), guard_px=0),
     )
     with pytest.raises(LabelError, match=r"no CRS.*`format` to one in pixels"):
         export_labels(chips, out=tmp_path / "out", format="gpkg")

@@ -20,6 +20,8 @@ from pyproj import CRS
 from shapely.affinity import rotate
 
 from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.sampling import Sampling
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.exchange.exporting import export_labels
@@ -70,9 +72,8 @@ def chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
         read_labels(folder / "labels.geojson"),
         out=folder / "chips",
         size_px=64,
-        guard_px=0,
-        split=(1, 0, 0),
-        min_valid=0,
+        sampling=Sampling(min_valid=0),
+        split=Split((1, 0, 0), guard_px=0),
     )
 
 

@@ -16,6 +16,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from eo_dl.bundle import Bundle
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.classes import ClassSet
 from eo_dl.inference.predict import predict
@@ -115,7 +116,7 @@ def test_chips_masks_and_boxes_lie_where_they_should(
     ground: tuple[Path, Path, tuple[float, ...], int], tmp_path: Path
 ) -> None:
     scene, labels, coefficients, _ = ground
-    chips = tile(scene, read_labels(labels), out=tmp_path / "chips", size_px=30, split=(1, 0, 0))
+    chips = tile(scene, read_labels(labels), out=tmp_path / "chips", size_px=30, split=Split((1, 0, 0)))
     footprints = gpd.read_file(tmp_path / "chips" / "chips.gpkg", layer="chips").sort_values("chip_id")
     codecs = {
         name: load_task(name).make_codec(

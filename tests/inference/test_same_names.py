@@ -14,6 +14,7 @@ import pytest
 from eo_dl import evaluate, predict, read_labels, tile
 from eo_dl.bundle import Bundle
 from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.splits import Split
 from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import Cancelled, InputError
 from eo_dl.evaluation.report import Report
@@ -49,10 +50,8 @@ def world(
         _truth(tmp_path, bundle),
         out=tmp_path / "chips",
         size_px=16,
-        block_px=16,
-        guard_px=0,
-        split=(0.7, 0.0, TEST),
         write_chips=False,
+        split=Split((0.7, 0.0, TEST), block_px=16, guard_px=0),
     )
     return bundle, scenes, chips
 
@@ -134,7 +133,7 @@ def test_where_nothing_tells_them_apart_it_says_so(
     truth = read_labels(
         tmp_path / "east" / "masks", classes=[f"{info.name}={info.id}" for info in bundle.classes]
     )
-    with pytest.raises(InputError, match=r"3 of its images are called part_1\.tif.*--scene"):
+    with pytest.raises(InputError, match=r"3 of its images are called part_1\.tif.*`scene`"):
         evaluate(moved, truth, chips=chips)
     report = evaluate(moved, truth, chips=chips, scene=scenes[0])
     assert _scored(report) == _test_px(chips, 0)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from eo_dl.chips.chipset import open_chip_set
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import LabelError
@@ -95,7 +96,7 @@ def test_chips_of_images_of_one_name_keep_their_classes(tmp_path: Path) -> None:
         for number in range(8):
             _image(tmp_path / "data" / kind / f"{number}.png")
     labels, scenes = read_labels(tmp_path / "data"), scene_paths([tmp_path / "data"], below=True)
-    tile(list(scenes), labels, out=tmp_path / "chips", split=(0.5, 0.0, 0.5))
+    tile(list(scenes), labels, out=tmp_path / "chips", split=Split((0.5, 0.0, 0.5)))
     chips = open_chip_set(tmp_path / "chips")
     for record in chips.records:
         (class_id,) = (class_id for class_id, count in record.object_counts.items() if count)

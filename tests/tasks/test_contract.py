@@ -20,6 +20,7 @@ from pyproj import CRS
 from shapely.affinity import translate
 
 from eo_dl.bundle import load_model, save_bundle
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import Objects, Target
 from eo_dl.core.bands import Band, BandSet
@@ -271,7 +272,7 @@ def test_a_scene_of_the_chips_learnt_by_heart_is_predicted_and_evaluated(task: T
     spec = _spec(task, config, classes).model_copy(update={"margin_px": 0})
     save_bundle(tmp_path / "model.eodl", spec, _learnt(task.name, task.networks[0]).state_dict())
     chips = (
-        tile([scene], truth, out=tmp_path / "chips", size_px=SIZE, split=(1, 0, 0))
+        tile([scene], truth, out=tmp_path / "chips", size_px=SIZE, split=Split((1, 0, 0)))
         if _finds_one_object(task)
         else None
     )

@@ -18,6 +18,7 @@ from pyproj import CRS
 from eo_dl.chips.augment import Augment
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.dataset import Sample
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import MaskTarget
 from eo_dl.core.classes import ClassSet
@@ -223,4 +224,4 @@ def scene_and_labels(folder: Path) -> tuple[Path, LabelSet]:
 def small_chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
     folder = tmp_path_factory.mktemp("scene")
     path, labels = scene_and_labels(folder)
-    return tile(path, labels, out=folder / "chips", size_px=CHIP, block_px=64, guard_px=0)
+    return tile(path, labels, out=folder / "chips", size_px=CHIP, split=Split(block_px=64, guard_px=0))

@@ -9,6 +9,7 @@ import pytest
 
 from eo_dl.bundle import load_model
 from eo_dl.chips.chipset import ChipSet
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.errors import ConfigError, OutputExistsError
 from eo_dl.training.folds import FoldScore, _written, train_folds
@@ -20,7 +21,11 @@ from eo_dl.training.trainconfig import TrainConfig
 def folded(small_chips: ChipSet, tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
     out = tmp_path_factory.mktemp("folds") / "chips"
     return tile(
-        small_chips.scenes[0], small_chips.labels, out=out, size_px=32, block_px=48, guard_px=0, folds=3
+        small_chips.scenes[0],
+        small_chips.labels,
+        out=out,
+        size_px=32,
+        split=Split(block_px=48, guard_px=0, folds=3),
     )
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import shapely
 
 from ...chips.chipset import ChipSet
-from ...chips.index import LayerFrame
+from ...chips.chipwindows import grid_windows, touching
+from ...chips.layerframe import LayerFrame
 from ...chips.measure import Candidate
 from ...chips.sameground import on_ground_of
-from ...chips.sampling import grid_windows, touching
 from ...chips.tileinputs import region_in
 from ...chips.truth import SceneTruth
 from ...core.arraytypes import GeometryArray, Int64Array
