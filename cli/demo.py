@@ -195,7 +195,7 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
         size_px=demo.size_px,
         seed=1,
         on_progress=reporter.progress,
-        sampling=eo.Sampling(eo.Sampling(demo.sampling, overlap_px=demo.overlap_px, count=demo.count)),
+        sampling=eo.Sampling(demo.sampling, overlap_px=demo.overlap_px, count=demo.count),
     )
     config = resolve_config({"seed": 1, **demo.training}, task=task)
     run = eo.train(chips, config=config, out=folder / "model.eodl", on_progress=reporter.progress)
@@ -210,8 +210,8 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
             out=folder / "scored",
             size_px=demo.size_px,
             seed=1,
-            sampling=eo.Sampling(eo.Sampling(demo.sampling)),
-            split=eo.Split(eo.Split((1, 0, 0))),
+            sampling=eo.Sampling(demo.sampling),
+            split=eo.Split((1, 0, 0)),
         )
     report = eo.evaluate(
         prediction, truth, out=folder / "report", chips=scored, split="train", on_progress=reporter.progress

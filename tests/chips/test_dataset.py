@@ -62,7 +62,7 @@ def chips(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> ChipSet:
         out=tmp_path / "c",
         size_px=32,
         annotated=area,
-        sampling=Sampling(Sampling(min_valid=0.1)),
+        sampling=Sampling(min_valid=0.1),
     )
 
 
@@ -125,7 +125,7 @@ def test_written_chips_give_the_same_samples(chips: ChipSet, codec: Masks | Boxe
         out=tmp_path / "w",
         size_px=32,
         write_chips=True,
-        sampling=Sampling(Sampling(min_valid=0.1)),
+        sampling=Sampling(min_valid=0.1),
     )
     assert [r.window for r in written.records] == [r.window for r in chips.records]
     fly, files = _dataset(chips, codec), _dataset(written, codec)

@@ -101,7 +101,7 @@ def test_nothing_is_learned_from_what_was_held_out(
         out=tmp_path / "chips",
         size_px=size_px,
         splits_of=old,
-        sampling=Sampling(Sampling(overlap_px=overlap_px)),
+        sampling=Sampling(overlap_px=overlap_px),
     )
     assert not (covered(new, ("train",)) & covered(old, ("val", "test"))).any()
     assert not (covered(new, ("test",)) & covered(old, ("val",))).any()
@@ -117,7 +117,7 @@ def test_the_ground_counts_even_in_another_scene_with_another_crs(old: ChipSet, 
         out=tmp_path / "chips",
         size_px=32,
         splits_of=old,
-        sampling=Sampling(Sampling(min_valid=0.0)),
+        sampling=Sampling(min_valid=0.0),
     )
     held = [shapely.box(*r.window.box) for name in ("val", "test") for r in old.split(name)]
     assert OTHER.crs is not None

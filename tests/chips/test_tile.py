@@ -89,7 +89,7 @@ def test_same_seed_same_bytes_whatever_the_threads(
             write_chips=True,
             workers=workers,
             overwrite=True,
-            sampling=Sampling(Sampling("random", count=50)),
+            sampling=Sampling("random", count=50),
         )
         runs.append(_digest(tmp_path / "chips"))
     assert runs[0] == runs[1]
@@ -100,7 +100,7 @@ def test_same_seed_same_bytes_whatever_the_threads(
         out=tmp_path / "other",
         size_px=16,
         seed=4,
-        sampling=Sampling(Sampling("random", count=50)),
+        sampling=Sampling("random", count=50),
     )
     assert other.content_hash != open_chip_set(tmp_path / "chips").content_hash
 
@@ -209,7 +209,7 @@ def test_written_chips_are_the_pixels_that_reading_gives(
         out=tmp_path / "c",
         size_px=16,
         write_chips=True,
-        sampling=Sampling(Sampling(overlap_px=4, keep_empty=0.5)),
+        sampling=Sampling(overlap_px=4, keep_empty=0.5),
     )
     with SceneReader(chips.scenes[0]) as reader:
         for record in chips.records:
@@ -293,7 +293,7 @@ def test_edits_that_make_splits_share_ground_are_refused(
         labels,
         out=tmp_path / "c",
         size_px=32,
-        sampling=Sampling(Sampling(overlap_px=16)),
+        sampling=Sampling(overlap_px=16),
     )
     inner = next(
         a
@@ -462,7 +462,7 @@ def test_objects_and_balanced_sampling_add_some_empty_ground(
             labels,
             out=tmp_path / sampling,
             size_px=24,
-            sampling=Sampling(Sampling(sampling, count=40)),
+            sampling=Sampling(sampling, count=40),
         )
         assert 0 < sum(record.empty for record in chips.records) <= 10
 
@@ -496,7 +496,7 @@ def test_keep_empty_leaves_chips_in_the_index_but_not_in_the_splits(
         labels,
         out=tmp_path / "c",
         size_px=16,
-        sampling=Sampling(Sampling(keep_empty=0.25)),
+        sampling=Sampling(keep_empty=0.25),
     )
     empty = [record for record in chips.records if record.empty]
     assert sum(record.keep for record in empty) == round(0.25 * len(empty))

@@ -36,7 +36,7 @@ def _root(folder: Path) -> Path:
 
 def test_folders_of_images_become_a_model(tmp_path: Path) -> None:
     root = _root(tmp_path / "root")
-    chips = eo.tile(root, root, out=tmp_path / "chips", split=eo.Split(eo.Split((0.6, 0.2, 0.2))))
+    chips = eo.tile(root, root, out=tmp_path / "chips", split=eo.Split((0.6, 0.2, 0.2)))
     assert chips.chip_px == SIDE
     assert sum(chips.object_counts("train").values()) == len(chips.split("train"))
     assert all(set(chips.object_counts(split)) == {1, 2} for split in ("train", "val", "test"))
