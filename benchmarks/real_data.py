@@ -44,7 +44,7 @@ class Case:
     evaluate: tuple[str, ...] = field(default=())
 
 
-# A small encoder and a thin decoder: on two CPU cores more steps in the minutes given are worth more than a
+# A small backbone and a thin decoder: on two CPU cores more steps in the minutes given are worth more than a
 # larger network.
 SHORT = ("--set", "max_minutes=8", "--backbone", "resnet10t", "--lr", "0.002", "--epochs", "60")
 LIGHT = (*SHORT, "--set", "task_options.decoder_channels=[64,48,32,16,16]")

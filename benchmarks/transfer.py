@@ -5,7 +5,7 @@ scratch and from a backbone.
     python benchmarks/transfer.py --small          a step of everything, prints only
 
 A U-Net (resnet10t) learns a task on one scene. On another scene one learns the same task from a few chips of
-96 px: from random weights, with the first one's backbone as its encoder, with that frozen for the first half,
+96 px: from random weights, with the first one's backbone, with that frozen for the first half,
 and from the whole of the first network (`weights_for=network`; the classes are the same, so the last layer
 too). Chips, order, augmentation, number of steps, and learning rate are the same; what is not given is
 random. Each seed draws other train chips and other random weights. There is no validation: the weights of the
@@ -237,7 +237,7 @@ def report_of(case: Case, rows: list[dict[str, float]], minutes: float) -> list[
         "",
     ]
     lines += [
-        "| encoder | mean IoU on held-out ground | "
+        "| initial weights | mean IoU on held-out ground | "
         + " | ".join(f"seed {n}" for n in range(len(rows)))
         + " | ahead of scratch (95 %) | |"
     ]

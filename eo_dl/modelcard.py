@@ -71,7 +71,9 @@ def _model_index(spec: ModelSpec) -> list[str]:
 
 def _summary(spec: ModelSpec) -> str:
     gsd = "pixels of no known ground size" if spec.gsd_m is None else f"{spec.gsd_m:.3g} m pixels"
-    network = f"{spec.config.get('network', spec.task)} with a {spec.config.get('backbone', 'plain')} encoder"
+    network = (
+        f"{spec.config.get('network', spec.task)} with a {spec.config.get('backbone', 'plain')} backbone"
+    )
     warning = (
         f"**Unfinished**: {_inline(spec.provenance.unfinished)}.\n\n" if spec.provenance.unfinished else ""
     )
@@ -141,7 +143,7 @@ def _training(spec: ModelSpec) -> str:
         "acquired": ", ".join(origin.acquired),
         "chips": ", ".join(f"{name} {count}" for name, count in origin.chip_counts.items()),
         "chip set": origin.chip_set,
-        "encoder started from": origin.weights_from,
+        "backbone initialized from": origin.weights_from,
         "command": origin.command,
     }
     lines = [f"- {name}: {_inline(text)}" for name, text in facts.items() if text]

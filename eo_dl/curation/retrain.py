@@ -110,7 +110,7 @@ def retrain(
     trained on.
 
     The scenes are cut as before into `NAME.chips` beside `out`, with the same held-out ground
-    (`tile(splits_of=...)`); training is configured as it was for `model`, whose encoder is where it starts.
+    (`tile(splits_of=...)`); training is configured as it was for `model`, whose backbone is where it starts.
     Both models are then scored on the test chips with the corrected labels.
 
     `corrected`: pre-labels that a person went through (`labels prelabel`); they are merged into the file

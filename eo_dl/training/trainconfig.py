@@ -27,8 +27,8 @@ class TrainConfig(BaseModel):
     """How a network is trained. Unknown keys are refused.
 
     `task_options` are the task's own (`Task.config`): network, backbone and the like. `weights` is "none",
-    "imagenet", a name of `eo-dl model backbones`, or the path of a file to start the encoder from
-    (docs/transfer.md). `weights_for`: what they start: the encoder, or of a model of the same task and
+    "imagenet", a name of `eo-dl model backbones`, or the path of a file to start the backbone from
+    (docs/transfer.md). `weights_for`: what they start: the backbone, or of a model of the same task and
     network all of it ("network") but the layers of its classes, and those too where the classes are the same.
     `normalization`: by the train chips ("data"), or as the weights were trained ("weights").
 
@@ -48,11 +48,11 @@ class TrainConfig(BaseModel):
     `devices` a machine and `nodes` (None: one, or what torchrun or SLURM started); `batch_size` is that of
     each process.
 
-    `freeze`: "backbone" keeps the encoder as the weights made it, "probe" too, and refuses a network that has
-    more than one linear layer beside it. `unfreeze_epoch`: after so many epochs the encoder learns too, at
+    `freeze`: "backbone" keeps the backbone as the weights made it, "probe" too, and refuses a network that has
+    more than one linear layer beside it. `unfreeze_epoch`: after so many epochs the backbone learns too, at
     once, or with `unfreeze_every` its stages one by one, from the last to the first, every so many epochs.
-    `freeze_norm`: batch normalization of the encoder stays as the weights made it, all the time.
-    `backbone_lr_scale`: the encoder's learning rate as a part of the others'; `layer_decay`: and each stage
+    `freeze_norm`: batch normalization of the backbone stays as the weights made it, all the time.
+    `backbone_lr_scale`: the backbone's learning rate as a part of the others'; `layer_decay`: and each stage
     nearer to the image this part of the stage behind it.
 
     `patience` epochs without a better validation score end the run (None: never). `checkpoint_steps`: a
@@ -67,7 +67,7 @@ class TrainConfig(BaseModel):
     task: str | None = None
     task_options: dict[str, Any] = Field(default_factory=dict)
     weights: str = "none"
-    weights_for: Literal["encoder", "network"] = "encoder"
+    weights_for: Literal["backbone", "network"] = "backbone"
     normalization: Literal["data", "weights"] = "data"
 
     epochs: int = Field(20, ge=1)

@@ -37,7 +37,7 @@ from eo_dl.errors import EoDlError, InputError
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.labels.reading import read_labels
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
-from eo_dl.tasks import available_tasks, load_task
+from eo_dl.tasks import RASTER, available_tasks, load_task
 from eo_dl.tasks.task import NetworkInputs
 
 NORTH_UP = Affine(1, 0, 400_000, 0, -1, 5_400_000)
@@ -274,7 +274,7 @@ class TinyBundle(Bundle):
 def tiny_model(task_name: str, scene: Path) -> TinyBundle:
     task = load_task(task_name)
     bands = open_scene(scene).bands
-    classes = CLASSES if task.output == "raster" else CLASSES.without_background()
+    classes = CLASSES if task.output == RASTER else CLASSES.without_background()
     inputs = NetworkInputs(
         len(bands), classes, 32, object_sizes_px=np.array([[8.0, 8.0], [12.0, 9.0]]), chip_covers=np.eye(2)
     )

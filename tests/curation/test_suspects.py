@@ -30,7 +30,7 @@ from eo_dl.io.scene import Scene, open_scene
 from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.networks.compute import Compute
-from eo_dl.tasks import load_task
+from eo_dl.tasks import RASTER, load_task
 from eo_dl.tasks.task import NetworkInputs
 from eo_dl.training.trainconfig import TrainConfig
 
@@ -69,7 +69,7 @@ def scene(tmp_path: Path) -> Scene:
 def model(task_name: str, scene: Scene, names: Sequence[str] = ("roof", "shed")) -> Bundle:
     """A bundle without weights: what it would say is put in its place."""
     task = load_task(task_name)
-    classes = ClassSet.of_names(list(names), background=task.output == "raster")
+    classes = ClassSet.of_names(list(names), background=task.output == RASTER)
     inputs = NetworkInputs(
         3, classes, 32, object_sizes_px=np.array([[8.0, 8.0]]), chip_covers=np.eye(len(names))
     )

@@ -11,7 +11,7 @@ import torch
 
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.networks.tasknetwork import TaskNetwork
-from eo_dl.tasks import available_tasks
+from eo_dl.tasks import OBJECTS, available_tasks
 from eo_dl.training.judging.judge import Judge
 from eo_dl.training.judging.scoring import ChipScoring, object_pairs, predict_chips
 from eo_dl.training.judging.thresholds import best_threshold
@@ -70,8 +70,9 @@ def test_the_scores_are_those_of_the_chips_one_by_one(small_chips: ChipSet, task
         return list(predict_chips(network, batches, data.codec, setup.device, "32"))
 
     threshold = None
-    if data.task.output == "objects":
-        threshold = 0.0 if data.task.one_object else best_threshold(object_pairs(decoded("val")))[0]
+    if data.task.output == OBJECTS:
+        one_object = data.codec_for(OBJECTS).one_object is not None
+        threshold = 0.0 if one_object else best_threshold(object_pairs(decoded("val")))[0]
     assert verdict.threshold == threshold
     for scores in verdict.scores:
         scoring = ChipScoring(data.task, data.codec, data.blocks, threshold)

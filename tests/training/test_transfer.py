@@ -15,7 +15,7 @@ from eo_dl.chips.chipset import ChipSet
 from eo_dl.core.bands import BandSet
 from eo_dl.core.normalization import Normalization
 from eo_dl.errors import BundleError, ConfigError
-from eo_dl.networks.backbones import make_encoder
+from eo_dl.networks.backbones import make_backbone
 from eo_dl.networks.weightsources import WeightsSource
 from eo_dl.training.record.results import TrainingResult
 from eo_dl.training.setup.weightsnorm import weights_normalization
@@ -55,13 +55,13 @@ def test_a_model_starts_another_task_frozen_with_its_normalization(
         )
     before, after = first.model.state(), second.model.state()
     # not the counters of batches
-    encoder = [name for name in after if name.startswith("encoder.") and after[name].dtype.kind == "f"]
-    assert encoder
-    assert all(np.array_equal(before[name], after[name]) for name in encoder)
+    backbone = [name for name in after if name.startswith("backbone.") and after[name].dtype.kind == "f"]
+    assert backbone
+    assert all(np.array_equal(before[name], after[name]) for name in backbone)
     assert second.model.spec.normalization == first.model.spec.normalization
     assert second.model.spec.provenance.weights_from == "first.eodl"
     assert any("input normalized as" in note for note in second.notes)
-    said = "tensors of the encoder from first.eodl (bands by name: red, nir)"
+    said = "tensors of the backbone from first.eodl (bands by name: red, nir)"
     assert any(said in note for note in second.notes)
     assert said in caplog.text
     assert "matched\tconv1.0.weight" in (second.folder / "weights.txt").read_text().splitlines()
@@ -95,7 +95,7 @@ def test_a_whole_network_starts_another_of_its_task(small_chips: ChipSet, tmp_pa
 def test_what_cannot_start_a_whole_network_is_told_before_any_work(
     small_chips: ChipSet, tmp_path: Path
 ) -> None:
-    torch.save(make_encoder("test_resnet", 2).state_dict(), tmp_path / "weights.pth")
+    torch.save(make_backbone("test_resnet", 2).state_dict(), tmp_path / "weights.pth")
     trees = _run(small_chips, tmp_path / "trees.eodl", "detection").model.path
     for weights, error, said in (
         ("none", ConfigError, "give --weights MODEL.eodl"),
@@ -110,7 +110,7 @@ def test_what_cannot_start_a_whole_network_is_told_before_any_work(
 
 
 def test_a_linear_probe_learns_one_layer(small_chips: ChipSet, tmp_path: Path) -> None:
-    torch.save(make_encoder("test_resnet", 2).state_dict(), tmp_path / "weights.pth")
+    torch.save(make_backbone("test_resnet", 2).state_dict(), tmp_path / "weights.pth")
     with pytest.raises(ConfigError, match="--task classification"):
         _run(
             small_chips,
@@ -125,7 +125,7 @@ def test_a_linear_probe_learns_one_layer(small_chips: ChipSet, tmp_path: Path) -
 
 
 def test_the_wrong_backbone_for_a_name_is_told_before_any_work(small_chips: ChipSet, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="add --backbone resnet18"):
+    with pytest.raises(ConfigError, match="set `backbone` to resnet18"):
         _run(small_chips, tmp_path / "m.eodl", "segmentation", weights="sentinel2-all-moco")
     assert not (tmp_path / "m.run").exists()
 

@@ -185,7 +185,7 @@ class TrainingRun:
         )
 
     def _say_weights(self, network: TaskNetwork) -> None:
-        """What the encoder starts from: a line for the person, every tensor by name for the folder."""
+        """What the backbone starts from: a line for the person, every tensor by name for the folder."""
         report = network.weights_report
         if report is None or self.setup.processes.rank:
             return

@@ -1,7 +1,7 @@
 """`RunFolder`: the folder `NAME.run/` beside `NAME.eodl`, with everything about a run that is not the model.
 
 run.json        what the run is made of; a run is only continued by one that is made of the same config.yaml
-the whole configuration, defaults included weights.txt     which tensors of the encoder came from --weights,
+the whole configuration, defaults included weights.txt     which tensors of the backbone came from --weights,
 by name, where it was given history.csv     one row an epoch curves.png, preview.png, tensorboard/ worst.png
 the validation chips with most errors, worst first last.safetensors  the weights of the last step (the model
 holds the best ones) checkpoints/    removed once the model is written: the model holds the best weights, and
