@@ -25,12 +25,24 @@ INTERFACE = 1
 @click.pass_context
 def command(context: click.Context, out: str | None) -> None:
     """Every command with its options, as JSON: what other programs (QGIS) build their dialogs from."""
-    values = {"interface": INTERFACE, "eo_dl": __version__, "commands": describe(context.find_root())}
+    values = {
+        "interface": INTERFACE,
+        "eo_dl": __version__,
+        "tasks": suffix_of_tasks(),
+        "commands": describe(context.find_root()),
+    }
     text = json.dumps(values, indent=1) + "\n"
     if out is None:
         click.echo(text, nl=False)
     else:
         Path(out).write_text(text, encoding="utf-8")
+
+
+def suffix_of_tasks() -> dict[str, str]:
+    """Tasks by name, each with the suffix of what `predict` writes where the user chose none."""
+    from eo_dl.tasks import available_tasks, load_task
+
+    return {name: load_task(name).output.default_suffix for name in available_tasks()}
 
 
 def describe(root: click.Context) -> dict[str, dict[str, object]]:

@@ -6,14 +6,7 @@ import json
 from collections.abc import Sequence
 
 from .modelspec import ModelSpec, ScoreSpec
-
-_PIPELINES = {
-    "segmentation": "image-segmentation",
-    "instances": "image-segmentation",
-    "detection": "object-detection",
-    "localization": "object-detection",
-    "classification": "image-classification",
-}
+from .tasks import load_task
 
 
 def model_card(spec: ModelSpec) -> str:
@@ -32,7 +25,7 @@ def model_card(spec: ModelSpec) -> str:
 
 
 def _front_matter(spec: ModelSpec) -> str:
-    lines = ["---", "library_name: eo-dl", f"pipeline_tag: {_PIPELINES.get(spec.task, 'other')}"]
+    lines = ["---", "library_name: eo-dl", f"pipeline_tag: {load_task(spec.task).pipeline_tag}"]
     if spec.provenance.licence:
         lines.append(f"license: {_quoted(spec.provenance.licence)}")
     lines += [
@@ -54,7 +47,7 @@ def _model_index(spec: ModelSpec) -> list[str]:
         f"- name: {_quoted(spec.name)}",
         "  results:",
         "  - task:",
-        f"      type: {_PIPELINES.get(spec.task, 'other')}",
+        f"      type: {load_task(spec.task).pipeline_tag}",
     ]
     data = [
         "    dataset:",
@@ -77,7 +70,7 @@ def _summary(spec: ModelSpec) -> str:
     warning = (
         f"**Unfinished**: {_inline(spec.provenance.unfinished)}.\n\n" if spec.provenance.unfinished else ""
     )
-    return f"{warning}A model for {spec.task} of images with {len(spec.bands)} bands and {gsd}: {network}."
+    return f"{warning}A model for {load_task(spec.task).title} of images with {len(spec.bands)} bands and {gsd}: {network}."
 
 
 def _needs(spec: ModelSpec) -> str:

@@ -15,7 +15,7 @@ from ..errors import ConfigError
 from ..io.yamlfiles import load_yaml, parse_yaml, validate
 from ..networks.compute import Compute
 from ..networks.device import Precision, check_device_name
-from ..tasks import OutputKind, TaskConfig, load_task
+from ..tasks import OutputKind, TaskConfig, available_tasks, load_task
 
 
 def _as_text(value: object) -> object:
@@ -154,7 +154,7 @@ def task_name(config: TrainConfig) -> str:
     """The task's name. Raises `ConfigError` where none is given."""
     if config.task is None:
         raise ConfigError(
-            "train: no task was given; name one with --task (e.g. segmentation or detection) or as `task:` in the config"
+            f"no task; set `task` to one of {', '.join(available_tasks())}, or write `task:` in the configuration file"
         )
     return config.task
 

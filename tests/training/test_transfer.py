@@ -88,7 +88,7 @@ def test_a_whole_network_starts_another_of_its_task(small_chips: ChipSet, tmp_pa
     assert all(np.allclose(before[name], after[name], atol=1e-6) for name in learnt), (
         "no step was long enough to leave where it began"
     )
-    assert any("tensors behind it too" in note for note in second.notes)
+    assert any("tensors of the other layers" in note for note in second.notes)
     assert "matched\thead.weight" in (second.folder / "weights.txt").read_text().splitlines()
 
 
@@ -99,8 +99,8 @@ def test_what_cannot_start_a_whole_network_is_told_before_any_work(
     trees = _run(small_chips, tmp_path / "trees.eodl", "detection").model.path
     for weights, error, said in (
         ("none", ConfigError, "give --weights MODEL.eodl"),
-        (tmp_path / "weights.pth", BundleError, "is no model of eo_dl"),
-        (trees, BundleError, "another task or network"),
+        (tmp_path / "weights.pth", BundleError, "is not a model of eo_dl"),
+        (trees, BundleError, "another task or architecture"),
     ):
         with pytest.raises(error, match=said):
             _run(

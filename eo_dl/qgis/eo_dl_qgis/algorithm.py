@@ -24,7 +24,6 @@ from .parameters import EXTENT, definitions, kind_of, qgis_name
 
 _NAMED = ("labels", "truth", "source")  # the parameter that --layer speaks of, where a command has it
 _COPIED = ("aoi", "annotated", "truth")  # of these shapes and classes are all that is read
-_VECTOR_TASKS = ("detection", "instances", "localization", "classification")
 
 
 class CommandAlgorithm(QgsProcessingAlgorithm):
@@ -177,13 +176,11 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             or ""
         )
         model = self._values.get("model")
-        if (
-            self._entry.command == "predict"
-            and asked.upper().startswith("TEMPORARY_OUTPUT")
-            and model
-            and _task(model) in _VECTOR_TASKS
-        ):
-            return str(Path(path).with_suffix(".gpkg"))
+        temporary = asked.upper().startswith("TEMPORARY_OUTPUT")
+        if self._entry.command == "predict" and temporary and model:
+            suffix = commands.task_suffixes().get(_task(model))
+            if suffix is not None:
+                return str(Path(path).with_suffix(suffix))
         return path
 
     def processAlgorithm(self, parameters, context, feedback):

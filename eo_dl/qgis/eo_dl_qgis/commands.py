@@ -10,7 +10,16 @@ PATH = Path(__file__).resolve().parent / "commands.json"
 
 def load():
     """Commands by name, each with `help`, `text` (paragraphs) and `parameters`."""
-    return json.loads(PATH.read_text(encoding="utf-8"))["commands"]
+    return _read()["commands"]
+
+
+def task_suffixes():
+    """Tasks by name, each with the suffix of what `predict` writes where the user chose none."""
+    return _read()["tasks"]
+
+
+def _read():
+    return json.loads(PATH.read_text(encoding="utf-8"))
 
 
 def command_words(name, parameters, values):

@@ -29,8 +29,8 @@ def check_freeze(network: torch.nn.Module, config: TrainConfig) -> None:
         )
     if config.freeze == "probe" and not is_linear_probe(network):
         raise ConfigError(
-            "freeze=probe: needs a backbone with one linear layer on it, which is --task classification with its network 'pooled'; "
-            "other networks: --freeze backbone"
+            "freeze=probe: needs a network that is a backbone and one linear layer, e.g. 'pooled' of image "
+            "classification; for other networks set `freeze` to backbone"
         )
 
 
