@@ -111,7 +111,7 @@ def test_what_cannot_start_a_whole_network_is_told_before_any_work(
 
 def test_a_linear_probe_learns_one_layer(small_chips: ChipSet, tmp_path: Path) -> None:
     torch.save(make_backbone("test_resnet", 2).state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(ConfigError, match="--task classification"):
+    with pytest.raises(ConfigError, match="one linear layer"):
         _run(
             small_chips,
             tmp_path / "m.eodl",
