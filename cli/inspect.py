@@ -59,7 +59,7 @@ def _scene(scene: Scene, stats: bool) -> Found:
     values: dict[str, object] = {
         "kind": "scene",
         "path": scene.path,
-        "driver": scene.driver,
+        "driver": scene.file.driver,
         "width": grid.width,
         "height": grid.height,
         "crs": None
@@ -70,8 +70,8 @@ def _scene(scene: Scene, stats: bool) -> Found:
         "gsd_m": gsd,
         "transform": list(grid.transform)[:6],
         "dtype": scene.dtype,
-        "block": f"{scene.block_px[1]}x{scene.block_px[0]}",
-        "overviews": list(scene.overviews),
+        "block": f"{scene.file.block_px[1]}x{scene.file.block_px[0]}",
+        "overviews": list(scene.file.overviews),
     }
     bands = [
         {

@@ -104,7 +104,6 @@ def scene_entry(scene: Scene, folder: Path) -> PlainValues:
         "path": scene.path if scene.remote else str(own_path(scene.path)),
         "relative": None if scene.remote else _relative(own_path(scene.path), folder.resolve()),
         "bands": [asdict(band) for band in scene.bands],
-        "dtype": scene.dtype,
         "options": {**asdict(scene.options), "bands": None},  # `bands` has them, with their names
         "native": _grid_entry(scene.native),
         "size": [scene.grid.height, scene.grid.width],
@@ -127,7 +126,7 @@ def reopen_scene(entry: PlainValues, folder: Path) -> Scene:
             f"{folder}: its scene {path} can no longer be opened ({cause}); restore the file or tile again"
         ) from cause
     bands = BandSet(tuple(Band(**band) for band in entry["bands"]))
-    scene = replace(scene, bands=bands, dtype=entry["dtype"])
+    scene = replace(scene, bands=bands)
     same_size = (scene.native.height, scene.native.width) == (native.height, native.width)
     if not same_size or not _is_same_file(scene, entry):
         raise ChipSetError(

@@ -182,7 +182,7 @@ def _jobs(spans: Sequence[_Span], scenes: Sequence[Scene]) -> list[list[_Span]]:
         index, window = span.candidates[0].scene_index, span.candidates[0].window
         scene = scenes[index]
         row_in_file = int(window.row * scene.native.height / scene.grid.height)
-        key = (index, row_in_file // scene.block_px[0], window.col)
+        key = (index, row_in_file // scene.file.block_px[0], window.col)
         job = growing.get(key)
         if job is None or len(job) == _MOST_SPANS:
             job = growing[key] = []

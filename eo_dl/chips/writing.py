@@ -60,12 +60,12 @@ def _decoded_px(scene: Scene, window: Window) -> float:
     inside = window.intersection(scene.grid.window)
     assert inside is not None, "a chip shares pixels with its scene"
     scale = scene.native.width / scene.grid.width
-    overview = max([factor for factor in scene.overviews if factor <= scale], default=1)
+    overview = max([factor for factor in scene.file.overviews if factor <= scale], default=1)
     per_px = scale / overview
     last_row, last_col = int(inside.row1 * per_px), int(inside.col1 * per_px)
-    if scene.driver in _SEQUENTIAL:
+    if scene.file.driver in _SEQUENTIAL:
         return float(max(last_row, 1) * scene.native.width)
-    block_height, block_width = scene.block_px
+    block_height, block_width = scene.file.block_px
     rows = -(-last_row // block_height) - int(inside.row * per_px) // block_height
     cols = -(-last_col // block_width) - int(inside.col * per_px) // block_width
     return float(max(rows, 1) * max(cols, 1) * block_height * block_width)

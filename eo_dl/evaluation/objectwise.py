@@ -260,7 +260,7 @@ def _measured(part: Part, truth: Objects) -> BoolArray:
     scene = open_scene(part.scene_path)
     cols = np.clip((truth.boxes[:, 0] + truth.boxes[:, 2]) / 2, 0, scene.grid.width - 1).astype(np.int64)
     rows = np.clip((truth.boxes[:, 1] + truth.boxes[:, 3]) / 2, 0, scene.grid.height - 1).astype(np.int64)
-    step = max(1, scene.block_px[0])
+    step = max(1, scene.file.block_px[0])
     with SceneReader(scene) as reader:
         for band in np.unique(rows // step).tolist():
             mine = np.flatnonzero(rows // step == band)

@@ -84,7 +84,7 @@ def score_map(
 
 def _named(found: ClassMap, part: Part) -> Scene:
     """The map under the name of the scene it was made of: labels by image are matched by that name."""
-    return replace(found.scene, path=part.made_of)
+    return replace(found.scene, file=replace(found.scene.file, path=part.made_of))
 
 
 def _expected(

@@ -128,9 +128,9 @@ def _object_tags(plan: Plan) -> dict[str, str]:
 
 
 def _source(scene: Scene, workers: int | None) -> Source:
-    rows = max(1, round(scene.block_px[0] * scene.grid.height / scene.native.height))
+    rows = max(1, round(scene.file.block_px[0] * scene.grid.height / scene.native.height))
     most = reader_threads() if workers is None else max(1, workers)
-    threads = 1 if scene.driver in _SEQUENTIAL else most
+    threads = 1 if scene.file.driver in _SEQUENTIAL else most
     return Source(lambda: SceneReader(scene), scene.bands, scene.dtype, rows, threads)
 
 

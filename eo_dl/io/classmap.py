@@ -58,7 +58,7 @@ class ClassMap:
         Raises `SceneError` for values that are no class ids (whole numbers from 0 to 254).
         """
         height, width = self.grid.height, self.grid.width
-        block_rows = self.scene.block_px[0]
+        block_rows = self.scene.file.block_px[0]
         rows = max(1, _STRIP_PIXELS // width // block_rows) * block_rows
         with SceneReader(self.scene) as reader:
             for row0 in range(0, height, rows):
@@ -130,7 +130,7 @@ def _classes(scene: Scene, tags: dict[str, str]) -> ClassSet | None:
 
 
 def _tags(scene: Scene) -> dict[str, str]:
-    dataset = open_dataset(scene.path, scene.driver, trust_vrt=scene.trust_vrt)
+    dataset = open_dataset(scene.path, scene.file.driver, trust_vrt=scene.file.trust_vrt)
     try:
         return {str(name): str(value) for name, value in dataset.tags().items()}
     finally:

@@ -196,7 +196,7 @@ def _renderers(scene: Scene) -> list[Element]:
 
     Empty for a scene with a colour table, which QGIS reads from the file.
     """
-    if scene.color_table is not None:
+    if scene.file.color_table is not None:
         return []
     shown = display_bands([band.name.lower() for band in scene.bands])
     limits = _percentiles(scene)

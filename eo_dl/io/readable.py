@@ -1,6 +1,4 @@
-"""`Readable`: what reading pixels asks of a scene. Readers are typed against it, so that they need not know
-`Scene`.
-"""
+"""`Readable`: the parts of a scene that readers use. Readers are typed against it, so `Scene` can use them."""
 
 from __future__ import annotations
 
@@ -8,59 +6,32 @@ from typing import Protocol
 
 from ..core.bands import BandSet
 from ..core.pixelgrid import PixelGrid
+from .scenefile import SceneFile
 
 
 class Readable(Protocol):
-    """A raster file, the bands wanted of it, and the grid on which they are wanted."""
+    """A raster file, the bands to read, and the grid to read them on."""
 
     @property
-    def path(self) -> str:
-        """Path or URL, as GDAL takes it."""
-
-    @property
-    def driver(self) -> str:
-        """Name of the GDAL driver that may open it."""
-
-    @property
-    def trust_vrt(self) -> bool:
-        """True where a VRT may name files outside its folder."""
+    def file(self) -> SceneFile:
+        """The raster file."""
 
     @property
     def grid(self) -> PixelGrid:
-        """The working grid: that of the file, or a resampled one of the same extent."""
-
-    @property
-    def native(self) -> PixelGrid:
-        """The grid of the file."""
+        """The working grid: the file's own, or a resampled one of the same extent."""
 
     @property
     def bands(self) -> BandSet:
-        """The bands wanted, in this order."""
+        """The bands to read, in this order."""
 
     @property
     def dtype(self) -> str:
-        """The type in which pixels come."""
-
-    @property
-    def alpha(self) -> tuple[int, ...]:
-        """Numbers of the alpha bands (1-based)."""
-
-    @property
-    def masked(self) -> bool:
-        """True where the file has a mask band."""
-
-    @property
-    def nearest(self) -> bool:
-        """True where values are categories, which have no mean."""
+        """Data type of the pixels."""
 
     @property
     def own_nodata(self) -> bool:
-        """True where the nodata values are the file's own."""
-
-    @property
-    def overviews(self) -> tuple[int, ...]:
-        """Decimation factors of the overviews in the file."""
+        """True if the nodata values are the file's own."""
 
     @property
     def resampled(self) -> bool:
-        """True where `grid` is not `native`."""
+        """True if `grid` is not the file's own."""

@@ -43,16 +43,18 @@ class SceneReader:
         self.scene = scene
         self._process = os.getpid()
         self._overview = choose_overview(scene) if scene.resampled else None
-        plain = scene.native.crs is None or scene.native.transform == Affine.identity()
+        plain = scene.file.grid.crs is None or scene.file.grid.transform == Affine.identity()
         self._dataset: rasterio.DatasetReader | None = open_dataset(
-            scene.path, scene.driver, self._overview, plain, scene.trust_vrt
+            scene.file.path, scene.file.driver, self._overview, plain, scene.file.trust_vrt
         )
         self._resampling = (
             Resampling.between(scene, self._dataset.height, self._dataset.width) if scene.resampled else None
         )
         self._numbers = [band.number for band in scene.bands]
         self._always_valid = (
-            not scene.alpha and not scene.masked and all(_never_invalid(band) for band in scene.bands)
+            not scene.file.alpha
+            and not scene.file.masked
+            and all(_never_invalid(band) for band in scene.bands)
         )
         self._check_unchanged()
 
@@ -78,7 +80,7 @@ class SceneReader:
             SceneError: The file is damaged.
         """
         grid = self.scene.grid
-        require_grid(window, grid, self.scene.path)
+        require_grid(window, grid, self.scene.file.path)
         inside = window.intersection(grid.window)
         if inside is not None and inside.box == window.box:
             return Chip(*self._read_inside(window), grid.crop(window), self.scene.bands, window)
@@ -97,7 +99,7 @@ class SceneReader:
         """The valid mask (H, W) of a window alone."""
         if not self._always_valid:
             return self.read(window).valid
-        require_grid(window, self.scene.grid, self.scene.path)
+        require_grid(window, self.scene.grid, self.scene.file.path)
         valid: BoolArray = np.zeros((window.height, window.width), np.bool_)
         inside = window.intersection(self.scene.grid.window)
         if inside is not None:
@@ -116,9 +118,9 @@ class SceneReader:
         dataset = self._open()
         place = RasterioWindow(window.col, window.row, window.width, window.height)
         with (
-            gdal_environment(self.scene.path, self.scene.trust_vrt),
+            gdal_environment(self.scene.file.path, self.scene.file.trust_vrt),
             scene_errors(
-                self.scene.path, f"its pixels cannot be read at row {window.row}, column {window.col}"
+                self.scene.file.path, f"its pixels cannot be read at row {window.row}, column {window.col}"
             ),
         ):
             pixels = self._pixels(dataset, place)
@@ -148,9 +150,9 @@ class SceneReader:
         if self._always_valid:
             return None
         valid = measured(pixels, self.scene.bands.bands)
-        for number in self.scene.alpha:
+        for number in self.scene.file.alpha:
             valid &= dataset.read(number, window=place) > 0
-        if self.scene.masked:
+        if self.scene.file.masked:
             flags = dataset.mask_flag_enums
             numbers = (
                 self._numbers[:1]
@@ -163,10 +165,10 @@ class SceneReader:
 
     def _open(self) -> rasterio.DatasetReader:
         if self._dataset is None:
-            raise ValueError(f"the reader of {self.scene.path} is closed; open another")
+            raise ValueError(f"the reader of {self.scene.file.path} is closed; open another")
         if os.getpid() != self._process:
             raise ValueError(
-                f"the reader of {self.scene.path} was opened before a fork, and shared handles give wrong "
+                f"the reader of {self.scene.file.path} was opened before a fork, and shared handles give wrong "
                 "pixels; open one in each process"
             )
         return self._dataset
@@ -175,11 +177,12 @@ class SceneReader:
         """A file that was replaced since the scene was opened would give pixels of another place."""
         dataset, scene = self._open(), self.scene
         if self._overview is None and (
-            dataset.shape != (scene.native.height, scene.native.width) or dataset.count < max(self._numbers)
+            dataset.shape != (scene.file.grid.height, scene.file.grid.width)
+            or dataset.count < max(self._numbers)
         ):
             self.close()
             raise SceneError(
-                f"{scene.path}: changed since it was opened (now {dataset.width}x{dataset.height} px); open "
+                f"{scene.file.path}: changed since it was opened (now {dataset.width}x{dataset.height} px); open "
                 "the scene again"
             )
 

@@ -65,7 +65,8 @@ class Resampling:
     def between(cls, scene: Readable, height: int, width: int) -> Resampling:
         """From a source of this size (the file, or one of its overviews) to the scene's working grid."""
         return cls(
-            Axis(scene.grid.height, height, scene.nearest), Axis(scene.grid.width, width, scene.nearest)
+            Axis(scene.grid.height, height, scene.file.categorical),
+            Axis(scene.grid.width, width, scene.file.categorical),
         )
 
     def source_window(self, window: Window) -> Window:
@@ -102,12 +103,12 @@ def choose_overview(scene: Readable) -> int | None:
     Overviews are left alone where they may not know what is valid: with a mask or alpha, or a nodata value
     that is not the file's own; and where values are categories, of which they may hold means.
     """
-    if scene.masked or scene.alpha or scene.nearest or not scene.own_nodata:
+    if scene.file.masked or scene.file.alpha or scene.file.categorical or not scene.own_nodata:
         return None
-    factor = min(scene.native.height / scene.grid.height, scene.native.width / scene.grid.width)
+    factor = min(scene.file.grid.height / scene.grid.height, scene.file.grid.width / scene.grid.width)
     usable = [
         (decimation, level)
-        for level, decimation in enumerate(scene.overviews)
+        for level, decimation in enumerate(scene.file.overviews)
         if 1 < decimation <= factor + 1e-9
     ]
     return max(usable)[1] if usable else None

@@ -1,15 +1,15 @@
-"""`Scene`: one image on disk with its bands and its place; no pixels until a `SceneReader` reads them."""
+"""`Scene`: one image on disk with its bands and georeference; a `SceneReader` reads its pixels."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ..core.bands import Band, BandSet
+from ..core.bands import BandSet
 from ..core.display import png
 from ..core.htmlcard import card
 from ..core.imagenames import stem_of
@@ -18,7 +18,7 @@ from ..errors import GridError, SceneError
 from .discover import is_remote, own_path, scene_paths
 from .quicklook import quicklook, reduced_size
 from .reader import SceneReader
-from .scenefile import describe
+from .scenefile import SceneFile, describe
 from .sceneoptions import SceneOptions
 from .vrt import vrt_sources
 
@@ -28,82 +28,53 @@ _HEADER_BYTES = 65536
 _MAX_SIDE = 2**31 - 1
 _QUICKLOOK_PX = 512
 
-ColorTable = tuple[tuple[int, tuple[int, int, int, int]], ...]
-
 
 @dataclass(frozen=True)
 class Scene:
     """One georeferenced image, opened lazily: no pixel is read before a `SceneReader` reads it."""
 
-    path: str
-    """Path or URL, as GDAL takes it."""
-
+    file: SceneFile
+    """The raster file."""
     grid: PixelGrid
     """The working grid: the file's own, or the same extent in pixels of another size (`at_gsd`)."""
-
     bands: BandSet
-    """The selected bands, in the order in which pixels carry them."""
-
-    dtype: str
-    """Type of the stored values that holds those of all selected bands."""
-
-    native: PixelGrid
-    """The grid of the file."""
-
-    driver: str
-    """Name of the GDAL driver that reads the file."""
-
-    block_px: tuple[int, int]
-    """Height and width of the blocks in which the file stores pixels."""
-
-    striped: bool = False
-    """True where blocks are as wide as the image, so that a small window decodes whole rows."""
-
-    overviews: tuple[int, ...] = ()
-    """Decimation factors of the overviews in the file."""
-
-    compressed: bool = False
-    """True where blocks are compressed."""
-
-    alpha: tuple[int, ...] = ()
-    """Numbers of the alpha bands (1-based); where they are 0, pixels are not valid."""
-
-    masked: bool = False
-    """True where the file has a mask band."""
-
-    nearest: bool = False
-    """True where values are categories, so that resampling takes the nearest pixel instead of a mean."""
-
-    acquired: str | None = None
-    """When the image was taken, as the file's tags say it."""
-
-    color_table: ColorTable | None = field(default=None, repr=False)
-    """Value and RGBA of each entry, where values are entries of a colour table."""
-
+    """The selected bands, in the order of the pixels."""
     options: SceneOptions = SceneOptions()
-    """What the user stated on opening, in place of what the file says."""
+    """What the user stated on opening, which overrides the file."""
 
-    notes: tuple[str, ...] = ()
-    """What was found and decided on opening."""
+    @property
+    def path(self) -> str:
+        """Path or URL, as GDAL takes it."""
+        return self.file.path
+
+    @property
+    def native(self) -> PixelGrid:
+        """The grid of the file."""
+        return self.file.grid
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided on opening."""
+        return self.file.notes
+
+    @property
+    def dtype(self) -> str:
+        """Data type of the pixels: holds the stored values of all selected bands."""
+        return str(np.result_type(*(band.dtype for band in self.bands)))
 
     @property
     def own_nodata(self) -> bool:
-        """True where the nodata values are the file's own."""
+        """True if the nodata values are the file's own."""
         return self.options.nodata is None
 
     @property
-    def trust_vrt(self) -> bool:
-        """True where a VRT may name files outside its own folder."""
-        return self.options.trust_vrt
-
-    @property
     def own_units(self) -> bool:
-        """True where scale and offset are the file's own."""
+        """True if scale and offset are the file's own."""
         return self.options.scale is None and self.options.offset is None
 
     @property
     def remote(self) -> bool:
-        """True where the pixels come over a network (or through another of GDAL's file systems)."""
+        """True if the pixels come over a network (or through another virtual file system of GDAL)."""
         return is_remote(self.path)
 
     @property
@@ -118,22 +89,21 @@ class Scene:
 
     @property
     def place(self) -> str:
-        """The whole path with forward slashes, by which labels find their image."""
+        """The absolute path with forward slashes, by which labels find their image."""
         return self.path.split("?")[0] if self.remote else own_path(self.path).as_posix()
 
     @property
     def resampled(self) -> bool:
-        """True where the working grid is not the file's own."""
+        """True if the working grid is not the file's own."""
         return self.grid != self.native
 
     def fingerprint(self) -> dict[str, str | int]:
-        """What tells whether the file is still the same: size, time of change and SHA-256 of its first 64
-        KiB.
+        """Values that change with the file: size, modification time and SHA-256 of its first 64 KiB.
 
-        Of a VRT also the sources' names, sizes and times; of a remote file what its header says.
+        Of a VRT, the hash includes names, sizes and times of its sources; of a remote file, only its header.
         """
         if self.remote:
-            text = f"{self.path} {self.native} {self.bands} {self.dtype} {self.block_px}"
+            text = f"{self.path} {self.native} {self.bands} {self.dtype} {self.file.block_px}"
             return {"size": 0, "mtime_ns": 0, "header_sha256": hashlib.sha256(text.encode()).hexdigest()}
         try:
             status = Path(self.path).stat()
@@ -141,56 +111,56 @@ class Scene:
                 digest = hashlib.sha256(file.read(_HEADER_BYTES))
         except OSError as cause:
             raise SceneError(
-                f"{self.path}: cannot be read any more ({cause.strerror}); put it back or open the scene "
-                "again"
+                f"{self.path}: can no longer be read ({cause.strerror}); put it back or open the scene again"
             ) from cause
-        if self.driver == "VRT":
+        if self.file.driver == "VRT":
             for source in vrt_sources(Path(self.path)):
                 seen = source.stat()
                 digest.update(f"\n{source.name} {seen.st_size} {seen.st_mtime_ns}".encode())
         return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "header_sha256": digest.hexdigest()}
 
     def at_gsd(self, gsd_m: float) -> Scene:
-        """The same scene on a working grid of `gsd_m` metres on the ground a pixel, of exactly the same
-        extent.
+        """The same scene on a working grid of another ground sample distance, with exactly the same extent.
 
-        Both sides are fitted, so pixels come out square on the ground but for rounding to whole pixels.
-        Raises `GridError` where the scene has no CRS.
+        Rows and columns are fitted separately, so pixels are square on the ground, except for rounding to
+        whole pixels.
+
+        Args:
+            gsd_m: Ground sample distance, metres.
+
+        Raises:
+            GridError: The scene has no CRS, or `gsd_m` is out of range.
         """
         if not gsd_m > 0:
-            raise GridError(f"{self.path}: a ground sample distance must be above 0 m, found {gsd_m:g}")
+            raise GridError(f"{self.path}: the GSD must be above 0 m, found {gsd_m:g}")
         if self.native.crs is None:
             raise GridError(
-                f"{self.path}: has no CRS, so a ground sample distance of {gsd_m:g} m means nothing for it; "
-                "leave --gsd out"
+                f"{self.path}: has no CRS, so its GSD is unknown and cannot become {gsd_m:g} m; leave "
+                "`gsd_m` "
+                "out"
             )
-        along_row, along_col = self.native.pixel_size_m
-        width, height = (
-            max(1, round(count * size / gsd_m))
-            for count, size in ((self.native.width, along_row), (self.native.height, along_col))
-        )
+        pixel_width_m, pixel_height_m = self.native.pixel_size_m
+        width = max(1, round(self.native.width * pixel_width_m / gsd_m))
+        height = max(1, round(self.native.height * pixel_height_m / gsd_m))
         if max(width, height) > _MAX_SIDE:
             raise GridError(
-                f"{self.path}: at {gsd_m:g} m a pixel it would have {width}x{height} px; choose a larger "
-                "--gsd"
+                f"{self.path}: at {gsd_m:g} m GSD it would have {width}x{height} px; choose a larger `gsd_m`"
             )
         return self.resized(height, width)
 
     def resized(self, height: int, width: int) -> Scene:
-        """The same scene on a working grid of `height` x `width` pixels, of exactly the same extent."""
-        same = (height, width) == (self.native.height, self.native.width)
-        return replace(self, grid=self.native if same else self.native.resized(height, width))
+        """The same scene on a working grid of `height` x `width` pixels, with exactly the same extent."""
+        if (height, width) == (self.native.height, self.native.width):
+            return replace(self, grid=self.native)
+        return replace(self, grid=self.native.resized(height, width))
 
     def select(self, bands: Sequence[str]) -> Scene:
-        """The same scene with these bands only, in this order: names, 1-based numbers, or NAME=NUMBER."""
-        return self._with_bands(self.bands.select(bands, self.path))
+        """The same scene with only these bands, in this order: names, 1-based numbers or NAME=NUMBER."""
+        return replace(self, bands=self.bands.select(bands, self.path))
 
-    def reordered(self, places: Sequence[int]) -> Scene:
-        """The same scene with the bands at these places (0-based, of the present order)."""
-        return self._with_bands(BandSet(tuple(self.bands[place] for place in places)))
-
-    def _with_bands(self, bands: BandSet) -> Scene:
-        return replace(self, bands=bands, dtype=common_dtype(bands.bands))
+    def reordered(self, indices: Sequence[int]) -> Scene:
+        """The same scene with the bands at these 0-based indices of the present order."""
+        return replace(self, bands=BandSet(tuple(self.bands[index] for index in indices)))
 
     def _repr_html_(self) -> str:
         gsd = self.grid.gsd_m
@@ -211,11 +181,6 @@ SceneSource = Scene | str | Path
 
 SceneSources = SceneSource | Sequence[SceneSource]
 """One or many scenes, paths, URLs, folders or patterns ("tiles/*.tif")."""
-
-
-def common_dtype(bands: Sequence[Band]) -> str:
-    """The type that holds the stored values of all these bands."""
-    return str(np.result_type(*(band.dtype for band in bands)))
 
 
 def open_scene(
@@ -306,25 +271,7 @@ def _from_file(path: str, options: SceneOptions) -> Scene:
     wanted = options.band_names
     selected = file.bands if wanted is None else file.bands.select(wanted, file.path)
     bands = _with_units(selected, options)
-    return Scene(
-        path=file.path,
-        grid=file.grid,
-        bands=bands,
-        dtype=common_dtype(bands.bands),
-        native=file.grid,
-        driver=file.driver,
-        block_px=file.block_px,
-        striped=file.striped,
-        overviews=file.overviews,
-        compressed=file.compressed,
-        alpha=file.alpha,
-        masked=file.masked,
-        nearest=file.color_table is not None,
-        acquired=file.acquired,
-        color_table=file.color_table,
-        options=options,
-        notes=file.notes,
-    )
+    return Scene(file, grid=file.grid, bands=bands, options=options)
 
 
 def _with_units(bands: BandSet, options: SceneOptions) -> BandSet:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import rasterio
@@ -34,23 +34,47 @@ _ACQUIRED_TAGS = (
 _GCP_TOLERANCE_PX = 0.5
 
 
+ColorTable = tuple[tuple[int, tuple[int, int, int, int]], ...]
+"""(value, (red, green, blue, alpha)) per entry."""
+
+
 @dataclass(frozen=True)
 class SceneFile:
-    """A raster as its file describes it; `Scene` has the meaning of the fields."""
+    """A raster file as it describes itself."""
 
     path: str
+    """Path or URL, as GDAL takes it."""
     driver: str
+    """Name of the only GDAL driver that may open it."""
+    trust_vrt: bool
+    """True if a VRT may name files outside its own folder."""
     grid: PixelGrid
+    """Georeference and size."""
     bands: BandSet
+    """All bands except alpha."""
     block_px: tuple[int, int]
+    """Height and width of a block."""
     striped: bool
+    """True if blocks are as wide as the image, so that a small window decodes whole rows."""
     overviews: tuple[int, ...]
+    """Decimation factors of the overviews."""
     compressed: bool
+    """True if blocks are compressed."""
     alpha: tuple[int, ...]
+    """1-based numbers of the alpha bands; pixels are invalid where one is 0."""
     masked: bool
+    """True if the file has a mask band."""
     acquired: str | None
-    color_table: tuple[tuple[int, tuple[int, int, int, int]], ...] | None
+    """When the image was taken, if a tag says so."""
+    color_table: ColorTable | None = field(repr=False)
+    """The colour table, if values are its entries."""
     notes: tuple[str, ...]
+    """What was decided on opening."""
+
+    @property
+    def categorical(self) -> bool:
+        """True if values are categories: resampling then takes the nearest pixel instead of a mean."""
+        return self.color_table is not None
 
 
 def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vrt: bool) -> SceneFile:
@@ -68,6 +92,7 @@ def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vr
         return SceneFile(
             path=path,
             driver=driver,
+            trust_vrt=trust_vrt,
             grid=grid,
             bands=bands,
             block_px=_block(dataset),
@@ -292,9 +317,7 @@ def _acquired(dataset: rasterio.DatasetReader) -> str | None:
     return next((tags[name] for name in _ACQUIRED_TAGS if tags.get(name)), None)
 
 
-def _color_table(
-    dataset: rasterio.DatasetReader, notes: list[str]
-) -> tuple[tuple[int, tuple[int, int, int, int]], ...] | None:
+def _color_table(dataset: rasterio.DatasetReader, notes: list[str]) -> ColorTable | None:
     if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette:
         return None
     notes.append(

@@ -63,7 +63,10 @@ def test_spans_hold_every_candidate_once_and_only_neighbours(
 ) -> None:
     from types import SimpleNamespace
 
-    scenes = [SimpleNamespace(bands=("a",), dtype="uint8", striped=striped) for striped in (False, True)]
+    scenes = [
+        SimpleNamespace(bands=("a",), dtype="uint8", file=SimpleNamespace(striped=striped))
+        for striped in (False, True)
+    ]
     candidates = [Candidate(scene, Window(col, row, size, size)) for scene, row, col in sorted(places)]
     spans = list(_spans(candidates, scenes))  # type: ignore[arg-type]
     assert [candidate for span in spans for candidate in span.candidates] == candidates
@@ -85,7 +88,11 @@ def test_a_job_holds_spans_of_one_row_of_blocks_and_the_places_say_the_order(
     grid, native = SimpleNamespace(height=30), SimpleNamespace(height=60)  # read at half resolution
     scenes = [
         SimpleNamespace(
-            bands=("a",), dtype="uint8", striped=False, grid=grid, native=native, block_px=(block, 8)
+            bands=("a",),
+            dtype="uint8",
+            grid=grid,
+            native=native,
+            file=SimpleNamespace(striped=False, block_px=(block, 8)),
         )
     ] * 2
     candidates = [Candidate(scene, Window(col, row, size, size)) for scene, row, col in places]

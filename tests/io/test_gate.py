@@ -76,7 +76,7 @@ def test_mosaic_of_local_files_is_opened(folder):
 
 def test_mosaics_of_real_scenes_are_opened(real_data):
     scene = open_scene(real_data / "banepa-buildings/banepa_oam_3072x4096.vrt")
-    assert (scene.driver, scene.grid.width, scene.grid.height) == ("VRT", 3072, 4096)
+    assert (scene.file.driver, scene.grid.width, scene.grid.height) == ("VRT", 3072, 4096)
 
 
 @pytest.mark.parametrize(

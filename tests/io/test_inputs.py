@@ -255,8 +255,8 @@ def test_colour_table_entries_are_read_as_they_are_and_said(make_tiff):
         dataset.write_colormap(1, {i: (i, 2 * i, 0, 255) for i in range(100)})
     scene = open_scene(path)
     assert scene.bands.names == ("palette",)
-    assert scene.color_table is not None
-    assert dict(scene.color_table)[7] == (7, 14, 0, 255)
+    assert scene.file.color_table is not None
+    assert dict(scene.file.color_table)[7] == (7, 14, 0, 255)
     assert any("not measurements" in note for note in scene.notes)
     assert np.array_equal(read(scene).pixels, noise())
     small = read(scene.resized(6, 5))
@@ -467,7 +467,7 @@ def test_content_decides_the_driver_not_the_name(make_tiff, tmp_path):
             rasterio.shutil.copy(source, str(tmp_path / f"{driver}.x"), driver=driver)
             shutil.move(tmp_path / f"{driver}.x", tmp_path / f"{driver}.tif")
             scene = open_scene(tmp_path / f"{driver}.tif")
-            assert (scene.driver, read(scene).pixels.shape) == (driver, (3, 24, 20))
+            assert (scene.file.driver, read(scene).pixels.shape) == (driver, (3, 24, 20))
 
 
 @pytest.mark.parametrize("compress", ["lzw", "deflate", "zstd", "packbits", "lerc", "webp", "lzma"])
@@ -503,10 +503,10 @@ def test_missing_empty_and_folder_are_named(tmp_path):
 
 
 def test_striped_scenes_are_told(make_tiff):
-    assert open_scene(make_tiff(noise(1, 64, 64), "a.tif", blockysize=8)).striped
+    assert open_scene(make_tiff(noise(1, 64, 64), "a.tif", blockysize=8)).file.striped
     assert not open_scene(
         make_tiff(noise(1, 64, 64), "b.tif", tiled=True, blockxsize=16, blockysize=16)
-    ).striped
+    ).file.striped
 
 
 @pytest.mark.parametrize(

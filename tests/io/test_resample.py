@@ -126,7 +126,7 @@ def test_overview_is_used_when_coarser(make_tiff):
     with rasterio.open(path, "r+") as dataset:
         dataset.build_overviews([2, 4, 8], rasterio.enums.Resampling.average)
     scene = open_scene(path)
-    assert scene.overviews == (2, 4, 8)
+    assert scene.file.overviews == (2, 4, 8)
     levels = [choose_overview(scene.at_gsd(2.0 * factor)) for factor in (1.5, 2, 3.9, 4, 7.5, 8, 20)]
     assert levels == [None, 0, 0, 1, 1, 2, 2]
     with rasterio.open(path, "r+") as dataset:

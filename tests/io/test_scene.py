@@ -31,14 +31,20 @@ def path(make_tiff):
 
 def test_scene_says_what_the_file_is(path):
     scene = open_scene(path)
-    assert (scene.name, scene.stem, scene.driver, scene.dtype, scene.block_px) == (
+    assert (scene.name, scene.stem, scene.file.driver, scene.dtype, scene.file.block_px) == (
         "scene.tif",
         "scene",
         "GTiff",
         "uint16",
         (64, 64),
     )
-    assert (scene.bands.names, scene.bands[0].nodata, scene.compressed, scene.striped, scene.remote) == (
+    assert (
+        scene.bands.names,
+        scene.bands[0].nodata,
+        scene.file.compressed,
+        scene.file.striped,
+        scene.remote,
+    ) == (
         NAMES,
         0,
         True,

@@ -177,7 +177,7 @@ def _notes(scenes: Sequence[Scene], crs: CRS) -> tuple[str, ...]:
 
 def _places(scene: Scene) -> int:
     """1 where QGIS draws a scene at once; more where it is large and has no overviews."""
-    return 1 if scene.overviews or scene.native.height * scene.native.width < 10_000 * 10_000 else 2
+    return 1 if scene.file.overviews or scene.native.height * scene.native.width < 10_000 * 10_000 else 2
 
 
 def _no_labels(crs: CRS) -> gpd.GeoDataFrame:

@@ -45,7 +45,7 @@ class _SceneVotes:
 
     def strips(self, code: PatternCode) -> Generator[tuple[Chip, Codes], None, None]:
         """Chips of whole rows from top to bottom with the code of each pixel's votes."""
-        height, width, block = self.scene.grid.height, self.scene.grid.width, self.scene.block_px[0]
+        height, width, block = self.scene.grid.height, self.scene.grid.width, self.scene.file.block_px[0]
         rows = max(1, _STRIP_PIXELS // width)
         rows = rows // block * block if rows >= block else rows
         with SceneReader(self.scene) as reader:

@@ -46,9 +46,9 @@ def open_mask(path: str) -> Scene:
         scene = open_scene(path, nodata="none")
     except SceneError as cause:
         raise LabelError(str(cause)) from cause
-    if scene.driver.startswith("JP"):
+    if scene.file.driver.startswith("JP"):
         raise LabelError(
-            f"{path}: is a {scene.driver} file, which changes values a little; save label rasters as PNG or GeoTIFF"
+            f"{path}: is a {scene.file.driver} file, which changes values a little; save label rasters as PNG or GeoTIFF"
         )
     if probability_classes(scene) is not None:
         return scene
@@ -70,8 +70,8 @@ def mask_content(path: str, kind: Kind | None = None) -> MaskContent:
     """
     scene = open_mask(path)
     found: Kind = "colors" if len(scene.bands) == 3 else "ids"
-    if scene.color_table is not None:
-        found = kind or ("colors" if scene.driver == "PNG" else "ids")
+    if scene.file.color_table is not None:
+        found = kind or ("colors" if scene.file.driver == "PNG" else "ids")
     counts: dict[int, int] = {}
     hidden = 0
     for codes, valid in _codes(scene, found):
@@ -109,17 +109,17 @@ def codes_of(pixels: npt.NDArray[np.generic], scene: Scene, kind: Kind) -> npt.N
     """
     if kind == "ids":
         return np.asarray(pixels[0], np.int64)
-    if scene.color_table is None:
+    if scene.file.color_table is None:
         red, green, blue = (band.astype(np.int64) for band in pixels)
         return np.asarray((red << 16) | (green << 8) | blue, np.int64)
-    table = np.zeros(max(65536, *(value + 1 for value, _ in scene.color_table)), np.int64)
-    for value, (r, g, b, _) in scene.color_table:
+    table = np.zeros(max(65536, *(value + 1 for value, _ in scene.file.color_table)), np.int64)
+    for value, (r, g, b, _) in scene.file.color_table:
         table[value] = (r << 16) | (g << 8) | b
     return np.asarray(table[pixels[0].astype(np.int64)], np.int64)
 
 
 def _codes(scene: Scene, kind: Kind) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
-    height, width, block = scene.grid.height, scene.grid.width, scene.block_px[0]
+    height, width, block = scene.grid.height, scene.grid.width, scene.file.block_px[0]
     rows = max(1, _PASS_PIXELS // width // block) * block
     try:
         with SceneReader(scene) as reader:

@@ -47,7 +47,7 @@ def provenance(
         chip_set=chips.content_hash,
         chip_counts={split: len(records) for split, records in data.records.items()},
         scenes=tuple(scene.name for scene in chips.scenes),
-        acquired=tuple(sorted({scene.acquired for scene in chips.scenes if scene.acquired})),
+        acquired=tuple(sorted({scene.file.acquired for scene in chips.scenes if scene.file.acquired})),
         extent=train_extent(chips),
         weights_from=Path(config.weights).name,
         command=_command(),
