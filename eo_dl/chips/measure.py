@@ -197,7 +197,7 @@ def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator
     """
     first = 0
     for (index, _), row in groupby(candidates, key=lambda c: (c.scene_index, c.window.row)):
-        most_bytes = _SPAN_BYTES_STRIPED if scenes[index].striped else _SPAN_BYTES
+        most_bytes = _SPAN_BYTES_STRIPED if scenes[index].file.striped else _SPAN_BYTES
         pixel_bytes = len(scenes[index].bands) * np.dtype(scenes[index].dtype).itemsize
         span: list[Candidate] = []
         for candidate in row:
