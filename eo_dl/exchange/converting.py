@@ -86,7 +86,7 @@ def check_target(target: Path, written: WrittenFormat, overwrite: bool) -> None:
     """
     if written.needs_images:
         raise ConfigError(
-            f"{target}: {written.title} needs the images themselves; use `labels export` with a chip set"
+            f"{target}: {written.title} needs the images themselves; export it from a chip set"
         )
     if written.write_map is not None and target.suffix.lower() != written.default_suffix:
         raise ConfigError(f"{target}: expected the suffix {written.default_suffix} for {written.title}")
@@ -141,7 +141,7 @@ def write_annotations(
     if written.holds.shape == "classes" and not annotations.whole_images:
         raise LabelError(
             f"{annotations.source}: contains objects, and {written.title} holds labels of whole images only; "
-            "set `format` to csv or another format of objects"
+            "use `format=csv` or another format of objects"
         )
     if written.single_file is None:
         _refuse_other_content(out, written)

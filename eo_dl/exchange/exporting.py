@@ -144,7 +144,7 @@ def export_labels(
         if not files:
             raise LabelError(
                 f"{chip_set.path}: no chip has exactly one class, so none fits into a folder of one class; "
-                "set `format` to csv or another one"
+                "use `format=csv` or another one"
             )
         index = export.index(annotations, files, records)
         notes = _write_labels(written, annotations, index, folder, losses)
@@ -175,7 +175,7 @@ def _stretch(chips: ChipSet, image_kind: ImageKind, bands: Sequence[str] | None)
     if image_kind != "tif":
         return stretch_of(chips.bands, chips.statistics, bands)
     if bands is not None:
-        raise ConfigError("`bands`: GeoTIFFs keep all bands; leave it out, or set `images` to png or jpg")
+        raise ConfigError("`bands`: GeoTIFFs keep all bands; leave it out, or use `images=png`")
     return None
 
 
@@ -214,7 +214,7 @@ def _check_format(written: WrittenFormat, annotations: Annotations) -> None:
     if only_classes and not annotations.whole_images:
         raise LabelError(
             f"{annotations.source}: contains objects, and {written.title} holds labels of whole images only; "
-            "set `format` to csv or another format of objects"
+            "use `format=csv` or another format of objects"
         )
     crs_of = [None if image.grid is None else image.grid.crs for image in annotations.images]
     if written.write_map is not None and None in crs_of:

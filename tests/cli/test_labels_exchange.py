@@ -127,11 +127,11 @@ def test_mistakes_of_export_are_one_line(eo_dl_cli: Cli, world: World, tmp_path:
     out = tmp_path / "out"
     for words, told in (
         ((tmp_path / "none", "--format", "coco"), ("none",)),
-        ((world.chips, "--format", "image-csv"), ("whole images", "format")),
-        ((world.chips, "--format", "coco", "--bands", "red"), ("images",)),
+        ((world.chips, "--format", "image-csv"), ("whole images", "--format csv")),
+        ((world.chips, "--format", "coco", "--bands", "red"), ("--images png",)),
         ((world.chips, "--format", "cvat", "--bands", "red,nir,blue"), ("red,nir,blue", "red, green, blue")),
         ((world.chips, "--format", "coco", "--split", "train,dev"), ("dev", "val")),
-        ((world.chips, "--format", "coco", "--predictions", world.labels), ("predictions", "labels")),
+        ((world.chips, "--format", "coco", "--predictions", world.labels), ("--predictions", "--labels")),
         ((world.chips, "--format", "coco", "--labels", tmp_path / "none.gpkg"), ("none.gpkg",)),
     ):
         refused(eo_dl_cli("labels", "export", *words, "-o", out), out, *told)
@@ -333,7 +333,7 @@ def test_mistakes_of_convert_are_one_line(eo_dl_cli: Cli, world: World, made: Pa
         ((world.labels,), "a.json", ("--images",)),
         ((coco,), "a.gpkg", ("--images",)),
         ((coco, "--images", world.scene), "a.gpkg", ("not in the index", "not among")),
-        ((world.labels,), "a.xyz", ("format",)),
+        ((world.labels,), "a.xyz", ("--format",)),
         ((world.labels, "--format", "gpkg"), "a.json", (".gpkg",)),
         ((world.labels, "--class-field", "species", "--images", world.scene), "a.json", ("species", "kind")),
         ((tmp_path / "none.gpkg",), "a.json", ("none.gpkg",)),

@@ -295,7 +295,7 @@ class _Line:
             raise self._malformed("a coordinate is not a fraction of the image; correct or delete the line")
         if names and class_number not in names:
             raise self._malformed(
-                f"class {class_number} is not among the {len(names)} names; correct the line or add the name"
+                f"class {class_number} has no name, but {len(names)} classes have; correct the line or add one"
             )
         return PixelObject(
             image=image,
