@@ -14,7 +14,7 @@ from ..io.atomic import atomic_file, atomic_folder, refuse_existing, write_bytes
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..labels.formats.annotations import Annotations, Losses
 from ..labels.formats.formatlist import written_format, written_formats
-from ..labels.formats.labelformat import ImageWriter, WrittenFormat
+from ..labels.formats.labelformat import WrittenFormat
 from ..labels.geometry import named
 from ..labels.labeloptions import LabelOptions
 from ..labels.reading import LabelFiles, labels_of
@@ -85,9 +85,7 @@ def check_target(target: Path, written: WrittenFormat, overwrite: bool) -> None:
         OutputExistsError: `target` exists and must not be replaced.
     """
     if written.needs_images:
-        raise ConfigError(
-            f"{target}: {written.title} needs the images themselves; export it from a chip set"
-        )
+        raise ConfigError(f"{target}: {written.title} needs the images themselves; export it from a chip set")
     if written.write_map is not None and target.suffix.lower() != written.default_suffix:
         raise ConfigError(f"{target}: expected the suffix {written.default_suffix} for {written.title}")
     refuse_existing(target, overwrite)
@@ -143,28 +141,24 @@ def write_annotations(
             f"{annotations.source}: contains objects, and {written.title} holds labels of whole images only; "
             "use `format=csv` or another format of objects"
         )
-    if written.single_file is None:
-        _refuse_other_content(out, written)
-        with atomic_folder(out, overwrite=overwrite) as folder:
-            written.write_images(annotations, folder, losses)
-    else:
-        _write_file(annotations, written.write_images, written.single_file, out, losses, overwrite)
+    if written.single_file is not None:
+        _write_single_file(annotations, written, out, losses, overwrite)
+        return
+    _refuse_other_content(out, written)
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        written.write_images(annotations, folder, losses)
 
 
-def _write_file(
-    annotations: Annotations,
-    write_images: ImageWriter,
-    single_file: str,
-    out: Path,
-    losses: Losses,
-    overwrite: bool,
+def _write_single_file(
+    annotations: Annotations, written: WrittenFormat, out: Path, losses: Losses, overwrite: bool
 ) -> None:
-    """Write into a temporary folder, then move the label file to `out` and others beside it."""
+    """Write into a temporary folder, then move the label file to `out` and other files beside it."""
+    assert written.write_images is not None
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".part.d", dir=out.parent) as name:
         folder = Path(name)
-        write_images(annotations, folder, losses)
+        written.write_images(annotations, folder, losses)
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            target = out if path.name == single_file else out.with_name(path.name)
+            target = out if path.name == written.single_file else out.with_name(path.name)
             with atomic_file(target, overwrite=overwrite) as temporary:
                 write_bytes(temporary, path.read_bytes())
 

@@ -1,12 +1,11 @@
-"""`eo_dl_index.json`: for each exported image its place on the ground, scene and split, so that corrected
-labels find their way back.
-"""
+"""`eo_dl_index.json`: where each exported image lies on the map, by which corrected labels come back."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -23,28 +22,42 @@ from ..core.pixelgrid import PixelGrid
 from ..errors import EoDlError, LabelError
 from ..labels.formats.formatlist import written_formats
 from ..labels.formats.labelformat import Shape
-from ..labels.formats.safefile import checked_list, read_json
+from ..labels.formats.safefile import checked_list, one_line, read_json
+from ..labels.reading import LabelFiles
 from ..labels.records import image_name
 
 INDEX_NAME = "eo_dl_index.json"
-_FORMAT, _VERSION = "eo_dl label index", 1
+_FORMAT = "eo_dl label index"
+_VERSION = 1
+_FOLDERS_ABOVE = 3
 _MAX_SIDE_PX = 1_000_000
-_MAX_PLACES = 1000
+_MAX_LABEL_PATHS = 1000
 
 
 @dataclass(frozen=True)
 class IndexedImage:
-    """An exported image. `grid`: its pixels on the ground; of a scene without CRS, in pixels of that scene's
-    file. `file`: where it was written.
-    """
+    """An exported image."""
 
     name: str
+    """File name."""
+
     grid: PixelGrid
+    """Its pixels on the map; of a scene without CRS, in pixels of that scene."""
+
     scene: str
+    """File name of the scene."""
+
     scene_path: str
+    """Path of the scene."""
+
     split: str
+    """The split of its chip."""
+
     file: str = ""
+    """Where it was written, relative to the index; "" if it was not."""
+
     chip_id: str = ""
+    """The chip in its chip set."""
 
     @property
     def stem(self) -> str:
@@ -54,197 +67,206 @@ class IndexedImage:
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """All exported images, the classes, the format, and how pixels were stretched to pictures, where they
-    were.
-
-    `labels`: where the labels lie, relative to the index: files, or folders of files. `whole_images`: they
-    are of whole images.
-    """
+    """What an export records about itself."""
 
     images: tuple[IndexedImage, ...]
+    """All exported images."""
+
     classes: ClassSet
+    """The classes of the labels."""
+
     format: str
+    """The name of the format in which labels were written."""
+
     source: str = ""
+    """The chip set."""
+
     stretch: Mapping[str, Any] = field(default_factory=dict)
+    """How pixels became 8-bit pictures; empty for GeoTIFFs."""
+
     labels: tuple[str, ...] = ()
+    """Where the labels lie, relative to the index: files, or folders of files."""
+
     whole_images: bool = False
+    """The labels are of whole images."""
 
     @property
     def shape(self) -> Shape:
-        """The outlines that the format holds; polygons if it is not known."""
+        """The outlines that the format holds; polygons if the format is unknown."""
         written = written_formats().get(self.format)
         return "polygons" if written is None else written.holds.shape
 
-    def find(self, name: str) -> IndexedImage | None:
-        """The image of a name: the full name first, then the stem."""
-        stem = stem_of(name)
-        return next((one for one in self.images if one.name == name), None) or next(
-            (one for one in self.images if one.stem == stem), None
-        )
-
     @property
     def sizes_px(self) -> dict[str, tuple[int, int]]:
-        """(width, height) of each image."""
-        return {one.name: (one.grid.width, one.grid.height) for one in self.images}
+        """(width, height) of each image by name."""
+        return {image.name: (image.grid.width, image.grid.height) for image in self.images}
+
+
+# Writing
 
 
 def index_text(index: ImageIndex) -> str:
-    """The index as it is written."""
-    crs = list(dict.fromkeys(_crs_text(one.grid.crs) for one in index.images))
-    images = [
-        {
-            "name": one.name,
-            "file": one.file,
-            "chip_id": one.chip_id,
-            "scene": one.scene,
-            "scene_path": one.scene_path,
-            "split": one.split,
-            "crs": crs.index(_crs_text(one.grid.crs)),
-            "transform": list(one.grid.transform)[:6],
-            "width": one.grid.width,
-            "height": one.grid.height,
-        }
-        for one in index.images
-    ]
-    classes = [{"id": info.id, "name": info.name, "color": info.color} for info in index.classes]
-    head = {
+    """The index as JSON."""
+    crs = list(dict.fromkeys(_crs_text(image.grid.crs) for image in index.images))
+    document = {
         "format": _FORMAT,
         "format_version": _VERSION,
         "label_format": index.format,
         "labels": list(index.labels),
         "whole_images": index.whole_images,
         "source": index.source,
-        "classes": classes,
+        "classes": [{"id": info.id, "name": info.name, "color": info.color} for info in index.classes],
+        "stretch": dict(index.stretch),
+        "crs": crs,
+        "images": [_image_item(image, crs) for image in index.images],
     }
-    return (
-        json.dumps(
-            {**head, "stretch": dict(index.stretch), "crs": crs, "images": images},
-            indent=1,
-            allow_nan=False,
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
+    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _image_item(image: IndexedImage, crs: Sequence[str | None]) -> dict[str, object]:
+    """An image with its CRS as a position in the list of all CRS."""
+    return {
+        "name": image.name,
+        "file": image.file,
+        "chip_id": image.chip_id,
+        "scene": image.scene,
+        "scene_path": image.scene_path,
+        "split": image.split,
+        "crs": crs.index(_crs_text(image.grid.crs)),
+        "transform": list(image.grid.transform)[:6],
+        "width": image.grid.width,
+        "height": image.grid.height,
+    }
 
 
 @lru_cache(maxsize=64)
 def _crs_text(crs: CRS | None) -> str | None:
+    """A CRS by its code, or as WKT if no code says exactly the same."""
     if crs is None:
         return None
     authority = crs.to_authority(min_confidence=100)
-    return (
-        ":".join(authority)
-        if authority and CRS.from_user_input(":".join(authority)) == crs
-        else str(crs.to_wkt())
+    if authority and CRS.from_user_input(":".join(authority)) == crs:
+        return ":".join(authority)
+    return str(crs.to_wkt())
+
+
+# Reading
+
+
+def find_index(source: LabelFiles) -> Path:
+    """The index beside labels, or in one of the three folders above them.
+
+    Raises:
+        LabelError: There is no index.
+    """
+    first = Path(source if isinstance(source, str | Path) else source[0])
+    folder = first if first.is_dir() else first.parent
+    for candidate in (folder, *list(folder.resolve().parents)[:_FOLDERS_ABOVE]):
+        if (candidate / INDEX_NAME).is_file():
+            return candidate / INDEX_NAME
+    raise LabelError(
+        f"{first}: no {INDEX_NAME}, which says where the images lie on the map, is beside or above it; "
+        "name it with `index`"
     )
 
 
-def find_index(source: str | Path | Sequence[str | Path]) -> Path:
-    """The index beside labels, or in one of the three folders above them. Raises `LabelError` where there is
-    none.
-    """
-    first = Path(str(source if isinstance(source, str | Path) else source[0]))
-    start = first if first.is_dir() else first.parent
-    places = [start, *list(start.resolve().parents)[:3]]
-    found = next((place / INDEX_NAME for place in places if (place / INDEX_NAME).is_file()), None)
-    if found is None:
-        raise LabelError(
-            f"{first}: no {INDEX_NAME} lies beside or above it, which says where its images are on the ground; name it with --index"
-        )
-    return found
-
-
 def read_index(path: str | Path) -> ImageIndex:
-    """An index as `labels export` wrote it. Raises `LabelError` naming the image that is wrong."""
+    """An index that `labels export` wrote.
+
+    Raises:
+        LabelError: The file is not such an index, or is damaged; names the image.
+    """
     file = Path(path)
     data = read_json(file)
     if not isinstance(data, dict) or data.get("format") != _FORMAT:
         raise LabelError(
-            f"{file}: is no index of exported labels; give the {INDEX_NAME} that labels export wrote"
+            f"{file}: is not an index of exported labels; use the {INDEX_NAME} that `labels export` wrote"
         )
-    if not isinstance(data.get("format_version"), int) or data["format_version"] > _VERSION:
+    version = data.get("format_version")
+    if not isinstance(version, int) or version > _VERSION:
         raise LabelError(
-            f"{file}: is of format {data.get('format_version')}, this eo_dl reads up to {_VERSION}; update eo_dl"
+            f"{file}: has the format version {version}, this eo_dl reads up to {_VERSION}; update eo_dl"
         )
-    crs = [_crs(text, file) for text in data.get("crs") or []]
-    images = tuple(
-        _image(item, number, crs, file)
-        for number, item in enumerate(checked_list(data.get("images"), "images", file), start=1)
+    stretch = data.get("stretch")
+    return ImageIndex(
+        images=_images(data, file),
+        classes=_classes(data, file),
+        format=str(data.get("label_format", "")),
+        source=str(data.get("source", "")),
+        stretch=stretch if isinstance(stretch, dict) else {},
+        labels=_label_paths(data.get("labels", []), file),
+        whole_images=data.get("whole_images") is True,
     )
-    names = [one.name for one in images]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise LabelError(f"{file}: lists the image {twice!r} twice; export the labels again")
+
+
+def _images(data: Mapping[str, Any], file: Path) -> tuple[IndexedImage, ...]:
+    crs = [_crs(text, file) for text in data.get("crs") or []]
+    items = checked_list(data.get("images"), "images", file)
+    images = tuple(_image(item, number, crs, file) for number, item in enumerate(items, start=1))
+    for name, count in Counter(image.name for image in images).items():
+        if count > 1:
+            raise LabelError(f"{file}: lists the image {name!r} twice; export the labels again")
+    return images
+
+
+def _classes(data: Mapping[str, Any], file: Path) -> ClassSet:
+    items = checked_list(data.get("classes"), "classes", file)
     try:
-        classes = ClassSet(
-            tuple(
-                ClassInfo(int(c["id"]), str(c["name"]), str(c["color"]))
-                for c in checked_list(data.get("classes"), "classes", file)
-            )
+        return ClassSet(
+            tuple(ClassInfo(int(item["id"]), str(item["name"]), str(item["color"])) for item in items)
         )
     except (KeyError, ValueError, TypeError) as cause:
         raise LabelError(f"{file}: its classes cannot be read ({cause}); export the labels again") from cause
-    stretch = data.get("stretch")
-    return ImageIndex(
-        images,
-        classes,
-        str(data.get("label_format", "")),
-        str(data.get("source", "")),
-        stretch if isinstance(stretch, dict) else {},
-        _places(data.get("labels", []), file),
-        data.get("whole_images") is True,
-    )
 
 
-def _places(value: object, file: Path) -> tuple[str, ...]:
-    """Where the labels lie: only in the folder of the index, whoever wrote it."""
-    if (
-        not isinstance(value, list)
-        or len(value) > _MAX_PLACES
-        or not all(isinstance(text, str) and text for text in value)
-    ):
-        raise LabelError(
-            f"{file}: its labels are {str(value)[:60]}; a list of files or folders was expected; export the labels again"
-        )
+def _label_paths(value: object, file: Path) -> tuple[str, ...]:
+    """Where the labels lie: only inside the folder of the index, whoever wrote it."""
+    if not isinstance(value, list) or len(value) > _MAX_LABEL_PATHS:
+        raise LabelError(f"{file}: expected a list of label files, found {str(value)[:60]}; export again")
     for text in value:
-        parts = PurePosixPath(text.replace("\\", "/"))
-        if (
-            parts.is_absolute()
-            or ".." in parts.parts
-            or re.match(r"[A-Za-z]:", text)
-            or any(ord(sign) < 32 for sign in text)
-        ):
+        if not isinstance(text, str) or not text:
+            raise LabelError(f"{file}: {str(text)[:60]!r} is not a label file; export the labels again")
+        if _is_outside(text):
             raise LabelError(
-                f"{file}: its labels are said to lie in {text[:80]!r}, outside its folder; export the labels again"
+                f"{file}: its labels lie in {text[:80]!r}, outside its folder; export the labels again"
             )
     return tuple(value)
+
+
+def _is_outside(text: str) -> bool:
+    """Whether a path may lead out of its folder, on any system."""
+    path = PurePosixPath(text.replace("\\", "/"))
+    has_drive = re.match(r"[A-Za-z]:", text) is not None
+    has_control = any(ord(sign) < 32 for sign in text)
+    return path.is_absolute() or ".." in path.parts or has_drive or has_control
 
 
 def _crs(text: object, file: Path) -> CRS | None:
     try:
         return None if text is None else CRS.from_user_input(str(text))
     except CRSError as cause:
-        raise LabelError(
-            f"{file}: the CRS {str(text)[:60]!r} is not known; export the labels again"
-        ) from cause
+        raise LabelError(f"{file}: unknown CRS {str(text)[:60]!r}; export the labels again") from cause
 
 
 def _image(item: Mapping[str, Any], number: int, crs: Sequence[CRS | None], file: Path) -> IndexedImage:
     name = image_name(item.get("name"), str(file), f"image {number}")
     try:
-        transform = [float(value) for value in item["transform"]]
-        place, width, height = int(item["crs"]), int(item["width"]), int(item["height"])
-        if (
-            len(transform) != 6
-            or not all(map(math.isfinite, transform))
-            or not 0 <= place < len(crs)
-            or max(width, height) > _MAX_SIDE_PX
-        ):
-            raise ValueError("its transform, CRS or size is no such thing")
-        grid = PixelGrid(crs[place], Affine(*transform), height, width)
+        grid = _grid(item, crs)
     except (KeyError, ValueError, TypeError, OverflowError, EoDlError) as cause:
         raise LabelError(
-            f"{file}: image {number} ({name}): {' '.join(str(cause).split())[:100]}; export the labels again"
+            f"{file}: image {number} ({name}): {one_line(cause)}; export the labels again"
         ) from cause
     texts = {key: str(item.get(key) or "") for key in ("scene", "scene_path", "split", "file", "chip_id")}
     return IndexedImage(name, grid, **texts)
+
+
+def _grid(item: Mapping[str, Any], crs: Sequence[CRS | None]) -> PixelGrid:
+    transform = [float(value) for value in item["transform"]]
+    position, width, height = int(item["crs"]), int(item["width"]), int(item["height"])
+    if len(transform) != 6 or not all(map(math.isfinite, transform)):
+        raise ValueError("the transform is not six finite numbers")
+    if not 0 <= position < len(crs):
+        raise ValueError(f"the CRS number {position} is not in the list of {len(crs)}")
+    if max(width, height) > _MAX_SIDE_PX:
+        raise ValueError(f"the size of {width}x{height} px is too large")
+    return PixelGrid(crs[position], Affine(*transform), height, width)

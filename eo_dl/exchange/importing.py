@@ -1,4 +1,4 @@
-"""`import_labels`: labels that were corrected in another tool, back on the ground."""
+"""`import_labels`: labels that were corrected in an annotation tool, back in map coordinates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..core.labelset import LabelSet
 from ..errors import ConfigError, LabelError
-from ..io.scene import open_scene
+from ..io.scene import Scene, open_scene
 from ..labels.formats.annotations import Losses
 from ..labels.formats.formatlist import format_of_written, written_formats
 from ..labels.formats.labelfile import LabelFile
@@ -33,80 +33,88 @@ def import_labels(
     join: bool = True,
     overwrite: bool = False,
 ) -> WrittenLabels:
-    """Labels of exported images, in map coordinates, written to `out` (.gpkg, .geojson, .fgb, .parquet; in
-    pixels of scenes without CRS: .json, COCO).
+    """Bring labels of exported images back to map coordinates.
 
-    `source`: the whole folder of an export, whose index says where its labels are, or the corrected file or
-    files. `index`: the eo_dl_index.json of the export (default: beside or above the labels). `label_options`:
-    how the corrected files are read. Labels of whole images become the frames of their images.
-    `join`: pieces of one object that several images show become one. A GeoPackage also has the layer
-    `annotated`: the ground of the images that came back.
+    Labels of whole images become the frames of their images. Labels of scenes without a CRS stay in pixels,
+    those of the scenes. A GeoPackage also gets the layer `annotated` with the ground of the images that came
+    back.
 
-    Raises `LabelError`, naming file and record; `OutputExistsError`.
+    Args:
+        source: The folder of an export, whose index says where the labels are, or the corrected file or
+            files.
+        out: The output: .gpkg, .geojson, .fgb or .parquet; .json (COCO) for scenes without a CRS.
+        index: The `eo_dl_index.json` of the export (default: beside or above the labels).
+        label_options: How the corrected files are read.
+        join: Join the pieces of an object that several images show.
+        overwrite: Replace an existing output.
 
-    >>> import_labels("cvat/annotations.xml", out="labels.gpkg")  # doctest: +SKIP
+    Returns:
+        The labels that were written; `notes` counts what was joined or lost.
+
+    Raises:
+        LabelError: The labels or the index cannot be read, or do not belong together; names file and record.
+        ConfigError: `out` has the suffix of no format.
+        OutputExistsError: `out` exists.
+
+    Example:
+        >>> import_labels("cvat/annotations.xml", out="labels.gpkg")  # doctest: +SKIP
     """
     target = Path(out)
     written = format_of_suffix(target)
     if written is None:
         raise ConfigError(f"{target}: expected the suffix .gpkg, .geojson, .fgb, .parquet or .json (COCO)")
     check_target(target, written, overwrite)
-    where = Path(index) if index is not None else find_index(source)
-    found = read_index(where)
-    if not found.images:
-        raise LabelError(f"{where}: lists no images, so nothing can be placed; export the labels again")
-    labels = _read(source, found, where, label_options)
-    placed = (
-        place_map_labels(labels, found)
-        if labels.crs is not None
-        else place_labels(_as_objects(labels), found, join=join)
-    )
-    scenes = [
-        open_scene(path)
-        for path in dict.fromkeys(one.scene_path for one in found.images if one.scene_path)
-        if Path(path).is_file()
-    ]
-    notes = write_labels(placed, target, written, scenes, overwrite)
+    index_path = find_index(source) if index is None else Path(index)
+    image_index = read_index(index_path)
+    if not image_index.images:
+        raise LabelError(f"{index_path}: lists no images, so nothing can be placed; export the labels again")
+    labels = _labels(source, image_index, index_path, label_options)
+    if labels.crs is None:
+        placed = place_labels(_as_objects(labels), image_index, join=join)
+    else:
+        placed = place_map_labels(labels, image_index)
+    notes = write_labels(placed, target, written, _scenes(image_index), overwrite)
     return WrittenLabels(target, placed, (*placed.notes, *notes))
 
 
-def _read(source: LabelFiles, index: ImageIndex, where: Path, options: LabelOptions) -> LabelSet:
-    """The labels: of a whole export what its index says, else what their content is."""
-    if not index.labels or index.format not in written_formats() or not _is_export(source, where):
-        return labels_of(source, replace(options, sizes_px=index.sizes_px))
-    folder = where.parent
-    _refuse_strangers(folder, index)
+def _labels(source: LabelFiles, index: ImageIndex, index_path: Path, options: LabelOptions) -> LabelSet:
+    """The labels: of the folder of an export those that the index names, else those of the files."""
+    sizes = index.sizes_px
+    if not index.labels or index.format not in written_formats() or not _is_export(source, index_path):
+        return labels_of(source, replace(options, sizes_px=sizes))
+    folder = index_path.parent
+    _refuse_other_labels(folder, index)
     label_format = format_of_written(index.format)
-    paths = [folder / place for place in index.labels]
     if label_format.vector:
-        vector_options = replace(options, class_field=CLASS_FIELD, format=label_format.name, attributes=True)
-        return labels_of(paths, vector_options)
-    return labels_of(paths, replace(options, format=label_format.name, sizes_px=index.sizes_px))
+        options = replace(options, class_field=CLASS_FIELD, attributes=True)
+    else:
+        options = replace(options, sizes_px=sizes)
+    paths = [folder / path for path in index.labels]
+    return labels_of(paths, replace(options, format=label_format.name))
 
 
-def _is_export(source: LabelFiles, where: Path) -> bool:
-    """True for the folder of an export: the one that its index is in."""
-    given = [source] if isinstance(source, str | Path) else list(source)
-    return (
-        len(given) == 1
-        and Path(str(given[0])).is_dir()
-        and Path(str(given[0])).resolve() == where.resolve().parent
-    )
+def _is_export(source: LabelFiles, index_path: Path) -> bool:
+    """Whether the labels are one folder, that of the index."""
+    paths = [source] if isinstance(source, str | Path) else list(source)
+    if len(paths) != 1 or not Path(paths[0]).is_dir():
+        return False
+    return Path(paths[0]).resolve() == index_path.resolve().parent
 
 
-def _refuse_strangers(folder: Path, index: ImageIndex) -> None:
-    """A corrected file that was put beside the one that was exported must not be passed over."""
+def _refuse_other_labels(folder: Path, index: ImageIndex) -> None:
+    """A corrected file beside the exported one must not be overlooked."""
     if "." in index.labels:
-        return
-    known = {folder / place for place in index.labels}
-    strangers = [
+        return  # labels lie beside their images, so any label file is one of them
+    exported = {folder / path for path in index.labels}
+    others = [
         path.name
         for path in sorted(folder.iterdir())
-        if path.is_file() and path not in known and _is_label_file(path)
+        if path.is_file() and path not in exported and _is_label_file(path)
     ]
-    if strangers:
+    if others:
         raise LabelError(
-            f"{folder}: holds label files that were not exported ({named(strangers)}) beside {', '.join(index.labels[:3])}; give the file to import, not the folder"
+            f"{folder}: besides the exported {', '.join(index.labels[:3])} there are other label files "
+            f"({named(others)}); name the file to import instead of the folder"
         )
 
 
@@ -117,9 +125,18 @@ def _is_label_file(path: Path) -> bool:
 
 
 def _as_objects(labels: LabelSet) -> LabelSet:
-    """Label rasters as patches, which bear no names of their own; others as they are."""
+    """Label rasters as patches of connected pixels; objects as they are.
+
+    Patches have no attributes, not even an id: an id is only of use if it names an exported object.
+    """
     if not labels.masks:
         return labels
     losses = Losses()
-    found = label_set_of(annotations_of(labels, [], losses))
-    return replace(found, notes=(*labels.notes, *losses.notes), attributes={})
+    patches = label_set_of(annotations_of(labels, [], losses))
+    return replace(patches, notes=(*labels.notes, *losses.notes), attributes={})
+
+
+def _scenes(index: ImageIndex) -> list[Scene]:
+    """The scenes of the exported images, as far as their files exist."""
+    paths = dict.fromkeys(image.scene_path for image in index.images if image.scene_path)
+    return [open_scene(path) for path in paths if Path(path).is_file()]

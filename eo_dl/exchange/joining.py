@@ -1,9 +1,12 @@
-"""Pieces that neighbouring images hold of one object, joined again.
+"""`join_pieces`: the pieces of an object that several images show become one object again.
 
-Who says the same `feature_id` in images that touch is one object. Of others, that say nothing, geometry
-decides: where images overlap, both have to show the same; where they only meet, both pieces have to reach the
-common edge at the same place. An image has one box of an object, so a box has one partner in another image,
-the one that fits best; an outline may have several, as its other side may be in pieces.
+Pieces with the same `feature_id` in images that touch are one object. For pieces without an id, geometry
+decides: where images overlap, both must show the same; where they only meet, both pieces must reach the
+common edge at the same place. An image has one box per object, so a box has one partner in another image, the
+one that fits best; an outline may have several, as its other side may be in pieces.
+
+All geometry is in pixels of the scene, those of the first image of a scene: images are cut from scenes at
+whole pixels.
 """
 
 from __future__ import annotations
@@ -11,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from affine import Affine
 
-from ..core.arraytypes import GeometryArray
+from ..core.arraytypes import GeometryArray, Int64Array
 from ..core.geometries import shifted
 from ..core.labelset import LabelSet
 from ..core.pixelgrid import PixelGrid
@@ -25,15 +28,15 @@ from ..labels.formats.labelformat import Shape
 from ..labels.formats.outlineforms import is_box
 from .imageindex import IndexedImage
 
-_EDGE_PX = 1e-3
-_GRID_PX = 1e-7
+_EDGE_PX = 1e-3  # pieces that come this near to an edge reach it
+_GRID_PX = 1e-7  # outlines are merged on a grid of this size, so that edges which should meet do
+_WHOLE_PX = 1e-3  # shifts this near to whole pixels are whole
+_SHORTEST_PX = 0.01  # of an edge that two pieces reach
 _SAME_SHARE = 0.5
 _INSIDE_SHARE = 0.9
-_LEAST_PX = 0.01
-_WHOLE_PX = 1e-3
 
-Index = npt.NDArray[np.int64]
 Shift = tuple[int, int]
+"""Columns and rows from an image to the first one of its scene."""
 
 
 def join_pieces(
@@ -43,300 +46,324 @@ def join_pieces(
     shape: Shape,
     notes: list[str],
 ) -> tuple[LabelSet, list[IndexedImage]]:
-    """Labels in pixels of their images with pieces of one object as one, in the pixels of the image of the
-    first piece; what was joined goes to `notes`.
+    """Labels with the pieces of each object as one feature.
 
-    `image_of`: the image of each piece, `covered` all images, those without objects too. `shape` as in
-    `Capabilities`: "boxes" are joined to boxes; "pixels" and polygons without parts may be several pieces in
-    one image.
+    Args:
+        labels: Labels in pixels of images.
+        image_of: The image of each feature.
+        covered: All images, those without objects too.
+        shape: What the format of the labels holds. Pieces of boxes become boxes; masks and polygons may show
+            one object as several pieces in one image.
+        notes: Gets a line on what was joined, and on what images say differently.
+
+    Returns:
+        The labels, in pixels of the image of the first piece of each object; and these images.
     """
     pieces = _Pieces(labels, tuple(image_of), tuple(covered), shape)
     groups = _groups(pieces)
-    notes += _remarks(pieces, groups)
-    if len(groups) == len(labels):
+    notes += _differences(pieces, groups)
+    joined = [group for group in groups if len(group) > 1]
+    if not joined:
         return labels, list(image_of)
     geometries = labels.geometries.copy()
     scores = None if labels.scores is None else labels.scores.copy()
-    for members in (members for members in groups if len(members) > 1):
-        first = members[0]
-        geometries[first] = _moved(_united(pieces, members), pieces.shifts[first], -1)
-        if scores is not None and not np.isnan(scores[members]).all():
-            scores[first] = np.nanmax(scores[members])
-    kept = np.array([members[0] for members in groups], np.int64)
-    together = sum(len(members) for members in groups if len(members) > 1)
+    for group in joined:
+        first = group[0]
+        geometries[first] = _shifted_back(_united(pieces, group), pieces.shifts[first])
+        if scores is not None and not np.isnan(scores[group]).all():
+            scores[first] = np.nanmax(scores[group])
     notes.append(
-        f"{together} pieces that several images have of an object were joined to {sum(len(m) > 1 for m in groups)}"
+        f"{sum(map(len, joined))} pieces that several images show were joined to {len(joined)} objects"
     )
-    return _take(replace(labels, scores=scores), geometries, kept), [image_of[int(i)] for i in kept]
+    labels = replace(labels, geometries=geometries, scores=scores)
+    kept = np.array([group[0] for group in groups], np.int64)
+    return _take(labels, kept), [image_of[int(index)] for index in kept]
 
 
-def _take(labels: LabelSet, geometries: GeometryArray, kept: Index) -> LabelSet:
+def _take(labels: LabelSet, index: Int64Array) -> LabelSet:
+    """Some features of a label set."""
     return replace(
         labels,
-        geometries=geometries[kept],
-        class_ids=labels.class_ids[kept],
-        feature_ids=labels.feature_ids[kept],
-        images=None if labels.images is None else labels.images[kept],
-        ignore=None if labels.ignore is None else labels.ignore[kept],
+        geometries=labels.geometries[index],
+        class_ids=labels.class_ids[index],
+        feature_ids=labels.feature_ids[index],
+        images=None if labels.images is None else labels.images[index],
+        ignore=None if labels.ignore is None else labels.ignore[index],
         files=None,
-        scores=None if labels.scores is None else labels.scores[kept],
-        attributes={name: values[kept] for name, values in labels.attributes.items()},
+        scores=None if labels.scores is None else labels.scores[index],
+        attributes={name: values[index] for name, values in labels.attributes.items()},
     )
+
+
+def _scene_of(image: IndexedImage) -> str:
+    return image.scene_path or image.scene
 
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Labels in their images, and both in the pixels of the first image of their scene, so that pieces can be
-    compared.
-    """
+    """Features of images, in the pixels of their scene, so that they can be compared."""
 
     labels: LabelSet
     image_of: tuple[IndexedImage, ...]
+    """The image of each feature."""
     covered: tuple[IndexedImage, ...]
+    """All images."""
     shape: Shape
+    """What the format holds."""
+
+    @cached_property
+    def scenes(self) -> list[str]:
+        """The scene of each piece."""
+        return [_scene_of(image) for image in self.image_of]
 
     @cached_property
     def shifts(self) -> list[Shift | None]:
-        """Whole pixels from each piece's image to the first one of its scene; None where it lies otherwise."""
-        return [self._shift_of[one.name] for one in self.image_of]
+        """The shift of each piece; None if its image does not lie on the pixels of the scene."""
+        return [self._shift_of_image[image.name] for image in self.image_of]
 
     @cached_property
-    def _shift_of(self) -> dict[str, Shift | None]:
+    def _shift_of_image(self) -> dict[str, Shift | None]:
         first: dict[str, PixelGrid] = {}
-        return {
-            one.name: _shift(first.setdefault(one.scene_path or one.scene, one.grid), one.grid)
-            for one in self.covered
-        }
+        shifts: dict[str, Shift | None] = {}
+        for image in self.covered:
+            grid = first.setdefault(_scene_of(image), image.grid)
+            shifts[image.name] = _shift_between(grid, image.grid)
+        return shifts
 
     @cached_property
     def outlines(self) -> GeometryArray:
-        """In pixels of the scene; None where an image does not lie on whole pixels."""
-        return np.array(
-            [_moved(g, s, 1) for g, s in zip(self.labels.geometries, self.shifts, strict=True)], dtype=object
-        )
+        """The outline of each piece; None if its image does not lie on the pixels of the scene."""
+        outlines = zip(self.labels.geometries, self.shifts, strict=True)
+        return np.array([_shifted(outline, shift) for outline, shift in outlines], dtype=object)
 
     @cached_property
     def frames(self) -> GeometryArray:
-        """Of each piece the frame of its image, in pixels of the scene."""
-        return np.array([self._frame_of[one.name] for one in self.image_of], dtype=object)
+        """The frame of the image of each piece."""
+        return np.array([self._frame_of_image[image.name] for image in self.image_of], dtype=object)
 
     @cached_property
-    def _frame_of(self) -> dict[str, shapely.Geometry | None]:
-        return {
-            one.name: _moved(shapely.box(0, 0, one.grid.width, one.grid.height), self._shift_of[one.name], 1)
-            for one in self.covered
-        }
+    def _frame_of_image(self) -> dict[str, shapely.Geometry | None]:
+        frames: dict[str, shapely.Geometry | None] = {}
+        for image in self.covered:
+            frame = shapely.box(0, 0, image.grid.width, image.grid.height)
+            frames[image.name] = _shifted(frame, self._shift_of_image[image.name])
+        return frames
 
-    def shown(self, scene: IndexedImage, ground: shapely.Geometry) -> shapely.Geometry:
-        """What of some ground of a scene any image shows, in pixels of the scene."""
-        frames, tree = self._frames_by_scene[scene.scene_path or scene.scene]
-        return shapely.intersection(
-            ground, shapely.union_all(frames[tree.query(ground, predicate="intersects")])
-        )
+    def shown(self, scene: str, ground: shapely.Geometry) -> shapely.Geometry:
+        """What any image shows of some ground of a scene."""
+        frames, tree = self._frames_of_scene[scene]
+        near = frames[tree.query(ground, predicate="intersects")]
+        return shapely.intersection(ground, shapely.union_all(near))
 
     @cached_property
-    def _frames_by_scene(self) -> dict[str, tuple[GeometryArray, shapely.STRtree]]:
-        found: dict[str, list[shapely.Geometry]] = {}
-        for one in self.covered:
-            if self._frame_of[one.name] is not None:
-                found.setdefault(one.scene_path or one.scene, []).append(self._frame_of[one.name])
-        arrays = {scene: np.array(frames, dtype=object) for scene, frames in found.items()}
-        return {scene: (frames, shapely.STRtree(frames)) for scene, frames in arrays.items()}
+    def _frames_of_scene(self) -> dict[str, tuple[GeometryArray, shapely.STRtree]]:
+        frames: dict[str, list[shapely.Geometry]] = {}
+        for image in self.covered:
+            frame = self._frame_of_image[image.name]
+            if frame is not None:
+                frames.setdefault(_scene_of(image), []).append(frame)
+        arrays = {scene: np.array(shapes, dtype=object) for scene, shapes in frames.items()}
+        return {scene: (array, shapely.STRtree(array)) for scene, array in arrays.items()}
 
     @cached_property
     def ids(self) -> list[str | None]:
-        """What each piece says of where it comes from; None where it says nothing, or where two of one image
-        say the same, as copies do.
-        """
-        said = self.labels.attributes.get("feature_id")
-        texts = [
-            None if said is None or said[place] is None else str(said[place]).strip() or None
-            for place in range(len(self.image_of))
-        ]
+        """The id of each piece; None if it has none, or one that two pieces of an image have, as copies do."""
+        values = self.labels.attributes.get("feature_id")
+        if values is None:
+            return [None] * len(self.image_of)
+        ids = [None if value is None else str(value).strip() or None for value in values]
         seen: set[tuple[str, str]] = set()
         copied: set[str] = set()
-        for one, text in zip(self.image_of, texts, strict=True):
-            if text is not None:
-                copied |= {text} if (one.name, text) in seen else set()
-                seen.add((one.name, text))
-        return [None if text in copied else text for text in texts]
+        for image, feature_id in zip(self.image_of, ids, strict=True):
+            if feature_id is not None:
+                if (image.name, feature_id) in seen:
+                    copied.add(feature_id)
+                seen.add((image.name, feature_id))
+        return [None if feature_id in copied else feature_id for feature_id in ids]
 
     def neighbours(self) -> Iterator[tuple[int, int]]:
-        """Pairs of pieces of two images of one scene whose frames touch, and that touch each other or say the
-        same id.
+        """Pairs of pieces that may be one object.
+
+        They are of two images of one scene whose frames touch, and touch each other or have the same id.
         """
-        there = [place for place, shift in enumerate(self.shifts) if shift is not None]
-        scenes = [one.scene_path or one.scene for one in self.image_of]
-        boxes = [shapely.box(*_widened(self.outlines[place].bounds)) for place in there]
+        placed = [index for index, shift in enumerate(self.shifts) if shift is not None]
+        pairs = self._touching(placed) | self._with_same_id(placed)
+        for one, other in sorted(pairs):
+            if self.scenes[one] != self.scenes[other] or self.image_of[one] == self.image_of[other]:
+                continue
+            if shapely.intersects(self.frames[one], self.frames[other]):
+                yield one, other
+
+    def _touching(self, placed: Sequence[int]) -> set[tuple[int, int]]:
+        boxes = [shapely.box(*_widened(self.outlines[index].bounds)) for index in placed]
         first, second = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-        pairs = {(there[int(a)], there[int(b)]) for a, b in zip(first, second, strict=True) if a < b}
+        pairs = zip(first, second, strict=True)
+        return {(placed[int(one)], placed[int(other)]) for one, other in pairs if one < other}
+
+    def _with_same_id(self, placed: Sequence[int]) -> set[tuple[int, int]]:
         by_id: dict[tuple[str, str], list[int]] = {}
-        for place in there:
-            if (key := self.ids[place]) is not None:
-                by_id.setdefault((scenes[place], key), []).append(place)
-        pairs |= {(a, b) for places in by_id.values() for n, a in enumerate(places) for b in places[n + 1 :]}
-        for a, b in sorted(pairs):
-            if (
-                scenes[a] == scenes[b]
-                and self.image_of[a].name != self.image_of[b].name
-                and shapely.intersects(self.frames[a], self.frames[b])
-            ):
-                yield a, b
+        for index in placed:
+            feature_id = self.ids[index]
+            if feature_id is not None:
+                by_id.setdefault((self.scenes[index], feature_id), []).append(index)
+        pairs: set[tuple[int, int]] = set()
+        for members in by_id.values():
+            pairs.update(combinations(members, 2))
+        return pairs
 
 
 def _groups(pieces: _Pieces) -> list[list[int]]:
-    """Places of pieces of one object, in order of the first."""
+    """The pieces of each object, by their first piece: sets that are united pair by pair."""
     parent = list(range(len(pieces.image_of)))
 
-    def root(place: int) -> int:
-        while parent[place] != place:
-            parent[place] = parent[parent[place]]
-            place = parent[place]
-        return place
+    def root_of(index: int) -> int:
+        """The first piece of the set, with shorter ways to it for the next search."""
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
 
-    for one, two in _pairs(pieces):
-        low, high = sorted((root(one), root(two)))
+    for one, other in _pairs(pieces):
+        low, high = sorted((root_of(one), root_of(other)))
         parent[high] = low
     groups: dict[int, list[int]] = {}
-    for place in range(len(parent)):
-        groups.setdefault(root(place), []).append(place)
+    for index in range(len(parent)):
+        groups.setdefault(root_of(index), []).append(index)
     return list(groups.values())
 
 
 def _pairs(pieces: _Pieces) -> Iterator[tuple[int, int]]:
-    """Pieces that are of one object."""
-    alike: list[tuple[float, int, int]] = []
-    for one, two in pieces.neighbours():
-        if pieces.labels.class_ids[one] != pieces.labels.class_ids[two]:
+    """Pairs of pieces that are one object."""
+    candidates: list[tuple[float, int, int]] = []  # pairs of which a piece can have one only
+    for one, other in pieces.neighbours():
+        if pieces.labels.class_ids[one] != pieces.labels.class_ids[other]:
             continue
-        if pieces.ids[one] is not None and pieces.ids[two] is not None:
-            if pieces.ids[one] == pieces.ids[two]:
-                yield one, two
+        if pieces.ids[one] is not None and pieces.ids[other] is not None:
+            if pieces.ids[one] == pieces.ids[other]:
+                yield one, other
             continue
-        common = shapely.intersection(pieces.frames[one], pieces.frames[two])
+        common = shapely.intersection(pieces.frames[one], pieces.frames[other])
         if common.area > 0:
-            share, inside = _alike(pieces, one, two, common)
-            if share > _SAME_SHARE:
-                alike.append((share, one, two))
-            elif inside > _INSIDE_SHARE and pieces.shape in ("polygons", "pixels"):
-                yield one, two  # a part of an object that the other image shows whole
-        elif (share := _meeting(pieces, one, two, common)) > 0:
-            if pieces.shape == "boxes":
-                alike.append((share, one, two))
-            else:
-                yield one, two
-    yield from _best(pieces, alike)
+            same_share, inside_share = _overlap(pieces, one, other, common)
+            if same_share > _SAME_SHARE:
+                candidates.append((same_share, one, other))
+            elif inside_share > _INSIDE_SHARE and pieces.shape in ("polygons", "pixels"):
+                yield one, other  # a part of an object that the other image shows whole
+            continue
+        met_share = _meeting(pieces, one, other, common)
+        if met_share > 0 and pieces.shape == "boxes":
+            candidates.append((met_share, one, other))
+        elif met_share > 0:
+            yield one, other
+    yield from _best(pieces, candidates)
 
 
-def _alike(pieces: _Pieces, one: int, two: int, common: shapely.Geometry) -> tuple[float, float]:
-    """How much of what the two show together both show (0 to 1), and of the smaller one, on the ground that
-    both images have.
+def _overlap(pieces: _Pieces, one: int, other: int, common: shapely.Geometry) -> tuple[float, float]:
+    """How much two pieces agree on the ground that both images show.
+
+    Returns:
+        The area that both show as a share of that which either shows, and of that which the smaller one
+        shows.
     """
-    first, second = (
-        shapely.intersection(pieces.outlines[one], common),
-        shapely.intersection(pieces.outlines[two], common),
-    )
-    shared, together, smaller = (
-        shapely.intersection(first, second).area,
-        shapely.union(first, second).area,
-        min(first.area, second.area),
-    )
-    return (shared / together, shared / smaller) if smaller > 0 else (0.0, 0.0)
+    first = shapely.intersection(pieces.outlines[one], common)
+    second = shapely.intersection(pieces.outlines[other], common)
+    smaller = min(first.area, second.area)
+    if smaller <= 0:
+        return 0.0, 0.0
+    shared = shapely.intersection(first, second).area
+    return shared / shapely.union(first, second).area, shared / smaller
 
 
-def _meeting(pieces: _Pieces, one: int, two: int, edge: shapely.Geometry) -> float:
-    """How much of the edge between their images that either reaches both reach (0 to 1); 0 where that is not
-    the same place.
+def _meeting(pieces: _Pieces, one: int, other: int, edge: shapely.Geometry) -> float:
+    """How much of the common edge that either piece reaches both reach, 0 to 1.
+
+    0 if they reach it at different places.
     """
-    sections = [
-        shapely.intersection(shapely.buffer(pieces.outlines[place], _EDGE_PX, join_style="mitre"), edge)
-        for place in (one, two)
-    ]
-    shorter, both = min(section.length for section in sections), float(shapely.intersection(*sections).length)
-    return (
-        both / shapely.union_all(sections).length
-        if shorter > _LEAST_PX and both > _SAME_SHARE * shorter
-        else 0.0
-    )
+    sections = []
+    for index in (one, other):
+        widened = shapely.buffer(pieces.outlines[index], _EDGE_PX, join_style="mitre")
+        sections.append(shapely.intersection(widened, edge))
+    shorter = min(section.length for section in sections)
+    both = float(shapely.intersection(*sections).length)
+    if shorter <= _SHORTEST_PX or both <= _SAME_SHARE * shorter:
+        return 0.0
+    return both / float(shapely.union_all(sections).length)
 
 
-def _best(pieces: _Pieces, alike: list[tuple[float, int, int]]) -> Iterator[tuple[int, int]]:
-    """Of pieces that are alike those that are most: a piece has one partner in another image."""
+def _best(pieces: _Pieces, candidates: list[tuple[float, int, int]]) -> Iterator[tuple[int, int]]:
+    """The candidates that agree most: a piece has at most one partner in another image."""
     taken: set[tuple[int, str]] = set()
-    for _, one, two in sorted(alike, key=lambda found: (-found[0], found[1], found[2])):
-        ends = {(one, pieces.image_of[two].name), (two, pieces.image_of[one].name)}
-        if not ends & taken:
+    for _, one, other in sorted(candidates, key=lambda pair: (-pair[0], pair[1], pair[2])):
+        ends = {(one, pieces.image_of[other].name), (other, pieces.image_of[one].name)}
+        if taken.isdisjoint(ends):
             taken |= ends
-            yield one, two
+            yield one, other
 
 
-def _united(pieces: _Pieces, members: Sequence[int]) -> shapely.Geometry:
-    """One outline of several pieces: the one that is whole, a box where boxes were cut, else all merged."""
-    outlines = [pieces.outlines[place] for place in members]
-    merged = shapely.union_all(np.array(outlines, dtype=object), grid_size=_GRID_PX)
-    around = shapely.box(*shapely.total_bounds(np.array(outlines, dtype=object)))
+def _united(pieces: _Pieces, group: Sequence[int]) -> shapely.Geometry:
+    """The outline of an object: a piece that is whole, the box that was cut, or all pieces merged."""
+    outlines = np.array([pieces.outlines[index] for index in group], dtype=object)
+    merged = shapely.union_all(outlines, grid_size=_GRID_PX)
+    around = shapely.box(*shapely.total_bounds(outlines))
     if pieces.shape == "boxes":
         return around
-    whole = next(
-        (
-            one
-            for one in outlines
-            if shapely.symmetric_difference(one, merged).area <= _GRID_PX * merged.length
-        ),
-        None,
-    )
-    if whole is not None:
-        return whole
-    if all(is_box(one) for one in outlines):
-        shown = pieces.shown(pieces.image_of[members[0]], around)
-        return (
-            around if shapely.symmetric_difference(shown, merged).area <= _GRID_PX * merged.length else merged
-        )
+    tolerance = _GRID_PX * merged.length
+    for outline in outlines:
+        if shapely.symmetric_difference(outline, merged).area <= tolerance:
+            return outline
+    if all(is_box(outline) for outline in outlines):
+        shown = pieces.shown(pieces.scenes[group[0]], around)
+        if shapely.symmetric_difference(shown, merged).area <= tolerance:
+            return around  # of a box, what no image shows is missing
     return merged
 
 
-def _remarks(pieces: _Pieces, groups: Sequence[Sequence[int]]) -> list[str]:
-    """What neighbouring images say differently of one object."""
-    classes: dict[tuple[str, str], set[int]] = {}
-    for one, key, class_id in zip(pieces.image_of, pieces.ids, pieces.labels.class_ids, strict=True):
-        if key is not None:
-            classes.setdefault((one.scene_path or one.scene, key), set()).add(int(class_id))
-    parted = sum(len(found) > 1 for found in classes.values())
-    notes = (
-        [f"{parted} objects have another class in one image than in another: their pieces stay apart"]
-        if parted
-        else []
-    )
-    several = [members for members in groups if len(members) > 1]
+def _differences(pieces: _Pieces, groups: Sequence[Sequence[int]]) -> list[str]:
+    """Notes on what images say differently about one object."""
+    notes = []
+    class_ids: dict[tuple[str, str], set[int]] = {}
+    for scene, feature_id, class_id in zip(pieces.scenes, pieces.ids, pieces.labels.class_ids, strict=True):
+        if feature_id is not None:
+            class_ids.setdefault((scene, feature_id), set()).add(int(class_id))
+    split = sum(len(ids) > 1 for ids in class_ids.values())
+    if split:
+        notes.append(f"{split} objects have different classes in different images: their pieces stay apart")
     columns = [values for name, values in pieces.labels.attributes.items() if name != "feature_id"]
-    differing = sum(
-        any(len({str(values[place]) for place in members}) > 1 for values in columns) for members in several
-    )
-    return notes + (
-        [
-            f"{differing} objects have other attributes in one image than in another: those of the first are kept"
-        ]
-        if differing
-        else []
-    )
+    differing = sum(_any_differs(columns, group) for group in groups if len(group) > 1)
+    if differing:
+        notes.append(
+            f"{differing} objects have different attributes in different images: the first ones are kept"
+        )
+    return notes
 
 
-def _moved(outline: shapely.Geometry, shift: Shift | None, sign: int) -> shapely.Geometry | None:
-    return None if shift is None else shifted(outline, sign * shift[0], sign * shift[1])
+def _any_differs(columns: Sequence[GeometryArray], group: Sequence[int]) -> bool:
+    """Whether any column has several values in a group."""
+    return any(len({str(values[index]) for index in group}) > 1 for values in columns)
 
 
-def _shift(first: PixelGrid, other: PixelGrid) -> Shift | None:
+def _shifted(outline: shapely.Geometry, shift: Shift | None) -> shapely.Geometry | None:
+    """From pixels of an image to pixels of the scene."""
+    return None if shift is None else shifted(outline, *shift)
+
+
+def _shifted_back(outline: shapely.Geometry, shift: Shift | None) -> shapely.Geometry:
+    """From pixels of the scene to pixels of an image."""
+    assert shift is not None  # only placed pieces are joined
+    cols, rows = shift
+    return shifted(outline, -cols, -rows)
+
+
+def _shift_between(first: PixelGrid, other: PixelGrid) -> Shift | None:
+    """The shift from one grid to another; None if there is more than whole pixels between them."""
+    if first.crs != other.crs:
+        return None
     between = Affine(*tuple(first.inverse @ other.transform)[:6])
-    col, row = round(between.c), round(between.f)
-    off = np.abs(np.array(tuple(between)[:6]) - (1, 0, col, 0, 1, row)) * (
-        other.width,
-        other.height,
-        1,
-        other.width,
-        other.height,
-        1,
-    )
-    return (col, row) if float(off.max()) < _WHOLE_PX and first.crs == other.crs else None
+    cols, rows = round(between.c), round(between.f)
+    # How far each coefficient moves the farthest pixel.
+    reach = (other.width, other.height, 1, other.width, other.height, 1)
+    distances_px = np.abs(np.array(tuple(between)[:6]) - (1, 0, cols, 0, 1, rows)) * reach
+    return (cols, rows) if float(distances_px.max()) < _WHOLE_PX else None
 
 
 def _widened(bounds: tuple[float, float, float, float]) -> tuple[float, float, float, float]:

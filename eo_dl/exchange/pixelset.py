@@ -5,70 +5,73 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
-from ..core.arraytypes import GeometryArray
+from ..core.arraytypes import GeometryArray, ObjectArray
+from ..core.geometries import polygons_in
 from ..core.labelset import LabelSet
 from ..labels.classnames import ClassRequest
-from ..labels.formats.annotations import Annotations
+from ..labels.formats.annotations import Annotations, LabelledImage, LabelledObject
 from ..labels.records import ImageRecord, PixelObject, label_set, pixel_records
 
 
-def label_set_of(found: Annotations) -> LabelSet:
-    """The objects of all images, with the class ids of `found`. Raises `LabelError` where there are none."""
-    objects = [
-        PixelObject(
-            image.name,
-            one.outline,
-            one.class_name or None,
-            f"{image.stem}#{one.feature_id}",
-            one.ignore,
-            one.score,
-            {**one.attributes, "feature_id": one.feature_id},
-        )
-        for image in found.images
-        for one in image.objects
-    ]
-    covered = [ImageRecord(image.name, (image.width, image.height)) for image in found.images]
-    names = found.classes.foreground
-    labels = label_set(
-        pixel_records(found.source, objects, covered),
-        ClassRequest(tuple(i.name for i in names), {i.name: i.name for i in names}, False),
-        "background",
-    )
-    table = np.arange(256)
+def label_set_of(annotations: Annotations) -> LabelSet:
+    """The objects of all images as a label set with the class ids of `annotations`.
+
+    Raises:
+        LabelError: There are no objects.
+    """
+    objects: list[PixelObject] = []
+    for image in annotations.images:
+        objects += [_pixel_object(image, labelled) for labelled in image.objects]
+    covered = [ImageRecord(image.name, (image.width, image.height)) for image in annotations.images]
+    names = tuple(info.name for info in annotations.classes.foreground)
+    request = ClassRequest(names, {name: name for name in names}, False)
+    labels = label_set(pixel_records(annotations.source, objects, covered), request, "background")
+    id_of = {info.name: info.id for info in annotations.classes}
+    new_ids = np.arange(256)
     for info in labels.classes:
-        table[info.id] = next(one.id for one in found.classes if one.name == info.name)
-    annotated = _annotated(found)
+        new_ids[info.id] = id_of[info.name]
+    annotated, annotated_images = _annotated(annotations)
     return LabelSet(
-        classes=found.classes,
+        classes=annotations.classes,
         geometries=labels.geometries,
-        class_ids=table[labels.class_ids],
+        class_ids=new_ids[labels.class_ids],
         crs=None,
         source=labels.source,
         feature_ids=labels.feature_ids,
         images=labels.images,
         ignore=labels.ignore,
-        annotated=None if annotated is None else annotated[0],
-        annotated_images=None if annotated is None else annotated[1],
+        annotated=annotated,
+        annotated_images=annotated_images,
         image_names=labels.image_names,
         image_sizes_px=labels.image_sizes_px,
+        # A class without objects in the exported images is nothing to report.
         notes=tuple(note for note in labels.notes if "nothing is labelled" not in note),
         scores=labels.scores,
         attributes=labels.attributes,
     )
 
 
-def _annotated(found: Annotations) -> tuple[GeometryArray, GeometryArray] | None:
-    """The ground on which objects are complete, and the image of each part; None where that is everywhere."""
-    if all(image.annotated is None for image in found.images):
-        return None
-    parts = [
-        (part, image.name)
-        for image in found.images
-        for part in shapely.get_parts(
-            shapely.box(0, 0, image.width, image.height) if image.annotated is None else image.annotated
-        )
-        if part.geom_type == "Polygon" and part.area > 0
-    ]
-    areas, names = np.empty(len(parts), dtype=object), np.empty(len(parts), dtype=object)
-    areas[:], names[:] = [part for part, _ in parts], [name for _, name in parts]
-    return areas, names
+def _pixel_object(image: LabelledImage, labelled: LabelledObject) -> PixelObject:
+    return PixelObject(
+        image=image.name,
+        outline=labelled.outline,
+        value=labelled.class_name or None,
+        feature_id=f"{image.stem}#{labelled.feature_id}",
+        ignore=labelled.ignore,
+        score=labelled.score,
+        attributes={**labelled.attributes, "feature_id": labelled.feature_id},
+    )
+
+
+def _annotated(annotations: Annotations) -> tuple[GeometryArray | None, ObjectArray | None]:
+    """The polygons in which objects are complete, and the image of each; None if that is everywhere."""
+    if all(image.annotated is None for image in annotations.images):
+        return None, None
+    polygons: list[shapely.Polygon] = []
+    names: list[str] = []
+    for image in annotations.images:
+        area = shapely.box(0, 0, image.width, image.height) if image.annotated is None else image.annotated
+        parts = polygons_in(area)
+        polygons += list(parts)
+        names += [image.name] * len(parts)
+    return np.array(polygons, dtype=object), np.array(names, dtype=object)

@@ -1,4 +1,4 @@
-"""Labels of exported images back on the ground."""
+"""Labels of exported images, back on the map."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyproj import CRS
 
 from ..core.arraytypes import GeometryArray
 from ..core.classes import ClassInfo, ClassSet, default_color
-from ..core.geometries import reproject
+from ..core.geometries import polygons_in, reproject
 from ..core.imagenames import stem_of
 from ..core.labelset import LabelSet
 from ..errors import LabelError
@@ -26,98 +26,113 @@ from .pixelset import label_set_of
 
 
 def place_labels(labels: LabelSet, index: ImageIndex, *, join: bool = True) -> LabelSet:
-    """Labels in pixels of exported images, in the CRS of their scenes; of scenes without CRS, in their
-    pixels, `images` naming the scene.
+    """Labels in pixels of exported images, brought to the map.
 
-    Scenes of several CRS come in the first one. `annotated` is the ground of the images that the labels
-    cover, or what the labels say of it. `join`: pieces of one object in neighbouring images become one.
-    Labels of whole images become the frames of their images. Raises `LabelError` for images that the index
-    does not have.
+    Labels of whole images become the frames of their images.
+
+    Args:
+        labels: Labels in pixels of images.
+        index: Where the images lie.
+        join: Join the pieces of an object that several images show.
+
+    Returns:
+        The labels in the CRS of their scenes; in the first one if there are several, and in pixels of the
+        scenes if they have none. `annotated` is the ground of the images that the labels cover, or the part
+        of it in which they say that they are complete.
+
+    Raises:
+        LabelError: An image is not in the index, or some scenes have a CRS and others have none.
     """
     assert labels.images is not None
     owner = _owners(labels.image_names, index, labels.source)
     image_of = [owner[str(name)] for name in labels.images]
-    covered = list(dict.fromkeys(owner.values()))
+    covered_images = dict.fromkeys(owner.values())  # in order, each once
+    covered = list(covered_images)
     notes = list(labels.notes)
-    missing = [one.name for one in index.images if one not in owner.values()]
+    missing = [image.name for image in index.images if image not in covered_images]
     if missing:
         notes.append(
-            f"{len(missing)} of {len(index.images)} exported images are not in the labels, so nothing is known of them: {named(missing)}"
+            f"{len(missing)} of {len(index.images)} exported images are not in the labels, "
+            f"so their ground is not annotated: {named(missing)}"
         )
-    labels = _with_classes(labels, index, notes)
+    labels = _with_classes_of(index, labels, notes)
     if labels.whole_images:
-        labels = replace(
-            labels, geometries=np.array([_frame(one) for one in image_of], dtype=object), whole_images=False
-        )
+        frames = np.array([_frame(image) for image in image_of], dtype=object)
+        labels = replace(labels, geometries=frames, whole_images=False)
     elif join and len(labels) and not index.whole_images:
         labels, image_of = join_pieces(labels, image_of, covered, index.shape, notes)
     crs = covered[0].grid.crs
     geometries = labels.geometries.copy()
-    for place, outline in enumerate(geometries):
-        geometries[place] = _on_ground(outline, image_of[place], crs, labels.source)
-    others = len({one.grid.crs for one in covered}) - 1
-    if others:
-        notes.append(
-            f"scenes have {others + 1} CRS: everything is brought to {crs.name if crs is not None else 'pixels'}"
-        )
+    for position, image in enumerate(image_of):
+        geometries[position] = _on_map(geometries[position], image, crs, labels.source)
+    crs_count = len({image.grid.crs for image in covered})
+    if crs_count > 1:
+        name = "pixels" if crs is None else crs.name
+        notes.append(f"the scenes have {crs_count} CRS: all labels are transformed to {name}")
+    splits = np.array([image.split for image in image_of], dtype=object)
     return replace(
         labels,
         geometries=geometries,
         crs=crs,
-        images=np.array([one.scene for one in image_of], dtype=object),
-        image_names=tuple(dict.fromkeys(one.scene for one in covered)) if crs is None else (),
+        images=np.array([image.scene for image in image_of], dtype=object),
+        image_names=tuple(dict.fromkeys(image.scene for image in covered)) if crs is None else (),
         image_sizes_px=(),
         annotated=None if crs is None else _annotated(labels, owner, crs),
         annotated_images=None,
-        attributes={**labels.attributes, "split": np.array([one.split for one in image_of], dtype=object)},
+        attributes={**labels.attributes, "split": splits},
         notes=tuple(notes),
     )
 
 
 def place_map_labels(labels: LabelSet, index: ImageIndex) -> LabelSet:
-    """Labels in map coordinates of exported images, in the CRS of their scenes. `annotated` is what the
-    labels say, else the ground of the images.
+    """Labels of exported images that are in map coordinates already, in the CRS of their scenes.
+
+    Returns:
+        The labels; `annotated` is where they say that they are complete, else the ground of the images.
+
+    Raises:
+        LabelError: The scenes have no CRS.
     """
     assert labels.crs is not None
     notes = list(labels.notes)
-    labels = _with_classes(labels, index, notes)
+    labels = _with_classes_of(index, labels, notes)
     crs = index.images[0].grid.crs
     if crs is None:
         raise LabelError(
-            f"{labels.source}: is in map coordinates, but the exported images have no CRS; georeference their scenes and export them again"
+            f"{labels.source}: the labels are in map coordinates, but the exported images have no CRS; "
+            "georeference their scenes and export them again"
         )
-
-    def there(outlines: GeometryArray) -> GeometryArray:
-        return reproject(outlines, labels.crs, crs, labels.source)  # type: ignore[arg-type]
-
-    frames = np.array(
-        [_on_ground(_frame(one), one, crs, labels.source) for one in index.images], dtype=object
-    )
-    annotated = (
-        np.array(list(shapely.get_parts(shapely.union_all(frames))), dtype=object)
-        if labels.annotated is None
-        else there(labels.annotated)
-    )
+    if labels.annotated is None:
+        annotated = _merged([_on_map(_frame(image), image, crs, labels.source) for image in index.images])
+    else:
+        annotated = _in_crs(labels.annotated, labels, crs)
     return replace(
-        labels, geometries=there(labels.geometries), crs=crs, annotated=annotated, notes=tuple(notes)
+        labels,
+        geometries=_in_crs(labels.geometries, labels, crs),
+        crs=crs,
+        annotated=annotated,
+        notes=tuple(notes),
     )
+
+
+def _in_crs(outlines: GeometryArray, labels: LabelSet, crs: CRS) -> GeometryArray:
+    """Outlines in the CRS of labels, brought to another one."""
+    assert labels.crs is not None
+    return reproject(outlines, labels.crs, crs, labels.source)
 
 
 def _annotated(labels: LabelSet, owner: Mapping[str, IndexedImage], crs: CRS) -> GeometryArray:
-    """The ground on which labels are complete, in map coordinates: the images, or what of them the labels
-    say.
-    """
+    """The ground on which labels are complete: their images, or the areas that the labels name in them."""
     if labels.annotated is None or labels.annotated_images is None:
-        frames = [_on_ground(_frame(one), one, crs, labels.source) for one in dict.fromkeys(owner.values())]
-    else:
-        frames = [
-            _on_ground(area, owner[str(name)], crs, labels.source)
-            for area, name in zip(labels.annotated, labels.annotated_images, strict=True)
-        ]
-    return np.array(
-        [part for part in shapely.get_parts(shapely.union_all(frames)) if part.geom_type == "Polygon"],
-        dtype=object,
-    )
+        images = dict.fromkeys(owner.values())
+        return _merged([_on_map(_frame(image), image, crs, labels.source) for image in images])
+    areas = zip(labels.annotated, labels.annotated_images, strict=True)
+    return _merged([_on_map(area, owner[str(name)], crs, labels.source) for area, name in areas])
+
+
+def _merged(areas: Sequence[shapely.Geometry]) -> GeometryArray:
+    """(N,) the polygons that areas cover together."""
+    return polygons_in(shapely.union_all(np.array(areas, dtype=object)))
 
 
 def _frame(image: IndexedImage) -> shapely.Geometry:
@@ -125,66 +140,92 @@ def _frame(image: IndexedImage) -> shapely.Geometry:
 
 
 def _owners(names: Sequence[str], index: ImageIndex, source: str) -> dict[str, IndexedImage]:
-    by_name = {one.name: one for one in index.images}
-    by_stem = {one.stem: one for one in index.images}
-    found = {name: by_name.get(name) or by_stem.get(stem_of(name)) for name in names}
-    unknown = [name for name, one in found.items() if one is None]
+    """The exported image of each name: with the same name, else with the same stem."""
+    by_name = {image.name: image for image in index.images}
+    by_stem = {image.stem: image for image in index.images}
+    owner: dict[str, IndexedImage] = {}
+    unknown: list[str] = []
+    for name in names:
+        image = by_name.get(name) or by_stem.get(stem_of(name))
+        if image is None:
+            unknown.append(name)
+        else:
+            owner[name] = image
     if unknown:
         raise LabelError(
-            f"{source}: {len(unknown)} of {len(found)} images are not in the index ({named(unknown)}); give the index that was exported with them (--index)"
+            f"{source}: {len(unknown)} of {len(names)} images are not in the index ({named(unknown)}); "
+            "name the index that was exported with them with `index`"
         )
-    return {name: one for name, one in found.items() if one is not None}
+    return owner
 
 
-def _with_classes(labels: LabelSet, index: ImageIndex, notes: list[str]) -> LabelSet:
-    """The same with the class ids of the index; classes that it does not have get new ids."""
-    ids = {info.name: info.id for info in index.classes}
-    written = written_formats().get(index.format)
-    own = {} if written is None else written.original_names(index.classes)
-    told = {
-        info.id: info.name if info.name in ids else own.get(info.name, info.name) for info in labels.classes
-    }
-    free = iter(sorted(set(range(1, 255)) - set(ids.values())))
-    new = [name for class_id, name in told.items() if name not in ids and class_id != 0]
+def _with_classes_of(index: ImageIndex, labels: LabelSet, notes: list[str]) -> LabelSet:
+    """Labels with the class ids of an index; classes that it does not have get new ids."""
+    id_of = {info.name: info.id for info in index.classes}
+    names = _exported_names(index, labels.classes)
+    new = [name for class_id, name in names.items() if name not in id_of and class_id != 0]
+    unused_ids = iter(sorted(set(range(1, 255)).difference(id_of.values())))
+    added: list[ClassInfo] = []
     for name in new:
-        ids[name] = next(free)
+        id_of[name] = next(unused_ids)
+        added.append(ClassInfo(id_of[name], name, default_color(id_of[name])))
     if new:
         notes.append(f"{len(new)} classes were not exported and are new: {named(new)}")
-    table = np.arange(256)
-    for class_id, name in told.items():
-        table[class_id] = ids.get(name, class_id)
-    added = tuple(ClassInfo(ids[name], name, default_color(ids[name])) for name in new)
-    return replace(labels, classes=ClassSet((*index.classes, *added)), class_ids=table[labels.class_ids])
+    new_ids = np.arange(256)
+    for class_id, name in names.items():
+        new_ids[class_id] = id_of.get(name, class_id)
+    classes = ClassSet((*index.classes, *added))
+    return replace(labels, classes=classes, class_ids=new_ids[labels.class_ids])
 
 
-def _on_ground(
-    outline: shapely.Geometry, image: IndexedImage, crs: CRS | None, source: str
-) -> shapely.Geometry:
-    found = image.grid.geometries_to_map(np.array([outline], dtype=object))
-    if image.grid.crs is None or crs is None:
-        if image.grid.crs is not crs:
-            raise LabelError(f"{source}: some of its scenes have a CRS and some have none; import them apart")
-        return found[0]
-    return reproject(found, image.grid.crs, crs, source)[0]
+def _exported_names(index: ImageIndex, classes: ClassSet) -> dict[int, str]:
+    """The name of each class as it was exported; formats may spell it in another way."""
+    written = written_formats().get(index.format)
+    originals = {} if written is None else written.original_names(index.classes)
+    exported = {info.name for info in index.classes}
+    return {
+        info.id: info.name if info.name in exported else originals.get(info.name, info.name)
+        for info in classes
+    }
+
+
+def _on_map(outline: shapely.Geometry, image: IndexedImage, crs: CRS | None, source: str) -> shapely.Geometry:
+    """An outline in pixels of an image, in a CRS; in pixels of its scene if that has none."""
+    outlines = image.grid.geometries_to_map(np.array([outline], dtype=object))
+    image_crs = image.grid.crs
+    if (image_crs is None) != (crs is None):
+        raise LabelError(
+            f"{source}: some of its scenes have a CRS and others have none; import them separately"
+        )
+    if image_crs is None or crs is None:
+        return outlines[0]
+    return reproject(outlines, image_crs, crs, source)[0]
 
 
 def place_on_scenes(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
-    """Labels in pixels of scenes, in their CRS. Raises `LabelError` for images that are not among the scenes,
-    or have no CRS.
+    """Labels in pixels of scenes, in the CRS of the scenes.
+
+    Args:
+        labels: Labels in pixels, or label rasters.
+        scenes: Their images.
+
+    Raises:
+        LabelError: There are no scenes, an image is not among them, or one has no CRS.
     """
     if not scenes:
         raise LabelError(
-            f"{labels.source}: is in pixels of images, and their place on the ground is needed; name the images with --images"
+            f"{labels.source}: the labels are in pixels of images; "
+            "name the images with `images` to place them"
         )
     if labels.masks:
         labels = label_set_of(annotations_of(labels, [], Losses()))
-    without = [scene.name for scene in scenes if scene.native.crs is None]
-    if without:
+    without_crs = [scene.name for scene in scenes if scene.native.crs is None]
+    if without_crs:
         raise LabelError(
-            f"{labels.source}: {named(without)} has no CRS, so its labels have no place on the ground; georeference it, or choose a pixel --format"
+            f"{labels.source}: {named(without_crs)} has no CRS, so its labels cannot be placed on the map; "
+            "georeference it, or set `format` to one in pixels"
         )
     images = tuple(IndexedImage(scene.name, scene.native, scene.name, scene.path, "none") for scene in scenes)
-    placed = place_labels(labels, ImageIndex(images, labels.classes, ""), join=False)
-    return replace(
-        placed, attributes={name: values for name, values in placed.attributes.items() if name != "split"}
-    )
+    placed = place_labels(labels, ImageIndex(images, labels.classes, format=""), join=False)
+    attributes = {name: values for name, values in placed.attributes.items() if name != "split"}
+    return replace(placed, attributes=attributes)

@@ -1,4 +1,4 @@
-"""`WrittenLabels`: what an import or a conversion made."""
+"""`WrittenLabels`: what an import or a conversion wrote."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from ..core.labelset import LabelSet
 
 @dataclass(frozen=True)
 class WrittenLabels:
-    """Labels that were written: where, how many of each class, and what was joined, lost or left out on the
-    way.
-    """
+    """Labels that an import or a conversion wrote."""
 
     path: Path
+    """The output."""
+
     labels: LabelSet
+    """The labels as they were written."""
+
     notes: tuple[str, ...]
+    """What was joined, lost or left out, counted."""
 
     @property
     def counts(self) -> dict[str, int]:
-        """Objects of each class; those of no class not counted."""
+        """Number of objects per class; those without a class are not counted."""
         return {info.name: int((self.labels.class_ids == info.id).sum()) for info in self.labels.classes}
 
     def values(self) -> dict[str, object]:

@@ -279,7 +279,7 @@ def test_mistakes_of_import_are_one_line(eo_dl_cli: Cli, world: World, made: Pat
         ((alone, "--index", tmp_path / "none.json"), ("none.json",)),
         (
             (alone, "--index", made / "coco" / "annotations" / "instances_train.json"),
-            ("no index of exported labels",),
+            ("not an index of exported labels",),
         ),
         ((tmp_path / "none.xml", "--index", made / "cvat" / INDEX), ("none.xml", "no such file")),
         ((tmp_path / "empty", "--index", made / "cvat" / INDEX), ("no label files",)),

@@ -315,7 +315,7 @@ def test_wrong_requests_are_refused(project: tuple[Path, ChipSet], tmp_path: Pat
     )
     with pytest.raises(LabelError, match="not in the index"):
         import_labels(tmp_path / "other.json", index=tmp_path / "b" / INDEX_NAME, out=tmp_path / "c.gpkg")
-    with pytest.raises(LabelError, match="--index"):
+    with pytest.raises(LabelError, match="`index`"):
         import_labels(tmp_path / "other.json", out=tmp_path / "c.gpkg")
 
 

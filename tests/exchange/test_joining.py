@@ -174,14 +174,14 @@ def test_pieces_that_got_two_classes_stay_apart_and_are_counted() -> None:
     labels, index = four_chips({"#1": (shapely.box(40, 2, 60, 12), "roof", {"height": 3})})
     placed = place_labels(replace(labels, class_ids=np.array([1, 2])), index)
     assert len(placed) == 2 and any(
-        note.startswith("1 objects have another class in one image than in another") for note in placed.notes
+        note.startswith("1 objects have different classes in different images") for note in placed.notes
     )
     heights = np.array([3, 4], dtype=object)
     placed = place_labels(replace(labels, attributes={**labels.attributes, "height": heights}), index)
     assert (
         len(placed) == 1
         and placed.attributes["height"][0] == 3
-        and any(note.startswith("1 objects have other attributes") for note in placed.notes)
+        and any(note.startswith("1 objects have different attributes") for note in placed.notes)
     )
 
 

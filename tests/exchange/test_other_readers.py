@@ -115,7 +115,8 @@ def test_the_coco_api_reads_outlines_boxes_and_masks(chips: ChipSet, tmp_path: P
                 <= shapely.box(*np.cumsum(np.reshape(one["bbox"], (2, 2)), 0).ravel()).length
             )
         for one in with_holes:
-            place = read_index(tmp_path / "out" / INDEX_NAME).find(image["file_name"])
+            index = read_index(tmp_path / "out" / INDEX_NAME)
+            place = next(one for one in index.images if one.name == image["file_name"])
             assert place is not None
             moved = place.grid.geometries_to_pixel(
                 GRID.geometries_to_map(np.array([OUTLINES[3][0]], dtype=object))

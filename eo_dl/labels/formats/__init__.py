@@ -7,6 +7,7 @@ the module. This list is apart from the modules so that the choices of the comma
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import NamedTuple
 
 
@@ -36,5 +37,5 @@ FORMAT_NAMES = (
 READ_FORMATS = tuple(names.reads for names in FORMAT_NAMES)
 """Names of all formats that are read."""
 
-WRITTEN_FORMATS = tuple(name for names in FORMAT_NAMES for name in names.writes)
+WRITTEN_FORMATS = tuple(chain.from_iterable(names.writes for names in FORMAT_NAMES))
 """Names of all formats that are written."""

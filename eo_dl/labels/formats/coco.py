@@ -15,6 +15,7 @@ import numpy as np
 import shapely
 
 from ...core.classes import IGNORE_ID
+from ...core.geometries import polygons_in
 from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import burn
@@ -24,7 +25,7 @@ from ..records import ImageRecord, PixelObject, Records, image_name, pixel_recor
 from .annotations import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses, objects_with_class
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
-from .outlineforms import box_of, has_holes, open_ring, polygon_parts
+from .outlineforms import box_of, has_holes, open_ring
 from .rle import rle_outline, rle_runs
 from .safefile import checked_list, checked_score, image_size, put, read_json
 
@@ -273,7 +274,7 @@ def _written(labelled: LabelledObject, image: LabelledImage, losses: Losses) -> 
 
 def _segmentation(outline: shapely.Geometry, image: LabelledImage, losses: Losses) -> object:
     if not has_holes(outline):
-        return [open_ring(part).ravel().tolist() for part in polygon_parts(outline)]
+        return [open_ring(part).ravel().tolist() for part in polygons_in(outline)]
     losses.count("objects with holes became masks of whole pixels (COCO has no polygons with holes)")
     mask = burn([outline], [1], image.height, image.width) == 1
     return {"size": [image.height, image.width], "counts": rle_runs(mask)}

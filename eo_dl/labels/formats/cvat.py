@@ -15,9 +15,10 @@ from xml.etree.ElementTree import Element, indent
 
 import numpy as np
 import shapely
-from shapely.affinity import rotate, scale, translate
+from shapely.affinity import rotate, scale
 
 from ...core.classes import ClassSet
+from ...core.geometries import polygons_in, shifted
 from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import polygonize
@@ -35,7 +36,6 @@ from .outlineforms import (
     is_box,
     joined,
     open_ring,
-    polygon_parts,
     ring_polygon,
 )
 from .parts import joined_parts
@@ -178,7 +178,7 @@ def _mask_outline(shape: Element) -> shapely.Geometry:
         raise ValueError(f"the runs add up to {int(runs.sum())} px, but the mask has {size}")
     mask = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
     polygons, _ = polygonize(mask.astype(np.uint8), mask)
-    return translate(joined(list(polygons)), left, top)
+    return shifted(joined(list(polygons)), left, top)
 
 
 # Writing
@@ -244,7 +244,7 @@ def _shapes(labelled: LabelledObject, group: int, image: LabelledImage, losses: 
     if has_holes(labelled.outline):
         losses.count("objects with holes became masks of whole pixels (CVAT has no polygons with holes)")
         return [_mask(labelled, image)]
-    parts = polygon_parts(labelled.outline)
+    parts = polygons_in(labelled.outline)
     group_id = {"group_id": str(group)} if len(parts) > 1 else {}
     return [_part(labelled, part, group_id) for part in parts]
 

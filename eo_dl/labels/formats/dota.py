@@ -54,7 +54,7 @@ def _is_line(words: Sequence[str]) -> bool:
 
 
 def _is_yolo_polygon(words: Sequence[str]) -> bool:
-    """Whether a line is a class number and fractions. Coordinates of DOTA are pixels, and its classes names."""
+    """Whether a line is a class number and fractions: DOTA has pixels, and names of classes."""
     try:
         numbers = [float(word) for word in words]
     except ValueError:

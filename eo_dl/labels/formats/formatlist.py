@@ -33,7 +33,10 @@ def label_format(name: str) -> LabelFormat:
 @cache
 def written_formats() -> dict[str, WrittenFormat]:
     """All formats that are written, by name."""
-    return {written.name: written for known in label_formats() for written in known.written}
+    by_name: dict[str, WrittenFormat] = {}
+    for known in label_formats():
+        by_name |= {written.name: written for written in known.written}
+    return by_name
 
 
 def written_format(name: str) -> WrittenFormat:

@@ -156,7 +156,7 @@ class WrittenFormat:
     """Output files with this suffix are written in this format unless another one is named."""
 
     output_names: tuple[str, ...] = ()
-    """Patterns of what a folder of these labels contains; only such a folder may be overwritten."""
+    """Patterns of the names in an output folder; only a folder without other names may be overwritten."""
 
     needs_images: bool = False
     """The labels are in where the images lie, so they cannot be converted without writing the images."""

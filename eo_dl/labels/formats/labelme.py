@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import shapely
 from PIL import Image, UnidentifiedImageError
-from shapely.affinity import translate
 
 from ...core.arraytypes import BoolArray, Float64Array
+from ...core.geometries import polygons_in, shifted
 from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import polygonize
@@ -36,7 +36,6 @@ from .outlineforms import (
     is_box,
     joined,
     open_ring,
-    polygon_parts,
     ring_polygon,
 )
 from .parts import joined_parts
@@ -144,7 +143,7 @@ def _mask_outline(text: object, corner: Float64Array) -> shapely.Geometry:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as cause:
         raise ValueError("its mask is too large") from cause
     polygons, _ = polygonize(mask.astype(np.uint8), mask)
-    return translate(joined(list(polygons)), *corner)
+    return shifted(joined(list(polygons)), *corner)
 
 
 def _decoded(png: bytes) -> BoolArray:
@@ -186,7 +185,7 @@ def _shapes(
     if has_holes(labelled.outline):
         losses.count("objects with holes became masks of whole pixels (LabelMe has no polygons with holes)")
         return [_written(labelled, _mask(labelled.outline, image))]
-    parts = polygon_parts(labelled.outline)
+    parts = polygons_in(labelled.outline)
     group = number if len(parts) > 1 else None
     return [_written(labelled, _part(part), group) for part in parts]
 

@@ -23,6 +23,7 @@ from shapely.affinity import rotate, scale
 
 from ...core.arraytypes import Float64Array
 from ...core.classes import ClassSet
+from ...core.geometries import polygons_in
 from ...errors import LabelError
 from ...io.rasterize import burn, polygonize
 from ...io.xmltree import element, to_xml
@@ -40,7 +41,7 @@ from .annotations import (
 from .brush import brush_code, brush_mask
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
-from .outlineforms import edges_polygon, has_holes, is_box, joined, open_ring, polygon_parts, ring_polygon
+from .outlineforms import edges_polygon, has_holes, is_box, joined, open_ring, ring_polygon
 from .parts import joined_parts
 from .safefile import checked_list, checked_score, image_size, one_line, put, read_json
 
@@ -359,7 +360,7 @@ def _shapes(outline: shapely.Geometry, image: LabelledImage, losses: Losses) -> 
         return [_Shape("brush", "brushlabels", {"format": "rle", "rle": brush_code(mask)})]
     percent = 100.0 / np.array([image.width, image.height])  # percent per pixel
     shapes = []
-    for part in polygon_parts(outline):
+    for part in polygons_in(outline):
         if is_box(part):
             x, y = (float(value) for value in np.array(part.bounds[:2]) * percent)
             x1, y1 = (float(value) for value in np.array(part.bounds[2:]) * percent)

@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 
 from ...core.arraytypes import BoolArray, Float64Array
+from ...core.geometries import polygons_in
 from ...io.rasterize import burn
 from .annotations import LabelledImage, Losses
 
@@ -18,14 +19,9 @@ _SAME_SHARE = 1e-9  # areas that differ by less of themselves are the same
 _FARTHEST_PX = 1e12
 
 
-def polygon_parts(outline: shapely.Geometry) -> list[shapely.Polygon]:
-    """The polygons of an outline, in their order."""
-    return [part for part in shapely.get_parts(outline) if part.geom_type == "Polygon" and not part.is_empty]
-
-
 def has_holes(outline: shapely.Geometry) -> bool:
     """Whether any part has a hole."""
-    return any(len(part.interiors) for part in polygon_parts(outline))
+    return any(len(part.interiors) for part in polygons_in(outline))
 
 
 def open_ring(part: shapely.Polygon) -> Float64Array:
@@ -36,7 +32,7 @@ def open_ring(part: shapely.Polygon) -> Float64Array:
 def filled_rings(outline: shapely.Geometry, losses: Losses) -> list[Float64Array]:
     """(N, 2) the outer ring of each part. Holes are filled and counted."""
     losses.count("objects with holes: filled, since the format has none", int(has_holes(outline)))
-    return [open_ring(part) for part in polygon_parts(outline)]
+    return [open_ring(part) for part in polygons_in(outline)]
 
 
 def box_of(outline: shapely.Geometry, losses: Losses) -> tuple[float, float, float, float]:
@@ -48,7 +44,7 @@ def box_of(outline: shapely.Geometry, losses: Losses) -> tuple[float, float, flo
 
 def is_box(outline: shapely.Geometry) -> bool:
     """Whether an outline is an upright rectangle."""
-    parts = polygon_parts(outline)
+    parts = polygons_in(outline)
     if len(parts) != 1 or len(parts[0].interiors):
         return False
     frame = shapely.box(*outline.bounds)
@@ -56,8 +52,8 @@ def is_box(outline: shapely.Geometry) -> bool:
 
 
 def four_corners(outline: shapely.Geometry, losses: Losses) -> Float64Array:
-    """(4, 2) the corners of a quadrilateral; of other outlines, which are counted, the smallest turned box."""
-    parts = polygon_parts(outline)
+    """(4, 2) the corners of a quadrilateral; of others, which are counted, the smallest turned box."""
+    parts = polygons_in(outline)
     if len(parts) == 1 and not len(parts[0].interiors):
         ring = open_ring(parts[0])
         if len(ring) == 4:
@@ -107,7 +103,7 @@ def joined(parts: Sequence[shapely.Geometry]) -> shapely.Geometry:
         return solid[0]
     polygons: list[shapely.Polygon] = []
     for part in solid:
-        polygons += polygon_parts(part)
+        polygons += polygons_in(part)
     outline = shapely.multipolygons(polygons)
     if outline.is_valid:
         return outline

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import shapely
-from shapely.affinity import translate
 
 from ...core.arraytypes import BoolArray, Int64Array
+from ...core.geometries import shifted
 from ...io.rasterize import polygonize
 
 _MAX_PIXELS = 2**28
@@ -81,7 +81,7 @@ def _outline(starts: Int64Array, stops: Int64Array, height: int) -> shapely.Geom
     cut = np.ascontiguousarray(mask[row0 : int(rows[-1]) + 1]).astype(np.uint8)
     polygons, _ = polygonize(cut, cut == 1)
     outline = polygons[0] if len(polygons) == 1 else shapely.multipolygons(polygons)
-    return translate(outline, col0, row0)
+    return shifted(outline, col0, row0)
 
 
 def _runs(counts: object) -> Int64Array:

@@ -1,4 +1,4 @@
-"""Label files opened with care: size limits, XML without entities, values checked; and text written at once."""
+"""Label files opened with care: size limits, XML without entities, values checked."""
 
 from __future__ import annotations
 

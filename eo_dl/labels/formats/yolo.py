@@ -1,8 +1,8 @@
 """YOLO: a text file per image with one line per object: a box, a polygon or four corners.
 
-Coordinates are fractions of the image. `data.yaml` names the classes and the folders of images; `labels/` mirrors `images/`. The files do not contain
-the sizes of images, so these are taken from the images beside them or from the caller. `channels` is the
-number of bands if it is not 3.
+Coordinates are fractions of the image. `data.yaml` names the classes and the folders of images; `labels/`
+mirrors `images/`. The files do not contain the sizes of images, so these are taken from the images beside
+them or from the caller. `channels` is the number of bands if it is not 3.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import shapely
 import yaml
 
+from ...core.geometries import polygons_in
 from ...core.imagenames import stem_of
 from ...errors import LabelError, SceneError
 from ...io.discover import RASTER_SUFFIXES
@@ -44,7 +45,7 @@ from .labelformat import (
     WrittenFormat,
     images_in,
 )
-from .outlineforms import box_of, edges_polygon, filled_rings, four_corners, polygon_parts, ring_polygon
+from .outlineforms import box_of, edges_polygon, filled_rings, four_corners, ring_polygon
 from .safefile import put, read_text
 
 _MAX_LINES = 200_000
@@ -278,7 +279,7 @@ def _lines(file: Path) -> list[_Line]:
 
 @dataclass(frozen=True)
 class _Line:
-    """One object as it is written."""
+    """The text of one object."""
 
     file: Path
     number: int
@@ -295,7 +296,7 @@ class _Line:
             raise self._malformed("a coordinate is not a fraction of the image; correct or delete the line")
         if names and class_number not in names:
             raise self._malformed(
-                f"class {class_number} has no name, but {len(names)} classes have; correct the line or add one"
+                f"class {class_number} has no name, but {len(names)} classes have; add one or correct the line"
             )
         return PixelObject(
             image=image,
@@ -351,7 +352,7 @@ def _box_lines(labelled: LabelledObject, losses: Losses) -> list[list[float]]:
 def _polygon_lines(labelled: LabelledObject, losses: Losses) -> list[list[float]]:
     losses.count(
         "objects of several parts became one object per part: a line holds one ring",
-        int(len(polygon_parts(labelled.outline)) > 1),
+        int(len(polygons_in(labelled.outline)) > 1),
     )
     return [ring.ravel().tolist() for ring in filled_rings(labelled.outline, losses)]
 
