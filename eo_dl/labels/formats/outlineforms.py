@@ -103,7 +103,7 @@ def joined(parts: Sequence[shapely.Geometry]) -> shapely.Geometry:
         return solid[0]
     polygons: list[shapely.Polygon] = []
     for part in solid:
-        polygons += polygons_in(part)
+        polygons.extend(polygons_in(part))
     outline = shapely.multipolygons(polygons)
     if outline.is_valid:
         return outline
