@@ -158,7 +158,7 @@ def test_places_for_onnx_and_stac_are_kept(tmp_path: Path) -> None:
 
 def test_an_existing_bundle_is_not_replaced_unasked(saved: Path) -> None:
     before = saved.read_bytes()
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="overwrite=True"):
         save_bundle(saved, _spec(), _network().state_dict())
     assert saved.read_bytes() == before
 

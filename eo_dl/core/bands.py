@@ -65,7 +65,8 @@ class BandSet:
         twice = sorted({b.name for b in self.bands if self.names.count(b.name) > 1})
         if twice:
             raise BandError(
-                f"two bands are called {', '.join(map(repr, twice))}; name them apart, e.g. -b red=1,green=2,blue=3"
+                f"two bands are called {', '.join(map(repr, twice))}; name them apart, e.g. with "
+                "`bands='red=1,green=2,blue=3'`"
             )
 
     @property
@@ -109,7 +110,7 @@ class BandSet:
         found = by_number.get(number) or by_name.get(canonical_name(number))
         if found is None:
             raise BandError(
-                f"{source}: band {number!r} is not there; it has {self.describe()} (numbers 1 to {max(b.number for b in self.bands)}); choose with -b/--bands"
+                f"{source}: band {number!r} is not there; it has {self.describe()} (numbers 1 to {max(b.number for b in self.bands)}); choose with `bands`"
             )
         return replace(found, name=canonical_name(new_name), named=True) if new_name else found
 
@@ -123,14 +124,16 @@ class BandSet:
             if len(scene) == len(self):
                 return tuple(range(len(self)))
             raise BandError(
-                f"{source}: the model needs {len(self)} bands in the order it was trained with; the scene has {len(scene)}; choose them with -b/--bands, e.g. -b {_numbers(len(self))}"
+                f"{source}: the model needs {len(self)} bands in the order of its training; the scene has {len(scene)}; "
+                f"choose them, e.g. with `bands='{_numbers(len(self))}'`"
             )
         places = {name: place for place, name in enumerate(scene.names)}
         missing = [name for name in self.names if name not in places]
         if missing:
+            pairs = ",".join(f"{name}={number}" for number, name in enumerate(self.names, start=1))
             raise BandError(
                 f"{source}: the model needs band{'s' * (len(missing) > 1)} {', '.join(missing)}; the scene has {scene.describe()}; "
-                f"say which is which, e.g. -b {','.join(f'{name}={i + 1}' for i, name in enumerate(self.names))}"
+                f"match them, e.g. with `bands='{pairs}'`"
             )
         return tuple(places[name] for name in self.names)
 

@@ -80,7 +80,7 @@ def read_chips(part: Part) -> FoundChips:
     rule = read_class_rule(part.said)
     if part.is_raster and rule is not None and rule.multi_label:
         raise LabelError(
-            f"{part.path}: holds the likeliest of several classes a chip and not the others; evaluate the vector file (-o NAME.gpkg)"
+            f"{part.path}: holds the likeliest of several classes a chip and not the others; predict to and evaluate a .gpkg"
         )
     if part.is_raster:
         return _of_raster(part)
@@ -197,7 +197,7 @@ def _block(blocks: Blocks, window: Window) -> str:
 def _grid(found: FoundChips) -> PixelGrid:
     if found.part.grid is None:
         raise InputError(
-            f"{found.part.path}: does not say which scene its chips were cut from; name it with --scene"
+            f"{found.part.path}: does not say which scene its chips were cut from; name it with `scene`"
         )
     return found.part.grid
 
@@ -243,7 +243,7 @@ class _Truth:
             )
         if labels.masks:
             raise InputError(
-                f"{found.part.path}: the truth is a raster, which lies on the scene's pixels; name the scene with --scene"
+                f"{found.part.path}: the truth is a raster, which lies on the scene's pixels; name the scene with `scene`"
             )
         return cls(found, match, labels.for_grid(grid, found.part.made_of), None, None)
 
@@ -287,7 +287,7 @@ def _score_images(
 ) -> None:
     if limits.aoi is not None:
         raise ConfigError(
-            f"{found.part.path}: has a row for each image, and an AOI cuts ground; leave --aoi out, or evaluate one map a scene"
+            f"{found.part.path}: has a row for each image, and an AOI cuts ground; omit `aoi`, or evaluate one map per scene"
         )
     wanted = _wanted(limits)
     images = list(_labels_of_images(found, labels))

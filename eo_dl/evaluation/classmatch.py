@@ -59,7 +59,7 @@ def match_classes(
     if missing:
         raise LabelError(
             f"{source}: the truth has {_listed([c.name for c in theirs])}, the prediction {_listed([c.name for c in ours])}; "
-            f"say which is which with --class-map, e.g. {missing[0]}={ours[0].name if ours else 'NAME'} (or {missing[0]}=ignore)"
+            f"match them with `class_map`, e.g. {missing[0]}={ours[0].name if ours else 'NAME'} (or {missing[0]}=ignore)"
         )
     table = np.full(256, IGNORE_ID, np.uint8)
     for info in theirs:
@@ -82,7 +82,7 @@ def _mapped(
                 ("truth", truth.names) if _plain(name) not in known else ("prediction", predicted.names)
             )
             raise LabelError(
-                f"{source}: --class-map names '{name if side == 'truth' else target}', which is no class of the {side}; it has {_listed(list(names))}"
+                f"{source}: `class_map` names '{name if side == 'truth' else target}', which is no class of the {side}; it has {_listed(list(names))}"
             )
     chosen = {_plain(name): _plain(target) for name, target in class_map.items()}
     found: dict[str, int | None] = {}

@@ -63,5 +63,5 @@ def nothing_to_score(labels: LabelSet, missing: str) -> LabelError:
     frame = "pixels of images" if labels.crs is None else labels.crs.name
     return LabelError(
         f"{labels.source}: no {missing} (the truth is in {frame}); check that both show the same place, and "
-        "--aoi, --chips and --annotated"
+        "`aoi`, `chips` and `annotated`"
     )

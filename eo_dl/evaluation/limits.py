@@ -45,13 +45,11 @@ class Limits:
         """
         names: dict[str, SplitName] = {name: name for name in SPLITS}
         if split not in names:
-            raise ConfigError(f"split {split!r} is none of {', '.join(SPLITS)}; change --split")
+            raise ConfigError(f"split {split!r} is none of {', '.join(SPLITS)}; choose another `split`")
         chosen = names[split]
         opened = None if chips is None else open_chip_set(chips)
         if opened is not None and not opened.split(chosen):
-            raise ChipSetError(
-                f"{opened.path}: has no chips in the split '{split}'; choose another with --split"
-            )
+            raise ChipSetError(f"{opened.path}: has no chips in the split '{split}'; choose another `split`")
         return cls(aoi, opened, chosen)
 
     def areas(self, grid: PixelGrid, name: str) -> tuple[Aoi, ...]:

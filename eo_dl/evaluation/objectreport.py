@@ -134,6 +134,6 @@ def _notes(tally: ObjectTally, use_boxes: bool, have_confidence: bool) -> list[s
     if tally.unlimited:
         notes.append(
             "the prediction does not say which area it covers, so the whole truth counts; narrow it with "
-            "--aoi or --scene"
+            "`aoi` or `scene`"
         )
     return notes

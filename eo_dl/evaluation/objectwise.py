@@ -163,14 +163,14 @@ def _common_frame(found: Found, labels: LabelSet) -> tuple[PixelGrid, GeometryAr
     grid = found.part.grid
     if grid is None and found.crs is not None and labels.crs is None and len(labels):
         raise LabelError(
-            f"{labels.source}: labels are in pixels of an image, the prediction is in map coordinates; name the scene it was made of with --scene"
+            f"{labels.source}: labels are in pixels of an image, the prediction is in map coordinates; name the scene it was made of with `scene`"
         )
     if grid is None:
         grid = _laid_grid(found, labels)
     if found.crs is None or grid.crs is None:
         if found.crs is not None:
             raise LabelError(
-                f"{found.part.path}: is in map coordinates ({found.crs.name}), but the scene {found.part.scene_name} has no CRS; give the right --scene"
+                f"{found.part.path}: is in map coordinates ({found.crs.name}), but the scene {found.part.scene_name} has no CRS; name the right `scene`"
             )
         return grid, found.outlines
     outlines = reproject(found.outlines, found.crs, grid.crs, str(found.part.path))

@@ -118,9 +118,7 @@ def chips_wanted(found: Sequence[Found], limits: Limits) -> list[str]:
         read_one_object_rule(layer_metadata(one.part.path)) is None for one in found
     ):
         return []
-    return [
-        "the model gives one object a chip at most; with the chips (--chips) it is also scored chip by chip (CorLoc)"
-    ]
+    return ["the model gives one object a chip at most; with `chips` it is also scored chip by chip (CorLoc)"]
 
 
 def _within(objects: Objects, window: Window) -> Objects:

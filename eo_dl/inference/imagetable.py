@@ -84,8 +84,8 @@ def predict_images(
     started = time.perf_counter()
     if request.aoi is not None:
         raise ConfigError(
-            f"{out}: a row for each image and an AOI do not go together; write one file a scene (-o "
-            "FOLDER), or leave --aoi out"
+            f"{out}: one row per image cannot be combined with `aoi`; write one file per scene (into a folder), "
+            "or omit `aoi`"
         )
     _check_place(scenes, out)
     refuse_existing(out, request.overwrite)

@@ -91,8 +91,8 @@ def predict(
     if as_images(bundle, Path(out), several=len(opened) > 1):
         if probabilities is not False:
             raise ConfigError(
-                f"{out}: a table of images has a column of probabilities for each class already; leave "
-                "--probabilities out"
+                f"{out}: a table of images already has one column of probabilities per class; omit "
+                "`probabilities`"
             )
         engine = make_backend(backend, bundle, compute=compute, labels_only=False)
         return predict_images(bundle, opened, Path(out), request, engine, on_progress)
@@ -134,13 +134,13 @@ def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, seve
     if not bundle.task.output.writes_rasters:
         raise ConfigError(
             f"{out}: a {bundle.task.name} model gives {bundle.task.output.gives} with scores, not rasters of probabilities; "
-            "leave --probabilities out"
+            "omit `probabilities`"
         )
     if wanted is True:
         return out.with_name(f"{out.stem}_prob.tif")
     if several:
         raise ConfigError(
-            f"{wanted}: one name for the probabilities of several scenes; give --probabilities without a name"
+            f"{wanted}: one name for the probabilities of several scenes; use `probabilities=True`"
         )
     path = Path(wanted)
     if path.suffix.lower() not in (".tif", ".tiff") or path == out:

@@ -63,7 +63,9 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     """
     target = Path(path)
     if _is_occupied(target) and not overwrite:
-        raise OutputExistsError(f"{target}: exists already; choose another name or give --overwrite")
+        raise OutputExistsError(
+            f"{target}: exists already; choose another name, or replace it with `overwrite=True`"
+        )
     parent = target.parent
     if not parent.is_dir():
         raise InputError(f"{target}: the folder {parent} does not exist; make it first (mkdir -p)")

@@ -183,7 +183,7 @@ def _crs(document: dict[str, Any], override: str | None, path: str) -> CRS | Non
         crs = CRS.from_user_input(text)
     except CRSError as cause:
         raise LabelError(
-            f"{path}: its CRS {str(text)[:60]!r} is not known; give the right one with --label-crs"
+            f"{path}: its CRS {str(text)[:60]!r} is not known; state the right one with `label_crs`"
         ) from cause
     # CRS84 is WGS 84 in the order longitude, latitude, which is the order of every GeoJSON.
     return CRS.from_epsg(4326) if "CRS84" in str(text) else crs
@@ -204,7 +204,7 @@ def _check_degrees(geometries: GeometryArray, path: str) -> None:
         raise LabelError(
             f"{path}: names no CRS, so coordinates must be longitude and latitude, but ({x:.10g}, {y:.10g}) "
             "is "
-            "not; give its CRS with --label-crs, e.g. EPSG:32633"
+            "not; state its CRS with `label_crs`, e.g. EPSG:32633"
         )
 
 

@@ -135,9 +135,7 @@ class Scene:
             raise GridError(f"{self.path}: the GSD must be above 0 m, found {gsd_m:g}")
         if self.native.crs is None:
             raise GridError(
-                f"{self.path}: has no CRS, so its GSD is unknown and cannot become {gsd_m:g} m; leave "
-                "`gsd_m` "
-                "out"
+                f"{self.path}: has no CRS, so its GSD is unknown and cannot become {gsd_m:g} m; omit `gsd_m`"
             )
         pixel_width_m, pixel_height_m = self.native.pixel_size_m
         width = max(1, round(self.native.width * pixel_width_m / gsd_m))

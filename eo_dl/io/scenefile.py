@@ -156,13 +156,13 @@ def _crs(found: rasterio.crs.CRS | None, path: str, notes: list[str]) -> CRS | N
         crs = crs if code is None else CRS.from_epsg(code)
     except CRSError as cause:
         raise SceneError(
-            f"{path}: its CRS is not understood ({' '.join(str(cause).split())[:120]}); give the right one "
-            "with --crs"
+            f"{path}: its CRS is not understood ({' '.join(str(cause).split())[:120]}); state the right "
+            "one with `crs`"
         ) from cause
     if crs.geodetic_crs is None or crs.is_engineering:
         notes.append(
             f"its CRS '{crs.name}' is a local one without a place on Earth, so results lie in its "
-            "coordinates without CRS; give the real one with --crs"
+            "coordinates without CRS; state the real one with `crs`"
         )
         return None
     return crs

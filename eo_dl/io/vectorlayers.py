@@ -132,10 +132,10 @@ def _read_ogr(source: str, layer: str | None) -> geopandas.GeoDataFrame:
     if layer is not None and layer not in names:
         raise LabelError(
             f"{source}: has no layer {layer!r} with geometries; it has {_listed(names)}; choose one with "
-            "--layer"
+            "`layer`"
         )
     if layer is None and len(names) != 1:
-        advice = "choose one with --layer" if names else "choose another file"
+        advice = "choose one with `layer`" if names else "choose another file"
         raise LabelError(f"{source}: expected one layer with geometries, it has {_listed(names)}; {advice}")
     with _read_errors(source):
         return pyogrio.read_dataframe(source, layer=layer or names[0], fid_as_index=True)

@@ -155,5 +155,5 @@ def _refusal(path: Path, content: str) -> SceneError:
     return SceneError(
         f"{path}: the VRT holds {content}; only mosaics of local files in or below its own folder are "
         "opened; "
-        "if you wrote it yourself, give --trust-vrt"
+        "if you wrote it yourself, set `trust_vrt=True`"
     )

@@ -92,7 +92,7 @@ def parse_classes(classes: Sequence[str] | str | Path | None) -> ClassRequest | 
             names.append(name)
     if not names:
         raise LabelError(
-            "classes: at least one class was expected, found none; leave --classes out or name some, e.g. --classes building,tree"
+            "classes: at least one class was expected, found none; omit `classes`, or name some, e.g. building,tree"
         )
     return ClassRequest(tuple(names), values, bare)
 
@@ -241,7 +241,7 @@ def _given_classes(
         found[value] = IGNORE_ID if name is None else ids[name]
         ignored += counts.get(value, 0) if name is None else 0
     _refuse_unnamed(left, source)
-    notes = [f"{_times(ignored)} ignored as --classes says"] if ignored else []
+    notes = [f"{_times(ignored)} ignored, as `classes` says"] if ignored else []
     without = [name for name in spec.names if ids[name] not in found.values()]
     if without:
         notes.append(f"nothing is labelled {', '.join(map(repr, without[:5]))}")
@@ -258,14 +258,14 @@ def _refuse_unnamed(left: Mapping[str, int], source: str) -> None:
         )
         some = next(iter(left))
         raise LabelError(
-            f"{source}: holds values that --classes leaves out: {shown}; add NAME={some}, -{some} to ignore it, or NAME=* for all others"
+            f"{source}: holds values that `classes` leaves out: {shown}; add NAME={some}, -{some} to ignore it, or NAME=* for all others"
         )
 
 
 def _class_set(infos: Mapping[int, ClassInfo], source: str) -> ClassSet:
     if not infos:
         raise LabelError(
-            f"{source}: every label is ignored, so no class is left; check --classes and --class-field"
+            f"{source}: every label is ignored, so no class is left; check `classes` and `class_field`"
         )
     return ClassSet(tuple(infos[i] for i in sorted(infos)))
 
@@ -273,7 +273,7 @@ def _class_set(infos: Mapping[int, ClassInfo], source: str) -> ClassSet:
 def _check_count(count: int, source: str) -> None:
     if count >= IGNORE_ID:
         raise LabelError(
-            f"{source}: holds {count} classes, at most 254 fit; choose another --class-field or merge with --classes"
+            f"{source}: holds {count} classes, at most 254 fit; choose another `class_field`, or merge with `classes`"
         )
 
 
@@ -299,7 +299,7 @@ def lookalikes(counts: Mapping[str, int]) -> tuple[str, ...]:
         twin = next((common for common in ordered[:place] if _alike(common, rare, counts)), None)
         if twin is not None:
             notes.append(
-                f"class '{rare}' ({counts[rare]}) looks like '{twin}' ({counts[twin]}); merge them with --classes '{twin}={twin}|{rare}'"
+                f"class '{rare}' ({counts[rare]}) looks like '{twin}' ({counts[twin]}); merge them with `classes='{twin}={twin}|{rare}'"
             )
     return tuple(notes)
 

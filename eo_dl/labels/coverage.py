@@ -235,7 +235,7 @@ def _match_annotated(labels: LabelSet, crs: CRS, scenes: Sequence[Scene]) -> lis
     inside = np.unique(np.concatenate(hits))
     if not len(inside):
         raise LabelError(
-            f"{labels.source}: none of {len(areas)} annotated areas lies on a scene; check the file given with --annotated"
+            f"{labels.source}: none of {len(areas)} annotated areas lies on a scene; check the file `annotated`"
         )
     notes = (
         [f"{_lie(len(areas) - len(inside), len(areas), 'annotated area')} outside the scenes"]
@@ -286,7 +286,7 @@ def _no_overlap(labels: LabelSet, crs: CRS, scenes: Sequence[Scene]) -> str:
     text = f"{labels.source}: no label lies on the scenes; labels are at {_extent((west, south, east, north))}, scenes at {_extent(ground)}"
     if _swapped_overlap(labels, crs, scenes):
         return f"{text}; with x and y swapped they would overlap: exchange the coordinates of the labels, e.g. ogr2ogr -swap_xy OUT.gpkg IN"
-    return f"{text}; check the CRS of the labels ({crs.name}), and correct it with --label-crs"
+    return f"{text}; check the CRS of the labels ({crs.name}), and correct it with `label_crs`"
 
 
 def _lonlat(geometries: GeometryArray, crs: CRS | None, source: str) -> tuple[float, float, float, float]:

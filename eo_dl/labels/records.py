@@ -70,7 +70,7 @@ def label_set(records: Records, spec: ClassRequest | None, unlabelled: Unlabelle
     if not len(clean.index):
         dropped = f" ({'; '.join(clean.notes)})" if clean.notes else ""
         raise LabelError(
-            f"{records.source}: holds no labelled area{dropped}; label something first, or check --layer and --where"
+            f"{records.source}: holds no labelled area{dropped}; label something first, or check `layer` and `where`"
         )
     values = [records.values[place] for place in clean.index]
     naming = name_classes(counted(values), spec, records.source, records.known)

@@ -35,13 +35,13 @@ def profile_folders(profile: str | None = None, profiles_path: str | Path | None
         named = [folder for folder in found if folder.name == profile]
         if not named:
             raise InputError(
-                f"QGIS profile {profile!r} was not found; there is {', '.join(f.name for f in found) or 'none'}; choose one with --profile"
+                f"QGIS profile {profile!r} was not found; there is {', '.join(f.name for f in found) or 'none'}; choose one with `profile`"
             )
         return tuple(named)
     if not found:
         where = ", ".join(str(root) for root in roots) or "the usual places"
         raise InputError(
-            f"no QGIS profile in {where}; start QGIS once, or name the folder of its profiles with --profiles-path"
+            f"no QGIS profile in {where}; start QGIS once, or name the folder of its profiles with `profiles_path`"
         )
     return tuple(found)
 

@@ -109,7 +109,7 @@ class Task(Generic[ConfigT, CodecT, TargetT, AnswerT]):
     """A head by its parts. `Task` alone stands for any of them, `RasterTask` etc. for those of one kind."""
 
     name: str
-    """Name of the folder, and what `--task` takes."""
+    """Name of the folder, and what `task` takes."""
     title: str
     """The usual name, in lower case: "semantic segmentation"."""
     pipeline_tag: str

@@ -61,13 +61,11 @@ class DryRun:
         if self.setup.device.type != "cpu" or self.minutes <= LONG_MINUTES:
             return ""
         known = type(self.setup.data.task_config).model_fields
-        smaller = [
-            f"--set 'task_options.{name}={value}'" for name, value in _SMALLER.items() if name in known
-        ]
+        smaller = [f"`task_options.{name}={value}`" for name, value in _SMALLER.items() if name in known]
         ways = [
-            f"--set max_minutes={LONG_MINUTES:g}",
-            "fewer --epochs",
-            "a smaller --backbone (resnet10t)",
+            f"`max_minutes={LONG_MINUTES:g}`",
+            "fewer `epochs`",
+            "a smaller `backbone` (resnet10t)",
             *smaller,
             "a GPU",
         ]

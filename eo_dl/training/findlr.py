@@ -52,7 +52,7 @@ class RateFinding:
             values,
             ("what", "value"),
             (
-                ("suggested --lr", f"{self.lr:.2g}"),
+                ("suggested lr", f"{self.lr:.2g}"),
                 ("steps taken", str(len(self.rates))),
                 ("plot", str(self.picture)),
             ),
@@ -111,7 +111,7 @@ def steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
     last = int(np.argmin(losses)) if len(losses) else 0
     if last < 2:
         raise TrainingError(
-            "the loss fell at no learning rate; look at the chips and their labels, or try another --seed or a larger --batch-size"
+            "the loss fell at no learning rate; look at the chips and their labels, or try another `seed` or a larger `batch_size`"
         )
     slopes = np.gradient(np.asarray(losses[: last + 1]), np.log(rates[: last + 1]))
     return float(rates[int(np.argmin(slopes))])

@@ -132,14 +132,14 @@ def _check(chips: ChipSet, config: TrainConfig, folds: int, target: Path) -> Non
     if chips.folds != folds:
         there = "no folds" if chips.folds is None else f"{chips.folds} folds"
         advice = (
-            f"tile with --folds {folds}"
+            f"tile with {folds} folds"
             if chips.folds is None
-            else f"give --folds {chips.folds}, or tile with --folds {folds}"
+            else f"use `folds={chips.folds}`, or tile with {folds} folds"
         )
         raise ConfigError(f"{chips.path}: has {there}, {folds} were asked for; {advice}")
     if process_layout(config).world > 1:
         raise ConfigError(
-            "--folds: trains one fold after the other in one process; with several processes train them one by one (--val-fold N)"
+            "`folds`: trains one fold after the other in one process; with several processes train them one by one (`val_fold`)"
         )
 
 

@@ -723,7 +723,7 @@ def test_bad_input_is_one_line(write_scene: Writer, write_labels: Writer, tmp_pa
 
 
 def test_what_exists_is_not_overwritten_unasked(chips: ChipSet, tmp_path: Path) -> None:
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="overwrite=True"):
         tile(chips.scenes[0], chips.labels, out=chips.path, size_px=16)
     pictures = tmp_path / "pictures"
     pictures.mkdir()

@@ -218,7 +218,8 @@ class TestPredict:
     ) -> None:
         other = write_scene(tmp_path / "other.tif", np.full((3, 64, 64), 90, np.uint8), names=())
         refused(
-            eo_dl_cli("predict", world.model, other, "-o", tmp_path / "map.tif"), "-b red=1,green=2,blue=3"
+            eo_dl_cli("predict", world.model, other, "-o", tmp_path / "map.tif"),
+            "--bands red=1,green=2,blue=3",
         )
         assert not (tmp_path / "map.tif").exists()
 

@@ -26,7 +26,7 @@ def test_a_shuffled_scene_is_matched_by_name(order: list[str]) -> None:
 
 
 def test_a_scene_without_names_is_refused_with_the_flag() -> None:
-    with pytest.raises(BandError, match=r"-b red=1,green=2,blue=3"):
+    with pytest.raises(BandError, match=r"red=1,green=2,blue=3"):
         named("red", "green", "blue").match(unnamed(3), "s.tif")
 
 

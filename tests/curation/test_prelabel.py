@@ -326,7 +326,7 @@ def test_a_correction_that_cannot_be_understood_is_refused(
 def test_bad_input_is_one_line(project: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="labels prelabel"):
         merge_labels(None, tmp_path / "found.gpkg", out=tmp_path / "m.gpkg")
-    with pytest.raises(InputError, match="--overwrite"):
+    with pytest.raises(InputError, match="overwrite=True"):
         prelabel(tmp_path / "found.gpkg", out=project)
     with pytest.raises(InputError, match="nothing to correct"):
         prelabel(tmp_path / "found.gpkg", out=tmp_path / "x.gpkg", min_score=0.95)

@@ -598,5 +598,5 @@ def test_bad_requests_are_one_line(scene: Path, tmp_path: Path, options: dict[st
 
 def test_an_existing_queue_is_kept(scene: Path, tmp_path: Path) -> None:
     (tmp_path / "q.gpkg").write_bytes(b"mine")
-    with pytest.raises(EoDlError, match="--overwrite"):
+    with pytest.raises(EoDlError, match="overwrite=True"):
         queue_chips(tiny_model("segmentation", scene), scene, out=tmp_path / "q.gpkg")

@@ -59,7 +59,7 @@ def test_banepa_boxes_count_categories_from_zero(real_data: Path) -> None:
 
 def test_boadella_dates_keep_apart(real_data: Path) -> None:
     folder = real_data / "boadella-water"
-    with pytest.raises(LabelError, match=r"points or lines.*--where"):
+    with pytest.raises(LabelError, match=r"points or lines.*`where"):
         read_labels(folder)
     labels = match_labels(read_labels(folder, where="tasks=segmentation"), scenes(folder, "*.tif"))
     counts = {scene.stem: len(labels.for_grid(scene.grid, scene.name)) for scene in scenes(folder, "*.tif")}
@@ -180,7 +180,7 @@ def test_roads_and_projected_geojson(real_data: Path) -> None:
         classes="road",
     )
     assert len(roads) == 9 and roads.classes.names == ("road",)
-    with pytest.raises(LabelError, match="--label-crs"):
+    with pytest.raises(LabelError, match="`label_crs`"):
         read_labels(folder / "custom_proj" / "geotiff_custom_proj_labels.geojson")
     crs = open_scene(folder / "custom_proj" / "sample_geotiff_custom_proj.tif").grid.crs
     assert crs is not None

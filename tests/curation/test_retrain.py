@@ -194,12 +194,12 @@ def test_a_stopped_retraining_goes_on_to_the_same_weights(
         retrain(run.model, chips, labels=corrected, out=out, epochs=3, on_progress=stop_in_the_second_round)
     assert (tmp_path / "second.chips").is_dir() and (tmp_path / "second.run").is_dir() and not out.exists()
     assert any(
-        "second.run" in text and "second.chips are kept" in text and "--resume" in text
+        "second.run" in text and "second.chips are kept" in text and "`resume=True`" in text
         for text in caplog.messages
     )
     with pytest.raises(
         OutputExistsError,
-        match=r"second\.chips and .*second\.run.*--resume continues.*--overwrite starts anew",
+        match=r"second\.chips and .*second\.run.*`resume=True` continues.*`overwrite=True` starts over",
     ):
         retrain(run.model, chips, labels=corrected, out=out, epochs=3)
     with pytest.raises(ConfigError, match="made of something else"):

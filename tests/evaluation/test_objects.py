@@ -127,7 +127,7 @@ def test_labels_in_pixels_need_the_scene(tmp_path: Path) -> None:
     (tmp_path / "truth.json").write_text(json.dumps(coco))
     labels = read_labels(tmp_path / "truth.json")
     prediction = _layer(tmp_path / "found.fgb", FOUND, ["tree"] * 4, [0.9, 0.8, 0.7, 0.6])
-    with pytest.raises(LabelError, match="--scene"):
+    with pytest.raises(LabelError, match="`scene"):
         evaluate(prediction, labels)
     assert evaluate(prediction, labels, scene=tmp_path / "scene.tif").counts["tree"]["found"] == 3
     tagged = _layer(tmp_path / "found.gpkg", FOUND, ["tree"] * 4, [0.9, 0.8, 0.7, 0.6], tags=True)
@@ -150,7 +150,7 @@ def test_classes_are_matched_by_name(tmp_path: Path) -> None:
     assert report.counts["oak"] == {"truth": 3, "predicted": 3, "found": 2, "missed": 1, "false": 1}
     assert report.counts["pine"] == {"truth": 1, "predicted": 1, "found": 0, "missed": 1, "false": 1}
     other = read_labels(_layer(tmp_path / "other.gpkg", TRUE, ["beech", "beech", "fir", "fir"]))
-    with pytest.raises(LabelError, match=r"'beech', 'fir'.*'oak', 'pine'.*--class-map"):
+    with pytest.raises(LabelError, match=r"'beech', 'fir'.*'oak', 'pine'.*`class_map`"):
         evaluate(prediction, other)
     single = read_labels(_layer(tmp_path / "single.gpkg", TRUE, ["crown"] * 4))
     trees = _layer(tmp_path / "trees.gpkg", FOUND, ["tree"] * 4, [0.9, 0.8, 0.7, 0.6])

@@ -96,7 +96,7 @@ def test_other_objects_and_no_chips_are_scored_as_objects_alone(chips: ChipSet, 
     assert plain.headline[0].name == "ap50"
     without = evaluate(_layer(tmp_path / "one.gpkg", found, TAGS), truth)
     assert without.headline[0].name == "ap50"
-    assert any("--chips" in note for note in without.notes)
+    assert any("`chips`" in note for note in without.notes)
 
 
 def test_the_strongest_of_several_counts_and_chips_with_several_objects_are_said(

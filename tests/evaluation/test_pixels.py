@@ -151,7 +151,7 @@ def test_classes_are_matched_by_name_not_by_number(tmp_path: Path) -> None:
     other = read_labels(
         _truth(tmp_path / "other.gpkg", [("forest", WOOD), ("lake", WATER)]), class_field="kind"
     )
-    with pytest.raises(LabelError, match=r"'forest', 'lake'.*'water', 'wood'.*--class-map"):
+    with pytest.raises(LabelError, match=r"'forest', 'lake'.*'water', 'wood'.*`class_map`"):
         evaluate(prediction, other)
     mapped = evaluate(prediction, other, class_map={"forest": "wood", "lake": "ignore"})
     assert mapped.score("iou", "wood").value == 1.0 and math.isnan(mapped.score("iou", "water").value)

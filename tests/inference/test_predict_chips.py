@@ -249,9 +249,9 @@ def test_a_stopped_table_goes_on_and_options_of_maps_are_refused(
     assert engine.chips - before < before
     with pytest.raises(ConfigError, match="have no place on a map"):
         predict(bundle, paths, out=tmp_path / "table.gpkg")
-    with pytest.raises(ConfigError, match="--probabilities"):
+    with pytest.raises(ConfigError, match="`probabilities`"):
         predict(bundle, paths, out=tmp_path / "other.csv", probabilities=True)
-    with pytest.raises(ConfigError, match="--aoi"):
+    with pytest.raises(ConfigError, match="`aoi`"):
         predict(bundle, paths, out=tmp_path / "other.csv", aoi=tmp_path / "aoi.gpkg")
 
 

@@ -285,7 +285,7 @@ def test_bands_are_found_by_name_and_refused_without(
     shuffled = write_scene(tmp_path / "shuffled.tif", pixels[[2, 0, 1]], names=("nir", "Red", "GREEN"))
     assert np.array_equal(read(predict(bundle, shuffled, out=tmp_path / "b.tif").path), read(plain.path))
     unnamed = write_scene(tmp_path / "unnamed.tif", np.concatenate([pixels[[2, 0, 1]], pixels[:1]]), names=())
-    with pytest.raises(BandError, match="-b red=1,green=2,nir=3"):
+    with pytest.raises(BandError, match=r"`bands=.red=1,green=2,nir=3.`"):
         predict(bundle, unnamed, out=tmp_path / "c.tif")
     for said in ("2,3,1", ["red=2", "green=3", "nir=1"]):
         assert np.array_equal(

@@ -69,7 +69,7 @@ def test_existing_outputs_and_missing_folders_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
     for name in ("a.txt", "full", "gone"):
-        with pytest.raises(OutputExistsError, match="--overwrite"):
+        with pytest.raises(OutputExistsError, match="overwrite=True"):
             refuse_existing(tmp_path / name, overwrite=False)
         refuse_existing(tmp_path / name, overwrite=True)
     refuse_existing(tmp_path / "empty", overwrite=False)

@@ -95,7 +95,7 @@ def test_vrt_that_reaches_out_is_refused(folder, secret, inner):
     write_tiff(folder / "a.tif")
     path = folder / "m.vrt"
     path.write_text(MOSAIC.format(source=inner.replace("{secret}", str(secret))))
-    with pytest.raises(SceneError, match="--trust-vrt"):
+    with pytest.raises(SceneError, match="`trust_vrt=True`"):
         open_scene(path)
 
 
@@ -112,7 +112,7 @@ def test_vrt_that_reaches_out_is_refused(folder, secret, inner):
 def test_vrt_of_another_kind_is_refused(folder, secret, text):
     path = folder / "m.vrt"
     path.write_text(text.replace("{secret}", str(secret)))
-    with pytest.raises(SceneError, match="--trust-vrt"):
+    with pytest.raises(SceneError, match="`trust_vrt=True`"):
         open_scene(path)
 
 

@@ -47,7 +47,7 @@ def test_geojson_without_crs_is_longitude_latitude(write):
 
 def test_projected_numbers_without_a_crs_are_refused(write):
     path = write(SQUARE, UTM_SQUARE)
-    with pytest.raises(LabelError, match=r"names no CRS.*\(500000, 5000000\).*--label-crs") as caught:
+    with pytest.raises(LabelError, match=r"names no CRS.*\(500000, 5000000\).*`label_crs`") as caught:
         read_layer(path)
     assert path in str(caught.value)
     assert read_layer(path, crs="EPSG:32633").crs == "EPSG:32633"
@@ -72,7 +72,7 @@ def test_crs_member_is_obeyed(write, name, code):
 
 
 def test_unknown_crs_member_is_refused(write):
-    with pytest.raises(LabelError, match=r"'EPSG:999999' is not known.*--label-crs"):
+    with pytest.raises(LabelError, match=r"'EPSG:999999' is not known.*`label_crs`"):
         read_layer(write(SQUARE, crs="EPSG:999999"))
     assert read_layer(write(SQUARE, crs="EPSG:999999"), crs="EPSG:4326").crs == "EPSG:4326"
 

@@ -140,7 +140,7 @@ def test_geotransform_without_crs_is_kept(make_tiff):
 def test_local_crs_counts_as_none(make_tiff):
     scene = open_scene(make_tiff(noise(), crs='LOCAL_CS["site grid",UNIT["metre",1]]'))
     assert scene.grid.crs is None
-    assert any("local one" in note and "--crs" in note for note in scene.notes)
+    assert any("local one" in note and "`crs`" in note for note in scene.notes)
     assert open_scene(scene.path, crs="EPSG:2056").grid.crs == CRS.from_epsg(2056)
 
 

@@ -360,7 +360,7 @@ def test_silent_damage_is_found_before_the_map_gets_its_name(tmp_path, monkeypat
 def test_existing_map_is_refused_and_survives_a_failed_overwrite(tmp_path):
     path = tmp_path / "map.tif"
     path.write_bytes(b"precious")
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="overwrite=True"):
         RasterWriter(path, grid(), nodata=255)
     with pytest.raises(ZeroDivisionError):
         stop_after(path, 100, ZeroDivisionError, overwrite=True)

@@ -157,7 +157,7 @@ def test_layer_is_chosen_by_name_or_refused(tmp_path, real_data):
     path = tmp_path / "m.gpkg"
     write_layers(path, {"one": objects(3), "two": objects(4)}, {"one": "<qgis/>"})
     assert len(read_layer(path, layer="two")) == 4
-    with pytest.raises(LabelError, match=r"it has 'one', 'two'; choose one with --layer"):
+    with pytest.raises(LabelError, match=r"it has 'one', 'two'; choose one with `layer`"):
         read_layer(path)
     with pytest.raises(LabelError, match=r"no layer 'three'"):
         read_layer(path, layer="three")
@@ -193,7 +193,7 @@ def test_unknown_suffix_and_existing_file_are_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"'\.kml' is no supported vector format"):
         write_layer(tmp_path / "o.kml", objects())
     (tmp_path / "o.gpkg").write_text("mine")
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="overwrite=True"):
         write_layer(tmp_path / "o.gpkg", objects())
     write_layer(tmp_path / "o.gpkg", objects(), overwrite=True)
     assert len(read_layer(tmp_path / "o.gpkg")) == 50

@@ -66,5 +66,5 @@ def test_a_point_on_the_date_line_stays_one_small_circle() -> None:
 
 @pytest.mark.parametrize("radius_m", [0.0, -1.0, float("nan"), 1e9])
 def test_a_senseless_radius_is_refused(radius_m: float) -> None:
-    with pytest.raises(LabelError, match="--buffer-m"):
+    with pytest.raises(LabelError, match="`buffer_m`"):
         buffered(np.array([shapely.Point(0, 0)], dtype=object), CRS(4326), radius_m, "t")

@@ -57,7 +57,7 @@ def test_no_overlap_shows_both_extents_and_sees_swapped_axes(tmp_path: Path) -> 
     image = scene(tmp_path / "a.tif")
     far = read_labels(labels(tmp_path / "l.gpkg", [OUTSIDE]))
     with pytest.raises(
-        LabelError, match=r"labels are at longitude 4\.\d+ to .* scenes at longitude 3\.0000 .*--label-crs"
+        LabelError, match=r"labels are at longitude 4\.\d+ to .* scenes at longitude 3\.0000 .*`label_crs`"
     ):
         match_labels(far, [image])
     swapped = read_labels(labels(tmp_path / "s.gpkg", [shapely.transform(INSIDE, lambda xy: xy[:, ::-1])]))

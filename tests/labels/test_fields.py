@@ -35,7 +35,7 @@ def test_a_constant_field_and_three_different_classes_are_candidates_too() -> No
 
 
 def test_several_candidates_are_listed_and_not_chosen_from() -> None:
-    with pytest.raises(LabelError, match=r"roof, use.*--class-field"):
+    with pytest.raises(LabelError, match=r"roof, use.*`class_field`"):
         class_column(frame(roof=["a", "b", "a"], use=["x", "x", "y"]), None, "t")
 
 

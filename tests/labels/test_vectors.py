@@ -57,7 +57,7 @@ def test_points_need_a_radius_and_get_it_on_the_ground(tmp_path: Path) -> None:
         {"kind": ["tree", "tree"]}, geometry=[shapely.Point(10, 60), shapely.Point(10.1, 60)], crs=4326
     )
     points.to_file(tmp_path / "p.gpkg")
-    with pytest.raises(LabelError, match=r"2 of 2 features are points or lines.*--buffer-m"):
+    with pytest.raises(LabelError, match=r"2 of 2 features are points or lines.*`buffer_m`"):
         read_labels(tmp_path / "p.gpkg")
     labels = read_labels(tmp_path / "p.gpkg", buffer_m=5)
     metres = geopandas.GeoSeries(labels.geometries, crs=4326).to_crs(32632).area
@@ -123,6 +123,6 @@ def test_no_features_are_an_error(tmp_path: Path) -> None:
 
 def test_labels_without_a_crs_are_not_guessed_at(tmp_path: Path) -> None:
     geopandas.GeoDataFrame({"kind": ["a"] * 4}, geometry=BOXES).to_parquet(tmp_path / "l.parquet")
-    with pytest.raises(LabelError, match=r"no CRS.*--label-crs"):
+    with pytest.raises(LabelError, match=r"no CRS.*`label_crs`"):
         read_labels(tmp_path / "l.parquet")
     assert read_labels(tmp_path / "l.parquet", label_crs="EPSG:32631").crs == CRS(32631)

@@ -141,6 +141,6 @@ def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="one band"):
         vectorize(tmp_path / "rgb.tif", out=tmp_path / "x.gpkg")
     (tmp_path / "there.gpkg").write_text("mine")
-    with pytest.raises(OutputExistsError, match="--overwrite"):
+    with pytest.raises(OutputExistsError, match="overwrite=True"):
         vectorize(source, out=tmp_path / "there.gpkg")
     assert not (tmp_path / "x.gpkg").exists()

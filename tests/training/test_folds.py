@@ -88,9 +88,9 @@ def test_one_fold_can_be_trained_alone(folded: ChipSet, tmp_path: Path) -> None:
 def test_other_folds_than_those_of_the_chip_set_are_refused(
     folded: ChipSet, small_chips: ChipSet, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="has 3 folds, 5 were asked for; give --folds 3"):
+    with pytest.raises(ConfigError, match="has 3 folds, 5 were asked for; use `folds=3`"):
         train_folds(folded, config(), folds=5, out=tmp_path / "m.eodl")
-    with pytest.raises(ConfigError, match="has no folds, 5 were asked for; tile with --folds 5"):
+    with pytest.raises(ConfigError, match="has no folds, 5 were asked for; tile with 5 folds"):
         train_folds(small_chips, config(), folds=5, out=tmp_path / "m.eodl")
     with pytest.raises(ConfigError, match="several processes"):
         train_folds(folded, config(devices=2), folds=3, out=tmp_path / "m.eodl")

@@ -178,7 +178,7 @@ def test_cancelling_keeps_a_checkpoint_and_says_how_to_go_on(new_world: New) -> 
             raise Cancelled("stopped by hand")
 
     with pytest.raises(
-        Cancelled, match=r"stopped by hand after step 6 of 12; continue from step 6 .*--resume"
+        Cancelled, match=r"stopped by hand after step 6 of 12; continue from step 6 .*`resume=True`"
     ):
         world.train(on_progress=on_progress)
     unbroken = new_world("unbroken")

@@ -49,7 +49,9 @@ def audit_labels(
     if bundle is None:
         return report
     if not report.scenes:
-        raise LabelError(f"{report.source}: a model needs the scenes to judge labels; name them with --scene")
+        raise LabelError(
+            f"{report.source}: a model needs the scenes to judge labels; name them with `scenes`"
+        )
     if any(found.kind == "unreadable" for found in report.findings):
         return report.with_findings((), ("the model was not asked, since labels and scenes do not fit",))
     doubts = check_with_model(
@@ -61,5 +63,5 @@ def audit_labels(
 def _how_good(bundle: Bundle, chips: ChipSet | None) -> str:
     """What to think of the doubts of a model, by what it was trained on."""
     if chips is not None and bundle.spec.provenance.chip_set == chips.content_hash:
-        return f"{bundle.path.name} was trained on this chip set: on its train ground it has learnt the mistakes too; one of other folds finds more (train --val-fold)"
-    return "a model that was trained on these labels has learnt their mistakes too; one of other ground or of other folds finds more (train --val-fold)"
+        return f"{bundle.path.name} was trained on this chip set: there it has learned the errors, too; a model of other folds finds more"
+    return "a model that was trained on these labels has learned their errors, too; one of other ground or other folds finds more"

@@ -68,7 +68,7 @@ def check_balance(counts: Mapping[str, float], what: str) -> Iterator[Finding]:
                 name,
             )
         elif count * _RARE < most:
-            text = f"class '{name}' has {count:g} {what if count != 1 else what.removesuffix('s')}, '{most_name}' {most / count:.0f} times as many: label more of it, or sample with tile --sampling balanced"
+            text = f"class '{name}' has {count:g} {what if count != 1 else what.removesuffix('s')}, '{most_name}' {most / count:.0f} times as many: label more of it, or tile with balanced sampling"
             yield Finding("imbalance", "warning", text, (), name)
         elif what == "objects" and count < _FEW:
             yield Finding(

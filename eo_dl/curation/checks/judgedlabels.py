@@ -47,7 +47,7 @@ class Given:
         judged = [info.name for info in labels.classes if info.id in channels and info.name != BACKGROUND]
         if not judged:
             raise LabelError(
-                f"{bundle.path}: knows {', '.join(bundle.classes.names)}, the labels {', '.join(labels.classes.names)}; give both the same names, e.g. --classes {known[-1]}=VALUE"
+                f"{bundle.path}: knows {', '.join(bundle.classes.names)}, the labels {', '.join(labels.classes.names)}; give both the same names, e.g. `classes={known[-1]}=VALUE`"
             )
         unknown = [info.name for info in labels.classes if info.id not in channels and info.id != 0]
         notes = (

@@ -101,7 +101,7 @@ def fix_labels(
         )
     source, target = Path(found.paths[0]), Path(out)
     if target.resolve() == source.resolve():
-        raise ConfigError(f"{target}: is the input, which is never overwritten; give --fix another name")
+        raise ConfigError(f"{target}: is the input, which is never overwritten; choose another `out`")
     refuse_existing(target, overwrite)
     name = label_options.layer or (LABELS if is_project(source) else None)
     frame = read_layer(source, layer=name, crs=label_options.label_crs)

@@ -60,7 +60,7 @@ def _wrong(geometry: shapely.Geometry) -> tuple[str, shapely.Geometry | None] | 
     if not shapely.is_valid(geometry):
         reason = str(shapely.is_valid_reason(geometry))
         return (
-            f"the outline is not valid ({reason.split('[')[0].strip().lower()}); it is repaired when read, --fix repairs it for good",
+            f"the outline is not valid ({reason.split('[')[0].strip().lower()}); it is repaired when read; `fix` repairs the file",
             _around(geometry),
         )
     if shapely.area(geometry) <= 0:
@@ -160,7 +160,7 @@ def _duplicate(records: Records, i: int, j: int, iou: float, where: shapely.Geom
     ids = (str(records.feature_ids[i]), str(records.feature_ids[j]))
     said = "the same outline as" if iou > 0.999 else f"nearly the outline (IoU {iou:.2f}) of"
     if one == other:
-        text = f"{ids[1]} is {said} {ids[0]}, of the same class; keep one (--fix removes exact ones)"
+        text = f"{ids[1]} is {said} {ids[0]}, of the same class; keep one (`fix` removes exact ones)"
     else:
         text = f"{ids[1]} ('{other}') is {said} {ids[0]} ('{one}'); keep the right one"
     return Finding(

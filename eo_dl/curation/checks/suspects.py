@@ -72,9 +72,9 @@ def _check_kind(labels: LabelSet, bundle: Bundle) -> None:
     if found not in judged:
         raise LabelError(
             f"{bundle.path}: a {bundle.task.name} model judges labels of {' or '.join(judged)}, these are labels of {found} ({labels.source}); "
-            "give a model of such labels, or leave --model out"
+            "give a model of such labels, or omit `model`"
         )
     if any(mask.band_ids for mask in labels.masks):
         raise LabelError(
-            f"{labels.source}: soft labels say themselves how sure they are; give labels of classes, or leave --model out"
+            f"{labels.source}: soft labels say themselves how sure they are; give labels of classes, or omit `model`"
         )

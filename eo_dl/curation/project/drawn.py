@@ -123,7 +123,7 @@ def _texts(frame: gpd.GeoDataFrame, name: str) -> tuple[str | None, ...]:
 def _of_labels(labels: LabelSet) -> Drawn:
     if labels.masks:
         raise LabelError(
-            f"{labels.source}: label rasters have no objects to count; see their classes with eo-dl inspect, or check them with eo-dl labels check --scene"
+            f"{labels.source}: label rasters have no objects to count; see their classes with `eo-dl inspect`, or check them with `eo-dl labels check`"
         )
     names = {info.id: info.name for info in labels.classes}
     return Drawn(

@@ -78,9 +78,7 @@ def merge_labels(
     """
     target, source = Path(out), Path(corrected)
     if target.suffix.lower() != ".gpkg":
-        raise ConfigError(
-            f"{target}: merged labels are a GeoPackage; give it a name that ends in .gpkg (-o/--out)"
-        )
+        raise ConfigError(f"{target}: merged labels are a GeoPackage; give `out` a name that ends in .gpkg")
     refuse_existing(target, overwrite)
     now, before, empty = read_corrected(source)
     check_corrected(now, before, source)

@@ -71,9 +71,7 @@ def prelabel(
     """
     target, source = Path(out), Path(prediction)
     if target.suffix.lower() != ".gpkg":
-        raise ConfigError(
-            f"{target}: pre-labels are a GeoPackage; give it a name that ends in .gpkg (-o/--out)"
-        )
+        raise ConfigError(f"{target}: pre-labels are a GeoPackage; give `out` a name that ends in .gpkg")
     refuse_existing(target, overwrite)
     frame, partition = _polygons(source, probabilities, on_progress)
     if frame.crs is None:
@@ -168,7 +166,7 @@ def _chosen(
     notes = []
     there = ~(frame.geometry.isna() | frame.geometry.is_empty)
     frame = frame[there]
-    for field, least, flag in (("score", min_score, "--min-score"), ("area_m2", min_area_m2, "--min-area")):
+    for field, least, flag in (("score", min_score, "min_score"), ("area_m2", min_area_m2, "min_area_m2")):
         if least is None:
             continue
         if field not in frame.columns:
@@ -186,7 +184,7 @@ def _chosen(
         frame = frame[kept]
     if not len(frame):
         raise LabelError(
-            f"{source}: holds nothing to correct; lower --min-score and --min-area, or predict with another model"
+            f"{source}: holds nothing to correct; lower `min_score` and `min_area_m2`, or predict with another model"
         )
     return frame, notes
 

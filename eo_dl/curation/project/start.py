@@ -87,7 +87,7 @@ def start_labels(
     if target.suffix.lower() != ".gpkg":
         raise ConfigError(f"{target}: labels are drawn in a GeoPackage; give it a name that ends in .gpkg")
     if geometry not in KINDS:
-        raise ConfigError(f"--geometry {geometry!r}: what can be drawn is {', '.join(KINDS)}")
+        raise ConfigError(f"`geometry`: expected one of {', '.join(KINDS)}")
     named = _class_set(classes)
     opened = open_scenes(scenes)
     if not opened:
@@ -149,7 +149,7 @@ def _common_crs(scenes: Sequence[Scene]) -> CRS:
     without = [scene.path for scene in scenes if scene.grid.crs is None]
     if without:
         raise LabelError(
-            f"{without[0]}: has no CRS, so nothing drawn over it has a place; georeference it, or say its CRS with --crs EPSG:..."
+            f"{without[0]}: has no CRS, so nothing drawn over it has a place; georeference it, or state its CRS with `crs`, e.g. EPSG:32633"
         )
     crs = scenes[0].grid.crs
     assert crs is not None

@@ -28,7 +28,7 @@ FIRST_CHIPS = 20
 """Chips of annotated ground for a first model: 70/15/15 leave 14, 3 and 3."""
 
 CHIP_PX = 256
-"""The side of a chip unless one asks for another (`tile --size`)."""
+"""The side of a chip by default."""
 
 _RARE = 10  # times fewer than the most frequent class
 _FEW_SHOWN = 5
@@ -254,7 +254,7 @@ def _advice(drawn: Drawn, classes: Sequence[ClassStatus], chips: float | None, o
         and not (drawn.annotated is not None and not len(drawn.annotated))
     ):
         said.append(
-            f"the annotated ground gives {chips:g} chips of {CHIP_PX} px: annotate {FIRST_CHIPS / max(chips, 0.1):.1f} times as much ({FIRST_CHIPS} chips are the least), or tile with a smaller --size"
+            f"the annotated ground gives {chips:g} chips of {CHIP_PX} px: annotate {FIRST_CHIPS / max(chips, 0.1):.1f} times as much ({FIRST_CHIPS} chips are the least), or tile smaller chips"
         )
     if drawn.without_class:
         ids = [str(i) for i, value in zip(drawn.feature_ids, drawn.values, strict=True) if value is None][
@@ -278,6 +278,6 @@ def _advice(drawn: Drawn, classes: Sequence[ClassStatus], chips: float | None, o
         )
     if drawn.point_count:
         said.append(
-            f"{drawn.point_count} objects are points or lines: tile needs their radius in metres (--buffer-m)"
+            f"{drawn.point_count} objects are points or lines: tile needs their radius in metres (`buffer_m`)"
         )
     return said

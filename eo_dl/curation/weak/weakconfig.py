@@ -169,14 +169,14 @@ def parse_functions(texts: Sequence[str]) -> WeakConfig:
     """Functions in short: "CLASS: CONDITION", "CLASS: FILE.gpkg" (all its features) or "CLASS:
     FILE.tif=10|20" (these values). Raises `ConfigError`.
     """
-    return validate(WeakConfig, {"functions": [_function(text) for text in texts]}, "--function")
+    return validate(WeakConfig, {"functions": [_function(text) for text in texts]}, "functions")
 
 
 def _function(text: str) -> dict[str, Any]:
     vote, colon, rest = (part.strip() for part in text.partition(":"))
     if not colon or not vote or not rest:
         raise ConfigError(
-            f"--function {text!r} is not understood; write 'CLASS: CONDITION', 'CLASS: FILE.gpkg' or 'CLASS: FILE.tif=10|20'"
+            f"function {text!r} is not understood; write 'CLASS: CONDITION', 'CLASS: FILE.gpkg' or 'CLASS: FILE.tif=10|20'"
         )
     path, equals, listed = rest.rpartition("=")
     if equals and Path(path).suffix.lower() in RASTER_SUFFIXES:
@@ -187,7 +187,7 @@ def _function(text: str) -> dict[str, Any]:
         }
     if Path(rest).suffix.lower() in RASTER_SUFFIXES:
         raise ConfigError(
-            f"--function {text!r}: which values of the raster mean {vote!r}? Write '{vote}: {rest}=10|20'"
+            f"function {text!r}: which values of the raster mean {vote!r}? Write '{vote}: {rest}=10|20'"
         )
     if Path(rest).suffix.lower() in _VECTORS:
         return {"name": f"{vote}: {Path(rest).name}", "vector": rest, "vote": vote}

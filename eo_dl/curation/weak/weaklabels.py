@@ -130,19 +130,17 @@ def _outputs(scenes: Sequence[Scene], out: Path, overwrite: bool) -> list[Path]:
         raise ConfigError("weak labels: no scene was given; name at least one raster")
     several = len(scenes) > 1 or out.is_dir()
     if not several and out.suffix.lower() not in (".tif", ".tiff"):
-        raise ConfigError(f"{out}: weak labels are a GeoTIFF; give it a .tif name (-o/--out)")
+        raise ConfigError(f"{out}: weak labels are a GeoTIFF; give `out` a name that ends in .tif")
     if several and out.suffix:
         raise ConfigError(
-            f"{out}: weak labels of {len(scenes)} scenes are a folder of rasters; give a folder (-o/--out)"
+            f"{out}: weak labels of {len(scenes)} scenes are a folder of rasters; name a folder as `out`"
         )
     outs = [out / f"{scene.stem}.tif" for scene in scenes] if several else [out]
     if len(set(outs)) < len(outs):
         raise ConfigError(f"{out}: two scenes have one name, so would their labels; give them apart")
     inputs = {Path(scene.path).resolve() for scene in scenes if not scene.remote}
     if inputs & {path.resolve() for path in outs}:
-        raise ConfigError(
-            f"{out}: is a scene of this run and is never overwritten; choose another place (-o/--out)"
-        )
+        raise ConfigError(f"{out}: is a scene of this run and is never overwritten; choose another `out`")
     if several:
         out.mkdir(parents=True, exist_ok=True)
     for path in outs:

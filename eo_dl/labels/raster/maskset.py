@@ -50,7 +50,7 @@ def read_masks(
     if spec is None:
         classes = _own_names(classes, contents)
         if kinds == {"colors"}:
-            notes.append("classes are called by their colour; name them with --classes NAME=#rrggbb,...")
+            notes.append("classes are called by their colour; name them with `classes`, e.g. NAME=#rrggbb")
     if unlabelled == "ignore":
         ids = {value: IGNORE_ID if class_id == 0 else class_id for value, class_id in ids.items()}
         classes = classes.without_background()
@@ -92,7 +92,7 @@ def _fixed(
     if _BLACK in free and len(counts) > 1:
         fixed[_BLACK] = 0
         notes.append(
-            f"black ({counts[_BLACK]} px) is taken as background; say otherwise with --classes NAME={_BLACK} or -{_BLACK} (ignore)"
+            f"black ({counts[_BLACK]} px) is taken as background; `classes` can state otherwise: NAME={_BLACK}, or -{_BLACK} to ignore it"
         )
     nodata = {str(content.nodata) for content in contents if content.nodata is not None}
     for value in (value for value in free if value in nodata and value != "0"):
@@ -102,13 +102,13 @@ def _fixed(
         fixed["0"] = 0
         if "0" in nodata:
             notes.append(
-                "0 is the nodata value of the label rasters and is taken as background; ignore it with --unlabelled ignore"
+                "0 is the nodata value of the label rasters and is taken as background; ignore it with `unlabelled=ignore`"
             )
     if "255" in free:
         fixed.setdefault("255", IGNORE_ID)
         if "255" not in nodata:
             notes.append(
-                f"the value 255 ({counts['255']} px) means ignore; say otherwise with --classes NAME=255"
+                f"the value 255 ({counts['255']} px) means ignore; `classes` can state otherwise: NAME=255"
             )
     return fixed
 

@@ -31,7 +31,7 @@ def read_probabilities(paths: Sequence[str], spec: ClassRequest | None, source: 
         _check_same(path, own, classes, source)
     if spec is not None:
         raise LabelError(
-            f"{source}: holds probabilities, which say their classes themselves ({', '.join(classes.names)}); leave --classes out"
+            f"{source}: holds probabilities, which say their classes themselves ({', '.join(classes.names)}); omit `classes`"
         )
     ordered = ClassSet(tuple(sorted(classes, key=lambda info: info.id)))
     return LabelSet(

@@ -42,11 +42,11 @@ def buffered(geometries: GeometryArray, crs: CRS, radius_m: float, source: str) 
     """
     if not 0 < radius_m <= _LIMIT_M:
         raise LabelError(
-            f"{source}: a buffer must be above 0 and at most {_LIMIT_M:g} m, found {radius_m:g}; change --buffer-m"
+            f"{source}: a buffer must be above 0 and at most {_LIMIT_M:g} m, found {radius_m:g}; change `buffer_m`"
         )
     if crs.geodetic_crs is None:
         raise LabelError(
-            f"{source}: a buffer in metres needs a CRS with a place on Earth, found '{crs.name}'; give the right one with --label-crs"
+            f"{source}: a buffer in metres needs a CRS with a place on Earth, found '{crs.name}'; state the right one with `label_crs`"
         )
     out = np.empty(len(geometries), dtype=object)
     kinds = shapely.get_type_id(geometries)
@@ -187,6 +187,6 @@ def _moved(
     x, y = transformer.transform(xs, ys)
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise LabelError(
-            f"{source}: points or lines lie outside the area of their CRS; check it and correct it with --label-crs"
+            f"{source}: points or lines lie outside the area of their CRS; check it and correct it with `label_crs`"
         )
     return np.asarray(x, np.float64), np.asarray(y, np.float64)

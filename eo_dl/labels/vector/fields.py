@@ -57,7 +57,7 @@ def class_column(
     if class_field is not None:
         if class_field not in names:
             raise LabelError(
-                f"{source}: the class field {class_field!r} is not there; it has {', '.join(names[:20]) or 'no fields'}; choose one with --class-field"
+                f"{source}: the class field {class_field!r} is not there; it has {', '.join(names[:20]) or 'no fields'}; choose one with `class_field`"
             )
         return _column(frame, class_field, names, source)
     candidates = [name for name in names if name != used and _may_be_class(frame[name], name)]
@@ -67,7 +67,7 @@ def class_column(
     if len(candidates) > 1:
         raise LabelError(
             f"{source}: several fields could be the class: {', '.join(candidates[:12])}{' ...' * (len(candidates) > 12)}; "
-            f"choose one with --class-field (or --class-field {NO_FIELD}: all features are of one class)"
+            f"choose one with `class_field` (`class_field={NO_FIELD}`: all features are of one class)"
         )
     if not candidates:
         return ClassColumn(
@@ -139,7 +139,7 @@ def _column(frame: geopandas.GeoDataFrame, name: str, names: Sequence[str], sour
             values.append(_text_of(value))
         except ValueError as cause:
             raise LabelError(
-                f"{source}: feature {feature} has several values in {name!r} ({cause}); one was expected; choose features with --where"
+                f"{source}: feature {feature} has several values in {name!r} ({cause}); one was expected; choose features with `where`"
             ) from cause
     partner = re.sub(r"name$", "id", name)
     ids = _number_of_names(frame, name, partner) if partner != name and partner in names else {}
@@ -177,18 +177,18 @@ def matching(frame: geopandas.GeoDataFrame, where: str, source: str) -> tuple[ge
     wanted = {text for text in map(value_text, listed.split("|")) if text is not None}
     if not equals or not wanted:
         raise LabelError(
-            f"{source}: the filter {where!r} is not understood; write --where FIELD=VALUE or FIELD=VALUE|VALUE"
+            f"{source}: the filter {where!r} is not understood; write `where` as FIELD=VALUE or FIELD=VALUE|VALUE"
         )
     if name not in frame.columns or name == frame.geometry.name:
         fields = ", ".join(str(c) for c in frame.columns[:20] if c != frame.geometry.name)
         raise LabelError(
-            f"{source}: the filter's field {name!r} is not there; it has {fields or 'no fields'}; correct --where"
+            f"{source}: the filter's field {name!r} is not there; it has {fields or 'no fields'}; correct `where`"
         )
     elements = [set(_elements(value)) for value in frame[name]]
     hit = np.array([bool(found & wanted) for found in elements], np.bool_)
     if not hit.any():
         seen = sorted({str(value) for found in elements for value in found if value is not None})
         raise LabelError(
-            f"{source}: no feature has {where}; {name!r} holds {', '.join(seen[:10]) or 'nothing'}; correct --where"
+            f"{source}: no feature has {where}; {name!r} holds {', '.join(seen[:10]) or 'nothing'}; correct `where`"
         )
     return frame[hit], name

@@ -51,7 +51,7 @@ def read_vectors(paths: Sequence[Path], source: str, options: LabelOptions) -> R
     )
     if not len(together):
         raise LabelError(
-            f"{source}: holds no features; label something first, or name another file or --layer"
+            f"{source}: holds no features; label something first, or name another file or `layer`"
         )
     used = None
     if options.where is not None:
@@ -161,7 +161,7 @@ def _frame(path: Path, options: LabelOptions) -> geopandas.GeoDataFrame:
 def _crs(frame: geopandas.GeoDataFrame, path: Path) -> CRS:
     if frame.crs is None:
         raise LabelError(
-            f"{path}: has no CRS; say which one its coordinates are in with --label-crs, e.g. --label-crs EPSG:32633"
+            f"{path}: has no CRS; state the one of its coordinates with `label_crs`, e.g. EPSG:32633"
         )
     return CRS(frame.crs)
 
@@ -212,7 +212,7 @@ def _areas(
     if options.buffer_m is None:
         raise LabelError(
             f"{source}: {count} of {len(geometries)} features are points or lines ({named(ids[thin])}), areas were expected; "
-            "give their radius in metres with --buffer-m, or choose features with --where FIELD=VALUE"
+            "give their radius in metres with `buffer_m`, or choose features with `where=FIELD=VALUE`"
         )
     out = geometries.copy()
     out[thin] = buffered(geometries[thin], crs, options.buffer_m, source)

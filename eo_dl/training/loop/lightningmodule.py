@@ -306,9 +306,9 @@ class TrainingModule(lightning.LightningModule):
         error = Cancelled(
             f"{what} after step {self.parts.state.step} of {self.parts.total_steps}; "
             + (
-                f"continue from step {kept[-1]} with the same command and --resume"
+                f"continue from step {kept[-1]} with the same call and `resume=True`"
                 if kept
-                else "nothing was kept yet, start again with --overwrite"
+                else "nothing was kept yet, start again with `overwrite=True`"
             )
         )
         if what == TERMINATED:
@@ -336,7 +336,7 @@ class TrainingModule(lightning.LightningModule):
         kept = self.parts.checkpoints.steps()
         rest = f"the checkpoint of step {kept[-1]} is kept" if kept else "no checkpoint was written yet"
         return TrainingError(
-            f"training stopped at step {self.parts.state.step + 1}: {what}{chips}; look at these chips and their labels, or try a lower --lr or --precision 32; {rest}"
+            f"training stopped at step {self.parts.state.step + 1}: {what}{chips}; look at these chips and their labels, or try a lower `lr` or `precision=32`; {rest}"
         )
 
     def _scaler(self) -> Any:

@@ -84,7 +84,7 @@ class CheckpointFolder:
         file = self._best(epoch)
         if not file.is_file():
             raise TrainingError(
-                f"{file}: the weights of the best epoch ({epoch}) are gone; train again with --overwrite"
+                f"{file}: the weights of the best epoch ({epoch}) are gone; train again with `overwrite=True`"
             )
         weights: Tensors = torch.load(file, map_location="cpu", weights_only=True)
         return weights

@@ -107,14 +107,14 @@ class RunFolder:
         try:
             known: dict[str, Any] = json.loads(file.read_text())
         except ValueError as error:
-            raise ConfigError(f"{file}: is damaged ({error}); start again with --overwrite") from error
+            raise ConfigError(f"{file}: is damaged ({error}); start again with `overwrite=True`") from error
         return known
 
     def _check_same(self, known: dict[str, Any], identity: dict[str, Any]) -> None:
         found = differences(known, json.loads(json.dumps(identity)))
         if found:
             raise ConfigError(
-                f"{self.path}: the run to be continued was made of something else ({'; '.join(found[:3])}); give the same again, or --overwrite to start anew"
+                f"{self.path}: the run to be continued was made of something else ({'; '.join(found[:3])}); give the same again, or start over with `overwrite=True`"
             )
 
     def _refuse_or_clear(self, known: dict[str, Any] | None, overwrite: bool) -> None:
@@ -125,11 +125,11 @@ class RunFolder:
         if known is not None and not overwrite:
             steps = self.checkpoints.steps()
             what = (
-                f"an unfinished run (step {steps[-1]}); --resume continues it"
+                f"an unfinished run (step {steps[-1]}); `resume=True` continues it"
                 if steps
                 else "the logs of another run; move them away to keep them"
             )
-            raise OutputExistsError(f"{self.path}: holds {what}, --overwrite starts anew")
+            raise OutputExistsError(f"{self.path}: holds {what}, `overwrite=True` starts over")
         shutil.rmtree(self.path)
 
     def _write(self, name: str, text: str) -> None:
@@ -145,6 +145,6 @@ def _is_unfinished(model: Path, resume: bool) -> bool:
         return False
     if not resume:
         raise OutputExistsError(
-            f"{model}: is the best model so far of a run that was stopped; --resume continues it, --overwrite starts anew"
+            f"{model}: is the best model so far of a run that was stopped; `resume=True` continues it, `overwrite=True` starts over"
         )
     return True

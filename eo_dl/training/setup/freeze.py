@@ -25,7 +25,7 @@ def check_freeze(network: torch.nn.Module, config: TrainConfig) -> None:
     """Raises `ConfigError` where the network cannot be frozen as asked: nothing to keep, or no linear probe."""
     if config.freeze != "none" and config.weights == "none":
         raise ConfigError(
-            f"freeze={config.freeze}: would keep random weights as they are; give --weights, or --freeze none"
+            f"`freeze={config.freeze}`: would keep random weights; choose `weights`, or `freeze=none`"
         )
     if config.freeze == "probe" and not is_linear_probe(network):
         raise ConfigError(

@@ -53,7 +53,7 @@ def process_layout(config: TrainConfig, environment: Mapping[str, str] | None = 
         devices, nodes = config.devices or 1, config.nodes or 1
         if nodes > 1 and "NODE_RANK" not in env:
             raise ConfigError(
-                "--nodes: several machines are started by torchrun or SLURM's srun, which says how many there are; leave --nodes out"
+                "`nodes`: several machines are started by torchrun or SLURM's srun, which says how many there are; omit `nodes`"
             )
         return ProcessLayout(
             devices, nodes, int(env.get("NODE_RANK", 0)) * devices + int(env.get("LOCAL_RANK", 0))
@@ -79,7 +79,7 @@ def refuse_without_program(processes: ProcessLayout) -> None:
         and not getattr(sys.modules["__main__"], "__file__", None)
     ):
         raise ConfigError(
-            f"--devices {processes.devices}: the other processes start the running program again, which a notebook is not; use eo-dl train or a script"
+            f"`devices={processes.devices}`: the other processes start the running program again, which a notebook is not; use eo-dl train or a script"
         )
 
 
@@ -97,7 +97,7 @@ def _of_slurm(env: Mapping[str, str]) -> ProcessLayout | None:
     nodes = int(env.get("SLURM_NNODES", env.get("SLURM_JOB_NUM_NODES", 1)))
     if tasks % nodes:
         raise ConfigError(
-            f"SLURM started {tasks} tasks on {nodes} machines; give each as many (--ntasks-per-node)"
+            f"SLURM started {tasks} tasks on {nodes} machines; give each as many (ntasks-per-node)"
         )
     return ProcessLayout(tasks // nodes, nodes, int(env["SLURM_PROCID"]), True)
 

@@ -115,7 +115,7 @@ def prepare_run(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int 
     few = [name for name in ("train", "val") if 0 < len(setup.data.records[name]) < processes.world]
     if few:
         raise ChipSetError(
-            f"{opened.path}: {len(setup.data.records[few[0]])} {few[0]} chips are too few for {processes.world} processes; use fewer (--devices)"
+            f"{opened.path}: {len(setup.data.records[few[0]])} {few[0]} chips are too few for {processes.world} processes; use fewer (`devices`)"
         )
     refuse_without_program(processes)
     return setup
@@ -133,7 +133,7 @@ def begin_network(
     if config.weights_for == "network":
         if isinstance(inputs.weights, str) or network.weights_report is None:
             raise ConfigError(
-                "weights_for=network: there is no model to start from; give --weights MODEL.eodl"
+                "`weights_for=network`: there is no model to start from; name an .eodl file as `weights`"
             )
         network.weights_report = load_rest(
             network, network.class_layers, inputs.weights, inputs.classes, network.weights_report

@@ -29,13 +29,13 @@ def weights_normalization(
     own = Normalization.of(chips.statistics)
     if source is None or source.normalization is None:
         raise ConfigError(
-            "normalization=weights: the weights do not say how their input was normalized; use --set normalization=data"
+            "`normalization=weights`: the weights do not say how their input was normalized; use `normalization=data`"
         )
     theirs = source.normalization
     places = source.band_indices(len(theirs.mean), len(own.mean))
     if all(place is None for place in places):
         raise ConfigError(
-            f"normalization=weights: {source.where} has no band in common with the chips ({', '.join(chips.bands.names)}); use --set normalization=data"
+            f"`normalization=weights`: {source.where} has no band in common with the chips ({', '.join(chips.bands.names)}); use `normalization=data`"
         )
     factor = 1.0 if source.full is None else _full_of(chips, source.full, source.where) / source.full
     mean, std = list(own.mean), list(own.std)
@@ -76,7 +76,7 @@ def _full_of(chips: ChipSet, full: float, where: str) -> float:
     }[found]
     if full not in comparable:
         raise ConfigError(
-            f"normalization=weights: the units of {where} cannot be compared with those of the chips; use --set normalization=data"
+            f"`normalization=weights`: the units of {where} cannot be compared with those of the chips; use `normalization=data`"
         )
     return found
 

@@ -67,7 +67,7 @@ def with_classes(chips: ChipSet, records: Records, codec: ChipCodec, normalizati
             totals = np.nansum(values[known], axis=0)
     if not found["train"]:
         raise ChipSetError(
-            f"{chips.path}: no train chip has a class that covers {min_cover:.0%} of its known ground; lower --set task_options.min_cover, or tile smaller chips"
+            f"{chips.path}: no train chip has a class that covers {min_cover:.0%} of its known ground; lower `task_options.min_cover`, or tile smaller chips"
         )
     lacking = [info.name for info, total in zip(codec.classes, totals, strict=True) if not total]
     if lacking:
