@@ -21,6 +21,7 @@ import numpy as np
 
 from ..core.arrays import Chip
 from ..core.arraytypes import BoolArray, UInt8Array
+from ..core.boxes import centre_in
 from ..core.classes import IGNORE_ID
 from ..core.labelset import PixelLabels
 from ..core.progress import OnProgress
@@ -261,10 +262,7 @@ def owned(labels: PixelLabels, window: Window) -> BoolArray:
     """(N,) True for the labels that a window of their frame owns: their box centre lies in it, and they are
     not ignored.
     """
-    boxes = labels.bounds
-    cols, rows = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    inside = (cols >= window.col) & (cols < window.col1) & (rows >= window.row) & (rows < window.row1)
-    return np.asarray(inside & ~labels.ignore, np.bool_)
+    return centre_in(labels.bounds, window.box) & ~labels.ignore
 
 
 def owned_counts(labels: PixelLabels, window: Window) -> dict[int, int]:

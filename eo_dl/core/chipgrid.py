@@ -20,9 +20,10 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import ConfigError
+from .arraytypes import BoolArray, FloatArray
+from .boxes import centre_in
 from .window import Window
 
 
@@ -119,16 +120,19 @@ class ChipGrid:
         grid_row = min(max(bisect_right(self.row_edges, row) - 1, 0), len(self.row_starts) - 1)
         return grid_row, grid_col
 
-    def owned(self, cell: Cell, boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    def owned(self, cell: Cell, boxes: FloatArray) -> BoolArray:
         """Which of the boxes (N, 4) in raster pixels have their centre in this cell's keep window.
 
         Centres on the raster's outer border (or beyond) belong to the border cell, so none is lost.
         """
-        cols, rows = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
         col0, row0, col1, row1 = cell.keep.box
-        in_cols = ((cols >= col0) | (col0 == 0)) & ((cols < col1) | (col1 == self.width))
-        in_rows = ((rows >= row0) | (row0 == 0)) & ((rows < row1) | (row1 == self.height))
-        return np.asarray(in_cols & in_rows, dtype=np.bool_)
+        bounds = (
+            -np.inf if col0 == 0 else col0,
+            -np.inf if row0 == 0 else row0,
+            np.inf if col1 == self.width else col1,
+            np.inf if row1 == self.height else row1,
+        )
+        return centre_in(boxes, bounds)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ..chips.chiprecord import SPLITS, SplitName
 from ..chips.chipset import ChipSet, open_chip_set
 from ..chips.sameground import on_ground_of
 from ..core.arraytypes import Float64Array
+from ..core.boxes import centres
 from ..core.gridwindow import between_grids, window_outlines
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
@@ -164,4 +165,4 @@ class Blocks:
 
     def names(self, boxes: Float64Array) -> list[str]:
         """The block of the centre of each box (N, 4)."""
-        return [self.name(col, row) for col, row in ((boxes[:, :2] + boxes[:, 2:]) / 2).tolist()]
+        return [self.name(col, row) for col, row in centres(boxes).tolist()]

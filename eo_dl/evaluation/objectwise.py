@@ -17,6 +17,7 @@ from pyproj import CRS
 
 from ..core.arrays import Objects
 from ..core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array
+from ..core.boxes import centre_pixels, centres
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.geometries import missing_or_empty, reproject
 from ..core.labelset import LabelSet, PixelLabels
@@ -242,10 +243,7 @@ def _class_ids(found: Found, classes: ClassSet) -> Int64Array:
 def _inside(objects: Objects, areas: list[shapely.Geometry]) -> BoolArray:
     """(N,) whose box centre lies in each of the areas."""
     kept = np.ones(len(objects), np.bool_)
-    cols, rows = (
-        (objects.boxes[:, 0] + objects.boxes[:, 2]) / 2,
-        (objects.boxes[:, 1] + objects.boxes[:, 3]) / 2,
-    )
+    cols, rows = centres(objects.boxes).T
     for area in areas:
         shapely.prepare(area)
         kept &= np.asarray(shapely.intersects_xy(area, cols, rows), np.bool_)
@@ -258,8 +256,7 @@ def _measured(part: Part, truth: Objects) -> BoolArray:
     if part.scene_path is None or part.grid is None or not len(truth):
         return measured
     scene = open_scene(part.scene_path)
-    cols = np.clip((truth.boxes[:, 0] + truth.boxes[:, 2]) / 2, 0, scene.grid.width - 1).astype(np.int64)
-    rows = np.clip((truth.boxes[:, 1] + truth.boxes[:, 3]) / 2, 0, scene.grid.height - 1).astype(np.int64)
+    rows, cols = centre_pixels(truth.boxes, scene.grid.height, scene.grid.width)
     step = max(1, scene.file.block_px[0])
     with SceneReader(scene) as reader:
         for band in np.unique(rows // step).tolist():

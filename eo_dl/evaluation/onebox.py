@@ -16,6 +16,7 @@ import numpy as np
 import shapely
 
 from ..core.arrays import Objects
+from ..core.boxes import centre_in
 from ..core.chiprules import OneObjectRule
 from ..core.classes import IGNORE_ID
 from ..core.labelset import PixelLabels
@@ -123,11 +124,7 @@ def chips_wanted(found: Sequence[Found], limits: Limits) -> list[str]:
 
 def _within(objects: Objects, window: Window) -> Objects:
     """Those with their centre in a window, as boxes in its pixels, cut at its border."""
-    cols, rows = (
-        (objects.boxes[:, 0] + objects.boxes[:, 2]) / 2,
-        (objects.boxes[:, 1] + objects.boxes[:, 3]) / 2,
-    )
-    kept = (cols >= window.col) & (cols < window.col1) & (rows >= window.row) & (rows < window.row1)
+    kept = centre_in(objects.boxes, window.box)
     boxes = objects.boxes[kept] - np.tile((window.col, window.row), 2)
     limits = [window.width, window.height, window.width, window.height]
     return Objects(np.clip(boxes, 0, limits), objects.class_ids[kept], objects.scores[kept])

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.arrays import Objects
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array, UInt8Array
+from ..core.boxes import centre_pixels
 from ..core.chipgrid import Cell, ChipGrid
 from ..core.classes import IGNORE_ID
 from ..io.aoi import Aoi
@@ -132,6 +133,5 @@ class ObjectDecoder:
 
 def _centre_is_valid(valid: BoolArray, objects: Objects) -> BoolArray:
     """(N,) True if the pixel at a box's centre is valid; centres beyond the chip count as its border."""
-    centres = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
-    cols, rows = np.clip(np.floor(centres), 0, valid.shape[0] - 1).astype(np.int64).T
+    rows, cols = centre_pixels(objects.boxes, *valid.shape)
     return np.asarray(valid[rows, cols], np.bool_)

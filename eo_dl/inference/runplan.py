@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from ..core.arrays import Objects
+from ..core.boxes import centres
 from ..core.progress import OnProgress
 from ..errors import Cancelled
 from ..io.atomic import work_folder
@@ -204,8 +205,8 @@ def _within_aoi(plan: Plan, objects: Objects) -> Objects:
     """The objects with their centre in the AOI."""
     if plan.job.aoi is None or not len(objects):
         return objects
-    centres = (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
-    return objects.take(plan.job.aoi.contains(centres[:, 0], centres[:, 1]))
+    cols, rows = centres(objects.boxes).T
+    return objects.take(plan.job.aoi.contains(cols, rows))
 
 
 def _run_chips(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:

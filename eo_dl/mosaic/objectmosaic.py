@@ -28,7 +28,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..core.arrays import Objects
 from ..core.arraytypes import BoolArray, Float64Array, Int64Array
-from ..core.boxes import overlapping_pairs
+from ..core.boxes import centre_in, overlapping_pairs
 from ..core.chipgrid import Cell, ChipGrid
 from .seams import Views, find_links, outline_ious, resolve_groups
 from .suppress import survivors
@@ -98,11 +98,9 @@ class ObjectMosaic:
     def _owned(self, cell: Cell, boxes: Float64Array) -> BoolArray:
         if self._suppress_iou is None:
             return self.grid.owned(cell, boxes)
-        keep = cell.keep
-        cols, rows = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-        near_cols = (cols >= keep.col - SLACK_PX) & (cols < keep.col1 + SLACK_PX)
-        near_rows = (rows >= keep.row - SLACK_PX) & (rows < keep.row1 + SLACK_PX)
-        return np.asarray(near_cols & near_rows | self.grid.owned(cell, boxes), np.bool_)
+        col0, row0, col1, row1 = cell.keep.box
+        near = centre_in(boxes, (col0 - SLACK_PX, row0 - SLACK_PX, col1 + SLACK_PX, row1 + SLACK_PX))
+        return near | self.grid.owned(cell, boxes)
 
     def _settled(self, views: Views, reaches_open_seam: BoolArray) -> tuple[Objects, Views]:
         """Join and suppress; returns the final objects and the views that must wait."""
