@@ -233,8 +233,10 @@ def test_packages_are_listed() -> None:
     assert listed == on_disk
 
 
-def test_version_is_said_once() -> None:
+def test_all_files_have_the_same_version() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == eo_dl.__version__
+    assert f"\nversion: {eo_dl.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+    assert f"\n## [{eo_dl.__version__}] - 20" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", _modules(), ids=lambda p: str(p.relative_to(PACKAGE)))

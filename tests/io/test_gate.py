@@ -198,8 +198,8 @@ def write_tiff(path: Path, overview_file: str | None = None) -> None:
 
 def test_remote_scenes_are_geotiffs_only():
     for path in (
-        "https://example.org/a.vrt",
-        "/vsicurl/https://example.org/a.tif",
+        "https://host.invalid/a.vrt",
+        "/vsicurl/https://host.invalid/a.tif",
         "s3://bucket/a.tif",
         "/vsizip/a.zip/a.vrt",
     ):
@@ -286,4 +286,4 @@ def test_part_of_a_shapefile_is_answered_with_its_shp(folder):
 
 def test_remote_vectors_are_refused():
     with pytest.raises(LabelError, match="download it first"):
-        read_layer("https://example.org/a.geojson")
+        read_layer("https://host.invalid/a.geojson")
