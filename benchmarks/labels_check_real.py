@@ -1,4 +1,4 @@
-"""`eo-dl labels check` on every real label set, as docs/labels-check-real.md.
+"""`eo-dl labels check` on every real label set, as benchmarks/labels_check_real.md.
 
     python benchmarks/labels_check_real.py [--data DIR] [--pictures DIR] [--only NAME]
 
@@ -30,7 +30,7 @@ from eo_dl.labels import read_labels
 
 matplotlib.use("Agg")
 ROOT = Path(__file__).resolve().parents[1]
-RESULT = ROOT / "docs" / "labels-check-real.md"
+RESULT = ROOT / "benchmarks" / "labels_check_real.md"
 REMARKS = ROOT / "benchmarks" / "labels_check_remarks"
 INTRO = """# What `eo-dl labels check` finds in real label sets
 

@@ -26,7 +26,7 @@ PICTURES = {"detection": ("chips", "dialog", "review", "retrain", "scores"), "se
 
 
 def main(demo: Path, tasks: list[str]) -> None:
-    """Write docs/qgis-NAME.png from the models and chips of the demo's folder. The reviewer of the detected
+    """Write docs/images/qgis-NAME.png from the models and chips of the demo's folder. The reviewer of the detected
     trees is the truth of the second scene.
     """
     with tempfile.TemporaryDirectory() as name:
@@ -84,8 +84,8 @@ def _keep(source: Path, name: str) -> None:
     picture = Image.open(source).convert("RGB")
     if picture.width > WIDEST:
         picture = picture.resize((WIDEST, round(picture.height * WIDEST / picture.width)))
-    picture.quantize(128).save(ROOT / "docs" / f"qgis-{name}.png", optimize=True)
-    print(f"docs/qgis-{name}.png")
+    picture.quantize(128).save(ROOT / "docs" / "images" / f"qgis-{name}.png", optimize=True)
+    print(f"docs/images/qgis-{name}.png")
 
 
 if __name__ == "__main__":
