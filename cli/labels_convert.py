@@ -1,4 +1,4 @@
-"""`eo-dl labels convert`: labels of one format as another."""
+"""`eo-dl labels convert`: labels of one format in another."""
 
 from __future__ import annotations
 
@@ -16,29 +16,33 @@ if TYPE_CHECKING:
     from eo_dl.labels.labeloptions import LabelOptions
 
 
-@click.command("convert", cls=options.Command, short_help="Labels of one format as another.")
+@click.command("convert", cls=options.Command, short_help="Convert labels from one format to another.")
 @click.argument("source", nargs=-1, required=True, metavar="LABELS...")
 @click.option(
-    "-o", "--out", required=True, help="File, or folder for formats of a file an image.", metavar="PATH"
+    "-o",
+    "--out",
+    required=True,
+    help="Output file, or folder for formats with one file per image.",
+    metavar="PATH",
 )
 @click.option(
     "--format",
     "format",
     type=click.Choice([name for name in WRITTEN_FORMATS if name != "folders"]),
-    help="What to write (default: by the suffix).",
+    help="Output format (default: by the suffix of the output).",
 )
 @click.option(
     "--images",
     "images",
     multiple=True,
-    help="The images of the labels, a folder or a pattern; for places and sizes (repeatable).",
+    help="Images of the labels: files, a folder or a pattern; they give positions and sizes (repeatable).",
     metavar="FILE",
 )
 @click.option(
     "--from",
     "source_format",
     type=click.Choice(READ_FORMATS),
-    help="What LABELS are, where their content does not say it.",
+    help="Format of LABELS, if their content does not tell.",
 )
 @options.labels("class_field", "classes", "layer", "where", "label_crs")
 @options.overwrite
@@ -52,7 +56,7 @@ def command(
     label_options: LabelOptions,
     overwrite: bool,
 ) -> None:
-    """Convert labels; what the new format cannot carry is counted.
+    """Convert labels to another format; what it cannot hold is counted and reported.
 
     \b
     eo-dl labels convert boxes.json -o labels.gpkg --images ortho.tif

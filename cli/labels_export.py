@@ -1,4 +1,4 @@
-"""`eo-dl labels export`: chips and their labels, ready to open in another tool."""
+"""`eo-dl labels export`: chips and their labels for annotation tools."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    "export", cls=options.Command, short_help="Chips and labels for COCO, YOLO, CVAT, Label Studio ..."
+    "export", cls=options.Command, short_help="Export chips and labels as COCO, YOLO, CVAT, Label Studio ..."
 )
 @click.argument("chips", metavar="CHIPS")
 @click.option(
@@ -24,34 +24,42 @@ if TYPE_CHECKING:
     "format",
     type=click.Choice(WRITTEN_FORMATS),
     required=True,
-    help="What to write (docs/label-formats.md).",
+    help="Output format (see docs/label-formats.md).",
 )
 @click.option(
-    "-o", "--out", required=True, help="Folder for images, labels and eo_dl_index.json.", metavar="FOLDER"
+    "-o",
+    "--out",
+    required=True,
+    help="Output folder for images, labels and eo_dl_index.json.",
+    metavar="FOLDER",
 )
 @click.option(
-    "--labels", help="Other labels than those of the chips, e.g. what a model found.", metavar="FILE"
+    "--labels",
+    help="Labels to export in place of the chip set's own, e.g. the output of predict.",
+    metavar="FILE",
 )
 @click.option(
-    "--predictions", help="Found objects with scores, for Label Studio to start from.", metavar="FILE"
+    "--predictions",
+    help="Objects with scores that annotators start from (Label Studio only).",
+    metavar="FILE",
 )
 @click.option(
     "--split",
     "splits",
     default="train,val,test",
     show_default=True,
-    help="Which chips; 'none' are those in no split.",
+    help="Splits to export; 'none' for chips without a split.",
     metavar="LIST",
 )
 @click.option(
     "--images",
     type=click.Choice(["tif", "png", "jpg"]),
-    help="Images: all bands and values, or stretched (default: what the tools show).",
+    help="tif: all bands and values; png, jpg: stretched to 8 bits (default: what the format's tools show).",
 )
 @click.option(
     "-b",
     "--bands",
-    help="One or three bands that PNG and JPEG show, by name (default: red, green, blue).",
+    help="One or three bands to show in PNG and JPEG, by name (default: red, green, blue).",
     metavar="LIST",
 )
 @options.labels("class_field", "layer")
@@ -69,8 +77,8 @@ def command(
     label_options: LabelOptions,
     overwrite: bool,
 ) -> None:
-    """Write the images of a chip set, their labels in a format, and eo_dl_index.json, which says where each
-    image is on the ground.
+    """Export the images and labels of a chip set for an annotation tool. The folder also gets
+    eo_dl_index.json, by which `labels import` brings corrected labels back to the map.
 
     \b
     eo-dl labels export chips/ --format cvat -o for_cvat/

@@ -1,4 +1,4 @@
-"""`eo-dl labels import`: labels that were corrected in another tool, back on the ground."""
+"""`eo-dl labels import`: labels that were corrected in an annotation tool, back in map coordinates."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    "import", cls=options.Command, short_help="Labels corrected in another tool, back on the ground."
+    "import", cls=options.Command, short_help="Bring labels corrected in another tool back to the map."
 )
 @click.argument("source", nargs=-1, required=True, metavar="LABELS...")
 @click.option(
-    "--index", help="The eo_dl_index.json of the export (default: beside or above LABELS).", metavar="FILE"
+    "--index", help="eo_dl_index.json of the export (default: beside or above LABELS).", metavar="FILE"
 )
 @click.option(
     "-o",
     "--out",
     default="labels.gpkg",
     show_default=True,
-    help="GeoPackage, .geojson, .fgb or .parquet; .json (COCO) for plain images.",
+    help="Output: .gpkg, .geojson, .fgb or .parquet; .json (COCO) for images without a CRS.",
     metavar="FILE",
 )
 @options.labels("format", "classes")
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     "--join/--no-join",
     default=True,
     show_default=True,
-    help="Make pieces of one object in neighbouring images one again.",
+    help="Join the pieces of objects that several images show.",
 )
 @options.overwrite
 def command(
@@ -45,8 +45,9 @@ def command(
     join: bool,
     overwrite: bool,
 ) -> None:
-    """Bring labels of exported images back to map coordinates: the folder of an export, or the file that a
-    tool saved. The GeoPackage also has the ground of these images, on which labels are complete.
+    """Bring labels of exported images back to map coordinates. LABELS is the folder of an export, or the
+    files that the tool saved. A GeoPackage also gets the ground of these images as the area in which labels
+    are complete.
 
     \b
     eo-dl labels import for_voc/ -o labels.gpkg
@@ -54,9 +55,8 @@ def command(
     """
     from eo_dl.exchange import import_labels
 
-    given = source[0] if len(source) == 1 else list(source)
     made = import_labels(
-        given,
+        source[0] if len(source) == 1 else list(source),
         out=out,
         index=index,
         label_options=label_options,

@@ -41,7 +41,7 @@ _BETWEEN_TAGS = re.compile(r"[;|\s]")  # tags have spaces between them by custom
 
 
 @dataclass(frozen=True)
-class _Row:
+class _ImageRow:
     """One row: the path of the image, its name among all images, its classes, and the line."""
 
     path: str
@@ -58,7 +58,7 @@ def read_image_csv(paths: Sequence[Path], source: str, options: LabelOptions) ->
     Raises:
         LabelError: A column is missing or ambiguous, or a row names no image; names the file and the line.
     """
-    rows: list[_Row] = []
+    rows: list[_ImageRow] = []
     for path in paths:
         rows += _rows(path, options.class_field)
     names = names_of([row.path for row in rows])
@@ -86,7 +86,7 @@ def read_image_csv(paths: Sequence[Path], source: str, options: LabelOptions) ->
     return replace(records, whole_images=True)
 
 
-def _classes_by_image(rows: Sequence[_Row]) -> dict[str, set[str]]:
+def _classes_by_image(rows: Sequence[_ImageRow]) -> dict[str, set[str]]:
     """All classes of each image, in the order of the images."""
     classes: dict[str, set[str]] = {}
     for row in rows:
@@ -94,7 +94,7 @@ def _classes_by_image(rows: Sequence[_Row]) -> dict[str, set[str]]:
     return classes
 
 
-def _rows(path: Path, class_field: str | None) -> list[_Row]:
+def _rows(path: Path, class_field: str | None) -> list[_ImageRow]:
     columns = read_columns(path)
     image_column = first_column(IMAGE_COLUMNS, by_lower_name(columns))
     if image_column is None:
@@ -111,7 +111,9 @@ def _rows(path: Path, class_field: str | None) -> list[_Row]:
         image = image_name(row.get(image_column), str(path), f"line {line}")
         texts = [value_text(part) for part in between.split(row.get(class_column) or "")]
         classes = tuple(dict.fromkeys(text for text in texts if text is not None))
-        rows.append(_Row(_image_path(path, str(row[image_column])), image, classes, f"{path.name}:{line}"))
+        rows.append(
+            _ImageRow(_image_path(path, str(row[image_column])), image, classes, f"{path.name}:{line}")
+        )
     if not rows:
         raise LabelError(f"{path}: has no rows below its header; write one per image")
     return rows
