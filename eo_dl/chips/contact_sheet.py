@@ -15,12 +15,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..core.arrays import Chip
 from ..core.arraytypes import UInt8Array
-from ..core.classes import IGNORE_ID, ClassSet
+from ..core.classes import IGNORE_ID, ClassSet, rgb_of
 from ..core.display import display_bands, display_plane
 from ..core.labelset import PixelLabels
 from ..core.normalization import BandStatistics
 from ..core.seeds import generator
-from ..io.qgisstyles import rgb_of
 from ..labels.classcover import class_mask
 from .chiprecord import ChipRecord
 from .chipsource import ChipSource

@@ -1,4 +1,4 @@
-"""`ClassSet`: the classes of a label set or a model: id, name and colour."""
+"""`ClassSet`: the classes of a label set or a model, with id, name and colour."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..errors import LabelError
 from .arraytypes import IntArray, UInt8Array
 
 IGNORE_ID = 255
-"""Pixels of this id count neither for nor against; also the nodata value of class maps."""
+"""Class id of ignored pixels, which are not scored; also the nodata value of class maps."""
 
 BACKGROUND = "background"
 
-# Okabe & Ito (2008), readable for colour-blind people, then further tones; background is drawn faint.
+# Okabe & Ito (2008), safe for colour-blind readers, then further tones. Background is drawn faint.
 _PALETTE = (
     "#e69f00",
     "#56b4e9",
@@ -41,34 +41,33 @@ _BACKGROUND_COLOR = "#e8e6e0"
 
 @dataclass(frozen=True, slots=True)
 class ClassInfo:
-    """One class: `id` 0..254 as written in maps and files, `color` as "#rrggbb"."""
+    """One class."""
 
     id: int
+    """0 to 254, as written in maps and files."""
     name: str
+    """Name, unique in its class set."""
     color: str
+    """Colour, "#rrggbb"."""
 
 
 @dataclass(frozen=True)
 class ClassSet:
     """Classes in channel order: channel k of a network stands for `classes[k]`.
 
-    Where id 0 is there it is the background, by convention called so. Raises `LabelError` for none,
-    more than 255, or ids or names that occur twice.
+    Id 0 is the background, by convention called "background". Raises `LabelError` for no classes, ids outside
+    0 to 254, and ids or names that occur twice.
     """
 
     classes: tuple[ClassInfo, ...]
+    """The classes, in channel order."""
 
     def __post_init__(self) -> None:
         if not self.classes:
             raise LabelError("labels need at least one class, found none")
-        for what, values in (
-            ("id", [str(c.id) for c in self.classes]),
-            ("name", [c.name for c in self.classes]),
-        ):
-            twice = sorted({v for v in values if values.count(v) > 1})
-            if twice:
-                raise LabelError(f"two classes share the {what} {', '.join(twice)}; give each its own")
-        wrong = [c.id for c in self.classes if not 0 <= c.id < IGNORE_ID]
+        _check_unique("id", [str(info.id) for info in self.classes])
+        _check_unique("name", [info.name for info in self.classes])
+        wrong = [info.id for info in self.classes if not 0 <= info.id < IGNORE_ID]
         if wrong:
             raise LabelError(
                 f"class ids must be 0 to 254 (255 means ignore), found {wrong[:5]}; renumber them"
@@ -76,9 +75,12 @@ class ClassSet:
 
     @classmethod
     def of_names(cls, names: tuple[str, ...] | list[str], background: bool = False) -> ClassSet:
-        """Classes 1..N of these names with colours of their own, and the background as 0 if asked for."""
-        found = [ClassInfo(i, name, default_color(i)) for i, name in enumerate(names, start=1)]
-        return cls(((ClassInfo(0, BACKGROUND, default_color(0)),) if background else ()) + tuple(found))
+        """Classes with ids 1 to N and default colours, on request with the background as id 0."""
+        infos = [_background_info()] if background else []
+        infos += [
+            ClassInfo(number, name, default_color(number)) for number, name in enumerate(names, start=1)
+        ]
+        return cls(tuple(infos))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -92,24 +94,22 @@ class ClassSet:
 
     @property
     def foreground(self) -> tuple[ClassInfo, ...]:
-        """All classes but the background (id 0)."""
+        """All classes except the background (id 0)."""
         return tuple(c for c in self.classes if c.id != 0)
 
     @property
     def has_background(self) -> bool:
-        """True where id 0 is a class of its own."""
+        """True if the background (id 0) is one of the classes."""
         return 0 in self.ids
 
     def with_background(self) -> ClassSet:
-        """The same with the background as first channel."""
-        return (
-            self
-            if self.has_background
-            else ClassSet((ClassInfo(0, BACKGROUND, default_color(0)), *self.classes))
-        )
+        """The same classes with the background as first channel."""
+        if self.has_background:
+            return self
+        return ClassSet((_background_info(), *self.classes))
 
     def without_background(self) -> ClassSet:
-        """The same without id 0."""
+        """The same classes without the background."""
         return ClassSet(self.foreground)
 
     def __len__(self) -> int:
@@ -119,24 +119,39 @@ class ClassSet:
         return iter(self.classes)
 
     def by_id(self, class_id: int) -> ClassInfo:
-        """The class of an id; KeyError where there is none."""
+        """The class of an id. Raises `KeyError` if there is none."""
         for info in self.classes:
             if info.id == class_id:
                 return info
         raise KeyError(class_id)
 
     def channel_of(self, class_ids: IntArray) -> UInt8Array:
-        """Class ids as channel numbers (same shape, uint8); ids of no class become 255 (ignore)."""
+        """Channel numbers of class ids, in the same shape; 255 (ignore) for ids that are no class."""
         table = np.full(256, IGNORE_ID, np.uint8)
         table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
         return np.asarray(table[class_ids], np.uint8)
 
     @property
     def id_of_channel(self) -> UInt8Array:
-        """(K,) table from channel number to class id."""
+        """(K,) class id of each channel."""
         return np.array(self.ids, np.uint8)
 
 
+def rgb_of(color: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255, of "#rrggbb"."""
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
 def default_color(class_id: int) -> str:
-    """A colour for a class id; stable, so two files of one project agree."""
+    """The default colour of a class id. The same in every file of a project."""
     return _BACKGROUND_COLOR if class_id == 0 else _PALETTE[(class_id - 1) % len(_PALETTE)]
+
+
+def _background_info() -> ClassInfo:
+    return ClassInfo(0, BACKGROUND, default_color(0))
+
+
+def _check_unique(what: str, values: list[str]) -> None:
+    duplicates = sorted({value for value in values if values.count(value) > 1})
+    if duplicates:
+        raise LabelError(f"two classes share the {what} {', '.join(duplicates)}; make them unique")

@@ -1,4 +1,4 @@
-"""The figures of a report as PNG: where errors lie, classes with intervals, precision and recall."""
+"""Figures of a report as PNG: errors, scores per class with intervals, precision-recall curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 
 from ..core.arrays import Objects
 from ..core.arraytypes import UInt8Array
-from ..core.classes import IGNORE_ID, ClassSet
+from ..core.classes import IGNORE_ID, ClassSet, rgb_of
 from ..core.plotting import figure_png, new_figure
 from ..scores.matching import match
 from ..scores.objectscores import Curve
@@ -22,30 +22,24 @@ from ..scores.score import Score
 from .objectwise import Compared
 from .pixelwise import Thumbnail
 
-# One meaning, one colour, in both kinds of error picture (Okabe & Ito 2008).
+# The same colours in both kinds of error picture (Okabe & Ito 2008).
 _RIGHT, _FALSE, _MISSED, _WRONG = "#009e73", "#d55e00", "#0072b2", "#cc79a7"
-# areas that are right stay quiet, so that errors are seen
+# Correct areas are pale, so that errors stand out.
 _RIGHT_AREA, _NOTHING, _NOT_SCORED = "#9ad3bb", "#eceae3", "#ffffff"
 _MOST_PANELS = 4
 
 
 def error_map(thumbnails: Sequence[Thumbnail], background_id: int | None) -> bytes:
-    """The first class maps, coloured by what is right, false, missed or the wrong class."""
+    """The first class maps: correct pixels, false positives, false negatives and confused classes."""
     shown = thumbnails[:_MOST_PANELS]
     figure = _canvas([item.predicted.shape for item in shown])
     for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
         axis.imshow(_colored(item, background_id), interpolation="nearest")
         axis.set_title(item.name, fontsize=9)
-    false = (
-        [(_FALSE, "predicted, not true"), (_MISSED, "true, not predicted")]
-        if background_id is not None
-        else []
-    )
-    nothing = [(_NOTHING, "background")] if background_id is not None else []
-    _legend(
-        figure,
-        [(_RIGHT_AREA, "right"), *false, (_WRONG, "another class"), *nothing, (_NOT_SCORED, "not scored")],
-    )
+    entries = [(_RIGHT_AREA, "correct"), (_WRONG, "wrong class")]
+    if background_id is not None:
+        entries += [(_FALSE, "false positive"), (_MISSED, "false negative"), (_NOTHING, "background")]
+    _legend(figure, [*entries, (_NOT_SCORED, "not scored")])
     return figure_png(figure)
 
 
@@ -53,20 +47,19 @@ def _colored(item: Thumbnail, background_id: int | None) -> UInt8Array:
     predicted, truth = item.predicted, item.truth
     out = np.full((*predicted.shape, 3), 255, np.uint8)
     scored = (predicted != IGNORE_ID) & (truth != IGNORE_ID)
-    out[scored & (predicted != truth)] = _rgb(_WRONG)
-    out[scored & (predicted == truth)] = _rgb(_RIGHT_AREA)
+    out[scored & (predicted != truth)] = rgb_of(_WRONG)
+    out[scored & (predicted == truth)] = rgb_of(_RIGHT_AREA)
     if background_id is not None:
-        out[scored & (truth == background_id) & (predicted != background_id)] = _rgb(_FALSE)
-        out[scored & (truth != background_id) & (predicted == background_id)] = _rgb(_MISSED)
-        out[scored & (truth == background_id) & (predicted == background_id)] = _rgb(_NOTHING)
+        out[scored & (truth == background_id) & (predicted != background_id)] = rgb_of(_FALSE)
+        out[scored & (truth != background_id) & (predicted == background_id)] = rgb_of(_MISSED)
+        out[scored & (truth == background_id) & (predicted == background_id)] = rgb_of(_NOTHING)
     return out
 
 
 def object_errors(compared: Sequence[Compared], iou: float, use_polygons: bool) -> bytes:
-    """Outlines of found, missed and false objects in the files that hold most."""
-    shown = sorted(compared, key=lambda item: len(item.truth) + len(item.predicted), reverse=True)[
-        :_MOST_PANELS
-    ]
+    """Outlines of true positives, false negatives and false positives, in the files with most objects."""
+    by_size = sorted(compared, key=lambda item: len(item.truth) + len(item.predicted), reverse=True)
+    shown = by_size[:_MOST_PANELS]
     figure = _canvas([(item.grid.height, item.grid.width) for item in shown])
     for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
         found = match(item.predicted, item.truth, (iou,), use_polygons)
@@ -82,9 +75,7 @@ def object_errors(compared: Sequence[Compared], iou: float, use_polygons: bool) 
         axis.set_aspect("equal")
         axis.set_facecolor("#f6f5f0")
         axis.set_title(item.name, fontsize=9)
-    _legend(
-        figure, [(_RIGHT, "true and found"), (_FALSE, "predicted, not true"), (_MISSED, "true, not found")]
-    )
+    _legend(figure, [(_RIGHT, "true positive"), (_FALSE, "false positive"), (_MISSED, "false negative")])
     return figure_png(figure)
 
 
@@ -98,7 +89,7 @@ def _draw(axis: Axes, objects: Objects, color: str) -> None:
 
 
 def class_bars(scores: Sequence[Score], classes: ClassSet) -> bytes:
-    """One bar a class with its interval, in the class colour."""
+    """One bar per class in its colour, with its interval."""
     by_class = {score.class_name: score for score in scores if score.defined}
     infos = [info for info in classes if info.name in by_class]
     figure = new_figure(7.2, 0.9 + 0.42 * max(1, len(infos)), dpi=120)
@@ -129,7 +120,7 @@ def class_bars(scores: Sequence[Score], classes: ClassSet) -> bytes:
 
 
 def curves(found: Mapping[str, Curve], classes: ClassSet) -> bytes:
-    """Precision over recall for each class."""
+    """Precision-recall curves, one per class."""
     figure = new_figure(6.4, 4.2, dpi=120)
     axis = figure.subplots()
     lines = []
@@ -194,11 +185,5 @@ def _legend(figure: Figure, entries: Sequence[tuple[str, str]]) -> None:
 
 
 def _text(name: str) -> str:
-    """A class name as matplotlib shows it and not as a formula; names that begin with "_" would be left out
-    of legends.
-    """
+    """A class name as plain text for matplotlib: no formula, and no leading "_", which legends leave out."""
     return name.replace("$", r"\$").lstrip("_") or "class"
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

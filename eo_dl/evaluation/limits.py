@@ -108,7 +108,8 @@ class Limits:
         if area.area == 0:
             known = ", ".join(scene.name for scene in chips.scenes[:5])
             raise NoChipHere(
-                f"{chips.path}: no {self.split} chip lies on {name}; its scenes are {known}; give the prediction of one of them"
+                f"{chips.path}: no {self.split} chip lies on {name}; its scenes are {known}; give the "
+                "prediction of one of them"
             )
         return area
 

@@ -1,14 +1,14 @@
-"""The report as one self-contained HTML page: no script, nothing loaded from elsewhere, every text escaped."""
+"""The report as one self-contained HTML page: no scripts, no external files, every text escaped."""
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
 
+from ..core.htmlcard import inline_png
 from ..io.atomic import atomic_folder, write_bytes
 from ..scores.score import Score
 from .report import Report
@@ -16,17 +16,50 @@ from .report import Report
 JSON_NAME, HTML_NAME = "report.json", "report.html"
 
 _CSS = """
-body{font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;color:#1f2430;background:#fbfbf9;max-width:1020px;margin:2.5em auto;padding:0 1.2em}
-h1{font-size:1.7em;margin:0 0 .1em}h2{font-size:1.15em;margin:2.2em 0 .6em}
-p.what{color:#5a6270;margin:.1em 0 1.6em}code{font-size:.92em;background:#efefe9;padding:.1em .3em;border-radius:3px}
-.cards{display:flex;flex-wrap:wrap;gap:.9em}.card{background:#fff;border:1px solid #e4e3dc;border-radius:8px;padding:.8em 1.1em;min-width:9.5em}
-.card b{display:block;font-size:1.75em;line-height:1.2}.card .name{color:#5a6270;font-size:.86em}.card .sure{color:#5a6270;font-size:.82em}
-.card:first-child{border-color:#0072b2;box-shadow:inset 0 3px 0 #0072b2}
-table{border-collapse:collapse;font-size:.93em}th,td{padding:.34em .8em;text-align:right;border-bottom:1px solid #e4e3dc}
-th:first-child,td:first-child{text-align:left}thead th{color:#5a6270;font-weight:600}
-.scroll{overflow-x:auto}.matrix td,.matrix th{text-align:center;border:1px solid #fff;min-width:4.2em}.matrix th:first-child{text-align:right;font-weight:500;border:0}
-.matrix small{display:block;opacity:.75;font-size:.78em}.dot{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.5em;border:1px solid #0003;vertical-align:-.05em}
-img{max-width:100%;border:1px solid #e4e3dc;border-radius:6px;background:#fff}ul{padding-left:1.2em}footer{color:#5a6270;font-size:.85em;margin:3em 0 1em}
+body {
+  font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;
+  color:#1f2430;
+  background:#fbfbf9;
+  max-width:1020px;
+  margin:2.5em auto;
+  padding:0 1.2em;
+}
+h1 { font-size:1.7em; margin:0 0 .1em }
+h2 { font-size:1.15em; margin:2.2em 0 .6em }
+p.what { color:#5a6270; margin:.1em 0 1.6em }
+code { font-size:.92em; background:#efefe9; padding:.1em .3em; border-radius:3px }
+.cards { display:flex; flex-wrap:wrap; gap:.9em }
+.card {
+  background:#fff;
+  border:1px solid #e4e3dc;
+  border-radius:8px;
+  padding:.8em 1.1em;
+  min-width:9.5em;
+}
+.card b { display:block; font-size:1.75em; line-height:1.2 }
+.card .name { color:#5a6270; font-size:.86em }
+.card .interval { color:#5a6270; font-size:.82em }
+.card:first-child { border-color:#0072b2; box-shadow:inset 0 3px 0 #0072b2 }
+table { border-collapse:collapse; font-size:.93em }
+th,td { padding:.34em .8em; text-align:right; border-bottom:1px solid #e4e3dc }
+th:first-child,td:first-child { text-align:left }
+thead th { color:#5a6270; font-weight:600 }
+.scroll { overflow-x:auto }
+.matrix td,.matrix th { text-align:center; border:1px solid #fff; min-width:4.2em }
+.matrix th:first-child { text-align:right; font-weight:500; border:0 }
+.matrix small { display:block; opacity:.75; font-size:.78em }
+.dot {
+  display:inline-block;
+  width:.8em;
+  height:.8em;
+  border-radius:2px;
+  margin-right:.5em;
+  border:1px solid #0003;
+  vertical-align:-.05em;
+}
+img { max-width:100%; border:1px solid #e4e3dc; border-radius:6px; background:#fff }
+ul { padding-left:1.2em }
+footer { color:#5a6270; font-size:.85em; margin:3em 0 1em }
 """
 
 _NAMES = {
@@ -37,32 +70,41 @@ _NAMES = {
     "f1": "F1",
     "mean_ap": "mean AP",
     "ap": "AP",
-    "corloc": "CorLoc, chip by chip",
-    "mean_box_iou": "IoU of the chip's box",
-    "accuracy": "right class or rightly none, chip by chip",
+    "corloc": "CorLoc (per chip)",
+    "mean_box_iou": "mean box IoU (per chip)",
+    "accuracy": "accuracy (per chip)",
     "ap50": "AP at IoU 0.5",
-    "ap50_95": "AP, IoU 0.5 to 0.95",
+    "ap50_95": "AP at IoU 0.5 to 0.95",
     "precision": "precision",
     "recall": "recall",
 }
 _KINDS = {
-    "pixels": "Class map, pixel by pixel",
-    "objects": "Objects, one by one",
-    "chips": "Chips as a whole",
+    "pixels": "Class map, scored per pixel",
+    "objects": "Objects, scored one by one",
+    "chips": "Classes of whole chips or images",
 }
 _CAPTIONS = {
-    "errors": "Where it is right and where not",
-    "classes": "Each class with its 95 % interval",
-    "curves": "Precision and recall as the score threshold falls",
+    "errors": "Map of errors",
+    "classes": "Scores per class with 95 % intervals",
+    "curves": "Precision-recall curves",
 }
 _COUNTS = {"truth": "true", "predicted": "predicted", "found": "found", "missed": "missed", "false": "false"}
 
 
 def write_report(report: Report, out: str | Path, overwrite: bool = False) -> Report:
-    """Write a report into a folder: report.json, report.html and the figures; gives the report with its
-    `path`.
+    """Write a report to a folder: report.json, report.html and the figures.
 
-    Raises `OutputExistsError` where the folder holds something else, `WriteError` where it cannot be written.
+    Args:
+        report: The report.
+        out: The folder.
+        overwrite: Replace an existing report.
+
+    Returns:
+        The report with its `path`, the HTML file.
+
+    Raises:
+        OutputExistsError: The folder exists and is not to be replaced, or holds no report.
+        WriteError: The folder cannot be written.
     """
     values = json.dumps(report.values(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_folder(out, overwrite=overwrite, marker=JSON_NAME) as folder:
@@ -74,119 +116,144 @@ def write_report(report: Report, out: str | Path, overwrite: bool = False) -> Re
 
 
 def page(report: Report) -> str:
-    """A report as one HTML page with everything in it, figures too."""
+    """The report as one HTML page, figures included."""
     title = f"{Path(report.prediction).name} against {Path(report.truth).name}"
-    what = _KINDS[report.kind]
-    parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' content='width=device-width,initial-scale=1'>",
-        f"<title>{escape(title)}</title><style>{_CSS}</style></head><body>",
-        f"<h1>{escape(title)}</h1><p class='what'>{what}. {_asked(report)}</p>",
-        "<div class='cards'>" + "".join(_card(score) for score in report.headline) + "</div>",
-        _sureness(report),
-        "<h2>Classes</h2>" + _class_table(report),
+    sections = [
+        _head(title),
+        f"<h1>{escape(title)}</h1>",
+        f"<p class='what'>{_KINDS[report.kind]}. {_settings(report)}</p>",
+        _cards(report.headline),
+        _interval_note(report),
+        f"<h2>Classes</h2>{_class_table(report)}",
         _matrix(report),
         *(_figure(name, data) for name, data in report.pictures.items()),
         _notes(report.notes),
-        f"<footer>Prediction <code>{escape(report.prediction)}</code>, truth <code>{escape(report.truth)}</code>. "
-        "The same numbers are in <code>report.json</code>.</footer></body></html>",
+        _footer(report),
     ]
-    return "\n".join(part for part in parts if part)
+    return "\n".join(section for section in sections if section)
 
 
-def _asked(report: Report) -> str:
-    return " ".join(
-        f"{escape(name.capitalize())}: {escape(value)}." for name, value in report.settings.items()
+def _head(title: str) -> str:
+    return (
+        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
+        f"<title>{escape(title)}</title><style>{_CSS}</style></head><body>"
     )
+
+
+def _footer(report: Report) -> str:
+    return (
+        f"<footer>Prediction <code>{escape(report.prediction)}</code>, truth "
+        f"<code>{escape(report.truth)}</code>. The same numbers are in <code>{JSON_NAME}</code>.</footer>"
+        "</body></html>"
+    )
+
+
+def _settings(report: Report) -> str:
+    texts = [f"{escape(name.capitalize())}: {escape(value)}." for name, value in report.settings.items()]
+    return " ".join(texts)
+
+
+def _cards(scores: Sequence[Score]) -> str:
+    return "<div class='cards'>" + "".join(_card(score) for score in scores) + "</div>"
 
 
 def _card(score: Score) -> str:
+    name = _NAMES.get(score.name, score.name)
+    if score.threshold is not None and not score.name.startswith("ap"):
+        name += f" at IoU {score.threshold:g}"
     value = f"{score.value:.3f}" if score.defined else "n/a"
-    sure = (
-        f"95 %: {score.low:.3f} to {score.high:.3f}"
-        if score.low is not None and score.high is not None
-        else "&nbsp;"
+    interval = _interval(score) or "&nbsp;"
+    return (
+        f"<div class='card'><span class='name'>{escape(name)}</span><b>{value}</b>"
+        f"<span class='interval'>{interval}</span></div>"
     )
-    at = (
-        f" at IoU {score.threshold:g}"
-        if score.threshold is not None and not score.name.startswith("ap")
-        else ""
-    )
-    return f"<div class='card'><span class='name'>{escape(_NAMES.get(score.name, score.name) + at)}</span><b>{value}</b><span class='sure'>{sure}</span></div>"
 
 
-def _sureness(report: Report) -> str:
+def _interval(score: Score) -> str:
+    if score.low is None or score.high is None:
+        return ""
+    return f"95 %: {score.low:.3f} to {score.high:.3f}"
+
+
+def _interval_note(report: Report) -> str:
+    text = "No intervals: the scored area has too few blocks."
     if any(score.low is not None for score in report.headline):
-        return "<p class='what'>Intervals: squares of ground are drawn again and again with replacement, and scored each time (block bootstrap).</p>"
-    return "<p class='what'>Too few blocks of ground for intervals.</p>"
+        text = "95 % intervals: squares of the scene are resampled with replacement (block bootstrap)."
+    return f"<p class='what'>{text}</p>"
 
 
 def _class_table(report: Report) -> str:
-    names = list(dict.fromkeys(score.name for score in report.of_classes()))
-    by_place = {(score.class_name, score.name): score for score in report.of_classes()}
-    columns = list(next(iter(report.counts.values()), {}))
-    head = "".join(f"<th>{escape(_NAMES.get(name, name))}</th>" for name in names) + "".join(
-        f"<th>{escape(_COUNTS.get(name, name))}</th>" for name in columns
-    )
+    scores = {(score.class_name, score.name): score for score in report.of_classes()}
+    score_names = list(dict.fromkeys(score.name for score in report.of_classes()))
+    count_names = list(next(iter(report.counts.values()), {}))
+    titles = [_NAMES.get(name, name) for name in score_names]
+    titles += [_COUNTS.get(name, name) for name in count_names]
     rows = []
     for info in report.classes:
-        if (info.name, names[0] if names else "") not in by_place:
+        if not score_names or (info.name, score_names[0]) not in scores:
             continue
-        cells = "".join(f"<td>{_cell(by_place.get((info.name, name)))}</td>" for name in names)
-        counts = "".join(f"<td>{_number(report.counts[info.name][name])}</td>" for name in columns)
-        rows.append(
-            f"<tr><td><span class='dot' style='background:{escape(info.color)}'></span>{escape(info.name)}</td>{cells}{counts}</tr>"
-        )
-    return f"<div class='scroll'><table><thead><tr><th>class</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        cells = [_score_cell(scores.get((info.name, name))) for name in score_names]
+        cells += [_number(report.counts[info.name][name]) for name in count_names]
+        dot = f"<span class='dot' style='background:{escape(info.color)}'></span>"
+        rows.append(_row([f"{dot}{escape(info.name)}", *cells]))
+    return _table([escape(title) for title in ("class", *titles)], rows)
 
 
-def _cell(score: Score | None) -> str:
+def _score_cell(score: Score | None) -> str:
     if score is None or not score.defined:
         return "–"
-    if score.low is None or score.high is None:
-        return f"{score.value:.3f}"
-    return f"<span title='95 %: {score.low:.3f} to {score.high:.3f}'>{score.value:.3f}</span>"
+    interval = _interval(score)
+    return f"<span title='{interval}'>{score.value:.3f}</span>" if interval else f"{score.value:.3f}"
 
 
 def _matrix(report: Report) -> str:
-    """Confusion matrix, coloured by the share of each true class."""
+    """The confusion matrix, coloured by the share of the true class."""
     if report.confusion is None:
         return ""
     names = report.classes.names
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
     rows = []
-    for name, counts in zip(names, report.confusion.tolist(), strict=True):
-        total = sum(counts)
-        cells = "".join(
-            _matrix_cell(count, count / total if total else 0.0, names[column] == name)
-            for column, count in enumerate(counts)
-        )
-        rows.append(f"<tr><th>{escape(name)}</th>{cells}</tr>")
+    for row, (name, counts) in enumerate(zip(names, report.confusion.tolist(), strict=True)):
+        total = max(sum(counts), 1)
+        cells = [_matrix_cell(count, count / total, column == row) for column, count in enumerate(counts)]
+        rows.append(f"<tr><th>{escape(name)}</th>{''.join(cells)}</tr>")
     return (
-        "<h2>Confusion matrix</h2><p class='what'>Rows: truth. Columns: prediction. "
-        f"Share of the true class, and {report.kind}.</p>"
-        f"<div class='scroll'><table class='matrix'><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        "<h2>Confusion matrix</h2><p class='what'>Rows: truth. Columns: prediction. Per cell: share of the "
+        f"true class, number of {report.kind}.</p>"
+        + _table(["", *(escape(name) for name in names)], rows, style="matrix")
     )
 
 
-def _matrix_cell(count: int, share: float, right: bool) -> str:
-    red, green, blue = (0, 114, 178) if right else (213, 94, 0)
-    dark = "#fff" if share > 0.6 else "#1f2430"
-    return f"<td style='background:rgba({red},{green},{blue},{0.04 + 0.86 * share:.3f});color:{dark}'>{share:.1%}<small>{_number(count)}</small></td>"
+def _matrix_cell(count: int, share: float, correct: bool) -> str:
+    red, green, blue = (0, 114, 178) if correct else (213, 94, 0)
+    background = f"rgba({red},{green},{blue},{0.04 + 0.86 * share:.3f})"
+    color = "#fff" if share > 0.6 else "#1f2430"
+    text = f"{share:.1%}<small>{_number(count)}</small>"
+    return f"<td style='background:{background};color:{color}'>{text}</td>"
+
+
+def _table(header: Sequence[str], rows: Sequence[str], style: str = "") -> str:
+    """A table of escaped texts; `rows` are whole `<tr>` elements."""
+    cells = "".join(f"<th>{title}</th>" for title in header)
+    head = f"<thead><tr>{cells}</tr></thead>"
+    attribute = f" class='{style}'" if style else ""
+    return f"<div class='scroll'><table{attribute}>{head}<tbody>{''.join(rows)}</tbody></table></div>"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def _figure(name: str, data: bytes) -> str:
-    caption = _CAPTIONS.get(name, name)
-    return f"<h2>{escape(caption)}</h2><img alt='{escape(caption)}' src='data:image/png;base64,{base64.b64encode(data).decode()}'>"
+    caption = escape(_CAPTIONS.get(name, name))
+    return f"<h2>{caption}</h2><img alt='{caption}' src='{inline_png(data)}'>"
 
 
 def _notes(notes: Sequence[str]) -> str:
-    return (
-        "<h2>What was left out or decided</h2><ul>"
-        + "".join(f"<li>{escape(note)}</li>" for note in notes)
-        + "</ul>"
-        if notes
-        else ""
-    )
+    if not notes:
+        return ""
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f"<h2>Notes</h2><ul>{items}</ul>"
 
 
 def _number(count: int) -> str:

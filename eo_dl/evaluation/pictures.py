@@ -1,4 +1,4 @@
-"""A map beside its scene and the truth, as one PNG that a person can judge at a glance."""
+"""A map beside its scene and the truth, as one PNG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 
 from ..core.arraytypes import UInt8Array
-from ..core.classes import IGNORE_ID, ClassSet
+from ..core.classes import IGNORE_ID, ClassSet, rgb_of
 from ..core.geometries import reproject
 from ..core.labelset import LabelSet, PixelLabels
 from ..core.plotting import figure_png, new_figure
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_UNKNOWN = "#9e9e9e"  # ignored objects, and classes that the model does not know
+_UNKNOWN = "#9e9e9e"  # ignored objects, and classes that the model does not have
 
 
 def side_by_side(
@@ -43,11 +43,20 @@ def side_by_side(
     longest_px: int = 900,
     overwrite: bool = False,
 ) -> Path:
-    """Scene, truth (where given) and prediction next to each other, at most `longest_px` a panel; returns the
-    PNG's path.
+    """Draw scene, truth and prediction side by side.
 
-    `prediction` is a class raster (drawn in the class colours), classes of whole chips (drawn so, in stripes
-    where a chip has several) or a vector file (drawn as outlines over the scene).
+    Args:
+        scene: The scene.
+        prediction: A class raster (drawn in the class colours), classes of whole chips (likewise, in stripes
+            for chips with several) or a vector file of objects (drawn as outlines over the scene).
+        classes: The classes of the prediction.
+        out: The PNG.
+        truth: Labels for a panel of their own; None: no such panel.
+        longest_px: Longer side of a panel, pixels.
+        overwrite: Replace an existing file.
+
+    Returns:
+        The path `out`.
     """
     small = scene.resized(*reduced_size(scene, longest_px))
     base = quicklook(small)
@@ -56,20 +65,15 @@ def side_by_side(
     vector = not part.is_raster and not part.of_chips
     panels = [("scene", base)]
     if labels is not None:
-        panels.append(
-            ("truth", outlined(base, labels, classes) if vector else painted(base, labels, classes))
-        )
-    if part.of_chips and not part.is_raster:
-        panels.append(("prediction", painted(base, _cells(read_chips(part), small), classes)))
+        draw = outlined if vector else painted
+        panels.append(("truth", draw(base, labels, classes)))
+    if vector:
+        picture = outlined(base, _predicted_objects(prediction, small, classes), classes)
+    elif part.is_raster:
+        picture = _class_map(prediction, small, classes)
     else:
-        panels.append(
-            (
-                "prediction",
-                outlined(base, _found(prediction, small, classes), classes)
-                if vector
-                else _class_map(prediction, small, classes),
-            )
-        )
+        picture = painted(base, _cells(read_chips(part), small), classes)
+    panels.append(("prediction", picture))
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_bytes(_figure(panels, classes))
     return Path(out)
@@ -77,12 +81,15 @@ def side_by_side(
 
 def _true_labels(truth: LabelSet, small: Scene) -> PixelLabels:
     """The labels on the picture's grid; label rasters as class ids (H, W)."""
-    labels, mask = truth.for_grid(small.grid, small.place, native=small.native), mask_of(truth, small)
-    return labels if mask is None else replace(labels, mask=read_mask(mask, small, small.grid.window))
+    labels = truth.for_grid(small.grid, small.place, native=small.native)
+    mask = mask_of(truth, small)
+    if mask is None:
+        return labels
+    return replace(labels, mask=read_mask(mask, small, small.grid.window))
 
 
 def painted(base: UInt8Array, labels: PixelLabels, classes: ClassSet) -> UInt8Array:
-    """Labels as filled areas in their class colours, the scene where nothing is labelled."""
+    """The scene with labels as areas filled in their class colours."""
     ids: UInt8Array = np.full(base.shape[:2], IGNORE_ID, np.uint8)
     if len(labels):
         shown = np.array(
@@ -101,7 +108,7 @@ def painted(base: UInt8Array, labels: PixelLabels, classes: ClassSet) -> UInt8Ar
 
 
 def outlined(base: UInt8Array, labels: PixelLabels, classes: ClassSet) -> UInt8Array:
-    """Labels as coloured outlines over the scene."""
+    """The scene with labels as outlines in their class colours."""
     from PIL import Image, ImageDraw
 
     image = Image.fromarray(base)
@@ -112,15 +119,15 @@ def outlined(base: UInt8Array, labels: PixelLabels, classes: ClassSet) -> UInt8A
             shown = _shown_id(labels.classes, int(class_id), classes)
             draw.line(
                 [tuple(point) for point in shapely.get_coordinates(part)],
-                fill=_rgb(_UNKNOWN if shown == IGNORE_ID else classes.by_id(shown).color),
+                fill=rgb_of(_UNKNOWN if shown == IGNORE_ID else classes.by_id(shown).color),
                 width=width,
             )
     return np.asarray(image)
 
 
 def _shown_id(own: ClassSet, class_id: int, classes: ClassSet) -> int:
-    """The id in `classes` of a class of the labels, which may number them otherwise; `IGNORE_ID` for what is
-    ignored or not among them.
+    """The id in `classes` of a class of the labels, found by name; `IGNORE_ID` if it is ignored or
+    unknown.
     """
     if class_id == IGNORE_ID:
         return IGNORE_ID
@@ -129,8 +136,9 @@ def _shown_id(own: ClassSet, class_id: int, classes: ClassSet) -> int:
 
 
 def _class_map(prediction: str | Path, small: Scene, classes: ClassSet) -> UInt8Array:
-    """The class raster on the picture's grid, nearest neighbour; it may lie on larger pixels and stick out of
-    the scene.
+    """The class raster on the picture's grid, by nearest neighbour.
+
+    Its pixels may be larger than the scene's (one per chip) and extend beyond the scene.
     """
     source = open_scene(prediction, nodata="none")
     steps = np.arange(max(small.grid.width, small.grid.height)) + 0.5
@@ -144,8 +152,8 @@ def _class_map(prediction: str | Path, small: Scene, classes: ClassSet) -> UInt8
     return _colored(ids, classes, np.full((*ids.shape, 3), 255, np.uint8))
 
 
-def _found(prediction: str | Path, small: Scene, classes: ClassSet) -> PixelLabels:
-    """Predicted objects in the picture's pixels."""
+def _predicted_objects(prediction: str | Path, small: Scene, classes: ClassSet) -> PixelLabels:
+    """Predicted objects, in pixels of the picture."""
     frame = read_layer(prediction)
     geometries = np.asarray(frame.geometry, dtype=object)
     ids = np.asarray(frame["class_id"], np.int64)
@@ -162,7 +170,7 @@ def _found(prediction: str | Path, small: Scene, classes: ClassSet) -> PixelLabe
 
 
 def _cells(found: FoundChips, small: Scene) -> PixelLabels:
-    """Whole chips in the picture's pixels, each in one stripe for each of its classes."""
+    """Whole chips, in pixels of the picture, one stripe per class."""
     assert found.outlines is not None
     outlines = found.outlines
     if found.crs is not None and small.grid.crs is not None:
@@ -188,12 +196,8 @@ def _cells(found: FoundChips, small: Scene) -> PixelLabels:
 def _colored(ids: UInt8Array, classes: ClassSet, base: UInt8Array) -> UInt8Array:
     out = base.copy()
     for info in classes:
-        out[ids == info.id] = _rgb(info.color)
+        out[ids == info.id] = rgb_of(info.color)
     return out
-
-
-def _rgb(color: str) -> tuple[int, int, int]:
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
 def _figure(panels: Sequence[tuple[str, UInt8Array]], classes: ClassSet) -> bytes:

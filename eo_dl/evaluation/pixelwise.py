@@ -42,7 +42,9 @@ class PixelTally:
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A thinned-out copy of what was compared, for the error picture: class ids (h, w), 255 where not scored."""
+    """A thinned-out copy of what was compared, for the error picture: class ids (h, w), 255 where not
+    scored.
+    """
 
     predicted: UInt8Array
     truth: UInt8Array
@@ -131,7 +133,8 @@ def _check_ids(ids: UInt8Array, classes: ClassSet, found: ClassMap) -> None:
     met[[*classes.ids, IGNORE_ID]] = False
     if met.any():
         raise SceneError(
-            f"{found.scene.path}: holds the class id {int(np.argmax(met))}, but its classes are {', '.join(f'{c.id}={c.name}' for c in classes)}"
+            f"{found.scene.path}: holds the class id {int(np.argmax(met))}, but its classes are "
+            f"{', '.join(f'{c.id}={c.name}' for c in classes)}"
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree.ElementTree import Element
 
-from ..core.classes import ClassSet
+from ..core.classes import ClassSet, rgb_of
 from .xmltree import element, to_xml
 
 MARK = "<!-- written by eo_dl -->"
@@ -214,11 +214,6 @@ def add_layer_styles(path: Path, styles: Mapping[str, str]) -> None:
             column = geometry_columns.get(layer, "geom")
             database.execute(_INSERT_STYLE, (layer, column, layer[:30], qml, date))
     database.close()
-
-
-def rgb_of(color: str) -> tuple[int, int, int]:
-    """Red, green and blue, 0 to 255, of "#rrggbb"."""
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
 def _qml(
