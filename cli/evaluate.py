@@ -83,8 +83,7 @@ def command(
         overwrite=overwrite,
         on_progress=reporter.progress,
     )
-    for note in report.notes:
-        reporter.log(note)
+    reporter.notes(report.notes)
     header, *rows = report.table()
     place = [f"report: {report.path}"] if report.path else []
     reporter.result(report.values(), [*table(rows, header), *([""] if place else []), *place])

@@ -100,7 +100,6 @@ def _scene(scene: Scene, stats: bool) -> Found:
     ]
     return {**values, "bands": bands, "notes": list(scene.notes)}, [
         *lines,
-        *(f"note: {note}" for note in scene.notes),
     ]
 
 
@@ -155,7 +154,6 @@ def _labels(labels: LabelSet) -> Found:
         *table(shown, ("labels", "")),
         "",
         *table(rows, ("id", "class", "color", "features")),
-        *(f"note: {note}" for note in labels.notes),
     ]
 
 

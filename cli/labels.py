@@ -1,49 +1,37 @@
-"""`eo-dl labels`: draw, check, convert and choose labels. Each command is a module `labels_NAME`, imported
-when it is used.
+"""`eo-dl labels`: draw, check, convert and select labels. Each command is a module
+`labels_NAME`, imported when it is used.
 """
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
-# Command -> what `eo-dl labels --help` says of it; the module `labels_NAME` holds the command, so listing
-# imports nothing.
+from .lazygroup import LazyGroup
+
+# Each command with its line in `eo-dl labels --help`; the module `labels_NAME` holds the command.
 COMMANDS = {
-    "start": "A GeoPackage and a QGIS project, ready to draw in.",
-    "status": "What is drawn so far, and what a first model still needs.",
-    "check": "All problems of labels at once, with a layer to step through.",
-    "export": "Chips and their labels for COCO, YOLO, CVAT, Label Studio ...",
-    "import": "Labels corrected in another tool, back on the ground.",
-    "convert": "Labels of one format as another.",
-    "weak": "Rules of thumb (indices, other layers) to soft labels.",
-    "queue": "Which chips to label next.",
-    "prelabel": "A prediction as labels to correct.",
-    "merge": "Take corrected pre-labels back into the labels.",
+    "start": "Create a GeoPackage and a QGIS project to draw labels in.",
+    "status": "Summarize labels, and what a first model still needs.",
+    "check": "List all problems of labels, as a table and as a layer.",
+    "export": "Export chips and labels to COCO, YOLO, CVAT, Label Studio ...",
+    "import": "Import labels that were corrected in another tool.",
+    "convert": "Convert labels to another format.",
+    "weak": "Turn rules (indices, other layers) into soft labels.",
+    "queue": "Select the chips to label next.",
+    "prelabel": "Turn a prediction into labels to correct.",
+    "merge": "Merge corrected pre-labels into the labels.",
 }
 
 
-class _Commands(click.Group):
-    """A group that imports a command when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f".labels_{cmd_name}", __package__).command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group("labels", cls=_Commands, short_help="Draw, check, convert and choose labels.")
+@click.group(
+    "labels",
+    cls=LazyGroup,
+    listed=COMMANDS,
+    prefix="labels_",
+    short_help="Draw, check, convert and select labels.",
+)
 def command() -> None:
-    """Draw, check, convert and choose labels.
+    """Draw, check, convert and select labels.
 
     \b
     eo-dl labels start ortho.tif --classes building,tree -o labels.gpkg

@@ -92,7 +92,10 @@ def command(
         None if fix is None else fix_labels(source, out=fix, label_options=label_options, overwrite=overwrite)
     )
     gsd = {scene.name: scene.native.gsd_m for scene in found.scenes}
-    rows = [(severity, kind, count, _short(str(text))) for severity, kind, count, text in found.rows()]
+    rows = [
+        (severity, kind, count, _short(reporter.spell(str(text))))
+        for severity, kind, count, text in found.rows()
+    ]
     lines = [
         *(table(rows, ("severity", "kind", "count", "for example")) if rows else ["nothing was found"]),
         "",
@@ -102,7 +105,7 @@ def command(
         + ", ".join(f"{name} {count:.0f}" for name, count in found.classes.items())
     ]
     lines += [registration_text(name, one, gsd.get(name)) for name, one in found.registration.items()]
-    lines += [f"note: {note}" for note in found.notes]
+    reporter.notes(found.notes)
     lines += [] if out is None else [f"{out}: {len(found.findings)} findings to step through"]
     if fixed is not None:
         lines += [

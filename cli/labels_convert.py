@@ -72,8 +72,7 @@ def command(
         label_options=replace(label_options, format=source_format),
         overwrite=overwrite,
     )
-    for note in made.notes:
-        reporter.log(f"note: {note}")
+    reporter.notes(made.notes)
     reporter.result(
         made.values(),
         [

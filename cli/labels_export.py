@@ -99,8 +99,7 @@ def command(
         overwrite=overwrite,
         on_progress=reporter.progress,
     )
-    for note in made.notes:
-        reporter.log(f"note: {note}")
+    reporter.notes(made.notes)
     reporter.result(
         made.values(), [f"{made.path}: {made.objects} objects in {made.images} images, {made.format}"]
     )

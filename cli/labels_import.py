@@ -63,8 +63,7 @@ def command(
         join=join,
         overwrite=overwrite,
     )
-    for note in made.notes:
-        reporter.log(f"note: {note}")
+    reporter.notes(made.notes)
     reporter.result(
         made.values(),
         [

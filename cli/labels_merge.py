@@ -43,8 +43,7 @@ def command(
         label_options=label_options,
         overwrite=overwrite,
     )
-    for note in made.notes:
-        reporter.log(f"note: {note}")
+    reporter.notes(made.notes)
     values = {
         "path": str(made.path),
         "counts": dict(made.counts),

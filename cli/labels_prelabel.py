@@ -66,8 +66,7 @@ def command(
         overwrite=overwrite,
         on_progress=reporter.progress,
     )
-    for note in made.notes:
-        reporter.log(f"note: {note}")
+    reporter.notes(made.notes)
     values = {
         "path": str(made.path),
         "count": made.count,

@@ -115,8 +115,7 @@ def command(
         overwrite=overwrite,
         on_progress=reporter.progress,
     )
-    for note in made.notes:
-        reporter.log(f"note: {note}")
+    reporter.notes(made.notes)
     reporter.result(
         made.values,
         [

@@ -64,8 +64,7 @@ def command(
 
     opened = open_scenes(scenes, scene_options)
     made = start_labels(opened, classes=classes, out=out, geometry=cast(Kind, geometry), overwrite=overwrite)
-    for note in made.notes:
-        reporter.log(f"note: {note}")
+    reporter.notes(made.notes)
     rows = [(info.id, info.name, info.color) for info in made.classes]
     reporter.result(
         made.values(),

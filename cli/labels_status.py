@@ -44,12 +44,12 @@ def command(reporter: Reporter, labels: str, scenes: tuple[str, ...], label_opti
         "",
         f"annotated: {ground}{share}{chips}",
         f"reviewed:  {found.reviewed} of {found.objects}{statuses}",
-        *(f"note: {note}" for note in found.notes),
         "",
         *(
-            ["for a first model:", *(f"  - {text}" for text in found.advice)]
+            ["for a first model:", *(f"  - {reporter.spell(text)}" for text in found.advice)]
             if found.advice
             else ["ready for a first model: eo-dl tile, eo-dl train"]
         ),
     ]
+    reporter.notes(found.notes)
     reporter.result(found.values(), lines)

@@ -75,8 +75,7 @@ def command(
         overwrite=overwrite,
         on_progress=reporter.progress,
     )
-    for note in made.notes:
-        reporter.log(f"note: {note}")
+    reporter.notes(made.notes)
     shares = ", ".join(f"{name} {share:.1%}" for name, share in made.class_shares.items())
     reporter.result(
         made.values,

@@ -1,13 +1,12 @@
-"""`eo-dl`: parse, call the library once, say what came out.
+"""`eo-dl`: parse the command line, call the library once, report the result.
 
-Commands are imported when they are used, and what they need inside their callbacks, so that `eo-dl --help` is
+Commands are imported when they are used, and what they need inside their functions, so that `eo-dl --help` is
 instant. Exit codes: 0 done, 1 failure, 2 usage or bad input, 130 interrupted, 143 terminated.
 """
 
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 import signal
 import sys
@@ -18,46 +17,32 @@ import click
 from eo_dl import __version__
 
 from . import parent
+from .lazygroup import LazyGroup
 from .reporter import Reporter
 
-# Command -> what `eo-dl --help` says of it; the module of the same name holds the command, so listing imports
-# nothing.
+# Each command with its line in `eo-dl --help`; the module of the same name holds the command.
 COMMANDS = {
-    "demo": "The whole road on the sample scenes, with pictures and a report.",
-    "inspect": "What a raster, a label file, a chip set or a model holds.",
-    "labels": "Draw, check, convert and choose labels.",
+    "demo": "Run the full workflow on the sample scenes, with pictures and a report.",
+    "inspect": "Show what a raster, a label file, a chip set or a model contains.",
+    "labels": "Draw, check, convert and select labels.",
     "tile": "Cut scenes and labels into chips for training.",
     "train": "Train a model on a chip set.",
-    "retrain": "Train again with corrected labels; old and new model side by side.",
-    "predict": "Make a map of a scene with a model.",
-    "evaluate": "Score a map against the truth.",
-    "vectorize": "Polygons of a class map.",
-    "model": "Networks and pretrained weights: layers of one, list of the others.",
+    "retrain": "Train again with corrected labels, and compare the new model with the old one.",
+    "predict": "Predict a map of a scene.",
+    "evaluate": "Score a map against a reference.",
+    "vectorize": "Convert a class map to polygons.",
+    "model": "Show the layers of a network; list pretrained weights.",
     "qgis": "Install or package the QGIS plug-in.",
-    "doctor": "What this installation has, for bug reports and QGIS.",
+    "doctor": "Check this installation, for bug reports and QGIS.",
 }
-HIDDEN = ("capabilities",)  # for programs, not for people
-
-
-class _Commands(click.Group):
-    """A group that imports a command when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
-            return None
-        command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+HIDDEN = ("capabilities",)  # for programs
 
 
 @click.group(
-    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=LazyGroup,
+    listed=COMMANDS,
+    hidden=HIDDEN,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(__version__, prog_name="eo-dl")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -65,7 +50,7 @@ class _Commands(click.Group):
     "--end-with-stdin",
     is_flag=True,
     hidden=True,
-    help="End when standard input closes: whoever started us is gone.",
+    help="Stop when standard input closes, because the calling program has ended.",
 )
 def cli(debug: bool, end_with_stdin: bool) -> None:
     """From GeoTIFFs and a few drawn labels to a map you can believe.

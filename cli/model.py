@@ -118,4 +118,5 @@ def show(
     layers = table(view.layers, ("layer", "kind", "output", "weights", "learning"))
     maps = [*table(view.maps, ("map", "stride (px)", "channels", "receptive field")), ""] if view.maps else []
     totals = table(view.totals, ("network", ""))
-    reporter.result(view.values, [view.title, "", *layers, "", *maps, *totals, *view.notes])
+    reporter.notes(view.notes)
+    reporter.result(view.values, [view.title, "", *layers, "", *maps, *totals])

@@ -30,6 +30,14 @@ labels -> label_options
     --unlabelled    tile
     --format        labels import
 
+sampling -> sampling
+    --sampling, --count, --overlap, --keep-empty, --add-empty, --min-valid
+                    tile
+
+split -> split
+    --split, --split-by, --block-m, --guard-px, --folds
+                    tile
+
 compute -> compute
     --device        train, retrain, predict, labels check, labels queue
     --precision     train, predict
@@ -211,6 +219,112 @@ def labels(*fields: str) -> Decorator:
         return "label_options", LabelOptions(**values)
 
     return _group({field: _LABEL_FLAGS[field] for field in fields}, make)
+
+
+_SAMPLING_FLAGS: dict[str, Decorator] = {
+    "sampling": click.option(
+        "--sampling",
+        type=click.Choice(["grid", "random", "objects", "single", "balanced"]),
+        default="grid",
+        show_default=True,
+        help="Where chips are cut; single: around one object each, showing no other (for localization).",
+    ),
+    "count": click.option(
+        "--count",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Number of chips (not with --sampling grid).",
+    ),
+    "overlap_px": click.option(
+        "--overlap",
+        "overlap_px",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        metavar="PX",
+        help="Pixels that neighbouring grid chips share.",
+    ),
+    "keep_empty": click.option(
+        "--keep-empty",
+        type=click.FloatRange(0, 1),
+        metavar="SHARE",
+        help="Share of the chips without objects to keep; for grid and random (default: all).",
+    ),
+    "add_empty": click.option(
+        "--add-empty",
+        type=click.FloatRange(0, 1),
+        metavar="SHARE",
+        help="Chips without objects to add, as a share of the others; for objects, single and balanced "
+        "(default: 0.1).",
+    ),
+    "min_valid": click.option(
+        "--min-valid",
+        type=click.FloatRange(0, 1),
+        default=0.5,
+        show_default=True,
+        metavar="SHARE",
+        help="Leave out chips with a smaller share of measured pixels.",
+    ),
+}
+
+
+def sampling(command: Function) -> Function:
+    """Flags for where chips are cut; the command gets `sampling`, a `Sampling`."""
+
+    def make(values: dict[str, Any]) -> tuple[str, Any]:
+        from eo_dl.chips.sampling import Sampling
+
+        return "sampling", Sampling(method=values.pop("sampling"), **values)
+
+    return _group(_SAMPLING_FLAGS, make)(command)
+
+
+_SPLIT_FLAGS: dict[str, Decorator] = {
+    "split": click.option(
+        "--split",
+        default="70,15,15",
+        show_default=True,
+        metavar="A,B,C",
+        help="Shares of train, val and test.",
+    ),
+    "split_by": click.option(
+        "--split-by",
+        type=click.Choice(["block", "scene"]),
+        default="block",
+        show_default=True,
+        help="Unit that is never divided between splits.",
+    ),
+    "block_m": click.option(
+        "--block-m",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="METRES",
+        help="Side of a block of ground, metres (default: chosen from the size of the scenes).",
+    ),
+    "guard_px": click.option(
+        "--guard-px",
+        type=click.FloatRange(min=0),
+        metavar="PX",
+        help="Minimum distance between chips of two splits, px (default: one chip, less if that costs too much).",
+    ),
+    "folds": click.option(
+        "--folds",
+        type=click.IntRange(min=2),
+        metavar="K",
+        help="Also assign blocks to K folds for cross-validation.",
+    ),
+}
+
+
+def split(command: Function) -> Function:
+    """Flags for dividing chips among splits; the command gets `split`, a `Split`."""
+
+    def make(values: dict[str, Any]) -> tuple[str, Any]:
+        from eo_dl.chips.splits import Split
+
+        shares, unit = parse_split(values.pop("split")), values.pop("split_by")
+        return "split", Split(shares, by=unit, **values)
+
+    return _group(_SPLIT_FLAGS, make)(command)
 
 
 _COMPUTE_FLAGS: dict[str, Decorator] = {

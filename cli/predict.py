@@ -89,6 +89,5 @@ def command(
         overwrite=overwrite,
         on_progress=reporter.progress,
     )
-    for note in prediction.notes:
-        reporter.log(note)
+    reporter.notes(prediction.notes)
     reporter.result(prediction.values(), [str(path) for path in prediction.paths])

@@ -80,6 +80,10 @@ class Reporter:
         if self._level <= logging.INFO or self.mode == "json":
             self._say("log", message, None)
 
+    def spell(self, message: str) -> str:
+        """A text of the library with the flags of the running command in place of parameters in backquotes."""
+        return message if self._flags is None else self._flags.spell(message)
+
     def notes(self, notes: Iterable[str]) -> None:
         """What the library found and decided on the way; -q leaves it out."""
         for note in notes:
@@ -108,8 +112,7 @@ class Reporter:
                 click.echo(line)
 
     def _say(self, event: str, message: str, color: str | None) -> None:
-        if self._flags is not None:
-            message = self._flags.spell(message)
+        message = self.spell(message)
         if self.mode == "json":
             self._event({"event": event, "message": message})
             return

@@ -105,8 +105,7 @@ def command(
         overwrite=overwrite,
         on_progress=reporter.progress,
     )
-    for note in done.notes:
-        reporter.log(f"note: {note}")
+    reporter.notes(done.notes)
     lines = [
         str(done.run.model.path),
         "",

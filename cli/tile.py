@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +11,8 @@ from . import options
 from .reporter import Reporter, table
 
 if TYPE_CHECKING:
+    from eo_dl.chips.sampling import Sampling
+    from eo_dl.chips.splits import Split
     from eo_dl.io.sceneoptions import SceneOptions
     from eo_dl.labels.labeloptions import LabelOptions
 
@@ -44,70 +46,8 @@ if TYPE_CHECKING:
     "class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated", "unlabelled"
 )
 @options.aoi
-@click.option(
-    "--sampling",
-    type=click.Choice(["grid", "random", "objects", "single", "balanced"]),
-    default="grid",
-    show_default=True,
-    help="Where chips lie; single: around one object each, showing no other (for localization).",
-)
-@click.option("--count", type=click.IntRange(min=1), help="Number of chips (not with `--sampling grid`).")
-@click.option(
-    "--overlap",
-    "overlap_px",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Pixels that neighbouring grid chips share.",
-)
-@click.option(
-    "--keep-empty",
-    type=click.FloatRange(0, 1),
-    help="Share of the chips without objects to keep; for grid and random (default: all).",
-    metavar="SHARE",
-)
-@click.option(
-    "--add-empty",
-    type=click.FloatRange(0, 1),
-    help="Chips without objects to add, as a share of the others; for objects, single and balanced (default: 0.1).",
-    metavar="SHARE",
-)
-@click.option(
-    "--min-valid",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Chips with a smaller share of measured pixels are left out.",
-    metavar="SHARE",
-)
-@click.option(
-    "--split", default="70,15,15", show_default=True, help="Shares of train, val and test.", metavar="A,B,C"
-)
-@click.option(
-    "--split-by",
-    type=click.Choice(["block", "scene"]),
-    default="block",
-    show_default=True,
-    help="What goes to one split as a whole.",
-)
-@click.option(
-    "--block-m",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Side of a block of ground, metres (default: from the scene).",
-    metavar="METRES",
-)
-@click.option(
-    "--guard-px",
-    type=click.FloatRange(min=0),
-    help="Least distance between chips of two splits, px (default: one chip, less where that costs too much).",
-    metavar="PX",
-)
-@click.option(
-    "--folds",
-    type=click.IntRange(min=2),
-    help="Also deal the blocks into K folds for cross-validation.",
-    metavar="K",
-)
+@options.sampling
+@options.split
 @click.option(
     "--splits-of",
     help="Hold out the same ground as this chip set, to compare models of both.",
@@ -131,17 +71,8 @@ def command(
     gsd_m: float | None,
     label_options: LabelOptions,
     aoi: str | None,
-    sampling: Literal["grid", "random", "objects", "single", "balanced"],
-    count: int | None,
-    overlap_px: int,
-    keep_empty: float | None,
-    add_empty: float | None,
-    min_valid: float,
-    split: str,
-    split_by: Literal["block", "scene"],
-    block_m: float | None,
-    guard_px: float | None,
-    folds: int | None,
+    sampling: Sampling,
+    split: Split,
     splits_of: str | None,
     write_chips: bool | None,
     scene_options: SceneOptions,
@@ -156,7 +87,7 @@ def command(
     ground that share none of it; the folder opens in QGIS (chips.gpkg), and what is edited there (split,
     keep) is obeyed by train.
     """
-    from eo_dl import Sampling, Split, tile
+    from eo_dl import tile
     from eo_dl.io.scene import open_scenes
     from eo_dl.labels.reading import labels_of
 
@@ -178,18 +109,10 @@ def command(
         workers=workers,
         overwrite=overwrite,
         on_progress=reporter.progress,
-        sampling=Sampling(
-            sampling,
-            overlap_px=overlap_px,
-            count=count,
-            keep_empty=keep_empty,
-            add_empty=add_empty,
-            min_valid=min_valid,
-        ),
-        split=Split(options.parse_split(split), by=split_by, block_m=block_m, guard_px=guard_px, folds=folds),
+        sampling=sampling,
+        split=split,
     )
-    for note in chips.notes:
-        reporter.log(note)
+    reporter.notes(chips.notes)
     summary = chips.summary()
     lines = [
         f"{chips.path}: {len(chips.records)} chips of {chips.chip_px} px, bands {chips.bands.describe()}",

@@ -9,6 +9,7 @@ import click
 
 from . import options
 from .reporter import Reporter, table
+from .scoretable import score_lines
 
 if TYPE_CHECKING:
     from eo_dl.networks.compute import Compute
@@ -194,17 +195,9 @@ def command(
             overwrite=overwrite,
             on_progress=reporter.progress,
         )
-        summary = run.summary()
-        reporter.result(
-            summary.values,
-            [
-                f"{run.model.path}",
-                "",
-                *table(summary.rows, summary.header),
-                "",
-                f"curves and pictures: {run.folder}",
-            ],
-        )
+        reporter.notes(run.notes)
+        lines = [str(run.model.path), "", *score_lines(run), "", f"curves and pictures: {run.folder}"]
+        reporter.result(run.summary().values, lines)
 
 
 def _refuse_together(*, folds: bool, val_fold: bool, dry_run: bool, find_lr: bool) -> None:
@@ -225,7 +218,8 @@ def _say_dry_run(reporter: Reporter, chips: str, config: TrainConfig, val_fold: 
     summary = found.summary()
     if found.advice:
         reporter.warning(found.advice)
-    reporter.result(summary.values, [*table(summary.rows, summary.header), *found.setup.data.notes])
+    reporter.notes(found.setup.data.notes)
+    reporter.result(summary.values, table(summary.rows, summary.header))
 
 
 def _say_rate(reporter: Reporter, chips: str, config: TrainConfig, out: str, overwrite: bool) -> None:
