@@ -32,8 +32,8 @@ def centres(boxes: FloatArray) -> Float64Array:
 def centre_in(boxes: FloatArray, bounds: Bounds) -> BoolArray:
     """(N,) True for boxes whose centre lies within half-open bounds.
 
-    This is the rule of ownership: an object belongs to the window that holds the centre of its box. Windows that
-    partition an area own each object exactly once.
+    This is the rule of ownership: an object belongs to the window that holds the centre of its box. Windows
+    that partition an area own each object exactly once.
     """
     col0, row0, col1, row1 = bounds
     cols, rows = centres(boxes).T
@@ -115,8 +115,8 @@ def _candidates(boxes: Float64Array) -> Iterator[Pairs]:
 def _grid_candidates(boxes: Float64Array, cell: float) -> Iterator[Pairs]:
     """Pairs whose first corners lie in neighbouring cells, each as large as the largest box.
 
-    Sorted by cell, the partners of a box are two runs: the rest of its cell and the next one, and three cells of the
-    next row.
+    Sorted by cell, the partners of a box are two runs: the rest of its cell and the next one, and three cells
+    of the next row.
     """
     cols = np.floor((boxes[:, 0] - boxes[:, 0].min()) / cell).astype(np.int64) + 1
     rows = np.floor((boxes[:, 1] - boxes[:, 1].min()) / cell).astype(np.int64)

@@ -1,14 +1,13 @@
-"""The chip grid: how a raster is cut into overlapping chips, and which chip answers for which pixel.
+"""The chip grid: how a raster is divided into overlapping chips, and which chip is responsible for which pixel.
 
-Along each axis chips start every `size - 2 * margin` pixels; the last one is shifted back inside, so
-nothing is padded unless the raster is smaller than a chip. Where two neighbours overlap, their keep
-windows meet in the middle of the overlap. It follows (and is held by property tests) that
+Along each axis chips start every `size - 2 * margin` pixels; the last one is shifted back inside, so nothing is
+padded unless the raster is smaller than a chip. Where two neighbours overlap, their keep windows meet in the
+middle of the overlap. It follows (and is held by property tests) that
 
 - keep windows partition the raster;
-- a pixel is at least `margin` px from the edge of the chip that answers for it, except at the raster's own
-  edge;
-- an object not wider or higher than `2 * margin`, kept only by the cell whose keep window holds its
-  box centre (its owner), is seen whole by that cell and is kept exactly once.
+- a pixel is at least `margin` px from the edge of the chip that keeps it, except at the raster's own edge;
+- an object not wider or higher than `2 * margin`, kept only by the cell whose keep window holds its box centre
+  (its owner), is seen whole by that cell and is kept exactly once.
 """
 
 from __future__ import annotations
@@ -29,35 +28,37 @@ from .window import Window
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One chip's two windows: `read` (what the network sees) and `keep` (what it answers for).
-
-    `read` is always size x size and sticks out of a raster that is smaller than a chip.
-    """
+    """The two windows of a chip."""
 
     read: Window
+    """What the network sees: always size x size, reaching beyond a raster that is smaller than a chip."""
     keep: Window
+    """What the chip's prediction is kept for."""
 
 
 @dataclass(frozen=True)
 class ChipGrid:
-    """All cells of a `height` x `width` raster for chips of `size_px` with `margin_px` of context a side.
-
-    Raises `ConfigError` when the margin leaves nothing to keep.
-    """
+    """All cells of a raster. Raises `ConfigError` where the margin leaves nothing to keep."""
 
     height: int
+    """Rows of the raster."""
     width: int
+    """Columns of the raster."""
     size_px: int
+    """Side of a chip."""
     margin_px: int = 0
+    """Context per side, seen and then discarded."""
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1 or self.size_px < 1 or self.margin_px < 0:
             raise ConfigError(
-                f"a chip grid needs positive sizes, found raster {self.width}x{self.height}, chip {self.size_px}, margin {self.margin_px}"
+                f"a chip grid needs positive sizes, found raster {self.width}x{self.height}, chip "
+                f"{self.size_px}, margin {self.margin_px}"
             )
         if self.size_px <= 2 * self.margin_px:
             raise ConfigError(
-                f"a margin of {self.margin_px} px a side leaves nothing of a {self.size_px} px chip; choose a margin below {self.size_px / 2:g}"
+                f"a margin of {self.margin_px} px per side leaves nothing of a {self.size_px} px chip; choose "
+                f"a margin below {self.size_px / 2:g}"
             )
 
     @property
@@ -77,7 +78,7 @@ class ChipGrid:
 
     @cached_property
     def col_edges(self) -> tuple[int, ...]:
-        """Borders of the keep windows along a row, from 0 to `width` (one more than columns)."""
+        """Borders of the keep windows along a row, from 0 to `width`: one more than there are columns."""
         return _edges(self.col_starts, self.width, self.size_px)
 
     @cached_property
@@ -94,7 +95,7 @@ class ChipGrid:
         return len(self.row_starts) * len(self.col_starts)
 
     def cell(self, grid_row: int, grid_col: int) -> Cell:
-        """The cell at a place in the grid of chips."""
+        """The cell in a row and a column of the grid of chips."""
         read = Window(self.col_starts[grid_col], self.row_starts[grid_row], self.size_px, self.size_px)
         keep = Window.from_box(
             self.col_edges[grid_col],
@@ -113,9 +114,7 @@ class ChipGrid:
             yield from self.row(grid_row)
 
     def owner(self, col: float, row: float) -> tuple[int, int]:
-        """(grid_row, grid_col) of the cell whose keep window holds a point; points outside go to the nearest
-        border cell.
-        """
+        """(grid_row, grid_col) of the cell whose keep window holds a point, or of the nearest one."""
         grid_col = min(max(bisect_right(self.col_edges, col) - 1, 0), len(self.col_starts) - 1)
         grid_row = min(max(bisect_right(self.row_edges, row) - 1, 0), len(self.row_starts) - 1)
         return grid_row, grid_col
@@ -137,17 +136,16 @@ class ChipGrid:
 
 @dataclass(frozen=True)
 class SquareGrid(ChipGrid):
-    """A chip grid for answers that hold for a whole chip: keep windows are squares of `stride_px` from the
-    first pixel on.
+    """A chip grid for predictions of whole chips: keep windows are squares of `stride_px`.
 
-    The last square of a row or column is cut at the raster's edge; the chip that answers for it is shifted
-    back inside, so it is seen whole and nothing is padded unless the raster is smaller than a chip. Keep
-    windows partition the raster and lie in their read windows.
+    They start at the first pixel. The last square of a row or column is cut at the raster's edge; its chip is
+    shifted back inside, so nothing is padded unless the raster is smaller than a chip. Keep windows partition
+    the raster and lie in their read windows.
     """
 
     @cached_property
     def col_starts(self) -> tuple[int, ...]:
-        """See `ChipGrid`; two neighbours at the edge may begin alike."""
+        """See `ChipGrid`; the last two may start at the same column."""
         return _square_starts(self.width, self.size_px, self.margin_px)
 
     @cached_property

@@ -33,9 +33,7 @@ class ChipClassRule:
 
     @classmethod
     def of(cls, multi_label: bool, min_cover: float | None = None) -> ChipClassRule:
-        """The rule with its default `min_cover`: half of the ground, or a tenth where a chip may have several
-        classes.
-        """
+        """The rule with its default `min_cover`: 0.5, or 0.1 where a chip may have several classes."""
         default = _MULTI_LABEL_COVER if multi_label else ONE_CLASS_COVER
         return cls(multi_label, default if min_cover is None else min_cover)
 

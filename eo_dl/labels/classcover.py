@@ -15,7 +15,8 @@ from ..io.rasterize import burn
 def class_mask(labels: PixelLabels, height: int, width: int, valid: BoolArray | None = None) -> UInt8Array:
     """The labels of a chip as class ids.
 
-    Where features overlap the later one wins, as in the drawing order of a GIS; ignored features win over all.
+    Where features overlap the later one wins, as in the drawing order of a GIS; ignored features win over
+    all.
 
     Args:
         labels: Labels in the pixels of the chip.
@@ -54,9 +55,9 @@ def class_covers(
 ) -> tuple[Float64Array, float]:
     """How much of a chip each class covers.
 
-    Known ground is annotated, measured (`labels.valid`) and not ignored. Where features of two classes overlap
-    the ground counts for both, so the shares may sum to more than 1. The background (id 0) covers the ground
-    without features.
+    Known ground is annotated, measured (`labels.valid`) and not ignored. Where features of two classes
+    overlap the ground counts for both, so the shares may sum to more than 1. The background (id 0) covers the
+    ground without features.
 
     Returns:
         (K,) the share of the known ground that each of `classes` covers, all 0 where nothing is known; and

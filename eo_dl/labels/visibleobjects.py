@@ -42,8 +42,8 @@ def visible_objects(
     """The objects of a chip.
 
     An object counts neither way (class 255) where the labels ignore it, its class is not one of `classes`,
-    less than `min_visible` of its box lies in the chip, or less than half of it on annotated ground. In raster
-    labels each 4-connected patch of a class is an object.
+    less than `min_visible` of its box lies in the chip, or less than half of it on annotated ground. In
+    raster labels each 4-connected patch of a class is an object.
 
     Args:
         labels: Labels in the pixels of the chip.

@@ -1,6 +1,7 @@
 """Backbones: every timm model that gives feature maps, for any number of bands.
 
-All tasks build theirs here and keep it as `network.backbone`, so that one task's backbone initializes another's.
+All tasks build theirs here and keep it as `network.backbone`, so that one task's backbone initializes
+another's.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def make_backbone(
         name: Name of a timm model.
         in_channels: Bands of the images.
         strides: Strides of the feature maps to return; None: all.
-        coarsest: Largest stride. Later stages use dilation instead of shrinking the maps, with the same tensors.
+        coarsest: Largest stride. Later stages use dilation instead of shrinking the maps, with the same
+            tensors.
 
     Returns:
         A module from images (N, C, H, W) to a list of maps (N, C', H / stride, W / stride), finest first.
@@ -59,8 +61,8 @@ def make_backbone(
     missing = [stride for stride in strides if stride not in available]
     if missing:
         raise ConfigError(
-            f"backbone {name!r} has feature maps at strides {available}, not at {missing}; choose another backbone, "
-            "e.g. resnet18"
+            f"backbone {name!r} has feature maps at strides {available}, not at {missing}; choose another "
+            "backbone, e.g. resnet18"
         )
     return _create(name, in_channels, tuple(available.index(stride) for stride in strides), coarsest)
 
@@ -69,8 +71,8 @@ def feature_strides(name: str, in_channels: int = 3) -> list[int]:
     """Strides of all feature maps of a backbone, finest first.
 
     Raises:
-        ConfigError: The backbone is unknown, or its maps do not shrink step by step at every image size (plain
-            ViTs, windowed transformers).
+        ConfigError: The backbone is unknown, or its maps do not shrink step by step at every image size
+            (plain ViTs, windowed transformers).
     """
     check_backbone(name)
     with torch.device("meta"):  # allocates nothing and draws nothing from the random state
@@ -86,20 +88,20 @@ def feature_strides(name: str, in_channels: int = 3) -> list[int]:
     ]
     if strides != sorted(set(strides)) or shapes != expected:
         raise ConfigError(
-            f"backbone {name!r} has no pyramid of feature maps at every image size; choose another backbone, e.g. "
-            "resnet18, efficientnet_b0 or convnext_atto"
+            f"backbone {name!r} has no pyramid of feature maps at every image size; choose another backbone, "
+            "e.g. resnet18, efficientnet_b0 or convnext_atto"
         )
     return strides
 
 
 def strides_of(backbone: torch.nn.Module) -> list[int]:
     """Input pixels per feature pixel of each map that `backbone` returns."""
-    return [int(stride) for stride in backbone.feature_info.reduction()]  # type: ignore[union-attr, operator]
+    return [int(stride) for stride in _feature_info(backbone).reduction()]
 
 
 def channels_of(backbone: torch.nn.Module) -> list[int]:
     """Channels of each map that `backbone` returns."""
-    return [int(channels) for channels in backbone.feature_info.channels()]  # type: ignore[union-attr, operator]
+    return [int(channels) for channels in _feature_info(backbone).channels()]
 
 
 def initialize_backbone(backbone: torch.nn.Module, weights: str | WeightsSource) -> WeightsReport | None:
@@ -127,6 +129,10 @@ def padded(images: torch.Tensor, stride: int, *, training: bool) -> torch.Tensor
     return torch.nn.functional.pad(images, (0, cols, 0, rows)) if cols or rows else images
 
 
+def _feature_info(backbone: torch.nn.Module) -> Any:
+    return backbone.feature_info  # timm's, of which torch knows nothing
+
+
 def _create(
     name: str, in_channels: int, indices: tuple[int, ...] | None, coarsest: int | None = None
 ) -> torch.nn.Module:
@@ -139,7 +145,7 @@ def _create(
     except _TIMM_ERRORS as error:
         at_stride = "" if coarsest is None else f" at stride {coarsest}"
         raise ConfigError(
-            f"backbone {name!r} has no feature maps for {in_channels} bands{at_stride} ({error}); choose another "
-            "backbone, e.g. resnet18"
+            f"backbone {name!r} has no feature maps for {in_channels} bands{at_stride} ({error}); choose "
+            "another backbone, e.g. resnet18"
         ) from error
     return backbone

@@ -1,13 +1,13 @@
-"""The pretrained weights that can be chosen by name: what they were trained on, and their licences. Imports no torch,
-timm or torchgeo, so that listing them is instant.
+"""The pretrained weights that can be chosen by name: what they were trained on, and their licences. Imports
+no torch, timm or torchgeo, so that listing them is instant.
 
-What torchgeo knows about weights (address, normalization) is read from torchgeo when they are used. What it does not
-know (GSD, licence, units of the input) is here. Licences are those that the publishers' pages stated in 2026-11; "not
-stated" means: ask the publisher. A test compares names, backbones and bands with torchgeo, and the ImageNet rows with
-timm.
+What torchgeo knows about weights (address, normalization) is read from torchgeo when they are used. What it
+does not know (GSD, licence, units of the input) is here. Licences are those that the publishers' pages stated
+in 2026-11; "not stated" means: ask the publisher. A test compares names, backbones and bands with torchgeo,
+and the ImageNet rows with timm.
 
-Only weights of backbones with a pyramid of feature maps are listed; torchgeo's transformers (ViT, Swin) have none at
-every image size.
+Only weights of backbones with a pyramid of feature maps are listed; torchgeo's transformers (ViT, Swin) have
+none at every image size.
 """
 
 from __future__ import annotations
@@ -61,16 +61,30 @@ class NamedWeights:
     sensor: str = ""
     """The sensor whose numbers name the bands (`core.spectral`)."""
     full: float = 0.0
-    """The input value that stands for 1 (255: 8-bit images, 10000: Sentinel-2 reflectance as stored); 0 where values
-    are not comparable (decibels, mixed units)."""
+    """The input value that stands for 1 (255: 8-bit images, 10000: Sentinel-2 reflectance as stored); 0 where
+    values are not comparable (decibels, mixed units)."""
 
 
-_TIMM = (
-    ("resnet10t", "apache-2.0"), ("resnet14t", "apache-2.0"), ("resnet18", "apache-2.0"), ("resnet26", "apache-2.0"), ("resnet34", "apache-2.0"),
-    ("resnet50", "apache-2.0"), ("resnet101", "apache-2.0"), ("resnext50_32x4d", "apache-2.0"), ("mobilenetv3_large_100", "apache-2.0"),
-    ("efficientnet_b0", "apache-2.0"), ("efficientnet_b2", "apache-2.0"), ("efficientnet_b3", "apache-2.0"), ("convnext_atto", "apache-2.0"),
-    ("convnext_nano", "apache-2.0"), ("convnext_tiny", "apache-2.0"), ("regnety_008", "mit"), ("densenet121", "apache-2.0"), ("hrnet_w18", "mit"),
-)  # fmt: skip
+_IMAGENET_LICENCES = {
+    "resnet10t": "apache-2.0",
+    "resnet14t": "apache-2.0",
+    "resnet18": "apache-2.0",
+    "resnet26": "apache-2.0",
+    "resnet34": "apache-2.0",
+    "resnet50": "apache-2.0",
+    "resnet101": "apache-2.0",
+    "resnext50_32x4d": "apache-2.0",
+    "mobilenetv3_large_100": "apache-2.0",
+    "efficientnet_b0": "apache-2.0",
+    "efficientnet_b2": "apache-2.0",
+    "efficientnet_b3": "apache-2.0",
+    "convnext_atto": "apache-2.0",
+    "convnext_nano": "apache-2.0",
+    "convnext_tiny": "apache-2.0",
+    "regnety_008": "mit",
+    "densenet121": "apache-2.0",
+    "hrnet_w18": "mit",
+}
 
 
 def _landsat() -> Iterator[NamedWeights]:
@@ -183,7 +197,7 @@ def _resnet(
 
 
 def _imagenet() -> Iterator[NamedWeights]:
-    for backbone, licence in _TIMM:
+    for backbone, licence in _IMAGENET_LICENCES.items():
         yield NamedWeights(
             name=IMAGENET,
             short=IMAGENET,
@@ -224,13 +238,13 @@ def find_named(text: str, backbone: str) -> NamedWeights:
     if not named:
         close = difflib.get_close_matches(text, [weights.name for weights in known], n=1, cutoff=0)
         raise ConfigError(
-            f"unknown weights {text}: not among those that fit a network here (ViT and Swin have no pyramid of feature "
-            f"maps); did you mean {close[0]}? `eo-dl model backbones` lists all"
+            f"unknown weights {text}: not among those that fit a network here (ViT and Swin have no pyramid "
+            f"of feature maps); did you mean {close[0]}? `eo-dl model backbones` lists all"
         )
     for weights in named:
         if weights.backbone == backbone:
             return weights
     raise ConfigError(
-        f"weights {text} were trained with {' or '.join(weights.backbone for weights in named)}, not {backbone}; set "
-        f"`backbone` to {named[0].backbone}"
+        f"weights {text} were trained with {' or '.join(weights.backbone for weights in named)}, not "
+        f"{backbone}; set `backbone` to {named[0].backbone}"
     )

@@ -29,8 +29,7 @@ class LossConfig(BaseModel):
     focal_gamma: float = Field(default=2.0, ge=0, le=10)
     """Focusing parameter of the focal loss (Lin et al. 2017); 0 is cross-entropy."""
     tversky_alpha: float = Field(default=0.3, ge=0, le=1)
-    """Weight of false positives in the Tversky loss (Salehi et al. 2017). With both weights 0.5 it is Dice, with
-    both 1 Jaccard."""
+    """Weight of false positives in the Tversky loss (Salehi et al. 2017); Dice has 0.5 for both."""
     tversky_beta: float = Field(default=0.7, ge=0, le=1)
     """Weight of false negatives in the Tversky loss."""
 

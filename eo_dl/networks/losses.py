@@ -1,10 +1,9 @@
-"""Losses for classes, by name, alone or as a weighted sum: for exclusive classes (softmax) and for labels that
-may overlap (sigmoid).
+"""Losses by name, alone or in sums, for exclusive classes (softmax) or overlapping labels (sigmoid).
 
 Every loss takes the same four things: log p and log (1 - p) of each class, the truth as a probability of each
-class (ones and zeros for hard labels), and which positions count. A position that does not count adds nothing to
-the value or to the gradient. With several processes the sums go over all of them, so the loss is that of the
-whole batch, however its chips are distributed.
+class (ones and zeros for hard labels), and which positions count. A position that does not count adds nothing
+to the value or to the gradient. With several processes the sums go over all of them, so the loss is that of
+the whole batch, however its chips are distributed.
 
 Why not those of segmentation-models-pytorch: they take no soft targets, leave ignored pixels in some of the
 sums, and average over classes that a batch does not contain. Where both are defined, tests compare them.
@@ -50,8 +49,8 @@ def truth_of_channels(channels: torch.Tensor, count: int) -> ClassTruth:
 def truth_of_shares(shares: torch.Tensor, known: torch.Tensor) -> ClassTruth:
     """The truth of class probabilities (N, K, ...).
 
-    A position counts where `known` (N, ...) and where the probabilities sum to at least one half; they are then
-    scaled to sum to 1.
+    A position counts where `known` (N, ...) and where the probabilities sum to at least one half; they are
+    then scaled to sum to 1.
     """
     flat = shares.reshape(*shares.shape[:2], -1).float()
     total = flat.sum(1, keepdim=True)
@@ -157,8 +156,8 @@ class ClassLoss:
         unfit = [] if exclusive else [name for name in config.terms if name in _ONLY_EXCLUSIVE]
         if unfit:
             raise ConfigError(
-                f"loss {unfit[0]!r} needs classes that exclude each other; for labels that may overlap use bce, "
-                "focal, dice, jaccard or tversky"
+                f"loss {unfit[0]!r} needs classes that exclude each other; for labels that may overlap use "
+                "bce, focal, dice, jaccard or tversky"
             )
         self.config, self.exclusive = config, exclusive
         self._terms = dict(config.terms)
@@ -195,10 +194,10 @@ class ClassLoss:
 
 
 def everywhere(local: torch.Tensor) -> torch.Tensor:
-    """A sum over all training processes, with gradients whose mean over the processes is that of the whole batch.
+    """A sum over all training processes, with gradients that average to those of the whole batch.
 
-    Each process knows only the derivative of its own part. That is multiplied by the number of processes, because
-    DistributedDataParallel averages the gradients afterwards.
+    Each process knows only the derivative of its own part. That is multiplied by the number of processes,
+    because DistributedDataParallel averages the gradients afterwards.
     """
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return local
@@ -233,7 +232,7 @@ def _bce(case: _Case) -> torch.Tensor:
 
 
 def _focal(case: _Case) -> torch.Tensor:
-    """Cross-entropy, binary for labels that may overlap, times (1 - p of the truth)^gamma (Lin et al. 2017)."""
+    """Cross-entropy (binary for overlapping labels) times (1 - p of the truth)^gamma, Lin et al. 2017."""
     gamma = case.config.focal_gamma
     positive = -case.logs * (gamma * case.logs_not).exp()
     if case.exclusive:
@@ -265,8 +264,8 @@ def _tversky(case: _Case) -> torch.Tensor:
 
 
 def _lovasz(case: _Case) -> torch.Tensor:
-    """Lovász-Softmax (Berman et al. 2018) over the classes that the batch contains; soft truth enters the Jaccard
-    index as parts of pixels.
+    """Lovász-Softmax (Berman et al. 2018) over the classes that the batch contains; soft truth enters the
+    Jaccard index as parts of pixels.
 
     Sorting goes over the pixels of one process: with several processes the loss is the mean of theirs.
     """

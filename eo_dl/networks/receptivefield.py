@@ -1,9 +1,10 @@
-"""The theoretical receptive field, found by the network itself: which columns of the image can change one value in
-the middle of a map.
+"""The theoretical receptive field, found by the network itself: which columns of the image can change one
+value in the middle of a map.
 
-A copy of the network gets positive weights everywhere, and every operation that is not a sum (norms, activations,
-maxima) becomes one, so nothing cancels: the gradient of the middle value is positive exactly where there is a path.
-That holds for any wiring (residuals, skips, pyramids, dilation), unlike rules over a list of layers.
+A copy of the network gets positive weights everywhere, and every operation that is not a sum (norms,
+activations, maxima) becomes one, so nothing cancels: the gradient of the middle value is positive exactly
+where there is a path. That holds for any wiring (residuals, skips, pyramids, dilation), unlike rules over a
+list of layers.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ def receptive_fields(network: torch.nn.Module, in_channels: int, maps_of: MapsOf
     Args:
         network: The network.
         in_channels: Bands of its images.
-        maps_of: Gives the maps of an image of 32 rows and many columns. The field is measured along a row; square
-            kernels make it the side of a square.
+        maps_of: Gives the maps of an image of 32 rows and many columns. The field is measured along a row;
+            square kernels make it the side of a square.
 
     Returns:
         Side in pixels for each map; None where a value sees all of any image, or where it cannot be measured.

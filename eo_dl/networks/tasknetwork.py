@@ -16,13 +16,12 @@ class TaskNetwork(torch.nn.Module, ABC, Generic[TargetT]):
     """The network of a task, for images (N, C, H, W) of any H and W: float32 standard scores."""
 
     backbone: torch.nn.Module
-    """The timm backbone. Its tensors are called "backbone.*" in every task, so one task's backbone can initialize
-    another's."""
+    """The timm backbone. Its tensors have the same names in every task, so it can initialize another's."""
     class_layers: tuple[str, ...]
-    """Prefixes of the names of the tensors whose size depends on the number of classes. They are the layers that
-    are not taken from a model of other classes."""
+    """Prefixes of the names of the tensors whose size depends on the number of classes. They are the layers
+    that are not taken from a model of other classes."""
     may_skip_parameters: bool = False
-    """True where some batches leave parameters without a gradient, e.g. the mask head in a batch without objects."""
+    """True where a batch may leave parameters without a gradient, e.g. the mask head without objects."""
     weights_report: WeightsReport | None = None
     """What a weights file gave to the network; None where it started from random weights."""
 

@@ -1,6 +1,4 @@
-"""Weights from files and by name into networks: our own exactly, foreign ones by name and shape, none by running
-code.
-"""
+"""Weights into networks: our own exactly, foreign ones by name and shape, none by running code."""
 
 from __future__ import annotations
 
@@ -42,15 +40,13 @@ class WeightsReport:
     unused: tuple[str, ...]
     """Tensors of the weights that the backbone does not have."""
     bands: tuple[tuple[str, str], ...] = ()
-    """For each band of the network the band of the weights it starts from ("" for the mean of all); () where the
-    bands were not compared."""
+    """(band of the network, band of the weights), "" for the mean of all; () if bands were not compared."""
     stem: str = ""
     """The same in words."""
     licence: str = ""
     """Licence of the weights."""
     rest: tuple[str, ...] | None = None
-    """Tensors of the network outside the backbone that were taken too; None where only the backbone was to be
-    initialized."""
+    """Tensors outside the backbone that were taken too; None where only the backbone was wanted."""
     rest_random: tuple[str, ...] = ()
     """Tensors outside the backbone that keep their random values."""
 
@@ -81,7 +77,9 @@ class WeightsReport:
             ("left random", self.random + self.rest_random),
             ("not used", self.unused),
         )
-        rows = [f"{kind}\t{name}" for kind, names in kinds for name in names]
+        rows: list[str] = []
+        for kind, names in kinds:
+            rows += [f"{kind}\t{name}" for name in names]
         rows += [f"band {ours}\t{theirs or 'mean of all'}" for ours, theirs in self.bands]
         return "\n".join([f"# {self.describe()}", *rows]) + "\n"
 
@@ -89,16 +87,16 @@ class WeightsReport:
 def load_weights(backbone: torch.nn.Module, weights: str | Path | WeightsSource) -> WeightsReport:
     """Initialize a backbone.
 
-    Names are compared without what comes before them ("module.", "model.encoder.", ...) and `_` like `.`; shapes
-    must agree. Only the first convolution may differ, in its bands: a band that the weights know by name or colour
-    takes its kernel as it is, others take the mean kernel, scaled so that the response keeps its magnitude. Where
-    one side does not know its bands they are taken in their order if there are equally many; otherwise all take
-    the mean.
+    Names are compared without what comes before them ("module.", "model.encoder.", ...) and `_` like `.`;
+    shapes must agree. Only the first convolution may differ, in its bands: a band that the weights know by
+    name or colour takes its kernel as it is, others take the mean kernel, scaled so that the response keeps
+    its magnitude. Where one side does not know its bands they are taken in their order if there are equally
+    many; otherwise all take the mean.
 
     Args:
         backbone: A backbone as `make_backbone` makes it.
-        weights: A safetensors file, a torch state dict, a Lightning or torchgeo checkpoint, a bundle of any task,
-            or a source by name.
+        weights: A safetensors file, a torch state dict, a Lightning or torchgeo checkpoint, a bundle of any
+            task, or a source by name.
 
     Raises:
         BundleError: Fewer than half of the backbone's tensors are in the weights, or some are not finite.
@@ -121,8 +119,8 @@ def load_weights(backbone: torch.nn.Module, weights: str | Path | WeightsSource)
     if 2 * len(taken) < len(wanted):
         raise BundleError(
             f"{source.where}: contains only {len(taken)} of the backbone's {len(wanted)} tensors (it has "
-            f"{len(available)}, e.g. {_some(tuple(available))}), at least half are needed; choose the `backbone` that "
-            "the weights were trained with, or no `weights`"
+            f"{len(available)}, e.g. {_some(tuple(available))}), at least half are needed; choose the "
+            "`backbone` that the weights were trained with, or no `weights`"
         )
     _check_finite(taken, source.where)
     backbone.load_state_dict(taken, strict=False)
@@ -161,8 +159,8 @@ def load_rest(
         The report, completed.
 
     Raises:
-        BundleError: The source is not a model, fewer than half of the other layers' tensors are in it by name and
-            shape, or some are not finite.
+        BundleError: The source is not a model, fewer than half of the other layers' tensors are in it by name
+            and shape, or some are not finite.
     """
     if source.classes is None:
         raise BundleError(
@@ -195,8 +193,8 @@ def _check_same_kind(wanted: State, fitting: State, class_layers: tuple[str, ...
     present = sum(name in fitting for name in general)
     if 2 * present < len(general):
         raise BundleError(
-            f"{source}: contains {present} of {len(general)} tensors outside the backbone, so it is a model of another "
-            "task or architecture; set `weights_for` to backbone, or train the same network"
+            f"{source}: contains {present} of {len(general)} tensors outside the backbone, so it is a model "
+            "of another task or architecture; set `weights_for` to backbone, or train the same network"
         )
 
 
@@ -279,8 +277,8 @@ def fill_exactly(network: torch.nn.Module, state: Mapping[str, AnyArray], source
             differences += _differences(name, state[name], value)
     if differences:
         raise BundleError(
-            f"{source}: the weights do not fit the network of model.json: {len(differences)} tensors differ, first "
-            f"{differences[0]}; train the model again"
+            f"{source}: the weights do not fit the network of model.json: {len(differences)} tensors differ, "
+            f"first {differences[0]}; train the model again"
         )
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in state.items()})
 
@@ -299,7 +297,7 @@ def _float_tensors(module: torch.nn.Module) -> State:
 
 
 def _matching_keys(wanted: State, available: State) -> tuple[str, dict[str, str]]:
-    """The prefix under which the weights hold most of a backbone, and the key of each of its tensors there."""
+    """The prefix under which most of a backbone is found, and the key of each of its tensors."""
     name_of = {_plain(name): name for name in wanted}
     candidates: dict[str, dict[str, str]] = {}
     fitting: Counter[str] = Counter()

@@ -28,8 +28,8 @@ def read_state(path: str | Path) -> State:
     path = Path(path)
     if not path.is_file():
         raise BundleError(
-            f"{path}: no such weights file; expected none, imagenet, a name that eo-dl model backbones lists, or a "
-            ".safetensors, .pt, .pth, .ckpt or .eodl file"
+            f"{path}: no such weights file; expected none, imagenet, a name that eo-dl model backbones "
+            "lists, or a .safetensors, .pt, .pth, .ckpt or .eodl file"
         )
     try:
         data = _read_any(path)
@@ -39,8 +39,8 @@ def read_state(path: str | Path) -> State:
     except Exception as error:
         reason = (str(error) or type(error).__name__).split("\n", maxsplit=1)[0][:160]
         raise BundleError(
-            f"{path}: cannot be read as weights without running code from it ({reason}); expected tensors only: save "
-            "the state dict as .safetensors"
+            f"{path}: cannot be read as weights without running code from it ({reason}); expected tensors "
+            "only: save the state dict as .safetensors"
         ) from error
     return tensors_of(data, str(path))
 
@@ -54,7 +54,8 @@ def tensors_of(data: Mapping[str, object], source: str) -> State:
     }
     if not state:
         raise BundleError(
-            f"{source}: contains no tensors; expected a state dict, a checkpoint with 'state_dict', or an .eodl bundle"
+            f"{source}: contains no tensors; expected a state dict, a checkpoint with 'state_dict', or an "
+            ".eodl bundle"
         )
     return state
 
@@ -90,7 +91,8 @@ def _read_stored(archive: zipfile.ZipFile, member: str, source: str) -> bytes:
     # A bundle never compresses; a zip bomb has to.
     if archive.getinfo(member).compress_type != zipfile.ZIP_STORED:
         raise BundleError(
-            f"{source}: {member} is compressed, but a bundle stores its members uncompressed; use the original file"
+            f"{source}: {member} is compressed, but a bundle stores its members uncompressed; use the "
+            "original file"
         )
     return archive.read(member)
 

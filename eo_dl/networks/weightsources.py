@@ -1,4 +1,4 @@
-"""What `weights` may name: from a name or a path to tensors with their bands, their units and their licence."""
+"""What `weights` may name: from a name or a path to tensors with their bands, units and licence."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ NONE = "none"
 
 @dataclass(frozen=True)
 class WeightsSource:
-    """Tensors that are read on demand, and what is known about them."""
+    """Tensors that are read on demand, with their bands, units and licence."""
 
     where: str
     """Name for messages."""
     read: Callable[[], State]
     """Reads the tensors, from disk or the network."""
     bands: tuple[str, ...] = ()
-    """Their bands in the order of the first convolution, "" for one without a name; () where nothing is known."""
+    """Their bands in the order of the first convolution, "" for one without a name; () if unknown."""
     sensor: str = ""
     """The sensor whose numbers name the bands (`core.spectral`)."""
     normalization: Normalization | None = None
@@ -103,8 +103,8 @@ def _of_file(path: Path) -> WeightsSource:
         classes = tuple((int(info["id"]), str(info["name"])) for info in spec["classes"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
-            f"{path}: model.json lacks valid bands, classes or normalization ({error!r}); the file is damaged, copy or "
-            "train it again"
+            f"{path}: model.json lacks valid bands, classes or normalization ({error!r}); the file is "
+            "damaged, copy or train it again"
         ) from error
     return replace(source, bands=bands, normalization=normalization, licence=licence, classes=classes)
 
@@ -115,8 +115,8 @@ def _of_imagenet(backbone: str) -> WeightsSource:
     config = get_pretrained_cfg(backbone) if is_model(backbone) else None
     if config is None or not config.has_weights:
         raise BundleError(
-            f"weights imagenet: timm has none for backbone {backbone}; choose another `backbone` (eo-dl model backbones "
-            "lists them), or the path of a file as `weights`"
+            f"weights imagenet: timm has none for backbone {backbone}; choose another `backbone` (eo-dl "
+            "model backbones lists them), or the path of a file as `weights`"
         )
     where = f"ImageNet weights of {backbone} ({config.tag})"
     return WeightsSource(
@@ -153,8 +153,8 @@ def fetched(what: str, fetch: Callable[[], Any]) -> State:
     except Exception as error:  # urllib, huggingface_hub and their transports raise anything
         reason = " ".join((str(error) or type(error).__name__).split())[:160]
         raise BundleError(
-            f"{what}: cannot be downloaded ({reason}); download the file on a machine with network access and pass its "
-            "path as `weights`, or train without weights (none)"
+            f"{what}: cannot be downloaded ({reason}); download the file on a machine with network access "
+            "and pass its path as `weights`, or train without weights (none)"
         ) from error
     return tensors_of(data, what)
 
@@ -179,7 +179,7 @@ def _torchgeo_weight(name: str) -> Any:
 
 
 def _normalization(transforms: Any, count: int) -> Normalization | None:
-    """A chain of transforms as one mean and one standard deviation per band; None where it changes no values."""
+    """A chain of transforms as a mean and a standard deviation per band; None if it changes no values."""
     mean, std = [0.0] * count, [1.0] * count
     normalizes = False
     for step in transforms if hasattr(transforms, "__iter__") else ():

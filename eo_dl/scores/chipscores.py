@@ -1,10 +1,11 @@
 """`ChipScorer`: scores of the classes of whole chips, with one class per chip or several.
 
-One class per chip: the confusion matrix of `PixelScorer`, with chips for pixels; the predicted class is the most likely
-one. Several: every class is a yes or no of its own, yes from a probability of `YES` on; `mean_f1` and `mean_ap` are
-means over the classes that occur in the reference, `overall_accuracy` is the share of chips with every class right.
-Average precision is the area under precision over recall in steps, without interpolation. Scores that are undefined for
-a class are NaN, never 0; reference values of NaN count neither way.
+One class per chip: the confusion matrix of `PixelScorer`, with chips for pixels; the predicted class is the
+most likely one. Several: every class is a yes or no of its own, yes from a probability of `YES` on; `mean_f1`
+and `mean_ap` are means over the classes that occur in the reference, `overall_accuracy` is the share of chips
+with every class right. Average precision is the area under precision over recall in steps, without
+interpolation. Scores that are undefined for a class are NaN, never 0; reference values of NaN count neither
+way.
 """
 
 from __future__ import annotations
@@ -185,7 +186,7 @@ def _values(counts: Float64Array, right: Float64Array) -> dict[str, Float64Array
 
 
 def _area(scores: Float64Array, true: BoolArray) -> float:
-    """Mean precision at the true chips, in falling order of score; chips of equal score are taken together."""
+    """Mean precision at the true chips, in falling order of score; equal scores count together."""
     if not true.any():
         return float("nan")
     order = np.argsort(-scores, kind="stable")

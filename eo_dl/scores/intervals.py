@@ -1,8 +1,9 @@
 """How certain a score is: percentile intervals from resampled blocks of ground (block bootstrap).
 
-Errors of neighbouring pixels and objects are correlated, so they must not be resampled as if they were independent:
-whole blocks are drawn with replacement (Hall 1985; Efron & Tibshirani 1993, chapter 8), and the score is computed again
-for each draw. With few blocks the interval is rough, with fewer than `FEWEST_BLOCKS` there is none.
+Errors of neighbouring pixels and objects are correlated, so they must not be resampled as if they were
+independent: whole blocks are drawn with replacement (Hall 1985; Efron & Tibshirani 1993, chapter 8), and the
+score is computed again for each draw. With few blocks the interval is rough, with fewer than `FEWEST_BLOCKS`
+there is none.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ def interval_bounds(values: FloatArray | None) -> tuple[float | None, float | No
 def lead(ours: Score, theirs: Score, our_draws: Draws, their_draws: Draws) -> Score:
     """By how much one score exceeds another on the same ground, with the interval of that difference.
 
-    Both predictors fail on the same hard blocks, so each draw resamples both in the same way (paired bootstrap): the
-    interval is that of the difference, not of two scores that vary together. There is none where one of them has no
-    draws.
+    Both predictors fail on the same hard blocks, so each draw resamples both in the same way (paired
+    bootstrap): the interval is that of the difference, not of two scores that vary together. There is none
+    where one of them has no draws.
     """
     low, high = None, None
     if ours.name in our_draws and theirs.name in their_draws:
@@ -81,7 +82,8 @@ def block_bootstrap(
 ) -> tuple[float, float]:
     """95 % interval of a statistic over blocks, resampled with replacement.
 
-    The slow and general way: the scorers use `resampled_counts` instead, because their scores are sums over blocks.
+    The slow and general way: the scorers use `resampled_counts` instead, because their scores are sums over
+    blocks.
 
     Args:
         per_block: What is known of each block.

@@ -1,9 +1,9 @@
-"""`LocalizationScorer`: at most one object per chip. Is it found, how well does its box fit, is the class right?
+"""`LocalizationScorer`: at most one object per chip. Is it found, does its box fit, is its class right?
 
-CorLoc (Deselaers et al. 2012) is the share of the chips with an object whose predicted box has an IoU of at least `iou`
-with the reference box; here the class must be right too, since the network predicts one. `mean_box_iou` is over the same
-chips, 0 where nothing was predicted. `accuracy` is over all chips, including those without an object: the right class, or
-rightly nothing.
+CorLoc (Deselaers et al. 2012) is the share of the chips with an object whose predicted box has an IoU of at
+least `iou` with the reference box; here the class must be right too, since the network predicts one.
+`mean_box_iou` is over the same chips, 0 where nothing was predicted. `accuracy` is over all chips, including
+those without an object: the right class, or rightly nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from .score import Score
 
 OVERALL = ("corloc", "mean_box_iou", "accuracy")
 _PER_CLASS = ("corloc", "mean_box_iou")
-# Columns of a row of sums: chips, chips with an object, hits, sum of IoUs, chips with the right class or nothing.
+# Columns of a row of sums: chips, chips with an object, hits, sum of IoUs, chips with the right class or
+# nothing.
 _CHIPS, _WITH_OBJECT, _HITS, _IOU, _RIGHT = range(5)
 
 
@@ -93,8 +94,8 @@ class LocalizationScorer:
         return scores
 
     def draws(self) -> dict[str, Float64Array]:
-        """(R,) overall scores in each of R resamplings of the blocks, the same ones for every scorer of these blocks;
-        {} with too few blocks.
+        """(R,) overall scores in each of R resamplings of the blocks, the same ones for every scorer of these
+        blocks; {} with too few blocks.
         """
         if len(self._by_place) < FEWEST_BLOCKS:
             return {}

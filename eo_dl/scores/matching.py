@@ -1,9 +1,10 @@
 """Which prediction finds which reference object: greedily by score, as COCO does it.
 
-For each class and IoU threshold, predictions in falling order of their scores take the free reference object that they
-overlap most, at least by the threshold. An ignored object excuses: a prediction that lies in it (common area divided by
-the prediction's area, COCO's crowd rule) and finds no real object counts neither way, however many there are; one of
-class 255 excuses predictions of any class. Only overlapping pairs are looked at.
+For each class and IoU threshold, predictions in falling order of their scores take the free reference object
+that they overlap most, at least by the threshold. An ignored object excuses: a prediction that lies in it
+(common area divided by the prediction's area, COCO's crowd rule) and finds no real object counts neither way,
+however many there are; one of class 255 excuses predictions of any class. Only overlapping pairs are looked
+at.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ def match(predicted: Objects, truth: Objects, thresholds: tuple[float, ...], use
     ignored = ~truth.counted
     pairs = _overlapping_pairs(predicted, truth, ignored, use_polygons)
     pairs = pairs.take(pairs.overlap >= min(thresholds) - _ROUNDING)
-    # Highest score first. Per prediction real objects come before ignored ones, then larger overlap; of equal ones the
-    # later object, as COCO does.
+    # Highest score first. Per prediction real objects come before ignored ones, then larger overlap; of equal
+    # ones the later object, as COCO does.
     by_score = np.argsort(-predicted.scores.astype(np.float64), kind="stable")
     rank = np.empty(len(predicted), np.int64)
     rank[by_score] = np.arange(len(predicted))
@@ -88,7 +89,7 @@ def _match_greedily(pairs: _Pairs, ignored: BoolArray, found: Int64Array, excuse
 
 
 def _overlapping_pairs(predicted: Objects, truth: Objects, ignored: BoolArray, use_polygons: bool) -> _Pairs:
-    """The pairs of one class that overlap, with their IoU; for ignored objects the share of the prediction."""
+    """Overlapping pairs of one class with their IoU; with ignored objects the share of the prediction."""
     first, second = crossing_pairs(predicted.boxes, truth.boxes)
     excuses_all = ignored & (truth.class_ids == IGNORE_ID)
     same_class = predicted.class_ids[first] == truth.class_ids[second]

@@ -1,10 +1,10 @@
 """`ObjectScorer`: precision, recall and F1 of predicted objects at an IoU, and average precision.
 
-Average precision is COCO's: precision made monotone, read at 101 recalls, for the IoU thresholds 0.50, 0.55 ... 0.95
-(`ap50_95`) and for 0.50 alone (`ap50`), without COCO's limit of 100 predictions per image, since scenes contain
-thousands. Why not faster-coco-eval: polygons are compared exactly instead of as pixel masks, and intervals need weighted
-predictions; a test holds it equal to faster-coco-eval on boxes. A class without reference objects has no recall, F1 or
-AP (NaN, not 0).
+Average precision is COCO's: precision made monotone, read at 101 recalls, for the IoU thresholds 0.50, 0.55
+... 0.95 (`ap50_95`) and for 0.50 alone (`ap50`), without COCO's limit of 100 predictions per image, since
+scenes contain thousands. Why not faster-coco-eval: polygons are compared exactly instead of as pixel masks,
+and intervals need weighted predictions; a test holds it equal to faster-coco-eval on boxes. A class without
+reference objects has no recall, F1 or AP (NaN, not 0).
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class ObjectScorer:
         classes: Classes in channel order.
         iou: From this IoU on an object counts as found.
         use_polygons: Compare outlines instead of boxes.
-        min_score: Predictions with a lower score do not count for precision, recall and F1; average precision uses all.
+        min_score: Predictions with a lower score do not count for precision, recall and F1; average precision
+            uses all.
         seed: Of the resampling.
     """
 
@@ -201,8 +202,8 @@ class ObjectScorer:
         return {"ap50": mean_of_known(per_class), "f1": f1, "precision": precision, "recall": recall}
 
     def draws(self) -> dict[str, Float64Array]:
-        """(R,) overall scores in each of R resamplings of the blocks, the same ones for every scorer of these blocks;
-        {} with too few blocks.
+        """(R,) overall scores in each of R resamplings of the blocks, the same ones for every scorer of these
+        blocks; {} with too few blocks.
         """
         return self._draws([self._table(info.id) for info in self.classes])
 

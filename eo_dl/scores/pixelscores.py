@@ -1,8 +1,9 @@
 """`PixelScorer`: scores of a class map, from its confusion matrix.
 
-A class that does not occur in the reference has no IoU, F1 or recall (NaN, not 0), and `mean_iou` and `mean_f1` are means
-over the classes that occur. The background (id 0) is a class with its own scores, but not part of the means: with one
-class against background `mean_iou` is that class's IoU. Where background is the only class, it is the mean.
+A class that does not occur in the reference has no IoU, F1 or recall (NaN, not 0), and `mean_iou` and
+`mean_f1` are means over the classes that occur. The background (id 0) is a class with its own scores, but not
+part of the means: with one class against background `mean_iou` is that class's IoU. Where background is the
+only class, it is the mean.
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ OVERALL = ("mean_iou", "mean_f1", "overall_accuracy")
 
 
 class PixelScorer:
-    """Counts pixels by reference and predicted class, separately for each block of ground, over which intervals are
-    resampled.
+    """Counts pixels by reference and predicted class, per block of ground (for intervals).
 
     Args:
         classes: Classes in channel order.
@@ -97,8 +97,8 @@ class PixelScorer:
         return scores
 
     def draws(self) -> dict[str, Float64Array]:
-        """(R,) overall scores in each of R resamplings of the blocks, the same ones for every scorer of these blocks;
-        {} with too few blocks.
+        """(R,) overall scores in each of R resamplings of the blocks, the same ones for every scorer of these
+        blocks; {} with too few blocks.
         """
         values = self._resampled(self._blocks())
         return {name: values[name] for name in OVERALL if name in values}
@@ -152,6 +152,6 @@ def ratio(part: Float64Array, whole: Float64Array) -> Float64Array:
 
 
 def mean_of_known(values: Float64Array) -> Float64Array:
-    """Mean along the last axis over what is defined; NaN where nothing is."""
+    """Mean along the last axis over the finite values; NaN where there are none."""
     known = np.isfinite(values)
     return ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1).astype(np.float64))

@@ -29,8 +29,8 @@ class OutputKind(Generic[CodecT]):
     chip_grid: type[ChipGrid]
     """How a scene is divided into chips."""
     hides_unannotated: bool
-    """True where pixels outside the annotated area must be hidden while training: an object that nobody has
-    labelled would be learned as background."""
+    """True where pixels outside the annotated area are hidden in training, because unlabelled objects would
+    be learned as background."""
     step_cost: int
     """Memory and time of a training step per pixel, relative to class maps."""
 

@@ -125,8 +125,7 @@ class Task(Generic[ConfigT, CodecT, TargetT, AnswerT]):
     make_codec: Callable[[ClassSet, ConfigT], CodecT]
     """(classes, config) to the codec."""
     make_network: Callable[[ConfigT, NetworkInputs], TaskNetwork[TargetT]]
-    """(config, inputs) to the network. Raises `ConfigError` for a config that is not settled, so that a bundle
-    is always complete."""
+    """(config, inputs) to the network. Raises `ConfigError` unless the config is settled."""
     make_scorer: Callable[[CodecT, float], Scorer[AnswerT]]
     """(codec, min_score) to an empty scorer; objects with a lower score than `min_score` do not count."""
     settle: Callable[[ConfigT, NetworkInputs], ConfigT]
@@ -137,8 +136,7 @@ class Task(Generic[ConfigT, CodecT, TargetT, AnswerT]):
     settled_classes: Callable[[ClassSet, ConfigT], ClassSet] = _unchanged_classes
     """(classes, config) to the classes that remain once the config is settled."""
     remarks: Callable[[ConfigT, Mapping[str, Sequence[int]]], tuple[str, ...]] = _no_remarks
-    """(config, counts) to notes on how the task treats the chips, given the number of objects per chip by
-    split."""
+    """(config, counts) to notes on the chips, given the number of objects per chip by split."""
 
 
 RasterTask = Task[ConfigT, RasterCodec, MaskTarget, ClassMap]

@@ -79,17 +79,15 @@ def _settled_classes(classes: ClassSet, config: ClassificationConfig) -> ClassSe
         return classes.without_background()
     if len(classes) < 2 and not config.multi_label:
         raise LabelError(
-            f"classification needs at least two classes, found only {classes.names[0]!r}; label another class, "
-            "count unlabelled ground as background, or train for presence and absence with "
+            f"classification needs at least two classes, found only {classes.names[0]!r}; label another "
+            "class, count unlabelled ground as background, or train for presence and absence with "
             "`task_options.multi_label=true`"
         )
     return classes
 
 
 def _classes_overlap(inputs: NetworkInputs) -> bool:
-    """True where classes cover the same ground in more than a few chips: only several classes per chip can
-    represent that.
-    """
+    """True where classes overlap in more than a few chips, so that one class per chip is not enough."""
     covers = inputs.chip_covers
     if covers is None or not len(covers):
         return False

@@ -22,11 +22,11 @@ class ClassificationConfig(TaskConfig):
 
     network: Literal["pooled", "small_cnn", "mlp"] = "pooled"
     """The architecture. "pooled": a backbone, the mean of its last feature map, and one linear layer.
-    "small_cnn": three blocks of convolution, batch normalization and pooling, then dense layers. "mlp": dense layers on the pixels of the
-    chip. The last two use no `backbone`."""
+    "small_cnn": three blocks of convolution, batch normalization and pooling, then dense layers. "mlp": dense
+    layers on the pixels of the chip. The last two use no `backbone`."""
     multi_label: bool | None = None
-    """True: a chip may have any number of classes (sigmoid, binary cross-entropy). False: exactly one (softmax,
-    cross-entropy). null: any number if classes overlap in the labels."""
+    """True: a chip may have any number of classes (sigmoid, binary cross-entropy). False: exactly one
+    (softmax, cross-entropy). null: any number if classes overlap in the labels."""
     min_cover: float | None = Field(default=None, gt=0, le=1)
     """Share of a chip's known ground that a class must cover to be the chip's class; null: 0.5, or 0.1 with
     `multi_label`. Chips in which no class covers enough are left out and counted."""

@@ -1,4 +1,4 @@
-"""Networks that classify a whole chip: a pooled backbone, a small convolutional network, a plain perceptron."""
+"""Classifiers of whole chips: a pooled backbone, a small convolutional network, a plain perceptron."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ChipClassifier(TaskNetwork[ChipTarget]):
         return {"logits": self.head(self.dropout(self.features(images))).float()}
 
     def loss(self, images: torch.Tensor, targets: Sequence[ChipTarget]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`. Chips whose classes are unknown do not count; a batch of only those has loss 0."""
+        """See `TaskNetwork`. Chips of unknown class do not count; the loss of a batch of them is 0."""
         logits = self.forward(images)["logits"]
         truth = _truth(targets, logits.device, self.multi_label)
         return self.class_loss(logits, truth, self.class_weights)
@@ -91,7 +91,7 @@ class SmallCnn(ChipClassifier):
 
 
 class Perceptron(ChipClassifier):
-    """Dense layers on all pixels of the chip in a row. It has to learn a pattern separately for every position."""
+    """Dense layers on all pixels of the chip. A pattern has to be learned separately for every position."""
 
     def __init__(self, config: ClassificationConfig, inputs: NetworkInputs) -> None:
         side_px = min(inputs.chip_px, config.mlp_px)
@@ -141,7 +141,7 @@ def _averaged(maps: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def _truth(targets: Sequence[ChipTarget], device: torch.device, multi_label: bool) -> ClassTruth:
-    """The classes of the chips. With one class per chip, a chip counts only where all its values are known."""
+    """The classes of the chips. With one class per chip, a chip counts only if all its values are known."""
     values = np.stack([np.asarray(target.values, np.float32) for target in targets])
     truth = truth_of_labels(torch.from_numpy(values).to(device))
     if multi_label:

@@ -1,6 +1,4 @@
-"""Object detection: a box, a class and a score for every object, by Faster R-CNN, RetinaNet or FCOS on any
-timm backbone.
-"""
+"""Object detection: a box, a class and a score per object, by Faster R-CNN, RetinaNet or FCOS."""
 
 from __future__ import annotations
 
@@ -66,8 +64,8 @@ def object_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> Clas
     """
     if not classes.foreground:
         raise LabelError(
-            f"detection needs a class of objects, found only {', '.join(classes.names)}; use labels of objects, "
-            "or choose the attribute of their class with `class_field`"
+            f"detection needs a class of objects, found only {', '.join(classes.names)}; use labels of "
+            "objects, or choose the attribute of their class with `class_field`"
         )
     return classes.without_background()
 

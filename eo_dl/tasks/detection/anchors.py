@@ -22,7 +22,7 @@ def pyramid_strides(finest: int) -> tuple[int, ...]:
 
 
 def fitting_stride(sizes_px: FloatArray | None) -> int:
-    """The finest stride for objects of these sizes: 2 where a tenth of them is narrower than 8 px, else 4.
+    """The finest stride for objects of these sizes: 2 if a tenth of them are narrower than 8 px, else 4.
 
     Args:
         sizes_px: (N, 2) widths and heights; None where there are no objects to measure.
@@ -51,8 +51,8 @@ def fitting_sizes(sizes_px: FloatArray | None, strides: Sequence[int]) -> tuple[
 
 
 def fitting_ratios(sizes_px: FloatArray | None) -> tuple[float, ...]:
-    """Height divided by width of the anchors: only 1 for roundish objects, otherwise also the upper quartile of their
-    elongation, in both directions.
+    """Height divided by width of the anchors: only 1 for roundish objects, otherwise also the upper quartile
+    of their elongation, in both directions.
 
     Args:
         sizes_px: (N, 2) widths and heights; None where there are no objects to measure.

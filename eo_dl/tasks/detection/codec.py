@@ -37,7 +37,7 @@ class DetectionCodec:
         return visible_objects(labels, self.classes, self.min_visible, height, width).target()
 
     def decode(self, raw: RawArrays) -> Objects:
-        """Objects in chip pixels, highest score first. `cut` is left to the mosaic, which knows the borders."""
+        """Objects in chip pixels, highest score first. The mosaic, which knows the borders, sets `cut`."""
         return decoded_boxes(raw, self.classes)
 
     def answer(self, raw: RawArrays) -> Objects:

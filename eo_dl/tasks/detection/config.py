@@ -18,7 +18,7 @@ class BoxConfig(TaskConfig):
     finest_stride: Literal[2, 4, 8] | None = None
     """Stride of the finest feature map; null: 2 for objects of a few pixels, otherwise 4."""
     anchor_sizes_px: tuple[tuple[Pixels, ...], ...] | None = Field(default=None, min_length=1, max_length=6)
-    """Anchor sizes (square root of the area) for each feature map, finest first; null: from the train boxes."""
+    """Anchor sizes (root of the area) per feature map, finest first; null: from the train boxes."""
     anchor_ratios: tuple[Annotated[float, Field(gt=0.01, lt=100)], ...] | None = Field(
         default=None, min_length=1, max_length=16
     )
@@ -34,8 +34,7 @@ class BoxConfig(TaskConfig):
     detections: Count = 300
     """Most objects per chip."""
     score: float = Field(default=0.05, ge=0, lt=1)
-    """Least score that the network reports. The model's own threshold, chosen on the validation split, is applied
-    later."""
+    """Least score that the network reports. The model's own threshold is applied afterwards."""
     overlap: float = Field(default=0.5, gt=0, le=1)
     """IoU above which non-maximum suppression removes the lower-scoring of two boxes of a class."""
     min_visible: float = Field(default=0.3, ge=0, le=1)
@@ -46,7 +45,8 @@ class DetectionConfig(BoxConfig):
     """Options of object detection with their defaults.
 
     The one-stage networks have neither proposals nor a box head: for them `proposals` is the number of
-    candidates per feature map before non-maximum suppression, and `head_channels` and `dropout` have no effect.
+    candidates per feature map before non-maximum suppression, and `head_channels` and `dropout` have no
+    effect.
     """
 
     network: Literal["faster_rcnn", "retinanet", "fcos"] = "faster_rcnn"

@@ -32,13 +32,13 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
     """ROI heads whose proposals over ignored objects are not background."""
 
     sampled: tuple[list[torch.Tensor], list[torch.Tensor], list[torch.Tensor]]
-    """What the last training step learned from, per image: boxes, the index of each one's object, and its label."""
+    """What the last training step learned from, per image: boxes, the index of their objects, and labels."""
     _ignored: list[torch.Tensor]
 
     def select_training_samples(
         self, proposals: list[torch.Tensor], targets: TorchvisionTargets | None
     ) -> Samples:
-        """As torchvision's. Keeps the ignored boxes, which torchvision does not pass on to the method below."""
+        """As torchvision's. Keeps the ignored boxes, which torchvision does not pass to the next method."""
         self._ignored = [target["ignore"] for target in targets or []]
         samples: Samples = super().select_training_samples(proposals, targets)
         self.sampled = samples[:3]
@@ -55,8 +55,8 @@ class BoxHeads(RoIHeads):  # type: ignore[misc]
 
 
 def _unlabel(labels: torch.Tensor, boxes: torch.Tensor, ignore: torch.Tensor) -> None:
-    """Set labels of 0 to -1, in place, for boxes of which half is covered. One box keeps its label: a loss over no
-    boxes is not a number.
+    """Set labels of 0 to -1, in place, for boxes of which half is covered. One box keeps its label: a loss
+    over no boxes is not a number.
     """
     if len(ignore) == 0:
         return

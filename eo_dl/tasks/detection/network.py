@@ -1,7 +1,7 @@
 """Faster R-CNN from torchvision's parts on a timm backbone, and what all networks that predict boxes share.
 
-Why not `torchvision.models.detection.FasterRCNN`: it resizes every image and subtracts ImageNet's means, and its
-backbone's tensors would not be called "backbone.*" as in every other task.
+Why not `torchvision.models.detection.FasterRCNN`: it resizes every image and subtracts ImageNet's means, and
+its backbone's tensors would not be called "backbone.*" as in every other task.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ Maps = dict[str, torch.Tensor]
 """Feature maps (N, C, h, w) of the pyramid by level, finest first."""
 
 _POOLED = 7
-# torchvision samples 512 boxes of an 800 px photograph; a chip has a tenth of its pixels, and the cost of a step
-# grows with the boxes.
+# torchvision samples 512 boxes of an 800 px photograph; a chip has a tenth of its pixels, and the cost of a
+# step grows with the boxes.
 _SAMPLED_ANCHORS, _SAMPLED_BOXES = 256, 128
 _CELL_PX = 8
 
@@ -40,8 +40,8 @@ _CELL_PX = 8
 class BoxNetwork(TaskNetwork[BoxTarget]):
     """A backbone with a feature pyramid, on which a subclass predicts boxes: `_predictions` and `_losses`.
 
-    `forward` gives {"boxes": (N, M, 4), "scores": (N, M), "channels": (N, M) int64}, M = `config.detections`, padded
-    with score 0.
+    `forward` gives {"boxes": (N, M, 4), "scores": (N, M), "channels": (N, M) int64}, M = `config.detections`,
+    padded with score 0.
     """
 
     may_skip_parameters = True
@@ -67,7 +67,7 @@ class BoxNetwork(TaskNetwork[BoxTarget]):
         return stacked(predictions, self.config.detections)
 
     def loss(self, images: torch.Tensor, targets: Sequence[BoxTarget]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`. A chip wholly under ignored objects does not count; if none counts the loss is 0."""
+        """See `TaskNetwork`. Chips wholly under ignored objects do not count; the loss of only those is 0."""
         frame, maps = self._feature_maps(images)
         counted = [index for index, target in enumerate(targets) if _counts(target, images.shape[-2:])]
         if not counted:
@@ -151,13 +151,13 @@ class AnchorSettings:
         counts = {len(sizes) for sizes in config.anchor_sizes_px}
         if len(config.anchor_sizes_px) != len(strides) or len(counts) != 1:
             raise ConfigError(
-                f"anchor_sizes_px: expected the same number of sizes for each of {len(strides)} feature maps (strides "
-                f"{strides}), found {config.anchor_sizes_px}"
+                f"anchor_sizes_px: expected the same number of sizes for each of {len(strides)} feature maps "
+                f"(strides {strides}), found {config.anchor_sizes_px}"
             )
         return cls(strides, config.anchor_sizes_px, config.anchor_ratios)
 
     def generator(self) -> AnchorGenerator:
-        """torchvision's generator of these anchors."""
+        """The torchvision generator of these anchors."""
         return AnchorGenerator(self.sizes_px, (self.ratios,) * len(self.sizes_px))
 
 

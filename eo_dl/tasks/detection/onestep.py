@@ -1,9 +1,9 @@
 """One-stage detectors on the pyramid of `network`, from torchvision's parts: RetinaNet and FCOS.
 
-Every position of every map predicts at once what is there, without proposals in between. torchvision's own classes do
-the matching, the losses and the selection of boxes; they get no backbone, since all tasks share theirs, and their
-image transform is not used. Objects that count neither way are left out of the classification loss, the only one that
-looks at background.
+Every position of every map predicts at once what is there, without proposals in between. torchvision's own
+classes do the matching, the losses and the selection of boxes; they get no backbone, since all tasks share
+theirs, and their image transform is not used. Objects that count neither way are left out of the
+classification loss, the only one that looks at background.
 """
 
 from __future__ import annotations
@@ -47,9 +47,7 @@ class RetinaHead(RetinaNetHead):  # type: ignore[misc]
         anchors: list[torch.Tensor],
         matched_idxs: list[torch.Tensor],
     ) -> Outputs:
-        """As torchvision's. Anchors over an ignored object are treated like those that are neither close to an object
-        nor far from all.
-        """
+        """As torchvision's. Anchors over an ignored object are neither positive nor background."""
         spared = [
             matched.masked_fill(_over_ignored(matched, boxes, target), _NOT_SAMPLED)
             for matched, boxes, target in zip(matched_idxs, anchors, targets, strict=True)
@@ -67,8 +65,8 @@ class FCOSCentreHead(FCOSHead):  # type: ignore[misc]
         anchors: list[torch.Tensor],
         matched_idxs: list[torch.Tensor],
     ) -> Outputs:
-        """As torchvision's, which cannot leave positions out: their logits are replaced by constants that cost nothing
-        and have no gradient.
+        """As torchvision's, which cannot leave positions out: their logits are replaced by constants that
+        cost nothing and have no gradient.
         """
         left_out = torch.stack(
             [
@@ -129,7 +127,7 @@ class OneStep(BoxNetwork):
 
 
 class Retina(OneStep):
-    """RetinaNet (Lin et al. 2017): anchors of the objects' sizes, and a loss that focuses on what is still wrong."""
+    """RetinaNet (Lin et al. 2017): anchors of the objects' sizes, and a loss that focuses on errors."""
 
     def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
         super().__init__(config, inputs)
@@ -155,16 +153,16 @@ class Retina(OneStep):
 
 
 class CentreFCOS(OneStep):
-    """FCOS (Tian et al. 2019): no anchors; each position within an object predicts the distances to its four sides,
-    and how central it is.
+    """FCOS (Tian et al. 2019): no anchors; each position within an object predicts the distances to its four
+    sides, and how central it is.
     """
 
     def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
         super().__init__(config, inputs)
         if config.pyramid_channels % _GROUPS:
             raise ConfigError(
-                f"pyramid_channels: network fcos needs a multiple of {_GROUPS}, found {config.pyramid_channels}; choose "
-                "e.g. 64 or 128"
+                f"pyramid_channels: network fcos needs a multiple of {_GROUPS}, found "
+                f"{config.pyramid_channels}; choose e.g. 64 or 128"
             )
         strides = AnchorSettings.of(config).strides
         cells = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))

@@ -1,6 +1,4 @@
-"""Instance segmentation: an outline, a class and a score for every object, by Mask R-CNN on any timm
-backbone.
-"""
+"""Instance segmentation: an outline, a class and a score per object, by Mask R-CNN."""
 
 from __future__ import annotations
 

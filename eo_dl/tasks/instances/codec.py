@@ -20,8 +20,8 @@ from .outlines import object_masks, outlines_in_boxes, pixel_outlines
 class InstancesCodec:
     """Codec of outlines.
 
-    Raw arrays: those of detection and "masks" (M, 28, 28), the probability that a cell of a box belongs to the
-    object. Each labelled object has its own mask, so objects that touch or overlap stay apart.
+    Raw arrays: those of detection and "masks" (M, 28, 28), the probability that a cell of a box belongs to
+    the object. Each labelled object has its own mask, so objects that touch or overlap stay apart.
     """
 
     classes: ClassSet
@@ -52,7 +52,7 @@ class InstancesCodec:
         return BoxTarget(boxes, ids, instance_masks=object_masks(visible, boxes, height, width))
 
     def decode(self, raw: RawArrays) -> Objects:
-        """Objects with outlines in chip pixels, highest score first; outlines lie within the network's boxes."""
+        """Objects in chip pixels, highest score first; outlines lie within the network's boxes."""
         rows = highest_first(np.asarray(raw["scores"], np.float32))
         objects = decoded_boxes(raw, self.classes)
         masks = np.asarray(raw["masks"], np.float32)[rows]

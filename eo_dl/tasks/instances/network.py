@@ -1,9 +1,9 @@
 """Mask R-CNN: the two-stage boxes of `detection`, and a mask of 28 x 28 cells in each.
 
-Why not the mask branch of torchvision's ROI heads: it samples the true masks half a pixel off (which costs an object of
-10 px a tenth of its IoU), converts all true masks of a chip to floats at once, and pads and pastes in the frame of
-photographs. Here only the masks that are learned from are read, and masks are predicted in groups, so that memory does
-not grow with the number of objects.
+Why not the mask branch of torchvision's ROI heads: it samples the true masks half a pixel off (which costs an
+object of 10 px a tenth of its IoU), converts all true masks of a chip to floats at once, and pads and pastes
+in the frame of photographs. Here only the masks that are learned from are read, and masks are predicted in
+groups, so that memory does not grow with the number of objects.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _GROUP = 64
 
 
 class MaskRCNN(FasterRCNN):
-    """Mask R-CNN (He et al. 2017). `forward` gives what `FasterRCNN` gives and "masks" (N, M, 28, 28): the probability that
-    a cell of a box belongs to the object.
+    """Mask R-CNN (He et al. 2017). `forward` gives what `FasterRCNN` gives and "masks" (N, M, 28, 28): the
+    probability that a cell of a box belongs to the object.
     """
 
     class_layers = (*FasterRCNN.class_layers, "mask_out.")
@@ -107,7 +107,7 @@ class _Samples:
 
 
 def _masks_in_boxes(masks: torch.Tensor, boxes: torch.Tensor, objects: torch.Tensor) -> torch.Tensor:
-    """(N, 28, 28) the share of each cell of box i that belongs to object `objects[i]`; `masks` (M, H, W) bool."""
+    """(N, 28, 28) the share of each cell of box i that object `objects[i]` covers; `masks` (M, H, W) bool."""
     if not len(boxes):
         return boxes.new_zeros((0, _CELLS, _CELLS))
     # Only the masks that are sampled become floats.

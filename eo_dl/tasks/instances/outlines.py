@@ -1,9 +1,9 @@
 """Masks to outlines and back, in numpy and shapely.
 
-A predicted mask is a small picture of the probability that each cell of a box belongs to the object. Its outline is the
-line along which that is one half, found by marching squares between the centres of the cells (Lorensen & Cline 1987, in
-the plane). It is precise to a part of a pixel whatever the size of the box, and its memory depends on the number of
-objects but not on their size, because no mask is ever pasted into a chip.
+A predicted mask is a small picture of the probability that each cell of a box belongs to the object. Its
+outline is the line along which that is one half, found by marching squares between the centres of the cells
+(Lorensen & Cline 1987, in the plane). It is precise to a part of a pixel whatever the size of the box, and
+its memory depends on the number of objects but not on their size, because no mask is ever pasted into a chip.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...io.rasterize import burn, polygonize
 
 _HALF = 0.5
 _APART = 1e-3
-"""Crossings keep this distance (in cells) from the centres of the cells, so that rings never touch each other."""
+"""Crossings keep this distance (in cells) from the centres of cells, so that rings never touch."""
 _TOP, _RIGHT, _BOTTOM, _LEFT = range(4)
 
 
@@ -82,9 +82,7 @@ def _crossings(heights: Float64Array) -> tuple[Int64Array, Float64Array]:
 
 
 def _points(heights: Float64Array, squares: Int64Array, side: Int64Array) -> Float64Array:
-    """(S, 2) col and row of the crossing on one side of each square; the same numbers from both squares that share
-    the side.
-    """
+    """(S, 2) col and row of the crossing on a side of each square, equal for both squares with that side."""
     n, r, c = squares.T
     row, col = r + (side == _BOTTOM), c + (side == _RIGHT)
     horizontal = (side == _TOP) | (side == _BOTTOM)
@@ -112,8 +110,8 @@ def object_masks(geometries: GeometryArray, boxes: FloatArray, height: int, widt
         width: Columns of the masks.
 
     Returns:
-        (N, height, width) True for pixels whose centre an object holds, within its box; for an object without such a
-        pixel, the pixel in the middle of its box.
+        (N, height, width) True for pixels whose centre an object holds, within its box; for an object without
+        such a pixel, the pixel in the middle of its box.
     """
     masks = np.zeros((len(geometries), height, width), np.bool_)
     low = np.floor(boxes[:, :2]).astype(int).clip(0)
@@ -129,9 +127,7 @@ def object_masks(geometries: GeometryArray, boxes: FloatArray, height: int, widt
 
 
 def pixel_outlines(masks: BoolArray) -> GeometryArray:
-    """(N,) polygons around the pixels of masks (N, H, W); several parts as a multipolygon, an empty polygon where a mask
-    is empty.
-    """
+    """(N,) polygons or multipolygons around the pixels of masks (N, H, W), empty where a mask is empty."""
     outlines = np.empty(len(masks), dtype=object)
     for index, mask in enumerate(masks):
         rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

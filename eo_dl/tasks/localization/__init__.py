@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def _settle(config: LocalizationConfig, inputs: NetworkInputs) -> LocalizationCo
 
 def _remarks(config: LocalizationConfig, objects: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
     """How many chips contain more than one object, and how they are treated."""
-    counts = [count for of_split in objects.values() for count in of_split]
+    counts = list(itertools.chain.from_iterable(objects.values()))
     crowded = sum(count > 1 for count in counts)
     if not crowded:
         return ()

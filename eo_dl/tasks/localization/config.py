@@ -16,13 +16,12 @@ class LocalizationConfig(TaskConfig):
     network: Literal["locator"] = "locator"
     """The one architecture: a backbone with a box regressor and a classifier that knows "nothing"."""
     crowded: Crowded = "largest"
-    """Chips with several objects: "largest", the object with the largest visible box is the label; "ignore", the
-    chip is ignored."""
+    """Chips with several objects: "largest", the largest visible one is the label; "ignore", none is."""
     min_visible: float = Field(default=0.5, ge=0, le=1)
     """Objects with a smaller share of their box in the chip are ignored."""
     map_stride: Literal[2, 4, 8, 16] | None = None
-    """Distance between the positions of the attention map, pixels; null: from the train boxes, so that an object
-    covers a few positions."""
+    """Distance between the positions of the attention map, pixels; null: from the train boxes, so that an
+    object covers a few positions."""
     map_channels: int = Field(default=64, ge=8, le=1024)
     """Channels of the feature map."""
     head_channels: int = Field(default=128, ge=8, le=4096)

@@ -1,12 +1,12 @@
 """A backbone with two heads: a classifier that knows "nothing", and a box regressor.
 
-The position of an object is lost when a map is averaged to one row of numbers, and has to be learned position by
-position when the map is flattened, for which a few labelled chips are not enough. So the map is weighted instead: a 1x1
-convolution rates how much each position looks like the object, a softmax over all positions turns the ratings into
-weights, and the centre of the box is the weighted mean of the positions' coordinates ("soft arg-max", Levine et al.
-2016). Moving the object moves the centre with it, without training for it. Size and class come from the weighted
-features; "nothing" also from the mean of the map, since weights always sum to one. Besides the losses of the box, a loss
-draws the weights onto the true box.
+The position of an object is lost when a map is averaged to one row of numbers, and has to be learned position
+by position when the map is flattened, for which a few labelled chips are not enough. So the map is weighted
+instead: a 1x1 convolution rates how much each position looks like the object, a softmax over all positions
+turns the ratings into weights, and the centre of the box is the weighted mean of the positions' coordinates
+("soft arg-max", Levine et al. 2016). Moving the object moves the centre with it, without training for it.
+Size and class come from the weighted features; "nothing" also from the mean of the map, since weights always
+sum to one. Besides the losses of the box, a loss draws the weights onto the true box.
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ _LEAST_SIDE_PX = 1.0
 
 
 class Locator(TaskNetwork[BoxTarget]):
-    """`forward` gives {"boxes": (N, 1, 4), "scores": (N, 1), "channels": (N, 1) int64}; score 0 where "nothing" is most
-    likely.
-    """
+    """`forward` gives {"boxes": (N, 1, 4), "scores": (N, 1), "channels": (N, 1) int64}; score 0: nothing."""
 
     class_layers = ("classifier.3.",)
     may_skip_parameters = True
@@ -76,8 +74,8 @@ class Locator(TaskNetwork[BoxTarget]):
         return {"boxes": boxes[:, None], "scores": score[:, None], "channels": channel[:, None]}
 
     def loss(self, images: torch.Tensor, targets: Sequence[BoxTarget]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`: cross-entropy over the classes and "nothing"; for chips with an object also GIoU, smooth L1
-        (shares of the chip) and `_position_loss`.
+        """See `TaskNetwork`: cross-entropy over the classes and "nothing"; for chips with an object also
+        GIoU, smooth L1 (shares of the chip) and `_position_loss`.
         """
         logits, boxes, weights = self._predictions(images)
         wanted, labels = self._wanted(targets, images.device)
@@ -116,9 +114,7 @@ class Locator(TaskNetwork[BoxTarget]):
         return -shares.clamp_min(1e-6).log().mean()
 
     def _predictions(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """(N, K + 1) logits with "nothing" first, (N, 4) boxes in pixels of the images, and the weights of the positions
-        (N, 1, h, w).
-        """
+        """(N, K + 1) logits with "nothing" first, (N, 4) boxes, (N, 1, h, w) weights of the positions."""
         height, width = images.shape[-2:]
         maps = self.backbone(padded(images, self.strides[-1], training=self.training))
         mixed = self._mixed_map(maps)

@@ -40,9 +40,7 @@ def _make_scorer(codec: RasterCodec, min_score: float) -> Scorer[ClassMap]:
 
 
 def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:
-    """The background is a class unless it is only slivers between polygons of a complete partition, which are
-    then ignored.
-    """
+    """The background is a class unless it is only slivers between polygons, which are then ignored."""
     found = classes
     if class_shares.get(0, 0.0) > _SLIVERS:
         found = classes.with_background()
@@ -50,8 +48,8 @@ def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> Cla
         found = classes.without_background()
     if len(found) < 2:
         raise LabelError(
-            f"segmentation needs at least two classes, found only {found.names[0]!r}; label its surroundings, or "
-            "count unlabelled ground as background"
+            f"segmentation needs at least two classes, found only {found.names[0]!r}; label its "
+            "surroundings, or count unlabelled ground as background"
         )
     return found
 

@@ -23,20 +23,20 @@ class SegmentationConfig(TaskConfig):
     """Options of semantic segmentation with their defaults."""
 
     network: Network = "unet"
-    """The architecture. "unet" and "unetplusplus" work with any backbone that has a pyramid of feature maps and
-    predict at full resolution. "fpn", "segformer" and "upernet" need maps at strides 4, 8, 16 and 32 and predict
-    at a quarter of the resolution, as does "deeplabv3plus", which needs a map at stride 4 and a backbone whose
-    last stage can stay at stride 16 (most convolutional ones). Only the U-Nets see details finer than four pixels.
-    "deeplabv3plus", "fpn" and "upernet" look at the whole chip or normalize over it, so their maps may differ a
-    little at the seams of chips, whatever the margin."""
+    """The architecture. "unet" and "unetplusplus" work with any backbone that has a pyramid of feature maps
+    and predict at full resolution. "fpn", "segformer" and "upernet" need maps at strides 4, 8, 16 and 32 and
+    predict at a quarter of the resolution, as does "deeplabv3plus", which needs a map at stride 4 and a
+    backbone whose last stage can stay at stride 16 (most convolutional ones). Only the U-Nets see details
+    finer than four pixels. "deeplabv3plus", "fpn" and "upernet" look at the whole chip or normalize over it,
+    so their maps may differ a little at the seams of chips, whatever the margin."""
     decoder_channels: tuple[Annotated[int, Field(ge=4, le=2048)], ...] = Field(
         default=(256, 128, 64, 32, 16), min_length=1, max_length=8
     )
-    """Channels of the decoder from the coarsest step to the finest, one per feature map of the backbone; cut, or
-    continued with the last value, where the backbone has fewer or more maps. Smaller is faster: with
-    (128, 64, 32, 16, 16) a training step of a U-Net with a ResNet-18 at 256 px takes 1.55 s of processor time
-    instead of 2.60 (batch size 4, float32). Networks other than the U-Nets have one width, the first value (the
-    final maps of "fpn" have half of it, at least 32)."""
+    """Channels of the decoder from the coarsest step to the finest, one per feature map of the backbone; cut,
+    or continued with the last value, where the backbone has fewer or more maps. Smaller is faster: with (128,
+    64, 32, 16, 16) a training step of a U-Net with a ResNet-18 at 256 px takes 1.55 s of processor time
+    instead of 2.60 (batch size 4, float32). Networks other than the U-Nets have one width, the first value
+    (the final maps of "fpn" have half of it, at least 32)."""
     atrous_rates: tuple[Annotated[int, Field(ge=1, le=256)], ...] | None = Field(
         default=None, min_length=3, max_length=3
     )
@@ -44,8 +44,7 @@ class SegmentationConfig(TaskConfig):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout rate before the last layer."""
     loss: LossConfig = LossConfig()
-    """Cross-entropy and Dice unless set. Two classes are told apart by a softmax over two channels, which is a
-    sigmoid of their difference."""
+    """Cross-entropy and Dice unless set. For two classes, the softmax is a sigmoid of their difference."""
 
 
 def fitting_rates(chip_px: int) -> tuple[int, ...]:

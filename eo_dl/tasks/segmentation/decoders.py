@@ -1,8 +1,8 @@
 """The decoders, each on the feature maps of our own backbones.
 
-Some decoders normalize the average of the whole chip over the batch, which is impossible for a batch of one chip.
-Here that average is normalized over its channels instead: a batch of one chip would end the training, and the
-average of a chip is better compared with itself than with those of the other chips in its batch.
+Some decoders normalize the average of the whole chip over the batch, which is impossible for a batch of one
+chip. Here that average is normalized over its channels instead: a batch of one chip would end the training,
+and the average of a chip is better compared with itself than with those of the other chips in its batch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _GROUPS = 32
 
 
 def segmentation_backbone(config: SegmentationConfig, in_channels: int) -> torch.nn.Module:
-    """The backbone with the maps that the decoder needs. Raises `ConfigError` for one that does not have them."""
+    """The backbone with the maps that the decoder needs. Raises `ConfigError` if it has none of them."""
     if config.network == "deeplabv3plus":
         strides = feature_strides(config.backbone, in_channels)
         return make_backbone(config.backbone, in_channels, [4, strides[-1]], coarsest=_COARSEST)
@@ -64,8 +64,8 @@ def _unetplusplus(config: SegmentationConfig, channels: list[int], strides: list
     halves = all(coarse == 2 * fine for fine, coarse in pairwise(strides))
     if len(strides) < 2 or not halves:
         raise ConfigError(
-            f"unetplusplus needs feature maps that halve from one to the next, backbone {config.backbone!r} has strides "
-            f"{strides}; choose another backbone, e.g. resnet18, or `network` unet"
+            f"unetplusplus needs feature maps that halve from one to the next, backbone {config.backbone!r} "
+            f"has strides {strides}; choose another backbone, e.g. resnet18, or `network` unet"
         )
     steps = _steps(config.decoder_channels, len(strides))
     return UnetPlusPlusDecoder(channels, steps, n_blocks=len(steps)), steps[-1]
@@ -128,7 +128,7 @@ def _upernet(config: SegmentationConfig, channels: list[int], strides: list[int]
 
 
 def _steps(channels: tuple[int, ...], count: int) -> list[int]:
-    """`channels` for a backbone with `count` feature maps. The last ones matter most, so the first are cut."""
+    """`channels` for `count` feature maps. The last ones matter most, so the first are cut."""
     if len(channels) >= count:
         return list(channels[len(channels) - count :])
     return [*channels, *[channels[-1]] * (count - len(channels))]

@@ -1,4 +1,4 @@
-"""A class for every pixel: a timm backbone and one of the decoders of segmentation-models-pytorch, by name."""
+"""A class per pixel: a timm backbone and a decoder of segmentation-models-pytorch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .decoders import make_decoder, segmentation_backbone
 
 
 class PixelNetwork(TaskNetwork[MaskTarget]):
-    """The network that `config.network` names. `forward` gives {"logits": (N, K, H, W) float32} for any H and W."""
+    """The network of `config.network`. `forward` gives {"logits": (N, K, H, W) float32} for any H and W."""
 
     class_layers = ("head.",)
 
@@ -50,9 +50,7 @@ class PixelNetwork(TaskNetwork[MaskTarget]):
         return {"logits": logits[..., :height, :width].float().contiguous()}
 
     def loss(self, images: torch.Tensor, targets: Sequence[MaskTarget]) -> dict[str, torch.Tensor]:
-        """See `TaskNetwork`. Pixels of 255 do not count; a batch of only those has loss 0. Soft targets are learned
-        as probabilities.
-        """
+        """See `TaskNetwork`. Pixels of 255 do not count; soft targets are learned as probabilities."""
         logits = self.forward(images)["logits"]
         truth = truth_of_masks(targets, logits.shape[1], logits.device)
         return self.class_loss(logits, truth, self.class_weights)
