@@ -1,4 +1,4 @@
-"""Chips as PNG or JPEG for tools that show nothing else: one or three bands, stretched alike in every chip."""
+"""Chips as PNG or JPEG for tools that show nothing else: one or three bands, all chips stretched alike."""
 
 from __future__ import annotations
 

@@ -167,7 +167,7 @@ class _Pieces:
 
     @cached_property
     def ids(self) -> list[str | None]:
-        """The id of each piece; None if it has none, or one that two pieces of an image have, as copies do."""
+        """The id of each piece; None if it has none, or shares it with a piece of its image, as copies do."""
         values = self.labels.attributes.get("feature_id")
         if values is None:
             return [None] * len(self.image_of)
@@ -188,17 +188,16 @@ class _Pieces:
         """
         placed = [index for index, shift in enumerate(self.shifts) if shift is not None]
         pairs = self._touching(placed) | self._with_same_id(placed)
-        for one, other in sorted(pairs):
-            if self.scenes[one] != self.scenes[other] or self.image_of[one] == self.image_of[other]:
+        for first, second in sorted(pairs):
+            if self.scenes[first] != self.scenes[second] or self.image_of[first] == self.image_of[second]:
                 continue
-            if shapely.intersects(self.frames[one], self.frames[other]):
-                yield one, other
+            if shapely.intersects(self.frames[first], self.frames[second]):
+                yield first, second
 
     def _touching(self, placed: Sequence[int]) -> set[tuple[int, int]]:
         boxes = [shapely.box(*_widened(self.outlines[index].bounds)) for index in placed]
-        first, second = shapely.STRtree(boxes).query(boxes, predicate="intersects")
-        pairs = zip(first, second, strict=True)
-        return {(placed[int(one)], placed[int(other)]) for one, other in pairs if one < other}
+        pairs = shapely.STRtree(boxes).query(boxes, predicate="intersects").T
+        return {(placed[int(first)], placed[int(second)]) for first, second in pairs if first < second}
 
     def _with_same_id(self, placed: Sequence[int]) -> set[tuple[int, int]]:
         by_id: dict[tuple[str, str], list[int]] = {}
@@ -223,8 +222,8 @@ def _groups(pieces: _Pieces) -> list[list[int]]:
             index = parent[index]
         return index
 
-    for one, other in _pairs(pieces):
-        low, high = sorted((root_of(one), root_of(other)))
+    for first, second in _pairs(pieces):
+        low, high = sorted((root_of(first), root_of(second)))
         parent[high] = low
     groups: dict[int, list[int]] = {}
     for index in range(len(parent)):
@@ -235,52 +234,51 @@ def _groups(pieces: _Pieces) -> list[list[int]]:
 def _pairs(pieces: _Pieces) -> Iterator[tuple[int, int]]:
     """Pairs of pieces that are one object."""
     candidates: list[tuple[float, int, int]] = []  # pairs of which a piece can have one only
-    for one, other in pieces.neighbours():
-        if pieces.labels.class_ids[one] != pieces.labels.class_ids[other]:
+    for first, second in pieces.neighbours():
+        if pieces.labels.class_ids[first] != pieces.labels.class_ids[second]:
             continue
-        if pieces.ids[one] is not None and pieces.ids[other] is not None:
-            if pieces.ids[one] == pieces.ids[other]:
-                yield one, other
+        if pieces.ids[first] is not None and pieces.ids[second] is not None:
+            if pieces.ids[first] == pieces.ids[second]:
+                yield first, second
             continue
-        common = shapely.intersection(pieces.frames[one], pieces.frames[other])
+        common = shapely.intersection(pieces.frames[first], pieces.frames[second])
         if common.area > 0:
-            same_share, inside_share = _overlap(pieces, one, other, common)
+            same_share, inside_share = _overlap(pieces, first, second, common)
             if same_share > _SAME_SHARE:
-                candidates.append((same_share, one, other))
+                candidates.append((same_share, first, second))
             elif inside_share > _INSIDE_SHARE and pieces.shape in ("polygons", "pixels"):
-                yield one, other  # a part of an object that the other image shows whole
+                yield first, second  # a part of an object that the other image shows whole
             continue
-        met_share = _meeting(pieces, one, other, common)
+        met_share = _meeting(pieces, first, second, common)
         if met_share > 0 and pieces.shape == "boxes":
-            candidates.append((met_share, one, other))
+            candidates.append((met_share, first, second))
         elif met_share > 0:
-            yield one, other
+            yield first, second
     yield from _best(pieces, candidates)
 
 
-def _overlap(pieces: _Pieces, one: int, other: int, common: shapely.Geometry) -> tuple[float, float]:
+def _overlap(pieces: _Pieces, first: int, second: int, common: shapely.Geometry) -> tuple[float, float]:
     """How much two pieces agree on the ground that both images show.
 
     Returns:
         The area that both show as a share of that which either shows, and of that which the smaller one
         shows.
     """
-    first = shapely.intersection(pieces.outlines[one], common)
-    second = shapely.intersection(pieces.outlines[other], common)
-    smaller = min(first.area, second.area)
+    parts = [shapely.intersection(pieces.outlines[index], common) for index in (first, second)]
+    smaller = min(part.area for part in parts)
     if smaller <= 0:
         return 0.0, 0.0
-    shared = shapely.intersection(first, second).area
-    return shared / shapely.union(first, second).area, shared / smaller
+    shared = shapely.intersection(*parts).area
+    return shared / shapely.union(*parts).area, shared / smaller
 
 
-def _meeting(pieces: _Pieces, one: int, other: int, edge: shapely.Geometry) -> float:
+def _meeting(pieces: _Pieces, first: int, second: int, edge: shapely.Geometry) -> float:
     """How much of the common edge that either piece reaches both reach, 0 to 1.
 
     0 if they reach it at different places.
     """
     sections = []
-    for index in (one, other):
+    for index in (first, second):
         widened = shapely.buffer(pieces.outlines[index], _EDGE_PX, join_style="mitre")
         sections.append(shapely.intersection(widened, edge))
     shorter = min(section.length for section in sections)
@@ -293,11 +291,11 @@ def _meeting(pieces: _Pieces, one: int, other: int, edge: shapely.Geometry) -> f
 def _best(pieces: _Pieces, candidates: list[tuple[float, int, int]]) -> Iterator[tuple[int, int]]:
     """The candidates that agree most: a piece has at most one partner in another image."""
     taken: set[tuple[int, str]] = set()
-    for _, one, other in sorted(candidates, key=lambda pair: (-pair[0], pair[1], pair[2])):
-        ends = {(one, pieces.image_of[other].name), (other, pieces.image_of[one].name)}
+    for _, first, second in sorted(candidates, key=lambda pair: (-pair[0], pair[1], pair[2])):
+        ends = {(first, pieces.image_of[second].name), (second, pieces.image_of[first].name)}
         if taken.isdisjoint(ends):
             taken |= ends
-            yield one, other
+            yield first, second
 
 
 def _united(pieces: _Pieces, group: Sequence[int]) -> shapely.Geometry:

@@ -30,6 +30,7 @@ from .annotations import Annotations, LabelledImage, LabelledObject, Losses, obj
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
 from .outlineforms import (
+    check_coordinates,
     cut_mask,
     edges_polygon,
     has_holes,
@@ -161,9 +162,7 @@ def _outline(shape: Element, image: ImageRecord) -> shapely.Geometry:
 
 def _ellipse(shape: Element) -> shapely.Geometry:
     col, row, radius_x, radius_y = (float(shape.attrib[key]) for key in ("cx", "cy", "rx", "ry"))
-    edges_polygon(
-        col - radius_x, row - radius_y, col + radius_x, row + radius_y
-    )  # refuses what is not finite
+    check_coordinates([col, row, radius_x, radius_y])
     ellipse = scale(shapely.Point(col, row).buffer(1.0), radius_x, radius_y)
     return rotate(ellipse, float(shape.get("rotation", "0")), origin=(col, row))
 

@@ -64,16 +64,16 @@ def read_image_csv(paths: Sequence[Path], source: str, options: LabelOptions) ->
     names = names_of([row.path for row in rows])
     rows = [replace(row, image=name) for row, name in zip(rows, names, strict=True)]
     classes = _classes_by_image(rows)
-    several = sum(len(names) > 1 for names in classes.values())
+    multi_labelled = sum(len(names) > 1 for names in classes.values())
     objects: list[PixelObject] = []
     for row in rows:
         # Without any class: no object if images may have several or none, else one object that is ignored.
-        nothing: tuple[str | None, ...] = () if several else (None,)
+        nothing: tuple[str | None, ...] = () if multi_labelled else (None,)
         objects += [PixelObject(row.image, WHOLE_IMAGE, name, row.line) for name in row.classes or nothing]
     unique = list({(labelled.image, labelled.value): labelled for labelled in objects}.values())
     notes = [f"labels of {len(classes)} whole images"]
-    if several:
-        notes.append(f"{several} of {len(classes)} images have several classes")
+    if multi_labelled:
+        notes.append(f"{multi_labelled} of {len(classes)} images have several classes")
     if len(unique) < len(objects):
         notes.append(f"{len(objects) - len(unique)} of {len(objects)} labels are duplicates and count once")
     records = pixel_records(

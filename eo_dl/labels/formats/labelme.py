@@ -30,6 +30,7 @@ from .annotations import Annotations, LabelledImage, LabelledObject, Losses, obj
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat, images_in
 from .outlineforms import (
+    check_coordinates,
     cut_mask,
     edges_polygon,
     has_holes,
@@ -121,11 +122,11 @@ def _outline(shape: Mapping[str, object]) -> shapely.Geometry:
     if kind in ("polygon", "oriented_rectangle"):
         return ring_polygon(points)
     if kind == "circle":
-        ring_polygon(points)  # refuses what is not finite
+        check_coordinates(points)
         radius = float(np.hypot(*(points[1] - points[0])))
         return shapely.Point(points[0]).buffer(radius, quad_segs=_CIRCLE_SEGMENTS)
     if kind == "mask":
-        ring_polygon(points)
+        check_coordinates(points)
         return _mask_outline(shape.get("mask"), points[0])
     raise ValueError(
         f"the shape_type {str(kind)[:40]!r} is unknown; polygon, rectangle, circle and mask are read"

@@ -41,7 +41,15 @@ from .annotations import (
 from .brush import brush_code, brush_mask
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
-from .outlineforms import edges_polygon, has_holes, is_box, joined, open_ring, ring_polygon
+from .outlineforms import (
+    check_coordinates,
+    edges_polygon,
+    has_holes,
+    is_box,
+    joined,
+    open_ring,
+    ring_polygon,
+)
 from .parts import joined_parts
 from .safefile import checked_list, checked_score, image_size, one_line, put, read_json
 
@@ -216,7 +224,7 @@ def _outline(region: Region) -> shapely.Geometry:
 
 def _ellipse(value: Region, percent: Float64Array) -> shapely.Geometry:
     x, y, radius_x, radius_y = (float(value[key]) for key in ("x", "y", "radiusX", "radiusY"))
-    edges_polygon(x - radius_x, y - radius_y, x + radius_x, y + radius_y)  # refuses what is not finite
+    check_coordinates([x, y, radius_x, radius_y])
     col, row = x * percent[0], y * percent[1]
     circle = shapely.Point(col, row).buffer(1.0)
     ellipse = scale(circle, radius_x * percent[0], radius_y * percent[1])

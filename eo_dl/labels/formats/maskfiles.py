@@ -88,7 +88,8 @@ def _count_losses(image: LabelledImage, losses: Losses) -> None:
 
 def _numbered(image: LabelledImage, losses: Losses) -> npt.NDArray[np.uint8]:
     """(H, W) the number of the object of each pixel, from 1; 0 without an object."""
-    outlines = [one.outline for one in image.objects if one.class_name and not one.ignore]
+    objects = [labelled for labelled in image.objects if labelled.class_name and not labelled.ignore]
+    outlines = [labelled.outline for labelled in objects]
     losses.count(
         f"objects after the first {_MOST_OBJECTS} of their image share a number",
         max(len(outlines) - _MOST_OBJECTS, 0),

@@ -72,7 +72,7 @@ def ring_polygon(points: Sequence[Sequence[float]] | Float64Array) -> shapely.Ge
         ValueError: A coordinate is not finite, or beyond any image.
     """
     ring = np.asarray(points, np.float64).reshape(-1, 2)
-    _check_coordinates(ring)
+    check_coordinates(ring)
     return shapely.Polygon(ring) if len(ring) >= 3 else shapely.Polygon()
 
 
@@ -82,14 +82,20 @@ def edges_polygon(col0: float, row0: float, col1: float, row1: float) -> shapely
     Raises:
         ValueError: A coordinate is not finite, or beyond any image.
     """
-    _check_coordinates(np.array([col0, row0, col1, row1], np.float64))
+    check_coordinates([col0, row0, col1, row1])
     low = min(col0, col1), min(row0, row1)
     high = max(col0, col1), max(row0, row1)
     has_area = high[0] > low[0] and high[1] > low[1]
     return shapely.box(*low, *high) if has_area else shapely.Polygon()
 
 
-def _check_coordinates(values: Float64Array) -> None:
+def check_coordinates(values: Sequence[float] | Float64Array) -> None:
+    """Refuse coordinates that no image has.
+
+    Raises:
+        ValueError: A value is not finite, or beyond any image.
+    """
+    values = np.asarray(values, np.float64)
     if not np.isfinite(values).all() or np.abs(values).max(initial=0.0) > _FARTHEST_PX:
         raise ValueError("a coordinate is not a pixel position")
 

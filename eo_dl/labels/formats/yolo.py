@@ -296,7 +296,7 @@ class _Line:
             raise self._malformed("a coordinate is not a fraction of the image; correct or delete the line")
         if names and class_number not in names:
             raise self._malformed(
-                f"class {class_number} has no name, but {len(names)} classes have; add one or correct the line"
+                f"class {class_number} has no name, but {len(names)} classes have; add it or correct the line"
             )
         return PixelObject(
             image=image,
