@@ -20,7 +20,7 @@ from ..networks.tasknetwork import TaskNetwork
 from ..networks.weightsources import NONE, find_weights
 from ..tasks import OBJECTS, NetworkInputs, load_task
 from .setup.freeze import apply_freeze
-from .setup.runsetup import begin_network
+from .setup.runsetup import initial_network
 from .trainconfig import TrainConfig, task_config_of, task_name
 
 _OBJECT_PX = 24.0
@@ -96,7 +96,7 @@ def show_network(
     source = find_weights(config.weights, given.backbone, bands)
     inputs = NetworkInputs(len(bands), found, size_px, None, sizes, source or NONE)
     settled = task.settle(given, inputs)
-    network = begin_network(
+    network = initial_network(
         task, settled, replace(inputs, classes=task.settled_classes(found, settled)), config, 0
     )
     apply_freeze(network, config, 0)

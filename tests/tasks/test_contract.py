@@ -49,7 +49,7 @@ from eo_dl.tasks import (
     codec_for,
     load_task,
 )
-from eo_dl.training.setup.runsetup import begin_network
+from eo_dl.training.setup.runsetup import initial_network
 from eo_dl.training.trainconfig import TrainConfig
 
 SIZE = 64
@@ -360,12 +360,12 @@ def test_a_network_goes_on_where_one_of_its_kind_ended(task: Task, tmp_path: Pat
     source = find_weights(str(tmp_path / "model.eodl"), "")
     asked = TrainConfig(task=task.name, weights=str(tmp_path / "model.eodl"), weights_for="network")
     assert source is not None
-    same = begin_network(task, _config(task), replace(_inputs(task), weights=source), asked, seed=1).eval()
+    same = initial_network(task, _config(task), replace(_inputs(task), weights=source), asked, seed=1).eval()
     with torch.inference_mode():
         ours, theirs = same(images), donor(images)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     renamed = task.output_classes(ClassSet.of_names(["shed", "lake"]), {0: 0.8, 1: 0.1, 2: 0.1})
-    other = begin_network(
+    other = initial_network(
         task, _config(task), replace(_inputs(task), classes=renamed, weights=source), asked, seed=1
     )
     given, report = donor.state_dict(), other.weights_report

@@ -68,7 +68,7 @@ def test_the_best_weights_stay_until_a_checkpoint_names_better_ones(tmp_path: Pa
     folder.save_best(1, {"w": torch.ones(2)})
     folder.save_best(4, {"w": torch.zeros(2)})
     assert torch.equal(folder.load_best(1)["w"], torch.ones(2))
-    folder.forget_best(but=4)
+    folder.forget_best(keep=4)
     assert torch.equal(folder.load_best(4)["w"], torch.zeros(2))
     with pytest.raises(TrainingError, match="best epoch"):
         folder.load_best(1)

@@ -72,7 +72,7 @@ def test_who_we_are_comes_from_the_launcher_or_the_configuration(
 @pytest.mark.parametrize(
     ("environment", "settings", "said"),
     [
-        (TORCHRUN, {"devices": 2}, "--devices 2"),
+        (TORCHRUN, {"devices": 2}, "`devices` 2"),
         ({}, {"nodes": 2}, "torchrun"),
         (SLURM | {"SLURM_NNODES": "3"}, {}, "ntasks-per-node"),
     ],
@@ -86,7 +86,7 @@ def test_launcher_and_configuration_must_agree(
 
 def test_a_notebook_cannot_be_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
-    with pytest.raises(ConfigError, match="a notebook is not"):
+    with pytest.raises(ConfigError, match="impossible in a notebook"):
         refuse_without_program(ProcessLayout(devices=2))
     refuse_without_program(ProcessLayout(devices=2, launched=True))  # the launcher starts them
 

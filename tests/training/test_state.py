@@ -32,20 +32,21 @@ def test_a_run_stops_after_its_patience_or_its_epochs() -> None:
     state = RunState(5)
     closed(state, 0.5)
     closed(state, 0.4)
-    assert state.stop_reason(2) is None
+    assert state.stop_reason(5, 2) is None
     closed(state, 0.3)
-    assert "no better validation score for 2" in (state.stop_reason(2) or "")
-    assert state.stop_reason(None) is None
+    assert "no better validation score for 2" in (state.stop_reason(5, 2) or "")
+    assert state.stop_reason(5, None) is None
     closed(state, 0.3)
     closed(state, 0.3)
-    assert state.stop_reason(None) == "all 5 epochs done"
+    assert state.stop_reason(5, None) == "all 5 epochs done"
+    assert state.stop_reason(20, None) == "the time was enough for 5 of 20 epochs"
 
 
 def test_a_run_without_any_score_is_not_stopped_for_lack_of_one() -> None:
     state = RunState(50)
     for _ in range(20):
         closed(state, math.nan)
-    assert state.stop_reason(3) is None
+    assert state.stop_reason(50, 3) is None
     assert state.best_epoch == 20
 
 

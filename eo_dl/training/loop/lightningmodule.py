@@ -226,13 +226,13 @@ class TrainingModule(lightning.LightningModule):
                 self._averaged.weights() if self._averaged is not None else dict(self.network.state_dict())
             )
             parts.checkpoints.save_best(state.best_epoch, weights)
-        state.stopped = state.stop_reason(parts.config.patience)
+        state.stopped = state.stop_reason(parts.config.epochs, parts.config.patience)
         self._write_log({f"epoch/{name}": value for name, value in state.history[-1].items()})
         self.save()
         if rank() == 0:
             self._show_pictures()
             parts.on_epoch(state)
-            parts.checkpoints.forget_best(but=state.best_epoch)
+            parts.checkpoints.forget_best(keep=state.best_epoch)
         self.trainer.should_stop = state.stopped is not None
         self._stop_if_asked(save=False)
 

@@ -1,1 +1,1 @@
-"""What a run keeps on disk: checkpoints, its folder, its state, its provenance."""
+"""What is on disk of a run, and what it returns."""

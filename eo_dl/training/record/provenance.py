@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shlex
-import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +14,7 @@ from pyproj import CRS
 
 from ...chips.chipset import ChipSet
 from ...core.geometries import reproject
-from ...modelspec import Provenance
+from ...modelspec import Provenance, ScoreSpec
 from ...version import __version__
 from ..setup.taskdata import TaskData
 from .results import SplitScores
@@ -32,12 +30,23 @@ _LIBRARIES = (
     "numpy",
     "rasterio",
 )
+_LONGITUDE_LATITUDE = CRS.from_epsg(4326)
+_SEGMENTS = 32
+"""A footprint's outline gets at least so many vertices, because its edges are curved in longitude and latitude."""
 
 
 def provenance(
-    data: TaskData, state: RunState, baselines: Sequence[SplitScores], notes: Sequence[str]
+    data: TaskData, state: RunState, baselines: Sequence[SplitScores], notes: Sequence[str], command: str = ""
 ) -> Provenance:
-    """Versions, seed, chip set, extent and how the training went."""
+    """Versions, seed, chip set, extent, and how the training went.
+
+    Args:
+        data: What was trained on.
+        state: The state of the finished run.
+        baselines: The scores of the baselines, of which the primary ones are kept.
+        notes: What users of the model should know.
+        command: The command line that started the training, if there was one.
+    """
     chips, config = data.chips, data.config
     return Provenance(
         eo_dl=__version__,
@@ -50,7 +59,7 @@ def provenance(
         acquired=tuple(sorted({scene.file.acquired for scene in chips.scenes if scene.file.acquired})),
         extent=train_extent(chips),
         weights_from=Path(config.weights).name,
-        command=_command(),
+        command=command,
         training={
             "config": config.model_dump(mode="json"),
             "epochs": state.epoch,
@@ -59,40 +68,47 @@ def provenance(
             "stopped": state.stopped,
             "minutes": round(state.seconds / 60, 2),
         },
-        baselines=tuple(
-            spec
-            for found in baselines
-            for spec in found.specs({data.task.primary_score}, prefix=f"{found.name}: ")
-            if spec.class_name is None
-        ),
+        baselines=_baseline_specs(baselines, data.task.primary_score),
         notes=tuple(notes),
     )
 
 
 def train_extent(chips: ChipSet) -> JsonValue:
-    """GeoJSON outline (longitude, latitude) of the scenes with train chips; None where none has a CRS."""
-    used = sorted({record.scene_index for record in chips.split("train")})
+    """The outline of the scenes with train chips as a GeoJSON geometry in longitude and latitude.
+
+    None if no scene has a CRS.
+    """
     outlines = []
-    for scene in (chips.scenes[index] for index in used):
-        if scene.grid.crs is not None:
-            footprint = np.array(
-                [shapely.segmentize(scene.grid.footprint(), scene.grid.footprint().length / 32)], dtype=object
-            )
-            outlines.append(reproject(footprint, scene.grid.crs, CRS.from_epsg(4326), scene.name)[0])
+    for index in sorted({record.scene_index for record in chips.split("train")}):
+        scene = chips.scenes[index]
+        if scene.grid.crs is None:
+            continue
+        footprint = scene.grid.footprint()
+        segmented = shapely.segmentize(footprint, footprint.length / _SEGMENTS)
+        in_degrees = reproject(
+            np.array([segmented], dtype=object), scene.grid.crs, _LONGITUDE_LATITUDE, scene.name
+        )
+        outlines.append(in_degrees[0])
     if not outlines:
         return None
-    extent: JsonValue = shapely.geometry.mapping(
-        shapely.set_precision(shapely.union_all(outlines).simplify(1e-6), 1e-7)
-    )
-    return _listed(extent)
+    outline = shapely.set_precision(shapely.union_all(outlines).simplify(1e-6), 1e-7)  # 1e-7 degrees: 1 cm
+    return _json(shapely.geometry.mapping(outline))
 
 
-def _listed(value: object) -> JsonValue:
-    # JSON knows lists; shapely gives tuples, and a strict model refuses them.
+def _baseline_specs(baselines: Sequence[SplitScores], primary: str) -> tuple[ScoreSpec, ...]:
+    specs: list[ScoreSpec] = []
+    for baseline in baselines:
+        of_baseline = baseline.specs({primary}, prefix=f"{baseline.name}: ")
+        specs += [spec for spec in of_baseline if spec.class_name is None]
+    return tuple(specs)
+
+
+def _json(value: object) -> JsonValue:
+    """The value with lists for tuples: shapely gives tuples, and a strict model refuses them."""
     if isinstance(value, dict):
-        return {str(key): _listed(item) for key, item in value.items()}
+        return {str(key): _json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_listed(item) for item in value]
+        return [_json(item) for item in value]
     return value if isinstance(value, str | int | float | bool) else None
 
 
@@ -101,8 +117,3 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def _command() -> str:
-    program = Path(sys.argv[0]).name if sys.argv else ""
-    return shlex.join([program, *sys.argv[1:]]) if program.startswith("eo-dl") else ""

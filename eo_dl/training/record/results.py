@@ -1,4 +1,4 @@
-"""What a run leaves: the model, its scores beside the baselines', and its folder."""
+"""What a finished run returns: the model, its scores beside those of the baselines, and its folder."""
 
 from __future__ import annotations
 
@@ -20,102 +20,137 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True)
 class SplitScores:
-    """The scores that one predictor (`name`) reaches on one split.
-
-    `draws`: its overall scores in each resampling of the ground, by which two predictors are compared
-    (`lead_over`).
-    """
+    """The scores of one predictor on one split."""
 
     name: str
+    """The predictor: "this model", a baseline, or the file name of a model."""
     split: str
     scores: tuple[Score, ...]
+    """Over all classes and per class."""
     draws: Draws = field(default_factory=dict, repr=False, compare=False)
+    """The overall scores in each resampling of the ground, by which two predictors are compared."""
 
     def overall(self, score: str) -> Score:
-        """The score of that name over all classes; a NaN one where there is none."""
-        return next(
-            (s for s in self.scores if s.name == score and s.class_name is None),
-            Score(score, math.nan, None, 0),
-        )
+        """The score of that name over all classes; an undefined one (NaN) if there is none."""
+        for candidate in self.scores:
+            if candidate.name == score and candidate.class_name is None:
+                return candidate
+        return Score(score, math.nan, None, 0)
+
+    def of_class(self, score: str, class_name: str | None) -> Score | None:
+        """The score of that name and class (None: over all classes); None if there is none."""
+        for candidate in self.scores:
+            if (candidate.name, candidate.class_name) == (score, class_name):
+                return candidate
+        return None
 
     def lead_over(self, other: SplitScores, score: str) -> Score:
-        """By how much this predictor is above another one on the same chips, with the interval of the
-        difference.
+        """By how much this predictor is ahead of another on the same chips.
+
+        Args:
+            other: The scores of the other predictor on the same split.
+            score: Name of a score over all classes.
+
+        Returns:
+            The difference with its 95 % interval.
         """
         return lead(self.overall(score), other.overall(score), self.draws, other.draws)
 
     def specs(self, names: Iterable[str] | None = None, prefix: str = "") -> tuple[ScoreSpec, ...]:
-        """As they are kept in the bundle (NaN becomes None); `names`: only these."""
-        wanted = None if names is None else set(names)
-        return tuple(
-            _spec(score, self.split, prefix)
-            for score in self.scores
-            if wanted is None or score.name in wanted
-        )
+        """The scores as they are kept in a bundle, where an undefined value is None.
+
+        Args:
+            names: Only scores of these names (default: all).
+            prefix: Put before each name.
+        """
+        wanted = {score.name for score in self.scores} if names is None else set(names)
+        return tuple(_spec(score, self.split, prefix) for score in self.scores if score.name in wanted)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """For the command line: `values` for machines, a table for people."""
+    """A result for the command line."""
 
     values: dict[str, JsonValue]
+    """For machines."""
     header: Row
     rows: tuple[Row, ...]
+    """For people: a table."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A finished training. `scores` and `baselines`: each predictor on each split; `history`: one row an
-    epoch; `notes`: what a person should know.
-    """
+    """A finished training."""
 
     model: Bundle
+    """The model with the best weights."""
     folder: Path
+    """`NAME.run/`: configuration, history, curves, pictures."""
     primary: str
+    """Name of the score by which the best epoch was chosen."""
     scores: tuple[SplitScores, ...]
+    """The model's scores, one item per split."""
     baselines: tuple[SplitScores, ...]
+    """The scores of each baseline on each split."""
     history: tuple[dict[str, float], ...]
+    """Losses and validation scores, one row per epoch."""
     notes: tuple[str, ...]
+    """What was left out, converted or decided, one sentence each."""
 
     def summary(self) -> Summary:
-        """The primary score beside those of the baselines, then the other scores."""
-        splits = tuple(found.split for found in self.scores)
+        """The primary score beside those of the baselines, then all other scores."""
+        splits = tuple(scores.split for scores in self.scores)
         rows = [
-            (f"{self.primary}: this model", *(found.overall(self.primary).text() for found in self.scores))
+            (f"{self.primary}: this model", *(scores.overall(self.primary).text() for scores in self.scores))
         ]
-        for name in dict.fromkeys(found.name for found in self.baselines):
-            own = {
-                found.split: found.overall(self.primary).text()
-                for found in self.baselines
-                if found.name == name
-            }
-            rows.append((f"{self.primary}: {name}", *(own.get(split, "") for split in splits)))
-            ahead = {found.split: self._lead(found).text() for found in self.baselines if found.name == name}
-            rows.append(("  this model is ahead by", *(ahead.get(split, "") for split in splits)))
-        rows += _other_rows(self.scores, self.primary)
+        for name in dict.fromkeys(scores.name for scores in self.baselines):
+            rows += self._baseline_rows(name, splits)
+        rows += self._other_rows()
         return Summary(self._values(), ("score", *splits), tuple(rows))
 
+    def _baseline_rows(self, name: str, splits: Sequence[str]) -> list[Row]:
+        by_split = {scores.split: scores for scores in self.baselines if scores.name == name}
+        reached, ahead = [], []
+        for split in splits:
+            baseline = by_split.get(split)
+            reached.append("" if baseline is None else baseline.overall(self.primary).text())
+            ahead.append("" if baseline is None else self._lead(baseline).text())
+        return [(f"{self.primary}: {name}", *reached), ("  this model is ahead by", *ahead)]
+
+    def _other_rows(self) -> list[Row]:
+        rows: list[Row] = []
+        listed = self.scores[0].scores if self.scores else ()
+        for score in listed:
+            if (score.name, score.class_name) == (self.primary, None):
+                continue
+            label = score.name if score.class_name is None else f"{score.name}: {score.class_name}"
+            of_splits = [scores.of_class(score.name, score.class_name) for scores in self.scores]
+            rows.append((label, *("" if score is None else score.text() for score in of_splits)))
+        return rows
+
     def _lead(self, baseline: SplitScores) -> Score:
-        own = next(found for found in self.scores if found.split == baseline.split)
-        return own.lead_over(baseline, self.primary)
+        of_model = next(scores for scores in self.scores if scores.split == baseline.split)
+        return of_model.lead_over(baseline, self.primary)
 
     def _values(self) -> dict[str, JsonValue]:
+        scores: dict[str, JsonValue] = {
+            scores.split: [spec.model_dump(mode="json") for spec in scores.specs()] for scores in self.scores
+        }
+        baselines: list[JsonValue] = [
+            {
+                "name": baseline.name,
+                "split": baseline.split,
+                **_interval(baseline.overall(self.primary)),
+                "lead": _interval(self._lead(baseline)),
+            }
+            for baseline in self.baselines
+        ]
         return {
             "model": str(self.model.path),
             "run_folder": str(self.folder),
             "primary": self.primary,
-            "scores": {
-                found.split: [spec.model_dump(mode="json") for spec in found.specs()] for found in self.scores
-            },
-            "baselines": [
-                {
-                    "name": found.name,
-                    "split": found.split,
-                    **_interval(found.overall(self.primary)),
-                    "lead": _interval(self._lead(found)),
-                }
-                for found in self.baselines
-            ],
+            "scores": scores,
+            "baselines": baselines,
             "epochs": len(self.history),
             "notes": list(self.notes),
         }
@@ -129,39 +164,20 @@ def _spec(score: Score, split: str, prefix: str) -> ScoreSpec:
     return ScoreSpec.model_validate(
         {
             "name": prefix + score.name,
-            "value": _known(score.value),
+            "value": _finite(score.value),
             "class_name": score.class_name,
             "count": score.count,
             "threshold": score.threshold,
-            "low": _known(score.low),
-            "high": _known(score.high),
+            "low": _finite(score.low),
+            "high": _finite(score.high),
             "split": split,
         }
     )
 
 
 def _interval(score: Score) -> dict[str, JsonValue]:
-    return {"value": _known(score.value), "low": _known(score.low), "high": _known(score.high)}
+    return {"value": _finite(score.value), "low": _finite(score.low), "high": _finite(score.high)}
 
 
-def _known(value: float | None) -> float | None:
+def _finite(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
-
-
-def _other_rows(scores: Sequence[SplitScores], primary: str) -> list[Row]:
-    rows: list[Row] = []
-    if not scores:
-        return rows
-    for score in scores[0].scores:
-        if (score.name, score.class_name) == (primary, None):
-            continue
-        label = score.name if score.class_name is None else f"{score.name}: {score.class_name}"
-        same = [
-            next(
-                (s.text() for s in found.scores if (s.name, s.class_name) == (score.name, score.class_name)),
-                "",
-            )
-            for found in scores
-        ]
-        rows.append((label, *same))
-    return rows

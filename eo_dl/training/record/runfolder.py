@@ -1,11 +1,13 @@
-"""`RunFolder`: the folder `NAME.run/` beside `NAME.eodl`, with everything about a run that is not the model.
+"""`RunFolder`: the folder `NAME.run/` beside `NAME.eodl`, with everything about a run except the model.
 
-run.json        what the run is made of; a run is only continued by one that is made of the same config.yaml
-the whole configuration, defaults included weights.txt     which tensors of the backbone came from --weights,
-by name, where it was given history.csv     one row an epoch curves.png, preview.png, tensorboard/ worst.png
-the validation chips with most errors, worst first last.safetensors  the weights of the last step (the model
-holds the best ones) checkpoints/    removed once the model is written: the model holds the best weights, and
-a finished run is not continued
+run.json          what decides the weights; a stopped run is only continued by one with the same content
+config.yaml       the whole configuration, defaults included
+weights.txt       which tensors of the backbone started from `weights`, by name
+history.csv       losses and validation scores, one row per epoch
+curves.png, preview.png, tensorboard/
+worst.png         the validation chips with the largest errors, worst first
+last.safetensors  the weights of the last step; the model has those of the best epoch
+checkpoints/      until the model is written
 """
 
 from __future__ import annotations
@@ -32,33 +34,36 @@ SUFFIX = ".eodl"
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The run of the model `out`."""
+    """The folder of the run that makes the model `out`."""
 
     out: Path
+    """The model file."""
     replaces: bool = False
+    """True if the model may replace an existing one."""
 
     @classmethod
     def of(cls, out: str | Path, overwrite: bool, resume: bool = False) -> RunFolder:
-        """Checked before any work. Raises `ConfigError` for another suffix than .eodl, `OutputExistsError`
-        where the model is there.
+        """The folder of a model file, checked before any work; nothing is written.
 
-        `replaces`: the model may take the place of one that is there; a continued run replaces the unfinished
-        one that it left.
+        Args:
+            out: The model file.
+            overwrite: An existing model may be replaced.
+            resume: An existing model may be replaced if it is the unfinished one of a stopped run.
+
+        Raises:
+            ConfigError: The name does not end in .eodl.
+            OutputExistsError: The model exists.
         """
-        path = Path(out)
-        if path.suffix != SUFFIX:
-            raise ConfigError(
-                f"{path}: a model's name ends in {SUFFIX}; write e.g. -o {path.stem or 'model'}{SUFFIX}"
-            )
-        replaces = overwrite or (
-            path.is_file() and path.with_suffix(".run").is_dir() and _is_unfinished(path, resume)
-        )
+        path = model_path(out)
+        replaces = overwrite
+        if not overwrite and path.is_file() and path.with_suffix(".run").is_dir():
+            replaces = _is_unfinished(path, resume)
         refuse_existing(path, replaces)
         return cls(path, replaces)
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """The folder itself."""
         return self.out.with_suffix(".run")
 
     @property
@@ -67,10 +72,19 @@ class RunFolder:
         return CheckpointFolder(self.path / "checkpoints")
 
     def begin(self, identity: dict[str, Any], *, resume: bool, overwrite: bool) -> dict[str, Any] | None:
-        """Make the folder, or take up the one of a killed run: then its newest checkpoint is returned.
+        """Make the folder, or reopen that of a stopped run.
 
-        Raises `OutputExistsError` where a run is there that is neither to be continued nor overwritten, and
-        `ConfigError`, naming the difference, where the one to be continued was made of something else.
+        Args:
+            identity: What decides the weights (`RunSetup.identity`).
+            resume: Continue a stopped run if there is one.
+            overwrite: Remove the folder of an earlier run.
+
+        Returns:
+            The newest checkpoint of a run to be continued, else None.
+
+        Raises:
+            ConfigError: The run to be continued has another identity; the message names the difference.
+            OutputExistsError: A run exists that is neither to be continued nor overwritten.
         """
         known = self._identity()
         if resume and known is not None:
@@ -84,11 +98,11 @@ class RunFolder:
         return None
 
     def config_yaml(self) -> bytes:
-        """The whole configuration as it was written at the beginning."""
+        """The whole configuration, as it was written when the run began."""
         return (self.path / "config.yaml").read_bytes()
 
     def write_history(self, history: Sequence[dict[str, float]]) -> None:
-        """history.csv: all columns that any epoch has."""
+        """Write history.csv, with the columns of all epochs."""
         columns = list(dict.fromkeys(key for row in history for key in row))
         text = io.StringIO()
         table = csv.DictWriter(text, columns, lineterminator="\n")
@@ -97,7 +111,7 @@ class RunFolder:
         self._write("history.csv", text.getvalue())
 
     def finish(self) -> None:
-        """The model is written: checkpoints are no longer needed."""
+        """Remove the checkpoints: the model is written and holds the best weights."""
         shutil.rmtree(self.checkpoints.path, ignore_errors=True)
 
     def _identity(self) -> dict[str, Any] | None:
@@ -107,29 +121,32 @@ class RunFolder:
         try:
             known: dict[str, Any] = json.loads(file.read_text())
         except ValueError as error:
-            raise ConfigError(f"{file}: is damaged ({error}); start again with `overwrite=True`") from error
+            raise ConfigError(f"{file}: damaged ({error}); start again with `overwrite`") from error
         return known
 
     def _check_same(self, known: dict[str, Any], identity: dict[str, Any]) -> None:
-        found = differences(known, json.loads(json.dumps(identity)))
-        if found:
+        changed = differences(known, json.loads(json.dumps(identity)))
+        if changed:
             raise ConfigError(
-                f"{self.path}: the run to be continued was made of something else ({'; '.join(found[:3])}); give the same again, or start over with `overwrite=True`"
+                f"{self.path}: cannot be resumed, because these differ: {'; '.join(changed[:3])}; restore them, "
+                f"or start again with `overwrite`"
             )
 
     def _refuse_or_clear(self, known: dict[str, Any] | None, overwrite: bool) -> None:
         if known is None and any(self.path.iterdir()):
             raise OutputExistsError(
-                f"{self.path}: is there and is not the folder of a run; move it away or choose another -o"
+                f"{self.path}: exists and is not the folder of a run; move it, or choose another `out`"
             )
         if known is not None and not overwrite:
             steps = self.checkpoints.steps()
-            what = (
-                f"an unfinished run (step {steps[-1]}); `resume=True` continues it"
-                if steps
-                else "the logs of another run; move them away to keep them"
+            if steps:
+                raise OutputExistsError(
+                    f"{self.path}: holds an unfinished run (step {steps[-1]}); continue it with `resume`, or "
+                    f"start again with `overwrite`"
+                )
+            raise OutputExistsError(
+                f"{self.path}: holds the logs of another run; move them, or replace them with `overwrite`"
             )
-            raise OutputExistsError(f"{self.path}: holds {what}, `overwrite=True` starts over")
         shutil.rmtree(self.path)
 
     def _write(self, name: str, text: str) -> None:
@@ -137,14 +154,31 @@ class RunFolder:
             part.write_text(text, encoding="utf-8")
 
 
+def model_path(out: str | Path) -> Path:
+    """The path of a model to be written.
+
+    Raises:
+        ConfigError: The name does not end in .eodl.
+    """
+    path = Path(out)
+    if path.suffix != SUFFIX:
+        raise ConfigError(
+            f"`out` {path}: the name of a model ends in {SUFFIX}, e.g. {path.stem or 'model'}{SUFFIX}"
+        )
+    return path
+
+
 def _is_unfinished(model: Path, resume: bool) -> bool:
-    """True for what Ctrl-C left and `resume` goes on with. Raises `OutputExistsError` where that is not asked
-    for.
+    """True for the model of a stopped run that `resume` continues.
+
+    Raises:
+        OutputExistsError: The model is one of a stopped run, but `resume` was not given.
     """
     if not load_model(model).spec.provenance.unfinished:
         return False
     if not resume:
         raise OutputExistsError(
-            f"{model}: is the best model so far of a run that was stopped; `resume=True` continues it, `overwrite=True` starts over"
+            f"{model}: the best model so far of a stopped run; continue the run with `resume`, or start again "
+            f"with `overwrite`"
         )
     return True

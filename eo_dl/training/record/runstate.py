@@ -10,87 +10,106 @@ from typing import Any
 
 @dataclass
 class RunState:
-    """Where a run is. `epoch` and `batch` (batches done in it) are those to go on with, `step` counts all
-    steps.
-
-    `losses`: sums over the steps of the running epoch, in float64. `best_score` None: no epoch had a defined
-    score. `planned_epochs` is the number of epochs that the learning rate is planned for. `seconds`: time
-    spent so far.
-    """
+    """Where a run is: everything in which a run continued from a checkpoint differs from a new one."""
 
     planned_epochs: int
+    """Epochs for which the learning rate is planned."""
     epoch: int = 0
+    """The current epoch, from 0."""
     batch: int = 0
+    """Batches done in the current epoch."""
     step: int = 0
+    """Batches done in all."""
     losses: dict[str, float] = field(default_factory=dict)
+    """Sum of each loss over the batches of the current epoch, in float64."""
     best_score: float | None = None
+    """The best validation score so far; None if no epoch had a defined one."""
     best_epoch: int | None = None
+    """The epoch of the best score, from 1."""
     stale_epochs: int = 0
+    """Epochs since the best one."""
     seconds: float = 0.0
+    """Time spent so far."""
     stopped: str | None = None
+    """Why the run is finished; None while it is not."""
     history: list[dict[str, float]] = field(default_factory=list)
+    """One row per finished epoch."""
 
     def count_step(self, losses: dict[str, float]) -> None:
-        """One more step was done."""
+        """Count one more batch with its losses."""
         for name, value in losses.items():
             self.losses[name] = self.losses.get(name, 0.0) + value
         self.batch += 1
         self.step += 1
 
     def close_epoch(self, scores: dict[str, float], primary: str, rate: float) -> bool:
-        """The epoch is trained and scored: note it down and say whether it is the best so far.
+        """Note down an epoch that is trained and scored.
 
-        A score that is not defined (NaN) never replaces one that is; while none is defined the last epoch
-        counts as best.
+        Args:
+            scores: The validation scores; empty without validation chips.
+            primary: Name of the score that decides which epoch is best.
+            rate: The learning rate at the end of the epoch.
+
+        Returns:
+            True if it is the best epoch so far. An undefined score (NaN) never replaces a defined one; while
+            none is defined, the last epoch counts as best.
         """
-        means = {name: total / max(1, self.batch) for name, total in self.losses.items()}
         row = {"epoch": self.epoch + 1, "step": self.step, "lr": rate, "seconds": round(self.seconds, 1)}
-        self.history.append(
-            {
-                **row,
-                **{f"train_{name}": value for name, value in means.items()},
-                **{f"val_{k}": v for k, v in scores.items()},
-            }
-        )
-        better = self._better(scores.get(primary, math.nan))
+        for name, total in self.losses.items():
+            row[f"train_{name}"] = total / max(1, self.batch)
+        for name, score in scores.items():
+            row[f"val_{name}"] = score
+        self.history.append(row)
+        is_best = self._update_best(scores.get(primary, math.nan))
         self.epoch, self.batch, self.losses = self.epoch + 1, 0, {}
-        return better
+        return is_best
 
-    def _better(self, score: float) -> bool:
+    def _update_best(self, score: float) -> bool:
+        epoch = self.epoch + 1
         if math.isfinite(score) and (self.best_score is None or score > self.best_score):
-            self.best_score, self.best_epoch, self.stale_epochs = score, self.epoch + 1, 0
+            self.best_score, self.best_epoch, self.stale_epochs = score, epoch, 0
             return True
         if self.best_score is None:
-            self.best_epoch = self.epoch + 1
+            self.best_epoch = epoch
             return True
         self.stale_epochs += 1
         return False
 
-    def stop_reason(self, patience: int | None) -> str | None:
-        """Why the run ends here, or None."""
+    def stop_reason(self, epochs: int, patience: int | None) -> str | None:
+        """Why the run ends here; None if it goes on.
+
+        Args:
+            epochs: Epochs of the configuration; fewer may be planned (`max_minutes`).
+            patience: Epochs without a better score after which the run ends; None: never.
+        """
         if self.epoch >= self.planned_epochs:
-            return f"all {self.planned_epochs} epochs done"
+            if self.planned_epochs < epochs:
+                return f"the time was enough for {self.planned_epochs} of {epochs} epochs"
+            return f"all {epochs} epochs done" if epochs > 1 else "its one epoch is done"
         if patience is not None and self.stale_epochs >= patience:
             return f"no better validation score for {self.stale_epochs} epochs"
         return None
 
     def become(self, other: RunState) -> None:
-        """Take over everything of another."""
-        for one in fields(self):
-            setattr(self, one.name, getattr(other, one.name))
+        """Take over all values of another state."""
+        for item in fields(self):
+            setattr(self, item.name, getattr(other, item.name))
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """The state as plain values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunState:
-        """What `to_dict` gave."""
+        """The state of `to_dict`."""
         return replace(cls(**values), history=[dict(row) for row in values["history"]])
 
 
 class Clock:
-    """Wall seconds between laps; never part of what decides a weight, except through `max_minutes`."""
+    """Wall time of laps, in seconds.
+
+    It never decides a weight, except through `max_minutes`.
+    """
 
     def __init__(self) -> None:
         self.restart()
@@ -101,11 +120,11 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Seconds of the running lap."""
+        """Length of the current lap so far."""
         return time.monotonic() - self._since
 
     def lap(self) -> float:
-        """Seconds since the last lap; begins a new one."""
+        """The length of the current lap; begins a new one."""
         now = time.monotonic()
-        passed, self._since = now - self._since, now
-        return passed
+        seconds, self._since = now - self._since, now
+        return seconds

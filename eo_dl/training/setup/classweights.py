@@ -1,4 +1,4 @@
-"""How much each class counts in the loss, from the pixel shares of the train split."""
+"""How much each class counts in the loss, from its share of the train split."""
 
 from __future__ import annotations
 
@@ -6,32 +6,44 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ...core.arraytypes import Float64Array
 from ...core.classes import ClassSet
 
 LARGEST_RATIO = 10.0
-"""The rarest class counts at most so many times the most frequent one: beyond, a few mislabelled pixels steer the training."""
+"""Largest ratio of two class weights. Beyond it, a few mislabelled pixels of a rare class would steer the training."""
 
 
 def class_weights(kind: str, classes: ClassSet, shares: Mapping[int, float]) -> tuple[float, ...] | None:
-    """(K,) weights with mean 1 over the pixels, or None for "none".
+    """The weights of the classes, with mean 1 over the pixels (or chips) of the train split.
 
-    `shares` by class id. "inverse": 1 / share; "sqrt_inverse": its square root, half way to equal weights;
-    "effective": 1 / (1 - exp(-share)), the effective number of samples of Cui et al. (2019) with beta = 1 -
-    1/N for N pixels in all. A class without train pixels gets 1.
+    Args:
+        kind: "none"; "inverse": 1 / share; "sqrt_inverse": 1 / sqrt(share), half way to equal weights;
+            "effective": 1 / (1 - exp(-share)), the effective number of samples of Cui et al. (2019,
+            equation 2) with beta = 1 - 1/N for N pixels in all.
+        classes: In channel order.
+        shares: Of the train split, by class id; they need not sum to 1.
+
+    Returns:
+        (K,) weights, 1 for a class without train pixels; None for "none" or where no class has any.
     """
     if kind == "none":
         return None
     share = np.array([shares.get(class_id, 0.0) for class_id in classes.ids], np.float64)
-    there = share > 0
-    if not there.any():
+    present = share > 0
+    if not present.any():
         return None
-    share[there] = np.maximum(share[there] / share[there].sum(), np.finfo(np.float32).tiny)
+    known = share[present] / share[present].sum()
+    known = np.maximum(known, np.finfo(np.float32).tiny)
+    raw = _raw_weights(kind, known)
+    raw = np.minimum(raw, LARGEST_RATIO * raw.min())
     weights = np.ones(len(share))
-    weights[there] = {
-        "inverse": lambda s: 1 / s,
-        "sqrt_inverse": lambda s: 1 / np.sqrt(s),
-        "effective": lambda s: -1 / np.expm1(-s),
-    }[kind](share[there])
-    weights[there] = np.minimum(weights[there], LARGEST_RATIO * weights[there].min())
-    weights[there] /= float((weights[there] * share[there]).sum())
+    weights[present] = raw / float((raw * known).sum())
     return tuple(float(round(weight, 6)) for weight in weights)
+
+
+def _raw_weights(kind: str, share: Float64Array) -> Float64Array:
+    if kind == "inverse":
+        return 1 / share
+    if kind == "effective":
+        return -1 / np.expm1(-share)
+    return 1 / np.sqrt(share)

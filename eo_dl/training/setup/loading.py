@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -13,20 +13,23 @@ from torch.utils.data import DataLoader, Dataset
 from ...chips.dataset import Batch, Sample, collate
 from .sampler import Draw, EpochPlan, ResumableBatches, part_of
 
+_GPU_WORKERS = 4
+"""Most worker processes that are started for one GPU by default."""
+
 
 class SampleSource(Protocol):
-    """What is asked of a data set of chips (`chips.dataset.ChipDataset`)."""
+    """What loading needs of a data set of chips (`chips.dataset.ChipDataset`)."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Sample: ...
     def set_epoch(self, epoch: int) -> None: ...
 
 
-class Draws(Dataset[Sample]):
-    """A chip data set asked by (pass, index).
+class DrawnChips(Dataset[Sample]):
+    """A chip data set indexed by (pass, index).
 
     The pass, by which augmentation is keyed, travels with the index: a worker process has its own copy of the
-    data set and would never hear of `set_epoch` called in the main one.
+    data set and would never hear of a `set_epoch` in the main process.
     """
 
     def __init__(self, chips: SampleSource) -> None:
@@ -40,7 +43,7 @@ class Draws(Dataset[Sample]):
 
 @dataclass(frozen=True)
 class EpochBatches:
-    """Iterates over what is left of the current epoch.
+    """Iterates over the rest of the current epoch.
 
     It has no length on purpose: the first epoch of a resumed run is shorter, and Lightning reads lengths only
     once.
@@ -55,48 +58,64 @@ class EpochBatches:
 def train_batches(
     chips: SampleSource, plan: EpochPlan, position: Callable[[], tuple[int, int]], workers: int, part: int = 0
 ) -> EpochBatches:
-    """Batches of the epoch at `position()`, from the batch there; with several processes process `part`'s
-    chips of each.
+    """Batches of training.
+
+    Args:
+        chips: The augmented train chips.
+        plan: Which chips are in which batch.
+        position: Gives (epoch, batches already done in it) when iteration begins.
+        workers: Worker processes that read; 0 reads in the main process.
+        part: Number of this process; with several, its part of each batch.
     """
     sampler = ResumableBatches(plan, position, part)
-    return EpochBatches(DataLoader(Draws(chips), batch_sampler=sampler, **_settings(workers)))  # type: ignore[arg-type]
+    return EpochBatches(DataLoader(DrawnChips(chips), batch_sampler=sampler, **_loader_options(workers)))
 
 
 def fixed_batches(
     chips: SampleSource, batch_size: int, workers: int, part: int = 0, parts: int = 1
 ) -> DataLoader[Sample]:
-    """All chips once, in order, as they are (for validation and test); with several processes those of
-    process `part`.
+    """Batches of validation and test: all chips once, in order, not augmented.
+
+    Args:
+        chips: The chips of a split.
+        batch_size: Chips per batch.
+        workers: Worker processes that read; 0 reads in the main process.
+        part: Number of this process among `parts`, each of which takes its part of the chips.
+        parts: Processes of the run.
     """
-    mine = part_of(range(len(chips)), part, parts)
-    indices: Sequence[list[int]] = [
-        mine[start : start + batch_size] for start in range(0, len(mine), batch_size)
-    ]
-    return DataLoader(chips, batch_sampler=indices, **_settings(workers))  # type: ignore[arg-type]
+    indices = part_of(range(len(chips)), part, parts)
+    batches = [indices[start : start + batch_size] for start in range(0, len(indices), batch_size)]
+    # torch's type of a data set is a class, where ours is a protocol
+    dataset: Any = chips
+    return DataLoader(dataset, batch_sampler=batches, **_loader_options(workers))
 
 
-def worker_count(asked: int | None, device: torch.device) -> int:
-    """Worker processes: what was asked for, else none on a CPU (the network is far slower than reading) and
-    up to 4 beside a GPU.
+def worker_count(workers: int | None, device: torch.device) -> int:
+    """Worker processes that read: as configured, else none on a CPU and up to four for a GPU.
+
+    On a CPU the network is far slower than reading.
     """
-    if asked is not None:
-        return asked
-    return 0 if device.type == "cpu" else min(4, os.cpu_count() or 1)
+    if workers is not None:
+        return workers
+    if device.type == "cpu":
+        return 0
+    return min(_GPU_WORKERS, os.cpu_count() or 1)
 
 
-def _settings(workers: int) -> dict[str, object]:
-    several = {"persistent_workers": True, "prefetch_factor": 2} if workers else {}
-    return {
+def _loader_options(workers: int) -> dict[str, Any]:
+    options: dict[str, Any] = {
         "collate_fn": collate,
         "num_workers": workers,
         "worker_init_fn": _quiet_worker,
-        "generator": torch.Generator().manual_seed(0),
-        **several,
+        "generator": torch.Generator().manual_seed(0),  # not torch's global one: nothing is drawn from that
     }
+    if workers:
+        options |= {"persistent_workers": True, "prefetch_factor": 2}
+    return options
 
 
 def _quiet_worker(number: int) -> None:
-    import cv2  # lazy: only where worker processes are used; OpenCV's own threads would fight over the cores
+    import cv2  # lazy: only worker processes need it
 
-    cv2.setNumThreads(0)
+    cv2.setNumThreads(0)  # threads of OpenCV and torch in every worker would compete for the cores
     torch.set_num_threads(1)

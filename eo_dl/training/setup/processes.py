@@ -1,9 +1,8 @@
-"""Several processes as one training: who we are, and what all have to agree on. With one process all of this
-is nothing.
+"""Several processes as one training: how many there are, which one this is, and what they must agree on.
 
-Each process sees its share of every batch (`sampler.part_of`); gradients are averaged by torch's
-DistributedDataParallel, sums inside losses go over all (`networks.losses.everywhere`). The first process
-alone writes, scores and speaks.
+Each process sees its part of every batch (`sampler.part_of`). Gradients are averaged by torch's
+DistributedDataParallel, and sums inside losses go over all processes (`networks.losses.everywhere`). The
+first process alone writes, scores and logs. With one process everything here does nothing.
 """
 
 from __future__ import annotations
@@ -25,14 +24,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ProcessLayout:
-    """`devices` processes on each of `nodes` machines; `rank` is the number of this one. `launched`: somebody
-    else starts the processes.
-    """
+    """The processes of a run, and which one this is."""
 
     devices: int = 1
+    """Processes per machine, each with a GPU of its own where there are GPUs."""
     nodes: int = 1
+    """Machines."""
     rank: int = 0
+    """Number of this process."""
     launched: bool = False
+    """True if torchrun or SLURM starts the processes, False if Lightning does."""
 
     @property
     def world(self) -> int:
@@ -44,62 +45,74 @@ ALONE = ProcessLayout()
 
 
 def process_layout(config: TrainConfig, environment: Mapping[str, str] | None = None) -> ProcessLayout:
-    """What the configuration asks for, or what torchrun or SLURM started. Raises `ConfigError` where the two
-    differ.
+    """The processes that the configuration asks for, or that torchrun or SLURM started.
+
+    Args:
+        config: The configuration.
+        environment: Environment variables (default: those of this process).
+
+    Raises:
+        ConfigError: Configuration and launcher disagree, or several machines have no launcher.
     """
     env = os.environ if environment is None else environment
-    found = _of_torchrun(env) or _of_slurm(env)
-    if found is None:
-        devices, nodes = config.devices or 1, config.nodes or 1
-        if nodes > 1 and "NODE_RANK" not in env:
-            raise ConfigError(
-                "`nodes`: several machines are started by torchrun or SLURM's srun, which says how many there are; omit `nodes`"
-            )
-        return ProcessLayout(
-            devices, nodes, int(env.get("NODE_RANK", 0)) * devices + int(env.get("LOCAL_RANK", 0))
-        )
-    for name, asked, there in (
-        ("devices", config.devices, found.devices),
-        ("nodes", config.nodes, found.nodes),
+    layout = _of_torchrun(env) or _of_slurm(env)
+    if layout is None:
+        return _of_config(config, env)
+    for name, configured, started in (
+        ("devices", config.devices, layout.devices),
+        ("nodes", config.nodes, layout.nodes),
     ):
-        if asked is not None and asked != there:
+        if configured is not None and configured != started:
             raise ConfigError(
-                f"--{name} {asked}: the launcher started {there} of them; leave --{name} out, or start as many"
+                f"`{name}` {configured}: the launcher started {started}; omit `{name}`, or set it to {started}"
             )
-    return found
+    return layout
 
 
-def refuse_without_program(processes: ProcessLayout) -> None:
-    """Processes that we start ourselves run the same program again. Raises `ConfigError` where there is none,
-    as in a notebook.
+def refuse_without_program(layout: ProcessLayout) -> None:
+    """Check that Lightning can start the other processes, which run the same program again.
+
+    Raises:
+        ConfigError: There is no program file, as in a notebook.
     """
-    if (
-        processes.devices > 1
-        and not processes.launched
-        and not getattr(sys.modules["__main__"], "__file__", None)
-    ):
+    has_program = bool(getattr(sys.modules["__main__"], "__file__", None))
+    if layout.devices > 1 and not layout.launched and not has_program:
         raise ConfigError(
-            f"`devices={processes.devices}`: the other processes start the running program again, which a notebook is not; use eo-dl train or a script"
+            f"`devices` {layout.devices}: each process runs the program again, which is impossible in a "
+            f"notebook; use eo-dl train or a script"
         )
+
+
+def _of_config(config: TrainConfig, env: Mapping[str, str]) -> ProcessLayout:
+    devices, nodes = config.devices or 1, config.nodes or 1
+    if nodes > 1 and "NODE_RANK" not in env:
+        raise ConfigError(
+            f"`nodes` {nodes}: several machines need torchrun or SLURM's srun, which set the number themselves; "
+            f"omit `nodes`"
+        )
+    # Lightning sets these two in the processes that it starts.
+    node_rank, local_rank = int(env.get("NODE_RANK", 0)), int(env.get("LOCAL_RANK", 0))
+    return ProcessLayout(devices, nodes, node_rank * devices + local_rank)
 
 
 def _of_torchrun(env: Mapping[str, str]) -> ProcessLayout | None:
     if not {"RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"} <= set(env):
         return None
     devices = int(env["LOCAL_WORLD_SIZE"])
-    return ProcessLayout(devices, int(env["WORLD_SIZE"]) // devices, int(env["RANK"]), True)
+    return ProcessLayout(devices, int(env["WORLD_SIZE"]) // devices, int(env["RANK"]), launched=True)
 
 
 def _of_slurm(env: Mapping[str, str]) -> ProcessLayout | None:
     tasks = int(env.get("SLURM_NTASKS", 1))
-    if tasks == 1 or "SLURM_PROCID" not in env or env.get("SLURM_JOB_NAME") in ("bash", "interactive"):
+    interactive = env.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    if tasks == 1 or interactive or "SLURM_PROCID" not in env:
         return None
     nodes = int(env.get("SLURM_NNODES", env.get("SLURM_JOB_NUM_NODES", 1)))
     if tasks % nodes:
         raise ConfigError(
-            f"SLURM started {tasks} tasks on {nodes} machines; give each as many (ntasks-per-node)"
+            f"SLURM started {tasks} tasks on {nodes} machines; start equally many on each (--ntasks-per-node)"
         )
-    return ProcessLayout(tasks // nodes, nodes, int(env["SLURM_PROCID"]), True)
+    return ProcessLayout(tasks // nodes, nodes, int(env["SLURM_PROCID"]), launched=True)
 
 
 def is_distributed() -> bool:
@@ -108,40 +121,47 @@ def is_distributed() -> bool:
 
 
 def rank() -> int:
-    """Number of this process, 0 for the first or only one."""
+    """The number of this process, 0 for the first or only one."""
     return distributed.get_rank() if is_distributed() else 0
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:
-    """True in all processes where it is in any."""
+    """True in all processes if `flag` is true in any of them."""
     if not is_distributed():
         return flag
-    found = torch.tensor(float(flag), device=device)
-    distributed.all_reduce(found, distributed.ReduceOp.MAX)
-    return bool(found.item())
+    largest = torch.tensor(float(flag), device=device)
+    distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    return bool(largest.item())
 
 
 def from_rank0(value: T) -> T:
-    """The first process's value, in all."""
+    """The value of the first process, in all processes."""
     if not is_distributed():
         return value
-    box = [value if rank() == 0 else None]
-    distributed.broadcast_object_list(box)
-    return box[0]  # type: ignore[return-value]  # what the first process put in
+    values = [value if rank() == 0 else None]
+    distributed.broadcast_object_list(values)
+    return values[0]  # type: ignore[return-value]  # what the first process put in
 
 
-def gather_to_rank0(own: list[T]) -> list[T]:
-    """The items of all processes, in order of their numbers; in the others than the first: none."""
+def gather_to_rank0(items: list[T]) -> list[T]:
+    """In the first process the items of all, in order of their ranks; in the others an empty list."""
     if not is_distributed():
-        return own
-    parts: list[list[T] | None] | None = [None] * distributed.get_world_size() if rank() == 0 else None
-    distributed.gather_object(own, parts)
-    return [item for part in parts or [] for item in part or []]
+        return items
+    if rank() != 0:
+        distributed.gather_object(items, None)
+        return []
+    parts: list[list[T] | None] = [None] * distributed.get_world_size()
+    distributed.gather_object(items, parts)
+    gathered: list[T] = []
+    for part in parts:
+        gathered += part or []
+    return gathered
 
 
 def average_batchnorm(weights: Mapping[str, torch.Tensor]) -> None:
-    """Give all processes the mean of their running statistics: batch normalization saw another share of the
-    chips in each.
+    """Give all processes the mean of their running statistics.
+
+    Batch normalization saw other chips in each process, unless it was synchronized.
     """
     if not is_distributed():
         return

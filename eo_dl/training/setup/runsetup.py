@@ -1,6 +1,4 @@
-"""`RunSetup`: a chip set, a configuration and a device, put together but not yet begun; nothing is written for
-it.
-"""
+"""A chip set, a configuration and a machine, put together and checked; nothing is written yet."""
 
 from __future__ import annotations
 
@@ -29,12 +27,15 @@ from .taskdata import TaskData, prepare_data
 
 @dataclass(frozen=True)
 class RunSetup:
-    """What will be trained, on what."""
+    """Everything that is fixed before a run begins."""
 
     data: TaskData
+    """The chips as the task sees them."""
     device: torch.device
     precision: str
+    """"32", "bf16" or "16"."""
     processes: ProcessLayout
+    """Which processes share the work."""
 
     @property
     def config(self) -> TrainConfig:
@@ -43,61 +44,60 @@ class RunSetup:
 
     @property
     def workers(self) -> int:
-        """Worker processes for reading."""
+        """Worker processes that read chips, for each process of the run."""
         return worker_count(self.config.workers, self.device)
 
     @property
     def plan(self) -> EpochPlan:
-        """Which chips are seen in which step; every process takes its part of each batch."""
-        size = self.data.batch_size * self.processes.world
+        """Which chips are in which batch; each process takes its part of every batch."""
         return EpochPlan(
-            len(self.data.records["train"]),
-            size,
-            self.config.seed,
-            self.config.min_steps,
-            self.processes.world,
+            count=len(self.data.records["train"]),
+            batch_size=self.data.batch_size * self.processes.world,
+            seed=self.config.seed,
+            min_steps=self.config.min_steps,
+            parts=self.processes.world,
         )
 
     def new_network(self) -> TaskNetwork:
-        """The network as it begins. Raises `ConfigError` and `BundleError` for backbones and weights that do
-        not fit.
+        """The network at step 0, on the CPU.
+
+        Raises:
+            ConfigError: The backbone is unknown, or cannot be frozen as configured.
+            BundleError: The weights do not fit the network.
         """
-        ready = self.data
-        return begin_network(
-            ready.task,
-            ready.task_config,
-            ready.inputs,
-            self.config,
-            derived_seed(self.config.seed, "weights"),
-        )
+        seed = derived_seed(self.config.seed, "weights")
+        return initial_network(self.data.task, self.data.task_config, self.data.inputs, self.config, seed)
 
     def identity(self) -> dict[str, Any]:
-        """What a run is made of; see `RunFolder.begin`."""
-        used = [(split, record.chip_id) for split, records in self.data.records.items() for record in records]
-        start = self.data.inputs.weights
+        """What decides the weights of the run; a stopped run is only continued by one of the same identity."""
+        chips_used = [
+            (split, record.chip_id) for split, records in self.data.records.items() for record in records
+        ]
+        config = self.config.model_dump(mode="json")
+        config["task_options"] = self.data.task_config.model_dump(mode="json")
         return {
             "chip set": self.data.chips.content_hash,
-            "chips used": hashlib.sha256(json.dumps(used).encode()).hexdigest(),
-            "config": {
-                **self.config.model_dump(mode="json"),
-                "task_options": self.data.task_config.model_dump(mode="json"),
-            },
+            "chips used": hashlib.sha256(json.dumps(chips_used).encode()).hexdigest(),
+            "config": config,
             "precision": self.precision,
             "batch size": self.data.batch_size,
             "processes": self.processes.world,
-            "weights file": start
-            if isinstance(start, str)
-            else start.where
-            if start.file is None
-            else _file_hash(start.file),
+            "weights file": _weights_identity(self.data.inputs),
         }
 
 
 def prepare_run(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int | None = None) -> RunSetup:
-    """Everything looked at that can be wrong before any work. `val_fold`: validate on this fold of the chip
-    set.
+    """Check everything that can be wrong before any work.
 
-    Raises `ConfigError`, `ChipSetError` and `DeviceError`.
+    Args:
+        chips: The chip set, or its folder.
+        config: The configuration.
+        val_fold: Validate on this fold of a chip set with folds (default: the splits of the chip set).
+
+    Raises:
+        ConfigError: An option is unknown or does not fit the others.
+        ChipSetError: Not a chip set, or too few chips.
+        DeviceError: The device is not available.
     """
     processes = process_layout(config)
     device = choose_device(config.device)
@@ -105,27 +105,38 @@ def prepare_run(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int 
         raise ConfigError(
             f"`device` {config.device}: each of the {processes.world} processes takes a GPU of its own; use cuda"
         )
-    precision = choose_precision(
-        config.precision, device, bfloat16=load_task(task_name(config)).output.bfloat16
-    )
-    opened = open_chip_set(chips)
+    output = load_task(task_name(config)).output
+    precision = choose_precision(config.precision, device, bfloat16=output.bfloat16)
+    chip_set = open_chip_set(chips)
     if val_fold is not None:
-        opened = opened.with_val_fold(val_fold)
-    setup = RunSetup(prepare_data(opened, config), device, precision, processes)
-    few = [name for name in ("train", "val") if 0 < len(setup.data.records[name]) < processes.world]
-    if few:
-        raise ChipSetError(
-            f"{opened.path}: {len(setup.data.records[few[0]])} {few[0]} chips are too few for {processes.world} processes; use fewer (`devices`)"
-        )
+        chip_set = chip_set.with_val_fold(val_fold)
+    data = prepare_data(chip_set, config)
+    for split in ("train", "val"):
+        count = len(data.records[split])
+        if 0 < count < processes.world:
+            raise ChipSetError(
+                f"{chip_set.path}: {count} {split} chips are too few for {processes.world} processes; "
+                f"use fewer `devices`"
+            )
     refuse_without_program(processes)
-    return setup
+    return RunSetup(data, device, precision, processes)
 
 
-def begin_network(
+def initial_network(
     task: Task, task_config: TaskConfig, inputs: NetworkInputs, config: TrainConfig, seed: int
 ) -> TaskNetwork:
-    """Random numbers are those of `seed`, and nobody else's are used up. Raises `ConfigError` and
-    `BundleError` for backbones and weights that do not fit.
+    """The network of a task with its initial weights.
+
+    Args:
+        task: The task.
+        task_config: Its settled options.
+        inputs: What the data decide; `inputs.weights` is where the backbone starts.
+        config: The training's configuration.
+        seed: Of the random weights; torch's global generator is left as it was.
+
+    Raises:
+        ConfigError: The backbone is unknown, or cannot be frozen as configured.
+        BundleError: The weights do not fit the network.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -133,7 +144,7 @@ def begin_network(
     if config.weights_for == "network":
         if isinstance(inputs.weights, str) or network.weights_report is None:
             raise ConfigError(
-                "`weights_for=network`: there is no model to start from; name an .eodl file as `weights`"
+                "`weights_for` network: there is no model to start from; give one as `weights`, e.g. model.eodl"
             )
         network.weights_report = load_rest(
             network, network.class_layers, inputs.weights, inputs.classes, network.weights_report
@@ -142,6 +153,12 @@ def begin_network(
     return network
 
 
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
+def _weights_identity(inputs: NetworkInputs) -> str:
+    """The initial weights: "none", their name, or the hash of their file."""
+    source = inputs.weights
+    if isinstance(source, str):
+        return source
+    if source.file is None:
+        return source.where
+    with source.file.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
-"""Which chips are seen in which step: a pure function of the seed and the epoch.
+"""Which chips are in which batch: a pure function of the seed and the epoch.
 
-Why not torch's samplers: what they draw depends on what was drawn before, so a killed run cannot be continued
-in the middle of an epoch. Here batch k of epoch e can be named without batches 0..k-1.
+Why not torch's samplers: what they draw depends on what was drawn before, so a stopped run cannot continue in
+the middle of an epoch. Here batch k of epoch e is known without batches 0..k-1.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from ...core.seeds import generator
 
 T = TypeVar("T")
 Draw = tuple[int, int]
-"""(pass, index): chip `index` as it is augmented in that pass over the chips (passes are counted over the whole run)."""
+"""(pass, index): chip `index` as it is augmented in that pass over the chips; passes are counted over the whole run."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochPlan:
-    """How `count` chips make up epochs: as many passes an epoch as give `min_steps` batches of `batch_size`.
-
-    With several processes `batch_size` is that of all `parts` together, and each takes its own of every batch
-    (`part_of`).
-    """
+    """How chips make up epochs: each epoch has as many whole passes over the chips as give `min_steps` batches."""
 
     count: int
+    """Chips of the train split."""
     batch_size: int
+    """Chips per batch, of all processes together."""
     seed: int
     min_steps: int = 1
+    """Least number of batches per epoch."""
     parts: int = 1
+    """Processes that share each batch (`part_of`)."""
 
     @property
     def passes(self) -> int:
@@ -42,40 +42,41 @@ class EpochPlan:
     @property
     def steps(self) -> int:
         """Batches in one epoch."""
-        return (
-            max(1, self.passes * self.count // self.batch_size)
-            if self._merges
-            else math.ceil(self.passes * self.count / self.batch_size)
-        )
+        draws = self.passes * self.count
+        if self._merges_last:
+            return max(1, draws // self.batch_size)
+        return math.ceil(draws / self.batch_size)
 
     @property
-    def _merges(self) -> bool:
-        # A last batch of one (for a process) has no spread for batch normalization: it joins the one before.
+    def _merges_last(self) -> bool:
+        # Batch normalization cannot work on a single chip: such a last batch joins the one before it.
         return 0 < self.passes * self.count % self.batch_size < 2 * self.parts
 
     def batches(self, epoch: int) -> list[list[Draw]]:
-        """All batches of an epoch, each chip once a pass, in an order drawn from (seed, epoch, pass)."""
+        """All batches of an epoch: each chip once per pass, in an order drawn from (seed, pass)."""
         draws: list[Draw] = []
         for number in range(epoch * self.passes, (epoch + 1) * self.passes):
-            draws += [
-                (number, int(index))
-                for index in generator(self.seed, "order", number).permutation(self.count)
-            ]
-        found = [draws[start : start + self.batch_size] for start in range(0, len(draws), self.batch_size)]
-        if self._merges and len(found) > 1:
-            last = found.pop()
-            found[-1] = found[-1] + last
-        return found
+            order = generator(self.seed, "order", number).permutation(self.count)
+            draws += [(number, int(index)) for index in order]
+        batches = [draws[start : start + self.batch_size] for start in range(0, len(draws), self.batch_size)]
+        if self._merges_last and len(batches) > 1:
+            last = batches.pop()
+            batches[-1] = batches[-1] + last
+        return batches
 
 
 def part_of(batch: Sequence[T], part: int, parts: int) -> list[T]:
-    """What process `part` of `parts` takes of a batch: every chip falls to one of them."""
+    """The items of a batch that process `part` of `parts` takes; each item goes to exactly one process."""
     return list(batch[part::parts])
 
 
 class ResumableBatches(Sampler[list[Draw]]):
-    """Batch sampler that begins where `position()` says: (epoch, batches already done in it); `part`: which
-    of the plan's parts.
+    """Batch sampler that begins in the middle of an epoch.
+
+    Args:
+        plan: Which chips are in which batch.
+        position: Gives (epoch, batches already done in it) when iteration begins.
+        part: Number of this process among `plan.parts`.
     """
 
     def __init__(self, plan: EpochPlan, position: Callable[[], tuple[int, int]], part: int = 0) -> None:
@@ -85,6 +86,5 @@ class ResumableBatches(Sampler[list[Draw]]):
 
     def __iter__(self) -> Iterator[list[Draw]]:
         epoch, done = self._position()
-        yield from (
-            part_of(batch, self._part, self._plan.parts) for batch in self._plan.batches(epoch)[done:]
-        )
+        for batch in self._plan.batches(epoch)[done:]:
+            yield part_of(batch, self._part, self._plan.parts)

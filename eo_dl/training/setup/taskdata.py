@@ -1,7 +1,8 @@
-"""From a chip set and a configuration to everything that training reads."""
+"""A chip set as one task sees it: chips, classes, codec, normalization."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -31,26 +32,32 @@ from ...tasks.codecs import CodecT
 from ..trainconfig import TrainConfig, batch_size_for, task_config_of, task_name
 from .classweights import class_weights
 from .weightsnorm import weights_normalization
-from .wholechips import chip_covers, with_classes
+from .wholechips import chip_covers, classified_chips
 
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+_WITHOUT = {
+    "val": "the weights of the last epoch are kept instead of the best ones",
+    "test": "the model is not scored on held-out ground",
+}
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """A chip set as one task sees it. `records` and the data sets by split; `notes`: what was left out,
-    counted.
-    """
+    """A chip set as one task sees it."""
 
     chips: ChipSet
     config: TrainConfig
     task: Task
     task_config: TaskConfig
+    """The task's options, with everything that the data decide filled in."""
     inputs: NetworkInputs
+    """What the data decide about the network."""
     codec: Codec
     normalization: Normalization
     records: dict[str, tuple[ChipRecord, ...]]
+    """The usable chips of each split of `SPLITS`."""
     notes: tuple[str, ...]
+    """What was left out or decided, one sentence each."""
 
     @property
     def classes(self) -> ClassSet:
@@ -59,7 +66,7 @@ class TaskData:
 
     @property
     def batch_size(self) -> int:
-        """Chips in a step."""
+        """Chips per batch of one process."""
         return batch_size_for(self.config.batch_size, self.chips.chip_px, self.task.output)
 
     @cached_property
@@ -72,61 +79,81 @@ class TaskData:
         }
 
     def codec_for(self, kind: OutputKind[CodecT]) -> CodecT:
-        """The codec, typed by the output kind. Raises `ConfigError` for a task of another kind."""
+        """The codec, typed by the output kind.
+
+        Raises:
+            ConfigError: The task is of another kind.
+        """
         return codec_for(kind, self.task, self.classes, self.task_config)
 
     def dataset(self, split: str, *, augmented: bool = False) -> ChipDataset:
-        """The chips of a split, in order. Objects tasks see no pixels of ground where objects may be
-        unlabelled.
+        """The chips of a split, in order.
+
+        Tasks with objects see no pixels of ground where objects may be unlabelled.
         """
-        augment = Augment(self.config.augment) if augmented else None
         return ChipDataset(
             self.chips,
             self.records[split],
             self.codec,
             self.normalization,
-            augment=augment,
+            augment=Augment(self.config.augment) if augmented else None,
             seed=self.config.seed,
             hide_unannotated=self.task.output.hides_unannotated,
         )
 
 
 def prepare_data(chips: ChipSet, config: TrainConfig) -> TaskData:
-    """Read the chip set as the task needs it. Raises `ConfigError` for options that are not the task's,
-    `ChipSetError` without train chips.
+    """Look at a chip set as the task of a configuration needs it.
+
+    Raises:
+        ConfigError: The task has no such option, or the weights are unknown or do not fit.
+        ChipSetError: No train chip can be used.
     """
     task = load_task(task_name(config))
-    records, notes = _usable(chips)
+    records, notes = _usable_records(chips)
     shares = chips.class_pixel_shares("train")
-    classes = task.output_classes(chips.classes, shares)
-    source = find_weights(
-        config.weights,
-        task_config_of(config).backbone,
-        [band.name if band.named else "" for band in chips.bands],
+    band_names = [band.name if band.named else "" for band in chips.bands]
+    source = find_weights(config.weights, task_config_of(config).backbone, band_names)
+
+    inputs = NetworkInputs(
+        in_channels=len(chips.bands),
+        classes=task.output_classes(chips.classes, shares),
+        chip_px=chips.chip_px,
+        weights=source or "none",
     )
-    inputs = NetworkInputs(len(chips.bands), classes, chips.chip_px, weights=source or "none")
     if task.output == RASTER:
-        inputs = replace(inputs, class_weights=class_weights(config.class_weights, classes, shares))
+        weights = class_weights(config.class_weights, inputs.classes, shares)
+        inputs = replace(inputs, class_weights=weights)
     if task.output == OBJECTS:
-        inputs = replace(inputs, object_sizes_px=np.asarray(chips.object_sizes_px("train"), np.float64))
+        sizes = np.asarray(chips.object_sizes_px("train"), np.float64)
+        inputs = replace(inputs, object_sizes_px=sizes)
     if task.output == CHIPS:
-        inputs = replace(inputs, chip_covers=chip_covers(chips, records["train"], classes))
+        inputs = replace(inputs, chip_covers=chip_covers(chips, records["train"], inputs.classes))
+
     task_config = task.settle(task_config_of(config), inputs)
-    classes = task.settled_classes(classes, task_config)
-    codec = task.make_codec(classes, task_config)
-    normalization, said = _normalization(chips, config, source)
-    notes += said
-    inputs = replace(inputs, classes=classes)
+    inputs = replace(inputs, classes=task.settled_classes(inputs.classes, task_config))
+    codec = task.make_codec(inputs.classes, task_config)
+    normalization, more_notes = _normalization(chips, config, source)
+    notes += more_notes
     if task.output == CHIPS:
-        chip_codec = codec_for(CHIPS, task, classes, task_config)
-        found = with_classes(chips, records, chip_codec, normalization)
-        records, notes = found.records, (*notes, *found.notes)
-        inputs = replace(inputs, class_weights=class_weights(config.class_weights, classes, found.shares))
-    notes += task.remarks(
-        task_config,
-        {split: [sum(record.object_counts.values()) for record in own] for split, own in records.items()},
+        chip_codec = codec_for(CHIPS, task, inputs.classes, task_config)
+        classified = classified_chips(chips, records, chip_codec, normalization)
+        records = classified.records
+        notes += classified.notes
+        weights = class_weights(config.class_weights, inputs.classes, classified.shares)
+        inputs = replace(inputs, class_weights=weights)
+    notes += task.remarks(task_config, _object_counts(records))
+    return TaskData(
+        chips=chips,
+        config=config,
+        task=task,
+        task_config=task_config,
+        inputs=inputs,
+        codec=codec,
+        normalization=normalization,
+        records=records,
+        notes=notes,
     )
-    return TaskData(chips, config, task, task_config, inputs, codec, normalization, records, notes)
 
 
 def _normalization(
@@ -137,24 +164,29 @@ def _normalization(
     return Normalization.of(chips.statistics), ()
 
 
-def _usable(chips: ChipSet) -> tuple[dict[str, tuple[ChipRecord, ...]], tuple[str, ...]]:
-    found: dict[str, tuple[ChipRecord, ...]] = {}
+def _usable_records(chips: ChipSet) -> tuple[dict[str, tuple[ChipRecord, ...]], tuple[str, ...]]:
+    """The chips of each split with at least one labelled pixel, and notes on what is missing."""
+    usable: dict[str, tuple[ChipRecord, ...]] = {}
     notes = []
     for split in SPLITS:
         records = chips.split(split)
-        found[split] = tuple(record for record in records if sum(record.class_shares.values()) > 0)
-        if len(found[split]) < len(records):
+        usable[split] = tuple(record for record in records if sum(record.class_shares.values()) > 0)
+        unlabelled = len(records) - len(usable[split])
+        if unlabelled:
             notes.append(
-                f"{len(records) - len(found[split])} of {len(records)} {split} chips hold no pixel with a known label and are left out"
+                f"{unlabelled} of {len(records)} {split} chips have no labelled pixel and are not used"
             )
-    if not found["train"]:
+    if not usable["train"]:
         raise ChipSetError(
-            f"{chips.path}: no chip of the split 'train' can be used (of {len(chips.records)} chips); tile again, or look at `split` and `keep` in chips.gpkg"
+            f"{chips.path}: none of the {len(chips.records)} chips can be trained on; tile again, or check "
+            f"`split` and `keep` in chips.gpkg"
         )
-    for split, loss in (
-        ("val", "the last epoch is taken instead of the best one"),
-        ("test", "there is no score on ground held out"),
-    ):
-        if not found[split]:
-            notes.append(f"no chip of the split '{split}': {loss}")
-    return found, tuple(notes)
+    notes += [f"no {split} chips: {effect}" for split, effect in _WITHOUT.items() if not usable[split]]
+    return usable, tuple(notes)
+
+
+def _object_counts(records: Mapping[str, tuple[ChipRecord, ...]]) -> dict[str, list[int]]:
+    """The number of objects in each chip of each split."""
+    return {
+        split: [sum(record.object_counts.values()) for record in chips] for split, chips in records.items()
+    }

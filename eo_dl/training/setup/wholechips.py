@@ -1,6 +1,4 @@
-"""Chips that are learnt as a whole: what covers them, which of them have a class, and how many there are of
-each.
-"""
+"""Chips that are classified as a whole: what covers them, which of them have a class, and how many per class."""
 
 from __future__ import annotations
 
@@ -8,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ...chips.chiprecord import ChipRecord
 from ...chips.chipset import ChipSet
 from ...chips.dataset import ChipDataset
+from ...core.arraytypes import Float32Array, Float64Array
 from ...core.classes import ClassSet
 from ...core.normalization import Normalization
 from ...errors import ChipSetError
@@ -23,68 +21,68 @@ Records = Mapping[str, tuple[ChipRecord, ...]]
 
 
 @dataclass(frozen=True)
-class Classed:
-    """The chips of each split that have a class, `shares` of the train chips by class id, and what was left
-    out, counted.
-    """
+class ClassifiedChips:
+    """The chips that have a class."""
 
     records: dict[str, tuple[ChipRecord, ...]]
+    """Chips by split."""
     shares: dict[int, float]
+    """How many train chips have each class, by class id; a class without train chips is not in it."""
     notes: tuple[str, ...]
+    """What was left out, one sentence each."""
 
 
-def chip_covers(chips: ChipSet, records: Sequence[ChipRecord], classes: ClassSet) -> npt.NDArray[np.float64]:
-    """(N, K) the share of each chip's known ground that each class covers, as far as labels alone say what is
-    known.
+def chip_covers(chips: ChipSet, records: Sequence[ChipRecord], classes: ClassSet) -> Float64Array:
+    """(N, K): the share of each chip's labelled ground that each class covers; pixels are not looked at."""
+    covers = np.zeros((len(records), len(classes)))
+    for index, record in enumerate(records):
+        window = record.window
+        labels = chips.truth_of(record.scene_index).chip(window)
+        covers[index] = class_covers(labels, classes, window.height, window.width)[0]
+    return covers
+
+
+def classified_chips(
+    chips: ChipSet, records: Records, codec: ChipCodec, normalization: Normalization
+) -> ClassifiedChips:
+    """Leave out the chips without a class.
+
+    Raises:
+        ChipSetError: No train chip has a class.
     """
-    covers = [
-        class_covers(
-            chips.truth_of(record.scene_index).chip(record.window),
-            classes,
-            record.window.height,
-            record.window.width,
-        )[0]
-        for record in records
-    ]
-    return np.array(covers, np.float64).reshape(-1, len(classes))
-
-
-def with_classes(chips: ChipSet, records: Records, codec: ChipCodec, normalization: Normalization) -> Classed:
-    """Leaves out the chips whose class is not known. Raises `ChipSetError` where no train chip is left."""
-    min_cover = codec.rule.min_cover
-    found: dict[str, tuple[ChipRecord, ...]] = {}
+    with_class: dict[str, tuple[ChipRecord, ...]] = {}
     notes: list[str] = []
     totals = np.zeros(len(codec.classes))
-    for split, given in records.items():
-        values = _values(chips, given, codec, normalization)
+    rule = f"no class that covers {codec.rule.min_cover:.0%} of their labelled ground"
+    for split, candidates in records.items():
+        values = _class_values(chips, candidates, codec, normalization)
         known = np.asarray(np.isfinite(values).any(axis=1), np.bool_)
-        found[split] = tuple(record for record, there in zip(given, known, strict=True) if there)
+        with_class[split] = tuple(
+            record for record, has_class in zip(candidates, known, strict=True) if has_class
+        )
         if not known.all():
-            notes.append(
-                f"{int((~known).sum())} of {len(given)} {split} chips have no class that covers {min_cover:.0%} of their known ground: left out"
-            )
+            left_out = int((~known).sum())
+            notes.append(f"{left_out} of {len(candidates)} {split} chips have {rule} and are not used")
         if split == "train":
             totals = np.nansum(values[known], axis=0)
-    if not found["train"]:
+    if not with_class["train"]:
         raise ChipSetError(
-            f"{chips.path}: no train chip has a class that covers {min_cover:.0%} of its known ground; lower `task_options.min_cover`, or tile smaller chips"
+            f"{chips.path}: all train chips have {rule}; lower `task_options.min_cover`, or tile smaller chips"
         )
-    lacking = [info.name for info, total in zip(codec.classes, totals, strict=True) if not total]
-    if lacking:
-        notes.append(f"no train chip is of the class{'es' * (len(lacking) > 1)} {', '.join(lacking)}")
-    return Classed(
-        found,
-        {info.id: float(total) for info, total in zip(codec.classes, totals, strict=True) if total},
-        tuple(notes),
-    )
+    missing = [info.name for info, total in zip(codec.classes, totals, strict=True) if total == 0]
+    if missing:
+        notes.append(f"classes without a train chip: {', '.join(missing)}")
+    shares = {info.id: float(total) for info, total in zip(codec.classes, totals, strict=True) if total}
+    return ClassifiedChips(with_class, shares, tuple(notes))
 
 
-def _values(
+def _class_values(
     chips: ChipSet, records: Sequence[ChipRecord], codec: ChipCodec, normalization: Normalization
-) -> npt.NDArray[np.float32]:
+) -> Float32Array:
+    """(N, K): the target of each chip, NaN where it is not known."""
     dataset = ChipDataset(chips, records, codec, normalization)
-    targets = [
-        codec.encode(dataset.labels_of(record), record.window.height, record.window.width)
-        for record in records
-    ]
-    return np.array([codec.truth(target) for target in targets], np.float32).reshape(-1, len(codec.classes))
+    values = np.zeros((len(records), len(codec.classes)), np.float32)
+    for index, record in enumerate(records):
+        target = codec.encode(dataset.labels_of(record), record.window.height, record.window.width)
+        values[index] = codec.truth(target)
+    return values
