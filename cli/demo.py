@@ -198,7 +198,13 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
         sampling=eo.Sampling(demo.sampling, overlap_px=demo.overlap_px, count=demo.count),
     )
     config = resolve_config({"seed": 1, **demo.training}, task=task)
-    run = eo.train(chips, config=config, out=folder / "model.eodl", on_progress=reporter.progress)
+    run = eo.train(
+        chips,
+        config=config,
+        out=folder / "model.eodl",
+        command=options.command_line(),
+        on_progress=reporter.progress,
+    )
     scene = eo.open_scene(sample / "test.tif")
     prediction = eo.predict(run.model, scene, out=folder / f"map{demo.suffix}", on_progress=reporter.progress)
     truth = eo.read_labels(sample / "test_labels.gpkg", layer=demo.layer, class_field=demo.class_field)

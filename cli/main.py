@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import signal
 import sys
 from types import FrameType
@@ -84,7 +85,7 @@ def run(args: list[str]) -> int:
     """Run one command line and return its exit code; errors that eo_dl raises on purpose become one line."""
     Reporter.current = None
     try:
-        cli.main(args, prog_name="eo-dl", standalone_mode=False, obj=None)
+        cli.main(args, prog_name="eo-dl", standalone_mode=False, obj=shlex.join(["eo-dl", *args]))
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -375,6 +375,11 @@ seed = click.option(
 # Values of flags
 
 
+def command_line() -> str:
+    """The command line that is running, for the provenance of what it makes; "" if a command is called alone."""
+    return click.get_current_context().find_object(str) or ""
+
+
 def split_list(text: str | None) -> list[str] | None:
     """'a, b' as ['a', 'b']; None stays None."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]

@@ -103,6 +103,7 @@ def command(
         compute=compute,
         resume=resume,
         overwrite=overwrite,
+        command=options.command_line(),
         on_progress=reporter.progress,
     )
     reporter.notes(done.notes)

@@ -178,6 +178,7 @@ def command(
             out=out,
             resume=resume,
             overwrite=overwrite,
+            command=options.command_line(),
             on_progress=reporter.progress,
         ).summary()
         reporter.result(
@@ -193,6 +194,7 @@ def command(
             val_fold=val_fold,
             resume=resume,
             overwrite=overwrite,
+            command=options.command_line(),
             on_progress=reporter.progress,
         )
         reporter.notes(run.notes)

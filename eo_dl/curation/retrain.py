@@ -104,6 +104,7 @@ def retrain(
     compute: Compute = Compute(),
     resume: bool = False,
     overwrite: bool = False,
+    command: str = "",
     on_progress: OnProgress = silent,
 ) -> Retrained:
     """A new model from corrected `labels`, starting from `model`, on the scenes of the chip set that it was
@@ -145,7 +146,13 @@ def retrain(
         # first: what cannot be compared is told before the training
         was = score_model(old, cut, name=old.path.name, device=config.device, precision=config.precision)
         run = train(
-            cut, config=config, out=target, resume=resume, overwrite=overwrite, on_progress=on_progress
+            cut,
+            config=config,
+            out=target,
+            resume=resume,
+            overwrite=overwrite,
+            command=command,
+            on_progress=on_progress,
         )
     now = next(found for found in run.scores if found.split == "test")
     notes = () if merged is None else (_told(merged), *merged.notes)

@@ -30,6 +30,7 @@ def train(
     val_fold: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    command: str = "",
     on_progress: OnProgress = silent,
 ) -> TrainingResult:
     """Train a model on a chip set and score it on ground that it has not seen.
@@ -82,12 +83,11 @@ def train(
     resolved = resolve_config(config, task=task, compute=compute, overrides=overrides)
     folder = RunFolder.of(out, overwrite, resume)
     setup = prepare_run(chips, resolved, val_fold)
-    # before anything is written: it refuses backbones and weights that do not fit
-    network = setup.new_network()
-    first = setup.processes.rank == 0
-    restored = folder.begin(setup.identity(), resume=resume, overwrite=overwrite) if first else None
-    job = TrainingRun(setup, folder, on_progress)
-    state = job.run(network, restored)
-    if not first:
+    network = setup.new_network()  # before anything is written: it refuses weights that do not fit
+    is_first = setup.processes.rank == 0
+    checkpoint = folder.begin(setup.identity(), resume=resume, overwrite=overwrite) if is_first else None
+    run = TrainingRun(setup, folder, on_progress, command)
+    state = run.run(network, checkpoint)
+    if not is_first:
         raise SystemExit(0)
-    return job.finish(state, network)
+    return run.finish(network, state)

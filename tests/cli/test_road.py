@@ -11,6 +11,8 @@ import geopandas as gpd
 import pytest
 import rasterio
 
+from eo_dl.bundle import load_model
+
 if TYPE_CHECKING:
     from conftest import Said, World
 
@@ -24,6 +26,8 @@ def test_scene_to_scored_map(eo_dl_cli: Cli, world: World, tmp_path: Path) -> No
     trained = eo_dl_cli("train", world.chips, "--task", "segmentation", "-o", model, "--json", *QUICK)
     assert trained.code == 0, trained.err
     assert {"model", "scores", "baselines", "primary"} <= set(trained.result)
+    command = load_model(model).spec.provenance.command
+    assert command.startswith("eo-dl train ") and command.endswith("--backbone test_resnet")
     assert eo_dl_cli("predict", model, world.scene, "-o", out, "--probabilities", "-q").code == 0
     with rasterio.open(out) as found, rasterio.open(world.scene) as scene:
         assert (found.shape, found.crs, found.transform) == (scene.shape, scene.crs, scene.transform)

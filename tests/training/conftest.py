@@ -33,6 +33,7 @@ from eo_dl.training.loop.lightningmodule import LoopInputs, TrainingModule
 from eo_dl.training.loop.stopping import StopRequest
 from eo_dl.training.record.checkpoint import CheckpointFolder
 from eo_dl.training.record.runstate import RunState
+from eo_dl.training.setup.hardware import Hardware
 from eo_dl.training.setup.loading import fixed_batches, train_batches
 from eo_dl.training.setup.processes import ALONE, ProcessLayout
 from eo_dl.training.setup.sampler import EpochPlan
@@ -124,31 +125,29 @@ class World:
         )
         task = replace(load_task("segmentation"))
         codec = task.make_codec(CLASSES, task.config(network="unet"))
-        parts = LoopInputs(
-            self.config,
-            plan,
-            state,
-            checkpoints,
-            lambda: ChipScoring(task, codec),
-            on_progress,
-            self._note,
-            self.stop,
-            "mean_iou",
+        inputs = LoopInputs(
+            config=self.config,
+            plan=plan,
+            state=state,
+            checkpoints=checkpoints,
+            new_scoring=lambda: ChipScoring(task, codec),
+            primary="mean_iou",
+            on_progress=on_progress,
+            on_epoch=self._note,
+            stop=self.stop,
         )
         chips = self.new_chips(self.count, Augment(self.config.augment), self.poison)
         batches = train_batches(
             chips, plan, lambda: (state.epoch, state.batch), self.config.workers or 0, rank
         )
-        module = TrainingModule(self.network, parts, restored)
+        module = TrainingModule(self.network, inputs, restored)
         val = fixed_batches(self.new_chips(self.val_count), 3, 0, rank, world)
         fit(
             module,
             batches,
             val,
             folder=self.folder,
-            device=torch.device("cpu"),
-            precision="32",
-            processes=self.processes,
+            hardware=Hardware(torch.device("cpu"), processes=self.processes),
         )
         return state
 

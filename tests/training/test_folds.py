@@ -12,7 +12,7 @@ from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.errors import ConfigError, OutputExistsError
-from eo_dl.training.folds import FoldScore, _written, train_folds
+from eo_dl.training.folds import FoldScore, _results, train_folds
 from eo_dl.training.train import train
 from eo_dl.training.trainconfig import TrainConfig
 
@@ -88,16 +88,16 @@ def test_one_fold_can_be_trained_alone(folded: ChipSet, tmp_path: Path) -> None:
 def test_other_folds_than_those_of_the_chip_set_are_refused(
     folded: ChipSet, small_chips: ChipSet, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="has 3 folds, 5 were asked for; use `folds=3`"):
+    with pytest.raises(ConfigError, match="has 3 folds, not 5; set `folds` to 3"):
         train_folds(folded, config(), folds=5, out=tmp_path / "m.eodl")
-    with pytest.raises(ConfigError, match="has no folds, 5 were asked for; tile with 5 folds"):
+    with pytest.raises(ConfigError, match="has no folds; tile with `folds` 5"):
         train_folds(small_chips, config(), folds=5, out=tmp_path / "m.eodl")
     with pytest.raises(ConfigError, match="several processes"):
         train_folds(folded, config(devices=2), folds=3, out=tmp_path / "m.eodl")
 
 
 def test_of_two_folds_the_validation_scores_are_told(tmp_path: Path) -> None:
-    found = _written(
+    found = _results(
         [FoldScore(0, "a", 0.4, None), FoldScore(1, "b", 0.8, None)],
         "mean_iou",
         "val",

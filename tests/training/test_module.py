@@ -178,7 +178,7 @@ def test_cancelling_keeps_a_checkpoint_and_says_how_to_go_on(new_world: New) -> 
             raise Cancelled("stopped by hand")
 
     with pytest.raises(
-        Cancelled, match=r"stopped by hand after step 6 of 12; continue from step 6 .*`resume=True`"
+        Cancelled, match=r"stopped by hand after step 6 of 12; continue from step 6 .*`resume`"
     ):
         world.train(on_progress=on_progress)
     unbroken = new_world("unbroken")
@@ -204,7 +204,7 @@ def test_handlers_are_put_back_and_the_second_ctrl_c_is_the_usual_one() -> None:
     before = signal.getsignal(signal.SIGINT)
     with stop_on_signals() as stop:
         signal.raise_signal(signal.SIGINT)
-        assert stop.what == "interrupted"
+        assert stop.reason == "interrupted"
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

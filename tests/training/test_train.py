@@ -121,15 +121,15 @@ def test_ctrl_c_keeps_the_best_model_so_far_and_the_run_goes_on(chips: ChipSet, 
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(
-        Cancelled, match=r"interrupted after step .* `resume=True`; .*m\.eodl holds the best weights so far"
+        Cancelled, match=r"interrupted after step .* `resume`; .*m\.eodl holds the best weights so far"
     ) as caught:
         train(chips, config=config, out=out, on_progress=on_progress)
     assert caught.value.exit_code == 130
     left = load_model(out)
-    assert left.spec.provenance.unfinished.startswith("stopped by the person in epoch 3 of 3")
+    assert left.spec.provenance.unfinished.startswith("stopped by the user in epoch 3 of 3")
     assert {score.split for score in left.spec.scores} == {"val"}
-    assert b"**Unfinished**: stopped by the person" in left.read("README.md")
-    with pytest.raises(OutputExistsError, match="`resume=True` continues it"):
+    assert b"**Unfinished**: stopped by the user" in left.read("README.md")
+    with pytest.raises(OutputExistsError, match="continue the run with `resume`"):
         train(chips, config=config, out=out)
     finished = train(chips, config=config, out=out, resume=True)
     assert not finished.model.spec.provenance.unfinished
@@ -198,10 +198,10 @@ def test_a_run_cancelled_and_continued_gives_the_same_model(
         if done == total // 2 + 1:
             raise Cancelled("by hand")
 
-    with pytest.raises(Cancelled, match="`resume=True`"):
+    with pytest.raises(Cancelled, match="`resume`"):
         train(chips, config=config, out=tmp_path / "cut.eodl", on_progress=on_progress)
     assert not (tmp_path / "cut.eodl").exists()
-    with pytest.raises(OutputExistsError, match="`resume=True`"):
+    with pytest.raises(OutputExistsError, match="`resume`"):
         train(chips, config=config, out=tmp_path / "cut.eodl")
     with pytest.raises(ConfigError, match=r"config\.lr: was 0\.003, now 0\.1"):
         train(chips, config=config, lr=0.1, out=tmp_path / "cut.eodl", resume=True)

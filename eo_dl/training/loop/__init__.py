@@ -1,1 +1,1 @@
-"""The training run itself: steps, epochs, the end."""
+"""One run: steps, epochs, checkpoints, the model."""

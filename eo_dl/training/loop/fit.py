@@ -1,4 +1,4 @@
-"""Lightning's Trainer, set up so that it loops, places and rounds, and leaves the rest to us."""
+"""Lightning's Trainer, configured to loop, place and round, and to leave everything else to us."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
 from ...chips.dataset import Sample
+from ..setup.hardware import Hardware
 from ..setup.loading import EpochBatches
-from ..setup.processes import ALONE, ProcessLayout
+from ..setup.processes import ProcessLayout
 from .lightningmodule import TrainingModule
 
-_PRECISION: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+_ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
+_PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "32": "32-true",
     "bf16": "bf16-mixed",
     "16": "16-mixed",
@@ -34,33 +36,38 @@ def fit(
     val: DataLoader[Sample] | None,
     *,
     folder: Path,
-    device: torch.device,
-    precision: str,
-    processes: ProcessLayout = ALONE,
+    hardware: Hardware,
     find_unused: bool = False,
 ) -> None:
-    """Train until the state says stop. Raises `Cancelled` and `TrainingError` as the module does.
+    """Train until the module's state says stop.
 
-    `find_unused`: some weights may have no part in the loss of a batch. With several GPUs batch normalization
-    sees the chips of all of them; on CPUs, where torch has no such thing, each process normalizes by its own.
-    No epoch limit is given to Lightning (-1): the module ends the run, since the plan may change with
-    `max_minutes`.
+    No epoch limit is given to Lightning: the module ends the run, since `max_minutes` may change the plan.
+    With several GPUs batch normalization is synchronized; torch cannot do that on CPUs, where each process
+    normalizes by its own chips.
+
+    Args:
+        module: The network and everything that its training needs.
+        train: The batches of the current epoch, every time it is iterated over.
+        val: The validation batches; None without validation chips.
+        folder: Where TensorBoard's files go.
+        hardware: Device, precision and processes.
+        find_unused: With several processes, some weights may have no part in the loss of a batch.
+
+    Raises:
+        Cancelled: As the module does.
+        TrainingError: As the module does.
     """
-    strategy = (
-        DDPStrategy(find_unused_parameters=find_unused, broadcast_buffers=False)
-        if processes.world > 1
-        else "auto"
-    )
-    with quiet_lightning(), _rng_kept(), _exact_sums(device), _environment_kept():
+    device, processes = hardware.device, hardware.processes
+    with quiet_lightning(), torch.random.fork_rng(), _exact_sums(device), _environment_restored():
         trainer = lightning.Trainer(
-            accelerator={"mps": "mps", "cuda": "gpu"}.get(device.type, "cpu"),
+            accelerator=_ACCELERATORS[device.type],
             devices=processes.devices if device.index is None else [device.index],
             num_nodes=processes.nodes,
-            strategy=strategy,
+            strategy=_strategy(processes, find_unused),
             sync_batchnorm=processes.world > 1 and device.type == "cuda",
-            precision=_PRECISION[precision],
+            precision=_PRECISIONS[hardware.precision],
             max_epochs=-1,
-            accumulate_grad_batches=module.parts.config.accumulate,
+            accumulate_grad_batches=module.inputs.config.accumulate,
             logger=TensorBoardLogger(folder, name="", version="tensorboard"),
             default_root_dir=folder,
             enable_checkpointing=False,
@@ -72,17 +79,16 @@ def fit(
         trainer.fit(module, train, val)
 
 
-@contextmanager
-def _rng_kept() -> Iterator[None]:
-    """The caller's random numbers are none of our business: torch's global generator is left as it was found."""
-    with torch.random.fork_rng():
-        yield
+def _strategy(processes: ProcessLayout, find_unused: bool) -> DDPStrategy | str:
+    if processes.world == 1:
+        return "auto"
+    return DDPStrategy(find_unused_parameters=find_unused, broadcast_buffers=False)
 
 
 @contextmanager
-def _environment_kept() -> Iterator[None]:
-    """Lightning tells its processes who they are by environment variables, and would take a second training
-    for one of them.
+def _environment_restored() -> Iterator[None]:
+    """Lightning tells its processes their ranks by environment variables, and would take the next training
+    of this program for one of them.
     """
     before = dict(os.environ)
     try:
@@ -94,30 +100,28 @@ def _environment_kept() -> Iterator[None]:
 
 @contextmanager
 def _exact_sums(device: torch.device) -> Iterator[None]:
-    """On a CPU several threads may add up an indexed gradient in any order; this asks torch for a fixed one,
-    and costs nothing there.
+    """On a CPU, add up indexed gradients in a fixed order. Several threads may otherwise use any; it costs
+    nothing there.
     """
-    before = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     if device.type == "cpu":
         torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
 
 
 _LOGGERS = ("lightning", "lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero")
 
-# Messages that are wrong for us; narrow, so that anything new is still seen (checked with Lightning 2.6.6,
+# Warnings that do not apply here; narrow, so that new ones are still shown (checked with Lightning 2.6.6,
 # 2026-11).
 _WARNINGS = (
-    # the network is far slower than reading on a CPU
+    # on a CPU the network is far slower than reading
     r".*does not have many workers which may be a bottleneck.*",
     r".*number of training batches .* is smaller than the logging interval.*",
-    r".*GPU available but not used.*",  # --device cpu was asked for
+    r".*GPU available but not used.*",  # the CPU was chosen
     r".*have no `val_dataloader`.*",  # a chip set may have no val split, and the notes say so
     # Lightning 2.6.6 with torch 2.15 (Lightning-AI/pytorch-lightning)
     r".*isinstance\(treespec, LeafSpec\).*",
@@ -127,9 +131,7 @@ _WARNINGS = (
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Within it Lightning's loggers speak from errors on, and its warnings that do not apply here are not
-    shown.
-    """
+    """Inside the block, Lightning logs errors only, and its warnings that do not apply here are hidden."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,20 +1,20 @@
 """The one LightningModule, for every task.
 
 Lightning gives the loop, the devices, the precision and the loggers. Where a run is (epoch, step, best score)
-is our own `RunState`, because Lightning's resume is not exact. Two rules make a resumed run equal to an
-unbroken one:
+is our own `RunState`, because Lightning's resume is not exact (docs/design/reliability.md, 4). Two rules make
+a resumed run equal to an unbroken one:
 
 - every step begins by seeding torch's global generator from (seed, step), so dropout and the sampling inside
-  detectors depend on the number of the step and on nothing that ran before it; no generator state needs to
-  survive the kill (the checkpoint holds them all the same, for code of others that draws from them);
-- order of chips, augmentation and learning rate are functions of (seed, epoch, step) too.
+  detectors depend on the number of the step and on nothing that ran before it. No generator state needs to
+  survive a kill; the checkpoint holds them all the same, for foreign code that draws from them;
+- the order of chips, the augmentation and the learning rate are functions of (seed, epoch, step) too.
 
-A checkpoint is then weights, optimizer moments and a handful of counters. A step is one batch; with
-`accumulate` the optimizer moves at the end of each group of steps, and only there is a checkpoint written or
-a wish to stop heard.
+A checkpoint is then weights, optimizer moments and a few counters. A step is one batch; with `accumulate` the
+optimizer moves at the end of each group of steps, and only there is a checkpoint written or a stop request
+answered.
 
-With several processes (`setup.processes`) each has a part of every batch. What decides the course of the run (restored
-state, scores, stopping) is the first one's, told to all.
+With several processes (`setup.processes`) each has a part of every batch. What decides the course of the run
+(restored state, scores, stopping) is that of the first process, in all of them.
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning
-import numpy as np
-import numpy.typing as npt
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from ...chips.dataset import Batch
+from ...core.arraytypes import UInt8Array
 from ...core.progress import OnProgress
 from ...core.seeds import derived_seed
 from ...errors import Cancelled, TrainingError
@@ -50,29 +49,31 @@ from .stopping import TERMINATED, StopRequest
 
 log = logging.getLogger(__name__)
 
-
-Picture = npt.NDArray[np.uint8]
+_SIGTERM_EXIT_CODE = 143  # 128 + SIGTERM, as shells count
 
 
 @dataclass(frozen=True)
 class LoopInputs:
-    """All that a run needs beside its network.
-
-    `new_scoring` makes an empty score keeper for the validation chips; `on_epoch` is called with the state
-    after each epoch (history, curves). `picture` draws what the network says of some chips, (H, W, 3) uint8,
-    for TensorBoard.
-    """
+    """Everything that the training loop needs besides the network."""
 
     config: TrainConfig
     plan: EpochPlan
+    """Which chips are in which batch."""
     state: RunState
+    """Where the run is; the loop changes it."""
     checkpoints: CheckpointFolder
     new_scoring: Callable[[], ChipScoring]
-    on_progress: OnProgress
-    on_epoch: Callable[[RunState], None]
-    stop: StopRequest
+    """Makes an empty scoring for the validation chips of an epoch."""
     primary: str
-    picture: Callable[[TaskNetwork], Picture] | None = None
+    """Name of the validation score that decides which epoch is best."""
+    on_progress: OnProgress
+    """Called with (steps done, steps in all, "steps"); may raise `Cancelled`."""
+    on_epoch: Callable[[RunState], None]
+    """Called after each epoch, in the first process."""
+    stop: StopRequest
+    """Answered between two steps."""
+    picture: Callable[[TaskNetwork], UInt8Array] | None = None
+    """Draws predictions, (H, W, 3), for TensorBoard."""
 
     @property
     def total_steps(self) -> int:
@@ -81,40 +82,49 @@ class LoopInputs:
 
 
 class TrainingModule(lightning.LightningModule):
-    """Trains a network of any task; see the module's text. `restored` is the checkpoint to go on from."""
+    """Trains a network of any task; see the docstring of the module.
+
+    Args:
+        network: The network; it ends with its last weights.
+        inputs: Everything else.
+        restored: The content of a checkpoint to continue from.
+    """
 
     def __init__(
-        self, network: TaskNetwork, parts: LoopInputs, restored: dict[str, Any] | None = None
+        self, network: TaskNetwork, inputs: LoopInputs, restored: dict[str, Any] | None = None
     ) -> None:
         super().__init__()
         self.network = network
-        self.parts = parts
+        self.inputs = inputs
         self._restored = restored
         self._rate = 0.0
         self._drops = 0
         self._losses: dict[str, float] = {}
         self._averaged: AveragedWeights | None = None
-        self._exchanged = ExitStack()
-        self._scoring = parts.new_scoring()
+        self._averaged_applied = ExitStack()
+        self._scoring = inputs.new_scoring()
         self._scored = False
         self._clock = Clock()
 
+    # Setting up
+
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The configuration's; the learning rate is set at every step."""
-        return make_optimizer(self.network, self.parts.config)
+        """The optimizer of the configuration; its learning rate is set at every step."""
+        return make_optimizer(self.network, self.inputs.config)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Only the images go to the device: targets are numpy until the loss needs them."""
+        """Move the images alone: targets are numpy until the loss needs them."""
         images = batch.images.to(device, non_blocking=True)
         return replace(batch, images=images.contiguous(memory_format=torch.channels_last))
 
     def on_fit_start(self) -> None:
-        """All of the checkpoint, once the optimizer exists; the same in all processes."""
+        """Restore the checkpoint, now that the optimizer exists; the same in all processes."""
+        config, state = self.inputs.config, self.inputs.state
         restored = from_rank0(self._restored)
-        if self.parts.config.ema is not None:
-            self._averaged = AveragedWeights(self.network, self.parts.config.ema)
+        if config.ema is not None:
+            self._averaged = AveragedWeights(self.network, config.ema)
         if restored is not None:
-            self.parts.state.become(RunState.from_dict(restored["state"]))
+            state.become(RunState.from_dict(restored["state"]))
             self.network.load_state_dict(restored["network"])
             self.trainer.optimizers[0].load_state_dict(restored["optimizer"])
             scaler = self._scaler()
@@ -124,37 +134,49 @@ class TrainingModule(lightning.LightningModule):
                 self._averaged.restore(restored["averaged"])
             set_rng_state(restored["rng"])
         self._restored = None
-        self.trainer.should_stop = self.parts.state.stopped is not None
+        self.trainer.should_stop = state.stopped is not None
 
     def on_train_start(self) -> None:
-        """Say at once how much there is to do."""
+        """Report at once how many steps there are."""
         self._clock.restart()
-        self._say_progress()
+        self._report_progress()
+
+    # Training
 
     def on_train_epoch_start(self) -> None:
-        """Train mode, also after a validation, for all that learns in this epoch."""
-        apply_freeze(self.network, self.parts.config, self.parts.state.epoch)
-        scores = [row.get(f"val_{self.parts.primary}", math.nan) for row in self.parts.state.history]
-        self._drops = plateau_drops(scores, self.parts.config.decay_epochs)
+        """Train mode, also after a validation, for everything that is trained in this epoch."""
+        inputs, config = self.inputs, self.inputs.config
+        apply_freeze(self.network, config, inputs.state.epoch)
+        scores = [row.get(f"val_{inputs.primary}", math.nan) for row in inputs.state.history]
+        self._drops = plateau_drops(scores, config.decay_epochs)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Key the step's randomness and its learning rate by its number; each process has dropout of its own."""
-        state, config = self.parts.state, self.parts.config
-        torch.manual_seed(derived_seed(config.seed, "step", state.step, *([rank()] if rank() else [])))
-        moves = -(-self.parts.plan.steps // config.accumulate)  # of the optimizer, an epoch
-        number = state.epoch * moves + state.batch // config.accumulate
+        """Key the step's randomness and its learning rate by its number."""
+        state, config = self.inputs.state, self.inputs.config
+        process = [rank()] if rank() else []  # each process has its own dropout
+        torch.manual_seed(derived_seed(config.seed, "step", state.step, *process))
+        updates_per_epoch = math.ceil(self.inputs.plan.steps / config.accumulate)  # of the optimizer
         self._rate = rate_at(
-            number, moves * state.planned_epochs, config, epoch_steps=moves, drops=self._drops
+            state.epoch * updates_per_epoch + state.batch // config.accumulate,
+            updates_per_epoch * state.planned_epochs,
+            config,
+            epoch_steps=updates_per_epoch,
+            drops=self._drops,
         )
         set_rate(self.trainer.optimizers[0], self._rate)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """The loss. Raises `TrainingError`, naming the chips, before one that is not finite reaches a weight."""
+        """The loss.
+
+        Raises:
+            TrainingError: The loss is not finite; the message names the chips. No weight has changed yet.
+        """
         losses = self.network.loss(batch.images, batch.targets)
-        if any_rank(not bool(torch.isfinite(losses["loss"])), self.device):
-            raise self._not_finite(f"the loss is {float(losses['loss'].detach()):g}", self._culprits(batch))
+        loss = losses["loss"]
+        if any_rank(not bool(torch.isfinite(loss)), self.device):
+            raise self._not_finite(f"the loss is {float(loss.detach()):g}", self._culprits(batch))
         self._losses = {name: float(value.detach()) for name, value in losses.items()}
-        return losses["loss"] * self._share_of_group()
+        return loss * self._share_of_group()
 
     def configure_gradient_clipping(
         self,
@@ -162,186 +184,192 @@ class TrainingModule(lightning.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip by norm; a norm that is not finite ends the run before the step (with float16 the scaler skips
-        the step instead).
+        """Clip the gradient by its norm.
+
+        Raises:
+            TrainingError: The norm is not finite. With float16 the scaler skips the step instead.
         """
-        limit = self.parts.config.clip_norm
-        norm = torch.nn.utils.clip_grad_norm_(
-            self.network.parameters(), limit if limit is not None else float("inf")
-        )
+        limit = self.inputs.config.clip_norm
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), math.inf if limit is None else limit)
         if self._scaler() is None and not bool(torch.isfinite(norm)):
             raise self._not_finite("the gradient is not finite", [])
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Count, note, report; checkpoint now and then, and when asked to stop."""
-        state, config = self.parts.state, self.parts.config
+        """Count and log the step; write a checkpoint when it is due or a stop is requested."""
+        state, config = self.inputs.state, self.inputs.config
         state.count_step(self._losses)
-        self._write_log(
-            {f"step/{name}": value for name, value in self._losses.items()} | {"step/lr": self._rate}
-        )
-        ends = state.batch >= self.parts.plan.steps
-        if state.batch % config.accumulate and not ends:
+        losses = {f"step/{name}": value for name, value in self._losses.items()}
+        self._write_log({**losses, "step/lr": self._rate})
+        ends_epoch = state.batch >= self.inputs.plan.steps
+        if state.batch % config.accumulate and not ends_epoch:
             return
         if self._averaged is not None:
             self._averaged.update()
-        if ends:
-            return  # the epoch is saved once it is scored
-        self._stop_if_asked(save=True)
-        if (
-            state.step // config.checkpoint_steps
-            > (state.step - config.accumulate) // config.checkpoint_steps
-        ):
+        if ends_epoch:
+            return  # saved once the epoch is scored
+        self._stop_if_requested(save=True)
+        checkpoints_due = state.step // config.checkpoint_steps
+        if checkpoints_due > (state.step - config.accumulate) // config.checkpoint_steps:
             self.save()
 
+    # Validation and the end of an epoch
+
     def on_validation_epoch_start(self) -> None:
-        """An empty score keeper; the averaged weights, where there are some."""
-        self._scoring, self._scored = self.parts.new_scoring(), True
-        self._agree_on_statistics()
+        """Start an empty scoring, with the averaged weights if there are any."""
+        self._scoring, self._scored = self.inputs.new_scoring(), True
+        self._average_batchnorm()
         if self._averaged is not None:
-            self._exchanged.enter_context(self._averaged.applied())
+            self._averaged_applied.enter_context(self._averaged.applied())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Decode and score as `evaluate` does."""
         self._scoring.add_batch(self.network(batch.images), batch)
-        if self.parts.stop and not is_distributed():  # several processes agree at the end of the epoch
-            self._stop_if_asked(save=False)
+        if self.inputs.stop and not is_distributed():  # several processes agree at the end of the epoch
+            self._stop_if_requested(save=False)
 
     def on_validation_epoch_end(self) -> None:
-        """Bring the scores together, and put the network's own weights back."""
+        """Gather the chips of all processes, and restore the trained weights."""
         self._scoring.gather()
-        self._exchanged.close()
+        self._averaged_applied.close()
 
     def on_train_epoch_end(self) -> None:
-        """After training and validation of an epoch: note it, keep the best, checkpoint, stop when it is
-        time.
-        """
-        parts, state = self.parts, self.parts.state
+        """Close the epoch, which is trained and validated now: best weights, checkpoint, end of the run."""
+        inputs, state = self.inputs, self.inputs.state
         state.seconds = from_rank0(state.seconds + self._clock.lap())
         scores = from_rank0(self._scoring.values() if self._scored and rank() == 0 else {})
-        better = state.close_epoch(scores, parts.primary, self._rate)
+        is_best = state.close_epoch(scores, inputs.primary, self._rate)
         self._plan_by_minutes()
-        if better and rank() == 0:
-            assert state.best_epoch is not None
-            weights = (
-                self._averaged.weights() if self._averaged is not None else dict(self.network.state_dict())
-            )
-            parts.checkpoints.save_best(state.best_epoch, weights)
-        state.stopped = state.stop_reason(parts.config.epochs, parts.config.patience)
+        if is_best and rank() == 0:
+            inputs.checkpoints.save_best(state.epoch, self._weights_to_keep())
+        state.stopped = state.stop_reason(inputs.config.epochs, inputs.config.patience)
         self._write_log({f"epoch/{name}": value for name, value in state.history[-1].items()})
         self.save()
         if rank() == 0:
-            self._show_pictures()
-            parts.on_epoch(state)
-            parts.checkpoints.forget_best(keep=state.best_epoch)
+            self._log_picture()
+            inputs.on_epoch(state)
+            inputs.checkpoints.forget_best(keep=state.best_epoch)
         self.trainer.should_stop = state.stopped is not None
-        self._stop_if_asked(save=False)
+        self._stop_if_requested(save=False)
 
     def save(self) -> None:
         """Write a checkpoint of this moment; called in all processes."""
-        self._agree_on_statistics()
+        self._average_batchnorm()
         if rank() != 0:
             return
-        scaler = self._scaler()
-        state = self.parts.state
+        scaler, state = self._scaler(), self.inputs.state
         state.seconds += self._clock.lap()
         content = {
             "state": state.to_dict(),
             "network": dict(self.network.state_dict()),
             "optimizer": self.trainer.optimizers[0].state_dict(),
-            "averaged": self._averaged.to_dict() if self._averaged is not None else {},
-            "scaler": scaler.state_dict() if scaler is not None else {},
+            "averaged": {} if self._averaged is None else self._averaged.to_dict(),
+            "scaler": {} if scaler is None else scaler.state_dict(),
             "rng": rng_state(),
         }
-        self.parts.checkpoints.save(state.step, content)
+        self.inputs.checkpoints.save(state.step, content)
+
+    def _weights_to_keep(self) -> dict[str, torch.Tensor]:
+        """Those that were validated: the averaged ones if there are any."""
+        if self._averaged is not None:
+            return self._averaged.weights()
+        return dict(self.network.state_dict())
 
     def _share_of_group(self) -> float:
-        """Lightning divides by `accumulate`; the last group of an epoch may be smaller, and counts as much as
-        the others.
+        """What the loss of a batch is multiplied with: Lightning divides it by `accumulate`, but the last group
+        of an epoch may be smaller, and counts as much as the others.
         """
-        steps, group = self.parts.plan.steps, self.parts.config.accumulate
-        first = self.parts.state.batch // group * group
-        return group / min(group, steps - first)
+        steps, accumulate = self.inputs.plan.steps, self.inputs.config.accumulate
+        group_start = self.inputs.state.batch // accumulate * accumulate
+        return accumulate / min(accumulate, steps - group_start)
 
-    def _agree_on_statistics(self) -> None:
+    def _average_batchnorm(self) -> None:
         average_batchnorm(self.network.state_dict())
         if self._averaged is not None:
             average_batchnorm(self._averaged.weights())
 
-    def _show_pictures(self) -> None:
-        state, every = self.parts.state, self.parts.config.picture_epochs
-        if self.parts.picture is None or every is None or state.epoch % every:
+    def _log_picture(self) -> None:
+        state, every = self.inputs.state, self.inputs.config.picture_epochs
+        if self.inputs.picture is None or every is None or state.epoch % every:
             return
-        with self._averaged.applied() if self._averaged is not None else ExitStack():
-            picture = self.parts.picture(self.network)
+        weights: AbstractContextManager[None] = nullcontext()
+        if self._averaged is not None:
+            weights = self._averaged.applied()
+        with weights:
+            picture = self.inputs.picture(self.network)
         for logger in self.trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("validation chips", picture, state.step, dataformats="HWC")
 
     def _plan_by_minutes(self) -> None:
-        """With `max_minutes`, after the first epoch: as many epochs as fit, and no more than planned."""
-        state, minutes = self.parts.state, self.parts.config.max_minutes
-        if minutes is not None and state.epoch == 1:
-            state.planned_epochs = max(
-                1, min(state.planned_epochs, int(minutes * 60 / max(state.seconds, 1e-3)))
-            )
+        """With `max_minutes`, after the first epoch: plan as many epochs as fit, and no more than before."""
+        state, minutes = self.inputs.state, self.inputs.config.max_minutes
+        if minutes is None or state.epoch != 1:
+            return
+        fitting = int(minutes * 60 / max(state.seconds, 1e-3))
+        state.planned_epochs = max(1, min(state.planned_epochs, fitting))
 
-    def _stop_if_asked(self, save: bool) -> None:
-        """Called in all processes; what one is asked, all do."""
-        asked = None
+    # Stopping
+
+    def _stop_if_requested(self, save: bool) -> None:
+        """Called in all processes: a request to any of them stops all."""
+        reason = None
         try:
-            self._say_progress()
+            self._report_progress()
         except Cancelled as error:
-            asked = str(error) or "stopped"
-        asked = self.parts.stop.what or asked
-        if any_rank(asked is not None, self.device):
-            self._cancel(asked or "stopped", save)
+            reason = str(error) or "stopped"
+        reason = self.inputs.stop.reason or reason
+        if any_rank(reason is not None, self.device):
+            self._cancel(reason or "stopped", save)
 
-    def _say_progress(self) -> None:
-        self.parts.on_progress(self.parts.state.step, self.parts.total_steps, "steps")
+    def _report_progress(self) -> None:
+        self.inputs.on_progress(self.inputs.state.step, self.inputs.total_steps, "steps")
 
-    def _cancel(self, what: str, save: bool) -> None:
+    def _cancel(self, reason: str, save: bool) -> None:
         if save:
             self.save()
-        kept = self.parts.checkpoints.steps()
-        error = Cancelled(
-            f"{what} after step {self.parts.state.step} of {self.parts.total_steps}; "
-            + (
-                f"continue from step {kept[-1]} with the same call and `resume=True`"
-                if kept
-                else "nothing was kept yet, start again with `overwrite=True`"
-            )
-        )
-        if what == TERMINATED:
-            error.exit_code = 143  # 128 + SIGTERM, as shells have it
+        steps = self.inputs.checkpoints.steps()
+        advice = "there is no checkpoint yet, start again with `overwrite`"
+        if steps:
+            advice = f"continue from step {steps[-1]} with the same command and `resume`"
+        state = self.inputs.state
+        error = Cancelled(f"{reason} after step {state.step} of {self.inputs.total_steps}; {advice}")
+        if reason == TERMINATED:
+            error.exit_code = _SIGTERM_EXIT_CODE
         raise error
 
     def _culprits(self, batch: Batch) -> list[str]:
-        """Chips whose own loss is not finite; each is tried twice over, since a batch of one has no spread to
-        normalize by.
+        """The chips whose own loss is not finite, or all of the batch if there is none.
 
-        With several processes losses cannot be asked for by one alone, and the whole batch is named.
+        Each is tried twice over, since batch normalization cannot work on a single chip. With several
+        processes a loss cannot be computed by one process alone, and the whole batch is named.
         """
-        found: list[str] = []
         if is_distributed():
             return list(batch.chip_ids)
+        culprits: list[str] = []
         with torch.no_grad():
             for index, chip_id in enumerate(batch.chip_ids):
                 loss = self.network.loss(batch.images[[index, index]], [batch.targets[index]] * 2)["loss"]
                 if not bool(torch.isfinite(loss)):
-                    found.append(chip_id)
-        return found or list(batch.chip_ids)
+                    culprits.append(chip_id)
+        return culprits or list(batch.chip_ids)
 
-    def _not_finite(self, what: str, chip_ids: Sequence[str]) -> TrainingError:
-        chips = f" for chip{'s' * (len(chip_ids) > 1)} {', '.join(chip_ids)}" if chip_ids else ""
-        kept = self.parts.checkpoints.steps()
-        rest = f"the checkpoint of step {kept[-1]} is kept" if kept else "no checkpoint was written yet"
+    def _not_finite(self, problem: str, chip_ids: Sequence[str]) -> TrainingError:
+        chips = ""
+        if chip_ids:
+            chips = f" for chip{'s' if len(chip_ids) > 1 else ''} {', '.join(chip_ids)}"
+        steps = self.inputs.checkpoints.steps()
+        kept = f"the checkpoint of step {steps[-1]} is kept" if steps else "there is no checkpoint yet"
         return TrainingError(
-            f"training stopped at step {self.parts.state.step + 1}: {what}{chips}; look at these chips and their labels, or try a lower `lr` or `precision=32`; {rest}"
+            f"training stopped at step {self.inputs.state.step + 1}: {problem}{chips}; check the chips and their "
+            f"labels, or try a lower `lr` or `precision` 32; {kept}"
         )
 
+    # Lightning's parts
+
     def _scaler(self) -> Any:
+        """The gradient scaler of float16; None for other precisions."""
         return getattr(self.trainer.precision_plugin, "scaler", None)
 
     def _write_log(self, values: dict[str, float]) -> None:
         for logger in self.trainer.loggers:
-            logger.log_metrics(values, step=self.parts.state.step)
+            logger.log_metrics(values, step=self.inputs.state.step)

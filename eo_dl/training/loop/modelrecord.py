@@ -1,25 +1,28 @@
-"""What goes into a model's `model.json` from a run."""
+"""What a run writes into `model.json`."""
 
 from __future__ import annotations
 
-from ...modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
+from ...modelspec import ModelSpec, NormalizationSpec, ScoreSpec, band_specs, class_specs
 from ...tasks import CHIPS
 from ..judging.judge import Verdict
-from ..record.provenance import provenance
-from ..record.runstate import RunState
 from ..setup.taskdata import TaskData
 
+_NEARLY_ALL = 0.98
+"""Quantile of the object sizes that the margin is made for; the few larger ones may be cut at seams."""
 
-def model_spec(
-    data: TaskData,
-    state: RunState,
-    verdict: Verdict,
-    notes: tuple[str, ...],
-    name: str,
-    unfinished: str = "",
-) -> ModelSpec:
-    """Everything needed to use the weights of a run; `unfinished` says why it is one that was stopped."""
+
+def model_spec(name: str, data: TaskData, verdict: Verdict) -> ModelSpec:
+    """Everything needed to use the weights of a run, without their provenance.
+
+    Args:
+        name: Of the model.
+        data: What it was trained on.
+        verdict: Its scores and its threshold.
+    """
     chips = data.chips
+    scores: list[ScoreSpec] = []
+    for split_scores in verdict.scores:
+        scores += split_scores.specs()
     return ModelSpec(
         name=name,
         task=data.task.name,
@@ -31,19 +34,16 @@ def model_spec(
         margin_px=margin_px(data),
         normalization=NormalizationSpec(mean=data.normalization.mean, std=data.normalization.std),
         thresholds={} if verdict.threshold is None else {"score": verdict.threshold},
-        scores=tuple(spec for found in verdict.scores for spec in found.specs()),
-        provenance=provenance(data, state, verdict.baselines, notes).model_copy(
-            update={"unfinished": unfinished}
-        ),
+        scores=tuple(scores),
     )
 
 
 def margin_px(data: TaskData) -> int:
-    """Context around a chip at prediction, px a side: an eighth of the chip, and half of nearly every train
-    object where objects are found.
+    """The context around a chip at prediction, pixels per side.
 
-    The chip grid keeps objects up to twice the margin whole; a third of the chip is the most that is given
-    for it. A class of the whole chip needs none.
+    An eighth of the chip; where the output is objects at least half of nearly every train object, because the
+    chip grid keeps objects whole that are no wider than twice the margin; at most a third of the chip. A class
+    of the whole chip needs no context.
     """
     chip_px = data.chips.chip_px
     if data.task.output == CHIPS:
@@ -51,6 +51,7 @@ def margin_px(data: TaskData) -> int:
     margin = chip_px // 8
     sizes = data.inputs.object_sizes_px
     if sizes is not None and len(sizes):
-        longest = sorted(float(side) for side in sizes.max(axis=1))
-        margin = max(margin, int(longest[int(0.98 * (len(longest) - 1))] / 2) + 2)
+        lengths = sorted(float(side) for side in sizes.max(axis=1))
+        longest = lengths[int(_NEARLY_ALL * (len(lengths) - 1))]
+        margin = max(margin, int(longest / 2) + 2)
     return min(margin, chip_px // 3)

@@ -1,8 +1,7 @@
-"""Optimizers by name and their learning rate, the latter a pure function of the step and of the scores so
-far.
+"""Optimizers by name, and the learning rate as a pure function of the step and of the scores so far.
 
-There is no scheduler object and so no scheduler state: what a resumed run needs is the number of the step and
-its history.
+There is no scheduler object and so no scheduler state: a resumed run needs the number of its step and its
+history.
 """
 
 from __future__ import annotations
@@ -15,8 +14,11 @@ import torch
 from ..setup.freeze import SCALE, Groups, parameter_groups
 from ..trainconfig import TrainConfig
 
+# Smith & Topin (2018) with the numbers of torch and fastai, but with a constant momentum: the share of the
+# steps in which the rate rises, and the rates of the first and the last step as parts of the peak.
 _ONECYCLE_RISE, _ONECYCLE_START, _ONECYCLE_END = 0.3, 1 / 25, 1 / 25e4
-"""Smith & Topin 2018 as torch and fastai have it; here with a constant momentum."""
+_COSINE_END = 0.01
+"""The last learning rate of the cosine schedule, as a part of the peak."""
 
 _MAKERS: dict[str, Callable[[Groups, TrainConfig], torch.optim.Optimizer]] = {
     "sgd": lambda groups, config: torch.optim.SGD(groups, lr=config.lr),
@@ -31,18 +33,23 @@ _MAKERS: dict[str, Callable[[Groups, TrainConfig], torch.optim.Optimizer]] = {
 
 
 def make_optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer of `config`, with groups as `parameter_groups` makes them.
+    """The optimizer of a configuration, with the parameter groups of `setup.freeze`.
 
-    Only adamw takes the decay from the weights (Loshchilov & Hutter 2019); the others add it to the gradient.
+    Only adamw decays the weights themselves (Loshchilov & Hutter 2019); the others add the decay to the
+    gradient.
     """
     return _MAKERS[config.optimizer](parameter_groups(network, config), config)
 
 
 def rate_at(step: int, total: int, config: TrainConfig, *, epoch_steps: int = 1, drops: int = 0) -> float:
-    """Learning rate of step `step` (from 0) of `total`: linear warm-up, then what the schedule says.
+    """The learning rate of a step: a linear warm-up, then the schedule.
 
-    `drops`: how often the rate was lowered so far for lack of a better score (`plateau_drops`); only the
-    plateau schedule asks for it.
+    Args:
+        step: Steps of the optimizer done so far.
+        total: Planned steps of the optimizer.
+        config: Peak rate, schedule and its parameters.
+        epoch_steps: Steps of the optimizer per epoch (for "step").
+        drops: How often the rate was lowered for lack of a better score (for "plateau", see `plateau_drops`).
     """
     if config.schedule == "onecycle":
         return config.lr * _onecycle(step, total)
@@ -50,18 +57,18 @@ def rate_at(step: int, total: int, config: TrainConfig, *, epoch_steps: int = 1,
     if step < warmup:
         return config.lr * (step + 1) / (warmup + 1)
     if config.schedule == "step":
-        return float(config.lr * config.decay_factor ** (step // epoch_steps // config.decay_epochs))
+        epoch = step // epoch_steps
+        return float(config.lr * config.decay_factor ** (epoch // config.decay_epochs))
     if config.schedule == "plateau":
         return float(config.lr * config.decay_factor**drops)
     if config.schedule == "constant":
         return config.lr
-    return config.lr * _half_cosine(min(1.0, (step - warmup) / max(1, total - warmup)), 1.0, 0.01)
+    share = min(1.0, (step - warmup) / max(1, total - warmup))
+    return config.lr * _half_cosine(share, 1.0, _COSINE_END)
 
 
 def plateau_drops(scores: Sequence[float], patience: int) -> int:
-    """How often `patience` epochs in a row brought no better score; one that is not defined (NaN) is no
-    better.
-    """
+    """How often `patience` epochs in a row brought no better score; an undefined score (NaN) is no better."""
     best, stale, drops = -math.inf, 0, 0
     for score in scores:
         if score > best:
@@ -74,17 +81,18 @@ def plateau_drops(scores: Sequence[float], patience: int) -> int:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use this learning rate for the coming step, in each group by its own scale."""
+    """Use this learning rate for the next step, scaled in each parameter group by its own factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get(SCALE, 1.0)
 
 
 def _onecycle(step: int, total: int) -> float:
-    """Its rise is its warm-up."""
+    """The rate of the one-cycle schedule, as a part of the peak; its rise is its warm-up."""
     top = max(1.0, _ONECYCLE_RISE * total - 1)
     if step <= top:
         return _half_cosine(step / top, _ONECYCLE_START, 1.0)
-    return _half_cosine(min(1.0, (step - top) / max(1.0, total - 1 - top)), 1.0, _ONECYCLE_END)
+    share = min(1.0, (step - top) / max(1.0, total - 1 - top))
+    return _half_cosine(share, 1.0, _ONECYCLE_END)
 
 
 def _half_cosine(share: float, start: float, end: float) -> float:

@@ -1,4 +1,4 @@
-"""Training steps without a run around them, for measuring: nothing is kept, written or said."""
+"""Training steps without a run around them, for measurements: nothing is kept, written or logged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .optimizers import make_optimizer, set_rate
 
 
 class PlainSteps:
-    """The steps that a run of `setup` would begin with, one by one. Use within `torch.random.fork_rng()`."""
+    """The first steps of a run, one at a time. Use it within `torch.random.fork_rng()`."""
 
     def __init__(self, setup: RunSetup) -> None:
         self.setup = setup
@@ -24,25 +24,35 @@ class PlainSteps:
         self._optimizer = make_optimizer(self.network, setup.config)
 
     def batches(self) -> Iterator[Batch]:
-        """One process's batches, epoch after epoch, without end."""
+        """The batches of one process, epoch after epoch, without end."""
+        setup = self.setup
         for epoch in count():
-            dataset = self.setup.data.dataset("train", augmented=True)
+            dataset = setup.data.dataset("train", augmented=True)
 
             def first_batch(epoch: int = epoch) -> tuple[int, int]:
                 return epoch, 0
 
-            yield from train_batches(dataset, self.setup.plan, first_batch, self.setup.workers)
+            yield from train_batches(dataset, setup.plan, first_batch, setup.workers)
 
     def step(self, batch: Batch, rate: float) -> float:
-        """Move the weights once; the loss before."""
-        apply_freeze(self.network, self.setup.config, 0)
+        """Take one step of the optimizer.
+
+        Args:
+            batch: Chips and targets.
+            rate: The learning rate.
+
+        Returns:
+            The loss before the step.
+        """
+        setup, config = self.setup, self.setup.config
+        apply_freeze(self.network, config, 0)
         set_rate(self._optimizer, rate)
         self._optimizer.zero_grad()
-        images = batch.images.to(self.setup.device).contiguous(memory_format=torch.channels_last)
-        with autocast(self.setup.device, self.setup.precision):
+        images = batch.images.to(setup.device).contiguous(memory_format=torch.channels_last)
+        with autocast(setup.device, setup.precision):
             loss = self.network.loss(images, batch.targets)["loss"]
         loss.backward()  # type: ignore[no-untyped-call]  # torch
-        if self.setup.config.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.setup.config.clip_norm)
+        if config.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.clip_norm)
         self._optimizer.step()
         return float(loss.detach())  # waits for a GPU

@@ -12,40 +12,40 @@ INTERRUPTED, TERMINATED = "interrupted", "terminated"
 
 
 class StopRequest:
-    """True once somebody asked to stop; `what` says who."""
+    """True once a signal arrived; `reason` is `INTERRUPTED` or `TERMINATED`."""
 
     def __init__(self) -> None:
-        self.what: str | None = None
+        self.reason: str | None = None
 
     def __bool__(self) -> bool:
-        return self.what is not None
+        return self.reason is not None
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Within it the first SIGINT or SIGTERM sets the request, and a second one ends the process as usual.
+    """Inside the block, the first SIGINT or SIGTERM sets the request; a second one ends the process as usual.
 
-    Outside the main thread (where Python allows no handlers) the request is never set.
+    Outside the main thread, where Python allows no handlers, the request is never set.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers_before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def note(number: int, frame: FrameType | None) -> None:
-        if request.what is None:
-            request.what = INTERRUPTED if number == signal.SIGINT else TERMINATED
+    def handle(number: int, frame: FrameType | None) -> None:
+        if request.reason is None:
+            request.reason = INTERRUPTED if number == signal.SIGINT else TERMINATED
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    for number in before:
-        signal.signal(number, note)
+    for number in handlers_before:
+        signal.signal(number, handle)
     try:
         yield request
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers_before.items():
             signal.signal(number, handler)

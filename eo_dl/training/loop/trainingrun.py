@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import safetensors.torch
+import torch
 
-from ...bundle import Bundle, save_bundle
+from ...bundle import save_bundle
 from ...core.progress import OnProgress, silent
-from ...errors import Cancelled
+from ...errors import Cancelled, TrainingError
 from ...io.atomic import atomic_file
 from ...networks.tasknetwork import TaskNetwork
 from ..judging.curves import draw_curves
 from ..judging.judge import Judge
 from ..judging.preview import draw_preview
 from ..judging.scoring import ChipScoring
+from ..record.provenance import provenance
 from ..record.results import TrainingResult
 from ..record.runfolder import RunFolder
 from ..record.runstate import Clock, RunState
@@ -27,176 +29,193 @@ from .stopping import INTERRUPTED, StopRequest, stop_on_signals
 
 log = logging.getLogger(__name__)
 
-_DRAW_SECONDS = 20.0  # curves of a run whose epochs take less are not drawn after each
+Checkpoint = dict[str, Any]
+
+_DRAW_SECONDS = 20.0
+"""Least time between two drawings of the curves: they would cost more than the epochs of a small run."""
 
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One run. With several processes all of them fit, and the first one alone finishes."""
+    """One run. With several processes, all of them train and the first one alone finishes."""
 
     setup: RunSetup
+    """What is trained, on what."""
     folder: RunFolder
-    on_progress: OnProgress
+    """Where it is recorded."""
+    on_progress: OnProgress = silent
+    command: str = ""
+    """The command line that started the run, for the model's provenance."""
     _since_drawn: Clock = field(default_factory=Clock, repr=False, compare=False)
 
-    def run(self, network: TaskNetwork, restored: dict[str, Any] | None) -> RunState:
-        """Train, from the start or from a checkpoint; `network` ends with its best weights."""
-        self._say_weights(network)
+    def run(self, network: TaskNetwork, checkpoint: Checkpoint | None) -> RunState:
+        """Train, from the start or from a checkpoint.
+
+        Args:
+            network: At step 0; it ends with its best weights.
+            checkpoint: Content of the checkpoint to continue from, if any.
+
+        Returns:
+            The final state.
+        """
+        processes = self.setup.processes
+        if processes.rank == 0:
+            self._record_weights(network)
         state = RunState(self.setup.config.epochs)
-        if restored is not None:
-            state = RunState.from_dict(restored["state"])
-            network.load_state_dict(restored["network"])
+        if checkpoint is not None:
+            state = RunState.from_dict(checkpoint["state"])
+            network.load_state_dict(checkpoint["network"])
             log.info("continuing after step %d (epoch %d)", state.step, state.epoch + 1)
-        if state.stopped is None or self.setup.processes.world > 1:
-            self._fit(network, state, restored)
-        if self.setup.processes.rank:
-            return state
-        log.info("stopped: %s; best epoch %d", state.stopped, state.best_epoch)
-        with atomic_file(self.folder.path / "last.safetensors", overwrite=True) as part:
-            safetensors.torch.save_file(_plain(network), part)
-        self._take_best(network, state)
+        if state.stopped is None or processes.world > 1:
+            self._fit(network, state, checkpoint)
+        if processes.rank == 0:
+            log.info("finished: %s; best epoch %s", state.stopped, state.best_epoch)
+            with atomic_file(self.folder.path / "last.safetensors", overwrite=True) as part:
+                safetensors.torch.save_file(_weights(network), part)
+            self._load_best(network, state)
         return state
 
-    def finish(self, state: RunState, network: TaskNetwork) -> TrainingResult:
-        """Score, draw, and write the model."""
-        run = self._write(state, network)
+    def finish(self, network: TaskNetwork, state: RunState) -> TrainingResult:
+        """Score the network, draw the pictures and write the model."""
+        result = self._write(network, state)
         self.folder.finish()
-        return run
+        return result
 
-    def _write(self, state: RunState, network: TaskNetwork, unfinished: str = "") -> TrainingResult:
-        data = self.setup.data
-        judge = Judge(self.setup)
-        if unfinished:  # somebody waits for it: neither the test chips nor the baselines
-            verdict = judge.verdict(network, ("val",), baselines=False)
-        else:
-            verdict = judge.verdict(network, baselines=self.setup.config.baselines)
-        picture = draw_preview(verdict.preview, data.classes)
-        (self.folder.path / "preview.png").write_bytes(picture)
-        if verdict.worst:
-            (self.folder.path / "worst.png").write_bytes(draw_preview(verdict.worst, data.classes))
-        notes = (*data.notes, *self._notes_of(network))
-        spec = model_spec(data, state, verdict, notes, self.folder.out.stem, unfinished)
-        extra = {"config.yaml": self.folder.config_yaml()}
-        bundle: Bundle = save_bundle(
-            self.folder.out,
-            spec,
-            _plain(network),
-            preview=picture,
-            extra=extra,
-            overwrite=self.folder.replaces,
-        )
-        return TrainingResult(
-            bundle,
-            self.folder.path,
-            data.task.primary_score,
-            verdict.scores,
-            verdict.baselines,
-            tuple(state.history),
-            notes,
-        )
-
-    def _fit(self, network: TaskNetwork, state: RunState, restored: dict[str, Any] | None) -> None:
+    def _fit(self, network: TaskNetwork, state: RunState, checkpoint: Checkpoint | None) -> None:
         with stop_on_signals() as stop:
             try:
-                self._fit_until(stop, network, state, restored)
+                self._fit_until(stop, network, state, checkpoint)
             except Cancelled as error:
-                if stop.what != INTERRUPTED or state.best_epoch is None or self.setup.processes.rank:
+                keeps_best = stop.reason == INTERRUPTED and state.best_epoch is not None
+                if not keeps_best or self.setup.processes.rank:
                     raise
                 raise Cancelled(f"{error}; {self._keep_best(network, state)}") from error
 
     def _fit_until(
-        self, stop: StopRequest, network: TaskNetwork, state: RunState, restored: dict[str, Any] | None
+        self, stop: StopRequest, network: TaskNetwork, state: RunState, checkpoint: Checkpoint | None
     ) -> None:
-        # Lazy: Lightning takes seconds to load, and is not needed to say that an input is wrong.
+        # Lazy: Lightning takes seconds to load, and is not needed to report wrong input.
         from .fit import fit
         from .lightningmodule import LoopInputs, TrainingModule
 
         setup, data, processes = self.setup, self.setup.data, self.setup.processes
-        judge = Judge(self.setup)
-        parts = LoopInputs(
+        inputs = LoopInputs(
             config=setup.config,
             plan=setup.plan,
             state=state,
             checkpoints=self.folder.checkpoints,
             new_scoring=lambda: ChipScoring(data.task, data.codec),
+            primary=data.task.primary_score,
             on_progress=silent if processes.rank else self.on_progress,
             on_epoch=self._after_epoch,
             stop=stop,
-            primary=data.task.primary_score,
-            picture=judge.picture,
+            picture=Judge(setup).picture,
         )
         train = train_batches(
             data.dataset("train", augmented=True),
             setup.plan,
-            lambda: (state.epoch, state.batch),
-            setup.workers,
-            processes.rank,
+            position=lambda: (state.epoch, state.batch),
+            workers=setup.workers,
+            part=processes.rank,
         )
-        val = (
-            fixed_batches(
-                data.dataset("val"), data.batch_size, setup.workers, processes.rank, processes.world
+        val = None
+        if data.records["val"]:
+            val = fixed_batches(
+                data.dataset("val"),
+                data.batch_size,
+                setup.workers,
+                part=processes.rank,
+                parts=processes.world,
             )
-            if data.records["val"]
-            else None
-        )
         fit(
-            TrainingModule(network, parts, restored),
+            TrainingModule(network, inputs, checkpoint),
             train,
             val,
             folder=self.folder.path,
-            device=setup.device,
-            precision=setup.precision,
-            processes=processes,
+            hardware=setup.hardware,
             find_unused=network.may_skip_parameters
             or setup.config.freeze != "none"
             or "find_unused" in setup.config.strategy,
         )
 
     def _keep_best(self, network: TaskNetwork, state: RunState) -> str:
-        """The best weights so far as a model that says so; the run itself can still be continued."""
-        log.info("keeping the best model so far; Ctrl-C again leaves at once")
-        self._take_best(network, state)
-        unfinished = f"stopped by the person in epoch {state.epoch + 1} of {state.planned_epochs}; these are the weights of epoch {state.best_epoch}, the best so far"
-        run = self._write(state, network, unfinished)
-        return f"{run.model.path} holds the best weights so far (epoch {state.best_epoch}), and says that it is unfinished"
+        """Write the best weights so far as an unfinished model; the run itself can still be continued."""
+        log.info("writing the best model so far; press Ctrl-C again to leave at once")
+        self._load_best(network, state)
+        unfinished = (
+            f"stopped by the user in epoch {state.epoch + 1} of {state.planned_epochs}; these are the weights of "
+            f"epoch {state.best_epoch}, the best so far"
+        )
+        path = self._write(network, state, unfinished).model.path
+        return f"{path} holds the best weights so far (epoch {state.best_epoch}), marked as unfinished"
 
-    def _take_best(self, network: TaskNetwork, state: RunState) -> None:
-        assert state.best_epoch is not None
+    def _load_best(self, network: TaskNetwork, state: RunState) -> None:
+        if state.best_epoch is None:
+            raise TrainingError(f"{self.folder.path}: no epoch was finished; train again with `overwrite`")
         network.load_state_dict(self.folder.checkpoints.load_best(state.best_epoch))
         network.to(self.setup.device)
 
+    def _write(self, network: TaskNetwork, state: RunState, unfinished: str = "") -> TrainingResult:
+        data, judge = self.setup.data, Judge(self.setup)
+        if unfinished:  # a user who pressed Ctrl-C waits for it: no test chips, no baselines
+            verdict = judge.verdict(network, ("val",), baselines=False)
+        else:
+            verdict = judge.verdict(network, baselines=self.setup.config.baselines)
+        preview = draw_preview(verdict.preview, data.classes)
+        (self.folder.path / "preview.png").write_bytes(preview)
+        if verdict.worst:
+            (self.folder.path / "worst.png").write_bytes(draw_preview(verdict.worst, data.classes))
+        notes = data.notes
+        if network.weights_report is not None:
+            notes += (network.weights_report.describe(),)
+        origin = provenance(data, state, verdict.baselines, notes, self.command)
+        origin = origin.model_copy(update={"unfinished": unfinished})
+        spec = model_spec(self.folder.out.stem, data, verdict)
+        bundle = save_bundle(
+            self.folder.out,
+            spec.model_copy(update={"provenance": origin}),
+            _weights(network),
+            preview=preview,
+            extra={"config.yaml": self.folder.config_yaml()},
+            overwrite=self.folder.replaces,
+        )
+        return TrainingResult(
+            model=bundle,
+            folder=self.folder.path,
+            primary=data.task.primary_score,
+            scores=verdict.scores,
+            baselines=verdict.baselines,
+            history=tuple(state.history),
+            notes=notes,
+        )
+
     def _after_epoch(self, state: RunState) -> None:
         primary = self.setup.data.task.primary_score
-        row = state.history[-1]
         self.folder.write_history(state.history)
         if state.stopped is not None or self._since_drawn.seconds > _DRAW_SECONDS:
             draw_curves(state.history, primary, state.best_epoch, self.folder.path / "curves.png")
             self._since_drawn.restart()
+        row = state.history[-1]
         best = "" if state.best_score is None else f", best {state.best_score:.3f} (epoch {state.best_epoch})"
-        score = row.get(f"val_{primary}", float("nan"))
         log.info(
             "epoch %d/%d: loss %.4f, %s %.3f%s",
             row["epoch"],
             state.planned_epochs,
             row.get("train_loss", float("nan")),
             primary,
-            score,
+            row.get(f"val_{primary}", float("nan")),
             best,
         )
 
-    def _say_weights(self, network: TaskNetwork) -> None:
-        """What the backbone starts from: a line for the person, every tensor by name for the folder."""
+    def _record_weights(self, network: TaskNetwork) -> None:
+        """Log what the backbone starts from in one line, and list every tensor in weights.txt."""
         report = network.weights_report
-        if report is None or self.setup.processes.rank:
+        if report is None:
             return
         log.info("%s", report.describe())
         with atomic_file(self.folder.path / "weights.txt", overwrite=True) as part:
             part.write_text(report.listing(), encoding="utf-8")
 
-    def _notes_of(self, network: TaskNetwork) -> tuple[str, ...]:
-        report = getattr(network, "weights_report", None)
-        return (report.describe(),) if report is not None else ()
 
-
-def _plain(network: TaskNetwork) -> dict[str, Any]:
+def _weights(network: TaskNetwork) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}

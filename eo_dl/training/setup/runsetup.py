@@ -19,6 +19,7 @@ from ...networks.weights import load_rest
 from ...tasks import NetworkInputs, Task, TaskConfig, load_task
 from ..trainconfig import TrainConfig, task_name
 from .freeze import check_freeze
+from .hardware import Hardware
 from .loading import worker_count
 from .processes import ProcessLayout, process_layout, refuse_without_program
 from .sampler import EpochPlan
@@ -31,16 +32,28 @@ class RunSetup:
 
     data: TaskData
     """The chips as the task sees them."""
-    device: torch.device
-    precision: str
-    """"32", "bf16" or "16"."""
-    processes: ProcessLayout
-    """Which processes share the work."""
+    hardware: Hardware
+    """On what it computes."""
 
     @property
     def config(self) -> TrainConfig:
         """The configuration."""
         return self.data.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return self.hardware.device
+
+    @property
+    def precision(self) -> str:
+        """ "32", "bf16" or "16"."""
+        return self.hardware.precision
+
+    @property
+    def processes(self) -> ProcessLayout:
+        """Which processes share the work."""
+        return self.hardware.processes
 
     @property
     def workers(self) -> int:
@@ -119,7 +132,7 @@ def prepare_run(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int 
                 f"use fewer `devices`"
             )
     refuse_without_program(processes)
-    return RunSetup(data, device, precision, processes)
+    return RunSetup(data, Hardware(device, precision, processes))
 
 
 def initial_network(
