@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from eo_dl.training.trainconfig import TrainConfig
 
 
+_CONFIG_HEADER = """\
+# All options of `eo-dl train`. Pass a file like this one with --config FILE, or with only the keys that it changes;
+# change a single option with --set KEY=VALUE, e.g. --set lr=0.0005 or --set task_options.backbone=resnet34.
+
+"""
+
+
 class _TaskOption(click.Option):
     """Lists the tasks when its help is shown: the list costs half a second, and a run says its first line
     before.
@@ -143,7 +150,7 @@ def command(
     a folder beside it (NAME.run).
     """
     reporter.log("starting")
-    from eo_dl.training.trainconfig import complete, resolve_config
+    from eo_dl.training.trainconfig import resolve_config
 
     overrides = {
         "task_options.network": network,
@@ -161,7 +168,9 @@ def command(
     }
     resolved = resolve_config(config, task=task, settings=settings, compute=compute, overrides=overrides)
     if print_config:
-        click.echo(complete(resolved).as_yaml(), nl=False)
+        from eo_dl.training.configyaml import config_yaml
+
+        click.echo(f"{_CONFIG_HEADER}{config_yaml(resolved)}", nl=False)
         return
     _refuse_together(folds=folds is not None, val_fold=val_fold is not None, dry_run=dry_run, find_lr=find_lr)
     if dry_run:

@@ -34,25 +34,26 @@ _SMALLEST_PX = 1.0
 
 
 class AugmentConfig(BaseModel):
-    """How train chips are varied. Unknown keys are refused.
+    """How train chips are varied at random; 0 and false turn a variation off. Unknown keys are refused."""
 
-    `dihedral`: flips and quarter turns. `scale`: up to so much larger or smaller (0.25: factors 0.8 to 1.25),
-    in `scale_share` of the chips. Light, in standard deviations of a band: `brightness` and `contrast` for
-    all bands alike, `band_jitter` (gain and offset) for each on its own, `noise` a pixel. `min_visible`: an
-    object of which scaling leaves a smaller share in the chip counts neither way. 0 and false turn a thing
-    off.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     dihedral: bool = True
+    """Flips and quarter turns."""
     scale: float = Field(0.25, ge=0, le=3)
+    """Maximum change of scale; 0.25 stands for factors from 0.8 to 1.25."""
     scale_share: float = Field(0.5, ge=0, le=1)
+    """Share of the chips that are scaled."""
     brightness: float = Field(0.2, ge=0, le=5)
+    """Maximum offset of all bands together, in standard deviations of a band."""
     contrast: float = Field(0.2, ge=0, lt=1)
+    """Maximum change of the gain of all bands together."""
     band_jitter: float = Field(0.05, ge=0, lt=1)
+    """Maximum change of the gain and offset of each band on its own."""
     noise: float = Field(0.03, ge=0, le=5)
+    """Standard deviation of the noise of each pixel, in standard deviations of its band."""
     min_visible: float = Field(0.2, ge=0, le=1)
+    """Objects of which scaling leaves a smaller share in the chip are ignored."""
 
     @classmethod
     def nothing(cls) -> AugmentConfig:

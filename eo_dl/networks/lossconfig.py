@@ -20,10 +20,10 @@ class LossConfig(BaseModel):
         loss: {terms: {focal: 1.0, lovasz: 0.5}, label_smoothing: 0.1}
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     terms: dict[LossName, Annotated[float, Field(gt=0)]] | None = Field(default=None, min_length=1)
-    """Losses by name with their weights; None: the task decides."""
+    """Losses by name with their weights; null: the task decides."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Share of a label that is spread over all classes."""
     focal_gamma: float = Field(default=2.0, ge=0, le=10)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 class TaskConfig(BaseModel):
     """Options that all tasks have; each task adds its own. Unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     network: str
     """One of the task's architectures."""

@@ -1,4 +1,4 @@
-"""`TrainConfig`: everything that training can be told, with every default in this one place."""
+"""`TrainConfig`: all options of training, with their defaults in this one place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..chips.augment import AugmentConfig
@@ -15,114 +14,139 @@ from ..errors import ConfigError
 from ..io.yamlfiles import load_yaml, parse_yaml, validate
 from ..networks.compute import Compute
 from ..networks.device import Precision, check_device_name
-from ..tasks import OutputKind, TaskConfig, available_tasks, load_task
+from ..tasks import OutputKind, TaskConfig, load_task
 
 
 def _as_text(value: object) -> object:
     # YAML reads `precision: 32` as a number.
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value
 
 
 class TrainConfig(BaseModel):
     """How a network is trained. Unknown keys are refused.
 
-    `task_options` are the task's own (`Task.config`): network, backbone and the like. `weights` is "none",
-    "imagenet", a name of `eo-dl model backbones`, or the path of a file to start the backbone from
-    (docs/transfer.md). `weights_for`: what they start: the backbone, or of a model of the same task and
-    network all of it ("network") but the layers of its classes, and those too where the classes are the same.
-    `normalization`: by the train chips ("data"), or as the weights were trained ("weights").
-
-    Length: an epoch is one pass over the train chips, or as many passes as give `min_steps` steps (few chips
-    would otherwise make epochs of two steps, each followed by a validation). With `max_minutes` the number of
-    epochs is cut after the first one to what fits, and the learning rate falls accordingly; the result then
-    depends on the speed of the machine, so two such runs are not equal to the bit (a resumed one keeps its
-    plan).
-
-    `optimizer`: "momentum" is SGD with Nesterov's momentum of `momentum`. `warmup` is the share of all steps
-    in which the learning rate rises ("onecycle" has its own). `decay_epochs` and `decay_factor`: "step"
-    lowers the rate by the factor every so many epochs, "plateau" after so many without a better validation
-    score. `accumulate`: gradients of so many batches make one step of the optimizer. `ema`: decay of the
-    moving average of the weights (e.g. 0.999), which is then what is validated and kept. `picture_epochs`:
-    pictures of predictions in TensorBoard every so many epochs.
-
-    `devices` a machine and `nodes` (None: one, or what torchrun or SLURM started); `batch_size` is that of
-    each process.
-
-    `freeze`: "backbone" keeps the backbone as the weights made it, "probe" too, and refuses a network that has
-    more than one linear layer beside it. `unfreeze_epoch`: after so many epochs the backbone learns too, at
-    once, or with `unfreeze_every` its stages one by one, from the last to the first, every so many epochs.
-    `freeze_norm`: batch normalization of the backbone stays as the weights made it, all the time.
-    `backbone_lr_scale`: the backbone's learning rate as a part of the others'; `layer_decay`: and each stage
-    nearer to the image this part of the stage behind it.
-
-    `patience` epochs without a better validation score end the run (None: never). `checkpoint_steps`: a
-    checkpoint every so many steps, and after every epoch. `workers` None: 0 on a CPU, where the network is
-    far slower than reading, else up to 4. `batch_size` None: as many chips as make `BATCH_PX` pixels (half of
-    that for objects, whose networks are heavier), 4 to 32; at least 2, because batch normalization has
-    nothing to go by in a batch of one.
+    The text under each field is also its comment in `configs/*.yaml` and `eo-dl train --print-config`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     task: str | None = None
-    task_options: dict[str, Any] = Field(default_factory=dict)
+    """What is predicted, e.g. segmentation or detection; `eo-dl train --help` lists the tasks."""
     weights: str = "none"
+    """Initial weights of the backbone: none, imagenet, a name listed by `eo-dl model backbones`, or a file
+    (safetensors, state dict, checkpoint, or a model of any task)."""
     weights_for: Literal["backbone", "network"] = "backbone"
+    """What starts from `weights`: the backbone, or the whole network. The latter needs a model of the same task
+    and network; its class layers are used if the classes are the same."""
     normalization: Literal["data", "weights"] = "data"
+    """Statistics that normalize the pixels: those of the train chips (data), or those with which the weights were
+    trained (weights)."""
+    task_options: dict[str, Any] = Field(default_factory=dict)
+    """Options of the task."""
 
     epochs: int = Field(20, ge=1)
+    """Maximum number of epochs; early stopping may end the run before."""
     min_steps: int = Field(24, ge=1)
+    """Minimum number of batches per epoch: with few chips, an epoch is several passes over them."""
     max_minutes: float | None = Field(None, gt=0)
+    """Time limit in minutes: after the first epoch, the number of epochs is cut to what fits. The result then
+    depends on the speed of the machine. null: no limit."""
     batch_size: int | None = Field(None, ge=2)
+    """Chips per batch and process, at least 2 (batch normalization cannot work on one). null: chosen by the size of
+    the chips, 4 to 32."""
     lr: float = Field(1e-3, gt=0)
+    """Peak learning rate."""
     weight_decay: float = Field(1e-2, ge=0)
+    """Weight decay; biases and normalization layers are exempt."""
     optimizer: Literal["adamw", "adam", "rmsprop", "adagrad", "momentum", "sgd"] = "adamw"
+    """Optimizer: adamw, adam, rmsprop, adagrad, momentum (SGD with Nesterov momentum) or sgd."""
     momentum: float = Field(0.9, ge=0, lt=1)
+    """Momentum of the optimizer `momentum`."""
     schedule: Literal["cosine", "constant", "step", "onecycle", "plateau"] = "cosine"
+    """Learning rate schedule after the warm-up: cosine, constant, step, onecycle or plateau."""
     warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises; onecycle has its own."""
     decay_epochs: int = Field(5, ge=1)
+    """Epochs after which the rate is lowered: of training (step), or without a better validation score
+    (plateau)."""
     decay_factor: float = Field(0.3, gt=0, lt=1)
+    """Factor by which step and plateau lower the rate."""
     clip_norm: float | None = Field(5.0, gt=0)
+    """Maximum norm of the gradient. null: no clipping."""
     accumulate: int = Field(1, ge=1)
+    """Batches whose gradients are accumulated for one step of the optimizer."""
     ema: float | None = Field(None, gt=0, lt=1)
+    """Decay of an exponential moving average of the weights, e.g. 0.999, which is then validated and kept. null:
+    the weights themselves."""
+
     freeze: Literal["none", "backbone", "probe"] = "none"
+    """Keep the pretrained backbone fixed: none, backbone, or probe (a linear probe: as backbone, and refused unless
+    a single linear layer is trained)."""
     unfreeze_epoch: int | None = Field(None, ge=1)
+    """Epochs after which a frozen backbone is trained too. null: never."""
     unfreeze_every: int | None = Field(None, ge=1)
+    """Then unfreeze one stage of the backbone every so many epochs, the last stage first. null: all at once."""
     freeze_norm: bool = False
+    """Keep the batch normalization of the backbone fixed for the whole run."""
     backbone_lr_scale: float = Field(1.0, gt=0, le=1)
+    """Learning rate of the backbone, as a fraction of the base rate."""
     layer_decay: float = Field(1.0, gt=0, le=1)
+    """Learning rate of each backbone stage, as a fraction of that of the following stage."""
+
     patience: int | None = Field(10, ge=1)
+    """Epochs without a better validation score after which training stops. null: never."""
     class_weights: Literal["none", "sqrt_inverse", "inverse", "effective"] = "sqrt_inverse"
+    """Class weights in the loss, from the class shares of the train split: none, sqrt_inverse, inverse or
+    effective."""
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
+    """Random variation of the train chips."""
 
     seed: int = Field(0, ge=0)
+    """Random seed; the same seed gives the same weights on one machine's CPU."""
     device: Annotated[str, AfterValidator(check_device_name)] = "auto"
+    """Device: auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
     precision: Annotated[Precision, BeforeValidator(_as_text)] = "auto"
+    """Precision: auto (bfloat16 for class maps if the hardware supports it, else float32), 32, bf16 or 16."""
     workers: int | None = Field(None, ge=0)
+    """Processes that read chips. null: 0 on a CPU, where the network is far slower than reading, and up to 4 for a
+    GPU."""
     checkpoint_steps: int = Field(100, ge=1)
+    """Batches between two checkpoints; there is one after every epoch too."""
     picture_epochs: int | None = Field(5, ge=1)
+    """Epochs between two pictures of predictions in TensorBoard. null: no pictures."""
     baselines: bool = True
+    """Score simple baselines beside the network."""
     devices: int | None = Field(None, ge=1)
+    """Processes (GPUs) per machine. null: one, or as many as torchrun or SLURM started."""
     nodes: int | None = Field(None, ge=1)
+    """Machines. null: one, or as many as torchrun or SLURM started."""
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
-
-    def as_yaml(self) -> str:
-        """All of it, defaults included."""
-        return str(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    """How several processes work together: auto, ddp or ddp_find_unused_parameters_true."""
 
 
 BATCH_PX = 8 * 128 * 128
-"""Pixels in a step: with more, a CPU makes too few steps in the minutes that a person waits; with fewer, steps are too rough."""
+"""Pixels per batch by default. With more, a CPU takes too few steps in the minutes that users wait; with fewer, the
+gradients are too noisy."""
 
 
-def batch_size_for(asked: int | None, chip_px: int, output: OutputKind) -> int:
-    """Chips in a step for chips of `chip_px` a side and a task's output kind."""
-    if asked is not None:
-        return asked
-    return min(32, max(4, BATCH_PX // output.step_cost // chip_px**2))
+def batch_size_for(batch_size: int | None, chip_px: int, output: OutputKind) -> int:
+    """Chips per batch of one process.
+
+    Args:
+        batch_size: As configured; None: about `BATCH_PX` pixels, fewer for tasks with heavier networks; 4 to
+            32 chips.
+        chip_px: Side of a chip, pixels.
+        output: Output kind of the task.
+    """
+    if batch_size is not None:
+        return batch_size
+    pixels = BATCH_PX // output.step_cost
+    return min(32, max(4, pixels // chip_px**2))
 
 
-# What may differ between a killed run and the one that continues it: none of it changes a weight.
+# What may differ between a stopped run and the one that continues it: none of it changes a weight.
 _FREE_ON_RESUME = frozenset(
     {
         "config.workers",
@@ -134,46 +158,47 @@ _FREE_ON_RESUME = frozenset(
 )
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """Keys in which two configurations (as plain dicts) differ, as "epochs: was 30, now 40"; nested keys are
-    dotted.
-    """
-    found: list[str] = []
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Keys in which two runs (as plain values) differ, as "epochs: was 30, now 40"; nested keys are dotted."""
+    changed: list[str] = []
     for key in sorted({*old, *new}):
         before, after, name = old.get(key), new.get(key), prefix + key
         if name in _FREE_ON_RESUME or before == after:
             continue
         if isinstance(before, dict) and isinstance(after, dict):
-            found += differences(before, after, f"{name}.")
+            changed += differences(before, after, f"{name}.")
         else:
-            found.append(f"{name}: was {before!r}, now {after!r}")
-    return found
+            changed.append(f"{name}: was {before!r}, now {after!r}")
+    return changed
 
 
 def task_name(config: TrainConfig) -> str:
-    """The task's name. Raises `ConfigError` where none is given."""
+    """The name of the task.
+
+    Raises:
+        ConfigError: The configuration names no task.
+    """
     if config.task is None:
-        raise ConfigError(
-            f"no task; set `task` to one of {', '.join(available_tasks())}, or write `task:` in the configuration file"
-        )
+        raise ConfigError("train: `task` is missing; choose one, e.g. segmentation or detection")
     return config.task
 
 
 def task_config_of(config: TrainConfig) -> TaskConfig:
-    """The task's own options, defaults filled in. Raises `ConfigError` for unknown ones, with the nearest
-    right name.
+    """The options of the task, with their defaults.
+
+    Raises:
+        ConfigError: No task, or an unknown option; the message names the nearest known one.
     """
     task = load_task(task_name(config))
     return validate(task.config, {"network": task.networks[0], **config.task_options}, "task_options")
 
 
 def complete(config: TrainConfig) -> TrainConfig:
-    """With every option of the task said."""
-    return (
-        config.model_copy(update={"task_options": task_config_of(config).model_dump(mode="json")})
-        if config.task is not None
-        else config
-    )
+    """The configuration with every option of its task, if it has one."""
+    if config.task is None:
+        return config
+    task_options = task_config_of(config).model_dump(mode="json")
+    return config.model_copy(update={"task_options": task_options})
 
 
 def resolve_config(
@@ -184,15 +209,17 @@ def resolve_config(
     compute: Compute = Compute(),
     overrides: Mapping[str, object] | None = None,
 ) -> TrainConfig:
-    """The configuration of a training, from least to most specific: `config`, `settings`, the others.
+    """The configuration of a training.
+
+    The parameters override each other in this order: `config`, `settings`, all others.
 
     Args:
         config: A configuration, the YAML file of one, or a mapping of its keys; nested keys may be dotted
             ("task_options.backbone").
         task: Name of the task.
         settings: Further keys as texts, "key.key=value".
-        compute: Device, precision, batch size and workers; what it leaves at "auto" is not overridden.
-        overrides: Further keys with their values; those that are None are not overridden.
+        compute: Device, precision, batch size and workers; fields at their default override nothing.
+        overrides: Further values by dotted key; None overrides nothing.
 
     Raises:
         ConfigError: A key is unknown (the nearest known one is named), or a value is out of range.

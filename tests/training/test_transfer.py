@@ -98,7 +98,7 @@ def test_what_cannot_start_a_whole_network_is_told_before_any_work(
     torch.save(make_backbone("test_resnet", 2).state_dict(), tmp_path / "weights.pth")
     trees = _run(small_chips, tmp_path / "trees.eodl", "detection").model.path
     for weights, error, said in (
-        ("none", ConfigError, "give --weights MODEL.eodl"),
+        ("none", ConfigError, "give one as `weights`"),
         (tmp_path / "weights.pth", BundleError, "is not a model of eo_dl"),
         (trees, BundleError, "another task or architecture"),
     ):
