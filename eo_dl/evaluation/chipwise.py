@@ -77,7 +77,7 @@ class FoundChips:
 
 def read_chips(part: Part) -> FoundChips:
     """The chips of a raster, a vector file or a table. Raises `LabelError` for one that has no classes."""
-    rule = read_class_rule(part.said)
+    rule = read_class_rule(part.tags)
     if part.is_raster and rule is not None and rule.multi_label:
         raise LabelError(
             f"{part.path}: holds the likeliest of several classes a chip and not the others; predict to and evaluate a .gpkg"
@@ -123,7 +123,7 @@ def _of_raster(part: Part) -> FoundChips:
         part,
         found.classes,
         np.eye(len(found.classes), dtype=np.float32)[channels],
-        read_class_rule(part.said) or ChipClassRule.of(False),
+        read_class_rule(part.tags) or ChipClassRule.of(False),
         found.grid.geometries_to_map(outlines),
         found.grid.crs,
     )
@@ -141,7 +141,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def _classes(part: Part, columns: list[str]) -> ClassSet:
     """As the file says, else by its columns."""
     names = [name.removeprefix(PROBABILITY_PREFIX) for name in columns]
-    said = json.loads(part.said.get("classes", "{}"))
+    said = json.loads(part.tags.get("classes", "{}"))
     if len(said) == len(names):
         return ClassSet(
             tuple(ClassInfo(int(key), str(name), default_color(int(key))) for key, name in said.items())

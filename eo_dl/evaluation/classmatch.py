@@ -1,6 +1,4 @@
-"""Which class of the truth is which class of the prediction: by name, never by number alone unless there are
-no names.
-"""
+"""Which class of the truth is which class of the prediction: by name; by id only if there are no names."""
 
 from __future__ import annotations
 
@@ -10,24 +8,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.arraytypes import UInt8Array
-from ..core.classes import BACKGROUND, IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.classes import IGNORE_ID, ClassInfo, ClassSet
 from ..errors import LabelError
+
+_IGNORE = "ignore"
+_MOST_LISTED = 12
 
 
 @dataclass(frozen=True)
 class ClassMatch:
-    """`classes` that are scored; `truth_ids` (256,) from the truth's ids to theirs, 255 = left out. `notes`:
-    what was decided.
-    """
+    """How the classes of the truth map to those of the prediction."""
 
     classes: ClassSet
+    """The classes that are scored."""
     truth_ids: UInt8Array
+    """(256,) scored class id of each id of the truth; 255 = not scored."""
     notes: tuple[str, ...] = ()
-
-    @property
-    def unlabelled_left_out(self) -> bool:
-        """True where ground without a label is not scored."""
-        return bool(self.truth_ids[0] == IGNORE_ID)
+    """What was decided."""
 
 
 def match_classes(
@@ -37,99 +34,106 @@ def match_classes(
     class_map: Mapping[str, str] | None = None,
     ids_agree: bool = False,
 ) -> ClassMatch:
-    """Bring the truth's classes to the prediction's.
+    """Map the classes of the truth to those of the prediction.
 
-    `class_map` (name in the truth -> name in the prediction, or "ignore") goes before names. A single class
-    on both sides is the same class. `predicted` None: a raster without names, whose ids are taken as the
-    truth's where the truth has ids of its own (`ids_agree`) or one class. Raises `LabelError` listing both
-    sides otherwise.
+    A single class on both sides is the same class.
+
+    Args:
+        predicted: Classes of the prediction; None for a raster without class names. Its ids are then those of
+            the truth, if the truth is a raster too (`ids_agree`) or has one class.
+        truth: Classes of the truth.
+        source: The truth, for messages.
+        class_map: Name in the truth -> name in the prediction or "ignore", where names differ.
+        ids_agree: True if the ids of the truth may be compared with those of the prediction.
+
+    Raises:
+        LabelError: A class of the truth has no counterpart; the message lists both sides.
     """
     if predicted is None:
         return _by_id(truth, source, ids_agree)
-    wanted = _mapped(truth, predicted, source, class_map or {})
+    target_ids = _target_ids(truth, predicted, source, class_map or {})
     notes: list[str] = []
-    missing = [name for name, place in wanted.items() if place is None]
-    ours, theirs = predicted.foreground, truth.foreground
-    if missing and len(ours) == len(theirs) == 1 and not class_map:
-        wanted = {theirs[0].name: ours[0].id}
+    true_infos, predicted_infos = truth.foreground, predicted.foreground
+    unmatched = [name for name, target_id in target_ids.items() if target_id is None]
+    if unmatched and len(true_infos) == len(predicted_infos) == 1 and not class_map:
+        target_ids = {true_infos[0].name: predicted_infos[0].id}
+        unmatched = []
         notes.append(
-            f"the only class of the truth, '{theirs[0].name}', is taken as the only class of the prediction, '{ours[0].name}'"
+            f"the only class of the truth, '{true_infos[0].name}', is taken as the only class of the "
+            f"prediction, '{predicted_infos[0].name}'"
         )
-        missing = []
-    if missing:
+    if unmatched:
+        example = predicted_infos[0].name if predicted_infos else "NAME"
         raise LabelError(
-            f"{source}: the truth has {_listed([c.name for c in theirs])}, the prediction {_listed([c.name for c in ours])}; "
-            f"match them with `class_map`, e.g. {missing[0]}={ours[0].name if ours else 'NAME'} (or {missing[0]}=ignore)"
+            f"{source}: the truth has {_listed([info.name for info in true_infos])}, the prediction "
+            f"{_listed([info.name for info in predicted_infos])}; match them with `class_map`, e.g. "
+            f"{unmatched[0]}={example} (or {unmatched[0]}={_IGNORE})"
         )
     table = np.full(256, IGNORE_ID, np.uint8)
-    for info in theirs:
-        place = wanted[info.name]
-        table[info.id] = IGNORE_ID if place is None else place
+    for info in true_infos:
+        target_id = target_ids[info.name]
+        if target_id is not None:
+            table[info.id] = target_id
     if predicted.has_background:
         table[0] = 0
     return ClassMatch(predicted, table, tuple(notes))
 
 
-def _mapped(
+def _target_ids(
     truth: ClassSet, predicted: ClassSet, source: str, class_map: Mapping[str, str]
 ) -> dict[str, int | None]:
-    """For each class of the truth the id in the prediction, 255 for ignored ones, None where there is none."""
-    by_name = {_plain(info.name): info.id for info in predicted}
-    known = {_plain(info.name) for info in truth}
+    """Per class name of the truth the id in the prediction, 255 for ignored classes, None without a match."""
+    id_of_name = {_folded(info.name): info.id for info in predicted}
+    true_names = {_folded(info.name) for info in truth}
+    mapping: dict[str, str] = {}
     for name, target in class_map.items():
-        if _plain(name) not in known or (_plain(target) not in by_name and _plain(target) != "ignore"):
-            side, names = (
-                ("truth", truth.names) if _plain(name) not in known else ("prediction", predicted.names)
-            )
-            raise LabelError(
-                f"{source}: `class_map` names '{name if side == 'truth' else target}', which is no class of the {side}; it has {_listed(list(names))}"
-            )
-    chosen = {_plain(name): _plain(target) for name, target in class_map.items()}
-    found: dict[str, int | None] = {}
+        if _folded(name) not in true_names:
+            raise _unknown_class(source, name, "truth", truth)
+        if _folded(target) not in id_of_name and _folded(target) != _IGNORE:
+            raise _unknown_class(source, target, "prediction", predicted)
+        mapping[_folded(name)] = _folded(target)
+    target_ids: dict[str, int | None] = {}
     for info in truth.foreground:
-        target = chosen.get(_plain(info.name), _plain(info.name))
-        found[info.name] = IGNORE_ID if target == "ignore" and target not in by_name else by_name.get(target)
-    return found
+        target = mapping.get(_folded(info.name), _folded(info.name))
+        target_ids[info.name] = id_of_name.get(target, IGNORE_ID if target == _IGNORE else None)
+    return target_ids
+
+
+def _unknown_class(source: str, name: str, side: str, classes: ClassSet) -> LabelError:
+    return LabelError(
+        f"{source}: `class_map` names '{name}', which is no class of the {side}; it has "
+        f"{_listed(list(classes.names))}"
+    )
 
 
 def _by_id(truth: ClassSet, source: str, ids_agree: bool) -> ClassMatch:
-    single = len(truth.foreground) == 1
-    if not ids_agree and not single:
-        raise LabelError(
-            f"{source}: the prediction names no classes (no .aux.xml beside it), the truth has {_listed([c.name for c in truth.foreground])}; "
-            "write the names with predict, or give a truth raster with the same ids"
-        )
+    """The match for a prediction without class names."""
     table = np.full(256, IGNORE_ID, np.uint8)
     table[0] = 0
-    if single and not ids_agree:
+    if ids_agree:
+        for info in truth.foreground:
+            table[info.id] = info.id
+        note = "the prediction names no classes: its ids are taken as those of the truth raster"
+        return ClassMatch(truth.with_background(), table, (note,))
+    if len(truth.foreground) == 1:
         only = truth.foreground[0]
         table[only.id] = 1
         classes = ClassSet((ClassInfo(1, only.name, only.color),)).with_background()
-        return ClassMatch(
-            classes,
-            table,
-            (f"the prediction names no classes: its id 1 is taken as '{only.name}', 0 as background",),
-        )
-    for info in truth.foreground:
-        table[info.id] = info.id
-    classes = (
-        truth
-        if truth.has_background
-        else ClassSet((ClassInfo(0, BACKGROUND, default_color(0)), *truth.classes))
-    )
-    return ClassMatch(
-        classes, table, ("the prediction names no classes: its ids are taken as those of the truth raster",)
+        note = f"the prediction names no classes: its id 1 is taken as '{only.name}', 0 as background"
+        return ClassMatch(classes, table, (note,))
+    raise LabelError(
+        f"{source}: the prediction names no classes (no .aux.xml beside it), the truth has "
+        f"{_listed([info.name for info in truth.foreground])}; write the names with `predict`, or use a "
+        "truth raster with the same ids"
     )
 
 
-def _plain(name: str) -> str:
+def _folded(name: str) -> str:
     return " ".join(name.casefold().split())
 
 
 def _listed(names: list[str]) -> str:
-    return (
-        "the class"
-        + ("es " if len(names) != 1 else " ")
-        + ", ".join(f"'{name}'" for name in names[:12])
-        + (" ..." if len(names) > 12 else "")
-    )
+    noun = "the class" if len(names) == 1 else "the classes"
+    shown = ", ".join(f"'{name}'" for name in names[:_MOST_LISTED])
+    more = " ..." if len(names) > _MOST_LISTED else ""
+    return f"{noun} {shown}{more}"

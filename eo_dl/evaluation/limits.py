@@ -1,5 +1,5 @@
-"""The ground on which is scored: AOI and the chips of a split, in the pixels of one prediction, and its
-blocks.
+"""The area that is scored: AOI and chips of a split, in pixels of one prediction; blocks for the
+bootstrap.
 """
 
 from __future__ import annotations
@@ -23,109 +23,126 @@ from ..core.window import Window
 from ..errors import ChipSetError, ConfigError
 from ..io.aoi import Aoi, read_aoi
 
-BLOCKS_A_SIDE = 8
-"""The longer side of a prediction is cut into so many squares, which the bootstrap resamples."""
+BLOCKS_PER_SIDE = 8
+"""Number of squares along the longer side of a prediction; the bootstrap resamples them."""
 
 
 class NoChipHere(ChipSetError):
-    """None of the chips that are scored lies on a prediction."""
+    """None of the scored chips lies on a prediction."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What narrows the ground, the same for all files of a prediction."""
+    """What limits the scored area; the same for all files of a prediction."""
 
     aoi: str | Path | None = None
+    """Vector file with the area to score."""
     chips: ChipSet | None = None
+    """Chip set of which one split is scored."""
     split: SplitName = "test"
+    """The split of `chips`."""
 
     @classmethod
     def of(cls, aoi: str | Path | None, chips: ChipSet | str | Path | None, split: str) -> Limits:
-        """Opened and checked. Raises `ConfigError` for a split that is none, `ChipSetError`, also for a split
-        without chips.
+        """Open and check the limits.
+
+        Raises:
+            ConfigError: The split is unknown.
+            ChipSetError: The chip set cannot be read, or has no chip in the split.
         """
         names: dict[str, SplitName] = {name: name for name in SPLITS}
         if split not in names:
-            raise ConfigError(f"split {split!r} is none of {', '.join(SPLITS)}; choose another `split`")
-        chosen = names[split]
-        opened = None if chips is None else open_chip_set(chips)
-        if opened is not None and not opened.split(chosen):
-            raise ChipSetError(f"{opened.path}: has no chips in the split '{split}'; choose another `split`")
-        return cls(aoi, opened, chosen)
+            raise ConfigError(f"unknown `split` {split!r}; choose one of {', '.join(SPLITS)}")
+        chip_set = None if chips is None else open_chip_set(chips)
+        if chip_set is not None and not chip_set.split(names[split]):
+            raise ChipSetError(
+                f"{chip_set.path}: has no chips in the split '{split}'; choose another `split`"
+            )
+        return cls(aoi, chip_set, names[split])
 
     def areas(self, grid: PixelGrid, name: str) -> tuple[Aoi, ...]:
-        """Each area, in pixels of `grid`, of which a pixel must be part; none where nothing narrows. `name`:
-        the scene, with its folder where that is known.
+        """The areas that a scored pixel must lie in, in pixels of `grid`; none without limits.
 
-        Raises `InputError`, `NoChipHere`.
+        Args:
+            grid: Grid of the prediction.
+            name: The scene, with its folder if that is known.
+
+        Raises:
+            InputError: The AOI cannot be read or does not overlap the grid.
+            NoChipHere: No scored chip lies on the grid.
         """
-        found = [] if self.aoi is None else [read_aoi(self.aoi, grid, name)]
+        areas = [] if self.aoi is None else [read_aoi(self.aoi, grid, name)]
         if self.chips is not None:
-            found.append(Aoi(self._chip_area(self.chips, grid, name)))
-        return tuple(found)
+            areas.append(Aoi(self._chip_area(self.chips, grid, name)))
+        return tuple(areas)
 
     def windows(self, grid: PixelGrid, name: str) -> list[tuple[Window, str]]:
-        """The chips of the split on a prediction, in whole pixels of `grid`, and the block of ground of each;
-        of an AOI those with their centre in it.
+        """The scored chips on a prediction, as windows of `grid` with the name of their block.
+
+        With an AOI, only the chips with their centre in it. See `areas` for the parameters.
         """
         if self.chips is None:
             return []
         aoi = None if self.aoi is None else read_aoi(self.aoi, grid, name)
-        found = []
+        windows = []
         for index in on_ground_of(name, grid, self.chips.scenes, str(self.chips.path)):
             scene = self.chips.scenes[index]
             records = [record for record in self.chips.split(self.split) if record.scene_index == index]
             if not records:
                 continue
-            boxes = window_outlines([record.window for record in records])
-            moved = between_grids(boxes, scene.grid, grid, scene.name)
-            for record, (col0, row0, col1, row1) in zip(
-                records, np.rint(shapely.bounds(moved)).astype(int).tolist(), strict=True
-            ):
+            outlines = window_outlines([record.window for record in records])
+            on_grid = between_grids(outlines, scene.grid, grid, scene.name)
+            boxes = np.rint(shapely.bounds(on_grid)).astype(int).tolist()
+            for record, (col0, row0, col1, row1) in zip(records, boxes, strict=True):
                 window = Window(col0, row0, max(1, col1 - col0), max(1, row1 - row0))
-                centre = np.array([(col0 + col1) / 2]), np.array([(row0 + row1) / 2])
-                if _on(grid, *centre) and (aoi is None or bool(aoi.contains(*centre)[0])):
-                    found.append((window, f"{index}/{record.block}"))
-        return found
+                if _has_centre(grid, aoi, (col0 + col1) / 2, (row0 + row1) / 2):
+                    windows.append((window, f"{index}/{record.block}"))
+        return windows
 
     def _chip_area(self, chips: ChipSet, grid: PixelGrid, name: str) -> shapely.Geometry:
+        """The union of the scored chips, in pixels of `grid`."""
         outlines = []
         for index in on_ground_of(name, grid, chips.scenes, str(chips.path)):
             scene = chips.scenes[index]
-            windows = [record.window for record in chips.split(self.split) if record.scene_index == index]
-            if windows:
-                inside = [
-                    w for w in (window.intersection(scene.grid.window) for window in windows) if w is not None
-                ]
+            inside = []
+            for record in chips.split(self.split):
+                window = record.window.intersection(scene.grid.window)
+                if record.scene_index == index and window is not None:
+                    inside.append(window)
+            if inside:
                 outlines.append(between_grids(window_outlines(inside), scene.grid, grid, scene.name))
-        area = (
-            shapely.intersection(
-                shapely.union_all(np.concatenate(outlines)), shapely.box(0, 0, grid.width, grid.height)
-            )
-            if outlines
-            else shapely.Polygon()
-        )
+        area: shapely.Geometry = shapely.Polygon()
+        if outlines:
+            whole_grid = shapely.box(0, 0, grid.width, grid.height)
+            area = shapely.intersection(shapely.union_all(np.concatenate(outlines)), whole_grid)
         if area.area == 0:
-            known = ", ".join(scene.name for scene in chips.scenes[:5])
+            scenes = ", ".join(scene.name for scene in chips.scenes[:5])
             raise NoChipHere(
-                f"{chips.path}: no {self.split} chip lies on {name}; its scenes are {known}; give the "
+                f"{chips.path}: no {self.split} chip lies on {name}; its scenes are {scenes}; evaluate the "
                 "prediction of one of them"
             )
         return area
 
 
+def _has_centre(grid: PixelGrid, aoi: Aoi | None, col: float, row: float) -> bool:
+    """True if a chip's centre lies on the grid (and in the AOI)."""
+    if not (0 <= col < grid.width and 0 <= row < grid.height):
+        return False
+    return aoi is None or bool(aoi.contains(np.array([col]), np.array([row]))[0])
+
+
 @dataclass
 class LeftOut:
-    """Of `files` predictions those on which no chip lies that is scored: of many scenes few are in one split.
-    All of them is an error.
-    """
+    """Files without any scored chip. With many scenes, few are in one split; all files is an error."""
 
     files: int
+    """Number of files of the prediction."""
     names: list[str] = field(default_factory=list)
+    """Names of those that were left out."""
 
     @contextlib.contextmanager
     def where_no_chip_lies(self, name: str) -> Iterator[None]:
-        """Scores one file, or counts it. Raises `NoChipHere` where it is the last and all were left out."""
+        """Leave out the file if the block raises `NoChipHere`; raises it if all files were left out."""
         try:
             yield
         except NoChipHere:
@@ -134,36 +151,30 @@ class LeftOut:
                 raise
 
     def notes(self, split: str) -> list[str]:
-        """What was left out, counted."""
-        return (
-            [f"{len(self.names)} of {self.files} files are left out: no {split} chip lies on them"]
-            if self.names
-            else []
-        )
-
-
-def _on(grid: PixelGrid, cols: Float64Array, rows: Float64Array) -> bool:
-    return bool(
-        (cols >= 0).all() and (cols < grid.width).all() and (rows >= 0).all() and (rows < grid.height).all()
-    )
+        """A note on the number of files that were left out."""
+        if not self.names:
+            return []
+        return [f"{len(self.names)} of {self.files} files are left out: no {split} chip lies on them"]
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Squares of a grid, numbered by row and column: the units that the bootstrap resamples."""
+    """Squares of a grid, named by row and column: the units that the bootstrap resamples."""
 
     side_px: int
+    """Side of a square, pixels."""
     prefix: str = ""
+    """Beginning of the names, so that blocks of several files differ."""
 
     @classmethod
     def of(cls, grid: PixelGrid, prefix: str = "") -> Blocks:
-        """About `BLOCKS_A_SIDE` along the longer side."""
-        return cls(max(1, -(-max(grid.height, grid.width) // BLOCKS_A_SIDE)), prefix)
+        """About `BLOCKS_PER_SIDE` squares along the longer side."""
+        return cls(max(1, -(-max(grid.height, grid.width) // BLOCKS_PER_SIDE)), prefix)
 
     def name(self, col: float, row: float) -> str:
         """The block of a pixel."""
         return f"{self.prefix}{int(row // self.side_px)}_{int(col // self.side_px)}"
 
     def names(self, boxes: Float64Array) -> list[str]:
-        """The block of the centre of each box (N, 4)."""
+        """The blocks of the centres of (N, 4) boxes."""
         return [self.name(col, row) for col, row in centres(boxes).tolist()]

@@ -1,9 +1,10 @@
-"""What is evaluated: the files of a prediction, each with its place and the scene it was made of."""
+"""The files of a prediction, each with its grid and the scene it was made from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 from ..core.pixelgrid import PixelGrid
@@ -22,34 +23,44 @@ READ_SUFFIXES = (*VECTOR_SUFFIXES, ".json", ".shp")
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a prediction. `scene_name`: file name of the scene it was made of; `scene_path` where that
-    is known; `grid` of the scene. `of_chips`: its features or pixels are whole chips or images. `said`: what
-    the file says of how it was made.
-    """
+    """One file of a prediction."""
 
     path: Path
+    """The file."""
     is_raster: bool
+    """True for a raster."""
     scene_name: str
+    """File name of the scene it was made from; "" if unknown."""
     scene_path: str | None = None
+    """Path of that scene, if it can be opened."""
     grid: PixelGrid | None = None
+    """Grid of that scene, if known."""
     of_chips: bool = False
-    said: Mapping[str, str] = field(default_factory=dict)
+    """True if its features, rows or pixels are whole chips or images."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Metadata of the file."""
 
     @property
     def made_of(self) -> str:
-        """The scene with its folder where that is known, else its name, else the file's own."""
-        return self.scene_path or scene_of_output(self.path, self.said) or self.scene_name or self.path.name
+        """The scene it was made from: its path if known, else its name, else the file's own name."""
+        return self.scene_path or scene_of_output(self.path, self.tags) or self.scene_name or self.path.name
 
 
 def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = None) -> list[Part]:
-    """The files of a prediction: of a folder every raster in it, or else every vector file; where it holds
-    none, of the folders below it.
+    """The files of a prediction.
 
-    Raises `InputError` for what is missing, empty or of no known kind.
+    Args:
+        prediction: A prediction, a file or a folder. Of a folder, all rasters, or else all vector files, or
+            else all tables; if it holds none itself, those of its subfolders.
+        scene: The scene, if the files do not name it.
+
+    Raises:
+        InputError: The prediction does not exist, is empty or of no known kind.
+        SceneError: The scene cannot be opened.
     """
     if isinstance(prediction, Prediction):
         if prediction.parts:
-            return [part for one in prediction.parts for part in parts_of(one, scene)]
+            return list(chain.from_iterable(parts_of(part, scene) for part in prediction.parts))
         return [_with_scene(_part(prediction.path, prediction.scene), scene or prediction.scene or None)]
     path = Path(prediction)
     if path.is_dir():
@@ -60,63 +71,57 @@ def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = Non
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    # below it only where scenes called alike have folders of their own
-    for files in (folder.iterdir(), folder.rglob("*")):
-        visible = sorted(
-            p
-            for p in files
-            if p.is_file() and not any(part.startswith(".") for part in p.relative_to(folder).parts)
-        )
+    # In subfolders only if the folder itself holds none: scenes of one name have a folder each.
+    for paths in (folder.iterdir(), folder.rglob("*")):
+        visible = sorted(path for path in paths if path.is_file() and not _is_hidden(path, folder))
         for suffixes in (RASTER_SUFFIXES, READ_SUFFIXES, (TABLE_SUFFIX,)):
-            found = [p for p in visible if p.suffix.lower() in suffixes]
-            if found:
-                return iter(found)
+            files = [path for path in visible if path.suffix.lower() in suffixes]
+            if files:
+                return iter(files)
     raise InputError(
-        f"{folder}: holds neither rasters nor vector files; give the map, or the folder that predict wrote"
+        f"{folder}: holds neither rasters nor vector files; name the map, or the folder that `predict` wrote"
     )
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _part(path: Path, scene: str = "") -> Part:
-    if path.suffix.lower() in RASTER_SUFFIXES:
-        said = raster_tags(path)
-        return (
-            _of_chips(path, True, scene, said)
-            if said.get(KIND_TAG) == "chips"
-            else Part(path, True, Path(scene).name, said=said)
-        )
-    if path.suffix.lower() == TABLE_SUFFIX:
+    suffix = path.suffix.lower()
+    if suffix in RASTER_SUFFIXES:
+        tags = raster_tags(path)
+        if tags.get(KIND_TAG) == "chips":
+            return _part_of_chips(path, scene, tags, is_raster=True)
+        return Part(path, True, Path(scene).name, tags=tags)
+    if suffix == TABLE_SUFFIX:
         return Part(path, False, "", of_chips=True)
-    if path.suffix.lower() not in READ_SUFFIXES:
+    if suffix not in READ_SUFFIXES:
         known = ", ".join((".tif", TABLE_SUFFIX, *READ_SUFFIXES))
         raise InputError(f"{path}: the suffix {path.suffix!r} is no kind of prediction; expected {known}")
-    vector_driver(str(path))  # says in one line what is wrong with the file
-    said = layer_metadata(path)
-    if said.get(KIND_TAG) == "chips" or (
-        not said and any(name.startswith(PROBABILITY_PREFIX) for name in field_names(path))
-    ):
-        return _of_chips(path, False, scene, said)
-    return Part(
-        path,
-        False,
-        Path(scene).name or said.get(SCENE_TAG, ""),
-        grid=read_grid_tag(said.get(GRID_TAG)),
-        said=said,
-    )
+    vector_driver(str(path))  # raises a one-line error for any other content
+    tags = layer_metadata(path)
+    # Formats without metadata (FlatGeobuf, GeoParquet) are recognized by their columns.
+    has_probabilities = not tags and any(name.startswith(PROBABILITY_PREFIX) for name in field_names(path))
+    if tags.get(KIND_TAG) == "chips" or has_probabilities:
+        return _part_of_chips(path, scene, tags, is_raster=False)
+    scene_name = Path(scene).name or tags.get(SCENE_TAG, "")
+    return Part(path, False, scene_name, grid=read_grid_tag(tags.get(GRID_TAG)), tags=tags)
 
 
-def _of_chips(path: Path, is_raster: bool, scene: str, said: Mapping[str, str]) -> Part:
+def _part_of_chips(path: Path, scene: str, tags: Mapping[str, str], *, is_raster: bool) -> Part:
     return Part(
         path,
         is_raster,
-        Path(scene).name or said.get(SCENE_TAG, ""),
-        grid=read_grid_tag(said.get(GRID_TAG)),
+        Path(scene).name or tags.get(SCENE_TAG, ""),
+        grid=read_grid_tag(tags.get(GRID_TAG)),
         of_chips=True,
-        said=said,
+        tags=tags,
     )
 
 
 def _with_scene(part: Part, scene: str | Path | None) -> Part:
-    """With what the scene itself says, where it is there to be asked."""
+    """The part with name, path and grid of its scene, if that can be opened."""
     if scene is None:
         return part
     opened = _opened(str(scene), required=not part.scene_name)
@@ -131,4 +136,4 @@ def _opened(path: str, required: bool) -> Scene | None:
     except SceneError:
         if required:
             raise
-        return None  # a prediction outlives its scene: then only what its own file says is known
+        return None  # a prediction outlives its scene: then its own tags must do

@@ -92,7 +92,7 @@ def test_objects_centred_on_the_test_chips_and_no_others(chips: ChipSet, tmp_pat
 
 def test_a_split_or_a_scene_that_is_not_there(chips: ChipSet, tmp_path: Path) -> None:
     labels = read_labels(chips.path.parent / "truth.gpkg")
-    with pytest.raises(ConfigError, match="'tset' is none of"):
+    with pytest.raises(ConfigError, match="unknown `split` 'tset'"):
         evaluate(chips.path.parent / "truth.gpkg", labels, chips=chips, split="tset")
     away = PixelGrid(GRID.crs, Affine.translation(700_000, 5_000_000) @ Affine.scale(2, -2), 64, 64)
     with RasterWriter(tmp_path / "away.tif", away, nodata=255, classes=CLASSES) as writer:

@@ -81,7 +81,7 @@ def test_corloc_is_counted_chip_by_chip(chips: ChipSet, tmp_path: Path) -> None:
     assert report.score("accuracy").value == pytest.approx(
         np.mean([(place % 4 != 3) == bool(place % 3) for place in places])
     )
-    assert f"{len(places)} test chips are scored as wholes: one object or none" in report.notes
+    assert f"{len(places)} test chips are scored as a whole: one object or none" in report.notes
     assert "CorLoc" in page(report)
 
 
@@ -114,7 +114,7 @@ def test_the_strongest_of_several_counts_and_chips_with_several_objects_are_said
     assert (right.score("corloc").value, wrong.score("corloc").value) == (1, 0)
     count = len(chips.split("test"))
     assert (
-        f"{count} of these chips show several objects: the one of which most is seen is their object"
+        f"{count} of the scored chips show several objects and count with their most visible object"
         in right.notes
     )
     open_rule = evaluate(
