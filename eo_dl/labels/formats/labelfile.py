@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,11 @@ from ...errors import LabelError
 
 _HEAD_BYTES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
-# A string, perhaps with the colon that makes it a key, or a bracket. Numbers and commas are skipped over.
+# What lies before it, and a string, perhaps with the colon that makes it a key, or a bracket. The string may be cut
+# off at its end. Nothing backtracks, so hostile text costs no more time than any other.
 _JSON_TOKEN = re.compile(
-    rb'"(?P<text>[^"\\]*(?:\\.[^"\\]*)*)"(?P<colon>\s*:)?|(?P<bracket>[\[\]{}])', re.DOTALL
+    rb'[^"\[\]{}]*+(?:"(?P<text>[^"\\]*+(?:\\.[^"\\]*+)*+)(?P<end>"?)(?P<colon>\s*:)?|(?P<bracket>[\[\]{}]))',
+    re.DOTALL,
 )
 
 
@@ -88,7 +90,7 @@ def json_outline(head: bytes) -> JsonOutline:
     texts: dict[str, str] = {}
     depth = 0
     key: str | None = None  # the last key at `level`, until its value was met
-    for token in _JSON_TOKEN.finditer(head):
+    for token in _tokens(head):
         bracket = token["bracket"]
         if bracket in (b"{", b"["):
             if depth == level and key is not None:
@@ -104,3 +106,13 @@ def json_outline(head: bytes) -> JsonOutline:
         elif depth == level and key is not None:
             texts[key], key = token["text"].decode("utf-8", "replace"), None
     return JsonOutline(start, members, texts)
+
+
+def _tokens(head: bytes) -> Iterator[re.Match[bytes]]:
+    """The brackets and whole strings of a document, in order."""
+    position = 0
+    while token := _JSON_TOKEN.match(head, position):
+        if token["bracket"] is None and not token["end"]:
+            return  # a string that is cut off
+        yield token
+        position = token.end()
