@@ -1,6 +1,4 @@
-"""`python -m eo_dl_cli`: the way in for programs that know an environment by its Python, such as the QGIS
-plug-in.
-"""
+"""`python -m eo_dl_cli`: for programs that know an environment by its Python, such as the QGIS plug-in."""
 
 from .main import main
 

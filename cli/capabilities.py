@@ -1,6 +1,6 @@
 """`eo-dl capabilities`: every command with its options, as JSON.
 
-What other programs build their dialogs from. The QGIS plug-in carries a copy
+Other programs build their dialogs from it. The QGIS plug-in carries a copy
 (`eo_dl/qgis/eo_dl_qgis/commands.json`, written by `python -m eo_dl_cli capabilities --out FILE`); a test
 compares the two, so they cannot drift.
 """
@@ -17,14 +17,14 @@ import click
 from eo_dl import __version__
 
 INTERFACE = 1
-"""Raised when a program written against the old command line would no longer be understood."""
+"""Increased when a program written for the old command line would no longer work."""
 
 
 @click.command("capabilities", short_help="Every command with its options, as JSON.")
-@click.option("--out", help="Write to a file in place of standard output.", metavar="FILE")
+@click.option("--out", help="Write to a file instead of standard output.", metavar="FILE")
 @click.pass_context
 def command(context: click.Context, out: str | None) -> None:
-    """Every command with its options, as JSON: what other programs (QGIS) build their dialogs from."""
+    """Every command with its options, as JSON: from which other programs (QGIS) build their dialogs."""
     values = {
         "interface": INTERFACE,
         "eo_dl": __version__,

@@ -1,4 +1,4 @@
-"""`eo-dl demo`: the whole road on the sample scenes."""
+"""`eo-dl demo`: the full workflow on the sample scenes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Demo:
-    """What one task learns from the sample scenes: a layer of labels, chips, and a short training.
+    """One task on the sample scenes: a layer of labels, chips, and a short training.
 
     `sampling`: where chips lie, `count`: how many (None: the default); of "single" ones, with one object
     each, the second scene is scored chip by chip too.
@@ -38,10 +38,10 @@ class Demo:
     count: int | None = None
 
 
-# Small networks and few epochs: two cores are to show the road in under three minutes, not the best score.
+# Small networks and few epochs: the workflow in under three minutes on two cores, not the best scores.
 DEMOS = {
     "segmentation": Demo(
-        "Land cover, pixel by pixel (U-Net)",
+        "Land cover per pixel (U-Net)",
         "landcover",
         "class_name",
         96,
@@ -73,7 +73,7 @@ DEMOS = {
         },
     ),
     "classification": Demo(
-        "What occurs in a square of 48 m, several classes at once (pooled ResNet)",
+        "Classes that occur in squares of 48 m (pooled ResNet)",
         "landcover",
         "class_name",
         48,
@@ -89,7 +89,7 @@ DEMOS = {
         },
     ),
     "localization": Demo(
-        "One tree a chip, or none",
+        "At most one tree per chip",
         "trees",
         "class_name",
         48,
@@ -100,7 +100,7 @@ DEMOS = {
         count=500,
     ),
     "instances": Demo(
-        "Single buildings by roof, those that touch apart (Mask R-CNN)",
+        "Single buildings by type of roof, touching ones separated (Mask R-CNN)",
         "buildings",
         "roof",
         96,
@@ -124,7 +124,7 @@ DEMOS = {
 DEFAULT = ("segmentation", "detection")
 
 
-@click.command("demo", cls=options.Command, short_help="The whole road on the sample scenes.")
+@click.command("demo", cls=options.Command, short_help="Run the full workflow on the sample scenes.")
 @click.option(
     "--out",
     default="demo",
@@ -135,7 +135,7 @@ DEFAULT = ("segmentation", "detection")
 @click.option(
     "--task",
     type=click.Choice([*DEMOS, "all"]),
-    help="Which head to show (default: segmentation and detection, in under three minutes).",
+    help="Task to run (default: segmentation and detection, in under three minutes).",
 )
 @click.option(
     "--data", help="Folder with the sample scenes (default: those that come with eo_dl).", metavar="FOLDER"
@@ -144,7 +144,7 @@ DEFAULT = ("segmentation", "detection")
 def command(reporter: Reporter, out: str, task: str | None, data: str | None, overwrite: bool) -> None:
     """Tile, train, predict and evaluate on the sample scenes, with pictures and a report.
 
-    The models learn on one scene and are scored on another: another place, another sun, other soil.
+    Models are trained on one scene and scored on another one, with another location, sun and soil.
     """
     reporter.log("starting")
     from eo_dl.io.atomic import atomic_folder
@@ -161,11 +161,9 @@ def command(reporter: Reporter, out: str, task: str | None, data: str | None, ov
         (folder / "scores.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     rows = [(name, *s.values()) for name, values in found.items() for s in values["scores"]]
     lines = [
-        *table(
-            rows, ("task", "score", "new scene", "95 %", "test blocks", "best baseline there", "ahead by")
-        ),
+        *table(rows, ("task", "score", "new scene", "95 %", "test blocks", "best baseline", "ahead by")),
         "",
-        f"{time.monotonic() - started:.0f} s; look at {Path(out) / 'index.html'}",
+        f"{time.monotonic() - started:.0f} s; open {Path(out) / 'index.html'}",
     ]
     reporter.result({"out": out, "tasks": found}, lines)
 
@@ -181,7 +179,7 @@ def _sample_folder(data: str | None) -> Path:
 
 
 def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path) -> dict[str, Any]:
-    """The four verbs on one task; returns what the page shows."""
+    """Tile, train, predict and evaluate one task; returns what the page shows."""
     import eo_dl as eo
     from eo_dl.evaluation.pictures import side_by_side
     from eo_dl.training.trainconfig import resolve_config
@@ -209,7 +207,7 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
     prediction = eo.predict(run.model, scene, out=folder / f"map{demo.suffix}", on_progress=reporter.progress)
     truth = eo.read_labels(sample / "test_labels.gpkg", layer=demo.layer, class_field=demo.class_field)
     scored = None
-    if demo.sampling == "single":  # all in one split: nothing is learned from the second scene
+    if demo.sampling == "single":  # all in one split: nothing is trained on the second scene
         scored = eo.tile(
             [scene],
             truth,
@@ -264,7 +262,7 @@ def _page(found: dict[str, Any], seconds: float) -> str:
     parts = [
         "<!doctype html><meta charset='utf-8'><title>eo_dl demo</title>",
         "<style>body{font:16px system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}img{max-width:100%}td,th{padding:.2em .8em;text-align:left}</style>",
-        f"<h1>eo_dl: the whole road</h1><p>Learned on one scene, scored on another: another place, another sun, other soil. {seconds:.0f} seconds in all.</p>",
+        f"<h1>eo_dl: the full workflow</h1><p>Trained on one scene, scored on another one, with another location, sun and soil. {seconds:.0f} seconds in total.</p>",
     ]
     for name, values in found.items():
         rows = "".join(
@@ -272,9 +270,9 @@ def _page(found: dict[str, Any], seconds: float) -> str:
             for s in values["scores"]
         )
         parts += [
-            f"<h2>{html.escape(values['title'])}</h2><img src='{name}/picture.png' alt='scene, truth and prediction'>",
-            f"<table><tr><th>score</th><th>on the new scene</th><th>95 %</th><th>on the test blocks</th><th>best baseline there</th><th>ahead by</th></tr>{rows}</table>",
+            f"<h2>{html.escape(values['title'])}</h2><img src='{name}/picture.png' alt='scene, reference and prediction'>",
+            f"<table><tr><th>score</th><th>new scene</th><th>95 % interval</th><th>test blocks</th><th>best baseline</th><th>ahead by</th></tr>{rows}</table>",
             f"<img src='{values['curves']}' alt='learning curves' style='max-width:700px'>",
-            f"<p><a href='{name}/report/report.html'>report</a> · chips.gpkg, model.eodl and the map lie in <code>{name}/</code></p>",
+            f"<p><a href='{name}/report/report.html'>report</a> · chips.gpkg, model.eodl and the map are in <code>{name}/</code></p>",
         ]
     return "\n".join(parts)

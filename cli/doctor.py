@@ -1,4 +1,4 @@
-"""`eo-dl doctor`: what this installation has."""
+"""`eo-dl doctor`: check this installation."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ LEAKS = (
 )
 
 
-@click.command("doctor", cls=options.Command, short_help="What this installation has.")
+@click.command("doctor", cls=options.Command, short_help="Check this installation.")
 def command(reporter: Reporter) -> None:
-    """What this installation has, for bug reports and for QGIS: versions, devices, and what may go wrong."""
-    reporter.log("looking at the installation")
+    """Check this installation, for bug reports and QGIS: versions, devices, and known problems."""
+    reporter.log("checking the installation")
     values: dict[str, object] = {
         "eo_dl": __version__,
         "python": platform.python_version(),
@@ -59,7 +59,7 @@ def command(reporter: Reporter) -> None:
     values.update(_devices(problems))
     values["variables"] = {name: os.environ[name] for name in LEAKS if name in os.environ}
     problems += [
-        f"{name} is set and may point at another installation; unset it if CRS or formats are not found"
+        f"{name} is set and may point to another installation; unset it if CRS or formats are not found"
         for name in LEAKS[:4]
         if name in os.environ
     ]
@@ -68,7 +68,7 @@ def command(reporter: Reporter) -> None:
     reporter.result(
         values,
         [
-            *table(rows, ("what", "found")),
+            *table(rows, ("item", "value")),
             *(f"problem: {text}" for text in problems),
             "no problem found" if not problems else "",
         ],
@@ -99,8 +99,8 @@ def _geo(problems: list[str]) -> dict[str, object]:
             "gdal_vector": ".".join(map(str, pyogrio.__gdal_version__)),
             "proj": pyproj.proj_version_str,
         }
-    except Exception as error:  # whatever it is, it is what the person wants to know
-        problems.append(f"rasters, vectors or CRS do not work here: {type(error).__name__}: {error}")
+    except Exception as error:  # any failure is what this command reports
+        problems.append(f"rasters, vectors or CRS do not work: {type(error).__name__}: {error}")
         return {}
 
 
@@ -117,7 +117,7 @@ def _devices(problems: list[str]) -> dict[str, object]:
             "gpus": gpus,
         }
     except Exception as error:
-        problems.append(f"torch does not work here: {type(error).__name__}: {error}")
+        problems.append(f"torch does not work: {type(error).__name__}: {error}")
         return {}
 
 

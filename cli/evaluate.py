@@ -1,4 +1,4 @@
-"""`eo-dl evaluate`: a map and the truth to a report."""
+"""`eo-dl evaluate`: a map and its reference to a report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from eo_dl.labels.labeloptions import LabelOptions
 
 
-@click.command("evaluate", cls=options.Command, short_help="Score a map against the truth.")
+@click.command("evaluate", cls=options.Command, short_help="Score a map against a reference.")
 @click.argument("prediction", metavar="PREDICTION")
 @click.argument("truth", nargs=-1, required=True, metavar="TRUTH...")
 @click.option("-o", "--out", help="Folder for report.html and report.json.", metavar="FOLDER")
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1, min_open=True),
     default=0.5,
     show_default=True,
-    help="Overlap from which an object counts as found.",
+    help="Least overlap (IoU) at which an object counts as found.",
 )
 @click.option(
-    "--chips", help="Score only on the ground of a chip set's split (see --split).", metavar="FOLDER"
+    "--chips", help="Score only the ground of one split of this chip set (see --split).", metavar="FOLDER"
 )
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
     default="test",
     show_default=True,
-    help="Which split of --chips.",
+    help="The split of --chips.",
 )
 @click.option(
     "--class-map",
     "class_map",
     multiple=True,
-    help="Which class of the truth is which of the prediction; NAME=ignore leaves one out.",
+    help="Match a class of the reference with one of the prediction; NAME=ignore leaves it out (repeatable).",
     metavar="TRUTH=PREDICTION",
 )
 @click.option(
-    "--scene", help="The scene that was predicted, where the prediction's file does not say.", metavar="FILE"
+    "--scene", help="The scene that was predicted, if the prediction's file does not name it.", metavar="FILE"
 )
 @options.labels("class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated")
 @options.overwrite
@@ -61,10 +61,10 @@ def command(
     label_options: LabelOptions,
     overwrite: bool,
 ) -> None:
-    """Score a map against the truth, only where the truth is complete and the map has values.
+    """Score a map against a reference, where the reference is complete and the map has values.
 
-    Class maps give a confusion matrix, IoU, F1, precision and recall; polygons and boxes give precision,
-    recall, F1 and AP. Headline scores carry a 95 % interval from a bootstrap over blocks of ground.
+    Class maps get a confusion matrix, IoU, F1, precision and recall; polygons and boxes get precision,
+    recall, F1 and AP. Headline scores have a 95 % confidence interval from a bootstrap over blocks of ground.
     """
     from eo_dl import evaluate
     from eo_dl.labels.reading import labels_of

@@ -1,4 +1,4 @@
-"""`eo-dl inspect`: what a file holds, before anything is done with it."""
+"""`eo-dl inspect`: what a file contains."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".x
 Found = tuple[dict[str, object], list[str]]
 
 
-@click.command("inspect", cls=options.Command, short_help="What a file holds.")
+@click.command("inspect", cls=options.Command, short_help="Show what a file contains.")
 @click.argument("path", metavar="FILE")
 @click.option(
     "--stats",
     is_flag=True,
-    help="Also read the pixels of a raster: range and share of measured pixels a band.",
+    help="Also read the pixels of a raster: range, and share of measured pixels, per band.",
 )
 @options.scenes("bands", "nodata", "crs", "trust_vrt")
 @options.labels("class_field", "layer", "where", "label_crs")
@@ -36,7 +36,7 @@ def command(
     scene_options: SceneOptions,
     label_options: LabelOptions,
 ) -> None:
-    """What a raster, a label file, a chip set (folder) or a model (.eodl) holds, as eo_dl understands it."""
+    """Show what a raster, a label file, a chip set (folder) or a model (.eodl) contains, as eo_dl reads it."""
     if (Path(path) / "chips.json").is_file():
         values, lines = _chip_set(path)
     elif path.endswith(".eodl"):
@@ -90,8 +90,8 @@ def _scene(scene: Scene, stats: bool) -> Found:
             row.update(found)
     shown = {
         **values,
-        "crs": values["crs"] or "none: results lie in pixels",
-        "gsd_m": "not known" if gsd is None else f"{gsd:.4g}",
+        "crs": values["crs"] or "none: results are in pixels",
+        "gsd_m": "unknown" if gsd is None else f"{gsd:.4g}",
     }
     lines = [
         *table([(k, v) for k, v in shown.items() if k != "transform"], ("scene", "")),

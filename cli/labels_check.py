@@ -1,4 +1,4 @@
-"""`eo-dl labels check`: all problems of labels at once, as a table and as a layer to step through."""
+"""`eo-dl labels check`: all problems of labels, as a table and as a layer."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ _WIDTH = 150
 
 
 @click.command(
-    "check", cls=options.Command, short_help="All problems of labels at once, with a layer to step through."
+    "check", cls=options.Command, short_help="List all problems of labels, as a table and as a layer."
 )
 @click.argument("labels", nargs=-1, required=True, metavar="LABELS...")
 @click.option(
     "--scene",
     "scenes",
     multiple=True,
-    help="Image under the labels: a file, a folder, or a pattern; repeat it for several.",
+    help="Image of the labels: a file, a folder, or a pattern (repeatable).",
     metavar="FILE",
 )
-@click.option(
-    "-o", "--out", help="Also write the findings as a layer to step through in QGIS (.gpkg).", metavar="FILE"
-)
+@click.option("-o", "--out", help="Also write the findings as a layer for QGIS (.gpkg).", metavar="FILE")
 @click.option(
     "--fix",
-    help="Write a mended copy here: what is safe is repaired, every change is listed.",
+    help="Write a repaired copy: safe repairs only, every change is listed.",
     metavar="FILE",
 )
 @click.option(
-    "--chips", help="A chip set of these labels: do two splits share ground or an image?", metavar="FOLDER"
+    "--chips",
+    help="A chip set of these labels: report splits that share ground or an image.",
+    metavar="FOLDER",
 )
 @click.option(
     "--model",
-    help="A model (.eodl): which labels does it doubt? Best one that was not trained on them.",
+    help="Report labels that this model (.eodl) disagrees with; use a model not trained on them.",
     metavar="FILE",
 )
 @options.labels("class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated")
@@ -61,8 +61,7 @@ def command(
     compute: Compute,
     overwrite: bool,
 ) -> None:
-    """Everything that may be wrong with labels: outlines, classes, places, and how far they lie beside the
-    image's edges.
+    """List all problems of labels: outlines, classes, location, and the offset from the edges in the image.
 
     \b
     eo-dl labels check labels.gpkg --scene ortho.tif -o findings.gpkg --fix labels_fixed.gpkg
@@ -97,7 +96,7 @@ def command(
         for severity, kind, count, text in found.rows()
     ]
     lines = [
-        *(table(rows, ("severity", "kind", "count", "for example")) if rows else ["nothing was found"]),
+        *(table(rows, ("severity", "kind", "count", "example")) if rows else ["no problems found"]),
         "",
     ]
     lines += [
@@ -106,7 +105,7 @@ def command(
     ]
     lines += [registration_text(name, one, gsd.get(name)) for name, one in found.registration.items()]
     reporter.notes(found.notes)
-    lines += [] if out is None else [f"{out}: {len(found.findings)} findings to step through"]
+    lines += [] if out is None else [f"{out}: {len(found.findings)} findings"]
     if fixed is not None:
         lines += [
             f"{fixed.path}: {len(fixed.changes)} changes, {fixed.removed} features removed",
@@ -117,7 +116,7 @@ def command(
 
 
 def _check_outputs(out: str | None, fix: str | None, inputs: list[str]) -> None:
-    """Everything wrong with the outputs' names, before any work."""
+    """Refuse wrong names of outputs before any work."""
     from pathlib import Path
 
     from eo_dl.curation.checks.checkreport import check_findings_suffix
@@ -131,11 +130,11 @@ def _check_outputs(out: str | None, fix: str | None, inputs: list[str]) -> None:
     given = {Path(path).resolve() for path in inputs}
     for path, option in ((out, "-o"), (fix, "--fix")):
         if path is not None and Path(path).resolve() in given:
-            raise ConfigError(f"{path}: is the input, which is never overwritten; give {option} another name")
+            raise ConfigError(
+                f"{path}: is an input, which is never overwritten; choose another name for {option}"
+            )
     if out is not None and fix is not None and Path(out).resolve() == Path(fix).resolve():
-        raise ConfigError(
-            f"{out}: -o and --fix name the same file; give the findings and the mended labels names of their own"
-        )
+        raise ConfigError(f"{out}: -o and --fix name the same file; choose two names")
 
 
 def _short(text: str) -> str:

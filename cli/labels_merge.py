@@ -1,4 +1,4 @@
-"""`eo-dl labels merge`: corrected pre-labels taken back."""
+"""`eo-dl labels merge`: merge corrected pre-labels into the labels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from eo_dl.labels.labeloptions import LabelOptions
 
 
-@click.command("merge", cls=options.Command, short_help="Take corrected pre-labels back into the labels.")
+@click.command("merge", cls=options.Command, short_help="Merge corrected pre-labels into the labels.")
 @click.argument("labels", metavar="LABELS")
 @click.argument("corrected", metavar="CORRECTED")
-@click.option("-o", "--out", required=True, help="The GeoPackage of both.", metavar="FILE")
+@click.option("-o", "--out", required=True, help="The merged GeoPackage.", metavar="FILE")
 @options.labels("class_field", "layer")
 @options.overwrite
 def command(
@@ -27,9 +27,9 @@ def command(
     label_options: LabelOptions,
     overwrite: bool,
 ) -> None:
-    """LABELS and what became of pre-labels in CORRECTED, as labels that tile takes: accepted, changed and
-    added ones are labels, rejected and deleted ones are background for sure (hard negatives), those nobody
-    looked at are ignored. LABELS may be 'none'.
+    """Merge LABELS with the corrected pre-labels in CORRECTED, as labels for tile: accepted, changed and added
+    ones become labels, rejected and deleted ones are background (hard negatives), unreviewed ones are
+    ignored. LABELS may be 'none'.
 
     \b
     eo-dl labels merge labels.gpkg to_correct.gpkg -o labels_2.gpkg
@@ -50,4 +50,4 @@ def command(
         "classes": list(made.classes.names),
         "notes": list(made.notes),
     }
-    reporter.result(values, [*table(list(made.counts.items()), ("what", "labels")), "", str(made.path)])
+    reporter.result(values, [*table(list(made.counts.items()), ("status", "labels")), "", str(made.path)])

@@ -1,4 +1,4 @@
-"""`eo-dl labels prelabel`: a prediction as labels to correct."""
+"""`eo-dl labels prelabel`: turn a prediction into labels to correct."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from . import options
 from .reporter import Reporter
 
 
-@click.command("prelabel", cls=options.Command, short_help="A prediction as labels to correct.")
+@click.command("prelabel", cls=options.Command, short_help="Turn a prediction into labels to correct.")
 @click.argument("prediction", metavar="PREDICTION")
 @click.option(
     "-o",
@@ -21,19 +21,19 @@ from .reporter import Reporter
 @click.option(
     "--min-score",
     type=click.FloatRange(0, 1),
-    help="Leave out what the model is less sure of (counted).",
+    help="Leave out objects below this score (they are counted).",
     metavar="SCORE",
 )
 @click.option(
     "--min-area",
     "min_area_m2",
     type=click.FloatRange(min=0),
-    help="Leave out smaller areas, square metres (counted).",
+    help="Leave out areas smaller than this, square metres (they are counted).",
     metavar="M2",
 )
 @click.option(
     "--probabilities",
-    help="The probabilities of a class map (NAME_prob.tif): its polygons get scores.",
+    help="Probabilities of a class map (NAME_prob.tif), from which its polygons get scores.",
     metavar="FILE",
 )
 @options.overwrite
@@ -46,11 +46,11 @@ def command(
     probabilities: str | None,
     overwrite: bool,
 ) -> None:
-    """A prediction (polygons, boxes, or a class map) as labels to correct in QGIS, each with status, score
-    and source.
+    """Turn a prediction (polygons, boxes, or a class map) into labels to correct in QGIS, each with status,
+    score and source.
 
-    Set `status` to accepted, changed or rejected, or tick `reviewed`; mend outlines and classes, draw what is
-    missing, delete what is none. Then:
+    Set `status` to accepted, changed or rejected, or tick `reviewed`; correct outlines and classes, draw
+    missing objects, delete false ones. Then:
 
     \b
     eo-dl labels merge labels.gpkg to_correct.gpkg -o labels_2.gpkg

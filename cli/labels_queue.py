@@ -1,4 +1,4 @@
-"""`eo-dl labels queue`: which chips to label next."""
+"""`eo-dl labels queue`: select the chips to label next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from eo_dl.networks.compute import Compute
 
 
-@click.command("queue", cls=options.Command, short_help="Which chips to label next.")
+@click.command("queue", cls=options.Command, short_help="Select the chips to label next.")
 @click.argument("model", metavar="MODEL")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option(
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     help="GeoPackage with the layer queue, sorted and styled for QGIS.",
     metavar="FILE",
 )
-@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="How many chips.")
+@click.option("--count", type=click.IntRange(min=1), default=20, show_default=True, help="Number of chips.")
 @click.option(
     "--size",
     "size_px",
@@ -36,13 +36,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--labels",
-    help="Labels that there are: their ground is not asked for again, and chips like it come later.",
+    help="Existing labels; labelled ground is skipped and similar chips rank lower.",
     metavar="FILE",
 )
 @options.labels("class_field", "layer")
 @click.option(
     "--chips",
-    help="Chip set that there is: nor is its ground, and chips like its train chips come later.",
+    help="Existing chip set; treated like --labels.",
     metavar="FOLDER",
 )
 @options.aoi
@@ -51,14 +51,14 @@ if TYPE_CHECKING:
     type=click.Choice(["entropy", "margin", "disagreement"]),
     default="entropy",
     show_default=True,
-    help="What unsure means; disagreement is that of the chip turned and mirrored.",
+    help="Measure of uncertainty; disagreement: between predictions of the rotated and flipped chip.",
 )
 @click.option(
     "--diversity",
     type=click.FloatRange(0, 1),
     default=0.5,
     show_default=True,
-    help="How much it counts that chips are unlike each other: 0 not at all, 1 only that.",
+    help="Weight of diversity against uncertainty, 0 to 1.",
     metavar="SHARE",
 )
 @click.option(
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 8),
     default=4,
     show_default=True,
-    help="In how many turned and mirrored ways a chip is looked at.",
+    help="Number of rotated and flipped views per chip.",
 )
 @options.scenes("bands", "nodata", "crs", "scale", "offset", "trust_vrt")
 @options.compute("device")
@@ -89,8 +89,8 @@ def command(
     compute: Compute,
     overwrite: bool,
 ) -> None:
-    """The chips from whose labels a model would learn most: those it is unsure of, unlike each other, spread
-    over the ground, not annotated yet.
+    """Select the chips to label next: those of which the model is uncertain, which differ from one another and
+    from labelled chips, spread over the ground.
 
     \b
     eo-dl labels queue roofs.eodl town.tif --chips chips/ -o queue.gpkg
@@ -100,7 +100,7 @@ def command(
     from eo_dl.labels.reading import labels_of
 
     if labels is None and label_options.stated():
-        raise click.UsageError("--class-field and --layer say how --labels are read; give --labels too")
+        raise click.UsageError("--class-field and --layer apply to --labels, which is missing")
     made = queue_chips(
         model,
         open_scenes(scenes, scene_options),

@@ -1,4 +1,4 @@
-"""`eo-dl labels start`: a GeoPackage and a QGIS project, ready to draw in."""
+"""`eo-dl labels start`: a GeoPackage and a QGIS project to draw labels in."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from eo_dl.io.sceneoptions import SceneOptions
 
 
-@click.command("start", cls=options.Command, short_help="A GeoPackage and a QGIS project, ready to draw in.")
+@click.command(
+    "start", cls=options.Command, short_help="Create a GeoPackage and a QGIS project to draw labels in."
+)
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option(
     "--classes",
     required=True,
-    help="Class names in order: 'building,tree', or a text file with one a line.",
+    help="Class names in order: 'building,tree', or a text file with one name per line.",
     metavar="LIST",
 )
 @click.option(
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     type=click.Choice(["polygon", "box", "point"]),
     default="polygon",
     show_default=True,
-    help="What is drawn.",
+    help="Geometry to draw.",
 )
 @options.scenes("crs", "trust_vrt")
 @options.overwrite
@@ -47,9 +49,9 @@ def command(
     scene_options: SceneOptions,
     overwrite: bool,
 ) -> None:
-    """A GeoPackage and a QGIS project (3.22 or later), ready to draw in; no QGIS is needed to make them.
+    """Create a GeoPackage and a QGIS project (QGIS 3.22 or later) to draw labels in. QGIS need not be installed.
 
-    Draw objects in the layer `labels` and, in `annotated`, the ground on which you have drawn all of them.
+    Draw objects in the layer `labels` and, in `annotated`, the areas in which you have drawn all objects.
     Then:
 
     \b

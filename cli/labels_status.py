@@ -1,4 +1,4 @@
-"""`eo-dl labels status`: what is drawn so far, and what a first model still needs."""
+"""`eo-dl labels status`: a summary of labels, and what a first model still needs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    "status", cls=options.Command, short_help="What is drawn so far, and what a first model still needs."
+    "status", cls=options.Command, short_help="Summarize labels, and what a first model still needs."
 )
 @click.argument("labels", metavar="LABELS")
 @click.option(
     "--scene",
     "scenes",
     multiple=True,
-    help="Image under the labels (a file of 'labels start' knows its own); repeat it for several.",
+    help="Image of the labels (known to files of 'labels start'; repeatable).",
     metavar="FILE",
 )
 @options.labels("class_field", "layer")
 def command(reporter: Reporter, labels: str, scenes: tuple[str, ...], label_options: LabelOptions) -> None:
-    """Objects and ground per class, annotated ground, what is reviewed, and what a first model still needs."""
+    """Summarize labels: objects and area per class, annotated area, review, and what a first model needs."""
     from eo_dl.curation import labels_status
 
     found = labels_status(labels, scenes=scenes, label_options=label_options)

@@ -1,4 +1,4 @@
-"""`eo-dl labels weak`: rules of thumb to a raster of class probabilities."""
+"""`eo-dl labels weak`: labelling functions to a raster of class probabilities."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from eo_dl.io.sceneoptions import SceneOptions
 
 
-@click.command(
-    "weak", cls=options.Command, short_help="Rules of thumb (indices, other layers) to soft labels."
-)
+@click.command("weak", cls=options.Command, short_help="Turn rules (indices, other layers) into soft labels.")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option("--functions", help="YAML file of labelling functions (docs/labels.md).", metavar="FILE")
 @click.option(
@@ -23,22 +21,22 @@ if TYPE_CHECKING:
     "short",
     multiple=True,
     metavar="RULE",
-    help="A function in short, repeatable: 'water: ndwi > 0.2', 'building: roofs.gpkg', 'tree: cover.tif=10|20'.",
+    help="One labelling function: 'water: ndwi > 0.2', 'building: roofs.gpkg', 'tree: cover.tif=10|20' (repeatable).",
 )
 @click.option(
     "-o",
     "--out",
     default="weak.tif",
     show_default=True,
-    help="The raster of probabilities; a folder for several scenes.",
+    help="Raster of probabilities; a folder for several scenes.",
     metavar="FILE",
 )
 @click.option(
     "--method",
     type=click.Choice(["agreement", "majority"]),
-    help="How votes are put together: by the accuracy that agreement tells, or counted [default: agreement].",
+    help="How votes are combined: weighted by estimated accuracy, or by majority [default: agreement].",
 )
-@click.option("--truth", help="A few hand labels to score every function with.", metavar="FILE")
+@click.option("--truth", help="A few hand labels with which every function is scored.", metavar="FILE")
 @options.scenes("bands", "nodata", "crs", "trust_vrt")
 @options.overwrite
 def command(
@@ -52,8 +50,8 @@ def command(
     scene_options: SceneOptions,
     overwrite: bool,
 ) -> None:
-    """Labelling functions vote on every pixel or abstain; what they come to is a raster of probabilities that
-    tile and train take for labels.
+    """Combine labelling functions, which vote on every pixel or abstain, into a raster of class probabilities,
+    which tile and train accept as labels.
 
     \b
     eo-dl labels weak ortho.tif --function "water: ndwi > 0.2" --function "plants: ndvi > 0.4" \\

@@ -67,16 +67,16 @@ def cli(debug: bool, end_with_stdin: bool) -> None:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM: the same clean way out as Ctrl-C, with a code of its own."""
+    """SIGTERM: stops as cleanly as Ctrl-C, with another exit code."""
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends the process at once
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second SIGTERM ends the process at once
     raise _Terminated
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command line of this process and exit."""
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(run(sys.argv[1:]))
 
@@ -101,7 +101,7 @@ def run(args: list[str]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    """Say the one line through the running command's reporter, or plainly before there is one."""
+    """Report one line through the running command's reporter, or plainly if there is none yet."""
     if Reporter.current is not None:
         Reporter.current.error(message)
     else:
@@ -123,7 +123,7 @@ def _known(error: Exception, args: list[str]) -> int:
     if isinstance(error, EoDlError):
         return _fail(_one_line(str(error)), error.exit_code)
     if isinstance(error, BrokenPipeError):
-        # whoever read us has gone; nothing to say
+        # the reader of our output has gone; there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if isinstance(error, OSError) and error.errno in (
@@ -133,8 +133,8 @@ def _known(error: Exception, args: list[str]) -> int:
         errno.EDQUOT,
         errno.EPERM,
     ):
-        place = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{place}{error.strerror}; free space or choose another folder", 2)
+        path = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{path}{error.strerror}; free space or choose another folder", 2)
     raise error
 
 

@@ -1,8 +1,8 @@
-"""A command that another program started ends when that program is gone.
+"""A command that another program started ends when that program has ended.
 
-The parent holds the other end of our standard input. When it dies, however it dies, the pipe closes: we ask
-ourselves to stop, and where that is not heard in time (deep in a library), the whole session that was made
-for us is killed, workers and all.
+The parent holds the other end of our standard input. When it ends, for whatever reason, the pipe closes: this
+process then asks itself to stop, and if that takes too long (deep in a library), the whole session that was
+made for it is killed, workers included.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ GRACE_S = 5.0
 
 
 def end_with_stdin() -> None:
-    """Watch standard input from a thread; its end is a SIGTERM to this process."""
+    """Watch standard input from a thread; when it closes, send SIGTERM to this process."""
     threading.Thread(target=_watch, name="stdin", daemon=True).start()
 
 

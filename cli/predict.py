@@ -14,39 +14,37 @@ if TYPE_CHECKING:
     from eo_dl.networks.compute import Compute
 
 
-@click.command("predict", cls=options.Command, short_help="Make a map of a scene with a model.")
+@click.command("predict", cls=options.Command, short_help="Predict a map of a scene.")
 @click.argument("model", metavar="MODEL")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
 @click.option(
     "-o",
     "--out",
     required=True,
-    help="The map: .tif, .gpkg, .geojson, .fgb or .parquet; a folder for several scenes; .csv: a row an image (classification).",
+    help="The map: .tif, .gpkg, .geojson, .fgb or .parquet; a folder for several scenes; .csv: one row per image (classification).",
     metavar="FILE",
 )
 @options.aoi
-@click.option("--probabilities", is_flag=True, help="Also write NAME_prob.tif, a band a class.")
+@click.option("--probabilities", is_flag=True, help="Also write NAME_prob.tif with one band per class.")
 @click.option(
     "--min-score",
     type=click.FloatRange(0, 1),
-    help="Objects below this score are left out (default: the model's own threshold).",
+    help="Leave out objects below this score (default: the model's own threshold).",
 )
 @click.option(
     "--margin",
     "margin_px",
     type=click.IntRange(min=0),
-    help="Context a side that is seen and thrown away, px (default: the model's).",
+    help="Context pixels per side, discarded from the output (default: the model's).",
 )
 @click.option(
     "--keep-gsd",
     is_flag=True,
-    help="Do not resample a scene whose ground resolution differs from the model's.",
+    help="Do not resample a scene whose GSD differs from the model's.",
 )
 @options.compute("batch_size", "device", "precision")
 @options.scenes("bands", "nodata", "crs", "scale", "offset", "trust_vrt")
-@click.option(
-    "--resume/--no-resume", default=True, show_default=True, help="Continue where a killed run stopped."
-)
+@click.option("--resume/--no-resume", default=True, show_default=True, help="Continue a stopped run.")
 @options.overwrite
 def command(
     reporter: Reporter,
@@ -63,10 +61,10 @@ def command(
     resume: bool,
     overwrite: bool,
 ) -> None:
-    """Make a map of a scene with a model.
+    """Predict a map of a scene.
 
-    The model knows its bands, units, ground resolution and classes; a scene that does not fit stops with what
-    to type. The suffix of the output decides its kind: .tif is a class map, the others are polygons.
+    The model file contains bands, units, GSD and classes; a scene that does not fit is refused, with the flag
+    that resolves it. The suffix of the output decides its kind: .tif is a class map, the others are polygons.
     """
     reporter.log("starting")
     from eo_dl import load_model, predict

@@ -1,4 +1,4 @@
-"""`eo-dl qgis`: put the plug-in where QGIS finds it."""
+"""`eo-dl qgis`: install or package the QGIS plug-in."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ def command() -> None:
 @command.command(
     "install",
     cls=options.Command,
-    short_help="Copy the plug-in into the QGIS profile(s) of this computer, enabled.",
+    short_help="Install and enable the plug-in in the QGIS profiles of this computer.",
 )
 @click.option("--profile", help="Name of one profile (default: every profile found).", metavar="NAME")
 @click.option(
     "--profiles-path",
-    help="Folder that holds profiles, where QGIS was started with --profiles-path.",
+    help="Folder of profiles, if QGIS is started with --profiles-path.",
     metavar="FOLDER",
 )
 def install(reporter: Reporter, profile: str | None, profiles_path: str | None) -> None:
-    """Copy the plug-in into the QGIS profile(s) found, switch it on, and tell it to use this environment.
+    """Install the plug-in in the QGIS profiles found, enable it, and let it use this Python environment.
 
-    Start QGIS again afterwards. An older copy of the plug-in is replaced.
+    Restart QGIS afterwards. An older version of the plug-in is replaced.
     """
     from eo_dl.qgis.install import install as install_plugin
 
     done = install_plugin(sys.executable, profile=profile, profiles_path=profiles_path)
-    lines = [f"{place}: installed and enabled" for place in done]
+    lines = [f"{folder}: installed and enabled" for folder in done]
     reporter.result(
-        {"installed": [str(place) for place in done], "python": sys.executable},
-        [*lines, f"it uses {sys.executable}", "start QGIS again to see it"],
+        {"installed": [str(folder) for folder in done], "python": sys.executable},
+        [*lines, f"it uses {sys.executable}", "restart QGIS to load it"],
     )
 
 

@@ -1,6 +1,6 @@
-"""What the command line says: results on stdout, everything else on stderr, or JSON lines for machines.
+"""Output of the command line: results on stdout, everything else on stderr, or JSON lines for machines.
 
-With `--progress json` every event is one JSON object a line on stdout:
+With `--progress json` every event is one JSON object per line on stdout:
 {"event": "progress", "what": "chips", "done": 3, "total": 90}, also `log`, `warning`, `error`, `result`.
 """
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """One command's voice. Use as a context manager: leaving it takes the bar off the screen.
+    """Progress, messages and results of one command. As a context manager it removes its bars at the end.
 
-    `current` is the running command's, so that an error that ends it is said in the same way.
+    `current` is that of the running command, so that the error that ends it is reported in the same way.
     """
 
     current: ClassVar[Reporter | None] = None
@@ -61,13 +61,13 @@ class Reporter:
         self.clear()
 
     def clear(self) -> None:
-        """Take the bars off the screen."""
+        """Remove the progress bars."""
         if self._progress is not None:
             self._progress.stop()
             self._progress, self._bars = None, {}
 
     def progress(self, done: int, total: int, what: str) -> None:
-        """The `on_progress` that is handed to the library."""
+        """The `on_progress` of the library."""
         if self.mode == "json":
             self._progress_event(done, total, what)
         elif self.mode == "bar" and sys.stderr.isatty():
@@ -76,7 +76,7 @@ class Reporter:
             self._plain(done, total, what)
 
     def log(self, message: str) -> None:
-        """A line for people, on stderr; -q leaves it out."""
+        """A line on stderr; -q suppresses it."""
         if self._level <= logging.INFO or self.mode == "json":
             self._say("log", message, None)
 
@@ -85,12 +85,12 @@ class Reporter:
         return message if self._flags is None else self._flags.spell(message)
 
     def notes(self, notes: Iterable[str]) -> None:
-        """What the library found and decided on the way; -q leaves it out."""
+        """What the library found and decided; -q suppresses it."""
         for note in notes:
             self.log(f"note: {note}")
 
     def warning(self, message: str) -> None:
-        """Something that the person should know."""
+        """Something that users should know."""
         self._say("warning", message, "yellow")
 
     def error(self, message: str) -> None:
@@ -99,7 +99,7 @@ class Reporter:
         self._say("error", message, "red")
 
     def result(self, values: Mapping[str, object], lines: Sequence[str]) -> None:
-        """What the command found: `lines` for people, `values` for machines."""
+        """The result: `lines` for people, `values` for machines."""
         self.clear()
         if self.mode == "json":
             for line in lines:
@@ -128,7 +128,7 @@ class Reporter:
         sys.stdout.flush()
 
     def _progress_event(self, done: int, total: int, what: str) -> None:
-        now = time.monotonic()  # at most ten a second: a reader on the other side of a pipe keeps up
+        now = time.monotonic()  # at most ten per second, so that the reader of a pipe keeps up
         if done < total and now - self._sent.get(what, -1.0) < 0.1:
             return
         self._sent[what] = now
@@ -146,7 +146,7 @@ class Reporter:
         tenth = 10 * done // total
         last = self._said.get(what, -1)
         if tenth < last:
-            last = -1  # a new round of the same work
+            last = -1  # the same work starts over
         if tenth > last and (done == total or tenth - max(last, 0) >= 2 or last < 0):
             self._said[what] = tenth
             click.echo(f"{what}: {done}/{total}", err=True)
@@ -163,7 +163,7 @@ class _Handler(logging.Handler):
 
 
 def _new_progress() -> Progress:
-    from rich.console import Console  # rich costs 0.1 s, and only a screen needs it
+    from rich.console import Console  # lazy: importing rich takes 0.1 s, and only a terminal needs it
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -184,7 +184,7 @@ def _new_progress() -> Progress:
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> list[str]:
-    """Rows as aligned text: numbers to the right, text to the left."""
+    """Rows as aligned text: numbers right-aligned, text left-aligned."""
     cells = [[str(value) for value in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     numeric = [bool(rows) and all(_is_number(str(row[i])) for row in rows) for i in range(len(header))]

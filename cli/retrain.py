@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 @click.command(
     "retrain",
     cls=options.Command,
-    short_help="Train again with corrected labels; old and new model side by side.",
+    short_help="Train again with corrected labels, and compare the new model with the old one.",
 )
 @click.argument("model", metavar="MODEL")
 @click.argument("chips", metavar="CHIPS")
 @click.option(
     "--labels",
     required=True,
-    help="The corrected labels, e.g. of eo-dl labels merge; with --corrected those so far, or 'none'.",
+    help="The corrected labels, e.g. of `eo-dl labels merge`; with --corrected the labels before correction, or 'none'.",
     metavar="FILE",
 )
 @click.option(
     "--corrected",
-    help="Corrected pre-labels (eo-dl labels prelabel), merged into the labels first: NAME.labels.gpkg beside the new model.",
+    help="Corrected pre-labels (`eo-dl labels prelabel`), merged into the labels first, as NAME.labels.gpkg beside the new model.",
     metavar="FILE",
 )
 @click.option(
     "--scene",
     "scenes",
     multiple=True,
-    help="A corrected scene that CHIPS has not; its ground is for training. May be repeated.",
+    help="A further corrected scene, for training only (repeatable).",
     metavar="FILE",
 )
 @click.option(
@@ -44,18 +44,18 @@ if TYPE_CHECKING:
     "--out",
     default="retrained.eodl",
     show_default=True,
-    help="The new model; its chips lie beside it (NAME.chips).",
+    help="The new model; its chips are written beside it (NAME.chips).",
     metavar="FILE",
 )
 @click.option(
-    "--epochs", type=click.IntRange(min=1), help="At most this many rounds (default: as the old model)."
+    "--epochs", type=click.IntRange(min=1), help="Maximum number of epochs (default: as for the old model)."
 )
 @options.labels("class_field", "classes", "layer")
 @options.compute("device")
 @click.option(
     "--resume",
     is_flag=True,
-    help="Continue a retraining that was stopped; labels, chips and settings must be the same.",
+    help="Continue a stopped retraining; labels, chips and settings must be the same.",
 )
 @options.overwrite
 def command(
@@ -76,17 +76,17 @@ def command(
     ground.
 
     CHIPS is the chip set that MODEL was trained on: its scenes, chip size and held-out ground are kept, so
-    neither model has seen what both are scored on.
+    both models are scored on ground that neither was trained on.
 
     \b
     eo-dl labels prelabel trees_map.gpkg -o to_correct.gpkg      (correct it in QGIS)
     eo-dl retrain trees.eodl chips/ --labels trees.gpkg --corrected to_correct.gpkg -o trees_2.eodl
     """
     if corrected is None and labels == "none":
-        raise click.UsageError("there is nothing to learn from; give --labels FILE, or --corrected FILE")
+        raise click.UsageError("there are no labels to train on; give --labels FILE, or --corrected FILE")
     if corrected is not None and label_options.classes is not None:
         raise click.UsageError(
-            "--classes does not go with --corrected; merge first (eo-dl labels merge), then retrain with --labels"
+            "--classes cannot be combined with --corrected; merge first (eo-dl labels merge), then retrain with --labels"
         )
     reporter.log("starting")
     from eo_dl import retrain

@@ -25,21 +25,22 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     metavar="FILE",
-    help="Vectors, masks, Pascal VOC, COCO, CSV, or ROOT of ROOT/CLASS/images; one for all scenes or one a scene (repeat it, or name a folder).",
+    help="Labels: vectors, rasters, COCO, Pascal VOC, CSV ..., or ROOT of ROOT/CLASS/images; one file for all "
+    "scenes, or one per scene (repeatable; or a folder).",
 )
 @click.option(
     "-o", "--out", default="chips", show_default=True, help="Folder of the chip set.", metavar="FOLDER"
 )
 @click.option(
     "--size",
-    help="Side of a chip: 256, 256px or 128m (default: 256; of images labelled as a whole, theirs).",
+    help="Side of a chip: 256, 256px or 128m (default: 256; for images labelled as a whole, their size).",
     metavar="SIZE",
 )
 @click.option(
     "--gsd",
     "gsd_m",
     type=click.FloatRange(min=0, min_open=True),
-    help="Resample on reading to this ground size of a pixel, metres.",
+    help="Resample scenes to this GSD (ground sample distance), metres.",
     metavar="METRES",
 )
 @options.labels(
@@ -50,13 +51,13 @@ if TYPE_CHECKING:
 @options.split
 @click.option(
     "--splits-of",
-    help="Hold out the same ground as this chip set, to compare models of both.",
+    help="Hold out the same ground as this chip set, so that models of both can be compared.",
     metavar="FOLDER",
 )
 @click.option(
     "--write-chips/--read-scenes",
     default=None,
-    help="Write chips as GeoTIFFs, or read scenes on the fly (default: whichever decodes less).",
+    help="Write chips as GeoTIFFs, or read them from the scenes on demand (default: whichever decodes less).",
 )
 @options.scenes("bands", "nodata", "crs", "trust_vrt")
 @options.seed
@@ -82,17 +83,17 @@ def command(
 ) -> None:
     """Cut scenes and labels into chips for training.
 
-    SCENE is a GeoTIFF, VRT, JPEG2000, PNG or JPEG, a folder of them, or a pattern in quotes; with labels of
+    SCENE is a GeoTIFF, VRT, JPEG 2000, PNG or JPEG, a folder of them, or a quoted pattern; for labels of
     whole images (ROOT/CLASS/NAME.jpg, or a CSV of file and class) also the folder ROOT. Splits are blocks of
-    ground that share none of it; the folder opens in QGIS (chips.gpkg), and what is edited there (split,
-    keep) is obeyed by train.
+    ground, and no two splits share ground. chips.gpkg opens in QGIS; train uses the splits and keep flags as
+    they are edited there.
     """
     from eo_dl import tile
     from eo_dl.io.scene import open_scenes
     from eo_dl.labels.reading import labels_of
 
     size_px, size_m = (None, None) if size is None else options.parse_size(size)
-    # tile places the areas itself, because labels in pixels need the scenes for that
+    # `tile` places the annotated areas, because labels in pixels need the scenes for that
     label_set = labels_of(labels[0] if len(labels) == 1 else labels, replace(label_options, annotated=None))
     chips = tile(
         open_scenes(scenes, scene_options, below=label_set.whole_images),

@@ -24,9 +24,7 @@ _CONFIG_HEADER = """\
 
 
 class _TaskOption(click.Option):
-    """Lists the tasks when its help is shown: the list costs half a second, and a run says its first line
-    before.
-    """
+    """An option that lists the tasks only when its help is shown, because listing them takes half a second."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
         from eo_dl.tasks import available_tasks
@@ -39,12 +37,12 @@ class _TaskOption(click.Option):
 
 @click.command("train", cls=options.Command, short_help="Train a model on a chip set.")
 @click.argument("chips", metavar="CHIPS")
-@click.option("--task", cls=_TaskOption, help="What to learn.", metavar="NAME")
+@click.option("--task", cls=_TaskOption, help="The task", metavar="NAME")
 @click.option("-o", "--out", default="model.eodl", show_default=True, help="The model file.", metavar="FILE")
 @click.option(
     "--config",
     "config",
-    help="YAML with any option of training (configs/*.yaml are complete ones).",
+    help="YAML file with any training options (configs/*.yaml are complete examples).",
     metavar="FILE",
 )
 @click.option(
@@ -52,69 +50,69 @@ class _TaskOption(click.Option):
     "settings",
     multiple=True,
     metavar="KEY=VALUE",
-    help="One option of the configuration, e.g. --set lr=0.001, --set task_options.loss=dice.",
+    help="Set one configuration option, e.g. --set lr=0.001, --set task_options.loss=dice (repeatable).",
 )
-@click.option("--network", help="Network of the task, e.g. unet.", metavar="NAME")
-@click.option("--backbone", help="Any timm backbone with features, e.g. resnet18.", metavar="NAME")
+@click.option("--network", help="Network architecture of the task, e.g. unet.", metavar="NAME")
+@click.option(
+    "--backbone", help="Any timm model that supports `features_only`, e.g. resnet18.", metavar="NAME"
+)
 @click.option(
     "--weights",
-    help="Where the backbone starts: none, imagenet, a name of `eo-dl model backbones`, or a file (safetensors, state dict, checkpoint, .eodl of any task).",
+    help="Initial weights of the backbone: none, imagenet, a name listed by `eo-dl model backbones`, or a file (safetensors, state dict, checkpoint, .eodl of any task).",
     metavar="NAME|PATH",
 )
 @click.option(
     "--freeze",
     type=click.Choice(["none", "backbone", "probe"]),
-    help="Keep the backbone as the weights made it; probe: with one linear layer on it.",
+    help="Freeze the backbone; probe: train one linear layer on a frozen backbone.",
 )
 @click.option(
     "--unfreeze-epoch",
     type=click.IntRange(min=1),
-    help="After so many epochs a frozen backbone learns too.",
+    help="Unfreeze the backbone after N epochs.",
     metavar="N",
 )
 @click.option(
     "--backbone-lr-scale",
     type=click.FloatRange(0, 1, min_open=True),
-    help="Learning rate of the backbone as a part of the others'.",
+    help="Backbone learning rate as a fraction of the base rate.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="At most this many rounds over the train chips.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Maximum number of epochs.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate.")
 @options.compute("batch_size", "device", "precision", "workers")
 @click.option(
     "--devices",
     type=click.IntRange(min=1),
-    help="Processes (GPUs) on this machine that share the work; torchrun and SLURM say it themselves.",
+    help="Number of GPUs (processes) per machine; set by torchrun or SLURM if they launch the run.",
 )
 @click.option(
-    "--nodes", type=click.IntRange(min=1), help="Machines that share the work, started by torchrun or SLURM."
+    "--nodes", type=click.IntRange(min=1), help="Number of machines, launched by torchrun or SLURM."
 )
 @click.option(
     "--strategy",
-    help="How several processes work together: auto, ddp, ddp_find_unused_parameters_true.",
+    help="Strategy of several processes: auto, ddp, ddp_find_unused_parameters_true.",
     metavar="NAME",
 )
-@click.option("--seed", type=int, help="Same seed, same weights on one machine.")
+@click.option("--seed", type=int, help="Random seed (reproducible weights on one machine).")
 @click.option(
-    "--resume", is_flag=True, help="Continue a run that was stopped, to the same result as an unbroken one."
+    "--resume", is_flag=True, help="Continue a stopped run; the result equals that of an uninterrupted run."
 )
 @click.option(
     "--folds",
     type=click.IntRange(min=2),
-    help="One model a fold of the chip set (tile --folds K), scores with their spread.",
+    help="Cross-validate: one model per fold of the chip set (tile --folds K); reports mean and standard deviation.",
     metavar="K",
 )
 @click.option(
     "--val-fold", type=click.IntRange(min=0), help="Validate on this fold of the chip set.", metavar="N"
 )
-@click.option(
-    "--dry-run", is_flag=True, help="Say what it would take (chips, steps, memory, minutes) and stop."
-)
+@click.option("--dry-run", is_flag=True, help="Estimate chips, steps, memory and minutes, and stop.")
 @click.option(
     "--find-lr",
     is_flag=True,
-    help="Try rising learning rates, plot the loss (NAME.lr.png), suggest one and stop.",
+    help="Try increasing learning rates, plot the loss (NAME.lr.png), suggest one, and stop.",
 )
-@click.option("--print-config", is_flag=True, help="Show the whole configuration and stop.")
+@click.option("--print-config", is_flag=True, help="Print the complete configuration and stop.")
 @options.overwrite
 def command(
     reporter: Reporter,
@@ -144,10 +142,10 @@ def command(
     print_config: bool,
     overwrite: bool,
 ) -> None:
-    """Train a model on a chip set, and score it on ground held out, beside simple baselines.
+    """Train a model on a chip set, and score it on held-out ground, next to simple baselines.
 
-    The best weights on the validation blocks become the model. Logs, curves, checkpoints and pictures lie in
-    a folder beside it (NAME.run).
+    The weights that are best on the validation blocks become the model. Logs, curves, checkpoints and
+    pictures are written to a folder beside it (NAME.run).
     """
     reporter.log("starting")
     from eo_dl.training.trainconfig import resolve_config
@@ -191,7 +189,7 @@ def command(
             on_progress=reporter.progress,
         ).summary()
         reporter.result(
-            found.values, [*table(found.rows, found.header), "", f"all of it: {found.values['file']}"]
+            found.values, [*table(found.rows, found.header), "", f"all scores: {found.values['file']}"]
         )
     else:
         from eo_dl import train
@@ -219,7 +217,7 @@ def _refuse_together(*, folds: bool, val_fold: bool, dry_run: bool, find_lr: boo
     ]
     asked += ["--val-fold"] if val_fold and (folds or find_lr) else []
     if len(asked) > 1:
-        raise click.UsageError(f"{' and '.join(asked)} do not go together; give one of them")
+        raise click.UsageError(f"{' and '.join(asked)} cannot be combined; choose one of them")
 
 
 def _say_dry_run(reporter: Reporter, chips: str, config: TrainConfig, val_fold: int | None) -> None:

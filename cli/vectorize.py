@@ -8,7 +8,7 @@ from . import options
 from .reporter import Reporter
 
 
-@click.command("vectorize", cls=options.Command, short_help="Polygons of a class map.")
+@click.command("vectorize", cls=options.Command, short_help="Convert a class map to polygons.")
 @click.argument("source", metavar="MAP")
 @click.option(
     "-o", "--out", required=True, help="The polygons: .gpkg, .geojson, .fgb or .parquet.", metavar="FILE"
@@ -17,19 +17,19 @@ from .reporter import Reporter
     "--min-area",
     "min_area_m2",
     type=click.FloatRange(min=0),
-    help="Leave out smaller polygons, square metres (counted).",
+    help="Leave out polygons smaller than this, square metres (they are counted).",
     metavar="M2",
 )
 @click.option(
     "--simplify",
     "simplify_px",
     type=click.FloatRange(min=0),
-    help="Remove corners smaller than about so many pixels; borders stay shared.",
+    help="Simplify outlines with a tolerance of about N pixels; shared borders stay shared.",
     metavar="PX",
 )
 @click.option(
     "--probabilities",
-    help="The probabilities of the map (NAME_prob.tif): each polygon gets the mean of its class as score.",
+    help="Probabilities of the map (NAME_prob.tif); the score of a polygon is the mean probability of its class.",
     metavar="FILE",
 )
 @options.aoi
@@ -44,7 +44,7 @@ def command(
     aoi: str | None,
     overwrite: bool,
 ) -> None:
-    """Seamless polygons of a class map, with class, area and a field for review, styled for QGIS."""
+    """Convert a class map to seamless polygons with class, area and a review field, styled for QGIS."""
     from eo_dl import vectorize
 
     path = vectorize(
