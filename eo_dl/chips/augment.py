@@ -1,21 +1,23 @@
-"""Augmentation: the same scene as another pass, another light or another height might have shown it.
+"""Augmentation: the same ground as another pass, another light or another altitude might have shown it.
 
-Flips, quarter turns and scale are albumentations'; it is told every parameter, drawn here from the given
-generator, so that nothing depends on its state, on the worker, or on what was augmented before. Light and
-noise are done here, on standard scores: albumentations cuts float images to 0..1, which is right for pictures
-and wrong for bands in physical units.
+Flips, quarter turns and scale are done by albumentations, with every parameter drawn here from the given
+generator, so that nothing depends on the state of albumentations, on the worker, or on what was augmented
+before. Light and noise are done here, on standard scores: albumentations clips float images to 0..1, which is
+right for pictures and wrong for bands in physical units.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.arrays import BoxTarget, MaskTarget, Target
-from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Int64Array
+from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
 from ..core.boxes import areas
 from ..core.classes import IGNORE_ID
 from ..core.extras import needs_extra
@@ -23,14 +25,20 @@ from ..core.extras import needs_extra
 if TYPE_CHECKING:
     import albumentations
 
-# The eight ways to lay a square on itself, as transpose (first), then flips up-down and left-right.
-_DIHEDRAL = tuple(
-    (transpose, vertical, horizontal)
-    for transpose in (False, True)
-    for vertical in (False, True)
-    for horizontal in (False, True)
-)
 _SMALLEST_PX = 1.0
+
+
+@dataclass(frozen=True)
+class _Move:
+    """One of the eight ways to lay a square onto itself, and a change of scale."""
+
+    transposed: bool = False  # applied first
+    upside_down: bool = False
+    mirrored: bool = False
+    factor: float = 1.0
+
+
+_EIGHT_WAYS = tuple(_Move(*flags) for flags in product((False, True), repeat=3))
 
 
 class AugmentConfig(BaseModel):
@@ -57,12 +65,12 @@ class AugmentConfig(BaseModel):
 
     @classmethod
     def nothing(cls) -> AugmentConfig:
-        """Everything off."""
+        """Every variation off."""
         return cls(dihedral=False, scale=0, brightness=0, contrast=0, band_jitter=0, noise=0)
 
 
 class Augment:
-    """Applies an `AugmentConfig`. Holds no state that a result depends on; pickles for worker processes."""
+    """Applies an `AugmentConfig`. Keeps no state that a result depends on; pickles for worker processes."""
 
     def __init__(self, config: AugmentConfig) -> None:
         self.config = config
@@ -70,59 +78,53 @@ class Augment:
     def apply(
         self, image: Float32Array, valid: BoolArray, target: Target, rng: np.random.Generator
     ) -> tuple[Float32Array, BoolArray, Target]:
-        """A varied copy of standard scores (C, H, W), their valid mask (H, W) and their target.
+        """A varied copy of a sample. Depends on the arguments alone.
 
-        What a smaller scale leaves empty is not valid, holds 0 and is ignored in masks. Depends on the
-        arguments alone.
+        Args:
+            image: (C, H, W) standard scores.
+            valid: (H, W) measured pixels. Pixels that a smaller scale leaves empty become invalid, 0 in the
+                image and ignored in masks.
+            target: Its target, moved along.
+            rng: Where chance comes from.
         """
         config = self.config
-        turn = int(rng.integers(8)) if config.dihedral else 0
+        way = int(rng.integers(8)) if config.dihedral else 0
         scaled = rng.random() < config.scale_share and config.scale > 0
         factor = float((1 + config.scale) ** rng.uniform(-1, 1)) if scaled else 1.0
-        if turn or factor != 1.0:
-            square = image.shape[1] == image.shape[2]
-            image, valid, target = _moved(
-                image,
-                valid,
-                target,
-                _DIHEDRAL[turn] if square else (False, *_DIHEDRAL[turn][1:]),
-                factor,
-                config.min_visible,
-            )
+        move = _EIGHT_WAYS[way]
+        square = image.shape[1] == image.shape[2]
+        move = _Move(move.transposed and square, move.upside_down, move.mirrored, factor)
+        if way or factor != 1.0:
+            image, valid, target = _moved(image, valid, target, move, config.min_visible)
         return self._relit(image, valid, rng), valid, target
 
     def _relit(self, image: Float32Array, valid: BoolArray, rng: np.random.Generator) -> Float32Array:
-        config, bands = self.config, len(image)
-        gain = (
-            1
-            + rng.uniform(-config.contrast, config.contrast)
-            + rng.uniform(-config.band_jitter, config.band_jitter, bands)
-        )
-        shift = rng.uniform(-config.brightness, config.brightness) + rng.uniform(
-            -config.band_jitter, config.band_jitter, bands
-        )
-        out = image * gain[:, None, None].astype(np.float32) + shift[:, None, None].astype(np.float32)
+        """The image under another light, with noise."""
+        config = self.config
+
+        def per_band() -> Float64Array:
+            """(C,) a random number for each band."""
+            return rng.uniform(-config.band_jitter, config.band_jitter, len(image))
+
+        gain = 1 + rng.uniform(-config.contrast, config.contrast) + per_band()
+        shift = rng.uniform(-config.brightness, config.brightness) + per_band()
+        relit = image * gain[:, None, None].astype(np.float32) + shift[:, None, None].astype(np.float32)
         if config.noise > 0:
-            out += rng.standard_normal(out.shape, np.float32) * np.float32(config.noise)
-        out[:, ~valid] = 0
-        return out
+            relit += rng.standard_normal(relit.shape, np.float32) * np.float32(config.noise)
+        relit[:, ~valid] = 0
+        return relit
 
 
 def _moved(
-    image: Float32Array,
-    valid: BoolArray,
-    target: Target,
-    turn: tuple[bool, bool, bool],
-    factor: float,
-    min_visible: float,
+    image: Float32Array, valid: BoolArray, target: Target, move: _Move, min_visible: float
 ) -> tuple[Float32Array, BoolArray, Target]:
     """Image, valid mask and target, turned and scaled in the same way."""
     boxes = target.boxes if isinstance(target, BoxTarget) else np.empty((0, 4), np.float32)
-    moved = _compose(turn, factor)(
+    moved = _compose(move)(
         image=np.ascontiguousarray(image.transpose(1, 2, 0)),
         masks=[np.ones(valid.shape, np.uint8), valid.astype(np.uint8), *_planes(target)],
         bboxes=boxes,
-        place=np.arange(len(boxes)),
+        index=np.arange(len(boxes)),
     )
     turned = np.ascontiguousarray(_channels_first(moved["image"]), np.float32)
     inside, still_valid, planes = moved["masks"][0] > 0, moved["masks"][1] > 0, moved["masks"][2:]
@@ -130,9 +132,10 @@ def _moved(
     if isinstance(target, MaskTarget):
         return turned, still_valid, _moved_mask(target, planes, inside)
     if isinstance(target, BoxTarget):
-        kept = np.asarray(moved["place"], np.int64).reshape(-1)
+        kept = np.asarray(moved["index"], np.int64).reshape(-1)
         boxes = np.asarray(moved["bboxes"], np.float32).reshape(-1, 4)
-        return turned, still_valid, _moved_boxes(target, planes, boxes, kept, min_visible * factor**2)
+        least_visible = min_visible * move.factor**2
+        return turned, still_valid, _moved_boxes(target, planes, boxes, kept, least_visible)
     return turned, still_valid, target
 
 
@@ -156,8 +159,8 @@ def _moved_boxes(
 ) -> BoxTarget:
     """The objects that are still in the chip and at least a pixel wide and high.
 
-    `boxes` (M, 4) are the moved boxes of the objects `kept` (M,), `planes` the moved instance masks of all. An object
-    whose area is less than `min_visible` of what it was is ignored.
+    `boxes` (M, 4) are the moved boxes of the objects `kept` (M,), `planes` the moved instance masks of all.
+    An object whose area is less than `min_visible` of what it was is ignored.
     """
     large = np.asarray((boxes[:, 2:] - boxes[:, :2] >= _SMALLEST_PX).all(axis=1), np.bool_)
     masks = None
@@ -169,40 +172,37 @@ def _moved_boxes(
     return BoxTarget(boxes, class_ids, masks).take(large)
 
 
-def _compose(turn: tuple[bool, bool, bool], factor: float) -> albumentations.Compose:
-    """A pipeline in which nothing is left to chance."""
+def _compose(move: _Move) -> albumentations.Compose:
+    """A pipeline that leaves nothing to chance."""
     import_quietly()
     with needs_extra("augmentation"):
         import albumentations as A  # lazy: 2.6 s, and only training needs it
         import cv2
 
-    transpose, vertical, horizontal = turn
     steps: list[Any] = []
-    if transpose:
+    if move.transposed:
         steps.append(A.Transpose(p=1))
-    if vertical:
+    if move.upside_down:
         steps.append(A.VerticalFlip(p=1))
-    if horizontal:
+    if move.mirrored:
         steps.append(A.HorizontalFlip(p=1))
-    if factor != 1.0:
-        interpolation = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA
-        steps.append(
-            A.Affine(
-                scale=(factor, factor),
-                keep_ratio=True,
-                interpolation=interpolation,
-                mask_interpolation=cv2.INTER_NEAREST,
-                fill=0,
-                fill_mask=0,
-                p=1,
-            )
+    if move.factor != 1.0:
+        scale = A.Affine(
+            scale=(move.factor, move.factor),
+            keep_ratio=True,
+            interpolation=cv2.INTER_LINEAR if move.factor > 1 else cv2.INTER_AREA,
+            mask_interpolation=cv2.INTER_NEAREST,
+            fill=0,
+            fill_mask=0,
+            p=1,
         )
-    boxes = A.BboxParams(format="pascal_voc", label_fields=["place"], clip=True)
+        steps.append(scale)
+    boxes = A.BboxParams(format="pascal_voc", label_fields=["index"], clip=True)
     return A.Compose(steps, bbox_params=boxes, seed=0)
 
 
 def import_quietly() -> None:
-    """albumentations asks its home for a newer version when imported, unless told not to."""
+    """Keep albumentations from asking its server for a newer version when it is imported."""
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 

@@ -152,8 +152,8 @@ def _valid_ones(job: TileJob, measured: Sequence[Measured]) -> list[Measured]:
             valid.append(chip)
     if not valid:
         raise LabelError(
-            f"{job.scenes[0].path}: no chip has {job.sampling.min_valid:.0%} measured pixels; check nodata with "
-            "`eo-dl inspect`, or lower `min_valid`"
+            f"{job.scenes[0].path}: no chip has {job.sampling.min_valid:.0%} measured pixels; check nodata "
+            "with `eo-dl inspect`, or lower `min_valid`"
         )
     return valid
 
@@ -189,7 +189,8 @@ def _kept(job: TileJob, records: Sequence[ChipRecord]) -> tuple[BoolArray, list[
     keep[dropped] = False
     if not keep.any():
         raise LabelError(
-            f"{job.labels.source}: no chip shows a labelled object, so `keep_empty` leaves none; check the labels"
+            f"{job.labels.source}: no chip shows a labelled object, so `keep_empty` leaves none; check the "
+            "labels"
         )
     if not len(dropped):
         return keep, []

@@ -41,7 +41,9 @@ class ChipRecord:
     """Share of its pixels that was measured."""
 
     class_shares: dict[int, float] = field(default_factory=dict)
-    """For each class id its share of all pixels of the chip; ignored and invalid pixels belong to no class."""
+    """For each class id its share of all pixels of the chip; ignored and invalid pixels belong to no
+    class.
+    """
 
     object_counts: dict[int, int] = field(default_factory=dict)
     """For each class id the objects whose box centre lies in the chip, so that a grid counts each once."""
@@ -68,7 +70,8 @@ def scene_labels(stems: Sequence[str]) -> tuple[str, ...]:
     """A name for each scene that is safe in file names and unique.
 
     Args:
-        stems: File names of the scenes without suffix. Where stems repeat, the number of the scene is appended.
+        stems: File names of the scenes without suffix. Where stems repeat, the number of the scene is
+            appended.
     """
     safe = [re.sub(r"[^0-9A-Za-z_-]+", "_", stem)[:48].strip("_") or "scene" for stem in stems]
     lowered = [name.lower() for name in safe]  # file systems may not tell cases apart

@@ -97,7 +97,9 @@ class ChipSet:
     """SHA-256 of what training sees."""
 
     shared_ground: dict[str, float]
-    """For each pair of splits ("train/val") the ground in both, in `area_unit`, measured from the outlines."""
+    """For each pair of splits ("train/val") the ground in both, in `area_unit`, measured from the
+    outlines.
+    """
 
     guard_px: float = 0.0
     """Minimum distance between chips of two splits."""
@@ -172,8 +174,8 @@ class ChipSet:
         return replace(truth.labels, annotated=truth.region)
 
     def class_pixel_shares(self, split: str) -> dict[int, float]:
-        """For each class id (0: background) its share of the labelled, valid pixels of a split; empty if there
-        are none.
+        """For each class id (0: background) its share of the labelled, valid pixels of a split; empty if
+        there are none.
         """
         shares: dict[int, float] = {}
         for record in self.split(split):
@@ -193,8 +195,8 @@ class ChipSet:
         return dict(sorted(counts.items()))
 
     def object_sizes_px(self, split: str) -> Float64Array:
-        """(N, 2) widths and heights of the objects of a split, clipped to the chips; for label rasters of their
-        patches.
+        """(N, 2) widths and heights of the objects of a split, clipped to the chips; for label rasters of
+        their patches.
         """
         sizes = [np.empty((0, 2))]
         for record in self.split(split):
@@ -308,7 +310,8 @@ def open_chip_set(chips: ChipSet | str | Path, *, allow_shared: bool = False) ->
         return _opened(folder, manifest, allow_shared)
     except (KeyError, TypeError) as cause:
         raise ChipSetError(
-            f"{folder}: its chips.json was edited by hand and is incomplete ({cause!r}); restore it or tile again"
+            f"{folder}: its chips.json was edited by hand and is incomplete ({cause!r}); restore it or tile "
+            "again"
         ) from cause
 
 
@@ -325,8 +328,8 @@ def _opened(folder: Path, manifest: dict[str, Any], allow_shared: bool) -> ChipS
     shared_ground, notes = dict(manifest["shared_ground"]), list(manifest["notes"])
     if digest != manifest["content_hash"]:
         notes.append(
-            "chips.gpkg was edited after tiling: its splits, keep flags and labels apply; band statistics are "
-            "those of the original train chips"
+            "chips.gpkg was edited after tiling: its splits, keep flags and labels apply; band statistics "
+            "are those of the original train chips"
         )
         ground = chip_ground(scenes, records, chip_px)
         shared_ground = _shared_ground(ground, records)
@@ -355,7 +358,8 @@ def _check_files(folder: Path, records: Sequence[ChipRecord]) -> None:
     missing = [record.file for record in records if record.file and not (folder / record.file).is_file()]
     if missing:
         raise ChipSetError(
-            f"{folder}: {len(missing)} written chips are missing (first: {missing[0]}); restore them or tile again"
+            f"{folder}: {len(missing)} written chips are missing (first: {missing[0]}); restore them or tile "
+            "again"
         )
 
 
@@ -372,6 +376,6 @@ def _shared_message(folder: Path, ground: ChipGround, records: Sequence[ChipReco
         if len(splits) == 2 and "none" not in splits:
             clashes.append(" and ".join(f"{record.chip_id} ({record.split})" for record in pair))
     return (
-        f"{folder}: edited splits share ground, {len(clashes)} pairs of chips: {'; '.join(clashes[:_EXAMPLES])}; "
-        "set one of each pair to 'none' or to the split of the other"
+        f"{folder}: edited splits share ground, {len(clashes)} pairs of chips: "
+        f"{'; '.join(clashes[:_EXAMPLES])}; set one of each pair to 'none' or to the split of the other"
     )

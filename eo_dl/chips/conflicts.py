@@ -1,4 +1,6 @@
-"""Which chips share ground or lie too close to each other to be in two splits, and which of them gives way."""
+"""Which chips share ground or lie too close to each other to be in two splits, and which of them gives
+way.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class ChipGround:
     """(N,) for each chip its outline, in the frame of its place."""
 
     def near_pairs(self, guard_px: float) -> ChipPairs:
-        """All pairs (i < j) of chips of one place that are closer than `guard_px`; with 0, that share ground."""
+        """All pairs (i < j) of chips of one place that are closer than `guard_px`; with 0, that share
+        ground.
+        """
         pairs = [self._near_pairs_of(place, guard_px) for place in self.places]
         return np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs])
 

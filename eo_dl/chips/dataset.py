@@ -73,9 +73,9 @@ def collate(samples: Sequence[Sample[TargetT]]) -> Batch[TargetT]:
 class ChipDataset(torch.utils.data.Dataset[Sample]):
     """The chips of a set by index, read on demand from written files or else from the scenes.
 
-    A sample depends on the chip, the seed and the epoch; never on the worker or on what was read before. Pixels
-    that are not valid are ignored in masks (255) and have no class in soft ones (0); so is ground outside
-    `annotated`. May be sent to other processes; handles of files are opened by each of them.
+    A sample depends on the chip, the seed and the epoch; never on the worker or on what was read before.
+    Pixels that are not valid are ignored in masks (255) and have no class in soft ones (0); so is ground
+    outside `annotated`. May be sent to other processes; handles of files are opened by each of them.
 
     Args:
         chips: The chip set.
@@ -84,8 +84,8 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         normalization: Makes standard scores of physical values.
         augment: Varies the samples; None: they stay as they are.
         seed: Seed of the augmentation.
-        hide_unannotated: Also blank the pixels outside `annotated`, for tasks whose targets are objects: ground
-            that is not annotated must not be learnt as background.
+        hide_unannotated: Also blank the pixels outside `annotated`, for tasks whose targets are objects:
+            ground that is not annotated must not be learnt as background.
     """
 
     def __init__(

@@ -3,8 +3,8 @@
 Users may change `split` and `keep` of a chip, delete chips, and correct labels; everything else about a chip
 must stay as it is.
 
-All layers lie in one `LayerFrame`. Labels in map coordinates stay in their own CRS; labels in pixels are shown
-in the frame and brought back to pixels when read.
+All layers lie in one `LayerFrame`. Labels in map coordinates stay in their own CRS; labels in pixels are
+shown in the frame and brought back to pixels when read.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def read_records(
         records = tuple(_record(path, row, class_ids, scenes) for row in rows)
     except (KeyError, ValueError, TypeError) as cause:
         raise ChipSetError(
-            f"{path}: its layer 'chips' was changed beyond `split` and `keep` ({cause!r}); restore it or tile again"
+            f"{path}: its layer 'chips' was changed beyond `split` and `keep` ({cause!r}); restore it or "
+            "tile again"
         ) from cause
     _check_records(path, records, scenes, chip_px)
     return records
@@ -150,8 +151,8 @@ def _record(
         )
     if not 0 <= scene_index < len(scenes):
         raise ChipSetError(
-            f"{path}: chip {name} has the scene number {scene_index}, and there are {len(scenes)} scenes; restore "
-            "the file or tile again"
+            f"{path}: chip {name} has the scene number {scene_index}, and there are {len(scenes)} scenes; "
+            "restore the file or tile again"
         )
     window = Window(int(row["col"]), int(row["row"]), int(row["width"]), int(row["height"]))
     class_shares, object_counts = json.loads(row["class_shares"]), json.loads(row["object_counts"])
@@ -181,8 +182,8 @@ def _check_records(path: Path, records: Sequence[ChipRecord], scenes: Sequence[S
         seen.add(record.chip_id)
         if (window.width, window.height) != (chip_px, chip_px):
             raise ChipSetError(
-                f"{path}: chip {record.chip_id} has another size than it was cut with ({chip_px} px); restore the "
-                "file or tile again"
+                f"{path}: chip {record.chip_id} has another size than it was cut with ({chip_px} px); "
+                "restore the file or tile again"
             )
         if window.intersection(scenes[record.scene_index].grid.window) is None:
             raise ChipSetError(

@@ -52,13 +52,13 @@ def inherited(
     missing = [name for name in ("train", "val", "test") if old.split(name) and name not in kept]
     if missing:
         raise ConfigError(
-            f"{old.path}: no chip of the new set is {' or '.join(missing)} on its ground; use the same scenes "
-            "and chip size, or omit `splits_of`"
+            f"{old.path}: no chip of the new set is {' or '.join(missing)} on its ground; use the same "
+            "scenes and chip size, or omit `splits_of`"
         )
     lost = kept.count("none")
     notes = [
-        f"splits are those of {old.path.name}: {kept.count('val')} val and {kept.count('test')} test chips on "
-        "the ground that it held out"
+        f"splits are those of {old.path.name}: {kept.count('val')} val and {kept.count('test')} test chips "
+        "on the ground that it held out"
     ]
     if lost:
         notes.append(f"{lost} chips on the edge of held-out ground are in no split")

@@ -22,8 +22,8 @@ _LONLAT = CRS.from_epsg(4326)
 class LayerFrame:
     """The frame of the layers of a chip set or a queue.
 
-    The CRS of the scenes if they share one, else longitude and latitude. Images without a CRS have no position:
-    they are laid side by side in pixels, with rows downwards.
+    The CRS of the scenes if they share one, else longitude and latitude. Images without a CRS have no
+    position: they are laid side by side in pixels, with rows downwards.
     """
 
     crs: CRS | None

@@ -1,5 +1,5 @@
-"""`chips.json`: everything about a chip set that is not a table in `chips.gpkg`. Written last: a folder without
-it is not a chip set.
+"""`chips.json`: everything about a chip set that is not a table in `chips.gpkg`. Written last: a folder
+without it is not a chip set.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def read_manifest(folder: Path) -> PlainValues:
     version = manifest.get("format_version", 0)
     if version > FORMAT_VERSION:
         raise ChipSetError(
-            f"{path}: was made by eo_dl {manifest.get('eo_dl')} in format {version}; this version reads formats up "
-            f"to {FORMAT_VERSION}; update eo_dl"
+            f"{path}: was made by eo_dl {manifest.get('eo_dl')} in format {version}; this version reads "
+            f"formats up to {FORMAT_VERSION}; update eo_dl"
         )
     return manifest
 
@@ -130,8 +130,8 @@ def reopen_scene(entry: PlainValues, folder: Path) -> Scene:
     same_size = (scene.native.height, scene.native.width) == (native.height, native.width)
     if not same_size or not _is_same_file(scene, entry):
         raise ChipSetError(
-            f"{folder}: its scene {path} is not the file that was tiled, it changed since; restore the old one, or "
-            "run `eo-dl tile` again"
+            f"{folder}: its scene {path} is not the file that was tiled, it changed since; restore the old "
+            "one, or run `eo-dl tile` again"
         )
     height, width = entry["size"]
     if (height, width) == (native.height, native.width):
@@ -148,7 +148,9 @@ def _open(path: str, entry: PlainValues, native: PixelGrid) -> Scene:
 
 
 def _find(entry: PlainValues, folder: Path, kind: str) -> str:
-    """The recorded path, else the path relative to the chip set, for project folders that moved as a whole."""
+    """The recorded path, else the path relative to the chip set, for project folders that moved as a
+    whole.
+    """
     path, relative = str(entry["path"]), entry["relative"]
     if is_remote(path) or Path(path).exists():
         return path
@@ -157,8 +159,8 @@ def _find(entry: PlainValues, folder: Path, kind: str) -> str:
         if moved.exists():
             return str(moved)
     raise ChipSetError(
-        f"{folder}: its {kind} {path} is missing; restore it, move it together with the chip set ({relative} from "
-        "there), or tile again"
+        f"{folder}: its {kind} {path} is missing; restore it, move it together with the chip set ({relative} "
+        "from there), or tile again"
     )
 
 
@@ -282,8 +284,8 @@ def labels_crs(entry: PlainValues) -> CRS | None:
 def content_hash(
     scenes: Sequence[Scene], labels: LabelSet, records: Sequence[ChipRecord], chip_px: int
 ) -> str:
-    """SHA-256 of what training sees: scenes, bands, grids, labels, and which chip is in which split. Paths and
-    modification times do not count.
+    """SHA-256 of what training sees: scenes, bands, grids, labels, and which chip is in which split. Paths
+    and modification times do not count.
     """
     digest = hashlib.sha256()
     for scene in scenes:

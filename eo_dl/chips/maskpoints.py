@@ -17,8 +17,8 @@ _POINTS_PER_BLOCK = 256
 def points_in_mask(truth: SceneTruth) -> PointsOfClass:
     """Random pixels of a class: first a block of the raster, then one of its pixels of that class.
 
-    Blocks are chosen by the root of their number of such pixels, so that small patches are met, too. Up to 256
-    evenly spaced pixels per block and class are kept, so memory depends on the number of blocks alone.
+    Blocks are chosen by the root of their number of such pixels, so that small patches are met, too. Up to
+    256 evenly spaced pixels per block and class are kept, so memory depends on the number of blocks alone.
     """
     blocks: dict[int, list[tuple[int, Float64Array]]] = {}
     grid = truth.scene.grid

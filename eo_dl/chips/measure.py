@@ -2,8 +2,8 @@
 to the statistics.
 
 Threads, not processes: GDAL decodes and burns without the interpreter's lock, and threads share one block
-cache. Each thread has its own handle of a scene. Neighbouring chips are read in one go (a span), and spans that
-lie in the same blocks of the file are the work of one thread, so that a block is decoded once.
+cache. Each thread has its own handle of a scene. Neighbouring chips are read in one go (a span), and spans
+that lie in the same blocks of the file are the work of one thread, so that a block is decoded once.
 """
 
 from __future__ import annotations
@@ -174,8 +174,8 @@ def in_order(
 
 
 def _jobs(spans: Sequence[_Span], scenes: Sequence[Scene]) -> list[list[_Span]]:
-    """Spans grouped by thread: a few of those in one column whose first rows lie in the same row of the file's
-    blocks.
+    """Spans grouped by thread: a few of those in one column whose first rows lie in the same row of the
+    file's blocks.
     """
     jobs: list[list[_Span]] = []
     growing: dict[tuple[int, int, int], list[_Span]] = {}
@@ -193,8 +193,8 @@ def _jobs(spans: Sequence[_Span], scenes: Sequence[Scene]) -> list[list[_Span]]:
 
 
 def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator[_Span]:
-    """Neighbours in one row of one scene, as many as fit a modest buffer; larger for striped files, whose rows
-    are decoded whole.
+    """Neighbours in one row of one scene, as many as fit a modest buffer; larger for striped files, whose
+    rows are decoded whole.
     """
     first = 0
     for (index, _), row in groupby(candidates, key=lambda c: (c.scene_index, c.window.row)):

@@ -1,9 +1,9 @@
 """Where chips lie on the ground, in one frame for all scenes that see the same place.
 
 Two dates of one place must never be in two splits, so splits are decided by ground, not by file. Scenes that
-overlap, or are closer to each other than the guard, form one `Place`; its frame is the pixel grid of its first
-scene, continued in all directions, and scenes in another CRS are brought into it. An image without a CRS is a
-place of its own.
+overlap, or are closer to each other than the guard, form one `Place`; its frame is the pixel grid of its
+first scene, continued in all directions, and scenes in another CRS are brought into it. An image without a
+CRS is a place of its own.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ def _outline(grid: PixelGrid, crs: CRS) -> shapely.Geometry:
 
 
 def _to_crs(geometries: GeometryArray, source: CRS, target: CRS) -> GeometryArray:
-    """Like `core.geometries.reproject`, but what has no position in the target CRS becomes infinite instead of an
-    error.
+    """Like `core.geometries.reproject`, but what has no position in the target CRS becomes infinite instead
+    of an error.
     """
     if source == target:
         return geometries

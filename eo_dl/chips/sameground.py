@@ -15,8 +15,8 @@ from ..io.scene import Scene
 def on_ground_of(path: str, grid: PixelGrid, scenes: Sequence[Scene], owner: str) -> list[int]:
     """Indices of the scenes that may share ground with an image.
 
-    With a CRS, all that have one. Without, those of the same file name, else of the same stem; if folders hold
-    several, the one at the same path.
+    With a CRS, all that have one. Without, those of the same file name, else of the same stem; if folders
+    hold several, the one at the same path.
 
     Args:
         path: Path of the image.
@@ -41,6 +41,6 @@ def on_ground_of(path: str, grid: PixelGrid, scenes: Sequence[Scene], owner: str
         return same_path[:1]
     examples = " and ".join(scenes[index].path for index in namesakes[:2])
     raise InputError(
-        f"{owner}: {len(namesakes)} of its images are called {name}, for example {examples}, and {path} is none "
-        "of them; name the image with `scene`"
+        f"{owner}: {len(namesakes)} of its images are called {name}, for example {examples}, and {path} is "
+        "none of them; name the image with `scene`"
     )

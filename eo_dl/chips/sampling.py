@@ -28,8 +28,8 @@ class Sampling:
     showing no part of another (for localization); "balanced": equally often around each class."""
 
     count: int | None = None
-    """Number of chips in all scenes together (default: as many as a grid has; for "objects" and "single" until
-    each object was seen whole). Not for "grid"."""
+    """Number of chips in all scenes together (default: as many as a grid has; for "objects" and "single"
+    until each object was seen whole). Not for "grid"."""
 
     overlap_px: int = 0
     """Pixels that neighbouring chips share. For "grid" only."""

@@ -1,12 +1,12 @@
 """Blocks of ground, and how they become train, val and test (or folds).
 
-A block goes to one split as a whole; a chip belongs to the block of its centre. Chips closer than the guard to
-a chip of a higher split (test above val above train) are then taken out of their split. The default guard is
-one chip; if that would cost more than `MOST_LOST` of the chips, or a split most of a class, the guard is
+A block goes to one split as a whole; a chip belongs to the block of its centre. Chips closer than the guard
+to a chip of a higher split (test above val above train) are then taken out of their split. The default guard
+is one chip; if that would cost more than `MOST_LOST` of the chips, or a split most of a class, the guard is
 halved, then dropped, which is reported. Whatever the guard, chips of two splits share no ground.
 
-With folds, fold k is test, the next one val, and the rest train (`fold_splits`), so that every chip is in test
-once. Of two folds one is val and the other train; then there is no test.
+With folds, fold k is test, the next one val, and the rest train (`fold_splits`), so that every chip is in
+test once. Of two folds one is val and the other train; then there is no test.
 """
 
 from __future__ import annotations
@@ -63,11 +63,13 @@ class Split:
     """Side of a block in pixels of the chips, in place of `block_m`."""
 
     guard_px: float | None = None
-    """Minimum distance between chips of two splits, pixels (default: one chip, less if that costs too much)."""
+    """Minimum distance between chips of two splits, pixels (default: one chip, less if that costs too
+    much).
+    """
 
     folds: int | None = None
-    """Number of folds for cross-validation. Chips are divided evenly into folds instead of by `shares`; fold 0
-    is test, fold 1 val. Each can take its turn later (`ChipSet.for_fold`)."""
+    """Number of folds for cross-validation. Chips are divided evenly into folds instead of by `shares`; fold
+    0 is test, fold 1 val. Each can take its turn later (`ChipSet.for_fold`)."""
 
     def __post_init__(self) -> None:
         if len(self.shares) != 3 or min(self.shares) < 0 or self.shares[0] == 0:
@@ -171,7 +173,9 @@ def default_block_chips(places: Sequence[Place], pitch_px: int) -> int:
 
 
 def block_names(ground: ChipGround, block_px: int) -> tuple[str, ...]:
-    """For each chip the block of its centre: "p0_r1_c2" (number of the place, row and column of the block)."""
+    """For each chip the block of its centre: "p0_r1_c2" (number of the place, row and column of the
+    block).
+    """
     centres = shapely.get_coordinates(shapely.centroid(ground.outlines))
     names = []
     for (col, row), number in zip(centres, ground.place_of, strict=True):
@@ -317,8 +321,8 @@ def _check_filled(splits: Sequence[SplitName], keep: BoolArray, split: Split) ->
     missing = [name for name in wanted if name not in filled]
     if missing:
         raise ConfigError(
-            f"no chip is left for {' and '.join(missing)} once chips of two splits share no ground; use smaller "
-            "chips (`size`), less overlap (`overlap_px`) or a smaller guard (`guard_px`)"
+            f"no chip is left for {' and '.join(missing)} once chips of two splits share no ground; use "
+            "smaller chips (`size`), less overlap (`overlap_px`) or a smaller guard (`guard_px`)"
         )
 
 
@@ -333,7 +337,7 @@ def _notes(split: Split, chip_px: int, attempt: _Attempt) -> tuple[str, ...]:
     why = ""
     if split.guard_px is None and attempt.guard_px < chip_px:
         why = (
-            f": a guard of one chip ({chip_px} px) would have cost more than {MOST_LOST:.0%} of the chips, or a "
-            "split most of a class; use more ground or smaller chips for a wider guard"
+            f": a guard of one chip ({chip_px} px) would have cost more than {MOST_LOST:.0%} of the chips, "
+            "or a split most of a class; use more ground or smaller chips for a wider guard"
         )
     return (f"{distance}{lost}{why}",)

@@ -1,7 +1,7 @@
 """Assigning blocks of ground to splits: a seeded search over moves and swaps.
 
-A good assignment gives every split its share of the chips and of each class, counted after the guard has taken
-its toll, since chips that stand between two splits are of no use to either.
+A good assignment gives every split its share of the chips and of each class, counted after the guard has
+taken its toll, since chips that stand between two splits are of no use to either.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Statistics of the train pixels, per band and in physical units, from one reading of each chip.
 
-Each chip gives a `BandTally` when it is read, before its split is known; those of the train chips are added up
-afterwards. Count, mean, standard deviation and extremes are exact (float64, merged by the rule of Chan, Golub
-and LeVeque 1979). Percentiles come from evenly spaced pixels of every chip, up to `SAMPLE_BYTES` in all, which
-is every pixel of a small chip set.
+Each chip gives a `BandTally` when it is read, before its split is known; those of the train chips are added
+up afterwards. Count, mean, standard deviation and extremes are exact (float64, merged by the rule of Chan,
+Golub and LeVeque 1979). Percentiles come from evenly spaced pixels of every chip, up to `SAMPLE_BYTES` in
+all, which is every pixel of a small chip set.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def tally_bands(pixels: AnyArray, valid: BoolArray, bands: BandSet, sample_px: i
 
 
 def statistics(tallies: Sequence[BandTally]) -> tuple[BandStatistics, ...]:
-    """Statistics per band over all valid pixels of these chips, merged in their order, so that every run gives
-    the same last bit.
+    """Statistics per band over all valid pixels of these chips, merged in their order, so that every run
+    gives the same last bit.
 
     Raises:
         ChipSetError: No pixel is valid.

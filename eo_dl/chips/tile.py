@@ -91,7 +91,8 @@ def tile(
     sampling, split = sampling or Sampling(), split or Split()
     if splits_of is not None and split.folds is not None:
         raise ConfigError(
-            "`splits_of`: takes over the splits of another chip set, and `folds` makes new ones; give one of them"
+            "`splits_of`: takes over the splits of another chip set, and `folds` makes new ones; give one of "
+            "them"
         )
     label_set = read_labels(labels)
     ready, notes = prepare_scenes(scenes, gsd_m, below=label_set.whole_images)

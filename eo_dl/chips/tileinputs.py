@@ -1,4 +1,6 @@
-"""The inputs of `tile` in one shape: scenes with the same bands, annotated ground, regions, the size of a chip."""
+"""The inputs of `tile` in one shape: scenes with the same bands, annotated ground, regions, the size of a
+chip.
+"""
 
 from __future__ import annotations
 
@@ -157,13 +159,15 @@ def with_annotated(labels: LabelSet, annotated: str | Path, scenes: Sequence[Sce
     """
     if labels.annotated is not None:
         raise LabelError(
-            f"{annotated}: the labels of {labels.source} already state where they are complete; omit `annotated`"
+            f"{annotated}: the labels of {labels.source} already state where they are complete; omit "
+            "`annotated`"
         )
     polygons, crs = _polygons(annotated)
     if labels.crs is not None:
         if crs is None:
             raise InputError(
-                f"{annotated}: has no CRS, but the labels have one; assign it, for example with ogr2ogr -a_srs"
+                f"{annotated}: has no CRS, but the labels have one; assign it, for example with ogr2ogr "
+                "-a_srs"
             )
         return replace(labels, annotated=reproject(polygons, crs, labels.crs, str(annotated)))
     parts: list[GeometryArray] = []

@@ -29,8 +29,8 @@ IMAGES, MASKS = "images", "masks"
 
 
 def decode_ratio(scenes: Sequence[Scene], candidates: Sequence[Candidate]) -> float:
-    """Pixels decoded per pixel used if chips are read one by one in random order; 1 if all scenes fit the block
-    cache.
+    """Pixels decoded per pixel used if chips are read one by one in random order; 1 if all scenes fit the
+    block cache.
     """
     if sum(_stored_bytes(scene) for scene in scenes) <= _CACHE_BYTES:
         return 1.0
