@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -20,11 +21,15 @@ from eo_dl import open_chip_set, read_labels, tile
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.sampling import Sampling
 from eo_dl.chips.splits import Split
+from eo_dl.core.labelset import LabelSet
+from eo_dl.curation.checks import checking
+from eo_dl.curation.checks.audit import audit_labels
 from eo_dl.curation.checks.copies import find_copies
 from eo_dl.curation.checks.leakage import check_leakage
 from eo_dl.curation.queue.chipviews import VIEWS
 from eo_dl.errors import ChipSetError
 from eo_dl.io.scene import open_scene
+from eo_dl.labels.labeloptions import LabelOptions
 
 SIDE = 128
 
@@ -151,3 +156,20 @@ def test_copies_are_found_and_other_images_are_not(tmp_path: Path) -> None:
     found = check_leakage(made)
     assert len(found) == 3 and {one.image for one in found} == {"s5.tif", "s6.tif", "s7.tif"}
     assert "the same pixels as" in found[0].text and "nearly" in found[2].text
+
+
+def test_labels_are_checked_once_on_the_scenes_of_the_chip_set(
+    chips: Path, sample_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[object] = []
+    read = checking.labels_of
+
+    def counted(*arguments: Any) -> LabelSet:
+        reads.append(arguments)
+        return read(*arguments)
+
+    monkeypatch.setattr(checking, "labels_of", counted)
+    options = LabelOptions(layer="buildings", class_field="none")
+    report = audit_labels(sample_data / "train_labels.gpkg", chips=chips, label_options=options)
+    assert [scene.name for scene in report.scenes] == ["train.tif"] and report.registration
+    assert len(reads) == 1

@@ -320,7 +320,7 @@ def test_what_a_model_cannot_judge_is_refused(scene: Scene, tmp_path: Path, samp
         check_with_model(labels, [scene], model("segmentation", scene))
     with pytest.raises(LabelError, match="judges labels of whole images"):
         check_with_model(labels, [scene], model("classification", scene))
-    with pytest.raises(LabelError, match="`scene"):
+    with pytest.raises(LabelError, match="`scenes`"):
         audit_labels(
             sample_data / "train_labels.gpkg",
             model=model("segmentation", scene),

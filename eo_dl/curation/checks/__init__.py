@@ -1,1 +1,1 @@
-"""What can be wrong with labels: each module finds one kind of problem, `check` puts them together."""
+"""What may be wrong with labels: outlines, classes, positions, leakage between splits, doubts of a model."""

@@ -1,8 +1,7 @@
-"""`audit_labels`: `check_labels`, and what a chip set and a model have to say."""
+"""`audit_labels`: `check_labels`, and what a chip set and a model reveal."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from ...bundle import Bundle, load_model
@@ -13,7 +12,7 @@ from ...io.scene import SceneSources
 from ...labels.labeloptions import LabelOptions
 from ...labels.reading import LabelFiles, labels_of
 from ...networks.compute import Compute
-from .checking import check_labels
+from .checking import check_with_scenes
 from .checkreport import CheckReport
 from .leakage import check_leakage
 from .suspects import check_with_model
@@ -29,39 +28,59 @@ def audit_labels(
     compute: Compute = Compute(),
     on_progress: OnProgress = silent,
 ) -> CheckReport:
-    """What `check_labels` finds; with `chips`, what two splits share; with `model`, which labels it doubts
-    (best one that was not trained on them).
+    """Everything that `check_labels` finds, what two splits share, and which labels a model doubts.
 
-    Where no scene is named, those of the labelling project, else of the chip set, are looked at. Raises as
-    `check_labels` does, and `ChipSetError`, `BundleError`, or `LabelError` where a model cannot judge these
-    labels.
+    Args:
+        labels: The label files.
+        scenes: The scenes that they belong to (default: those of the labelling project, else of the chip
+            set).
+        chips: A chip set whose splits are searched for shared ground and images.
+        model: A model that judges the labels; one that was not trained on them finds more.
+        label_options: How the labels are read.
+        compute: Where and how the model runs.
+        on_progress: Called with the number of scenes or chips done and their total.
 
-    >>> audit_labels("labels.gpkg", ["ortho.tif"], model="roofs.eodl").rows()  # doctest: +SKIP
+    Raises:
+        LabelError: The labels cannot be read, or the model cannot judge them.
+        ChipSetError: `chips` is not a chip set.
+        BundleError: `model` is not a model.
+
+    Example:
+        >>> audit_labels("labels.gpkg", "ortho.tif", model="roofs.eodl").rows()  # doctest: +SKIP
     """
     bundle = None if model is None else load_model(model)
-    known = None if chips is None else open_chip_set(chips, allow_shared=True)
-    check = partial(check_labels, labels, label_options=label_options, on_progress=on_progress)
-    report = check(scenes)
-    if not report.scenes and known is not None:
-        report = check(known.scenes)
-    if known is not None:
-        report = report.with_findings(check_leakage(known, on_progress=on_progress))
+    chip_set = None if chips is None else open_chip_set(chips, allow_shared=True)
+    report = check_with_scenes(
+        labels,
+        scenes,
+        fallback=() if chip_set is None else chip_set.scenes,
+        label_options=label_options,
+        on_progress=on_progress,
+    )
+    if chip_set is not None:
+        report = report.with_findings(check_leakage(chip_set, on_progress=on_progress))
     if bundle is None:
         return report
     if not report.scenes:
         raise LabelError(
             f"{report.source}: a model needs the scenes to judge labels; name them with `scenes`"
         )
-    if any(found.kind == "unreadable" for found in report.findings):
-        return report.with_findings((), ("the model was not asked, since labels and scenes do not fit",))
+    if any(finding.kind == "unreadable" for finding in report.findings):
+        return report.with_findings((), ("the model was not run, since labels and scenes do not match",))
     doubts = check_with_model(
         labels_of(labels, label_options), report.scenes, bundle, compute=compute, on_progress=on_progress
     )
-    return report.with_findings(doubts.findings, (*doubts.notes, _how_good(bundle, known)))
+    return report.with_findings(doubts.findings, (*doubts.notes, _what_it_was_trained_on(bundle, chip_set)))
 
 
-def _how_good(bundle: Bundle, chips: ChipSet | None) -> str:
-    """What to think of the doubts of a model, by what it was trained on."""
+def _what_it_was_trained_on(bundle: Bundle, chips: ChipSet | None) -> str:
+    """How much to trust the doubts of a model."""
     if chips is not None and bundle.spec.provenance.chip_set == chips.content_hash:
-        return f"{bundle.path.name} was trained on this chip set: there it has learned the errors, too; a model of other folds finds more"
-    return "a model that was trained on these labels has learned their errors, too; one of other ground or other folds finds more"
+        return (
+            f"{bundle.path.name} was trained on this chip set, so it has learnt the mistakes on the train "
+            "ground; a model of other folds finds more (`val_fold`)"
+        )
+    return (
+        "a model trained on these labels has learnt their mistakes; one trained on other ground, or on other "
+        "folds (`val_fold`), finds more"
+    )

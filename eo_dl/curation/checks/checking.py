@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import shapely
 
-from ...core.arraytypes import GeometryArray
+from ...core.arraytypes import Float64Array, GeometryArray
 from ...core.labelset import LabelSet
 from ...core.progress import OnProgress, silent
 from ...errors import EoDlError, LabelError
@@ -18,8 +17,8 @@ from ...io.scene import Scene, SceneSources, open_scenes
 from ...labels.classnames import parse_classes
 from ...labels.coverage import match_labels
 from ...labels.labeloptions import LabelOptions
-from ...labels.labelsources import find_sources
-from ...labels.projectlayout import announced, is_project
+from ...labels.labelsources import Sources, find_sources
+from ...labels.projectlayout import Announced, announced, is_project
 from ...labels.reading import LabelFiles, labels_of, read_records
 from ...labels.records import Records
 from ...labels.vector.vectorlabels import read_areas
@@ -31,42 +30,9 @@ from .placechecks import check_annotated, check_on_scene, check_used
 from .registration import LEAST_CELLS, MAX_CELLS, Misregistration, judge, shift_scores
 from .shapechecks import check_geometries, check_overlaps
 
-FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
-_ALL = "all scenes"
-# of all scenes: what lies in place in hundreds of small images is known after some of them
+_ALL_SCENES = "all scenes"
+# Of all scenes: whether labels of hundreds of small images are shifted is known after some of them.
 _MOST_CELLS = 2 * MAX_CELLS
-
-
-@dataclass
-class _Registration:
-    """How well shifts fit, by scene."""
-
-    scene_count: int
-    scores: dict[str, list[FloatArray]] = field(default_factory=dict)
-
-    def add(self, scene: Scene, outlines: GeometryArray) -> None:
-        """Look at a scene (in pixels of its file), unless enough was seen of others."""
-        if sum(map(len, self.scores.values())) < _MOST_CELLS:
-            most = min(MAX_CELLS, max(LEAST_CELLS, _MOST_CELLS // self.scene_count))
-            self.scores[scene.name] = shift_scores(scene, outlines, most_cells=most)
-
-    def results(self) -> dict[str, Misregistration]:
-        """Each scene that can be told alone; all together where several cannot."""
-        alone = {name: judge(list(scores)) for name, scores in self.scores.items()}
-        if len(alone) < 2:
-            return alone
-        known = {name: found for name, found in alone.items() if found.known}
-        rest = [score for name, scores in self.scores.items() if name not in known for score in scores]
-        if len(known) == len(alone):
-            return known
-        name = (
-            f"the other {len(alone) - len(known)} scenes"
-            if known
-            else _ALL
-            if len(alone) == self.scene_count
-            else f"{len(alone)} of {self.scene_count} scenes"
-        )
-        return {**known, name: judge(rest)}
 
 
 def check_labels(
@@ -76,113 +42,150 @@ def check_labels(
     label_options: LabelOptions = LabelOptions(),
     on_progress: OnProgress = silent,
 ) -> CheckReport:
-    """Everything that may be wrong with labels, the worst first; nothing is changed.
+    """Find everything that may be wrong with labels, the worst first; nothing is changed.
 
-    Outlines (invalid, drawn twice, on each other), classes (not said, spelt in several ways, empty, rare),
-    and, with `scenes`, where objects lie: too small, beside the scene, on nodata, outside annotated ground,
-    beside the image's edges. `label_options`: how the labels are read; scenes of a labelling project need not be named.
-    Labels that do not fit the scenes are a finding, not an error.
+    Outlines (invalid, drawn twice, overlapping), classes (missing, spelt in several ways, empty, rare), and,
+    with scenes, the position of objects: too small, outside the scene, on nodata, outside annotated ground,
+    shifted against the image.
 
-    Raises `LabelError` where labels cannot be read at all.
+    Args:
+        labels: The label files.
+        scenes: The scenes that they belong to (default: those of the labelling project, if it is one).
+        label_options: How the labels are read.
+        on_progress: Called with the number of scenes done and their total.
 
-    >>> check_labels("labels.gpkg", ["ortho.tif"]).rows()  # doctest: +SKIP
+    Returns:
+        The findings. Labels that do not fit the scenes are a finding, not an error.
+
+    Raises:
+        LabelError: The labels cannot be read at all.
+
+    Example:
+        >>> check_labels("labels.gpkg", "ortho.tif").rows()  # doctest: +SKIP
     """
-    parse_classes(label_options.classes)  # a mistake in these is the caller's, not the labels'
-    if label_options.annotated is not None:
-        read_areas(Path(label_options.annotated))  # so is a file that cannot be read
-    found = find_sources(labels, label_options.format)
-    single = found.format.vector and len(found.paths) == 1
-    project = single and is_project(found.paths[0], label_options.layer)
-    said = announced(found.paths[0]) if project else None
-    opened = open_scenes(scenes)
-    if not opened and said is not None:
-        opened = open_scenes(said.scenes)
-    findings: list[Finding] = []
-    names = said.classes.names if said else ()
-    records = None if found.format.read_records is None else read_records(found, label_options)
-    if records is not None:
-        findings += _of_records(records, names)
-    ready = _label_set(partial(labels_of, labels, label_options), findings)
-    counts, registration = dict[str, float](), dict[str, Misregistration]()
-    if ready is not None:
-        counts = _object_counts(ready, names)
-        more, registration = _on_scenes(ready, opened, counts, on_progress)
-        findings += more
-        findings += check_annotated(ready)
-    findings += check_balance(counts, "px" if ready is not None and ready.masks else "objects")
-    label_crs = None if records is None else records.crs
-    notes = [] if ready is None else list(ready.notes)
-    return CheckReport(
-        found.name,
-        in_order(findings),
-        counts,
-        "px" if records is None else "objects",
-        registration,
-        label_crs,
-        opened,
-        tuple(notes),
+    return check_with_scenes(
+        labels, scenes, fallback=(), label_options=label_options, on_progress=on_progress
     )
 
 
-def _of_records(records: Records, names: Sequence[str]) -> Iterator[Finding]:
+def check_with_scenes(
+    labels: LabelFiles,
+    scenes: SceneSources,
+    *,
+    fallback: Sequence[Scene],
+    label_options: LabelOptions,
+    on_progress: OnProgress,
+) -> CheckReport:
+    """As `check_labels`, on the scenes named, else those of the labelling project, else those of
+    `fallback`.
+    """
+    parse_classes(label_options.classes)  # a mistake in these is the caller's, not one of the labels
+    if label_options.annotated is not None:
+        read_areas(Path(label_options.annotated))  # so is a file that cannot be read
+    sources = find_sources(labels, label_options.format)
+    project = _project(sources, label_options)
+    project_classes = () if project is None else project.classes.names
+    opened = open_scenes(scenes)
+    if not opened and project is not None:
+        opened = open_scenes(project.scenes)
+    opened = opened or tuple(fallback)
+
+    findings: list[Finding] = []
+    records = None
+    if sources.format.read_records is not None:
+        records = read_records(sources, label_options)
+        findings += _check_records(records, project_classes)
+    label_set = None
+    try:
+        label_set = labels_of(labels, label_options)
+    except LabelError as error:
+        findings.append(Finding("unreadable", "error", str(error)))
+
+    counts: dict[str, float] = {}
+    registration: dict[str, Misregistration] = {}
+    if label_set is not None:
+        counts = _object_counts(label_set, project_classes)
+        if opened:
+            registration = _check_on_scenes(label_set, opened, findings, counts, on_progress)
+        findings += check_annotated(label_set)
+    are_rasters = label_set is not None and bool(label_set.masks)
+    findings += check_balance(counts, "px" if are_rasters else "objects")
+    return CheckReport(
+        source=sources.name,
+        findings=in_order(findings),
+        classes=counts,
+        unit="px" if records is None else "objects",
+        registration=registration,
+        crs=None if records is None else records.crs,
+        scenes=opened,
+        notes=() if label_set is None else label_set.notes,
+    )
+
+
+def _project(sources: Sources, label_options: LabelOptions) -> Announced | None:
+    """What a labelling project states about its classes and scenes; None for other labels."""
+    if not sources.format.vector or len(sources.paths) != 1:
+        return None
+    path = sources.paths[0]
+    return announced(path) if is_project(path, label_options.layer) else None
+
+
+def _check_records(records: Records, project_classes: Sequence[str]) -> Iterator[Finding]:
+    """Problems of the features as the file holds them."""
     if not records.whole_images:
         yield from check_geometries(records)
         yield from check_overlaps(records)
-    yield from check_class_values(records, names)
+    yield from check_class_values(records, project_classes)
 
 
-def _label_set(read: Callable[[], LabelSet], findings: list[Finding]) -> LabelSet | None:
-    """The labels as training would see them; None, with a finding, where that cannot be."""
-    try:
-        return read()
-    except LabelError as error:
-        findings.append(Finding("unreadable", "error", str(error)))
-        return None
-
-
-def _object_counts(labels: LabelSet, names: Sequence[str]) -> dict[str, float]:
-    """Objects of each class, announced ones first; of label rasters nothing yet."""
-    counts = dict.fromkeys(names, 0.0)
-    for info in labels.classes if not labels.masks else ():
-        counts[info.name] = float((labels.class_ids == info.id).sum())
+def _object_counts(labels: LabelSet, project_classes: Sequence[str]) -> dict[str, float]:
+    """Objects of each class, those of the project first; nothing yet for label rasters."""
+    counts = dict.fromkeys(project_classes, 0.0)
+    if not labels.masks:
+        for info in labels.classes:
+            counts[info.name] = float((labels.class_ids == info.id).sum())
     return counts
 
 
-def _on_scenes(
-    labels: LabelSet, scenes: Sequence[Scene], counts: dict[str, float], on_progress: OnProgress
-) -> tuple[list[Finding], dict[str, Misregistration]]:
-    """What scenes tell about labels; fills `counts` with the pixels of label rasters."""
-    if not scenes:
-        return [], {}
-    findings: list[Finding] = []
+def _check_on_scenes(
+    labels: LabelSet,
+    scenes: Sequence[Scene],
+    findings: list[Finding],
+    counts: dict[str, float],
+    on_progress: OnProgress,
+) -> dict[str, Misregistration]:
+    """Problems that scenes reveal are added to `findings`, pixels of label rasters to `counts`."""
     try:
-        fitted = match_labels(labels, scenes)
+        matched = match_labels(labels, scenes)
     except LabelError as error:
-        return [Finding("unreadable", "error", str(error))], {}
-    registration = _Registration(len(scenes))
+        findings.append(Finding("unreadable", "error", str(error)))
+        return {}
     if not labels.masks and not labels.whole_images:
-        findings += check_used(fitted, list(scenes))
-    for place, scene in enumerate(scenes):
-        on_progress(place, len(scenes), "scenes")
-        if labels.whole_images or not fitted.covers(scene.place):
+        findings += check_used(matched, scenes)
+    registration = _Registration(len(scenes))
+    for index, scene in enumerate(scenes):
+        on_progress(index, len(scenes), "scenes")
+        if labels.whole_images or not matched.covers(scene.place):
             continue
         try:
-            findings += _on_scene(fitted, scene, counts, registration)
+            findings += _check_on_scene(matched, scene, counts, registration)
         except EoDlError as error:
             findings.append(Finding("unreadable", "error", str(error), image=scene.name))
     on_progress(len(scenes), len(scenes), "scenes")
-    results = registration.results()
-    return [*findings, *_misplaced(results, scenes)], results
+    shifts = registration.results()
+    findings += _misregistrations(shifts, scenes)
+    return shifts
 
 
-def _on_scene(
+def _check_on_scene(
     labels: LabelSet, scene: Scene, counts: dict[str, float], registration: _Registration
 ) -> list[Finding]:
-    own = scene.resized(scene.native.height, scene.native.width)
+    """Problems that one scene reveals."""
+    in_file = scene.resized(scene.native.height, scene.native.width)
     if not labels.masks:
-        outlines = labels.for_grid(own.grid, scene.place).geometries
+        outlines = labels.for_grid(in_file.grid, scene.place).geometries
         if len(outlines):
-            registration.add(own, outlines)
+            registration.add(in_file, outlines)
         return list(check_on_scene(labels, scene))
     facts = mask_facts(labels, scene)
     if facts is None:
@@ -190,26 +193,52 @@ def _on_scene(
     for info in labels.classes:
         counts[info.name] = counts.get(info.name, 0.0) + float(facts.pixels[info.id])
     if facts.outlines:
-        registration.add(own, np.concatenate(facts.outlines))
+        registration.add(in_file, np.concatenate(facts.outlines))
     return list(check_mask(scene, facts))
 
 
-def _misplaced(results: dict[str, Misregistration], scenes: Sequence[Scene]) -> Iterator[Finding]:
+@dataclass
+class _Registration:
+    """How well shifts fit, scene by scene."""
+
+    scene_count: int
+    scores: dict[str, list[Float64Array]] = field(default_factory=dict)
+
+    def add(self, scene: Scene, outlines: GeometryArray) -> None:
+        """Look at a scene, unless enough was seen of others; outlines are in pixels of its file."""
+        if sum(map(len, self.scores.values())) < _MOST_CELLS:
+            most_cells = min(MAX_CELLS, max(LEAST_CELLS, _MOST_CELLS // self.scene_count))
+            self.scores[scene.name] = shift_scores(scene, outlines, most_cells=most_cells)
+
+    def results(self) -> dict[str, Misregistration]:
+        """The shift of each scene that has one of its own, and one for all others together."""
+        alone = {name: judge(scores) for name, scores in self.scores.items()}
+        known = {name: shift for name, shift in alone.items() if shift.known}
+        if len(alone) < 2 or len(known) == len(alone):
+            return alone
+        others = [score for name, scores in self.scores.items() if name not in known for score in scores]
+        name = f"{len(alone)} of {self.scene_count} scenes"
+        if known:
+            name = f"the other {len(alone) - len(known)} scenes"
+        elif len(alone) == self.scene_count:
+            name = _ALL_SCENES
+        return {**known, name: judge(others)}
+
+
+def _misregistrations(shifts: dict[str, Misregistration], scenes: Sequence[Scene]) -> Iterator[Finding]:
+    """A warning for labels that are shifted, a note for those that cannot be checked."""
     by_name = {scene.name: scene for scene in scenes}
-    for name, found in results.items():
-        scene = by_name.get(name)
-        text = registration_text(name, found, None if scene is None else scene.native.gsd_m)
-        place = None if scene is None else shapely.box(0, 0, scene.native.width, scene.native.height)
-        image = None if scene is None else scene.name
-        if found.known and found.significant:
-            yield Finding(
-                "misregistration",
-                "warning",
-                f"{text}; move them, or georeference the scene again",
-                (),
-                "",
-                place,
-                image,
-            )
-        elif not found.known:
-            yield Finding("misregistration", "note", text, (), "", place, image)
+    for name, shift in shifts.items():
+        if shift.known and not shift.significant:
+            continue
+        scene = by_name.get(name)  # None for several scenes together
+        text = registration_text(name, shift, None if scene is None else scene.native.gsd_m)
+        if shift.known:
+            text += "; move them, or georeference the scene again"
+        yield Finding(
+            "misregistration",
+            "warning" if shift.known else "note",
+            text,
+            geometry=None if scene is None else shapely.box(*scene.native.window.box),
+            image=None if scene is None else scene.name,
+        )

@@ -1,4 +1,4 @@
-"""Classes: not said, written in several ways, without objects, or much rarer than others."""
+"""Classes: missing, spelt in several ways, without objects, or much rarer than others."""
 
 from __future__ import annotations
 
@@ -13,68 +13,79 @@ from ...labels.records import Records
 from .finding import Finding
 from .shapechecks import image_of
 
-_RARE = 10
+_RARE = 10  # times as many objects of the most frequent class
 _FEW = 30
 _SHOWN = 8
 
 
-def check_class_values(records: Records, announced: Sequence[str] = ()) -> Iterator[Finding]:
-    """Features without a class, and classes that are probably one. `announced`: the classes of a labelling
-    project.
+def check_class_values(records: Records, project_classes: Sequence[str] = ()) -> Iterator[Finding]:
+    """Features without a class, and classes that are probably one and the same.
+
+    Args:
+        records: The features as the file holds them.
+        project_classes: The classes of a labelling project; empty: any class is right.
     """
-    for place in np.flatnonzero([value is None for value in records.values]):
-        geometry = records.geometries[place]
-        shown = None if geometry is None or geometry.is_empty or not shapely.is_valid(geometry) else geometry
-        text = "has no class and counts neither as object nor as background; give it one"
+    for index in np.flatnonzero([value is None for value in records.values]).tolist():
         yield Finding(
             "no class",
             "warning",
-            text,
-            (str(records.feature_ids[place]),),
-            "",
-            shown,
-            image_of(records, int(place)),
+            "has no class, so it is neither an object nor background; assign one",
+            feature_ids=(str(records.feature_ids[index]),),
+            geometry=_drawable(records.geometries[index]),
+            image=image_of(records, index),
         )
     counts = counted(records.values)
     for text in lookalikes(counts):
-        yield Finding(
-            "class spelling", "warning", text, _ids_of(records, text.split("'")[1]), text.split("'")[1]
-        )
-    for name in (name for name in counts if announced and name not in announced):
-        text = f"class '{name}' ({counts[name]} objects) is none of the project's ({', '.join(announced[:_SHOWN])}); correct it"
-        yield Finding("unknown class", "warning", text, _ids_of(records, name), name)
+        name = text.split("'")[1]
+        yield Finding("class spelling", "warning", text, feature_ids=_ids_of(records, name), class_name=name)
+    if not project_classes:
+        return
+    for name, count in counts.items():
+        if name not in project_classes:
+            known = ", ".join(project_classes[:_SHOWN])
+            yield Finding(
+                "unknown class",
+                "warning",
+                f"class '{name}' ({count} objects) is not a class of the project ({known}); correct it",
+                feature_ids=_ids_of(records, name),
+                class_name=name,
+            )
+
+
+def check_balance(counts: Mapping[str, float], unit: str) -> Iterator[Finding]:
+    """Classes without anything, and classes that are rare compared with the most frequent one.
+
+    Args:
+        counts: For each class how much of it is labelled. Background is left out: there is always most of it.
+        unit: What is counted: "objects" or "px".
+    """
+    amounts = {name: count for name, count in counts.items() if name != BACKGROUND}
+    most_frequent = max(amounts, key=lambda name: amounts[name], default="")
+    most = amounts.get(most_frequent, 0)
+    for name, amount in amounts.items():
+        one_unit = unit.removesuffix("s") if amount == 1 else unit
+        if amount == 0:
+            text = f"class '{name}' has no {unit}: draw some, or omit the class"
+            yield Finding("empty class", "warning", text, class_name=name)
+        elif amount * _RARE < most:
+            text = (
+                f"class '{name}' has {amount:g} {one_unit}, '{most_frequent}' {most / amount:.0f} times as "
+                "many: label more of it, or tile with balanced sampling"
+            )
+            yield Finding("imbalance", "warning", text, class_name=name)
+        elif unit == "objects" and amount < _FEW:
+            text = f"class '{name}' has {amount:g} {one_unit}; a first model needs about {_FEW}"
+            yield Finding("imbalance", "note", text, class_name=name)
+
+
+def _drawable(geometry: shapely.Geometry | None) -> shapely.Geometry | None:
+    """A geometry that can be drawn on a map; None for others."""
+    if geometry is None or geometry.is_empty or not shapely.is_valid(geometry):
+        return None
+    return geometry
 
 
 def _ids_of(records: Records, value: str) -> tuple[str, ...]:
-    return tuple(
-        str(i) for i, found in zip(records.feature_ids, records.values, strict=True) if found == value
-    )
-
-
-def check_balance(counts: Mapping[str, float], what: str) -> Iterator[Finding]:
-    """Classes with nothing, and those that are rare beside the most frequent one; `what` is counted
-    ("objects", "px"). Background is always the most, and nothing is wrong with it.
-    """
-    counts = {name: count for name, count in counts.items() if name != BACKGROUND}
-    most_name = max(counts, key=lambda name: counts[name], default="")
-    most = counts.get(most_name, 0)
-    for name, count in counts.items():
-        if count == 0:
-            yield Finding(
-                "empty class",
-                "warning",
-                f"class '{name}' has no {what}: draw some, or leave the class out",
-                (),
-                name,
-            )
-        elif count * _RARE < most:
-            text = f"class '{name}' has {count:g} {what if count != 1 else what.removesuffix('s')}, '{most_name}' {most / count:.0f} times as many: label more of it, or tile with balanced sampling"
-            yield Finding("imbalance", "warning", text, (), name)
-        elif what == "objects" and count < _FEW:
-            yield Finding(
-                "imbalance",
-                "note",
-                f"class '{name}' has {count:g} object{'s' * (count != 1)}; a first model wants {_FEW} or more",
-                (),
-                name,
-            )
+    """The features of a class."""
+    pairs = zip(records.feature_ids, records.values, strict=True)
+    return tuple(str(feature_id) for feature_id, name in pairs if name == value)

@@ -1,15 +1,16 @@
-"""What a model of whole images says against their classes."""
+"""Which classes of whole images a model doubts."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import shapely
 
 from ...bundle import Bundle
+from ...core.arraytypes import BoolArray, Float64Array
 from ...core.progress import OnProgress
 from ...inference.predict import predict
 from ...io.chiptables import probability_columns
@@ -18,90 +19,78 @@ from ...networks.compute import Compute
 from ...tasks import CHIPS
 from .confident import suspects
 from .finding import Finding
-from .judgedlabels import Given
-
-FloatArray = npt.NDArray[np.float64]
+from .judgedlabels import JudgedLabels
 
 
 def doubts_of_images(
-    given: Given, bundle: Bundle, folder: Path, compute: Compute, on_progress: OnProgress
+    judged: JudgedLabels, bundle: Bundle, folder: Path, compute: Compute, on_progress: OnProgress
 ) -> tuple[list[Finding], list[str]]:
-    """Findings, and how many images could not be judged. Where an image may have several classes, each class
-    is asked yes or no.
+    """The images whose class a model doubts, and a note on those that were not judged.
+
+    If images may have several classes, each class is a decision of its own.
     """
-    predict(bundle, given.scenes, out=folder / "images.csv", compute=compute, on_progress=on_progress)
-    table = pd.read_csv(folder / "images.csv")
-    probabilities = table[list(probability_columns(bundle.classes))].to_numpy(np.float64)
-    labels = np.zeros(probabilities.shape, np.bool_)
-    for place, scene in enumerate(given.scenes):
-        channels = given.channels_of(given.here(scene))
-        labels[place, channels[channels >= 0]] = True
+    table_path = folder / "images.csv"
+    predict(bundle, judged.scenes, out=table_path, compute=compute, on_progress=on_progress)
+    columns = list(probability_columns(bundle.classes))
+    probabilities = pd.read_csv(table_path)[columns].to_numpy(np.float64)
+    labelled = np.zeros(probabilities.shape, np.bool_)
+    for index, scene in enumerate(judged.scenes):
+        channels = judged.channels_of(judged.in_pixels(scene))
+        labelled[index, channels[channels >= 0]] = True
     measured = np.isfinite(probabilities).all(axis=1)
-    findings = (
-        _multi_label(given, probabilities, labels, measured)
-        if bundle.codec_for(CHIPS).rule.multi_label
-        else _one_class(given, probabilities, labels, measured)
-    )
-    return findings, [] if measured.all() else [
-        f"{int((~measured).sum())} images were not judged: nothing in them was measured"
-    ]
+    doubts = _several_classes if bundle.codec_for(CHIPS).rule.multi_label else _one_class
+    findings = list(doubts(judged, probabilities, labelled, measured))
+    notes = []
+    if not measured.all():
+        notes.append(f"{int((~measured).sum())} images were not judged: nothing in them was measured")
+    return findings, notes
 
 
 def _one_class(
-    given: Given, probabilities: FloatArray, labels: npt.NDArray[np.bool_], measured: npt.NDArray[np.bool_]
-) -> list[Finding]:
-    judged = np.flatnonzero(measured & (labels.sum(axis=1) == 1))
-    own = labels[judged].argmax(axis=1)
-    doubted, instead = suspects(probabilities[judged], own)
-    found = []
-    for place, channel, was in zip(
-        judged[doubted].tolist(), instead.tolist(), own[doubted].tolist(), strict=True
+    judged: JudgedLabels, probabilities: Float64Array, labelled: BoolArray, measured: BoolArray
+) -> Iterator[Finding]:
+    """Images of exactly one class."""
+    images = np.flatnonzero(measured & (labelled.sum(axis=1) == 1))
+    channels = labelled[images].argmax(axis=1)
+    doubted, seen = suspects(probabilities[images], channels)
+    for image, channel, label in zip(
+        images[doubted].tolist(), seen.tolist(), channels[doubted].tolist(), strict=True
     ):
-        chance = f"{probabilities[place, channel]:.0%} against {probabilities[place, was]:.0%}"
-        found.append(
-            _finding(
-                given,
-                given.scenes[place],
-                was,
-                f"the model sees '{given.names[channel]}' in {given.scenes[place].name} ({chance}); look which it is",
-            )
-        )
-    return found
+        scene = judged.scenes[image]
+        chance = f"{probabilities[image, channel]:.0%} against {probabilities[image, label]:.0%}"
+        text = f"the model sees '{judged.names[channel]}' in {scene.name} ({chance}); check which is right"
+        yield _finding(judged, scene, label, text)
 
 
-def _multi_label(
-    given: Given, probabilities: FloatArray, labels: npt.NDArray[np.bool_], measured: npt.NDArray[np.bool_]
-) -> list[Finding]:
-    judged = np.flatnonzero(measured)
-    found = []
-    for channel in sorted(set(given.channels.values())):
-        yes = probabilities[judged, channel]
-        doubted, instead = suspects(np.column_stack([1 - yes, yes]), labels[judged, channel].astype(np.int64))
-        for place, seen in zip(judged[doubted].tolist(), instead.tolist(), strict=True):
-            scene, name, chance = (
-                given.scenes[place],
-                given.names[channel],
-                f"{probabilities[place, channel]:.0%}",
-            )
-            text = (
-                f"the model sees '{name}' in {scene.name} ({chance}), which is not labelled so"
-                if seen
-                else f"the model sees no '{name}' in {scene.name} ({chance})"
-            )
-            found.append(_finding(given, scene, channel, f"{text}; look which it is"))
-    return found
+def _several_classes(
+    judged: JudgedLabels, probabilities: Float64Array, labelled: BoolArray, measured: BoolArray
+) -> Iterator[Finding]:
+    """Images that may have any number of classes."""
+    images = np.flatnonzero(measured)
+    for channel in sorted(set(judged.channels.values())):
+        present = probabilities[images, channel]
+        yes_or_no = np.column_stack([1 - present, present])
+        doubted, seen = suspects(yes_or_no, labelled[images, channel].astype(np.int64))
+        for image, is_seen in zip(images[doubted].tolist(), seen.tolist(), strict=True):
+            scene, name = judged.scenes[image], judged.names[channel]
+            chance = f"{probabilities[image, channel]:.0%}"
+            text = f"the model does not see '{name}' in {scene.name} ({chance})"
+            if is_seen:
+                text = f"the model sees '{name}' in {scene.name} ({chance}), which is not labelled so"
+            yield _finding(judged, scene, channel, f"{text}; check which is right")
 
 
-def _finding(given: Given, scene: Scene, channel: int, text: str) -> Finding:
-    here = given.here(scene)
-    places = np.flatnonzero(given.channels_of(here) == channel)
-    ids = tuple(str(given.labels.feature_ids[int(here.index[place])]) for place in places)
+def _finding(judged: JudgedLabels, scene: Scene, channel: int, text: str) -> Finding:
+    """A finding about an image, with its labels of a class."""
+    labels = judged.in_pixels(scene)
+    of_class = np.flatnonzero(judged.channels_of(labels) == channel)
+    feature_ids = judged.labels.feature_ids[labels.index[of_class]]
     return Finding(
         "suspected class",
         "warning",
         text,
-        ids,
-        given.names[channel],
-        shapely.box(0, 0, scene.native.width, scene.native.height),
-        scene.name,
+        feature_ids=tuple(str(feature_id) for feature_id in feature_ids),
+        class_name=judged.names[channel],
+        geometry=shapely.box(*scene.native.window.box),
+        image=scene.name,
     )

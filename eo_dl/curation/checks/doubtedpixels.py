@@ -1,23 +1,23 @@
-"""What a model of pixels says against labels: objects by the mean of its probabilities under them, ground and
+"""Which labels a segmentation model doubts: objects by the mean of its probabilities under them, ground and
 label rasters pixel by pixel.
 
 Two passes over the probabilities of each scene: the first sums them under labels (thresholds need all of
-them), the second looks for regions of ground that is labelled otherwise, which are judged by their mean as
-objects are. Regions thinner than 5 px are edges that were drawn a little beside, and are left alone.
+them), the second looks for regions of ground that are labelled otherwise, which are judged by their mean as
+objects are. Regions thinner than 5 px are edges that were drawn slightly off, and are left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from scipy.ndimage import binary_opening
 
 from ...bundle import Bundle
+from ...core.arraytypes import BoolArray, Float64Array, Int64Array
 from ...core.classes import IGNORE_ID
 from ...core.geometries import shifted
 from ...core.labelset import MaskLabels, PixelLabels
@@ -29,291 +29,282 @@ from ...io.rasterize import burn, polygonize
 from ...io.scene import Scene, SceneReader, open_scene
 from ...labels.raster.masks import has_mask, mask_of, read_mask
 from ...networks.compute import Compute
-from .confident import suspects
+from .confident import means_by_class, suspects
 from .finding import Finding
-from .judgedlabels import Given
-
-FloatArray = npt.NDArray[np.float64]
-Index = npt.NDArray[np.int64]
+from .judgedlabels import NOT_JUDGED, Doubt, JudgedLabels
+from .placechecks import blocks_of
 
 _BLOCK_PX = 1024
 _THICK_PX = 5
 _LEAST_PX = 25
-_UNKNOWN = -1
 
-_Piece = tuple[shapely.Geometry, float]
+
+@dataclass(frozen=True)
+class _Question:
+    """What the model is asked about all scenes."""
+
+    judged: JudgedLabels
+    background: int | None  # its channel; None: the model has none
 
 
 @dataclass
-class _Asked:
-    """One scene: its labels, the model's probabilities, and sums (N, K) and counts (N,) of them under each
-    object.
-    """
+class _JudgedScene:
+    """One scene with its labels, the probabilities of the model, and their sums under each object."""
 
     scene: Scene
-    here: PixelLabels
-    channels: Index
+    labels: PixelLabels
+    channels: Int64Array  # (N,) channel of each label
     mask: MaskLabels | None
     probabilities: Scene
-    sums: FloatArray
-    counts: FloatArray
+    sums: Float64Array  # (N, K) of the probabilities under each object
+    counts: Float64Array  # (N,) pixels of each object
+
+    @property
+    def means(self) -> Float64Array:
+        """(N, K) mean probabilities under each object."""
+        return np.asarray(self.sums / np.maximum(self.counts, 1)[:, None], np.float64)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A window of a scene: what the model gives and what is labelled."""
+
+    probabilities: Float64Array  # (K, H, W)
+    channels: Int64Array  # (H, W) labelled on each pixel; NOT_JUDGED: nothing, ignored, or not measured
+    numbers: Int64Array  # (H, W) which object is there, from 1, of those `near`; 0: none
+    near: Int64Array  # indices of the objects that touch the window
 
 
 def doubts_of_pixels(
-    given: Given, bundle: Bundle, folder: Path, compute: Compute, on_progress: OnProgress
+    judged: JudgedLabels, bundle: Bundle, folder: Path, compute: Compute, on_progress: OnProgress
 ) -> tuple[list[Finding], list[str]]:
-    """Findings, and what could not be judged. Memory: blocks of 1024 px, whatever the scenes are."""
-    made = predict(
+    """The labels that a model doubts, and a note on what it cannot judge.
+
+    Memory: blocks of 1024 px, whatever the size of the scenes.
+    """
+    result = predict(
         bundle,
-        given.scenes,
+        judged.scenes,
         out=f"{folder}/maps/",
         probabilities=True,
         compute=compute,
         on_progress=on_progress,
     )
-    background = next((k for k, info in enumerate(bundle.classes) if info.id == 0), None)
-    parts = zip(given.scenes, made.parts or (made,), strict=True)
-    found = [_asked(given, scene, part.probabilities, len(bundle.classes)) for scene, part in parts]
-    asked = [one for one in found if one is not None]
-    ground = np.zeros((len(bundle.classes), 2))
-    for one in asked:
-        _sum(one, given, background, ground)
-    thresholds = _thresholds(asked, ground, background)
+    background = [channel for channel, info in enumerate(bundle.classes) if info.id == 0]
+    question = _Question(judged, background[0] if background else None)
+    judged_scenes = []
+    for scene, part in zip(judged.scenes, result.parts or (result,), strict=True):
+        assert part.probabilities is not None, "they were asked for"
+        mask = mask_of(judged.labels, scene)
+        if judged.labels.masks and not has_mask(mask):
+            continue  # a scene without a label raster, where others have one
+        judged_scenes.append(_judged_scene(judged, scene, mask, part.probabilities))
+
+    class_count = len(bundle.classes)
+    pixel_sums, pixel_counts = np.zeros(class_count), np.zeros(class_count)
+    for judged_scene in judged_scenes:
+        _sum_up(judged_scene, question, pixel_sums, pixel_counts)
+    pixel_means = np.full(class_count, np.inf)
+    np.divide(pixel_sums, pixel_counts, out=pixel_means, where=pixel_counts > 0)
+    thresholds = _thresholds(judged_scenes, question, pixel_means)
+
     findings: list[Finding] = []
-    for one in asked:
-        if one.mask is None:
-            findings += _of_objects(given, one, thresholds, background)
-        if one.mask is not None or background is not None:
-            findings += _of_ground(given, one, thresholds, background)
-    notes = (
-        []
-        if background is not None or given.labels.masks
-        else ["the model has no background, so it cannot tell what is missing"]
-    )
+    for judged_scene in judged_scenes:
+        if judged_scene.mask is None:
+            findings += _doubted_objects(question, judged_scene, thresholds)
+        if judged_scene.mask is not None or question.background is not None:
+            findings += _doubted_ground(question, judged_scene, thresholds)
+    notes = []
+    if question.background is None and not judged.labels.masks:
+        notes.append("the model has no background class, so it cannot find missing labels")
     return findings, notes
 
 
-def _asked(given: Given, scene: Scene, probabilities: Path | None, classes: int) -> _Asked | None:
-    """None for a scene without a label raster where others have one."""
-    assert probabilities is not None
-    here = given.here(scene)
-    mask = mask_of(given.labels, scene)
-    if given.labels.masks and not has_mask(mask):
-        return None
-    return _Asked(
-        scene,
-        here,
-        given.channels_of(here),
-        mask,
-        open_scene(probabilities),
-        np.zeros((len(here), classes)),
-        np.zeros(len(here)),
+def _judged_scene(
+    judged: JudgedLabels, scene: Scene, mask: MaskLabels | None, probabilities: Path
+) -> _JudgedScene:
+    labels = judged.in_pixels(scene)
+    return _JudgedScene(
+        scene=scene,
+        labels=labels,
+        channels=judged.channels_of(labels),
+        mask=mask,
+        probabilities=open_scene(probabilities),
+        sums=np.zeros((len(labels), len(judged.names))),
+        counts=np.zeros(len(labels)),
     )
 
 
-def _blocks(scene: Scene) -> Iterator[Window]:
-    for row in range(0, scene.grid.height, _BLOCK_PX):
-        for col in range(0, scene.grid.width, _BLOCK_PX):
-            yield Window(
-                col, row, min(_BLOCK_PX, scene.grid.width - col), min(_BLOCK_PX, scene.grid.height - row)
-            )
-
-
-def _read(
-    one: _Asked, reader: SceneReader, given: Given, window: Window, background: int | None
-) -> tuple[FloatArray, Index, Index, Index]:
-    """Probabilities (K, H, W), the channel labelled on each pixel (-1: none, ignored, or not measured), and
-    which object (from 1) lies there, of those `near`.
-    """
+def _read(question: _Question, scene: _JudgedScene, reader: SceneReader, window: Window) -> _Block:
     chip = reader.read(window)
-    values = to_physical(chip.pixels, one.probabilities.bands).astype(np.float64)
-    shape = (window.height, window.width)
-    if one.mask is not None:
-        inside = window.intersection(one.scene.grid.window)
-        assert inside == window, "blocks lie in the scene"
-        ids = read_mask(one.mask, one.scene, window)
-        table = np.full(256, _UNKNOWN, np.int64)
-        for class_id, channel in given.channels.items():
-            table[class_id] = channel
-        table[IGNORE_ID] = _UNKNOWN
-        return (
-            values,
-            np.where(chip.valid, table[ids], _UNKNOWN),
-            np.zeros(shape, np.int64),
-            np.zeros(0, np.int64),
+    probabilities = to_physical(chip.pixels, scene.probabilities.bands).astype(np.float64)
+    if scene.mask is not None:
+        channels = _channels_of_mask(question, scene.scene, scene.mask, window)
+        return _Block(
+            probabilities,
+            np.where(chip.valid, channels, NOT_JUDGED),
+            numbers=np.zeros((window.height, window.width), np.int64),
+            near=np.zeros(0, np.int64),
         )
-    near = np.sort(
-        shapely.STRtree(one.here.geometries).query(shapely.box(*window.box), predicate="intersects")
-    ).astype(np.int64)
-    places = burn(
-        _moved(one.here.geometries[near], window), np.arange(1, len(near) + 1), *shape, dtype="int32"
-    ).astype(np.int64)
-    unlabelled = _UNKNOWN if background is None else background
-    truth = np.concatenate([[unlabelled], one.channels[near]])[places]
+    tree = shapely.STRtree(scene.labels.geometries)
+    near = np.sort(tree.query(shapely.box(*window.box), predicate="intersects")).astype(np.int64)
+    in_block = shifted(scene.labels.geometries[near], -window.col, -window.row)
+    burnt = burn(in_block, np.arange(1, len(near) + 1), window.height, window.width, dtype="int32")
+    numbers = burnt.astype(np.int64)
+    unlabelled = NOT_JUDGED if question.background is None else question.background
+    channels = np.concatenate([[unlabelled], scene.channels[near]])[numbers]
     known = chip.valid
-    if one.here.annotated is not None:
-        known = known & burn(
-            _moved(np.array([one.here.annotated], dtype=object), window), [1], *shape
-        ).astype(np.bool_)
-    return values, np.where(known, truth, _UNKNOWN), np.where(chip.valid, places, 0), near
+    if scene.labels.annotated is not None:
+        area = shifted(np.array([scene.labels.annotated], dtype=object), -window.col, -window.row)
+        known = known & burn(area, [1], window.height, window.width).astype(np.bool_)
+    return _Block(
+        probabilities,
+        np.where(known, channels, NOT_JUDGED),
+        numbers=np.where(chip.valid, numbers, 0),
+        near=near,
+    )
 
 
-def _moved(geometries: npt.NDArray[np.object_], window: Window) -> npt.NDArray[np.object_]:
-    return shifted(geometries, -window.col, -window.row)
+def _channels_of_mask(question: _Question, scene: Scene, mask: MaskLabels, window: Window) -> Int64Array:
+    """(H, W) the channel of each pixel of a label raster."""
+    channel_of = np.full(256, NOT_JUDGED, np.int64)
+    for class_id, channel in question.judged.channels.items():
+        channel_of[class_id] = channel
+    channel_of[IGNORE_ID] = NOT_JUDGED
+    return channel_of[read_mask(mask, scene, window)]
 
 
-def _sum(one: _Asked, given: Given, background: int | None, ground: FloatArray) -> None:
-    """First pass: probabilities under objects, and in `ground` (K, 2) those of each class on the pixels
-    labelled so, and how many there are.
-    """
-    with SceneReader(one.probabilities) as reader:
-        for window in _blocks(one.probabilities):
-            values, truth, places, near = _read(one, reader, given, window, background)
-            for channel, plane in enumerate(values):
-                mine = truth == channel
-                ground[channel] += (plane[mine].sum(), mine.sum())
+def _sum_up(
+    scene: _JudgedScene, question: _Question, pixel_sums: Float64Array, pixel_counts: Float64Array
+) -> None:
+    """First pass: sum probabilities under objects, and, per class (K,), on the pixels labelled so."""
+    with SceneReader(scene.probabilities) as reader:
+        for window in blocks_of(scene.probabilities, _BLOCK_PX):
+            block = _read(question, scene, reader, window)
+            numbers, near = block.numbers.ravel(), block.near
+            for channel, plane in enumerate(block.probabilities):
+                labelled_so = block.channels == channel
+                pixel_sums[channel] += plane[labelled_so].sum()
+                pixel_counts[channel] += labelled_so.sum()
                 if len(near):
-                    one.sums[near, channel] += np.bincount(
-                        places.ravel(), weights=plane.ravel(), minlength=len(near) + 1
-                    )[1:]
+                    sums = np.bincount(numbers, weights=plane.ravel(), minlength=len(near) + 1)
+                    scene.sums[near, channel] += sums[1:]
             if len(near):
-                one.counts[near] += np.bincount(places.ravel(), minlength=len(near) + 1)[1:]
+                scene.counts[near] += np.bincount(numbers, minlength=len(near) + 1)[1:]
 
 
-def _means(one: _Asked) -> FloatArray:
-    return one.sums / np.maximum(one.counts, 1)[:, None]
-
-
-def _thresholds(asked: list[_Asked], ground: FloatArray, background: int | None) -> FloatArray:
-    """(K,) of objects their mean probability, an object a vote; of the background and of label rasters that
-    of the pixels.
+def _thresholds(
+    scenes: Sequence[_JudgedScene], question: _Question, pixel_means: Float64Array
+) -> Float64Array:
+    """(K,) thresholds: the mean over objects, each counting once; for the background, and for label rasters,
+    the mean over pixels.
     """
-    by_pixel = np.where(ground[:, 1] > 0, ground[:, 0] / np.maximum(ground[:, 1], 1), np.inf)
-    means = np.concatenate([_means(one) for one in asked])
-    labels = np.concatenate([np.where(one.counts > 0, one.channels, _UNKNOWN) for one in asked])
-    return np.array(
-        [
-            means[labels == channel, channel].mean()
-            if channel != background and (labels == channel).any()
-            else by_pixel[channel]
-            for channel in range(len(ground))
-        ]
+    class_count = len(pixel_means)
+    means = np.concatenate([np.empty((0, class_count)), *(scene.means for scene in scenes)])
+    channels = np.concatenate(
+        [np.empty(0, np.int64), *(np.where(s.counts > 0, s.channels, NOT_JUDGED) for s in scenes)]
     )
+    judged = channels >= 0
+    means, channels = means[judged], channels[judged]
+    object_means = means_by_class(means[np.arange(len(channels)), channels], channels, class_count)
+    thresholds = np.where(np.isfinite(object_means), object_means, pixel_means)
+    if question.background is not None:
+        thresholds[question.background] = pixel_means[question.background]
+    return thresholds
 
 
-def _of_objects(
-    given: Given, one: _Asked, thresholds: FloatArray, background: int | None
-) -> Iterator[Finding]:
-    means = _means(one)
-    judged = np.flatnonzero((one.channels >= 0) & (one.counts > 0))
-    doubted, instead = suspects(means[judged], one.channels[judged], thresholds)
-    for place, channel in zip(judged[doubted].tolist(), instead.tolist(), strict=True):
-        chance = f"{means[place, channel]:.0%} against {means[place, one.channels[place]]:.0%}"
-        if channel == background:
-            yield given.finding(
-                one.scene,
-                one.here,
-                place,
-                "suspected object",
-                f"the model sees nothing here ({chance}); look whether it is there",
-            )
-        else:
-            text = f"the model sees '{given.names[channel]}' here ({chance}); look which it is"
-            yield given.finding(one.scene, one.here, place, "suspected class", text)
+def _doubted_objects(question: _Question, scene: _JudgedScene, thresholds: Float64Array) -> Iterator[Finding]:
+    judged, means = question.judged, scene.means
+    objects = np.flatnonzero((scene.channels >= 0) & (scene.counts > 0))
+    doubted, seen = suspects(means[objects], scene.channels[objects], thresholds)
+    for index, channel in zip(objects[doubted].tolist(), seen.tolist(), strict=True):
+        chance = f"{means[index, channel]:.0%} against {means[index, scene.channels[index]]:.0%}"
+        kind: Doubt = "suspected class"
+        text = f"the model sees '{judged.names[channel]}' here ({chance}); check which is right"
+        if channel == question.background:
+            kind = "suspected object"
+            text = f"the model sees nothing here ({chance}); check whether the object is there"
+        yield judged.about_label(scene.scene, scene.labels, index, kind, text)
 
 
-def _of_ground(
-    given: Given, one: _Asked, thresholds: FloatArray, background: int | None
-) -> Iterator[Finding]:
-    """Second pass: regions in which another class than the label is likelier, and reaches its threshold on
-    average; of objects only ground that nobody labelled.
+def _doubted_ground(question: _Question, scene: _JudgedScene, thresholds: Float64Array) -> Iterator[Finding]:
+    """Second pass: regions in which another class than the label is likelier and reaches its threshold on
+    average. If labels are objects, only unlabelled ground: objects are judged as wholes.
     """
-    found: dict[tuple[int, int], list[_Piece]] = {}
-    with SceneReader(one.probabilities) as reader:
-        for window in _blocks(one.probabilities):
-            wide = _widened(window, one.probabilities)
-            values, truth, _, _ = _read(one, reader, given, wide, background)
+    only = None if scene.mask is not None else question.background
+    pieces: dict[tuple[int, int], list[_Piece]] = {}
+    with SceneReader(scene.probabilities) as reader:
+        for window in blocks_of(scene.probabilities, _BLOCK_PX):
+            wide = window.buffered(_THICK_PX).intersection(scene.probabilities.grid.window)
+            assert wide is not None, "blocks lie in the scene"
+            block = _read(question, scene, reader, wide)
             inner = window.relative_to(wide).slices
-            for pair, region in _regions(values, truth, None if one.mask is not None else background):
-                found.setdefault(pair, []).extend(_pieces(region[inner], values[pair[1]][inner], window))
-    for (label, seen), pieces in sorted(found.items()):
-        for outline, mean in _joined(pieces):
+            for pair, region in _regions(block.probabilities, block.channels, only):
+                plane = block.probabilities[pair[1]]
+                pieces.setdefault(pair, []).extend(_pieces(region[inner], plane[inner], window))
+    for (label, seen), pieces_of_pair in sorted(pieces.items()):
+        for outline, mean in _joined(pieces_of_pair):
             if outline.area >= _LEAST_PX and mean >= thresholds[seen]:
-                yield _region_finding(given, one, label, seen, outline, background)
-
-
-def _pieces(region: npt.NDArray[np.bool_], plane: FloatArray, window: Window) -> list[_Piece]:
-    """The connected parts of a region (H, W), and the sum of the probabilities in each."""
-    outlines, _ = polygonize(region.astype(np.uint8), region)
-    places = burn(outlines, np.arange(1, len(outlines) + 1), *region.shape, dtype="int32").astype(np.int64)
-    sums = np.bincount(places.ravel(), weights=plane.ravel(), minlength=len(outlines) + 1)[1:]
-    moved = shifted(outlines, window.col, window.row)
-    return list(zip(moved, sums.tolist(), strict=True))
-
-
-def _joined(pieces: list[_Piece]) -> Iterator[tuple[shapely.Geometry, float]]:
-    """Pieces that were cut by the blocks put together, with the mean probability of each whole."""
-    outlines = np.array([outline for outline, _ in pieces], dtype=object)
-    wholes = np.asarray(shapely.get_parts(shapely.union_all(outlines)), dtype=object)
-    member, whole = shapely.STRtree(wholes).query(shapely.point_on_surface(outlines), predicate="intersects")
-    sums = np.bincount(whole, weights=np.array([total for _, total in pieces])[member], minlength=len(wholes))
-    yield from zip(wholes, (sums / shapely.area(wholes)).tolist(), strict=True)
-
-
-def _region_finding(
-    given: Given, one: _Asked, label: int, seen: int, outline: shapely.Geometry, background: int | None
-) -> Finding:
-    name, instead, size = given.names[label], given.names[seen], f"{outline.area:.0f} px"
-    if label == background:
-        return given.gap(
-            one.scene,
-            outline,
-            seen,
-            f"the model sees '{instead}' here ({size}) and nothing is labelled; look whether it is missing",
-        )
-    if seen == background:
-        return given.gap(
-            one.scene,
-            outline,
-            label,
-            f"the model sees nothing in {size} of '{name}'; look whether it is there",
-            "suspected object",
-        )
-    return given.gap(
-        one.scene,
-        outline,
-        label,
-        f"the model sees '{instead}' in {size} of '{name}'; look which it is",
-        "suspected class",
-    )
+                yield _about_region(question, scene.scene, label, seen, outline)
 
 
 def _regions(
-    values: FloatArray, truth: Index, only: int | None
-) -> Iterator[tuple[tuple[int, int], npt.NDArray[np.bool_]]]:
-    """For each pair (labelled, seen) where another class is likelier than the label; `only`: this label
-    alone.
+    probabilities: Float64Array, channels: Int64Array, only: int | None
+) -> Iterator[tuple[tuple[int, int], BoolArray]]:
+    """For each pair (labelled, seen) the pixels (H, W) where that other class is likelier than the label;
+    `only`: for this label alone.
     """
-    seen = values.argmax(axis=0)
-    doubted = (truth >= 0) & (seen != truth)
+    seen = probabilities.argmax(axis=0)
+    doubted = (channels >= 0) & (seen != channels)
     if only is not None:
-        doubted &= truth == only
-    pairs = np.unique(np.column_stack([truth[doubted], seen[doubted]]), axis=0)
-    for label, instead in pairs.tolist():
-        region = binary_opening(
-            doubted & (truth == label) & (seen == instead), np.ones((_THICK_PX, _THICK_PX), np.bool_)
-        )
+        doubted &= channels == only
+    square = np.ones((_THICK_PX, _THICK_PX), np.bool_)
+    pairs = np.unique(np.column_stack([channels[doubted], seen[doubted]]), axis=0)
+    for label, other in pairs.tolist():
+        region = binary_opening(doubted & (channels == label) & (seen == other), square)
         if region.any():
-            yield (label, instead), region
+            yield (label, other), region
 
 
-def _widened(window: Window, scene: Scene) -> Window:
-    """With what the opening looks at beside it."""
-    found = Window(
-        window.col - _THICK_PX,
-        window.row - _THICK_PX,
-        window.width + 2 * _THICK_PX,
-        window.height + 2 * _THICK_PX,
-    ).intersection(scene.grid.window)
-    assert found is not None
-    return found
+@dataclass(frozen=True)
+class _Piece:
+    """The part of a region in one block."""
+
+    outline: shapely.Geometry
+    sum: float  # of the probabilities in it
+
+
+def _pieces(region: BoolArray, plane: Float64Array, window: Window) -> list[_Piece]:
+    """The connected parts of a region (H, W) of a window, in pixels of the scene."""
+    outlines, _ = polygonize(region.astype(np.uint8), region)
+    numbers = burn(outlines, np.arange(1, len(outlines) + 1), *region.shape, dtype="int32").astype(np.int64)
+    sums = np.bincount(numbers.ravel(), weights=plane.ravel(), minlength=len(outlines) + 1)[1:]
+    in_scene = shifted(outlines, window.col, window.row)
+    return [_Piece(outline, total) for outline, total in zip(in_scene, sums.tolist(), strict=True)]
+
+
+def _joined(pieces: Sequence[_Piece]) -> Iterator[tuple[shapely.Geometry, float]]:
+    """Regions that were cut by blocks put together, and the mean probability of each."""
+    outlines = np.array([piece.outline for piece in pieces], dtype=object)
+    sums = np.array([piece.sum for piece in pieces])
+    regions = np.asarray(shapely.get_parts(shapely.union_all(outlines)), dtype=object)
+    inner_points = shapely.point_on_surface(outlines)
+    piece, region = shapely.STRtree(regions).query(inner_points, predicate="intersects")
+    totals = np.bincount(region, weights=sums[piece], minlength=len(regions))
+    yield from zip(regions, (totals / shapely.area(regions)).tolist(), strict=True)
+
+
+def _about_region(
+    question: _Question, scene: Scene, label: int, seen: int, outline: shapely.Geometry
+) -> Finding:
+    """A finding about a region that is labelled as one channel and seen as another."""
+    judged = question.judged
+    name, other, size = judged.names[label], judged.names[seen], f"{outline.area:.0f} px"
+    if label == question.background:
+        text = f"the model sees '{other}' here ({size}), and nothing is labelled; check whether a label is missing"
+        return judged.about_ground(scene, outline, seen, "suspected gap", text)
+    if seen == question.background:
+        text = f"the model sees nothing in {size} of '{name}'; check whether the object is there"
+        return judged.about_ground(scene, outline, label, "suspected object", text)
+    text = f"the model sees '{other}' in {size} of '{name}'; check which is right"
+    return judged.about_ground(scene, outline, label, "suspected class", text)

@@ -14,46 +14,57 @@ SEVERITY_COLORS: dict[str, str] = {"error": "#c8352b", "warning": "#e8a33d", "no
 KINDS: dict[str, str] = {
     "unreadable": "labels or scenes that cannot be used together",
     "no geometry": "features without a geometry",
-    "invalid geometry": "outlines that cross themselves, have no area, or coordinates that are no numbers",
-    "duplicate": "the same object drawn twice",
-    "overlap": "objects that lie on each other",
-    "no class": "features whose class is not said",
-    "class spelling": "classes that differ by case or spelling",
-    "unknown class": "classes that the project does not know",
+    "invalid geometry": "outlines that cross themselves, have no area, or have invalid coordinates",
+    "duplicate": "objects drawn twice",
+    "overlap": "objects that overlap",
+    "no class": "features without a class",
+    "class spelling": "classes that differ in case or spelling only",
+    "unknown class": "classes that the project does not have",
     "empty class": "classes without an object",
     "imbalance": "classes that are much rarer than others",
-    "too small": "objects under 3 px",
-    "outside scene": "objects that lie beside the scenes, or stick out of them",
+    "too small": "objects smaller than 3 px",
+    "outside scene": "objects that lie outside the scenes, or partly so",
     "over nodata": "objects on pixels that were not measured",
     "outside annotated": "objects outside the ground on which labels are complete",
-    "misregistration": "labels that lie beside what they outline",
+    "misregistration": "labels that are shifted against the image",
     "leakage": "ground or images shared by two splits",
-    "suspected class": "objects that a model sees as another class",
-    "suspected object": "objects that a model does not see",
-    "suspected gap": "what a model sees and nobody labelled",
+    "suspected class": "objects that a model assigns to another class",
+    "suspected object": "objects that a model does not find",
+    "suspected gap": "objects that a model finds where nothing is labelled",
 }
-"""What can be found, and what it means."""
+"""The kinds of findings and what they mean, in the order of reports."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that may be wrong.
-
-    `feature_ids`: whom it concerns, as the source calls them; `text`: what was found and what to do.
-    `geometry` lies in the CRS of the labels, or, where `image` is set, in pixels of that scene's file; None
-    where it has no place.
-    """
+    """One thing that may be wrong."""
 
     kind: str
+    """A key of `KINDS`."""
+
     severity: Severity
+    """How bad it is."""
+
     text: str
+    """What was found and what to do about it."""
+
     feature_ids: tuple[str, ...] = ()
+    """The features concerned, as the source calls them."""
+
     class_name: str = ""
+    """Their class."""
+
     geometry: shapely.Geometry | None = field(default=None, repr=False)
+    """Where it is: in the CRS of the labels, or in pixels of the file of `image` if that is set."""
+
     image: str | None = None
+    """File name of the scene in whose pixels `geometry` lies."""
 
     def values(self) -> dict[str, object]:
-        """For JSON."""
+        """As plain values, for JSON."""
+        bounds = None
+        if self.geometry is not None:
+            bounds = [round(float(value), 6) for value in self.geometry.bounds]
         return {
             "kind": self.kind,
             "severity": self.severity,
@@ -61,5 +72,5 @@ class Finding:
             "feature_ids": list(self.feature_ids),
             "class_name": self.class_name,
             "scene": self.image,
-            "place": None if self.geometry is None else [round(float(v), 6) for v in self.geometry.bounds],
+            "bounds": bounds,
         }

@@ -1,5 +1,5 @@
-"""`Given`: labels as a model is asked about them: scenes, the model's channel of each class, and how a
-finding about one is written.
+"""`JudgedLabels`: labels as a model judges them: scenes, the model's channel of each class, and how findings
+are written.
 """
 
 from __future__ import annotations
@@ -9,80 +9,100 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
 from ...bundle import Bundle
+from ...core.arraytypes import Int64Array
 from ...core.classes import BACKGROUND
 from ...core.labelset import LabelSet, PixelLabels
 from ...errors import LabelError
 from ...io.scene import Scene
 from .finding import Finding
 
-Index = npt.NDArray[np.int64]
 Doubt = Literal["suspected class", "suspected object", "suspected gap"]
+
+NOT_JUDGED = -1
+"""Channel of labels that the model does not judge."""
 
 
 @dataclass(frozen=True)
-class Given:
-    """Labels of scenes (at the pixels of their files); `channels`: class id of the labels -> channel of the
-    model.
-    """
+class JudgedLabels:
+    """Labels of scenes, and what a model calls their classes."""
 
     labels: LabelSet
+    """The labels."""
+
     scenes: tuple[Scene, ...]
+    """The scenes, on the grids of their files."""
+
     channels: dict[int, int]
+    """For each class id of the labels the channel of the model."""
+
     names: tuple[str, ...]
+    """The name of each channel."""
+
     notes: tuple[str, ...]
+    """Classes that are not judged, in words."""
 
     @classmethod
-    def of(cls, labels: LabelSet, scenes: Sequence[Scene], bundle: Bundle) -> Given:
-        """Classes are matched by name, whatever their case. Raises `LabelError` where none fits."""
-        known = [name.casefold() for name in bundle.classes.names]
-        channels = {
-            info.id: known.index(info.name.casefold())
-            for info in labels.classes
-            if info.name.casefold() in known
-        }
-        judged = [info.name for info in labels.classes if info.id in channels and info.name != BACKGROUND]
-        if not judged:
-            raise LabelError(
-                f"{bundle.path}: knows {', '.join(bundle.classes.names)}, the labels {', '.join(labels.classes.names)}; give both the same names, e.g. `classes={known[-1]}=VALUE`"
-            )
-        unknown = [info.name for info in labels.classes if info.id not in channels and info.id != 0]
-        notes = (
-            [
-                f"labels of {', '.join(unknown)} were not judged: the model does not know {'it' if len(unknown) == 1 else 'them'}"
-            ]
-            if unknown
-            else []
-        )
-        return cls(labels, tuple(scenes), channels, bundle.classes.names, tuple(notes))
+    def of(cls, labels: LabelSet, scenes: Sequence[Scene], bundle: Bundle) -> JudgedLabels:
+        """Match classes by name, whatever their case.
 
-    def here(self, scene: Scene) -> PixelLabels:
+        Args:
+            labels: The labels, as they belong to the scenes.
+            scenes: The scenes, on the grids of their files.
+            bundle: The model.
+
+        Raises:
+            LabelError: Labels and model share no class.
+        """
+        channel_of = {name.casefold(): channel for channel, name in enumerate(bundle.classes.names)}
+        channels: dict[int, int] = {}
+        unknown = []
+        for info in labels.classes:
+            channel = channel_of.get(info.name.casefold())
+            if channel is not None:
+                channels[info.id] = channel
+            elif info.id != 0:
+                unknown.append(info.name)
+        if not any(info.name != BACKGROUND and info.id in channels for info in labels.classes):
+            example = bundle.classes.names[-1]
+            raise LabelError(
+                f"{bundle.path}: has the classes {', '.join(bundle.classes.names)}, the labels "
+                f"{', '.join(labels.classes.names)}; give both the same names, for example with `classes` "
+                f"'{example}=VALUE'"
+            )
+        notes: tuple[str, ...] = ()
+        if unknown:
+            notes = (f"labels of {', '.join(unknown)} were not judged: the model has no such class",)
+        return cls(labels, tuple(scenes), channels, bundle.classes.names, notes)
+
+    def in_pixels(self, scene: Scene) -> PixelLabels:
         """The labels of a scene, in pixels of its file."""
         return self.labels.for_grid(scene.grid, scene.place)
 
-    def channels_of(self, here: PixelLabels) -> Index:
-        """(N,) the model's channel of each label; -1 for those that are not judged."""
-        found = np.array([self.channels.get(int(class_id), -1) for class_id in here.class_ids], np.int64)
-        return np.where(here.ignore, -1, found)
+    def channels_of(self, labels: PixelLabels) -> Int64Array:
+        """(N,) the channel of each label; `NOT_JUDGED` for those that the model does not judge."""
+        channels = [self.channels.get(class_id, NOT_JUDGED) for class_id in labels.class_ids.tolist()]
+        return np.where(labels.ignore, NOT_JUDGED, np.array(channels, np.int64))
 
-    def finding(self, scene: Scene, here: PixelLabels, place: int, kind: Doubt, text: str) -> Finding:
-        """A finding about one label."""
-        name = next((info.name for info in self.labels.classes if info.id == int(here.class_ids[place])), "")
+    def about_label(self, scene: Scene, labels: PixelLabels, index: int, kind: Doubt, text: str) -> Finding:
+        """A finding about one label of a scene."""
+        names = [info.name for info in self.labels.classes if info.id == labels.class_ids[index]]
         return Finding(
             kind,
             "warning",
             text,
-            (str(self.labels.feature_ids[int(here.index[place])]),),
-            name,
-            here.geometries[place],
-            scene.name,
+            feature_ids=(str(self.labels.feature_ids[labels.index[index]]),),
+            class_name=names[0] if names else "",
+            geometry=labels.geometries[index],
+            image=scene.name,
         )
 
-    def gap(
-        self, scene: Scene, outline: shapely.Geometry, channel: int, text: str, kind: Doubt = "suspected gap"
+    def about_ground(
+        self, scene: Scene, outline: shapely.Geometry, channel: int, kind: Doubt, text: str
     ) -> Finding:
-        """A finding about ground."""
-        return Finding(kind, "warning", text, (), self.names[channel], outline, scene.name)
+        """A finding about ground of a scene, outlined in pixels of its file."""
+        return Finding(
+            kind, "warning", text, class_name=self.names[channel], geometry=outline, image=scene.name
+        )

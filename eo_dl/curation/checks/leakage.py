@@ -1,134 +1,136 @@
-"""Whether two splits of a chip set know of each other: the same ground, or the same image twice.
+"""Whether splits of a chip set leak into each other: the same ground, or the same image twice.
 
-An object that reaches from a chip of one split into one of another is none: the guard between them is at
-least a chip wide, so what they see of it differs.
+An object that extends from a chip of one split into a chip of another is no leak: the guard between them is
+at least one chip wide, so what they see of it differs.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
 from ...chips.chiprecord import ChipRecord
 from ...chips.chipset import ChipSet, chip_ground, open_chip_set
 from ...chips.conflicts import ChipGround
 from ...chips.places import shared_areas_m2
+from ...core.gridwindow import between_grids, window_outlines
 from ...core.progress import OnProgress, silent
 from ...io.scene import Scene
 from .copies import Copy, find_copies
 from .finding import Finding
 
 _SPLITS = ("train", "val", "test")
-_NAMED = 3
+_SHOWN = 3
 
-Index = npt.NDArray[np.int64]
+Pair = tuple[int, int]
 
 
 def check_leakage(chips: ChipSet | str | Path, *, on_progress: OnProgress = silent) -> tuple[Finding, ...]:
-    """What two splits share: a finding for each scene (ground) or pair of scenes (copies) and pair of splits,
-    with the ids of the chips.
+    """Find what two splits share.
 
-    A chip set that was edited so that its splits share ground, which training refuses, is looked at all the
-    same. Raises `ChipSetError` where it is none at all.
+    Args:
+        chips: The chip set. One that was edited so that its splits share ground, which training refuses, is
+            checked as well.
+        on_progress: Called with the number of chips read and their total.
+
+    Returns:
+        For each pair of splits a finding per scene (ground) or pair of scenes (copies), with the names of the
+        chips.
+
+    Raises:
+        ChipSetError: The folder is not a chip set.
     """
     opened = open_chip_set(chips, allow_shared=True)
-    records = [record for record in opened.records if record.keep and record.split in _SPLITS]
+    records = [record for record in opened.records if record.counted_split in _SPLITS]
     ground = chip_ground(opened.scenes, records, opened.chip_px)
-    first, second = ground.near_pairs(0)
-    splits = np.array([record.split for record in records], dtype=object)
-    across = splits[first] != splits[second]
-    first, second = first[across], second[across]
-    known = set(zip(first.tolist(), second.tolist(), strict=True))
+    pairs = _pairs_across_splits(ground, records)
     copies = [
         copy
         for copy in find_copies(opened, records, on_progress)
-        if (min(copy.first, copy.second), max(copy.first, copy.second)) not in known
+        if (min(copy.first, copy.second), max(copy.first, copy.second)) not in pairs
     ]
-    return (*_ground(opened, records, ground, first, second), *_copies(opened, records, copies))
+    return (*_shared_ground(opened, records, ground, pairs), *_shared_images(opened, records, copies))
 
 
-def _ground(
-    chips: ChipSet, records: Sequence[ChipRecord], ground: ChipGround, first: Index, second: Index
+def _pairs_across_splits(ground: ChipGround, records: Sequence[ChipRecord]) -> set[Pair]:
+    """Pairs (i < j) of chips of two splits that share ground."""
+    first, second = ground.near_pairs(0)
+    pairs = zip(first.tolist(), second.tolist(), strict=True)
+    return {(i, j) for i, j in pairs if records[i].split != records[j].split}
+
+
+def _shared_ground(
+    chips: ChipSet, records: Sequence[ChipRecord], ground: ChipGround, pairs: set[Pair]
 ) -> Iterator[Finding]:
-    for one, other in combinations(_SPLITS, 2):
-        pairs = [
-            (i, j) if records[i].split == one else (j, i)
-            for i, j in zip(first.tolist(), second.tolist(), strict=True)
-        ]
-        pairs = [(i, j) for i, j in pairs if (records[i].split, records[j].split) == (one, other)]
-        for scene_index in sorted({records[i].scene_index for i, _ in pairs}):
-            mine = [(i, j) for i, j in pairs if records[i].scene_index == scene_index]
-            common = np.asarray(
-                shapely.intersection(
-                    ground.outlines[[i for i, _ in mine]], ground.outlines[[j for _, j in mine]]
-                ),
-                dtype=object,
-            )
-            area = shared_areas_m2(ground.places[int(ground.place_of[mine[0][0]])], common)
-            own, others = _ids(records, [i for i, _ in mine]), _ids(records, [j for _, j in mine])
+    for split, other_split in combinations(_SPLITS, 2):
+        by_scene: dict[int, list[Pair]] = defaultdict(list)
+        for pair in sorted(pairs):
+            i, j = sorted(pair, key=lambda index: _SPLITS.index(records[index].split))
+            if (records[i].split, records[j].split) == (split, other_split):
+                by_scene[records[i].scene_index].append((i, j))
+        for scene_index, pairs_of_scene in sorted(by_scene.items()):
+            first, second = [i for i, _ in pairs_of_scene], [j for _, j in pairs_of_scene]
+            common = shapely.intersection(ground.outlines[first], ground.outlines[second])
+            place = ground.places[int(ground.place_of[first[0]])]
+            area = shared_areas_m2(place, np.asarray(common, dtype=object))
+            names, other_names = _names(records, first), _names(records, second)
             scene = chips.scenes[scene_index]
             text = (
-                f"{len(own)} chips of {one} in {scene.name} ({_some(own)}) share {area:.1f} {chips.area_unit} of ground with {len(others)} of {other} ({_some(others)}): "
-                "scores there are too good; tile again, or set one of each to 'none' in chips.gpkg"
+                f"{len(names)} {split} chips in {scene.name} ({_examples(names)}) share {area:.1f} "
+                f"{chips.area_unit} of ground with {len(other_names)} {other_split} chips "
+                f"({_examples(other_names)}): scores are too optimistic there; tile again, or set one of "
+                "each pair to 'none' in chips.gpkg"
             )
-            yield Finding(
-                "leakage",
-                "error",
-                text,
-                (*own, *others),
-                "",
-                _outline(scene, [records[i] for i, _ in mine]),
-                scene.name,
-            )
+            yield _finding(text, (*names, *other_names), scene, [records[i] for i in first])
 
 
-def _copies(chips: ChipSet, records: Sequence[ChipRecord], copies: Sequence[Copy]) -> Iterator[Finding]:
-    grouped: dict[tuple[int, int, str, str], list[Copy]] = {}
+def _shared_images(
+    chips: ChipSet, records: Sequence[ChipRecord], copies: Sequence[Copy]
+) -> Iterator[Finding]:
+    groups: dict[tuple[int, int, str, str], list[Copy]] = defaultdict(list)
     for copy in copies:
-        one, other = records[copy.first], records[copy.second]
-        grouped.setdefault((one.scene_index, other.scene_index, one.split, other.split), []).append(copy)
-    for (first, second, split, other_split), found in sorted(grouped.items()):
-        own, others = (
-            _ids(records, [copy.first for copy in found]),
-            _ids(records, [copy.second for copy in found]),
-        )
-        least = min(copy.similarity for copy in found)
-        same = (
-            "the same pixels as"
-            if least == 1
-            else f"nearly the pixels (correlation of detail {least:.2f}) of"
-        )
-        scene, other_scene = chips.scenes[first], chips.scenes[second]
+        first, second = records[copy.first], records[copy.second]
+        groups[first.scene_index, second.scene_index, first.split, second.split].append(copy)
+    for (scene_index, other_index, split, other_split), group in sorted(groups.items()):
+        names = _names(records, [copy.first for copy in group])
+        other_names = _names(records, [copy.second for copy in group])
+        least = min(copy.similarity for copy in group)
+        relation = "the same pixels as"
+        if least < 1:
+            relation = f"nearly the same pixels (correlation of detail {least:.2f}) as"
+        scene, other_scene = chips.scenes[scene_index], chips.scenes[other_index]
         text = (
-            f"{len(others)} chips of {other_split} in {other_scene.name} ({_some(others)}) have {same} {split} chips in {scene.name} ({_some(own)}): "
-            "one image under two names; keep one, or set the chips of one to 'none' in chips.gpkg"
+            f"{len(other_names)} {other_split} chips in {other_scene.name} ({_examples(other_names)}) have "
+            f"{relation} {split} chips in {scene.name} ({_examples(names)}): one image under two names; keep "
+            "one, or set the chips of one to 'none' in chips.gpkg"
         )
-        yield Finding(
-            "leakage",
-            "error",
-            text,
-            (*own, *others),
-            "",
-            _outline(other_scene, [records[copy.second] for copy in found]),
-            other_scene.name,
-        )
+        shown = [records[copy.second] for copy in group]
+        yield _finding(text, (*names, *other_names), other_scene, shown)
 
 
-def _ids(records: Sequence[ChipRecord], places: Sequence[int]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(records[place].chip_id for place in places))
+def _finding(text: str, names: tuple[str, ...], scene: Scene, records: Sequence[ChipRecord]) -> Finding:
+    """An error that shows chips of a scene, in pixels of its file."""
+    outlines = window_outlines([record.window for record in records])
+    in_file = between_grids(outlines, scene.grid, scene.native, scene.name)
+    return Finding(
+        "leakage",
+        "error",
+        text,
+        feature_ids=names,
+        geometry=shapely.union_all(in_file),
+        image=scene.name,
+    )
 
 
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:_NAMED]) + (" ..." if len(ids) > _NAMED else "")
+def _names(records: Sequence[ChipRecord], index: Sequence[int]) -> tuple[str, ...]:
+    """The names of chips, each once."""
+    return tuple(dict.fromkeys(records[i].chip_id for i in index))
 
 
-def _outline(scene: Scene, records: Sequence[ChipRecord]) -> shapely.Geometry:
-    """Chips of a scene in pixels of its file."""
-    boxes = np.array([record.window.box for record in records], np.float64).reshape(-1, 4)
-    boxes *= np.tile([scene.native.width / scene.grid.width, scene.native.height / scene.grid.height], 2)
-    return shapely.union_all(shapely.box(*boxes.T))
+def _examples(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (" ..." if len(names) > _SHOWN else "")

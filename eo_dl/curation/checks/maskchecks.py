@@ -1,4 +1,4 @@
-"""Label rasters: how much of each class, on what ground, patches under 3 px, and their outlines."""
+"""Label rasters: how much there is of each class, on what ground, patches under 3 px, and their outlines."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
-from ...core.arraytypes import GeometryArray
+from ...core.arraytypes import BoolArray, GeometryArray, Int64Array, UInt8Array
 from ...core.geometries import shifted
 from ...core.labelset import LabelSet
 from ...core.window import Window
@@ -17,97 +16,104 @@ from ...io.rasterize import polygonize
 from ...io.scene import Scene, SceneReader
 from ...labels.raster.masks import has_mask, mask_of, read_mask
 from .finding import Finding
-from .placechecks import LEAST_PX
+from .placechecks import LEAST_PX, blocks_of
 
 _BLOCK_PX = 2048
 _NODATA_SHARE = 0.01
 _STEPS_PX = 0.8  # outlines of pixels are stairs
-# of the whole scene, spread over its blocks: registration looks at 240 places, and memory stays what it is
+# Of the whole scene, spread over its blocks: registration looks at 240 cells, and memory stays bounded.
 _MOST_OUTLINES = 20_000
 _MOST_SMALL = 500
+_MANY_SMALL = 20
 
 
 @dataclass
 class MaskFacts:
-    """What the label raster of one scene holds: pixels per class id, labelled pixels that were not measured,
-    small patches (of many the first), outlines (of many the largest of each block).
-    """
+    """What the label raster of one scene holds."""
 
-    pixels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    pixels: Int64Array = field(default_factory=lambda: np.zeros(256, np.int64))
+    """(256,) measured pixels of each class id."""
+
     over_nodata: int = 0
+    """Labelled pixels that were not measured."""
+
     small_count: int = 0
+    """Number of patches under 3 px."""
+
     small: list[shapely.Geometry] = field(default_factory=list)
+    """The first of them."""
+
     outlines: list[GeometryArray] = field(default_factory=list)
+    """Outlines of the other patches by block; if there are many, the largest of each block."""
 
 
 def mask_facts(labels: LabelSet, scene: Scene) -> MaskFacts | None:
-    """Facts of the label raster of a scene, None where it has none. Raises `LabelError` where it does not
-    fit.
+    """The facts about the label raster of a scene; None if it has none.
+
+    Raises:
+        LabelError: The raster does not fit the scene.
     """
     mask = mask_of(labels, scene)
     if mask is None or not has_mask(mask):
         return None
-    own = scene.resized(scene.native.height, scene.native.width)
-    facts = MaskFacts()
+    in_file = scene.resized(scene.native.height, scene.native.width)
     foreground = [info.id for info in labels.classes.foreground]
-    blocks = -(-own.grid.height // _BLOCK_PX) * -(-own.grid.width // _BLOCK_PX)
-    with SceneReader(own) as reader:
-        for row in range(0, own.grid.height, _BLOCK_PX):
-            for col in range(0, own.grid.width, _BLOCK_PX):
-                window = Window(
-                    col, row, min(_BLOCK_PX, own.grid.width - col), min(_BLOCK_PX, own.grid.height - row)
-                )
-                ids, valid = read_mask(mask, own, window), reader.read_valid(window)
-                facts.pixels += np.bincount(ids[valid], minlength=256)
-                facts.over_nodata += int(np.isin(ids[~valid], foreground).sum())
-                _patches(facts, ids, np.isin(ids, foreground), window, max(1, _MOST_OUTLINES // blocks))
+    blocks = list(blocks_of(scene, _BLOCK_PX))
+    outlines_per_block = max(1, _MOST_OUTLINES // len(blocks))
+    facts = MaskFacts()
+    with SceneReader(in_file) as reader:
+        for window in blocks:
+            ids, valid = read_mask(mask, in_file, window), reader.read_valid(window)
+            facts.pixels += np.bincount(ids[valid], minlength=256)
+            facts.over_nodata += int(np.isin(ids[~valid], foreground).sum())
+            _add_patches(facts, ids, np.isin(ids, foreground), window, outlines_per_block)
     return facts
 
 
-def _patches(
-    facts: MaskFacts, ids: npt.NDArray[np.uint8], labelled: npt.NDArray[np.bool_], window: Window, most: int
+def _add_patches(
+    facts: MaskFacts, ids: UInt8Array, labelled: BoolArray, window: Window, most_outlines: int
 ) -> None:
+    """Add the patches of one block."""
     if not labelled.any():
         return
     patches, _ = polygonize(ids, labelled)
     bounds = shapely.bounds(patches)
-    at_edge = (bounds[:, :2] <= 0).any(axis=1) | (bounds[:, 2:] >= (window.width, window.height)).any(axis=1)
-    small = (shapely.area(patches) < LEAST_PX**2) & ~at_edge
-    moved = shifted(patches, window.col, window.row)
+    at_start = (bounds[:, :2] <= 0).any(axis=1)
+    at_end = (bounds[:, 2:] >= (window.width, window.height)).any(axis=1)
+    # A patch at the edge of the block may go on in the next one.
+    small = (shapely.area(patches) < LEAST_PX**2) & ~at_start & ~at_end
+    in_scene = shifted(patches, window.col, window.row)
     facts.small_count += int(small.sum())
-    facts.small += list(moved[small][: _MOST_SMALL - len(facts.small)])
-    large = moved[~small]
-    chosen = np.sort(np.argsort(-shapely.area(large), kind="stable")[:most])
-    facts.outlines.append(np.asarray(shapely.simplify(large[chosen], _STEPS_PX), dtype=object))
+    facts.small += list(in_scene[small][: _MOST_SMALL - len(facts.small)])
+    others = in_scene[~small]
+    largest = np.sort(np.argsort(-shapely.area(others), kind="stable")[:most_outlines])
+    facts.outlines.append(np.asarray(shapely.simplify(others[largest], _STEPS_PX), dtype=object))
 
 
 def check_mask(scene: Scene, facts: MaskFacts) -> Iterator[Finding]:
-    """What the facts of one scene's label raster tell."""
+    """What the facts about the label raster of a scene show."""
     if facts.small:
-        text = f"{facts.small_count} patches of fewer than {LEAST_PX**2:g} px in the labels of {scene.name}: nothing can be learnt from them; sieve the raster (gdal_sieve.py)"
-        shown = shapely.union_all(np.array(facts.small, dtype=object))
         yield Finding(
-            "too small", "warning" if facts.small_count > 20 else "note", text, (), "", shown, scene.name
+            "too small",
+            "warning" if facts.small_count > _MANY_SMALL else "note",
+            f"{facts.small_count} patches of fewer than {LEAST_PX**2:g} px in the labels of {scene.name}: "
+            "nothing can be learnt from them; sieve the raster, for example with gdal_sieve.py",
+            geometry=shapely.union_all(np.array(facts.small, dtype=object)),
+            image=scene.name,
         )
     labelled = int(facts.pixels[1:255].sum())
     if facts.over_nodata > _NODATA_SHARE * max(labelled, 1):
-        text = f"{facts.over_nodata} labelled px of {scene.name} were not measured (nodata); they are ignored"
         yield Finding(
             "over nodata",
             "warning",
-            text,
-            (),
-            "",
-            shapely.box(0, 0, scene.native.width, scene.native.height),
-            scene.name,
+            f"{facts.over_nodata} labelled px of {scene.name} were not measured (nodata) and are ignored",
+            geometry=shapely.box(*scene.native.window.box),
+            image=scene.name,
         )
     if not facts.pixels[:255].any():
         yield Finding(
             "unreadable",
             "warning",
-            f"{scene.name}: its label raster says nothing on measured ground",
-            (),
-            "",
-            None,
-            scene.name,
+            f"{scene.name}: its label raster labels nothing on measured ground",
+            image=scene.name,
         )

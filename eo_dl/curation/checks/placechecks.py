@@ -1,171 +1,163 @@
-"""Objects and the scenes under them: too small, beside the scene, on pixels that were not measured, outside
+"""Objects and the scenes under them: too small, outside the scene, on pixels that were not measured, outside
 annotated ground.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from ...core.arraytypes import Float64Array
 from ...core.geometries import shifted
 from ...core.labelset import LabelSet, PixelLabels
 from ...core.window import Window
 from ...io.rasterize import burn
 from ...io.scene import Scene, SceneReader
-from .finding import Finding
+from .finding import Finding, Severity
 
 LEAST_PX = 3.0
-_STICKS_OUT = 0.02
+"""Objects narrower than this are mixed pixels."""
+
+_OUTSIDE_SHARE = 0.02  # of an object beyond the scene, from which it is reported
 _NODATA_SHARE = 0.1
-_PARTLY_OUT = 0.1
+_UNANNOTATED_SHARE = 0.1
+_WHOLE = 0.999
 _BLOCK_PX = 1024
 _SLACK_PX = 1.0  # outlines are drawn to the edge of the image, give or take
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def check_on_scene(labels: LabelSet, scene: Scene) -> Iterator[Finding]:
     """Everything about the objects that touch one scene."""
-    found = labels.for_grid(scene.native, scene.place)
-    yield from _sizes(labels, found, scene)
-    yield from _edges(labels, found, scene)
-    yield from _nodata(labels, found, scene)
+    in_scene = labels.for_grid(scene.native, scene.place)
+    yield from _too_small(labels, in_scene, scene)
+    yield from _outside_scene(labels, in_scene, scene)
+    yield from _over_nodata(labels, in_scene, scene)
 
 
-def _finding(
-    labels: LabelSet, found: PixelLabels, place: int, scene: Scene, kind: str, severity: str, text: str
-) -> Finding:
-    """A finding about one object, at its place in the labels' own frame."""
-    index = int(found.index[place])
-    class_id = int(labels.class_ids[index])
-    name = next((info.name for info in labels.classes if info.id == class_id), "")
-    image = None if labels.crs is not None else scene.name
-    return Finding(
-        kind,
-        "warning" if severity == "warning" else "note",
-        text,
-        (str(labels.feature_ids[index]),),
-        name,
-        labels.geometries[index],
-        image,
-    )
-
-
-def _sizes(labels: LabelSet, found: PixelLabels, scene: Scene) -> Iterator[Finding]:
-    bounds = found.bounds
-    width, height = bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1]
-    areas = shapely.area(found.geometries)
-    for place in np.flatnonzero((np.minimum(width, height) < LEAST_PX) | (areas < LEAST_PX**2)):
-        text = f"{width[place]:.1f}x{height[place]:.1f} px ({areas[place]:.1f} px²) in {scene.name}: under {LEAST_PX:g} px it is mixed pixels and no shape; delete it, or use a finer scene"
-        yield _finding(labels, found, int(place), scene, "too small", "warning", text)
-
-
-def _edges(labels: LabelSet, found: PixelLabels, scene: Scene) -> Iterator[Finding]:
-    frame = shapely.box(
-        -_SLACK_PX, -_SLACK_PX, scene.native.width + _SLACK_PX, scene.native.height + _SLACK_PX
-    )
-    crossing = (
-        np.flatnonzero(~shapely.contains(frame, found.geometries)) if len(found) else np.empty(0, np.int64)
-    )
-    for place in crossing:
-        area = shapely.area(found.geometries[place])
-        share = (
-            1 - shapely.area(shapely.intersection(found.geometries[place], frame)) / area if area > 0 else 0.0
-        )
-        if share > _STICKS_OUT:
-            yield _finding(
-                labels,
-                found,
-                int(place),
-                scene,
-                "outside scene",
-                "note",
-                f"{share:.0%} of it sticks out of {scene.name} and is not used there",
-            )
-
-
-def check_used(labels: LabelSet, scenes: list[Scene]) -> Iterator[Finding]:
-    """Objects that lie on no scene. (Where none lies on any, that is one finding of `check_labels`.)"""
+def check_used(labels: LabelSet, scenes: Sequence[Scene]) -> Iterator[Finding]:
+    """Objects that lie on no scene. (If none lies on any, `check_labels` reports that as one finding.)"""
     used = np.zeros(len(labels), np.bool_)
     for scene in scenes:
         used[labels.for_grid(scene.native, scene.place).index] = True
-    names = {info.id: info.name for info in labels.classes}
-    for place in np.flatnonzero(~used):
-        image = None if labels.crs is not None or labels.images is None else str(labels.images[place])
-        text = "lies on none of the scenes and is not used; give the scene it belongs to, or delete it"
-        name = names.get(int(labels.class_ids[place]), "")
-        yield Finding(
-            "outside scene",
-            "warning",
-            text,
-            (str(labels.feature_ids[place]),),
-            name,
-            labels.geometries[place],
-            image,
-        )
-
-
-def _nodata(labels: LabelSet, found: PixelLabels, scene: Scene) -> Iterator[Finding]:
-    counts, invalid = _pixels_below(found, scene)
-    share = np.divide(invalid, counts, out=np.zeros(len(counts)), where=counts > 0)
-    for place in np.flatnonzero(share >= _NODATA_SHARE):
-        text = f"{share[place]:.0%} of its pixels in {scene.name} were not measured (nodata); cut it to what is seen, or delete it"
-        yield _finding(labels, found, int(place), scene, "over nodata", "warning", text)
-
-
-def _pixels_below(found: PixelLabels, scene: Scene) -> tuple[FloatArray, FloatArray]:
-    """(N,) pixels of each object, and how many of them were not measured; an object on another counts for
-    both only where it is on top.
-    """
-    counts, invalid = np.zeros(len(found)), np.zeros(len(found))
-    own = scene.resized(scene.native.height, scene.native.width)
-    tree = shapely.STRtree(found.geometries)
-    with SceneReader(own) as reader:
-        for row in range(0, own.grid.height, _BLOCK_PX):
-            for col in range(0, own.grid.width, _BLOCK_PX):
-                window = Window(
-                    col, row, min(_BLOCK_PX, own.grid.width - col), min(_BLOCK_PX, own.grid.height - row)
-                )
-                near = np.sort(tree.query(shapely.box(*window.box), predicate="intersects"))
-                if not len(near):
-                    continue
-                valid = reader.read_valid(window)
-                if valid.all():
-                    counts[near] += shapely.area(
-                        shapely.intersection(found.geometries[near], shapely.box(*window.box))
-                    )
-                    continue
-                moved = shifted(found.geometries[near], -window.col, -window.row)
-                places = burn(moved, np.arange(1, len(near) + 1), window.height, window.width, dtype="int32")
-                counts[near] += np.bincount(places.ravel(), minlength=len(near) + 1)[1:]
-                invalid[near] += np.bincount(places[~valid], minlength=len(near) + 1)[1:]
-    return counts, invalid
+    for index in np.flatnonzero(~used).tolist():
+        image = None
+        if labels.crs is None and labels.images is not None:
+            image = str(labels.images[index])
+        text = "lies on none of the scenes and is not used; add the scene it belongs to, or delete it"
+        yield _about(labels, index, "outside scene", "warning", text, image)
 
 
 def check_annotated(labels: LabelSet) -> Iterator[Finding]:
-    """Objects outside the ground on which labels are complete, in the labels' own frame."""
+    """Objects outside the ground on which labels are complete."""
     areas = labels.annotated
     if areas is None or areas is labels.geometries or labels.crs is None or not len(areas):
         return
     ground = shapely.union_all(shapely.make_valid(areas))
     shapely.prepare(ground)
-    names = {info.id: info.name for info in labels.classes}
-    for place in np.flatnonzero(~shapely.contains(ground, labels.geometries)):
-        geometry = labels.geometries[place]
+    for index in np.flatnonzero(~shapely.contains(ground, labels.geometries)).tolist():
+        geometry = labels.geometries[index]
         share = 1 - shapely.area(shapely.intersection(geometry, ground)) / shapely.area(geometry)
-        if share <= _PARTLY_OUT:
+        if share <= _UNANNOTATED_SHARE:
             continue
-        whole = share > 0.999
-        text = f"{'lies' if whole else f'{share:.0%} of it lies'} outside 'annotated' and does not count; extend the area, or delete the object"
-        name = names.get(int(labels.class_ids[place]), "")
-        yield Finding(
-            "outside annotated",
-            "warning" if whole else "note",
-            text,
-            (str(labels.feature_ids[place]),),
-            name,
-            geometry,
+        severity: Severity = "note"
+        what = f"{share:.0%} of it lies"
+        if share > _WHOLE:
+            severity, what = "warning", "lies"
+        text = f"{what} outside the annotated area and does not count; extend the area, or delete the object"
+        yield _about(labels, index, "outside annotated", severity, text)
+
+
+def _about(
+    labels: LabelSet, index: int, kind: str, severity: Severity, text: str, image: str | None = None
+) -> Finding:
+    """A finding about one object, in the frame of the labels."""
+    names = [info.name for info in labels.classes if info.id == labels.class_ids[index]]
+    return Finding(
+        kind,
+        severity,
+        text,
+        feature_ids=(str(labels.feature_ids[index]),),
+        class_name=names[0] if names else "",
+        geometry=labels.geometries[index],
+        image=image,
+    )
+
+
+def _about_scene(
+    labels: LabelSet, index: int, kind: str, severity: Severity, text: str, scene: Scene
+) -> Finding:
+    """A finding about one object of a scene; labels without a CRS lie in its pixels."""
+    image = scene.name if labels.crs is None else None
+    return _about(labels, index, kind, severity, text, image)
+
+
+def _too_small(labels: LabelSet, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
+    bounds = in_scene.bounds
+    width, height = bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1]
+    areas = shapely.area(in_scene.geometries)
+    small = (np.minimum(width, height) < LEAST_PX) | (areas < LEAST_PX**2)
+    for index in np.flatnonzero(small).tolist():
+        text = (
+            f"{width[index]:.1f}x{height[index]:.1f} px ({areas[index]:.1f} px²) in {scene.name}: under "
+            f"{LEAST_PX:g} px there are only mixed pixels, no shape; delete it, or use a finer scene"
         )
+        yield _about_scene(labels, int(in_scene.index[index]), "too small", "warning", text, scene)
+
+
+def _outside_scene(labels: LabelSet, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
+    last_col, last_row = scene.native.width + _SLACK_PX, scene.native.height + _SLACK_PX
+    frame = shapely.box(-_SLACK_PX, -_SLACK_PX, last_col, last_row)
+    for index in np.flatnonzero(~shapely.contains(frame, in_scene.geometries)).tolist():
+        geometry = in_scene.geometries[index]
+        area = shapely.area(geometry)
+        if area <= 0:
+            continue
+        share = 1 - shapely.area(shapely.intersection(geometry, frame)) / area
+        if share > _OUTSIDE_SHARE:
+            text = f"{share:.0%} of it lies outside {scene.name} and is not used"
+            yield _about_scene(labels, int(in_scene.index[index]), "outside scene", "note", text, scene)
+
+
+def _over_nodata(labels: LabelSet, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
+    pixels, invalid = _pixels_below(in_scene, scene)
+    share = np.divide(invalid, pixels, out=np.zeros(len(pixels)), where=pixels > 0)
+    for index in np.flatnonzero(share >= _NODATA_SHARE).tolist():
+        text = (
+            f"{share[index]:.0%} of its pixels in {scene.name} were not measured (nodata); clip it to what "
+            "is visible, or delete it"
+        )
+        yield _about_scene(labels, int(in_scene.index[index]), "over nodata", "warning", text, scene)
+
+
+def _pixels_below(in_scene: PixelLabels, scene: Scene) -> tuple[Float64Array, Float64Array]:
+    """(N,) pixels of each object, and how many of them were not measured. Where objects overlap, pixels
+    belong to the later one.
+    """
+    pixels, invalid = np.zeros(len(in_scene)), np.zeros(len(in_scene))
+    tree = shapely.STRtree(in_scene.geometries)
+    with SceneReader(scene.resized(scene.native.height, scene.native.width)) as reader:
+        for window in blocks_of(scene, _BLOCK_PX):
+            outline = shapely.box(*window.box)
+            near = np.sort(tree.query(outline, predicate="intersects"))
+            if not len(near):
+                continue
+            geometries, valid = in_scene.geometries[near], reader.read_valid(window)
+            if valid.all():  # the usual case, and much faster
+                pixels[near] += shapely.area(shapely.intersection(geometries, outline))
+                continue
+            in_block = shifted(geometries, -window.col, -window.row)
+            numbers = np.arange(1, len(near) + 1)
+            burnt = burn(in_block, numbers, window.height, window.width, dtype="int32")
+            pixels[near] += np.bincount(burnt.ravel(), minlength=len(near) + 1)[1:]
+            invalid[near] += np.bincount(burnt[~valid], minlength=len(near) + 1)[1:]
+    return pixels, invalid
+
+
+def blocks_of(scene: Scene, side_px: int) -> Iterator[Window]:
+    """Square windows that together are a scene, in pixels of its file."""
+    height, width = scene.native.height, scene.native.width
+    for row in range(0, height, side_px):
+        for col in range(0, width, side_px):
+            yield Window(col, row, min(side_px, width - col), min(side_px, height - row))

@@ -1,167 +1,183 @@
-"""How far labels lie beside what they outline, estimated from edges.
+"""How far labels are shifted against the image, estimated from edges.
 
 Where outlines are right, the image changes across them: its gradient points along their normals. For every
 shift within reach the energy of the gradient along the normals, ``sum (n . g)^2 = sum nx^2 gx^2 + 2 nx ny gx
-gy + ny^2 gy^2``, is summed over all outline points; the three products are correlations, so one pass of FFTs
-gives all shifts. Squares, because an object may be darker or brighter than its surroundings; the local energy
-is divided out, so that a few strong edges (cars, shadows) do not outvote the rest. The shift of the largest
-sum is where the labels would fit.
+gy + ny^2 gy^2``, is summed over all points of the outlines; the three products are correlations, so one pass
+of FFTs gives all shifts. Squares, because an object may be darker or brighter than its surroundings; the
+local energy is divided out, so that a few strong edges (cars, shadows) do not outvote the rest. The shift
+with the largest sum is where the labels would fit.
 
-The scene is cut into cells; resampling them (bootstrap) says how sure the answer is. It cannot be told where
-the cells disagree, where no shift stands out, or where the best one lies at the end of the reach.
+The scene is cut into cells; resampling them (bootstrap) tells how certain the answer is. There is no answer
+if the cells disagree, if no shift stands out, or if the best one lies at the end of the reach.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from scipy.ndimage import binary_erosion, gaussian_filter1d
 
-from ...core.arraytypes import GeometryArray
+from ...core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array
 from ...core.normalization import to_physical
 from ...core.seeds import generator
 from ...core.window import Window
 from ...io.scene import Scene, SceneReader
 
-FloatArray = npt.NDArray[np.float64]
-
 REACH_PX = 16
-_CELL_PX = 64
+"""Shifts that are searched, in each direction."""
+
 MAX_CELLS = 240
+"""Cells of a scene that are looked at, at most."""
+
 LEAST_CELLS = 4
+"""Cells that an answer needs."""
+
+_CELL_PX = 64
 _LEAST_POINTS = 24  # px of outline in a cell
 _SMOOTH_PX = 1.0
 _DRAWS = 200
-_SURE_PX = 1.0  # standard error above which nothing is said
-# standard deviations of the far shifts; real labels give 10 to 18, those that follow no edges 3
+_MOST_ERROR_PX = 1.0  # standard error above which there is no answer
+_LEAST_SHIFT_PX = 1.5
+# Standard deviations of the sums far from the peak; real labels give 10 to 18, those that follow no edges 3.
 _STANDS_OUT = 5.0
 _FAR_PX = 5
 
 
 @dataclass(frozen=True)
 class Misregistration:
-    """Labels lie `cols` px to the right and `rows` px below of where the image's edges are; `error_px` (cols,
-    rows) one standard error.
-
-    `reason` says why it cannot be told (then the numbers are NaN). `cells`: places that were looked at.
-    """
+    """How far labels lie from the edges of the image."""
 
     cols: float
+    """Pixels to the right; NaN if not known."""
+
     rows: float
+    """Pixels down; NaN if not known."""
+
     error_px: tuple[float, float]
+    """Standard errors of `cols` and `rows`."""
+
     cells: int
+    """Number of cells that were looked at."""
+
     reason: str = ""
+    """Why there is no answer; empty if there is one."""
 
     @property
     def known(self) -> bool:
-        """False where it cannot be told."""
+        """True if there is an answer."""
         return not self.reason
 
     @property
     def distance_px(self) -> float:
-        """How far, in whatever direction."""
+        """Length of the shift."""
         return float(np.hypot(self.cols, self.rows))
 
     @property
     def significant(self) -> bool:
-        """True where the labels are surely not in place: more than a pixel and a half, and more than twice
-        the standard error.
-        """
-        return self.known and self.distance_px > max(1.5, 2 * float(np.hypot(*self.error_px)))
+        """True if the labels are certainly shifted: by more than 1.5 px and twice the standard error."""
+        error = float(np.hypot(*self.error_px))
+        return self.known and self.distance_px > max(_LEAST_SHIFT_PX, 2 * error)
 
 
 def estimate_shift(scene: Scene, outlines: GeometryArray, reach_px: int = REACH_PX) -> Misregistration:
-    """The misregistration of polygons (in pixels of the scene's grid) against the scene."""
+    """The shift of polygons against a scene.
+
+    Args:
+        scene: The scene.
+        outlines: (N,) polygons in pixels of its grid.
+        reach_px: Shifts that are searched, in each direction.
+    """
     return judge(shift_scores(scene, outlines, reach_px), reach_px)
 
 
 def shift_scores(
     scene: Scene, outlines: GeometryArray, reach_px: int = REACH_PX, most_cells: int = MAX_CELLS
-) -> list[FloatArray]:
-    """For each cell of a scene (the `most_cells` with the most outline) how well every shift fits: (2 reach +
-    1, 2 reach + 1), rows and cols from -reach to reach.
+) -> list[Float64Array]:
+    """How well every shift fits, per cell.
+
+    Args:
+        scene: The scene.
+        outlines: (N,) polygons in pixels of its grid.
+        reach_px: Shifts that are searched, in each direction.
+        most_cells: How many cells are looked at; those with the most outline.
+
+    Returns:
+        For each cell (2 reach + 1, 2 reach + 1): rows and columns from -reach to reach.
     """
     points, normals = outline_points(outlines)
-    frame = np.array([scene.grid.width, scene.grid.height], np.float64)
-    inside = ((points > 2) & (points < frame - 2)).all(axis=1)
+    size = np.array([scene.grid.width, scene.grid.height], np.float64)
+    inside = ((points > 2) & (points < size - 2)).all(axis=1)
     points, normals = points[inside], normals[inside]
-    found = []
+    scores = []
     with SceneReader(scene) as reader:
         for corner, members in _cells(points, most_cells):
             score = _cell_score(reader, corner, points[members], normals[members], reach_px)
             if score is not None:
-                found.append(score)
-    return found
+                scores.append(score)
+    return scores
 
 
-def judge(found: list[FloatArray], reach_px: int = REACH_PX) -> Misregistration:
-    """What the cells of one scene, or of several that were labelled alike, say together."""
-    if len(found) < LEAST_CELLS:
-        return _unknown(f"only {len(found)} places with enough outline", len(found))
-    return _judged(np.stack(found), reach_px)
+def judge(scores: Sequence[Float64Array], reach_px: int = REACH_PX) -> Misregistration:
+    """The shift that the cells of one scene, or of several labelled alike, show together."""
+    count = len(scores)
+    if count < LEAST_CELLS:
+        return _unknown(f"only {count} places with enough outline", count)
+    return _judged(np.stack(scores), reach_px)
 
 
-def outline_points(outlines: GeometryArray) -> tuple[FloatArray, FloatArray]:
+def outline_points(outlines: GeometryArray) -> tuple[Float64Array, Float64Array]:
     """(N, 2) points about a pixel apart along the rings of polygons, and (N, 2) unit normals there."""
     rings = shapely.get_rings(shapely.get_parts(outlines))
-    coords, owner = shapely.get_coordinates(shapely.segmentize(rings, 1.0), return_index=True)
-    along = np.diff(coords, axis=0)
-    length = np.hypot(along[:, 0], along[:, 1])
-    there = (owner[1:] == owner[:-1]) & (length > 1e-9)
-    along, length = along[there], length[there]
-    middle = (coords[1:] + coords[:-1])[there] / 2
-    return middle, np.column_stack([along[:, 1], -along[:, 0]]) / length[:, None]
+    points, ring = shapely.get_coordinates(shapely.segmentize(rings, 1.0), return_index=True)
+    step = np.diff(points, axis=0)
+    length = np.hypot(step[:, 0], step[:, 1])
+    within_ring = (ring[1:] == ring[:-1]) & (length > 1e-9)
+    step, length = step[within_ring], length[within_ring]
+    middle = (points[1:] + points[:-1])[within_ring] / 2
+    return middle, np.column_stack([step[:, 1], -step[:, 0]]) / length[:, None]
 
 
-def _cells(points: FloatArray, most: int) -> list[tuple[tuple[int, int], npt.NDArray[np.int64]]]:
-    """Corner and members of the cells with the most outline."""
+def _cells(points: Float64Array, most: int) -> list[tuple[tuple[int, int], Int64Array]]:
+    """Corner and points of the cells with the most outline."""
     if not len(points):
         return []
-    places = np.floor(points / _CELL_PX).astype(np.int64)
-    keys, inverse, counts = np.unique(places, axis=0, return_inverse=True, return_counts=True)
-    order = np.argsort(inverse.reshape(-1), kind="stable")
-    ends = np.cumsum(counts)
-    chosen = [int(i) for i in np.argsort(-counts, kind="stable")[:most] if counts[i] >= _LEAST_POINTS]
-    return [
-        (
-            (int(keys[i][0]) * _CELL_PX, int(keys[i][1]) * _CELL_PX),
-            order[ends[i] - counts[i] : ends[i]].astype(np.int64),
-        )
-        for i in sorted(chosen)
-    ]
+    cells, cell_of, counts = np.unique(
+        np.floor(points / _CELL_PX).astype(np.int64), axis=0, return_inverse=True, return_counts=True
+    )
+    by_cell = np.split(np.argsort(cell_of.reshape(-1), kind="stable"), np.cumsum(counts)[:-1])
+    largest = np.argsort(-counts, kind="stable")[:most]
+    chosen = sorted(int(cell) for cell in largest if counts[cell] >= _LEAST_POINTS)
+    corners = (cells * _CELL_PX).tolist()
+    return [((corners[cell][0], corners[cell][1]), by_cell[cell].astype(np.int64)) for cell in chosen]
 
 
 def _cell_score(
-    reader: SceneReader, corner: tuple[int, int], points: FloatArray, normals: FloatArray, reach: int
-) -> FloatArray | None:
-    """(2 reach + 1, 2 reach + 1) gradient energy along the normals for each shift (rows, cols), long outlines
-    counting less than in proportion; None where too little is measured.
+    reader: SceneReader, corner: tuple[int, int], points: Float64Array, normals: Float64Array, reach: int
+) -> Float64Array | None:
+    """(2 reach + 1, 2 reach + 1) gradient energy along the normals for each shift (rows, columns); None if
+    too little is measured. Long outlines count less than in proportion.
     """
     side = _CELL_PX + 2 * reach
     chip = reader.read(Window(corner[0] - reach, corner[1] - reach, side, side))
     if chip.valid.mean() < 0.5:
         return None
-    tensor = _edge_tensor(to_physical(chip.pixels, reader.scene.bands).astype(np.float64), chip.valid)
-    place = np.floor(points).astype(np.int64) - corner
+    pixels = to_physical(chip.pixels, reader.scene.bands).astype(np.float64)
+    cols, rows = (np.floor(points).astype(np.int64) - corner).T
+    normal_x, normal_y = normals.T
+    weights = (normal_x * normal_x, 2 * normal_x * normal_y, normal_y * normal_y)
     total = np.zeros((2 * reach + 1, 2 * reach + 1))
-    nx, ny = normals[:, 0], normals[:, 1]
-    for plane, weight in zip(tensor, (nx * nx, 2 * nx * ny, ny * ny), strict=True):
+    for plane, weight in zip(_edge_tensor(pixels, chip.valid), weights, strict=True):
         drawn = np.zeros((_CELL_PX, _CELL_PX))
-        np.add.at(drawn, (place[:, 1], place[:, 0]), weight)
+        np.add.at(drawn, (rows, cols), weight)
         total += _correlated(plane, drawn)
-    weighted: FloatArray = total / np.sqrt(len(points))
-    return weighted
+    return np.asarray(total / np.sqrt(len(points)), np.float64)
 
 
-def _edge_tensor(
-    pixels: FloatArray, valid: npt.NDArray[np.bool_]
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """gx gx, gx gy and gy gy over all bands, each divided by the local energy; 0 where anything near is not
-    measured.
-    """
+def _edge_tensor(pixels: Float64Array, valid: BoolArray) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """gx gx, gx gy and gy gy over all bands, each divided by the local energy; 0 near invalid pixels."""
     spread = pixels[:, valid].std(axis=1)
     scaled = np.where(valid, pixels / np.where(spread > 0, spread, 1)[:, None, None], 0)
     gx = gaussian_filter1d(gaussian_filter1d(scaled, _SMOOTH_PX, axis=2, order=1), _SMOOTH_PX, axis=1)
@@ -169,54 +185,59 @@ def _edge_tensor(
     sure = binary_erosion(valid, iterations=4, border_value=1)
     xx, xy, yy = ((a * b).sum(axis=0) * sure for a, b in ((gx, gx), (gx, gy), (gy, gy)))
     energy = xx + yy
-    damped = energy + np.median(energy[sure]) if sure.any() and energy[sure].any() else np.ones_like(energy)
-    damped = np.where(damped > 0, damped, 1)
-    return xx / damped, xy / damped, yy / damped
+    local = np.ones_like(energy)
+    if energy[sure].any():
+        local = energy + np.median(energy[sure])
+    local = np.where(local > 0, local, 1)
+    return xx / local, xy / local, yy / local
 
 
-def _correlated(plane: FloatArray, drawn: FloatArray) -> FloatArray:
-    """Sum of `plane` under `drawn` for every place of `drawn` inside it (valid correlation, by FFT)."""
+def _correlated(plane: Float64Array, drawn: Float64Array) -> Float64Array:
+    """The sum of `plane` under `drawn` for every position of `drawn` inside it (valid correlation, by
+    FFT).
+    """
     spectrum = np.fft.rfft2(plane) * np.conj(np.fft.rfft2(drawn, plane.shape))
-    rows, cols = (a - b + 1 for a, b in zip(plane.shape, drawn.shape, strict=True))
+    rows, cols = plane.shape[0] - drawn.shape[0] + 1, plane.shape[1] - drawn.shape[1] + 1
     return np.asarray(np.fft.irfft2(spectrum, plane.shape)[:rows, :cols], np.float64)
 
 
-def _judged(scores: FloatArray, reach: int) -> Misregistration:
+def _judged(scores: Float64Array, reach: int) -> Misregistration:
+    count = len(scores)
     total = scores.sum(axis=0)
     best = _peak(total, reach)
     rng = generator(0, "misregistration")
-    weights = rng.multinomial(len(scores), np.full(len(scores), 1 / len(scores)), _DRAWS).astype(np.float64)
+    weights = rng.multinomial(count, np.full(count, 1 / count), _DRAWS).astype(np.float64)
     peaks = np.array([_peak(draw, reach) for draw in np.tensordot(weights, scores, axes=1)])
     error = peaks.std(axis=0)
     if not _stands_out(total, best, reach):
-        return _unknown(
-            "no shift fits better than others: the outlines follow no edges of the image", len(scores)
-        )
+        return _unknown("no shift fits better than others: the outlines follow no edges of the image", count)
     if np.abs(best).max() > reach - 1.5:
-        return _unknown(f"the best fit lies at the end of the {reach} px that were searched", len(scores))
-    if error.max() > _SURE_PX:
-        return _unknown(
-            f"different parts of the scene disagree (standard error {error.max():.1f} px)", len(scores)
-        )
-    # The labels must be moved by `best` to fit, so they lie by as much on the other side.
-    return Misregistration(-float(best[0]), -float(best[1]), (float(error[0]), float(error[1])), len(scores))
+        return _unknown(f"the best fit lies at the end of the {reach} px that were searched", count)
+    if error.max() > _MOST_ERROR_PX:
+        reason = f"different parts of the scene disagree (standard error {error.max():.1f} px)"
+        return _unknown(reason, count)
+    # The labels must be moved by `best` to fit, so they lie as far on the other side.
+    return Misregistration(-float(best[0]), -float(best[1]), (float(error[0]), float(error[1])), count)
 
 
-def _peak(total: FloatArray, reach: int) -> tuple[float, float]:
+def _peak(total: Float64Array, reach: int) -> tuple[float, float]:
     """(cols, rows) of the largest value, between pixels by a parabola through its neighbours."""
-    row, col = np.unravel_index(int(np.argmax(total)), total.shape)
-    return _between(total[row], int(col)) - reach, _between(total[:, col], int(row)) - reach
+    row, col = (int(index) for index in np.unravel_index(int(np.argmax(total)), total.shape))
+    return _between_pixels(total[row], col) - reach, _between_pixels(total[:, col], row) - reach
 
 
-def _between(line: FloatArray, place: int) -> float:
-    if not 0 < place < len(line) - 1:
-        return float(place)
-    before, here, after = line[place - 1 : place + 2]
-    bend = before - 2 * here + after
-    return place + (0.5 * (before - after) / bend if bend < 0 else 0.0)
+def _between_pixels(line: Float64Array, index: int) -> float:
+    """The top of the parabola through a value and its two neighbours; the index itself at the ends."""
+    if not 0 < index < len(line) - 1:
+        return float(index)
+    before, value, after = line[index - 1 : index + 2]
+    curvature = before - 2 * value + after
+    if curvature >= 0:
+        return float(index)
+    return float(index + 0.5 * (before - after) / curvature)
 
 
-def _stands_out(total: FloatArray, best: tuple[float, float], reach: int) -> bool:
+def _stands_out(total: Float64Array, best: tuple[float, float], reach: int) -> bool:
     offsets = np.arange(-reach, reach + 1)
     far = np.hypot(offsets[None, :] - best[0], offsets[:, None] - best[1]) > _FAR_PX
     values = total[far]
@@ -224,4 +245,5 @@ def _stands_out(total: FloatArray, best: tuple[float, float], reach: int) -> boo
 
 
 def _unknown(reason: str, cells: int) -> Misregistration:
-    return Misregistration(float("nan"), float("nan"), (float("nan"), float("nan")), cells, reason)
+    nan = float("nan")
+    return Misregistration(nan, nan, (nan, nan), cells, reason)

@@ -1,142 +1,141 @@
-"""Outlines: missing, invalid, drawn twice, or lying on each other."""
+"""Outlines: missing, invalid, drawn twice, or overlapping."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
-from ...core.arraytypes import GeometryArray
+from ...core.arraytypes import Float64Array, GeometryArray, Int64Array
 from ...core.geometries import missing_or_empty
 from ...labels.records import Records
 from .finding import Finding
 
-_TWIN_IOU = 0.95
-_BOX_TWIN_IOU = 0.9
+_DUPLICATE_IOU = 0.95
+_DUPLICATE_BOX_IOU = 0.9
+_SAME_IOU = 0.999
 _OVERLAP_SHARE = 0.1
 """Share of the smaller object; neighbours that are drawn by hand overlap by slivers."""
 
-Index = npt.NDArray[np.int64]
-
 
 def check_geometries(records: Records) -> Iterator[Finding]:
-    """Features without a geometry, without an area, or with an outline that is not valid."""
-    geometries = records.geometries
-    gone = missing_or_empty(geometries)
-    if gone.any():
-        ids = tuple(str(i) for i in records.feature_ids[gone])
+    """Features without a geometry, without an area, or with an invalid outline."""
+    missing = missing_or_empty(records.geometries)
+    if missing.any():
+        feature_ids = tuple(str(feature_id) for feature_id in records.feature_ids[missing])
+        text = f"{len(feature_ids)} features have no geometry and are left out; delete or draw them"
+        yield Finding("no geometry", "warning", text, feature_ids=feature_ids)
+    for index in np.flatnonzero(~missing).tolist():
+        geometry = records.geometries[index]
+        problem = _problem(geometry)
+        if problem is None:
+            continue
+        finite = np.isfinite(shapely.get_coordinates(geometry)).all()
         yield Finding(
-            "no geometry",
-            "warning",
-            f"{len(ids)} features have no geometry and are left out; delete them or draw them",
-            ids,
+            "invalid geometry",
+            "error",
+            problem,
+            feature_ids=(str(records.feature_ids[index]),),
+            class_name=records.values[index] or "",
+            geometry=_box_around(geometry) if finite else None,
+            image=image_of(records, index),
         )
-    for place in np.flatnonzero(~gone):
-        found = _wrong(geometries[place])
-        if found is not None:
-            text, where = found
-            yield Finding(
-                "invalid geometry",
-                "error",
-                text,
-                (str(records.feature_ids[place]),),
-                records.values[place] or "",
-                where,
-                image_of(records, int(place)),
-            )
 
 
-def image_of(records: Records, place: int) -> str | None:
-    """The image in whose pixels a feature lies; None where it has map coordinates."""
-    return None if records.crs is not None or records.images is None else str(records.images[place])
+def image_of(records: Records, index: int) -> str | None:
+    """The image in whose pixels a feature lies; None for map coordinates."""
+    if records.crs is not None or records.images is None:
+        return None
+    return str(records.images[index])
 
 
-def _wrong(geometry: shapely.Geometry) -> tuple[str, shapely.Geometry | None] | None:
-    coordinates = shapely.get_coordinates(geometry)
-    if not np.isfinite(coordinates).all():
-        return "a coordinate is no finite number; delete the feature or draw it again", None
+def _problem(geometry: shapely.Geometry) -> str | None:
+    """What is wrong with an outline; None if nothing is."""
+    if not np.isfinite(shapely.get_coordinates(geometry)).all():
+        return "a coordinate is not a finite number; delete the feature or draw it again"
     if not shapely.is_valid(geometry):
-        reason = str(shapely.is_valid_reason(geometry))
-        return (
-            f"the outline is not valid ({reason.split('[')[0].strip().lower()}); it is repaired when read; `fix` repairs the file",
-            _around(geometry),
-        )
+        reason = str(shapely.is_valid_reason(geometry)).split("[")[0].strip().lower()
+        return f"the outline is not valid ({reason}); it is repaired when it is read, and for good with `fix`"
     if shapely.area(geometry) <= 0:
-        return "has no area and is left out; delete it or draw it again", _around(geometry)
+        return "has no area and is left out; delete it or draw it again"
     return None
 
 
-def _around(geometry: shapely.Geometry) -> shapely.Geometry:
-    """A polygon that shows where a geometry is: one that is not valid cannot be drawn."""
+def _box_around(geometry: shapely.Geometry) -> shapely.Geometry:
+    """A box that shows where a geometry is; an invalid one cannot be drawn."""
     box = shapely.box(*geometry.bounds)
-    side = max(box.bounds[2] - box.bounds[0], box.bounds[3] - box.bounds[1])
-    return (
-        box
-        if box.area > 0
-        else shapely.box(
-            *shapely.buffer(
-                shapely.Point(*geometry.centroid.coords[0]) if not geometry.is_empty else box, max(side, 1e-6)
-            ).bounds
-        )
-    )
+    if box.area > 0:
+        return box
+    col0, row0, col1, row1 = geometry.bounds
+    radius = max(col1 - col0, row1 - row0, 1e-6)
+    centre = geometry.centroid if not geometry.is_empty else box.centroid
+    return shapely.box(*shapely.buffer(centre, radius).bounds)
 
 
-def usable(records: Records) -> Index:
-    """Places of the features that have an area once they are repaired."""
-    geometries = records.geometries
-    index = np.flatnonzero(~missing_or_empty(geometries))
-    finite = np.array([np.isfinite(shapely.get_coordinates(g)).all() for g in geometries[index]], np.bool_)
-    index = index[finite]
-    solid = shapely.area(shapely.make_valid(geometries[index])) > 0 if len(index) else np.zeros(0, np.bool_)
-    return np.asarray(index[solid], np.int64)
+def usable(records: Records) -> Int64Array:
+    """Indices of the features that have an area once they are repaired."""
+    index = np.flatnonzero(~missing_or_empty(records.geometries))
+    finite = [np.isfinite(shapely.get_coordinates(geometry)).all() for geometry in records.geometries[index]]
+    index = index[np.array(finite, np.bool_)]
+    if not len(index):
+        return index.astype(np.int64)
+    has_area = shapely.area(shapely.make_valid(records.geometries[index])) > 0
+    return np.asarray(index[has_area], np.int64)
 
 
-def twins(
-    geometries: GeometryArray, least_iou: float
-) -> tuple[Index, Index, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Pairs (i < j) that share area: places, intersection over union, and share of the smaller one that is
-    covered.
-    """
-    tree = shapely.STRtree(geometries)
-    first, second = tree.query(geometries, predicate="intersects")
+@dataclass(frozen=True)
+class OverlappingPairs:
+    """Pairs of geometries that share area."""
+
+    first: Int64Array
+    """(P,) indices of the first of each pair; always the lower one."""
+
+    second: Int64Array
+    """(P,) indices of the second."""
+
+    iou: Float64Array
+    """(P,) intersection over union."""
+
+    covered: Float64Array
+    """(P,) share of the smaller one that is covered."""
+
+
+def overlapping(geometries: GeometryArray, least_iou: float) -> OverlappingPairs:
+    """All pairs that share a tenth of the smaller one, or have at least this intersection over union."""
+    first, second = shapely.STRtree(geometries).query(geometries, predicate="intersects")
     once = first < second
     first, second = first[once].astype(np.int64), second[once].astype(np.int64)
     common = shapely.area(shapely.intersection(geometries[first], geometries[second]))
-    one, other = shapely.area(geometries[first]), shapely.area(geometries[second])
-    iou = common / np.maximum(one + other - common, 1e-300)
-    share = common / np.maximum(np.minimum(one, other), 1e-300)
-    kept = (share >= _OVERLAP_SHARE) | (iou >= least_iou)
-    return first[kept], second[kept], iou[kept], share[kept]
+    area, other_area = shapely.area(geometries[first]), shapely.area(geometries[second])
+    iou = common / np.maximum(area + other_area - common, 1e-300)
+    covered = common / np.maximum(np.minimum(area, other_area), 1e-300)
+    kept = (covered >= _OVERLAP_SHARE) | (iou >= least_iou)
+    return OverlappingPairs(first[kept], second[kept], iou[kept], covered[kept])
 
 
 def check_overlaps(records: Records) -> Iterator[Finding]:
-    """Objects drawn twice, and objects that lie on each other (of boxes only the former: they overlap by
-    nature).
+    """Objects drawn twice, and objects that overlap. Boxes overlap by nature: of them only duplicates
+    count.
     """
-    index = usable(records)
-    for members in _frames(records, index):
+    for members in _frames(records, usable(records)):
         geometries = np.asarray(shapely.make_valid(records.geometries[members]), dtype=object)
-        boxes = _are_boxes(geometries)
-        twin_iou = _BOX_TWIN_IOU if boxes else _TWIN_IOU
-        for i, j, iou, share in zip(*twins(geometries, twin_iou), strict=True):
-            if iou >= twin_iou:
-                yield _duplicate(records, int(members[i]), int(members[j]), float(iou), geometries[j])
-            elif not boxes:
-                yield _overlap(
-                    records,
-                    int(members[i]),
-                    int(members[j]),
-                    float(share),
-                    shapely.intersection(geometries[i], geometries[j]),
-                )
+        are_boxes = _are_boxes(geometries)
+        least_iou = _DUPLICATE_BOX_IOU if are_boxes else _DUPLICATE_IOU
+        pairs = overlapping(geometries, least_iou)
+        columns = zip(pairs.first, pairs.second, pairs.iou.tolist(), pairs.covered.tolist(), strict=True)
+        for first, second, iou, covered in columns:
+            pair = (int(members[first]), int(members[second]))
+            if iou >= least_iou:
+                yield _duplicate(records, pair, iou, geometries[second])
+            elif not are_boxes:
+                common = shapely.intersection(geometries[first], geometries[second])
+                yield _overlap(records, pair, covered, common)
 
 
-def _frames(records: Records, index: Index) -> Iterator[Index]:
-    """Features that lie in one frame: all in map coordinates (of one image each, where they are bound to
-    images), else by image.
-    """
+def _frames(records: Records, index: Int64Array) -> Iterator[Int64Array]:
+    """Features that lie in one frame: those of one image if they are bound to images, else all."""
     if records.images is None:
         yield index
         return
@@ -146,45 +145,47 @@ def _frames(records: Records, index: Index) -> Iterator[Index]:
 
 
 def _are_boxes(geometries: GeometryArray) -> bool:
-    return bool(len(geometries)) and bool(
-        (
-            np.abs(shapely.area(shapely.envelope(geometries)) - shapely.area(geometries))
-            <= 1e-6 * shapely.area(geometries)
-        ).mean()
-        > 0.95
-    )
+    """True if nearly all geometries are upright rectangles."""
+    if not len(geometries):
+        return False
+    areas = shapely.area(geometries)
+    fill_their_box = np.abs(shapely.area(shapely.envelope(geometries)) - areas) <= 1e-6 * areas
+    return bool(fill_their_box.mean() > 0.95)
 
 
-def _duplicate(records: Records, i: int, j: int, iou: float, where: shapely.Geometry) -> Finding:
-    one, other = records.values[i], records.values[j]
-    ids = (str(records.feature_ids[i]), str(records.feature_ids[j]))
-    said = "the same outline as" if iou > 0.999 else f"nearly the outline (IoU {iou:.2f}) of"
-    if one == other:
-        text = f"{ids[1]} is {said} {ids[0]}, of the same class; keep one (`fix` removes exact ones)"
-    else:
-        text = f"{ids[1]} ('{other}') is {said} {ids[0]} ('{one}'); keep the right one"
+def _duplicate(records: Records, pair: tuple[int, int], iou: float, outline: shapely.Geometry) -> Finding:
+    first_class, second_class = (records.values[index] for index in pair)
+    first_id, second_id = (str(records.feature_ids[index]) for index in pair)
+    exact, same_class = iou > _SAME_IOU, first_class == second_class
+    relation = "has the same outline as" if exact else f"has nearly the same outline (IoU {iou:.2f}) as"
+    text = f"{second_id} ('{second_class}') {relation} {first_id} ('{first_class}'); keep the right one"
+    if same_class:
+        text = f"{second_id} {relation} {first_id}, of the same class; keep one (`fix` removes exact ones)"
     return Finding(
         "duplicate",
-        "error" if one != other or iou > 0.999 else "warning",
+        "error" if exact or not same_class else "warning",
         text,
-        ids,
-        other or "",
-        where,
-        image_of(records, j),
+        feature_ids=(first_id, second_id),
+        class_name=second_class or "",
+        geometry=outline,
+        image=image_of(records, pair[1]),
     )
 
 
-def _overlap(records: Records, i: int, j: int, share: float, where: shapely.Geometry) -> Finding:
-    one, other = records.values[i], records.values[j]
-    ids = (str(records.feature_ids[i]), str(records.feature_ids[j]))
-    classes = f"both '{one}'" if one == other else f"'{one}' and '{other}': the later one wins in a class map"
-    text = f"{ids[0]} and {ids[1]} share {share:.0%} of the smaller one ({classes}); correct the outlines"
+def _overlap(records: Records, pair: tuple[int, int], covered: float, common: shapely.Geometry) -> Finding:
+    first_class, second_class = (records.values[index] for index in pair)
+    first_id, second_id = (str(records.feature_ids[index]) for index in pair)
+    same_class = first_class == second_class
+    classes = f"'{first_class}' and '{second_class}': in a class map the later one wins"
+    if same_class:
+        classes = f"both '{first_class}'"
     return Finding(
         "overlap",
-        "warning" if one != other or share > 0.5 else "note",
-        text,
-        ids,
-        other or "",
-        _around(where) if shapely.area(where) <= 0 else where,
-        image_of(records, j),
+        "warning" if covered > 0.5 or not same_class else "note",
+        f"{first_id} and {second_id} share {covered:.0%} of the smaller one ({classes}); correct the "
+        "outlines",
+        feature_ids=(first_id, second_id),
+        class_name=second_class or "",
+        geometry=common if shapely.area(common) > 0 else _box_around(common),
+        image=image_of(records, pair[1]),
     )

@@ -1,1 +1,3 @@
-"""A labelling project: a GeoPackage to draw labels in, and what is drawn in it."""
+"""A labelling project: a GeoPackage to draw labels in, its status, pre-labels to correct, corrections
+merged.
+"""

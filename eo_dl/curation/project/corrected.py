@@ -38,8 +38,9 @@ def read_corrected(source: Path) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, in
     frame = read_layer(source) if len(layer_names(source)) == 1 else None
     if frame is None or not {CLASS_FIELD, "status", "reviewed"} <= set(frame.columns):
         raise LabelError(
-            f"{source}: holds no layers {LABELS}, {ANNOTATED} and {PROPOSALS}, nor one with {CLASS_FIELD}, status and reviewed; "
-            "give the file that `eo-dl labels prelabel` made, after correcting it, or a prediction that was reviewed in QGIS"
+            f"{source}: holds no layers {LABELS}, {ANNOTATED} and {PROPOSALS}, nor one with {CLASS_FIELD}, "
+            "status and reviewed; give the file that `eo-dl labels prelabel` made, after correcting it, or a "
+            "prediction that was reviewed in QGIS"
         )
     now, empty = with_outline(frame)
     now = now.assign(
@@ -69,24 +70,28 @@ def check_corrected(now: gpd.GeoDataFrame, before: gpd.GeoDataFrame, source: Pat
     for name in (ID_FIELD, CLASS_FIELD, "status", "reviewed"):
         if name not in now.columns:
             raise LabelError(
-                f"{source}: its layer {LABELS} has lost the field {name}; correct a copy of the original project"
+                f"{source}: its layer {LABELS} has lost the field {name}; correct a copy of the original "
+                "project"
             )
     if now.crs is None or CRS(now.crs) != CRS(before.crs):
         found = "no CRS" if now.crs is None else CRS(now.crs).name
         raise LabelError(
-            f"{source}: its layer {LABELS} was proposed in {CRS(before.crs).name} and has {found} now; correct it in its own CRS"
+            f"{source}: its layer {LABELS} was proposed in {CRS(before.crs).name} and has {found} now; "
+            "correct it in its own CRS"
         )
     said = [value_text(value) for value in now["status"]]
     strange = [text is not None and text not in REVIEW for text in said]
     if any(strange):
         words = sorted({str(text) for text, wrong in zip(said, strange, strict=True) if wrong})
         raise LabelError(
-            f"{source}: {named(now, strange)} with the status {', '.join(map(repr, words[:_MOST_NAMED]))}; it is one of {', '.join(REVIEW)}"
+            f"{source}: {named(now, strange)} with the status {', '.join(map(repr, words[:_MOST_NAMED]))}; "
+            f"it is one of {', '.join(REVIEW)}"
         )
     numbers = [not pd.isna(value) and id_of(value) is None for value in now[ID_FIELD]]
     if any(numbers):
         raise LabelError(
-            f"{source}: {named(now, numbers)} whose {ID_FIELD} is no number; leave it as it was, or empty for a new label"
+            f"{source}: {named(now, numbers)} whose {ID_FIELD} is no number; leave it as it was, or empty "
+            "for a new label"
         )
     shapes = np.asarray(shapely.get_type_id(np.asarray(now.geometry.array, dtype=object)))
     lines = [int(kind) not in (3, 6) for kind in shapes]

@@ -1,4 +1,4 @@
-"""`Drawn`: label features as they lie in a file, nothing repaired or dropped, an empty layer included."""
+"""`Drawn`: label features as they are in a file, nothing repaired or dropped, even from an empty layer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import numpy.typing as npt
 import shapely
 from pyproj import CRS
 
-from ...core.arraytypes import GeometryArray
+from ...core.arraytypes import BoolArray, GeometryArray, ObjectArray
 from ...core.geometries import missing_or_empty
 from ...core.labelset import LabelSet
 from ...errors import LabelError
@@ -28,113 +27,159 @@ from ...labels.vector.fields import class_column
 
 @dataclass(frozen=True)
 class Drawn:
-    """Features (N) that have a geometry, with their class (None: not said) and what a review said of them.
-
-    `annotated`: the areas drawn (None: the file has no such layer). `class_names`: those announced, then
-    others met. `announced`: class names that the project was made with. `without_geometry`: features that are
-    none.
-    """
+    """The features of a label file that have a geometry."""
 
     source: str
+    """The file."""
+
     crs: CRS | None
+    """CRS of the geometries; None: pixels of images."""
+
     geometries: GeometryArray
+    """(N,) outlines, points and lines, as drawn."""
+
     values: tuple[str | None, ...]
-    feature_ids: npt.NDArray[np.object_]
-    reviewed: npt.NDArray[np.bool_]
+    """(N,) the class of each; None: it has none."""
+
+    feature_ids: ObjectArray
+    """(N,) how the file calls each."""
+
+    reviewed: BoolArray
+    """(N,) features that were ticked as reviewed."""
+
     statuses: tuple[str | None, ...]
+    """(N,) status of the review; None: none."""
+
     annotated: GeometryArray | None
-    announced: tuple[str, ...] = ()
+    """The areas in which labels are complete; None: the file has no such layer."""
+
+    project_classes: tuple[str, ...] = ()
+    """The classes that a labelling project was made with."""
+
     scenes: tuple[str, ...] = ()
+    """The scenes that a labelling project was made for."""
+
     without_geometry: int = 0
+    """Number of features without a geometry."""
+
     notes: tuple[str, ...] = ()
+    """What was decided when the file was read."""
 
     def __len__(self) -> int:
         return len(self.geometries)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Class names, those announced first."""
-        return tuple(
-            dict.fromkeys([*self.announced, *sorted({value for value in self.values if value is not None})])
-        )
+        """All classes, those of the project first."""
+        drawn = sorted({value for value in self.values if value is not None})
+        return tuple(dict.fromkeys([*self.project_classes, *drawn]))
 
     @property
-    def without_class(self) -> int:
-        """Features whose class is not said."""
-        return sum(value is None for value in self.values)
+    def without_class(self) -> tuple[str, ...]:
+        """The features without a class."""
+        pairs = zip(self.feature_ids, self.values, strict=True)
+        return tuple(str(feature_id) for feature_id, value in pairs if value is None)
+
+    @property
+    def unknown_classes(self) -> tuple[str, ...]:
+        """Classes that the project was not made with."""
+        if not self.project_classes:
+            return ()
+        return tuple(name for name in self.class_names if name not in self.project_classes)
 
     @property
     def point_count(self) -> int:
-        """Features that are points or lines."""
+        """Number of points and lines."""
         return int(is_point_or_line(self.geometries).sum()) if len(self) else 0
 
 
 def read_drawn(path: str | Path, options: LabelOptions = LabelOptions()) -> Drawn:
-    """The features of one vector file as they are; of any other format as `read_labels` understands it.
-    Raises `LabelError`.
+    """The features of one vector file as they are; of any other format as `read_labels` reads them.
+
+    Args:
+        path: The label file.
+        options: How it is read.
+
+    Raises:
+        LabelError: The file cannot be read, or holds label rasters.
     """
-    found = find_sources(path)
-    if not found.format.vector or len(found.paths) != 1:
+    sources = find_sources(path)
+    if not sources.format.vector or len(sources.paths) != 1:
         return _of_labels(labels_of(path, options))
-    return _of_vectors(Path(found.paths[0]), options)
+    return _of_vectors(Path(sources.paths[0]), options)
 
 
 def _of_vectors(path: Path, options: LabelOptions) -> Drawn:
-    project = is_project(path, options.layer)
-    frame = read_layer(path, layer=LABELS if project else options.layer, crs=options.label_crs)
-    if frame.crs is None:
-        raise LabelError(f"{path}: has no CRS; give it one, e.g. ogr2ogr -a_srs EPSG:32633 OUT.gpkg IN")
-    geometries = np.asarray(frame.geometry.array, dtype=object)
-    there = ~missing_or_empty(geometries)
-    field = options.class_field or (CLASS_FIELD if project and CLASS_FIELD in frame.columns else None)
-    column = class_column(frame, field, str(path)) if len(frame) else None
-    said = announced(path) if project else None
-    kept = frame[there]
+    layer, class_field, project = options.layer, options.class_field, None
+    has_project_layers = is_project(path, options.layer)
+    if has_project_layers:
+        layer, project = LABELS, announced(path)
+    table = read_layer(path, layer=layer, crs=options.label_crs)
+    if table.crs is None:
+        raise LabelError(
+            f"{path}: has no CRS; name it with `label_crs`, or assign it with ogr2ogr -a_srs EPSG:32633 "
+            "OUT.gpkg IN"
+        )
+    if class_field is None and has_project_layers and CLASS_FIELD in table.columns:
+        class_field = CLASS_FIELD
+    geometries = np.asarray(table.geometry.array, dtype=object)
+    present = ~missing_or_empty(geometries)
+    values: list[str | None] = []
+    notes: tuple[str, ...] = ()
+    if len(table):
+        column = class_column(table, class_field, str(path))
+        values = [value for value, has_geometry in zip(column.values, present, strict=True) if has_geometry]
+        notes = (column.note,) if column.note else ()
+    drawn = table[present]
     return Drawn(
         source=str(path),
-        crs=CRS(frame.crs),
-        geometries=np.asarray(shapely.force_2d(geometries[there]), dtype=object).reshape(-1),
-        values=tuple(v for v, t in zip(column.values, there, strict=True) if t) if column else (),
-        feature_ids=np.array([f"#{index}" for index in kept.index], dtype=object),
-        reviewed=ticked_rows(kept),
-        statuses=_texts(kept, "status"),
-        annotated=_annotated(path, CRS(frame.crs)) if project else None,
-        announced=said.classes.names if said else (),
-        scenes=said.scenes if said else (),
-        without_geometry=int((~there).sum()),
-        notes=(column.note,) if column and column.note else (),
+        crs=CRS(table.crs),
+        geometries=np.asarray(shapely.force_2d(geometries[present]), dtype=object).reshape(-1),
+        values=tuple(values),
+        feature_ids=np.array([f"#{index}" for index in drawn.index], dtype=object),
+        reviewed=ticked_rows(drawn),
+        statuses=_texts(drawn, "status"),
+        annotated=_annotated(path, CRS(table.crs)) if has_project_layers else None,
+        project_classes=() if project is None else project.classes.names,
+        scenes=() if project is None else project.scenes,
+        without_geometry=int((~present).sum()),
+        notes=notes,
     )
 
 
 def _annotated(path: Path, crs: CRS) -> GeometryArray:
+    """The annotated areas of a project, in the CRS of its labels."""
     areas = read_layer(path, layer=ANNOTATED)
-    areas = areas if areas.crs is None or CRS(areas.crs) == crs else areas.to_crs(crs)
+    if areas.crs is not None and CRS(areas.crs) != crs:
+        areas = areas.to_crs(crs)
     geometries = np.asarray(areas.geometry.array, dtype=object)
     drawn = geometries[~missing_or_empty(geometries)]
     return np.asarray(shapely.force_2d(drawn), dtype=object).reshape(-1)
 
 
-def _texts(frame: gpd.GeoDataFrame, name: str) -> tuple[str | None, ...]:
-    return (
-        tuple(value_text(value) for value in frame[name]) if name in frame.columns else (None,) * len(frame)
-    )
+def _texts(table: gpd.GeoDataFrame, name: str) -> tuple[str | None, ...]:
+    """A field as texts; None for each feature if there is no such field."""
+    if name not in table.columns:
+        return (None,) * len(table)
+    return tuple(value_text(value) for value in table[name])
 
 
 def _of_labels(labels: LabelSet) -> Drawn:
     if labels.masks:
         raise LabelError(
-            f"{labels.source}: label rasters have no objects to count; see their classes with `eo-dl inspect`, or check them with `eo-dl labels check`"
+            f"{labels.source}: label rasters have no objects to count; list their classes with `eo-dl "
+            "inspect`, or check them with `eo-dl labels check`"
         )
     names = {info.id: info.name for info in labels.classes}
     return Drawn(
         source=labels.source,
         crs=labels.crs,
         geometries=labels.geometries,
-        values=tuple(names.get(int(class_id)) for class_id in labels.class_ids),
+        values=tuple(names.get(class_id) for class_id in labels.class_ids.tolist()),
         feature_ids=labels.feature_ids,
         reviewed=np.zeros(len(labels), np.bool_),
         statuses=(None,) * len(labels),
         annotated=None,
-        announced=labels.classes.names,
+        project_classes=labels.classes.names,
         notes=labels.notes,
     )

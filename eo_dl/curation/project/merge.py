@@ -125,7 +125,8 @@ def merge_labels(
     )
     if partition and counts[REJECTED]:
         notes.append(
-            f"the {counts[REJECTED]} rejected are ignored: every pixel of the map had a class, and of which class this ground is was not said"
+            f"the {counts[REJECTED]} rejected are ignored: every pixel of the map had a class, and of which "
+            "class this ground is was not said"
         )
     notes += [f"{empty} features of {source.name} have no outline and count as deleted"] if empty else []
     notes += (
@@ -168,7 +169,8 @@ def _where_complete(features: gpd.GeoDataFrame, areas: gpd.GeoDataFrame) -> list
     outside = int((~shapely.intersects(ground, np.asarray(counted.geometry.array, dtype=object))).sum())
     return (
         [
-            f"{outside} of {len(counted)} labels lie outside {ANNOTATED} and do not count until it is drawn around them"
+            f"{outside} of {len(counted)} labels lie outside {ANNOTATED} and do not count until it is drawn "
+            "around them"
         ]
         if outside
         else []

@@ -118,7 +118,8 @@ def prelabel(
     )
     notes += (
         [
-            "every pixel of the map has a class: change the class of what is wrong; ground that is only rejected is ignored"
+            "every pixel of the map has a class: change the class of what is wrong; ground that is only "
+            "rejected is ignored"
         ]
         if partition
         else []
@@ -144,7 +145,8 @@ def _polygons(
             )
     if probabilities is not None:
         raise ConfigError(
-            f"{probabilities}: probabilities go with a class map, {source.name} has scores of its own; leave them out"
+            f"{probabilities}: probabilities go with a class map, {source.name} has scores of its own; leave "
+            "them out"
         )
     frame = read_layer(source)
     return frame, source.suffix.lower() == ".gpkg" and read_metadata(source, layer_names(source)[0]).get(
@@ -176,7 +178,8 @@ def _chosen(
         unsaid = int(np.isnan(values).sum())
         notes += (
             [
-                f"{int((~kept).sum())} of {len(kept)} left out: {field} below {least:g}{f' ({unsaid} have none)' if unsaid else ''}"
+                f"{int((~kept).sum())} of {len(kept)} left out: {field} below "
+                f"{least:g}{f' ({unsaid} have none)' if unsaid else ''}"
             ]
             if not kept.all()
             else []
@@ -184,7 +187,8 @@ def _chosen(
         frame = frame[kept]
     if not len(frame):
         raise LabelError(
-            f"{source}: holds nothing to correct; lower `min_score` and `min_area_m2`, or predict with another model"
+            f"{source}: holds nothing to correct; lower `min_score` and `min_area_m2`, or predict with "
+            "another model"
         )
     return frame, notes
 

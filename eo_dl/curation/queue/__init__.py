@@ -1,1 +1,3 @@
-"""What to label next: chips ranked by the model's uncertainty and by how different they are from one another."""
+"""What to label next: chips ranked by the model's uncertainty and by how different they are from one
+another.
+"""

@@ -62,7 +62,8 @@ class Ranking:
             raise ConfigError(f"`views`: expected 1 to {len(VIEWS)}, found {self.views}")
         if self.by == "disagreement" and self.views < 2:
             raise ConfigError(
-                "`views`: a single view cannot disagree with itself; use 2 or more, or another measure in `by`"
+                "`views`: a single view cannot disagree with itself; use 2 or more, or another measure in "
+                "`by`"
             )
 
 
@@ -269,7 +270,9 @@ def _fit_scenes(bundle: Bundle, scenes: Sequence[Scene]) -> tuple[list[Scene], l
 
 
 def _chip_size(size_px: int | None, bundle: Bundle, scenes: Sequence[Scene]) -> int:
-    """The side of a chip. A chip larger than every scene would be mostly padding, and could fill the memory."""
+    """The side of a chip. A chip larger than every scene would be mostly padding, and could fill the
+    memory.
+    """
     longest = max(max(scene.grid.height, scene.grid.width) for scene in scenes)
     if size_px is not None and size_px > max(longest, bundle.spec.chip_px):
         raise ConfigError(

@@ -1,17 +1,18 @@
 """How uncertain a model is about a chip, from its predictions for several views of that chip.
 
-A view is the chip rotated or mirrored. There are three measures, from 0 (certain) to 1, the same for all tasks:
+A view is the chip rotated or mirrored. There are three measures, from 0 (certain) to 1, the same for all
+tasks:
 
-- entropy: of the mean prediction over the views, divided by log K. For maps it is the mean over the quarter of
-  the valid pixels that are most uncertain; the mean over all of them would ask for whole fields that are a
+- entropy: of the mean prediction over the views, divided by log K. For maps it is the mean over the quarter
+  of the valid pixels that are most uncertain; the mean over all of them would ask for whole fields that are a
   little unclear and pass over the one roof in a meadow.
 - margin: 1 minus the difference between the two highest class probabilities, averaged in the same way.
 - disagreement: entropy of the mean minus mean of the entropies, over log K: what the views disagree about
   ("BALD", Houlsby et al. 2011, with views instead of dropout). For objects: the change of an object's score
   from view to view; an object that another view does not show changes by its whole score.
 
-An object is a decision between two classes, present or not, with its score as probability. The value of a chip
-is the sum over its `OBJECTS` most uncertain objects, divided by that number.
+An object is a decision between two classes, present or not, with its score as probability. The value of a
+chip is the sum over its `OBJECTS` most uncertain objects, divided by that number.
 """
 
 from __future__ import annotations

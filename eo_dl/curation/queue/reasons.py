@@ -18,7 +18,8 @@ def reason(
     """How uncertain the model is compared with all candidates, between which classes, and whether the chip
     looks new.
 
-    "more uncertain than 96 % of the chips, between water and road; unlike the chips labelled or ranked so far"
+    "more uncertain than 96 % of the chips, between water and road; unlike the chips labelled or ranked so
+    far"
 
     Args:
         uncertainty: That of the chip.

@@ -17,7 +17,9 @@ class Selection:
     """(N,) indices of the candidates."""
 
     novelty: Float64Array
-    """(N,) the distance of each, when it was selected, from all that were selected or known before, 0 to 1."""
+    """(N,) the distance of each, when it was selected, from all that were selected or known before, 0 to
+    1.
+    """
 
     score: Float64Array
     """(N,) the value of each when it was selected, 0 to 1; never higher than that of the one before."""

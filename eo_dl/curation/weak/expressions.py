@@ -64,7 +64,9 @@ _FUNCTIONS: dict[str, tuple[int, int, Callable[..., Plane]]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """A checked condition. `names`: the bands that it needs, indices resolved; `source` names it in messages."""
+    """A checked condition. `names`: the bands that it needs, indices resolved; `source` names it in
+    messages.
+    """
 
     text: str
     source: str
@@ -76,8 +78,9 @@ class Condition:
         missing = [name for name in self.names if name not in _places(bands)]
         if missing:
             raise BandError(
-                f"{scene}: has no band {', '.join(missing)}, which {self.source} needs ({self.text!r}); it has {bands.describe()}; "
-                f"name its bands, e.g. -b {missing[0]}=1, or write b1, b2, ... for bands by number"
+                f"{scene}: has no band {', '.join(missing)}, which {self.source} needs ({self.text!r}); it "
+                f"has {bands.describe()}; name its bands, e.g. -b {missing[0]}=1, or write b1, b2, ... for "
+                "bands by number"
             )
 
     def holds(self, pixels: Plane, bands: BandSet) -> tuple[Flags, Flags]:
@@ -93,17 +96,20 @@ def parse_condition(text: str, source: str) -> Condition:
     """A condition from its text. Raises `ConfigError` saying what is not understood."""
     if len(text) > _MAX_CHARACTERS:
         raise ConfigError(
-            f"{source}: a condition of {len(text)} characters is too long (at most {_MAX_CHARACTERS}); split it into several functions"
+            f"{source}: a condition of {len(text)} characters is too long (at most {_MAX_CHARACTERS}); split "
+            "it into several functions"
         )
     tree = _parsed(text, source)
     names: dict[str, None] = {}
     if not _check(_expanded(tree), text, source, names):
         raise ConfigError(
-            f"{source}: {text!r} is a number, not a condition; compare it with a threshold, e.g. '{text} > 0.3'"
+            f"{source}: {text!r} is a number, not a condition; compare it with a threshold, e.g. '{text} > "
+            "0.3'"
         )
     if not names:
         raise ConfigError(
-            f"{source}: {text!r} looks at no band; name bands (red, nir, b1) or indices ({', '.join(INDICES)})"
+            f"{source}: {text!r} looks at no band; name bands (red, nir, b1) or indices "
+            f"({', '.join(INDICES)})"
         )
     return Condition(text, source, tuple(names), _expanded(tree))
 
@@ -114,11 +120,13 @@ def _parsed(text: str, source: str) -> ast.expr:
         parts = sum(1 for _ in ast.walk(tree))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as cause:
         raise ConfigError(
-            f"{source}: {text[:100]!r} cannot be read as a condition ({cause}); write e.g. 'ndvi > 0.4 and nir > 0.1'"
+            f"{source}: {text[:100]!r} cannot be read as a condition ({cause}); write e.g. 'ndvi > 0.4 and "
+            "nir > 0.1'"
         ) from cause
     if parts > _MAX_PARTS:
         raise ConfigError(
-            f"{source}: a condition of {parts} parts is too long (at most {_MAX_PARTS}); split it into several functions"
+            f"{source}: a condition of {parts} parts is too long (at most {_MAX_PARTS}); split it into "
+            "several functions"
         )
     return tree
 
@@ -142,13 +150,16 @@ def _expanded(tree: ast.expr) -> ast.expr:
 
 
 def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bool:
-    """True for a condition, False for a number; collects band names. Raises `ConfigError` for anything else."""
+    """True for a condition, False for a number; collects band names. Raises `ConfigError` for anything
+    else.
+    """
 
     def part(child: ast.expr, wanted: bool) -> None:
         if _check(child, text, source, names) != wanted:
             kinds = ("a condition", "a number") if wanted else ("a number", "a condition")
             raise ConfigError(
-                f"{source}: in {text!r} {kinds[0]} was expected where {kinds[1]} stands; combine conditions by and, or, not"
+                f"{source}: in {text!r} {kinds[0]} was expected where {kinds[1]} stands; combine conditions "
+                "by and, or, not"
             )
 
     match node:
@@ -172,7 +183,8 @@ def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bo
             least, most, _ = _FUNCTIONS[name]
             if not least <= len(node.args) <= most:
                 raise ConfigError(
-                    f"{source}: in {text!r} {name} takes {least if least == most else f'{least} or more'} values, found {len(node.args)}"
+                    f"{source}: in {text!r} {name} takes {least if least == most else f'{least} or more'} "
+                    f"values, found {len(node.args)}"
                 )
             for child in node.args:
                 part(child, False)
@@ -185,7 +197,8 @@ def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bo
         case _:
             raise ConfigError(
                 f"{source}: {text!r} holds something that conditions do not have ({type(node).__name__}); "
-                f"band names, numbers, + - * / **, comparisons, and, or, not, {', '.join(_FUNCTIONS)} were expected"
+                f"band names, numbers, + - * / **, comparisons, and, or, not, {', '.join(_FUNCTIONS)} were "
+                "expected"
             )
     return False
 

@@ -125,7 +125,8 @@ def _raster_voter(
     absent = [str(key) for key in wanted if key not in there]
     if len(absent) == len(wanted) and wanted:
         raise LabelError(
-            f"{function.raster}: holds none of the values {', '.join(absent[:8])}; it holds {', '.join(list(there)[:12])}; correct 'values'"
+            f"{function.raster}: holds none of the values {', '.join(absent[:8])}; it holds "
+            f"{', '.join(list(there)[:12])}; correct 'values'"
         )
     if absent:
         notes.append(f"{Path(function.raster).name}: the values {', '.join(absent[:8])} do not occur in it")

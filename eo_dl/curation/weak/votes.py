@@ -52,7 +52,8 @@ class PatternCode:
         self.base, self.functions = classes + 1, functions
         if functions * np.log2(self.base) > 62:
             raise ConfigError(
-                f"weak labels: {functions} functions with {classes} classes are too many; join some functions, or make two runs"
+                f"weak labels: {functions} functions with {classes} classes are too many; join some "
+                "functions, or make two runs"
             )
         self._weights = np.array([self.base**place for place in range(functions)], np.int64)
 
@@ -92,7 +93,8 @@ class PatternCounter:
             self._counts[code] = self._counts.get(code, 0) + pixels
         if len(self._counts) > _MOST_PATTERNS:
             raise ConfigError(
-                f"weak labels: the functions vote in more than {_MOST_PATTERNS} combinations; use fewer functions"
+                f"weak labels: the functions vote in more than {_MOST_PATTERNS} combinations; use fewer "
+                "functions"
             )
 
     def patterns(self) -> tuple[Codes, Patterns]:

@@ -176,7 +176,8 @@ def _function(text: str) -> dict[str, Any]:
     vote, colon, rest = (part.strip() for part in text.partition(":"))
     if not colon or not vote or not rest:
         raise ConfigError(
-            f"function {text!r} is not understood; write 'CLASS: CONDITION', 'CLASS: FILE.gpkg' or 'CLASS: FILE.tif=10|20'"
+            f"function {text!r} is not understood; write 'CLASS: CONDITION', 'CLASS: FILE.gpkg' or 'CLASS: "
+            "FILE.tif=10|20'"
         )
     path, equals, listed = rest.rpartition("=")
     if equals and Path(path).suffix.lower() in RASTER_SUFFIXES:

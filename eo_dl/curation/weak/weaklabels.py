@@ -157,7 +157,8 @@ def _scene_votes(
     truth = TruthVoter(hand, classes, scene)
     if truth.left:
         notes.append(
-            f"{hand.source}: the classes {', '.join(truth.left[:8])} are none of the weak labels and are not scored"
+            f"{hand.source}: the classes {', '.join(truth.left[:8])} are none of the weak labels and are not "
+            "scored"
         )
     return _SceneVotes(scene, (*voters, truth))
 
@@ -176,7 +177,8 @@ def _counted(
     found = counter.patterns()
     if not len(found[0]):
         raise LabelError(
-            f"{parts[0].scene.path}: no pixel was measured, so there is nothing to label; check nodata (eo-dl inspect)"
+            f"{parts[0].scene.path}: no pixel was measured, so there is nothing to label; check nodata "
+            "(eo-dl inspect)"
         )
     return found
 
@@ -204,7 +206,8 @@ def _model(config: WeakConfig, classes: ClassSet, patterns: Patterns) -> LabelMo
     shares[left] = max(1 - shares.sum(), 0.0) / left.sum() if said and left.any() else 1.0
     if said and (shares <= 0).any():
         raise ConfigError(
-            f"weak labels: prior leaves nothing for {classes.names[int(np.argmin(shares))]!r}; its shares must sum to less than 1, or name all classes"
+            f"weak labels: prior leaves nothing for {classes.names[int(np.argmin(shares))]!r}; its shares "
+            "must sum to less than 1, or name all classes"
         )
     return by_agreement(patterns, len(classes), Prior(shares / shares.sum(), config.accuracy, config.trust))
 
@@ -222,7 +225,8 @@ def _remarks(config: WeakConfig, reports: Sequence[VoteReport], hand: LabelSet |
         alone = [report.name for report in functions if report.coverage > 0 and np.isnan(report.accuracy)]
         if alone:
             notes.append(
-                f"{', '.join(map(repr, alone))} nowhere met another function: taken to be right in {config.accuracy:.0%} of its votes"
+                f"{', '.join(map(repr, alone))} nowhere met another function: taken to be right in "
+                f"{config.accuracy:.0%} of its votes"
             )
         poor = [report.name for report in functions if report.accuracy < 0.5]
         if poor:
@@ -237,7 +241,8 @@ def _remarks(config: WeakConfig, reports: Sequence[VoteReport], hand: LabelSet |
         notes.append(f"{hand.source}: no hand label lies where functions vote, so nothing could be scored")
     if together.coverage == 0:
         raise LabelError(
-            "weak labels: every function abstains everywhere; loosen the thresholds, or check the layers and their values"
+            "weak labels: every function abstains everywhere; loosen the thresholds, or check the layers and "
+            "their values"
         )
     return notes
 
