@@ -313,4 +313,4 @@ def test_a_mistake_of_the_caller_is_no_finding(tmp_path: Path) -> None:
         check_labels(source, label_options=LabelOptions(annotated=tmp_path / "nowhere.gpkg"))
     (tmp_path / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     status = labels_status(tmp_path / "empty.geojson")
-    assert not status.ready and "nothing is drawn" in status.advice[0]
+    assert not status.ready and "nothing has been drawn" in status.advice[0]

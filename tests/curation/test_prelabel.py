@@ -210,7 +210,7 @@ def test_what_is_rejected_in_a_map_without_background_is_ignored_not_background(
     assert (
         merged.counts["rejected"] == 1
         and merged.counts["accepted"] == 2
-        and any("the 1 rejected are ignored" in note for note in merged.notes)
+        and any("the 1 rejected features are ignored" in note for note in merged.notes)
     )
     labels = read_labels(merged.path)
     assert labels.negatives is None and labels.ignore is not None and labels.ignore.sum() == 1

@@ -99,7 +99,7 @@ def test_what_is_drawn_is_chosen(tmp_path: Path, scene: Path, geometry: str, kin
     ("classes", "words"),
     [
         ("", "at least one class"),
-        ("a,A", "cannot be told apart"),
+        ("a,A", "too similar"),
         ("a=1", "plain names"),
         ("background,a", "background"),
         ("a,a\tb", "class name"),

@@ -301,7 +301,7 @@ def _about_region(
     judged = question.judged
     name, other, size = judged.names[label], judged.names[seen], f"{outline.area:.0f} px"
     if label == question.background:
-        text = f"the model sees '{other}' here ({size}), and nothing is labelled; check whether a label is missing"
+        text = f"the model sees '{other}' here ({size}), and nothing is labelled; check what is missing"
         return judged.about_ground(scene, outline, seen, "suspected gap", text)
     if seen == question.background:
         text = f"the model sees nothing in {size} of '{name}'; check whether the object is there"
