@@ -294,19 +294,19 @@ def test_labels_outside_annotated_ground_are_said(project: Path, tmp_path: Path)
     [
         (
             {"status": ["acepted", "Rejected", None, "proposed", "accepted"]},
-            "found features 1, 2 with the status 'Rejected', 'acepted'; it is one of",
+            "found features 1, 2 with the status 'Rejected', 'acepted'; use one of",
         ),
         ({"frame": lambda t: t.drop(columns="status")}, "lost the field status"),
         ({"frame": lambda t: t.drop(columns="reviewed")}, "lost the field reviewed"),
-        ({"prelabel_id": ["1", "2", "x", "4", "5"]}, "found feature 3 whose prelabel_id is no number"),
+        ({"prelabel_id": ["1", "2", "x", "4", "5"]}, "found feature 3 with a prelabel_id that is not a number"),
         (
             {"class_name": ["tree", None, "tree", "tree", "tree"], "status": "accepted"},
             "found feature 2 without a class",
         ),
-        ({"frame": lambda t: t.to_crs(25832)}, "correct it in its own CRS"),
+        ({"frame": lambda t: t.to_crs(25832)}, "correct it in its original CRS"),
         (
             {"frame": lambda t: t.set_geometry(t.geometry.centroid)},
-            "found features 1, 2, 3, 4, 5 that is neither Polygon nor MultiPolygon",
+            "found features 1, 2, 3, 4, 5 that is not a Polygon or MultiPolygon",
         ),
     ],
 )
@@ -390,7 +390,7 @@ def test_pre_labels_keep_what_a_review_of_the_prediction_has_said(tmp_path: Path
 def test_a_prediction_that_nobody_looked_at_is_no_correction(tmp_path: Path) -> None:
     table = read_layer(reviewed(tmp_path))
     for name, values, why in (
-        ("status", None, "nothing in it is reviewed"),
+        ("status", None, "nothing in it has been reviewed"),
         ("status", "fine", "with the status 'fine'"),
     ):
         changed = table.assign(**{name: values}, reviewed=False)

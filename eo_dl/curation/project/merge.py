@@ -137,7 +137,7 @@ def merge_labels(
         )
     if counts[PROPOSED]:
         notes.append(
-            f"{counts[PROPOSED]} features are still proposed: they are not labels yet, their ground is ignored"
+            f"{counts[PROPOSED]} features are still proposed: not labels yet, and their ground is ignored"
         )
     table = _table(merged)
     if without_background(source):
