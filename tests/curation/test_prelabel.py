@@ -298,7 +298,10 @@ def test_labels_outside_annotated_ground_are_said(project: Path, tmp_path: Path)
         ),
         ({"frame": lambda t: t.drop(columns="status")}, "lost the field status"),
         ({"frame": lambda t: t.drop(columns="reviewed")}, "lost the field reviewed"),
-        ({"prelabel_id": ["1", "2", "x", "4", "5"]}, "found feature 3 with a prelabel_id that is not a number"),
+        (
+            {"prelabel_id": ["1", "2", "x", "4", "5"]},
+            "found feature 3 with a prelabel_id that is not a number",
+        ),
         (
             {"class_name": ["tree", None, "tree", "tree", "tree"], "status": "accepted"},
             "found feature 2 without a class",
