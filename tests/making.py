@@ -1,0 +1,163 @@
+"""What tests make: rasters, vector layers, labels in pixels; and the judgement of a refused command.
+
+Import it as `from tests.making import ...` (pytest puts the root of the repository on the path). A test that needs
+something special makes it itself; what two files need lives here.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import numpy.typing as npt
+import rasterio
+import shapely
+from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
+
+from eo_dl.core.classes import ClassSet
+from eo_dl.core.labelset import PixelLabels
+
+CRS = "EPSG:32633"
+NORTH_UP = Affine(1, 0, 500_000, 0, -1, 5_200_000)
+"""One metre per pixel, the usual place of a test's scene."""
+
+
+def write_raster(
+    path: Path,
+    pixels: npt.NDArray[np.generic],
+    *,
+    crs: str | None = CRS,
+    transform: Affine = NORTH_UP,
+    nodata: float | None = None,
+    names: Sequence[str] = (),
+    block_px: int | None = None,
+    scales: Sequence[float] = (),
+) -> Path:
+    """Write pixels, (C, H, W) or (H, W), as a GeoTIFF; without a CRS it has no georeference at all.
+
+    Args:
+        path: The file.
+        pixels: Values in the type that the file gets.
+        crs: Any text that rasterio takes; None for a plain image.
+        transform: From pixels to map coordinates (ignored without a CRS).
+        nodata: The nodata value of all bands.
+        names: Band descriptions, from the first band on.
+        block_px: Side of a block, for a tiled file; None for strips.
+        scales: Scale factors of all bands.
+
+    Returns:
+        The path.
+    """
+    bands = pixels[None] if pixels.ndim == 2 else pixels
+    profile: dict[str, object] = {
+        "driver": "GTiff",
+        "count": bands.shape[0],
+        "height": bands.shape[1],
+        "width": bands.shape[2],
+        "dtype": bands.dtype.name,
+        "nodata": nodata,
+        "photometric": "minisblack",
+    }
+    if crs is not None:
+        profile |= {"crs": crs, "transform": transform}
+    if block_px is not None:
+        profile |= {"tiled": True, "blockxsize": block_px, "blockysize": block_px}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # plain images are meant
+        file = rasterio.open(path, "w", **profile)
+    with file:
+        file.write(bands)
+        for number, name in enumerate(names, start=1):
+            file.set_band_description(number, name)
+        if scales:
+            file.scales = tuple(scales)
+    return path
+
+
+def noise(
+    bands: int, height: int, width: int, *, seed: int = 0, low: int = 1, high: int = 200, dtype: str = "uint8"
+) -> npt.NDArray[np.generic]:
+    """Random whole numbers (bands, height, width) from `low` to `high - 1`; never 0 by default."""
+    return np.random.default_rng(seed).integers(low, high, (bands, height, width)).astype(dtype)
+
+
+def square(col: float, row: float, side: float = 10, transform: Affine = NORTH_UP) -> shapely.Polygon:
+    """A square by its upper left pixel and its side in pixels, in map coordinates of a scene."""
+    x0, y0 = transform @ (col, row)
+    x1, y1 = transform @ (col + side, row + side)
+    return shapely.box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+
+
+def write_polygons(
+    path: Path,
+    geometries: Sequence[shapely.Geometry | None],
+    *,
+    crs: str | None = CRS,
+    layer: str | None = None,
+    **fields: Sequence[object],
+) -> Path:
+    """Write geometries and their attributes as a vector layer, as any other program would."""
+    frame = geopandas.GeoDataFrame(dict(fields), geometry=list(geometries), crs=crs)
+    frame.to_file(path, layer=layer)
+    return path
+
+
+def pixel_labels(
+    classes: ClassSet,
+    *features: tuple[shapely.Geometry, int, bool],
+    annotated: shapely.Geometry | None = None,
+    mask: npt.NDArray[np.uint8] | None = None,
+) -> PixelLabels:
+    """Labels of one chip from (geometry in pixels, class id, whether it is ignored)."""
+    return PixelLabels(
+        classes=classes,
+        geometries=np.array([geometry for geometry, _, _ in features], dtype=object),
+        class_ids=np.array([class_id for _, class_id, _ in features], np.int64),
+        ignore=np.array([ignored for _, _, ignored in features], np.bool_),
+        index=np.arange(len(features)),
+        annotated=annotated,
+        mask=mask,
+    )
+
+
+@dataclass(frozen=True)
+class CommandOutput:
+    """What one command line answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines on stderr that are not empty."""
+        return [line for line in self.err.splitlines() if line.strip()]
+
+    @property
+    def result(self) -> dict[str, object]:
+        """The JSON on stdout."""
+        values: dict[str, object] = json.loads(self.out)
+        return values
+
+
+def refused(output: CommandOutput, *words: str, out: Path | None = None) -> None:
+    """Assert that a command refused bad input: exit code 2, one error line at the end that holds all the words, nothing
+    on stdout, and nothing written at `out`.
+    """
+    assert output.code == 2, output.err
+    assert output.out == ""
+    assert "Traceback" not in output.err
+    errors = [line for line in output.lines if line.startswith("error: ")]
+    assert len(errors) == 1, output.err
+    assert output.lines[-1] == errors[0]
+    for word in words:
+        assert word in errors[0], errors[0]
+    if out is not None:
+        assert not out.exists()
+        assert not list(out.parent.glob(f".{out.stem}*"))
