@@ -1,7 +1,7 @@
-"""What tests make: rasters, vector layers, labels in pixels; and the judgement of a refused command.
+"""What tests make: rasters, vector layers, labels in pixels; and the check of a refused command.
 
-Import it as `from tests.making import ...` (pytest puts the root of the repository on the path). A test that needs
-something special makes it itself; what two files need lives here.
+Import it as `from tests.making import ...` (pytest puts the root of the repository on the path). A test that
+needs something special makes it itself; what two files need lives here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from eo_dl.core.labelset import PixelLabels
 
 CRS = "EPSG:32633"
 NORTH_UP = Affine(1, 0, 500_000, 0, -1, 5_200_000)
-"""One metre per pixel, the usual place of a test's scene."""
+"""One metre per pixel, where a test's scene usually lies."""
 
 
 def write_raster(
@@ -128,7 +128,7 @@ def pixel_labels(
 
 @dataclass(frozen=True)
 class CommandOutput:
-    """What one command line answered."""
+    """Exit code and output of one command."""
 
     code: int
     out: str
@@ -147,8 +147,10 @@ class CommandOutput:
 
 
 def refused(output: CommandOutput, *words: str, out: Path | None = None) -> None:
-    """Assert that a command refused bad input: exit code 2, one error line at the end that holds all the words, nothing
-    on stdout, and nothing written at `out`.
+    """Assert that a command refused bad input.
+
+    That is: exit code 2, one error line at the end that holds all the words, nothing on stdout, and nothing
+    written at `out`.
     """
     assert output.code == 2, output.err
     assert output.out == ""
