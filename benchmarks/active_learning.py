@@ -54,7 +54,8 @@ from eo_dl.bundle import Bundle, save_bundle
 from eo_dl.chips.chipwindows import grid_windows
 from eo_dl.chips.truth import SceneTruth
 from eo_dl.core.arrays import MaskTarget
-from eo_dl.core.labelset import LabelSet
+from eo_dl.core.labeloutlines import MapOutlines
+from eo_dl.core.maplabels import MapLabels
 from eo_dl.core.normalization import Normalization, to_physical
 from eo_dl.core.seeds import derived_seed, generator
 from eo_dl.core.window import Window
@@ -82,7 +83,7 @@ class Ground:
     """A scene with its truth, in memory: `mask` (H, W) channel numbers, 255 where nothing counts."""
 
     scene: Scene
-    labels: LabelSet
+    labels: MapLabels
     pixels: npt.NDArray[np.generic]
     valid: npt.NDArray[np.bool_]
     mask: npt.NDArray[np.uint8]
@@ -118,10 +119,11 @@ class Ground:
             if cut(self.valid, window).mean() >= 0.5
         ]
 
-    def labelled(self, windows: Sequence[Window]) -> LabelSet:
+    def labelled(self, windows: Sequence[Window]) -> MapLabels:
         """The labels, complete in some windows only: what a person would have drawn."""
         areas = np.array([shapely.box(*window.box) for window in windows], dtype=object)
-        return replace(self.labels, annotated=self.scene.grid.geometries_to_map(areas))
+        on_map = self.scene.grid.geometries_to_map(areas)
+        return replace(self.labels, areas=MapOutlines(on_map, self.labels.crs, "windows"))
 
     def held(self, windows: Sequence[Window]) -> list[float]:
         """How many chips' worth of each class windows hold."""

@@ -32,7 +32,9 @@ from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.sampling import Sampling
 from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
-from eo_dl.core.labelset import LabelSet
+from eo_dl.core.imagelabels import WholeImageLabels
+from eo_dl.core.labelset import FeatureLabels, LabelSet
+from eo_dl.core.rasterlabels import RasterLabels
 from eo_dl.errors import EoDlError
 from eo_dl.exchange import import_labels
 from eo_dl.exchange.exporting import export_labels
@@ -163,9 +165,9 @@ def section(case: Case, folder: Path) -> str:
     rows = [row for name in WRITTEN_FORMATS if (row := one_format(chips, name, folder)) is not None]
     kind = (
         "whole images"
-        if source.whole_images
+        if isinstance(source, WholeImageLabels)
         else "label rasters"
-        if source.masks
+        if isinstance(source, RasterLabels)
         else f"{len(source)} objects"
     )
     lines = [
@@ -224,7 +226,7 @@ def off_px(chips: ChipSet, back: LabelSet, name: str) -> str:
     """The farthest that an outline came back from where it was."""
     source = chips.labels
     shape = written_format(name).holds.shape
-    if source is None or source.masks or source.whole_images or shape not in ("polygons", "boxes"):
+    if not isinstance(source, FeatureLabels) or shape not in ("polygons", "boxes"):
         return ""
     worst = [0.0]
     for number, scene in enumerate(chips.scenes):

@@ -23,12 +23,15 @@ import shapely
 from labels_sets import CASES
 
 from eo_dl import open_scene
+from eo_dl.core.imagelabels import WholeImageLabels
+from eo_dl.core.labelset import LabelSet
 from eo_dl.curation.checks.maskchecks import mask_facts
 from eo_dl.curation.checks.registration import Misregistration, judge, shift_scores
 from eo_dl.errors import EoDlError
 from eo_dl.io.scene import Scene
 from eo_dl.labels import read_labels
 from eo_dl.labels.coverage import match_labels
+from eo_dl.labels.placement import PlacedLabels
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULT = ROOT / "benchmarks" / "labels_check.md"
@@ -106,28 +109,26 @@ def real_sets(root: Path) -> Iterator[tuple[str, Pairs, bool]]:
             continue
         try:
             scenes = case.opened(root)[:MOST_SCENES]
-            labels = match_labels(read_labels(root / case.folder / case.labels, **case.options), scenes)
+            labels = match_labels(
+                read_labels(root / case.folder / case.labels, **case.options), scenes
+            ).labels
         except EoDlError as error:
             print(case.name, "skipped:", error)
             continue
-        if labels.whole_images:
+        if isinstance(labels, WholeImageLabels):
             continue
         pairs = [(scene, outlines) for scene in scenes if len(outlines := outlines_of(labels, scene))]
         if pairs:
             yield case.name, pairs, False
 
 
-def outlines_of(labels: object, scene: Scene) -> np.ndarray:
+def outlines_of(labels: LabelSet, scene: Scene) -> np.ndarray:
     """Outlines in pixels, of label rasters those of their patches."""
-    if labels.masks:  # type: ignore[attr-defined]
-        facts = mask_facts(labels, scene)  # type: ignore[arg-type]
-        return (
-            np.concatenate(facts.outlines)
-            if facts is not None and facts.outlines
-            else np.empty(0, dtype=object)
-        )
-    found: np.ndarray = labels.for_grid(scene.native, scene.name).geometries  # type: ignore[attr-defined]
-    return found
+    placed = PlacedLabels.of(labels, scene)
+    if placed.raster is None:
+        return placed.labels.geometries
+    facts = mask_facts(placed.raster, labels.classes, scene)
+    return np.concatenate(facts.outlines) if facts.outlines else np.empty(0, dtype=object)
 
 
 def estimate(pairs: Pairs, by: tuple[float, float] = (0, 0), mirror: bool = False) -> Misregistration:

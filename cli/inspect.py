@@ -133,12 +133,14 @@ def _statistics(scene: Scene) -> list[dict[str, float | None]]:
 
 
 def _labels(labels: LabelSet) -> Found:
-    counts = {info.name: int((labels.class_ids == info.id).sum()) for info in labels.classes}
+    from eo_dl.core.rasterlabels import RasterLabels
+
+    counts = labels.class_counts()
     values: dict[str, object] = {
         "kind": "labels",
         "source": labels.source,
         "features": len(labels),
-        "masks": len(labels.masks),
+        "masks": len(labels.rasters) if isinstance(labels, RasterLabels) else 0,
         "crs": None if labels.crs is None else labels.crs.name,
         "class_field": labels.class_field,
         "classes": counts,

@@ -89,6 +89,7 @@ def command(
     they are edited there.
     """
     from eo_dl import tile
+    from eo_dl.core.imagelabels import WholeImageLabels
     from eo_dl.io.scene import open_scenes
     from eo_dl.labels.reading import labels_of
 
@@ -96,7 +97,7 @@ def command(
     # `tile` places the annotated areas, because labels in pixels need the scenes for that
     label_set = labels_of(labels[0] if len(labels) == 1 else labels, replace(label_options, annotated=None))
     chips = tile(
-        open_scenes(scenes, scene_options, below=label_set.whole_images),
+        open_scenes(scenes, scene_options, below=isinstance(label_set, WholeImageLabels)),
         label_set,
         out=out,
         size_px=size_px,

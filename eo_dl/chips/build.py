@@ -302,8 +302,7 @@ def _index_and_manifest(job: TileJob, folder: Path, out: Path, contents: _Conten
     labels = labels_entry(job.labels, out)
     # The hash is that of what will be read back: labels in pixels pass through map coordinates, which moves
     # them by 1e-10 px.
-    as_read = read_back_labels(index, job.labels.classes, job.scenes, labels, job.labels.crs)
-    as_read = replace(as_read, masks=job.labels.masks)
+    as_read = read_back_labels(index, job.labels.classes, job.scenes, labels, out)
     return {
         "eo_dl": __version__,
         "chip_px": job.chip_px,

@@ -109,7 +109,7 @@ def _counts(
 
 def _rejected_windows(scene: SceneDraw, seed: int) -> Sequence[Window]:
     """A window around every area that a review rejected: hard negatives, which a model took for an object."""
-    rejected = scene.truth.negatives
+    rejected = scene.truth.rejected
     if rejected is None:
         return ()
     rng = generator(seed, "hard negatives")

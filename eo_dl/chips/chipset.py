@@ -21,8 +21,9 @@ from ..core.arraytypes import Float64Array
 from ..core.bands import BandSet
 from ..core.classes import ClassSet
 from ..core.htmlcard import card, grid_table, inline_png
-from ..core.labelset import LabelSet, PixelLabels
+from ..core.labelset import LabelSet
 from ..core.normalization import BandStatistics
+from ..core.pixellabels import PixelLabels
 from ..core.window import Window
 from ..errors import ChipSetError, ConfigError
 from ..io.rasterize import polygonize
@@ -30,7 +31,7 @@ from ..io.scene import Scene
 from .chiprecord import SPLITS, ChipRecord
 from .conflicts import ChipGround, gave_way
 from .index import read_back_labels, read_records
-from .manifest import INDEX, classes_of, content_hash, labels_crs, masks_of, read_manifest, reopen_scene
+from .manifest import INDEX, classes_of, content_hash, read_manifest, reopen_scene
 from .measure import owned
 from .places import find_places, windows_in_frame
 from .splits import fold_splits, fold_validated_on, without
@@ -258,7 +259,7 @@ class ChipSet:
 
 def _object_boxes(truth: SceneTruth, record: ChipRecord) -> Float64Array:
     """(N, 4) boxes of the objects that a chip owns, in its pixels."""
-    if truth.mask is None:
+    if truth.raster is None:
         labels = truth.labels.within(record.window)
         return labels.bounds[owned(labels, Window(0, 0, record.window.width, record.window.height))]
     mask = truth.chip(record.window).mask
@@ -320,9 +321,7 @@ def _opened(folder: Path, manifest: dict[str, Any], allow_shared: bool) -> ChipS
     classes = classes_of(manifest["classes"])
     chip_px = int(manifest["chip_px"])
     records = read_records(folder / INDEX, classes, scenes, chip_px)
-    crs = labels_crs(manifest["labels"])
-    labels = read_back_labels(folder / INDEX, classes, scenes, manifest["labels"], crs)
-    labels = replace(labels, masks=masks_of(manifest["labels"], folder))
+    labels = read_back_labels(folder / INDEX, classes, scenes, manifest["labels"], folder)
     _check_files(folder, records)
     digest = content_hash(scenes, labels, records, chip_px)
     shared_ground, notes = dict(manifest["shared_ground"]), list(manifest["notes"])

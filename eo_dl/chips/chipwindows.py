@@ -10,8 +10,8 @@ import shapely
 
 from ..core.arraytypes import BoolArray, Float64Array
 from ..core.gridwindow import window_outlines
-from ..core.labelset import PixelLabels
 from ..core.pixelgrid import PixelGrid
+from ..core.pixellabels import PixelLabels
 from ..core.window import Window
 
 AnyWindow = TypeVar("AnyWindow", bound=Window)

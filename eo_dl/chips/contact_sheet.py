@@ -17,8 +17,8 @@ from ..core.arrays import Chip
 from ..core.arraytypes import UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet, rgb_of
 from ..core.display import display_bands, display_plane
-from ..core.labelset import PixelLabels
 from ..core.normalization import BandStatistics
+from ..core.pixellabels import PixelLabels
 from ..core.seeds import generator
 from ..labels.classcover import class_mask
 from .chiprecord import ChipRecord

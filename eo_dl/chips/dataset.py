@@ -12,8 +12,8 @@ import torch
 from ..core.arrays import Chip, MaskTarget, Target, TargetT
 from ..core.arraytypes import BoolArray, Float32Array
 from ..core.classes import IGNORE_ID
-from ..core.labelset import PixelLabels
 from ..core.normalization import Normalization
+from ..core.pixellabels import PixelLabels
 from ..core.seeds import generator
 from ..labels.classcover import annotated_mask
 from .augment import Augment

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,14 @@ from pyproj import CRS
 
 from ..core.arraytypes import GeometryArray, Int64Array, ObjectArray
 from ..core.classes import IGNORE_ID, ClassSet
+from ..core.features import Features
 from ..core.gridwindow import GridWindow, window_outlines
+from ..core.imagelabels import CoveredImage, ImageLabels
 from ..core.imagenames import ImageNames, stem_of
-from ..core.labelset import LabelSet
+from ..core.labeloutlines import ImageOutlines, MapOutlines, Outlines
+from ..core.labelset import FeatureLabels, LabelSet
+from ..core.maplabels import MapLabels
+from ..core.rasterlabels import RasterLabels
 from ..core.window import Window
 from ..errors import ChipSetError
 from ..io.qgisstyles import categories_qml, outline_qml, polygons_qml
@@ -31,6 +37,7 @@ from ..io.scene import Scene
 from ..io.vectorlayers import read_layer, write_layers
 from .chiprecord import SPLITS, ChipRecord, SplitName
 from .layerframe import LayerFrame
+from .manifest import labels_crs, rasters_of
 
 SPLIT_COLORS: dict[SplitName, str] = {
     "train": "#2a7fb8",
@@ -195,20 +202,24 @@ def _check_records(path: Path, records: Sequence[ChipRecord], scenes: Sequence[S
 
 
 def _labels_layer(frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSet) -> gpd.GeoDataFrame:
+    features = Features.none()
+    on_layer = _OnLayer(features.geometries, frame.crs, np.arange(0))
+    if isinstance(labels, FeatureLabels):  # label rasters have no features
+        features, on_layer = labels.features, _on_layer(frame, scenes, labels.outlines)
+    rows = features.take(on_layer.index)
     class_names = {info.id: info.name for info in labels.classes}
-    geometries, crs, index = labels.geometries, labels.crs, np.arange(len(labels))
-    if labels.crs is None:
-        geometries, index = _pixel_features(frame, scenes, labels.geometries, labels.images)
-        crs = frame.crs
-    ignore = np.zeros(len(index), np.bool_) if labels.ignore is None else labels.ignore[index]
     table = {
-        "class_name": [class_names.get(class_id, _IGNORED) for class_id in labels.class_ids[index].tolist()],
-        "class_id": labels.class_ids[index],
-        "feature_id": [str(feature_id) for feature_id in labels.feature_ids[index]],
-        "image": None if labels.images is None else [str(name) for name in labels.images[index]],
-        "ignore": ignore,
+        "class_name": [class_names.get(class_id, _IGNORED) for class_id in rows.class_ids.tolist()],
+        "class_id": rows.class_ids,
+        "feature_id": [str(feature_id) for feature_id in rows.feature_ids],
+        "image": _image_column(rows.images),
+        "ignore": rows.ignore,
     }
-    return _layer(table, geometries, crs)
+    return _layer(table, on_layer.geometries, on_layer.crs)
+
+
+def _image_column(images: ObjectArray | None) -> list[str | None] | None:
+    return None if images is None else [None if name is None else str(name) for name in images]
 
 
 def _layer(table: dict[str, Any], geometries: GeometryArray, crs: CRS | None) -> gpd.GeoDataFrame:
@@ -217,21 +228,32 @@ def _layer(table: dict[str, Any], geometries: GeometryArray, crs: CRS | None) ->
     return gpd.GeoDataFrame(table, index=rows, geometry=gpd.GeoSeries(geometries, index=rows, crs=crs))
 
 
-def _pixel_features(
-    frame: LayerFrame, scenes: Sequence[Scene], geometries: GeometryArray, images: ObjectArray | None
-) -> tuple[GeometryArray, Int64Array]:
-    """Features in file pixels brought to the layer, and their indices; features of images that are no scene
-    are left out.
+@dataclass(frozen=True)
+class _OnLayer:
+    """Outlines as a layer has them: (N,) geometries, their CRS, and (N,) indices."""
+
+    geometries: GeometryArray
+    crs: CRS | None
+    index: Int64Array
+
+
+def _on_layer(frame: LayerFrame, scenes: Sequence[Scene], outlines: Outlines) -> _OnLayer:
+    """Outlines on the map as they are, outlines in images brought to the layer; those of images that are no
+    scene are left out.
     """
-    if images is None:  # label rasters have no features
-        return geometries, np.arange(len(geometries))
-    scene_of = _scene_of_image(images, scenes)
+    if isinstance(outlines, MapOutlines):
+        return _OnLayer(outlines.geometries, outlines.crs, np.arange(len(outlines.geometries)))
+    scene_of = _scene_of_image(_names(outlines.images), scenes)
     index = np.flatnonzero(scene_of >= 0)
     on_layer = np.empty(len(index), dtype=object)
     for number in np.unique(scene_of[index]).tolist():
         of_scene, native = scene_of[index] == number, scenes[number].native
-        on_layer[of_scene] = frame.to_layer(geometries[index[of_scene]], native, native, number)
-    return on_layer, index
+        on_layer[of_scene] = frame.to_layer(outlines.geometries[index[of_scene]], native, native, number)
+    return _OnLayer(on_layer, frame.crs, index)
+
+
+def _names(images: ObjectArray | None) -> ObjectArray:
+    return np.empty(0, dtype=object) if images is None else images
 
 
 def _scene_of_image(images: ObjectArray, scenes: Sequence[Scene]) -> Int64Array:
@@ -253,41 +275,58 @@ def _scene_of_image(images: ObjectArray, scenes: Sequence[Scene]) -> Int64Array:
 
 
 def read_back_labels(
-    path: Path, classes: ClassSet, scenes: Sequence[Scene], entry: dict[str, Any], crs: CRS | None
+    path: Path, classes: ClassSet, scenes: Sequence[Scene], entry: dict[str, Any], folder: Path
 ) -> LabelSet:
-    """The labels as they are now, without label rasters, which are not in the layer.
+    """The labels as they are now, with what was edited in QGIS.
 
     Args:
         path: The GeoPackage.
         classes: The classes of the chip set.
         scenes: Its scenes.
         entry: What the manifest holds about the labels.
-        crs: The CRS of the labels; None: pixels.
+        folder: The folder of the chip set, from which moved label rasters are found.
 
     Raises:
-        ChipSetError: A label has a class that the chip set does not have.
+        ChipSetError: A label has a class that the chip set does not have, or a label raster is missing.
     """
-    table = read_layer(path, layer="labels")
-    geometries = np.asarray(table.geometry.array, dtype=object)
-    images = table["image"].to_numpy(dtype=object) if entry["by_image"] else None
-    if crs is None and images is not None:
-        geometries = _to_native(LayerFrame.of(scenes), scenes, geometries, images)
-    annotated: dict[str, Any] = {}
-    if not entry["everywhere"]:
-        annotated = _read_annotated(path, scenes, crs, entry["annotated_by_image"])
-    return LabelSet(
-        classes=classes,
-        geometries=geometries,
-        class_ids=_class_ids(path, table, classes),
-        crs=crs,
-        source=entry["source"],
-        feature_ids=table["feature_id"].to_numpy(dtype=object),
-        images=images,
-        ignore=table["ignore"].fillna(False).to_numpy(np.bool_),
-        image_names=tuple(entry["image_names"]),
+    crs = labels_crs(entry)
+    source, notes = entry["source"], tuple(entry["notes"])
+    if entry["rasters"]:
+        areas = None if entry["everywhere"] else _read_areas(path, scenes, crs, entry)
+        return RasterLabels(classes, rasters_of(entry, folder), source, areas, notes)
+    features = _read_features(path, classes, entry["by_image"])
+    if crs is not None:
+        return MapLabels(
+            classes,
+            features,
+            crs,
+            source,
+            areas=None if entry["everywhere"] else _read_map_areas(path, crs, entry["annotated_by_image"]),
+            image_names=tuple(entry["image_names"]),
+            class_field=entry["class_field"],
+            notes=notes,
+        )
+    native = _to_native(LayerFrame.of(scenes), scenes, features.geometries, _names(features.images))
+    return ImageLabels(
+        classes,
+        replace(features, geometries=native),
+        source,
+        covered=tuple(CoveredImage(name) for name in entry["image_names"]),
+        areas=None if entry["everywhere"] else _read_image_areas(path, scenes),
         class_field=entry["class_field"],
-        notes=tuple(entry["notes"]),
-        **annotated,
+        notes=notes,
+    )
+
+
+def _read_features(path: Path, classes: ClassSet, by_image: bool) -> Features:
+    """The layer `labels`, in its own frame."""
+    table = read_layer(path, layer="labels")
+    return Features(
+        geometries=np.asarray(table.geometry.array, dtype=object),
+        class_ids=_class_ids(path, table, classes),
+        feature_ids=table["feature_id"].to_numpy(dtype=object),
+        ignore=table["ignore"].fillna(False).to_numpy(np.bool_),
+        images=table["image"].to_numpy(dtype=object) if by_image else None,
     )
 
 
@@ -327,20 +366,34 @@ def _annotated_layer(frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSe
             outlines[number] = frame.to_layer(outline, scene.native, scene.native, number)[0]
         table = {"what": ["scene"] * len(scenes), "image": [scene.name for scene in scenes]}
         return _layer(table, outlines, frame.crs)
-    geometries, crs, images = labels.annotated, labels.crs, labels.annotated_images
-    index = np.arange(len(geometries))
-    if labels.crs is None:
-        geometries, index = _pixel_features(frame, scenes, labels.annotated, labels.annotated_images)
-        crs = frame.crs
-    names = None if images is None else [str(name) for name in images[index]]
-    return _layer({"what": ["annotated"] * len(geometries), "image": names}, geometries, crs)
+    on_layer = _on_layer(frame, scenes, labels.annotated)
+    images = labels.annotated.images
+    names = None if images is None else _image_column(images[on_layer.index])
+    columns: dict[str, object] = {"what": ["annotated"] * len(on_layer.index), "image": names}
+    return _layer(columns, on_layer.geometries, on_layer.crs)
 
 
-def _read_annotated(path: Path, scenes: Sequence[Scene], crs: CRS | None, by_image: bool) -> dict[str, Any]:
-    """The fields of `LabelSet` about annotated ground."""
+def _read_areas(
+    path: Path, scenes: Sequence[Scene], crs: CRS | None, entry: dict[str, Any]
+) -> MapOutlines | ImageOutlines:
+    if crs is None:
+        return _read_image_areas(path, scenes)
+    return _read_map_areas(path, crs, entry["annotated_by_image"])
+
+
+def _read_map_areas(path: Path, crs: CRS, by_image: bool) -> MapOutlines:
+    """The layer `annotated`, in map coordinates."""
     table = read_layer(path, layer="annotated")
     geometries = np.asarray(table.geometry.array, dtype=object)
-    images = table["image"].to_numpy(dtype=object) if by_image else None
-    if crs is None and images is not None:
-        geometries = _to_native(LayerFrame.of(scenes), scenes, geometries, images)
-    return {"annotated": geometries, "annotated_images": images}
+    images = None
+    if by_image:
+        images = np.array([None if pd.isna(name) else name for name in table["image"]], dtype=object)
+    return MapOutlines(geometries, crs, str(path), images)
+
+
+def _read_image_areas(path: Path, scenes: Sequence[Scene]) -> ImageOutlines:
+    """The layer `annotated`, in pixels of the files of the scenes."""
+    table = read_layer(path, layer="annotated")
+    geometries = np.asarray(table.geometry.array, dtype=object)
+    images = table["image"].to_numpy(dtype=object)
+    return ImageOutlines(_to_native(LayerFrame.of(scenes), scenes, geometries, images), images)

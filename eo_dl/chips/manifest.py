@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ from affine import Affine
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from ..core.arraytypes import GeometryArray
 from ..core.bands import Band, BandSet
 from ..core.classes import ClassInfo, ClassSet
-from ..core.labelset import LabelSet, MaskLabels
+from ..core.imagelabels import ImageLabels
+from ..core.labeloutlines import ImageOutlines, MapOutlines, Outlines
+from ..core.labelset import FeatureLabels, LabelSet
+from ..core.maplabels import MapLabels
 from ..core.pixelgrid import PixelGrid
+from ..core.rasterlabels import LabelRaster, RasterLabels
 from ..errors import ChipSetError, EoDlError
 from ..io.discover import is_remote, own_path
 from ..io.scene import Scene, open_scenes
@@ -232,49 +235,64 @@ def labels_entry(labels: LabelSet, folder: Path) -> PlainValues:
         labels: The labels.
         folder: The folder of the chip set, from which relative paths of label rasters are recorded as well.
     """
+    areas = labels.annotated
+    crs = labels.crs
+    by_image = False
+    image_names: tuple[str, ...] = ()
+    rasters: tuple[LabelRaster, ...] = ()
+    match labels:
+        case MapLabels():
+            by_image, image_names = labels.features.images is not None, labels.image_names
+        case ImageLabels():
+            by_image, image_names = True, labels.image_names
+        case RasterLabels():
+            rasters = labels.rasters
+            crs = areas.crs if isinstance(areas, MapOutlines) else None
+        case _:
+            raise TypeError(f"a chip set cannot hold labels of the kind {type(labels).__name__}")
     return {
         "source": labels.source,
-        "crs": None if labels.crs is None else _crs_text(labels.crs),
+        "crs": None if crs is None else _crs_text(crs),
         "class_field": labels.class_field,
-        "image_names": list(labels.image_names),
-        "by_image": labels.images is not None,
-        "everywhere": labels.annotated is None,
-        "annotated_by_image": labels.annotated_images is not None,
-        "masks": [_mask_entry(mask, folder) for mask in labels.masks],
+        "image_names": list(image_names),
+        "by_image": by_image,
+        "everywhere": areas is None,
+        "annotated_by_image": areas is not None and areas.images is not None,
+        "rasters": [_raster_entry(raster, folder) for raster in rasters],
         "notes": list(labels.notes),
     }
 
 
-def _mask_entry(mask: MaskLabels, folder: Path) -> PlainValues:
-    path = own_path(mask.path)
+def _raster_entry(raster: LabelRaster, folder: Path) -> PlainValues:
+    path = own_path(raster.path)
     return {
         "path": str(path),
         "relative": _relative(path, folder.resolve()),
-        "values": [[stored, class_id] for stored, class_id in mask.values.items()],
-        "ignore_values": list(mask.ignore_values),
-        "band_ids": list(mask.band_ids),
+        "values": [[stored, class_id] for stored, class_id in raster.values.items()],
+        "ignore_values": list(raster.ignore_values),
+        "band_ids": list(raster.band_ids),
     }
 
 
-def masks_of(entry: PlainValues, folder: Path) -> tuple[MaskLabels, ...]:
+def rasters_of(entry: PlainValues, folder: Path) -> tuple[LabelRaster, ...]:
     """The label rasters of an entry, where they are now.
 
     Raises:
         ChipSetError: One is missing.
     """
     return tuple(
-        MaskLabels(
-            path=_find(mask, folder, "label raster"),
-            values=dict(mask["values"]),
-            ignore_values=tuple(mask["ignore_values"]),
-            band_ids=tuple(mask.get("band_ids", ())),
+        LabelRaster(
+            path=_find(raster, folder, "label raster"),
+            values=dict(raster["values"]),
+            ignore_values=tuple(raster["ignore_values"]),
+            band_ids=tuple(raster["band_ids"]),
         )
-        for mask in entry["masks"]
+        for raster in entry["rasters"]
     )
 
 
 def labels_crs(entry: PlainValues) -> CRS | None:
-    """The CRS of the labels; None if they lie in pixels."""
+    """The CRS of the labels, of label rasters that of their annotated areas; None: pixels."""
     return _crs(entry["crs"])
 
 
@@ -293,20 +311,29 @@ def content_hash(
         size = f"{scene.grid.height} {scene.grid.width}"
         text = f"{fingerprint['size']} {fingerprint['header_sha256']} {scene.bands.bands} {size}\n"
         digest.update(text.encode())
-    digest.update(repr([(info.id, info.name) for info in labels.classes]).encode())
-    digest.update(_shape_bytes(labels.geometries, labels.crs is None))
-    digest.update(np.ascontiguousarray(labels.class_ids, "<i8").tobytes())
-    if labels.annotated is not None:
-        digest.update(_shape_bytes(labels.annotated, labels.crs is None))
-    for mask in labels.masks:
-        digest.update(_file_summary(Path(mask.path)) + repr(mask.values or mask.band_ids).encode())
+    for part in _label_content(labels):
+        digest.update(part)
     rows = [(r.chip_id, r.scene_index, r.window.box, r.split, r.fold, r.keep) for r in records]
     digest.update(f"{chip_px} {rows}".encode())
     return digest.hexdigest()
 
 
-def _shape_bytes(geometries: GeometryArray, in_pixels: bool) -> bytes:
-    if in_pixels:
+def _label_content(labels: LabelSet) -> Iterator[bytes]:
+    """Everything in labels that training sees."""
+    yield repr([(info.id, info.name) for info in labels.classes]).encode()
+    if isinstance(labels, FeatureLabels):
+        yield _outline_bytes(labels.outlines)
+        yield np.ascontiguousarray(labels.features.class_ids, "<i8").tobytes()
+    if labels.annotated is not None:
+        yield _outline_bytes(labels.annotated)
+    if isinstance(labels, RasterLabels):
+        for raster in labels.rasters:
+            yield _file_summary(Path(raster.path)) + repr(raster.values or raster.band_ids).encode()
+
+
+def _outline_bytes(outlines: Outlines) -> bytes:
+    geometries = outlines.geometries
+    if isinstance(outlines, ImageOutlines):
         # They pass through map coordinates, whose last bits may differ with another version of PROJ.
         geometries = shapely.transform(geometries, lambda xy: np.round(xy, 4) + 0.0)
     return b"".join(shapely.to_wkb(geometries, byte_order=1))

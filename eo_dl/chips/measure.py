@@ -23,7 +23,7 @@ from ..core.arrays import Chip
 from ..core.arraytypes import BoolArray, UInt8Array
 from ..core.boxes import centre_in
 from ..core.classes import IGNORE_ID
-from ..core.labelset import PixelLabels
+from ..core.pixellabels import PixelLabels
 from ..core.progress import OnProgress
 from ..core.window import Window
 from ..io.gdal import one_environment

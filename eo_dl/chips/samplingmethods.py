@@ -146,14 +146,14 @@ def _single(scene: SceneDraw) -> DrawnWindows:
 
 
 def _points_of(truth: SceneTruth) -> PointsOfClass:
-    if truth.mask is not None:
+    if truth.raster is not None:
         return points_in_mask(truth)
     frame = shapely.box(0, 0, truth.scene.grid.width, truth.scene.grid.height)
     return points_in_polygons(truth.labels, frame)
 
 
 def _refuse_masks(truth: SceneTruth, name: MethodName) -> None:
-    if truth.mask is not None:
+    if truth.raster is not None:
         raise ConfigError(
             f"{truth.scene.path}: its labels are a raster, which has no objects to cut chips around; "
             f"choose balanced instead of {name} as `sampling`"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import shapely
 
+from ..core.imagelabels import WholeImageLabels
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError
@@ -95,19 +94,20 @@ def tile(
             "them"
         )
     label_set = read_labels(labels)
-    ready, notes = prepare_scenes(scenes, gsd_m, below=label_set.whole_images)
-    default_px = common_side(ready) if label_set.whole_images else DEFAULT_PX
+    of_whole_images = isinstance(label_set, WholeImageLabels)
+    ready, notes = prepare_scenes(scenes, gsd_m, below=of_whole_images)
+    default_px = common_side(ready) if of_whole_images else DEFAULT_PX
     chip_px = chip_size(ready, size_px, size_m, gsd_m, default_px)
     chips_gsd_m = common_gsd(ready, gsd_m)
     split.block_side_px(chip_px, chips_gsd_m)  # refuses blocks that cannot be, before the work begins
 
     if annotated is not None:
         label_set = with_annotated(label_set, annotated, ready)
-    matched = _with_rejected_ground(match_labels(label_set, ready))
-    truths = tuple(SceneTruth.of(matched, scene) for scene in ready)
+    matched = match_labels(label_set, ready)
+    truths = tuple(SceneTruth(placed) for placed in matched.placed)
     job = TileJob(
         scenes=ready,
-        labels=matched,
+        labels=matched.labels,
         truths=truths,
         regions=_regions(truths, region_in(aoi, ready)),
         chip_px=chip_px,
@@ -119,18 +119,11 @@ def tile(
         write_chips=write_chips,
         workers=workers,
         on_progress=on_progress,
-        notes=(*notes, *matched.notes),
+        notes=(*notes, *matched.labels.notes),
     )
     with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
         make_chip_set(job, folder, Path(out))
     return open_chip_set(out)
-
-
-def _with_rejected_ground(labels: LabelSet) -> LabelSet:
-    """The labels, with what a review rejected as annotated ground: someone looked there."""
-    if labels.negatives is None or labels.annotated is None:
-        return labels
-    return replace(labels, annotated=np.concatenate([labels.annotated, labels.negatives]))
 
 
 def _regions(

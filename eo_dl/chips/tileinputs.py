@@ -15,8 +15,12 @@ from pyproj import CRS
 
 from ..core.arraytypes import GeometryArray
 from ..core.geometries import missing_or_empty, reproject
+from ..core.imagelabels import ImageLabels, WholeImageLabels
+from ..core.labeloutlines import ImageOutlines, MapOutlines
 from ..core.labelset import LabelSet
+from ..core.maplabels import MapLabels
 from ..core.pixelgrid import PixelGrid
+from ..core.rasterlabels import RasterLabels
 from ..errors import BandError, ConfigError, InputError, LabelError
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..io.vectorlayers import read_layer
@@ -163,20 +167,32 @@ def with_annotated(labels: LabelSet, annotated: str | Path, scenes: Sequence[Sce
             "`annotated`"
         )
     polygons, crs = _polygons(annotated)
-    if labels.crs is not None:
-        if crs is None:
-            raise InputError(
-                f"{annotated}: has no CRS, but the labels have one; assign it, for example with ogr2ogr "
-                "-a_srs"
-            )
-        return replace(labels, annotated=reproject(polygons, crs, labels.crs, str(annotated)))
+    match labels:
+        case MapLabels():
+            if crs is None:
+                raise InputError(
+                    f"{annotated}: has no CRS, but the labels have one; assign it, for example with "
+                    "ogr2ogr -a_srs"
+                )
+            moved = reproject(polygons, crs, labels.crs, str(annotated))
+            return replace(labels, areas=MapOutlines(moved, labels.crs, str(annotated)))
+        case ImageLabels() | WholeImageLabels() | RasterLabels():
+            return replace(labels, areas=_areas_by_image(polygons, crs, scenes, annotated))
+        case _:
+            raise TypeError(f"{labels.source}: unknown kind of labels {type(labels).__name__}")
+
+
+def _areas_by_image(
+    polygons: GeometryArray, crs: CRS | None, scenes: Sequence[Scene], source: str | Path
+) -> ImageOutlines:
+    """Polygons in pixels of the file of each scene."""
     parts: list[GeometryArray] = []
-    images: list[str] = []
+    names: list[str] = []
     for scene in scenes:
-        in_file = _in_pixels(polygons, crs, scene.native, scene.path, annotated)
+        in_file = _in_pixels(polygons, crs, scene.native, scene.path, source)
         parts.append(in_file)
-        images += [scene.name] * len(in_file)
-    return replace(labels, annotated=np.concatenate(parts), annotated_images=np.array(images, dtype=object))
+        names += [scene.name] * len(in_file)
+    return ImageOutlines(np.concatenate(parts), np.array(names, dtype=object))
 
 
 def region_in(source: str | Path | None, scenes: Sequence[Scene]) -> list[shapely.Geometry | None]:

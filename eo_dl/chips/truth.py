@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,41 +11,63 @@ import shapely
 from ..core.arraytypes import GeometryArray
 from ..core.geometries import polygons_in, shifted
 from ..core.gridwindow import require_grid
-from ..core.labelset import LabelSet, MaskLabels, PixelLabels
+from ..core.labelset import LabelSet
+from ..core.pixellabels import PixelLabels
+from ..core.rasterlabels import LabelRaster
 from ..core.window import Window
 from ..io.scene import Scene
-from ..labels.raster.masks import has_mask, mask_of, read_mask, read_soft_mask
+from ..labels.placement import PlacedLabels
+from ..labels.raster.masks import read_mask, read_soft_mask
 
 
 @dataclass(frozen=True)
 class SceneTruth:
-    """Labels that touch one scene, ready to be cut; safe to share between threads.
+    """The labels of one scene, ready to be cut into chips; safe to share between threads."""
 
-    `labels` lie in the scene's working grid and say nothing of `annotated`, which is kept in parts
-    (`annotated_parts`, None: everywhere), because an area of many polygons is cut much faster so. `mask` is
-    the scene's label raster, where labels are rasters.
-    """
+    placed: PlacedLabels
+    """The labels in pixels of the scene's working grid."""
 
-    scene: Scene
-    labels: PixelLabels
-    annotated_parts: GeometryArray | None
-    mask: MaskLabels | None = field(default=None, repr=False)
-    negatives: PixelLabels | None = field(default=None, repr=False)
+    def __post_init__(self) -> None:
+        # Search trees are built once, before threads share them.
+        self.labels.within(Window(0, 0, 1, 1))
+        self._annotated_tree  # noqa: B018
 
     @classmethod
     def of(cls, labels: LabelSet, scene: Scene) -> SceneTruth:
         """The labels of a scene. Raises `LabelError` where they cannot be placed on it."""
-        found = labels.for_grid(scene.grid, scene.place, scene.native)
-        parts = None if found.annotated is None else polygons_in(found.annotated)
-        mask = mask_of(labels, scene)
-        if mask is not None and not has_mask(mask):
-            parts = np.empty(0, dtype=object)  # labels are rasters, and none is this scene's
-        truth = cls(scene, replace(found, annotated=None), parts, mask, _negatives(labels, scene))
-        truth.labels.within(Window(0, 0, 1, 1))  # builds the search tree before threads share it
-        return truth
+        return cls(PlacedLabels.of(labels, scene))
+
+    @property
+    def scene(self) -> Scene:
+        """The scene."""
+        return self.placed.scene
+
+    @property
+    def raster(self) -> LabelRaster | None:
+        """The label raster of the scene; None: labels are features, or the scene has no raster."""
+        return self.placed.raster
+
+    @property
+    def rejected(self) -> PixelLabels | None:
+        """Proposed objects that a reviewer rejected; None: none."""
+        return self.placed.rejected
 
     @cached_property
-    def _tree(self) -> shapely.STRtree:
+    def labels(self) -> PixelLabels:
+        """The features of the scene; where they are complete is in `annotated_parts`."""
+        return replace(self.placed.labels, annotated=None)
+
+    @cached_property
+    def annotated_parts(self) -> GeometryArray | None:
+        """Polygons in which labels are complete; None: everywhere.
+
+        In parts, because an area of many polygons is cut much faster so.
+        """
+        annotated = self.placed.labels.annotated
+        return None if annotated is None else polygons_in(annotated)
+
+    @cached_property
+    def _annotated_tree(self) -> shapely.STRtree:
         return shapely.STRtree(self.annotated_parts if self.annotated_parts is not None else [])
 
     @cached_property
@@ -54,43 +76,24 @@ class SceneTruth:
         return None if self.annotated_parts is None else shapely.union_all(self.annotated_parts)
 
     def chip(self, window: Window) -> PixelLabels:
-        """The labels of a chip, in its pixels, with its part of `annotated` and its label raster.
+        """The labels of a chip, in its pixels, with its annotated ground and its part of the label raster.
 
         Raises:
             GridError: The window counts the pixels of another grid.
         """
         require_grid(window, self.scene.grid, self.scene.path)
-        part = replace(
-            self.labels.within(window),
-            annotated=None if self.annotated_parts is None else self._annotated_in(window),
-        )
-        if self.mask is None:
-            return part
-        if self.mask.band_ids:
-            soft, mask = read_soft_mask(self.mask, self.scene, window, part.classes)
-            return replace(part, soft=soft, mask=mask)
-        return replace(part, mask=read_mask(self.mask, self.scene, window))
+        labels = replace(self.labels.within(window), annotated=self._annotated_in(window))
+        if self.raster is None:
+            return labels
+        if self.raster.band_ids:
+            soft, mask = read_soft_mask(self.raster, self.scene, window, labels.classes)
+            return replace(labels, soft=soft, mask=mask)
+        return replace(labels, mask=read_mask(self.raster, self.scene, window))
 
-    def _annotated_in(self, window: Window) -> shapely.Geometry:
-        assert self.annotated_parts is not None
+    def _annotated_in(self, window: Window) -> shapely.Geometry | None:
+        if self.annotated_parts is None:
+            return None
         frame = shapely.box(*window.box)
-        hits = np.sort(self._tree.query(frame, predicate="intersects"))
-        cut = shapely.union_all(shapely.intersection(self.annotated_parts[hits], frame))
-        return shifted(cut, -window.col, -window.row)
-
-
-def _negatives(labels: LabelSet, scene: Scene) -> PixelLabels | None:
-    """The rejected areas of a scene, in its pixels; None where there are none."""
-    if labels.negatives is None or labels.crs is None:
-        return None
-    count = len(labels.negatives)
-    areas = LabelSet(
-        labels.classes,
-        labels.negatives,
-        np.zeros(count, np.int64),
-        labels.crs,
-        labels.source,
-        np.full(count, "", dtype=object),
-    )
-    found = areas.for_grid(scene.grid, scene.place, scene.native)
-    return found if len(found) else None
+        near = np.sort(self._annotated_tree.query(frame, predicate="intersects"))
+        ground = shapely.union_all(shapely.intersection(self.annotated_parts[near], frame))
+        return shifted(ground, -window.col, -window.row)

@@ -26,8 +26,11 @@ from ..core.arraytypes import Float32Array, GeometryArray
 from ..core.chiprules import ChipClassRule
 from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
 from ..core.geometries import reproject
-from ..core.labelset import LabelSet, PixelLabels
+from ..core.imagelabels import ImageLabels, WholeImageLabels
+from ..core.labelset import LabelSet
 from ..core.pixelgrid import PixelGrid
+from ..core.pixellabels import PixelLabels
+from ..core.rasterlabels import RasterLabels
 from ..core.window import Window
 from ..errors import ConfigError, InputError, LabelError
 from ..io.chiptables import PROBABILITY_PREFIX, TABLE_SUFFIX
@@ -241,7 +244,7 @@ class _Truth:
             return cls(
                 found, match, None, SceneTruth.of(labels, scene), stack.enter_context(SceneReader(scene))
             )
-        if labels.masks:
+        if isinstance(labels, RasterLabels):
             raise InputError(
                 f"{found.part.path}: the truth is a raster, which lies on the scene's pixels; name the scene with `scene`"
             )
@@ -360,7 +363,7 @@ class _Image:
 
     def __call__(self) -> tuple[Window, PixelLabels]:
         window = Window(0, 0, self.width, self.height)
-        if self.labels.crs is None and not self.labels.masks:
+        if isinstance(self.labels, ImageLabels | WholeImageLabels):
             return window, self.labels.for_grid(
                 PixelGrid(None, Affine.identity(), self.height, self.width), self.place
             )

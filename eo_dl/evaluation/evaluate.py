@@ -82,7 +82,7 @@ def evaluate(
         refuse_existing(out, overwrite)
     parts = parts_of(prediction, scene)
     labels = read_labels(truth)
-    if not len(labels) and not labels.masks and not labels.image_names and labels.annotated is None:
+    if not len(labels) and not labels.states_extent:
         raise LabelError(f"{labels.source}: the truth holds no features; choose a file that does")
     limits = Limits.of(aoi, chips, split)
     comparison = Comparison(parts, labels, limits, class_map, iou=iou, seed=seed, on_progress=on_progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ..core.classes import ClassInfo, ClassSet, default_color
+from ..core.rasterlabels import RasterLabels
 from ..errors import InputError, LabelError
 from ..scores.objectscores import ObjectScorer
 from ..scores.score import Score
@@ -67,7 +68,7 @@ def measure_objects(comparison: Comparison) -> Measurement:
 def _read(comparison: Comparison) -> list[Found]:
     """The predicted objects, one value per file."""
     parts, labels = comparison.parts, comparison.labels
-    if labels.masks:
+    if isinstance(labels, RasterLabels):
         raise LabelError(
             f"{labels.source}: the truth is a raster but the prediction has objects; use true objects, or "
             "evaluate the class map"

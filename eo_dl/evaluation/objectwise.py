@@ -20,8 +20,9 @@ from ..core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array
 from ..core.boxes import centre_pixels, centres
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.geometries import missing_or_empty, reproject
-from ..core.labelset import LabelSet, PixelLabels
+from ..core.labelset import FeatureLabels, LabelSet
 from ..core.pixelgrid import PixelGrid, map_coordinates
+from ..core.pixellabels import PixelLabels
 from ..core.window import Window
 from ..errors import LabelError
 from ..io.scene import SceneReader, open_scene
@@ -179,11 +180,19 @@ def _common_frame(found: Found, labels: LabelSet) -> tuple[PixelGrid, GeometryAr
 
 
 def _laid_grid(found: Found, labels: LabelSet) -> PixelGrid:
-    """A grid over the ground of prediction and truth, along the sides of the predicted boxes."""
+    """A grid over the ground of prediction and truth, along the sides of the predicted boxes.
+
+    Raises `LabelError` for a truth without outlines.
+    """
+    if not isinstance(labels, FeatureLabels):
+        raise LabelError(
+            f"{labels.source}: the truth has no outlines; name the scene of the prediction with `scene`"
+        )
+    true_outlines = labels.features.geometries
     if found.crs is None:
         bounds = (
-            shapely.total_bounds(np.concatenate([found.outlines, labels.geometries]))
-            if len(found.outlines) + len(labels)
+            shapely.total_bounds(np.concatenate([found.outlines, true_outlines]))
+            if len(found.outlines) + len(true_outlines)
             else np.array([0, 0, 1, 1])
         )
         return PixelGrid(
@@ -192,12 +201,13 @@ def _laid_grid(found: Found, labels: LabelSet) -> PixelGrid:
     # GeoJSON is always in degrees; the truth then knows better in which frame the boxes were boxes.
     crs = labels.crs if found.crs.is_geographic and labels.crs is not None else found.crs
     outlines = reproject(found.outlines, found.crs, crs, str(found.part.path))
-    others = labels.geometries
     if labels.crs is not None:
-        others = reproject(others, labels.crs, crs, labels.source)
+        true_outlines = reproject(true_outlines, labels.crs, crs, labels.source)
     size = _DEGREE_PX if crs.is_geographic else 1.0
     turn = Affine.rotation(_common_angle(outlines))
-    everything = map_coordinates(np.concatenate([outlines, others]), ~(turn @ Affine.scale(size, -size)))
+    everything = map_coordinates(
+        np.concatenate([outlines, true_outlines]), ~(turn @ Affine.scale(size, -size))
+    )
     col0, row0, col1, row1 = shapely.total_bounds(everything) if len(everything) else (0, 0, 1, 1)
     transform = (
         turn @ Affine.scale(size, -size) @ Affine.translation(float(np.floor(col0)), float(np.floor(row0)))

@@ -17,7 +17,7 @@ from ..core.arrays import Objects
 from ..core.boxes import centre_in
 from ..core.chiprules import OneObjectRule
 from ..core.classes import IGNORE_ID
-from ..core.labelset import PixelLabels
+from ..core.pixellabels import PixelLabels
 from ..core.window import Window
 from ..io.outputtags import layer_metadata, read_one_object_rule
 from ..labels.visibleobjects import visible_objects

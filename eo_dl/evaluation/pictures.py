@@ -10,18 +10,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
+from pyproj import CRS
 
 from ..core.arraytypes import UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet, rgb_of
 from ..core.geometries import reproject
-from ..core.labelset import LabelSet, PixelLabels
+from ..core.labeloutlines import ImageOutlines, MapOutlines, Outlines
+from ..core.labelset import LabelSet
+from ..core.pixellabels import PixelLabels
 from ..core.plotting import figure_png, new_figure
+from ..core.rasterlabels import RasterLabels
 from ..io.atomic import atomic_file
 from ..io.quicklook import quicklook, reduced_size
 from ..io.rasterize import burn
 from ..io.scene import Scene, SceneReader, open_scene
 from ..io.vectorlayers import read_layer
-from ..labels.raster.masks import mask_of, read_mask
+from ..labels.placement import PlacedLabels
+from ..labels.raster.masks import read_mask
 from ..scores.chipscores import YES
 from .chipwise import FoundChips, read_chips
 from .predictionfiles import parts_of
@@ -81,11 +86,13 @@ def side_by_side(
 
 def _true_labels(truth: LabelSet, small: Scene) -> PixelLabels:
     """The labels on the picture's grid; label rasters as class ids (H, W)."""
-    labels = truth.for_grid(small.grid, small.place, native=small.native)
-    mask = mask_of(truth, small)
-    if mask is None:
-        return labels
-    return replace(labels, mask=read_mask(mask, small, small.grid.window))
+    placed = PlacedLabels.of(truth, small)
+    if placed.raster is not None:
+        return replace(placed.labels, mask=read_mask(placed.raster, small, small.grid.window))
+    if isinstance(truth, RasterLabels):  # none of the rasters is of this scene, so nothing is known
+        unknown = np.full((small.grid.height, small.grid.width), IGNORE_ID, np.uint8)
+        return replace(placed.labels, mask=unknown)
+    return placed.labels
 
 
 def painted(base: UInt8Array, labels: PixelLabels, classes: ClassSet) -> UInt8Array:
@@ -157,16 +164,11 @@ def _predicted_objects(prediction: str | Path, small: Scene, classes: ClassSet) 
     frame = read_layer(prediction)
     geometries = np.asarray(frame.geometry, dtype=object)
     ids = np.asarray(frame["class_id"], np.int64)
-    found = LabelSet(
-        classes,
-        geometries,
-        ids,
-        None if small.native.crs is None else frame.crs,
-        str(prediction),
-        np.arange(len(ids)).astype(object),
-        images=np.full(len(ids), small.name, dtype=object),
-    )
-    return found.for_grid(small.grid, small.place, native=small.native)
+    outlines: Outlines = ImageOutlines(geometries, np.full(len(ids), small.name, dtype=object))
+    if small.native.crs is not None and frame.crs is not None:
+        outlines = MapOutlines(geometries, CRS(frame.crs), str(prediction))
+    index, in_pixels = outlines.on_grid(small.grid, small.place, small.native)
+    return PixelLabels(classes, in_pixels, ids[index], np.zeros(len(index), np.bool_), index)
 
 
 def _cells(found: FoundChips, small: Scene) -> PixelLabels:

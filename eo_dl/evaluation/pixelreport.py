@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..core.classes import ClassSet
+from ..core.rasterlabels import RasterLabels
 from ..errors import InputError
 from ..io.classmap import open_class_map
 from ..scores.pixelscores import PixelScorer
@@ -17,8 +18,9 @@ def measure_pixels(comparison: Comparison) -> Measurement:
     """Score class maps pixel by pixel. Raises `LabelError`, `SceneError`, `InputError`."""
     parts, labels = comparison.parts, comparison.labels
     classes = open_class_map(parts[0].path).classes
+    truth_is_raster = isinstance(labels, RasterLabels)
     match = match_classes(
-        classes, labels.classes, labels.source, comparison.class_map, ids_agree=bool(labels.masks)
+        classes, labels.classes, labels.source, comparison.class_map, ids_agree=truth_is_raster
     )
     scorer = PixelScorer(match.classes, seed=comparison.seed)
     tally = PixelTally()
@@ -42,8 +44,7 @@ def measure_pixels(comparison: Comparison) -> Measurement:
                     on_progress=comparison.on_progress,
                 )
             )
-    only_features = not labels.masks and labels.annotated is None and not labels.image_names
-    features_lie_elsewhere = only_features and not tally.features
+    features_lie_elsewhere = not labels.states_extent and not tally.features
     if not tally.scored or features_lie_elsewhere:
         raise nothing_to_score(labels, "pixels of the prediction have a known class in the truth")
     scores = scorer.scores()
@@ -56,7 +57,7 @@ def measure_pixels(comparison: Comparison) -> Measurement:
         notes=(
             *match.notes,
             *left_out.notes(comparison.limits.split),
-            *_notes(tally, match, bool(labels.masks)),
+            *_notes(tally, match, truth_is_raster),
         ),
         confusion=scorer.confusion,
         pictures={

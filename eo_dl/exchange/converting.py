@@ -62,7 +62,7 @@ def convert_labels(
     scenes = open_scenes(images)
     sizes = {scene.name: (scene.native.width, scene.native.height) for scene in scenes}
     labels = labels_of(source, replace(label_options, sizes_px=sizes, attributes=True))
-    if written.write_map is not None and labels.crs is None:
+    if written.write_map is not None:
         labels = place_on_scenes(labels, scenes)
     notes = write_labels(labels, target, written, scenes, overwrite)
     return WrittenLabels(target, labels, (*labels.notes, *notes))

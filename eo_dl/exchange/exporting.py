@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,8 +16,11 @@ from ..chips.chipsource import ChipSource
 from ..chips.truth import SceneTruth
 from ..chips.writing import chip_geotiff
 from ..core.arrays import Chip
+from ..core.classes import ClassSet
+from ..core.features import LabelRows
 from ..core.htmlcard import card
-from ..core.labelset import LabelSet, PixelLabels
+from ..core.labelset import LabelSet, features_of
+from ..core.pixellabels import PixelLabels
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, LabelError
 from ..io.atomic import atomic_folder, refuse_existing
@@ -122,21 +125,24 @@ def export_labels(
     target = Path(out)
     refuse_existing(target, overwrite)
     chip_set = open_chip_set(chips)
-    label_sets = [chip_set.labels if labels is None else _labels_on(chip_set, labels, label_options)]
+    if labels is None:
+        layers = [_LabelLayer.of(chip_set.labels, chip_set.truth_of)]
+    else:
+        layers = [_layer_of(chip_set, labels, label_options)]
     if predictions is not None:
         if not written.predictions:
             raise ConfigError(
                 f"`predictions`: {written.title} has none to start from; pass them as `labels` to export them"
             )
-        label_sets.append(_labels_on(chip_set, predictions, LabelOptions()))
+        layers.append(_layer_of(chip_set, predictions, LabelOptions()))
     image_kind = _image_kind(written, images)
     stretch = _stretch(chip_set, image_kind, bands)
-    export = _Export(chip_set, written, image_kind, tuple(label_sets), stretch)
+    export = _Export(chip_set, written, image_kind, tuple(layers), stretch)
     records = _chosen(chip_set, splits)
     losses = Losses()
     labelled_images = tuple(export.labelled(record, losses) for record in records)
     annotations = Annotations(
-        label_sets[0].classes, labelled_images, str(chip_set.path), _are_whole(labelled_images)
+        layers[0].classes, labelled_images, str(chip_set.path), _are_whole(labelled_images)
     )
     _check_format(written, annotations)
     with atomic_folder(target, overwrite=overwrite, marker=INDEX_NAME) as folder:
@@ -155,11 +161,26 @@ def export_labels(
     return ExportedLabels(target, written.name, len(files), objects, all_notes)
 
 
-def _labels_on(chips: ChipSet, labels: LabelSet | str | Path, options: LabelOptions) -> LabelSet:
+@dataclass(frozen=True)
+class _LabelLayer:
+    """Labels that are exported: their classes, their rows, and those of each scene by its number."""
+
+    classes: ClassSet
+    rows: LabelRows
+    truth_of: Callable[[int], SceneTruth]
+
+    @classmethod
+    def of(cls, labels: LabelSet, truth_of: Callable[[int], SceneTruth]) -> _LabelLayer:
+        return cls(labels.classes, features_of(labels), truth_of)
+
+
+def _layer_of(chips: ChipSet, labels: LabelSet | str | Path, options: LabelOptions) -> _LabelLayer:
     """Labels other than those of the chip set, matched with its scenes."""
     if not isinstance(labels, LabelSet):
         labels = labels_of(labels, replace(options, attributes=True))
-    return match_labels(labels, chips.scenes)
+    matched = match_labels(labels, chips.scenes)
+    truths = [SceneTruth(placed) for placed in matched.placed]
+    return _LabelLayer.of(matched.labels, truths.__getitem__)
 
 
 def _image_kind(written: WrittenFormat, images: ImageKind | None) -> ImageKind:
@@ -245,27 +266,24 @@ class _Export:
     chips: ChipSet
     written: WrittenFormat
     image_kind: ImageKind
-    label_sets: tuple[LabelSet, ...]
+    layers: tuple[_LabelLayer, ...]
     """The labels, and predictions if there are any."""
     stretch: Stretch | None
-    truths: dict[tuple[int, int], SceneTruth] = field(default_factory=dict, init=False, repr=False)
-    """Labels placed on scenes, by label set and scene."""
 
     def labelled(self, record: ChipRecord, losses: Losses) -> LabelledImage:
         """A chip with its labels, cut at its edges."""
         width, height = record.window.width, record.window.height
-        chip_labels = [
-            self._truth(number, record).chip(record.window) for number in range(len(self.label_sets))
-        ]
+        truths = [layer.truth_of(record.scene_index) for layer in self.layers]
+        chip_labels = [truth.chip(record.window) for truth in truths]
         objects: tuple[LabelledObject, ...] = ()
-        for label_set, placed in zip(self.label_sets, chip_labels, strict=True):
+        for layer, placed in zip(self.layers, chip_labels, strict=True):
             if placed.mask is None:
-                objects += objects_of(label_set, placed, width, height, losses)
+                objects += objects_of(layer.rows, placed, width, height, losses)
         first = chip_labels[0]
         mask = None
         if first.mask is not None:
             objects = mask_objects(first.mask, first.classes, record.chip_id)
-            mask = _MaskReader(self._truth(0, record), record)
+            mask = _MaskReader(truths[0], record)
         if first.annotated is not None and not self.written.holds.partial:
             losses.count(
                 "images are annotated only in part, which the format cannot say",
@@ -283,16 +301,6 @@ class _Export:
             annotated=first.annotated,
             mask=mask,
         )
-
-    def _truth(self, number: int, record: ChipRecord) -> SceneTruth:
-        """Label set `number` on the scene of a chip."""
-        labels = self.label_sets[number]
-        if labels is self.chips.labels:
-            return self.chips.truth_of(record.scene_index)
-        key = (number, record.scene_index)
-        if key not in self.truths:
-            self.truths[key] = SceneTruth.of(labels, self.chips.scenes[record.scene_index])
-        return self.truths[key]
 
     def write_images(
         self,

@@ -6,11 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import shapely
+from affine import Affine
 
 from ..core.arraytypes import GeometryArray, UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
+from ..core.features import LabelRows
+from ..core.imagelabels import CoveredImage, ImageLabels, WholeImageLabels
 from ..core.imagenames import stem_of
-from ..core.labelset import LabelSet, PixelLabels
+from ..core.labelset import LabelSet
+from ..core.maplabels import MapLabels
+from ..core.pixelgrid import PixelGrid
+from ..core.pixellabels import PixelLabels
+from ..core.rasterlabels import LabelRaster, RasterLabels
 from ..core.window import Window
 from ..errors import LabelError
 from ..io.rasterize import polygonize
@@ -25,39 +32,39 @@ _MAX_MASK_PX = 2**28
 
 
 def objects_of(
-    labels: LabelSet, placed: PixelLabels, width: int, height: int, losses: Losses
+    rows: LabelRows, placed: PixelLabels, width: int, height: int, losses: Losses
 ) -> tuple[LabelledObject, ...]:
     """The objects of an image, cut at its edges.
 
     Args:
-        labels: The label set.
-        placed: Its features in the pixels of the image.
+        rows: All labels of the set, with their scores and attributes.
+        placed: Those of the image, in its pixels.
         width: Number of columns of the image.
         height: Number of rows of the image.
         losses: Counts what is cut.
     """
-    names = {info.id: info.name for info in labels.classes}
+    names = {info.id: info.name for info in placed.classes}
     objects = []
     for position, outline in enumerate(_cut(placed.geometries, width, height, losses)):
         if outline is not None:
             class_id = int(placed.class_ids[position])
             ignore = bool(placed.ignore[position]) or class_id == IGNORE_ID
             index = int(placed.index[position])
-            objects.append(_object(labels, index, outline, names.get(class_id, ""), ignore))
+            objects.append(_object(rows, index, outline, names.get(class_id, ""), ignore))
     return tuple(objects)
 
 
 def _object(
-    labels: LabelSet, index: int, outline: shapely.Geometry, class_name: str, ignore: bool
+    rows: LabelRows, index: int, outline: shapely.Geometry, class_name: str, ignore: bool
 ) -> LabelledObject:
-    """Feature `index` of a label set, with its score and attributes."""
-    attributes = {name: values[index] for name, values in labels.attributes.items()}
+    """Label `index` of a set, with its score and attributes."""
+    attributes = {name: values[index] for name, values in rows.attributes.items()}
     original_id = attributes.pop("feature_id", None)  # of an object that was exported before
-    score = np.nan if labels.scores is None else float(labels.scores[index])
+    score = np.nan if rows.scores is None else float(rows.scores[index])
     return LabelledObject(
         outline=outline,
         class_name=class_name,
-        feature_id=str(labels.feature_ids[index] if original_id is None else original_id),
+        feature_id=str(rows.feature_ids[index] if original_id is None else original_id),
         score=None if np.isnan(score) else score,
         attributes={name: value for name, value in attributes.items() if value is not None},
         ignore=ignore,
@@ -106,74 +113,78 @@ def annotations_of(labels: LabelSet, scenes: Sequence[Scene], losses: Losses) ->
     Raises:
         LabelError: Scenes are missing, or the size of an image is not known.
     """
-    if labels.masks:
-        images = [_mask_image(labels, number, losses) for number in range(len(labels.masks))]
-    elif labels.crs is not None or labels.whole_images:
-        if not scenes:
-            kind = "in map coordinates" if labels.crs is not None else "of whole images"
-            raise LabelError(f"{labels.source}: the labels are {kind}; name their images with `images`")
-        images = [_scene_image(labels, scene, losses) for scene in scenes]
-    else:
-        images = [_named_image(labels, number, scenes, losses) for number in range(len(labels.image_names))]
-    return Annotations(labels.classes, tuple(images), labels.source, labels.whole_images)
+    match labels:
+        case RasterLabels():
+            images = [_raster_image(raster, labels.classes, losses) for raster in labels.rasters]
+        case ImageLabels():
+            images = [_named_image(labels, image, scenes, losses) for image in labels.covered]
+        case WholeImageLabels():
+            _require_scenes(labels.source, "of whole images", scenes)
+            images = [_scene_image(labels, labels.rows, scene, losses) for scene in scenes]
+        case MapLabels():
+            _require_scenes(labels.source, "in map coordinates", scenes)
+            images = [_scene_image(labels, labels.features, scene, losses) for scene in scenes]
+        case _:
+            raise TypeError(f"{labels.source}: unknown kind of labels {type(labels).__name__}")
+    return Annotations(labels.classes, tuple(images), labels.source, isinstance(labels, WholeImageLabels))
 
 
-def _scene_image(labels: LabelSet, scene: Scene, losses: Losses) -> LabelledImage:
+def _require_scenes(source: str, kind: str, scenes: Sequence[Scene]) -> None:
+    if not scenes:
+        raise LabelError(f"{source}: the labels are {kind}; name their images with `images`")
+
+
+def _scene_image(labels: LabelSet, rows: LabelRows, scene: Scene, losses: Losses) -> LabelledImage:
     grid = scene.native
     placed = labels.for_grid(grid, scene.place, grid)
+    name = scene.name
+    if isinstance(labels, ImageLabels | WholeImageLabels):
+        name = labels.covered_names.exact(scene.place) or scene.name
     return LabelledImage(
-        name=labels.covered_images.exact(scene.place) or scene.name,
+        name=name,
         width=grid.width,
         height=grid.height,
-        objects=objects_of(labels, placed, grid.width, grid.height, losses),
+        objects=objects_of(rows, placed, grid.width, grid.height, losses),
         bands=len(scene.bands),
         grid=grid,
         annotated=placed.annotated,
     )
 
 
-def _named_image(labels: LabelSet, number: int, scenes: Sequence[Scene], losses: Losses) -> LabelledImage:
-    """The `number`-th image that the labels name; by its scene if there is one, else by its known size."""
-    name = labels.image_names[number]
-    same_name = [scene for scene in scenes if scene.name == name]
-    same_stem = [scene for scene in scenes if scene.stem == stem_of(name)]
+def _named_image(
+    labels: ImageLabels, image: CoveredImage, scenes: Sequence[Scene], losses: Losses
+) -> LabelledImage:
+    """An image that the labels name; by its scene if there is one, else by its known size."""
+    same_name = [scene for scene in scenes if scene.name == image.name]
+    same_stem = [scene for scene in scenes if scene.stem == stem_of(image.name)]
     for scene in (*same_name, *same_stem):
-        return _scene_image(labels, scene, losses)
-    size = labels.image_sizes_px[number] if labels.image_sizes_px else None
-    if size is None:
+        return _scene_image(labels, labels.features, scene, losses)
+    if image.size_px is None:
         raise LabelError(
-            f"{labels.source}: does not contain the size of {name}, which the output needs; "
+            f"{labels.source}: does not contain the size of {image.name}, which the output needs; "
             "name the images with `images`"
         )
-    index = labels._of_image(name)
-    ignore = np.zeros(len(index), np.bool_) if labels.ignore is None else labels.ignore[index]
-    placed = PixelLabels(
-        classes=labels.classes,
-        geometries=labels.geometries[index],
-        class_ids=labels.class_ids[index],
-        ignore=ignore,
-        index=index,
-    )
-    width, height = size
-    return LabelledImage(name, width, height, objects_of(labels, placed, width, height, losses))
+    width, height = image.size_px
+    placed = labels.for_grid(PixelGrid(None, Affine.identity(), height, width), image.name)
+    objects = objects_of(labels.features, placed, width, height, losses)
+    return LabelledImage(image.name, width, height, objects, annotated=placed.annotated)
 
 
-def _mask_image(labels: LabelSet, number: int, losses: Losses) -> LabelledImage:
-    """The `number`-th label raster as an image of patches."""
-    mask = labels.masks[number]
-    scene = open_mask(mask.path)
+def _raster_image(raster: LabelRaster, classes: ClassSet, losses: Losses) -> LabelledImage:
+    """A label raster as an image of patches."""
+    scene = open_mask(raster.path)
     grid = scene.native
     if grid.width * grid.height > _MAX_MASK_PX:
         raise LabelError(
-            f"{mask.path}: has {grid.width}x{grid.height} px, too many to be read at once; "
+            f"{raster.path}: has {grid.width}x{grid.height} px, too many to be read at once; "
             "cut it into tiles, e.g. with gdal_retile.py"
         )
 
     def read_ids() -> UInt8Array:
-        return read_mask(mask, scene, Window(0, 0, grid.width, grid.height))
+        return read_mask(raster, scene, Window(0, 0, grid.width, grid.height))
 
     ids = read_ids()
-    objects = mask_objects(ids, labels.classes, scene.stem)
+    objects = mask_objects(ids, classes, scene.stem)
     losses.count("objects are patches of connected pixels of a label raster", len(objects))
     return LabelledImage(
         name=scene.name,

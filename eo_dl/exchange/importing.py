@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.labelset import LabelSet
+from ..core.maplabels import MapLabels
+from ..core.rasterlabels import RasterLabels
 from ..errors import ConfigError, LabelError
 from ..io.scene import Scene, open_scene
 from ..labels.formats.annotations import Losses
@@ -69,10 +72,7 @@ def import_labels(
     if not image_index.images:
         raise LabelError(f"{index_path}: lists no images, so nothing can be placed; export the labels again")
     labels = _labels(source, image_index, index_path, label_options)
-    if labels.crs is None:
-        placed = place_labels(_as_objects(labels), image_index, join=join)
-    else:
-        placed = place_map_labels(labels, image_index)
+    placed = _placed(labels, image_index, join)
     notes = write_labels(placed, target, written, _scenes(image_index), overwrite)
     return WrittenLabels(target, placed, (*placed.notes, *notes))
 
@@ -124,16 +124,28 @@ def _is_label_file(path: Path) -> bool:
     return label_format is not None and label_format.read_rasters is None
 
 
-def _as_objects(labels: LabelSet) -> LabelSet:
-    """Label rasters as patches of connected pixels; objects as they are.
+def _placed(labels: LabelSet, index: ImageIndex, join: bool) -> MapLabels | ImageLabels:
+    """Labels of exported images, back on their scenes."""
+    match labels:
+        case MapLabels():
+            return place_map_labels(labels, index)
+        case ImageLabels() | WholeImageLabels():
+            return place_labels(labels, index, join=join)
+        case RasterLabels():
+            return place_labels(_patches(labels), index, join=join)
+        case _:
+            raise TypeError(f"{labels.source}: unknown kind of labels {type(labels).__name__}")
+
+
+def _patches(labels: RasterLabels) -> ImageLabels:
+    """Label rasters as patches of connected pixels.
 
     Patches have no attributes, not even an id: an id is only of use if it names an exported object.
     """
-    if not labels.masks:
-        return labels
     losses = Losses()
     patches = label_set_of(annotations_of(labels, [], losses))
-    return replace(patches, notes=(*labels.notes, *losses.notes), attributes={})
+    features = replace(patches.features, attributes={})
+    return replace(patches, features=features, notes=(*labels.notes, *losses.notes))
 
 
 def _scenes(index: ImageIndex) -> list[Scene]:

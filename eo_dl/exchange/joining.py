@@ -20,9 +20,9 @@ import numpy as np
 import shapely
 from affine import Affine
 
-from ..core.arraytypes import GeometryArray, Int64Array
+from ..core.arraytypes import GeometryArray
+from ..core.features import Features
 from ..core.geometries import shifted
-from ..core.labelset import LabelSet
 from ..core.pixelgrid import PixelGrid
 from ..labels.formats.labelformat import Shape
 from ..labels.formats.outlineforms import is_box
@@ -40,16 +40,16 @@ Shift = tuple[int, int]
 
 
 def join_pieces(
-    labels: LabelSet,
+    features: Features,
     image_of: Sequence[IndexedImage],
     covered: Sequence[IndexedImage],
     shape: Shape,
     notes: list[str],
-) -> tuple[LabelSet, list[IndexedImage]]:
-    """Labels with the pieces of each object as one feature.
+) -> tuple[Features, list[IndexedImage]]:
+    """The pieces of each object as one feature.
 
     Args:
-        labels: Labels in pixels of images.
+        features: Features in pixels of images.
         image_of: The image of each feature.
         covered: All images, those without objects too.
         shape: What the format of the labels holds. Pieces of boxes become boxes; masks and polygons may show
@@ -57,16 +57,16 @@ def join_pieces(
         notes: Gets a line on what was joined, and on what images say differently.
 
     Returns:
-        The labels, in pixels of the image of the first piece of each object; and these images.
+        The features, in pixels of the image of the first piece of each object; and these images.
     """
-    pieces = _Pieces(labels, tuple(image_of), tuple(covered), shape)
+    pieces = _Pieces(features, tuple(image_of), tuple(covered), shape)
     groups = _groups(pieces)
     notes += _differences(pieces, groups)
     joined = [group for group in groups if len(group) > 1]
     if not joined:
-        return labels, list(image_of)
-    geometries = labels.geometries.copy()
-    scores = None if labels.scores is None else labels.scores.copy()
+        return features, list(image_of)
+    geometries = features.geometries.copy()
+    scores = None if features.scores is None else features.scores.copy()
     for group in joined:
         first = group[0]
         geometries[first] = _shifted_back(_united(pieces, group), pieces.shifts[first])
@@ -75,24 +75,9 @@ def join_pieces(
     notes.append(
         f"{sum(map(len, joined))} pieces that several images show were joined to {len(joined)} objects"
     )
-    labels = replace(labels, geometries=geometries, scores=scores)
     kept = np.array([group[0] for group in groups], np.int64)
-    return _take(labels, kept), [image_of[int(index)] for index in kept]
-
-
-def _take(labels: LabelSet, index: Int64Array) -> LabelSet:
-    """Some features of a label set."""
-    return replace(
-        labels,
-        geometries=labels.geometries[index],
-        class_ids=labels.class_ids[index],
-        feature_ids=labels.feature_ids[index],
-        images=None if labels.images is None else labels.images[index],
-        ignore=None if labels.ignore is None else labels.ignore[index],
-        files=None,
-        scores=None if labels.scores is None else labels.scores[index],
-        attributes={name: values[index] for name, values in labels.attributes.items()},
-    )
+    united = replace(features, geometries=geometries, scores=scores, files=None)
+    return united.take(kept), [image_of[index] for index in kept.tolist()]
 
 
 def _scene_of(image: IndexedImage) -> str:
@@ -103,7 +88,7 @@ def _scene_of(image: IndexedImage) -> str:
 class _Pieces:
     """Features of images, in the pixels of their scene, so that they can be compared."""
 
-    labels: LabelSet
+    features: Features
     image_of: tuple[IndexedImage, ...]
     """The image of each feature."""
     covered: tuple[IndexedImage, ...]
@@ -133,7 +118,7 @@ class _Pieces:
     @cached_property
     def outlines(self) -> GeometryArray:
         """The outline of each piece; None if its image does not lie on the pixels of the scene."""
-        outlines = zip(self.labels.geometries, self.shifts, strict=True)
+        outlines = zip(self.features.geometries, self.shifts, strict=True)
         return np.array([_shifted(outline, shift) for outline, shift in outlines], dtype=object)
 
     @cached_property
@@ -168,7 +153,7 @@ class _Pieces:
     @cached_property
     def ids(self) -> list[str | None]:
         """The id of each piece; None if it has none, or shares it with a piece of its image, as copies do."""
-        values = self.labels.attributes.get("feature_id")
+        values = self.features.attributes.get("feature_id")
         if values is None:
             return [None] * len(self.image_of)
         ids = [None if value is None else str(value).strip() or None for value in values]
@@ -235,7 +220,7 @@ def _pairs(pieces: _Pieces) -> Iterator[tuple[int, int]]:
     """Pairs of pieces that are one object."""
     candidates: list[tuple[float, int, int]] = []  # pairs of which a piece can have one only
     for first, second in pieces.neighbours():
-        if pieces.labels.class_ids[first] != pieces.labels.class_ids[second]:
+        if pieces.features.class_ids[first] != pieces.features.class_ids[second]:
             continue
         if pieces.ids[first] is not None and pieces.ids[second] is not None:
             if pieces.ids[first] == pieces.ids[second]:
@@ -320,13 +305,13 @@ def _differences(pieces: _Pieces, groups: Sequence[Sequence[int]]) -> list[str]:
     """Notes on what images say differently about one object."""
     notes = []
     class_ids: dict[tuple[str, str], set[int]] = {}
-    for scene, feature_id, class_id in zip(pieces.scenes, pieces.ids, pieces.labels.class_ids, strict=True):
+    for scene, feature_id, class_id in zip(pieces.scenes, pieces.ids, pieces.features.class_ids, strict=True):
         if feature_id is not None:
             class_ids.setdefault((scene, feature_id), set()).add(int(class_id))
     split = sum(len(ids) > 1 for ids in class_ids.values())
     if split:
         notes.append(f"{split} objects have different classes in different images: their pieces stay apart")
-    columns = [values for name, values in pieces.labels.attributes.items() if name != "feature_id"]
+    columns = [values for name, values in pieces.features.attributes.items() if name != "feature_id"]
     differing = sum(_any_differs(columns, group) for group in groups if len(group) > 1)
     if differing:
         notes.append(

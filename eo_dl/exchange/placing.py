@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
 from pyproj import CRS
 
-from ..core.arraytypes import GeometryArray
-from ..core.classes import ClassInfo, ClassSet, default_color
+from ..core.arraytypes import GeometryArray, Int64Array
+from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.features import Features
 from ..core.geometries import polygons_in, reproject
+from ..core.imagelabels import CoveredImage, ImageLabels, WholeImageLabels
 from ..core.imagenames import stem_of
+from ..core.labeloutlines import MapOutlines
 from ..core.labelset import LabelSet
+from ..core.maplabels import MapLabels
+from ..core.rasterlabels import RasterLabels
 from ..errors import LabelError
 from ..io.scene import Scene
 from ..labels.formats.annotations import Losses
@@ -25,13 +30,15 @@ from .joining import join_pieces
 from .pixelset import label_set_of
 
 
-def place_labels(labels: LabelSet, index: ImageIndex, *, join: bool = True) -> LabelSet:
+def place_labels(
+    labels: ImageLabels | WholeImageLabels, index: ImageIndex, *, join: bool = True
+) -> MapLabels | ImageLabels:
     """Labels in pixels of exported images, brought to the map.
 
     Labels of whole images become the frames of their images.
 
     Args:
-        labels: Labels in pixels of images.
+        labels: Labels of exported images.
         index: Where the images lie.
         join: Join the pieces of an object that several images show.
 
@@ -43,8 +50,9 @@ def place_labels(labels: LabelSet, index: ImageIndex, *, join: bool = True) -> L
     Raises:
         LabelError: An image is not in the index, or some scenes have a CRS and others have none.
     """
-    assert labels.images is not None
-    owner = _owners(labels.image_names, index, labels.source)
+    owner = _owners([image.name for image in labels.covered], index, labels.source)
+    if isinstance(labels, WholeImageLabels):
+        labels, join = labels.framed({name: image.grid for name, image in owner.items()}), False
     image_of = [owner[str(name)] for name in labels.images]
     covered_images = dict.fromkeys(owner.values())  # in order, each once
     covered = list(covered_images)
@@ -55,36 +63,55 @@ def place_labels(labels: LabelSet, index: ImageIndex, *, join: bool = True) -> L
             f"{len(missing)} of {len(index.images)} exported images are not in the labels, "
             f"so their ground is not annotated: {named(missing)}"
         )
-    labels = _with_classes_of(index, labels, notes)
-    if labels.whole_images:
-        frames = np.array([_frame(image) for image in image_of], dtype=object)
-        labels = replace(labels, geometries=frames, whole_images=False)
-    elif join and len(labels) and not index.whole_images:
-        labels, image_of = join_pieces(labels, image_of, covered, index.shape, notes)
+    classes = _IndexClasses.of(index, labels.classes)
+    notes += classes.notes
+    features = replace(labels.features, class_ids=classes.new_ids[labels.features.class_ids])
+    if join and len(features) and not index.whole_images:
+        features, image_of = join_pieces(features, image_of, covered, index.shape, notes)
     crs = covered[0].grid.crs
-    geometries = labels.geometries.copy()
-    for position, image in enumerate(image_of):
-        geometries[position] = _on_map(geometries[position], image, crs, labels.source)
+    features = _on_scenes(features, image_of, crs, labels.source)
     crs_count = len({image.grid.crs for image in covered})
     if crs_count > 1:
         name = "pixels" if crs is None else crs.name
         notes.append(f"the scenes have {crs_count} CRS: all labels are transformed to {name}")
-    splits = np.array([image.split for image in image_of], dtype=object)
-    return replace(
-        labels,
-        geometries=geometries,
-        crs=crs,
-        images=np.array([image.scene for image in image_of], dtype=object),
-        image_names=tuple(dict.fromkeys(image.scene for image in covered)) if crs is None else (),
-        image_sizes_px=(),
-        annotated=None if crs is None else _annotated(labels, owner, crs),
-        annotated_images=None,
-        attributes={**labels.attributes, "split": splits},
+    if crs is None:
+        scenes = dict.fromkeys(image.scene for image in covered)
+        return ImageLabels(
+            classes.classes,
+            features,
+            labels.source,
+            covered=tuple(CoveredImage(scene) for scene in scenes),
+            class_field=labels.class_field,
+            notes=tuple(notes),
+        )
+    return MapLabels(
+        classes.classes,
+        features,
+        crs,
+        labels.source,
+        areas=MapOutlines(_annotated(labels, owner, crs), crs, labels.source),
+        class_field=labels.class_field,
         notes=tuple(notes),
     )
 
 
-def place_map_labels(labels: LabelSet, index: ImageIndex) -> LabelSet:
+def _on_scenes(
+    features: Features, image_of: Sequence[IndexedImage], crs: CRS | None, source: str
+) -> Features:
+    """Features in pixels of their images, in a CRS, or in pixels of their scenes."""
+    geometries = features.geometries.copy()
+    for position, image in enumerate(image_of):
+        geometries[position] = _on_map(geometries[position], image, crs, source)
+    splits = np.array([image.split for image in image_of], dtype=object)
+    return replace(
+        features,
+        geometries=geometries,
+        images=np.array([image.scene for image in image_of], dtype=object),
+        attributes={**features.attributes, "split": splits},
+    )
+
+
+def place_map_labels(labels: MapLabels, index: ImageIndex) -> MapLabels:
     """Labels of exported images that are in map coordinates already, in the CRS of their scenes.
 
     Returns:
@@ -93,9 +120,6 @@ def place_map_labels(labels: LabelSet, index: ImageIndex) -> LabelSet:
     Raises:
         LabelError: The scenes have no CRS.
     """
-    assert labels.crs is not None
-    notes = list(labels.notes)
-    labels = _with_classes_of(index, labels, notes)
     crs = index.images[0].grid.crs
     if crs is None:
         raise LabelError(
@@ -103,30 +127,33 @@ def place_map_labels(labels: LabelSet, index: ImageIndex) -> LabelSet:
             "georeference their scenes and export them again"
         )
     if labels.annotated is None:
-        annotated = _merged([_on_map(_frame(image), image, crs, labels.source) for image in index.images])
+        areas = _merged([_on_map(_frame(image), image, crs, labels.source) for image in index.images])
     else:
-        annotated = _in_crs(labels.annotated, labels, crs)
-    return replace(
-        labels,
-        geometries=_in_crs(labels.geometries, labels, crs),
-        crs=crs,
-        annotated=annotated,
-        notes=tuple(notes),
+        areas = reproject(labels.annotated.geometries, labels.crs, crs, labels.source)
+    classes = _IndexClasses.of(index, labels.classes)
+    features = replace(
+        labels.features,
+        geometries=reproject(labels.features.geometries, labels.crs, crs, labels.source),
+        class_ids=classes.new_ids[labels.features.class_ids],
+    )
+    return MapLabels(
+        classes.classes,
+        features,
+        crs,
+        labels.source,
+        areas=MapOutlines(areas, crs, labels.source),
+        file_names=labels.file_names,
+        class_field=labels.class_field,
+        notes=(*labels.notes, *classes.notes),
     )
 
 
-def _in_crs(outlines: GeometryArray, labels: LabelSet, crs: CRS) -> GeometryArray:
-    """Outlines in the CRS of labels, brought to another one."""
-    assert labels.crs is not None
-    return reproject(outlines, labels.crs, crs, labels.source)
-
-
-def _annotated(labels: LabelSet, owner: Mapping[str, IndexedImage], crs: CRS) -> GeometryArray:
+def _annotated(labels: ImageLabels, owner: Mapping[str, IndexedImage], crs: CRS) -> GeometryArray:
     """The ground on which labels are complete: their images, or the areas that the labels name in them."""
-    if labels.annotated is None or labels.annotated_images is None:
+    if labels.annotated is None:
         images = dict.fromkeys(owner.values())
         return _merged([_on_map(_frame(image), image, crs, labels.source) for image in images])
-    areas = zip(labels.annotated, labels.annotated_images, strict=True)
+    areas = zip(labels.annotated.geometries, labels.annotated.images, strict=True)
     return _merged([_on_map(area, owner[str(name)], crs, labels.source) for area, name in areas])
 
 
@@ -159,23 +186,31 @@ def _owners(names: Sequence[str], index: ImageIndex, source: str) -> dict[str, I
     return owner
 
 
-def _with_classes_of(index: ImageIndex, labels: LabelSet, notes: list[str]) -> LabelSet:
-    """Labels with the class ids of an index; classes that it does not have get new ids."""
-    id_of = {info.name: info.id for info in index.classes}
-    names = _exported_names(index, labels.classes)
-    new = [name for class_id, name in names.items() if name not in id_of and class_id != 0]
-    unused_ids = iter(sorted(set(range(1, 255)).difference(id_of.values())))
-    added: list[ClassInfo] = []
-    for name in new:
-        id_of[name] = next(unused_ids)
-        added.append(ClassInfo(id_of[name], name, default_color(id_of[name])))
-    if new:
-        notes.append(f"{len(new)} classes were not exported and are new: {named(new)}")
-    new_ids = np.arange(256)
-    for class_id, name in names.items():
-        new_ids[class_id] = id_of.get(name, class_id)
-    classes = ClassSet((*index.classes, *added))
-    return replace(labels, classes=classes, class_ids=new_ids[labels.class_ids])
+@dataclass(frozen=True)
+class _IndexClasses:
+    """The classes of an index, and those of labels that it does not have."""
+
+    classes: ClassSet
+    new_ids: Int64Array
+    """(256,) the id of each id of the labels."""
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, index: ImageIndex, label_classes: ClassSet) -> _IndexClasses:
+        """Classes of labels are those of the index by name; others get new ids."""
+        id_of = {info.name: info.id for info in index.classes}
+        names = _exported_names(index, label_classes)
+        new = [name for class_id, name in names.items() if name not in id_of and class_id != 0]
+        unused_ids = iter(sorted(set(range(1, IGNORE_ID)).difference(id_of.values())))
+        added: list[ClassInfo] = []
+        for name in new:
+            id_of[name] = next(unused_ids)
+            added.append(ClassInfo(id_of[name], name, default_color(id_of[name])))
+        notes = [f"{len(new)} classes were not exported and are new: {named(new)}"] if new else []
+        new_ids = np.arange(256)
+        for class_id, name in names.items():
+            new_ids[class_id] = id_of.get(name, class_id)
+        return cls(ClassSet((*index.classes, *added)), new_ids, tuple(notes))
 
 
 def _exported_names(index: ImageIndex, classes: ClassSet) -> dict[int, str]:
@@ -203,21 +238,23 @@ def _on_map(outline: shapely.Geometry, image: IndexedImage, crs: CRS | None, sou
 
 
 def place_on_scenes(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
-    """Labels in pixels of scenes, in the CRS of the scenes.
+    """Labels in pixels of scenes, in the CRS of the scenes; labels in map coordinates as they are.
 
     Args:
-        labels: Labels in pixels, or label rasters.
+        labels: The labels; patches of connected pixels of label rasters become objects.
         scenes: Their images.
 
     Raises:
         LabelError: There are no scenes, an image is not among them, or one has no CRS.
     """
+    if isinstance(labels, MapLabels):
+        return labels
     if not scenes:
         raise LabelError(
             f"{labels.source}: the labels are in pixels of images; "
             "name the images with `images` to place them"
         )
-    if labels.masks:
+    if isinstance(labels, RasterLabels):
         labels = label_set_of(annotations_of(labels, [], Losses()))
     without_crs = [scene.name for scene in scenes if scene.native.crs is None]
     if without_crs:
@@ -225,7 +262,9 @@ def place_on_scenes(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
             f"{labels.source}: {named(without_crs)} has no CRS, so its labels cannot be placed on the map; "
             "georeference it, or set `format` to one in pixels"
         )
+    if not isinstance(labels, ImageLabels | WholeImageLabels):
+        raise TypeError(f"{labels.source}: unknown kind of labels {type(labels).__name__}")
     images = tuple(IndexedImage(scene.name, scene.native, scene.name, scene.path, "none") for scene in scenes)
     placed = place_labels(labels, ImageIndex(images, labels.classes, format=""), join=False)
-    attributes = {name: values for name, values in placed.attributes.items() if name != "split"}
-    return replace(placed, attributes=attributes)
+    attributes = {name: values for name, values in placed.features.attributes.items() if name != "split"}
+    return replace(placed, features=replace(placed.features, attributes=attributes))

@@ -25,7 +25,7 @@ class WrittenLabels:
     @property
     def counts(self) -> dict[str, int]:
         """Number of objects per class; those without a class are not counted."""
-        return {info.name: int((self.labels.class_ids == info.id).sum()) for info in self.labels.classes}
+        return self.labels.class_counts()
 
     def values(self) -> dict[str, object]:
         """For JSON and tables."""

@@ -8,7 +8,7 @@ import shapely
 from ..core.arraytypes import BoolArray, Float64Array, Int64Array, UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.geometries import polygons_in
-from ..core.labelset import PixelLabels
+from ..core.pixellabels import PixelLabels
 from ..io.rasterize import burn
 
 

@@ -1,320 +1,238 @@
-"""Whether labels and scenes belong together: what fits by name, by place, and what is left over, counted; no
-overlap at all is an error.
+"""`match_labels`: which labels belong to which scenes, and what is left over.
+
+Labels of images and label rasters are matched by name, labels in map coordinates by the ground they lie on.
+Everything that is not used is counted_are in notes; no match at all is an error.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from pyproj import CRS
 
-from ..core.arraytypes import GeometryArray
+from ..core.arraytypes import BoolArray, Float64Array, GeometryArray
 from ..core.geometries import reproject
-from ..core.imagenames import stem_of
+from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.labelset import LabelSet
+from ..core.maplabels import MapLabels
+from ..core.rasterlabels import RasterLabels
 from ..errors import LabelError
 from ..io.scene import Scene
-from .geometry import named
+from .geometry import counted_are, lie, named
+from .imagecoverage import image_notes, object_notes, refuse_same_names, size_notes
 from .pairing import best_named
-from .raster.maskfit import match_masks
-
-Flags = npt.NDArray[np.bool_]
+from .placement import PlacedLabels
+from .raster.maskfit import raster_notes
 
 _LISTED_SCENES = 12
+_LONLAT = CRS.from_epsg(4326)
 
 
-def match_labels(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
-    """The labels as they belong to these scenes, with notes on what is used and what is not.
+@dataclass(frozen=True)
+class MatchedLabels:
+    """Labels and scenes that belong together."""
 
-    Several label files in map coordinates, of which any is named like a scene, belong each to the scene of
-    its name (one place on several dates); others belong to the ground on which they lie. Raises `LabelError`
-    where nothing fits.
+    labels: LabelSet
+    """The labels, with notes on what is used and what is not; features bound to their scenes by name, labels
+    of whole images as frames."""
+
+    placed: tuple[PlacedLabels, ...]
+    """The labels of each scene in its pixels, in the order of the scenes."""
+
+    @classmethod
+    def of(cls, labels: LabelSet, scenes: Sequence[Scene]) -> MatchedLabels:
+        """Place labels on scenes. Raises `LabelError` as `PlacedLabels.of` does."""
+        return cls(labels, tuple(PlacedLabels.of(labels, scene) for scene in scenes))
+
+    def with_notes(self, *notes: str) -> MatchedLabels:
+        """The same with further notes."""
+        return replace(self, labels=self.labels.with_notes(*notes))
+
+    @property
+    def used(self) -> BoolArray:
+        """(N,) True for labels that touch any scene."""
+        used = np.zeros(len(self.labels), np.bool_)
+        for placed in self.placed:
+            used[placed.labels.index] = True
+        return used
+
+
+def match_labels(labels: LabelSet, scenes: Sequence[Scene]) -> MatchedLabels:
+    """The labels of each scene, with notes on what is used and what is not.
+
+    If any of several label files in map coordinates is named like a scene, each belongs to the scene of its
+    name (one place on several dates); otherwise all belong to the ground they lie on.
+
+    Args:
+        labels: The label set.
+        scenes: The scenes.
+
+    Returns:
+        The labels, placed on each scene once.
+
+    Raises:
+        LabelError: No label fits any scene, or two scenes or rasters fit where one should.
     """
-    if labels.masks:
-        return labels.with_notes(*match_masks(labels, scenes))
-    if labels.crs is None:
-        notes = _match_images(labels, scenes)
-        return (_framed(labels, scenes) if labels.whole_images else labels).with_notes(*notes)
-    bound, notes = _bound(labels, scenes)
-    return bound.with_notes(*notes, *_match_ground(bound, labels.crs, scenes))
+    match labels:
+        case RasterLabels():
+            matched = MatchedLabels.of(labels, scenes)
+            return matched.with_notes(*raster_notes(labels, matched.placed))
+        case WholeImageLabels():
+            notes = image_notes(labels, scenes)
+            frames = {scene.place: scene.native for scene in scenes}
+            return MatchedLabels.of(labels.framed(frames), scenes).with_notes(*notes)
+        case ImageLabels():
+            notes = image_notes(labels, scenes)
+            matched = MatchedLabels.of(labels, scenes)
+            notes += size_notes(labels, scenes) + object_notes(labels, scenes, matched.used)
+            return matched.with_notes(*notes)
+        case MapLabels():
+            bound = _bound_to_scenes(labels, scenes)
+            matched = MatchedLabels.of(bound, scenes)
+            notes = _ground_notes(bound, matched, scenes) + _area_notes(bound, scenes)
+            return matched.with_notes(*notes)
+        case _:
+            raise TypeError(f"{labels.source}: unknown kind of labels {type(labels).__name__}")
 
 
-def check_overlap(labels: LabelSet, scenes: Sequence[Scene]) -> tuple[str, ...]:
-    """What `match_labels` has to say. Raises `LabelError` where nothing fits."""
-    return match_labels(labels, scenes).notes[len(labels.notes) :]
+# Label files that are named like scenes
 
 
-# By name
-
-
-def _bound(labels: LabelSet, scenes: Sequence[Scene]) -> tuple[LabelSet, list[str]]:
-    """Features of several files bound to the scenes that their files are named after."""
-    if labels.files is None or labels.images is not None:
-        return labels, []
-    scene_of: dict[str, str] = {}
-    for scene in scenes:
-        place = best_named(scene.path, labels.file_names, "label file")
-        if place is None:
-            continue
-        file = labels.file_names[place]
-        if file in scene_of:
-            raise LabelError(
-                f"{file}: is named like two scenes, {scene_of[file]} and {scene.name}; give each scene its own label file, or one for all"
-            )
-        scene_of[file] = scene.name
-    if not scene_of:
-        return labels, [
-            f"{len(labels.file_names)} label files are used by the ground they lie on, since none is named like a scene"
-        ]
-    _check_names(labels, scenes)
+def _bound_to_scenes(labels: MapLabels, scenes: Sequence[Scene]) -> MapLabels:
+    """Features of several files, bound to the scenes that their files are named after."""
+    files = labels.features.files
+    if files is None or labels.features.images is not None:
+        return labels
+    scene_of_file = _scenes_of_files(labels, scenes)
+    if not scene_of_file:
+        return labels.with_notes(
+            f"{len(labels.file_names)} label files are used by the ground they lie on, since none is named "
+            "like a scene"
+        )
+    refuse_same_names(labels.source, [scene.name for scene in scenes])
+    features = labels.features.take(np.array([file in scene_of_file for file in files], np.bool_))
+    images = [scene_of_file[file] for file in files if file in scene_of_file]
+    unused = [Path(file).name for file in labels.file_names if file not in scene_of_file]
     notes = [
-        f"{len(scene_of)} of {len(labels.file_names)} label files belong to the scenes of their names, and to no other"
+        f"{len(scene_of_file)} of {len(labels.file_names)} label files belong to the scenes of their names, and "
+        "to no other"
     ]
-    left = [Path(file).name for file in labels.file_names if file not in scene_of]
-    if left:
-        notes.append(f"{_are(len(left), 'label file')} not used, being named like no scene: {named(left)}")
-    kept = np.array([file in scene_of for file in labels.files], np.bool_)
-    images = np.array([scene_of[file] for file in labels.files[kept]], dtype=object)
-    return _some(labels, kept, images, tuple(scene_of.values())), notes
-
-
-def _some(labels: LabelSet, kept: Flags, images: GeometryArray, image_names: tuple[str, ...]) -> LabelSet:
-    """The features of `kept`, each for its image."""
-    own = labels.annotated is labels.geometries
+    if unused:
+        notes.append(
+            f"{counted_are(len(unused), 'label file')} not used, named like no scene: {named(unused)}"
+        )
     return replace(
         labels,
-        geometries=labels.geometries[kept],
-        class_ids=labels.class_ids[kept],
-        feature_ids=labels.feature_ids[kept],
-        ignore=None if labels.ignore is None else labels.ignore[kept],
-        files=None if labels.files is None else labels.files[kept],
-        annotated=labels.geometries[kept] if own else labels.annotated,
-        annotated_images=images if own else labels.annotated_images,
-        scores=None if labels.scores is None else labels.scores[kept],
-        attributes={name: values[kept] for name, values in labels.attributes.items()},
-        images=images,
-        image_names=image_names,
+        features=replace(features, images=np.array(images, dtype=object)),
+        image_names=tuple(scene_of_file.values()),
+        notes=(*labels.notes, *notes),
     )
 
 
-def _framed(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
-    """Labels of whole images with the outlines of these images, now that they are known; those of other
-    images left out.
-    """
-    kept = np.zeros(len(labels), np.bool_)
-    outlines = labels.geometries.copy()
+def _scenes_of_files(labels: MapLabels, scenes: Sequence[Scene]) -> dict[str, str]:
+    """Label file -> name of the scene that it is named after, in the order of the scenes."""
+    scene_of_file: dict[str, str] = {}
     for scene in scenes:
-        found = labels.for_grid(scene.native, scene.place)
-        outlines[found.index], kept[found.index] = found.geometries, True
-    assert labels.images is not None
-    whole = replace(labels, geometries=outlines, whole_images=False)
-    return _some(whole, kept, labels.images[kept], labels.image_names)
+        number = best_named(scene.path, labels.file_names, "label file")
+        if number is None:
+            continue
+        file = labels.file_names[number]
+        if file in scene_of_file:
+            raise LabelError(
+                f"{file}: is named like two scenes, {scene_of_file[file]} and {scene.name}; give each scene its "
+                "own label file, or one for all"
+            )
+        scene_of_file[file] = scene.name
+    return scene_of_file
 
 
-def _match_images(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
-    """Labels in pixels: images are found by name."""
-    covered = [scene for scene in scenes if labels.covers(scene.place)]
-    _check_names(labels, covered)
-    if not covered:
-        raise LabelError(
-            f"{labels.source}: none of {len(labels.image_names)} labelled images ({named(labels.image_names)}) is among the scenes "
-            f"({named([scene.name for scene in scenes])}); names must be the same but for the suffix"
-        )
-    notes = []
-    without = [scene.name for scene in scenes if not labels.covers(scene.place)]
-    if without:
-        notes.append(
-            f"{len(without)} of {len(scenes)} scenes have no labels and are not used as background: {named(without)}"
-        )
-    exact, stems = _names_of(labels, covered)
-    left = [name for name in labels.image_names if name not in exact and stem_of(name) not in stems]
-    if left:
-        notes.append(
-            f"{len(left)} of {len(labels.image_names)} labelled images are not among the scenes: {named(left)}"
-        )
-    return [*notes, *_sizes(labels, covered), *_outside_images(labels, covered)]
+# Ground
 
 
-def _check_names(labels: LabelSet, scenes: Sequence[Scene]) -> None:
-    """Raises `LabelError` where two scenes are one image of the labels."""
-    known = labels.covered_images
-    called = Counter(known.exact(scene.place) or known.by_stem(scene.place) or scene.name for scene in scenes)
-    name, times = called.most_common(1)[0] if called else ("", 0)
-    if times > 1:
-        raise LabelError(
-            f"{labels.source}: labels belong to scenes by name, and two scenes are called {name}; tile the scenes of one folder at a time"
-        )
-
-
-def _names_of(labels: LabelSet, scenes: Sequence[Scene]) -> tuple[set[str | None], set[str | None]]:
-    """What labels call these scenes: with the file's suffix, and without."""
-    known = labels.covered_images
-    return {known.exact(scene.place) for scene in scenes}, {known.by_stem(scene.place) for scene in scenes}
-
-
-def _sizes(labels: LabelSet, covered: Sequence[Scene]) -> list[str]:
-    """Remarks on images whose size is not what the labels say. Raises `LabelError` where none is."""
-    said = dict(zip(map(stem_of, labels.image_names), labels.image_sizes_px, strict=False))
-    called = {scene: labels.covered_images.by_stem(scene.place) or "" for scene in covered}
-    sized = [(scene, said[stem]) for scene, stem in called.items() if said.get(stem) is not None]
-    wrong = [(s, size) for s, size in sized if size is not None and size != (s.native.width, s.native.height)]
-    if not wrong:
-        return []
-    scene, size = wrong[0]
-    assert size is not None
-    told = (
-        f"{scene.name} is {scene.native.width}x{scene.native.height} px, its labels say {size[0]}x{size[1]}"
-    )
-    if len(wrong) == len(sized) and len(covered) == len(sized):
-        raise LabelError(
-            f"{labels.source}: was made for images of another size ({told}); give the images that were labelled"
-        )
-    return [f"{_are(len(wrong), 'image')} of another size than the labels say: {told}"]
-
-
-def _outside_images(labels: LabelSet, covered: Sequence[Scene]) -> list[str]:
-    assert labels.images is not None
-    used = np.zeros(len(labels), np.bool_)
-    for scene in covered:
-        used[labels.for_grid(scene.native, scene.place).index] = True
-    stems = _names_of(labels, covered)[1]
-    outside = np.array([stem_of(str(image)) in stems for image in labels.images], np.bool_) & ~used
+def _ground_notes(labels: MapLabels, matched: MatchedLabels, scenes: Sequence[Scene]) -> list[str]:
+    """Notes on labels outside the scenes and on scenes without labels. Raises `LabelError` where all are."""
+    used = matched.used
     if not used.any():
-        raise LabelError(
-            f"{labels.source}: none of {len(labels)} objects lies in its image; check that names and sizes belong together"
-        )
-    return (
-        [
-            f"{_lie(int(outside.sum()), len(labels), 'object')} wholly outside their images: {named(labels.feature_ids[outside])}"
-        ]
-        if outside.any()
-        else []
-    )
-
-
-# By place
-
-
-def _match_ground(labels: LabelSet, crs: CRS, scenes: Sequence[Scene]) -> list[str]:
-    """Labels in map coordinates: what lies on which scene."""
-    hits = _hits(labels, labels.geometries, labels.images, crs, scenes)
-    if not any(len(index) for index in hits):
-        raise LabelError(_no_overlap(labels, crs, scenes))
-    used = np.zeros(len(labels), np.bool_)
-    for index in hits:
-        used[index] = True
+        raise LabelError(_no_overlap(labels, scenes))
     notes = []
     if not used.all():
-        notes.append(
-            f"{_lie(int((~used).sum()), len(labels), 'label')} outside the scenes: {named(labels.feature_ids[~used])}"
-        )
+        outside = named(labels.features.feature_ids[~used])
+        notes.append(f"{lie(int((~used).sum()), len(labels), 'label')} outside the scenes: {outside}")
     if 1 < len(scenes) <= _LISTED_SCENES:
-        notes.append(
-            "labels on each scene: "
-            + ", ".join(f"{scene.name} {len(index)}" for scene, index in zip(scenes, hits, strict=True))
-        )
-    else:
-        empty = [scene.name for scene, index in zip(scenes, hits, strict=True) if not len(index)]
-        notes += (
-            [f"{len(empty)} of {len(scenes)} scenes have no label on them: {named(empty)}"] if empty else []
-        )
-    return [*notes, *_match_annotated(labels, crs, scenes)]
+        counts = [f"{placed.scene.name} {len(placed.labels)}" for placed in matched.placed]
+        notes.append(f"labels on each scene: {', '.join(counts)}")
+        return notes
+    empty = [placed.scene.name for placed in matched.placed if not len(placed.labels)]
+    if empty:
+        notes.append(f"{len(empty)} of {len(scenes)} scenes have no label on them: {named(empty)}")
+    return notes
 
 
-def _match_annotated(labels: LabelSet, crs: CRS, scenes: Sequence[Scene]) -> list[str]:
-    areas = labels.annotated
-    if areas is None or areas is labels.geometries:
+def _area_notes(labels: MapLabels, scenes: Sequence[Scene]) -> list[str]:
+    """Notes on areas outside the scenes, and labels outside the areas. Raises `LabelError` where all are."""
+    if labels.areas is None or labels.only_features:
         return []
-    hits = _hits(labels, areas, labels.annotated_images, crs, scenes)
-    inside = np.unique(np.concatenate(hits))
-    if not len(inside):
-        raise LabelError(
-            f"{labels.source}: none of {len(areas)} annotated areas lies on a scene; check the file `annotated`"
-        )
-    notes = (
-        [f"{_lie(len(areas) - len(inside), len(areas), 'annotated area')} outside the scenes"]
-        if len(inside) < len(areas)
-        else []
-    )
-    near, _ = shapely.STRtree(areas).query(labels.geometries, predicate="intersects")
-    apart = np.ones(len(labels), np.bool_)
-    apart[near] = False
-    return notes + (
-        [f"{_lie(int(apart.sum()), len(labels), 'label')} outside the annotated areas and do not count"]
-        if apart.any()
-        else []
-    )
-
-
-def _hits(
-    labels: LabelSet,
-    geometries: GeometryArray,
-    images: GeometryArray | None,
-    crs: CRS,
-    scenes: Sequence[Scene],
-) -> list[npt.NDArray[np.int64]]:
-    """For each scene the places of the geometries that touch it; every CRS is gone to once."""
-    trees: dict[str, shapely.STRtree] = {}
-    found = []
+    areas = labels.areas.geometries
+    on_scenes = np.zeros(len(areas), np.bool_)
     for scene in scenes:
-        if scene.grid.crs is None:
-            labels.for_grid(scene.grid, scene.place)  # raises, saying what to do
-            continue
-        key = scene.grid.crs.to_wkt()
-        if key not in trees:
-            trees[key] = shapely.STRtree(reproject(geometries, crs, scene.grid.crs, labels.source))
-        index = np.sort(trees[key].query(scene.grid.footprint(), predicate="intersects")).astype(np.int64)
-        found.append(index if images is None else index[images[index] == scene.name])
-    return found
+        on_scenes[labels.areas.on_grid(scene.grid, scene.place)[0]] = True
+    if not on_scenes.any():
+        raise LabelError(
+            f"{labels.source}: none of {len(areas)} annotated areas lies on a scene; check the file given as "
+            "`annotated`"
+        )
+    notes = []
+    if not on_scenes.all():
+        notes.append(f"{lie(int((~on_scenes).sum()), len(areas), 'annotated area')} outside the scenes")
+    outside = np.ones(len(labels), np.bool_)
+    outside[shapely.STRtree(areas).query(labels.features.geometries, predicate="intersects")[0]] = False
+    if outside.any():
+        count = lie(int(outside.sum()), len(labels), "label")
+        notes.append(f"{count} outside the annotated areas and do not count")
+    return notes
 
 
-def _no_overlap(labels: LabelSet, crs: CRS, scenes: Sequence[Scene]) -> str:
-    west, south, east, north = _lonlat(labels.geometries, crs, labels.source)
-    grounds = [
-        _lonlat(np.array([scene.grid.footprint()], dtype=object), scene.grid.crs, scene.path)
-        for scene in scenes
-        if scene.grid.crs is not None
-    ]
-    boxes = np.array(grounds)
-    ground = (*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0))
-    text = f"{labels.source}: no label lies on the scenes; labels are at {_extent((west, south, east, north))}, scenes at {_extent(ground)}"
-    if _swapped_overlap(labels, crs, scenes):
-        return f"{text}; with x and y swapped they would overlap: exchange the coordinates of the labels, e.g. ogr2ogr -swap_xy OUT.gpkg IN"
-    return f"{text}; check the CRS of the labels ({crs.name}), and correct it with `label_crs`"
+def _no_overlap(labels: MapLabels, scenes: Sequence[Scene]) -> str:
+    """Why no label lies on the scenes, as far as their extents tell."""
+    label_extent = _lonlat_bounds(labels.features.geometries, labels.crs, labels.source)
+    scene_bounds = []
+    for scene in scenes:
+        if scene.grid.crs is not None:
+            footprint = np.array([scene.grid.footprint()], dtype=object)
+            scene_bounds.append(_lonlat_bounds(footprint, scene.grid.crs, scene.path))
+    bounds = np.array(scene_bounds)
+    scene_extent = np.concatenate([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)])
+    text = (
+        f"{labels.source}: no label lies on the scenes; labels are at {_extent(label_extent)}, scenes at "
+        f"{_extent(scene_extent)}"
+    )
+    if _overlaps_swapped(labels, scenes):
+        return (
+            f"{text}; with x and y swapped they would overlap: exchange the coordinates of the labels, e.g. "
+            "ogr2ogr -swap_xy OUT.gpkg IN"
+        )
+    return f"{text}; check the CRS of the labels ({labels.crs.name}), and correct it with `label_crs`"
 
 
-def _lonlat(geometries: GeometryArray, crs: CRS | None, source: str) -> tuple[float, float, float, float]:
-    assert crs is not None
-    corners = np.array([shapely.box(*shapely.total_bounds(geometries))], dtype=object)
-    moved = reproject(corners, crs, CRS.from_epsg(4326), source)
-    west, south, east, north = (float(value) for value in shapely.total_bounds(moved))
-    return west, south, east, north
+def _lonlat_bounds(geometries: GeometryArray, crs: CRS, source: str) -> Float64Array:
+    """(4,) west, south, east, north of geometries, from the corners of their extent."""
+    extent = np.array([shapely.box(*shapely.total_bounds(geometries))], dtype=object)
+    return np.asarray(shapely.total_bounds(reproject(extent, crs, _LONLAT, source)), np.float64)
 
 
-def _extent(bounds: Sequence[float]) -> str:
+def _extent(bounds: Float64Array) -> str:
     west, south, east, north = bounds
     return f"longitude {west:.4f} to {east:.4f}, latitude {south:.4f} to {north:.4f}"
 
 
-def _swapped_overlap(labels: LabelSet, crs: CRS, scenes: Sequence[Scene]) -> bool:
-    swapped = np.asarray(shapely.transform(labels.geometries, lambda xy: xy[:, ::-1]), dtype=object).reshape(
-        -1
-    )
+def _overlaps_swapped(labels: MapLabels, scenes: Sequence[Scene]) -> bool:
+    swapped = shapely.transform(labels.features.geometries, lambda xy: xy[:, ::-1])
+    outlines = replace(labels.outlines, geometries=swapped)
     try:
-        return any(len(index) for index in _hits(labels, swapped, labels.images, crs, scenes))
+        return any(len(outlines.on_grid(scene.grid, scene.place)[0]) for scene in scenes)
     except LabelError:
-        return False  # swapped coordinates need not have a place
-
-
-def _are(count: int, what: str) -> str:
-    return f"{count} {what} is" if count == 1 else f"{count} {what}s are"
-
-
-def _lie(count: int, total: int, what: str) -> str:
-    return f"{count} of {total} {what}s lie{'s' * (count == 1)}"
+        return False  # swapped coordinates may be outside the CRS

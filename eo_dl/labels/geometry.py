@@ -1,5 +1,5 @@
 """Polygons as labels need them: two-dimensional, valid, with an area; what had to be done for that is
-counted.
+counted_are.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def clean_polygons(geometries: GeometryArray, feature_ids: npt.NDArray[np.object
     """Polygons flattened, repaired and without those that hold nothing, in the old order.
 
     Invalid ones are repaired by GEOS's structure method (shells merged, holes cut out), of which the
-    polygonal part is kept. Missing, empty and areless ones are dropped and counted. Raises `LabelError` for
+    polygonal part is kept. Missing, empty and areless ones are dropped and counted_are. Raises `LabelError` for
     coordinates that are not finite.
     """
     notes: list[str] = []
@@ -65,6 +65,16 @@ def named(feature_ids: Sequence[object] | npt.NDArray[np.object_]) -> str:
     """The first five feature ids, for a message."""
     shown = ", ".join(str(feature_id) for feature_id in feature_ids[:_NAMED])
     return shown + (f" and {len(feature_ids) - _NAMED} more" if len(feature_ids) > _NAMED else "")
+
+
+def counted_are(count: int, what: str) -> str:
+    """ "1 image is" or "2 images are"."""
+    return f"{count} {what} is" if count == 1 else f"{count} {what}s are"
+
+
+def lie(count: int, total: int, what: str) -> str:
+    """ "1 of 3 labels lies" or "2 of 3 labels lie"."""
+    return f"{count} of {total} {what}s {'lies' if count == 1 else 'lie'}"
 
 
 def _check_finite(geometries: GeometryArray, feature_ids: npt.NDArray[np.object_], source: str) -> None:

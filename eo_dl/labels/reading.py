@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
+from ..core.labeloutlines import MapOutlines
 from ..core.labelset import LabelSet
+from ..core.maplabels import MapLabels
+from ..core.rasterlabels import RasterLabels
 from ..errors import LabelError
 from ..io.vectorlayers import layer_length
 from .classnames import ClassRequest, parse_classes
@@ -104,18 +105,22 @@ def labels_of(source: LabelSet | LabelFiles, options: LabelOptions) -> LabelSet:
     spec = parse_classes(options.classes)
     sources = find_sources(source, options.format)
     _refuse_useless(options, sources)
-    if sources.format.read_rasters is not None:
-        labels = sources.format.read_rasters(sources.paths, sources.name, spec, options.unlabelled)
-    else:
-        records = _one_class_by_name(read_records(sources, options), spec)
-        labels = label_set(records, spec, options.unlabelled)
-    labels = replace(labels, notes=(*sources.notes, *labels.notes))
+    labels = _read(sources, options, spec)
     if options.annotated is not None:
-        return _with_annotated(labels, Path(options.annotated), options.unlabelled)
+        return _with_annotated(labels, Path(options.annotated))
     single = sources.format.vector and len(sources.paths) == 1
     if single and is_project(sources.paths[0], options.layer):
-        return _with_drawn_areas(labels, Path(sources.paths[0]), options.unlabelled)
+        return _with_drawn_areas(labels, Path(sources.paths[0]))
     return labels
+
+
+def _read(sources: Sources, options: LabelOptions, request: ClassRequest | None) -> LabelSet:
+    if sources.format.read_rasters is not None:
+        rasters = sources.format.read_rasters(sources.paths, sources.name, request, options.unlabelled)
+        return replace(rasters, notes=(*sources.notes, *rasters.notes))
+    records = _one_class_by_name(read_records(sources, options), request)
+    records = replace(records, notes=(*sources.notes, *records.notes))
+    return label_set(records, request, options.unlabelled)
 
 
 def read_records(sources: Sources, options: LabelOptions) -> Records:
@@ -153,28 +158,27 @@ def _refuse_useless(options: LabelOptions, sources: Sources) -> None:
             )
 
 
-def _with_drawn_areas(labels: LabelSet, path: Path, unlabelled: Unlabelled) -> LabelSet:
-    """The annotated ground of a labelling project, where some is drawn."""
+def _with_drawn_areas(labels: LabelSet, path: Path) -> LabelSet:
+    """The labels of a labelling project, complete in the areas drawn in it; everywhere, if there are none."""
     if layer_length(path, ANNOTATED):
-        return _with_annotated(labels, path, unlabelled)
+        return _with_annotated(labels, path)
     return labels.with_notes(
         f"nothing is drawn in the layer '{ANNOTATED}': the labels are taken as complete everywhere"
     )
 
 
-def _with_annotated(labels: LabelSet, path: Path, unlabelled: Unlabelled) -> LabelSet:
-    """The ground of `path` as annotated; with `unlabelled="ignore"` features alone already are."""
-    if labels.crs is None and not labels.masks:
-        raise LabelError(
-            f"{path}: areas in map coordinates do not fit labels in pixels ({labels.source}); give them to tile, which knows the scenes"
-        )
-    if labels.crs is None:
-        areas, crs, notes = read_areas(path)
-        return replace(labels, crs=crs, annotated=areas, notes=(*labels.notes, *notes))
-    areas, _, notes = read_areas(path, labels.crs)
-    inside = np.asarray(labels.annotated if unlabelled == "ignore" else areas, dtype=object)
-    return replace(
-        labels,
-        annotated=inside,
-        notes=(*labels.notes, f"labels are complete in {len(areas)} areas of {path.name}", *notes),
-    )
+def _with_annotated(labels: LabelSet, path: Path) -> LabelSet:
+    """Labels that are complete inside the polygons of a file."""
+    match labels:
+        case MapLabels():
+            geometries, crs, notes = read_areas(path, labels.crs)
+            labels = replace(labels, areas=MapOutlines(geometries, crs, str(path)))
+        case RasterLabels():
+            geometries, crs, notes = read_areas(path)
+            labels = replace(labels, areas=MapOutlines(geometries, crs, str(path)))
+        case _:
+            raise LabelError(
+                f"{path}: areas in map coordinates do not fit labels in pixels ({labels.source}); pass them to "
+                "`tile`, which knows the scenes"
+            )
+    return labels.with_notes(f"labels are complete in {len(geometries)} areas of {path.name}", *notes)

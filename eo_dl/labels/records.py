@@ -1,20 +1,26 @@
-"""`Records`: annotations as a format gives them, before classes get their ids; every format ends here."""
+"""`Records`: labels as a format has them, before outlines are repaired and classes get their ids.
+
+Every format ends here, and `label_set` makes the label set of all of them.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from pyproj import CRS
 
-from ..core.arraytypes import GeometryArray
-from ..core.classes import IGNORE_ID
+from ..core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array, ObjectArray
+from ..core.classes import IGNORE_ID, ClassSet
+from ..core.features import Features, LabelRows
+from ..core.imagelabels import CoveredImage, ImageLabels, WholeImageLabels
+from ..core.labeloutlines import MapOutlines
 from ..core.labelset import LabelSet
+from ..core.maplabels import MapLabels
 from ..errors import LabelError
 from .classnames import ClassRequest, Known, counted, name_classes
 from .geometry import clean_polygons
@@ -23,163 +29,364 @@ from .labeloptions import Unlabelled
 _MAX_NAME = 1024
 
 
-@dataclass(frozen=True)
-class ImageRecord:
-    """An image that a pixel format covers: its name, and its (width, height) where the labels say it."""
-
-    name: str
-    size_px: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Records:
-    """Features (N): `geometries` in the CRS, or in pixels of `images` where `crs` is None; `values` their
-    class (None: not said).
-
-    `ignore` marks objects that count neither way, `files` the label file of each where there are several
-    (`file_names` all of them), `scores` and `attributes` as in `LabelSet`, `covered` the images of a pixel
-    format, `known` what the source says of its classes. `whole_images` and `negatives` as in `LabelSet`.
-    """
+    """N labels of whole images, as a format has them. Labels with outlines are `OutlineRecords`."""
 
     source: str
-    crs: CRS | None
-    geometries: GeometryArray
+    """The label files, for messages."""
+
     values: tuple[str | None, ...]
-    feature_ids: npt.NDArray[np.object_]
-    images: npt.NDArray[np.object_] | None = None
-    ignore: npt.NDArray[np.bool_] | None = None
-    negatives: GeometryArray | None = None
-    files: npt.NDArray[np.object_] | None = None
-    file_names: tuple[str, ...] = ()
-    covered: tuple[ImageRecord, ...] = ()
+    """(N,) class of each label as the source writes it; None: not stated."""
+
+    feature_ids: ObjectArray
+    """(N,) how the source calls each label."""
+
+    images: ObjectArray | None = None
+    """(N,) the image of each label; None: labels are in map coordinates."""
+
+    ignore: BoolArray | None = None
+    """(N,) True for labels that count neither for nor against; None: all count."""
+
+    files: ObjectArray | None = None
+    """(N,) label file of each label; None where all come from one file."""
+
+    covered: tuple[CoveredImage, ...] = ()
+    """The images that the labels refer to, with or without labels."""
+
     known: Known = field(default_factory=Known)
+    """What the source states about its classes."""
+
     class_field: str | None = None
-    whole_images: bool = False
+    """Attribute that the classes come from; None where there is none."""
+
     notes: tuple[str, ...] = ()
-    scores: npt.NDArray[np.float64] | None = None
-    attributes: Mapping[str, GeometryArray] = field(default_factory=dict)
+    """What reading did, counted."""
+
+    scores: Float64Array | None = None
+    """(N,) confidence of each label, NaN where not stated."""
+
+    attributes: Mapping[str, ObjectArray] = field(default_factory=dict)
+    """Further columns (N,) by name."""
+
+    def __len__(self) -> int:
+        return len(self.values)
 
 
-def label_set(records: Records, spec: ClassRequest | None, unlabelled: Unlabelled) -> LabelSet:
-    """Records with clean geometries and class ids.
+@dataclass(frozen=True, kw_only=True)
+class OutlineRecords(Records):
+    """N labels with outlines, as a format has them: nothing is repaired or dropped yet."""
 
-    Features without a class are ignored and counted, never dropped. With `unlabelled="ignore"` only the
-    features themselves are annotated ground. Raises `LabelError` where nothing is left.
+    geometries: GeometryArray
+    """(N,) outlines in map coordinates, or in pixels of their images; None where there was nothing usable."""
+
+    crs: CRS | None
+    """CRS of the outlines; None: they are in pixels of images."""
+
+    rejected: GeometryArray | None = None
+    """Proposed objects that a reviewer rejected, in the same frame; None: none."""
+
+    file_names: tuple[str, ...] = ()
+    """The label files where there are several, also those without labels."""
+
+
+def label_set(records: Records, request: ClassRequest | None, unlabelled: Unlabelled) -> LabelSet:
+    """The label set of records: outlines repaired, classes with their ids.
+
+    Labels without a class are ignored and counted, never dropped.
+
+    Args:
+        records: Labels as their format has them.
+        request: Classes that the caller asked for; None: those of the records.
+        unlabelled: How ground without a label is treated; with "ignore" only the features themselves are
+            annotated, and images without a label are not covered.
+
+    Raises:
+        LabelError: No label is left, or the classes do not fit the request.
+    """
+    if isinstance(records, OutlineRecords):
+        return _feature_labels(records, request, unlabelled)
+    return _whole_image_labels(records, request, unlabelled)
+
+
+@dataclass(frozen=True)
+class CleanFeatures:
+    """Records with clean outlines and class ids."""
+
+    classes: ClassSet
+    """The classes, with their ids."""
+
+    features: Features
+    """The features that are left, in the frame of the records."""
+
+    notes: tuple[str, ...]
+    """What was repaired, dropped or guessed, after the notes of the records."""
+
+
+def clean_features(records: OutlineRecords, request: ClassRequest | None) -> CleanFeatures:
+    """Records with their outlines repaired and their classes numbered; those without an area are dropped.
+
+    Args:
+        records: Labels as their format has them.
+        request: Classes that the caller asked for; None: those of the records.
+
+    Raises:
+        LabelError: No label is left, or the classes do not fit the request.
     """
     clean = clean_polygons(records.geometries, records.feature_ids, records.source)
     if not len(clean.index):
         dropped = f" ({'; '.join(clean.notes)})" if clean.notes else ""
         raise LabelError(
-            f"{records.source}: holds no labelled area{dropped}; label something first, or check `layer` and `where`"
+            f"{records.source}: holds no labelled area{dropped}; label something first, or check `layer` "
+            "and `where`"
         )
-    values = [records.values[place] for place in clean.index]
-    naming = name_classes(counted(values), spec, records.source, records.known)
+    named = _named(records, clean.index, request)
+    features = Features.of_rows(named.rows, clean.geometries)
+    return CleanFeatures(named.classes, features, (*records.notes, *clean.notes, *named.notes))
+
+
+def _feature_labels(
+    records: OutlineRecords, request: ClassRequest | None, unlabelled: Unlabelled
+) -> MapLabels | ImageLabels:
+    clean = clean_features(records, request)
+    only_features = unlabelled == "ignore"
+    if records.crs is None:
+        return ImageLabels(
+            clean.classes,
+            clean.features,
+            records.source,
+            covered=records.covered,
+            only_features=only_features,
+            class_field=records.class_field,
+            notes=clean.notes,
+        )
+    rejected = None
+    if records.rejected is not None:
+        rejected = MapOutlines(records.rejected, records.crs, records.source)
+    return MapLabels(
+        clean.classes,
+        clean.features,
+        records.crs,
+        records.source,
+        only_features=only_features,
+        rejected=rejected,
+        file_names=records.file_names,
+        class_field=records.class_field,
+        notes=clean.notes,
+    )
+
+
+def _whole_image_labels(
+    records: Records, request: ClassRequest | None, unlabelled: Unlabelled
+) -> WholeImageLabels:
+    if not len(records):
+        raise LabelError(f"{records.source}: holds no labelled image; label one first")
+    named = _named(records, np.arange(len(records)), request)
+    covered = records.covered
+    if unlabelled == "ignore" and records.images is not None:
+        labelled = set(records.images)
+        covered = tuple(image for image in covered if image.name in labelled)
+    return WholeImageLabels(
+        named.classes,
+        named.rows,
+        records.source,
+        covered=covered,
+        class_field=records.class_field,
+        notes=(*records.notes, *named.notes),
+    )
+
+
+@dataclass(frozen=True)
+class _NamedRows:
+    """Some of the records with class ids, the classes, and notes about them."""
+
+    rows: LabelRows
+    classes: ClassSet
+    notes: tuple[str, ...]
+
+
+def _named(records: Records, index: Int64Array, request: ClassRequest | None) -> _NamedRows:
+    values = [records.values[row] for row in index]
+    naming = name_classes(counted(values), request, records.source, records.known)
     class_ids = naming.class_ids(values)
-    ignore = class_ids == IGNORE_ID
+    notes = list(naming.notes)
     unclassed = sum(value is None for value in values)
-    notes = [*records.notes, *clean.notes, *naming.notes]
     if unclassed:
         notes.append(
-            f"{unclassed} of {len(values)} features have no class and are ignored (they count neither as object nor as background)"
+            f"{unclassed} of {len(values)} features have no class and are ignored (they count neither as "
+            "object nor as background)"
         )
-    if records.ignore is not None:
-        ignore = ignore | records.ignore[clean.index]
-    images = None if records.images is None else records.images[clean.index]
-    return LabelSet(
-        classes=naming.classes,
-        geometries=clean.geometries,
-        class_ids=class_ids,
-        crs=records.crs,
-        source=records.source,
-        feature_ids=records.feature_ids[clean.index],
-        images=images,
-        ignore=ignore if ignore.any() else None,
-        negatives=records.negatives,
-        annotated=clean.geometries if unlabelled == "ignore" else None,
-        annotated_images=images if unlabelled == "ignore" else None,
-        image_names=tuple(image.name for image in records.covered),
-        image_sizes_px=tuple(image.size_px for image in records.covered),
-        files=None if records.files is None else records.files[clean.index],
-        file_names=records.file_names,
-        whole_images=records.whole_images,
-        class_field=records.class_field,
+    ignore = np.zeros(len(records), np.bool_) if records.ignore is None else records.ignore
+    all_rows = LabelRows(
+        class_ids=np.zeros(len(records), np.int64),
+        feature_ids=records.feature_ids,
+        ignore=ignore,
+        images=records.images,
+        files=records.files,
+        scores=records.scores,
+        attributes=records.attributes,
+    )
+    rows = all_rows.take(index)
+    rows = replace(rows, class_ids=class_ids, ignore=rows.ignore | (class_ids == IGNORE_ID))
+    return _NamedRows(rows, naming.classes, tuple(notes))
+
+
+@dataclass(frozen=True)
+class ImageClass:
+    """One class of one image as a whole."""
+
+    image: str
+    """The image, by name."""
+
+    value: str | None
+    """The class as the source writes it; None: not stated."""
+
+    feature_id: str
+    """How the source calls the label, for messages."""
+
+
+def image_class_records(
+    source: str,
+    labels: Sequence[ImageClass],
+    images: Sequence[str],
+    notes: Sequence[str] = (),
+    class_field: str | None = None,
+) -> Records:
+    """Records of whole images.
+
+    Args:
+        source: The label files, for messages.
+        labels: The labels; an image may have several.
+        images: Names of all images, those without a label too.
+        notes: What reading did, counted.
+        class_field: Column that the classes come from.
+
+    Raises:
+        LabelError: Two images have one name.
+    """
+    _refuse_duplicates(source, images)
+    return Records(
+        source=source,
+        values=tuple(label.value for label in labels),
+        feature_ids=np.array([label.feature_id for label in labels], dtype=object),
+        images=np.array([label.image for label in labels], dtype=object),
+        covered=tuple(CoveredImage(name) for name in images),
+        class_field=class_field,
         notes=tuple(notes),
-        scores=None if records.scores is None else records.scores[clean.index],
-        attributes={name: values[clean.index] for name, values in records.attributes.items()},
     )
 
 
 @dataclass(frozen=True)
 class PixelObject:
-    """One object of a pixel format; `outline` in pixels of `image` or None where there was nothing usable."""
+    """One object of a pixel format."""
 
     image: str
+    """The image, by name."""
+
     outline: shapely.Geometry | None
+    """Outline in pixels of the image; None where the source has nothing usable."""
+
     value: str | None
+    """The class as the source writes it; None: not stated."""
+
     feature_id: str
+    """How the source calls the object, for messages."""
+
     ignore: bool = False
+    """True for an object that counts neither for nor against."""
+
     score: float | None = None
+    """Confidence; None: not stated."""
+
     attributes: Mapping[str, object] = field(default_factory=dict)
+    """Further values by name."""
 
 
 def pixel_records(
     source: str,
     objects: Sequence[PixelObject],
-    covered: Sequence[ImageRecord],
+    covered: Sequence[CoveredImage],
     notes: Sequence[str] = (),
     known: Known | None = None,
     class_field: str | None = None,
-) -> Records:
-    """Records of a pixel format. Raises `LabelError` where two images of one name are covered."""
-    names = [image.name for image in covered]
-    if len(set(names)) < len(names):
-        twice = Counter(names).most_common(1)[0][0]
-        raise LabelError(
-            f"{source}: covers two images called {twice!r}; read the labels of one folder at a time, or rename the images"
-        )
+) -> OutlineRecords:
+    """Records of a pixel format.
+
+    Args:
+        source: The label files, for messages.
+        objects: The objects of all images.
+        covered: All images, those without objects too.
+        notes: What reading did, counted.
+        known: What the source states about its classes.
+        class_field: Attribute that the classes come from.
+
+    Raises:
+        LabelError: Two images have one name.
+    """
+    _refuse_duplicates(source, [image.name for image in covered])
     outlines = np.empty(len(objects), dtype=object)
-    outlines[:] = [found.outline for found in objects]
-    return Records(
+    outlines[:] = [labelled.outline for labelled in objects]
+    attribute_names: dict[str, None] = {}
+    for labelled in objects:
+        attribute_names |= dict.fromkeys(labelled.attributes)
+    return OutlineRecords(
         source=source,
         crs=None,
         geometries=outlines,
-        values=tuple(found.value for found in objects),
-        feature_ids=np.array([found.feature_id for found in objects], dtype=object),
-        images=np.array([found.image for found in objects], dtype=object),
-        ignore=np.array([found.ignore for found in objects], np.bool_),
+        values=tuple(labelled.value for labelled in objects),
+        feature_ids=np.array([labelled.feature_id for labelled in objects], dtype=object),
+        images=np.array([labelled.image for labelled in objects], dtype=object),
+        ignore=np.array([labelled.ignore for labelled in objects], np.bool_),
         covered=tuple(covered),
         known=known or Known(),
         class_field=class_field,
         notes=tuple(notes),
         scores=_scores(objects),
-        attributes={
-            name: _column(objects, name)
-            for name in dict.fromkeys(name for found in objects for name in found.attributes)
-        },
+        attributes={name: _column(objects, name) for name in attribute_names},
     )
 
 
-def _scores(objects: Sequence[PixelObject]) -> npt.NDArray[np.float64] | None:
-    found = np.array([np.nan if one.score is None else one.score for one in objects], np.float64)
-    return None if np.isnan(found).all() else found
+def _refuse_duplicates(source: str, names: Sequence[str]) -> None:
+    name, times = Counter(names).most_common(1)[0] if names else ("", 0)
+    if times > 1:
+        raise LabelError(
+            f"{source}: contains two images called {name!r}; read the labels of one folder at a time, or rename "
+            "the images"
+        )
 
 
-def _column(objects: Sequence[PixelObject], name: str) -> GeometryArray:
+def _scores(objects: Sequence[PixelObject]) -> Float64Array | None:
+    scores = np.array(
+        [np.nan if labelled.score is None else labelled.score for labelled in objects], np.float64
+    )
+    return None if np.isnan(scores).all() else scores
+
+
+def _column(objects: Sequence[PixelObject], name: str) -> ObjectArray:
     column = np.empty(len(objects), dtype=object)
-    column[:] = [one.attributes.get(name) for one in objects]
+    column[:] = [labelled.attributes.get(name) for labelled in objects]
     return column
 
 
 def image_name(text: object, source: str, what: str) -> str:
-    """The file name in what a label file says of its image. Raises `LabelError` for a name that climbs out of
-    its folder or is none.
+    """The file name in the text by which a label file refers to its image.
+
+    Args:
+        text: What the label file has there.
+        source: The label file, for messages.
+        what: The record, for messages ("line 3").
+
+    Raises:
+        LabelError: There is no name, or it leads out of its folder.
     """
     if not isinstance(text, str) or not text.strip():
-        raise LabelError(f"{source}: {what} has no image file name; a name such as tile_1.tif was expected")
+        raise LabelError(f"{source}: {what} has no image file name; expected a name such as tile_1.tif")
     parts = PurePosixPath(text.strip().replace("\\", "/")).parts
     name = parts[-1]
-    if ".." in parts or len(text) > _MAX_NAME or name in (".", "/") or any(ord(sign) < 32 for sign in text):
+    leads_out = ".." in parts or name in (".", "/")
+    if leads_out or len(text) > _MAX_NAME or any(ord(sign) < 32 for sign in text):
         raise LabelError(
-            f"{source}: {what} names the image {text[:80]!r}, which is no safe file name; write the plain name of the image"
+            f"{source}: {what} names the image {text[:80]!r}, which is not a safe file name; write the plain "
+            "name of the image"
         )
     return name

@@ -11,7 +11,7 @@ from ..core.arrays import BoxTarget
 from ..core.arraytypes import BoolArray, Float32Array, Float64Array, GeometryArray, Int64Array
 from ..core.boxes import areas
 from ..core.classes import IGNORE_ID, ClassSet
-from ..core.labelset import PixelLabels
+from ..core.pixellabels import PixelLabels
 from ..io.rasterize import polygonize
 
 _LEAST_SIDE_PX = 1.0

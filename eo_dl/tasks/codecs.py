@@ -11,7 +11,7 @@ from ..core.arrays import BoxTarget, ChipTarget, MaskTarget, Objects, TargetT
 from ..core.arraytypes import AnyArray, Float32Array, UInt8Array
 from ..core.chiprules import ChipClassRule, OneObjectRule
 from ..core.classes import ClassSet
-from ..core.labelset import PixelLabels
+from ..core.pixellabels import PixelLabels
 
 RawArrays = Mapping[str, AnyArray]
 """The output of a network for one chip: the tensors of `forward` without their batch axis."""

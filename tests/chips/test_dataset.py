@@ -19,8 +19,8 @@ from eo_dl.chips.dataset import ChipDataset, Sample, collate
 from eo_dl.chips.sampling import Sampling
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import BoxTarget, MaskTarget
-from eo_dl.core.labelset import PixelLabels
 from eo_dl.core.normalization import Normalization
+from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.core.window import Window
 from eo_dl.io.scene import open_scene
 from eo_dl.labels.classcover import class_mask
@@ -81,7 +81,10 @@ def test_a_sample_is_standard_scores_and_what_is_known(chips: ChipSet) -> None:
 
     with rasterio.open(chips.scenes[0].path) as source:
         stored, transform = source.read(), source.transform
-    shapes = [(g, int(c)) for g, c in zip(chips.labels.geometries, chips.labels.class_ids, strict=True)]
+    shapes = [
+        (g, int(c))
+        for g, c in zip(chips.labels.features.geometries, chips.labels.features.class_ids, strict=True)
+    ]
     truth = rasterize(shapes, out_shape=(96, 160), transform=transform, dtype="uint8")
     measured = (stored != 0).all(axis=0)
     truth[~measured] = 255

@@ -18,8 +18,8 @@ from eo_dl.chips.chipwindows import (
     windows_around_single_objects,
 )
 from eo_dl.core.classes import ClassSet
-from eo_dl.core.labelset import PixelLabels
 from eo_dl.core.pixelgrid import PixelGrid
+from eo_dl.core.pixellabels import PixelLabels
 
 
 def _grid(height: int, width: int) -> PixelGrid:

@@ -148,7 +148,12 @@ def test_numbers_of_a_chip_are_those_of_its_pixels(chips: ChipSet) -> None:
     """Shares and counts against a plain burn of the polygons and a loop over boxes."""
     with rasterio.open(chips.scenes[0].path) as dataset:
         everything = rasterio.features.rasterize(
-            [(g, int(c)) for g, c in zip(chips.labels.geometries, chips.labels.class_ids, strict=True)],
+            [
+                (g, int(c))
+                for g, c in zip(
+                    chips.labels.features.geometries, chips.labels.features.class_ids, strict=True
+                )
+            ],
             out_shape=dataset.shape,
             transform=dataset.transform,
             dtype="uint8",
@@ -278,7 +283,7 @@ def test_edited_splits_and_keep_flags_are_obeyed(chips: ChipSet) -> None:
 
 def test_edited_labels_are_obeyed(chips: ChipSet) -> None:
     _sql(chips.path, "UPDATE labels SET class_name = 'shed'")
-    assert set(open_chip_set(chips.path).labels.class_ids) == {2}
+    assert set(open_chip_set(chips.path).labels.features.class_ids) == {2}
     _sql(chips.path, "UPDATE labels SET class_name = 'castle' WHERE fid = 1")
     with pytest.raises(ChipSetError, match="castle"):
         open_chip_set(chips.path)

@@ -324,7 +324,7 @@ def test_ignored_objects_stay_ignored(eo_dl_cli: Cli, world: World, made: Path, 
         == 0
     )
     labels = read_labels(tmp_path / "back.gpkg")
-    assert labels.ignore is not None and int(labels.ignore.sum()) == 1 and len(labels) > 1
+    assert labels.features.ignore is not None and int(labels.features.ignore.sum()) == 1 and len(labels) > 1
 
 
 def test_mistakes_of_convert_are_one_line(eo_dl_cli: Cli, world: World, made: Path, tmp_path: Path) -> None:

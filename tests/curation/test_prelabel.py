@@ -99,15 +99,17 @@ def test_what_became_of_every_proposal_is_counted(project: Path, tmp_path: Path)
     labels = read_labels(made.path)
     assert len(labels) == 4 and labels.classes.names == ("shrub", "tree")
     assert (
-        labels.ignore is not None
-        and labels.ignore.sum() == 1
-        and labels.negatives is not None
-        and len(labels.negatives) == 2
+        labels.features.ignore.sum() == 1
+        and labels.rejected is not None
+        and len(labels.rejected.geometries) == 2
     )
-    assert labels.geometries[labels.ignore][0].equals(square(80, 40)), (
+    assert labels.features.geometries[labels.features.ignore][0].equals(square(80, 40)), (
         "nobody looked at it: it counts neither way"
     )
-    assert {shape.bounds for shape in labels.negatives} == {square(40, 40).bounds, square(60, 40).bounds}
+    assert {shape.bounds for shape in labels.rejected.geometries} == {
+        square(40, 40).bounds,
+        square(60, 40).bounds,
+    }
     assert any("status: " in note and "2 rejected" in note for note in labels.notes)
 
 
@@ -132,8 +134,8 @@ def test_old_labels_give_way_to_what_was_corrected_and_outlive_a_rejection(
     assert (
         labels.classes.names == ("house", "shrub", "tree")
         and len(labels) == 6
-        and labels.negatives is not None
-        and len(labels.negatives) == 1
+        and labels.rejected is not None
+        and len(labels.rejected.geometries) == 1
     )
 
 
@@ -150,9 +152,9 @@ def test_rejected_ground_is_background_that_chips_are_cut_around(
         annotated=tmp_path / "done.gpkg",
         split=Split(guard_px=0),
     )
-    assert chips.labels.annotated is not None and sum(shapely.area(chips.labels.annotated)) == pytest.approx(
-        35**2 + 2 * 100
-    )
+    assert chips.labels.annotated is not None and sum(
+        shapely.area(chips.labels.annotated.geometries)
+    ) == pytest.approx(35**2 + 2 * 100)
     around = tile(
         scene,
         read_labels(made.path),
@@ -213,8 +215,10 @@ def test_what_is_rejected_in_a_map_without_background_is_ignored_not_background(
         and any("the 1 rejected features are ignored" in note for note in merged.notes)
     )
     labels = read_labels(merged.path)
-    assert labels.negatives is None and labels.ignore is not None and labels.ignore.sum() == 1
-    assert labels.geometries[labels.ignore][0].equals(shapely.box(400_080, 5_399_872, 400_120, 5_400_000))
+    assert labels.rejected is None and labels.features.ignore.sum() == 1
+    assert labels.features.geometries[labels.features.ignore][0].equals(
+        shapely.box(400_080, 5_399_872, 400_120, 5_400_000)
+    )
     told = gpd.read_file(merged.path, layer="labels")
     assert told.loc[told["class_name"] == "grass", "note"].tolist() == ["rejected: not grass"]
 
@@ -226,7 +230,7 @@ def test_a_status_of_somebody_else_says_nothing(tmp_path: Path) -> None:
         crs=CRS,
     ).to_file(tmp_path / "l.gpkg")
     labels = read_labels(tmp_path / "l.gpkg", class_field="kind")
-    assert len(labels) == 2 and labels.negatives is None and labels.ignore is None
+    assert len(labels) == 2 and labels.rejected is None and not labels.features.ignore.any()
 
 
 def edited(project: Path, **changes: Any) -> Path:
@@ -265,8 +269,8 @@ def test_an_emptied_outline_is_a_deletion(project: Path, tmp_path: Path) -> None
         and made.counts["proposed"] == 4
         and any("no outline" in note for note in made.notes)
     )
-    (negative,) = read_labels(edited_none_left(made.path)).negatives or ()
-    assert negative.equals(square(20, 40))
+    (rejected,) = read_labels(edited_none_left(made.path)).rejected.geometries
+    assert rejected.equals(square(20, 40))
 
 
 def edited_none_left(path: Path) -> Path:
@@ -369,10 +373,8 @@ def test_a_reviewed_prediction_is_merged_like_pre_labels(tmp_path: Path) -> None
         "proposed": 1,
     }
     labels = read_labels(made.path)
-    assert (
-        labels.classes.names == ("shrub", "tree") and labels.ignore is not None and labels.ignore.sum() == 1
-    )
-    assert labels.negatives is not None and [shape.bounds for shape in labels.negatives] == [
+    assert labels.classes.names == ("shrub", "tree") and labels.features.ignore.sum() == 1
+    assert labels.rejected is not None and [shape.bounds for shape in labels.rejected.geometries] == [
         square(40, 40).bounds
     ]
 

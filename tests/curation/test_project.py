@@ -135,9 +135,9 @@ def test_drawn_labels_are_read_with_the_ground_on_which_they_are_complete(
     assert any("complete everywhere" in note for note in labels.notes)
     draw(path, "annotated", [square(0, 0, 100)])
     labels = read_labels(path)
-    assert labels.annotated is not None and shapely.area(labels.annotated).tolist() == [10_000]
+    assert labels.annotated is not None and shapely.area(labels.annotated.geometries).tolist() == [10_000]
     named = read_labels(path, layer="labels")
-    assert named.annotated is not None and shapely.area(named.annotated).tolist() == [10_000], (
+    assert named.annotated is not None and shapely.area(named.annotated.geometries).tolist() == [10_000], (
         "QGIS names the layer: it is the same project"
     )
 

@@ -21,6 +21,7 @@ from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import Chip, Objects
 from eo_dl.core.classes import ClassSet
+from eo_dl.core.labeloutlines import MapOutlines
 from eo_dl.core.window import Window
 from eo_dl.curation.queue.chipqueue import Ranking, queue_chips
 from eo_dl.curation.queue.chipuncertainty import (
@@ -387,7 +388,7 @@ def test_annotated_ground_is_not_asked_for_again(scene: Path, tmp_path: Path) ->
         scene,
         out=tmp_path / "h.gpkg",
         count=30,
-        labels=replace(labels, annotated=west),
+        labels=replace(labels, areas=MapOutlines(west, labels.crs, "west")),
         ranking=Ranking(views=1),
     )
     assert half.candidates == 11 and min(pick.window.col for pick in half.picks) == 64
@@ -541,10 +542,9 @@ def test_what_labels_have_annotated_counts_as_known(scene: Path, tmp_path: Path)
         {"kind": ["a"]}, geometry=[shapely.box(400_010, 5_399_980, 400_020, 5_399_990)], crs="EPSG:32633"
     ).to_file(tmp_path / "l.gpkg")
     west = np.array([shapely.box(400_000, 5_399_872, 400_064, 5_400_000)], dtype=object)
-    labels, model = (
-        replace(read_labels(tmp_path / "l.gpkg"), annotated=west),
-        tiny_model("segmentation", scene),
-    )
+    labels = read_labels(tmp_path / "l.gpkg")
+    labels = replace(labels, areas=MapOutlines(west, labels.crs, "west"))
+    model = tiny_model("segmentation", scene)
     gpd.GeoDataFrame(
         geometry=[shapely.box(400_065, 5_399_872, 400_160, 5_400_000)], crs="EPSG:32633"
     ).to_file(tmp_path / "east.gpkg")

@@ -13,7 +13,7 @@ from eo_dl.errors import LabelError
 from eo_dl.io.rasterize import burn
 from eo_dl.io.scene import Scene, open_scene
 from eo_dl.labels.coverage import match_labels
-from eo_dl.labels.raster.masks import mask_of, read_mask
+from eo_dl.labels.raster.masks import raster_of, read_mask
 from eo_dl.labels.reading import read_labels
 
 
@@ -27,7 +27,7 @@ def said(labels: LabelSet, text: str) -> bool:
 
 def test_mass_buildings_lie_partly_outside(real_data: Path) -> None:
     folder = real_data / "mass-buildings"
-    labels = match_labels(read_labels(folder / "22978945_15.gpkg"), scenes(folder, "*.tif"))
+    labels = match_labels(read_labels(folder / "22978945_15.gpkg"), scenes(folder, "*.tif")).labels
     assert (
         len(labels) == 441 and labels.class_field == "class" and said(labels, "36 of 441 labels lie outside")
     )
@@ -38,22 +38,25 @@ def test_banepa_materials_have_a_typo_and_gaps(real_data: Path) -> None:
     with pytest.raises(LabelError, match="roof:material"):
         read_labels(folder / "osm")
     labels = read_labels(folder / "osm", class_field="roof:material")
-    assert (
-        labels.ignore is not None
-        and int(labels.ignore.sum()) == 150
-        and said(labels, "'concerte' (22) looks like 'concrete' (746)")
+    assert int(labels.features.ignore.sum()) == 150 and said(
+        labels, "'concerte' (22) looks like 'concrete' (746)"
     )
     merged = read_labels(
         folder / "osm",
         class_field="roof:material",
         classes="concrete=concrete|concerte,tin,other=clay_tiles|metal",
     )
-    assert merged.classes.names == ("concrete", "tin", "other") and int((merged.class_ids == 1).sum()) == 768
+    assert (
+        merged.classes.names == ("concrete", "tin", "other")
+        and int((merged.features.class_ids == 1).sum()) == 768
+    )
 
 
 def test_banepa_boxes_count_categories_from_zero(real_data: Path) -> None:
     folder = real_data / "banepa-buildings"
-    labels = match_labels(read_labels(folder / "detection_labels.json"), scenes(folder / "oam", "*.tif"))
+    labels = match_labels(
+        read_labels(folder / "detection_labels.json"), scenes(folder / "oam", "*.tif")
+    ).labels
     assert len(labels) == 1847 and labels.classes.ids == (1,) and len(labels.image_names) == 48
 
 
@@ -61,7 +64,7 @@ def test_boadella_dates_keep_apart(real_data: Path) -> None:
     folder = real_data / "boadella-water"
     with pytest.raises(LabelError, match=r"points or lines.*`where"):
         read_labels(folder)
-    labels = match_labels(read_labels(folder, where="tasks=segmentation"), scenes(folder, "*.tif"))
+    labels = match_labels(read_labels(folder, where="tasks=segmentation"), scenes(folder, "*.tif")).labels
     counts = {scene.stem: len(labels.for_grid(scene.grid, scene.name)) for scene in scenes(folder, "*.tif")}
     assert (
         sum(counts.values()) == 3
@@ -74,7 +77,7 @@ def test_baker_text_ids_keep_their_number(real_data: Path) -> None:
     labels = read_labels(
         real_data / "baker-landcover" / "BakerLake_2017_clipped.gpkg", class_field="Quatreclasses"
     )
-    assert labels.classes.ids == (1, 2, 3, 4) and labels.ignore is not None and int(labels.ignore.sum()) == 1
+    assert labels.classes.ids == (1, 2, 3, 4) and int(labels.features.ignore.sum()) == 1
 
 
 def test_landsat_class_is_taken_where_the_id_disagrees(real_data: Path) -> None:
@@ -88,7 +91,7 @@ def test_orthoseg_skips_styles_and_a_null_geometry(real_data: Path) -> None:
     labels = match_labels(
         read_labels(folder / f"{name}_polygons.gpkg", annotated=folder / f"{name}_locations.gpkg"),
         scenes(folder, "*.tif"),
-    )
+    ).labels
     assert (
         len(labels) == 198
         and said(labels, "1 missing or empty geometry dropped")
@@ -98,7 +101,7 @@ def test_orthoseg_skips_styles_and_a_null_geometry(real_data: Path) -> None:
 
 def test_neon_boxes_with_backslash_gap_and_a_box_outside(real_data: Path) -> None:
     folder = real_data / "neon-trees"
-    labels = match_labels(read_labels(f"{folder}/*/annotations/*.xml"), scenes(folder, "*/*.tif"))
+    labels = match_labels(read_labels(f"{folder}/*/annotations/*.xml"), scenes(folder, "*/*.tif")).labels
     assert (
         len(labels) == 674
         and said(labels, "looks like 'Tree'")
@@ -112,7 +115,7 @@ def test_neon_boxes_with_backslash_gap_and_a_box_outside(real_data: Path) -> Non
     boxes = np.array(
         [
             g.bounds
-            for g, image in zip(labels.geometries, labels.images, strict=True)
+            for g, image in zip(labels.features.geometries, labels.images, strict=True)
             if image != "SJER_047.tif"
         ]
     )  # type: ignore[arg-type]
@@ -131,9 +134,9 @@ def test_vegas_polygons_and_mask_are_the_same_truth(real_data: Path) -> None:
     polygons = read_labels(folder / "tiff_3channel_uint8.geojson", classes="building,road,tree")
     raster = match_labels(
         read_labels(folder / "mask_tiff_3channel_uint8.png", classes="building,road,tree"), [image]
-    )
+    ).labels
     assert polygons.classes.names == raster.classes.without_background().names
-    mask = read_mask(raster.masks[0], image, image.grid.window)
+    mask = read_mask(raster.rasters[0], image, image.grid.window)
     placed = polygons.for_grid(image.grid, image.name)
     burnt = burn(placed.geometries, placed.class_ids, image.grid.height, image.grid.width)
     assert (burnt == mask).mean() > 0.9, (
@@ -156,7 +159,7 @@ def test_dubai_colours_and_palettes_are_one_set(real_data: Path) -> None:
     images = scenes(folder, "Tile [12]/images/*.jpg")
     match_labels(labels, images)
     for image in images[::9]:
-        mask = mask_of(labels, image)
+        mask = raster_of(labels, image)
         assert mask is not None and Path(mask.path).parent.parent == Path(image.path).parent.parent
         assert set(np.unique(read_mask(mask, image, Window(0, 0, 200, 200)))) <= {1, 2, 3, 4, 5, 255}
 
@@ -165,7 +168,7 @@ def test_lyon_masks_are_found_by_place(real_data: Path) -> None:
     folder = real_data / "lyon-rgbmask"
     labels = read_labels(folder / "labels", classes="building=#ffffff,vegetation=#009600")
     for image in scenes(folder / "images", "*.tif"):
-        mask = mask_of(labels, image)
+        mask = raster_of(labels, image)
         assert (
             mask is not None and Path(mask.path).stem.split("-label")[0] == image.stem.split("-tile_0x0")[0]
         )
@@ -195,8 +198,8 @@ def test_roads_and_projected_geojson(real_data: Path) -> None:
 def test_masks_without_or_with_a_local_crs(real_data: Path) -> None:
     folder = real_data / "detectree-zurich"
     labels = read_labels(folder / "response_img")
-    matched = match_labels(labels, scenes(folder / "img", "*.tif"))
+    matched = match_labels(labels, scenes(folder / "img", "*.tif")).labels
     assert said(matched, "21 of 25 scenes have no label raster") and labels.classes.ids == (0, 1)
     bad = read_labels(folder / "bad_response_img")
     image = open_scene(folder / "img" / "1091-322_00.tif")
-    assert set(np.unique(read_mask(bad.masks[0], image, image.grid.window))) == {0, 5, 255}
+    assert set(np.unique(read_mask(bad.rasters[0], image, image.grid.window))) == {0, 5, 255}

@@ -470,7 +470,7 @@ def test_probabilities_are_labels_that_keep_their_doubt(
 ) -> None:
     weak_labels(scene, config, out=tmp_path / "weak.tif")
     labels = read_labels(tmp_path / "weak.tif")
-    assert labels.classes.names == ("water", "plants", "bare") and labels.masks[0].band_ids == (1, 2, 3)
+    assert labels.classes.names == ("water", "plants", "bare") and labels.rasters[0].band_ids == (1, 2, 3)
     assert_soft(labels, scene, tmp_path / "weak.tif")
 
 
@@ -479,12 +479,12 @@ def assert_soft() -> Callable[..., None]:
     def check(labels, scene: Path, path: Path) -> None:  # type: ignore[no-untyped-def]
         opened = open_scene(scene)
         window = Window(-3, 2, 40, 60)
-        soft, mask = read_soft_mask(labels.masks[0], opened, window, labels.classes)
+        soft, mask = read_soft_mask(labels.rasters[0], opened, window, labels.classes)
         with rasterio.open(path) as out:
             planes = np.pad(out.read(), ((0, 0), (0, 12), (3, 0)), constant_values=255)[:, 2:62, :40]
         known = (planes != 255).all(0)
         assert (mask == np.where(known, planes.argmax(0) + 1, 255)).all() and (
-            mask == read_mask(labels.masks[0], opened, window)
+            mask == read_mask(labels.rasters[0], opened, window)
         ).all()
         assert np.allclose(soft, np.where(known, planes, 0) / 254)
 

@@ -11,8 +11,8 @@ from affine import Affine
 from pyproj import CRS
 
 from eo_dl.core.classes import IGNORE_ID, ClassInfo, ClassSet
-from eo_dl.core.labelset import PixelLabels
 from eo_dl.core.pixelgrid import PixelGrid
+from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.evaluation import pictures
 from eo_dl.evaluation.pictures import outlined, painted, side_by_side
 from eo_dl.io.rasterwriter import write_geotiff

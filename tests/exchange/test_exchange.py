@@ -102,7 +102,7 @@ def test_map_geometry_comes_back(name: str, project: tuple[Path, ChipSet], tmp_p
         labels_in(tmp_path / "out", name), index=tmp_path / "out" / INDEX_NAME, out=tmp_path / "back.gpkg"
     )
     labels = read_labels(tmp_path / "back.gpkg")
-    found = GRID.geometries_to_pixel(labels.geometries)
+    found = GRID.geometries_to_pixel(labels.features.geometries)
     assert labels.annotated is not None and labels.crs == GRID.crs
     assert set(labels.classes.names) == {"roof", "pool"}
     if info.holds.shape == "polygons" and info.holds.holes == "pixels":
@@ -132,10 +132,10 @@ def test_the_folder_of_an_export_is_enough(name: str, project: tuple[Path, ChipS
     assert labels.crs == GRID.crs and set(labels.classes.names) == {"roof", "pool"}
     assert not any("not taken for labels" in note for note in written.notes)
     assert labels.annotated is not None
-    ground = shapely.union_all(GRID.geometries_to_pixel(labels.annotated))
+    ground = shapely.union_all(GRID.geometries_to_pixel(labels.annotated.geometries))
     assert shapely.symmetric_difference(ground, shapely.box(0, 0, 192, 96)).area < 1e-3
     if written_format(name).holds.attributes:
-        assert len(labels) == len(outlines()) and set(labels.attributes["feature_id"]) == {
+        assert len(labels) == len(outlines()) and set(labels.features.attributes["feature_id"]) == {
             f"#{n}" for n in range(5)
         }
 
@@ -166,7 +166,9 @@ def test_classes_of_whole_images_come_back_as_their_frames(name: str, tmp_path: 
     names = {info.id: info.name for info in labels.classes}
     found = {
         int(g.bounds[0] // 32): (names[int(i)], g.area)
-        for g, i in zip(GRID.geometries_to_pixel(labels.geometries), labels.class_ids, strict=True)
+        for g, i in zip(
+            GRID.geometries_to_pixel(labels.features.geometries), labels.features.class_ids, strict=True
+        )
     }
     assert {place: told[0] for place, told in found.items()} == {0: "water", 1: "old/town", 2: "water"}
     assert all(abs(area - 32 * 32) < 1e-3 for _, area in found.values())
@@ -209,11 +211,11 @@ def test_ground_of_which_masks_say_nothing_is_not_annotated(tmp_path: Path) -> N
     known = shapely.union_all(covered).intersection(shapely.box(0, 0, 192, 40))
     assert (
         shapely.symmetric_difference(
-            shapely.union_all(GRID.geometries_to_pixel(labels.annotated)), known
+            shapely.union_all(GRID.geometries_to_pixel(labels.annotated.geometries)), known
         ).area
         < 1e-3
     )
-    assert abs(shapely.area(GRID.geometries_to_pixel(labels.geometries)).sum() - 100) < 1e-3
+    assert abs(shapely.area(GRID.geometries_to_pixel(labels.features.geometries)).sum() - 100) < 1e-3
 
 
 @pytest.mark.parametrize("name", ["masks", "voc-masks"])
@@ -223,7 +225,7 @@ def test_masks_come_back_as_pixels(name: str, project: tuple[Path, ChipSet], tmp
     place = "masks" if name == "masks" else "SegmentationClass"
     import_labels(tmp_path / "out" / place, index=tmp_path / "out" / INDEX_NAME, out=tmp_path / "back.gpkg")
     labels = read_labels(tmp_path / "back.gpkg")
-    area = shapely.area(GRID.geometries_to_pixel(labels.geometries)).sum()
+    area = shapely.area(GRID.geometries_to_pixel(labels.features.geometries)).sum()
     assert abs(area - sum(g.area for g in outlines())) < 30 and set(labels.classes.names) == {"roof", "pool"}
 
 
@@ -292,7 +294,7 @@ def test_map_files_of_images_without_a_place_are_refused(tmp_path: Path) -> None
     export_labels(chips, out=tmp_path / "out", format="labelstudio")
     import_labels(tmp_path / "out", out=tmp_path / "back.json")
     labels = read_labels(tmp_path / "back.json")
-    assert sorted(g.bounds for g in labels.geometries) == [
+    assert sorted(g.bounds for g in labels.features.geometries) == [
         (4, 4, 20, 30),
         (40, 4, 60, 50),
     ] and labels.image_names == ("plain.png",)
@@ -359,7 +361,7 @@ def test_converting_there_and_back(name: str, project: tuple[Path, ChipSet], tmp
     )
     made = convert_labels(source, out=tmp_path / "back.gpkg", images=[folder / "scene.tif"])
     labels = read_labels(tmp_path / "back.gpkg")
-    back = GRID.geometries_to_pixel(labels.geometries)
+    back = GRID.geometries_to_pixel(labels.features.geometries)
     if info.holds.shape == "polygons":
         assert min(shapely.hausdorff_distance(g, outlines()[0]) for g in back) < 1e-6
     assert made.counts.keys() == {"roof", "pool"} and not list(tmp_path.glob("*.files*"))
@@ -381,5 +383,11 @@ def test_scores_and_fields_are_carried_to_the_formats_that_hold_them(
         label_options=LabelOptions(class_field="kind"),
     )
     labels = read_labels(tmp_path / "found.json")
-    assert labels.scores is not None and labels.scores.tolist() == [0, 0.125, 0.25, 0.375, 0.5]
-    assert list(labels.attributes["storeys"]) == [0, 1, 2, 3, 4]
+    assert labels.features.scores is not None and labels.features.scores.tolist() == [
+        0,
+        0.125,
+        0.25,
+        0.375,
+        0.5,
+    ]
+    assert list(labels.features.attributes["storeys"]) == [0, 1, 2, 3, 4]

@@ -156,9 +156,9 @@ def test_what_is_written_comes_back(info: WrittenFormat, found: Annotations) -> 
     assert labels.images is not None
     for place, (stem, name, outline, score) in enumerate(wanted):
         assert str(labels.images[place]).rsplit(".", 1)[0] == stem
-        told = labels.classes.by_id(int(labels.class_ids[place])).name
+        told = labels.classes.by_id(int(labels.features.class_ids[place])).name
         assert told == ("-".join(name.split()) if info.name == "dota" else name)
-        got = labels.geometries[place]
+        got = labels.features.geometries[place]
         if any(part.interiors for part in shapely.get_parts(outline)):
             assert info.holds.holes == "pixels"
             assert abs(got.area - outline.area) <= outline.length
@@ -166,15 +166,18 @@ def test_what_is_written_comes_back(info: WrittenFormat, found: Annotations) -> 
             assert far_apart(got, outline) < EXACT_PX
             assert abs(got.area - outline.area) < EXACT_PX * max(outline.length, 1)
         if info.holds.scores and score is not None:
-            assert labels.scores is not None and labels.scores[place] == score
+            assert labels.features.scores is not None and labels.features.scores[place] == score
         if info.holds.attributes:
             one = next(
                 o
                 for image in found.images
                 for o in image.objects
-                if f"{image.stem}/{o.feature_id}" == f"{stem}/{labels.attributes['feature_id'][place]}"
+                if f"{image.stem}/{o.feature_id}"
+                == f"{stem}/{labels.features.attributes['feature_id'][place]}"
             )
-            assert all(labels.attributes[key][place] == value for key, value in one.attributes.items())
+            assert all(
+                labels.features.attributes[key][place] == value for key, value in one.attributes.items()
+            )
     assert {name.rsplit(".", 1)[0] for name in labels.image_names} == {image.stem for image in found.images}
 
 
@@ -209,7 +212,7 @@ def test_masks_come_back_pixel_by_pixel(name: str, found: Annotations) -> None:
         write(found, info, Path(folder))
         labels = read_back(info, Path(folder))
         for image in found.images:
-            mask = next(m for m in labels.masks if Path(m.path).stem == image.stem)
+            mask = next(m for m in labels.rasters if Path(m.path).stem == image.stem)
             with Image.open(mask.path) as picture:
                 stored = np.array(picture)
             assert (stored == image.class_mask(CLASSES)).all()
@@ -235,7 +238,7 @@ def test_ignored_objects_are_said_or_counted(tmp_path: Path) -> None:
         notes = " | ".join(write(found, info, folder).notes)
         labels = read_back(info, folder)
         assert (
-            (labels.ignore is not None and labels.ignore.tolist() == [False, True])
+            (labels.features.ignore.tolist() == [False, True])
             if info.holds.ignore
             else (len(labels) == 1 and "1 ignored objects left out" in notes)
         )
@@ -323,9 +326,9 @@ def test_a_label_studio_export_of_uploaded_images(tmp_path: Path) -> None:
     skipped = {"id": 8, "data": {"image": "s3://bucket/b.png"}, "annotations": [], "predictions": []}
     (tmp_path / "export.json").write_text(json.dumps([task, skipped]))
     labels = read_labels(tmp_path / "export.json")
-    assert labels.image_names == ("port.png",) and labels.image_sizes_px == ((200, 100),)
+    assert labels.image_names == ("port.png",) and labels.covered[0].size_px == (200, 100)
     # turned by 90 degrees about its corner
-    assert np.allclose(labels.geometries[0].bounds, (20 - 25, 20, 20, 120))
+    assert np.allclose(labels.features.geometries[0].bounds, (20 - 25, 20, 20, 120))
     assert any("1 tasks without annotation" in note for note in labels.notes)
 
 
@@ -336,9 +339,9 @@ def test_a_cvat_export_with_turned_box_mask_and_tag(tmp_path: Path) -> None:
         '<mask label="car" rle="1, 2, 2, 1" left="10" top="3" width="3" height="2"/><points label="car" points="1,1"/><tag label="town"/></image></annotations>'
     )
     labels = read_labels(tmp_path / "annotations.xml")
-    assert np.allclose(labels.geometries[0].bounds, (3, 1, 5, 5))
-    assert labels.geometries[1].area == 3 and labels.geometries[1].bounds == (11, 3, 13, 5)
-    assert labels.geometries[2].bounds == (0, 0, 20, 10) and labels.classes.names == ("car", "town")
+    assert np.allclose(labels.features.geometries[0].bounds, (3, 1, 5, 5))
+    assert labels.features.geometries[1].area == 3 and labels.features.geometries[1].bounds == (11, 3, 13, 5)
+    assert labels.features.geometries[2].bounds == (0, 0, 20, 10) and labels.classes.names == ("car", "town")
     assert any("1 points, lines" in note for note in labels.notes)
 
 
@@ -350,8 +353,15 @@ def test_yolo_without_names_takes_sizes_of_the_images_beside(tmp_path: Path) -> 
     (tmp_path / "labels" / "b.txt").write_text("")
     Image.new("RGB", (40, 20)).save(tmp_path / "images" / "b.png")
     labels = read_labels(tmp_path / "labels")
-    assert labels.geometries[0].bounds == (15, 5, 25, 15) and labels.classes.names == ("class_0", "class_1")
-    assert labels.scores is not None and labels.scores[0] == 0.9 and labels.image_names == ("a.png", "b.png")
+    assert labels.features.geometries[0].bounds == (15, 5, 25, 15) and labels.classes.names == (
+        "class_0",
+        "class_1",
+    )
+    assert (
+        labels.features.scores is not None
+        and labels.features.scores[0] == 0.9
+        and labels.image_names == ("a.png", "b.png")
+    )
     (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.25 0.5\n")
     (tmp_path / "images" / "a.png").unlink()
     with pytest.raises(LabelError, match="its image is not found"):
@@ -553,4 +563,4 @@ def test_labelmaps_part_names_from_colours(tmp_path: Path) -> None:
         colors = np.array(picture.convert("RGB"))
     for n, info in enumerate(own):
         color = "#" + "".join(f"{channel:02x}" for channel in colors[10, 20 * n + 5])
-        assert names[labels.masks[0].values[color]] == info.name
+        assert names[labels.rasters[0].values[color]] == info.name

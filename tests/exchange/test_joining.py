@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import shapely
@@ -14,6 +15,7 @@ from pyproj import CRS
 from shapely.affinity import rotate
 
 from eo_dl.core.classes import ClassSet
+from eo_dl.core.imagelabels import ImageLabels
 from eo_dl.core.labelset import LabelSet
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.core.window import Window
@@ -65,6 +67,10 @@ def scenes(draw: st.DrawFn, kinds: tuple[str, ...]) -> tuple[Truth, list[Window]
     return truth, [Window(col, row, size, size) for row in starts for col in starts]
 
 
+def with_columns(labels: ImageLabels, **columns: Any) -> ImageLabels:
+    return replace(labels, features=replace(labels.features, **columns))
+
+
 def pieces_of(
     truth: Truth, windows: list[Window], *, one_ring: bool = False
 ) -> tuple[Annotations, ImageIndex]:
@@ -101,12 +107,12 @@ def pieces_of(
 
 def check(labels: LabelSet, truth: Truth, names: Mapping[int, str]) -> None:
     assert len(labels) == len(truth)
-    found = GRID.geometries_to_pixel(labels.geometries)
+    found = GRID.geometries_to_pixel(labels.features.geometries)
     for outline, class_name, _ in truth.values():
         place = int(np.argmin([shapely.hausdorff_distance(g, outline) for g in found]))
         assert shapely.hausdorff_distance(found[place], outline) < 1e-6
         assert shapely.symmetric_difference(found[place], outline).area < 1e-5
-        assert names[int(labels.class_ids[place])] == class_name
+        assert names[int(labels.features.class_ids[place])] == class_name
 
 
 @settings(max_examples=25)
@@ -116,7 +122,9 @@ def test_objects_that_say_who_they_are_come_back(scene: tuple[Truth, list[Window
     found, index = pieces_of(truth, windows)
     labels = place_labels(label_set_of(found), index)
     check(labels, truth, {info.id: info.name for info in CLASSES})
-    for name, height in zip(labels.attributes["feature_id"], labels.attributes["height"], strict=True):
+    for name, height in zip(
+        labels.features.attributes["feature_id"], labels.features.attributes["height"], strict=True
+    ):
         assert truth[str(name)][2]["height"] == height
 
 
@@ -126,7 +134,7 @@ def test_objects_that_say_nothing_come_back_by_their_places(scene: tuple[Truth, 
     truth, windows = scene
     found, index = pieces_of(truth, windows, one_ring=True)
     check(
-        place_labels(replace(label_set_of(found), attributes={}), index),
+        place_labels(with_columns(label_set_of(found), attributes={}), index),
         truth,
         {info.id: info.name for info in CLASSES},
     )
@@ -140,10 +148,10 @@ def four_chips(truth: Truth) -> tuple[LabelSet, ImageIndex]:
 def test_an_object_over_four_corners_is_one() -> None:
     labels, index = four_chips({"#1": (shapely.box(40, 41, 57, 58.5), "roof", {})})
     assert len(labels) == 4
-    assert place_labels(labels, index, join=False).geometries.size == 4
+    assert place_labels(labels, index, join=False).features.geometries.size == 4
     placed = place_labels(labels, index)
     assert (
-        GRID.geometries_to_pixel(placed.geometries)[0].equals(shapely.box(40, 41, 57, 58.5))
+        GRID.geometries_to_pixel(placed.features.geometries)[0].equals(shapely.box(40, 41, 57, 58.5))
         and "4 pieces" in placed.notes[-1]
     )
 
@@ -158,7 +166,7 @@ def test_copies_of_an_object_stay_objects_of_their_own() -> None:
     labels, index = four_chips(truth)
     for said in (["#1", "#1", "#1"], ["", "", ""], [None, "", "#3"]):
         ids = np.array(said, dtype=object)
-        assert len(place_labels(replace(labels, attributes={"feature_id": ids}), index)) == 3
+        assert len(place_labels(with_columns(labels, attributes={"feature_id": ids}), index)) == 3
 
 
 def test_touching_objects_of_two_images_are_not_one_unless_they_meet_at_the_same_place() -> None:
@@ -167,20 +175,22 @@ def test_touching_objects_of_two_images_are_not_one_unless_they_meet_at_the_same
         "#2": (shapely.box(48, 11, 55, 30), "roof", {}),
     }
     labels, index = four_chips(truth)
-    assert len(place_labels(replace(labels, attributes={}), index)) == 2
+    assert len(place_labels(with_columns(labels, attributes={}), index)) == 2
 
 
 def test_pieces_that_got_two_classes_stay_apart_and_are_counted() -> None:
     labels, index = four_chips({"#1": (shapely.box(40, 2, 60, 12), "roof", {"height": 3})})
-    placed = place_labels(replace(labels, class_ids=np.array([1, 2])), index)
+    placed = place_labels(with_columns(labels, class_ids=np.array([1, 2])), index)
     assert len(placed) == 2 and any(
         note.startswith("1 objects have different classes in different images") for note in placed.notes
     )
     heights = np.array([3, 4], dtype=object)
-    placed = place_labels(replace(labels, attributes={**labels.attributes, "height": heights}), index)
+    placed = place_labels(
+        with_columns(labels, attributes={**labels.features.attributes, "height": heights}), index
+    )
     assert (
         len(placed) == 1
-        and placed.attributes["height"][0] == 3
+        and placed.features.attributes["height"][0] == 3
         and any(note.startswith("1 objects have different attributes") for note in placed.notes)
     )
 
@@ -189,7 +199,7 @@ def test_boxes_become_a_box_only_where_the_images_show_one() -> None:
     corner = shapely.box(0, 0, 96, 48).union(shapely.box(0, 48, 48, 96))
     labels, index = four_chips({"#1": (corner, "pool", {})})
     placed = place_labels(labels, index)
-    assert len(placed) == 1 and GRID.geometries_to_pixel(placed.geometries)[0].equals(corner)
+    assert len(placed) == 1 and GRID.geometries_to_pixel(placed.features.geometries)[0].equals(corner)
 
 
 def test_a_box_has_one_partner_in_another_image_the_one_that_fits_best() -> None:
@@ -200,9 +210,9 @@ def test_a_box_has_one_partner_in_another_image_the_one_that_fits_best() -> None
         "#4": shapely.box(30, 22, 48, 29),
     }
     labels, index = four_chips({name: (box, "roof", {}) for name, box in boxes.items()})
-    silent = replace(labels, attributes={})
+    silent = with_columns(labels, attributes={})
     placed = place_labels(silent, replace(index, format="yolo"))
-    found = {GRID.geometries_to_pixel(placed.geometries)[k].bounds for k in range(len(placed))}
+    found = {GRID.geometries_to_pixel(placed.features.geometries)[k].bounds for k in range(len(placed))}
     assert found == {(30, 2, 60, 22), (48, 15, 60, 22), (30, 22, 48, 29)}
     assert len(place_labels(silent, replace(index, format="yolo-seg"))) == 2, (
         "a part may have several on the other side"

@@ -87,7 +87,9 @@ def boxes_of(folder: Path) -> dict[str, list[tuple[str, list[float]]]]:
     )  # type: ignore[arg-type]
     assert labels.images is not None
     found: dict[str, list[tuple[str, list[float]]]] = {one.stem: [] for one in index.images}
-    for image, class_id, outline in zip(labels.images, labels.class_ids, labels.geometries, strict=True):
+    for image, class_id, outline in zip(
+        labels.images, labels.features.class_ids, labels.features.geometries, strict=True
+    ):
         found[str(image).rsplit(".", 1)[0]].append(
             (labels.classes.by_id(int(class_id)).name, list(outline.bounds))
         )

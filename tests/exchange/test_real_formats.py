@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import shapely
 
+from eo_dl.core.imagelabels import ImageLabels
 from eo_dl.core.labelset import LabelSet
 from eo_dl.exchange import convert_labels
 from eo_dl.io.scene import open_scene
@@ -29,12 +30,12 @@ def told(labels: LabelSet) -> Counter[tuple[str, str, tuple[float, ...]]]:
     """(image, class, box to the thousandth of a pixel) of every object that counts."""
     assert labels.images is not None
     names = {info.id: "-".join(info.name.split()) for info in labels.classes}
-    kept = np.flatnonzero(~labels.ignore) if labels.ignore is not None else np.arange(len(labels))
+    kept = np.flatnonzero(~labels.features.ignore)
     return Counter(
         (
             str(labels.images[n]).rsplit(".", 1)[0],
-            names[int(labels.class_ids[n])],
-            tuple(np.round(labels.geometries[n].bounds, 3).tolist()),
+            names[int(labels.features.class_ids[n])],
+            tuple(np.round(labels.features.geometries[n].bounds, 3).tolist()),
         )
         for n in kept
     )
@@ -66,21 +67,11 @@ def _size(path: Path) -> tuple[int, int]:
     return grid.width, grid.height
 
 
-def _inside(labels: LabelSet, sizes: dict[str, tuple[int, int]]) -> LabelSet:
+def _inside(labels: ImageLabels, sizes: dict[str, tuple[int, int]]) -> ImageLabels:
     """Without what lies outside the images, of which the command says that it is cut."""
     assert labels.images is not None
     by_stem = {name.rsplit(".", 1)[0]: size for name, size in sizes.items()}
     frames = [shapely.box(0, 0, *by_stem[str(name).rsplit(".", 1)[0]]) for name in labels.images]
-    cut = shapely.intersection(labels.geometries, np.array(frames, dtype=object))
+    cut = shapely.intersection(labels.features.geometries, np.array(frames, dtype=object))
     kept = np.flatnonzero(shapely.area(cut) > 1e-9)
-    return replace(
-        labels,
-        geometries=cut[kept],
-        class_ids=labels.class_ids[kept],
-        feature_ids=labels.feature_ids[kept],
-        images=labels.images[kept],
-        ignore=None if labels.ignore is None else labels.ignore[kept],
-        files=None,
-        scores=None,
-        attributes={},
-    )
+    return replace(labels, features=replace(labels.features, geometries=cut).take(kept))

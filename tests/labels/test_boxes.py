@@ -32,15 +32,17 @@ def read(folder: Path, text: str, name: str = "a.xml", origin: int | None = None
 
 def test_the_first_pixel_is_one_and_the_last_belongs_to_the_box(tmp_path: Path) -> None:
     labels = read(tmp_path, voc([(1, 1, 100, 80)]))
-    assert labels.geometries[0].bounds == (0, 0, 100, 80)
-    assert labels.images is not None and labels.images[0] == "a.tif" and labels.image_sizes_px == ((100, 80),)
+    assert labels.features.geometries[0].bounds == (0, 0, 100, 80)
+    assert (
+        labels.images is not None and labels.images[0] == "a.tif" and labels.covered[0].size_px == (100, 80)
+    )
 
 
 def test_a_zero_among_the_coordinates_gives_away_edges(tmp_path: Path) -> None:
     labels = read(tmp_path, voc([(0, 3, 10, 20), (5, 5, 9, 9)]))
-    assert labels.geometries[1].bounds == (5, 5, 9, 9)
+    assert labels.features.geometries[1].bounds == (5, 5, 9, 9)
     assert any("counted from 0" in note for note in labels.notes)
-    assert read(tmp_path, voc([(5, 5, 9, 9)]), origin=0).geometries[0].bounds == (5, 5, 9, 9)
+    assert read(tmp_path, voc([(5, 5, 9, 9)]), origin=0).features.geometries[0].bounds == (5, 5, 9, 9)
 
 
 @given(
@@ -55,7 +57,7 @@ def test_boxes_come_back_as_written(
 ) -> None:
     boxes: list[Box] = [(x, y, x + w, y + h) for x, y, w, h in sizes]
     labels = read(tmp_path_factory.mktemp("voc"), voc(boxes))
-    found = shapely.bounds(labels.geometries) + np.array([1, 1, 0, 0])
+    found = shapely.bounds(labels.features.geometries) + np.array([1, 1, 0, 0])
     assert found.tolist() == [list(map(float, box)) for box in boxes]
 
 
@@ -63,11 +65,7 @@ def test_difficult_and_nameless_objects_are_ignored(tmp_path: Path) -> None:
     first = voc([(1, 1, 5, 5)], extra="<difficult>1</difficult>").removesuffix("</annotation>")
     second = "<object><name> </name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>12</xmax><ymax>12</ymax></bndbox></object></annotation>"
     labels = read(tmp_path, first + second)
-    assert (
-        labels.ignore is not None
-        and labels.ignore.tolist() == [True, True]
-        and labels.class_ids.tolist() == [1, 255]
-    )
+    assert labels.features.ignore.tolist() == [True, True] and labels.features.class_ids.tolist() == [1, 255]
 
 
 def test_images_without_objects_are_covered(tmp_path: Path) -> None:
@@ -96,8 +94,8 @@ EXTERNAL = (
         (EXTERNAL, "declares XML entities"),
         ("<annotation><object>", "is not well-formed XML"),
         ("<html/>", "voc .<annotation> as its root"),
-        (voc([(1, 1, 5, 5)], image="../../etc/passwd"), "no safe file name"),
-        (voc([(1, 1, 5, 5)], image="..\\..\\x.tif"), "no safe file name"),
+        (voc([(1, 1, 5, 5)], image="../../etc/passwd"), "not a safe file name"),
+        (voc([(1, 1, 5, 5)], image="..\\..\\x.tif"), "not a safe file name"),
         (voc([(1, 1, 5, float("nan"))]), "not a finite number"),
         (voc([]), "holds no labelled area"),
         ("<annotation><object><name>a</name></object></annotation>", "object 1 has no complete <bndbox>"),
@@ -119,7 +117,7 @@ def test_two_files_for_one_image_are_refused(tmp_path: Path) -> None:
 def test_csv_boxes_are_edges_from_zero_and_empty_rows_are_empty_images(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("image_path,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,Dead\nb.png,,,,,\n")
     labels = read_labels(tmp_path / "b.csv")
-    assert labels.geometries[0].bounds == (1, 2, 3, 4) and labels.image_names == ("a.png", "b.png")
+    assert labels.features.geometries[0].bounds == (1, 2, 3, 4) and labels.image_names == ("a.png", "b.png")
     (tmp_path / "b.csv").write_text("image_path,xmin,ymin,xmax,ymax,label\na.png,1,2,3,x,Dead\n")
     with pytest.raises(LabelError, match="line 2"):
         read_labels(tmp_path / "b.csv")

@@ -89,16 +89,21 @@ def test_boxes_polygons_holes_and_crowds(tmp_path: Path) -> None:
             ]
         ),
     )
-    assert labels.geometries[0].bounds == (1, 2, 4, 6)
-    assert labels.geometries[1].geom_type == "MultiPolygon" and labels.geometries[1].area == 28
-    assert len(labels.geometries[2].interiors) == 1 and labels.geometries[2].area == 185
-    assert labels.ignore is not None and labels.ignore.tolist() == [False, False, False, True]
+    assert labels.features.geometries[0].bounds == (1, 2, 4, 6)
     assert (
-        labels.class_ids.tolist() == [3, 3, 9, 3]
+        labels.features.geometries[1].geom_type == "MultiPolygon" and labels.features.geometries[1].area == 28
+    )
+    assert len(labels.features.geometries[2].interiors) == 1 and labels.features.geometries[2].area == 185
+    assert labels.features.ignore.tolist() == [False, False, False, True]
+    assert (
+        labels.features.class_ids.tolist() == [3, 3, 9, 3]
         and labels.images is not None
         and set(labels.images) == {"a.tif"}
     )
-    assert labels.image_names == ("a.tif", "b.tif") and labels.image_sizes_px == ((20, 10), (20, 10))
+    assert labels.image_names == ("a.tif", "b.tif") and [image.size_px for image in labels.covered] == [
+        (20, 10),
+        (20, 10),
+    ]
 
 
 def test_a_category_numbered_zero_is_renumbered(tmp_path: Path) -> None:
@@ -112,7 +117,7 @@ def test_a_category_numbered_zero_is_renumbered(tmp_path: Path) -> None:
     assert [(c.id, c.name) for c in labels.classes] == [
         (1, "building"),
         (2, "tree"),
-    ] and labels.class_ids.tolist() == [1]
+    ] and labels.features.class_ids.tolist() == [1]
 
 
 def test_a_segmentation_of_too_few_points_leaves_the_box(tmp_path: Path) -> None:
@@ -125,7 +130,7 @@ def test_a_segmentation_of_too_few_points_leaves_the_box(tmp_path: Path) -> None
             ]
         ),
     )
-    assert labels.geometries[0].area == 4 and labels.geometries[1].area == 4.5
+    assert labels.features.geometries[0].area == 4 and labels.features.geometries[1].area == 4.5
     assert "1 annotations have no usable segmentation: their box is taken" in labels.notes
 
 
@@ -140,7 +145,7 @@ def test_a_segmentation_of_too_few_points_leaves_the_box(tmp_path: Path) -> None
         (dataset([{"category_id": 1}]), "category 1, which is not listed"),
         (dataset([{"segmentation": {"size": [10**9, 10**9], "counts": [0]}}]), "the mask has the size"),
         (dataset([{"segmentation": [["a", "b", "c", "d", "e", "f"]]}]), "the ring"),
-        (dataset([], images=[{"id": 1, "file_name": "../../../etc/passwd"}]), "no safe file name"),
+        (dataset([], images=[{"id": 1, "file_name": "../../../etc/passwd"}]), "not a safe file name"),
         (dataset([], images=[{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}]), "missing or taken"),
         (
             dataset([], images=[{"id": 1, "file_name": "x/a"}, {"id": 2, "file_name": "y/a"}]),
@@ -172,4 +177,4 @@ def test_boxes_come_back_as_written(
 ) -> None:
     labels = read(tmp_path_factory.mktemp("coco"), dataset([{"bbox": list(box)} for box in boxes]))
     expected = [[x, y, x + w, y + h] for x, y, w, h in boxes]
-    assert np.abs(shapely.bounds(labels.geometries) - expected).max() == 0
+    assert np.abs(shapely.bounds(labels.features.geometries) - expected).max() == 0

@@ -10,9 +10,10 @@ import shapely
 from affine import Affine
 from PIL import Image
 
+from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import LabelError
 from eo_dl.io.scene import Scene, open_scene
-from eo_dl.labels.coverage import check_overlap, match_labels
+from eo_dl.labels.coverage import match_labels
 from eo_dl.labels.labelsources import find_sources
 from eo_dl.labels.pairing import best_named, core_name
 from eo_dl.labels.reading import read_labels
@@ -42,15 +43,18 @@ def labels(path: Path, boxes: list[shapely.Geometry], epsg: int = 32631) -> Path
     return path
 
 
+def notes_of(labels: LabelSet, scenes: list[Scene]) -> tuple[str, ...]:
+    """What matching adds to the notes of labels."""
+    return match_labels(labels, scenes).labels.notes[len(labels.notes) :]
+
+
 INSIDE = shapely.box(500_010, 5_599_960, 500_020, 5_599_970)
 OUTSIDE = shapely.box(600_010, 5_599_960, 600_020, 5_599_970)
 
 
 def test_labels_outside_every_scene_are_counted(tmp_path: Path) -> None:
     found = read_labels(labels(tmp_path / "l.gpkg", [INSIDE, OUTSIDE, OUTSIDE]))
-    assert check_overlap(found, [scene(tmp_path / "a.tif")]) == (
-        "2 of 3 labels lie outside the scenes: #2, #3",
-    )
+    assert notes_of(found, [scene(tmp_path / "a.tif")]) == ("2 of 3 labels lie outside the scenes: #2, #3",)
 
 
 def test_no_overlap_shows_both_extents_and_sees_swapped_axes(tmp_path: Path) -> None:
@@ -78,12 +82,14 @@ def test_files_named_like_scenes_belong_to_them_alone(tmp_path: Path) -> None:
     labels(tmp_path / "lake_june_labels.gpkg", [INSIDE])
     labels(tmp_path / "lake_july_labels.gpkg", [INSIDE, shapely.box(500_050, 5_599_960, 500_060, 5_599_970)])
     read = read_labels(f"{tmp_path}/*.gpkg")
-    bound = match_labels(read, scenes)
+    matched = match_labels(read, scenes)
+    bound = matched.labels
     assert [len(bound.for_grid(s.grid, s.name)) for s in scenes] == [1, 2, 0]
+    assert [len(placed.labels) for placed in matched.placed] == [1, 2, 0]
     unlabelled = bound.for_grid(scenes[2].grid, scenes[2].name).annotated
     assert unlabelled is not None and unlabelled.is_empty, "an unlabelled date is not background"
     assert bound.for_grid(scenes[0].grid, scenes[0].name).annotated is None
-    sparse = match_labels(read_labels(f"{tmp_path}/*.gpkg", unlabelled="ignore"), scenes)
+    sparse = match_labels(read_labels(f"{tmp_path}/*.gpkg", unlabelled="ignore"), scenes).labels
     assert sparse.for_grid(scenes[1].grid, scenes[1].name).annotated.area == 200  # type: ignore[union-attr]
 
 
@@ -93,7 +99,7 @@ def test_files_named_like_no_scene_belong_to_their_ground(tmp_path: Path) -> Non
     image = scene(tmp_path / "ortho.tif")
     bound = match_labels(
         read_labels([tmp_path / "roofs.gpkg", tmp_path / "pools.gpkg"], class_field="file"), [image]
-    )
+    ).labels
     assert len(bound.for_grid(image.grid, image.name)) == 2 and bound.classes.names == ("pools", "roofs")
 
 
@@ -102,14 +108,14 @@ def test_pixel_labels_go_by_name_and_what_is_left_over_is_told(tmp_path: Path) -
         "image_path,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,x\nzzz.png,1,2,3,4,x\na.png,900,2,950,9,x\n"
     )
     found = read_labels(tmp_path / "b.csv")
-    notes = check_overlap(found, [scene(tmp_path / "a.tif", epsg=None), scene(tmp_path / "c.tif", epsg=None)])
+    notes = notes_of(found, [scene(tmp_path / "a.tif", epsg=None), scene(tmp_path / "c.tif", epsg=None)])
     assert notes == (
         "1 of 2 scenes have no labels and are not used as background: c.tif",
         "1 of 2 labelled images are not among the scenes: zzz.png",
         "1 of 3 objects lies wholly outside their images: b.csv:4",
     )
     with pytest.raises(LabelError, match="none of 2 labelled images"):
-        check_overlap(found, [scene(tmp_path / "c.tif", epsg=None)])
+        notes_of(found, [scene(tmp_path / "c.tif", epsg=None)])
 
 
 def test_labels_of_images_of_another_size_are_refused(tmp_path: Path) -> None:
@@ -118,21 +124,21 @@ def test_labels_of_images_of_another_size_are_refused(tmp_path: Path) -> None:
         "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
     )
     with pytest.raises(LabelError, match=r"another size \(a.tif is 100x50 px, its labels say 400x200\)"):
-        check_overlap(read_labels(tmp_path / "a.xml"), [scene(tmp_path / "a.tif", epsg=None)])
+        notes_of(read_labels(tmp_path / "a.xml"), [scene(tmp_path / "a.tif", epsg=None)])
 
 
 def test_annotated_areas_are_counted_too(tmp_path: Path) -> None:
     apart = shapely.box(500_080, 5_599_960, 500_085, 5_599_965)
     labels(tmp_path / "l.gpkg", [INSIDE, apart])
     areas = labels(tmp_path / "areas.gpkg", [INSIDE.buffer(5), OUTSIDE])
-    notes = check_overlap(read_labels(tmp_path / "l.gpkg", annotated=areas), [scene(tmp_path / "a.tif")])
+    notes = notes_of(read_labels(tmp_path / "l.gpkg", annotated=areas), [scene(tmp_path / "a.tif")])
     assert notes == (
         "1 of 2 annotated areas lies outside the scenes",
         "1 of 2 labels lies outside the annotated areas and do not count",
     )
     wrong = labels(tmp_path / "wrong.gpkg", [OUTSIDE])
     with pytest.raises(LabelError, match="none of 1 annotated areas"):
-        check_overlap(read_labels(tmp_path / "l.gpkg", annotated=wrong), [scene(tmp_path / "a.tif")])
+        notes_of(read_labels(tmp_path / "l.gpkg", annotated=wrong), [scene(tmp_path / "a.tif")])
 
 
 def test_names_pair_by_stem_then_without_label_words() -> None:

@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from pyproj import CRS, Transformer
 
+from eo_dl.chips.truth import SceneTruth
 from eo_dl.core.window import Window
 from eo_dl.errors import LabelError
 from eo_dl.io.scene import Scene, open_scene
+from eo_dl.labels.classcover import class_mask
 from eo_dl.labels.coverage import match_labels
-from eo_dl.labels.raster.masks import has_mask, mask_of, read_mask
+from eo_dl.labels.placement import PlacedLabels
+from eo_dl.labels.raster.masks import raster_of, read_mask
 from eo_dl.labels.reading import read_labels
 
 RNG = np.random.default_rng(0)
@@ -70,7 +73,7 @@ def test_any_window_of_a_mask_on_the_same_grid_is_the_mask_itself(
     truth = ids()
     image = open_scene(geotiff(folder / "a.tif", truth))
     labels = read_labels(geotiff(folder / "a_mask.tif", truth))
-    found = read_mask(labels.masks[0], image, Window(col, row, width, height))
+    found = read_mask(labels.rasters[0], image, Window(col, row, width, height))
     padded = np.pad(truth, 60, constant_values=255)
     assert (found == padded[row + 60 : row + 60 + height, col + 60 : col + 60 + width]).all()
 
@@ -80,7 +83,7 @@ def test_ids_stay_zero_is_background_and_255_is_ignored(tmp_path: Path, scene: S
     truth[0, :5] = 255
     labels = read_labels(geotiff(tmp_path / "m.tif", truth, nodata=255))
     assert labels.classes.ids == (0, 1, 2, 3) and labels.classes.names[0] == "background"
-    assert (read_mask(labels.masks[0], scene, scene.grid.window) == truth).all()
+    assert (read_mask(labels.rasters[0], scene, scene.grid.window) == truth).all()
     assert "the nodata value 255 (5 px) is ignored" in labels.notes
     named = read_labels(tmp_path / "m.tif", classes="a,b,c")
     assert named.classes.names == ("background", "a", "b", "c")
@@ -90,16 +93,16 @@ def test_zero_as_nodata_is_background_and_said_or_ignored_when_asked(tmp_path: P
     truth = ids()
     labels = read_labels(geotiff(tmp_path / "m.tif", truth, nodata=0))
     assert any("0 is the nodata value" in note for note in labels.notes)
-    assert (read_mask(labels.masks[0], scene, scene.grid.window) == truth).all()
+    assert (read_mask(labels.rasters[0], scene, scene.grid.window) == truth).all()
     sparse = read_labels(tmp_path / "m.tif", unlabelled="ignore")
-    assert (read_mask(sparse.masks[0], scene, scene.grid.window) == np.where(truth == 0, 255, truth)).all()
+    assert (read_mask(sparse.rasters[0], scene, scene.grid.window) == np.where(truth == 0, 255, truth)).all()
     assert not sparse.classes.has_background
 
 
 def test_a_mask_of_0_and_255_has_one_class(tmp_path: Path, scene: Scene) -> None:
     truth = np.where(ids() > 1, 255, 0).astype(np.uint8)
     labels = read_labels(geotiff(tmp_path / "m.tif", truth), classes="building=255")
-    assert (read_mask(labels.masks[0], scene, scene.grid.window) == (truth > 0)).all()
+    assert (read_mask(labels.rasters[0], scene, scene.grid.window) == (truth > 0)).all()
     unnamed = read_labels(tmp_path / "m.tif")
     assert [c.name for c in unnamed.classes.foreground] == ["255"]
     assert [c.name for c in read_labels(tmp_path / "m.tif", classes="roof").classes.foreground] == ["roof"]
@@ -110,7 +113,7 @@ def test_a_mask_of_0_and_255_has_one_class(tmp_path: Path, scene: Scene) -> None
 def test_large_ids_are_renumbered(tmp_path: Path, scene: Scene) -> None:
     truth = ids().astype(np.uint16) * 1000
     labels = read_labels(geotiff(tmp_path / "m.tif", truth))
-    assert (read_mask(labels.masks[0], scene, scene.grid.window) == truth // 1000).all()
+    assert (read_mask(labels.rasters[0], scene, scene.grid.window) == truth // 1000).all()
 
 
 def colored(truth: np.ndarray) -> np.ndarray:
@@ -128,7 +131,7 @@ def test_colours_become_classes(tmp_path: Path, scene: Scene) -> None:
         (1, "Building", "#3c1098"),
         (2, "Plants", "#fedd3a"),
     ]
-    assert (read_mask(labels.masks[0], scene, scene.grid.window) == np.where(truth == 3, 255, truth)).all()
+    assert (read_mask(labels.rasters[0], scene, scene.grid.window) == np.where(truth == 3, 255, truth)).all()
     with pytest.raises(LabelError, match="leaves out: '#9b9b9b'"):
         read_labels(tmp_path / "m.tif", classes="Building=#3C1098,Plants=#FEDD3A")
     assert [c.name for c in read_labels(tmp_path / "m.tif").classes] == [
@@ -145,9 +148,9 @@ def test_a_palette_png_is_read_by_its_colours(tmp_path: Path, scene: Scene) -> N
     image.putpalette([0, 0, 0, 60, 16, 152, 254, 221, 58, 155, 155, 155])
     image.save(tmp_path / "m.png")
     labels = read_labels(tmp_path / "m.png", classes="Building=#3C1098,Plants=#FEDD3A,-#9B9B9B")
-    assert (read_mask(labels.masks[0], scene, scene.grid.window) == np.where(truth == 3, 255, truth)).all()
+    assert (read_mask(labels.rasters[0], scene, scene.grid.window) == np.where(truth == 3, 255, truth)).all()
     by_id = read_labels(tmp_path / "m.png", classes="Building=1,Plants=2|3")
-    assert (read_mask(by_id.masks[0], scene, scene.grid.window) == np.where(truth == 3, 2, truth)).all()
+    assert (read_mask(by_id.rasters[0], scene, scene.grid.window) == np.where(truth == 3, 2, truth)).all()
 
 
 def test_transparent_pixels_are_ignored(tmp_path: Path, scene: Scene) -> None:
@@ -156,7 +159,7 @@ def test_transparent_pixels_are_ignored(tmp_path: Path, scene: Scene) -> None:
     alpha[0, :10] = 0
     geotiff(tmp_path / "m.tif", np.concatenate([colored(truth), alpha]), photometric="RGB", alpha="yes")
     labels = read_labels(tmp_path / "m.tif")
-    assert (read_mask(labels.masks[0], scene, scene.grid.window)[:10] == 255).all()
+    assert (read_mask(labels.rasters[0], scene, scene.grid.window)[:10] == 255).all()
 
 
 def test_a_finer_mask_of_another_crs_is_read_by_place(tmp_path: Path, scene: Scene) -> None:
@@ -166,7 +169,7 @@ def test_a_finer_mask_of_another_crs_is_read_by_place(tmp_path: Path, scene: Sce
     place = Affine(step, 0, west, 0, -step, north)
     truth = RNG.integers(0, 4, (250, 400)).astype(np.uint8)
     labels = read_labels(geotiff(tmp_path / "m.tif", truth, place, 4326))
-    found = read_mask(labels.masks[0], scene, Window(5, 7, 30, 20))
+    found = read_mask(labels.rasters[0], scene, Window(5, 7, 30, 20))
     for row, col in [(0, 0), (3, 17), (19, 29)]:
         lon, lat = to_lonlat.transform(500_000 + 2 * (col + 5.5), 5_600_000 - 2 * (row + 7.5))
         expected = truth[int((north - lat) / step), int((lon - west) / step)]
@@ -177,24 +180,24 @@ def test_a_coarser_mask_and_a_resampled_scene_agree_with_arithmetic(tmp_path: Pa
     truth = ids(30, 40)
     labels = read_labels(geotiff(tmp_path / "m.tif", truth, NORTH_UP @ Affine.scale(2)))
     assert (
-        read_mask(labels.masks[0], scene, scene.grid.window) == np.repeat(np.repeat(truth, 2, 0), 2, 1)
+        read_mask(labels.rasters[0], scene, scene.grid.window) == np.repeat(np.repeat(truth, 2, 0), 2, 1)
     ).all()
     half = scene.resized(30, 40)
-    assert (read_mask(labels.masks[0], half, half.grid.window) == truth).all()
+    assert (read_mask(labels.rasters[0], half, half.grid.window) == truth).all()
 
 
 def test_a_mask_without_crs_needs_the_size_of_the_scene(tmp_path: Path, scene: Scene) -> None:
     truth = ids()
     Image.fromarray(truth).save(tmp_path / "m.png")
     labels = read_labels(tmp_path / "m.png", classes="a,b,c")
-    assert (read_mask(labels.masks[0], scene, scene.grid.window) == truth).all()
+    assert (read_mask(labels.rasters[0], scene, scene.grid.window) == truth).all()
     half = scene.resized(30, 40)
-    assert (read_mask(labels.masks[0], half, half.grid.window) == truth[1::2, 1::2]).all(), (
+    assert (read_mask(labels.rasters[0], half, half.grid.window) == truth[1::2, 1::2]).all(), (
         "the scene's file counts, not its working grid"
     )
     Image.fromarray(truth[:50]).save(tmp_path / "m.png")
     with pytest.raises(LabelError, match=r"is 80x50 px, its scene scene_1.tif 80x60 px"):
-        read_mask(read_labels(tmp_path / "m.png").masks[0], scene, scene.grid.window)
+        read_mask(read_labels(tmp_path / "m.png").rasters[0], scene, scene.grid.window)
 
 
 def test_masks_find_their_scenes_by_name_folder_and_place(tmp_path: Path) -> None:
@@ -209,7 +212,7 @@ def test_masks_find_their_scenes_by_name_folder_and_place(tmp_path: Path) -> Non
         )
     labels = read_labels(f"{tmp_path}/*/masks/*.png")
     scenes = [open_scene(tmp_path / folder / "images" / "part_1.jpg") for folder in ("t1", "t2")]
-    found = [mask_of(labels, scene) for scene in scenes]
+    found = [raster_of(labels, scene) for scene in scenes]
     assert [
         read_mask(mask, scene, Window(0, 0, 2, 2))[0, 0]
         for mask, scene in zip(found, scenes, strict=True)
@@ -221,9 +224,10 @@ def test_masks_find_their_scenes_by_name_folder_and_place(tmp_path: Path) -> Non
 def test_a_scene_without_a_mask_is_unknown_and_not_background(tmp_path: Path, scene: Scene) -> None:
     far = NORTH_UP @ Affine.translation(1000, 0)
     labels = read_labels(geotiff(tmp_path / "other.tif", ids(), far))
-    none = mask_of(labels, scene)
-    assert none is not None and not has_mask(none)
-    assert (read_mask(none, scene, Window(0, 0, 5, 5)) == 255).all()
+    assert raster_of(labels, scene) is None
+    placed = PlacedLabels.of(labels, scene)
+    assert placed.raster is None and placed.labels.annotated is not None and placed.labels.annotated.is_empty
+    assert (class_mask(SceneTruth(placed).chip(Window(0, 0, 5, 5)), 5, 5) == 255).all()
     with pytest.raises(LabelError, match=r"no label raster \(other.tif\) fits"):
         match_labels(labels, [scene])
 
@@ -232,13 +236,13 @@ def test_one_mask_is_found_by_place_and_two_halves_are_refused(tmp_path: Path, s
     truth = ids()
     geotiff(tmp_path / "left.tif", truth[:, :40])
     labels = read_labels(tmp_path / "left.tif")
-    mask = mask_of(labels, scene)
+    mask = raster_of(labels, scene)
     assert mask is not None
     found = read_mask(mask, scene, scene.grid.window)
     assert (found[:, :40] == truth[:, :40]).all() and (found[:, 40:] == 255).all()
     geotiff(tmp_path / "right.tif", truth[:, 40:], NORTH_UP @ Affine.translation(40, 0))
     with pytest.raises(LabelError, match="gdalbuildvrt"):
-        mask_of(read_labels([tmp_path / "left.tif", tmp_path / "right.tif"]), scene)
+        raster_of(read_labels([tmp_path / "left.tif", tmp_path / "right.tif"]), scene)
 
 
 def test_images_are_not_taken_for_masks(tmp_path: Path) -> None:
@@ -261,7 +265,7 @@ def test_a_value_that_appears_later_is_an_error(tmp_path: Path, scene: Scene) ->
     truth[5, 5] = 77
     geotiff(path, truth)
     with pytest.raises(LabelError, match=r"m.tif: holds the value 77"):
-        read_mask(labels.masks[0], scene, scene.grid.window)
+        read_mask(labels.rasters[0], scene, scene.grid.window)
 
 
 def test_areas_of_completeness_go_with_masks(tmp_path: Path, scene: Scene) -> None:
@@ -272,6 +276,6 @@ def test_areas_of_completeness_go_with_masks(tmp_path: Path, scene: Scene) -> No
         tmp_path / "a.gpkg"
     )
     labels = read_labels(geotiff(tmp_path / "m.tif", ids()), annotated=tmp_path / "a.gpkg")
-    assert labels.crs == CRS(32631)
+    assert labels.annotated.crs == CRS(32631)
     area = labels.for_grid(scene.grid, scene.name).annotated
     assert area is not None and area.bounds == (0, 0, 20, 20)

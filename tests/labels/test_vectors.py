@@ -26,11 +26,13 @@ def test_every_vector_format_gives_the_same_labels(tmp_path: Path, suffix: str) 
     else:
         table().to_file(path)
     labels = read_labels(path)
-    order = np.argsort(shapely.bounds(labels.geometries)[:, 0])
-    assert np.asarray(labels.class_ids)[order].tolist() == [1, 2, 1, 2]
+    order = np.argsort(shapely.bounds(labels.features.geometries)[:, 0])
+    assert np.asarray(labels.features.class_ids)[order].tolist() == [1, 2, 1, 2]
     assert labels.class_field == "kind"
     assert shapely.equals_exact(
-        shapely.normalize(labels.geometries[order]), shapely.normalize(np.array(BOXES)), tolerance=1e-6
+        shapely.normalize(labels.features.geometries[order]),
+        shapely.normalize(np.array(BOXES)),
+        tolerance=1e-6,
     ).all()
     assert labels.crs == CRS(32631) or (
         labels.crs is not None and labels.crs.equals(CRS(32631), ignore_axis_order=True)
@@ -40,16 +42,16 @@ def test_every_vector_format_gives_the_same_labels(tmp_path: Path, suffix: str) 
 def test_features_without_a_class_are_ignored_and_counted(tmp_path: Path) -> None:
     table(kind=["a", None, "", "a"]).to_file(tmp_path / "l.gpkg")
     labels = read_labels(tmp_path / "l.gpkg", class_field="kind")
-    assert labels.ignore is not None and labels.ignore.tolist() == [False, True, True, False]
-    assert labels.class_ids.tolist() == [1, 255, 255, 1]
+    assert labels.features.ignore.tolist() == [False, True, True, False]
+    assert labels.features.class_ids.tolist() == [1, 255, 255, 1]
     assert any(note.startswith("2 of 4 features have no class") for note in labels.notes)
 
 
 def test_text_ids_keep_their_number_and_255_is_ignored(tmp_path: Path) -> None:
     table(code=["3", "1", "255", "3"]).to_file(tmp_path / "l.gpkg")
     labels = read_labels(tmp_path / "l.gpkg")
-    assert labels.class_ids.tolist() == [3, 1, 255, 3] and labels.classes.ids == (1, 3)
-    assert labels.ignore is not None and labels.ignore.tolist() == [False, False, True, False]
+    assert labels.features.class_ids.tolist() == [3, 1, 255, 3] and labels.classes.ids == (1, 3)
+    assert labels.features.ignore.tolist() == [False, False, True, False]
 
 
 def test_points_need_a_radius_and_get_it_on_the_ground(tmp_path: Path) -> None:
@@ -60,7 +62,7 @@ def test_points_need_a_radius_and_get_it_on_the_ground(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match=r"2 of 2 features are points or lines.*`buffer_m`"):
         read_labels(tmp_path / "p.gpkg")
     labels = read_labels(tmp_path / "p.gpkg", buffer_m=5)
-    metres = geopandas.GeoSeries(labels.geometries, crs=4326).to_crs(32632).area
+    metres = geopandas.GeoSeries(labels.features.geometries, crs=4326).to_crs(32632).area
     assert metres.to_numpy() == pytest.approx(np.pi * 25, rel=0.01)
 
 
@@ -70,7 +72,7 @@ def test_broken_geometries_are_repaired_counted_and_named(tmp_path: Path) -> Non
         {"kind": ["a"] * 4}, geometry=[bow, None, shapely.Polygon(), shapely.box(0, 0, 1, 1)], crs=32631
     ).to_file(tmp_path / "l.gpkg")
     labels = read_labels(tmp_path / "l.gpkg")
-    assert len(labels) == 2 and labels.feature_ids.tolist() == ["#1", "#4"]
+    assert len(labels) == 2 and labels.features.feature_ids.tolist() == ["#1", "#4"]
     assert "2 missing or empty geometries dropped: #2, #3" in labels.notes
     assert any("area of #1 changed" in note for note in labels.notes)
 
@@ -81,12 +83,12 @@ def test_several_files_come_to_the_first_crs(tmp_path: Path) -> None:
     labels = read_labels([tmp_path / "a.gpkg", tmp_path / "b.gpkg"], class_field="kind")
     assert labels.crs == CRS(32631) and labels.classes.names == ("a", "b", "c")
     assert shapely.equals_exact(
-        shapely.normalize(labels.geometries[4:]), shapely.normalize(np.array(BOXES)), tolerance=1e-3
+        shapely.normalize(labels.features.geometries[4:]), shapely.normalize(np.array(BOXES)), tolerance=1e-3
     ).all()
     assert (
-        labels.feature_ids[0] == "a.gpkg#1"
-        and labels.files is not None
-        and labels.files[7] == str(tmp_path / "b.gpkg")
+        labels.features.feature_ids[0] == "a.gpkg#1"
+        and labels.features.files is not None
+        and labels.features.files[7] == str(tmp_path / "b.gpkg")
     )
     named = read_labels(tmp_path, class_field="file")
     assert named.classes.names == ("a", "b")
@@ -103,13 +105,13 @@ def test_annotated_areas_come_to_the_crs_of_the_labels(tmp_path: Path) -> None:
     area.to_crs(4326).to_file(tmp_path / "a.geojson")
     labels = read_labels(tmp_path / "l.gpkg", annotated=tmp_path / "a.geojson")
     assert labels.annotated is not None
-    assert labels.annotated[0].area == pytest.approx(4e6, rel=1e-4)
+    assert labels.annotated.geometries[0].area == pytest.approx(4e6, rel=1e-4)
 
 
 def test_unlabelled_ground_can_be_ignored(tmp_path: Path) -> None:
     table().to_file(tmp_path / "l.gpkg")
     labels = read_labels(tmp_path / "l.gpkg", unlabelled="ignore")
-    assert labels.annotated is not None and len(labels.annotated) == 4
+    assert labels.annotated is not None and len(labels.annotated.geometries) == 4
     assert read_labels(tmp_path / "l.gpkg").annotated is None
 
 

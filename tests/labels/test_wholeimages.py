@@ -11,6 +11,7 @@ from PIL import Image
 from eo_dl.chips.chipset import open_chip_set
 from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
+from eo_dl.core.imagelabels import ImageLabels, WholeImageLabels
 from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import LabelError
 from eo_dl.evaluation.evaluate import evaluate
@@ -36,7 +37,7 @@ def _csv(tmp_path: Path, text: str) -> Path:
 def _classes_of(labels: LabelSet) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     assert labels.images is not None
-    for image, class_id in zip(labels.images, labels.class_ids, strict=True):
+    for image, class_id in zip(labels.images, labels.rows.class_ids, strict=True):
         found.setdefault(str(image), []).append(
             "" if class_id == 255 else labels.classes.by_id(int(class_id)).name
         )
@@ -50,10 +51,10 @@ def test_a_folder_is_a_class_and_images_lie_anywhere_in_it(tmp_path: Path) -> No
     (tmp_path / "README.md").write_text("nothing")
     labels = read_labels(tmp_path)
     assert _classes_of(labels) == {"a.png": ["pond"], "b.jpg": ["pond"], "c.png": ["roof"]}
-    assert labels.whole_images
+    assert isinstance(labels, WholeImageLabels)
     scenes = [open_scene(path) for path in scene_paths([tmp_path], below=True)]
-    matched = match_labels(labels, scenes)
-    assert not matched.whole_images
+    matched = match_labels(labels, scenes).labels
+    assert isinstance(matched, ImageLabels)
     for scene in scenes:
         for found in (labels.for_grid(scene.grid, scene.name), matched.for_grid(scene.grid, scene.name)):
             assert [geometry.bounds for geometry in found.geometries] == [
@@ -80,7 +81,7 @@ def test_images_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> N
     assert _classes_of(by_line) == _classes_of(by_folder)
     scenes = [open_scene(path) for path in scene_paths([tmp_path / "data"], below=True)]
     for labels in (by_folder, by_line):
-        matched = match_labels(labels, scenes)
+        matched = match_labels(labels, scenes).labels
         for scene in scenes:
             found = matched.for_grid(scene.grid, scene.place)
             assert [labels.classes.by_id(int(i)).name for i in found.class_ids] == [
@@ -141,7 +142,7 @@ def test_a_csv_of_file_and_class(tmp_path: Path, text: str) -> None:
 def test_several_classes_of_an_image(tmp_path: Path, text: str) -> None:
     labels = read_labels(_csv(tmp_path, text))
     assert _classes_of(labels) == {"a.tif": ["roof", "pond"], "b.tif": ["pond"]}
-    assert labels.image_names == ("a.tif", "b.tif", "c.tif")
+    assert [image.name for image in labels.covered] == ["a.tif", "b.tif", "c.tif"]
     assert any("1 of 3 images have several classes" in note for note in labels.notes)
 
 
@@ -171,7 +172,7 @@ def test_real_layouts(real_data: Path) -> None:
     rgb = read_labels(real_data / "eurosat-small" / "rgb")
     assert (len(rgb), len(rgb.classes)) == (100, 10)
     regions = read_labels(real_data / "fair-xyz-regions" / "tiles.csv", class_field="region")
-    counts = dict(zip(*np.unique(regions.class_ids, return_counts=True), strict=True))
+    counts = dict(zip(*np.unique(regions.rows.class_ids, return_counts=True), strict=True))
     assert {regions.classes.by_id(int(i)).name: int(n) for i, n in counts.items()} == {
         "zanzibar": 136,
         "nairobi": 108,

@@ -12,7 +12,7 @@ import torch
 from eo_dl.core.arrays import ChipTarget
 from eo_dl.core.chiprules import ChipClassRule
 from eo_dl.core.classes import ClassSet
-from eo_dl.core.labelset import PixelLabels
+from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.errors import ConfigError, LabelError
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.classification.codec import ClassificationCodec

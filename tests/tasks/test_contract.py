@@ -25,8 +25,9 @@ from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import Objects, Target
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.classes import ClassSet
-from eo_dl.core.labelset import LabelSet, PixelLabels
+from eo_dl.core.labelset import LabelSet
 from eo_dl.core.pixelgrid import PixelGrid
+from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.errors import ConfigError
 from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.inference.predict import predict

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from eo_dl.core.arrays import BoxTarget, Objects
 from eo_dl.core.classes import ClassInfo, ClassSet
-from eo_dl.core.labelset import PixelLabels
+from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.errors import ConfigError, LabelError
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.detection.anchors import fitting_ratios, fitting_sizes, fitting_stride, pyramid_strides

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from eo_dl.chips.augment import Augment, AugmentConfig
 from eo_dl.core.arrays import Objects
 from eo_dl.core.classes import ClassInfo, ClassSet
-from eo_dl.core.labelset import PixelLabels
+from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.instances.codec import InstancesCodec
 from eo_dl.tasks.instances.network import _masks_in_boxes

@@ -10,7 +10,7 @@ import torch
 from eo_dl.core.arrays import BoxTarget
 from eo_dl.core.chiprules import OneObjectRule
 from eo_dl.core.classes import IGNORE_ID, ClassSet
-from eo_dl.core.labelset import PixelLabels
+from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.tasks import NetworkInputs
 from eo_dl.tasks.localization import TASK
 from eo_dl.tasks.localization.codec import LocalizationCodec

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 
 from eo_dl.core.arrays import MaskTarget
 from eo_dl.core.classes import ClassInfo, ClassSet
-from eo_dl.core.labelset import PixelLabels
+from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.errors import ConfigError, LabelError
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.segmentation.codec import SegmentationCodec, largest_channel

@@ -22,7 +22,8 @@ from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import MaskTarget
 from eo_dl.core.classes import ClassSet
-from eo_dl.core.labelset import LabelSet
+from eo_dl.core.features import Features
+from eo_dl.core.maplabels import MapLabels
 from eo_dl.core.progress import OnProgress, silent
 from eo_dl.core.seeds import generator
 from eo_dl.networks.tasknetwork import TaskNetwork
@@ -177,7 +178,7 @@ def new_world(tmp_path: Path) -> Callable[..., World]:
 SIDE, CHIP = 192, 32
 
 
-def scene_and_labels(folder: Path) -> tuple[Path, LabelSet]:
+def scene_and_labels(folder: Path) -> tuple[Path, MapLabels]:
     """Bright roofs of 8 px on dark noise, a column of nodata at the left."""
     rng = np.random.default_rng(0)
     pixels = rng.normal(1000, 150, (2, SIDE, SIDE))
@@ -213,10 +214,13 @@ def scene_and_labels(folder: Path) -> tuple[Path, LabelSet]:
         ],
         dtype=object,
     )
-    ids = np.ones(len(boxes), np.int64)
-    return path, LabelSet(
-        ClassSet.of_names(["roof"]), boxes, ids, CRS(crs), "roofs", np.arange(len(boxes)).astype(object)
+    features = Features(
+        geometries=boxes,
+        class_ids=np.ones(len(boxes), np.int64),
+        feature_ids=np.arange(len(boxes)).astype(object),
+        ignore=np.zeros(len(boxes), np.bool_),
     )
+    return path, MapLabels(ClassSet.of_names(["roof"]), features, CRS(crs), "roofs")
 
 
 @pytest.fixture(scope="session")

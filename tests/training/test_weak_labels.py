@@ -88,7 +88,10 @@ def test_a_model_of_weak_labels_beats_the_most_frequent_class_on_hand_labels(
     )
     report = evaluate(found, hand)
     iou = next(score for score in report.scores if score.name == "mean_iou" and score.class_name is None)
-    areas = [sum(one.area for one in hand.geometries[hand.class_ids == info.id]) for info in hand.classes]
+    areas = [
+        sum(one.area for one in hand.features.geometries[hand.features.class_ids == info.id])
+        for info in hand.classes
+    ]
     # IoU of the one class that is everywhere, 0 of the others
     majority = max(areas) / sum(areas) / sum(area > 0 for area in areas)
     assert iou.low is not None and iou.low > majority + 0.05, (iou, majority)

@@ -10,17 +10,20 @@ import numpy as np
 import shapely
 
 from ...core.arraytypes import Float64Array, GeometryArray
-from ...core.labelset import LabelSet
+from ...core.imagelabels import WholeImageLabels
+from ...core.labelset import FeatureLabels, LabelSet
 from ...core.progress import OnProgress, silent
+from ...core.rasterlabels import RasterLabels
 from ...errors import EoDlError, LabelError
 from ...io.scene import Scene, SceneSources, open_scenes
 from ...labels.classnames import parse_classes
 from ...labels.coverage import match_labels
 from ...labels.labeloptions import LabelOptions
 from ...labels.labelsources import Sources, find_sources
+from ...labels.placement import PlacedLabels
 from ...labels.projectlayout import Announced, announced, is_project
 from ...labels.reading import LabelFiles, labels_of, read_records
-from ...labels.records import Records
+from ...labels.records import OutlineRecords, Records
 from ...labels.vector.vectorlabels import read_areas
 from .checkreport import CheckReport, in_order, registration_text
 from .classchecks import check_balance, check_class_values
@@ -107,16 +110,16 @@ def check_with_scenes(
         counts = _object_counts(label_set, project_classes)
         if opened:
             registration = _check_on_scenes(label_set, opened, findings, counts, on_progress)
-        findings += check_annotated(label_set)
-    are_rasters = label_set is not None and bool(label_set.masks)
-    findings += check_balance(counts, "px" if are_rasters else "objects")
+        if isinstance(label_set, FeatureLabels):
+            findings += check_annotated(label_set)
+    findings += check_balance(counts, "px" if isinstance(label_set, RasterLabels) else "objects")
     return CheckReport(
         source=sources.name,
         findings=in_order(findings),
         classes=counts,
         unit="px" if records is None else "objects",
         registration=registration,
-        crs=None if records is None else records.crs,
+        crs=records.crs if isinstance(records, OutlineRecords) else None,
         scenes=opened,
         notes=() if label_set is None else label_set.notes,
     )
@@ -132,7 +135,7 @@ def _project(sources: Sources, label_options: LabelOptions) -> Announced | None:
 
 def _check_records(records: Records, project_classes: Sequence[str]) -> Iterator[Finding]:
     """Problems of the features as the file holds them."""
-    if not records.whole_images:
+    if isinstance(records, OutlineRecords):
         yield from check_geometries(records)
         yield from check_overlaps(records)
     yield from check_class_values(records, project_classes)
@@ -141,9 +144,8 @@ def _check_records(records: Records, project_classes: Sequence[str]) -> Iterator
 def _object_counts(labels: LabelSet, project_classes: Sequence[str]) -> dict[str, float]:
     """Objects of each class, those of the project first; nothing yet for label rasters."""
     counts = dict.fromkeys(project_classes, 0.0)
-    if not labels.masks:
-        for info in labels.classes:
-            counts[info.name] = float((labels.class_ids == info.id).sum())
+    if not isinstance(labels, RasterLabels):
+        counts |= {name: float(count) for name, count in labels.class_counts().items()}
     return counts
 
 
@@ -160,17 +162,19 @@ def _check_on_scenes(
     except LabelError as error:
         findings.append(Finding("unreadable", "error", str(error)))
         return {}
-    if not labels.masks and not labels.whole_images:
-        findings += check_used(matched, scenes)
+    if isinstance(labels, WholeImageLabels):
+        return {}  # they have no outlines to check
+    if isinstance(matched.labels, FeatureLabels):
+        findings += check_used(matched.labels, matched.used)
     registration = _Registration(len(scenes))
-    for index, scene in enumerate(scenes):
+    for index, placed in enumerate(matched.placed):
         on_progress(index, len(scenes), "scenes")
-        if labels.whole_images or not matched.covers(scene.place):
+        if not matched.labels.covers(placed.scene.place):
             continue
         try:
-            findings += _check_on_scene(matched, scene, counts, registration)
+            findings += _check_on_scene(matched.labels, placed, counts, registration)
         except EoDlError as error:
-            findings.append(Finding("unreadable", "error", str(error), image=scene.name))
+            findings.append(Finding("unreadable", "error", str(error), image=placed.scene.name))
     on_progress(len(scenes), len(scenes), "scenes")
     shifts = registration.results()
     findings += _misregistrations(shifts, scenes)
@@ -178,18 +182,19 @@ def _check_on_scenes(
 
 
 def _check_on_scene(
-    labels: LabelSet, scene: Scene, counts: dict[str, float], registration: _Registration
+    labels: LabelSet, placed: PlacedLabels, counts: dict[str, float], registration: _Registration
 ) -> list[Finding]:
     """Problems that one scene reveals."""
+    scene = placed.scene
     in_file = scene.resized(scene.native.height, scene.native.width)
-    if not labels.masks:
+    if isinstance(labels, FeatureLabels):
         outlines = labels.for_grid(in_file.grid, scene.place).geometries
         if len(outlines):
             registration.add(in_file, outlines)
         return list(check_on_scene(labels, scene))
-    facts = mask_facts(labels, scene)
-    if facts is None:
+    if placed.raster is None:
         return []
+    facts = mask_facts(placed.raster, labels.classes, scene)
     for info in labels.classes:
         counts[info.name] = counts.get(info.name, 0.0) + float(facts.pixels[info.id])
     if facts.outlines:

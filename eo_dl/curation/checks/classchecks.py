@@ -9,7 +9,7 @@ import shapely
 
 from ...core.classes import BACKGROUND
 from ...labels.classnames import counted, lookalikes
-from ...labels.records import Records
+from ...labels.records import OutlineRecords, Records
 from .finding import Finding
 from .shapechecks import image_of
 
@@ -31,7 +31,7 @@ def check_class_values(records: Records, project_classes: Sequence[str] = ()) ->
             "warning",
             "has no class, so it is neither an object nor background; assign one",
             feature_ids=(str(records.feature_ids[index]),),
-            geometry=_drawable(records.geometries[index]),
+            geometry=_drawable(records.geometries[index]) if isinstance(records, OutlineRecords) else None,
             image=image_of(records, index),
         )
     counts = counted(records.values)

@@ -84,12 +84,11 @@ def _finding(judged: JudgedLabels, scene: Scene, channel: int, text: str) -> Fin
     """A finding about an image, with its labels of a class."""
     labels = judged.in_pixels(scene)
     of_class = np.flatnonzero(judged.channels_of(labels) == channel)
-    feature_ids = judged.labels.feature_ids[labels.index[of_class]]
     return Finding(
         "suspected class",
         "warning",
         text,
-        feature_ids=tuple(str(feature_id) for feature_id in feature_ids),
+        feature_ids=tuple(judged.feature_id(labels, index) for index in of_class.tolist()),
         class_name=judged.names[channel],
         geometry=shapely.box(*scene.native.window.box),
         image=scene.name,

@@ -17,7 +17,7 @@ import shapely
 
 from ...bundle import Bundle
 from ...core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array
-from ...core.labelset import PixelLabels
+from ...core.pixellabels import PixelLabels
 from ...core.progress import OnProgress
 from ...inference.predict import predict
 from ...io.scene import Scene

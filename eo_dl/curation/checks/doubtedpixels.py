@@ -20,14 +20,16 @@ from ...bundle import Bundle
 from ...core.arraytypes import BoolArray, Float64Array, Int64Array
 from ...core.classes import IGNORE_ID
 from ...core.geometries import shifted
-from ...core.labelset import MaskLabels, PixelLabels
 from ...core.normalization import to_physical
+from ...core.pixellabels import PixelLabels
 from ...core.progress import OnProgress
+from ...core.rasterlabels import LabelRaster, RasterLabels
 from ...core.window import Window
 from ...inference.predict import predict
 from ...io.rasterize import burn, polygonize
 from ...io.scene import Scene, SceneReader, open_scene
-from ...labels.raster.masks import has_mask, mask_of, read_mask
+from ...labels.placement import PlacedLabels
+from ...labels.raster.masks import read_mask
 from ...networks.compute import Compute
 from .confident import means_by_class, suspects
 from .finding import Finding
@@ -54,7 +56,7 @@ class _JudgedScene:
     scene: Scene
     labels: PixelLabels
     channels: Int64Array  # (N,) channel of each label
-    mask: MaskLabels | None
+    mask: LabelRaster | None
     probabilities: Scene
     sums: Float64Array  # (N, K) of the probabilities under each object
     counts: Float64Array  # (N,) pixels of each object
@@ -92,13 +94,14 @@ def doubts_of_pixels(
     )
     background = [channel for channel, info in enumerate(bundle.classes) if info.id == 0]
     question = _Question(judged, background[0] if background else None)
+    are_rasters = isinstance(judged.labels, RasterLabels)
     judged_scenes = []
     for scene, part in zip(judged.scenes, result.parts or (result,), strict=True):
         assert part.probabilities is not None, "they were asked for"
-        mask = mask_of(judged.labels, scene)
-        if judged.labels.masks and not has_mask(mask):
+        placed = PlacedLabels.of(judged.labels, scene)
+        if are_rasters and placed.raster is None:
             continue  # a scene without a label raster, where others have one
-        judged_scenes.append(_judged_scene(judged, scene, mask, part.probabilities))
+        judged_scenes.append(_judged_scene(judged, placed, part.probabilities))
 
     class_count = len(bundle.classes)
     pixel_sums, pixel_counts = np.zeros(class_count), np.zeros(class_count)
@@ -115,20 +118,18 @@ def doubts_of_pixels(
         if judged_scene.mask is not None or question.background is not None:
             findings += _doubted_ground(question, judged_scene, thresholds)
     notes = []
-    if question.background is None and not judged.labels.masks:
+    if question.background is None and not are_rasters:
         notes.append("the model has no background class, so it cannot find missing labels")
     return findings, notes
 
 
-def _judged_scene(
-    judged: JudgedLabels, scene: Scene, mask: MaskLabels | None, probabilities: Path
-) -> _JudgedScene:
-    labels = judged.in_pixels(scene)
+def _judged_scene(judged: JudgedLabels, placed: PlacedLabels, probabilities: Path) -> _JudgedScene:
+    labels = placed.labels
     return _JudgedScene(
-        scene=scene,
+        scene=placed.scene,
         labels=labels,
         channels=judged.channels_of(labels),
-        mask=mask,
+        mask=placed.raster,
         probabilities=open_scene(probabilities),
         sums=np.zeros((len(labels), len(judged.names))),
         counts=np.zeros(len(labels)),
@@ -165,7 +166,7 @@ def _read(question: _Question, scene: _JudgedScene, reader: SceneReader, window:
     )
 
 
-def _channels_of_mask(question: _Question, scene: Scene, mask: MaskLabels, window: Window) -> Int64Array:
+def _channels_of_mask(question: _Question, scene: Scene, mask: LabelRaster, window: Window) -> Int64Array:
     """(H, W) the channel of each pixel of a label raster."""
     channel_of = np.full(256, NOT_JUDGED, np.int64)
     for class_id, channel in question.judged.channels.items():

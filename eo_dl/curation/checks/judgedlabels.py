@@ -14,7 +14,8 @@ import shapely
 from ...bundle import Bundle
 from ...core.arraytypes import Int64Array
 from ...core.classes import BACKGROUND
-from ...core.labelset import LabelSet, PixelLabels
+from ...core.labelset import LabelSet, features_of
+from ...core.pixellabels import PixelLabels
 from ...errors import LabelError
 from ...io.scene import Scene
 from .finding import Finding
@@ -86,6 +87,10 @@ class JudgedLabels:
         channels = [self.channels.get(class_id, NOT_JUDGED) for class_id in labels.class_ids.tolist()]
         return np.where(labels.ignore, NOT_JUDGED, np.array(channels, np.int64))
 
+    def feature_id(self, labels: PixelLabels, index: int) -> str:
+        """How the source calls one label of a scene."""
+        return str(features_of(self.labels).feature_ids[labels.index[index]])
+
     def about_label(self, scene: Scene, labels: PixelLabels, index: int, kind: Doubt, text: str) -> Finding:
         """A finding about one label of a scene."""
         names = [info.name for info in self.labels.classes if info.id == labels.class_ids[index]]
@@ -93,7 +98,7 @@ class JudgedLabels:
             kind,
             "warning",
             text,
-            feature_ids=(str(self.labels.feature_ids[labels.index[index]]),),
+            feature_ids=(self.feature_id(labels, index),),
             class_name=names[0] if names else "",
             geometry=labels.geometries[index],
             image=scene.name,

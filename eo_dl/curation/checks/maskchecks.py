@@ -9,12 +9,13 @@ import numpy as np
 import shapely
 
 from ...core.arraytypes import BoolArray, GeometryArray, Int64Array, UInt8Array
+from ...core.classes import ClassSet
 from ...core.geometries import shifted
-from ...core.labelset import LabelSet
+from ...core.rasterlabels import LabelRaster
 from ...core.window import Window
 from ...io.rasterize import polygonize
 from ...io.scene import Scene, SceneReader
-from ...labels.raster.masks import has_mask, mask_of, read_mask
+from ...labels.raster.masks import read_mask
 from .finding import Finding
 from .placechecks import LEAST_PX, blocks_of
 
@@ -47,23 +48,25 @@ class MaskFacts:
     """Outlines of the other patches by block; if there are many, the largest of each block."""
 
 
-def mask_facts(labels: LabelSet, scene: Scene) -> MaskFacts | None:
-    """The facts about the label raster of a scene; None if it has none.
+def mask_facts(raster: LabelRaster, classes: ClassSet, scene: Scene) -> MaskFacts:
+    """The facts about the label raster of a scene.
+
+    Args:
+        raster: The label raster of the scene.
+        classes: The classes of the labels.
+        scene: The scene.
 
     Raises:
         LabelError: The raster does not fit the scene.
     """
-    mask = mask_of(labels, scene)
-    if mask is None or not has_mask(mask):
-        return None
     in_file = scene.resized(scene.native.height, scene.native.width)
-    foreground = [info.id for info in labels.classes.foreground]
+    foreground = [info.id for info in classes.foreground]
     blocks = list(blocks_of(scene, _BLOCK_PX))
     outlines_per_block = max(1, _MOST_OUTLINES // len(blocks))
     facts = MaskFacts()
     with SceneReader(in_file) as reader:
         for window in blocks:
-            ids, valid = read_mask(mask, in_file, window), reader.read_valid(window)
+            ids, valid = read_mask(raster, in_file, window), reader.read_valid(window)
             facts.pixels += np.bincount(ids[valid], minlength=256)
             facts.over_nodata += int(np.isin(ids[~valid], foreground).sum())
             _add_patches(facts, ids, np.isin(ids, foreground), window, outlines_per_block)

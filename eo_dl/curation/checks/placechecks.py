@@ -4,14 +4,15 @@ annotated ground.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import shapely
 
-from ...core.arraytypes import Float64Array
+from ...core.arraytypes import BoolArray, Float64Array
 from ...core.geometries import shifted
-from ...core.labelset import LabelSet, PixelLabels
+from ...core.labelset import FeatureLabels
+from ...core.pixellabels import PixelLabels
 from ...core.window import Window
 from ...io.rasterize import burn
 from ...io.scene import Scene, SceneReader
@@ -28,7 +29,7 @@ _BLOCK_PX = 1024
 _SLACK_PX = 1.0  # outlines are drawn to the edge of the image, give or take
 
 
-def check_on_scene(labels: LabelSet, scene: Scene) -> Iterator[Finding]:
+def check_on_scene(labels: FeatureLabels, scene: Scene) -> Iterator[Finding]:
     """Everything about the objects that touch one scene."""
     in_scene = labels.for_grid(scene.native, scene.place)
     yield from _too_small(labels, in_scene, scene)
@@ -36,28 +37,29 @@ def check_on_scene(labels: LabelSet, scene: Scene) -> Iterator[Finding]:
     yield from _over_nodata(labels, in_scene, scene)
 
 
-def check_used(labels: LabelSet, scenes: Sequence[Scene]) -> Iterator[Finding]:
-    """Objects that lie on no scene. (If none lies on any, `check_labels` reports that as one finding.)"""
-    used = np.zeros(len(labels), np.bool_)
-    for scene in scenes:
-        used[labels.for_grid(scene.native, scene.place).index] = True
+def check_used(labels: FeatureLabels, used: BoolArray) -> Iterator[Finding]:
+    """Objects that lie on no scene. (If none lies on any, `check_labels` reports that as one finding.)
+
+    Args:
+        labels: The labels.
+        used: (N,) True for objects that touch a scene.
+    """
     for index in np.flatnonzero(~used).tolist():
         image = None
-        if labels.crs is None and labels.images is not None:
-            image = str(labels.images[index])
+        if labels.crs is None and labels.features.images is not None:
+            image = str(labels.features.images[index])
         text = "lies on none of the scenes and is not used; add the scene it belongs to, or delete it"
         yield _about(labels, index, "outside scene", "warning", text, image)
 
 
-def check_annotated(labels: LabelSet) -> Iterator[Finding]:
+def check_annotated(labels: FeatureLabels) -> Iterator[Finding]:
     """Objects outside the ground on which labels are complete."""
-    areas = labels.annotated
-    if areas is None or areas is labels.geometries or labels.crs is None or not len(areas):
+    if labels.areas is None or labels.crs is None or not len(labels.areas.geometries):
         return
-    ground = shapely.union_all(shapely.make_valid(areas))
+    ground = shapely.union_all(shapely.make_valid(labels.areas.geometries))
     shapely.prepare(ground)
-    for index in np.flatnonzero(~shapely.contains(ground, labels.geometries)).tolist():
-        geometry = labels.geometries[index]
+    for index in np.flatnonzero(~shapely.contains(ground, labels.features.geometries)).tolist():
+        geometry = labels.features.geometries[index]
         share = 1 - shapely.area(shapely.intersection(geometry, ground)) / shapely.area(geometry)
         if share <= _UNANNOTATED_SHARE:
             continue
@@ -70,30 +72,30 @@ def check_annotated(labels: LabelSet) -> Iterator[Finding]:
 
 
 def _about(
-    labels: LabelSet, index: int, kind: str, severity: Severity, text: str, image: str | None = None
+    labels: FeatureLabels, index: int, kind: str, severity: Severity, text: str, image: str | None = None
 ) -> Finding:
     """A finding about one object, in the frame of the labels."""
-    names = [info.name for info in labels.classes if info.id == labels.class_ids[index]]
+    names = [info.name for info in labels.classes if info.id == labels.features.class_ids[index]]
     return Finding(
         kind,
         severity,
         text,
-        feature_ids=(str(labels.feature_ids[index]),),
+        feature_ids=(str(labels.features.feature_ids[index]),),
         class_name=names[0] if names else "",
-        geometry=labels.geometries[index],
+        geometry=labels.features.geometries[index],
         image=image,
     )
 
 
 def _about_scene(
-    labels: LabelSet, index: int, kind: str, severity: Severity, text: str, scene: Scene
+    labels: FeatureLabels, index: int, kind: str, severity: Severity, text: str, scene: Scene
 ) -> Finding:
     """A finding about one object of a scene; labels without a CRS lie in its pixels."""
     image = scene.name if labels.crs is None else None
     return _about(labels, index, kind, severity, text, image)
 
 
-def _too_small(labels: LabelSet, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
+def _too_small(labels: FeatureLabels, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
     bounds = in_scene.bounds
     width, height = bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1]
     areas = shapely.area(in_scene.geometries)
@@ -106,7 +108,7 @@ def _too_small(labels: LabelSet, in_scene: PixelLabels, scene: Scene) -> Iterato
         yield _about_scene(labels, int(in_scene.index[index]), "too small", "warning", text, scene)
 
 
-def _outside_scene(labels: LabelSet, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
+def _outside_scene(labels: FeatureLabels, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
     last_col, last_row = scene.native.width + _SLACK_PX, scene.native.height + _SLACK_PX
     frame = shapely.box(-_SLACK_PX, -_SLACK_PX, last_col, last_row)
     for index in np.flatnonzero(~shapely.contains(frame, in_scene.geometries)).tolist():
@@ -120,7 +122,7 @@ def _outside_scene(labels: LabelSet, in_scene: PixelLabels, scene: Scene) -> Ite
             yield _about_scene(labels, int(in_scene.index[index]), "outside scene", "note", text, scene)
 
 
-def _over_nodata(labels: LabelSet, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
+def _over_nodata(labels: FeatureLabels, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
     pixels, invalid = _pixels_below(in_scene, scene)
     share = np.divide(invalid, pixels, out=np.zeros(len(pixels)), where=pixels > 0)
     for index in np.flatnonzero(share >= _NODATA_SHARE).tolist():

@@ -10,7 +10,7 @@ import shapely
 
 from ...core.arraytypes import Float64Array, GeometryArray, Int64Array
 from ...core.geometries import missing_or_empty
-from ...labels.records import Records
+from ...labels.records import OutlineRecords, Records
 from .finding import Finding
 
 _DUPLICATE_IOU = 0.95
@@ -20,7 +20,7 @@ _OVERLAP_SHARE = 0.1
 """Share of the smaller object; neighbours that are drawn by hand overlap by slivers."""
 
 
-def check_geometries(records: Records) -> Iterator[Finding]:
+def check_geometries(records: OutlineRecords) -> Iterator[Finding]:
     """Features without a geometry, without an area, or with an invalid outline."""
     missing = missing_or_empty(records.geometries)
     if missing.any():
@@ -46,7 +46,7 @@ def check_geometries(records: Records) -> Iterator[Finding]:
 
 def image_of(records: Records, index: int) -> str | None:
     """The image in whose pixels a feature lies; None for map coordinates."""
-    if records.crs is not None or records.images is None:
+    if records.images is None:
         return None
     return str(records.images[index])
 
@@ -74,7 +74,7 @@ def _box_around(geometry: shapely.Geometry) -> shapely.Geometry:
     return shapely.box(*shapely.buffer(centre, radius).bounds)
 
 
-def usable(records: Records) -> Int64Array:
+def usable(records: OutlineRecords) -> Int64Array:
     """Indices of the features that have an area once they are repaired."""
     index = np.flatnonzero(~missing_or_empty(records.geometries))
     finite = [np.isfinite(shapely.get_coordinates(geometry)).all() for geometry in records.geometries[index]]
@@ -115,7 +115,7 @@ def overlapping(geometries: GeometryArray, least_iou: float) -> OverlappingPairs
     return OverlappingPairs(first[kept], second[kept], iou[kept], covered[kept])
 
 
-def check_overlaps(records: Records) -> Iterator[Finding]:
+def check_overlaps(records: OutlineRecords) -> Iterator[Finding]:
     """Objects drawn twice, and objects that overlap. Boxes overlap by nature: of them only duplicates
     count.
     """
@@ -134,7 +134,7 @@ def check_overlaps(records: Records) -> Iterator[Finding]:
                 yield _overlap(records, pair, covered, common)
 
 
-def _frames(records: Records, index: Int64Array) -> Iterator[Int64Array]:
+def _frames(records: OutlineRecords, index: Int64Array) -> Iterator[Int64Array]:
     """Features that lie in one frame: those of one image if they are bound to images, else all."""
     if records.images is None:
         yield index
@@ -153,7 +153,9 @@ def _are_boxes(geometries: GeometryArray) -> bool:
     return bool(fill_their_box.mean() > 0.95)
 
 
-def _duplicate(records: Records, pair: tuple[int, int], iou: float, outline: shapely.Geometry) -> Finding:
+def _duplicate(
+    records: OutlineRecords, pair: tuple[int, int], iou: float, outline: shapely.Geometry
+) -> Finding:
     first_class, second_class = (records.values[index] for index in pair)
     first_id, second_id = (str(records.feature_ids[index]) for index in pair)
     exact, same_class = iou > _SAME_IOU, first_class == second_class
@@ -172,7 +174,9 @@ def _duplicate(records: Records, pair: tuple[int, int], iou: float, outline: sha
     )
 
 
-def _overlap(records: Records, pair: tuple[int, int], covered: float, common: shapely.Geometry) -> Finding:
+def _overlap(
+    records: OutlineRecords, pair: tuple[int, int], covered: float, common: shapely.Geometry
+) -> Finding:
     first_class, second_class = (records.values[index] for index in pair)
     first_id, second_id = (str(records.feature_ids[index]) for index in pair)
     same_class = first_class == second_class

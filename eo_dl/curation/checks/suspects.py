@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ...bundle import Bundle, load_model
+from ...core.imagelabels import WholeImageLabels
 from ...core.labelset import LabelSet
 from ...core.progress import OnProgress, silent
+from ...core.rasterlabels import RasterLabels
 from ...errors import LabelError
 from ...io.scene import Scene
 from ...labels.coverage import match_labels
@@ -76,7 +78,7 @@ def check_with_model(
     bundle = load_model(model)
     judge, kinds = _JUDGES[bundle.task.output]
     _check_kind(labels, bundle, kinds)
-    matched = match_labels(labels, scenes)
+    matched = match_labels(labels, scenes).labels
     covered = [scene for scene in scenes if matched.covers(scene.place)]
     in_files = [scene.resized(scene.native.height, scene.native.width) for scene in covered]
     judged = JudgedLabels.of(matched, in_files, bundle)
@@ -87,16 +89,16 @@ def check_with_model(
 
 def _check_kind(labels: LabelSet, bundle: Bundle, kinds: Sequence[str]) -> None:
     kind = "objects"
-    if labels.whole_images:
+    if isinstance(labels, WholeImageLabels):
         kind = "whole images"
-    elif labels.masks:
+    elif isinstance(labels, RasterLabels):
         kind = "label rasters"
     if kind not in kinds:
         raise LabelError(
             f"{bundle.path}: a {bundle.task.name} model judges labels of {' or '.join(kinds)}, and "
             f"{labels.source} has labels of {kind}; use a model of such labels, or omit `model`"
         )
-    if any(mask.band_ids for mask in labels.masks):
+    if isinstance(labels, RasterLabels) and labels.soft:
         raise LabelError(
             f"{labels.source}: soft labels already state how certain they are; use labels of classes, or "
             "omit `model`"

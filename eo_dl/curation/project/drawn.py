@@ -11,8 +11,11 @@ import shapely
 from pyproj import CRS
 
 from ...core.arraytypes import BoolArray, GeometryArray, ObjectArray
+from ...core.features import LabelRows
 from ...core.geometries import missing_or_empty
-from ...core.labelset import LabelSet
+from ...core.imagelabels import WholeImageLabels
+from ...core.labelset import LabelSet, features_of
+from ...core.rasterlabels import RasterLabels
 from ...errors import LabelError
 from ...io.vectorlayers import read_layer
 from ...labels.classnames import value_text
@@ -165,18 +168,23 @@ def _texts(table: gpd.GeoDataFrame, name: str) -> tuple[str | None, ...]:
 
 
 def _of_labels(labels: LabelSet) -> Drawn:
-    if labels.masks:
+    if isinstance(labels, RasterLabels):
         raise LabelError(
             f"{labels.source}: label rasters have no objects to count; list their classes with `eo-dl "
             "inspect`, or check them with `eo-dl labels check`"
         )
+    rows: LabelRows = features_of(labels)
+    geometries = features_of(labels).geometries
+    if isinstance(labels, WholeImageLabels):
+        rows = labels.rows
+        geometries = np.full(len(rows), shapely.Polygon(), dtype=object)  # the sizes of images are not known
     names = {info.id: info.name for info in labels.classes}
     return Drawn(
         source=labels.source,
         crs=labels.crs,
-        geometries=labels.geometries,
-        values=tuple(names.get(class_id) for class_id in labels.class_ids.tolist()),
-        feature_ids=labels.feature_ids,
+        geometries=geometries,
+        values=tuple(names.get(class_id) for class_id in rows.class_ids.tolist()),
+        feature_ids=rows.feature_ids,
         reviewed=np.zeros(len(labels), np.bool_),
         statuses=(None,) * len(labels),
         annotated=None,

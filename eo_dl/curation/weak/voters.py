@@ -14,13 +14,16 @@ import shapely
 from ...core.arrays import Chip
 from ...core.bands import BandSet
 from ...core.classes import IGNORE_ID, ClassSet
-from ...core.labelset import LabelSet, MaskLabels, PixelLabels
+from ...core.labelset import LabelSet
 from ...core.normalization import to_physical
+from ...core.pixellabels import PixelLabels
+from ...core.rasterlabels import LabelRaster
 from ...errors import LabelError
 from ...io.rasterize import burn
 from ...io.scene import Scene
 from ...labels.classnames import value_text
-from ...labels.raster.masks import mask_of, read_mask
+from ...labels.placement import PlacedLabels
+from ...labels.raster.masks import read_mask
 from ...labels.raster.maskvalues import mask_content
 from ...labels.reading import read_labels
 from ...labels.vector.fields import NO_FIELD
@@ -88,7 +91,7 @@ class RasterVoter:
     none.
     """
 
-    mask: MaskLabels
+    mask: LabelRaster
     scene: Scene
 
     def votes(self, chip: Chip) -> Votes:
@@ -136,7 +139,7 @@ def _raster_voter(
         votes[value] = wanted.get(text, unsaid)
     silent = tuple(value for value, vote in votes.items() if vote == ABSTAINS)
     return RasterVoter(
-        MaskLabels(
+        LabelRaster(
             function.raster, {value: vote for value, vote in votes.items() if vote != ABSTAINS}, silent
         ),
         scene,
@@ -201,9 +204,9 @@ class TruthVoter:
         self._codes = np.zeros(IGNORE_ID + 1, np.uint8)
         for info in labels.classes:
             self._codes[info.id] = code.get(_key(info.name), ABSTAINS)
-        self._mask = mask_of(labels, scene)
-        self._scene = scene
-        found = labels.for_grid(scene.grid, scene.place, scene.native)
+        placed = PlacedLabels.of(labels, scene)
+        self._mask, self._scene = placed.raster, scene
+        found = placed.labels
         self._voter = VectorVoter(
             replace(found, index=np.arange(len(found))),
             np.where(found.ignore, 0, self._codes[found.class_ids]),

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import shapely
 
+from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
 from ..classnames import value_text
 from ..labeloptions import LabelOptions
-from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledObject, Losses, objects_that_count
 from .csvtable import (
     CLASS_COLUMNS,
@@ -47,12 +48,12 @@ def read_box_csv(paths: Sequence[Path], source: str, options: LabelOptions) -> R
         LabelError: A column is missing or a row is malformed; names the file and the line.
     """
     objects: list[PixelObject] = []
-    images: dict[str, ImageRecord] = {}
+    images: dict[str, CoveredImage] = {}
     for path in paths:
         columns = _columns(path)
         for line, row in read_rows(path):
             box = _object(path, line, row, columns)
-            images.setdefault(box.image, ImageRecord(box.image))
+            images.setdefault(box.image, CoveredImage(box.image))
             if box.outline is not None:
                 objects.append(box)
     return pixel_records(source, objects, list(images.values()), class_field="label")

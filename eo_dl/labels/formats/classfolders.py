@@ -8,16 +8,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from ...core.imagenames import names_of
 from ...io.discover import own_path, rasters_below
 from ..classnames import value_text
 from ..labeloptions import LabelOptions
-from ..records import ImageRecord, PixelObject, Records, pixel_records
+from ..records import ImageClass, Records, image_class_records
 from .annotations import NO_SPLIT, Annotations, LabelledImage, Losses
-from .imageclasses import WHOLE_IMAGE, classes_of_image
+from .imageclasses import classes_of_image
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
 
 _SHOWN_CLASSES = 12
@@ -47,22 +46,16 @@ def read_class_folders(roots: Sequence[Path], source: str, options: LabelOptions
         for folder in class_folders(root):
             folder_of |= dict.fromkeys(map(Path, rasters_below(folder)), folder)
     names = names_of([own_path(path).as_posix() for path in folder_of])
-    objects = [
-        PixelObject(name, WHOLE_IMAGE, value_text(folder.name), f"{folder.name}/{path.name}")
+    labels = [
+        ImageClass(name, value_text(folder.name), f"{folder.name}/{path.name}")
         for name, (path, folder) in zip(names, folder_of.items(), strict=True)
     ]
-    records = pixel_records(
-        source,
-        objects,
-        [ImageRecord(name) for name in names],
-        [f"one folder per class; images in each: {_summary(objects)}"],
-        class_field="folder",
-    )
-    return replace(records, whole_images=True)
+    notes = [f"one folder per class; images in each: {_summary(labels)}"]
+    return image_class_records(source, labels, names, notes, class_field="folder")
 
 
-def _summary(objects: Sequence[PixelObject]) -> str:
-    counts = Counter(str(labelled.value) for labelled in objects)
+def _summary(labels: Sequence[ImageClass]) -> str:
+    counts = Counter(str(label.value) for label in labels)
     shown = [f"{name} {count}" for name, count in list(counts.items())[:_SHOWN_CLASSES]]
     return ", ".join(shown) + (" ..." if len(counts) > len(shown) else "")
 

@@ -16,12 +16,13 @@ import shapely
 
 from ...core.classes import IGNORE_ID
 from ...core.geometries import polygons_in
+from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import burn
 from ..classnames import Known, value_text
 from ..labeloptions import LabelOptions
-from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses, objects_with_class
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
@@ -42,7 +43,7 @@ def read_coco(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
         LabelError: A file is malformed; names the annotation.
     """
     objects: list[PixelObject] = []
-    covered: dict[str, ImageRecord] = {}
+    covered: dict[str, CoveredImage] = {}
     id_of: dict[str, int] = {}
     boxes_taken = 0
     for path in paths:
@@ -84,9 +85,9 @@ def _document(path: Path) -> Mapping[str, object]:
     return data
 
 
-def _images(data: Mapping[str, object], path: Path) -> dict[object, ImageRecord]:
+def _images(data: Mapping[str, object], path: Path) -> dict[object, CoveredImage]:
     """The images by their id."""
-    images: dict[object, ImageRecord] = {}
+    images: dict[object, CoveredImage] = {}
     for number, item in enumerate(checked_list(data.get("images"), "images", path)):
         key = item.get("id")
         if not isinstance(key, int | str) or key in images:
@@ -95,7 +96,7 @@ def _images(data: Mapping[str, object], path: Path) -> dict[object, ImageRecord]
                 "give each image its own"
             )
         name = image_name(item.get("file_name"), str(path), f"image {key}")
-        images[key] = ImageRecord(name, image_size(item.get("width"), item.get("height")))
+        images[key] = CoveredImage(name, image_size(item.get("width"), item.get("height")))
     counts = Counter(image.name for image in images.values())
     for name, count in counts.items():
         if count > 1:
@@ -127,7 +128,7 @@ class _Annotation:
     def as_object(
         self,
         outline: shapely.Geometry,
-        images: Mapping[object, ImageRecord],
+        images: Mapping[object, CoveredImage],
         categories: Mapping[int, str],
     ) -> PixelObject:
         """The annotation as an object with this outline."""
@@ -146,7 +147,7 @@ class _Annotation:
             attributes=attributes if isinstance(attributes, dict) else {},
         )
 
-    def _image(self, images: Mapping[object, ImageRecord]) -> ImageRecord:
+    def _image(self, images: Mapping[object, CoveredImage]) -> CoveredImage:
         key = self.item.get("image_id")
         if not isinstance(key, int | str) or key not in images:
             raise LabelError(
@@ -164,7 +165,7 @@ class _Annotation:
             )
         return categories[key]
 
-    def segmentation(self, images: Mapping[object, ImageRecord]) -> shapely.Geometry | None:
+    def segmentation(self, images: Mapping[object, CoveredImage]) -> shapely.Geometry | None:
         """The outline by its mask or rings; None if it has none, or none with three points."""
         value = self.item.get("segmentation")
         size_px = self._image(images).size_px

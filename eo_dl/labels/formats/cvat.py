@@ -19,13 +19,14 @@ from shapely.affinity import rotate, scale
 
 from ...core.classes import ClassSet
 from ...core.geometries import polygons_in, shifted
+from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import polygonize
 from ...io.xmltree import element, to_xml
 from ..classnames import Known, value_text
 from ..labeloptions import LabelOptions
-from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
@@ -58,7 +59,7 @@ def read_cvat(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
         LabelError: A file is malformed; names the image and the shape.
     """
     objects: list[PixelObject] = []
-    covered: list[ImageRecord] = []
+    covered: list[CoveredImage] = []
     names: dict[str, None] = {}  # in the order in which they occur
     left_out = 0
     for path in paths:
@@ -87,7 +88,7 @@ def _root(path: Path) -> Element:
     return root
 
 
-def _image(node: Element, path: Path) -> ImageRecord:
+def _image(node: Element, path: Path) -> CoveredImage:
     name = image_name(node.get("name"), str(path), f"image {node.get('id')}")
     try:
         width, height = int(node.get("width", "0")), int(node.get("height", "0"))
@@ -96,10 +97,10 @@ def _image(node: Element, path: Path) -> ImageRecord:
             f"{path}: the size of {name} is not two whole numbers "
             f"({node.get('width')}x{node.get('height')}); correct it"
         ) from cause
-    return ImageRecord(name, (width, height) if width > 0 and height > 0 else None)
+    return CoveredImage(name, (width, height) if width > 0 and height > 0 else None)
 
 
-def _objects(node: Element, image: ImageRecord, path: Path) -> list[PixelObject]:
+def _objects(node: Element, image: CoveredImage, path: Path) -> list[PixelObject]:
     objects: list[PixelObject] = []
     groups: list[str | None] = []
     shapes = [child for child in node if child.tag in _SHAPES]
@@ -142,7 +143,7 @@ def _group(shape: Element, attributes: Mapping[str, str]) -> str | None:
     return f"{group}/{attributes['feature_id']}"
 
 
-def _outline(shape: Element, image: ImageRecord) -> shapely.Geometry:
+def _outline(shape: Element, image: CoveredImage) -> shapely.Geometry:
     """The outline of a shape in pixels. Raises ValueError or KeyError for a malformed one."""
     if shape.tag == "box":
         box = edges_polygon(*(float(shape.attrib[side]) for side in _BOX_SIDES))

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
 from ..classnames import value_text
 from ..labeloptions import LabelOptions
-from ..records import ImageRecord, PixelObject, Records, pixel_records
+from ..records import PixelObject, Records, pixel_records
 from .annotations import (
     NO_SPLIT,
     Annotations,
@@ -78,7 +79,7 @@ def read_dota(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
         for number, line in enumerate(lines, start=1):
             if line.strip() and not _HEADER.match(line):
                 objects.append(_object(path, number, line))
-    return pixel_records(source, objects, [ImageRecord(path.stem) for path in paths], class_field="class")
+    return pixel_records(source, objects, [CoveredImage(path.stem) for path in paths], class_field="class")
 
 
 def _object(path: Path, number: int, line: str) -> PixelObject:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import shapely
-
 from .annotations import LabelledImage, Losses, objects_that_count, without_extras
-
-WHOLE_IMAGE = shapely.box(0, 0, 1, 1)
-"""Stands for the frame of an image whose size the labels do not say."""
 
 
 def classes_of_image(image: LabelledImage, losses: Losses) -> list[str]:

@@ -18,7 +18,7 @@ from ...errors import LabelError
 from ...io.discover import own_path
 from ..classnames import value_text
 from ..labeloptions import LabelOptions
-from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from ..records import ImageClass, Records, image_class_records, image_name
 from .annotations import Annotations, Losses
 from .csvtable import (
     CLASS_COLUMNS,
@@ -29,7 +29,7 @@ from .csvtable import (
     read_columns,
     read_rows,
 )
-from .imageclasses import WHOLE_IMAGE, classes_of_image
+from .imageclasses import classes_of_image
 from .labelfile import LabelFile
 from .labelformat import Capabilities, Certainty, LabelFormat, Recognition, WrittenFormat
 from .safefile import put
@@ -65,25 +65,20 @@ def read_image_csv(paths: Sequence[Path], source: str, options: LabelOptions) ->
     rows = [replace(row, image=name) for row, name in zip(rows, names, strict=True)]
     classes = _classes_by_image(rows)
     multi_labelled = sum(len(names) > 1 for names in classes.values())
-    objects: list[PixelObject] = []
+    labels: list[ImageClass] = []
     for row in rows:
-        # Without any class: no object if images may have several or none, else one object that is ignored.
+        # Without any class: no label if images may have several or none, else one label that is ignored.
         nothing: tuple[str | None, ...] = () if multi_labelled else (None,)
-        objects += [PixelObject(row.image, WHOLE_IMAGE, name, row.line) for name in row.classes or nothing]
-    unique = list({(labelled.image, labelled.value): labelled for labelled in objects}.values())
+        labels += [ImageClass(row.image, name, row.line) for name in row.classes or nothing]
+    unique = list({(label.image, label.value): label for label in labels}.values())
     notes = [f"labels of {len(classes)} whole images"]
     if multi_labelled:
         notes.append(f"{multi_labelled} of {len(classes)} images have several classes")
-    if len(unique) < len(objects):
-        notes.append(f"{len(objects) - len(unique)} of {len(objects)} labels are duplicates and count once")
-    records = pixel_records(
-        source,
-        unique,
-        [ImageRecord(name) for name in classes],
-        notes,
-        class_field=options.class_field or "label",
+    if len(unique) < len(labels):
+        notes.append(f"{len(labels) - len(unique)} of {len(labels)} labels are duplicates and count once")
+    return image_class_records(
+        source, unique, list(classes), notes, class_field=options.class_field or "label"
     )
-    return replace(records, whole_images=True)
 
 
 def _classes_by_image(rows: Sequence[_ImageRow]) -> dict[str, set[str]]:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from ...core.classes import ClassSet
 from ...core.labelset import LabelSet
+from ...core.rasterlabels import RasterLabels
 from ..classnames import ClassRequest
 from ..labeloptions import LabelOptions, Unlabelled
 from ..records import Records
@@ -25,7 +26,7 @@ Fidelity = Literal["yes", "pixels", "no"]
 
 RecordReader = Callable[[Sequence[Path], str, LabelOptions], Records]
 """(label files, their name in messages, options) -> the annotations."""
-RasterReader = Callable[[Sequence[str], str, ClassRequest | None, Unlabelled], LabelSet]
+RasterReader = Callable[[Sequence[str], str, ClassRequest | None, Unlabelled], RasterLabels]
 """(label rasters, their name in messages, requested classes, what unlabelled ground is) -> the labels."""
 ImageWriter = Callable[[Annotations, Path, Losses], None]
 """(annotations, folder, losses): writes label files into the folder and counts what they cannot hold."""

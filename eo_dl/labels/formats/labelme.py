@@ -20,12 +20,13 @@ from PIL import Image, UnidentifiedImageError
 
 from ...core.arraytypes import BoolArray, Float64Array
 from ...core.geometries import polygons_in, shifted
+from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import polygonize
 from ..classnames import value_text
 from ..labeloptions import LabelOptions
-from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat, images_in
@@ -55,7 +56,7 @@ def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> R
         LabelError: A file is malformed; names the shape.
     """
     objects: list[PixelObject] = []
-    covered: list[ImageRecord] = []
+    covered: list[CoveredImage] = []
     left_out = 0
     for path in paths:
         data = read_json(path)
@@ -65,7 +66,7 @@ def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> R
                 f"found a JSON {type(data).__name__}"
             )
         image = image_name(data.get("imagePath"), str(path), "imagePath")
-        covered.append(ImageRecord(image, image_size(data.get("imageWidth"), data.get("imageHeight"))))
+        covered.append(CoveredImage(image, image_size(data.get("imageWidth"), data.get("imageHeight"))))
         parts: list[PixelObject] = []
         groups: list[str | None] = []
         for number, shape in enumerate(checked_list(data.get("shapes"), "shapes", path), start=1):

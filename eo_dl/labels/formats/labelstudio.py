@@ -24,12 +24,13 @@ from shapely.affinity import rotate, scale
 from ...core.arraytypes import Float64Array
 from ...core.classes import ClassSet
 from ...core.geometries import polygons_in
+from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
 from ...io.rasterize import burn, polygonize
 from ...io.xmltree import element, to_xml
 from ..classnames import value_text
 from ..labeloptions import LabelOptions
-from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import (
     Annotations,
     LabelledImage,
@@ -74,7 +75,7 @@ def read_label_studio(paths: Sequence[Path], source: str, options: LabelOptions)
         LabelError: A file is malformed; names the task and the region.
     """
     objects: list[PixelObject] = []
-    covered: dict[str, ImageRecord] = {}
+    covered: dict[str, CoveredImage] = {}
     counts: Counter[str] = Counter()
     for path in paths:
         for number, item in enumerate(checked_list(read_json(path), "tasks", path), start=1):
@@ -87,7 +88,7 @@ def read_label_studio(paths: Sequence[Path], source: str, options: LabelOptions)
                 raise LabelError(
                     f"{path}: {task.name} has the image {image!r}, as one before it; delete one of them"
                 )
-            covered[image] = ImageRecord(image, task.size_px(regions))
+            covered[image] = CoveredImage(image, task.size_px(regions))
             objects += task.objects(regions, image)
     notes = [f"{number} {what}" for what, number in counts.items()]
     return pixel_records(source, objects, list(covered.values()), notes, class_field="label")

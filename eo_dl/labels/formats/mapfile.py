@@ -17,6 +17,7 @@ import shapely
 
 from ...core.arraytypes import GeometryArray
 from ...core.labelset import LabelSet
+from ...core.maplabels import MapLabels
 from ...errors import LabelError
 from ...io.atomic import atomic_file, write_bytes
 from ...io.geojson import geojson_bytes
@@ -32,34 +33,35 @@ _GEOMETRY = "geometry"
 _OUTLINE_COLOR = "#5b5b5b"
 
 
-def labels_frame(labels: LabelSet) -> geopandas.GeoDataFrame:
+def labels_frame(labels: MapLabels) -> geopandas.GeoDataFrame:
     """Labels in map coordinates as a table.
 
     Attributes keep their names; those that clash with a column of ours get "_1" at the end. Objects without a
     class have an empty class name.
     """
+    features = labels.features
     name_of = {info.id: info.name for info in labels.classes}
-    feature_ids = [str(feature_id) for feature_id in labels.feature_ids]
-    for index, original in enumerate(labels.attributes.get("feature_id", ())):
+    feature_ids = [str(feature_id) for feature_id in features.feature_ids]
+    for index, original in enumerate(features.attributes.get("feature_id", ())):
         if original is not None:  # the id of the object before it was exported
             feature_ids[index] = str(original)
     table: dict[str, object] = {
-        CLASS_FIELD: [name_of.get(int(class_id)) for class_id in labels.class_ids],
-        "class_id": labels.class_ids,
+        CLASS_FIELD: [name_of.get(int(class_id)) for class_id in features.class_ids],
+        "class_id": features.class_ids,
         "feature_id": feature_ids,
     }
-    if labels.scores is not None:
-        table["score"] = labels.scores
-    if labels.images is not None:
-        table["image_id"] = [str(name) for name in labels.images]
-    if labels.ignore is not None and labels.ignore.any():
-        table["ignore"] = labels.ignore
-    for name, values in labels.attributes.items():
+    if features.scores is not None:
+        table["score"] = features.scores
+    if features.images is not None:
+        table["image_id"] = [str(name) for name in features.images]
+    if features.ignore.any():
+        table["ignore"] = features.ignore
+    for name, values in features.attributes.items():
         if name == "feature_id" or (name in table and _same(values, table[name])):
             continue
         clashes = name in table or name == _GEOMETRY
         table[f"{name}_1" if clashes else name] = pd.Series(values, dtype=object).infer_objects()
-    return geopandas.GeoDataFrame(table, geometry=geopandas.GeoSeries(labels.geometries, crs=labels.crs))
+    return geopandas.GeoDataFrame(table, geometry=geopandas.GeoSeries(features.geometries, crs=labels.crs))
 
 
 def _same(values: GeometryArray, column: object) -> bool:
@@ -82,7 +84,7 @@ def write_map_labels(
         LabelError: The labels are in pixels of images.
         OutputExistsError: `out` exists.
     """
-    if labels.crs is None:
+    if not isinstance(labels, MapLabels):
         raise LabelError(
             f"{out}: {labels.source} is in pixels of images without a CRS; "
             "georeference them, or set `format` to one in pixels"
@@ -109,9 +111,9 @@ def write_map_labels(
         )
 
 
-def _annotated_frame(labels: LabelSet) -> geopandas.GeoDataFrame:
+def _annotated_frame(labels: MapLabels) -> geopandas.GeoDataFrame:
     """The areas in which the labels are complete; empty if they are complete everywhere."""
-    areas = np.empty(0, dtype=object) if labels.annotated is None else labels.annotated
+    areas = np.empty(0, dtype=object) if labels.annotated is None else labels.annotated.geometries
     polygons = np.asarray(shapely.get_parts(areas), dtype=object)
     geometry = geopandas.GeoSeries(polygons, crs=labels.crs)
     return geopandas.GeoDataFrame({"note": [""] * len(polygons)}, geometry=geometry)

@@ -15,8 +15,8 @@ from affine import Affine
 from PIL import Image
 
 from ...core.classes import IGNORE_ID
-from ...core.labelset import LabelSet
 from ...core.pixelgrid import PixelGrid
+from ...core.rasterlabels import RasterLabels
 from ...io.discover import RASTER_SUFFIXES
 from ...io.gate import driver_of_bytes
 from ...io.qgisstyles import class_raster_aux_xml
@@ -36,7 +36,7 @@ _MOST_OBJECTS = 254  # 0 is the background, 255 the void
 
 def read_label_rasters(
     paths: Sequence[str], source: str, request: ClassRequest | None, unlabelled: Unlabelled
-) -> LabelSet:
+) -> RasterLabels:
     """Label rasters of ids, colours or probabilities.
 
     The colours of a Pascal VOC data set are named by the labelmap.txt beside its folder of masks.

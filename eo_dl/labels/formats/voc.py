@@ -16,13 +16,14 @@ from xml.etree.ElementTree import Element, indent
 
 import shapely
 
+from ...core.imagelabels import CoveredImage
 from ...core.imagenames import stem_of
 from ...errors import LabelError
 from ...io.xmltree import element, to_xml
 from ..classnames import value_text
 from ..geometry import named
 from ..labeloptions import LabelOptions
-from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import (
     Annotations,
     LabelledImage,
@@ -49,14 +50,14 @@ def read_voc(paths: Sequence[Path], source: str, options: LabelOptions) -> Recor
         LabelError: A file is not a VOC file or a box is malformed; names the file and the object.
     """
     boxes: list[_Box] = []
-    covered: list[ImageRecord] = []
+    covered: list[CoveredImage] = []
     renamed: list[str] = []
     for path in paths:
         root = _root(path)
         image = _image(root, path)
         if stem_of(image) != path.stem:
             renamed.append(f"{path.name} is for {image}")
-        covered.append(ImageRecord(image, _size(root, path)))
+        covered.append(CoveredImage(image, _size(root, path)))
         nodes = root.findall("object")
         if len(nodes) > _MAX_OBJECTS:
             raise LabelError(f"{path}: holds {len(nodes)} objects, at most {_MAX_OBJECTS} are read; split it")

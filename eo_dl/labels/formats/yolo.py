@@ -18,6 +18,7 @@ import shapely
 import yaml
 
 from ...core.geometries import polygons_in
+from ...core.imagelabels import CoveredImage
 from ...core.imagenames import stem_of
 from ...errors import LabelError, SceneError
 from ...io.discover import RASTER_SUFFIXES
@@ -25,7 +26,7 @@ from ...io.scene import open_scene
 from ...io.yamlfiles import load_yaml
 from ..classnames import Known
 from ..labeloptions import LabelOptions, Sizes
-from ..records import ImageRecord, PixelObject, Records, image_name, pixel_records
+from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import (
     NO_SPLIT,
     Annotations,
@@ -112,16 +113,16 @@ def read_yolo(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
     sizes = options.sizes_px or {}
     images = _Images(_images_below(data_set.roots), {stem_of(name): name for name in sizes}, sizes)
     objects: list[PixelObject] = []
-    covered: list[ImageRecord] = []
+    covered: list[CoveredImage] = []
     for file in data_set.label_files:
         image, size_px = images.of_label_file(file)
-        covered.append(ImageRecord(image, size_px))
+        covered.append(CoveredImage(image, size_px))
         for line in _lines(file):
             objects.append(line.as_object(image, size_px, data_set.names))
     labelled = {file.stem for file in data_set.label_files}
     for path in data_set.images:
         if path.stem not in labelled:  # an image without a label file has no objects
-            covered.append(ImageRecord(path.name, sizes.get(path.name)))
+            covered.append(CoveredImage(path.name, sizes.get(path.name)))
     known = Known(tuple(data_set.names.values()))
     return pixel_records(source, objects, covered, known=known, class_field="class")
 

@@ -7,47 +7,61 @@ from pathlib import Path
 
 import shapely
 
-from ...core.labelset import LabelSet
+from ...core.rasterlabels import LabelRaster, RasterLabels
 from ...errors import LabelError
 from ...io.scene import Scene
 from ..geometry import named
+from ..placement import PlacedLabels
 from .maskgrid import check_fit
-from .masks import footprint_in, has_mask, mask_of
+from .masks import footprint_in
 from .maskvalues import open_mask
 
 
-def match_masks(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
-    """Remarks on scenes without label rasters and the other way round. Raises `LabelError` where none fits,
-    or one does not fit its scene.
+def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[str]:
+    """Notes on scenes without label rasters and label rasters without a scene.
+
+    Args:
+        labels: The label rasters.
+        placed: The scenes with the raster of each.
+
+    Raises:
+        LabelError: No raster belongs to a scene, or one does not fit its scene.
     """
     used: set[str] = set()
     without: list[str] = []
-    for scene in scenes:
-        mask = mask_of(labels, scene)
-        if mask is None or not has_mask(mask):
-            without.append(scene.name)
+    for part in placed:
+        if part.raster is None:
+            without.append(part.scene.name)
             continue
-        source = open_mask(mask.path)
-        check_fit(source, scene)
-        if (
-            source.grid.crs is not None
-            and scene.grid.crs is not None
-            and not shapely.intersects(footprint_in(mask.path, scene), scene.grid.footprint())
-        ):
-            raise LabelError(
-                f"{mask.path}: is named like {scene.name} but lies elsewhere on the ground; check its CRS and transform"
-            )
-        used.add(mask.path)
+        _check_place(part.raster, part.scene)
+        used.add(part.raster.path)
     if not used:
+        files = named([Path(raster.path).name for raster in labels.rasters])
+        scenes = named([part.scene.name for part in placed])
         raise LabelError(
-            f"{labels.source}: no label raster ({named([Path(m.path).name for m in labels.masks])}) fits a scene ({named([s.name for s in scenes])}) by name or place; name them alike"
+            f"{labels.source}: no label raster ({files}) fits a scene ({scenes}) by name or place; name them alike"
         )
     notes = []
     if without:
         notes.append(
-            f"{len(without)} of {len(scenes)} scenes have no label raster and are not used as background: {named(without)}"
+            f"{len(without)} of {len(placed)} scenes have no label raster and are not used as background: "
+            f"{named(without)}"
         )
-    left = [Path(mask.path).name for mask in labels.masks if mask.path not in used]
-    if left:
-        notes.append(f"{len(left)} of {len(labels.masks)} label rasters belong to no scene: {named(left)}")
+    unused = [Path(raster.path).name for raster in labels.rasters if raster.path not in used]
+    if unused:
+        notes.append(
+            f"{len(unused)} of {len(labels.rasters)} label rasters belong to no scene: {named(unused)}"
+        )
     return notes
+
+
+def _check_place(raster: LabelRaster, scene: Scene) -> None:
+    source = open_mask(raster.path)
+    check_fit(source, scene)
+    if source.grid.crs is None or scene.grid.crs is None:
+        return
+    if not shapely.intersects(footprint_in(raster.path, scene), scene.grid.footprint()):
+        raise LabelError(
+            f"{raster.path}: is named like {scene.name} but lies elsewhere on the ground; check its CRS and "
+            "transform"
+        )

@@ -13,7 +13,7 @@ import shapely
 from ...core.arrays import Chip
 from ...core.classes import IGNORE_ID, ClassSet
 from ...core.geometries import reproject
-from ...core.labelset import LabelSet, MaskLabels
+from ...core.rasterlabels import LabelRaster, RasterLabels
 from ...core.window import Window
 from ...errors import LabelError, SceneError
 from ...io.classmap import QUANTA
@@ -23,42 +23,33 @@ from ..pairing import best_named
 from .maskgrid import check_fit, mask_pixels, whole_shift
 from .maskvalues import Kind, codes_of, color_code, color_text, open_mask
 
-_NO_MASK = MaskLabels("", {})
-"""Stands for "this scene has no label raster": nothing of it is labelled."""
-
 _TABLE = 65536
 _READ_PIXELS = 2**25
 _COVERS = 0.01
 _rasters = OpenScenes(4)  # per thread: labels are read by as many threads as pixels are
 
 
-def mask_of(labels: LabelSet, scene: Scene) -> MaskLabels | None:
-    """The label raster of a scene: by name, else by place, else (a single one without CRS) by size. None
-    where labels are no rasters.
+def raster_of(labels: RasterLabels, scene: Scene) -> LabelRaster | None:
+    """The label raster of a scene; None: it has none, so nothing is known about it.
 
-    A scene without one gets a value that reads as 255 everywhere: nothing is known there. Raises `LabelError`
-    where several fit.
+    Rasters are matched by name, else by place. A single raster without CRS, or with a scene without one, is
+    matched by its size.
+
+    Raises:
+        LabelError: Several rasters fit the scene.
     """
-    if not labels.masks:
-        return None
-    named = best_named(scene.path, [mask.path for mask in labels.masks], "label raster")
+    named = best_named(scene.path, [raster.path for raster in labels.rasters], "label raster")
     if named is not None:
-        return labels.masks[named]
-    placed = _by_place(labels.masks, scene)
+        return labels.rasters[named]
+    placed = _by_place(labels.rasters, scene)
     if placed is not None:
         return placed
-    only = labels.masks[0]
-    if len(labels.masks) == 1 and (_open(only.path).grid.crs is None or scene.native.crs is None):
-        return only
-    return _NO_MASK
+    only = labels.rasters[0]
+    without_crs = _open(only.path).grid.crs is None or scene.native.crs is None
+    return only if len(labels.rasters) == 1 and without_crs else None
 
 
-def has_mask(mask: MaskLabels | None) -> bool:
-    """True for a label raster, False for what `mask_of` gives a scene without one."""
-    return mask is not None and bool(mask.path)
-
-
-def read_mask(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.uint8]:
+def read_mask(mask: LabelRaster, scene: Scene, window: Window) -> npt.NDArray[np.uint8]:
     """(H, W) class ids of a window of the scene's working grid; 255 where ignored, and where the label raster
     says nothing.
 
@@ -66,8 +57,6 @@ def read_mask(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.
     the size, which must be the scene's. Raises `LabelError` for a size that does not fit and for values that
     are no class.
     """
-    if not has_mask(mask):
-        return np.full((window.height, window.width), IGNORE_ID, np.uint8)
     if mask.band_ids:
         return _likeliest(_planes(mask, scene, window), mask.band_ids)
     source = _open(mask.path)
@@ -78,7 +67,7 @@ def read_mask(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.
 
 
 def read_soft_mask(
-    mask: MaskLabels, scene: Scene, window: Window, classes: ClassSet
+    mask: LabelRaster, scene: Scene, window: Window, classes: ClassSet
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
     """(K, H, W) probabilities of `classes` in their order, 0 where not known, and (H, W) the id of the
     likeliest class as `read_mask` gives it.
@@ -89,7 +78,7 @@ def read_soft_mask(
     return np.ascontiguousarray(shares[[mask.band_ids.index(info.id) for info in classes]]), ids
 
 
-def _planes(mask: MaskLabels, scene: Scene, window: Window) -> npt.NDArray[np.uint8]:
+def _planes(mask: LabelRaster, scene: Scene, window: Window) -> npt.NDArray[np.uint8]:
     """(K, H, W) of a raster of probabilities as stored, a plane a band."""
     source = _open(mask.path)
     check_fit(source, scene)
@@ -109,7 +98,7 @@ def _likeliest(planes: npt.NDArray[np.uint8], band_ids: Sequence[int]) -> npt.ND
 
 
 def _read_into(
-    out: npt.NDArray[np.uint8], mask: MaskLabels, source: Scene, scene: Scene, window: Window
+    out: npt.NDArray[np.uint8], mask: LabelRaster, source: Scene, scene: Scene, window: Window
 ) -> None:
     """Fill `out` (H, W) of ids or (K, H, W) of planes, in parts where the label raster is so much finer that
     one read would be large.
@@ -139,7 +128,7 @@ def _read_into(
     out[..., inside] = found[..., rows[inside] - frame.row, cols[inside] - frame.col]
 
 
-def _stored(mask: MaskLabels, source: Scene, frame: Window) -> npt.NDArray[np.uint8]:
+def _stored(mask: LabelRaster, source: Scene, frame: Window) -> npt.NDArray[np.uint8]:
     """Class ids (H, W), or planes of probabilities (K, H, W), of a window of the label raster's own grid."""
     return (
         _chip(source, frame).pixels.astype(np.uint8, copy=False)
@@ -171,7 +160,7 @@ def _halves(window: Window) -> list[tuple[Window, slice, slice]]:
     return [(top, slice(0, half), slice(None)), (bottom, slice(half, None), slice(None))]
 
 
-def _class_ids(mask: MaskLabels, source: Scene, frame: Window) -> npt.NDArray[np.uint8]:
+def _class_ids(mask: LabelRaster, source: Scene, frame: Window) -> npt.NDArray[np.uint8]:
     """Class ids of a window of the label raster's own grid."""
     kind: Kind = (
         "colors" if any(isinstance(value, str) for value in (*mask.values, *mask.ignore_values)) else "ids"
@@ -211,7 +200,7 @@ def _code(value: int | str) -> int:
     return color_code(value) if isinstance(value, str) else value
 
 
-def _by_place(masks: Sequence[MaskLabels], scene: Scene) -> MaskLabels | None:
+def _by_place(masks: Sequence[LabelRaster], scene: Scene) -> LabelRaster | None:
     """The label raster that covers most of a scene. Raises `LabelError` where another one covers more than 1
     % of the rest.
     """

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from ...core.classes import IGNORE_ID, ClassSet
-from ...core.labelset import LabelSet, MaskLabels
+from ...core.rasterlabels import LabelRaster, RasterLabels
 from ...errors import LabelError
 from ..classnames import ClassRequest, name_classes, parse_classes
 from ..labeloptions import Unlabelled
@@ -20,7 +18,7 @@ _BLACK = "#000000"
 
 def read_masks(
     paths: Sequence[str], spec: ClassRequest | None, unlabelled: Unlabelled, source: str
-) -> LabelSet:
+) -> RasterLabels:
     """Label rasters with the classes of all of them; each is read once.
 
     Ids: 0 is the background and 255 means ignore, unless `spec` says otherwise; where 255 is the only value
@@ -60,16 +58,8 @@ def read_masks(
     kept = {value: class_id for value, class_id in stored.items() if class_id != IGNORE_ID}
     ignored = tuple(value for value, class_id in stored.items() if class_id == IGNORE_ID)
     notes += _seen(contents, counts, ids, classes)
-    return LabelSet(
-        classes=classes,
-        geometries=np.empty(0, dtype=object),
-        class_ids=np.empty(0, np.int64),
-        crs=None,
-        source=source,
-        feature_ids=np.empty(0, dtype=object),
-        masks=tuple(MaskLabels(content.scene.path, kept, ignored) for content in contents),
-        notes=(*notes, *naming.notes),
-    )
+    rasters = tuple(LabelRaster(content.scene.path, kept, ignored) for content in contents)
+    return RasterLabels(classes, rasters, source, notes=(*notes, *naming.notes))
 
 
 def _total(contents: Sequence[MaskContent]) -> dict[str, int]:

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ...core.classes import ClassSet
-from ...core.labelset import LabelSet, MaskLabels
+from ...core.rasterlabels import LabelRaster, RasterLabels
 from ...errors import LabelError
 from ...io.classmap import probability_classes
 from ..classnames import ClassRequest
 from .maskvalues import open_mask
 
 
-def read_probabilities(paths: Sequence[str], spec: ClassRequest | None, source: str) -> LabelSet | None:
+def read_probabilities(paths: Sequence[str], spec: ClassRequest | None, source: str) -> RasterLabels | None:
     """A label set of rasters of probabilities; None where these are other rasters. Raises `LabelError` where
     some are and some are not, or classes differ.
     """
@@ -34,14 +32,11 @@ def read_probabilities(paths: Sequence[str], spec: ClassRequest | None, source: 
             f"{source}: holds probabilities, which say their classes themselves ({', '.join(classes.names)}); omit `classes`"
         )
     ordered = ClassSet(tuple(sorted(classes, key=lambda info: info.id)))
-    return LabelSet(
-        classes=ordered,
-        geometries=np.empty(0, dtype=object),
-        class_ids=np.empty(0, np.int64),
-        crs=None,
-        source=source,
-        feature_ids=np.empty(0, dtype=object),
-        masks=tuple(MaskLabels(path, {}, band_ids=own.ids) for path, own in found.items() if own is not None),
+    rasters = [LabelRaster(path, band_ids=own.ids) for path, own in found.items() if own is not None]
+    return RasterLabels(
+        ordered,
+        tuple(rasters),
+        source,
         notes=(
             f"{len(paths)} raster{'s' * (len(paths) != 1)} of probabilities of {', '.join(ordered.names)}: learnt as soft labels, scored by the likeliest class",
         ),

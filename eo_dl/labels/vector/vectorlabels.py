@@ -22,7 +22,7 @@ from ..classnames import Known
 from ..geometry import clean_polygons, named
 from ..labeloptions import LabelOptions
 from ..projectlayout import ANNOTATED, LABELS, is_project
-from ..records import Records
+from ..records import OutlineRecords
 from ..review import review_of
 from .buffers import buffered, is_point_or_line
 from .fields import FILE_FIELD, class_column, matching
@@ -30,7 +30,7 @@ from .fields import FILE_FIELD, class_column, matching
 _CURVES = frozenset({"CircularString", "CompoundCurve", "CurvePolygon", "MultiCurve", "MultiSurface"})
 
 
-def read_vectors(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
+def read_vectors(paths: Sequence[Path], source: str, options: LabelOptions) -> OutlineRecords:
     """The features of one or several files, in the CRS of the first. Raises `LabelError`."""
     frames = [_frame(path, options) for path in paths]
     crs = _crs(frames[0], paths[0])
@@ -62,7 +62,7 @@ def read_vectors(paths: Sequence[Path], source: str, options: LabelOptions) -> R
         ids, origin = ids[kept], origin[kept]
         notes.append(f"{len(together)} of {before} features have {options.where}")
     review = review_of(together)
-    negatives = np.asarray(together.geometry.array, dtype=object)[review.rejected]
+    all_geometries = np.asarray(together.geometry.array, dtype=object)
     together, ids, origin = together[~review.rejected], ids[~review.rejected], origin[~review.rejected]
     notes += review.notes
     geometries = _areas(np.asarray(together.geometry.array, dtype=object), crs, options, ids, source, notes)
@@ -73,16 +73,14 @@ def read_vectors(paths: Sequence[Path], source: str, options: LabelOptions) -> R
         else column.values
     )
     notes += [column.note] if column.note else []
-    return Records(
+    return OutlineRecords(
         source=source,
         crs=crs,
         geometries=geometries,
         values=values,
         feature_ids=ids,
         ignore=_ignored(together, review.proposed[~review.rejected], notes),
-        negatives=np.asarray(shapely.make_valid(shapely.force_2d(negatives)), dtype=object)
-        if len(negatives)
-        else None,
+        rejected=_rejected(all_geometries[review.rejected]),
         files=origin if several else None,
         file_names=tuple(map(str, paths)) if several else (),
         known=Known(ids=column.ids),
@@ -91,6 +89,13 @@ def read_vectors(paths: Sequence[Path], source: str, options: LabelOptions) -> R
         scores=_scores(together) if options.attributes else None,
         attributes=_attributes(together, column.name) if options.attributes else {},
     )
+
+
+def _rejected(geometries: GeometryArray) -> GeometryArray | None:
+    """Rejected objects as valid areas; None where there are none."""
+    if not len(geometries):
+        return None
+    return np.asarray(shapely.make_valid(shapely.force_2d(geometries)), dtype=object)
 
 
 def read_areas(path: Path, crs: CRS | None = None) -> tuple[GeometryArray, CRS, tuple[str, ...]]:

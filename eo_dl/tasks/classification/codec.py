@@ -10,7 +10,7 @@ from ...core.arrays import ChipTarget
 from ...core.arraytypes import Float32Array
 from ...core.chiprules import ChipClassRule
 from ...core.classes import ClassSet
-from ...core.labelset import PixelLabels
+from ...core.pixellabels import PixelLabels
 from ...labels.classcover import class_covers
 from ..codecs import RawArrays
 

@@ -9,7 +9,7 @@ import numpy as np
 from ...core.arrays import BoxTarget, Objects
 from ...core.arraytypes import Float32Array, Int64Array
 from ...core.classes import ClassSet
-from ...core.labelset import PixelLabels
+from ...core.pixellabels import PixelLabels
 from ...labels.visibleobjects import visible_objects
 from ..codecs import RawArrays
 

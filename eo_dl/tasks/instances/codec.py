@@ -9,7 +9,7 @@ import shapely
 
 from ...core.arrays import BoxTarget, Objects
 from ...core.classes import IGNORE_ID, ClassSet
-from ...core.labelset import PixelLabels
+from ...core.pixellabels import PixelLabels
 from ...labels.visibleobjects import at_least_one_pixel, visible_objects
 from ..codecs import RawArrays
 from ..detection.codec import decoded_boxes, highest_first

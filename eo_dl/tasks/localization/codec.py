@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ...core.arrays import BoxTarget, Objects
 from ...core.chiprules import OneObjectRule
 from ...core.classes import ClassSet
-from ...core.labelset import PixelLabels
+from ...core.pixellabels import PixelLabels
 from ...labels.visibleobjects import visible_objects
 from ..codecs import RawArrays
 from ..detection.codec import decoded_boxes

@@ -9,7 +9,7 @@ import numpy as np
 from ...core.arrays import MaskTarget
 from ...core.arraytypes import AnyArray, Float32Array, UInt8Array
 from ...core.classes import IGNORE_ID, ClassSet
-from ...core.labelset import PixelLabels
+from ...core.pixellabels import PixelLabels
 from ...labels.classcover import class_mask
 from ..codecs import RawArrays
 
