@@ -59,7 +59,8 @@ def describe(root: click.Context) -> dict[str, dict[str, object]]:
 
 def _leaves(context: click.Context, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
     group = context.command
-    assert isinstance(group, click.Group)
+    if not isinstance(group, click.Group):
+        return
     for name in group.list_commands(context):
         found = group.get_command(context, name)
         if found is None or found.hidden:

@@ -41,13 +41,13 @@ class Demo:
 # Small networks and few epochs: the workflow in under three minutes on two cores, not the best scores.
 DEMOS = {
     "segmentation": Demo(
-        "Land cover per pixel (U-Net)",
-        "landcover",
-        "class_name",
-        96,
-        32,
-        ".tif",
-        {
+        title="Land cover per pixel (U-Net)",
+        layer="landcover",
+        class_field="class_name",
+        size_px=96,
+        overlap_px=32,
+        suffix=".tif",
+        training={
             "epochs": 7,
             "min_steps": 12,
             "lr": 0.002,
@@ -56,13 +56,13 @@ DEMOS = {
         },
     ),
     "detection": Demo(
-        "Single trees (Faster R-CNN)",
-        "trees",
-        "class_name",
-        96,
-        32,
-        ".gpkg",
-        {
+        title="Single trees (Faster R-CNN)",
+        layer="trees",
+        class_field="class_name",
+        size_px=96,
+        overlap_px=32,
+        suffix=".gpkg",
+        training={
             "epochs": 10,
             "min_steps": 12,
             "batch_size": 4,
@@ -73,13 +73,13 @@ DEMOS = {
         },
     ),
     "classification": Demo(
-        "Classes that occur in squares of 48 m (pooled ResNet)",
-        "landcover",
-        "class_name",
-        48,
-        16,
-        ".gpkg",
-        {
+        title="Classes that occur in squares of 48 m (pooled ResNet)",
+        layer="landcover",
+        class_field="class_name",
+        size_px=48,
+        overlap_px=16,
+        suffix=".gpkg",
+        training={
             "epochs": 6,
             "min_steps": 10,
             "lr": 0.002,
@@ -89,24 +89,30 @@ DEMOS = {
         },
     ),
     "localization": Demo(
-        "At most one tree per chip",
-        "trees",
-        "class_name",
-        48,
-        0,
-        ".gpkg",
-        {"epochs": 10, "min_steps": 12, "batch_size": 16, "lr": 0.003, "task_options.backbone": "resnet10t"},
+        title="At most one tree per chip",
+        layer="trees",
+        class_field="class_name",
+        size_px=48,
+        overlap_px=0,
+        suffix=".gpkg",
+        training={
+            "epochs": 10,
+            "min_steps": 12,
+            "batch_size": 16,
+            "lr": 0.003,
+            "task_options.backbone": "resnet10t",
+        },
         sampling="single",
         count=500,
     ),
     "instances": Demo(
-        "Single buildings by type of roof, touching ones separated (Mask R-CNN)",
-        "buildings",
-        "roof",
-        96,
-        32,
-        ".gpkg",
-        {
+        title="Single buildings by type of roof, touching ones separated (Mask R-CNN)",
+        layer="buildings",
+        class_field="roof",
+        size_px=96,
+        overlap_px=32,
+        suffix=".gpkg",
+        training={
             "epochs": 24,
             "min_steps": 12,
             "batch_size": 4,
@@ -151,7 +157,7 @@ def command(reporter: Reporter, out: str, task: str | None, data: str | None, ov
 
     sample = _sample_folder(data)
     started = time.monotonic()
-    names = list(DEMOS) if task == "all" else list(DEFAULT) if task is None else [task]
+    names = _names(task)
     found = {}
     with atomic_folder(out, overwrite=overwrite) as folder:
         for name in names:
@@ -159,13 +165,21 @@ def command(reporter: Reporter, out: str, task: str | None, data: str | None, ov
             found[name] = _walk(reporter, DEMOS[name], name, sample, folder / name)
         (folder / "index.html").write_text(_page(found, time.monotonic() - started), encoding="utf-8")
         (folder / "scores.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
-    rows = [(name, *s.values()) for name, values in found.items() for s in values["scores"]]
+    rows = []
+    for name, values in found.items():
+        rows += [(name, *score.values()) for score in values["scores"]]
     lines = [
         *table(rows, ("task", "score", "new scene", "95 %", "test blocks", "best baseline", "ahead by")),
         "",
         f"{time.monotonic() - started:.0f} s; open {Path(out) / 'index.html'}",
     ]
     reporter.result({"out": out, "tasks": found}, lines)
+
+
+def _names(task: str | None) -> list[str]:
+    if task is None:
+        return list(DEFAULT)
+    return list(DEMOS) if task == "all" else [task]
 
 
 def _sample_folder(data: str | None) -> Path:
@@ -258,21 +272,36 @@ def _interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
+_STYLE = """<style>
+body{font:16px system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}
+img{max-width:100%}
+td,th{padding:.2em .8em;text-align:left}
+</style>"""
+_HEADER = ("score", "new scene", "95 % interval", "test blocks", "best baseline", "ahead by")
+
+
 def _page(found: dict[str, Any], seconds: float) -> str:
     parts = [
         "<!doctype html><meta charset='utf-8'><title>eo_dl demo</title>",
-        "<style>body{font:16px system-ui,sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#222}img{max-width:100%}td,th{padding:.2em .8em;text-align:left}</style>",
-        f"<h1>eo_dl: the full workflow</h1><p>Trained on one scene, scored on another one, with another location, sun and soil. {seconds:.0f} seconds in total.</p>",
+        _STYLE,
+        "<h1>eo_dl: the full workflow</h1>",
+        "<p>Trained on one scene, scored on another one, with another location, sun and soil. "
+        f"{seconds:.0f} seconds in total.</p>",
     ]
+    head = "".join(f"<th>{name}</th>" for name in _HEADER)
     for name, values in found.items():
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(v)}</td>" for v in s.values()) + "</tr>"
-            for s in values["scores"]
-        )
+        rows = "".join(_page_row(score) for score in values["scores"])
         parts += [
-            f"<h2>{html.escape(values['title'])}</h2><img src='{name}/picture.png' alt='scene, reference and prediction'>",
-            f"<table><tr><th>score</th><th>new scene</th><th>95 % interval</th><th>test blocks</th><th>best baseline</th><th>ahead by</th></tr>{rows}</table>",
+            f"<h2>{html.escape(values['title'])}</h2>",
+            f"<img src='{name}/picture.png' alt='scene, reference and prediction'>",
+            f"<table><tr>{head}</tr>{rows}</table>",
             f"<img src='{values['curves']}' alt='learning curves' style='max-width:700px'>",
-            f"<p><a href='{name}/report/report.html'>report</a> · chips.gpkg, model.eodl and the map are in <code>{name}/</code></p>",
+            f"<p><a href='{name}/report/report.html'>report</a> · chips.gpkg, model.eodl and the map are in "
+            f"<code>{name}/</code></p>",
         ]
     return "\n".join(parts)
+
+
+def _page_row(score: dict[str, str]) -> str:
+    cells = "".join(f"<td>{html.escape(text)}</td>" for text in score.values())
+    return f"<tr>{cells}</tr>"

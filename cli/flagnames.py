@@ -1,4 +1,4 @@
-"""Messages of the library name parameters in backquotes (`label_crs`); here they become flags (--label-crs)."""
+"""Messages of the library name parameters in backquotes (`label_crs`), which become flags (--label-crs)."""
 
 from __future__ import annotations
 

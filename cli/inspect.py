@@ -12,6 +12,7 @@ from .reporter import Reporter, table
 
 if TYPE_CHECKING:
     from eo_dl.core.labelset import LabelSet
+    from eo_dl.core.pixelgrid import PixelGrid
     from eo_dl.io.scene import Scene
     from eo_dl.io.sceneoptions import SceneOptions
     from eo_dl.labels.labeloptions import LabelOptions
@@ -36,7 +37,7 @@ def command(
     scene_options: SceneOptions,
     label_options: LabelOptions,
 ) -> None:
-    """Show what a raster, a label file, a chip set (folder) or a model (.eodl) contains, as eo_dl reads it."""
+    """Show what a raster, a label file, a chip set (folder) or a model (.eodl) contains."""
     if (Path(path) / "chips.json").is_file():
         values, lines = _chip_set(path)
     elif path.endswith(".eodl"):
@@ -62,11 +63,7 @@ def _scene(scene: Scene, stats: bool) -> Found:
         "driver": scene.file.driver,
         "width": grid.width,
         "height": grid.height,
-        "crs": None
-        if grid.crs is None
-        else grid.crs.to_string()
-        if len(grid.crs.to_string()) < 40
-        else grid.crs.name,
+        "crs": _crs_text(grid),
         "gsd_m": gsd,
         "transform": list(grid.transform)[:6],
         "dtype": scene.dtype,
@@ -101,6 +98,14 @@ def _scene(scene: Scene, stats: bool) -> Found:
     return {**values, "bands": bands, "notes": list(scene.notes)}, [
         *lines,
     ]
+
+
+def _crs_text(grid: PixelGrid) -> str | None:
+    """The code of the CRS, or its name if it has none; None without a CRS."""
+    if grid.crs is None:
+        return None
+    text = grid.crs.to_string()
+    return text if len(text) < 40 else grid.crs.name
 
 
 def _statistics(scene: Scene) -> list[dict[str, float | None]]:

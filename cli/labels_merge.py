@@ -27,8 +27,8 @@ def command(
     label_options: LabelOptions,
     overwrite: bool,
 ) -> None:
-    """Merge LABELS with the corrected pre-labels in CORRECTED, as labels for tile: accepted, changed and added
-    ones become labels, rejected and deleted ones are background (hard negatives), unreviewed ones are
+    """Merge LABELS with the corrected pre-labels in CORRECTED, as labels for tile: accepted, changed and
+    added ones become labels, rejected and deleted ones are background (hard negatives), unreviewed ones are
     ignored. LABELS may be 'none'.
 
     \b

@@ -89,8 +89,8 @@ def command(
     compute: Compute,
     overwrite: bool,
 ) -> None:
-    """Select the chips to label next: those of which the model is uncertain, which differ from one another and
-    from labelled chips, spread over the ground.
+    """Select the chips to label next: those of which the model is uncertain, which differ from one another
+    and from labelled chips, spread over the ground.
 
     \b
     eo-dl labels queue roofs.eodl town.tif --chips chips/ -o queue.gpkg

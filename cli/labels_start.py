@@ -49,7 +49,7 @@ def command(
     scene_options: SceneOptions,
     overwrite: bool,
 ) -> None:
-    """Create a GeoPackage and a QGIS project (QGIS 3.22 or later) to draw labels in. QGIS need not be installed.
+    """Create a GeoPackage and a QGIS project (QGIS 3.22 or later) to draw labels in; works without QGIS.
 
     Draw objects in the layer `labels` and, in `annotated`, the areas in which you have drawn all objects.
     Then:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     "short",
     multiple=True,
     metavar="RULE",
-    help="One labelling function: 'water: ndwi > 0.2', 'building: roofs.gpkg', 'tree: cover.tif=10|20' (repeatable).",
+    help="One labelling function: 'water: ndwi > 0.2', 'building: roofs.gpkg', "
+    "'tree: cover.tif=10|20' (repeatable).",
 )
 @click.option(
     "-o",
@@ -50,8 +51,8 @@ def command(
     scene_options: SceneOptions,
     overwrite: bool,
 ) -> None:
-    """Combine labelling functions, which vote on every pixel or abstain, into a raster of class probabilities,
-    which tile and train accept as labels.
+    """Combine labelling functions, which vote on every pixel or abstain, into a raster of class
+    probabilities, which tile and train accept as labels.
 
     \b
     eo-dl labels weak ortho.tif --function "water: ndwi > 0.2" --function "plants: ndvi > 0.4" \\

@@ -18,11 +18,11 @@ scenes -> scene_options
     --trust-vrt     inspect, tile, predict, labels check, labels queue, labels start, labels weak
 
 labels -> label_options
-    --class-field   inspect, tile, retrain, evaluate, labels check, labels convert, labels export, labels merge,
-                    labels queue, labels status
+    --class-field   inspect, tile, retrain, evaluate, labels check, labels convert, labels export,
+                    labels merge, labels queue, labels status
     --classes       tile, retrain, evaluate, labels check, labels convert, labels import
-    --layer         inspect, tile, retrain, evaluate, labels check, labels convert, labels export, labels merge,
-                    labels queue, labels status
+    --layer         inspect, tile, retrain, evaluate, labels check, labels convert, labels export,
+                    labels merge, labels queue, labels status
     --where         inspect, tile, evaluate, labels check, labels convert
     --label-crs     inspect, tile, evaluate, labels check, labels convert
     --buffer-m      tile, evaluate, labels check
@@ -83,7 +83,7 @@ _REPORTING = (
 
 
 class Command(click.Command):
-    """A command with --progress, --json, -q and -v, whose function gets a `Reporter` as its first argument."""
+    """A command with --progress, --json, -q and -v, whose function gets a `Reporter` as `reporter`."""
 
     def __init__(
         self, name: str | None, params: list[click.Parameter] | None = None, **attributes: Any
@@ -111,7 +111,7 @@ class Command(click.Command):
 
 
 def _group(flags: Mapping[str, Decorator], make: Callable[[dict[str, Any]], tuple[str, Any]]) -> Decorator:
-    """Adds `flags` (by the name of their parameter) and hands the command what `make` does of their values."""
+    """Adds `flags` (by the name of their parameter); the command gets what `make` makes of their values."""
 
     def decorate(command: Function) -> Function:
         @functools.wraps(command)
@@ -304,7 +304,8 @@ _SPLIT_FLAGS: dict[str, Decorator] = {
         "--guard-px",
         type=click.FloatRange(min=0),
         metavar="PX",
-        help="Minimum distance between chips of two splits, px (default: one chip, less if that costs too much).",
+        help="Minimum distance between chips of two splits, px (default: one chip, less if that costs too "
+        "much).",
     ),
     "folds": click.option(
         "--folds",

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     "-o",
     "--out",
     required=True,
-    help="The map: .tif, .gpkg, .geojson, .fgb or .parquet; a folder for several scenes; .csv: one row per image (classification).",
+    help="The map: .tif, .gpkg, .geojson, .fgb or .parquet; a folder for several "
+    "scenes; .csv: one row per image (classification).",
     metavar="FILE",
 )
 @options.aoi

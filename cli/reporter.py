@@ -81,7 +81,7 @@ class Reporter:
             self._say("log", message, None)
 
     def spell(self, message: str) -> str:
-        """A text of the library with the flags of the running command in place of parameters in backquotes."""
+        """A text of the library, with parameters in backquotes as flags of the running command."""
         return message if self._flags is None else self._flags.spell(message)
 
     def notes(self, notes: Iterable[str]) -> None:
@@ -158,6 +158,7 @@ class _Handler(logging.Handler):
         self._reporter = reporter
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Report a log record as a warning or as a line."""
         say = self._reporter.warning if record.levelno >= logging.WARNING else self._reporter.log
         say(record.getMessage())
 
@@ -188,12 +189,11 @@ def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> list[str]:
     cells = [[str(value) for value in row] for row in [header, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     numeric = [bool(rows) and all(_is_number(str(row[i])) for row in rows) for i in range(len(header))]
-    lines = [
-        "  ".join(
-            c.rjust(w) if n else c.ljust(w) for c, w, n in zip(row, widths, numeric, strict=True)
-        ).rstrip()
-        for row in cells
-    ]
+    lines = []
+    for row in cells:
+        columns = zip(row, widths, numeric, strict=True)
+        aligned = [text.rjust(width) if right else text.ljust(width) for text, width, right in columns]
+        lines.append("  ".join(aligned).rstrip())
     return [lines[0], "  ".join("-" * w for w in widths), *lines[1:]]
 
 

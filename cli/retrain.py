@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 @click.option(
     "--labels",
     required=True,
-    help="The corrected labels, e.g. of `eo-dl labels merge`; with --corrected the labels before correction, or 'none'.",
+    help="The corrected labels, e.g. of `eo-dl labels merge`; with --corrected the labels before "
+    "correction, or 'none'.",
     metavar="FILE",
 )
 @click.option(
     "--corrected",
-    help="Corrected pre-labels (`eo-dl labels prelabel`), merged into the labels first, as NAME.labels.gpkg beside the new model.",
+    help="Corrected pre-labels (`eo-dl labels prelabel`), merged into the labels first, as "
+    "NAME.labels.gpkg beside the new model.",
     metavar="FILE",
 )
 @click.option(
@@ -86,7 +88,8 @@ def command(
         raise click.UsageError("there are no labels to train on; give --labels FILE, or --corrected FILE")
     if corrected is not None and label_options.classes is not None:
         raise click.UsageError(
-            "--classes cannot be combined with --corrected; merge first (eo-dl labels merge), then retrain with --labels"
+            "--classes cannot be combined with --corrected; merge first (eo-dl labels merge), then retrain "
+            "with --labels"
         )
     reporter.log("starting")
     from eo_dl import retrain

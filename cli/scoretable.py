@@ -1,4 +1,4 @@
-"""The scores of a training as text: first the headline beside the baselines, then the rest, then per class."""
+"""The scores of a training as text: the headline beside the baselines, the rest, then each class."""
 
 from __future__ import annotations
 

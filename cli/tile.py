@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     multiple=True,
     required=True,
     metavar="FILE",
-    help="Labels: vectors, rasters, COCO, Pascal VOC, CSV ..., or ROOT of ROOT/CLASS/images; one file for all "
-    "scenes, or one per scene (repeatable; or a folder).",
+    help="Labels: vectors, rasters, COCO, Pascal VOC, CSV ..., or ROOT of ROOT/CLASS/images; one file for "
+    "all scenes, or one per scene (repeatable; or a folder).",
 )
 @click.option(
     "-o", "--out", default="chips", show_default=True, help="Folder of the chip set.", metavar="FOLDER"

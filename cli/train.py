@@ -24,14 +24,15 @@ _CONFIG_HEADER = """\
 
 
 class _TaskOption(click.Option):
-    """An option that lists the tasks only when its help is shown, because listing them takes half a second."""
+    """An option that lists the tasks only when its help is shown: listing them takes half a second."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
+        """The flag and its help, with the tasks."""
         from eo_dl.tasks import available_tasks
 
         return (
             "--task NAME",
-            f"{(self.help or '').rstrip('.')}: {', '.join(available_tasks())} (default: the one of --config).",
+            f"{self.help}: {', '.join(available_tasks())} (default: as in --config).",
         )
 
 
@@ -58,7 +59,8 @@ class _TaskOption(click.Option):
 )
 @click.option(
     "--weights",
-    help="Initial weights of the backbone: none, imagenet, a name listed by `eo-dl model backbones`, or a file (safetensors, state dict, checkpoint, .eodl of any task).",
+    help="Initial weights of the backbone: none, imagenet, a name listed by `eo-dl model backbones`, or a "
+    "file (safetensors, state dict, checkpoint, .eodl of any task).",
     metavar="NAME|PATH",
 )
 @click.option(
@@ -100,7 +102,8 @@ class _TaskOption(click.Option):
 @click.option(
     "--folds",
     type=click.IntRange(min=2),
-    help="Cross-validate: one model per fold of the chip set (tile --folds K); reports mean and standard deviation.",
+    help="Cross-validate: one model per fold of the chip set (tile --folds K); reports mean "
+    "and standard deviation.",
     metavar="K",
 )
 @click.option(

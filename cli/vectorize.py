@@ -29,7 +29,8 @@ from .reporter import Reporter
 )
 @click.option(
     "--probabilities",
-    help="Probabilities of the map (NAME_prob.tif); the score of a polygon is the mean probability of its class.",
+    help="Probabilities of the map (NAME_prob.tif); the score of a polygon is the mean "
+    "probability of its class.",
     metavar="FILE",
 )
 @options.aoi
