@@ -37,8 +37,9 @@ def sample_data() -> Path:
     return SAMPLE_DATA
 
 
-# In an environment with the core install alone (CONTRIBUTING.md, "Tests"), a test that needs an extra is skipped and
-# says which package is missing. Where everything is installed, as in the main run, MISSING is empty: nothing is skipped.
+# In an environment with the core install alone (CONTRIBUTING.md, "Tests"), a test that needs an extra is
+# skipped and says which package is missing. Where everything is installed, as in the main run, MISSING is
+# empty: nothing is skipped.
 MISSING = frozenset(name for name in EXTRAS if find_spec(name) is None)
 
 

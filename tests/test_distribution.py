@@ -57,7 +57,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 def _build(sources: Path, kind: str, out: Path) -> Path:
-    """Build with the backend that pyproject.toml names, without an isolated environment and so without a network."""
+    """Build with the backend that pyproject.toml names, without an isolated environment and so without a
+    network.
+    """
     out.mkdir()
     program = f"from setuptools import build_meta; build_meta.build_{kind}({str(out)!r})"
     done = subprocess.run([sys.executable, "-c", program], cwd=sources, capture_output=True, text=True)
@@ -108,7 +110,8 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_folder(built: Built, tmp_path:
     subprocess.run(
         [*install, "--no-deps", "--no-index", "--disable-pip-version-check", str(built.wheel)], check=True
     )
-    # The packages that eo_dl needs are those of this environment; a path added this way brings no editable install.
+    # The packages that eo_dl needs are those of this environment; a path added this way brings no editable
+    # install.
     question = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site_packages = subprocess.run(
         [python, "-c", question], capture_output=True, text=True, check=True

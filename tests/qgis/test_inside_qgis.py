@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import geopandas
 import numpy as np
 import pytest
 import shapely
-from eo_dl_qgis import commands, menu
+from eo_dl_qgis import commands, menu, texts
 from PIL import Image
 
 from eo_dl.chips.tile import tile
@@ -56,7 +57,7 @@ def test_every_option_of_the_command_line_is_a_parameter(inside: Callable[..., A
         assert plain[: len(entry.shown)] == [name.upper() for name in entry.shown], entry.id
         for one in known[entry.command]["parameters"]:
             if one["help"] and one["name"] not in menu.NOT_ASKED:
-                assert one["name"].upper() in own["help"]
+                assert html.escape(texts.label(entry.command, one)) in own["help"] or one["name"] == "out"
     assert found["predict"]["parameters"]["SCENES"][0] == "raster"
     assert found["predict"]["parameters"]["BANDS"][0] == "band"
     assert found["predict"]["parameters"]["EXTENT"][0] == "extent"
@@ -400,7 +401,7 @@ def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(
     found = inside("dock", stub(RETRAINED), *layers, sample / "test.tif", chips)
 
     assert "Press Next first" in found["nothing shown"][0]
-    assert "A prediction as labels to correct" in found["raster"][0]
+    assert "Labels from prediction" in found["raster"][0]
     assert "Nothing is reviewed yet" in found["nothing reviewed"][0]
     assert [text.split(".")[0:2] for text in found["status"]] == [
         ["tree, score 0", "20"],

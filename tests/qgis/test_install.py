@@ -68,7 +68,7 @@ def test_enabling_keeps_every_other_setting(tmp_path: Path) -> None:
 def test_no_profile_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="start QGIS once"):
         profile_folders(profiles_path=tmp_path)
-    with pytest.raises(InputError, match="profile 'home' was not found; there is work"):
+    with pytest.raises(InputError, match="profile 'home' was not found; available: work"):
         profile_folders("home", profiles(tmp_path, "work"))
 
 

@@ -6,7 +6,7 @@ import json
 
 import click
 import pytest
-from eo_dl_qgis import commands, menu
+from eo_dl_qgis import commands, menu, texts
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,6 +48,36 @@ def test_what_is_shown_first_and_loaded_exists(entry: menu.Entry) -> None:
         one["name"] for one in KNOWN[entry.command]["parameters"] if one["required"] and one["name"] != "out"
     }
     assert required <= set(entry.shown), "what must be given is asked first"
+
+
+@pytest.mark.parametrize("entry", menu.ENTRIES, ids=lambda entry: entry.id)
+def test_every_parameter_has_a_label_and_help_in_the_words_of_the_dialog(entry: menu.Entry) -> None:
+    parameters = KNOWN[entry.command]["parameters"]
+    own_flags = {one["flag"] for one in parameters if one["flag"]}
+    labels = set()
+    for one in parameters:
+        if one["name"] in menu.NOT_ASKED or one["name"] == "out":
+            continue
+        assert one["name"] in texts.LABELS, f"{entry.command}: {one['name']} has no label in texts.py"
+        labels.add(texts.label(entry.command, one))
+        explanation = texts.parameter_help(entry.command, one, parameters)
+        assert explanation, f"{entry.command}: {one['name']} has no help"
+        assert not own_flags & set(explanation.split()), explanation
+    asked = {one["name"] for one in parameters} - set(menu.NOT_ASKED) - {"out"}
+    assert len(labels) == len(asked), "two parameters have the same label"
+
+
+def test_labels_name_parameters_that_exist() -> None:
+    names = {one["name"] for found in KNOWN.values() for one in found["parameters"]}
+    assert set(texts.LABELS) <= names
+    pairs = {(command, one["name"]) for command, found in KNOWN.items() for one in found["parameters"]}
+    assert set(texts.COMMAND_LABELS) <= pairs
+
+
+def test_flags_become_labels() -> None:
+    parameters = KNOWN["tile"]["parameters"]
+    words = texts.in_dialog_words("choose one with --class-field, or --no-such-flag", "tile", parameters)
+    assert words == "choose one with 'Class field', or --no-such-flag"
 
 
 def _value(one: dict[str, object]) -> st.SearchStrategy[object]:

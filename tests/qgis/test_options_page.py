@@ -107,7 +107,7 @@ def test_find_and_check_say_what_is_there_and_ok_saves_it(inside: Inside, home: 
         f"No problem found.\n{good}\neo_dl 1.2.3 with Python 3.11.2\nGPUs: none, the CPU is used\ntorch 2.9.0"
     )
     assert said["opened again"] == fits
-    assert said["missing"].startswith(f"{missing} is not there") and found["missing"]["saved"] == missing, (
+    assert said["missing"].startswith(f"{missing} does not exist") and found["missing"]["saved"] == missing, (
         "what the person confirms is kept"
     )
     assert found["found instead"]["opened"] == missing and found["found instead"]["saved"] == good
@@ -140,6 +140,6 @@ def test_a_chosen_environment_that_does_not_fit_is_told_and_no_other_used_in_its
     environment_at(home / "eo_dl_env", fitting())
     old = environment_at(tmp_path / "old", fitting(environment.INTERFACE - 1))
     (tmp_path / "m.eodl").write_bytes(b"")
-    for chosen, why in ((str(tmp_path / "gone"), "is not there"), (old, "too old for this plug-in")):
+    for chosen, why in ((str(tmp_path / "gone"), "does not exist"), (old, "too old for this plug-in")):
         error = inside("inside_options.runs", chosen, tmp_path / "m.eodl", sample / "test.tif")["error"]
         assert why in error and chosen in error and "Settings > Options > eo_dl" in error

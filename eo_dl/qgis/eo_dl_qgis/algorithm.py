@@ -16,22 +16,27 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 
-from . import commands, environment, loading, recent, runner, settings
+from . import commands, environment, loading, recent, runner, settings, texts
 from .feedback import Feedback
-from .layers import absolute, alone, extent_file, file_of
+from .layers import absolute, copy_of_layer, extent_file, file_of
 from .menu import NOT_ASKED
-from .parameters import EXTENT, definitions, kind_of, qgis_name
+from .parameters import EXTENT, definitions, is_automatic, kind_of, qgis_name
 
-_NAMED = ("labels", "truth", "source")  # the parameter that --layer speaks of, where a command has it
-_COPIED = ("aoi", "annotated", "truth")  # of these shapes and classes are all that is read
+# Parameters whose layer `--layer` names, in commands that have this option.
+_WITH_LAYER_OPTION = ("labels", "truth", "source")
+# Parameters whose layer may be copied into a file of its own: shapes and classes are all that is read.
+_COPIED = ("aoi", "annotated", "truth")
 
 
 class CommandAlgorithm(QgsProcessingAlgorithm):
-    """Asks what a menu entry says, starts the command in the user's environment, and loads what it made."""
+    """Asks for what a menu entry lists, runs the command in the user's environment, and loads its result."""
 
     def __init__(self, entry, command):
         super().__init__()
         self._entry, self._command = entry, command
+        self._parameters = command["parameters"]
+        self._asked = [one for one in self._parameters if one["name"] not in NOT_ASKED]
+        self._names = {one["name"] for one in self._parameters}
         self._values, self._out, self._result = {}, "", None
 
     def createInstance(self):
@@ -56,99 +61,127 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         return ["eo_dl", "deep learning", *self._entry.command.split()]
 
     def shortHelpString(self):
-        paragraphs = "".join(
-            f"<p>{html.escape(part).replace(chr(10), '<br>')}</p>" for part in self._command["text"]
-        )
-        asked = [one for one in self._command["parameters"] if one["name"] not in NOT_ASKED and one["help"]]
-        rows = "".join(
-            f"<p><b>{html.escape(qgis_name(one))}</b>: {html.escape(one['help'])}</p>" for one in asked
-        )
-        return f"{paragraphs}<h3>Parameters</h3>{rows}<p><i>eo-dl {html.escape(self._entry.command)}</i></p>"
+        command = self._entry.command
+        paragraphs = [
+            texts.in_dialog_words(text, command, self._parameters)
+            for text in texts.command_help(self._command["text"])
+        ]
+        lines = [f"<p>{_as_html(text)}</p>" for text in paragraphs]
+        lines.append("<h3>Parameters</h3>")
+        for parameter in self._asked:
+            explanation = texts.parameter_help(command, parameter, self._parameters)
+            if explanation:
+                label = self._label(parameter)
+                lines.append(f"<p><b>{_as_html(label)}</b>: {_as_html(explanation)}</p>")
+        lines.append(f"<p><i>On the command line: eo-dl {_as_html(command)}</i></p>")
+        return "".join(lines)
+
+    def _label(self, parameter):
+        definition = self.parameterDefinition(qgis_name(parameter))
+        return definition.description() if definition is not None else qgis_name(parameter)
 
     def initAlgorithm(self, configuration=None):
         for definition in definitions(self._entry, self._command):
             self.addParameter(definition)
         if self._entry.report:
             self.addOutput(QgsProcessingOutputFile("REPORT", "Report (HTML)"))
-        self.addOutput(QgsProcessingOutputString("RESULT", "What the command found (JSON)"))
+        self.addOutput(QgsProcessingOutputString("RESULT", "Result of the command (JSON)"))
+
+    def checkParameterValues(self, parameters, context):
+        """QGIS asks this before it runs the algorithm: what eo_dl would refuse after its start."""
+        fits, message = super().checkParameterValues(parameters, context)
+        if fits and self._entry.command == "train" and _is_empty(parameters, "TASK", "CONFIG"):
+            return False, "Choose the task."
+        return fits, message
 
     def prepareAlgorithm(self, parameters, context, feedback):
-        """In the main thread, where layers may be looked at: every value as the command line wants it."""
+        """Turns every value into what the command line takes; runs in the main thread, where layers may be
+        read.
+        """
         self._values, layer_name = {}, ""
-        for one in self._command["parameters"]:
-            if one["name"] in NOT_ASKED:
-                continue
-            value, inner = self._value(one, parameters, context)
-            self._values[one["name"]] = value
-            layer_name = layer_name or (inner if one["name"] in _NAMED else "")
-            self._alone(one, inner, parameters, context, feedback)
-        self._add_fixed(layer_name)
-        self._extent(parameters, context)
+        for parameter in self._asked:
+            value, layer_in_file = self._value(parameter, parameters, context)
+            self._values[parameter["name"]] = value
+            if not layer_name and parameter["name"] in _WITH_LAYER_OPTION:
+                layer_name = layer_in_file
+            self._copy_layer(parameter, layer_in_file, parameters, context, feedback)
+        if "layer" in self._names and layer_name:
+            self._values["layer"] = layer_name
+        if "trust_vrt" in self._names:
+            self._values["trust_vrt"] = True
+        self._add_extent(parameters, context)
         self._out = self._values.get("out") or ""
         return True
 
-    def _add_fixed(self, layer_name):
-        names = {one["name"] for one in self._command["parameters"]}
-        if "layer" in names and layer_name:
-            self._values["layer"] = layer_name
-        if "trust_vrt" in names:
-            self._values["trust_vrt"] = True
-
-    def _alone(self, one, inner, parameters, context, feedback):
-        """A layer that the command line has no option to name, in a file of several, becomes a file of its
+    def _copy_layer(self, parameter, layer_in_file, parameters, context, feedback):
+        """One layer of a file with several, which the command line has no option for, becomes a file of its
         own.
         """
-        named = one["name"] in _NAMED and any(
-            other["name"] == "layer" for other in self._command["parameters"]
-        )
-        if one["name"] not in _COPIED or named or not inner:
+        name = parameter["name"]
+        has_option = name in _WITH_LAYER_OPTION and "layer" in self._names
+        if name not in _COPIED or has_option or not layer_in_file:
             return
-        path = self._values[one["name"]]
-        copy = alone(self.parameterAsLayer(parameters, qgis_name(one), context), path, inner, context)
+        path = self._values[name]
+        layer = self.parameterAsLayer(parameters, qgis_name(parameter), context)
+        copy = copy_of_layer(layer, path, layer_in_file, context)
         if copy:
             feedback.pushInfo(
-                f"{qgis_name(one)}: the layer '{inner}' of {path}, as a file of its own: {copy}"
+                f"{self._label(parameter)}: layer '{layer_in_file}' of {path} was copied to {copy}"
             )
-            self._values[one["name"]] = copy
+            self._values[name] = copy
 
-    def _extent(self, parameters, context):
-        if self.parameterDefinition(EXTENT) is None or parameters.get(EXTENT) in (None, ""):
+    def _add_extent(self, parameters, context):
+        if self.parameterDefinition(EXTENT) is None or _is_empty(parameters, EXTENT):
             return
         if self._values.get("aoi"):
-            raise QgsProcessingException("Give AOI polygons or an extent, not both.")
+            raise QgsProcessingException("Choose AOI polygons or an extent, not both.")
         crs = self.parameterAsExtentCrs(parameters, EXTENT, context)
+        if not crs.isValid():
+            crs = context.project().crs()
         rectangle = self.parameterAsExtent(parameters, EXTENT, context)
         if not rectangle.isEmpty():
-            self._values["aoi"] = extent_file(
-                rectangle, crs if crs.isValid() else context.project().crs(), context
-            )
+            self._values["aoi"] = extent_file(rectangle, crs, context)
 
-    def _value(self, one, parameters, context):
-        """(the value for the command line, the layer's name within its file)."""
-        kind, name = kind_of(self._entry, one), qgis_name(one)
+    def _value(self, parameter, parameters, context):
+        """(value for the command line, name of the layer within its file or "")."""
+        kind, name = kind_of(self._entry, parameter), qgis_name(parameter)
         if kind == "out":
             return self._destination(name, parameters, context), ""
         if kind == "rasters":
-            return [file_of(layer)[0] for layer in self.parameterAsLayerList(parameters, name, context)], ""
-        if kind in ("raster", "probabilities", "layer", "vector"):
-            layer = self.parameterAsLayer(parameters, name, context)
-            if layer is None and parameters.get(name) not in (None, ""):
-                raise QgsProcessingException(f"{name}: {parameters[name]} is no layer that QGIS can open.")
-            return file_of(layer) if layer is not None else (dict(self._entry.empty).get(one["name"], ""), "")
+            layers = self.parameterAsLayerList(parameters, name, context)
+            return [file_of(layer)[0] for layer in layers], ""
+        if kind in ("raster", "layer", "vector"):
+            return self._layer_file(parameter, parameters, context)
         if kind == "bands":
             return ",".join(str(band) for band in self.parameterAsInts(parameters, name, context)), ""
-        return self._plain(kind, one, name, parameters, context), ""
+        has_default = self.parameterDefinition(name).defaultValue() not in (None, "")
+        if _is_empty(parameters, name) and not has_default:
+            return None, ""
+        return self._plain_value(kind, parameter, parameters, context), ""
 
-    def _plain(self, kind, one, name, parameters, context):
-        if parameters.get(name) in (None, "") and self.parameterDefinition(name).defaultValue() in (None, ""):
-            return None
+    def _layer_file(self, parameter, parameters, context):
+        name = qgis_name(parameter)
+        layer = self.parameterAsLayer(parameters, name, context)
+        if layer is not None:
+            return file_of(layer)
+        if not _is_empty(parameters, name):
+            raise QgsProcessingException(
+                f"{self._label(parameter)}: {parameters[name]} is not a layer that QGIS can open."
+            )
+        return dict(self._entry.empty).get(parameter["name"], ""), ""
+
+    def _plain_value(self, kind, parameter, parameters, context):
+        name = qgis_name(parameter)
         if kind == "flag":
-            return self._switch(one, name, parameters, context)
+            if is_automatic(parameter):
+                choice = self.parameterAsEnumString(parameters, name, context)
+                return {"yes": True, "no": False}.get(choice)
+            return self.parameterAsBool(parameters, name, context)
         if kind == "integer":
             return self.parameterAsInt(parameters, name, context)
         if kind == "number":
             return repr(self.parameterAsDouble(parameters, name, context))
-        if kind == "choice":
+        if kind in ("choice", "task"):
             return self.parameterAsEnumString(parameters, name, context)
         if kind == "crs":
             crs = self.parameterAsCrs(parameters, name, context)
@@ -156,101 +189,108 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         if kind in ("folder", "file", "model", "yaml"):
             return absolute(self.parameterAsFile(parameters, name, context))
         if kind == "field":
-            return (self.parameterAsFields(parameters, name, context) or [None])[0]
+            fields = self.parameterAsFields(parameters, name, context)
+            return fields[0] if fields else None
         text = self.parameterAsString(parameters, name, context)
-        return [line.strip() for line in text.splitlines() if line.strip()] if one["multiple"] else text
-
-    def _switch(self, one, name, parameters, context):
-        if one["off"] and one["default"] is None:
-            return {"yes": True, "no": False}.get(self.parameterAsEnumString(parameters, name, context))
-        return self.parameterAsBool(parameters, name, context)
+        if not parameter["multiple"]:
+            return text
+        return [line.strip() for line in text.splitlines() if line.strip()]
 
     def _destination(self, name, parameters, context):
-        """The path of the result; a temporary one gets the suffix that the model's task needs."""
+        """The path of the result; a temporary one gets the suffix that suits the task of the model."""
         if not isinstance(self.parameterDefinition(name), QgsProcessingParameterFileDestination):
             return str(Path(self.parameterAsString(parameters, name, context)).absolute())
-        path = str(Path(self.parameterAsFileOutput(parameters, name, context)).absolute())
-        asked = str(
-            (getattr(parameters.get(name), "sink", None) and parameters[name].sink.staticValue())
-            or parameters.get(name)
-            or ""
-        )
+        path = Path(self.parameterAsFileOutput(parameters, name, context)).absolute()
         model = self._values.get("model")
-        temporary = asked.upper().startswith("TEMPORARY_OUTPUT")
-        if self._entry.command == "predict" and temporary and model:
-            suffix = commands.task_suffixes().get(_task(model))
+        if self._entry.command == "predict" and model and _is_temporary(parameters.get(name)):
+            suffix = commands.task_suffixes().get(_task_of(model))
             if suffix is not None:
-                return str(Path(path).with_suffix(suffix))
-        return path
+                path = path.with_suffix(suffix)
+        return str(path)
 
     def processAlgorithm(self, parameters, context, feedback):
-        words = commands.command_words(self._entry.command, self._command["parameters"], self._values)
+        words = commands.command_words(self._entry.command, self._parameters, self._values)
+        command_line = f"eo-dl {shlex.join(words)}"
         try:
             python = settings.python()
-            feedback.pushInfo(f"eo-dl {shlex.join(words)}")
+            feedback.pushInfo(command_line)
             result = runner.run(python, words, Feedback(feedback))
         except runner.Cancelled:
             raise QgsProcessingException(self._cancelled()) from None
-        except (runner.Failed, environment.NoEnvironment) as error:
+        except runner.Failed as error:
+            message = texts.in_dialog_words(str(error), self._entry.command, self._parameters)
+            raise QgsProcessingException(message) from None
+        except environment.NoEnvironment as error:
             raise QgsProcessingException(str(error)) from None
-        provenance = f"eo-dl {shlex.join(words)}\n{json.dumps(result)}"
         if self._out:
-            loading.schedule(
-                self._entry.loads, self._out, self._entry.title, provenance, self._origin(), context
-            )
+            provenance = f"{command_line}\n{json.dumps(result)}"
+            results = loading.Results(self._out, self._entry.title, provenance, self._origin())
+            loading.schedule(self._entry.loads, results, context)
         self._result = result
-        return self._results(result)
+        return self._outputs(result)
 
     def _cancelled(self):
-        resumes = any(one["name"] == "resume" for one in self._command["parameters"])
-        return (
-            "Cancelled. Run it again with RESUME to go on from the last checkpoint."
-            if resumes
-            else "Cancelled. Nothing half-made is left as a result."
-        )
+        if "resume" in self._names:
+            resume = texts.LABELS["resume"]
+            return f"Cancelled. Run it again with '{resume}' to continue from the last checkpoint."
+        return "Cancelled. No incomplete result was left behind."
 
     def postProcessAlgorithm(self, context, feedback):
-        """In the main thread again: what was used is offered next time, and whoever listens hears the result."""
+        """Remembers what was used for the next dialog and notifies the review panel; runs in the main
+        thread.
+        """
         if self._result is not None:
-            recent.remember(self._entry.id, {**self._values, "out": self._out, **self._made()})
+            recent.remember(self._entry.id, {**self._values, "out": self._out, **self._next_round()})
             recent.announce(self._entry.id, self._result)
         return {}
 
-    def _made(self):
-        """What retrain makes besides the model is where the next round starts from."""
+    def _next_round(self):
+        """What retraining made besides the model: the chips and labels from which the next round starts."""
         if self._entry.id != "retrain":
             return {}
-        merged = (
-            {"labels": self._result["labels"], "layer": "labels", "class_field": ""}
-            if self._result.get("labels")
-            else {}
-        )
-        return {"chips": self._result.get("chips") or self._values["chips"], **merged}
+        made = {"chips": self._result.get("chips") or self._values["chips"]}
+        if self._result.get("labels"):
+            made.update(labels=self._result["labels"], layer="labels", class_field="")
+        return made
 
     def _origin(self):
-        """What a layer should remember of how it came about, for the next step."""
+        """What a layer remembers of its making, for the next step."""
         scenes = self._values.get("scenes") or ""
-        return {
-            "model": self._values.get("model") or "",
-            "scene": scenes if isinstance(scenes, str) else "\n".join(scenes),
-        }
+        scene = scenes if isinstance(scenes, str) else "\n".join(scenes)
+        return {"model": self._values.get("model") or "", "scene": scene}
 
-    def _results(self, result):
-        found = {"RESULT": json.dumps(result)}
+    def _outputs(self, result):
+        outputs = {"RESULT": json.dumps(result)}
         if self._out:
-            found["OUT"] = self._out
-        if self._entry.report and self._out:
-            found["REPORT"] = str(Path(self._out) / self._entry.report)
-        return found
+            outputs["OUT"] = self._out
+            if self._entry.report:
+                outputs["REPORT"] = str(Path(self._out) / self._entry.report)
+        return outputs
 
     def tr(self, text):
         return QCoreApplication.translate("eo_dl", text)
 
 
-def _task(model):
-    """The task that a model file names, "" where it is no model: eo-dl then says what is wrong with it."""
+def _is_empty(parameters, *names):
+    """Whether none of these parameters has a value."""
+    return all(parameters.get(name) in (None, "") for name in names)
+
+
+def _is_temporary(destination):
+    """Whether QGIS chose the path of a result: TEMPORARY_OUTPUT, also inside an output definition."""
+    sink = getattr(destination, "sink", None)
+    chosen = destination if sink is None else sink.staticValue()
+    return str(chosen or "").upper().startswith("TEMPORARY_OUTPUT")
+
+
+def _task_of(model):
+    """The task that a model file names; "" for any other file, which eo-dl then refuses."""
     try:
         with zipfile.ZipFile(model) as archive:
             return str(json.loads(archive.read("model.json")).get("task", ""))
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return ""
+
+
+def _as_html(text):
+    return html.escape(text).replace("\n", "<br>")

@@ -1,4 +1,4 @@
-"""What the command line can do, as `eo-dl capabilities` wrote it, and how values become its words. No QGIS in
+"""The commands of eo_dl, as `eo-dl capabilities` wrote them, and how values become a command line. No QGIS in
 here.
 """
 
@@ -14,7 +14,7 @@ def load():
 
 
 def task_suffixes():
-    """Tasks by name, each with the suffix of what `predict` writes where the user chose none."""
+    """Tasks by name, each with the suffix of what `predict` writes by default."""
     return _read()["tasks"]
 
 
@@ -23,31 +23,32 @@ def _read():
 
 
 def command_words(name, parameters, values):
-    """`eo-dl` words of a command: `values` by parameter name (None, "" and [] are left out), arguments in
-    their order before the options.
+    """The words after `eo-dl` for a command that reports as JSON lines: options, then arguments in their
+    order.
 
-    The answer is asked for as JSON lines. A flag takes True or False; a parameter that may be repeated takes
-    a list.
+    `values` by parameter name; None, "" and [] are left out. A flag takes True or False, a parameter that may
+    be repeated a list.
     """
-    unknown = set(values) - {one["name"] for one in parameters}
+    unknown = set(values) - {parameter["name"] for parameter in parameters}
     if unknown:
         raise ValueError(f"{name} has no {', '.join(sorted(unknown))}")
     options, arguments = ["--progress=json"], []
-    for one in parameters:
-        value = values.get(one["name"])
+    for parameter in parameters:
+        value = values.get(parameter["name"])
         if value is None or value == "" or value == []:
             continue
-        if one["flag"] is None:
-            arguments += [str(part) for part in (value if isinstance(value, list) else [value])]
-        elif one["type"] == "flag":
-            options += _flag(one, value)
+        repeated = value if isinstance(value, list) else [value]
+        if parameter["flag"] is None:
+            arguments += [str(part) for part in repeated]
+        elif parameter["type"] == "flag":
+            options += _flag(parameter, value)
         else:
-            for part in value if isinstance(value, list) else [value]:
-                options.append(f"{one['flag']}={part}")
-    return [*name.split(), *options, "--", *arguments] if arguments else [*name.split(), *options]
+            options += [f"{parameter['flag']}={part}" for part in repeated]
+    words = [*name.split(), *options]
+    return [*words, "--", *arguments] if arguments else words
 
 
-def _flag(one, value):
+def _flag(parameter, value):
     if value:
-        return [one["flag"]]
-    return [one["off"]] if one["off"] else []
+        return [parameter["flag"]]
+    return [parameter["off"]] if parameter["off"] else []

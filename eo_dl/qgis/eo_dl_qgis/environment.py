@@ -1,4 +1,6 @@
-"""Which Python has eo_dl, and an environment in which it finds its own libraries. No QGIS in here."""
+"""Which Python has eo_dl, and the environment variables under which it finds its own libraries. No QGIS in
+here.
+"""
 
 import json
 import os
@@ -7,103 +9,93 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-INTERFACE = 1  # of the command line that this plug-in was written against
-_DROPPED = ("PYTHON", "CONDA", "QT_", "GDAL_", "PROJ_", "DYLD_")
+# Version of the interface of the command line for which this plug-in was written.
+INTERFACE = 1
+# Variables that point at QGIS's own Python, GDAL, PROJ and libraries, by prefix and by name.
+_DROPPED_PREFIXES = ("PYTHON", "CONDA", "QT_", "GDAL_", "PROJ_", "DYLD_")
 _DROPPED_NAMES = {"__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PROJ_LIB", "OSGEO4W_ROOT"}
-# within a virtual environment
-_PYTHON = Path("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-_MAKE, _BIN = (
-    ("py -m venv %USERPROFILE%\\eo_dl_env", "%USERPROFILE%\\eo_dl_env\\Scripts\\")
-    if sys.platform == "win32"
-    else ("python3 -m venv ~/eo_dl_env", "~/eo_dl_env/bin/")
-)
-INSTALL = f"{_MAKE} && {_BIN}pip install FOLDER && {_BIN}eo-dl qgis install (FOLDER: where eo_dl lies, a checkout or a wheel)"
-SET = "Set the Python of another environment under Settings > Options > eo_dl."
+_WINDOWS = sys.platform == "win32"
+# The Python of a virtual environment, relative to its folder.
+_PYTHON = Path("Scripts/python.exe" if _WINDOWS else "bin/python")
+if _WINDOWS:
+    _MAKE, _BIN = "py -m venv %USERPROFILE%\\eo_dl_env", "%USERPROFILE%\\eo_dl_env\\Scripts\\"
+else:
+    _MAKE, _BIN = "python3 -m venv ~/eo_dl_env", "~/eo_dl_env/bin/"
+INSTALL = f'{_MAKE} && {_BIN}pip install "eo-dl[train]" && {_BIN}eo-dl qgis install'
+SET = "Choose the Python of another environment under Settings > Options > eo_dl."
 
 
 class NoEnvironment(Exception):
-    """No Python with a fitting eo_dl; the message says what to do."""
+    """There is no Python with a fitting eo_dl; the message says what to do."""
 
 
-def clean(environment):
-    """`environment` without what points at QGIS's own Python, GDAL, PROJ and libraries; proxies and the rest
-    stay.
-    """
+def clean(variables):
+    """Environment variables without those that point at QGIS's own libraries; proxies and all others stay."""
     kept = {
         name: value
-        for name, value in environment.items()
-        if name not in _DROPPED_NAMES and not name.startswith(_DROPPED)
+        for name, value in variables.items()
+        if name not in _DROPPED_NAMES and not name.startswith(_DROPPED_PREFIXES)
     }
-    root = environment.get("OSGEO4W_ROOT")
+    root = variables.get("OSGEO4W_ROOT")
     if root and "PATH" in kept:
-        kept["PATH"] = os.pathsep.join(
-            part for part in kept["PATH"].split(os.pathsep) if not part.lower().startswith(root.lower())
-        )
+        folders = kept["PATH"].split(os.pathsep)
+        kept["PATH"] = os.pathsep.join(path for path in folders if not path.lower().startswith(root.lower()))
     return kept
 
 
-def arguments(python, words, watched=True):
-    """The command line of a child: isolated from the user's Python, unbuffered; `watched` ones end when the
-    pipe to their input closes.
+def arguments(python, words, end_with_stdin=True):
+    """The command line of a child: isolated from the user's Python packages, unbuffered, UTF-8.
+
+    With `end_with_stdin` the child ends when the pipe to its standard input closes.
     """
-    return [
-        str(python),
-        "-I",
-        "-u",
-        "-X",
-        "utf8",
-        "-m",
-        "eo_dl_cli",
-        *(["--end-with-stdin"] if watched else []),
-        *words,
-    ]
+    options = ["--end-with-stdin"] if end_with_stdin else []
+    return [str(python), "-I", "-u", "-X", "utf8", "-m", "eo_dl_cli", *options, *words]
 
 
 def hidden_window():
-    """How Windows is told not to open a console."""
-    return {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+    """Options of `subprocess` that keep Windows from opening a console."""
+    return {"creationflags": subprocess.CREATE_NO_WINDOW} if _WINDOWS else {}
 
 
 def python_of(path):
-    """The Python that a person means by `path`: itself, that of an environment's folder, or that of an
-    `eo-dl` (also a link to one, as uv and pipx make them).
+    """The Python that a user means by `path`: itself, that of an environment's folder, or that of an `eo-dl`
+    (also a link to one, as uv and pipx make it).
     """
-    asked = Path(path.strip().strip("\"'")).expanduser()
-    if asked.is_dir():
-        # the second: conda on Windows, or the folder of the programs
-        inside = [asked / _PYTHON, asked / _PYTHON.name]
-        return str(next((found for found in inside if found.is_file()), inside[0]))
-    if asked.stem == "eo-dl" and asked.is_file():
-        return str(asked.resolve().with_name(_PYTHON.name))
-    return str(asked)
+    chosen = Path(path.strip().strip("\"'")).expanduser()
+    if chosen.is_dir():
+        # The second one is for conda on Windows, and for the folder of the programs.
+        inside = [chosen / _PYTHON, chosen / _PYTHON.name]
+        return str(next((python for python in inside if python.is_file()), inside[0]))
+    if chosen.stem == "eo-dl" and chosen.is_file():
+        return str(chosen.resolve().with_name(_PYTHON.name))
+    return str(chosen)
 
 
 def candidates():
-    """Pythons that may have eo_dl, likeliest first: named by the user's environment, by the installer, then
-    the usual places.
+    """Pythons that may have eo_dl, the likeliest first: named by EO_DL_PYTHON, by the installer, then the
+    usual places.
     """
-    found = [os.environ.get("EO_DL_PYTHON"), _installed()]
     home = Path.home()
     data = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    roots = [
+    environments = [
         home / "eo_dl_env",
         data / "eo_dl" / "env",
         data / "uv" / "tools" / "eo-dl",
         data / "pipx" / "venvs" / "eo-dl",
         home / ".local" / "pipx" / "venvs" / "eo-dl",
     ]
-    found += [str(root / _PYTHON) for root in roots]
+    pythons = [os.environ.get("EO_DL_PYTHON"), _installed()]
+    pythons += [str(folder / _PYTHON) for folder in environments]
+    conda_python = "python.exe" if _WINDOWS else _PYTHON
     for base in ("miniconda3", "mambaforge", "miniforge3", "anaconda3"):
-        for folder in sorted((home / base / "envs").glob("*")):
-            found.append(str(folder / ("python.exe" if sys.platform == "win32" else _PYTHON)))
-    return [
-        path
-        for place, path in enumerate(found)
-        if path and Path(path).is_file() and path not in found[:place]
-    ]
+        folders = sorted((home / base / "envs").glob("*"))
+        pythons += [str(folder / conda_python) for folder in folders]
+    existing = [path for path in pythons if path and Path(path).is_file()]
+    return list(dict.fromkeys(existing))
 
 
 def _installed():
+    """The Python that `eo-dl qgis install` has written beside the plug-in."""
     path = HERE / "environment.json"
     try:
         return json.loads(path.read_text(encoding="utf-8"))["python"]
@@ -114,9 +106,8 @@ def _installed():
 def ask(python, words, timeout_s=120):
     """What a short command answers as JSON. Raises `NoEnvironment` with the reason."""
     try:
-        command = arguments(python, words, watched=False)
         done = subprocess.run(
-            command,
+            arguments(python, words, end_with_stdin=False),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env=clean(os.environ),
@@ -126,7 +117,7 @@ def ask(python, words, timeout_s=120):
         )
     except FileNotFoundError:
         raise NoEnvironment(
-            f"{python} is not there; choose the Python of the environment in which eo_dl is installed"
+            f"{python} does not exist; choose the Python of the environment in which eo_dl is installed"
         ) from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoEnvironment(f"{python} does not run: {error}") from None
@@ -136,37 +127,33 @@ def ask(python, words, timeout_s=120):
         answer = None
     if isinstance(answer, dict):
         return answer
-    last = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no answer"])[-1]
-    raise NoEnvironment(f"{python} has no working eo_dl: {last}")
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    raise NoEnvironment(f"{python} has no working eo_dl: {lines[-1] if lines else 'no answer'}")
 
 
 def check(python):
-    """The capabilities of the eo_dl of a Python. Raises `NoEnvironment` where it is missing or too old for
-    this plug-in.
+    """The capabilities of the eo_dl of a Python. Raises `NoEnvironment` if it is missing, or too old or too
+    new for this plug-in.
     """
-    found = ask(python, ["capabilities"])
-    interface = found.get("interface")
-    if interface != INTERFACE:
-        newer = isinstance(interface, int) and interface > INTERFACE
-        what = (
-            "newer than this plug-in; run 'eo-dl qgis install' in it"
-            if newer
-            else "too old for this plug-in; update it (pip install -U eo-dl)"
-        )
-        raise NoEnvironment(f"eo_dl {found.get('eo_dl')} of {python} is {what}")
-    return found
+    capabilities = ask(python, ["capabilities"])
+    interface = capabilities.get("interface")
+    if interface == INTERFACE:
+        return capabilities
+    if isinstance(interface, int) and interface > INTERFACE:
+        problem = "newer than this plug-in; run 'eo-dl qgis install' in it"
+    else:
+        problem = "too old for this plug-in; update it (pip install -U eo-dl)"
+    raise NoEnvironment(f"eo_dl {capabilities.get('eo_dl')} of {python} is {problem}")
 
 
 def find():
-    """The first of the candidates with a fitting eo_dl. Raises `NoEnvironment` that says what was tried."""
-    tried = []
+    """The first candidate with a fitting eo_dl. Raises `NoEnvironment`, which says what was tried."""
+    reasons = []
     for python in candidates():
         try:
             check(python)
             return python
         except NoEnvironment as error:
-            tried.append(str(error))
-    reasons = "; ".join(tried) or "none of the usual places has one"
-    raise NoEnvironment(
-        f"no eo_dl was found ({reasons}). Install it and let it tell QGIS where it is: {INSTALL}"
-    )
+            reasons.append(str(error))
+    tried = "; ".join(reasons) or "none of the usual places has one"
+    raise NoEnvironment(f"eo_dl was not found ({tried}). To install it and connect it to QGIS: {INSTALL}")

@@ -1,4 +1,4 @@
-"""Layers of QGIS as files that another program can read, or the reason why they are none."""
+"""Layers of QGIS as files that another program can read, or the reason why that is not possible."""
 
 import json
 from pathlib import Path
@@ -15,79 +15,86 @@ from qgis.core import (
     QgsVectorLayer,
 )
 
+# Points added per side of an extent, so that its sides stay straight in another CRS.
+_POINTS_PER_SIDE = 31
+_WGS84_DECIMALS = 9
+
 
 def file_of(layer):
-    """(path, layer name or "") of a layer.
+    """(path, name of the layer within the file or "").
 
-    Raises `QgsProcessingException` with what to do for one that is no file, has unsaved edits, or shows only
-    a part of its file.
+    Raises `QgsProcessingException`, with what to do, for a layer that is not a file, has unsaved edits, or
+    shows only a part of its file.
     """
     if isinstance(layer, QgsRasterLayer):
         return absolute(_raster_file(layer)), ""
-    _refuse_edits(layer)
+    _refuse_unsaved_edits(layer)
+    name = layer.name()
     if layer.providerType() != "ogr":
         raise QgsProcessingException(
-            f"The layer '{layer.name()}' is no file ({layer.providerType()}). Save it as a GeoPackage first: right-click, Export > Save Features As."
+            f"The layer '{name}' is not a file ({layer.providerType()}). "
+            "Save it as a GeoPackage first: right-click, Export > Save Features As."
         )
     if layer.subsetString():
         raise QgsProcessingException(
-            f"The layer '{layer.name()}' has a filter, and eo_dl would read the whole file. Remove the filter, or export the layer."
+            f"The layer '{name}' has a filter, but eo_dl would read the whole file. "
+            "Remove the filter, or export the layer."
         )
     parts = QgsProviderRegistry.instance().decodeUri("ogr", layer.source())
-    return absolute(parts.get("path") or layer.source().split("|")[0]), parts.get("layerName") or ""
+    path = parts.get("path") or layer.source().split("|")[0]
+    return absolute(path), parts.get("layerName") or ""
 
 
-def alone(layer, path, name, context):
-    """The path of a temporary file with nothing but the layer `name` of the file `path`, or "" where it has
-    no other.
+def copy_of_layer(layer, path, name, context):
+    """The path of a temporary copy of the layer `name` of the file `path`; "" if the file has no other
+    layer.
     """
-    if sum(one.name() != "layer_styles" for one in QgsProviderRegistry.instance().querySublayers(path)) < 2:
+    layers = QgsProviderRegistry.instance().querySublayers(path)
+    if sum(sublayer.name() != "layer_styles" for sublayer in layers) < 2:
         return ""
     copy = QgsProcessingUtils.generateTempFilename(f"{name}.gpkg")
     options = QgsVectorFileWriter.SaveVectorOptions()
     options.driverName, options.layerName = "GPKG", name
-    code, message = QgsVectorFileWriter.writeAsVectorFormatV3(
-        layer, copy, context.transformContext(), options
-    )[:2]
+    written = QgsVectorFileWriter.writeAsVectorFormatV3(layer, copy, context.transformContext(), options)
+    code, message = written[:2]
     if code != QgsVectorFileWriter.WriterError.NoError:
-        raise QgsProcessingException(
-            f"{path}: the layer '{name}' cannot be copied to a file of its own: {message}"
-        )
+        raise QgsProcessingException(f"{path}: the layer '{name}' cannot be copied: {message}")
     return copy
 
 
 def absolute(path):
-    """A path that means the same in another folder; what is no file here (a URL, /vsizip/...) stays as it is."""
+    """An absolute path, for a child in another folder; anything but a local file (a URL, /vsizip/...) as it
+    is.
+    """
     return str(Path(path).absolute()) if path and Path(path).exists() else path
 
 
 def _raster_file(layer):
     if layer.providerType() != "gdal":
         raise QgsProcessingException(
-            f"The layer '{layer.name()}' comes from a map service ({layer.providerType()}), not from a file. Export the part you need first: "
-            "right-click, Export > Save As (rendered image), or 'Convert map to raster' in the Toolbox; a GeoTIFF with all bands is better."
+            f"The layer '{layer.name()}' comes from a map service ({layer.providerType()}), not from a file. "
+            "Export the part you need first: right-click, Export > Save As (rendered image), "
+            "or 'Convert map to raster' in the Toolbox. A GeoTIFF with all bands is better."
         )
     return layer.source()
 
 
-def _refuse_edits(layer):
+def _refuse_unsaved_edits(layer):
     if isinstance(layer, QgsVectorLayer) and layer.isEditable() and layer.isModified():
         raise QgsProcessingException(
-            f"The layer '{layer.name()}' has unsaved edits, which eo_dl cannot see. Save them (Layer > Save Layer Edits) and run again."
+            f"The layer '{layer.name()}' has unsaved edits, which eo_dl cannot see. "
+            "Save them (Layer > Save Layer Edits) and run it again."
         )
 
 
 def extent_file(rectangle, crs, context):
-    """An extent as a GeoJSON file (WGS 84, edges with points so that they stay straight on the ground);
-    returns its path.
-    """
-    outline = QgsGeometry.fromRect(rectangle)
-    outline = outline.densifyByCount(31)
-    outline.transform(
-        QgsCoordinateTransform(crs, QgsCoordinateReferenceSystem("EPSG:4326"), context.transformContext())
-    )
+    """The path of a temporary GeoJSON file (WGS 84) with the rectangle."""
+    outline = QgsGeometry.fromRect(rectangle).densifyByCount(_POINTS_PER_SIDE)
+    wgs84 = QgsCoordinateReferenceSystem("EPSG:4326")
+    outline.transform(QgsCoordinateTransform(crs, wgs84, context.transformContext()))
+    geometry = json.loads(outline.asJson(_WGS84_DECIMALS))
+    feature = {"type": "Feature", "properties": {}, "geometry": geometry}
     path = QgsProcessingUtils.generateTempFilename("extent.geojson")
-    feature = {"type": "Feature", "properties": {}, "geometry": json.loads(outline.asJson(9))}
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"type": "FeatureCollection", "features": [feature]}, file)
     return path

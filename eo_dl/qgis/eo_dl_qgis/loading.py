@@ -1,5 +1,6 @@
-"""Results as layers of the project: styled, in one group, with where they come from in their metadata."""
+"""Results as layers of the project: styled, in one group, with their origin in the metadata."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from qgis.core import (
@@ -12,59 +13,68 @@ from qgis.core import (
 
 GROUP = "eo_dl"
 _RASTERS = {".tif", ".tiff"}
-_alive = []  # QGIS keeps no reference to a post-processor
+# QGIS keeps no reference to a post-processor, so Python must.
+_post_processors = []
 
 
-def schedule(loads, out, title, provenance, origin, context):
-    """Have QGIS load the layers of `loads` (menu.Load) that exist, once the algorithm has ended.
+@dataclass(frozen=True)
+class Results:
+    """What a finished command has written."""
 
-    `provenance` (text) goes into their metadata; `origin` (model, scene) into custom properties, from which
-    the review dock fills in dialogs.
-    """
+    # File or folder of the result.
+    out: str
+    # Title of the algorithm.
+    title: str
+    # Command line and result as text, for the metadata of the layers.
+    provenance: str
+    # Model and scene as custom properties, from which the review panel fills in dialogs.
+    origin: dict
+
+
+def schedule(loads, results, context):
+    """Let QGIS load those layers of `loads` (`menu.Load`) that exist, once the algorithm has finished."""
     for load in loads:
-        path = Path(load.path.format(out=out))
+        path = Path(load.path.format(out=results.out))
         if not path.exists():
             continue
-        uri = f"{path}|layername={load.layer}" if load.layer else str(path)
-        hint = (
-            QgsProcessingUtils.LayerHint.Raster
-            if path.suffix.lower() in _RASTERS
-            else QgsProcessingUtils.LayerHint.Vector
-        )
-        name = load.title or path.stem or title
-        details = QgsProcessingContext.LayerDetails(
-            name, context.project() or QgsProject.instance(), name, hint
-        )
-        processor = Styled(name, load.edit, provenance, origin)
-        _alive.append(processor)
+        if path.suffix.lower() in _RASTERS:
+            hint = QgsProcessingUtils.LayerHint.Raster
+        else:
+            hint = QgsProcessingUtils.LayerHint.Vector
+        name = load.title or path.stem or results.title
+        project = context.project() or QgsProject.instance()
+        details = QgsProcessingContext.LayerDetails(name, project, name, hint)
+        processor = Styled(name, load.edit, results)
+        _post_processors.append(processor)
         details.setPostProcessor(processor)
+        uri = f"{path}|layername={load.layer}" if load.layer else str(path)
         context.addLayerToLoadOnCompletion(uri, details)
 
 
 class Styled(QgsProcessingLayerPostProcessorInterface):
-    """Gives a result the style that its file carries: QGIS does that for layers that people add, not for
-    results of algorithms.
+    """Applies the style that comes with a result: QGIS does so for layers that users add, not for results of
+    algorithms.
     """
 
-    def __init__(self, name, edit, provenance, origin):
+    def __init__(self, name, edit, results):
         super().__init__()
-        self._name, self._edit, self._provenance, self._origin = name, edit, provenance, origin
+        self._name, self._edit, self._results = name, edit, results
 
     def postProcessLayer(self, layer, context, feedback):
         layer.setName(self._name)
         layer.loadDefaultStyle()
         metadata = layer.metadata()
-        metadata.setAbstract(self._provenance)
+        metadata.setAbstract(self._results.provenance)
         layer.setMetadata(metadata)
-        for name, value in self._origin.items():
+        for name, value in self._results.origin.items():
             layer.setCustomProperty(f"eo_dl/{name}", value)
-        _into_group(layer, context.project() or QgsProject.instance())
+        _move_into_group(layer, context.project() or QgsProject.instance())
         if self._edit and isinstance(layer, QgsVectorLayer):
             layer.startEditing()
         layer.triggerRepaint()
 
 
-def _into_group(layer, project):
+def _move_into_group(layer, project):
     root = project.layerTreeRoot()
     group = root.findGroup(GROUP) or root.insertGroup(0, GROUP)
     node = root.findLayer(layer.id())

@@ -1,24 +1,24 @@
 """The algorithms: which command each runs, what is asked first, and what is loaded afterwards. No QGIS in
 here.
 
-Everything else about a parameter (its type, choices, default, help) comes from `commands.json`, so it is said
-once, in the command line. A test holds that every command is here or in `ELSEWHERE`, and every option is
-shown or in `NOT_ASKED`.
+Everything else about a parameter (its type, choices, default, help) comes from `commands.json`, so it is
+written once, in the command line; labels are in `texts.py`. A test checks that every command is here or in
+`ELSEWHERE`, and that every option is asked for or in `NOT_ASKED`.
 """
 
 from dataclasses import dataclass
 
-LABEL, LEARN, MAP = "1 Label", "2 Learn", "3 Map"
+LABEL, LEARN, MAP, EXCHANGE = "1 Label", "2 Train", "3 Map", "4 Exchange"
 
-# Commands that are no algorithm, and why.
+# Commands without an algorithm, and why.
 ELSEWHERE = {
-    "demo": "runs on the sample scenes of the repository",
-    "doctor": "Settings > Options > eo_dl > Check",
-    "model show": "prints a table; the result page of Train has the scores",
+    "demo": "runs on the sample scenes, not on the user's",
+    "doctor": "Settings > Options > eo_dl > Check shows it",
+    "model show": "prints a table",
     "model backbones": "prints a table",
-    "inspect": "the Layer Properties of QGIS and the model's own page tell it",
-    "qgis install": "has put this plug-in here",
-    "qgis package": "for plug-in servers",
+    "inspect": "QGIS shows it in the layer properties",
+    "qgis install": "has installed this plug-in",
+    "qgis package": "is for plug-in repositories",
 }
 
 # Options that no dialog asks for, and why.
@@ -27,70 +27,203 @@ NOT_ASKED = {
     "as_json": "the plug-in reads JSON",
     "quiet": "QGIS has a log",
     "verbose": "QGIS has a log",
-    "layer": "comes with the layer that is chosen",
+    "layer": "is that of the chosen layer",
     "print_config": "prints text",
-    "trust_vrt": "a file that is open in QGIS is opened on the user's word, so it is always given",
+    "trust_vrt": "always set: the user has chosen the file, or opened it in QGIS",
 }
 
 
 @dataclass(frozen=True)
 class Load:
-    """A layer to show when a command is done: `path` and `layer` may hold {out}; `kind` is "raster", "vector"
-    or "any" (by suffix).
-    """
+    """A layer to load when a command has finished."""
 
+    # File, and layer within it; both may contain {out}.
     path: str
     layer: str = ""
+    # Name in the Layers panel (default: that of the file).
     title: str = ""
+    # Start editing it.
     edit: bool = False
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One algorithm.
-
-    `shown` parameters are asked first, the others lie under Advanced. `output`: "folder", "file" or "" for
-    none, `filter` its file types. `widgets` overrides how a parameter is asked: see `parameters.KINDS`.
-    `empty`: the word that the command takes for a layer that is not chosen.
-    """
+    """One algorithm."""
 
     id: str
     command: str
     title: str
     group: str
+    # Parameters that are asked first, in this order; the others are advanced.
     shown: tuple
+    # What the result is: "folder", "file", or "" for none.
     output: str = "file"
+    # File types of the result.
     filter: str = ""
+    # (parameter, kind) where it is asked for in another way than `parameters.KINDS` says.
     widgets: tuple = ()
+    # (parameter, word) that the command takes for a layer that is not chosen.
     empty: tuple = ()
     loads: tuple = ()
+    # File of the result folder that is the report.
     report: str = ""
 
 
 GPKG = "GeoPackage (*.gpkg)"
+GEOTIFF = "GeoTIFF (*.tif)"
 MODEL = "eo_dl model (*.eodl)"
-VECTORS = "GeoPackage (*.gpkg);;GeoJSON (*.geojson);;FlatGeobuf (*.fgb);;GeoParquet (*.parquet)"
-MAPS = "GeoTIFF (*.tif);;" + VECTORS
+VECTORS = f"{GPKG};;GeoJSON (*.geojson);;FlatGeobuf (*.fgb);;GeoParquet (*.parquet)"
+MAPS = f"{GEOTIFF};;{VECTORS}"
 
 ENTRIES = (
-    Entry("start_labelling", "labels start", "Start labelling", LABEL, ("scenes", "classes", "geometry"), filter=GPKG,
-          loads=(Load("{out}", "annotated", "annotated"), Load("{out}", "labels", "labels", edit=True))),
-    Entry("label_status", "labels status", "What is drawn so far", LABEL, ("labels", "scenes"), output=""),
-    Entry("check_labels", "labels check", "Check labels", LABEL, ("labels", "scenes", "class_field"), filter=GPKG, loads=(Load("{out}", "", "findings"),)),
-    Entry("tile", "tile", "Tile: cut scenes and labels into chips", LEARN, ("scenes", "labels", "class_field", "size", "annotated"), output="folder",
-          loads=(Load("{out}/chips.gpkg", "chips", "chips by split"),)),
-    Entry("train", "train", "Train a model", LEARN, ("chips", "task", "epochs", "weights"), filter=MODEL),
-    Entry("retrain", "retrain", "Retrain with corrections", LEARN, ("model", "chips", "labels", "class_field", "corrected", "scenes"), filter=MODEL,
-          empty=(("labels", "none"),)),
-    Entry("predict", "predict", "Predict: a map of a scene", MAP, ("model", "scenes", "bands", "aoi"), filter=MAPS, widgets=(("scenes", "raster"), ("bands", "bands")), loads=(Load("{out}"),)),
-    Entry("evaluate", "evaluate", "Evaluate a map against the truth", MAP, ("prediction", "truth", "class_field", "aoi"), output="folder", report="report.html"),
-    Entry("vectorize", "vectorize", "Vectorize a class map", MAP, ("source", "min_area_m2"), filter=VECTORS, loads=(Load("{out}", "", "polygons"),)),
-    Entry("next_to_label", "labels queue", "What to label next", LABEL, ("model", "scenes", "count", "labels"), filter=GPKG, loads=(Load("{out}", "", "label next"),)),
-    Entry("weak_labels", "labels weak", "Weak labels from rules", LABEL, ("scenes", "functions", "short"), filter="GeoTIFF (*.tif)",
-          widgets=(("functions", "yaml"), ("short", "lines"), ("truth", "layer")), loads=(Load("{out}"),)),
-    Entry("prelabel", "labels prelabel", "A prediction as labels to correct", LABEL, ("prediction",), filter=GPKG, loads=(Load("{out}", "labels", "to review"),)),
-    Entry("merge_labels", "labels merge", "Merge corrected labels", LABEL, ("labels", "corrected"), filter=GPKG, empty=(("labels", "none"),), loads=(Load("{out}", "labels", "labels"),)),
-    Entry("export_labels", "labels export", "Export labels to another tool", LABEL, ("chips", "format", "labels"), output="folder"),
-    Entry("import_labels", "labels import", "Import labels from another tool", LABEL, ("source", "index"), filter=VECTORS, widgets=(("source", "file"), ("index", "file")), loads=(Load("{out}", "labels", "labels"),)),
-    Entry("convert_labels", "labels convert", "Convert labels", LABEL, ("source", "format", "images"), filter=VECTORS, widgets=(("source", "layer"), ("images", "raster")), loads=(Load("{out}"),)),
-)  # fmt: skip
+    Entry(
+        id="start_labelling",
+        command="labels start",
+        title="Start labelling",
+        group=LABEL,
+        shown=("scenes", "classes", "geometry"),
+        filter=GPKG,
+        loads=(
+            Load("{out}", "annotated", "annotated"),
+            Load("{out}", "labels", "labels", edit=True),
+        ),
+    ),
+    Entry(
+        id="label_status",
+        command="labels status",
+        title="Label statistics",
+        group=LABEL,
+        shown=("labels", "scenes"),
+        output="",
+    ),
+    Entry(
+        id="check_labels",
+        command="labels check",
+        title="Check labels",
+        group=LABEL,
+        shown=("labels", "scenes", "class_field"),
+        filter=GPKG,
+        loads=(Load("{out}", "", "findings"),),
+    ),
+    Entry(
+        id="next_to_label",
+        command="labels queue",
+        title="Next places to label",
+        group=LABEL,
+        shown=("model", "scenes", "count", "labels"),
+        filter=GPKG,
+        loads=(Load("{out}", "", "label next"),),
+    ),
+    Entry(
+        id="weak_labels",
+        command="labels weak",
+        title="Labels from rules",
+        group=LABEL,
+        shown=("scenes", "functions", "short"),
+        filter=GEOTIFF,
+        widgets=(("functions", "yaml"), ("short", "lines"), ("truth", "layer")),
+        loads=(Load("{out}"),),
+    ),
+    Entry(
+        id="prelabel",
+        command="labels prelabel",
+        title="Labels from prediction",
+        group=LABEL,
+        shown=("prediction",),
+        filter=GPKG,
+        loads=(Load("{out}", "labels", "to review"),),
+    ),
+    Entry(
+        id="merge_labels",
+        command="labels merge",
+        title="Merge corrected labels",
+        group=LABEL,
+        shown=("labels", "corrected"),
+        filter=GPKG,
+        empty=(("labels", "none"),),
+        loads=(Load("{out}", "labels", "labels"),),
+    ),
+    Entry(
+        id="tile",
+        command="tile",
+        title="Create training chips",
+        group=LEARN,
+        shown=("scenes", "labels", "class_field", "size", "annotated"),
+        output="folder",
+        loads=(Load("{out}/chips.gpkg", "chips", "chips by split"),),
+    ),
+    Entry(
+        id="train",
+        command="train",
+        title="Train model",
+        group=LEARN,
+        shown=("chips", "task", "epochs", "weights"),
+        filter=MODEL,
+        widgets=(("task", "task"),),
+    ),
+    Entry(
+        id="retrain",
+        command="retrain",
+        title="Retrain model with corrections",
+        group=LEARN,
+        shown=("model", "chips", "labels", "class_field", "corrected", "scenes"),
+        filter=MODEL,
+        empty=(("labels", "none"),),
+    ),
+    Entry(
+        id="predict",
+        command="predict",
+        title="Predict",
+        group=MAP,
+        shown=("model", "scenes", "bands", "aoi"),
+        filter=MAPS,
+        widgets=(("scenes", "raster"), ("bands", "bands")),
+        loads=(Load("{out}"),),
+    ),
+    Entry(
+        id="evaluate",
+        command="evaluate",
+        title="Accuracy report",
+        group=MAP,
+        shown=("prediction", "truth", "class_field", "aoi"),
+        output="folder",
+        report="report.html",
+    ),
+    Entry(
+        id="vectorize",
+        command="vectorize",
+        title="Polygons from class map",
+        group=MAP,
+        shown=("source", "min_area_m2"),
+        filter=VECTORS,
+        loads=(Load("{out}", "", "polygons"),),
+    ),
+    Entry(
+        id="export_labels",
+        command="labels export",
+        title="Export labels",
+        group=EXCHANGE,
+        shown=("chips", "format", "labels"),
+        output="folder",
+    ),
+    Entry(
+        id="import_labels",
+        command="labels import",
+        title="Import labels",
+        group=EXCHANGE,
+        shown=("source", "index"),
+        filter=VECTORS,
+        widgets=(("source", "file"), ("index", "file")),
+        loads=(Load("{out}", "labels", "labels"),),
+    ),
+    Entry(
+        id="convert_labels",
+        command="labels convert",
+        title="Convert labels",
+        group=EXCHANGE,
+        shown=("source", "format", "images"),
+        filter=VECTORS,
+        widgets=(("source", "layer"), ("images", "raster")),
+        loads=(Load("{out}"),),
+    ),
+)

@@ -1,4 +1,4 @@
-"""Settings > Options > eo_dl: which Python, with Find and Check."""
+"""Settings > Options > eo_dl: which Python to use, with Find and Check."""
 
 import queue
 import threading
@@ -28,9 +28,10 @@ class OptionsFactory(QgsOptionsWidgetFactory):
 
 
 class OptionsPage(QgsOptionsPageWidget):
-    """The path of a Python, Find, Check, and what they found.
+    """The path of a Python, the buttons Find and Check, and their answer.
 
-    Both ask other programs, which may take half a minute; that is done beside the window, which stays alive.
+    Both run other programs, which may take half a minute; they do so in a thread, so the window stays
+    responsive.
     """
 
     def __init__(self, parent=None):
@@ -38,64 +39,64 @@ class OptionsPage(QgsOptionsPageWidget):
         self.setObjectName("eo_dl")
         self.path = QgsFileWidget(self)
         self.path.setFilePath(settings.stored())
-        self.path.lineEdit().setPlaceholderText("empty: look for it in the usual places")
+        self.path.lineEdit().setPlaceholderText("empty: look in the usual places")
         self.answer = QPlainTextEdit(self)
         self.answer.setReadOnly(True)
-        self.buttons = []
-        for text, work in (("Find", self.find), ("Check", self.check)):
-            button = QPushButton(text, self)
-            button.clicked.connect(work)
-            self.buttons.append(button)
-        self._clock = QTimer(self)  # ends with the page, should it be closed before the answer comes
+        self.buttons = [self._button("Find", self.find), self._button("Check", self.check)]
+        # Ends with the page, in case the page is closed before the answer arrives.
+        self._clock = QTimer(self)
         self._clock.setInterval(_POLL_MS)
-        self._clock.timeout.connect(self._look)
+        self._clock.timeout.connect(self._show_answer)
         self._answers = None
         self._lay_out()
+
+    def _button(self, text, work):
+        button = QPushButton(text, self)
+        button.clicked.connect(work)
+        return button
 
     def _lay_out(self):
         row = QHBoxLayout()
         for widget in (self.path, *self.buttons):
             row.addWidget(widget)
-        layout = QVBoxLayout(self)
-        layout.addWidget(
-            QLabel(
-                "Python of the environment in which eo_dl is installed (or its folder, or its eo-dl):", self
-            )
+        label = (
+            "Python of the environment in which eo_dl is installed (or the folder of the environment, "
+            "or its eo-dl):"
         )
-        layout.addLayout(row)
-        layout.addWidget(self.answer)
         note = QLabel(f"Not installed yet? In a terminal: {environment.INSTALL}", self)
         note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         note.setWordWrap(True)
+        layout = QVBoxLayout(self)
+        layout.addWidget(QLabel(label, self))
+        layout.addLayout(row)
+        layout.addWidget(self.answer)
         layout.addWidget(note)
 
     def find(self):
         """Fill in the first environment that works."""
-        self._beside(
-            "Looking in the usual places ...",
-            lambda: (environment.find(), "Found; press Check to see what it has, OK to use it."),
-        )
+        message = "Found. Press Check to see its packages, OK to use it."
+        self._in_thread("Looking in the usual places ...", lambda: (environment.find(), message))
 
     def check(self):
-        """Show what `eo-dl doctor` says of the environment that is filled in, or of the one that would be
-        found.
-        """
-        asked = self.path.filePath()
-        self._beside(
-            "Asking eo-dl doctor ...",
-            lambda: (None, _doctor(environment.python_of(asked) if asked.strip() else environment.find())),
-        )
+        """Show what `eo-dl doctor` reports for the chosen environment, or for the first one found."""
+        chosen = self.path.filePath()
 
-    def _beside(self, meanwhile, work):
-        """Do `work` in a thread of its own; it returns (a path to fill in or None, what to show)."""
-        self.answer.setPlainText(meanwhile)
+        def work():
+            python = environment.python_of(chosen) if chosen.strip() else environment.find()
+            return None, _doctor(python)
+
+        self._in_thread("Running eo-dl doctor ...", work)
+
+    def _in_thread(self, message, work):
+        """Show a message and run `work` in a thread; it returns (a path to fill in or None, what to show)."""
+        self.answer.setPlainText(message)
         for button in self.buttons:
             button.setEnabled(False)
         self._answers = queue.Queue()
-        threading.Thread(target=_answered, args=(work, self._answers), daemon=True).start()
+        threading.Thread(target=_put_answer, args=(work, self._answers), daemon=True).start()
         self._clock.start()
 
-    def _look(self):
+    def _show_answer(self):
         try:
             path, text = self._answers.get_nowait()
         except queue.Empty:
@@ -112,30 +113,26 @@ class OptionsPage(QgsOptionsPageWidget):
         settings.store(self.path.filePath().strip())
 
 
-def _answered(work, answers):
+def _put_answer(work, answers):
     try:
         answers.put(work())
-    except Exception as error:  # the page waits for an answer, whatever it is
-        answers.put(
-            (
-                None,
-                str(error)
-                if isinstance(error, environment.NoEnvironment)
-                else f"{type(error).__name__}: {error}",
-            )
-        )
+    except environment.NoEnvironment as error:
+        answers.put((None, str(error)))
+    except Exception as error:  # the page waits for an answer, whatever happens
+        answers.put((None, f"{type(error).__name__}: {error}"))
 
 
 def _doctor(python):
     environment.check(python)
-    found = environment.ask(python, ["doctor", "--json"])
-    problems = found.get("problems") or []
+    answer = environment.ask(python, ["doctor", "--json"])
+    problems = [f"problem: {text}" for text in answer.get("problems") or []]
+    gpus = ", ".join(answer.get("gpus") or []) or "none, the CPU is used"
+    packages = [f"{name} {version}" for name, version in (answer.get("packages") or {}).items()]
     lines = [
+        *(problems or ["No problem found."]),
         python,
-        f"eo_dl {found.get('eo_dl')} with Python {found.get('python')}",
-        f"GPUs: {', '.join(found.get('gpus') or []) or 'none, the CPU is used'}",
+        f"eo_dl {answer.get('eo_dl')} with Python {answer.get('python')}",
+        f"GPUs: {gpus}",
+        *packages,
     ]
-    lines += [f"{name} {version}" for name, version in (found.get("packages") or {}).items()]
-    return "\n".join(
-        [*(f"problem: {text}" for text in problems), *([] if problems else ["No problem found."]), *lines]
-    )
+    return "\n".join(lines)

@@ -1,6 +1,7 @@
 """Parameters of the command line as parameters of a Processing algorithm."""
 
 import sys
+from dataclasses import dataclass
 
 from qgis.core import (
     QgsProcessing,
@@ -22,11 +23,13 @@ from qgis.core import (
     QgsProcessingParameterVectorLayer,
 )
 
+from . import commands, texts
 from .menu import NOT_ASKED
 
 EXTENT = "EXTENT"
 
-# How parameters that mean the same everywhere are asked, by name; an entry of the menu may say otherwise.
+# How a parameter is asked for, by its name; an entry of the menu may say otherwise, and the type on the
+# command line decides for all others.
 KINDS = {
     "scenes": "rasters",
     "scene": "raster",
@@ -36,13 +39,12 @@ KINDS = {
     "corrected": "vector",
     "prediction": "layer",
     "source": "layer",
-    "probabilities": "probabilities",
+    "probabilities": "raster",
     "annotated": "layer",
     "aoi": "layer",
     "class_field": "field",
     "chips": "folder",
     "model": "model",
-    "weights": "start",
     "config": "yaml",
     "index": "file",
     "crs": "crs",
@@ -50,200 +52,216 @@ KINDS = {
     "settings": "lines",
     "class_map": "lines",
 }
+# The parameter whose layer has the class field: the first of these that a command has.
 PARENTS = ("labels", "truth", "corrected", "prediction", "source")
 
+# What QGIS takes for "no limit": with infinity a spin box accepts no value.
+UNLIMITED = sys.float_info.max
 
-def kind_of(entry, one):
-    """How a parameter is asked: a name of `KINDS`, or its type in the command line."""
-    if one["name"] == "out":
+
+@dataclass(frozen=True)
+class Asked:
+    """A parameter of a command with what its definition for QGIS depends on."""
+
+    parameter: dict
+    name: str
+    label: str
+    optional: bool
+    # Names of all parameters of the command.
+    siblings: frozenset
+
+
+def kind_of(entry, parameter):
+    """How a parameter is asked for: a kind of `KINDS`, or its type on the command line."""
+    name = parameter["name"]
+    if name == "out":
         return "out"
-    if one["type"] == "flag":
+    if parameter["type"] == "flag":
         return "flag"
-    kind = dict(entry.widgets).get(one["name"]) or KINDS.get(one["name"]) or one["type"]
-    return one["type"] if kind == "probabilities" and one["type"] == "flag" else kind
+    return dict(entry.widgets).get(name) or KINDS.get(name) or parameter["type"]
 
 
-def qgis_name(one):
-    """ "min_area_m2" as MIN_AREA_M2."""
-    return one["name"].upper()
+def qgis_name(parameter):
+    """The name of a parameter in QGIS: "min_area_m2" becomes MIN_AREA_M2."""
+    return parameter["name"].upper()
 
 
 def definitions(entry, command):
-    """The QgsProcessingParameterDefinitions of a menu entry, those shown first in their order, then the
-    advanced ones, then the output.
+    """The parameter definitions of a menu entry: those shown first in their order, the advanced ones, the
+    result.
     """
-    asked = [one for one in command["parameters"] if one["name"] not in NOT_ASKED]
-    order = {name: place for place, name in enumerate(entry.shown)}
-    asked.sort(key=lambda one: order.get(one["name"], len(order)))
-    found = []
-    empty = dict(entry.empty)
-    for one in asked:
-        made = _definition(entry, command, {**one, "required": one["required"] and one["name"] not in empty})
-        if one["name"] not in order and not one["required"] and one["name"] != "out":
-            made.setFlags(made.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
-        made.setHelp(one["help"] or "")
-        found.append(made)
-    if any(one["name"] == "aoi" for one in asked):
-        found.insert(len([name for name in order if any(one["name"] == name for one in asked)]), _extent())
-    return sorted(found, key=lambda made: made.isDestination())
+    parameters = command["parameters"]
+    asked = [parameter for parameter in parameters if parameter["name"] not in NOT_ASKED]
+    order = {name: position for position, name in enumerate(entry.shown)}
+    asked.sort(key=lambda parameter: order.get(parameter["name"], len(order)))
+    siblings = frozenset(parameter["name"] for parameter in parameters)
+    made = []
+    for parameter in asked:
+        definition = _definition(entry, parameter, siblings)
+        if _is_advanced(entry, parameter):
+            definition.setFlags(definition.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced)
+        definition.setHelp(texts.parameter_help(entry.command, parameter, parameters))
+        made.append(definition)
+    if "aoi" in siblings:
+        made.insert(len(siblings.intersection(order)), _extent())
+    return sorted(made, key=lambda definition: definition.isDestination())
+
+
+def _is_advanced(entry, parameter):
+    name = parameter["name"]
+    return name not in entry.shown and name != "out" and not parameter["required"]
 
 
 def _extent():
-    made = QgsProcessingParameterExtent(EXTENT, "Only this extent (e.g. the map canvas)", optional=True)
-    made.setHelp("A rectangle in place of AOI polygons.")
-    return made
+    definition = QgsProcessingParameterExtent(
+        EXTENT, "Only in this extent (e.g. the map canvas)", optional=True
+    )
+    definition.setHelp("A rectangle instead of AOI polygons.")
+    return definition
 
 
-def _definition(entry, command, one):
-    kind, name, title = kind_of(entry, one), qgis_name(one), _title(one)
-    optional = not one["required"]
+def _definition(entry, parameter, siblings):
+    kind, name = kind_of(entry, parameter), qgis_name(parameter)
     if kind == "out":
         return _destination(entry, name)
-    if kind in _MAKERS:
-        return _MAKERS[kind](name, title, one, optional, command, entry)
-    return _text(name, title, one, optional, command, entry)
-
-
-def _title(one):
-    words = one["name"].removesuffix("_px").removesuffix("_m2").removesuffix("_m").replace("_", " ")
-    unit = next(
-        (
-            unit
-            for suffix, unit in (("_px", "px"), ("_m2", "m²"), ("_m", "m"))
-            if one["name"].endswith(suffix)
-        ),
-        "",
+    can_be_empty = parameter["name"] in dict(entry.empty)
+    asked = Asked(
+        parameter=parameter,
+        name=name,
+        label=texts.label(entry.command, parameter),
+        optional=can_be_empty or not parameter["required"],
+        siblings=siblings,
     )
-    known = {
-        "aoi": "Only in these polygons (AOI)",
-        "chips": "Chip set (folder)",
-        "model": "Model",
-        "scenes": "Scene",
-        "labels": "Labels",
-        "corrected": "Reviewed prediction, or corrected pre-labels",
-        "class_field": "Class field",
-        "settings": "Further options of training (KEY=VALUE, one a line)",
-    }
-    title = known.get(one["name"], words[:1].upper() + words[1:])
-    return f"{title} ({unit})" if unit else title
+    return _MAKERS.get(kind, _text)(asked)
 
 
 def _destination(entry, name):
     if entry.output == "folder":
-        return QgsProcessingParameterFolderDestination(name, "Result (folder)")
-    return QgsProcessingParameterFileDestination(name, "Result", entry.filter or "All files (*.*)")
+        return QgsProcessingParameterFolderDestination(name, texts.RESULT_FOLDER)
+    return QgsProcessingParameterFileDestination(name, texts.RESULT, entry.filter or "All files (*.*)")
 
 
-def _rasters(name, title, one, optional, command, entry):
+def _rasters(asked):
     return QgsProcessingParameterMultipleLayers(
-        name, title + "s", QgsProcessing.SourceType.TypeRaster, optional=optional
+        asked.name, asked.label, QgsProcessing.SourceType.TypeRaster, optional=asked.optional
     )
 
 
-def _raster(name, title, one, optional, command, entry):
-    return QgsProcessingParameterRasterLayer(name, title, optional=optional)
+def _raster(asked):
+    return QgsProcessingParameterRasterLayer(asked.name, asked.label, optional=asked.optional)
 
 
-def _vector(name, title, one, optional, command, entry):
-    return QgsProcessingParameterVectorLayer(name, title, optional=optional)
+def _vector(asked):
+    return QgsProcessingParameterVectorLayer(asked.name, asked.label, optional=asked.optional)
 
 
-def _layer(name, title, one, optional, command, entry):
-    return QgsProcessingParameterMapLayer(name, title, optional=optional)
+def _layer(asked):
+    return QgsProcessingParameterMapLayer(asked.name, asked.label, optional=asked.optional)
 
 
-def _field(name, title, one, optional, command, entry):
-    names = {other["name"] for other in command["parameters"]}
-    parent = next((candidate.upper() for candidate in PARENTS if candidate in names), "")
-    return QgsProcessingParameterField(name, title, parentLayerParameterName=parent, optional=True)
+def _field(asked):
+    parent = next((name.upper() for name in PARENTS if name in asked.siblings), "")
+    return QgsProcessingParameterField(
+        asked.name, asked.label, parentLayerParameterName=parent, optional=True
+    )
 
 
-def _bands(name, title, one, optional, command, entry):
+def _bands(asked):
     return QgsProcessingParameterBand(
-        name, title, parentLayerParameterName="SCENES", optional=True, allowMultiple=True
+        asked.name, asked.label, parentLayerParameterName="SCENES", optional=True, allowMultiple=True
     )
 
 
-def _folder(name, title, one, optional, command, entry):
+def _folder(asked):
+    behavior = QgsProcessingParameterFile.Behavior.Folder
+    return QgsProcessingParameterFile(asked.name, asked.label, behavior=behavior, optional=asked.optional)
+
+
+def _file(asked):
+    return QgsProcessingParameterFile(asked.name, asked.label, optional=asked.optional)
+
+
+def _model(asked):
+    return QgsProcessingParameterFile(asked.name, asked.label, extension="eodl", optional=asked.optional)
+
+
+def _yaml(asked):
     return QgsProcessingParameterFile(
-        name, title, behavior=QgsProcessingParameterFile.Behavior.Folder, optional=optional
+        asked.name, asked.label, fileFilter="YAML (*.yaml *.yml)", optional=asked.optional
     )
 
 
-def _file(name, title, one, optional, command, entry):
-    return QgsProcessingParameterFile(name, title, optional=optional)
+def _crs(asked):
+    return QgsProcessingParameterCrs(asked.name, asked.label, optional=True)
 
 
-def _model(name, title, one, optional, command, entry):
-    return QgsProcessingParameterFile(name, title, extension="eodl", optional=optional)
+def _lines(asked):
+    return QgsProcessingParameterString(asked.name, asked.label, multiLine=True, optional=asked.optional)
 
 
-def _yaml(name, title, one, optional, command, entry):
-    return QgsProcessingParameterFile(name, title, fileFilter="YAML (*.yaml *.yml)", optional=optional)
-
-
-def _crs(name, title, one, optional, command, entry):
-    return QgsProcessingParameterCrs(name, title, optional=True)
-
-
-def _lines(name, title, one, optional, command, entry):
-    return QgsProcessingParameterString(name, title, multiLine=True, optional=optional)
-
-
-def _text(name, title, one, optional, command, entry):
+def _text(asked):
+    parameter = asked.parameter
     return QgsProcessingParameterString(
-        name, title, defaultValue=one["default"], multiLine=one["multiple"], optional=optional
+        asked.name,
+        asked.label,
+        defaultValue=parameter["default"],
+        multiLine=parameter["multiple"],
+        optional=asked.optional,
     )
 
 
-def _choice(name, title, one, optional, command, entry):
+def _choice(asked):
+    return _drop_down(asked, asked.parameter["choices"], asked.parameter["default"])
+
+
+def _task(asked):
+    # The command line lists the tasks when it runs, so that its help loads none of them.
+    return _drop_down(asked, sorted(commands.task_suffixes()), None)
+
+
+def _flag(asked):
+    if is_automatic(asked.parameter):
+        return _drop_down(asked, ["automatic", "yes", "no"], "automatic")
+    default = bool(asked.parameter["default"])
+    return QgsProcessingParameterBoolean(asked.name, asked.label, defaultValue=default, optional=True)
+
+
+def is_automatic(parameter):
+    """Whether a flag is one that the command decides by itself if it is given neither way."""
+    return bool(parameter["off"]) and parameter["default"] is None
+
+
+def _drop_down(asked, options, default):
     return QgsProcessingParameterEnum(
-        name,
-        title,
-        options=one["choices"],
-        defaultValue=one["default"],
-        optional=optional,
+        asked.name,
+        asked.label,
+        options=options,
+        defaultValue=default,
+        optional=asked.optional,
         usesStaticStrings=True,
     )
 
 
-def _flag(name, title, one, optional, command, entry):
-    if one["off"] and one["default"] is None:
-        return QgsProcessingParameterEnum(
-            name,
-            title,
-            options=["automatic", "yes", "no"],
-            defaultValue="automatic",
-            optional=True,
-            usesStaticStrings=True,
-        )
-    return QgsProcessingParameterBoolean(name, title, defaultValue=bool(one["default"]), optional=True)
-
-
-def _number(name, title, one, optional, command, entry):
-    kind = (
-        QgsProcessingParameterNumber.Type.Integer
-        if one["type"] == "integer"
-        else QgsProcessingParameterNumber.Type.Double
-    )
-    low, high = one.get("range") or (None, None)
-    # what QGIS knows as "no limit"; infinity makes a spin box that takes no value
-    open_end = sys.float_info.max
+def _number(asked):
+    if asked.parameter["type"] == "integer":
+        kind = QgsProcessingParameterNumber.Type.Integer
+    else:
+        kind = QgsProcessingParameterNumber.Type.Double
+    low, high = asked.parameter.get("range") or (None, None)
     return QgsProcessingParameterNumber(
-        name,
-        title,
-        kind,
-        one["default"],
-        optional,
-        minValue=-open_end if low is None else low,
-        maxValue=open_end if high is None else high,
+        asked.name,
+        asked.label,
+        type=kind,
+        defaultValue=asked.parameter["default"],
+        optional=asked.optional,
+        minValue=-UNLIMITED if low is None else low,
+        maxValue=UNLIMITED if high is None else high,
     )
 
 
 _MAKERS = {
     "rasters": _rasters,
     "raster": _raster,
-    "probabilities": _raster,
     "layer": _layer,
     "vector": _vector,
     "field": _field,
@@ -251,11 +269,11 @@ _MAKERS = {
     "folder": _folder,
     "file": _file,
     "model": _model,
-    "start": _text,
     "yaml": _yaml,
     "crs": _crs,
     "lines": _lines,
     "choice": _choice,
+    "task": _task,
     "flag": _flag,
     "integer": _number,
     "number": _number,

@@ -1,4 +1,4 @@
-"""What QGIS loads: the provider everywhere, options page and review dock where there is a window."""
+"""What QGIS loads: the Processing provider, and in the desktop also the options page and the review panel."""
 
 from qgis.core import QgsApplication
 
@@ -6,16 +6,18 @@ from .provider import Provider
 
 
 class Plugin:
-    """Registers everything on load and takes it away on unload. `iface` is None under qgis_process."""
+    """Registers everything when it is loaded and removes it when it is unloaded. `iface` is None under
+    qgis_process.
+    """
 
     def __init__(self, iface):
         self._iface = iface
         self._provider = None
         self._options = None
-        self._window = None
+        self._review = None
 
     def initProcessing(self):
-        """qgis_process calls this alone."""
+        """The only method that qgis_process calls."""
         self._provider = Provider()
         QgsApplication.processingRegistry().addProvider(self._provider)
 
@@ -23,17 +25,18 @@ class Plugin:
         self.initProcessing()
         if self._iface is None:
             return
+        # Lazy: qgis_process has no window, and may have no QtWidgets.
         from .options import OptionsFactory
         from .review_dock import ReviewAction
 
         self._options = OptionsFactory()
         self._iface.registerOptionsWidgetFactory(self._options)
-        self._window = ReviewAction(self._iface)
+        self._review = ReviewAction(self._iface)
 
     def unload(self):
-        if self._window is not None:
-            self._window.remove()
-            self._window = None
+        if self._review is not None:
+            self._review.remove()
+            self._review = None
         if self._options is not None:
             self._iface.unregisterOptionsWidgetFactory(self._options)
             self._options = None

@@ -1,4 +1,4 @@
-"""The Processing provider: one algorithm for each entry of the menu."""
+"""The Processing provider: one algorithm per entry of the menu."""
 
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
@@ -9,7 +9,7 @@ from .menu import ENTRIES
 
 
 class Provider(QgsProcessingProvider):
-    """eo_dl in the Toolbox, the modeller, batch mode and qgis_process."""
+    """eo_dl in the Toolbox, the model designer, batch processing and qgis_process."""
 
     def id(self):
         return "eo_dl"

@@ -1,25 +1,25 @@
-"""What was used last, so that the next dialog is filled in; and who wants to hear of results."""
+"""What was used last, to fill in the next dialog; and who is notified of results."""
 
 from qgis.core import QgsSettings
 
-# What the values of an algorithm are to the next one, by its id: (name of the value, what it is remembered
-# as).
-_KEPT = {
+# Algorithm -> (parameter, name under which its value is remembered).
+_REMEMBERED = {
     "tile": (("labels", "labels"), ("class_field", "class_field"), ("out", "chips")),
     "train": (("chips", "chips"), ("out", "model")),
     "retrain": (("chips", "chips"), ("labels", "labels"), ("class_field", "class_field"), ("out", "model")),
     "predict": (("model", "model"),),
 }
-listeners = []  # called with (id of the algorithm, its result), in the main thread
+# Functions that are called in the main thread with (id of the algorithm, its result).
+listeners = []
 
 
 def remember(algorithm, values):
-    """Keep what a finished algorithm used and made; what it was not given, or "none", is forgotten."""
-    for name, kept in _KEPT.get(algorithm, ()):
-        value = values.get(name) or ""
-        if name == "labels" and value and values.get("layer"):
+    """Remember what a finished algorithm used and made. A parameter that was empty or "none" is forgotten."""
+    for parameter, name in _REMEMBERED.get(algorithm, ()):
+        value = values.get(parameter) or ""
+        if parameter == "labels" and value and values.get("layer"):
             value = f"{value}|layername={values['layer']}"
-        QgsSettings().setValue(f"eo_dl/recent/{kept}", "" if value == "none" else str(value))
+        QgsSettings().setValue(f"eo_dl/recent/{name}", "" if value == "none" else str(value))
 
 
 def last(name):
@@ -28,14 +28,15 @@ def last(name):
 
 
 def announce(algorithm, result):
-    """Tell those who listen."""
+    """Notify the listeners of a result."""
     for listener in list(listeners):
         listener(algorithm, result)
 
 
 def comparison(result):
-    """Rows of old and new scores, with a heading, of the result of `retrain`; none of any other."""
+    """Rows of old and new scores with a heading, from the result of `retrain`; empty for any other result."""
     rows = result.get("rows")
     if not rows or "before" not in result or "after" not in result:
         return []
-    return [("score", "before", "after", "ahead by"), *(tuple(str(cell) for cell in row) for row in rows)]
+    heading = ("score", "before", "after", "ahead by")
+    return [heading, *(tuple(str(cell) for cell in row) for row in rows)]

@@ -1,5 +1,5 @@
-"""Going through predictions or a queue, object by object: the order, and what a decision writes. No windows
-in here.
+"""Reviewing predictions or a queue object by object: the order, and what a decision writes. No windows in
+here.
 """
 
 from qgis.core import QgsCategorizedSymbolRenderer, QgsFeatureRequest, QgsField
@@ -7,7 +7,8 @@ from qgis.core import QgsCategorizedSymbolRenderer, QgsFeatureRequest, QgsField
 from .qt import BOOLEAN, TEXT
 
 ACCEPTED, CHANGED, REJECTED = "accepted", "changed", "rejected"
-_ADDED = (("status", TEXT), ("reviewed", BOOLEAN))
+# Fields of a reviewed layer, which are added where they are missing.
+_FIELDS = (("status", TEXT), ("reviewed", BOOLEAN))
 
 
 class NotReviewable(Exception):
@@ -15,11 +16,10 @@ class NotReviewable(Exception):
 
 
 class Review:
-    """One vector layer being reviewed: predictions (by score, least certain first) or a queue of chips (by
-    rank).
+    """A vector layer that is being reviewed: predictions (by score, least certain first) or a queue of
+    chips (by rank).
 
-    Each decision is written to the file at once, as an edit that QGIS can undo until then; nothing is lost
-    when QGIS dies.
+    Each decision is saved to the file at once, so nothing is lost if QGIS dies.
     """
 
     def __init__(self, layer):
@@ -28,121 +28,110 @@ class Review:
         self.order = next((name for name in ("rank", "score") if name in names), "")
         if not self.order:
             raise NotReviewable(
-                f"The layer '{layer.name()}' has neither a score nor a rank. Choose the result of Predict, of 'A prediction as labels to correct' "
-                "or of 'What to label next'."
+                f"The layer '{layer.name()}' has neither a score nor a rank. "
+                "Choose a result of 'Predict', 'Labels from prediction' or 'Next places to label'."
             )
         if layer.isEditable() and layer.isModified():
             raise NotReviewable(f"The layer '{layer.name()}' has unsaved edits. Save them first.")
-        missing = [QgsField(name, kind) for name, kind in _ADDED if name not in names]
-        if missing and not (layer.dataProvider().addAttributes(missing)):
+        missing = [QgsField(name, kind) for name, kind in _FIELDS if name not in names]
+        if missing and not layer.dataProvider().addAttributes(missing):
             raise NotReviewable(
-                f"The layer '{layer.name()}' cannot be written. Save it as a GeoPackage and review that."
+                f"The layer '{layer.name()}' is read-only. Save it as a GeoPackage and review that."
             )
         layer.updateFields()
 
     @property
     def classes(self):
-        """Names of the classes, in the order of the drop-down or the legend; then those that only occur."""
-        place = self.layer.fields().indexOf("class_name")
-        if place < 0:
+        """Names of the classes: in the order of the drop-down or the legend, then those that only occur."""
+        index = self.layer.fields().indexOf("class_name")
+        if index < 0:
             return []
-        listed = _listed(self.layer.editorWidgetSetup(place).config().get("map", {})) or self._in_legend()
-        return listed + sorted(
-            str(value) for value in self.layer.uniqueValues(place) if value and str(value) not in listed
-        )
+        drop_down = self.layer.editorWidgetSetup(index).config().get("map", {})
+        listed = _map_values(drop_down) or self._in_legend()
+        occurring = {str(value) for value in self.layer.uniqueValues(index) if value}
+        return listed + sorted(occurring.difference(listed))
 
     def _in_legend(self):
-        """Classes of the legend: a prediction has all that its model knows, also those that were not found."""
+        """Classes of the legend: a prediction lists all classes of its model, also those without an object."""
         renderer = self.layer.renderer()
-        if (
-            not isinstance(renderer, QgsCategorizedSymbolRenderer)
-            or renderer.classAttribute() != "class_name"
-        ):
+        if not isinstance(renderer, QgsCategorizedSymbolRenderer):
+            return []
+        if renderer.classAttribute() != "class_name":
             return []
         return [str(category.value()) for category in renderer.categories() if category.value()]
 
     def counts(self):
         """(reviewed, all) features."""
-        total = done = 0
-        for feature in self.layer.getFeatures(self._request(geometry=False)):
-            total += 1
-            done += _yes(feature["reviewed"])
-        return done, total
+        reviewed = [_is_true(feature["reviewed"]) for feature in self._features()]
+        return sum(reviewed), len(reviewed)
 
     def next_id(self, after=None):
-        """The feature id of the least certain one that nobody has looked at; `after`: the one to pass over.
-        None when all are done.
+        """The id of the least certain feature that is not reviewed yet, `after` last; None when all are
+        done.
         """
-        waiting = [
-            feature
-            for feature in self.layer.getFeatures(self._request(geometry=False))
-            if not _yes(feature["reviewed"]) and feature.id() != after
-        ]
-        return (
-            min(waiting, key=lambda f: (_number(f[self.order]), f.id())).id()
-            if waiting
-            else after
-            if after is not None and self._waits(after)
-            else None
-        )
+        waiting = [feature for feature in self._features() if not _is_true(feature["reviewed"])]
+        others = [feature for feature in waiting if feature.id() != after]
+        if others:
+            return min(others, key=self._certainty).id()
+        return after if waiting else None
+
+    def _certainty(self, feature):
+        return _number(feature[self.order]), feature.id()
 
     def accept(self, feature_id):
-        """It is right as it is."""
+        """The object is right."""
         self._write(feature_id, {"status": ACCEPTED})
 
     def reject(self, feature_id):
-        """There is no such object: kept as a hard negative, not deleted."""
+        """There is no such object. It is kept as a hard negative, not deleted."""
         self._write(feature_id, {"status": REJECTED})
 
     def change_class(self, feature_id, name):
-        """It is an object of another class."""
+        """The object is of another class."""
         self._write(feature_id, {"status": CHANGED, "class_name": name, "class_id": self._class_id(name)})
 
     def _class_id(self, name):
-        """The number that others of the class have; None, so that no wrong one stays, where none has."""
+        """The id of the class in other features; None, rather than a wrong one, if no other feature has it."""
         if self.layer.fields().indexOf("class_id") < 0:
             return None
-        for feature in self.layer.getFeatures(self._request(geometry=False)):
-            if feature["class_name"] == name:
-                return feature["class_id"]
-        return None
+        return next(
+            (feature["class_id"] for feature in self._features() if feature["class_name"] == name), None
+        )
 
-    def _waits(self, feature_id):
-        feature = self.layer.getFeature(feature_id)
-        return feature.isValid() and not _yes(feature["reviewed"])
-
-    def _request(self, geometry=True):
-        request = QgsFeatureRequest()
-        return request if geometry else request.setFlags(QgsFeatureRequest.Flag.NoGeometry)
+    def _features(self):
+        """All features, without their geometries."""
+        return self.layer.getFeatures(QgsFeatureRequest().setFlags(QgsFeatureRequest.Flag.NoGeometry))
 
     def _write(self, feature_id, values):
         layer = self.layer
         if not layer.getFeature(feature_id).isValid():
-            raise NotReviewable("The object that was shown is gone. Press Next.")
+            raise NotReviewable("The object no longer exists. Press Next.")
         if not layer.isEditable() and not layer.startEditing():
             raise NotReviewable(f"The layer '{layer.name()}' cannot be edited.")
         for name, value in {**values, "reviewed": True}.items():
-            place = layer.fields().indexOf(name)
-            if place >= 0:
-                layer.changeAttributeValue(feature_id, place, value)
+            index = layer.fields().indexOf(name)
+            if index >= 0:
+                layer.changeAttributeValue(feature_id, index, value)
         if not layer.commitChanges(False):
             reason = "; ".join(layer.commitErrors())
             layer.rollBack()
             raise NotReviewable(f"The decision could not be saved: {reason}")
 
 
-def _listed(config):
-    """The values of a ValueMap drop-down: a list of {label: value} or one map."""
-    pairs = config if isinstance(config, list) else [{label: value} for label, value in config.items()]
-    return [str(value) for pair in pairs for value in pair.values()]
+def _map_values(config):
+    """The values of a ValueMap drop-down, which is a list of {label: value} or one such dict."""
+    if isinstance(config, dict):
+        return [str(value) for value in config.values()]
+    return [str(value) for pair in config for value in pair.values()]
 
 
-def _yes(value):
-    """NULL is no, whatever the version makes of it."""
+def _is_true(value):
+    """NULL is false, whatever a version of QGIS makes of it."""
     return value in (True, 1)
 
 
 def _number(value):
+    """NULL comes last."""
     try:
         return float(value)
     except (TypeError, ValueError):

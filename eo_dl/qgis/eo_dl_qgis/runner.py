@@ -1,8 +1,8 @@
 """One command of eo_dl as a child process: started, listened to, cancelled. No QGIS in here.
 
-The child writes one JSON object a line on its standard output. Two threads read its pipes into a queue, so
-that a cancel is seen within a tenth of a second even while the child says nothing. It holds the other end of
-a pipe to its standard input: should QGIS die, the pipe closes and the child ends by itself.
+The child writes one JSON object per line to its standard output. Two threads read its pipes into a queue, so
+that a cancellation takes effect within a tenth of a second even while the child is silent. The child holds
+the other end of a pipe as its standard input: if QGIS dies, the pipe closes and the child ends by itself.
 """
 
 import contextlib
@@ -19,39 +19,41 @@ from pathlib import Path
 from . import environment
 
 POLL_S = 0.1
-# between asking the child to stop and ending it: cancelled within a second, whatever it is doing
+# From asking the child to stop to killing it: a run is cancelled within a second, whatever it is doing.
 GRACE_S = 0.7
 
 
 class Cancelled(Exception):
-    """The person cancelled; the child is gone."""
+    """The user cancelled; the child is gone."""
 
 
 class Failed(Exception):
-    """The child failed; the message is its own one line."""
+    """The child failed; the message is its one line."""
 
 
 @dataclass
 class Listener:
-    """Where the child's words go. The methods do nothing here; `feedback.Feedback` passes them on to QGIS."""
+    """Receives what the child reports. The methods do nothing here; `feedback.Feedback` passes it on to
+    QGIS.
+    """
 
     debug_lines: list = field(default_factory=list)
 
     def is_cancelled(self):
-        """True once the person wants it to stop."""
+        """Whether the user wants to stop."""
         return False
 
     def progress(self, what, done, total):
-        """Work done so far."""
+        """The progress of a step."""
 
     def log(self, text):
-        """A line for people."""
+        """A message."""
 
     def text(self, line):
-        """A line of what the command found, laid out for letters of one width."""
+        """A line of the result, laid out for a monospaced font."""
 
     def warning(self, text):
-        """Something they should know."""
+        """A warning."""
 
     def debug(self, text):
         """A line of another library, on standard error."""
@@ -65,8 +67,8 @@ def run(python, words, listener):
     child = _start(environment.arguments(python, words))
     lines = queue.Queue()
     for stream, name in ((child.stdout, "out"), (child.stderr, "err")):
-        threading.Thread(target=_pump, args=(stream, name, lines), daemon=True).start()
-    heard = _Heard()
+        threading.Thread(target=_read_lines, args=(stream, name, lines), daemon=True).start()
+    report = _Report()
     try:
         open_pipes = 2
         while open_pipes:
@@ -79,59 +81,57 @@ def run(python, words, listener):
             if line is None:
                 open_pipes -= 1
             else:
-                heard.line(name, line, listener)
+                report.read(name, line, listener)
         code = child.wait()
     finally:
         _end(child)
     if code != 0:
-        raise Failed(heard.error or (heard.last or [f"eo-dl ended with exit code {code}"])[-1])
-    return heard.result
+        raise Failed(report.error or report.last_line or f"eo-dl ended with exit code {code}")
+    return report.result
 
 
-class _Heard:
-    """What the child said that decides how this ends."""
+class _Report:
+    """What the child has reported that decides the outcome."""
 
     def __init__(self):
-        self.result, self.error, self.last = {}, "", []
+        self.result, self.error, self.last_line = {}, "", ""
 
-    def line(self, name, line, listener):
+    def read(self, name, line, listener):
         event = _event(line) if name == "out" else None
         if event is None:
-            self.last = [*self.last[-4:], line] if line.strip() else self.last
+            if line.strip():
+                self.last_line = line
             listener.debug(line)
             return
-        kind = event.pop("event")
+        kind, message = event.pop("event"), str(event.get("message", ""))
         if kind == "progress":
-            listener.progress(
-                str(event.get("what", "")), int(event.get("done", 0)), int(event.get("total", 0))
-            )
+            done, total = int(event.get("done", 0)), int(event.get("total", 0))
+            listener.progress(str(event.get("what", "")), done, total)
         elif kind == "result":
             self.result = event
         elif kind == "error":
-            self.error = str(event.get("message", ""))
+            self.error = message
         elif kind == "text":
-            listener.text(str(event.get("message", "")))
+            listener.text(message)
         elif kind == "warning":
-            listener.warning(str(event.get("message", "")))
+            listener.warning(message)
         else:
-            listener.log(str(event.get("message", "")))
+            listener.log(message)
 
 
 def _event(line):
     try:
-        found = json.loads(line)
+        event = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) and isinstance(found.get("event"), str) else None
+    return event if isinstance(event, dict) and isinstance(event.get("event"), str) else None
 
 
 def _start(command):
-    windows = sys.platform == "win32"
-    flags = (
-        {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
-        if windows
-        else {"start_new_session": True}
-    )
+    if sys.platform == "win32":
+        own_group = {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
+    else:
+        own_group = {"start_new_session": True}
     try:
         return subprocess.Popen(
             command,
@@ -140,13 +140,14 @@ def _start(command):
             stderr=subprocess.PIPE,
             env=environment.clean(os.environ),
             cwd=Path.home(),
-            **flags,
+            **own_group,
         )
     except OSError as error:
         raise Failed(f"{command[0]} does not start: {error}") from None
 
 
-def _pump(stream, name, lines):
+def _read_lines(stream, name, lines):
+    """Put each line of a pipe into the queue, and None at its end."""
     with stream:
         for raw in stream:
             lines.put((name, raw.decode("utf-8", "replace").rstrip("\r\n")))
@@ -154,13 +155,14 @@ def _pump(stream, name, lines):
 
 
 def _end(child):
-    """Whatever happened: afterwards the child and what it started are gone and the pipes are closed."""
+    """End the child and everything it started, and close the pipes, however the run went."""
     if child.poll() is None:
         _signal(child, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(GRACE_S)
     if sys.platform != "win32":
-        _signal(child, signal.SIGKILL)  # workers of a child that has ended, or the child that did not listen
+        # Workers outlive a child that has ended; the child itself may have ignored SIGTERM.
+        _signal(child, signal.SIGKILL)
     elif child.poll() is None:
         child.kill()
     child.wait()

@@ -1,0 +1,163 @@
+"""The words of the dialogs: the label and the help of every parameter. No QGIS in here.
+
+Help comes from `commands.json`, so it is written once, in the command line; where it names an option
+(`--class-field`), the dialog names its own label ('Class field'). Arguments have no help on the command line,
+so theirs is here.
+"""
+
+import re
+
+# Label of a parameter by its name; COMMAND_LABELS overrides it for one command.
+LABELS = {
+    "add_empty": "Chips without objects to add (share)",
+    "annotated": "Area in which the labels are complete",
+    "aoi": "Only in these polygons (AOI)",
+    "backbone": "Backbone",
+    "backbone_lr_scale": "Learning rate of the backbone (fraction of the base rate)",
+    "bands": "Bands",
+    "batch_size": "Batch size (chips)",
+    "block_m": "Side of a block (m)",
+    "buffer_m": "Buffer around points and lines (m)",
+    "by": "Measure of uncertainty",
+    "chips": "Chip set (folder)",
+    "class_field": "Class field",
+    "class_map": "Matching classes (REFERENCE=PREDICTION, one per line)",
+    "classes": "Classes",
+    "config": "Training configuration (YAML file)",
+    "corrected": "Corrected labels",
+    "count": "Number of chips",
+    "crs": "CRS of the scene",
+    "device": "Device",
+    "devices": "GPUs on this computer",
+    "diversity": "Weight of diversity (0 to 1)",
+    "dry_run": "Only estimate time and memory",
+    "epochs": "Maximum number of epochs",
+    "find_lr": "Only look for a learning rate",
+    "fix": "Repaired copy of the labels",
+    "folds": "Folds for cross-validation",
+    "format": "Format",
+    "freeze": "Freeze the backbone",
+    "functions": "Rules (YAML file)",
+    "geometry": "Geometry",
+    "gsd_m": "Resample to this GSD (m)",
+    "guard_px": "Guard between splits (px)",
+    "images": "Images",
+    "index": "Index of the exported images (eo_dl_index.json)",
+    "iou": "Overlap from which an object counts as found (IoU)",
+    "join": "Join objects that were split between images",
+    "keep_empty": "Chips without objects to keep (share)",
+    "keep_gsd": "Do not resample the scene to the model's GSD",
+    "label_crs": "CRS of the labels",
+    "labels": "Labels",
+    "lr": "Peak learning rate",
+    "margin_px": "Context around each chip (px)",
+    "method": "How votes are combined",
+    "min_area_m2": "Minimum area (m²)",
+    "min_score": "Minimum score",
+    "min_valid": "Minimum share of valid pixels",
+    "model": "Model",
+    "network": "Network",
+    "nodata": "Nodata value of the scene",
+    "nodes": "Computers that train together",
+    "offset": "Offset of stored values",
+    "overlap_px": "Overlap of chips (px)",
+    "overwrite": "Overwrite existing results",
+    "precision": "Precision",
+    "prediction": "Prediction",
+    "predictions": "Predicted objects to start from",
+    "probabilities": "Class probabilities (NAME_prob.tif)",
+    "resume": "Resume a stopped run",
+    "sampling": "Sampling of chips",
+    "scale": "Scale of stored values",
+    "scene": "Scene of the prediction",
+    "scenes": "Scenes",
+    "seed": "Random seed",
+    "settings": "Further training options (KEY=VALUE, one per line)",
+    "short": "Rules (CLASS: CONDITION, one per line)",
+    "simplify_px": "Simplification tolerance (px)",
+    "size": "Chip size (pixels, or metres as in 128m)",
+    "size_px": "Chip size (px)",
+    "source": "Labels",
+    "source_format": "Format of the labels",
+    "split": "Split",
+    "split_by": "Unit that is never divided between splits",
+    "splits": "Splits to export",
+    "splits_of": "Use the splits of this chip set (folder)",
+    "strategy": "Strategy for several GPUs",
+    "task": "Task",
+    "truth": "Reference labels",
+    "unfreeze_epoch": "Unfreeze the backbone after this many epochs",
+    "unlabelled": "Unlabelled ground",
+    "val_fold": "Fold for validation",
+    "views": "Views per chip",
+    "weights": "Pretrained weights",
+    "where": "Only labels with FIELD=VALUE",
+    "workers": "Reader processes",
+    "write_chips": "Write chips as files",
+}
+COMMAND_LABELS = {
+    ("labels convert", "images"): "Images of the labels",
+    ("labels export", "images"): "Type of the images",
+    ("labels import", "source"): "Labels of the other tool",
+    ("labels merge", "corrected"): "Reviewed prediction, or corrected pre-labels",
+    ("labels weak", "truth"): "Hand labels to score the rules with",
+    ("predict", "probabilities"): "Write class probabilities, too",
+    ("predict", "scenes"): "Scene",
+    ("retrain", "corrected"): "Reviewed prediction, or corrected pre-labels",
+    ("retrain", "scenes"): "Corrected scenes that are not in the chip set",
+    ("tile", "split"): "Shares of train, val and test (%)",
+    ("vectorize", "source"): "Class map",
+}
+RESULT, RESULT_FOLDER = "Result", "Result (folder)"
+
+# Help of arguments, which the command line explains in its usage only.
+ARGUMENT_HELP = {
+    "chips": "A folder that 'Create training chips' has written.",
+    "corrected": (
+        "A prediction whose objects were accepted, changed or rejected in the review panel, "
+        "or pre-labels that were edited."
+    ),
+    "labels": "A layer or file of labels.",
+    "model": "A model file (.eodl) that 'Train model' has written.",
+    "prediction": "A class map, or a layer of predicted objects.",
+    "scenes": "Raster layers of the project, or files.",
+    "source": "A layer or file.",
+    "truth": "A layer or label raster with the true classes.",
+}
+
+_FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*)")
+
+
+def label(command, parameter):
+    """The label of a parameter (its dict in `commands.json`) in the dialog of a command ("labels queue")."""
+    name = parameter["name"]
+    known = COMMAND_LABELS.get((command, name)) or LABELS.get(name)
+    return known or name.replace("_", " ").capitalize()
+
+
+def parameter_help(command, parameter, parameters):
+    """The help of a parameter in the words of the dialog; `parameters`: all of the command."""
+    return in_dialog_words(parameter["help"] or ARGUMENT_HELP.get(parameter["name"], ""), command, parameters)
+
+
+def command_help(texts):
+    """The paragraphs of a command's help that are not examples for a terminal."""
+    return [text for text in texts if not text.startswith("eo-dl ")]
+
+
+def in_dialog_words(text, command, parameters):
+    """A text of the command line with the labels of the dialog in place of its flags; flags of other
+    commands stay.
+    """
+    labels = {
+        flag.lstrip("-"): label(command, parameter)
+        for parameter in parameters
+        for flag in (parameter["flag"], parameter["off"])
+        if flag
+    }
+
+    def replaced(match):
+        known = labels.get(match.group(1))
+        return match.group(0) if known is None else f"'{known}'"
+
+    return _FLAG.sub(replaced, text)
