@@ -99,9 +99,14 @@ def inside(qgis_python: str, qgis_environment: dict[str, str]) -> Callable[..., 
 
 
 def _clean() -> dict[str, str]:
-    """Without our virtual environment, whose packages are for another Python."""
-    return {
+    """Without our virtual environment, whose packages are for another Python; an active one, which is first
+    on PATH, makes QGIS load the wrong Python.
+    """
+    variables = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("PYTHON") and name != "VIRTUAL_ENV"
     }
+    folders = variables.get("PATH", "").split(os.pathsep)
+    own = str(Path(sys.executable).parent)
+    return variables | {"PATH": os.pathsep.join(folder for folder in folders if folder != own)}

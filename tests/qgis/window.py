@@ -106,7 +106,7 @@ def result():
     if not found or found[0].type() == 1:
         os._exit(0)
     iface.setActiveLayer(found[0])
-    dock = plugins["eo_dl_qgis"]._window.dock
+    dock = plugins["eo_dl_qgis"]._review.dock
     dock.show()
     press("N")
     later(4, review)
@@ -137,7 +137,7 @@ def by_truth(layer):
     if not GIVEN["retrain"].get("truth"):
         press("A")
         return
-    decide = plugins["eo_dl_qgis"]._window.dock._review
+    decide = plugins["eo_dl_qgis"]._review.dock._review
     true = [
         feature.geometry()
         for feature in QgsVectorLayer(
@@ -198,7 +198,7 @@ def watched(dialog):
 
 
 def retrained():
-    dock = plugins["eo_dl_qgis"]._window.dock
+    dock = plugins["eo_dl_qgis"]._review.dock
     for widget in QApplication.topLevelWidgets():
         if isinstance(widget, QgsProcessingAlgorithmDialogBase):
             widget.close()
