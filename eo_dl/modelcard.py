@@ -5,8 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from .modelspec import ModelSpec, ScoreSpec
+from .modelspec import BandSpec, ModelSpec, ScoreSpec
 from .tasks import load_task
+
+_SCORE_COLUMNS = ("class", "split", "value", "95 % interval", "count")
+_USE = """## Use
+
+```
+eo-dl predict model.eodl scene.tif -o map.tif
+```
+
+Use `map.gpkg` for objects. `eo-dl inspect model.eodl` shows all of the above."""
 
 
 def model_card(spec: ModelSpec) -> str:
@@ -15,11 +24,11 @@ def model_card(spec: ModelSpec) -> str:
         _front_matter(spec),
         f"# {_inline(spec.name)}",
         _summary(spec),
-        _needs(spec),
+        _inputs(spec),
         _classes(spec),
         _scores(spec),
         _training(spec),
-        _use(),
+        _USE,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -28,91 +37,76 @@ def _front_matter(spec: ModelSpec) -> str:
     lines = ["---", "library_name: eo-dl", f"pipeline_tag: {load_task(spec.task).pipeline_tag}"]
     if spec.provenance.licence:
         lines.append(f"license: {_quoted(spec.provenance.licence)}")
-    lines += [
-        "tags:",
-        *(
-            f"- {_quoted(tag)}"
-            for tag in ("earth-observation", spec.task, str(spec.config.get("backbone", "")) or "network")
-        ),
-    ]
+    backbone = str(spec.config.get("backbone", "")) or "network"
+    lines.append("tags:")
+    lines += [f"- {_quoted(tag)}" for tag in ("earth-observation", spec.task, backbone)]
     return "\n".join([*lines, *_model_index(spec), "---"])
 
 
 def _model_index(spec: ModelSpec) -> list[str]:
+    """The overall scores as Hugging Face lists them; nothing where there are none."""
     known = [score for score in spec.scores if score.value is not None and score.class_name is None]
     if not known:
         return []
-    head = [
+    lines = [
         "model-index:",
         f"- name: {_quoted(spec.name)}",
         "  results:",
         "  - task:",
         f"      type: {load_task(spec.task).pipeline_tag}",
-    ]
-    data = [
         "    dataset:",
-        f"      name: {_quoted('held-out blocks (' + known[0].split + ')')}",
+        f"      name: {_quoted(f'held-out blocks ({known[0].split})')}",
         "      type: eo-dl-chips",
         "    metrics:",
     ]
-    return [
-        *head,
-        *data,
-        *(f"    - type: {_quoted(score.name)}\n      value: {score.value}" for score in known),
-    ]
+    for score in known:
+        lines += [f"    - type: {_quoted(score.name)}", f"      value: {score.value}"]
+    return lines
 
 
 def _summary(spec: ModelSpec) -> str:
-    gsd = "pixels of no known ground size" if spec.gsd_m is None else f"{spec.gsd_m:.3g} m pixels"
-    network = (
-        f"{spec.config.get('network', spec.task)} with a {spec.config.get('backbone', 'plain')} backbone"
+    pixels = "pixels of unknown size" if spec.gsd_m is None else f"{spec.gsd_m:.3g} m pixels"
+    network = spec.config.get("network", spec.task)
+    backbone = spec.config.get("backbone", "plain")
+    text = (
+        f"A model for {load_task(spec.task).title} of images with {len(spec.bands)} bands and {pixels}: "
+        f"{network} with a {backbone} backbone."
     )
-    warning = (
-        f"**Unfinished**: {_inline(spec.provenance.unfinished)}.\n\n" if spec.provenance.unfinished else ""
-    )
-    return f"{warning}A model for {load_task(spec.task).title} of images with {len(spec.bands)} bands and {gsd}: {network}."
+    if spec.provenance.unfinished:
+        return f"**Unfinished**: {_inline(spec.provenance.unfinished)}.\n\n{text}"
+    return text
 
 
-def _needs(spec: ModelSpec) -> str:
-    rows = [
-        (
-            str(i + 1),
-            b.name if b.named else f"{b.name} (by position)",
-            b.dtype,
-            f"{b.scale:g}",
-            f"{b.offset:g}",
+def _inputs(spec: ModelSpec) -> str:
+    rows = [_band_row(number, band) for number, band in enumerate(spec.bands, start=1)]
+    text = f"Chips of {spec.chip_px} px with a margin of {spec.margin_px} px."
+    if spec.gsd_m is not None:
+        text += (
+            f" Scenes whose pixels differ by more than {spec.gsd_tolerance:.0%} from {spec.gsd_m:.4g} m are "
+            "resampled."
         )
-        for i, b in enumerate(spec.bands)
-    ]
-    size = f"Chips of {spec.chip_px} px with a margin of {spec.margin_px} px."
-    gsd = (
-        ""
-        if spec.gsd_m is None
-        else f" Scenes whose pixels differ by more than {spec.gsd_tolerance:.0%} from {spec.gsd_m:.4g} m are resampled."
-    )
-    return (
-        "## What it needs\n\n"
-        + _table(("band", "name", "dtype", "scale", "offset"), rows)
-        + f"\n\n{size}{gsd}"
-    )
+    table = _table(("band", "name", "dtype", "scale", "offset"), rows)
+    return f"## Inputs\n\n{table}\n\n{text}"
+
+
+def _band_row(number: int, band: BandSpec) -> tuple[str, ...]:
+    name = band.name if band.named else f"{band.name} (by position)"
+    return str(number), name, band.dtype, f"{band.scale:g}", f"{band.offset:g}"
 
 
 def _classes(spec: ModelSpec) -> str:
-    return "## Classes\n\n" + _table(
-        ("id", "name", "colour"), [(str(c.id), c.name, c.color) for c in spec.classes]
-    )
+    rows = [(str(info.id), info.name, info.color) for info in spec.classes]
+    return f"## Classes\n\n{_table(('id', 'name', 'colour'), rows)}"
 
 
 def _scores(spec: ModelSpec) -> str:
     if not spec.scores:
         return ""
     rows = [_score_row(score) for score in spec.scores]
-    text = "## Scores\n\n" + _table(("score", "class", "split", "value", "95 % interval", "count"), rows)
+    text = f"## Scores\n\n{_table(('score', *_SCORE_COLUMNS), rows)}"
     if spec.provenance.baselines:
-        text += "\n\nFor comparison:\n\n" + _table(
-            ("baseline", "class", "split", "value", "95 % interval", "count"),
-            [_score_row(b) for b in spec.provenance.baselines],
-        )
+        rows = [_score_row(score) for score in spec.provenance.baselines]
+        text += f"\n\nFor comparison:\n\n{_table(('baseline', *_SCORE_COLUMNS), rows)}"
     return text
 
 
@@ -124,13 +118,10 @@ def _score_row(score: ScoreSpec) -> tuple[str, ...]:
 
 def _training(spec: ModelSpec) -> str:
     origin = spec.provenance
+    versions = sorted(({"eo_dl": origin.eo_dl} | origin.versions).items())
     facts = {
         "made": origin.created,
-        "with": ", ".join(
-            f"{name} {version}"
-            for name, version in sorted(({"eo_dl": origin.eo_dl} | origin.versions).items())
-            if version
-        ),
+        "with": ", ".join(f"{name} {version}" for name, version in versions if version),
         "seed": "" if origin.seed is None else str(origin.seed),
         "scenes": ", ".join(origin.scenes),
         "acquired": ", ".join(origin.acquired),
@@ -140,20 +131,21 @@ def _training(spec: ModelSpec) -> str:
         "command": origin.command,
     }
     lines = [f"- {name}: {_inline(text)}" for name, text in facts.items() if text]
-    return "## Training\n\n" + "\n".join([*lines, *(f"- {_inline(note)}" for note in origin.notes)])
-
-
-def _use() -> str:
-    return "## Use\n\n```\neo-dl predict model.eodl scene.tif -o map.tif\n```\n\nUse `map.gpkg` for objects. `eo-dl inspect model.eodl` shows all of the above."
+    lines += [f"- {_inline(note)}" for note in origin.notes]
+    return "\n".join(["## Training\n", *lines])
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_inline(cell) for cell in line) + " |" for line in lines)
+    lines = [_table_line(header), _table_line(["---"] * len(header))]
+    return "\n".join([*lines, *(_table_line(row) for row in rows)])
+
+
+def _table_line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_inline(cell) for cell in cells) + " |"
 
 
 def _inline(text: str) -> str:
-    """User text in one line that is no markup: class names may hold anything."""
+    """Text of users in one line without markup: class names may contain anything."""
     plain = " ".join(text.split())
     return "".join("\\" + c if c in "\\`*_[]<>|#" else c for c in plain)
 

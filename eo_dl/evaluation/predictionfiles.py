@@ -17,6 +17,7 @@ from ..io.gate import vector_driver
 from ..io.outputtags import GRID_TAG, KIND_TAG, SCENE_TAG, layer_metadata, read_grid_tag, scene_of_output
 from ..io.scene import Scene, open_scene
 from ..io.vectorlayers import VECTOR_SUFFIXES, field_names
+from ..tasks import CHIPS
 
 READ_SUFFIXES = (*VECTOR_SUFFIXES, ".json", ".shp")
 
@@ -91,7 +92,7 @@ def _part(path: Path, scene: str = "") -> Part:
     suffix = path.suffix.lower()
     if suffix in RASTER_SUFFIXES:
         tags = raster_tags(path)
-        if tags.get(KIND_TAG) == "chips":
+        if tags.get(KIND_TAG) == CHIPS.name:
             return _part_of_chips(path, scene, tags, is_raster=True)
         return Part(path, True, Path(scene).name, tags=tags)
     if suffix == TABLE_SUFFIX:
@@ -103,7 +104,7 @@ def _part(path: Path, scene: str = "") -> Part:
     tags = layer_metadata(path)
     # Formats without metadata (FlatGeobuf, GeoParquet) are recognized by their columns.
     has_probabilities = not tags and any(name.startswith(PROBABILITY_PREFIX) for name in field_names(path))
-    if tags.get(KIND_TAG) == "chips" or has_probabilities:
+    if tags.get(KIND_TAG) == CHIPS.name or has_probabilities:
         return _part_of_chips(path, scene, tags, is_raster=False)
     scene_name = Path(scene).name or tags.get(SCENE_TAG, "")
     return Part(path, False, scene_name, grid=read_grid_tag(tags.get(GRID_TAG)), tags=tags)
