@@ -79,8 +79,7 @@ def _read(comparison: Comparison) -> list[Found]:
     if len(files) > 1 and labels.crs is not None and any(file.part.grid is None for file in files):
         raise InputError(
             f"{parts[0].path.parent}: some of the {len(files)} files do not say which area they cover, so "
-            "they "
-            "cannot share the truth; evaluate one at a time"
+            "they cannot share the truth; evaluate one at a time"
         )
     return files
 

@@ -47,8 +47,7 @@ def outputs_in(folder: Path, scenes: Sequence[Scene], suffix: str) -> list[Path]
     if times > 1:
         raise InputError(
             f"{folder}: {times} scenes are called {name.name!r}, so their maps would be one file; predict "
-            "them "
-            "one by one"
+            "them one by one"
         )
     if not folder.parent.is_dir():
         raise InputError(f"{folder}: the folder {folder.parent} does not exist; make it first (mkdir -p)")

@@ -116,8 +116,8 @@ def verify(path: Path, written: Sequence[WrittenRows], facts: RasterFacts, targe
             _decode_overview(path, level)
     except (SceneError, RasterioError, CPLE_BaseError, OSError) as error:
         raise WriteError(
-            f"{target}: cannot be read back ({_one_line(error)}); the disk is full or "
-            "failing, write elsewhere"
+            f"{target}: cannot be read back ({_one_line(error)}); the disk is full or failing, write "
+            "elsewhere"
         ) from error
     if differences:
         raise WriteError(

@@ -97,8 +97,7 @@ def geojson_bytes(
     if frame.crs is None:
         raise WriteError(
             f"{target}: GeoJSON is always longitude and latitude, and this result has no CRS; write .gpkg, "
-            ".fgb "
-            "or .parquet"
+            ".fgb or .parquet"
         )
     geometries = np.asarray(frame.geometry.to_crs(4326).array, dtype=object)
     if not np.isfinite(shapely.get_coordinates(geometries)).all():
@@ -203,8 +202,7 @@ def _check_degrees(geometries: GeometryArray, path: str) -> None:
         x, y = coordinates[impossible][0]
         raise LabelError(
             f"{path}: names no CRS, so coordinates must be longitude and latitude, but ({x:.10g}, {y:.10g}) "
-            "is "
-            "not; state its CRS with `label_crs`, e.g. EPSG:32633"
+            "is not; state its CRS with `label_crs`, e.g. EPSG:32633"
         )
 
 

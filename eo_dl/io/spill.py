@@ -198,8 +198,8 @@ def _check_space(target: Path, layout: RasterLayout) -> None:
     free = shutil.disk_usage(target.parent).free
     if needed > free:
         raise WriteError(
-            f"{target}: needs {needed / 1e9:.1f} GB of temporary space, {target.parent} has "
-            f"{free / 1e9:.1f} GB free; free some space or write elsewhere"
+            f"{target}: needs {needed / 1e9:.1f} GB of temporary space, {target.parent} has {free / 1e9:.1f} "
+            "GB free; free some space or write elsewhere"
         )
 
 

@@ -433,6 +433,5 @@ def _check_count(target: Path, count: int, expected: int) -> None:
     if count != expected:
         raise WriteError(
             f"{target}: holds {count} of {expected} features after writing; the disk is full or failing, "
-            "write "
-            "elsewhere"
+            "write elsewhere"
         )

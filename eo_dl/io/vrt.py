@@ -115,8 +115,7 @@ def _parse(path: Path) -> Element:
     except DefusedXmlException as cause:
         raise SceneError(
             f"{path}: holds XML declarations that a VRT does not need ({type(cause).__name__}); write it "
-            "again "
-            "with gdalbuildvrt"
+            "again with gdalbuildvrt"
         ) from cause
     return root
 
@@ -154,6 +153,5 @@ def _local(element: Element, path: Path) -> Path:
 def _refusal(path: Path, content: str) -> SceneError:
     return SceneError(
         f"{path}: the VRT holds {content}; only mosaics of local files in or below its own folder are "
-        "opened; "
-        "if you wrote it yourself, set `trust_vrt=True`"
+        "opened; if you wrote it yourself, set `trust_vrt=True`"
     )

@@ -91,8 +91,7 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise ConfigError(
             f"{source}: expected one mapping of names to values, found {type(document).__name__}; write "
-            "lines "
-            "like 'epochs: 30'"
+            "lines like 'epochs: 30'"
         )
     return document
 
@@ -118,8 +117,7 @@ def _check_node(node: yaml.Node, source: str) -> None:
             if name in line_of_key:
                 raise ConfigError(
                     f"{source}: line {line}: the key {name!r} is already on line {line_of_key[name]}; keep "
-                    "one of "
-                    "them"
+                    "one of them"
                 )
             line_of_key[name] = line
 

@@ -65,8 +65,7 @@ class RowPolygonizer:
         if rows.ndim != 2 or rows.shape[1] != self._width or self._next_row not in (None, row0):
             raise ValueError(
                 f"expected rows of {self._width} px from row {self._next_row} on, found {rows.shape} from "
-                "row "
-                f"{row0}"
+                f"row {row0}"
             )
         self._next_row = row0 + len(rows)
         if not len(rows):
