@@ -32,40 +32,45 @@ def canonical_name(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """One channel.
-
-    `physical = stored * scale + offset`; `nodata` is a stored value. `number` is its 1-based place in the
-    file.
-    """
+    """One channel."""
 
     name: str
+    """Name in one spelling, e.g. "red"; "band_3" without a name."""
     number: int
+    """1-based number in the file."""
     named: bool = True
+    """True if the name says what was measured."""
     dtype: str = "float32"
+    """Data type of stored values."""
     scale: float = 1.0
+    """Physical value per stored unit: physical = stored * scale + offset."""
     offset: float = 0.0
+    """Physical value of a stored 0."""
     nodata: float | None = None
+    """Stored value that means nodata."""
     wavelength_um: float | None = None
+    """Central wavelength, micrometres."""
 
     @property
     def unscaled(self) -> bool:
-        """True where stored values are physical ones."""
+        """True if stored values are physical values."""
         return self.scale == 1.0 and self.offset == 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class BandSet:
-    """Bands in the order in which pixels carry them. Raises `BandError` for none or for two of one name."""
+    """Bands in the order of the pixels. Raises `BandError` for no bands and for two of one name."""
 
     bands: tuple[Band, ...]
+    """The bands."""
 
     def __post_init__(self) -> None:
         if not self.bands:
-            raise BandError("a scene needs at least one band that holds measurements, and this one has none")
-        twice = sorted({b.name for b in self.bands if self.names.count(b.name) > 1})
-        if twice:
+            raise BandError("a scene needs at least one band of measurements, this one has none")
+        duplicates = sorted({name for name in self.names if self.names.count(name) > 1})
+        if duplicates:
             raise BandError(
-                f"two bands are called {', '.join(map(repr, twice))}; name them apart, e.g. with "
+                f"two bands are called {', '.join(map(repr, duplicates))}; give them different names, e.g. with "
                 "`bands='red=1,green=2,blue=3'`"
             )
 
@@ -76,7 +81,7 @@ class BandSet:
 
     @property
     def named(self) -> bool:
-        """True where every band is known by a real name."""
+        """True if every band has a name of its own."""
         return all(band.named for band in self.bands)
 
     def __len__(self) -> int:
@@ -89,17 +94,19 @@ class BandSet:
         return self.bands[index]
 
     def describe(self) -> str:
-        """For messages: "red, green, blue", or "3 bands without names"."""
-        return (
-            ", ".join(self.names)
-            if self.named
-            else f"{len(self)} bands, not all named ({', '.join(self.names)})"
-        )
+        """The names for a message; for bands without names also their number."""
+        listed = ", ".join(self.names)
+        return listed if self.named else f"{len(self)} bands, not all named ({listed})"
 
     def select(self, wanted: Sequence[str], source: str) -> BandSet:
-        """Bands as a person asked for them: names, 1-based numbers as text, or `NAME=NUMBER` to name one.
+        """The requested bands, in that order.
 
-        `source` is the file, for the message. Raises `BandError` for one that is not there.
+        Args:
+            wanted: Names, 1-based numbers as text, or NAME=NUMBER to name a band.
+            source: The file, for messages.
+
+        Raises:
+            BandError: A band does not exist.
         """
         return BandSet(tuple(self._pick(item.strip(), source) for item in wanted))
 
@@ -107,35 +114,44 @@ class BandSet:
         new_name, _, number = item.rpartition("=")
         by_number = {str(band.number): band for band in self.bands}
         by_name = {band.name: band for band in self.bands}
-        found = by_number.get(number) or by_name.get(canonical_name(number))
-        if found is None:
+        band = by_number.get(number) or by_name.get(canonical_name(number))
+        if band is None:
+            last = max(band.number for band in self.bands)
             raise BandError(
-                f"{source}: band {number!r} is not there; it has {self.describe()} (numbers 1 to {max(b.number for b in self.bands)}); choose with `bands`"
+                f"{source}: has no band {number!r}; it has {self.describe()} (numbers 1 to {last}); choose "
+                "others with `bands`"
             )
-        return replace(found, name=canonical_name(new_name), named=True) if new_name else found
+        return replace(band, name=canonical_name(new_name), named=True) if new_name else band
 
     def match(self, scene: BandSet, source: str) -> tuple[int, ...]:
-        """For each of our bands (the model's), its place in `scene`'s order.
+        """For each of these bands (a model's), its index among the bands of a scene.
 
-        By name where ours are named; by position where ours have none and the count is the same.
-        Raises `BandError`, with the flag to type, where that would be a guess.
+        By name if these bands are named; by position if they are not and both have as many.
+
+        Args:
+            scene: Bands of the scene.
+            source: The scene's file, for messages.
+
+        Raises:
+            BandError: A band is missing, or matching would be a guess.
         """
         if not self.named:
             if len(scene) == len(self):
                 return tuple(range(len(self)))
             raise BandError(
-                f"{source}: the model needs {len(self)} bands in the order of its training; the scene has {len(scene)}; "
-                f"choose them, e.g. with `bands='{_numbers(len(self))}'`"
+                f"{source}: the model needs {len(self)} bands in the order of its training, the scene has "
+                f"{len(scene)}; choose them, e.g. with `bands='{_numbers(len(self))}'`"
             )
-        places = {name: place for place, name in enumerate(scene.names)}
-        missing = [name for name in self.names if name not in places]
+        index_of = {name: index for index, name in enumerate(scene.names)}
+        missing = [name for name in self.names if name not in index_of]
         if missing:
             pairs = ",".join(f"{name}={number}" for number, name in enumerate(self.names, start=1))
+            noun = "band" if len(missing) == 1 else "bands"
             raise BandError(
-                f"{source}: the model needs band{'s' * (len(missing) > 1)} {', '.join(missing)}; the scene has {scene.describe()}; "
+                f"{source}: the model needs {noun} {', '.join(missing)}, the scene has {scene.describe()}; "
                 f"match them, e.g. with `bands='{pairs}'`"
             )
-        return tuple(places[name] for name in self.names)
+        return tuple(index_of[name] for name in self.names)
 
 
 def _numbers(count: int) -> str:

@@ -1,8 +1,8 @@
-"""Found objects against true ones, on the grid of the scene they were found on.
+"""Predicted objects against true ones, on the grid of the scene.
 
-IoU does not change under an affine map, so pixels of the scene serve as the frame; where a file does not say
-which scene that was, a grid along its boxes is laid over its CRS. Where every prediction is a box of that
-frame, boxes are compared (of polygons in the truth: the box around each, as for training); else outlines.
+IoU does not change under an affine map, so pixels of the scene serve as the common frame. If a file does not
+name its scene, the frame is a grid along the predicted boxes, in their CRS. If every prediction is a box in
+that frame, boxes are compared (of true polygons, the box around each, as in training); otherwise outlines.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from affine import Affine
 from pyproj import CRS
 
 from ..core.arrays import Objects
-from ..core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array
+from ..core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array, ObjectArray
 from ..core.boxes import centre_pixels, centres
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.geometries import missing_or_empty, reproject
@@ -39,72 +39,89 @@ _DEGREE_PX = 1e-5
 
 @dataclass
 class ObjectTally:
-    """Objects that were left out, and why; `unlimited`: files that do not say which ground was looked at."""
+    """Counts of objects that are left out."""
 
     truth_outside: int = 0
+    """True objects outside the scored or annotated area."""
     predicted_outside: int = 0
+    """Predicted objects outside the scored or annotated area."""
     truth_not_measured: int = 0
+    """True objects with their centre on nodata."""
     truth_left_out: int = 0
+    """True objects that are ignored, or of a class that is not scored."""
     unlimited: int = 0
+    """Files that do not say which area they cover."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The objects of one file: outlines in its own frame, names of classes, scores (NaN: none)."""
+    """The predicted objects of one file."""
 
     part: Part
+    """The file."""
     crs: CRS | None
+    """CRS of the outlines; None for pixels."""
     outlines: GeometryArray
-    names: GeometryArray
+    """(N,) polygons in `crs`."""
+    names: ObjectArray
+    """(N,) class names."""
     scores: Float64Array
+    """(N,) scores, NaN without one."""
 
     @property
     def scored(self) -> bool:
-        """True where every object has a score."""
+        """True if every object has a score."""
         return bool(np.isfinite(self.scores).all())
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What was compared: true and predicted objects in pixels of `grid`, those that are scored. `labels`: all
-    of the truth there, as it was given.
-    """
+    """The scored objects of one file."""
 
     predicted: Objects
+    """Predicted objects, in pixels of `grid`."""
     truth: Objects
+    """True objects, in pixels of `grid`."""
     grid: PixelGrid
+    """The common frame."""
     name: str
+    """Name of the file."""
     made_of: str
+    """The scene, see `Part.made_of`."""
     labels: PixelLabels
+    """The whole truth on `grid`, including what is not scored."""
 
 
 def read_found(part: Part, only_class: str | None) -> Found:
-    """The objects of a file; `only_class` is the class of all where the file names none. Raises `LabelError`."""
+    """The objects of a file.
+
+    Args:
+        part: The file.
+        only_class: The class of all objects, used if the file has no class field.
+
+    Raises:
+        LabelError: The file cannot be read, or holds no classes or no polygons.
+    """
     frame = read_layer(part.path)
     outlines = np.asarray(frame.geometry.values, dtype=object)
     if CLASS_FIELD not in frame.columns and only_class is None:
         fields = ", ".join(repr(name) for name in frame.columns if name != frame.geometry.name)
         raise LabelError(
-            f"{part.path}: a prediction needs the field '{CLASS_FIELD}' with the class of each object; it has {fields or 'no fields'}"
+            f"{part.path}: a prediction needs the field '{CLASS_FIELD}' with the class of each object; it has "
+            f"{fields or 'no fields'}"
         )
-    names = (
-        frame[CLASS_FIELD].astype(str).to_numpy(object)
-        if CLASS_FIELD in frame.columns
-        else np.full(len(frame), only_class, dtype=object)
-    )
+    names = np.full(len(frame), only_class, dtype=object)
+    if CLASS_FIELD in frame.columns:
+        names = frame[CLASS_FIELD].astype(str).to_numpy(object)
     scores = _scores(frame, part)
-    kept = ~missing_or_empty(outlines) & (shapely.get_dimensions(outlines) == 2)
-    if (~kept).any():
+    is_polygon = ~missing_or_empty(outlines) & (shapely.get_dimensions(outlines) == 2)
+    if not is_polygon.all():
         raise LabelError(
-            f"{part.path}: {int((~kept).sum())} of {len(kept)} predicted objects are no polygons; polygons or boxes were expected"
+            f"{part.path}: expected polygons or boxes, but {int((~is_polygon).sum())} of {len(outlines)} "
+            "predicted objects are neither"
         )
-    return Found(
-        part,
-        frame.crs if frame.crs is None else CRS.from_user_input(frame.crs),
-        shapely.force_2d(outlines),
-        names,
-        scores,
-    )
+    crs = None if frame.crs is None else CRS.from_user_input(frame.crs)
+    return Found(part, crs, shapely.force_2d(outlines), names, scores)
 
 
 def _scores(frame: geopandas.GeoDataFrame, part: Part) -> Float64Array:
@@ -114,7 +131,7 @@ def _scores(frame: geopandas.GeoDataFrame, part: Part) -> Float64Array:
         return np.asarray(frame["score"].to_numpy(np.float64, na_value=np.nan))
     except (TypeError, ValueError) as cause:
         raise LabelError(
-            f"{part.path}: the field 'score' holds something else than numbers ({cause}); rename it"
+            f"{part.path}: the field 'score' holds other values than numbers ({cause}); rename it"
         ) from cause
 
 
@@ -127,20 +144,20 @@ def score_objects(
     scorer: ObjectScorer,
     tally: ObjectTally,
 ) -> Compared:
-    """Add one file of objects to the scorer. Raises `LabelError`, `InputError`."""
+    """Add one file of objects to the scorer and count what is left out. Raises `LabelError`, `InputError`."""
     grid, outlines = _common_frame(found, labels)
-    areas = limits.areas(grid, found.part.made_of)
     placed = labels.for_grid(grid, found.part.made_of)
     truth = _true_objects(placed, match, tally)
-    predicted = _objects(
-        outlines, _class_ids(found, match.classes), np.where(np.isfinite(found.scores), found.scores, 1.0)
-    )
-    tests = [area.area for area in areas] + ([placed.annotated] if placed.annotated is not None else [])
+    scores = np.where(np.isfinite(found.scores), found.scores, 1.0)
+    predicted = _objects(outlines, _class_ids(found, match.classes), scores)
+    areas = [area.area for area in limits.areas(grid, found.part.made_of)]
+    if placed.annotated is not None:
+        areas.append(placed.annotated)
     if found.part.grid is not None:
-        tests.append(shapely.box(0, 0, grid.width, grid.height))
-    elif not tests:
+        areas.append(shapely.box(0, 0, grid.width, grid.height))
+    elif not areas:
         tally.unlimited += 1
-    kept_truth, kept_predicted = _inside(truth, tests), _inside(predicted, tests)
+    kept_truth, kept_predicted = _inside(truth, areas), _inside(predicted, areas)
     tally.truth_outside += int((~kept_truth).sum())
     tally.predicted_outside += int((~kept_predicted).sum())
     truth, predicted = truth.take(kept_truth), predicted.take(kept_predicted)
@@ -149,11 +166,18 @@ def score_objects(
     truth = truth.take(measured)
     blocks = Blocks.of(grid, f"{found.part.path}:")
     scorer.update(predicted, truth, blocks=(blocks.names(predicted.boxes), blocks.names(truth.boxes)))
-    return Compared(predicted, truth, grid, found.part.path.name, found.part.made_of, placed)
+    return Compared(
+        predicted=predicted,
+        truth=truth,
+        grid=grid,
+        name=found.part.path.name,
+        made_of=found.part.made_of,
+        labels=placed,
+    )
 
 
 def are_boxes(found: Found, labels: LabelSet) -> bool:
-    """True where every predicted outline is a box in the frame of comparison."""
+    """True if every predicted outline is a box in the common frame."""
     outlines = _common_frame(found, labels)[1]
     bounds = shapely.bounds(outlines).reshape(-1, 4)
     boxes = (bounds[:, 2] - bounds[:, 0]) * (bounds[:, 3] - bounds[:, 1])
@@ -165,14 +189,16 @@ def _common_frame(found: Found, labels: LabelSet) -> tuple[PixelGrid, GeometryAr
     grid = found.part.grid
     if grid is None and found.crs is not None and labels.crs is None and len(labels):
         raise LabelError(
-            f"{labels.source}: labels are in pixels of an image, the prediction is in map coordinates; name the scene it was made of with `scene`"
+            f"{labels.source}: the labels are in pixels of an image, the prediction is in map coordinates; name "
+            "the scene it was made from with `scene`"
         )
     if grid is None:
         grid = _laid_grid(found, labels)
     if found.crs is None or grid.crs is None:
         if found.crs is not None:
             raise LabelError(
-                f"{found.part.path}: is in map coordinates ({found.crs.name}), but the scene {found.part.scene_name} has no CRS; name the right `scene`"
+                f"{found.part.path}: is in map coordinates ({found.crs.name}), but the scene "
+                f"{found.part.scene_name} has no CRS; name the right `scene`"
             )
         return grid, found.outlines
     outlines = reproject(found.outlines, found.crs, grid.crs, str(found.part.path))
@@ -180,7 +206,7 @@ def _common_frame(found: Found, labels: LabelSet) -> tuple[PixelGrid, GeometryAr
 
 
 def _laid_grid(found: Found, labels: LabelSet) -> PixelGrid:
-    """A grid over the ground of prediction and truth, along the sides of the predicted boxes.
+    """A grid over prediction and truth, along the sides of the predicted boxes.
 
     Raises `LabelError` for a truth without outlines.
     """
@@ -198,7 +224,7 @@ def _laid_grid(found: Found, labels: LabelSet) -> PixelGrid:
         return PixelGrid(
             None, Affine.identity(), max(1, int(np.ceil(bounds[3]))), max(1, int(np.ceil(bounds[2])))
         )
-    # GeoJSON is always in degrees; the truth then knows better in which frame the boxes were boxes.
+    # GeoJSON is always in degrees; the CRS of the truth is then the better frame for boxes.
     crs = labels.crs if found.crs.is_geographic and labels.crs is not None else found.crs
     outlines = reproject(found.outlines, found.crs, crs, str(found.part.path))
     if labels.crs is not None:
@@ -218,7 +244,7 @@ def _laid_grid(found: Found, labels: LabelSet) -> PixelGrid:
 
 
 def _common_angle(outlines: GeometryArray) -> float:
-    """The direction (degrees, -45 to 45) along which all outlines are rectangles; 0 where there is none."""
+    """Rotation of rectangles, degrees (-45 to 45); 0 if the outlines are no parallel rectangles."""
     if not len(outlines) or not (shapely.get_num_coordinates(outlines) == 5).all():
         return 0.0
     corners = shapely.get_coordinates(outlines).reshape(-1, 5, 2)
@@ -230,8 +256,9 @@ def _common_angle(outlines: GeometryArray) -> float:
 
 
 def _true_objects(labels: PixelLabels, match: ClassMatch, tally: ObjectTally) -> Objects:
-    """With classes of the prediction; those of no class that counts become ignored ones, which excuse
-    predictions of any class.
+    """The true objects with classes of the prediction.
+
+    Objects of a class that is not scored are ignored: they excuse predictions of any class.
     """
     ids = match.truth_ids[labels.class_ids].astype(np.int64)
     left_out = ids == IGNORE_ID
@@ -251,7 +278,7 @@ def _class_ids(found: Found, classes: ClassSet) -> Int64Array:
 
 
 def _inside(objects: Objects, areas: list[shapely.Geometry]) -> BoolArray:
-    """(N,) whose box centre lies in each of the areas."""
+    """(N,) True if the box centre lies in every one of the areas."""
     kept = np.ones(len(objects), np.bool_)
     cols, rows = centres(objects.boxes).T
     for area in areas:
@@ -261,7 +288,7 @@ def _inside(objects: Objects, areas: list[shapely.Geometry]) -> BoolArray:
 
 
 def _measured(part: Part, truth: Objects) -> BoolArray:
-    """(N,) whose centre lies on a pixel of the scene that was measured; all where the scene is not at hand."""
+    """(N,) True if the object's centre is a valid pixel of the scene; all True if the scene is not available."""
     measured = np.ones(len(truth), np.bool_)
     if part.scene_path is None or part.grid is None or not len(truth):
         return measured
@@ -269,10 +296,11 @@ def _measured(part: Part, truth: Objects) -> BoolArray:
     rows, cols = centre_pixels(truth.boxes, scene.grid.height, scene.grid.width)
     step = max(1, scene.file.block_px[0])
     with SceneReader(scene) as reader:
-        for band in np.unique(rows // step).tolist():
-            mine = np.flatnonzero(rows // step == band)
-            first, last = int(cols[mine].min()), int(cols[mine].max()) + 1
-            height = min(step, scene.grid.height - band * step)
-            valid = reader.read_valid(Window(first, band * step, last - first, height))
-            measured[mine] = valid[rows[mine] - band * step, cols[mine] - first]
+        for block_row in np.unique(rows // step).tolist():
+            index = np.flatnonzero(rows // step == block_row)
+            row0, col0 = block_row * step, int(cols[index].min())
+            width = int(cols[index].max()) + 1 - col0
+            height = min(step, scene.grid.height - row0)
+            valid = reader.read_valid(Window(col0, row0, width, height))
+            measured[index] = valid[rows[index] - row0, cols[index] - col0]
     return measured

@@ -1,4 +1,4 @@
-"""Class maps against the truth, band of rows by band of rows."""
+"""Class maps against the truth, strip by strip."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from ..chips.truth import SceneTruth
-from ..core.arraytypes import UInt8Array
+from ..core.arraytypes import BoolArray, UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress
@@ -24,31 +24,37 @@ from .classmatch import ClassMatch
 from .limits import Blocks, Limits
 from .predictionfiles import Part
 
-# Truth is burnt a window at a time; this bounds the memory, not the result.
+# The truth is rasterized window by window; this bounds memory and does not change the result.
 _WINDOW_COLS = 4096
 _THUMBNAIL_PX = 720
 
 
 @dataclass
 class PixelTally:
-    """Pixels that count, features of the truth that touch them, and pixels that were left out, and why."""
+    """Counts of pixels."""
 
     scored: int = 0
+    """Scored pixels."""
     features: int = 0
+    """Features of the truth on the maps."""
     unlabelled: int = 0
+    """Predicted pixels without a known class in the truth."""
     unpredicted: int = 0
+    """Pixels with a true class but no prediction."""
     outside: int = 0
+    """Predicted pixels outside the AOI or the scored chips."""
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A thinned-out copy of what was compared, for the error picture: class ids (h, w), 255 where not
-    scored.
-    """
+    """A reduced copy of the compared maps, for the error picture."""
 
     predicted: UInt8Array
+    """(h, w) predicted class ids, 255 = not scored."""
     truth: UInt8Array
+    """(h, w) true class ids, 255 = not scored."""
     name: str
+    """Name of the file."""
 
 
 def score_map(
@@ -61,21 +67,26 @@ def score_map(
     tally: PixelTally,
     on_progress: OnProgress,
 ) -> Thumbnail:
-    """Add one class map to the scorer; memory does not grow with its height. Raises `LabelError`,
-    `SceneError`.
+    """Add one class map to the scorer, in memory that does not grow with its height.
+
+    Raises `LabelError`, `SceneError`.
     """
-    found = open_class_map(part.path)
-    named = _named(found, part)
+    class_map = open_class_map(part.path)
+    named = _named(class_map, part)
     areas = limits.areas(named.grid, named.path)
     truth = SceneTruth.of(labels, named)
     tally.features += len(truth.labels)
     blocks = Blocks.of(named.grid, f"{part.path}:")
-    thumbnail = _Thinned(named.grid.height, named.grid.width)
-    for row0, ids in found.row_strips():
-        _check_ids(ids, match.classes, found)
+    thumbnail = _Reduced(named.grid.height, named.grid.width)
+    for row0, ids in class_map.row_strips():
+        _check_ids(ids, match.classes, class_map)
         for window in _windows(row0, ids.shape, blocks.side_px):
             predicted = ids[window.row - row0 : window.row1 - row0, window.col : window.col1]
-            expected = _expected(truth, window, match, areas, tally, predicted)
+            true_ids, inside = _true_ids(truth, window, match, areas)
+            has_prediction = predicted != IGNORE_ID
+            tally.outside += int((~inside & has_prediction).sum())
+            tally.unlabelled += int((inside & (true_ids == IGNORE_ID) & has_prediction).sum())
+            expected = np.where(inside, true_ids, np.uint8(IGNORE_ID))
             scorer.update(predicted, expected, blocks.name(window.col, window.row))
             thumbnail.add(window, predicted, expected)
         on_progress(row0 + len(ids), named.grid.height, "rows")
@@ -84,38 +95,29 @@ def score_map(
     return Thumbnail(thumbnail.predicted, thumbnail.truth, part.path.name)
 
 
-def _named(found: ClassMap, part: Part) -> Scene:
-    """The map under the name of the scene it was made of: labels by image are matched by that name."""
-    return replace(found.scene, file=replace(found.scene.file, path=part.made_of))
+def _named(class_map: ClassMap, part: Part) -> Scene:
+    """The map under the name of its scene, by which labels of images are matched."""
+    file = replace(class_map.scene.file, path=part.made_of)
+    return replace(class_map.scene, file=file)
 
 
-def _expected(
-    truth: SceneTruth,
-    window: Window,
-    match: ClassMatch,
-    areas: tuple[Aoi, ...],
-    tally: PixelTally,
-    predicted: UInt8Array,
-) -> UInt8Array:
-    """Class ids that are true in a window; 255 where they are not known or not asked for."""
+def _true_ids(
+    truth: SceneTruth, window: Window, match: ClassMatch, areas: tuple[Aoi, ...]
+) -> tuple[UInt8Array, BoolArray]:
+    """(H, W) true class ids, 255 where unknown; and True for pixels in all areas."""
     ids = match.truth_ids[class_mask(truth.chip(window), window.height, window.width)]
-    known = ids != IGNORE_ID
     inside = np.ones(ids.shape, np.bool_)
     for area in areas:
         inside &= area.mask(window) if area.touches(window) else False
-    measured = predicted != IGNORE_ID
-    tally.outside += int((~inside & measured).sum())
-    tally.unlabelled += int((inside & ~known & measured).sum())
-    return np.where(inside, ids, np.uint8(IGNORE_ID))
+    return ids, inside
 
 
 def _windows(row0: int, shape: tuple[int, ...], side: int) -> Iterator[Window]:
-    """The pieces of a band of rows that lie in one block each, cut again where a block is very wide."""
-    rows = _cuts(row0, row0 + shape[0], side)
-    cols = [
-        piece for start, stop in _cuts(0, shape[1], side) for piece in _cuts(start, stop, _WINDOW_COLS, start)
-    ]
-    for top, bottom in rows:
+    """Windows of a strip that lie in one block each; very wide blocks are cut further."""
+    cols = []
+    for start, stop in _cuts(0, shape[1], side):
+        cols += _cuts(start, stop, _WINDOW_COLS, start)
+    for top, bottom in _cuts(row0, row0 + shape[0], side):
         for left, right in cols:
             yield Window.from_box(left, top, right, bottom)
 
@@ -127,19 +129,19 @@ def _cuts(start: int, stop: int, step: int, origin: int = 0) -> list[tuple[int, 
     return list(pairwise(edges))
 
 
-def _check_ids(ids: UInt8Array, classes: ClassSet, found: ClassMap) -> None:
-    met = np.zeros(256, np.bool_)
-    met[np.unique(ids)] = True
-    met[[*classes.ids, IGNORE_ID]] = False
-    if met.any():
+def _check_ids(ids: UInt8Array, classes: ClassSet, class_map: ClassMap) -> None:
+    unknown = np.zeros(256, np.bool_)
+    unknown[np.unique(ids)] = True
+    unknown[[*classes.ids, IGNORE_ID]] = False
+    if unknown.any():
         raise SceneError(
-            f"{found.scene.path}: holds the class id {int(np.argmax(met))}, but its classes are "
+            f"{class_map.scene.path}: holds the class id {int(np.argmax(unknown))}, but its classes are "
             f"{', '.join(f'{c.id}={c.name}' for c in classes)}"
         )
 
 
-class _Thinned:
-    """Every nth pixel of what is compared."""
+class _Reduced:
+    """Every nth pixel of the compared maps."""
 
     def __init__(self, height: int, width: int) -> None:
         self._step = max(1, -(-max(height, width) // _THUMBNAIL_PX))
@@ -148,6 +150,7 @@ class _Thinned:
         self.truth: UInt8Array = np.full(shape, IGNORE_ID, np.uint8)
 
     def add(self, window: Window, predicted: UInt8Array, truth: UInt8Array) -> None:
+        """Take over the pixels of a window."""
         step = self._step
         top, left = -window.row % step, -window.col % step
         picked = np.s_[top::step, left::step]

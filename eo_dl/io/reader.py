@@ -1,14 +1,14 @@
 """`SceneReader`: pixels of a scene with their valid mask, through one GDAL handle for one thread.
 
-A pixel is valid where it was measured in every used band:
+A pixel is valid if it was measured in every used band:
 
-- NaN and infinity in any band: not measured.
-- A nodata value that no measurement takes (-9999, -3.4e38, the least value of a signed type, any value of a
-  float band): not measured where any band holds it.
-- A nodata value that measurements do take (0, or the largest value of an unsigned type): not measured where
-  all bands that have such a value hold it, which is also GDAL's rule for `dataset_mask`. Saturated roofs (255
-  in one band) and black water (0 in one band) are pictures, not holes.
-- Alpha 0, or a mask band that says so: not measured.
+- NaN and infinity in any band are invalid.
+- A nodata value that measurements cannot take (-9999, -3.4e38, the lowest value of a signed type, any value of
+  a float band) is invalid in any band.
+- A nodata value that measurements can take (0, or the highest value of an integer type) is invalid if all
+  bands with such a value hold it, which is also GDAL's rule for `dataset_mask`. Saturated roofs (255 in one
+  band) and black water (0 in one band) are measurements, not holes.
+- Alpha 0, and pixels that a mask band masks, are invalid.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from .resample import Resampling, choose_overview
 
 
 class SceneReader:
-    """Reads windows of a scene's working grid. A context manager; never share one between threads or over a
-    fork.
+    """Reads windows of a scene's working grid. A context manager.
 
-    Raises `SceneError` where the file is damaged or no longer what the scene says.
+    Must not be shared between threads or over a fork. Raises `SceneError` if the file is damaged or has
+    changed since the scene was opened.
     """
 
     def __init__(self, scene: Readable) -> None:
@@ -67,7 +67,7 @@ class SceneReader:
         self.close()
 
     def close(self) -> None:
-        """Give the handle back; closing twice is harmless."""
+        """Close the file. May be called more than once."""
         if self._dataset is not None:
             self._dataset.close()
             self._dataset = None
@@ -92,11 +92,11 @@ class SceneReader:
         return Chip(pixels, valid, grid.crop(window), self.scene.bands, window)
 
     def read_rows(self, row0: int, row1: int) -> tuple[AnyArray, BoolArray]:
-        """Whole rows `[row0, row1)` of the scene: pixels (C, rows, W) as in `read`, valid (rows, W)."""
+        """Full-width rows `[row0, row1)`: pixels (C, rows, W), 0 where invalid, and the valid mask (rows, W)."""
         return self._read_inside(Window(0, row0, self.scene.grid.width, row1 - row0))
 
     def read_valid(self, window: Window) -> BoolArray:
-        """The valid mask (H, W) of a window alone."""
+        """Only the valid mask (H, W) of a window."""
         if not self._always_valid:
             return self.read(window).valid
         require_grid(window, self.scene.grid, self.scene.file.path)
@@ -114,7 +114,7 @@ class SceneReader:
         return self._resampling.apply(pixels, valid, window, source)
 
     def _read_source(self, window: Window) -> tuple[AnyArray, BoolArray]:
-        """Pixels and valid mask in the file's own grid (or that of the overview in use)."""
+        """Pixels and valid mask on the file's own grid, or that of the overview in use."""
         dataset = self._open()
         place = RasterioWindow(window.col, window.row, window.width, window.height)
         with (
@@ -146,7 +146,7 @@ class SceneReader:
     def _valid(
         self, dataset: rasterio.DatasetReader, place: RasterioWindow, pixels: AnyArray
     ) -> BoolArray | None:
-        """None where all pixels are valid."""
+        """The valid mask; None if all pixels are valid."""
         if self._always_valid:
             return None
         valid = measured(pixels, self.scene.bands.bands)
@@ -174,7 +174,7 @@ class SceneReader:
         return self._dataset
 
     def _check_unchanged(self) -> None:
-        """A file that was replaced since the scene was opened would give pixels of another place."""
+        """A file that was replaced since the scene was opened would give pixels of another area."""
         dataset, scene = self._open(), self.scene
         if self._overview is None and (
             dataset.shape != (scene.file.grid.height, scene.file.grid.width)

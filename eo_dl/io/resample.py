@@ -1,10 +1,10 @@
-"""Reading a scene at another pixel size, so that every cut gives the same numbers.
+"""Reading a scene at another pixel size, with results that do not depend on the window.
 
-Coarser: the mean of the source pixels that an output pixel covers, by area. Finer: bilinear between the
-nearest source pixels. Categories (`Scene.nearest`): the pixel under the centre. Both down the columns, then
-along the rows. Weights come from an output pixel's place in the whole scene and are summed in a fixed order,
-so a window holds bit for bit what the whole image holds there. Pixels that are not valid count for nothing;
-an output pixel is valid where valid ones make up half its weight.
+Coarser: the area-weighted mean of the source pixels that an output pixel covers. Finer: bilinear between the
+nearest source pixels. Categories (`SceneFile.categorical`): the pixel at the centre. Rows are combined first,
+then columns. Weights depend on an output pixel's position in the whole scene and are summed in a fixed order,
+so a window holds bit for bit what the whole image holds there. Invalid pixels have no weight; an output pixel
+is valid if valid ones make up half its weight.
 """
 
 from __future__ import annotations
@@ -20,24 +20,27 @@ from .readable import Readable
 
 @dataclass(frozen=True)
 class Axis:
-    """How `count` output pixels lie over `source` source pixels of the same extent, along one axis."""
+    """How output pixels cover source pixels of the same extent, along one axis."""
 
     count: int
+    """Number of output pixels."""
     source: int
+    """Number of source pixels."""
     nearest: bool = False
+    """Take the nearest source pixel instead of a mean."""
 
     def taps(self, start: int, stop: int) -> tuple[Int64Array, Float64Array]:
-        """(n, T) source places and weights (sum 1) of output pixels `[start, stop)`; unused taps weigh 0."""
-        places = np.arange(start, stop, dtype=np.int64)
+        """(n, T) source indices and weights (sum 1) of output pixels `[start, stop)`; unused taps weigh 0."""
+        pixels = np.arange(start, stop, dtype=np.int64)
         if self.nearest:
-            centre = (2 * places + 1) * self.source // (2 * self.count)
-            return centre[:, None], np.ones((len(places), 1))
-        return self._area(places) if self.source >= self.count else self._linear(places)
+            centre = (2 * pixels + 1) * self.source // (2 * self.count)
+            return centre[:, None], np.ones((len(pixels), 1))
+        return self._area(pixels) if self.source >= self.count else self._linear(pixels)
 
-    def _area(self, places: Int64Array) -> tuple[Int64Array, Float64Array]:
+    def _area(self, pixels: Int64Array) -> tuple[Int64Array, Float64Array]:
         # In whole numbers of 1/count source pixels: pixel i covers [i*source, (i+1)*source), source pixel j
         # [j*count, (j+1)*count).
-        first, last = places * self.source, (places + 1) * self.source
+        first, last = pixels * self.source, (pixels + 1) * self.source
         width = (self.source + self.count - 1) // self.count + 1
         index = (first // self.count)[:, None] + np.arange(width)
         covered = np.minimum(last[:, None], (index + 1) * self.count) - np.maximum(
@@ -45,9 +48,9 @@ class Axis:
         )
         return np.minimum(index, self.source - 1), np.maximum(covered, 0) / self.source
 
-    def _linear(self, places: Int64Array) -> tuple[Int64Array, Float64Array]:
+    def _linear(self, pixels: Int64Array) -> tuple[Int64Array, Float64Array]:
         # The centre of pixel i lies at (2i+1)*source/(2*count) - 1/2 between the centres of source pixels.
-        position = (2 * places + 1) * self.source - self.count
+        position = (2 * pixels + 1) * self.source - self.count
         lower = position // (2 * self.count)
         share = (position - lower * 2 * self.count) / (2 * self.count)
         index = np.clip(np.stack([lower, lower + 1], axis=1), 0, self.source - 1)
@@ -56,10 +59,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Resampling:
-    """From source pixels (the file, or one of its overviews) to the working grid."""
+    """From source pixels (the file or one of its overviews) to the working grid."""
 
     rows: Axis
+    """Down the rows."""
     cols: Axis
+    """Along the columns."""
 
     @classmethod
     def between(cls, scene: Readable, height: int, width: int) -> Resampling:
@@ -78,8 +83,16 @@ class Resampling:
     def apply(
         self, pixels: AnyArray, valid: BoolArray, window: Window, source: Window
     ) -> tuple[AnyArray, BoolArray]:
-        """Pixels (C, h, w) of the source window, with 0 where not valid, as pixels (C, H, W) and valid (H, W)
-        of `window`.
+        """Resample a window.
+
+        Args:
+            pixels: (C, h, w) source pixels, 0 where invalid.
+            valid: (h, w) their valid mask.
+            window: The window of the working grid, H x W.
+            source: The window of the source pixels.
+
+        Returns:
+            (C, H, W) pixels and (H, W) valid mask.
         """
         row_index, row_weight = self.rows.taps(window.row, window.row1)
         col_index, col_weight = self.cols.taps(window.col, window.col1)
@@ -97,11 +110,10 @@ class Resampling:
 
 
 def choose_overview(scene: Readable) -> int | None:
-    """The coarsest overview of a scene's file that is still as fine as the working grid; None for the full
-    image.
+    """The coarsest overview that is still as fine as the working grid; None for the full image.
 
-    Overviews are left alone where they may not know what is valid: with a mask or alpha, or a nodata value
-    that is not the file's own; and where values are categories, of which they may hold means.
+    Overviews are not used if they may hold invalid pixels as values (with a mask or alpha, or a nodata value
+    that is not the file's own), or means of categories.
     """
     if scene.file.masked or scene.file.alpha or scene.file.categorical or not scene.own_nodata:
         return None
@@ -133,8 +145,8 @@ def _weighted(
 def _sum_rows(values: FloatArray, index: Int64Array, weight: Float64Array) -> FloatArray:
     """(n, W): for each of n rows of `index` (n, T) the weighted sum of those rows of `values`.
 
-    Whole rows are gathered, because gathering along the last axis is many times slower; not a matrix product,
-    whose order of summing depends on the shape.
+    Whole rows are gathered, because gathering along the last axis is many times slower. No matrix product:
+    its order of summation depends on the shape.
     """
     out = np.zeros((len(index), values.shape[1]), values.dtype)
     gathered = np.empty_like(out)

@@ -1,6 +1,4 @@
-"""What a raster file says about itself, brought into our words (docs/inputs.md has the rules and their
-tests).
-"""
+"""`SceneFile`: what a raster file says about itself. docs/inputs.md has the rules and their tests."""
 
 from __future__ import annotations
 
@@ -32,6 +30,8 @@ _ACQUIRED_TAGS = (
     "datetime",
 )
 _GCP_TOLERANCE_PX = 0.5
+# "band_1" and the like are no names.
+_IS_NAME = re.compile(r"(?!band_?\d+$).+")
 
 
 ColorTable = tuple[tuple[int, tuple[int, int, int, int]], ...]
@@ -78,29 +78,39 @@ class SceneFile:
 
 
 def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vrt: bool) -> SceneFile:
-    """Open a raster safely and say what it is. Raises `SceneError` or `BandError`."""
+    """Open a raster safely and read its header.
+
+    Args:
+        path: Path or URL.
+        nodata: Nodata value to use instead of the file's own; "none" for no nodata value.
+        crs: CRS to use instead of the file's own.
+        trust_vrt: Let a VRT name files outside its own folder.
+
+    Raises:
+        SceneError: The file cannot be opened, or a value does not fit it.
+        BandError: It has no bands, or two of one name.
+    """
     driver = raster_driver(path, trust_vrt)
     with open_dataset(path, driver, trust_vrt=trust_vrt) as dataset, scene_errors(path, "cannot be read"):
         notes: list[str] = []
         grid = _grid(dataset, path, crs, notes)
-        alpha = tuple(
-            i
-            for i, color in zip(dataset.indexes, dataset.colorinterp, strict=True)
-            if color == ColorInterp.alpha
-        )
-        bands = _bands(dataset, path, [i for i in dataset.indexes if i not in alpha], nodata, notes)
+        alpha: list[int] = []
+        numbers: list[int] = []
+        for number, color in zip(dataset.indexes, dataset.colorinterp, strict=True):
+            (alpha if color == ColorInterp.alpha else numbers).append(number)
+        block_height, block_width = dataset.block_shapes[0]
+        bands = _bands(dataset, path, numbers, nodata, notes)
         return SceneFile(
             path=path,
             driver=driver,
             trust_vrt=trust_vrt,
             grid=grid,
             bands=bands,
-            block_px=_block(dataset),
-            striped=dataset.block_shapes[0][1] == dataset.width
-            and dataset.block_shapes[0][0] < dataset.height,
+            block_px=(min(int(block_height), dataset.height), min(int(block_width), dataset.width)),
+            striped=block_width == dataset.width and block_height < dataset.height,
             overviews=tuple(dataset.overviews(1)),
             compressed=dataset.compression is not None,
-            alpha=alpha,
+            alpha=tuple(alpha),
             masked=any(_is_masked(flags) for flags in dataset.mask_flag_enums),
             acquired=_acquired(dataset),
             color_table=_color_table(dataset, notes),
@@ -108,13 +118,8 @@ def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vr
         )
 
 
-def _block(dataset: rasterio.DatasetReader) -> tuple[int, int]:
-    height, width = dataset.block_shapes[0]
-    return min(int(height), dataset.height), min(int(width), dataset.width)
-
-
 def _is_masked(flags: list[MaskFlags]) -> bool:
-    """True for a mask band of its own (internal, .msk), which is neither alpha nor nodata nor absent."""
+    """True for a mask band (internal or .msk), as opposed to alpha, nodata or no mask."""
     return not {MaskFlags.all_valid, MaskFlags.alpha, MaskFlags.nodata} & set(flags)
 
 
@@ -122,88 +127,86 @@ def _is_masked(flags: list[MaskFlags]) -> bool:
 
 
 def _grid(dataset: rasterio.DatasetReader, path: str, crs: str | None, notes: list[str]) -> PixelGrid:
-    transform, file_crs = Affine(*tuple(dataset.transform)[:6]), dataset.crs
+    transform, rasterio_crs = Affine(*tuple(dataset.transform)[:6]), dataset.crs
     points, points_crs = dataset.gcps
     if transform == Affine.identity() and points:
-        transform, file_crs = _transform_of_gcps(points, path, dataset.height, dataset.width), points_crs
-        notes.append(f"placed by its {len(points)} ground control points")
-    placed = transform != Affine.identity()
-    found = _crs(file_crs, path, notes)
-    if not placed and found is not None:
+        transform, rasterio_crs = _transform_of_gcps(points, path), points_crs
+        notes.append(f"georeferenced by its {len(points)} ground control points")
+    has_transform = transform != Affine.identity()
+    file_crs = _crs(rasterio_crs, path, notes)
+    if not has_transform and file_crs is not None:
         notes.append("has a CRS but no geotransform, so it is treated as a plain image")
-        found = None
-    if found is None and dataset.rpcs is not None:
+        file_crs = None
+    if file_crs is None and dataset.rpcs is not None:
         notes.append(
-            "has only rational polynomials (RPC), no geotransform: treated as a plain image; orthorectify "
-            "it, e.g. gdalwarp -rpc IN OUT.tif"
+            "has rational polynomial coefficients (RPC) but no geotransform, so it is treated as a plain "
+            "image; orthorectify it, e.g. gdalwarp -rpc IN OUT.tif"
         )
+    grid_crs = file_crs
     if crs is not None:
-        found = _given_crs(crs, path, placed, found, notes)
+        grid_crs = _stated_crs(crs, path, has_transform, file_crs, notes)
     if not all(math.isfinite(value) for value in tuple(transform)[:6]) or transform.determinant == 0:
         raise SceneError(
             f"{path}: its geotransform {tuple(transform)[:6]} places all pixels on a line; georeference it "
             "again (gdal_edit.py -a_ullr)"
         )
-    return PixelGrid(found, transform, dataset.height, dataset.width)
+    return PixelGrid(grid_crs, transform, dataset.height, dataset.width)
 
 
-def _crs(found: rasterio.crs.CRS | None, path: str, notes: list[str]) -> CRS | None:
-    if not found:
+def _crs(rasterio_crs: rasterio.crs.CRS | None, path: str, notes: list[str]) -> CRS | None:
+    if not rasterio_crs:
         return None
     try:
-        crs = CRS.from_wkt(found.to_wkt())
+        crs = CRS.from_wkt(rasterio_crs.to_wkt())
         code = crs.to_epsg(100)
         crs = crs if code is None else CRS.from_epsg(code)
     except CRSError as cause:
         raise SceneError(
-            f"{path}: its CRS is not understood ({' '.join(str(cause).split())[:120]}); state the right "
-            "one with `crs`"
+            f"{path}: its CRS cannot be read ({' '.join(str(cause).split())[:120]}); state the right one with "
+            "`crs`"
         ) from cause
     if crs.geodetic_crs is None or crs.is_engineering:
         notes.append(
-            f"its CRS '{crs.name}' is a local one without a place on Earth, so results lie in its "
-            "coordinates without CRS; state the real one with `crs`"
+            f"its CRS '{crs.name}' is a local one, not on Earth, so results have its coordinates and no CRS; "
+            "state the real one with `crs`"
         )
         return None
     return crs
 
 
-def _given_crs(text: str, path: str, placed: bool, found: CRS | None, notes: list[str]) -> CRS:
+def _stated_crs(text: str, path: str, has_transform: bool, file_crs: CRS | None, notes: list[str]) -> CRS:
     try:
-        given = CRS.from_user_input(text)
+        stated = CRS.from_user_input(text)
     except CRSError as cause:
-        raise SceneError(f"{path}: the CRS {text!r} is not known; give a code such as EPSG:32633") from cause
-    if not placed:
+        raise SceneError(f"{path}: the CRS {text!r} is not known; use a code such as EPSG:32633") from cause
+    if not has_transform:
         raise SceneError(
-            f"{path}: has no geotransform, so a CRS alone does not place it; georeference it, e.g. "
+            f"{path}: has no geotransform, so a CRS alone does not georeference it; georeference it, e.g. "
             f"gdal_translate -a_srs {text} -a_ullr ..."
         )
-    if found is not None and found != given:
-        notes.append(f"its CRS '{found.name}' was replaced by the given '{given.name}'")
-    return given
+    if file_crs is not None and file_crs != stated:
+        notes.append(f"its CRS '{file_crs.name}' was replaced by '{stated.name}'")
+    return stated
 
 
-def _transform_of_gcps(
-    points: list[rasterio.control.GroundControlPoint], path: str, height: int, width: int
-) -> Affine:
-    """The affine transform of ground control points, where one passes within half a pixel of all of them."""
-    pixel = np.array([(p.col, p.row, 1.0) for p in points], np.float64)
-    place = np.array([(p.x, p.y) for p in points], np.float64)
+def _transform_of_gcps(points: list[rasterio.control.GroundControlPoint], path: str) -> Affine:
+    """The affine transform of ground control points, if one fits all of them within half a pixel."""
+    pixel = np.array([(point.col, point.row, 1.0) for point in points], np.float64)
+    place = np.array([(point.x, point.y) for point in points], np.float64)
     centre = place.mean(axis=0)
     solution, _, rank, _ = np.linalg.lstsq(pixel, place - centre, rcond=None)
-    (a, d), (b, e), (c, f) = (solution[i] for i in range(3))
+    (a, d), (b, e), (c, f) = solution
     transform = Affine(a, b, c + centre[0], d, e, f + centre[1])
     if rank < 3 or transform.determinant == 0:
         raise SceneError(
             f"{path}: its {len(points)} ground control points do not span an area; georeference it again"
         )
-    inverse = ~transform
-    cols, rows = apply_affine(inverse, place[:, 0], place[:, 1])
+    cols, rows = apply_affine(~transform, place[:, 0], place[:, 1])
     worst = float(np.hypot(cols - pixel[:, 0], rows - pixel[:, 1]).max())
     if worst > _GCP_TOLERANCE_PX:
         raise SceneError(
-            f"{path}: is placed by {len(points)} ground control points that no plain grid fits (off by "
-            f"{worst:.1f} px); warp it first, e.g. gdalwarp -tps IN OUT.tif"
+            f"{path}: is georeferenced by {len(points)} ground control points that no affine transform fits "
+            f"(off by {worst:.1f} px); warp it first, e.g. gdalwarp -tps IN OUT.tif"
         )
     return transform
 
@@ -218,32 +221,30 @@ def _bands(
     nodata: float | str | None,
     notes: list[str],
 ) -> BandSet:
-    kinds = sorted({dataset.dtypes[i - 1] for i in numbers if dataset.dtypes[i - 1].startswith("complex")})
-    if kinds:
-        raise SceneError(
-            f"{path}: holds {kinds[0]} values, real numbers were expected; write amplitude or intensity "
-            "first, e.g. rio calc"
-        )
+    for dtype in sorted({dataset.dtypes[number - 1] for number in numbers}):
+        if dtype.startswith("complex"):
+            raise SceneError(
+                f"{path}: expected real numbers, found {dtype} values; write amplitude or intensity first, e.g. "
+                "rio calc"
+            )
     names = _names(dataset, numbers, notes)
-    return BandSet(
-        tuple(_band(dataset, path, number, name, nodata) for number, name in zip(numbers, names, strict=True))
-    )
+    pairs = zip(numbers, names, strict=True)
+    return BandSet(tuple(_band(dataset, path, number, name, nodata) for number, name in pairs))
 
 
 def _names(dataset: rasterio.DatasetReader, numbers: list[int], notes: list[str]) -> list[str | None]:
-    """A name for each band that has one: its description, else its colour; None for the others and for
-    doubles.
-    """
-    described = [canonical_name(dataset.descriptions[i - 1] or "") for i in numbers]
-    colors = [dataset.colorinterp[i - 1].name for i in numbers]
-    fallback = [color if color in _COLOR_NAMES else "" for color in colors]
-    if len(numbers) == 1 and colors[0] in ("gray", "palette"):
-        fallback = [colors[0]]
-    names = [text or color for text, color in zip(described, fallback, strict=True)]
-    twice = sorted({name for name in names if name and names.count(name) > 1})
-    if twice:
-        notes.append(f"several bands are called {', '.join(twice[:5])}; these go by number")
-    return [None if not name or name in twice or re.fullmatch(r"band_?\d+", name) else name for name in names]
+    """A name per band: its description, else its colour; None without a name of its own."""
+    names = []
+    for number in numbers:
+        color = dataset.colorinterp[number - 1].name
+        only_band = len(numbers) == 1 and color in ("gray", "palette")
+        fallback = color if only_band or color in _COLOR_NAMES else ""
+        names.append(canonical_name(dataset.descriptions[number - 1] or "") or fallback)
+    duplicates = {name for name in names if name and names.count(name) > 1}
+    if duplicates:
+        listed = ", ".join(sorted(duplicates)[:5])
+        notes.append(f"several bands are called {listed}; they are used by number")
+    return [None if name in duplicates or not _IS_NAME.fullmatch(name) else name for name in names]
 
 
 def _band(
@@ -251,9 +252,8 @@ def _band(
 ) -> Band:
     dtype = dataset.dtypes[number - 1]
     if dtype == "float16":
-        dtype = (
-            "float32"  # GDAL before 3.11 does so by itself, and half floats are too coarse to compute with
-        )
+        # As GDAL before 3.11 does by itself; half floats are too coarse to compute with.
+        dtype = "float32"
     scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
     if not (math.isfinite(scale) and math.isfinite(offset)) or scale == 0:
         raise SceneError(
@@ -282,13 +282,13 @@ def _nodata(
         return value
     if stated is not None:
         raise SceneError(
-            f"{path}: nodata {value:g} is no value of band {number} ({dtype}); give one it can hold or 'none'"
+            f"{path}: nodata {value:g} is no value of band {number} ({dtype}); use one it can hold, or 'none'"
         )
     return None  # a tag such as -9999 in uint8 marks nothing
 
 
 def fits(value: float, dtype: str) -> bool:
-    """True where a stored value of this type can equal `value`."""
+    """True if a stored value of this data type can equal `value`."""
     kind = np.dtype(dtype)
     if kind.kind == "f":
         return True
@@ -297,9 +297,8 @@ def fits(value: float, dtype: str) -> bool:
 
 
 def _wavelength(dataset: rasterio.DatasetReader, number: int) -> float | None:
-    text = dataset.tags(number, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM") or dataset.tags(number).get(
-        "wavelength_um"
-    )
+    text = dataset.tags(number, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
+    text = text or dataset.tags(number).get("wavelength_um")
     try:
         return float(text) if text else None
     except ValueError:
@@ -310,24 +309,25 @@ def _wavelength(dataset: rasterio.DatasetReader, number: int) -> float | None:
 
 
 def _acquired(dataset: rasterio.DatasetReader) -> str | None:
-    """When the image was taken, where a tag says just that (TIFFTAG_DATETIME is often when the file was
-    made).
-    """
+    """When the image was taken, if a tag means just that; TIFFTAG_DATETIME is often when it was written."""
     tags = dataset.tags(ns="IMAGERY") | dataset.tags()
-    return next((tags[name] for name in _ACQUIRED_TAGS if tags.get(name)), None)
+    for name in _ACQUIRED_TAGS:
+        if tags.get(name):
+            return str(tags[name])
+    return None
 
 
 def _color_table(dataset: rasterio.DatasetReader, notes: list[str]) -> ColorTable | None:
     if dataset.count != 1 or dataset.colorinterp[0] != ColorInterp.palette:
         return None
     notes.append(
-        "its values are entries of a colour table, not measurements; for an image expand it first, e.g. "
+        "its values are entries of a colour table, not measurements; to use it as an image, expand it, e.g. "
         "gdal_translate -expand rgb IN OUT.tif"
     )
-    table = dataset.colormap(1)
-    return tuple(
-        (int(value), (int(r), int(g), int(b), int(a))) for value, (r, g, b, a) in sorted(table.items())
-    )
+    table = []
+    for value, (red, green, blue, alpha) in sorted(dataset.colormap(1).items()):
+        table.append((int(value), (int(red), int(green), int(blue), int(alpha))))
+    return tuple(table)
 
 
 def _page_notes(dataset: rasterio.DatasetReader) -> Iterator[str]:

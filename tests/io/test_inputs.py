@@ -103,7 +103,7 @@ def test_control_points_on_a_plain_grid_become_its_transform(make_tiff):
 def test_control_points_that_bend_are_refused_naming_gdalwarp(make_tiff):
     path = make_tiff(noise(), crs=None, transform=None)
     write_gcps(path, gcps(Affine(2, 0, 500_000, 0, -2, 5_000_000), shift=30))
-    with pytest.raises(SceneError, match=r"5 ground control points that no plain grid fits.*gdalwarp"):
+    with pytest.raises(SceneError, match=r"5 ground control points that no affine transform fits.*gdalwarp"):
         open_scene(path)
 
 
@@ -152,7 +152,7 @@ def test_given_crs_replaces_the_files_own_and_says_so(make_tiff):
 
 def test_given_crs_needs_a_geotransform_and_must_be_known(make_tiff):
     path = make_tiff(noise(), crs=None, transform=None)
-    with pytest.raises(SceneError, match="a CRS alone does not place it"):
+    with pytest.raises(SceneError, match="a CRS alone does not georeference it"):
         open_scene(path, crs="EPSG:32633")
     with pytest.raises(SceneError, match=r"CRS 'EPSG:999999' is not known"):
         open_scene(path, crs="EPSG:999999")

@@ -66,7 +66,7 @@ def test_bands_are_chosen_by_name_number_or_both(path, asked, numbers):
 
 
 def test_unknown_band_is_refused_with_those_there(path):
-    with pytest.raises(BandError, match=r"'swir' is not there; it has blue, green, red, nir"):
+    with pytest.raises(BandError, match=r"has no band 'swir'; it has blue, green, red, nir"):
         open_scene(path, bands="swir")
 
 
