@@ -1,8 +1,8 @@
-"""Conditions on bands as text: "ndvi > 0.4 and nir > 0.15". Read by `ast`, checked, and worked out by our own
-few operations; never run as code.
+"""Conditions on bands as text: "ndvi > 0.4 and nir > 0.15". Parsed by `ast`, checked, and evaluated by a few
+operations of our own; never run as code.
 
-Values are physical (reflectance where the scene says its scale). Where a compared value is not defined, as an
-index of two zeros, the condition is not known, whatever the rest of it says.
+Values are physical (reflectance if the scene states its scale). Where a compared value is not defined, like
+an index of two zeros, the condition is not known, whatever the rest of it gives.
 """
 
 from __future__ import annotations
@@ -64,18 +64,27 @@ _FUNCTIONS: dict[str, tuple[int, int, Callable[..., Plane]]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """A checked condition. `names`: the bands that it needs, indices resolved; `source` names it in
-    messages.
-    """
+    """A checked condition."""
 
     text: str
+    """As it was written."""
+
     source: str
+    """What it belongs to, for messages."""
+
     names: tuple[str, ...]
+    """The bands that it needs, with indices resolved."""
+
     tree: ast.expr
+    """The parsed text, with indices resolved."""
 
     def check_bands(self, bands: BandSet, scene: str) -> None:
-        """Raises `BandError` where a scene has not all the bands."""
-        missing = [name for name in self.names if name not in _places(bands)]
+        """Refuse a scene without all the bands.
+
+        Raises:
+            BandError: A band is missing.
+        """
+        missing = [name for name in self.names if name not in _band_index(bands)]
         if missing:
             raise BandError(
                 f"{scene}: has no band {', '.join(missing)}, which {self.source} needs ({self.text!r}); it "
@@ -85,15 +94,24 @@ class Condition:
 
     def holds(self, pixels: Plane, bands: BandSet) -> tuple[Flags, Flags]:
         """(H, W) where it holds and (H, W) where it is known, for physical pixels (C, H, W)."""
-        places = _places(bands)
+        index = _band_index(bands)
+        planes = {name: pixels[index[name]] for name in self.names}
         known = np.ones(pixels.shape[1:], np.bool_)
         with np.errstate(all="ignore"):
-            held = _truth(self.tree, {name: pixels[places[name]] for name in self.names}, known)
+            held = _truth(self.tree, planes, known)
         return np.broadcast_to(held, known.shape) & known, known
 
 
 def parse_condition(text: str, source: str) -> Condition:
-    """A condition from its text. Raises `ConfigError` saying what is not understood."""
+    """A condition from its text.
+
+    Args:
+        text: The condition.
+        source: What it belongs to, for messages.
+
+    Raises:
+        ConfigError: The text is not a condition on bands.
+    """
     if len(text) > _MAX_CHARACTERS:
         raise ConfigError(
             f"{source}: a condition of {len(text)} characters is too long (at most {_MAX_CHARACTERS}); split "
@@ -120,7 +138,7 @@ def _parsed(text: str, source: str) -> ast.expr:
         parts = sum(1 for _ in ast.walk(tree))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as cause:
         raise ConfigError(
-            f"{source}: {text[:100]!r} cannot be read as a condition ({cause}); write e.g. 'ndvi > 0.4 and "
+            f"{source}: {text[:100]!r} is not a condition ({cause}); write, for example, 'ndvi > 0.4 and "
             "nir > 0.1'"
         ) from cause
     if parts > _MAX_PARTS:
@@ -132,21 +150,23 @@ def _parsed(text: str, source: str) -> ast.expr:
 
 
 class _Indices(ast.NodeTransformer):
-    """Index names replaced by what they stand for; band names in their one spelling."""
+    """Replaces index names by their formulas, and band names by their canonical spelling."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
+        """A band, or the formula of an index."""
         name = canonical_name(node.id)
         if name in INDICES:
             return _Indices().visit(ast.parse(INDICES[name], mode="eval").body)  # type: ignore[no-any-return]
         return ast.Name(name, ast.Load())
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
+        """A function; its name is not a band."""
         return ast.Call(node.func, [self.visit(part) for part in node.args], node.keywords)
 
 
 def _expanded(tree: ast.expr) -> ast.expr:
-    found: ast.expr = _Indices().visit(tree)
-    return found
+    expanded: ast.expr = _Indices().visit(tree)
+    return expanded
 
 
 def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bool:
@@ -154,40 +174,42 @@ def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bo
     else.
     """
 
-    def part(child: ast.expr, wanted: bool) -> None:
-        if _check(child, text, source, names) != wanted:
-            kinds = ("a condition", "a number") if wanted else ("a number", "a condition")
-            raise ConfigError(
-                f"{source}: in {text!r} {kinds[0]} was expected where {kinds[1]} stands; combine conditions "
-                "by and, or, not"
-            )
+    def require(child: ast.expr, condition: bool) -> None:
+        """Check that a part is a condition, or that it is a number."""
+        if _check(child, text, source, names) == condition:
+            return
+        expected, found = ("a condition", "a number") if condition else ("a number", "a condition")
+        raise ConfigError(
+            f"{source}: {text!r} has {found} where {expected} was expected; combine conditions by and, or, "
+            "not"
+        )
 
     match node:
         case ast.BoolOp():
             for child in node.values:
-                part(child, True)
+                require(child, True)
             return True
         case ast.UnaryOp(op=ast.Not(), operand=inner):
-            part(inner, True)
+            require(inner, True)
             return True
         case ast.Compare() if all(type(op) in _COMPARE for op in node.ops):
             for child in (node.left, *node.comparators):
-                part(child, False)
+                require(child, False)
             return True
         case ast.BinOp() if type(node.op) in _CALCULATE:
-            part(node.left, False)
-            part(node.right, False)
+            require(node.left, False)
+            require(node.right, False)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=inner):
-            part(inner, False)
+            require(inner, False)
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in _FUNCTIONS:
             least, most, _ = _FUNCTIONS[name]
             if not least <= len(node.args) <= most:
+                wanted = f"{least}" if least == most else f"{least} to {most}"
                 raise ConfigError(
-                    f"{source}: in {text!r} {name} takes {least if least == most else f'{least} or more'} "
-                    f"values, found {len(node.args)}"
+                    f"{source}: {name} in {text!r} takes {wanted} values, found {len(node.args)}"
                 )
             for child in node.args:
-                part(child, False)
+                require(child, False)
         case ast.Name():
             names[node.id] = None
         case ast.Constant(value=int() | float() as value) if (
@@ -196,15 +218,15 @@ def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bo
             pass
         case _:
             raise ConfigError(
-                f"{source}: {text!r} holds something that conditions do not have ({type(node).__name__}); "
-                f"band names, numbers, + - * / **, comparisons, and, or, not, {', '.join(_FUNCTIONS)} were "
-                "expected"
+                f"{source}: {text!r} contains something that is not allowed in conditions "
+                f"({type(node).__name__}); use band names, numbers, + - * / **, comparisons, and, or, not, "
+                f"{', '.join(_FUNCTIONS)}"
             )
     return False
 
 
 def _truth(node: ast.expr, planes: Mapping[str, Plane], known: Flags) -> Flags:
-    """Where a checked condition holds; clears `known` where a compared value is not defined."""
+    """Where a checked condition holds; `known` becomes False where a compared value is not defined."""
     if isinstance(node, ast.BoolOp):
         join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
         return np.asarray(reduce(join, [_truth(child, planes, known) for child in node.values]), np.bool_)
@@ -234,9 +256,8 @@ def _value(node: ast.expr, planes: Mapping[str, Plane]) -> Plane:
             return _FUNCTIONS[node.func.id][2](*[_value(child, planes) for child in node.args])
 
 
-def _places(bands: BandSet) -> dict[str, int]:
-    """Where each band is, by name and as b1, b2, ... (its number in the file); a band's own name wins."""
-    return {
-        **{f"b{band.number}": place for place, band in enumerate(bands)},
-        **{band.name: place for place, band in enumerate(bands)},
-    }
+def _band_index(bands: BandSet) -> dict[str, int]:
+    """The index of each band by its name, and by its number in the file as b1, b2, ...; names win."""
+    by_number = {f"b{band.number}": index for index, band in enumerate(bands)}
+    by_name = {band.name: index for index, band in enumerate(bands)}
+    return by_number | by_name

@@ -1,10 +1,11 @@
-"""From votes to probabilities: counting them, or weighing each function by the accuracy that agreement with
-the others tells.
+"""From votes to probabilities: by counting, or by weighting each function by the accuracy estimated from its
+agreement with the others.
 
-The model of agreement (Dawid & Skene 1979, with one accuracy a function as in Ratner et al. 2016): a pixel
+The model of agreement (Dawid & Skene 1979, with one accuracy per function as in Ratner et al. 2016): a pixel
 has one true class; a function that votes names it with its accuracy a, and each other class with (1 - a) / (K
-- 1); whether it votes says nothing. Accuracies and classes are found in turn (expectation maximization).
-Functions that are copies of each other look more accurate than they are: give one of them.
+- 1); whether it votes carries no information. Accuracies and classes are found in turn (expectation
+  maximization).
+Functions that are copies of each other look more accurate than they are: use only one of them.
 """
 
 from __future__ import annotations
@@ -25,38 +26,40 @@ _SUREST = 0.995
 
 @dataclass(frozen=True)
 class Prior:
-    """What is believed before: `shares` (K,) of the classes, and an `accuracy` of each function that counts
-    like `trust` in a hundred pixels with two votes.
-    """
+    """What is assumed before any vote is seen."""
 
     shares: Floats
+    """(K,) shares of the classes."""
+
     accuracy: float
+    """Accuracy of each function."""
+
     trust: float
+    """Weight of that accuracy, in pixels per hundred with two votes."""
 
 
 @dataclass(frozen=True)
 class LabelModel:
-    """`probabilities` (P, K) of each pattern, 0 where all abstain; `accuracies` (M,) of the functions, NaN
-    where nothing tells.
-    """
+    """What votes mean."""
 
     probabilities: Floats
+    """(P, K) of each pattern, 0 if all abstain."""
+
     accuracies: Floats
+    """(M,) of the functions, NaN if it cannot be estimated."""
 
 
 def majority(patterns: Patterns, classes: int) -> LabelModel:
     """The share of the votes that each class has."""
-    counts = np.stack([(patterns.votes == place + 1).sum(1) for place in range(classes)], axis=1).astype(
-        np.float64
-    )
-    return LabelModel(
-        counts / np.maximum(counts.sum(1, keepdims=True), 1), np.full(patterns.votes.shape[1], np.nan)
-    )
+    votes_per_class = [(patterns.votes == index + 1).sum(1) for index in range(classes)]
+    counts = np.stack(votes_per_class, axis=1).astype(np.float64)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    return LabelModel(shares, np.full(patterns.votes.shape[1], np.nan))
 
 
 def by_agreement(patterns: Patterns, classes: int, prior: Prior) -> LabelModel:
-    """Probabilities under the model of the module's text; accuracies come from pixels on which at least two
-    functions vote.
+    """Probabilities under the model of agreement; accuracies come from pixels on which at least two functions
+    vote.
     """
     functions = patterns.votes.shape[1]
     right = patterns.votes[:, :, None] == np.arange(1, classes + 1, dtype=np.uint8)

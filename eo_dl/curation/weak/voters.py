@@ -1,17 +1,16 @@
-"""What a labelling function says of a window of a scene: conditions on bands, vector layers, rasters."""
+"""The votes of labelling functions on a window of a scene: conditions on bands, vector layers, rasters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
 from ...core.arrays import Chip
+from ...core.arraytypes import UInt8Array
 from ...core.bands import BandSet
 from ...core.classes import IGNORE_ID, ClassSet
 from ...core.labelset import LabelSet
@@ -29,82 +28,94 @@ from ...labels.reading import read_labels
 from ...labels.vector.fields import NO_FIELD
 from .expressions import Condition, parse_condition
 from .votes import ABSTAINS, Votes
-from .weakconfig import _REST, FunctionConfig
+from .weakconfig import ALL_OTHERS, FunctionConfig
 
 
 class Voter(Protocol):
     """Votes of one function on a window of one scene."""
 
     def votes(self, chip: Chip) -> Votes:
-        """(H, W) the place of a class + 1, or `ABSTAINS`."""
+        """(H, W) the index of a class + 1, or `ABSTAINS`."""
         ...
 
 
 @dataclass(frozen=True)
 class ConditionVoter:
-    """Votes where a condition on the bands holds, and for `otherwise` where it is known not to."""
+    """Votes where a condition on the bands holds, and for `otherwise` where it is known not to hold."""
 
     condition: Condition
+    """The condition."""
+
     vote: int
+    """The vote where it holds."""
+
     otherwise: int
+    """The vote where it does not."""
 
     def votes(self, chip: Chip) -> Votes:
         """See `Voter`."""
-        needed = self.condition.names
-        places = [
-            place
-            for place, band in enumerate(chip.bands)
-            if band.name in needed or f"b{band.number}" in needed
-        ]
-        bands = BandSet(tuple(chip.bands[place] for place in places))
-        held, known = self.condition.holds(to_physical(chip.pixels[places], bands), bands)
-        return np.where(
-            held, np.uint8(self.vote), np.where(known, np.uint8(self.otherwise), np.uint8(ABSTAINS))
-        )
+        needed = set(self.condition.names)
+        index = [i for i, band in enumerate(chip.bands) if needed & {band.name, f"b{band.number}"}]
+        bands = BandSet(tuple(chip.bands[i] for i in index))
+        holds, known = self.condition.holds(to_physical(chip.pixels[index], bands), bands)
+        votes = np.where(known, np.uint8(self.otherwise), np.uint8(ABSTAINS))
+        return np.where(holds, np.uint8(self.vote), votes)
 
 
 @dataclass(frozen=True)
 class VectorVoter:
-    """Votes inside features, and for `otherwise` outside all; where features overlap the later one speaks."""
+    """Votes inside features, and for `otherwise` outside all of them. Where features overlap, the later one
+    counts.
+    """
 
     labels: PixelLabels
-    codes: npt.NDArray[np.uint8]
+    """The features, in pixels of the scene."""
+
+    codes: UInt8Array
+    """The vote of each feature."""
+
     otherwise: int
+    """The vote outside."""
 
     def votes(self, chip: Chip) -> Votes:
         """See `Voter`."""
-        part = self.labels.within(chip.window)
-        own = self.codes[part.index]
-        burnt = burn(
-            part.geometries[own != ABSTAINS],
-            own[own != ABSTAINS],
-            chip.window.height,
-            chip.window.width,
-            fill=self.otherwise,
-        )
+        labels = self.labels.within(chip.window)
+        codes = self.codes[labels.index]
+        voting = codes != ABSTAINS
+        height, width = chip.window.height, chip.window.width
+        burnt = burn(labels.geometries[voting], codes[voting], height, width, fill=self.otherwise)
         return np.asarray(burnt, np.uint8)
 
 
 @dataclass(frozen=True)
 class RasterVoter:
-    """Votes by the value of a raster on any grid (the pixel under each pixel's centre); abstains where it has
-    none.
-    """
+    """Votes by the value of a raster on any grid, under the centre of each pixel; abstains outside of it."""
 
     mask: LabelRaster
+    """The raster, with votes as class ids."""
+
     scene: Scene
+    """The scene."""
 
     def votes(self, chip: Chip) -> Votes:
         """See `Voter`."""
-        found = read_mask(self.mask, self.scene, chip.window)
-        return np.where(found == IGNORE_ID, np.uint8(ABSTAINS), found)
+        votes = read_mask(self.mask, self.scene, chip.window)
+        return np.where(votes == IGNORE_ID, np.uint8(ABSTAINS), votes)
 
 
 def make_voter(function: FunctionConfig, classes: ClassSet, scene: Scene, notes: list[str]) -> Voter:
-    """The voter of a function on a scene; what has to be said goes to `notes`. Raises one of the `InputError`
-    tree.
+    """The voter of a function on a scene.
+
+    Args:
+        function: The function.
+        classes: The classes that are voted for.
+        scene: The scene.
+        notes: What was found on the way is added here.
+
+    Raises:
+        InputError: A file cannot be used, or the scene lacks a band.
     """
-    code = {name: place + 1 for place, name in enumerate(_names(classes))}
+    code = _codes(classes)
     otherwise = ABSTAINS if function.otherwise is None else code[_key(function.otherwise)]
     if function.when is not None:
         assert function.vote is not None
@@ -122,28 +133,27 @@ def _raster_voter(
     assert function.raster is not None and function.values is not None
     colored = any(key.startswith("#") for key in function.values)
     content = mask_content(function.raster, "colors" if colored else "ids")
-    wanted = {value_text(key): code[_key(name)] for key, name in function.values.items() if key != _REST}
-    rest = code[_key(function.values[_REST])] if _REST in function.values else otherwise
-    there = {str(value): value for value in content.counts}
-    absent = [str(key) for key in wanted if key not in there]
-    if len(absent) == len(wanted) and wanted:
+    votes_of = {value_text(key): code[_key(name)] for key, name in function.values.items()}
+    others = votes_of.pop(ALL_OTHERS, otherwise)
+    wanted = votes_of
+    present = {str(value): value for value in content.counts}
+    absent = [str(key) for key in wanted if key not in present]
+    if wanted and len(absent) == len(wanted):
         raise LabelError(
-            f"{function.raster}: holds none of the values {', '.join(absent[:8])}; it holds "
-            f"{', '.join(list(there)[:12])}; correct 'values'"
+            f"{function.raster}: has none of the values {', '.join(absent[:8])}; it has "
+            f"{', '.join(list(present)[:12])}; correct 'values'"
         )
     if absent:
         notes.append(f"{Path(function.raster).name}: the values {', '.join(absent[:8])} do not occur in it")
     votes: dict[int | str, int] = {}
-    for text, value in there.items():
-        unsaid = ABSTAINS if value == content.nodata else rest
-        votes[value] = wanted.get(text, unsaid)
-    silent = tuple(value for value, vote in votes.items() if vote == ABSTAINS)
-    return RasterVoter(
-        LabelRaster(
-            function.raster, {value: vote for value, vote in votes.items() if vote != ABSTAINS}, silent
-        ),
-        scene,
-    )
+    abstaining: list[int | str] = []
+    for text, value in present.items():
+        vote = wanted.get(text, ABSTAINS if value == content.nodata else others)
+        if vote == ABSTAINS:
+            abstaining.append(value)
+        else:
+            votes[value] = vote
+    return RasterVoter(LabelRaster(function.raster, votes, tuple(abstaining)), scene)
 
 
 def _vector_voter(
@@ -165,11 +175,10 @@ def _vector_voter(
         notes.append(f"{Path(function.vector).name}: none of its {len(labels)} features touches {scene.name}")
     pixels = _grown(pixels, function, scene)
     names = {info.id: info.name for info in labels.classes}
-    votes = [
-        ABSTAINS if off else code[_key(function.vote or names[int(i)])]
-        for i, off in zip(pixels.class_ids, pixels.ignore, strict=True)
-    ]
-    return VectorVoter(replace(pixels, index=np.arange(len(pixels))), np.array(votes, np.uint8), otherwise)
+    votes = np.full(len(pixels), ABSTAINS, np.uint8)
+    for index in np.flatnonzero(~pixels.ignore).tolist():
+        votes[index] = code[_key(function.vote or names[int(pixels.class_ids[index])])]
+    return VectorVoter(replace(pixels, index=np.arange(len(pixels))), votes, otherwise)
 
 
 def _grown(pixels: PixelLabels, function: FunctionConfig, scene: Scene) -> PixelLabels:
@@ -177,41 +186,40 @@ def _grown(pixels: PixelLabels, function: FunctionConfig, scene: Scene) -> Pixel
         return pixels
     gsd_m = scene.grid.gsd_m
     if gsd_m is None:
-        raise LabelError(f"{function.vector}: grow_m is in metres, and {scene.name} has no CRS; leave it out")
-    return replace(
-        pixels,
-        geometries=np.asarray(shapely.buffer(pixels.geometries, function.grow_m / gsd_m), dtype=object),
-    )
+        raise LabelError(f"{function.vector}: grow_m is in metres, and {scene.name} has no CRS; omit it")
+    grown = shapely.buffer(pixels.geometries, function.grow_m / gsd_m)
+    return replace(pixels, geometries=np.asarray(grown, dtype=object))
 
 
 def _items(values: dict[str, str]) -> list[str]:
-    """A mapping of values as `read_labels` takes it; what is not named is ignored."""
+    """A mapping of values as `read_labels` takes it; values that are not listed are ignored."""
     by_class: dict[str, list[str]] = {}
     for value, name in values.items():
         by_class.setdefault(name, []).append(value)
-    items = [f"{name}={'|'.join(found)}" for name, found in by_class.items()]
-    return items if _REST in values else [*items, f"-{_REST}"]
+    items = [f"{name}={'|'.join(values_of_class)}" for name, values_of_class in by_class.items()]
+    return items if ALL_OTHERS in values else [*items, f"-{ALL_OTHERS}"]
 
 
 class TruthVoter:
-    """A label set as votes, to score others with: by class name; abstains where nothing is labelled. `left`:
-    its classes that are none of ours.
+    """A label set as votes, to score others with; abstains where nothing is labelled.
+
+    Args:
+        labels: The label set; classes are matched by name.
+        classes: The classes that are voted for. `unknown`: classes of the labels that are not among them.
+        scene: The scene.
     """
 
     def __init__(self, labels: LabelSet, classes: ClassSet, scene: Scene) -> None:
-        code = {name: place + 1 for place, name in enumerate(_names(classes))}
-        self.left = tuple(info.name for info in labels.classes if _key(info.name) not in code)
+        code = _codes(classes)
+        self.unknown = tuple(info.name for info in labels.classes if _key(info.name) not in code)
         self._codes = np.zeros(IGNORE_ID + 1, np.uint8)
         for info in labels.classes:
             self._codes[info.id] = code.get(_key(info.name), ABSTAINS)
         placed = PlacedLabels.of(labels, scene)
         self._mask, self._scene = placed.raster, scene
-        found = placed.labels
-        self._voter = VectorVoter(
-            replace(found, index=np.arange(len(found))),
-            np.where(found.ignore, 0, self._codes[found.class_ids]),
-            ABSTAINS,
-        )
+        pixels = placed.labels
+        votes = np.where(pixels.ignore, np.uint8(ABSTAINS), self._codes[pixels.class_ids])
+        self._voter = VectorVoter(replace(pixels, index=np.arange(len(pixels))), votes, ABSTAINS)
 
     def votes(self, chip: Chip) -> Votes:
         """See `Voter`."""
@@ -220,10 +228,11 @@ class TruthVoter:
         return self._codes[read_mask(self._mask, self._scene, chip.window)]
 
 
-def _names(classes: ClassSet) -> Sequence[str]:
-    return [_key(name) for name in classes.names]
+def _codes(classes: ClassSet) -> dict[str, int]:
+    """The vote for each class, by its name."""
+    return {_key(name): index + 1 for index, name in enumerate(classes.names)}
 
 
 def _key(name: str) -> str:
-    """Names are matched as people write them."""
+    """Names match whatever their case."""
     return name.strip().casefold()

@@ -16,7 +16,7 @@ Votes = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int64]
 
 ABSTAINS = 0
-"""A vote is the class's place + 1, or this."""
+"""A vote is the index of a class + 1, or this."""
 
 _TABLE = 2**20
 _MOST_PATTERNS = 2_000_000
@@ -24,10 +24,13 @@ _MOST_PATTERNS = 2_000_000
 
 @dataclass(frozen=True)
 class Patterns:
-    """`votes` (P, M) of M functions, each combination once, and `pixels` (P,) how often it occurs."""
+    """All combinations of votes that occur, each once."""
 
     votes: Votes
+    """(P, M) the votes of M functions."""
+
     pixels: npt.NDArray[np.int64]
+    """(P,) number of pixels of each combination."""
 
     @property
     def voters(self) -> npt.NDArray[np.int64]:
@@ -44,8 +47,10 @@ class Patterns:
 
 
 class PatternCode:
-    """Combinations of votes as one number each. Raises `ConfigError` where there are too many functions for
-    that.
+    """Combinations of votes as one number each.
+
+    Raises:
+        ConfigError: There are too many functions for that.
     """
 
     def __init__(self, functions: int, classes: int) -> None:
@@ -55,11 +60,11 @@ class PatternCode:
                 f"weak labels: {functions} functions with {classes} classes are too many; join some "
                 "functions, or make two runs"
             )
-        self._weights = np.array([self.base**place for place in range(functions)], np.int64)
+        self._weights = np.array([self.base**position for position in range(functions)], np.int64)
 
     @property
     def count(self) -> int:
-        """How many combinations there can be."""
+        """Number of possible combinations."""
         return int(self.base**self.functions)
 
     def encode(self, votes: Sequence[Votes]) -> Codes:
@@ -83,13 +88,16 @@ class PatternCounter:
         self._counts: dict[int, int] = {}
 
     def add(self, codes: Codes) -> None:
-        """Count codes of any shape. Raises `ConfigError` for far too many combinations."""
+        """Count codes of any shape.
+
+        Raises:
+            ConfigError: There are far too many combinations.
+        """
         if self._table is not None:
             self._table += np.bincount(codes.reshape(-1), minlength=len(self._table))
             return
-        for code, pixels in zip(
-            *(found.tolist() for found in np.unique(codes, return_counts=True)), strict=True
-        ):
+        unique, counts = np.unique(codes, return_counts=True)
+        for code, pixels in zip(unique.tolist(), counts.tolist(), strict=True):
             self._counts[code] = self._counts.get(code, 0) + pixels
         if len(self._counts) > _MOST_PATTERNS:
             raise ConfigError(
@@ -98,7 +106,7 @@ class PatternCounter:
             )
 
     def patterns(self) -> tuple[Codes, Patterns]:
-        """The codes that occurred, sorted, and what they stand for."""
+        """The codes that occur, sorted, and their combinations."""
         if self._table is not None:
             codes = np.flatnonzero(self._table).astype(np.int64)
             pixels = self._table[codes]
@@ -109,7 +117,7 @@ class PatternCounter:
 
 
 class PatternTable:
-    """A row of values for every code that occurs: `values` (P, K) of sorted `codes` (P,)."""
+    """Values (P, K) for every code (P,) that occurs; codes are sorted."""
 
     def __init__(self, code: PatternCode, codes: Codes, values: Votes) -> None:
         self._codes, self._values = codes, values
@@ -120,7 +128,8 @@ class PatternTable:
 
     def look_up(self, codes: Codes) -> Votes:
         """(K, H, W) of codes (H, W)."""
-        found = (
-            self._values[np.searchsorted(self._codes, codes)] if self._direct is None else self._direct[codes]
-        )
-        return np.ascontiguousarray(found.transpose(2, 0, 1))
+        if self._direct is not None:
+            values = self._direct[codes]
+        else:
+            values = self._values[np.searchsorted(self._codes, codes)]
+        return np.ascontiguousarray(values.transpose(2, 0, 1))

@@ -1,6 +1,4 @@
-"""What weak labels are made of, as a person writes it: classes, functions, and how votes become
-probabilities.
-"""
+"""The configuration of weak labels: classes, labelling functions, and how votes become probabilities."""
 
 from __future__ import annotations
 
@@ -18,64 +16,83 @@ from ...io.yamlfiles import load_yaml, validate
 Method = Literal["agreement", "majority"]
 
 _VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
-_REST = "*"
+ALL_OTHERS = "*"
+"""The key of `FunctionConfig.values` that stands for all values not listed."""
 
 
 class FunctionConfig(BaseModel):
     """One labelling function: it votes for a class or abstains.
 
-    Exactly one of `when` (a condition on bands), `vector` and `raster` (files, from the folder of the YAML)
-    says where it looks. `vote` is the class where the condition holds, or of all features; `otherwise` the
-    class everywhere else (default: it abstains there). `values` maps the values of the `class_field` of a
-    vector, or the numbers of a raster, to classes ("*": all others); those not named abstain. `buffer_m`
-    makes points and lines areas of this radius, `grow_m` moves the outlines of all areas outwards (negative:
-    inwards).
+    It looks at exactly one of `when`, `vector` and `raster`, and has either `vote` or `values`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str | None = None
+    """Its name in reports (default: what it looks at)."""
+
     when: str | None = None
+    """A condition on bands, "ndvi > 0.4"."""
+
     vector: str | None = None
+    """A vector file, relative to the folder of the YAML file."""
+
     raster: str | None = None
+    """A raster, relative to the folder of the YAML file."""
+
     vote: str | None = Field(None, min_length=1)
+    """The class where the condition holds, or of all features."""
+
     otherwise: str | None = Field(None, min_length=1)
+    """The class everywhere else (default: it abstains there)."""
+
     values: dict[str, str] | None = None
+    """The class of each value of `class_field` or of the raster; "*": of all other values. Values that are
+    not listed abstain."""
+
     class_field: str | None = None
+    """The field of the vector file that `values` refers to."""
+
     layer: str | None = None
+    """The layer of the vector file."""
+
     where: str | None = None
+    """Only features with this attribute value, "FIELD=VALUE|VALUE"."""
+
     crs: str | None = None
+    """CRS of the vector file, in place of its own."""
+
     buffer_m: float | None = Field(None, gt=0)
+    """Radius by which points and lines become areas, metres."""
+
     grow_m: float | None = Field(None, ge=-10_000, le=10_000)
+    """Distance by which outlines move outwards, metres; negative: inwards."""
 
     @field_validator("values", mode="before")
     @classmethod
     def _texts(cls, values: object) -> object:
-        """YAML reads `10: tree` as a number; `tree: [10, 20]` is not understood here, classes stand on the
-        right.
-        """
-        return {str(key): value for key, value in values.items()} if isinstance(values, dict) else values
+        """YAML reads the key of `10: tree` as a number."""
+        if not isinstance(values, dict):
+            return values
+        return {str(key): value for key, value in values.items()}
 
     @model_validator(mode="after")
     def _consistent(self) -> FunctionConfig:
-        looks = [name for name in ("when", "vector", "raster") if getattr(self, name) is not None]
-        if len(looks) != 1:
+        inputs = [name for name in ("when", "vector", "raster") if getattr(self, name) is not None]
+        if len(inputs) != 1:
             raise ValueError(
-                f"a function has exactly one of when, vector and raster, found {', '.join(looks) or 'none'}"
+                f"a function has exactly one of when, vector and raster, found {', '.join(inputs) or 'none'}"
             )
         if (self.vote is None) == (self.values is None):
             raise ValueError("a function has either 'vote' (one class) or 'values' (a class for each value)")
         if self.when is not None and self.values is not None:
-            raise ValueError("a condition votes for one class; write 'vote'")
+            raise ValueError("a condition votes for one class; use 'vote'")
         if self.raster is not None and self.vote is not None:
             raise ValueError("a raster needs 'values', a class for each number, e.g. {10: tree}")
-        only = [
-            name
-            for name in ("class_field", "layer", "where", "crs", "buffer_m", "grow_m")
-            if getattr(self, name) is not None
-        ]
-        if only and self.vector is None:
-            raise ValueError(f"{', '.join(only)} is for vectors")
+        for_vectors = ("class_field", "layer", "where", "crs", "buffer_m", "grow_m")
+        set_here = [name for name in for_vectors if getattr(self, name) is not None]
+        if set_here and self.vector is None:
+            raise ValueError(f"{', '.join(set_here)} is for vectors")
         return self
 
     @property
@@ -91,22 +108,28 @@ class FunctionConfig(BaseModel):
 
 
 class WeakConfig(BaseModel):
-    """Functions and how they are put together.
-
-    `classes` in order (default: as the functions name them first); one called background gets id 0. `method`:
-    "agreement" weighs functions by the accuracy that their agreement tells, "majority" counts votes. `prior`:
-    share of each class where nothing is known of it (default: all alike). `accuracy`: what a function is
-    trusted before it met another, worth `trust` pixels in a hundred.
-    """
+    """Labelling functions and how their votes are combined."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     functions: tuple[FunctionConfig, ...] = Field(min_length=1, max_length=64)
+    """The functions."""
+
     classes: tuple[str, ...] | None = None
+    """The classes in order (default: as the functions name them first); "background" gets id 0."""
+
     method: Method = "agreement"
+    """"agreement": functions are weighted by the accuracy estimated from their agreement; "majority": votes
+    are counted."""
+
     prior: dict[str, float] | None = None
+    """Expected share of each class (default: all the same)."""
+
     accuracy: float = Field(0.75, gt=0.5, lt=1)
+    """Accuracy that a function is assumed to have before it is compared with others."""
+
     trust: float = Field(5.0, ge=0, le=1000)
+    """Weight of that assumption, in pixels per hundred with two votes."""
 
     @model_validator(mode="after")
     def _named(self) -> WeakConfig:
@@ -115,14 +138,15 @@ class WeakConfig(BaseModel):
         if twice:
             raise ValueError(f"two functions are called {twice[0]!r}; give each a 'name' of its own")
         known = self.class_names
-        odd = [name for name in known if any(sign in name for sign in "=|,") or not name.strip()]
-        if odd:
-            raise ValueError(f"a class cannot be called {odd[0]!r}; leave out '=', '|' and ','")
-        left = [name for function in self.functions for name in function.classes if name not in known]
-        if left:
-            raise ValueError(
-                f"a function votes for {left[0]!r}, which is none of the classes {', '.join(known)}"
-            )
+        for name in known:
+            if not name.strip() or set(name) & set("=|,"):
+                raise ValueError(f"a class cannot be called {name!r}; use no '=', '|' and ','")
+        for function in self.functions:
+            for name in function.classes:
+                if name not in known:
+                    raise ValueError(
+                        f"a function votes for {name!r}, which is not one of the classes {', '.join(known)}"
+                    )
         wrong = [name for name, share in (self.prior or {}).items() if name not in known or not share > 0]
         if wrong:
             raise ValueError(f"prior: {wrong[0]!r} needs a class of this file and a share above 0")
@@ -133,41 +157,49 @@ class WeakConfig(BaseModel):
     @property
     def class_names(self) -> tuple[str, ...]:
         """Classes in order."""
-        return self.classes or tuple(
-            dict.fromkeys(name for function in self.functions for name in function.classes)
-        )
+        if self.classes:
+            return self.classes
+        names: dict[str, None] = {}
+        for function in self.functions:
+            names.update(dict.fromkeys(function.classes))
+        return tuple(names)
 
     def class_set(self) -> ClassSet:
         """Classes with ids: the background is 0, the others 1, 2, ..."""
         names = [name for name in self.class_names if name.casefold() != BACKGROUND]
         if not names:
             raise ConfigError(
-                "weak labels: every function votes for the background; a class to find was expected"
+                "weak labels: every function votes for the background; expected at least one other class"
             )
         return ClassSet.of_names(names, background=len(names) < len(self.class_names))
 
 
 def read_weak_config(path: str | Path) -> WeakConfig:
-    """A configuration file; files that it names are looked for in its folder. Raises `ConfigError`."""
-    found = validate(WeakConfig, load_yaml(path), str(path))
-    return found.model_copy(
-        update={"functions": tuple(_from_folder(function, Path(path).parent) for function in found.functions)}
-    )
+    """A configuration file; files that it names are looked for in its folder.
+
+    Raises:
+        ConfigError: The file is not valid.
+    """
+    config = validate(WeakConfig, load_yaml(path), str(path))
+    functions = tuple(_with_folder(function, Path(path).parent) for function in config.functions)
+    return config.model_copy(update={"functions": functions})
 
 
-def _from_folder(function: FunctionConfig, folder: Path) -> FunctionConfig:
-    placed = {
-        name: str(folder / value)
-        for name in ("vector", "raster")
-        if (value := getattr(function, name)) is not None
-        and not value.startswith(("/vsi", "http://", "https://"))
-    }
-    return function.model_copy(update=placed)
+def _with_folder(function: FunctionConfig, folder: Path) -> FunctionConfig:
+    paths: dict[str, str] = {}
+    for name in ("vector", "raster"):
+        path: str | None = getattr(function, name)
+        if path is not None and not path.startswith(("/vsi", "http://", "https://")):
+            paths[name] = str(folder / path)
+    return function.model_copy(update=paths)
 
 
 def parse_functions(texts: Sequence[str]) -> WeakConfig:
-    """Functions in short: "CLASS: CONDITION", "CLASS: FILE.gpkg" (all its features) or "CLASS:
-    FILE.tif=10|20" (these values). Raises `ConfigError`.
+    """Functions written in short: "CLASS: CONDITION", "CLASS: FILE.gpkg" (all its features) or "CLASS:
+    FILE.tif=10|20" (these values).
+
+    Raises:
+        ConfigError: A text has none of these forms.
     """
     return validate(WeakConfig, {"functions": [_function(text) for text in texts]}, "functions")
 
@@ -176,7 +208,7 @@ def _function(text: str) -> dict[str, Any]:
     vote, colon, rest = (part.strip() for part in text.partition(":"))
     if not colon or not vote or not rest:
         raise ConfigError(
-            f"function {text!r} is not understood; write 'CLASS: CONDITION', 'CLASS: FILE.gpkg' or 'CLASS: "
+            f"function {text!r} has an unknown form; write 'CLASS: CONDITION', 'CLASS: FILE.gpkg' or 'CLASS: "
             "FILE.tif=10|20'"
         )
     path, equals, listed = rest.rpartition("=")
