@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 from PIL import Image
+from pyproj import CRS, Transformer
 
 from eo_dl.chips.chipset import ChipSet, open_chip_set
 from eo_dl.chips.sampling import Sampling
@@ -24,6 +26,7 @@ from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.chips.truth import SceneTruth
 from eo_dl.chips.writing import read_written
+from eo_dl.core import geometries
 from eo_dl.core.gridwindow import GridWindow
 from eo_dl.core.window import Window
 from eo_dl.errors import (
@@ -38,7 +41,7 @@ from eo_dl.errors import (
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.labels.reading import read_labels
 
-from .conftest import NORTH_UP, squares
+from .conftest import NORTH_UP, UTM, squares
 
 Writer = Callable[..., Path]
 
@@ -746,3 +749,24 @@ def test_metres_need_one_ground_size(write_scene: Writer, write_labels: Writer, 
     with pytest.raises(ConfigError, match=r"different number of pixels in each scene .* add `gsd_m`"):
         tile([first, second], labels, out=tmp_path / "d", size_m=160)
     assert tile([first, second], labels, out=tmp_path / "e", size_m=320, gsd_m=20).chip_px == 16
+
+
+def test_labels_are_reprojected_once_for_all_scenes_of_a_crs(
+    write_scene: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Matching labels with scenes, sampling and cutting chips share one placement."""
+    shapes = gpd.GeoSeries(squares(6, 4, 24, 8), crs=UTM).to_crs(4326)
+    gpd.GeoDataFrame({"kind": ["roof"] * len(shapes)}, geometry=shapes).to_file(tmp_path / "l.gpkg")
+    reprojected = []
+
+    class Counted:
+        @staticmethod
+        def from_crs(source: CRS, target: CRS, always_xy: bool) -> Transformer:
+            reprojected.append(f"{source.to_epsg()} to {target.to_epsg()}")
+            return Transformer.from_crs(source, target, always_xy=always_xy)
+
+    monkeypatch.setattr(geometries, "Transformer", Counted)
+    east = NORTH_UP @ Affine.translation(160, 0)
+    scenes = [write_scene("west.tif"), write_scene("east.tif", transform=east)]
+    tile(scenes, tmp_path / "l.gpkg", out=tmp_path / "chips", size_px=16, sampling=Sampling("objects"))
+    assert reprojected == ["4326 to 32633"]
