@@ -1,4 +1,4 @@
-"""The input contract: a scene made to fit a model, or refused with what to type. Nothing is guessed."""
+"""The input contract: a scene is made to fit a model, or refused with the fix. Nothing is guessed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _KNOWN_FACTORS = (1e-4, 1e-2, 1 / 255, 1 / 65535, 1e2, 255.0, 1e4, 65535.0)
 
 @dataclass(frozen=True)
 class FittedScene:
-    """A scene with the model's bands in the model's order on the grid to work on; `notes` say what was done
-    for it.
-    """
+    """A scene that fits a model."""
 
     scene: Scene
+    """The scene with the model's bands in the model's order, on the working grid."""
     notes: tuple[str, ...]
+    """What was done to it."""
 
 
 def fit_scene(bundle: Bundle, scene: Scene, *, keep_gsd: bool = False) -> FittedScene:
@@ -66,30 +66,24 @@ def _with_gsd(bundle: Bundle, scene: Scene, keep: bool) -> tuple[Scene, tuple[st
     wanted = bundle.spec.gsd_m
     if wanted is None:
         return scene, ()
-    found = scene.grid.gsd_m
-    if found is None:
-        return scene, (
-            f"{scene.name} has no CRS, so its ground resolution is not known; the model was trained at "
-            f"{wanted:.4g} m a pixel, and pixels are taken as they are",
+    gsd = scene.grid.gsd_m
+    if gsd is None:
+        note = (
+            f"{scene.name} has no CRS, so its GSD is unknown; the model was trained at {wanted:.4g} m GSD, "
+            "and the scene is not resampled"
         )
-    if bundle.spec.reads_gsd(found):
+        return scene, (note,)
+    if bundle.spec.reads_gsd(gsd):
         return scene, ()
+    difference = f"{scene.name} has {gsd:.4g} m GSD, the model was trained at {wanted:.4g} m"
     if keep:
-        return scene, (
-            f"{scene.name} has {found:.4g} m a pixel where the model was trained at {wanted:.4g} m; not "
-            "resampled, as asked for",
-        )
-    note = (
-        f"{scene.name} has {found:.4g} m a pixel where the model was trained at {wanted:.4g} m: resampled "
-        "on reading; the result lies on the scene's own grid"
-    )
+        return scene, (f"{difference}: not resampled, as requested",)
+    note = f"{difference}: resampled on reading; the result has the scene's own grid"
     return scene.at_gsd(wanted), (note,)
 
 
 def _check_values(bundle: Bundle, scene: Scene) -> tuple[str, ...]:
-    """Notes on unusual values. Raises `InputError` where they are in other units, unless the user stated the
-    units.
-    """
+    """Notes on unusual values. Raises `InputError` for other units, unless the user stated the units."""
     values = sample_values(scene)
     low, median, high = np.percentile(values, (2, 50, 98), axis=1)
     mean, std = np.array(bundle.normalization.mean), np.array(bundle.normalization.std)
@@ -100,19 +94,16 @@ def _check_values(bundle: Bundle, scene: Scene) -> tuple[str, ...]:
     )
     if scene.own_units and (too_large or too_small):
         raise InputError(_other_units(scene, median, mean, trained / np.maximum(found, 1e-30)))
-    unusual = [
-        f"{band.name} (median {m:.4g}, trained on {t:.4g} +- {s:.4g})"
-        for band, m, t, s in zip(scene.bands, median, mean, std, strict=True)
-        if abs(m - t) > _UNUSUAL_STD * s
-    ]
-    return (
-        (
-            f"{len(unusual)} of {len(values)} bands hold values unlike those of the training: "
-            f"{', '.join(unusual[:4])}",
-        )
-        if unusual
-        else ()
-    )
+    unusual = []
+    for band, middle, trained_mean, trained_std in zip(scene.bands, median, mean, std, strict=True):
+        if abs(middle - trained_mean) > _UNUSUAL_STD * trained_std:
+            unusual.append(
+                f"{band.name} (median {middle:.4g}, trained on {trained_mean:.4g} +- {trained_std:.4g})"
+            )
+    if not unusual:
+        return ()
+    listed = ", ".join(unusual[:4])
+    return (f"{len(unusual)} of {len(values)} bands hold values unlike those of training: {listed}",)
 
 
 def _other_units(
@@ -123,37 +114,44 @@ def _other_units(
 ) -> str:
     middle = float(np.exp(np.log(np.maximum(ratio, 1e-30)).mean()))
     likely = min(_KNOWN_FACTORS, key=lambda factor: abs(np.log(factor / middle)))
-    pairs = ", ".join(
-        f"{band.name} {m:.4g} (trained on {t:.4g})"
-        for band, m, t in list(zip(scene.bands, median, mean, strict=True))[:4]
+    texts = []
+    for band, value, trained in zip(scene.bands, median, mean, strict=True):
+        texts.append(f"{band.name} {value:.4g} (trained on {trained:.4g})")
+    present = scene.bands[0].scale
+    return (
+        f"{scene.path}: its values are in other units than those the model was trained on, median "
+        f"{', '.join(texts[:4])}; open the scene with the physical value of a stored unit, perhaps "
+        f"`scale={present * likely:.6g}` (`scale={present:g}` keeps the values)"
     )
-    scale = scene.bands[0].scale * likely
-    return f"{scene.path}: its values are in other units than those the model was trained on, median {pairs}; open the scene with the physical value of a stored unit, perhaps `scale={scale:.6g}` (`scale={scene.bands[0].scale:g}` keeps the values)"
 
 
 def sample_values(scene: Scene) -> Float32Array:
     """(C, N) physical values of valid pixels, N >= 1, from small windows spread over the scene.
 
-    Raises `SceneError` where no pixel of the whole scene is valid.
+    Raises `SceneError` if no pixel of the whole scene is valid.
     """
-    own = replace(scene, grid=scene.native)
-    with small_cache(), SceneReader(own) as reader:
-        chips = [reader.read(window) for window in _windows(own.grid.height, own.grid.width)]
-        found = [chip.pixels[:, chip.valid] for chip in chips if chip.valid.any()] or [
-            _first_valid(own, reader)
-        ]
-    stored = np.concatenate(found, axis=1)
+    native = replace(scene, grid=scene.native)
+    with small_cache(), SceneReader(native) as reader:
+        chips = [reader.read(window) for window in _windows(native.grid.height, native.grid.width)]
+        samples = [chip.pixels[:, chip.valid] for chip in chips if chip.valid.any()]
+        if not samples:
+            samples = [_first_valid(native, reader)]
+    stored = np.concatenate(samples, axis=1)
     return to_physical(stored[:, :, None], scene.bands)[:, :, 0]
 
 
 def _windows(height: int, width: int) -> list[Window]:
-    """Up to 16 windows at regular places, top to bottom."""
-    high, wide = min(height, _SAMPLE_PX), min(width, _SAMPLE_PX)
-    rows, cols = (
-        sorted({round(i * (length - size) / (_SAMPLES - 1)) for i in range(_SAMPLES)})
-        for length, size in ((height, high), (width, wide))
-    )
-    return [Window(col, row, wide, high) for row in rows for col in cols]
+    """Up to 16 windows, evenly spread, from top to bottom."""
+    window_height, window_width = min(height, _SAMPLE_PX), min(width, _SAMPLE_PX)
+    windows = []
+    for row in _starts(height, window_height):
+        for col in _starts(width, window_width):
+            windows.append(Window(col, row, window_width, window_height))
+    return windows
+
+
+def _starts(length: int, size: int) -> list[int]:
+    return sorted({round(number * (length - size) / (_SAMPLES - 1)) for number in range(_SAMPLES)})
 
 
 def _first_valid(scene: Scene, reader: SceneReader) -> AnyArray:
@@ -161,9 +159,8 @@ def _first_valid(scene: Scene, reader: SceneReader) -> AnyArray:
         pixels, valid = reader.read_rows(row, min(row + _SCAN_ROWS, scene.grid.height))
         if valid.any():
             return pixels[:, valid]
-    nodata = ", ".join(
-        sorted({"none" if band.nodata is None else f"{band.nodata:g}" for band in scene.bands})
-    )
+    values = {"none" if band.nodata is None else f"{band.nodata:g}" for band in scene.bands}
     raise SceneError(
-        f"{scene.path}: none of its pixels is valid (nodata {nodata}, mask or alpha); nothing to predict; if the nodata value is wrong, set `nodata`"
+        f"{scene.path}: has no valid pixel (nodata {', '.join(sorted(values))}, mask or alpha), so there is "
+        "nothing to predict; if the nodata value is wrong, set `nodata`"
     )

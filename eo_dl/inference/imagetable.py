@@ -1,4 +1,4 @@
-"""Many images, one row each: what each is as a whole, by the mean of its chips, in one CSV or vector file.
+"""Classify many images into one CSV or vector file, one row per image: the mean over its chips.
 
 Images that are no larger than a chip are the usual case, so chips of several images share a batch. Images go
 through in groups, each kept on disk when it is done: a run that was stopped goes on with the next group, and
@@ -46,30 +46,32 @@ _LONLAT = CRS.from_epsg(4326)
 
 
 def as_images(bundle: Bundle, out: Path, several: bool) -> bool:
-    """True where a row an image is asked for: by a CSV, or by one vector file for several scenes. Raises
-    `ConfigError` for a CSV of anything else.
+    """True if the output has one row per image: a CSV, or one vector file for several scenes.
+
+    Raises `ConfigError` for a CSV of a model that does not classify whole images.
     """
     suffix = out.suffix.lower()
     if suffix == TABLE_SUFFIX and bundle.task.output != CHIPS:
         raise ConfigError(
-            f"{out}: a CSV has a row for each image, and a {bundle.task.name} model does not tell the class "
-            "of whole images; choose another suffix"
+            f"{out}: a CSV has one row per image, but a {bundle.task.name} model does not classify whole "
+            "images; choose another suffix"
         )
-    return bundle.task.output == CHIPS and (
-        suffix == TABLE_SUFFIX or (several and suffix in VECTOR_SUFFIXES and not out.is_dir())
-    )
+    one_vector_file = several and suffix in VECTOR_SUFFIXES and not out.is_dir()
+    return bundle.task.output == CHIPS and (suffix == TABLE_SUFFIX or one_vector_file)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One chip of an image: its place in the group, how much it counts, the network's input (C, H, W) and
-    what of it was measured.
-    """
+    """One chip of an image."""
 
     image: int
+    """Index of the image in its group."""
     weight: float
+    """Number of valid pixels, in the image's own pixels."""
     pixels: Float32Array
+    """(C, H, W) input of the network."""
     valid: BoolArray
+    """(H, W) valid mask."""
 
 
 def predict_images(
@@ -80,12 +82,12 @@ def predict_images(
     backend: Backend,
     on_progress: OnProgress,
 ) -> Prediction:
-    """One row an image. Raises `ConfigError` for options that need a map, and as `predict` does."""
+    """Write one row per image. Raises `ConfigError` for options that need a map, and as `predict` does."""
     started = time.perf_counter()
     if request.aoi is not None:
         raise ConfigError(
-            f"{out}: one row per image cannot be combined with `aoi`; write one file per scene (into a folder), "
-            "or omit `aoi`"
+            f"{out}: one row per image cannot be combined with `aoi`; write one file per scene (into a "
+            "folder), or omit `aoi`"
         )
     _check_place(scenes, out)
     refuse_existing(out, request.overwrite)
@@ -95,44 +97,30 @@ def predict_images(
     with Spool(out, _key(bundle, scenes, request, backend) if request.resume else None) as spool:
         kept = min(spool.count * _GROUP, len(scenes))
         for number in range(spool.count, len(groups)):
-            spool.store(
-                dict(
-                    zip(
-                        ("values", "valid", "chips"),
-                        _of_group(bundle, groups[number], request, backend, notes),
-                        strict=True,
-                    )
-                )
-            )
+            values, valid, chips = _of_group(bundle, groups[number], request, backend, notes)
+            spool.store({"values": values, "valid": valid, "chips": chips})
             on_progress(min((number + 1) * _GROUP, len(scenes)), len(scenes), "images")
         pieces = [spool.load(number) for number in range(spool.count)]
-        values, valid, chips = (
-            np.concatenate([piece[name] for piece in pieces]) for name in ("values", "valid", "chips")
-        )
-        table = _table(
-            bundle,
-            scenes,
-            values.astype(np.float32),
-            valid.astype(np.float64),
-            chips.astype(np.int64),
-            multi_label,
-        )
+        values = np.concatenate([piece["values"].astype(np.float32) for piece in pieces])
+        valid = np.concatenate([piece["valid"].astype(np.float64) for piece in pieces])
+        chips = np.concatenate([piece["chips"].astype(np.int64) for piece in pieces])
+        table = _table(bundle, scenes, values, valid, chips, multi_label=multi_label)
         _write(table, scenes, out, bundle, request.overwrite)
-    said = (
-        [f"continued a stopped run: {kept} of {len(scenes)} images were done"] if kept else []
-    ) + _counted(notes)
+    all_notes = _counted(notes)
+    if kept:
+        all_notes.insert(0, f"continued a stopped run: {kept} of {len(scenes)} images were done")
     return Prediction(
-        out,
-        "images",
-        bundle.task.name,
-        bundle.classes,
-        str(bundle.path),
-        bundle.hash,
+        path=out,
+        kind="images",
+        task=bundle.task.name,
+        classes=bundle.classes,
+        model=str(bundle.path),
+        model_hash=bundle.hash,
         count=len(table),
         chips=int(chips.sum()),
         kept=kept,
         seconds=time.perf_counter() - started,
-        notes=tuple(said),
+        notes=tuple(all_notes),
     )
 
 
@@ -140,13 +128,13 @@ def _check_place(scenes: Sequence[Scene], out: Path) -> None:
     bare = [scene.name for scene in scenes if scene.native.crs is None]
     if bare and out.suffix.lower() != TABLE_SUFFIX:
         raise ConfigError(
-            f"{out}: {len(bare)} of {len(scenes)} images have no place on a map ({bare[0]}); write a table, "
-            f"e.g. -o {out.stem}.csv"
+            f"{out}: {len(bare)} of {len(scenes)} images are not georeferenced ({bare[0]}); write a table, "
+            f"e.g. {out.stem}.csv"
         )
 
 
 def _key(bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Backend) -> str:
-    said: list[object] = [
+    facts: list[object] = [
         __version__,
         bundle.hash,
         request.keep_gsd,
@@ -155,16 +143,16 @@ def _key(bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Bac
         dict(backend.identity),
     ]
     for scene in scenes:
-        said.append((scene.path, sorted(scene.fingerprint().items()), repr(scene.bands), repr(scene.options)))
-    return hashlib.sha256(json.dumps(said, default=str).encode()).hexdigest()
+        facts.append(
+            (scene.path, sorted(scene.fingerprint().items()), repr(scene.bands), repr(scene.options))
+        )
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()
 
 
 def _of_group(
     bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Backend, notes: list[str]
 ) -> tuple[Float32Array, Float64Array, Int64Array]:
-    """Of each image: probabilities (n, K), NaN where nothing was measured; the measured share (n,); chips
-    (n,).
-    """
+    """Per image: (n, K) probabilities, NaN without valid pixels; (n,) valid share; (n,) number of chips."""
     count = len(scenes)
     size = request.compute.batch_size or batch_size_for(backend, bundle.spec.chip_px, len(bundle.bands))
     sums, weights, chips = np.zeros((count, len(bundle.classes))), np.zeros(count), np.zeros(count, np.int64)
@@ -283,5 +271,5 @@ def _write(table: pd.DataFrame, scenes: Sequence[Scene], out: Path, bundle: Bund
 
 
 def _counted(notes: Sequence[str]) -> list[str]:
-    """Remarks on single images: all of a few, else how many there are and the first."""
+    """Remarks on single images: all if they are few, else their number and the first."""
     return list(notes) if len(notes) <= 3 else [f"{len(notes)} remarks on images, the first: {notes[0]}"]

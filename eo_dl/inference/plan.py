@@ -39,80 +39,110 @@ _DEFAULT_IOU = 0.5
 
 @dataclass(frozen=True)
 class Request:
-    """Prediction options other than model, scene and output path."""
+    """Prediction options other than model, scene and output path; `predict` describes them."""
 
     aoi: str | Path | None = None
+    """Vector file outside of which nothing is predicted."""
     margin_px: int | None = None
+    """Context pixels per side (None: the model's)."""
     compute: Compute = Compute()
+    """Device, precision, batch size and readers."""
     min_score: float | None = None
+    """Objects below this score are left out (None: the model's threshold)."""
     keep_gsd: bool = False
+    """Do not resample a scene whose GSD differs from the model's."""
     overwrite: bool = False
+    """Replace existing outputs."""
     resume: bool = True
+    """Keep finished parts of a stopped run."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One scene, ready to run. `key` names the work: equal keys give equal bytes. `tags` go into the output."""
+    """One scene, ready to run."""
 
     bundle: Bundle
+    """The model."""
     scene: Scene
+    """The scene with the model's bands, on the working grid."""
     out: Path
+    """The output."""
     probabilities: Path | None
+    """The raster of probabilities, if one is wanted."""
     job: ChipJob
+    """What to run over which chips."""
     aoi: Aoi | None
+    """The AOI in pixels of the scene's own grid."""
     request: Request
+    """The options."""
     key: str
+    """Identifies the work: equal keys give equal bytes."""
     tags: dict[str, str]
+    """Provenance, written into the output."""
     notes: tuple[str, ...]
+    """What was done to fit the scene to the model."""
 
     @property
     def job_key(self) -> str | None:
-        """None where nothing is to be kept of a run that stops."""
+        """The key if a stopped run is to be continued, else None."""
         return self.key if self.request.resume else None
 
     @property
     def min_score(self) -> float:
-        """Objects below it are left out."""
-        own = self.bundle.spec.thresholds.get("score", _DEFAULT_SCORE)
-        return own if self.request.min_score is None else self.request.min_score
+        """Objects below this score are left out."""
+        if self.request.min_score is not None:
+            return self.request.min_score
+        return self.bundle.spec.thresholds.get("score", _DEFAULT_SCORE)
 
     @property
     def suppress_iou(self) -> float:
-        """Of two objects of a class that overlap by more than this, one is left out."""
+        """Of two objects of one class that overlap by more than this IoU, one is left out."""
         return self.bundle.spec.thresholds.get("iou", _DEFAULT_IOU)
 
 
 def make_plan(
     bundle: Bundle, scene: Scene, out: Path, probabilities: Path | None, request: Request, backend: Backend
 ) -> Plan:
-    """Everything settled. Raises `InputError` where model, scene and request do not go together."""
+    """Settle everything before any work. Raises `InputError` if model, scene and options do not fit."""
     fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd)
     work = fitted.scene
     margin = bundle.spec.margin_px if request.margin_px is None else request.margin_px
     chip_grid = bundle.task.output.chip_grid
     grid = chip_grid(work.grid.height, work.grid.width, bundle.spec.chip_px, margin)
-    own_aoi = None if request.aoi is None else read_aoi(request.aoi, work.native, work.name)
-    ratio = work.grid.width / work.native.width, work.grid.height / work.native.height
-    aoi = own_aoi.scaled(*ratio) if own_aoi is not None and work.resampled else own_aoi
+    native_aoi = None if request.aoi is None else read_aoi(request.aoi, work.native, work.name)
+    working_aoi = native_aoi
+    if native_aoi is not None and work.resampled:
+        working_aoi = native_aoi.scaled(
+            work.grid.width / work.native.width, work.grid.height / work.native.height
+        )
     size = request.compute.batch_size or batch_size_for(backend, grid.size_px, len(work.bands))
     job = ChipJob(
-        _source(work, request.compute.workers),
-        grid,
-        Scaling.of(bundle.normalization, work.bands),
-        size,
-        aoi,
-        str(bundle.path),
+        source=_source(work, request.compute.workers),
+        grid=grid,
+        scaling=Scaling.of(bundle.normalization, work.bands),
+        batch_size=size,
+        aoi=working_aoi,
+        name=str(bundle.path),
     )
-    plan = Plan(bundle, work, out, probabilities, job, own_aoi, request, "", {}, fitted.notes)
-    said = _said(plan, backend)
-    key = hashlib.sha256(
-        json.dumps(said | {"scene_file": work.fingerprint()}, sort_keys=True).encode()
-    ).hexdigest()
-    return replace(plan, key=key, tags=said)
+    plan = Plan(
+        bundle=bundle,
+        scene=work,
+        out=out,
+        probabilities=probabilities,
+        job=job,
+        aoi=native_aoi,
+        request=request,
+        key="",
+        tags={},
+        notes=fitted.notes,
+    )
+    tags = _tags(plan, backend)
+    work_text = json.dumps(tags | {"scene_file": work.fingerprint()}, sort_keys=True)
+    return replace(plan, key=hashlib.sha256(work_text.encode()).hexdigest(), tags=tags)
 
 
 def chip_tags(bundle: Bundle) -> dict[str, str]:
-    """What `evaluate` must know of classes of whole chips."""
+    """Tags that `evaluate` needs for classes of whole chips."""
     return {
         KIND_TAG: CHIPS.name,
         CLASSES_TAG: classes_tag(bundle.classes),
@@ -121,7 +151,7 @@ def chip_tags(bundle: Bundle) -> dict[str, str]:
 
 
 def _object_tags(plan: Plan) -> dict[str, str]:
-    """By which thresholds objects were chosen, and what `evaluate` must know of one object per chip."""
+    """Thresholds, and what `evaluate` needs for models with one object per chip."""
     tags = {"min_score": f"{plan.min_score:g}", "suppress_iou": f"{plan.suppress_iou:g}"}
     rule = plan.bundle.codec_for(OBJECTS).one_object
     return tags if rule is None else tags | one_object_tags(rule)
@@ -134,12 +164,10 @@ def _source(scene: Scene, workers: int | None) -> Source:
     return Source(lambda: SceneReader(scene), scene.bands, scene.dtype, rows, threads)
 
 
-def _said(plan: Plan, backend: Backend) -> dict[str, str]:
-    """Everything that decides the bytes of the output, as tags; no date, so that equal work gives equal
-    files.
-    """
+def _tags(plan: Plan, backend: Backend) -> dict[str, str]:
+    """Everything that decides the bytes of the output, as tags. No date: equal work gives equal files."""
     scene, job, request = plan.scene, plan.job, plan.request
-    said = {
+    tags = {
         "eo_dl": __version__,
         "numpy": np.__version__,
         "model": plan.bundle.path.name,
@@ -158,12 +186,12 @@ def _said(plan: Plan, backend: Backend) -> dict[str, str]:
         "backend": ", ".join(f"{name} {value}" for name, value in backend.identity.items() if value),
     }
     if scene.grid.crs is None and not scene.remote:
-        said[SCENE_PATH_TAG] = relative_path(scene.path, plan.out.parent)
+        tags[SCENE_PATH_TAG] = relative_path(scene.path, plan.out.parent)
     if plan.aoi is not None:
-        said["aoi"] = Path(str(request.aoi)).name
-        said["aoi_sha256"] = hashlib.sha256(shapely.to_wkb(shapely.normalize(plan.aoi.area))).hexdigest()
+        tags["aoi"] = Path(str(request.aoi)).name
+        tags["aoi_sha256"] = hashlib.sha256(shapely.to_wkb(shapely.normalize(plan.aoi.area))).hexdigest()
     if plan.bundle.task.output == CHIPS:
-        said |= chip_tags(plan.bundle)
+        tags |= chip_tags(plan.bundle)
     if plan.bundle.task.output == OBJECTS:
-        said |= _object_tags(plan)
-    return said
+        tags |= _object_tags(plan)
+    return tags

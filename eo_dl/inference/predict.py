@@ -95,17 +95,17 @@ def predict(
                 "`probabilities`"
             )
         engine = make_backend(backend, bundle, compute=compute, labels_only=False)
-        return predict_images(bundle, opened, Path(out), request, engine, on_progress)
+        return predict_images(bundle, opened, Path(out), request, engine, on_progress=on_progress)
     suffix = bundle.task.output.default_suffix
     outs = outputs_in(Path(out), opened, suffix) if into_folder else [Path(out)]
     extras = [_probability_path(bundle, path, probabilities, into_folder) for path in outs]
     journal = FolderJournal(Path(out), into_folder and resume)
-    _check_outputs(bundle, opened, outs, extras, overwrite, journal)
+    _check_outputs(bundle, opened, outs, extras, overwrite=overwrite, journal=journal)
     engine = make_backend(backend, bundle, compute=compute, labels_only=not probabilities)
     parts = []
     for scene, path, extra in zip(opened, outs, extras, strict=True):
-        plan = make_plan(bundle, scene, path, extra, request, engine)
-        parts.append(_once(plan, engine, journal, on_progress))
+        plan = make_plan(bundle, scene, path, extra, request, backend=engine)
+        parts.append(_run_or_keep(plan, engine, journal, on_progress))
     if not into_folder:
         return parts[0]
     journal.remove()
@@ -116,16 +116,16 @@ def _is_folder(out: str | Path) -> bool:
     return str(out).endswith("/") or Path(out).is_dir()
 
 
-def _once(plan: Plan, engine: Backend, journal: FolderJournal, on_progress: OnProgress) -> Prediction:
-    """Run a plan, unless a stopped run of the same command had finished it."""
-    known = journal.finished(plan.out, plan.key)
-    if known is not None:
-        return kept_prediction(plan, known.count)
+def _run_or_keep(plan: Plan, engine: Backend, journal: FolderJournal, on_progress: OnProgress) -> Prediction:
+    """Run a plan, unless a stopped run of the same command has finished it."""
+    finished = journal.finished(plan.out, plan.key)
+    if finished is not None:
+        return kept_prediction(plan, finished.count)
     if journal.knows(plan.out):
         refuse_existing(plan.out, plan.request.overwrite)
-    made = run_plan(plan, engine, on_progress)
-    journal.add(made.paths, plan.key, made.count, made.chips)
-    return made
+    prediction = run_plan(plan, engine, on_progress)
+    journal.add(prediction.paths, plan.key, prediction.count, prediction.chips)
+    return prediction
 
 
 def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, several: bool) -> Path | None:
@@ -133,8 +133,8 @@ def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, seve
         return None
     if not bundle.task.output.writes_rasters:
         raise ConfigError(
-            f"{out}: a {bundle.task.name} model gives {bundle.task.output.gives} with scores, not rasters of probabilities; "
-            "omit `probabilities`"
+            f"{out}: a {bundle.task.name} model gives {bundle.task.output.gives} with scores, not rasters of "
+            "probabilities; omit `probabilities`"
         )
     if wanted is True:
         return out.with_name(f"{out.stem}_prob.tif")
@@ -145,7 +145,7 @@ def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, seve
     path = Path(wanted)
     if path.suffix.lower() not in (".tif", ".tiff") or path == out:
         raise ConfigError(
-            f"{path}: probabilities are a GeoTIFF beside the map; give them a .tif name of their own"
+            f"{path}: probabilities are a GeoTIFF beside the map; choose another name that ends in .tif"
         )
     return path
 
@@ -158,12 +158,12 @@ def _check_outputs(
     overwrite: bool,
     journal: FolderJournal,
 ) -> None:
-    inputs = {Path(scene.path).resolve(): scene.path for scene in scenes if not scene.remote} | {
-        bundle.path.resolve(): str(bundle.path)
-    }
+    inputs = {Path(scene.path).resolve() for scene in scenes if not scene.remote}
+    inputs.add(bundle.path.resolve())
     for out, extra in zip(outs, extras, strict=True):
-        is_raster(out, bundle.task.output)
-        for path in (out, *([] if extra is None else [extra])):
+        is_raster(out, bundle.task.output)  # raises for a suffix that the model cannot write
+        paths = [out] if extra is None else [out, extra]
+        for path in paths:
             if path.resolve() in inputs:
                 raise OutputExistsError(
                     f"{path}: is an input of this run and is never overwritten; choose another name"

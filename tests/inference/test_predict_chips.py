@@ -247,7 +247,7 @@ def test_a_stopped_table_goes_on_and_options_of_maps_are_refused(
     made = predict(bundle, paths, out=tmp_path / "table.csv")
     assert made.kept == 64
     assert engine.chips - before < before
-    with pytest.raises(ConfigError, match="have no place on a map"):
+    with pytest.raises(ConfigError, match="are not georeferenced"):
         predict(bundle, paths, out=tmp_path / "table.gpkg")
     with pytest.raises(ConfigError, match="`probabilities`"):
         predict(bundle, paths, out=tmp_path / "other.csv", probabilities=True)

@@ -384,7 +384,7 @@ def test_a_scene_without_any_valid_pixel_is_refused(
     bundle = make_bundle()
     use_engine(engines["echo"], bundle)
     scene = write_scene(tmp_path / "empty.tif", np.full((700, 700), -1, np.int16), nodata=-1)
-    with pytest.raises(SceneError, match="none of its pixels is valid"):
+    with pytest.raises(SceneError, match="has no valid pixel"):
         predict(bundle, scene, out=tmp_path / "map.tif")
     stored = np.full((700, 700), -1, np.int16)
     stored[333, 444] = 3
