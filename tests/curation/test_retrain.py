@@ -202,7 +202,7 @@ def test_a_stopped_retraining_goes_on_to_the_same_weights(
         match=r"second\.chips and .*second\.run.*`resume=True` continues.*`overwrite=True` starts over",
     ):
         retrain(run.model, chips, labels=corrected, out=out, epochs=3)
-    with pytest.raises(ConfigError, match="made of something else"):
+    with pytest.raises(ConfigError, match="cannot be resumed"):
         retrain(run.model, chips, labels=chips.parent / "first.gpkg", out=out, epochs=3, resume=True)
     assert (tmp_path / "second.run").is_dir(), (
         "what could not be continued with other labels still can be with the same"

@@ -9,8 +9,8 @@ from eo_dl.chips.dataset import Sample
 from eo_dl.core.arrays import BoxTarget, MaskTarget, Objects
 from eo_dl.core.classes import ClassSet
 from eo_dl.tasks import Task, TaskConfig, load_task
-from eo_dl.training.judging.baselines import Blobs, Constant, fit_baselines
-from eo_dl.training.judging.patchbaseline import Patches
+from eo_dl.training.judging.baselines import BandPlane, MajorityClass, PeakBoxes, fit_baselines
+from eo_dl.training.judging.patchbaseline import PixelPatches
 from eo_dl.training.judging.pixelregression import PixelRegression
 from eo_dl.training.judging.thresholds import best_threshold
 
@@ -54,7 +54,7 @@ def _task(name: str, classes: ClassSet) -> tuple[Task, ClassSet, TaskConfig]:
 def test_the_majority_class_is_the_one_of_most_train_pixels() -> None:
     task, classes, config = _task("segmentation", CLASSES)
     found = fit_baselines(task, classes, config, [pixel_chip(seed) for seed in range(6)], seed=0)
-    assert isinstance(found[0], Constant)
+    assert isinstance(found[0], MajorityClass)
     assert set(np.unique(found[0].answer(pixel_chip(9).image))) == {0}
     assert [type(baseline) for baseline in found[1:]] == [PixelRegression, PixelRegression]
 
@@ -91,7 +91,7 @@ def test_spots_are_found_by_the_band_and_the_sign_that_show_them() -> None:
     (baseline,) = fit_baselines(
         task, classes, config, [object_chip(seed, ignored=seed == 0) for seed in range(6)], seed=0
     )
-    assert isinstance(baseline, Blobs)
+    assert isinstance(baseline, PeakBoxes)
     assert baseline.box_px == (8, 8)
     pairs = []
     for seed in range(20, 26):
@@ -103,7 +103,7 @@ def test_spots_are_found_by_the_band_and_the_sign_that_show_them() -> None:
 
 
 def test_boxes_stay_in_the_chip_and_scores_between_0_and_1() -> None:
-    blobs = Blobs(0, 1, (20.0, 30.0), 1, None)
+    blobs = PeakBoxes(BandPlane(0), 1, (20.0, 30.0), 1)
     image = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 9, (1, 40, 50)), (0, 2, 2)).astype(
         np.float32
     )
@@ -144,7 +144,7 @@ def test_patches_of_the_pixel_regression_have_the_outlines_and_classes_that_the_
     task, classes, config = _task("instances", ClassSet.of_names(["roof", "pond"]))
     codec = task.make_codec(classes, config)
     found = fit_baselines(task, classes, config, [outlined_chip(seed) for seed in range(4)], seed=0)
-    assert [type(baseline) for baseline in found] == [Blobs, Patches]
+    assert [type(baseline) for baseline in found] == [PeakBoxes, PixelPatches]
     scorer = task.make_scorer(codec, 0.0)
     for seed in (8, 9):
         sample = outlined_chip(seed)

@@ -60,7 +60,7 @@ def test_a_model_starts_another_task_frozen_with_its_normalization(
     assert all(np.array_equal(before[name], after[name]) for name in backbone)
     assert second.model.spec.normalization == first.model.spec.normalization
     assert second.model.spec.provenance.weights_from == "first.eodl"
-    assert any("input normalized as" in note for note in second.notes)
+    assert any("normalized as" in note for note in second.notes)
     said = "tensors of the backbone from first.eodl (bands by name: red, nir)"
     assert any(said in note for note in second.notes)
     assert said in caplog.text
@@ -161,7 +161,7 @@ def test_the_weights_normalization_comes_in_the_units_of_the_chips(
     found, notes = weights_normalization(given, _source(full))
     assert found.mean == pytest.approx((0.4 * factor, top / 2))
     assert found.std == pytest.approx((0.2 * factor, top / 4))
-    assert "since the weights do not know them: nir" in notes[1]
+    assert "because the weights lack the band: nir" in notes[1]
 
 
 @pytest.mark.parametrize(
@@ -179,11 +179,11 @@ def test_weights_without_a_normalization_or_a_common_band_are_refused_and_strang
     small_chips: ChipSet,
 ) -> None:
     for source, says in (
-        (None, "do not say"),
-        (replace(_source(1), normalization=None), "do not say"),
+        (None, "do not state"),
+        (replace(_source(1), normalization=None), "do not state"),
         (replace(_source(1), ours=("nir", "pan")), "no band in common"),
     ):
         with pytest.raises(ConfigError, match=says):
             weights_normalization(small_chips, source)
     _, notes = weights_normalization(_chips(small_chips, "uint8", 250), _source(255, mean=(-4000, 0)))
-    assert any("lie far from what the weights saw in red" in note for note in notes)
+    assert any("differ strongly from what the weights were trained on in red" in note for note in notes)

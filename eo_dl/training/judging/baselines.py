@@ -1,134 +1,147 @@
-"""What costs nothing must be beaten: simple predictors, fitted on the train split only, scored like the
-network.
+"""Simple predictors that a network must beat, fitted on the train split only and scored like the network.
 
-Raster tasks: the most frequent class everywhere, and a logistic regression on the bands of the single pixel.
-Object tasks: boxes of the mean size at the local maxima (with one object a chip also the same box everywhere)
-of whichever contrast of one band (or of the pixel regression's probability of "inside an object") finds the
-train objects best. Chips as a whole: see `chipbaselines`.
+Class maps: the most frequent class everywhere, and logistic regressions on the values of single pixels.
+Objects: boxes of the mean size at the local maxima of one contrast, that of a band or of the probability that
+a pixel lies inside an object, whichever finds the train objects best; where chips hold one object, also the
+same box in every chip; where objects have outlines, also patches of pixels (`patchbaseline`). Whole chips:
+see `chipbaselines`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from ...chips.dataset import Sample
 from ...core.arrays import BoxTarget, MaskTarget, Objects
+from ...core.arraytypes import Float32Array, Float64Array, FloatArray, UInt8Array
 from ...core.classes import IGNORE_ID, ClassSet
-from ...core.seeds import generator
-from ...tasks import (
-    CHIPS,
-    OBJECTS,
-    RASTER,
-    ObjectCodec,
-    RasterCodec,
-    Task,
-    TaskConfig,
-    codec_for,
-)
+from ...tasks import CHIPS, OBJECTS, RASTER, ObjectCodec, RasterCodec, Task, TaskConfig, codec_for
 from ...tasks.codecs import Answer
 from .chipbaselines import chip_baselines
 from .patchbaseline import fit_patches
-from .pixelregression import Image, PixelRegression, drawn_pixels, fitted_regression, thinned
+from .pixelregression import DrawnPixels, PixelRegression
 from .thresholds import best_threshold
 
 FIT_CHIPS = 60
-"""Chips that the object baseline needs at most: the choice of a band and a threshold does not get better with more."""
+"""Most chips that the baseline for objects is fitted on; with more, its band and threshold get no better."""
+_LEAST_CONTRAST = 1e-6
 
 
 class Baseline(Protocol):
-    """A predictor without a network; `threshold`: above which score objects are reported."""
+    """A predictor without a network."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its name in tables."""
+        ...
 
     @property
-    def threshold(self) -> float | None: ...
+    def threshold(self) -> float | None:
+        """The score from which an object is reported; None where the output is not objects."""
+        ...
 
-    def answer(self, image: Image) -> Answer:
-        """The prediction for the normalized pixels (C, H, W) of one chip, as `Codec.answer` gives it."""
+    def answer(self, image: Float32Array) -> Answer:
+        """The prediction for the normalized pixels (C, H, W) of one chip, in the form of `Codec.answer`."""
         ...
 
 
 @dataclass(frozen=True)
-class Constant:
+class MajorityClass:
     """One class everywhere."""
 
     class_id: int
     name: str = "majority class"
     threshold: float | None = None
 
-    def answer(self, image: Image) -> npt.NDArray[np.uint8]:
-        """(H, W) uint8."""
+    def answer(self, image: Float32Array) -> UInt8Array:
+        """(H, W): the class."""
         return np.full(image.shape[1:], self.class_id, np.uint8)
 
 
-@dataclass(frozen=True)
-class Blobs:
-    """Boxes (mean train size) at the local maxima of one contrast: `channel` a band, or -1 for `regression`;
-    `sign` +1 bright, -1 dark.
-    """
+class Plane(Protocol):
+    """Makes one plane (H, W) of an image (C, H, W)."""
 
-    channel: int
+    def __call__(self, image: Float32Array) -> FloatArray: ...
+
+
+@dataclass(frozen=True)
+class BandPlane:
+    """One band."""
+
+    index: int
+
+    def __call__(self, image: Float32Array) -> Float32Array:
+        """(H, W): the band."""
+        plane: Float32Array = image[self.index]
+        return plane
+
+
+@dataclass(frozen=True)
+class InsidePlane:
+    """The probability that a pixel lies inside an object."""
+
+    regression: PixelRegression
+
+    def __call__(self, image: Float32Array) -> Float64Array:
+        """(H, W): the probability."""
+        outside, inside = self.regression.margins(image)
+        return np.asarray(1 / (1 + np.exp(-np.clip(inside - outside, -30, 30))), np.float64)
+
+
+@dataclass(frozen=True)
+class PeakBoxes:
+    """Boxes of one size at the local maxima of a contrast."""
+
+    plane: Plane
+    """What the contrast is taken of."""
     sign: int
+    """1 for objects that are brighter than their surroundings, -1 for darker ones."""
     box_px: tuple[float, float]
+    """Width and height of the boxes, pixels."""
     class_id: int
-    regression: PixelRegression | None
     threshold: float | None = None
     name: str = "mean-size boxes at local maxima"
 
-    def answer(self, image: Image) -> Objects:
+    def answer(self, image: Float32Array) -> Objects:
         """Boxes with a score in 0..1 that grows with the contrast."""
-        source = image[self.channel] if self.channel >= 0 else self._inside(image)
         side = sum(self.box_px) / 2
-        smooth = ndimage.gaussian_filter(source, side / 4, mode="nearest")
-        contrast = self.sign * (smooth - ndimage.gaussian_filter(source, side, mode="nearest"))
-        peaks = (
-            contrast == ndimage.maximum_filter(contrast, size=max(3, round(0.6 * side)), mode="nearest")
-        ) & (contrast > 1e-6)
-        rows, cols = np.nonzero(peaks)
-        return self._boxes(np.column_stack([cols, rows]) + 0.5, contrast[rows, cols], image.shape[1:])
+        plane = self.plane(image)
+        smooth = ndimage.gaussian_filter(plane, side / 4, mode="nearest")
+        surroundings = ndimage.gaussian_filter(plane, side, mode="nearest")
+        contrast = self.sign * (smooth - surroundings)
+        neighbourhood = max(3, round(0.6 * side))
+        largest = ndimage.maximum_filter(contrast, size=neighbourhood, mode="nearest")
+        rows, cols = np.nonzero((contrast == largest) & (contrast > _LEAST_CONTRAST))
+        centres = np.column_stack([cols, rows]) + 0.5
+        strength = contrast[rows, cols]
+        boxes = self._boxes(centres, *image.shape[1:])
+        ids = np.full(len(boxes), self.class_id, np.int64)
+        return Objects(boxes, ids, (strength / (1 + strength)).astype(np.float32))
 
-    def _boxes(
-        self, centres: npt.NDArray[np.floating], strength: npt.NDArray[np.floating], shape: tuple[int, ...]
-    ) -> Objects:
+    def _boxes(self, centres: FloatArray, height: int, width: int) -> Float64Array:
+        """(N, 4): boxes around centres (col, row), cut at the edges of the chip."""
         half = np.array(self.box_px) / 2
-        limits = [shape[1], shape[0], shape[1], shape[0]]
-        boxes = (
-            np.concatenate([centres - half, centres + half], axis=1)
-            .clip(0, limits)
-            .astype(np.float64)
-            .reshape(-1, 4)
-        )
-        return Objects(
-            boxes,
-            np.full(len(boxes), self.class_id, np.int64),
-            (strength / (1 + strength)).astype(np.float32),
-        )
-
-    def _inside(self, image: Image) -> npt.NDArray[np.float64]:
-        assert self.regression is not None
-        margins = self.regression.margins(image)
-        return np.asarray(1 / (1 + np.exp(-np.clip(margins[1] - margins[0], -30, 30))), np.float64)
+        corners = np.concatenate([centres - half, centres + half], axis=1)
+        return corners.clip(0, [width, height, width, height]).astype(np.float64).reshape(-1, 4)
 
 
 @dataclass(frozen=True)
-class SameBox:
-    """The same box in every chip, of the most frequent class: `box` (col0, row0, col1, row1) as shares of the
-    chip.
-    """
+class FixedBox:
+    """The same box in every chip."""
 
     box: tuple[float, float, float, float]
+    """(col0, row0, col1, row1) as fractions of the chip."""
     class_id: int
     name: str
     threshold: float | None = None
 
-    def answer(self, image: Image) -> Objects:
+    def answer(self, image: Float32Array) -> Objects:
         """One box with score 1."""
         height, width = image.shape[1:]
         box = np.array([self.box]) * [width, height, width, height]
@@ -138,91 +151,110 @@ class SameBox:
 def fit_baselines(
     task: Task, classes: ClassSet, config: TaskConfig, train: Iterable[Sample], seed: int
 ) -> list[Baseline]:
-    """The baselines of a task, fitted on unaugmented train chips. Fewer where there is nothing to fit (one
-    class, no objects).
+    """The baselines of a task.
+
+    Args:
+        task: The task.
+        classes: The network's classes.
+        config: The options of the task.
+        train: Train chips, not augmented.
+        seed: Of the pixels that are drawn from them.
+
+    Returns:
+        The fitted baselines; fewer where there is nothing to fit, such as chips of one class or without objects.
     """
     if task.output == RASTER:
         return _raster_baselines(codec_for(RASTER, task, classes, config), train, seed)
     if task.output == CHIPS:
         return list(chip_baselines(codec_for(CHIPS, task, classes, config), train))
     codec, samples = codec_for(OBJECTS, task, classes, config), list(train)
-    baselines = _object_baselines(codec, samples, seed)
-    return baselines if codec.one_object is None else [*_same_boxes(codec, samples), *baselines]
-
-
-def _same_boxes(codec: ObjectCodec, samples: Sequence[Sample[BoxTarget]]) -> list[Baseline]:
-    """The mean train box, and a box of the mean size in the middle: what a network must beat that is to say
-    where the object lies.
-    """
-    found = []
-    for sample in samples:
-        truth = codec.truth(sample.target)
-        if len(truth) and truth.counted[0]:
-            height, width = sample.image.shape[1:]
-            found.append((truth.boxes[0] / [width, height, width, height], int(truth.class_ids[0])))
-    if not found:
-        return []
-    mean = np.mean([box for box, _ in found], axis=0)
-    half = (mean[2:] - mean[:2]) / 2
-    class_id = int(np.bincount([own for _, own in found]).argmax())
-    boxes = {"mean box": mean, "centre box of the mean size": np.concatenate([0.5 - half, 0.5 + half])}
-    return [
-        SameBox((float(b[0]), float(b[1]), float(b[2]), float(b[3])), class_id, name)
-        for name, b in boxes.items()
-    ]
+    baselines: list[Baseline] = []
+    if codec.one_object is not None:
+        baselines += _fixed_boxes(codec, samples)
+    return [*baselines, *_object_baselines(codec, samples, seed)]
 
 
 def _raster_baselines(codec: RasterCodec, train: Iterable[Sample[MaskTarget]], seed: int) -> list[Baseline]:
     counts = np.zeros(256, np.int64)
-    pixels, labels = [], []
+    drawn = DrawnPixels(seed)
     for sample in train:
         truth = codec.truth(sample.target)
         counts += np.bincount(truth.ravel(), minlength=256)
-        drawn = drawn_pixels(sample, truth, generator(seed, "baseline", sample.chip_id))
-        pixels.append(drawn[0])
-        labels.append(drawn[1])
+        drawn.add(sample, truth)
     counts[IGNORE_ID] = 0
-    found: list[Baseline] = [Constant(int(counts.argmax()))]
-    values, classes = thinned(np.concatenate(pixels), np.concatenate(labels), seed)
-    for weighting, name in ((None, ""), ("balanced", ", balanced classes")):
-        regression = fitted_regression(values, classes, weighting, PixelRegression.name + name)
-        found += [regression] if regression is not None else []
-    return found
+    plain = drawn.fit(PixelRegression.name, balanced=False)
+    balanced = drawn.fit(f"{PixelRegression.name}, balanced classes", balanced=True)
+    fitted = [regression for regression in (plain, balanced) if regression is not None]
+    return [MajorityClass(int(counts.argmax())), *fitted]
+
+
+def _fixed_boxes(codec: ObjectCodec, samples: Sequence[Sample[BoxTarget]]) -> list[Baseline]:
+    """The mean box of the train chips, and a box of the mean size in the middle of the chip."""
+    boxes, ids = [], []
+    for sample in samples:
+        truth = codec.truth(sample.target)
+        if len(truth) and truth.counted[0]:
+            height, width = sample.image.shape[1:]
+            boxes.append(truth.boxes[0] / [width, height, width, height])
+            ids.append(int(truth.class_ids[0]))
+    if not boxes:
+        return []
+    class_id = int(np.bincount(ids).argmax())
+    col0, row0, col1, row1 = (float(value) for value in np.mean(boxes, axis=0))
+    half_width, half_height = (col1 - col0) / 2, (row1 - row0) / 2
+    centred = (0.5 - half_width, 0.5 - half_height, 0.5 + half_width, 0.5 + half_height)
+    return [
+        FixedBox((col0, row0, col1, row1), class_id, "mean box"),
+        FixedBox(centred, class_id, "centre box of the mean size"),
+    ]
 
 
 def _object_baselines(codec: ObjectCodec, samples: Sequence[Sample[BoxTarget]], seed: int) -> list[Baseline]:
-    true = [codec.truth(sample.target) for sample in samples]
-    whole = Objects.concatenate(true)
-    boxes, ids = whole.boxes[whole.counted], whole.class_ids[whole.counted]
+    truths = [codec.truth(sample.target) for sample in samples]
+    together = Objects.concatenate(truths)
+    boxes, ids = together.boxes[together.counted], together.class_ids[together.counted]
     if not len(boxes):
         return []
-    size = float((boxes[:, 2] - boxes[:, 0]).mean()), float((boxes[:, 3] - boxes[:, 1]).mean())
-    regression = _inside_regression(samples, true, seed)
+    mean_size = float((boxes[:, 2] - boxes[:, 0]).mean()), float((boxes[:, 3] - boxes[:, 1]).mean())
     class_id = int(np.bincount(ids).argmax())
-    tried = []
-    for channel in range(0 if regression is None else -1, samples[0].image.shape[0]):
-        for sign in (1, -1) if channel >= 0 else (1,):
-            blobs = Blobs(channel, sign, size, class_id, regression)
-            pairs = [(blobs.answer(sample.image), truth) for sample, truth in zip(samples, true, strict=True)]
-            threshold, f1 = best_threshold(pairs, 0.5)
-            tried.append(
-                (f1 if np.isfinite(f1) else -1.0, Blobs(channel, sign, size, class_id, regression, threshold))
-            )
-    best: Baseline = max(tried, key=lambda pair: pair[0])[1]
-    return [best, *(fit_patches(samples, true, seed) if len(whole.polygons) else [])]
+    candidates = []
+    regression = _inside_regression(samples, truths, seed)
+    if regression is not None:
+        candidates.append(PeakBoxes(InsidePlane(regression), 1, mean_size, class_id))
+    for band in range(len(samples[0].image)):
+        for sign in (1, -1):
+            candidates.append(PeakBoxes(BandPlane(band), sign, mean_size, class_id))
+    baselines: list[Baseline] = [_best_of(candidates, samples, truths)]
+    if len(together.polygons):
+        patches = fit_patches(samples, truths, seed)
+        baselines += [] if patches is None else [patches]
+    return baselines
+
+
+def _best_of(
+    candidates: Sequence[PeakBoxes], samples: Sequence[Sample[BoxTarget]], truths: Sequence[Objects]
+) -> PeakBoxes:
+    """The candidate with the best F1 on the train chips (the first of equal ones), with its threshold."""
+    best, best_f1 = candidates[0], -math.inf
+    for candidate in candidates:
+        pairs = [
+            (candidate.answer(sample.image), truth) for sample, truth in zip(samples, truths, strict=True)
+        ]
+        threshold, f1 = best_threshold(pairs)
+        f1 = f1 if math.isfinite(f1) else -1.0
+        if f1 > best_f1:
+            best, best_f1 = replace(candidate, threshold=threshold), f1
+    return best
 
 
 def _inside_regression(
-    samples: Sequence[Sample], true: Sequence[Objects], seed: int
+    samples: Sequence[Sample[BoxTarget]], truths: Sequence[Objects], seed: int
 ) -> PixelRegression | None:
-    """Pixels inside any true box against the others."""
-    pixels, labels = [], []
-    for sample, objects in zip(samples, true, strict=True):
+    """Pixels inside any true box against all others."""
+    drawn = DrawnPixels(seed)
+    for sample, truth in zip(samples, truths, strict=True):
         inside = np.zeros(sample.image.shape[1:], np.uint8)
-        for col0, row0, col1, row1 in np.rint(objects.boxes).astype(int):
+        for col0, row0, col1, row1 in np.rint(truth.boxes).astype(int):
             inside[row0:row1, col0:col1] = 1
-        drawn = drawn_pixels(sample, inside, generator(seed, "baseline", sample.chip_id))
-        pixels.append(drawn[0])
-        labels.append(drawn[1])
-    values, classes = thinned(np.concatenate(pixels), np.concatenate(labels), seed)
-    return fitted_regression(values, classes, "balanced", "inside an object")
+        drawn.add(sample, inside)
+    return drawn.fit("inside an object", balanced=True)

@@ -1,6 +1,4 @@
-"""A finished model scored on the chips of any set that has its bands: what an old and a new one are compared
-by.
-"""
+"""A finished model scored on any chip set with its bands, by which an old and a new model are compared."""
 
 from __future__ import annotations
 
@@ -29,49 +27,52 @@ def score_model(
 
     Args:
         bundle: The model.
-        chips: A chip set with the bands and classes of the model.
+        chips: A chip set with the bands, the classes and the GSD of the model.
         split: "train", "val" or "test".
         name: Name of the predictor in the result (default: the model's file name).
-        device: As in `TrainConfig`. Two models are compared at the same device and precision.
-        precision: As in `TrainConfig`.
+        device: As in `TrainConfig`.
+        precision: As in `TrainConfig`. Two models are compared at the same one.
 
     Returns:
         The scores with their intervals.
 
     Raises:
         ConfigError: The chips have other bands or classes, or another GSD, than the model.
-        ChipSetError: No chip of the split has a known label.
+        ChipSetError: No chip of the split has a labelled pixel.
     """
+    _check_fit(bundle, chips)
+    records = tuple(record for record in chips.split(split) if sum(record.class_shares.values()) > 0)
+    if not records:
+        raise ChipSetError(f"{chips.path}: no {split} chip has a labelled pixel, so no model can be scored")
+    task, codec = bundle.task, bundle.codec()
+    torch_device = choose_device(device)
+    used_precision = choose_precision(precision, torch_device, bfloat16=task.output.bfloat16)
+    dataset = ChipDataset(
+        chips, records, codec, bundle.normalization, hide_unannotated=task.output.hides_unannotated
+    )
+    blocks = {record.chip_id: f"{record.scene_index}/{record.block}" for record in records}
+    scoring = ChipScoring(task, codec, blocks, bundle.spec.thresholds.get("score"))
+    network = bundle.make_network().to(torch_device)
+    batches = fixed_batches(dataset, batch_size_for(None, chips.chip_px, task.output), workers=0)
+    predicted = predict_chips(network, batches, codec, torch_device, used_precision)
+    return score_chips(name or bundle.path.name, split, predicted, scoring)
+
+
+def _check_fit(bundle: Bundle, chips: ChipSet) -> None:
     if chips.bands.names != bundle.bands.names:
         raise ConfigError(
-            f"{chips.path}: has the bands {', '.join(chips.bands.names)}, the model {bundle.path} {', '.join(bundle.bands.names)}; tile with those (-b)"
+            f"{chips.path}: the model {bundle.path} needs the bands {', '.join(bundle.bands.names)}, the chips "
+            f"have {', '.join(chips.bands.names)}; tile with those `bands`"
         )
-    unknown = {info.name for info in chips.classes.foreground} ^ {
-        info.name for info in bundle.classes.foreground
-    }
-    if unknown:
+    of_chips = {info.name for info in chips.classes.foreground}
+    of_model = {info.name for info in bundle.classes.foreground}
+    if of_chips != of_model:
         raise ConfigError(
-            f"{chips.path}: classes differ from those of {bundle.path} ({', '.join(sorted(unknown))}); label the same classes, or train a new model"
+            f"{chips.path}: classes differ from those of {bundle.path} "
+            f"({', '.join(sorted(of_chips ^ of_model))}); label the same classes, or train a new model"
         )
     if not bundle.spec.reads_gsd(chips.gsd_m):
         raise ConfigError(
             f"{chips.path}: its chips have a GSD of {chips.gsd_m:.4g} m, {bundle.path} was trained at "
             f"{bundle.spec.gsd_m:.4g} m; tile with that `gsd_m`"
         )
-    records = tuple(record for record in chips.split(split) if sum(record.class_shares.values()) > 0)
-    if not records:
-        raise ChipSetError(
-            f"{chips.path}: no chip of the split '{split}' has a known label; there is nothing to score a model on"
-        )
-    task, codec = bundle.task, bundle.codec()
-    chosen_device = choose_device(device)
-    chosen_precision = choose_precision(precision, chosen_device, bfloat16=task.output.bfloat16)
-    dataset = ChipDataset(
-        chips, records, codec, bundle.normalization, hide_unannotated=task.output.hides_unannotated
-    )
-    blocks = {record.chip_id: f"{record.scene_index}/{record.block}" for record in records}
-    scoring = ChipScoring(task, codec, blocks, bundle.spec.thresholds.get("score"))
-    network = bundle.make_network().to(chosen_device)
-    batches = fixed_batches(dataset, batch_size_for(None, chips.chip_px, task.output), 0)
-    predicted = predict_chips(network, batches, codec, chosen_device, chosen_precision)
-    return score_chips(name or bundle.path.name, split, predicted, scoring)

@@ -1,4 +1,4 @@
-"""A logistic regression on the bands of the single pixel: the simplest thing that learns."""
+"""A logistic regression on the bands of single pixels: the simplest predictor that is fitted."""
 
 from __future__ import annotations
 
@@ -6,77 +6,105 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from ...chips.dataset import Sample
+from ...core.arraytypes import Float32Array, Float64Array, UInt8Array
 from ...core.classes import IGNORE_ID
 from ...core.seeds import generator
 
 _PIXELS = 40_000
+"""Pixels that a regression is fitted on."""
 _PER_CHIP = 400
-
-Image = npt.NDArray[np.float32]
+"""Pixels that are drawn from a chip."""
+_STEPS = 300
+"""Steps of the solver; more would not matter for a baseline."""
 
 
 @dataclass(frozen=True)
 class PixelRegression:
-    """Logistic regression on the bands of one pixel: `coefficients` (K, C), `intercepts` (K,), `class_ids`
-    (K,).
-    """
+    """Logistic regression on the bands of one pixel."""
 
-    coefficients: npt.NDArray[np.float64]
-    intercepts: npt.NDArray[np.float64]
-    class_ids: npt.NDArray[np.uint8]
+    coefficients: Float64Array
+    """(K, C)"""
+    intercepts: Float64Array
+    """(K,)"""
+    class_ids: UInt8Array
+    """(K,)"""
     name: str = "logistic regression on the pixel's bands"
     threshold: float | None = None
 
-    def answer(self, image: Image) -> npt.NDArray[np.uint8]:
-        """(H, W) uint8."""
+    def answer(self, image: Float32Array) -> UInt8Array:
+        """(H, W): the likeliest class of each pixel."""
         return np.asarray(self.class_ids[self.margins(image).argmax(axis=0)], np.uint8)
 
-    def margins(self, image: Image) -> npt.NDArray[np.float64]:
-        """(K, H, W) log odds up to a constant."""
-        return np.asarray(
-            np.tensordot(self.coefficients, image, axes=1) + self.intercepts[:, None, None], np.float64
-        )
+    def margins(self, image: Float32Array) -> Float64Array:
+        """(K, H, W): the logarithm of the probabilities, up to a constant."""
+        products = np.tensordot(self.coefficients, image, axes=1)
+        return np.asarray(products + self.intercepts[:, None, None], np.float64)
 
 
-def drawn_pixels(
-    sample: Sample, truth: npt.NDArray[np.uint8], rng: np.random.Generator
-) -> tuple[Image, npt.NDArray[np.uint8]]:
-    """Bands (N, C) and classes (N,) of some valid pixels of a chip whose class (H, W) is not 255."""
-    rows, cols = np.nonzero((truth != IGNORE_ID) & sample.valid)
-    if len(rows) > _PER_CHIP:
-        index = rng.choice(len(rows), _PER_CHIP, replace=False)
-        rows, cols = rows[index], cols[index]
-    return sample.image[:, rows, cols].T, truth[rows, cols]
+class DrawnPixels:
+    """Pixels of chips with their classes, drawn for regressions.
+
+    Args:
+        seed: Of the draws, with the id of each chip.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._values: list[Float32Array] = []
+        self._classes: list[UInt8Array] = []
+
+    def add(self, sample: Sample, classes: UInt8Array) -> None:
+        """Draw some valid pixels of a chip whose class is known.
+
+        Args:
+            sample: The chip.
+            classes: (H, W) class ids; 255 is ignored.
+        """
+        rows, cols = np.nonzero((classes != IGNORE_ID) & sample.valid)
+        if len(rows) > _PER_CHIP:
+            rng = generator(self._seed, "baseline", sample.chip_id)
+            index = rng.choice(len(rows), _PER_CHIP, replace=False)
+            rows, cols = rows[index], cols[index]
+        self._values.append(sample.image[:, rows, cols].T)
+        self._classes.append(classes[rows, cols])
+
+    def fit(self, name: str, *, balanced: bool) -> PixelRegression | None:
+        """A regression on the pixels so far.
+
+        Args:
+            name: Name of the predictor.
+            balanced: Give all classes the same weight instead of all pixels.
+
+        Returns:
+            The regression, or None if all pixels are of one class.
+        """
+        values, classes = np.concatenate(self._values), np.concatenate(self._classes)
+        if len(values) > _PIXELS:
+            rng = generator(self._seed, "baseline", "pixels")
+            index = rng.choice(len(values), _PIXELS, replace=False)
+            values, classes = values[index], classes[index]
+        if len(np.unique(classes)) < 2:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model = LogisticRegression(max_iter=_STEPS, class_weight="balanced" if balanced else None)
+            model.fit(values.astype(np.float64), classes)
+        coefficients, intercepts = one_row_per_class(model)
+        return PixelRegression(coefficients, intercepts, model.classes_.astype(np.uint8), name)
 
 
-def thinned(values: Image, classes: npt.NDArray[np.uint8], seed: int) -> tuple[Image, npt.NDArray[np.uint8]]:
-    """As many of all chips' pixels as a regression needs."""
-    if len(values) <= _PIXELS:
-        return values, classes
-    index = generator(seed, "baseline", "pixels").choice(len(values), _PIXELS, replace=False)
-    return values[index], classes[index]
+def one_row_per_class(model: LogisticRegression) -> tuple[Float64Array, Float64Array]:
+    """Coefficients (K, F) and intercepts (K,) of a fitted regression.
 
-
-def fitted_regression(
-    values: Image, classes: npt.NDArray[np.uint8], weighting: str | None, name: str
-) -> PixelRegression | None:
-    """None where there is one class only; `weighting` None or "balanced"."""
-    if len(np.unique(classes)) < 2:
-        return None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # 300 steps are enough for a floor
-        model = LogisticRegression(max_iter=300, class_weight=weighting).fit(
-            values.astype(np.float64), classes
-        )
-    coefficients, intercepts = np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64)
-    if len(coefficients) == 1:  # two classes: one row, the odds of the second
-        coefficients, intercepts = (
-            np.concatenate([np.zeros_like(coefficients), coefficients]),
-            np.concatenate([[0.0], intercepts]),
-        )
-    return PixelRegression(coefficients, intercepts, model.classes_.astype(np.uint8), name)
+    With two classes scikit-learn keeps one row, the log odds of the second class; the first one gets zeros.
+    """
+    coefficients = np.asarray(model.coef_, np.float64)
+    intercepts = np.asarray(model.intercept_, np.float64)
+    if len(coefficients) == 1:
+        coefficients = np.concatenate([np.zeros_like(coefficients), coefficients])
+        intercepts = np.concatenate([[0.0], intercepts])
+    return coefficients, intercepts

@@ -157,7 +157,7 @@ def initial_network(
     if config.weights_for == "network":
         if isinstance(inputs.weights, str) or network.weights_report is None:
             raise ConfigError(
-                "`weights_for` network: there is no model to start from; give one as `weights`, e.g. model.eodl"
+                "`weights_for=network`: there is no model to start from; give one as `weights`, e.g. model.eodl"
             )
         network.weights_report = load_rest(
             network, network.class_layers, inputs.weights, inputs.classes, network.weights_report

@@ -1,8 +1,8 @@
-"""The normalization that weights were trained with, in the units of a chip set.
+"""The normalization with which weights were trained, in the units of a chip set.
 
 Weights that saw pixels as standard scores of their own data expect that scale again. Units are compared
-before: ImageNet's are shares of white, those of Sentinel-2 reflectance times 10000, those of a bundle
-physical units; what cannot be converted without guessing is refused.
+first: those of ImageNet are shares of white, those of Sentinel-2 reflectance times 10000, those of a bundle
+physical units. What cannot be converted without guessing is refused.
 """
 
 from __future__ import annotations
@@ -12,76 +12,99 @@ from ...core.normalization import Normalization
 from ...errors import ConfigError
 from ...networks.weightsources import WeightsSource
 
+_8_BIT = 255.0
 _STORED_REFLECTANCE = 10_000.0
-_SHARES_UP_TO = 2.0
+_LARGEST_SHARE = 2.0
+"""Bands whose 98th percentile is below hold shares of white or reflectances in 0..1."""
+_COMPARABLE: dict[float, tuple[float, ...]] = {
+    _8_BIT: (_8_BIT, 1.0),
+    1.0: (_8_BIT, 1.0, _STORED_REFLECTANCE),
+    _STORED_REFLECTANCE: (_STORED_REFLECTANCE,),
+}
+"""By the chips' value that stands for 1: the weights' values for 1 that can be converted to it."""
 _FAR = 3.0
-"""Standard deviations between the means at which the two can hardly be the same quantity."""
+"""Standard deviations between two means, beyond which the two are hardly the same quantity."""
 
 
 def weights_normalization(
     chips: ChipSet, source: WeightsSource | None
 ) -> tuple[Normalization, tuple[str, ...]]:
-    """Bands in common take the weights' mean and standard deviation, others those of the train chips; and
-    what is to be said of it.
+    """Normalize as the weights were trained, where they know the band, and by the train chips elsewhere.
 
-    Raises `ConfigError` where the weights know none, no band is in common, or the units cannot be compared.
+    Args:
+        chips: The chip set, with the statistics of its train chips.
+        source: The weights.
+
+    Returns:
+        The normalization, and notes on which band is normalized by what.
+
+    Raises:
+        ConfigError: The weights know no normalization, share no band with the chips, or have units that cannot
+            be compared.
     """
-    own = Normalization.of(chips.statistics)
     if source is None or source.normalization is None:
         raise ConfigError(
-            "`normalization=weights`: the weights do not say how their input was normalized; use `normalization=data`"
+            "`normalization=weights`: the weights do not state how their input was normalized; choose "
+            "`normalization=data`"
         )
-    theirs = source.normalization
-    places = source.band_indices(len(theirs.mean), len(own.mean))
-    if all(place is None for place in places):
+    names = chips.bands.names
+    of_weights = source.normalization
+    # the band of the weights for each band of the chips, None if there is none
+    indices = source.band_indices(len(of_weights.mean), len(names))
+    known = [name for name, index in zip(names, indices, strict=True) if index is not None]
+    unknown = [name for name, index in zip(names, indices, strict=True) if index is None]
+    if not known:
         raise ConfigError(
-            f"`normalization=weights`: {source.where} has no band in common with the chips ({', '.join(chips.bands.names)}); use `normalization=data`"
+            f"`normalization=weights`: {source.where} has no band in common with the chips "
+            f"({', '.join(names)}); choose `normalization=data`"
         )
-    factor = 1.0 if source.full is None else _full_of(chips, source.full, source.where) / source.full
-    mean, std = list(own.mean), list(own.std)
-    for index, place in enumerate(places):
-        if place is not None:
-            mean[index], std[index] = theirs.mean[place] * factor, theirs.std[place] * factor
-    notes = [
-        f"input normalized as {source.where} were trained: {', '.join(_names(chips, places, known=True))}"
-    ]
-    if any(place is None for place in places):
+    factor = 1.0
+    if source.full is not None:
+        factor = _full_value(chips, source.full, source.where) / source.full
+    of_chips = Normalization.of(chips.statistics)
+    mean, std = list(of_chips.mean), list(of_chips.std)
+    for band, index in enumerate(indices):
+        if index is not None:
+            mean[band], std[band] = of_weights.mean[index] * factor, of_weights.std[index] * factor
+
+    notes = [f"normalized as {source.where} was trained: {', '.join(known)}"]
+    if unknown:
         notes.append(
-            f"normalized by the train chips, since the weights do not know them: {', '.join(_names(chips, places, known=False))}"
+            f"normalized by the train chips, because the weights lack the band: {', '.join(unknown)}"
         )
-    far = [
-        name
-        for name, m, s, stats in zip(chips.bands.names, mean, std, chips.statistics, strict=True)
-        if abs(stats.mean - m) > _FAR * max(s, stats.std)
-    ]
+    far = _far_bands(chips, mean, std)
     if far:
         notes.append(
-            f"the train chips lie far from what the weights saw in {', '.join(far)}; compare with normalization=data"
+            f"the train chips differ strongly from what the weights were trained on in {', '.join(far)}; compare "
+            f"with normalization=data"
         )
     return Normalization(tuple(mean), tuple(std)), tuple(notes)
 
 
-def _full_of(chips: ChipSet, full: float, where: str) -> float:
-    """The value in the chips that stands for 1. Raises `ConfigError` where that would be a guess."""
+def _full_value(chips: ChipSet, full: float, where: str) -> float:
+    """The value in the chips that stands for 1.
+
+    Raises:
+        ConfigError: It would be a guess.
+    """
     if all(band.dtype == "uint8" and band.unscaled for band in chips.bands):
-        found = 255.0
-    elif max(stats.p98 for stats in chips.statistics) <= _SHARES_UP_TO:
-        found = 1.0
+        value = _8_BIT
+    elif max(stats.p98 for stats in chips.statistics) <= _LARGEST_SHARE:
+        value = 1.0
     else:
-        found = _STORED_REFLECTANCE
-    comparable = {
-        255.0: (255.0, 1.0),
-        1.0: (255.0, 1.0, _STORED_REFLECTANCE),
-        _STORED_REFLECTANCE: (_STORED_REFLECTANCE,),
-    }[found]
-    if full not in comparable:
+        value = _STORED_REFLECTANCE
+    if full not in _COMPARABLE[value]:
         raise ConfigError(
-            f"`normalization=weights`: the units of {where} cannot be compared with those of the chips; use `normalization=data`"
+            f"`normalization=weights`: the units of {where} cannot be compared with those of the chips; choose "
+            f"`normalization=data`"
         )
-    return found
+    return value
 
 
-def _names(chips: ChipSet, places: tuple[int | None, ...], *, known: bool) -> list[str]:
-    return [
-        name for name, place in zip(chips.bands.names, places, strict=True) if (place is not None) == known
-    ]
+def _far_bands(chips: ChipSet, mean: list[float], std: list[float]) -> list[str]:
+    """The bands whose train chips have a mean far from that of the normalization."""
+    far = []
+    for index, stats in enumerate(chips.statistics):
+        if abs(stats.mean - mean[index]) > _FAR * max(std[index], stats.std):
+            far.append(chips.bands.names[index])
+    return far
