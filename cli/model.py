@@ -1,4 +1,4 @@
-"""`eo-dl model`: networks and pretrained weights, before anything is trained."""
+"""`eo-dl model`: networks and weights, looked at before anything is trained."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from . import options
 from .reporter import Reporter, table
 
 
-@click.group("model", short_help="Show the layers of a network; list pretrained weights.")
+@click.group("model", short_help="Networks and pretrained weights.")
 def command() -> None:
-    """Show the layers of a network; list pretrained weights."""
+    """Networks and pretrained weights: what there is, and what is inside."""
 
 
-@command.command("backbones", cls=options.Command, short_help="List backbones with pretrained weights.")
-@click.option("--backbone", help="List only weights of this backbone.", metavar="NAME")
+@command.command("backbones", cls=options.Command, short_help="Backbones with weights to start from.")
+@click.option("--backbone", help="Only those of this backbone.", metavar="NAME")
 def backbones(reporter: Reporter, backbone: str | None) -> None:
-    """List backbones with pretrained weights: the values of --backbone and --weights, bands, GSD, licence and
-    source.
+    """Backbones with pretrained weights: what to give to --backbone and --weights, the bands they saw, ground
+    resolution, licence and source.
 
-    Any other timm model that supports `features_only` works, too (--weights none or imagenet). Weights are
-    downloaded on first use.
+    Any other timm backbone with a pyramid of feature maps works too (--weights none or imagenet). Weights are
+    downloaded when they are used.
     """
     from eo_dl.networks.catalogue import named_weights
 
@@ -36,23 +36,23 @@ def backbones(reporter: Reporter, backbone: str | None) -> None:
 @command.command(
     "show",
     cls=options.Command,
-    short_help="Show layers, shapes, weights and receptive field of a model or a network.",
+    short_help="Layers, shapes, weights and receptive field of a model or a network.",
 )
 @click.argument("model", metavar="[MODEL]", required=False)
 @click.option(
-    "--task", help="Instead of a model: the network that `train` would create for this task.", metavar="NAME"
+    "--task", help="Instead of a model: the network that `train` would make for this task.", metavar="NAME"
 )
-@click.option("--config", "config", help="YAML file with training options.", metavar="FILE")
+@click.option("--config", "config", help="YAML with options of training.", metavar="FILE")
 @click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Set one configuration option (repeatable)."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="One option of the configuration."
 )
-@click.option("--network", help="Network architecture of the task, e.g. unet.", metavar="NAME")
-@click.option("--backbone", help="Any timm model that supports `features_only`.", metavar="NAME")
-@click.option("--weights", help="As for train; reports which weights match.", metavar="NAME|PATH")
+@click.option("--network", help="Network of the task, e.g. unet.", metavar="NAME")
+@click.option("--backbone", help="Any timm backbone with features.", metavar="NAME")
+@click.option("--weights", help="As in train; says what would be matched.", metavar="NAME|PATH")
 @click.option(
     "--freeze",
     type=click.Choice(["none", "backbone", "probe"]),
-    help="As for train; reports what is trained in the first epoch.",
+    help="As in train; says what would learn in the first epoch.",
 )
 @click.option("-b", "--bands", help="Names of the bands.", metavar="LIST")
 @click.option(
@@ -84,8 +84,8 @@ def show(
     size_px: int,
     depth: int,
 ) -> None:
-    """Show layers with output shapes, weights (trained or frozen), receptive field, size and the expected
-    input.
+    """Layers with the shapes of their outputs, weights (learning or not), receptive field, size and the input
+    that is expected.
 
     \b
     eo-dl model show roofs.eodl
@@ -95,7 +95,9 @@ def show(
     if (model is None) == (task is None and config is None) or (
         model is not None and (settings or any(asked))
     ):
-        raise click.UsageError("give either MODEL, or --task (or --config) with the options of a network")
+        raise click.UsageError(
+            "give a MODEL, or --task (or --config) with the options of a network; not both"
+        )
     from eo_dl.training.modelview import show_bundle, show_network
 
     if model is not None:
@@ -113,7 +115,7 @@ def show(
         view = show_network(
             resolved, options.split_list(bands) or ("red", "green", "blue"), classes, size_px, depth
         )
-    layers = table(view.layers, ("layer", "kind", "output", "weights", "trained"))
+    layers = table(view.layers, ("layer", "kind", "output", "weights", "trainable"))
     maps = [*table(view.maps, ("map", "stride (px)", "channels", "receptive field")), ""] if view.maps else []
     totals = table(view.totals, ("network", ""))
     reporter.notes(view.notes)

@@ -1,6 +1,4 @@
-"""`dry_run`: what a training will take, before anything starts. Three steps are taken for it, and nothing is
-left behind.
-"""
+"""`dry_run`: the cost of a training, measured on its first steps; nothing is written."""
 
 from __future__ import annotations
 
@@ -23,97 +21,101 @@ from .trainconfig import TrainConfig
 
 TIMED_STEPS = 3
 LONG_MINUTES = 30.0
+"""Trainings on a CPU that take longer are answered with advice."""
 _SMALLER = {"decoder_channels": "[64, 32, 24, 16, 16]", "pyramid_channels": "64"}
+"""Options of tasks with a smaller value than the default, which makes the network faster."""
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """`step_seconds` includes reading; `minutes` counts all epochs with their validations, early stopping and
-    the final scores aside.
-
-    `memory_mb`: the most that this process (or, on a GPU, the device) held during the steps, None where the
-    system does not say.
-    """
+    """The cost of a training."""
 
     setup: RunSetup
+    """What would be trained."""
     parameters: int
+    """Weights of the network."""
     step_seconds: float
+    """Time per batch, reading included."""
     val_seconds: float
+    """Time per validation."""
     memory_mb: float | None
+    """Peak memory of this process during the steps, or of the GPU; None where the system does not tell."""
 
     @property
     def steps(self) -> int:
-        """Steps in all epochs."""
+        """Batches in all epochs."""
         return self.setup.plan.steps * self.setup.config.epochs
 
     @property
     def minutes(self) -> float:
-        """Minutes for all epochs, or `max_minutes` where that is less."""
+        """Time for all epochs with their validations, at most `max_minutes`.
+
+        Early stopping may shorten it; the scores at the end are not included.
+        """
         config = self.setup.config
-        return min(
-            (self.steps * self.step_seconds + config.epochs * self.val_seconds) / 60,
-            config.max_minutes or float("inf"),
-        )
+        minutes = (self.steps * self.step_seconds + config.epochs * self.val_seconds) / 60
+        return minutes if config.max_minutes is None else min(minutes, config.max_minutes)
 
     @property
     def advice(self) -> str:
-        """What would make a long run on a CPU shorter, in one line; empty where it is short."""
+        """How to shorten a long training on a CPU, in one line; empty if it is short."""
         if self.setup.device.type != "cpu" or self.minutes <= LONG_MINUTES:
             return ""
         known = type(self.setup.data.task_config).model_fields
-        smaller = [f"`task_options.{name}={value}`" for name, value in _SMALLER.items() if name in known]
-        ways = [
-            f"`max_minutes={LONG_MINUTES:g}`",
-            "fewer `epochs`",
-            "a smaller `backbone` (resnet10t)",
-            *smaller,
-            "a GPU",
-        ]
-        return f"about {self.minutes:.0f} minutes on a CPU; shorter with {', '.join(ways)}"
+        ways = [f"`max_minutes={LONG_MINUTES:g}`", "fewer `epochs`", "a smaller `backbone` (resnet10t)"]
+        ways += [f"`task_options.{name}={value}`" for name, value in _SMALLER.items() if name in known]
+        return f"about {self.minutes:.0f} minutes on a CPU; shorter with {', '.join(ways)}, or a GPU"
 
     def summary(self) -> Summary:
-        """As a table for people and as values for machines."""
+        """The cost as a table, and as values for machines."""
         setup, data = self.setup, self.setup.data
-        counts = {split: len(records) for split, records in data.records.items()}
-        memory = (
-            "not known"
-            if self.memory_mb is None
-            else f"{self.memory_mb:.0f} MB ({'process' if setup.device.type == 'cpu' else 'device'})"
-        )
-        rows = (
-            ("chips", ", ".join(f"{name} {number}" for name, number in counts.items())),
-            ("network", f"{data.task.name}, {self.parameters / 1e6:.2f} million weights"),
-            (
-                "device",
-                f"{setup.device.type}, precision {setup.precision}, {setup.processes.world} process{'es' * (setup.processes.world > 1)}",
-            ),
-            ("batch", f"{data.batch_size} chips of {data.chips.chip_px} px a process"),
-            ("steps", f"{setup.plan.steps} an epoch, {self.steps} in {setup.config.epochs} epochs"),
-            ("a step", f"{self.step_seconds:.2f} s"),
-            ("memory", memory),
-            ("time", f"{self.minutes:.1f} minutes at most"),
-        )
+        chip_counts = {split: len(records) for split, records in data.records.items()}
         values: dict[str, JsonValue] = {
-            "chips": dict(counts),
+            "chips": dict(chip_counts),
             "steps": self.steps,
             "epochs": setup.config.epochs,
             "batch_size": data.batch_size,
-        }
-        measured: dict[str, JsonValue] = {
             "step_seconds": self.step_seconds,
             "memory_mb": self.memory_mb,
             "minutes": self.minutes,
             "parameters": self.parameters,
+            "advice": self.advice,
+            "notes": list(data.notes),
         }
-        return Summary(
-            {**values, **measured, "advice": self.advice, "notes": list(data.notes)},
-            ("what", "how much"),
-            rows,
+        processes = f"{setup.processes.world} processes" if setup.processes.world > 1 else "1 process"
+        rows = (
+            ("chips", ", ".join(f"{split} {count}" for split, count in chip_counts.items())),
+            ("network", f"{data.task.name}, {self.parameters / 1e6:.2f} million weights"),
+            ("device", f"{setup.device.type}, precision {setup.precision}, {processes}"),
+            ("batch", f"{data.batch_size} chips of {data.chips.chip_px} px per process"),
+            ("steps", f"{setup.plan.steps} per epoch, {self.steps} in {setup.config.epochs} epochs"),
+            ("time per step", f"{self.step_seconds:.2f} s"),
+            ("peak memory", self._memory()),
+            ("time", f"at most {self.minutes:.1f} minutes"),
         )
+        return Summary(values, ("item", "value"), rows)
+
+    def _memory(self) -> str:
+        if self.memory_mb is None:
+            return "unknown"
+        holder = "process" if self.setup.device.type == "cpu" else "device"
+        return f"{self.memory_mb:.0f} MB ({holder})"
 
 
 def dry_run(chips: ChipSet | str | Path, config: TrainConfig, *, val_fold: int | None = None) -> DryRun:
-    """Chips, steps, memory and minutes of a training. Raises what `train` would raise before its first step."""
+    """Measure what a training costs.
+
+    Args:
+        chips: The chip set, or its folder.
+        config: The configuration.
+        val_fold: Validate on this fold of a chip set with folds.
+
+    Returns:
+        Chips, steps, memory and minutes.
+
+    Raises:
+        EoDlError: What `train` would raise before its first step.
+    """
     setup = prepare_run(chips, config, val_fold)
     if setup.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -124,19 +126,24 @@ def dry_run(chips: ChipSet | str | Path, config: TrainConfig, *, val_fold: int |
         for number, batch in enumerate(islice(steps.batches(), TIMED_STEPS + 1)):
             steps.step(batch, config.lr)
             if number == 0:
-                clock.restart()  # the first one also pays for starting up
+                clock.restart()  # the first step also pays for starting up
         step_seconds = clock.lap() / TIMED_STEPS
         val_seconds = _validation_seconds(steps)
-    trained = sum(p.numel() for p in steps.network.parameters())
-    return DryRun(setup, trained, step_seconds, val_seconds, _peak_mb(setup.device))
+    return DryRun(
+        setup=setup,
+        parameters=sum(parameter.numel() for parameter in steps.network.parameters()),
+        step_seconds=step_seconds,
+        val_seconds=val_seconds,
+        memory_mb=_peak_mb(setup.device),
+    )
 
 
 def _validation_seconds(steps: PlainSteps) -> float:
-    """Of all validation batches, by the first one."""
+    """The time of a validation, estimated from its first batch."""
     setup, data = steps.setup, steps.setup.data
     if not data.records["val"]:
         return 0.0
-    batches = fixed_batches(data.dataset("val"), data.batch_size, 0)
+    batches = fixed_batches(data.dataset("val"), data.batch_size, workers=0)
     clock = Clock()
     scoring = ChipScoring(data.task, data.codec)
     first = islice(batches, 1)
@@ -147,17 +154,17 @@ def _validation_seconds(steps: PlainSteps) -> float:
 
 
 def _peak_mb(device: torch.device) -> float | None:
+    """The peak memory, MiB; None where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    # its peak is this program's; getrusage counts what was there before it, too
+    # The peak of this program; getrusage would count the program that was replaced by it, too.
     status = Path("/proc/self/status")
     if status.is_file():
-        return (
-            int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1])
-            / 2**10
-        )
+        peak_line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(peak_line.split()[1]) / 2**10
     if sys.platform == "win32":
         return None
-    import resource  # there is none on Windows
+    import resource  # lazy: Windows does not have it
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    units_per_mb = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_per_mb

@@ -1,6 +1,4 @@
-"""`find_lr`: the learning rate at which the loss falls fastest, by the range test of Smith 2017; nothing is
-trained.
-"""
+"""`find_lr`: the learning rate at which the loss falls fastest, by the range test of Smith (2017)."""
 
 from __future__ import annotations
 
@@ -25,20 +23,27 @@ from .record.results import Summary
 from .setup.runsetup import prepare_run
 from .trainconfig import TrainConfig
 
-STEPS, LOWEST, HIGHEST = 100, 1e-6, 1.0
-_MEMORY = 0.9  # of the smoothed loss
-_DIVERGED = 4.0  # times the best loss
-_AT_LEAST = 10
+STEPS = 100
+LOWEST, HIGHEST = 1e-6, 1.0
+_MEMORY = 0.9
+"""Weight of the past in the smoothed loss."""
+_DIVERGED = 4.0
+"""The test ends when the smoothed loss is so many times its minimum."""
+_LEAST_STEPS = 10
 
 
 @dataclass(frozen=True)
 class RateFinding:
-    """`losses`: smoothed, one a rate; `lr`: the suggestion; `picture`: where the plot lies."""
+    """The result of a range test."""
 
     rates: tuple[float, ...]
+    """The learning rate of each step."""
     losses: tuple[float, ...]
+    """The smoothed loss of each step."""
     lr: float
+    """The rate to use."""
     picture: Path
+    """The plot, a PNG file."""
 
     def summary(self) -> Summary:
         """For the command line."""
@@ -48,15 +53,12 @@ class RateFinding:
             "rates": list(self.rates),
             "losses": list(self.losses),
         }
-        return Summary(
-            values,
-            ("what", "value"),
-            (
-                ("suggested lr", f"{self.lr:.2g}"),
-                ("steps taken", str(len(self.rates))),
-                ("plot", str(self.picture)),
-            ),
+        rows = (
+            ("suggested learning rate", f"{self.lr:.2g}"),
+            ("steps", str(len(self.rates))),
+            ("plot", str(self.picture)),
         )
+        return Summary(values, ("item", "value"), rows)
 
 
 def find_lr(
@@ -67,14 +69,26 @@ def find_lr(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> RateFinding:
-    """Steps with a rate that rises from `LOWEST` to `HIGHEST` until the loss runs away, their plot, and the
-    rate where it fell fastest.
+    """Take training steps with a rising learning rate until the loss diverges, and plot the loss.
 
-    Raises what `train` would raise before its first step, and `TrainingError` where the loss fell at no rate.
+    Args:
+        chips: The chip set, or its folder.
+        config: The configuration; its `lr` and `schedule` are not used.
+        picture: The PNG file to write.
+        overwrite: Replace an existing file.
+        on_progress: Called with (steps done, steps in all, "steps").
+
+    Returns:
+        Rates, losses, and the rate at which the loss falls fastest. Nothing is trained.
+
+    Raises:
+        TrainingError: The loss fell at no rate.
+        EoDlError: What `train` would raise before its first step.
     """
     refuse_existing(picture, overwrite)
     setup = prepare_run(chips, config)
-    rates, losses = [], []
+    rates: list[float] = []
+    losses: list[float] = []
     with torch.random.fork_rng():
         steps = PlainSteps(setup)
         for number, batch in enumerate(islice(steps.batches(), STEPS)):
@@ -86,45 +100,42 @@ def find_lr(
             rates.append(rate)
             losses.append(loss)
             on_progress(number + 1, STEPS, "steps")
-            if number >= _AT_LEAST and smoothed(losses)[-1] > _DIVERGED * min(smoothed(losses)):
+            if number >= _LEAST_STEPS and smoothed(losses)[-1] > _DIVERGED * min(smoothed(losses)):
                 break
     smooth = smoothed(losses)
     lr = steepest(rates, smooth)
-    _draw(rates, losses, smooth, lr, Path(picture), overwrite)
+    with atomic_file(picture, overwrite=overwrite) as part:
+        part.write_bytes(_plot(rates, losses, smooth, lr))
     return RateFinding(tuple(rates), tuple(smooth), lr, Path(picture))
 
 
 def smoothed(losses: Sequence[float]) -> list[float]:
-    """Exponential moving average, the start corrected for."""
-    mean, found = 0.0, []
+    """The exponential moving average of the losses, without the bias of its start."""
+    mean = 0.0
+    averages = []
     for number, loss in enumerate(losses, start=1):
         mean = _MEMORY * mean + (1 - _MEMORY) * loss
-        found.append(mean / (1 - _MEMORY**number))
-    return found
+        averages.append(mean / (1 - _MEMORY**number))
+    return averages
 
 
 def steepest(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """The rate, below that of the least loss, at which the loss falls fastest over the logarithm of the rate.
+    """The rate at which the loss falls fastest over the logarithm of the rate, below that of the least loss.
 
-    Raises `TrainingError` where it falls nowhere.
+    Raises:
+        TrainingError: The loss falls at no rate.
     """
-    last = int(np.argmin(losses)) if len(losses) else 0
-    if last < 2:
+    least = int(np.argmin(losses)) if len(losses) else 0
+    if least < 2:
         raise TrainingError(
-            "the loss fell at no learning rate; look at the chips and their labels, or try another `seed` or a larger `batch_size`"
+            "the loss fell at no learning rate; check the chips and their labels, or try another `seed` or a "
+            "larger `batch_size`"
         )
-    slopes = np.gradient(np.asarray(losses[: last + 1]), np.log(rates[: last + 1]))
+    slopes = np.gradient(np.asarray(losses[: least + 1]), np.log(rates[: least + 1]))
     return float(rates[int(np.argmin(slopes))])
 
 
-def _draw(
-    rates: Sequence[float],
-    losses: Sequence[float],
-    smooth: Sequence[float],
-    lr: float,
-    path: Path,
-    overwrite: bool,
-) -> None:
+def _plot(rates: Sequence[float], losses: Sequence[float], smooth: Sequence[float], lr: float) -> bytes:
     figure = new_figure(7, 4, dpi=120, layout="constrained")
     axes = figure.subplots()
     axes.plot(rates, losses, color="#c8d9e6", linewidth=1, label="loss")
@@ -138,5 +149,4 @@ def _draw(
     axes.legend(frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    with atomic_file(path, overwrite=overwrite) as part:
-        part.write_bytes(figure_png(figure))
+    return figure_png(figure)

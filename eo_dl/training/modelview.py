@@ -1,6 +1,4 @@
-"""`show_model`: what a model, or the network that a configuration would make, is made of, before or after it
-is trained.
-"""
+"""What is inside a model, or inside the network that a configuration would make, before it is trained."""
 
 from __future__ import annotations
 
@@ -14,9 +12,8 @@ from pydantic import JsonValue
 
 from ..bundle import Bundle, load_model
 from ..core.classes import ClassSet
-from ..modelspec import ModelSpec
+from ..modelspec import BandSpec, ModelSpec
 from ..networks.networksummary import LayerRow, MapRow, NetworkSummary, summarize
-from ..networks.tasknetwork import TaskNetwork
 from ..networks.weightsources import NONE, find_weights
 from ..tasks import OBJECTS, NetworkInputs, load_task
 from .setup.freeze import apply_freeze
@@ -24,55 +21,68 @@ from .setup.runsetup import initial_network
 from .trainconfig import TrainConfig, task_config_of, task_name
 
 _OBJECT_PX = 24.0
-"""Side of the objects for which the anchors of a network without data are laid out."""
+"""Side of the objects for which the anchors of a network without data are made."""
+_MOST_SHAPES = 5
+"""Output shapes of a layer that are listed."""
 
 
 @dataclass(frozen=True)
 class ModelView:
-    """A network's summary, what it is called, and the input that it takes, as (what, value)."""
+    """A network and the input that it takes, as tables."""
 
     title: str
     network: NetworkSummary
     contract: tuple[tuple[str, str], ...]
+    """The input that the network takes, as rows of (item, value)."""
     notes: tuple[str, ...] = ()
+    """Where its weights come from."""
 
     @property
     def values(self) -> dict[str, JsonValue]:
-        """For machines."""
-        found: dict[str, JsonValue] = _plain(asdict(self.network))
-        return {"model": self.title, **found, "contract": dict(self.contract), "notes": list(self.notes)}
+        """Everything, for machines."""
+        network: dict[str, JsonValue] = _json(asdict(self.network))
+        return {"model": self.title, **network, "contract": dict(self.contract), "notes": list(self.notes)}
 
     @property
     def layers(self) -> tuple[tuple[str, ...], ...]:
-        """Rows of (layer, kind, output, weights, learning)."""
-        return tuple(_layer(row) for row in self.network.layers)
+        """Rows of (layer, kind, output, weights, trainable)."""
+        return tuple(_layer_row(row) for row in self.network.layers)
 
     @property
     def maps(self) -> tuple[tuple[str, ...], ...]:
         """Rows of (map, stride, channels, receptive field)."""
-        return tuple(_map(row) for row in self.network.maps)
+        return tuple(_map_row(row) for row in self.network.maps)
 
     @property
     def totals(self) -> tuple[tuple[str, str], ...]:
-        """Rows of (what, how much), the input contract last."""
-        found = self.network
-        share = (
-            f"{found.trainable:,} of them learning" if found.trainable < found.parameters else "all learning"
-        )
+        """Rows of (item, value), the input contract last."""
+        network = self.network
+        trainable = "all trainable"
+        if network.trainable < network.parameters:
+            trainable = f"{network.trainable:,} of them trainable"
         return (
-            ("weights", f"{found.parameters:,}, {share}"),
-            ("size", f"{found.bytes / 2**20:.1f} MB"),
+            ("weights", f"{network.parameters:,}, {trainable}"),
+            ("size", f"{network.bytes / 2**20:.1f} MB"),
             *self.contract,
         )
 
 
 def show_bundle(model: Bundle | str | Path, depth: int = 2) -> ModelView:
-    """What is inside a model. Raises `BundleError` as `load_model` does."""
+    """What is inside a model.
+
+    Args:
+        model: The model, or its file.
+        depth: Levels of nested layers to list.
+
+    Raises:
+        BundleError: Not a model.
+    """
     bundle = load_model(model)
     spec = bundle.spec
-    title = f"{bundle.path.name}: {spec.task}, {bundle.config.network} on {bundle.config.backbone}"
     return ModelView(
-        title, summarize(bundle.make_network(), len(spec.bands), spec.chip_px, depth), _contract(spec)
+        title=f"{bundle.path.name}: {spec.task}, {bundle.config.network} on {bundle.config.backbone}",
+        network=summarize(bundle.make_network(), len(spec.bands), spec.chip_px, depth),
+        contract=_contract(spec),
     )
 
 
@@ -83,91 +93,96 @@ def show_network(
     size_px: int = 256,
     depth: int = 2,
 ) -> ModelView:
-    """The network that `config` would train on chips of these bands, as frozen as it would be in its first
-    epoch.
+    """The network that a configuration would train, with what is frozen in its first epoch.
 
-    Raises `ConfigError` and `BundleError` as `train` does.
+    Args:
+        config: The configuration.
+        bands: Names of the bands of the chips.
+        classes: Number of labelled classes.
+        size_px: Side of a chip, pixels, for the shapes of the layers.
+        depth: Levels of nested layers to list.
+
+    Raises:
+        ConfigError: An option is unknown, or the network cannot be frozen as configured.
+        BundleError: The weights do not fit the network.
     """
-    task = load_task(task_name(config))
-    given = task_config_of(config)
+    task, options = load_task(task_name(config)), task_config_of(config)
     labelled = ClassSet.of_names([f"class {number}" for number in range(1, classes + 1)])
-    found = task.output_classes(labelled, {})
-    sizes = np.full((16, 2), _OBJECT_PX) if task.output == OBJECTS else None
-    source = find_weights(config.weights, given.backbone, bands)
-    inputs = NetworkInputs(len(bands), found, size_px, None, sizes, source or NONE)
-    settled = task.settle(given, inputs)
-    network = initial_network(
-        task, settled, replace(inputs, classes=task.settled_classes(found, settled)), config, 0
+    inputs = NetworkInputs(
+        in_channels=len(bands),
+        classes=task.output_classes(labelled, {}),
+        chip_px=size_px,
+        object_sizes_px=np.full((16, 2), _OBJECT_PX) if task.output == OBJECTS else None,
+        weights=find_weights(config.weights, options.backbone, bands) or NONE,
     )
-    apply_freeze(network, config, 0)
-    contract = (
-        ("bands", ", ".join(bands)),
-        ("classes", str(classes)),
-        ("chip", f"{size_px} px, any other size works too"),
-        ("values", "standard scores, float32"),
-    )
+    settled = task.settle(options, inputs)
+    inputs = replace(inputs, classes=task.settled_classes(inputs.classes, settled))
+    network = initial_network(task, settled, inputs, config, seed=0)
+    apply_freeze(network, config, epoch=0)
+    report = network.weights_report
     return ModelView(
-        f"{task.name}: {given.network} on {given.backbone}",
-        summarize(network, len(bands), size_px, depth),
-        contract,
-        _notes(network),
+        title=f"{task.name}: {options.network} on {options.backbone}",
+        network=summarize(network, len(bands), size_px, depth),
+        contract=(
+            ("bands", ", ".join(bands)),
+            ("classes", str(classes)),
+            ("chip", f"{size_px} px; other sizes work too"),
+            ("values", "standard scores, float32"),
+        ),
+        notes=() if report is None else (report.describe(),),
     )
-
-
-def _notes(network: TaskNetwork) -> tuple[str, ...]:
-    return (network.weights_report.describe(),) if network.weights_report is not None else ()
 
 
 def _contract(spec: ModelSpec) -> tuple[tuple[str, str], ...]:
-    bands = [
-        f"{b.name} ({b.dtype}{'' if b.scale == 1 and b.offset == 0 else f' x {b.scale:g} + {b.offset:g}'})"
-        for b in spec.bands
+    scales = [
+        f"{band.name} {mean:.4g}/{std:.4g}"
+        for band, mean, std in zip(spec.bands, spec.normalization.mean, spec.normalization.std, strict=True)
     ]
-    scaled = [
-        f"{b.name} {m:.4g}/{s:.4g}"
-        for b, m, s in zip(spec.bands, spec.normalization.mean, spec.normalization.std, strict=True)
-    ]
+    gsd = "unknown"
+    if spec.gsd_m is not None:
+        gsd = f"{spec.gsd_m:.4g} m; scenes that differ by more than {spec.gsd_tolerance:.0%} are resampled"
     return (
-        ("bands", ", ".join(bands)),
-        ("mean/std, physical", ", ".join(scaled)),
-        (
-            "ground resolution",
-            "not known"
-            if spec.gsd_m is None
-            else f"{spec.gsd_m:.4g} m, within {spec.gsd_tolerance:.0%} as it is, else resampled",
-        ),
+        ("bands", ", ".join(_band(band) for band in spec.bands)),
+        ("mean/std (physical units)", ", ".join(scales)),
+        ("GSD", gsd),
         ("chip", f"{spec.chip_px} px with a margin of {spec.margin_px} px"),
-        ("classes", ", ".join(c.name for c in spec.classes)),
+        ("classes", ", ".join(info.name for info in spec.classes)),
     )
 
 
-def _layer(row: LayerRow) -> tuple[str, ...]:
-    shapes = "; ".join(" x ".join(map(str, shape)) for shape in row.shapes[:5]) + (
-        "; ..." if len(row.shapes) > 5 else ""
-    )
-    learning = (
-        "-"
-        if not row.parameters
-        else "yes"
-        if row.trainable == row.parameters
-        else "no"
-        if not row.trainable
-        else f"{row.trainable:,}"
-    )
-    return "  " * row.depth + row.name.rpartition(".")[2], row.kind, shapes, f"{row.parameters:,}", learning
+def _band(band: BandSpec) -> str:
+    if band.scale == 1 and band.offset == 0:
+        return f"{band.name} ({band.dtype})"
+    return f"{band.name} ({band.dtype} x {band.scale:g} + {band.offset:g})"
 
 
-def _map(row: MapRow) -> tuple[str, ...]:
-    return (
-        row.name,
-        str(row.stride_px),
-        str(row.channels),
-        "all of the chip" if row.receptive_px is None else f"{row.receptive_px} px",
-    )
+def _layer_row(row: LayerRow) -> tuple[str, ...]:
+    name = "  " * row.depth + row.name.rpartition(".")[2]
+    shapes = [" x ".join(str(side) for side in shape) for shape in row.shapes[:_MOST_SHAPES]]
+    if len(row.shapes) > _MOST_SHAPES:
+        shapes.append("...")
+    return name, row.kind, "; ".join(shapes), f"{row.parameters:,}", _trainable(row)
 
 
-def _plain(value: Any) -> Any:
-    # dataclasses give tuples, JSON knows lists
+def _trainable(row: LayerRow) -> str:
+    if row.parameters == 0:
+        return "-"
+    if row.trainable == row.parameters:
+        return "yes"
+    if row.trainable == 0:
+        return "no"
+    return f"{row.trainable:,}"
+
+
+def _map_row(row: MapRow) -> tuple[str, ...]:
+    receptive_field = "whole chip" if row.receptive_px is None else f"{row.receptive_px} px"
+    return row.name, str(row.stride_px), str(row.channels), receptive_field
+
+
+def _json(value: Any) -> Any:
+    """The value with lists for tuples, as JSON has them."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    return value

@@ -57,6 +57,7 @@ def train(
         resume: Continue a run that was stopped; on a CPU its weights equal those of an unbroken run, bit for
             bit. Without a stopped run, start.
         overwrite: Replace an existing model and run.
+        command: The command line, for the provenance of the model.
         on_progress: Called with (steps done, total, what).
 
     Returns:

@@ -84,7 +84,7 @@ def test_a_summary_counts_every_weight_once(task: str) -> None:
     )
     assert view.values["in_channels"] == 2
     assert all(row.receptive_px is None or row.receptive_px > row.stride_px for row in view.network.maps)
-    assert "learning" in dict(view.totals)["weights"]
+    assert "all trainable" in dict(view.totals)["weights"]
 
 
 def test_a_unet_sees_further_than_its_encoders_finest_map() -> None:

@@ -1,4 +1,4 @@
-"""The course of a run as a picture: training loss, validation score, and where the best epoch was."""
+"""The course of a run as a picture: training losses, validation score, and the best epoch."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from matplotlib.ticker import MaxNLocator
 from ...core.plotting import figure_png, new_figure
 from ...io.atomic import atomic_file
 
-Row = dict[str, float]
+HistoryRow = dict[str, float]
+"""The losses and validation scores of one epoch, as in history.csv."""
 
 _LOSS, _SCORE, _MARK, _GRID, _TEXT = "#0072b2", "#009e73", "#d55e00", "#e3e3e3", "#333333"
 _PARTS = ("#56b4e9", "#cc79a7", "#e69f00", "#999999", "#8c564b")
+_NAMES = {"mean_iou": "mean IoU", "ap50": "AP at IoU 0.5"}
 
 
-def draw_curves(history: Sequence[Row], primary: str, best_epoch: int | None, path: Path) -> None:
-    """Write the picture: losses on the left, the primary validation score (and its classes, thin) on the
-    right.
+def draw_curves(history: Sequence[HistoryRow], primary: str, best_epoch: int | None, path: Path) -> None:
+    """Write the picture: losses on the left, the validation score on the right.
+
+    Args:
+        history: One row per epoch, at least one.
+        primary: Name of the score.
+        best_epoch: Marked in both halves, where there is one.
+        path: A PNG file, replaced if it exists.
     """
     figure = new_figure(10, 4, dpi=120, layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -30,57 +37,50 @@ def draw_curves(history: Sequence[Row], primary: str, best_epoch: int | None, pa
     if best_epoch is not None:
         _mark_best(left, right, history, primary, best_epoch)
     for axes in (left, right):
-        _dress(axes, epochs)
+        _style(axes, epochs)
     with atomic_file(path, overwrite=True) as part:
         part.write_bytes(figure_png(figure))
 
 
-def _draw_losses(axes: Axes, history: Sequence[Row], epochs: list[float]) -> None:
+def _draw_losses(axes: Axes, history: Sequence[HistoryRow], epochs: list[float]) -> None:
     parts = [name for name in history[0] if name.startswith("train_") and name != "train_loss"]
-    for name, color in zip(parts, _PARTS, strict=False):
-        axes.plot(
-            epochs,
-            [row.get(name, math.nan) for row in history],
-            color=color,
-            linewidth=1,
-            label=_label(name.removeprefix("train_")),
-        )
-    axes.plot(
-        epochs, [row.get("train_loss", math.nan) for row in history], color=_LOSS, linewidth=2.2, label="loss"
-    )
+    for name, color in zip(parts, _PARTS, strict=False):  # more parts than colours are not drawn
+        label = _label(name.removeprefix("train_"))
+        axes.plot(epochs, _column(history, name), color=color, linewidth=1, label=label)
+    axes.plot(epochs, _column(history, "train_loss"), color=_LOSS, linewidth=2.2, label="loss")
     axes.set_title("Training loss", loc="left", color=_TEXT, fontweight="bold")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8)
 
 
-def _draw_scores(axes: Axes, history: Sequence[Row], epochs: list[float], primary: str) -> None:
-    name = f"val_{primary}"
-    axes.plot(epochs, [row.get(name, math.nan) for row in history], color=_SCORE, linewidth=2.2)
+def _draw_scores(axes: Axes, history: Sequence[HistoryRow], epochs: list[float], primary: str) -> None:
+    axes.plot(epochs, _column(history, f"val_{primary}"), color=_SCORE, linewidth=2.2)
     axes.set_title(f"Validation score: {_label(primary)}", loc="left", color=_TEXT, fontweight="bold")
     axes.set_ylim(0, 1)
 
 
-def _mark_best(left: Axes, right: Axes, history: Sequence[Row], primary: str, best_epoch: int) -> None:
+def _mark_best(left: Axes, right: Axes, history: Sequence[HistoryRow], primary: str, best_epoch: int) -> None:
     for axes in (left, right):
         axes.axvline(best_epoch, color=_MARK, linewidth=1, linestyle=(0, (4, 3)))
-    score = next(
-        (row.get(f"val_{primary}", math.nan) for row in history if row["epoch"] == best_epoch), math.nan
+    scores = {row["epoch"]: row.get(f"val_{primary}", math.nan) for row in history}
+    score = scores.get(best_epoch, math.nan)
+    if not math.isfinite(score):
+        return
+    right.plot([best_epoch], [score], marker="o", color=_MARK, markersize=7, zorder=5)
+    # the text stands where the curve is not
+    in_second_half = best_epoch > (history[0]["epoch"] + history[-1]["epoch"]) / 2
+    right.annotate(
+        f"best: {score:.3f} (epoch {best_epoch})",
+        (best_epoch, 0.04 if score > 0.3 else 0.92),
+        xytext=(-7 if in_second_half else 7, 0),
+        textcoords="offset points",
+        ha="right" if in_second_half else "left",
+        color=_MARK,
+        fontsize=9,
     )
-    if math.isfinite(score):
-        right.plot([best_epoch], [score], marker="o", color=_MARK, markersize=7, zorder=5)
-        late = best_epoch > (history[0]["epoch"] + history[-1]["epoch"]) / 2
-        right.annotate(
-            f"best: {score:.3f} (epoch {best_epoch})",
-            (best_epoch, 0.04 if score > 0.3 else 0.92),  # where the curve is not
-            xytext=(-7 if late else 7, 0),
-            textcoords="offset points",
-            ha="right" if late else "left",
-            color=_MARK,
-            fontsize=9,
-        )
 
 
-def _dress(axes: Axes, epochs: list[float]) -> None:
+def _style(axes: Axes, epochs: list[float]) -> None:
     axes.set_xlabel("epoch", color=_TEXT)
     axes.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
@@ -91,7 +91,9 @@ def _dress(axes: Axes, epochs: list[float]) -> None:
         axes.spines[side].set_visible(False)
 
 
+def _column(history: Sequence[HistoryRow], name: str) -> list[float]:
+    return [row.get(name, math.nan) for row in history]
+
+
 def _label(name: str) -> str:
-    return {"mean_iou": "mean IoU", "ap50": "AP at IoU 0.5"}.get(
-        name, name.removeprefix("loss_").replace("_", " ")
-    )
+    return _NAMES.get(name, name.removeprefix("loss_").replace("_", " "))

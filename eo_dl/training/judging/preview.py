@@ -1,4 +1,4 @@
-"""Validation chips as a picture: the image, what is true, what was predicted."""
+"""Chips as a picture: the image, the truth and the prediction, one row per chip."""
 
 from __future__ import annotations
 
@@ -6,30 +6,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon
 
 from ...core.arrays import Objects
+from ...core.arraytypes import AnyArray, Float64Array, UInt8Array
 from ...core.classes import IGNORE_ID, ClassSet
 from ...core.plotting import figure_png, new_figure
 from ...core.window import Window
 from ...tasks.codecs import Answer
 
 ROWS = 4
-_LEGEND = 12
-_BARS = 4
+"""Chips in the preview of a run."""
+_MOST_LEGEND_ENTRIES = 12
+_MOST_BARS = 4
 _TITLES = ("image", "truth", "prediction")
+_DASHED = (0, (3, 2))
 
 
 @dataclass(frozen=True)
 class PreviewRow:
-    """One chip: `image` (H, W, 3) uint8 for looking."""
+    """One chip of the picture."""
 
-    chip_id: str
-    image: npt.NDArray[np.uint8]
+    caption: str
+    image: UInt8Array
+    """(H, W, 3) for display."""
     truth: Answer
     predicted: Answer
 
@@ -37,40 +41,50 @@ class PreviewRow:
 def chips_to_show(
     truths: Sequence[Answer], windows: Sequence[tuple[int, Window]], count: int = ROWS
 ) -> list[int]:
-    """Places of the chips that show most: many classes or objects, in falling order, ties by place.
+    """Indices of the chips with most to see: many classes or many objects, in falling order.
 
-    `windows`: scene and window of each. Chips that share pixels with one already chosen come only where there
-    are no others.
+    Args:
+        truths: The truth of each chip.
+        windows: The scene and the window of each chip. Chips that share pixels with one already chosen are only
+            chosen when no others are left.
+        count: Most chips to choose.
     """
     order = sorted(range(len(truths)), key=lambda index: (-_content(truths[index]), index))
     apart: list[int] = []
     for index in order:
-        if not any(_meet(windows[index], windows[other]) for other in apart):
+        if not any(_overlap(windows[index], windows[other]) for other in apart):
             apart.append(index)
-    return [*apart, *(index for index in order if index not in apart)][:count]
+    overlapping = [index for index in order if index not in apart]
+    return [*apart, *overlapping][:count]
 
 
 def draw_preview(rows: Sequence[PreviewRow], classes: ClassSet) -> bytes:
-    """A PNG with one row a chip; class maps in the classes' colours (white: ignored), objects as outlines
-    over the image.
+    """The picture as the bytes of a PNG file.
+
+    Class maps have the colours of the classes (white: ignored), objects are outlines over the image, and the
+    classes of a whole chip are bars.
     """
     figure = new_figure(8.4, 2.8 * len(rows) + 0.7, dpi=100, layout="constrained")
-    places = figure.subplots(len(rows), 3, squeeze=False)
-    for row, axes in zip(rows, places, strict=True):
+    grid = figure.subplots(len(rows), 3, squeeze=False)
+    for row, axes in zip(rows, grid, strict=True):
         _show_image(axes[0], row.image)
         _show_answer(axes[1], row.image, row.truth, classes)
         _show_answer(axes[2], row.image, row.predicted, classes)
-        axes[0].set_ylabel(row.chip_id, fontsize=6, color="#666666")
-    for axes, title in zip(places[0], _TITLES, strict=True):
+        axes[0].set_ylabel(row.caption, fontsize=6, color="#666666")
+    for axes, title in zip(grid[0], _TITLES, strict=True):
         axes.set_title(title, fontsize=11, color="#333333")
-    handles = [
-        Patch(facecolor=c.color, edgecolor="#999999", linewidth=0.5, label=c.name)
-        for c in list(classes)[:_LEGEND]
-    ]
-    if any(_ignores(row.truth) for row in rows):
+    _draw_legend(figure, classes, with_ignored=any(_has_ignored(row.truth) for row in rows))
+    return figure_png(figure)
+
+
+def _draw_legend(figure: Figure, classes: ClassSet, *, with_ignored: bool) -> None:
+    handles = []
+    for info in list(classes)[:_MOST_LEGEND_ENTRIES]:
+        handles.append(Patch(facecolor=info.color, edgecolor="#999999", linewidth=0.5, label=info.name))
+    if with_ignored:
         handles.append(
             Patch(
-                facecolor="white", edgecolor="#999999", linestyle=(0, (2, 1)), linewidth=0.8, label="ignored"
+                facecolor="white", edgecolor="#999999", linewidth=0.8, linestyle=(0, (2, 1)), label="ignored"
             )
         )
     figure.legend(
@@ -80,89 +94,94 @@ def draw_preview(rows: Sequence[PreviewRow], classes: ClassSet) -> bytes:
         frameon=False,
         fontsize=9,
     )
-    return figure_png(figure)
 
 
-def _meet(one: tuple[int, Window], other: tuple[int, Window]) -> bool:
-    return one[0] == other[0] and one[1].intersection(other[1]) is not None
+def _overlap(chip: tuple[int, Window], other: tuple[int, Window]) -> bool:
+    """True if two chips (scene, window) share pixels."""
+    return chip[0] == other[0] and chip[1].intersection(other[1]) is not None
 
 
 def _content(truth: Answer) -> float:
+    """How much there is to see: objects, classes of a chip, or the entropy of the class shares of a map."""
     if isinstance(truth, Objects):
         return float(len(truth))
-    if _of_chip(truth):
+    if _is_whole_chip(truth):
         return float(np.nansum(np.asarray(truth, np.float64) >= 0.5))
-    counts = np.bincount(np.asarray(truth, np.uint8).ravel(), minlength=256)[:255].astype(np.float64)
+    counts = np.bincount(np.asarray(truth, np.uint8).ravel(), minlength=256)[:IGNORE_ID].astype(np.float64)
     share = counts[counts > 0] / max(1.0, counts.sum())
     return float(-(share * np.log(share)).sum())
 
 
-def _show_image(axes: Axes, image: npt.NDArray[np.uint8]) -> None:
-    axes.imshow(image, interpolation="nearest")
-    _bare(axes)
+def _is_whole_chip(answer: AnyArray) -> bool:
+    """True for one value per class, False for a class map."""
+    return answer.ndim == 1
 
 
-def _bare(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+def _has_ignored(truth: Answer) -> bool:
+    if isinstance(truth, Objects):
+        return not truth.counted.all()
+    if _is_whole_chip(truth):
+        return bool(np.isnan(truth).any())
+    return bool((np.asarray(truth) == IGNORE_ID).any())
 
 
-def _show_answer(axes: Axes, image: npt.NDArray[np.uint8], answer: Answer, classes: ClassSet) -> None:
-    if not isinstance(answer, Objects) and _of_chip(answer):
-        _show_classes(axes, np.asarray(answer, np.float64), classes)
-        return
-    if not isinstance(answer, Objects):
+def _show_answer(axes: Axes, image: UInt8Array, answer: Answer, classes: ClassSet) -> None:
+    if isinstance(answer, Objects):
+        _show_objects(axes, image, answer, classes)
+    elif _is_whole_chip(answer):
+        _show_bars(axes, np.asarray(answer, np.float64), classes)
+    else:
         _show_image(axes, _colored(np.asarray(answer, np.uint8), classes))
-        return
+
+
+def _show_image(axes: Axes, image: UInt8Array) -> None:
+    axes.imshow(image, interpolation="nearest")
+    _hide_frame(axes)
+
+
+def _show_objects(axes: Axes, image: UInt8Array, objects: Objects, classes: ClassSet) -> None:
+    """Outlines in the colours of their classes; white and dashed for objects of no class, which are ignored."""
     _show_image(axes, (image * 0.65 + 255 * 0.2).astype(np.uint8))
     color_of = {info.id: info.color for info in classes}
-    for outline, class_id in zip(answer.outlines(), answer.class_ids, strict=True):
-        color = color_of.get(int(class_id))
-        line = "solid" if color is not None else (0, (3, 2))
+    for outline, class_id in zip(objects.outlines(), objects.class_ids, strict=True):
+        color = color_of.get(int(class_id), "#ffffff")
+        line = "solid" if int(class_id) in color_of else _DASHED
         for ring in shapely.get_rings(outline):
-            corners = shapely.get_coordinates(ring) - 0.5
-            axes.add_patch(
-                Polygon(corners, fill=False, linewidth=1.4, edgecolor=color or "#ffffff", linestyle=line)
-            )
+            corners = shapely.get_coordinates(ring) - 0.5  # imshow has the centre of the first pixel at 0
+            axes.add_patch(Polygon(corners, fill=False, linewidth=1.4, edgecolor=color, linestyle=line))
 
 
-def _of_chip(answer: Answer) -> bool:
-    """True for one value a class."""
-    return not isinstance(answer, Objects) and answer.ndim == 1
-
-
-def _show_classes(axes: Axes, values: npt.NDArray[np.float64], classes: ClassSet) -> None:
+def _show_bars(axes: Axes, values: Float64Array, classes: ClassSet) -> None:
     """The likeliest classes as bars with their names."""
-    order = np.argsort(-np.nan_to_num(values), kind="stable")[:_BARS]
+    values = np.nan_to_num(values)
     infos = list(classes)
-    for place, channel in enumerate(order.tolist()):
-        share = float(np.nan_to_num(values[channel]))
-        axes.barh(place, share, height=0.34, color=infos[channel].color, edgecolor="#777777", linewidth=0.4)
+    likeliest = np.argsort(-values, kind="stable")[:_MOST_BARS]
+    for row, channel in enumerate(likeliest.tolist()):
+        info, share = infos[channel], float(values[channel])
+        axes.barh(row, share, height=0.34, color=info.color, edgecolor="#777777", linewidth=0.4)
         axes.text(
             0,
-            place - 0.3,
-            f"{infos[channel].name} {share:.2f}",
+            row - 0.3,
+            f"{info.name} {share:.2f}",
             fontsize=8,
             color="#333333",
             va="bottom",
             parse_math=False,
         )
     axes.set_xlim(0, 1)
-    axes.set_ylim(_BARS - 0.4, -0.9)
-    _bare(axes)
+    axes.set_ylim(_MOST_BARS - 0.4, -0.9)
+    _hide_frame(axes)
 
 
-def _ignores(truth: Answer) -> bool:
-    if isinstance(truth, Objects):
-        return truth.ignore is not None and bool(truth.ignore.any())
-    if _of_chip(truth):
-        return bool(np.isnan(truth).any())
-    return bool((np.asarray(truth) == IGNORE_ID).any())
+def _hide_frame(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
-def _colored(ids: npt.NDArray[np.uint8], classes: ClassSet) -> npt.NDArray[np.uint8]:
+def _colored(ids: UInt8Array, classes: ClassSet) -> UInt8Array:
+    """(H, W, 3): class ids (H, W) in the colours of their classes, white for all others."""
     table = np.full((256, 3), 255, np.uint8)
     for info in classes:
         table[info.id] = np.rint(np.array(to_rgb(info.color)) * 255)

@@ -1,49 +1,56 @@
-"""The score above which a found object is reported: where F1 is best, on the validation split only."""
+"""The score from which a predicted object is reported: where F1 is best on the validation split."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from ...core.arrays import Objects
+from ...core.arraytypes import BoolArray, Float64Array
 from ...scores.matching import match
 
 Pair = tuple[Objects, Objects]
-"""(found, true) of one chip."""
+"""(predicted, true) objects of one chip."""
 
 NO_THRESHOLD = 0.5
-"""Where nothing was found or nothing is true, so that no threshold is better than another."""
+"""The threshold where none is better than another: nothing was predicted, or nothing is true."""
 
 
 def best_threshold(pairs: Sequence[Pair], iou: float = 0.5) -> tuple[float, float]:
-    """(threshold, F1 at it) over all chips and classes; (`NO_THRESHOLD`, NaN) where F1 is not defined.
+    """The threshold with the best F1 over all chips and classes.
 
-    Objects find true ones in the order of their scores, so what is found above a threshold does not depend on
-    what lies below, and one pass gives F1 at every threshold. The threshold lies half way to the next lower
-    score, so that rounding cannot change what is kept.
+    Predicted objects are matched in the order of their scores, so what is matched above a threshold does not
+    depend on what lies below it, and one pass gives F1 at every threshold. The threshold lies half way to the
+    next lower score, so that rounding cannot change what is kept.
+
+    Args:
+        pairs: (predicted, true) objects of each chip.
+        iou: The IoU from which an object counts as found.
+
+    Returns:
+        (threshold, F1 at it); (`NO_THRESHOLD`, NaN) where F1 is undefined.
     """
-    parts = [_hits(found, true, iou) for found, true in pairs]
-    scores = np.concatenate([part[0] for part in parts]) if parts else np.empty(0)
-    total = sum(part[2] for part in parts)
-    if not len(scores) or not total:
+    all_scores, all_hits, true_count = [np.empty(0)], [np.empty(0, np.bool_)], 0
+    for predicted, true in pairs:
+        scores, hits = _hits(predicted, true, iou)
+        all_scores.append(scores)
+        all_hits.append(hits)
+        true_count += int(true.counted.sum())
+    scores, hits = np.concatenate(all_scores), np.concatenate(all_hits)
+    if not len(scores) or not true_count:
         return NO_THRESHOLD, float("nan")
-    hits = np.concatenate([part[1] for part in parts])
     order = np.argsort(-scores, kind="stable")
     scores, hits = scores[order], hits[order]
-    f1 = 2 * np.cumsum(hits) / (np.arange(1, len(scores) + 1) + total)
-    f1[:-1][scores[:-1] == scores[1:]] = -1  # a threshold cannot part equal scores
+    f1 = 2 * np.cumsum(hits) / (np.arange(1, len(scores) + 1) + true_count)
+    f1[:-1][scores[:-1] == scores[1:]] = -1  # a threshold cannot separate equal scores
     best = int(np.argmax(f1))
-    below = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
-    return (float(scores[best]) + below) / 2, float(f1[best])
+    next_lower = float(scores[best + 1]) if best + 1 < len(scores) else 0.0
+    return (float(scores[best]) + next_lower) / 2, float(f1[best])
 
 
-def _hits(
-    found: Objects, true: Objects, iou: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_], int]:
-    """Scores of the objects that count, whether each found a true one, and how many true ones there are."""
-    matches = match(found, true, (iou,), true.has_outlines)
+def _hits(predicted: Objects, true: Objects, iou: float) -> tuple[Float64Array, BoolArray]:
+    """The scores of the predicted objects that count, and whether each of them matches a true one."""
+    matches = match(predicted, true, (iou,), true.has_outlines)
     counted = ~matches.excused[0]
-    total = len(true) if true.ignore is None else int((~true.ignore).sum())
-    return found.scores[counted].astype(np.float64), (matches.found[0] >= 0)[counted], total
+    return predicted.scores[counted].astype(np.float64), (matches.found[0] >= 0)[counted]

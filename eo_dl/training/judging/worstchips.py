@@ -68,7 +68,7 @@ def errors_of(chip: DecodedChip) -> tuple[float, str]:
 def _errors_of_objects(predicted: Objects, truth: Objects) -> tuple[float, str]:
     matches = match(predicted, truth, (_IOU,), truth.has_outlines)
     hits = int((matches.found[0] >= 0).sum())
-    total = len(truth) if truth.ignore is None else int((~truth.ignore).sum())
+    total = int(truth.counted.sum())
     missed = total - hits
     false_positives = len(predicted) - hits - int(matches.excused[0].sum())
     plural = "" if false_positives == 1 else "s"
