@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
@@ -21,7 +22,7 @@ from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
 from eo_dl.core.classes import ClassSet
-from eo_dl.core.labelset import PixelLabels
+from eo_dl.core.pixellabels import PixelLabels
 
 CRS = "EPSG:32633"
 NORTH_UP = Affine(1, 0, 500_000, 0, -1, 5_200_000)
@@ -140,9 +141,9 @@ class CommandOutput:
         return [line for line in self.err.splitlines() if line.strip()]
 
     @property
-    def result(self) -> dict[str, object]:
+    def result(self) -> dict[str, Any]:
         """The JSON on stdout."""
-        values: dict[str, object] = json.loads(self.out)
+        values: dict[str, Any] = json.loads(self.out)
         return values
 
 

@@ -25,6 +25,7 @@ from eo_dl.modelspec import (
     read_spec,
 )
 from eo_dl.tasks import NetworkInputs, load_task
+from eo_dl.tasks.segmentation.config import SegmentationConfig
 
 BANDS = BandSet(
     (
@@ -39,11 +40,7 @@ PNG = b"\x89PNG\r\n\x1a\n picture"
 
 
 def _spec(**changes: object) -> ModelSpec:
-    config = (
-        load_task("segmentation")
-        .config(backbone="test_resnet", decoder_channels=(8,))
-        .model_dump(mode="json")
-    )
+    config = SegmentationConfig(backbone="test_resnet", decoder_channels=(8,)).model_dump(mode="json")
     spec = ModelSpec(
         name="roofs: 'x'",
         task="segmentation",
@@ -69,7 +66,7 @@ def _network() -> torch.nn.Module:
     torch.manual_seed(0)
     task = load_task("segmentation")
     return task.make_network(
-        task.config(backbone="test_resnet", decoder_channels=(8,)), NetworkInputs(2, CLASSES, 64)
+        SegmentationConfig(backbone="test_resnet", decoder_channels=(8,)), NetworkInputs(2, CLASSES, 64)
     )
 
 

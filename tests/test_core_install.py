@@ -21,7 +21,7 @@ from eo_dl.core.extras import EXTRAS
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.scene import open_scene
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
-from eo_dl.tasks import load_task
+from eo_dl.tasks.segmentation.config import SegmentationConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -85,7 +85,7 @@ def _model_without_network(path: Path) -> Path:
     names = ("blue", "green", "red", "nir")
     bands = BandSet(tuple(Band(name, number, dtype="uint16") for number, name in enumerate(names, start=1)))
     classes = ClassSet.of_names(["building"], background=True)
-    config = load_task("segmentation").config(backbone="test_resnet", decoder_channels=(32, 16, 16, 16, 16))
+    config = SegmentationConfig(backbone="test_resnet", decoder_channels=(32, 16, 16, 16, 16))
     spec = ModelSpec(
         task="segmentation",
         config=config.model_dump(mode="json"),

@@ -11,12 +11,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..core.arrays import BoxTarget, MaskTarget, Target
+from ..core.arrays import BoxTarget, MaskTarget, Target, TargetT
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
 from ..core.boxes import areas
 from ..core.classes import IGNORE_ID
@@ -76,8 +76,8 @@ class Augment:
         self.config = config
 
     def apply(
-        self, image: Float32Array, valid: BoolArray, target: Target, rng: np.random.Generator
-    ) -> tuple[Float32Array, BoolArray, Target]:
+        self, image: Float32Array, valid: BoolArray, target: TargetT, rng: np.random.Generator
+    ) -> tuple[Float32Array, BoolArray, TargetT]:
         """A varied copy of a sample. Depends on the arguments alone.
 
         Args:
@@ -95,7 +95,8 @@ class Augment:
         square = image.shape[1] == image.shape[2]
         move = _Move(move.transposed and square, move.upside_down, move.mirrored, factor)
         if way or factor != 1.0:
-            image, valid, target = _moved(image, valid, target, move, config.min_visible)
+            image, valid, moved = _moved(image, valid, target, move, config.min_visible)
+            target = cast(TargetT, moved)  # of the same kind
         return self._relit(image, valid, rng), valid, target
 
     def _relit(self, image: Float32Array, valid: BoolArray, rng: np.random.Generator) -> Float32Array:

@@ -70,6 +70,7 @@ def test_turns_are_those_of_a_square_and_move_everything_alike(bands: int) -> No
 
 
 def _assert_objects_fit_mask(target: BoxTarget, mask: np.ndarray, tolerance: float = 1e-4) -> None:
+    assert target.instance_masks is not None
     for box, class_id, instance in zip(target.boxes, target.class_ids, target.instance_masks, strict=True):
         rows, cols = np.nonzero(instance)
         assert (
@@ -135,10 +136,20 @@ def test_the_result_depends_on_the_generator_alone() -> None:
 
 def test_the_input_is_left_alone() -> None:
     image, valid, target, objects = _scene(3)
-    arrays = (image, valid, target.mask, objects.boxes, objects.class_ids, objects.instance_masks)
+    assert objects.instance_masks is not None
+    arrays: tuple[np.ndarray, ...] = (
+        image,
+        valid,
+        target.mask,
+        objects.boxes,
+        objects.class_ids,
+        objects.instance_masks,
+    )
     before = [a.copy() for a in arrays]
-    for draw, kind in product(range(6), (target, objects)):
-        Augment(AugmentConfig(scale_share=1)).apply(image, valid, kind, np.random.default_rng(draw))
+    augment = Augment(AugmentConfig(scale_share=1))
+    for draw in range(6):
+        augment.apply(image, valid, target, np.random.default_rng(draw))
+        augment.apply(image, valid, objects, np.random.default_rng(draw))
     assert all(np.array_equal(a, b) for a, b in zip(before, arrays, strict=True))
 
 
@@ -170,6 +181,7 @@ def test_no_objects_and_soft_targets() -> None:
     )
     soft_target = MaskTarget(mask.mask, soft)
     out, _, turned = TURNS.apply(image, valid, soft_target, np.random.default_rng(3))
+    assert turned.soft is not None
     assert any(np.array_equal(turned.soft, way) for way in _naive(soft))
     assert out.shape == image.shape
 

@@ -123,7 +123,7 @@ def test_the_ground_counts_even_in_another_scene_with_another_crs(old: ChipSet, 
     assert OTHER.crs is not None
     frame = geopandas.GeoSeries(
         list(GRID.geometries_to_map(np.array(held, dtype=object))), crs=GRID.crs.to_wkt()
-    ).to_crs(OTHER.crs.to_wkt())  # type: ignore[union-attr]
+    ).to_crs(OTHER.crs.to_wkt())
     ground = shapely.union_all(frame.to_numpy())
     for record in new.split("train"):
         outline = OTHER.geometries_to_map(np.array([shapely.box(*record.window.box)], dtype=object))[0]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from itertools import combinations, product
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -30,8 +31,10 @@ from eo_dl.chips.splits import (
     split_chips,
 )
 from eo_dl.chips.splitsearch import BlockTable, _cost, assign_blocks
+from eo_dl.core.gridwindow import GridWindow
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError
+from eo_dl.io.scene import Scene
 
 UTM33 = CRS.from_epsg(32633)
 
@@ -55,7 +58,9 @@ def _records(
             if count is None
             else sorted(set(random_windows(scene.grid, size, count, rng)))
         )
-        found += [ChipRecord(f"{index}-{w.row}-{w.col}", index, w) for w in windows]
+        found += [
+            ChipRecord(f"{index}-{w.row}-{w.col}", index, GridWindow.of(w, scene.grid)) for w in windows
+        ]
     return found
 
 
@@ -83,7 +88,7 @@ def _split(
     seed: int = 0,
     amounts: np.ndarray | None = None,
 ) -> tuple[ChipGround, tuple[str, ...], SplitChips]:
-    ground = chip_ground(scenes, records, size)
+    ground = chip_ground(cast(list[Scene], scenes), records, size)  # only the grids are read
     blocks = block_names(ground, default_block_chips(ground.places, pitch) * pitch)
     amounts = np.zeros((len(records), 0)) if amounts is None else amounts
     chips = ChipsToSplit(ground, blocks, amounts, np.ones(len(records), bool))

@@ -613,7 +613,7 @@ def test_linked_scenes_and_masks_keep_the_names_of_their_links(tmp_path: Path) -
     scenes = [tmp_path / "images" / f"{name}_part.png" for name in ("one", "two")]
     tile(
         scenes,
-        read_labels(tmp_path / "masks", classes={"wood": [1]}),
+        read_labels(tmp_path / "masks", classes=["wood"]),
         out=tmp_path / "chips",
         size_px=32,
         split=Split((0.5, 0.0, 0.5), by="scene"),
@@ -651,6 +651,7 @@ def test_boxes_in_pixels_of_a_georeferenced_scene_come_back_exactly(
     expected = np.array([[c, r, c + w, r + h] for c, r, w, h in boxes])
     assert np.abs(chips.labels_of(0).bounds - expected).max() < 1e-6
     assert gpd.read_file(chips.path / "chips.gpkg", layer="labels").crs.to_epsg() == 32633
+    assert chips.gsd_m is not None
     coarse = tile(
         scene, read_labels(tmp_path / "boxes.json"), out=tmp_path / "d", size_px=12, gsd_m=chips.gsd_m * 2
     )

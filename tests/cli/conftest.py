@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +9,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
-import rasterio
 import shapely
 from affine import Affine
 
@@ -23,41 +20,22 @@ from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl_cli.main import run
+from tests.making import CommandOutput, write_raster
 
 SIDE = 160
 TRANSFORM = Affine(1, 0, 500000, 0, -1, 5_200_000)
 NAMES = ("red", "green", "blue")
 
 
-@dataclass(frozen=True)
-class Said:
-    """What one command line answered."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[str]:
-        """Lines on stderr."""
-        return [line for line in self.err.splitlines() if line.strip()]
-
-    @property
-    def result(self) -> dict[str, object]:
-        """The JSON on stdout."""
-        found: dict[str, object] = json.loads(self.out)
-        return found
-
-
 @pytest.fixture
-def eo_dl_cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+def eo_dl_cli(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandOutput]:
     """Runs one command line in this process."""
 
-    def call(*arguments: str | Path) -> Said:
+    def call(*arguments: str | Path) -> CommandOutput:
         capfd.readouterr()
         code = run([str(a) for a in arguments])
-        said = capfd.readouterr()
-        return Said(code, said.out, said.err)
+        output = capfd.readouterr()
+        return CommandOutput(code, output.out, output.err)
 
     return call
 
@@ -70,23 +48,8 @@ def write_scene(
     crs: str | None = "EPSG:32633",
     nodata: float | None = None,
 ) -> Path:
-    """A tiled GeoTIFF of pixels (C, H, W)."""
-    # plain images are meant; pytest restores the filters
-    warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-    profile = {
-        "driver": "GTiff",
-        "height": pixels.shape[1],
-        "width": pixels.shape[2],
-        "count": pixels.shape[0],
-        "dtype": pixels.dtype.name,
-    }
-    if crs is not None:
-        profile |= {"crs": crs, "transform": TRANSFORM}
-    with rasterio.open(path, "w", nodata=nodata, photometric="minisblack", **profile) as file:
-        file.write(pixels)
-        for number, name in enumerate(names, start=1):
-            file.set_band_description(number, name)
-    return path
+    """Write pixels (C, H, W) with three named bands, where the labels lie."""
+    return write_raster(path, pixels, names=names, crs=crs, transform=TRANSFORM, nodata=nodata)
 
 
 def squares(rng: np.random.Generator, count: int = 30) -> list[shapely.Geometry]:

@@ -9,39 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import geopandas as gpd
 import numpy as np
 import shapely
 
-if TYPE_CHECKING:
-    from conftest import Said, World
+from tests.making import CommandOutput, refused, write_polygons
 
-    Cli = Callable[..., Said]
+if TYPE_CHECKING:
+    from tests.cli.conftest import World
+
+    Cli = Callable[..., CommandOutput]
 
 Write = Callable[..., Path]
 SIDE = 160
-
-
-def refused(said: Said, *words: str) -> None:
-    """One red line that names the cause."""
-    assert said.code == 2, said.err
-    assert said.out == ""
-    errors = [line for line in said.lines if line.startswith("error: ")]
-    assert len(errors) == 1, said.err
-    assert "Traceback" not in said.err
-    assert said.lines[-1] == errors[0]
-    for word in words:
-        assert word in errors[0], errors[0]
-
-
-def polygons(
-    path: Path,
-    geometries: list[shapely.Geometry | None],
-    crs: str | None = "EPSG:32633",
-    **fields: list[object],
-) -> Path:
-    gpd.GeoDataFrame(fields, geometry=geometries, crs=crs).to_file(path)
-    return path
 
 
 INSIDE = shapely.box(500010, 5_199_900, 500080, 5_199_980)
@@ -56,7 +35,7 @@ class TestTile:
         assert not (tmp_path / "chips").exists()
 
     def test_labels_elsewhere(self, eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
-        far = polygons(tmp_path / "far.gpkg", [shapely.box(0, 0, 10, 10)], kind=["roof"])
+        far = write_polygons(tmp_path / "far.gpkg", [shapely.box(0, 0, 10, 10)], kind=["roof"])
         refused(eo_dl_cli("tile", world.scene, "--labels", far, "-o", tmp_path / "chips"), "far.gpkg")
         assert not (tmp_path / "chips").exists()
 
@@ -77,7 +56,9 @@ class TestTile:
         )
 
     def test_several_class_fields(self, eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
-        two = polygons(tmp_path / "two.gpkg", [INSIDE, INSIDE.buffer(1)], kind=["a", "b"], use=["x", "y"])
+        two = write_polygons(
+            tmp_path / "two.gpkg", [INSIDE, INSIDE.buffer(1)], kind=["a", "b"], use=["x", "y"]
+        )
         refused(
             eo_dl_cli("tile", world.scene, "--labels", two, "-o", tmp_path / "chips"),
             "--class-field",
@@ -86,15 +67,15 @@ class TestTile:
         )
 
     def test_empty_labels(self, eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
-        empty = polygons(tmp_path / "empty.gpkg", [], kind=[])
+        empty = write_polygons(tmp_path / "empty.gpkg", [], kind=[])
         refused(eo_dl_cli("tile", world.scene, "--labels", empty, "-o", tmp_path / "chips"), "empty.gpkg")
 
     def test_only_empty_geometries(self, eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
-        nothing = polygons(tmp_path / "nothing.gpkg", [None, shapely.Polygon()], kind=["a", "a"])
+        nothing = write_polygons(tmp_path / "nothing.gpkg", [None, shapely.Polygon()], kind=["a", "a"])
         refused(eo_dl_cli("tile", world.scene, "--labels", nothing, "-o", tmp_path / "chips"), "nothing.gpkg")
 
     def test_points_without_a_radius(self, eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
-        points = polygons(tmp_path / "points.gpkg", [INSIDE.centroid], kind=["a"])
+        points = write_polygons(tmp_path / "points.gpkg", [INSIDE.centroid], kind=["a"])
         refused(eo_dl_cli("tile", world.scene, "--labels", points, "-o", tmp_path / "chips"), "--buffer-m")
 
     def test_unknown_bands(self, eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
@@ -278,7 +259,7 @@ class TestPredict:
         refused(eo_dl_cli("predict", world.model, wild, "-o", tmp_path / "map.tif"), "wild.tif", "--scale")
 
     def test_aoi_elsewhere(self, eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
-        far = polygons(tmp_path / "far.gpkg", [shapely.box(0, 0, 10, 10)])
+        far = write_polygons(tmp_path / "far.gpkg", [shapely.box(0, 0, 10, 10)])
         refused(
             eo_dl_cli("predict", world.model, world.scene, "--aoi", far, "-o", tmp_path / "map.tif"),
             "far.gpkg",
@@ -291,13 +272,13 @@ class TestEvaluate:
 
     def test_truth_elsewhere(self, eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
         assert eo_dl_cli("predict", world.model, world.scene, "-o", tmp_path / "map.tif", "-q").code == 0
-        far = polygons(tmp_path / "far.gpkg", [shapely.box(0, 0, 10, 10)], kind=["roof"])
+        far = write_polygons(tmp_path / "far.gpkg", [shapely.box(0, 0, 10, 10)], kind=["roof"])
         refused(eo_dl_cli("evaluate", tmp_path / "map.tif", far, "-o", tmp_path / "report"), "far.gpkg")
         assert not (tmp_path / "report").exists()
 
     def test_classes_that_do_not_agree(self, eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
         assert eo_dl_cli("predict", world.model, world.scene, "-o", tmp_path / "map.tif", "-q").code == 0
-        other = polygons(tmp_path / "other.gpkg", [INSIDE], kind=["lake"])
+        other = write_polygons(tmp_path / "other.gpkg", [INSIDE], kind=["lake"])
         refused(eo_dl_cli("evaluate", tmp_path / "map.tif", other), "lake", "roof")
 
 

@@ -12,22 +12,14 @@ import numpy as np
 import pytest
 import shapely
 
-if TYPE_CHECKING:
-    from conftest import Said, World
+from tests.making import CommandOutput, refused
 
-    Cli = Callable[..., Said]
+if TYPE_CHECKING:
+    from tests.cli.conftest import World
+
+    Cli = Callable[..., CommandOutput]
 
 INDEX = "eo_dl_index.json"
-
-
-def refused(said: Said, out: Path, *words: str) -> None:
-    """One red line that names the cause, exit code 2, and nothing written."""
-    assert said.code == 2, said.err
-    errors = [line for line in said.lines if line.startswith("error: ")]
-    assert len(errors) == 1 and said.out == "" and "Traceback" not in said.err, said.err
-    for word in words:
-        assert word in errors[0], errors[0]
-    assert not out.exists() and not list(out.parent.glob(f".{out.stem}*"))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +55,7 @@ def test_out_and_back(eo_dl_cli: Cli, world: World, tmp_path: Path, name: str) -
             True
         ] and near.class_name.tolist() == [kind]
     assert len(found) == int(truth.intersects(ground.buffer(-1e-6)).sum()) == said.result["objects"]
-    assert abs(ground.area - images * 32 * 32) < 1e-3 or name == "masks"  # type: ignore[operator]
+    assert abs(ground.area - images * 32 * 32) < 1e-3 or name == "masks"
 
 
 def test_labels_and_predictions_of_a_model_go_along(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
@@ -134,7 +126,7 @@ def test_mistakes_of_export_are_one_line(eo_dl_cli: Cli, world: World, tmp_path:
         ((world.chips, "--format", "coco", "--predictions", world.labels), ("--predictions", "--labels")),
         ((world.chips, "--format", "coco", "--labels", tmp_path / "none.gpkg"), ("none.gpkg",)),
     ):
-        refused(eo_dl_cli("labels", "export", *words, "-o", out), out, *told)
+        refused(eo_dl_cli("labels", "export", *words, "-o", out), *told, out=out)
     said = eo_dl_cli("labels", "export", world.chips, "--format", "kitti", "-o", out)
     assert said.code == 2 and "coco" in said.err and not out.exists()
     (tmp_path / "mine").mkdir()
@@ -263,9 +255,9 @@ def test_a_broken_file_is_refused_by_its_record(
     out = tmp_path / "back.gpkg"
     refused(
         eo_dl_cli("labels", "import", path, "--index", made / name / INDEX, "-o", out, *extra),
-        out,
         path.name,
         *told,
+        out=out,
     )
 
 
@@ -290,11 +282,11 @@ def test_mistakes_of_import_are_one_line(eo_dl_cli: Cli, world: World, made: Pat
         ),
         ((alone, "--index", made / "cvat" / INDEX, "--classes", "roof"), ("shed", "--classes")),
     ):
-        refused(eo_dl_cli("labels", "import", *words, "-o", out), out, *told)
+        refused(eo_dl_cli("labels", "import", *words, "-o", out), *told, out=out)
     refused(
         eo_dl_cli("labels", "import", alone, "--index", made / "cvat" / INDEX, "-o", tmp_path / "back.shp2"),
-        tmp_path / "back.shp2",
         ".geojson",
+        out=tmp_path / "back.shp2",
     )
     out.write_text("mine")
     said = eo_dl_cli("labels", "import", alone, "--index", made / "cvat" / INDEX, "-o", out)
@@ -310,7 +302,7 @@ def test_classes_that_were_not_exported_are_new_and_said(eo_dl_cli: Cli, made: P
         said.code == 0
         and said.result["classes"]["pool"] == 1
         and "1 classes were not exported and are new: pool" in said.err
-    )  # type: ignore[index]
+    )
 
 
 def test_ignored_objects_stay_ignored(eo_dl_cli: Cli, world: World, made: Path, tmp_path: Path) -> None:
@@ -342,7 +334,7 @@ def test_mistakes_of_convert_are_one_line(eo_dl_cli: Cli, world: World, made: Pa
     ):
         said = eo_dl_cli("labels", "convert", *words, "-o", tmp_path / out)
         assert any(word in said.err for word in told), said.err
-        refused(said, tmp_path / out)
+        refused(said, out=tmp_path / out)
 
 
 def test_convert_overwrites_its_own_folders_only(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import pytest
 import rasterio
 
 from eo_dl.bundle import load_model
+from tests.making import CommandOutput
 
 if TYPE_CHECKING:
-    from conftest import Said, World
+    from tests.cli.conftest import World
 
-    Cli = Callable[..., Said]
+    Cli = Callable[..., CommandOutput]
 
 QUICK = ("--epochs", "2", "--batch-size", "4", "--set", "min_steps=4", "--backbone", "test_resnet")
 

@@ -198,7 +198,7 @@ def test_every_kind_is_a_label_set() -> None:
     for labels in kinds:
         assert isinstance(labels, LabelSet)
         assert labels.with_notes("one", "two").notes == ("one", "two")
-        assert type(labels.with_notes()) is type(labels) and "labels" in labels._repr_html_()  # type: ignore[attr-defined]
+        assert type(labels.with_notes()) is type(labels) and "labels" in labels._repr_html_()
     assert [isinstance(labels, FeatureLabels) for labels in kinds] == [True, True, False, False]
 
 

@@ -16,7 +16,7 @@ def test_arrays_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ValueError, match=r"soft \(K, 4, 5\), found \(2, 5, 4\)"):
         MaskTarget(mask, np.zeros((2, 5, 4), np.float32))
     with pytest.raises(ValueError, match="uint8"):
-        MaskTarget(mask.astype(np.int64))  # type: ignore[arg-type]
+        MaskTarget(mask.astype(np.int64))
     with pytest.raises(ValueError, match=r"class_ids \(N,\), found \(3, 4\) and \(2,\)"):
         BoxTarget(BOXES, np.ones(2, np.int64))
     with pytest.raises(ValueError, match=r"instance_masks \(3, H, W\)"):

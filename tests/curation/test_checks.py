@@ -5,6 +5,7 @@ mended is mended and listed.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -44,7 +45,7 @@ def bow(col: float, row: float) -> shapely.Polygon:
     )
 
 
-def write(path: Path, geometries: list[shapely.Geometry | None], names: list[str | None]) -> Path:
+def write(path: Path, geometries: list[shapely.Geometry | None], names: Sequence[str | None]) -> Path:
     gpd.GeoDataFrame({"class_name": names}, geometry=geometries, crs=CRS).to_file(path, layer="drawn")
     return path
 

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import subprocess
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -39,7 +40,7 @@ def scene(tmp_path: Path) -> Path:
     return path
 
 
-def draw(path: Path, layer: str, geometries: list[shapely.Geometry], **fields: list[object]) -> None:
+def draw(path: Path, layer: str, geometries: list[shapely.Geometry], **fields: Sequence[object]) -> None:
     """As a person does in QGIS: features added to a layer of the file."""
     pyogrio.write_dataframe(
         gpd.GeoDataFrame(fields, geometry=geometries, crs=CRS),

@@ -22,6 +22,7 @@ from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import Chip, Objects
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.labeloutlines import MapOutlines
+from eo_dl.core.maplabels import MapLabels
 from eo_dl.core.window import Window
 from eo_dl.curation.queue.chipqueue import Ranking, queue_chips
 from eo_dl.curation.queue.chipuncertainty import (
@@ -382,6 +383,7 @@ def test_annotated_ground_is_not_asked_for_again(scene: Path, tmp_path: Path) ->
         and all(pick.window.box[:2] != (0, 0) for pick in drawn.picks)
         and any("only 18" in note for note in drawn.notes)
     )
+    assert isinstance(labels, MapLabels) and labels.crs is not None
     west = np.array([shapely.box(400_000, 5_399_872, 400_064, 5_400_000)], dtype=object)
     half = queue_chips(
         model,
@@ -543,6 +545,7 @@ def test_what_labels_have_annotated_counts_as_known(scene: Path, tmp_path: Path)
     ).to_file(tmp_path / "l.gpkg")
     west = np.array([shapely.box(400_000, 5_399_872, 400_064, 5_400_000)], dtype=object)
     labels = read_labels(tmp_path / "l.gpkg")
+    assert isinstance(labels, MapLabels) and labels.crs is not None
     labels = replace(labels, areas=MapOutlines(west, labels.crs, "west"))
     model = tiny_model("segmentation", scene)
     gpd.GeoDataFrame(

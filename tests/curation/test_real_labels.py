@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from eo_dl.core.labelset import LabelSet
+from eo_dl.core.rasterlabels import RasterLabels
 from eo_dl.core.window import Window
 from eo_dl.errors import LabelError
 from eo_dl.io.rasterize import burn
@@ -118,7 +119,7 @@ def test_neon_boxes_with_backslash_gap_and_a_box_outside(real_data: Path) -> Non
             for g, image in zip(labels.features.geometries, labels.images, strict=True)
             if image != "SJER_047.tif"
         ]
-    )  # type: ignore[arg-type]
+    )
     assert boxes.min() == 0 and boxes.max() == 400, "counted from 1, all boxes lie in their images"
 
 
@@ -158,6 +159,7 @@ def test_dubai_colours_and_palettes_are_one_set(real_data: Path) -> None:
     labels = read_labels([folder / "Tile 1" / "masks", folder / "Tile 2" / "masks"], classes=classes)
     images = scenes(folder, "Tile [12]/images/*.jpg")
     match_labels(labels, images)
+    assert isinstance(labels, RasterLabels)
     for image in images[::9]:
         mask = raster_of(labels, image)
         assert mask is not None and Path(mask.path).parent.parent == Path(image.path).parent.parent
@@ -167,6 +169,7 @@ def test_dubai_colours_and_palettes_are_one_set(real_data: Path) -> None:
 def test_lyon_masks_are_found_by_place(real_data: Path) -> None:
     folder = real_data / "lyon-rgbmask"
     labels = read_labels(folder / "labels", classes="building=#ffffff,vegetation=#009600")
+    assert isinstance(labels, RasterLabels)
     for image in scenes(folder / "images", "*.tif"):
         mask = raster_of(labels, image)
         assert (

@@ -73,7 +73,7 @@ def model(task_name: str, scene: Scene, names: Sequence[str] = ("roof", "shed"))
     inputs = NetworkInputs(
         3, classes, 32, object_sizes_px=np.array([[8.0, 8.0]]), chip_covers=np.eye(len(names))
     )
-    config = task.settle(task.config(backbone="test_resnet", network=task.networks[0]), inputs)  # type: ignore[call-arg]
+    config = task.settle(task.config(backbone="test_resnet", network=task.networks[0]), inputs)
     spec = ModelSpec(
         task=task_name,
         config=config.model_dump(mode="json"),

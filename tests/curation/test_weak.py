@@ -476,7 +476,7 @@ def test_probabilities_are_labels_that_keep_their_doubt(
 
 @pytest.fixture
 def assert_soft() -> Callable[..., None]:
-    def check(labels, scene: Path, path: Path) -> None:  # type: ignore[no-untyped-def]
+    def check(labels, scene: Path, path: Path) -> None:
         opened = open_scene(scene)
         window = Window(-3, 2, 40, 60)
         soft, mask = read_soft_mask(labels.rasters[0], opened, window, labels.classes)

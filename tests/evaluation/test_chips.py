@@ -39,7 +39,7 @@ def chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
         {"class_name": ["wood"] * len(squares)},
         geometry=GRID.geometries_to_map(np.array(squares, object)),
         crs=GRID.crs.to_wkt(),
-    )  # type: ignore[union-attr]
+    )
     write_layer(folder / "truth.gpkg", frame)
     return tile(
         [folder / "scene.tif"],

@@ -187,7 +187,7 @@ def test_the_report_is_written_whole_and_read_back(tmp_path: Path) -> None:
     assert values["schema_version"] == 1 and values["kind"] == "pixels"
     found = {(score["name"], score["class"]): score["value"] for score in values["scores"]}
     assert found["iou", "wood"] == 1.0 and found["precision", "water"] is None
-    assert values["confusion"]["pixels"] == report.confusion.tolist()  # type: ignore[union-attr]
+    assert values["confusion"]["pixels"] == report.confusion.tolist()
     with pytest.raises(OutputExistsError):
         evaluate(prediction, labels, out=tmp_path / "report")
     evaluate(prediction, labels, out=tmp_path / "report", overwrite=True)

@@ -76,7 +76,7 @@ def outlines(draw: st.DrawFn, col: float, row: float) -> shapely.Geometry:
 
 
 @st.composite
-def annotations(draw: st.DrawFn) -> Annotations:
+def annotation_sets(draw: st.DrawFn) -> Annotations:
     images = []
     for number in range(draw(st.integers(1, 2))):
         objects = []
@@ -146,7 +146,7 @@ def far_apart(first: shapely.Geometry, second: shapely.Geometry) -> float:
 
 @BY_FORMAT
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
-@given(found=annotations())
+@given(found=annotation_sets())
 def test_what_is_written_comes_back(info: WrittenFormat, found: Annotations) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write(found, info, Path(folder))
@@ -183,7 +183,7 @@ def test_what_is_written_comes_back(info: WrittenFormat, found: Annotations) -> 
 
 @BY_FORMAT
 @settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
-@given(found=annotations())
+@given(found=annotation_sets())
 def test_what_is_lost_is_counted(info: WrittenFormat, found: Annotations) -> None:
     with tempfile.TemporaryDirectory() as folder:
         notes = " | ".join(write(found, info, Path(folder)).notes)
@@ -204,7 +204,7 @@ def test_what_is_lost_is_counted(info: WrittenFormat, found: Annotations) -> Non
 
 @pytest.mark.parametrize("name", ["masks", "voc-masks"])
 @settings(max_examples=15)
-@given(found=annotations())
+@given(found=annotation_sets())
 def test_masks_come_back_pixel_by_pixel(name: str, found: Annotations) -> None:
     assume(any((image.class_mask(CLASSES) > 0).any() for image in found.images))
     info = PIXEL_FORMATS[name]

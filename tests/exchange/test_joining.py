@@ -140,7 +140,7 @@ def test_objects_that_say_nothing_come_back_by_their_places(scene: tuple[Truth, 
     )
 
 
-def four_chips(truth: Truth) -> tuple[LabelSet, ImageIndex]:
+def four_chips(truth: Truth) -> tuple[ImageLabels, ImageIndex]:
     found, index = pieces_of(truth, [Window(col, row, 48, 48) for row in (0, 48) for col in (0, 48)])
     return label_set_of(found), index
 

@@ -84,7 +84,7 @@ def boxes_of(folder: Path) -> dict[str, list[tuple[str, list[float]]]]:
         [folder / place for place in index.labels],
         format=format_of_written(index.format).name,
         sizes_px=index.sizes_px,
-    )  # type: ignore[arg-type]
+    )
     assert labels.images is not None
     found: dict[str, list[tuple[str, list[float]]]] = {one.stem: [] for one in index.images}
     for image, class_id, outline in zip(

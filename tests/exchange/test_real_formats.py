@@ -35,7 +35,7 @@ def told(labels: LabelSet) -> Counter[tuple[str, str, tuple[float, ...]]]:
         (
             str(labels.images[n]).rsplit(".", 1)[0],
             names[int(labels.features.class_ids[n])],
-            tuple(np.round(labels.features.geometries[n].bounds, 3).tolist()),
+            tuple(round(value, 3) for value in labels.features.geometries[n].bounds),
         )
         for n in kept
     )
@@ -58,6 +58,7 @@ def test_boxes_of_other_tools_go_through_every_format(
     where = out / PLACES.get(target, "data.yaml" if target == "yolo" else "") if out.is_dir() else out
     sizes = {one.name: size for one, size in ((path, _size(path)) for path in scenes)}
     back = read_labels(where, sizes_px=sizes)
+    assert isinstance(made.labels, ImageLabels)
     was = told(_inside(made.labels, sizes))
     assert sum(was.values()) > 15 and told(back) == was
 

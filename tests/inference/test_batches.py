@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eo_dl.core.bands import Band, BandSet
-from eo_dl.core.chipgrid import ChipGrid
+from eo_dl.core.chipgrid import Cell, ChipGrid
 from eo_dl.core.normalization import Normalization
 from eo_dl.inference.backends import Scaling, numpy_buffer
 from eo_dl.inference.batches import BufferPool, Filler, groups, make_batches
@@ -62,7 +62,8 @@ def test_every_chip_holds_its_pixels_normalised(
     padded[:, :height, :width] = source.pixels
     valid = np.zeros(padded.shape[1:], np.bool_)
     valid[:height, :width] = source.valid
-    pool, seen = BufferPool([numpy_buffer(batch, 2, size, "float32")]), []
+    pool = BufferPool([numpy_buffer(batch, 2, size, "float32")])
+    seen: list[Cell] = []
     with StripReader(lambda: source, height, rows, threads=1) as strips:
         for made in make_batches(strips, grid, Filler(scaling.gain, scaling.shift), pool, batch_size=batch):
             seen += made.cells

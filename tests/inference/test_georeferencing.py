@@ -121,7 +121,7 @@ def test_chips_masks_and_boxes_lie_where_they_should(
     codecs = {
         name: load_task(name).make_codec(
             chips.classes.with_background() if name == "segmentation" else chips.classes,
-            load_task(name).config(),
+            load_task(name).config.model_validate({}),
         )
         for name in ("segmentation", "detection")
     }

@@ -18,7 +18,6 @@ from pyproj import CRS
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import InputError, OutputExistsError, WriteError
-from eo_dl.io import cog
 from eo_dl.io.gdal import quietly
 from eo_dl.io.rasterwriter import RasterWriter, encode_geotiff, write_geotiff
 from eo_dl.io.scene import SceneReader, open_scene
@@ -347,7 +346,7 @@ def test_silent_damage_is_found_before_the_map_gets_its_name(tmp_path, monkeypat
         copy(source, target, **options)
         spoiled(Path(target), how)
 
-    monkeypatch.setattr(cog.rasterio.shutil, "copy", damaging)
+    monkeypatch.setattr(rasterio.shutil, "copy", damaging)
     with (
         pytest.raises(WriteError, match="read back") as caught,
         RasterWriter(tmp_path / "map.tif", grid(), nodata=255, tags={"MODEL": "this"}) as writer,
@@ -451,7 +450,6 @@ def test_chip_comes_back_with_its_exact_mask(tmp_path, dtype):
     random = np.random.default_rng(2)
     pixels = random.normal(0, 50, (3, 40, 30)).astype(dtype)
     valid = random.random((40, 30)) > 0.3
-    options = {"scales": (0.1, 0.2, 0.3), "offsets": (1, 2, 3)}
     write_geotiff(
         tmp_path / "chip.tif",
         pixels,
@@ -459,7 +457,8 @@ def test_chip_comes_back_with_its_exact_mask(tmp_path, dtype):
         descriptions=("red", "green", "nir"),
         valid=valid,
         tags={"A": "b"},
-        **options,
+        scales=(0.1, 0.2, 0.3),
+        offsets=(1, 2, 3),
     )
     scene = open_scene(tmp_path / "chip.tif")
     with SceneReader(scene) as reader:

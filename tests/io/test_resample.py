@@ -29,7 +29,10 @@ def test_weights_are_shares_of_covered_ground(count, source):
     for i in range(count):
         low, high = Fraction(i * source, count), Fraction((i + 1) * source, count)
         wanted = np.array(
-            [float(max(Fraction(0), min(high, j + 1) - max(low, j)) / (high - low)) for j in range(source)]
+            [
+                float(max(Fraction(0), min(high, Fraction(j + 1)) - max(low, Fraction(j))) / (high - low))
+                for j in range(source)
+            ]
         )
         assert np.allclose(np.bincount(index[i], weight[i], minlength=source), wanted)
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.env import get_gdal_config
 
 from eo_dl.core.bands import Band
 from eo_dl.core.window import Window
 from eo_dl.errors import BandError, SceneError
-from eo_dl.io.gdal import get_gdal_config, limit_cache, small_cache
+from eo_dl.io.gdal import limit_cache, small_cache
 from eo_dl.io.reader import measured
 from eo_dl.io.scene import SceneReader, open_scene
 

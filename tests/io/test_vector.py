@@ -16,7 +16,6 @@ from pyproj import CRS
 
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import ConfigError, LabelError, OutputExistsError, WriteError
-from eo_dl.io import vectorlayers
 from eo_dl.io.vectorlayers import VECTOR_SUFFIXES, layer_names, read_layer, write_layer, write_layers
 
 CLASSES = ClassSet.of_names(["roof", 'wood & "scrub"'])
@@ -210,7 +209,7 @@ def test_parquet_without_geometry_is_refused(tmp_path):
 def test_lost_features_are_found_before_the_file_gets_its_name(tmp_path, monkeypatch, suffix):
     write, to_parquet = pyogrio.write_dataframe, geopandas.GeoDataFrame.to_parquet
     monkeypatch.setattr(
-        vectorlayers.pyogrio,
+        pyogrio,
         "write_dataframe",
         lambda frame, *args, **options: write(frame.iloc[:-1], *args, **options),
     )

@@ -90,7 +90,7 @@ def test_files_named_like_scenes_belong_to_them_alone(tmp_path: Path) -> None:
     assert unlabelled is not None and unlabelled.is_empty, "an unlabelled date is not background"
     assert bound.for_grid(scenes[0].grid, scenes[0].name).annotated is None
     sparse = match_labels(read_labels(f"{tmp_path}/*.gpkg", unlabelled="ignore"), scenes).labels
-    assert sparse.for_grid(scenes[1].grid, scenes[1].name).annotated.area == 200  # type: ignore[union-attr]
+    assert sparse.for_grid(scenes[1].grid, scenes[1].name).annotated.area == 200
 
 
 def test_files_named_like_no_scene_belong_to_their_ground(tmp_path: Path) -> None:
@@ -165,7 +165,8 @@ def test_a_folder_is_taken_for_what_it_holds(tmp_path: Path) -> None:
     assert find_sources(tmp_path, "voc").paths == (str(tmp_path / "a.xml"),)
     empty = tmp_path / "empty"
     empty.mkdir()
-    for wrong in (empty, f"{tmp_path}/*.nothing", tmp_path / "missing.json", []):
+    sources: list[str | Path | list[str]] = [empty, f"{tmp_path}/*.nothing", tmp_path / "missing.json", []]
+    for wrong in sources:
         with pytest.raises(LabelError):
             find_sources(wrong)
 

@@ -12,6 +12,7 @@ from PIL import Image
 from pyproj import CRS, Transformer
 
 from eo_dl.chips.truth import SceneTruth
+from eo_dl.core.rasterlabels import RasterLabels
 from eo_dl.core.window import Window
 from eo_dl.errors import LabelError
 from eo_dl.io.scene import Scene, open_scene
@@ -212,6 +213,7 @@ def test_masks_find_their_scenes_by_name_folder_and_place(tmp_path: Path) -> Non
         )
     labels = read_labels(f"{tmp_path}/*/masks/*.png")
     scenes = [open_scene(tmp_path / folder / "images" / "part_1.jpg") for folder in ("t1", "t2")]
+    assert isinstance(labels, RasterLabels)
     found = [raster_of(labels, scene) for scene in scenes]
     assert [
         read_mask(mask, scene, Window(0, 0, 2, 2))[0, 0]
@@ -224,6 +226,7 @@ def test_masks_find_their_scenes_by_name_folder_and_place(tmp_path: Path) -> Non
 def test_a_scene_without_a_mask_is_unknown_and_not_background(tmp_path: Path, scene: Scene) -> None:
     far = NORTH_UP @ Affine.translation(1000, 0)
     labels = read_labels(geotiff(tmp_path / "other.tif", ids(), far))
+    assert isinstance(labels, RasterLabels)
     assert raster_of(labels, scene) is None
     placed = PlacedLabels.of(labels, scene)
     assert placed.raster is None and placed.labels.annotated is not None and placed.labels.annotated.is_empty
@@ -236,13 +239,16 @@ def test_one_mask_is_found_by_place_and_two_halves_are_refused(tmp_path: Path, s
     truth = ids()
     geotiff(tmp_path / "left.tif", truth[:, :40])
     labels = read_labels(tmp_path / "left.tif")
+    assert isinstance(labels, RasterLabels)
     mask = raster_of(labels, scene)
     assert mask is not None
     found = read_mask(mask, scene, scene.grid.window)
     assert (found[:, :40] == truth[:, :40]).all() and (found[:, 40:] == 255).all()
     geotiff(tmp_path / "right.tif", truth[:, 40:], NORTH_UP @ Affine.translation(40, 0))
+    halves = read_labels([tmp_path / "left.tif", tmp_path / "right.tif"])
+    assert isinstance(halves, RasterLabels)
     with pytest.raises(LabelError, match="gdalbuildvrt"):
-        raster_of(read_labels([tmp_path / "left.tif", tmp_path / "right.tif"]), scene)
+        raster_of(halves, scene)
 
 
 def test_images_are_not_taken_for_masks(tmp_path: Path) -> None:

@@ -45,11 +45,16 @@ def _by_masks(cell: Cell, truth: Objects) -> Objects:
             outline, *np.meshgrid(col0 + steps * (col1 - col0), row0 + steps * (row1 - row0))
         )
         mask[:] = inside.reshape(CELLS, FINE, CELLS, FINE).mean(axis=(1, 3))
-    raw = {"boxes": exact.boxes, "scores": exact.scores, "channels": exact.class_ids - 1, "masks": masks}
+    raw: dict[str, npt.NDArray[np.generic]] = {
+        "boxes": exact.boxes,
+        "scores": exact.scores,
+        "channels": exact.class_ids - 1,
+        "masks": masks,
+    }
     return CODEC.decode(raw).shifted(cell.read.col, cell.read.row)
 
 
-def _run(grid: ChipGrid, truth: Objects, view=_exact) -> tuple[Objects, ObjectMosaic]:  # type: ignore[no-untyped-def]
+def _run(grid: ChipGrid, truth: Objects, view=_exact) -> tuple[Objects, ObjectMosaic]:
     mosaic, found = ObjectMosaic(grid), []
     for grid_row in range(grid.shape[0]):
         for cell in grid.row(grid_row):

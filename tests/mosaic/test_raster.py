@@ -42,7 +42,7 @@ def test_cropping_and_mosaicking_gives_the_raster_exactly(grid: ChipGrid, order:
     for grid_row in range(grid.shape[0]):
         cells = list(grid.row(grid_row))
         if order is not None:
-            order.shuffle(cells)  # type: ignore[attr-defined]
+            order.shuffle(cells)
         bands = [mosaic.add(cell, _crop(raster, cell.read), _crop(planes, cell.read)) for cell in cells]
         assert [band is None for band in bands] == [True] * (len(cells) - 1) + [False]
         rows.append(bands[-1])
@@ -80,4 +80,4 @@ def test_a_cell_twice_or_a_row_too_early_is_refused() -> None:
         with pytest.raises(ValueError, match="twice, or before"):
             mosaic.add(cell, chip)
     with pytest.raises(ValueError, match="uint8"):
-        mosaic.add(grid.cell(0, 1), chip.astype(np.int64))  # type: ignore[arg-type]
+        mosaic.add(grid.cell(0, 1), chip.astype(np.int64))

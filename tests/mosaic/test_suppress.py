@@ -13,11 +13,10 @@ from eo_dl.core.boxes import ious, overlapping_pairs
 from eo_dl.mosaic.suppress import suppress
 
 Boxes = npt.NDArray[np.float64]
+Scores = npt.NDArray[np.float32]
 
 
-def _naive(
-    boxes: Boxes, scores: npt.NDArray[np.float32], classes: npt.NDArray[np.int64], iou: float
-) -> list[int]:
+def _naive(boxes: Boxes, scores: Scores, classes: npt.NDArray[np.int64], iou: float) -> list[int]:
     kept: list[int] = []
     for i in np.argsort(-scores, kind="stable"):
         if all(classes[i] != classes[j] or ious(boxes[[i]], boxes[[j]])[0] <= iou for j in kept):
@@ -42,7 +41,7 @@ def _scene(rng: np.random.Generator, count: int, giants: int = 0) -> Boxes:
 def test_equals_the_naive_loop(count: int, giants: int, classes: int, iou: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     boxes = _scene(rng, count, giants)
-    scores = rng.integers(0, 8, count).astype(np.float32) / 8  # with many ties
+    scores: Scores = rng.integers(0, 8, count).astype(np.float32) / np.float32(8)  # with many ties
     ids = rng.integers(0, classes, count)
     objects = Objects(boxes, ids, scores)
     assert suppress(objects, iou).tolist() == _naive(boxes, scores, ids, iou)

@@ -18,7 +18,8 @@ Labels = npt.NDArray[np.uint8]
 
 def _bands(labels: Labels, heights: list[int], skip: tuple[int, ...]) -> list[tuple[bytes, int]]:
     polygonizer = RowPolygonizer(labels.shape[1], skip)
-    parts, row = [], 0
+    parts: list[tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]] = []
+    row = 0
     while row < len(labels):
         height = heights[len(parts) % len(heights)]
         parts.append(polygonizer.add(row, labels[row : row + height]))

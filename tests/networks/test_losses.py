@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -54,22 +56,22 @@ def naive(
     for n, k, row, col in np.ndindex(p.shape):
         if not counted[n, k, row, col]:
             continue
-        q, t = p[n, k, row, col], truth[n, k, row, col]
-        s = 0.9 * t + 0.1 / (classes if exclusive else 2)
+        q, t = float(p[n, k, row, col]), float(truth[n, k, row, col])
+        s, weight = 0.9 * t + 0.1 / (classes if exclusive else 2), float(weights[k])
         hit[k], found[k], true[k] = hit[k] + q * t, found[k] + q, true[k] + t
         errors[k].append((abs(t - q), t))
         if name == "cross_entropy":
-            total, factors = total - s * weights[k] * np.log(q), factors + s * weights[k]
+            total, factors = total - s * weight * math.log(q), factors + s * weight
         elif name == "bce":
             total, factors = (
-                total - weights[k] * (s * np.log(q) + (1 - s) * np.log(1 - q)),
-                factors + weights[k],
+                total - weight * (s * math.log(q) + (1 - s) * math.log(1 - q)),
+                factors + weight,
             )
         elif name == "focal" and exclusive:
-            total, factors = total - s * weights[k] * (1 - q) ** 1.5 * np.log(q), factors + s * weights[k]
+            total, factors = total - s * weight * (1 - q) ** 1.5 * math.log(q), factors + s * weight
         elif name == "focal":
-            total -= weights[k] * (s * (1 - q) ** 1.5 * np.log(q) + (1 - s) * q**1.5 * np.log(1 - q))
-            factors += weights[k]
+            total -= weight * (s * (1 - q) ** 1.5 * math.log(q) + (1 - s) * q**1.5 * math.log(1 - q))
+            factors += weight
     if name in ("cross_entropy", "bce", "focal"):
         return float(total / factors)
     present = [k for k in range(classes) if true[k] > 0]

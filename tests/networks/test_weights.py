@@ -53,7 +53,8 @@ def test_a_strangers_checkpoint_fills_its_architecture(real_data: Path, file: st
     stored = torch.load(real_data / "weights-cifar-resnet" / file, map_location="cpu", weights_only=True)[
         "state_dict"
     ]
-    assert torch.equal(backbone.layer3[0].conv1.weight, stored["module.layer3.0.conv1.weight"])
+    weight = backbone.get_parameter("layer3.0.conv1.weight")
+    assert torch.equal(weight, stored["module.layer3.0.conv1.weight"])
 
 
 def test_another_number_of_bands_adapts_the_first_convolution(real_data: Path) -> None:

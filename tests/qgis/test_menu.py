@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 import pytest
@@ -80,16 +81,16 @@ def test_flags_become_labels() -> None:
     assert words == "choose one with 'Class field', or --no-such-flag"
 
 
-def _value(one: dict[str, object]) -> st.SearchStrategy[object]:
+def _value(one: dict[str, Any]) -> st.SearchStrategy[object]:
     text = st.text(st.characters(min_codepoint=33, max_codepoint=500), min_size=1, max_size=8)
     if one["type"] == "flag":
         return st.sampled_from([True, False] if one["off"] else [True])
     if one["multiple"]:
         return st.lists(text, min_size=1, max_size=3)
     if one["type"] == "choice":
-        return st.sampled_from(one["choices"])  # type: ignore[arg-type]
+        return st.sampled_from(one["choices"])
     if one["type"] in ("integer", "number"):
-        low, high = one.get("range") or (None, None)  # type: ignore[misc]
+        low, high = one.get("range") or (None, None)
         low = 1 if low is None else low
         return (
             st.integers(int(low) + 1, int(high) if high is not None and high > low + 1 else int(low) + 9)
@@ -115,7 +116,7 @@ def test_click_reads_back_what_the_plugin_writes(entry: menu.Entry, data: st.Dat
     depth = len(entry.command.split())
     for word in words[:depth]:
         assert isinstance(found, click.Group)
-        found = found.get_command(context, word)  # type: ignore[assignment]
+        found = found.get_command(context, word)
     parsed = found.make_context(entry.command, list(words[depth:])).params
     assert parsed["progress_mode"] == "json"
     for name, value in values.items():

@@ -64,19 +64,20 @@ def test_weak_predictions_are_none() -> None:
 BOX = st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(1, 5), st.integers(1, 5)).map(
     lambda t: (t[0], t[1], t[0] + t[2], t[1] + t[3])
 )
+Found = tuple[tuple[int, int, int, int], int]
 CHIP = st.one_of(st.none(), st.tuples(BOX, st.sampled_from([1, 2])))
 
 
 @given(st.lists(st.tuples(CHIP, CHIP), min_size=1, max_size=12))
 def test_agrees_with_counting_pixels(
-    chips: list[tuple[tuple[tuple[int, ...], int] | None, tuple[tuple[int, ...], int] | None]],
+    chips: list[tuple[Found | None, Found | None]],
 ) -> None:
     """Boxes of whole pixels, painted and counted."""
     scorer, hits, overlaps, right = LocalizationScorer(CLASSES), [], [], []
     for place, (found, true) in enumerate(chips):
         scorer.update(
             NOTHING if found is None else one(*found), NOTHING if true is None else one(*true), str(place)
-        )  # type: ignore[arg-type]
+        )
         right.append((None if found is None else found[1]) == (None if true is None else true[1]))
         if true is not None:
             painted = [np.zeros((12, 12), bool), np.zeros((12, 12), bool)]

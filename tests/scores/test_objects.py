@@ -50,7 +50,8 @@ def _coco(images: list[tuple[Objects, Objects]]) -> dict[int, tuple[float, float
     """(AP 50-95, AP 50) per class by faster-coco-eval; -1 where a class has no true object."""
     from faster_coco_eval import COCO, COCOeval_faster
 
-    truth, found = [], []
+    truth: list[dict[str, object]] = []
+    found: list[dict[str, object]] = []
     for image, (predicted, true) in enumerate(images, start=1):
         ignore = np.zeros(len(true), bool) if true.ignore is None else true.ignore
         for box, class_id, crowd in zip(true.boxes, true.class_ids, ignore, strict=True):

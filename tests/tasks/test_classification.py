@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,14 +25,14 @@ TASK = load_task("classification")
 
 
 def _labels(
-    *boxes: tuple[int, tuple[float, float, float, float]], ignore: tuple[int, ...] = (), **more: object
+    *boxes: tuple[int, tuple[float, float, float, float]], ignore: tuple[int, ...] = (), **more: Any
 ) -> PixelLabels:
     """Rectangles of class ids; `ignore`: places of those that count neither way."""
     shapes = np.array([shapely.box(*box) for _, box in boxes], dtype=object)
     flags = np.isin(np.arange(len(boxes)), ignore)
     return PixelLabels(
         CLASSES, shapes, np.array([i for i, _ in boxes], np.int64), flags, np.arange(len(boxes)), **more
-    )  # type: ignore[arg-type]
+    )
 
 
 def _one(labels: PixelLabels, classes: ClassSet = CLASSES, **more: float) -> list[float]:
@@ -96,7 +97,7 @@ def test_the_labels_decide_between_one_and_several() -> None:
     def settled(covers: list[list[float]], **more: object) -> ClassificationConfig:
         found = TASK.settle(
             ClassificationConfig(**more), NetworkInputs(3, CLASSES, SIZE, chip_covers=np.array(covers))
-        )  # type: ignore[arg-type]
+        )
         assert isinstance(found, ClassificationConfig)
         return found
 
@@ -122,7 +123,8 @@ def test_the_labels_decide_between_one_and_several() -> None:
 def test_chips_without_a_class_add_nothing_to_the_loss(network: str, several: bool) -> None:
     inputs = NetworkInputs(3, CLASSES, SIZE, class_weights=(1.0, 2.0))
     config = TASK.settle(
-        TASK.config(network=network, backbone="test_resnet", multi_label=several, dropout=0.0), inputs
+        ClassificationConfig(network=network, backbone="test_resnet", multi_label=several, dropout=0.0),
+        inputs,
     )
     torch.manual_seed(0)
     made = TASK.make_network(config, inputs).eval()

@@ -196,7 +196,7 @@ def test_raw_predictions_keep_the_batch_and_decode(task: Task, height: int, widt
         assert (decoded.boxes[:, [1, 3]] <= height).all()
     else:
         assert isinstance(decoded, np.ndarray)
-        assert decoded.shape == codec.answer(_one(raw, 0)).shape == (len(inputs.classes),)  # type: ignore[union-attr]
+        assert decoded.shape == codec.answer(_one(raw, 0)).shape == (len(inputs.classes),)
         assert decoded.sum() == pytest.approx(1, abs=1e-5)
 
 
@@ -384,14 +384,14 @@ def test_settling_twice_changes_nothing_and_unknown_keys_are_refused(task: Task)
     assert task.settle(config, NetworkInputs(1, _inputs(task).classes, SIZE)) == config
     with pytest.raises(ValueError, match="extra"):
         task.config(bogus=1)  # type: ignore[call-arg]
-    assert task.config().network in task.networks
+    assert task.config.model_validate({}).network in task.networks
     assert task.config.model_validate_json(config.model_dump_json()) == config
 
 
 @EVERY_TASK
 def test_an_unknown_backbone_is_refused_by_name(task: Task) -> None:
     for wrong in ("resnet81", "hf-hub:someone/model", "local-dir:/tmp"):
-        config = task.settle(task.config(backbone=wrong), _inputs(task))
+        config = task.settle(task.config.model_validate({"backbone": wrong}), _inputs(task))
         with pytest.raises(ConfigError, match="unknown backbone"):
             task.make_network(config, _inputs(task))
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import shapely
@@ -143,7 +145,7 @@ def test_long_objects_get_long_anchors_both_ways_and_round_ones_do_not() -> None
     assert fitting_ratios(np.array([[24.0, 8.0]] * 5)) == (0.333, 1.0, 3.0)
 
 
-def _network(**config: object) -> torch.nn.Module:
+def _network(**config: object) -> Any:
     torch.manual_seed(0)
     inputs = NetworkInputs(2, CLASSES, 64, object_sizes_px=np.full((3, 2), 12.0))
     tiny = DetectionConfig(
@@ -167,9 +169,9 @@ def _target(boxes: list[list[float]], ids: list[int]) -> BoxTarget:
 def test_a_chip_under_ignored_objects_does_not_count(name: str) -> None:
     network, images = _network(network=name, pyramid_channels=32).train(), torch.randn(2, 2, 64, 64)
     covered = _target([[0, 0, 40, 64], [30, 0, 64, 64]], [255, 255])
-    assert network.loss(images, [covered, covered])["loss"].item() == 0  # type: ignore[operator]
+    assert network.loss(images, [covered, covered])["loss"].item() == 0
     torch.manual_seed(1)
-    alone = network.loss(images, [covered, _target([[3, 3, 15, 15]], [7])])["loss"].item()  # type: ignore[operator]
+    alone = network.loss(images, [covered, _target([[3, 3, 15, 15]], [7])])["loss"].item()
     assert np.isfinite(alone)
 
 
@@ -183,14 +185,14 @@ def test_an_ignored_object_pulls_neither_up_nor_down() -> None:
             "ignore": torch.tensor([[0.0, 0, 11, 11]]),
         }
     ]
-    labels, _ = network.proposals.assign_targets_to_anchors([anchors], targets)  # type: ignore[union-attr, operator]
+    labels, _ = network.proposals.assign_targets_to_anchors([anchors], targets)
     assert labels[0].tolist() == [-1, -1, 0]
 
 
 @pytest.mark.parametrize("name", ["retinanet", "fcos"])
 def test_in_one_step_an_ignored_object_pulls_neither_up_nor_down(name: str) -> None:
     """Logits of background over it get no gradient, those of an object that it covers do."""
-    head = _network(network=name, pyramid_channels=32).heads.head  # type: ignore[union-attr]
+    head = _network(network=name, pyramid_channels=32).heads.head
     boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 12, 12], [2, 2, 8, 8], [40, 40, 50, 50]])
     target = {
         "boxes": torch.tensor([[2.0, 2, 8, 8]]),
@@ -205,7 +207,7 @@ def test_in_one_step_an_ignored_object_pulls_neither_up_nor_down(name: str) -> N
     }
     head.compute_loss([target], outputs, [boxes], [torch.tensor([-1, -1, 0, -1])])[
         "classification"
-    ].backward()  # type: ignore[union-attr, operator]
+    ].backward()
     assert logits.grad is not None
     assert logits.grad[0].ne(0).any(1).tolist() == [False, False, True, True]
 

@@ -15,6 +15,7 @@ from eo_dl.core.classes import ClassInfo, ClassSet
 from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.instances.codec import InstancesCodec
+from eo_dl.tasks.instances.config import InstancesConfig
 from eo_dl.tasks.instances.network import _masks_in_boxes
 from eo_dl.tasks.instances.outlines import object_masks, outlines_in_boxes, pixel_outlines
 
@@ -195,7 +196,7 @@ def test_burning_and_outlining_are_inverse_for_pixels() -> None:
 def test_memory_of_masks_does_not_grow_with_the_chip() -> None:
     inputs = NetworkInputs(1, CLASSES, 64, object_sizes_px=np.full((4, 2), 12.0))
     config = TASK.settle(
-        TASK.config(
+        InstancesConfig(
             backbone="test_resnet",
             pyramid_channels=16,
             head_channels=16,
@@ -213,7 +214,7 @@ def test_memory_of_masks_does_not_grow_with_the_chip() -> None:
 
 
 def test_scores_compare_outlines() -> None:
-    scorer = TASK.make_scorer(TASK.make_codec(CLASSES, TASK.config()), 0.0)
+    scorer = TASK.make_scorer(TASK.make_codec(CLASSES, InstancesConfig()), 0.0)
     box, ids, one = np.array([[0.0, 0, 10, 10]]), np.array([7]), np.ones(1, np.float32)
     lower, upper = shapely.Polygon([(0, 0), (10, 0), (0, 10)]), shapely.Polygon([(10, 10), (10, 0), (0, 10)])
     scorer.update(

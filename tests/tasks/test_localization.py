@@ -87,7 +87,7 @@ def network_of(bands: int, **options: object) -> Locator:
             }
             | options
         )
-    )  # type: ignore[arg-type]
+    )
     return Locator(config, NetworkInputs(bands, CLASSES, 64))
 
 

@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from conftest import MemoryChips, TinyNetwork, World
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from eo_dl.chips.dataset import Sample
 from eo_dl.core.arrays import MaskTarget
@@ -26,6 +24,7 @@ from eo_dl.networks.losses import ClassLoss, truth_of_masks
 from eo_dl.training.record.checkpoint import CheckpointFolder
 from eo_dl.training.setup.processes import process_layout
 from eo_dl.training.trainconfig import TrainConfig
+from tests.training.conftest import MemoryChips, TinyNetwork, World
 
 SEEN: list[tuple[bool, int, str]] = []
 

@@ -53,11 +53,9 @@ def test_every_fold_gets_a_model_that_never_saw_it_and_the_scores_their_spread(
         "m.folds.json",
     ]
     tests = [one.test for one in found.folds if one.test is not None]
-    assert (found.split, found.mean, found.spread) == (
-        "test",
-        pytest.approx(statistics.fmean(tests)),
-        pytest.approx(statistics.stdev(tests)),
-    )
+    assert found.split == "test"
+    assert found.mean == pytest.approx(statistics.fmean(tests))
+    assert found.spread == pytest.approx(statistics.stdev(tests))
     assert found.use == max(found.folds, key=lambda one: one.val or 0).model
     for fold in range(3):
         assert (
@@ -103,5 +101,6 @@ def test_of_two_folds_the_validation_scores_are_told(tmp_path: Path) -> None:
         "val",
         tmp_path / "m.folds.json",
     )
-    assert (found.mean, found.use) == (pytest.approx(0.6), "b")
+    assert found.mean == pytest.approx(0.6)
+    assert found.use == "b"
     assert found.summary().rows[-1][1].startswith("0.600 ± 0.283")

@@ -12,7 +12,7 @@ import torch
 
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import ConfigError
-from eo_dl.networks.backbones import make_backbone
+from eo_dl.networks.backbones import channels_of, make_backbone
 from eo_dl.networks.weights import WeightsReport
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.training.loop.optimizers import make_optimizer, set_rate
@@ -54,7 +54,7 @@ def test_stages_go_from_the_image_on_and_leave_nothing_out(name: str) -> None:
     assert order == sorted(order)
     assert order[0] == 0
     assert set(order) == set(range(order[-1] + 1))
-    assert order[-1] == len(backbone.feature_info) - 1
+    assert order[-1] == len(channels_of(backbone)) - 1
 
 
 def test_the_blocks_of_a_resnet_are_its_stages() -> None:

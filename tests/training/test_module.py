@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from eo_dl.chips.augment import AugmentConfig
+from eo_dl.core.progress import OnProgress
 from eo_dl.errors import Cancelled, TrainingError
 from eo_dl.training.loop.ema import AveragedWeights
 from eo_dl.training.loop.stopping import stop_on_signals
@@ -23,7 +24,7 @@ class Killed(Exception):
     """Stands for kill -9: nothing is written any more."""
 
 
-def kill_after(step: int) -> Callable[[int, int, str], None]:
+def kill_after(step: int) -> OnProgress:
     def on_progress(done: int, total: int, what: str) -> None:
         if done >= step:
             raise Killed
