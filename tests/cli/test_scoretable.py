@@ -34,11 +34,11 @@ def _result() -> SimpleNamespace:
 
 
 def test_no_line_wraps_on_a_terminal_of_80_columns() -> None:
-    assert max(map(len, score_lines(_result()))) <= 80  # type: ignore[arg-type]
+    assert max(map(len, score_lines(_result()))) <= 80
 
 
 def test_headline_then_other_scores_then_one_row_per_class() -> None:
-    lines = score_lines(_result())  # type: ignore[arg-type]
+    lines = score_lines(_result())
     assert lines[0].split() == ["mean", "IoU", "val", "test"]
     assert lines[2].split()[:3] == ["this", "model", "0.700"]
     assert [line.split()[0] for line in lines[3:5]] == ["logistic", "this"]
@@ -48,7 +48,7 @@ def test_headline_then_other_scores_then_one_row_per_class() -> None:
 
 
 def test_a_mean_over_fewer_classes_is_reported() -> None:
-    assert score_lines(_result())[-1] == "test: no rail, so means are over the other classes"  # type: ignore[arg-type]
+    assert score_lines(_result())[-1] == "test: no rail, so means are over the other classes"
 
 
 def test_scores_have_the_names_of_the_field() -> None:

@@ -116,7 +116,9 @@ def test_click_reads_back_what_the_plugin_writes(entry: menu.Entry, data: st.Dat
     depth = len(entry.command.split())
     for word in words[:depth]:
         assert isinstance(found, click.Group)
-        found = found.get_command(context, word)
+        command = found.get_command(context, word)
+        assert command is not None, word
+        found = command
     parsed = found.make_context(entry.command, list(words[depth:])).params
     assert parsed["progress_mode"] == "json"
     for name, value in values.items():
