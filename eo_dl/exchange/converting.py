@@ -9,13 +9,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ..core.labelset import LabelSet
+from ..core.wording import listed
 from ..errors import ConfigError, LabelError, OutputExistsError
 from ..io.atomic import atomic_file, atomic_folder, refuse_existing, write_bytes
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..labels.formats.annotations import Annotations, Losses
 from ..labels.formats.formatlist import written_format, written_formats
 from ..labels.formats.labelformat import WrittenFormat
-from ..labels.geometry import named
 from ..labels.labeloptions import LabelOptions
 from ..labels.reading import LabelFiles, labels_of
 from .imageobjects import annotations_of
@@ -174,6 +174,6 @@ def _refuse_other_content(out: Path, written: WrittenFormat) -> None:
     )
     if others:
         raise OutputExistsError(
-            f"{out}: not overwritten, as it contains more than {written.title} labels ({named(others)}); "
+            f"{out}: not overwritten, as it contains more than {written.title} labels ({listed(others)}); "
             "choose another folder"
         )

@@ -22,8 +22,8 @@ from ..core.window import Window
 from ..errors import LabelError
 from ..io.rasterize import polygonize
 from ..io.scene import Scene
+from ..labels.cleaning import polygonal_part
 from ..labels.formats.annotations import Annotations, LabelledImage, LabelledObject, Losses
-from ..labels.geometry import polygonal_part
 from ..labels.raster.masks import read_mask
 from ..labels.raster.maskvalues import open_mask
 

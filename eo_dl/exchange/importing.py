@@ -9,12 +9,12 @@ from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
 from ..core.rasterlabels import RasterLabels
+from ..core.wording import listed
 from ..errors import ConfigError, LabelError
 from ..io.scene import Scene, open_scene
 from ..labels.formats.annotations import Losses
 from ..labels.formats.formatlist import format_of_written, written_formats
 from ..labels.formats.labelfile import LabelFile
-from ..labels.geometry import named
 from ..labels.labeloptions import LabelOptions
 from ..labels.labelsources import recognised
 from ..labels.projectlayout import CLASS_FIELD
@@ -114,7 +114,7 @@ def _refuse_other_labels(folder: Path, index: ImageIndex) -> None:
     if others:
         raise LabelError(
             f"{folder}: besides the exported {', '.join(index.labels[:3])} there are other label files "
-            f"({named(others)}); name the file to import instead of the folder"
+            f"({listed(others)}); name the file to import instead of the folder"
         )
 
 

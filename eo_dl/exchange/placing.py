@@ -19,11 +19,11 @@ from ..core.labeloutlines import MapOutlines
 from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
 from ..core.rasterlabels import RasterLabels
+from ..core.wording import listed
 from ..errors import LabelError
 from ..io.scene import Scene
 from ..labels.formats.annotations import Losses
 from ..labels.formats.formatlist import written_formats
-from ..labels.geometry import named
 from .imageindex import ImageIndex, IndexedImage
 from .imageobjects import annotations_of
 from .joining import join_pieces
@@ -61,7 +61,7 @@ def place_labels(
     if missing:
         notes.append(
             f"{len(missing)} of {len(index.images)} exported images are not in the labels, "
-            f"so their ground is not annotated: {named(missing)}"
+            f"so their ground is not annotated: {listed(missing)}"
         )
     classes = _IndexClasses.of(index, labels.classes)
     notes += classes.notes
@@ -180,7 +180,7 @@ def _owners(names: Sequence[str], index: ImageIndex, source: str) -> dict[str, I
             owner[name] = image
     if unknown:
         raise LabelError(
-            f"{source}: {len(unknown)} of {len(names)} images are not in the index ({named(unknown)}); "
+            f"{source}: {len(unknown)} of {len(names)} images are not in the index ({listed(unknown)}); "
             "name the index that was exported with them with `index`"
         )
     return owner
@@ -206,7 +206,7 @@ class _IndexClasses:
         for name in new:
             id_of[name] = next(unused_ids)
             added.append(ClassInfo(id_of[name], name, default_color(id_of[name])))
-        notes = [f"{len(new)} classes were not exported and are new: {named(new)}"] if new else []
+        notes = [f"{len(new)} classes were not exported and are new: {listed(new)}"] if new else []
         new_ids = np.arange(256)
         for class_id, name in names.items():
             new_ids[class_id] = id_of.get(name, class_id)
@@ -259,7 +259,7 @@ def place_on_scenes(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
     without_crs = [scene.name for scene in scenes if scene.native.crs is None]
     if without_crs:
         raise LabelError(
-            f"{labels.source}: {named(without_crs)} has no CRS, so its labels cannot be placed on the map; "
+            f"{labels.source}: {listed(without_crs)} has no CRS, so its labels cannot be placed on the map; "
             "georeference it, or set `format` to one in pixels"
         )
     if not isinstance(labels, ImageLabels | WholeImageLabels):

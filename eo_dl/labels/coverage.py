@@ -20,9 +20,9 @@ from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
 from ..core.rasterlabels import RasterLabels
+from ..core.wording import count_lies, count_of, listed
 from ..errors import LabelError
 from ..io.scene import Scene
-from .geometry import counted_are, lie, named
 from .imagecoverage import image_notes, object_notes, refuse_same_names, size_notes
 from .pairing import best_named
 from .placement import PlacedLabels
@@ -122,9 +122,7 @@ def _bound_to_scenes(labels: MapLabels, scenes: Sequence[Scene]) -> MapLabels:
         "to no other"
     ]
     if unused:
-        notes.append(
-            f"{counted_are(len(unused), 'label file')} not used, named like no scene: {named(unused)}"
-        )
+        notes.append(f"{count_of(len(unused), 'label file')} not used, named like no scene: {listed(unused)}")
     return replace(
         labels,
         features=replace(features, images=np.array(images, dtype=object)),
@@ -160,15 +158,15 @@ def _ground_notes(labels: MapLabels, matched: MatchedLabels, scenes: Sequence[Sc
         raise LabelError(_no_overlap(labels, scenes))
     notes = []
     if not used.all():
-        outside = named(labels.features.feature_ids[~used])
-        notes.append(f"{lie(int((~used).sum()), len(labels), 'label')} outside the scenes: {outside}")
+        outside = listed(labels.features.feature_ids[~used])
+        notes.append(f"{count_lies(int((~used).sum()), len(labels), 'label')} outside the scenes: {outside}")
     if 1 < len(scenes) <= _LISTED_SCENES:
         counts = [f"{placed.scene.name} {len(placed.labels)}" for placed in matched.placed]
         notes.append(f"labels on each scene: {', '.join(counts)}")
         return notes
     empty = [placed.scene.name for placed in matched.placed if not len(placed.labels)]
     if empty:
-        notes.append(f"{len(empty)} of {len(scenes)} scenes have no label on them: {named(empty)}")
+        notes.append(f"{len(empty)} of {len(scenes)} scenes have no label on them: {listed(empty)}")
     return notes
 
 
@@ -187,11 +185,13 @@ def _area_notes(labels: MapLabels, scenes: Sequence[Scene]) -> list[str]:
         )
     notes = []
     if not on_scenes.all():
-        notes.append(f"{lie(int((~on_scenes).sum()), len(areas), 'annotated area')} outside the scenes")
+        notes.append(
+            f"{count_lies(int((~on_scenes).sum()), len(areas), 'annotated area')} outside the scenes"
+        )
     outside = np.ones(len(labels), np.bool_)
     outside[shapely.STRtree(areas).query(labels.features.geometries, predicate="intersects")[0]] = False
     if outside.any():
-        count = lie(int(outside.sum()), len(labels), "label")
+        count = count_lies(int(outside.sum()), len(labels), "label")
         notes.append(f"{count} outside the annotated areas and do not count")
     return notes
 

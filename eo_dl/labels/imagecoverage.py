@@ -10,9 +10,9 @@ import numpy as np
 from ..core.arraytypes import BoolArray
 from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.imagenames import ImageNames, stem_of
+from ..core.wording import count_lies, count_of, listed
 from ..errors import LabelError
 from ..io.scene import Scene
-from .geometry import counted_are, lie, named
 
 
 def image_notes(labels: ImageLabels | WholeImageLabels, scenes: Sequence[Scene]) -> list[str]:
@@ -27,22 +27,22 @@ def image_notes(labels: ImageLabels | WholeImageLabels, scenes: Sequence[Scene])
     all_names = [image.name for image in labels.covered]
     if not covered:
         raise LabelError(
-            f"{labels.source}: none of {len(all_names)} labelled images ({named(all_names)}) is among the scenes "
-            f"({named([scene.name for scene in scenes])}); names must be equal, apart from the suffix"
+            f"{labels.source}: none of {len(all_names)} labelled images ({listed(all_names)}) is among the scenes "
+            f"({listed([scene.name for scene in scenes])}); names must be equal, apart from the suffix"
         )
     notes = []
     without = [scene.name for scene in scenes if not labels.covers(scene.place)]
     if without:
         notes.append(
             f"{len(without)} of {len(scenes)} scenes have no labels and are not used as background: "
-            f"{named(without)}"
+            f"{listed(without)}"
         )
     scene_names = {names.exact(scene.place) for scene in covered}
     scene_stems = {names.by_stem(scene.place) for scene in covered}
     missing = [name for name in all_names if name not in scene_names and stem_of(name) not in scene_stems]
     if missing:
         notes.append(
-            f"{len(missing)} of {len(all_names)} labelled images are not among the scenes: {named(missing)}"
+            f"{len(missing)} of {len(all_names)} labelled images are not among the scenes: {listed(missing)}"
         )
     return notes
 
@@ -70,7 +70,7 @@ def size_notes(labels: ImageLabels, scenes: Sequence[Scene]) -> list[str]:
             f"{labels.source}: was made for images of another size ({wrong[0]}); give the images that were "
             "labelled"
         )
-    return [f"{counted_are(len(wrong), 'image')} of another size than the labels say: {wrong[0]}"]
+    return [f"{count_of(len(wrong), 'image')} of another size than the labels say: {wrong[0]}"]
 
 
 def object_notes(labels: ImageLabels, scenes: Sequence[Scene], used: BoolArray) -> list[str]:
@@ -92,8 +92,8 @@ def object_notes(labels: ImageLabels, scenes: Sequence[Scene], used: BoolArray) 
     outside = of_scene & ~used
     if not outside.any():
         return []
-    ids = named(labels.features.feature_ids[outside])
-    return [f"{lie(int(outside.sum()), len(labels), 'object')} wholly outside their images: {ids}"]
+    ids = listed(labels.features.feature_ids[outside])
+    return [f"{count_lies(int(outside.sum()), len(labels), 'object')} wholly outside their images: {ids}"]
 
 
 def refuse_same_names(source: str, names: Sequence[str]) -> None:

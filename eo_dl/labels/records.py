@@ -23,7 +23,7 @@ from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
 from ..errors import LabelError
 from .classnames import ClassRequest, Known, counted, name_classes
-from .geometry import clean_polygons
+from .cleaning import clean_polygons
 from .labeloptions import Unlabelled
 
 _MAX_NAME = 1024

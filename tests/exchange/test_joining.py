@@ -22,8 +22,8 @@ from eo_dl.core.window import Window
 from eo_dl.exchange.imageindex import ImageIndex, IndexedImage
 from eo_dl.exchange.pixelset import label_set_of
 from eo_dl.exchange.placing import place_labels
+from eo_dl.labels.cleaning import polygonal_part
 from eo_dl.labels.formats.annotations import Annotations, LabelledImage, LabelledObject
-from eo_dl.labels.geometry import polygonal_part
 
 SIDE = 96
 GRID = PixelGrid(CRS.from_epsg(32633), Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000), SIDE, SIDE)

@@ -23,7 +23,7 @@ from ...io.qgisforms import FormField, form_elements
 from ...io.qgisstyles import categories_qml
 from ...io.scene import Scene
 from ...io.vectorlayers import write_layers
-from ...labels.geometry import polygonal_part
+from ...labels.cleaning import polygonal_part
 from .finding import KINDS, SEVERITIES, SEVERITY_COLORS, Finding, Severity
 from .registration import Misregistration
 

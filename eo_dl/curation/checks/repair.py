@@ -23,7 +23,7 @@ from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
 from ...io.vectorlayers import layer_names, read_layer, read_metadata, read_styles, write_layer, write_layers
 from ...labels.classnames import counted, same_letters
-from ...labels.geometry import polygonal_part
+from ...labels.cleaning import polygonal_part
 from ...labels.labeloptions import LabelOptions
 from ...labels.labelsources import find_sources
 from ...labels.projectlayout import LABELS, is_project

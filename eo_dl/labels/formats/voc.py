@@ -18,10 +18,10 @@ import shapely
 
 from ...core.imagelabels import CoveredImage
 from ...core.imagenames import stem_of
+from ...core.wording import listed
 from ...errors import LabelError
 from ...io.xmltree import element, to_xml
 from ..classnames import value_text
-from ..geometry import named
 from ..labeloptions import LabelOptions
 from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import (
@@ -74,7 +74,7 @@ def read_voc(paths: Sequence[Path], source: str, options: LabelOptions) -> Recor
                 "(VOC by tradition counts from 1)"
             )
     if renamed:
-        notes.append(f"{len(renamed)} files have another name than their image: {named(renamed)}")
+        notes.append(f"{len(renamed)} files have another name than their image: {listed(renamed)}")
     objects = [box.as_object(first_pixel) for box in boxes]
     return pixel_records(source, objects, covered, notes, class_field="name")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import shapely
 
 from ...core.rasterlabels import LabelRaster, RasterLabels
+from ...core.wording import listed
 from ...errors import LabelError
 from ...io.scene import Scene
-from ..geometry import named
 from ..placement import PlacedLabels
 from .maskgrid import check_fit
 from .masks import footprint_in
@@ -36,8 +36,8 @@ def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[s
         _check_place(part.raster, part.scene)
         used.add(part.raster.path)
     if not used:
-        files = named([Path(raster.path).name for raster in labels.rasters])
-        scenes = named([part.scene.name for part in placed])
+        files = listed([Path(raster.path).name for raster in labels.rasters])
+        scenes = listed([part.scene.name for part in placed])
         raise LabelError(
             f"{labels.source}: no label raster ({files}) fits a scene ({scenes}) by name or place; name them alike"
         )
@@ -45,12 +45,12 @@ def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[s
     if without:
         notes.append(
             f"{len(without)} of {len(placed)} scenes have no label raster and are not used as background: "
-            f"{named(without)}"
+            f"{listed(without)}"
         )
     unused = [Path(raster.path).name for raster in labels.rasters if raster.path not in used]
     if unused:
         notes.append(
-            f"{len(unused)} of {len(labels.rasters)} label rasters belong to no scene: {named(unused)}"
+            f"{len(unused)} of {len(labels.rasters)} label rasters belong to no scene: {listed(unused)}"
         )
     return notes
 

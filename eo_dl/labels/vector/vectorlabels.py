@@ -16,10 +16,11 @@ from pyproj import CRS
 
 from ...core.arraytypes import GeometryArray
 from ...core.geometries import missing_or_empty, reproject
+from ...core.wording import listed
 from ...errors import LabelError
 from ...io.vectorlayers import read_layer
 from ..classnames import Known
-from ..geometry import clean_polygons, named
+from ..cleaning import clean_polygons
 from ..labeloptions import LabelOptions
 from ..projectlayout import ANNOTATED, LABELS, is_project
 from ..records import OutlineRecords
@@ -216,7 +217,7 @@ def _areas(
     count = int(thin.sum())
     if options.buffer_m is None:
         raise LabelError(
-            f"{source}: {count} of {len(geometries)} features are points or lines ({named(ids[thin])}), areas were expected; "
+            f"{source}: {count} of {len(geometries)} features are points or lines ({listed(ids[thin])}), areas were expected; "
             "give their radius in metres with `buffer_m`, or choose features with `where=FIELD=VALUE`"
         )
     out = geometries.copy()

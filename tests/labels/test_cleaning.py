@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eo_dl.errors import LabelError
-from eo_dl.labels.geometry import Cleaned, clean_polygons
+from eo_dl.labels.cleaning import Cleaned, clean_polygons
 
 
 def cleaned(*geometries: shapely.Geometry | None) -> Cleaned:
