@@ -10,7 +10,7 @@ import shapely
 from ..core.geometries import polygons_in
 from ..core.imagelabels import CoveredImage, ImageLabels
 from ..core.labeloutlines import ImageOutlines
-from ..labels.classnames import ClassRequest
+from ..labels.classrequest import ClassRequest
 from ..labels.formats.annotations import Annotations, LabelledImage, LabelledObject
 from ..labels.records import PixelObject, clean_features, pixel_records
 

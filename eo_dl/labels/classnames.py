@@ -1,9 +1,7 @@
-"""From the class values of annotations to a `ClassSet`: ids that stay, names as they are, and a person's own
-order or merging.
+"""From the class values of labels to a `ClassSet`: which value gets which id and name.
 
-Values are texts (`value_text`). Whole numbers 0 to 254 keep their value as id (0 is the background), 255
-means ignore; other values get the ids 1, 2, ... in sorted order. `ClassRequest` is what a person asks for
-instead.
+Values are texts (`value_text`). Whole numbers 0 to 254 keep their value as id (0 is the background), 255 means
+ignore; other values get the ids 1, 2, ... in sorted order. A `ClassRequest` overrides that.
 """
 
 from __future__ import annotations
@@ -13,253 +11,197 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from ..core.arraytypes import Int64Array
 from ..core.classes import BACKGROUND, IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.wording import count_of, listed
 from ..errors import LabelError
+from .classrequest import ClassRequest, is_color, is_number
 
-_MAX_FILE_BYTES = 1_000_000
-_REST = "*"
-_INTEGER = re.compile(r"[+-]?\d{1,18}(\.0+)?")
-_COLOR = re.compile(r"#[0-9a-f]{6}")
-
-
-def value_text(value: object) -> str | None:
-    """A class value as text: trimmed, whole numbers without fraction, colours in lower case; None where there
-    is none.
-    """
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return None
-    text = str(value).strip()
-    if _INTEGER.fullmatch(text):
-        return str(int(text.split(".")[0]))
-    return text.lower() if re.fullmatch(r"#[0-9A-Fa-f]{6}", text) else text or None
-
-
-@dataclass(frozen=True)
-class ClassRequest:
-    """Classes as a person gave them: `names` in order, which value belongs to which (None: ignored), `bare`
-    where no value was given.
-
-    Written as items "NAME", "NAME=VALUE|VALUE", "-VALUE" (ignore); the value "*" stands for all others.
-    """
-
-    names: tuple[str, ...]
-    values: Mapping[str, str | None]
-    bare: bool
-
-    def name_of(self, value: str) -> str | None:
-        """The class of a value, None for ignore; KeyError where nothing was said."""
-        return self.values[value] if value in self.values else self.values[_REST]
-
-    @property
-    def colored(self) -> bool:
-        """True where values are colours."""
-        return any(_COLOR.fullmatch(value) for value in self.values)
-
-
-def parse_classes(classes: Sequence[str] | str | Path | None) -> ClassRequest | None:
-    """A `ClassRequest` of a list, of a text with commas, or of a text file with one item a line. Raises
-    `LabelError`.
-    """
-    if classes is None:
-        return None
-    if isinstance(classes, Path) or (isinstance(classes, str) and classes.endswith(".txt")):
-        items = [line for line in _lines(Path(classes)) if not re.match(r"#(\s|$)", line)]
-    else:
-        items = classes.split(",") if isinstance(classes, str) else [str(item) for item in classes]
-    names: list[str] = []
-    values: dict[str, str | None] = {}
-    bare = True
-    for item in (item.strip() for item in items if item.strip()):
-        name, equals, listed = item.partition("=")
-        name = name.strip()
-        ignored = not equals and name.startswith("-") and len(name) > 1
-        bare &= not (equals or ignored)
-        for value in listed.split("|") if equals else (name.lstrip("-").split("|") if ignored else [name]):
-            text = value_text(value)
-            if text is None or not name:
-                raise LabelError(
-                    f"classes: {item!r} is not understood; write NAME, NAME=VALUE|VALUE or -VALUE (to ignore it)"
-                )
-            if text in values:
-                raise LabelError(f"classes: the value {text!r} is given twice; give it to one class")
-            values[text] = None if ignored else name
-        if not ignored and name not in names:
-            names.append(name)
-    if not names:
-        raise LabelError(
-            "classes: at least one class was expected, found none; omit `classes`, or name some, e.g. building,tree"
-        )
-    return ClassRequest(tuple(names), values, bare)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise LabelError(
-                f"{path}: is larger than 1 MB; a list of classes with one item a line was expected"
-            )
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as cause:
-        raise LabelError(
-            f"{path}: the list of classes cannot be read ({cause}); give a text file with one item a line"
-        ) from cause
+_MOST_COMPARED = 200  # values that are compared for their spelling
+_LEAST_LETTERS = 5
+_RARER = 5  # times as frequent as its misspelling a name must be
+_SIMILARITY = 0.85
 
 
 @dataclass(frozen=True)
 class Naming:
-    """`classes`, the class id of each value (255 = ignore), and `notes` to be said."""
+    """Classes of values."""
 
     classes: ClassSet
-    ids: Mapping[str, int]
-    notes: tuple[str, ...] = ()
+    """The classes, with their ids."""
 
-    def class_ids(self, values: Sequence[str | None]) -> npt.NDArray[np.int64]:
-        """(N,) ids of values; 255 for None."""
-        return np.array(
-            [IGNORE_ID if value is None else self.ids[value] for value in values], np.int64
-        ).reshape(-1)
+    ids: Mapping[str, int]
+    """The class id of each value; 255: ignored."""
+
+    notes: tuple[str, ...] = ()
+    """What was guessed or ignored."""
+
+    def class_ids(self, values: Sequence[str | None]) -> Int64Array:
+        """(N,) the class id of each value; 255 for None."""
+        ids = [IGNORE_ID if value is None else self.ids[value] for value in values]
+        return np.array(ids, np.int64).reshape(-1)
 
 
 @dataclass(frozen=True)
 class Known:
-    """What a source says of its classes beside the values met: their `names` in order, and `ids` of some of
-    them.
-    """
+    """What a source states about its classes, apart from the values of its labels."""
 
     names: tuple[str, ...] = ()
+    """Class names in their order, also of classes without labels."""
+
     ids: Mapping[str, int] = field(default_factory=dict)
+    """The ids of some of them."""
 
 
 def name_classes(
-    counts: Mapping[str, int], spec: ClassRequest | None, source: str, known: Known | None = None
+    counts: Mapping[str, int], request: ClassRequest | None, source: str, known: Known | None = None
 ) -> Naming:
-    """Classes for values with their counts. Raises `LabelError` for values that `spec` leaves out, or more
-    classes than there are ids.
+    """Give values their classes.
+
+    Args:
+        counts: Number of labels per value.
+        request: The classes asked for; None: one class per value.
+        source: The label files, for messages.
+        known: What the source states about its classes.
+
+    Raises:
+        LabelError: A value has no class in the request, or there are more classes than ids.
     """
     known = known or Known()
-    present = list(dict.fromkeys([*known.names, *counts]))
-    if spec is None:
-        return _own_classes(present, counts, source, known)
-    if spec.bare and _numeric(present) and not any(name in counts for name in spec.names):
-        return _names_for_numbers(present, counts, spec, source)
-    return _given_classes(present, counts, spec, source)
+    values = list(dict.fromkeys([*known.names, *counts]))
+    if request is None:
+        return _one_class_per_value(values, counts, source, known)
+    if request.bare and _are_numbers(values) and not any(name in counts for name in request.names):
+        return _names_for_numbers(values, counts, request, source)
+    return _requested_classes(values, counts, request, source)
 
 
-def _own_classes(present: Sequence[str], counts: Mapping[str, int], source: str, known: Known) -> Naming:
-    notes: list[str] = [] if _numeric(present) else list(lookalikes(counts))
-    if _numeric(present):
-        ids, names = _number_ids(present, notes)
+def _one_class_per_value(
+    values: Sequence[str], counts: Mapping[str, int], source: str, known: Known
+) -> Naming:
+    notes: list[str] = []
+    if _are_numbers(values):
+        ids = _ids_of_numbers(values, notes)
     else:
-        ids, names = _text_ids(present, known), {value: value for value in present}
-    _check_count(len(set(ids.values()) - {IGNORE_ID}), source)
+        ids = _ids_of_texts(values, known)
+        notes += lookalikes(counts)
+    _check_class_count(len(set(ids.values()) - {IGNORE_ID}), source)
+    infos: dict[int, ClassInfo] = {}
+    for value, class_id in ids.items():
+        if class_id == 0:
+            infos[0] = ClassInfo(0, BACKGROUND, default_color(0))
+        elif class_id != IGNORE_ID:
+            color = value if is_color(value) else default_color(class_id)
+            infos[class_id] = ClassInfo(class_id, value, color)
     if IGNORE_ID in ids.values():
-        notes.append(f"the value 255 ({_times(counts.get('255', 0))}) means ignore")
-    infos = {
-        i: ClassInfo(i, BACKGROUND if i == 0 else names[value], _color(value, i))
-        for value, i in ids.items()
-        if i != IGNORE_ID
-    }
+        notes.append(f"the value 255 ({count_of(counts.get('255', 0), 'time')}) means ignore")
     return Naming(_class_set(infos, source), ids, tuple(notes))
 
 
-def _number_ids(present: Sequence[str], notes: list[str]) -> tuple[dict[str, int], dict[str, str]]:
-    numbers = {value: int(value) for value in present}
+def _ids_of_numbers(values: Sequence[str], notes: list[str]) -> dict[str, int]:
+    """The numbers themselves if they are valid ids, else 1, 2, ... in their order."""
+    numbers = {value: int(value) for value in values}
     if all(0 <= number <= IGNORE_ID for number in numbers.values()):
-        return numbers, dict(zip(present, present, strict=True))
-    ordered = sorted(present, key=int)
+        return numbers
+    ordered = sorted(values, key=int)
     notes.append(
-        f"values {ordered[0]} to {ordered[-1]} do not fit ids 0 to 254: numbered 1 to {len(ordered)} in their order"
+        f"values {ordered[0]} to {ordered[-1]} do not fit ids 0 to 254: numbered 1 to {len(ordered)} in their "
+        "order"
     )
-    return {value: place for place, value in enumerate(ordered, start=1)}, dict(
-        zip(present, present, strict=True)
-    )
+    return {value: number for number, value in enumerate(ordered, start=1)}
 
 
-def _text_ids(present: Sequence[str], known: Known) -> dict[str, int]:
-    """Known ids where all have one of their own, else 1, 2, ...: as the source lists its classes, those that
-    it does not list last; background is 0.
+def _ids_of_texts(values: Sequence[str], known: Known) -> dict[str, int]:
+    """Ids that the source states if they are complete and valid, else 1, 2, ...
+
+    Classes that the source lists come first, in its order, then the others, sorted; background is 0.
     """
-    ids = [known.ids.get(value, -1) for value in present]
-    if (
-        len(set(ids)) == len(ids)
-        and all(0 <= i < IGNORE_ID for i in ids)
-        and all(i > 0 or v.casefold() == BACKGROUND for v, i in zip(present, ids, strict=True))
-    ):
-        return dict(zip(present, ids, strict=True))
-    return _ordered_ids([*known.names, *sorted(set(present) - set(known.names))])
+    ids = {value: known.ids[value] for value in values if value in known.ids}
+    complete = len(ids) == len(values) == len(set(ids.values()))
+    valid = all(0 <= class_id < IGNORE_ID for class_id in ids.values())
+    only_background_is_0 = all(class_id > 0 or _is_background(value) for value, class_id in ids.items())
+    if complete and valid and only_background_is_0:
+        return ids
+    return _ids_in_order([*known.names, *sorted(set(values) - set(known.names))])
 
 
-def _ordered_ids(names: Sequence[str]) -> dict[str, int]:
-    front = [name for name in names if name.casefold() == BACKGROUND]
-    return {
-        **dict.fromkeys(front, 0),
-        **{name: place for place, name in enumerate([n for n in names if n not in front], start=1)},
-    }
+def _ids_in_order(names: Sequence[str]) -> dict[str, int]:
+    """1, 2, ... in the order of the names; 0 for one called background."""
+    ids = {name: 0 for name in names if _is_background(name)}
+    others = [name for name in names if name not in ids]
+    return ids | {name: number for number, name in enumerate(others, start=1)}
+
+
+def _is_background(name: str) -> bool:
+    return name.casefold() == BACKGROUND
 
 
 def _names_for_numbers(
-    present: Sequence[str], counts: Mapping[str, int], spec: ClassRequest, source: str
+    values: Sequence[str], counts: Mapping[str, int], request: ClassRequest, source: str
 ) -> Naming:
-    """A plain list of names for numbered values: the first is 1, the second 2, ... (0 for one called
-    background).
-    """
-    ids = _ordered_ids(spec.names)
-    _check_count(len(ids), source)
-    allowed = {*ids.values(), 0, IGNORE_ID}
-    _refuse_unnamed({value: counts.get(value, 0) for value in present if int(value) not in allowed}, source)
-    infos = {i: ClassInfo(i, name, default_color(i)) for name, i in ids.items()}
-    if "0" in present:
+    """A plain list of names for numbered values: the first is 1, the second 2, ..."""
+    ids = _ids_in_order(request.names)
+    _check_class_count(len(ids), source)
+    named = {*ids.values(), 0, IGNORE_ID}
+    _refuse_unnamed({value: counts.get(value, 0) for value in values if int(value) not in named}, source)
+    infos = {class_id: ClassInfo(class_id, name, default_color(class_id)) for name, class_id in ids.items()}
+    if "0" in values:
         infos.setdefault(0, ClassInfo(0, BACKGROUND, default_color(0)))
-    told = ", ".join(f"{i} = {name}" for name, i in list(ids.items())[:10])
+    names = listed((f"{class_id} = {name}" for name, class_id in ids.items()), most=10)
     return Naming(
         _class_set(infos, source),
-        {value: int(value) for value in present},
-        (f"numbered values are named in the order given: {told}",),
+        {value: int(value) for value in values},
+        (f"numbered values are named in the order given: {names}",),
     )
 
 
-def _given_classes(
-    present: Sequence[str], counts: Mapping[str, int], spec: ClassRequest, source: str
+def _requested_classes(
+    values: Sequence[str], counts: Mapping[str, int], request: ClassRequest, source: str
 ) -> Naming:
-    ids = _ordered_ids(spec.names)
-    _check_count(len(ids), source)
-    found: dict[str, int] = {}
-    left: dict[str, int] = {}
+    ids = _ids_in_order(request.names)
+    _check_class_count(len(ids), source)
+    id_of_value: dict[str, int] = {}
+    unnamed: dict[str, int] = {}
     ignored = 0
-    for value in present:
+    for value in values:
         try:
-            name = spec.name_of(value)
+            name = request.name_of(value)
         except KeyError:
             if value in counts:
-                left[value] = counts[value]
+                unnamed[value] = counts[value]
             continue
-        found[value] = IGNORE_ID if name is None else ids[name]
-        ignored += counts.get(value, 0) if name is None else 0
-    _refuse_unnamed(left, source)
-    notes = [f"{_times(ignored)} ignored, as `classes` says"] if ignored else []
-    without = [name for name in spec.names if ids[name] not in found.values()]
+        if name is None:
+            id_of_value[value] = IGNORE_ID
+            ignored += counts.get(value, 0)
+        else:
+            id_of_value[value] = ids[name]
+    _refuse_unnamed(unnamed, source)
+    notes = []
+    if ignored:
+        notes.append(f"{count_of(ignored, 'time')} ignored, as `classes` requests")
+    without = [name for name in request.names if ids[name] not in id_of_value.values()]
     if without:
-        notes.append(f"nothing is labelled {', '.join(map(repr, without[:5]))}")
-    colors = {i: value for value, i in found.items() if _COLOR.fullmatch(value)}
-    infos = {i: ClassInfo(i, name, colors.get(i, default_color(i))) for name, i in ids.items()}
-    return Naming(_class_set(infos, source), found, tuple(notes))
+        notes.append(f"nothing is labelled {listed(map(repr, without))}")
+    colors = {class_id: value for value, class_id in id_of_value.items() if is_color(value)}
+    infos = {}
+    for name, class_id in ids.items():
+        infos[class_id] = ClassInfo(class_id, name, colors.get(class_id, default_color(class_id)))
+    return Naming(_class_set(infos, source), id_of_value, tuple(notes))
 
 
-def _refuse_unnamed(left: Mapping[str, int], source: str) -> None:
-    if left:
-        shown = ", ".join(
-            f"{value!r} ({_times(count)})"
-            for value, count in sorted(left.items(), key=lambda item: -item[1])[:6]
-        )
-        some = next(iter(left))
-        raise LabelError(
-            f"{source}: holds values that `classes` leaves out: {shown}; add NAME={some}, -{some} to ignore it, or NAME=* for all others"
-        )
+def _refuse_unnamed(unnamed: Mapping[str, int], source: str) -> None:
+    if not unnamed:
+        return
+    frequent = sorted(unnamed, key=lambda value: -unnamed[value])
+    values = listed((f"{value!r} ({count_of(unnamed[value], 'time')})" for value in frequent), most=6)
+    example = next(iter(unnamed))
+    raise LabelError(
+        f"{source}: holds values that `classes` leaves out: {values}; add NAME={example}, -{example} to ignore it, "
+        "or NAME=* for all others"
+    )
 
 
 def _class_set(infos: Mapping[int, ClassInfo], source: str) -> ClassSet:
@@ -267,58 +209,60 @@ def _class_set(infos: Mapping[int, ClassInfo], source: str) -> ClassSet:
         raise LabelError(
             f"{source}: every label is ignored, so no class is left; check `classes` and `class_field`"
         )
-    return ClassSet(tuple(infos[i] for i in sorted(infos)))
+    return ClassSet(tuple(infos[class_id] for class_id in sorted(infos)))
 
 
-def _check_count(count: int, source: str) -> None:
+def _check_class_count(count: int, source: str) -> None:
     if count >= IGNORE_ID:
         raise LabelError(
-            f"{source}: holds {count} classes, at most 254 fit; choose another `class_field`, or merge with `classes`"
+            f"{source}: has {count} classes, at most 254 are possible; choose another `class_field`, or merge "
+            "values with `classes`"
         )
 
 
-def _numeric(values: Sequence[str]) -> bool:
-    return bool(values) and all(_INTEGER.fullmatch(value) for value in values)
-
-
-def _color(value: str, class_id: int) -> str:
-    return value if _COLOR.fullmatch(value) and class_id else default_color(class_id)
-
-
-def _times(count: int) -> str:
-    return f"{count} time{'s' * (count != 1)}"
+def _are_numbers(values: Sequence[str]) -> bool:
+    return bool(values) and all(is_number(value) for value in values)
 
 
 def lookalikes(counts: Mapping[str, int]) -> tuple[str, ...]:
-    """A remark for each class that is written nearly as a more frequent one: case, spaces, stray signs, or a
-    rare spelling.
+    """A note for each class whose name is nearly that of a more frequent one.
+
+    Names differ by case, spaces and signs alone, or one is a rare misspelling of the other.
+
+    Args:
+        counts: Number of labels per class name.
     """
     ordered = sorted(counts, key=lambda value: (-counts[value], value))
     notes = []
-    for place, rare in enumerate(ordered[:200]):
-        twin = next((common for common in ordered[:place] if _alike(common, rare, counts)), None)
-        if twin is not None:
-            notes.append(
-                f"class '{rare}' ({counts[rare]}) looks like '{twin}' ({counts[twin]}); merge them with `classes='{twin}={twin}|{rare}'"
-            )
+    for number, rare in enumerate(ordered[:_MOST_COMPARED]):
+        for common in ordered[:number]:
+            if _are_alike(common, rare, counts):
+                notes.append(
+                    f"class '{rare}' ({counts[rare]}) looks like '{common}' ({counts[common]}); merge them with "
+                    f"`classes='{common}={common}|{rare}'`"
+                )
+                break
     return tuple(notes)
 
 
-def same_letters(value: str) -> str:
-    """A class name without case, spaces and signs; two that agree in it are one class."""
-    return re.sub(r"[\W_]+", "", value.casefold())
+def same_letters(name: str) -> str:
+    """A class name without case, spaces and signs; names that agree in it are one class."""
+    return re.sub(r"[\W_]+", "", name.casefold())
 
 
-def _alike(common: str, rare: str, counts: Mapping[str, int]) -> bool:
-    a, b = same_letters(common), same_letters(rare)
-    if not a or not b:
+def _are_alike(common: str, rare: str, counts: Mapping[str, int]) -> bool:
+    first, second = same_letters(common), same_letters(rare)
+    if not first or not second:
         return False
-    if a == b:
+    if first == second:
         return True
-    spelling = min(len(a), len(b)) >= 5 and not re.search(r"\d", a + b) and counts[rare] * 5 <= counts[common]
-    return spelling and difflib.SequenceMatcher(None, a, b).ratio() >= 0.85
+    # Numbers are not misspelt: class 1 and class 2 differ on purpose.
+    short = min(len(first), len(second)) < _LEAST_LETTERS
+    if short or re.search(r"\d", first + second) or counts[rare] * _RARER > counts[common]:
+        return False
+    return difflib.SequenceMatcher(None, first, second).ratio() >= _SIMILARITY
 
 
 def counted(values: Sequence[str | None]) -> dict[str, int]:
-    """How often each value occurs, in order of first occurrence; None left out."""
+    """How often each value occurs, in order of first occurrence; None is left out."""
     return dict(Counter(value for value in values if value is not None))

@@ -12,7 +12,7 @@ from ..core.maplabels import MapLabels
 from ..core.rasterlabels import RasterLabels
 from ..errors import LabelError
 from ..io.vectorlayers import layer_length
-from .classnames import ClassRequest, parse_classes
+from .classrequest import ClassRequest, parse_classes
 from .formats.labelformat import VECTOR_OPTIONS
 from .labeloptions import LabelOptions, Sizes, Unlabelled
 from .labelsources import Sources, find_sources

@@ -22,7 +22,8 @@ from ..core.labeloutlines import MapOutlines
 from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
 from ..errors import LabelError
-from .classnames import ClassRequest, Known, counted, name_classes
+from .classnames import Known, counted, name_classes
+from .classrequest import ClassRequest
 from .cleaning import clean_polygons
 from .labeloptions import Unlabelled
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ..core.arraytypes import BoolArray
-from .classnames import value_text
+from .classrequest import value_text
 from .projectlayout import STATUSES
 
 PROPOSED, ACCEPTED, CHANGED, REJECTED = "proposed", *STATUSES

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eo_dl.errors import LabelError
-from eo_dl.labels.classnames import Known, Naming, lookalikes, name_classes, parse_classes, value_text
+from eo_dl.labels.classnames import Known, Naming, lookalikes, name_classes
+from eo_dl.labels.classrequest import parse_classes, value_text
 
 
 def naming(

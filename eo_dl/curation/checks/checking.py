@@ -16,7 +16,7 @@ from ...core.progress import OnProgress, silent
 from ...core.rasterlabels import RasterLabels
 from ...errors import EoDlError, LabelError
 from ...io.scene import Scene, SceneSources, open_scenes
-from ...labels.classnames import parse_classes
+from ...labels.classrequest import parse_classes
 from ...labels.coverage import match_labels
 from ...labels.labeloptions import LabelOptions
 from ...labels.labelsources import Sources, find_sources

@@ -17,7 +17,7 @@ from pyproj import CRS
 from ...errors import LabelError
 from ...io.classmap import PARTITION_KEY
 from ...io.vectorlayers import layer_names, read_layer, read_metadata
-from ...labels.classnames import value_text
+from ...labels.classrequest import value_text
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, LABELS, is_project
 from ...labels.review import PROPOSED, REJECTED, REVIEW, statuses_of
 

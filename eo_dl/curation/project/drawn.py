@@ -18,7 +18,7 @@ from ...core.labelset import LabelSet, features_of
 from ...core.rasterlabels import RasterLabels
 from ...errors import LabelError
 from ...io.vectorlayers import read_layer
-from ...labels.classnames import value_text
+from ...labels.classrequest import value_text
 from ...labels.labeloptions import LabelOptions
 from ...labels.labelsources import find_sources
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, LABELS, announced, is_project

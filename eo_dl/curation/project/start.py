@@ -19,7 +19,8 @@ from ...io.qgisproject import Drawing, VectorLayer, write_project
 from ...io.qgisstyles import GeometryKind, categories_qml, outline_qml
 from ...io.scene import Scene, SceneSources, open_scenes
 from ...io.vectorlayers import write_layers
-from ...labels.classnames import lookalikes, parse_classes
+from ...labels.classnames import lookalikes
+from ...labels.classrequest import parse_classes
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, KINDS, LABELS, STATUSES, Kind, metadata
 
 _LONGEST_NAME = 80

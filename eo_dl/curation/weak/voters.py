@@ -20,7 +20,7 @@ from ...core.rasterlabels import LabelRaster
 from ...errors import LabelError
 from ...io.rasterize import burn
 from ...io.scene import Scene
-from ...labels.classnames import value_text
+from ...labels.classrequest import value_text
 from ...labels.placement import PlacedLabels
 from ...labels.raster.masks import read_mask
 from ...labels.raster.maskvalues import mask_content

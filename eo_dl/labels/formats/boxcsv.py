@@ -17,7 +17,7 @@ import shapely
 
 from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
-from ..classnames import value_text
+from ..classrequest import value_text
 from ..labeloptions import LabelOptions
 from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledObject, Losses, objects_that_count

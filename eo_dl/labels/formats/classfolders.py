@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...core.imagenames import names_of
 from ...io.discover import own_path, rasters_below
-from ..classnames import value_text
+from ..classrequest import value_text
 from ..labeloptions import LabelOptions
 from ..records import ImageClass, Records, image_class_records
 from .annotations import NO_SPLIT, Annotations, LabelledImage, Losses

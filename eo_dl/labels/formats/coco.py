@@ -20,7 +20,8 @@ from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import burn
-from ..classnames import Known, value_text
+from ..classnames import Known
+from ..classrequest import value_text
 from ..labeloptions import LabelOptions
 from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses, objects_with_class

@@ -24,7 +24,8 @@ from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import polygonize
 from ...io.xmltree import element, to_xml
-from ..classnames import Known, value_text
+from ..classnames import Known
+from ..classrequest import value_text
 from ..labeloptions import LabelOptions
 from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count

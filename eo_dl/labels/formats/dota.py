@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
-from ..classnames import value_text
+from ..classrequest import value_text
 from ..labeloptions import LabelOptions
 from ..records import PixelObject, Records, pixel_records
 from .annotations import (

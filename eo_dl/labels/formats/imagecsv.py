@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from ...core.imagenames import names_of
 from ...errors import LabelError
 from ...io.discover import own_path
-from ..classnames import value_text
+from ..classrequest import value_text
 from ..labeloptions import LabelOptions
 from ..records import ImageClass, Records, image_class_records, image_name
 from .annotations import Annotations, Losses

@@ -15,7 +15,7 @@ from typing import Literal
 from ...core.classes import ClassSet
 from ...core.labelset import LabelSet
 from ...core.rasterlabels import RasterLabels
-from ..classnames import ClassRequest
+from ..classrequest import ClassRequest
 from ..labeloptions import LabelOptions, Unlabelled
 from ..records import Records
 from .annotations import Annotations, LabelledImage, Losses

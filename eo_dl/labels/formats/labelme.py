@@ -24,7 +24,7 @@ from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import polygonize
-from ..classnames import value_text
+from ..classrequest import value_text
 from ..labeloptions import LabelOptions
 from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count

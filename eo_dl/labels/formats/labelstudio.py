@@ -28,7 +28,7 @@ from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
 from ...io.rasterize import burn, polygonize
 from ...io.xmltree import element, to_xml
-from ..classnames import value_text
+from ..classrequest import value_text
 from ..labeloptions import LabelOptions
 from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import (

@@ -22,7 +22,7 @@ from ...io.gate import driver_of_bytes
 from ...io.qgisstyles import class_raster_aux_xml
 from ...io.rasterize import burn
 from ...io.rasterwriter import encode_geotiff
-from ..classnames import ClassRequest
+from ..classrequest import ClassRequest
 from ..labeloptions import Unlabelled
 from ..raster.maskset import read_masks
 from .annotations import Annotations, LabelledImage, Losses, without_extras

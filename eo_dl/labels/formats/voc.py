@@ -21,7 +21,7 @@ from ...core.imagenames import stem_of
 from ...core.wording import listed
 from ...errors import LabelError
 from ...io.xmltree import element, to_xml
-from ..classnames import value_text
+from ..classrequest import value_text
 from ..labeloptions import LabelOptions
 from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import (

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from ...core.classes import IGNORE_ID, ClassSet
-from ..classnames import ClassRequest
+from ..classrequest import ClassRequest
 from .annotations import NO_SPLIT, Annotations
 from .safefile import put, read_text
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 from ...core.classes import IGNORE_ID, ClassSet
 from ...core.rasterlabels import LabelRaster, RasterLabels
 from ...errors import LabelError
-from ..classnames import ClassRequest, name_classes, parse_classes
+from ..classnames import name_classes
+from ..classrequest import ClassRequest, parse_classes
 from ..labeloptions import Unlabelled
 from .maskvalues import Kind, MaskContent, mask_content
 from .softmasks import read_probabilities

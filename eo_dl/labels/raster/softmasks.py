@@ -13,7 +13,7 @@ from ...core.classes import ClassSet
 from ...core.rasterlabels import LabelRaster, RasterLabels
 from ...errors import LabelError
 from ...io.classmap import probability_classes
-from ..classnames import ClassRequest
+from ..classrequest import ClassRequest
 from .maskvalues import open_mask
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from ...core.classes import IGNORE_ID
 from ...errors import LabelError
-from ..classnames import value_text
+from ..classrequest import value_text
 
 NO_FIELD = "none"
 FILE_FIELD = "file"
