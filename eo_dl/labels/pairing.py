@@ -1,4 +1,4 @@
-"""Which label file belongs to which image, by name: the same stem, or the same but for words such as "mask"
+"""Which label file belongs to which image, by name: the same stem, or the same apart from words such as "mask"
 or "labels".
 """
 
@@ -12,52 +12,66 @@ from pathlib import PurePath
 from ..core.imagenames import stem_of
 from ..errors import LabelError
 
-_WORDS = re.compile(
-    r"labels?|labell?ed|masks?|seg|segmentation|gt|truth|groundtruth|annotations?|annotated|target|class(es)?|polygons?|objects?|boxes|images?|img|scene|ortho|sat|rgb"
+_WORDS_OF_LABELS = (
+    "labels?|labell?ed|masks?|seg|segmentation|gt|truth|groundtruth|annotations?|annotated|target|class(es)?|"
+    "polygons?|objects?|boxes"
 )
+_WORDS_OF_IMAGES = "images?|img|scene|ortho|sat|rgb"
+_WORDS = re.compile(f"{_WORDS_OF_LABELS}|{_WORDS_OF_IMAGES}")
 
 
 def stem(path: str) -> str:
-    """File name without its last suffix, of a path or an address."""
+    """The file name of a path or an address without its last suffix."""
     return stem_of(PurePath(path.split("?")[0]).name)
 
 
 def core_name(path: str) -> str:
-    """The stem in lower case without the words that tell labels from images ("tile_1_mask" and "tile_image_1"
-    are both "tile 1").
+    """The stem in lower case without words for labels and images.
+
+    "tile_1_mask" and "tile_image_1" both give "tile 1".
     """
     words = re.split(r"[\W_]+", stem(path).casefold())
     return " ".join(word for word in words if word and not _WORDS.fullmatch(word))
 
 
 def best_named(image: str, candidates: Sequence[str], what: str) -> int | None:
-    """The place of the file that is named like `image`: same stem first, then same core name; None where
-    there is none.
+    """The number of the file that is named like an image; None if there is none.
 
-    Of several the one nearest in the folders is taken. Raises `LabelError` where two are equally near.
+    Files with the same stem come first, then those with the same core name; of several, the one that shares
+    most leading folders.
+
+    Args:
+        image: Path of the image.
+        candidates: Paths of the files.
+        what: What the files are, for messages ("label file").
+
+    Raises:
+        LabelError: Two files fit equally well.
     """
-    same = [place for place, path in enumerate(candidates) if stem(path) == stem(image)]
-    core = core_name(image)
-    found = same or [place for place, path in enumerate(candidates) if core and core_name(path) == core]
-    if len(found) < 2:
-        return found[0] if found else None
-    ranked = sorted(found, key=lambda place: -_common(image, candidates[place]))
-    if _common(image, candidates[ranked[0]]) == _common(image, candidates[ranked[1]]):
+    numbers = [number for number, path in enumerate(candidates) if stem(path) == stem(image)]
+    name = core_name(image)
+    if not numbers and name:
+        numbers = [number for number, path in enumerate(candidates) if core_name(path) == name]
+    if not numbers:
+        return None
+    ranked = sorted(numbers, key=lambda number: -_shared_folders(image, candidates[number]))
+    best, *others = (candidates[number] for number in ranked)
+    if others and _shared_folders(image, best) == _shared_folders(image, others[0]):
         raise LabelError(
-            f"{image}: two {what}s fit its name, {candidates[ranked[0]]} and {candidates[ranked[1]]}; give one of them, or the scenes of one folder at a time"
+            f"{image}: two {what}s fit its name, {best} and {others[0]}; give one of them, or the scenes of one "
+            "folder at a time"
         )
     return ranked[0]
 
 
-def _common(first: str, second: str) -> int:
+def _shared_folders(first: str, second: str) -> int:
     """Number of leading folders that two paths share."""
     # Not Path.resolve(): a linked file keeps the folders by which it was named.
     first_folders = PurePath(os.path.abspath(first)).parent.parts  # noqa: PTH100
     second_folders = PurePath(os.path.abspath(second)).parent.parts  # noqa: PTH100
-    pairs = zip(first_folders, second_folders, strict=False)
     count = 0
-    for a, b in pairs:
-        if a != b:
+    for first_name, second_name in zip(first_folders, second_folders, strict=False):
+        if first_name != second_name:
             break
         count += 1
     return count

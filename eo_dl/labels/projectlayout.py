@@ -1,7 +1,7 @@
-"""What a labelling project looks like inside: layers, fields, and what the file says about itself.
+"""The layers and fields of a labelling project, and what its file states about itself.
 
-`labels` holds the objects, `annotated` the ground on which they are complete. `read_labels` and `tile` know
-both by these names.
+The layer `labels` holds the objects, `annotated` the ground on which they are complete. `read_labels` and
+`tile` know both by these names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LABELS = "labels"
 ANNOTATED = "annotated"
 CLASS_FIELD = "class_name"
 STATUSES = ("accepted", "changed", "rejected")
-"""What a review writes into `status`."""
+"""The values of the field `status` after a review."""
 
 Kind = Literal["polygon", "box", "point"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -32,21 +32,26 @@ SCENES_KEY = "eo_dl_scenes"
 
 @dataclass(frozen=True)
 class Announced:
-    """What a project says about itself: its classes in order, what is drawn, and over which scenes (those of
-    them that are there).
-    """
+    """What a labelling project states about itself."""
 
     classes: ClassSet
+    """Its classes, in order."""
+
     kind: Kind
+    """What is drawn in it."""
+
     scenes: tuple[str, ...] = ()
+    """Paths of the scenes it was made for, as far as they exist."""
 
 
 def is_project(path: str | Path, layer: str | None = None) -> bool:
-    """True for a GeoPackage of the layers `labels` and `annotated`, made here or by hand; a chip set's has
-    `chips` too and is none.
+    """Whether a file is a labelling project: a GeoPackage with the layers `labels` and `annotated`.
 
-    Where a `layer` is named (QGIS always names one), it has to be that of the labels; another one is read as
-    in any file.
+    A chip set has these layers too, and `chips`.
+
+    Args:
+        path: The file.
+        layer: The layer to be read; it must be that of the labels, if it is named at all (QGIS always does).
     """
     if layer not in (None, LABELS) or Path(path).suffix.lower() != ".gpkg" or not Path(path).is_file():
         return False
@@ -55,31 +60,38 @@ def is_project(path: str | Path, layer: str | None = None) -> bool:
 
 
 def announced(path: str | Path) -> Announced | None:
-    """What a project says about itself; None where it says nothing that is understood."""
-    found = read_metadata(path, LABELS)
+    """What a project states about itself; None where it states nothing that can be read."""
+    values = read_metadata(path, LABELS)
+    kind = values.get(KIND_KEY, "polygon")
     try:
-        names = json.loads(found[CLASSES_KEY])
-        kind = next(kind for kind in KINDS if kind == found.get(KIND_KEY, "polygon"))
-        places = [str(scene) for scene in json.loads(found.get(SCENES_KEY, "[]"))]
-        return Announced(
-            ClassSet.of_names([str(name) for name in names]), kind, _there(Path(path).parent, places)
-        )
-    except (KeyError, ValueError, StopIteration, TypeError):
+        names = [str(name) for name in json.loads(values[CLASSES_KEY])]
+        paths = [str(path) for path in json.loads(values.get(SCENES_KEY, "[]"))]
+        classes = ClassSet.of_names(names)
+    except (KeyError, ValueError, TypeError):
         return None
+    if kind not in KINDS:
+        return None
+    return Announced(classes, kind, _existing(Path(path).parent, paths))
 
 
 def metadata(classes: ClassSet, kind: Kind, scenes: Sequence[str], folder: Path) -> dict[str, str]:
-    """What is written so that `announced` finds it; scenes by their way from `folder`, so that both can be
-    moved together.
+    """What is written into a project so that `announced` finds it.
+
+    Args:
+        classes: The classes, in order.
+        kind: What is drawn.
+        scenes: Paths of the scenes.
+        folder: The folder of the project; paths are relative to it, so that both can be moved together.
     """
-    places = [relative_path(scene, folder) for scene in scenes]
+    paths = [relative_path(scene, folder) for scene in scenes]
     return {
         CLASSES_KEY: json.dumps(list(classes.names), ensure_ascii=False),
         KIND_KEY: kind,
-        SCENES_KEY: json.dumps(places, ensure_ascii=False),
+        SCENES_KEY: json.dumps(paths, ensure_ascii=False),
     }
 
 
-def _there(folder: Path, places: Sequence[str]) -> tuple[str, ...]:
-    found = [place if is_remote(place) else str(folder / place) for place in places]
-    return tuple(place for place in found if is_remote(place) or Path(place).is_file())
+def _existing(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
+    """The paths that exist, and remote ones."""
+    absolute = [path if is_remote(path) else str(folder / path) for path in paths]
+    return tuple(path for path in absolute if is_remote(path) or Path(path).is_file())

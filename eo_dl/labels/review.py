@@ -1,8 +1,8 @@
-"""What a review says of labels: `status` is proposed, accepted, changed or rejected; nothing said is a label
+"""The review of labels: the field `status` is proposed, accepted, changed or rejected; without one, a label is
 like any other.
 
-Proposed ones are not labels yet, nor is their ground background: they count neither way, unless `reviewed` is
-set. Rejected ones are no labels, and their ground is background for sure: hard negatives.
+Proposed labels are not labels yet, and their ground is not background either: they are ignored, unless they are
+ticked as `reviewed`. Rejected ones are not labels, and their ground is background for sure: hard negatives.
 """
 
 from __future__ import annotations
@@ -12,63 +12,62 @@ from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
-from ..core.arraytypes import BoolArray
+from ..core.arraytypes import BoolArray, ObjectArray
 from .classrequest import value_text
 from .projectlayout import STATUSES
 
 PROPOSED, ACCEPTED, CHANGED, REJECTED = "proposed", *STATUSES
 REVIEW = (PROPOSED, *STATUSES)
 
-Flags = npt.NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
 class Reviewed:
-    """(N,) which features are only proposed and which are rejected, and what has to be said."""
+    """Which features of a layer are not labels."""
 
-    proposed: Flags
-    rejected: Flags
+    proposed: BoolArray
+    """(N,) True for features that are only proposed."""
+
+    rejected: BoolArray
+    """(N,) True for features that were rejected."""
+
     notes: tuple[str, ...] = ()
+    """How many features have which status."""
 
 
 def ticked_rows(frame: pd.DataFrame) -> BoolArray:
-    """(N,) rows whose box `reviewed` is ticked; none where the table has no such field."""
+    """(N,) True for rows whose box `reviewed` is ticked; for none, if the table has no such field."""
     if "reviewed" not in frame.columns:
         return np.zeros(len(frame), np.bool_)
     return np.array([not pd.isna(value) and bool(value) for value in frame["reviewed"]], np.bool_)
 
 
-def statuses_of(frame: gpd.GeoDataFrame) -> npt.NDArray[np.object_]:
-    """(N,) the status of each feature, None where none is said; a proposed one that was ticked as reviewed is
-    accepted.
+def statuses_of(frame: gpd.GeoDataFrame) -> ObjectArray:
+    """(N,) the status of each feature; None where it has none.
 
-    A field `status` with other words than ours is somebody else's, and says nothing here.
+    A proposed feature that is ticked as reviewed is accepted. A field `status` with other words belongs to
+    another program and is not read.
     """
-    said = (
-        [None if pd.isna(value) else value_text(value) for value in frame["status"]]
-        if "status" in frame.columns
-        else [None] * len(frame)
-    )
-    if not {text for text in said if text is not None} <= set(REVIEW):
-        said = [None] * len(frame)
-    found = np.empty(len(frame), dtype=object)
-    found[:] = [
-        ACCEPTED if text == PROPOSED and ticked else text
-        for text, ticked in zip(said, ticked_rows(frame), strict=True)
-    ]
-    return found
+    statuses: ObjectArray = np.full(len(frame), None, dtype=object)
+    if "status" not in frame.columns:
+        return statuses
+    texts = [None if pd.isna(value) else value_text(value) for value in frame["status"]]
+    if not set(texts) <= {*REVIEW, None}:
+        return statuses
+    statuses[:] = texts
+    statuses[(statuses == PROPOSED) & ticked_rows(frame)] = ACCEPTED
+    return statuses
 
 
 def review_of(frame: gpd.GeoDataFrame) -> Reviewed:
-    """What the review of a layer says."""
-    found = statuses_of(frame)
-    proposed, rejected = np.asarray(found == PROPOSED, np.bool_), np.asarray(found == REJECTED, np.bool_)
-    counts = Counter(text for text in found if text is not None)
-    notes = []
-    if counts:
-        told = ", ".join(f"{counts[name]} {name}" for name in REVIEW if counts[name])
-        notes.append(f"status: {told}; proposed ones count neither way, rejected ones are background")
-    return Reviewed(proposed, rejected, tuple(notes))
+    """The review of the features of a layer."""
+    statuses = statuses_of(frame)
+    proposed = np.asarray(statuses == PROPOSED, np.bool_)
+    rejected = np.asarray(statuses == REJECTED, np.bool_)
+    counts = Counter(statuses.tolist())
+    present = ", ".join(f"{counts[status]} {status}" for status in REVIEW if counts[status])
+    if not present:
+        return Reviewed(proposed, rejected)
+    note = f"status: {present}; proposed ones are ignored, rejected ones are background"
+    return Reviewed(proposed, rejected, (note,))
