@@ -258,5 +258,5 @@ def test_a_stopped_table_goes_on_and_options_of_maps_are_refused(
 
 def test_a_csv_is_for_whole_images_only(tmp_path: Path, write_scene: Write, make_bundle: Make) -> None:
     scene = write_scene(tmp_path / "scene.tif", np.ones((32, 32), np.uint8))
-    with pytest.raises(ConfigError, match="row for each image"):
+    with pytest.raises(ConfigError, match="one row per image"):
         predict(make_bundle("segmentation"), scene, out=tmp_path / "table.csv")

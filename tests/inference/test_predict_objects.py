@@ -201,7 +201,7 @@ def test_the_score_threshold_is_the_bundles_unless_given(
 
 @pytest.mark.parametrize(
     ("out", "probabilities", "says"),
-    [("o.tif", False, ".gpkg, .geojson"), ("o.gpkg", True, "leave --probabilities out")],
+    [("o.tif", False, ".gpkg, .geojson"), ("o.gpkg", True, "omit `probabilities`")],
 )
 def test_objects_are_no_raster(
     out: str,

@@ -398,7 +398,7 @@ def test_a_scene_without_any_valid_pixel_is_refused(
         ("map.shp", ConfigError, ".tif, .gpkg"),
         ("map", ConfigError, "suffix"),
         ("scene.tif", OutputExistsError, "is an input"),
-        ("there.tif", OutputExistsError, "--overwrite"),
+        ("there.tif", OutputExistsError, "overwrite=True"),
         ("missing/map.tif", InputError, "does not exist"),
     ],
 )
