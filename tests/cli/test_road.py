@@ -72,7 +72,7 @@ def test_exit_codes(
     def stop(*args: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("eo_dl.open_scene", stop, raising=False)
+    monkeypatch.setattr("eo_dl.io.scene.open_scenes", stop)
     if code is None:
         with pytest.raises(error):  # a bug is never dressed up as bad input
             eo_dl_cli("inspect", world.scene)
