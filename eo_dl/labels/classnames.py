@@ -1,7 +1,7 @@
 """From the class values of labels to a `ClassSet`: which value gets which id and name.
 
-Values are texts (`value_text`). Whole numbers 0 to 254 keep their value as id (0 is the background), 255 means
-ignore; other values get the ids 1, 2, ... in sorted order. A `ClassRequest` overrides that.
+Values are texts (`value_text`). Whole numbers 0 to 254 keep their value as id (0 is the background), 255
+means ignore; other values get the ids 1, 2, ... in sorted order. A `ClassRequest` overrides that.
 """
 
 from __future__ import annotations
@@ -108,8 +108,8 @@ def _ids_of_numbers(values: Sequence[str], notes: list[str]) -> dict[str, int]:
         return numbers
     ordered = sorted(values, key=int)
     notes.append(
-        f"values {ordered[0]} to {ordered[-1]} do not fit ids 0 to 254: numbered 1 to {len(ordered)} in their "
-        "order"
+        f"values {ordered[0]} to {ordered[-1]} do not fit ids 0 to 254: numbered 1 to {len(ordered)} in "
+        "their order"
     )
     return {value: number for number, value in enumerate(ordered, start=1)}
 
@@ -199,8 +199,8 @@ def _refuse_unnamed(unnamed: Mapping[str, int], source: str) -> None:
     values = listed((f"{value!r} ({count_of(unnamed[value], 'time')})" for value in frequent), most=6)
     example = next(iter(unnamed))
     raise LabelError(
-        f"{source}: holds values that `classes` leaves out: {values}; add NAME={example}, -{example} to ignore it, "
-        "or NAME=* for all others"
+        f"{source}: holds values that `classes` leaves out: {values}; add NAME={example}, -{example} to "
+        "ignore it, or NAME=* for all others"
     )
 
 
@@ -215,8 +215,8 @@ def _class_set(infos: Mapping[int, ClassInfo], source: str) -> ClassSet:
 def _check_class_count(count: int, source: str) -> None:
     if count >= IGNORE_ID:
         raise LabelError(
-            f"{source}: has {count} classes, at most 254 are possible; choose another `class_field`, or merge "
-            "values with `classes`"
+            f"{source}: has {count} classes, at most 254 are possible; choose another `class_field`, or "
+            "merge values with `classes`"
         )
 
 
@@ -238,8 +238,8 @@ def lookalikes(counts: Mapping[str, int]) -> tuple[str, ...]:
         for common in ordered[:number]:
             if _are_alike(common, rare, counts):
                 notes.append(
-                    f"class '{rare}' ({counts[rare]}) looks like '{common}' ({counts[common]}); merge them with "
-                    f"`classes='{common}={common}|{rare}'`"
+                    f"class '{rare}' ({counts[rare]}) looks like '{common}' ({counts[common]}); merge them "
+                    f"with `classes='{common}={common}|{rare}'`"
                 )
                 break
     return tuple(notes)

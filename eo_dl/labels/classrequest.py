@@ -21,7 +21,7 @@ _COMMENT = re.compile(r"#(\s|$)")  # a colour has no space after the sign
 
 
 def value_text(value: object) -> str | None:
-    """A class value as text: trimmed, whole numbers without a fraction, colours in lower case; None if empty."""
+    """A class value as text: trimmed, whole numbers without fraction, colours in lower case; None if empty."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return None
     text = str(value).strip()
@@ -59,7 +59,7 @@ class ClassRequest:
     """True for a plain list of names, without any value."""
 
     def name_of(self, value: str) -> str | None:
-        """The class name of a value; None: it is ignored. Raises `KeyError` for a value that no item covers."""
+        """The class name of a value; None: it is ignored. Raises `KeyError` where no item covers it."""
         return self.values[value] if value in self.values else self.values[REST]
 
     @property
@@ -72,7 +72,8 @@ def parse_classes(classes: Sequence[str] | str | Path | None) -> ClassRequest | 
     """The request that a list of items makes; None for None.
 
     Args:
-        classes: Items as a list, as text with commas between them, or as a text file (.txt) with one per line.
+        classes: Items as a list, as text with commas between them, or as a text file (.txt) with one per
+            line.
 
     Raises:
         LabelError: The file cannot be read, an item is malformed, or a value is named twice.
@@ -147,5 +148,6 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as cause:
         raise LabelError(
-            f"{path}: the list of classes cannot be read ({cause}); expected a text file with one item per line"
+            f"{path}: the list of classes cannot be read ({cause}); expected a text file with one item per "
+            "line"
         ) from cause

@@ -1,4 +1,6 @@
-"""Polygons as labels need them: two-dimensional, valid, with an area. What had to be done for that is counted."""
+"""Polygons as labels need them: two-dimensional, valid, with an area. What had to be done for that is
+counted.
+"""
 
 from __future__ import annotations
 
@@ -68,8 +70,8 @@ def _refuse_infinite(geometries: GeometryArray, feature_ids: ObjectArray, source
     owners = owner[~np.isfinite(coordinates).all(axis=1)]
     if len(owners):
         raise LabelError(
-            f"{source}: feature {feature_ids[owners[0]]} has a coordinate that is not a finite number; correct "
-            "or delete it"
+            f"{source}: feature {feature_ids[owners[0]]} has a coordinate that is not a finite number; "
+            "correct or delete it"
         )
 
 

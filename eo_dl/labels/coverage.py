@@ -118,8 +118,8 @@ def _bound_to_scenes(labels: MapLabels, scenes: Sequence[Scene]) -> MapLabels:
     images = [scene_of_file[file] for file in files if file in scene_of_file]
     unused = [Path(file).name for file in labels.file_names if file not in scene_of_file]
     notes = [
-        f"{len(scene_of_file)} of {len(labels.file_names)} label files belong to the scenes of their names, and "
-        "to no other"
+        f"{len(scene_of_file)} of {len(labels.file_names)} label files belong to the scenes of their names, "
+        "and to no other"
     ]
     if unused:
         notes.append(f"{count_of(len(unused), 'label file')} not used, named like no scene: {listed(unused)}")
@@ -141,8 +141,8 @@ def _scenes_of_files(labels: MapLabels, scenes: Sequence[Scene]) -> dict[str, st
         file = labels.file_names[number]
         if file in scene_of_file:
             raise LabelError(
-                f"{file}: is named like two scenes, {scene_of_file[file]} and {scene.name}; give each scene its "
-                "own label file, or one for all"
+                f"{file}: is named like two scenes, {scene_of_file[file]} and {scene.name}; give each scene "
+                "its own label file, or one for all"
             )
         scene_of_file[file] = scene.name
     return scene_of_file

@@ -27,8 +27,8 @@ def image_notes(labels: ImageLabels | WholeImageLabels, scenes: Sequence[Scene])
     all_names = [image.name for image in labels.covered]
     if not covered:
         raise LabelError(
-            f"{labels.source}: none of {len(all_names)} labelled images ({listed(all_names)}) is among the scenes "
-            f"({listed([scene.name for scene in scenes])}); names must be equal, apart from the suffix"
+            f"{labels.source}: none of {len(all_names)} labelled images ({listed(all_names)}) is among the "
+            f"scenes ({listed([scene.name for scene in scenes])}); names must be equal, apart from the suffix"
         )
     notes = []
     without = [scene.name for scene in scenes if not labels.covers(scene.place)]
@@ -83,8 +83,8 @@ def object_notes(labels: ImageLabels, scenes: Sequence[Scene], used: BoolArray) 
     """
     if not used.any():
         raise LabelError(
-            f"{labels.source}: none of {len(labels)} objects lies in its image; check that names and sizes belong "
-            "together"
+            f"{labels.source}: none of {len(labels)} objects lies in its image; check that names and sizes "
+            "belong together"
         )
     covered = [scene for scene in scenes if labels.covers(scene.place)]
     stems = {labels.covered_names.by_stem(scene.place) for scene in covered}
@@ -101,8 +101,8 @@ def refuse_same_names(source: str, names: Sequence[str]) -> None:
     name, times = Counter(names).most_common(1)[0] if names else ("", 0)
     if times > 1:
         raise LabelError(
-            f"{source}: labels belong to scenes by name, and two scenes are called {name}; tile the scenes of one "
-            "folder at a time"
+            f"{source}: labels belong to scenes by name, and two scenes are called {name}; tile the scenes "
+            "of one folder at a time"
         )
 
 

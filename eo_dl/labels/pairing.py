@@ -1,5 +1,5 @@
-"""Which label file belongs to which image, by name: the same stem, or the same apart from words such as "mask"
-or "labels".
+"""Which label file belongs to which image, by name: the same stem, or the same apart from words such as
+"mask" or "labels".
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def best_named(image: str, candidates: Sequence[str], what: str) -> int | None:
     best, *others = (candidates[number] for number in ranked)
     if others and _shared_folders(image, best) == _shared_folders(image, others[0]):
         raise LabelError(
-            f"{image}: two {what}s fit its name, {best} and {others[0]}; give one of them, or the scenes of one "
-            "folder at a time"
+            f"{image}: two {what}s fit its name, {best} and {others[0]}; give one of them, or the scenes of "
+            "one folder at a time"
         )
     return ranked[0]
 

@@ -154,7 +154,8 @@ def _refuse_useless(options: LabelOptions, sources: Sources) -> None:
     for name in VECTOR_OPTIONS:
         if getattr(options, name) is not None and name not in sources.format.options:
             raise LabelError(
-                f"{sources.name}: `{name}` does not apply to labels of the format {sources.format.name}; leave it out"
+                f"{sources.name}: `{name}` does not apply to labels of the format {sources.format.name}; "
+                "leave it out"
             )
 
 
@@ -178,7 +179,7 @@ def _with_annotated(labels: LabelSet, path: Path) -> LabelSet:
             labels = replace(labels, areas=MapOutlines(geometries, crs, str(path)))
         case _:
             raise LabelError(
-                f"{path}: areas in map coordinates do not fit labels in pixels ({labels.source}); pass them to "
-                "`tile`, which knows the scenes"
+                f"{path}: areas in map coordinates do not fit labels in pixels ({labels.source}); pass them "
+                "to `tile`, which knows the scenes"
             )
     return labels.with_notes(f"labels are complete in {len(geometries)} areas of {path.name}", *notes)

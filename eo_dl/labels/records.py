@@ -351,8 +351,8 @@ def _refuse_duplicates(source: str, names: Sequence[str]) -> None:
     name, times = Counter(names).most_common(1)[0] if names else ("", 0)
     if times > 1:
         raise LabelError(
-            f"{source}: contains two images called {name!r}; read the labels of one folder at a time, or rename "
-            "the images"
+            f"{source}: contains two images called {name!r}; read the labels of one folder at a time, or "
+            "rename the images"
         )
 
 

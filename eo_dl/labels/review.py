@@ -1,8 +1,9 @@
-"""The review of labels: the field `status` is proposed, accepted, changed or rejected; without one, a label is
-like any other.
+"""The review of labels: the field `status` is proposed, accepted, changed or rejected; without one, a label
+is like any other.
 
-Proposed labels are not labels yet, and their ground is not background either: they are ignored, unless they are
-ticked as `reviewed`. Rejected ones are not labels, and their ground is background for sure: hard negatives.
+Proposed labels are not labels yet, and their ground is not background either: they are ignored, unless they
+are ticked as `reviewed`. Rejected ones are not labels, and their ground is background for sure: hard
+negatives.
 """
 
 from __future__ import annotations

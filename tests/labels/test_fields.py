@@ -6,7 +6,7 @@ import pytest
 import shapely
 
 from eo_dl.errors import LabelError
-from eo_dl.labels.vector.fields import class_column, matching
+from eo_dl.labels.vector.fields import class_column, matching_rows
 
 
 def frame(**columns: list[object]) -> geopandas.GeoDataFrame:
@@ -16,7 +16,7 @@ def frame(**columns: list[object]) -> geopandas.GeoDataFrame:
     )
 
 
-def test_the_only_field_that_can_be_the_class_is_guessed_and_that_is_said() -> None:
+def test_the_only_field_that_qualifies_is_the_class_and_that_is_noted() -> None:
     found = class_column(
         frame(
             id=[1, 2, 2], height=[1.5, 2.5, 3.0], osm_id=[7, 8, 9], kind=["a", "b", "a"], area_m2=[5, 5, 6]
@@ -25,7 +25,7 @@ def test_the_only_field_that_can_be_the_class_is_guessed_and_that_is_said() -> N
         "t",
     )
     assert found.name == "kind" and found.values == ("a", "b", "a")
-    assert found.note is not None and "guessed" in found.note
+    assert found.note is not None and "detected" in found.note
 
 
 def test_a_constant_field_and_three_different_classes_are_candidates_too() -> None:
@@ -58,7 +58,7 @@ def test_without_any_candidate_all_are_objects() -> None:
 
 
 def test_a_missing_field_is_named_with_those_that_are_there() -> None:
-    with pytest.raises(LabelError, match="'species' is not there; it has kind, id"):
+    with pytest.raises(LabelError, match="has no field 'species'; set `class_field` to one of kind, id"):
         class_column(frame(kind=["a", "b"], id=[1, 2]), "species", "t")
 
 
@@ -75,13 +75,13 @@ def test_a_number_with_gaps_stays_a_number() -> None:
 
 def test_a_filter_matches_texts_numbers_and_lists() -> None:
     table = frame(tasks=[["segmentation"], ["prompts"], ["a", "segmentation"], None], n=[1, 2, 3, 2])
-    assert matching(table, "tasks=segmentation", "t")[0].index.tolist() == [0, 2]
-    assert matching(table, "n=2|3", "t")[0].index.tolist() == [1, 2, 3]
+    assert matching_rows(table, "tasks=segmentation", "t")[0].tolist() == [True, False, True, False]
+    assert matching_rows(table, "n=2|3", "t")[0].tolist() == [False, True, True, True]
     for wrong, text in [
         ("tasks=nothing", "holds a, prompts, segmentation"),
-        ("nowhere=1", "not there"),
-        ("n", "not understood"),
-        ("n=", "not understood"),
+        ("nowhere=1", "has no field"),
+        ("n", "expected `where` as FIELD=VALUE"),
+        ("n=", "expected `where` as FIELD=VALUE"),
     ]:
         with pytest.raises(LabelError, match=text):
-            matching(table, wrong, "t")
+            matching_rows(table, wrong, "t")

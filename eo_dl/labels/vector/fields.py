@@ -1,55 +1,84 @@
-"""Which attribute of a vector layer holds the class: as given, or the only one that can."""
+"""Which attribute of a vector layer holds the class: the one named, or the only one that qualifies."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import geopandas
 import numpy as np
 import pandas as pd
 
+from ...core.arraytypes import BoolArray
 from ...core.classes import IGNORE_ID
+from ...core.wording import listed
 from ...errors import LabelError
 from ..classrequest import value_text
 
 NO_FIELD = "none"
+"""As `class_field`: all features are of one class."""
+
 FILE_FIELD = "file"
+"""As `class_field`: the class is the name of the file."""
+
 SINGLE_CLASS = "object"
 
-_MANY = 50
-_FEW = 20
-_CLASS_LIKE = re.compile(r"(class|label|category|cls)(_?(name|id))?|land_?cover", re.IGNORECASE)
-# Attributes that number, measure or describe features; none of these is a class unless a person says so.
-_NEVER = re.compile(
-    r"(fid|ogc_fid|id|gid|uid|uuid|oid|objectid|(osm|feature|object|parcel|tree|building|road|way|image|chip|scene)_?id|index|ident|key"
-    r"|(shape|geom|orig|way|sq)?_?(area|length|len|leng|perimeter|meters|metres)(_?(m|m2|ha|km2|px))?|m2|ha|hectares?|height|width|depth|lanes?|levels?|z_order"
-    r"|score|confidence|probability|reviewed|status|split|fold|keep|crop_?id|partialdec|truncated|truncation"
-    r"|(date|time|timestamp|created|changed|updated|modified|user|author|editor|source|comment|comments|note|notes|description|remark|remarks)(_?(at|by|on))?)",
-    re.IGNORECASE,
+_MOST_KINDS = 50
+_FEW_FEATURES = 20
+_CLASS_NAMES = re.compile(r"(class|label|category|cls)(_?(name|id))?|land_?cover", re.IGNORECASE)
+# Attributes that number, measure or describe features; none of them is a class unless it is named.
+_IDS = (
+    "fid|ogc_fid|id|gid|uid|uuid|oid|objectid|index|ident|key|"
+    "(osm|feature|object|parcel|tree|building|road|way|image|chip|scene)_?id"
 )
+_MEASURES = (
+    "(shape|geom|orig|way|sq)?_?(area|length|len|leng|perimeter|meters|metres)(_?(m|m2|ha|km2|px))?|"
+    "m2|ha|hectares?|height|width|depth|lanes?|levels?|z_order"
+)
+_STATES = (
+    "score|confidence|probability|reviewed|status|split|fold|keep|crop_?id|partialdec|truncated|truncation"
+)
+_REMARKS = (
+    "(date|time|timestamp|created|changed|updated|modified|user|author|editor|source|comment|comments|note|"
+    "notes|description|remark|remarks)(_?(at|by|on))?"
+)
+_OTHER_NAMES = re.compile(f"({_IDS}|{_MEASURES}|{_STATES}|{_REMARKS})", re.IGNORECASE)
+_OTHER_ENDINGS = ("_m2", "_px", "_deg")
 
 
 @dataclass(frozen=True)
 class ClassColumn:
-    """The chosen field (None: there is none), the class value of each feature, and ids that a companion field
-    gives to names.
-    """
+    """The classes of the features of a layer."""
 
     name: str | None
+    """The field they come from; None: there is none, and all features are of one class."""
+
     values: tuple[str | None, ...]
+    """(N,) the class of each feature; None: not stated."""
+
     ids: dict[str, int]
+    """Ids of class names, as another field states them."""
+
     note: str | None = None
+    """Why this field, if it was not named."""
 
 
 def class_column(
     frame: geopandas.GeoDataFrame, class_field: str | None, source: str, used: str | None = None
 ) -> ClassColumn:
-    """The class of each feature. `used` is a field that a filter has already looked at.
+    """The class of each feature.
 
-    Raises `LabelError` for a field that is not there, and, naming them, where several fields could be it.
+    Args:
+        frame: The layer.
+        class_field: The field; `NO_FIELD` and `FILE_FIELD` stand for no field, unless one is called so; None:
+            the only one that qualifies.
+        source: The file, for messages.
+        used: A field that a filter uses already, so that it is not the class.
+
+    Raises:
+        LabelError: There is no such field, several fields qualify, or a feature has several classes.
     """
     names = [str(name) for name in frame.columns if name != frame.geometry.name]
     if class_field in (NO_FIELD, FILE_FIELD) and class_field not in names:
@@ -57,79 +86,67 @@ def class_column(
     if class_field is not None:
         if class_field not in names:
             raise LabelError(
-                f"{source}: the class field {class_field!r} is not there; it has {', '.join(names[:20]) or 'no fields'}; choose one with `class_field`"
+                f"{source}: has no field {class_field!r}; set `class_field` to one of "
+                f"{listed(names, most=20) or 'no fields'}"
             )
         return _column(frame, class_field, names, source)
     candidates = [name for name in names if name != used and _may_be_class(frame[name], name)]
-    twin = _twin(frame, candidates)
-    if twin is not None:
-        candidates = [twin]
+    candidates = _without_numbers_of_names(frame, candidates)
     if len(candidates) > 1:
         raise LabelError(
-            f"{source}: several fields could be the class: {', '.join(candidates[:12])}{' ...' * (len(candidates) > 12)}; "
-            f"choose one with `class_field` (`class_field={NO_FIELD}`: all features are of one class)"
+            f"{source}: several fields could be the class: {listed(candidates, most=12)}; choose one with "
+            f"`class_field` (`class_field={NO_FIELD}`: all features are of one class)"
         )
     if not candidates:
-        return ClassColumn(
-            None,
-            (SINGLE_CLASS,) * len(frame),
-            {},
-            f"no field could be the class: all features are of the class '{SINGLE_CLASS}'",
-        )
-    found = _column(frame, candidates[0], names, source)
-    return ClassColumn(
-        found.name,
-        found.values,
-        found.ids,
-        f"class field {candidates[0]!r} guessed: the only one that could be it",
-    )
+        note = f"no field could be the class: all features are of the class '{SINGLE_CLASS}'"
+        return ClassColumn(None, (SINGLE_CLASS,) * len(frame), {}, note)
+    note = f"class field {candidates[0]!r} detected: no other field qualifies"
+    return replace(_column(frame, candidates[0], names, source), note=note)
 
 
 def _may_be_class(column: pd.Series, name: str) -> bool:
-    """True for texts of few kinds and for whole numbers that repeat; never for ids, measures and remarks."""
-    if _NEVER.fullmatch(name.strip()) or name.casefold().endswith(("_m2", "_px", "_deg")):
+    """Whether a field may hold classes: texts of few kinds, or whole numbers that repeat."""
+    if _OTHER_NAMES.fullmatch(name.strip()) or name.casefold().endswith(_OTHER_ENDINGS):
+        return False
+    if pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
         return False
     try:
-        texts = [text for text in (_text_of(value) for value in column) if text is not None]
-    except ValueError:
+        texts = [text for text in map(_text_of, column) if text is not None]
+    except ValueError:  # lists of several values
         return False
-    if not texts or pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
+    if not texts:
         return False
     if pd.api.types.is_float_dtype(column) and not all(re.fullmatch(r"[+-]?\d+", text) for text in texts):
         return False
-    distinct = len(set(texts))
-    if distinct == 1 or _CLASS_LIKE.fullmatch(name):
-        return distinct <= IGNORE_ID
-    return distinct <= _MANY and (
-        distinct < len(texts) or (len(texts) <= _FEW and not pd.api.types.is_numeric_dtype(column))
-    )
+    kinds = len(set(texts))
+    if kinds == 1 or _CLASS_NAMES.fullmatch(name):
+        return kinds <= IGNORE_ID
+    few_texts = len(texts) <= _FEW_FEATURES and not pd.api.types.is_numeric_dtype(column)
+    return kinds <= _MOST_KINDS and (kinds < len(texts) or few_texts)
 
 
-def _twin(frame: geopandas.GeoDataFrame, candidates: Sequence[str]) -> str | None:
-    """Of two fields that say the same, a name and its number, the name."""
-    if len(candidates) != 2:
-        return None
-    texts, numbers = (
-        [name for name in candidates if not pd.api.types.is_numeric_dtype(frame[name])],
-        [name for name in candidates if pd.api.types.is_numeric_dtype(frame[name])],
-    )
-    return (
-        texts[0]
-        if len(texts) == len(numbers) == 1 and _number_of_names(frame, texts[0], numbers[0])
-        else None
-    )
+def _without_numbers_of_names(frame: geopandas.GeoDataFrame, candidates: list[str]) -> list[str]:
+    """The candidates; of two that state the same, a name and its number, the name alone."""
+    numeric = [name for name in candidates if pd.api.types.is_numeric_dtype(frame[name])]
+    texts = [name for name in candidates if name not in numeric]
+    if len(numeric) == len(texts) == 1 and _numbers_of_names(frame, texts[0], numeric[0]):
+        return texts
+    return candidates
 
 
-def _number_of_names(frame: geopandas.GeoDataFrame, name: str, number: str) -> dict[str, int]:
-    """Number of each name where the two fields agree one to one, else nothing."""
+def _numbers_of_names(frame: geopandas.GeoDataFrame, name_field: str, number_field: str) -> dict[str, int]:
+    """The number of each name, where two fields agree one to one; empty where they do not."""
     try:
-        pairs = {(_text_of(a), _text_of(b)) for a, b in zip(frame[name], frame[number], strict=True)}
+        rows = zip(map(_text_of, frame[name_field]), map(_text_of, frame[number_field]), strict=True)
+        pairs = {(name, number) for name, number in rows if name is not None}
     except ValueError:
         return {}
-    known = {(a, b) for a, b in pairs if a is not None}
-    if len({a for a, _ in known}) != len(known) or len({b for _, b in known}) != len(known):
+    names, numbers = {name for name, _ in pairs}, {number for _, number in pairs}
+    if not len(names) == len(numbers) == len(pairs):
         return {}
-    return {str(a): int(b) for a, b in known if b is not None and re.fullmatch(r"\d{1,3}", b)}
+    return {
+        name: int(number) for name, number in pairs if number is not None and re.fullmatch(r"\d{1,3}", number)
+    }
 
 
 def _column(frame: geopandas.GeoDataFrame, name: str, names: Sequence[str], source: str) -> ClassColumn:
@@ -139,56 +156,70 @@ def _column(frame: geopandas.GeoDataFrame, name: str, names: Sequence[str], sour
             values.append(_text_of(value))
         except ValueError as cause:
             raise LabelError(
-                f"{source}: feature {feature} has several values in {name!r} ({cause}); one was expected; choose features with `where`"
+                f"{source}: feature {feature} has several values in {name!r} ({cause}), expected one; choose "
+                "features with `where`"
             ) from cause
-    partner = re.sub(r"name$", "id", name)
-    ids = _number_of_names(frame, name, partner) if partner != name and partner in names else {}
+    id_field = re.sub(r"name$", "id", name)
+    ids: dict[str, int] = {}
+    if id_field != name and id_field in names:
+        ids = _numbers_of_names(frame, name, id_field)
     return ClassColumn(name, tuple(values), ids)
 
 
 def _text_of(value: object) -> str | None:
-    """A value as text; a list of one counts as its element. Raises ValueError for longer lists."""
-    parts = _elements(value)
-    if len(parts) > 1:
-        raise ValueError(", ".join(map(str, parts[:4])))
-    return parts[0] if parts else None
+    """A value as text; a list of one is its element. Raises `ValueError` for longer lists."""
+    elements = _elements(value)
+    if len(elements) > 1:
+        raise ValueError(listed(elements, most=4))
+    return elements[0] if elements else None
 
 
 def _elements(value: object) -> list[str | None]:
-    """The texts in a value: those of a list (as such, or as the JSON text that GeoPackages have for it), else
-    one.
-    """
+    """The texts of a list, as such or as the JSON that GeoPackages hold for it; else the text of the value."""
     if isinstance(value, str) and value.startswith('["'):
         try:
             value = json.loads(value)
         except ValueError:
             return [value_text(value)]
     if isinstance(value, list | tuple | np.ndarray):
-        return [value_text(part) for part in value]
-    return [None] if value is pd.NA or value is pd.NaT else [value_text(value)]
+        return [value_text(element) for element in value]
+    if value is pd.NA or value is pd.NaT:
+        return [None]
+    return [value_text(value)]
 
 
-def matching(frame: geopandas.GeoDataFrame, where: str, source: str) -> tuple[geopandas.GeoDataFrame, str]:
-    """The features that a filter "FIELD=VALUE|VALUE" lets through (a list matches by any element), and the
-    field's name.
+def matching_rows(frame: geopandas.GeoDataFrame, where: str, source: str) -> tuple[BoolArray, str]:
+    """The features that a filter selects.
+
+    Args:
+        frame: The layer.
+        where: "FIELD=VALUE" or "FIELD=VALUE|VALUE"; a list matches by any element.
+        source: The file, for messages.
+
+    Returns:
+        (N,) True for the selected features, and the name of the field.
+
+    Raises:
+        LabelError: The filter is malformed, names an unknown field, or selects nothing.
     """
-    name, equals, listed = where.partition("=")
+    name, equals, values = where.partition("=")
     name = name.strip()
-    wanted = {text for text in map(value_text, listed.split("|")) if text is not None}
+    wanted = {text for text in map(value_text, values.split("|")) if text is not None}
     if not equals or not wanted:
         raise LabelError(
-            f"{source}: the filter {where!r} is not understood; write `where` as FIELD=VALUE or FIELD=VALUE|VALUE"
+            f"{source}: expected `where` as FIELD=VALUE or FIELD=VALUE|VALUE, found {where!r}; correct it"
         )
-    if name not in frame.columns or name == frame.geometry.name:
-        fields = ", ".join(str(c) for c in frame.columns[:20] if c != frame.geometry.name)
+    fields = [str(column) for column in frame.columns if column != frame.geometry.name]
+    if name not in fields:
         raise LabelError(
-            f"{source}: the filter's field {name!r} is not there; it has {fields or 'no fields'}; correct `where`"
+            f"{source}: has no field {name!r}; correct `where` ({listed(fields, most=20) or 'no fields'})"
         )
     elements = [set(_elements(value)) for value in frame[name]]
-    hit = np.array([bool(found & wanted) for found in elements], np.bool_)
-    if not hit.any():
-        seen = sorted({str(value) for found in elements for value in found if value is not None})
+    selected = np.array([bool(texts & wanted) for texts in elements], np.bool_)
+    if not selected.any():
+        present = sorted({str(text) for text in set().union(*elements) if text is not None})
         raise LabelError(
-            f"{source}: no feature has {where}; {name!r} holds {', '.join(seen[:10]) or 'nothing'}; correct `where`"
+            f"{source}: no feature has {where}; {name!r} holds {listed(present, most=10) or 'nothing'}; "
+            "correct `where`"
         )
-    return frame[hit], name
+    return selected, name
