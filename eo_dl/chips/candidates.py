@@ -69,8 +69,14 @@ def draw_candidates(
     for index, (truth, region) in enumerate(zip(truths, regions, strict=True)):
         if not grids[index]:
             continue
-        rng = generator(seed, "sampling", index)
-        scene = SceneDraw(truth, region, grids[index], chip_px, counts[index], rng)
+        scene = SceneDraw(
+            truth=truth,
+            region=region,
+            on_grid=grids[index],
+            chip_px=chip_px,
+            count=counts[index],
+            rng=generator(seed, "sampling", index),
+        )
         drawn = sampling.drawing.draw(scene)
         crowded += drawn.crowded
         empty = _empty_windows(scene, round(sampling.added_share * len(drawn.windows)), seed, index)
@@ -122,6 +128,7 @@ def _empty_windows(scene: SceneDraw, count: int, seed: int, index: int) -> list[
     rng = generator(seed, "negatives", index)
 
     def draw(wanted: int) -> list[Window]:
+        """Windows without a label, of twice as many as are wanted."""
         # About half of them show something in a scene that is half labelled.
         windows = random_windows(scene.truth.scene.grid, scene.chip_px, 2 * wanted, rng)
         return [window for window in windows if _is_empty(scene.truth, window)]

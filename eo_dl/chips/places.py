@@ -151,6 +151,7 @@ def _to_crs(geometries: GeometryArray, source: CRS, target: CRS) -> GeometryArra
     transformer = Transformer.from_crs(source, target, always_xy=True)
 
     def move(xy: Float64Array) -> Float64Array:
+        """Coordinates (N, 2) in the target CRS."""
         return np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
 
     return np.asarray(shapely.transform(geometries, move), dtype=object)

@@ -111,6 +111,7 @@ def _grid(scene: SceneDraw) -> DrawnWindows:
 
 def _random(scene: SceneDraw) -> DrawnWindows:
     def draw(count: int) -> Sequence[Window]:
+        """Windows anywhere in the scene."""
         return random_windows(scene.truth.scene.grid, scene.chip_px, count, scene.rng)
 
     return DrawnWindows(draw_until(draw, scene.region, scene.count or 0))
@@ -122,6 +123,7 @@ def _balanced(scene: SceneDraw) -> DrawnWindows:
     points_of = _points_of(scene.truth)
 
     def draw(count: int) -> Sequence[Window]:
+        """Windows with a random point of each class in turn."""
         return balanced_windows(
             scene.truth.scene.grid, scene.chip_px, class_ids, points_of, count=count, rng=scene.rng
         )

@@ -125,7 +125,7 @@ class ChipsToSplit:
     """(N,) name of the block of each."""
 
     amounts: Float64Array
-    """(N, F) what is to be shared out fairly: pixels and objects of each class."""
+    """(N, F) what is shared out fairly: pixels and objects of each class."""
 
     keep: BoolArray
     """(N,) chips that count."""
@@ -273,7 +273,9 @@ def _attempt(chips: ChipsToSplit, split: Split, guard_px: float, seed: int) -> _
     splits = without(tentative, gone)
     lost = int((gone & chips.keep).sum())
     poor = _poor_count(splits, chips.keep, chips.amounts)
-    return _Attempt(splits, folds, guard_px, lost, int(chips.keep.sum()), poor)
+    return _Attempt(
+        splits=splits, folds=folds, guard_px=guard_px, lost=lost, kept=int(chips.keep.sum()), poor=poor
+    )
 
 
 def without(splits: Sequence[SplitName], gone: BoolArray) -> tuple[SplitName, ...]:

@@ -51,7 +51,14 @@ class BandTally:
     def nothing(cls, band_count: int) -> BandTally:
         """The tally of a chip without a valid pixel."""
         zeros, infinite = np.zeros(band_count), np.full(band_count, np.inf)
-        return cls(0, zeros, zeros, infinite, -infinite, np.empty((band_count, 0), np.float32))
+        return cls(
+            count=0,
+            mean=zeros,
+            squares=zeros,
+            minimum=infinite,
+            maximum=-infinite,
+            sample=np.empty((band_count, 0), np.float32),
+        )
 
 
 def sample_size(chips: int, bands: int, chip_px: int) -> int:

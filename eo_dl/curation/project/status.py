@@ -28,7 +28,7 @@ FIRST_CHIPS = 20
 """Chips of annotated ground for a first model: 70/15/15 leave 14, 3 and 3."""
 
 CHIP_PX = 256
-"""Side of a chip, unless `tile` is told otherwise."""
+"""Default side of a chip in `tile`."""
 
 _RARE = 10  # times as many objects of the most frequent class
 _EXAMPLES = 5
