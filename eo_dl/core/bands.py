@@ -70,8 +70,8 @@ class BandSet:
         duplicates = sorted({name for name in self.names if self.names.count(name) > 1})
         if duplicates:
             raise BandError(
-                f"two bands are called {', '.join(map(repr, duplicates))}; give them different names, e.g. with "
-                "`bands='red=1,green=2,blue=3'`"
+                f"two bands are called {', '.join(map(repr, duplicates))}; give them different names, e.g. "
+                "with `bands='red=1,green=2,blue=3'`"
             )
 
     @property

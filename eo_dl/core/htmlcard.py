@@ -1,4 +1,4 @@
-"""Cards and tables in HTML, made of plain values: how the public values show themselves in a notebook."""
+"""Cards and tables in HTML, made of plain values: shown for public values in a notebook."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def card(title: str, rows: Iterable[tuple[str, object]], picture: bytes | None =
     image = ""
     if picture:
         image = f"<img style='max-height:260px;margin-right:1.2em' src='{inline_png(picture)}'>"
-    return f"<div><b>{html.escape(title)}</b><div style='display:flex;align-items:flex-start'>{image}<table style='{_TABLE_STYLE}'>{cells}</table></div></div>"
+    table = f"<table style='{_TABLE_STYLE}'>{cells}</table>"
+    content = f"<div style='display:flex;align-items:flex-start'>{image}{table}</div>"
+    return f"<div><b>{html.escape(title)}</b>{content}</div>"
 
 
 def grid_table(header: Sequence[object], rows: Iterable[Sequence[object]], title: str = "") -> str:

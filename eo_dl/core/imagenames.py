@@ -1,5 +1,5 @@
-"""What labels call an image, and the file that is meant: a file name, or the end of a path ("dog/001.png")
-where several folders hold one of that name.
+"""Names by which labels refer to images: a file name, or the end of a path ("dog/001.png") if several folders
+hold an image of that name.
 """
 
 from __future__ import annotations
@@ -9,23 +9,29 @@ from collections.abc import Iterable, Iterator, Sequence
 
 
 def stem_of(name: str) -> str:
-    """A name or an end of a path without the suffix of its file."""
+    """A name, or the end of a path, without the suffix of the file."""
     folder, sign, last = name.rpartition("/")
     return folder + sign + last.rsplit(".", 1)[0]
 
 
 def names_of(paths: Sequence[str]) -> list[str]:
-    """For each path (forward slashes) its file name; where several paths end in the same, as many folders
-    before it as tell all of these apart.
+    """The shortest names that tell the images at `paths` (forward slashes) apart.
+
+    The file name; if several paths end in it, preceded by as many folders as needed.
     """
-    by_name: dict[str, set[str]] = {}
-    for path in (path.lstrip("/") for path in paths):
-        by_name.setdefault(path.rsplit("/", 1)[-1], set()).add(path)
-    count = {
-        name: next(n for n in itertools.count(1) if len({_end(path, n) for path in alike}) == len(alike))
-        for name, alike in by_name.items()
-    }
-    return [_end(path, count[path.rsplit("/", 1)[-1]]) for path in paths]
+    paths_of_name: dict[str, set[str]] = {}
+    for path in paths:
+        paths_of_name.setdefault(_end(path, 1), set()).add(path.lstrip("/"))
+    part_count = {name: _distinct_part_count(alike) for name, alike in paths_of_name.items()}
+    return [_end(path, part_count[_end(path, 1)]) for path in paths]
+
+
+def _distinct_part_count(paths: set[str]) -> int:
+    """The number of path parts, from the end, that tells all paths apart."""
+    for count in itertools.count(1):
+        if len({_end(path, count) for path in paths}) == len(paths):
+            return count
+    raise AssertionError("different paths differ in some part")
 
 
 def _end(path: str, count: int) -> str:
@@ -33,9 +39,7 @@ def _end(path: str, count: int) -> str:
 
 
 class ImageNames:
-    """Names of images. A path is looked up by its longest end that is one of them, with its suffix or, where
-    there is none such, without.
-    """
+    """Names of images. A path is found by its longest end that is one of them, with or without suffix."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset(names)

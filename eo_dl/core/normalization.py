@@ -1,6 +1,6 @@
-"""From stored pixel values to what a network sees: physical units, then standard scores.
+"""From stored pixel values to the input of a network: physical units, then standard scores.
 
-The one place where this is done, used by training and prediction alike.
+Used by training and prediction alike.
 """
 
 from __future__ import annotations
@@ -15,23 +15,32 @@ from .bands import BandSet
 
 @dataclass(frozen=True, slots=True)
 class BandStatistics:
-    """What the valid train pixels of one band hold, in physical units (`p02`, `p98`: percentiles)."""
+    """Statistics of the valid training pixels of one band, in physical units."""
 
     count: int
+    """Number of pixels."""
     mean: float
+    """Mean."""
     std: float
+    """Standard deviation."""
     minimum: float
+    """Lowest value."""
     maximum: float
+    """Highest value."""
     p02: float
+    """2nd percentile."""
     p98: float
+    """98th percentile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Normalization:
-    """Per band mean and standard deviation in physical units; a band that never varies has std 1."""
+    """Mean and standard deviation per band, in physical units."""
 
     mean: tuple[float, ...]
+    """Mean per band."""
     std: tuple[float, ...]
+    """Standard deviation per band; 1 for a constant band."""
 
     @classmethod
     def of(cls, statistics: tuple[BandStatistics, ...]) -> Normalization:
@@ -39,7 +48,7 @@ class Normalization:
         return cls(tuple(s.mean for s in statistics), tuple(s.std if s.std > 0 else 1.0 for s in statistics))
 
     def apply(self, pixels: AnyArray, valid: BoolArray, bands: BandSet) -> Float32Array:
-        """(C, H, W) float32 standard scores of stored pixels; 0 (the mean) where not `valid` (H, W)."""
+        """(C, H, W) float32 standard scores of stored pixels; 0 (the mean) where `valid` (H, W) is False."""
         gain, shift = self.coefficients(bands)
         out = pixels.astype(np.float32)
         out *= gain[:, None, None]

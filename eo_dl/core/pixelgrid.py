@@ -1,4 +1,4 @@
-"""`PixelGrid`: where the pixels of a raster lie on the ground (CRS + transform + size).
+"""`PixelGrid`: georeference and size of a raster (CRS + transform + height + width).
 
 Map coordinates are always (x, y) in the order of the CRS's *traditional GIS* axes (`always_xy`),
 pixel coordinates are (col, row) with (0, 0) at the outer corner of the first pixel.
@@ -25,10 +25,7 @@ from .window import Window
 def apply_affine(
     transform: Affine, xs: npt.ArrayLike, ys: npt.ArrayLike
 ) -> tuple[Float64Array, Float64Array]:
-    """`transform` applied to arrays of coordinates (float64 in, float64 out).
-
-    Written out because `Affine` itself moves one point at a time.
-    """
+    """Coordinates transformed as float64 arrays; `Affine` itself transforms one point at a time."""
     x, y = np.asarray(xs, np.float64), np.asarray(ys, np.float64)
     return transform.a * x + transform.b * y + transform.c, transform.d * x + transform.e * y + transform.f
 
@@ -36,24 +33,28 @@ def apply_affine(
 def map_coordinates(geometries: GeometryArray, transform: Affine) -> GeometryArray:
     """Shapely geometries with `transform` applied to every vertex (Z dropped)."""
 
-    def move(coords: Float64Array) -> Float64Array:
-        return np.column_stack(apply_affine(transform, coords[:, 0], coords[:, 1]))
-
-    return np.asarray(shapely.transform(shapely.force_2d(geometries), move), dtype=object)
+    moved = shapely.transform(
+        shapely.force_2d(geometries),
+        lambda xy: np.column_stack(apply_affine(transform, xy[:, 0], xy[:, 1])),
+    )
+    return np.asarray(moved, dtype=object)
 
 
 @dataclass(frozen=True)
 class PixelGrid:
-    """CRS, transform and size of a raster; `crs=None` means that only pixels are known.
+    """Georeference and size of a raster.
 
-    A grid without CRS has the identity transform by convention, so that "map" coordinates of its
-    results are pixels. Raises `GridError` for a size below 1x1 or a transform without an inverse.
+    Raises `GridError` for a size below 1x1 or a transform without an inverse.
     """
 
     crs: CRS | None
+    """Coordinate reference system; None for a plain image, whose "map" coordinates are pixels."""
     transform: Affine
+    """From pixel to map coordinates; the identity for a plain image."""
     height: int
+    """Number of rows."""
     width: int
+    """Number of columns."""
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -103,16 +104,16 @@ class PixelGrid:
         )
 
     def resized(self, height: int, width: int) -> PixelGrid:
-        """The same ground cut into `height` x `width` pixels (extent exactly kept)."""
+        """A grid of `height` x `width` pixels with exactly the same extent."""
         scale = Affine.scale(self.width / width, self.height / height)
         return PixelGrid(self.crs, self.transform @ scale, height, width)
 
     @cached_property
     def pixel_size_m(self) -> tuple[float, float]:
-        """Ground length of the centre pixel along a row and along a column, metres.
+        """Width and height of the centre pixel on the ground, metres.
 
-        Geodesic on the CRS's ellipsoid, so Web Mercator at 60 N gives half its nominal size.
-        Raises `GridError` where the grid has no CRS.
+        Geodesic on the CRS's ellipsoid, so Web Mercator at 60 N gives half its nominal size. Raises
+        `GridError` if the grid has no CRS.
         """
         if self.crs is None:
             raise GridError("the ground size of a pixel needs a CRS, and this raster has none")
@@ -126,10 +127,11 @@ class PixelGrid:
 
     @property
     def gsd_m(self) -> float | None:
-        """Ground sample distance: geometric mean of the centre pixel's ground sides, metres; None without a
-        CRS.
-        """
-        return None if self.crs is None else math.sqrt(self.pixel_size_m[0] * self.pixel_size_m[1])
+        """Ground sample distance, metres: geometric mean of `pixel_size_m`; None without a CRS."""
+        if self.crs is None:
+            return None
+        width_m, height_m = self.pixel_size_m
+        return math.sqrt(width_m * height_m)
 
     def areas_m2(self, geometries: GeometryArray) -> Float64Array:
         """Ground area of polygons given in this grid's CRS, square metres (pixels squared without a CRS).
@@ -139,25 +141,11 @@ class PixelGrid:
         """
         if self.crs is None:
             return np.asarray(shapely.area(geometries), np.float64)
-        geod = _geod(self.crs)
-
-        def lonlat(coords: Float64Array) -> Float64Array:
-            return np.column_stack(self._to_lonlat(coords[:, 0], coords[:, 1]))
-
-        moved = shapely.transform(geometries, lonlat)
-        return np.array(
-            [
-                abs(
-                    geod.geometry_area_perimeter(
-                        shapely.geometry.polygon.orient(g) if g.geom_type == "Polygon" else g
-                    )[0]
-                )
-                if not g.is_empty
-                else 0.0
-                for g in np.atleast_1d(moved)
-            ],
-            np.float64,
+        in_degrees = shapely.transform(
+            geometries, lambda xy: np.column_stack(self._to_lonlat(xy[:, 0], xy[:, 1]))
         )
+        geod = _geod(self.crs)
+        return np.array([_geodesic_area(polygon, geod) for polygon in np.atleast_1d(in_degrees)], np.float64)
 
     def _to_lonlat(self, xs: Float64Array, ys: Float64Array) -> tuple[Float64Array, Float64Array]:
         assert self.crs is not None
@@ -170,6 +158,14 @@ class PixelGrid:
                 f"the raster lies outside the area of its CRS '{self.crs.name}'; check CRS and transform"
             )
         return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
+
+
+def _geodesic_area(geometry: shapely.Geometry, geod: Geod) -> float:
+    if geometry.is_empty:
+        return 0.0
+    if geometry.geom_type == "Polygon":
+        geometry = shapely.geometry.polygon.orient(geometry)
+    return abs(float(geod.geometry_area_perimeter(geometry)[0]))
 
 
 def _geod(crs: CRS) -> Geod:

@@ -1,4 +1,4 @@
-"""How long work says where it is: a callable that a caller hands down.
+"""Progress of long work: a callable that the caller passes down.
 
 `on_progress(done, total, what)` is called between steps. Raising in it (e.g. `Cancelled`) stops the
 work cleanly; the library draws no bars and prints nothing.
@@ -16,4 +16,4 @@ class OnProgress(Protocol):
 
 
 def silent(done: int, total: int, what: str) -> None:
-    """Say nothing."""
+    """Report nothing."""

@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, never on when or where they are drawn.
+"""Random numbers that depend on their purpose, never on when or where they are drawn.
 
 `generator(seed, "augment", epoch, index)` gives the same stream in any process and with any number
 of workers, which is what makes a resumed run equal to an unbroken one.
@@ -18,5 +18,5 @@ def derived_seed(seed: int, *keys: str | int) -> int:
 
 
 def generator(seed: int, *keys: str | int) -> np.random.Generator:
-    """A generator of its own for one purpose (PCG64, seeded by `derived_seed`)."""
+    """A generator for one purpose (PCG64, seeded by `derived_seed`)."""
     return np.random.default_rng(derived_seed(seed, *keys))

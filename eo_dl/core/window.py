@@ -14,9 +14,13 @@ class Window:
     """
 
     col: int
+    """First column."""
     row: int
+    """First row."""
     width: int
+    """Number of columns."""
     height: int
+    """Number of rows."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -53,13 +57,13 @@ class Window:
         return cls(col0, row0, col1 - col0, row1 - row0)
 
     def intersection(self, other: Window) -> Window | None:
-        """The common pixels, or None where there are none."""
+        """The common pixels, or None if there are none."""
         col0, row0 = max(self.col, other.col), max(self.row, other.row)
         col1, row1 = min(self.col1, other.col1), min(self.row1, other.row1)
         return Window.from_box(col0, row0, col1, row1) if col1 > col0 and row1 > row0 else None
 
     def contains(self, other: Window) -> bool:
-        """True where every pixel of `other` is one of ours."""
+        """True if every pixel of `other` is in this window."""
         return (
             self.col <= other.col
             and self.row <= other.row
