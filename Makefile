@@ -52,7 +52,7 @@ format: $(STAMP)
 
 # The documentation site in site/; a broken link or a page that is not in the navigation is an error.
 docs: $(STAMP)
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # New exact versions: everything for Python 3.11, the core install with its tests for Python 3.13. Addresses of package
 # indexes stay out of the files.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "format",
     type=click.Choice(WRITTEN_FORMATS),
     required=True,
-    help="Output format (see docs/label-formats.md).",
+    help="Output format (see docs/reference/label-formats.md).",
 )
 @click.option(
     "-o",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command("weak", cls=options.Command, short_help="Turn rules (indices, other layers) into soft labels.")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
-@click.option("--functions", help="YAML file of labelling functions (docs/labels.md).", metavar="FILE")
+@click.option("--functions", help="YAML file of labelling functions (docs/how-to/labels.md).", metavar="FILE")
 @click.option(
     "--function",
     "short",

@@ -1,4 +1,6 @@
-"""`SceneFile`: what a raster file says about itself. docs/inputs.md has the rules and their tests."""
+"""`SceneFile`: what a raster file says about itself. docs/reference/inputs.md has the rules and their
+tests.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done with every odd but legitimate raster: the tests that docs/inputs.md names, one for each of its
+"""What is done with every odd but legitimate raster: the tests that docs/reference/inputs.md names, one for each of its
 lines.
 """
 
@@ -556,7 +556,7 @@ def test_every_odd_file_works_or_is_refused_in_one_line(real_data):
 def test_every_line_of_the_document_names_a_test_that_is_there():
     here = Path(__file__)
     root = here.parents[2]
-    text = (root / "docs/inputs.md").read_text(encoding="utf-8")
+    text = (root / "docs/reference/inputs.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`(test_\w+)`", text))
     there = {
         name
@@ -564,8 +564,8 @@ def test_every_line_of_the_document_names_a_test_that_is_there():
         for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert named
-    assert named <= there, f"docs/inputs.md names tests that are not there: {sorted(named - there)}"
+    assert named <= there, f"docs/reference/inputs.md names tests that are not there: {sorted(named - there)}"
     ours = set(re.findall(r"^def (test_\w+)", here.read_text(encoding="utf-8"), re.MULTILINE)) - {
         "test_every_line_of_the_document_names_a_test_that_is_there"
     }
-    assert ours <= named, f"docs/inputs.md does not mention {sorted(ours - named)}"
+    assert ours <= named, f"docs/reference/inputs.md does not mention {sorted(ours - named)}"

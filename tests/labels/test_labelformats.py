@@ -16,7 +16,7 @@ from eo_dl.labels.formats.labelfile import json_outline
 from eo_dl.labels.formats.labelformat import VECTOR_OPTIONS, WrittenFormat
 from eo_dl.labels.labelsources import find_sources
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "label-formats.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "label-formats.md"
 
 
 def test_the_light_list_has_the_names_of_the_modules() -> None:
@@ -46,7 +46,7 @@ def test_formats_say_consistent_things() -> None:
 
 
 def _row(written: WrittenFormat) -> str:
-    """The row of a format in the table of docs/label-formats.md."""
+    """The row of a format in the table of docs/reference/label-formats.md."""
     holds = written.holds
     flags = (holds.scores, holds.attributes, holds.ignore, holds.partial, holds.bands)
     cells = [

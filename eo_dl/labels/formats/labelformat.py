@@ -1,7 +1,7 @@
 """`LabelFormat`: everything eo_dl knows about one format of labels.
 
 The module of a format ends with its `FORMAT`. Recognition, reading, export, conversion, the choices of the
-command line and the table in docs/label-formats.md all take what they need from that one object.
+command line and the table in docs/reference/label-formats.md all take what they need from that one object.
 """
 
 from __future__ import annotations
