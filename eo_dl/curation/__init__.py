@@ -52,7 +52,11 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'eo_dl.curation' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name], __name__), name)
+    # Lazy, like the functions themselves.
+    from ..core.extras import needs_extra
+
+    with needs_extra(f"eo_dl.curation.{name}"):
+        value = getattr(import_module(_HOME[name], __name__), name)
     globals()[name] = value
     return value
 
