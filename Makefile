@@ -12,7 +12,7 @@ CORE_BIN := $(CORE_VENV)/bin
 CORE_TESTS := tests/core tests/io tests/labels tests/mosaic tests/scores tests/chips tests/exchange tests/evaluation tests/test_core_install.py
 COMPILE_LOCK := $(BIN)/uv pip compile pyproject.toml --no-emit-index-url --no-emit-find-links --no-header --quiet
 
-.PHONY: demo test test-fast test-core lint format docs lock clean
+.PHONY: demo test test-fast coverage test-core lint format docs lock clean
 
 # The environment: exact versions, compiled to bytecode (or the first import takes 20 s), eo_dl itself editable.
 $(STAMP): requirements.lock pyproject.toml
@@ -33,6 +33,11 @@ test: $(STAMP)
 # Without the tests marked `slow`.
 test-fast: $(STAMP)
 	$(PYTEST) -m "not slow"
+
+# All tests, with the lines and branches that none of them runs; fails below the floor, which only rises.
+COVERAGE_FLOOR := 85
+coverage: $(STAMP)
+	$(PYTEST) --cov --cov-report=term --cov-report=html:htmlcov --cov-fail-under=$(COVERAGE_FLOOR)
 
 # The core install in an environment of its own, e.g. make test-core PYTHON=python3.13.
 test-core: $(STAMP)
@@ -61,4 +66,4 @@ lock: $(STAMP)
 	$(COMPILE_LOCK) --extra test --python-version 3.13 -o requirements-core.lock
 
 clean:
-	rm -rf $(VENV) $(CORE_VENV) demo site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(CORE_VENV) demo site build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov .coverage .coverage.*

@@ -5,6 +5,7 @@ listed.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -254,3 +255,64 @@ def test_the_library_does_not_print(path: Path) -> None:
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "print"
     ]
     assert calls == []
+
+
+HOUSE_FILES = [*_modules(), *sorted((ROOT / "cli").rglob("*.py"))]
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+MOST_PARAMETERS = 16
+MOST_POSITIONAL = 8
+
+
+def _inside(node: ast.AST) -> list[ast.AST]:
+    return [child for child in ast.walk(node) if child is not node]
+
+
+def _has_condition(comprehension: ast.AST) -> bool:
+    return any(
+        isinstance(node, ast.IfExp) or (isinstance(node, ast.comprehension) and node.ifs)
+        for node in ast.walk(comprehension)
+    )
+
+
+def _broken_habit(node: ast.AST) -> str | None:
+    """What in this expression takes a second reading, or None."""
+    if isinstance(node, ast.IfExp) and any(isinstance(child, ast.IfExp) for child in _inside(node)):
+        return "a conditional inside a conditional"
+    if isinstance(node, COMPREHENSIONS):
+        nested = [child for child in _inside(node) if isinstance(child, COMPREHENSIONS)]
+        if any(_has_condition(child) for child in nested):
+            return "a comprehension with a condition inside a comprehension"
+    if isinstance(node, ast.Call) and len(node.args) > MOST_POSITIONAL:
+        return f"a call with {len(node.args)} positional arguments"
+    if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.name != "command":
+        count = len(node.args.args) + len(node.args.kwonlyargs)
+        if count > MOST_PARAMETERS:
+            return f"{node.name} has {count} parameters"
+    return None
+
+
+@pytest.mark.parametrize("path", HOUSE_FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_expressions_and_signatures_stay_short(path: Path) -> None:
+    problems = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        problem = _broken_habit(node)
+        if problem is not None:
+            problems.append(f"line {getattr(node, 'lineno', '?')}: {problem}")
+    assert problems == []
+
+
+COMMANDS = json.loads((PACKAGE / "qgis" / "eo_dl_qgis" / "commands.json").read_text(encoding="utf-8"))
+FLAGS = set(re.findall(r"--[a-z][a-z-]+", json.dumps(COMMANDS)))
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_the_library_names_no_command_line_flag(path: Path) -> None:
+    """The command line turns a backquoted parameter into its flag; Python has none. Docstrings may cite one."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
+    ]
+    assert [text for text in texts if FLAGS & set(re.findall(r"--[a-z][a-z-]+", text))] == []
