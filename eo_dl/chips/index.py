@@ -219,7 +219,9 @@ def _labels_layer(frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSet) 
 
 
 def _image_column(images: ObjectArray | None) -> list[str | None] | None:
-    return None if images is None else [None if name is None else str(name) for name in images]
+    if images is None:
+        return None
+    return [None if name is None else str(name) for name in images]
 
 
 def _layer(table: dict[str, Any], geometries: GeometryArray, crs: CRS | None) -> gpd.GeoDataFrame:

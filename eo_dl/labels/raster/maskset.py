@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -29,7 +30,9 @@ def read_masks(
     soft = read_probabilities(paths, spec, source)
     if soft is not None:
         return soft
-    kind: Kind | None = None if spec is None or spec.bare else "colors" if spec.colored else "ids"
+    kind: Kind | None = None
+    if spec is not None and not spec.bare:
+        kind = "colors" if spec.colored else "ids"
     contents = [mask_content(path, kind) for path in paths]
     kinds = {content.kind for content in contents}
     if len(kinds) > 1:
@@ -134,9 +137,10 @@ def _seen(
 ) -> list[str]:
     """The share of each class, and what a mask band hides."""
     total = max(sum(counts.values()), 1)
-    shares = {
-        info.name: sum(n for value, n in counts.items() if ids[value] == info.id) / total for info in classes
-    }
+    pixels: Counter[int] = Counter()
+    for value, count in counts.items():
+        pixels[ids[value]] += count
+    shares = {info.name: pixels[info.id] / total for info in classes}
     told = ", ".join(f"{name} {share:.1%}" for name, share in list(shares.items())[:12])
     hidden = sum(content.hidden for content in contents)
     return [f"{len(contents)} label raster{'s' * (len(contents) != 1)}: {told}"] + (
