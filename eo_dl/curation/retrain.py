@@ -1,6 +1,5 @@
-"""`retrain`: corrected labels to a new model, compared with the old one on the ground that neither has
-learned from.
-"""
+"""`retrain`: corrected labels to a new model, compared with the old one on ground that neither was trained
+on."""
 
 from __future__ import annotations
 
@@ -40,19 +39,22 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Retrained:
-    """The new run beside the old model, both scored on the same test chips with the corrected labels; `lead`:
-    new minus old.
-
-    `labels`: the project into which corrections were merged, None where labels were given as they are.
-    """
+    """A new model beside the old one, both scored on the same test chips with the corrected labels."""
 
     run: TrainingResult
+    """The new model and its run."""
     chips: ChipSet
+    """The chip set with the corrected labels."""
     before: SplitScores
+    """The scores of the old model on the test chips."""
     after: SplitScores
+    """The scores of the new model on the test chips."""
     lead: Score
+    """Primary score, new minus old, with its interval."""
     labels: Path | None = None
+    """The file into which corrections were merged; None if there were none to merge."""
     notes: tuple[str, ...] = ()
+    """What became of the corrections, one sentence each."""
 
     def rows(self) -> list[tuple[str, ...]]:
         """Overall scores side by side, the primary one with the lead."""
@@ -107,24 +109,37 @@ def retrain(
     command: str = "",
     on_progress: OnProgress = silent,
 ) -> Retrained:
-    """A new model from corrected `labels`, starting from `model`, on the scenes of the chip set that it was
-    trained on.
+    """Train a model again with corrected labels, and score old and new on the same held-out ground.
 
-    The scenes are cut as before into `NAME.chips` beside `out`, with the same held-out ground
-    (`tile(splits_of=...)`); training is configured as it was for `model`, whose backbone is where it starts.
-    Both models are then scored on the test chips with the corrected labels.
+    The scenes are cut as before into `NAME.chips` beside `out`, with the same held-out ground. The training
+    is configured as that of `model` was, and starts from its weights. Both models are scored on the test
+    chips with the corrected labels. Stopped after its first checkpoint, it keeps `NAME.chips` and `NAME.run`;
+    stopped before, nothing.
 
-    `corrected`: pre-labels that a person went through (`labels prelabel`); they are merged into the file
-    `labels` (None: there is none) as `NAME.labels.gpkg` beside `out`, which is learned from. `label_options`:
-    how that file is read. `scenes`: corrected scenes that the chip set has not; their ground,
-    but for what was held out, is for training.
+    Args:
+        model: The model to start from, or its file.
+        chips: The chip set that it was trained on, or its folder.
+        labels: Corrected labels, or the labels into which `corrected` is merged (None: there are none).
+        out: The new model, `NAME.eodl`.
+        corrected: Reviewed pre-labels (`labels prelabel`); they are merged with `labels` into
+            `NAME.labels.gpkg`, which is then used.
+        label_options: How the file of `labels` is read.
+        scenes: Further labelled scenes; except for held-out ground they are used for training.
+        epochs: Maximum number of epochs (default: as before).
+        compute: Device, precision, batch size and workers.
+        resume: Continue a retraining that was stopped; labels, chips and options must be the same.
+        overwrite: Replace an existing model, run and chip set.
+        command: The command line, for the provenance of the model.
+        on_progress: Called with (done, total, what); may raise `Cancelled`.
 
-    Stopped after its first checkpoint, it keeps `NAME.chips` and `NAME.run`, and says so; before that,
-    nothing. `resume=True` goes on from there: labels and chips are made again, and training continues where
-    they are the same, as that of `train` does. Where there is nothing to continue it starts.
+    Returns:
+        The new run, and the scores of both models.
 
-    Raises as `merge_labels`, `tile` and `train` do, and `ChipSetError` for a chip set without test chips,
-    `BundleError` for a model that does not say how it was trained.
+    Raises:
+        ChipSetError: The chip set has no test chips.
+        BundleError: The model does not hold its training configuration.
+        ConfigError: There are no labels, or chips and model do not fit each other.
+        EoDlError: As `merge_labels`, `tile` and `train` do.
     """
     old = load_model(model)
     before = open_chip_set(chips)

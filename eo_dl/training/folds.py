@@ -102,7 +102,8 @@ def train_folds(
         resume: Continue the fold that was stopped and keep finished ones.
         overwrite: Replace existing models.
         command: The command line, for the provenance of the models.
-        on_progress: Called with (steps done, steps in all, "steps") of the current fold; may raise `Cancelled`.
+        on_progress: Called with (steps done, steps in all, "steps") of the current fold; may raise
+            `Cancelled`.
 
     Returns:
         The scores of all folds, their mean and spread, and which model to use.

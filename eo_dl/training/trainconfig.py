@@ -38,11 +38,11 @@ class TrainConfig(BaseModel):
     """Initial weights of the backbone: none, imagenet, a name listed by `eo-dl model backbones`, or a file
     (safetensors, state dict, checkpoint, or a model of any task)."""
     weights_for: Literal["backbone", "network"] = "backbone"
-    """What starts from `weights`: the backbone, or the whole network. The latter needs a model of the same task
-    and network; its class layers are used if the classes are the same."""
+    """What starts from `weights`: the backbone, or the whole network. The latter needs a model of the same
+    task and network; its class layers are used if the classes are the same."""
     normalization: Literal["data", "weights"] = "data"
-    """Statistics that normalize the pixels: those of the train chips (data), or those with which the weights were
-    trained (weights)."""
+    """Statistics that normalize the pixels: those of the train chips (data), or those with which the weights
+    were trained (weights)."""
     task_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the task."""
 
@@ -54,8 +54,8 @@ class TrainConfig(BaseModel):
     """Time limit in minutes: after the first epoch, the number of epochs is cut to what fits. The result then
     depends on the speed of the machine. null: no limit."""
     batch_size: int | None = Field(None, ge=2)
-    """Chips per batch and process, at least 2 (batch normalization cannot work on one). null: chosen by the size of
-    the chips, 4 to 32."""
+    """Chips per batch and process, at least 2 (batch normalization cannot work on one). null: chosen by the
+    size of the chips, 4 to 32."""
     lr: float = Field(1e-3, gt=0)
     """Peak learning rate."""
     weight_decay: float = Field(1e-2, ge=0)
@@ -78,16 +78,17 @@ class TrainConfig(BaseModel):
     accumulate: int = Field(1, ge=1)
     """Batches whose gradients are accumulated for one step of the optimizer."""
     ema: float | None = Field(None, gt=0, lt=1)
-    """Decay of an exponential moving average of the weights, e.g. 0.999, which is then validated and kept. null:
-    the weights themselves."""
+    """Decay of an exponential moving average of the weights, e.g. 0.999, which is then validated and kept.
+    null: the weights themselves."""
 
     freeze: Literal["none", "backbone", "probe"] = "none"
-    """Keep the pretrained backbone fixed: none, backbone, or probe (a linear probe: as backbone, and refused unless
-    a single linear layer is trained)."""
+    """Keep the pretrained backbone fixed: none, backbone, or probe (a linear probe: as backbone, and refused
+    unless a single linear layer is trained)."""
     unfreeze_epoch: int | None = Field(None, ge=1)
     """Epochs after which a frozen backbone is trained too. null: never."""
     unfreeze_every: int | None = Field(None, ge=1)
-    """Then unfreeze one stage of the backbone every so many epochs, the last stage first. null: all at once."""
+    """Then unfreeze one stage of the backbone every so many epochs, the last stage first. null: all at
+    once."""
     freeze_norm: bool = False
     """Keep the batch normalization of the backbone fixed for the whole run."""
     backbone_lr_scale: float = Field(1.0, gt=0, le=1)
@@ -110,8 +111,8 @@ class TrainConfig(BaseModel):
     precision: Annotated[Precision, BeforeValidator(_as_text)] = "auto"
     """Precision: auto (bfloat16 for class maps if the hardware supports it, else float32), 32, bf16 or 16."""
     workers: int | None = Field(None, ge=0)
-    """Processes that read chips. null: 0 on a CPU, where the network is far slower than reading, and up to 4 for a
-    GPU."""
+    """Processes that read chips. null: 0 on a CPU, where the network is far slower than reading, and up to 4
+    for a GPU."""
     checkpoint_steps: int = Field(100, ge=1)
     """Batches between two checkpoints; there is one after every epoch too."""
     picture_epochs: int | None = Field(5, ge=1)
@@ -127,8 +128,8 @@ class TrainConfig(BaseModel):
 
 
 BATCH_PX = 8 * 128 * 128
-"""Pixels per batch by default. With more, a CPU takes too few steps in the minutes that users wait; with fewer, the
-gradients are too noisy."""
+"""Pixels per batch by default. With more, a CPU takes too few steps in the minutes that users wait; with
+fewer, the gradients are too noisy."""
 
 
 def batch_size_for(batch_size: int | None, chip_px: int, output: OutputKind) -> int:
@@ -159,7 +160,8 @@ _FREE_ON_RESUME = frozenset(
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Keys in which two runs (as plain values) differ, as "epochs: was 30, now 40"; nested keys are dotted."""
+    """Keys in which two runs (as plain values) differ, as "epochs: was 30, now 40"; nested keys are
+    dotted."""
     changed: list[str] = []
     for key in sorted({*old, *new}):
         before, after, name = old.get(key), new.get(key), prefix + key

@@ -123,6 +123,6 @@ def test_the_command_line_shows_the_dry_run_and_names_every_task(small_chips: Ch
     assert json.loads(said.stdout)["batch_size"] == 4
     assert ", ".join(available_tasks()) in " ".join(CliRunner().invoke(command, ["--help"]).output.split())
     assert (
-        "do not go together"
+        "cannot be combined"
         in CliRunner().invoke(command, [str(small_chips.path), *options, "--dry-run", "--find-lr"]).output
     )

@@ -161,7 +161,8 @@ def fit_baselines(
         seed: Of the pixels that are drawn from them.
 
     Returns:
-        The fitted baselines; fewer where there is nothing to fit, such as chips of one class or without objects.
+        The fitted baselines; fewer where there is nothing to fit, such as chips of one class or without
+        objects.
     """
     if task.output == RASTER:
         return _raster_baselines(codec_for(RASTER, task, classes, config), train, seed)

@@ -1,4 +1,5 @@
-"""Baselines for whole chips: the class frequencies, and a logistic regression on the statistics of each band."""
+"""Baselines for whole chips: the class frequencies, and a logistic regression on the statistics of each
+band."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ class BandRegression:
 
 
 def features_of(image: Float32Array) -> Float64Array:
-    """(2 C,): mean and standard deviation of each band over the valid pixels (invalid ones are 0 in all bands)."""
+    """(2 C,): mean and standard deviation of each band over the valid pixels (invalid ones are 0 in all
+    bands)."""
     pixels = image.reshape(len(image), -1).astype(np.float64)
     pixels = pixels[:, (pixels != 0).any(axis=0)]
     if not pixels.size:

@@ -186,7 +186,8 @@ class Judge:
             yield DecodedChip(sample.chip_id, baseline.answer(sample.image), truth)
 
     def _samples_to_fit(self) -> Iterator[Sample]:
-        """Train chips: all of them, or for objects at most `FIT_CHIPS` with objects, evenly over the split."""
+        """Train chips: all of them, or for objects at most `FIT_CHIPS` with objects, evenly over the
+        split."""
         records = self._data.records["train"]
         indices = list(range(len(records)))
         if self._data.task.output == OBJECTS:

@@ -1,4 +1,5 @@
-"""The baseline for outlines: connected pixels that a logistic regression on pixel values assigns to a class."""
+"""The baseline for outlines: connected pixels that a logistic regression on pixel values assigns to a
+class."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from .pixelregression import DrawnPixels, PixelRegression
 from .thresholds import best_threshold
 
 _AREA_FRACTIONS = (0.1, 0.25, 0.5)
-"""Smaller patches than this fraction of the median true area are no objects; the train chips decide which one."""
+"""Smaller patches than this fraction of the median true area are no objects; the train chips decide which
+one."""
 
 
 @dataclass(frozen=True)

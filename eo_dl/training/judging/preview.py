@@ -45,8 +45,8 @@ def chips_to_show(
 
     Args:
         truths: The truth of each chip.
-        windows: The scene and the window of each chip. Chips that share pixels with one already chosen are only
-            chosen when no others are left.
+        windows: The scene and the window of each chip. Chips that share pixels with one already chosen are
+            only chosen when no others are left.
         count: Most chips to choose.
     """
     order = sorted(range(len(truths)), key=lambda index: (-_content(truths[index]), index))
@@ -140,7 +140,8 @@ def _show_image(axes: Axes, image: UInt8Array) -> None:
 
 
 def _show_objects(axes: Axes, image: UInt8Array, objects: Objects, classes: ClassSet) -> None:
-    """Outlines in the colours of their classes; white and dashed for objects of no class, which are ignored."""
+    """Outlines in the colours of their classes; white and dashed for objects of no class, which are
+    ignored."""
     _show_image(axes, (image * 0.65 + 255 * 0.2).astype(np.uint8))
     color_of = {info.id: info.color for info in classes}
     for outline, class_id in zip(objects.outlines(), objects.class_ids, strict=True):

@@ -275,8 +275,8 @@ class TrainingModule(lightning.LightningModule):
         return dict(self.network.state_dict())
 
     def _share_of_group(self) -> float:
-        """What the loss of a batch is multiplied with: Lightning divides it by `accumulate`, but the last group
-        of an epoch may be smaller, and counts as much as the others.
+        """What the loss of a batch is multiplied with: Lightning divides it by `accumulate`, but the last
+        group of an epoch may be smaller, and counts as much as the others.
         """
         steps, accumulate = self.inputs.plan.steps, self.inputs.config.accumulate
         group_start = self.inputs.state.batch // accumulate * accumulate

@@ -42,8 +42,8 @@ def margin_px(data: TaskData) -> int:
     """The context around a chip at prediction, pixels per side.
 
     An eighth of the chip; where the output is objects at least half of nearly every train object, because the
-    chip grid keeps objects whole that are no wider than twice the margin; at most a third of the chip. A class
-    of the whole chip needs no context.
+    chip grid keeps objects whole that are no wider than twice the margin; at most a third of the chip. A
+    class of the whole chip needs no context.
     """
     chip_px = data.chips.chip_px
     if data.task.output == CHIPS:

@@ -140,7 +140,8 @@ def _write_verified(file: Path, content: Mapping[str, Any]) -> str:
 
 
 def rng_state() -> dict[str, Any]:
-    """States of the global generators of torch (all devices), numpy and Python, as tensors and plain values."""
+    """States of the global generators of torch (all devices), numpy and Python, as tensors and plain
+    values."""
     name, keys, position, has_gauss, cached_gauss = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),

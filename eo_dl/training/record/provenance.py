@@ -32,7 +32,8 @@ _LIBRARIES = (
 )
 _LONGITUDE_LATITUDE = CRS.from_epsg(4326)
 _SEGMENTS = 32
-"""A footprint's outline gets at least so many vertices, because its edges are curved in longitude and latitude."""
+"""A footprint's outline gets at least so many vertices, because its edges are curved in longitude and
+latitude."""
 
 
 def provenance(

@@ -10,7 +10,8 @@ from ...core.arraytypes import Float64Array
 from ...core.classes import ClassSet
 
 LARGEST_RATIO = 10.0
-"""Largest ratio of two class weights. Beyond it, a few mislabelled pixels of a rare class would steer the training."""
+"""Largest ratio of two class weights. Beyond it, a few mislabelled pixels of a rare class would steer the
+training."""
 
 
 def class_weights(kind: str, classes: ClassSet, shares: Mapping[int, float]) -> tuple[float, ...] | None:

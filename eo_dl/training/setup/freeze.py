@@ -1,8 +1,8 @@
 """Which weights are trained, when, and how fast: frozen backbones, staged unfreezing, slower early stages.
 
 All of it follows from the configuration and the number of the epoch, so a resumed run has no state of it to
-restore. A frozen part keeps its weights and the running statistics of its batch normalization. Layers that the
-weights file left random are never frozen.
+restore. A frozen part keeps its weights and the running statistics of its batch normalization. Layers that
+the weights file left random are never frozen.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def frozen_stages(config: TrainConfig, epoch: int, count: int) -> int:
 
 
 def apply_freeze(network: TaskNetwork, config: TrainConfig, epoch: int) -> None:
-    """Prepare the network for an epoch: train mode for what is trained, eval mode for frozen batch normalization.
+    """Prepare the network for an epoch: train mode for what is trained, eval mode for frozen batch
+    normalization.
 
     Args:
         network: Changed in place; call it at the start of every epoch.

@@ -82,7 +82,8 @@ class RunSetup:
         return initial_network(self.data.task, self.data.task_config, self.data.inputs, self.config, seed)
 
     def identity(self) -> dict[str, Any]:
-        """What decides the weights of the run; a stopped run is only continued by one of the same identity."""
+        """What decides the weights of the run; a stopped run is only continued by one of the same
+        identity."""
         chips_used = [
             (split, record.chip_id) for split, records in self.data.records.items() for record in records
         ]

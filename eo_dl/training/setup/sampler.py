@@ -17,12 +17,14 @@ from ...core.seeds import generator
 
 T = TypeVar("T")
 Draw = tuple[int, int]
-"""(pass, index): chip `index` as it is augmented in that pass over the chips; passes are counted over the whole run."""
+"""(pass, index): chip `index` as it is augmented in that pass over the chips; passes are counted over the
+whole run."""
 
 
 @dataclass(frozen=True, slots=True)
 class EpochPlan:
-    """How chips make up epochs: each epoch has as many whole passes over the chips as give `min_steps` batches."""
+    """How chips make up epochs: each epoch has as many whole passes over the chips as give `min_steps`
+    batches."""
 
     count: int
     """Chips of the train split."""

@@ -39,8 +39,8 @@ def weights_normalization(
         The normalization, and notes on which band is normalized by what.
 
     Raises:
-        ConfigError: The weights know no normalization, share no band with the chips, or have units that cannot
-            be compared.
+        ConfigError: The weights know no normalization, share no band with the chips, or have units that
+            cannot be compared.
     """
     if source is None or source.normalization is None:
         raise ConfigError(

@@ -1,4 +1,5 @@
-"""Chips that are classified as a whole: what covers them, which of them have a class, and how many per class."""
+"""Chips that are classified as a whole: what covers them, which of them have a class, and how many per
+class."""
 
 from __future__ import annotations
 
