@@ -59,7 +59,7 @@ def test_the_reference_has_every_option_of_every_command() -> None:
     commands = describe(click.Context(cli))
     assert [section.split(" {#")[0] for section in sections] == [f"eo-dl {name}" for name in commands]
     for section, (name, found) in zip(sections, commands.items(), strict=True):
-        for parameter in found["parameters"]:  # type: ignore[attr-defined]
+        for parameter in found["parameters"]:
             if parameter["flag"]:
                 assert f"`{parameter['flag']}`" in section, f"{name}: {parameter['flag']}"
 

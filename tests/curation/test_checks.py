@@ -23,14 +23,10 @@ from eo_dl.errors import ConfigError, LabelError, OutputExistsError
 from eo_dl.io.scene import open_scene
 from eo_dl.labels import read_labels
 from eo_dl.labels.labeloptions import LabelOptions
+from tests.making import square
 
 X0, Y0, SIDE = 500_000.0, 5_200_000.0, 256
 CRS = "EPSG:32633"
-
-
-def square(col: float, row: float, side: float = 10) -> shapely.Polygon:
-    """A square in map coordinates by its pixels."""
-    return shapely.box(X0 + col, Y0 - row - side, X0 + col + side, Y0 - row)
 
 
 def bow(col: float, row: float) -> shapely.Polygon:

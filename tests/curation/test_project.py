@@ -24,6 +24,7 @@ from eo_dl.errors import ConfigError, LabelError, OutputExistsError
 from eo_dl.labels import read_labels
 from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.labels.projectlayout import announced
+from tests.making import square
 
 CRS = "EPSG:32633"
 NAMES = ["building", "tree's & <co>"]
@@ -49,10 +50,6 @@ def draw(path: Path, layer: str, geometries: list[shapely.Geometry], **fields: S
         append=True,
         promote_to_multi=True,
     )
-
-
-def square(col: float, row: float, side: float = 10) -> shapely.Polygon:
-    return shapely.box(500_000 + col, 5_200_000 - row - side, 500_000 + col + side, 5_200_000 - row)
 
 
 def test_the_file_and_the_project_fit_each_other(tmp_path: Path, scene: Path) -> None:

@@ -11,27 +11,17 @@ from hypothesis import strategies as st
 
 from eo_dl.core.arrays import BoxTarget, Objects
 from eo_dl.core.classes import ClassInfo, ClassSet
-from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.errors import ConfigError, LabelError
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.detection.anchors import fitting_ratios, fitting_sizes, fitting_stride, pyramid_strides
 from eo_dl.tasks.detection.codec import DetectionCodec
 from eo_dl.tasks.detection.config import DetectionConfig
 from eo_dl.tasks.detection.heads import cover
+from tests.making import pixel_labels
 
 TASK = load_task("detection")
 CLASSES = ClassSet((ClassInfo(7, "tree", "#00ff00"), ClassInfo(3, "palm", "#ff0000")))
 CODEC = DetectionCodec(CLASSES)
-
-
-def _labels(
-    *features: tuple[shapely.Geometry, int, bool],
-    annotated: shapely.Geometry | None = None,
-    mask: np.ndarray | None = None,
-) -> PixelLabels:
-    geometries = np.array([f[0] for f in features], object)
-    ids, ignore = np.array([f[1] for f in features], np.int64), np.array([f[2] for f in features], bool)
-    return PixelLabels(CLASSES, geometries, ids, ignore, np.arange(len(features)), annotated, mask)
 
 
 def _encoded(
@@ -39,7 +29,7 @@ def _encoded(
     annotated: shapely.Geometry | None = None,
     mask: np.ndarray | None = None,
 ) -> Objects:
-    return CODEC.truth(CODEC.encode(_labels(*features, annotated=annotated, mask=mask), 20, 30))
+    return CODEC.truth(CODEC.encode(pixel_labels(CLASSES, *features, annotated=annotated, mask=mask), 20, 30))
 
 
 def test_boxes_are_bounds_cut_at_the_chip() -> None:
@@ -74,7 +64,7 @@ def test_objects_mostly_on_unannotated_ground_count_neither_way() -> None:
 
 
 def test_no_labels_give_no_boxes() -> None:
-    target = CODEC.encode(_labels(), 20, 30)
+    target = CODEC.encode(pixel_labels(CLASSES), 20, 30)
     assert target.boxes is not None
     assert target.boxes.shape == (0, 4)
     assert len(CODEC.truth(target)) == 0
@@ -92,7 +82,9 @@ def test_patches_of_raster_labels_are_objects() -> None:
 def test_every_target_box_lies_in_the_chip_and_has_a_pixel_a_side(
     col: float, row: float, width: float, height: float
 ) -> None:
-    target = CODEC.encode(_labels((shapely.box(col, row, col + width, row + height), 7, False)), 20, 30)
+    target = CODEC.encode(
+        pixel_labels(CLASSES, (shapely.box(col, row, col + width, row + height), 7, False)), 20, 30
+    )
     assert target.boxes is not None
     for col0, row0, col1, row1 in target.boxes.tolist():
         assert 0 <= col0 < col1 <= 30

@@ -12,12 +12,12 @@ from hypothesis.extra import numpy as hnp
 from eo_dl.chips.augment import Augment, AugmentConfig
 from eo_dl.core.arrays import Objects
 from eo_dl.core.classes import ClassInfo, ClassSet
-from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.instances.codec import InstancesCodec
 from eo_dl.tasks.instances.config import InstancesConfig
 from eo_dl.tasks.instances.network import _masks_in_boxes
 from eo_dl.tasks.instances.outlines import object_masks, outlines_in_boxes, pixel_outlines
+from tests.making import pixel_labels
 
 TASK = load_task("instances")
 CLASSES = ClassSet((ClassInfo(7, "house", "#00ff00"), ClassInfo(3, "barn", "#ff0000")))
@@ -27,16 +27,6 @@ MASKS = hnp.arrays(
     st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)),
     elements=st.sampled_from([0.0, 0.2, 0.5, 0.7, 1.0]),
 )
-
-
-def _labels(
-    *features: tuple[shapely.Geometry, int, bool],
-    annotated: shapely.Geometry | None = None,
-    mask: np.ndarray | None = None,
-) -> PixelLabels:
-    geometries = np.array([f[0] for f in features], object)
-    ids, ignore = np.array([f[1] for f in features], np.int64), np.array([f[2] for f in features], bool)
-    return PixelLabels(CLASSES, geometries, ids, ignore, np.arange(len(features)), annotated, mask)
 
 
 def _boxes(count: int) -> npt.NDArray[np.float64]:
@@ -91,7 +81,8 @@ def test_a_place_between_pixels_is_kept() -> None:
 
 def test_objects_that_touch_or_overlap_have_masks_of_their_own() -> None:
     target = CODEC.encode(
-        _labels(
+        pixel_labels(
+            CLASSES,
             (shapely.box(2, 2, 8, 8), 7, False),
             (shapely.box(8, 2, 14, 8), 7, False),
             (shapely.box(6, 6, 10, 12), 3, False),
@@ -110,29 +101,35 @@ def test_objects_that_touch_or_overlap_have_masks_of_their_own() -> None:
 def test_holes_and_parts_go_to_masks_and_back() -> None:
     yard = shapely.box(0, 0, 12, 12).difference(shapely.box(4, 4, 8, 8))
     parts = shapely.MultiPolygon([shapely.box(14, 0, 17, 3), shapely.box(14, 6, 17, 9)])
-    found = CODEC.truth(CODEC.encode(_labels((yard, 7, False), (parts, 3, False)), 16, 20)).polygons
+    found = CODEC.truth(
+        CODEC.encode(pixel_labels(CLASSES, (yard, 7, False), (parts, 3, False)), 16, 20)
+    ).polygons
     assert shapely.equals(found[0], yard) and shapely.equals(found[1], parts)
 
 
 def test_boxes_are_those_of_what_shows_and_the_share_is_of_the_objects_own_area() -> None:
     # an L of which the foot shows to the right of column 10
     angle = shapely.Polygon([(0, 10), (30, 10), (30, 14), (4, 14), (4, 40), (0, 40)])
-    target = CODEC.encode(_labels((shapely.transform(angle, lambda xy: xy - (10, 0)), 7, False)), 64, 64)
+    target = CODEC.encode(
+        pixel_labels(CLASSES, (shapely.transform(angle, lambda xy: xy - (10, 0)), 7, False)), 64, 64
+    )
     assert target.boxes is not None and target.class_ids is not None
     np.testing.assert_allclose(target.boxes, [[0, 10, 20, 14]])
     assert target.class_ids.tolist() == [7]  # 80 of 224 px: more than 0.3
     hidden = CODEC.encode(
-        _labels((shapely.box(-30, 0, 5, 10), 7, False), (shapely.box(20, 20, 30, 30), 7, True)), 64, 64
+        pixel_labels(CLASSES, (shapely.box(-30, 0, 5, 10), 7, False), (shapely.box(20, 20, 30, 30), 7, True)),
+        64,
+        64,
     )
     assert hidden.class_ids is not None
     assert hidden.class_ids.tolist() == [255, 255]
 
 
 def test_an_object_between_pixel_centres_has_a_pixel_and_no_objects_have_no_masks() -> None:
-    target = CODEC.encode(_labels((shapely.box(3.6, 3.6, 4.4, 4.4), 7, False)), 8, 8)
+    target = CODEC.encode(pixel_labels(CLASSES, (shapely.box(3.6, 3.6, 4.4, 4.4), 7, False)), 8, 8)
     assert target.instance_masks is not None
     assert target.instance_masks.sum() == 1
-    empty = CODEC.encode(_labels(), 8, 8)
+    empty = CODEC.encode(pixel_labels(CLASSES), 8, 8)
     assert empty.instance_masks is not None
     assert empty.instance_masks.shape == (0, 8, 8)
     assert len(CODEC.truth(empty)) == 0
@@ -141,7 +138,7 @@ def test_an_object_between_pixel_centres_has_a_pixel_and_no_objects_have_no_mask
 def test_patches_of_raster_labels_are_objects() -> None:
     mask = np.zeros((20, 30), np.uint8)
     mask[2:5, 3:9], mask[10:12, 10:12] = 7, 3
-    truth = CODEC.truth(CODEC.encode(_labels(mask=mask), 20, 30))
+    truth = CODEC.truth(CODEC.encode(pixel_labels(CLASSES, mask=mask), 20, 30))
     assert sorted(shapely.area(truth.polygons).tolist()) == [4, 18]
 
 
@@ -174,7 +171,7 @@ def test_turned_and_scaled_masks_stay_with_their_boxes_and_objects(seed: int) ->
         (shapely.Point(*rng.uniform(8, 40, 2)).buffer(rng.uniform(3, 9)), int(rng.choice([3, 7])), False)
         for _ in range(4)
     ]
-    target = CODEC.encode(_labels(*shapes), 48, 48)
+    target = CODEC.encode(pixel_labels(CLASSES, *shapes), 48, 48)
     image = np.zeros((2, 48, 48), np.float32)
     augment = Augment(
         AugmentConfig(scale=0.6, scale_share=1, brightness=0, contrast=0, band_jitter=0, noise=0)

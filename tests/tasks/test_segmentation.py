@@ -10,24 +10,14 @@ from hypothesis.extra import numpy as hnp
 
 from eo_dl.core.arrays import MaskTarget
 from eo_dl.core.classes import ClassInfo, ClassSet
-from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.errors import ConfigError, LabelError
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.segmentation.codec import SegmentationCodec, largest_channel
 from eo_dl.tasks.segmentation.config import NETWORKS, Network, SegmentationConfig, fitting_rates
+from tests.making import pixel_labels
 
 TASK = load_task("segmentation")
 CLASSES = ClassSet((ClassInfo(7, "field", "#00ff00"), ClassInfo(3, "road", "#ff0000")))
-
-
-def _labels(
-    *features: tuple[shapely.Geometry, int, bool],
-    annotated: shapely.Geometry | None = None,
-    mask: np.ndarray | None = None,
-) -> PixelLabels:
-    geometries = np.array([f[0] for f in features], object)
-    ids, ignore = np.array([f[1] for f in features], np.int64), np.array([f[2] for f in features], bool)
-    return PixelLabels(CLASSES, geometries, ids, ignore, np.arange(len(features)), annotated, mask)
 
 
 def _codec(background: bool = True) -> SegmentationCodec:
@@ -37,7 +27,7 @@ def _codec(background: bool = True) -> SegmentationCodec:
 def test_truth_of_the_encoded_labels_are_the_class_ids() -> None:
     codec = _codec()
     target = codec.encode(
-        _labels((shapely.box(0, 0, 3, 2), 7, False), (shapely.box(3, 0, 4, 4), 3, False)), 4, 5
+        pixel_labels(CLASSES, (shapely.box(0, 0, 3, 2), 7, False), (shapely.box(3, 0, 4, 4), 3, False)), 4, 5
     )
     assert target.mask is not None
     assert target.mask.tolist() == [[1, 1, 1, 2, 0], [1, 1, 1, 2, 0], [0, 0, 0, 2, 0], [0, 0, 0, 2, 0]]
@@ -55,11 +45,13 @@ def test_the_later_feature_wins_and_ignored_ones_win_over_all() -> None:
         (shapely.box(1, 0, 4, 3), 7, False),
         (shapely.box(3, 0, 5, 3), 3, False),
     ]
-    assert _codec().truth(_codec().encode(_labels(*features), 1, 5)).tolist() == [[255, 255, 255, 3, 3]]
+    assert _codec().truth(_codec().encode(pixel_labels(CLASSES, *features), 1, 5)).tolist() == [
+        [255, 255, 255, 3, 3]
+    ]
 
 
 def test_ground_without_features_is_ignored_where_the_background_is_no_class() -> None:
-    target = _codec(background=False).encode(_labels((shapely.box(0, 0, 1, 1), 3, False)), 1, 2)
+    target = _codec(background=False).encode(pixel_labels(CLASSES, (shapely.box(0, 0, 1, 1), 3, False)), 1, 2)
     assert target.mask is not None
     assert target.mask.tolist() == [[1, 255]]
 
@@ -73,13 +65,19 @@ def test_ground_without_features_is_ignored_where_the_background_is_no_class() -
     ],
 )
 def test_ground_outside_annotated_is_ignored(annotated: shapely.Geometry) -> None:
-    target = _codec().encode(_labels((shapely.box(1, 0, 4, 1), 3, False), annotated=annotated), 1, 4)
+    target = _codec().encode(
+        pixel_labels(CLASSES, (shapely.box(1, 0, 4, 1), 3, False), annotated=annotated), 1, 4
+    )
     assert _codec().truth(target).tolist() == [[255] * 4 if annotated.is_empty else [0, 3, 255, 255]]
 
 
 def test_raster_labels_are_taken_as_they_are() -> None:
     mask = np.array([[0, 3], [7, 255], [9, 0]], np.uint8)
-    assert _codec().truth(_codec().encode(_labels(mask=mask), 3, 2)).tolist() == [[0, 3], [7, 255], [255, 0]]
+    assert _codec().truth(_codec().encode(pixel_labels(CLASSES, mask=mask), 3, 2)).tolist() == [
+        [0, 3],
+        [7, 255],
+        [255, 0],
+    ]
 
 
 @given(
