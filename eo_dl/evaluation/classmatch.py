@@ -123,7 +123,7 @@ def _by_id(truth: ClassSet, source: str, ids_agree: bool) -> ClassMatch:
         return ClassMatch(classes, table, (note,))
     raise LabelError(
         f"{source}: the prediction names no classes (no .aux.xml beside it), the truth has "
-        f"{_listed([info.name for info in truth.foreground])}; write the names with `predict`, or use a "
+        f"{_listed([info.name for info in truth.foreground])}; write the names with predict, or use a "
         "truth raster with the same ids"
     )
 

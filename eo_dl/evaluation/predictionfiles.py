@@ -80,7 +80,7 @@ def _files(folder: Path) -> Iterator[Path]:
             if files:
                 return iter(files)
     raise InputError(
-        f"{folder}: holds neither rasters nor vector files; name the map, or the folder that `predict` wrote"
+        f"{folder}: holds neither rasters nor vector files; name the map, or the folder that predict wrote"
     )
 
 

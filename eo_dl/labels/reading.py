@@ -180,6 +180,6 @@ def _with_annotated(labels: LabelSet, path: Path) -> LabelSet:
         case _:
             raise LabelError(
                 f"{path}: areas in map coordinates do not fit labels in pixels ({labels.source}); pass them "
-                "to `tile`, which knows the scenes"
+                "to tile, which knows the scenes"
             )
     return labels.with_notes(f"labels are complete in {len(geometries)} areas of {path.name}", *notes)

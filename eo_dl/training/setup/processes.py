@@ -110,7 +110,7 @@ def _of_slurm(env: Mapping[str, str]) -> ProcessLayout | None:
     nodes = int(env.get("SLURM_NNODES", env.get("SLURM_JOB_NUM_NODES", 1)))
     if tasks % nodes:
         raise ConfigError(
-            f"SLURM started {tasks} tasks on {nodes} machines; start equally many on each (--ntasks-per-node)"
+            f"SLURM started {tasks} tasks on {nodes} machines; start equally many on each (ntasks-per-node)"
         )
     return ProcessLayout(tasks // nodes, nodes, int(env["SLURM_PROCID"]), launched=True)
 
