@@ -139,7 +139,8 @@ def load_model(model: Bundle | str | Path) -> Bundle:
         spec = read_spec(_read(archive, SPEC, str(path)), str(path))
         _check_listed(archive, spec, str(path))
     bundle = Bundle(path, spec)
-    bundle.config  # noqa: B018 - read now, so that a config that does not fit is told at the door
+    # Read the config now, so that one that does not fit is refused on opening.
+    bundle.config  # noqa: B018
     _check_finite(bundle.state(), str(path))
     return bundle
 

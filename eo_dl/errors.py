@@ -82,6 +82,6 @@ class TrainingError(EoDlError, RuntimeError):
 
 
 class Cancelled(EoDlError):
-    """The run was stopped by the person or the system; what was finished is kept."""
+    """The user or the system stopped the run; finished work is kept."""
 
     exit_code = 130

@@ -158,7 +158,7 @@ def retrain(
     ):
         given = _label_set(labels, label_options) if merged is None else read_labels(merged.path)
         cut = _cut_again(before, given, open_scenes(scenes), _chips_of(folder), again, on_progress)
-        # first: what cannot be compared is told before the training
+        # Score the old model first: a mismatch stops here, before the training.
         was = score_model(old, cut, name=old.path.name, device=config.device, precision=config.precision)
         run = train(
             cut,
@@ -181,7 +181,7 @@ def _chips_of(folder: RunFolder) -> Path:
 
 
 def _refuse_leftovers(folder: RunFolder, wanted: bool) -> None:
-    """What a stopped retraining left stands in the way of a new one, which is told before any work."""
+    """Refuse a folder that holds an unfinished retraining, before any work."""
     left = [path for path in (_chips_of(folder), folder.path) if path.exists()]
     if left and not wanted:
         raise OutputExistsError(

@@ -351,7 +351,7 @@ class _Image:
 
     @property
     def place(self) -> str:
-        """The path with forward slashes, be it as seen from here or from the table."""
+        """The path with forward slashes, relative to the working folder or to the table."""
         return own_path(self._there or self.file).as_posix()
 
     @property
