@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from .project.prelabel import prelabel
     from .project.start import start_labels
     from .project.status import labels_status
-    from .queue.chipqueue import queue_chips
+    from .queue.chipqueue import Ranking, queue_chips
     from .retrain import retrain
     from .weak.weaklabels import weak_labels
 
 # Public name -> module that defines it.
 _HOME = {
+    "Ranking": ".queue.chipqueue",
     "audit_labels": ".checks.audit",
     "check_labels": ".checks.checking",
     "fix_labels": ".checks.repair",
@@ -36,6 +37,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Ranking",
     "audit_labels",
     "check_labels",
     "fix_labels",

@@ -28,7 +28,7 @@ def read_state(path: str | Path) -> State:
     path = Path(path)
     if not path.is_file():
         raise BundleError(
-            f"{path}: no such weights file; expected none, imagenet, a name that eo-dl model backbones "
+            f"{path}: no such weights file. `weights` is none, imagenet, a name that eo-dl model backbones "
             "lists, or a .safetensors, .pt, .pth, .ckpt or .eodl file"
         )
     try:

@@ -175,7 +175,7 @@ def test_names_are_found_in_full_and_short_and_wrong_ones_answered() -> None:
     with pytest.raises(ConfigError, match="no pyramid"):
         find_weights("ViTSmall16_Weights.SENTINEL2_ALL_DINO", "resnet18")
     assert not is_name("some/file.pth")
-    with pytest.raises(BundleError, match=r"no such weights file; expected none, imagenet, a name"):
+    with pytest.raises(BundleError, match=r"no such weights file. `weights` is none, imagenet, a name"):
         find_weights("sentinel2-al-moco", "resnet18")
 
 
