@@ -10,7 +10,7 @@ from ..core.maplabels import MapLabels
 from ..core.pixellabels import PixelLabels
 from ..core.rasterlabels import LabelRaster, RasterLabels
 from ..io.scene import Scene
-from .raster.masks import raster_of
+from .raster.rasterchoice import raster_of
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from eo_dl.errors import LabelError
 from eo_dl.io.rasterize import burn
 from eo_dl.io.scene import Scene, open_scene
 from eo_dl.labels.coverage import match_labels
-from eo_dl.labels.raster.masks import raster_of, read_mask
+from eo_dl.labels.raster.masks import read_mask
+from eo_dl.labels.raster.rasterchoice import raster_of
 from eo_dl.labels.reading import read_labels
 
 

@@ -19,7 +19,8 @@ from eo_dl.io.scene import Scene, open_scene
 from eo_dl.labels.classcover import class_mask
 from eo_dl.labels.coverage import match_labels
 from eo_dl.labels.placement import PlacedLabels
-from eo_dl.labels.raster.masks import raster_of, read_mask
+from eo_dl.labels.raster.masks import read_mask
+from eo_dl.labels.raster.rasterchoice import raster_of
 from eo_dl.labels.reading import read_labels
 
 RNG = np.random.default_rng(0)

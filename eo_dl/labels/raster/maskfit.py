@@ -13,8 +13,8 @@ from ...errors import LabelError
 from ...io.scene import Scene
 from ..placement import PlacedLabels
 from .maskgrid import check_fit
-from .masks import footprint_in
 from .maskvalues import open_mask
+from .rasterchoice import footprint_in
 
 
 def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[str]:
@@ -39,7 +39,8 @@ def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[s
         files = listed([Path(raster.path).name for raster in labels.rasters])
         scenes = listed([part.scene.name for part in placed])
         raise LabelError(
-            f"{labels.source}: no label raster ({files}) fits a scene ({scenes}) by name or place; name them alike"
+            f"{labels.source}: no label raster ({files}) fits a scene ({scenes}) by name or place; name them "
+            "alike"
         )
     notes = []
     if without:

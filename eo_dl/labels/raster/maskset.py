@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ...core.classes import IGNORE_ID, ClassSet
 from ...core.rasterlabels import LabelRaster, RasterLabels
+from ...core.wording import count_of, listed
 from ...errors import LabelError
 from ..classnames import name_classes
 from ..classrequest import ClassRequest, parse_classes
@@ -16,133 +17,162 @@ from .maskvalues import Kind, MaskContent, mask_content
 from .softmasks import read_probabilities
 
 _BLACK = "#000000"
+_MOST_LISTED = 12
 
 
 def read_masks(
-    paths: Sequence[str], spec: ClassRequest | None, unlabelled: Unlabelled, source: str
+    paths: Sequence[str], request: ClassRequest | None, unlabelled: Unlabelled, source: str
 ) -> RasterLabels:
-    """Label rasters with the classes of all of them; each is read once.
+    """Label rasters with the classes of all of them; each file is read once.
 
-    Ids: 0 is the background and 255 means ignore, unless `spec` says otherwise; where 255 is the only value
-    beside 0 it is a class. A nodata value other than 0 is ignored. Colours: black is the background unless
-    `spec` names it. With `unlabelled="ignore"` the background is ignored.
+    Ids: 0 is the background and 255 means ignore, unless the request says otherwise; where 255 is the only
+    value besides 0 it is a class. A nodata value other than 0 is ignored. Colours: black is the background,
+    unless the request names it.
+
+    Args:
+        paths: The rasters, of class ids, colours or class probabilities.
+        request: The classes asked for; None: one class per value.
+        unlabelled: With "ignore" the background is ignored.
+        source: All of them, for messages.
+
+    Raises:
+        LabelError: A file cannot be a label raster, the rasters are of different kinds, or the request leaves
+            out a value.
     """
-    soft = read_probabilities(paths, spec, source)
+    soft = read_probabilities(paths, request, source)
     if soft is not None:
         return soft
-    kind: Kind | None = None
-    if spec is not None and not spec.bare:
-        kind = "colors" if spec.colored else "ids"
-    contents = [mask_content(path, kind) for path in paths]
-    kinds = {content.kind for content in contents}
-    if len(kinds) > 1:
-        one = next(c for c in contents if c.kind == "ids")
-        raise LabelError(
-            f"{source}: mixes colours and ids ({one.scene.name} holds ids); read them apart, or save all in one way"
-        )
-    counts = _total(contents)
+    values = _StoredValues.of(paths, request, source)
     notes: list[str] = []
-    spec = _binary(counts, contents, spec, notes)
-    fixed = _fixed(counts, contents, spec, notes)
-    naming = name_classes(
-        {value: count for value, count in counts.items() if value not in fixed}, spec, source
-    )
-    ids = {**naming.ids, **fixed}
-    classes = naming.classes if 0 not in fixed.values() else naming.classes.with_background()
-    if spec is None:
-        classes = _own_names(classes, contents)
-        if kinds == {"colors"}:
-            notes.append("classes are called by their colour; name them with `classes`, e.g. NAME=#rrggbb")
+    request = _with_binary_class(values, request, notes)
+    fixed_ids = _fixed_ids(values, request, notes)
+    counts = {value: count for value, count in values.counts.items() if value not in fixed_ids}
+    naming = name_classes(counts, request, source)
+    ids = {**naming.ids, **fixed_ids}
+    classes = naming.classes
+    if 0 in fixed_ids.values():
+        classes = classes.with_background()
+    if request is None:
+        classes = _with_names_of_files(classes, values.contents)
+        if values.kind == "colors":
+            notes.append("classes are named after their colours; name them with `classes`: NAME=#rrggbb")
     if unlabelled == "ignore":
-        ids = {value: IGNORE_ID if class_id == 0 else class_id for value, class_id in ids.items()}
+        ids = {value: class_id or IGNORE_ID for value, class_id in ids.items()}
         classes = classes.without_background()
-    stored: dict[int | str, int] = {
-        value if value.startswith("#") else int(value): class_id for value, class_id in ids.items()
-    }
-    kept = {value: class_id for value, class_id in stored.items() if class_id != IGNORE_ID}
-    ignored = tuple(value for value, class_id in stored.items() if class_id == IGNORE_ID)
-    notes += _seen(contents, counts, ids, classes)
-    rasters = tuple(LabelRaster(content.scene.path, kept, ignored) for content in contents)
-    return RasterLabels(classes, rasters, source, notes=(*notes, *naming.notes))
+    notes += _share_notes(values, ids, classes)
+    return RasterLabels(classes, _rasters(values.contents, ids), source, notes=(*notes, *naming.notes))
 
 
-def _total(contents: Sequence[MaskContent]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for content in contents:
-        for value, pixels in content.counts.items():
-            total[str(value)] = total.get(str(value), 0) + pixels
-    return total
+@dataclass(frozen=True)
+class _StoredValues:
+    """What label rasters of one kind hold together; values as texts, "3" or "#rrggbb"."""
 
+    contents: tuple[MaskContent, ...]
+    kind: Kind
+    counts: Mapping[str, int]
+    nodata: frozenset[str]
 
-def _fixed(
-    counts: Mapping[str, int], contents: Sequence[MaskContent], spec: ClassRequest | None, notes: list[str]
-) -> dict[str, int]:
-    """Values whose meaning is settled before classes are named: background and ignore, where `spec` does not
-    name them.
-    """
-    said = set() if spec is None else set(spec.values)
-    free = [value for value in counts if value not in said]
-    fixed: dict[str, int] = {}
-    if _BLACK in free and len(counts) > 1:
-        fixed[_BLACK] = 0
-        notes.append(
-            f"black ({counts[_BLACK]} px) is taken as background; `classes` can state otherwise: NAME={_BLACK}, or -{_BLACK} to ignore it"
-        )
-    nodata = {str(content.nodata) for content in contents if content.nodata is not None}
-    for value in (value for value in free if value in nodata and value != "0"):
-        fixed[value] = IGNORE_ID
-        notes.append(f"the nodata value {value} ({counts[value]} px) is ignored")
-    if "0" in free:
-        fixed["0"] = 0
-        if "0" in nodata:
-            notes.append(
-                "0 is the nodata value of the label rasters and is taken as background; ignore it with `unlabelled=ignore`"
+    @classmethod
+    def of(cls, paths: Sequence[str], request: ClassRequest | None, source: str) -> _StoredValues:
+        """Read the files. Raises `LabelError` where some hold ids and some hold colours."""
+        kind: Kind | None = None
+        if request is not None and not request.bare:
+            kind = "colors" if request.colored else "ids"
+        contents = tuple(mask_content(path, kind) for path in paths)
+        of_ids = [content.scene.name for content in contents if content.kind == "ids"]
+        if 0 < len(of_ids) < len(contents):
+            raise LabelError(
+                f"{source}: mixes colours and ids ({of_ids[0]} holds ids); read them separately, or save all "
+                "in one way"
             )
-    if "255" in free:
-        fixed.setdefault("255", IGNORE_ID)
-        if "255" not in nodata:
-            notes.append(
-                f"the value 255 ({counts['255']} px) means ignore; `classes` can state otherwise: NAME=255"
-            )
-    return fixed
+        counts: Counter[str] = Counter()
+        for content in contents:
+            counts.update({str(value): pixels for value, pixels in content.counts.items()})
+        nodata = frozenset(str(content.nodata) for content in contents if content.nodata is not None)
+        return cls(contents, contents[0].kind, counts, nodata)
 
 
-def _binary(
-    counts: Mapping[str, int], contents: Sequence[MaskContent], spec: ClassRequest | None, notes: list[str]
+def _with_binary_class(
+    values: _StoredValues, request: ClassRequest | None, notes: list[str]
 ) -> ClassRequest | None:
-    """Rasters of nothing but 0 and 255, as drawing programs make them: 255 is their class, unless it is
-    nodata or `spec` says what it is.
+    """The request; of rasters of only 0 and 255, as drawing programs save them, that 255 is the class.
+
+    Not so where 255 is nodata, or the request says what it is.
     """
-    if not {"255"} <= set(counts) <= {"0", "255"} or any(content.nodata == IGNORE_ID for content in contents):
-        return spec
-    if spec is not None and not (spec.bare and len(spec.names) == 1):
-        return spec
-    notes.append("255 is the only value beside 0, so it is a class and not ignored")
-    return parse_classes([f"{spec.names[0] if spec else 255}=255"])
+    only_0_and_255 = "255" in values.counts and values.counts.keys() <= {"0", "255"}
+    if not only_0_and_255 or "255" in values.nodata:
+        return request
+    if request is None:
+        name = "255"
+    elif request.bare and len(request.names) == 1:
+        name = request.names[0]
+    else:
+        return request
+    notes.append("255 is the only value besides 0, so it is a class and not ignored")
+    return parse_classes([f"{name}=255"])
 
 
-def _own_names(classes: ClassSet, contents: Sequence[MaskContent]) -> ClassSet:
-    """Class names that the files carry, where they agree."""
-    names: dict[int, str] = {}
+def _fixed_ids(values: _StoredValues, request: ClassRequest | None, notes: list[str]) -> dict[str, int]:
+    """Values that are background or ignored by convention, as far as the request does not name them."""
+    requested = set() if request is None else set(request.values)
+    free = [value for value in values.counts if value not in requested]
+    counts, ids = values.counts, dict[str, int]()
+    if _BLACK in free and len(counts) > 1:
+        ids[_BLACK] = 0
+        notes.append(
+            f"black ({counts[_BLACK]} px) is taken as background; otherwise set `classes` to NAME={_BLACK}, "
+            f"or -{_BLACK} to ignore it"
+        )
+    for value in free:
+        if value in values.nodata and value != "0":
+            ids[value] = IGNORE_ID
+            notes.append(f"the nodata value {value} ({counts[value]} px) is ignored")
+    if "0" in free:
+        ids["0"] = 0
+        if "0" in values.nodata:
+            notes.append(
+                "0 is the nodata value of the label rasters and is taken as background; ignore it with "
+                "`unlabelled=ignore`"
+            )
+    if "255" in free and "255" not in ids:
+        ids["255"] = IGNORE_ID
+        notes.append(f"the value 255 ({counts['255']} px) means ignore; otherwise set `classes` to NAME=255")
+    return ids
+
+
+def _with_names_of_files(classes: ClassSet, contents: Sequence[MaskContent]) -> ClassSet:
+    """Classes with the names that the files carry, if they agree and differ from each other."""
+    name_of: dict[int, str] = {}
     for content in contents:
         for class_id, name in content.names.items():
-            if names.setdefault(class_id, name) != name:
+            if name_of.setdefault(class_id, name) != name:
                 return classes
-    found = tuple(replace(info, name=names.get(info.id, info.name)) for info in classes)
-    return ClassSet(found) if len({info.name for info in found}) == len(found) else classes
+    named = tuple(replace(info, name=name_of.get(info.id, info.name)) for info in classes)
+    return ClassSet(named) if len({info.name for info in named}) == len(named) else classes
 
 
-def _seen(
-    contents: Sequence[MaskContent], counts: Mapping[str, int], ids: Mapping[str, int], classes: ClassSet
-) -> list[str]:
-    """The share of each class, and what a mask band hides."""
-    total = max(sum(counts.values()), 1)
-    pixels: Counter[int] = Counter()
-    for value, count in counts.items():
-        pixels[ids[value]] += count
-    shares = {info.name: pixels[info.id] / total for info in classes}
-    told = ", ".join(f"{name} {share:.1%}" for name, share in list(shares.items())[:12])
-    hidden = sum(content.hidden for content in contents)
-    return [f"{len(contents)} label raster{'s' * (len(contents) != 1)}: {told}"] + (
-        [f"{hidden} transparent or masked px are ignored"] if hidden else []
-    )
+def _rasters(contents: Sequence[MaskContent], ids: Mapping[str, int]) -> tuple[LabelRaster, ...]:
+    """The files with the class of each stored value."""
+    id_of: dict[int | str, int] = {}
+    ignored: list[int | str] = []
+    for text, class_id in ids.items():
+        value = text if text.startswith("#") else int(text)
+        if class_id == IGNORE_ID:
+            ignored.append(value)
+        else:
+            id_of[value] = class_id
+    return tuple(LabelRaster(content.scene.path, id_of, tuple(ignored)) for content in contents)
+
+
+def _share_notes(values: _StoredValues, ids: Mapping[str, int], classes: ClassSet) -> list[str]:
+    """The share of each class, and the pixels that are masked out."""
+    total = max(sum(values.counts.values()), 1)
+    pixels_of: Counter[int] = Counter()
+    for value, pixels in values.counts.items():
+        pixels_of[ids[value]] += pixels
+    shares = [f"{info.name} {pixels_of[info.id] / total:.1%}" for info in classes]
+    notes = [f"{count_of(len(values.contents), 'label raster')}: {listed(shares, most=_MOST_LISTED)}"]
+    hidden = sum(content.hidden for content in values.contents)
+    if hidden:
+        notes.append(f"{hidden} transparent or masked px are ignored")
+    return notes

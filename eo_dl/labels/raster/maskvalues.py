@@ -1,17 +1,21 @@
-"""What a label raster holds: ids or colours, each with its number of pixels, found in one pass that keeps a
-few million pixels at a time.
+"""What a label raster holds: class ids or colours, each with its number of pixels.
+
+Found in one pass that keeps a few million pixels at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from ...core.arraytypes import AnyArray, BoolArray, Int64Array
 from ...core.window import Window
+from ...core.wording import count_of
 from ...errors import LabelError, SceneError
 from ...io.classmap import open_class_map, probability_classes
 from ...io.scene import Scene, SceneReader, open_scene
@@ -19,108 +23,153 @@ from ...io.scene import Scene, SceneReader, open_scene
 Kind = Literal["ids", "colors"]
 
 _PASS_PIXELS = 4_000_000
-_MAX_COLORS = 64
-_MAX_IDS = 256
+_MOST_COLORS = 64
+_MOST_IDS = 256
+_TABLE_SIZE = 65536
 
 
 @dataclass(frozen=True)
 class MaskContent:
-    """A label raster as its file tells it.
-
-    `scene`: opened so that every stored value counts. `counts`: pixels by id or colour ("#rrggbb"). `nodata`:
-    the file's own value, where it is an id. `names`: class names that the file carries, by id. `hidden`:
-    pixels that a mask band or alpha takes out.
-    """
+    """A label raster as its file describes it."""
 
     scene: Scene
+    """The file, opened so that every stored value counts."""
+
     kind: Kind
+    """Whether its values are class ids or colours."""
+
     counts: Mapping[int | str, int]
+    """Pixels per id, or per colour ("#rrggbb")."""
+
     nodata: int | None
+    """The nodata value of the file; None if it has none, or its values are colours."""
+
     names: Mapping[int, str]
+    """Class names that the file carries, by id."""
+
     hidden: int
+    """Pixels that a mask band or alpha takes out."""
 
 
 def open_mask(path: str) -> Scene:
-    """A label raster with every stored value taken as one. Raises `LabelError` for what cannot be one."""
+    """A label raster as a scene of which every stored value counts.
+
+    Raises:
+        LabelError: The file cannot be opened, or cannot be a label raster.
+    """
     try:
         scene = open_scene(path, nodata="none")
     except SceneError as cause:
         raise LabelError(str(cause)) from cause
     if scene.file.driver.startswith("JP"):
         raise LabelError(
-            f"{path}: is a {scene.file.driver} file, which changes values a little; save label rasters as PNG or GeoTIFF"
+            f"{path}: is a {scene.file.driver} file, which changes values a little; save label rasters as PNG "
+            "or GeoTIFF"
         )
     if probability_classes(scene) is not None:
         return scene
-    kinds = {band.dtype for band in scene.bands}
-    if (
-        len(scene.bands) not in (1, 3)
-        or any(np.dtype(kind).kind not in "iu" for kind in kinds)
-        or (len(scene.bands) == 3 and kinds != {"uint8"})
-    ):
+    dtypes = {band.dtype for band in scene.bands}
+    whole_numbers = all(np.dtype(dtype).kind in "iu" for dtype in dtypes)
+    one_band = len(scene.bands) == 1 and whole_numbers
+    colors = len(scene.bands) == 3 and dtypes == {"uint8"}
+    if not one_band and not colors:
         raise LabelError(
-            f"{path}: has {len(scene.bands)} band{'s' * (len(scene.bands) != 1)} of {', '.join(sorted(kinds))}; a label raster has one band of whole numbers, or red, green and blue"
+            f"{path}: has {count_of(len(scene.bands), 'band')} of {', '.join(sorted(dtypes))}; a label "
+            "raster has one band of whole numbers, or red, green and blue"
         )
     return scene
 
 
+def cached_mask(path: str) -> Scene:
+    """`open_mask`, once per file as long as the file does not change."""
+    try:
+        status = Path(path).stat()
+    except OSError:  # an address
+        return _opened(path, 0, 0)
+    return _opened(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1024)
+def _opened(path: str, size: int, changed_ns: int) -> Scene:
+    return open_mask(path)
+
+
 def mask_content(path: str, kind: Kind | None = None) -> MaskContent:
-    """Read a label raster once. `kind` says how a colour table is meant (None: as colours in a PNG, as ids
-    elsewhere). Raises `LabelError`.
+    """Read a label raster once.
+
+    Args:
+        path: The file.
+        kind: How a colour table is meant (default: as colours in a PNG, as ids elsewhere).
+
+    Raises:
+        LabelError: The file cannot be a label raster, or has too many values for one.
     """
     scene = open_mask(path)
-    found: Kind = "colors" if len(scene.bands) == 3 else "ids"
-    if scene.file.color_table is not None:
-        found = kind or ("colors" if scene.file.driver == "PNG" else "ids")
+    content_kind = _kind_of(scene, kind)
     counts: dict[int, int] = {}
     hidden = 0
-    for codes, valid in _codes(scene, found):
+    for codes, valid in _strips(scene, content_kind):
         hidden += int(valid.size - np.count_nonzero(valid))
         for code, pixels in _run_counts(codes if valid.all() else codes[valid]):
             counts[code] = counts.get(code, 0) + pixels
-        _check_number(counts, found, path)
-    own = open_class_map(path) if found == "ids" and len(scene.bands) == 1 else None
-    nodata = None if own is None else own.scene.bands[0].nodata
+        _check_value_count(len(counts), content_kind, path)
+    nodata: int | None = None
+    names: dict[int, str] = {}
+    if content_kind == "ids" and len(scene.bands) == 1:
+        class_map = open_class_map(path)
+        file_nodata = class_map.scene.bands[0].nodata
+        if file_nodata is not None and float(file_nodata).is_integer():
+            nodata = int(file_nodata)
+        if class_map.classes is not None:
+            names = {info.id: info.name for info in class_map.classes}
     return MaskContent(
         scene=scene,
-        kind=found,
-        counts={
-            color_text(code) if found == "colors" else code: pixels for code, pixels in sorted(counts.items())
-        },
-        nodata=int(nodata) if nodata is not None and float(nodata).is_integer() else None,
-        names={} if own is None or own.classes is None else {info.id: info.name for info in own.classes},
+        kind=content_kind,
+        counts={value_of_code(code, content_kind): pixels for code, pixels in sorted(counts.items())},
+        nodata=nodata,
+        names=names,
         hidden=hidden,
     )
 
 
-def color_text(code: int) -> str:
-    """0xRRGGBB as "#rrggbb"."""
-    return f"#{code:06x}"
+def _kind_of(scene: Scene, color_table_kind: Kind | None) -> Kind:
+    if len(scene.bands) == 3:
+        return "colors"
+    if scene.file.color_table is None:
+        return "ids"
+    if color_table_kind is not None:
+        return color_table_kind
+    return "colors" if scene.file.driver == "PNG" else "ids"
 
 
-def color_code(text: str) -> int:
-    """ "#rrggbb" as 0xRRGGBB."""
-    return int(text[1:], 16)
+def code_of(value: int | str) -> int:
+    """A class id itself; a colour "#rrggbb" as the number 0xRRGGBB."""
+    return int(value[1:], 16) if isinstance(value, str) else value
 
 
-def codes_of(pixels: npt.NDArray[np.generic], scene: Scene, kind: Kind) -> npt.NDArray[np.int64]:
-    """(H, W) what stored pixels (C, H, W) stand for: the id, or the colour as 0xRRGGBB (through the colour
-    table where there is one).
-    """
+def value_of_code(code: int, kind: Kind) -> int | str:
+    """The reverse of `code_of`."""
+    return f"#{code:06x}" if kind == "colors" else code
+
+
+def codes_of(pixels: AnyArray, scene: Scene, kind: Kind) -> Int64Array:
+    """(H, W) the code of each stored pixel (C, H, W); through the colour table where there is one."""
     if kind == "ids":
         return np.asarray(pixels[0], np.int64)
     if scene.file.color_table is None:
         red, green, blue = (band.astype(np.int64) for band in pixels)
         return np.asarray((red << 16) | (green << 8) | blue, np.int64)
-    table = np.zeros(max(65536, *(value + 1 for value, _ in scene.file.color_table)), np.int64)
-    for value, (r, g, b, _) in scene.file.color_table:
-        table[value] = (r << 16) | (g << 8) | b
+    largest = max(value for value, _ in scene.file.color_table)
+    table = np.zeros(max(_TABLE_SIZE, largest + 1), np.int64)
+    for value, (red_value, green_value, blue_value, _) in scene.file.color_table:
+        table[value] = (red_value << 16) | (green_value << 8) | blue_value
     return np.asarray(table[pixels[0].astype(np.int64)], np.int64)
 
 
-def _codes(scene: Scene, kind: Kind) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
-    height, width, block = scene.grid.height, scene.grid.width, scene.file.block_px[0]
-    rows = max(1, _PASS_PIXELS // width // block) * block
+def _strips(scene: Scene, kind: Kind) -> Iterator[tuple[Int64Array, BoolArray]]:
+    """Codes and valid masks (rows, W), strip by strip, in whole blocks of the file."""
+    height, width, block_rows = scene.grid.height, scene.grid.width, scene.file.block_px[0]
+    rows = max(1, _PASS_PIXELS // width // block_rows) * block_rows
     try:
         with SceneReader(scene) as reader:
             for row0 in range(0, height, rows):
@@ -130,26 +179,29 @@ def _codes(scene: Scene, kind: Kind) -> Iterator[tuple[npt.NDArray[np.int64], np
         raise LabelError(str(cause)) from cause
 
 
-def _run_counts(codes: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Values with their number of pixels: by runs, because labels come in patches and sorting all pixels is
-    slow.
+def _run_counts(codes: Int64Array) -> Iterator[tuple[int, int]]:
+    """Codes with their number of pixels.
+
+    By runs, because labels come in patches, and sorting all pixels is slow.
     """
     flat = codes.ravel()
     if not len(flat):
         return
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     lengths = np.diff(np.append(starts, len(flat)))
-    values, inverse = np.unique(flat[starts], return_inverse=True)
-    sums = np.bincount(inverse, weights=lengths).astype(np.int64)
-    yield from zip(values.tolist(), sums.tolist(), strict=True)
+    values, run_values = np.unique(flat[starts], return_inverse=True)
+    pixels = np.bincount(run_values, weights=lengths).astype(np.int64)
+    yield from zip(values.tolist(), pixels.tolist(), strict=True)
 
 
-def _check_number(counts: Mapping[int, int], kind: Kind, path: str) -> None:
-    if kind == "colors" and len(counts) > _MAX_COLORS:
+def _check_value_count(count: int, kind: Kind, path: str) -> None:
+    if kind == "colors" and count > _MOST_COLORS:
         raise LabelError(
-            f"{path}: holds more than {_MAX_COLORS} colours, a label raster has one a class; it is an image, or was saved lossily (JPEG): save it as PNG"
+            f"{path}: holds more than {_MOST_COLORS} colours, a label raster has one per class; it is an "
+            "image, or was saved lossily (JPEG): save it as PNG"
         )
-    if kind == "ids" and len(counts) > _MAX_IDS:
+    if kind == "ids" and count > _MOST_IDS:
         raise LabelError(
-            f"{path}: holds more than {_MAX_IDS} different values, a label raster has one a class; is it an image or a height model?"
+            f"{path}: holds more than {_MOST_IDS} different values, a label raster has one per class; is it "
+            "an image or a height model?"
         )

@@ -1,7 +1,7 @@
-"""Rasters of class probabilities as labels: what `labels weak` and `predict --probabilities` write, learnt
-from as soft targets.
+"""Rasters of class probabilities as labels, learnt from as soft targets.
 
-Told by a tag of ours; a band a class, uint8, 254 = certain, 255 = nothing known.
+`labels weak` and `predict --probabilities` write them: one band per class, uint8, 254 = certain, 255 =
+unknown. A tag of ours identifies them.
 """
 
 from __future__ import annotations
@@ -11,44 +11,58 @@ from pathlib import Path
 
 from ...core.classes import ClassSet
 from ...core.rasterlabels import LabelRaster, RasterLabels
+from ...core.wording import count_of
 from ...errors import LabelError
 from ...io.classmap import probability_classes
 from ..classrequest import ClassRequest
 from .maskvalues import open_mask
 
 
-def read_probabilities(paths: Sequence[str], spec: ClassRequest | None, source: str) -> RasterLabels | None:
-    """A label set of rasters of probabilities; None where these are other rasters. Raises `LabelError` where
-    some are and some are not, or classes differ.
+def read_probabilities(
+    paths: Sequence[str], request: ClassRequest | None, source: str
+) -> RasterLabels | None:
+    """The label set of rasters of probabilities; None if the files are other rasters.
+
+    Args:
+        paths: The files.
+        request: The classes asked for; these files state theirs.
+        source: All of them, for messages.
+
+    Raises:
+        LabelError: Only some of the files hold probabilities, their classes differ, or classes are requested.
     """
-    found = {path: probability_classes(open_mask(path)) for path in paths}
-    classes = next((known for known in found.values() if known is not None), None)
+    classes_of = {path: probability_classes(open_mask(path)) for path in paths}
+    rasters: list[LabelRaster] = []
+    classes: ClassSet | None = None
+    for path, file_classes in classes_of.items():
+        if file_classes is not None:
+            rasters.append(LabelRaster(path, band_ids=file_classes.ids))
+            classes = classes or file_classes
+            _check_same_classes(path, file_classes, classes)
     if classes is None:
         return None
-    for path, own in found.items():
-        _check_same(path, own, classes, source)
-    if spec is not None:
+    if len(rasters) < len(paths):
+        other = next(path for path, file_classes in classes_of.items() if file_classes is None)
         raise LabelError(
-            f"{source}: holds probabilities, which say their classes themselves ({', '.join(classes.names)}); omit `classes`"
+            f"{source}: mixes rasters of probabilities and of classes ({Path(other).name}); read them "
+            "separately"
+        )
+    if request is not None:
+        raise LabelError(
+            f"{source}: rasters of probabilities state their classes ({', '.join(classes.names)}); omit "
+            "`classes`"
         )
     ordered = ClassSet(tuple(sorted(classes, key=lambda info: info.id)))
-    rasters = [LabelRaster(path, band_ids=own.ids) for path, own in found.items() if own is not None]
-    return RasterLabels(
-        ordered,
-        tuple(rasters),
-        source,
-        notes=(
-            f"{len(paths)} raster{'s' * (len(paths) != 1)} of probabilities of {', '.join(ordered.names)}: learnt as soft labels, scored by the likeliest class",
-        ),
+    note = (
+        f"{count_of(len(paths), 'raster')} of probabilities of {', '.join(ordered.names)}: learnt as soft "
+        "labels, scored by the likeliest class"
     )
+    return RasterLabels(ordered, tuple(rasters), source, notes=(note,))
 
 
-def _check_same(path: str, own: ClassSet | None, classes: ClassSet, source: str) -> None:
-    if own is None:
+def _check_same_classes(path: str, classes: ClassSet, first: ClassSet) -> None:
+    if {(info.id, info.name) for info in classes} != {(info.id, info.name) for info in first}:
         raise LabelError(
-            f"{source}: mixes rasters of probabilities and of classes ({Path(path).name}); read them apart"
-        )
-    if {(info.id, info.name) for info in own} != {(info.id, info.name) for info in classes}:
-        raise LabelError(
-            f"{path}: has probabilities of {', '.join(own.names)}, others here of {', '.join(classes.names)}; make them with the same functions"
+            f"{path}: has probabilities of {', '.join(classes.names)}, the others of "
+            f"{', '.join(first.names)}; make them with the same functions"
         )
