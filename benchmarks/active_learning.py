@@ -190,7 +190,10 @@ def varied(
 
 
 def confusions(model: Bundle, test: Ground) -> Counts:
-    """(blocks, K, K) pixels by true and predicted class. Chips overlap by half and answer for their middle."""
+    """(blocks, K, K) pixels by true and predicted class.
+
+    Chips overlap by half, and only the middle of each is scored.
+    """
     network, half, edge = model.make_network().eval(), CHIP_PX // 2, CHIP_PX // 4
     image = np.pad(
         model.normalization.apply(test.pixels, test.valid, test.scene.bands),
@@ -275,11 +278,17 @@ def section(known: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[
     )
     lines = [f"## {len(rows)} seeds, {known[0]['chips']} chips to choose from", ""]
     lines += [
-        f"Queued minus random: **{gain.mean():+.3f}** mean IoU (95 % {low:+.3f} to {high:+.3f}), better in {int((gain > 0).sum())} of {len(gain)} seeds: {MORE} queued chips gave {verdict}.",
+        (
+            f"Queued minus random: **{gain.mean():+.3f}** mean IoU (95 % {low:+.3f} to {high:+.3f}), better "
+            f"in {int((gain > 0).sum())} of {len(gain)} seeds: {MORE} queued chips gave {verdict}."
+        ),
         "",
     ]
     lines += [
-        f"| labelled | mean IoU | {' | '.join(classes)} | {' | '.join(f'seed {i}' for i in range(len(rows)))} |",
+        (
+            f"| labelled | mean IoU | {' | '.join(classes)} | "
+            f"{' | '.join(f'seed {i}' for i in range(len(rows)))} |"
+        ),
         "|---|" + "--:|" * (1 + len(classes) + len(rows)),
     ]
     for way, told in (
@@ -290,7 +299,10 @@ def section(known: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[
         lines.append(f"| {told} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
     lines += [
         "",
-        f"What was labelled, in chips' worth of each class (mean over seeds; the whole scene: {told_shares(known[0])}):",
+        (
+            "What was labelled, in chips' worth of each class (mean over seeds; the whole scene: "
+            f"{told_shares(known[0])}):"
+        ),
         "",
     ]
     lines += [f"| chips | {' | '.join(classes)} |", "|---|" + "--:|" * len(classes)]
@@ -370,7 +382,10 @@ def main() -> None:
     ]
     lines += [
         *section(found, test.labels.classes.names),
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, one thread, torch {torch.__version__}",
+        (
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, one thread, torch "
+            f"{torch.__version__}"
+        ),
         "",
     ]
     RESULT.write_text("\n".join(lines))

@@ -58,7 +58,15 @@ DATUMARO_KINDS = {
 COUNT = """
 import sys, datumaro as dm
 data = dm.Dataset.import_from(sys.argv[2], sys.argv[1])
-print("SAID", sum(len({(a.id, a.group) if a.type.name != "mask" and a.group else n for n, a in enumerate(item.annotations)}) for item in data))
+count = 0
+for item in data:
+    objects = set()
+    for number, annotation in enumerate(item.annotations):
+        # Parts of one object share an id and a group; masks are counted one by one.
+        grouped = annotation.group and annotation.type.name != "mask"
+        objects.add((annotation.id, annotation.group) if grouped else number)
+    count += len(objects)
+print("COUNT", count)
 """
 
 
@@ -140,11 +148,16 @@ def head() -> str:
     )
     return (
         "# Label formats on real sets\n\n"
-        f"Made by `python benchmarks/label_formats.py` on {datetime.datetime.now(datetime.UTC).date()}. Each set is cut to chips, exported, opened by another program ({readers}), and\n"
-        'imported from its folder. "written": annotations in the files (an object over several chips has one in each). "others count": what the other program finds;\n'
-        'more than written where parts of one object are annotations of their own there. "back": objects after import, joined over chips. "off": the farthest that an\n'
-        "outline (of box formats: its box) is from where it was, in px, of objects without holes that lie whole inside the chips; formats in pixels and turned boxes are\n"
-        "approximations and not measured. Formats for other kinds of labels (whole images or objects) are left out. Notes are those of export and import, without what reading the set itself said.\n"
+        f"Made by `python benchmarks/label_formats.py` on {datetime.datetime.now(datetime.UTC).date()}. "
+        f"Each set is cut to chips, exported, opened by another program ({readers}), and\n"
+        'imported from its folder. "written": annotations in the files (an object over several chips has '
+        'one in each). "others count": what the other program finds;\n'
+        'more than written where parts of one object are annotations of their own there. "back": objects '
+        'after import, joined over chips. "off": the farthest that an\n'
+        "outline (of box formats: its box) is from where it was, in px, of objects without holes that "
+        "lie whole inside the chips; formats in pixels and turned boxes are\n"
+        "approximations and not measured. Formats for other kinds of labels (whole images or objects) "
+        "are left out. Notes are those of export and import, without what reading the set itself said.\n"
     )
 
 
@@ -172,7 +185,10 @@ def section(case: Case, folder: Path) -> str:
     )
     lines = [
         f"\n## {case.name}\n",
-        f"{kind} of {len(source.classes.foreground)} classes, {len(images)} images, {len(chips.split('train'))} chips.\n",
+        (
+            f"{kind} of {len(source.classes.foreground)} classes, {len(images)} images, "
+            f"{len(chips.split('train'))} chips.\n"
+        ),
     ]
     lines += ["| format | written | others count | back | off, px | said |", "|---|---|---|---|---|---|"]
     return (
@@ -190,7 +206,10 @@ def section(case: Case, folder: Path) -> str:
 
 
 def one_format(chips: ChipSet, name: str, folder: Path) -> Row | None:
-    """Out, counted by others, and back; None for a format that is for other labels (whole images or objects)."""
+    """Export, count with another program, import; None if the format is for other labels.
+
+    Formats are for labels of whole images or for objects.
+    """
     out = folder / name
     try:
         made = export_labels(chips, out=out, format=name)
@@ -271,7 +290,7 @@ def counted(name: str, out: Path) -> str:
             text=True,
             check=False,
         )
-        said = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("SAID")]
+        said = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("COUNT")]
         found.append(
             f"{said[0]} (datumaro)"
             if said

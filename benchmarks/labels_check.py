@@ -160,11 +160,17 @@ def measured(name: str, pairs: Pairs, truth: bool) -> Result:
 def row(one: Result) -> str:
     """A line of the table."""
     if not one.zero.known:
-        return f"| {one.name} | not told: {one.zero.reason} | - | - | - | {told(one.mirrored)} | {one.seconds:.1f} |"
+        return (
+            f"| {one.name} | not told: {one.zero.reason} | - | - | - | {told(one.mirrored)} | "
+            f"{one.seconds:.1f} |"
+        )
     known = [np.abs(error).max() for _, error in one.errors if error is not None]
     five = [np.abs(error).max() for by, error in one.errors if error is not None and max(map(abs, by)) == 5]
     right = f"{sum(error <= 1 for error in known)} of {len(one.errors)}"
-    return f"| {one.name} | {told(one.zero)} | {right} | {max(known, default=float('nan')):.2f} | {max(five, default=float('nan')):.2f} | {told(one.mirrored)} | {one.seconds:.1f} |"
+    return (
+        f"| {one.name} | {told(one.zero)} | {right} | {max(known, default=float('nan')):.2f} | "
+        f"{max(five, default=float('nan')):.2f} | {told(one.mirrored)} | {one.seconds:.1f} |"
+    )
 
 
 def told(found: Misregistration) -> str:
@@ -183,12 +189,20 @@ def report(results: list[Result]) -> str:
         [
             "# Labels that lie beside the image's edges",
             "",
-            f"Made by `python benchmarks/labels_check.py` ({platform.system()}, Python {platform.python_version()}). {said}",
+            (
+                f"Made by `python benchmarks/labels_check.py` ({platform.system()}, Python "
+                f"{platform.python_version()}). {said}"
+            ),
             "",
-            f"Told for {len(known)} of {len(results)} sets. Of {total} shifts there {sum(e <= 1 for e in errors)} are reported within 1 px in both directions, {total - len(errors)} are not told. "
-            f"Mirrored outlines are believed in {fooled} of {len(results)} sets.",
+            f"Told for {len(known)} of {len(results)} sets. Of {total} shifts there "
+            f"{sum(e <= 1 for e in errors)} are reported within 1 px in both directions, "
+            f"{total - len(errors)} are not told. Mirrored outlines are believed in {fooled} of "
+            f"{len(results)} sets.",
             "",
-            "| set | as it is (right, down) | within 1 px | largest error, px | of 5 px shifts | mirrored | s |",
+            (
+                "| set | as it is (right, down) | within 1 px | largest error, px | of 5 px shifts | "
+                "mirrored | s |"
+            ),
             "|---|---|--:|--:|--:|---|--:|",
             *(row(one) for one in results),
             "",

@@ -34,7 +34,8 @@ RESULT = ROOT / "benchmarks" / "labels_check_real.md"
 REMARKS = ROOT / "benchmarks" / "labels_check_remarks"
 INTRO = """# What `eo-dl labels check` finds in real label sets
 
-Made by `python benchmarks/labels_check_real.py`; the remarks below a table are by people who looked at pictures of the findings (`--pictures`).
+Made by `python benchmarks/labels_check_real.py`; the remarks below a table are by people who looked at
+pictures of the findings (`--pictures`).
 Times are those of one run on a busy machine of two cores.
 """
 
@@ -75,7 +76,10 @@ def section(case: Case, root: Path, pictures: Path | None) -> list[str]:
     seconds = time.perf_counter() - started
     classes = ", ".join(f"{name} {count:.0f}" for name, count in report.classes.items())
     pixels = sum(scene.native.width * scene.native.height for scene in scenes) / 1e6
-    facts = f"{sum(report.classes.values()):.0f} {report.unit} ({classes}) on {len(scenes)} scene{'s' * (len(scenes) != 1)} ({pixels:.2g} Mpx), {seconds:.1f} s."
+    facts = (
+        f"{sum(report.classes.values()):.0f} {report.unit} ({classes}) on {len(scenes)} "
+        f"scene{'s' * (len(scenes) != 1)} ({pixels:.2g} Mpx), {seconds:.1f} s."
+    )
     where = [f"- {registration_text(name, found)}" for name, found in list(report.registration.items())[:3]]
     if pictures is not None:
         pictures.mkdir(exist_ok=True, parents=True)

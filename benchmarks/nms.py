@@ -78,9 +78,15 @@ def main() -> None:
         rows.append(f"| {count} | {ours:.3f} | {theirs} | {same} | {len(kept)} |")
         print(rows[-1], flush=True)
     head = "| boxes | eo_dl, CPU s | torchvision, CPU s | same boxes kept | kept |\n|--:|--:|--:|---|--:|"
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy {np.__version__}, torch {torch.__version__}"
+    machine = (
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, numpy "
+        f"{np.__version__}, torch {torch.__version__}"
+    )
     text = (
-        f"# Exact suppression of doubles\n\n`python benchmarks/nms.py`: {machine}; one core, best of three.\n\n{head}\n"
+        (
+            f"# Exact suppression of doubles\n\n`python benchmarks/nms.py`: {machine}; one core, best of "
+            f"three.\n\n{head}\n"
+        )
         + "\n".join(rows)
         + "\n"
     )

@@ -105,8 +105,16 @@ def spec() -> ModelSpec:
     """The default U-Net's."""
     config = load_task("segmentation").config.model_validate({"network": "unet"})
     normalization = NormalizationSpec(mean=(0.15,) * 4, std=(0.06,) * 4)
-    return ModelSpec(task="segmentation", config=config.model_dump(mode="json"), bands=band_specs(BANDS), classes=class_specs(CLASSES), gsd_m=1.0,
-                     chip_px=CHIP, margin_px=MARGIN, normalization=normalization)  # fmt: skip
+    return ModelSpec(
+        task="segmentation",
+        config=config.model_dump(mode="json"),
+        bands=band_specs(BANDS),
+        classes=class_specs(CLASSES),
+        gsd_m=1.0,
+        chip_px=CHIP,
+        margin_px=MARGIN,
+        normalization=normalization,
+    )
 
 
 class StandIn(Bundle):
@@ -215,7 +223,10 @@ def machine() -> str:
         (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor()
     )
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
-    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__} with {torch.get_num_threads()} threads, Python {platform.python_version()}; load before the run {load:.1f}"
+    return (
+        f"{name}, {os.cpu_count()} cores, torch {torch.__version__} with {torch.get_num_threads()} threads, "
+        f"Python {platform.python_version()}; load before the run {load:.1f}"
+    )
 
 
 def report(rows: list[tuple[str, str, str]], where: str) -> str:
@@ -248,7 +259,10 @@ def measure(small: bool, repeats: int) -> list[tuple[str, str, str]]:
         found = against_forward(a, precision, repeats)
         rows.append(
             (
-                f"(a) U-Net ResNet-18, {a} px, {precision}: network alone {found['forward_s']:.1f} s, predict {found['predict_s']:.1f} s",
+                (
+                    f"(a) U-Net ResNet-18, {a} px, {precision}: network alone {found['forward_s']:.1f} s, "
+                    f"predict {found['predict_s']:.1f} s"
+                ),
                 f"{found['ratio']:.3f}",
                 f"<= {TARGETS['ratio']}",
             )

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,44 +31,37 @@ REPORT = ROOT / "benchmarks" / "real_data.md"
 
 @dataclass(frozen=True)
 class Case:
-    """One data set and one task; `{data}` in arguments is the folder of the real scenes."""
+    """One data set and one task.
+
+    Options are written as they are typed; `{data}` in them and in paths is the folder of the real scenes.
+    """
 
     name: str
     task: str
     scenes: tuple[str, ...]
     labels: tuple[str, ...]
-    tile: tuple[str, ...] = ()
-    train: tuple[str, ...] = ()
-    predict: tuple[str, ...] = ()
+    tile: str = ""
+    train: str = ""
+    predict: str = ""
     suffix: str = ".tif"
-    evaluate: tuple[str, ...] = field(default=())
+    evaluate: str = ""
 
 
-# A small backbone and a thin decoder: on two CPU cores more steps in the minutes given are worth more than a
-# larger network.
-SHORT = ("--set", "max_minutes=8", "--backbone", "resnet10t", "--lr", "0.002", "--epochs", "60")
-LIGHT = (*SHORT, "--set", "task_options.decoder_channels=[64,48,32,16,16]")
+# A small backbone and a thin decoder: on two CPU cores more steps in the time are worth more than a larger
+# network.
+SHORT = "--set max_minutes=8 --backbone resnet10t --lr 0.002 --epochs 60"
+LIGHT = f"{SHORT} --set task_options.decoder_channels=[64,48,32,16,16]"
 BOXES = (
-    *SHORT,
-    "--batch-size",
-    "4",
-    "--set",
-    "patience=null",
-    "--set",
-    "task_options.pyramid_channels=64",
-    "--set",
-    "task_options.proposals=200",
+    f"{SHORT} --batch-size 4 --set patience=null "
+    "--set task_options.pyramid_channels=64 --set task_options.proposals=200"
 )
-OUTLINES = (
-    *BOXES,
-    "--set",
-    "task_options.mask_channels=64",
-    "--set",
-    "task_options.mask_layers=2",
-    "--set",
-    "max_minutes=5",
-)
-IMAGES = (*SHORT, "--set", "max_minutes=3")
+OUTLINES = f"{BOXES} --set task_options.mask_channels=64 --set task_options.mask_layers=2 --set max_minutes=5"
+IMAGES = f"{SHORT} --set max_minutes=3"
+
+# One small scene has few blocks; smaller and more blocks for testing make intervals that mean something.
+# Chips of two splits share no ground, but may touch (--guard-px 0): a guard as wide as a chip around small
+# blocks would leave hardly any chips.
+SMALL_BLOCKS = "--guard-px 0 --split 55,15,30"
 
 
 def _ships() -> tuple[str, ...]:
@@ -84,61 +77,215 @@ def _ships() -> tuple[str, ...]:
     )
 
 
-# One small scene has few blocks; smaller ones, and more of them for testing, make intervals that say
-# something. Chips of two splits share no
-# ground, but may touch (--guard-px 0): a guard of a chip around small blocks would leave hardly any chip.
+BANEPA = "--gsd 0.26 --size 192 --block-m 80"
+BUILDINGS = "--class-field none --classes building"
+WATER_LABELS = "--class-field labels --where tasks=segmentation"
+WATER_DATES = ("2020-06-21", "2020-09-14", "2021-07-16")
+WATER_SCENES = tuple(f"{{data}}/boadella-water/Boadella_{date}.tif" for date in WATER_DATES)
+WATER = tuple(f"{{data}}/boadella-water/Boadella_{date}_labels.geojson" for date in WATER_DATES)
+VISIBLE = "-b blue=2,green=3,red=4"
+NEON_SITES = ("HARV", "OSBS", "SJER", "TEAK")
+ROOFS = "--class-field roof:material --classes concrete=concrete|concerte,tin=tin|metal,clay=clay_tiles"
+FIELDS = "{data}/orthoseg-fields/fields_BEFL-s2-fields-2023"
+DUBAI_TILES = (1, 2, 3, 4, 6)
+DUBAI_CLASSES = (
+    "--classes building=#3C1098,land=#8429F6,road=#6EC1E4,vegetation=#FEDD3A,water=#E2A929,-#9B9B9B"
+)
+
 CASES = (
-    Case("banepa-segmentation", "segmentation", ("{data}/banepa-buildings/banepa_oam_3072x4096.vrt",), ("{data}/banepa-buildings/osm",),
-         ("--class-field", "none", "--classes", "building", "--gsd", "0.26", "--nodata", "none", "--size", "192", "--overlap", "96", "--block-m", "80", "--guard-px", "0", "--split", "55,15,30"), LIGHT, evaluate=("--class-field", "none", "--classes", "building")),
-    Case("mass-segmentation", "segmentation", ("{data}/mass-buildings/22978945_15.tif",), ("{data}/mass-buildings/22978945_15.gpkg",),
-         ("--class-field", "none", "--classes", "building", "--size", "128", "--overlap", "64", "--block-m", "192", "--guard-px", "0", "--split", "55,15,30"), LIGHT, evaluate=("--class-field", "none", "--classes", "building")),
-    Case("boadella-segmentation", "segmentation",
-         tuple(f"{{data}}/boadella-water/Boadella_{d}.tif" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
-         tuple(f"{{data}}/boadella-water/Boadella_{d}_labels.geojson" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
-         ("--class-field", "labels", "--where", "tasks=segmentation", "--size", "64", "--overlap", "32", "--block-m", "960", "--guard-px", "0", "--split", "55,15,30"), LIGHT, evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
-    # Twelve bands leave nothing to a network that one pixel does not say; with the visible ones water must be
-    # told from shadow and dark woods.
-    Case("boadella-visible", "segmentation",
-         tuple(f"{{data}}/boadella-water/Boadella_{d}.tif" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
-         tuple(f"{{data}}/boadella-water/Boadella_{d}_labels.geojson" for d in ("2020-06-21", "2020-09-14", "2021-07-16")),
-         ("-b", "blue=2,green=3,red=4", "--class-field", "labels", "--where", "tasks=segmentation", "--size", "64", "--overlap", "32", "--block-m", "960", "--guard-px", "0", "--split", "55,15,30"), (*LIGHT, "--set", "max_minutes=5"), ("-b", "blue=2,green=3,red=4"), evaluate=("--class-field", "labels", "--where", "tasks=segmentation")),
-    Case("neon-detection", "detection", tuple(f"{{data}}/neon-trees/{site}" for site in ("HARV", "OSBS", "SJER", "TEAK")),
-         tuple(f"{{data}}/neon-trees/{site}/annotations" for site in ("HARV", "OSBS", "SJER", "TEAK")), ("--classes", "Tree=Tree|Tree\\", "--gsd", "0.2", "--size", "100", "--split", "60,20,20"), BOXES, suffix=".gpkg", evaluate=("--classes", "Tree=Tree|Tree\\")),
-    Case("banepa-detection", "detection", ("{data}/banepa-buildings/oam",), ("{data}/banepa-buildings/detection_labels.json",),
-         ("--gsd", "0.26", "--size", "192", "--overlap", "64", "--block-m", "80", "--guard-px", "0", "--split", "55,15,30"), BOXES, suffix=".gpkg"),
+    Case(
+        "banepa-segmentation",
+        "segmentation",
+        scenes=("{data}/banepa-buildings/banepa_oam_3072x4096.vrt",),
+        labels=("{data}/banepa-buildings/osm",),
+        tile=f"{BUILDINGS} {BANEPA} --nodata none --overlap 96 {SMALL_BLOCKS}",
+        train=LIGHT,
+        evaluate=BUILDINGS,
+    ),
+    Case(
+        "mass-segmentation",
+        "segmentation",
+        scenes=("{data}/mass-buildings/22978945_15.tif",),
+        labels=("{data}/mass-buildings/22978945_15.gpkg",),
+        tile=f"{BUILDINGS} --size 128 --overlap 64 --block-m 192 {SMALL_BLOCKS}",
+        train=LIGHT,
+        evaluate=BUILDINGS,
+    ),
+    Case(
+        "boadella-segmentation",
+        "segmentation",
+        scenes=WATER_SCENES,
+        labels=WATER,
+        tile=f"{WATER_LABELS} --size 64 --overlap 32 --block-m 960 {SMALL_BLOCKS}",
+        train=LIGHT,
+        evaluate=WATER_LABELS,
+    ),
+    # With twelve bands a single pixel says all that a network could learn. With the visible ones, water must
+    # be distinguished from shadow and dark woods.
+    Case(
+        "boadella-visible",
+        "segmentation",
+        scenes=WATER_SCENES,
+        labels=WATER,
+        tile=f"{VISIBLE} {WATER_LABELS} --size 64 --overlap 32 --block-m 960 {SMALL_BLOCKS}",
+        train=f"{LIGHT} --set max_minutes=5",
+        predict=VISIBLE,
+        evaluate=WATER_LABELS,
+    ),
+    Case(
+        "neon-detection",
+        "detection",
+        scenes=tuple(f"{{data}}/neon-trees/{site}" for site in NEON_SITES),
+        labels=tuple(f"{{data}}/neon-trees/{site}/annotations" for site in NEON_SITES),
+        tile="--classes Tree=Tree|Tree\\ --gsd 0.2 --size 100 --split 60,20,20",
+        train=BOXES,
+        suffix=".gpkg",
+        evaluate="--classes Tree=Tree|Tree\\",
+    ),
+    Case(
+        "banepa-detection",
+        "detection",
+        scenes=("{data}/banepa-buildings/oam",),
+        labels=("{data}/banepa-buildings/detection_labels.json",),
+        tile=f"{BANEPA} --overlap 64 {SMALL_BLOCKS}",
+        train=BOXES,
+        suffix=".gpkg",
+    ),
     # The ship is in the middle of every scene: windows of 64 px at random offsets, and whole scenes to each
     # split.
-    Case("ships-localization", "localization", tuple(f"{{data}}/s2-ships/{stem}.tif" for stem in _ships()), tuple(f"{{data}}/s2-ships/{stem}_labels.geojson" for stem in _ships()),
-         ("--class-field", "labels", "--sampling", "single", "--size", "64", "--count", "460", "--split-by", "scene", "--guard-px", "0", "--split", "55,15,30"),
-         (*SHORT, "--set", "patience=null"), suffix=".gpkg", evaluate=("--class-field", "labels")),
+    Case(
+        "ships-localization",
+        "localization",
+        scenes=tuple(f"{{data}}/s2-ships/{stem}.tif" for stem in _ships()),
+        labels=tuple(f"{{data}}/s2-ships/{stem}_labels.geojson" for stem in _ships()),
+        tile=f"--class-field labels --sampling single --size 64 --count 460 --split-by scene {SMALL_BLOCKS}",
+        train=f"{SHORT} --set patience=null",
+        suffix=".gpkg",
+        evaluate="--class-field labels",
+    ),
     # One image with 37 trees: whether two classes of boxes are read and learnt, not how well.
-    Case("soap-detection", "detection", ("{data}/soap-alive-dead/SOAP_061.png",), ("{data}/soap-alive-dead/testfile_multi.csv",),
-         ("--size", "100", "--overlap", "50", "--guard-px", "0", "--split", "50,20,30"), (*BOXES, "--set", "max_minutes=4"), suffix=".gpkg"),
-    # Whole images. Places of the fAIr tiles lie in their names only, so neighbours may be in two splits: by
-    # --split-by scene every tile is its own ground.
-    Case("fair-classification", "classification", ("{data}/fair-xyz-regions",), ("{data}/fair-xyz-regions/tiles.csv",),
-         ("--class-field", "region", "--split-by", "scene", "--split", "60,20,20"), IMAGES, suffix=".csv", evaluate=("--class-field", "region")),
-    Case("fair-building", "classification", ("{data}/fair-xyz-regions",), ("{data}/fair-xyz-regions/tiles.csv",),
-         ("--class-field", "building_presence", "--split-by", "scene", "--split", "60,20,20"), IMAGES, suffix=".csv", evaluate=("--class-field", "building_presence")),
-    Case("neon-classification", "classification", ("{data}/neon-trees",), ("{data}/neon-trees",),
-         ("--size", "100", "--split-by", "scene", "--split", "60,20,20"), IMAGES, suffix=".csv"),
-    Case("eurosat-classification", "classification", ("{data}/eurosat-small/rgb",), ("{data}/eurosat-small/rgb",), ("--split", "60,20,20"), IMAGES, suffix=".csv"),
-    Case("eurosat-bands-classification", "classification", ("{data}/eurosat-small/ms",), ("{data}/eurosat-small/ms",), ("--split", "60,0,40"),
-         ("--set", "max_minutes=1", "--network", "small_cnn", "--epochs", "10"), suffix=".csv"),
-    Case("soap-detection-retinanet", "detection", ("{data}/soap-alive-dead/SOAP_061.png",), ("{data}/soap-alive-dead/testfile_multi.csv",),
-         ("--size", "100", "--overlap", "50", "--guard-px", "0", "--split", "50,20,30"), (*BOXES, "--network", "retinanet", "--set", "max_minutes=4"), suffix=".gpkg"),
-    Case("banepa-instances", "instances", ("{data}/banepa-buildings/banepa_oam_3072x4096.vrt",), ("{data}/banepa-buildings/osm",),
-         ("--class-field", "roof:material", "--classes", "concrete=concrete|concerte,tin=tin|metal,clay=clay_tiles", "--gsd", "0.26", "--nodata", "none", "--size", "192", "--overlap", "64", "--block-m", "80", "--guard-px", "0", "--split", "55,15,30"), OUTLINES, suffix=".gpkg",
-         evaluate=("--class-field", "roof:material", "--classes", "concrete=concrete|concerte,tin=tin|metal,clay=clay_tiles")),
-    Case("mass-instances", "instances", ("{data}/mass-buildings/22978945_15.tif",), ("{data}/mass-buildings/22978945_15.gpkg",),
-         ("--class-field", "none", "--classes", "building", "--size", "128", "--overlap", "32", "--block-m", "192", "--guard-px", "0", "--split", "55,15,30"), OUTLINES, suffix=".gpkg", evaluate=("--class-field", "none", "--classes", "building")),
-    Case("orthoseg-instances", "instances", ("{data}/orthoseg-fields/BEFL-TEST-s2_2023-05-01_2023-07-01_B08-B04-B03_min_byte.tif",), ("{data}/orthoseg-fields/fields_BEFL-s2-fields-2023_polygons.gpkg",),
-         ("--class-field", "label_name", "--annotated", "{data}/orthoseg-fields/fields_BEFL-s2-fields-2023_locations.gpkg", "--size", "64", "--overlap", "32", "--block-m", "640", "--guard-px", "0", "--split", "55,15,30"), OUTLINES, suffix=".gpkg", evaluate=("--class-field", "label_name", "--aoi", "{data}/orthoseg-fields/fields_BEFL-s2-fields-2023_locations.gpkg")),
-    Case("dubai-segmentation", "segmentation", tuple(f"{{data}}/dubai-semseg/Tile {n}/images" for n in (1, 2, 3, 4, 6)), tuple(f"{{data}}/dubai-semseg/Tile {n}/masks" for n in (1, 2, 3, 4, 6)),
-         ("--classes", "building=#3C1098,land=#8429F6,road=#6EC1E4,vegetation=#FEDD3A,water=#E2A929,-#9B9B9B", "--size", "192", "--split", "60,15,25", "--split-by", "scene"), LIGHT, evaluate=("--classes", "building=#3C1098,land=#8429F6,road=#6EC1E4,vegetation=#FEDD3A,water=#E2A929,-#9B9B9B")),
-    Case("baker-segmentation", "segmentation", ("{data}/baker-landcover/23322E759967N_clipped_1m_1of2.tif", "{data}/baker-landcover/23322E759967N_clipped_1m_2of2.tif"), ("{data}/baker-landcover/BakerLake_2017_clipped.gpkg",),
-         ("--class-field", "Quatreclasses", "--size", "64", "--overlap", "32", "--block-m", "48", "--guard-px", "0", "--split", "55,15,30"), (*LIGHT, "--set", "max_minutes=5"), evaluate=("--class-field", "Quatreclasses")),
-)  # fmt: skip
+    Case(
+        "soap-detection",
+        "detection",
+        scenes=("{data}/soap-alive-dead/SOAP_061.png",),
+        labels=("{data}/soap-alive-dead/testfile_multi.csv",),
+        tile="--size 100 --overlap 50 --guard-px 0 --split 50,20,30",
+        train=f"{BOXES} --set max_minutes=4",
+        suffix=".gpkg",
+    ),
+    # Whole images. Only the names of the fAIr tiles say where they lie, so neighbours may be in two splits:
+    # with --split-by scene every tile is its own ground.
+    Case(
+        "fair-classification",
+        "classification",
+        scenes=("{data}/fair-xyz-regions",),
+        labels=("{data}/fair-xyz-regions/tiles.csv",),
+        tile="--class-field region --split-by scene --split 60,20,20",
+        train=IMAGES,
+        suffix=".csv",
+        evaluate="--class-field region",
+    ),
+    Case(
+        "fair-building",
+        "classification",
+        scenes=("{data}/fair-xyz-regions",),
+        labels=("{data}/fair-xyz-regions/tiles.csv",),
+        tile="--class-field building_presence --split-by scene --split 60,20,20",
+        train=IMAGES,
+        suffix=".csv",
+        evaluate="--class-field building_presence",
+    ),
+    Case(
+        "neon-classification",
+        "classification",
+        scenes=("{data}/neon-trees",),
+        labels=("{data}/neon-trees",),
+        tile="--size 100 --split-by scene --split 60,20,20",
+        train=IMAGES,
+        suffix=".csv",
+    ),
+    Case(
+        "eurosat-classification",
+        "classification",
+        scenes=("{data}/eurosat-small/rgb",),
+        labels=("{data}/eurosat-small/rgb",),
+        tile="--split 60,20,20",
+        train=IMAGES,
+        suffix=".csv",
+    ),
+    Case(
+        "eurosat-bands-classification",
+        "classification",
+        scenes=("{data}/eurosat-small/ms",),
+        labels=("{data}/eurosat-small/ms",),
+        tile="--split 60,0,40",
+        train="--set max_minutes=1 --network small_cnn --epochs 10",
+        suffix=".csv",
+    ),
+    Case(
+        "soap-detection-retinanet",
+        "detection",
+        scenes=("{data}/soap-alive-dead/SOAP_061.png",),
+        labels=("{data}/soap-alive-dead/testfile_multi.csv",),
+        tile="--size 100 --overlap 50 --guard-px 0 --split 50,20,30",
+        train=f"{BOXES} --network retinanet --set max_minutes=4",
+        suffix=".gpkg",
+    ),
+    Case(
+        "banepa-instances",
+        "instances",
+        scenes=("{data}/banepa-buildings/banepa_oam_3072x4096.vrt",),
+        labels=("{data}/banepa-buildings/osm",),
+        tile=f"{ROOFS} {BANEPA} --nodata none --overlap 64 {SMALL_BLOCKS}",
+        train=OUTLINES,
+        suffix=".gpkg",
+        evaluate=ROOFS,
+    ),
+    Case(
+        "mass-instances",
+        "instances",
+        scenes=("{data}/mass-buildings/22978945_15.tif",),
+        labels=("{data}/mass-buildings/22978945_15.gpkg",),
+        tile=f"{BUILDINGS} --size 128 --overlap 32 --block-m 192 {SMALL_BLOCKS}",
+        train=OUTLINES,
+        suffix=".gpkg",
+        evaluate=BUILDINGS,
+    ),
+    Case(
+        "orthoseg-instances",
+        "instances",
+        scenes=("{data}/orthoseg-fields/BEFL-TEST-s2_2023-05-01_2023-07-01_B08-B04-B03_min_byte.tif",),
+        labels=(f"{FIELDS}_polygons.gpkg",),
+        tile=(
+            f"--class-field label_name --annotated {FIELDS}_locations.gpkg "
+            f"--size 64 --overlap 32 --block-m 640 {SMALL_BLOCKS}"
+        ),
+        train=OUTLINES,
+        suffix=".gpkg",
+        evaluate=f"--class-field label_name --aoi {FIELDS}_locations.gpkg",
+    ),
+    Case(
+        "dubai-segmentation",
+        "segmentation",
+        scenes=tuple(f"{{data}}/dubai-semseg/Tile {number}/images" for number in DUBAI_TILES),
+        labels=tuple(f"{{data}}/dubai-semseg/Tile {number}/masks" for number in DUBAI_TILES),
+        tile=f"{DUBAI_CLASSES} --size 192 --split 60,15,25 --split-by scene",
+        train=LIGHT,
+        evaluate=DUBAI_CLASSES,
+    ),
+    Case(
+        "baker-segmentation",
+        "segmentation",
+        scenes=(
+            "{data}/baker-landcover/23322E759967N_clipped_1m_1of2.tif",
+            "{data}/baker-landcover/23322E759967N_clipped_1m_2of2.tif",
+        ),
+        labels=("{data}/baker-landcover/BakerLake_2017_clipped.gpkg",),
+        tile=f"--class-field Quatreclasses --size 64 --overlap 32 --block-m 48 {SMALL_BLOCKS}",
+        train=f"{LIGHT} --set max_minutes=5",
+        evaluate="--class-field Quatreclasses",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -152,7 +299,7 @@ class Done:
 
 
 def run(arguments: Sequence[str]) -> Done:
-    """Run `eo-dl ARGUMENTS --json`; stops with what it said when it fails."""
+    """Run `eo-dl ARGUMENTS --json`; a failed command ends the benchmark."""
     command = [str(Path(sys.executable).parent / "eo-dl"), *arguments, "--json"]
     shown = "eo-dl " + " ".join(a.replace(str(DATA), "$DATA").replace(str(WORK), "$WORK") for a in arguments)
     print(shown, flush=True)
@@ -167,37 +314,32 @@ def run(arguments: Sequence[str]) -> Done:
     return Done(shown, json.loads(output), time.monotonic() - started, usage.ru_maxrss / 1024)
 
 
+def _paths(paths: Sequence[str]) -> list[str]:
+    return [path.format(data=DATA) for path in paths]
+
+
+def _words(options: str) -> list[str]:
+    # Split first: the folder of the data may have a space in its name.
+    return _paths(options.split())
+
+
 def walk(case: Case) -> dict[str, object]:
-    """The whole road for one case; returns what the report needs."""
+    """All four commands for one case; returns what the report needs."""
     folder = WORK / case.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    fill = lambda texts: [text.format(data=DATA) for text in texts]  # noqa: E731 - one word for a long expression
-    chips, model = str(folder / "chips"), str(folder / "model.eodl")
-    labels = [part for path in fill(case.labels) for part in ("--labels", path)]
-    steps = [run(["tile", *fill(case.scenes), *labels, "-o", chips, *fill(case.tile)])]
-    steps.append(run(["train", chips, "--task", case.task, "-o", model, *fill(case.train)]))
-    scenes = fill(case.scenes)
-    single = len(scenes) == 1 and Path(scenes[0]).is_file()
-    out = str(folder / (f"map{case.suffix}" if single or case.suffix == ".csv" else "maps"))
-    steps.append(run(["predict", model, *scenes, "-o", out, *fill(case.predict)]))
-    steps.append(
-        run(
-            [
-                "evaluate",
-                out,
-                *fill(case.labels),
-                "-o",
-                str(folder / "report"),
-                "--chips",
-                chips,
-                "--split",
-                "test",
-                *fill(case.evaluate),
-            ]
-        )
-    )
-    draw(case, steps[2].result, folder)
+    chips, model, report = str(folder / "chips"), str(folder / "model.eodl"), str(folder / "report")
+    scenes, labels = _paths(case.scenes), _paths(case.labels)
+    label_options = [word for path in labels for word in ("--labels", path)]
+    tiled = run(["tile", *scenes, *label_options, "-o", chips, *_words(case.tile)])
+    trained = run(["train", chips, "--task", case.task, "-o", model, *_words(case.train)])
+    one_file = case.suffix == ".csv" or (len(scenes) == 1 and Path(scenes[0]).is_file())
+    out = str(folder / (f"map{case.suffix}" if one_file else "maps"))
+    predicted = run(["predict", model, *scenes, "-o", out, *_words(case.predict)])
+    test_chips = ["--chips", chips, "--split", "test"]
+    evaluated = run(["evaluate", out, *labels, "-o", report, *test_chips, *_words(case.evaluate)])
+    draw(case, predicted.result, folder)
+    steps = (tiled, trained, predicted, evaluated)
     return {"name": case.name, "steps": [vars(step) for step in steps]}
 
 
@@ -211,10 +353,10 @@ def draw(case: Case, predicted: dict[str, object], folder: Path) -> None:
     import eo_dl as eo
     from eo_dl.evaluation.pictures import side_by_side
 
-    options = dict(zip(case.evaluate[::2], case.evaluate[1::2], strict=True))
-    labels = [path.format(data=DATA) for path in case.labels]
+    words = _words(case.evaluate)
+    options = dict(zip(words[::2], words[1::2], strict=True))
     truth = eo.read_labels(
-        labels,
+        _paths(case.labels),
         class_field=options.get("--class-field"),
         classes=options.get("--classes"),
         where=options.get("--where"),

@@ -9,17 +9,21 @@ STEPS = ("tile", "train", "predict", "evaluate")
 
 INTRO = """# Real scenes: the main job from labels to a scored map
 
-Made by `python benchmarks/real_data.py`; run it again for your own machine. Each data set goes through the same four commands as a person would type.
-Test scores are taken once, on blocks of ground that `tile` held out; intervals are 95 %, from a bootstrap over blocks. Baselines learn from the same
-train blocks and are scored on the same test blocks; the lead is the difference to a baseline with its own interval, both resampled alike (hard
-blocks are hard for both). Peak memory is that of the process.
+Made by `python benchmarks/real_data.py`; run it again for your own machine. Each data set goes through the
+four commands that a user would type. Test scores are taken once, on blocks of ground that `tile` held out;
+intervals are 95 %, from a bootstrap over blocks. Baselines learn from the same train blocks and are scored on
+the same test blocks. The lead over a baseline is a difference with its own interval, and both are resampled
+alike, because a hard block is hard for both. Peak memory is that of the process.
 """
 
 
 # What the figures alone do not say.
 REMARKS = {
-    "boadella-segmentation": "A tie: with twelve bands water is told by a single pixel, and what is left is the shoreline of the labels, which on two of the three "
-    "dates lies where the water no longer stood (errors.png of the report shows one edge). With the visible bands alone (next section) the network is ahead.",
+    "boadella-segmentation": (
+        "A tie: with twelve bands water is told by a single pixel, and what is left is the shoreline of the "
+        "labels, which on two of the three dates lies where the water no longer stood (errors.png of the "
+        "report shows one edge). With the visible bands alone (next section) the network is ahead."
+    ),
 }
 
 
@@ -32,7 +36,10 @@ def write_report(found: dict[str, Any], path: Path) -> None:
 
 def _overview(found: dict[str, Any]) -> str:
     lines = [
-        "| data set | score (test blocks) | this model | best baseline | lead over it | train minutes | peak MB |",
+        (
+            "| data set | score (test blocks) | this model | best baseline | lead over it | train minutes | "
+            "peak MB |"
+        ),
         "|---|---|---|---|---|--:|--:|",
     ]
     for name, case in found.items():
@@ -48,7 +55,8 @@ def _overview(found: dict[str, Any]) -> str:
         lead = "" if best is None or "lead" not in best else f"**{_score(best['lead'])}**"
         peak = max(step["peak_mb"] for step in case["steps"])
         lines.append(
-            f"| {name} | {primary} | **{_score(_primary(result, 'test'))}** | {baseline} | {lead} | {train['seconds'] / 60:.1f} | {peak:.0f} |"
+            f"| {name} | {primary} | **{_score(_primary(result, 'test'))}** | {baseline} | {lead} | "
+            f"{train['seconds'] / 60:.1f} | {peak:.0f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -71,7 +79,8 @@ def _section(name: str, case: dict[str, Any]) -> str:
     result = case["steps"][1]["result"]
     lines += ["", "| score | val | test |", "|---|---|---|"]
     lines.append(
-        f"| {result['primary']}: this model | {_score(_primary(result, 'val'))} | **{_score(_primary(result, 'test'))}** |"
+        f"| {result['primary']}: this model | {_score(_primary(result, 'val'))} | "
+        f"**{_score(_primary(result, 'test'))}** |"
     )
     for baseline in dict.fromkeys(b["name"] for b in result["baselines"]):
         own = {b["split"]: b for b in result["baselines"] if b["name"] == baseline}

@@ -182,7 +182,10 @@ def child(size_px: int, write_chips: bool) -> None:
 
 
 def high_water_mb() -> float:
-    """Peak resident memory of this program; `getrusage` would also count what the process was before `exec`."""
+    """Peak resident memory of this program.
+
+    `getrusage` would also count what the process was before `exec`.
+    """
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -240,21 +243,30 @@ def report(
     lines = [
         "# Tiling",
         "",
-        f"Made by `python benchmarks/tiling.py` ({platform.system()}, Python {platform.python_version()}, rasterio {rasterio.__version__}, GDAL {rasterio.__gdal_version__}, "
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end). {chips} chips of {CHIP_PX} px (image and mask, 4 bands uint16) from a {SIZE_PX} px scene of deflate blocks, "
-        f"{THREADS} threads, medians of {rounds} rounds in turn.",
+        f"Made by `python benchmarks/tiling.py` ({platform.system()}, Python {platform.python_version()}, "
+        f"rasterio {rasterio.__version__}, GDAL {rasterio.__gdal_version__}, {os.cpu_count()} cores, load "
+        f"{os.getloadavg()[0]:.1f} at the end). {chips} chips of {CHIP_PX} px (image and mask, 4 bands "
+        f"uint16) from a {SIZE_PX} px scene of deflate blocks, {THREADS} threads, medians of {rounds} "
+        "rounds in turn.",
         "",
         "| | wall s | CPU s | chips/s |",
         "|---|---|---|---|",
         *(f"| {name} | {wall[name]:.2f} | {cpu[name]:.2f} | {chips / wall[name]:.0f} |" for name in wall),
         f"| **ratio** (target 1.5) | **{ratios[0]:.2f}** | {ratios[1]:.2f} | |",
         "",
-        "The plain loop only reads, burns and writes; `tile` also takes statistics, deals splits, writes the GeoPackage and the contact sheet, and opens the result. The ratio is the median of the rounds' ratios.",
+        (
+            "The plain loop only reads, burns and writes; `tile` also takes statistics, deals splits, "
+            "writes the GeoPackage and the contact sheet, and opens the result. The ratio is the median of "
+            "the rounds' ratios."
+        ),
         "",
         "| peak memory, MB | written chips | read on the fly |",
         "|---|---|---|",
         *(
-            f"| {size} px ({(size // CHIP_PX) ** 2} chips) | {memory[size, True]:.0f} | {memory[size, False]:.0f} |"
+            (
+                f"| {size} px ({(size // CHIP_PX) ** 2} chips) | {memory[size, True]:.0f} | "
+                f"{memory[size, False]:.0f} |"
+            )
             for size in (SIZE_PX, LARGE_PX)
         ),
         "",

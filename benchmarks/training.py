@@ -134,7 +134,10 @@ def main() -> None:
             share = statistics.median(both / alone for _, alone, both in taken)
             found[source, workers] = (loader, step, share)
             print(
-                f"{source}, {workers} workers: loader {loader:.1f}, step {step:.2f} chips/s, together {share:.2f} of the step",
+                (
+                    f"{source}, {workers} workers: loader {loader:.1f}, step {step:.2f} chips/s, together "
+                    f"{share:.2f} of the step"
+                ),
                 flush=True,
             )
     if not options.small:
@@ -149,18 +152,25 @@ def report(found: dict[tuple[str, int], Rates], where: str, rounds: int, count: 
     lines = [
         "# Training: the loader and the step",
         "",
-        f"Made by `python benchmarks/training.py` ({platform.system()}, Python {platform.python_version()}, torch {torch.__version__}, {where}, {place}, "
-        f"load {os.getloadavg()[0]:.1f} at the end). U-Net ResNet-18, {CHIP_PX} px, 4 bands uint16, batches of {BATCH}, augmented; medians of {rounds} rounds of {count} steps.",
+        f"Made by `python benchmarks/training.py` ({platform.system()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, {where}, {place}, load {os.getloadavg()[0]:.1f} at the end). U-Net "
+        f"ResNet-18, {CHIP_PX} px, 4 bands uint16, batches of {BATCH}, augmented; medians of {rounds} "
+        f"rounds of {count} steps.",
         "",
-        "| chips from | workers | loader alone, chips/s | step alone, chips/s | loader / step | together / step alone |",
+        (
+            "| chips from | workers | loader alone, chips/s | step alone, chips/s | loader / step | "
+            "together / step alone |"
+        ),
         "|---|---|---|---|---|---|",
         *(
             f"| {source} | {workers} | {loader:.1f} | {step:.2f} | {loader / step:.1f} | {share:.2f} |"
             for (source, workers), (loader, step, share) in found.items()
         ),
         "",
-        f"Without workers a training runs at {worst:.0%} of the speed of its step or better. On a CPU a worker process takes a core from the network, hence the default of none there, "
-        "and up to 4 beside a GPU. Every process opens its own handles; none is taken over a fork (`tests/chips/test_dataset.py`).",
+        f"Without workers a training runs at {worst:.0%} of the speed of its step or better. On a CPU a "
+        "worker process takes a core from the network, hence the default of none there, and up to 4 beside "
+        "a GPU. Every process opens its own handles; none is taken over a fork "
+        "(`tests/chips/test_dataset.py`).",
         "",
     ]
     return "\n".join(lines)

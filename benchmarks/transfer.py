@@ -87,14 +87,20 @@ class Case:
 CASES = (
     Case(
         "sample",
-        "land cover of the sample scene `train.tif`, then land cover of `test.tif`, 22 km away, with other soil and light",
+        (
+            "land cover of the sample scene `train.tif`, then land cover of `test.tif`, 22 km away, with "
+            "other soil and light"
+        ),
         Place(SAMPLE / "train.tif", SAMPLE / "train_labels.gpkg", "landcover", class_field="class_name"),
         Place(SAMPLE / "test.tif", SAMPLE / "test_labels.gpkg", "landcover", class_field="class_name"),
         few=4,
     ),
     Case(
         "buildings",
-        "roofs of banepa-buildings (Nepal) at 0.26 m, then buildings of mass-buildings (Massachusetts) at 1 m",
+        (
+            "roofs of banepa-buildings (Nepal) at 0.26 m, then buildings of mass-buildings (Massachusetts) "
+            "at 1 m"
+        ),
         Place(
             DATA / "banepa-buildings" / "banepa_oam_3072x4096.vrt",
             DATA / "banepa-buildings" / "osm",
@@ -113,10 +119,15 @@ CASES = (
         few=6,
         first_epochs=16,
         seeds=8,
-        tried="Resolution and epochs of the first network and the number of seeds were settled beforehand with seeds 100 to 103, which are not among these (backbone +0.019, "
-        "-0.008 to +0.046; whole network +0.010, +0.029, +0.009 with three of them). With the first network at 0.5 m and eight epochs, five seeds gave +0.014 (-0.020 to "
-        "+0.049) for the backbone. Tried too, and no gain: land cover of dubai-semseg, tiles 1 to 4 and 6, then 4 chips of tile 7, four seeds (backbone +0.003, -0.005 to "
-        "+0.011); banepa-buildings, then 6 chips of fair-xyz-regions in Zanzibar, one seed (whole network -0.012).",
+        tried=(
+            "Resolution and epochs of the first network and the number of seeds were settled beforehand "
+            "with seeds 100 to 103, which are not among these (backbone +0.019, -0.008 to +0.046; whole "
+            "network +0.010, +0.029, +0.009 with three of them). With the first network at 0.5 m and eight "
+            "epochs, five seeds gave +0.014 (-0.020 to +0.049) for the backbone. Tried too, and no gain: "
+            "land cover of dubai-semseg, tiles 1 to 4 and 6, then 4 chips of tile 7, four seeds (backbone "
+            "+0.003, -0.005 to +0.011); banepa-buildings, then 6 chips of fair-xyz-regions in Zanzibar, one "
+            "seed (whole network -0.012)."
+        ),
     ),
 )
 
@@ -233,7 +244,10 @@ def report_of(case: Case, rows: list[dict[str, float]], minutes: float) -> list[
     lines = [
         f"## {case.name}",
         "",
-        f"{case.what}. {case.few} train chips; {f'the backbone took {minutes:.1f} minutes' if minutes else 'minutes not measured'}.",
+        (
+            f"{case.what}. {case.few} train chips; "
+            f"{f'the backbone took {minutes:.1f} minutes' if minutes else 'minutes not measured'}."
+        ),
         "",
     ]
     lines += [

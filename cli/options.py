@@ -377,7 +377,7 @@ seed = click.option(
 
 
 def command_line() -> str:
-    """The command line that is running, for the provenance of what it makes; "" if a command is called alone."""
+    """The running command line, for the provenance of its outputs; "" if a command is called alone."""
     return click.get_current_context().find_object(str) or ""
 
 

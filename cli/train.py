@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 _CONFIG_HEADER = """\
-# All options of `eo-dl train`. Pass a file like this one with --config FILE, or with only the keys that it changes;
-# change a single option with --set KEY=VALUE, e.g. --set lr=0.0005 or --set task_options.backbone=resnet34.
+# All options of `eo-dl train`. Pass a file like this one with --config FILE; it needs only the keys that it
+# changes. Change a single option with --set KEY=VALUE, e.g. --set lr=0.0005 or
+# --set task_options.backbone=resnet34.
 
 """
 

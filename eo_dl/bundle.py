@@ -132,7 +132,8 @@ def load_model(model: Bundle | str | Path) -> Bundle:
     path = Path(model)
     if not path.is_file():
         raise BundleError(
-            f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a model made by eo-dl train (.eodl)"
+            f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a model made by eo-dl "
+            "train (.eodl)"
         )
     with _open_zip(path) as archive:
         _check_entries(archive, str(path))
@@ -157,7 +158,8 @@ class Bundle:
         """The model's task."""
         if self.spec.task not in available_tasks():
             raise BundleError(
-                f"{self.path}: task {self.spec.task!r} is not known here (there are {', '.join(available_tasks())}); update eo_dl"
+                f"{self.path}: task {self.spec.task!r} is not known here (there are "
+                f"{', '.join(available_tasks())}); update eo_dl"
             )
         return load_task(self.spec.task)
 
@@ -169,7 +171,8 @@ class Bundle:
         except ValidationError as error:
             first = error.errors()[0]
             raise BundleError(
-                f"{self.path}: config of task {self.spec.task} is not valid at {'.'.join(map(str, first['loc']))}: {first['msg']}; train it again"
+                f"{self.path}: config of task {self.spec.task} is not valid at "
+                f"{'.'.join(map(str, first['loc']))}: {first['msg']}; train it again"
             ) from error
 
     @cached_property
@@ -209,7 +212,8 @@ class Bundle:
             data = _read(archive, member, str(self.path))
         if len(data) != expected.size or _sha256(data) != expected.sha256:
             raise BundleError(
-                f"{self.path}: {member} is not what was written (its SHA-256 differs); the file is damaged, copy or train it again"
+                f"{self.path}: {member} is not what was written (its SHA-256 differs); the file is damaged, "
+                "copy or train it again"
             )
         return data
 
@@ -295,7 +299,8 @@ def _check_finite(state: State, source: str) -> None:
     ]
     if wrong:
         raise BundleError(
-            f"{source}: {len(wrong)} of {len(state)} tensors hold NaN or infinity, first {wrong[0]!r}; the training failed, train it again"
+            f"{source}: {len(wrong)} of {len(state)} tensors hold NaN or infinity, first {wrong[0]!r}; the "
+            "training failed, train it again"
         )
 
 
@@ -303,7 +308,8 @@ def _check_names(names: list[str], source: str) -> None:
     unknown = [name for name in names if name not in MEMBERS]
     if unknown or len(set(names)) != len(names):
         raise BundleError(
-            f"{source}: unexpected or repeated member {(unknown or names)[0]!r}; a bundle holds {', '.join(MEMBERS)}"
+            f"{source}: unexpected or repeated member {(unknown or names)[0]!r}; a bundle holds "
+            f"{', '.join(MEMBERS)}"
         )
 
 
@@ -321,11 +327,13 @@ def _check_entries(archive: zipfile.ZipFile, source: str) -> None:
             or entry.file_size != entry.compress_size
         ):
             raise BundleError(
-                f"{source}: {entry.filename} is compressed or encrypted, and members of a bundle are stored; the file was repacked, take the original"
+                f"{source}: {entry.filename} is compressed or encrypted, and members of a bundle are "
+                "stored; the file was repacked, take the original"
             )
         if entry.file_size > MEMBERS[entry.filename]:
             raise BundleError(
-                f"{source}: {entry.filename} has {entry.file_size} bytes; at most {MEMBERS[entry.filename]} are allowed"
+                f"{source}: {entry.filename} has {entry.file_size} bytes; at most {MEMBERS[entry.filename]} "
+                "are allowed"
             )
 
 
@@ -334,7 +342,8 @@ def _check_listed(archive: zipfile.ZipFile, spec: ModelSpec, source: str) -> Non
     if present != listed:
         name = min(present ^ listed)
         raise BundleError(
-            f"{source}: {name} is {'not listed in' if name in present else 'missing, but listed in'} model.json; the file was changed, take the original"
+            f"{source}: {name} is {'not listed in' if name in present else 'missing, but listed in'} "
+            "model.json; the file was changed, take the original"
         )
 
 

@@ -131,8 +131,9 @@ class ModelSpec(_Strict):
         return self
 
     def reads_gsd(self, gsd_m: float | None) -> bool:
-        """True if pixels of this GSD (metres) go into the network as they are: within the tolerance, or if one
-        of the two GSDs is not known.
+        """True if the network takes pixels of this GSD (metres) without resampling.
+
+        That is within the tolerance, or if one of the two GSDs is unknown.
         """
         if self.gsd_m is None or gsd_m is None:
             return True
@@ -198,7 +199,11 @@ _UPGRADES: dict[int, Callable[[dict[str, JsonValue]], dict[str, JsonValue]]] = {
 
 
 def read_spec(text: bytes, source: str) -> ModelSpec:
-    """The spec in a model.json. Raises `BundleError`, in one line, for anything that is not one or is newer."""
+    """The spec in a model.json.
+
+    Raises:
+        BundleError: The text is no spec, is damaged, or was written by a newer version.
+    """
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -208,11 +213,13 @@ def read_spec(text: bytes, source: str) -> ModelSpec:
     version = data.get("format_version") if isinstance(data, dict) else None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise BundleError(
-            f"{source}: model.json has no format version; expected a bundle of format {FORMAT_VERSION} written by eo-dl train"
+            f"{source}: model.json has no format version; expected a bundle of format {FORMAT_VERSION} "
+            "written by eo-dl train"
         )
     if version > FORMAT_VERSION:
         raise BundleError(
-            f"{source}: bundle format {version} is newer than {FORMAT_VERSION}, the newest this version reads; update eo_dl"
+            f"{source}: bundle format {version} is newer than {FORMAT_VERSION}, the newest this version "
+            "reads; update eo_dl"
         )
     try:
         return ModelSpec.model_validate_json(json.dumps(_upgraded(data, FORMAT_VERSION)))
@@ -220,7 +227,8 @@ def read_spec(text: bytes, source: str) -> ModelSpec:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "model.json"
         raise BundleError(
-            f"{source}: model.json is not valid at {place}: {first['msg']}; the file is damaged or was edited, train it again"
+            f"{source}: model.json is not valid at {place}: {first['msg']}; the file is damaged or was "
+            "edited, train it again"
         ) from error
 
 

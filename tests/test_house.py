@@ -66,7 +66,7 @@ BY_NAME = {_name(path): path for path in _modules()}
 
 
 def _imports(path: Path) -> dict[str, int]:
-    """Every module of ours that a file imports, with the line; imports in functions and for typing count too."""
+    """Every module of ours that a file imports, with the line; also in functions and for typing."""
     package = list(path.parent.relative_to(PACKAGE).parts)
     imported: dict[str, int] = {}
     for node in ast.walk(ast.parse(path.read_text())):
@@ -193,7 +193,10 @@ def test_importing_the_package_is_light() -> None:
 
 
 def test_help_is_light() -> None:
-    code = "from click.testing import CliRunner\nfrom eo_dl_cli.main import cli\nassert CliRunner().invoke(cli, ['--help']).exit_code == 0"
+    code = (
+        "from click.testing import CliRunner\nfrom eo_dl_cli.main import cli\nassert "
+        "CliRunner().invoke(cli, ['--help']).exit_code == 0"
+    )
     assert _loaded_by(code) & HEAVY == set()
 
 
@@ -307,7 +310,7 @@ FLAGS = set(re.findall(r"--[a-z][a-z-]+", json.dumps(COMMANDS)))
 
 @pytest.mark.parametrize("path", _modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_the_library_names_no_command_line_flag(path: Path) -> None:
-    """The command line turns a backquoted parameter into its flag; Python has none. Docstrings may cite one."""
+    """The command line turns a backquoted parameter into its flag. Only docstrings may cite a flag."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     texts = [

@@ -67,8 +67,9 @@ def regenerated(tmp_path_factory: pytest.TempPathFactory, sample_data: Path) -> 
 @pytest.mark.parametrize("name", SCENES)
 def test_the_script_makes_the_committed_pixels(regenerated: Path, sample_data: Path, name: str) -> None:
     committed, again = pixels_of(sample_data, name).astype(int), pixels_of(regenerated, name).astype(int)
-    # Byte for byte on one machine. The sums of another CPU may tip a rounding (one step of 25) or move the edge of
-    # a shadow by one fine pixel, which is a quarter of a pixel: 7 of 1.6 million values on the CPU of 2026-11-30.
+    # Byte for byte on one machine. The sums of another CPU may tip a rounding (one step of 25) or move the
+    # edge of a shadow by one fine pixel, which is a quarter of a pixel: 7 of 1.6 million values on the CPU of
+    # 2026-11-30.
     difference = np.abs(committed - again)
     assert (difference > 0).mean() < 1e-4
     assert (difference <= 25 + committed / 4).all()

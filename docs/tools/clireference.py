@@ -9,12 +9,13 @@ from eo_dl_cli.main import cli
 
 INTRODUCTION = """# Command line
 
-Every command with all its options, made from the commands when this page was built. `eo-dl COMMAND --help` shows the
-same in a terminal.
+Every command with all its options, made from the commands when this page was built. `eo-dl COMMAND --help`
+shows the same in a terminal.
 
-All commands take `-h`/`--help`. `eo-dl --version` prints the version; `eo-dl --debug COMMAND ...` shows the traceback of an
-error. Exit codes: 0 done, 1 failure, 2 usage or bad input, 130 interrupted, 143 terminated. Results go to standard output
-(`--json` for programs), progress and messages to standard error (`--progress json`: one JSON object per line).
+All commands take `-h`/`--help`. `eo-dl --version` prints the version; `eo-dl --debug COMMAND ...` shows the
+traceback of an error. Exit codes: 0 done, 1 failure, 2 usage or bad input, 130 interrupted, 143 terminated.
+Results go to standard output (`--json` for programs), progress and messages to standard error
+(`--progress json`: one JSON object per line).
 
 Tab completion for the current shell: `eval "$(_EO_DL_COMPLETE=bash_source eo-dl)"` (`zsh_source` in zsh;
 `_EO_DL_COMPLETE=fish_source eo-dl | source` in fish).

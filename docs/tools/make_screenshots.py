@@ -3,8 +3,9 @@
     make demo
     python docs/tools/make_screenshots.py [DEMO [TASK...]]
 
-QGIS runs with the plug-in in a profile of its own, on copies of the sample scenes and with the models and chips of
-the demo. A script plays the reviewer of the detected trees: it knows the reference of the second scene.
+QGIS runs with the plug-in in a profile of its own, on copies of the sample scenes and with the models
+and chips of the demo. A script plays the reviewer of the detected
+trees: it knows the reference of the second scene.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A hook of mkdocs: pages of the site that do not lie in docs/, and links that work in the repository, too.
 
-Pages link to files of the repository by their relative path, so the links work where the repository is read as it is.
-Some of these files are pages or downloads of the site: the benchmarks, notebooks, CHANGELOG, CONTRIBUTING and others
-(`SITE_FILES`). This hook adds them to the site and turns the links to them into links within it. A link to any other
-file outside docs/ stays as it is, and mkdocs reports it.
+Pages link to files of the repository by their relative path, so the links also work in a checkout and on
+GitHub. Some linked files are pages or downloads of the site: the benchmarks, notebooks, CHANGELOG,
+CONTRIBUTING and others (`SITE_FILES`). This hook adds them to the site and turns the links to them into links
+within it. A link to any other file outside docs/ is not changed, and mkdocs reports it.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""The chip grid: how a raster is divided into overlapping chips, and which chip is responsible for which pixel.
+"""The chip grid: overlapping chips of a raster, and which chip is responsible for which pixel.
 
-Along each axis chips start every `size - 2 * margin` pixels; the last one is shifted back inside, so nothing is
-padded unless the raster is smaller than a chip. Where two neighbours overlap, their keep windows meet in the
-middle of the overlap. It follows (and is held by property tests) that
+Along each axis chips start every `size - 2 * margin` pixels. The last one is shifted back inside, so nothing
+is padded unless the raster is smaller than a chip. Where two neighbours overlap, their keep windows meet in
+the middle of the overlap. It follows (property tests hold it) that
 
 - keep windows partition the raster;
 - a pixel is at least `margin` px from the edge of the chip that keeps it, except at the raster's own edge;
-- an object not wider or higher than `2 * margin`, kept only by the cell whose keep window holds its box centre
-  (its owner), is seen whole by that cell and is kept exactly once.
+- an object not wider or higher than `2 * margin` is kept exactly once: by its owner, the cell whose keep
+  window holds its box centre, which sees it whole.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class ChipGrid:
             )
         if self.size_px <= 2 * self.margin_px:
             raise ConfigError(
-                f"a margin of {self.margin_px} px per side leaves nothing of a {self.size_px} px chip; choose "
-                f"a margin below {self.size_px / 2:g}"
+                f"a margin of {self.margin_px} px per side leaves nothing of a {self.size_px} px chip; "
+                f"choose a margin below {self.size_px / 2:g}"
             )
 
     @property

@@ -32,7 +32,10 @@ def new_figure(
 
 
 def figure_png(figure: Figure) -> bytes:
-    """The figure as the bytes of a PNG file; equal figures give equal bytes (no version of matplotlib inside)."""
+    """The figure as the bytes of a PNG file.
+
+    Equal figures give equal bytes: the version of matplotlib is left out.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

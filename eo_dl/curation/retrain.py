@@ -145,7 +145,8 @@ def retrain(
     before = open_chip_set(chips)
     if not before.split("test"):
         raise ChipSetError(
-            f"{before.path}: has no test chips, so an old and a new model cannot be compared; tile with a share for test, e.g. 70,15,15"
+            f"{before.path}: has no test chips, so an old and a new model cannot be compared; tile with a "
+            "share for test, e.g. 70,15,15"
         )
     target = Path(out)
     folder = RunFolder.of(target, overwrite, resume)
@@ -185,7 +186,8 @@ def _refuse_leftovers(folder: RunFolder, wanted: bool) -> None:
     left = [path for path in (_chips_of(folder), folder.path) if path.exists()]
     if left and not wanted:
         raise OutputExistsError(
-            f"{' and '.join(map(str, left))}: left by another retraining; `resume=True` continues one that was stopped, `overwrite=True` starts over, or choose another `out`"
+            f"{' and '.join(map(str, left))}: left by another retraining; `resume=True` continues one that "
+            "was stopped, `overwrite=True` starts over, or choose another `out`"
         )
 
 
@@ -255,7 +257,8 @@ def _told(merged: MergedLabels) -> str:
 def _config_of(old: Bundle, epochs: int | None, compute: Compute) -> TrainConfig:
     if _CONFIG not in old.members:
         raise BundleError(
-            f"{old.path}: does not say how it was trained (no {_CONFIG}); train it again with this version, or use tile and train with it as `weights`"
+            f"{old.path}: does not say how it was trained (no {_CONFIG}); train it again with this version, "
+            "or use tile and train with it as `weights`"
         )
     known = parse_yaml(old.read(_CONFIG).decode(), f"{old.path}: {_CONFIG}")
     return resolve_config(

@@ -107,8 +107,8 @@ def read_found(part: Part, only_class: str | None) -> Found:
     if CLASS_FIELD not in frame.columns and only_class is None:
         fields = ", ".join(repr(name) for name in frame.columns if name != frame.geometry.name)
         raise LabelError(
-            f"{part.path}: a prediction needs the field '{CLASS_FIELD}' with the class of each object; it has "
-            f"{fields or 'no fields'}"
+            f"{part.path}: a prediction needs the field '{CLASS_FIELD}' with the class of each object; it "
+            f"has {fields or 'no fields'}"
         )
     names = np.full(len(frame), only_class, dtype=object)
     if CLASS_FIELD in frame.columns:
@@ -189,8 +189,8 @@ def _common_frame(found: Found, labels: LabelSet) -> tuple[PixelGrid, GeometryAr
     grid = found.part.grid
     if grid is None and found.crs is not None and labels.crs is None and len(labels):
         raise LabelError(
-            f"{labels.source}: the labels are in pixels of an image, the prediction is in map coordinates; name "
-            "the scene it was made from with `scene`"
+            f"{labels.source}: the labels are in pixels of an image, the prediction is in map coordinates; "
+            "name the scene it was made from with `scene`"
         )
     if grid is None:
         grid = _laid_grid(found, labels)
@@ -288,7 +288,7 @@ def _inside(objects: Objects, areas: list[shapely.Geometry]) -> BoolArray:
 
 
 def _measured(part: Part, truth: Objects) -> BoolArray:
-    """(N,) True if the object's centre is a valid pixel of the scene; all True if the scene is not available."""
+    """(N,) True where the object's centre is a valid pixel of the scene; all True without the scene."""
     measured = np.ones(len(truth), np.bool_)
     if part.scene_path is None or part.grid is None or not len(truth):
         return measured

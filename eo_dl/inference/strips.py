@@ -103,7 +103,7 @@ class StripReader:
             reader.close()
 
     def rows(self, row0: int, row1: int) -> list[PixelStrip]:
-        """The strips that hold rows `[row0, row1)`, asked for from top to bottom: earlier ones are dropped."""
+        """The strips with rows `[row0, row1)`. Call it from top to bottom: it drops earlier strips."""
         while self._held and self._held[0].row1 <= row0:
             self._held.popleft()
         while self._pending and (not self._held or self._held[-1].row1 < row1):

@@ -1,4 +1,7 @@
-"""`Readable`: the parts of a scene that readers use. Readers are typed against it, so `Scene` can use them."""
+"""`Readable`: the parts of a scene that readers use.
+
+Readers are typed against it, so `Scene` can use them.
+"""
 
 from __future__ import annotations
 

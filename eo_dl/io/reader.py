@@ -3,8 +3,8 @@
 A pixel is valid if it was measured in every used band:
 
 - NaN and infinity in any band are invalid.
-- A nodata value that measurements cannot take (-9999, -3.4e38, the lowest value of a signed type, any value of
-  a float band) is invalid in any band.
+- A nodata value that measurements cannot take (-9999, -3.4e38, the lowest value of a signed type, any value
+  of a float band) is invalid in any band.
 - A nodata value that measurements can take (0, or the highest value of an integer type) is invalid if all
   bands with such a value hold it, which is also GDAL's rule for `dataset_mask`. Saturated roofs (255 in one
   band) and black water (0 in one band) are measurements, not holes.
@@ -92,7 +92,7 @@ class SceneReader:
         return Chip(pixels, valid, grid.crop(window), self.scene.bands, window)
 
     def read_rows(self, row0: int, row1: int) -> tuple[AnyArray, BoolArray]:
-        """Full-width rows `[row0, row1)`: pixels (C, rows, W), 0 where invalid, and the valid mask (rows, W)."""
+        """Full-width rows `[row0, row1)`: pixels (C, rows, W), 0 where invalid; valid mask (rows, W)."""
         return self._read_inside(Window(0, row0, self.scene.grid.width, row1 - row0))
 
     def read_valid(self, window: Window) -> BoolArray:
@@ -168,8 +168,8 @@ class SceneReader:
             raise ValueError(f"the reader of {self.scene.file.path} is closed; open another")
         if os.getpid() != self._process:
             raise ValueError(
-                f"the reader of {self.scene.file.path} was opened before a fork, and shared handles give wrong "
-                "pixels; open one in each process"
+                f"the reader of {self.scene.file.path} was opened before a fork, and shared handles give "
+                "wrong pixels; open one in each process"
             )
         return self._dataset
 
@@ -182,8 +182,8 @@ class SceneReader:
         ):
             self.close()
             raise SceneError(
-                f"{scene.file.path}: changed since it was opened (now {dataset.width}x{dataset.height} px); open "
-                "the scene again"
+                f"{scene.file.path}: changed since it was opened (now {dataset.width}x{dataset.height} px); "
+                "open the scene again"
             )
 
 

@@ -164,8 +164,8 @@ def _crs(rasterio_crs: rasterio.crs.CRS | None, path: str, notes: list[str]) -> 
         crs = crs if code is None else CRS.from_epsg(code)
     except CRSError as cause:
         raise SceneError(
-            f"{path}: its CRS cannot be read ({' '.join(str(cause).split())[:120]}); state the right one with "
-            "`crs`"
+            f"{path}: its CRS cannot be read ({' '.join(str(cause).split())[:120]}); state the right one "
+            "with `crs`"
         ) from cause
     if crs.geodetic_crs is None or crs.is_engineering:
         notes.append(
@@ -226,8 +226,8 @@ def _bands(
     for dtype in sorted({dataset.dtypes[number - 1] for number in numbers}):
         if dtype.startswith("complex"):
             raise SceneError(
-                f"{path}: expected real numbers, found {dtype} values; write amplitude or intensity first, e.g. "
-                "rio calc"
+                f"{path}: expected real numbers, found {dtype} values; write amplitude or intensity first, "
+                "e.g. rio calc"
             )
     names = _names(dataset, numbers, notes)
     pairs = zip(numbers, names, strict=True)

@@ -20,7 +20,7 @@ class SceneOptions:
     """
 
     bands: Sequence[str | int] | str | None = None
-    """Bands to use, in order: names, 1-based numbers or NAME=NUMBER, as a list or with commas (default: all)."""
+    """Bands to use, in order: names, 1-based numbers or NAME=NUMBER, in a list or text (default: all)."""
 
     nodata: float | str | None = None
     """Stored value of pixels that were not measured; "none": all were (default: as the file says)."""
@@ -29,7 +29,7 @@ class SceneOptions:
     """Coordinate reference system, in place of the file's own, e.g. "EPSG:32633"."""
 
     scale: float | None = None
-    """Physical value of a stored unit, in all bands: physical = stored * scale + offset (default: the file's)."""
+    """Physical value per stored unit, all bands: physical = stored * scale + offset (default: the file's)."""
 
     offset: float | None = None
     """Physical value of a stored 0, in all bands (default: the file's)."""

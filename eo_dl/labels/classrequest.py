@@ -21,7 +21,10 @@ _COMMENT = re.compile(r"#(\s|$)")  # a colour has no space after the sign
 
 
 def value_text(value: object) -> str | None:
-    """A class value as text: trimmed, whole numbers without fraction, colours in lower case; None if empty."""
+    """A class value as text; None if it is empty.
+
+    Spaces are trimmed, whole numbers have no fraction, colours are in lower case.
+    """
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return None
     text = str(value).strip()

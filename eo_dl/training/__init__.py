@@ -1,8 +1,9 @@
 """Training: from a chip set to a model, scored on ground that it has not seen.
 
     train(chips, ...)                            train.py
-      prepare_run -> RunSetup                    setup/    the chips as the task sees them (TaskData), device,
-      |                                                    precision, processes; checks all input, writes nothing
+      prepare_run -> RunSetup                    setup/    the chips as the task sees them (TaskData),
+      |                                                    device, precision, processes; checks all input,
+      |                                                    writes nothing
       RunFolder                                  record/   NAME.run/: configuration, history, checkpoints
       |
     TrainingRun(setup, folder)                   loop/     one run, from its first step to its model

@@ -147,8 +147,8 @@ def _check(chips: ChipSet, config: TrainConfig, folds: int) -> None:
         raise ConfigError(f"{chips.path}: has no folds; tile with `folds` {folds}")
     if chips.folds != folds:
         raise ConfigError(
-            f"{chips.path}: has {chips.folds} folds, not {folds}; set `folds` to {chips.folds}, or tile again "
-            f"with {folds}"
+            f"{chips.path}: has {chips.folds} folds, not {folds}; set `folds` to {chips.folds}, or tile "
+            f"again with {folds}"
         )
     if process_layout(config).world > 1:
         raise ConfigError(

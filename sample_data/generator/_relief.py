@@ -94,7 +94,10 @@ def make_relief(size_m: int, crowns: list[Crown], buildings: list[Building], car
 
 
 def cast_shadows(height: np.ndarray, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
-    """Share of direct light that is kept out, 0..1, by marching towards the sun in steps of one fine pixel."""
+    """Share of direct light that the relief blocks, 0..1.
+
+    Found by marching towards the sun in steps of one fine pixel.
+    """
     azimuth, rise = np.deg2rad(azimuth_deg), np.tan(np.deg2rad(elevation_deg)) * STEP_M
     steps = int(height.max() / rise) + 1
     padded = np.pad(height, steps + 1)

@@ -1,4 +1,7 @@
-"""From the plan of a scene to reflectance: materials, light, optics and noise. Images are (band, row, col)."""
+"""From the plan of a scene to reflectance: materials, light, optics and noise.
+
+Images are (band, row, col).
+"""
 
 from __future__ import annotations
 
@@ -206,7 +209,7 @@ def window_of(outline: BaseGeometry, size: int) -> tuple[slice, slice]:
 
 
 def render(recipe: Recipe, plan: Plan, village: Village, fields: list[BaseGeometry], seed: int) -> np.ndarray:
-    """The scene as digital numbers, (4, size_px, size_px) uint16; 0 outside the footprint and nowhere else."""
+    """The scene as digital numbers, (4, size_px, size_px) uint16; 0 only outside the footprint."""
     painter = Painter(recipe, plan, village, seed)
     crowns = [*plan.forest, *village.trees]
     relief = make_relief(recipe.size_px, crowns, village.buildings, village.cars)

@@ -54,7 +54,7 @@ def make_scene(recipe: Recipe, seed: int, out: Path) -> None:
 
 
 def land_cover(recipe: Recipe, plan: Plan, village: Village, seed: int) -> list[tuple[str, BaseGeometry]]:
-    """A partition of the footprint into (class name, polygon): what lies on top wins; what is left is grass."""
+    """A partition of the footprint into (class name, polygon): the topmost wins; the rest is grass."""
     rng = stream(seed, recipe, "cover")
     paved = shapely.union_all([plan.paved, *village.drives])
     houses = [snapped(b.outline) for b in village.buildings]

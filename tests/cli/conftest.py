@@ -1,4 +1,4 @@
-"""A small scene, its labels, a chip set and an untrained model, made once for all tests of the command line."""
+"""A small scene, its labels, chips and an untrained model, made once for all tests of the command line."""
 
 from __future__ import annotations
 

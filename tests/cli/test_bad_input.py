@@ -1,4 +1,7 @@
-"""Bad input gets one line with the cause and what to do, exit code 2, and leaves nothing that looks finished."""
+"""Bad input gets one line with the cause and what to do, and exit code 2.
+
+It leaves nothing that looks finished.
+"""
 
 from __future__ import annotations
 

@@ -8,8 +8,15 @@ from hypothesis import strategies as st
 from eo_dl.core.imagenames import ImageNames, names_of, stem_of
 
 PARTS = st.sampled_from(["a", "b", "c.d"])
-PATHS = st.lists(st.builds(lambda folders, name: "/".join(["", *folders, name]), st.lists(PARTS, max_size=3), st.sampled_from(["1.png", "1.tif", "2.png"])),
-                 min_size=1, max_size=12)  # fmt: skip
+PATHS = st.lists(
+    st.builds(
+        lambda folders, name: "/".join(["", *folders, name]),
+        st.lists(PARTS, max_size=3),
+        st.sampled_from(["1.png", "1.tif", "2.png"]),
+    ),
+    min_size=1,
+    max_size=12,
+)
 
 
 @given(PATHS)

@@ -111,9 +111,16 @@ def chips_of(folder: Path, images: list[np.ndarray], splits: list[SplitName]) ->
     for number, pixels in enumerate(images):
         west = 500_000 + 5_000 * number
         with rasterio.open(
-            folder / f"s{number}.tif", "w", driver="GTiff", count=3, height=SIDE, width=SIDE, dtype="uint8", crs="EPSG:32633",
+            folder / f"s{number}.tif",
+            "w",
+            driver="GTiff",
+            count=3,
+            height=SIDE,
+            width=SIDE,
+            dtype="uint8",
+            crs="EPSG:32633",
             transform=Affine(1, 0, west, 0, -1, 5_200_000),
-        ) as file:  # fmt: skip
+        ) as file:
             file.write(pixels)
         scenes.append(open_scene(folder / f"s{number}.tif"))
         drawn.append(shapely.box(west + 5, 5_199_900, west + 90, 5_199_980))

@@ -179,15 +179,30 @@ from qgis.core import *
 app = QgsApplication([], False); app.initQgis()
 project = QgsProject.instance(); read = project.read(sys.argv[1])
 layers = {layer.name(): layer for layer in project.mapLayers().values()}
-labels = QgsVectorLayer(sys.argv[2] + "|layername=labels", "x", "ogr") if len(sys.argv) > 2 else layers["labels"]
+if len(sys.argv) > 2:
+    labels = QgsVectorLayer(sys.argv[2] + "|layername=labels", "x", "ogr")
+else:
+    labels = layers["labels"]
 place = labels.fields().indexFromName("class_name"); widget = labels.editorWidgetSetup(place)
 new = QgsVectorLayerUtils.createFeature(labels, QgsGeometry())
 wrong = QgsVectorLayerUtils.createFeature(labels, QgsGeometry()); wrong.setAttribute(place, "car")
-print(json.dumps({"read": read, "valid": {name: layer.isValid() for name, layer in layers.items()}, "order": [n.name() for n in project.layerTreeRoot().children()],
- "crs": project.crs().authid(), "snapping": project.snappingConfig().enabled(), "topology": project.topologicalEditing(), "widget": widget.type(),
- "choices": [list(entry.values())[0] for entry in widget.config()["map"]], "default": new.attribute("class_name"), "source": new.attribute("source"),
- "good": QgsVectorLayerUtils.validateAttribute(labels, new, place)[0], "bad": QgsVectorLayerUtils.validateAttribute(labels, wrong, place)[0],
- "colors": [c.symbol().color().name() for c in labels.renderer().categories()], "tip": labels.mapTipTemplate(), "checks": labels.geometryOptions().geometryChecks()}))
+print(json.dumps({
+    "read": read,
+    "valid": {name: layer.isValid() for name, layer in layers.items()},
+    "order": [node.name() for node in project.layerTreeRoot().children()],
+    "crs": project.crs().authid(),
+    "snapping": project.snappingConfig().enabled(),
+    "topology": project.topologicalEditing(),
+    "widget": widget.type(),
+    "choices": [list(entry.values())[0] for entry in widget.config()["map"]],
+    "default": new.attribute("class_name"),
+    "source": new.attribute("source"),
+    "good": QgsVectorLayerUtils.validateAttribute(labels, new, place)[0],
+    "bad": QgsVectorLayerUtils.validateAttribute(labels, wrong, place)[0],
+    "colors": [category.symbol().color().name() for category in labels.renderer().categories()],
+    "tip": labels.mapTipTemplate(),
+    "checks": labels.geometryOptions().geometryChecks(),
+}))
 """
 
 

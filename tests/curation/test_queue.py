@@ -126,9 +126,9 @@ def test_what_it_is_unsure_about_is_told_of_the_unsure_pixels() -> None:
 def test_the_reason_is_told_in_words() -> None:
     classes, values = ClassSet.of_names(["water", "road", "roof"]), np.array([0.1, 0.2, 0.3, 0.4])
     told = Uncertainty(0.4, 0, 0, (0.3, 0.6, 0.1))
-    assert (
-        reason(told, "entropy", values, classes, 0.9)
-        == "more uncertain than 75 % of the chips, between road and water; unlike the chips labelled or ranked so far"
+    assert reason(told, "entropy", values, classes, 0.9) == (
+        "more uncertain than 75 % of the chips, between road and water; unlike the chips labelled or ranked "
+        "so far"
     )
     assert (
         reason(Uncertainty(0.1, 0, 0, (0.9, 0.1, 0)), "entropy", values, classes, 0.1)

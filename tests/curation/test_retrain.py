@@ -1,4 +1,7 @@
-"""Corrected labels to a new model: the same held-out ground, and both models scored on it by the same code."""
+"""Corrected labels to a new model.
+
+The same ground is held out, and the same code scores both models on it.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,15 @@ from eo_dl.training.train import train
 from eo_dl.training.trainconfig import TrainConfig
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 256, 256)
-QUICK = {"task": "segmentation", "epochs": 2, "min_steps": 4, "batch_size": 4, "baselines": False, "lr": 0.005,
-         "task_options": {"backbone": "test_resnet", "decoder_channels": [16, 16, 16, 16, 16]}}  # fmt: skip
+QUICK = {
+    "task": "segmentation",
+    "epochs": 2,
+    "min_steps": 4,
+    "batch_size": 4,
+    "baselines": False,
+    "lr": 0.005,
+    "task_options": {"backbone": "test_resnet", "decoder_channels": [16, 16, 16, 16, 16]},
+}
 
 
 def draw(path: Path, boxes: list[tuple[int, int, int, int]]) -> Path:

@@ -119,9 +119,27 @@ def test_what_is_not_defined_is_not_known_even_when_negated() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["__import__('os').system('x') > 0", "red.__class__ > 0", "[red][0] > 1", "(lambda: red)() > 1", "red > 'a'", "red", "1 > 0", "red if nir else 2", "red > 1 and nir",
-     "min(red) > 1", "abs(x=red) > 1", "red > True", "ndvi >", "red := 3", "red > 1e99", "+".join(["red"] * 600) + " > 1", "red in nir", "f'{red}' > 1"],
-)  # fmt: skip
+    [
+        "__import__('os').system('x') > 0",
+        "red.__class__ > 0",
+        "[red][0] > 1",
+        "(lambda: red)() > 1",
+        "red > 'a'",
+        "red",
+        "1 > 0",
+        "red if nir else 2",
+        "red > 1 and nir",
+        "min(red) > 1",
+        "abs(x=red) > 1",
+        "red > True",
+        "ndvi >",
+        "red := 3",
+        "red > 1e99",
+        "+".join(["red"] * 600) + " > 1",
+        "red in nir",
+        "f'{red}' > 1",
+    ],
+)
 def test_anything_else_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(ConfigError) as error:
         parse_condition(text, "function 'f'")

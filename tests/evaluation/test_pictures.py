@@ -1,4 +1,7 @@
-"""The picture of scene, truth and prediction: colours by the name of a class, and what is ignored told apart."""
+"""The picture of scene, truth and prediction.
+
+Colours go by the name of a class, and ignored ground is shown as such.
+"""
 
 from __future__ import annotations
 

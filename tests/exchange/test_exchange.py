@@ -313,7 +313,8 @@ def test_wrong_requests_are_refused(project: tuple[Path, ChipSet], tmp_path: Pat
         export_labels(chips, out=tmp_path / "b", format="coco")
     assert not (tmp_path / "a").exists()
     (tmp_path / "other.json").write_text(
-        '{"images": [{"id": 1, "file_name": "x.tif"}], "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}], "categories": [{"id": 1, "name": "a"}]}'
+        '{"images": [{"id": 1, "file_name": "x.tif"}], "annotations": [{"id": 1, "image_id": 1, '
+        '"category_id": 1, "bbox": [0, 0, 1, 1]}], "categories": [{"id": 1, "name": "a"}]}'
     )
     with pytest.raises(LabelError, match="not in the index"):
         import_labels(tmp_path / "other.json", index=tmp_path / "b" / INDEX_NAME, out=tmp_path / "c.gpkg")

@@ -334,9 +334,12 @@ def test_a_label_studio_export_of_uploaded_images(tmp_path: Path) -> None:
 
 def test_a_cvat_export_with_turned_box_mask_and_tag(tmp_path: Path) -> None:
     (tmp_path / "annotations.xml").write_text(
-        '<?xml version="1.0"?><annotations><version>1.1</version><meta><task><labels><label><name>car</name></label><label><name>town</name></label></labels></task></meta>'
-        '<image id="0" name="sub/a.png" width="20" height="10"><box label="car" xtl="2" ytl="2" xbr="6" ybr="4" rotation="90" occluded="0"/>'
-        '<mask label="car" rle="1, 2, 2, 1" left="10" top="3" width="3" height="2"/><points label="car" points="1,1"/><tag label="town"/></image></annotations>'
+        '<?xml version="1.0"?><annotations><version>1.1</version><meta><task><labels><label>'
+        "<name>car</name></label><label><name>town</name></label></labels></task></meta>"
+        '<image id="0" name="sub/a.png" width="20" height="10">'
+        '<box label="car" xtl="2" ytl="2" xbr="6" ybr="4" rotation="90" occluded="0"/>'
+        '<mask label="car" rle="1, 2, 2, 1" left="10" top="3" width="3" height="2"/>'
+        '<points label="car" points="1,1"/><tag label="town"/></image></annotations>'
     )
     labels = read_labels(tmp_path / "annotations.xml")
     assert np.allclose(labels.features.geometries[0].bounds, (3, 1, 5, 5))
@@ -370,7 +373,10 @@ def test_yolo_without_names_takes_sizes_of_the_images_beside(tmp_path: Path) -> 
 
 # Hostile files
 
-BOMB = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;">]><annotations>&y;</annotations>'
+BOMB = (
+    '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "ha"><!ENTITY y "&x;&x;&x;">]>'
+    "<annotations>&y;</annotations>"
+)
 IMAGE = '<annotations><image id="0" name="{name}" width="9" height="9">{body}</image></annotations>'
 TASK: Mapping[str, Any] = {"data": {"image": "a.png"}, "annotations": [{"result": []}]}
 
@@ -402,18 +408,69 @@ def labelme(**shape: Any) -> str:
     [
         ("a.xml", BOMB, "entities"),
         ("a.xml", IMAGE.format(name="../../etc/passwd", body=""), "safe file name"),
-        ("a.xml", IMAGE.format(name="a.png", body='<box label="x" xtl="nan" ytl="0" xbr="2" ybr="2"/>'), "box 1"),
+        (
+            "a.xml",
+            IMAGE.format(name="a.png", body='<box label="x" xtl="nan" ytl="0" xbr="2" ybr="2"/>'),
+            "box 1",
+        ),
         ("a.xml", IMAGE.format(name="a.png", body='<box label="x" xtl="1" ytl="0" xbr="2"/>'), "ybr"),
-        ("a.xml", IMAGE.format(name="a.png", body='<mask label="x" rle="1,999999999999" left="0" top="0" width="3" height="3"/>'), "runs add up"),
-        ("a.xml", IMAGE.format(name="a.png", body='<mask label="x" rle="1" left="0" top="0" width="999999" height="999999"/>'), "too large"),
-        ("a.xml", "<annotations><image id='0' name='a.png'/><image id='1' name='a.png'/></annotations>", "two images"),
+        (
+            "a.xml",
+            IMAGE.format(
+                name="a.png",
+                body='<mask label="x" rle="1,999999999999" left="0" top="0" width="3" height="3"/>',
+            ),
+            "runs add up",
+        ),
+        (
+            "a.xml",
+            IMAGE.format(
+                name="a.png", body='<mask label="x" rle="1" left="0" top="0" width="999999" height="999999"/>'
+            ),
+            "too large",
+        ),
+        (
+            "a.xml",
+            "<annotations><image id='0' name='a.png'/><image id='1' name='a.png'/></annotations>",
+            "two images",
+        ),
         ("a.xml", "<annotations><track/></annotations>", "tracks"),
-        ("a.json", json.dumps([{"data": {"image": "../../a.png"}, "annotations": [{"result": []}]}]), "safe file name"),
+        (
+            "a.json",
+            json.dumps([{"data": {"image": "../../a.png"}, "annotations": [{"result": []}]}]),
+            "safe file name",
+        ),
         ("a.json", json.dumps([TASK, TASK]), "as one before it"),
-        ("a.json", task({"type": "polygonlabels", "value": {"points": [[0, 0], [1e300, 0], [1, 1]], "polygonlabels": ["x"]}}), "region r1"),
-        ("a.json", task({"type": "rectanglelabels", "value": {"x": float("nan"), "y": 0, "width": 1, "height": 1, "rectanglelabels": ["x"]}}), "region r1"),
-        ("a.json", task({"type": "brushlabels", "value": {"rle": [255] * 20, "brushlabels": ["x"]}}), "the rle has"),
-        ("a.json", task({"type": "polygonlabels", "value": {"points": [[0, 0]], "polygonlabels": []}}), "no label"),
+        (
+            "a.json",
+            task(
+                {
+                    "type": "polygonlabels",
+                    "value": {"points": [[0, 0], [1e300, 0], [1, 1]], "polygonlabels": ["x"]},
+                }
+            ),
+            "region r1",
+        ),
+        (
+            "a.json",
+            task(
+                {
+                    "type": "rectanglelabels",
+                    "value": {"x": float("nan"), "y": 0, "width": 1, "height": 1, "rectanglelabels": ["x"]},
+                }
+            ),
+            "region r1",
+        ),
+        (
+            "a.json",
+            task({"type": "brushlabels", "value": {"rle": [255] * 20, "brushlabels": ["x"]}}),
+            "the rle has",
+        ),
+        (
+            "a.json",
+            task({"type": "polygonlabels", "value": {"points": [[0, 0]], "polygonlabels": []}}),
+            "no label",
+        ),
         ("a.json", labelme(points=[[0, 0], [float("inf"), 1], [1, 1]]), "shape 1"),
         ("a.json", labelme(shape_type="mask", points=[[0, 0], [1, 1]], mask="!!!"), "shape 1"),
         ("a.json", labelme(shape_type="spline"), "shape_type"),
@@ -425,7 +482,7 @@ def labelme(**shape: Any) -> str:
         ("data.yaml", "path: .\ntrain: /etc\nnames: [a]\n", "outside the folder"),
         ("data.yaml", "path: .\ntrain: images\nnames: [a, a]\n", "the same"),
     ],
-)  # fmt: skip
+)
 def test_hostile_files_are_refused_in_one_line(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
     if name == "a.txt":
@@ -435,7 +492,10 @@ def test_hostile_files_are_refused_in_one_line(tmp_path: Path, name: str, text: 
     assert "\n" not in str(caught.value) and str(tmp_path / name) in str(caught.value)
 
 
-VOC = "<annotation><filename>{name}</filename><size><width>9</width><height>9</height></size>{body}</annotation>"
+VOC = (
+    "<annotation><filename>{name}</filename><size><width>9</width><height>9</height>"
+    "</size>{body}</annotation>"
+)
 COCO: Mapping[str, Any] = {
     "images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
     "annotations": [{"id": 5, "image_id": 1, "category_id": 1, "bbox": [1, 1, 3, 3]}] * 3,
@@ -468,23 +528,47 @@ def png_of(width: int, height: int) -> str:
         ("a.xml", BOMB.replace("annotations", "annotation"), "entities"),
         ("a.xml", '<!DOCTYPE a SYSTEM "file:///etc/passwd">' + VOC.format(name="a.png", body=""), "entities"),
         ("a.xml", VOC.format(name="../../a.png", body=""), "safe file name"),
-        ("a.xml", VOC.format(name="a.png", body="<object><name>x</name><bndbox><xmin>1</xmin></bndbox></object>"), "object 1"),
-        ("a.xml", IMAGE.format(name="a.png", body='<polygon label="x" points="1,1;2,1e300;3,3"/>'), "polygon 1"),
-        ("a.xml", IMAGE.format(name="a.png", body='<ellipse label="x" cx="1" cy="inf" rx="3" ry="3"/>'), "ellipse 1"),
+        (
+            "a.xml",
+            VOC.format(name="a.png", body="<object><name>x</name><bndbox><xmin>1</xmin></bndbox></object>"),
+            "object 1",
+        ),
+        (
+            "a.xml",
+            IMAGE.format(name="a.png", body='<polygon label="x" points="1,1;2,1e300;3,3"/>'),
+            "polygon 1",
+        ),
+        (
+            "a.xml",
+            IMAGE.format(name="a.png", body='<ellipse label="x" cx="1" cy="inf" rx="3" ry="3"/>'),
+            "ellipse 1",
+        ),
         ("a.json", coco("images", file_name="..\\..\\a.png"), "safe file name"),
         ("a.json", coco("images", file_name="a\u0000.png"), "safe file name"),
         ("a.json", coco("annotations", segmentation={"size": [10**9, 10**9], "counts": [1, 10**17]}), "#1"),
-        ("a.json", coco("annotations", segmentation={"size": [9, 9], "counts": "zzzzzzzzzzzzzzzzzzzz"}), "#1"),
+        (
+            "a.json",
+            coco("annotations", segmentation={"size": [9, 9], "counts": "zzzzzzzzzzzzzzzzzzzz"}),
+            "#1",
+        ),
         ("a.json", coco("annotations", bbox=[0, 0, 1e300, 1]), "#1"),
         ("a.json", "[" * 100_000, "JSON"),
-        ("a.json", labelme(shape_type="mask", points=[[0, 0], [1, 1]], mask=png_of(60_000, 60_000)), "shape 1.*too large"),
-        ("a.json", labelme(shape_type="mask", points=[[0, 0], [1, 1]], mask=png_of(9500, 9500)), "shape 1.*too large"),
+        (
+            "a.json",
+            labelme(shape_type="mask", points=[[0, 0], [1, 1]], mask=png_of(60_000, 60_000)),
+            "shape 1.*too large",
+        ),
+        (
+            "a.json",
+            labelme(shape_type="mask", points=[[0, 0], [1, 1]], mask=png_of(9500, 9500)),
+            "shape 1.*too large",
+        ),
         ("a.json", json.dumps({"imagePath": "../../a.png", "shapes": []}), "safe file name"),
         ("a.csv", "image_path,xmin,ymin,xmax,ymax,label\n../../a.png,1,1,2,2,x\n", "line 2.*safe file name"),
         ("a.csv", "image_path,xmin,ymin,xmax,ymax,label\na.png,1,1,2,inf,x\n", "line 2"),
         ("a.csv", "file,label\na.png,x\n../../b.png,x\n", "line 3.*safe file name"),
     ],
-)  # fmt: skip
+)
 def test_more_hostile_files_are_refused_in_one_line(
     tmp_path: Path, name: str, text: str, message: str
 ) -> None:

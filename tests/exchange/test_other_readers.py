@@ -154,7 +154,10 @@ said = {}
 for kind, path in json.loads(sys.argv[1]).items():
     data = dm.Dataset.import_from(path, kind)
     names = [label.name for label in data.categories()[dm.AnnotationType.label]]
-    said[kind] = {item.id.split("/")[-1]: [[a.type.name, names[a.label], [float(v) for v in a.get_bbox()]] for a in item.annotations] for item in data}
+    said[kind] = {}
+    for item in data:
+        boxes = [[a.type.name, names[a.label], [float(v) for v in a.get_bbox()]] for a in item.annotations]
+        said[kind][item.id.split("/")[-1]] = boxes
 print("SAID" + json.dumps(said))
 """
 

@@ -94,7 +94,10 @@ class Certainty(Echo):
 
 
 class Blobs(Echo):
-    """A detector that finds every connected patch of one value in the first band; the value is the class id."""
+    """A detector that finds every connected patch of one value in the first band.
+
+    The value is the class id.
+    """
 
     most = 200
 
@@ -136,8 +139,23 @@ def _write_scene(
     )
     options = {"tiled": True, "blockxsize": block, "blockysize": block} if block else {}
     quiet = warnings.catch_warnings(action="ignore", category=rasterio.errors.NotGeoreferencedWarning)
-    with quiet, rasterio.open(path, "w", driver="GTiff", count=len(pixels), height=pixels.shape[1], width=pixels.shape[2], dtype=pixels.dtype, crs=crs,
-                       transform=place, nodata=nodata, compress="deflate", **options) as out:  # fmt: skip
+    with (
+        quiet,
+        rasterio.open(
+            path,
+            "w",
+            driver="GTiff",
+            count=len(pixels),
+            height=pixels.shape[1],
+            width=pixels.shape[2],
+            dtype=pixels.dtype,
+            crs=crs,
+            transform=place,
+            nodata=nodata,
+            compress="deflate",
+            **options,
+        ) as out,
+    ):
         out.write(pixels)
         for number, name in enumerate(names, start=1):
             out.set_band_description(number, name)

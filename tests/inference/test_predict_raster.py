@@ -503,6 +503,9 @@ def test_a_prediction_shows_itself(
 
 
 def test_predict_loads_none_of_the_training_packages() -> None:
-    code = "import sys, eo_dl.inference.predict; print([m for m in ('torch', 'lightning', 'torchgeo', 'albumentations', 'torchmetrics') if m in sys.modules])"
+    code = (
+        "import sys, eo_dl.inference.predict; print([m for m in ('torch', 'lightning', 'torchgeo', "
+        "'albumentations', 'torchmetrics') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

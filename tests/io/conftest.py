@@ -19,7 +19,10 @@ MakeTiff = Callable[..., str]
 
 @pytest.fixture
 def make_tiff(tmp_path: Path) -> MakeTiff:
-    """`make_tiff(pixels, name="scene.tif", crs=..., transform=..., mask=..., names=..., **profile) -> path`."""
+    """A function that writes a GeoTIFF and returns its path.
+
+    `make_tiff(pixels, name="scene.tif", crs=..., transform=..., mask=..., names=..., **profile)`.
+    """
 
     def make(
         pixels: np.ndarray,

@@ -25,9 +25,24 @@ class Outer(BaseModel):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1e-3", 0.001), ("1E5", 1e5), ("2.", 2.0), (".5", 0.5), ("-1.5e+3", -1500.0), ("3", 3), ("-4", -4), ("no", "no"), ("on", "on"), ("true", True), ("False", False),
-     ("2020-01-01", "2020-01-01"), ("~", None), ("'1'", "1"), (".inf", float("inf"))],
-)  # fmt: skip
+    [
+        ("1e-3", 0.001),
+        ("1E5", 1e5),
+        ("2.", 2.0),
+        (".5", 0.5),
+        ("-1.5e+3", -1500.0),
+        ("3", 3),
+        ("-4", -4),
+        ("no", "no"),
+        ("on", "on"),
+        ("true", True),
+        ("False", False),
+        ("2020-01-01", "2020-01-01"),
+        ("~", None),
+        ("'1'", "1"),
+        (".inf", float("inf")),
+    ],
+)
 def test_values_are_read_as_people_mean_them(text, value):
     found = parse_yaml(f"key: {text}", "c.yaml")["key"]
     assert found == value

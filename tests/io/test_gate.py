@@ -17,11 +17,20 @@ from eo_dl.io.gate import driver_of_bytes, raster_driver, vector_driver
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.io.vectorlayers import read_layer
 
-RAW_BAND = """<VRTDataset rasterXSize="8" rasterYSize="8"><VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand">
-<SourceFilename relativeToVRT="0">{secret}</SourceFilename><ImageOffset>0</ImageOffset><PixelOffset>1</PixelOffset><LineOffset>8</LineOffset>
-</VRTRasterBand></VRTDataset>"""
-MOSAIC = """<VRTDataset rasterXSize="8" rasterYSize="8"><SRS>EPSG:32633</SRS><GeoTransform>0, 2, 0, 0, 0, -2</GeoTransform>
-<VRTRasterBand dataType="Byte" band="1"><SimpleSource>{source}<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"""
+RAW_BAND = """\
+<VRTDataset rasterXSize="8" rasterYSize="8">
+<VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand">
+<SourceFilename relativeToVRT="0">{secret}</SourceFilename>
+<ImageOffset>0</ImageOffset><PixelOffset>1</PixelOffset><LineOffset>8</LineOffset>
+</VRTRasterBand>
+</VRTDataset>"""
+MOSAIC = """\
+<VRTDataset rasterXSize="8" rasterYSize="8">
+<SRS>EPSG:32633</SRS><GeoTransform>0, 2, 0, 0, 0, -2</GeoTransform>
+<VRTRasterBand dataType="Byte" band="1">
+<SimpleSource>{source}<SourceBand>1</SourceBand></SimpleSource>
+</VRTRasterBand>
+</VRTDataset>"""
 
 
 @pytest.fixture
@@ -50,7 +59,10 @@ def source(text, relative="1"):
     [
         RAW_BAND,
         "<GDAL_WMS><Service name='TMS'><ServerUrl>http://localhost:9/x</ServerUrl></Service></GDAL_WMS>",
-        "<MRF_META><Raster><Size x='8' y='8'/></Raster><CachedSource><Source>/etc/passwd</Source></CachedSource></MRF_META>",
+        (
+            "<MRF_META><Raster><Size x='8' y='8'/></Raster><CachedSource><Source>/etc/passwd</Source>"
+            "</CachedSource></MRF_META>"
+        ),
         '{"type": "gdal_streamed_alg"}',
         "ENVI\nsamples = 8",
         "GIF89a........",
@@ -104,9 +116,13 @@ def test_vrt_that_reaches_out_is_refused(folder, secret, inner):
     [
         RAW_BAND,
         '<VRTDataset subClass="VRTWarpedDataset" rasterXSize="8" rasterYSize="8"></VRTDataset>',
-        '<VRTDataset rasterXSize="8" rasterYSize="8"><VRTRasterBand dataType="Byte" band="1" subClass="VRTDerivedRasterBand">'
+        '<VRTDataset rasterXSize="8" rasterYSize="8"><VRTRasterBand dataType="Byte" band="1" '
+        'subClass="VRTDerivedRasterBand">'
         "<PixelFunctionType>mul</PixelFunctionType></VRTRasterBand></VRTDataset>",
-        '<VRTDataset rasterXSize="8" rasterYSize="8"><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">/etc/passwd</MDI></Metadata></VRTDataset>',
+        (
+            '<VRTDataset rasterXSize="8" rasterYSize="8"><Metadata domain="OVERVIEWS">'
+            '<MDI key="OVERVIEW_FILE">/etc/passwd</MDI></Metadata></VRTDataset>'
+        ),
     ],
 )
 def test_vrt_of_another_kind_is_refused(folder, secret, text):
@@ -151,7 +167,8 @@ def test_link_out_of_the_folder_is_not_followed(folder, secret):
 
 def test_vrt_with_entities_or_without_end_is_one_line(folder):
     (folder / "bomb.vrt").write_text(
-        '<!DOCTYPE x [<!ENTITY a "b">]><VRTDataset rasterXSize="8" rasterYSize="8"><SRS>&a;</SRS></VRTDataset>'
+        '<!DOCTYPE x [<!ENTITY a "b">]><VRTDataset rasterXSize="8" rasterYSize="8"><SRS>&a;</SRS>'
+        "</VRTDataset>"
     )
     with pytest.raises(SceneError, match="XML declarations"):
         open_scene(folder / "bomb.vrt")
@@ -169,7 +186,10 @@ def test_overviews_that_open_other_files_are_refused(folder, secret, way):
     evil.write_text(RAW_BAND.replace("{secret}", str(secret)))
     scene = folder / "a.tif"
     write_tiff(scene, ":::BASE:::evil.vrt" if way in ("tag", "source of a vrt") else None)
-    notes = '<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="{key}">:::BASE:::evil.vrt</MDI></Metadata></PAMDataset>'
+    notes = (
+        '<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="{key}">:::BASE:::evil.vrt</MDI></Metadata>'
+        "</PAMDataset>"
+    )
     if way in ("ovr", "msk"):
         (folder / f"a.tif.{way}").write_bytes(evil.read_bytes())
     elif way == "tag of the ovr":
@@ -231,7 +251,10 @@ def test_format_that_this_gdal_lacks_is_named(folder, monkeypatch):
 @pytest.mark.parametrize(
     "text",
     [
-        "<OGRVRTDataSource><OGRVRTLayer name='x'><SrcDataSource>/etc/passwd</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>",
+        (
+            "<OGRVRTDataSource><OGRVRTLayer name='x'><SrcDataSource>/etc/passwd</SrcDataSource>"
+            "</OGRVRTLayer></OGRVRTDataSource>"
+        ),
         "<kml></kml>",
         "x,y\n1,2\n",
         "PK\x03\x04zip",
@@ -260,7 +283,8 @@ def test_geopackage_with_foreign_virtual_tables_is_refused(folder):
     with sqlite3.connect(path) as database:
         database.execute("PRAGMA writable_schema = ON")
         database.execute(
-            "INSERT INTO sqlite_master VALUES ('table', 'x', 'x', 0, 'CREATE VIRTUAL TABLE x USING VirtualOGR(''/etc/passwd'')')"
+            "INSERT INTO sqlite_master VALUES ('table', 'x', 'x', 0, 'CREATE VIRTUAL TABLE x USING "
+            "VirtualOGR(''/etc/passwd'')')"
         )
     database.close()
     with pytest.raises(LabelError, match="read other files"):

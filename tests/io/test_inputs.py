@@ -1,6 +1,4 @@
-"""What is done with every odd but legitimate raster: the tests that docs/reference/inputs.md names, one for each of its
-lines.
-"""
+"""Odd but legitimate rasters: the tests that docs/reference/inputs.md names, one for each of its lines."""
 
 from __future__ import annotations
 
@@ -305,7 +303,10 @@ def test_bands_of_several_types_come_as_the_type_that_holds_all(make_tiff, tmp_p
     make_tiff(np.full((4, 4), 200, "uint8"), "a.tif")
     make_tiff(np.full((4, 4), -5, "int16"), "b.tif")
     bands = "".join(
-        f'<VRTRasterBand dataType="{kind}" band="{i}"><SimpleSource><SourceFilename relativeToVRT="1">{name}</SourceFilename></SimpleSource></VRTRasterBand>'
+        (
+            f'<VRTRasterBand dataType="{kind}" band="{i}"><SimpleSource>'
+            f'<SourceFilename relativeToVRT="1">{name}</SourceFilename></SimpleSource></VRTRasterBand>'
+        )
         for i, (kind, name) in enumerate([("Byte", "a.tif"), ("Int16", "b.tif")], start=1)
     )
     (tmp_path / "both.vrt").write_text(f'<VRTDataset rasterXSize="4" rasterYSize="4">{bands}</VRTDataset>')
@@ -356,7 +357,8 @@ def test_nodata_of_a_float_survives_its_rounding(make_tiff):
 
 def test_nodata_that_the_type_cannot_hold_marks_nothing(tmp_path):
     (tmp_path / "a.vrt").write_text(
-        '<VRTDataset rasterXSize="2" rasterYSize="1"><VRTRasterBand dataType="Byte" band="1"><NoDataValue>-9999</NoDataValue></VRTRasterBand></VRTDataset>'
+        '<VRTDataset rasterXSize="2" rasterYSize="1"><VRTRasterBand dataType="Byte" band="1">'
+        "<NoDataValue>-9999</NoDataValue></VRTRasterBand></VRTDataset>"
     )
     scene = open_scene(tmp_path / "a.vrt")
     assert scene.bands[0].nodata is None

@@ -288,7 +288,8 @@ for limit in map(int, sys.argv[2:]):
             for row in range(writer.done_rows, 700, 100):
                 writer.write(row, pixels[:, row : row + 100])
     except WriteError as error:
-        sys.stdout.write(f"{limit} refused, {'there' if os.path.exists(sys.argv[1]) else 'nothing'}: {error}\\n")
+        output = "there" if os.path.exists(sys.argv[1]) else "nothing"
+        sys.stdout.write(f"{limit} refused, {output}: {error}\\n")
     else:
         sys.stdout.write(f"{limit} written\\n")
 """

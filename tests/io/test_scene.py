@@ -95,7 +95,10 @@ def test_fingerprint_tells_a_changed_file(path):
 
 
 def test_fingerprint_of_a_vrt_tells_a_changed_source(path, tmp_path):
-    band = '<VRTRasterBand dataType="UInt16" band="1"><SimpleSource><SourceFilename relativeToVRT="1">scene.tif</SourceFilename></SimpleSource></VRTRasterBand>'
+    band = (
+        '<VRTRasterBand dataType="UInt16" band="1"><SimpleSource>'
+        '<SourceFilename relativeToVRT="1">scene.tif</SourceFilename></SimpleSource></VRTRasterBand>'
+    )
     (tmp_path / "m.vrt").write_text(f'<VRTDataset rasterXSize="200" rasterYSize="300">{band}</VRTDataset>')
     scene = open_scene(tmp_path / "m.vrt")
     before = scene.fingerprint()

@@ -94,7 +94,8 @@ def test_geopackage_carries_styles_that_qgis_applies(tmp_path):
     )
     with sqlite3.connect(path) as database:
         rows = database.execute(
-            "SELECT f_table_name, f_geometry_column, f_table_catalog, useAsDefault, styleQML FROM layer_styles ORDER BY 1"
+            "SELECT f_table_name, f_geometry_column, f_table_catalog, useAsDefault, styleQML FROM "
+            "layer_styles ORDER BY 1"
         ).fetchall()
         contents = dict(database.execute("SELECT table_name, data_type FROM gpkg_contents").fetchall())
         version = database.execute("PRAGMA user_version").fetchone()[0]
@@ -230,7 +231,8 @@ from eo_dl.errors import WriteError
 from eo_dl.io import vectorlayers
 from eo_dl.io.vectorlayers import write_layer
 xy = np.random.default_rng(0).random((20000, 2)) * 1000
-frame = geopandas.GeoDataFrame({"class_name": ["a"] * 20000}, geometry=shapely.box(xy[:, 0], xy[:, 1], xy[:, 0] + 1, xy[:, 1] + 1), crs=32633)
+boxes = shapely.box(xy[:, 0], xy[:, 1], xy[:, 0] + 1, xy[:, 1] + 1)
+frame = geopandas.GeoDataFrame({"class_name": ["a"] * 20000}, geometry=boxes, crs=32633)
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
 for suffix in sys.argv[2:]:

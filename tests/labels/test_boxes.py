@@ -19,10 +19,16 @@ Box = tuple[float, float, float, float]
 
 def voc(boxes: list[Box], name: str = "tree", image: str = "a.tif", extra: str = "") -> str:
     objects = "".join(
-        f"<object><name>{name}</name>{extra}<bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
+        (
+            f"<object><name>{name}</name>{extra}<bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin><xmax>{x1}</xmax>"
+            f"<ymax>{y1}</ymax></bndbox></object>"
+        )
         for x0, y0, x1, y1 in boxes
     )
-    return f"<annotation><filename>{image}</filename><size><width>100</width><height>80</height><depth>3</depth></size>{objects}</annotation>"
+    return (
+        f"<annotation><filename>{image}</filename><size><width>100</width><height>80</height>"
+        f"<depth>3</depth></size>{objects}</annotation>"
+    )
 
 
 def read(folder: Path, text: str, name: str = "a.xml", origin: int | None = None) -> LabelSet:
@@ -63,7 +69,10 @@ def test_boxes_come_back_as_written(
 
 def test_difficult_and_nameless_objects_are_ignored(tmp_path: Path) -> None:
     first = voc([(1, 1, 5, 5)], extra="<difficult>1</difficult>").removesuffix("</annotation>")
-    second = "<object><name> </name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>12</xmax><ymax>12</ymax></bndbox></object></annotation>"
+    second = (
+        "<object><name> </name><bndbox><xmin>9</xmin><ymin>9</ymin><xmax>12</xmax><ymax>12</ymax></bndbox>"
+        "</object></annotation>"
+    )
     labels = read(tmp_path, first + second)
     assert labels.features.ignore.tolist() == [True, True] and labels.features.class_ids.tolist() == [1, 255]
 
@@ -81,7 +90,10 @@ def test_a_box_turned_inside_out_is_dropped_by_name(tmp_path: Path) -> None:
     assert len(labels) == 1 and any("a.xml#1" in note for note in labels.notes)
 
 
-BOMB = '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><annotation><filename>&b;</filename></annotation>'
+BOMB = (
+    '<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><annotation>'
+    "<filename>&b;</filename></annotation>"
+)
 EXTERNAL = (
     '<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename></annotation>'
 )

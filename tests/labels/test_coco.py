@@ -38,9 +38,20 @@ def test_compressed_and_plain_runs_give_the_mask_back(mask: np.ndarray) -> None:
 
 @pytest.mark.parametrize(
     ("counts", "size"),
-    [([5, 6], [3, 3]), ([-1, 10], [3, 3]), ("\x00bad", [3, 3]), ("o", [3, 3]), ("oooooooooooooo0", [3, 3]), ([9], [0, 9]), ([9], [10**6, 10**6]), (None, [3, 3]), ([9], "33"),
-     ([2**62, 2**62], [3, 3]), (["9"], [3, 3])],
-)  # fmt: skip
+    [
+        ([5, 6], [3, 3]),
+        ([-1, 10], [3, 3]),
+        ("\x00bad", [3, 3]),
+        ("o", [3, 3]),
+        ("oooooooooooooo0", [3, 3]),
+        ([9], [0, 9]),
+        ([9], [10**6, 10**6]),
+        (None, [3, 3]),
+        ([9], "33"),
+        ([2**62, 2**62], [3, 3]),
+        (["9"], [3, 3]),
+    ],
+)
 def test_runs_that_do_not_fit_their_mask_are_refused(counts: object, size: object) -> None:
     with pytest.raises(ValueError, match=r"^the "):
         rle_outline(counts, size)

@@ -57,7 +57,7 @@ def _grids(draw: st.DrawFn) -> ChipGrid:
 
 
 def _lattice(grid: ChipGrid, spacing: int, seed: int, largest: float) -> Objects:
-    """Objects of two classes that do not overlap: one in each square of a lattice with an offset of its own."""
+    """Disjoint objects of two classes: one in each square of a lattice, each with its own offset."""
     rng = np.random.default_rng(seed)
     offset = rng.random(2) * spacing
     cols, rows = (

@@ -81,7 +81,7 @@ def run(name, parameters, feedback=None, context=None):
 
 
 def parameters():
-    """Every algorithm with its parameters: type, default, whether it must be given and lies under Advanced."""
+    """Every algorithm with its parameters: type, default, required or not, under Advanced or not."""
     found = {}
     for algorithm in QgsApplication.processingRegistry().providerById("eo_dl").algorithms():
         found[algorithm.name()] = {
@@ -122,7 +122,10 @@ def extent(python, model, scene, labels):
     words = json.loads(said["results"]["RESULT"])["words"]
     path = next(word for word in words if word.startswith("--aoi=")).removeprefix("--aoi=")
     own = QgsRasterLayer(scene, "scene").extent()
-    box = f"{own.xMinimum()},{own.xMaximum()},{own.yMinimum()},{own.yMaximum()} [{QgsRasterLayer(scene, 'scene').crs().authid()}]"
+    box = (
+        f"{own.xMinimum()},{own.xMaximum()},{own.yMinimum()},{own.yMaximum()} "
+        f"[{QgsRasterLayer(scene, 'scene').crs().authid()}]"
+    )
     whole = json.loads(run("predict", {**given, "EXTENT": box})["results"]["RESULT"])["words"]
     second = next(word for word in whole if word.startswith("--aoi=")).removeprefix("--aoi=")
     both = run("predict", {**given, "AOI": f"{labels}|layername=buildings", "EXTENT": box})

@@ -38,7 +38,7 @@ class Page:
 
 
 def pressed(steps):
-    """`steps`: [what it is called, button, path to type or null, EO_DL_PYTHON or null, press OK afterwards]."""
+    """`steps`: [name, button, path to type or null, EO_DL_PYTHON or null, press OK afterwards]."""
     found = {}
     for name, button, path, environment, confirmed in json.loads(steps):
         os.environ.pop("EO_DL_PYTHON", None)

@@ -212,7 +212,8 @@ def test_what_a_command_found_is_shown_in_columns(
 ) -> None:
     lines = ["class  objects", "tree        12"]
     python = stub(
-        f"import json\nfor line in {lines!r}: print(json.dumps({{'event': 'text', 'message': line}}))\nprint(json.dumps({{'event': 'result', 'words': []}}))"
+        f"import json\nfor line in {lines!r}: print(json.dumps({{'event': 'text', 'message': "
+        "line}))\nprint(json.dumps({'event': 'result', 'words': []}))"
     )
     said = inside("words", python, sample / "train.tif", sample / "train_labels.gpkg", tmp_path / "chips")
     assert [line.replace("\N{NO-BREAK SPACE}", " ") for line in said["shown"]] == lines
@@ -251,7 +252,8 @@ import json, shutil, sys
 from pathlib import Path
 out = Path(next(word[6:] for word in sys.argv if word.startswith("--out=")))
 for source in map(Path, KNOWN[" ".join(word for word in sys.argv[8:10] if not word.startswith("-"))]):
-    (shutil.copytree if source.is_dir() else shutil.copy)(source, out.with_name(out.stem + source.name.removeprefix("made")))
+    copy = shutil.copytree if source.is_dir() else shutil.copy
+    copy(source, out.with_name(out.stem + source.name.removeprefix("made")))
 print(json.dumps({"event": "result", "output": str(out), "model_sha256": "abc123"}))
 """
 
@@ -319,8 +321,12 @@ def test_results_load_styled_in_their_group_with_their_origin(
     found = inside("loaded", stub(f"KNOWN = {known!r}\n{MAKING}"), json.dumps(jobs))
     colours = [[info.name, info.color] for info in classes]
     assert [(one["algorithm"], one["name"]) for one in found] == [
-        ("predict", "map"), ("vectorize", "polygons"), ("tile", "chips by split"), ("next_to_label", "label next"), ("check_labels", "findings"),
-    ]  # fmt: skip
+        ("predict", "map"),
+        ("vectorize", "polygons"),
+        ("tile", "chips by split"),
+        ("next_to_label", "label next"),
+        ("check_labels", "findings"),
+    ]
     for one in found:
         assert (
             one["ok"] and one["in group"] and one["renderer"] != "singleSymbol" and len(one["legend"]) > 1
@@ -367,8 +373,16 @@ def test_review_goes_from_the_least_certain_and_saves_each_decision(
 
 RETRAINED = """
 import json, sys
-result = {"event": "result", "words": sys.argv[1:], "model": "/models/trees_2.eodl", "chips": "/models/trees_2.chips", "labels": "/models/trees_2.labels.gpkg",
-          "before": [], "after": [], "rows": [["ap50", "0.61", "0.72", "+0.11 (0.02 to 0.20)"]]}
+result = {
+    "event": "result",
+    "words": sys.argv[1:],
+    "model": "/models/trees_2.eodl",
+    "chips": "/models/trees_2.chips",
+    "labels": "/models/trees_2.labels.gpkg",
+    "before": [],
+    "after": [],
+    "rows": [["ap50", "0.61", "0.72", "+0.11 (0.02 to 0.20)"]],
+}
 print(json.dumps(result))
 """
 
@@ -496,7 +510,10 @@ def test_the_loop_by_qgis_process(qgis_environment: dict[str, str], sample: Path
         "SIZE=96",
         f"OUT={chips}",
     )
-    quick = "min_steps=1\nbaselines=false\ntask_options.decoder_channels=[16,16,16,16,16]\ntask_options.backbone=test_resnet"
+    quick = (
+        "min_steps=1\nbaselines=false\n"
+        "task_options.decoder_channels=[16,16,16,16,16]\ntask_options.backbone=test_resnet"
+    )
     process("train", f"CHIPS={chips}", "TASK=segmentation", "EPOCHS=1", f"SETTINGS={quick}", f"OUT={model}")
     result = process("predict", f"MODEL={model}", f"SCENES={sample / 'test.tif'}", f"OUT={out}")
     assert result["OUT"] == out
@@ -587,10 +604,31 @@ def test_a_window_shows_the_result_in_the_colours_of_its_classes(
         f"import sys\nKNOWN = {made!r}\nexec({RETRAINED!r} if 'retrain' in sys.argv else {MAKING!r})\n"
     )
     retrain = {"chips": str(tmp_path), "labels": str(sample / "train_labels.gpkg"), "truth": "", "epochs": 0}
-    given = {"python": python, "scene": str(sample / "test.tif"), "model": str(tmp_path / "model.eodl"), "out": str(tmp_path / "trees.gpkg"), "pictures": str(pictures),
-             "chips": "", "retrain": retrain, "pace": 0.4}  # fmt: skip
-    desktop = ["xvfb-run", "-a", "-s", "-screen 0 1600x1000x24", "qgis.bin", "--noversioncheck", "--nologo", "--profiles-path", str(tmp_path / "config"), "--profile", "default",
-               "--code", str(HERE / "window.py")]  # fmt: skip
+    given = {
+        "python": python,
+        "scene": str(sample / "test.tif"),
+        "model": str(tmp_path / "model.eodl"),
+        "out": str(tmp_path / "trees.gpkg"),
+        "pictures": str(pictures),
+        "chips": "",
+        "retrain": retrain,
+        "pace": 0.4,
+    }
+    desktop = [
+        "xvfb-run",
+        "-a",
+        "-s",
+        "-screen 0 1600x1000x24",
+        "qgis.bin",
+        "--noversioncheck",
+        "--nologo",
+        "--profiles-path",
+        str(tmp_path / "config"),
+        "--profile",
+        "default",
+        "--code",
+        str(HERE / "window.py"),
+    ]
     environment = {**qgis_environment, "QT_QPA_PLATFORM": "xcb", "EO_DL_WINDOW": json.dumps(given)}
     done = subprocess.run(desktop, env=environment, capture_output=True, text=True, check=False, timeout=150)
     problem = pictures / "error.txt"

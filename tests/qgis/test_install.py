@@ -61,8 +61,14 @@ def test_enabling_keeps_every_other_setting(tmp_path: Path) -> None:
     enable(tmp_path, "eo_dl_qgis")
     lines = ini.read_text().splitlines()
     assert [line for line in lines if line] == [
-        "[General]", "locale\\userLocale=de", "[PythonPlugins]", "eo_dl_qgis=true", "other=true", "[UI]", "state=@ByteArray(\\0\\0\\xff)",
-    ]  # fmt: skip
+        "[General]",
+        "locale\\userLocale=de",
+        "[PythonPlugins]",
+        "eo_dl_qgis=true",
+        "other=true",
+        "[UI]",
+        "state=@ByteArray(\\0\\0\\xff)",
+    ]
 
 
 def test_no_profile_says_what_to_do(tmp_path: Path) -> None:

@@ -26,9 +26,21 @@ shown = [layer.renderer().symbolForFeature(f, context) is not None for f in laye
 layer.renderer().stopRender(context)
 widgets = {f.name(): layer.editorWidgetSetup(i).type() for i, f in enumerate(layer.fields())}
 layer.startEditing(); first = next(layer.getFeatures())
-layer.changeAttributeValue(first.id(), layer.fields().indexFromName("done"), True); saved = layer.commitChanges()
-print(json.dumps({"valid": layer.isValid(), "crs": layer.crs().authid(), "by": layer.renderer().classAttribute(), "kinds": kinds, "shown": shown, "widgets": widgets,
-  "tip": layer.mapTipTemplate(), "count": layer.featureCount(), "saved": saved, "boxes": [f.geometry().boundingBox().center().toString(1) for f in layer.getFeatures() if f.hasGeometry()]}))
+layer.changeAttributeValue(first.id(), layer.fields().indexFromName("done"), True)
+saved = layer.commitChanges()
+placed = [f.geometry() for f in layer.getFeatures() if f.hasGeometry()]
+print(json.dumps({
+    "valid": layer.isValid(),
+    "crs": layer.crs().authid(),
+    "by": layer.renderer().classAttribute(),
+    "kinds": kinds,
+    "shown": shown,
+    "widgets": widgets,
+    "tip": layer.mapTipTemplate(),
+    "count": layer.featureCount(),
+    "saved": saved,
+    "boxes": [geometry.boundingBox().center().toString(1) for geometry in placed],
+}))
 """
 
 

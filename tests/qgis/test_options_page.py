@@ -16,7 +16,8 @@ Inside = Callable[..., Any]
 
 FITS = """
 import json, sys
-doctor = {"eo_dl": "1.2.3", "python": "3.11.2", "gpus": [], "packages": {"torch": "2.9.0"}, "problems": PROBLEMS}
+doctor = {"eo_dl": "1.2.3", "python": "3.11.2", "gpus": [], "packages": {"torch": "2.9.0"}}
+doctor["problems"] = PROBLEMS
 WAIT
 print(json.dumps({"interface": INTERFACE, "eo_dl": "1.2.3"} if "capabilities" in sys.argv else doctor))
 raise SystemExit(1 if "doctor" in sys.argv and doctor["problems"] else 0)

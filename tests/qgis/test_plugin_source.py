@@ -25,9 +25,19 @@ COMPATIBLE = "qt.py"  # the one file where old and new names stand beside each o
 
 # Gone in Qt 6 or PyQt 6, or in QGIS 4.
 GONE = {
-    "exec_", "QRegExp", "QDesktopWidget", "QTextCodec", "QMatrix", "QVariant", "QgsMapLayerRegistry", "QgsMapLayerType",
-    "setMargin", "QSignalMapper", "toTime_t", "fromTime_t",
-}  # fmt: skip
+    "exec_",
+    "QRegExp",
+    "QDesktopWidget",
+    "QTextCodec",
+    "QMatrix",
+    "QVariant",
+    "QgsMapLayerRegistry",
+    "QgsMapLayerType",
+    "setMargin",
+    "QSignalMapper",
+    "toTime_t",
+    "fromTime_t",
+}
 # look like values of an enum
 INNER_CLASSES = {"QgsProcessingContext.LayerDetails", "QgsVectorFileWriter.SaveVectorOptions"}
 
@@ -51,14 +61,17 @@ def chains(tree: ast.Module) -> Iterator[tuple[list[str], int]]:
 
 
 def unscoped(parts: list[str]) -> bool:
-    """True for `Qt.AlignLeft` or `QgsProcessing.TypeRaster`: a value of an enum without the name of the enum."""
+    """True for a value of an enum without the enum's name: `Qt.AlignLeft`, `QgsProcessing.TypeRaster`."""
     if not re.match(r"Qt$|Qgis$|Q[A-Z]|Qgs", parts[0]) or ".".join(parts) in INNER_CLASSES:
         return False
     return len(parts) == 2 and parts[1][:1].isupper() and not parts[1].isupper()
 
 
 def test_the_check_knows_an_unscoped_enum_when_it_sees_one() -> None:
-    source = "Qt.AlignLeft; Qt.AlignmentFlag.AlignLeft; QgsProcessing.TypeRaster; Qgis.QGIS_VERSION_INT; QgsProject.instance(); QMessageBox.Yes"
+    source = (
+        "Qt.AlignLeft; Qt.AlignmentFlag.AlignLeft; QgsProcessing.TypeRaster; Qgis.QGIS_VERSION_INT; "
+        "QgsProject.instance(); QMessageBox.Yes"
+    )
     assert [".".join(parts) for parts, _ in chains(ast.parse(source)) if unscoped(parts)] == [
         "Qt.AlignLeft",
         "QgsProcessing.TypeRaster",

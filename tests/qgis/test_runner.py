@@ -69,7 +69,9 @@ say(event="result", words=sys.argv[1:])
 
 def test_the_one_line_of_an_error_is_what_the_person_reads(stub: Stub) -> None:
     python = stub(
-        """import json; print(json.dumps({"event": "error", "message": "a.tif: no CRS; name it with --crs"})); raise SystemExit(2)"""
+        """import json
+print(json.dumps({"event": "error", "message": "a.tif: no CRS; name it with --crs"}))
+raise SystemExit(2)"""
     )
     with pytest.raises(runner.Failed, match=r"^a\.tif: no CRS; name it with --crs$"):
         runner.run(python, ["tile"], Listener())
@@ -127,10 +129,18 @@ while True:
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_a_killed_parent_leaves_no_child(tmp_path: Path) -> None:
     """A parent starts a real eo-dl and is killed dead: the pipe closes, and the child ends by itself."""
-    slow = "import sys; from eo_dl_cli import parent; parent.end_with_stdin(); print('ready', flush=True); import signal; signal.pause()"
+    slow = (
+        "import sys; from eo_dl_cli import parent; parent.end_with_stdin(); print('ready', flush=True); "
+        "import signal; signal.pause()"
+    )
     parent = f"""
 import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", {slow!r}], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+child = subprocess.Popen(
+    [sys.executable, "-c", {slow!r}],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    start_new_session=True,
+)
 child.stdout.readline()
 print(child.pid, flush=True)
 sys.stdin.read()
@@ -149,9 +159,19 @@ sys.stdin.read()
 
 def test_the_environment_of_the_child_is_clean() -> None:
     leaked = {
-        "PYTHONHOME": "/usr", "PYTHONPATH": "/x", "PYTHONEXECUTABLE": "/usr/bin/python3", "PROJ_LIB": "/p", "PROJ_DATA": "/p", "GDAL_DATA": "/g",
-        "GDAL_DRIVER_PATH": "/g", "LD_LIBRARY_PATH": "/l", "QT_PLUGIN_PATH": "/q", "VIRTUAL_ENV": "/v", "CONDA_PREFIX": "/c", "__PYVENV_LAUNCHER__": "/v",
-    }  # fmt: skip
+        "PYTHONHOME": "/usr",
+        "PYTHONPATH": "/x",
+        "PYTHONEXECUTABLE": "/usr/bin/python3",
+        "PROJ_LIB": "/p",
+        "PROJ_DATA": "/p",
+        "GDAL_DATA": "/g",
+        "GDAL_DRIVER_PATH": "/g",
+        "LD_LIBRARY_PATH": "/l",
+        "QT_PLUGIN_PATH": "/q",
+        "VIRTUAL_ENV": "/v",
+        "CONDA_PREFIX": "/c",
+        "__PYVENV_LAUNCHER__": "/v",
+    }
     kept = {"PATH": "/bin", "HOME": "/home/me", "https_proxy": "http://proxy:3128", "LANG": "de_DE.UTF-8"}
     assert environment.clean(leaked | kept) == kept
     bundled = environment.clean(

@@ -404,10 +404,10 @@ def test_tasks_are_the_folders_and_unknown_ones_are_refused_with_the_nearest() -
 
 def test_tasks_codecs_and_bundles_need_no_torch() -> None:
     code = (
-        "import sys, eo_dl.bundle\nfrom eo_dl.tasks import available_tasks, load_task\n"
-        "from eo_dl.core.classes import ClassSet\n"
-        "for t in map(load_task, available_tasks()): t.make_codec(ClassSet.of_names(['a', 'b']), t.config())\n"
-        "print([m for m in ('torch', 'timm', 'torchvision', 'lightning', 'albumentations', 'torchgeo') if m in sys.modules])"
+        "import sys, eo_dl.bundle\nfrom eo_dl.tasks import available_tasks, load_task\nfrom "
+        "eo_dl.core.classes import ClassSet\nfor t in map(load_task, available_tasks()): "
+        "t.make_codec(ClassSet.of_names(['a', 'b']), t.config())\nprint([m for m in ('torch', 'timm', "
+        "'torchvision', 'lightning', 'albumentations', 'torchgeo') if m in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],

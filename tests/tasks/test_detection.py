@@ -74,8 +74,9 @@ def test_patches_of_raster_labels_are_objects() -> None:
     mask = np.zeros((20, 30), np.uint8)
     mask[2:5, 3:9], mask[10:12, 10:12], mask[0, 29] = 7, 3, 255
     found = _encoded(mask=mask)
-    assert {(*box, class_id) for box, class_id in zip(found.boxes.tolist(), found.class_ids.tolist(), strict=True)} == {
-        (3, 2, 9, 5, 7), (10, 10, 12, 12, 3), (29, 0, 30, 1, 255)}  # fmt: skip
+    assert {
+        (*box, class_id) for box, class_id in zip(found.boxes.tolist(), found.class_ids.tolist(), strict=True)
+    } == {(3, 2, 9, 5, 7), (10, 10, 12, 12, 3), (29, 0, 30, 1, 255)}
 
 
 @given(st.floats(-5, 35), st.floats(-5, 25), st.floats(0.01, 40), st.floats(0.01, 40))

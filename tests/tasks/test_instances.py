@@ -143,8 +143,12 @@ def test_patches_of_raster_labels_are_objects() -> None:
 
 
 def test_decoded_objects_are_sorted_without_empty_places() -> None:
-    raw = {"boxes": np.array([[0, 0, 4, 4], [0, 0, 0, 0], [8, 8, 18, 20]], np.float32), "scores": np.array([0.3, 0, 0.9], np.float32),
-           "channels": np.array([1, 0, 0]), "masks": np.ones((3, 28, 28), np.float32)}  # fmt: skip
+    raw = {
+        "boxes": np.array([[0, 0, 4, 4], [0, 0, 0, 0], [8, 8, 18, 20]], np.float32),
+        "scores": np.array([0.3, 0, 0.9], np.float32),
+        "channels": np.array([1, 0, 0]),
+        "masks": np.ones((3, 28, 28), np.float32),
+    }
     found = CODEC.decode(raw)
     assert found.class_ids.tolist() == [7, 3]
     np.testing.assert_allclose(shapely.bounds(found.polygons), found.boxes, atol=1e-4)

@@ -138,7 +138,10 @@ def test_the_box_follows_the_object_without_being_taught() -> None:
 def test_chips_with_several_objects_are_said() -> None:
     notes = TASK.remarks(LocalizationConfig(), {"train": [0, 1, 2, 3], "val": [2]})
     assert notes == (
-        "3 of 5 chips contain several objects: the largest visible one is their label (`task_options.crowded`: largest or ignore)",
+        (
+            "3 of 5 chips contain several objects: the largest visible one is their label "
+            "(`task_options.crowded`: largest or ignore)"
+        ),
     )
     assert TASK.remarks(LocalizationConfig(), {"train": [0, 1, 1]}) == ()
 

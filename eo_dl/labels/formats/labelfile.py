@@ -12,8 +12,8 @@ from ...errors import LabelError
 
 _HEAD_BYTES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
-# What lies before it, and a string, perhaps with the colon that makes it a key, or a bracket. The string may be cut
-# off at its end. Nothing backtracks, so hostile text costs no more time than any other.
+# Any text up to a bracket or a string, and the colon that makes the string a key. The string may be cut off
+# at its end. Nothing backtracks, so hostile text costs no more time than any other.
 _JSON_TOKEN = re.compile(
     rb'[^"\[\]{}]*+(?:"(?P<text>[^"\\]*+(?:\\.[^"\\]*+)*+)(?P<end>"?)(?P<colon>\s*:)?|(?P<bracket>[\[\]{}]))',
     re.DOTALL,

@@ -175,7 +175,7 @@ def _text_of(value: object) -> str | None:
 
 
 def _elements(value: object) -> list[str | None]:
-    """The texts of a list, as such or as the JSON that GeoPackages hold for it; else the text of the value."""
+    """The texts of a list, which may be JSON, as in GeoPackages; else the text of the value."""
     if isinstance(value, str) and value.startswith('["'):
         try:
             value = json.loads(value)

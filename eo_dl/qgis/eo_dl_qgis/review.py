@@ -52,7 +52,7 @@ class Review:
         return listed + sorted(occurring.difference(listed))
 
     def _in_legend(self):
-        """Classes of the legend: a prediction lists all classes of its model, also those without an object."""
+        """Classes of the legend; a prediction lists all classes of its model, with or without objects."""
         renderer = self.layer.renderer()
         if not isinstance(renderer, QgsCategorizedSymbolRenderer):
             return []
@@ -91,7 +91,7 @@ class Review:
         self._write(feature_id, {"status": CHANGED, "class_name": name, "class_id": self._class_id(name)})
 
     def _class_id(self, name):
-        """The id of the class in other features; None, rather than a wrong one, if no other feature has it."""
+        """The id of the class in other features; None, not a guess, if no other feature has it."""
         if self.layer.fields().indexOf("class_id") < 0:
             return None
         return next(

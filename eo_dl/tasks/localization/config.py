@@ -16,8 +16,8 @@ class LocalizationConfig(TaskConfig):
     network: Literal["locator"] = "locator"
     """The one architecture: a backbone with a box regressor and a classifier that knows "nothing"."""
     crowded: Crowded = "largest"
-    """Chips with several objects: "largest", the largest visible object is the label; "ignore", the chip counts
-    neither way."""
+    """Chips with several objects: "largest", the largest visible object is the label; "ignore", the chip
+    counts neither way."""
     min_visible: float = Field(default=0.5, ge=0, le=1)
     """Objects with a smaller share of their box in the chip are ignored."""
     map_stride: Literal[2, 4, 8, 16] | None = None

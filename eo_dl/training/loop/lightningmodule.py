@@ -360,8 +360,8 @@ class TrainingModule(lightning.LightningModule):
         steps = self.inputs.checkpoints.steps()
         kept = f"the checkpoint of step {steps[-1]} is kept" if steps else "there is no checkpoint yet"
         return TrainingError(
-            f"training stopped at step {self.inputs.state.step + 1}: {problem}{chips}; check the chips and their "
-            f"labels, or try a lower `lr` or `precision` 32; {kept}"
+            f"training stopped at step {self.inputs.state.step + 1}: {problem}{chips}; check the chips and "
+            f"their labels, or try a lower `lr` or `precision` 32; {kept}"
         )
 
     # Lightning's parts

@@ -143,8 +143,8 @@ class TrainingRun:
         log.info("writing the best model so far; press Ctrl-C again to leave at once")
         self._load_best(network, state)
         unfinished = (
-            f"stopped by the user in epoch {state.epoch + 1} of {state.planned_epochs}; these are the weights of "
-            f"epoch {state.best_epoch}, the best so far"
+            f"stopped by the user in epoch {state.epoch + 1} of {state.planned_epochs}; these are the "
+            f"weights of epoch {state.best_epoch}, the best so far"
         )
         path = self._write(network, state, unfinished).model.path
         return f"{path} holds the best weights so far (epoch {state.best_epoch}), marked as unfinished"

@@ -128,8 +128,8 @@ class RunFolder:
         changed = differences(known, json.loads(json.dumps(identity)))
         if changed:
             raise ConfigError(
-                f"{self.path}: cannot be resumed, because these differ: {'; '.join(changed[:3])}; restore them, "
-                f"or start again with `overwrite`"
+                f"{self.path}: cannot be resumed, because these differ: {'; '.join(changed[:3])}; restore "
+                "them, or start again with `overwrite`"
             )
 
     def _refuse_or_clear(self, known: dict[str, Any] | None, overwrite: bool) -> None:
@@ -178,7 +178,7 @@ def _is_unfinished(model: Path, resume: bool) -> bool:
         return False
     if not resume:
         raise OutputExistsError(
-            f"{model}: the best model so far of a stopped run; continue the run with `resume`, or start again "
-            f"with `overwrite`"
+            f"{model}: the best model so far of a stopped run; continue the run with `resume`, or start "
+            "again with `overwrite`"
         )
     return True

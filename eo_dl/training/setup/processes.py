@@ -64,7 +64,8 @@ def process_layout(config: TrainConfig, environment: Mapping[str, str] | None = 
     ):
         if configured is not None and configured != started:
             raise ConfigError(
-                f"`{name}` {configured}: the launcher started {started}; omit `{name}`, or set it to {started}"
+                f"`{name}` {configured}: the launcher started {started}; omit `{name}`, or set it to "
+                f"{started}"
             )
     return layout
 
@@ -87,8 +88,8 @@ def _of_config(config: TrainConfig, env: Mapping[str, str]) -> ProcessLayout:
     devices, nodes = config.devices or 1, config.nodes or 1
     if nodes > 1 and "NODE_RANK" not in env:
         raise ConfigError(
-            f"`nodes` {nodes}: several machines need torchrun or SLURM's srun, which set the number themselves; "
-            f"omit `nodes`"
+            f"`nodes` {nodes}: several machines need torchrun or SLURM's srun, which set the number "
+            "themselves; omit `nodes`"
         )
     # Lightning sets these two in the processes that it starts.
     node_rank, local_rank = int(env.get("NODE_RANK", 0)), int(env.get("LOCAL_RANK", 0))

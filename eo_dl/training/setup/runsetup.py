@@ -117,7 +117,8 @@ def prepare_run(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int 
     device = choose_device(config.device)
     if processes.world > 1 and device.index is not None:
         raise ConfigError(
-            f"`device` {config.device}: each of the {processes.world} processes takes a GPU of its own; use cuda"
+            f"`device` {config.device}: each of the {processes.world} processes takes a GPU of its own; use "
+            "cuda"
         )
     output = load_task(task_name(config)).output
     precision = choose_precision(config.precision, device, bfloat16=output.bfloat16)
@@ -158,7 +159,8 @@ def initial_network(
     if config.weights_for == "network":
         if isinstance(inputs.weights, str) or network.weights_report is None:
             raise ConfigError(
-                "`weights_for=network`: there is no model to start from; give one as `weights`, e.g. model.eodl"
+                "`weights_for=network`: there is no model to start from; give one as `weights`, e.g. "
+                "model.eodl"
             )
         network.weights_report = load_rest(
             network, network.class_layers, inputs.weights, inputs.classes, network.weights_report

@@ -178,8 +178,8 @@ def _usable_records(chips: ChipSet) -> tuple[dict[str, tuple[ChipRecord, ...]], 
             )
     if not usable["train"]:
         raise ChipSetError(
-            f"{chips.path}: no chip of the split 'train' can be used (of {len(chips.records)} chips); tile again, "
-            f"or check `split` and `keep` in chips.gpkg"
+            f"{chips.path}: no chip of the split 'train' can be used (of {len(chips.records)} chips); tile "
+            "again, or check `split` and `keep` in chips.gpkg"
         )
     notes += [f"no {split} chips: {effect}" for split, effect in _WITHOUT.items() if not usable[split]]
     return usable, tuple(notes)

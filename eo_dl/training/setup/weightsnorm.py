@@ -75,8 +75,8 @@ def weights_normalization(
     far = _far_bands(chips, mean, std)
     if far:
         notes.append(
-            f"the train chips differ strongly from what the weights were trained on in {', '.join(far)}; compare "
-            f"with normalization=data"
+            f"the train chips differ strongly from what the weights were trained on in {', '.join(far)}; "
+            "compare with normalization=data"
         )
     return Normalization(tuple(mean), tuple(std)), tuple(notes)
 
@@ -95,8 +95,8 @@ def _full_value(chips: ChipSet, full: float, where: str) -> float:
         value = _STORED_REFLECTANCE
     if full not in _COMPARABLE[value]:
         raise ConfigError(
-            f"`normalization=weights`: the units of {where} cannot be compared with those of the chips; choose "
-            f"`normalization=data`"
+            f"`normalization=weights`: the units of {where} cannot be compared with those of the chips; "
+            "choose `normalization=data`"
         )
     return value
 

@@ -68,7 +68,8 @@ def classified_chips(
             totals = np.nansum(values[known], axis=0)
     if not with_class["train"]:
         raise ChipSetError(
-            f"{chips.path}: all train chips have {rule}; lower `task_options.min_cover`, or tile smaller chips"
+            f"{chips.path}: all train chips have {rule}; lower `task_options.min_cover`, or tile smaller "
+            "chips"
         )
     missing = [info.name for info, total in zip(codec.classes, totals, strict=True) if total == 0]
     if missing:
