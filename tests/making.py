@@ -22,7 +22,10 @@ from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
 
 from eo_dl.core.classes import ClassSet
+from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.core.pixellabels import PixelLabels
+from eo_dl.io.atomic import atomic_file, write_bytes
+from eo_dl.io.rasterwriter import encode_geotiff
 
 CRS = "EPSG:32633"
 NORTH_UP = Affine(1, 0, 500_000, 0, -1, 5_200_000)
@@ -164,3 +167,12 @@ def refused(output: CommandOutput, *words: str, out: Path | None = None) -> None
     if out is not None:
         assert not out.exists()
         assert not list(out.parent.glob(f".{out.stem}*"))
+
+
+def write_geotiff(
+    path: str | Path, pixels: npt.NDArray[Any], grid: PixelGrid, *, overwrite: bool = False, **facts: Any
+) -> None:
+    """A small GeoTIFF as the library encodes it (C, H, W); `facts` are those of `encode_geotiff`."""
+    data = encode_geotiff(pixels, grid, **facts)
+    with atomic_file(path, overwrite=overwrite) as temporary:
+        write_bytes(temporary, data)

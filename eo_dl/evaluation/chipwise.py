@@ -1,17 +1,15 @@
-"""Chips and images as a whole against the truth: what covers the ground of each, by the rule by which the
-model's chips got their class.
+"""Whole chips and images against the truth, by the rule that gave the model's training chips their class.
 
-A chip is scored where it lies wholly on the ground that is asked for and its true class is known. Cells of a
-scene are squares or pixels of its own grid; rows of a table of images belong to labels by the file of the
-image.
+A chip is scored if it lies entirely in the scored area and its true class is known. Cells of a scene are
+squares, or pixels of a grid of their own; rows of a table of images are matched to labels by their file.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,9 +20,9 @@ from affine import Affine
 from pyproj import CRS
 
 from ..chips.truth import SceneTruth
-from ..core.arraytypes import Float32Array, GeometryArray
+from ..core.arraytypes import BoolArray, Float32Array, GeometryArray
 from ..core.chiprules import ChipClassRule
-from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.classes import BACKGROUND, IGNORE_ID, ClassInfo, ClassSet, default_color
 from ..core.geometries import reproject
 from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.labelset import LabelSet
@@ -46,89 +44,101 @@ from .limits import Blocks, Limits, NoChipHere
 from .pixelwise import Thumbnail
 from .predictionfiles import Part
 
-_WHOLLY = 0.99
+_ENTIRELY = 0.99  # share of a chip, below 1 for rounding to whole pixels
+_IMAGE_COLUMNS = ("width_px", "height_px", "file")
 
 
 @dataclass
 class ChipCounts:
-    """Chips that count, and that were left out, and why."""
+    """Counts of chips or images."""
 
     scored: int = 0
+    """Scored ones."""
     outside: int = 0
+    """Those not entirely in the scored area, or not in the scored split."""
     unknown: int = 0
+    """Those without a known class in the truth."""
+
+
+def _no_outlines() -> GeometryArray:
+    return np.empty(0, dtype=object)
 
 
 @dataclass(frozen=True)
 class FoundChips:
-    """The chips of one file: `probabilities` (N, K); `outlines` (N,) in `crs`, or `table` with a row an
-    image. `rule` of the model.
-    """
+    """The N predicted chips or images of one file."""
 
     part: Part
+    """The file."""
     classes: ClassSet
+    """Classes of the prediction."""
     probabilities: Float32Array
+    """(N, K) probabilities of the classes."""
     rule: ChipClassRule
-    outlines: GeometryArray | None = None
+    """How the model's training chips got their class."""
+    outlines: GeometryArray = field(default_factory=_no_outlines)
+    """(N,) outlines in `crs`; empty for a table."""
     crs: CRS | None = None
+    """CRS of the outlines; None for pixels."""
     table: pd.DataFrame = field(default_factory=pd.DataFrame)
+    """The rows of a table or vector file."""
 
     @property
     def of_images(self) -> bool:
-        """True where a row is an image."""
+        """True if each row is an image."""
         return "image" in self.table.columns
 
 
 def read_chips(part: Part) -> FoundChips:
-    """The chips of a raster, a vector file or a table. Raises `LabelError` for one that has no classes."""
+    """The chips of a raster, a vector file or a table. Raises `LabelError` if it has no classes."""
     rule = read_class_rule(part.tags)
-    if part.is_raster and rule is not None and rule.multi_label:
-        raise LabelError(
-            f"{part.path}: holds the likeliest of several classes a chip and not the others; predict to and evaluate a .gpkg"
-        )
     if part.is_raster:
-        return _of_raster(part)
+        return _read_raster(part, rule)
     table = _read_csv(part.path) if part.path.suffix.lower() == TABLE_SUFFIX else read_layer(part.path)
-    # A file without tags still has the column of all classes where a chip may have several.
+    # Formats without tags still have the column of all classes if a chip may have several.
     rule = rule or ChipClassRule.of("class_names" in table.columns)
     columns = [name for name in table.columns if str(name).startswith(PROBABILITY_PREFIX)]
     if not columns:
         raise LabelError(
-            f"{part.path}: has no column of probabilities ({PROBABILITY_PREFIX}CLASS); give what predict wrote with a model of whole chips"
-        )
-    outlines, crs = None, None
-    if "geometry" in table.columns:
-        outlines, crs = (
-            np.asarray(table.geometry.values, dtype=object),
-            None if table.crs is None else CRS.from_user_input(table.crs),
+            f"{part.path}: has no probability columns ({PROBABILITY_PREFIX}CLASS); use the output of "
+            "predict with a classification model"
         )
     known = table[columns].notna().all(axis=1).to_numpy(np.bool_)
-    values = table.loc[known, columns].to_numpy(np.float32)
-    kept = None if outlines is None else outlines[known]
+    outlines, crs = _no_outlines(), None
+    if "geometry" in table.columns:
+        outlines = np.asarray(table.geometry.values, dtype=object)[known]
+        crs = None if table.crs is None else CRS.from_user_input(table.crs)
     return FoundChips(
-        part,
-        _classes(part, columns),
-        values,
-        rule,
-        kept,
-        crs,
-        pd.DataFrame(table[known]).reset_index(drop=True),
+        part=part,
+        classes=_classes(part, columns),
+        probabilities=table.loc[known, columns].to_numpy(np.float32),
+        rule=rule,
+        outlines=outlines,
+        crs=crs,
+        table=pd.DataFrame(table[known]).reset_index(drop=True),
     )
 
 
-def _of_raster(part: Part) -> FoundChips:
-    found = open_class_map(part.path)
-    assert found.classes is not None
-    ids = np.concatenate([rows for _, rows in found.row_strips()])
+def _read_raster(part: Part, rule: ChipClassRule | None) -> FoundChips:
+    if rule is not None and rule.multi_label:
+        raise LabelError(
+            f"{part.path}: a raster holds only the most likely of several classes per chip; predict to a "
+            ".gpkg and evaluate that"
+        )
+    class_map = open_class_map(part.path)
+    if class_map.classes is None:
+        raise LabelError(f"{part.path}: names no classes; use the raster that predict wrote")
+    ids = np.concatenate([rows for _, rows in class_map.row_strips()])
     rows, cols = np.nonzero(ids != IGNORE_ID)
-    channels = found.classes.channel_of(ids[rows, cols])
-    outlines = np.asarray(shapely.box(cols, rows, cols + 1.0, rows + 1.0), dtype=object).reshape(-1)
+    channels = class_map.classes.channel_of(ids[rows, cols])
+    pixels = np.asarray(shapely.box(cols, rows, cols + 1.0, rows + 1.0), dtype=object).reshape(-1)
     return FoundChips(
-        part,
-        found.classes,
-        np.eye(len(found.classes), dtype=np.float32)[channels],
-        read_class_rule(part.tags) or ChipClassRule.of(False),
-        found.grid.geometries_to_map(outlines),
-        found.grid.crs,
+        part=part,
+        classes=class_map.classes,
+        probabilities=np.eye(len(class_map.classes), dtype=np.float32)[channels],
+        rule=rule or ChipClassRule.of(False),
+        outlines=class_map.grid.geometries_to_map(pixels),
+        crs=class_map.grid.crs,
     )
 
 
@@ -137,21 +147,24 @@ def _read_csv(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype={"image": str, "class_name": str, "file": str}, keep_default_na=True)
     except (OSError, ValueError) as cause:
         raise LabelError(
-            f"{path}: cannot be read as CSV ({' '.join(str(cause).split())[:120]}); write it again with predict"
+            f"{path}: cannot be read as CSV ({' '.join(str(cause).split())[:120]}); write it again with "
+            "predict"
         ) from cause
 
 
 def _classes(part: Part, columns: list[str]) -> ClassSet:
-    """As the file says, else by its columns."""
+    """The classes in the file's tags, else those of its columns."""
     names = [name.removeprefix(PROBABILITY_PREFIX) for name in columns]
-    said = json.loads(part.tags.get("classes", "{}"))
-    if len(said) == len(names):
-        return ClassSet(
-            tuple(ClassInfo(int(key), str(name), default_color(int(key))) for key, name in said.items())
-        )
-    background = [name for name in names if name.casefold() == "background"]
-    ids = {name: 0 if name in background else place for place, name in enumerate(names, start=1)}
-    return ClassSet(tuple(ClassInfo(ids[name], name, default_color(ids[name])) for name in names))
+    tagged = json.loads(part.tags.get("classes", "{}"))
+    infos = []
+    if len(tagged) == len(names):
+        for key, name in tagged.items():
+            infos.append(ClassInfo(int(key), str(name), default_color(int(key))))
+    else:
+        for number, name in enumerate(names, start=1):
+            class_id = 0 if name.casefold() == BACKGROUND else number
+            infos.append(ClassInfo(class_id, name, default_color(class_id)))
+    return ClassSet(tuple(infos))
 
 
 def score_chips(
@@ -163,117 +176,117 @@ def score_chips(
     scorer: ChipScorer,
     counts: ChipCounts,
 ) -> Thumbnail | None:
-    """Add the chips of one file to the scorer; a picture of what was right, where they lie side by side in a
-    scene.
+    """Add the chips or images of one file to the scorer.
+
+    Returns:
+        A picture of the scored chips of a scene; None for images, and for multi-label chips.
+
+    Raises:
+        InputError: The scene of the chips is not known, but needed.
+        ConfigError: Images cannot be limited to an AOI.
+        LabelError: A column of the table is missing.
     """
     if found.of_images:
         _score_images(found, labels, match, limits, scorer=scorer, counts=counts)
         return None
-    grid = _grid(found)
-    areas = limits.areas(grid, found.part.made_of)
+    grid = found.part.grid
+    if grid is None:
+        raise InputError(
+            f"{found.part.path}: does not say which scene its chips were cut from; name it with `scene`"
+        )
+    areas = [area.area for area in limits.areas(grid, found.part.made_of)]
     windows = _windows(found, grid)
-    inside = [all(_share(window, area.area) >= _WHOLLY for area in areas) for window in windows]
+    inside = [all(_share(window, area) >= _ENTIRELY for area in areas) for window in windows]
     counts.outside += inside.count(False)
     blocks = Blocks.of(grid, f"{found.part.path}:")
-    truths = np.full((len(windows), len(found.classes)), np.nan, np.float32)
-    with ExitStack() as stack:
-        labels_at = _Truth.of(found, labels, grid, match, stack)
-        for place in np.flatnonzero(inside).tolist():
-            truths[place] = labels_at.values(windows[place])
-            _count(scorer, counts, found.probabilities[place], truths[place], _block(blocks, windows[place]))
-    return _thumbnail(found, windows, truths)
+    truth = np.full((len(windows), len(found.classes)), np.nan, np.float32)
+    with _labels_of_windows(found, labels, grid) as labels_of:
+        for index in np.flatnonzero(inside).tolist():
+            window = windows[index]
+            truth[index] = true_values(labels_of(window), found, match, window)
+            block = blocks.names(np.array([window.box], np.float64))[0]
+            _score(scorer, counts, found.probabilities[index], truth[index], block)
+    return _thumbnail(found, windows, truth)
 
 
-def _count(
-    scorer: ChipScorer, counts: ChipCounts, predicted: Float32Array, truth: Float32Array, place: str
+def _score(
+    scorer: ChipScorer, counts: ChipCounts, predicted: Float32Array, truth: Float32Array, block: str
 ) -> None:
     known = bool(np.isfinite(truth).any())
     counts.scored += known
     counts.unknown += not known
-    scorer.update(predicted, truth, place)
-
-
-def _block(blocks: Blocks, window: Window) -> str:
-    return blocks.names(np.array([window.box], np.float64))[0]
-
-
-def _grid(found: FoundChips) -> PixelGrid:
-    if found.part.grid is None:
-        raise InputError(
-            f"{found.part.path}: does not say which scene its chips were cut from; name it with `scene`"
-        )
-    return found.part.grid
+    scorer.update(predicted, truth, block)
 
 
 def _windows(found: FoundChips, grid: PixelGrid) -> list[Window]:
-    """The chips in whole pixels of the scene, cut at its edge."""
-    assert found.outlines is not None
+    """The chips as windows of the scene, cut at its edge."""
     outlines = found.outlines
     if found.crs is not None and grid.crs is not None:
         outlines = reproject(outlines, found.crs, grid.crs, str(found.part.path))
     boxes = np.rint(shapely.bounds(grid.geometries_to_pixel(outlines)).reshape(-1, 4)).astype(np.int64)
     boxes = np.clip(boxes, 0, [grid.width, grid.height] * 2)
-    return [
-        Window.from_box(col0, row0, max(col1, col0 + 1), max(row1, row0 + 1))
-        for col0, row0, col1, row1 in boxes.tolist()
-    ]
+    windows = []
+    for col0, row0, col1, row1 in boxes.tolist():
+        windows.append(Window.from_box(col0, row0, max(col1, col0 + 1), max(row1, row0 + 1)))
+    return windows
 
 
 def _share(window: Window, area: shapely.Geometry) -> float:
     return float(shapely.intersection(shapely.box(*window.box), area).area) / window.area_px
 
 
-@dataclass(frozen=True)
-class _Truth:
-    """The true values of a window. `scene` where the scene itself is at hand: then label rasters and what was
-    measured are known too.
-    """
+@contextmanager
+def _labels_of_windows(
+    found: FoundChips, labels: LabelSet, grid: PixelGrid
+) -> Iterator[Callable[[Window], PixelLabels]]:
+    """Gives the labels of a window; with the scene at hand, label rasters and nodata are known, too."""
+    if found.part.scene_path is not None:
+        scene = open_scene(found.part.scene_path)
+        truth = SceneTruth.of(labels, scene)
+        with SceneReader(scene) as reader:
+            yield lambda window: _with_valid(truth.chip(window), reader.read_valid(window))
+    elif isinstance(labels, RasterLabels):
+        raise InputError(
+            f"{found.part.path}: the truth is a raster, which needs the pixels of the scene; name it with "
+            "`scene`"
+        )
+    else:
+        yield labels.for_grid(grid, found.part.made_of).within
 
-    found: FoundChips
-    match: ClassMatch
-    labels: PixelLabels | None
-    scene: SceneTruth | None
-    reader: SceneReader | None
 
-    @classmethod
-    def of(
-        cls, found: FoundChips, labels: LabelSet, grid: PixelGrid, match: ClassMatch, stack: ExitStack
-    ) -> _Truth:
-        if found.part.scene_path is not None:
-            scene = open_scene(found.part.scene_path)
-            return cls(
-                found, match, None, SceneTruth.of(labels, scene), stack.enter_context(SceneReader(scene))
-            )
-        if isinstance(labels, RasterLabels):
-            raise InputError(
-                f"{found.part.path}: the truth is a raster, which lies on the scene's pixels; name the scene with `scene`"
-            )
-        return cls(found, match, labels.for_grid(grid, found.part.made_of), None, None)
-
-    def values(self, window: Window) -> Float32Array:
-        if self.scene is None or self.reader is None:
-            assert self.labels is not None
-            return true_values(self.labels.within(window), self.found, self.match, window)
-        valid = self.reader.read_valid(window)
-        cut = self.scene.chip(window)
-        return true_values(cut if valid.all() else replace(cut, valid=valid), self.found, self.match, window)
+def _with_valid(labels: PixelLabels, valid: BoolArray) -> PixelLabels:
+    return labels if valid.all() else replace(labels, valid=valid)
 
 
 def true_values(labels: PixelLabels, found: FoundChips, match: ClassMatch, window: Window) -> Float32Array:
-    """(K,) of a chip, in the classes of the prediction; NaN where its class is not known. Labels of no class
-    that counts are ignored ground.
+    """(K,) true values of a chip, in the classes of the prediction; NaN if its class is not known.
+
+    Labels of a class that is not scored are ignored.
     """
     ids = match.truth_ids[labels.class_ids].astype(np.int64)
-    mask = (
-        None
-        if labels.mask is None
-        else np.where(labels.mask == IGNORE_ID, np.uint8(IGNORE_ID), match.truth_ids[labels.mask])
-    )
+    mask = labels.mask
+    if mask is not None:
+        mask = np.where(mask == IGNORE_ID, np.uint8(IGNORE_ID), match.truth_ids[mask])
     mapped = replace(labels, class_ids=ids, ignore=labels.ignore | (ids == IGNORE_ID), mask=mask)
     covers, known = class_covers(mapped, match.classes, window.height, window.width)
     if not known:
         return np.full(len(covers), np.nan, np.float32)
     return found.rule.values(covers)
+
+
+def _thumbnail(found: FoundChips, windows: list[Window], truth: Float32Array) -> Thumbnail | None:
+    """One pixel per chip."""
+    if found.rule.multi_label or not windows:
+        return None
+    rows = np.unique([window.row for window in windows], return_inverse=True)[1]
+    cols = np.unique([window.col for window in windows], return_inverse=True)[1]
+    predicted_ids = np.full((int(rows.max()) + 1, int(cols.max()) + 1), IGNORE_ID, np.uint8)
+    true_ids = predicted_ids.copy()
+    id_of_channel = found.classes.id_of_channel
+    predicted_ids[rows, cols] = id_of_channel[found.probabilities.argmax(axis=1)]
+    known = np.isfinite(truth).all(axis=1)
+    true_ids[rows[known], cols[known]] = id_of_channel[truth[known].argmax(axis=1)]
+    return Thumbnail(predicted_ids, true_ids, found.part.path.name)
 
 
 # Images
@@ -290,39 +303,41 @@ def _score_images(
 ) -> None:
     if limits.aoi is not None:
         raise ConfigError(
-            f"{found.part.path}: has a row for each image, and an AOI cuts ground; omit `aoi`, or evaluate one map per scene"
+            f"{found.part.path}: has one row per image, which an AOI cannot limit; omit `aoi`, or evaluate "
+            "one map per scene"
         )
-    wanted = _wanted(limits)
-    images = list(_labels_of_images(found, labels))
-    scored = [wanted is None or wanted.has(image.place) for image in images]
+    wanted = _wanted_images(limits)
+    images = _images(found, labels)
+    scored = [wanted is None or wanted.has(image.path) for image in images]
     if not any(scored):
         raise NoChipHere(
-            f"{found.part.path}: none of its {len(images)} images is in the split '{limits.split}' as a whole; give the images of the chip set"
+            f"{found.part.path}: none of its {len(images)} images is entirely in the split '{limits.split}'; "
+            "evaluate the prediction of the chip set's images"
         )
     counts.outside += scored.count(False)
-    for place in np.flatnonzero(scored).tolist():
-        window, cut = images[place]()
-        values = true_values(cut, found, match, window)
-        _count(scorer, counts, found.probabilities[place], values, images[place].place)
+    for index in np.flatnonzero(scored).tolist():
+        window, pixel_labels = images[index].pixel_labels()
+        truth = true_values(pixel_labels, found, match, window)
+        _score(scorer, counts, found.probabilities[index], truth, images[index].path)
 
 
 @dataclass(frozen=True)
-class _Wanted:
-    """Images of a chip set: `paths` of those that are scored, `alike` of those of one name. An image may have
-    moved, where its name is the only one.
-    """
+class _WantedImages:
+    """The scored images of a chip set. An image may have moved if its name is unique."""
 
-    paths: Mapping[str, frozenset[str]]
-    alike: Mapping[str, int]
+    paths: Mapping[str, set[str]]
+    """Paths of the scored images by file name."""
+    name_counts: Mapping[str, int]
+    """Number of images of the chip set by file name."""
 
     def has(self, path: str) -> bool:
-        """Whether an image is scored."""
+        """True if the image is scored."""
         name = path.rsplit("/", 1)[-1]
-        return name in self.paths and (self.alike[name] == 1 or path in self.paths[name])
+        return name in self.paths and (self.name_counts[name] == 1 or path in self.paths[name])
 
 
-def _wanted(limits: Limits) -> _Wanted | None:
-    """The images of which every kept chip is in the split that is scored."""
+def _wanted_images(limits: Limits) -> _WantedImages | None:
+    """The images with all their kept chips in the scored split; None for all images."""
     if limits.chips is None:
         return None
     splits: dict[int, set[str]] = {}
@@ -331,76 +346,59 @@ def _wanted(limits: Limits) -> _Wanted | None:
             splits.setdefault(record.scene_index, set()).add(record.split)
     paths: dict[str, set[str]] = {}
     for index, names in splits.items():
+        scene = limits.chips.scenes[index]
         if names == {limits.split}:
-            paths.setdefault(limits.chips.scenes[index].name, set()).add(limits.chips.scenes[index].place)
-    return _Wanted(
-        {name: frozenset(found) for name, found in paths.items()},
-        Counter(scene.name for scene in limits.chips.scenes),
-    )
+            paths.setdefault(scene.name, set()).add(scene.place)
+    return _WantedImages(paths, Counter(scene.name for scene in limits.chips.scenes))
 
 
 @dataclass(frozen=True)
 class _Image:
-    """The labels of one row, looked up when asked for."""
+    """One row of a table, with the labels of all."""
 
-    found: FoundChips
+    table_path: Path
     labels: LabelSet
     width: int
     height: int
     file: str
 
     @property
-    def place(self) -> str:
-        """The path with forward slashes, relative to the working folder or to the table."""
-        return own_path(self._there or self.file).as_posix()
+    def path(self) -> str:
+        """The absolute path with forward slashes."""
+        return own_path(self._existing_file() or self.file).as_posix()
 
-    @property
-    def _there(self) -> Path | None:
-        return next(
-            (path for path in (Path(self.file), self.found.part.path.parent / self.file) if path.is_file()),
-            None,
-        )
+    def _existing_file(self) -> Path | None:
+        """The image, from here or from the folder of the table."""
+        for path in (Path(self.file), self.table_path.parent / self.file):
+            if path.is_file():
+                return path
+        return None
 
-    def __call__(self) -> tuple[Window, PixelLabels]:
-        window = Window(0, 0, self.width, self.height)
+    def pixel_labels(self) -> tuple[Window, PixelLabels]:
+        """The whole image, and its labels in pixels."""
         if isinstance(self.labels, ImageLabels | WholeImageLabels):
-            return window, self.labels.for_grid(
-                PixelGrid(None, Affine.identity(), self.height, self.width), self.place
-            )
-        path = self._there
+            grid = PixelGrid(None, Affine.identity(), self.height, self.width)
+            return grid.window, self.labels.for_grid(grid, self.path)
+        path = self._existing_file()
         if path is None:
             raise InputError(
-                f"{self.found.part.path}: the image {self.file} is not there any more, and its place on the ground is in it; put it back"
+                f"{self.table_path}: the image {self.file} no longer exists, and its georeference is needed; "
+                "put it back"
             )
         scene = open_scene(path)
+        window = scene.grid.window
         with SceneReader(scene) as reader:
-            valid = reader.read_valid(scene.grid.window)
-        cut = SceneTruth.of(self.labels, scene).chip(scene.grid.window)
-        return scene.grid.window, cut if valid.all() else replace(cut, valid=valid)
+            valid = reader.read_valid(window)
+        return window, _with_valid(SceneTruth.of(self.labels, scene).chip(window), valid)
 
 
-def _labels_of_images(found: FoundChips, labels: LabelSet) -> Iterator[_Image]:
-    missing = [name for name in ("width_px", "height_px", "file") if name not in found.table.columns]
+def _images(found: FoundChips, labels: LabelSet) -> list[_Image]:
+    missing = [name for name in _IMAGE_COLUMNS if name not in found.table.columns]
     if missing:
         raise LabelError(
-            f"{found.part.path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; give the table as predict wrote it"
+            f"{found.part.path}: lacks columns ({', '.join(missing)}); use the table as predict wrote it"
         )
-    for width, height, file in found.table[["width_px", "height_px", "file"]].itertuples(index=False):
-        yield _Image(found, labels, int(width), int(height), str(file))
-
-
-def _thumbnail(found: FoundChips, windows: list[Window], truths: Float32Array) -> Thumbnail | None:
-    """A pixel a chip; none where a chip may have several classes."""
-    if found.rule.multi_label or not windows:
-        return None
-    rows, cols = (
-        np.unique([getattr(window, name) for window in windows], return_inverse=True)[1]
-        for name in ("row", "col")
-    )
-    predicted = np.full((int(rows.max()) + 1, int(cols.max()) + 1), IGNORE_ID, np.uint8)
-    truth = predicted.copy()
-    table = found.classes.id_of_channel
-    predicted[rows, cols] = table[found.probabilities.argmax(axis=1)]
-    known = np.isfinite(truths).all(axis=1)
-    truth[rows[known], cols[known]] = table[truths[known].argmax(axis=1)]
-    return Thumbnail(predicted, truth, found.part.path.name)
+    images = []
+    for width, height, file in found.table[list(_IMAGE_COLUMNS)].itertuples(index=False):
+        images.append(_Image(found.part.path, labels, int(width), int(height), str(file)))
+    return images

@@ -89,7 +89,7 @@ class Compared:
     made_of: str
     """The scene, see `Part.made_of`."""
     labels: PixelLabels
-    """The whole truth on `grid`, including what is not scored."""
+    """The whole truth on `grid`, including labels that are not scored."""
 
 
 def read_found(part: Part, only_class: str | None) -> Found:
@@ -144,7 +144,7 @@ def score_objects(
     scorer: ObjectScorer,
     tally: ObjectTally,
 ) -> Compared:
-    """Add one file of objects to the scorer and count what is left out. Raises `LabelError`, `InputError`."""
+    """Add one file of objects to the scorer; count those left out. Raises `LabelError`, `InputError`."""
     grid, outlines = _common_frame(found, labels)
     placed = labels.for_grid(grid, found.part.made_of)
     truth = _true_objects(placed, match, tally)

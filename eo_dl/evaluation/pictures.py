@@ -173,7 +173,6 @@ def _predicted_objects(prediction: str | Path, small: Scene, classes: ClassSet) 
 
 def _cells(found: FoundChips, small: Scene) -> PixelLabels:
     """Whole chips, in pixels of the picture, one stripe per class."""
-    assert found.outlines is not None
     outlines = found.outlines
     if found.crs is not None and small.grid.crs is not None:
         outlines = reproject(outlines, found.crs, small.grid.crs, str(found.part.path))

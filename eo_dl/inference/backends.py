@@ -1,5 +1,6 @@
-"""What runs the network: a batch of arrays in, arrays out. One class an engine; the rest of the package knows
-no torch.
+"""Engines: they run the network, a batch of arrays in, arrays out. One class per engine.
+
+The rest of the package does not know torch.
 """
 
 from __future__ import annotations
@@ -34,33 +35,35 @@ logits.
 
 @dataclass(frozen=True)
 class Scaling:
-    """Per band gain and shift: `stored * gain + shift` is what the network sees."""
+    """Normalization of stored pixels: the network's input is `stored * gain + shift`."""
 
     gain: Float32Array
+    """(C,) factors."""
     shift: Float32Array
+    """(C,) summands."""
 
     @classmethod
     def of(cls, normalization: Normalization, bands: BandSet) -> Scaling:
-        """Of a model's normalization and a scene's bands (in the model's order)."""
+        """The scaling for a model's normalization and a scene's bands, in the model's order."""
         return cls(*normalization.coefficients(bands))
 
 
 class Backend(Protocol):
-    """Runs a network on batches.
-
-    `takes_stored`: wants stored pixels and normalizes itself. `identity`: what may change the last bits of
-    its answers.
-    """
+    """Runs a network on batches."""
 
     @property
-    def takes_stored(self) -> bool: ...
+    def takes_stored(self) -> bool:
+        """True if it takes stored pixels and normalizes them itself."""
+        ...
 
     @property
-    def identity(self) -> Mapping[str, str]: ...
+    def identity(self) -> Mapping[str, str]:
+        """Everything that may change the last bits of its output."""
+        ...
 
     @property
     def batch_px(self) -> int:
-        """Pixels a batch that it works well with."""
+        """Number of pixels per batch that it works well with."""
         ...
 
     def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
@@ -68,7 +71,7 @@ class Backend(Protocol):
         ...
 
     def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
-        """Arrays by name, the batch as first axis, of pixels (N, C, H, W) and valid (N, H, W)."""
+        """Raw output by name, the batch as first axis, for pixels (N, C, H, W) and valid (N, H, W)."""
         ...
 
 
@@ -113,7 +116,7 @@ class TorchBackend:
 
     @property
     def identity(self) -> Mapping[str, str]:
-        """Version, device, threads and precision: all of them move the last bits."""
+        """Version, device, threads and precision: all of them change the last bits."""
         kind = (
             self._torch.cuda.get_device_name(self._device)
             if self._device.type == "cuda"

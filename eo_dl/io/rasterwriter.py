@@ -19,7 +19,7 @@ from rasterio.io import MemoryFile
 from ..core.arraytypes import AnyArray, BoolArray
 from ..core.classes import ClassSet
 from ..core.pixelgrid import PixelGrid
-from .atomic import atomic_file, disk_errors, part_name, publish, refuse_existing, write_bytes
+from .atomic import disk_errors, part_name, publish, refuse_existing, write_bytes
 from .cog import RasterFacts, assemble
 from .gdal import quietly
 from .qgisstyles import (
@@ -145,34 +145,6 @@ class RasterWriter:
             write_style(self.path, class_raster_qml(self._classes), self._overwrite)
         elif self.facts.scales:
             write_style(self.path, probability_raster_qml(), self._overwrite)
-
-
-def write_geotiff(
-    path: str | Path,
-    pixels: AnyArray,
-    grid: PixelGrid,
-    *,
-    nodata: float | None = None,
-    descriptions: Sequence[str] = (),
-    scales: Sequence[float] = (),
-    offsets: Sequence[float] = (),
-    valid: BoolArray | None = None,
-    tags: Mapping[str, str] | None = None,
-    overwrite: bool = False,
-) -> None:
-    """A small raster (C, H, W), whole or not at all. `encode_geotiff` has the meaning of the rest."""
-    data = encode_geotiff(
-        pixels,
-        grid,
-        nodata=nodata,
-        descriptions=descriptions,
-        scales=scales,
-        offsets=offsets,
-        valid=valid,
-        tags=tags,
-    )
-    with atomic_file(path, overwrite=overwrite) as temporary:
-        write_bytes(temporary, data)
 
 
 def encode_geotiff(

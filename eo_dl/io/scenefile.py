@@ -198,7 +198,8 @@ def _transform_of_gcps(points: list[rasterio.control.GroundControlPoint], path: 
     centre = place.mean(axis=0)
     solution, _, rank, _ = np.linalg.lstsq(pixel, place - centre, rcond=None)
     (a, d), (b, e), (c, f) = solution
-    transform = Affine(a, b, c + centre[0], d, e, f + centre[1])
+    x_shift, y_shift = centre
+    transform = Affine(a=a, b=b, c=c + x_shift, d=d, e=e, f=f + y_shift)
     if rank < 3 or transform.determinant == 0:
         raise SceneError(
             f"{path}: its {len(points)} ground control points do not span an area; georeference it again"

@@ -20,7 +20,7 @@ class SceneOptions:
     """
 
     bands: Sequence[str | int] | str | None = None
-    """Bands to use, in order: names, 1-based numbers or NAME=NUMBER, in a list or text (default: all)."""
+    """Bands in order: names, 1-based numbers or NAME=NUMBER, as a list or with commas (default: all)."""
 
     nodata: float | str | None = None
     """Stored value of pixels that were not measured; "none": all were (default: as the file says)."""

@@ -17,8 +17,8 @@ from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError
-from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.io.vectorlayers import write_layer
+from tests.making import write_geotiff
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 384, 384)
 # the same ground, seen from the next zone

@@ -22,12 +22,12 @@ from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.curation.retrain import retrain
 from eo_dl.errors import BundleError, Cancelled, ChipSetError, ConfigError, LabelError, OutputExistsError
-from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.training.judging.compare import score_model
 from eo_dl.training.record.results import TrainingResult
 from eo_dl.training.train import train
 from eo_dl.training.trainconfig import TrainConfig
+from tests.making import write_geotiff
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 256, 256)
 QUICK = {

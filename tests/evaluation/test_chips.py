@@ -16,11 +16,15 @@ from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
-from eo_dl.errors import ChipSetError, ConfigError
+from eo_dl.core.window import Window
+from eo_dl.errors import ChipSetError, ConfigError, LabelError
 from eo_dl.evaluation.evaluate import evaluate
-from eo_dl.io.rasterwriter import RasterWriter, write_geotiff
+from eo_dl.io.outputtags import KIND_TAG
+from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
+from eo_dl.tasks import CHIPS
+from tests.making import write_geotiff
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 256, 256)
 CLASSES = ClassSet.of_names(["wood"], background=True)
@@ -118,3 +122,16 @@ def test_of_several_maps_those_without_a_test_chip_are_left_out_and_counted(
     (maps / "here.tif").unlink()
     with pytest.raises(ChipSetError, match=r"no test chip lies on away\.tif"):
         evaluate(maps, labels, chips=chips)
+
+
+def test_a_map_of_whole_chips_without_class_names_is_refused(chips: ChipSet, tmp_path: Path) -> None:
+    """As conversion by another tool leaves it, which keeps the tags and drops the names."""
+    write_geotiff(
+        tmp_path / "map.tif",
+        np.ones((1, 8, 8), np.uint8),
+        GRID.crop(Window(0, 0, 8, 8)),
+        nodata=255,
+        tags={KIND_TAG: CHIPS.name},
+    )
+    with pytest.raises(LabelError, match=r"map\.tif: names no classes"):
+        evaluate(tmp_path / "map.tif", chips.path.parent / "truth.gpkg")

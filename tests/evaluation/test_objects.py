@@ -16,9 +16,9 @@ from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import InputError, LabelError
 from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.io.outputtags import GRID_TAG, grid_tag
-from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
+from tests.making import write_geotiff
 
 UTM = CRS.from_epsg(32633)
 GRID = PixelGrid(

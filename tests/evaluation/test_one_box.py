@@ -18,9 +18,9 @@ from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.evaluation.page import page
 from eo_dl.io.outputtags import grid_tag
-from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
+from tests.making import write_geotiff
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 256, 256)
 TAGS = {"one_object": "largest", "min_visible": "0.5", "grid": grid_tag(GRID), "scene": "scene.tif"}

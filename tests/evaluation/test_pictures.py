@@ -18,9 +18,9 @@ from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.evaluation import pictures
 from eo_dl.evaluation.pictures import outlined, painted, side_by_side
-from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.io.scene import open_scene
 from eo_dl.labels.reading import read_labels
+from tests.making import write_geotiff
 
 OURS = ClassSet((ClassInfo(1, "tree", "#00ff00"), ClassInfo(2, "roof", "#ff0000")))
 THEIRS = ClassSet(

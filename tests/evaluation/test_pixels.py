@@ -18,9 +18,10 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ChipSetError, InputError, LabelError, OutputExistsError, SceneError
 from eo_dl.evaluation.evaluate import evaluate
-from eo_dl.io.rasterwriter import RasterWriter, write_geotiff
+from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
+from tests.making import write_geotiff
 
 UTM = CRS.from_epsg(32633)
 GRID = PixelGrid(

@@ -24,11 +24,11 @@ from eo_dl.errors import ConfigError, LabelError, OutputExistsError
 from eo_dl.exchange import convert_labels, import_labels
 from eo_dl.exchange.exporting import export_labels
 from eo_dl.exchange.imageindex import INDEX_NAME, read_index
-from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.labels.formats import WRITTEN_FORMATS
 from eo_dl.labels.formats.formatlist import format_of_written, written_format, written_formats
 from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.labels.reading import read_labels
+from tests.making import write_geotiff
 
 PIXEL_M = 0.25
 GRID = PixelGrid(CRS.from_epsg(32633), Affine(PIXEL_M, 0.05, 500_000, 0.05, -PIXEL_M, 5_400_000), 96, 192)

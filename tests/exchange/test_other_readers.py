@@ -27,9 +27,9 @@ from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.exchange.exporting import export_labels
 from eo_dl.exchange.imageindex import INDEX_NAME, read_index
 from eo_dl.io.rasterize import burn
-from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.labels.formats.formatlist import format_of_written
 from eo_dl.labels.reading import read_labels
+from tests.making import write_geotiff
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000), 96, 192)
 OUTLINES = [

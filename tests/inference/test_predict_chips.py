@@ -200,7 +200,7 @@ def test_several_classes_are_all_named(
     write_layer(tmp_path / "truth.gpkg", truth)
     report = evaluate(tmp_path / "cells.gpkg", tmp_path / "truth.gpkg")
     assert report.score("recall", "white").value == pytest.approx(yes[:, 2].mean())
-    with pytest.raises(LabelError, match="likeliest of several"):
+    with pytest.raises(LabelError, match="most likely of several"):
         evaluate(tmp_path / "cells.tif", tmp_path / "truth.gpkg")
 
 

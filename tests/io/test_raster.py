@@ -19,8 +19,9 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import InputError, OutputExistsError, WriteError
 from eo_dl.io.gdal import quietly
-from eo_dl.io.rasterwriter import RasterWriter, encode_geotiff, write_geotiff
+from eo_dl.io.rasterwriter import RasterWriter, encode_geotiff
 from eo_dl.io.scene import SceneReader, open_scene
+from tests.making import write_geotiff
 
 UTM = CRS.from_epsg(32633)
 CLASSES = ClassSet.of_names(["open water", 'wood & "scrub"'], background=True)

@@ -14,9 +14,10 @@ from pyproj import CRS
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError, OutputExistsError, SceneError
-from eo_dl.io.rasterwriter import RasterWriter, write_geotiff
+from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.vectorlayers import read_layer
 from eo_dl.mosaic.vectorize import vectorize
+from tests.making import write_geotiff
 
 CLASSES = ClassSet.of_names(["wood", "water"], background=True)
 UTM = CRS.from_epsg(32633)

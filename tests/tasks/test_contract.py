@@ -31,7 +31,6 @@ from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.errors import ConfigError
 from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.inference.predict import predict
-from eo_dl.io.rasterwriter import write_geotiff
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
@@ -52,6 +51,7 @@ from eo_dl.tasks import (
 )
 from eo_dl.training.setup.runsetup import initial_network
 from eo_dl.training.trainconfig import TrainConfig
+from tests.making import write_geotiff
 
 SIZE = 64
 BANDS = 4
