@@ -1,5 +1,5 @@
 """The house of CONTRIBUTING.md stands: imports go down, starts are light, the public names are the ones
-listed.
+listed. Every file is parsed once; a test that looks at all files lists every place that breaks its rule.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -62,14 +63,30 @@ def _name(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
-BY_NAME = {_name(path): path for path in _modules()}
+MODULES = _modules()
+BY_NAME = {_name(path): path for path in MODULES}
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(_tree(path)))
+
+
+def _at(path: Path, node: ast.AST) -> str:
+    return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', '?')}"
+
+
+@cache
 def _imports(path: Path) -> dict[str, int]:
     """Every module of ours that a file imports, with the line; also in functions and for typing."""
     package = list(path.parent.relative_to(PACKAGE).parts)
     imported: dict[str, int] = {}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _nodes(path):
         if not isinstance(node, ast.ImportFrom):
             continue
         assert node.level or not (node.module or "").startswith("eo_dl"), (
@@ -86,20 +103,28 @@ def _imports(path: Path) -> dict[str, int]:
 
 
 def test_every_room_has_a_floor() -> None:
-    assert {_room(path) for path in _modules()} == set(FLOORS)
+    assert {_room(path) for path in MODULES} == set(FLOORS)
 
 
-@pytest.mark.parametrize("path", _modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_only_go_down(path: Path) -> None:
-    room = _room(path)
-    for module, line in _imports(path).items():
-        target = module.split(".")[0]
-        if target == room or {target, room} <= MODEL_FILE:
-            continue
-        assert target, f"{path.name}:{line}: {room} imports the face of the package"
-        assert FLOORS[target] < FLOORS[room], (
-            f"{path.name}:{line}: {room} (floor {FLOORS[room]}) imports {target} (floor {FLOORS[target]})"
-        )
+def _uphill(room: str, target: str) -> str | None:
+    """What is wrong with a file of `room` that imports from `target`, or None."""
+    if target == room or {target, room} <= MODEL_FILE:
+        return None
+    if not target:
+        return f"{room} imports the face of the package"
+    if FLOORS[target] < FLOORS[room]:
+        return None
+    return f"{room} (floor {FLOORS[room]}) imports {target} (floor {FLOORS[target]})"
+
+
+def test_imports_only_go_down() -> None:
+    problems = []
+    for path in MODULES:
+        for module, line in _imports(path).items():
+            problem = _uphill(_room(path), module.split(".")[0])
+            if problem is not None:
+                problems.append(f"{path.relative_to(ROOT)}:{line}: {problem}")
+    assert not problems, "\n".join(problems)
 
 
 def test_no_circle_among_files() -> None:
@@ -133,16 +158,16 @@ PARTS_OF_A_HEAD = {"codec", "config", "network"}
 
 
 def test_no_two_modules_have_one_name() -> None:
-    names = [path.stem for path in _modules() if path.stem != "__init__" and path.stem not in PARTS_OF_A_HEAD]
-    names += [path.parent.name for path in _modules() if path.stem == "__init__"]
+    names = [path.stem for path in MODULES if path.stem != "__init__" and path.stem not in PARTS_OF_A_HEAD]
+    names += [path.parent.name for path in MODULES if path.stem == "__init__"]
     assert sorted(name for name in set(names) if names.count(name) > 1) == []
 
 
 def test_no_two_public_classes_have_one_name() -> None:
     names = [
         node.name
-        for path in _modules()
-        for node in ast.parse(path.read_text()).body
+        for path in MODULES
+        for node in _tree(path).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
     assert sorted(name for name in set(names) if names.count(name) > 1) == []
@@ -150,7 +175,7 @@ def test_no_two_public_classes_have_one_name() -> None:
 
 def test_the_plugin_imports_nothing_of_ours_and_no_third_party() -> None:
     for path in sorted((PACKAGE / "qgis" / "eo_dl_qgis").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in _nodes(path):
             names = (
                 [a.name for a in node.names]
                 if isinstance(node, ast.Import)
@@ -167,14 +192,6 @@ def test_the_plugin_imports_nothing_of_ours_and_no_third_party() -> None:
             )
 
 
-def _loaded_by(code: str) -> set[str]:
-    program = f"import sys\n{code}\nprint('\\n'.join(sorted({{m.split('.')[0] for m in sys.modules}})))"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    return set(done.stdout.split())
-
-
 HEAVY = {
     "torch",
     "rasterio",
@@ -188,36 +205,48 @@ HEAVY = {
 }
 
 
-def test_importing_the_package_is_light() -> None:
-    assert _loaded_by("import eo_dl") & HEAVY == set()
+# What each step may not load. One process takes the steps in this order, so each list also holds for what the
+# steps before it loaded.
+LIGHT_STEPS = {
+    "import eo_dl": HEAVY,
+    "from click.testing import CliRunner\n"
+    "from eo_dl_cli.main import cli\n"
+    "assert CliRunner().invoke(cli, ['--help']).exit_code == 0": HEAVY,
+    "from eo_dl import tile, open_scene, read_labels, vectorize, evaluate": {
+        "torch",
+        "lightning",
+        "torchgeo",
+    },
+    "from eo_dl import predict, load_model": {"lightning", "torchgeo", "albumentations", "torchmetrics"},
+}
+LOAD_ONE_BY_ONE = """
+import json, sys
+for step in json.loads(sys.argv[1]):
+    exec(step)
+    print(json.dumps(sorted({module.split(".")[0] for module in sys.modules})))
+"""
 
 
-def test_help_is_light() -> None:
-    code = (
-        "from click.testing import CliRunner\nfrom eo_dl_cli.main import cli\nassert "
-        "CliRunner().invoke(cli, ['--help']).exit_code == 0"
-    )
-    assert _loaded_by(code) & HEAVY == set()
+@pytest.fixture(scope="module")
+def loaded() -> list[set[str]]:
+    """The packages that are loaded after each of LIGHT_STEPS."""
+    program = [sys.executable, "-c", LOAD_ONE_BY_ONE, json.dumps(list(LIGHT_STEPS))]
+    done = subprocess.run(program, capture_output=True, text=True, check=True, cwd=ROOT)
+    return [set(json.loads(line)) for line in done.stdout.splitlines()]
 
 
-def test_tile_never_loads_torch() -> None:
-    assert (
-        _loaded_by("from eo_dl import tile, open_scene, read_labels, vectorize, evaluate")
-        & {"torch", "lightning", "torchgeo"}
-        == set()
-    )
-
-
-def test_predict_loads_no_training_packages() -> None:
-    assert (
-        _loaded_by("from eo_dl import predict, load_model")
-        & {"lightning", "torchgeo", "albumentations", "torchmetrics"}
-        == set()
-    )
+@pytest.mark.parametrize(
+    "number",
+    range(len(LIGHT_STEPS)),
+    ids=["importing_the_package", "help", "tile_without_torch", "predict_without_training_packages"],
+)
+def test_starts_are_light(loaded: list[set[str]], number: int) -> None:
+    assert len(loaded) == len(LIGHT_STEPS)
+    assert loaded[number] & list(LIGHT_STEPS.values())[number] == set()
 
 
 def test_public_names_agree() -> None:
-    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    tree = _tree(PACKAGE / "__init__.py")
     if_type_checking = next(node for node in tree.body if isinstance(node, ast.If))
     imports = [node for node in if_type_checking.body if isinstance(node, ast.ImportFrom)]
     typed = {alias.name for node in imports for alias in node.names}
@@ -243,24 +272,29 @@ def test_all_files_have_the_same_version() -> None:
     assert f"\n## [{eo_dl.__version__}] - 20" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("path", _modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_public_functions_name_their_parameters(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
-            assert node.args.kwarg is None, f"{node.name}: **{node.args.kwarg.arg} in a public function"
-
-
-@pytest.mark.parametrize("path", _modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_the_library_does_not_print(path: Path) -> None:
-    calls = [
-        n
-        for n in ast.walk(ast.parse(path.read_text()))
-        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.func.id == "print"
+def test_public_functions_name_their_parameters() -> None:
+    problems = [
+        f"{_at(path, node)}: {node.name}(**{node.args.kwarg.arg})"
+        for path in MODULES
+        for node in _nodes(path)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and not node.name.startswith("_")
+        and node.args.kwarg is not None
     ]
-    assert calls == []
+    assert not problems, "\n".join(problems)
 
 
-HOUSE_FILES = [*_modules(), *sorted((ROOT / "cli").rglob("*.py"))]
+def test_the_library_does_not_print() -> None:
+    calls = [
+        _at(path, node)
+        for path in MODULES
+        for node in _nodes(path)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    ]
+    assert not calls, "\n".join(calls)
+
+
+HOUSE_FILES = [*MODULES, *sorted((ROOT / "cli").rglob("*.py"))]
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 MOST_PARAMETERS = 16
 MOST_POSITIONAL = 8
@@ -294,28 +328,29 @@ def _broken_habit(node: ast.AST) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("path", HOUSE_FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_expressions_and_signatures_stay_short(path: Path) -> None:
+def test_expressions_and_signatures_stay_short() -> None:
     problems = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        problem = _broken_habit(node)
-        if problem is not None:
-            problems.append(f"line {getattr(node, 'lineno', '?')}: {problem}")
-    assert problems == []
+    for path in HOUSE_FILES:
+        for node in _nodes(path):
+            problem = _broken_habit(node)
+            if problem is not None:
+                problems.append(f"{_at(path, node)}: {problem}")
+    assert not problems, "\n".join(problems)
 
 
 COMMANDS = json.loads((PACKAGE / "qgis" / "eo_dl_qgis" / "commands.json").read_text(encoding="utf-8"))
-FLAGS = set(re.findall(r"--[a-z][a-z-]+", json.dumps(COMMANDS)))
+FLAG = re.compile(r"--[a-z][a-z-]+")
+FLAGS = set(FLAG.findall(json.dumps(COMMANDS)))
 
 
-@pytest.mark.parametrize("path", _modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_the_library_names_no_command_line_flag(path: Path) -> None:
+def test_the_library_names_no_command_line_flag() -> None:
     """The command line turns a backquoted parameter into its flag. Only docstrings may cite a flag."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    texts = [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
-    ]
-    assert [text for text in texts if FLAGS & set(re.findall(r"--[a-z][a-z-]+", text))] == []
+    problems = []
+    for path in MODULES:
+        docstrings = {id(node.value) for node in _nodes(path) if isinstance(node, ast.Expr)}
+        for node in _nodes(path):
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+                continue
+            if id(node) not in docstrings and FLAGS & set(FLAG.findall(node.value)):
+                problems.append(f"{_at(path, node)}: {node.value}")
+    assert not problems, "\n".join(problems)
