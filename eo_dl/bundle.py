@@ -1,7 +1,7 @@
 """The `.eodl` file: a model with everything needed to use it, in one zip without code.
 
-Members are stored, not compressed, so a weight costs no unpacking and a zip bomb cannot be one. Only named
-members are read, into memory, after their size was checked; nothing is ever unpacked to disk, unpickled or
+Members are stored, not compressed: weights load without unpacking, and there can be no zip bomb. Only known
+members are read, into memory and after a check of their size. Nothing is unpacked to disk, unpickled or
 imported from a bundle. Equal models give equal bytes (fixed dates, fixed order).
 """
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 SPEC, WEIGHTS = "model.json", "weights.safetensors"
 _MIB = 2**20
-# What a bundle may hold, in the order in which it is written, and the most bytes each may have.
+# The members that a bundle may have, in their order in the file, and the largest size of each, bytes.
 MEMBERS = {
     SPEC: 16 * _MIB,
     "README.md": 4 * _MIB,
@@ -65,11 +65,19 @@ State = dict[str, npt.NDArray[np.generic]]
 
 
 class TensorLike(Protocol):
-    """A torch tensor, seen without torch."""
+    """The methods of a torch tensor used here, so that this module does not import torch."""
 
-    def detach(self) -> TensorLike: ...
-    def cpu(self) -> TensorLike: ...
-    def numpy(self) -> npt.NDArray[np.generic]: ...
+    def detach(self) -> TensorLike:
+        """The tensor without its gradient."""
+        ...
+
+    def cpu(self) -> TensorLike:
+        """The tensor in main memory."""
+        ...
+
+    def numpy(self) -> npt.NDArray[np.generic]:
+        """The values as an array."""
+        ...
 
 
 def save_bundle(
@@ -81,11 +89,22 @@ def save_bundle(
     extra: Mapping[str, bytes] | None = None,
     overwrite: bool = False,
 ) -> Bundle:
-    """Write a bundle under its final name at once, and open it again.
+    """Write a bundle in one step, so that `path` is never half-written, and open it.
 
-    `preview` is a PNG; `extra` may hold "model.onnx", "item.json" and "config.yaml". The model card is made
-    from the spec. Raises `BundleError` for weights that are not finite, `OutputExistsError` where `path`
-    exists.
+    Args:
+        path: The new file.
+        spec: The description of the model; the model card is made from it.
+        state: The weights by tensor name.
+        preview: A picture of predictions, PNG.
+        extra: Further members: "model.onnx", "item.json", "config.yaml".
+        overwrite: Replace an existing file.
+
+    Returns:
+        The bundle, opened.
+
+    Raises:
+        BundleError: Weights are not finite, or a member is unknown.
+        OutputExistsError: `path` exists.
     """
     arrays = _as_arrays(state)
     _check_finite(arrays, str(path))
@@ -96,20 +115,15 @@ def save_bundle(
     if preview is not None:
         members["preview.png"] = preview
     _check_names(list(members), str(path))
-    spec = spec.model_copy(
-        update={
-            "members": {
-                name: MemberSpec(size=len(data), sha256=_sha256(data)) for name, data in members.items()
-            }
-        }
-    )
-    members[SPEC] = spec.to_json()
+    member_specs = {name: MemberSpec(size=len(data), sha256=_sha256(data)) for name, data in members.items()}
+    members[SPEC] = spec.model_copy(update={"members": member_specs}).to_json()
     with (
         atomic_file(path, overwrite=overwrite) as part,
         zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive,
     ):
-        for name in (name for name in MEMBERS if name in members):
-            archive.writestr(_entry(name), members[name])
+        for name in MEMBERS:
+            if name in members:
+                archive.writestr(_entry(name), members[name])
     return load_model(path)
 
 
@@ -119,7 +133,7 @@ def load_model(model: Bundle | str | Path) -> Bundle:
     Tensor names and shapes are compared where the network is made (`Bundle.make_network`).
 
     Args:
-        model: Path of the file. An opened model is returned as it is.
+        model: Path of the file. An open model is returned unchanged.
 
     Raises:
         BundleError: The file is missing, is no model, or is damaged.
@@ -131,16 +145,14 @@ def load_model(model: Bundle | str | Path) -> Bundle:
         return model
     path = Path(model)
     if not path.is_file():
-        raise BundleError(
-            f"{path}: {'a folder' if path.is_dir() else 'no such file'}; expected a model made by eo-dl "
-            "train (.eodl)"
-        )
+        found = "is a folder" if path.is_dir() else "no such file"
+        raise BundleError(f"{path}: {found}; expected a model made by eo-dl train (.eodl)")
     with _open_zip(path) as archive:
         _check_entries(archive, str(path))
         spec = read_spec(_read(archive, SPEC, str(path)), str(path))
         _check_listed(archive, spec, str(path))
     bundle = Bundle(path, spec)
-    # Read the config now, so that one that does not fit is refused on opening.
+    # Read the config now, so that an invalid one is refused on opening.
     bundle.config  # noqa: B018
     _check_finite(bundle.state(), str(path))
     return bundle
@@ -148,18 +160,20 @@ def load_model(model: Bundle | str | Path) -> Bundle:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened `.eodl` file; made by `load_model`. Weights are read when asked for."""
+    """An open `.eodl` file, as `load_model` returns it. Weights are read on demand."""
 
     path: Path
+    """The file."""
     spec: ModelSpec
+    """Its description, model.json."""
 
     @property
     def task(self) -> Task:
         """The model's task."""
         if self.spec.task not in available_tasks():
             raise BundleError(
-                f"{self.path}: task {self.spec.task!r} is not known here (there are "
-                f"{', '.join(available_tasks())}); update eo_dl"
+                f"{self.path}: unknown task {self.spec.task!r}; expected one of "
+                f"{', '.join(available_tasks())}; update eo_dl"
             )
         return load_task(self.spec.task)
 
@@ -170,9 +184,10 @@ class Bundle:
             return self.task.config.model_validate_json(json.dumps(self.spec.config))
         except ValidationError as error:
             first = error.errors()[0]
+            key = ".".join(map(str, first["loc"]))
             raise BundleError(
-                f"{self.path}: config of task {self.spec.task} is not valid at "
-                f"{'.'.join(map(str, first['loc']))}: {first['msg']}; train it again"
+                f"{self.path}: config of task {self.spec.task} is not valid at {key}: {first['msg']}; train "
+                "it again"
             ) from error
 
     @cached_property
@@ -198,12 +213,14 @@ class Bundle:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """What the file holds, model.json first."""
+        """Names of the members in the file, model.json first."""
         return (SPEC, *(name for name in MEMBERS if name in self.spec.members))
 
     def read(self, member: str) -> bytes:
-        """One member, checked against its hash. Raises `BundleError` where it is not there or not as it was
-        written.
+        """One member, checked against its hash.
+
+        Raises:
+            BundleError: The member is missing or has changed.
         """
         expected = self.spec.members.get(member)
         if expected is None:
@@ -212,7 +229,7 @@ class Bundle:
             data = _read(archive, member, str(self.path))
         if len(data) != expected.size or _sha256(data) != expected.sha256:
             raise BundleError(
-                f"{self.path}: {member} is not what was written (its SHA-256 differs); the file is damaged, "
+                f"{self.path}: {member} has changed (its SHA-256 differs); the file is damaged, "
                 "copy or train it again"
             )
         return data
@@ -238,10 +255,12 @@ class Bundle:
             raise BundleError(f"{self.path}: {error}; choose another model") from error
 
     def make_network(self) -> TaskNetwork:
-        """The network with its weights, in eval mode on CPU. Raises `BundleError` where they do not fit each
-        other.
+        """The network with its weights, in eval mode on CPU.
+
+        Raises:
+            BundleError: Weights and network do not match.
         """
-        # Lazy: torch is loaded when a network is wanted, not when a bundle is looked at.
+        # Lazy: torch is loaded to make a network, not to open a bundle.
         with needs_extra("running a model"):
             from .networks.weights import fill_exactly
 
@@ -256,12 +275,13 @@ class Bundle:
 
     def _repr_html_(self) -> str:
         spec = self.spec
+        gsd = "unknown" if spec.gsd_m is None else f"{spec.gsd_m:.4g} m (±{spec.gsd_tolerance:.0%})"
         rows = [
             ("task", spec.task),
             ("network", f"{self.config.network}, {self.config.backbone}"),
             ("bands", spec.band_set().describe()),
             ("classes", ", ".join(spec.class_set().names)),
-            ("GSD", "not known" if spec.gsd_m is None else f"{spec.gsd_m:.4g} m (±{spec.gsd_tolerance:.0%})"),
+            ("GSD", gsd),
             ("chip", f"{spec.chip_px} px, margin {spec.margin_px} px"),
         ]
         picture = self.read("preview.png") if "preview.png" in self.members else None
@@ -276,12 +296,12 @@ def _score_row(score: ScoreSpec) -> tuple[object, ...]:
 
 
 def _as_arrays(state: Mapping[str, npt.NDArray[np.generic] | TensorLike]) -> State:
-    arrays = {
-        name: value if isinstance(value, np.ndarray) else value.detach().cpu().numpy()
-        for name, value in state.items()
-    }
-    # not ascontiguousarray: it makes scalars 1-D
-    return {name: np.require(arrays[name], requirements="C") for name in sorted(arrays)}
+    arrays: State = {}
+    for name, value in sorted(state.items()):
+        array = value if isinstance(value, np.ndarray) else value.detach().cpu().numpy()
+        # Not `ascontiguousarray`, which makes scalars 1-D.
+        arrays[name] = np.require(array, requirements="C")
+    return arrays
 
 
 def _state_of(data: bytes, source: str) -> State:
@@ -294,13 +314,12 @@ def _state_of(data: bytes, source: str) -> State:
 
 
 def _check_finite(state: State, source: str) -> None:
-    wrong = [
-        name for name, array in state.items() if array.dtype.kind == "f" and not np.isfinite(array).all()
-    ]
-    if wrong:
+    floating = {name: array for name, array in state.items() if array.dtype.kind == "f"}
+    not_finite = [name for name, array in floating.items() if not np.isfinite(array).all()]
+    if not_finite:
         raise BundleError(
-            f"{source}: {len(wrong)} of {len(state)} tensors hold NaN or infinity, first {wrong[0]!r}; the "
-            "training failed, train it again"
+            f"{source}: {len(not_finite)} of {len(state)} tensors hold NaN or infinity, first "
+            f"{not_finite[0]!r}; the training failed, train it again"
         )
 
 
@@ -327,8 +346,8 @@ def _check_entries(archive: zipfile.ZipFile, source: str) -> None:
             or entry.file_size != entry.compress_size
         ):
             raise BundleError(
-                f"{source}: {entry.filename} is compressed or encrypted, and members of a bundle are "
-                "stored; the file was repacked, take the original"
+                f"{source}: {entry.filename} is compressed or encrypted; members of a bundle are stored "
+                "without compression; the file was repacked, use the original"
             )
         if entry.file_size > MEMBERS[entry.filename]:
             raise BundleError(
@@ -341,9 +360,9 @@ def _check_listed(archive: zipfile.ZipFile, spec: ModelSpec, source: str) -> Non
     present, listed = set(archive.namelist()) - {SPEC}, set(spec.members)
     if present != listed:
         name = min(present ^ listed)
+        problem = "not listed" if name in present else "missing, but listed"
         raise BundleError(
-            f"{source}: {name} is {'not listed in' if name in present else 'missing, but listed in'} "
-            "model.json; the file was changed, take the original"
+            f"{source}: {name} is {problem} in model.json; the file was changed, use the original"
         )
 
 

@@ -1,7 +1,7 @@
 """Everything eo_dl raises on purpose, as one tree.
 
     EoDlError                      the root: the CLI prints one line and exits with `exit_code`
-    |- InputError (ValueError)     what the user gave cannot be used as it is
+    |- InputError (ValueError)     invalid input: files, options, or their combination
     |  |- SceneError               a raster: missing, unreadable, unsafe, without what is needed
     |  |- BandError                bands that cannot be matched
     |  |- GridError                CRS, transform or size that cannot be worked with
@@ -14,7 +14,7 @@
     |- DeviceError (RuntimeError)  a device that is not there
     |- WriteError (OSError)        an output that could not be written or did not verify
     |- TrainingError (RuntimeError) training that cannot go on (exit code 1)
-    `- Cancelled                   the person or the system stopped the run (exit code 130)
+    `- Cancelled                   the user or a signal stopped the run (exit code 130)
 
 Each has a parent from the standard library, so that `except ValueError` or `except OSError` work
 for people who do not know this module. The text says what was expected, what was found and what to do.
@@ -28,7 +28,7 @@ class EoDlError(Exception):
 
 
 class InputError(EoDlError, ValueError):
-    """What the user gave cannot be used as it is."""
+    """Invalid input: files, options, or their combination."""
 
 
 class SceneError(InputError):

@@ -167,7 +167,7 @@ class ModelSpec(_Strict):
 
 
 def band_specs(bands: BandSet) -> tuple[BandSpec, ...]:
-    """A `BandSet` as it is written."""
+    """The specs of bands, for model.json."""
     return tuple(
         BandSpec(
             name=b.name,
@@ -184,7 +184,7 @@ def band_specs(bands: BandSet) -> tuple[BandSpec, ...]:
 
 
 def class_specs(classes: ClassSet) -> tuple[ClassSpec, ...]:
-    """A `ClassSet` as it is written."""
+    """The specs of classes, for model.json."""
     return tuple(ClassSpec(id=c.id, name=c.name, color=c.color.lower()) for c in classes)
 
 
@@ -222,7 +222,7 @@ def read_spec(text: bytes, source: str) -> ModelSpec:
             "reads; update eo_dl"
         )
     try:
-        return ModelSpec.model_validate_json(json.dumps(_upgraded(data, FORMAT_VERSION)))
+        return ModelSpec.model_validate_json(json.dumps(_upgraded(data, version, FORMAT_VERSION)))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "model.json"
@@ -232,8 +232,7 @@ def read_spec(text: bytes, source: str) -> ModelSpec:
         ) from error
 
 
-def _upgraded(data: dict[str, JsonValue], wanted: int) -> dict[str, JsonValue]:
-    while (version := data["format_version"]) != wanted:
-        assert isinstance(version, int)
-        data = _UPGRADES[version](data)
+def _upgraded(data: dict[str, JsonValue], version: int, wanted: int) -> dict[str, JsonValue]:
+    for step in range(version, wanted):
+        data = _UPGRADES[step](data)
     return data

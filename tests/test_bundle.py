@@ -202,7 +202,7 @@ def test_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
         (lambda m: m.update({"model.json": b"[]"}), "no format version"),
         (_edited("format_version", 2), "bundle format 2 is newer than 1.*update eo_dl"),
         (_edited("format_version", True), "no format version"),
-        (_edited("task", "regression"), "task 'regression' is not known here"),
+        (_edited("task", "regression"), "unknown task 'regression'; expected one of"),
         (_edited("task", "../x"), "not valid at task"),
         (_edited("bands", []), "not valid at bands"),
         (_edited("chip_px", 1e9), "not valid at chip_px"),
@@ -297,7 +297,7 @@ def test_older_formats_would_be_upgraded_step_by_step(monkeypatch: pytest.Monkey
     old = json.loads(_spec().to_json()) | {"format_version": 1, "title": "t"}
     steps = {1: lambda data: {k: v for k, v in data.items() if k != "title"} | {"format_version": 2}}
     monkeypatch.setattr(modelspec, "_UPGRADES", steps)
-    upgraded = modelspec._upgraded(old, 2)
+    upgraded = modelspec._upgraded(old, 1, 2)
     assert upgraded["format_version"] == 2
     assert "title" not in upgraded
 

@@ -262,8 +262,7 @@ def _object_boxes(truth: SceneTruth, record: ChipRecord) -> Float64Array:
     if truth.raster is None:
         labels = truth.labels.within(record.window)
         return labels.bounds[owned(labels, Window(0, 0, record.window.width, record.window.height))]
-    mask = truth.chip(record.window).mask
-    assert mask is not None, "these labels are a raster"
+    mask = truth.mask(record.window)
     foreground = np.isin(mask, [info.id for info in truth.labels.classes.foreground])
     patches, _ = polygonize(mask, foreground)
     return np.asarray(shapely.bounds(patches), np.float64).reshape(-1, 4)

@@ -52,9 +52,8 @@ class LayerFrame:
             native: The grid of the scene's file, of the same extent.
             scene_index: Index of the scene.
         """
-        if not self.side_by_side:
-            assert grid.crs is not None and self.crs is not None
-            return reproject(grid.geometries_to_map(geometries), grid.crs, self.crs, "chips")
+        if self.crs is not None:
+            return reproject(grid.geometries_to_map(geometries), grid.required_crs, self.crs, "chips")
         to_file = Affine.scale(native.width / grid.width, native.height / grid.height)
         transform = self.side_by_side[scene_index] @ to_file
         return map_coordinates(geometries, Affine(*tuple(transform)[:6]))
@@ -67,8 +66,8 @@ class LayerFrame:
             native: The grid of the scene's file.
             scene_index: Index of the scene.
         """
-        if not self.side_by_side:
-            assert native.crs is not None and self.crs is not None
-            return native.geometries_to_pixel(reproject(geometries, self.crs, native.crs, "chips.gpkg"))
+        if self.crs is not None:
+            on_map = reproject(geometries, self.crs, native.required_crs, "chips.gpkg")
+            return native.geometries_to_pixel(on_map)
         transform = ~self.side_by_side[scene_index]
         return map_coordinates(geometries, Affine(*tuple(transform)[:6]))

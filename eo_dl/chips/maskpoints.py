@@ -26,8 +26,7 @@ def points_in_mask(truth: SceneTruth) -> PointsOfClass:
         for col in range(0, grid.width, _BLOCK_PX):
             last_col, last_row = min(col + _BLOCK_PX, grid.width), min(row + _BLOCK_PX, grid.height)
             window = Window.from_box(col, row, last_col, last_row)
-            mask = truth.chip(window).mask
-            assert mask is not None, "these labels are a raster"
+            mask = truth.mask(window)
             for class_id in np.unique(mask):
                 if class_id == IGNORE_ID:
                     continue

@@ -68,7 +68,7 @@ def windows_in_frame(frame: PixelGrid, grid: PixelGrid, windows: Sequence[Window
     """(N,) outlines of windows of `grid`, in pixels of `frame`. What lies outside `grid` is clipped: it is no
     ground.
     """
-    inside = [_clipped(window, grid) for window in windows]
+    inside = [window.clipped_to(grid.window) for window in windows]
     outlines = window_outlines(inside)
     if grid == frame or grid.crs is None or frame.crs is None:
         return outlines
@@ -98,18 +98,11 @@ def shared_areas_m2(place: Place, overlaps: GeometryArray) -> float:
     return float(place.frame.areas_m2(place.frame.geometries_to_map(polygons)).sum())
 
 
-def _clipped(window: Window, grid: PixelGrid) -> Window:
-    inside = window.intersection(grid.window)
-    assert inside is not None, "a chip shares pixels with its scene"
-    return inside
-
-
 def _neighbours(grids: Sequence[PixelGrid], reach_px: float) -> list[tuple[int, int]]:
     """Pairs of scenes closer than `reach_px`, compared in the CRS of each of them."""
     georeferenced = [index for index, grid in enumerate(grids) if grid.crs is not None]
     pairs: set[tuple[int, int]] = set()
-    for crs in dict.fromkeys(grids[index].crs for index in georeferenced):
-        assert crs is not None
+    for crs in dict.fromkeys(grids[index].required_crs for index in georeferenced):
         outlines = np.array([_outline(grids[index], crs) for index in georeferenced], dtype=object)
         tree = shapely.STRtree(outlines)
         for position, index in enumerate(georeferenced):

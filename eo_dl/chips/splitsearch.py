@@ -83,14 +83,11 @@ def assign_blocks(table: BlockTable, shares: Float64Array, seed: int, *, ordered
         (B,) the split of each block, 0 to K - 1.
     """
     offered = np.flatnonzero(shares > 0)
-    best: Int64Array | None = None
-    lowest_cost = np.inf
-    for start in range(_STARTS):
-        cost, split_of = _search(table, shares[offered], generator(seed, "deal", start), ordered)
-        if cost < lowest_cost:
-            best, lowest_cost = split_of, cost
-    assert best is not None, "the cost of an assignment is finite"
-    return np.asarray(offered[best], np.int64)
+    searches = [
+        _search(table, shares[offered], generator(seed, "deal", start), ordered) for start in range(_STARTS)
+    ]
+    _, split_of = min(searches, key=lambda search: search[0])
+    return np.asarray(offered[split_of], np.int64)
 
 
 def _search(

@@ -8,13 +8,14 @@ from functools import cached_property
 import numpy as np
 import shapely
 
-from ..core.arraytypes import GeometryArray
+from ..core.arraytypes import GeometryArray, UInt8Array
 from ..core.geometries import polygons_in, shifted
 from ..core.gridwindow import require_grid
 from ..core.labelset import LabelSet
 from ..core.pixellabels import PixelLabels
 from ..core.rasterlabels import LabelRaster
 from ..core.window import Window
+from ..errors import LabelError
 from ..io.scene import Scene
 from ..labels.placement import PlacedLabels
 from ..labels.raster.masks import read_mask, read_soft_mask
@@ -89,6 +90,18 @@ class SceneTruth:
             soft, mask = read_soft_mask(self.raster, self.scene, window, labels.classes)
             return replace(labels, soft=soft, mask=mask)
         return replace(labels, mask=read_mask(self.raster, self.scene, window))
+
+    def mask(self, window: Window) -> UInt8Array:
+        """(H, W) class ids of a window, where the labels of the scene are a raster.
+
+        Raises:
+            GridError: The window counts the pixels of another grid.
+            LabelError: The scene has no label raster.
+        """
+        mask = self.chip(window).mask
+        if mask is None:
+            raise LabelError(f"{self.scene.path}: expected a label raster for this scene, found none")
+        return mask
 
     def _annotated_in(self, window: Window) -> shapely.Geometry | None:
         if self.annotated_parts is None:

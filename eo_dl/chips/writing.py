@@ -57,8 +57,7 @@ def _stored_bytes(scene: Scene) -> int:
 
 def _decoded_px(scene: Scene, window: Window) -> float:
     """Pixels of the file (of the overview in use, if the scene is read coarser) decoded for one chip."""
-    inside = window.intersection(scene.grid.window)
-    assert inside is not None, "a chip shares pixels with its scene"
+    inside = window.clipped_to(scene.grid.window)
     scale = scene.native.width / scene.grid.width
     overview = max([factor for factor in scene.file.overviews if factor <= scale], default=1)
     per_px = scale / overview

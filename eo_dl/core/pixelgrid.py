@@ -65,6 +65,17 @@ class PixelGrid:
                 f"the transform {tuple(self.transform)[:6]} cannot be inverted; georeference the raster again"
             )
 
+    @property
+    def required_crs(self) -> CRS:
+        """The CRS of a grid that lies on the map.
+
+        Raises:
+            GridError: The grid has no CRS.
+        """
+        if self.crs is None:
+            raise GridError("the grid has no CRS; georeference the raster")
+        return self.crs
+
     @cached_property
     def inverse(self) -> Affine:
         """Map to pixel transform."""
@@ -148,14 +159,14 @@ class PixelGrid:
         return np.array([_geodesic_area(polygon, geod) for polygon in np.atleast_1d(in_degrees)], np.float64)
 
     def _to_lonlat(self, xs: Float64Array, ys: Float64Array) -> tuple[Float64Array, Float64Array]:
-        assert self.crs is not None
-        geographic = self.crs.geodetic_crs
+        crs = self.required_crs
+        geographic = crs.geodetic_crs
         if geographic is None:
-            raise GridError(f"CRS '{self.crs.name}' has no geographic base (a local CRS); assign a real one")
-        lon, lat = Transformer.from_crs(self.crs, geographic, always_xy=True).transform(xs, ys)
+            raise GridError(f"CRS '{crs.name}' has no geographic base (a local CRS); assign a real one")
+        lon, lat = Transformer.from_crs(crs, geographic, always_xy=True).transform(xs, ys)
         if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
             raise GridError(
-                f"the raster lies outside the area of its CRS '{self.crs.name}'; check CRS and transform"
+                f"the raster lies outside the area of its CRS '{crs.name}'; check CRS and transform"
             )
         return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import GridError
+
 
 @dataclass(frozen=True, order=True, slots=True)
 class Window:
@@ -61,6 +63,17 @@ class Window:
         col0, row0 = max(self.col, other.col), max(self.row, other.row)
         col1, row1 = min(self.col1, other.col1), min(self.row1, other.row1)
         return Window.from_box(col0, row0, col1, row1) if col1 > col0 and row1 > row0 else None
+
+    def clipped_to(self, other: Window) -> Window:
+        """The pixels of this window in `other`, of which there is at least one.
+
+        Raises:
+            GridError: The windows have no common pixels.
+        """
+        common = self.intersection(other)
+        if common is None:
+            raise GridError(f"the windows {self.box} and {other.box} have no common pixels")
+        return common
 
     def contains(self, other: Window) -> bool:
         """True if every pixel of `other` is in this window."""

@@ -1,5 +1,7 @@
-"""`retrain`: corrected labels to a new model, compared with the old one on ground that neither was trained
-on."""
+"""`retrain`: train a model again with corrected labels.
+
+Both models are compared on ground that neither was trained on.
+"""
 
 from __future__ import annotations
 
@@ -57,35 +59,28 @@ class Retrained:
     """What became of the corrections, one sentence each."""
 
     def rows(self) -> list[tuple[str, ...]]:
-        """Overall scores side by side, the primary one with the lead."""
-        names = [score.name for score in self.after.scores if score.class_name is None]
+        """Overall scores of both models, the primary one first and with the lead."""
         primary = self.run.primary
-        rows = [
-            (
-                name,
-                self.before.overall(name).text(),
-                self.after.overall(name).text(),
-                self.lead.text() if name == primary else "",
-            )
-            for name in names
-        ]
-        return sorted(rows, key=lambda row: row[0] != primary)
+        names = [score.name for score in self.after.scores if score.class_name is None]
+        rows: list[tuple[str, ...]] = []
+        for name in sorted(names, key=lambda name: name != primary):
+            lead = self.lead.text() if name == primary else ""
+            rows.append((name, self.before.overall(name).text(), self.after.overall(name).text(), lead))
+        return rows
 
     def values(self) -> dict[str, JsonValue]:
-        """For machines."""
-        found: dict[str, JsonValue] = {
+        """The result as JSON values."""
+        return {
             "model": str(self.run.model.path),
             "chips": str(self.chips.path),
             "primary": self.run.primary,
-        }
-        found |= {
             "labels": None if self.labels is None else str(self.labels),
             "notes": list(self.notes),
             "rows": [list(row) for row in self.rows()],
+            "before": [spec.model_dump(mode="json") for spec in self.before.specs()],
+            "after": [spec.model_dump(mode="json") for spec in self.after.specs()],
+            "lead": {"value": self.lead.value, "low": self.lead.low, "high": self.lead.high},
         }
-        for name, scores in (("before", self.before), ("after", self.after)):
-            found[name] = [spec.model_dump(mode="json") for spec in scores.specs()]
-        return found | {"lead": {"value": self.lead.value, "low": self.lead.low, "high": self.lead.high}}
 
     def _repr_html_(self) -> str:
         return grid_table(
@@ -141,28 +136,40 @@ def retrain(
         ConfigError: There are no labels, or chips and model do not fit each other.
         EoDlError: As `merge_labels`, `tile` and `train` do.
     """
-    old = load_model(model)
-    before = open_chip_set(chips)
-    if not before.split("test"):
+    old_model = load_model(model)
+    old_chips = open_chip_set(chips)
+    if not old_chips.split("test"):
         raise ChipSetError(
-            f"{before.path}: has no test chips, so an old and a new model cannot be compared; tile with a "
-            "share for test, e.g. 70,15,15"
+            f"{old_chips.path}: has no test chips, so an old and a new model cannot be compared; tile with "
+            "a share for test, e.g. 70,15,15"
         )
     target = Path(out)
     folder = RunFolder.of(target, overwrite, resume)
-    again = overwrite or resume
-    _refuse_leftovers(folder, again)
-    config = _config_of(old, epochs, compute)
+    may_replace = overwrite or resume
+    if not may_replace:
+        _refuse_leftovers(folder)
+    config = _training_config(old_model, epochs, compute)
     with (
-        _merged(labels, corrected, target.with_suffix(".labels.gpkg"), label_options, again) as merged,
-        _worth_keeping(folder),
+        _merged_corrections(
+            labels, corrected, target.with_suffix(".labels.gpkg"), label_options, may_replace
+        ) as merged,
+        _kept_if_resumable(folder),
     ):
-        given = _label_set(labels, label_options) if merged is None else read_labels(merged.path)
-        cut = _cut_again(before, given, open_scenes(scenes), _chips_of(folder), again, on_progress)
+        new_labels = _read_labels(labels, label_options) if merged is None else read_labels(merged.path)
+        all_scenes = [*old_chips.scenes, *open_scenes(scenes)]
+        new_chips = _tile_again(
+            old_chips, new_labels, all_scenes, _chips_of(folder), may_replace, on_progress
+        )
         # Score the old model first: a mismatch stops here, before the training.
-        was = score_model(old, cut, name=old.path.name, device=config.device, precision=config.precision)
+        before = score_model(
+            old_model,
+            new_chips,
+            name=old_model.path.name,
+            device=config.device,
+            precision=config.precision,
+        )
         run = train(
-            cut,
+            new_chips,
             config=config,
             out=target,
             resume=resume,
@@ -170,10 +177,15 @@ def retrain(
             command=command,
             on_progress=on_progress,
         )
-    now = next(found for found in run.scores if found.split == "test")
-    notes = () if merged is None else (_told(merged), *merged.notes)
+    after = next(scores for scores in run.scores if scores.split == "test")
     return Retrained(
-        run, cut, was, now, now.lead_over(was, run.primary), None if merged is None else merged.path, notes
+        run=run,
+        chips=new_chips,
+        before=before,
+        after=after,
+        lead=after.lead_over(before, run.primary),
+        labels=None if merged is None else merged.path,
+        notes=() if merged is None else (_merge_summary(merged), *merged.notes),
     )
 
 
@@ -181,24 +193,23 @@ def _chips_of(folder: RunFolder) -> Path:
     return folder.out.with_suffix(".chips")
 
 
-def _refuse_leftovers(folder: RunFolder, wanted: bool) -> None:
-    """Refuse a folder that holds an unfinished retraining, before any work."""
-    left = [path for path in (_chips_of(folder), folder.path) if path.exists()]
-    if left and not wanted:
+def _refuse_leftovers(folder: RunFolder) -> None:
+    """Refuse the chips and the run of an unfinished retraining, before any work."""
+    leftovers = [path for path in (_chips_of(folder), folder.path) if path.exists()]
+    if leftovers:
         raise OutputExistsError(
-            f"{' and '.join(map(str, left))}: left by another retraining; `resume=True` continues one that "
-            "was stopped, `overwrite=True` starts over, or choose another `out`"
+            f"{' and '.join(map(str, leftovers))}: left by another retraining; `resume=True` continues one "
+            "that was stopped, `overwrite=True` starts over, or choose another `out`"
         )
 
 
 @contextlib.contextmanager
-def _worth_keeping(folder: RunFolder) -> Iterator[None]:
-    """However the block ends before its time: chips and run stay where there is a checkpoint to go on from;
-    where there is none, those go that the block made.
+def _kept_if_resumable(folder: RunFolder) -> Iterator[None]:
+    """If the block fails: keep chips and run if there is a checkpoint, else remove those that it made.
 
-    What an earlier retraining left is somebody's result, which bad input must not cost.
+    Folders of an earlier retraining are never removed: bad input must not cost earlier results.
     """
-    new = [path for path in (_chips_of(folder), folder.path) if not path.exists()]
+    new_folders = [path for path in (_chips_of(folder), folder.path) if not path.exists()]
     try:
         yield
     except BaseException:
@@ -210,83 +221,81 @@ def _worth_keeping(folder: RunFolder) -> Iterator[None]:
                 folder.checkpoints.steps()[-1],
             )
         else:
-            for path in new:
+            for path in new_folders:
                 shutil.rmtree(path, ignore_errors=True)
         raise
 
 
 @contextlib.contextmanager
-def _merged(
+def _merged_corrections(
     labels: LabelSet | str | Path | None,
     corrected: str | Path | None,
     out: Path,
     options: LabelOptions,
     overwrite: bool,
 ) -> Iterator[MergedLabels | None]:
-    """The corrections merged into the labels, as long as the block ends well: a failed run must not stand in
-    the way of the next.
+    """The corrections merged into the labels; None if there are none.
+
+    The file is removed if the block fails, so that it does not stop the next try.
     """
     if corrected is None:
         yield None
         return
     if isinstance(labels, LabelSet):
         raise ConfigError("retrain: corrections are merged into a file; give labels as a path, or None")
-    made = merge_labels(labels, corrected, out=out, label_options=options, overwrite=overwrite)
+    merged = merge_labels(labels, corrected, out=out, label_options=options, overwrite=overwrite)
     try:
-        yield made
+        yield merged
     except BaseException:
         out.unlink(missing_ok=True)
         raise
 
 
-def _label_set(labels: LabelSet | str | Path | None, options: LabelOptions) -> LabelSet:
+def _read_labels(labels: LabelSet | str | Path | None, options: LabelOptions) -> LabelSet:
     if labels is None:
-        raise ConfigError(
-            "retrain: there is nothing to learn from; give labels, corrected pre-labels, or both"
-        )
+        raise ConfigError("retrain: there are no labels; give labels, corrected pre-labels, or both")
     return labels_of(labels, options)
 
 
-def _told(merged: MergedLabels) -> str:
-    """What became of the pre-labels, in one line."""
-    return "labels: " + (
-        ", ".join(f"{count} {what}" for what, count in merged.counts.items() if count) or "none"
-    )
+def _merge_summary(merged: MergedLabels) -> str:
+    """How many pre-labels were accepted, changed and so on, in one line."""
+    counts = [f"{count} {status}" for status, count in merged.counts.items() if count]
+    return f"labels: {', '.join(counts) or 'none'}"
 
 
-def _config_of(old: Bundle, epochs: int | None, compute: Compute) -> TrainConfig:
-    if _CONFIG not in old.members:
+def _training_config(model: Bundle, epochs: int | None, compute: Compute) -> TrainConfig:
+    if _CONFIG not in model.members:
         raise BundleError(
-            f"{old.path}: does not say how it was trained (no {_CONFIG}); train it again with this version, "
-            "or use tile and train with it as `weights`"
+            f"{model.path}: does not say how it was trained (no {_CONFIG}); train it again with this "
+            "version, or use tile and train with it as `weights`"
         )
-    known = parse_yaml(old.read(_CONFIG).decode(), f"{old.path}: {_CONFIG}")
+    values = parse_yaml(model.read(_CONFIG).decode(), f"{model.path}: {_CONFIG}")
     return resolve_config(
-        TrainConfig.model_validate(known),
+        TrainConfig.model_validate(values),
         compute=compute,
-        overrides={"weights": str(old.path), "weights_for": "network", "epochs": epochs},
+        overrides={"weights": str(model.path), "weights_for": "network", "epochs": epochs},
     )
 
 
-def _cut_again(
-    before: ChipSet,
+def _tile_again(
+    old_chips: ChipSet,
     labels: LabelSet,
     scenes: Sequence[Scene],
     out: Path,
     overwrite: bool,
     on_progress: OnProgress,
 ) -> ChipSet:
-    """The same scenes and more of them, the same chip size and sampling, with other labels."""
-    manifest = read_manifest(before.path)
+    """Chips of the same size and sampling, with other labels; old ground keeps its split."""
+    manifest = read_manifest(old_chips.path)
     return tile(
-        [*before.scenes, *scenes],
+        scenes,
         labels,
         out=out,
-        size_px=before.chip_px,
+        size_px=old_chips.chip_px,
         sampling=sampling_of(manifest),
         split=replace(split_of(manifest), folds=None),
-        splits_of=before,
-        seed=before.seed,
+        splits_of=old_chips,
+        seed=old_chips.seed,
         overwrite=overwrite,
         on_progress=on_progress,
     )

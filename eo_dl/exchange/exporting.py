@@ -333,11 +333,10 @@ class _Export:
         images = []
         for image, record in zip(annotations.images, records, strict=True):
             scene = self.chips.scenes[record.scene_index]
-            assert image.grid is not None
             images.append(
                 IndexedImage(
                     name=image.name,
-                    grid=image.grid,
+                    grid=scene.grid.crop(record.window),
                     scene=scene.name,
                     scene_path=scene.path,
                     split=image.split,

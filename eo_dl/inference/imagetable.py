@@ -242,8 +242,8 @@ def _write(table: pd.DataFrame, scenes: Sequence[Scene], out: Path, bundle: Bund
         with atomic_file(out, overwrite=overwrite) as part:
             write_bytes(part, table.to_csv(index=False, lineterminator="\n").encode())
         return
-    crs = scenes[0].native.crs if len({scene.native.crs for scene in scenes}) == 1 else _LONLAT
-    assert crs is not None
+    one_crs = len({scene.native.crs for scene in scenes}) == 1
+    crs = scenes[0].native.required_crs if one_crs else _LONLAT
     outlines = np.empty(len(scenes), dtype=object)
     for place, scene in enumerate(scenes):
         outlines[place : place + 1] = [scene.native.footprint()]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ..core.arrays import Objects
 from ..core.boxes import centres
@@ -116,7 +117,7 @@ def _run_rows(
     sinks: list[RowSink] = [class_sink]
     with_probabilities = plan.probabilities is not None
     if plan.probabilities is not None:
-        writer = stack.enter_context(_probability_writer(plan))
+        writer = stack.enter_context(_probability_writer(plan, plan.probabilities))
         sinks.append(ProbabilityRaster(writer))
     with _row_map(plan) as rows:
         output = RowOutput(sinks, rows, grid)
@@ -148,11 +149,10 @@ def _class_writer(plan: Plan) -> RasterWriter:
     )
 
 
-def _probability_writer(plan: Plan) -> RasterWriter:
-    assert plan.probabilities is not None
+def _probability_writer(plan: Plan, out: Path) -> RasterWriter:
     names = plan.bundle.classes.names
     return RasterWriter(
-        plan.probabilities,
+        out,
         plan.scene.native,
         count=len(names),
         nodata=255,

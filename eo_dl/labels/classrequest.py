@@ -71,8 +71,8 @@ class ClassRequest:
         return any(is_color(value) for value in self.values)
 
 
-def parse_classes(classes: Sequence[str] | str | Path | None) -> ClassRequest | None:
-    """The request that a list of items makes; None for None.
+def parse_classes(classes: Sequence[str] | str | Path) -> ClassRequest:
+    """The request that a list of items makes.
 
     Args:
         classes: Items as a list, as text with commas between them, or as a text file (.txt) with one per
@@ -81,8 +81,6 @@ def parse_classes(classes: Sequence[str] | str | Path | None) -> ClassRequest | 
     Raises:
         LabelError: The file cannot be read, an item is malformed, or a value is named twice.
     """
-    if classes is None:
-        return None
     names: dict[str, None] = {}  # in order, each once
     values: dict[str, str | None] = {}
     bare = True

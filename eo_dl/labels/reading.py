@@ -102,7 +102,7 @@ def labels_of(source: LabelSet | LabelFiles, options: LabelOptions) -> LabelSet:
                 f"{source.source}: was read already, so {stated} cannot be applied; give its path"
             )
         return source
-    spec = parse_classes(options.classes)
+    spec = None if options.classes is None else parse_classes(options.classes)
     sources = find_sources(source, options.format)
     _refuse_useless(options, sources)
     labels = _read(sources, options, spec)

@@ -165,7 +165,7 @@ def test_corrections_are_merged_first_and_a_new_scene_is_learned_from(
     ]
     assert new and {record.split for record in new} == {"train"}
     assert {r.scene_index for r in done.chips.split("test")} == {0}, "the held-out ground is the old one"
-    with pytest.raises(ConfigError, match="nothing to learn from"):
+    with pytest.raises(ConfigError, match="there are no labels"):
         retrain(run.model, chips, labels=None, out=tmp_path / "third.eodl")
 
 

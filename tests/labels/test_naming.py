@@ -14,7 +14,8 @@ from eo_dl.labels.classrequest import parse_classes, value_text
 def naming(
     counts: dict[str, int], classes: str | list[str] | None = None, known: Known | None = None
 ) -> Naming:
-    return name_classes(counts, parse_classes(classes), "labels", known)
+    request = None if classes is None else parse_classes(classes)
+    return name_classes(counts, request, "labels", known)
 
 
 @pytest.mark.parametrize(

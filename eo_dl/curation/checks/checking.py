@@ -82,7 +82,8 @@ def check_with_scenes(
     """As `check_labels`, on the scenes named, else those of the labelling project, else those of
     `fallback`.
     """
-    parse_classes(label_options.classes)  # a mistake in these is the caller's, not one of the labels
+    if label_options.classes is not None:
+        parse_classes(label_options.classes)  # a mistake in these is the caller's, not one of the labels
     if label_options.annotated is not None:
         read_areas(Path(label_options.annotated))  # so is a file that cannot be read
     sources = find_sources(labels, label_options.format)

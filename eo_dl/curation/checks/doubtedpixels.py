@@ -236,8 +236,7 @@ def _doubted_ground(question: _Question, scene: _JudgedScene, thresholds: Float6
     pieces: dict[tuple[int, int], list[_Piece]] = {}
     with SceneReader(scene.probabilities) as reader:
         for window in blocks_of(scene.probabilities, _BLOCK_PX):
-            wide = window.buffered(_THICK_PX).intersection(scene.probabilities.grid.window)
-            assert wide is not None, "blocks lie in the scene"
+            wide = window.buffered(_THICK_PX).clipped_to(scene.probabilities.grid.window)
             block = _read(question, scene, reader, wide)
             inner = window.relative_to(wide).slices
             for pair, region in _regions(block.probabilities, block.channels, only):

@@ -146,7 +146,6 @@ def start_labels(
 def _class_set(classes: Sequence[str] | str | Path) -> ClassSet:
     """Classes of plain names, all distinct."""
     request = parse_classes(classes)
-    assert request is not None, "classes were named"
     if not request.bare:
         raise LabelError(
             "`classes`: expected plain names such as building,tree; there are no values to merge or ignore "
@@ -180,9 +179,7 @@ def _crs_of_first(scenes: Sequence[Scene]) -> CRS:
                 f"{scene.path}: has no CRS, so nothing drawn over it has a position; georeference it, or "
                 "name its CRS with `crs`"
             )
-    crs = scenes[0].grid.crs
-    assert crs is not None
-    return crs
+    return scenes[0].grid.required_crs
 
 
 def _notes(scenes: Sequence[Scene], crs: CRS) -> tuple[str, ...]:

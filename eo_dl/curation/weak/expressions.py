@@ -227,17 +227,20 @@ def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bo
 
 def _truth(node: ast.expr, planes: Mapping[str, Plane], known: Flags) -> Flags:
     """Where a checked condition holds; `known` becomes False where a compared value is not defined."""
-    if isinstance(node, ast.BoolOp):
-        join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
-        return np.asarray(reduce(join, [_truth(child, planes, known) for child in node.values]), np.bool_)
-    if isinstance(node, ast.UnaryOp):
-        return np.logical_not(_truth(node.operand, planes, known))
-    assert isinstance(node, ast.Compare)
-    values = [_value(child, planes) for child in (node.left, *node.comparators)]
-    for value in values:
-        known &= np.isfinite(value)
-    held = [_COMPARE[type(op)](a, b) for op, a, b in zip(node.ops, values, values[1:], strict=False)]
-    return np.asarray(reduce(np.logical_and, held), np.bool_)
+    match node:
+        case ast.BoolOp():
+            join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
+            parts = [_truth(child, planes, known) for child in node.values]
+            return np.asarray(reduce(join, parts), np.bool_)
+        case ast.UnaryOp():
+            return np.logical_not(_truth(node.operand, planes, known))
+        case ast.Compare():
+            values = [_value(child, planes) for child in (node.left, *node.comparators)]
+            for value in values:
+                known &= np.isfinite(value)
+            held = [_COMPARE[type(op)](a, b) for op, a, b in zip(node.ops, values, values[1:], strict=False)]
+            return np.asarray(reduce(np.logical_and, held), np.bool_)
+    raise TypeError(f"{type(node).__name__} in a condition that was not checked")
 
 
 def _value(node: ast.expr, planes: Mapping[str, Plane]) -> Plane:
@@ -251,9 +254,9 @@ def _value(node: ast.expr, planes: Mapping[str, Plane]) -> Plane:
         case ast.UnaryOp():
             inner = _value(node.operand, planes)
             return -inner if isinstance(node.op, ast.USub) else inner
-        case _:
-            assert isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-            return _FUNCTIONS[node.func.id][2](*[_value(child, planes) for child in node.args])
+        case ast.Call(func=ast.Name(id=name)):
+            return _FUNCTIONS[name][2](*[_value(child, planes) for child in node.args])
+    raise TypeError(f"{type(node).__name__} in a condition that was not checked")
 
 
 def _band_index(bands: BandSet) -> dict[str, int]:
