@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,37 +23,17 @@ from eo_dl.labels.placement import PlacedLabels
 from eo_dl.labels.raster.masks import read_mask
 from eo_dl.labels.raster.rasterchoice import raster_of
 from eo_dl.labels.reading import read_labels
+from tests.making import CRS as UTM
+from tests.making import NORTH_UP, square, write_polygons, write_raster
 
 RNG = np.random.default_rng(0)
-NORTH_UP = Affine(2, 0, 500_000, 0, -2, 5_600_000)
+TWO_METRES = NORTH_UP @ Affine.scale(2)
+WEST, NORTH = NORTH_UP.c, NORTH_UP.f
 
 
-def geotiff(
-    path: Path,
-    pixels: np.ndarray,
-    transform: Affine | None = NORTH_UP,
-    epsg: int | None = 32631,
-    **options: object,
-) -> Path:
-    bands = pixels if pixels.ndim == 3 else pixels[None]
-    place = (
-        {"transform": transform, "crs": None if epsg is None else f"EPSG:{epsg}"}
-        if transform is not None
-        else {}
-    )
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        count=len(bands),
-        height=bands.shape[1],
-        width=bands.shape[2],
-        dtype=bands.dtype,
-        **place,
-        **options,
-    ) as out:
-        out.write(bands)
-    return path
+def geotiff(path: Path, pixels: np.ndarray, transform: Affine = TWO_METRES, **options: Any) -> Path:
+    """A raster of pixels that are no metres, so that the two are not confused."""
+    return write_raster(path, pixels, transform=transform, **options)
 
 
 @pytest.fixture
@@ -159,28 +140,32 @@ def test_transparent_pixels_are_ignored(tmp_path: Path, scene: Scene) -> None:
     truth = ids()
     alpha = np.full((1, 60, 80), 255, np.uint8)
     alpha[0, :10] = 0
-    geotiff(tmp_path / "m.tif", np.concatenate([colored(truth), alpha]), photometric="RGB", alpha="yes")
+    profile = {"driver": "GTiff", "count": 4, "height": 60, "width": 80, "dtype": "uint8", "crs": UTM}
+    with rasterio.open(
+        tmp_path / "m.tif", "w", **profile, transform=TWO_METRES, photometric="RGB", alpha="yes"
+    ) as file:
+        file.write(np.concatenate([colored(truth), alpha]))
     labels = read_labels(tmp_path / "m.tif")
     assert (read_mask(labels.rasters[0], scene, scene.grid.window)[:10] == 255).all()
 
 
 def test_a_finer_mask_of_another_crs_is_read_by_place(tmp_path: Path, scene: Scene) -> None:
-    to_lonlat = Transformer.from_crs(32631, 4326, always_xy=True)
-    west, north = to_lonlat.transform(499_990, 5_600_010)
+    to_lonlat = Transformer.from_crs(UTM, 4326, always_xy=True)
+    west, north = to_lonlat.transform(WEST - 10, NORTH + 10)
     step = 8e-6
     place = Affine(step, 0, west, 0, -step, north)
     truth = RNG.integers(0, 4, (250, 400)).astype(np.uint8)
-    labels = read_labels(geotiff(tmp_path / "m.tif", truth, place, 4326))
+    labels = read_labels(geotiff(tmp_path / "m.tif", truth, place, crs="EPSG:4326"))
     found = read_mask(labels.rasters[0], scene, Window(5, 7, 30, 20))
     for row, col in [(0, 0), (3, 17), (19, 29)]:
-        lon, lat = to_lonlat.transform(500_000 + 2 * (col + 5.5), 5_600_000 - 2 * (row + 7.5))
+        lon, lat = to_lonlat.transform(WEST + 2 * (col + 5.5), NORTH - 2 * (row + 7.5))
         expected = truth[int((north - lat) / step), int((lon - west) / step)]
         assert found[row, col] == expected
 
 
 def test_a_coarser_mask_and_a_resampled_scene_agree_with_arithmetic(tmp_path: Path, scene: Scene) -> None:
     truth = ids(30, 40)
-    labels = read_labels(geotiff(tmp_path / "m.tif", truth, NORTH_UP @ Affine.scale(2)))
+    labels = read_labels(geotiff(tmp_path / "m.tif", truth, TWO_METRES @ Affine.scale(2)))
     assert (
         read_mask(labels.rasters[0], scene, scene.grid.window) == np.repeat(np.repeat(truth, 2, 0), 2, 1)
     ).all()
@@ -225,7 +210,7 @@ def test_masks_find_their_scenes_by_name_folder_and_place(tmp_path: Path) -> Non
 
 
 def test_a_scene_without_a_mask_is_unknown_and_not_background(tmp_path: Path, scene: Scene) -> None:
-    far = NORTH_UP @ Affine.translation(1000, 0)
+    far = TWO_METRES @ Affine.translation(1000, 0)
     labels = read_labels(geotiff(tmp_path / "other.tif", ids(), far))
     assert isinstance(labels, RasterLabels)
     assert raster_of(labels, scene) is None
@@ -245,11 +230,20 @@ def test_one_mask_is_found_by_place_and_two_halves_are_refused(tmp_path: Path, s
     assert mask is not None
     found = read_mask(mask, scene, scene.grid.window)
     assert (found[:, :40] == truth[:, :40]).all() and (found[:, 40:] == 255).all()
-    geotiff(tmp_path / "right.tif", truth[:, 40:], NORTH_UP @ Affine.translation(40, 0))
+    geotiff(tmp_path / "right.tif", truth[:, 40:], TWO_METRES @ Affine.translation(40, 0))
     halves = read_labels([tmp_path / "left.tif", tmp_path / "right.tif"])
     assert isinstance(halves, RasterLabels)
     with pytest.raises(LabelError, match="gdalbuildvrt"):
         raster_of(halves, scene)
+
+
+def test_rasters_of_the_same_ground_are_not_chosen_by_chance(tmp_path: Path, scene: Scene) -> None:
+    for year in ("2019", "2020"):
+        geotiff(tmp_path / f"{year}.tif", ids())
+    labels = read_labels([tmp_path / "2019.tif", tmp_path / "2020.tif"])
+    assert isinstance(labels, RasterLabels)
+    with pytest.raises(LabelError, match=r"several label rasters cover the same ground.*2019.tif, 2020.tif"):
+        raster_of(labels, scene)
 
 
 def test_images_are_not_taken_for_masks(tmp_path: Path) -> None:
@@ -276,13 +270,8 @@ def test_a_value_that_appears_later_is_an_error(tmp_path: Path, scene: Scene) ->
 
 
 def test_areas_of_completeness_go_with_masks(tmp_path: Path, scene: Scene) -> None:
-    import geopandas
-    import shapely
-
-    geopandas.GeoDataFrame(geometry=[shapely.box(500_000, 5_599_960, 500_040, 5_600_000)], crs=32631).to_file(
-        tmp_path / "a.gpkg"
-    )
-    labels = read_labels(geotiff(tmp_path / "m.tif", ids()), annotated=tmp_path / "a.gpkg")
-    assert labels.annotated.crs == CRS(32631)
+    area_40_m = write_polygons(tmp_path / "a.gpkg", [square(0, 0, 40)])
+    labels = read_labels(geotiff(tmp_path / "m.tif", ids()), annotated=area_40_m)
+    assert labels.annotated.crs == CRS(UTM)
     area = labels.for_grid(scene.grid, scene.name).annotated
     assert area is not None and area.bounds == (0, 0, 20, 20)

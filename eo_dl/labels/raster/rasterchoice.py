@@ -55,7 +55,10 @@ def footprint_in(path: str, scene: Scene) -> shapely.Geometry:
 
 
 def _by_place(rasters: Sequence[LabelRaster], scene: Scene) -> LabelRaster | None:
-    """The label raster that covers most of a scene. Raises `LabelError` where others cover the rest."""
+    """The label raster that covers most of a scene.
+
+    Raises `LabelError` if others cover as much, or cover the rest: which one to use is then not known.
+    """
     if scene.native.crs is None:
         return None
     ground = scene.grid.footprint()
@@ -72,5 +75,12 @@ def _by_place(rasters: Sequence[LabelRaster], scene: Scene) -> LabelRaster | Non
         raise LabelError(
             f"{scene.path}: several label rasters cover parts of it ({first}, {second}); join them first, "
             "e.g. gdalbuildvrt masks.vrt *.tif"
+        )
+    as_much = np.flatnonzero((shares > shares[best] - _COVERED_SHARE) & (shares > _COVERED_SHARE))
+    if len(as_much) > 1:
+        first, second = [Path(rasters[index].path).name for index in as_much[:2]]
+        raise LabelError(
+            f"{scene.path}: several label rasters cover the same ground of it ({first}, {second}); read one of "
+            "them, or name each like its scene"
         )
     return rasters[best]
