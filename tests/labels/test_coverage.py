@@ -2,13 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import geopandas
 import numpy as np
 import pytest
-import rasterio
 import shapely
-from affine import Affine
-from PIL import Image
 
 from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import LabelError
@@ -17,30 +13,15 @@ from eo_dl.labels.coverage import match_labels
 from eo_dl.labels.labelsources import find_sources
 from eo_dl.labels.pairing import best_named, core_name
 from eo_dl.labels.reading import read_labels
+from tests.making import CRS, square, write_polygons, write_raster
 
 
-def scene(path: Path, x: float = 500_000, y: float = 5_600_000, epsg: int | None = 32631) -> Scene:
-    if epsg is None:
-        Image.fromarray(np.ones((50, 100), np.uint8)).save(path)
-        return open_scene(path)
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        count=1,
-        height=50,
-        width=100,
-        dtype="uint8",
-        transform=Affine(1, 0, x, 0, -1, y),
-        crs=f"EPSG:{epsg}",
-    ) as out:
-        out.write(np.ones((1, 50, 100), np.uint8))
-    return open_scene(path)
+def scene(path: Path, crs: str | None = CRS) -> Scene:
+    return open_scene(write_raster(path, np.ones((50, 100), np.uint8), crs=crs))
 
 
-def labels(path: Path, boxes: list[shapely.Geometry], epsg: int = 32631) -> Path:
-    geopandas.GeoDataFrame({"kind": ["a"] * len(boxes)}, geometry=boxes, crs=epsg).to_file(path)
-    return path
+def labels(path: Path, boxes: list[shapely.Geometry]) -> Path:
+    return write_polygons(path, boxes, kind=["a"] * len(boxes))
 
 
 def notes_of(labels: LabelSet, scenes: list[Scene]) -> tuple[str, ...]:
@@ -48,8 +29,8 @@ def notes_of(labels: LabelSet, scenes: list[Scene]) -> tuple[str, ...]:
     return match_labels(labels, scenes).labels.notes[len(labels.notes) :]
 
 
-INSIDE = shapely.box(500_010, 5_599_960, 500_020, 5_599_970)
-OUTSIDE = shapely.box(600_010, 5_599_960, 600_020, 5_599_970)
+INSIDE = square(10, 30)
+OUTSIDE = square(100_010, 30)
 
 
 def test_labels_outside_every_scene_are_counted(tmp_path: Path) -> None:
@@ -61,7 +42,7 @@ def test_no_overlap_shows_both_extents_and_sees_swapped_axes(tmp_path: Path) -> 
     image = scene(tmp_path / "a.tif")
     far = read_labels(labels(tmp_path / "l.gpkg", [OUTSIDE]))
     with pytest.raises(
-        LabelError, match=r"labels are at longitude 4\.\d+ to .* scenes at longitude 3\.0000 .*`label_crs`"
+        LabelError, match=r"labels are at longitude 16\.\d+ to .* scenes at longitude 15\.0000 .*`label_crs`"
     ):
         match_labels(far, [image])
     swapped = read_labels(labels(tmp_path / "s.gpkg", [shapely.transform(INSIDE, lambda xy: xy[:, ::-1])]))
@@ -72,7 +53,7 @@ def test_no_overlap_shows_both_extents_and_sees_swapped_axes(tmp_path: Path) -> 
 def test_a_scene_without_crs_takes_no_map_labels(tmp_path: Path) -> None:
     with pytest.raises(LabelError, match="scene has no CRS"):
         match_labels(
-            read_labels(labels(tmp_path / "l.gpkg", [INSIDE])), [scene(tmp_path / "a.tif", epsg=None)]
+            read_labels(labels(tmp_path / "l.gpkg", [INSIDE])), [scene(tmp_path / "a.tif", crs=None)]
         )
 
 
@@ -80,7 +61,7 @@ def test_files_named_like_scenes_belong_to_them_alone(tmp_path: Path) -> None:
     """One place on three dates, two of them labelled."""
     scenes = [scene(tmp_path / f"lake_{month}.tif") for month in ("june", "july", "august")]
     labels(tmp_path / "lake_june_labels.gpkg", [INSIDE])
-    labels(tmp_path / "lake_july_labels.gpkg", [INSIDE, shapely.box(500_050, 5_599_960, 500_060, 5_599_970)])
+    labels(tmp_path / "lake_july_labels.gpkg", [INSIDE, square(50, 30)])
     read = read_labels(f"{tmp_path}/*.gpkg")
     matched = match_labels(read, scenes)
     bound = matched.labels
@@ -108,14 +89,14 @@ def test_pixel_labels_go_by_name_and_what_is_left_over_is_told(tmp_path: Path) -
         "image_path,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,x\nzzz.png,1,2,3,4,x\na.png,900,2,950,9,x\n"
     )
     found = read_labels(tmp_path / "b.csv")
-    notes = notes_of(found, [scene(tmp_path / "a.tif", epsg=None), scene(tmp_path / "c.tif", epsg=None)])
+    notes = notes_of(found, [scene(tmp_path / "a.tif", crs=None), scene(tmp_path / "c.tif", crs=None)])
     assert notes == (
         "1 of 2 scenes have no labels and are not used as background: c.tif",
         "1 of 2 labelled images are not among the scenes: zzz.png",
         "1 of 3 objects lies wholly outside their images: b.csv:4",
     )
     with pytest.raises(LabelError, match="none of 2 labelled images"):
-        notes_of(found, [scene(tmp_path / "c.tif", epsg=None)])
+        notes_of(found, [scene(tmp_path / "c.tif", crs=None)])
 
 
 def test_labels_of_images_of_another_size_are_refused(tmp_path: Path) -> None:
@@ -124,11 +105,11 @@ def test_labels_of_images_of_another_size_are_refused(tmp_path: Path) -> None:
         "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
     )
     with pytest.raises(LabelError, match=r"another size \(a.tif is 100x50 px, its labels say 400x200\)"):
-        notes_of(read_labels(tmp_path / "a.xml"), [scene(tmp_path / "a.tif", epsg=None)])
+        notes_of(read_labels(tmp_path / "a.xml"), [scene(tmp_path / "a.tif", crs=None)])
 
 
 def test_annotated_areas_are_counted_too(tmp_path: Path) -> None:
-    apart = shapely.box(500_080, 5_599_960, 500_085, 5_599_965)
+    apart = square(80, 35, 5)
     labels(tmp_path / "l.gpkg", [INSIDE, apart])
     areas = labels(tmp_path / "areas.gpkg", [INSIDE.buffer(5), OUTSIDE])
     notes = notes_of(read_labels(tmp_path / "l.gpkg", annotated=areas), [scene(tmp_path / "a.tif")])

@@ -10,6 +10,7 @@ from pyproj import CRS
 
 from eo_dl.errors import LabelError
 from eo_dl.labels.reading import read_labels
+from tests.making import write_polygons
 
 BOXES = [shapely.box(500_000 + 20 * i, 5_600_000, 500_010 + 20 * i, 5_600_010) for i in range(4)]
 
@@ -55,10 +56,8 @@ def test_text_ids_keep_their_number_and_255_is_ignored(tmp_path: Path) -> None:
 
 
 def test_points_need_a_radius_and_get_it_on_the_ground(tmp_path: Path) -> None:
-    points = geopandas.GeoDataFrame(
-        {"kind": ["tree", "tree"]}, geometry=[shapely.Point(10, 60), shapely.Point(10.1, 60)], crs=4326
-    )
-    points.to_file(tmp_path / "p.gpkg")
+    points = [shapely.Point(10, 60), shapely.Point(10.1, 60)]
+    write_polygons(tmp_path / "p.gpkg", points, crs="EPSG:4326", kind=["tree", "tree"])
     with pytest.raises(LabelError, match=r"2 of 2 features are points or lines.*`buffer_m`"):
         read_labels(tmp_path / "p.gpkg")
     labels = read_labels(tmp_path / "p.gpkg", buffer_m=5)
@@ -68,9 +67,8 @@ def test_points_need_a_radius_and_get_it_on_the_ground(tmp_path: Path) -> None:
 
 def test_broken_geometries_are_repaired_counted_and_named(tmp_path: Path) -> None:
     bow = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
-    geopandas.GeoDataFrame(
-        {"kind": ["a"] * 4}, geometry=[bow, None, shapely.Polygon(), shapely.box(0, 0, 1, 1)], crs=32631
-    ).to_file(tmp_path / "l.gpkg")
+    shapes = [bow, None, shapely.Polygon(), shapely.box(0, 0, 1, 1)]
+    write_polygons(tmp_path / "l.gpkg", shapes, kind=["a"] * 4)
     labels = read_labels(tmp_path / "l.gpkg")
     assert len(labels) == 2 and labels.features.feature_ids.tolist() == ["#1", "#4"]
     assert "2 missing or empty geometries dropped: #2, #3" in labels.notes
