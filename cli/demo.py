@@ -214,7 +214,6 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
         chips,
         config=config,
         out=folder / "model.eodl",
-        command=options.command_line(),
         on_progress=reporter.progress,
     )
     scene = eo.open_scene(sample / "test.tif")

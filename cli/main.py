@@ -16,6 +16,7 @@ from types import FrameType
 import click
 
 from eo_dl import __version__
+from eo_dl.core.commandline import running_command
 
 from . import parent
 from .lazygroup import LazyGroup
@@ -85,7 +86,8 @@ def run(args: list[str]) -> int:
     """Run one command line and return its exit code; errors that eo_dl raises on purpose become one line."""
     Reporter.current = None
     try:
-        cli.main(args, prog_name="eo-dl", standalone_mode=False, obj=shlex.join(["eo-dl", *args]))
+        with running_command(shlex.join(["eo-dl", *args])):
+            cli.main(args, prog_name="eo-dl", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code

@@ -35,7 +35,7 @@ sampling -> sampling
                     tile
 
 split -> split
-    --split, --split-by, --block-m, --guard-px, --folds
+    --split, --split-by, --block-m, --guard-px, --folds, --split-like
                     tile
 
 compute -> compute
@@ -313,6 +313,11 @@ _SPLIT_FLAGS: dict[str, Decorator] = {
         metavar="K",
         help="Also assign blocks to K folds for cross-validation.",
     ),
+    "split_like": click.option(
+        "--split-like",
+        metavar="FOLDER",
+        help="Hold out the same ground as this chip set, so that models of both can be compared.",
+    ),
 }
 
 
@@ -322,8 +327,8 @@ def split(command: Function) -> Function:
     def make(values: dict[str, Any]) -> tuple[str, Any]:
         from eo_dl.chips.splits import Split
 
-        shares, unit = parse_split(values.pop("split")), values.pop("split_by")
-        return "split", Split(shares, by=unit, **values)
+        shares = parse_split(values.pop("split"))
+        return "split", Split(shares, by=values.pop("split_by"), like=values.pop("split_like"), **values)
 
     return _group(_SPLIT_FLAGS, make)(command)
 
@@ -365,8 +370,8 @@ def compute(*fields: str) -> Decorator:
 
 # Alone
 
-overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 aoi = click.option("--aoi", metavar="FILE", help="Only inside these polygons (any vector file).")
+overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 workers = _COMPUTE_FLAGS["workers"]
 seed = click.option(
     "--seed", type=int, default=0, show_default=True, help="Random seed (reproducible output)."
@@ -374,11 +379,6 @@ seed = click.option(
 
 
 # Values of flags
-
-
-def command_line() -> str:
-    """The running command line, for the provenance of its outputs; "" if a command is called alone."""
-    return click.get_current_context().find_object(str) or ""
 
 
 def split_list(text: str | None) -> list[str] | None:

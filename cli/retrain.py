@@ -106,7 +106,6 @@ def command(
         compute=compute,
         resume=resume,
         overwrite=overwrite,
-        command=options.command_line(),
         on_progress=reporter.progress,
     )
     reporter.notes(done.notes)

@@ -50,11 +50,6 @@ if TYPE_CHECKING:
 @options.sampling
 @options.split
 @click.option(
-    "--splits-of",
-    help="Hold out the same ground as this chip set, so that models of both can be compared.",
-    metavar="FOLDER",
-)
-@click.option(
     "--write-chips/--read-scenes",
     default=None,
     help="Write chips as GeoTIFFs, or read them from the scenes on demand (default: whichever decodes less).",
@@ -74,7 +69,6 @@ def command(
     aoi: str | None,
     sampling: Sampling,
     split: Split,
-    splits_of: str | None,
     write_chips: bool | None,
     scene_options: SceneOptions,
     seed: int,
@@ -103,15 +97,13 @@ def command(
         size_px=size_px,
         size_m=size_m,
         gsd_m=gsd_m,
-        aoi=aoi,
         annotated=label_options.annotated,
-        splits_of=splits_of,
         seed=seed,
         write_chips=write_chips,
         workers=workers,
         overwrite=overwrite,
         on_progress=reporter.progress,
-        sampling=sampling,
+        sampling=replace(sampling, aoi=aoi),
         split=split,
     )
     reporter.notes(chips.notes)

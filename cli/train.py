@@ -189,7 +189,6 @@ def command(
             out=out,
             resume=resume,
             overwrite=overwrite,
-            command=options.command_line(),
             on_progress=reporter.progress,
         ).summary()
         reporter.result(
@@ -205,7 +204,6 @@ def command(
             val_fold=val_fold,
             resume=resume,
             overwrite=overwrite,
-            command=options.command_line(),
             on_progress=reporter.progress,
         )
         reporter.notes(run.notes)

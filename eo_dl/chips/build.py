@@ -36,6 +36,7 @@ from .manifest import (
     content_hash,
     labels_entry,
     manifest_text,
+    options_entry,
     scene_entry,
 )
 from .measure import Measured, enough_valid, measure
@@ -74,8 +75,8 @@ class TileJob:
     split: Split
     """How chips are divided among splits."""
 
-    splits_of: ChipSet | None
-    """The chip set whose splits are taken over, in place of `split`."""
+    split_like: ChipSet | None
+    """The chip set whose val and test ground is held out, in place of new splits."""
 
     seed: int
     """Same seed, same chips."""
@@ -212,11 +213,11 @@ def _split(
         if side_px is None:
             side_px = default_block_chips(ground.places, pitch_px) * pitch_px
         blocks = block_names(ground, side_px)
-    if job.splits_of is None:
+    if job.split_like is None:
         chips = ChipsToSplit(ground, blocks, _amounts(job.labels, records), keep)
         split = split_chips(chips, job.split, chip_px=job.chip_px, seed=job.seed)
     else:
-        split = inherited(job.scenes, records, ground, keep, job.splits_of)
+        split = inherited(job.scenes, records, ground, keep, job.split_like)
     columns = zip(records, blocks, split.splits, split.folds, keep.tolist(), strict=True)
     finished = tuple(
         replace(record, block=block, split=name, fold=fold, keep=is_kept)
@@ -312,7 +313,7 @@ def _index_and_manifest(job: TileJob, folder: Path, out: Path, contents: _Conten
         "guard_px": contents.split.guard_px,
         "folds": job.split.folds,
         "shared_ground": contents.split.shared_ground,
-        "options": {"sampling": asdict(job.sampling), "split": asdict(job.split)},
+        "options": options_entry(job.sampling, job.split),
         "classes": classes_entry(job.labels.classes),
         "statistics": [asdict(band) for band in contents.statistics],
         "scenes": [scene_entry(scene, out) for scene in job.scenes],

@@ -53,7 +53,7 @@ def inherited(
     if missing:
         raise ConfigError(
             f"{old.path}: no chip of the new set is {' or '.join(missing)} on its ground; use the same "
-            "scenes and chip size, or omit `splits_of`"
+            "scenes and chip size, or omit `split_like`"
         )
     lost = kept.count("none")
     notes = [

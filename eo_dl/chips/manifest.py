@@ -82,6 +82,20 @@ def manifest_text(values: PlainValues) -> str:
     return json.dumps(manifest, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def options_entry(sampling: Sampling, split: Split) -> PlainValues:
+    """How chips were cut and divided, so that others can be cut in the same way."""
+    return {
+        "sampling": {**asdict(sampling), "aoi": _full_path(sampling.aoi)},
+        "split": {**asdict(split), "like": _full_path(split.like)},
+    }
+
+
+def _full_path(path: str | Path | None) -> str | None:
+    if path is None:
+        return None
+    return str(path) if is_remote(str(path)) else str(own_path(path))
+
+
 def sampling_of(manifest: PlainValues) -> Sampling:
     """How the chips of a set were sampled."""
     return Sampling(**manifest["options"]["sampling"])

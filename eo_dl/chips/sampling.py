@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import ConfigError
 from .samplingmethods import METHODS, MethodName, SamplingMethod, SamplingOption
@@ -19,8 +20,8 @@ class Sampling:
         ConfigError: An option is out of range, or the method does not have it.
 
     Example:
-        >>> Sampling("objects", count=200, add_empty=0.2)
-        Sampling(method='objects', count=200, overlap_px=0, keep_empty=None, add_empty=0.2, min_valid=0.5)
+        >>> Sampling("objects", count=200, add_empty=0.2)  # doctest: +ELLIPSIS
+        Sampling(method='objects', count=200, ..., add_empty=0.2, min_valid=0.5, aoi=None)
     """
 
     method: MethodName = "grid"
@@ -43,6 +44,9 @@ class Sampling:
 
     min_valid: float = 0.5
     """Chips with a smaller share of measured pixels are left out, 0 to 1."""
+
+    aoi: str | Path | None = None
+    """Vector file of polygons, the area of interest, outside of which no chip is cut (default: everywhere)."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

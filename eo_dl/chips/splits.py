@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -71,6 +72,10 @@ class Split:
     """Number of folds for cross-validation. Chips are divided evenly into folds instead of by `shares`; fold
     0 is test, fold 1 val. Each can take its turn later (`ChipSet.for_fold`)."""
 
+    like: str | Path | None = None
+    """Folder of a chip set whose val and test ground is held out here as well, so that models trained on
+    either can be compared. `shares` and `guard_px` are those of that set then."""
+
     def __post_init__(self) -> None:
         if len(self.shares) != 3 or min(self.shares) < 0 or self.shares[0] == 0:
             raise ConfigError(
@@ -87,6 +92,11 @@ class Split:
         if self.folds is not None and self.folds < 2:
             raise ConfigError(
                 f"`folds`: expected 2 or more (one to validate on, the rest to train on), found {self.folds}"
+            )
+        if self.folds is not None and self.like is not None:
+            raise ConfigError(
+                "`split_like`: holds out the ground of another chip set, and `folds` makes new splits; give "
+                "one of them"
             )
 
     def block_side_px(self, chip_px: int, gsd_m: float | None) -> int | None:

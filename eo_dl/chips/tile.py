@@ -10,7 +10,6 @@ import shapely
 from ..core.imagelabels import WholeImageLabels
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
-from ..errors import ConfigError
 from ..io.atomic import atomic_folder, refuse_existing
 from ..io.scene import SceneSources
 from ..labels.coverage import match_labels
@@ -40,11 +39,9 @@ def tile(
     size_px: int | None = None,
     size_m: float | None = None,
     gsd_m: float | None = None,
-    aoi: str | Path | None = None,
     annotated: str | Path | None = None,
     sampling: Sampling | None = None,
     split: Split | None = None,
-    splits_of: ChipSet | str | Path | None = None,
     seed: int = 0,
     write_chips: bool | None = None,
     workers: int | None = None,
@@ -63,12 +60,9 @@ def tile(
         size_px: Side of a chip, pixels (default: 256; for images labelled as a whole, the size of most).
         size_m: Side of a chip on the ground, metres, in place of `size_px`.
         gsd_m: Resample scenes to this GSD, metres, when they are read (default: each scene's own).
-        aoi: Polygons outside of which no chip is cut.
         annotated: Polygons in which the labels are complete; ground outside is ignored, not background.
         sampling: Where chips are cut, and which are kept (default: `Sampling()`, a grid).
         split: How chips are divided into train, val and test, or into folds (default: `Split()`).
-        splits_of: Hold out the same ground as this chip set, in place of `split`, so that models trained on
-            either can be compared.
         seed: Random seed.
         write_chips: Write chips as GeoTIFFs, or read them from the scenes on demand (default: write them if
             reading would decode more than 8 times what it uses).
@@ -88,11 +82,6 @@ def tile(
     """
     refuse_existing(out, overwrite)
     sampling, split = sampling or Sampling(), split or Split()
-    if splits_of is not None and split.folds is not None:
-        raise ConfigError(
-            "`splits_of`: takes over the splits of another chip set, and `folds` makes new ones; give one of "
-            "them"
-        )
     label_set = read_labels(labels)
     of_whole_images = isinstance(label_set, WholeImageLabels)
     ready, notes = prepare_scenes(scenes, gsd_m, below=of_whole_images)
@@ -109,12 +98,12 @@ def tile(
         scenes=ready,
         labels=matched.labels,
         truths=truths,
-        regions=_regions(truths, region_in(aoi, ready)),
+        regions=_regions(truths, region_in(sampling.aoi, ready)),
         chip_px=chip_px,
         gsd_m=chips_gsd_m,
         sampling=sampling,
         split=split,
-        splits_of=None if splits_of is None else open_chip_set(splits_of),
+        split_like=None if split.like is None else open_chip_set(split.like),
         seed=seed,
         write_chips=write_chips,
         workers=workers,

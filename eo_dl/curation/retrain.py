@@ -101,7 +101,6 @@ def retrain(
     compute: Compute = Compute(),
     resume: bool = False,
     overwrite: bool = False,
-    command: str = "",
     on_progress: OnProgress = silent,
 ) -> Retrained:
     """Train a model again with corrected labels, and score old and new on the same held-out ground.
@@ -124,7 +123,6 @@ def retrain(
         compute: Device, precision, batch size and workers.
         resume: Continue a retraining that was stopped; labels, chips and options must be the same.
         overwrite: Replace an existing model, run and chip set.
-        command: The command line, for the provenance of the model.
         on_progress: Called with (done, total, what); may raise `Cancelled`.
 
     Returns:
@@ -174,7 +172,6 @@ def retrain(
             out=target,
             resume=resume,
             overwrite=overwrite,
-            command=command,
             on_progress=on_progress,
         )
     after = next(scores for scores in run.scores if scores.split == "test")
@@ -293,8 +290,7 @@ def _tile_again(
         out=out,
         size_px=old_chips.chip_px,
         sampling=sampling_of(manifest),
-        split=replace(split_of(manifest), folds=None),
-        splits_of=old_chips,
+        split=replace(split_of(manifest), folds=None, like=old_chips.path),
         seed=old_chips.seed,
         overwrite=overwrite,
         on_progress=on_progress,

@@ -89,7 +89,6 @@ def train_folds(
     out: str | Path,
     resume: bool = False,
     overwrite: bool = False,
-    command: str = "",
     on_progress: OnProgress = silent,
 ) -> FoldResults:
     """Train one model for each fold of a chip set.
@@ -101,7 +100,6 @@ def train_folds(
         out: `NAME.eodl`. The models are `NAME-fold0.eodl` and so on; the scores go to `NAME.folds.json`.
         resume: Continue the fold that was stopped and keep finished ones.
         overwrite: Replace existing models.
-        command: The command line, for the provenance of the models.
         on_progress: Called with (steps done, steps in all, "steps") of the current fold; may raise
             `Cancelled`.
 
@@ -131,7 +129,6 @@ def train_folds(
                 val_fold=fold if folds == 2 else (fold + 1) % folds,
                 resume=resume,
                 overwrite=overwrite,
-                command=command,
                 on_progress=on_progress,
             )
         scores.append(_fold_score(fold, load_model(path)))

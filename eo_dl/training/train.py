@@ -30,7 +30,6 @@ def train(
     val_fold: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    command: str = "",
     on_progress: OnProgress = silent,
 ) -> TrainingResult:
     """Train a model on a chip set and score it on ground that it has not seen.
@@ -57,7 +56,6 @@ def train(
         resume: Continue a run that was stopped; on a CPU its weights equal those of an unbroken run, bit for
             bit. Without a stopped run, start.
         overwrite: Replace an existing model and run.
-        command: The command line, for the provenance of the model.
         on_progress: Called with (steps done, total, what).
 
     Returns:
@@ -87,7 +85,7 @@ def train(
     network = setup.new_network()  # before anything is written: it refuses weights that do not fit
     is_first = setup.processes.rank == 0
     checkpoint = folder.begin(setup.identity(), resume=resume, overwrite=overwrite) if is_first else None
-    run = TrainingRun(setup, folder, on_progress, command)
+    run = TrainingRun(setup, folder, on_progress)
     state = run.run(network, checkpoint)
     if not is_first:
         raise SystemExit(0)

@@ -82,7 +82,7 @@ def test_the_same_chips_get_the_same_splits_whatever_the_new_labels(old: ChipSet
         out=tmp_path / "chips",
         size_px=32,
         seed=99,
-        splits_of=old.path,
+        split=Split(like=old.path),
     )
     was = {r.window: r.split for r in old.records if r.keep and r.split != "none"}
     now = {r.window: r.split for r in new.records}
@@ -100,7 +100,7 @@ def test_nothing_is_learned_from_what_was_held_out(
         squares(tmp_path / "new.gpkg", 7),
         out=tmp_path / "chips",
         size_px=size_px,
-        splits_of=old,
+        split=Split(like=old.path),
         sampling=Sampling(overlap_px=overlap_px),
     )
     assert not (covered(new, ("train",)) & covered(old, ("val", "test"))).any()
@@ -116,7 +116,7 @@ def test_the_ground_counts_even_in_another_scene_with_another_crs(old: ChipSet, 
         squares(tmp_path / "new.gpkg", 2),
         out=tmp_path / "chips",
         size_px=32,
-        splits_of=old,
+        split=Split(like=old.path),
         sampling=Sampling(min_valid=0.0),
     )
     held = [shapely.box(*r.window.box) for name in ("val", "test") for r in old.split(name)]
@@ -137,8 +137,7 @@ def test_what_cannot_be_is_refused(old: ChipSet, tmp_path: Path) -> None:
             squares(tmp_path / "n.gpkg", 2),
             out=tmp_path / "a",
             size_px=32,
-            splits_of=old,
-            split=Split(folds=3),
+            split=Split(folds=3, like=old.path),
         )
     away = PixelGrid(GRID.crs, Affine.translation(700_000, 5_000_000) @ Affine.scale(2, -2), 64, 64)
     write_geotiff(tmp_path / "away.tif", np.ones((1, 64, 64), np.uint8), away)
@@ -150,4 +149,10 @@ def test_what_cannot_be_is_refused(old: ChipSet, tmp_path: Path) -> None:
     )
     write_layer(tmp_path / "far.gpkg", far)
     with pytest.raises(ConfigError, match=r"no chip of the new set is val or test on its ground"):
-        tile([tmp_path / "away.tif"], tmp_path / "far.gpkg", out=tmp_path / "b", size_px=32, splits_of=old)
+        tile(
+            [tmp_path / "away.tif"],
+            tmp_path / "far.gpkg",
+            out=tmp_path / "b",
+            size_px=32,
+            split=Split(like=old.path),
+        )

@@ -21,6 +21,7 @@ from PIL import Image
 from pyproj import CRS, Transformer
 
 from eo_dl.chips.chipset import ChipSet, open_chip_set
+from eo_dl.chips.manifest import read_manifest, sampling_of
 from eo_dl.chips.sampling import Sampling
 from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
@@ -431,7 +432,7 @@ def test_two_dates_go_to_one_split_and_scenes_can_be_split(
 
 
 def test_only_annotated_ground_counts_and_only_the_aoi_is_sampled(
-    write_scene: Writer, write_labels: Writer, tmp_path: Path
+    write_scene: Writer, write_labels: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def area(name: str, *windows: Window) -> Path:
         grid = open_scene(tmp_path / "scene.tif").grid
@@ -454,9 +455,15 @@ def test_only_annotated_ground_counts_and_only_the_aoi_is_sampled(
         out=tmp_path / "d",
         size_px=16,
         annotated=annotated,
-        aoi=area("aoi.gpkg", Window(0, 0, 80, 96)),
+        sampling=Sampling(aoi=area("aoi.gpkg", Window(0, 0, 80, 96))),
     )
     assert {r.window for r in both.records} == {r.window for r in chips.records if r.window.col < 80}
+    # `retrain` cuts the scenes again with the sampling that the manifest records
+    monkeypatch.chdir(tmp_path)
+    beside = tile(
+        scene, labels, out=tmp_path / "e", size_px=16, annotated=annotated, sampling=Sampling(aoi="aoi.gpkg")
+    )
+    assert sampling_of(read_manifest(beside.path)) == Sampling(aoi=str((tmp_path / "aoi.gpkg").resolve()))
 
 
 def test_objects_and_balanced_sampling_add_some_empty_ground(

@@ -148,7 +148,7 @@ def test_splits_are_taken_over_image_by_image(
         _truth(tmp_path, bundle),
         out=tmp_path / "again",
         size_px=16,
-        splits_of=chips,
+        split=Split(like=chips.path),
         write_chips=False,
     )
     for index in range(3):

@@ -82,7 +82,7 @@ LABELS = {
     "split": "Split",
     "split_by": "Unit that is never divided between splits",
     "splits": "Splits to export",
-    "splits_of": "Use the splits of this chip set (folder)",
+    "split_like": "Hold out the same ground as this chip set (folder)",
     "strategy": "Strategy for several GPUs",
     "task": "Task",
     "truth": "Reference labels",

@@ -44,8 +44,6 @@ class TrainingRun:
     folder: RunFolder
     """Where it is recorded."""
     on_progress: OnProgress = silent
-    command: str = ""
-    """The command line that started the run, for the model's provenance."""
     _since_drawn: Clock = field(default_factory=Clock, repr=False, compare=False)
 
     def run(self, network: TaskNetwork, checkpoint: Checkpoint | None) -> RunState:
@@ -168,7 +166,7 @@ class TrainingRun:
         notes = data.notes
         if network.weights_report is not None:
             notes += (network.weights_report.describe(),)
-        origin = provenance(data, state, verdict.baselines, notes, self.command)
+        origin = provenance(data, state, verdict.baselines, notes)
         origin = origin.model_copy(update={"unfinished": unfinished})
         spec = model_spec(self.folder.out.stem, data, verdict)
         bundle = save_bundle(

@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from pyproj import CRS
 
 from ...chips.chipset import ChipSet
+from ...core.commandline import command_line
 from ...core.geometries import reproject
 from ...modelspec import Provenance, ScoreSpec
 from ...version import __version__
@@ -37,7 +38,7 @@ latitude."""
 
 
 def provenance(
-    data: TaskData, state: RunState, baselines: Sequence[SplitScores], notes: Sequence[str], command: str = ""
+    data: TaskData, state: RunState, baselines: Sequence[SplitScores], notes: Sequence[str]
 ) -> Provenance:
     """Versions, seed, chip set, extent, and how the training went.
 
@@ -46,7 +47,6 @@ def provenance(
         state: The state of the finished run.
         baselines: The scores of the baselines, of which the primary ones are kept.
         notes: What users of the model should know.
-        command: The command line that started the training, if there was one.
     """
     chips, config = data.chips, data.config
     return Provenance(
@@ -60,7 +60,7 @@ def provenance(
         acquired=tuple(sorted({scene.file.acquired for scene in chips.scenes if scene.file.acquired})),
         extent=train_extent(chips),
         weights_from=Path(config.weights).name,
-        command=command,
+        command=command_line(),
         training={
             "config": config.model_dump(mode="json"),
             "epochs": state.epoch,
