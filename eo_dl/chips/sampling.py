@@ -46,7 +46,7 @@ class Sampling:
     """Chips with a smaller share of measured pixels are left out, 0 to 1."""
 
     aoi: str | Path | None = None
-    """Vector file of polygons, the area of interest, outside of which no chip is cut (default: everywhere)."""
+    """Vector file of polygons, the area of interest: no chip is cut outside of them (default: everywhere)."""
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
