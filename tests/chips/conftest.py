@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import pytest
-import rasterio
 import shapely
 from affine import Affine
-from rasterio.errors import NotGeoreferencedWarning
+
+from tests.making import square, write_polygons, write_raster
 
 Writer = Callable[..., Path]
 
@@ -38,34 +36,19 @@ def write_scene(tmp_path: Path) -> Writer:
         pixels: np.ndarray | None = None,
         scale: float | None = None,
     ) -> Path:
-        path = tmp_path / name
-        data = (
-            np.random.default_rng(seed).integers(1, 200, (len(bands), height, width))
-            if pixels is None
-            else pixels
+        data = pixels
+        if data is None:
+            data = np.random.default_rng(seed).integers(1, 200, (len(bands), height, width))
+        return write_raster(
+            tmp_path / name,
+            data.astype(dtype),
+            crs=crs,
+            transform=transform,
+            nodata=nodata,
+            names=bands,
+            block_px=64,
+            scales=() if scale is None else (scale,) * len(bands),
         )
-        profile = {
-            "driver": "GTiff",
-            "height": height,
-            "width": width,
-            "count": len(bands),
-            "dtype": dtype,
-            "nodata": nodata,
-            "tiled": True,
-            "blockxsize": 64,
-            "blockysize": 64,
-        }
-        placed = {"crs": crs, "transform": transform} if crs is not None else {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path, "w", **profile, **placed)
-        with dataset:
-            dataset.write(data.astype(dtype))
-            for number, band in enumerate(bands, start=1):
-                dataset.set_band_description(number, band)
-            if scale is not None:
-                dataset.scales = (scale,) * len(bands)
-        return path
 
     return write
 
@@ -77,15 +60,7 @@ def squares(
     found = []
     for row in range(count_y):
         for col in range(count_x):
-            c, r = col * step + step / 3, row * step + step / 3
-            found.append(
-                shapely.Polygon(
-                    [
-                        transform @ corner
-                        for corner in ((c, r), (c + side, r), (c + side, r + side), (c, r + side))
-                    ]
-                )
-            )
+            found.append(square(col * step + step / 3, row * step + step / 3, side, transform))
     return found
 
 
@@ -101,10 +76,6 @@ def write_labels(tmp_path: Path) -> Writer:
     ) -> Path:
         shapes = squares(10, 6, 16, 6) if polygons is None else polygons
         names = [("house", "shed")[i % 2] for i in range(len(shapes))] if kinds is None else kinds
-        path = tmp_path / name
-        gpd.GeoDataFrame({"kind": names}, geometry=shapes, crs=crs).to_file(
-            path, driver="GPKG", layer="labels"
-        )
-        return path
+        return write_polygons(tmp_path / name, shapes, crs=crs, layer="labels", kind=names)
 
     return write

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import geopandas as gpd
 import numpy as np
 import pytest
 import torch
@@ -25,6 +24,9 @@ from eo_dl.core.window import Window
 from eo_dl.io.scene import open_scene
 from eo_dl.labels.classcover import class_mask
 from eo_dl.labels.reading import read_labels
+from tests.making import write_polygons
+
+from .conftest import UTM
 
 Writer = Callable[..., Path]
 
@@ -54,8 +56,7 @@ def chips(write_scene: Writer, write_labels: Writer, tmp_path: Path) -> ChipSet:
     pixels[:, 10:30, 20:60] = 0
     scene = write_scene("scene.tif", pixels=pixels, nodata=0, scale=0.0001)
     grid = open_scene(scene).grid
-    area = tmp_path / "annotated.gpkg"
-    gpd.GeoDataFrame(geometry=[grid.footprint(Window(0, 0, 152, 90))], crs=grid.crs).to_file(area)
+    area = write_polygons(tmp_path / "annotated.gpkg", [grid.footprint(Window(0, 0, 152, 90))], crs=UTM)
     return tile(
         scene,
         read_labels(write_labels("l.gpkg"), class_field="kind"),

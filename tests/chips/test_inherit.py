@@ -17,8 +17,7 @@ from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError
-from eo_dl.io.vectorlayers import write_layer
-from tests.making import write_geotiff
+from tests.making import square, write_geotiff, write_polygons
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 384, 384)
 # the same ground, seen from the next zone
@@ -38,15 +37,12 @@ def squares(path: Path, offset: int) -> Path:
         dtype=object,
     )
     assert GRID.crs is not None
-    write_layer(
+    return write_polygons(
         path,
-        geopandas.GeoDataFrame(
-            {"class_name": ["wood"] * len(boxes)},
-            geometry=GRID.geometries_to_map(boxes),
-            crs=GRID.crs.to_wkt(),
-        ),
+        GRID.geometries_to_map(boxes).tolist(),
+        crs=GRID.crs.to_wkt(),
+        class_name=["wood"] * len(boxes),
     )
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +138,8 @@ def test_what_cannot_be_is_refused(old: ChipSet, tmp_path: Path) -> None:
     away = PixelGrid(GRID.crs, Affine.translation(700_000, 5_000_000) @ Affine.scale(2, -2), 64, 64)
     write_geotiff(tmp_path / "away.tif", np.ones((1, 64, 64), np.uint8), away)
     assert GRID.crs is not None
-    far = geopandas.GeoDataFrame(
-        {"class_name": ["wood"]},
-        geometry=away.geometries_to_map(np.array([shapely.box(5, 5, 20, 20)], dtype=object)),
-        crs=GRID.crs.to_wkt(),
-    )
-    write_layer(tmp_path / "far.gpkg", far)
+    far = square(5, 5, 15, away.transform)
+    write_polygons(tmp_path / "far.gpkg", [far], crs=GRID.crs.to_wkt(), class_name=["wood"])
     with pytest.raises(ConfigError, match=r"no chip of the new set is val or test on its ground"):
         tile(
             [tmp_path / "away.tif"],

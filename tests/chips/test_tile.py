@@ -41,6 +41,7 @@ from eo_dl.errors import (
 )
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.labels.reading import read_labels
+from tests.making import write_polygons
 
 from .conftest import NORTH_UP, UTM, squares
 
@@ -436,8 +437,7 @@ def test_only_annotated_ground_counts_and_only_the_aoi_is_sampled(
 ) -> None:
     def area(name: str, *windows: Window) -> Path:
         grid = open_scene(tmp_path / "scene.tif").grid
-        gpd.GeoDataFrame(geometry=[grid.footprint(w) for w in windows], crs=grid.crs).to_file(tmp_path / name)
-        return tmp_path / name
+        return write_polygons(tmp_path / name, [grid.footprint(window) for window in windows], crs=UTM)
 
     scene, labels = write_scene("scene.tif"), read_labels(write_labels("l.gpkg"), class_field="kind")
     annotated = area("annotated.gpkg", Window(0, 0, 120, 40), Window(0, 56, 104, 40))
@@ -764,7 +764,7 @@ def test_labels_are_reprojected_once_for_all_scenes_of_a_crs(
 ) -> None:
     """Matching labels with scenes, sampling and cutting chips share one placement."""
     shapes = gpd.GeoSeries(squares(6, 4, 24, 8), crs=UTM).to_crs(4326)
-    gpd.GeoDataFrame({"kind": ["roof"] * len(shapes)}, geometry=shapes).to_file(tmp_path / "l.gpkg")
+    write_polygons(tmp_path / "l.gpkg", shapes, crs="EPSG:4326", kind=["roof"] * len(shapes))
     reprojected = []
 
     class Counted:
