@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 from affine import Affine
-from rasterio.crs import CRS
 from scipy import ndimage
 
 from eo_dl.bundle import Bundle
@@ -21,6 +19,7 @@ from eo_dl.inference.backends import Scaling, numpy_buffer
 from eo_dl.inference.batches import Buffer
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import load_task
+from tests.making import NORTH_UP, write_raster
 
 
 class StandInBundle(Bundle):
@@ -118,50 +117,19 @@ class Blobs(Echo):
         return {"boxes": boxes, "scores": scores, "channels": channels}
 
 
-UTM = CRS.from_epsg(32633)
-
-
 def _write_scene(
     path: Path,
     pixels: np.ndarray,
     *,
-    names: tuple[str, ...] = ("gray",),
+    names: Sequence[str] = ("gray",),
     gsd_m: float = 1.0,
-    crs: CRS | None = UTM,
-    nodata: float | None = None,
     transform: Affine | None = None,
-    block: int | None = None,
-    scales: tuple[float, ...] | None = None,
+    **options: Any,
 ) -> Path:
-    pixels = pixels[None] if pixels.ndim == 2 else pixels
-    place = transform or (
-        Affine(gsd_m, 0, 500000, 0, -gsd_m, 5200000) if crs is not None else Affine.identity()
-    )
-    options = {"tiled": True, "blockxsize": block, "blockysize": block} if block else {}
-    quiet = warnings.catch_warnings(action="ignore", category=rasterio.errors.NotGeoreferencedWarning)
-    with (
-        quiet,
-        rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            count=len(pixels),
-            height=pixels.shape[1],
-            width=pixels.shape[2],
-            dtype=pixels.dtype,
-            crs=crs,
-            transform=place,
-            nodata=nodata,
-            compress="deflate",
-            **options,
-        ) as out,
-    ):
-        out.write(pixels)
-        for number, name in enumerate(names, start=1):
-            out.set_band_description(number, name)
-        if scales:
-            out.scales = scales
-    return path
+    """`write_raster`, of one gray band unless named otherwise, with pixels of `gsd_m`."""
+    if transform is None:
+        transform = NORTH_UP @ Affine.scale(gsd_m)
+    return write_raster(path, pixels, names=names, transform=transform, **options)
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ def unet(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def scene(path: Path, write_scene: Callable[..., Path]) -> Path:
     pixels = np.random.default_rng(7).integers(500, 6000, (2, 150, 170)).astype(np.uint16)
-    return write_scene(path, pixels, names=("red", "nir"), scales=(1e-4, 1e-4), block=64)
+    return write_scene(path, pixels, names=("red", "nir"), scales=(1e-4, 1e-4), block_px=64)
 
 
 def test_a_real_model_gives_what_its_network_says_chip_by_chip(

@@ -13,7 +13,6 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from rasterio.crs import CRS
 
 from eo_dl.bundle import Bundle
 from eo_dl.chips.splits import Split
@@ -22,6 +21,7 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.inference.predict import predict
 from eo_dl.labels.reading import read_labels
 from eo_dl.tasks import load_task
+from tests.making import write_polygons
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]
@@ -96,19 +96,19 @@ def ground(
     pixels = np.full((HEIGHT, WIDTH), 7, np.uint8)
     for col0, row0, col1, row1 in BOXES:
         pixels[row0:row1, col0:col1] = 1
-    scene = write_scene(
-        tmp_path / "scene.tif", pixels, crs=CRS.from_epsg(epsg), transform=Affine(*coefficients)
-    )
+    scene = write_scene(tmp_path / "scene.tif", pixels, crs=f"EPSG:{epsg}", transform=Affine(*coefficients))
     if request.param == "pixel is point":
         with rasterio.open(scene, "r+") as file:
             file.update_tags(AREA_OR_POINT="Point")
         # GDAL moves the tie point by half a pixel when it reads; what it gives is the truth
         with rasterio.open(scene) as file:
             coefficients = tuple(file.transform)[:6]
-    labels = tmp_path / "labels.gpkg"
-    gpd.GeoDataFrame(
-        {"kind": ["roof"] * len(BOXES)}, geometry=[rectangle(coefficients, box) for box in BOXES], crs=epsg
-    ).to_file(labels)
+    labels = write_polygons(
+        tmp_path / "labels.gpkg",
+        [rectangle(coefficients, box) for box in BOXES],
+        crs=f"EPSG:{epsg}",
+        kind=["roof"] * len(BOXES),
+    )
     return scene, labels, coefficients, epsg
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
 import pandas as pd
 import pytest
@@ -26,7 +25,8 @@ from eo_dl.inference.batches import Buffer
 from eo_dl.inference.predict import predict
 from eo_dl.io.classmap import open_class_map
 from eo_dl.io.scene import SceneReader, open_scene
-from eo_dl.io.vectorlayers import read_layer, write_layer
+from eo_dl.io.vectorlayers import read_layer
+from tests.making import write_polygons
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]
@@ -118,14 +118,8 @@ def test_every_format_says_the_same_and_is_evaluated_alike(
         shapely.box(c * CHIP, r * CHIP, (c + 1) * CHIP, (r + 1) * CHIP) for r in range(3) for c in range(4)
     ]
     names = [CLASSES.by_id(int(i)).name for i in wrong.ravel()]
-    write_layer(
-        tmp_path / "truth.gpkg",
-        geopandas.GeoDataFrame(
-            {"class_name": names},
-            geometry=grid.geometries_to_map(np.array(boxes, object)),
-            crs=grid.crs.to_wkt(),
-        ),
-    )
+    cells = grid.geometries_to_map(np.array(boxes, object))
+    write_polygons(tmp_path / "truth.gpkg", cells.tolist(), class_name=names)
     report = evaluate(made, tmp_path / "truth.gpkg", out=tmp_path / "report")
     assert report.kind == "chips"
     assert report.score("overall_accuracy").value == pytest.approx(11 / 12)
@@ -192,19 +186,15 @@ def test_several_classes_are_all_named(
         {n for n, y in zip(CLASSES.names, row, strict=True) if y} for row in yes
     ]
     predict(_several(bundle), scene, out=tmp_path / "cells.tif")
-    truth = geopandas.GeoDataFrame(
-        {"class_name": list(CLASSES.names)},
-        geometry=[open_scene(scene).grid.footprint()] * 3,
-        crs="EPSG:32633",
-    )
-    write_layer(tmp_path / "truth.gpkg", truth)
+    footprint = open_scene(scene).grid.footprint()
+    write_polygons(tmp_path / "truth.gpkg", [footprint] * 3, class_name=list(CLASSES.names))
     report = evaluate(tmp_path / "cells.gpkg", tmp_path / "truth.gpkg")
     assert report.score("recall", "white").value == pytest.approx(yes[:, 2].mean())
     with pytest.raises(LabelError, match="most likely of several"):
         evaluate(tmp_path / "cells.tif", tmp_path / "truth.gpkg")
 
 
-def _images(folder: Path, write_scene: Write, crs: object = None) -> dict[str, int]:
+def _images(folder: Path, write_scene: Write, crs: str | None = None) -> dict[str, int]:
     """Seventy images, most as large as a chip, in a folder for each class."""
     truth = {}
     for number, class_id in enumerate(_blocks(1, 70, seed=3).ravel().tolist()):

@@ -50,7 +50,7 @@ def test_the_identity_gives_the_raster_back(
 ) -> None:
     bundle, truth = make_bundle(), classes_of(height, width)
     use_engine(engines["echo"], bundle)
-    scene = write_scene(tmp_path / "scene.tif", truth, block=16)
+    scene = write_scene(tmp_path / "scene.tif", truth, block_px=16)
     result = predict(bundle, scene, out=tmp_path / "map.tif")
     with rasterio.open(result.path) as found, rasterio.open(scene) as source:
         assert np.array_equal(found.read(1), truth)
@@ -227,7 +227,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
 ) -> None:
     bundle, truth = make_bundle(), (classes_of(150, 110) > 3).astype(np.uint8)
     engine = use_engine(engines["echo"], bundle)
-    scene = write_scene(tmp_path / "scene.tif", truth, block=32)
+    scene = write_scene(tmp_path / "scene.tif", truth, block_px=32)
     whole = predict(
         bundle,
         scene,
