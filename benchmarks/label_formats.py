@@ -212,7 +212,7 @@ def one_format(chips: ChipSet, name: str, folder: Path) -> Row | None:
     """
     out = folder / name
     try:
-        made = export_labels(chips, out=out, format=name)
+        made = export_labels(chips, out=out, out_format=name)
     except EoDlError as error:
         if "whole images" in str(error) or "of one class" in str(error):
             return None

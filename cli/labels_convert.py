@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--format",
-    "format",
+    "out_format",
     type=click.Choice([name for name in WRITTEN_FORMATS if name != "folders"]),
     help="Output format (default: by the suffix of the output).",
 )
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--from",
-    "source_format",
+    "format",
     type=click.Choice(READ_FORMATS),
     help="Format of LABELS, if their content does not tell.",
 )
@@ -50,9 +50,9 @@ def command(
     reporter: Reporter,
     source: tuple[str, ...],
     out: str,
-    format: str | None,
+    out_format: str | None,
     images: tuple[str, ...],
-    source_format: str | None,
+    format: str | None,
     label_options: LabelOptions,
     overwrite: bool,
 ) -> None:
@@ -67,9 +67,9 @@ def command(
     made = convert_labels(
         source[0] if len(source) == 1 else list(source),
         out=out,
-        format=format,
+        out_format=out_format,
         images=images,
-        label_options=replace(label_options, format=source_format),
+        label_options=replace(label_options, format=format),
         overwrite=overwrite,
     )
     reporter.notes(made.notes)

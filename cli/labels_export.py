@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("chips", metavar="CHIPS")
 @click.option(
     "--format",
-    "format",
+    "out_format",
     type=click.Choice(WRITTEN_FORMATS),
     required=True,
     help="Output format (see docs/reference/label-formats.md).",
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 def command(
     reporter: Reporter,
     chips: str,
-    format: str,
+    out_format: str,
     out: str,
     labels: str | None,
     predictions: str | None,
@@ -89,7 +89,7 @@ def command(
     made = export_labels(
         chips,
         out=out,
-        format=format,
+        out_format=out_format,
         labels=labels,
         predictions=predictions,
         label_options=label_options,

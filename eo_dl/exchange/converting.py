@@ -27,7 +27,7 @@ def convert_labels(
     source: LabelFiles,
     *,
     out: str | Path,
-    format: str | None = None,
+    out_format: str | None = None,
     images: SceneSources = (),
     label_options: LabelOptions = LabelOptions(),
     overwrite: bool = False,
@@ -37,7 +37,7 @@ def convert_labels(
     Args:
         source: Label files, a folder of them, or a pattern.
         out: The output: a file, or a folder for formats with one file per image.
-        format: One of `eo_dl.labels.formats.WRITTEN_FORMATS` (default: by the suffix of `out`).
+        out_format: One of `eo_dl.labels.formats.WRITTEN_FORMATS` (default: by the suffix of `out`).
         images: The images of the labels. Needed where map coordinates become pixels or pixels become map
             coordinates, and where the labels do not contain the size of their images.
         label_options: How `source` is read; `sizes_px` and `attributes` are set by `images` and `out`.
@@ -55,9 +55,11 @@ def convert_labels(
         >>> convert_labels("boxes.json", out="labels.gpkg", images=["ortho.tif"])  # doctest: +SKIP
     """
     target = Path(out)
-    written = format_of_suffix(target) if format is None else written_format(format)
+    written = format_of_suffix(target) if out_format is None else written_format(out_format)
     if written is None:
-        raise ConfigError(f"{target}: the suffix does not tell the format to write; choose one with `format`")
+        raise ConfigError(
+            f"{target}: the suffix does not tell the format to write; choose one with `out_format`"
+        )
     check_target(target, written, overwrite)
     scenes = open_scenes(images)
     sizes = {scene.name: (scene.native.width, scene.native.height) for scene in scenes}
@@ -139,7 +141,7 @@ def write_annotations(
     if written.holds.shape == "classes" and not annotations.whole_images:
         raise LabelError(
             f"{annotations.source}: contains objects, and {written.title} holds labels of whole images only; "
-            "use `format=csv` or another format of objects"
+            "use `out_format=csv` or another format of objects"
         )
     if written.single_file is not None:
         _write_single_file(annotations, written, out, losses, overwrite)

@@ -81,7 +81,7 @@ def export_labels(
     chips: ChipSet | str | Path,
     *,
     out: str | Path,
-    format: str,
+    out_format: str,
     labels: LabelSet | str | Path | None = None,
     predictions: LabelSet | str | Path | None = None,
     label_options: LabelOptions = LabelOptions(),
@@ -98,7 +98,7 @@ def export_labels(
     Args:
         chips: The chip set or its folder.
         out: The output folder.
-        format: One of `eo_dl.labels.formats.WRITTEN_FORMATS`.
+        out_format: One of `eo_dl.labels.formats.WRITTEN_FORMATS`.
         labels: Labels in place of those of the chip set, e.g. the output of `predict`.
         predictions: Objects with scores that annotators start from; Label Studio only.
         label_options: How the file `labels` is read.
@@ -119,9 +119,9 @@ def export_labels(
         OutputExistsError: `out` exists.
 
     Example:
-        >>> export_labels("chips/", format="cvat", out="for_cvat/")  # doctest: +SKIP
+        >>> export_labels("chips/", out_format="cvat", out="for_cvat/")  # doctest: +SKIP
     """
-    written = written_format(format)
+    written = written_format(out_format)
     target = Path(out)
     refuse_existing(target, overwrite)
     chip_set = open_chip_set(chips)
@@ -150,7 +150,7 @@ def export_labels(
         if not files:
             raise LabelError(
                 f"{chip_set.path}: no chip has exactly one class, so none fits into a folder of one class; "
-                "use `format=csv` or another one"
+                "use `out_format=csv` or another one"
             )
         index = export.index(annotations, files, records)
         notes = _write_labels(written, annotations, index, folder, losses)
@@ -235,13 +235,13 @@ def _check_format(written: WrittenFormat, annotations: Annotations) -> None:
     if only_classes and not annotations.whole_images:
         raise LabelError(
             f"{annotations.source}: contains objects, and {written.title} holds labels of whole images only; "
-            "use `format=csv` or another format of objects"
+            "use `out_format=csv` or another format of objects"
         )
     crs_of = [None if image.grid is None else image.grid.crs for image in annotations.images]
     if written.write_map is not None and None in crs_of:
         raise LabelError(
             f"{annotations.source}: {written.title} needs map coordinates, but the scenes have no CRS; "
-            "georeference them, or set `format` to one in pixels"
+            "georeference them, or set `out_format` to one in pixels"
         )
 
 

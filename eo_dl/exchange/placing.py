@@ -260,7 +260,7 @@ def place_on_scenes(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
     if without_crs:
         raise LabelError(
             f"{labels.source}: {listed(without_crs)} has no CRS, so its labels cannot be placed on the map; "
-            "georeference it, or set `format` to one in pixels"
+            "georeference it, or set `out_format` to one in pixels"
         )
     if not isinstance(labels, ImageLabels | WholeImageLabels):
         raise TypeError(f"{labels.source}: unknown kind of labels {type(labels).__name__}")

@@ -35,7 +35,7 @@ from .outputs import (
 from .plan import Plan
 from .prediction import Prediction, PredictionKind
 from .regrid import NativeRows, RowMap, SameRows
-from .spool import Spool
+from .spool import Spool, pieces_folder
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,12 @@ def _kind(plan: Plan) -> PredictionKind:
 
 
 def _stopped(plan: Plan) -> str:
-    kept = work_folder(plan.out)
-    if plan.request.resume and kept.is_dir():
-        return (
-            f"{plan.out}: stopped; finished parts are kept in {kept.name}, run the same command to continue"
-        )
+    for kept in (work_folder(plan.out), pieces_folder(plan.out)):
+        if plan.request.resume and kept.is_dir():
+            return (
+                f"{plan.out}: stopped; finished parts are kept in {kept.name}, run the same command to "
+                "continue"
+            )
     return f"{plan.out}: stopped; nothing was kept, the same command starts over"
 
 

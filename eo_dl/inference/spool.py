@@ -1,7 +1,8 @@
 """Finished pieces of a run, kept on disk until the output is written, so that a killed run continues.
 
-For outputs that cannot be written row by row (vectors). Each piece is a file in `OUT.part.d`; the journal
-holds a number and SHA-256 per piece, so a torn piece ends what is believed, as a torn line does.
+For outputs that cannot be written row by row (vectors, rasters of whole chips). Each piece is a file in
+`OUT.pieces.part.d`; the journal holds a number and SHA-256 per piece. A torn piece invalidates itself and all
+later ones, as a torn line does.
 """
 
 from __future__ import annotations
@@ -22,20 +23,29 @@ from ..io.atomic import disk_errors, work_folder, write_bytes
 from ..io.journal import Journal, is_of_job, mark_job, read_entries
 
 
+def pieces_folder(target: Path) -> Path:
+    """`NAME.pieces.part.d` beside the target.
+
+    Not `work_folder(target)`: a raster of whole chips is made from pieces by a `RasterWriter`, which keeps
+    its rows there and deletes the folder when it is done.
+    """
+    return work_folder(target.with_name(f"{target.name}.pieces"))
+
+
 class Spool:
     """Numbered pieces of an unfinished output. A context manager.
 
     Leaving the block normally removes the pieces; leaving it by an exception keeps them for the next run.
 
     Args:
-        target: The output; pieces are kept in `TARGET.part.d` beside it.
+        target: The output; pieces are kept in `pieces_folder(target)` beside it.
         job_key: Identifies the work. Pieces of an earlier run with the same key are reused. None: nothing is
             kept for a later run.
     """
 
     def __init__(self, target: Path, job_key: str | None) -> None:
         self._target = target
-        self._folder = work_folder(target)
+        self._folder = pieces_folder(target)
         self._job_key = job_key
         self._hashes: list[str] = []
 

@@ -358,3 +358,14 @@ def test_convert_overwrites_its_own_folders_only(eo_dl_cli: Cli, world: World, t
         (out / mine).mkdir()
         said = eo_dl_cli(*words, "--overwrite")
         assert said.code == 2 and mine in said.err and (out / mine).is_dir()
+
+
+def test_convert_tells_the_format_of_its_input_from_that_of_its_output(
+    eo_dl_cli: Cli, tmp_path: Path
+) -> None:
+    (tmp_path / "a.json").write_text('{"images": 3, "annotations": [], "categories": []}')
+    (tmp_path / "b.csv").write_text("file,label\na.tif,water\n")
+    unreadable = ("labels", "convert", tmp_path / "a.json", "--from", "coco", "-o", tmp_path / "b.gpkg")
+    assert "set another --from" in eo_dl_cli(*unreadable).err
+    unwritable = ("labels", "convert", tmp_path / "b.csv", "-o", tmp_path / "b.dat")
+    assert "choose one with --format" in eo_dl_cli(*unwritable).err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def labels_in(folder: Path, name: str) -> Path:
 def test_map_geometry_comes_back(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     _, chips = project
     info = written_format(name)
-    made = export_labels(chips, out=tmp_path / "out", format=name)
+    made = export_labels(chips, out=tmp_path / "out", out_format=name)
     assert made.images == len(chips.split("train"))
     written = import_labels(
         labels_in(tmp_path / "out", name), index=tmp_path / "out" / INDEX_NAME, out=tmp_path / "back.gpkg"
@@ -126,7 +127,7 @@ def test_map_geometry_comes_back(name: str, project: tuple[Path, ChipSet], tmp_p
 def test_the_folder_of_an_export_is_enough(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     """Nothing is guessed from what lies in it: images, masks beside masks, several files of labels."""
     _, chips = project
-    export_labels(chips, out=tmp_path / "out", format=name)
+    export_labels(chips, out=tmp_path / "out", out_format=name)
     written = import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
     labels = read_labels(tmp_path / "back.gpkg", attributes=True)
     assert labels.crs == GRID.crs and set(labels.classes.names) == {"roof", "pool"}
@@ -160,7 +161,7 @@ def test_classes_of_whole_images_come_back_as_their_frames(name: str, tmp_path: 
         sampling=Sampling(min_valid=0),
         split=Split((1, 0, 0), guard_px=0, by="scene"),
     )
-    export_labels(chips, out=tmp_path / "out", format=name)
+    export_labels(chips, out=tmp_path / "out", out_format=name)
     import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
     labels = read_labels(tmp_path / "back.gpkg", class_field="class_name")
     names = {info.id: info.name for info in labels.classes}
@@ -174,11 +175,32 @@ def test_classes_of_whole_images_come_back_as_their_frames(name: str, tmp_path: 
     assert all(abs(area - 32 * 32) < 1e-3 for _, area in found.values())
 
 
+def test_folders_keep_images_of_no_split_beside_those_of_a_split(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for number in range(3):
+        grid = GRID.crop(Window(number * 32, 0, 32, 32))
+        pixels = np.full((3, 32, 32), number + 1, np.uint8)
+        write_geotiff(tmp_path / "images" / f"i{number}.tif", pixels, grid)
+    (tmp_path / "classes.csv").write_text("file,label\ni0.tif,water\ni1.tif,town\ni2.tif,water\n")
+    chips = tile(
+        sorted((tmp_path / "images").glob("*.tif")),
+        read_labels(tmp_path / "classes.csv"),
+        out=tmp_path / "chips",
+        sampling=Sampling(min_valid=0),
+        split=Split((1, 0, 0), guard_px=0, by="scene"),
+    )
+    without_split = replace(chips.records[0], split="none")
+    chips = replace(chips, records=(without_split, *chips.records[1:]))
+    export_labels(chips, out=tmp_path / "out", out_format="folders", splits=("train", "none"))
+    import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
+    assert len(read_labels(tmp_path / "back.gpkg", class_field="class_name")) == 3
+
+
 def test_a_corrected_file_beside_the_exported_one_is_not_passed_over(
     project: tuple[Path, ChipSet], tmp_path: Path
 ) -> None:
     _, chips = project
-    export_labels(chips, out=tmp_path / "out", format="labelstudio")
+    export_labels(chips, out=tmp_path / "out", out_format="labelstudio")
     (tmp_path / "out" / "project-1-at-noon.json").write_text((tmp_path / "out" / "tasks.json").read_text())
     with pytest.raises(LabelError, match=r"project-1-at-noon\.json"):
         import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
@@ -200,7 +222,7 @@ def test_ground_of_which_masks_say_nothing_is_not_annotated(tmp_path: Path) -> N
         sampling=Sampling(min_valid=0),
         split=Split((1, 0, 0), guard_px=0),
     )
-    made = export_labels(chips, out=tmp_path / "out", format="masks")
+    made = export_labels(chips, out=tmp_path / "out", out_format="masks")
     import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
     labels = read_labels(tmp_path / "back.gpkg")
     assert made.images and labels.annotated is not None
@@ -221,7 +243,7 @@ def test_ground_of_which_masks_say_nothing_is_not_annotated(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["masks", "voc-masks"])
 def test_masks_come_back_as_pixels(name: str, project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     _, chips = project
-    export_labels(chips, out=tmp_path / "out", format=name)
+    export_labels(chips, out=tmp_path / "out", out_format=name)
     place = "masks" if name == "masks" else "SegmentationClass"
     import_labels(tmp_path / "out" / place, index=tmp_path / "out" / INDEX_NAME, out=tmp_path / "back.gpkg")
     labels = read_labels(tmp_path / "back.gpkg")
@@ -234,7 +256,7 @@ def test_map_files_of_chips_hold_the_whole_objects(
     name: str, project: tuple[Path, ChipSet], tmp_path: Path
 ) -> None:
     _, chips = project
-    export_labels(chips, out=tmp_path / "out", format=name)
+    export_labels(chips, out=tmp_path / "out", out_format=name)
     labels = read_labels(tmp_path / "out" / f"labels.{name}", class_field="class_name")
     back = labels.for_grid(GRID, "scene.tif")
     for wanted in outlines():
@@ -244,7 +266,7 @@ def test_map_files_of_chips_hold_the_whole_objects(
 
 def test_the_index_says_place_split_and_stretch(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     _, chips = project
-    export_labels(chips, out=tmp_path / "out", format="labelme", bands=["nir", "red", "green"])
+    export_labels(chips, out=tmp_path / "out", out_format="labelme", bands=["nir", "red", "green"])
     index = read_index(tmp_path / "out" / INDEX_NAME)
     assert index.stretch["bands"] == ["nir", "red", "green"] and len(index.stretch["low"]) == 3
     record = next(r for r in chips.records if r.chip_id == index.images[0].chip_id)
@@ -256,7 +278,7 @@ def test_the_index_says_place_split_and_stretch(project: tuple[Path, ChipSet], t
 
 def test_geotiffs_keep_bands_values_and_place(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     _, chips = project
-    export_labels(chips, out=tmp_path / "out", format="yolo")
+    export_labels(chips, out=tmp_path / "out", out_format="yolo")
     index = read_index(tmp_path / "out" / INDEX_NAME)
     with rasterio.open(tmp_path / "out" / index.images[0].file) as dataset:
         assert (
@@ -269,7 +291,7 @@ def test_geotiffs_keep_bands_values_and_place(project: tuple[Path, ChipSet], tmp
 
 def test_folders_of_objects_say_that_they_lose_them(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     _, chips = project
-    made = export_labels(chips, out=tmp_path / "out", format="folders")
+    made = export_labels(chips, out=tmp_path / "out", out_format="folders")
     assert any("objects became the class of their whole image" in note for note in made.notes)
     back = import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
     assert len(back.labels) == made.images
@@ -288,10 +310,10 @@ def test_map_files_of_images_without_a_place_are_refused(tmp_path: Path) -> None
         sampling=Sampling(min_valid=0),
         split=Split((1, 0, 0), guard_px=0),
     )
-    with pytest.raises(LabelError, match=r"no CRS.*`format` to one in pixels"):
-        export_labels(chips, out=tmp_path / "out", format="gpkg")
+    with pytest.raises(LabelError, match=r"no CRS.*`out_format` to one in pixels"):
+        export_labels(chips, out=tmp_path / "out", out_format="gpkg")
     assert not (tmp_path / "out").exists()
-    export_labels(chips, out=tmp_path / "out", format="labelstudio")
+    export_labels(chips, out=tmp_path / "out", out_format="labelstudio")
     import_labels(tmp_path / "out", out=tmp_path / "back.json")
     labels = read_labels(tmp_path / "back.json")
     assert sorted(g.bounds for g in labels.features.geometries) == [
@@ -303,14 +325,14 @@ def test_map_files_of_images_without_a_place_are_refused(tmp_path: Path) -> None
 def test_wrong_requests_are_refused(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
     _, chips = project
     with pytest.raises(ConfigError, match=r"unknown output format .kitti.*coco, yolo"):
-        export_labels(chips, out=tmp_path / "a", format="kitti")
+        export_labels(chips, out=tmp_path / "a", out_format="kitti")
     with pytest.raises(LabelError, match="whole images"):
-        export_labels(chips, out=tmp_path / "a", format="image-csv")
+        export_labels(chips, out=tmp_path / "a", out_format="image-csv")
     with pytest.raises(ConfigError, match="GeoTIFFs keep all bands"):
-        export_labels(chips, out=tmp_path / "a", format="coco", bands=["red"])
-    export_labels(chips, out=tmp_path / "b", format="coco")
+        export_labels(chips, out=tmp_path / "a", out_format="coco", bands=["red"])
+    export_labels(chips, out=tmp_path / "b", out_format="coco")
     with pytest.raises(OutputExistsError):
-        export_labels(chips, out=tmp_path / "b", format="coco")
+        export_labels(chips, out=tmp_path / "b", out_format="coco")
     assert not (tmp_path / "a").exists()
     (tmp_path / "other.json").write_text(
         '{"images": [{"id": 1, "file_name": "x.tif"}], "annotations": [{"id": 1, "image_id": 1, '
@@ -336,7 +358,7 @@ def test_a_damaged_index_is_refused_in_one_line(
     change: dict[str, object], project: tuple[Path, ChipSet], tmp_path: Path
 ) -> None:
     _, chips = project
-    export_labels(chips, out=tmp_path / "out", format="dota")
+    export_labels(chips, out=tmp_path / "out", out_format="dota")
     path = tmp_path / "out" / INDEX_NAME
     data = json.loads(path.read_text())
     data["images"][0].update(change)
@@ -351,7 +373,7 @@ def test_converting_there_and_back(name: str, project: tuple[Path, ChipSet], tmp
     folder, _ = project
     info = written_format(name)
     out = tmp_path / (f"out{Path(info.single_file).suffix}" if info.single_file else "out")
-    convert_labels(folder / "labels.geojson", out=out, format=name, images=[folder / "scene.tif"])
+    convert_labels(folder / "labels.geojson", out=out, out_format=name, images=[folder / "scene.tif"])
     source = (
         out
         / {"yolo": "data.yaml", "voc": "Annotations", "dota": "labelTxt"}.get(
@@ -379,7 +401,7 @@ def test_scores_and_fields_are_carried_to_the_formats_that_hold_them(
     convert_labels(
         tmp_path / "found.geojson",
         out=tmp_path / "found.json",
-        format="coco",
+        out_format="coco",
         images=[folder / "scene.tif"],
         label_options=LabelOptions(class_field="kind"),
     )

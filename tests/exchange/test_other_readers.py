@@ -99,7 +99,7 @@ def boxes_of(folder: Path) -> dict[str, list[tuple[str, list[float]]]]:
 def test_the_coco_api_reads_outlines_boxes_and_masks(chips: ChipSet, tmp_path: Path) -> None:
     from faster_coco_eval import COCO, mask
 
-    export_labels(chips, out=tmp_path / "out", format="coco")
+    export_labels(chips, out=tmp_path / "out", out_format="coco")
     coco = COCO(str(tmp_path / "out" / "annotations" / "instances_train.json"))
     wanted = boxes_of(tmp_path / "out")
     names = {key: value["name"] for key, value in coco.cats.items()}
@@ -191,7 +191,7 @@ def agrees(kind: str, name: str, box: list[float], found: list[list[Any]]) -> bo
 @pytest.mark.slow
 def test_datumaro_reads_what_we_write(chips: ChipSet, datumaro: Path, tmp_path: Path) -> None:
     for name in DATUMARO:
-        export_labels(chips, out=tmp_path / name, format=name)
+        export_labels(chips, out=tmp_path / name, out_format=name)
     given = json.dumps({kind: str(tmp_path / name) for name, kind in DATUMARO.items()})
     done = subprocess.run(
         [str(datumaro), "-c", READ, given], capture_output=True, text=True, timeout=240, check=False

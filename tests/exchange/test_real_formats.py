@@ -54,7 +54,7 @@ def test_boxes_of_other_tools_go_through_every_format(
     info = written_format(target)
     out = tmp_path / (f"out{Path(info.single_file).suffix}" if info.single_file else "out")
     scenes = sorted(real_data.glob(images))
-    made = convert_labels(real_data / source, out=out, format=target, images=scenes)
+    made = convert_labels(real_data / source, out=out, out_format=target, images=scenes)
     where = out / PLACES.get(target, "data.yaml" if target == "yolo" else "") if out.is_dir() else out
     sizes = {one.name: size for one, size in ((path, _size(path)) for path in scenes)}
     back = read_labels(where, sizes_px=sizes)

@@ -18,12 +18,13 @@ from affine import Affine
 from eo_dl.bundle import Bundle
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.progress import OnProgress
-from eo_dl.errors import Cancelled, ConfigError, LabelError
+from eo_dl.errors import Cancelled, ConfigError, LabelError, WriteError
 from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.inference.backends import Scaling, numpy_buffer
 from eo_dl.inference.batches import Buffer
 from eo_dl.inference.predict import predict
 from eo_dl.io.classmap import open_class_map
+from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.io.vectorlayers import read_layer
 from tests.making import write_polygons
@@ -244,6 +245,28 @@ def test_a_stopped_table_goes_on_and_options_of_maps_are_refused(
         predict(bundle, paths, out=tmp_path / "other.csv", probabilities=True)
     with pytest.raises(ConfigError, match="`aoi`"):
         predict(bundle, paths, out=tmp_path / "other.csv", aoi=tmp_path / "aoi.gpkg")
+
+
+def test_chips_are_kept_when_their_raster_cannot_be_written(
+    tmp_path: Path, write_scene: Write, bundle: Bundle, engine: Mean, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pieces of the run and the rows of the raster lie in folders of different names."""
+    scene = write_scene(tmp_path / "scene.tif", _scene(_blocks(3, 4), 48, 64), gsd_m=2.0)
+
+    def disk_is_full(writer: RasterWriter) -> None:
+        raise WriteError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RasterWriter, "_finish", disk_is_full)
+        with pytest.raises(WriteError, match="disk full"):
+            predict(bundle, scene, out=tmp_path / "cells.tif")
+    made = predict(bundle, scene, out=tmp_path / "cells.tif")
+    assert (made.kept, engine.chips) == (12, 12)
+    assert sorted(path.name for path in tmp_path.glob("cells*")) == [
+        "cells.qml",
+        "cells.tif",
+        "cells.tif.aux.xml",
+    ]
 
 
 def test_a_csv_is_for_whole_images_only(tmp_path: Path, write_scene: Write, make_bundle: Make) -> None:

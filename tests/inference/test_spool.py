@@ -18,7 +18,7 @@ def stopped(target: Path, key: str | None, pieces: int) -> Path:
         for number in range(pieces):
             spool.store({"labels": np.full((3, 4), number, np.uint8)})
         raise KeyboardInterrupt
-    return target.with_name(target.name + ".part.d")
+    return target.with_name(target.name + ".pieces.part.d")
 
 
 def test_pieces_of_the_same_job_are_found_again(tmp_path: Path) -> None:

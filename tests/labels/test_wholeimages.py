@@ -103,7 +103,7 @@ def test_chips_of_images_of_one_name_keep_their_classes(tmp_path: Path) -> None:
     for record in chips.records:
         (class_id,) = (class_id for class_id, count in record.object_counts.items() if count)
         assert labels.classes.by_id(class_id).name == Path(chips.scenes[record.scene_index].path).parent.name
-    convert_labels(tmp_path / "data", out=tmp_path / "again.csv", format="image-csv", images=list(scenes))
+    convert_labels(tmp_path / "data", out=tmp_path / "again.csv", out_format="image-csv", images=list(scenes))
     assert _classes_of(read_labels(tmp_path / "again.csv")) == _classes_of(labels)
     rows = [
         f"{Path(path).name},{float('pond' in path)},{float('roof' in path)},20,16,{path}" for path in scenes

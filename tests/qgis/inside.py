@@ -164,7 +164,7 @@ def several_layers(python, folder, prediction):
         },
         "export_labels": {
             "CHIPS": folder,
-            "FORMAT": "coco",
+            "OUT_FORMAT": "coco",
             "LABELS": f"{labels}trees",
             "PREDICTIONS": f"{prediction}|layername=objects",
             "OUT": "/nowhere",

@@ -15,7 +15,7 @@ from ...io.discover import own_path, rasters_below
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
 from ..records import ImageClass, Records, image_class_records
-from .annotations import NO_SPLIT, Annotations, LabelledImage, Losses
+from .annotations import Annotations, LabelledImage, Losses
 from .imageclasses import classes_of_image
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
 
@@ -66,7 +66,7 @@ def folder_name(class_name: str) -> str:
 
 
 def class_folder(image: LabelledImage, losses: Losses) -> str | None:
-    """The folder of an image, SPLIT/CLASS or CLASS.
+    """The folder of an image, SPLIT/CLASS.
 
     None, and counted, if the image has no class or several.
     """
@@ -79,7 +79,8 @@ def class_folder(image: LabelledImage, losses: Losses) -> str | None:
         losses.count(
             "images in a folder whose name differs from their class, which is not a valid folder name"
         )
-    return folder if image.split == NO_SPLIT else f"{image.split}/{folder}"
+    # Images without a split get a folder, too: beside folders of splits, their classes would pass for splits.
+    return f"{image.split}/{folder}"
 
 
 def write_class_folders(annotations: Annotations, folder: Path, losses: Losses) -> None:

@@ -47,7 +47,7 @@ def written_format(name: str) -> WrittenFormat:
     """
     if name not in written_formats():
         raise ConfigError(
-            f"unknown output format {name!r}; set `format` to one of {', '.join(written_formats())}"
+            f"unknown output format {name!r}; set `out_format` to one of {', '.join(written_formats())}"
         )
     return written_formats()[name]
 

@@ -87,7 +87,7 @@ def write_map_labels(
     if not isinstance(labels, MapLabels):
         raise LabelError(
             f"{out}: {labels.source} is in pixels of images without a CRS; "
-            "georeference them, or set `format` to one in pixels"
+            "georeference them, or set `out_format` to one in pixels"
         )
     frame = labels_frame(labels)
     suffix = out.suffix.lower()

@@ -203,7 +203,7 @@ ENTRIES = (
         command="labels export",
         title="Export labels",
         group=EXCHANGE,
-        shown=("chips", "format", "labels"),
+        shown=("chips", "out_format", "labels"),
         output="folder",
     ),
     Entry(
@@ -221,7 +221,7 @@ ENTRIES = (
         command="labels convert",
         title="Convert labels",
         group=EXCHANGE,
-        shown=("source", "format", "images"),
+        shown=("source", "out_format", "images"),
         filter=VECTORS,
         widgets=(("source", "layer"), ("images", "raster")),
         loads=(Load("{out}"),),
