@@ -16,6 +16,7 @@ from typing import Any
 import geopandas
 import numpy as np
 import numpy.typing as npt
+import pyogrio
 import rasterio
 import shapely
 from affine import Affine
@@ -93,8 +94,15 @@ def noise(
 
 def square(col: float, row: float, side: float = 10, transform: Affine = NORTH_UP) -> shapely.Polygon:
     """A square by its upper left pixel and its side in pixels, in map coordinates of a scene."""
-    x0, y0 = transform @ (col, row)
-    x1, y1 = transform @ (col + side, row + side)
+    return rectangle(col, row, col + side, row + side, transform)
+
+
+def rectangle(
+    col0: float, row0: float, col1: float, row1: float, transform: Affine = NORTH_UP
+) -> shapely.Polygon:
+    """A rectangle by two of its corners in pixels, in map coordinates of a scene that is not rotated."""
+    x0, y0 = transform @ (col0, row0)
+    x1, y1 = transform @ (col1, row1)
     return shapely.box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
 
 
@@ -110,6 +118,14 @@ def write_polygons(
     frame = geopandas.GeoDataFrame(dict(fields), geometry=list(geometries), crs=crs)
     frame.to_file(path, layer=layer)
     return path
+
+
+def add_features(
+    path: Path, layer: str, geometries: Sequence[shapely.Geometry], **fields: Sequence[object]
+) -> None:
+    """Add features to a layer of a file, as drawing in QGIS does."""
+    frame = geopandas.GeoDataFrame(dict(fields), geometry=list(geometries), crs=CRS)
+    pyogrio.write_dataframe(frame, path, layer=layer, append=True, promote_to_multi=True)
 
 
 def pixel_labels(

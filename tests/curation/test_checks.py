@@ -12,9 +12,7 @@ import geopandas as gpd
 import numpy as np
 import pyogrio
 import pytest
-import rasterio
 import shapely
-from affine import Affine
 
 from eo_dl.curation import check_labels, fix_labels, labels_status, start_labels
 from eo_dl.curation.checks.checkreport import CheckReport
@@ -23,27 +21,19 @@ from eo_dl.errors import ConfigError, LabelError, OutputExistsError
 from eo_dl.io.scene import open_scene
 from eo_dl.labels import read_labels
 from eo_dl.labels.labeloptions import LabelOptions
-from tests.making import square
+from tests.making import CRS, NORTH_UP, add_features, square, write_polygons, write_raster
 
-X0, Y0, SIDE = 500_000.0, 5_200_000.0, 256
-CRS = "EPSG:32633"
+SIDE = 256
 
 
 def bow(col: float, row: float) -> shapely.Polygon:
     """An outline that crosses itself, of unequal halves."""
-    return shapely.Polygon(
-        [
-            (X0 + col, Y0 - row),
-            (X0 + col + 10, Y0 - row - 6),
-            (X0 + col + 10, Y0 - row),
-            (X0 + col, Y0 - row - 10),
-        ]
-    )
+    corners = ((0, 0), (10, 6), (10, 0), (0, 10))
+    return shapely.Polygon([NORTH_UP @ (col + right, row + down) for right, down in corners])
 
 
 def write(path: Path, geometries: list[shapely.Geometry | None], names: Sequence[str | None]) -> Path:
-    gpd.GeoDataFrame({"class_name": names}, geometry=geometries, crs=CRS).to_file(path, layer="drawn")
-    return path
+    return write_polygons(path, geometries, layer="drawn", class_name=names)
 
 
 @pytest.fixture
@@ -55,21 +45,7 @@ def scene(tmp_path: Path) -> Path:
         for col in range(5, SIDE - 20, 25):
             pixels[:, row : row + 10, col : col + 10] += 90
     pixels[:, :, 240:] = 0
-    path = tmp_path / "scene.tif"
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        width=SIDE,
-        height=SIDE,
-        count=3,
-        dtype="uint8",
-        nodata=0,
-        crs=CRS,
-        transform=Affine(1, 0, X0, 0, -1, Y0),
-    ) as file:
-        file.write(pixels)
-    return path
+    return write_raster(tmp_path / "scene.tif", pixels, nodata=0)
 
 
 def squares(shift: tuple[float, float] = (0, 0)) -> list[shapely.Geometry]:
@@ -122,17 +98,8 @@ def test_labels_elsewhere_are_a_finding_and_not_the_end(tmp_path: Path, scene: P
 def test_a_project_knows_its_classes_scenes_and_annotated_ground(tmp_path: Path, scene: Path) -> None:
     path = tmp_path / "labels.gpkg"
     start_labels(scene, classes="roof,tree", out=path)
-    drawn = gpd.GeoDataFrame(
-        {"class_name": ["roof"] * 100 + ["shed"]}, geometry=[*squares(), square(40, 230)], crs=CRS
-    )
-    pyogrio.write_dataframe(drawn, path, layer="labels", append=True, promote_to_multi=True)
-    pyogrio.write_dataframe(
-        gpd.GeoDataFrame(geometry=[square(0, 0, 120)], crs=CRS),
-        path,
-        layer="annotated",
-        append=True,
-        promote_to_multi=True,
-    )
+    add_features(path, "labels", [*squares(), square(40, 230)], class_name=["roof"] * 100 + ["shed"])
+    add_features(path, "annotated", [square(0, 0, 120)])
     report = check_labels(path)
     found = kinds(report)
     assert len(found["outside annotated"]) == 101 - 25
@@ -195,12 +162,7 @@ def test_five_pixels_more_are_reported_as_five_more_on_real_scenes(real_data: Pa
 def test_it_says_when_it_cannot_tell(scene: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     places = rng.uniform(10, 200, (60, 2))
-    noise = tmp_path / "noise.tif"
-    with (
-        rasterio.open(scene) as source,
-        rasterio.open(noise, "w", **{**source.profile, "nodata": None}) as file,
-    ):
-        file.write(rng.integers(0, 255, (3, SIDE, SIDE)).astype(np.uint8))
+    noise = write_raster(tmp_path / "noise.tif", rng.integers(0, 255, (3, SIDE, SIDE)).astype(np.uint8))
     report = check_labels(
         write(tmp_path / "any.gpkg", [square(c, r, 12) for c, r in places], ["roof"] * 60), noise
     )
@@ -218,13 +180,7 @@ def test_a_label_raster_is_checked_too(tmp_path: Path, scene: Path) -> None:
         for col in range(5, SIDE - 20, 25):
             ids[row : row + 10, col + 5 : col + 15] = 1
     ids[200, 2:4] = 2
-    path = tmp_path / "scene_mask.tif"
-    with (
-        rasterio.open(scene) as source,
-        rasterio.open(path, "w", **{**source.profile, "count": 1, "nodata": None}) as file,
-    ):
-        file.write(ids, 1)
-    report = check_labels(path, scene)
+    report = check_labels(write_raster(tmp_path / "scene_mask.tif", ids), scene)
     assert report.unit == "px"
     assert report.classes["2"] == 2
     assert abs(report.registration["scene.tif"].cols - 5) <= 1
@@ -280,13 +236,7 @@ def test_what_is_safe_is_mended_and_every_change_is_listed(tmp_path: Path) -> No
 def test_a_mended_project_is_still_one(tmp_path: Path, scene: Path) -> None:
     path = tmp_path / "labels.gpkg"
     start_labels(scene, classes="roof,tree", out=path)
-    pyogrio.write_dataframe(
-        gpd.GeoDataFrame({"class_name": ["roof"] * 2}, geometry=[square(0, 0)] * 2, crs=CRS),
-        path,
-        layer="labels",
-        append=True,
-        promote_to_multi=True,
-    )
+    add_features(path, "labels", [square(0, 0)] * 2, class_name=["roof"] * 2)
     fix_labels(path, out=tmp_path / "fixed.gpkg")
     report = check_labels(tmp_path / "fixed.gpkg")
     assert set(report.classes) == {"roof", "tree"}

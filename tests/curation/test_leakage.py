@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -32,6 +31,7 @@ from eo_dl.errors import ChipSetError
 from eo_dl.io.scene import open_scene
 from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.labels.reading import labels_of
+from tests.making import NORTH_UP, rectangle, write_polygons, write_raster
 
 SIDE = 128
 
@@ -109,24 +109,10 @@ def chips_of(folder: Path, images: list[np.ndarray], splits: list[SplitName]) ->
     """A chip set of scenes far from each other, a chip of 128 px each, in the splits given."""
     scenes, drawn = [], []
     for number, pixels in enumerate(images):
-        west = 500_000 + 5_000 * number
-        with rasterio.open(
-            folder / f"s{number}.tif",
-            "w",
-            driver="GTiff",
-            count=3,
-            height=SIDE,
-            width=SIDE,
-            dtype="uint8",
-            crs="EPSG:32633",
-            transform=Affine(1, 0, west, 0, -1, 5_200_000),
-        ) as file:
-            file.write(pixels)
-        scenes.append(open_scene(folder / f"s{number}.tif"))
-        drawn.append(shapely.box(west + 5, 5_199_900, west + 90, 5_199_980))
-    gpd.GeoDataFrame({"kind": ["a"] * len(drawn)}, geometry=drawn, crs="EPSG:32633").to_file(
-        folder / "l.gpkg"
-    )
+        transform = NORTH_UP @ Affine.translation(5_000 * number, 0)
+        scenes.append(open_scene(write_raster(folder / f"s{number}.tif", pixels, transform=transform)))
+        drawn.append(rectangle(5, 20, 90, 100, transform))
+    write_polygons(folder / "l.gpkg", drawn, kind=["a"] * len(drawn))
     made = tile(
         scenes, read_labels(folder / "l.gpkg", class_field="kind"), out=folder / "chips", size_px=SIDE
     )

@@ -6,9 +6,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pytest
-import rasterio
 import shapely
-from affine import Affine
 
 from eo_dl.chips.sampling import Sampling
 from eo_dl.chips.splits import Split
@@ -22,46 +20,28 @@ from eo_dl.io.scene import open_scene
 from eo_dl.io.vectorlayers import read_layer, write_layers
 from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.labels.reading import read_labels
-
-CRS = "EPSG:32633"
-
-
-def square(col: int, row: int, side: int = 10) -> shapely.Polygon:
-    """A square in pixels of `scene`."""
-    return shapely.box(400_000 + col, 5_400_000 - row - side, 400_000 + col + side, 5_400_000 - row)
+from tests.making import CRS, noise, rectangle, square, write_polygons, write_raster
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
-    pixels = np.random.default_rng(0).integers(1, 200, (3, 128, 160)).astype(np.uint8)
-    transform = Affine(1, 0, 400_000, 0, -1, 5_400_000)
-    with rasterio.open(
-        tmp_path / "s.tif",
-        "w",
-        driver="GTiff",
-        count=3,
-        height=128,
-        width=160,
-        dtype="uint8",
-        crs=CRS,
-        transform=transform,
-    ) as out:
-        out.write(pixels)
-    return tmp_path / "s.tif"
+    return write_raster(tmp_path / "s.tif", noise(3, 128, 160))
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Six proposed trees in a row."""
     shapes = [square(20 * place, 40) for place in range(6)]
-    columns = {
-        "class_name": ["tree"] * 6,
-        "class_id": [1] * 6,
-        "score": [0.9, 0.8, 0.7, 0.6, 0.5, 0.1],
-        "area_m2": [100.0] * 6,
-        "reviewed": [False] * 6,
-    }
-    gpd.GeoDataFrame(columns, geometry=shapes, crs=CRS).to_file(tmp_path / "found.gpkg", layer="objects")
+    write_polygons(
+        tmp_path / "found.gpkg",
+        shapes,
+        layer="objects",
+        class_name=["tree"] * 6,
+        class_id=[1] * 6,
+        score=[0.9, 0.8, 0.7, 0.6, 0.5, 0.1],
+        area_m2=[100.0] * 6,
+        reviewed=[False] * 6,
+    )
     made = prelabel(tmp_path / "found.gpkg", out=tmp_path / "fix.gpkg", min_score=0.2)
     assert made.count == 5 and any("1 of 6 left out" in note for note in made.notes)
     return made.path
@@ -117,9 +97,7 @@ def test_old_labels_give_way_to_what_was_corrected_and_outlive_a_rejection(
     project: Path, tmp_path: Path
 ) -> None:
     old = [square(0, 41), square(40, 40), square(140, 10)]
-    gpd.GeoDataFrame({"kind": ["tree", "tree", "house"]}, geometry=old, crs=CRS).to_file(
-        tmp_path / "old.gpkg"
-    )
+    write_polygons(tmp_path / "old.gpkg", old, kind=["tree", "tree", "house"])
     made = merge_labels(tmp_path / "old.gpkg", corrected(project), out=tmp_path / "m.gpkg")
     assert {name: n for name, n in made.counts.items() if n} == {
         "kept": 2,
@@ -143,7 +121,7 @@ def test_rejected_ground_is_background_that_chips_are_cut_around(
     project: Path, scene: Path, tmp_path: Path
 ) -> None:
     made = merge_labels(None, corrected(project), out=tmp_path / "m.gpkg")
-    gpd.GeoDataFrame(geometry=[square(0, 0, 35)], crs=CRS).to_file(tmp_path / "done.gpkg")
+    write_polygons(tmp_path / "done.gpkg", [square(0, 0, 35)])
     chips = tile(
         scene,
         read_labels(made.path),
@@ -216,19 +194,18 @@ def test_what_is_rejected_in_a_map_without_background_is_ignored_not_background(
     )
     labels = read_labels(merged.path)
     assert labels.rejected is None and labels.features.ignore.sum() == 1
-    assert labels.features.geometries[labels.features.ignore][0].equals(
-        shapely.box(400_080, 5_399_872, 400_120, 5_400_000)
-    )
+    assert labels.features.geometries[labels.features.ignore][0].equals(rectangle(80, 0, 120, 128))
     told = gpd.read_file(merged.path, layer="labels")
     assert told.loc[told["class_name"] == "grass", "note"].tolist() == ["rejected: not grass"]
 
 
 def test_a_status_of_somebody_else_says_nothing(tmp_path: Path) -> None:
-    gpd.GeoDataFrame(
-        {"kind": ["a", "a"], "status": ["rejected", "built 1990"]},
-        geometry=[square(0, 0), square(20, 0)],
-        crs=CRS,
-    ).to_file(tmp_path / "l.gpkg")
+    write_polygons(
+        tmp_path / "l.gpkg",
+        [square(0, 0), square(20, 0)],
+        kind=["a", "a"],
+        status=["rejected", "built 1990"],
+    )
     labels = read_labels(tmp_path / "l.gpkg", class_field="kind")
     assert len(labels) == 2 and labels.rejected is None and not labels.features.ignore.any()
 
@@ -352,16 +329,15 @@ def reviewed(folder: Path) -> Path:
     """A prediction, itself gone through: accepted, changed, rejected, ticked only, and one that nobody looked
     at.
     """
-    columns = {
-        "class_name": ["tree", "shrub", "tree", "tree", "tree"],
-        "score": [0.9, 0.8, 0.7, 0.6, 0.5],
-        "status": ["accepted", "changed", "rejected", None, None],
-        "reviewed": [True, True, True, True, False],
-    }
-    gpd.GeoDataFrame(columns, geometry=[square(20 * place, 40) for place in range(5)], crs=CRS).to_file(
-        folder / "seen.gpkg", layer="objects"
+    return write_polygons(
+        folder / "seen.gpkg",
+        [square(20 * index, 40) for index in range(5)],
+        layer="objects",
+        class_name=["tree", "shrub", "tree", "tree", "tree"],
+        score=[0.9, 0.8, 0.7, 0.6, 0.5],
+        status=["accepted", "changed", "rejected", None, None],
+        reviewed=[True, True, True, True, False],
     )
-    return folder / "seen.gpkg"
 
 
 def test_a_reviewed_prediction_is_merged_like_pre_labels(tmp_path: Path) -> None:

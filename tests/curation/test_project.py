@@ -6,16 +6,11 @@ import json
 import sqlite3
 import subprocess
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
-import geopandas as gpd
-import numpy as np
 import pyogrio
 import pytest
-import rasterio
 import shapely
-from affine import Affine
 from defusedxml.ElementTree import fromstring
 
 from eo_dl.curation import labels_status, start_labels
@@ -24,32 +19,14 @@ from eo_dl.errors import ConfigError, LabelError, OutputExistsError
 from eo_dl.labels import read_labels
 from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.labels.projectlayout import announced
-from tests.making import square
+from tests.making import CRS, add_features, noise, square, write_raster
 
-CRS = "EPSG:32633"
 NAMES = ["building", "tree's & <co>"]
 
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
-    path = tmp_path / "ortho.tif"
-    transform = Affine(1, 0, 500_000, 0, -1, 5_200_000)
-    with rasterio.open(
-        path, "w", driver="GTiff", width=512, height=256, count=3, dtype="uint8", crs=CRS, transform=transform
-    ) as file:
-        file.write(np.random.default_rng(0).integers(0, 255, (3, 256, 512)).astype(np.uint8))
-    return path
-
-
-def draw(path: Path, layer: str, geometries: list[shapely.Geometry], **fields: Sequence[object]) -> None:
-    """As a person does in QGIS: features added to a layer of the file."""
-    pyogrio.write_dataframe(
-        gpd.GeoDataFrame(fields, geometry=geometries, crs=CRS),
-        path,
-        layer=layer,
-        append=True,
-        promote_to_multi=True,
-    )
+    return write_raster(tmp_path / "ortho.tif", noise(3, 256, 512, low=0, high=255))
 
 
 def test_the_file_and_the_project_fit_each_other(tmp_path: Path, scene: Path) -> None:
@@ -127,11 +104,11 @@ def test_drawn_labels_are_read_with_the_ground_on_which_they_are_complete(
     tmp_path: Path, scene: Path
 ) -> None:
     path = start_labels(scene, classes=NAMES, out=tmp_path / "labels.gpkg").path
-    draw(path, "labels", [square(10, 10), square(30, 10)], class_name=["building", "building"])
+    add_features(path, "labels", [square(10, 10), square(30, 10)], class_name=["building", "building"])
     labels = read_labels(path)
     assert len(labels) == 2 and labels.annotated is None
     assert any("complete everywhere" in note for note in labels.notes)
-    draw(path, "annotated", [square(0, 0, 100)])
+    add_features(path, "annotated", [square(0, 0, 100)])
     labels = read_labels(path)
     assert labels.annotated is not None and shapely.area(labels.annotated.geometries).tolist() == [10_000]
     named = read_labels(path, layer="labels")
@@ -145,14 +122,14 @@ def test_the_status_counts_and_says_what_is_missing(tmp_path: Path, scene: Path)
     empty = labels_status(path)
     assert not empty.ready and empty.objects == 0
     assert [one.count for one in empty.classes] == [0, 0]
-    draw(
+    add_features(
         path,
         "labels",
         [square(15 * i, 10) for i in range(20)],
         class_name=["building"] * 19 + [None],
         reviewed=[True] * 3 + [False] * 17,
     )
-    draw(path, "annotated", [square(0, 0, 256)])
+    add_features(path, "annotated", [square(0, 0, 256)])
     found = labels_status(path)
     assert (found.objects, found.without_class, found.reviewed, found.annotated_areas) == (20, 1, 3, 1)
     assert found.outside_annotated == 2, "columns 270 and 285 lie beyond 256"

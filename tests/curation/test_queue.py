@@ -11,7 +11,6 @@ import pytest
 import rasterio
 import shapely
 import torch
-from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,8 +40,8 @@ from eo_dl.labels.reading import read_labels
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import RASTER, available_tasks, load_task
 from eo_dl.tasks.task import NetworkInputs
+from tests.making import noise, rectangle, square, write_polygons, write_raster
 
-NORTH_UP = Affine(1, 0, 400_000, 0, -1, 5_400_000)
 SMALL: dict[str, dict[str, Any]] = {
     "segmentation": {"decoder_channels": (16, 16, 16, 16, 16)},
     "detection": {"pyramid_channels": 32, "head_channels": 32, "proposals": 50, "detections": 10},
@@ -298,24 +297,9 @@ def tiny_model(task_name: str, scene: Path) -> TinyBundle:
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
     """5 x 4 chips of 32 px, the last one not measured."""
-    pixels = np.random.default_rng(0).integers(1, 200, (3, 128, 160)).astype(np.uint8)
+    pixels = noise(3, 128, 160)
     pixels[:, 96:, 128:] = 0
-    with rasterio.open(
-        tmp_path / "s.tif",
-        "w",
-        driver="GTiff",
-        count=3,
-        height=128,
-        width=160,
-        dtype="uint8",
-        crs="EPSG:32633",
-        transform=NORTH_UP,
-        nodata=0,
-    ) as out:
-        out.write(pixels)
-        for number, name in enumerate(("red", "green", "blue"), start=1):
-            out.set_band_description(number, name)
-    return tmp_path / "s.tif"
+    return write_raster(tmp_path / "s.tif", pixels, nodata=0, names=("red", "green", "blue"))
 
 
 @pytest.mark.parametrize("task", available_tasks())
@@ -341,7 +325,7 @@ def test_every_task_has_a_queue(task: str, scene: Path, tmp_path: Path) -> None:
     )
     for shape, pick in zip(table.geometry, made.picks, strict=True):
         col0, row0, col1, row1 = pick.window.box
-        assert shape.equals(shapely.box(400_000 + col0, 5_400_000 - row1, 400_000 + col1, 5_400_000 - row0))
+        assert shape.equals(rectangle(col0, row0, col1, row1))
     with sqlite3.connect(tmp_path / "queue.gpkg") as database:
         (style,) = database.execute(
             "SELECT styleQML FROM layer_styles WHERE f_table_name = 'queue'"
@@ -372,8 +356,7 @@ def test_the_same_input_gives_the_same_queue_and_every_measure_works(scene: Path
 
 def test_annotated_ground_is_not_asked_for_again(scene: Path, tmp_path: Path) -> None:
     model = tiny_model("segmentation", scene)
-    house = shapely.box(400_010, 5_399_980, 400_020, 5_399_990)
-    gpd.GeoDataFrame({"kind": ["a"]}, geometry=[house], crs="EPSG:32633").to_file(tmp_path / "l.gpkg")
+    write_polygons(tmp_path / "l.gpkg", [square(10, 10)], kind=["a"])
     labels = read_labels(tmp_path / "l.gpkg")
     drawn = queue_chips(
         model, scene, out=tmp_path / "q.gpkg", count=30, labels=labels, ranking=Ranking(views=1)
@@ -384,7 +367,7 @@ def test_annotated_ground_is_not_asked_for_again(scene: Path, tmp_path: Path) ->
         and any("only 18" in note for note in drawn.notes)
     )
     assert isinstance(labels, MapLabels) and labels.crs is not None
-    west = np.array([shapely.box(400_000, 5_399_872, 400_064, 5_400_000)], dtype=object)
+    west = np.array([rectangle(0, 0, 64, 128)], dtype=object)
     half = queue_chips(
         model,
         scene,
@@ -394,9 +377,7 @@ def test_annotated_ground_is_not_asked_for_again(scene: Path, tmp_path: Path) ->
         ranking=Ranking(views=1),
     )
     assert half.candidates == 11 and min(pick.window.col for pick in half.picks) == 64
-    gpd.GeoDataFrame(
-        geometry=[shapely.box(400_000, 5_399_936, 400_160, 5_400_000)], crs="EPSG:32633"
-    ).to_file(tmp_path / "aoi.gpkg")
+    write_polygons(tmp_path / "aoi.gpkg", [rectangle(0, 0, 160, 64)])
     north = queue_chips(
         model,
         scene,
@@ -410,12 +391,8 @@ def test_annotated_ground_is_not_asked_for_again(scene: Path, tmp_path: Path) ->
 
 
 def test_a_chip_set_takes_its_ground_and_its_like_out(scene: Path, tmp_path: Path) -> None:
-    gpd.GeoDataFrame(
-        {"kind": ["a"]}, geometry=[shapely.box(400_002, 5_399_970, 400_060, 5_399_990)], crs="EPSG:32633"
-    ).to_file(tmp_path / "l.gpkg")
-    gpd.GeoDataFrame(
-        geometry=[shapely.box(400_000, 5_399_936, 400_159, 5_400_000)], crs="EPSG:32633"
-    ).to_file(tmp_path / "done.gpkg")
+    write_polygons(tmp_path / "l.gpkg", [rectangle(2, 10, 60, 30)], kind=["a"])
+    write_polygons(tmp_path / "done.gpkg", [rectangle(0, 0, 159, 64)])
     chips = tile(
         scene,
         tmp_path / "l.gpkg",
@@ -452,10 +429,8 @@ def _chips_read(monkeypatch: pytest.MonkeyPatch) -> list[Chip]:
 @pytest.fixture
 def coarse_chips(scene: Path, tmp_path: Path) -> ChipSet:
     """Chips of 16 px at 2 m, cut from the north of the 1 m scene."""
-    house = shapely.box(400_002, 5_399_970, 400_060, 5_399_990)
-    north = shapely.box(400_000, 5_399_936, 400_159, 5_400_000)
-    gpd.GeoDataFrame({"kind": ["a"]}, geometry=[house], crs="EPSG:32633").to_file(tmp_path / "l.gpkg")
-    gpd.GeoDataFrame(geometry=[north], crs="EPSG:32633").to_file(tmp_path / "done.gpkg")
+    write_polygons(tmp_path / "l.gpkg", [rectangle(2, 10, 60, 30)], kind=["a"])
+    write_polygons(tmp_path / "done.gpkg", [rectangle(0, 0, 159, 64)])
     return tile(
         scene,
         tmp_path / "l.gpkg",
@@ -540,17 +515,13 @@ def test_scenes_of_two_crs_come_in_one_layer_at_their_places(scene: Path, tmp_pa
 
 
 def test_what_labels_have_annotated_counts_as_known(scene: Path, tmp_path: Path) -> None:
-    gpd.GeoDataFrame(
-        {"kind": ["a"]}, geometry=[shapely.box(400_010, 5_399_980, 400_020, 5_399_990)], crs="EPSG:32633"
-    ).to_file(tmp_path / "l.gpkg")
-    west = np.array([shapely.box(400_000, 5_399_872, 400_064, 5_400_000)], dtype=object)
+    write_polygons(tmp_path / "l.gpkg", [square(10, 10)], kind=["a"])
+    west = np.array([rectangle(0, 0, 64, 128)], dtype=object)
     labels = read_labels(tmp_path / "l.gpkg")
     assert isinstance(labels, MapLabels) and labels.crs is not None
     labels = replace(labels, areas=MapOutlines(west, labels.crs, "west"))
     model = tiny_model("segmentation", scene)
-    gpd.GeoDataFrame(
-        geometry=[shapely.box(400_065, 5_399_872, 400_160, 5_400_000)], crs="EPSG:32633"
-    ).to_file(tmp_path / "east.gpkg")
+    write_polygons(tmp_path / "east.gpkg", [rectangle(65, 0, 160, 128)])
     with_known = queue_chips(
         model, scene, out=tmp_path / "a.gpkg", count=11, labels=labels, ranking=Ranking(diversity=1, views=1)
     )
@@ -584,10 +555,8 @@ def test_what_labels_have_annotated_counts_as_known(scene: Path, tmp_path: Path)
     ],
 )
 def test_bad_requests_are_one_line(scene: Path, tmp_path: Path, options: dict[str, Any], said: str) -> None:
-    for name, west in (("far.gpkg", 500_000), ("all.gpkg", 400_000)):
-        gpd.GeoDataFrame(
-            {"kind": ["a"]}, geometry=[shapely.box(west, 5_399_000, west + 900, 5_400_000)], crs="EPSG:32633"
-        ).to_file(tmp_path / name)
+    for name, col in (("far.gpkg", 100_000), ("all.gpkg", 0)):
+        write_polygons(tmp_path / name, [rectangle(col, 0, col + 900, 1000)], kind=["a"])
     given = {"out": "q.gpkg", **options}
     placed = {
         name: tmp_path / value if name in ("out", "aoi", "labels") else value for name, value in given.items()

@@ -27,7 +27,7 @@ from eo_dl.training.judging.compare import score_model
 from eo_dl.training.record.results import TrainingResult
 from eo_dl.training.train import train
 from eo_dl.training.trainconfig import TrainConfig
-from tests.making import write_geotiff
+from tests.making import write_geotiff, write_polygons
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 256, 256)
 QUICK = {
@@ -43,14 +43,7 @@ QUICK = {
 
 def draw(path: Path, boxes: list[tuple[int, int, int, int]]) -> Path:
     outlines = GRID.geometries_to_map(np.array([shapely.box(*box) for box in boxes], dtype=object))
-    assert GRID.crs is not None
-    write_layer(
-        path,
-        geopandas.GeoDataFrame(
-            {"class_name": ["pond"] * len(boxes)}, geometry=outlines, crs=GRID.crs.to_wkt()
-        ),
-    )
-    return path
+    return write_polygons(path, outlines.tolist(), layer="objects", class_name=["pond"] * len(boxes))
 
 
 @pytest.fixture(scope="module")
@@ -136,15 +129,14 @@ def test_corrections_are_merged_first_and_a_new_scene_is_learned_from(
             dtype=object,
         )
     )
-    assert GRID.crs is not None
-    columns = {
-        "class_name": ["pond"] * 3,
-        "score": [0.9, 0.5, 0.4],
-        "status": ["accepted", "rejected", None],
-        "reviewed": [True, True, False],
-    }
-    write_layer(
-        tmp_path / "seen.gpkg", geopandas.GeoDataFrame(columns, geometry=found, crs=GRID.crs.to_wkt())
+    write_polygons(
+        tmp_path / "seen.gpkg",
+        found.tolist(),
+        layer="objects",
+        class_name=["pond"] * 3,
+        score=[0.9, 0.5, 0.4],
+        status=["accepted", "rejected", None],
+        reviewed=[True, True, False],
     )
     first = chips.parent / "first.gpkg"
     done = retrain(

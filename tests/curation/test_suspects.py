@@ -13,9 +13,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
-import rasterio
 import shapely
-from affine import Affine
 
 from eo_dl import read_labels, tile, train
 from eo_dl.bundle import Bundle
@@ -33,13 +31,13 @@ from eo_dl.networks.compute import Compute
 from eo_dl.tasks import RASTER, load_task
 from eo_dl.tasks.task import NetworkInputs
 from eo_dl.training.trainconfig import TrainConfig
+from tests.making import noise, rectangle, write_polygons, write_raster
 
-CRS, X0, Y0, SIDE = "EPSG:32633", 500_000.0, 5_200_000.0, 200
-TRANSFORM = Affine(1, 0, X0, 0, -1, Y0)
+SIDE = 200
 
 
 def square(col: float, row: float, side: float = 12) -> shapely.Polygon:
-    return shapely.box(X0 + col, Y0 - row - side, X0 + col + side, Y0 - row)
+    return rectangle(col, row, col + side, row + side)
 
 
 PLACES = [(col, row) for row in range(10, 180, 30) for col in range(10, 180, 30)]
@@ -48,22 +46,8 @@ PLACES = [(col, row) for row in range(10, 180, 30) for col in range(10, 180, 30)
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Scene:
-    path = tmp_path / "s.tif"
-    with rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        count=3,
-        height=SIDE,
-        width=SIDE,
-        dtype="uint8",
-        crs=CRS,
-        transform=TRANSFORM,
-    ) as file:
-        file.write(np.random.default_rng(0).integers(1, 200, (3, SIDE, SIDE)).astype(np.uint8))
-        for number, name in enumerate(("red", "green", "blue"), start=1):
-            file.set_band_description(number, name)
-    return open_scene(path)
+    names = ("red", "green", "blue")
+    return open_scene(write_raster(tmp_path / "s.tif", noise(3, SIDE, SIDE), names=names))
 
 
 def model(task_name: str, scene: Scene, names: Sequence[str] = ("roof", "shed")) -> Bundle:
@@ -86,9 +70,7 @@ def model(task_name: str, scene: Scene, names: Sequence[str] = ("roof", "shed"))
 
 
 def drawn(folder: Path, shapes: Sequence[shapely.Geometry], names: Sequence[str]) -> LabelSet:
-    path = folder / "labels.gpkg"
-    gpd.GeoDataFrame({"kind": list(names)}, geometry=list(shapes), crs=CRS).to_file(path)
-    return read_labels(path, class_field="kind")
+    return read_labels(write_polygons(folder / "labels.gpkg", shapes, kind=names), class_field="kind")
 
 
 def by_kind(doubts: Doubts) -> dict[str, list[str]]:
@@ -112,20 +94,9 @@ def says(monkeypatch: pytest.MonkeyPatch, planes: np.ndarray) -> None:
     """The model of pixels gives these probabilities."""
 
     def predict(bundle: Bundle, scenes: Sequence[Scene], *, out: str, **_: Any) -> Any:
-        path = scenes[0].path.replace("s.tif", "prob.tif")
-        with rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            count=len(planes),
-            height=SIDE,
-            width=SIDE,
-            dtype="float32",
-            crs=CRS,
-            transform=TRANSFORM,
-        ) as file:
-            file.write(planes.astype(np.float32))
-        return SimpleNamespace(parts=(SimpleNamespace(probabilities=Path(path)),))
+        path = Path(scenes[0].path).with_name("prob.tif")
+        write_raster(path, planes.astype(np.float32))
+        return SimpleNamespace(parts=(SimpleNamespace(probabilities=path),))
 
     monkeypatch.setattr(doubtedpixels, "predict", predict)
 
@@ -177,10 +148,8 @@ def test_ground_outside_annotated_is_no_gap_and_unknown_classes_are_said(
 ) -> None:
     says(monkeypatch, truth_planes())
     shapes, names = [square(*place) for place in PLACES[:12]], ["roof", "shed"] * 6
-    gpd.GeoDataFrame({"kind": [*names, "pool"]}, geometry=[*shapes, square(25, 25, 8)], crs=CRS).to_file(
-        tmp_path / "l.gpkg"
-    )
-    gpd.GeoDataFrame(geometry=[square(0, 0, 66)], crs=CRS).to_file(tmp_path / "ground.gpkg")
+    write_polygons(tmp_path / "l.gpkg", [*shapes, square(25, 25, 8)], kind=[*names, "pool"])
+    write_polygons(tmp_path / "ground.gpkg", [square(0, 0, 66)])
     labels = read_labels(tmp_path / "l.gpkg", class_field="kind", annotated=tmp_path / "ground.gpkg")
     doubts = check_with_model(labels, [scene], model("segmentation", scene))
     assert [one.kind for one in doubts.findings if one.kind != "suspected gap"] == []
@@ -200,19 +169,8 @@ def test_a_label_raster_is_judged_pixel_by_pixel_and_its_edges_are_left_alone(
     col, row = PLACES[3]
     ids[row + 1 : row + 13, col + 1 : col + 13] = 1
     ids[25:34, 25:34] = 2
-    with rasterio.open(
-        tmp_path / "s_mask.tif",
-        "w",
-        driver="GTiff",
-        count=1,
-        height=SIDE,
-        width=SIDE,
-        dtype="uint8",
-        crs=CRS,
-        transform=TRANSFORM,
-    ) as file:
-        file.write(ids, 1)
-    labels = read_labels(tmp_path / "s_mask.tif", classes="background=0,roof=1,shed=2")
+    mask = write_raster(tmp_path / "s_mask.tif", ids)
+    labels = read_labels(mask, classes="background=0,roof=1,shed=2")
     doubts = check_with_model(labels, [scene], model("segmentation", scene))
     found = {one.kind: one for one in doubts.findings}
     assert len(doubts.findings) == 2 and set(found) == {"suspected class", "suspected object"}
@@ -228,9 +186,7 @@ def detections(
 ) -> None:
     def predict(bundle: Bundle, scenes: Sequence[Scene], *, out: str, **_: Any) -> Any:
         path = Path(scenes[0].path).with_name("found.gpkg")
-        gpd.GeoDataFrame(
-            {"class_name": list(names), "score": list(scores)}, geometry=list(shapes), crs=CRS
-        ).to_file(path)
+        write_polygons(path, shapes, class_name=names, score=scores)
         return SimpleNamespace(parts=(SimpleNamespace(path=path),))
 
     monkeypatch.setattr(doubtedobjects, "predict", predict)
@@ -284,19 +240,7 @@ def test_a_model_of_images_finds_those_in_the_wrong_folder(
         name = ("field", "town")[number % 2]
         (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
         path = tmp_path / "set" / name / f"i{number}.tif"
-        with rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            count=3,
-            height=16,
-            width=16,
-            dtype="uint8",
-            crs=CRS,
-            transform=TRANSFORM,
-        ) as file:
-            file.write(np.random.default_rng(number).integers(1, 200, (3, 16, 16)).astype(np.uint8))
-        scenes.append(open_scene(path))
+        scenes.append(open_scene(write_raster(path, noise(3, 16, 16, seed=number))))
         names.append(name)
     labels = read_labels(tmp_path / "set")
 

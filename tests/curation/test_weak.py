@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,38 +23,20 @@ from eo_dl.errors import BandError, ConfigError, InputError, LabelError
 from eo_dl.io.scene import open_scene
 from eo_dl.labels.raster.masks import read_mask, read_soft_mask
 from eo_dl.labels.reading import read_labels
+from tests.making import NORTH_UP, rectangle, write_polygons, write_raster
 
-NORTH_UP = Affine(2, 0, 500_000, 0, -2, 5_600_000)
+TWO_METRES = NORTH_UP @ Affine.scale(2)
 BANDS = BandSet((Band("red", 1), Band("green", 2), Band("nir", 3), Band("swir1", 4)))
 Pixels = np.ndarray
 
 
-def geotiff(path: Path, pixels: Pixels, names: tuple[str, ...] = (), **options: object) -> Path:
-    bands = pixels if pixels.ndim == 3 else pixels[None]
-    profile = {
-        "driver": "GTiff",
-        "count": len(bands),
-        "height": bands.shape[1],
-        "width": bands.shape[2],
-        "dtype": bands.dtype,
-    }
-    with rasterio.open(path, "w", **profile, transform=NORTH_UP, crs="EPSG:32631", **options) as out:
-        out.write(bands)
-        for number, name in enumerate(names, start=1):
-            out.set_band_description(number, name)
-    return path
+def geotiff(path: Path, pixels: Pixels, names: tuple[str, ...] = (), **options: Any) -> Path:
+    return write_raster(path, pixels, names=names, transform=TWO_METRES, **options)
 
 
-def boxes(path: Path, frames: list[tuple[int, int, int, int]], **columns: list[str]) -> Path:
+def boxes(path: Path, frames: list[tuple[int, int, int, int]], **columns: Any) -> Path:
     """Rectangles given in pixels."""
-    shapes = [
-        shapely.Polygon([NORTH_UP @ corner for corner in ((a, b), (c, b), (c, d), (a, d))])
-        for a, b, c, d in frames
-    ]
-    gpd.GeoDataFrame(
-        columns or {"n": [str(place) for place in range(len(shapes))]}, geometry=shapes, crs="EPSG:32631"
-    ).to_file(path, driver="GPKG")
-    return path
+    return write_polygons(path, [rectangle(*frame, TWO_METRES) for frame in frames], **columns)
 
 
 # Conditions
@@ -292,9 +273,7 @@ def scene(tmp_path: Path) -> Path:
         pixels,
         ("red", "green", "nir"),
         nodata=0,
-        tiled=True,
-        blockxsize=32,
-        blockysize=16,
+        block_px=16,
     )
 
 
