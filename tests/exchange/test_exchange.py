@@ -141,6 +141,24 @@ def test_the_folder_of_an_export_is_enough(name: str, project: tuple[Path, ChipS
         }
 
 
+@pytest.mark.parametrize("name", [name for name in WRITTEN_FORMATS if name not in ("image-csv", "folders")])
+def test_images_without_a_split_come_back_beside_those_of_a_split(
+    name: str, project: tuple[Path, ChipSet], tmp_path: Path
+) -> None:
+    _, chips = project
+    records = list(chips.records)
+    for number in range(0, len(records), 3):
+        records[number] = replace(records[number], split="none")
+    mixed = replace(chips, records=tuple(records))
+    for out, exported in (("whole", chips), ("mixed", mixed)):
+        export_labels(exported, out=tmp_path / out, out_format=name, splits=("train", "none"))
+        import_labels(tmp_path / out, out=tmp_path / f"{out}.gpkg")
+    whole, found = (read_labels(tmp_path / f"{out}.gpkg") for out in ("whole", "mixed"))
+    assert len(found) == len(whole)
+    ground = [shapely.area(shapely.union_all(labels.annotated.geometries)) for labels in (whole, found)]
+    assert ground[0] == pytest.approx(ground[1])
+
+
 @pytest.mark.parametrize("name", ["image-csv", "folders", "cvat", "labelstudio"])
 def test_classes_of_whole_images_come_back_as_their_frames(name: str, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()

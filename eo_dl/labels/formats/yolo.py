@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 import shapely
@@ -44,7 +45,6 @@ from .labelformat import (
     Recognition,
     Shape,
     WrittenFormat,
-    images_in,
 )
 from .outlineforms import box_of, edges_polygon, filled_rings, four_corners, ring_polygon
 from .safefile import put, read_text
@@ -147,7 +147,7 @@ def _described_data_set(path: Path) -> _DataSet:
     root = _folder_inside(path.parent, data.get("path") or ".", path, "path")
     label_files: list[Path] = []
     images: list[Path] = []
-    for split in _SPLITS:
+    for split in (*_SPLITS, NO_SPLIT):
         for entry in _entries(data.get(split)):
             folder = _folder_inside(root, entry, path, split)
             images += _rasters(folder.rglob("*"))
@@ -370,9 +370,17 @@ def _write(annotations: Annotations, folder: Path, losses: Losses, lines_of: Lin
         for labelled in without_extras(objects_that_count(image, losses), losses):
             for values in lines_of(labelled, losses):
                 text += f"{class_numbers[labelled.class_name]} {_fractions(values, image)}\n"
-        split_folder = "" if image.split == NO_SPLIT else f"{image.split}/"
-        put(folder, f"labels/{split_folder}{image.stem}.txt", text)
+        put(folder, f"{_split_folder('labels', image.split)}/{image.stem}.txt", text)
     put(folder, "data.yaml", _data_yaml(annotations))
+
+
+def _split_folder(kind: Literal["images", "labels"], split: str) -> str:
+    """The folder of images or labels of a split; YOLO finds labels by the path of their image."""
+    return kind if split == NO_SPLIT else f"{kind}/{split}"
+
+
+def _image_folder(image: LabelledImage, losses: Losses) -> str:
+    return _split_folder("images", image.split)
 
 
 def _fractions(values: Sequence[float], image: LabelledImage) -> str:
@@ -382,11 +390,13 @@ def _fractions(values: Sequence[float], image: LabelledImage) -> str:
 
 def _data_yaml(annotations: Annotations) -> str:
     """Train and val must be named, so train stands for val if there is none."""
-    folders = {split: "images" if split == NO_SPLIT else f"images/{split}" for split in annotations.splits}
+    folders = {split: _split_folder("images", split) for split in annotations.splits}
     train = folders.get("train") or next(iter(folders.values()), "images")
     values: dict[str, object] = {"path": ".", "train": train, "val": folders.get("val", train)}
     if "test" in folders:
         values["test"] = folders["test"]
+    if NO_SPLIT in folders and len(folders) > 1:
+        values[NO_SPLIT] = folders[NO_SPLIT]  # YOLO ignores other keys than its own; we read it on import
     bands = {image.bands for image in annotations.images}
     if bands and bands != {3}:
         values["channels"] = max(bands)
@@ -401,7 +411,7 @@ def _written(name: str, title: str, shape: Shape, writer: ImageWriter) -> Writte
         holds=Capabilities(shape=shape),
         label_files=("data.yaml",),
         write_images=writer,
-        image_folder=images_in("images/{split}"),
+        image_folder=_image_folder,
         output_names=("data.yaml", "labels"),
     )
 
