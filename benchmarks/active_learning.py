@@ -42,7 +42,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,7 @@ TASK = load_task("segmentation")
 CONFIG = {"backbone": "test_resnet", "decoder_channels": (32, 32, 16, 16, 16)}
 WAYS = ("random", "queue")
 Counts = npt.NDArray[np.int64]
+Value = TypeVar("Value", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,11 @@ class Ground:
     @classmethod
     def of(cls, scene: Path) -> Ground:
         """A sample scene and the labels beside it."""
-        opened, labels = (
-            open_scene(scene),
-            read_labels(
-                scene.with_name(f"{scene.stem}_labels.gpkg"), layer="landcover", class_field="class_name"
-            ),
-        )
+        opened = open_scene(scene)
+        label_file = scene.with_name(f"{scene.stem}_labels.gpkg")
+        labels = read_labels(label_file, layer="landcover", class_field="class_name")
+        if not isinstance(labels, MapLabels):
+            raise SystemExit(f"{label_file}: expected labels in map coordinates")
         grid = opened.grid
         with SceneReader(opened) as reader:
             chip = reader.read(grid.window)
@@ -131,7 +131,7 @@ class Ground:
         return [float((masks == channel).sum()) / CHIP_PX**2 for channel in range(len(self.labels.classes))]
 
 
-def cut(array: npt.NDArray[np.generic], window: Window) -> npt.NDArray[np.generic]:
+def cut(array: npt.NDArray[Value], window: Window) -> npt.NDArray[Value]:
     """The part of an array (..., H, W) in a window."""
     return array[..., window.row : window.row1, window.col : window.col1]
 
@@ -149,12 +149,15 @@ def train(pool: Ground, windows: Sequence[Window], seed: int, out: Path) -> Bund
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=STEPS)
     for step in range(STEPS):
         rng = generator(seed, "batch", step)
-        drawn = [varied(*chips[i], rng) for i in rng.integers(0, len(chips), BATCH)]
+        drawn = []
+        for index in rng.integers(0, len(chips), BATCH):
+            chip_image, chip_mask = chips[index]
+            drawn.append(varied(chip_image, chip_mask, rng))
         loss = network.loss(
             torch.from_numpy(np.stack([image for image, _ in drawn])), [target for _, target in drawn]
         )["loss"]
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
     spec = ModelSpec(
@@ -175,11 +178,11 @@ def train(pool: Ground, windows: Sequence[Window], seed: int, out: Path) -> Bund
 
 
 def varied(
-    image: npt.NDArray[np.generic], mask: npt.NDArray[np.generic], rng: np.random.Generator
+    image: npt.NDArray[np.float32], mask: npt.NDArray[np.uint8], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], MaskTarget]:
     """A chip turned or mirrored, in another light, with noise."""
     view = VIEWS[rng.integers(len(VIEWS))]
-    turned = view.apply(image)
+    turned = view.apply(image).astype(np.float32)
     lit = (
         turned * (1 + rng.normal(0, 0.1))
         + rng.normal(0, 0.15)
@@ -223,10 +226,12 @@ def confusions(model: Bundle, test: Ground) -> Counts:
 def class_ious(tables: npt.NDArray[np.number]) -> npt.NDArray[np.float64]:
     """(..., K) of (..., K, K); NaN for a class that the truth does not hold."""
     hits, truth, found = np.diagonal(tables, axis1=-2, axis2=-1), tables.sum(-1), tables.sum(-2)
-    return np.divide(hits, truth + found - hits, out=np.full(hits.shape, np.nan), where=truth > 0)
+    ious = np.full(hits.shape, np.nan)
+    np.divide(hits, truth + found - hits, out=ious, where=truth > 0)
+    return ious
 
 
-def one_seed(pool: Ground, test: Ground, seed: int, folder: Path) -> dict[str, dict[str, list]]:
+def one_seed(pool: Ground, test: Ground, seed: int, folder: Path) -> dict[str, dict[str, list[Any]]]:
     """Confusions and the labels that each way got."""
     windows = pool.windows()
     order = generator(seed, "first").permutation(len(windows))

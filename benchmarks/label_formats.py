@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,24 +141,29 @@ def main(names: Sequence[str]) -> int:
 
 
 def head() -> str:
+    """The introduction of the report."""
     readers = (
         "COCO's API (faster-coco-eval), datumaro, and otherwise a parser of XML, JSON or text lines"
         if DATUMARO
-        else "no datumaro was there"
+        else "datumaro is not installed"
     )
-    return (
-        "# Label formats on real sets\n\n"
-        f"Made by `python benchmarks/label_formats.py` on {datetime.datetime.now(datetime.UTC).date()}. "
-        f"Each set is cut to chips, exported, opened by another program ({readers}), and\n"
-        'imported from its folder. "written": annotations in the files (an object over several chips has '
-        'one in each). "others count": what the other program finds;\n'
-        'more than written where parts of one object are annotations of their own there. "back": objects '
-        'after import, joined over chips. "off": the farthest that an\n'
-        "outline (of box formats: its box) is from where it was, in px, of objects without holes that "
-        "lie whole inside the chips; formats in pixels and turned boxes are\n"
-        "approximations and not measured. Formats for other kinds of labels (whole images or objects) "
-        "are left out. Notes are those of export and import, without what reading the set itself said.\n"
-    )
+    date = datetime.datetime.now(datetime.UTC).date()
+    return f"""# Label formats on real sets
+
+Made by `python benchmarks/label_formats.py` on {date}. Each set is cut to chips, exported, opened by another
+program ({readers}), and imported from its folder.
+
+- "written": annotations in the files; an object over several chips has one in each.
+- "others count": what the other program finds; more than written where parts of one object are annotations
+  of their own there.
+- "back": objects after import, joined over chips.
+- "off": the largest distance of an outline (of box formats: its box) from its original, px, of objects
+  without holes that lie entirely inside the chips. Formats in pixels and turned boxes are approximations and
+  are not measured.
+
+Formats for other kinds of labels (whole images or objects) are left out. Notes are those of export and
+import, without those of reading the set itself.
+"""
 
 
 def section(case: Case, folder: Path) -> str:
@@ -166,23 +171,20 @@ def section(case: Case, folder: Path) -> str:
     images = [path for path in sorted(DATA.glob(case.images)) if path.suffix.lower() not in (".xml", ".csv")]
     labels = sorted(DATA.glob(case.labels)) if "*" in case.labels else [DATA / case.labels]
     source = read_labels(labels if len(labels) > 1 else labels[0], **case.read)
-    extra = {"size_px": case.size_px} if case.size_px else {"split_by": "scene"}
     chips = tile(
         images,
         source,
         out=folder / "chips",
-        **extra,
+        size_px=case.size_px,
         sampling=Sampling(min_valid=0.0),
-        split=Split((1, 0, 0), guard_px=0),
-    )  # type: ignore[arg-type]
-    rows = [row for name in WRITTEN_FORMATS if (row := one_format(chips, name, folder)) is not None]
-    kind = (
-        "whole images"
-        if isinstance(source, WholeImageLabels)
-        else "label rasters"
-        if isinstance(source, RasterLabels)
-        else f"{len(source)} objects"
+        split=Split((1, 0, 0), guard_px=0, by="block" if case.size_px else "scene"),
     )
+    rows = [row for name in WRITTEN_FORMATS if (row := one_format(chips, name, folder)) is not None]
+    kind = f"{len(source)} objects"
+    if isinstance(source, WholeImageLabels):
+        kind = "whole images"
+    elif isinstance(source, RasterLabels):
+        kind = "label rasters"
     lines = [
         f"\n## {case.name}\n",
         (
@@ -190,7 +192,7 @@ def section(case: Case, folder: Path) -> str:
             f"{len(chips.split('train'))} chips.\n"
         ),
     ]
-    lines += ["| format | written | others count | back | off, px | said |", "|---|---|---|---|---|---|"]
+    lines += ["| format | written | others count | back | off, px | notes |", "|---|---|---|---|---|---|"]
     return (
         "\n".join(
             [
@@ -280,7 +282,10 @@ def counted(name: str, out: Path) -> str:
     if name == "coco":
         from faster_coco_eval import COCO
 
-        found.append(f"{sum(len(COCO(str(path)).anns) for path in coco_files(out))} (COCO API)")
+        total = 0
+        for path in coco_files(out):
+            total += len(COCO(str(path)).anns)
+        found.append(f"{total} (COCO API)")
     elif name in PLAIN:
         found.append(str(PLAIN[name](out)))
     if DATUMARO and name in DATUMARO_KINDS:
@@ -290,21 +295,23 @@ def counted(name: str, out: Path) -> str:
             text=True,
             check=False,
         )
-        said = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("COUNT")]
-        found.append(
-            f"{said[0]} (datumaro)"
-            if said
-            else f"datumaro: {(done.stderr.strip().splitlines() or ['nothing'])[-1][:80]}"
-        )
+        counts = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("COUNT")]
+        if counts:
+            found.append(f"{counts[0]} (datumaro)")
+        else:
+            errors = done.stderr.strip().splitlines() or ["no output"]
+            found.append(f"datumaro: {errors[-1][:80]}")
     return ", ".join(found)
 
 
 def coco_files(out: Path) -> list[Path]:
+    """The COCO files of an export."""
     return sorted([*out.glob("annotations.json"), *out.glob("annotations/*.json")])
 
 
 def _xml(out: Path, pattern: str) -> list[Element]:
-    return [parse(path).getroot() for path in sorted(out.glob(pattern))]
+    roots = (parse(path).getroot() for path in sorted(out.glob(pattern)))
+    return [root for root in roots if root is not None]
 
 
 def _json(out: Path, pattern: str) -> list[Any]:
@@ -329,7 +336,7 @@ def _objects_of_masks(out: Path) -> int:
     return total
 
 
-PLAIN = {
+PLAIN: dict[str, Callable[[Path], int]] = {
     "yolo": lambda out: _lines(out, "labels/**/*.txt"),
     "yolo-seg": lambda out: _lines(out, "labels/**/*.txt"),
     "yolo-obb": lambda out: _lines(out, "labels/**/*.txt"),

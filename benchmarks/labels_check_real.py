@@ -19,7 +19,9 @@ import numpy as np
 import shapely
 from labels_sets import CASES, Case
 from matplotlib import pyplot
+from matplotlib.axes import Axes
 
+from eo_dl.core.arraytypes import GeometryArray
 from eo_dl.core.geometries import reproject
 from eo_dl.core.window import Window
 from eo_dl.curation import check_labels
@@ -136,7 +138,7 @@ def draw(case: Case, report: CheckReport, scenes: Sequence[Scene], pictures: Pat
     pyplot.close(figure)
 
 
-def picture(axis: pyplot.Axes, scene: Scene, outlines: np.ndarray, shape: np.ndarray) -> None:
+def picture(axis: Axes, scene: Scene, outlines: GeometryArray, shape: GeometryArray) -> None:
     """A finding with its surroundings."""
     col, row = (int(v) for v in shape[0].centroid.coords[0])
     half = int(max(30, *(shape[0].bounds[i + 2] - shape[0].bounds[i] for i in (0, 1))))

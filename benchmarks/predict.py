@@ -45,7 +45,7 @@ from eo_dl.inference.batches import groups
 from eo_dl.inference.predict import predict
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.networks.compute import Compute
-from eo_dl.networks.device import choose_device, choose_precision
+from eo_dl.networks.device import Precision, autocast, choose_device, choose_precision
 from eo_dl.tasks import NetworkInputs, load_task
 
 HERE = Path(__file__).resolve().parent
@@ -147,7 +147,7 @@ class OnePixel(torch.nn.Module):
         return {"logits": self.layer(images)}
 
 
-def run(bundle: Bundle, size: int, precision: str) -> float:
+def run(bundle: Bundle, size: int, precision: Precision) -> float:
     """Seconds of one prediction, from an opened model to the verified map."""
     out = CACHE / "map.tif"
     return predict(
@@ -167,7 +167,7 @@ def run_one_pixel(size: int) -> float:
         return run(StandIn(CACHE / "least.eodl", spec()), size, "32")
 
 
-def forward(bundle: Bundle, size: int, precision: str) -> float:
+def forward(bundle: Bundle, size: int, precision: Precision) -> float:
     """Seconds of the network alone on as many chips in the same batches, input ready in memory."""
     backend = TorchBackend(bundle.make_network(), torch.device("cpu"), precision)
     grid = ChipGrid(size, size, CHIP, MARGIN)
@@ -175,14 +175,14 @@ def forward(bundle: Bundle, size: int, precision: str) -> float:
     buffer = backend.buffer(max(stop - start for start, stop in cut), 4, CHIP, "float32")
     buffer.pixels[...] = np.random.default_rng(1).normal(size=buffer.pixels.shape)
     started = time.perf_counter()
-    with torch.inference_mode(), backend._autocast():
+    with torch.inference_mode(), autocast(torch.device("cpu"), precision):
         for _ in range(grid.shape[0]):
             for start, stop in cut:
                 backend._network(torch.from_numpy(buffer.pixels[: stop - start]))
     return time.perf_counter() - started
 
 
-def against_forward(size: int, precision: str, repeats: int) -> dict[str, float]:
+def against_forward(size: int, precision: Precision, repeats: int) -> dict[str, float]:
     """(a)"""
     bundle = unet()
     forward(bundle, CHIP, precision)  # warm up
@@ -254,8 +254,10 @@ def measure(small: bool, repeats: int) -> list[tuple[str, str, str]]:
         ((4096 // divide, 20000 // (4 * divide)) if small else (4096, 20000)),
     )
     rows = []
-    auto = choose_precision("auto", choose_device("cpu"), bfloat16=True)
-    for precision in dict.fromkeys(("32", auto)):
+    precisions: list[Precision] = ["32"]
+    if choose_precision("auto", choose_device("cpu"), bfloat16=True) == "bf16":
+        precisions.append("bf16")
+    for precision in precisions:
         found = against_forward(a, precision, repeats)
         rows.append(
             (
