@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Two workers suit two cores. The tests run in the order of their folders: sorted by the number of tests per file, the
-# few files that take minutes would start last and run alone.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# few files that take minutes would start last and run alone. Compiled files are kept, also where the shell forbids
+# it: else every worker and every child process compiles tests and package again (10 s).
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 CORE_VENV := .venv-core
 CORE_BIN := $(CORE_VENV)/bin
 # What the core install does, without torch and the other extras (tests/conftest.py skips what needs one).

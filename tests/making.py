@@ -1,4 +1,5 @@
-"""What tests make: rasters, vector layers, labels in pixels; and the check of a refused command.
+"""What tests make: rasters, vector layers, labels in pixels, the smallest networks; and the check of a
+refused command.
 
 Import it as `from tests.making import ...` (pytest puts the root of the repository on the path). A test that
 needs something special makes it itself; what two files need lives here.
@@ -31,6 +32,25 @@ from eo_dl.io.rasterwriter import encode_geotiff
 CRS = "EPSG:32633"
 NORTH_UP = Affine(1, 0, 500_000, 0, -1, 5_200_000)
 """One metre per pixel, where a test's scene usually lies."""
+
+TINY_NETWORKS: dict[str, dict[str, object]] = {
+    "segmentation": {"backbone": "test_resnet", "decoder_channels": [32, 16, 16, 16, 16]},
+    "detection": {
+        "backbone": "test_resnet",
+        "pyramid_channels": 32,
+        "head_channels": 64,
+        "proposals": 100,
+        "detections": 20,
+    },
+    "localization": {"backbone": "test_resnet", "map_channels": 32, "head_channels": 32, "dropout": 0.0},
+}
+"""Options of the smallest networks that still learn; a task's defaults are too slow for tests."""
+TINY_NETWORKS["instances"] = TINY_NETWORKS["detection"] | {"mask_channels": 32, "mask_layers": 2}
+
+
+def tiny_network(task: str) -> dict[str, object]:
+    """`task_options` of a small network for any task, also for one added later."""
+    return dict(TINY_NETWORKS.get(task, {"backbone": "test_resnet"}))
 
 
 def write_raster(

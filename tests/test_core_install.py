@@ -25,8 +25,10 @@ from eo_dl.tasks.segmentation.config import SegmentationConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Forbids the packages of the extras, and some that came with them, then runs one command line.
+# Forbids the packages of the extras, and some that came with them, then runs command lines. All but
+# the last have to work; the exit code is the last one's.
 PROGRAM = """
+import json
 import sys
 
 FORBIDDEN = set(sys.argv[1].split(","))
@@ -41,28 +43,37 @@ class Absent:
 sys.meta_path.insert(0, Absent())
 from eo_dl_cli.main import run
 
-sys.exit(run(sys.argv[2:]))
+*before, last = json.loads(sys.argv[2])
+for line in before:
+    if run(line) != 0:
+        sys.exit(f"failed: {line}")
+sys.exit(run(last))
 """
 FORBIDDEN = ",".join([*EXTRAS, "onnx", "onnxruntime", "torchmetrics", "huggingface_hub"])
 
 
-def _run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", PROGRAM, FORBIDDEN, *map(str, arguments)]
+Line = list[str | Path]
+"""The words of one command line."""
+
+
+def _run(folder: Path, lines: tuple[Line, ...]) -> subprocess.CompletedProcess[str]:
+    """Runs the commands one after the other in one process: its start takes longer than most of them."""
+    words = [[str(word) for word in line] for line in lines]
+    command = [sys.executable, "-c", PROGRAM, FORBIDDEN, json.dumps(words)]
     path = os.pathsep.join([str(ROOT), *sys.path])
     return subprocess.run(
         command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
     )
 
 
-def _works(folder: Path, *arguments: str | Path) -> str:
-    done = _run(folder, *arguments)
+def _works(folder: Path, *lines: Line) -> None:
+    done = _run(folder, lines)
     assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
-def _refusal(folder: Path, *arguments: str | Path) -> str:
-    """The last line of standard error of a command that is refused without a traceback."""
-    done = _run(folder, *arguments)
+def _refusal(folder: Path, *lines: Line) -> str:
+    """The last line of standard error of the last command, which is refused without a traceback."""
+    done = _run(folder, lines)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     return done.stderr.strip().splitlines()[-1]
@@ -104,11 +115,14 @@ def test_chips_labels_evaluation_and_polygons_need_no_extra(sample_data: Path, t
     scene, labels = sample_data / "train.tif", sample_data / "train_labels.gpkg"
     layer = ["--layer", "landcover", "--class-field", "class_name"]
     class_map = _class_map(sample_data, tmp_path / "map.tif")
-    _works(tmp_path, "inspect", scene)
-    _works(tmp_path, "tile", scene, "--labels", labels, *layer, "--size", "64", "-o", "chips")
-    _works(tmp_path, "labels", "check", labels, "--scene", scene, *layer, "-o", "findings.gpkg")
-    _works(tmp_path, "evaluate", class_map, labels, *layer, "-o", "report")
-    _works(tmp_path, "vectorize", class_map, "-o", "polygons.gpkg")
+    _works(
+        tmp_path,
+        ["inspect", scene],
+        ["tile", scene, "--labels", labels, *layer, "--size", "64", "-o", "chips"],
+        ["labels", "check", labels, "--scene", scene, *layer, "-o", "findings.gpkg"],
+        ["evaluate", class_map, labels, *layer, "-o", "report"],
+        ["vectorize", class_map, "-o", "polygons.gpkg"],
+    )
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert {score["name"]: score["value"] for score in report["scores"]}["mean_iou"] > 0.95
     assert len(geopandas.read_file(tmp_path / "polygons.gpkg", layer="objects")) > 50
@@ -117,28 +131,32 @@ def test_chips_labels_evaluation_and_polygons_need_no_extra(sample_data: Path, t
 def test_training_without_torch_names_the_extra(sample_data: Path, tmp_path: Path) -> None:
     labels = sample_data / "train_labels.gpkg"
     layer = ["--layer", "landcover", "--class-field", "class_name"]
-    _works(tmp_path, "tile", sample_data / "train.tif", "--labels", labels, *layer, "--size", "64", "-o", "c")
-    line = _refusal(tmp_path, "train", "c", "--task", "segmentation", "-o", "model.eodl")
+    line = _refusal(
+        tmp_path,
+        ["tile", sample_data / "train.tif", "--labels", labels, *layer, "--size", "64", "-o", "c"],
+        ["train", "c", "--task", "segmentation", "-o", "model.eodl"],
+    )
     assert line.endswith('which is not installed; run: pip install "eo-dl[train]"')
 
 
 def test_running_a_model_without_torch_names_the_extra(sample_data: Path, tmp_path: Path) -> None:
     model = _model_without_network(tmp_path / "model.eodl")
-    _works(tmp_path, "inspect", model)
-    line = _refusal(tmp_path, "predict", model, sample_data / "test.tif", "-o", "map.tif")
+    line = _refusal(
+        tmp_path, ["inspect", model], ["predict", model, sample_data / "test.tif", "-o", "map.tif"]
+    )
     assert line.endswith('needs the package torch, which is not installed; run: pip install "eo-dl[train]"')
 
 
 def test_geoparquet_without_pyarrow_names_the_extra(sample_data: Path, tmp_path: Path) -> None:
     class_map = _class_map(sample_data, tmp_path / "map.tif")
-    line = _refusal(tmp_path, "vectorize", class_map, "-o", "polygons.parquet")
+    line = _refusal(tmp_path, ["vectorize", class_map, "-o", "polygons.parquet"])
     assert line.endswith(
         'needs the package pyarrow, which is not installed; run: pip install "eo-dl[parquet]"'
     )
     pytest.importorskip("pyarrow", reason="writes the file that the core install cannot read")
     cover = geopandas.read_file(sample_data / "train_labels.gpkg", layer="landcover")
     cover.to_parquet(tmp_path / "labels.parquet")
-    line = _refusal(tmp_path, "inspect", "labels.parquet")
+    line = _refusal(tmp_path, ["inspect", "labels.parquet"])
     assert "labels.parquet" in line and line.endswith('pip install "eo-dl[parquet]"')
 
 

@@ -18,13 +18,14 @@ from eo_dl.training.judging.thresholds import best_threshold
 from eo_dl.training.setup.loading import fixed_batches
 from eo_dl.training.setup.runsetup import RunSetup, prepare_run
 from eo_dl.training.trainconfig import TrainConfig
+from tests.making import tiny_network
 
 TASKS = available_tasks()
 
 
 def prepared(chips: ChipSet, task: str) -> tuple[RunSetup, TaskNetwork]:
     config = TrainConfig(
-        task=task, task_options={"backbone": "test_resnet"}, device="cpu", precision="32", batch_size=3
+        task=task, task_options=tiny_network(task), device="cpu", precision="32", batch_size=3
     )
     setup = prepare_run(chips, config)
     return setup, setup.new_network()

@@ -23,9 +23,9 @@ from eo_dl.networks.weights import read_state
 from eo_dl.training.record.results import TrainingResult
 from eo_dl.training.train import train
 from eo_dl.training.trainconfig import TrainConfig
+from tests.making import tiny_network
 
 SIDE, CHIP = 192, 32
-TINY = {"network": None, "backbone": "test_resnet"}
 FAST: dict[str, Any] = {"epochs": 2, "min_steps": 3, "batch_size": 4, "checkpoint_steps": 5, "lr": 0.003}
 
 
@@ -43,7 +43,7 @@ def run(
     overwrite: bool = False,
     **settings: Any,
 ) -> TrainingResult:
-    options = {"backbone": "test_resnet", **settings.pop("task_options", {})}
+    options = tiny_network(task) | settings.pop("task_options", {})
     config = TrainConfig.model_validate({"task": task, "task_options": options, **FAST, **settings})
     return train(chips, config=config, out=out, resume=resume, overwrite=overwrite)
 
@@ -185,14 +185,10 @@ def weights_of(path: Path) -> dict[str, np.ndarray[Any, Any]]:
 def test_a_run_cancelled_and_continued_gives_the_same_model(
     chips: ChipSet, tmp_path: Path, task: str
 ) -> None:
-    options = {"dropout": 0.2} | (
-        {"pyramid_channels": 16, "head_channels": 32} if task == "detection" else {}
-    )
+    options = tiny_network(task) | {"dropout": 0.2}
     settings: dict[str, Any] = {"task_options": options, "baselines": False}
     run(chips, tmp_path / "whole.eodl", task, **settings)
-    config = TrainConfig.model_validate(
-        {"task": task, **FAST, "baselines": False, "task_options": {"backbone": "test_resnet", **options}}
-    )
+    config = TrainConfig.model_validate({"task": task, **FAST, "baselines": False, "task_options": options})
 
     def on_progress(done: int, total: int, what: str) -> None:
         if done == total // 2 + 1:
@@ -230,7 +226,7 @@ train(sys.argv[1], config=config, out=sys.argv[2], resume=True, on_progress=on_p
         "task": "segmentation",
         **FAST,
         "baselines": False,
-        "task_options": {"backbone": "test_resnet", "dropout": 0.2},
+        "task_options": tiny_network("segmentation") | {"dropout": 0.2},
     }
     for name, kills in (("whole", []), ("killed", [2, 7])):
         for step in [*kills, -1]:
@@ -260,10 +256,7 @@ def test_the_number_of_workers_changes_no_weight(chips: ChipSet, tmp_path: Path)
 
 @pytest.mark.parametrize("task", ["segmentation", "detection"])
 def test_it_trains_in_bfloat16(chips: ChipSet, tmp_path: Path, task: str) -> None:
-    options = {"pyramid_channels": 16, "head_channels": 32} if task == "detection" else {}
-    found = run(
-        chips, tmp_path / "m.eodl", task, task_options=options, precision="bf16", epochs=1, baselines=False
-    )
+    found = run(chips, tmp_path / "m.eodl", task, precision="bf16", epochs=1, baselines=False)
     assert all(array.dtype != np.float16 for array in found.model.state().values())
     assert np.isfinite(found.history[0]["train_loss"])
 

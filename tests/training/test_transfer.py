@@ -21,9 +21,9 @@ from eo_dl.training.record.results import TrainingResult
 from eo_dl.training.setup.weightsnorm import weights_normalization
 from eo_dl.training.train import train
 from eo_dl.training.trainconfig import TrainConfig
+from tests.making import tiny_network
 
 FAST: dict[str, Any] = {
-    "task_options": {"backbone": "test_resnet"},
     "min_steps": 1,
     "batch_size": 8,
     "epochs": 1,
@@ -33,7 +33,13 @@ FAST: dict[str, Any] = {
 
 
 def _run(chips: ChipSet, out: Path, task: str, **settings: Any) -> TrainingResult:
-    return train(chips, config=TrainConfig.model_validate({**FAST, "task": task, **settings}), out=out)
+    return train(
+        chips,
+        config=TrainConfig.model_validate(
+            {**FAST, "task": task, "task_options": tiny_network(task), **settings}
+        ),
+        out=out,
+    )
 
 
 def test_a_model_starts_another_task_frozen_with_its_normalization(
