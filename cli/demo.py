@@ -38,6 +38,15 @@ class Demo:
     count: int | None = None
 
 
+_SMALL_BACKBONE: dict[str, Any] = {"lr": 0.002, "task_options.backbone": "resnet10t"}
+_SMALL_DETECTOR = {
+    **_SMALL_BACKBONE,
+    "min_steps": 12,
+    "batch_size": 4,
+    "task_options.pyramid_channels": 64,
+    "task_options.proposals": 150,
+}
+
 # Small networks and few epochs: the workflow in under three minutes on two cores, not the best scores.
 DEMOS = {
     "segmentation": Demo(
@@ -48,10 +57,9 @@ DEMOS = {
         overlap_px=32,
         suffix=".tif",
         training={
+            **_SMALL_BACKBONE,
             "epochs": 7,
             "min_steps": 12,
-            "lr": 0.002,
-            "task_options.backbone": "resnet10t",
             "task_options.decoder_channels": [48, 32, 24, 16, 16],
         },
     ),
@@ -62,15 +70,7 @@ DEMOS = {
         size_px=96,
         overlap_px=32,
         suffix=".gpkg",
-        training={
-            "epochs": 10,
-            "min_steps": 12,
-            "batch_size": 4,
-            "lr": 0.002,
-            "task_options.backbone": "resnet10t",
-            "task_options.pyramid_channels": 64,
-            "task_options.proposals": 150,
-        },
+        training={**_SMALL_DETECTOR, "epochs": 10},
     ),
     "classification": Demo(
         title="Classes that occur in squares of 48 m (pooled ResNet)",
@@ -80,10 +80,9 @@ DEMOS = {
         overlap_px=16,
         suffix=".gpkg",
         training={
+            **_SMALL_BACKBONE,
             "epochs": 6,
             "min_steps": 10,
-            "lr": 0.002,
-            "task_options.backbone": "resnet10t",
             "task_options.multi_label": True,
             "task_options.min_cover": 0.03,
         },
@@ -95,13 +94,7 @@ DEMOS = {
         size_px=48,
         overlap_px=0,
         suffix=".gpkg",
-        training={
-            "epochs": 10,
-            "min_steps": 12,
-            "batch_size": 16,
-            "lr": 0.003,
-            "task_options.backbone": "resnet10t",
-        },
+        training={**_SMALL_BACKBONE, "epochs": 10, "min_steps": 12, "batch_size": 16, "lr": 0.003},
         sampling="single",
         count=500,
     ),
@@ -113,13 +106,8 @@ DEMOS = {
         overlap_px=32,
         suffix=".gpkg",
         training={
+            **_SMALL_DETECTOR,
             "epochs": 24,
-            "min_steps": 12,
-            "batch_size": 4,
-            "lr": 0.002,
-            "task_options.backbone": "resnet10t",
-            "task_options.pyramid_channels": 64,
-            "task_options.proposals": 150,
             "task_options.detections": 60,
             "task_options.mask_channels": 64,
             "task_options.mask_layers": 2,

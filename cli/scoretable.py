@@ -4,30 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eo_dl.scores.score import score_title
+
 from .reporter import table
 
 if TYPE_CHECKING:
     from eo_dl.training.record.results import SplitScores, TrainingResult
 
-_TITLES = {
-    "mean_iou": "mean IoU",
-    "mean_f1": "mean F1",
-    "mean_ap": "mean AP",
-    "overall_accuracy": "overall accuracy",
-    "mean_box_iou": "mean IoU of boxes",
-    "corloc": "CorLoc",
-    "iou": "IoU",
-    "f1": "F1",
-    "ap": "AP",
-    "ap50": "AP at IoU 0.5",
-    "ap50_95": "AP, IoU 0.5 to 0.95",
-}
 _LONGEST_LABEL = 34  # with two splits and their intervals a row then fits into 80 columns
-
-
-def score_title(name: str) -> str:
-    """The name of a score as people write it: "mean IoU" for "mean_iou"."""
-    return _TITLES.get(name, name.replace("_", " "))
 
 
 def score_lines(result: TrainingResult) -> list[str]:

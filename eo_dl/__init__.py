@@ -11,9 +11,9 @@ The public verbs below are loaded on first use, so that importing the package co
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from .core.publicnames import load_public_name
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -75,15 +75,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'eo_dl' has no attribute {name!r}")
-    # Lazy, like the verbs themselves.
-    from .core.extras import needs_extra
-
-    with needs_extra(f"eo_dl.{name}"):
-        value = getattr(import_module(_HOME[name], __name__), name)
-    globals()[name] = value
-    return value
+    return load_public_name(__name__, _HOME, name)
 
 
 def __dir__() -> list[str]:

@@ -6,8 +6,9 @@ The public names are loaded on first use.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ..core.publicnames import load_public_name
 
 if TYPE_CHECKING:
     from .checks.audit import audit_labels
@@ -52,15 +53,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'eo_dl.curation' has no attribute {name!r}")
-    # Lazy, like the functions themselves.
-    from ..core.extras import needs_extra
-
-    with needs_extra(f"eo_dl.curation.{name}"):
-        value = getattr(import_module(_HOME[name], __name__), name)
-    globals()[name] = value
-    return value
+    return load_public_name(__name__, _HOME, name)
 
 
 def __dir__() -> list[str]:

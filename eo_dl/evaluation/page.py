@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..core.htmlcard import inline_png
 from ..io.atomic import atomic_folder, write_bytes
-from ..scores.score import Score
+from ..scores.score import Score, score_title
 from .report import Report
 
 JSON_NAME, HTML_NAME = "report.json", "report.html"
@@ -62,22 +62,6 @@ ul { padding-left:1.2em }
 footer { color:#5a6270; font-size:.85em; margin:3em 0 1em }
 """
 
-_NAMES = {
-    "mean_iou": "mean IoU",
-    "mean_f1": "mean F1",
-    "overall_accuracy": "overall accuracy",
-    "iou": "IoU",
-    "f1": "F1",
-    "mean_ap": "mean AP",
-    "ap": "AP",
-    "corloc": "CorLoc (per chip)",
-    "mean_box_iou": "mean box IoU (per chip)",
-    "accuracy": "accuracy (per chip)",
-    "ap50": "AP at IoU 0.5",
-    "ap50_95": "AP at IoU 0.5 to 0.95",
-    "precision": "precision",
-    "recall": "recall",
-}
 _KINDS = {
     "pixels": "Class map, scored per pixel",
     "objects": "Objects, scored one by one",
@@ -159,7 +143,7 @@ def _cards(scores: Sequence[Score]) -> str:
 
 
 def _card(score: Score) -> str:
-    name = _NAMES.get(score.name, score.name)
+    name = score_title(score.name)
     if score.threshold is not None and not score.name.startswith("ap"):
         name += f" at IoU {score.threshold:g}"
     value = f"{score.value:.3f}" if score.defined else "n/a"
@@ -187,7 +171,7 @@ def _class_table(report: Report) -> str:
     scores = {(score.class_name, score.name): score for score in report.of_classes()}
     score_names = list(dict.fromkeys(score.name for score in report.of_classes()))
     count_names = list(next(iter(report.counts.values()), {}))
-    titles = [_NAMES.get(name, name) for name in score_names]
+    titles = [score_title(name) for name in score_names]
     titles += [_COUNTS.get(name, name) for name in count_names]
     rows = []
     for info in report.classes:

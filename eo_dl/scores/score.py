@@ -6,6 +6,24 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_TITLES = {
+    "mean_iou": "mean IoU",
+    "mean_f1": "mean F1",
+    "mean_ap": "mean AP",
+    "mean_box_iou": "mean IoU of boxes",
+    "corloc": "CorLoc",
+    "iou": "IoU",
+    "f1": "F1",
+    "ap": "AP",
+    "ap50": "AP at IoU 0.5",
+    "ap50_95": "AP at IoU 0.5 to 0.95",
+}
+
+
+def score_title(name: str) -> str:
+    """The name of a score as people write it: "mean IoU" for "mean_iou"."""
+    return _TITLES.get(name, name.replace("_", " "))
+
 
 @dataclass(frozen=True, slots=True)
 class Score:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
-from eo_dl.scores.score import Score
+from eo_dl.scores.score import Score, score_title
 from eo_dl.training.record.results import SplitScores
-from eo_dl_cli.scoretable import score_lines, score_title
+from eo_dl_cli.scoretable import score_lines
 
 
 def _split(name: str, split: str, mean: float, rail: float) -> SplitScores:

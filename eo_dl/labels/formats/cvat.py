@@ -30,7 +30,7 @@ from ..labeloptions import LabelOptions
 from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count
 from .labelfile import LabelFile
-from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
+from .labelformat import ANNOTATION_TOOL, LabelFormat, Recognition, WrittenFormat
 from .outlineforms import (
     check_coordinates,
     cut_mask,
@@ -308,9 +308,7 @@ FORMAT = LabelFormat(
         WrittenFormat(
             name="cvat",
             title="CVAT for images 1.1",
-            holds=Capabilities(
-                shape="polygons", holes="pixels", parts="yes", scores=True, attributes=True, bands=False
-            ),
+            holds=ANNOTATION_TOOL,
             label_files=("annotations.xml",),
             write_images=write_cvat,
             image_kind="png",

@@ -117,6 +117,12 @@ class Capabilities:
     """Images with any number of bands."""
 
 
+ANNOTATION_TOOL = Capabilities(
+    shape="polygons", holes="pixels", parts="yes", scores=True, attributes=True, bands=False
+)
+"""What the file of an annotation tool holds: polygons, masks for those with holes, 8-bit pictures."""
+
+
 def images_in(folder: str) -> ImageFolder:
     """Images in one folder; "{split}" in its name gives each split its own."""
     return lambda image, losses: folder.format(split=image.split)

@@ -29,7 +29,7 @@ from ..labeloptions import LabelOptions
 from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count
 from .labelfile import LabelFile
-from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat, images_in
+from .labelformat import ANNOTATION_TOOL, LabelFormat, Recognition, WrittenFormat, images_in
 from .outlineforms import (
     check_coordinates,
     cut_mask,
@@ -256,9 +256,7 @@ FORMAT = LabelFormat(
         WrittenFormat(
             name="labelme",
             title="LabelMe",
-            holds=Capabilities(
-                shape="polygons", holes="pixels", parts="yes", scores=True, attributes=True, bands=False
-            ),
+            holds=ANNOTATION_TOOL,
             label_files=(".",),
             write_images=write_labelme,
             image_folder=images_in(""),

@@ -11,7 +11,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -41,7 +41,7 @@ from .annotations import (
 )
 from .brush import brush_code, brush_mask
 from .labelfile import LabelFile
-from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
+from .labelformat import ANNOTATION_TOOL, LabelFormat, Recognition, WrittenFormat
 from .outlineforms import (
     check_coordinates,
     edges_polygon,
@@ -401,7 +401,7 @@ FORMAT = LabelFormat(
         WrittenFormat(
             name="labelstudio",
             title="Label Studio",
-            holds=Capabilities(shape="polygons", holes="pixels", parts="yes", scores=True, bands=False),
+            holds=replace(ANNOTATION_TOOL, attributes=False),
             label_files=("tasks.json",),
             write_images=write_label_studio,
             image_kind="png",

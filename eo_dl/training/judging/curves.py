@@ -11,13 +11,13 @@ from matplotlib.ticker import MaxNLocator
 
 from ...core.plotting import figure_png, new_figure
 from ...io.atomic import atomic_file
+from ...scores.score import score_title
 
 HistoryRow = dict[str, float]
 """The losses and validation scores of one epoch, as in history.csv."""
 
 _LOSS, _SCORE, _MARK, _GRID, _TEXT = "#0072b2", "#009e73", "#d55e00", "#e3e3e3", "#333333"
 _PARTS = ("#56b4e9", "#cc79a7", "#e69f00", "#999999", "#8c564b")
-_NAMES = {"mean_iou": "mean IoU", "ap50": "AP at IoU 0.5"}
 
 
 def draw_curves(history: Sequence[HistoryRow], primary: str, best_epoch: int | None, path: Path) -> None:
@@ -96,4 +96,4 @@ def _column(history: Sequence[HistoryRow], name: str) -> list[float]:
 
 
 def _label(name: str) -> str:
-    return _NAMES.get(name, name.removeprefix("loss_").replace("_", " "))
+    return score_title(name.removeprefix("loss_"))
