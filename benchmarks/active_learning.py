@@ -274,13 +274,11 @@ def section(known: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[
     ious = {way: class_ious(table.sum(1)) for way, table in tables.items()}
     gain = ious["queue"].mean(1) - ious["random"].mean(1)
     low, high = interval(np.stack([tables["random"], tables["queue"]], axis=1))
-    verdict = (
-        "more than random ones by more than the interval"
-        if low > 0
-        else "not told apart from random ones"
-        if high > 0
-        else "less than random ones"
-    )
+    verdict = "no clear difference to random ones"
+    if low > 0:
+        verdict = "more than random ones by more than the interval"
+    elif high <= 0:
+        verdict = "less than random ones"
     lines = [f"## {len(rows)} seeds, {known[0]['chips']} chips to choose from", ""]
     lines += [
         (

@@ -144,14 +144,12 @@ def picture(axis: Axes, scene: Scene, outlines: GeometryArray, shape: GeometryAr
     half = int(max(30, *(shape[0].bounds[i + 2] - shape[0].bounds[i] for i in (0, 1))))
     with SceneReader(scene) as reader:
         chip = reader.read(Window(col - half, row - half, 2 * half, 2 * half))
-    planes = (
-        chip.pixels[[2, 1, 0]]
-        if len(chip.pixels) == 4
-        else chip.pixels[:3]
-        if len(chip.pixels) >= 3
-        else chip.pixels[[0, 0, 0]]
-    )
-    values = np.moveaxis(planes.astype(float), 0, -1)
+    shown = [0, 0, 0]
+    if len(chip.pixels) == 4:
+        shown = [2, 1, 0]  # blue, green, red, near infrared
+    elif len(chip.pixels) >= 3:
+        shown = [0, 1, 2]
+    values = np.moveaxis(chip.pixels[shown].astype(float), 0, -1)
     low, high = np.percentile(values[chip.valid], (2, 98)) if chip.valid.any() else (0, 1)
     axis.imshow(np.clip((values - low) / max(high - low, 1e-9), 0, 1))
     for several, color in ((outlines, "cyan"), (shape, "red")):

@@ -209,14 +209,11 @@ def compare(case: Case, folder: Path, seeds: int, *, small: bool) -> tuple[list[
         chips = drawn(second, case.few, seed)
         row = {}
         for number, (arm, parts) in enumerate(ARMS.items()):
-            settings = (
-                ["weights_for=network"]
-                if "whole" in parts
-                else ["freeze=backbone", f"unfreeze_epoch={epochs // 2}"]
-                if "freeze" in parts
-                else []
-            )
-            settings += ["min_steps=1"] if small else []
+            settings = ["min_steps=1"] if small else []
+            if "whole" in parts:
+                settings += ["weights_for=network"]
+            elif "freeze" in parts:
+                settings += ["freeze=backbone", f"unfreeze_epoch={epochs // 2}"]
             weights = str(folder / "first.eodl") if "weights" in parts else "none"
             row[arm], _ = run(
                 chips,
@@ -258,21 +255,15 @@ def report_of(case: Case, rows: list[dict[str, float]], minutes: float) -> list[
     lines += ["|---|---|" + "---|" * len(rows) + "---|---|"]
     for arm in ARMS:
         values = [row[arm] for row in rows]
-        mean, low, high = (
-            interval([a - b for a, b in zip(values, scratch, strict=True)])
-            if arm != "from scratch"
-            else (0.0, 0.0, 0.0)
-        )
-        ahead = "" if arm == "from scratch" else f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
-        verdict = (
-            ""
-            if arm == "from scratch"
-            else "ahead by more than the interval"
-            if low > 0
-            else "not told apart"
-            if high > 0
-            else "behind"
-        )
+        ahead, verdict = "", ""
+        if arm != "from scratch":
+            mean, low, high = interval([a - b for a, b in zip(values, scratch, strict=True)])
+            ahead = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+            verdict = "no clear difference"
+            if low > 0:
+                verdict = "ahead by more than the interval"
+            elif high <= 0:
+                verdict = "behind"
         lines.append(
             f"| {arm} | {statistics.mean(values):.3f} | "
             + " | ".join(f"{v:.3f}" for v in values)
@@ -321,16 +312,12 @@ def report(known: dict[str, Any]) -> str:
     ]
     for case in CASES:
         found = known.get(case.name)
-        lines += (
-            report_of(case, found["rows"], found["first"])
-            if found
-            else [f"## {case.name}", "", "not run here", ""]
-        )
-        lines += (
-            [f"{found['minutes']:.0f} minutes in all" if found["minutes"] else "", found["date"], ""]
-            if found
-            else []
-        )
+        if not found:
+            lines += [f"## {case.name}", "", "not run here", ""]
+            continue
+        lines += report_of(case, found["rows"], found["first"])
+        minutes = f"{found['minutes']:.0f} minutes in all" if found["minutes"] else ""
+        lines += [minutes, found["date"], ""]
     return "\n".join(
         [*lines, f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, one thread", ""]
     )

@@ -65,7 +65,14 @@ class PixelLabels:
             geometries: (N,) their outlines in pixels.
             annotated: Ground on which labels are complete, in pixels; None: everywhere.
         """
-        return cls(classes, geometries, rows.class_ids[index], rows.ignore[index], index, annotated)
+        return cls(
+            classes=classes,
+            geometries=geometries,
+            class_ids=rows.class_ids[index],
+            ignore=rows.ignore[index],
+            index=index,
+            annotated=annotated,
+        )
 
     @classmethod
     def none(cls, classes: ClassSet, annotated: shapely.Geometry | None = None) -> PixelLabels:

@@ -156,7 +156,12 @@ def retrain(
         new_labels = _read_labels(labels, label_options) if merged is None else read_labels(merged.path)
         all_scenes = [*old_chips.scenes, *open_scenes(scenes)]
         new_chips = _tile_again(
-            old_chips, new_labels, all_scenes, _chips_of(folder), may_replace, on_progress
+            old_chips,
+            new_labels,
+            all_scenes,
+            out=_chips_of(folder),
+            overwrite=may_replace,
+            on_progress=on_progress,
         )
         # Score the old model first: a mismatch stops here, before the training.
         before = score_model(
@@ -278,6 +283,7 @@ def _tile_again(
     old_chips: ChipSet,
     labels: LabelSet,
     scenes: Sequence[Scene],
+    *,
     out: Path,
     overwrite: bool,
     on_progress: OnProgress,

@@ -49,7 +49,7 @@ def check_used(labels: FeatureLabels, used: BoolArray) -> Iterator[Finding]:
         if labels.crs is None and labels.features.images is not None:
             image = str(labels.features.images[index])
         text = "lies on none of the scenes and is not used; add the scene it belongs to, or delete it"
-        yield _about(labels, index, "outside scene", "warning", text, image)
+        yield _about(labels, index, "outside scene", "warning", text, image=image)
 
 
 def check_annotated(labels: FeatureLabels) -> Iterator[Finding]:
@@ -88,11 +88,11 @@ def _about(
 
 
 def _about_scene(
-    labels: FeatureLabels, index: int, kind: str, severity: Severity, text: str, scene: Scene
+    scene: Scene, labels: FeatureLabels, index: int, kind: str, severity: Severity, *, text: str
 ) -> Finding:
     """A finding about one object of a scene; labels without a CRS lie in its pixels."""
     image = scene.name if labels.crs is None else None
-    return _about(labels, index, kind, severity, text, image)
+    return _about(labels, index, kind, severity, text, image=image)
 
 
 def _too_small(labels: FeatureLabels, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
@@ -105,7 +105,7 @@ def _too_small(labels: FeatureLabels, in_scene: PixelLabels, scene: Scene) -> It
             f"{width[index]:.1f}x{height[index]:.1f} px ({areas[index]:.1f} px²) in {scene.name}: under "
             f"{LEAST_PX:g} px there are only mixed pixels, no shape; delete it, or use a finer scene"
         )
-        yield _about_scene(labels, int(in_scene.index[index]), "too small", "warning", text, scene)
+        yield _about_scene(scene, labels, int(in_scene.index[index]), "too small", "warning", text=text)
 
 
 def _outside_scene(labels: FeatureLabels, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
@@ -119,7 +119,7 @@ def _outside_scene(labels: FeatureLabels, in_scene: PixelLabels, scene: Scene) -
         share = 1 - shapely.area(shapely.intersection(geometry, frame)) / area
         if share > _OUTSIDE_SHARE:
             text = f"{share:.0%} of it lies outside {scene.name} and is not used"
-            yield _about_scene(labels, int(in_scene.index[index]), "outside scene", "note", text, scene)
+            yield _about_scene(scene, labels, int(in_scene.index[index]), "outside scene", "note", text=text)
 
 
 def _over_nodata(labels: FeatureLabels, in_scene: PixelLabels, scene: Scene) -> Iterator[Finding]:
@@ -130,7 +130,7 @@ def _over_nodata(labels: FeatureLabels, in_scene: PixelLabels, scene: Scene) -> 
             f"{share[index]:.0%} of its pixels in {scene.name} were not measured (nodata); clip it to what "
             "is visible, or delete it"
         )
-        yield _about_scene(labels, int(in_scene.index[index]), "over nodata", "warning", text, scene)
+        yield _about_scene(scene, labels, int(in_scene.index[index]), "over nodata", "warning", text=text)
 
 
 def _pixels_below(in_scene: PixelLabels, scene: Scene) -> tuple[Float64Array, Float64Array]:

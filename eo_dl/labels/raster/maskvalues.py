@@ -63,8 +63,8 @@ def open_mask(path: str) -> Scene:
         raise LabelError(str(cause)) from cause
     if scene.file.driver.startswith("JP"):
         raise LabelError(
-            f"{path}: is a {scene.file.driver} file, which changes values a little; save label rasters as PNG "
-            "or GeoTIFF"
+            f"{path}: is a {scene.file.driver} file, which changes values a little; save label rasters as "
+            "PNG or GeoTIFF"
         )
     if probability_classes(scene) is not None:
         return scene

@@ -80,7 +80,7 @@ def _by_place(rasters: Sequence[LabelRaster], scene: Scene) -> LabelRaster | Non
     if len(as_much) > 1:
         first, second = [Path(rasters[index].path).name for index in as_much[:2]]
         raise LabelError(
-            f"{scene.path}: several label rasters cover the same ground of it ({first}, {second}); read one of "
-            "them, or name each like its scene"
+            f"{scene.path}: several label rasters cover the same ground of it ({first}, {second}); read one "
+            "of them, or name each like its scene"
         )
     return rasters[best]
