@@ -294,31 +294,31 @@ def section(known: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> list[
         ),
         "|---|" + "--:|" * (1 + len(classes) + len(rows)),
     ]
-    for way, told in (
+    for way, title in (
         ("start", f"{FIRST} random"),
         *((way, f"{FIRST} random + {MORE} {way}") for way in WAYS),
     ):
         values = [ious[way].mean(), *ious[way].mean(0), *ious[way].mean(1)]
-        lines.append(f"| {told} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+        lines.append(f"| {title} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
     lines += [
         "",
         (
             "What was labelled, in chips' worth of each class (mean over seeds; the whole scene: "
-            f"{told_shares(known[0])}):"
+            f"{shares_text(known[0])}):"
         ),
         "",
     ]
     lines += [f"| chips | {' | '.join(classes)} |", "|---|" + "--:|" * len(classes)]
-    for way, told in (("start", f"the first {FIRST}"), *((way, f"{MORE} {way}") for way in WAYS)):
+    for way, title in (("start", f"the first {FIRST}"), *((way, f"{MORE} {way}") for way in WAYS)):
         lines.append(
-            f"| {told} | "
+            f"| {title} | "
             + " | ".join(f"{value:.2f}" for value in np.mean([row[way]["held"] for row in rows], axis=0))
             + " |"
         )
     return [*lines, "", f"{sum(found['minutes'] for found in known):.0f} minutes, {known[-1]['date']}", ""]
 
 
-def told_shares(known: Mapping[str, Any]) -> str:
+def shares_text(known: Mapping[str, Any]) -> str:
     """The pool's own shares."""
     return ", ".join(f"{name} {share:.1%}" for name, share in known["shares"].items())
 
@@ -339,12 +339,12 @@ def run(seeds: Sequence[int], test: Ground) -> None:
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             row = one_seed(pool, test, seed, Path(folder))
-        told = {
+        mean_ious = {
             way: round(float(class_ious(np.array(found["confusions"]).sum(0)).mean()), 3)
             for way, found in row.items()
         }
         seconds = time.perf_counter() - started
-        print(seed, told, f"{seconds:.0f} s", flush=True)
+        print(seed, mean_ious, f"{seconds:.0f} s", flush=True)
         found = {
             "row": row,
             "chips": len(pool.windows()),

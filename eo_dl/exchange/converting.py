@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -144,23 +145,22 @@ def write_annotations(
             "use `out_format=csv` or another format of objects"
         )
     if written.single_file is not None:
-        _write_single_file(annotations, written, out, losses, overwrite)
+        with _placed_beside(out, written.single_file, overwrite) as folder:
+            written.write_images(annotations, folder, losses)
         return
     _refuse_other_content(out, written)
     with atomic_folder(out, overwrite=overwrite) as folder:
         written.write_images(annotations, folder, losses)
 
 
-def _write_single_file(
-    annotations: Annotations, written: WrittenFormat, out: Path, losses: Losses, overwrite: bool
-) -> None:
-    """Write into a temporary folder, then move the label file to `out` and other files beside it."""
-    assert written.write_images is not None
+@contextlib.contextmanager
+def _placed_beside(out: Path, single_file: str, overwrite: bool) -> Iterator[Path]:
+    """A temporary folder; then its file `single_file` becomes `out`, and other files lie beside `out`."""
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".part.d", dir=out.parent) as name:
         folder = Path(name)
-        written.write_images(annotations, folder, losses)
+        yield folder
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-            target = out if path.name == written.single_file else out.with_name(path.name)
+            target = out if path.name == single_file else out.with_name(path.name)
             with atomic_file(target, overwrite=overwrite) as temporary:
                 write_bytes(temporary, path.read_bytes())
 
