@@ -40,7 +40,7 @@ from eo_dl.bundle import Bundle, save_bundle
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.chipgrid import ChipGrid
 from eo_dl.core.classes import ClassSet
-from eo_dl.inference.backends import TorchBackend
+from eo_dl.inference.backends.torchbackend import TorchBackend
 from eo_dl.inference.batches import groups
 from eo_dl.inference.predict import predict
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs

@@ -46,7 +46,7 @@ from .tasks.codecs import CodecT
 if TYPE_CHECKING:
     from .networks.tasknetwork import TaskNetwork
 
-SPEC, WEIGHTS = "model.json", "weights.safetensors"
+SPEC, WEIGHTS, ONNX = "model.json", "weights.safetensors", "model.onnx"
 _MIB = 2**20
 # The members that a bundle may have, in their order in the file, and the largest size of each, bytes.
 MEMBERS = {
@@ -56,7 +56,7 @@ MEMBERS = {
     "item.json": 16 * _MIB,
     "config.yaml": _MIB,
     WEIGHTS: 16_384 * _MIB,
-    "model.onnx": 16_384 * _MIB,
+    ONNX: 16_384 * _MIB,
 }
 _NEEDED = (SPEC, WEIGHTS)
 _DATE = (1980, 1, 1, 0, 0, 0)

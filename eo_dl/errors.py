@@ -75,6 +75,10 @@ class WriteError(EoDlError, OSError):
     """An output could not be written, or did not read back as it was written."""
 
 
+class ExportError(EoDlError, RuntimeError):
+    """A model cannot be written in the format of another program."""
+
+
 class TrainingError(EoDlError, RuntimeError):
     """Training cannot go on, e.g. after a loss that is not finite."""
 

@@ -99,7 +99,8 @@ class ModelSpec(_Strict):
     """Everything needed to use the weights. `members` is filled when a bundle is written.
 
     `config` is the task's settled config. `thresholds`: e.g. {"score": 0.4, "iou": 0.5} for objects.
-    `gsd_tolerance`: the share by which a scene's GSD may differ before it is resampled.
+    `gsd_tolerance`: the share by which a scene's GSD may differ before it is resampled. `field_px`: the side
+    of the ground that decides one pixel of a class map; None where the network looks at the whole chip.
     """
 
     format_version: Literal[1] = 1
@@ -112,6 +113,7 @@ class ModelSpec(_Strict):
     gsd_tolerance: float = Field(default=0.1, ge=0, le=10)
     chip_px: int = Field(ge=1, le=16_384)
     margin_px: int = Field(default=0, ge=0, le=8_192)
+    field_px: int | None = Field(default=None, ge=1)
     normalization: NormalizationSpec
     thresholds: dict[str, float] = {}
     scores: tuple[ScoreSpec, ...] = ()

@@ -36,11 +36,12 @@ FLOORS = {
     "modelspec": 6,
     "modelcard": 6,
     "bundle": 6,
-    "training": 7,
-    "inference": 7,
-    "evaluation": 8,
-    "curation": 9,
-    "qgis": 9,
+    "export": 7,
+    "training": 8,
+    "inference": 8,
+    "evaluation": 9,
+    "curation": 10,
+    "qgis": 10,
 }
 # The files of the model file stand on one floor and may know each other; the test of circles keeps their
 # order.

@@ -17,7 +17,7 @@ from ..io.aoi import Aoi
 from ..io.classmap import QUANTA
 from ..mosaic.labelmosaic import LabelMosaic, RowStrip
 from ..tasks import ObjectCodec, RasterCodec
-from .backends import CHANNELS
+from .backends.backend import CHANNELS
 from .batches import CellBatch
 
 T_co = TypeVar("T_co", covariant=True)

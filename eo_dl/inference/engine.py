@@ -26,7 +26,7 @@ from ..core.chipgrid import ChipGrid
 from ..core.progress import OnProgress
 from ..io.aoi import Aoi
 from ..io.gdal import small_cache
-from .backends import Backend, Scaling, check_raw
+from .backends.backend import Backend, Scaling, check_raw
 from .batches import BufferPool, CellBatch, Filler, make_batches
 from .chipdecoders import Decoder
 from .pipeline import Ahead, Behind

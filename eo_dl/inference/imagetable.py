@@ -31,7 +31,7 @@ from ..io.scene import Scene, SceneReader
 from ..io.vectorlayers import write_layer
 from ..tasks import CHIPS
 from ..version import __version__
-from .backends import Backend, Scaling, check_raw
+from .backends.backend import Backend, Scaling, check_raw
 from .chipcells import chip_probabilities
 from .contract import fit_scene
 from .engine import batch_size_for

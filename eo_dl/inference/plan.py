@@ -27,7 +27,7 @@ from ..io.scene import Scene, SceneReader
 from ..networks.compute import Compute
 from ..tasks import CHIPS, OBJECTS
 from ..version import __version__
-from .backends import Backend, Scaling, reader_threads
+from .backends.backend import Backend, Scaling, reader_threads
 from .contract import fit_scene
 from .engine import ChipJob, Source, batch_size_for
 

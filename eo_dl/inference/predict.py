@@ -13,7 +13,8 @@ from ..io.atomic import refuse_existing
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..networks.compute import Compute
 from ..tasks import CHIPS
-from .backends import Backend, make_backend
+from .backends.backend import Backend
+from .backends.choice import make_backend
 from .imagetable import as_images, predict_images
 from .mapfolder import FolderJournal, outputs_in
 from .outputs import is_raster

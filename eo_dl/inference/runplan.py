@@ -17,7 +17,7 @@ from ..io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ..io.rasterwriter import RasterWriter
 from ..io.scene import SceneReader
 from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
-from .backends import Backend
+from .backends.backend import Backend
 from .chipcells import CellDecoder, CellOutput, Cells
 from .chipdecoders import LabelDecoder, ObjectDecoder
 from .engine import Tally, run_chips

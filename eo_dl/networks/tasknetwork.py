@@ -20,6 +20,8 @@ class TaskNetwork(torch.nn.Module, ABC, Generic[TargetT]):
     class_layers: tuple[str, ...]
     """Prefixes of the names of the tensors whose size depends on the number of classes. They are the layers
     that are not taken from a model of other classes."""
+    takes_batches: bool = True
+    """False where an exported graph takes one chip at a time."""
     may_skip_parameters: bool = False
     """True where a batch may leave parameters without a gradient, e.g. the mask head without objects."""
     weights_report: WeightsReport | None = None

@@ -15,7 +15,7 @@ from eo_dl.bundle import Bundle
 from eo_dl.core.arraytypes import AnyArray
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.classes import ClassSet
-from eo_dl.inference.backends import Scaling, numpy_buffer
+from eo_dl.inference.backends.backend import Scaling, numpy_buffer
 from eo_dl.inference.batches import Buffer
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import load_task

@@ -16,13 +16,9 @@ from eo_dl.core.chipgrid import ChipGrid
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.normalization import Normalization
 from eo_dl.errors import BundleError, ConfigError
-from eo_dl.inference.backends import (
-    CHANNELS,
-    Scaling,
-    TorchBackend,
-    check_raw,
-    make_backend,
-)
+from eo_dl.inference.backends.backend import CHANNELS, Scaling, check_raw
+from eo_dl.inference.backends.choice import make_backend
+from eo_dl.inference.backends.torchbackend import TorchBackend
 from eo_dl.inference.predict import predict
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.networks.compute import Compute
@@ -157,6 +153,6 @@ def test_the_same_command_gives_the_same_bytes(
     assert first.with_name("map_prob.tif").read_bytes() == second.with_name("map_prob.tif").read_bytes()
 
 
-def test_other_engines_are_not_known_yet(unet: Bundle) -> None:
-    with pytest.raises(ConfigError, match=r"backend .tensorflow. is not known"):
+def test_an_unknown_engine_is_refused(unet: Bundle) -> None:
+    with pytest.raises(ConfigError, match=r"`backend` .tensorflow. is unknown"):
         make_backend("tensorflow", unet, compute=Compute("cpu", "32"), labels_only=True)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.chipgrid import Cell, ChipGrid
 from eo_dl.core.normalization import Normalization
-from eo_dl.inference.backends import Scaling, numpy_buffer
+from eo_dl.inference.backends.backend import Scaling, numpy_buffer
 from eo_dl.inference.batches import BufferPool, Filler, groups, make_batches
 from eo_dl.inference.strips import StripReader, strip_rows
 

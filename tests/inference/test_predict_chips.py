@@ -20,7 +20,7 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.core.progress import OnProgress
 from eo_dl.errors import Cancelled, ConfigError, LabelError, WriteError
 from eo_dl.evaluation.evaluate import evaluate
-from eo_dl.inference.backends import Scaling, numpy_buffer
+from eo_dl.inference.backends.backend import Scaling, numpy_buffer
 from eo_dl.inference.batches import Buffer
 from eo_dl.inference.predict import predict
 from eo_dl.io.classmap import open_class_map

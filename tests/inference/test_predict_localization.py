@@ -10,7 +10,7 @@ import numpy as np
 from eo_dl.bundle import Bundle
 from eo_dl.core.arraytypes import AnyArray
 from eo_dl.core.classes import ClassSet
-from eo_dl.inference.backends import Scaling
+from eo_dl.inference.backends.backend import Scaling
 from eo_dl.inference.predict import predict
 from eo_dl.io.outputtags import layer_metadata
 from eo_dl.io.vectorlayers import read_layer

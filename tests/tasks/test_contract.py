@@ -23,7 +23,6 @@ from eo_dl.bundle import load_model, save_bundle
 from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import Objects, Target
-from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.labelset import LabelSet
 from eo_dl.core.pixelgrid import PixelGrid
@@ -33,7 +32,6 @@ from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.inference.predict import predict
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
-from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.networks.compute import Compute
 from eo_dl.networks.tasknetwork import TaskNetwork
 from eo_dl.networks.weightsources import find_weights
@@ -44,26 +42,26 @@ from eo_dl.tasks import (
     RASTER,
     NetworkInputs,
     Task,
-    TaskConfig,
     available_tasks,
     codec_for,
     load_task,
 )
 from eo_dl.training.setup.runsetup import initial_network
 from eo_dl.training.trainconfig import TrainConfig
-from tests.making import tiny_network, write_geotiff
-
-SIZE = 64
-BANDS = 4
-BAND_NAMES = ("blue", "green", "red", "nir")
-CRS_OF_SCENE = CRS.from_epsg(32633)
-TASKS = [load_task(name) for name in available_tasks()]
-EVERY_TASK = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
-EVERY_NETWORK = pytest.mark.parametrize(
-    "task",
-    [replace(task, networks=(network,)) for task in TASKS for network in task.networks],
-    ids=lambda task: f"{task.name}-{task.networks[0]}",
+from tests.making import write_geotiff
+from tests.tinynetworks import (
+    BAND_NAMES,
+    BANDS,
+    EVERY_NETWORK,
+    EVERY_TASK,
+    SIZE,
+    make_tiny_network,
+    network_inputs,
+    tiny_config,
+    tiny_spec,
 )
+
+CRS_OF_SCENE = CRS.from_epsg(32633)
 
 
 def _chips() -> tuple[npt.NDArray[np.float32], list[PixelLabels]]:
@@ -104,24 +102,8 @@ def _labels(task: Task) -> list[PixelLabels]:
     return [replace(one.take(np.arange(1)), geometries=whole) if len(one) else one for one in labels]
 
 
-def _inputs(task: Task) -> NetworkInputs:
-    classes = task.output_classes(ClassSet.of_names(["roof", "pond"]), {0: 0.8, 1: 0.1, 2: 0.1})
-    return NetworkInputs(BANDS, classes, SIZE, object_sizes_px=np.full((9, 2), 14.0))
-
-
-def _config(task: Task) -> TaskConfig:
-    return task.settle(
-        task.config.model_validate({"network": task.networks[0], **tiny_network(task.name)}), _inputs(task)
-    )
-
-
-def _network(task: Task, config: TaskConfig | None = None) -> TaskNetwork:
-    torch.manual_seed(0)
-    return task.make_network(config or _config(task), _inputs(task))
-
-
 def _targets(task: Task, labels: list[PixelLabels]) -> list[Target]:
-    codec = task.make_codec(_inputs(task).classes, _config(task))
+    codec = task.make_codec(network_inputs(task).classes, tiny_config(task))
     return [codec.encode(one, SIZE, SIZE) for one in labels]
 
 
@@ -132,7 +114,7 @@ def _one(raw: dict[str, torch.Tensor], place: int) -> dict[str, npt.NDArray[np.g
 @EVERY_NETWORK
 def test_the_loss_is_a_finite_number_with_gradients(task: Task) -> None:
     images, labels = _chips()[0], _labels(task)
-    network = _network(task).train()
+    network = make_tiny_network(task).train()
     losses = network.loss(torch.from_numpy(images), _targets(task, labels))
     losses["loss"].backward()
     assert all(math.isfinite(value.item()) and value.ndim == 0 for value in losses.values())
@@ -145,8 +127,8 @@ def test_the_loss_is_a_finite_number_with_gradients(task: Task) -> None:
 @pytest.mark.parametrize("size", [32, SIZE])
 def test_a_batch_of_one_and_chips_without_labels_survive(task: Task, size: int) -> None:
     images, labels = _chips()[0], _labels(task)
-    codec = task.make_codec(_inputs(task).classes, _config(task))
-    network = _network(task).train()
+    codec = task.make_codec(network_inputs(task).classes, tiny_config(task))
+    network = make_tiny_network(task).train()
     for place in (0, 3):  # with objects, without
         loss = network.loss(
             torch.from_numpy(images[place : place + 1, :, :size, :size]),
@@ -159,8 +141,8 @@ def test_a_batch_of_one_and_chips_without_labels_survive(task: Task, size: int) 
 @EVERY_NETWORK
 @pytest.mark.parametrize(("height", "width"), [(SIZE, SIZE), (37, 81), (1, 1)])
 def test_raw_predictions_keep_the_batch_and_decode(task: Task, height: int, width: int) -> None:
-    inputs, network = _inputs(task), _network(task).eval()
-    codec = task.make_codec(inputs.classes, _config(task))
+    inputs, network = network_inputs(task), make_tiny_network(task).eval()
+    codec = task.make_codec(inputs.classes, tiny_config(task))
     with torch.inference_mode():
         raw = network(torch.zeros(2, BANDS, height, width))
     assert all(len(value) == 2 for value in raw.values())
@@ -189,7 +171,7 @@ def test_raw_predictions_keep_the_batch_and_decode(task: Task, height: int, widt
 @EVERY_NETWORK
 def test_predictions_of_a_chip_do_not_depend_on_its_neighbours_in_the_batch(task: Task) -> None:
     images = torch.from_numpy(_chips()[0])
-    network = _network(task).eval()
+    network = make_tiny_network(task).eval()
     with torch.inference_mode():
         together, alone = network(images), network(images[1:2])
     for name, value in together.items():
@@ -200,7 +182,7 @@ def _score(task: Task, network: TaskNetwork, sure: float = 0.0) -> float:
     """The task's score of a network on the four chips; objects count from a score of `sure`."""
     with torch.inference_mode():
         raw = network.eval()(torch.from_numpy(_chips()[0]))
-    codec = task.make_codec(_inputs(task).classes, _config(task))
+    codec = task.make_codec(network_inputs(task).classes, tiny_config(task))
     scorer = task.make_scorer(codec, 0.0)
     for index, target in enumerate(_targets(task, _labels(task))):
         answer = codec.answer(_one(raw, index))
@@ -229,7 +211,7 @@ def _train(task: Task, network: TaskNetwork, steps: int) -> None:
 def _learnt(name: str, network_name: str) -> TaskNetwork:
     """A network that knows the four chips by heart, ready to predict."""
     task = replace(load_task(name), networks=(network_name,))
-    network = _network(task)
+    network = make_tiny_network(task)
     _train(task, network, 60)
     return network.eval()
 
@@ -266,14 +248,14 @@ def _scene_of_four(task: Task, folder: Path) -> tuple[Path, LabelSet]:
 def _finds_one_object(task: Task) -> bool:
     if task.output != OBJECTS:
         return False
-    return codec_for(OBJECTS, task, _inputs(task).classes, _config(task)).one_object is not None
+    return codec_for(OBJECTS, task, network_inputs(task).classes, tiny_config(task)).one_object is not None
 
 
 @EVERY_TASK
 def test_a_scene_of_the_chips_learnt_by_heart_is_predicted_and_evaluated(task: Task, tmp_path: Path) -> None:
-    config, classes = _config(task), _inputs(task).classes
+    config, classes = tiny_config(task), network_inputs(task).classes
     scene, truth = _scene_of_four(task, tmp_path)
-    spec = _spec(task, config, classes).model_copy(update={"margin_px": 0})
+    spec = tiny_spec(task, config, classes).model_copy(update={"margin_px": 0})
     save_bundle(tmp_path / "model.eodl", spec, _learnt(task.name, task.networks[0]).state_dict())
     chips = (
         tile([scene], truth, out=tmp_path / "chips", size_px=SIZE, split=Split((1, 0, 0)))
@@ -298,7 +280,7 @@ def test_a_scene_of_the_chips_learnt_by_heart_is_predicted_and_evaluated(task: T
 
 @EVERY_TASK
 def test_truth_scores_one_against_itself(task: Task) -> None:
-    codec = task.make_codec(_inputs(task).classes, _config(task))
+    codec = task.make_codec(network_inputs(task).classes, tiny_config(task))
     scorer = task.make_scorer(codec, 0.0)
     for place, target in enumerate(_targets(task, _labels(task))):
         scorer.update(codec.truth(target), codec.truth(target), str(place))
@@ -307,13 +289,13 @@ def test_truth_scores_one_against_itself(task: Task) -> None:
 
 @EVERY_NETWORK
 def test_a_bundle_gives_back_the_same_network_bit_for_bit(task: Task, tmp_path: Path) -> None:
-    config, classes = _config(task), _inputs(task).classes
-    network, images = _network(task, config), torch.from_numpy(_chips()[0])
+    config, classes = tiny_config(task), network_inputs(task).classes
+    network, images = make_tiny_network(task, config), torch.from_numpy(_chips()[0])
     with torch.no_grad():
         # moves the running statistics away from their defaults
         network.train().loss(images, _targets(task, _labels(task)))
         before = network.eval()(images)
-    save_bundle(tmp_path / "model.eodl", _spec(task, config, classes), network.state_dict())
+    save_bundle(tmp_path / "model.eodl", tiny_spec(task, config, classes), network.state_dict())
     bundle = load_model(tmp_path / "model.eodl")
     with torch.inference_mode():
         after = bundle.make_network()(images)
@@ -328,12 +310,12 @@ def test_a_backbone_of_any_task_starts_this_one(task: Task, tmp_path: Path) -> N
     for name in available_tasks():
         other = load_task(name)
         path = tmp_path / f"{name}.eodl"
-        config, classes = _config(other), _inputs(other).classes
-        donor = _network(other, config)
-        save_bundle(path, _spec(other, config, classes), donor.state_dict())
-        inputs = NetworkInputs(BANDS, _inputs(task).classes, SIZE, weights=str(path))
+        config, classes = tiny_config(other), network_inputs(other).classes
+        donor = make_tiny_network(other, config)
+        save_bundle(path, tiny_spec(other, config, classes), donor.state_dict())
+        inputs = NetworkInputs(BANDS, network_inputs(task).classes, SIZE, weights=str(path))
         torch.manual_seed(1)
-        network = task.make_network(_config(task), inputs)
+        network = task.make_network(tiny_config(task), inputs)
         assert network.weights_report is not None
         assert not network.weights_report.random
         given = donor.backbone.state_dict()
@@ -347,8 +329,8 @@ def test_a_backbone_of_any_task_starts_this_one(task: Task, tmp_path: Path) -> N
 @EVERY_NETWORK
 def test_class_layers_are_those_that_have_the_size_of_the_classes(task: Task) -> None:
     more = task.output_classes(ClassSet.of_names(["roof", "pond", "road"]), {0: 0.7, 1: 0.1, 2: 0.1, 3: 0.1})
-    own = _network(task)
-    other = task.make_network(_config(task), replace(_inputs(task), classes=more)).state_dict()
+    own = make_tiny_network(task)
+    other = task.make_network(tiny_config(task), replace(network_inputs(task), classes=more)).state_dict()
     differ = {name for name, value in own.state_dict().items() if other[name].shape != value.shape}
     assert all(name.startswith(own.class_layers) for name in differ)
     assert all(any(name.startswith(layer) for name in differ) for layer in own.class_layers)
@@ -359,18 +341,22 @@ def test_a_network_goes_on_where_one_of_its_kind_ended(task: Task, tmp_path: Pat
     """The same classes: all of it, so it answers the same; other classes: all but what belongs to them."""
     images, donor = torch.from_numpy(_chips()[0]), _learnt(task.name, task.networks[0])
     save_bundle(
-        tmp_path / "model.eodl", _spec(task, _config(task), _inputs(task).classes), donor.state_dict()
+        tmp_path / "model.eodl",
+        tiny_spec(task, tiny_config(task), network_inputs(task).classes),
+        donor.state_dict(),
     )
     source = find_weights(str(tmp_path / "model.eodl"), "")
     asked = TrainConfig(task=task.name, weights=str(tmp_path / "model.eodl"), weights_for="network")
     assert source is not None
-    same = initial_network(task, _config(task), replace(_inputs(task), weights=source), asked, seed=1).eval()
+    same = initial_network(
+        task, tiny_config(task), replace(network_inputs(task), weights=source), asked, seed=1
+    ).eval()
     with torch.inference_mode():
         ours, theirs = same(images), donor(images)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     renamed = task.output_classes(ClassSet.of_names(["shed", "lake"]), {0: 0.8, 1: 0.1, 2: 0.1})
     other = initial_network(
-        task, _config(task), replace(_inputs(task), classes=renamed, weights=source), asked, seed=1
+        task, tiny_config(task), replace(network_inputs(task), classes=renamed, weights=source), asked, seed=1
     )
     given, report = donor.state_dict(), other.weights_report
     assert report is not None and report.rest_random
@@ -383,8 +369,8 @@ def test_a_network_goes_on_where_one_of_its_kind_ended(task: Task, tmp_path: Pat
 
 @EVERY_TASK
 def test_settling_twice_changes_nothing_and_unknown_keys_are_refused(task: Task) -> None:
-    config = _config(task)
-    assert task.settle(config, NetworkInputs(1, _inputs(task).classes, SIZE)) == config
+    config = tiny_config(task)
+    assert task.settle(config, NetworkInputs(1, network_inputs(task).classes, SIZE)) == config
     with pytest.raises(ValueError, match="extra"):
         task.config(bogus=1)  # type: ignore[call-arg]
     assert task.config.model_validate({}).network in task.networks
@@ -394,9 +380,9 @@ def test_settling_twice_changes_nothing_and_unknown_keys_are_refused(task: Task)
 @EVERY_TASK
 def test_an_unknown_backbone_is_refused_by_name(task: Task) -> None:
     for wrong in ("resnet81", "hf-hub:someone/model", "local-dir:/tmp"):
-        config = task.settle(task.config.model_validate({"backbone": wrong}), _inputs(task))
+        config = task.settle(task.config.model_validate({"backbone": wrong}), network_inputs(task))
         with pytest.raises(ConfigError, match="unknown backbone"):
-            task.make_network(config, _inputs(task))
+            task.make_network(config, network_inputs(task))
 
 
 def test_tasks_are_the_folders_and_unknown_ones_are_refused_with_the_nearest() -> None:
@@ -420,17 +406,3 @@ def test_tasks_codecs_and_bundles_need_no_torch() -> None:
         cwd=Path(__file__).parents[2],
     )
     assert done.stdout.strip() == "[]"
-
-
-def _spec(task: Task, config: TaskConfig, classes: ClassSet) -> ModelSpec:
-    bands = BandSet(tuple(Band(name, number) for number, name in enumerate(BAND_NAMES, start=1)))
-    return ModelSpec(
-        task=task.name,
-        config=config.model_dump(mode="json"),
-        bands=band_specs(bands),
-        classes=class_specs(classes),
-        gsd_m=0.5,
-        chip_px=SIZE,
-        margin_px=8,
-        normalization=NormalizationSpec(mean=(0.0,) * BANDS, std=(1.0,) * BANDS),
-    )

@@ -45,6 +45,7 @@ class BoxNetwork(TaskNetwork[BoxTarget]):
     """
 
     may_skip_parameters = True
+    takes_batches = False  # torchvision's box operations loop over the images with which they were traced
     channel_of_id: torch.Tensor
     """(256,) channel number of each class id, 255 for ids that are not a class."""
 
@@ -213,7 +214,8 @@ def stacked(predictions: list[dict[str, torch.Tensor]], count: int) -> dict[str,
 
 
 def _padded_rows(rows: torch.Tensor, count: int) -> torch.Tensor:
-    return torch.cat([rows, rows.new_zeros((count - len(rows), *rows.shape[1:]))])
+    # Padded first and cut then, so that an exported graph does not fix the number of rows.
+    return torch.cat([rows, rows.new_zeros((count, *rows.shape[1:]))])[:count]
 
 
 def _counts(target: BoxTarget, size: torch.Size) -> bool:

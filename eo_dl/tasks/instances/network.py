@@ -50,6 +50,8 @@ class MaskRCNN(FasterRCNN):
         boxes = [image["boxes"] for image in predictions]
         labels = torch.cat([image["labels"] for image in predictions])
         pooled = self.mask_pool(maps, boxes, frame.image_sizes)
+        if torch.onnx.is_in_onnx_export():  # an exported graph has one image, with any number of boxes
+            return [predictions[0] | {"masks": self._mask_logits(pooled, labels).sigmoid()}]
         groups = zip(torch.split(pooled, _GROUP), torch.split(labels, _GROUP), strict=True)
         masks = torch.cat([self._mask_logits(features, of_group).sigmoid() for features, of_group in groups])
         by_image = torch.split(masks, [len(of_image) for of_image in boxes])

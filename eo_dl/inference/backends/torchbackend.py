@@ -1,99 +1,17 @@
-"""Engines: they run the network, a batch of arrays in, arrays out. One class per engine.
-
-The rest of the package does not know torch.
-"""
+"""The engine torch: every network, every device."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ..core.arraytypes import AnyArray, BoolArray, Float32Array
-from ..core.bands import BandSet
-from ..core.extras import needs_extra
-from ..core.normalization import Normalization
-from ..errors import BundleError, ConfigError
-from ..networks.compute import Compute
-from ..networks.device import autocast, choose_device, choose_precision
-from .batches import Buffer
+from ...core.arraytypes import AnyArray, BoolArray
+from ...networks.device import autocast
+from ..batches import Buffer
+from .backend import CHANNELS, Scaling, numpy_buffer
 
 if TYPE_CHECKING:
     import torch
-
-    from ..bundle import Bundle
-
-
-CHANNELS = "channels"
-"""Raw name of a (H, W) uint8 map of the largest channel, where an engine has already taken it in place of the
-logits.
-"""
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """Normalization of stored pixels: the network's input is `stored * gain + shift`."""
-
-    gain: Float32Array
-    """(C,) factors."""
-    shift: Float32Array
-    """(C,) summands."""
-
-    @classmethod
-    def of(cls, normalization: Normalization, bands: BandSet) -> Scaling:
-        """The scaling for a model's normalization and a scene's bands, in the model's order."""
-        return cls(*normalization.coefficients(bands))
-
-
-class Backend(Protocol):
-    """Runs a network on batches."""
-
-    @property
-    def takes_stored(self) -> bool:
-        """True if it takes stored pixels and normalizes them itself."""
-        ...
-
-    @property
-    def identity(self) -> Mapping[str, str]:
-        """Everything that may change the last bits of its output."""
-        ...
-
-    @property
-    def batch_px(self) -> int:
-        """Number of pixels per batch that it works well with."""
-        ...
-
-    def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
-        """Memory for a batch of `count` chips."""
-        ...
-
-    def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
-        """Raw output by name, the batch as first axis, for pixels (N, C, H, W) and valid (N, H, W)."""
-        ...
-
-
-def numpy_buffer(count: int, bands: int, size: int, dtype: str) -> Buffer:
-    """A buffer in plain memory, channels last."""
-    pixels = np.zeros((count, size, size, bands), dtype).transpose(0, 3, 1, 2)
-    return Buffer(pixels, np.zeros((count, size, size), np.bool_))
-
-
-def make_backend(name: str, bundle: Bundle, *, compute: Compute, labels_only: bool) -> Backend:
-    """The engine of a name ("torch"). `labels_only`: class maps are wanted and no probabilities.
-
-    Raises `ConfigError` for a name that is not known, `DeviceError` for a device that is not there.
-    """
-    if name != "torch":
-        raise ConfigError(f"backend {name!r} is not known; choose torch")
-    with needs_extra("running a model"):
-        chosen_device = choose_device(compute.device)
-    chosen_precision = choose_precision(
-        compute.precision, chosen_device, bfloat16=bundle.task.output.bfloat16
-    )
-    return TorchBackend(bundle.make_network(), chosen_device, chosen_precision, labels_only)
 
 
 class TorchBackend:
@@ -181,18 +99,3 @@ def _to_numpy(value: torch.Tensor) -> AnyArray:
         value = value.float()
     array: AnyArray = value.cpu().numpy()
     return array
-
-
-def reader_threads() -> int:
-    """Threads that decode a scene: two keep a CPU network fed, a GPU wants more of many cores."""
-    return max(2, min(8, (os.cpu_count() or 2) // 2))
-
-
-def check_raw(raw: Mapping[str, AnyArray], count: int, source: str) -> None:
-    """Raises `BundleError` where a network's answer is not one a chip."""
-    wrong = [name for name, array in raw.items() if len(array) != count]
-    if wrong or not raw:
-        raise BundleError(
-            f"{source}: the network answered {'nothing' if not raw else wrong[0]} for a batch of {count}; "
-            "the model is damaged or of another task"
-        )

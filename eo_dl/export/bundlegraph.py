@@ -1,0 +1,74 @@
+"""Adding `model.onnx` to a bundle."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..bundle import ONNX, SPEC, WEIGHTS, Bundle, save_bundle
+from ..core.arraytypes import Float32Array
+from ..core.seeds import generator
+from ..errors import ExportError
+from ..networks.tasknetwork import TaskNetwork
+from ..tasks import Task
+from ..tasks.codecs import Codec
+from .fieldofview import field_of_view
+from .onnxgraph import Agreement, GraphInput, compare, export_graph
+
+_CHECKED_CHIPS = 4
+
+
+def checked_graph(
+    network: TaskNetwork, task: Task, codec: Codec, images: Float32Array, *, any_size: bool
+) -> tuple[bytes, Agreement]:
+    """The network as an ONNX graph that predicts the same.
+
+    Args:
+        network: The network, on the CPU.
+        task: Its task.
+        codec: Its codec.
+        images: (N, C, H, W) normalized chips on which both are compared.
+        any_size: True if the graph may take chips of other sizes.
+
+    Raises:
+        ExportError: The network cannot be exported, or the graph predicts something else.
+    """
+    _, bands, chip_px, _ = images.shape
+    graph = export_graph(network, GraphInput(bands, chip_px, any_size))
+    agreement = compare(graph, network, task, codec, images)
+    if not agreement.within_tolerance:
+        raise ExportError(f"the ONNX graph does not predict what the network predicts: {agreement.text}")
+    return graph, agreement
+
+
+def add_graph(bundle: Bundle) -> tuple[Bundle, Agreement]:
+    """Write `model.onnx` into a bundle, for engines other than torch.
+
+    Graph and network are compared on random chips with the mean and the spread of the training data.
+
+    Args:
+        bundle: The model; its file is replaced.
+
+    Returns:
+        The bundle with the graph, and how well both agree.
+
+    Raises:
+        ExportError: The network cannot be exported, or the graph predicts something else.
+    """
+    network = bundle.make_network()
+    side, bands = bundle.spec.chip_px, len(bundle.bands)
+    noise = generator(0, "onnx").standard_normal((_CHECKED_CHIPS, bands, side, side))
+    field = field_of_view(network, bundle.task, bands)
+    graph, agreement = checked_graph(
+        network,
+        bundle.task,
+        bundle.codec(),
+        noise.astype(np.float32),
+        any_size=field is not None,
+    )
+    kept = {name: bundle.read(name) for name in bundle.members if name not in (SPEC, WEIGHTS, "README.md")}
+    preview = kept.pop("preview.png", None)
+    spec = bundle.spec.model_copy(update={"field_px": field})
+    written = save_bundle(
+        bundle.path, spec, bundle.state(), preview=preview, extra={**kept, ONNX: graph}, overwrite=True
+    )
+    return written, agreement
