@@ -10,6 +10,7 @@ from . import options
 from .reporter import Reporter
 
 if TYPE_CHECKING:
+    from eo_dl.inference.backends.choice import BackendName
     from eo_dl.io.sceneoptions import SceneOptions
     from eo_dl.networks.compute import Compute
 
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     help="Leave out objects below this score (default: the model's own threshold).",
 )
 @click.option(
+    "--chip",
+    "chip_px",
+    type=click.IntRange(min=1),
+    help="Side of the chips, pixels (default: chosen; larger than in training where the network allows it).",
+)
+@click.option(
     "--margin",
     "margin_px",
     type=click.IntRange(min=0),
@@ -44,6 +51,13 @@ if TYPE_CHECKING:
     help="Do not resample a scene whose GSD differs from the model's.",
 )
 @options.compute("batch_size", "device", "precision")
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "openvino", "onnxruntime", "torch"]),
+    default="auto",
+    show_default=True,
+    help="What runs the network; auto: torch on a GPU, else the fastest that can run the model.",
+)
 @options.scenes("bands", "nodata", "crs", "scale", "offset", "trust_vrt")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Continue a stopped run.")
 @options.overwrite
@@ -55,9 +69,11 @@ def command(
     aoi: str | None,
     probabilities: bool,
     min_score: float | None,
+    chip_px: int | None,
     margin_px: int | None,
     keep_gsd: bool,
     compute: Compute,
+    backend: BackendName,
     scene_options: SceneOptions,
     resume: bool,
     overwrite: bool,
@@ -81,9 +97,11 @@ def command(
         aoi=aoi,
         probabilities=probabilities,
         min_score=min_score,
+        chip_px=chip_px,
         margin_px=margin_px,
         keep_gsd=keep_gsd,
         compute=compute,
+        backend=backend,
         resume=resume,
         overwrite=overwrite,
         on_progress=reporter.progress,

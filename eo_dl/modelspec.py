@@ -95,12 +95,21 @@ class MemberSpec(_Strict):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
+class AnyChip(_Strict):
+    """A network that gives the same class map with chips of any size, except near their edges."""
+
+    field_px: int = Field(ge=1)
+    """Side of the ground that decides one pixel: the receptive field."""
+    step_px: int = Field(ge=1)
+    """Sides of chips are multiples of it: the stride of the network."""
+
+
 class ModelSpec(_Strict):
     """Everything needed to use the weights. `members` is filled when a bundle is written.
 
     `config` is the task's settled config. `thresholds`: e.g. {"score": 0.4, "iou": 0.5} for objects.
-    `gsd_tolerance`: the share by which a scene's GSD may differ before it is resampled. `field_px`: the side
-    of the ground that decides one pixel of a class map; None where the network looks at the whole chip.
+    `gsd_tolerance`: the share by which a scene's GSD may differ before it is resampled. `any_chip`: what
+    chips other than those of training the network takes; None: no others.
     """
 
     format_version: Literal[1] = 1
@@ -113,7 +122,7 @@ class ModelSpec(_Strict):
     gsd_tolerance: float = Field(default=0.1, ge=0, le=10)
     chip_px: int = Field(ge=1, le=16_384)
     margin_px: int = Field(default=0, ge=0, le=8_192)
-    field_px: int | None = Field(default=None, ge=1)
+    any_chip: AnyChip | None = None
     normalization: NormalizationSpec
     thresholds: dict[str, float] = {}
     scores: tuple[ScoreSpec, ...] = ()

@@ -11,7 +11,7 @@ from ..errors import ExportError
 from ..networks.tasknetwork import TaskNetwork
 from ..tasks import Task
 from ..tasks.codecs import Codec
-from .fieldofview import field_of_view
+from .chipfreedom import chip_freedom
 from .onnxgraph import Agreement, GraphInput, compare, export_graph
 
 _CHECKED_CHIPS = 4
@@ -57,17 +57,17 @@ def add_graph(bundle: Bundle) -> tuple[Bundle, Agreement]:
     network = bundle.make_network()
     side, bands = bundle.spec.chip_px, len(bundle.bands)
     noise = generator(0, "onnx").standard_normal((_CHECKED_CHIPS, bands, side, side))
-    field = field_of_view(network, bundle.task, bands)
+    freedom = chip_freedom(network, bundle.task, bands, side)
     graph, agreement = checked_graph(
         network,
         bundle.task,
         bundle.codec(),
         noise.astype(np.float32),
-        any_size=field is not None,
+        any_size=freedom is not None,
     )
     kept = {name: bundle.read(name) for name in bundle.members if name not in (SPEC, WEIGHTS, "README.md")}
     preview = kept.pop("preview.png", None)
-    spec = bundle.spec.model_copy(update={"field_px": field})
+    spec = bundle.spec.model_copy(update={"any_chip": freedom})
     written = save_bundle(
         bundle.path, spec, bundle.state(), preview=preview, extra={**kept, ONNX: graph}, overwrite=True
     )

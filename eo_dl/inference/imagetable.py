@@ -31,7 +31,7 @@ from ..io.scene import Scene, SceneReader
 from ..io.vectorlayers import write_layer
 from ..tasks import CHIPS
 from ..version import __version__
-from .backends.backend import Backend, Scaling, check_raw
+from .backends.backend import Backend, Scaling, check_raw, engine_text
 from .chipcells import chip_probabilities
 from .contract import fit_scene
 from .engine import batch_size_for
@@ -116,6 +116,7 @@ def predict_images(
         classes=bundle.classes,
         model=str(bundle.path),
         model_hash=bundle.hash,
+        engine=engine_text(backend),
         count=len(table),
         chips=int(chips.sum()),
         kept=kept,

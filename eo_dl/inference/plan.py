@@ -27,7 +27,8 @@ from ..io.scene import Scene, SceneReader
 from ..networks.compute import Compute
 from ..tasks import CHIPS, OBJECTS
 from ..version import __version__
-from .backends.backend import Backend, Scaling, reader_threads
+from .backends.backend import Backend, Scaling, engine_text, reader_threads
+from .chipsize import prediction_chip_px, prediction_margin_px
 from .contract import fit_scene
 from .engine import ChipJob, Source, batch_size_for
 
@@ -43,6 +44,8 @@ class Request:
 
     aoi: str | Path | None = None
     """Vector file outside of which nothing is predicted."""
+    chip_px: int | None = None
+    """Side of a chip, pixels (None: chosen)."""
     margin_px: int | None = None
     """Context pixels per side (None: the model's)."""
     compute: Compute = Compute()
@@ -79,6 +82,8 @@ class Plan:
     """Identifies the work: equal keys give equal bytes."""
     tags: dict[str, str]
     """Provenance, written into the output."""
+    engine: str
+    """What runs the network."""
     notes: tuple[str, ...]
     """What was done to fit the scene to the model."""
 
@@ -106,9 +111,12 @@ def make_plan(
     """Settle everything before any work. Raises `InputError` if model, scene and options do not fit."""
     fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd)
     work = fitted.scene
-    margin = bundle.spec.margin_px if request.margin_px is None else request.margin_px
     chip_grid = bundle.task.output.chip_grid
-    grid = chip_grid(work.grid.height, work.grid.width, bundle.spec.chip_px, margin)
+    chip_px = prediction_chip_px(
+        bundle, request.chip_px, backend.chip_px, min(work.grid.height, work.grid.width)
+    )
+    margin = prediction_margin_px(bundle) if request.margin_px is None else request.margin_px
+    grid = chip_grid(work.grid.height, work.grid.width, chip_px, margin)
     native_aoi = None if request.aoi is None else read_aoi(request.aoi, work.native, work.name)
     working_aoi = native_aoi
     if native_aoi is not None and work.resampled:
@@ -134,6 +142,7 @@ def make_plan(
         request=request,
         key="",
         tags={},
+        engine=engine_text(backend),
         notes=fitted.notes,
     )
     tags = _tags(plan, backend)

@@ -43,6 +43,8 @@ class Prediction:
     """Number of features of a vector output."""
     probabilities: Path | None = None
     """The raster of probabilities, if one was written."""
+    engine: str = ""
+    """What ran the network, with version and precision, e.g. "openvino 2026.4.1, bf16"."""
     chips: int = 0
     """Number of chips that the network saw."""
     skipped: int = 0
@@ -75,6 +77,7 @@ class Prediction:
             "classes": list(self.classes.names),
             "features": self.count,
             "probabilities": None if self.probabilities is None else str(self.probabilities),
+            "engine": self.engine,
             "chips": self.chips,
             "chips_skipped": self.skipped,
             "chips_kept": self.kept,
@@ -109,6 +112,7 @@ def folder_prediction(folder: Path, parts: tuple[Prediction, ...], seconds: floa
         classes=first.classes,
         model=first.model,
         model_hash=first.model_hash,
+        engine=first.engine,
         count=None if first.count is None else sum(part.count or 0 for part in parts),
         chips=sum(part.chips for part in parts),
         skipped=sum(part.skipped for part in parts),

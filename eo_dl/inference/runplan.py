@@ -253,6 +253,7 @@ def _prediction(plan: Plan, outcome: _Outcome, seconds: float) -> Prediction:
         grid=plan.scene.native,
         count=outcome.count,
         probabilities=plan.probabilities,
+        engine=plan.engine,
         chips=outcome.tally.run,
         skipped=outcome.tally.skipped,
         kept=kept,

@@ -69,7 +69,7 @@ def test_three_engines_give_the_same(task: Task, tmp_path: Path) -> None:
 
 def test_a_fully_convolutional_graph_takes_chips_of_any_size(tmp_path: Path) -> None:
     bundle, _ = add_graph(tiny_bundle(load_task("segmentation"), tmp_path / "model.eodl"))
-    assert bundle.spec.field_px is not None
+    assert bundle.spec.any_chip is not None
     images = noise(2, 2 * SIZE)
     expected = answers(engine("torch", bundle), images)["logits"]
     for name in ("openvino", "onnxruntime"):

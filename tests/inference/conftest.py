@@ -66,6 +66,7 @@ class Echo:
 
     takes_stored = False
     batch_px = 4 * 32**2
+    chip_px = 32
 
     def __init__(self, classes: ClassSet) -> None:
         self.ids = classes.id_of_channel

@@ -40,6 +40,7 @@ class Mean:
 
     takes_stored = False
     batch_px = 5 * CHIP**2
+    chip_px = 32
 
     def __init__(self) -> None:
         self.chips = 0

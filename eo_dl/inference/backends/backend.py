@@ -58,6 +58,11 @@ class Backend(Protocol):
         """Number of pixels per batch that it works well with."""
         ...
 
+    @property
+    def chip_px(self) -> int:
+        """Side of the chips that it works well with, where the network takes any."""
+        ...
+
     def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
         """Memory for a batch of `count` chips."""
         ...
@@ -86,3 +91,11 @@ def check_raw(raw: Mapping[str, AnyArray], count: int, source: str) -> None:
             f"{source}: the network answered {'nothing' if not raw else wrong[0]} for a batch of {count}; "
             "the model is damaged or of another task"
         )
+
+
+def engine_text(backend: Backend) -> str:
+    """Engine, version and precision in words: "openvino 2026.4.1, bf16"."""
+    identity = backend.identity
+    return (
+        f"{identity.get('engine', 'unknown')} {identity.get('version', '')}, {identity.get('precision', '')}"
+    )

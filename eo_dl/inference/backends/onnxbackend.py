@@ -73,6 +73,11 @@ class OnnxRuntimeBackend:
         """About 1 Mpx."""
         return _BATCH_PX
 
+    @property
+    def chip_px(self) -> int:
+        """512 px: larger ones leave the processor's cache."""
+        return 512
+
     def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
         """Memory for a batch."""
         return numpy_buffer(count, bands, size, dtype)

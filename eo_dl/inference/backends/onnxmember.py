@@ -20,7 +20,7 @@ def onnx_graph(bundle: Bundle) -> bytes:
     if ONNX not in bundle.members:
         raise BundleError(
             f"{bundle.path}: holds no {ONNX}, so only torch can run it; add one with eo-dl model export "
-            "--into-model"
+            f"{bundle.path}"
         )
     return bundle.read(ONNX)
 

@@ -54,6 +54,11 @@ class TorchBackend:
         """About 1 Mpx on a CPU (it is busy anyway), 8 on a GPU."""
         return 2**20 if self._device.type == "cpu" else 2**23
 
+    @property
+    def chip_px(self) -> int:
+        """512 px on a CPU, 1024 on a GPU."""
+        return 512 if self._device.type == "cpu" else 1024
+
     def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
         """Memory for a batch; pinned where it goes to a GPU."""
         plain = numpy_buffer(count, bands, size, dtype)

@@ -9,7 +9,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from ...bundle import save_bundle
+from ...bundle import ONNX, save_bundle
 from ...core.progress import OnProgress, silent
 from ...errors import Cancelled, TrainingError
 from ...io.atomic import atomic_file
@@ -18,6 +18,7 @@ from ..judging.curves import draw_curves
 from ..judging.judge import Judge
 from ..judging.preview import draw_preview
 from ..judging.scoring import ChipScoring
+from ..record.modelgraph import model_graph
 from ..record.provenance import provenance
 from ..record.results import TrainingResult
 from ..record.runfolder import RunFolder
@@ -169,12 +170,16 @@ class TrainingRun:
         origin = provenance(data, state, verdict.baselines, notes)
         origin = origin.model_copy(update={"unfinished": unfinished})
         spec = model_spec(self.folder.out.stem, data, verdict)
+        exported = model_graph(network, data)
+        extra = {"config.yaml": self.folder.config_yaml()}
+        if exported.graph is not None:
+            extra[ONNX] = exported.graph
         bundle = save_bundle(
             self.folder.out,
-            spec.model_copy(update={"provenance": origin}),
+            spec.model_copy(update={"provenance": origin, "any_chip": exported.any_chip}),
             _weights(network),
             preview=preview,
-            extra={"config.yaml": self.folder.config_yaml()},
+            extra=extra,
             overwrite=self.folder.replaces,
         )
         return TrainingResult(
@@ -184,7 +189,7 @@ class TrainingRun:
             scores=verdict.scores,
             baselines=verdict.baselines,
             history=tuple(state.history),
-            notes=notes,
+            notes=(*notes, exported.note),
         )
 
     def _after_epoch(self, state: RunState) -> None:
