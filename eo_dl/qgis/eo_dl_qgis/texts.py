@@ -50,6 +50,8 @@ LABELS = {
     "label_crs": "CRS of the labels",
     "labels": "Labels",
     "lr": "Peak learning rate",
+    "chip_px": "Side of a chip (px)",
+    "backend": "Engine",
     "margin_px": "Context around each chip (px)",
     "method": "How votes are combined",
     "min_area_m2": "Minimum area (m²)",
