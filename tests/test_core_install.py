@@ -1,7 +1,8 @@
-"""The core install: everything but training and running models works without the packages of the extras."""
+"""The core install: everything but training works without the packages of the extras."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 from rasterio.features import rasterize
 
 from eo_dl.bundle import save_bundle
@@ -49,7 +51,17 @@ for line in before:
         sys.exit(f"failed: {line}")
 sys.exit(run(last))
 """
-FORBIDDEN = ",".join([*EXTRAS, "onnx", "onnxruntime", "torchmetrics", "huggingface_hub"])
+FORBIDDEN = ",".join([*EXTRAS, "onnx", "torchmetrics", "huggingface_hub"])
+
+# A network of one convolution of 1 x 1, from 4 bands to the logits blue and nir, as
+# torch.onnx.export wrote it: without torch no graph can be made.
+GRAPH = base64.b64decode(
+    "CAgSB3B5dG9yY2gaBjIuMTUuMDrSAgqPAQoGaW1hZ2VzCghjLndlaWdodAoGYy5iaWFzEgZsb2dpdHMaBy9jL0NvbnYiBENvbnYq"
+    "EgoJZGlsYXRpb25zQAFAAaABByoMCgVncm91cBgBoAECKhUKDGtlcm5lbF9zaGFwZUABQAGgAQcqEQoEcGFkc0AAQABAAEAAoAEH"
+    "KhAKB3N0cmlkZXNAAUABoAEHEgptYWluX2dyYXBoKjYIAggECAEIARABQghjLndlaWdodEogAACAPwAAAAAAAAAAAAAAAAAAAAAA"
+    "AAAAAAAAAAAAgD8qFggCEAFCBmMuYmlhc0oIAAAAAAAAAABaMAoGaW1hZ2VzEiYKJAgBEiAKBxIFYmF0Y2gKAggECggSBmhlaWdo"
+    "dAoHEgV3aWR0aGIwCgZsb2dpdHMSJgokCAESIAoHEgViYXRjaAoCCAIKCBIGaGVpZ2h0CgcSBXdpZHRoQgIQEQ=="
+)
 
 
 Line = list[str | Path]
@@ -91,8 +103,8 @@ def _class_map(sample_data: Path, path: Path) -> Path:
     return path
 
 
-def _model_without_network(path: Path) -> Path:
-    """A bundle that can be inspected, with a single number for weights."""
+def _model_without_network(path: Path, graph: bytes | None = None) -> Path:
+    """A bundle with a single number for weights, which torch could not run, and perhaps a graph."""
     names = ("blue", "green", "red", "nir")
     bands = BandSet(tuple(Band(name, number, dtype="uint16") for number, name in enumerate(names, start=1)))
     classes = ClassSet.of_names(["building"], background=True)
@@ -107,7 +119,8 @@ def _model_without_network(path: Path) -> Path:
         margin_px=8,
         normalization=NormalizationSpec(mean=(0.1,) * 4, std=(0.1,) * 4),
     )
-    save_bundle(path, spec, {"weight": np.zeros(1, np.float32)})
+    extra = {} if graph is None else {"model.onnx": graph}
+    save_bundle(path, spec, {"weight": np.zeros(1, np.float32)}, extra=extra)
     return path
 
 
@@ -145,6 +158,36 @@ def test_running_a_model_without_torch_names_the_extra(sample_data: Path, tmp_pa
         tmp_path, ["inspect", model], ["predict", model, sample_data / "test.tif", "-o", "map.tif"]
     )
     assert line.endswith('needs the package torch, which is not installed; run: pip install "eo-dl[train]"')
+
+
+@pytest.mark.parametrize("backend", ["auto", "openvino", "onnxruntime"])
+def test_a_model_with_a_graph_predicts_without_torch(sample_data: Path, tmp_path: Path, backend: str) -> None:
+    model, scene = _model_without_network(tmp_path / "model.eodl", GRAPH), sample_data / "test.tif"
+    _works(
+        tmp_path,
+        ["predict", model, scene, "-o", "map.tif", "--backend", backend, "--precision", "32"],
+        ["predict", model, scene, "-o", "map.gpkg", "--backend", backend, "--probabilities"],
+    )
+    with rasterio.open(scene) as source, rasterio.open(tmp_path / "map.tif") as prediction:
+        stored, class_ids, valid = source.read(), prediction.read(1), source.dataset_mask() > 0
+    # The normalization is the same for all bands, so the class is the band with the larger value.
+    assert np.array_equal(class_ids[valid], (stored[3] > stored[0])[valid].astype(np.uint8))
+    assert len(geopandas.read_file(tmp_path / "map.gpkg", layer="objects")) > 0
+
+
+def test_a_raster_is_predicted_without_tables(sample_data: Path, tmp_path: Path) -> None:
+    """pandas, geopandas and scipy take as long to load as a small scene takes to predict."""
+    model = _model_without_network(tmp_path / "model.eodl", GRAPH)
+    program = (
+        "import sys; from eo_dl_cli.main import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    )
+    line = ["predict", str(model), str(sample_data / "test.tif"), "-o", "map.tif"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *line], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stderr.split())
+    assert "openvino" in loaded
+    assert not loaded & {"torch", "pandas", "geopandas", "pyogrio", "scipy", "matplotlib"}
 
 
 def test_geoparquet_without_pyarrow_names_the_extra(sample_data: Path, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import geopandas
 import numpy as np
 import shapely
 from affine import Affine
@@ -27,11 +27,13 @@ from ..io.chiptables import CHIPS_LAYER, YES, best_of, value_columns
 from ..io.classmap import QUANTA
 from ..io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ..io.rasterwriter import RasterWriter
-from ..io.vectorlayers import write_layer
 from ..tasks import ChipCodec
 from .batches import CellBatch
 from .chipdecoders import of_chip
 from .spool import Spool
+
+if TYPE_CHECKING:
+    import geopandas
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ class Cells:
 
     def table(self) -> geopandas.GeoDataFrame:
         """One feature per predicted square."""
+        import geopandas  # lazy: loads pandas, which rasters do not need
+
         predicted = self.predicted
         boxes = np.array([cell.keep.box for cell in self.grid], np.float64)[predicted]
         squares = np.asarray(shapely.box(*boxes.T), dtype=object).reshape(-1)
@@ -145,6 +149,8 @@ class Cells:
 
     def write_table(self, path: Path, tags: Mapping[str, str], overwrite: bool) -> int:
         """Write the vector output, styled by class. Returns the number of cells."""
+        from ..io.vectorlayers import write_layer  # lazy: loads pandas, which rasters do not need
+
         table = self.table()
         write_layer(
             path,

@@ -35,7 +35,6 @@ from .backends.backend import Backend, Scaling, check_raw, engine_text
 from .chipcells import chip_probabilities
 from .contract import fit_scene
 from .engine import batch_size_for
-from .outputs import VECTOR_SUFFIXES
 from .pipeline import Ahead
 from .plan import Request, chip_tags
 from .prediction import Prediction
@@ -43,21 +42,6 @@ from .spool import Spool
 
 _GROUP = 64
 _LONLAT = CRS.from_epsg(4326)
-
-
-def as_images(bundle: Bundle, out: Path, several: bool) -> bool:
-    """True if the output has one row per image: a CSV, or one vector file for several scenes.
-
-    Raises `ConfigError` for a CSV of a model that does not classify whole images.
-    """
-    suffix = out.suffix.lower()
-    if suffix == TABLE_SUFFIX and bundle.task.output != CHIPS:
-        raise ConfigError(
-            f"{out}: a CSV has one row per image, but a {bundle.task.name} model does not classify whole "
-            "images; choose another suffix"
-        )
-    one_vector_file = several and suffix in VECTOR_SUFFIXES and not out.is_dir()
-    return bundle.task.output == CHIPS and (suffix == TABLE_SUFFIX or one_vector_file)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import geopandas
 import numpy as np
+import shapely
 
 from ..core.arrays import Objects
 from ..core.arraytypes import AnyArray, GeometryArray, Int64Array, UInt8Array
@@ -21,7 +21,6 @@ from ..core.pixelgrid import PixelGrid
 from ..errors import ConfigError
 from ..io.classmap import QUANTA
 from ..io.rasterwriter import RasterWriter
-from ..io.vectorlayers import check_vector_suffix, write_layer
 from ..mosaic.labelmosaic import RowStrip
 from ..mosaic.objectmosaic import ObjectMosaic
 from ..mosaic.rowpolygons import RowPolygonizer
@@ -29,6 +28,9 @@ from ..tasks import OutputKind
 from .chipdecoders import ChipObjects
 from .regrid import RowMap
 from .spool import Spool, pack_objects, unpack_objects
+
+if TYPE_CHECKING:
+    import geopandas
 
 RASTER_SUFFIXES = (".tif", ".tiff")
 VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet")
@@ -44,6 +46,8 @@ def is_raster(out: Path, output: OutputKind) -> bool:
     if output.writes_rasters and suffix in RASTER_SUFFIXES:
         return True
     if suffix in VECTOR_SUFFIXES:
+        from ..io.vectorlayers import check_vector_suffix  # lazy: loads pandas, which rasters do not need
+
         check_vector_suffix(out)
         return False
     allowed = (".tif", *VECTOR_SUFFIXES) if output.writes_rasters else VECTOR_SUFFIXES
@@ -133,7 +137,7 @@ class ClassPolygons:
         """All polygons. Their scores are NaN: a class map does not hold the certainty of a polygon."""
         self._keep(*self._polygonizer.close())
         outlines, class_ids = np.concatenate(self._outlines), np.concatenate(self._class_ids)
-        boxes = geopandas.GeoSeries(outlines).bounds.to_numpy(np.float64).reshape(-1, 4)
+        boxes = np.asarray(shapely.bounds(outlines), np.float64).reshape(-1, 4)
         return Objects(boxes, class_ids, np.full(len(boxes), np.nan, np.float32), outlines)
 
     def _add(self, labels: UInt8Array) -> None:
@@ -216,6 +220,8 @@ def _unpacked(spool: Spool, grid_row: int) -> ChipObjects:
 
 def object_table(objects: Objects, grid: PixelGrid, classes: ClassSet) -> geopandas.GeoDataFrame:
     """Objects in pixels of `grid` as features in map coordinates, with the usual attributes."""
+    import geopandas  # lazy: loads pandas, which rasters do not need
+
     outlines = grid.geometries_to_map(objects.outlines())
     names = {info.id: info.name for info in classes}
     columns = {
@@ -239,5 +245,7 @@ def write_objects(
     overwrite: bool,
 ) -> None:
     """Write objects in pixels of `grid` as a styled layer. Raises `WriteError` if it does not read back."""
+    from ..io.vectorlayers import write_layer  # lazy: loads pandas, which rasters do not need
+
     table = object_table(objects, grid, classes)
     write_layer(path, table, classes=classes, style_field="class_name", metadata=tags, overwrite=overwrite)

@@ -10,14 +10,14 @@ from ..bundle import Bundle, load_model
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, OutputExistsError
 from ..io.atomic import refuse_existing
+from ..io.chiptables import TABLE_SUFFIX
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..networks.compute import Compute
 from ..tasks import CHIPS
 from .backends.backend import Backend
 from .backends.choice import BackendName, make_backend
-from .imagetable import as_images, predict_images
 from .mapfolder import FolderJournal, outputs_in
-from .outputs import is_raster
+from .outputs import VECTOR_SUFFIXES, is_raster
 from .plan import Plan, Request, make_plan
 from .prediction import Prediction, folder_prediction
 from .runplan import kept_prediction, run_plan
@@ -95,12 +95,14 @@ def predict(
         overwrite=overwrite,
         resume=resume,
     )
-    if as_images(bundle, Path(out), several=len(opened) > 1):
+    if _has_row_per_image(bundle, Path(out), several=len(opened) > 1):
         if probabilities is not False:
             raise ConfigError(
                 f"{out}: a table of images already has one column of probabilities per class; omit "
                 "`probabilities`"
             )
+        from .imagetable import predict_images  # lazy: loads pandas, which rasters do not need
+
         engine = make_backend(backend, bundle, compute=compute, labels_only=False)
         return predict_images(bundle, opened, Path(out), request, engine, on_progress=on_progress)
     suffix = bundle.task.output.default_suffix
@@ -117,6 +119,21 @@ def predict(
         return parts[0]
     journal.remove()
     return folder_prediction(Path(out), tuple(parts), time.perf_counter() - started)
+
+
+def _has_row_per_image(bundle: Bundle, out: Path, several: bool) -> bool:
+    """True if the output has one row per image: a CSV, or one vector file for several scenes.
+
+    Raises `ConfigError` for a CSV of a model that does not classify whole images.
+    """
+    suffix = out.suffix.lower()
+    if suffix == TABLE_SUFFIX and bundle.task.output != CHIPS:
+        raise ConfigError(
+            f"{out}: a CSV has one row per image, but a {bundle.task.name} model does not classify whole "
+            "images; choose another suffix"
+        )
+    one_vector_file = several and suffix in VECTOR_SUFFIXES and not out.is_dir()
+    return bundle.task.output == CHIPS and (suffix == TABLE_SUFFIX or one_vector_file)
 
 
 def _is_folder(out: str | Path) -> bool:

@@ -15,7 +15,6 @@ from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import InputError
 from .rasterize import burn
-from .vectorlayers import read_layer
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,8 @@ def read_aoi(path: str | Path, grid: PixelGrid, scene_name: str) -> Aoi:
     Raises:
         InputError: The file holds no polygons, none overlaps the scene, or only one of the two has a CRS.
     """
+    from .vectorlayers import read_layer  # lazy: loads pandas, which rasters do not need
+
     frame = read_layer(path)
     polygons = shapely.make_valid(shapely.force_2d(np.asarray(frame.geometry.values, dtype=object)))
     polygons = polygons[~missing_or_empty(polygons)]

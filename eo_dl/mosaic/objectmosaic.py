@@ -23,13 +23,12 @@ from dataclasses import replace
 
 import numpy as np
 import shapely
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..core.arrays import Objects
 from ..core.arraytypes import BoolArray, Float64Array, Int64Array
 from ..core.boxes import centre_in, overlapping_pairs
 from ..core.chipgrid import Cell, ChipGrid
+from .components import connected_groups
 from .seams import Views, find_links, outline_ious, resolve_groups
 from .suppress import survivors
 
@@ -105,13 +104,13 @@ class ObjectMosaic:
     def _settled(self, views: Views, reaches_open_seam: BoolArray) -> tuple[Objects, Views]:
         """Join and suppress; returns the final objects and the views that must wait."""
         links = find_links(views, self.grid)
-        group = _components(len(views), (links.first[links.linked], links.second[links.linked]))
+        group = connected_groups(len(views), (links.first[links.linked], links.second[links.linked]))
         group_count = int(group.max()) + 1
         resolved = resolve_groups(views, group, links, self.grid)
         rivals = self._rivals(views, group)
 
         # Groups that may still influence each other form one community, which waits as a whole.
-        community = _components(group_count, (group[links.first], group[links.second]), rivals)
+        community = connected_groups(group_count, (group[links.first], group[links.second]), rivals)
         open_communities = np.unique(community[group[reaches_open_seam]])
         waits = np.isin(community, open_communities)
 
@@ -155,14 +154,6 @@ class ObjectMosaic:
         different_chips = (views.chips[first] != views.chips[second]).any(axis=1)
         apart = different_chips & (group[first] != group[second])
         return group[first[apart]], group[second[apart]]
-
-
-def _components(count: int, *edges: tuple[Int64Array, Int64Array]) -> Int64Array:
-    """(count,) number of the connected component of each node, given arrays of edges (first, second)."""
-    first = np.concatenate([pair[0] for pair in edges])
-    second = np.concatenate([pair[1] for pair in edges])
-    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def _clipped(objects: Objects, grid: ChipGrid) -> Objects:

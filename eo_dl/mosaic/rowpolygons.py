@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from ..core.arraytypes import BoolArray, GeometryArray, Int64Array, UInt8Array
 from ..core.classes import IGNORE_ID
 from ..core.geometries import shifted
 from ..io.rasterize import polygonize
+from .components import connected_groups
 
 ClassOutlines = tuple[GeometryArray, Int64Array]
 """(N,) polygons and their (N,) class ids."""
@@ -91,7 +90,9 @@ class RowPolygonizer:
         both = (self._seam >= 0) & (top >= 0)
         continues = np.zeros(self._width, np.bool_)
         continues[both] = open_class_ids[self._seam[both]] == class_ids[top[both]]
-        group = _components(open_count + len(polygons), self._seam[continues], open_count + top[continues])
+        group = connected_groups(
+            open_count + len(polygons), (self._seam[continues], open_count + top[continues])
+        )
 
         at_bottom = bottom >= 0
         bottom_groups = group[open_count + bottom[at_bottom]]
@@ -150,14 +151,6 @@ def _polygon_per_column(polygons: GeometryArray, line: int, width: int) -> Int64
     for polygon, start, stop in zip(owners, cols[edges].tolist(), cols[edges + 1].tolist(), strict=True):
         per_column[min(start, stop) : max(start, stop)] = polygon
     return per_column
-
-
-def _components(count: int, first: Int64Array, second: Int64Array) -> Int64Array:
-    """(count,) number of the connected component of each node, given edges `first[i]` to `second[i]`."""
-    if not count:
-        return np.empty(0, np.int64)
-    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def _assembled(polygons: list[_OpenPolygon]) -> ClassOutlines:

@@ -64,7 +64,7 @@ class OpenVinoBackend:
         """Version, threads and precision: all of them change the last bits."""
         return {
             "engine": "openvino",
-            "version": self._openvino.__version__,
+            "version": self._openvino.__version__.partition("-")[0],  # without the build
             "device": "cpu",
             "threads": str(os.cpu_count()),
             "precision": self._precision,
