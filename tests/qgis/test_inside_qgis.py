@@ -104,6 +104,7 @@ def parsed(words: list[str]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_whatever_is_filled_in_reaches_the_command_line_by_script_history_and_dialog(
     inside: Callable[..., Any], stub: Stub, sample: Path
 ) -> None:
