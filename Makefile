@@ -36,7 +36,7 @@ test-fast: $(STAMP)
 	$(PYTEST) -m "not slow"
 
 # All tests, with the lines and branches that none of them runs; fails below the floor, which only rises.
-COVERAGE_FLOOR := 85
+COVERAGE_FLOOR := 93
 coverage: $(STAMP)
 	$(PYTEST) --cov --cov-report=term --cov-report=html:htmlcov --cov-fail-under=$(COVERAGE_FLOOR)
 

@@ -55,6 +55,7 @@ from tests.tinynetworks import (
     EVERY_NETWORK,
     EVERY_TASK,
     SIZE,
+    TASKS,
     make_tiny_network,
     network_inputs,
     tiny_config,
@@ -216,7 +217,19 @@ def _learnt(name: str, network_name: str) -> TaskNetwork:
     return network.eval()
 
 
-@EVERY_NETWORK
+# The task's first network is quick, the others are slow.
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(
+            replace(task, networks=(network,)),
+            id=f"{task.name}-{network}",
+            marks=[pytest.mark.slow] if index else [],
+        )
+        for task in TASKS
+        for index, network in enumerate(task.networks)
+    ],
+)
 def test_four_tiny_chips_are_learnt_by_heart(task: Task) -> None:
     assert _score(task, _learnt(task.name, task.networks[0])) > 0.8
 
@@ -339,7 +352,9 @@ def test_class_layers_are_those_that_have_the_size_of_the_classes(task: Task) ->
 @EVERY_NETWORK
 def test_a_network_goes_on_where_one_of_its_kind_ended(task: Task, tmp_path: Path) -> None:
     """The same classes: all of it, so it answers the same; other classes: all but what belongs to them."""
-    images, donor = torch.from_numpy(_chips()[0]), _learnt(task.name, task.networks[0])
+    images, donor = torch.from_numpy(_chips()[0]), make_tiny_network(task)
+    _train(task, donor, 2)
+    donor.eval()
     save_bundle(
         tmp_path / "model.eodl",
         tiny_spec(task, tiny_config(task), network_inputs(task).classes),
