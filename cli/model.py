@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import cast
 
 import click
 
@@ -123,22 +124,47 @@ def show(
 
 
 @command.command(
-    "export", cls=options.Command, short_help="Add an ONNX graph to a model, to predict without torch."
+    "export", cls=options.Command, short_help="Write a model as ONNX, for other programs or without torch."
 )
 @click.argument("model", metavar="MODEL")
-def export(reporter: Reporter, model: str) -> None:
-    """Add an ONNX graph to a model that has none, so that it predicts without torch, and faster on a CPU.
+@click.option(
+    "-o", "--out", help="The new file (default: model.onnx is added to MODEL).", metavar="FILE.onnx"
+)
+@click.option(
+    "--for",
+    "target",
+    type=click.Choice(["onnx", "deepness"]),
+    help="onnx: the graph with the model's contract; deepness: for the QGIS plug-in Deepness. Needs --out.",
+)
+@options.overwrite
+def export(reporter: Reporter, model: str, out: str | None, target: str | None, overwrite: bool) -> None:
+    """Write a model as an ONNX file. Without --out, add the graph to a model that has none, so that it
+    predicts without torch, and faster on a CPU; `train` does this for every new model.
 
-    `train` does this for every new model. The graph is compared with the network before the file is replaced.
+    A new graph is compared with the network before anything is written.
+
+    \b
+    eo-dl model export roofs.eodl -o roofs.onnx --for deepness
     """
+    if out is None and target is not None:
+        raise click.UsageError("--for writes a file; name it with --out")
     from eo_dl import load_model
     from eo_dl.core.extras import needs_extra
 
-    with needs_extra("exporting a model"):
-        from eo_dl.export.bundlegraph import add_graph
+    if out is None:
+        with needs_extra("exporting a model"):
+            from eo_dl.export.bundlegraph import add_graph
 
-    bundle, agreement = add_graph(load_model(model))
-    reporter.result(
-        {"model": str(bundle.path), "members": list(bundle.members), "agreement": agreement.text},
-        [f"{bundle.path}: model.onnx added; compared with torch: {agreement.text}"],
-    )
+        bundle, agreement = add_graph(load_model(model))
+        reporter.result(
+            {"model": str(bundle.path), "members": list(bundle.members), "agreement": agreement.text},
+            [f"{bundle.path}: model.onnx added; compared with torch: {agreement.text}"],
+        )
+        return
+    with needs_extra("exporting a model"):
+        from eo_dl.export.modelexport import ExportTarget, export_model
+
+    chosen = cast("ExportTarget", target or "onnx")
+    with needs_extra("exporting a model"):
+        path = export_model(model, out, target=chosen, overwrite=overwrite)
+    reporter.result({"path": str(path), "target": chosen}, [str(path)])

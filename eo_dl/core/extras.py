@@ -15,6 +15,7 @@ EXTRAS = {
     "albumentations": "train",
     "cv2": "train",
     "lightning": "train",
+    "onnx": "train",
     "segmentation_models_pytorch": "train",
     "sklearn": "train",
     "tensorboard": "train",

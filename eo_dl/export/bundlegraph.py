@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..bundle import ONNX, SPEC, WEIGHTS, Bundle, save_bundle
 from ..core.arraytypes import Float32Array
 from ..core.seeds import generator
 from ..errors import ExportError
+from ..modelspec import AnyChip
 from ..networks.tasknetwork import TaskNetwork
 from ..tasks import Task
 from ..tasks.codecs import Codec
@@ -15,6 +18,7 @@ from .chipfreedom import chip_freedom
 from .onnxgraph import Agreement, GraphInput, compare, export_graph
 
 _CHECKED_CHIPS = 4
+_MADE_AGAIN = {SPEC, WEIGHTS, "README.md", "item.json"}
 
 
 def checked_graph(
@@ -40,16 +44,22 @@ def checked_graph(
     return graph, agreement
 
 
-def add_graph(bundle: Bundle) -> tuple[Bundle, Agreement]:
-    """Write `model.onnx` into a bundle, for engines other than torch.
+@dataclass(frozen=True)
+class NewGraph:
+    """A graph made from the weights of a bundle."""
+
+    graph: bytes
+    """Content of `model.onnx`."""
+    any_chip: AnyChip | None
+    """The other chips that the network takes."""
+    agreement: Agreement
+    """How well graph and network agree."""
+
+
+def graph_from_weights(bundle: Bundle) -> NewGraph:
+    """The graph of a bundle's network, made anew.
 
     Graph and network are compared on random chips with the mean and the spread of the training data.
-
-    Args:
-        bundle: The model; its file is replaced.
-
-    Returns:
-        The bundle with the graph, and how well both agree.
 
     Raises:
         ExportError: The network cannot be exported, or the graph predicts something else.
@@ -65,10 +75,26 @@ def add_graph(bundle: Bundle) -> tuple[Bundle, Agreement]:
         noise.astype(np.float32),
         any_size=freedom is not None,
     )
-    kept = {name: bundle.read(name) for name in bundle.members if name not in (SPEC, WEIGHTS, "README.md")}
+    return NewGraph(graph, freedom, agreement)
+
+
+def add_graph(bundle: Bundle) -> tuple[Bundle, Agreement]:
+    """Write `model.onnx` into a bundle, for engines other than torch.
+
+    Args:
+        bundle: The model; its file is replaced.
+
+    Returns:
+        The bundle with the graph, and how well both agree.
+
+    Raises:
+        ExportError: The network cannot be exported, or the graph predicts something else.
+    """
+    new = graph_from_weights(bundle)
+    kept = {name: bundle.read(name) for name in bundle.members if name not in _MADE_AGAIN}
     preview = kept.pop("preview.png", None)
-    spec = bundle.spec.model_copy(update={"any_chip": freedom})
+    spec = bundle.spec.model_copy(update={"any_chip": new.any_chip})
     written = save_bundle(
-        bundle.path, spec, bundle.state(), preview=preview, extra={**kept, ONNX: graph}, overwrite=True
+        bundle.path, spec, bundle.state(), preview=preview, extra={**kept, ONNX: new.graph}, overwrite=True
     )
-    return written, agreement
+    return written, new.agreement
