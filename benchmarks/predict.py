@@ -163,7 +163,7 @@ def run(bundle: Bundle, size: int, precision: Precision) -> float:
 def run_one_pixel(size: int) -> float:
     """The same with the least network."""
     backend = TorchBackend(OnePixel(), torch.device("cpu"), "32")
-    with mock.patch("eo_dl.inference.predict.make_backend", return_value=backend):
+    with mock.patch("eo_dl.inference.backends.choice.make_backend", return_value=backend):
         return run(StandIn(CACHE / "least.eodl", spec()), size, "32")
 
 

@@ -44,6 +44,10 @@ compute -> compute
     --batch-size    train, predict
     -j, --workers   train
 
+chips -> chip_options
+    --chip, --margin, --blend, --views
+                    predict
+
 Alone: --aoi, -j/--workers (tile), --seed, --overwrite (each command's `--help` shows them).
 """
 
@@ -366,6 +370,47 @@ def compute(*fields: str) -> Decorator:
         return "compute", Compute(**values)
 
     return _group({field: _COMPUTE_FLAGS[field] for field in fields}, make)
+
+
+_CHIP_FLAGS: dict[str, Decorator] = {
+    "chip_px": click.option(
+        "--chip",
+        "chip_px",
+        type=click.IntRange(min=1),
+        help="Side of a chip, px (default: chosen; larger than in training where the network allows it).",
+    ),
+    "margin_px": click.option(
+        "--margin",
+        "margin_px",
+        type=click.IntRange(min=0),
+        help="Context pixels per side, discarded from the output (default: the model's).",
+    ),
+    "blend": click.option(
+        "--blend",
+        type=click.Choice(["clip", "hann"]),
+        default="clip",
+        show_default=True,
+        help="How overlapping chips are put together; hann: their weighted mean (class maps).",
+    ),
+    "views": click.option(
+        "--views",
+        type=click.Choice(["1", "2", "4", "8"]),
+        default="1",
+        show_default=True,
+        help="Average over this number of flips and turns of each chip; not for objects.",
+    ),
+}
+
+
+def chips(command: Function) -> Function:
+    """Flags for cutting a scene into chips; the command gets `chip_options`, a `ChipOptions`."""
+
+    def make(values: dict[str, Any]) -> tuple[str, Any]:
+        from eo_dl.inference.chipoptions import ChipOptions
+
+        return "chip_options", ChipOptions(views=int(values.pop("views")), **values)
+
+    return _group(_CHIP_FLAGS, make)(command)
 
 
 # Alone

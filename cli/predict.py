@@ -11,6 +11,7 @@ from .reporter import Reporter
 
 if TYPE_CHECKING:
     from eo_dl.inference.backends.choice import BackendName
+    from eo_dl.inference.chipoptions import ChipOptions
     from eo_dl.io.sceneoptions import SceneOptions
     from eo_dl.networks.compute import Compute
 
@@ -33,17 +34,13 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     help="Leave out objects below this score (default: the model's own threshold).",
 )
+@options.chips
 @click.option(
-    "--chip",
-    "chip_px",
-    type=click.IntRange(min=1),
-    help="Side of the chips, pixels (default: chosen; larger than in training where the network allows it).",
-)
-@click.option(
-    "--margin",
-    "margin_px",
-    type=click.IntRange(min=0),
-    help="Context pixels per side, discarded from the output (default: the model's).",
+    "--with",
+    "further_models",
+    multiple=True,
+    help="Average the probabilities with those of this model (repeatable).",
+    metavar="MODEL",
 )
 @click.option(
     "--keep-gsd",
@@ -69,8 +66,8 @@ def command(
     aoi: str | None,
     probabilities: bool,
     min_score: float | None,
-    chip_px: int | None,
-    margin_px: int | None,
+    chip_options: ChipOptions,
+    further_models: tuple[str, ...],
     keep_gsd: bool,
     compute: Compute,
     backend: BackendName,
@@ -91,14 +88,13 @@ def command(
     bundle = load_model(model)
     below = bundle.task.output == CHIPS  # images in a folder for each class
     prediction = predict(
-        bundle,
+        [bundle, *further_models],
         open_scenes(scenes, scene_options, below=below),
         out=out,
         aoi=aoi,
         probabilities=probabilities,
         min_score=min_score,
-        chip_px=chip_px,
-        margin_px=margin_px,
+        chip_options=chip_options,
         keep_gsd=keep_gsd,
         compute=compute,
         backend=backend,

@@ -15,6 +15,7 @@ from ..core.chipgrid import Cell, ChipGrid
 from ..core.classes import IGNORE_ID
 from ..io.aoi import Aoi
 from ..io.classmap import QUANTA
+from ..mosaic.blendmosaic import BlendedRows, BlendMosaic
 from ..mosaic.labelmosaic import LabelMosaic, RowStrip
 from ..tasks import ObjectCodec, RasterCodec
 from .backends.backend import CHANNELS
@@ -76,6 +77,43 @@ class LabelDecoder:
         if CHANNELS in raw:
             return np.asarray(self._codec.classes.id_of_channel[raw[CHANNELS]], np.uint8)
         return self._codec.answer(raw)
+
+
+class BlendDecoder:
+    """Decodes class maps in which every chip that sees a pixel counts.
+
+    Pixels that are not valid, or outside the AOI, are 255.
+    """
+
+    def __init__(
+        self, codec: RasterCodec, grid: ChipGrid, with_probabilities: bool, aoi: Aoi | None = None
+    ) -> None:
+        self._codec = codec
+        self._aoi = None if aoi is None else replace(aoi)  # as in `LabelDecoder`
+        self._with_probabilities = with_probabilities
+        self._mosaic = BlendMosaic(grid, len(codec.classes))
+
+    def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[RowStrip]:
+        """See `Decoder`."""
+        for index, cell in enumerate(batch.cells):
+            if raw is None or batch.buffer is None or not batch.active[index]:
+                rows = self._mosaic.skip(cell)
+            else:
+                valid = batch.buffer.valid[index]
+                if self._aoi is not None:
+                    valid = valid & self._aoi.mask(cell.read)
+                rows = self._mosaic.add(cell, self._codec.decode(of_chip(raw, index)), valid)
+            if rows is not None and rows.valid.size:
+                yield self._strip(rows)
+
+    def _strip(self, rows: BlendedRows) -> RowStrip:
+        # The largest logit and the largest probability have one channel.
+        labels = self._codec.answer({"logits": rows.probabilities})
+        planes = _quantized(rows.probabilities) if self._with_probabilities else None
+        labels = np.where(rows.valid, labels, np.uint8(IGNORE_ID))
+        if planes is not None:
+            planes[:, ~rows.valid] = IGNORE_ID
+        return RowStrip(rows.row0, labels, planes)
 
 
 def _quantized(probabilities: Float32Array) -> UInt8Array:

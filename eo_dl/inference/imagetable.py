@@ -123,7 +123,7 @@ def _key(bundle: Bundle, scenes: Sequence[Scene], request: Request, backend: Bac
         __version__,
         bundle.hash,
         request.keep_gsd,
-        request.margin_px,
+        request.chips.margin_px,
         request.compute.batch_size,
         dict(backend.identity),
     ]
@@ -153,7 +153,7 @@ def _of_group(
 
 
 def _parts(bundle: Bundle, scenes: Sequence[Scene], request: Request, notes: list[str]) -> Iterator[_Part]:
-    margin = bundle.spec.margin_px if request.margin_px is None else request.margin_px
+    margin = bundle.spec.margin_px if request.chips.margin_px is None else request.chips.margin_px
     for place, scene in enumerate(scenes):
         fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd)
         notes += fitted.notes

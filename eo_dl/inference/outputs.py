@@ -150,14 +150,21 @@ class ClassPolygons:
 
 
 class RowOutput:
-    """The sink of class maps: moves strips of working rows to the output grid and into each of `sinks`."""
+    """The sink of class maps: moves strips of working rows to the output grid and into each of `sinks`.
 
-    def __init__(self, sinks: Sequence[RowSink], rows: RowMap, grid: ChipGrid) -> None:
+    Args:
+        sinks: Where the rows go.
+        rows: From rows of the working grid to those of the output.
+        edges: For each row of chips the first working row on which the rows of chips above it have no
+            influence; and the last edge.
+    """
+
+    def __init__(self, sinks: Sequence[RowSink], rows: RowMap, edges: Sequence[int]) -> None:
         self._sinks, self._rows = sinks, rows
         done = min(sink.done_rows for sink in sinks)
         # Continue with the last row of chips whose results begin within, or right below, the stored rows. If
         # all rows are stored, that is the edge below the last row of chips: nothing is left to do.
-        begins = [rows.first_out_row(edge) for edge in grid.row_edges]
+        begins = [rows.first_out_row(edge) for edge in edges]
         self.first_row = max(index for index, begin in enumerate(begins) if begin <= done)
 
     def take(self, strip: RowStrip) -> None:

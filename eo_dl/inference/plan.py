@@ -28,6 +28,7 @@ from ..networks.compute import Compute
 from ..tasks import CHIPS, OBJECTS
 from ..version import __version__
 from .backends.backend import Backend, Scaling, engine_text, reader_threads
+from .chipoptions import ChipOptions
 from .chipsize import prediction_chip_px, prediction_margin_px
 from .contract import fit_scene
 from .engine import ChipJob, Source, batch_size_for
@@ -44,10 +45,8 @@ class Request:
 
     aoi: str | Path | None = None
     """Vector file outside of which nothing is predicted."""
-    chip_px: int | None = None
-    """Side of a chip, pixels (None: chosen)."""
-    margin_px: int | None = None
-    """Context pixels per side (None: the model's)."""
+    chips: ChipOptions = ChipOptions()
+    """How the scene is cut into chips, and how they are put together."""
     compute: Compute = Compute()
     """Device, precision, batch size and readers."""
     min_score: float | None = None
@@ -113,9 +112,11 @@ def make_plan(
     work = fitted.scene
     chip_grid = bundle.task.output.chip_grid
     chip_px = prediction_chip_px(
-        bundle, request.chip_px, backend.chip_px, min(work.grid.height, work.grid.width)
+        bundle, request.chips.chip_px, backend.chip_px, min(work.grid.height, work.grid.width)
     )
-    margin = prediction_margin_px(bundle) if request.margin_px is None else request.margin_px
+    margin = request.chips.margin_px
+    if margin is None:
+        margin = prediction_margin_px(bundle)
     grid = chip_grid(work.grid.height, work.grid.width, chip_px, margin)
     native_aoi = None if request.aoi is None else read_aoi(request.aoi, work.native, work.name)
     working_aoi = native_aoi
@@ -191,6 +192,7 @@ def _tags(plan: Plan, backend: Backend) -> dict[str, str]:
         "working_size_px": f"{scene.grid.width} x {scene.grid.height}",
         "chip_px": str(job.grid.size_px),
         "margin_px": str(job.grid.margin_px),
+        "blend": request.chips.blend,
         "batch_size": str(job.batch_size),
         "backend": ", ".join(f"{name} {value}" for name, value in backend.identity.items() if value),
     }

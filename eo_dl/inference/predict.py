@@ -13,9 +13,10 @@ from ..io.atomic import refuse_existing
 from ..io.chiptables import TABLE_SUFFIX
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..networks.compute import Compute
-from ..tasks import CHIPS
+from ..tasks import CHIPS, RASTER
 from .backends.backend import Backend
-from .backends.choice import BackendName, make_backend
+from .backends.choice import BackendName, check_alike, make_engine
+from .chipoptions import ChipOptions
 from .mapfolder import FolderJournal, outputs_in
 from .outputs import VECTOR_SUFFIXES, is_raster
 from .plan import Plan, Request, make_plan
@@ -24,14 +25,13 @@ from .runplan import kept_prediction, run_plan
 
 
 def predict(
-    model: Bundle | str | Path,
+    model: Bundle | str | Path | Sequence[Bundle | str | Path],
     scenes: SceneSources,
     *,
     out: str | Path,
     aoi: str | Path | None = None,
     probabilities: bool | str | Path = False,
-    chip_px: int | None = None,
-    margin_px: int | None = None,
+    chip_options: ChipOptions = ChipOptions(),
     backend: BackendName = "auto",
     keep_gsd: bool = False,
     min_score: float | None = None,
@@ -47,7 +47,7 @@ def predict(
     model. A stopped run continues with the same call.
 
     Args:
-        model: The model or its file.
+        model: The model or its file; or several, whose probabilities are averaged.
         scenes: Opened scenes, paths, folders or patterns.
         out: The map. Its suffix decides the kind: .tif is a raster of class ids (255 = not measured); .gpkg,
             .geojson, .fgb and .parquet are polygons or boxes. For several scenes a folder with one file per
@@ -55,10 +55,7 @@ def predict(
             cell per chip, and into a .csv, or one vector file for several scenes, one row per image.
         aoi: Polygons outside of which nothing is predicted.
         probabilities: Also write NAME_prob.tif (or this path) with one band per class.
-        chip_px: Side of the chips in which a scene is predicted, pixels (default: that of training; for a
-            fully convolutional network up to 512 on a CPU and 1024 on a GPU: faster, and fewer labels change
-            at seams).
-        margin_px: Context pixels per side, discarded from the output (default: the model's).
+        chip_options: Size and margin of the chips, blending at seams, flips and turns.
         backend: What runs the network: "openvino", "onnxruntime", "torch", or "auto": torch on a GPU; on a
             CPU the first of the three that is installed and can run the model.
         keep_gsd: Do not resample a scene whose GSD differs from the model's.
@@ -81,14 +78,14 @@ def predict(
         >>> predict("model.eodl", "scene.tif", out="map.tif")  # doctest: +SKIP
     """
     started = time.perf_counter()
-    bundle = load_model(model)
+    bundles = _load_models(model)
+    bundle = bundles[0]
     opened = open_scenes(scenes, below=bundle.task.output == CHIPS)  # images in a folder for each class
     listed = not isinstance(scenes, Scene | str | Path)
     into_folder = len(opened) != 1 or _is_folder(out) or (listed and not Path(out).suffix)
     request = Request(
         aoi=aoi,
-        chip_px=chip_px,
-        margin_px=margin_px,
+        chips=chip_options,
         compute=compute,
         min_score=min_score,
         keep_gsd=keep_gsd,
@@ -103,14 +100,20 @@ def predict(
             )
         from .imagetable import predict_images  # lazy: loads pandas, which rasters do not need
 
-        engine = make_backend(backend, bundle, compute=compute, labels_only=False)
+        engine = make_engine(backend, bundles, compute=compute, labels_only=False, views=chip_options.views)
         return predict_images(bundle, opened, Path(out), request, engine, on_progress=on_progress)
     suffix = bundle.task.output.default_suffix
     outs = outputs_in(Path(out), opened, suffix) if into_folder else [Path(out)]
     extras = [_probability_path(bundle, path, probabilities, into_folder) for path in outs]
     journal = FolderJournal(Path(out), into_folder and resume)
     _check_outputs(bundle, opened, outs, extras, overwrite=overwrite, journal=journal)
-    engine = make_backend(backend, bundle, compute=compute, labels_only=not probabilities)
+    if chip_options.blend != "clip" and bundle.task.output != RASTER:
+        raise ConfigError(
+            f"`blend` {chip_options.blend}: {bundle.path} predicts {bundle.task.output.gives}, which are not "
+            "blended; omit it"
+        )
+    labels_only = not probabilities and chip_options.blend == "clip"
+    engine = make_engine(backend, bundles, compute=compute, labels_only=labels_only, views=chip_options.views)
     parts = []
     for scene, path, extra in zip(opened, outs, extras, strict=True):
         plan = make_plan(bundle, scene, path, extra, request, backend=engine)
@@ -119,6 +122,17 @@ def predict(
         return parts[0]
     journal.remove()
     return folder_prediction(Path(out), tuple(parts), time.perf_counter() - started)
+
+
+def _load_models(model: Bundle | str | Path | Sequence[Bundle | str | Path]) -> list[Bundle]:
+    """The models, alike enough to predict as one."""
+    if isinstance(model, Bundle | str | Path):
+        return [load_model(model)]
+    if not model:
+        raise ConfigError("`model`: expected one model or several, found none")
+    bundles = [load_model(single) for single in model]
+    check_alike(bundles)
+    return bundles
 
 
 def _has_row_per_image(bundle: Bundle, out: Path, several: bool) -> bool:

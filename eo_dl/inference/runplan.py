@@ -16,10 +16,12 @@ from ..io.atomic import work_folder
 from ..io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ..io.rasterwriter import RasterWriter
 from ..io.scene import SceneReader
+from ..mosaic.blendmosaic import blended_edges
+from ..mosaic.labelmosaic import RowStrip
 from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
 from .backends.backend import Backend
 from .chipcells import CellDecoder, CellOutput, Cells
-from .chipdecoders import LabelDecoder, ObjectDecoder
+from .chipdecoders import BlendDecoder, Decoder, LabelDecoder, ObjectDecoder
 from .engine import Tally, run_chips
 from .outputs import (
     PROBABILITY_SCALE,
@@ -121,8 +123,13 @@ def _run_rows(
         writer = stack.enter_context(_probability_writer(plan, plan.probabilities))
         sinks.append(ProbabilityRaster(writer))
     with _row_map(plan) as rows:
-        output = RowOutput(sinks, rows, grid)
-        decoder = LabelDecoder(codec, grid, with_probabilities, plan.job.aoi)
+        decoder: Decoder[RowStrip]
+        if plan.request.chips.blend == "hann":
+            output = RowOutput(sinks, rows, blended_edges(grid))
+            decoder = BlendDecoder(codec, grid, with_probabilities, plan.job.aoi)
+        else:
+            output = RowOutput(sinks, rows, grid.row_edges)
+            decoder = LabelDecoder(codec, grid, with_probabilities, plan.job.aoi)
         tally = run_chips(plan.job, backend, decoder, output, on_progress)
     return output, tally
 

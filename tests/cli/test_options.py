@@ -19,6 +19,7 @@ OWN = {
     "--split": {"labels export", "evaluate"},
     "--folds": {"train"},
     "--count": {"labels queue"},
+    "--views": {"labels queue"},
     "--workers": {"tile"},
 }
 
@@ -54,6 +55,7 @@ def test_every_flag_of_a_group_is_listed() -> None:
         options._LABEL_FLAGS,
         options._SAMPLING_FLAGS,
         options._SPLIT_FLAGS,
+        options._CHIP_FLAGS,
         options._COMPUTE_FLAGS,
     )
 

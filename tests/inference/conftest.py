@@ -149,7 +149,7 @@ def use_engine(monkeypatch: pytest.MonkeyPatch) -> Callable[[type[Echo], Bundle]
 
     def use(kind: type[Echo], bundle: Bundle) -> Echo:
         engine = kind(bundle.classes)
-        monkeypatch.setattr("eo_dl.inference.predict.make_backend", lambda *args, **kwargs: engine)
+        monkeypatch.setattr("eo_dl.inference.backends.choice.make_backend", lambda *args, **kwargs: engine)
         return engine
 
     return use

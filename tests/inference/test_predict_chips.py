@@ -63,7 +63,7 @@ class Mean:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Mean:
     made = Mean()
-    monkeypatch.setattr("eo_dl.inference.predict.make_backend", lambda *args, **kwargs: made)
+    monkeypatch.setattr("eo_dl.inference.backends.choice.make_backend", lambda *args, **kwargs: made)
     return made
 
 

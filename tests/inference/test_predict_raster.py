@@ -18,6 +18,7 @@ from scipy import ndimage
 from eo_dl.bundle import Bundle
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import BandError, Cancelled, ConfigError, InputError, OutputExistsError, SceneError
+from eo_dl.inference.chipoptions import ChipOptions
 from eo_dl.inference.predict import predict
 from eo_dl.io.scene import open_scene
 from eo_dl.networks.compute import Compute
@@ -481,7 +482,7 @@ def test_a_stopped_run_over_several_scenes_goes_on(
     assert sorted(path.name for path in (tmp_path / "maps").glob("*.tif")) == ["a.tif"]
     before, ran = (tmp_path / "maps" / "a.tif").stat().st_mtime_ns, len(engine.batches)
     with pytest.raises(OutputExistsError):
-        predict(bundle, scenes, out=tmp_path / "maps", margin_px=3)
+        predict(bundle, scenes, out=tmp_path / "maps", chip_options=ChipOptions(margin_px=3))
     result = predict(bundle, scenes, out=tmp_path / "maps")
     assert (tmp_path / "maps" / "a.tif").stat().st_mtime_ns == before and len(engine.batches) > ran
     assert all(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal, get_args
+
+import numpy as np
 
 from ...bundle import ONNX, Bundle
 from ...core.extras import needs_extra
 from ...errors import ConfigError
 from ...networks.compute import Compute
 from ...networks.device import choose_device, choose_precision
+from ...tasks import CHIPS, OBJECTS
+from .averages import EnsembleBackend, Member, ViewsBackend
 from .backend import Backend
 
 BackendName = Literal["auto", "openvino", "onnxruntime", "torch"]
@@ -43,6 +47,66 @@ def make_backend(name: str, bundle: Bundle, *, compute: Compute, labels_only: bo
     chosen = _fastest(bundle, compute) if name == "auto" else name
     with needs_extra("running a model"):
         return _MAKERS[chosen](_Wanted(bundle, compute, labels_only))
+
+
+def make_engine(
+    name: str, bundles: Sequence[Bundle], *, compute: Compute, labels_only: bool, views: int
+) -> Backend:
+    """One engine for one model or several, which sees each chip in one or several views.
+
+    Args:
+        name: As for `make_backend`.
+        bundles: The models, which must be alike (`check_alike`).
+        compute: Device and precision.
+        labels_only: True if a class map is wanted and neither probabilities nor blending.
+        views: Flips and turns of each chip: 1, 2, 4 or 8.
+
+    Raises:
+        ConfigError: Also if several views or models are wanted of models that predict objects.
+    """
+    first = bundles[0]
+    if len(bundles) == 1 and views == 1:
+        return make_backend(name, first, compute=compute, labels_only=labels_only)
+    if first.task.output == OBJECTS:
+        raise ConfigError(
+            f"{first.path}: predicts objects, for which probabilities cannot be averaged; omit `views` and "
+            "further models"
+        )
+    multi_label = first.task.output == CHIPS and first.codec_for(CHIPS).rule.multi_label
+    members = []
+    for bundle in bundles:
+        engine = make_backend(name, bundle, compute=compute, labels_only=False)
+        if views > 1:
+            engine = ViewsBackend(engine, views, multi_label=multi_label)
+        mean = np.array(bundle.spec.normalization.mean, np.float32)
+        std = np.array(bundle.spec.normalization.std, np.float32)
+        members.append(Member(engine, mean, std, bundle.hash))
+    if len(members) == 1:
+        return members[0].backend
+    return EnsembleBackend(members, multi_label=multi_label)
+
+
+def check_alike(bundles: Sequence[Bundle]) -> None:
+    """Refuse models that cannot predict as one.
+
+    Raises:
+        ConfigError: Task, bands, classes, GSD or chip size differ from those of the first model.
+    """
+    first = bundles[0]
+    for bundle in bundles[1:]:
+        pairs = {
+            "task": (first.spec.task, bundle.spec.task),
+            "bands": (first.bands.describe(), bundle.bands.describe()),
+            "classes": (first.classes.names, bundle.classes.names),
+            "GSD": (first.spec.gsd_m, bundle.spec.gsd_m),
+            "chip size": (first.spec.chip_px, bundle.spec.chip_px),
+        }
+        for what, (expected, found) in pairs.items():
+            if expected != found:
+                raise ConfigError(
+                    f"{bundle.path}: its {what} is {found}, that of {first.path} is {expected}; models that "
+                    "predict as one must agree"
+                )
 
 
 @dataclass(frozen=True)

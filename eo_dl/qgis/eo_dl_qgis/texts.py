@@ -51,6 +51,8 @@ LABELS = {
     "labels": "Labels",
     "lr": "Peak learning rate",
     "chip_px": "Side of a chip (px)",
+    "blend": "Blending at seams",
+    "further_models": "Models to average with",
     "backend": "Engine",
     "margin_px": "Context around each chip (px)",
     "method": "How votes are combined",

@@ -1,0 +1,165 @@
+"""Engines made of others: several views of each chip, or several models, as one.
+
+Probabilities are averaged, and handed on as the logits that give them, so that decoders see one network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...core.arraytypes import AnyArray, BoolArray, Float32Array
+from ..batches import Buffer
+from .backend import Backend, Scaling, numpy_buffer
+
+LOGITS = "logits"
+_LEAST = 1e-7  # probabilities below would be infinite as logits
+
+
+class ViewsBackend:
+    """An engine that looks at each chip in several flips and turns.
+
+    Args:
+        backend: The engine.
+        views: 2 (as it is, flipped), 4 (four turns) or 8 (four turns, as they are and flipped).
+        multi_label: True if a class's probability is a sigmoid of its logit; else they are a softmax.
+    """
+
+    def __init__(self, backend: Backend, views: int, *, multi_label: bool) -> None:
+        self._backend, self._views, self._multi_label = backend, VIEWS[views], multi_label
+        self.takes_stored = backend.takes_stored
+        self.batch_px, self.chip_px = backend.batch_px, backend.chip_px
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """That of the engine, and the number of views."""
+        return {**self._backend.identity, "views": str(len(self._views))}
+
+    def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
+        """Memory for a batch."""
+        return self._backend.buffer(count, bands, size, dtype)
+
+    def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
+        """See `Backend`."""
+        probabilities = []
+        for view in self._views:
+            seen = _channels_last(view.apply(pixels))
+            raw = self._backend.run(seen, np.ascontiguousarray(view.apply(valid)), scaling)
+            of_view = to_probabilities(raw[LOGITS], self._multi_label)
+            if of_view.ndim == 4:  # a class map lies in the frame of the view
+                of_view = np.asarray(view.undo(of_view), np.float32)
+            probabilities.append(of_view)
+        return {LOGITS: to_logits(np.mean(probabilities, axis=0), self._multi_label)}
+
+
+@dataclass(frozen=True)
+class View:
+    """A flip and a turn of the last two axes."""
+
+    turns: int
+    """Quarter turns counter-clockwise."""
+    flipped: bool
+    """Flipped from left to right, before turning."""
+
+    def apply(self, pixels: AnyArray) -> AnyArray:
+        """The pixels (..., H, W) as this view shows them; square chips only."""
+        flipped = pixels[..., ::-1] if self.flipped else pixels
+        return np.rot90(flipped, self.turns, axes=(-2, -1))
+
+    def undo(self, pixels: AnyArray) -> AnyArray:
+        """Pixels of this view as they lie in the chip."""
+        turned = np.rot90(pixels, -self.turns, axes=(-2, -1))
+        return turned[..., ::-1] if self.flipped else turned
+
+
+_TURNS = tuple(View(turns, flipped=False) for turns in range(4))
+VIEWS = {
+    2: (View(0, flipped=False), View(0, flipped=True)),
+    4: _TURNS,
+    8: (*_TURNS, *(View(turns, flipped=True) for turns in range(4))),
+}
+"""Number of views -> the views."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A model of an ensemble."""
+
+    backend: Backend
+    """What runs it."""
+    mean: Float32Array
+    """(C,) its normalization."""
+    std: Float32Array
+    """(C,) its normalization."""
+    name: str
+    """Hash of its file."""
+
+
+class EnsembleBackend:
+    """Several models as one, each with its own normalization.
+
+    Args:
+        members: The models; the first one's normalization is that of the chips that arrive.
+        multi_label: True if a class's probability is a sigmoid of its logit; else they are a softmax.
+    """
+
+    takes_stored = False
+
+    def __init__(self, members: Sequence[Member], *, multi_label: bool) -> None:
+        self._members, self._multi_label = tuple(members), multi_label
+        first, bands = members[0].backend, len(members[0].mean)
+        self._unchanged = Scaling(np.ones(bands, np.float32), np.zeros(bands, np.float32))
+        self.batch_px, self.chip_px = first.batch_px, first.chip_px
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """That of the first model's engine, and the other models."""
+        others = " ".join(member.name for member in self._members[1:])
+        return {**self._members[0].backend.identity, "with models": others}
+
+    def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
+        """Memory for a batch."""
+        return numpy_buffer(count, bands, size, dtype)
+
+    def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
+        """See `Backend`."""
+        probabilities = []
+        for member in self._members:
+            # An engine that normalizes by itself leaves pixels as they are with a gain of 1.
+            raw = member.backend.run(self._renormalized(pixels, valid, member), valid, self._unchanged)
+            probabilities.append(to_probabilities(raw[LOGITS], self._multi_label))
+        return {LOGITS: to_logits(np.mean(probabilities, axis=0), self._multi_label)}
+
+    def _renormalized(self, pixels: AnyArray, valid: BoolArray, member: Member) -> AnyArray:
+        first = self._members[0]
+        if np.array_equal(first.mean, member.mean) and np.array_equal(first.std, member.std):
+            return pixels
+        gain = (first.std / member.std)[:, None, None]
+        shift = ((first.mean - member.mean) / member.std)[:, None, None]
+        changed = np.asarray(pixels, np.float32) * gain + shift
+        return np.where(valid[:, None], changed, np.float32(0))
+
+
+def to_probabilities(logits: AnyArray, multi_label: bool) -> Float32Array:
+    """Class probabilities of logits (N, K, ...), over the second axis."""
+    values = np.asarray(logits, np.float32)
+    if multi_label:
+        return np.asarray(1 / (1 + np.exp(-values)), np.float32)
+    powers = np.exp(values - values.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def to_logits(probabilities: Float32Array, multi_label: bool) -> Float32Array:
+    """Logits that give these probabilities."""
+    bounded = np.clip(probabilities, _LEAST, 1)
+    logits = np.log(bounded)
+    if multi_label:
+        logits = logits - np.log(np.clip(1 - probabilities, _LEAST, 1))
+    return np.asarray(logits, np.float32)
+
+
+def _channels_last(pixels: AnyArray) -> AnyArray:
+    """The same pixels (N, C, H, W), in memory channels last as engines take them."""
+    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
