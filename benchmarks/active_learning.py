@@ -54,13 +54,13 @@ from eo_dl.bundle import Bundle, save_bundle
 from eo_dl.chips.chipwindows import grid_windows
 from eo_dl.chips.truth import SceneTruth
 from eo_dl.core.arrays import MaskTarget
+from eo_dl.core.chipviews import VIEWS
 from eo_dl.core.labeloutlines import MapOutlines
 from eo_dl.core.maplabels import MapLabels
 from eo_dl.core.normalization import Normalization, to_physical
 from eo_dl.core.seeds import derived_seed, generator
 from eo_dl.core.window import Window
 from eo_dl.curation.queue.chipqueue import queue_chips
-from eo_dl.curation.queue.chipviews import VIEWS
 from eo_dl.io.scene import Scene, SceneReader
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.tasks import load_task

@@ -21,12 +21,12 @@ from eo_dl.chips.chiprecord import SplitName
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.sampling import Sampling
 from eo_dl.chips.splits import Split
+from eo_dl.core.chipviews import VIEWS
 from eo_dl.core.labelset import LabelSet
 from eo_dl.curation.checks import checking
 from eo_dl.curation.checks.audit import audit_labels
 from eo_dl.curation.checks.copies import find_copies
 from eo_dl.curation.checks.leakage import check_leakage
-from eo_dl.curation.queue.chipviews import VIEWS
 from eo_dl.errors import ChipSetError
 from eo_dl.io.scene import open_scene
 from eo_dl.labels.labeloptions import LabelOptions

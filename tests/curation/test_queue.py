@@ -19,6 +19,7 @@ from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import Chip, Objects
+from eo_dl.core.chipviews import VIEWS
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.labeloutlines import MapOutlines
 from eo_dl.core.maplabels import MapLabels
@@ -31,7 +32,6 @@ from eo_dl.curation.queue.chipuncertainty import (
     object_uncertainty,
     probability_uncertainty,
 )
-from eo_dl.curation.queue.chipviews import VIEWS
 from eo_dl.curation.queue.reasons import reason
 from eo_dl.curation.queue.selection import select
 from eo_dl.errors import EoDlError, InputError

@@ -20,9 +20,9 @@ from ...chips.chipset import ChipSet
 from ...chips.chipsource import ChipSource
 from ...core.arrays import Chip
 from ...core.arraytypes import Float32Array
+from ...core.chipviews import VIEWS, View
 from ...core.normalization import to_physical
 from ...core.progress import OnProgress, silent
-from ..queue.chipviews import VIEWS, View
 
 _THUMBNAIL_PX = 16
 _ALIKE = 0.95  # correlation of thumbnails from which chips are compared in detail

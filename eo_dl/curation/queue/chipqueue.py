@@ -14,6 +14,7 @@ from ...bundle import Bundle, load_model
 from ...chips.chipset import ChipSet, open_chip_set
 from ...chips.measure import Candidate, enough_valid
 from ...core.arraytypes import Float32Array
+from ...core.chipviews import VIEWS
 from ...core.htmlcard import grid_table
 from ...core.labelset import LabelSet
 from ...core.progress import OnProgress, silent
@@ -26,7 +27,6 @@ from ...io.scene import Scene, SceneSources, open_scenes
 from ...io.vectorlayers import write_layers
 from ...labels.reading import read_labels
 from ...networks.compute import Compute
-from .chipviews import VIEWS
 from .modelprobe import Probe, ProbedChip
 from .openground import WindowsPerScene, chip_outlines, find_open_ground, neighbourhoods
 from .reasons import reason

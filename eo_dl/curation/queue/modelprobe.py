@@ -10,6 +10,7 @@ import numpy as np
 
 from ...core.arrays import Chip
 from ...core.arraytypes import AnyArray, BoolArray, Float32Array
+from ...core.chipviews import VIEWS, View
 from ...core.extras import needs_extra
 from ...core.gridwindow import GridWindow
 from ...errors import BundleError
@@ -22,7 +23,6 @@ from .chipuncertainty import (
     object_uncertainty,
     probability_uncertainty,
 )
-from .chipviews import VIEWS, View
 
 if TYPE_CHECKING:
     import torch

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.arraytypes import AnyArray, BoolArray, Float32Array
+from ...core.chipviews import VIEWS
 from ..batches import Buffer
 from .backend import Backend, Scaling, numpy_buffer
 
@@ -23,12 +24,12 @@ class ViewsBackend:
 
     Args:
         backend: The engine.
-        views: 2 (as it is, flipped), 4 (four turns) or 8 (four turns, as they are and flipped).
+        views: 2 (unchanged, mirrored), 4 (also upside down and transposed) or 8 (all flips and turns).
         multi_label: True if a class's probability is a sigmoid of its logit; else they are a softmax.
     """
 
     def __init__(self, backend: Backend, views: int, *, multi_label: bool) -> None:
-        self._backend, self._views, self._multi_label = backend, VIEWS[views], multi_label
+        self._backend, self._views, self._multi_label = backend, VIEWS[:views], multi_label
         self.takes_stored = backend.takes_stored
         self.batch_px, self.chip_px = backend.batch_px, backend.chip_px
 
@@ -52,35 +53,6 @@ class ViewsBackend:
                 of_view = np.asarray(view.undo(of_view), np.float32)
             probabilities.append(of_view)
         return {LOGITS: to_logits(np.mean(probabilities, axis=0), self._multi_label)}
-
-
-@dataclass(frozen=True)
-class View:
-    """A flip and a turn of the last two axes."""
-
-    turns: int
-    """Quarter turns counter-clockwise."""
-    flipped: bool
-    """Flipped from left to right, before turning."""
-
-    def apply(self, pixels: AnyArray) -> AnyArray:
-        """The pixels (..., H, W) as this view shows them; square chips only."""
-        flipped = pixels[..., ::-1] if self.flipped else pixels
-        return np.rot90(flipped, self.turns, axes=(-2, -1))
-
-    def undo(self, pixels: AnyArray) -> AnyArray:
-        """Pixels of this view as they lie in the chip."""
-        turned = np.rot90(pixels, -self.turns, axes=(-2, -1))
-        return turned[..., ::-1] if self.flipped else turned
-
-
-_TURNS = tuple(View(turns, flipped=False) for turns in range(4))
-VIEWS = {
-    2: (View(0, flipped=False), View(0, flipped=True)),
-    4: _TURNS,
-    8: (*_TURNS, *(View(turns, flipped=True) for turns in range(4))),
-}
-"""Number of views -> the views."""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...core.arrays import Objects
-from ...core.arraytypes import AnyArray, Float32Array
+from .arrays import Objects
+from .arraytypes import AnyArray, Float32Array
 
 
 @dataclass(frozen=True)
