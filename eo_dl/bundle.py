@@ -30,6 +30,7 @@ from .core.normalization import Normalization
 from .errors import BundleError, ConfigError
 from .io.atomic import atomic_file
 from .modelcard import model_card
+from .modelitem import model_item
 from .modelspec import MemberSpec, ModelSpec, ScoreSpec, read_spec
 from .tasks import (
     Codec,
@@ -47,13 +48,14 @@ if TYPE_CHECKING:
     from .networks.tasknetwork import TaskNetwork
 
 SPEC, WEIGHTS, ONNX = "model.json", "weights.safetensors", "model.onnx"
+CARD, ITEM, PREVIEW = "README.md", "item.json", "preview.png"
 _MIB = 2**20
 # The members that a bundle may have, in their order in the file, and the largest size of each, bytes.
 MEMBERS = {
     SPEC: 16 * _MIB,
-    "README.md": 4 * _MIB,
-    "preview.png": 64 * _MIB,
-    "item.json": 16 * _MIB,
+    CARD: 4 * _MIB,
+    PREVIEW: 64 * _MIB,
+    ITEM: 16 * _MIB,
     "config.yaml": _MIB,
     WEIGHTS: 16_384 * _MIB,
     ONNX: 16_384 * _MIB,
@@ -93,10 +95,10 @@ def save_bundle(
 
     Args:
         path: The new file.
-        spec: The description of the model; the model card is made from it.
+        spec: The description of the model; the model card and the STAC item are made from it.
         state: The weights by tensor name.
         preview: A picture of predictions, PNG.
-        extra: Further members: "model.onnx", "item.json", "config.yaml".
+        extra: Further members: "model.onnx", "config.yaml".
         overwrite: Replace an existing file.
 
     Returns:
@@ -110,13 +112,15 @@ def save_bundle(
     _check_finite(arrays, str(path))
     members = dict(extra or {}) | {
         WEIGHTS: safetensors.numpy.save(arrays),
-        "README.md": model_card(spec).encode(),
+        CARD: model_card(spec).encode(),
     }
     if preview is not None:
-        members["preview.png"] = preview
+        members[PREVIEW] = preview
     _check_names(list(members), str(path))
-    member_specs = {name: MemberSpec(size=len(data), sha256=_sha256(data)) for name, data in members.items()}
-    members[SPEC] = spec.model_copy(update={"members": member_specs}).to_json()
+    item = model_item(spec, member_specs(members))
+    if item is not None:
+        members[ITEM] = item
+    members[SPEC] = spec.model_copy(update={"members": member_specs(members)}).to_json()
     with (
         atomic_file(path, overwrite=overwrite) as part,
         zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive,
@@ -125,6 +129,11 @@ def save_bundle(
             if name in members:
                 archive.writestr(_entry(name), members[name])
     return load_model(path)
+
+
+def member_specs(members: Mapping[str, bytes]) -> dict[str, MemberSpec]:
+    """Size and SHA-256 of files by name."""
+    return {name: MemberSpec(size=len(data), sha256=_sha256(data)) for name, data in members.items()}
 
 
 def load_model(model: Bundle | str | Path) -> Bundle:
@@ -284,7 +293,7 @@ class Bundle:
             ("GSD", gsd),
             ("chip", f"{spec.chip_px} px, margin {spec.margin_px} px"),
         ]
-        picture = self.read("preview.png") if "preview.png" in self.members else None
+        picture = self.read(PREVIEW) if PREVIEW in self.members else None
         header = ("split", "score", "class", "value", "95 %", "count")
         return card(Path(self.path).name, rows, picture) + grid_table(header, map(_score_row, spec.scores))
 

@@ -139,11 +139,12 @@ def test_the_network_is_made_in_eval_mode(saved: Path) -> None:
 
 
 def test_places_for_onnx_and_stac_are_kept(tmp_path: Path) -> None:
+    origin = Provenance(created="2026-11-30T04:00:00+00:00")
     bundle = save_bundle(
         tmp_path / "m.eodl",
-        _spec(),
+        _spec(provenance=origin),
         _network().state_dict(),
-        extra={"model.onnx": b"graph", "item.json": b"{}"},
+        extra={"model.onnx": b"graph"},
     )
     assert bundle.read("model.onnx") == b"graph"
     assert set(bundle.members) == set(MEMBERS) - {"preview.png", "config.yaml"}

@@ -35,6 +35,7 @@ FLOORS = {
     "tasks": 5,
     "modelspec": 6,
     "modelcard": 6,
+    "modelitem": 6,
     "bundle": 6,
     "export": 7,
     "training": 8,
@@ -45,7 +46,7 @@ FLOORS = {
 }
 # The files of the model file stand on one floor and may know each other; the test of circles keeps their
 # order.
-MODEL_FILE = {"modelspec", "modelcard", "bundle"}
+MODEL_FILE = {"modelspec", "modelcard", "modelitem", "bundle"}
 
 
 def _room(path: Path) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..bundle import ONNX, SPEC, WEIGHTS, Bundle, save_bundle
+from ..bundle import CARD, ITEM, ONNX, PREVIEW, SPEC, WEIGHTS, Bundle, save_bundle
 from ..core.arraytypes import Float32Array
 from ..core.seeds import generator
 from ..errors import ExportError
@@ -18,7 +18,7 @@ from .chipfreedom import chip_freedom
 from .onnxgraph import Agreement, GraphInput, compare, export_graph
 
 _CHECKED_CHIPS = 4
-_MADE_AGAIN = {SPEC, WEIGHTS, "README.md", "item.json"}
+_MADE_AGAIN = {SPEC, WEIGHTS, CARD, ITEM}
 
 
 def checked_graph(
@@ -92,7 +92,7 @@ def add_graph(bundle: Bundle) -> tuple[Bundle, Agreement]:
     """
     new = graph_from_weights(bundle)
     kept = {name: bundle.read(name) for name in bundle.members if name not in _MADE_AGAIN}
-    preview = kept.pop("preview.png", None)
+    preview = kept.pop(PREVIEW, None)
     spec = bundle.spec.model_copy(update={"any_chip": new.any_chip})
     written = save_bundle(
         bundle.path, spec, bundle.state(), preview=preview, extra={**kept, ONNX: new.graph}, overwrite=True
