@@ -24,9 +24,9 @@ from ..core.htmlcard import card, grid_table, inline_png
 from ..core.labelset import LabelSet
 from ..core.normalization import BandStatistics
 from ..core.pixellabels import PixelLabels
+from ..core.pixelpolygons import polygonize
 from ..core.window import Window
 from ..errors import ChipSetError, ConfigError
-from ..io.rasterize import polygonize
 from ..io.scene import Scene
 from .chiprecord import SPLITS, ChipRecord
 from .conflicts import ChipGround, gave_way

@@ -115,7 +115,7 @@ class MapOutlines:
         near = tree.query(grid.footprint(grid.window.buffered(1)), predicate="intersects")
         index = np.sort(near).astype(np.int64)
         if self.images is not None:
-            index = index[self._belongs_to(image_name, self.images)[index]]
+            index = index[self._is_unbound[index] | np.isin(index, self._rows_by_image.of(image_name))]
         in_pixels = grid.geometries_to_pixel(geometries[index])
         touching = touches_frame(in_pixels, grid)
         return index[touching], in_pixels[touching]
@@ -127,10 +127,18 @@ class MapOutlines:
             self._in_crs[key] = geometries, shapely.STRtree(geometries)
         return self._in_crs[key]
 
-    def _belongs_to(self, image_name: str, images: ObjectArray) -> BoolArray:
-        belongs = np.array([image is None for image in images], np.bool_)
-        belongs[RowsByImage(images).of(image_name)] = True
-        return belongs
+    @cached_property
+    def _is_unbound(self) -> BoolArray:
+        images = self._names_of_images
+        return np.array([image is None for image in images], np.bool_)
+
+    @cached_property
+    def _rows_by_image(self) -> RowsByImage:
+        return RowsByImage(self._names_of_images)
+
+    @property
+    def _names_of_images(self) -> ObjectArray:
+        return np.empty(0, dtype=object) if self.images is None else self.images
 
 
 @dataclass(frozen=True)

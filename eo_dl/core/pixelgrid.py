@@ -19,6 +19,7 @@ from shapely.geometry import Polygon
 
 from ..errors import GridError
 from .arraytypes import Float64Array, GeometryArray
+from .groundareas import ground_areas
 from .window import Window
 
 
@@ -147,16 +148,11 @@ class PixelGrid:
     def areas_m2(self, geometries: GeometryArray) -> Float64Array:
         """Ground area of polygons given in this grid's CRS, square metres (pixels squared without a CRS).
 
-        Geodesic on the ellipsoid (Karney 2013, through PROJ), because Web Mercator and degrees are not
-        metres.
+        On the ellipsoid, because Web Mercator and degrees are not metres; see `ground_areas`.
         """
         if self.crs is None:
             return np.asarray(shapely.area(geometries), np.float64)
-        in_degrees = shapely.transform(
-            geometries, lambda xy: np.column_stack(self._to_lonlat(xy[:, 0], xy[:, 1]))
-        )
-        geod = _geod(self.crs)
-        return np.array([_geodesic_area(polygon, geod) for polygon in np.atleast_1d(in_degrees)], np.float64)
+        return ground_areas(np.atleast_1d(geometries), _geod(self.crs), self._to_lonlat)
 
     def _to_lonlat(self, xs: Float64Array, ys: Float64Array) -> tuple[Float64Array, Float64Array]:
         crs = self.required_crs
@@ -169,14 +165,6 @@ class PixelGrid:
                 f"the raster lies outside the area of its CRS '{crs.name}'; check CRS and transform"
             )
         return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
-
-
-def _geodesic_area(geometry: shapely.Geometry, geod: Geod) -> float:
-    if geometry.is_empty:
-        return 0.0
-    if geometry.geom_type == "Polygon":
-        geometry = shapely.geometry.polygon.orient(geometry)
-    return abs(float(geod.geometry_area_perimeter(geometry)[0]))
 
 
 def _geod(crs: CRS) -> Geod:

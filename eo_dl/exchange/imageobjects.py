@@ -17,10 +17,10 @@ from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
 from ..core.pixelgrid import PixelGrid
 from ..core.pixellabels import PixelLabels
+from ..core.pixelpolygons import polygonize
 from ..core.rasterlabels import LabelRaster, RasterLabels
 from ..core.window import Window
 from ..errors import LabelError
-from ..io.rasterize import polygonize
 from ..io.scene import Scene
 from ..labels.cleaning import polygonal_part
 from ..labels.formats.annotations import Annotations, LabelledImage, LabelledObject, Losses

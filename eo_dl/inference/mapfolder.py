@@ -132,6 +132,7 @@ class FolderJournal:
         self._folder = folder
         self._path = folder / _JOURNAL
         self._enabled = enabled
+        self._journal: Journal | None = None
         self._entries = list(read_entries(self._path)) if enabled else []
         self._known: dict[str, FinishedMap] = {}
         self._file_names: set[str] = set()
@@ -157,8 +158,10 @@ class FolderJournal:
         files = tuple(FinishedFile.of(path, self._folder) for path in paths)
         entry = FinishedMap(key, files, count, chips).entry()
         with disk_errors(self._path):
-            Journal(self._path, self._entries).append(entry)
-        self._entries.append(entry)
+            if self._journal is None:
+                # Not before the first map is finished, and once: it checks all known entries.
+                self._journal = Journal(self._path, self._entries)
+            self._journal.append(entry)
 
     def remove(self) -> None:
         """Delete the journal: all maps are finished."""

@@ -18,12 +18,12 @@ from ..core.arraytypes import AnyArray, GeometryArray, Int64Array, UInt8Array
 from ..core.chipgrid import ChipGrid
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
+from ..core.pixelpolygons import RowPolygonizer
 from ..errors import ConfigError
 from ..io.classmap import QUANTA
 from ..io.rasterwriter import RasterWriter
 from ..mosaic.labelmosaic import RowStrip
 from ..mosaic.objectmosaic import ObjectMosaic
-from ..mosaic.rowpolygons import RowPolygonizer
 from ..tasks import OutputKind
 from .chipdecoders import ChipObjects
 from .regrid import RowMap

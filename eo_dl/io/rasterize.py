@@ -1,8 +1,7 @@
-"""Polygons to pixels and back, in pixel coordinates: the only module that uses `rasterio.features`."""
+"""Polygons to pixels, in pixel coordinates: the only module that uses `rasterio.features`."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -10,12 +9,9 @@ import numpy as np
 import shapely
 from rasterio import features
 
-from ..core.arraytypes import AnyArray, BoolArray, GeometryArray, Int64Array, IntArray
+from ..core.arraytypes import AnyArray, GeometryArray, IntArray
 from ..core.geometries import missing_or_empty
 from .gdal import quietly
-
-_WARM_UP = threading.Lock()
-_warm = threading.Event()
 
 
 def burn(
@@ -98,37 +94,3 @@ def _clipped(geometries: GeometryArray, height: int, width: int) -> GeometryArra
     out = geometries.copy()
     out[far] = clipped
     return out
-
-
-def polygonize(array: AnyArray, valid: BoolArray | None = None) -> tuple[GeometryArray, Int64Array]:
-    """Polygons around connected pixels of one value.
-
-    4-connected, because 8-connected outlines of two diagonal pixels are not valid polygons.
-
-    Args:
-        array: (H, W) integer values.
-        valid: (H, W) False for pixels that belong to no polygon.
-
-    Returns:
-        (N,) polygons in pixel coordinates, and their (N,) values.
-    """
-    _warm_up()
-    if array.dtype not in (np.uint8, np.int16, np.uint16, np.int32):
-        array = array.astype(np.int32)
-    # rasterio silences its warning by swapping the filters of the whole process, so in one of two threads it
-    # may still be shown.
-    with quietly():
-        shapes = list(features.shapes(np.ascontiguousarray(array), mask=valid, connectivity=4))
-    polygons = np.empty(len(shapes), dtype=object)
-    for index, (shape, _) in enumerate(shapes):
-        polygons[index] = shapely.Polygon(shape["coordinates"][0], shape["coordinates"][1:])
-    return polygons, np.array([int(value) for _, value in shapes], np.int64)
-
-
-def _warm_up() -> None:
-    """Run the first call alone: two first calls at once can deadlock (rasterio#3611, GDAL >= 3.11)."""
-    if _warm.is_set():
-        return
-    with _WARM_UP:
-        list(features.shapes(np.zeros((1, 1), np.uint8)))
-        _warm.set()

@@ -12,7 +12,7 @@ from ..core.arraytypes import BoolArray, Float32Array, Float64Array, GeometryArr
 from ..core.boxes import areas
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixellabels import PixelLabels
-from ..io.rasterize import polygonize
+from ..core.pixelpolygons import polygonize
 
 _LEAST_SIDE_PX = 1.0
 _LEAST_AREA = 1e-12  # for divisions

@@ -14,6 +14,7 @@ from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array, G
 from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
 from ..core.geometries import shifted
 from ..core.pixelgrid import PixelGrid
+from ..core.pixelpolygons import RowPolygonizer, ValuePolygons
 from ..core.progress import OnProgress, silent
 from ..core.window import Window
 from ..errors import ConfigError, SceneError
@@ -24,10 +25,10 @@ from ..io.outputtags import GRID_TAG, grid_tag
 from ..io.rasterize import burn
 from ..io.scene import Scene, SceneReader, open_scene
 from ..io.vectorlayers import check_vector_suffix, write_layer
-from .rowpolygons import RowPolygonizer
 
 BACKGROUND_ID = 0
 _STRIP_ROWS = 512
+_PORTION = 10_000
 
 
 @dataclass(frozen=True)
@@ -127,20 +128,36 @@ def vectorize(
 def _polygonized(class_map: ClassMap, area: Aoi | None, on_progress: OnProgress) -> _Polygons:
     grid = class_map.grid
     polygonizer = RowPolygonizer(grid.width, skip=(BACKGROUND_ID, IGNORE_ID))
-    finished = []
+    parts = []
     for row0, ids in class_map.row_strips():
         if area is not None:
             ids[~area.mask(Window(0, row0, grid.width, len(ids)))] = IGNORE_ID
-        finished.append(polygonizer.add(row0, ids))
+        parts.append(_measured(polygonizer.add(row0, ids), grid))
         on_progress(row0 + len(ids), grid.height, "rows")
-    finished.append(polygonizer.close())
-    geometries = np.concatenate([outlines for outlines, _ in finished])
-    class_ids = np.concatenate([ids for _, ids in finished])
+    parts.append(_measured(polygonizer.close(), grid))
+    return _Polygons(
+        np.concatenate([part.geometries for part in parts]),
+        np.concatenate([part.class_ids for part in parts]),
+        np.concatenate([part.areas_m2 for part in parts]),
+    )
+
+
+def _measured(polygons: ValuePolygons, grid: PixelGrid) -> _Polygons:
+    geometries, class_ids = polygons
     return _Polygons(geometries, class_ids, _areas_m2(geometries, grid))
 
 
 def _areas_m2(geometries: GeometryArray, grid: PixelGrid) -> Float64Array:
-    return grid.areas_m2(grid.geometries_to_map(geometries)) if len(geometries) else np.empty(0)
+    areas = np.empty(len(geometries))
+    for part in _portions(len(geometries)):
+        areas[part] = grid.areas_m2(grid.geometries_to_map(geometries[part]))
+    return areas
+
+
+def _portions(count: int) -> Iterator[slice]:
+    """Slices of `count` polygons, so that only a portion of them exists twice."""
+    for start in range(0, count, _PORTION):
+        yield slice(start, start + _PORTION)
 
 
 def _all_classes(classes: ClassSet | None, class_ids: Int64Array) -> ClassSet:
@@ -154,6 +171,7 @@ def _all_classes(classes: ClassSet | None, class_ids: Int64Array) -> ClassSet:
 
 
 def _table(polygons: _Polygons, grid: PixelGrid, classes: ClassSet) -> geopandas.GeoDataFrame:
+    """The polygons as features. Their outlines are moved to map coordinates in place."""
     names = {info.id: info.name for info in classes}
     columns: dict[str, AnyArray] = {
         "class_name": np.array([names[class_id] for class_id in polygons.class_ids.tolist()], dtype=object),
@@ -164,8 +182,8 @@ def _table(polygons: _Polygons, grid: PixelGrid, classes: ClassSet) -> geopandas
     if polygons.scores is not None:
         columns["score"] = polygons.scores.round(4)
     geometries = polygons.geometries
-    if len(geometries):
-        geometries = grid.geometries_to_map(geometries)
+    for part in _portions(len(geometries)):
+        geometries[part] = grid.geometries_to_map(geometries[part])
     crs = None if grid.crs is None else grid.crs.to_wkt()
     return geopandas.GeoDataFrame(columns, geometry=geometries, crs=crs)
 

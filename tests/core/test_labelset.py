@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from eo_dl.core import geometries as geometries_module
+from eo_dl.core import labeloutlines
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.features import Features, LabelRows
 from eo_dl.core.imagelabels import CoveredImage, ImageLabels, WholeImageLabels
@@ -222,3 +224,17 @@ def test_a_column_of_another_length_is_refused() -> None:
         replace(features([shapely.box(0, 0, 1, 1)]), scores=np.array([0.5, 0.5]))
     with pytest.raises(ValueError, match="need the image of each feature"):
         ImageLabels(CLASSES, features([shapely.box(0, 0, 1, 1)]), "labels")
+
+
+def test_labels_bound_to_scenes_are_sorted_once_for_all_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = [shapely.box(x, 5_199_000, x + 5, 5_199_005) for x in range(500_000, 500_100, 10)]
+    labels = map_labels(boxes, UTM)
+    images = np.array([None, "a.tif", "b.tif", "a.tif", None, "a.tif", "b.tif", "c.tif", "a.tif", None])
+    labels = replace(labels, features=replace(labels.features, images=images))
+    grid = PixelGrid(UTM, Affine(1, 0, 500_000, 0, -1, 5_200_000), 2000, 60)
+    sorting, moving = Mock(wraps=labeloutlines.RowsByImage), Mock(wraps=labeloutlines.reproject)
+    monkeypatch.setattr(labeloutlines, "RowsByImage", sorting)
+    monkeypatch.setattr(labeloutlines, "reproject", moving)
+    for scene, expected in (("a.tif", [0, 1, 3, 4, 5]), ("b.tif", [0, 2, 4, 6]), ("x.tif", [0, 4])):
+        assert labels.for_grid(grid, scene).index.tolist() == expected
+    assert sorting.call_count == 1 and moving.call_count == 1

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from eo_dl.io.rasterize import burn, polygonize
+from eo_dl.core.pixelpolygons import polygonize
+from eo_dl.io.rasterize import burn
 
 small = arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 3))
 

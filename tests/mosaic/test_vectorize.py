@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from eo_dl.io.rasterize import burn, polygonize
-from eo_dl.mosaic.rowpolygons import RowPolygonizer
+from eo_dl.core.pixelpolygons import RowPolygonizer, polygonize
+from eo_dl.io.rasterize import burn
 
 Labels = npt.NDArray[np.uint8]
 

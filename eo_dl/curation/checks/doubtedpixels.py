@@ -22,11 +22,12 @@ from ...core.classes import IGNORE_ID
 from ...core.geometries import shifted
 from ...core.normalization import to_physical
 from ...core.pixellabels import PixelLabels
+from ...core.pixelpolygons import polygonize
 from ...core.progress import OnProgress
 from ...core.rasterlabels import LabelRaster, RasterLabels
 from ...core.window import Window
 from ...inference.predict import predict
-from ...io.rasterize import burn, polygonize
+from ...io.rasterize import burn
 from ...io.scene import Scene, SceneReader, open_scene
 from ...labels.placement import PlacedLabels
 from ...labels.raster.masks import read_mask

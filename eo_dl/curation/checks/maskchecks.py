@@ -11,9 +11,9 @@ import shapely
 from ...core.arraytypes import BoolArray, GeometryArray, Int64Array, UInt8Array
 from ...core.classes import ClassSet
 from ...core.geometries import shifted
+from ...core.pixelpolygons import polygonize
 from ...core.rasterlabels import LabelRaster
 from ...core.window import Window
-from ...io.rasterize import polygonize
 from ...io.scene import Scene, SceneReader
 from ...labels.raster.masks import read_mask
 from .finding import Finding

@@ -20,9 +20,9 @@ from shapely.affinity import rotate, scale
 from ...core.classes import ClassSet
 from ...core.geometries import polygons_in, shifted
 from ...core.imagelabels import CoveredImage
+from ...core.pixelpolygons import polygonize
 from ...errors import LabelError
 from ...io.geojson import plain_value
-from ...io.rasterize import polygonize
 from ...io.xmltree import element, to_xml
 from ..classnames import Known
 from ..classrequest import value_text

@@ -21,9 +21,9 @@ from PIL import Image, UnidentifiedImageError
 from ...core.arraytypes import BoolArray, Float64Array
 from ...core.geometries import polygons_in, shifted
 from ...core.imagelabels import CoveredImage
+from ...core.pixelpolygons import polygonize
 from ...errors import LabelError
 from ...io.geojson import plain_value
-from ...io.rasterize import polygonize
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
 from ..records import PixelObject, Records, image_name, pixel_records

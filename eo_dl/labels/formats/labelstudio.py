@@ -25,8 +25,9 @@ from ...core.arraytypes import Float64Array
 from ...core.classes import ClassSet
 from ...core.geometries import polygons_in
 from ...core.imagelabels import CoveredImage
+from ...core.pixelpolygons import polygonize
 from ...errors import LabelError
-from ...io.rasterize import burn, polygonize
+from ...io.rasterize import burn
 from ...io.xmltree import element, to_xml
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions

@@ -15,7 +15,7 @@ import shapely
 
 from ...core.arraytypes import BoolArray, Int64Array
 from ...core.geometries import shifted
-from ...io.rasterize import polygonize
+from ...core.pixelpolygons import polygonize
 
 _MAX_PIXELS = 2**28
 _MAX_CHARACTERS_PER_RUN = 7

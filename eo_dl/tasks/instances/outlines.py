@@ -14,7 +14,8 @@ import shapely
 from ...core.arrays import boxes_to_polygons
 from ...core.arraytypes import BoolArray, Float64Array, FloatArray, GeometryArray, Int64Array
 from ...core.geometries import shifted
-from ...io.rasterize import burn, polygonize
+from ...core.pixelpolygons import polygonize
+from ...io.rasterize import burn
 
 _HALF = 0.5
 _APART = 1e-3

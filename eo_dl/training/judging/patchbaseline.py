@@ -14,7 +14,8 @@ from ...chips.dataset import Sample
 from ...core.arrays import BoxTarget, Objects
 from ...core.arraytypes import Float32Array, Float64Array, GeometryArray, IntArray
 from ...core.classes import IGNORE_ID
-from ...io.rasterize import burn, polygonize
+from ...core.pixelpolygons import polygonize
+from ...io.rasterize import burn
 from .pixelregression import DrawnPixels, PixelRegression
 from .thresholds import best_threshold
 

@@ -1,0 +1,138 @@
+"""Speed and memory of `vectorize` against the tutorial way, in one run.
+
+    python benchmarks/vectorizing.py [--rounds N]      writes benchmarks/vectorizing.md
+
+A class map of 8192 x 8192 px with three classes in ragged patches. The tutorial way reads the whole map,
+takes `rasterio.features.shapes`, makes each polygon with shapely and writes a GeoDataFrame without areas or
+style. Each runs in processes of its own, in turn; imports are not counted in seconds, but in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.transform import from_origin
+from scipy.ndimage import gaussian_filter
+
+CACHE = Path(__file__).parent / "cache"
+RESULT = Path(__file__).parent / "vectorizing.md"
+SIZE_PX = 8192
+
+
+def make_map() -> Path:
+    """The class map, made once."""
+    path = CACHE / f"classes_{SIZE_PX}.tif"
+    if path.exists():
+        return path
+    CACHE.mkdir(exist_ok=True)
+    rng = np.random.default_rng(3)
+    field = gaussian_filter(rng.standard_normal((SIZE_PX, SIZE_PX), dtype=np.float32), 3.4)
+    classes = rng.integers(1, 4, (SIZE_PX // 64, SIZE_PX // 64)).repeat(64, axis=0).repeat(64, axis=1)
+    ids = np.where(field > 0.5 * field.std(), classes, 0).astype(np.uint8)
+    profile = {
+        "driver": "GTiff",
+        "height": SIZE_PX,
+        "width": SIZE_PX,
+        "count": 1,
+        "dtype": "uint8",
+        "nodata": 255,
+        "crs": "EPSG:32633",
+        "transform": from_origin(500_000, 5_400_000, 0.5, 0.5),
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "compress": "deflate",
+    }
+    with rasterio.open(path, "w", **profile) as dataset:
+        dataset.write(ids, 1)
+    return path
+
+
+def tutorial(source: Path, out: Path) -> int:
+    """What tutorials show."""
+    import geopandas
+    from rasterio.features import shapes
+    from shapely.geometry import shape
+
+    with rasterio.open(source) as dataset:
+        ids = dataset.read(1)
+        found = list(shapes(ids, mask=ids > 0, transform=dataset.transform))
+        table = geopandas.GeoDataFrame(
+            {"class_id": [int(value) for _, value in found]},
+            geometry=[shape(outline) for outline, _ in found],
+            crs=dataset.crs,
+        )
+    table.to_file(out, driver="GPKG")
+    return len(table)
+
+
+def ours(source: Path, out: Path) -> int:
+    """The whole of `vectorize`."""
+    from eo_dl.mosaic.vectorize import vectorize
+
+    vectorize(source, out=out)
+    return 0
+
+
+def child(name: str) -> None:
+    """Do it once and report seconds and peak memory."""
+    import geopandas  # noqa: F401 - imports are not counted
+
+    import eo_dl.mosaic.vectorize  # noqa: F401
+
+    work = {"tutorial": tutorial, "vectorize": ours}[name]
+    source = make_map()
+    with tempfile.TemporaryDirectory() as folder:
+        wall, cpu = time.perf_counter(), time.process_time()
+        polygons = work(source, Path(folder) / "out.gpkg")
+        seconds = time.perf_counter() - wall, time.process_time() - cpu
+    status = Path("/proc/self/status").read_text()
+    peak = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
+    print(json.dumps([*seconds, int(peak) / 1024, polygons]))
+
+
+def main() -> None:
+    """Measure and record."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child)
+        return
+    make_map()
+    found: dict[str, list[list[float]]] = {"tutorial": [], "vectorize": []}
+    for number in range(options.rounds):
+        for name, rounds in found.items():
+            done = subprocess.run(
+                [sys.executable, __file__, "--child", name], capture_output=True, text=True, check=True
+            )
+            rounds.append(json.loads(done.stdout.splitlines()[-1]))
+            print(number, name, rounds[-1], flush=True)
+    lines = [
+        "# Vectorizing",
+        "",
+        f"Made by `python benchmarks/vectorizing.py` ({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}).",
+        f"A class map of {SIZE_PX} px, {found['tutorial'][0][3]:.0f} polygons; medians of {options.rounds} rounds.",
+        "",
+        "| | wall s | CPU s | peak MB |",
+        "|---|---|---|---|",
+    ]
+    for name, rounds in found.items():
+        wall, cpu, peak = (statistics.median(column) for column in list(zip(*rounds, strict=True))[:3])
+        lines.append(f"| {name} | {wall:.1f} | {cpu:.1f} | {peak:.0f} |")
+    RESULT.write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
