@@ -122,8 +122,9 @@ def main() -> None:
     lines = [
         "# Vectorizing",
         "",
-        f"Made by `python benchmarks/vectorizing.py` ({os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}).",
-        f"A class map of {SIZE_PX} px, {found['tutorial'][0][3]:.0f} polygons; medians of {options.rounds} rounds.",
+        f"`python benchmarks/vectorizing.py`, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}:",
+        f"a class map of {SIZE_PX} px, medians of {options.rounds} rounds in turn,",
+        f"{found['tutorial'][0][3]:.0f} polygons.",
         "",
         "| | wall s | CPU s | peak MB |",
         "|---|---|---|---|",

@@ -206,7 +206,8 @@ def _split(
     """The chips with their blocks, splits and folds."""
     ground = chip_ground(job.scenes, records, job.chip_px)
     if job.split.by == "scene":
-        blocks = _scene_blocks(job.scenes, records, ground.near_pairs(0))
+        pairs = ground.near_pairs(0, [record.scene_index for record in records])
+        blocks = _scene_blocks(job.scenes, records, pairs)
     else:
         pitch_px = job.chip_px - job.sampling.overlap_px
         side_px = job.split.block_side_px(job.chip_px, job.gsd_m)

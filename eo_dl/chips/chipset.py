@@ -146,7 +146,8 @@ class ChipSet:
         tentative = fold_splits([record.fold for record in self.records], fold, self.folds)
         ground = chip_ground(self.scenes, self.records, self.chip_px)
         keep = np.array([record.keep for record in self.records])
-        splits = without(tentative, gave_way(tentative, keep, ground.near_pairs(self.guard_px)))
+        pairs = ground.near_pairs(self.guard_px, tentative)
+        splits = without(tentative, gave_way(tentative, keep, pairs))
         records = tuple(
             replace(record, split=split) for record, split in zip(self.records, splits, strict=True)
         )
@@ -368,7 +369,8 @@ def _shared_ground(ground: ChipGround, records: Sequence[ChipRecord]) -> dict[st
 def _shared_message(folder: Path, ground: ChipGround, records: Sequence[ChipRecord]) -> str:
     """Which chips of two splits share ground."""
     clashes = []
-    for first, second in zip(*ground.near_pairs(0), strict=True):
+    pairs = ground.near_pairs(0, [record.counted_split for record in records])
+    for first, second in zip(*pairs, strict=True):
         pair = (records[first], records[second])
         splits = {record.counted_split for record in pair}
         if len(splits) == 2 and "none" not in splits:

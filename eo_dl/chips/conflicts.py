@@ -39,27 +39,41 @@ class ChipGround:
     outlines: GeometryArray
     """(N,) for each chip its outline, in the frame of its place."""
 
-    def near_pairs(self, guard_px: float) -> ChipPairs:
-        """All pairs (i < j) of chips of one place that are closer than `guard_px`; with 0, that share
-        ground.
-        """
-        pairs = [self._near_pairs_of(place, guard_px) for place in self.places]
-        return np.concatenate([pair[0] for pair in pairs]), np.concatenate([pair[1] for pair in pairs])
+    def near_pairs(self, guard_px: float, groups: Sequence[object]) -> ChipPairs:
+        """All pairs of chips of one place, but of two groups, that are closer than `guard_px`.
 
-    def _near_pairs_of(self, place: Place, guard_px: float) -> ChipPairs:
+        Chips that overlap much have many neighbours, nearly all of them in their own block or split, where
+        they cannot conflict. So each group is only compared with the other chips around it.
+
+        Args:
+            guard_px: The distance; with 0, pairs that share ground.
+            groups: (N,) for each chip its group: a block, a split or a scene.
+
+        Returns:
+            The pairs (i < j), sorted.
+        """
+        names = {name: number for number, name in enumerate(dict.fromkeys(groups))}
+        group_of = np.array([names[name] for name in groups], np.int64)
+        parts = [self._near_pairs_of(place, guard_px, group_of) for place in self.places]
+        pairs = np.concatenate([np.empty((0, 2), np.int64), *parts])
+        pairs = np.sort(pairs, axis=1)
+        pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+        return pairs[:, 0], pairs[:, 1]
+
+    def _near_pairs_of(self, place: Place, guard_px: float, group_of: Int64Array) -> Int64Array:
+        """(P, 2) the pairs of a place, in any order."""
         members = np.flatnonzero(self.place_of == place.number)
-        outlines = self.outlines[members]
-        tree = shapely.STRtree(outlines)
-        if guard_px > 0:
-            first, second = tree.query(outlines, predicate="dwithin", distance=guard_px - _TOLERANCE_PX)
-        else:
-            first, second = tree.query(outlines, predicate="intersects")
-        once = first < second
-        first, second = first[once], second[once]
-        if guard_px <= 0 and len(first):
-            common = shapely.area(shapely.intersection(outlines[first], outlines[second])) > _NO_AREA
-            first, second = first[common], second[common]
-        return members[first].astype(np.int64), members[second].astype(np.int64)
+        outlines, group_of = self.outlines[members], group_of[members]
+        around_all = shapely.STRtree(outlines)
+        pairs = [np.empty((0, 2), np.int64)]
+        for group in np.unique(group_of).tolist():
+            inside = np.flatnonzero(group_of == group)
+            extent = shapely.total_bounds(outlines[inside]) + guard_px * np.array([-1, -1, 1, 1])
+            around = around_all.query(shapely.box(*extent))
+            around = around[group_of[around] > group]  # each pair of groups once
+            first, second = _closer_than(outlines[inside], outlines[around], guard_px)
+            pairs.append(members[np.column_stack([inside[first], around[second]])])
+        return np.concatenate(pairs)
 
     def shared_ground(self, splits: Sequence[SplitName]) -> dict[str, float]:
         """The ground that two splits share, measured from the outlines.
@@ -90,6 +104,17 @@ class ChipGround:
         common = shapely.intersection(of_first[index_first], of_second[index_second])
         overlaps: GeometryArray = np.asarray(common, dtype=object).reshape(-1)
         return np.asarray(overlaps[shapely.area(overlaps) > _NO_AREA], dtype=object)
+
+
+def _closer_than(first: GeometryArray, second: GeometryArray, guard_px: float) -> ChipPairs:
+    """Pairs of an outline of `first` and one of `second` closer than a guard; with 0, that share ground."""
+    tree = shapely.STRtree(first)
+    if guard_px > 0:
+        index_second, index_first = tree.query(second, predicate="dwithin", distance=guard_px - _TOLERANCE_PX)
+        return index_first, index_second
+    index_second, index_first = tree.query(second, predicate="intersects")
+    common = shapely.area(shapely.intersection(first[index_first], second[index_second])) > _NO_AREA
+    return index_first[common], index_second[common]
 
 
 def gave_way(splits: Sequence[SplitName], keep: BoolArray, pairs: ChipPairs) -> BoolArray:

@@ -46,7 +46,7 @@ def inherited(
     """
     held_out = [_held_out_ground(scene, old) for scene in scenes]
     tentative = [_split_on(held_out[record.scene_index], record) for record in records]
-    gone = gave_way(tentative, keep, ground.near_pairs(old.guard_px))
+    gone = gave_way(tentative, keep, ground.near_pairs(old.guard_px, tentative))
     splits = without(tentative, gone)
     kept = [name for name, is_kept in zip(splits, keep, strict=True) if is_kept]
     missing = [name for name in ("train", "val", "test") if old.split(name) and name not in kept]

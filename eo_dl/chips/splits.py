@@ -267,7 +267,7 @@ def _attempt_with_default_guard(chips: ChipsToSplit, split: Split, chip_px: int,
 
 
 def _attempt(chips: ChipsToSplit, split: Split, guard_px: float, seed: int) -> _Attempt:
-    pairs = chips.ground.near_pairs(guard_px)
+    pairs = chips.ground.near_pairs(guard_px, chips.blocks)
     _, block_of = np.unique(np.array(chips.blocks, dtype=object).astype(str), return_inverse=True)
     table = BlockTable.of(block_of, chips.amounts, chips.keep, pairs)
     if split.folds is None:

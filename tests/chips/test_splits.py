@@ -20,6 +20,7 @@ from eo_dl.chips.chiprecord import ChipRecord
 from eo_dl.chips.chipset import chip_ground
 from eo_dl.chips.chipwindows import grid_windows, random_windows
 from eo_dl.chips.conflicts import ChipGround, gave_way
+from eo_dl.chips.places import Place
 from eo_dl.chips.splits import (
     ChipsToSplit,
     Split,
@@ -265,3 +266,30 @@ def test_too_few_blocks_name_the_way_out() -> None:
     records = _records(scenes, 32, 0, None, 0)
     with pytest.raises(ConfigError, match=r"2 blocks of ground, too few for 3 splits; .*`size`"):
         _split(scenes, records, 32, 32, Split())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([0.0, 5.0, 16.0, 40.0]), st.integers(4, 16), st.integers(1, 6), st.integers(0, 2**31))
+def test_near_pairs_are_those_of_comparing_all_chips(
+    guard_px: float, pitch_px: int, group_count: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    starts = [(col, row) for row in range(0, 80, pitch_px) for col in range(0, 80, pitch_px)]
+    outlines = np.array([shapely.box(col, row, col + 16, row + 16) for col, row in starts], dtype=object)
+    place_of = rng.integers(0, 2, len(starts))
+    places = tuple(SimpleNamespace(number=number) for number in (0, 1))
+    # Groups that lie in one block, and groups that are scattered.
+    blocks = [f"b{col * group_count // 80}" for col, _ in starts]
+    scattered = rng.integers(0, group_count, len(starts)).tolist()
+    ground = ChipGround(cast(tuple[Place, ...], places), place_of, outlines)
+    distances = shapely.distance(outlines[:, None], outlines)
+    shared = shapely.area(shapely.intersection(outlines[:, None], outlines))
+    near = distances < guard_px - 1e-3 if guard_px else shared > 0.02
+    for groups in (blocks, scattered):
+        expected = [
+            (i, j)
+            for i, j in combinations(range(len(starts)), 2)
+            if near[i, j] and place_of[i] == place_of[j] and groups[i] != groups[j]
+        ]
+        pairs = ground.near_pairs(guard_px, groups)
+        assert list(zip(*(side.tolist() for side in pairs), strict=True)) == expected

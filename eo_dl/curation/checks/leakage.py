@@ -59,9 +59,8 @@ def check_leakage(chips: ChipSet | str | Path, *, on_progress: OnProgress = sile
 
 def _pairs_across_splits(ground: ChipGround, records: Sequence[ChipRecord]) -> set[Pair]:
     """Pairs (i < j) of chips of two splits that share ground."""
-    first, second = ground.near_pairs(0)
-    pairs = zip(first.tolist(), second.tolist(), strict=True)
-    return {(i, j) for i, j in pairs if records[i].split != records[j].split}
+    first, second = ground.near_pairs(0, [record.split for record in records])
+    return set(zip(first.tolist(), second.tolist(), strict=True))
 
 
 def _shared_ground(
