@@ -124,27 +124,29 @@ def show(
 
 
 @command.command(
-    "export", cls=options.Command, short_help="Write a model as ONNX, for other programs or without torch."
+    "export", cls=options.Command, short_help="Write a model as ONNX, for other programs or Hugging Face."
 )
 @click.argument("model", metavar="MODEL")
 @click.option(
-    "-o", "--out", help="The new file (default: model.onnx is added to MODEL).", metavar="FILE.onnx"
+    "-o", "--out", help="The new file or folder (default: model.onnx is added to MODEL).", metavar="FILE"
 )
 @click.option(
     "--for",
     "target",
-    type=click.Choice(["onnx", "deepness"]),
-    help="onnx: the graph with the model's contract; deepness: for the QGIS plug-in Deepness. Needs --out.",
+    type=click.Choice(["onnx", "deepness", "huggingface"]),
+    help="onnx: the graph with the model's contract; deepness: for the QGIS plug-in Deepness; huggingface: a "
+    "folder ready to push. Needs --out.",
 )
 @options.overwrite
 def export(reporter: Reporter, model: str, out: str | None, target: str | None, overwrite: bool) -> None:
-    """Write a model as an ONNX file. Without --out, add the graph to a model that has none, so that it
+    """Write a model for other programs. Without --out, add the graph to a model that has none, so that it
     predicts without torch, and faster on a CPU; `train` does this for every new model.
 
     A new graph is compared with the network before anything is written.
 
     \b
     eo-dl model export roofs.eodl -o roofs.onnx --for deepness
+    eo-dl model export roofs.eodl -o roofs/ --for huggingface
     """
     if out is None and target is not None:
         raise click.UsageError("--for writes a file; name it with --out")

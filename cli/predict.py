@@ -79,6 +79,8 @@ def command(
 
     The model file contains bands, units, GSD and classes; a scene that does not fit is refused, with the flag
     that resolves it. The suffix of the output decides its kind: .tif is a class map, the others are polygons.
+
+    MODEL may be an address, hf://owner/name or https://.../NAME.eodl#sha256=...; it is downloaded once.
     """
     reporter.log("starting")
     from eo_dl import load_model, predict

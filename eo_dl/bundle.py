@@ -142,17 +142,18 @@ def load_model(model: Bundle | str | Path) -> Bundle:
     Tensor names and shapes are compared where the network is made (`Bundle.make_network`).
 
     Args:
-        model: Path of the file. An open model is returned unchanged.
+        model: Path of the file; or `hf://owner/name` or `https://.../NAME.eodl#sha256=...`, which is
+            downloaded once. An open model is returned unchanged.
 
     Raises:
-        BundleError: The file is missing, is no model, or is damaged.
+        BundleError: The file is missing, is no model, is damaged, or cannot be downloaded.
 
     Example:
         >>> load_model("roofs.eodl").classes  # doctest: +SKIP
     """
     if isinstance(model, Bundle):
         return model
-    path = Path(model)
+    path = _local(model)
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "no such file"
         raise BundleError(f"{path}: {found}; expected a model made by eo-dl train (.eodl)")
@@ -165,6 +166,14 @@ def load_model(model: Bundle | str | Path) -> Bundle:
     bundle.config  # noqa: B018
     _check_finite(bundle.state(), str(path))
     return bundle
+
+
+def _local(model: str | Path) -> Path:
+    if isinstance(model, Path) or "://" not in model:
+        return Path(model)
+    from .modeladdress import fetch_model  # lazy: only addresses need Python's web client
+
+    return fetch_model(model)
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ FLOORS = {
     "networks": 4,
     "exchange": 5,
     "tasks": 5,
+    "modeladdress": 6,
     "modelspec": 6,
     "modelcard": 6,
     "modelitem": 6,
@@ -46,7 +47,7 @@ FLOORS = {
 }
 # The files of the model file stand on one floor and may know each other; the test of circles keeps their
 # order.
-MODEL_FILE = {"modelspec", "modelcard", "modelitem", "bundle"}
+MODEL_FILE = {"modeladdress", "modelspec", "modelcard", "modelitem", "bundle"}
 
 
 def _room(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""`export_model`: a bundle as a file of another program."""
+"""`export_model`: a bundle as a file of another program, or as a folder for Hugging Face."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ from ..bundle import ONNX, Bundle, load_model
 from ..errors import ConfigError
 from ..io.atomic import atomic_file, refuse_existing, write_bytes
 from .deepnessgraph import deepness_graph
+from .hubfolder import write_hub_folder
 from .modelcontract import plain_graph
 
-ExportTarget = Literal["onnx", "deepness"]
+ExportTarget = Literal["onnx", "deepness", "huggingface"]
 EXPORT_TARGETS: tuple[str, ...] = get_args(ExportTarget)
 
 
 def export_model(
     model: Bundle | str | Path, out: str | Path, *, target: ExportTarget = "onnx", overwrite: bool = False
 ) -> Path:
-    """Write a model as a file of another program.
+    """Write a model as a file of another program, or as a folder for Hugging Face.
 
     Args:
         model: The model or its file.
-        out: The new file, .onnx.
+        out: The new file, .onnx; the new folder for "huggingface".
         target: "onnx": the graph as the engines of eo_dl run it, on normalized chips, with the contract
             (bands, units, normalization, classes, GSD, chip, margin, thresholds) as JSON under the metadata
             key `eo_dl`. "deepness": the graph with normalization and probabilities or boxes in the layout of
-            YOLO, and the metadata keys that the QGIS plug-in Deepness reads.
-        overwrite: Replace an existing file.
+            YOLO, and the metadata keys that the QGIS plug-in Deepness reads. "huggingface": a folder with
+            model, graph, model card, STAC item and preview, ready to push.
+        overwrite: Replace an existing file or folder.
 
     Returns:
-        The path of the file.
+        The path of the file or folder.
 
     Raises:
         ConfigError: The target is unknown, or the name of the file does not end in .onnx.
@@ -42,6 +44,11 @@ def export_model(
     if target not in EXPORT_TARGETS:
         raise ConfigError(f"`target` {target!r} is unknown; choose {', '.join(EXPORT_TARGETS)}")
     path = Path(out)
+    if target == "huggingface":
+        refuse_existing(path, overwrite)
+        bundle = load_model(model)
+        write_hub_folder(bundle, graph_of(bundle), path, overwrite=overwrite)
+        return path
     if path.suffix.lower() != ".onnx":
         raise ConfigError(f"{path}: the file of an ONNX graph ends in .onnx; choose another name")
     refuse_existing(path, overwrite)

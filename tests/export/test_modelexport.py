@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import yaml
 
 from eo_dl.bundle import Bundle, load_model, save_bundle
 from eo_dl.core.arraytypes import AnyArray, Float32Array
@@ -19,7 +21,7 @@ from eo_dl.errors import ConfigError, ExportError, OutputExistsError
 from eo_dl.export.bundlegraph import add_graph
 from eo_dl.export.graphedits import metadata_of
 from eo_dl.export.modelexport import export_model
-from eo_dl.modelspec import NormalizationSpec, band_specs, class_specs
+from eo_dl.modelspec import NormalizationSpec, Provenance, band_specs, class_specs
 from eo_dl.tasks import load_task
 from tests.tinynetworks import BAND_NAMES, BANDS, EVERY_TASK, SIZE, tiny_bundle
 
@@ -205,7 +207,28 @@ def test_outputs_are_checked_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "old.onnx").write_bytes(b"")
     with pytest.raises(ConfigError, match=r"ends in \.onnx"):
         export_model("no.eodl", tmp_path / "model.pt")
-    with pytest.raises(ConfigError, match="choose onnx, deepness"):
+    with pytest.raises(ConfigError, match="choose onnx, deepness, huggingface"):
         export_model("no.eodl", tmp_path / "model.onnx", target="tflite")  # type: ignore[arg-type]
     with pytest.raises(OutputExistsError):
         export_model("no.eodl", tmp_path / "old.onnx")
+
+
+def test_a_folder_for_hugging_face_holds_all_that_a_hub_shows(tmp_path: Path) -> None:
+    bundle, _ = add_graph(tiny_bundle(load_task("segmentation"), tmp_path / "model.eodl"))
+    origin = Provenance(created="2026-11-30T04:00:00+00:00", licence="cc-by-4.0")
+    bundle = calibrated(bundle, "uint8", 1.0, provenance=origin)
+    folder = export_model(bundle, tmp_path / "hub", target="huggingface")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {".gitattributes", "README.md", "item.json", "model.eodl", "model.onnx"}
+    assert load_model(folder / "model.eodl").hash == bundle.hash
+    front = yaml.safe_load((folder / "README.md").read_text(encoding="utf-8").split("---")[1])
+    assert front["license"] == "cc-by-4.0" and front["pipeline_tag"] == "image-segmentation"
+    item = json.loads((folder / "item.json").read_text(encoding="utf-8"))
+    for name, asset in item["assets"].items():
+        content = (folder / name).read_bytes()
+        assert asset["file:checksum"] == f"1220{hashlib.sha256(content).hexdigest()}", name
+    assert {"model.eodl", "model.onnx", "README.md"} == set(item["assets"])
+    assert "*.eodl filter=lfs" in (folder / ".gitattributes").read_text()
+    with pytest.raises(OutputExistsError):
+        export_model(bundle, folder, target="huggingface")
+    export_model(bundle, folder, target="huggingface", overwrite=True)
