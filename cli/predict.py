@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,9 @@ from . import options
 from .reporter import Reporter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eo_dl.bundle import Bundle
     from eo_dl.inference.backends.choice import BackendName
     from eo_dl.inference.chipoptions import ChipOptions
     from eo_dl.io.sceneoptions import SceneOptions
@@ -56,6 +59,12 @@ if TYPE_CHECKING:
     help="What runs the network; auto: torch on a GPU, else the fastest that can run the model.",
 )
 @options.scenes("bands", "nodata", "crs", "scale", "offset", "trust_vrt")
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Predict only shard I of N, on one of several machines that share the storage.",
+)
+@click.option("--assemble", is_flag=True, help="Write the map from its N shards, all predicted.")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Continue a stopped run.")
 @options.overwrite
 def command(
@@ -72,6 +81,8 @@ def command(
     compute: Compute,
     backend: BackendName,
     scene_options: SceneOptions,
+    shard: str | None,
+    assemble: bool,
     resume: bool,
     overwrite: bool,
 ) -> None:
@@ -82,27 +93,38 @@ def command(
 
     MODEL may be an address, hf://owner/name or https://.../NAME.eodl#sha256=...; it is downloaded once.
     """
+    if shard is not None and assemble:
+        raise click.UsageError("--shard and --assemble cannot be combined; assemble when all shards are done")
+    if not resume and (shard is not None or assemble):
+        raise click.UsageError("--no-resume does not go with shards: they always continue")
     reporter.log("starting")
-    from eo_dl import load_model, predict
+    from eo_dl import assemble_shards, load_model, predict, predict_shard
     from eo_dl.io.scene import open_scenes
     from eo_dl.tasks import CHIPS
 
     bundle = load_model(model)
+    models: list[Bundle | str | Path] = [bundle, *further_models]
     below = bundle.task.output == CHIPS  # images in a folder for each class
-    prediction = predict(
-        [bundle, *further_models],
-        open_scenes(scenes, scene_options, below=below),
-        out=out,
-        aoi=aoi,
-        probabilities=probabilities,
-        min_score=min_score,
-        chip_options=chip_options,
-        keep_gsd=keep_gsd,
-        compute=compute,
-        backend=backend,
-        resume=resume,
-        overwrite=overwrite,
-        on_progress=reporter.progress,
-    )
+    opened = open_scenes(scenes, scene_options, below=below)
+    common: dict[str, Any] = {
+        "out": out,
+        "aoi": aoi,
+        "probabilities": probabilities,
+        "min_score": min_score,
+        "chip_options": chip_options,
+        "keep_gsd": keep_gsd,
+        "compute": compute,
+        "overwrite": overwrite,
+        "on_progress": reporter.progress,
+    }
+    if shard is not None:
+        done = predict_shard(models, opened, shard=shard, backend=backend, **common)
+        reporter.notes(done.notes)
+        reporter.result(done.values(), [f"{out}: shard {done.shard.text} is done"])
+        return
+    if assemble:
+        prediction = assemble_shards(models, opened, **common)
+    else:
+        prediction = predict(models, opened, backend=backend, resume=resume, **common)
     reporter.notes(prediction.notes)
     reporter.result(prediction.values(), [str(path) for path in prediction.paths])

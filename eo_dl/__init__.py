@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .curation.retrain import retrain
     from .evaluation.evaluate import evaluate
     from .inference.predict import predict
+    from .inference.shards import assemble_shards, predict_shard
     from .io.scene import open_scene, open_scenes
     from .io.sceneoptions import SceneOptions
     from .labels.labeloptions import LabelOptions
@@ -50,6 +51,8 @@ _HOME = {
     "retrain": ".curation.retrain",
     "load_model": ".bundle",
     "predict": ".inference.predict",
+    "predict_shard": ".inference.shards",
+    "assemble_shards": ".inference.shards",
     "vectorize": ".mosaic.vectorize",
     "evaluate": ".evaluation.evaluate",
 }
@@ -60,12 +63,14 @@ __all__ = [
     "Sampling",
     "SceneOptions",
     "Split",
+    "assemble_shards",
     "evaluate",
     "load_model",
     "open_chip_set",
     "open_scene",
     "open_scenes",
     "predict",
+    "predict_shard",
     "read_labels",
     "retrain",
     "tile",

@@ -123,11 +123,11 @@ def make_batches(
     pool: BufferPool,
     *,
     batch_size: int,
-    first_row: int = 0,
+    rows: range | None = None,
     aoi: Aoi | None = None,
 ) -> Iterator[CellBatch]:
-    """All batches from row `first_row` of chips on, their buffers filled."""
-    for grid_row in range(first_row, grid.shape[0]):
+    """The batches of `rows` of chips (default: of all), their buffers filled."""
+    for grid_row in range(grid.shape[0]) if rows is None else rows:
         cells = grid.row(grid_row)
         read = cells[0].read
         row_strips = strips.rows(max(read.row, 0), min(read.row1, grid.height))

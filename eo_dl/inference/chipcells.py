@@ -30,7 +30,7 @@ from ..io.rasterwriter import RasterWriter
 from ..tasks import ChipCodec
 from .batches import CellBatch
 from .chipdecoders import of_chip
-from .spool import Spool
+from .spool import Pieces
 
 if TYPE_CHECKING:
     import geopandas
@@ -84,16 +84,21 @@ def _valid_share(cell: Cell, valid: BoolArray) -> float:
     return float(valid[cell.keep.relative_to(cell.read).slices].mean())
 
 
+def pack_cells(row: CellRow) -> dict[str, AnyArray]:
+    """A row of cells as plain arrays."""
+    return {"probabilities": row.probabilities, "valid": row.valid}
+
+
 class CellOutput:
     """The sink of cells: keeps rows of chips on disk until all are there."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Pieces) -> None:
         self._spool = spool
         self.first_row = spool.count
 
     def take(self, row: CellRow) -> None:
         """See `engine.Sink`."""
-        self._spool.store({"probabilities": row.probabilities, "valid": row.valid})
+        self._spool.store(pack_cells(row))
 
     def finish(self) -> CellRow:
         """All cells of the scene, row by row."""

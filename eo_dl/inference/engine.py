@@ -86,6 +86,13 @@ class ChipJob:
     """The AOI in working pixels."""
     name: str = "model"
     """Name of the model, for messages."""
+    stop_row: int | None = None
+    """The row of chips before which the run ends (None: the last one is run, too)."""
+
+    @property
+    def end_row(self) -> int:
+        """The row of chips before which the run ends."""
+        return self.grid.shape[0] if self.stop_row is None else self.stop_row
 
 
 @dataclass
@@ -105,10 +112,10 @@ def run_chips(
 
     Raises whatever any stage raised, after everything computed before it has reached the sink.
     """
-    tally, total = Tally(), len(job.grid)
+    tally, total = Tally(), job.end_row * job.grid.shape[1]
     done = sink.first_row * job.grid.shape[1]
     on_progress(done, total, "chips")
-    if sink.first_row >= job.grid.shape[0]:
+    if sink.first_row >= job.end_row:
         return tally
     pool = _buffers(job, backend)
 
@@ -130,7 +137,7 @@ def run_chips(
             _filler(job, backend),
             pool,
             batch_size=job.batch_size,
-            first_row=sink.first_row,
+            rows=range(sink.first_row, job.end_row),
             aoi=job.aoi,
         )
         writer: Behind[T] = stack.enter_context(Behind(sink.take, 1))
@@ -161,12 +168,18 @@ def _strips(job: ChipJob, first_row: int) -> StripReader:
     ahead = int(np.clip(_AHEAD_BYTES // strip_bytes, 1, source.threads + 1))
     return StripReader(
         source.open_reader,
-        job.grid.height,
+        _end_of_reading(job, rows),
         rows,
         first_row=max(job.grid.row_starts[first_row], 0),
         threads=min(source.threads, ahead),
         ahead=ahead,
     )
+
+
+def _end_of_reading(job: ChipJob, strip_height: int) -> int:
+    """The scene row at which reading ends: behind the last chip, at the end of a strip."""
+    last_px = job.grid.row_starts[job.end_row - 1] + job.grid.size_px
+    return min(-(-last_px // strip_height) * strip_height, job.grid.height)
 
 
 def _filler(job: ChipJob, backend: Backend) -> Filler:

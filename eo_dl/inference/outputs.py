@@ -27,7 +27,7 @@ from ..mosaic.objectmosaic import ObjectMosaic
 from ..tasks import OutputKind
 from .chipdecoders import ChipObjects
 from .regrid import RowMap
-from .spool import Spool, pack_objects, unpack_objects
+from .spool import Pieces, pack_objects, unpack_objects
 
 if TYPE_CHECKING:
     import geopandas
@@ -118,7 +118,7 @@ def _write_new_rows(writer: RasterWriter, row0: int, rows: AnyArray) -> None:
 class ClassPolygons:
     """Connected areas of one class as polygons in output pixels, without the background."""
 
-    def __init__(self, spool: Spool, width: int) -> None:
+    def __init__(self, spool: Pieces, width: int) -> None:
         self._spool = spool
         self._polygonizer = RowPolygonizer(width, skip=(0, IGNORE_ID))
         self._outlines: list[GeometryArray] = []
@@ -184,7 +184,7 @@ class ObjectOutput:
         on_invalid: Number of objects left out because their centre lies on nodata.
     """
 
-    def __init__(self, spool: Spool, grid: ChipGrid, suppress_iou: float) -> None:
+    def __init__(self, spool: Pieces, grid: ChipGrid, suppress_iou: float) -> None:
         self._spool, self._grid = spool, grid
         self.mosaic = ObjectMosaic(grid, suppress_iou=suppress_iou)
         self.on_invalid = 0
@@ -195,12 +195,7 @@ class ObjectOutput:
 
     def take(self, row: ChipObjects) -> None:
         """See `engine.Sink`."""
-        counts = [len(part) for part in row.parts]
-        packed = pack_objects(Objects.concatenate(list(row.parts)))
-        packed["columns"] = np.array(row.columns, np.int64)
-        packed["lengths"] = np.array(counts, np.int64)
-        packed["on_invalid"] = np.array(row.on_invalid)
-        self._spool.store(packed)
+        self._spool.store(pack_chip_objects(row))
         self._add(row)
 
     def finish(self) -> Objects:
@@ -214,7 +209,16 @@ class ObjectOutput:
         self.on_invalid += row.on_invalid
 
 
-def _unpacked(spool: Spool, grid_row: int) -> ChipObjects:
+def pack_chip_objects(row: ChipObjects) -> dict[str, AnyArray]:
+    """A row of chips as plain arrays."""
+    packed = pack_objects(Objects.concatenate(list(row.parts)))
+    packed["columns"] = np.array(row.columns, np.int64)
+    packed["lengths"] = np.array([len(part) for part in row.parts], np.int64)
+    packed["on_invalid"] = np.array(row.on_invalid)
+    return packed
+
+
+def _unpacked(spool: Pieces, grid_row: int) -> ChipObjects:
     packed = spool.load(grid_row)
     objects = unpack_objects(packed)
     parts = []

@@ -78,11 +78,10 @@ def predict(
         >>> predict("model.eodl", "scene.tif", out="map.tif")  # doctest: +SKIP
     """
     started = time.perf_counter()
-    bundles = _load_models(model)
+    bundles = load_models(model)
     bundle = bundles[0]
     opened = open_scenes(scenes, below=bundle.task.output == CHIPS)  # images in a folder for each class
-    listed = not isinstance(scenes, Scene | str | Path)
-    into_folder = len(opened) != 1 or _is_folder(out) or (listed and not Path(out).suffix)
+    into_folder = writes_folder(out, scenes, len(opened))
     request = Request(
         aoi=aoi,
         chips=chip_options,
@@ -92,7 +91,7 @@ def predict(
         overwrite=overwrite,
         resume=resume,
     )
-    if _has_row_per_image(bundle, Path(out), several=len(opened) > 1):
+    if has_row_per_image(bundle, Path(out), several=len(opened) > 1):
         if probabilities is not False:
             raise ConfigError(
                 f"{out}: a table of images already has one column of probabilities per class; omit "
@@ -104,16 +103,10 @@ def predict(
         return predict_images(bundle, opened, Path(out), request, engine, on_progress=on_progress)
     suffix = bundle.task.output.default_suffix
     outs = outputs_in(Path(out), opened, suffix) if into_folder else [Path(out)]
-    extras = [_probability_path(bundle, path, probabilities, into_folder) for path in outs]
+    extras = [probability_path(bundle, path, probabilities, into_folder) for path in outs]
     journal = FolderJournal(Path(out), into_folder and resume)
     _check_outputs(bundle, opened, outs, extras, overwrite=overwrite, journal=journal)
-    if chip_options.blend != "clip" and bundle.task.output != RASTER:
-        raise ConfigError(
-            f"`blend` {chip_options.blend}: {bundle.path} predicts {bundle.task.output.gives}, which are not "
-            "blended; omit it"
-        )
-    labels_only = not probabilities and chip_options.blend == "clip"
-    engine = make_engine(backend, bundles, compute=compute, labels_only=labels_only, views=chip_options.views)
+    engine = engine_for(bundles, backend, request, bool(probabilities))
     parts = []
     for scene, path, extra in zip(opened, outs, extras, strict=True):
         plan = make_plan(bundle, scene, path, extra, request, backend=engine)
@@ -124,7 +117,21 @@ def predict(
     return folder_prediction(Path(out), tuple(parts), time.perf_counter() - started)
 
 
-def _load_models(model: Bundle | str | Path | Sequence[Bundle | str | Path]) -> list[Bundle]:
+def engine_for(
+    bundles: Sequence[Bundle], backend: BackendName, request: Request, probabilities: bool
+) -> Backend:
+    """The engine of a prediction that is a map. Raises `ConfigError` for blending of what is not blended."""
+    chips, output = request.chips, bundles[0].task.output
+    if chips.blend != "clip" and output != RASTER:
+        raise ConfigError(
+            f"`blend` {chips.blend}: {bundles[0].path} predicts {output.gives}, which are not blended; omit "
+            "it"
+        )
+    labels_only = not probabilities and chips.blend == "clip"
+    return make_engine(backend, bundles, compute=request.compute, labels_only=labels_only, views=chips.views)
+
+
+def load_models(model: Bundle | str | Path | Sequence[Bundle | str | Path]) -> list[Bundle]:
     """The models, alike enough to predict as one."""
     if isinstance(model, Bundle | str | Path):
         return [load_model(model)]
@@ -135,7 +142,7 @@ def _load_models(model: Bundle | str | Path | Sequence[Bundle | str | Path]) -> 
     return bundles
 
 
-def _has_row_per_image(bundle: Bundle, out: Path, several: bool) -> bool:
+def has_row_per_image(bundle: Bundle, out: Path, several: bool) -> bool:
     """True if the output has one row per image: a CSV, or one vector file for several scenes.
 
     Raises `ConfigError` for a CSV of a model that does not classify whole images.
@@ -148,6 +155,12 @@ def _has_row_per_image(bundle: Bundle, out: Path, several: bool) -> bool:
         )
     one_vector_file = several and suffix in VECTOR_SUFFIXES and not out.is_dir()
     return bundle.task.output == CHIPS and (suffix == TABLE_SUFFIX or one_vector_file)
+
+
+def writes_folder(out: str | Path, scenes: SceneSources, count: int) -> bool:
+    """True if the output is a folder with one map per scene."""
+    listed = not isinstance(scenes, Scene | str | Path)
+    return count != 1 or _is_folder(out) or (listed and not Path(out).suffix)
 
 
 def _is_folder(out: str | Path) -> bool:
@@ -166,7 +179,8 @@ def _run_or_keep(plan: Plan, engine: Backend, journal: FolderJournal, on_progres
     return prediction
 
 
-def _probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, several: bool) -> Path | None:
+def probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, several: bool) -> Path | None:
+    """Where the probabilities go; None if they are not wanted. Raises `ConfigError` if there are none."""
     if wanted is False:
         return None
     if not bundle.task.output.writes_rasters:
@@ -196,14 +210,27 @@ def _check_outputs(
     overwrite: bool,
     journal: FolderJournal,
 ) -> None:
+    check_inputs(bundle, scenes, outs, extras)
+    for path in (*outs, *extras):
+        if path is not None:
+            refuse_existing(path, overwrite or journal.knows(path))
+
+
+def check_inputs(
+    bundle: Bundle, scenes: Sequence[Scene], outs: Sequence[Path], extras: Sequence[Path | None]
+) -> None:
+    """Refuse outputs that the model cannot write or that are an input.
+
+    Raises:
+        ConfigError: The suffix of an output.
+        OutputExistsError: An output is the model or a scene.
+    """
     inputs = {Path(scene.path).resolve() for scene in scenes if not scene.remote}
     inputs.add(bundle.path.resolve())
-    for out, extra in zip(outs, extras, strict=True):
+    for out in outs:
         is_raster(out, bundle.task.output)  # raises for a suffix that the model cannot write
-        paths = [out] if extra is None else [out, extra]
-        for path in paths:
-            if path.resolve() in inputs:
-                raise OutputExistsError(
-                    f"{path}: is an input of this run and is never overwritten; choose another name"
-                )
-            refuse_existing(path, overwrite or journal.knows(path))
+    for path in (*outs, *extras):
+        if path is not None and path.resolve() in inputs:
+            raise OutputExistsError(
+                f"{path}: is an input of this run and is never overwritten; choose another name"
+            )

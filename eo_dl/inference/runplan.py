@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,16 +41,21 @@ from .spool import Spool, pieces_folder
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """What running a plan gave."""
+class Outcome:
+    """What carrying out a plan gave."""
 
     kind: PredictionKind
+    """What the output holds."""
     tally: Tally
+    """Counts of chips of this run."""
     kept_rows: int
-    """Rows of chips taken over from a stopped run."""
+    """Rows of chips taken over from an earlier run."""
     count: int | None = None
     """Number of features of a vector output."""
     notes: tuple[str, ...] = ()
+    """Remarks on the objects or cells."""
+    kept_from: str = "continued a stopped run"
+    """Where the rows that were taken over come from."""
 
 
 def run_plan(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
@@ -61,12 +66,12 @@ def run_plan(plan: Plan, backend: Backend, on_progress: OnProgress) -> Predictio
         outcome = run(plan, backend, on_progress)
     except KeyboardInterrupt as stop:
         raise Cancelled(_stopped(plan)) from stop
-    return _prediction(plan, outcome, time.perf_counter() - started)
+    return prediction_of(plan, outcome, time.perf_counter() - started)
 
 
 def kept_prediction(plan: Plan, count: int | None) -> Prediction:
     """The prediction of a plan whose output an earlier run had finished."""
-    return _prediction(plan, _Outcome(_kind(plan), Tally(), plan.job.grid.shape[0], count), 0.0)
+    return prediction_of(plan, Outcome(_kind(plan), Tally(), plan.job.grid.shape[0], count), 0.0)
 
 
 def _kind(plan: Plan) -> PredictionKind:
@@ -88,54 +93,61 @@ def _stopped(plan: Plan) -> str:
     return f"{plan.out}: stopped; nothing was kept, the same command starts over"
 
 
-def _run_labels(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
+def _run_labels(plan: Plan, backend: Backend, on_progress: OnProgress) -> Outcome:
     if is_raster(plan.out, RASTER):
         return _run_raster(plan, backend, on_progress)
     return _run_polygons(plan, backend, on_progress)
 
 
-def _run_raster(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
+def _run_raster(plan: Plan, backend: Backend, on_progress: OnProgress) -> Outcome:
     with ExitStack() as stack:
-        class_raster = ClassRaster(stack.enter_context(_class_writer(plan)))
+        class_raster = ClassRaster(stack.enter_context(class_writer(plan)))
         output, tally = _run_rows(plan, backend, class_raster, stack, on_progress)
-    return _Outcome("raster", tally, output.first_row)
+    return Outcome("raster", tally, output.first_row)
 
 
-def _run_polygons(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
+def _run_polygons(plan: Plan, backend: Backend, on_progress: OnProgress) -> Outcome:
     native = plan.scene.native
     with ExitStack() as stack:
         spool = stack.enter_context(Spool(plan.out, plan.job_key))
         polygons = ClassPolygons(spool, native.width)
         output, tally = _run_rows(plan, backend, polygons, stack, on_progress)
         objects = polygons.finish()
-        _write_objects(plan, objects, native_grid=True)
-    return _Outcome("polygons", tally, output.first_row, len(objects))
+        write_plan_objects(plan, objects, native_grid=True)
+    return Outcome("polygons", tally, output.first_row, len(objects))
 
 
 def _run_rows(
     plan: Plan, backend: Backend, class_sink: RowSink, stack: ExitStack, on_progress: OnProgress
 ) -> tuple[RowOutput, Tally]:
     """All rows into `class_sink`, and into the probability raster if there is one."""
-    codec, grid = plan.bundle.codec_for(RASTER), plan.job.grid
     sinks: list[RowSink] = [class_sink]
-    with_probabilities = plan.probabilities is not None
     if plan.probabilities is not None:
-        writer = stack.enter_context(_probability_writer(plan, plan.probabilities))
+        writer = stack.enter_context(probability_writer(plan, plan.probabilities))
         sinks.append(ProbabilityRaster(writer))
-    with _row_map(plan) as rows:
-        decoder: Decoder[RowStrip]
-        if plan.request.chips.blend == "hann":
-            output = RowOutput(sinks, rows, blended_edges(grid))
-            decoder = BlendDecoder(codec, grid, with_probabilities, plan.job.aoi)
-        else:
-            output = RowOutput(sinks, rows, grid.row_edges)
-            decoder = LabelDecoder(codec, grid, with_probabilities, plan.job.aoi)
+    with row_map(plan) as rows:
+        output = RowOutput(sinks, rows, label_edges(plan))
+        decoder = label_decoder(plan)
         tally = run_chips(plan.job, backend, decoder, output, on_progress)
     return output, tally
 
 
+def label_edges(plan: Plan) -> Sequence[int]:
+    """For each row of chips the first working row on which the rows above have no influence, and the end."""
+    grid = plan.job.grid
+    return blended_edges(grid) if plan.request.chips.blend == "hann" else grid.row_edges
+
+
+def label_decoder(plan: Plan) -> Decoder[RowStrip]:
+    """The decoder of class maps, with probabilities if the plan wants them."""
+    codec, with_probabilities = plan.bundle.codec_for(RASTER), plan.probabilities is not None
+    kind = BlendDecoder if plan.request.chips.blend == "hann" else LabelDecoder
+    return kind(codec, plan.job.grid, with_probabilities, plan.job.aoi)
+
+
 @contextmanager
-def _row_map(plan: Plan) -> Iterator[RowMap]:
+def row_map(plan: Plan) -> Iterator[RowMap]:
+    """From rows of the working grid to those of the output."""
     if not plan.scene.resampled:
         yield SameRows()
         return
@@ -144,7 +156,8 @@ def _row_map(plan: Plan) -> Iterator[RowMap]:
         yield NativeRows(plan.scene.grid, native.grid, reader.read_valid, plan.aoi)
 
 
-def _class_writer(plan: Plan) -> RasterWriter:
+def class_writer(plan: Plan) -> RasterWriter:
+    """The writer of the class map."""
     return RasterWriter(
         plan.out,
         plan.scene.native,
@@ -157,7 +170,8 @@ def _class_writer(plan: Plan) -> RasterWriter:
     )
 
 
-def _probability_writer(plan: Plan, out: Path) -> RasterWriter:
+def probability_writer(plan: Plan, out: Path) -> RasterWriter:
+    """The writer of the probabilities."""
     names = plan.bundle.classes.names
     return RasterWriter(
         out,
@@ -172,19 +186,20 @@ def _probability_writer(plan: Plan, out: Path) -> RasterWriter:
     )
 
 
-def _run_objects(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
+def _run_objects(plan: Plan, backend: Backend, on_progress: OnProgress) -> Outcome:
     grid = plan.job.grid
     with Spool(plan.out, plan.job_key) as spool:
         output = ObjectOutput(spool, grid, plan.suppress_iou)
         kept_rows = output.first_row
         decoder = ObjectDecoder(plan.bundle.codec_for(OBJECTS), grid, plan.min_score)
         tally = run_chips(plan.job, backend, decoder, output, on_progress)
-        objects = _within_aoi(plan, output.finish())
-        _write_objects(plan, objects, native_grid=False)
-    return _Outcome("objects", tally, kept_rows, len(objects), _object_notes(output))
+        objects = within_aoi(plan, output.finish())
+        write_plan_objects(plan, objects, native_grid=False)
+    return Outcome("objects", tally, kept_rows, len(objects), object_notes(output))
 
 
-def _write_objects(plan: Plan, objects: Objects, *, native_grid: bool) -> None:
+def write_plan_objects(plan: Plan, objects: Objects, *, native_grid: bool) -> None:
+    """Write objects, in pixels of the working grid or of the scene's own, as the output of a plan."""
     write_objects(
         plan.out,
         objects,
@@ -195,7 +210,8 @@ def _write_objects(plan: Plan, objects: Objects, *, native_grid: bool) -> None:
     )
 
 
-def _object_notes(output: ObjectOutput) -> tuple[str, ...]:
+def object_notes(output: ObjectOutput) -> tuple[str, ...]:
+    """What was joined and left out."""
     mosaic = output.mosaic
     counts = {
         "objects joined from parts seen in neighbouring chips": mosaic.joined,
@@ -209,7 +225,7 @@ def _object_notes(output: ObjectOutput) -> tuple[str, ...]:
     return tuple(f"{text}: {count}" for text, count in counts.items() if count)
 
 
-def _within_aoi(plan: Plan, objects: Objects) -> Objects:
+def within_aoi(plan: Plan, objects: Objects) -> Objects:
     """The objects with their centre in the AOI."""
     if plan.job.aoi is None or not len(objects):
         return objects
@@ -217,36 +233,45 @@ def _within_aoi(plan: Plan, objects: Objects) -> Objects:
     return objects.take(plan.job.aoi.contains(cols, rows))
 
 
-def _run_chips(plan: Plan, backend: Backend, on_progress: OnProgress) -> _Outcome:
+def _run_chips(plan: Plan, backend: Backend, on_progress: OnProgress) -> Outcome:
     grid, codec = plan.job.grid, plan.bundle.codec_for(CHIPS)
-    overwrite = plan.request.overwrite
     with Spool(plan.out, plan.job_key) as spool:
         output = CellOutput(spool)
         kept_rows = output.first_row
         tally = run_chips(plan.job, backend, CellDecoder(codec, grid), output, on_progress)
-        cells = Cells(output.finish(), grid, plan.scene.grid, plan.bundle.classes, codec.rule.multi_label)
-        count = None
-        if is_raster(plan.out, CHIPS):
-            cells.write_raster(plan.out, plan.tags, overwrite)
-        else:
-            count = cells.write_table(plan.out, plan.tags, overwrite)
-        if plan.probabilities is not None:
-            cells.write_probabilities(plan.probabilities, plan.tags, overwrite)
-    return _Outcome("chips", tally, kept_rows, count, cells.edge_notes())
+        count, notes = write_cells(plan, output)
+    return Outcome("chips", tally, kept_rows, count, notes)
 
 
-_RUNS: dict[OutputKind, Callable[[Plan, Backend, OnProgress], _Outcome]] = {
+def write_cells(plan: Plan, output: CellOutput) -> tuple[int | None, tuple[str, ...]]:
+    """Write all cells as the output of a plan; returns the number of vector features, and notes."""
+    codec, overwrite = plan.bundle.codec_for(CHIPS), plan.request.overwrite
+    cells = Cells(
+        output.finish(), plan.job.grid, plan.scene.grid, plan.bundle.classes, codec.rule.multi_label
+    )
+    count = None
+    if is_raster(plan.out, CHIPS):
+        cells.write_raster(plan.out, plan.tags, overwrite)
+    else:
+        count = cells.write_table(plan.out, plan.tags, overwrite)
+    if plan.probabilities is not None:
+        cells.write_probabilities(plan.probabilities, plan.tags, overwrite)
+    return count, cells.edge_notes()
+
+
+_RUNS: dict[OutputKind, Callable[[Plan, Backend, OnProgress], Outcome]] = {
     RASTER: _run_labels,
     OBJECTS: _run_objects,
     CHIPS: _run_chips,
 }
 
 
-def _prediction(plan: Plan, outcome: _Outcome, seconds: float) -> Prediction:
+def prediction_of(plan: Plan, outcome: Outcome, seconds: float) -> Prediction:
+    """The prediction that a plan gave."""
     kept = outcome.kept_rows * plan.job.grid.shape[1]
     notes = list(plan.notes)
     if kept:
-        notes.append(f"continued a stopped run: {kept} of {len(plan.job.grid)} chips were done")
+        notes.append(f"{outcome.kept_from}: {kept} of {len(plan.job.grid)} chips were done")
     elif not outcome.tally.run:
         notes.append("nothing to predict: the AOI contains only nodata")
     return Prediction(

@@ -13,6 +13,7 @@ import shutil
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 import numpy as np
 import shapely
@@ -30,6 +31,23 @@ def pieces_folder(target: Path) -> Path:
     its rows there and deletes the folder when it is done.
     """
     return work_folder(target.with_name(f"{target.name}.pieces"))
+
+
+class Pieces(Protocol):
+    """Numbered pieces of an output: those of this run (`Spool`) or of many machines (`rowpieces`)."""
+
+    @property
+    def count(self) -> int:
+        """Number of pieces."""
+        ...
+
+    def store(self, arrays: dict[str, AnyArray]) -> None:
+        """Add a piece."""
+        ...
+
+    def load(self, number: int) -> dict[str, AnyArray]:
+        """The arrays of a piece."""
+        ...
 
 
 class Spool:

@@ -28,6 +28,8 @@ NOT_ASKED = {
     "as_json": "the plug-in reads JSON",
     "quiet": "QGIS has a log",
     "verbose": "QGIS has a log",
+    "shard": "is for scripts on many machines",
+    "assemble": "is for scripts on many machines",
     "layer": "is that of the chosen layer",
     "print_config": "prints text",
     "trust_vrt": "always set: the user has chosen the file, or opened it in QGIS",

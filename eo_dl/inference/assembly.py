@@ -1,0 +1,135 @@
+"""A map put together from predicted rows of chips, with the bytes of a run in one go.
+
+The rows go through the same sinks and mosaics as in `runplan`, in the same order; only the network is left
+out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+import numpy as np
+
+from ..core.arraytypes import AnyArray
+from ..core.progress import OnProgress
+from ..mosaic.labelmosaic import RowStrip
+from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
+from .chipcells import CellOutput
+from .engine import Tally
+from .outputs import ClassPolygons, ClassRaster, ObjectOutput, ProbabilityRaster, RowSink, is_raster
+from .plan import Plan
+from .prediction import Prediction, PredictionKind
+from .rowpieces import RowPieces
+from .runplan import (
+    Outcome,
+    class_writer,
+    object_notes,
+    prediction_of,
+    probability_writer,
+    within_aoi,
+    write_cells,
+    write_plan_objects,
+)
+
+
+def assemble_plan(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> Prediction:
+    """Write the map of a plan whose rows are all there. Raises `InputError` if one is damaged."""
+    started = time.perf_counter()
+    outcome = _ASSEMBLERS[plan.bundle.task.output](plan, pieces, on_progress)
+    return prediction_of(plan, outcome, time.perf_counter() - started)
+
+
+def pack_strip(strip: RowStrip | None) -> dict[str, AnyArray]:
+    """Finished rows of a class map as plain arrays; nothing for a row of chips without rows of the output."""
+    if strip is None:
+        return {}
+    packed: dict[str, AnyArray] = {"row0": np.array(strip.row0, np.int64), "labels": strip.labels}
+    if strip.planes is not None:
+        packed["planes"] = strip.planes
+    return packed
+
+
+def _unpacked_strip(packed: dict[str, AnyArray]) -> RowStrip | None:
+    if not packed:
+        return None
+    planes = packed["planes"].astype(np.uint8, copy=False) if "planes" in packed else None
+    return RowStrip(int(packed["row0"]), packed["labels"].astype(np.uint8, copy=False), planes)
+
+
+class _NoPieces:
+    """Keeps nothing: the rows of chips are on disk already."""
+
+    count = 0
+
+    def store(self, arrays: dict[str, AnyArray]) -> None:
+        pass
+
+    def load(self, number: int) -> dict[str, AnyArray]:
+        raise IndexError(number)
+
+
+class _StoredRows:
+    """Rows of chips for the sinks of objects and cells, which read stored pieces on opening."""
+
+    def __init__(self, pieces: RowPieces, on_progress: OnProgress) -> None:
+        self.count = pieces.count
+        self._pieces, self._on_progress = pieces, on_progress
+
+    def store(self, arrays: dict[str, AnyArray]) -> None:
+        raise NotImplementedError("all rows of chips are stored already")
+
+    def load(self, number: int) -> dict[str, AnyArray]:
+        self._on_progress(number, self.count, "rows of chips")
+        return self._pieces.load(number)
+
+
+def _assemble_labels(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> Outcome:
+    with ExitStack() as stack:
+        sinks: list[RowSink] = []
+        polygons = None
+        if is_raster(plan.out, RASTER):
+            sinks.append(ClassRaster(stack.enter_context(class_writer(plan))))
+        else:
+            polygons = ClassPolygons(_NoPieces(), plan.scene.native.width)
+            sinks.append(polygons)
+        if plan.probabilities is not None:
+            writer = stack.enter_context(probability_writer(plan, plan.probabilities))
+            sinks.append(ProbabilityRaster(writer))
+        for row in range(pieces.count):
+            strip = _unpacked_strip(pieces.load(row))
+            if strip is not None:
+                for sink in sinks:
+                    sink.take(strip)
+            on_progress(row + 1, pieces.count, "rows of chips")
+        if polygons is None:
+            return _outcome("raster", pieces)
+        objects = polygons.finish()
+        write_plan_objects(plan, objects, native_grid=True)
+    return _outcome("polygons", pieces, len(objects))
+
+
+def _assemble_objects(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> Outcome:
+    output = ObjectOutput(_StoredRows(pieces, on_progress), plan.job.grid, plan.suppress_iou)
+    objects = within_aoi(plan, output.finish())
+    write_plan_objects(plan, objects, native_grid=False)
+    return _outcome("objects", pieces, len(objects), object_notes(output))
+
+
+def _assemble_cells(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> Outcome:
+    count, notes = write_cells(plan, CellOutput(_StoredRows(pieces, on_progress)))
+    return _outcome("chips", pieces, count, notes)
+
+
+def _outcome(
+    kind: PredictionKind, pieces: RowPieces, count: int | None = None, notes: tuple[str, ...] = ()
+) -> Outcome:
+    return Outcome(kind, Tally(), pieces.count, count, notes, kept_from="assembled from shards")
+
+
+_ASSEMBLERS: dict[OutputKind, Callable[[Plan, RowPieces, OnProgress], Outcome]] = {
+    RASTER: _assemble_labels,
+    OBJECTS: _assemble_objects,
+    CHIPS: _assemble_cells,
+}
