@@ -27,6 +27,19 @@ EVERY_NETWORK = pytest.mark.parametrize(
     [replace(task, networks=(network,)) for task in TASKS for network in task.networks],
     ids=lambda task: f"{task.name}-{task.networks[0]}",
 )
+# For what takes seconds per network: each task's first network is quick, the others are slow.
+EVERY_NETWORK_FIRST_QUICK = pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(
+            replace(task, networks=(network,)),
+            id=f"{task.name}-{network}",
+            marks=[pytest.mark.slow] if index else [],
+        )
+        for task in TASKS
+        for index, network in enumerate(task.networks)
+    ],
+)
 
 
 def network_inputs(task: Task) -> NetworkInputs:

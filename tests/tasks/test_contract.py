@@ -53,9 +53,9 @@ from tests.tinynetworks import (
     BAND_NAMES,
     BANDS,
     EVERY_NETWORK,
+    EVERY_NETWORK_FIRST_QUICK,
     EVERY_TASK,
     SIZE,
-    TASKS,
     make_tiny_network,
     network_inputs,
     tiny_config,
@@ -217,19 +217,7 @@ def _learnt(name: str, network_name: str) -> TaskNetwork:
     return network.eval()
 
 
-# The task's first network is quick, the others are slow.
-@pytest.mark.parametrize(
-    "task",
-    [
-        pytest.param(
-            replace(task, networks=(network,)),
-            id=f"{task.name}-{network}",
-            marks=[pytest.mark.slow] if index else [],
-        )
-        for task in TASKS
-        for index, network in enumerate(task.networks)
-    ],
-)
+@EVERY_NETWORK_FIRST_QUICK
 def test_four_tiny_chips_are_learnt_by_heart(task: Task) -> None:
     assert _score(task, _learnt(task.name, task.networks[0])) > 0.8
 
