@@ -17,9 +17,10 @@ import numpy as np
 
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array
 from ..core.chipgrid import Cell, ChipGrid
+from ..core.window import Window
 from ..io.aoi import Aoi
 from .pipeline import Stopped
-from .strips import PixelStrip, StripReader
+from .strips import PixelSource, PixelStrip
 
 # Rows are normalized a few at a time, so that the scratch memory stays in the processor's cache: twice as
 # fast as whole planes.
@@ -116,8 +117,22 @@ class Filler:
                 np.add(part, shift, out=out[band, rows])
 
 
+def cell_groups(grid: ChipGrid, grid_row: int, batch_size: int) -> list[tuple[Cell, ...]]:
+    """The cells of a row of chips in the groups that share a batch."""
+    cells = grid.row(grid_row)
+    return [cells[start:stop] for start, stop in groups(len(cells), batch_size)]
+
+
+def group_window(grid: ChipGrid, group: Sequence[Cell]) -> Window:
+    """What the chips of a group see of the scene."""
+    first, last = group[0].read, group[-1].read
+    return Window.from_box(
+        max(first.col, 0), max(first.row, 0), min(last.col1, grid.width), min(last.row1, grid.height)
+    )
+
+
 def make_batches(
-    strips: StripReader,
+    source: PixelSource,
     grid: ChipGrid,
     filler: Filler,
     pool: BufferPool,
@@ -128,11 +143,8 @@ def make_batches(
 ) -> Iterator[CellBatch]:
     """The batches of `rows` of chips (default: of all), their buffers filled."""
     for grid_row in range(grid.shape[0]) if rows is None else rows:
-        cells = grid.row(grid_row)
-        read = cells[0].read
-        row_strips = strips.rows(max(read.row, 0), min(read.row1, grid.height))
-        for start, stop in groups(len(cells), batch_size):
-            group = cells[start:stop]
+        for group in cell_groups(grid, grid_row, batch_size):
+            row_strips = source.part(group_window(grid, group))
             active = np.array([_is_active(cell, row_strips, aoi) for cell in group], np.bool_)
             buffer = _filled(group, active, row_strips, filler, pool) if active.any() else None
             yield CellBatch(grid_row, group, active, buffer)
@@ -146,7 +158,7 @@ def _is_active(cell: Cell, strips: list[PixelStrip], aoi: Aoi | None) -> bool:
     parts = []
     for strip in strips:
         top, bottom = max(keep.row - strip.row0, 0), max(keep.row1 - strip.row0, 0)
-        parts.append(strip.valid[top:bottom, keep.col : keep.col1])
+        parts.append(strip.valid[top:bottom, keep.col - strip.col0 : keep.col1 - strip.col0])
     if aoi is None:
         return any(bool(part.any()) for part in parts)
     return bool((np.concatenate(parts) & aoi.mask(keep)).any())
@@ -167,8 +179,8 @@ def _filled(
 
 def _fill(pixels: AnyArray, valid: BoolArray, cell: Cell, strips: list[PixelStrip], filler: Filler) -> None:
     """Fill one chip: `pixels` (C, size, size) and `valid` (size, size). Padding is 0 and not valid."""
-    read, scene_width = cell.read, strips[0].valid.shape[1]
-    cols = slice(read.col, min(read.col1, scene_width))
+    read, first = cell.read, strips[0]
+    cols = slice(read.col - first.col0, min(read.col1, first.col1) - first.col0)
     width = cols.stop - cols.start
     if width < read.width or strips[-1].row1 < read.row1:
         pixels[...] = 0

@@ -27,10 +27,10 @@ from ..core.progress import OnProgress
 from ..io.aoi import Aoi
 from ..io.gdal import small_cache
 from .backends.backend import Backend, Scaling, check_raw
-from .batches import BufferPool, CellBatch, Filler, make_batches
+from .batches import BufferPool, CellBatch, Filler, cell_groups, group_window, make_batches
 from .chipdecoders import Decoder
 from .pipeline import Ahead, Behind
-from .strips import RowReader, StripReader, strip_rows
+from .strips import RowReader, StripReader, WindowReader, strip_rows
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -39,6 +39,8 @@ _DEPTH = 2
 _BUFFERS = 4
 _BATCH_BYTES = 256 * 2**20
 _AHEAD_BYTES = 64 * 2**20
+_ROW_BYTES = 256 * 2**20
+"""A row of chips with more stored pixels is read in windows."""
 
 
 class Sink(Protocol, Generic[T_contra]):
@@ -130,9 +132,9 @@ def run_chips(
 
     with ExitStack() as stack:
         stack.enter_context(small_cache())  # every block is read once, in order
-        strips = stack.enter_context(_strips(job, sink.first_row))
+        pixels: StripReader | WindowReader = stack.enter_context(_pixels(job, sink.first_row))
         batches = make_batches(
-            strips,
+            pixels,
             job.grid,
             _filler(job, backend),
             pool,
@@ -160,6 +162,20 @@ def _raw_output(backend: Backend, batch: CellBatch, job: ChipJob) -> Mapping[str
     raw = backend.run(batch.buffer.pixels[:count], batch.buffer.valid[:count], job.scaling)
     check_raw(raw, count, job.name)
     return raw
+
+
+def _pixels(job: ChipJob, first_row: int) -> StripReader | WindowReader:
+    """The reader of a job: whole rows, unless a row of chips would take too much memory."""
+    source, grid = job.source, job.grid
+    pixel_bytes = len(source.bands) * np.dtype(source.dtype).itemsize
+    if grid.size_px * grid.width * pixel_bytes <= _ROW_BYTES:
+        return _strips(job, first_row)
+    windows = (
+        group_window(grid, group)
+        for grid_row in range(first_row, grid.shape[0])
+        for group in cell_groups(grid, grid_row, job.batch_size)
+    )
+    return WindowReader(source.open_reader, windows, threads=source.threads)
 
 
 def _strips(job: ChipJob, first_row: int) -> StripReader:

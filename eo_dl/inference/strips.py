@@ -4,13 +4,16 @@ threads.
 Why strips and not one window per chip: neighbouring chips share rows, and GDAL's block cache is too small to
 keep the blocks of a wide scene until the next row of chips; windows would decode every block two to four
 times.
+
+Of a very wide scene, though, even one row of chips would not fit in memory: `WindowReader` reads the window
+of each group of chips alone, and decodes blocks at its borders again.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,6 +22,7 @@ from typing import Protocol
 import numpy as np
 
 from ..core.arraytypes import AnyArray, BoolArray
+from ..core.window import Window
 
 _WANTED_ROWS = 256
 _MAX_ROWS = 2048
@@ -31,6 +35,10 @@ class RowReader(Protocol):
         """Rows `[row0, row1)`: stored pixels (C, rows, W), 0 where invalid, and the valid mask (rows, W)."""
         ...
 
+    def read_window(self, window: Window) -> tuple[AnyArray, BoolArray]:
+        """A window inside the scene: stored pixels (C, H, W), 0 where invalid, and the valid mask (H, W)."""
+        ...
+
     def close(self) -> None:
         """Release the file handle."""
         ...
@@ -38,7 +46,7 @@ class RowReader(Protocol):
 
 @dataclass(frozen=True)
 class PixelStrip:
-    """Full-width rows of a scene."""
+    """Rows of a scene, of full width or from some columns."""
 
     row0: int
     """First row."""
@@ -46,11 +54,26 @@ class PixelStrip:
     """(C, rows, W) stored values, 0 where not valid."""
     valid: BoolArray
     """(rows, W) valid mask."""
+    col0: int = 0
+    """First column."""
+
+    @property
+    def col1(self) -> int:
+        """First column to the right."""
+        return self.col0 + int(self.valid.shape[1])
 
     @property
     def row1(self) -> int:
         """First row below."""
         return self.row0 + len(self.valid)
+
+
+class PixelSource(Protocol):
+    """Hands out the pixels of groups of chips, from top to bottom and from left to right."""
+
+    def part(self, window: Window) -> list[PixelStrip]:
+        """Strips that together hold a window inside the scene, from top to bottom."""
+        ...
 
 
 def strip_rows(block_rows: int) -> int:
@@ -82,13 +105,12 @@ class StripReader:
         threads: int = 2,
         ahead: int = 3,
     ) -> None:
-        self._open_reader, self._height, self._rows = open_reader, height, rows
+        self._height, self._rows = height, rows
         self._next_row = first_row // rows * rows
         self._held: deque[PixelStrip] = deque()
         self._pending: deque[Future[PixelStrip]] = deque()
         self._ahead = ahead
-        self._readers: list[RowReader] = []
-        self._of_thread = threading.local()
+        self._handles = _Handles(open_reader)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eo_dl-read")
 
     def __enter__(self) -> StripReader:
@@ -99,8 +121,11 @@ class StripReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for reader in self._readers:
-            reader.close()
+        self._handles.close()
+
+    def part(self, window: Window) -> list[PixelStrip]:
+        """See `PixelSource`. The strips have full width."""
+        return self.rows(window.row, window.row1)
 
     def rows(self, row0: int, row1: int) -> list[PixelStrip]:
         """The strips with rows `[row0, row1)`. Call it from top to bottom: it drops earlier strips."""
@@ -120,11 +145,76 @@ class StripReader:
             self._next_row += self._rows
 
     def _read(self, row0: int) -> PixelStrip:
-        reader: RowReader | None = getattr(self._of_thread, "reader", None)
-        if reader is None:
-            reader = self._of_thread.reader = self._open_reader()
-            self._readers.append(reader)
+        reader = self._handles.of_this_thread()
         pixels, valid = reader.read_rows(row0, min(row0 + self._rows, self._height))
         if valid.all():
             valid = np.broadcast_to(np.True_, valid.shape)  # takes no memory in the usual case
         return PixelStrip(row0, pixels, valid)
+
+
+class WindowReader:
+    """Reads windows that are known in advance, a few of them ahead of need. A context manager.
+
+    Args:
+        open_reader: Opens a file handle for one reading thread.
+        windows: The windows in the order in which `part` will be asked for them.
+        threads: Number of reading threads.
+    """
+
+    def __init__(
+        self, open_reader: Callable[[], RowReader], windows: Iterator[Window], *, threads: int = 2
+    ) -> None:
+        self._windows, self._threads = windows, threads
+        self._pending: deque[Future[PixelStrip]] = deque()
+        self._handles = _Handles(open_reader)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eo_dl-read")
+
+    def __enter__(self) -> WindowReader:
+        for _ in range(self._threads):
+            self._submit()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._handles.close()
+
+    def part(self, window: Window) -> list[PixelStrip]:
+        """See `PixelSource`."""
+        strip = self._pending.popleft().result()
+        self._submit()
+        if Window.from_box(strip.col0, strip.row0, strip.col1, strip.row1) != window:
+            raise ValueError(f"windows were asked for in another order than announced: {window}")
+        return [strip]
+
+    def _submit(self) -> None:
+        window = next(self._windows, None)
+        if window is not None:
+            self._pending.append(self._pool.submit(self._read, window))
+
+    def _read(self, window: Window) -> PixelStrip:
+        pixels, valid = self._handles.of_this_thread().read_window(window)
+        return PixelStrip(window.row, pixels, valid, window.col)
+
+
+class _Handles:
+    """A file handle for each thread that asks."""
+
+    def __init__(self, open_reader: Callable[[], RowReader]) -> None:
+        self._open_reader = open_reader
+        self._readers: list[RowReader] = []
+        self._local = threading.local()
+
+    def of_this_thread(self) -> RowReader:
+        """The handle of the calling thread, opened on first use."""
+        reader: RowReader | None = getattr(self._local, "reader", None)
+        if reader is None:
+            reader = self._local.reader = self._open_reader()
+            self._readers.append(reader)
+        return reader
+
+    def close(self) -> None:
+        """Close all handles; no thread may use one any more."""
+        for reader in self._readers:
+            reader.close()

@@ -95,6 +95,10 @@ class SceneReader:
         """Full-width rows `[row0, row1)`: pixels (C, rows, W), 0 where invalid; valid mask (rows, W)."""
         return self._read_inside(Window(0, row0, self.scene.grid.width, row1 - row0))
 
+    def read_window(self, window: Window) -> tuple[AnyArray, BoolArray]:
+        """As `read_rows`, for a window inside the working grid."""
+        return self._read_inside(window)
+
     def read_valid(self, window: Window) -> BoolArray:
         """Only the valid mask (H, W) of a window."""
         if not self._always_valid:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.chipgrid import Cell, ChipGrid
 from eo_dl.core.normalization import Normalization
+from eo_dl.core.window import Window
 from eo_dl.inference.backends.backend import Scaling, numpy_buffer
-from eo_dl.inference.batches import BufferPool, Filler, groups, make_batches
-from eo_dl.inference.strips import StripReader, strip_rows
+from eo_dl.inference.batches import BufferPool, Filler, cell_groups, group_window, groups, make_batches
+from eo_dl.inference.strips import StripReader, WindowReader, strip_rows
 
 BANDS = BandSet((Band("red", 1, scale=0.5, offset=-3.0), Band("nir", 2, scale=0.1)))
 
@@ -30,6 +31,11 @@ class Rows:
     def read_rows(self, row0: int, row1: int) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
         self.read.append((row0, row1))
         return self.pixels[:, row0:row1] * self.valid[row0:row1], self.valid[row0:row1]
+
+    def read_window(self, window: Window) -> tuple[npt.NDArray[np.generic], npt.NDArray[np.bool_]]:
+        self.read.append((window.row, window.row1))
+        rows, cols = window.slices
+        return self.pixels[:, rows, cols] * self.valid[rows, cols], self.valid[rows, cols]
 
     def close(self) -> None:
         self.closed += 1
@@ -50,10 +56,12 @@ def raster(height: int, width: int, seed: int = 0) -> Rows:
     st.integers(1, 5),
     st.integers(1, 40),
     st.integers(0, 99),
+    st.booleans(),
 )
 def test_every_chip_holds_its_pixels_normalised(
-    height: int, width: int, size: int, margin: int, batch: int, rows: int, seed: int
+    height: int, width: int, size: int, margin: int, batch: int, rows: int, seed: int, by_window: bool
 ) -> None:
+    """Whether whole rows are read, or the window of each group of chips."""
     margin = min(margin, (size - 1) // 2)
     grid, source = ChipGrid(height, width, size, margin), raster(height, width, seed)
     normalization = Normalization((10.0, 20.0), (3.0, 7.0))
@@ -64,8 +72,16 @@ def test_every_chip_holds_its_pixels_normalised(
     valid[:height, :width] = source.valid
     pool = BufferPool([numpy_buffer(batch, 2, size, "float32")])
     seen: list[Cell] = []
-    with StripReader(lambda: source, height, rows, threads=1) as strips:
-        for made in make_batches(strips, grid, Filler(scaling.gain, scaling.shift), pool, batch_size=batch):
+    windows = (
+        group_window(grid, group)
+        for grid_row in range(grid.shape[0])
+        for group in cell_groups(grid, grid_row, batch)
+    )
+    reader: StripReader | WindowReader = StripReader(lambda: source, height, rows, threads=1)
+    if by_window:
+        reader = WindowReader(lambda: source, windows, threads=1)
+    with reader:
+        for made in make_batches(reader, grid, Filler(scaling.gain, scaling.shift), pool, batch_size=batch):
             seen += made.cells
             for place, cell in enumerate(made.cells):
                 assert made.active[place] == valid[cell.keep.slices].any()
