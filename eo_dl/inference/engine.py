@@ -14,7 +14,7 @@ so that the next run finds it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -30,7 +30,7 @@ from .backends.backend import Backend, Scaling, check_raw
 from .batches import BufferPool, CellBatch, Filler, cell_groups, group_window, make_batches
 from .chipdecoders import Decoder
 from .pipeline import Ahead, Behind
-from .strips import RowReader, StripReader, WindowReader, strip_rows
+from .strips import PixelSource, RowReader, StripReader, WindowReader, strip_rows
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -132,7 +132,7 @@ def run_chips(
 
     with ExitStack() as stack:
         stack.enter_context(small_cache())  # every block is read once, in order
-        pixels: StripReader | WindowReader = stack.enter_context(_pixels(job, sink.first_row))
+        pixels = stack.enter_context(_pixels(job, sink.first_row))
         batches = make_batches(
             pixels,
             job.grid,
@@ -164,7 +164,7 @@ def _raw_output(backend: Backend, batch: CellBatch, job: ChipJob) -> Mapping[str
     return raw
 
 
-def _pixels(job: ChipJob, first_row: int) -> StripReader | WindowReader:
+def _pixels(job: ChipJob, first_row: int) -> AbstractContextManager[PixelSource]:
     """The reader of a job: whole rows, unless a row of chips would take too much memory."""
     source, grid = job.source, job.grid
     pixel_bytes = len(source.bands) * np.dtype(source.dtype).itemsize
