@@ -172,7 +172,7 @@ def _pixels(job: ChipJob, first_row: int) -> AbstractContextManager[PixelSource]
         return _strips(job, first_row)
     windows = (
         group_window(grid, group)
-        for grid_row in range(first_row, grid.shape[0])
+        for grid_row in range(first_row, job.end_row)
         for group in cell_groups(grid, grid_row, job.batch_size)
     )
     return WindowReader(source.open_reader, windows, threads=source.threads)
