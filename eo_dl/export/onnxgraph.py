@@ -20,7 +20,7 @@ import onnxruntime
 import torch
 
 from ..core.arrays import Objects
-from ..core.arraytypes import Float32Array, FloatArray, UInt8Array
+from ..core.arraytypes import AnyArray, Float32Array, FloatArray, UInt8Array
 from ..errors import ExportError
 from ..networks.tasknetwork import TaskNetwork
 from ..tasks import CHIPS, OBJECTS, RASTER, Task
@@ -168,7 +168,7 @@ def compare(graph: bytes, network: TaskNetwork, task: Task, codec: Codec, images
         with torch.no_grad():
             raw = network(torch.from_numpy(image[None]))
         expected.append(codec.answer({name: value[0].numpy() for name, value in raw.items()}))
-        outputs = session.run(names, {INPUT: image[None]})
+        outputs = _run(session, names, image)
         found.append(codec.answer({name: value[0] for name, value in zip(names, outputs, strict=True)}))
     if task.output == RASTER:
         return _compare_maps(expected, found)
@@ -186,6 +186,14 @@ def _session(graph: bytes) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no public base class
         raise ExportError(f"ONNX Runtime cannot run the graph: {_first_sentence(error)}") from error
+
+
+def _run(session: onnxruntime.InferenceSession, names: list[str], image: Float32Array) -> list[AnyArray]:
+    try:
+        outputs: list[AnyArray] = session.run(names, {INPUT: image[None]})
+    except Exception as error:  # as in `_session`
+        raise ExportError(f"ONNX Runtime cannot run the graph: {_first_sentence(error)}") from error
+    return outputs
 
 
 def _compare_maps(expected: Sequence[UInt8Array], found: Sequence[UInt8Array]) -> Agreement:

@@ -29,6 +29,7 @@ from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.errors import ConfigError
 from eo_dl.evaluation.evaluate import evaluate
+from eo_dl.export.bundlegraph import checked_graph
 from eo_dl.inference.predict import predict
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
@@ -220,6 +221,16 @@ def _learnt(name: str, network_name: str) -> TaskNetwork:
 @EVERY_NETWORK_FIRST_QUICK
 def test_four_tiny_chips_are_learnt_by_heart(task: Task) -> None:
     assert _score(task, _learnt(task.name, task.networks[0])) > 0.8
+
+
+@EVERY_NETWORK_FIRST_QUICK
+def test_the_graph_of_what_was_learnt_by_heart_predicts_the_same(task: Task) -> None:
+    """Chips with several objects and with none: the graph fixes no number of objects."""
+    network = _learnt(task.name, task.networks[0])
+    codec = task.make_codec(network_inputs(task).classes, tiny_config(task))
+    images = np.concatenate([_chips()[0], np.zeros((1, BANDS, SIZE, SIZE), np.float32)])
+    graph, agreement = checked_graph(network, task, codec, images, any_size=False)
+    assert graph and agreement.within_tolerance
 
 
 def _scene_of_four(task: Task, folder: Path) -> tuple[Path, LabelSet]:

@@ -47,9 +47,8 @@ class OnnxRuntimeBackend:
         try:
             self._session = onnxruntime.InferenceSession(onnx_graph(bundle), options, providers=[kind])
         except Exception as error:  # its errors share no public base class
-            raise BundleError(
-                f"{bundle.path}: ONNX Runtime cannot run its model.onnx ({error}); choose `backend` torch"
-            ) from error
+            raise _cannot_run(bundle, error) from error
+        self._bundle = bundle
         self._version, self._device = onnxruntime.__version__, "cuda" if cuda else "cpu"
         self._names = [output.name for output in self._session.get_outputs()]
         graph_input = self._session.get_inputs()[0]
@@ -87,7 +86,16 @@ class OnnxRuntimeBackend:
         return run_in_parts(pixels, self._most, self._infer, self._names)
 
     def _infer(self, pixels: AnyArray) -> Sequence[AnyArray]:
-        outputs: list[AnyArray] = self._session.run(
-            self._names, {self._input_name: np.ascontiguousarray(pixels)}
-        )
+        try:
+            outputs: list[AnyArray] = self._session.run(
+                self._names, {self._input_name: np.ascontiguousarray(pixels)}
+            )
+        except Exception as error:  # its errors share no public base class
+            raise _cannot_run(self._bundle, error) from error
         return outputs
+
+
+def _cannot_run(bundle: Bundle, error: Exception) -> BundleError:
+    return BundleError(
+        f"{bundle.path}: ONNX Runtime cannot run its model.onnx ({error}); choose `backend` torch"
+    )

@@ -92,7 +92,10 @@ class OpenVinoBackend:
         # The buffers lie in memory channels last; the compiled graph takes them so, without a copy.
         rows_first = np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
         request = self._request(pixels.shape)
-        request.infer([rows_first], share_inputs=True)
+        try:
+            request.infer([rows_first], share_inputs=True)
+        except RuntimeError as error:
+            raise _cannot_run(self._bundle, error) from error
         return [request.get_output_tensor(index).data.copy() for index in range(len(self._names))]
 
     def _request(self, shape: tuple[int, ...]) -> Any:

@@ -84,7 +84,9 @@ class MaskRCNN(FasterRCNN):
     def _mask_logits(self, pooled: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """(N, 28, 28) logits of each box's mask, in the channel of its class."""
         channels = self.mask_out(torch.relu(self.mask_up(self.mask_head(pooled))))
-        of_class: torch.Tensor = channels[torch.arange(len(labels), device=labels.device), labels - 1]
+        # `gather`, because an exported graph would fix the number of boxes of an index by `arange`.
+        index = (labels - 1)[:, None, None, None].expand(-1, 1, *channels.shape[-2:])
+        of_class: torch.Tensor = channels.gather(1, index)[:, 0]
         return of_class
 
     def _mask_parameters(self) -> list[torch.Tensor]:
