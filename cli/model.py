@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import cast
+from typing import Any, cast
 
 import click
 
@@ -170,3 +171,82 @@ def export(reporter: Reporter, model: str, out: str | None, target: str | None, 
     with needs_extra("exporting a model"):
         path = export_model(model, out, target=chosen, overwrite=overwrite)
     reporter.result({"path": str(path), "target": chosen}, [str(path)])
+
+
+@command.command("import", cls=options.Command, short_help="Make a model of an ONNX file of another program.")
+@click.argument("graph", metavar="FILE.onnx")
+@click.option("-o", "--out", required=True, help="The new model, .eodl.", metavar="FILE")
+@click.option("-b", "--bands", help="Names of the bands, in the order of the input.", metavar="LIST")
+@click.option("--classes", help="Names of the classes, in the order of the output.", metavar="LIST")
+@click.option("--gsd", "gsd_m", type=click.FloatRange(min=0, min_open=True), help="GSD of training, metres.")
+@click.option(
+    "--chip",
+    "chip_px",
+    type=click.IntRange(min=1, max=16_384),
+    help="Side of a chip, pixels, where the graph leaves it free.",
+)
+@click.option(
+    "--margin",
+    "margin_px",
+    type=click.IntRange(min=0),
+    help="Context pixels per side, discarded from the output (default: half the overlap in the file, or an "
+    "eighth of the chip).",
+)
+@click.option(
+    "--divisor",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Stored values are divided by it first.  [default: 255]",
+)
+@click.option("--mean", help="Mean per band of the divided values (default: 0).", metavar="LIST")
+@click.option("--std", help="Standard deviation per band of the divided values (default: 1).", metavar="LIST")
+@click.option(
+    "--values",
+    type=click.Choice(["auto", "probabilities", "logits"]),
+    default="auto",
+    show_default=True,
+    help="What a class map is made of; auto: probabilities if all lie within 0 and 1.",
+)
+@click.option("--licence", default="", help="Licence of the model.", metavar="TEXT")
+@options.overwrite
+def import_(reporter: Reporter, graph: str, out: str, licence: str, overwrite: bool, **stated: str) -> None:
+    """Make a model of an ONNX file of another program: class maps (probabilities or logits) or boxes of YOLO.
+
+    The keys of Deepness, GeoDeep and Ultralytics in the file are read; options state what they do not say, or
+    replace them. Boxes: (1, 4 + K, M) of YOLO 8 and newer, or (1, M, 5 + K) of YOLO 5 and 7.
+
+    \b
+    eo-dl model import trees.onnx --bands red,green,blue --gsd 0.1 --classes tree -o trees.eodl
+    eo-dl predict trees.eodl ortho.tif -o trees.gpkg
+    """
+    from eo_dl.core.extras import needs_extra
+
+    with needs_extra("importing a model"):
+        from eo_dl.export.modelimport import ForeignContract, import_model
+
+    lists = {name: options.split_list(stated.pop(name)) for name in ("bands", "classes", "mean", "std")}
+    contract = ForeignContract(
+        bands=lists["bands"] or (),
+        classes=lists["classes"],
+        mean=_numbers("--mean", lists["mean"]),
+        std=_numbers("--std", lists["std"]),
+        **cast("dict[str, Any]", stated),
+    )
+    with needs_extra("importing a model"):
+        bundle = import_model(graph, out, contract, licence=licence, overwrite=overwrite)
+    spec = bundle.spec
+    gsd = "unknown, so scenes are not resampled" if spec.gsd_m is None else f"{spec.gsd_m:g} m"
+    lines = [
+        str(bundle.path),
+        f"task {spec.task}, classes {', '.join(bundle.classes.names)}",
+        f"bands {bundle.bands.describe()}, GSD {gsd}, chips of {spec.chip_px} px, margin {spec.margin_px} px",
+    ]
+    reporter.result({"model": str(bundle.path), "spec": spec.model_dump(mode="json")}, lines)
+
+
+def _numbers(flag: str, texts: Sequence[str] | None) -> tuple[float, ...] | None:
+    if texts is None:
+        return None
+    try:
+        return tuple(float(text) for text in texts)
+    except ValueError as error:
+        raise click.UsageError(f"{flag}: expected numbers, found {','.join(texts)}") from error

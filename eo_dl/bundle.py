@@ -60,7 +60,6 @@ MEMBERS = {
     WEIGHTS: 16_384 * _MIB,
     ONNX: 16_384 * _MIB,
 }
-_NEEDED = (SPEC, WEIGHTS)
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 State = dict[str, npt.NDArray[np.generic]]
@@ -85,7 +84,7 @@ class TensorLike(Protocol):
 def save_bundle(
     path: str | Path,
     spec: ModelSpec,
-    state: Mapping[str, npt.NDArray[np.generic] | TensorLike],
+    state: Mapping[str, npt.NDArray[np.generic] | TensorLike] | None,
     *,
     preview: bytes | None = None,
     extra: Mapping[str, bytes] | None = None,
@@ -96,7 +95,7 @@ def save_bundle(
     Args:
         path: The new file.
         spec: The description of the model; the model card and the STAC item are made from it.
-        state: The weights by tensor name.
+        state: The weights by tensor name; None for a model that is only a graph.
         preview: A picture of predictions, PNG.
         extra: Further members: "model.onnx", "config.yaml".
         overwrite: Replace an existing file.
@@ -108,12 +107,13 @@ def save_bundle(
         BundleError: Weights are not finite, or a member is unknown.
         OutputExistsError: `path` exists.
     """
-    arrays = _as_arrays(state)
-    _check_finite(arrays, str(path))
-    members = dict(extra or {}) | {
-        WEIGHTS: safetensors.numpy.save(arrays),
-        CARD: model_card(spec).encode(),
-    }
+    members = dict(extra or {}) | {CARD: model_card(spec).encode()}
+    if state is not None:
+        arrays = _as_arrays(state)
+        _check_finite(arrays, str(path))
+        members[WEIGHTS] = safetensors.numpy.save(arrays)
+    if not {WEIGHTS, ONNX} & set(members):
+        raise BundleError(f"{path}: a model needs {WEIGHTS} or {ONNX}")
     if preview is not None:
         members[PREVIEW] = preview
     _check_names(list(members), str(path))
@@ -164,7 +164,8 @@ def load_model(model: Bundle | str | Path) -> Bundle:
     bundle = Bundle(path, spec)
     # Read the config now, so that an invalid one is refused on opening.
     bundle.config  # noqa: B018
-    _check_finite(bundle.state(), str(path))
+    if bundle.has_weights:
+        _check_finite(bundle.state(), str(path))
     return bundle
 
 
@@ -252,8 +253,18 @@ class Bundle:
             )
         return data
 
+    @property
+    def has_weights(self) -> bool:
+        """False for a model that is only a graph, imported from another program."""
+        return WEIGHTS in self.spec.members
+
     def state(self) -> State:
         """The weights by tensor name."""
+        if ONNX in self.spec.members and not self.has_weights:
+            raise BundleError(
+                f"{self.path}: was imported as an ONNX graph and has no weights for torch; it can "
+                "predict with `backend` openvino or onnxruntime, but not be trained or looked into"
+            )
         return _state_of(self.read(WEIGHTS), str(self.path))
 
     def codec(self) -> Codec:
@@ -282,13 +293,14 @@ class Bundle:
         with needs_extra("running a model"):
             from .networks.weights import fill_exactly
 
+        state = self.state()
         inputs = NetworkInputs(len(self.bands), self.classes, self.spec.chip_px)
         try:
             with needs_extra("running a model"):
                 network = self.task.make_network(self.config, inputs)
         except ConfigError as error:
             raise BundleError(f"{self.path}: {error}") from error
-        fill_exactly(network, self.state(), str(self.path))
+        fill_exactly(network, state, str(self.path))
         return network.eval()
 
     def _repr_html_(self) -> str:
@@ -296,7 +308,7 @@ class Bundle:
         gsd = "unknown" if spec.gsd_m is None else f"{spec.gsd_m:.4g} m (±{spec.gsd_tolerance:.0%})"
         rows = [
             ("task", spec.task),
-            ("network", f"{self.config.network}, {self.config.backbone}"),
+            ("network", spec.graph_from or f"{self.config.network}, {self.config.backbone}"),
             ("bands", spec.band_set().describe()),
             ("classes", ", ".join(spec.class_set().names)),
             ("GSD", gsd),
@@ -353,9 +365,11 @@ def _check_names(names: list[str], source: str) -> None:
 def _check_entries(archive: zipfile.ZipFile, source: str) -> None:
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
-    missing = [name for name in _NEEDED if name not in names]
-    if missing:
-        raise BundleError(f"{source}: {missing[0]} is missing; expected a model made by eo-dl train (.eodl)")
+    for needed in ((SPEC,), (WEIGHTS, ONNX)):
+        if not set(needed) & set(names):
+            raise BundleError(
+                f"{source}: {needed[0]} is missing; expected a model made by eo-dl train (.eodl)"
+            )
     _check_names(names, source)
     for entry in entries:
         if (

@@ -37,9 +37,9 @@ def _front_matter(spec: ModelSpec) -> str:
     lines = ["---", "library_name: eo-dl", f"pipeline_tag: {load_task(spec.task).pipeline_tag}"]
     if spec.provenance.licence:
         lines.append(f"license: {_quoted(spec.provenance.licence)}")
-    backbone = str(spec.config.get("backbone", "")) or "network"
+    kind = "onnx" if spec.graph_from else str(spec.config.get("backbone", "")) or "network"
     lines.append("tags:")
-    lines += [f"- {_quoted(tag)}" for tag in ("earth-observation", spec.task, backbone)]
+    lines += [f"- {_quoted(tag)}" for tag in ("earth-observation", spec.task, kind)]
     return "\n".join([*lines, *_model_index(spec), "---"])
 
 
@@ -66,15 +66,20 @@ def _model_index(spec: ModelSpec) -> list[str]:
 
 def _summary(spec: ModelSpec) -> str:
     pixels = "pixels of unknown size" if spec.gsd_m is None else f"{spec.gsd_m:.3g} m pixels"
-    network = spec.config.get("network", spec.task)
-    backbone = spec.config.get("backbone", "plain")
     text = (
         f"A model for {load_task(spec.task).title} of images with {len(spec.bands)} bands and {pixels}: "
-        f"{network} with a {backbone} backbone."
+        f"{_network(spec)}."
     )
     if spec.provenance.unfinished:
         return f"**Unfinished**: {_inline(spec.provenance.unfinished)}.\n\n{text}"
     return text
+
+
+def _network(spec: ModelSpec) -> str:
+    if spec.graph_from:
+        return f"the graph of {_inline(spec.graph_from)}, run by OpenVINO or ONNX Runtime"
+    network = spec.config.get("network", spec.task)
+    return f"{network} with a {spec.config.get('backbone', 'plain')} backbone"
 
 
 def _inputs(spec: ModelSpec) -> str:

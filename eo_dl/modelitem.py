@@ -96,9 +96,9 @@ def _properties(spec: ModelSpec) -> Fields:
         "title": spec.name,
         "description": f"A model for {task.title}.",
         "mlm:name": _machine_name(spec.name),
-        "mlm:architecture": f"{spec.config.get('network', spec.task)}, {spec.config.get('backbone', '')}",
+        "mlm:architecture": spec.graph_from or _architecture(spec),
         "mlm:tasks": [_mlm_task(task)],
-        "mlm:framework": "PyTorch",
+        "mlm:framework": "ONNX" if spec.graph_from else "PyTorch",
         "mlm:input": [_input(spec)],
         "mlm:output": _outputs(spec, task),
     }
@@ -107,6 +107,10 @@ def _properties(spec: ModelSpec) -> Fields:
     if spec.provenance.licence:
         properties["license"] = spec.provenance.licence
     return properties
+
+
+def _architecture(spec: ModelSpec) -> str:
+    return f"{spec.config.get('network', spec.task)}, {spec.config.get('backbone', '')}"
 
 
 def _mlm_task(task: Task) -> str:

@@ -109,7 +109,8 @@ class ModelSpec(_Strict):
 
     `config` is the task's settled config. `thresholds`: e.g. {"score": 0.4, "iou": 0.5} for objects.
     `gsd_tolerance`: the share by which a scene's GSD may differ before it is resampled. `any_chip`: what
-    chips other than those of training the network takes; None: no others.
+    chips other than those of training the network takes; None: no others. `graph_from`: the ONNX file of
+    another program that a model without weights was imported from.
     """
 
     format_version: Literal[1] = 1
@@ -123,6 +124,7 @@ class ModelSpec(_Strict):
     chip_px: int = Field(ge=1, le=16_384)
     margin_px: int = Field(default=0, ge=0, le=8_192)
     any_chip: AnyChip | None = None
+    graph_from: Text = ""
     normalization: NormalizationSpec
     thresholds: dict[str, float] = {}
     scores: tuple[ScoreSpec, ...] = ()

@@ -93,7 +93,9 @@ def scale_input(model: onnx.ModelProto, gain: AnyArray, shift: AnyArray) -> None
 
 def add_constant(model: onnx.ModelProto, name: str, values: AnyArray) -> str:
     """Add a constant to a graph, and give its name back."""
-    model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
+    # Not `ascontiguousarray`, which makes scalars 1-D.
+    contiguous = np.require(values, requirements="C")
+    model.graph.initializer.append(numpy_helper.from_array(contiguous, name))
     return name
 
 

@@ -12,9 +12,11 @@ from tests.cli.test_flagnames import COMMANDS
 
 OWN = {
     # Flags that mean something else in a command: the classes of a network or a project, the format or the
-    # bands to write, the split to export or to score, the folds to train.
-    "--bands": {"labels export", "model show"},
-    "--classes": {"labels start", "model show"},
+    # bands to write, the split to export or to score, the folds to train, the chips of an imported network.
+    "--bands": {"labels export", "model import", "model show"},
+    "--chip": {"model import"},
+    "--margin": {"model import"},
+    "--classes": {"labels start", "model import", "model show"},
     "--format": {"labels convert", "labels export"},
     "--split": {"labels export", "evaluate"},
     "--folds": {"train"},

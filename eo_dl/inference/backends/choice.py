@@ -122,7 +122,7 @@ def _fastest(bundle: Bundle, compute: Compute) -> str:
     device = compute.device
     if device == "auto":
         device = "cpu" if not may_have_gpu() else "gpu"
-    if device != "cpu" and find_spec("torch") is not None:
+    if device != "cpu" and find_spec("torch") is not None and not bundle.spec.graph_from:
         return "torch"
     if ONNX in bundle.members:
         for engine in ("openvino", "onnxruntime"):

@@ -14,7 +14,8 @@ LABEL, LEARN, MAP, EXCHANGE = "1 Label", "2 Train", "3 Map", "4 Exchange"
 ELSEWHERE = {
     "demo": "runs on the sample scenes, not on the user's",
     "doctor": "Settings > Options > eo_dl > Check shows it",
-    "model export": "changes a model; `train` has done it for new ones",
+    "model export": "writes a model for other programs, once; QGIS predicts with the model itself",
+    "model import": "reads an ONNX file once; `predict` then takes the model like any other",
     "model show": "prints a table",
     "model backbones": "prints a table",
     "inspect": "QGIS shows it in the layer properties",
