@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -151,7 +151,7 @@ def measure(
 
 
 def in_order(
-    work: Callable[[Job], Done], jobs: Sequence[Job], workers: int | None
+    work: Callable[[Job], Done], jobs: Iterable[Job], workers: int | None
 ) -> Generator[Done, None, None]:
     """Do all jobs in several threads; results come in the order of the jobs.
 

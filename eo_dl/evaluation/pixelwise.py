@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
+from ..chips.measure import in_order
 from ..chips.truth import SceneTruth
 from ..core.arraytypes import BoolArray, UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
@@ -17,9 +19,10 @@ from ..core.window import Window
 from ..errors import SceneError
 from ..io.aoi import Aoi
 from ..io.classmap import ClassMap, open_class_map
+from ..io.gdal import one_environment
 from ..io.scene import Scene
 from ..labels.classcover import class_mask
-from ..scores.pixelscores import PixelScorer
+from ..scores.pixelscores import PixelCounts, PixelScorer
 from .classmatch import ClassMatch
 from .limits import Blocks, Limits
 from .predictionfiles import Part
@@ -66,8 +69,12 @@ def score_map(
     scorer: PixelScorer,
     tally: PixelTally,
     on_progress: OnProgress,
+    workers: int | None = None,
 ) -> Thumbnail:
     """Add one class map to the scorer, in memory that does not grow with its height.
+
+    Strips are read one after the other and scored in threads; the result does not depend on their number
+    (default: one per core).
 
     Raises `LabelError`, `SceneError`.
     """
@@ -78,21 +85,61 @@ def score_map(
     tally.features += len(truth.labels)
     blocks = Blocks.of(named.grid, f"{part.path}:")
     thumbnail = _Reduced(named.grid.height, named.grid.width)
-    for row0, ids in class_map.row_strips():
-        _check_ids(ids, match.classes, class_map)
-        for window in _windows(row0, ids.shape, blocks.side_px):
-            predicted = ids[window.row - row0 : window.row1 - row0, window.col : window.col1]
-            true_ids, inside = _true_ids(truth, window, match, areas)
-            has_prediction = predicted != IGNORE_ID
-            tally.outside += int((~inside & has_prediction).sum())
-            tally.unlabelled += int((inside & (true_ids == IGNORE_ID) & has_prediction).sum())
-            expected = np.where(inside, true_ids, np.uint8(IGNORE_ID))
-            scorer.update(predicted, expected, blocks.name(window.col, window.row))
-            thumbnail.add(window, predicted, expected)
-        on_progress(row0 + len(ids), named.grid.height, "rows")
+    for area in areas:
+        area.touches(Window(0, 0, 1, 1))  # builds its search tree before threads share it
+
+    def score_strip(strip: tuple[int, UInt8Array]) -> list[_Scored]:
+        """The work of one thread."""
+        row0, ids = strip
+        scored = []
+        with one_environment():
+            for window in _windows(row0, ids.shape, blocks.side_px):
+                predicted = ids[window.row - row0 : window.row1 - row0, window.col : window.col1]
+                true_ids, inside = _true_ids(truth, window, match, areas)
+                expected = np.where(inside, true_ids, np.uint8(IGNORE_ID))
+                counts = _counted(scorer, predicted, expected, class_map)
+                has_prediction = predicted != IGNORE_ID
+                scored.append(
+                    _Scored(
+                        window=window,
+                        counts=counts,
+                        outside=int((~inside & has_prediction).sum()),
+                        unlabelled=int((inside & (true_ids == IGNORE_ID) & has_prediction).sum()),
+                    )
+                )
+                thumbnail.add(window, predicted, expected)
+        return scored
+
+    with closing(in_order(score_strip, class_map.row_strips(), workers)) as strips:
+        for strip in strips:
+            for scored in strip:
+                tally.outside += scored.outside
+                tally.unlabelled += scored.unlabelled
+                scorer.add_counts(scored.counts, blocks.name(scored.window.col, scored.window.row))
+            on_progress(strip[-1].window.row1, named.grid.height, "rows")
     tally.unpredicted = scorer.unpredicted
     tally.scored = int(scorer.confusion.sum())
     return Thumbnail(thumbnail.predicted, thumbnail.truth, part.path.name)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What was counted in a window."""
+
+    window: Window
+    counts: PixelCounts
+    outside: int
+    unlabelled: int
+
+
+def _counted(
+    scorer: PixelScorer, predicted: UInt8Array, expected: UInt8Array, class_map: ClassMap
+) -> PixelCounts:
+    try:
+        return scorer.counted(predicted, expected)
+    except ValueError:
+        _check_ids(predicted, scorer.classes, class_map)
+        raise
 
 
 def _named(class_map: ClassMap, part: Part) -> Scene:

@@ -8,6 +8,8 @@ only class, it is the mean.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..core.arraytypes import BoolArray, Float64Array, Int64Array, UInt8Array
@@ -17,6 +19,16 @@ from .score import Score
 
 PER_CLASS = ("iou", "f1", "precision", "recall")
 OVERALL = ("mean_iou", "mean_f1", "overall_accuracy")
+
+
+@dataclass(frozen=True)
+class PixelCounts:
+    """Counted pixels of two class maps."""
+
+    confusion: Int64Array
+    """(K, K) [reference, predicted] in channel order."""
+    unpredicted: int
+    """Pixels with a reference class, but no prediction."""
 
 
 class PixelScorer:
@@ -46,6 +58,15 @@ class PixelScorer:
         Raises:
             ValueError: The shapes differ, or an id is not that of a class.
         """
+        self.add_counts(self.counted(predicted, truth), place)
+
+    def add_counts(self, counts: PixelCounts, place: str = "") -> None:
+        """Add counted pixels of a block of ground."""
+        self.unpredicted += counts.unpredicted
+        self.add(counts.confusion, place)
+
+    def counted(self, predicted: UInt8Array, truth: UInt8Array) -> PixelCounts:
+        """Count pixels without adding them, in any thread. See `update`."""
         if predicted.shape != truth.shape:
             raise ValueError(
                 f"prediction and reference need the same shape, found {predicted.shape} and {truth.shape}"
@@ -59,8 +80,7 @@ class PixelScorer:
         unknown = _unknown_ids(joint, ids)
         if unknown:
             raise ValueError(f"class ids {unknown} are not among {ids}")
-        self.unpredicted += int(joint[ids, IGNORE_ID].sum())
-        self.add(joint[np.ix_(ids, ids)], place)
+        return PixelCounts(joint[np.ix_(ids, ids)], int(joint[ids, IGNORE_ID].sum()))
 
     def add(self, confusion: Int64Array, place: str = "") -> None:
         """Add a confusion matrix (K, K) [reference, predicted] in channel order."""

@@ -18,6 +18,7 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ChipSetError, InputError, LabelError, OutputExistsError, SceneError
 from eo_dl.evaluation.evaluate import evaluate
+from eo_dl.io import classmap
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
@@ -242,3 +243,32 @@ def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
 def _touched(path: Path) -> Path:
     path.write_text("x")
     return path
+
+
+def test_any_number_of_threads_gives_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = PixelGrid(UTM, Affine(1, 0, 500_000, 0, -1, 5_000_000), 2100, 90)
+    ids = np.random.default_rng(0).integers(0, 3, (2100, 90)).astype(np.uint8)
+    ids[700:720] = 255
+    prediction = _map(tmp_path / "map.tif", ids, grid)
+    boxes = [("wood" if row % 200 else "water", (5, row, 60, row + 60)) for row in range(0, 2000, 100)]
+    truth = read_labels(_truth(tmp_path / "truth.gpkg", boxes, grid))
+    monkeypatch.setattr(classmap, "_STRIP_PIXELS", 1)  # a strip for each row of blocks
+    reports = []
+    for threads in (1, 5):
+        monkeypatch.setattr("os.cpu_count", lambda count=threads: count)
+        evaluate(prediction, truth, out=tmp_path / f"report{threads}")
+        reports.append(
+            {
+                file.name: file.read_bytes()
+                for file in (tmp_path / f"report{threads}").iterdir()
+                if file.suffix in (".json", ".png", ".csv")
+            }
+        )
+    assert reports[0] == reports[1] and reports[0]
+
+
+def test_a_class_that_the_map_does_not_name_is_refused(tmp_path: Path) -> None:
+    prediction = _map(tmp_path / "map.tif", _ids((1, WOOD), (7, WATER)))
+    truth = read_labels(_truth(tmp_path / "truth.gpkg", [("wood", WOOD)]))
+    with pytest.raises(SceneError, match="holds the class id 7, but its classes are"):
+        evaluate(prediction, truth, out=tmp_path / "report")
