@@ -300,7 +300,8 @@ def _write(job: TileJob, folder: Path, out: Path, contents: _Contents) -> None:
 def _index_and_manifest(job: TileJob, folder: Path, out: Path, contents: _Contents) -> dict[str, Any]:
     """Write the index; returns the values of the manifest, with the content hash of what was written."""
     index = folder / INDEX
-    write_index(index, job.scenes, job.labels, contents.records)
+    used = np.unique(np.concatenate([truth.labels.index for truth in job.truths]))
+    write_index(index, job.scenes, job.labels, contents.records, used)
     labels = labels_entry(job.labels, out)
     # The hash is that of what will be read back: labels in pixels pass through map coordinates, which moves
     # them by 1e-10 px.

@@ -50,12 +50,26 @@ _IGNORED = "(ignored)"  # shown for features of no class, which are neither lear
 _EXAMPLES = 5
 
 
-def write_index(path: Path, scenes: Sequence[Scene], labels: LabelSet, records: Sequence[ChipRecord]) -> None:
-    """Write all layers with their styles."""
+def write_index(
+    path: Path,
+    scenes: Sequence[Scene],
+    labels: LabelSet,
+    records: Sequence[ChipRecord],
+    used: Int64Array,
+) -> None:
+    """Write all layers with their styles.
+
+    Args:
+        path: The GeoPackage.
+        scenes: The scenes.
+        labels: Their labels.
+        records: The chips.
+        used: (M,) indices of the labels that touch a scene, ascending.
+    """
     frame = LayerFrame.of(scenes)
     layers = {
         "annotated": _annotated_layer(frame, scenes, labels),
-        "labels": _labels_layer(frame, scenes, labels),
+        "labels": _labels_layer(frame, scenes, labels, used),
         "chips": _chips_layer(frame, scenes, labels, records),
     }
     styles = {
@@ -201,10 +215,16 @@ def _check_records(path: Path, records: Sequence[ChipRecord], scenes: Sequence[S
 # Labels
 
 
-def _labels_layer(frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSet) -> gpd.GeoDataFrame:
+def _labels_layer(
+    frame: LayerFrame, scenes: Sequence[Scene], labels: LabelSet, used: Int64Array
+) -> gpd.GeoDataFrame:
+    """The labels that touch a scene: they are read again whenever the chip set is opened."""
     features = Features.none()
     on_layer = _OnLayer(features.geometries, frame.crs, np.arange(0))
-    if isinstance(labels, FeatureLabels):  # label rasters have no features
+    if isinstance(labels, MapLabels):
+        features = labels.features
+        on_layer = _OnLayer(features.geometries[used], labels.crs, used)
+    elif isinstance(labels, FeatureLabels):  # label rasters have no features
         features, on_layer = labels.features, _on_layer(frame, scenes, labels.outlines)
     rows = features.take(on_layer.index)
     class_names = {info.id: info.name for info in labels.classes}
@@ -335,13 +355,14 @@ def _read_features(path: Path, classes: ClassSet, by_image: bool) -> Features:
 def _class_ids(path: Path, table: gpd.GeoDataFrame, classes: ClassSet) -> Int64Array:
     """By name, which is what users edit."""
     ids = {info.name: info.id for info in classes} | {_IGNORED: IGNORE_ID}
-    unknown = sorted({str(name) for name in table["class_name"] if name not in ids})
+    names = table["class_name"]
+    unknown = sorted({str(name) for name in names.unique() if name not in ids})
     if unknown:
         raise ChipSetError(
             f"{path}: has labels of class {', '.join(unknown[:_EXAMPLES])}; the chip set has "
             f"{', '.join(classes.names)}; correct them or tile again"
         )
-    return np.array([ids[name] for name in table["class_name"]], np.int64)
+    return np.asarray(names.map(ids).to_numpy(np.int64), np.int64)
 
 
 def _to_native(

@@ -40,8 +40,9 @@ from eo_dl.errors import (
     OutputExistsError,
 )
 from eo_dl.io.scene import SceneReader, open_scene
+from eo_dl.io.vectorlayers import read_layer
 from eo_dl.labels.reading import read_labels
-from tests.making import write_polygons
+from tests.making import square, write_polygons
 
 from .conftest import NORTH_UP, UTM, squares
 
@@ -778,3 +779,17 @@ def test_labels_are_reprojected_once_for_all_scenes_of_a_crs(
     scenes = [write_scene("west.tif"), write_scene("east.tif", transform=east)]
     tile(scenes, tmp_path / "l.gpkg", out=tmp_path / "chips", size_px=16, sampling=Sampling("objects"))
     assert reprojected == ["4326 to 32633"]
+
+
+def test_labels_off_the_scenes_are_not_copied(write_scene: Writer, tmp_path: Path) -> None:
+    inside, across, outside = (
+        square(col, row, transform=NORTH_UP) for col, row in ((10, 10), (-5, 40), (5000, 40))
+    )
+    write_polygons(tmp_path / "l.gpkg", [outside, inside, across], kind=["c", "a", "b"])
+    chips = tile(write_scene("scene.tif"), tmp_path / "l.gpkg", out=tmp_path / "chips", size_px=16)
+    assert len(read_layer(tmp_path / "chips" / "chips.gpkg", layer="labels")) == 2
+    opened = open_chip_set(chips.path)
+    assert opened.classes.names == ("a", "b", "c")
+    assert opened.labels.class_counts() == {"a": 1, "b": 1, "c": 0}
+    placed = opened.labels.for_grid(opened.scenes[0].grid, opened.scenes[0].place)
+    assert shapely.normalize(placed.geometries[0]).equals(shapely.box(10, 10, 20, 20))

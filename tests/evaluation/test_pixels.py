@@ -250,7 +250,9 @@ def test_any_number_of_threads_gives_the_same_report(tmp_path: Path, monkeypatch
     ids = np.random.default_rng(0).integers(0, 3, (2100, 90)).astype(np.uint8)
     ids[700:720] = 255
     prediction = _map(tmp_path / "map.tif", ids, grid)
-    boxes = [("wood" if row % 200 else "water", (5, row, 60, row + 60)) for row in range(0, 2000, 100)]
+    boxes: list[tuple[str, tuple[float, float, float, float]]] = [
+        ("wood" if row % 200 else "water", (5, row, 60, row + 60)) for row in range(0, 2000, 100)
+    ]
     truth = read_labels(_truth(tmp_path / "truth.gpkg", boxes, grid))
     monkeypatch.setattr(classmap, "_STRIP_PIXELS", 1)  # a strip for each row of blocks
     reports = []

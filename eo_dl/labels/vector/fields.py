@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import geopandas
 import numpy as np
@@ -46,6 +47,9 @@ _REMARKS = (
 )
 _OTHER_NAMES = re.compile(f"({_IDS}|{_MEASURES}|{_STATES}|{_REMARKS})", re.IGNORECASE)
 _OTHER_ENDINGS = ("_m2", "_px", "_deg")
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def _may_be_class(column: pd.Series, name: str) -> bool:
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_datetime64_any_dtype(column):
         return False
     try:
-        texts = [text for text in map(_text_of, column) if text is not None]
+        texts = [text for text in _texts_of(column) if text is not None]
     except ValueError:  # lists of several values
         return False
     if not texts:
@@ -137,7 +141,7 @@ def _without_numbers_of_names(frame: geopandas.GeoDataFrame, candidates: list[st
 def _numbers_of_names(frame: geopandas.GeoDataFrame, name_field: str, number_field: str) -> dict[str, int]:
     """The number of each name, where two fields agree one to one; empty where they do not."""
     try:
-        rows = zip(map(_text_of, frame[name_field]), map(_text_of, frame[number_field]), strict=True)
+        rows = zip(_texts_of(frame[name_field]), _texts_of(frame[number_field]), strict=True)
         pairs = {(name, number) for name, number in rows if name is not None}
     except ValueError:
         return {}
@@ -150,20 +154,44 @@ def _numbers_of_names(frame: geopandas.GeoDataFrame, name_field: str, number_fie
 
 
 def _column(frame: geopandas.GeoDataFrame, name: str, names: Sequence[str], source: str) -> ClassColumn:
-    values = []
-    for feature, value in zip(frame.index, frame[name], strict=True):
-        try:
-            values.append(_text_of(value))
-        except ValueError as cause:
-            raise LabelError(
-                f"{source}: feature {feature} has several values in {name!r} ({cause}), expected one; choose "
-                "features with `where`"
-            ) from cause
+    try:
+        values = _texts_of(frame[name])
+    except ValueError:
+        for feature, value in zip(frame.index, frame[name], strict=True):
+            try:
+                _text_of(value)
+            except ValueError as cause:
+                raise LabelError(
+                    f"{source}: feature {feature} has several values in {name!r} ({cause}), expected one; "
+                    "choose features with `where`"
+                ) from cause
+        raise
     id_field = re.sub(r"name$", "id", name)
     ids: dict[str, int] = {}
     if id_field != name and id_field in names:
         ids = _numbers_of_names(frame, name, id_field)
     return ClassColumn(name, tuple(values), ids)
+
+
+def _texts_of(column: pd.Series) -> list[str | None]:
+    """`_text_of` each value of a column, computed once per distinct value.
+
+    Raises `ValueError` for a list of several values.
+    """
+    return [_text_of(value) for value in column] if _is_mixed(column) else _by_distinct(column, _text_of)
+
+
+def _is_mixed(column: pd.Series) -> bool:
+    """True for objects of several types, of which equal ones may have different texts (1 and True)."""
+    return column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) not in ("string", "empty")
+
+
+def _by_distinct(column: pd.Series, of_value: Callable[[object], Result]) -> list[Result]:
+    """A function of each value of a column, called once per distinct value."""
+    codes, distinct = pd.factorize(column, use_na_sentinel=True)
+    # Missing values have the code -1, the last of these.
+    results = [*(of_value(value) for value in distinct), of_value(None)]
+    return [results[code] for code in codes.tolist()]
 
 
 def _text_of(value: object) -> str | None:
@@ -214,10 +242,14 @@ def matching_rows(frame: geopandas.GeoDataFrame, where: str, source: str) -> tup
         raise LabelError(
             f"{source}: has no field {name!r}; correct `where` ({listed(fields, most=20) or 'no fields'})"
         )
-    elements = [set(_elements(value)) for value in frame[name]]
+    column = frame[name]
+    if _is_mixed(column):
+        elements = [frozenset(_elements(value)) for value in column]
+    else:
+        elements = _by_distinct(column, lambda value: frozenset(_elements(value)))
     selected = np.array([bool(texts & wanted) for texts in elements], np.bool_)
     if not selected.any():
-        present = sorted({str(text) for text in set().union(*elements) if text is not None})
+        present = sorted({str(text) for text in set().union(*set(elements)) if text is not None})
         raise LabelError(
             f"{source}: no feature has {where}; {name!r} holds {listed(present, most=10) or 'nothing'}; "
             "correct `where`"
