@@ -19,7 +19,7 @@ from affine import Affine
 from pyproj import CRS
 from shapely.affinity import translate
 
-from eo_dl.bundle import load_model, save_bundle
+from eo_dl.bundle import ONNX, load_model, save_bundle
 from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import Objects, Target
@@ -30,6 +30,8 @@ from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.errors import ConfigError
 from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.export.bundlegraph import checked_graph
+from eo_dl.inference.backends.backend import Scaling
+from eo_dl.inference.backends.choice import make_backend
 from eo_dl.inference.predict import predict
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
@@ -47,6 +49,7 @@ from eo_dl.tasks import (
     codec_for,
     load_task,
 )
+from eo_dl.tasks.codecs import Answer
 from eo_dl.training.setup.runsetup import initial_network
 from eo_dl.training.trainconfig import TrainConfig
 from tests.making import write_geotiff
@@ -224,13 +227,34 @@ def test_four_tiny_chips_are_learnt_by_heart(task: Task) -> None:
 
 
 @EVERY_NETWORK_FIRST_QUICK
-def test_the_graph_of_what_was_learnt_by_heart_predicts_the_same(task: Task) -> None:
+def test_the_graph_of_what_was_learnt_by_heart_predicts_the_same(task: Task, tmp_path: Path) -> None:
     """Chips with several objects and with none: the graph fixes no number of objects."""
     network = _learnt(task.name, task.networks[0])
     codec = task.make_codec(network_inputs(task).classes, tiny_config(task))
     images = np.concatenate([_chips()[0], np.zeros((1, BANDS, SIZE, SIZE), np.float32)])
     graph, agreement = checked_graph(network, task, codec, images, any_size=False)
-    assert graph and agreement.within_tolerance
+    assert agreement.within_tolerance
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(images))
+    spec = tiny_spec(task, tiny_config(task), network_inputs(task).classes)
+    bundle = save_bundle(tmp_path / "m.eodl", spec, network.state_dict(), extra={ONNX: graph})
+    for name in ("openvino", "onnxruntime"):
+        engine = make_backend(name, bundle, compute=Compute("cpu", "32"), labels_only=False)
+        scaling = Scaling(np.ones(BANDS, np.float32), np.zeros(BANDS, np.float32))
+        found = engine.run(images, np.ones((len(images), SIZE, SIZE), np.bool_), scaling)
+        for index in range(len(images)):
+            answer = codec.answer({key: value[index] for key, value in found.items()})
+            same = codec.answer({key: value[index].numpy() for key, value in expected.items()})
+            _assert_same_answer(answer, same)
+
+
+def _assert_same_answer(answer: Answer, expected: Answer) -> None:
+    if isinstance(answer, Objects) and isinstance(expected, Objects):
+        sure, expected_sure = (one.take(one.scores >= 0.5) for one in (answer, expected))
+        np.testing.assert_array_equal(sure.class_ids, expected_sure.class_ids)
+        np.testing.assert_allclose(sure.boxes, expected_sure.boxes, atol=0.05)
+    else:
+        np.testing.assert_allclose(np.asarray(answer), np.asarray(expected), atol=1e-4)
 
 
 def _scene_of_four(task: Task, folder: Path) -> tuple[Path, LabelSet]:

@@ -84,9 +84,11 @@ class MaskRCNN(FasterRCNN):
     def _mask_logits(self, pooled: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """(N, 28, 28) logits of each box's mask, in the channel of its class."""
         channels = self.mask_out(torch.relu(self.mask_up(self.mask_head(pooled))))
-        # `gather`, because an exported graph would fix the number of boxes of an index by `arange`.
-        index = (labels - 1)[:, None, None, None].expand(-1, 1, *channels.shape[-2:])
-        of_class: torch.Tensor = channels.gather(1, index)[:, 0]
+        # A sum over the classes instead of an index: an exported graph would fix the number of boxes of an
+        # index by `arange`, and OpenVINO 2026.4 fails on `gather` without boxes.
+        classes = torch.arange(channels.shape[1], device=labels.device)
+        is_class = (labels[:, None] - 1 == classes)[:, :, None, None]
+        of_class: torch.Tensor = (channels * is_class).sum(dim=1)
         return of_class
 
     def _mask_parameters(self) -> list[torch.Tensor]:
