@@ -64,6 +64,12 @@ if TYPE_CHECKING:
     metavar="I/N",
     help="Predict only shard I of N, on one of several machines that share the storage.",
 )
+@click.option(
+    "--dask",
+    "cluster",
+    metavar="ADDRESS",
+    help="Predict on the Dask cluster with this scheduler; local:N: on N processes of this machine.",
+)
 @click.option("--assemble", is_flag=True, help="Write the map from its N shards, all predicted.")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Continue a stopped run.")
 @options.overwrite
@@ -82,6 +88,7 @@ def command(
     backend: BackendName,
     scene_options: SceneOptions,
     shard: str | None,
+    cluster: str | None,
     assemble: bool,
     resume: bool,
     overwrite: bool,
@@ -93,12 +100,14 @@ def command(
 
     MODEL may be an address, hf://owner/name or https://.../NAME.eodl#sha256=...; it is downloaded once.
     """
-    if shard is not None and assemble:
-        raise click.UsageError("--shard and --assemble cannot be combined; assemble when all shards are done")
-    if not resume and (shard is not None or assemble):
-        raise click.UsageError("--no-resume does not go with shards: they always continue")
+    modes = {"--shard": shard is not None, "--assemble": assemble, "--dask": cluster is not None}
+    chosen = [flag for flag, is_chosen in modes.items() if is_chosen]
+    if not resume:
+        chosen.append("--no-resume")  # shards always continue
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)} cannot be combined; choose one of them")
     reporter.log("starting")
-    from eo_dl import assemble_shards, load_model, predict, predict_shard
+    from eo_dl import assemble_shards, load_model, predict, predict_on_cluster, predict_shard
     from eo_dl.io.scene import open_scenes
     from eo_dl.tasks import CHIPS
 
@@ -124,6 +133,8 @@ def command(
         return
     if assemble:
         prediction = assemble_shards(models, opened, **common)
+    elif cluster is not None:
+        prediction = predict_on_cluster(models, opened, cluster=cluster, backend=backend, **common)
     else:
         prediction = predict(models, opened, backend=backend, resume=resume, **common)
     reporter.notes(prediction.notes)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .chips.tile import tile
     from .curation.retrain import retrain
     from .evaluation.evaluate import evaluate
+    from .inference.clusterrun import predict_on_cluster
     from .inference.predict import predict
     from .inference.shards import assemble_shards, predict_shard
     from .io.scene import open_scene, open_scenes
@@ -51,6 +52,7 @@ _HOME = {
     "retrain": ".curation.retrain",
     "load_model": ".bundle",
     "predict": ".inference.predict",
+    "predict_on_cluster": ".inference.clusterrun",
     "predict_shard": ".inference.shards",
     "assemble_shards": ".inference.shards",
     "vectorize": ".mosaic.vectorize",
@@ -70,6 +72,7 @@ __all__ = [
     "open_scene",
     "open_scenes",
     "predict",
+    "predict_on_cluster",
     "predict_shard",
     "read_labels",
     "retrain",

@@ -13,6 +13,7 @@
     |- MissingExtraError (ImportError) an optional package is not installed; names the extra to install
     |- DeviceError (RuntimeError)  a device that is not there
     |- WriteError (OSError)        an output that could not be written or did not verify
+    |- ClusterError (RuntimeError)  a cluster that cannot be reached, or whose workers die
     |- TrainingError (RuntimeError) training that cannot go on (exit code 1)
     `- Cancelled                   the user or a signal stopped the run (exit code 130)
 
@@ -77,6 +78,10 @@ class WriteError(EoDlError, OSError):
 
 class ExportError(EoDlError, RuntimeError):
     """A model cannot be written in the format of another program."""
+
+
+class ClusterError(EoDlError, RuntimeError):
+    """A cluster cannot be reached, or its workers die or lack a package."""
 
 
 class TrainingError(EoDlError, RuntimeError):

@@ -13,6 +13,8 @@ from ..errors import MissingExtraError
 
 EXTRAS = {
     "albumentations": "train",
+    "dask": "distributed",
+    "distributed": "distributed",
     "cv2": "train",
     "lightning": "train",
     "onnx": "train",

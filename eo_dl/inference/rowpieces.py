@@ -77,8 +77,8 @@ class RowsJob:
     """What predicts the rows."""
 
     def text(self) -> str:
-        """The job as JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        """The job as JSON, in the order of its values: the tags of a map list the engine's in order."""
+        return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, text: str) -> RowsJob:

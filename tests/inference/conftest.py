@@ -74,7 +74,7 @@ class Echo:
 
     @property
     def identity(self) -> Mapping[str, str]:
-        return {"engine": "echo"}
+        return {"engine": "echo", "device": "cpu"}  # not in the order of the alphabet
 
     def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
         return numpy_buffer(count, bands, size, dtype)

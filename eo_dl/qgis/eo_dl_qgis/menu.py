@@ -31,6 +31,7 @@ NOT_ASKED = {
     "verbose": "QGIS has a log",
     "shard": "is for scripts on many machines",
     "assemble": "is for scripts on many machines",
+    "cluster": "is for many machines",
     "layer": "is that of the chosen layer",
     "print_config": "prints text",
     "trust_vrt": "always set: the user has chosen the file, or opened it in QGIS",

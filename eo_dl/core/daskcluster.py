@@ -1,0 +1,166 @@
+"""Tasks on a Dask cluster: retried when a worker dies, cancelled together, each failure one line."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from ..errors import Cancelled, ClusterError, ConfigError, EoDlError
+from .extras import needs_extra
+from .progress import OnProgress
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+RETRIES = 2
+"""How often a task is tried again whose worker died, or that met an unexpected error.
+
+An error of eo_dl (a full disk, an option that does not fit) would come again and is not retried.
+"""
+
+_CONNECT_S = 10
+_LOOK_S = 2.0
+_LOCAL = re.compile(r"local:(\d+)")
+
+
+@contextmanager
+def open_cluster(address: str) -> Iterator[Client]:
+    """A client of a cluster, closed at the end.
+
+    Args:
+        address: Address of a scheduler, e.g. "tcp://10.0.0.1:8786", or "local:N": N worker processes on this
+            machine for as long as the block lasts.
+
+    Raises:
+        ConfigError: "local:" without a number of workers.
+        ClusterError: No scheduler answers there.
+        MissingExtraError: Dask is not installed.
+    """
+    with needs_extra("running on a cluster"):
+        import dask  # lazy: an optional package
+        from distributed import Client, LocalCluster
+
+    # A worker that died while it ran a task counts as a failure of the task.
+    with dask.config.set({"distributed.scheduler.allowed-failures": RETRIES}):
+        if not address.startswith("local"):
+            with _connected(Client, address) as client:
+                yield client
+            return
+        match = _LOCAL.fullmatch(address)
+        if match is None or int(match[1]) < 1:
+            raise ConfigError(f"`cluster` {address!r}: expected an address or local:N, e.g. local:4")
+        workers = LocalCluster(
+            n_workers=int(match[1]), threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+        )
+        with workers, Client(workers) as client:
+            yield client
+
+
+@contextmanager
+def _connected(kind: type[Client], address: str) -> Iterator[Client]:
+    try:
+        client = kind(address, timeout=_CONNECT_S)
+    except (OSError, ValueError) as error:  # TimeoutError is an OSError
+        raise ClusterError(
+            f"`cluster` {address}: no Dask scheduler answers there; start one (dask scheduler) or use local:N"
+        ) from error
+    with client:
+        yield client
+
+
+def run_tasks(
+    client: Client,
+    function: Callable[[Item, OnProgress], Result],
+    items: Sequence[Item],
+    on_progress: OnProgress,
+    *,
+    what: str,
+) -> list[Result]:
+    """`function(item, on_progress)` for each item on the workers; the results in the order of the items.
+
+    The first error of a task is raised here; the other tasks are cancelled.
+
+    Args:
+        client: A client of the cluster.
+        function: A function that workers can import. Its `on_progress` raises `Cancelled` after Ctrl-C here.
+        items: One per task.
+        on_progress: Called with (tasks done, number of tasks, what).
+        what: What a task is, e.g. "shards".
+
+    Raises:
+        ClusterError: A task was lost with its worker too often, or the workers lack eo_dl.
+        Cancelled: Ctrl-C; tasks that run stop soon, others do not begin.
+    """
+    from distributed import Event, KilledWorker, as_completed  # lazy: an optional package
+
+    stop = Event(f"eo_dl-stop-{uuid.uuid4().hex}", client=client)
+    task = _Task(function, stop.name)
+    futures = client.map(task, items, retries=RETRIES, pure=False)
+    on_progress(0, len(items), what)
+    try:
+        for done, future in enumerate(as_completed(futures), start=1):
+            _result(future.result())
+            on_progress(done, len(items), what)
+        return [_result(future.result()) for future in futures]
+    except KilledWorker as error:
+        raise ClusterError(
+            f"a worker died {RETRIES + 1} times while it ran one of the {what}; look at its log (out of "
+            "memory?), then run the same command to continue"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise ClusterError(
+            f"the workers cannot import {error.name}; install the same eo_dl with the same extras there"
+        ) from error
+    except KeyboardInterrupt as error:
+        raise Cancelled(f"stopped; finished {what} are kept, run the same command to continue") from error
+    finally:
+        if any(future.status == "pending" for future in futures):
+            stop.set()
+            client.cancel(futures)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An error of eo_dl in a task, returned as a value so that it is not retried."""
+
+    error: EoDlError
+
+
+def _result(answer: Result | _Failure) -> Result:
+    if isinstance(answer, _Failure):
+        raise answer.error
+    return answer
+
+
+class _Task(Generic[Item, Result]):
+    """A function on a worker, with the progress that stops it."""
+
+    def __init__(self, function: Callable[[Item, OnProgress], Result], stop_name: str) -> None:
+        self._function, self._stop_name = function, stop_name
+
+    def __call__(self, item: Item) -> Result | _Failure:
+        from distributed import Event  # lazy: an optional package
+
+        stop = Event(self._stop_name)
+        looked = time.monotonic()
+
+        def progress(done: int, total: int, what: str) -> None:
+            nonlocal looked
+            if time.monotonic() - looked < _LOOK_S:
+                return
+            looked = time.monotonic()
+            if stop.is_set():
+                raise Cancelled("stopped by the client")
+
+        try:
+            return self._function(item, progress)
+        except EoDlError as error:
+            return _Failure(error)
