@@ -24,7 +24,7 @@ COUNT, GROUND_PX = 1_030_000, 20_000
 
 def make_labels() -> Path:
     """The labels, made once."""
-    path = CACHE / "many_labels.gpkg"
+    path: Path = CACHE / "many_labels.gpkg"
     if path.exists():
         return path
     rng = np.random.default_rng(0)
