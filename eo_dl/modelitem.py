@@ -243,4 +243,7 @@ def _corners(coordinates: JsonValue) -> list[list[float]]:
         return []
     if all(isinstance(value, int | float) for value in coordinates):
         return [[float(value) for value in coordinates if isinstance(value, int | float)]]
-    return [corner for part in coordinates for corner in _corners(part)]
+    corners: list[list[float]] = []
+    for part in coordinates:
+        corners += _corners(part)
+    return corners

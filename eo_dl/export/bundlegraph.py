@@ -57,7 +57,7 @@ class NewGraph:
 
 
 def graph_from_weights(bundle: Bundle) -> NewGraph:
-    """The graph of a bundle's network, made anew.
+    """The graph of a bundle's network.
 
     Graph and network are compared on random chips with the mean and the spread of the training data.
 

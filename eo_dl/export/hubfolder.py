@@ -1,4 +1,4 @@
-"""A model as a folder that can be pushed to Hugging Face as it is."""
+"""A model as a folder to push to Hugging Face."""
 
 from __future__ import annotations
 

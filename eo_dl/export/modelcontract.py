@@ -29,7 +29,7 @@ _KEPT = (
 
 
 def plain_graph(bundle: Bundle, graph: bytes) -> bytes:
-    """A bundle's graph as it is, with the contract in its metadata.
+    """A bundle's unchanged graph, with the contract in its metadata.
 
     Args:
         bundle: The model.

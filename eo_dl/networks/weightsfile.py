@@ -84,6 +84,11 @@ def _read_any(path: Path) -> Mapping[str, object]:
         with zipfile.ZipFile(path) as archive:
             if _WEIGHTS in archive.namelist():
                 return dict(safetensors.torch.load(_read_stored(archive, _WEIGHTS, str(path))))
+            if _SPEC in archive.namelist():
+                raise BundleError(
+                    f"{path}: a model imported from ONNX has no weights to start from; choose "
+                    "another for `weights`"
+                )
     return _unnested(torch.load(path, map_location="cpu", weights_only=True))
 
 

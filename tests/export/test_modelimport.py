@@ -20,6 +20,7 @@ from eo_dl.export.modelexport import export_model
 from eo_dl.export.modelimport import ForeignContract, import_model
 from eo_dl.inference.backends.choice import make_backend
 from eo_dl.networks.compute import Compute
+from eo_dl.networks.weightsfile import read_state
 from tests.making import write_raster
 
 SIDE = 32
@@ -286,6 +287,8 @@ def test_an_imported_model_says_what_it_is(tmp_path: Path) -> None:
     }
     with pytest.raises(BundleError, match="has no weights for torch"):
         make_backend("torch", bundle, compute=Compute("cpu"), labels_only=True)
+    with pytest.raises(BundleError, match="no weights to start from"):
+        read_state(bundle.path)
     engine = make_backend("auto", bundle, compute=Compute("auto"), labels_only=True)
     assert engine.identity["engine"] in ("openvino", "onnxruntime")
     assert load_model(bundle.path).spec == bundle.spec
