@@ -52,13 +52,16 @@ class CancelsAtWork(runner.Listener):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self.at_work: list[psutil.Process] = []
+        # Children of tests before this one, such as the resource tracker of multiprocessing.
+        self._others = set(psutil.Process().children(recursive=True))
 
     def is_cancelled(self) -> bool:
         return bool(self.at_work)
 
     def progress(self, what: str, done: int, total: int) -> None:
         if what == "steps" and done and not self.at_work:
-            self.at_work = psutil.Process().children(recursive=True)
+            children = psutil.Process().children(recursive=True)
+            self.at_work = [child for child in children if child not in self._others]
 
 
 @pytest.mark.slow
