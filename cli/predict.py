@@ -109,11 +109,10 @@ def command(
     reporter.log("starting")
     from eo_dl import assemble_shards, load_model, predict, predict_on_cluster, predict_shard
     from eo_dl.io.scene import open_scenes
-    from eo_dl.tasks import CHIPS
 
     bundle = load_model(model)
     models: list[Bundle | str | Path] = [bundle, *further_models]
-    below = bundle.task.output == CHIPS  # images in a folder for each class
+    below = bundle.task.output.class_folders
     opened = open_scenes(scenes, scene_options, below=below)
     common: dict[str, Any] = {
         "out": out,

@@ -12,8 +12,9 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -23,7 +24,7 @@ from ..core.arrays import Objects
 from ..core.arraytypes import AnyArray, Float32Array, FloatArray, UInt8Array
 from ..errors import ExportError
 from ..networks.tasknetwork import TaskNetwork
-from ..tasks import CHIPS, OBJECTS, RASTER, Task
+from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind, Task
 from ..tasks.codecs import Codec
 from .poolmatrices import with_exportable_pools
 
@@ -170,13 +171,7 @@ def compare(graph: bytes, network: TaskNetwork, task: Task, codec: Codec, images
         expected.append(codec.answer({name: value[0].numpy() for name, value in raw.items()}))
         outputs = _run(session, names, image)
         found.append(codec.answer({name: value[0] for name, value in zip(names, outputs, strict=True)}))
-    if task.output == RASTER:
-        return _compare_maps(expected, found)
-    if task.output == CHIPS:
-        return _compare_probabilities(expected, found)
-    if task.output == OBJECTS:
-        return _compare_objects(expected, found)
-    raise TypeError(f"task {task.name} gives {task.output.gives}, which no check knows")
+    return _COMPARISONS[task.output](expected, found)
 
 
 def _session(graph: bytes) -> onnxruntime.InferenceSession:
@@ -228,3 +223,10 @@ def _has_box(objects: Objects, box: FloatArray, class_id: int) -> bool:
     """True if a box of the same class lies at the same place."""
     differences = np.abs(objects.boxes - box).max(axis=1)
     return bool(np.any((differences <= MOST_BOX_PX) & (objects.class_ids == class_id)))
+
+
+_COMPARISONS: dict[OutputKind, Callable[[Sequence[Any], Sequence[Any]], Agreement]] = {
+    RASTER: _compare_maps,
+    CHIPS: _compare_probabilities,
+    OBJECTS: _compare_objects,
+}

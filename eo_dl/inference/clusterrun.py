@@ -15,7 +15,6 @@ from ..errors import ConfigError
 from ..io.discover import own_path
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..networks.compute import Compute
-from ..tasks import CHIPS
 from .backends.choice import BackendName
 from .chipoptions import ChipOptions
 from .predict import load_models, writes_folder
@@ -83,7 +82,7 @@ def predict_on_cluster(
     if shards is not None and shards < 1:
         raise ConfigError(f"`shards`: expected at least 1, found {shards}")
     bundles = load_models(model)
-    opened = open_scenes(scenes, below=bundles[0].task.output == CHIPS)
+    opened = open_scenes(scenes, below=bundles[0].task.output.class_folders)
     into_folder = writes_folder(out, scenes, len(opened))
     placed = [_absolute(scene) for scene in opened]
     arguments: dict[str, Any] = {

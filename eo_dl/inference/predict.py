@@ -80,7 +80,7 @@ def predict(
     started = time.perf_counter()
     bundles = load_models(model)
     bundle = bundles[0]
-    opened = open_scenes(scenes, below=bundle.task.output == CHIPS)  # images in a folder for each class
+    opened = open_scenes(scenes, below=bundle.task.output.class_folders)
     into_folder = writes_folder(out, scenes, len(opened))
     request = Request(
         aoi=aoi,

@@ -277,7 +277,7 @@ class _Targets:
 def _targets(
     bundle: Bundle, scenes: SceneSources, out: str | Path, probabilities: bool | str | Path
 ) -> _Targets:
-    opened, path = open_scenes(scenes, below=bundle.task.output == CHIPS), Path(out)
+    opened, path = open_scenes(scenes, below=bundle.task.output.class_folders), Path(out)
     into_folder = writes_folder(out, scenes, len(opened))
     if has_row_per_image(bundle, path, several=len(opened) > 1):
         raise ConfigError(

@@ -28,6 +28,8 @@ class OutputKind(Generic[CodecT]):
     """True where bfloat16 is precise enough to predict with."""
     chip_grid: type[ChipGrid]
     """How a scene is divided into chips."""
+    class_folders: bool
+    """True where the images of each class may lie in a folder of their own below the folder that is given."""
     hides_unannotated: bool
     """True where pixels outside the annotated area are hidden in training, because unlabelled objects would
     be learned as background."""
@@ -42,6 +44,7 @@ RASTER: OutputKind[RasterCodec] = OutputKind(
     writes_rasters=True,
     bfloat16=True,
     chip_grid=ChipGrid,
+    class_folders=False,
     hides_unannotated=False,
     step_cost=1,
 )
@@ -53,6 +56,7 @@ OBJECTS: OutputKind[ObjectCodec] = OutputKind(
     writes_rasters=False,
     bfloat16=False,  # box coordinates need more than its 8 bits
     chip_grid=ChipGrid,
+    class_folders=False,
     hides_unannotated=True,
     step_cost=2,
 )
@@ -64,6 +68,7 @@ CHIPS: OutputKind[ChipCodec] = OutputKind(
     writes_rasters=True,
     bfloat16=False,
     chip_grid=SquareGrid,
+    class_folders=True,
     hides_unannotated=False,
     step_cost=1,
 )
