@@ -1,20 +1,23 @@
-"""`eo-dl model`: networks and weights, looked at before anything is trained."""
+"""`eo-dl model`: networks, pretrained weights, and models for and of other programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from . import options
 from .reporter import Reporter, table
 
+if TYPE_CHECKING:
+    from eo_dl.export.foreigngraph import OutputValues
 
-@click.group("model", short_help="Networks and pretrained weights.")
+
+@click.group("model", short_help="Networks, pretrained weights, export and import.")
 def command() -> None:
-    """Networks and pretrained weights: what there is, and what is inside."""
+    """Networks, pretrained weights, and what is inside them; models of and for other programs."""
 
 
 @command.command("backbones", cls=options.Command, short_help="Backbones with weights to start from.")
@@ -195,7 +198,7 @@ def export(reporter: Reporter, model: str, out: str | None, target: str | None, 
 @click.option(
     "--divisor",
     type=click.FloatRange(min=0, min_open=True),
-    help="Stored values are divided by it first.  [default: 255]",
+    help="Stored values are divided by it first (default: 255).",
 )
 @click.option("--mean", help="Mean per band of the divided values (default: 0).", metavar="LIST")
 @click.option("--std", help="Standard deviation per band of the divided values (default: 1).", metavar="LIST")
@@ -208,7 +211,22 @@ def export(reporter: Reporter, model: str, out: str | None, target: str | None, 
 )
 @click.option("--licence", default="", help="Licence of the model.", metavar="TEXT")
 @options.overwrite
-def import_(reporter: Reporter, graph: str, out: str, licence: str, overwrite: bool, **stated: str) -> None:
+def import_(
+    reporter: Reporter,
+    graph: str,
+    out: str,
+    bands: str | None,
+    classes: str | None,
+    gsd_m: float | None,
+    chip_px: int | None,
+    margin_px: int | None,
+    divisor: float | None,
+    mean: str | None,
+    std: str | None,
+    values: OutputValues,
+    licence: str,
+    overwrite: bool,
+) -> None:
     """Make a model of an ONNX file of another program: class maps (probabilities or logits) or boxes of YOLO.
 
     The keys of Deepness, GeoDeep and Ultralytics in the file are read; options state what they do not say, or
@@ -223,13 +241,16 @@ def import_(reporter: Reporter, graph: str, out: str, licence: str, overwrite: b
     with needs_extra("importing a model"):
         from eo_dl.export.modelimport import ForeignContract, import_model
 
-    lists = {name: options.split_list(stated.pop(name)) for name in ("bands", "classes", "mean", "std")}
     contract = ForeignContract(
-        bands=lists["bands"] or (),
-        classes=lists["classes"],
-        mean=_numbers("--mean", lists["mean"]),
-        std=_numbers("--std", lists["std"]),
-        **cast("dict[str, Any]", stated),
+        bands=options.split_list(bands) or (),
+        classes=options.split_list(classes),
+        gsd_m=gsd_m,
+        chip_px=chip_px,
+        margin_px=margin_px,
+        divisor=divisor,
+        mean=_numbers("--mean", options.split_list(mean)),
+        std=_numbers("--std", options.split_list(std)),
+        values=values,
     )
     with needs_extra("importing a model"):
         bundle = import_model(graph, out, contract, licence=licence, overwrite=overwrite)

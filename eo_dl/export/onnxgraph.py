@@ -32,7 +32,8 @@ INPUT = "images"
 """Name of the graph's input."""
 
 OPSET = 17
-"""Version of the ONNX operators; ONNX Runtime, OpenVINO and GDAL's and QGIS's plug-ins read it."""
+"""Version of the ONNX operators: the newest that the tracing exporter knows well, and old enough for the ONNX
+Runtime of other programs."""
 
 MOST_PIXELS_CHANGED = 0.0005
 """The largest share of pixels whose class may differ between graph and network."""

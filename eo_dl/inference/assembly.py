@@ -78,7 +78,7 @@ class _StoredRows:
         self._pieces, self._on_progress = pieces, on_progress
 
     def store(self, arrays: dict[str, AnyArray]) -> None:
-        raise NotImplementedError("all rows of chips are stored already")
+        raise ValueError("all rows of chips are stored already")
 
     def load(self, number: int) -> dict[str, AnyArray]:
         self._on_progress(number, self.count, "rows of chips")

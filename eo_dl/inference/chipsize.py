@@ -7,8 +7,12 @@ pixels for each pixel of the map, chips of 512 px 1.31.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from ..bundle import Bundle
 from ..errors import ConfigError
+from ..modelspec import AnyChip
 
 
 def prediction_chip_px(bundle: Bundle, chip_px: int | None, best_px: int, scene_px: int) -> int:
@@ -25,13 +29,25 @@ def prediction_chip_px(bundle: Bundle, chip_px: int | None, best_px: int, scene_
     """
     trained_px, freedom = bundle.spec.chip_px, bundle.spec.any_chip
     if chip_px is not None:
-        _check(bundle, chip_px)
+        check_chip_px(bundle, chip_px)
         return chip_px
     if freedom is None or best_px <= trained_px:
         return trained_px
     step = freedom.step_px
     largest_px = min(best_px, scene_px) // step * step
     return max(trained_px, largest_px)
+
+
+def common_freedom(bundles: Sequence[Bundle]) -> AnyChip | None:
+    """Which chips other than those of training all of the models take; None: no others."""
+    freedoms = [bundle.spec.any_chip for bundle in bundles]
+    known = [freedom for freedom in freedoms if freedom is not None]
+    if len(known) < len(freedoms):
+        return None
+    return AnyChip(
+        field_px=max(freedom.field_px for freedom in known),
+        step_px=math.lcm(*(freedom.step_px for freedom in known)),
+    )
 
 
 def prediction_margin_px(bundle: Bundle) -> int:
@@ -42,7 +58,8 @@ def prediction_margin_px(bundle: Bundle) -> int:
     return min(bundle.spec.margin_px, freedom.field_px // 2)
 
 
-def _check(bundle: Bundle, chip_px: int) -> None:
+def check_chip_px(bundle: Bundle, chip_px: int) -> None:
+    """Raises `ConfigError` unless the network takes chips of a size."""
     trained_px, freedom = bundle.spec.chip_px, bundle.spec.any_chip
     if chip_px == trained_px:
         return

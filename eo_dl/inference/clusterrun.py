@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ..bundle import Bundle
-from ..core.daskcluster import open_cluster, run_tasks
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError
 from ..io.discover import own_path
@@ -17,6 +16,7 @@ from ..io.scene import Scene, SceneSources, open_scenes
 from ..networks.compute import Compute
 from .backends.choice import BackendName
 from .chipoptions import ChipOptions
+from .daskcluster import open_cluster, run_tasks
 from .predict import load_models, writes_folder
 from .prediction import Prediction
 from .shardcuts import Shard

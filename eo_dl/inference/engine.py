@@ -26,7 +26,7 @@ from ..core.chipgrid import ChipGrid
 from ..core.progress import OnProgress
 from ..io.aoi import Aoi
 from ..io.gdal import small_cache
-from .backends.backend import Backend, Scaling, check_raw
+from .backends.backend import Backend, EngineFacts, Scaling, check_raw
 from .batches import BufferPool, CellBatch, Filler, cell_groups, group_window, make_batches
 from .chipdecoders import Decoder
 from .pipeline import Ahead, Behind
@@ -210,7 +210,7 @@ def _buffers(job: ChipJob, backend: Backend) -> BufferPool:
     return BufferPool([backend.buffer(chips, len(job.source.bands), size, dtype) for _ in range(count)])
 
 
-def batch_size_for(backend: Backend, size_px: int, bands: int) -> int:
+def batch_size_for(backend: EngineFacts, size_px: int, bands: int) -> int:
     """Default batch size for chips of `size_px`: smaller for many bands."""
     pixels = min(backend.batch_px, _BATCH_BYTES // (4 * bands))
     return int(np.clip(pixels // size_px**2, 1, 64))

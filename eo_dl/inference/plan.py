@@ -27,7 +27,7 @@ from ..io.scene import Scene, SceneReader
 from ..networks.compute import Compute
 from ..tasks import CHIPS, OBJECTS
 from ..version import __version__
-from .backends.backend import Backend, Scaling, engine_text, reader_threads
+from .backends.backend import EngineFacts, Scaling, engine_text, reader_threads
 from .chipoptions import ChipOptions
 from .chipsize import prediction_chip_px, prediction_margin_px
 from .contract import fit_scene
@@ -105,7 +105,12 @@ class Plan:
 
 
 def make_plan(
-    bundle: Bundle, scene: Scene, out: Path, probabilities: Path | None, request: Request, backend: Backend
+    bundle: Bundle,
+    scene: Scene,
+    out: Path,
+    probabilities: Path | None,
+    request: Request,
+    backend: EngineFacts,
 ) -> Plan:
     """Settle everything before any work. Raises `InputError` if model, scene and options do not fit."""
     fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd)
@@ -174,7 +179,7 @@ def _source(scene: Scene, workers: int | None) -> Source:
     return Source(lambda: SceneReader(scene), scene.bands, scene.dtype, rows, threads)
 
 
-def _tags(plan: Plan, backend: Backend) -> dict[str, str]:
+def _tags(plan: Plan, backend: EngineFacts) -> dict[str, str]:
     """Everything that decides the bytes of the output, as tags. No date: equal work gives equal files."""
     scene, job, request = plan.scene, plan.job, plan.request
     tags = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..bundle import Bundle, load_model
@@ -17,6 +18,7 @@ from ..tasks import CHIPS, RASTER
 from .backends.backend import Backend
 from .backends.choice import BackendName, check_alike, make_engine
 from .chipoptions import ChipOptions
+from .chipsize import check_chip_px, common_freedom
 from .mapfolder import FolderJournal, outputs_in
 from .outputs import VECTOR_SUFFIXES, is_raster
 from .plan import Plan, Request, make_plan
@@ -99,7 +101,9 @@ def predict(
             )
         from .imagetable import predict_images  # lazy: loads pandas, which rasters do not need
 
-        engine = make_engine(backend, bundles, compute=compute, labels_only=False, views=chip_options.views)
+        if chip_options.chip_px is not None:
+            check_chip_px(bundle, chip_options.chip_px)
+        engine = engine_for(bundles, backend, request, probabilities=True)
         return predict_images(bundle, opened, Path(out), request, engine, on_progress=on_progress)
     suffix = bundle.task.output.default_suffix
     outs = outputs_in(Path(out), opened, suffix) if into_folder else [Path(out)]
@@ -120,7 +124,7 @@ def predict(
 def engine_for(
     bundles: Sequence[Bundle], backend: BackendName, request: Request, probabilities: bool
 ) -> Backend:
-    """The engine of a prediction that is a map. Raises `ConfigError` for blending of what is not blended."""
+    """The engine of a prediction. Raises `ConfigError` for blending of what is not blended."""
     chips, output = request.chips, bundles[0].task.output
     if chips.blend != "clip" and output != RASTER:
         raise ConfigError(
@@ -139,7 +143,9 @@ def load_models(model: Bundle | str | Path | Sequence[Bundle | str | Path]) -> l
         raise ConfigError("`model`: expected one model or several, found none")
     bundles = [load_model(single) for single in model]
     check_alike(bundles)
-    return bundles
+    # The first one stands for all of them in a plan, so it takes only the chips that all take.
+    spec = bundles[0].spec.model_copy(update={"any_chip": common_freedom(bundles)})
+    return [replace(bundles[0], spec=spec), *bundles[1:]]
 
 
 def has_row_per_image(bundle: Bundle, out: Path, several: bool) -> bool:

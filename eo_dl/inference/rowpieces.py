@@ -25,8 +25,7 @@ import numpy as np
 from ..core.arraytypes import AnyArray, BoolArray
 from ..errors import ConfigError, InputError
 from ..io.atomic import disk_errors, publish, work_folder, write_bytes
-from .backends.backend import Backend, Scaling
-from .batches import Buffer
+from .backends.backend import Backend
 from .mapfolder import FinishedMap
 
 _JOB, _DONE = "job.json", "done.json"
@@ -43,26 +42,16 @@ class RecordedEngine:
     """
 
     identity: Mapping[str, str]
-    """See `Backend`."""
+    """See `EngineFacts`."""
     batch_px: int
-    """See `Backend`."""
+    """See `EngineFacts`."""
     chip_px: int
-    """See `Backend`."""
-    takes_stored: bool
-    """See `Backend`."""
+    """See `EngineFacts`."""
 
     @classmethod
     def of(cls, backend: Backend) -> RecordedEngine:
         """The record of a running engine."""
-        return cls(dict(backend.identity), backend.batch_px, backend.chip_px, backend.takes_stored)
-
-    def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
-        """Not available."""
-        raise NotImplementedError("a recorded engine runs no network")
-
-    def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
-        """Not available."""
-        raise NotImplementedError("a recorded engine runs no network")
+        return cls(dict(backend.identity), backend.batch_px, backend.chip_px)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from ..mosaic.labelmosaic import RowStrip
 from ..networks.compute import Compute
 from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
 from .assembly import assemble_plan, pack_strip
-from .backends.backend import Backend
+from .backends.backend import Backend, EngineFacts
 from .backends.choice import BackendName
 from .chipcells import CellDecoder, pack_cells
 from .chipdecoders import Decoder, ObjectDecoder
@@ -261,7 +261,7 @@ class _Targets:
     extras: list[Path | None]
     into_folder: bool
 
-    def plans(self, bundle: Bundle, request: Request, engine: Backend) -> list[Plan]:
+    def plans(self, bundle: Bundle, request: Request, engine: EngineFacts) -> list[Plan]:
         """A plan per scene. Raises `OutputExistsError` for a map that no shard has written."""
         plans = []
         for scene, out, extra in zip(self.scenes, self.outs, self.extras, strict=True):

@@ -10,12 +10,12 @@ import torch
 
 from eo_dl.bundle import ONNX, Bundle
 from eo_dl.core.arraytypes import Float32Array
-from eo_dl.errors import BundleError, ConfigError, ExportError
+from eo_dl.errors import BundleError, ConfigError, DeviceError, ExportError
 from eo_dl.export.bundlegraph import add_graph, checked_graph
 from eo_dl.export.onnxgraph import GraphInput, compare, export_graph
 from eo_dl.export.poolmatrices import PoolMatrices
 from eo_dl.inference.backends.backend import Backend, Scaling
-from eo_dl.inference.backends.choice import make_backend
+from eo_dl.inference.backends.choice import fastest, make_backend
 from eo_dl.networks.compute import Compute
 from eo_dl.tasks import OBJECTS, Task, load_task
 from tests.tinynetworks import (
@@ -102,6 +102,33 @@ def test_engines_are_chosen_by_what_the_model_has(tmp_path: Path) -> None:
         engine("onnxruntime", with_graph, "bf16")
     with pytest.raises(ConfigError, match="OpenVINO runs on the CPU"):
         make_backend("openvino", with_graph, compute=Compute("cuda"), labels_only=True)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps"])
+def test_onnx_runtime_does_not_fall_back_to_the_cpu_in_silence(tmp_path: Path, device: str) -> None:
+    import onnxruntime
+
+    if device != "mps" and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this machine has onnxruntime-gpu")
+    bundle, _ = add_graph(tiny_bundle(load_task("segmentation"), tmp_path / "model.eodl"))
+    with pytest.raises(DeviceError, match=f"`device` {device}: ONNX Runtime"):
+        make_backend("onnxruntime", bundle, compute=Compute(device), labels_only=True)
+
+
+def test_a_gpu_without_torch_falls_to_an_engine_that_uses_it_or_to_the_fastest_of_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, _ = add_graph(tiny_bundle(load_task("segmentation"), tmp_path / "model.eodl"))
+    choice = "eo_dl.inference.backends.choice"
+    monkeypatch.setattr(f"{choice}.may_have_gpu", lambda: True)
+    assert fastest(bundle, "auto") == "torch"
+    monkeypatch.setattr(f"{choice}.find_spec", lambda name: None if name == "torch" else name)
+    monkeypatch.setattr(f"{choice}.onnxruntime_has_cuda", lambda: False)
+    assert fastest(bundle, "auto") == "openvino"
+    assert fastest(bundle, "cuda") == "onnxruntime"
+    monkeypatch.setattr(f"{choice}.onnxruntime_has_cuda", lambda: True)
+    assert fastest(bundle, "auto") == "onnxruntime"
+    assert fastest(bundle, "cpu") == "openvino"
 
 
 def test_onnx_runtime_stands_in_where_openvino_is_missing(

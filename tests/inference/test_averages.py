@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,8 @@ from eo_dl.inference.backends.backend import Scaling, numpy_buffer
 from eo_dl.inference.backends.choice import check_alike
 from eo_dl.inference.batches import Buffer
 from eo_dl.inference.chipoptions import ChipOptions
-from eo_dl.inference.predict import predict
+from eo_dl.inference.predict import load_models, predict
+from eo_dl.modelspec import AnyChip
 
 SCALING = Scaling(np.ones(1, np.float32), np.zeros(1, np.float32))
 
@@ -149,6 +151,28 @@ def test_a_stopped_blended_run_continues_to_the_same_bytes(
     assert whole.chips > result.chips
 
 
+def test_an_ensemble_takes_only_chips_that_all_models_take(make_bundle: Callable[..., Bundle]) -> None:
+    free, fixed = make_bundle(), make_bundle()
+    wide = replace(free, spec=free.spec.model_copy(update={"any_chip": AnyChip(field_px=50, step_px=32)}))
+    wider = replace(free, spec=free.spec.model_copy(update={"any_chip": AnyChip(field_px=90, step_px=48)}))
+    assert load_models([wide, fixed])[0].spec.any_chip is None
+    assert load_models([wide, wider])[0].spec.any_chip == AnyChip(field_px=90, step_px=96)
+    assert load_models(wide)[0].spec.any_chip == wide.spec.any_chip
+
+
+def test_a_table_of_images_refuses_what_it_would_not_do(
+    tmp_path: Path, make_bundle: Callable[..., Bundle], write_scene: Callable[..., Path]
+) -> None:
+    scene = write_scene(tmp_path / "scene.tif", np.zeros((1, 40, 40), np.uint8))
+    model = make_bundle("classification", classes=ClassSet.of_names(["a", "b"]), margin_px=0)
+    for options, message in (
+        (ChipOptions(blend="hann"), "not blended"),
+        (ChipOptions(chip_px=64), "predicts with the chips that it was trained with"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            predict(model, [scene], out=tmp_path / "images.csv", chip_options=options)
+
+
 def test_what_cannot_be_averaged_is_refused(
     tmp_path: Path, make_bundle: Callable[..., Bundle], write_scene: Callable[..., Path]
 ) -> None:
@@ -160,7 +184,7 @@ def test_what_cannot_be_averaged_is_refused(
         predict(detector, scene, out=tmp_path / "o.gpkg", chip_options=ChipOptions(blend="hann"))
     with pytest.raises(ConfigError, match=r"`views`: expected 1, 2, 4 or 8, found 3"):
         ChipOptions(views=3)
-    with pytest.raises(ConfigError, match=r"its GSD is 2\.0"):
+    with pytest.raises(ConfigError, match=r"GSD 2\.0, but stand_in\.eodl has 1\.0"):
         check_alike([make_bundle(gsd_m=1.0), make_bundle(gsd_m=2.0)])
     with pytest.raises(ConfigError, match="expected one model or several"):
         predict([], "no.tif", out=tmp_path / "o.tif")

@@ -12,10 +12,10 @@ import pytest
 from affine import Affine
 
 from eo_dl.core import extras
-from eo_dl.core.daskcluster import open_cluster, run_tasks
 from eo_dl.core.progress import silent
 from eo_dl.errors import Cancelled, ClusterError, ConfigError, MissingExtraError, WriteError
 from eo_dl.inference.clusterrun import predict_on_cluster
+from eo_dl.inference.daskcluster import open_cluster, run_tasks
 from eo_dl.inference.predict import predict
 from eo_dl.inference.rowpieces import rows_folder
 from eo_dl.inference.shards import assemble_shards
@@ -61,7 +61,7 @@ def test_a_local_cluster_needs_a_number_of_workers(address: str) -> None:
 
 
 def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eo_dl.core.daskcluster._CONNECT_S", 0.1)
+    monkeypatch.setattr("eo_dl.inference.daskcluster._CONNECT_S", 0.1)
     refused = pytest.raises(ClusterError, match="no Dask scheduler answers")
     with refused as failure, open_cluster("tcp://127.0.0.1:9"):
         pass

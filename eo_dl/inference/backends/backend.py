@@ -40,13 +40,8 @@ class Scaling:
         return cls(*normalization.coefficients(bands))
 
 
-class Backend(Protocol):
-    """Runs a network on batches."""
-
-    @property
-    def takes_stored(self) -> bool:
-        """True if it takes stored pixels and normalizes them itself."""
-        ...
+class EngineFacts(Protocol):
+    """What a plan needs to know of an engine."""
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -61,6 +56,15 @@ class Backend(Protocol):
     @property
     def chip_px(self) -> int:
         """Side of the chips that it works well with, where the network takes any."""
+        ...
+
+
+class Backend(EngineFacts, Protocol):
+    """Runs a network on batches."""
+
+    @property
+    def takes_stored(self) -> bool:
+        """True if it takes stored pixels and normalizes them itself."""
         ...
 
     def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
@@ -93,9 +97,9 @@ def check_raw(raw: Mapping[str, AnyArray], count: int, source: str) -> None:
         )
 
 
-def engine_text(backend: Backend) -> str:
+def engine_text(engine: EngineFacts) -> str:
     """Engine, version and precision in words: "openvino 2026.4.1, bf16"."""
-    identity = backend.identity
+    identity = engine.identity
     return (
         f"{identity.get('engine', 'unknown')} {identity.get('version', '')}, {identity.get('precision', '')}"
     )

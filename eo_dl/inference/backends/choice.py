@@ -19,6 +19,7 @@ from ...networks.device import choose_device, choose_precision
 from ...tasks import CHIPS, OBJECTS
 from .averages import EnsembleBackend, Member, ViewsBackend
 from .backend import Backend
+from .onnxbackend import OnnxRuntimeBackend, onnxruntime_has_cuda
 
 BackendName = Literal["auto", "openvino", "onnxruntime", "torch"]
 BACKENDS: tuple[str, ...] = get_args(BackendName)
@@ -27,8 +28,8 @@ BACKENDS: tuple[str, ...] = get_args(BackendName)
 def make_backend(name: str, bundle: Bundle, *, compute: Compute, labels_only: bool) -> Backend:
     """The engine of a name, for a model.
 
-    "auto" is torch on a GPU. On a CPU it is OpenVINO, or ONNX Runtime where OpenVINO is not installed, and
-    torch for a model without `model.onnx`.
+    "auto" is torch on a GPU, or ONNX Runtime where torch is not installed. On a CPU it is OpenVINO, or ONNX
+    Runtime where OpenVINO is not installed. A model without `model.onnx` runs in torch.
 
     Args:
         name: "auto", "openvino", "onnxruntime" or "torch".
@@ -44,7 +45,7 @@ def make_backend(name: str, bundle: Bundle, *, compute: Compute, labels_only: bo
     """
     if name not in BACKENDS:
         raise ConfigError(f"`backend` {name!r} is unknown; choose {', '.join(BACKENDS)}")
-    chosen = _fastest(bundle, compute) if name == "auto" else name
+    chosen = fastest(bundle, compute.device) if name == "auto" else name
     with needs_extra("running a model"):
         return _MAKERS[chosen](_Wanted(bundle, compute, labels_only))
 
@@ -97,15 +98,15 @@ def check_alike(bundles: Sequence[Bundle]) -> None:
         pairs = {
             "task": (first.spec.task, bundle.spec.task),
             "bands": (first.bands.describe(), bundle.bands.describe()),
-            "classes": (first.classes.names, bundle.classes.names),
+            "classes": (", ".join(first.classes.names), ", ".join(bundle.classes.names)),
             "GSD": (first.spec.gsd_m, bundle.spec.gsd_m),
             "chip size": (first.spec.chip_px, bundle.spec.chip_px),
         }
         for what, (expected, found) in pairs.items():
             if expected != found:
                 raise ConfigError(
-                    f"{bundle.path}: its {what} is {found}, that of {first.path} is {expected}; models that "
-                    "predict as one must agree"
+                    f"{bundle.path}: {what} {found}, but {first.path} has {expected}; models that predict as "
+                    "one must agree in task, bands, classes, GSD and chip size"
                 )
 
 
@@ -118,18 +119,28 @@ class _Wanted:
     labels_only: bool
 
 
-def _fastest(bundle: Bundle, compute: Compute) -> str:
-    device = compute.device
-    if device == "auto":
-        device = "cpu" if not may_have_gpu() else "gpu"
-    if device != "cpu" and find_spec("torch") is not None and not bundle.spec.graph_from:
+def fastest(bundle: Bundle, device: str) -> str:
+    """The engine that "auto" stands for.
+
+    Args:
+        bundle: The model.
+        device: "auto" or the name of a device.
+
+    Returns:
+        "openvino", "onnxruntime" or "torch".
+    """
+    if ONNX not in bundle.members:
         return "torch"
-    if ONNX in bundle.members:
-        for engine in ("openvino", "onnxruntime"):
-            if device == "cpu" and find_spec(engine) is not None:
-                return engine
-        if find_spec("onnxruntime") is not None:
-            return "onnxruntime"
+    wants_gpu = device not in ("auto", "cpu") or (device == "auto" and may_have_gpu())
+    if wants_gpu and find_spec("torch") is not None and not bundle.spec.graph_from:
+        return "torch"
+    if device not in ("auto", "cpu"):
+        return "onnxruntime"
+    if wants_gpu and find_spec("onnxruntime") is not None and onnxruntime_has_cuda():
+        return "onnxruntime"
+    for engine in ("openvino", "onnxruntime"):
+        if find_spec(engine) is not None:
+            return engine
     return "torch"
 
 
@@ -173,10 +184,7 @@ def _make_openvino(wanted: _Wanted) -> Backend:
 
 
 def _make_onnxruntime(wanted: _Wanted) -> Backend:
-    from .onnxbackend import OnnxRuntimeBackend  # lazy: imports onnxruntime
-
-    cuda = wanted.compute.device.startswith("cuda")
-    return OnnxRuntimeBackend(wanted.bundle, wanted.compute.precision, cuda=cuda)
+    return OnnxRuntimeBackend(wanted.bundle, wanted.compute.precision, wanted.compute.device)
 
 
 _MAKERS: dict[str, Callable[[_Wanted], Backend]] = {

@@ -8,31 +8,29 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ...bundle import Bundle
-from ...core.arraytypes import AnyArray, BoolArray
-from ...errors import BundleError, ConfigError
-from ..batches import Buffer
-from .backend import Scaling, numpy_buffer
-from .onnxmember import onnx_graph, run_in_parts
+from ...core.arraytypes import AnyArray
+from ...errors import BundleError, ConfigError, DeviceError
+from .onnxmember import GraphBackend, onnx_graph
 
-_BATCH_PX = 2**20
+_CUDA = "CUDAExecutionProvider"
 
 
-class OnnxRuntimeBackend:
+class OnnxRuntimeBackend(GraphBackend):
     """Runs a bundle's `model.onnx` in float32.
 
     Args:
         bundle: The model.
         precision: "auto" or "32".
-        cuda: Run on the first GPU; needs the package onnxruntime-gpu.
+        device: "cpu", "cuda" or "cuda:N", which need the package onnxruntime-gpu, or "auto": the first GPU if
+            that package is installed, else the CPU.
 
     Raises:
         BundleError: The bundle holds no graph, or ONNX Runtime cannot run it.
+        DeviceError: ONNX Runtime does not run on that device here.
         ConfigError: Another precision was requested.
     """
 
-    takes_stored = False
-
-    def __init__(self, bundle: Bundle, precision: str, *, cuda: bool = False) -> None:
+    def __init__(self, bundle: Bundle, precision: str, device: str) -> None:
         import onnxruntime  # lazy: loaded when a model runs
 
         if precision not in ("auto", "32"):
@@ -43,18 +41,23 @@ class OnnxRuntimeBackend:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = os.cpu_count() or 1
         options.log_severity_level = 3  # errors only
-        kind = "CUDAExecutionProvider" if cuda else "CPUExecutionProvider"
+        self._device = _chosen_device(device)
+        provider: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
+        if self._device != "cpu":
+            provider = (_CUDA, {"device_id": self._device.partition(":")[2] or "0"})
         try:
-            self._session = onnxruntime.InferenceSession(onnx_graph(bundle), options, providers=[kind])
+            self._session = onnxruntime.InferenceSession(onnx_graph(bundle), options, providers=[provider])
         except Exception as error:  # its errors share no public base class
             raise _cannot_run(bundle, error) from error
         self._bundle = bundle
-        self._version, self._device = onnxruntime.__version__, "cuda" if cuda else "cpu"
-        self._names = [output.name for output in self._session.get_outputs()]
+        self._version = onnxruntime.__version__
         graph_input = self._session.get_inputs()[0]
         self._input_name = graph_input.name
         count = graph_input.shape[0]
-        self._most = count if isinstance(count, int) else None
+        super().__init__(
+            names=[output.name for output in self._session.get_outputs()],
+            most=count if isinstance(count, int) else None,
+        )
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -67,24 +70,6 @@ class OnnxRuntimeBackend:
             "precision": "32",
         }
 
-    @property
-    def batch_px(self) -> int:
-        """About 1 Mpx."""
-        return _BATCH_PX
-
-    @property
-    def chip_px(self) -> int:
-        """512 px: larger ones leave the processor's cache."""
-        return 512
-
-    def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
-        """Memory for a batch."""
-        return numpy_buffer(count, bands, size, dtype)
-
-    def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
-        """See `Backend`."""
-        return run_in_parts(pixels, self._most, self._infer, self._names)
-
     def _infer(self, pixels: AnyArray) -> Sequence[AnyArray]:
         try:
             outputs: list[AnyArray] = self._session.run(
@@ -93,6 +78,25 @@ class OnnxRuntimeBackend:
         except Exception as error:  # its errors share no public base class
             raise _cannot_run(self._bundle, error) from error
         return outputs
+
+
+def onnxruntime_has_cuda() -> bool:
+    """True if the installed ONNX Runtime runs on NVIDIA GPUs."""
+    import onnxruntime  # lazy: loaded when a model runs
+
+    return _CUDA in onnxruntime.get_available_providers()
+
+
+def _chosen_device(name: str) -> str:
+    """ "cpu", "cuda" or "cuda:N". ONNX Runtime itself would run on the CPU if it cannot use a GPU."""
+    if name == "auto":
+        return "cuda" if onnxruntime_has_cuda() else "cpu"
+    if name == "cpu" or (name.startswith("cuda") and onnxruntime_has_cuda()):
+        return name
+    raise DeviceError(
+        f"`device` {name}: ONNX Runtime does not run on it here; install onnxruntime-gpu for NVIDIA GPUs, or "
+        "choose cpu, or `backend` torch"
+    )
 
 
 def _cannot_run(bundle: Bundle, error: Exception) -> BundleError:

@@ -1,14 +1,17 @@
-"""The ONNX graph in a bundle, and what its input and outputs look like."""
+"""The ONNX graph in a bundle, and what the engines that run it have in common."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ...bundle import ONNX, Bundle
-from ...core.arraytypes import AnyArray
+from ...core.arraytypes import AnyArray, BoolArray
 from ...errors import BundleError
+from ..batches import Buffer
+from .backend import Scaling, numpy_buffer
 
 
 def onnx_graph(bundle: Bundle) -> bytes:
@@ -25,21 +28,35 @@ def onnx_graph(bundle: Bundle) -> bytes:
     return bundle.read(ONNX)
 
 
-def run_in_parts(
-    pixels: AnyArray, most: int | None, run: Callable[[AnyArray], Sequence[AnyArray]], names: Sequence[str]
-) -> Mapping[str, AnyArray]:
-    """The outputs of a batch, from a graph that takes at most `most` chips at once.
+class GraphBackend(ABC):
+    """What engines of ONNX graphs have in common: float32 batches in main memory.
 
     Args:
-        pixels: (N, C, H, W) the batch.
-        most: Chips per call; None: any number.
-        run: Gives the outputs of a part of the batch, in the order of `names`.
-        names: Names of the outputs.
+        names: Names of the graph's outputs.
+        most: Chips that the graph takes at once; None: any number.
     """
-    count = len(pixels)
-    step = count if most is None else most
-    parts = [run(pixels[start : start + step]) for start in range(0, count, step)]
-    if len(parts) == 1:
-        return dict(zip(names, parts[0], strict=True))
-    columns = zip(*parts, strict=True)
-    return {name: np.concatenate(column) for name, column in zip(names, columns, strict=True)}
+
+    takes_stored = False
+    batch_px = 2**20
+    chip_px = 512  # larger chips leave the processor's cache
+
+    def __init__(self, names: Sequence[str], most: int | None) -> None:
+        self._names, self._most = names, most
+
+    def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
+        """Memory for a batch."""
+        return numpy_buffer(count, bands, size, dtype)
+
+    def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
+        """See `Backend`."""
+        count = len(pixels)
+        step = count if self._most is None else self._most
+        parts = [self._infer(pixels[start : start + step]) for start in range(0, count, step)]
+        if len(parts) == 1:
+            return dict(zip(self._names, parts[0], strict=True))
+        columns = zip(*parts, strict=True)
+        return {name: np.concatenate(column) for name, column in zip(self._names, columns, strict=True)}
+
+    @abstractmethod
+    def _infer(self, pixels: AnyArray) -> Sequence[AnyArray]:
+        """The outputs for chips (N, C, H, W), in the order of their names."""

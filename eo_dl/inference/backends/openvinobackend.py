@@ -10,16 +10,12 @@ from typing import Any
 import numpy as np
 
 from ...bundle import Bundle
-from ...core.arraytypes import AnyArray, BoolArray
+from ...core.arraytypes import AnyArray
 from ...errors import BundleError, ConfigError
-from ..batches import Buffer
-from .backend import Scaling, numpy_buffer
-from .onnxmember import onnx_graph, run_in_parts
-
-_BATCH_PX = 2**20
+from .onnxmember import GraphBackend, onnx_graph
 
 
-class OpenVinoBackend:
+class OpenVinoBackend(GraphBackend):
     """Runs a bundle's `model.onnx` on the CPU.
 
     The graph is compiled once for each shape of a batch, of which a scene has at most two.
@@ -33,8 +29,6 @@ class OpenVinoBackend:
         ConfigError: The processor does not compute in that precision.
     """
 
-    takes_stored = False
-
     def __init__(self, bundle: Bundle, precision: str) -> None:
         import openvino  # lazy: loaded when a model runs
 
@@ -46,9 +40,11 @@ class OpenVinoBackend:
         except RuntimeError as error:
             raise _cannot_run(bundle, error) from error
         self._graph, self._bundle = graph, bundle
-        self._names = [output.get_any_name() for output in graph.outputs]
         count = graph.inputs[0].partial_shape[0]
-        self._most = None if count.is_dynamic else count.get_length()
+        super().__init__(
+            names=[output.get_any_name() for output in graph.outputs],
+            most=None if count.is_dynamic else count.get_length(),
+        )
         self._compiled: dict[tuple[int, ...], Any] = {}
 
     def _chosen(self, precision: str, bundle: Bundle) -> str:
@@ -69,24 +65,6 @@ class OpenVinoBackend:
             "threads": str(os.cpu_count()),
             "precision": self._precision,
         }
-
-    @property
-    def batch_px(self) -> int:
-        """About 1 Mpx."""
-        return _BATCH_PX
-
-    @property
-    def chip_px(self) -> int:
-        """512 px: larger ones leave the processor's cache."""
-        return 512
-
-    def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
-        """Memory for a batch."""
-        return numpy_buffer(count, bands, size, dtype)
-
-    def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
-        """See `Backend`."""
-        return run_in_parts(pixels, self._most, self._infer, self._names)
 
     def _infer(self, pixels: AnyArray) -> Sequence[AnyArray]:
         # The buffers lie in memory channels last; the compiled graph takes them so, without a copy.

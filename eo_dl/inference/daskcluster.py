@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ..core.extras import needs_extra
+from ..core.progress import OnProgress
 from ..errors import Cancelled, ClusterError, ConfigError, EoDlError
-from .extras import needs_extra
-from .progress import OnProgress
 
 if TYPE_CHECKING:
     from distributed import Client
