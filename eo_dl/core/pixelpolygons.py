@@ -17,6 +17,7 @@ import shapely
 
 from .arraytypes import BoolArray, Float64Array, GeometryArray, Int32Array, Int64Array, IntArray, UInt8Array
 from .classes import IGNORE_ID
+from .components import connected_groups
 
 ValuePolygons = tuple[GeometryArray, Int64Array]
 """(N,) polygons in pixel coordinates, and their (N,) values."""
@@ -162,7 +163,7 @@ class _RowTracer:
         continues[1:] &= run_starts[1:] | run_starts[:-1]  # two runs touch in many columns; once is enough
         upper = np.flatnonzero(continues)
         count = open_count + int(np.count_nonzero(run_starts))
-        region_of_node = _components(count, nodes[upper], nodes[upper + rows.shape[1]])
+        region_of_node = connected_groups(count, (nodes[upper], nodes[upper + rows.shape[1]]))
         values = np.empty(int(region_of_node.max()) + 1, np.int64)
         values[region_of_node[:open_count]] = self.open_values
         values[region_of_node[open_count:]] = rows[run_starts]
@@ -192,19 +193,6 @@ class _RowTracer:
         self._last_row = last_row.copy()
         # Pixels of no region get any number; nothing is joined to them.
         self._last_regions = np.maximum(number[last_regions], 0).astype(np.int32)
-
-
-def _components(count: int, first: Int32Array, second: Int32Array) -> Int64Array:
-    """(count,) number of the connected component of each node, given edges `first[i]` to `second[i]`.
-
-    Numbered in the order of their first nodes.
-    """
-    # Lazy: modules that only might trace polygons import this one.
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
 def _turns(side_differs: BoolArray, below_differs: BoolArray, wanted: BoolArray) -> _Turns:

@@ -28,7 +28,7 @@ from ..core.arrays import Objects
 from ..core.arraytypes import BoolArray, Float64Array, Int64Array
 from ..core.boxes import centre_in, overlapping_pairs
 from ..core.chipgrid import Cell, ChipGrid
-from .components import connected_groups
+from ..core.components import connected_groups
 from .seams import Views, find_links, outline_ious, resolve_groups
 from .suppress import survivors
 

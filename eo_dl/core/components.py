@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..core.arraytypes import Int64Array
+from .arraytypes import Int32Array, Int64Array
 
 
-def connected_groups(count: int, *edges: tuple[Int64Array, Int64Array]) -> Int64Array:
+def connected_groups(
+    count: int, *edges: tuple[Int64Array | Int32Array, Int64Array | Int32Array]
+) -> Int64Array:
     """The connected component of each node.
 
     Args:
@@ -15,7 +17,7 @@ def connected_groups(count: int, *edges: tuple[Int64Array, Int64Array]) -> Int64
         edges: Arrays of edges; edge i joins nodes `first[i]` and `second[i]`.
 
     Returns:
-        (count,) number of the component of each node.
+        (count,) number of the component of each node, numbered in the order of their first nodes.
     """
     # Lazy: scipy takes 0.1 s to load, and a class map as a raster needs no graph.
     from scipy.sparse import coo_array
