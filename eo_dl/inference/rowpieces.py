@@ -13,7 +13,6 @@ import io
 import json
 import os
 import shutil
-import uuid
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ import numpy as np
 
 from ..core.arraytypes import AnyArray, BoolArray
 from ..errors import ConfigError, InputError
-from ..io.atomic import disk_errors, publish, work_folder, write_bytes
+from ..io.atomic import disk_errors, part_name, publish, work_folder, write_bytes
 from .backends.backend import Backend
 from .mapfolder import FinishedMap
 
@@ -208,7 +207,7 @@ def check_job(target: Path, job: RowsJob) -> None:
 
 def _write_first(path: Path, text: str) -> None:
     """Write a file unless another machine has done so in the meantime: the first one counts."""
-    temporary = _temporary(path)
+    temporary = part_name(path)
     write_bytes(temporary, text.encode())
     try:
         os.link(temporary, path)
@@ -221,14 +220,9 @@ def _write_first(path: Path, text: str) -> None:
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = _temporary(path)
+    temporary = part_name(path)
     try:
         write_bytes(temporary, data)
         publish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _temporary(path: Path) -> Path:
-    """A name that no other process has, on whatever machine: numbers of processes repeat there."""
-    return path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part{path.suffix}")

@@ -1,15 +1,15 @@
 """Outputs that are complete under their name, or do not exist.
 
 Everything is written beside its target, synced to disk, then renamed. Remains of a killed run have a name
-that says so (`.NAME.<pid>.part.SUFFIX`, `NAME.part.d`) and are never read as a result.
+that says so (`.NAME.<random>.part.SUFFIX`, `NAME.part.d`) and are never read as a result.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
+import secrets
 import shutil
 import sys
 import time
@@ -19,7 +19,6 @@ from pathlib import Path
 
 from ..errors import InputError, OutputExistsError, WriteError
 
-_COUNTER = itertools.count()
 _SYNC_THREADS = 8
 _RENAME_TRIES = 10
 # Errors of the disk or of permissions. Any other OSError inside a writing block has another cause.
@@ -134,8 +133,11 @@ def work_folder(target: Path) -> Path:
 
 
 def part_name(target: Path) -> Path:
-    """A unique hidden name beside the target, with the same suffix (drivers depend on it)."""
-    return target.with_name(f".{target.stem}.{os.getpid()}.{next(_COUNTER)}.part{target.suffix}")
+    """A unique hidden name beside the target, with the same suffix (drivers depend on it).
+
+    Random, because machines that share storage may run processes of the same number.
+    """
+    return target.with_name(f".{target.stem}.{secrets.token_hex(8)}.part{target.suffix}")
 
 
 def publish(temporary: Path, target: Path) -> None:
@@ -207,7 +209,7 @@ def _replace_folder(source: Path, target: Path) -> None:
     with ThreadPoolExecutor(_SYNC_THREADS) as pool:
         list(pool.map(_sync_all, shares))
     sync(source)
-    old = target.with_name(f".{target.name}.{os.getpid()}.old.d")
+    old = target.with_name(f".{target.name}.{secrets.token_hex(8)}.old.d")
     if target.is_dir():
         target.replace(old)
     elif target.exists():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -46,6 +48,17 @@ def test_failed_block_leaves_the_old_file_and_nothing_else(tmp_path, error):
         write_half(tmp_path / "a.txt", error, overwrite=True)
     assert names(tmp_path) == ["a.txt"]
     assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_machines_whose_processes_have_one_number_write_to_different_names():
+    first_name_of_process_7 = (
+        "import os; os.getpid = lambda: 7\n"
+        "from pathlib import Path; from eo_dl.io.atomic import part_name; print(part_name(Path('a.tif')))"
+    )
+    command = [sys.executable, "-c", first_name_of_process_7]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in "ab")
+    assert first != second
+    assert first.startswith(".a.") and first.endswith(".part.tif\n")
 
 
 def test_full_disk_names_the_output_and_what_to_do(tmp_path):
