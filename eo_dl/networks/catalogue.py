@@ -66,6 +66,9 @@ class NamedWeights:
 
 
 _IMAGENET_LICENCES = {
+    "tf_efficientnet_lite0": "apache-2.0",
+    "tf_efficientnet_lite1": "apache-2.0",
+    "tf_efficientnet_lite2": "apache-2.0",
     "resnet10t": "apache-2.0",
     "resnet14t": "apache-2.0",
     "resnet18": "apache-2.0",

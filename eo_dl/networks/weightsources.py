@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..core.normalization import Normalization
 from ..core.spectral import match_bands
 from ..errors import BundleError
 from .catalogue import IMAGENET, RGB, NamedWeights, find_named, is_name
+from .packagedweights import packaged_file, read_packaged
 from .weightsfile import State, read_model_json, read_state, tensors_of
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,8 @@ class WeightsSource:
     """Of each of `bands`, in the units of `full`, or in physical units where `full` is None."""
     full: float | None = None
     """The input value that stands for 1 (`catalogue.NamedWeights.full`)."""
+    normalization_of: str = ""
+    """What states `normalization`, where the weights do not state it themselves."""
     licence: str = ""
     ours: tuple[str, ...] = ()
     """The bands that the weights will be used for."""
@@ -62,7 +66,8 @@ def find_weights(weights: str, backbone: str, ours: Sequence[str] = ()) -> Weigh
     """The source that `weights` names; nothing is downloaded yet.
 
     Args:
-        weights: "none", "imagenet", a name of the catalogue, or the path of a file.
+        weights: "none", "imagenet", a timm name with its tag (e.g. "resnet18.a1_in1k"), a name of the
+            catalogue, or the path of a file.
         backbone: The backbone that they are for.
         ours: Names of the bands that the network takes, "" for one without a name.
 
@@ -75,22 +80,24 @@ def find_weights(weights: str, backbone: str, ours: Sequence[str] = ()) -> Weigh
     """
     if weights == NONE:
         return None
-    if Path(weights).is_file() or not (weights == IMAGENET or is_name(weights)):
-        source = _of_file(Path(weights))
-    elif weights == IMAGENET:
-        source = _of_imagenet(backbone)
+    if Path(weights).is_file():
+        source = _of_file(Path(weights), backbone)
+    elif weights == IMAGENET or _is_timm_tag(weights, backbone):
+        source = _of_timm(backbone, weights)
+    elif not is_name(weights):
+        source = _of_file(Path(weights), backbone)
     else:
         source = _of_torchgeo(find_named(weights, backbone))
     return replace(source, ours=tuple(ours))
 
 
-def _of_file(path: Path) -> WeightsSource:
+def _of_file(path: Path, backbone: str) -> WeightsSource:
     if not path.is_file():
         read_state(path)  # raises
     source = WeightsSource(str(path), lambda: read_state(path), file=path)
     spec = read_model_json(path)
     if not spec:
-        return source
+        return _normalized_like_imagenet(source, backbone)
     try:
         bands = tuple(
             canonical_name(band["name"]) if band.get("named", True) else "" for band in spec["bands"]
@@ -109,24 +116,63 @@ def _of_file(path: Path) -> WeightsSource:
     return replace(source, bands=bands, normalization=normalization, licence=licence, classes=classes)
 
 
-def _of_imagenet(backbone: str) -> WeightsSource:
-    from timm.models import get_pretrained_cfg, is_model  # lazy: only for these
+def _normalized_like_imagenet(source: WeightsSource, backbone: str) -> WeightsSource:
+    """A file does not state how its input was normalized. The best guess, said where it is used, is the
+    normalization of the ImageNet weights of the same backbone.
+    """
+    config = _timm_config(backbone)
+    if config is None:
+        return source
+    return replace(
+        source,
+        normalization=Normalization(tuple(config.mean), tuple(config.std)),
+        normalization_of=f"the ImageNet weights of {backbone}",
+        full=1.0,
+    )
 
-    config = get_pretrained_cfg(backbone) if is_model(backbone) else None
-    if config is None or not config.has_weights:
+
+def _is_timm_tag(text: str, backbone: str) -> bool:
+    """True for a timm name with a tag ("resnet18.a1_in1k") of this backbone."""
+    architecture, dot, tag = text.partition(".")
+    return bool(dot and tag) and architecture == backbone
+
+
+def _of_timm(backbone: str, weights: str) -> WeightsSource:
+    """The weights that timm calls the default of a backbone ("imagenet"), or those of a tag."""
+    config = _timm_config(backbone if weights == IMAGENET else weights)
+    if config is None:
         raise BundleError(
-            f"weights imagenet: timm has none for backbone {backbone}; choose another `backbone` (eo-dl "
-            "model backbones lists them), or the path of a file as `weights`"
+            f"weights {weights}: timm has none of this name for backbone {backbone}; choose another "
+            "`backbone` (eo-dl model backbones lists them), or the path of a file as `weights`"
         )
     where = f"ImageNet weights of {backbone} ({config.tag})"
+    packaged = packaged_file(backbone) if weights == IMAGENET else None
+    if packaged is None:
+        name = f"{backbone}.{config.tag}" if config.tag else backbone
+        read = partial(fetched, where, partial(_timm_state, name))
+    else:
+        read = partial(read_packaged, backbone, packaged)
     return WeightsSource(
         where=where,
-        read=lambda: fetched(where, lambda: _imagenet_state(backbone)),
+        read=read,
         bands=RGB,
         normalization=Normalization(tuple(config.mean), tuple(config.std)),
         full=1.0,
         licence=config.license or "not stated",
     )
+
+
+def _timm_config(name: str) -> Any:
+    """What timm knows about the pretrained weights of a name; None where it has none."""
+    from timm.models import get_pretrained_cfg, is_model  # lazy: only for these
+
+    if not is_model(name):
+        return None
+    try:
+        config = get_pretrained_cfg(name)
+    except RuntimeError:  # timm's way to say that it does not know the tag
+        return None
+    return config if config is not None and config.has_weights else None
 
 
 def _of_torchgeo(named: NamedWeights) -> WeightsSource:
@@ -159,10 +205,10 @@ def fetched(what: str, fetch: Callable[[], Any]) -> State:
     return tensors_of(data, what)
 
 
-def _imagenet_state(backbone: str) -> State:
+def _timm_state(name: str) -> State:
     import timm  # lazy: only for these
 
-    return dict(timm.create_model(backbone, pretrained=True).state_dict())
+    return dict(timm.create_model(name, pretrained=True).state_dict())
 
 
 def _torchgeo_state(name: str) -> Any:

@@ -225,7 +225,7 @@ def test_imagenet_weights_are_timms_and_red_green_blue(monkeypatch: pytest.Monke
 
     torch.manual_seed(3)
     whole = timm.create_model("test_resnet", pretrained=False)
-    monkeypatch.setattr(weightsources, "_imagenet_state", lambda backbone: dict(whole.state_dict()))
+    monkeypatch.setattr(weightsources, "_timm_state", lambda name: dict(whole.state_dict()))
     source = find_weights(IMAGENET, "test_resnet", ("blue", "green", "red"))
     assert source is not None
     assert source.normalization is not None
@@ -234,7 +234,7 @@ def test_imagenet_weights_are_timms_and_red_green_blue(monkeypatch: pytest.Monke
     report = load_weights(backbone, source)
     assert report.random == ()
     assert torch.equal(_stem(backbone), _stem(whole).flip(1))
-    with pytest.raises(BundleError, match="timm has none for backbone"):
+    with pytest.raises(BundleError, match="timm has none of this name for backbone"):
         find_weights(IMAGENET, "resnet1_of_nobody")
 
 

@@ -67,7 +67,7 @@ def weights_normalization(
         if index is not None:
             mean[band], std[band] = of_weights.mean[index] * factor, of_weights.std[index] * factor
 
-    notes = [f"normalized as {source.where} was trained: {', '.join(known)}"]
+    notes = [_how_normalized(source, known)]
     if unknown:
         notes.append(
             f"normalized by the train chips, because the weights lack the band: {', '.join(unknown)}"
@@ -79,6 +79,17 @@ def weights_normalization(
             "compare with normalization=data"
         )
     return Normalization(tuple(mean), tuple(std)), tuple(notes)
+
+
+def _how_normalized(source: WeightsSource, known: list[str]) -> str:
+    """The note on the bands that are normalized as the weights were trained."""
+    bands = ", ".join(known)
+    if not source.normalization_of:
+        return f"normalized as {source.where} was trained: {bands}"
+    return (
+        f"normalized like {source.normalization_of}, because {source.where} does not state its own "
+        f"normalization: {bands}"
+    )
 
 
 def _full_value(chips: ChipSet, full: float, where: str) -> float:
