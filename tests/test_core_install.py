@@ -53,15 +53,17 @@ sys.exit(run(last))
 """
 FORBIDDEN = ",".join([*EXTRAS, "onnx", "torchmetrics", "huggingface_hub"])
 
-# A network of one convolution of 1 x 1, from 4 bands to the logits blue and nir, as
-# torch.onnx.export wrote it: without torch no graph can be made.
+# A network of one convolution of 1 x 1, from 4 bands to the logits blue and nir, as torch.onnx.export wrote
+# it: without torch no graph can be made. Its features are the means of the bands.
 GRAPH = base64.b64decode(
-    "CAgSB3B5dG9yY2gaBjIuMTUuMDrSAgqPAQoGaW1hZ2VzCghjLndlaWdodAoGYy5iaWFzEgZsb2dpdHMaBy9jL0NvbnYiBENvbnYq"
-    "EgoJZGlsYXRpb25zQAFAAaABByoMCgVncm91cBgBoAECKhUKDGtlcm5lbF9zaGFwZUABQAGgAQcqEQoEcGFkc0AAQABAAEAAoAEH"
-    "KhAKB3N0cmlkZXNAAUABoAEHEgptYWluX2dyYXBoKjYIAggECAEIARABQghjLndlaWdodEogAACAPwAAAAAAAAAAAAAAAAAAAAAA"
-    "AAAAAAAAAAAAgD8qFggCEAFCBmMuYmlhc0oIAAAAAAAAAABaMAoGaW1hZ2VzEiYKJAgBEiAKBxIFYmF0Y2gKAggECggSBmhlaWdo"
-    "dAoHEgV3aWR0aGIwCgZsb2dpdHMSJgokCAESIAoHEgViYXRjaAoCCAIKCBIGaGVpZ2h0CgcSBXdpZHRoQgIQEQ=="
+    "CAgSB3B5dG9yY2gaBjIuMTUuMDqSAwqPAQoGaW1hZ2VzCghjLndlaWdodAoGYy5iaWFzEgZsb2dpdHMaBy9jL0NvbnYiBENvbnYqEgoJ"
+    "ZGlsYXRpb25zQAFAAaABByoMCgVncm91cBgBoAECKhUKDGtlcm5lbF9zaGFwZUABQAGgAQcqEQoEcGFkc0AAQABAAEAAoAEHKhAKB3N0"
+    "cmlkZXNAAUABoAEHCj4KBmltYWdlcxIIZmVhdHVyZXMiClJlZHVjZU1lYW4qDQoEYXhlc0ACQAOgAQcqDwoIa2VlcGRpbXMYAKABAhIK"
+    "bWFpbl9ncmFwaCo2CAIIBAgBCAEQAUIIYy53ZWlnaHRKIAAAgD8AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIA/KhYIAhABQgZjLmJp"
+    "YXNKCAAAAAAAAAAAWjAKBmltYWdlcxImCiQIARIgCgcSBWJhdGNoCgIIBAoIEgZoZWlnaHQKBxIFd2lkdGhiMAoGbG9naXRzEiYKJAgB"
+    "EiAKBxIFYmF0Y2gKAggCCggSBmhlaWdodAoHEgV3aWR0aEICEBE="
 )
+GRAPH_WITHOUT_FEATURES = GRAPH.replace(b"features", b"nameless")
 
 
 Line = list[str | Path]
@@ -173,6 +175,33 @@ def test_a_model_with_a_graph_predicts_without_torch(sample_data: Path, tmp_path
     # The normalization is the same for all bands, so the class is the band with the larger value.
     assert np.array_equal(class_ids[valid], (stored[3] > stored[0])[valid].astype(np.uint8))
     assert len(geopandas.read_file(tmp_path / "map.gpkg", layer="objects")) > 0
+
+
+def test_labels_are_queued_and_checked_by_a_model_without_torch(sample_data: Path, tmp_path: Path) -> None:
+    model, scene = _model_without_network(tmp_path / "model.eodl", GRAPH), sample_data / "train.tif"
+    labels = sample_data / "train_labels.gpkg"
+    layer = ["--layer", "landcover", "--class-field", "class_name"]
+    _works(
+        tmp_path,
+        ["labels", "queue", model, scene, "-o", "queue.gpkg", "--count", "5", "--views", "2"],
+        ["labels", "check", labels, "--scene", scene, *layer, "--model", model, "-o", "findings.gpkg"],
+    )
+    assert len(geopandas.read_file(tmp_path / "queue.gpkg", layer="queue")) == 5
+    kinds = set(geopandas.read_file(tmp_path / "findings.gpkg", layer="findings")["kind"])
+    assert {kind for kind in kinds if kind.startswith("suspected")}
+
+
+def test_a_queue_that_needs_torch_says_why(sample_data: Path, tmp_path: Path) -> None:
+    model = _model_without_network(tmp_path / "model.eodl", GRAPH)
+    old = _model_without_network(tmp_path / "old.eodl", GRAPH_WITHOUT_FEATURES)
+    scene = sample_data / "train.tif"
+    reasons = {
+        "does not take chips of 40 x 40 px": [model, scene, "--size", "40"],
+        "gives features by which chips could be compared": [old, scene],
+    }
+    for reason, words in reasons.items():
+        line = _refusal(tmp_path, ["labels", "queue", *words, "-o", "queue.gpkg"])
+        assert reason in line and line.endswith('run: pip install "eo-dl[train]"')
 
 
 def test_a_raster_is_predicted_without_tables(sample_data: Path, tmp_path: Path) -> None:

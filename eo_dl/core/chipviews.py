@@ -61,3 +61,8 @@ VIEWS = (
     View(swapped=True, mirrored=True),
 )
 """All eight views, in the order in which they are used: the most informative ones first."""
+
+
+def channels_last(pixels: AnyArray) -> AnyArray:
+    """The same pixels (N, C, H, W), in memory channels last as engines take them."""
+    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)

@@ -1,8 +1,9 @@
 """A network as an ONNX graph, and the check that the graph predicts what the network predicts.
 
 The graph takes normalized pixels (N, C, H, W) and gives the raw outputs of `TaskNetwork.forward` by name, so
-that the same codec reads the answers of every engine. The batch is free except for networks of boxes, whose
-graph takes one chip at a time. Height and width are free where the network is fully convolutional.
+that the same codec reads the answers of every engine. Inside it computes the backbone's features, which an
+engine can make an output (`inference.backends.onnxmember`). The batch is free except for networks of boxes,
+whose graph takes one chip at a time. Height and width are free where the network is fully convolutional.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ import torch
 
 from ..core.arrays import Objects
 from ..core.arraytypes import AnyArray, Float32Array, FloatArray, UInt8Array
+from ..core.rawnames import FEATURES
 from ..errors import ExportError
+from ..networks.featureoutput import WithFeatures
 from ..networks.tasknetwork import TaskNetwork
 from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind, Task
 from ..tasks.codecs import Codec
+from .graphedits import graph_bytes, read_graph
 from .poolmatrices import with_exportable_pools
 
 INPUT = "images"
@@ -71,7 +75,7 @@ def export_graph(network: TaskNetwork, graph_input: GraphInput) -> bytes:
     Raises:
         ExportError: ONNX has no counterpart for an operation of the network.
     """
-    flat = _Flat(with_exportable_pools(copy.deepcopy(network).cpu())).eval()
+    flat = _Flat(WithFeatures(with_exportable_pools(copy.deepcopy(network).cpu()))).eval()
     chip = torch.zeros(1, graph_input.bands, graph_input.chip_px, graph_input.chip_px)
     with torch.no_grad():
         names = list(flat.network(chip))
@@ -93,7 +97,18 @@ def export_graph(network: TaskNetwork, graph_input: GraphInput) -> bytes:
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
         raise ExportError(f"the network cannot be written as ONNX: {_first_sentence(error)}") from error
-    return content.getvalue()
+    return _without_features(content.getvalue())
+
+
+def _without_features(graph: bytes) -> bytes:
+    """The graph without the output of features. The node that computes them stays, and engines skip it: they
+    compute what leads to an output.
+    """
+    model = read_graph(graph, "the exported graph")
+    outputs = [output for output in model.graph.output if output.name != FEATURES]
+    del model.graph.output[:]
+    model.graph.output.extend(outputs)
+    return graph_bytes(model)
 
 
 class _Flat(torch.nn.Module):
@@ -114,7 +129,9 @@ def _free_axes(network: TaskNetwork, graph_input: GraphInput, names: list[str]) 
         free[0] = "batch"
     if graph_input.any_size:
         free |= {2: "height", 3: "width"}
-    return {INPUT: free} | {name: dict(free) for name in names}
+    sides = {name: dict(free) for name in names if name != FEATURES}
+    batch = {axis: name for axis, name in free.items() if axis == 0}
+    return {INPUT: free, FEATURES: batch} | sides
 
 
 @contextlib.contextmanager

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 
+NetworkT = TypeVar("NetworkT", bound=torch.nn.Module)
 
-def with_exportable_pools(network: torch.nn.Module) -> torch.nn.Module:
+
+def with_exportable_pools(network: NetworkT) -> NetworkT:
     """The network, changed in place, with `PoolMatrices` for each adaptive pooling to more than one cell."""
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):

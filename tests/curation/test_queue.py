@@ -23,6 +23,7 @@ from eo_dl.core.chipviews import VIEWS
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.labeloutlines import MapOutlines
 from eo_dl.core.maplabels import MapLabels
+from eo_dl.core.rawnames import FEATURES
 from eo_dl.core.window import Window
 from eo_dl.curation.queue.chipqueue import Ranking, queue_chips
 from eo_dl.curation.queue.chipuncertainty import (
@@ -38,9 +39,11 @@ from eo_dl.errors import EoDlError, InputError
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.labels.reading import read_labels
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
-from eo_dl.tasks import RASTER, available_tasks, load_task
+from eo_dl.networks.featureoutput import WithFeatures
+from eo_dl.tasks import RASTER, Task, available_tasks, load_task
 from eo_dl.tasks.task import NetworkInputs
 from tests.making import noise, rectangle, square, write_polygons, write_raster
+from tests.tinynetworks import BANDS, EVERY_NETWORK, SIZE, make_tiny_network
 
 SMALL: dict[str, dict[str, Any]] = {
     "segmentation": {"decoder_channels": (16, 16, 16, 16, 16)},
@@ -300,6 +303,18 @@ def scene(tmp_path: Path) -> Path:
     pixels = noise(3, 128, 160)
     pixels[:, 96:, 128:] = 0
     return write_raster(tmp_path / "s.tif", pixels, nodata=0, names=("red", "green", "blue"))
+
+
+@EVERY_NETWORK
+def test_the_features_of_a_chip_are_its_own(task: Task, tmp_path: Path) -> None:
+    """Those of classifiers without a timm backbone were all taken from the last chip of a batch."""
+    network = WithFeatures(make_tiny_network(task)).eval()
+    images = torch.randn(3, BANDS, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        together = network(images)[FEATURES]
+        alone = torch.cat([network(image[None])[FEATURES] for image in images])
+    assert together.ndim == 2 and not torch.allclose(together[0], together[1])
+    torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("task", available_tasks())

@@ -10,6 +10,7 @@ import torch
 
 from eo_dl.bundle import ONNX, Bundle
 from eo_dl.core.arraytypes import Float32Array
+from eo_dl.core.rawnames import FEATURES
 from eo_dl.errors import BundleError, ConfigError, DeviceError, ExportError
 from eo_dl.export.bundlegraph import add_graph, checked_graph
 from eo_dl.export.onnxgraph import GraphInput, compare, export_graph
@@ -65,6 +66,23 @@ def test_three_engines_give_the_same(task: Task, tmp_path: Path) -> None:
     codec = bundle.codec()
     graph = bundle.read(ONNX)
     assert compare(graph, bundle.make_network(), task, codec, noise(4)).within_tolerance
+
+
+@EVERY_NETWORK_FIRST_QUICK
+def test_three_engines_give_the_same_features(task: Task, tmp_path: Path) -> None:
+    bundle, _ = add_graph(tiny_bundle(task, tmp_path / "model.eodl"))
+    images = noise(3)
+    found = {}
+    for name in ("torch", "openvino", "onnxruntime"):
+        backend = make_backend(
+            name, bundle, compute=Compute("cpu", "32"), labels_only=False, with_features=True
+        )
+        found[name] = answers(backend, images)[FEATURES]
+        assert FEATURES not in answers(engine(name, bundle), images), "an output only where it is asked for"
+    assert found["torch"].ndim == 2 and len(found["torch"]) == len(images)
+    assert found["torch"].std(axis=0).max() > 0, "each chip has its own"
+    for name in ("openvino", "onnxruntime"):
+        np.testing.assert_allclose(found[name], found["torch"], atol=1e-4)
 
 
 def test_a_fully_convolutional_graph_takes_chips_of_any_size(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def queue_chips(
         chips: An existing chip set, treated like `labels`; its train chips are what candidates are compared
             with. They are read from their own scenes, at the GSD of the model.
         aoi: Polygons outside of which nothing is queued.
-        compute: The device on which the model runs.
+        compute: Where and how the model runs; "auto" is the fastest engine, in float32.
         overwrite: Replace an existing file.
         on_progress: Called with the number of chips done and their total.
 
@@ -199,7 +199,7 @@ def queue_chips(
     chip_px = _chip_size(size_px, bundle, fitted)
     ground = find_open_ground(fitted, chip_px, aoi=aoi, labels=label_set, chips=chip_set)
 
-    probe = Probe(bundle, device=compute.device, views=ranking.views)
+    probe = Probe(bundle, compute=compute, views=ranking.views)
     known = [*_features_of_windows(probe, fitted, ground.annotated)]
     if chip_set is not None:
         known += _features_of_train_chips(probe, bundle, chip_set)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ...bundle import Bundle
 from ...core.arrays import Chip
 from ...core.arraytypes import AnyArray, BoolArray, Float32Array
-from ...core.chipviews import VIEWS, View
-from ...core.extras import needs_extra
+from ...core.chipviews import VIEWS, View, channels_last
 from ...core.gridwindow import GridWindow
-from ...errors import BundleError
+from ...core.rawnames import FEATURES
+from ...errors import MissingExtraError
+from ...inference.backends.backend import Backend, Scaling, check_raw
+from ...inference.backends.choice import make_backend
+from ...inference.backends.onnxmember import gives_features
 from ...io.scene import Scene, SceneReader
-from ...networks.device import choose_device
+from ...networks.compute import Compute
 from ...tasks import CHIPS, OBJECTS, RASTER, OutputKind
 from .chipuncertainty import (
     Uncertainty,
@@ -24,12 +27,7 @@ from .chipuncertainty import (
     probability_uncertainty,
 )
 
-if TYPE_CHECKING:
-    import torch
-
-    from ...bundle import Bundle
-
-NetworkOutput = dict[str, AnyArray]
+NetworkOutput = Mapping[str, AnyArray]
 
 _BATCH_PX = 2**20
 _MOST_CHIPS = 32
@@ -53,24 +51,23 @@ class ProbedChip:
 
 
 class Probe:
-    """A model on a device, asked about chips.
+    """A model asked about chips, by the fastest engine that gives features and takes chips of their size.
 
     Args:
         bundle: The model.
-        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        compute: Device and precision; "auto" is float32 here, so that a ranking does not depend on the
+            processor.
         views: In how many views each chip is predicted, 1 to 8.
     """
 
-    def __init__(self, bundle: Bundle, *, device: str, views: int) -> None:
-        with needs_extra("running a model"):
-            import torch  # lazy: sampling chips by hand works without it
-
-        self._torch, self._bundle = torch, bundle
-        self._views = VIEWS[:views]
-        self._device = choose_device(device)
-        self._network = bundle.make_network().eval().to(self._device)
-        self._feature_maps: list[torch.Tensor] = []
-        self._network.backbone.register_forward_hook(self._keep_features)
+    def __init__(self, bundle: Bundle, *, compute: Compute, views: int) -> None:
+        self._bundle, self._views = bundle, VIEWS[:views]
+        precision = "32" if compute.precision == "auto" else compute.precision
+        self._compute = replace(compute, precision=precision)
+        self._graph_gives_features = gives_features(bundle)
+        self._engines: dict[str, Backend] = {}
+        bands = len(bundle.bands)
+        self._unchanged = Scaling(np.ones(bands, np.float32), np.zeros(bands, np.float32))
 
     def look(self, scene: Scene, windows: Sequence[GridWindow]) -> Iterator[ProbedChip]:
         """Probe chips of one scene, in the order of `windows`.
@@ -81,7 +78,8 @@ class Probe:
 
         Raises:
             GridError: A window belongs to another grid.
-            BundleError: The network has no backbone whose features could be compared.
+            MissingExtraError: Only torch gives features of this model, or takes such chips, and it is not
+                installed.
         """
         batch_size = _batch_size(windows)
         with SceneReader(scene) as reader:
@@ -93,7 +91,7 @@ class Probe:
         normalization = self._bundle.normalization
         images = np.stack([normalization.apply(chip.pixels, chip.valid, chip.bands) for chip in chips])
         # The first view is the chip as it is; its features are the ones compared.
-        runs = [self._run(np.ascontiguousarray(view.apply(images))) for view in self._views]
+        runs = [self._run(channels_last(view.apply(images))) for view in self._views]
         features = runs[0][1]
         estimate = _ESTIMATES[self._bundle.task.output]
         for index, (window, chip) in enumerate(zip(windows, chips, strict=True)):
@@ -103,21 +101,38 @@ class Probe:
             yield ProbedChip(window, float(chip.valid.mean()), uncertainty, features[index])
 
     def _run(self, images: AnyArray) -> tuple[NetworkOutput, Float32Array]:
-        """The output of the network for a batch, and its features (N, D)."""
-        self._feature_maps.clear()
-        with self._torch.inference_mode():
-            output = self._network(self._torch.from_numpy(images).to(self._device))
-        if not self._feature_maps:
-            raise BundleError(
-                f"{self._bundle.path}: its network has no backbone whose features could compare chips; "
-                "train it again with this version"
-            )
-        features: Float32Array = self._feature_maps[-1].float().mean(dim=(-2, -1)).cpu().numpy()
-        return {name: value.cpu().numpy() for name, value in output.items()}, features
+        """The output of the network for a batch (N, C, H, W) of standard scores, and its features (N, D)."""
+        count, _, height, width = images.shape
+        engine = self._engine(height, width)
+        measured = np.ones((count, height, width), np.bool_)  # what was not measured is 0 in `images`
+        raw = dict(engine.run(images, measured, self._unchanged))
+        check_raw(raw, count, str(self._bundle.path))
+        features = raw.pop(FEATURES)
+        return raw, np.asarray(features, np.float32)
 
-    def _keep_features(self, module: torch.nn.Module, inputs: object, output: list[torch.Tensor]) -> None:
-        """A forward hook: keeps the last map of a timm backbone, the coarsest, with the widest view."""
-        self._feature_maps.append(output[-1])
+    def _engine(self, height: int, width: int) -> Backend:
+        """The engine for chips of a size."""
+        name, missing = "auto", ""
+        if not self._graph_gives_features:
+            name, missing = "torch", "no model.onnx that gives features by which chips could be compared"
+        elif not _graph_takes(self._bundle, height, width):
+            name, missing = "torch", f"a model.onnx that does not take chips of {width} x {height} px"
+        if name not in self._engines:
+            try:
+                self._engines[name] = make_backend(
+                    name, self._bundle, compute=self._compute, labels_only=False, with_features=True
+                )
+            except MissingExtraError as error:
+                raise MissingExtraError(f"{self._bundle.path} has {missing}; {error}") from error
+        return self._engines[name]
+
+
+def _graph_takes(bundle: Bundle, height: int, width: int) -> bool:
+    """True if the graph of a bundle takes chips of that size."""
+    trained_px, freedom = bundle.spec.chip_px, bundle.spec.any_chip
+    if (height, width) == (trained_px, trained_px):
+        return True
+    return freedom is not None and height % freedom.step_px == 0 and width % freedom.step_px == 0
 
 
 Looks = Sequence[tuple[View, NetworkOutput]]

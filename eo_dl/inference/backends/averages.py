@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.arraytypes import AnyArray, BoolArray, Float32Array
-from ...core.chipviews import VIEWS
+from ...core.chipviews import VIEWS, channels_last
 from ..batches import Buffer
 from .backend import Backend, Scaling, numpy_buffer
 
@@ -46,7 +46,7 @@ class ViewsBackend:
         """See `Backend`."""
         probabilities = []
         for view in self._views:
-            seen = _channels_last(view.apply(pixels))
+            seen = channels_last(view.apply(pixels))
             raw = self._backend.run(seen, np.ascontiguousarray(view.apply(valid)), scaling)
             of_view = to_probabilities(raw[LOGITS], self._multi_label)
             if of_view.ndim == 4:  # a class map lies in the frame of the view
@@ -130,8 +130,3 @@ def to_logits(probabilities: Float32Array, multi_label: bool) -> Float32Array:
     if multi_label:
         logits = logits - np.log(np.clip(1 - probabilities, _LEAST, 1))
     return np.asarray(logits, np.float32)
-
-
-def _channels_last(pixels: AnyArray) -> AnyArray:
-    """The same pixels (N, C, H, W), in memory channels last as engines take them."""
-    return np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)

@@ -25,7 +25,9 @@ BackendName = Literal["auto", "openvino", "onnxruntime", "torch"]
 BACKENDS: tuple[str, ...] = get_args(BackendName)
 
 
-def make_backend(name: str, bundle: Bundle, *, compute: Compute, labels_only: bool) -> Backend:
+def make_backend(
+    name: str, bundle: Bundle, *, compute: Compute, labels_only: bool, with_features: bool = False
+) -> Backend:
     """The engine of a name, for a model.
 
     "auto" is torch on a GPU, or ONNX Runtime where torch is not installed. On a CPU it is OpenVINO, or ONNX
@@ -36,6 +38,7 @@ def make_backend(name: str, bundle: Bundle, *, compute: Compute, labels_only: bo
         bundle: The model.
         compute: Device and precision.
         labels_only: True if a class map is wanted and no probabilities.
+        with_features: Also give "features" (N, D), the mean of the last feature map of the backbone.
 
     Raises:
         ConfigError: The name is unknown, or the engine does not run on that device or in that precision.
@@ -47,7 +50,7 @@ def make_backend(name: str, bundle: Bundle, *, compute: Compute, labels_only: bo
         raise ConfigError(f"`backend` {name!r} is unknown; choose {', '.join(BACKENDS)}")
     chosen = fastest(bundle, compute.device) if name == "auto" else name
     with needs_extra("running a model"):
-        return _MAKERS[chosen](_Wanted(bundle, compute, labels_only))
+        return _MAKERS[chosen](_Wanted(bundle, compute, labels_only, with_features))
 
 
 def make_engine(
@@ -117,6 +120,7 @@ class _Wanted:
     bundle: Bundle
     compute: Compute
     labels_only: bool
+    with_features: bool
 
 
 def fastest(bundle: Bundle, device: str) -> str:
@@ -170,7 +174,12 @@ def _make_torch(wanted: _Wanted) -> Backend:
     bundle, compute = wanted.bundle, wanted.compute
     device = choose_device(compute.device)
     precision = choose_precision(compute.precision, device, bfloat16=bundle.task.output.bfloat16)
-    return TorchBackend(bundle.make_network(), device, precision, wanted.labels_only)
+    network = bundle.make_network()
+    if not wanted.with_features:
+        return TorchBackend(network, device, precision, wanted.labels_only)
+    from ...networks.featureoutput import WithFeatures  # lazy: imports torch
+
+    return TorchBackend(WithFeatures(network), device, precision, wanted.labels_only)
 
 
 def _make_openvino(wanted: _Wanted) -> Backend:
@@ -180,11 +189,15 @@ def _make_openvino(wanted: _Wanted) -> Backend:
         raise ConfigError(
             f"`device` {wanted.compute.device}: OpenVINO runs on the CPU here; choose cpu, or `backend` torch"
         )
-    return OpenVinoBackend(wanted.bundle, wanted.compute.precision)
+    compute = wanted.compute
+    return OpenVinoBackend(wanted.bundle, compute.precision, with_features=wanted.with_features)
 
 
 def _make_onnxruntime(wanted: _Wanted) -> Backend:
-    return OnnxRuntimeBackend(wanted.bundle, wanted.compute.precision, wanted.compute.device)
+    compute = wanted.compute
+    return OnnxRuntimeBackend(
+        wanted.bundle, compute.precision, compute.device, with_features=wanted.with_features
+    )
 
 
 _MAKERS: dict[str, Callable[[_Wanted], Backend]] = {

@@ -23,6 +23,7 @@ class OnnxRuntimeBackend(GraphBackend):
         precision: "auto" or "32".
         device: "cpu", "cuda" or "cuda:N", which need the package onnxruntime-gpu, or "auto": the first GPU if
             that package is installed, else the CPU.
+        with_features: Also give the backbone's features.
 
     Raises:
         BundleError: The bundle holds no graph, or ONNX Runtime cannot run it.
@@ -30,7 +31,7 @@ class OnnxRuntimeBackend(GraphBackend):
         ConfigError: Another precision was requested.
     """
 
-    def __init__(self, bundle: Bundle, precision: str, device: str) -> None:
+    def __init__(self, bundle: Bundle, precision: str, device: str, *, with_features: bool = False) -> None:
         import onnxruntime  # lazy: loaded when a model runs
 
         if precision not in ("auto", "32"):
@@ -45,8 +46,9 @@ class OnnxRuntimeBackend(GraphBackend):
         provider: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
         if self._device != "cpu":
             provider = (_CUDA, {"device_id": self._device.partition(":")[2] or "0"})
+        graph = onnx_graph(bundle, with_features=with_features)
         try:
-            self._session = onnxruntime.InferenceSession(onnx_graph(bundle), options, providers=[provider])
+            self._session = onnxruntime.InferenceSession(graph, options, providers=[provider])
         except Exception as error:  # its errors share no public base class
             raise _cannot_run(bundle, error) from error
         self._bundle = bundle

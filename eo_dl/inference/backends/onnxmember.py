@@ -9,23 +9,58 @@ import numpy as np
 
 from ...bundle import ONNX, Bundle
 from ...core.arraytypes import AnyArray, BoolArray
+from ...core.rawnames import FEATURES
 from ...errors import BundleError
 from ..batches import Buffer
 from .backend import Scaling, numpy_buffer
 
 
-def onnx_graph(bundle: Bundle) -> bytes:
+def onnx_graph(bundle: Bundle, *, with_features: bool = False) -> bytes:
     """The bundle's `model.onnx`.
 
+    Args:
+        bundle: The model.
+        with_features: Make the backbone's features an output.
+
     Raises:
-        BundleError: It has none, or it is damaged.
+        BundleError: It has none, or it is damaged, or it computes no features.
     """
     if ONNX not in bundle.members:
         raise BundleError(
             f"{bundle.path}: holds no {ONNX}, so only torch can run it; add one with eo-dl model export "
             f"{bundle.path}"
         )
-    return bundle.read(ONNX)
+    graph = bundle.read(ONNX)
+    if not with_features:
+        return graph
+    if not _computes_features(graph):
+        raise BundleError(
+            f"{bundle.path}: its {ONNX} gives no features by which chips could be compared; write it again "
+            f"where torch is installed, with eo-dl model export {bundle.path}"
+        )
+    return graph + _FEATURES_OUTPUT
+
+
+def gives_features(bundle: Bundle) -> bool:
+    """True if the bundle holds a graph that computes the backbone's features."""
+    return ONNX in bundle.members and _computes_features(bundle.read(ONNX))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of a protocol buffer: its number and wire type 2, the length (below 128), the content."""
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+# ONNX files are protocol buffers: messages that follow each other in one file are merged, so an output is
+# added by appending it, without the package onnx. Numbers of the fields are those of onnx.proto3.
+_FLOAT_TENSOR = _field(1, bytes([1 << 3, 1]))  # TypeProto.tensor_type with elem_type FLOAT
+_FEATURES_VALUE = _field(1, FEATURES.encode()) + _field(2, _FLOAT_TENSOR)  # ValueInfoProto: name, type
+_FEATURES_OUTPUT = _field(7, _field(12, _FEATURES_VALUE))  # ModelProto.graph, GraphProto.output
+
+
+def _computes_features(graph: bytes) -> bool:
+    """True if a node has an output of that name."""
+    return _field(2, FEATURES.encode()) in graph  # NodeProto.output
 
 
 class GraphBackend(ABC):

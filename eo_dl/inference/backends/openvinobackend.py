@@ -23,20 +23,22 @@ class OpenVinoBackend(GraphBackend):
     Args:
         bundle: The model.
         precision: "auto", "32" or "bf16".
+        with_features: Also give the backbone's features.
 
     Raises:
         BundleError: The bundle holds no graph, or OpenVINO cannot run it.
         ConfigError: The processor does not compute in that precision.
     """
 
-    def __init__(self, bundle: Bundle, precision: str) -> None:
+    def __init__(self, bundle: Bundle, precision: str, *, with_features: bool = False) -> None:
         import openvino  # lazy: loaded when a model runs
 
         self._openvino = openvino
         self._core = openvino.Core()
         self._precision = self._chosen(precision, bundle)
+        content = onnx_graph(bundle, with_features=with_features)
         try:
-            graph = self._core.read_model(io.BytesIO(onnx_graph(bundle)))
+            graph = self._core.read_model(io.BytesIO(content))
         except RuntimeError as error:
             raise _cannot_run(bundle, error) from error
         self._graph, self._bundle = graph, bundle
