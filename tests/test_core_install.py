@@ -195,7 +195,7 @@ def test_a_queue_that_needs_torch_says_why(sample_data: Path, tmp_path: Path) ->
     model = _model_without_network(tmp_path / "model.eodl", GRAPH)
     old = _model_without_network(tmp_path / "old.eodl", GRAPH_WITHOUT_FEATURES)
     scene = sample_data / "train.tif"
-    reasons = {
+    reasons: dict[str, Line] = {
         "does not take chips of 40 x 40 px": [model, scene, "--size", "40"],
         "gives features by which chips could be compared": [old, scene],
     }
