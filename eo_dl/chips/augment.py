@@ -1,44 +1,27 @@
 """Augmentation: the same ground as another pass, another light or another altitude might have shown it.
 
-Flips, quarter turns and scale are done by albumentations, with every parameter drawn here from the given
-generator, so that nothing depends on the state of albumentations, on the worker, or on what was augmented
-before. Light and noise are done here, on standard scores: albumentations clips float images to 0..1, which is
-right for pictures and wrong for bands in physical units.
+Every parameter is drawn from the given generator, so that nothing depends on the worker, or on what was
+augmented before. `moves` turns and scales; light and noise are changed here, on standard scores.
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass
-from itertools import product
-from typing import TYPE_CHECKING, Any, cast
+from functools import cache
+from typing import Protocol, cast
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.arrays import BoxTarget, MaskTarget, Target, TargetT
-from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
+from ..core.arraytypes import BoolArray, Float32Array, Float64Array
 from ..core.boxes import areas
 from ..core.classes import IGNORE_ID
-from ..core.extras import needs_extra
-
-if TYPE_CHECKING:
-    import albumentations
+from ..core.seeds import generator
+from .moves import EIGHT_WAYS, Move
 
 _SMALLEST_PX = 1.0
-
-
-@dataclass(frozen=True)
-class _Move:
-    """One of the eight ways to lay a square onto itself, and a change of scale."""
-
-    transposed: bool = False  # applied first
-    upside_down: bool = False
-    mirrored: bool = False
-    factor: float = 1.0
-
-
-_EIGHT_WAYS = tuple(_Move(*flags) for flags in product((False, True), repeat=3))
+_NORMAL_NUMBERS = 2**20
 
 
 class AugmentConfig(BaseModel):
@@ -69,6 +52,16 @@ class AugmentConfig(BaseModel):
         return cls(dihedral=False, scale=0, brightness=0, contrast=0, band_jitter=0, noise=0)
 
 
+class Augmentation(Protocol):
+    """Varies samples: `Augment`, `composeaugment.ComposeAugment`, or a class of your own."""
+
+    def apply(
+        self, image: Float32Array, valid: BoolArray, target: TargetT, rng: np.random.Generator
+    ) -> tuple[Float32Array, BoolArray, TargetT]:
+        """A varied copy of a sample; see `Augment.apply`."""
+        ...
+
+
 class Augment:
     """Applies an `AugmentConfig`. Keeps no state that a result depends on; pickles for worker processes."""
 
@@ -81,23 +74,25 @@ class Augment:
         """A varied copy of a sample. Depends on the arguments alone.
 
         Args:
-            image: (C, H, W) standard scores.
+            image: (C, H, W) standard scores, 0 where not valid.
             valid: (H, W) measured pixels. Pixels that a smaller scale leaves empty become invalid, 0 in the
                 image and ignored in masks.
             target: Its target, moved along.
             rng: Where chance comes from.
         """
+        move = self._drawn_move(rng, square=image.shape[1] == image.shape[2])
+        if not move.stays:
+            image, valid = move.image(image, valid)
+            target = cast(TargetT, moved_target(target, move, valid.shape, self.config.min_visible))
+        return self._relit(image, valid, rng), valid, target
+
+    def _drawn_move(self, rng: np.random.Generator, square: bool) -> Move:
+        """A random turn and scale; oblong chips are not transposed."""
         config = self.config
-        way = int(rng.integers(8)) if config.dihedral else 0
+        way = EIGHT_WAYS[int(rng.integers(8)) if config.dihedral else 0]
         scaled = rng.random() < config.scale_share and config.scale > 0
         factor = float((1 + config.scale) ** rng.uniform(-1, 1)) if scaled else 1.0
-        move = _EIGHT_WAYS[way]
-        square = image.shape[1] == image.shape[2]
-        move = _Move(move.transposed and square, move.upside_down, move.mirrored, factor)
-        if way or factor != 1.0:
-            image, valid, moved = _moved(image, valid, target, move, config.min_visible)
-            target = cast(TargetT, moved)  # of the same kind
-        return self._relit(image, valid, rng), valid, target
+        return Move(way.transposed and square, way.upside_down, way.mirrored, factor)
 
     def _relit(self, image: Float32Array, valid: BoolArray, rng: np.random.Generator) -> Float32Array:
         """The image under another light, with noise."""
@@ -109,103 +104,66 @@ class Augment:
 
         gain = 1 + rng.uniform(-config.contrast, config.contrast) + per_band()
         shift = rng.uniform(-config.brightness, config.brightness) + per_band()
-        relit = image * gain[:, None, None].astype(np.float32) + shift[:, None, None].astype(np.float32)
+        relit = image * gain[:, None, None].astype(np.float32)
+        relit += shift[:, None, None].astype(np.float32)
         if config.noise > 0:
-            relit += rng.standard_normal(relit.shape, np.float32) * np.float32(config.noise)
-        relit[:, ~valid] = 0
+            noise = normal_noise(relit.shape, rng)
+            noise *= np.float32(config.noise)
+            relit += noise
+        if not valid.all():
+            relit[:, ~valid] = 0
         return relit
 
 
-def _moved(
-    image: Float32Array, valid: BoolArray, target: Target, move: _Move, min_visible: float
-) -> tuple[Float32Array, BoolArray, Target]:
-    """Image, valid mask and target, turned and scaled in the same way."""
-    boxes = target.boxes if isinstance(target, BoxTarget) else np.empty((0, 4), np.float32)
-    moved = _compose(move)(
-        image=np.ascontiguousarray(image.transpose(1, 2, 0)),
-        masks=[np.ones(valid.shape, np.uint8), valid.astype(np.uint8), *_planes(target)],
-        bboxes=boxes,
-        index=np.arange(len(boxes)),
-    )
-    turned = np.ascontiguousarray(_channels_first(moved["image"]), np.float32)
-    inside, still_valid, planes = moved["masks"][0] > 0, moved["masks"][1] > 0, moved["masks"][2:]
-    turned[:, ~still_valid] = 0
-    if isinstance(target, MaskTarget):
-        return turned, still_valid, _moved_mask(target, planes, inside)
-    if isinstance(target, BoxTarget):
-        kept = np.asarray(moved["index"], np.int64).reshape(-1)
-        boxes = np.asarray(moved["bboxes"], np.float32).reshape(-1, 4)
-        least_visible = min_visible * move.factor**2
-        return turned, still_valid, _moved_boxes(target, planes, boxes, kept, least_visible)
-    return turned, still_valid, target
+def moved_target(target: Target, move: Move, shape: tuple[int, int], min_visible: float) -> Target:
+    """A target after a move of its chip.
 
+    Objects that are no longer in the chip, or less than a pixel wide or high, are dropped. Pixels of masks
+    that come from outside of the chip are ignored.
 
-def _planes(target: Target) -> list[AnyArray]:
-    """The arrays (H, W) of a target that move with the image."""
-    if isinstance(target, MaskTarget):
-        return [target.mask, *(target.soft if target.soft is not None else ())]
-    if isinstance(target, BoxTarget) and target.instance_masks is not None:
-        return list(target.instance_masks.astype(np.uint8))
-    return []
-
-
-def _moved_mask(target: MaskTarget, planes: list[AnyArray], inside: BoolArray) -> MaskTarget:
-    """The mask and the probabilities from their moved planes; ignored outside of the old chip."""
-    mask = np.where(inside, planes[0], np.uint8(IGNORE_ID)).astype(np.uint8)
-    return MaskTarget(mask, None if target.soft is None else np.stack(planes[1:]).astype(np.float32))
-
-
-def _moved_boxes(
-    target: BoxTarget, planes: list[AnyArray], boxes: Float32Array, kept: Int64Array, min_visible: float
-) -> BoxTarget:
-    """The objects that are still in the chip and at least a pixel wide and high.
-
-    `boxes` (M, 4) are the moved boxes of the objects `kept` (M,), `planes` the moved instance masks of all.
-    An object whose area is less than `min_visible` of what it was is ignored.
+    Args:
+        target: The target of a chip.
+        move: How its image moved.
+        shape: (H, W) of the chip.
+        min_visible: An object of which a smaller share is left in the chip, by the area of its box, is
+            ignored.
     """
-    large = np.asarray((boxes[:, 2:] - boxes[:, :2] >= _SMALLEST_PX).all(axis=1), np.bool_)
+    if isinstance(target, MaskTarget):
+        mask = move.labels(target.mask[None], fill=IGNORE_ID)[0]
+        return MaskTarget(mask, None if target.soft is None else move.labels(target.soft))
+    if isinstance(target, BoxTarget):
+        return _moved_boxes(target, move, shape, min_visible)
+    return target
+
+
+def _moved_boxes(target: BoxTarget, move: Move, shape: tuple[int, int], min_visible: float) -> BoxTarget:
+    boxes = move.boxes(target.boxes, *shape)
+    kept = np.asarray((boxes[:, 2:] - boxes[:, :2] >= _SMALLEST_PX).all(axis=1), np.bool_)
     masks = None
     if target.instance_masks is not None:
-        masks = np.array(planes, np.bool_).reshape(target.instance_masks.shape)[kept]
-        large &= masks.any(axis=(1, 2))
-    before, after = areas(target.boxes[kept].astype(np.float64)), areas(boxes.astype(np.float64))
-    class_ids = np.where(after < min_visible * before, IGNORE_ID, target.class_ids[kept])
-    return BoxTarget(boxes, class_ids, masks).take(large)
+        masks = move.labels(target.instance_masks)
+        kept &= masks.any(axis=(1, 2))
+    whole = areas(target.boxes.astype(np.float64)) * move.factor**2
+    hardly_visible = areas(boxes.astype(np.float64)) < min_visible * whole
+    class_ids = np.where(hardly_visible, IGNORE_ID, target.class_ids)
+    return BoxTarget(boxes, class_ids, masks).take(kept)
 
 
-def _compose(move: _Move) -> albumentations.Compose:
-    """A pipeline that leaves nothing to chance."""
-    import_quietly()
-    with needs_extra("augmentation"):
-        import albumentations as A  # lazy: 2.6 s, and only training needs it
-        import cv2
+def normal_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Float32Array:
+    """Normally distributed numbers, mean 0 and standard deviation 1.
 
-    steps: list[Any] = []
-    if move.transposed:
-        steps.append(A.Transpose(p=1))
-    if move.upside_down:
-        steps.append(A.VerticalFlip(p=1))
-    if move.mirrored:
-        steps.append(A.HorizontalFlip(p=1))
-    if move.factor != 1.0:
-        scale = A.Affine(
-            scale=(move.factor, move.factor),
-            keep_ratio=True,
-            interpolation=cv2.INTER_LINEAR if move.factor > 1 else cv2.INTER_AREA,
-            mask_interpolation=cv2.INTER_NEAREST,
-            fill=0,
-            fill_mask=0,
-            p=1,
-        )
-        steps.append(scale)
-    boxes = A.BboxParams(format="pascal_voc", label_fields=["index"], clip=True)
-    return A.Compose(steps, bbox_params=boxes, seed=0)
+    Rows of a fixed table of a million numbers, each from a place of its own that `rng` draws. Drawing every
+    number took longer than reading a chip; that numbers come again, elsewhere and in other company, is
+    nothing that a network could learn.
+
+    Args:
+        shape: (C, H, W) of the result.
+        rng: Where chance comes from.
+    """
+    rows = sliding_window_view(_normal_numbers(), shape[-1])
+    return rows[rng.integers(len(rows), size=shape[:-1])]
 
 
-def import_quietly() -> None:
-    """Keep albumentations from asking its server for a newer version when it is imported."""
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-
-
-def _channels_first(image: AnyArray) -> AnyArray:
-    return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+@cache
+def _normal_numbers() -> Float32Array:
+    return generator(0, "noise").standard_normal(_NORMAL_NUMBERS, np.float32)

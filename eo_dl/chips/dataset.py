@@ -16,7 +16,7 @@ from ..core.normalization import Normalization
 from ..core.pixellabels import PixelLabels
 from ..core.seeds import generator
 from ..labels.classcover import annotated_mask
-from .augment import Augment
+from .augment import Augmentation
 from .chiprecord import ChipRecord
 from .chipset import ChipSet
 from .chipsource import ChipSource
@@ -95,7 +95,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         codec: Encoder,
         normalization: Normalization,
         *,
-        augment: Augment | None = None,
+        augment: Augmentation | None = None,
         seed: int = 0,
         hide_unannotated: bool = False,
     ) -> None:

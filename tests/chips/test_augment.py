@@ -191,3 +191,22 @@ def test_oblong_chips_keep_their_shape() -> None:
     for draw, band in product(range(12), range(2)):
         out, _, _ = TURNS.apply(image, np.ones((8, 12), bool), NOTHING, np.random.default_rng(draw))
         assert sorted(out[band].ravel()) == sorted(image[band].ravel()) and out.shape == image.shape
+
+
+def test_noise_is_normal_without_traces_of_its_table() -> None:
+    """Mean 0, the deviation asked for, no pixel tells of its neighbours, and no sample of another."""
+    noisy = Augment(
+        AugmentConfig(dihedral=False, scale=0, brightness=0, contrast=0, band_jitter=0, noise=0.5)
+    )
+    flat, valid = np.zeros((3, 256, 200), np.float32), np.ones((256, 200), bool)
+    one, two = (noisy.apply(flat, valid, NOTHING, np.random.default_rng(draw))[0] for draw in (1, 2))
+    assert abs(one.mean()) < 0.01 and abs(one.std() - 0.5) < 0.01 and one.dtype == np.float32
+    assert abs((np.abs(one) > 1).mean() - 0.0455) < 0.005, "two standard deviations"
+    alike = {
+        "columns": (one[:, :, 1:], one[:, :, :-1]),
+        "rows": (one[:, 1:], one[:, :-1]),
+        "bands": (one[1], one[0]),
+        "samples": (one, two),
+    }
+    for name, (first, second) in alike.items():
+        assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.015, name
