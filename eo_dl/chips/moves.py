@@ -84,7 +84,7 @@ class Move:
         if not valid.all():
             # Invalid pixels hold 0, so this share of the weights is all that `moved` is made of.
             share = self._smooth(valid[None].astype(np.float32))
-            moved = moved / np.maximum(share, np.finfo(np.float32).eps)
+            moved /= np.maximum(share, np.finfo(np.float32).eps)
         moved[:, ~moved_valid] = 0
         return moved, moved_valid
 
