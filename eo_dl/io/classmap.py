@@ -22,7 +22,7 @@ from ..core.classes import BACKGROUND, IGNORE_ID, ClassInfo, ClassSet, default_c
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import SceneError
-from .gdal import open_dataset
+from .gdal import open_dataset, small_cache
 from .qgisstyles import CLASSES_TAG, PROBABILITIES_TAG
 from .scene import Scene, SceneReader, open_scene
 
@@ -36,6 +36,7 @@ QUANTA = 254
 """Probabilities are stored in steps of 1/254; 255 means nodata."""
 
 _STRIP_PIXELS = 4_000_000
+_CACHE_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class ClassMap:
         height, width = self.grid.height, self.grid.width
         block_rows = self.scene.file.block_px[0]
         rows = max(1, _STRIP_PIXELS // width // block_rows) * block_rows
-        with SceneReader(self.scene) as reader:
+        with small_cache(_CACHE_BYTES), SceneReader(self.scene) as reader:  # each block is read once
             for row0 in range(0, height, rows):
                 chip = reader.read(Window(0, row0, width, min(rows, height - row0)))
                 yield row0, self._ids(chip.pixels[0], chip.valid)

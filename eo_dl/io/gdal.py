@@ -19,11 +19,12 @@ from ..errors import SceneError
 from .discover import is_remote
 
 _CACHE_BYTES = 256 * 2**20
-_WRITE_CACHE_BYTES = 64 * 2**20
+_SMALL_CACHE_BYTES = 64 * 2**20
 _FILTERS = threading.Lock()
 _DESCRIPTOR = threading.Lock()
 _CACHE = threading.Lock()
-_small_users: list[int] = []
+_small_caches: list[int] = []  # what each user of a small cache asked for
+_large_cache: list[int] = []  # what it was before they came; empty while there are none
 
 
 @cache
@@ -41,29 +42,31 @@ def registered_drivers() -> frozenset[str]:
 
 
 @contextlib.contextmanager
-def small_cache() -> Iterator[None]:
-    """Within the block, GDAL's block cache holds at most 64 MB.
+def small_cache(most_bytes: int = _SMALL_CACHE_BYTES) -> Iterator[None]:
+    """Within the block, GDAL's block cache holds at most `most_bytes` (64 MB).
 
-    Writing a map block by block needs no more, and memory stays flat. All threads share the cache, so the
-    first of several concurrent users shrinks it and the last one restores it.
+    Whoever takes a raster block by block, in order, needs no more, and memory stays flat. All threads share
+    the cache, so the smallest wish of several concurrent users counts, and the last one restores the size.
     """
     limit_cache()
     with _CACHE:
-        if not _small_users:
+        if not _small_caches:
             size = int(get_gdal_config("GDAL_CACHEMAX"))
             if size <= 100_000:  # GDAL's own rule: small numbers are megabytes
                 size *= 2**20
-            set_gdal_config("GDAL_CACHEMAX", min(size, _WRITE_CACHE_BYTES))
-        else:
-            size = _small_users[-1]
-        _small_users.append(size)
+            _large_cache[:] = [size]
+        _small_caches.append(most_bytes)
+        _set_cache()
     try:
         yield
     finally:
         with _CACHE:
-            before = _small_users.pop()
-            if not _small_users:
-                set_gdal_config("GDAL_CACHEMAX", before)
+            _small_caches.remove(most_bytes)
+            _set_cache()
+
+
+def _set_cache() -> None:
+    set_gdal_config("GDAL_CACHEMAX", min(_large_cache + _small_caches))
 
 
 @contextlib.contextmanager

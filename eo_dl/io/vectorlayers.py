@@ -12,10 +12,12 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import geopandas
 import numpy as np
 import pyogrio
+import pyogrio.raw
 import shapely
 from pyogrio.errors import DataSourceError
 from pyproj import CRS
@@ -27,6 +29,7 @@ from ..errors import ConfigError, LabelError, WriteError
 from .atomic import atomic_file, write_bytes
 from .gate import vector_driver
 from .geojson import geojson_bytes, plain_value, read_geojson
+from .polygontable import PolygonTable
 from .qgisstyles import GeometryKind, add_layer_styles, categories_qml
 from .rasterwriter import write_style
 
@@ -214,7 +217,7 @@ def check_vector_suffix(path: str | Path) -> str:
 
 def write_layer(
     path: str | Path,
-    frame: geopandas.GeoDataFrame,
+    features: geopandas.GeoDataFrame | PolygonTable,
     *,
     layer: str = "objects",
     classes: ClassSet | None = None,
@@ -226,7 +229,7 @@ def write_layer(
 
     Args:
         path: The file, with one of `VECTOR_SUFFIXES`.
-        frame: The features.
+        features: The features.
         layer: Name of the layer.
         classes: Classes to style the layer by: inside a GeoPackage, as `NAME.qml` beside other files.
         style_field: The field that holds the class name.
@@ -243,35 +246,64 @@ def write_layer(
     style = None
     if classes is not None:
         colors = {info.name: info.color for info in classes}
-        style = categories_qml(style_field, colors, geometry_kind(frame))
+        style = categories_qml(style_field, colors, geometry_kind(features))
     if suffix == ".gpkg":
         styles = {} if style is None else {layer: style}
-        write_layers(target, {layer: frame}, styles, metadata=metadata, overwrite=overwrite)
+        write_layers(target, {layer: features}, styles, metadata=metadata, overwrite=overwrite)
         return
     with atomic_file(target, overwrite=overwrite) as temporary, _write_errors(target):
         if suffix == ".geojson":
-            write_bytes(temporary, geojson_bytes(frame, layer, metadata or {}, str(target)))
+            write_bytes(temporary, geojson_bytes(_frame(features), layer, metadata or {}, str(target)))
         elif suffix == ".parquet":
-            _write_parquet(temporary, target, frame)
+            _write_parquet(temporary, target, _frame(features))
         else:
-            _write_flatgeobuf(temporary, target, frame, layer)
+            _write_flatgeobuf(temporary, target, features, layer)
     if style is not None and suffix != ".parquet":
         write_style(target, style, overwrite)
 
 
-def _write_flatgeobuf(temporary: Path, target: Path, frame: geopandas.GeoDataFrame, layer: str) -> None:
-    # The spatial index cannot hold null geometries.
-    has_null_geometries = bool(frame.geometry.isna().any())
-    pyogrio.write_dataframe(
-        _writable(frame),
+def _frame(features: geopandas.GeoDataFrame | PolygonTable) -> geopandas.GeoDataFrame:
+    return features.frame() if isinstance(features, PolygonTable) else features
+
+
+def _write_flatgeobuf(
+    temporary: Path, target: Path, features: geopandas.GeoDataFrame | PolygonTable, layer: str
+) -> None:
+    _write_features(
         temporary,
+        features,
+        geometry_type=_geometry_type(features),
         driver="FlatGeobuf",
         layer=layer,
-        geometry_type=_geometry_type(frame),
-        layer_options={"SPATIAL_INDEX": "NO" if has_null_geometries else "YES"},
+        layer_options={"SPATIAL_INDEX": "NO" if _has_null_geometries(features) else "YES"},
     )
     count = pyogrio.read_info(temporary, force_feature_count=True)["features"]
-    _check_count(target, count, len(frame))
+    _check_count(target, count, len(features))
+
+
+def _has_null_geometries(features: geopandas.GeoDataFrame | PolygonTable) -> bool:
+    """Whether a spatial index of FlatGeobuf could not hold the features."""
+    return not isinstance(features, PolygonTable) and bool(features.geometry.isna().any())
+
+
+def _write_features(
+    path: Path, features: geopandas.GeoDataFrame | PolygonTable, *, geometry_type: str, **options: Any
+) -> None:
+    """Add a layer to a file; `options` are those that both functions of pyogrio have."""
+    if not isinstance(features, PolygonTable):
+        pyogrio.write_dataframe(_writable(features), path, geometry_type=geometry_type, **options)
+        return
+    crs = CRS(_NO_CRS if features.crs is None else features.crs.to_wkt())
+    epsg = crs.to_epsg()
+    pyogrio.raw.write(
+        path,
+        features.outlines,
+        list(features.columns.values()),
+        list(features.columns),
+        crs=f"EPSG:{epsg}" if epsg else crs.to_wkt("WKT1_GDAL"),
+        geometry_type=geometry_type,
+        **options,
+    )
 
 
 def _write_parquet(temporary: Path, target: Path, frame: geopandas.GeoDataFrame) -> None:
@@ -287,7 +319,7 @@ def _write_parquet(temporary: Path, target: Path, frame: geopandas.GeoDataFrame)
 
 def write_layers(
     path: str | Path,
-    layers: Mapping[str, geopandas.GeoDataFrame],
+    layers: Mapping[str, geopandas.GeoDataFrame | PolygonTable],
     styles: Mapping[str, str] | None = None,
     *,
     metadata: Mapping[str, str] | None = None,
@@ -313,13 +345,13 @@ def write_layers(
     types = geometry_types or {}
     with atomic_file(target, overwrite=overwrite) as temporary, _write_errors(target):
         with _geopackage_settings():
-            for number, (name, frame) in enumerate(layers.items()):
-                pyogrio.write_dataframe(
-                    _writable(frame),
+            for number, (name, features) in enumerate(layers.items()):
+                _write_features(
                     temporary,
+                    features,
+                    geometry_type=types.get(name) or _geometry_type(features),
                     layer=name,
                     driver="GPKG",
-                    geometry_type=types.get(name) or _geometry_type(frame),
                     promote_to_multi=types.get(name, "").startswith("Multi") or None,
                     append=number > 0,
                     dataset_options={"VERSION": "1.3"},  # 1.4 makes older readers warn (QGIS 3.22)
@@ -328,12 +360,14 @@ def write_layers(
                 )
         if styles:
             add_layer_styles(temporary, styles)
-        _check_geopackage(target, temporary, {name: len(frame) for name, frame in layers.items()})
+        _check_geopackage(target, temporary, {name: len(features) for name, features in layers.items()})
 
 
-def geometry_kind(frame: geopandas.GeoDataFrame) -> GeometryKind:
+def geometry_kind(features: geopandas.GeoDataFrame | PolygonTable) -> GeometryKind:
     """Symbol type for a layer, by its first geometry; "polygon" for a layer without geometries."""
-    kinds = frame.geometry.geom_type.dropna()
+    if isinstance(features, PolygonTable):
+        return "polygon"
+    kinds = features.geometry.geom_type.dropna()
     first = str(kinds.iloc[0]) if len(kinds) else "Polygon"
     if first.endswith("Point"):
         return "point"
@@ -342,9 +376,11 @@ def geometry_kind(frame: geopandas.GeoDataFrame) -> GeometryKind:
     return "polygon"
 
 
-def _geometry_type(frame: geopandas.GeoDataFrame) -> str:
+def _geometry_type(features: geopandas.GeoDataFrame | PolygonTable) -> str:
     """The common type of all geometries, the multi type of single and multi parts, or "Unknown"."""
-    kinds = set(frame.geometry.geom_type.dropna())
+    if isinstance(features, PolygonTable):
+        return "Polygon"
+    kinds = set(features.geometry.geom_type.dropna())
     if not kinds:
         return "Polygon"
     if len(kinds) == 1:

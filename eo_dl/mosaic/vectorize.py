@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import geopandas
 import numpy as np
 import shapely
 
@@ -22,6 +21,7 @@ from ..io.aoi import Aoi, read_aoi
 from ..io.atomic import refuse_existing
 from ..io.classmap import PARTITION_KEY, ClassMap, open_class_map, probability_bands
 from ..io.outputtags import GRID_TAG, grid_tag
+from ..io.polygontable import PolygonTable, WkbArray
 from ..io.rasterize import burn
 from ..io.scene import Scene, SceneReader, open_scene
 from ..io.vectorlayers import check_vector_suffix, write_layer
@@ -33,20 +33,29 @@ _PORTION = 10_000
 
 @dataclass(frozen=True)
 class _Polygons:
-    """N polygons, in pixels."""
+    """N polygons."""
 
-    geometries: GeometryArray
+    outlines: WkbArray
+    """(N,) WKB in map coordinates."""
     class_ids: Int64Array
+    """(N,) classes."""
     areas_m2: Float64Array
+    """(N,) areas on the ground."""
     scores: Float64Array | None = None
+    """(N,) mean probabilities of the classes."""
 
     def __len__(self) -> int:
-        return len(self.geometries)
+        return len(self.outlines)
 
     def take(self, index: BoolArray) -> _Polygons:
         """The polygons of a boolean index."""
         scores = None if self.scores is None else self.scores[index]
-        return _Polygons(self.geometries[index], self.class_ids[index], self.areas_m2[index], scores)
+        return _Polygons(self.outlines[index], self.class_ids[index], self.areas_m2[index], scores)
+
+    def in_pixels(self, grid: PixelGrid) -> GeometryArray:
+        """The polygons in pixel coordinates: all their corners are corners of pixels."""
+        in_map = np.asarray(shapely.from_wkb(self.outlines), dtype=object)
+        return np.asarray(shapely.transform(grid.geometries_to_pixel(in_map), np.rint), dtype=object)
 
 
 def vectorize(
@@ -136,7 +145,7 @@ def _polygonized(class_map: ClassMap, area: Aoi | None, on_progress: OnProgress)
         on_progress(row0 + len(ids), grid.height, "rows")
     parts.append(_measured(polygonizer.close(), grid))
     return _Polygons(
-        np.concatenate([part.geometries for part in parts]),
+        np.concatenate([part.outlines for part in parts]),
         np.concatenate([part.class_ids for part in parts]),
         np.concatenate([part.areas_m2 for part in parts]),
     )
@@ -144,20 +153,22 @@ def _polygonized(class_map: ClassMap, area: Aoi | None, on_progress: OnProgress)
 
 def _measured(polygons: ValuePolygons, grid: PixelGrid) -> _Polygons:
     geometries, class_ids = polygons
-    return _Polygons(geometries, class_ids, _areas_m2(geometries, grid))
+    outlines, areas_m2 = _on_the_map(geometries, grid)
+    return _Polygons(outlines, class_ids, areas_m2)
 
 
-def _areas_m2(geometries: GeometryArray, grid: PixelGrid) -> Float64Array:
-    areas = np.empty(len(geometries))
-    for part in _portions(len(geometries)):
-        areas[part] = grid.areas_m2(grid.geometries_to_map(geometries[part]))
-    return areas
+def _on_the_map(geometries: GeometryArray, grid: PixelGrid) -> tuple[WkbArray, Float64Array]:
+    """Polygons in pixel coordinates as WKB in map coordinates, and their areas on the ground.
 
-
-def _portions(count: int) -> Iterator[slice]:
-    """Slices of `count` polygons, so that only a portion of them exists twice."""
-    for start in range(0, count, _PORTION):
-        yield slice(start, start + _PORTION)
+    By portions, so that only a portion of them exists twice.
+    """
+    outlines, areas = np.empty(len(geometries), dtype=object), np.empty(len(geometries))
+    for start in range(0, len(geometries), _PORTION):
+        part = slice(start, start + _PORTION)
+        in_map = grid.geometries_to_map(geometries[part])
+        outlines[part] = shapely.to_wkb(in_map)
+        areas[part] = grid.areas_m2(in_map)
+    return outlines, areas
 
 
 def _all_classes(classes: ClassSet | None, class_ids: Int64Array) -> ClassSet:
@@ -170,8 +181,8 @@ def _all_classes(classes: ClassSet | None, class_ids: Int64Array) -> ClassSet:
     return ClassSet(tuple(infos[class_id] for class_id in sorted(infos)))
 
 
-def _table(polygons: _Polygons, grid: PixelGrid, classes: ClassSet) -> geopandas.GeoDataFrame:
-    """The polygons as features. Their outlines are moved to map coordinates in place."""
+def _table(polygons: _Polygons, grid: PixelGrid, classes: ClassSet) -> PolygonTable:
+    """The polygons as features."""
     names = {info.id: info.name for info in classes}
     columns: dict[str, AnyArray] = {
         "class_name": np.array([names[class_id] for class_id in polygons.class_ids.tolist()], dtype=object),
@@ -181,11 +192,7 @@ def _table(polygons: _Polygons, grid: PixelGrid, classes: ClassSet) -> geopandas
     }
     if polygons.scores is not None:
         columns["score"] = polygons.scores.round(4)
-    geometries = polygons.geometries
-    for part in _portions(len(geometries)):
-        geometries[part] = grid.geometries_to_map(geometries[part])
-    crs = None if grid.crs is None else grid.crs.to_wkt()
-    return geopandas.GeoDataFrame(columns, geometry=geometries, crs=crs)
+    return PolygonTable(polygons.outlines, columns, grid.crs)
 
 
 def _scored(polygons: _Polygons, classes: ClassSet, grid: PixelGrid, path: str | Path) -> _Polygons:
@@ -203,11 +210,12 @@ def _scored(polygons: _Polygons, classes: ClassSet, grid: PixelGrid, path: str |
     scene = probability_bands(scene, used)
     sums, counts = np.zeros(len(polygons)), np.zeros(len(polygons))
     channels = used.channel_of(polygons.class_ids)
-    bounds = shapely.bounds(polygons.geometries).reshape(-1, 4)
+    geometries = polygons.in_pixels(grid)
+    bounds = shapely.bounds(geometries).reshape(-1, 4)
     for row0, planes, valid in _probability_strips(scene):
         rows = planes.shape[1]
         near = np.flatnonzero((bounds[:, 3] > row0) & (bounds[:, 1] < row0 + rows))
-        in_strip = shifted(polygons.geometries[near], 0, -row0)
+        in_strip = shifted(geometries[near], 0, -row0)
         numbers = burn(in_strip, np.arange(1, len(near) + 1), rows, grid.width, dtype="int32")
         row, col = np.nonzero((numbers.astype(np.int64) > 0) & valid)
         polygon = near[numbers[row, col].astype(np.int64) - 1]
@@ -235,8 +243,10 @@ def _simplified(polygons: _Polygons, tolerance_px: float, grid: PixelGrid) -> _P
     """
     if not len(polygons):
         return polygons
-    exact = shapely.transform(shapely.segmentize(polygons.geometries, 1.0), np.rint)
+    geometries = polygons.in_pixels(grid)
+    exact = shapely.transform(shapely.segmentize(geometries, 1.0), np.rint)
     simple = np.asarray(shapely.coverage_simplify(exact, tolerance_px), dtype=object)
     vanished = shapely.is_empty(simple)
-    simple[vanished] = polygons.geometries[vanished]
-    return replace(polygons, geometries=simple, areas_m2=_areas_m2(simple, grid))
+    simple[vanished] = geometries[vanished]
+    outlines, areas_m2 = _on_the_map(simple, grid)
+    return replace(polygons, outlines=outlines, areas_m2=areas_m2)

@@ -196,4 +196,7 @@ def test_cache_is_small_while_a_map_is_made_and_restored_after():
     before = int(get_gdal_config("GDAL_CACHEMAX"))
     with small_cache(), small_cache():
         assert int(get_gdal_config("GDAL_CACHEMAX")) <= 64 * 2**20
+        with small_cache(2**20):
+            assert int(get_gdal_config("GDAL_CACHEMAX")) == 2**20
+        assert int(get_gdal_config("GDAL_CACHEMAX")) > 2**20
     assert int(get_gdal_config("GDAL_CACHEMAX")) == before

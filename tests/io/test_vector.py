@@ -16,6 +16,7 @@ from pyproj import CRS
 
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import ConfigError, LabelError, OutputExistsError, WriteError
+from eo_dl.io.polygontable import PolygonTable
 from eo_dl.io.vectorlayers import VECTOR_SUFFIXES, layer_names, read_layer, write_layer, write_layers
 
 CLASSES = ClassSet.of_names(["roof", 'wood & "scrub"'])
@@ -54,6 +55,25 @@ def test_layers_come_back_as_they_were(tmp_path, suffix):
         assert back[name].tolist() == wanted[name].tolist()
     assert np.allclose(back["score"], wanted["score"], atol=1e-6)
     assert [bool(v) for v in back["reviewed"]] == wanted["reviewed"].tolist()
+
+
+@pytest.mark.parametrize("crs", [CRS.from_epsg(32633), CRS("+proj=laea +lon_0=3"), None])
+@pytest.mark.parametrize("suffix", VECTOR_SUFFIXES)
+def test_polygons_as_wkb_give_the_bytes_of_a_frame(tmp_path, suffix, crs):
+    frame = objects(crs=None if crs is None else crs.to_wkt())
+    columns = {name: frame[name].to_numpy() for name in frame.columns if name != "geometry"}
+    columns["class_name"] = columns["class_name"].astype(object)
+    table = PolygonTable(np.asarray(shapely.to_wkb(frame.geometry.to_numpy()), object), columns, crs)
+    first, second = tmp_path / "a" / f"out{suffix}", tmp_path / "b" / f"out{suffix}"
+    for path, features in ((first, frame), (second, table)):
+        path.parent.mkdir()
+        if suffix == ".geojson" and crs is None:
+            with pytest.raises(WriteError, match="no CRS"):
+                write_layer(path, features, classes=CLASSES)
+        else:
+            write_layer(path, features, classes=CLASSES, metadata={"model": "abc"})
+    written = {path.name: path.read_bytes() for path in first.parent.iterdir()}
+    assert written == {path.name: path.read_bytes() for path in second.parent.iterdir()}
 
 
 @pytest.mark.parametrize("suffix", VECTOR_SUFFIXES)
