@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+import socket
+import threading
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,6 +37,43 @@ def real_data() -> Path:
 def sample_data() -> Path:
     """The generated scenes that come with the project."""
     return SAMPLE_DATA
+
+
+class Listener:
+    """A server on this machine that answers nothing and counts who comes."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self._socket.listen()
+        self.port: int = self._socket.getsockname()[1]
+        self.count = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def url(self, name: str) -> str:
+        """The address of a file as GDAL takes it; GDAL asks for each address once in a process."""
+        return f"/vsicurl/http://127.0.0.1:{self.port}/{name}"
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.count += 1
+            connection.close()
+
+
+@pytest.fixture
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    """A server of which `count` says how many connections were opened."""
+    monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "0")
+    server = Listener()
+    yield server
+    server.close()
 
 
 # In an environment with the core install alone (CONTRIBUTING.md, "Tests"), a test that needs an extra is

@@ -126,7 +126,8 @@ def read_written(path: Path, band_count: int) -> tuple[AnyArray, BoolArray]:
     Raises:
         SceneError: The file is missing or damaged.
     """
-    with open_dataset(str(path), "GTiff") as dataset, scene_errors(str(path), "cannot be read"):
+    # Alone: a chip has no files beside it, so what lies there is not ours.
+    with open_dataset(str(path), "GTiff", alone=True) as dataset, scene_errors(str(path), "cannot be read"):
         pixels = dataset.read(list(range(1, band_count + 1)))
         if MaskFlags.per_dataset not in dataset.mask_flag_enums[0]:
             return pixels, np.ones(pixels.shape[1:], np.bool_)

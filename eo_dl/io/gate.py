@@ -10,6 +10,9 @@ it is accepted only as `.vrt`, and only with local files in or below its own fol
 from __future__ import annotations
 
 import contextlib
+import itertools
+import math
+import os
 import re
 import sqlite3
 from pathlib import Path
@@ -32,7 +35,16 @@ _RASTER_MAGIC: tuple[tuple[bytes, str], ...] = (
 _RASTERS = "GeoTIFF, JPEG 2000, PNG, JPEG and local VRT"
 _VECTORS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf and GeoParquet"
 _HEAD_BYTES = 4096
-_HARMLESS_TABLE = re.compile(r"\bUSING\s+\"?(rtree|fts[345])", re.IGNORECASE)
+_SIDECAR = re.compile(r"(\.(ovr|msk))*\.(ovr|msk|aux)")
+_MOST_LISTED = 1000  # names of a folder: GDAL's default
+_MOST_SUFFIXES = 3
+_HARMLESS_MODULES = ("rtree", "fts3", "fts4", "fts5")
+_OWN_OBJECTS = ("table", "index", "unique", "view", "trigger")
+# A comment, a quoted name or text, a word, or a sign.
+_SQL_WORD = re.compile(
+    r"""--[^\n]*|/\*.*?(?:\*/|\Z)|"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|\w+|[^\s\w]""",
+    re.DOTALL,
+)
 _OTHER_MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"CDF", "netCDF"),
     (b"\x89HDF", "HDF5"),
@@ -103,7 +115,8 @@ def vector_driver(path: str) -> str:
         return "GPKG"
     if head.startswith(b"\0\0\x27\x0a") and suffix == ".shp":
         return "ESRI Shapefile"
-    if head.startswith(b"fgb\x03fgb"):
+    if head.startswith(b"fgb\x03fgb") and b"\0" in head[:12]:
+        # The size of its header has a zero byte, at which drivers that look for text stop.
         return "FlatGeobuf"
     if head.startswith(b"PAR1"):
         return "Parquet"
@@ -117,20 +130,76 @@ def vector_driver(path: str) -> str:
     )
 
 
+def flatgeobuf_header(path: str) -> float:
+    """Bytes up to the end of the header of a FlatGeobuf file; infinite for another file."""
+    head = _head(path, LabelError)
+    if not head.startswith(b"fgb"):
+        return math.inf
+    return 12 + int.from_bytes(head[8:12], "little")
+
+
 def check_sidecars(path: Path) -> None:
     """Refuse overviews and masks beside a raster that are not TIFFs: GDAL chooses their driver itself.
 
-    An overview file named in a tag or in the `.aux.xml` is refused by `open_dataset`.
+    GDAL finds them in whatever case they are spelt (`.OVR`, `.Msk`), and overviews of masks and masks of
+    overviews, too. An overview file named in a tag or in the `.aux.xml` is refused by `open_dataset`.
     """
-    for suffix in (".ovr", ".msk", ".msk.ovr"):
-        sidecar = path.with_name(path.name + suffix)
-        if not sidecar.is_file():
+    for sidecar in _sidecars(path):
+        head = _head(str(sidecar), SceneError)
+        if sidecar.suffix.lower() == ".aux":
+            _check_erdas(sidecar, head)
             continue
-        if driver_of_bytes(_head(str(sidecar), SceneError)) != "GTiff":
+        if driver_of_bytes(head) != "GTiff":
             raise SceneError(
                 f"{sidecar}: an overview or mask beside {path.name} must be a TIFF, this is none; remove it"
             )
-        open_dataset(str(sidecar), "GTiff").close()  # checks its tags
+        open_dataset(str(sidecar), "GTiff", alone=True).close()  # checks its tags
+
+
+def _check_erdas(path: Path, head: bytes) -> None:
+    """Refuse an ERDAS file (statistics, pyramids of ArcGIS) that could be one of another kind: GDAL goes by
+    its first 15 bytes, and drivers that look for text stop at the zero byte that follows in a real one.
+    """
+    if head[:15].upper() == b"EHFA_HEADER_TAG" and head[15:16] != b"\0":
+        raise SceneError(f"{path}: starts like an ERDAS file but continues like text; remove it")
+
+
+def _sidecars(path: Path) -> list[Path]:
+    """Files beside a raster that GDAL opens with it, sorted."""
+    names = _siblings(path.parent)
+    if names is None:
+        return sorted(_exact_sidecars(path))
+    name, aux = path.name.casefold(), f"{path.stem.casefold()}.aux"
+    found = []
+    for sibling in names:
+        folded = sibling.casefold()
+        is_sidecar = folded.startswith(name) and _SIDECAR.fullmatch(folded, len(name))
+        if is_sidecar or folded == aux:
+            found.append(path.with_name(sibling))
+    return sorted(found)
+
+
+def _siblings(folder: Path) -> list[str] | None:
+    """The names in a folder; None if there are so many that GDAL does not list them either."""
+    most = int(os.environ.get("GDAL_READDIR_LIMIT_ON_OPEN", _MOST_LISTED))
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in itertools.islice(entries, most + 1)]
+    except OSError:
+        return None
+    return names if len(names) <= most else None
+
+
+def _exact_sidecars(path: Path) -> set[Path]:
+    """As `_sidecars`, by asking for the names that GDAL asks for where it does not list the folder."""
+    found = {path.with_suffix(suffix) for suffix in (".aux", ".AUX")}
+    last = [path]
+    for _ in range(_MOST_SUFFIXES):
+        suffixes = (".ovr", ".OVR", ".msk", ".MSK", ".aux", ".AUX")
+        last = [file.with_name(file.name + suffix) for file in last for suffix in suffixes]
+        last = [file for file in last if file.exists()]
+        found.update(last)
+    return {file for file in found if file.exists()}
 
 
 def _check_vrt_source(path: Path) -> bool:
@@ -193,18 +262,39 @@ def _check_geopackage(path: str, head: bytes) -> None:
     uri = f"{Path(path).resolve().as_uri()}?mode=ro"
     try:
         with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
-            query = "SELECT sql FROM sqlite_master WHERE sql LIKE 'CREATE VIRTUAL%'"
-            rows = database.execute(query).fetchall()
+            rows = database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     except sqlite3.Error as cause:
         raise LabelError(
             f"{path}: is a damaged GeoPackage ({cause}); copy it again or repair it with ogr2ogr"
         ) from cause
-    # Virtual tables may read other files; spatial indices and full-text search do not.
-    foreign = [sql for (sql,) in rows if not _HARMLESS_TABLE.search(sql)]
-    if foreign:
-        raise LabelError(
-            f"{path}: holds tables that read other files ({foreign[0][:60]}...); copy its layers with ogr2ogr"
-        )
+    for (sql,) in rows:
+        if not is_harmless(str(sql)):
+            start = " ".join(str(sql).split())[:60]
+            raise LabelError(
+                f"{path}: holds tables that may read other files ({start}...); copy its layers with ogr2ogr"
+            )
+
+
+def is_harmless(sql: str) -> bool:
+    """True for a statement of a schema that reads nothing but its own database.
+
+    Virtual tables may read other files; spatial indices and full-text search do not. The statement is read
+    word by word as SQLite reads it: comments and names do not count.
+    """
+    words = [word.lower() for word in _SQL_WORD.findall(sql) if not word.startswith(("--", "/*"))]
+    if words[:1] != ["create"]:
+        return False
+    if words[1:2] != ["virtual"]:
+        return len(words) > 1 and words[1] in _OWN_OBJECTS
+    rest = words[2:]
+    if rest[:1] != ["table"]:
+        return False
+    rest = rest[1:]
+    if rest[:3] == ["if", "not", "exists"]:
+        rest = rest[3:]
+    if rest[1:2] == ["."]:
+        rest = rest[2:]
+    return len(rest) > 2 and rest[1] == "using" and rest[2].strip("\"'`[]") in _HARMLESS_MODULES
 
 
 def _kind_of(head: bytes) -> str:

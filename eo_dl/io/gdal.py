@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import rasterio
 from rasterio._err import CPLE_BaseError
@@ -20,6 +21,12 @@ from .discover import is_remote
 
 _CACHE_BYTES = 256 * 2**20
 _SMALL_CACHE_BYTES = 64 * 2**20
+# GDAL's own restrictions, beside those of `vrt.py`: no code and, as of GDAL 3.12, no raw bands.
+_RESTRICTED_VRT = {
+    "GDAL_VRT_ENABLE_RAWRASTERBAND": "NO",
+    "GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE": "SIBLING_OR_CHILD_OF_VRT_PATH",
+    "GDAL_VRT_ENABLE_PYTHON": "NO",
+}
 _FILTERS = threading.Lock()
 _DESCRIPTOR = threading.Lock()
 _CACHE = threading.Lock()
@@ -70,15 +77,24 @@ def _set_cache() -> None:
 
 
 @contextlib.contextmanager
-def gdal_environment(path: str, trust_vrt: bool = False) -> Iterator[None]:
+def gdal_environment(path: str, trust_vrt: bool = False, alone: bool = False) -> Iterator[None]:
     """GDAL's settings for one path: messages go to `logging`; remote files are retried, never listed.
 
     A trusted VRT may read raw bands from anywhere, as was possible before GDAL 3.12 made that an option. In
-    other VRTs, `vrt.py` refuses raw bands before GDAL sees them.
+    other VRTs, `vrt.py` refuses raw bands before GDAL sees them, and GDAL is told to refuse them, too.
+
+    Args:
+        path: Path or URL.
+        trust_vrt: A VRT may name files anywhere.
+        alone: GDAL does not look for files beside this one.
     """
     options: dict[str, str] = {}
     if trust_vrt:
         options["GDAL_VRT_RAWRASTERBAND_ALLOWED_SOURCE"] = "ALL"
+    elif path.lower().endswith(".vrt"):
+        options |= _RESTRICTED_VRT
+    if alone:
+        options["GDAL_DISABLE_READDIR_ON_OPEN"] = "EMPTY_DIR"
     if is_remote(path):
         wanted = {
             "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -113,7 +129,12 @@ def quietly() -> Iterator[None]:
 
 
 def open_dataset(
-    path: str, driver: str, overview: int | None = None, plain: bool = True, trust_vrt: bool = False
+    path: str,
+    driver: str,
+    overview: int | None = None,
+    plain: bool = True,
+    trust_vrt: bool = False,
+    alone: bool = False,
 ) -> rasterio.DatasetReader:
     """A handle for one thread, opened with exactly this driver.
 
@@ -123,6 +144,7 @@ def open_dataset(
         overview: Open this overview level instead of the full image.
         plain: The image may lack a georeference; False lets rasterio warn.
         trust_vrt: A VRT may name files anywhere.
+        alone: Ignore masks, overviews and other files beside this one.
 
     Raises:
         SceneError: The file cannot be opened, or names an overview file of its own.
@@ -130,12 +152,12 @@ def open_dataset(
     limit_cache()
     options = {} if overview is None else {"overview_level": overview}
     with (
-        gdal_environment(path, trust_vrt),
+        gdal_environment(path, trust_vrt, alone),
         scene_errors(path, "cannot be opened"),
         quietly() if plain else contextlib.nullcontext(),
     ):
-        dataset = rasterio.open(path, driver=driver, sharing=False, **options)
-        overview_file = dataset.tags(ns="OVERVIEWS").get("OVERVIEW_FILE")
+        dataset = rasterio.open(_plain_name(path), driver=driver, sharing=False, **options)
+        overview_file = _overview_file(dataset)
     if overview_file is not None:
         # GDAL opens it with any driver, so a tag of a TIFF could show any file of this machine.
         dataset.close()
@@ -144,6 +166,21 @@ def open_dataset(
             "security; remove it, e.g. gdal_translate IN OUT.tif"
         )
     return dataset
+
+
+def _plain_name(path: str) -> str:
+    """A name that rasterio and GDAL take for nothing but a file: "http:x.tif" would be an address, and
+    "GTIFF_DIR:1:x.tif" another file.
+    """
+    return path if is_remote(path) else str(Path.cwd() / path)
+
+
+def _overview_file(dataset: rasterio.DatasetReader) -> str | None:
+    """The overview file that the tags name, in whatever case: GDAL does not tell cases apart."""
+    for name, value in dataset.tags(ns="OVERVIEWS").items():
+        if name.upper() == "OVERVIEW_FILE":
+            return str(value)
+    return None
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ import pyogrio
 import pyogrio.raw
 import shapely
 from pyogrio.errors import DataSourceError
+from pyogrio.util import vsi_path
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
@@ -27,7 +28,7 @@ from ..core.classes import ClassSet
 from ..core.extras import needs_extra
 from ..errors import ConfigError, LabelError, WriteError
 from .atomic import atomic_file, write_bytes
-from .gate import vector_driver
+from .gate import flatgeobuf_header, vector_driver
 from .geojson import geojson_bytes, plain_value, read_geojson
 from .polygontable import PolygonTable
 from .qgisstyles import GeometryKind, add_layer_styles, categories_qml
@@ -80,14 +81,14 @@ def layer_names(path: str | Path) -> tuple[str, ...]:
     if vector_driver(source) in ("GeoJSON", "Parquet"):
         return (Path(source).stem,)
     with _read_errors(source):
-        layers = pyogrio.list_layers(source)
+        layers = pyogrio.list_layers(ogr_name(source))
     return tuple(str(name) for name, kind in layers if kind is not None and name != _STYLE_LAYER)
 
 
 def layer_length(path: str | Path, layer: str) -> int:
     """Number of features of a layer. Raises `LabelError`."""
     with _read_errors(str(path)):
-        return int(pyogrio.read_info(path, layer=layer, force_feature_count=True)["features"])
+        return int(pyogrio.read_info(ogr_name(path), layer=layer, force_feature_count=True)["features"])
 
 
 def read_metadata(path: str | Path, layer: str) -> dict[str, str]:
@@ -95,7 +96,7 @@ def read_metadata(path: str | Path, layer: str) -> dict[str, str]:
     source = str(path)
     vector_driver(source)
     with _read_errors(source):
-        metadata = pyogrio.read_info(source, layer=layer)["dataset_metadata"]
+        metadata = pyogrio.read_info(ogr_name(source), layer=layer)["dataset_metadata"]
     return dict(metadata or {})
 
 
@@ -113,7 +114,7 @@ def field_names(path: str | Path) -> tuple[str, ...]:
     with _read_errors(source):
         if len(layer_names(source)) != 1:
             return ()
-        return tuple(str(name) for name in pyogrio.read_info(source)["fields"])
+        return tuple(str(name) for name in pyogrio.read_info(ogr_name(source))["fields"])
 
 
 def read_styles(path: str | Path) -> dict[str, str]:
@@ -141,7 +142,57 @@ def _read_ogr(source: str, layer: str | None) -> geopandas.GeoDataFrame:
         advice = "choose one with `layer`" if names else "choose another file"
         raise LabelError(f"{source}: expected one layer with geometries, it has {_listed(names)}; {advice}")
     with _read_errors(source):
-        return pyogrio.read_dataframe(source, layer=layer or names[0], fid_as_index=True)
+        chosen = layer or names[0]
+        # With a condition, GDAL counts the features of a GeoPackage instead of believing the table in which
+        # other programs may have left any number, and of which it reads no more than that.
+        every = "1 = 1" if _has_wrong_count(source, chosen) else None
+        return pyogrio.read_dataframe(ogr_name(source), layer=chosen, fid_as_index=True, where=every)
+
+
+def ogr_name(path: str | Path) -> str:
+    """The absolute path, which OGR takes for nothing but a file ("PG:x.gpkg" would be a database).
+
+    Raises `LabelError` for names that pyogrio reads otherwise: "a;b.gpkg" as "a", "a.zip" as an archive.
+    """
+    name = str(Path.cwd() / path)
+    if vsi_path(name) != name:
+        raise LabelError(
+            f"{path}: '!', ';' and '?' and the suffix .zip have a meaning in names of vector files; rename it"
+        )
+    return name
+
+
+def _has_wrong_count(source: str, layer: str) -> bool:
+    """True if a GeoPackage states another number of features than the layer has.
+
+    Raises `LabelError` for another file that states a number that it cannot hold.
+    """
+    if vector_driver(source) == "GPKG":
+        return _geopackage_miscounts(source, layer)
+    size, stated = Path(source).stat().st_size, pyogrio.read_info(ogr_name(source), layer=layer)["features"]
+    # OGR counts in 32 bits, so that a large number may show as none.
+    if stated > size or (stated == 0 and size > flatgeobuf_header(source)):
+        raise LabelError(
+            f"{source}: states a number of features that {size} bytes cannot hold; it is damaged, copy it "
+            "again or repair it, e.g. ogr2ogr OUT.gpkg IN"
+        )
+    return False
+
+
+def _geopackage_miscounts(source: str, layer: str) -> bool:
+    quoted = layer.replace('"', '""')
+    uri = f"{Path(source).resolve().as_uri()}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+        try:
+            stated = database.execute(
+                "SELECT feature_count FROM gpkg_ogr_contents WHERE lower(table_name) = lower(?)", (layer,)
+            ).fetchone()
+            if stated is None or stated[0] is None:
+                return False
+            count = database.execute(f'SELECT count(*) FROM "{quoted}"').fetchone()
+        except sqlite3.Error:  # no such table, or a view with functions of OGR
+            return False
+    return bool(stated[0] != count[0])
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -180,6 +231,8 @@ def _with_crs(frame: geopandas.GeoDataFrame, override: str | None, source: str) 
 def _read_errors(source: str) -> Iterator[None]:
     try:
         yield
+    except LabelError:
+        raise
     except (
         DataSourceError,
         pyogrio.errors.DataLayerError,
@@ -187,6 +240,8 @@ def _read_errors(source: str) -> Iterator[None]:
         RuntimeError,
         ValueError,
         CRSError,
+        MemoryError,
+        sqlite3.Error,
     ) as cause:
         raise LabelError(
             f"{source}: cannot be read ({_one_line(cause)[:160]}); repair it, e.g. ogr2ogr OUT.gpkg IN"
