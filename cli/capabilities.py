@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 
@@ -35,7 +34,10 @@ def command(context: click.Context, out: str | None) -> None:
     if out is None:
         click.echo(text, nl=False)
     else:
-        Path(out).write_text(text, encoding="utf-8")
+        from eo_dl.io.atomic import atomic_file, write_bytes
+
+        with atomic_file(out, overwrite=True) as part:
+            write_bytes(part, text.encode())
 
 
 def suffix_of_tasks() -> dict[str, str]:

@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, Field, TypeAdapter
+
 from ..errors import ConfigError, InputError
 from ..io.atomic import disk_errors
+from ..io.confined import leads_outside
 from ..io.discover import own_path
 from ..io.journal import Journal, read_entries
 from ..io.scene import Scene
@@ -72,6 +75,22 @@ def _names(scenes: Sequence[Scene]) -> list[Path]:
     return [parent.relative_to(common) / stem for parent, stem in zip(parents, stems, strict=True)]
 
 
+class _StoredFile(BaseModel):
+    name: str
+    size: int
+    mtime_ns: int
+
+
+class _StoredMap(BaseModel):
+    key: str
+    files: list[_StoredFile] = Field(min_length=1)
+    count: int | None
+    chips: int
+
+
+_STORED_MAP = TypeAdapter(_StoredMap)
+
+
 @dataclass(frozen=True)
 class FinishedFile:
     """A file as it was when its map was finished."""
@@ -114,10 +133,12 @@ class FinishedMap:
 
     @classmethod
     def parse(cls, entry: str) -> FinishedMap:
-        """The map of a journal entry."""
-        values = json.loads(entry)
-        files = tuple(FinishedFile(**file) for file in values["files"])
-        return cls(values["key"], files, values["count"], values["chips"])
+        """The map of a journal entry. Raises `ValueError` for any other text."""
+        values = _STORED_MAP.validate_json(entry)
+        files = tuple(FinishedFile(**file.model_dump()) for file in values.files)
+        if any(leads_outside(file.name) for file in files):
+            raise ValueError("a file lies outside its folder")
+        return cls(values.key, files, values.count, values.chips)
 
 
 class FolderJournal:
@@ -136,8 +157,12 @@ class FolderJournal:
         self._entries = list(read_entries(self._path)) if enabled else []
         self._known: dict[str, FinishedMap] = {}
         self._file_names: set[str] = set()
-        for entry in self._entries:
-            finished = FinishedMap.parse(entry)
+        for entry in list(self._entries):
+            try:
+                finished = FinishedMap.parse(entry)
+            except ValueError:
+                self._entries.remove(entry)  # not by us, or by another version
+                continue
             if all(file.unchanged(folder) for file in finished.files):
                 self._known[finished.files[0].name] = finished
                 self._file_names.update(file.name for file in finished.files)

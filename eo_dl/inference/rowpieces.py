@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -20,17 +20,38 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel, Field, TypeAdapter
 
 from ..core.arraytypes import AnyArray, BoolArray
 from ..errors import ConfigError, InputError
+from ..io.arrayfiles import load_arrays
 from ..io.atomic import disk_errors, part_name, publish, work_folder, write_bytes
+from ..io.confined import open_to_write
+from ..io.workfolder import claim_folder, clear_folder
 from .backends.backend import Backend
 from .mapfolder import FinishedMap
 
 _JOB, _DONE = "job.json", "done.json"
 _SHARDS = "shards_"
+_FILES = re.compile(r"(job|done)\.json|shards_\d+|row_\d+\.[0-9a-f]+\.npz|\..*\.part\.[a-z]+")
 _KEY_LENGTH = 12
+_MOST_TEXT = 2**20
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError)
+
+
+class _StoredEngine(BaseModel):
+    identity: dict[str, str]
+    batch_px: int = Field(ge=1, le=2**40)
+    chip_px: int = Field(ge=1, le=2**20)
+
+
+class _StoredJob(BaseModel):
+    key: str
+    facts: dict[str, str]
+    engine: _StoredEngine
+
+
+_STORED_JOB = TypeAdapter(_StoredJob)
 
 
 @dataclass(frozen=True)
@@ -70,9 +91,9 @@ class RowsJob:
 
     @classmethod
     def parse(cls, text: str) -> RowsJob:
-        """The job of a JSON text."""
-        values = json.loads(text)
-        return cls(values["key"], values["facts"], RecordedEngine(**values["engine"]))
+        """The job of a JSON text. Raises `ValueError` for any other text."""
+        values = _STORED_JOB.validate_json(text)
+        return cls(values.key, values.facts, RecordedEngine(**values.engine.model_dump()))
 
 
 def rows_folder(target: Path) -> Path:
@@ -104,7 +125,7 @@ class RowPieces:
         """
         path = self.folder / _JOB
         with disk_errors(self.target):
-            self.folder.mkdir(exist_ok=True)
+            claim_folder(self.folder, _FILES)
             if not path.exists():
                 _write_first(path, job.text())
         check_job(self.target, job)
@@ -112,11 +133,13 @@ class RowPieces:
     def note_shards(self, count: int) -> None:
         """Note into how many shards the prediction is cut, for the message that names missing ones."""
         with disk_errors(self.target):
-            (self.folder / f"{_SHARDS}{count}").touch()
+            open_to_write(self.folder / f"{_SHARDS}{count}").close()
 
     def noted_shards(self) -> set[int]:
         """The numbers of shards that were noted."""
-        return {int(path.name.removeprefix(_SHARDS)) for path in self.folder.glob(f"{_SHARDS}*")}
+        numbers = [path.name.removeprefix(_SHARDS) for path in self.folder.glob(f"{_SHARDS}*")]
+        # More shards than rows are possible, but not so many that listing them takes long.
+        return {int(text) for text in numbers if re.fullmatch(r"[1-9]\d{0,5}", text)}
 
     def has(self, row: int) -> bool:
         """True if the row is stored and undamaged."""
@@ -161,27 +184,36 @@ class RowPieces:
         path = self.folder / _DONE
         if not path.is_file():
             return None
-        finished = FinishedMap.parse(path.read_text())
+        try:
+            finished = FinishedMap.parse(_short_text(path))
+        except ValueError:
+            return None
         unchanged = all(file.unchanged(self.target.parent) for file in finished.files)
         return finished if unchanged and finished.key == self._key else None
 
     def remove(self) -> None:
         """Delete the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        clear_folder(self.folder, _FILES)
 
     def _piece(self, row: int) -> Path:
         return self.folder / f"row_{row:06d}.{self._key[:_KEY_LENGTH]}.npz"
 
     def _read(self, row: int) -> dict[str, AnyArray]:
         # Reading a member of the archive checks its CRC-32.
-        with np.load(self._piece(row), allow_pickle=False) as piece:
-            return dict(piece)
+        return load_arrays(self._piece(row))
 
 
 def read_job(target: Path) -> RowsJob | None:
     """The job whose rows lie beside `target`; None if there are none."""
     path = rows_folder(target) / _JOB
-    return RowsJob.parse(path.read_text()) if path.is_file() else None
+    if not path.is_file():
+        return None
+    try:
+        return RowsJob.parse(_short_text(path))
+    except ValueError as error:
+        raise InputError(
+            f"{path}: does not say what the rows beside it are rows of; delete the folder and predict again"
+        ) from error
 
 
 def check_job(target: Path, job: RowsJob) -> None:
@@ -203,6 +235,15 @@ def check_job(target: Path, job: RowsJob) -> None:
         f"{rows_folder(target)}: holds rows of another prediction ({'; '.join(differences)}); use the same "
         "model, scenes and options on every machine, or delete the folder"
     )
+
+
+def _short_text(path: Path) -> str:
+    """The text of a small file. Raises `ValueError` for a large one."""
+    with path.open("rb") as file:
+        data = file.read(_MOST_TEXT + 1)
+    if len(data) > _MOST_TEXT:
+        raise ValueError(f"{path} is larger than {_MOST_TEXT} bytes")
+    return data.decode()
 
 
 def _write_first(path: Path, text: str) -> None:

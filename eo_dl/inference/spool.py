@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
+import re
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +20,12 @@ import shapely
 
 from ..core.arrays import Objects
 from ..core.arraytypes import AnyArray, GeometryArray, Int64Array, UInt8Array
+from ..io.arrayfiles import load_arrays
 from ..io.atomic import disk_errors, work_folder, write_bytes
 from ..io.journal import Journal, is_of_job, mark_job, read_entries
+from ..io.workfolder import claim_folder, clear_folder
+
+_FILES = re.compile(r"piece_\d+\.npz|journal|job\.json")
 
 
 def pieces_folder(target: Path) -> Path:
@@ -70,11 +74,12 @@ class Spool:
     def __enter__(self) -> Spool:
         journal_path = self._folder / "journal"
         with disk_errors(self._target):
+            claim_folder(self._folder, _FILES)
             if self._job_key is not None and is_of_job(self._folder, self._job_key):
                 self._hashes = self._verified(journal_path)
             else:
-                shutil.rmtree(self._folder, ignore_errors=True)
-                self._folder.mkdir()
+                clear_folder(self._folder, _FILES)
+                claim_folder(self._folder, _FILES)
                 mark_job(self._folder, self._job_key or "")
             entries = [_entry(number, digest) for number, digest in enumerate(self._hashes)]
             self._journal = Journal(journal_path, entries)
@@ -84,7 +89,7 @@ class Spool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None or self._job_key is None or not self._hashes:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            clear_folder(self._folder, _FILES)
 
     @property
     def count(self) -> int:
@@ -104,8 +109,7 @@ class Spool:
 
     def load(self, number: int) -> dict[str, AnyArray]:
         """The arrays of a piece."""
-        with np.load(self._piece(number), allow_pickle=False) as piece:
-            return dict(piece)
+        return load_arrays(self._piece(number))
 
     def _piece(self, number: int) -> Path:
         return self._folder / f"piece_{number:06d}.npz"

@@ -16,8 +16,11 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from ..errors import InputError, OutputExistsError, WriteError
+from .confined import open_to_write
+from .workfolder import make_marked_folder, unmark_folder
 
 _SYNC_THREADS = 8
 _RENAME_TRIES = 10
@@ -107,7 +110,7 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False, marker: str | No
     Raises:
         OutputExistsError: The folder exists and is not to be, or must not be, replaced.
         InputError: The parent folder does not exist.
-        WriteError: The disk or permissions prevent writing.
+        WriteError: The disk or permissions prevent writing, or `PATH.part.d` is not ours.
     """
     target = Path(path)
     refuse_existing(target, overwrite)
@@ -117,14 +120,17 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False, marker: str | No
             "another folder"
         )
     temporary = work_folder(target)
+    made = False
     try:
         with disk_errors(target):
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir()
+            make_marked_folder(temporary)
+            made = True
             yield temporary
             _replace_folder(temporary, target)
+            unmark_folder(target)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if made:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def work_folder(target: Path) -> Path:
@@ -149,10 +155,16 @@ def publish(temporary: Path, target: Path) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file and sync it. Python reports a full disk, which GDAL hides when it closes a file."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
+    with open_to_write(path) as file:
+        write_all(file, memoryview(data))
         os.fsync(file.fileno())
+
+
+def write_all(file: IO[bytes], data: memoryview) -> None:
+    """Write all of `data`; one unbuffered `write` may stop short."""
+    done = 0
+    while done < len(data):
+        done += file.write(data[done:])
 
 
 def sync(path: Path) -> None:

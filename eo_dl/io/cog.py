@@ -26,6 +26,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from ..core.pixelgrid import PixelGrid
 from ..errors import SceneError, WriteError
+from .atomic import write_bytes
 from .gdal import libtiff_complaints, open_dataset, quietly, small_cache
 from .spill import RasterLayout, WrittenRows
 from .xmltree import element, to_xml
@@ -80,8 +81,11 @@ def assemble(rows: Path, written: Sequence[WrittenRows], facts: RasterFacts, tar
         WriteError: Writing failed, or the file differs from what was written.
     """
     vrt = rows.with_name("rows.vrt")
-    vrt.write_text(to_xml(_raw_vrt(rows.name, facts)), encoding="utf-8")
+    write_bytes(vrt, to_xml(_raw_vrt(rows.name, facts)).encode())
     out = rows.with_name("assembled.tif")
+    # Of an earlier, killed run: GDAL would open it, and delete the files that it names.
+    for leftover in rows.parent.glob("assembled.*"):
+        leftover.unlink()
     try:
         with rasterio.Env(), small_cache(), quietly(), libtiff_complaints() as complaints:
             rasterio.shutil.copy(str(vrt), str(out), driver="COG", **_cog_options(facts))

@@ -144,7 +144,7 @@ def check_sidecars(path: Path) -> None:
     GDAL finds them in whatever case they are spelt (`.OVR`, `.Msk`), and overviews of masks and masks of
     overviews, too. An overview file named in a tag or in the `.aux.xml` is refused by `open_dataset`.
     """
-    for sidecar in _sidecars(path):
+    for sidecar in sidecars(path):
         head = _head(str(sidecar), SceneError)
         if sidecar.suffix.lower() == ".aux":
             _check_erdas(sidecar, head)
@@ -164,8 +164,8 @@ def _check_erdas(path: Path, head: bytes) -> None:
         raise SceneError(f"{path}: starts like an ERDAS file but continues like text; remove it")
 
 
-def _sidecars(path: Path) -> list[Path]:
-    """Files beside a raster that GDAL opens with it, sorted."""
+def sidecars(path: Path) -> list[Path]:
+    """Files beside a raster that GDAL takes for its overviews and masks, sorted."""
     names = _siblings(path.parent)
     if names is None:
         return sorted(_exact_sidecars(path))
@@ -191,7 +191,7 @@ def _siblings(folder: Path) -> list[str] | None:
 
 
 def _exact_sidecars(path: Path) -> set[Path]:
-    """As `_sidecars`, by asking for the names that GDAL asks for where it does not list the folder."""
+    """As `sidecars`, by asking for the names that GDAL asks for where it does not list the folder."""
     found = {path.with_suffix(suffix) for suffix in (".aux", ".AUX")}
     last = [path]
     for _ in range(_MOST_SUFFIXES):

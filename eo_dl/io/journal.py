@@ -15,9 +15,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from .atomic import write_bytes
+from .atomic import write_all, write_bytes
+from .confined import open_to_write
 
 _JOB_FILE = "job.json"
+_MOST_LINE = 2**20
 
 
 class Journal:
@@ -38,7 +40,8 @@ class Journal:
 
     def append(self, entry: str) -> None:
         """Add an entry: a text without line breaks. Raises `OSError` if the disk is full."""
-        with self._path.open("ab", buffering=0) as file:
+        with open_to_write(self._path, keep=True) as file:
+            file.seek(0, os.SEEK_END)
             write_all(file, memoryview(_line(entry)))
             if self._durable:
                 os.fsync(file.fileno())
@@ -49,7 +52,7 @@ def read_entries(path: Path) -> Iterator[str]:
     if not path.is_file():
         return
     with path.open("rb") as file:
-        for line in file:
+        while line := file.readline(_MOST_LINE):
             entry = line.rpartition(b" ")[0].decode(errors="replace")
             if line != _line(entry):
                 return
@@ -58,8 +61,10 @@ def read_entries(path: Path) -> Iterator[str]:
 
 def is_of_job(folder: Path, job: str) -> bool:
     """True if the unfinished work in `folder` was marked as that of `job`."""
+    expected = _job_text(job)
     try:
-        return (folder / _JOB_FILE).read_bytes() == _job_text(job)
+        with (folder / _JOB_FILE).open("rb") as file:
+            return file.read(len(expected) + 1) == expected
     except OSError:
         return False
 
@@ -74,18 +79,10 @@ def open_at(path: Path, length: int) -> IO[bytes]:
 
     Unbuffered: a full disk fails in the write that met it, not in a later `close`.
     """
-    path.touch()
-    file = path.open("r+b", buffering=0)
+    file = open_to_write(path, keep=True)
     file.truncate(length)
     file.seek(length)
     return file
-
-
-def write_all(file: IO[bytes], data: memoryview) -> None:
-    """Write all of `data`; one unbuffered `write` may stop short."""
-    done = 0
-    while done < len(data):
-        done += file.write(data[done:])
 
 
 def _line(entry: str) -> bytes:

@@ -19,8 +19,10 @@ from rasterio.io import MemoryFile
 from ..core.arraytypes import AnyArray, BoolArray
 from ..core.classes import ClassSet
 from ..core.pixelgrid import PixelGrid
+from ..errors import OutputExistsError
 from .atomic import disk_errors, part_name, publish, refuse_existing, write_bytes
 from .cog import RasterFacts, assemble
+from .gate import sidecars
 from .gdal import quietly
 from .qgisstyles import (
     CLASSES_TAG,
@@ -33,6 +35,7 @@ from .qgisstyles import (
 from .spill import RasterLayout, Spill
 
 _BLOCK_BYTES = 8 * 2**20
+_STYLE_START = 65536  # characters of a style, among which is our mark
 _recent = threading.local()
 
 
@@ -77,6 +80,7 @@ class RasterWriter:
     ) -> None:
         self.path = Path(path)
         refuse_existing(self.path, overwrite)
+        _refuse_sidecars(self.path, overwrite)
         self._overwrite = overwrite
         self._classes = classes
         layout = RasterLayout(grid.height, grid.width, count, str(np.dtype(dtype)))
@@ -207,11 +211,16 @@ def encode_geotiff(
 def write_style(path: Path, qml: str, overwrite: bool) -> None:
     """Write `NAME.qml` beside `NAME.*`; a style that eo_dl did not write is kept unless `overwrite`."""
     target = path.with_suffix(".qml")
-    if target.exists() and not overwrite:
-        written_by_us = MARK in target.read_text(encoding="utf-8", errors="replace")
-        if not written_by_us:
-            return
+    if (target.exists() or target.is_symlink()) and not (overwrite or _is_our_style(target)):
+        return
     _write_text(target, qml)
+
+
+def _is_our_style(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return MARK in file.read(_STYLE_START)
 
 
 def _rasterio_crs(crs: pyproj.CRS) -> rasterio.crs.CRS:
@@ -258,7 +267,18 @@ def _write_text(target: Path, text: str) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def _refuse_sidecars(path: Path, overwrite: bool) -> None:
+    """Refuse to write a raster where GDAL would take files that are there for its overviews or mask."""
+    others = sidecars(path)
+    if others and not overwrite:
+        raise OutputExistsError(
+            f"{others[0]}: would be taken for a part of {path.name}; move it away, or replace both with "
+            "`overwrite=True`"
+        )
+
+
 def _remove_stale_sidecars(path: Path) -> None:
     """Delete the side files of an overwritten raster: they describe other pixels."""
-    for suffix in (".aux.xml", ".ovr", ".msk"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    for sidecar in sidecars(path):
+        sidecar.unlink(missing_ok=True)
+    path.with_name(path.name + ".aux.xml").unlink(missing_ok=True)

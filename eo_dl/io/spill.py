@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 import zlib
@@ -19,10 +20,16 @@ import numpy as np
 
 from ..core.arraytypes import AnyArray
 from ..errors import WriteError
-from .atomic import disk_errors, work_folder
-from .journal import Journal, is_of_job, mark_job, open_at, read_entries, write_all
+from .atomic import disk_errors, work_folder, write_all
+from .confined import open_to_write
+from .journal import Journal, is_of_job, mark_job, open_at, read_entries
+from .workfolder import claim_folder, clear_folder
 
 _FORMAT = 1
+_ENTRY = re.compile(r"(\d{1,10}) ([1-9]\d{0,9}) ([0-9a-f]{8})")
+_PIECE_BYTES = 2**24
+# Our files in a work folder; `cog` adds "rows.vrt" and those that start with "assembled.".
+_FILES = re.compile(r"rows\.bin|journal|job\.json|lock|rows\.vrt|assembled\.[a-z.]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +77,11 @@ class WrittenRows:
 
     @classmethod
     def parse(cls, entry: str) -> WrittenRows:
-        """The write of a journal entry."""
-        row0, rows, crc = entry.split()
-        return cls(int(row0), int(rows), int(crc, 16))
+        """The write of a journal entry. Raises `ValueError` for any other text."""
+        match = _ENTRY.fullmatch(entry)
+        if match is None:
+            raise ValueError(f"{entry!r} is no entry of written rows")
+        return cls(int(match[1]), int(match[2]), int(match[3], 16))
 
 
 class Spill:
@@ -85,7 +94,8 @@ class Spill:
             rows of another job are discarded. None: nothing is kept for a later run.
 
     Raises:
-        WriteError: Another process is writing the same target, or the disk has too little space.
+        WriteError: Another process is writing the same target, the disk has too little space, or the folder
+            holds anything that we did not write.
     """
 
     def __init__(self, target: Path, layout: RasterLayout, job_key: str | None) -> None:
@@ -96,7 +106,7 @@ class Spill:
         self.discarded_rows = 0
         self._resumable = job_key is not None
         with disk_errors(target):
-            self.folder.mkdir(exist_ok=True)
+            claim_folder(self.folder, _FILES)
             self._lock = _lock(self.folder / "lock", target)
             try:
                 self._begin(hashlib.sha256(f"{layout.describe()}\n{job_key}".encode()).hexdigest())
@@ -143,7 +153,7 @@ class Spill:
     def remove(self) -> None:
         """Close the files and delete the folder."""
         self._close_files()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        clear_folder(self.folder, _FILES)
 
     def _close_files(self) -> None:
         self._rows.close()
@@ -182,15 +192,28 @@ class Spill:
             return verified
         with self.rows_path.open("rb") as rows:
             for entry in read_entries(journal_path):
-                write = WrittenRows.parse(entry)
+                try:
+                    write = WrittenRows.parse(entry)
+                except ValueError:
+                    break
                 next_row = verified[-1].row1 if verified else 0
                 if write.row0 != next_row or write.row1 > self.layout.height:
                     break
-                data = rows.read(write.rows * self.layout.row_bytes)
-                if len(data) != write.rows * self.layout.row_bytes or zlib.crc32(data) != write.crc:
+                if _crc_of(rows, write.rows * self.layout.row_bytes) != write.crc:
                     break
                 verified.append(write)
         return verified
+
+
+def _crc_of(file: IO[bytes], length: int) -> int | None:
+    """CRC-32 of the next bytes of a file, a piece at a time; None if there are fewer."""
+    crc, left = 0, length
+    while left:
+        data = file.read(min(left, _PIECE_BYTES))
+        if not data:
+            return None
+        crc, left = zlib.crc32(data, crc), left - len(data)
+    return crc
 
 
 def _check_space(target: Path, layout: RasterLayout) -> None:
@@ -204,7 +227,7 @@ def _check_space(target: Path, layout: RasterLayout) -> None:
 
 
 def _lock(path: Path, target: Path) -> IO[bytes]:
-    file = path.open("wb")
+    file = open_to_write(path, keep=True)
     if sys.platform != "win32":
         import fcntl  # does not exist on Windows
 

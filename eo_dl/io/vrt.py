@@ -143,7 +143,7 @@ def _parse(path: Path) -> Element:
 
 
 def _check_element(element: Element, path: Path) -> None:
-    if element.tag is Comment:  # between elements; `_check_leaf` refuses it inside a text
+    if _is_comment(element):  # between elements; inside a text it is refused below
         return
     name = _name(element)
     if not name:
@@ -159,6 +159,11 @@ def _check_element(element: Element, path: Path) -> None:
     domain = _attribute(element, "domain").lower()
     if name == "metadata" and domain.startswith(_ACTIVE_DOMAINS):
         raise _refusal(path, f"a Metadata domain {domain!r}")
+
+
+def _is_comment(element: Element) -> bool:
+    tag: object = element.tag
+    return tag is Comment
 
 
 def _check_attributes(element: Element, path: Path) -> None:

@@ -133,9 +133,11 @@ def test_folder_that_is_not_ours_is_never_replaced(tmp_path):
 
 def test_leftovers_of_a_killed_run_are_cleared(tmp_path):
     (tmp_path / "chips.part.d").mkdir()
-    (tmp_path / "chips.part.d" / "stale").touch()
+    for name in (".eo_dl_work", "stale"):
+        (tmp_path / "chips.part.d" / name).touch()
     with atomic_folder(tmp_path / "chips") as folder:
-        assert names(folder) == []
+        assert names(folder) == [".eo_dl_work"]
+    assert names(tmp_path / "chips") == []
 
 
 @pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root may write everywhere")

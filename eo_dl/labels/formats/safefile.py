@@ -13,6 +13,7 @@ from defusedxml.ElementTree import fromstring
 
 from ...errors import LabelError
 from ...io.atomic import write_bytes
+from ...io.confined import inside
 
 MAX_JSON_BYTES = 1 << 30
 MAX_RECORDS = 5_000_000
@@ -121,7 +122,11 @@ def image_size(width: object, height: object) -> tuple[int, int] | None:
 
 
 def put(folder: Path, name: str, data: str | bytes) -> None:
-    """Write a file into a folder that is being made; `name` may contain subfolders."""
-    target = folder / name
+    """Write a file into a folder that is being made; `name` may contain subfolders.
+
+    Raises:
+        InputError: The name leads out of the folder.
+    """
+    target = inside(folder, name)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(target, data.encode() if isinstance(data, str) else data)

@@ -12,7 +12,7 @@ import torch
 from ...bundle import ONNX, save_bundle
 from ...core.progress import OnProgress, silent
 from ...errors import Cancelled, TrainingError
-from ...io.atomic import atomic_file
+from ...io.atomic import atomic_file, write_bytes
 from ...networks.tasknetwork import TaskNetwork
 from ..judging.curves import draw_curves
 from ..judging.judge import Judge
@@ -161,9 +161,9 @@ class TrainingRun:
         else:
             verdict = judge.verdict(network, baselines=self.setup.config.baselines)
         preview = draw_preview(verdict.preview, data.classes)
-        (self.folder.path / "preview.png").write_bytes(preview)
+        write_bytes(self.folder.path / "preview.png", preview)
         if verdict.worst:
-            (self.folder.path / "worst.png").write_bytes(draw_preview(verdict.worst, data.classes))
+            write_bytes(self.folder.path / "worst.png", draw_preview(verdict.worst, data.classes))
         notes = data.notes
         if network.weights_report is not None:
             notes += (network.weights_report.describe(),)

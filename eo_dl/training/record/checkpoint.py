@@ -12,7 +12,9 @@ import hashlib
 import io
 import json
 import logging
+import pickle
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +67,8 @@ class CheckpointFolder:
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, in order; their hashes are not compared here."""
-        return sorted(int(note.stem.removeprefix("step-")) for note in self.path.glob("step-*.json"))
+        numbers = [note.stem.removeprefix("step-") for note in self.path.glob("step-*.json")]
+        return sorted(int(number) for number in numbers if re.fullmatch(r"\d{1,15}", number))
 
     def latest(self) -> dict[str, Any] | None:
         """The content of the newest checkpoint that matches its hash; None if there is none."""
@@ -119,7 +122,7 @@ class CheckpointFolder:
                 content: dict[str, Any] = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
                 if content.get("format") == FORMAT:
                     return content
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
             log.warning("%s: %s", file, error)
         log.warning("%s is corrupt; falling back to the previous checkpoint", file)
         return None

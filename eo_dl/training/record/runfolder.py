@@ -26,6 +26,7 @@ import yaml
 from ...bundle import load_model
 from ...errors import ConfigError, OutputExistsError
 from ...io.atomic import atomic_file, refuse_existing
+from ...io.workfolder import refuse_links
 from ..trainconfig import differences
 from .checkpoint import CheckpointFolder
 
@@ -85,7 +86,9 @@ class RunFolder:
         Raises:
             ConfigError: The run to be continued has another identity; the message names the difference.
             OutputExistsError: A run exists that is neither to be continued nor overwritten.
+            WriteError: The folder is a link, or holds one.
         """
+        refuse_links(self.path)
         known = self._identity()
         if resume and known is not None:
             self._check_same(known, identity)
@@ -120,8 +123,10 @@ class RunFolder:
             return None
         try:
             known: dict[str, Any] = json.loads(file.read_text())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{file}: damaged ({error}); start again with `overwrite`") from error
+        if not isinstance(known, dict):
+            raise ConfigError(f"{file}: is not that of a run; start again with `overwrite`")
         return known
 
     def _check_same(self, known: dict[str, Any], identity: dict[str, Any]) -> None:

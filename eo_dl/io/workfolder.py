@@ -1,0 +1,122 @@
+"""Work folders (`NAME.part.d`): made by us, holding nothing but our files, and cleared of nothing else.
+
+A folder of that name may have been put there by somebody else: with links, so that other files are written or
+emptied, or with data sets that name other files, which GDAL would delete along with them. It is refused
+before anything in it is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import stat
+from pathlib import Path
+
+from ..errors import WriteError
+
+_MARK = ".eo_dl_work"
+_PROBE = re.compile(r"\.[0-9a-f]{16}\.probe")
+
+
+def claim_folder(folder: Path, names: re.Pattern[str]) -> None:
+    """Make a work folder, or take over that of an earlier run.
+
+    Args:
+        folder: The folder.
+        names: What the names of our files in it look like.
+
+    Raises:
+        WriteError: It is a link, belongs to another user, or holds anything else.
+        OSError: It cannot be made.
+    """
+    folder.mkdir(exist_ok=True)
+    _check_owner(folder)
+    for name in _entries(folder):
+        if names.fullmatch(name) is None or not _is_file(folder / name):
+            raise _foreign(folder, folder / name)
+
+
+def clear_folder(folder: Path, names: re.Pattern[str]) -> None:
+    """Delete our files in a work folder, and the folder if nothing else is in it. Never raises."""
+    with contextlib.suppress(OSError):
+        if not folder.is_symlink():
+            for name in _entries(folder):
+                if names.fullmatch(name) is not None:
+                    (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def make_marked_folder(folder: Path) -> None:
+    """An empty work folder of which any content is ours; that of an earlier run is emptied.
+
+    Raises:
+        WriteError: There is such a folder that we did not make.
+        OSError: It cannot be made.
+    """
+    if folder.exists() or folder.is_symlink():
+        _check_owner(folder)
+        if not (folder / _MARK).is_file() and any(folder.iterdir()):
+            raise _foreign(folder, folder)
+        shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / _MARK).touch()
+
+
+def unmark_folder(folder: Path) -> None:
+    """Remove the mark of a work folder that has become an output."""
+    (folder / _MARK).unlink(missing_ok=True)
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder that is a link or holds one: what is written or deleted there would lie elsewhere.
+
+    Raises:
+        WriteError: There is a link; names it.
+    """
+    below = folder.rglob("*") if folder.is_dir() else ()
+    for path in (folder, *below):
+        if path.is_symlink():
+            raise WriteError(
+                f"{path}: is a link, and nothing is written or deleted through one; put a real file or "
+                "folder in its place, or choose another output"
+            )
+
+
+def _entries(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if _PROBE.fullmatch(path.name) is None]
+
+
+def _is_file(path: Path) -> bool:
+    """True for a regular file, and for one that another machine has just renamed."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return True
+
+
+def _check_owner(folder: Path) -> None:
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise WriteError(f"{folder}: is not a folder of eo_dl's; move it away")
+    if hasattr(os, "geteuid") and status.st_uid not in (os.geteuid(), _owner_of_new_files(folder)):
+        raise WriteError(f"{folder}: was made by another user; move it away, or choose another output")
+
+
+def _owner_of_new_files(folder: Path) -> int:
+    """Who owns a file made in a folder: not always the user, on a network drive."""
+    probe = folder / f".{secrets.token_hex(8)}.probe"
+    descriptor = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    try:
+        return os.fstat(descriptor).st_uid
+    finally:
+        os.close(descriptor)
+        probe.unlink()
+
+
+def _foreign(folder: Path, what: Path) -> WriteError:
+    return WriteError(
+        f"{what}: was not written by eo_dl, which keeps unfinished work in {folder.name}; move it away"
+    )
