@@ -48,7 +48,7 @@ chips -> chip_options
     --chip, --margin, --blend, --views
                     predict
 
-Alone: --aoi, -j/--workers (tile), --seed, --overwrite (each command's `--help` shows them).
+Alone: --aoi, -j/--workers (tile), --dask, --seed, --overwrite (each command's `--help` shows them).
 """
 
 from __future__ import annotations
@@ -418,6 +418,12 @@ def chips(command: Function) -> Function:
 aoi = click.option("--aoi", metavar="FILE", help="Only inside these polygons (any vector file).")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 workers = _COMPUTE_FLAGS["workers"]
+dask = click.option(
+    "--dask",
+    "cluster",
+    metavar="ADDRESS",
+    help="Work on the Dask cluster with this scheduler; local:N: on N processes of this machine.",
+)
 seed = click.option(
     "--seed", type=int, default=0, show_default=True, help="Random seed (reproducible output)."
 )

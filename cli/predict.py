@@ -64,12 +64,7 @@ if TYPE_CHECKING:
     metavar="I/N",
     help="Predict only shard I of N, on one of several machines that share the storage.",
 )
-@click.option(
-    "--dask",
-    "cluster",
-    metavar="ADDRESS",
-    help="Predict on the Dask cluster with this scheduler; local:N: on N processes of this machine.",
-)
+@options.dask
 @click.option("--assemble", is_flag=True, help="Write the map from its N shards, all predicted.")
 @click.option("--resume/--no-resume", default=True, show_default=True, help="Continue a stopped run.")
 @options.overwrite

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 @options.scenes("bands", "nodata", "crs", "trust_vrt")
 @options.seed
 @options.workers
+@options.dask
 @options.overwrite
 def command(
     reporter: Reporter,
@@ -73,6 +74,7 @@ def command(
     scene_options: SceneOptions,
     seed: int,
     workers: int | None,
+    cluster: str | None,
     overwrite: bool,
 ) -> None:
     """Cut scenes and labels into chips for training.
@@ -82,7 +84,9 @@ def command(
     ground, and no two splits share ground. chips.gpkg opens in QGIS; train uses the splits and keep flags as
     they are edited there.
     """
-    from eo_dl import tile
+    if cluster is not None and workers is not None:
+        raise click.UsageError("--workers and --dask cannot be combined; the cluster has workers of its own")
+    from eo_dl import tile, tile_on_cluster
     from eo_dl.core.imagelabels import WholeImageLabels
     from eo_dl.io.scene import open_scenes
     from eo_dl.labels.reading import labels_of
@@ -90,22 +94,24 @@ def command(
     size_px, size_m = (None, None) if size is None else options.parse_size(size)
     # `tile` places the annotated areas, because labels in pixels need the scenes for that
     label_set = labels_of(labels[0] if len(labels) == 1 else labels, replace(label_options, annotated=None))
-    chips = tile(
-        open_scenes(scenes, scene_options, below=isinstance(label_set, WholeImageLabels)),
-        label_set,
-        out=out,
-        size_px=size_px,
-        size_m=size_m,
-        gsd_m=gsd_m,
-        annotated=label_options.annotated,
-        seed=seed,
-        write_chips=write_chips,
-        workers=workers,
-        overwrite=overwrite,
-        on_progress=reporter.progress,
-        sampling=replace(sampling, aoi=aoi),
-        split=split,
-    )
+    opened = open_scenes(scenes, scene_options, below=isinstance(label_set, WholeImageLabels))
+    wanted: dict[str, Any] = {
+        "out": out,
+        "size_px": size_px,
+        "size_m": size_m,
+        "gsd_m": gsd_m,
+        "annotated": label_options.annotated,
+        "seed": seed,
+        "write_chips": write_chips,
+        "overwrite": overwrite,
+        "on_progress": reporter.progress,
+        "sampling": replace(sampling, aoi=aoi),
+        "split": split,
+    }
+    if cluster is None:
+        chips = tile(opened, label_set, workers=workers, **wanted)
+    else:
+        chips = tile_on_cluster(opened, label_set, cluster=cluster, **wanted)
     reporter.notes(chips.notes)
     summary = chips.summary()
     lines = [

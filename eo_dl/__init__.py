@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .chips.chipset import open_chip_set
     from .chips.sampling import Sampling
     from .chips.splits import Split
-    from .chips.tile import tile
+    from .chips.tile import tile, tile_on_cluster
     from .curation.retrain import retrain
     from .evaluation.evaluate import evaluate
     from .inference.clusterrun import predict_on_cluster
@@ -45,6 +45,7 @@ _HOME = {
     "Compute": ".networks.compute",
     "read_labels": ".labels.reading",
     "tile": ".chips.tile",
+    "tile_on_cluster": ".chips.tile",
     "Sampling": ".chips.sampling",
     "Split": ".chips.splits",
     "open_chip_set": ".chips.chipset",
@@ -77,6 +78,7 @@ __all__ = [
     "read_labels",
     "retrain",
     "tile",
+    "tile_on_cluster",
     "train",
     "vectorize",
 ]

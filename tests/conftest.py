@@ -8,12 +8,17 @@ import threading
 from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from eo_dl.core.daskcluster import open_cluster
 from eo_dl.core.extras import EXTRAS
 from eo_dl.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 # Machines are shared and noisy, so no deadline; the same examples in every run, so that a failure is a
 # change.
@@ -74,6 +79,21 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
     server = Listener()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[Client]:
+    """A Dask cluster of two processes; tests use `cluster`."""
+    pytest.importorskip("distributed")
+    with open_cluster("local:2") as client:
+        yield client
+
+
+@pytest.fixture
+def cluster(shared_cluster: Client) -> Client:
+    """A Dask cluster of two processes, both alive; tests that need it are marked `slow`."""
+    shared_cluster.wait_for_workers(2)
+    return shared_cluster
 
 
 # In an environment with the core install alone (CONTRIBUTING.md, "Tests"), a test that needs an extra is

@@ -24,6 +24,7 @@ from ..version import __version__
 from .candidates import draw_candidates
 from .chiprecord import ChipRecord, chip_id, scene_labels
 from .chipset import ChipSet, chip_ground
+from .clustermeasure import measure_on_cluster
 from .conflicts import ChipPairs
 from .contact_sheet import contact_sheet
 from .index import read_back_labels, write_index
@@ -39,7 +40,7 @@ from .manifest import (
     options_entry,
     scene_entry,
 )
-from .measure import Measured, enough_valid, measure
+from .measure import Candidate, Measured, enough_valid, measure
 from .sampling import Sampling
 from .splits import ChipsToSplit, Split, SplitChips, block_names, default_block_chips, split_chips
 from .statistics import sample_size, statistics
@@ -87,6 +88,9 @@ class TileJob:
     workers: int | None
     """Number of threads; None: chosen."""
 
+    cluster: str | None
+    """The Dask cluster that measures the chips, see `open_cluster`; None: this process does."""
+
     on_progress: OnProgress
     """Called with the number of chips done and their total."""
 
@@ -109,15 +113,8 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
     drawn = draw_candidates(job.truths, job.regions, job.sampling, chip_px=job.chip_px, seed=job.seed)
     reason_to_write = why_write(job.scenes, drawn.candidates)
     writes = reason_to_write is not None if job.write_chips is None else job.write_chips
-    writer = _writer(job, folder) if writes else None
-    measured = measure(
-        drawn.candidates,
-        job.truths,
-        sample_px=sample_size(len(drawn.candidates), len(job.scenes[0].bands), job.chip_px),
-        sink=writer,
-        workers=job.workers,
-        on_progress=job.on_progress,
-    )
+    writer = _writer(job, folder, out) if writes else None
+    measured = _measured(job, drawn.candidates, writer)
     valid = _valid_ones(job, measured)
     unsplit = _records(job, valid)
     keep, keep_notes = _kept(job, unsplit)
@@ -137,9 +134,32 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
     _write(job, folder, out, _Contents(records, split, statistics(used_tallies), tuple(notes)))
 
 
-def _writer(job: TileJob, folder: Path) -> ChipWriter:
+def _measured(job: TileJob, candidates: Sequence[Candidate], writer: ChipWriter | None) -> list[Measured]:
+    """All candidates, measured (and written) here or on a cluster."""
+    sample_px = sample_size(len(candidates), len(job.scenes[0].bands), job.chip_px)
+    truths = dict(enumerate(job.truths))
+    if job.cluster is not None:
+        return measure_on_cluster(
+            candidates,
+            truths,
+            cluster=job.cluster,
+            sample_px=sample_px,
+            writer=writer,
+            on_progress=job.on_progress,
+        )
+    return measure(
+        candidates,
+        truths,
+        sample_px=sample_px,
+        sink=writer,
+        workers=job.workers,
+        on_progress=job.on_progress,
+    )
+
+
+def _writer(job: TileJob, folder: Path, out: Path) -> ChipWriter:
     labels = scene_labels([scene.stem for scene in job.scenes])
-    writer = ChipWriter(folder, job.scenes, labels, job.sampling.min_valid)
+    writer = ChipWriter(folder, out, job.scenes, labels, job.sampling.min_valid)
     writer.prepare()
     return writer
 

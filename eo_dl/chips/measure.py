@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -110,7 +110,7 @@ class ChipSink(Protocol):
 
 def measure(
     candidates: Sequence[Candidate],
-    truths: Sequence[SceneTruth],
+    truths: Mapping[int, SceneTruth],
     *,
     sample_px: int,
     sink: ChipSink | None,
@@ -121,7 +121,7 @@ def measure(
 
     Args:
         candidates: The candidates, by scene, row and column.
-        truths: The scenes with their labels.
+        truths: The scenes with their labels, by index; those of the candidates.
         sample_px: Pixels per chip from which percentiles are taken.
         sink: Writes the chips; None: they are not written.
         workers: Number of threads (default: one per core, at most 16).
@@ -130,7 +130,7 @@ def measure(
     Returns:
         The candidates in their order, whatever the number of threads.
     """
-    scenes = [truth.scene for truth in truths]
+    scenes = {index: truth.scene for index, truth in truths.items()}
     spans = list(_spans(candidates, scenes))
     measured: dict[int, list[Measured]] = {}  # by the index of a span's first candidate
     done = 0
@@ -173,7 +173,7 @@ def in_order(
                 future.cancel()
 
 
-def _jobs(spans: Sequence[_Span], scenes: Sequence[Scene]) -> list[list[_Span]]:
+def _jobs(spans: Sequence[_Span], scenes: Mapping[int, Scene]) -> list[list[_Span]]:
     """Spans grouped by thread: a few of those in one column whose first rows lie in the same row of the
     file's blocks.
     """
@@ -192,7 +192,7 @@ def _jobs(spans: Sequence[_Span], scenes: Sequence[Scene]) -> list[list[_Span]]:
     return jobs
 
 
-def _spans(candidates: Sequence[Candidate], scenes: Sequence[Scene]) -> Iterator[_Span]:
+def _spans(candidates: Sequence[Candidate], scenes: Mapping[int, Scene]) -> Iterator[_Span]:
     """Neighbours in one row of one scene, as many as fit a modest buffer; larger for striped files, whose
     rows are decoded whole.
     """
@@ -221,7 +221,7 @@ def _joins(window: Window, span: Sequence[Candidate], most_px: int) -> bool:
 def _measure_span(
     span: _Span,
     readers: OpenScenes,
-    truths: Sequence[SceneTruth],
+    truths: Mapping[int, SceneTruth],
     sample_px: int,
     sink: ChipSink | None,
 ) -> list[Measured]:

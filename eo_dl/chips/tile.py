@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import shapely
@@ -80,18 +81,121 @@ def tile(
     Example:
         >>> chips = tile("ortho.tif", "roofs.gpkg", out="chips", size_px=256)  # doctest: +SKIP
     """
+    wanted = _Wanted(
+        size_px=size_px,
+        size_m=size_m,
+        gsd_m=gsd_m,
+        annotated=annotated,
+        sampling=sampling or Sampling(),
+        split=split or Split(),
+        seed=seed,
+        write_chips=write_chips,
+        workers=workers,
+    )
+    return _tile(scenes, labels, Path(out), wanted, overwrite, on_progress)
+
+
+def tile_on_cluster(
+    scenes: SceneSources,
+    labels: LabelSet | str | Path,
+    *,
+    cluster: str,
+    out: str | Path,
+    size_px: int | None = None,
+    size_m: float | None = None,
+    gsd_m: float | None = None,
+    annotated: str | Path | None = None,
+    sampling: Sampling | None = None,
+    split: Split | None = None,
+    seed: int = 0,
+    write_chips: bool | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress = silent,
+) -> ChipSet:
+    """`tile` on a Dask cluster, with the same bytes.
+
+    Chips are read, measured and written by the workers, in runs of rows of chips; a task whose worker dies is
+    repeated on another one, up to twice. The splits are dealt at the end, by this process. The workers need
+    eo_dl, and must see scenes, label rasters and `out` under the same paths.
+
+    Args:
+        scenes: As for `tile`.
+        labels: As for `tile`.
+        cluster: Address of the scheduler, e.g. "tcp://10.0.0.1:8786", or "local:N" for N processes here.
+        out: As for `tile`.
+        size_px: As for `tile`.
+        size_m: As for `tile`.
+        gsd_m: As for `tile`.
+        annotated: As for `tile`.
+        sampling: As for `tile`.
+        split: As for `tile`.
+        seed: As for `tile`.
+        write_chips: As for `tile`.
+        overwrite: Replace an existing chip set.
+        on_progress: Called with the number of tasks done and their total.
+
+    Returns:
+        The chip set, opened.
+
+    Raises:
+        InputError: As for `tile`.
+        ClusterError: The scheduler cannot be reached, or workers die.
+        MissingExtraError: Dask is not installed.
+        WriteError: A worker could not write.
+
+    Example:
+        >>> tile_on_cluster("scenes/", "roofs.gpkg", cluster="local:4", out="chips")  # doctest: +SKIP
+    """
+    wanted = _Wanted(
+        size_px=size_px,
+        size_m=size_m,
+        gsd_m=gsd_m,
+        annotated=annotated,
+        sampling=sampling or Sampling(),
+        split=split or Split(),
+        seed=seed,
+        write_chips=write_chips,
+        cluster=cluster,
+    )
+    return _tile(scenes, labels, Path(out), wanted, overwrite, on_progress)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """The options of `tile`, which explains them, and who does the work."""
+
+    size_px: int | None
+    size_m: float | None
+    gsd_m: float | None
+    annotated: str | Path | None
+    sampling: Sampling
+    split: Split
+    seed: int
+    write_chips: bool | None
+    workers: int | None = None
+    cluster: str | None = None
+
+
+def _tile(
+    scenes: SceneSources,
+    labels: LabelSet | str | Path,
+    out: Path,
+    wanted: _Wanted,
+    overwrite: bool,
+    on_progress: OnProgress,
+) -> ChipSet:
     refuse_existing(out, overwrite)
-    sampling, split = sampling or Sampling(), split or Split()
+    sampling, split = wanted.sampling, wanted.split
     label_set = read_labels(labels)
     of_whole_images = isinstance(label_set, WholeImageLabels)
-    ready, notes = prepare_scenes(scenes, gsd_m, below=of_whole_images)
+    ready, notes = prepare_scenes(scenes, wanted.gsd_m, below=of_whole_images)
     default_px = common_side(ready) if of_whole_images else DEFAULT_PX
-    chip_px = chip_size(ready, size_px, size_m, gsd_m, default_px)
-    chips_gsd_m = common_gsd(ready, gsd_m)
+    chip_px = chip_size(ready, wanted.size_px, wanted.size_m, wanted.gsd_m, default_px)
+    chips_gsd_m = common_gsd(ready, wanted.gsd_m)
     split.block_side_px(chip_px, chips_gsd_m)  # refuses blocks that cannot be, before the work begins
 
-    if annotated is not None:
-        label_set = with_annotated(label_set, annotated, ready)
+    if wanted.annotated is not None:
+        label_set = with_annotated(label_set, wanted.annotated, ready)
     matched = match_labels(label_set, ready)
     truths = tuple(SceneTruth(placed) for placed in matched.placed)
     job = TileJob(
@@ -104,14 +208,15 @@ def tile(
         sampling=sampling,
         split=split,
         split_like=None if split.like is None else open_chip_set(split.like),
-        seed=seed,
-        write_chips=write_chips,
-        workers=workers,
+        seed=wanted.seed,
+        write_chips=wanted.write_chips,
+        workers=wanted.workers,
+        cluster=wanted.cluster,
         on_progress=on_progress,
         notes=(*notes, *matched.labels.notes),
     )
     with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
-        make_chip_set(job, folder, Path(out))
+        make_chip_set(job, folder, out)
     return open_chip_set(out)
 
 

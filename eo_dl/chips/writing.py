@@ -13,6 +13,7 @@ from ..core.arrays import Chip
 from ..core.arraytypes import AnyArray, BoolArray, UInt8Array
 from ..core.gridwindow import require_grid
 from ..core.window import Window
+from ..io.atomic import disk_errors, part_name
 from ..io.gdal import open_dataset, scene_errors
 from ..io.rasterwriter import encode_geotiff
 from ..io.scene import Scene
@@ -74,12 +75,15 @@ def _decoded_px(scene: Scene, window: Window) -> float:
 class ChipWriter:
     """A `measure.ChipSink`: writes image and class mask of a chip as GeoTIFFs.
 
-    Encoded in memory and written by Python, which reports a full disk. The folder as a whole is renamed when
-    everything is complete, so a single file needs no protection of its own.
+    Encoded in memory and written by Python, which reports a full disk. A file is renamed when it is complete:
+    a machine that only seemed to be dead may write the same chip a second time.
     """
 
     folder: Path
     """Where the chip set is made."""
+
+    out: Path
+    """What the folder will be called, for messages."""
 
     scenes: tuple[Scene, ...]
     """Its scenes."""
@@ -102,9 +106,26 @@ class ChipWriter:
             return None
         name = f"{chip_id(self.scene_labels[candidate.scene_index], candidate.window)}.tif"
         encoded_mask = encode_geotiff(mask[None], chip.grid, nodata=255, descriptions=("class",))
-        (self.folder / IMAGES / name).write_bytes(chip_geotiff(chip))
-        (self.folder / MASKS / name).write_bytes(encoded_mask)
+        with disk_errors(self.out):
+            write_whole(self.folder / IMAGES / name, chip_geotiff(chip))
+            write_whole(self.folder / MASKS / name, encoded_mask)
         return f"{IMAGES}/{name}"
+
+    def remove_remains(self) -> None:
+        """Delete what a machine left that died while it wrote."""
+        for name in (IMAGES, MASKS):
+            for path in (self.folder / name).glob(".*"):
+                path.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is complete under its name. Not synced: the folder is, as a whole, at the end."""
+    temporary = part_name(path)
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def chip_geotiff(chip: Chip) -> bytes:

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from ..bundle import Bundle
+from ..core.daskcluster import open_cluster, run_tasks, tasks_at_once
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError
 from ..io.discover import own_path
-from ..io.scene import Scene, SceneSources, open_scenes
+from ..io.scene import SceneSources, open_scenes
 from ..networks.compute import Compute
 from .backends.choice import BackendName
 from .chipoptions import ChipOptions
-from .daskcluster import open_cluster, run_tasks
 from .predict import load_models, writes_folder
 from .prediction import Prediction
 from .shardcuts import Shard
 from .shards import ShardResult, assemble_shards, predict_shard
 
-_SHARDS_PER_WORKER = 4
+_SHARDS_PER_THREAD = 4
 
 
 def predict_on_cluster(
@@ -61,7 +61,7 @@ def predict_on_cluster(
         keep_gsd: As for `predict`.
         min_score: As for `predict`.
         compute: As for `predict`.
-        shards: Number of shards (default: 4 per worker).
+        shards: Number of shards (default: 4 per thread of the workers).
         overwrite: Replace existing maps.
         on_progress: Called with (shards done, total, "shards"), then for rows of chips that are assembled.
 
@@ -84,7 +84,7 @@ def predict_on_cluster(
     bundles = load_models(model)
     opened = open_scenes(scenes, below=bundles[0].task.output.class_folders)
     into_folder = writes_folder(out, scenes, len(opened))
-    placed = [_absolute(scene) for scene in opened]
+    placed = [scene.with_own_path() for scene in opened]
     arguments: dict[str, Any] = {
         "model": [str(own_path(bundle.path)) for bundle in bundles],
         "scenes": placed if into_folder else placed[0],
@@ -98,28 +98,20 @@ def predict_on_cluster(
         "overwrite": overwrite,
     }
     with open_cluster(cluster) as client:
-        count = shards or _SHARDS_PER_WORKER * max(len(client.scheduler_info()["workers"]), 1)
-        tasks = [_ShardTask(Shard(number, count), backend, arguments) for number in range(1, count + 1)]
-        run_tasks(client, _run_shard, tasks, on_progress, what="shards")
+        count = shards or _SHARDS_PER_THREAD * tasks_at_once(client)
+        parts = [Shard(number, count) for number in range(1, count + 1)]
+        run_tasks(client, _run_shard, parts, on_progress, common=_Job(backend, arguments), what="shards")
     prediction = assemble_shards(**arguments, on_progress=on_progress)
     return replace(prediction, seconds=time.perf_counter() - started)
 
 
 @dataclass(frozen=True)
-class _ShardTask:
-    """What a worker is to do."""
+class _Job:
+    """What all shards have in common."""
 
-    shard: Shard
     backend: BackendName
     arguments: dict[str, Any]
 
 
-def _run_shard(task: _ShardTask, on_progress: OnProgress) -> ShardResult:
-    return predict_shard(**task.arguments, shard=task.shard, backend=task.backend, on_progress=on_progress)
-
-
-def _absolute(scene: Scene) -> Scene:
-    """The scene under a path that does not depend on the folder in which a worker runs."""
-    if scene.remote:
-        return scene
-    return replace(scene, file=replace(scene.file, path=str(own_path(scene.path))))
+def _run_shard(job: _Job, shard: Shard, on_progress: OnProgress) -> ShardResult:
+    return predict_shard(**job.arguments, shard=shard, backend=job.backend, on_progress=on_progress)

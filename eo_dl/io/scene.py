@@ -119,6 +119,12 @@ class Scene:
                 digest.update(f"\n{source.name} {seen.st_size} {seen.st_mtime_ns}".encode())
         return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "header_sha256": digest.hexdigest()}
 
+    def with_own_path(self) -> Scene:
+        """The same scene under a path that does not depend on the folder in which a process runs."""
+        if self.remote:
+            return self
+        return replace(self, file=replace(self.file, path=str(own_path(self.path))))
+
     def at_gsd(self, gsd_m: float) -> Scene:
         """The same scene on a working grid of another ground sample distance, with exactly the same extent.
 

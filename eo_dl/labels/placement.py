@@ -9,6 +9,7 @@ from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
 from ..core.pixellabels import PixelLabels
 from ..core.rasterlabels import LabelRaster, RasterLabels
+from ..io.discover import own_path
 from ..io.scene import Scene
 from .raster.rasterchoice import raster_of
 
@@ -49,3 +50,10 @@ class PlacedLabels:
             rejected = labels.rejected_on(scene.grid, scene.place)
             return cls(scene, in_pixels, rejected=rejected if len(rejected) else None)
         return cls(scene, in_pixels)
+
+    def with_own_paths(self) -> PlacedLabels:
+        """The same with paths that do not depend on the folder in which a process runs."""
+        raster = self.raster
+        if raster is not None:
+            raster = replace(raster, path=str(own_path(raster.path)))
+        return replace(self, scene=self.scene.with_own_path(), raster=raster)

@@ -1,4 +1,4 @@
-"""`predict --shard`, `--assemble` and `--dask` on the command line."""
+"""`--shard`, `--assemble` and `--dask` on the command line."""
 
 from __future__ import annotations
 
@@ -54,3 +54,20 @@ def test_what_does_not_fit_is_one_line(
     refused = eo_dl_cli("predict", *inputs, "-o", tmp_path / "map.tif", *flags)
     assert refused.code == 2 and message in refused.err
     assert not (tmp_path / "map.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--dask", "local:none"], "--dask 'local:none'"),
+        (["--dask", "local:2", "--workers", "2"], "--workers and --dask cannot be combined"),
+    ],
+)
+def test_tile_refuses_what_does_not_fit_in_one_line(
+    flags: list[str], message: str, eo_dl_cli: Callable, sample_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("distributed")
+    inputs = [sample_data / "train.tif", "--labels", sample_data / "train_labels.gpkg", "--layer", "trees"]
+    refused = eo_dl_cli("tile", *inputs, "-o", tmp_path / "chips", *flags)
+    assert refused.code == 2 and message in refused.err
+    assert not list(tmp_path.iterdir())

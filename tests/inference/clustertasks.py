@@ -27,7 +27,7 @@ class ShardWithAccident:
     """"killed": the worker dies after the first row, once. "full": no space is left after the first row."""
 
 
-def run(task: ShardWithAccident, on_progress: OnProgress) -> int:
+def run(common: None, task: ShardWithAccident, on_progress: OnProgress) -> int:
     """Predict the shard; returns how many rows were there already."""
     died = task.out.with_name("died")
     if task.accident == "killed" and not died.exists():
@@ -41,15 +41,6 @@ def run(task: ShardWithAccident, on_progress: OnProgress) -> int:
         return result.kept_rows
     finally:
         rowpieces.write_bytes = write_bytes
-
-
-def add_one(number: int, on_progress: OnProgress) -> int:
-    return number + 1
-
-
-def always_die(number: int, on_progress: OnProgress) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    return number
 
 
 def _after_one_row(accident: Callable[[], None]) -> None:

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ..core.extras import needs_extra
-from ..core.progress import OnProgress
 from ..errors import Cancelled, ClusterError, ConfigError, EoDlError
+from .extras import needs_extra
+from .progress import OnProgress
 
 if TYPE_CHECKING:
     from distributed import Client
 
+Common = TypeVar("Common")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -48,8 +49,15 @@ def open_cluster(address: str) -> Iterator[Client]:
         import dask  # lazy: an optional package
         from distributed import Client, LocalCluster
 
-    # A worker that died while it ran a task counts as a failure of the task.
-    with dask.config.set({"distributed.scheduler.allowed-failures": RETRIES}):
+    options = {
+        # A worker that died while it ran a task counts as a failure of the task.
+        "distributed.scheduler.allowed-failures": RETRIES,
+        # Tasks wait for a free worker, not behind a slow task.
+        "distributed.scheduler.worker-saturation": 1.0,
+        # Labels of many scenes are large; they are sent once.
+        "distributed.admin.large-graph-warning-threshold": "1 TB",
+    }
+    with dask.config.set(options):
         if not address.startswith("local"):
             with _connected(Client, address) as client:
                 yield client
@@ -76,24 +84,35 @@ def _connected(kind: type[Client], address: str) -> Iterator[Client]:
         yield client
 
 
+def tasks_at_once(client: Client) -> int:
+    """Number of tasks that a cluster runs at once; at least 1, also before its first worker has joined."""
+    threads = [int(worker["nthreads"]) for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
+    return max(sum(threads), 1)
+
+
 def run_tasks(
     client: Client,
-    function: Callable[[Item, OnProgress], Result],
+    function: Callable[[Common, Item, OnProgress], Result],
     items: Sequence[Item],
     on_progress: OnProgress,
     *,
+    common: Common,
     what: str,
+    continues: bool = True,
 ) -> list[Result]:
-    """`function(item, on_progress)` for each item on the workers; the results in the order of the items.
+    """`function(common, item, on_progress)` for each item on the workers; the results in the order of items.
 
-    The first error of a task is raised here; the other tasks are cancelled.
+    The first error of a task is raised here; the other tasks are cancelled. A task is run again if its worker
+    dies, so it must do no harm when it is repeated, also where the first run only seemed to be dead.
 
     Args:
         client: A client of the cluster.
         function: A function that workers can import. Its `on_progress` raises `Cancelled` after Ctrl-C here.
         items: One per task.
         on_progress: Called with (tasks done, number of tasks, what).
+        common: What all tasks need; each worker receives it once.
         what: What a task is, e.g. "shards".
+        continues: False if a stopped run starts over, for the message.
 
     Raises:
         ClusterError: A task was lost with its worker too often, or the workers lack eo_dl.
@@ -103,28 +122,39 @@ def run_tasks(
 
     stop = Event(f"eo_dl-stop-{uuid.uuid4().hex}", client=client)
     task = _Task(function, stop.name)
-    futures = client.map(task, items, retries=RETRIES, pure=False)
-    on_progress(0, len(items), what)
+    # A task of its own: the scheduler makes it again if the workers that hold its value die.
+    shared = client.submit(_same, common, retries=RETRIES, pure=False)
+    futures = client.map(task, items, common=shared, retries=RETRIES, pure=False)
+    keys = [future.key for future in futures]
+    results: dict[str, Result] = {}
     try:
-        for done, future in enumerate(as_completed(futures), start=1):
-            _result(future.result())
-            on_progress(done, len(items), what)
-        return [_result(future.result()) for future in futures]
+        on_progress(0, len(items), what)
+        for future in as_completed(futures):
+            results[future.key] = _result(future.result())
+            # Else a task would run again when the worker that still holds its result dies.
+            future.release()
+            on_progress(len(results), len(items), what)
+        return [results[key] for key in keys]
     except KilledWorker as error:
         raise ClusterError(
             f"a worker died {RETRIES + 1} times while it ran one of the {what}; look at its log (out of "
-            "memory?), then run the same command to continue"
+            "memory?), then run the same command again"
         ) from error
     except ModuleNotFoundError as error:
         raise ClusterError(
             f"the workers cannot import {error.name}; install the same eo_dl with the same extras there"
         ) from error
     except KeyboardInterrupt as error:
-        raise Cancelled(f"stopped; finished {what} are kept, run the same command to continue") from error
+        kept = f"finished {what} are kept, run the same command to continue"
+        raise Cancelled(f"stopped; {kept if continues else 'nothing was kept'}") from error
     finally:
-        if any(future.status == "pending" for future in futures):
+        if len(results) < len(items):
             stop.set()
             client.cancel(futures)
+
+
+def _same(value: Common) -> Common:
+    return value
 
 
 @dataclass(frozen=True)
@@ -140,13 +170,13 @@ def _result(answer: Result | _Failure) -> Result:
     return answer
 
 
-class _Task(Generic[Item, Result]):
+class _Task(Generic[Common, Item, Result]):
     """A function on a worker, with the progress that stops it."""
 
-    def __init__(self, function: Callable[[Item, OnProgress], Result], stop_name: str) -> None:
+    def __init__(self, function: Callable[[Common, Item, OnProgress], Result], stop_name: str) -> None:
         self._function, self._stop_name = function, stop_name
 
-    def __call__(self, item: Item) -> Result | _Failure:
+    def __call__(self, item: Item, common: Common) -> Result | _Failure:
         from distributed import Event  # lazy: an optional package
 
         stop = Event(self._stop_name)
@@ -161,6 +191,6 @@ class _Task(Generic[Item, Result]):
                 raise Cancelled("stopped by the client")
 
         try:
-            return self._function(item, progress)
+            return self._function(common, item, progress)
         except EoDlError as error:
             return _Failure(error)
