@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     "--scene", help="The scene that was predicted, if the prediction's file does not name it.", metavar="FILE"
 )
 @options.labels("class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated")
+@options.dask
 @options.overwrite
 def command(
     reporter: Reporter,
@@ -59,6 +60,7 @@ def command(
     class_map: tuple[str, ...],
     scene: str | None,
     label_options: LabelOptions,
+    cluster: str | None,
     overwrite: bool,
 ) -> None:
     """Score a map against a reference, where the reference is complete and the map has values.
@@ -80,6 +82,7 @@ def command(
         chips=chips,
         split=split,
         scene=scene,
+        cluster=cluster,
         overwrite=overwrite,
         on_progress=reporter.progress,
     )

@@ -7,27 +7,23 @@ from ..scores.chipscores import ChipScorer
 from .chipwise import ChipCounts, FoundChips, read_chips, score_chips
 from .classmatch import match_classes
 from .comparison import Comparison, Measurement, nothing_to_score
+from .eachfile import FileJob, score_files, total
 from .figures import class_bars, error_map
-from .limits import LeftOut
 
 
 def measure_chips(comparison: Comparison) -> Measurement:
     """Score the classes of whole chips or images. Raises `LabelError`, `InputError`, `ConfigError`."""
-    labels, limits = comparison.labels, comparison.limits
+    labels = comparison.labels
     files = [read_chips(part) for part in comparison.parts]
     first = files[0]
     _check_alike(files)
     match = match_classes(first.classes, labels.classes, labels.source, comparison.class_map)
+    scored = score_files(comparison, score_chips, FileJob.of(comparison, match), files)
     scorer = ChipScorer(match.classes, multi_label=first.rule.multi_label, seed=comparison.seed)
-    counts = ChipCounts()
-    left_out = LeftOut(len(files))
-    thumbnails = []
-    for number, file in enumerate(files, start=1):
-        with left_out.where_no_chip_lies(file.part.path.name):
-            thumbnail = score_chips(file, labels, match, limits, scorer=scorer, counts=counts)
-            if thumbnail is not None:
-                thumbnails.append(thumbnail)
-        comparison.on_progress(number, len(files), "files")
+    for one in scored.results:
+        scorer.merge(one.scorer)
+    counts = total([one.counts for one in scored.results], ChipCounts())
+    thumbnails = [one.thumbnail for one in scored.results if one.thumbnail is not None]
     if not counts.scored:
         raise nothing_to_score(labels, "chip of the prediction has a known class in the truth")
     scores = scorer.scores()
@@ -41,7 +37,7 @@ def measure_chips(comparison: Comparison) -> Measurement:
         scores=tuple(scores),
         classes=match.classes,
         counts=scorer.counts(),
-        notes=(*match.notes, *left_out.notes(limits.split), *_notes(counts)),
+        notes=(*match.notes, *scored.left_out.notes(comparison.limits.split), *_notes(counts)),
         confusion=scorer.confusion,
         pictures=pictures,
     )

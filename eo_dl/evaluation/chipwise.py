@@ -28,6 +28,7 @@ from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.labelset import LabelSet
 from ..core.pixelgrid import PixelGrid
 from ..core.pixellabels import PixelLabels
+from ..core.progress import OnProgress
 from ..core.rasterlabels import RasterLabels
 from ..core.window import Window
 from ..errors import ConfigError, InputError, LabelError
@@ -40,6 +41,7 @@ from ..io.vectorlayers import read_layer
 from ..labels.classcover import class_covers
 from ..scores.chipscores import ChipScorer
 from .classmatch import ClassMatch
+from .eachfile import FileJob
 from .limits import Blocks, Limits, NoChipHere
 from .pixelwise import Thumbnail
 from .predictionfiles import Part
@@ -167,28 +169,33 @@ def _classes(part: Part, columns: list[str]) -> ClassSet:
     return ClassSet(tuple(infos))
 
 
-def score_chips(
-    found: FoundChips,
-    labels: LabelSet,
-    match: ClassMatch,
-    limits: Limits,
-    *,
-    scorer: ChipScorer,
-    counts: ChipCounts,
-) -> Thumbnail | None:
-    """Add the chips or images of one file to the scorer.
+@dataclass(frozen=True)
+class ScoredChips:
+    """What scoring the chips or images of one file gave."""
 
-    Returns:
-        A picture of the scored chips of a scene; None for images, and for multi-label chips.
+    scorer: ChipScorer
+    """Its counts by block."""
+    counts: ChipCounts
+    """Its chips, and those that were left out."""
+    thumbnail: Thumbnail | None
+    """A picture of the scored chips of a scene; None for images, and for multi-label chips."""
+
+
+def score_chips(job: FileJob, found: FoundChips, on_progress: OnProgress) -> ScoredChips:
+    """Score the chips or images of one file.
 
     Raises:
         InputError: The scene of the chips is not known, but needed.
         ConfigError: Images cannot be limited to an AOI.
         LabelError: A column of the table is missing.
+        NoChipHere: None of the scored chips lies on it.
     """
+    labels, match, limits = job.labels, job.match, job.limits
+    scorer = ChipScorer(match.classes, multi_label=found.rule.multi_label, seed=job.seed)
+    counts = ChipCounts()
     if found.of_images:
         _score_images(found, labels, match, limits, scorer=scorer, counts=counts)
-        return None
+        return ScoredChips(scorer, counts, None)
     grid = found.part.grid
     if grid is None:
         raise InputError(
@@ -198,7 +205,7 @@ def score_chips(
     windows = _windows(found, grid)
     inside = [all(_share(window, area) >= _ENTIRELY for area in areas) for window in windows]
     counts.outside += inside.count(False)
-    blocks = Blocks.of(grid, f"{found.part.path}:")
+    blocks = Blocks.of(grid, found.part.block_prefix)
     truth = np.full((len(windows), len(found.classes)), np.nan, np.float32)
     with _labels_of_windows(found, labels, grid) as labels_of:
         for index in np.flatnonzero(inside).tolist():
@@ -206,7 +213,7 @@ def score_chips(
             truth[index] = true_values(labels_of(window), found, match, window)
             block = blocks.names(np.array([window.box], np.float64))[0]
             _score(scorer, counts, found.probabilities[index], truth[index], block)
-    return _thumbnail(found, windows, truth)
+    return ScoredChips(scorer, counts, _thumbnail(found, windows, truth))
 
 
 def _score(

@@ -36,6 +36,8 @@ class Comparison:
     """Seed of the bootstrap."""
     on_progress: OnProgress
     """Called with (done, total, what)."""
+    cluster: str | None = None
+    """The Dask cluster that scores the files, see `open_cluster`; None: this process does."""
 
 
 @dataclass(frozen=True)

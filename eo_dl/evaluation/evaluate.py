@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from ..chips.chipset import ChipSet
@@ -11,6 +12,7 @@ from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, LabelError
 from ..inference.prediction import Prediction
 from ..io.atomic import refuse_existing
+from ..labels.placement import with_own_paths
 from ..labels.reading import read_labels
 from .chipreport import measure_chips
 from .comparison import Comparison, Measurement
@@ -34,6 +36,7 @@ def evaluate(
     split: str = "test",
     scene: str | Path | None = None,
     seed: int = 0,
+    cluster: str | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> Report:
@@ -56,6 +59,9 @@ def evaluate(
         split: The split of `chips`: "train", "val" or "test".
         scene: The scene that was predicted, if the prediction's file does not name it and it matters.
         seed: Seed of the bootstrap.
+        cluster: Score the files of the prediction on a Dask cluster, one task each, with the same numbers:
+            address of its scheduler, e.g. "tcp://10.0.0.1:8786", or "local:N" for N processes here. Workers
+            must see the files, their scenes and label rasters under the same paths. None: in this process.
         overwrite: Replace an existing report.
         on_progress: Called with (done, total, what).
 
@@ -69,6 +75,8 @@ def evaluate(
         ConfigError: A parameter is out of range.
         ChipSetError: The chip set cannot be read, or has no chip on the prediction.
         OutputExistsError: The folder exists and `overwrite` is False.
+        ClusterError: The scheduler cannot be reached, or workers die.
+        MissingExtraError: Dask is not installed.
         WriteError: The report cannot be written.
 
     Example:
@@ -85,7 +93,11 @@ def evaluate(
     if not len(labels) and not labels.states_extent:
         raise LabelError(f"{labels.source}: the truth holds no features; choose a file that does")
     limits = Limits.of(aoi, chips, split)
-    comparison = Comparison(parts, labels, limits, class_map, iou=iou, seed=seed, on_progress=on_progress)
+    comparison = Comparison(
+        parts, labels, limits, class_map, iou=iou, seed=seed, on_progress=on_progress, cluster=cluster
+    )
+    if cluster is not None:
+        comparison = _with_own_paths(comparison)
     measured = _measure(comparison)
     report = Report(
         kind=measured.kind,
@@ -100,6 +112,16 @@ def evaluate(
         pictures=measured.pictures,
     )
     return report if out is None else write_report(report, out, overwrite)
+
+
+def _with_own_paths(comparison: Comparison) -> Comparison:
+    """The same for workers, which run in other folders."""
+    return replace(
+        comparison,
+        parts=[part.with_own_paths() for part in comparison.parts],
+        labels=with_own_paths(comparison.labels),
+        limits=comparison.limits.with_own_paths(),
+    )
 
 
 def _measure(comparison: Comparison) -> Measurement:

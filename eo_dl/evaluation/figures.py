@@ -19,19 +19,20 @@ from ..core.plotting import figure_png, new_figure
 from ..scores.matching import match
 from ..scores.objectscores import Curve
 from ..scores.score import Score
-from .objectwise import Compared
+from .objectwise import Pictured
 from .pixelwise import Thumbnail
 
 # The same colours in both kinds of error picture (Okabe & Ito 2008).
 _RIGHT, _FALSE, _MISSED, _WRONG = "#009e73", "#d55e00", "#0072b2", "#cc79a7"
 # Correct areas are pale, so that errors stand out.
 _RIGHT_AREA, _NOTHING, _NOT_SCORED = "#9ad3bb", "#eceae3", "#ffffff"
-_MOST_PANELS = 4
+MOST_PANELS = 4
+"""Files that an error picture shows."""
 
 
 def error_map(thumbnails: Sequence[Thumbnail], background_id: int | None) -> bytes:
     """The first class maps: correct pixels, false positives, false negatives and confused classes."""
-    shown = thumbnails[:_MOST_PANELS]
+    shown = thumbnails[:MOST_PANELS]
     figure = _canvas([item.predicted.shape for item in shown])
     for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
         axis.imshow(_colored(item, background_id), interpolation="nearest")
@@ -56,10 +57,10 @@ def _colored(item: Thumbnail, background_id: int | None) -> UInt8Array:
     return out
 
 
-def object_errors(compared: Sequence[Compared], iou: float, use_polygons: bool) -> bytes:
+def object_errors(compared: Sequence[Pictured], iou: float, use_polygons: bool) -> bytes:
     """Outlines of true positives, false negatives and false positives, in the files with most objects."""
     by_size = sorted(compared, key=lambda item: len(item.truth) + len(item.predicted), reverse=True)
-    shown = by_size[:_MOST_PANELS]
+    shown = by_size[:MOST_PANELS]
     figure = _canvas([(item.grid.height, item.grid.width) for item in shown])
     for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
         found = match(item.predicted, item.truth, (iou,), use_polygons)

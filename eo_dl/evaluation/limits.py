@@ -4,9 +4,7 @@ bootstrap.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import ChipSetError, ConfigError
 from ..io.aoi import Aoi, read_aoi
+from ..io.discover import own_path
 
 BLOCKS_PER_SIDE = 8
 """Number of squares along the longer side of a prediction; the bootstrap resamples them."""
@@ -59,6 +58,10 @@ class Limits:
                 f"{chip_set.path}: has no chips in the split '{split}'; choose another `split`"
             )
         return cls(aoi, chip_set, names[split])
+
+    def with_own_paths(self) -> Limits:
+        """The same with paths that do not depend on the folder in which a process runs."""
+        return self if self.aoi is None else replace(self, aoi=own_path(self.aoi))
 
     def areas(self, grid: PixelGrid, name: str) -> tuple[Aoi, ...]:
         """The areas that a scored pixel must lie in, in pixels of `grid`; none without limits.
@@ -140,15 +143,11 @@ class LeftOut:
     names: list[str] = field(default_factory=list)
     """Names of those that were left out."""
 
-    @contextlib.contextmanager
-    def where_no_chip_lies(self, name: str) -> Iterator[None]:
-        """Leave out the file if the block raises `NoChipHere`; raises it if all files were left out."""
-        try:
-            yield
-        except NoChipHere:
-            self.names.append(name)
-            if len(self.names) == self.files:
-                raise
+    def add(self, name: str, why: NoChipHere) -> None:
+        """Leave out a file; raises `why` if all files were left out."""
+        self.names.append(name)
+        if len(self.names) == self.files:
+            raise why
 
     def notes(self, split: str) -> list[str]:
         """A note on the number of files that were left out."""

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from ..core.chiprules import OneObjectRule
 from ..core.classes import ClassInfo, ClassSet, default_color
+from ..core.progress import OnProgress
 from ..core.rasterlabels import RasterLabels
 from ..errors import InputError, LabelError
 from ..scores.objectscores import ObjectScorer
 from ..scores.score import Score
 from .classmatch import match_classes
 from .comparison import Comparison, Measurement, nothing_to_score
+from .eachfile import FileJob, score_files, total
 from .figures import curves, object_errors
-from .limits import LeftOut
-from .objectwise import Compared, Found, ObjectTally, are_boxes, read_found, score_objects
+from .objectwise import Found, ObjectTally, Pictured, are_boxes, read_found, score_objects
 from .onebox import OneBoxes, chips_wanted
 
 _NEED_CONFIDENCE = ("ap50", "ap50_95")
@@ -26,17 +29,19 @@ def measure_objects(comparison: Comparison) -> Measurement:
     classes = _predicted_classes(files, labels.classes, comparison.class_map)
     match = match_classes(classes, labels.classes, labels.source, comparison.class_map)
     use_boxes = all(are_boxes(file, labels) for file in files)
-    scorer = ObjectScorer(match.classes, comparison.iou, use_polygons=not use_boxes, seed=comparison.seed)
     by_chip = OneBoxes.of(files, match, limits, comparison.iou, comparison.seed)
-    tally = ObjectTally()
-    left_out = LeftOut(len(files))
-    compared: list[Compared] = []
-    for number, file in enumerate(files, start=1):
-        with left_out.where_no_chip_lies(file.part.path.name):
-            compared.append(score_objects(file, labels, match, limits, scorer=scorer, tally=tally))
-            if by_chip is not None:
-                by_chip.add(compared[-1])
-        comparison.on_progress(number, len(files), "files")
+    job = _ObjectJob(
+        job=FileJob.of(comparison, match),
+        use_polygons=not use_boxes,
+        rule=None if by_chip is None else by_chip.rule,
+    )
+    scored = score_files(comparison, _score_file, job, files)
+    scorer = job.new_scorer()
+    for one in scored.results:
+        scorer.merge(one.scorer)
+        if by_chip is not None and one.by_chip is not None:
+            by_chip.merge(one.by_chip)
+    tally = total([one.tally for one in scored.results], ObjectTally())
     counts = scorer.counts()
     if not any(count["truth"] for count in counts.values()):
         raise nothing_to_score(labels, "true objects lie in the scored area")
@@ -46,7 +51,9 @@ def measure_objects(comparison: Comparison) -> Measurement:
     if by_chip is not None:
         scores = [*by_chip.scores(), *scores]
     chip_notes = chips_wanted(files, limits) if by_chip is None else by_chip.notes()
-    pictures = {"errors": object_errors(compared, comparison.iou, not use_boxes)}
+    pictures = {
+        "errors": object_errors([one.pictured for one in scored.results], comparison.iou, not use_boxes)
+    }
     if have_confidence:
         curve_of_class = {info.name: scorer.curve(info.id) for info in match.classes}
         pictures["curves"] = curves(curve_of_class, match.classes)
@@ -57,12 +64,53 @@ def measure_objects(comparison: Comparison) -> Measurement:
         counts=counts,
         notes=(
             *match.notes,
-            *left_out.notes(limits.split),
+            *scored.left_out.notes(limits.split),
             *chip_notes,
             *_notes(tally, use_boxes, have_confidence),
         ),
         pictures=pictures,
     )
+
+
+@dataclass(frozen=True)
+class _ObjectJob:
+    """What the scoring of all files has in common."""
+
+    job: FileJob
+    use_polygons: bool
+    rule: OneObjectRule | None
+    """How a chip's object is chosen, if chips are scored as a whole."""
+
+    def new_scorer(self) -> ObjectScorer:
+        """A scorer without any object."""
+        job = self.job
+        return ObjectScorer(job.match.classes, job.iou, use_polygons=self.use_polygons, seed=job.seed)
+
+    def new_by_chip(self) -> OneBoxes | None:
+        """A scorer of chips as a whole, without any chip; None if they are not scored."""
+        job = self.job
+        if self.rule is None:
+            return None
+        return OneBoxes(job.match, job.limits, self.rule, job.iou, job.seed)
+
+
+@dataclass(frozen=True)
+class _ScoredObjects:
+    """What scoring one file gave."""
+
+    scorer: ObjectScorer
+    by_chip: OneBoxes | None
+    tally: ObjectTally
+    pictured: Pictured
+
+
+def _score_file(job: _ObjectJob, file: Found, on_progress: OnProgress) -> _ScoredObjects:
+    scorer, by_chip, tally = job.new_scorer(), job.new_by_chip(), ObjectTally()
+    common = job.job
+    compared = score_objects(file, common.labels, common.match, common.limits, scorer=scorer, tally=tally)
+    if by_chip is not None:
+        by_chip.add(compared)
+    return _ScoredObjects(scorer, by_chip, tally, compared.pictured)
 
 
 def _read(comparison: Comparison) -> list[Found]:

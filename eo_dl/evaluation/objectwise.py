@@ -91,6 +91,25 @@ class Compared:
     labels: PixelLabels
     """The whole truth on `grid`, including labels that are not scored."""
 
+    @property
+    def pictured(self) -> Pictured:
+        """What a picture shows of it."""
+        return Pictured(self.predicted, self.truth, self.grid, self.name)
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """The scored objects of one file, for the error picture."""
+
+    predicted: Objects
+    """Predicted objects, in pixels of `grid`."""
+    truth: Objects
+    """True objects, in pixels of `grid`."""
+    grid: PixelGrid
+    """The common frame."""
+    name: str
+    """Name of the file."""
+
 
 def read_found(part: Part, only_class: str | None) -> Found:
     """The objects of a file.
@@ -164,7 +183,7 @@ def score_objects(
     measured = _measured(found.part, truth)
     tally.truth_not_measured += int((~measured).sum())
     truth = truth.take(measured)
-    blocks = Blocks.of(grid, f"{found.part.path}:")
+    blocks = Blocks.of(grid, found.part.block_prefix)
     scorer.update(predicted, truth, blocks=(blocks.names(predicted.boxes), blocks.names(truth.boxes)))
     return Compared(
         predicted=predicted,

@@ -24,6 +24,7 @@ from ..labels.visibleobjects import visible_objects
 from ..scores.localizationscores import LocalizationScorer
 from ..scores.score import Score
 from .classmatch import ClassMatch
+from .eachfile import total
 from .limits import Limits
 from .objectwise import Compared, Found
 
@@ -60,6 +61,11 @@ class OneBoxes:
         if rule is None or limits.chips is None:
             return None
         return cls(match, limits, rule, iou, seed)
+
+    def merge(self, other: OneBoxes) -> None:
+        """Add what another one scored, after what is here."""
+        self.scorer.merge(other.scorer)
+        self.counts = total([self.counts, other.counts], OneBoxCounts())
 
     def add(self, compared: Compared) -> None:
         """Score the chips on one file."""

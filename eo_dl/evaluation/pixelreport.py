@@ -9,9 +9,9 @@ from ..io.classmap import open_class_map
 from ..scores.pixelscores import PixelScorer
 from .classmatch import ClassMatch, match_classes
 from .comparison import Comparison, Measurement, nothing_to_score
-from .figures import class_bars, error_map
-from .limits import LeftOut
-from .pixelwise import PixelTally, score_map
+from .eachfile import FileJob, score_files, total
+from .figures import MOST_PANELS, class_bars, error_map
+from .pixelwise import MapToScore, PixelTally, score_map
 
 
 def measure_pixels(comparison: Comparison) -> Measurement:
@@ -22,28 +22,21 @@ def measure_pixels(comparison: Comparison) -> Measurement:
     match = match_classes(
         classes, labels.classes, labels.source, comparison.class_map, ids_agree=truth_is_raster
     )
-    scorer = PixelScorer(match.classes, seed=comparison.seed)
-    tally = PixelTally()
-    left_out = LeftOut(len(parts))
-    thumbnails = []
     for part in parts:
         if not _same_classes(open_class_map(part.path).classes, classes):
             raise InputError(
                 f"{part.path}: has other classes than {parts[0].path.name}; evaluate maps of one model at a "
                 "time"
             )
-        with left_out.where_no_chip_lies(part.path.name):
-            thumbnails.append(
-                score_map(
-                    part,
-                    labels,
-                    match,
-                    comparison.limits,
-                    scorer=scorer,
-                    tally=tally,
-                    on_progress=comparison.on_progress,
-                )
-            )
+    # Of many maps the first ones are pictured; which those are is not known before where chips are missing.
+    pictured = [number < MOST_PANELS or comparison.limits.chips is not None for number in range(len(parts))]
+    files = [MapToScore(part, wanted) for part, wanted in zip(parts, pictured, strict=True)]
+    scored = score_files(comparison, score_map, FileJob.of(comparison, match), files)
+    scorer = PixelScorer(match.classes, seed=comparison.seed)
+    for one in scored.results:
+        scorer.merge(one.scorer)
+    tally = total([one.tally for one in scored.results], PixelTally())
+    thumbnails = [one.thumbnail for one in scored.results if one.thumbnail is not None]
     features_lie_elsewhere = not labels.states_extent and not tally.features
     if not tally.scored or features_lie_elsewhere:
         raise nothing_to_score(labels, "pixels of the prediction have a known class in the truth")
@@ -56,7 +49,7 @@ def measure_pixels(comparison: Comparison) -> Measurement:
         counts=_counts(scorer, match.classes),
         notes=(
             *match.notes,
-            *left_out.notes(comparison.limits.split),
+            *scored.left_out.notes(comparison.limits.split),
             *_notes(tally, match, truth_is_raster),
         ),
         confusion=scorer.confusion,

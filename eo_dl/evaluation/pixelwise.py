@@ -13,7 +13,6 @@ from ..chips.measure import in_order
 from ..chips.truth import SceneTruth
 from ..core.arraytypes import BoolArray, UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet
-from ..core.labelset import LabelSet
 from ..core.progress import OnProgress
 from ..core.window import Window
 from ..errors import SceneError
@@ -24,7 +23,8 @@ from ..io.scene import Scene
 from ..labels.classcover import class_mask
 from ..scores.pixelscores import PixelCounts, PixelScorer
 from .classmatch import ClassMatch
-from .limits import Blocks, Limits
+from .eachfile import FileJob
+from .limits import Blocks
 from .predictionfiles import Part
 
 # The truth is rasterized window by window; this bounds memory and does not change the result.
@@ -60,30 +60,43 @@ class Thumbnail:
     """Name of the file."""
 
 
-def score_map(
-    part: Part,
-    labels: LabelSet,
-    match: ClassMatch,
-    limits: Limits,
-    *,
-    scorer: PixelScorer,
-    tally: PixelTally,
-    on_progress: OnProgress,
-    workers: int | None = None,
-) -> Thumbnail:
-    """Add one class map to the scorer, in memory that does not grow with its height.
+@dataclass(frozen=True)
+class MapToScore:
+    """A class map."""
 
-    Strips are read one after the other and scored in threads; the result does not depend on their number
-    (default: one per core).
+    part: Part
+    """The file."""
+    pictured: bool
+    """True if a thumbnail is wanted."""
 
-    Raises `LabelError`, `SceneError`.
+
+@dataclass(frozen=True)
+class ScoredMap:
+    """What scoring a class map gave."""
+
+    scorer: PixelScorer
+    """Its counts by block."""
+    tally: PixelTally
+    """Its pixels, and those that were left out."""
+    thumbnail: Thumbnail | None
+    """A reduced copy; None where none was wanted."""
+
+
+def score_map(job: FileJob, file: MapToScore, on_progress: OnProgress) -> ScoredMap:
+    """Score one class map, in memory that does not grow with its height.
+
+    Strips are read one after the other and scored in threads; the result does not depend on their number.
+
+    Raises `LabelError`, `SceneError`, `NoChipHere`.
     """
+    part, match = file.part, job.match
+    scorer, tally = PixelScorer(match.classes, seed=job.seed), PixelTally()
     class_map = open_class_map(part.path)
     named = _named(class_map, part)
-    areas = limits.areas(named.grid, named.path)
-    truth = SceneTruth.of(labels, named)
+    areas = job.limits.areas(named.grid, named.path)
+    truth = SceneTruth.of(job.labels, named)
     tally.features += len(truth.labels)
-    blocks = Blocks.of(named.grid, f"{part.path}:")
+    blocks = Blocks.of(named.grid, part.block_prefix)
     thumbnail = _Reduced(named.grid.height, named.grid.width)
     for area in areas:
         area.touches(Window(0, 0, 1, 1))  # builds its search tree before threads share it
@@ -110,7 +123,7 @@ def score_map(
                 thumbnail.add(window, predicted, expected)
         return scored
 
-    with closing(in_order(score_strip, class_map.row_strips(), workers)) as strips:
+    with closing(in_order(score_strip, class_map.row_strips(), job.workers)) as strips:
         for strip in strips:
             for scored in strip:
                 tally.outside += scored.outside
@@ -119,7 +132,8 @@ def score_map(
             on_progress(strip[-1].window.row1, named.grid.height, "rows")
     tally.unpredicted = scorer.unpredicted
     tally.scored = int(scorer.confusion.sum())
-    return Thumbnail(thumbnail.predicted, thumbnail.truth, part.path.name)
+    picture = Thumbnail(thumbnail.predicted, thumbnail.truth, part.path.name) if file.pictured else None
+    return ScoredMap(scorer, tally, picture)
 
 
 @dataclass(frozen=True)

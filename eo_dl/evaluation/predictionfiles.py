@@ -12,7 +12,7 @@ from ..errors import InputError, SceneError
 from ..inference.prediction import Prediction
 from ..io.chiptables import PROBABILITY_PREFIX, TABLE_SUFFIX
 from ..io.classmap import raster_tags
-from ..io.discover import RASTER_SUFFIXES
+from ..io.discover import RASTER_SUFFIXES, is_remote, own_path
 from ..io.gate import vector_driver
 from ..io.outputtags import GRID_TAG, KIND_TAG, SCENE_TAG, layer_metadata, read_grid_tag, scene_of_output
 from ..io.scene import Scene, open_scene
@@ -45,6 +45,18 @@ class Part:
     def made_of(self) -> str:
         """The scene it was made from: its path if known, else its name, else the file's own name."""
         return self.scene_path or scene_of_output(self.path, self.tags) or self.scene_name or self.path.name
+
+    @property
+    def block_prefix(self) -> str:
+        """Beginning of the names of its blocks; their order must not depend on how the path is written."""
+        return f"{own_path(self.path)}:"
+
+    def with_own_paths(self) -> Part:
+        """The same with paths that do not depend on the folder in which a process runs."""
+        scene_path = self.scene_path
+        if scene_path is not None and not is_remote(scene_path):
+            scene_path = str(own_path(scene_path))
+        return replace(self, path=own_path(self.path), scene_path=scene_path)
 
 
 def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = None) -> list[Part]:

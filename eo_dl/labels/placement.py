@@ -9,7 +9,7 @@ from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
 from ..core.pixellabels import PixelLabels
 from ..core.rasterlabels import LabelRaster, RasterLabels
-from ..io.discover import own_path
+from ..io.discover import is_remote, own_path
 from ..io.scene import Scene
 from .raster.rasterchoice import raster_of
 
@@ -53,7 +53,16 @@ class PlacedLabels:
 
     def with_own_paths(self) -> PlacedLabels:
         """The same with paths that do not depend on the folder in which a process runs."""
-        raster = self.raster
-        if raster is not None:
-            raster = replace(raster, path=str(own_path(raster.path)))
+        raster = None if self.raster is None else _with_own_path(self.raster)
         return replace(self, scene=self.scene.with_own_path(), raster=raster)
+
+
+def with_own_paths(labels: LabelSet) -> LabelSet:
+    """Labels whose label rasters, if it has any, are found from any folder."""
+    if not isinstance(labels, RasterLabels):
+        return labels
+    return replace(labels, rasters=tuple(_with_own_path(raster) for raster in labels.rasters))
+
+
+def _with_own_path(raster: LabelRaster) -> LabelRaster:
+    return raster if is_remote(raster.path) else replace(raster, path=str(own_path(raster.path)))

@@ -57,6 +57,11 @@ class ChipScorer:
         confusion[int(np.nanargmax(truth)), int(np.argmax(predicted))] = 1
         self._one_class.add(confusion, place)
 
+    def merge(self, other: ChipScorer) -> None:
+        """Add what another scorer of the same classes counted, after what is here."""
+        self._one_class.merge(other._one_class)
+        self._rows += other._rows
+
     @property
     def confusion(self) -> Int64Array | None:
         """(K, K) chips [reference, predicted]; None where a chip may have several classes."""

@@ -8,6 +8,8 @@ those without an object: the right class, or rightly nothing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..core.arrays import Objects
@@ -25,6 +27,15 @@ _PER_CLASS = ("corloc", "mean_box_iou")
 _CHIPS, _WITH_OBJECT, _HITS, _IOU, _RIGHT = range(5)
 
 
+@dataclass(frozen=True)
+class _Chip:
+    """What one chip counts: its block, the channel of its object's class (None: no object) and its row."""
+
+    place: str
+    channel: int | None
+    row: Float64Array
+
+
 class LocalizationScorer:
     """Counts chips, separately for each block of ground, over which intervals are resampled.
 
@@ -40,8 +51,8 @@ class LocalizationScorer:
         self.iou = iou
         self.min_score = min_score
         self._seed = seed
-        self._by_place: dict[str, Float64Array] = {}
-        self._of_class = np.zeros((len(classes), 5))
+        # One by one, and added up at the end: sums of sums of IoUs would differ in the last bits.
+        self._chips: list[_Chip] = []
 
     def update(self, predicted: Objects, truth: Objects, place: str = "") -> None:
         """Add a chip. Of several predictions the one with the highest score is taken.
@@ -57,20 +68,29 @@ class LocalizationScorer:
         best = reported.take(np.argsort(-reported.scores, kind="stable")[:1])
         row = np.zeros(5)
         row[_CHIPS] = 1
+        channel = None
         if not len(truth):
             row[_RIGHT] = not len(best)
         else:
+            channel = int(self.classes.channel_of(truth.class_ids[:1])[0])
             row[_WITH_OBJECT] = 1
             if len(best):
                 overlap = float(ious(best.boxes, truth.boxes[:1])[0])
                 right = best.class_ids[0] == truth.class_ids[0]
                 row[_HITS], row[_IOU], row[_RIGHT] = right and overlap >= self.iou, overlap, right
-            self._of_class[int(self.classes.channel_of(truth.class_ids[:1])[0])] += row
-        self._by_place[place] = self._by_place.get(place, np.zeros(5)) + row
+        self._chips.append(_Chip(place, channel, row))
+
+    def merge(self, other: LocalizationScorer) -> None:
+        """Add what another scorer of the same classes counted, after what is here."""
+        self._chips += other._chips
 
     def scores(self) -> list[Score]:
         """Overall scores, then those per class."""
-        total = sum(self._by_place.values(), start=np.zeros(5))
+        total = sum(self._by_place().values(), start=np.zeros(5))
+        of_class = np.zeros((len(self.classes), 5))
+        for chip in self._chips:
+            if chip.channel is not None:
+                of_class[chip.channel] += chip.row
         values, draws = _values(total[None]), self.draws()
         scores = []
         for name in OVERALL:
@@ -86,7 +106,7 @@ class LocalizationScorer:
                     high=high,
                 )
             )
-        for info, row in zip(self.classes, self._of_class, strict=True):
+        for info, row in zip(self.classes, of_class, strict=True):
             class_values, count = _values(row[None]), int(row[_WITH_OBJECT])
             for name in _PER_CLASS:
                 value = float(class_values[name][0])
@@ -97,10 +117,18 @@ class LocalizationScorer:
         """(R,) overall scores in each of R resamplings of the blocks, the same ones for every scorer of these
         blocks; {} with too few blocks.
         """
-        if len(self._by_place) < FEWEST_BLOCKS:
+        by_place = self._by_place()
+        if len(by_place) < FEWEST_BLOCKS:
             return {}
-        blocks = np.stack([self._by_place[key] for key in sorted(self._by_place)])
+        blocks = np.stack([by_place[place] for place in sorted(by_place)])
         return _values(resampled_counts(len(blocks), seed=self._seed).astype(np.float64) @ blocks)
+
+    def _by_place(self) -> dict[str, Float64Array]:
+        """(5,) sums of each block."""
+        sums: dict[str, Float64Array] = {}
+        for chip in self._chips:
+            sums[chip.place] = sums.get(chip.place, np.zeros(5)) + chip.row
+        return sums
 
     def _threshold(self, name: str) -> float | None:
         return self.iou if name == "corloc" else None

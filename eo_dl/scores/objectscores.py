@@ -130,6 +130,11 @@ class ObjectScorer:
             )
         )
 
+    def merge(self, other: ObjectScorer) -> None:
+        """Add what another scorer of the same classes and thresholds collected, after what is here."""
+        self._updates += other._updates
+        self._places |= other._places
+
     def scores(self) -> list[Score]:
         """Overall scores (counts pooled over classes, AP as the mean over classes), then those per class."""
         tables = [self._table(info.id) for info in self.classes]

@@ -87,6 +87,12 @@ class PixelScorer:
         known = self.by_place.get(place)
         self.by_place[place] = confusion.astype(np.int64) if known is None else known + confusion
 
+    def merge(self, other: PixelScorer) -> None:
+        """Add what another scorer of the same classes counted."""
+        self.unpredicted += other.unpredicted
+        for place, confusion in other.by_place.items():
+            self.add(confusion, place)
+
     @property
     def confusion(self) -> Int64Array:
         """(K, K) [reference, predicted] of all blocks, in channel order."""
