@@ -17,9 +17,9 @@ import numpy as np
 
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array
 from ..core.chipgrid import Cell, ChipGrid
+from ..core.pipeline import Stopped
 from ..core.window import Window
 from ..io.aoi import Aoi
-from .pipeline import Stopped
 from .strips import PixelSource, PixelStrip
 
 # Rows are normalized a few at a time, so that the scratch memory stays in the processor's cache: twice as

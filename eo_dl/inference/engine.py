@@ -23,13 +23,13 @@ import numpy as np
 from ..core.arraytypes import AnyArray
 from ..core.bands import BandSet
 from ..core.chipgrid import ChipGrid
+from ..core.pipeline import Ahead, Behind
 from ..core.progress import OnProgress
 from ..io.aoi import Aoi
 from ..io.gdal import small_cache
 from .backends.backend import Backend, EngineFacts, Scaling, check_raw
 from .batches import BufferPool, CellBatch, Filler, cell_groups, group_window, make_batches
 from .chipdecoders import Decoder
-from .pipeline import Ahead, Behind
 from .strips import PixelSource, RowReader, StripReader, WindowReader, strip_rows
 
 T = TypeVar("T")

@@ -23,6 +23,7 @@ from ..bundle import Bundle
 from ..core.arraytypes import BoolArray, Float32Array, Float64Array, Int64Array
 from ..core.chipgrid import SquareGrid
 from ..core.geometries import reproject
+from ..core.pipeline import Ahead
 from ..core.progress import OnProgress
 from ..errors import ConfigError
 from ..io.atomic import atomic_file, refuse_existing, write_bytes
@@ -35,7 +36,6 @@ from .backends.backend import Backend, Scaling, check_raw, engine_text
 from .chipcells import chip_probabilities
 from .contract import fit_scene
 from .engine import batch_size_for
-from .pipeline import Ahead
 from .plan import Request, chip_tags
 from .prediction import Prediction
 from .spool import Spool
@@ -141,7 +141,7 @@ def _of_group(
     count = len(scenes)
     size = request.compute.batch_size or batch_size_for(backend, bundle.spec.chip_px, len(bundle.bands))
     sums, weights, chips = np.zeros((count, len(bundle.classes))), np.zeros(count), np.zeros(count, np.int64)
-    with Ahead(_batches(_parts(bundle, scenes, request, notes), size), 2, lambda: None) as batches:
+    with Ahead(_batches(_parts(bundle, scenes, request, notes), size), 2) as batches:
         for batch in batches:
             for part, values in zip(batch, _answers(bundle, backend, batch), strict=True):
                 sums[part.image] += part.weight * values

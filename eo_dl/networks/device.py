@@ -113,6 +113,25 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
     return torch.autocast(device.type, dtype=dtype)
 
 
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed torch's global generators of the CPU and of one device; `torch.manual_seed` seeds those of all.
+
+    While no GPU is in use, `torch.manual_seed` notes the call with its whole stack for the GPU that may come:
+    milliseconds, which is too much for every step.
+
+    Args:
+        seed: 64 bits.
+        device: The device on which random numbers will be drawn.
+    """
+    import torch
+
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 def _cpu_has(probe_name: str) -> bool:
     import torch
 

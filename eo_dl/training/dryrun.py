@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -143,14 +144,14 @@ def _validation_seconds(steps: PlainSteps) -> float:
     setup, data = steps.setup, steps.setup.data
     if not data.records["val"]:
         return 0.0
-    batches = fixed_batches(data.dataset("val"), data.batch_size, workers=0)
-    clock = Clock()
     scoring = ChipScoring(data.task, data.codec)
-    first = islice(batches, 1)
-    for chip in predict_chips(steps.network, first, data.codec, setup.device, setup.precision):
-        scoring.add_chip(chip)
-    scoring.values()
-    return clock.lap() * len(batches)
+    with closing(fixed_batches(data.dataset("val"), data.batch_size, workers=0)) as batches:
+        clock = Clock()
+        first = islice(batches, 1)
+        for chip in predict_chips(steps.network, first, data.codec, setup.device, setup.precision):
+            scoring.add_chip(chip)
+        scoring.values()
+        return clock.lap() * len(batches)
 
 
 def _peak_mb(device: torch.device) -> float | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Callable
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 
 from eo_dl.core.classes import ClassSet
 from eo_dl.tasks import OBJECTS, RASTER
-from eo_dl.training.loop.optimizers import make_optimizer, plateau_drops, rate_at
+from eo_dl.training.loop.optimizers import make_optimizer, plateau_drops, rate_at, restore_optimizer
 from eo_dl.training.setup.classweights import LARGEST_RATIO, class_weights
+from eo_dl.training.setup.freeze import parameter_groups
 from eo_dl.training.trainconfig import TrainConfig, batch_size_for
 
 
@@ -115,6 +117,69 @@ def test_every_optimizer_steps_as_its_paper_says(name: str) -> None:
         optimizer.step()
         expected = STEPS[name](expected, gradient, memory)
         assert torch.allclose(network.weight.detach()[0], expected, rtol=1e-6), name
+
+
+def _network_and_batch() -> tuple[torch.nn.Module, torch.Tensor]:
+    """Weights that lie in memory as a training on a CPU has them."""
+    torch.manual_seed(3)
+    # No bias before the batch normalization: its gradient is noise, of which Adam makes whole steps.
+    first = torch.nn.Conv2d(3, 5, 3, bias=False)
+    network = torch.nn.Sequential(first, torch.nn.BatchNorm2d(5), torch.nn.ReLU(), torch.nn.Conv2d(5, 2, 3))
+    network.to(memory_format=torch.channels_last)
+    return network, torch.randn(4, 3, 9, 9).contiguous(memory_format=torch.channels_last)
+
+
+def _steps(network: torch.nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor) -> None:
+    for _ in range(5):
+        optimizer.zero_grad()
+        network(images).square().mean().backward()
+        optimizer.step()
+
+
+def _plain_adamw(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Tensor by tensor, as in checkpoints of older versions."""
+    return torch.optim.AdamW(parameter_groups(network, config), lr=config.lr, foreach=False)
+
+
+def _close(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    theirs = other.state_dict()
+    return all(torch.allclose(value, theirs[name], atol=1e-6) for name, value in one.state_dict().items())
+
+
+def test_the_fused_optimizer_steps_as_the_plain_one() -> None:
+    config = TrainConfig(lr=0.01)
+    (fused, images), (plain, _) = _network_and_batch(), _network_and_batch()
+    _steps(fused, make_optimizer(fused, config), images)
+    _steps(plain, _plain_adamw(plain, config), images)
+    assert _close(fused, plain)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_a_checkpoint_of_an_optimizer_that_was_not_fused_is_continued(layout: torch.memory_format) -> None:
+    config = TrainConfig(lr=0.01)
+    plain, images = _network_and_batch()
+    before = _plain_adamw(plain, config)
+    _steps(plain, before, images)
+    fused, _ = _network_and_batch()
+    fused.load_state_dict(plain.state_dict())
+    saved = copy.deepcopy(before.state_dict())
+    for moments in saved["state"].values():
+        for name, value in moments.items():
+            if value.ndim == 4:
+                moments[name] = value.contiguous(memory_format=layout)
+    optimizer = make_optimizer(fused, config)
+    restore_optimizer(optimizer, saved)
+    assert all(group["fused"] for group in optimizer.param_groups)
+    _steps(plain, before, images)
+    _steps(fused, optimizer, images)
+    assert _close(fused, plain)
+
+
+def test_with_float16_the_gradients_are_clipped_before_a_plain_step() -> None:
+    for precision, fused in (("16", False), ("bf16", True), ("32", True), ("auto", True)):
+        config = TrainConfig.model_validate({"precision": precision})
+        groups = make_optimizer(_network_and_batch()[0], config).param_groups
+        assert {bool(group["fused"]) for group in groups} == {fused}, precision
 
 
 def test_only_adamw_takes_the_decay_from_the_weights() -> None:

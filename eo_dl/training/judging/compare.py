@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from ...bundle import Bundle
 from ...chips.chiprecord import SplitName
 from ...chips.chipset import ChipSet
@@ -53,9 +55,10 @@ def score_model(
     blocks = {record.chip_id: f"{record.scene_index}/{record.block}" for record in records}
     scoring = ChipScoring(task, codec, blocks, bundle.spec.thresholds.get("score"))
     network = bundle.make_network().to(torch_device)
-    batches = fixed_batches(dataset, batch_size_for(None, chips.chip_px, task.output), workers=0)
-    predicted = predict_chips(network, batches, codec, torch_device, used_precision)
-    return score_chips(name or bundle.path.name, split, predicted, scoring)
+    batch_size = batch_size_for(None, chips.chip_px, task.output)
+    with closing(fixed_batches(dataset, batch_size, workers=0)) as batches:
+        predicted = predict_chips(network, batches, codec, torch_device, used_precision)
+        return score_chips(name or bundle.path.name, split, predicted, scoring)
 
 
 def _check_fit(bundle: Bundle, chips: ChipSet) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -122,8 +123,9 @@ class Judge:
         return [dataset[index] for index in chips_to_show(truths, windows)]
 
     def _decode(self, network: TaskNetwork, split: str) -> Iterator[DecodedChip]:
-        batches = fixed_batches(self._data.dataset(split), self._data.batch_size, self.setup.workers)
-        return predict_chips(network, batches, self._data.codec, self.setup.device, self.setup.precision)
+        setup, data = self.setup, self._data
+        with closing(fixed_batches(data.dataset(split), data.batch_size, setup.workers)) as batches:
+            yield from predict_chips(network, batches, data.codec, setup.device, setup.precision)
 
     def _new_scoring(self, threshold: float | None) -> ChipScoring:
         return ChipScoring(self._data.task, self._data.codec, self._data.blocks, threshold)

@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +14,9 @@ import lightning
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
-from torch.utils.data import DataLoader
 
-from ...chips.dataset import Sample
 from ..setup.hardware import Hardware
-from ..setup.loading import EpochBatches
+from ..setup.loading import ChipBatches, FixedBatches
 from ..setup.processes import ProcessLayout
 from .lightningmodule import TrainingModule
 
@@ -32,8 +30,8 @@ _PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 
 def fit(
     module: TrainingModule,
-    train: EpochBatches,
-    val: DataLoader[Sample] | None,
+    train: ChipBatches,
+    val: FixedBatches | None,
     *,
     folder: Path,
     hardware: Hardware,
@@ -76,7 +74,19 @@ def fit(
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
+        with closing(train), nullcontext() if val is None else closing(val):  # no thread outlives the run
+            _fit(trainer, module, train, val)
+
+
+def _fit(
+    trainer: lightning.Trainer, module: TrainingModule, train: ChipBatches, val: FixedBatches | None
+) -> None:
+    try:
         trainer.fit(module, train, val)
+    except SystemExit as error:  # Lightning's answer to Ctrl-C, with exit code 1
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
 
 
 def _strategy(processes: ProcessLayout, find_unused: bool) -> DDPStrategy | str:

@@ -35,6 +35,7 @@ from ...core.arraytypes import UInt8Array
 from ...core.progress import OnProgress
 from ...core.seeds import derived_seed
 from ...errors import Cancelled, TrainingError
+from ...networks.device import seed_generators
 from ...networks.tasknetwork import TaskNetwork
 from ..judging.scoring import ChipScoring
 from ..record.checkpoint import CheckpointFolder, rng_state, set_rng_state
@@ -44,7 +45,7 @@ from ..setup.processes import any_rank, average_batchnorm, from_rank0, is_distri
 from ..setup.sampler import EpochPlan
 from ..trainconfig import TrainConfig
 from .ema import AveragedWeights
-from .optimizers import make_optimizer, plateau_drops, rate_at, set_rate
+from .optimizers import make_optimizer, plateau_drops, rate_at, restore_optimizer, set_rate
 from .stopping import TERMINATED, StopRequest
 
 log = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class TrainingModule(lightning.LightningModule):
         if restored is not None:
             state.become(RunState.from_dict(restored["state"]))
             self.network.load_state_dict(restored["network"])
-            self.trainer.optimizers[0].load_state_dict(restored["optimizer"])
+            restore_optimizer(self.trainer.optimizers[0], restored["optimizer"])
             scaler = self._scaler()
             if scaler is not None and restored["scaler"]:
                 scaler.load_state_dict(restored["scaler"])
@@ -154,7 +155,7 @@ class TrainingModule(lightning.LightningModule):
         """Key the step's randomness and its learning rate by its number."""
         state, config = self.inputs.state, self.inputs.config
         process = [rank()] if rank() else []  # each process has its own dropout
-        torch.manual_seed(derived_seed(config.seed, "step", state.step, *process))
+        seed_generators(derived_seed(config.seed, "step", state.step, *process), self.device)
         updates_per_epoch = math.ceil(self.inputs.plan.steps / config.accumulate)  # of the optimizer
         self._rate = rate_at(
             state.epoch * updates_per_epoch + state.batch // config.accumulate,

@@ -2,12 +2,18 @@
 
 There is no scheduler object and so no scheduler state: a resumed run needs the number of its step and its
 history.
+
+Adam and AdamW are fused: one pass over the memory of all weights instead of a dozen small operations for each
+tensor, with the same result to float tolerance. On a CPU (torch 2.15) the fused pass takes weights, gradients
+and moments in the order in which they lie in memory and does not look at their strides. Autograd gives a
+gradient the strides of its weights, and `restore_optimizer` gives them to the moments.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -27,8 +33,8 @@ _MAKERS: dict[str, Callable[[Groups, TrainConfig], torch.optim.Optimizer]] = {
     ),
     "adagrad": lambda groups, config: torch.optim.Adagrad(groups, lr=config.lr),
     "rmsprop": lambda groups, config: torch.optim.RMSprop(groups, lr=config.lr),
-    "adam": lambda groups, config: torch.optim.Adam(groups, lr=config.lr),
-    "adamw": lambda groups, config: torch.optim.AdamW(groups, lr=config.lr),
+    "adam": lambda groups, config: torch.optim.Adam(groups, lr=config.lr, fused=_is_fused(config)),
+    "adamw": lambda groups, config: torch.optim.AdamW(groups, lr=config.lr, fused=_is_fused(config)),
 }
 
 
@@ -37,8 +43,33 @@ def make_optimizer(network: torch.nn.Module, config: TrainConfig) -> torch.optim
 
     Only adamw decays the weights themselves (Loshchilov & Hutter 2019); the others add the decay to the
     gradient.
+
+    Args:
+        network: On the device on which it is trained.
+        config: The configuration.
     """
     return _MAKERS[config.optimizer](parameter_groups(network, config), config)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Continue from the `state_dict` of an optimizer of the same configuration.
+
+    Whether the optimizer is fused stays as it is; torch would take it from the state, which may come from an
+    older version or another precision.
+
+    Args:
+        optimizer: A new optimizer; it is changed.
+        state: Content of a checkpoint.
+    """
+    groups = [
+        {**saved, "fused": group["fused"]} if "fused" in group else saved
+        for saved, group in zip(state["param_groups"], optimizer.param_groups, strict=True)
+    ]
+    optimizer.load_state_dict({**state, "param_groups": groups})
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
+            if torch.is_tensor(value) and value.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter).copy_(value)  # with the strides of the weights
 
 
 def rate_at(step: int, total: int, config: TrainConfig, *, epoch_steps: int = 1, drops: int = 0) -> float:
@@ -84,6 +115,13 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Use this learning rate for the next step, scaled in each parameter group by its own factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get(SCALE, 1.0)
+
+
+def _is_fused(config: TrainConfig) -> bool:
+    """Not with float16: a fused optimizer takes the scale of the loss off the gradients itself, after the
+    place where they are clipped.
+    """
+    return config.precision != "16"
 
 
 def _onecycle(step: int, total: int) -> float:

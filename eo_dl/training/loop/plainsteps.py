@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import count
 
 import torch
@@ -32,7 +33,8 @@ class PlainSteps:
             def first_batch(epoch: int = epoch) -> tuple[int, int]:
                 return epoch, 0
 
-            yield from train_batches(dataset, setup.plan, first_batch, setup.workers)
+            with closing(train_batches(dataset, setup.plan, first_batch, setup.workers)) as batches:
+                yield from batches
 
     def step(self, batch: Batch, rate: float) -> float:
         """Take one step of the optimizer.

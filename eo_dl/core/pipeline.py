@@ -29,16 +29,21 @@ class _End:
     """Marks the end of a queue."""
 
 
+def _no_other_stage() -> None:
+    """Nobody else can fail."""
+
+
 class Ahead(Generic[T]):
-    """The items of `source`, produced in a thread, at most `depth` ahead. A context manager and an iterator.
+    """The items of `source`, produced in a thread, a few ahead. A context manager and an iterator.
 
     Args:
         source: The items. An error in it is raised by the iteration.
-        depth: Length of the queue.
-        check: Called while waiting; raises if another stage has failed, so that nobody waits forever.
+        depth: Items in the queue, besides the one that is being made or waits for a place.
+        check: Called while waiting; raises if another stage has failed, so that nobody waits forever; by
+            default there is no other stage.
     """
 
-    def __init__(self, source: Iterator[T], depth: int, check: Callable[[], None]) -> None:
+    def __init__(self, source: Iterator[T], depth: int, check: Callable[[], None] = _no_other_stage) -> None:
         self._source, self._check = source, check
         self._queue: queue.Queue[T | _End] = queue.Queue(depth)
         self._stop = threading.Event()

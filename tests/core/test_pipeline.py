@@ -7,16 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from eo_dl.inference.pipeline import Ahead, Behind
-
-
-def never() -> None:
-    """Nobody else failed."""
+from eo_dl.core.pipeline import Ahead, Behind
 
 
 def test_items_arrive_in_order() -> None:
     done: list[int] = []
-    with Behind(done.append, 2) as behind, Ahead(iter(range(100)), 3, never) as ahead:
+    with Behind(done.append, 2) as behind, Ahead(iter(range(100)), 3) as ahead:
         for item in ahead:
             behind.give(item)
     assert done == list(range(100))
@@ -28,7 +24,7 @@ def test_an_error_in_the_source_is_raised_where_items_are_asked_for() -> None:
         raise ValueError("broken file")
 
     seen: list[int] = []
-    with pytest.raises(ValueError, match="broken file"), Ahead(source(), 2, never) as ahead:
+    with pytest.raises(ValueError, match="broken file"), Ahead(source(), 2) as ahead:
         seen.extend(ahead)
 
 
@@ -85,3 +81,25 @@ def test_what_was_given_is_worked_off_when_the_caller_stops() -> None:
     with pytest.raises(KeyboardInterrupt):
         stopped()
     assert done == [0, 1, 2, 3]
+
+
+def test_never_more_than_one_item_beyond_the_queue_is_made_ahead() -> None:
+    made: list[int] = []
+
+    def source() -> Iterator[int]:
+        for item in range(20):
+            made.append(item)
+            yield item
+
+    with Ahead(source(), 1) as ahead:
+        for item in ahead:
+            assert len(made) <= item + 1 + 2, "1 in the queue, 1 beside it"
+    assert made == list(range(20))
+
+
+def test_leaving_early_ends_the_thread() -> None:
+    before = set(threading.enumerate())
+    with Ahead(iter(range(100)), 1) as ahead:
+        assert next(iter(ahead)) == 0
+        assert set(threading.enumerate()) > before
+    assert set(threading.enumerate()) == before
