@@ -10,6 +10,7 @@ from . import options
 from .reporter import Reporter, table
 
 if TYPE_CHECKING:
+    from eo_dl.io.sceneoptions import SceneOptions
     from eo_dl.labels.labeloptions import LabelOptions
 
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--scene", help="The scene that was predicted, if the prediction's file does not name it.", metavar="FILE"
 )
+@options.scenes("trust_vrt", "allow_remote")
 @options.labels("class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated")
 @options.dask
 @options.overwrite
@@ -59,6 +61,7 @@ def command(
     split: Literal["train", "val", "test"],
     class_map: tuple[str, ...],
     scene: str | None,
+    scene_options: SceneOptions,
     label_options: LabelOptions,
     cluster: str | None,
     overwrite: bool,
@@ -79,7 +82,7 @@ def command(
         aoi=aoi,
         iou=iou,
         class_map=_pairs(class_map),
-        chips=chips,
+        chips=None if chips is None else options.chip_set(chips, scene_options),
         split=split,
         scene=scene,
         cluster=cluster,

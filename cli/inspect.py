@@ -28,7 +28,7 @@ Found = tuple[dict[str, object], list[str]]
     is_flag=True,
     help="Also read the pixels of a raster: range, and share of measured pixels, per band.",
 )
-@options.scenes("bands", "nodata", "crs", "trust_vrt")
+@options.scenes("bands", "nodata", "crs", "trust_vrt", "allow_remote")
 @options.labels("class_field", "layer", "where", "label_crs")
 def command(
     reporter: Reporter,
@@ -39,7 +39,7 @@ def command(
 ) -> None:
     """Show what a raster, a label file, a chip set (folder) or a model (.eodl) contains."""
     if (Path(path) / "chips.json").is_file():
-        values, lines = _chip_set(path)
+        values, lines = _chip_set(path, scene_options)
     elif path.endswith(".eodl"):
         values, lines = _model(path)
     elif Path(path).suffix.lower() in VECTOR_SUFFIXES or Path(path).is_dir():
@@ -164,10 +164,8 @@ def _labels(labels: LabelSet) -> Found:
     ]
 
 
-def _chip_set(path: str) -> Found:
-    from eo_dl import open_chip_set
-
-    chips = open_chip_set(path)
+def _chip_set(path: str, scene_options: SceneOptions) -> Found:
+    chips = options.chip_set(path, scene_options)
     summary = chips.summary()
     return {"kind": "chips", **summary.values}, [
         f"{chips.path}: {len(chips.records)} chips of {chips.chip_px} px",

@@ -45,7 +45,7 @@ _WIDTH = 150
     metavar="FILE",
 )
 @options.labels("class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated")
-@options.scenes("bands", "crs", "trust_vrt")
+@options.scenes("bands", "crs", "trust_vrt", "allow_remote")
 @options.compute("device")
 @options.overwrite
 def command(
@@ -79,7 +79,7 @@ def command(
     found = audit_labels(
         source,
         open_scenes(scenes, scene_options),
-        chips=chips,
+        chips=None if chips is None else options.chip_set(chips, scene_options, allow_shared=True),
         model=model,
         label_options=label_options,
         compute=compute,

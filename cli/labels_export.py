@@ -12,6 +12,7 @@ from . import options
 from .reporter import Reporter
 
 if TYPE_CHECKING:
+    from eo_dl.io.sceneoptions import SceneOptions
     from eo_dl.labels.labeloptions import LabelOptions
 
 
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     help="One or three bands to show in PNG and JPEG, by name (default: red, green, blue).",
     metavar="LIST",
 )
+@options.scenes("trust_vrt", "allow_remote")
 @options.labels("class_field", "layer")
 @options.overwrite
 def command(
@@ -74,6 +76,7 @@ def command(
     splits: str,
     images: Literal["tif", "png", "jpg"] | None,
     bands: str | None,
+    scene_options: SceneOptions,
     label_options: LabelOptions,
     overwrite: bool,
 ) -> None:
@@ -87,7 +90,7 @@ def command(
     from eo_dl.exchange.exporting import export_labels
 
     made = export_labels(
-        chips,
+        options.chip_set(chips, scene_options),
         out=out,
         out_format=out_format,
         labels=labels,

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Number of rotated and flipped views per chip.",
 )
-@options.scenes("bands", "nodata", "crs", "scale", "offset", "trust_vrt")
+@options.scenes("bands", "nodata", "crs", "scale", "offset", "trust_vrt", "allow_remote")
 @options.compute("device")
 @options.overwrite
 def command(
@@ -109,7 +109,7 @@ def command(
         ranking=Ranking(by, diversity, views),
         size_px=size_px,
         labels=None if labels is None else labels_of(labels, label_options),
-        chips=chips,
+        chips=None if chips is None else options.chip_set(chips, scene_options),
         aoi=aoi,
         compute=compute,
         overwrite=overwrite,

@@ -15,7 +15,9 @@ scenes -> scene_options
     --crs           inspect, tile, predict, labels check, labels queue, labels start, labels weak
     --scale         predict, labels queue
     --offset        predict, labels queue
-    --trust-vrt     inspect, tile, predict, labels check, labels queue, labels start, labels weak
+    --trust-vrt     inspect, tile, train, retrain, predict, evaluate, labels check, labels export,
+                    labels queue, labels start, labels weak
+    --allow-remote  inspect, tile, train, retrain, evaluate, labels check, labels export, labels queue
 
 labels -> label_options
     --class-field   inspect, tile, retrain, evaluate, labels check, labels convert, labels export,
@@ -57,7 +59,7 @@ import functools
 import logging
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -65,6 +67,10 @@ from eo_dl.labels.formats import READ_FORMATS
 
 from .flagnames import FlagNames
 from .reporter import Reporter
+
+if TYPE_CHECKING:
+    from eo_dl.chips.chipset import ChipSet
+    from eo_dl.io.sceneoptions import SceneOptions
 
 Function = Callable[..., None]
 Decorator = Callable[[Function], Function]
@@ -158,7 +164,22 @@ _SCENE_FLAGS: dict[str, Decorator] = {
     "trust_vrt": click.option(
         "--trust-vrt", is_flag=True, help="Open a VRT whose sources lie outside its own folder."
     ),
+    "allow_remote": click.option(
+        "--allow-remote",
+        multiple=True,
+        metavar="HOST",
+        help="Open scenes on this host that a chip set names (repeatable).",
+    ),
 }
+
+
+def chip_set(path: str, trust: SceneOptions, *, allow_shared: bool = False) -> ChipSet:
+    """The chip set, trusted as far as the flags of this command say."""
+    from eo_dl.chips.chipset import open_chip_set
+
+    return open_chip_set(
+        path, allow_shared=allow_shared, trust_vrt=trust.trust_vrt, allow_remote=trust.allow_remote
+    )
 
 
 def scenes(*fields: str) -> Decorator:

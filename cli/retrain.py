@@ -10,6 +10,7 @@ from . import options
 from .reporter import Reporter, table
 
 if TYPE_CHECKING:
+    from eo_dl.io.sceneoptions import SceneOptions
     from eo_dl.labels.labeloptions import LabelOptions
     from eo_dl.networks.compute import Compute
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 @click.option(
     "--epochs", type=click.IntRange(min=1), help="Maximum number of epochs (default: as for the old model)."
 )
+@options.scenes("trust_vrt", "allow_remote")
 @options.labels("class_field", "classes", "layer")
 @options.compute("device")
 @click.option(
@@ -69,6 +71,7 @@ def command(
     scenes: tuple[str, ...],
     out: str,
     epochs: int | None,
+    scene_options: SceneOptions,
     label_options: LabelOptions,
     compute: Compute,
     resume: bool,
@@ -96,7 +99,7 @@ def command(
 
     done = retrain(
         model,
-        chips,
+        options.chip_set(chips, scene_options),
         labels=None if corrected and labels == "none" else labels,
         corrected=corrected,
         label_options=label_options,

@@ -12,6 +12,8 @@ from .reporter import Reporter, table
 from .scoretable import score_lines
 
 if TYPE_CHECKING:
+    from eo_dl.chips.chipset import ChipSet
+    from eo_dl.io.sceneoptions import SceneOptions
     from eo_dl.networks.compute import Compute
     from eo_dl.training.trainconfig import TrainConfig
 
@@ -82,6 +84,7 @@ class _TaskOption(click.Option):
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Maximum number of epochs.")
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate.")
+@options.scenes("trust_vrt", "allow_remote")
 @options.compute("batch_size", "device", "precision", "workers")
 @click.option(
     "--devices",
@@ -133,6 +136,7 @@ def command(
     backbone_lr_scale: float | None,
     epochs: int | None,
     lr: float | None,
+    scene_options: SceneOptions,
     compute: Compute,
     devices: int | None,
     nodes: int | None,
@@ -175,15 +179,16 @@ def command(
         click.echo(f"{_CONFIG_HEADER}{config_yaml(resolved)}", nl=False)
         return
     _refuse_together(folds=folds is not None, val_fold=val_fold is not None, dry_run=dry_run, find_lr=find_lr)
+    chip_set = options.chip_set(chips, scene_options)
     if dry_run:
-        _say_dry_run(reporter, chips, resolved, val_fold)
+        _say_dry_run(reporter, chip_set, resolved, val_fold)
     elif find_lr:
-        _say_rate(reporter, chips, resolved, out, overwrite)
+        _say_rate(reporter, chip_set, resolved, out, overwrite)
     elif folds is not None:
         from eo_dl.training.folds import train_folds
 
         found = train_folds(
-            chips,
+            chip_set,
             resolved,
             folds=folds,
             out=out,
@@ -198,7 +203,7 @@ def command(
         from eo_dl import train
 
         run = train(
-            chips,
+            chip_set,
             config=resolved,
             out=out,
             val_fold=val_fold,
@@ -222,7 +227,7 @@ def _refuse_together(*, folds: bool, val_fold: bool, dry_run: bool, find_lr: boo
         raise click.UsageError(f"{' and '.join(asked)} cannot be combined; choose one of them")
 
 
-def _say_dry_run(reporter: Reporter, chips: str, config: TrainConfig, val_fold: int | None) -> None:
+def _say_dry_run(reporter: Reporter, chips: ChipSet, config: TrainConfig, val_fold: int | None) -> None:
     from eo_dl.training.dryrun import dry_run
 
     found = dry_run(chips, config, val_fold=val_fold)
@@ -233,7 +238,7 @@ def _say_dry_run(reporter: Reporter, chips: str, config: TrainConfig, val_fold: 
     reporter.result(summary.values, table(summary.rows, summary.header))
 
 
-def _say_rate(reporter: Reporter, chips: str, config: TrainConfig, out: str, overwrite: bool) -> None:
+def _say_rate(reporter: Reporter, chips: ChipSet, config: TrainConfig, out: str, overwrite: bool) -> None:
     from eo_dl.training.findlr import find_lr
 
     picture = Path(out).with_suffix(".lr.png")

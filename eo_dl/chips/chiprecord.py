@@ -10,6 +10,9 @@ from typing import Literal, get_args
 from ..core.gridwindow import GridWindow
 from ..core.window import Window
 
+IMAGES = "images"
+"""The folder of written chips."""
+
 SplitName = Literal["train", "val", "test", "none"]
 SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
@@ -79,6 +82,11 @@ def scene_labels(stems: Sequence[str]) -> tuple[str, ...]:
         name if lowered.count(name.lower()) == 1 else f"{name}_s{number:03d}"
         for number, name in enumerate(safe)
     )
+
+
+def chip_file(name: str) -> str:
+    """The file of a written chip with this id, relative to the chip set."""
+    return f"{IMAGES}/{name}.tif"
 
 
 def chip_id(scene_label: str, window: Window) -> str:

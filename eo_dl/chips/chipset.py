@@ -26,8 +26,9 @@ from ..core.normalization import BandStatistics
 from ..core.pixellabels import PixelLabels
 from ..core.pixelpolygons import polygonize
 from ..core.window import Window
-from ..errors import ChipSetError, ConfigError
+from ..errors import ChipSetError, ConfigError, EoDlError
 from ..io.scene import Scene
+from ..io.sceneoptions import SceneOptions
 from .chiprecord import SPLITS, ChipRecord
 from .conflicts import ChipGround, gave_way
 from .index import read_back_labels, read_records
@@ -289,16 +290,25 @@ def chip_ground(scenes: Sequence[Scene], records: Sequence[ChipRecord], chip_px:
     return ChipGround(places, place_of, outlines)
 
 
-def open_chip_set(chips: ChipSet | str | Path, *, allow_shared: bool = False) -> ChipSet:
+def open_chip_set(
+    chips: ChipSet | str | Path,
+    *,
+    allow_shared: bool = False,
+    trust_vrt: bool = False,
+    allow_remote: Sequence[str] = (),
+) -> ChipSet:
     """A chip set in its present state: edits of splits, keep flags and labels in `chips.gpkg` apply.
 
     Args:
         chips: Folder of the chip set. An opened chip set is returned as it is.
         allow_shared: Also open a set in which edited splits share ground, e.g. to show where.
+        trust_vrt: Let its VRTs name files outside their own folder; what the chip set says of it does not
+            count.
+        allow_remote: Hosts on which it may name scenes, e.g. "tiles.example.org".
 
     Raises:
-        ChipSetError: The folder is no finished chip set, a scene moved or changed, or edited splits share
-            ground.
+        ChipSetError: The folder is no finished chip set, a scene moved or changed, lies on a host that is not
+            allowed, or edited splits share ground.
 
     Example:
         >>> open_chip_set("chips/").summary()  # doctest: +SKIP
@@ -307,17 +317,20 @@ def open_chip_set(chips: ChipSet | str | Path, *, allow_shared: bool = False) ->
         return chips
     folder = Path(chips)
     manifest = read_manifest(folder)
+    trust = SceneOptions(trust_vrt=trust_vrt, allow_remote=allow_remote)
     try:
-        return _opened(folder, manifest, allow_shared)
-    except (KeyError, TypeError) as cause:
+        return _opened(folder, manifest, allow_shared, trust)
+    except EoDlError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, IndexError) as cause:
         raise ChipSetError(
             f"{folder}: its chips.json was edited by hand and is incomplete ({cause!r}); restore it or tile "
             "again"
         ) from cause
 
 
-def _opened(folder: Path, manifest: dict[str, Any], allow_shared: bool) -> ChipSet:
-    scenes = tuple(reopen_scene(entry, folder) for entry in manifest["scenes"])
+def _opened(folder: Path, manifest: dict[str, Any], allow_shared: bool, trust: SceneOptions) -> ChipSet:
+    scenes = tuple(reopen_scene(entry, folder, trust) for entry in manifest["scenes"])
     classes = classes_of(manifest["classes"])
     chip_px = int(manifest["chip_px"])
     records = read_records(folder / INDEX, classes, scenes, chip_px)

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import geopandas as gpd
 import numpy as np
@@ -32,10 +32,11 @@ from ..core.maplabels import MapLabels
 from ..core.rasterlabels import RasterLabels
 from ..core.window import Window
 from ..errors import ChipSetError
+from ..io.confined import is_safe_id
 from ..io.qgisstyles import categories_qml, outline_qml, polygons_qml
 from ..io.scene import Scene
 from ..io.vectorlayers import read_layer, write_layers
-from .chiprecord import SPLITS, ChipRecord, SplitName
+from .chiprecord import SPLITS, ChipRecord, SplitName, chip_file
 from .layerframe import LayerFrame
 from .manifest import labels_crs, rasters_of
 
@@ -48,6 +49,9 @@ SPLIT_COLORS: dict[SplitName, str] = {
 _ANNOTATED_COLOR = "#5b5b5b"
 _IGNORED = "(ignored)"  # shown for features of no class, which are neither learnt nor scored
 _EXAMPLES = 5
+_MOST_FOLDS = 10_000
+_MOST_OBJECTS = 2**31
+Number = TypeVar("Number", int, float)
 
 
 def write_index(
@@ -152,7 +156,9 @@ def read_records(
     rows = table.drop(columns=table.geometry.name).to_dict("records")
     try:
         records = tuple(_record(path, row, class_ids, scenes) for row in rows)
-    except (KeyError, ValueError, TypeError) as cause:
+    except ChipSetError:
+        raise
+    except (KeyError, ValueError, TypeError, OverflowError, AttributeError, RecursionError) as cause:
         raise ChipSetError(
             f"{path}: its layer 'chips' was changed beyond `split` and `keep` ({cause!r}); restore it or "
             "tile again"
@@ -165,6 +171,17 @@ def _record(
     path: Path, row: dict[str, Any], class_ids: Mapping[str, int], scenes: Sequence[Scene]
 ) -> ChipRecord:
     name, scene_index = str(row["chip_id"]), int(row["scene_index"])
+    if not is_safe_id(name):
+        raise ChipSetError(
+            f"{path}: the chip id {name[:80]!r} is no file name of letters, digits, '_' and '-'; restore the "
+            "file or tile again"
+        )
+    file = None if pd.isna(row["file"]) else str(row["file"])
+    if file not in (None, chip_file(name)):
+        raise ChipSetError(
+            f"{path}: chip {name} has the file {file!r:.80}, expected {chip_file(name)}; restore the file or "
+            "tile again"
+        )
     split = str(row["split"]).strip().lower()
     if split not in SPLITS:
         raise ChipSetError(
@@ -182,14 +199,27 @@ def _record(
         scene_index=scene_index,
         window=GridWindow.of(window, scenes[scene_index].grid),
         split=split,
-        fold=None if pd.isna(row["fold"]) else int(row["fold"]),
+        fold=None if pd.isna(row["fold"]) else _between(int(row["fold"]), 0, _MOST_FOLDS),
         keep=not pd.isna(row["keep"]) and bool(row["keep"]),
-        valid_share=float(row["valid_share"]),
-        class_shares={class_ids[name]: float(share) for name, share in class_shares.items()},
-        object_counts={class_ids[name]: int(count) for name, count in object_counts.items()},
+        valid_share=_between(float(row["valid_share"]), 0, 1),
+        class_shares={class_ids[name]: _share(share) for name, share in class_shares.items()},
+        object_counts={
+            class_ids[name]: _between(int(n), 0, _MOST_OBJECTS) for name, n in object_counts.items()
+        },
         block=str(row["block"]),
-        file=None if pd.isna(row["file"]) else str(row["file"]),
+        file=file,
     )
+
+
+def _share(value: object) -> float:
+    return _between(float(str(value)), 0, 1.001)
+
+
+def _between(value: Number, least: float, most: float) -> Number:
+    """The value. Raises `ValueError` if it is out of range, as NaN is."""
+    if not least <= value <= most:
+        raise ValueError(f"{value} is not between {least} and {most}")
+    return value
 
 
 def _check_records(path: Path, records: Sequence[ChipRecord], scenes: Sequence[Scene], chip_px: int) -> None:

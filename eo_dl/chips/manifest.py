@@ -26,11 +26,12 @@ from ..core.labelset import FeatureLabels, LabelSet
 from ..core.maplabels import MapLabels
 from ..core.pixelgrid import PixelGrid
 from ..core.rasterlabels import LabelRaster, RasterLabels
-from ..errors import ChipSetError, EoDlError
-from ..io.discover import is_remote, own_path
+from ..errors import ChipSetError, EoDlError, SceneError
+from ..io.discover import is_remote, own_path, refuse_unnamed_hosts
 from ..io.scene import Scene, open_scenes
 from ..io.sceneoptions import SceneOptions
 from .chiprecord import ChipRecord
+from .manifestcheck import check_values
 from .sampling import Sampling
 from .splits import Split
 
@@ -40,6 +41,8 @@ MANIFEST = "chips.json"
 INDEX = "chips.gpkg"
 CONTACT_SHEET = "contact_sheet.png"
 _END_BYTES = 65536
+_MOST_BYTES = 2**29
+_KEPT_OPTIONS = ("nodata", "crs", "scale", "offset")
 
 PlainValues = dict[str, Any]
 """Values as JSON holds them."""
@@ -61,18 +64,21 @@ def read_manifest(folder: Path) -> PlainValues:
             raise ChipSetError(
                 f"{folder}: has no {name}, so it is not a finished chip set; make it with `eo-dl tile`"
             )
+    if path.stat().st_size > _MOST_BYTES:
+        raise ChipSetError(f"{path}: is larger than {_MOST_BYTES >> 20} MB; run `eo-dl tile` again")
     try:
         manifest = json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as cause:
+    except (ValueError, RecursionError) as cause:
         raise ChipSetError(f"{path}: is not readable JSON ({cause}); run `eo-dl tile` again") from cause
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ChipSetError(f"{path}: is not the manifest of a chip set; make one with `eo-dl tile`")
     version = manifest.get("format_version", 0)
-    if version > FORMAT_VERSION:
+    if not isinstance(version, int) or version > FORMAT_VERSION:
         raise ChipSetError(
             f"{path}: was made by eo_dl {manifest.get('eo_dl')} in format {version}; this version reads "
             f"formats up to {FORMAT_VERSION}; update eo_dl"
         )
+    check_values(manifest, str(path))
     return manifest
 
 
@@ -121,23 +127,30 @@ def scene_entry(scene: Scene, folder: Path) -> PlainValues:
         "path": scene.path if scene.remote else str(own_path(scene.path)),
         "relative": None if scene.remote else _relative(own_path(scene.path), folder.resolve()),
         "bands": [asdict(band) for band in scene.bands],
-        "options": {**asdict(scene.options), "bands": None},  # `bands` has them, with their names
+        # `bands` has the bands, with their names. What a scene may do is decided by each run for itself.
+        "options": {name: getattr(scene.options, name) for name in _KEPT_OPTIONS},
         "native": _grid_entry(scene.native),
         "size": [scene.grid.height, scene.grid.width],
         "fingerprint": scene.fingerprint(),
     }
 
 
-def reopen_scene(entry: PlainValues, folder: Path) -> Scene:
+def reopen_scene(entry: PlainValues, folder: Path, trust: SceneOptions) -> Scene:
     """The scene of an entry.
+
+    Args:
+        entry: The entry.
+        folder: The folder of the chip set.
+        trust: What this run lets scenes do (`trust_vrt`, `allow_remote`); what the entry says of it does not
+            count.
 
     Raises:
         ChipSetError: The file is missing, cannot be opened or has changed.
     """
-    path = _find(entry, folder, "scene")
+    path = _find(entry, folder, "scene", trust)
     native = _grid(entry["native"])
     try:
-        scene = _open(path, entry, native)
+        scene = _open(path, entry, native, trust)
     except EoDlError as cause:
         raise ChipSetError(
             f"{folder}: its scene {path} can no longer be opened ({cause}); restore the file or tile again"
@@ -156,19 +169,24 @@ def reopen_scene(entry: PlainValues, folder: Path) -> Scene:
     return replace(scene, grid=scene.native.resized(height, width))
 
 
-def _open(path: str, entry: PlainValues, native: PixelGrid) -> Scene:
-    options = SceneOptions(**entry["options"])
+def _open(path: str, entry: PlainValues, native: PixelGrid, trust: SceneOptions) -> Scene:
+    stated = {name: value for name, value in entry["options"].items() if name in _KEPT_OPTIONS}
+    options = SceneOptions(**stated, trust_vrt=trust.trust_vrt, allow_remote=trust.allow_remote)
     (scene,) = open_scenes(path, options)
     if native.crs is not None and scene.native.crs != native.crs:
         (scene,) = open_scenes(path, replace(options, crs=native.crs.to_wkt()))
     return scene
 
 
-def _find(entry: PlainValues, folder: Path, kind: str) -> str:
+def _find(entry: PlainValues, folder: Path, kind: str, trust: SceneOptions) -> str:
     """The recorded path, else the path relative to the chip set, for project folders that moved as a
     whole.
     """
     path, relative = str(entry["path"]), entry["relative"]
+    try:
+        refuse_unnamed_hosts([path], folder, "set `allow_remote={host}`", trust.allow_remote)
+    except SceneError as cause:
+        raise ChipSetError(str(cause)) from cause
     if is_remote(path) or Path(path).exists():
         return path
     if relative is not None:
@@ -288,7 +306,9 @@ def _raster_entry(raster: LabelRaster, folder: Path) -> PlainValues:
     }
 
 
-def rasters_of(entry: PlainValues, folder: Path) -> tuple[LabelRaster, ...]:
+def rasters_of(
+    entry: PlainValues, folder: Path, trust: SceneOptions = SceneOptions()
+) -> tuple[LabelRaster, ...]:
     """The label rasters of an entry, where they are now.
 
     Raises:
@@ -296,7 +316,7 @@ def rasters_of(entry: PlainValues, folder: Path) -> tuple[LabelRaster, ...]:
     """
     return tuple(
         LabelRaster(
-            path=_find(raster, folder, "label raster"),
+            path=_find(raster, folder, "label raster", trust),
             values=dict(raster["values"]),
             ignore_values=tuple(raster["ignore_values"]),
             band_ids=tuple(raster["band_ids"]),

@@ -12,7 +12,8 @@ from ..core.imagelabels import WholeImageLabels
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
 from ..io.atomic import atomic_folder, refuse_existing
-from ..io.scene import SceneSources
+from ..io.discover import host_of
+from ..io.scene import Scene, SceneSources
 from ..labels.coverage import match_labels
 from ..labels.reading import read_labels
 from .build import TileJob, make_chip_set
@@ -207,7 +208,7 @@ def _tile(
         gsd_m=chips_gsd_m,
         sampling=sampling,
         split=split,
-        split_like=None if split.like is None else open_chip_set(split.like),
+        split_like=None if split.like is None else _open_again(split.like, ready),
         seed=wanted.seed,
         write_chips=wanted.write_chips,
         workers=wanted.workers,
@@ -217,7 +218,18 @@ def _tile(
     )
     with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
         make_chip_set(job, folder, out)
-    return open_chip_set(out)
+    return _open_again(out, ready)
+
+
+def _open_again(chips: str | Path, scenes: Sequence[Scene]) -> ChipSet:
+    """A chip set, trusted as far as the scenes of this run are: their hosts were typed."""
+    allowed = {host for scene in scenes for host in scene.options.allow_remote}
+    allowed |= {host_of(scene.path) for scene in scenes if scene.remote}
+    return open_chip_set(
+        chips,
+        trust_vrt=any(scene.options.trust_vrt for scene in scenes),
+        allow_remote=sorted(allowed),
+    )
 
 
 def _regions(

@@ -13,11 +13,13 @@ from ..core.arrays import Chip
 from ..core.arraytypes import AnyArray, BoolArray, UInt8Array
 from ..core.gridwindow import require_grid
 from ..core.window import Window
+from ..errors import SceneError
 from ..io.atomic import disk_errors, part_name
+from ..io.confined import inside
 from ..io.gdal import open_dataset, scene_errors
 from ..io.rasterwriter import encode_geotiff
 from ..io.scene import Scene
-from .chiprecord import chip_id
+from .chiprecord import IMAGES, chip_file, chip_id
 from .measure import Candidate, enough_valid
 
 MOST_DECODED = 8.0
@@ -26,7 +28,7 @@ MOST_DECODED = 8.0
 # Scenes that fit GDAL's block cache are decoded once, whatever their layout.
 _CACHE_BYTES = 256 * 2**20
 _SEQUENTIAL = {"PNG", "JPEG"}  # decoded from the top, whatever is read
-IMAGES, MASKS = "images", "masks"
+MASKS = "masks"
 
 
 def decode_ratio(scenes: Sequence[Scene], candidates: Sequence[Candidate]) -> float:
@@ -104,12 +106,12 @@ class ChipWriter:
         valid_share, scene = float(chip.valid.mean()), self.scenes[candidate.scene_index]
         if not enough_valid(valid_share, candidate.window, scene, self.min_valid):
             return None
-        name = f"{chip_id(self.scene_labels[candidate.scene_index], candidate.window)}.tif"
+        identity = chip_id(self.scene_labels[candidate.scene_index], candidate.window)
         encoded_mask = encode_geotiff(mask[None], chip.grid, nodata=255, descriptions=("class",))
         with disk_errors(self.out):
-            write_whole(self.folder / IMAGES / name, chip_geotiff(chip))
-            write_whole(self.folder / MASKS / name, encoded_mask)
-        return f"{IMAGES}/{name}"
+            write_whole(self.folder / chip_file(identity), chip_geotiff(chip))
+            write_whole(self.folder / MASKS / f"{identity}.tif", encoded_mask)
+        return chip_file(identity)
 
     def remove_remains(self) -> None:
         """Delete what a machine left that died while it wrote."""
@@ -141,14 +143,26 @@ def chip_geotiff(chip: Chip) -> bytes:
     )
 
 
-def read_written(path: Path, band_count: int) -> tuple[AnyArray, BoolArray]:
+def read_written(
+    path: Path, band_count: int, size: tuple[int, int] | None = None
+) -> tuple[AnyArray, BoolArray]:
     """Stored pixels (C, H, W) and valid mask (H, W) of a written chip.
 
+    Args:
+        path: The file.
+        band_count: Number of bands.
+        size: (height, width) that it must have.
+
     Raises:
-        SceneError: The file is missing or damaged.
+        SceneError: The file is missing or damaged, or has another size.
     """
     # Alone: a chip has no files beside it, so what lies there is not ours.
     with open_dataset(str(path), "GTiff", alone=True) as dataset, scene_errors(str(path), "cannot be read"):
+        if size not in (None, dataset.shape) or dataset.count < band_count:
+            raise SceneError(
+                f"{path}: has {dataset.width}x{dataset.height} px and {dataset.count} bands, which is not "
+                "the chip that was cut; tile again"
+            )
         pixels = dataset.read(list(range(1, band_count + 1)))
         if MaskFlags.per_dataset not in dataset.mask_flag_enums[0]:
             return pixels, np.ones(pixels.shape[1:], np.bool_)
@@ -163,5 +177,6 @@ def written_chip(folder: Path, file: str, window: Window, scene: Scene) -> Chip:
         SceneError: The file is missing or damaged.
     """
     require_grid(window, scene.grid, scene.path)
-    pixels, valid = read_written(folder / file, len(scene.bands))
+    size = (window.height, window.width)
+    pixels, valid = read_written(inside(folder, file), len(scene.bands), size)
     return Chip(pixels, valid, scene.grid.crop(window), scene.bands, window)

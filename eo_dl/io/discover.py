@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ..errors import SceneError
@@ -15,6 +16,39 @@ RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".gtif", ".gtiff", ".vrt", ".png",
 def is_remote(path: str) -> bool:
     """True for `/vsi...` paths and URLs, which GDAL opens itself; such strings are passed on untouched."""
     return path.startswith("/vsi") or "://" in path
+
+
+def host_of(path: str) -> str:
+    """Where a remote path leads: the host of a URL ("tiles.example.org"), else GDAL's file system and what it
+    is asked for first ("/vsis3/bucket").
+    """
+    hosts = re.findall(r"://([^/?#\s]+)", path)
+    if hosts:
+        return str(hosts[-1]).rpartition("@")[2].lower()
+    parts = [part for part in path.split("/") if part]
+    return "/" + "/".join(parts[:2])
+
+
+def refuse_unnamed_hosts(
+    paths: Iterable[str], source: str | Path, advice: str, allowed: Collection[str] = ()
+) -> None:
+    """Refuse remote scenes that a file names and nobody typed: opening them tells their host about this run.
+
+    Args:
+        paths: The paths that the file names.
+        source: The file, for the message.
+        advice: What to do, with "{host}" for the host.
+        allowed: Hosts that were typed, as `host_of` gives them.
+
+    Raises:
+        SceneError: A path leads to another host.
+    """
+    for path in paths:
+        if is_remote(path) and host_of(path) not in allowed:
+            raise SceneError(
+                f"{source}: names the scene {path[:200]!r} on another machine, which was not asked for; if "
+                f"you trust it, {advice.replace('{host}', host_of(path))}"
+            )
 
 
 def own_path(path: str | Path) -> Path:

@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import rasterio
@@ -19,8 +22,11 @@ from rasterio.enums import ColorInterp, MaskFlags
 from ..core.bands import Band, BandSet, canonical_name
 from ..core.pixelgrid import PixelGrid, apply_affine
 from ..errors import SceneError
+from .discover import is_remote
 from .gate import raster_driver
 from .gdal import open_dataset, scene_errors
+from .sizecheck import check_size
+from .vrt import pixel_files
 
 _COLOR_NAMES = {"red", "green", "blue", "nir", "rededge", "swir", "pan", "coastal"}
 _ACQUIRED_TAGS = (
@@ -94,6 +100,8 @@ def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vr
     """
     driver = raster_driver(path, trust_vrt)
     with open_dataset(path, driver, trust_vrt=trust_vrt) as dataset, scene_errors(path, "cannot be read"):
+        if not is_remote(path) and not trust_vrt:
+            check_size(dataset, path, pixel_files(Path(path)) if driver == "VRT" else [Path(path)])
         notes: list[str] = []
         grid = _grid(dataset, path, crs, notes)
         alpha: list[int] = []
@@ -224,26 +232,38 @@ def _bands(
     nodata: float | str | None,
     notes: list[str],
 ) -> BandSet:
-    for dtype in sorted({dataset.dtypes[number - 1] for number in numbers}):
+    dtypes = dataset.dtypes
+    for dtype in sorted({dtypes[number - 1] for number in numbers}):
         if dtype.startswith("complex"):
             raise SceneError(
                 f"{path}: expected real numbers, found {dtype} values; write amplitude or intensity first, "
                 "e.g. rio calc"
             )
     names = _names(dataset, numbers, notes)
+    facts = _BandFacts(dataset.dtypes, dataset.scales, dataset.offsets, dataset.nodatavals)
     pairs = zip(numbers, names, strict=True)
-    return BandSet(tuple(_band(dataset, path, number, name, nodata) for number, name in pairs))
+    return BandSet(tuple(_band(dataset, facts, path, number, name, nodata) for number, name in pairs))
+
+
+class _BandFacts(NamedTuple):
+    """Properties of all bands: rasterio collects each anew, from all bands, whenever it is asked."""
+
+    dtypes: Sequence[str]
+    scales: Sequence[float]
+    offsets: Sequence[float]
+    nodatavals: Sequence[float | None]
 
 
 def _names(dataset: rasterio.DatasetReader, numbers: list[int], notes: list[str]) -> list[str | None]:
     """A name per band: its description, else its colour; None without a name of its own."""
     names = []
+    colors, descriptions = dataset.colorinterp, dataset.descriptions
     for number in numbers:
-        color = dataset.colorinterp[number - 1].name
+        color = colors[number - 1].name
         only_band = len(numbers) == 1 and color in ("gray", "palette")
         fallback = color if only_band or color in _COLOR_NAMES else ""
-        names.append(canonical_name(dataset.descriptions[number - 1] or "") or fallback)
-    duplicates = {name for name in names if name and names.count(name) > 1}
+        names.append(canonical_name(descriptions[number - 1] or "") or fallback)
+    duplicates = {name for name, count in Counter(names).items() if name and count > 1}
     if duplicates:
         listed = ", ".join(sorted(duplicates)[:5])
         notes.append(f"several bands are called {listed}; they are used by number")
@@ -251,13 +271,18 @@ def _names(dataset: rasterio.DatasetReader, numbers: list[int], notes: list[str]
 
 
 def _band(
-    dataset: rasterio.DatasetReader, path: str, number: int, name: str | None, nodata: float | str | None
+    dataset: rasterio.DatasetReader,
+    facts: _BandFacts,
+    path: str,
+    number: int,
+    name: str | None,
+    nodata: float | str | None,
 ) -> Band:
-    dtype = dataset.dtypes[number - 1]
+    dtype = facts.dtypes[number - 1]
     if dtype == "float16":
         # As GDAL before 3.11 does by itself; half floats are too coarse to compute with.
         dtype = "float32"
-    scale, offset = dataset.scales[number - 1], dataset.offsets[number - 1]
+    scale, offset = facts.scales[number - 1], facts.offsets[number - 1]
     if not (math.isfinite(scale) and math.isfinite(offset)) or scale == 0:
         raise SceneError(
             f"{path}: band {number} has the scale {scale:g} and offset {offset:g}, which lose its values; "
@@ -270,7 +295,7 @@ def _band(
         dtype=dtype,
         scale=float(scale),
         offset=float(offset),
-        nodata=_nodata(dataset.nodatavals[number - 1], dtype, path, nodata, number),
+        nodata=_nodata(facts.nodatavals[number - 1], dtype, path, nodata, number),
         wavelength_um=_wavelength(dataset, number),
     )
 

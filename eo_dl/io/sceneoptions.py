@@ -37,9 +37,13 @@ class SceneOptions:
     trust_vrt: bool = False
     """Let a VRT name files outside its own folder."""
 
+    allow_remote: Sequence[str] = ()
+    """Hosts ("tiles.example.org", "/vsis3/bucket") on which a chip set may name scenes."""
+
     def __post_init__(self) -> None:
         # Lists become tuples and numbers as text become numbers, so that equal options compare equal.
         object.__setattr__(self, "bands", self.band_names)
+        object.__setattr__(self, "allow_remote", tuple(self.allow_remote))
         object.__setattr__(self, "nodata", _nodata(self.nodata))
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if value is not None and not math.isfinite(value):

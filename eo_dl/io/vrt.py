@@ -108,6 +108,15 @@ def vrt_sources(path: Path) -> list[Path]:
     return sorted(source for source in sources if source.is_file())
 
 
+def pixel_files(path: Path, depth: int = 0) -> list[Path]:
+    """The files with the pixels of a VRT: its sources, and those of the VRTs among them."""
+    files: list[Path] = []
+    for source in vrt_sources(path):
+        nested = source.suffix.lower() == ".vrt" and depth < _MAX_DEPTH
+        files += pixel_files(source, depth + 1) if nested else [source]
+    return files
+
+
 def _sources(root: Element) -> Iterator[Element]:
     return (element for element in root.iter() if _name(element) == _SOURCE)
 

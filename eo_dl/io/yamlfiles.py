@@ -19,10 +19,19 @@ from ..errors import ConfigError
 Model = TypeVar("Model", bound=BaseModel)
 
 _MAX_BYTES = 4 * 2**20
+_MOST_LEVELS = 100
+_MOST_NODES = 1_000_000
+_ENDLESS = 2**62
 
 
 class _StrictLoader(yaml.SafeLoader):
     """YAML with fewer surprises: 1e-3 is a number, and only true and false are booleans ("no" is Norway)."""
+
+    def fetch_flow_collection_start(self, *kind: Any) -> None:
+        """See PyYAML, whose time grows with the square of the brackets within brackets."""
+        if self.flow_level >= _MOST_LEVELS:
+            raise RecursionError
+        super().fetch_flow_collection_start(*kind)
 
 
 _REPLACED_TAGS = ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp")
@@ -77,6 +86,11 @@ def parse_yaml(text: str, source: str) -> dict[str, Any]:
         node = loader.get_single_node()
         if node is None:
             return {}
+        if _written_out(node, {}) > _MOST_NODES:
+            raise ConfigError(
+                f"{source}: has more than {_MOST_NODES} values once its aliases (*name) are written out; "
+                "simplify it"
+            )
         _check_node(node, source)
         document = loader.construct_document(node)
     except yaml.YAMLError as cause:
@@ -106,6 +120,26 @@ def validate(model: type[Model], data: dict[str, Any], source: str) -> Model:
         return model.model_validate(data)
     except ValidationError as cause:
         raise ConfigError(f"{source}: {_first_problem(model, cause)}") from cause
+
+
+def _written_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """Number of nodes with aliases written out, of which a few lines can make billions; one that holds itself
+    counts as endless.
+
+    Args:
+        node: The node.
+        known: Numbers by identity of a node.
+    """
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = _ENDLESS  # until it is known, which it is not inside itself
+    children: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        children = [child for pair in node.value for child in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        children = node.value
+    known[id(node)] = 1 + sum(_written_out(child, known) for child in children)
+    return known[id(node)]
 
 
 def _check_node(node: yaml.Node, source: str) -> None:

@@ -102,3 +102,29 @@ def test_wrong_keys_and_values_are_one_line_with_the_fix(data, words):
     with pytest.raises(ConfigError, match=words) as caught:
         validate(Outer, data, "c.yaml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a0: &a0 x\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)),
+        "a: &a {b: *a}\n",
+        "a: &a [*a]\n",
+    ],
+    ids=["a few lines that are billions of values", "a mapping in itself", "a list in itself"],
+)
+def test_aliases_without_end_are_one_line(text):
+    """Validation wrote them out: minutes, and all memory."""
+    with pytest.raises(ConfigError, match="once its aliases") as caught:
+        parse_yaml(text, "x.yaml")
+    assert "\n" not in str(caught.value)
+
+
+def test_aliases_are_read():
+    assert parse_yaml("a: &a {b: 1}\nc: *a\n", "x.yaml") == {"a": {"b": 1}, "c": {"b": 1}}
+
+
+def test_brackets_in_brackets_are_one_line():
+    """3000 of them took PyYAML 13 s."""
+    with pytest.raises(ConfigError, match="nested too deeply"):
+        parse_yaml("a: " + "[" * 100_000, "x.yaml")

@@ -15,6 +15,7 @@ from ...core.labelset import FeatureLabels, LabelSet
 from ...core.progress import OnProgress, silent
 from ...core.rasterlabels import RasterLabels
 from ...errors import EoDlError, LabelError
+from ...io.discover import refuse_unnamed_hosts
 from ...io.scene import Scene, SceneSources, open_scenes
 from ...labels.classrequest import parse_classes
 from ...labels.coverage import match_labels
@@ -91,6 +92,7 @@ def check_with_scenes(
     project_classes = () if project is None else project.classes.names
     opened = open_scenes(scenes)
     if not opened and project is not None:
+        refuse_unnamed_hosts(project.scenes, sources.name, "name it with `scenes`")
         opened = open_scenes(project.scenes)
     opened = opened or tuple(fallback)
 

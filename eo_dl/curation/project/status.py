@@ -16,6 +16,7 @@ from ...core.arraytypes import Float64Array, GeometryArray
 from ...core.geometries import reproject
 from ...core.htmlcard import card
 from ...core.pixelgrid import PixelGrid
+from ...io.discover import refuse_unnamed_hosts
 from ...io.scene import Scene, SceneSources, open_scenes
 from ...labels.labeloptions import LabelOptions
 from .drawn import Drawn, read_drawn
@@ -177,7 +178,10 @@ def labels_status(
         >>> labels_status("labels.gpkg").advice  # doctest: +SKIP
     """
     drawn = read_drawn(labels, label_options)
-    opened = open_scenes(scenes) or open_scenes(drawn.scenes)
+    opened = open_scenes(scenes)
+    if not opened:
+        refuse_unnamed_hosts(drawn.scenes, drawn.source, "name it with `scenes`")
+        opened = open_scenes(drawn.scenes)
     areas = _areas(drawn.geometries, drawn.crs)
     annotated = np.empty(0) if drawn.annotated is None else _areas(drawn.annotated, drawn.crs)
     share, chips = _coverage(drawn, opened)

@@ -26,6 +26,8 @@ from .parameters import EXTENT, definitions, is_automatic, kind_of, qgis_name
 _WITH_LAYER_OPTION = ("labels", "truth", "source")
 # Parameters whose layer may be copied into a file of its own: shapes and classes are all that is read.
 _COPIED = ("aoi", "annotated", "truth")
+# Parameters that name a chip set.
+_CHIP_SETS = ("chips", "split_like")
 
 
 class CommandAlgorithm(QgsProcessingAlgorithm):
@@ -107,7 +109,8 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             self._copy_layer(parameter, layer_in_file, parameters, context, feedback)
         if "layer" in self._names and layer_name:
             self._values["layer"] = layer_name
-        if "trust_vrt" in self._names:
+        # Not for a chip set, whose VRTs are those of whoever made it.
+        if "trust_vrt" in self._names and not any(self._values.get(name) for name in _CHIP_SETS):
             self._values["trust_vrt"] = True
         self._add_extent(parameters, context)
         self._out = self._values.get("out") or ""

@@ -34,7 +34,8 @@ NOT_ASKED = {
     "cluster": "is for many machines",
     "layer": "is that of the chosen layer",
     "print_config": "prints text",
-    "trust_vrt": "always set: the user has chosen the file, or opened it in QGIS",
+    "trust_vrt": "set where no chip set is named: the user has chosen the file, or opened it in QGIS",
+    "allow_remote": "is for chip sets of other people, which the command line is for",
 }
 
 
