@@ -78,12 +78,12 @@ def _real_type(dtype: str) -> str:
 def _block_bytes(dataset: rasterio.DatasetReader) -> int:
     height, width = dataset.block_shapes[0]
     bands = dataset.count if dataset.interleaving is not None and dataset.interleaving.name == "pixel" else 1
-    return min(height, dataset.height) * min(width, dataset.width) * _item_bytes(dataset) * bands
+    return int(min(height, dataset.height) * min(width, dataset.width) * _item_bytes(dataset) * bands)
 
 
 def _block_count(dataset: rasterio.DatasetReader) -> int:
     height, width = dataset.block_shapes[0]
-    return math.ceil(dataset.height / height) * math.ceil(dataset.width / width)
+    return int(math.ceil(dataset.height / height) * math.ceil(dataset.width / width))
 
 
 def _ends_too_early(dataset: rasterio.DatasetReader, size: int) -> bool:
