@@ -12,12 +12,13 @@ import argparse
 import datetime
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import torch
+from measuring import Row, add_common_options, compared, write_rows
 from predict import CACHE, OnePixel, StandIn, machine, scene, spec
 
 from eo_dl.inference.backends.torchbackend import TorchBackend
@@ -62,13 +63,27 @@ def measure(size: int, rounds: int) -> dict[str, float]:
     return medians | {"bytes_per_px": stored / size**2, "map_per_px": len(whole) / size**2}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> list[Row]:
+    """Measure and record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+    add_common_options(parser)
+    options = parser.parse_args(argv)
+    if options.quick:
+        options.size, options.rounds = 2048, 1
     where, figures = machine(), measure(options.size, options.rounds)
     mpx = options.size**2 / 1e6
+    rows = [
+        compared(
+            f"predict in {SHARDS} shards and assemble, {options.size} px, 1x1 network",
+            figures["shards"] + figures["assembly"],
+            "CPU s",
+            "predict in one run",
+            figures["once"],
+        )
+    ]
+    write_rows(rows, options)
     lines = [
         "# shards: recorded result",
         "",
@@ -86,8 +101,10 @@ def main() -> None:
         f"Size {options.size} px, 1x1 network. Rows of chips on disk: {figures['bytes_per_px']:.3f} bytes "
         f"per pixel; the map: {figures['map_per_px']:.3f}. The bytes of the map are those of one run.",
     ]
-    Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
+    if not options.quick:
+        Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return rows
 
 
 if __name__ == "__main__":

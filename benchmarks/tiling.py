@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -24,7 +23,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -32,6 +31,7 @@ import geopandas as gpd
 import numpy as np
 import rasterio
 import shapely
+from measuring import Row, add_common_options, high_water_mb, write_rows
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize
 from rasterio.transform import from_origin
@@ -181,31 +181,20 @@ def child(size_px: int, write_chips: bool) -> None:
     print(json.dumps(high_water_mb()))
 
 
-def high_water_mb() -> float:
-    """Peak resident memory of this program.
-
-    `getrusage` would also count what the process was before `exec`.
-    """
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return (
-        int(next(line for line in status.read_text().splitlines() if line.startswith("VmHWM")).split()[1])
-        / 1024
-    )
-
-
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> list[Row]:
     """Measure and record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--skip-memory", action="store_true", help="times only; nothing is recorded")
     parser.add_argument("--child", nargs=2, type=int, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    add_common_options(parser)
+    options = parser.parse_args(argv)
+    if options.quick:
+        options.rounds, options.skip_memory = 1, True
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     if options.child:
         child(options.child[0], bool(options.child[1]))
-        return
+        return []
     scene, labels = make_scene(SIZE_PX)
     times: dict[str, list[tuple[float, float]]] = {"plain loop": [], "tile": []}
     for number in range(options.rounds + 1):
@@ -223,12 +212,27 @@ def main() -> None:
         for k in (0, 1)
     )
     print(f"ratio: {ratios[0]:.2f} wall, {ratios[1]:.2f} CPU")
+    rows = [
+        Row(
+            f"tile, {SIZE_PX} px to {(SIZE_PX // CHIP_PX) ** 2} written chips",
+            times_of["tile"],
+            unit,
+            "plain rasterio loop in as many threads",
+            times_of["plain loop"],
+            ratio,
+            "1.25",
+            headline=unit == "s",
+        )
+        for unit, times_of, ratio in (("s", wall, ratios[0]), ("CPU s", cpu, ratios[1]))
+    ]
+    write_rows(rows, options)
     if not options.skip_memory:
         memory = {
             (size, write): peak_mb(size, write) for size in (SIZE_PX, LARGE_PX) for write in (True, False)
         }
         RESULT.write_text(report(wall, cpu, ratios, memory, options.rounds))
         print(f"written: {RESULT}")
+    return rows
 
 
 def report(

@@ -2,7 +2,7 @@
 run.
 
     python benchmarks/training.py [--rounds N] [--device cuda]     writes benchmarks/training.md
-    python benchmarks/training.py --small                          a step of each, prints only
+    python benchmarks/training.py --quick                          a step of each, prints only
 
 The network: U-Net ResNet-18, chips of 256 px with 4 bands uint16, batches of 8, augmented as by default. The
 chips come from the scene of `benchmarks/tiling.py` (4096 px, 512 px blocks, deflate), or are written
@@ -18,12 +18,13 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 import torch
+from measuring import Row, add_common_options, write_rows
 from tiling import make_scene
 
 from eo_dl.chips.chipset import ChipSet, open_chip_set
@@ -111,7 +112,7 @@ def measured(steps: PlainSteps, count: int, rounds: int) -> list[Rates]:
     ]
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> list[Row]:
     """Measure and record."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -119,20 +120,26 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=6, help="steps a round")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--small", action="store_true", help="a step of each; nothing is recorded")
-    options = parser.parse_args()
-    count, rounds = (1, 1) if options.small else (options.steps, options.rounds)
+    add_common_options(parser)
+    options = parser.parse_args(argv)
+    count, rounds = (1, 1) if options.quick else (options.steps, options.rounds)
+    all_workers = WORKERS[:1] if options.quick else WORKERS
+    rows: list[Row] = []
     found: dict[tuple[str, int], Rates] = {}
     where = ""
     for source in ("scene", "written chips"):
         chips = chip_set(source != "scene")
-        for workers in WORKERS:
+        for workers in all_workers:
             steps = steps_of(chips, workers, options.device)
             where = f"{steps.setup.device.type}, precision {steps.setup.precision}"
             taken = measured(steps, count, rounds)
             loader, step, _ = (statistics.median(column) for column in zip(*taken, strict=True))
             share = statistics.median(both / alone for _, alone, both in taken)
             found[source, workers] = (loader, step, share)
+            what = f"training loader, chips from {source}, {workers} workers"
+            rows.append(
+                Row(what, loader, "chips/s", "the step of a U-Net ResNet-18 alone", step, loader / step)
+            )
             print(
                 (
                     f"{source}, {workers} workers: loader {loader:.1f}, step {step:.2f} chips/s, together "
@@ -140,9 +147,11 @@ def main() -> None:
                 ),
                 flush=True,
             )
-    if not options.small:
+    write_rows(rows, options)
+    if not options.quick:
         RESULT.write_text(report(found, where, rounds, count), encoding="utf-8")
         print(f"written: {RESULT}")
+    return rows
 
 
 def report(found: dict[tuple[str, int], Rates], where: str, rounds: int, count: int) -> str:

@@ -17,16 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import rasterio
+from measuring import Row, add_common_options, compared, high_water_mb, write_rows
 from rasterio.transform import from_origin
 from scipy.ndimage import gaussian_filter
 
 CACHE = Path(__file__).parent / "cache"
 RESULT = Path(__file__).parent / "vectorizing.md"
-SIZE_PX = 8192
+SIZE_PX, QUICK_PX = 8192, 2048
 BEFORE = (
     "Before polygons were traced with whole arrays (5669884), the same map took 18.6 CPU s (20.3 s wall) and "
     "891 MB; before finished polygons were held as WKB and GDAL's cache was limited while the map is read "
@@ -35,20 +37,20 @@ BEFORE = (
 )
 
 
-def make_map() -> Path:
+def make_map(size_px: int) -> Path:
     """The class map, made once."""
-    path = CACHE / f"classes_{SIZE_PX}.tif"
+    path = CACHE / f"classes_{size_px}.tif"
     if path.exists():
         return path
     CACHE.mkdir(exist_ok=True)
     rng = np.random.default_rng(3)
-    field = gaussian_filter(rng.standard_normal((SIZE_PX, SIZE_PX), dtype=np.float32), 3.4)
-    classes = rng.integers(1, 4, (SIZE_PX // 64, SIZE_PX // 64)).repeat(64, axis=0).repeat(64, axis=1)
+    field = gaussian_filter(rng.standard_normal((size_px, size_px), dtype=np.float32), 3.4)
+    classes = rng.integers(1, 4, (size_px // 64, size_px // 64)).repeat(64, axis=0).repeat(64, axis=1)
     ids = np.where(field > 0.5 * field.std(), classes, 0).astype(np.uint8)
     profile = {
         "driver": "GTiff",
-        "height": SIZE_PX,
-        "width": SIZE_PX,
+        "height": size_px,
+        "width": size_px,
         "count": 1,
         "dtype": "uint8",
         "nodata": 255,
@@ -90,41 +92,59 @@ def ours(source: Path, out: Path) -> int:
     return 0
 
 
-def child(name: str) -> None:
+def child(name: str, size_px: int) -> None:
     """Do it once and report seconds and peak memory."""
     import geopandas  # noqa: F401 - imports are not counted
 
     import eo_dl.mosaic.vectorize  # noqa: F401
 
     work = {"tutorial": tutorial, "vectorize": ours}[name]
-    source = make_map()
+    source = make_map(size_px)
     with tempfile.TemporaryDirectory() as folder:
         wall, cpu = time.perf_counter(), time.process_time()
         polygons = work(source, Path(folder) / "out.gpkg")
         seconds = time.perf_counter() - wall, time.process_time() - cpu
-    status = Path("/proc/self/status").read_text()
-    peak = next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]
-    print(json.dumps([*seconds, int(peak) / 1024, polygons]))
+    print(json.dumps([*seconds, high_water_mb(), polygons]))
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> list[Row]:
     """Measure and record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    add_common_options(parser)
+    options = parser.parse_args(argv)
+    size_px, count = (QUICK_PX, 1) if options.quick else (SIZE_PX, options.rounds)
     if options.child:
-        child(options.child)
-        return
-    make_map()
+        child(options.child, size_px)
+        return []
+    make_map(size_px)
     found: dict[str, list[list[float]]] = {"tutorial": [], "vectorize": []}
-    for number in range(options.rounds):
+    for number in range(count):
         for name, rounds in found.items():
-            done = subprocess.run(
-                [sys.executable, __file__, "--child", name], capture_output=True, text=True, check=True
-            )
+            command = [sys.executable, __file__, "--child", name, *(["--quick"] if options.quick else [])]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
             rounds.append(json.loads(done.stdout.splitlines()[-1]))
             print(number, name, rounds[-1], flush=True)
+    medians = {
+        name: [statistics.median(column) for column in zip(*rounds, strict=True)]
+        for name, rounds in found.items()
+    }
+    polygons = f"{medians['tutorial'][3]:,.0f} polygons"
+    rows = [
+        compared(
+            f"vectorize, {size_px} px, {polygons}",
+            medians["vectorize"][column],
+            unit,
+            "rasterio.features.shapes and a GeoDataFrame",
+            medians["tutorial"][column],
+            headline=unit != "CPU s",
+        )
+        for column, unit in enumerate(("s", "CPU s", "MB peak"))
+    ]
+    write_rows(rows, options)
+    if options.quick:
+        return rows
     lines = [
         "# Vectorizing",
         "",
@@ -135,10 +155,10 @@ def main() -> None:
         "| | wall s | CPU s | peak MB |",
         "|---|---|---|---|",
     ]
-    for name, rounds in found.items():
-        wall, cpu, peak = (statistics.median(column) for column in list(zip(*rounds, strict=True))[:3])
+    for name, (wall, cpu, peak, _) in medians.items():
         lines.append(f"| {name} | {wall:.1f} | {cpu:.1f} | {peak:.0f} |")
     RESULT.write_text("\n".join([*lines, "", BEFORE]) + "\n")
+    return rows
 
 
 if __name__ == "__main__":

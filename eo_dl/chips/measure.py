@@ -22,11 +22,11 @@ import numpy as np
 from ..core.arrays import Chip
 from ..core.arraytypes import BoolArray, UInt8Array
 from ..core.boxes import centre_in
-from ..core.classes import IGNORE_ID
+from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixellabels import PixelLabels
 from ..core.progress import OnProgress
 from ..core.window import Window
-from ..io.gdal import one_environment
+from ..io.gdal import one_environment, small_cache
 from ..io.openscenes import OpenScenes
 from ..io.scene import Scene
 from ..labels.classcover import class_mask
@@ -35,6 +35,9 @@ from .truth import SceneTruth
 
 _SPAN_BYTES = 8 * 2**20
 _SPAN_BYTES_STRIPED = 64 * 2**20
+_LEAST_CACHE_BYTES = 64 * 2**20
+_MOST_COMPARED = 8  # classes
+_UNLIMITED = 2**62  # leaves the cache as large as it is
 _MOST_THREADS = 16
 _MOST_SPANS = 8  # per job; more would leave other threads idle if the blocks of a file are huge
 
@@ -133,8 +136,9 @@ def measure(
     scenes = {index: truth.scene for index, truth in truths.items()}
     spans = list(_spans(candidates, scenes))
     measured: dict[int, list[Measured]] = {}  # by the index of a span's first candidate
+    jobs = _jobs(spans, scenes)
     done = 0
-    with OpenScenes() as readers:
+    with small_cache(_cache_bytes(jobs, scenes, workers)), OpenScenes() as readers:
 
         def measure_spans(job: list[_Span]) -> list[tuple[int, list[Measured]]]:
             """The work of one thread."""
@@ -142,7 +146,7 @@ def measure(
                 return [(span.first, _measure_span(span, readers, truths, sample_px, sink)) for span in job]
 
         # Closed before the readers are: no thread may still be reading when its handle is closed.
-        with closing(in_order(measure_spans, _jobs(spans, scenes), workers)) as parts:
+        with closing(in_order(measure_spans, jobs, workers)) as parts:
             for part in parts:
                 measured.update(part)
                 done += sum(len(chips) for _, chips in part)
@@ -158,7 +162,7 @@ def in_order(
     Few jobs are ahead of the one handed out. An error, or closing the generator, drops the jobs that have not
     begun and waits for those that have.
     """
-    threads = max(1, min(_MOST_THREADS, os.cpu_count() or 1) if workers is None else workers)
+    threads = _thread_count(workers)
     waiting: deque[Future[Done]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
@@ -171,6 +175,26 @@ def in_order(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _thread_count(workers: int | None) -> int:
+    return max(1, min(_MOST_THREADS, os.cpu_count() or 1) if workers is None else workers)
+
+
+def _cache_bytes(jobs: Sequence[Sequence[_Span]], scenes: Mapping[int, Scene], workers: int | None) -> int:
+    """A size of GDAL's cache that holds the blocks of all threads twice: more would keep blocks of jobs that
+    are done.
+    """
+    most = _LEAST_CACHE_BYTES
+    for job in jobs:
+        scene, first = scenes[job[0].candidates[0].scene_index], job[0].frame
+        if scene.resampled:
+            return _UNLIMITED  # its windows have another size in the file
+        columns = max(span.frame.width for span in job)
+        rows = job[-1].frame.row1 - first.row
+        job_bytes = columns * rows * len(scene.bands) * np.dtype(scene.dtype).itemsize
+        most = max(most, 2 * _thread_count(workers) * job_bytes)
+    return most
 
 
 def _jobs(spans: Sequence[_Span], scenes: Mapping[int, Scene]) -> list[list[_Span]]:
@@ -243,7 +267,7 @@ def _measure_span(
             Measured(
                 candidate=candidate,
                 valid_share=float(chip.valid.mean()),
-                class_shares=_class_shares(chip_mask),
+                class_shares=_class_shares(chip_mask, truth.labels.classes),
                 object_counts=owned_counts(labels, in_frame),
                 tally=tally_bands(chip.pixels, chip.valid, chip.bands, sample_px),
                 file=None if sink is None else sink(candidate, chip, chip_mask),
@@ -252,10 +276,16 @@ def _measure_span(
     return measured
 
 
-def _class_shares(mask: UInt8Array) -> dict[int, float]:
+def _class_shares(mask: UInt8Array, classes: ClassSet) -> dict[int, float]:
     """For each class id its share of the pixels of a class mask (H, W)."""
-    counts = np.bincount(mask.reshape(-1), minlength=IGNORE_ID + 1)[:IGNORE_ID]
-    return {int(class_id): float(counts[class_id] / mask.size) for class_id in np.flatnonzero(counts)}
+    if len(classes) > _MOST_COMPARED:
+        counts = np.bincount(mask.reshape(-1), minlength=IGNORE_ID + 1).tolist()
+    else:
+        # For few classes, comparing is faster than a histogram, which numpy makes of int64 only.
+        counts = [0] * (IGNORE_ID + 1)
+        for class_id in {0, *classes.ids}:
+            counts[class_id] = int(np.count_nonzero(mask == class_id))
+    return {class_id: counts[class_id] / mask.size for class_id in range(IGNORE_ID) if counts[class_id]}
 
 
 def owned(labels: PixelLabels, window: Window) -> BoolArray:
@@ -267,5 +297,5 @@ def owned(labels: PixelLabels, window: Window) -> BoolArray:
 
 def owned_counts(labels: PixelLabels, window: Window) -> dict[int, int]:
     """For each class id the objects that a window of the labels' frame owns."""
-    ids, counts = np.unique(labels.class_ids[owned(labels, window)], return_counts=True)
-    return {int(class_id): int(count) for class_id, count in zip(ids, counts, strict=True)}
+    counts = np.bincount(labels.class_ids[owned(labels, window)])
+    return {class_id: count for class_id, count in enumerate(counts.tolist()) if count}

@@ -14,6 +14,7 @@ from ..core.geometries import missing_or_empty
 from ..core.wording import count_of, listed
 from ..errors import LabelError
 
+_PORTION = 100_000  # geometries whose coordinates are looked at in one go
 _AREA_CHANGE = 0.01  # a repair that changes the area by more is reported by feature
 
 
@@ -56,8 +57,7 @@ def clean_polygons(geometries: GeometryArray, feature_ids: ObjectArray, source: 
     with_height = int(shapely.has_z(present).sum())
     if with_height:
         notes.append(f"{count_of(with_height, 'geometry', 'geometries')} with heights (Z) flattened")
-    flat = np.asarray(shapely.force_2d(present), dtype=object).reshape(-1)
-    repaired = _repaired(flat, feature_ids[index], notes)
+    repaired = _repaired(_flat(present), feature_ids[index], notes)
     has_area = shapely.area(repaired) > 0
     if not has_area.all():
         count = count_of(int((~has_area).sum()), "geometry", "geometries")
@@ -65,14 +65,23 @@ def clean_polygons(geometries: GeometryArray, feature_ids: ObjectArray, source: 
     return Cleaned(repaired[has_area], index[has_area], tuple(notes))
 
 
+def _flat(geometries: GeometryArray) -> GeometryArray:
+    """Geometries without heights. Those that have none are not copied: millions would take memory twice."""
+    flat = geometries.copy()
+    deep = shapely.get_coordinate_dimension(geometries) != 2
+    flat[deep] = shapely.force_2d(geometries[deep])
+    return flat
+
+
 def _refuse_infinite(geometries: GeometryArray, feature_ids: ObjectArray, source: str) -> None:
-    coordinates, owner = shapely.get_coordinates(geometries, return_index=True)
-    owners = owner[~np.isfinite(coordinates).all(axis=1)]
-    if len(owners):
-        raise LabelError(
-            f"{source}: feature {feature_ids[owners[0]]} has a coordinate that is not a finite number; "
-            "correct or delete it"
-        )
+    for start in range(0, len(geometries), _PORTION):
+        coordinates, owner = shapely.get_coordinates(geometries[start : start + _PORTION], return_index=True)
+        owners = owner[~np.isfinite(coordinates).all(axis=1)]
+        if len(owners):
+            raise LabelError(
+                f"{source}: feature {feature_ids[start + owners[0]]} has a coordinate that is not a finite "
+                "number; correct or delete it"
+            )
 
 
 def _repaired(geometries: GeometryArray, feature_ids: ObjectArray, notes: list[str]) -> GeometryArray:

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eo_dl.chips.measure import Candidate, _jobs, _spans, enough_valid, in_order
+from eo_dl.chips.measure import Candidate, _class_shares, _jobs, _spans, enough_valid, in_order
+from eo_dl.core.classes import IGNORE_ID, ClassSet
 from eo_dl.core.window import Window
 from eo_dl.io.scene import open_scene
 
@@ -111,3 +113,13 @@ def test_what_sticks_out_of_a_scene_does_not_count_as_missing(write_scene: Write
     assert enough_valid(0.25, Window(0, 0, 32, 32), scene, 1.0)
     assert not enough_valid(0.2, Window(0, 0, 32, 32), scene, 1.0)
     assert not enough_valid(0.0, Window(0, 0, 16, 16), scene, 0.0)
+
+
+@pytest.mark.parametrize("class_count", [1, 8, 9, 200])
+def test_class_shares_are_those_of_a_histogram(class_count: int) -> None:
+    classes = ClassSet.of_names([f"class {number}" for number in range(class_count)])
+    mask = np.random.default_rng(0).choice([0, IGNORE_ID, *classes.ids], (40, 50)).astype(np.uint8)
+    ids, counts = np.unique(mask, return_counts=True)
+    wanted = dict(zip(ids.tolist(), (counts / mask.size).tolist(), strict=True))
+    del wanted[IGNORE_ID]
+    assert _class_shares(mask, classes) == wanted
