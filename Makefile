@@ -13,7 +13,7 @@ CORE_BIN := $(CORE_VENV)/bin
 CORE_TESTS := tests/core tests/io tests/labels tests/mosaic tests/scores tests/chips tests/exchange tests/evaluation tests/test_core_install.py
 COMPILE_LOCK := $(BIN)/uv pip compile pyproject.toml --no-emit-index-url --no-emit-find-links --no-header --quiet
 
-.PHONY: demo test test-fast coverage test-core lint format docs lock clean
+.PHONY: demo test test-fast coverage test-core lint format docs bench lock clean
 
 # The environment: exact versions, compiled to bytecode (or the first import takes 20 s), eo_dl itself editable.
 $(STAMP): requirements.lock pyproject.toml
@@ -59,6 +59,11 @@ format: $(STAMP)
 # The documentation site in site/; a broken link or a page that is not in the navigation is an error.
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# All benchmarks of speed, for an hour or more: benchmarks/table.md and the table in README. Small sizes, in minutes:
+# make bench BENCH="--quick"; peers of another environment: BENCH="--peers PYTHON".
+bench: $(STAMP)
+	$(BIN)/python benchmarks/all.py $(BENCH)
 
 # New exact versions: everything for Python 3.11, the core install with its tests for Python 3.13. Addresses of package
 # indexes stay out of the files.

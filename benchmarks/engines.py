@@ -1,6 +1,6 @@
 """Engines, chip sizes, blending and views on trained models: time, labels changed, scores on another scene.
 
-    python benchmarks/engines.py [--seeds N]       writes benchmarks/engines.md (about three minutes per seed)
+    python benchmarks/engines.py [--seeds N] [--quick]   writes benchmarks/engines.md (three minutes per seed)
 
 Each seed trains the demo's two models on the training scene and predicts the test scene, which lies elsewhere
 and on which nothing was chosen. Engines and options are run in turn, so that their times can be compared;
@@ -21,6 +21,7 @@ from pathlib import Path
 import geopandas
 import numpy as np
 import rasterio
+from measuring import Row, add_common_options, compared, write_rows
 
 import eo_dl as eo
 from eo_dl.bundle import Bundle
@@ -163,21 +164,40 @@ def _table(title: str, score: str, outcomes: Sequence[Sequence[Outcome]]) -> str
     return "\n".join(lines)
 
 
-def main() -> None:
+def _speed_rows(task: str, runs: Sequence[Sequence[Outcome]]) -> list[Row]:
+    """Seconds of each engine beside those of torch in float32."""
+    rows = []
+    for column, outcome in enumerate(runs[0] if runs else []):
+        ours, first = (statistics.median(run[index].seconds for run in runs) for index in (column, 0))
+        if column:
+            what = f"predict, {task}, demo scene, {outcome.variant}"
+            rows.append(compared(what, ours, "s", ENGINES[0].name, first))
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> list[Row]:
     """Run everything and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
-    seeds = parser.parse_args().seeds
+    add_common_options(parser)
+    given = parser.parse_args(argv)
+    seeds = 1 if given.quick else given.seeds
     engines: dict[str, list[list[Outcome]]] = {"segmentation": [], "detection": []}
     options: list[list[Outcome]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for seed in range(seeds):
             for task, runs in engines.items():
+                if given.quick and task != "segmentation":
+                    continue
                 model = train_model(task, seed, folder)
                 runs.append(compare(task, model, ENGINES, folder))
-                if task == "segmentation":
+                if task == "segmentation" and not given.quick:
                     options.append(compare(task, model, OPTIONS, folder))
+    rows = [row for task, runs in engines.items() for row in _speed_rows(task, runs)]
+    write_rows(rows, given)
+    if given.quick:
+        return rows
     text = [
         "# Engines and options of prediction",
         "",
@@ -197,6 +217,7 @@ def main() -> None:
     ]
     RESULT.write_text("\n".join(text), encoding="utf-8")
     print("\n".join(text))
+    return rows
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
             unit,
             "rasterio.features.shapes and a GeoDataFrame",
             medians["tutorial"][column],
-            headline=unit != "CPU s",
+            headline=unit != "s",
         )
         for column, unit in enumerate(("s", "CPU s", "MB peak"))
     ]
