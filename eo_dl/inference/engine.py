@@ -107,6 +107,14 @@ class Tally:
     """Chips without a valid pixel (in the AOI)."""
 
 
+class ChipRunner(Protocol):
+    """Takes every chip of a job through a network, a decoder and into a sink."""
+
+    def run(self, job: ChipJob, decoder: Decoder[T], sink: Sink[T], on_progress: OnProgress) -> Tally:
+        """Run every chip from the sink's first row on."""
+        ...
+
+
 def run_chips(
     job: ChipJob, backend: Backend, decoder: Decoder[T], sink: Sink[T], on_progress: OnProgress
 ) -> Tally:
@@ -136,7 +144,7 @@ def run_chips(
         batches = make_batches(
             pixels,
             job.grid,
-            _filler(job, backend),
+            filler_for(job, backend),
             pool,
             batch_size=job.batch_size,
             rows=range(sink.first_row, job.end_row),
@@ -198,7 +206,8 @@ def _end_of_reading(job: ChipJob, strip_height: int) -> int:
     return min(-(-last_px // strip_height) * strip_height, job.grid.height)
 
 
-def _filler(job: ChipJob, backend: Backend) -> Filler:
+def filler_for(job: ChipJob, backend: Backend) -> Filler:
+    """What turns stored pixels into what the engine takes."""
     return Filler(None, None) if backend.takes_stored else Filler(job.scaling.gain, job.scaling.shift)
 
 

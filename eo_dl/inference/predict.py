@@ -23,7 +23,8 @@ from .mapfolder import FolderJournal, outputs_in
 from .outputs import VECTOR_SUFFIXES, is_raster
 from .plan import Plan, Request, make_plan
 from .prediction import Prediction, folder_prediction
-from .runplan import kept_prediction, run_plan
+from .runplan import EngineRunner, kept_prediction, run_plan
+from .smallscenes import predict_scenes
 
 
 def predict(
@@ -111,10 +112,14 @@ def predict(
     journal = FolderJournal(Path(out), into_folder and resume)
     _check_outputs(bundle, opened, outs, extras, overwrite=overwrite, journal=journal)
     engine = engine_for(bundles, backend, request, bool(probabilities))
-    parts = []
-    for scene, path, extra in zip(opened, outs, extras, strict=True):
-        plan = make_plan(bundle, scene, path, extra, request, backend=engine)
-        parts.append(_run_or_keep(plan, engine, journal, on_progress))
+    plans = (
+        make_plan(bundle, scene, path, extra, request, backend=engine)
+        for scene, path, extra in zip(opened, outs, extras, strict=True)
+    )
+    if len(opened) == 1:
+        parts = [_run_or_keep(plan, engine, journal, on_progress) for plan in plans]
+    else:
+        parts = predict_scenes(plans, engine, journal, on_progress)
     if not into_folder:
         return parts[0]
     journal.remove()
@@ -180,7 +185,7 @@ def _run_or_keep(plan: Plan, engine: Backend, journal: FolderJournal, on_progres
         return kept_prediction(plan, finished.count)
     if journal.knows(plan.out):
         refuse_existing(plan.out, plan.request.overwrite)
-    prediction = run_plan(plan, engine, on_progress)
+    prediction = run_plan(plan, EngineRunner(engine), on_progress)
     journal.add(prediction.paths, plan.key, prediction.count, prediction.chips)
     return prediction
 

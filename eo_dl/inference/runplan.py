@@ -22,7 +22,7 @@ from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
 from .backends.backend import Backend
 from .chipcells import CellDecoder, CellOutput, Cells
 from .chipdecoders import BlendDecoder, Decoder, LabelDecoder, ObjectDecoder
-from .engine import Tally, run_chips
+from .engine import ChipJob, ChipRunner, Sink, T, Tally, run_chips
 from .outputs import (
     PROBABILITY_SCALE,
     ClassPolygons,
@@ -58,12 +58,23 @@ class Outcome:
     """Where the rows that were taken over come from."""
 
 
-def run_plan(plan: Plan, backend: Backend, on_progress: OnProgress) -> Prediction:
+@dataclass(frozen=True)
+class EngineRunner:
+    """Reads chips and runs them through an engine."""
+
+    backend: Backend
+
+    def run(self, job: ChipJob, decoder: Decoder[T], sink: Sink[T], on_progress: OnProgress) -> Tally:
+        """See `engine.run_chips`."""
+        return run_chips(job, self.backend, decoder, sink, on_progress)
+
+
+def run_plan(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Prediction:
     """Predict one scene. Raises `Cancelled` on Ctrl-C, with a message that says what was kept."""
     started = time.perf_counter()
     run = _RUNS[plan.bundle.task.output]
     try:
-        outcome = run(plan, backend, on_progress)
+        outcome = run(plan, runner, on_progress)
     except KeyboardInterrupt as stop:
         raise Cancelled(_stopped(plan)) from stop
     return prediction_of(plan, outcome, time.perf_counter() - started)
@@ -93,32 +104,32 @@ def _stopped(plan: Plan) -> str:
     return f"{plan.out}: stopped; nothing was kept, the same command starts over"
 
 
-def _run_labels(plan: Plan, backend: Backend, on_progress: OnProgress) -> Outcome:
+def _run_labels(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outcome:
     if is_raster(plan.out, RASTER):
-        return _run_raster(plan, backend, on_progress)
-    return _run_polygons(plan, backend, on_progress)
+        return _run_raster(plan, runner, on_progress)
+    return _run_polygons(plan, runner, on_progress)
 
 
-def _run_raster(plan: Plan, backend: Backend, on_progress: OnProgress) -> Outcome:
+def _run_raster(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outcome:
     with ExitStack() as stack:
         class_raster = ClassRaster(stack.enter_context(class_writer(plan)))
-        output, tally = _run_rows(plan, backend, class_raster, stack, on_progress)
+        output, tally = _run_rows(plan, runner, class_raster, stack, on_progress)
     return Outcome("raster", tally, output.first_row)
 
 
-def _run_polygons(plan: Plan, backend: Backend, on_progress: OnProgress) -> Outcome:
+def _run_polygons(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outcome:
     native = plan.scene.native
     with ExitStack() as stack:
         spool = stack.enter_context(Spool(plan.out, plan.job_key))
         polygons = ClassPolygons(spool, native.width)
-        output, tally = _run_rows(plan, backend, polygons, stack, on_progress)
+        output, tally = _run_rows(plan, runner, polygons, stack, on_progress)
         objects = polygons.finish()
         write_plan_objects(plan, objects, native_grid=True)
     return Outcome("polygons", tally, output.first_row, len(objects))
 
 
 def _run_rows(
-    plan: Plan, backend: Backend, class_sink: RowSink, stack: ExitStack, on_progress: OnProgress
+    plan: Plan, runner: ChipRunner, class_sink: RowSink, stack: ExitStack, on_progress: OnProgress
 ) -> tuple[RowOutput, Tally]:
     """All rows into `class_sink`, and into the probability raster if there is one."""
     sinks: list[RowSink] = [class_sink]
@@ -128,7 +139,7 @@ def _run_rows(
     with row_map(plan) as rows:
         output = RowOutput(sinks, rows, label_edges(plan))
         decoder = label_decoder(plan)
-        tally = run_chips(plan.job, backend, decoder, output, on_progress)
+        tally = runner.run(plan.job, decoder, output, on_progress)
     return output, tally
 
 
@@ -186,13 +197,13 @@ def probability_writer(plan: Plan, out: Path) -> RasterWriter:
     )
 
 
-def _run_objects(plan: Plan, backend: Backend, on_progress: OnProgress) -> Outcome:
+def _run_objects(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outcome:
     grid = plan.job.grid
     with Spool(plan.out, plan.job_key) as spool:
         output = ObjectOutput(spool, grid, plan.suppress_iou)
         kept_rows = output.first_row
         decoder = ObjectDecoder(plan.bundle.codec_for(OBJECTS), grid, plan.min_score)
-        tally = run_chips(plan.job, backend, decoder, output, on_progress)
+        tally = runner.run(plan.job, decoder, output, on_progress)
         objects = within_aoi(plan, output.finish())
         write_plan_objects(plan, objects, native_grid=False)
     return Outcome("objects", tally, kept_rows, len(objects), object_notes(output))
@@ -233,12 +244,12 @@ def within_aoi(plan: Plan, objects: Objects) -> Objects:
     return objects.take(plan.job.aoi.contains(cols, rows))
 
 
-def _run_chips(plan: Plan, backend: Backend, on_progress: OnProgress) -> Outcome:
+def _run_chips(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outcome:
     grid, codec = plan.job.grid, plan.bundle.codec_for(CHIPS)
     with Spool(plan.out, plan.job_key) as spool:
         output = CellOutput(spool)
         kept_rows = output.first_row
-        tally = run_chips(plan.job, backend, CellDecoder(codec, grid), output, on_progress)
+        tally = runner.run(plan.job, CellDecoder(codec, grid), output, on_progress)
         count, notes = write_cells(plan, output)
     return Outcome("chips", tally, kept_rows, count, notes)
 
@@ -259,7 +270,7 @@ def write_cells(plan: Plan, output: CellOutput) -> tuple[int | None, tuple[str, 
     return count, cells.edge_notes()
 
 
-_RUNS: dict[OutputKind, Callable[[Plan, Backend, OnProgress], Outcome]] = {
+_RUNS: dict[OutputKind, Callable[[Plan, ChipRunner, OnProgress], Outcome]] = {
     RASTER: _run_labels,
     OBJECTS: _run_objects,
     CHIPS: _run_chips,

@@ -153,11 +153,15 @@ def publish(temporary: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file and sync it. Python reports a full disk, which GDAL hides when it closes a file."""
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a file and sync it, unless `durable` is False because `publish` is to sync it.
+
+    Python reports a full disk, which GDAL hides when it closes a file.
+    """
     with open_to_write(path) as file:
         write_all(file, memoryview(data))
-        os.fsync(file.fileno())
+        if durable:
+            os.fsync(file.fileno())
 
 
 def write_all(file: IO[bytes], data: memoryview) -> None:

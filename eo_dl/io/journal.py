@@ -30,20 +30,24 @@ class Journal:
     Args:
         path: The file, created if missing.
         entries: Entries to keep, the first ones of the file; everything behind them is cut off.
-        durable: Sync each entry to disk before `append` returns. Not needed for work that is never resumed.
     """
 
-    def __init__(self, path: Path, entries: Sequence[str] = (), *, durable: bool = True) -> None:
+    def __init__(self, path: Path, entries: Sequence[str] = ()) -> None:
         self._path = path
-        self._durable = durable
         open_at(path, sum(len(_line(entry)) for entry in entries)).close()
 
-    def append(self, entry: str) -> None:
-        """Add an entry: a text without line breaks. Raises `OSError` if the disk is full."""
+    def append(self, entry: str, *, durable: bool = True) -> None:
+        """Add an entry: a text without line breaks. Raises `OSError` if the disk is full.
+
+        Args:
+            entry: The text.
+            durable: Sync it to disk before returning. Not needed for work that is never resumed, or that is
+                finished at once.
+        """
         with open_to_write(self._path, keep=True) as file:
             file.seek(0, os.SEEK_END)
             write_all(file, memoryview(_line(entry)))
-            if self._durable:
+            if durable:
                 os.fsync(file.fileno())
 
 

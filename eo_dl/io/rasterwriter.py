@@ -261,7 +261,7 @@ def _has_zstd() -> bool:
 def _write_text(target: Path, text: str) -> None:
     temporary = part_name(target)
     try:
-        write_bytes(temporary, text.encode())
+        write_bytes(temporary, text.encode(), durable=False)  # `publish` syncs it
         publish(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

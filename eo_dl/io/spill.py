@@ -137,11 +137,13 @@ class Spill:
         self._check_next(row0, array)
         data = np.ascontiguousarray(array.transpose(1, 0, 2)).reshape(-1).view(np.uint8).data
         write = WrittenRows(row0, array.shape[1], zlib.crc32(data))
+        # The last rows are not synced: the finished raster is, right after, and a small map has no others.
+        durable = self._resumable and write.row1 < self.layout.height
         with disk_errors(self.target):
             write_all(self._rows, data)
-            if self._resumable:
+            if durable:
                 os.fsync(self._rows.fileno())
-            self._journal.append(write.entry())
+            self._journal.append(write.entry(), durable=durable)
         self.written.append(write)
 
     def close(self) -> None:
@@ -183,7 +185,7 @@ class Spill:
         self.written = written
         self._rows = open_at(self.rows_path, self.done_rows * self.layout.row_bytes)
         entries = [write.entry() for write in written]
-        self._journal = Journal(journal_path, entries, durable=self._resumable)
+        self._journal = Journal(journal_path, entries)
 
     def _verified(self, journal_path: Path) -> list[WrittenRows]:
         """The journal's writes, as far as they are consecutive and the rows still match their checksums."""

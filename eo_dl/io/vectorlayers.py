@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet")
 
 _STYLE_LAYER = "layer_styles"
 # A GeoPackage needs a date of last change; with a fixed one, the same result has the same bytes.
+_SETTINGS = threading.Lock()
 _FIXED_DATE = "2000-01-01T00:00:00.000Z"
 
 # "No CRS" in a GeoPackage (srs_id -1), also used for FlatGeobuf.
@@ -467,14 +469,18 @@ def _as_json(value: object) -> str | None:
 
 @contextlib.contextmanager
 def _geopackage_settings() -> Iterator[None]:
-    """A fixed date, and no sync after every layer: the finished file is synced once, before it is renamed."""
+    """A fixed date, and no sync after every layer: the finished file is synced once, before it is renamed.
+
+    They hold for all threads, so only one writes at a time: the first to end would unset them for the others.
+    """
     options = {"OGR_CURRENT_DATE": _FIXED_DATE, "OGR_SQLITE_SYNCHRONOUS": "OFF"}
-    before = {name: pyogrio.get_gdal_config_option(name) for name in options}
-    pyogrio.set_gdal_config_options(options)
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options(before)
+    with _SETTINGS:
+        before = {name: pyogrio.get_gdal_config_option(name) for name in options}
+        pyogrio.set_gdal_config_options(options)
+        try:
+            yield
+        finally:
+            pyogrio.set_gdal_config_options(before)
 
 
 _WRITE_FAILURES = (

@@ -47,12 +47,12 @@ def _after_one_row(accident: Callable[[], None]) -> None:
     """Let the accident happen when the second row is written."""
     rows: list[Path] = []
 
-    def write(path: Path, data: bytes) -> None:
+    def write(path: Path, data: bytes, *, durable: bool = True) -> None:
         if path.name.startswith(".row"):
             rows.append(path)
         if len(rows) > 1:
             accident()
-        write_bytes(path, data)
+        write_bytes(path, data, durable=durable)
 
     rowpieces.write_bytes = write
 

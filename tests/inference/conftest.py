@@ -65,6 +65,7 @@ class Echo:
     """Says what it is shown: the first band's value, as a class id, is the class. Counts its batches."""
 
     takes_stored = False
+    shares_batches = False
     batch_px = 4 * 32**2
     chip_px = 32
 

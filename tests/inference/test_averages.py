@@ -38,6 +38,7 @@ class Columns:
     """A network that is not symmetric: the logits are the first band, and that of the pixel to the left."""
 
     takes_stored = False
+    shares_batches = False
     batch_px, chip_px = 2**12, 32
     identity: Mapping[str, str] = {"engine": "columns"}
 

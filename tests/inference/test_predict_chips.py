@@ -39,6 +39,7 @@ class Mean:
     """Says of a chip which class id its mean comes next to; counts its chips."""
 
     takes_stored = False
+    shares_batches = False
     batch_px = 5 * CHIP**2
     chip_px = 32
 

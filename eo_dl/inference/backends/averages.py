@@ -30,7 +30,7 @@ class ViewsBackend:
 
     def __init__(self, backend: Backend, views: int, *, multi_label: bool) -> None:
         self._backend, self._views, self._multi_label = backend, VIEWS[:views], multi_label
-        self.takes_stored = backend.takes_stored
+        self.takes_stored, self.shares_batches = backend.takes_stored, backend.shares_batches
         self.batch_px, self.chip_px = backend.batch_px, backend.chip_px
 
     @property
@@ -84,6 +84,7 @@ class EnsembleBackend:
         first, bands = members[0].backend, len(members[0].mean)
         self._unchanged = Scaling(np.ones(bands, np.float32), np.zeros(bands, np.float32))
         self.batch_px, self.chip_px = first.batch_px, first.chip_px
+        self.shares_batches = first.shares_batches
 
     @property
     def identity(self) -> Mapping[str, str]:

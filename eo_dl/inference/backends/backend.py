@@ -67,6 +67,13 @@ class Backend(EngineFacts, Protocol):
         """True if it takes stored pixels and normalizes them itself."""
         ...
 
+    @property
+    def shares_batches(self) -> bool:
+        """True if chips of several scenes in one batch pay. On a CPU they do not: a chip takes the same time
+        in every batch, and OpenVINO compiles the graph for each size of a batch.
+        """
+        ...
+
     def buffer(self, count: int, bands: int, size: int, dtype: str) -> Buffer:
         """Memory for a batch of `count` chips."""
         ...

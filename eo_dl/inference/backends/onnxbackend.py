@@ -62,6 +62,11 @@ class OnnxRuntimeBackend(GraphBackend):
         )
 
     @property
+    def shares_batches(self) -> bool:
+        """On a GPU."""
+        return self._device != "cpu"
+
+    @property
     def identity(self) -> Mapping[str, str]:
         """Version, device and threads: all of them change the last bits."""
         return {

@@ -30,6 +30,8 @@ class OpenVinoBackend(GraphBackend):
         ConfigError: The processor does not compute in that precision.
     """
 
+    shares_batches = False
+
     def __init__(self, bundle: Bundle, precision: str, *, with_features: bool = False) -> None:
         import openvino  # lazy: loaded when a model runs
 

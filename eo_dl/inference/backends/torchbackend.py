@@ -30,6 +30,7 @@ class TorchBackend:
         self._torch, self._device, self._precision = torch, device, precision
         self._network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.takes_stored = device.type == "cuda"
+        self.shares_batches = device.type != "cpu"
         self._take_channels = labels_only and self.takes_stored
 
     @property
