@@ -20,6 +20,7 @@ from eo_dl.core.commandline import running_command
 
 from . import parent
 from .lazygroup import LazyGroup
+from .quickexit import QuickExit
 from .reporter import Reporter
 
 # Each command with its line in `eo-dl --help`; the module of the same name holds the command.
@@ -78,8 +79,10 @@ def _terminate(signum: int, frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    end = QuickExit()
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(sys.argv[1:]))
+    end.code = run(sys.argv[1:])
+    sys.exit(end.code)
 
 
 def run(args: list[str]) -> int:

@@ -221,6 +221,7 @@ LIGHT_STEPS = {
         "torchgeo",
     },
     "from eo_dl import predict, load_model": {"lightning", "torchgeo", "albumentations", "torchmetrics"},
+    "from eo_dl import train": {"lightning", "torchgeo", "albumentations", "torchmetrics", "timm", "sklearn"},
 }
 LOAD_ONE_BY_ONE = """
 import json, sys
@@ -241,7 +242,13 @@ def loaded() -> list[set[str]]:
 @pytest.mark.parametrize(
     "number",
     range(len(LIGHT_STEPS)),
-    ids=["importing_the_package", "help", "tile_without_torch", "predict_without_training_packages"],
+    ids=[
+        "importing_the_package",
+        "help",
+        "tile_without_torch",
+        "predict_without_training_packages",
+        "train_until_its_input_is_checked",
+    ],
 )
 def test_starts_are_light(loaded: list[set[str]], number: int) -> None:
     assert len(loaded) == len(LIGHT_STEPS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
@@ -14,19 +14,21 @@ from ...core.progress import OnProgress, silent
 from ...errors import Cancelled, TrainingError
 from ...io.atomic import atomic_file, write_bytes
 from ...networks.tasknetwork import TaskNetwork
-from ..judging.curves import draw_curves
-from ..judging.judge import Judge
-from ..judging.preview import draw_preview
 from ..judging.scoring import ChipScoring
-from ..record.modelgraph import model_graph
 from ..record.provenance import provenance
 from ..record.results import TrainingResult
 from ..record.runfolder import RunFolder
 from ..record.runstate import Clock, RunState
 from ..setup.loading import fixed_batches, train_batches
 from ..setup.runsetup import RunSetup
-from .modelrecord import model_spec
 from .stopping import INTERRUPTED, StopRequest, stop_on_signals
+
+if TYPE_CHECKING:
+    from ...core.arraytypes import UInt8Array
+
+# Imported where it is used: Lightning takes seconds to load, and is not needed to report wrong input. What
+# judges, draws and exports takes seconds more (scikit-learn, matplotlib, ONNX Runtime), and is not needed
+# before the first step.
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +95,6 @@ class TrainingRun:
     def _fit_until(
         self, stop: StopRequest, network: TaskNetwork, state: RunState, checkpoint: Checkpoint | None
     ) -> None:
-        # Lazy: Lightning takes seconds to load, and is not needed to report wrong input.
         from .fit import fit
         from .lightningmodule import LoopInputs, TrainingModule
 
@@ -108,7 +109,7 @@ class TrainingRun:
             on_progress=silent if processes.rank else self.on_progress,
             on_epoch=self._after_epoch,
             stop=stop,
-            picture=Judge(setup).picture,
+            picture=self._picture,
         )
         train = train_batches(
             data.dataset("train", augmented=True),
@@ -137,6 +138,11 @@ class TrainingRun:
             or "find_unused" in setup.config.strategy,
         )
 
+    def _picture(self, network: TaskNetwork) -> UInt8Array:
+        from ..judging.judge import Judge
+
+        return Judge(self.setup).picture(network)
+
     def _keep_best(self, network: TaskNetwork, state: RunState) -> str:
         """Write the best weights so far as an unfinished model; the run itself can still be continued."""
         log.info("writing the best model so far; press Ctrl-C again to leave at once")
@@ -155,6 +161,11 @@ class TrainingRun:
         network.to(self.setup.device)
 
     def _write(self, network: TaskNetwork, state: RunState, unfinished: str = "") -> TrainingResult:
+        from ..judging.judge import Judge
+        from ..judging.preview import draw_preview
+        from ..record.modelgraph import model_graph
+        from .modelrecord import model_spec
+
         data, judge = self.setup.data, Judge(self.setup)
         if unfinished:  # a user who pressed Ctrl-C waits for it: no test chips, no baselines
             verdict = judge.verdict(network, ("val",), baselines=False)
@@ -196,6 +207,8 @@ class TrainingRun:
         primary = self.setup.data.task.primary_score
         self.folder.write_history(state.history)
         if state.stopped is not None or self._since_drawn.seconds > _DRAW_SECONDS:
+            from ..judging.curves import draw_curves
+
             draw_curves(state.history, primary, state.best_epoch, self.folder.path / "curves.png")
             self._since_drawn.restart()
         row = state.history[-1]
