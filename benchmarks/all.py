@@ -5,8 +5,8 @@
 Every benchmark runs in a process of its own. The rows go to `table.json`, from which `table.md` and the
 short table in README are written; benchmarks that `--only` leaves out keep their rows. `--quick` runs small
 sizes once, in a few minutes of CPU. Peers (torchgeo, geoai, GeoDeep) are measured by `peers.py` in this
-environment, or in that of the interpreter that `--peers` names; those that are not installed are skipped,
-with a word.
+environment, or else in that of the interpreter that `--peers` names; those that are installed in neither are
+skipped, with a word.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     python benchmarks/peers.py [--quick] [--python PYTHON]      prints only; `all.py` records
 
 Each runs in a process of its own, from the command to its end, in turn with eo_dl; imports count for all.
-Peers run in the environment of `--python`. One that is not installed there is skipped, and its row says so.
+Peers run in this environment, or else in that of `--python`. One that is installed in neither is skipped, and
+its row says so.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from start_up import model_and_scene, seconds_of
 
 CACHE = Path(__file__).parent / "cache"
 CHIP_PX = 256
-SIZE_PX, QUICK_PX = 4096, 2048
+TILED_PX, PREDICTED_PX, QUICK_PX = 4096, 4096, 1024
 
 
 def tile_torchgeo(scene: str, labels: str, out: str) -> None:
@@ -81,10 +82,13 @@ PEERS: dict[str, tuple[str, str, Callable[[str, str, str], None]]] = {
 """By name: the package, what it does, and how."""
 
 
-def is_installed(python: str, package: str) -> bool:
-    """Whether an environment has a package."""
+def interpreter_with(package: str, other: str) -> str | None:
+    """This interpreter or the other one, whichever has the package; None: neither has."""
     program = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
-    return subprocess.run([python, "-c", program], check=False).returncode == 0
+    for python in (sys.executable, other):
+        if subprocess.run([python, "-c", program], check=False).returncode == 0:
+            return python
+    return None
 
 
 def our_command(work: str, scene: Path, second: Path, out: str) -> list[str]:
@@ -102,16 +106,16 @@ def measure(
     """One peer beside eo_dl, in turn; medians of the rounds."""
     package, work, _ = PEERS[name]
     ours_second, peer_second = second_of[work]
-    installed = is_installed(options.python, package)
+    python = interpreter_with(package, options.python)
     ours, theirs = [], []
     for _ in range(1 if options.quick else options.rounds):
         with tempfile.TemporaryDirectory() as out:
             ours.append(seconds_of(our_command(work, scene, ours_second, out))[1])
-        if not installed:
+        if python is None:
             break
         with tempfile.TemporaryDirectory() as out:
             child = [
-                options.python,
+                python,
                 __file__,
                 "--child",
                 json.dumps([name, str(scene), str(peer_second), out]),
@@ -139,13 +143,12 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
         return []
     from tiling import make_scene
 
-    size_px = QUICK_PX if options.quick else SIZE_PX
-    tiled, labels = make_scene(size_px)
+    tiled, labels = make_scene(TILED_PX)
     model, _ = model_and_scene()
     graph = CACHE / "unet_deepness.onnx"
     export = ["model", "export", str(model), "-o", str(graph), "--for", "deepness", "--overwrite"]
     subprocess.run([sys.executable, "-m", "eo_dl_cli", *export], check=True)
-    predicted = predict_scene(size_px)
+    predicted = predict_scene(QUICK_PX if options.quick else PREDICTED_PX)
     second_of = {"tile": (labels, labels), "predict": (model, graph)}
     rows = []
     for name, (_, work, _) in PEERS.items():
