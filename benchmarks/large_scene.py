@@ -201,7 +201,9 @@ def rows_of(found: dict[str, list[list[float]]], size_px: int) -> list[Row]:
             values = [[numbers[column] for numbers in found[name]] for name in (way, beside)]
             ratio = statistics.median(ours / other for ours, other in zip(*values, strict=True))
             ours, other = (statistics.median(numbers) for numbers in values)
-            rows.append(Row(what, ours, unit, text, other, ratio, headline=unit == "s"))
+            rows.append(
+                Row(what, ours, unit, text, other, ratio, headline=(way == "tile") == (unit == "CPU s"))
+            )
     return rows
 
 
@@ -212,8 +214,8 @@ def report(found: dict[str, list[list[float]]], rows: Sequence[Row], count: int)
         "",
         f"`python benchmarks/large_scene.py`, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}: a scene "
         f"of {SIZE_PX} px (4 bands uint16) with {POLYGONS_PER_MPX * SIZE_PX**2 // 10**6:,} polygons, medians "
-        f"of {count} rounds in turn. On a busy machine, CPU seconds and ratios of one run say more than wall "
-        "seconds.",
+        f"of {count} round(s) in turn. On a busy machine, CPU seconds and ratios of one run say more than "
+        "wall seconds.",
         "",
         "| | wall s | CPU s | peak MB |",
         "|---|--:|--:|--:|",

@@ -95,8 +95,15 @@ def short_table(table: Mapping[str, Measured]) -> str:
     lines += [
         f"| {row.what} | {_figure(row.value, row.unit)} | {_beside(row)} | {_ratio(row)} |" for row in rows
     ]
-    if any(run.quick for run in table.values() if any(row.headline for row in run.rows)):
-        lines += ["", QUICK_NOTE]
+    shown = [run for run in table.values() if any(row.headline for row in run.rows)]
+    loads = [run.load for run in shown if run.load is not None]
+    if loads:
+        lines += [
+            "",
+            f"Compare ratios, not seconds: the machine had a load of {min(loads):g} to {max(loads):g}.",
+        ]
+    if any(run.quick for run in shown):
+        lines.append(QUICK_NOTE)
     return "\n".join(lines) + "\n\n"
 
 

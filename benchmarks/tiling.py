@@ -221,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> list[Row]:
             times_of["plain loop"],
             ratio,
             "1.25",
-            headline=unit == "s",
+            headline=unit == "CPU s",
         )
         for unit, times_of, ratio in (("s", wall, ratios[0]), ("CPU s", cpu, ratios[1]))
     ]
