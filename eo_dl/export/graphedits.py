@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from ..core.arraytypes import AnyArray
+from ..core.onnxcheck import names_other_files
 from ..errors import BundleError
 
 
@@ -22,11 +23,17 @@ def read_graph(content: bytes, source: str) -> onnx.ModelProto:
         source: The file, for messages.
 
     Raises:
-        BundleError: The file is no ONNX graph.
+        BundleError: The file is no ONNX graph, or takes weights from other files.
     """
     try:
+        if names_other_files(content):
+            raise BundleError(
+                f"{source}: takes weights from other files; save it as one file that holds them"
+            )
         model = onnx.load_model_from_string(content)
         onnx.checker.check_model(model)
+    except BundleError:
+        raise
     except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BundleError(f"{source}: not an ONNX graph ({first_line})") from error

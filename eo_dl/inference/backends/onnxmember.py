@@ -9,6 +9,7 @@ import numpy as np
 
 from ...bundle import ONNX, Bundle
 from ...core.arraytypes import AnyArray, BoolArray
+from ...core.onnxcheck import names_other_files
 from ...core.rawnames import FEATURES
 from ...errors import BundleError
 from ..batches import Buffer
@@ -23,7 +24,7 @@ def onnx_graph(bundle: Bundle, *, with_features: bool = False) -> bytes:
         with_features: Make the backbone's features an output.
 
     Raises:
-        BundleError: It has none, or it is damaged, or it computes no features.
+        BundleError: It has none, it is damaged or names other files, or it computes no features.
     """
     if ONNX not in bundle.members:
         raise BundleError(
@@ -31,6 +32,7 @@ def onnx_graph(bundle: Bundle, *, with_features: bool = False) -> bytes:
             f"{bundle.path}"
         )
     graph = bundle.read(ONNX)
+    _check_graph(graph, str(bundle.path))
     if not with_features:
         return graph
     if not _computes_features(graph):
@@ -39,6 +41,21 @@ def onnx_graph(bundle: Bundle, *, with_features: bool = False) -> bytes:
             f"where torch is installed, with eo-dl model export {bundle.path}"
         )
     return graph + _FEATURES_OUTPUT
+
+
+def _check_graph(graph: bytes, source: str) -> None:
+    """Refuse a graph whose weights lie in other files: the engine would read any file of this machine."""
+    try:
+        reads_files = names_other_files(graph)
+    except ValueError as error:
+        raise BundleError(
+            f"{source}: its {ONNX} is no ONNX graph ({error}); the file is damaged, copy or train it again"
+        ) from error
+    if reads_files:
+        raise BundleError(
+            f"{source}: its {ONNX} takes weights from other files, which is not allowed; use a model whose "
+            "graph holds its weights"
+        )
 
 
 def gives_features(bundle: Bundle) -> bool:
