@@ -97,3 +97,12 @@ def test_messages_of_troubleshooting_are_those_of_the_code() -> None:
             continue
         for part in message.split("..."):
             assert part.strip() in texts, f"no message contains {part.strip()!r}"
+
+
+def test_every_test_that_the_table_of_checks_names_is_there() -> None:
+    page = (DOCS / "robustness.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page)
+    assert len(named) > 40
+    for file, name in named:
+        text = (ROOT / file).read_text(encoding="utf-8")
+        assert not name or f"def {name}(" in text, f"{file}::{name}"

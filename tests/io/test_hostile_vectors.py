@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import struct
+import sys
 import zipfile
 
 import geopandas
@@ -37,6 +38,7 @@ def edit(path, sql, values=()):
         database.commit()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such file names")
 def test_name_that_ogr_would_read_as_another_file_is_refused(tmp_path, five, monkeypatch):
     foreign = FOREIGN.replace("{secret}", str(tmp_path / "secret.csv"))
     (tmp_path / "secret.csv").write_text("a\nTOPSECRET\n")
