@@ -177,8 +177,9 @@ def test_name_of_a_file_is_not_read_as_an_address(folder, listener, monkeypatch)
 
 def test_chips_are_opened_without_what_lies_beside_them(folder, listener):
     xml = BAND.format(f"<SimpleSource><SourceFilename>{listener.url('chip')}</SourceFilename></SimpleSource>")
+    flags = '<Metadata><MDI key="INTERNAL_MASK_FLAGS_1">2</MDI></Metadata>'  # one mask for all bands
     for suffix in (".msk", ".ovr", ".Msk"):
-        (folder / f"a.tif{suffix}").write_text(xml)
+        (folder / f"a.tif{suffix}").write_text(xml.replace("<VRTRasterBand", f"{flags}<VRTRasterBand"))
     pixels, valid = read_written(folder / "a.tif", 1)
     assert (pixels == 7).all() and valid.all() and listener.count == 0
 
