@@ -48,7 +48,7 @@ def test_graph_that_names_a_file_is_refused_by_every_engine(tmp_path, secret, ba
     bands, classes = BandSet((Band("a", 1), Band("b", 2))), ClassSet.of_names(["background", "tree"])
     spec = ModelSpec(
         task="segmentation",
-        config=load_task("segmentation").config().model_dump(mode="json"),
+        config=load_task("segmentation").config(network="unet").model_dump(mode="json"),
         bands=band_specs(bands),
         classes=class_specs(classes),
         chip_px=SIDE,
