@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
 from . import options
@@ -9,9 +12,13 @@ from .reporter import Reporter
 
 
 @click.command("vectorize", cls=options.Command, short_help="Convert a class map to polygons.")
-@click.argument("source", metavar="MAP")
+@click.argument("source", nargs=-1, required=True, metavar="MAP...")
 @click.option(
-    "-o", "--out", required=True, help="The polygons: .gpkg, .geojson, .fgb or .parquet.", metavar="FILE"
+    "-o",
+    "--out",
+    required=True,
+    help="The polygons: .gpkg, .geojson, .fgb or .parquet; a folder for several maps.",
+    metavar="FILE",
 )
 @click.option(
     "--min-area",
@@ -29,33 +36,52 @@ from .reporter import Reporter
 )
 @click.option(
     "--probabilities",
-    help="Probabilities of the map (NAME_prob.tif); the score of a polygon is the mean "
-    "probability of its class.",
+    help="Probabilities of the map (NAME_prob.tif), for several maps their folder; the score of a "
+    "polygon is the mean probability of its class.",
     metavar="FILE",
 )
 @options.aoi
+@options.dask
 @options.overwrite
 def command(
     reporter: Reporter,
-    source: str,
+    source: tuple[str, ...],
     out: str,
     min_area_m2: float | None,
     simplify_px: float | None,
     probabilities: str | None,
     aoi: str | None,
+    cluster: str | None,
     overwrite: bool,
 ) -> None:
-    """Convert a class map to seamless polygons with class, area and a review field, styled for QGIS."""
-    from eo_dl import vectorize
+    """Convert a class map to seamless polygons with class, area and a review field, styled for QGIS.
 
-    path = vectorize(
-        source,
-        out=out,
-        min_area_m2=min_area_m2,
-        simplify_px=simplify_px,
-        probabilities=probabilities,
-        aoi=aoi,
-        overwrite=overwrite,
-        on_progress=reporter.progress,
-    )
+    Several maps, a folder or a quoted pattern give a folder with NAME.gpkg for each map; a stopped run
+    continues with the same command.
+    """
+    from eo_dl import vectorize, vectorize_maps
+
+    wanted: dict[str, Any] = {
+        "out": out,
+        "min_area_m2": min_area_m2,
+        "simplify_px": simplify_px,
+        "probabilities": probabilities,
+        "aoi": aoi,
+        "overwrite": overwrite,
+        "on_progress": reporter.progress,
+    }
+    if _into_folder(source, out):
+        paths = [str(path) for path in vectorize_maps(source, cluster=cluster, **wanted)]
+        reporter.result({"paths": paths}, paths)
+        return
+    if cluster is not None:
+        raise click.UsageError("--dask works on several maps; name a folder as --out, e.g. polygons/")
+    path = vectorize(source[0], **wanted)
     reporter.result({"path": str(path)}, [str(path)])
+
+
+def _into_folder(sources: tuple[str, ...], out: str) -> bool:
+    """True if the output is a folder with one file per map."""
+    only = sources[0]
+    several = len(sources) > 1 or Path(only).is_dir() or any(sign in only for sign in "*?[")
+    return several or out.endswith("/") or Path(out).is_dir()

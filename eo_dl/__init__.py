@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .labels.labeloptions import LabelOptions
     from .labels.reading import read_labels
     from .mosaic.vectorize import vectorize
+    from .mosaic.vectorizemaps import vectorize_maps
     from .networks.compute import Compute
     from .training.train import train
 
@@ -57,6 +58,7 @@ _HOME = {
     "predict_shard": ".inference.shards",
     "assemble_shards": ".inference.shards",
     "vectorize": ".mosaic.vectorize",
+    "vectorize_maps": ".mosaic.vectorizemaps",
     "evaluate": ".evaluation.evaluate",
 }
 
@@ -81,6 +83,7 @@ __all__ = [
     "tile_on_cluster",
     "train",
     "vectorize",
+    "vectorize_maps",
 ]
 
 

@@ -99,6 +99,7 @@ def run_tasks(
     common: Common,
     what: str,
     continues: bool = True,
+    on_result: Callable[[Item, Result], None] | None = None,
 ) -> list[Result]:
     """`function(common, item, on_progress)` for each item on the workers; the results in the order of items.
 
@@ -113,6 +114,7 @@ def run_tasks(
         common: What all tasks need; each worker receives it once.
         what: What a task is, e.g. "shards".
         continues: False if a stopped run starts over, for the message.
+        on_result: Called here with an item and its result, as soon as that has arrived.
 
     Raises:
         ClusterError: A task was lost with its worker too often, or the workers lack eo_dl.
@@ -126,13 +128,16 @@ def run_tasks(
     shared = client.submit(_same, common, retries=RETRIES, pure=False)
     futures = client.map(task, items, common=shared, retries=RETRIES, pure=False)
     keys = [future.key for future in futures]
+    item_of = dict(zip(keys, items, strict=True))
     results: dict[str, Result] = {}
     try:
         on_progress(0, len(items), what)
         for future in as_completed(futures):
-            results[future.key] = _result(future.result())
+            result = results[future.key] = _result(future.result())
             # Else a task would run again when the worker that still holds its result dies.
             future.release()
+            if on_result is not None:
+                on_result(item_of[future.key], result)
             on_progress(len(results), len(items), what)
         return [results[key] for key in keys]
     except KilledWorker as error:

@@ -12,11 +12,11 @@ from ..errors import InputError, SceneError
 from ..inference.prediction import Prediction
 from ..io.chiptables import PROBABILITY_PREFIX, TABLE_SUFFIX
 from ..io.classmap import raster_tags
-from ..io.discover import RASTER_SUFFIXES, is_remote, own_path
+from ..io.discover import RASTER_SUFFIXES, VECTOR_SUFFIXES, is_remote, own_path
 from ..io.gate import vector_driver
 from ..io.outputtags import GRID_TAG, KIND_TAG, SCENE_TAG, layer_metadata, read_grid_tag, scene_of_output
 from ..io.scene import Scene, open_scene
-from ..io.vectorlayers import VECTOR_SUFFIXES, field_names
+from ..io.vectorlayers import field_names
 from ..tasks import CHIPS
 
 READ_SUFFIXES = (*VECTOR_SUFFIXES, ".json", ".shp")

@@ -21,6 +21,7 @@ from ..core.pixelgrid import PixelGrid
 from ..core.pixelpolygons import RowPolygonizer
 from ..errors import ConfigError
 from ..io.classmap import QUANTA
+from ..io.discover import GEOTIFF_SUFFIXES, VECTOR_SUFFIXES
 from ..io.rasterwriter import RasterWriter
 from ..mosaic.labelmosaic import RowStrip
 from ..mosaic.objectmosaic import ObjectMosaic
@@ -32,8 +33,6 @@ from .spool import Pieces, pack_objects, unpack_objects
 if TYPE_CHECKING:
     import geopandas
 
-RASTER_SUFFIXES = (".tif", ".tiff")
-VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet")
 PROBABILITY_SCALE = 1 / QUANTA
 
 
@@ -43,7 +42,7 @@ def is_raster(out: Path, output: OutputKind) -> bool:
     Raises `ConfigError` for a suffix that a model of this output kind cannot write.
     """
     suffix = out.suffix.lower()
-    if output.writes_rasters and suffix in RASTER_SUFFIXES:
+    if output.writes_rasters and suffix in GEOTIFF_SUFFIXES:
         return True
     if suffix in VECTOR_SUFFIXES:
         from ..io.vectorlayers import check_vector_suffix  # lazy: loads pandas, which rasters do not need

@@ -12,6 +12,8 @@ from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, OutputExistsError
 from ..io.atomic import refuse_existing
 from ..io.chiptables import TABLE_SUFFIX
+from ..io.discover import VECTOR_SUFFIXES
+from ..io.mapfolder import FolderJournal, outputs_in
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..networks.compute import Compute
 from ..tasks import CHIPS, RASTER
@@ -19,8 +21,7 @@ from .backends.backend import Backend
 from .backends.choice import BackendName, check_alike, make_engine
 from .chipoptions import ChipOptions
 from .chipsize import check_chip_px, common_freedom
-from .mapfolder import FolderJournal, outputs_in
-from .outputs import VECTOR_SUFFIXES, is_raster
+from .outputs import is_raster
 from .plan import Plan, Request, make_plan
 from .prediction import Prediction, folder_prediction
 from .runplan import EngineRunner, kept_prediction, run_plan

@@ -27,9 +27,9 @@ from ..errors import ConfigError, InputError
 from ..io.arrayfiles import load_arrays
 from ..io.atomic import disk_errors, part_name, publish, work_folder, write_bytes
 from ..io.confined import open_to_write
+from ..io.mapfolder import FinishedMap
 from ..io.workfolder import claim_folder, clear_folder
 from .backends.backend import Backend
-from .mapfolder import FinishedMap
 
 _JOB, _DONE = "job.json", "done.json"
 _SHARDS = "shards_"

@@ -22,6 +22,7 @@ from ..core.htmlcard import card
 from ..core.progress import OnProgress, silent
 from ..errors import Cancelled, ConfigError, InputError
 from ..io.atomic import refuse_existing
+from ..io.mapfolder import FinishedFile, FinishedMap, outputs_in
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..mosaic.labelmosaic import RowStrip
 from ..networks.compute import Compute
@@ -33,7 +34,6 @@ from .chipcells import CellDecoder, pack_cells
 from .chipdecoders import Decoder, ObjectDecoder
 from .chipoptions import ChipOptions
 from .engine import Tally, run_chips
-from .mapfolder import FinishedFile, FinishedMap, outputs_in
 from .outputs import pack_chip_objects
 from .plan import Plan, Request, make_plan
 from .predict import (

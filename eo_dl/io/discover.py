@@ -10,6 +10,12 @@ from pathlib import Path
 
 from ..errors import SceneError
 
+GEOTIFF_SUFFIXES = (".tif", ".tiff")
+"""Suffixes of rasters that are written."""
+
+VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet")
+"""Suffixes of vector files that are written."""
+
 RASTER_SUFFIXES = frozenset({".tif", ".tiff", ".gtif", ".gtiff", ".vrt", ".png", ".jpg", ".jpeg", ".jp2"})
 
 

@@ -1,7 +1,7 @@
 """Journals of unfinished work: one entry per line for each part that is on disk, with its own checksum.
 
 Used by rasters written row by row (`spill`), by pieces of other outputs (`inference.spool`) and by folders of
-maps (`inference.mapfolder`). A line is `ENTRY CRC32\\n`. The data an entry describes are synced before its
+maps (`mapfolder`). A line is `ENTRY CRC32\\n`. The data an entry describes are synced before its
 line is written, so the last line of a killed run is either whole or torn. Reading stops at the first line
 that is torn or changed; an entry is believed together with all entries before it, or not at all.
 """

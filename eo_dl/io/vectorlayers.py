@@ -29,14 +29,12 @@ from ..core.classes import ClassSet
 from ..core.extras import needs_extra
 from ..errors import ConfigError, LabelError, WriteError
 from .atomic import atomic_file, write_bytes
+from .discover import VECTOR_SUFFIXES
 from .gate import flatgeobuf_header, vector_driver
 from .geojson import geojson_bytes, plain_value, read_geojson
 from .polygontable import PolygonTable
 from .qgisstyles import GeometryKind, add_layer_styles, categories_qml
 from .rasterwriter import write_style
-
-VECTOR_SUFFIXES = (".gpkg", ".geojson", ".fgb", ".parquet")
-"""Suffixes of the formats that `write_layer` writes."""
 
 _STYLE_LAYER = "layer_styles"
 # A GeoPackage needs a date of last change; with a fixed one, the same result has the same bytes.

@@ -71,3 +71,13 @@ def test_tile_refuses_what_does_not_fit_in_one_line(
     refused = eo_dl_cli("tile", *inputs, "-o", tmp_path / "chips", *flags)
     assert refused.code == 2 and message in refused.err
     assert not list(tmp_path.iterdir())
+
+
+def test_many_maps_are_vectorized_into_a_folder(eo_dl_cli: Callable, tmp_path: Path) -> None:
+    ids = np.repeat([[[1, 2]]], 8, axis=1).astype(np.uint8)
+    maps = [write_raster(tmp_path / f"{name}.tif", ids, transform=NORTH_UP) for name in "ab"]
+    done = eo_dl_cli("vectorize", *maps, "-o", tmp_path / "polygons", "--json")
+    assert done.code == 0 and done.out.count(".gpkg") == 2
+    assert sorted(path.name for path in (tmp_path / "polygons").iterdir()) == ["a.gpkg", "b.gpkg"]
+    single = eo_dl_cli("vectorize", maps[0], "-o", tmp_path / "a.gpkg", "--dask", "local:2")
+    assert single.code == 2 and "--dask works on several maps; name a folder" in single.err

@@ -7,8 +7,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from eo_dl.inference import mapfolder
-from eo_dl.inference.mapfolder import FolderJournal
+from eo_dl.io import mapfolder
+from eo_dl.io.mapfolder import FolderJournal
 
 
 def test_the_journal_is_checked_once_and_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,9 @@ from pyproj import CRS
 
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import ConfigError, LabelError, OutputExistsError, WriteError
+from eo_dl.io.discover import VECTOR_SUFFIXES
 from eo_dl.io.polygontable import PolygonTable
-from eo_dl.io.vectorlayers import VECTOR_SUFFIXES, layer_names, read_layer, write_layer, write_layers
+from eo_dl.io.vectorlayers import layer_names, read_layer, write_layer, write_layers
 
 CLASSES = ClassSet.of_names(["roof", 'wood & "scrub"'])
 

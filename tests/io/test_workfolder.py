@@ -19,13 +19,13 @@ from pyproj import CRS
 
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import InputError, OutputExistsError, WriteError
-from eo_dl.inference.mapfolder import FinishedMap, FolderJournal
 from eo_dl.inference.rowpieces import RowPieces, read_job, rows_folder
 from eo_dl.inference.spool import Spool
 from eo_dl.io.arrayfiles import load_arrays
 from eo_dl.io.atomic import atomic_folder, write_bytes
 from eo_dl.io.confined import inside, is_safe_id, open_to_write
 from eo_dl.io.journal import Journal
+from eo_dl.io.mapfolder import FinishedMap, FolderJournal
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.spill import WrittenRows
 

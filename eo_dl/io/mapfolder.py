@@ -16,12 +16,11 @@ from pathlib import Path
 from pydantic import BaseModel, Field, TypeAdapter
 
 from ..errors import ConfigError, InputError
-from ..io.atomic import disk_errors
 from ..io.confined import leads_outside
-from ..io.discover import own_path
-from ..io.journal import Journal, read_entries
-from ..io.scene import Scene
-from .outputs import RASTER_SUFFIXES, VECTOR_SUFFIXES
+from .atomic import disk_errors
+from .discover import GEOTIFF_SUFFIXES, VECTOR_SUFFIXES, own_path
+from .journal import Journal, read_entries
+from .scene import Scene
 
 _JOURNAL = ".finished.part"
 
@@ -41,15 +40,15 @@ def outputs_in(folder: Path, scenes: Sequence[Scene], suffix: str) -> list[Path]
         InputError: There is no scene, no parent folder, or two scenes would share an output.
     """
     if not scenes:
-        raise InputError(f"{folder}: no scene to predict; name at least one")
-    is_file_name = folder.suffix.lower() in (*RASTER_SUFFIXES, *VECTOR_SUFFIXES)
+        raise InputError(f"{folder}: no input; name at least one")
+    is_file_name = folder.suffix.lower() in (*GEOTIFF_SUFFIXES, *VECTOR_SUFFIXES)
     if is_file_name or (folder.exists() and not folder.is_dir()):
-        raise ConfigError(f"{folder}: several scenes need a folder for their maps; name one, e.g. maps/")
+        raise ConfigError(f"{folder}: several inputs need a folder for their outputs; name one, e.g. maps/")
     names = _names(scenes)
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise InputError(
-            f"{folder}: {times} scenes are called {name.name!r}, so their maps would be one file; predict "
+            f"{folder}: {times} inputs are called {name.name!r}, so their outputs would be one file; run "
             "them one by one"
         )
     if not folder.parent.is_dir():
