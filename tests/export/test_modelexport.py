@@ -41,28 +41,44 @@ def deepness_reads(path: Path) -> dict[str, Any]:
 
     Raises `AssertionError` or `ValueError` where Deepness would refuse the file or show it wrongly.
     """
-    model = onnx.load(path)
+    model = onnx.load(path, load_external_data=False)
     (graph_input,) = model.graph.input
-    shape = [dim.dim_value for dim in graph_input.type.tensor_type.shape.dim]
+    (output,) = model.graph.output
+    shape, output_shape = tensor_shape(graph_input), tensor_shape(output)
     assert len(shape) == 4 and shape[2] == shape[3] > 0, "one square input of fixed size"
+    for tensor in (graph_input, output):
+        assert tensor.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    assert not any(tensor.external_data for tensor in model.graph.initializer), "all weights in one file"
     texts = metadata_of(model)
     texts.pop("eo_dl")
     keys = {name: json.loads(text) for name, text in texts.items()}
     assert keys["model_type"].capitalize() in MODEL_TYPES
     names = keys["class_names"]
     assert [int(number) for number in names] == list(range(len(names))), "class ids from 0 on, none left out"
-    assert all(isinstance(name, str) for name in names.values())
-    assert isinstance(keys["resolution"], float) and keys["resolution"] > 0
+    assert all(isinstance(name, str) and name for name in names.values())
+    assert len(set(names.values())) == len(names)
+    if "resolution" in keys:
+        assert isinstance(keys["resolution"], float) and keys["resolution"] > 0
     assert keys["tile_size"] == keys["tiles_size"] == shape[2]
     assert isinstance(keys["tiles_overlap"], int) and 0 <= keys["tiles_overlap"] < 100
     for key in ("standardization_mean", "standardization_std"):
         assert len(keys[key]) == shape[1] and all(isinstance(value, float) for value in keys[key])
+    assert 0 not in keys["standardization_std"]
     if keys["model_type"] == "Segmentor":
-        assert isinstance(keys["seg_thresh"], float) and isinstance(keys["seg_small_segment"], int)
+        assert output_shape == [1, len(names), *shape[2:]], "a probability of each class for each pixel"
+        assert isinstance(keys["seg_thresh"], float) and 0 <= keys["seg_thresh"] <= 1
+        assert isinstance(keys["seg_small_segment"], int) and keys["seg_small_segment"] >= 0
     if keys["model_type"] == "Detector":
         assert keys["det_type"] in DETECTOR_TYPES
-        assert isinstance(keys["det_conf"], float) and isinstance(keys["det_iou_thresh"], float)
+        assert output_shape[:2] == [1, 4 + len(names)] and len(output_shape) == 3
+        for key in ("det_conf", "det_iou_thresh"):
+            assert isinstance(keys[key], float) and 0 <= keys[key] <= 1
     return keys
+
+
+def tensor_shape(tensor: onnx.ValueInfoProto) -> list[int]:
+    """The fixed lengths of a tensor; 0 for a free one."""
+    return [dim.dim_value for dim in tensor.type.tensor_type.shape.dim]
 
 
 def deepness_input(stored: AnyArray, keys: dict[str, Any]) -> Float32Array:
@@ -167,6 +183,41 @@ def test_class_0_is_the_background_for_deepness(tmp_path: Path, ids: tuple[int, 
     else:
         assert list(keys["class_names"].values()) == ["class 0", "class 7", "class 3"]
         np.testing.assert_allclose(found, expected[[1, 0, 2]], atol=2e-5)
+
+
+def test_without_a_gsd_deepness_asks_for_the_resolution(tmp_path: Path) -> None:
+    bundle, _ = add_graph(tiny_bundle(load_task("segmentation"), tmp_path / "model.eodl"))
+    bundle = calibrated(bundle, "uint8", 1.0, gsd_m=None)
+    assert "resolution" not in deepness_reads(
+        export_model(bundle, tmp_path / "model.onnx", target="deepness")
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model_type", '"Classifier"'),
+        ("class_names", '{"0": "background", "2": "wood"}'),
+        ("class_names", '["background", "wood"]'),
+        ("resolution", '"50 cm"'),
+        ("tile_size", "16"),
+        ("tiles_overlap", "12.5"),
+        ("standardization_std", "[1.0]"),
+        ("seg_thresh", "null"),
+        ("seg_small_segment", "Segmentor"),
+    ],
+)
+def test_the_rules_of_deepness_refuse_other_values(tmp_path: Path, key: str, value: str) -> None:
+    """Else the tests above would prove nothing."""
+    bundle, _ = add_graph(tiny_bundle(load_task("segmentation"), tmp_path / "model.eodl"))
+    path = export_model(bundle, tmp_path / "model.onnx", target="deepness")
+    deepness_reads(path)
+    model = onnx.load(path)
+    (entry,) = [entry for entry in model.metadata_props if entry.key == key]
+    entry.value = value
+    onnx.save(model, path)
+    with pytest.raises((AssertionError, ValueError, TypeError, AttributeError)):
+        deepness_reads(path)
 
 
 @pytest.mark.parametrize("name", ["classification", "instances", "localization"])
