@@ -1,7 +1,8 @@
 """The STAC item of a model keeps the rules of STAC 1.1 and of the MLM extension 1.5.
 
-The schemas cannot be part of this repository, so their rules are written down here: required fields, types,
-allowed values, and what fields say about each other.
+The schema of MLM cannot be part of this repository, so its rules are written down here: required fields,
+types, allowed values, and what fields say about each other. Two libraries judge the same items without the
+network: pystac, by the schema of STAC that it carries, and stac-model, by its own model of MLM.
 """
 
 from __future__ import annotations
@@ -73,10 +74,12 @@ def check_item(item: dict[str, Any]) -> None:
 
 def check_mlm(properties: dict[str, Any]) -> None:
     assert re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_.-]+[a-zA-Z0-9]", properties["mlm:name"])
-    assert isinstance(properties["mlm:architecture"], str)
-    assert set(properties["mlm:tasks"]) <= MLM_TASKS
+    assert isinstance(properties["mlm:architecture"], str) and properties["mlm:architecture"]
+    assert properties["mlm:framework"] in ("PyTorch", "ONNX")
+    check_tasks(properties["mlm:tasks"])
     described = {band["name"] for band in properties["bands"]}
     for entry in properties["mlm:input"]:
+        assert isinstance(entry["name"], str) and entry["name"]
         assert set(entry["bands"]) <= described, "every band is described in the item"
         assert "bands" in entry["input"]["dim_order"]
         check_array(entry["input"])
@@ -85,7 +88,8 @@ def check_mlm(properties: dict[str, Any]) -> None:
         for scaling in entry["value_scaling"]:
             assert scaling.keys() == {"type", "mean", "stddev"} and scaling["type"] == "z-score"
     for entry in properties["mlm:output"]:
-        assert set(entry["tasks"]) <= MLM_TASKS
+        assert isinstance(entry["name"], str) and entry["name"]
+        check_tasks(entry["tasks"])
         check_array(entry["result"])
         for info in entry["classification:classes"]:
             assert info.keys() == {"value", "name", "description", "color_hint"}, "no title"
@@ -94,12 +98,29 @@ def check_mlm(properties: dict[str, Any]) -> None:
             assert re.fullmatch(r"[0-9A-F]{6}", info["color_hint"])
 
 
+def check_tasks(tasks: list[str]) -> None:
+    assert tasks and set(tasks) <= MLM_TASKS and len(set(tasks)) == len(tasks)
+
+
 def check_array(array: dict[str, Any]) -> None:
-    assert len(array["shape"]) == len(array["dim_order"])
+    assert len(array["shape"]) == len(array["dim_order"]) > 0
     assert all(isinstance(length, int) and length >= -1 for length in array["shape"])
     assert all(re.fullmatch(r"[a-z-_]+", name) for name in array["dim_order"])
     assert len(set(array["dim_order"])) == len(array["dim_order"])
     assert array["data_type"] in DATA_TYPES
+
+
+def judge(item: dict[str, Any]) -> None:
+    """Raises an error of pystac or stac-model for an item that they refuse."""
+    pystac = pytest.importorskip("pystac")
+    from pystac.validation.stac_validator import JsonSchemaSTACValidator
+    from stac_model.schema import MLModelProperties
+
+    JsonSchemaSTACValidator().validate_core(item, pystac.STACObjectType.ITEM, item["stac_version"])
+    read = pystac.Item.from_dict(item, preserve_dict=True)
+    MLModelProperties.model_validate(
+        {name: value for name, value in read.properties.items() if name.startswith("mlm:")}
+    )
 
 
 def _keys(value: object) -> set[str]:
@@ -133,6 +154,48 @@ def test_every_task_gives_a_valid_item(task: Task, tmp_path: Path) -> None:
     weights = item["assets"]["weights.safetensors"]
     digest = hashlib.sha256(bundle.read("weights.safetensors")).hexdigest()
     assert weights["file:checksum"] == f"1220{digest}"
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever connects fails."""
+
+    def connect(*address: object) -> None:
+        raise AssertionError(f"connects to {address}")
+
+    monkeypatch.setattr("socket.socket.connect", connect)
+
+
+@EVERY_TASK
+def test_pystac_and_stac_model_accept_the_item(task: Task, offline: None) -> None:
+    judge(_item(_spec(task), extent=EXTENT))
+    judge(_item(_spec(task).model_copy(update={"gsd_m": None}), acquired=("2024-06-01", "2025-06-01")))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("links",), None),
+        (("properties", "datetime"), "yesterday"),
+        (("assets",), None),
+        (("properties", "mlm:name"), ""),
+        (("properties", "mlm:tasks"), ["mapping"]),
+        (("properties", "mlm:input", 0, "input", "data_type"), "float"),
+        (("properties", "mlm:input", 0, "input", "dim_order"), "bchw"),
+        (("properties", "mlm:input", 0, "value_scaling", 0, "type"), "normal"),
+        (("properties", "mlm:output", 0, "result", "shape"), None),
+    ],
+)
+def test_they_would_refuse_a_wrong_item(path: tuple[str | int, ...], value: object, offline: None) -> None:
+    """Else the test above would prove nothing."""
+    item = _item(_spec(load_task("segmentation")), extent=EXTENT)
+    place: Any = item
+    for step in path[:-1]:
+        place = place[step]
+    assert path[-1] in place
+    place[path[-1]] = value
+    with pytest.raises(Exception, match=re.escape(str(path[-1]))):
+        judge(item)
 
 
 @EVERY_TASK
