@@ -15,6 +15,7 @@ from ..io.classmap import raster_tags
 from ..io.discover import RASTER_SUFFIXES, VECTOR_SUFFIXES, is_remote, own_path
 from ..io.gate import vector_driver
 from ..io.outputtags import GRID_TAG, KIND_TAG, SCENE_TAG, layer_metadata, read_grid_tag, scene_of_output
+from ..io.qgisstyles import PROBABILITIES_TAG
 from ..io.scene import Scene, open_scene
 from ..io.vectorlayers import field_names
 from ..tasks import CHIPS
@@ -63,8 +64,8 @@ def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = Non
     """The files of a prediction.
 
     Args:
-        prediction: A prediction, a file or a folder. Of a folder, all rasters, or else all vector files, or
-            else all tables; if it holds none itself, those of its subfolders.
+        prediction: A prediction, a file or a folder. Of a folder, all rasters but those of probabilities, or
+            else all vector files, or else all tables; if it holds none itself, those of its subfolders.
         scene: The scene, if the files do not name it.
 
     Raises:
@@ -77,7 +78,10 @@ def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = Non
         return [_with_scene(_part(prediction.path, prediction.scene), scene or prediction.scene or None)]
     path = Path(prediction)
     if path.is_dir():
-        return [_with_scene(_part(file), scene) for file in _files(path)]
+        parts = [_part(file) for file in _files(path)]
+        # `predict --probabilities` writes NAME_prob.tif beside each map.
+        maps = [part for part in parts if PROBABILITIES_TAG not in part.tags]
+        return [_with_scene(part, scene) for part in maps or parts]
     if not path.exists():
         raise InputError(f"{path}: the prediction does not exist; check the path")
     return [_with_scene(_part(path), scene)]

@@ -26,11 +26,11 @@ from ..core.window import Window
 from ..errors import Cancelled
 from ..io.atomic import refuse_existing
 from ..io.gdal import small_cache
+from ..io.mapfolder import FinishedMap, FolderJournal
 from .backends.backend import Backend, check_raw
 from .batches import Buffer, BufferPool, CellBatch, make_batches
 from .chipdecoders import Decoder
 from .engine import ChipJob, Sink, T, Tally, filler_for
-from .mapfolder import FinishedMap, FolderJournal
 from .plan import Plan
 from .prediction import Prediction
 from .runplan import EngineRunner, kept_prediction, run_plan

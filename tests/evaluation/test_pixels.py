@@ -19,6 +19,7 @@ from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ChipSetError, InputError, LabelError, OutputExistsError, SceneError
 from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.io import classmap
+from eo_dl.io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
@@ -159,6 +160,18 @@ def test_classes_are_matched_by_name_not_by_number(tmp_path: Path) -> None:
     assert mapped.score("iou", "wood").value == 1.0 and math.isnan(mapped.score("iou", "water").value)
     with pytest.raises(LabelError, match=r"'pond'.*no class of the prediction"):
         evaluate(prediction, other, class_map={"forest": "pond"})
+
+
+def test_probabilities_beside_the_maps_of_a_folder_are_no_maps(tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    ids = _ids((1, WOOD))
+    tags = {PROBABILITIES_TAG: classes_tag(CLASSES)}
+    with RasterWriter(maps / "a_prob.tif", GRID, count=3, nodata=255, tags=tags) as writer:
+        writer.write(0, np.stack([ids] * 3))
+    truth = read_labels(_truth(tmp_path / "truth.gpkg", [("wood", WOOD)]), class_field="kind")
+    alone = evaluate(_map(tmp_path / "a.tif", ids), truth)
+    assert repr(evaluate(_map(maps / "a.tif", ids).parent, truth).scores) == repr(alone.scores)
 
 
 def test_images_without_crs_are_compared_in_pixels(tmp_path: Path) -> None:
