@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from ..core.daskcluster import open_cluster, run_tasks
 from ..core.progress import OnProgress, silent
 from ..errors import InputError
@@ -21,6 +23,7 @@ from ..version import __version__
 from .vectorize import vectorize
 
 _JOURNAL = ".vectorized.part"
+_NAME_AND_KEY = TypeAdapter(tuple[str, str])
 
 
 def vectorize_maps(
@@ -129,10 +132,14 @@ class _UnfinishedRun:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._path = folder / _JOURNAL
-        self._entries = list(read_entries(self._path))
+        self._entries: list[str] = []
         self._keys: dict[str, str] = {}
-        for entry in self._entries:
-            name, key = json.loads(entry)
+        for entry in read_entries(self._path):
+            try:
+                name, key = _NAME_AND_KEY.validate_json(entry)
+            except ValueError:
+                break  # not by us: neither this entry nor those behind it are believed
+            self._entries.append(entry)
             self._keys[name] = key
         self._journal: Journal | None = None
 
@@ -143,7 +150,7 @@ class _UnfinishedRun:
     def begin(self, tasks: Sequence[MapTask]) -> None:
         """Note what will be made. Raises `WriteError`."""
         with disk_errors(self._path):
-            self._journal = Journal(self._path, self._entries, durable=False)
+            self._journal = Journal(self._path, self._entries)
             for task in tasks:
                 self._append(task, "" if task.out.exists() else task.key)
 
@@ -160,7 +167,7 @@ class _UnfinishedRun:
     def _append(self, task: MapTask, key: str) -> None:
         assert self._journal is not None
         self._keys[self._name(task)] = key
-        self._journal.append(json.dumps([self._name(task), key]))
+        self._journal.append(json.dumps([self._name(task), key]), durable=False)
 
     def _name(self, task: MapTask) -> str:
         return task.out.relative_to(self._folder).as_posix()

@@ -13,6 +13,7 @@ from pyproj import CRS
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import InputError, OutputExistsError, WriteError
+from eo_dl.io.journal import Journal
 from eo_dl.io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.mosaic.vectorize import vectorize
@@ -120,6 +121,16 @@ def test_files_of_other_options_are_never_taken_for_finished(maps: Path, tmp_pat
     assert steps == [2, 3, 4]
     once = vectorize(maps / "a.tif", out=tmp_path / "a.gpkg", min_area_m2=150)
     assert (out / "a.gpkg").read_bytes() == once.read_bytes()
+
+
+def test_a_journal_that_is_not_ours_is_not_believed(maps: Path, tmp_path: Path) -> None:
+    out = tmp_path / "polygons"
+    out.mkdir()
+    journal = Journal(out / ".vectorized.part")
+    for entry in ("[]", '{"a.gpkg": 1}', '["../a.gpkg", "key"]'):
+        journal.append(entry)
+    vectorize_maps(maps, out=out, probabilities=maps)
+    assert files_of(out) == singly(maps, tmp_path / "once")
 
 
 def test_bad_input_is_refused_before_anything_is_written(maps: Path, tmp_path: Path) -> None:
