@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     "--scene", help="The scene that was predicted, if the prediction's file does not name it.", metavar="FILE"
 )
 @options.scenes("trust_vrt", "allow_remote")
-@options.labels("class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated")
+@options.labels(*options.ABOUT_FEATURES, "classes", "annotated", *options.ABOUT_FORMATS)
 @options.dask
 @options.overwrite
 def command(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".xml", ".csv"}
 Found = tuple[dict[str, object], list[str]]
+Statistics = list[dict[str, float | None]]
+"""Per band: lowest and highest value, and the share of measured pixels."""
 
 
 @click.command("inspect", cls=options.Command, short_help="Show what a file contains.")
@@ -50,11 +52,13 @@ def command(
         from eo_dl.io.scene import open_scenes
 
         (scene,) = open_scenes(path, scene_options)
-        values, lines = _scene(scene, stats)
+        statistics = _statistics(scene) if stats else None
+        values, lines = _scene(scene, statistics)
+        reporter.notes([*scene.notes, *_gaps(scene, statistics)])
     reporter.result(values, lines)
 
 
-def _scene(scene: Scene, stats: bool) -> Found:
+def _scene(scene: Scene, statistics: Statistics | None) -> Found:
     grid = scene.grid
     gsd = grid.gsd_m
     values: dict[str, object] = {
@@ -82,9 +86,8 @@ def _scene(scene: Scene, stats: bool) -> Found:
         }
         for b in scene.bands
     ]
-    if stats:
-        for row, found in zip(bands, _statistics(scene), strict=True):
-            row.update(found)
+    for row, found in zip(bands, statistics or (), strict=statistics is not None):
+        row.update(found)
     shown = {
         **values,
         "crs": values["crs"] or "none: results are in pixels",
@@ -95,9 +98,17 @@ def _scene(scene: Scene, stats: bool) -> Found:
         "",
         *table([list(b.values()) for b in bands], list(bands[0])),
     ]
-    return {**values, "bands": bands, "notes": list(scene.notes)}, [
-        *lines,
-    ]
+    notes = [*scene.notes, *_gaps(scene, statistics)]
+    return {**values, "bands": bands, "notes": notes}, lines
+
+
+def _gaps(scene: Scene, statistics: Statistics | None) -> list[str]:
+    """Notes on values that look like those of gaps, if the pixels were read."""
+    from eo_dl.chips.statistics import gap_note
+
+    pairs = zip(scene.bands, statistics or (), strict=statistics is not None)
+    gaps = [gap_note(band, found["min"], found["max"]) for band, found in pairs]
+    return [gap for gap in gaps if gap is not None]
 
 
 def _crs_text(grid: PixelGrid) -> str | None:
@@ -108,7 +119,7 @@ def _crs_text(grid: PixelGrid) -> str | None:
     return text if len(text) < 40 else grid.crs.name
 
 
-def _statistics(scene: Scene) -> list[dict[str, float | None]]:
+def _statistics(scene: Scene) -> Statistics:
     import numpy as np
 
     from eo_dl.core.normalization import to_physical

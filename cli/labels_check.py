@@ -44,7 +44,7 @@ _WIDTH = 150
     help="Report labels that this model (.eodl) disagrees with; use a model not trained on them.",
     metavar="FILE",
 )
-@options.labels("class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated")
+@options.labels(*options.ABOUT_FEATURES, "classes", "annotated", *options.ABOUT_FORMATS)
 @options.scenes("bands", "crs", "trust_vrt", "allow_remote")
 @options.compute("device")
 @options.overwrite

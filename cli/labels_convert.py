@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     type=click.Choice(READ_FORMATS),
     help="Format of LABELS, if their content does not tell.",
 )
-@options.labels("class_field", "classes", "layer", "where", "label_crs")
+@options.labels(
+    "class_field", "classes", "layer", "where", "label_crs", "voc_origin", "crowds", "accept_shift_m"
+)
 @options.overwrite
 def command(
     reporter: Reporter,
@@ -73,6 +75,7 @@ def command(
         overwrite=overwrite,
     )
     reporter.notes(made.notes)
+    reporter.log(made.report.line)
     reporter.result(
         made.values(),
         [

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     help="Output: .gpkg, .geojson, .fgb or .parquet; .json (COCO) for images without a CRS.",
     metavar="FILE",
 )
-@options.labels("format", "classes")
+@options.labels("format", "classes", "voc_origin", "crowds")
 @click.option(
     "--join/--no-join",
     default=True,
@@ -64,6 +64,7 @@ def command(
         overwrite=overwrite,
     )
     reporter.notes(made.notes)
+    reporter.log(made.report.line)
     reporter.result(
         made.values(),
         [

@@ -30,7 +30,10 @@ labels -> label_options
     --buffer-m      tile, evaluate, labels check
     --annotated     tile, evaluate, labels check
     --unlabelled    tile
-    --format        labels import
+    --format        tile, evaluate, labels check, labels import
+    --voc-origin    tile, evaluate, labels check, labels convert, labels import
+    --crowds        tile, evaluate, labels check, labels convert, labels import
+    --accept-shift  tile, evaluate, labels check, labels convert
 
 sampling -> sampling
     --sampling, --count, --overlap, --keep-empty, --add-empty, --min-valid
@@ -232,7 +235,34 @@ _LABEL_FLAGS: dict[str, Decorator] = {
         type=click.Choice(READ_FORMATS),
         help="Format of the labels, if their content does not tell.",
     ),
+    "voc_origin": click.option(
+        "--voc-origin",
+        type=click.IntRange(0, 1),
+        metavar="0|1",
+        help="Number of the first pixel in VOC boxes (default: 1, unless a coordinate is 0 or a fraction).",
+    ),
+    "crowds": click.option(
+        "--crowds",
+        type=click.Choice(["ignore", "use"]),
+        default="ignore",
+        show_default=True,
+        help="How to treat objects marked as crowds (COCO) or difficult (Pascal VOC, DOTA).",
+    ),
+    "accept_shift_m": click.option(
+        "--accept-shift",
+        "accept_shift_m",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="METRES",
+        help="Accept labels whose datum can only be changed this accurately (default: to a pixel).",
+    ),
 }
+
+
+ABOUT_FEATURES = ("class_field", "layer", "where", "label_crs", "buffer_m")
+"""Fields of `labels` about vector layers."""
+
+ABOUT_FORMATS = ("format", "voc_origin", "crowds", "accept_shift_m")
+"""Fields of `labels` about other formats, and what their files do not say."""
 
 
 def labels(*fields: str) -> Decorator:

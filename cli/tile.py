@@ -43,9 +43,7 @@ if TYPE_CHECKING:
     help="Resample scenes to this GSD (ground sample distance), metres.",
     metavar="METRES",
 )
-@options.labels(
-    "class_field", "classes", "layer", "where", "label_crs", "buffer_m", "annotated", "unlabelled"
-)
+@options.labels(*options.ABOUT_FEATURES, "classes", "annotated", "unlabelled", *options.ABOUT_FORMATS)
 @options.aoi
 @options.sampling
 @options.split
@@ -88,12 +86,14 @@ def command(
         raise click.UsageError("--workers and --dask cannot be combined; the cluster has workers of its own")
     from eo_dl import tile, tile_on_cluster
     from eo_dl.core.imagelabels import WholeImageLabels
+    from eo_dl.io.discover import named_scenes
     from eo_dl.io.scene import open_scenes
     from eo_dl.labels.reading import labels_of
 
     size_px, size_m = (None, None) if size is None else options.parse_size(size)
     # `tile` places the annotated areas, because labels in pixels need the scenes for that
-    label_set = labels_of(labels[0] if len(labels) == 1 else labels, replace(label_options, annotated=None))
+    read_options = replace(label_options, annotated=None, images=named_scenes(scenes))
+    label_set = labels_of(labels[0] if len(labels) == 1 else labels, read_options)
     opened = open_scenes(scenes, scene_options, below=isinstance(label_set, WholeImageLabels))
     wanted: dict[str, Any] = {
         "out": out,
@@ -113,6 +113,7 @@ def command(
     else:
         chips = tile_on_cluster(opened, label_set, cluster=cluster, **wanted)
     reporter.notes(chips.notes)
+    reporter.log(str(chips.label_report["line"]))
     summary = chips.summary()
     lines = [
         f"{chips.path}: {len(chips.records)} chips of {chips.chip_px} px, bands {chips.bands.describe()}",

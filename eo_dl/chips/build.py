@@ -43,7 +43,7 @@ from .manifest import (
 from .measure import Candidate, Measured, enough_valid, measure
 from .sampling import Sampling
 from .splits import ChipsToSplit, Split, SplitChips, block_names, default_block_chips, split_chips
-from .statistics import sample_size, statistics
+from .statistics import gap_notes, sample_size, statistics
 from .truth import SceneTruth
 from .writing import ChipWriter, why_write
 
@@ -130,6 +130,7 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
         )
     if reason_to_write is not None and job.write_chips is None:
         notes.append(reason_to_write)
+    notes += gap_notes(job.scenes, job.scenes[0].bands, [chip.tally for chip in valid])
     notes += _class_notes(job.labels, records)
     _write(job, folder, out, _Contents(records, split, statistics(used_tallies), tuple(notes)))
 

@@ -9,7 +9,7 @@ chips/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,9 @@ class ChipSet:
 
     notes: tuple[str, ...] = ()
     """What was done and left out on the way."""
+
+    label_report: Mapping[str, Any] = field(default_factory=dict)
+    """What became of the objects of the label files, as `LabelReport.values` has it; empty for older sets."""
 
     _truths: dict[int, SceneTruth] = field(default_factory=dict, repr=False, compare=False)
 
@@ -237,6 +240,7 @@ class ChipSet:
             "splits": splits,
             "shared_ground": dict(self.shared_ground),
             "area_unit": self.area_unit,
+            "label_report": dict(self.label_report),
             "notes": list(self.notes),
         }
         header = ("split", "chips", "objects", *classes.names)
@@ -361,6 +365,7 @@ def _opened(folder: Path, manifest: dict[str, Any], allow_shared: bool, trust: S
         content_hash=digest,
         shared_ground=shared_ground,
         guard_px=manifest["guard_px"],
+        label_report=manifest["labels"].get("report", {}),
         folds=manifest["folds"],
         notes=tuple(notes),
     )

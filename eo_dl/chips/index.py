@@ -25,7 +25,7 @@ from ..core.classes import IGNORE_ID, ClassSet
 from ..core.features import Features
 from ..core.gridwindow import GridWindow, window_outlines
 from ..core.imagelabels import CoveredImage, ImageLabels
-from ..core.imagenames import ImageNames, stem_of
+from ..core.imagenames import ImageNames, composed, stem_of
 from ..core.labeloutlines import ImageOutlines, MapOutlines, Outlines
 from ..core.labelset import FeatureLabels, LabelSet
 from ..core.maplabels import MapLabels
@@ -312,7 +312,8 @@ def _scene_of_image(images: ObjectArray, scenes: Sequence[Scene]) -> Int64Array:
     """(N,) for each image name the scene of that name, else of that stem; -1 if there is none. As in
     `LabelSet.for_grid`.
     """
-    names = ImageNames(map(str, images))
+    called = [composed(str(image)) for image in images]
+    names = ImageNames(called)
     by_name: dict[str, int] = {}
     by_stem: dict[str, int] = {}
     for number, scene in enumerate(scenes):
@@ -321,9 +322,7 @@ def _scene_of_image(images: ObjectArray, scenes: Sequence[Scene]) -> Int64Array:
             by_name[exact] = number
         elif stem is not None:
             by_stem[stem] = number
-    return np.array(
-        [by_name.get(name, by_stem.get(stem_of(name), -1)) for name in map(str, images)], np.int64
-    )
+    return np.array([by_name.get(name, by_stem.get(stem_of(name), -1)) for name in called], np.int64)
 
 
 def read_back_labels(

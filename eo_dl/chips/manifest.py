@@ -19,7 +19,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from ..core.bands import Band, BandSet
-from ..core.classes import ClassInfo, ClassSet
+from ..core.classes import IGNORE_ID, ClassInfo, ClassSet
 from ..core.imagelabels import ImageLabels
 from ..core.labeloutlines import ImageOutlines, MapOutlines, Outlines
 from ..core.labelset import FeatureLabels, LabelSet
@@ -156,7 +156,7 @@ def reopen_scene(entry: PlainValues, folder: Path, trust: SceneOptions) -> Scene
             f"{folder}: its scene {path} can no longer be opened ({cause}); restore the file or tile again"
         ) from cause
     bands = BandSet(tuple(Band(**band) for band in entry["bands"]))
-    scene = replace(scene, bands=bands)
+    scene = replace(scene, bands=bands, options=replace(scene.options, bands=None))
     same_size = (scene.native.height, scene.native.width) == (native.height, native.width)
     if not same_size or not _is_same_file(scene, entry):
         raise ChipSetError(
@@ -172,6 +172,9 @@ def reopen_scene(entry: PlainValues, folder: Path, trust: SceneOptions) -> Scene
 def _open(path: str, entry: PlainValues, native: PixelGrid, trust: SceneOptions) -> Scene:
     stated = {name: value for name, value in entry["options"].items() if name in _KEPT_OPTIONS}
     options = SceneOptions(**stated, trust_vrt=trust.trust_vrt, allow_remote=trust.allow_remote)
+    # By number, so that a band that is tagged as transparency is the band that it was.
+    numbers = [str(band["number"]) for band in entry["bands"]]
+    options = replace(options, bands=numbers)
     (scene,) = open_scenes(path, options)
     if native.crs is not None and scene.native.crs != native.crs:
         (scene,) = open_scenes(path, replace(options, crs=native.crs.to_wkt()))
@@ -292,6 +295,7 @@ def labels_entry(labels: LabelSet, folder: Path) -> PlainValues:
         "annotated_by_image": areas is not None and areas.images is not None,
         "rasters": [_raster_entry(raster, folder) for raster in rasters],
         "notes": list(labels.notes),
+        "report": labels.report.values(),
     }
 
 
@@ -302,6 +306,7 @@ def _raster_entry(raster: LabelRaster, folder: Path) -> PlainValues:
         "relative": _relative(path, folder.resolve()),
         "values": [[stored, class_id] for stored, class_id in raster.values.items()],
         "ignore_values": list(raster.ignore_values),
+        "hidden_id": raster.hidden_id,
         "band_ids": list(raster.band_ids),
     }
 
@@ -319,6 +324,7 @@ def rasters_of(
             path=_find(raster, folder, "label raster", trust),
             values=dict(raster["values"]),
             ignore_values=tuple(raster["ignore_values"]),
+            hidden_id=int(raster.get("hidden_id", IGNORE_ID)),
             band_ids=tuple(raster["band_ids"]),
         )
         for raster in entry["rasters"]

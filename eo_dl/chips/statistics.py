@@ -14,14 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array
-from ..core.bands import BandSet
+from ..core.bands import Band, BandSet
 from ..core.normalization import BandStatistics
 from ..errors import ChipSetError
+from ..io.scene import Scene
 
 SAMPLE_BYTES = 16 * 2**20
 """Memory for the pixels from which percentiles are taken."""
 
 _FEWEST = 16
+_USUAL_GAPS = (-9999.0, -99999.0, -32768.0, -32767.0, -999.0)
+_ENORMOUS = 1e19  # no measurement is, and fill values of floats are
 _SLAB = 16384  # values of a band at a time
 
 
@@ -137,3 +140,46 @@ def statistics(tallies: Sequence[BandTally]) -> tuple[BandStatistics, ...]:
     return tuple(
         BandStatistics(count, *(float(column[band]) for column in columns)) for band in range(len(mean))
     )
+
+
+def gap_notes(scenes: Sequence[Scene], bands: BandSet, tallies: Sequence[BandTally]) -> list[str]:
+    """Notes on bands whose lowest or highest value looks like one for gaps that no file tags as nodata, such
+    as -9999, -32768, or the ends of float32.
+
+    Args:
+        scenes: The scenes.
+        bands: The bands of the chips.
+        tallies: What each chip adds to the statistics.
+    """
+    used = [tally for tally in tallies if tally.count]
+    tagged = all(band.nodata is not None for scene in scenes for band in scene.bands)
+    if not used or tagged:
+        return []
+    lowest = np.min([tally.minimum for tally in used], axis=0)
+    highest = np.max([tally.maximum for tally in used], axis=0)
+    found = [gap_note(band, lowest[number], highest[number]) for number, band in enumerate(bands)]
+    return [note for note in found if note is not None]
+
+
+def gap_note(band: Band, lowest: float | None, highest: float | None) -> str | None:
+    """A note on a band whose lowest or highest value looks like one for gaps without being tagged as nodata.
+
+    Args:
+        band: The band.
+        lowest: Its lowest value in physical units; None: no pixel was measured.
+        highest: Its highest value.
+    """
+    if lowest is None or highest is None:
+        return None
+    stored = ((float(value) - band.offset) / band.scale for value in (lowest, highest))
+    gap = next((value for value in stored if _is_usual_gap(value)), None)
+    if gap is None:
+        return None
+    return (
+        f"{band.name} holds {gap:g} without a nodata tag, as many programs fill gaps: it counts as measured; "
+        f"otherwise set `nodata={gap:g}`"
+    )
+
+
+def _is_usual_gap(value: float) -> bool:
+    return value in _USUAL_GAPS or abs(value) >= _ENORMOUS

@@ -56,6 +56,8 @@ class SceneTruth:
     @cached_property
     def labels(self) -> PixelLabels:
         """The features of the scene; where they are complete is in `annotated_parts`."""
+        if self.placed.labels.annotated is None:
+            return self.placed.labels  # with its search tree
         return replace(self.placed.labels, annotated=None)
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TypeVar
 
 import numpy as np
@@ -10,6 +11,10 @@ from pyproj import CRS, Transformer
 
 from ..errors import LabelError
 from .arraytypes import BoolArray, Float64Array, GeometryArray
+from .datumshift import RoughShift, lonlat_area, rough_shift
+
+log = logging.getLogger(__name__)
+_warned: set[tuple[str, RoughShift]] = set()
 
 # One geometry or an array of them: what goes in comes out.
 Shapes = TypeVar("Shapes", bound="shapely.Geometry | GeometryArray")
@@ -41,6 +46,8 @@ def polygons_in(geometry: shapely.Geometry) -> GeometryArray:
 def reproject(geometries: GeometryArray, source: CRS, target: CRS, name: str) -> GeometryArray:
     """Geometries in another CRS, vertex by vertex; the argument itself where both CRS are the same.
 
+    A change of datum that PROJ can only make roughly is logged as a warning, once per file.
+
     Args:
         geometries: (N,) in map coordinates (x, y) of `source`; heights are dropped.
         source: CRS of the geometries.
@@ -53,6 +60,7 @@ def reproject(geometries: GeometryArray, source: CRS, target: CRS, name: str) ->
     if source == target:
         return geometries
     transformer = Transformer.from_crs(source, target, always_xy=True)
+    _warn_of_rough_shift(geometries, source, target, name)
 
     def move(coordinates: Float64Array) -> Float64Array:
         moved = np.column_stack(transformer.transform(coordinates[:, 0], coordinates[:, 1]))
@@ -66,3 +74,14 @@ def reproject(geometries: GeometryArray, source: CRS, target: CRS, name: str) ->
         return moved
 
     return np.asarray(shapely.transform(shapely.force_2d(geometries), move), dtype=object)
+
+
+def _warn_of_rough_shift(geometries: GeometryArray, source: CRS, target: CRS, name: str) -> None:
+    west, south, east, north = shapely.total_bounds(geometries)
+    if not np.isfinite([west, south, east, north]).all():
+        return
+    corners = np.array([(west, south), (west, north), (east, south), (east, north)])
+    shift = rough_shift(source, target, lonlat_area(corners, source))
+    if shift is not None and (name, shift) not in _warned:
+        _warned.add((name, shift))
+        log.warning("%s: %s", name, shift.describe(source, target, None))

@@ -14,6 +14,7 @@ from .features import Features, LabelRows
 from .imagenames import ImageNames
 from .labelcard import label_card
 from .labeloutlines import NOWHERE, ImageOutlines, RowsByImage, frame_of, ground_on_grid
+from .labelreport import NOTHING_READ, LabelReport
 from .pixelgrid import PixelGrid
 from .pixellabels import PixelLabels
 
@@ -58,6 +59,9 @@ class ImageLabels:
 
     notes: tuple[str, ...] = ()
     """What was repaired, dropped or guessed, counted."""
+
+    report: LabelReport = NOTHING_READ
+    """What became of the objects of the files."""
 
     def __post_init__(self) -> None:
         if self.features.images is None:
@@ -158,6 +162,9 @@ class WholeImageLabels:
     notes: tuple[str, ...] = ()
     """What was repaired, dropped or guessed, counted."""
 
+    report: LabelReport = NOTHING_READ
+    """What became of the objects of the files."""
+
     def __post_init__(self) -> None:
         if self.rows.images is None:
             raise ValueError("labels of whole images need the image of each label")
@@ -243,6 +250,7 @@ class WholeImageLabels:
             areas=self.areas,
             class_field=self.class_field,
             notes=self.notes,
+            report=self.report,
         )
 
 

@@ -18,7 +18,7 @@ from pyproj import CRS
 from ..errors import LabelError
 from .arraytypes import BoolArray, GeometryArray, Int64Array, ObjectArray
 from .geometries import reproject, scaled
-from .imagenames import ImageNames, stem_of
+from .imagenames import ImageNames, composed, stem_of
 from .pixelgrid import PixelGrid
 
 
@@ -63,7 +63,7 @@ class RowsByImage:
     """
 
     def __init__(self, images: ObjectArray) -> None:
-        names = [str(name) for name in images]
+        names = [composed(str(name)) for name in images]
         self._names = ImageNames(names)
         self._by_name = _grouped(names)
         self._by_stem = _grouped(map(stem_of, names))

@@ -14,6 +14,7 @@ from pyproj import CRS
 from .classes import ClassSet
 from .features import Features
 from .labeloutlines import Outlines
+from .labelreport import LabelReport
 from .pixelgrid import PixelGrid
 from .pixellabels import PixelLabels
 
@@ -50,6 +51,11 @@ class LabelSet(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was repaired, dropped or guessed, counted ("3 geometries repaired")."""
+        ...
+
+    @property
+    def report(self) -> LabelReport:
+        """What became of the objects of the files."""
         ...
 
     @property

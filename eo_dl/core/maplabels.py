@@ -14,6 +14,7 @@ from .features import Features
 from .imagenames import ImageNames
 from .labelcard import label_card
 from .labeloutlines import NOWHERE, MapOutlines, ground_on_grid
+from .labelreport import NOTHING_READ, LabelReport
 from .pixelgrid import PixelGrid
 from .pixellabels import PixelLabels
 
@@ -49,11 +50,17 @@ class MapLabels:
     file_names: tuple[str, ...] = ()
     """The label files where there are several, also those without features."""
 
+    accept_shift_m: float | None = None
+    """The accuracy of a change of datum that is good enough, metres; None: a pixel of the scene."""
+
     class_field: str | None = None
     """Attribute that the classes come from; None where there is none."""
 
     notes: tuple[str, ...] = ()
     """What was repaired, dropped or guessed, counted."""
+
+    report: LabelReport = NOTHING_READ
+    """What became of the objects of the files."""
 
     def __len__(self) -> int:
         return len(self.features)

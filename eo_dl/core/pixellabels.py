@@ -89,7 +89,8 @@ class PixelLabels:
         return np.asarray(shapely.bounds(self.geometries), np.float64).reshape(-1, 4)
 
     @cached_property
-    def _tree(self) -> shapely.STRtree:
+    def tree(self) -> shapely.STRtree:
+        """The outlines, to search those near a place."""
         return shapely.STRtree(self.geometries)
 
     def take(self, index: Int64Array) -> PixelLabels:
@@ -108,7 +109,7 @@ class PixelLabels:
         Geometries are not cut at the window; `annotated` is.
         """
         frame = shapely.box(*window.box)
-        near = np.sort(self._tree.query(frame, predicate="intersects"))
+        near = np.sort(self.tree.query(frame, predicate="intersects"))
         bounds = self.bounds[near]
         starts_inside = (bounds[:, :2] > (window.col, window.row)).all(axis=1)
         ends_inside = (bounds[:, 2:] < (window.col1, window.row1)).all(axis=1)

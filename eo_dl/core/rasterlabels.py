@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from .classes import ClassSet
+from .classes import IGNORE_ID, ClassSet
 from .labelcard import label_card
 from .labeloutlines import Outlines, ground_on_grid
+from .labelreport import NOTHING_READ, LabelReport
 from .pixelgrid import PixelGrid
 from .pixellabels import PixelLabels
 
@@ -24,6 +25,9 @@ class LabelRaster:
 
     ignore_values: tuple[int | str, ...] = ()
     """Stored values or colours of pixels that are ignored."""
+
+    hidden_id: int = IGNORE_ID
+    """Class id of transparent and masked pixels."""
 
     band_ids: tuple[int, ...] = ()
     """Class id of each band of a raster of probabilities; empty: the raster holds classes."""
@@ -50,6 +54,9 @@ class RasterLabels:
 
     notes: tuple[str, ...] = ()
     """What was repaired, dropped or guessed, counted."""
+
+    report: LabelReport = NOTHING_READ
+    """What became of the objects of the files."""
 
     def __len__(self) -> int:
         return 0

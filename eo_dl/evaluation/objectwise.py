@@ -27,6 +27,7 @@ from ..core.window import Window
 from ..errors import LabelError
 from ..io.scene import SceneReader, open_scene
 from ..io.vectorlayers import read_layer
+from ..labels.imagecoverage import check_size
 from ..scores.objectscores import ObjectScorer
 from .classmatch import ClassMatch
 from .limits import Blocks, Limits
@@ -165,6 +166,8 @@ def score_objects(
 ) -> Compared:
     """Add one file of objects to the scorer; count those left out. Raises `LabelError`, `InputError`."""
     grid, outlines = _common_frame(found, labels)
+    if found.part.grid is not None:
+        check_size(labels, found.part.made_of, grid)
     placed = labels.for_grid(grid, found.part.made_of)
     truth = _true_objects(placed, match, tally)
     scores = np.where(np.isfinite(found.scores), found.scores, 1.0)

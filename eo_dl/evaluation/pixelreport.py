@@ -22,15 +22,24 @@ def measure_pixels(comparison: Comparison) -> Measurement:
     match = match_classes(
         classes, labels.classes, labels.source, comparison.class_map, ids_agree=truth_is_raster
     )
+    # Where nothing true is background, a 0 that the map calls nodata is no prediction.
+    zero_is_background = not truth_is_raster or labels.classes.has_background
+    map_notes: dict[str, None] = {}
     for part in parts:
-        if not _same_classes(open_class_map(part.path).classes, classes):
+        class_map = open_class_map(part.path, zero_is_background=zero_is_background)
+        map_notes |= dict.fromkeys(class_map.notes)
+        if class_map.binary:
+            map_notes[f"{part.path.name}: 255 is the only value besides 0, so it is the class 1"] = None
+        if not _same_classes(class_map.classes, classes):
             raise InputError(
                 f"{part.path}: has other classes than {parts[0].path.name}; evaluate maps of one model at a "
                 "time"
             )
     # Of many maps the first ones are pictured; which those are is not known before where chips are missing.
     pictured = [number < MOST_PANELS or comparison.limits.chips is not None for number in range(len(parts))]
-    files = [MapToScore(part, wanted) for part, wanted in zip(parts, pictured, strict=True)]
+    files = [
+        MapToScore(part, wanted, zero_is_background) for part, wanted in zip(parts, pictured, strict=True)
+    ]
     scored = score_files(comparison, score_map, FileJob.of(comparison, match), files)
     scorer = PixelScorer(match.classes, seed=comparison.seed)
     for one in scored.results:
@@ -49,6 +58,7 @@ def measure_pixels(comparison: Comparison) -> Measurement:
         counts=_counts(scorer, match.classes),
         notes=(
             *match.notes,
+            *map_notes,
             *scored.left_out.notes(comparison.limits.split),
             *_notes(tally, match, truth_is_raster),
         ),

@@ -68,6 +68,8 @@ class MapToScore:
     """The file."""
     pictured: bool
     """True if a thumbnail is wanted."""
+    zero_is_background: bool = True
+    """True if a nodata value of 0 is the background; see `open_class_map`."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def score_map(job: FileJob, file: MapToScore, on_progress: OnProgress) -> Scored
     """
     part, match = file.part, job.match
     scorer, tally = PixelScorer(match.classes, seed=job.seed), PixelTally()
-    class_map = open_class_map(part.path)
+    class_map = open_class_map(part.path, zero_is_background=file.zero_is_background)
     named = _named(class_map, part)
     areas = job.limits.areas(named.grid, named.path)
     truth = SceneTruth.of(job.labels, named)

@@ -9,7 +9,11 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
+from ..core.imagelabels import ImageLabels
+from ..core.imagenames import composed, names_of
+from ..core.labelreport import LabelReport
 from ..core.labelset import LabelSet
+from ..core.maplabels import MapLabels
 from ..core.wording import listed
 from ..errors import ConfigError, LabelError, OutputExistsError
 from ..io.atomic import atomic_file, atomic_folder, refuse_existing, write_bytes
@@ -17,7 +21,9 @@ from ..io.scene import Scene, SceneSources, open_scenes
 from ..labels.formats.annotations import Annotations, Losses
 from ..labels.formats.formatlist import written_format, written_formats
 from ..labels.formats.labelformat import WrittenFormat
+from ..labels.imagecoverage import check_frames
 from ..labels.labeloptions import LabelOptions
+from ..labels.plausibility import looked_at, parts_by_image
 from ..labels.reading import LabelFiles, labels_of
 from .imageobjects import annotations_of
 from .placing import place_on_scenes
@@ -63,12 +69,33 @@ def convert_labels(
         )
     check_target(target, written, overwrite)
     scenes = open_scenes(images)
-    sizes = {scene.name: (scene.native.width, scene.native.height) for scene in scenes}
-    labels = labels_of(source, replace(label_options, sizes_px=sizes, attributes=True))
+    names = names_of([composed(scene.place) for scene in scenes])
+    sizes = {
+        name: (scene.native.width, scene.native.height) for name, scene in zip(names, scenes, strict=True)
+    }
+    paths = tuple(scene.path for scene in scenes)
+    labels = labels_of(source, replace(label_options, sizes_px=sizes, images=paths, attributes=True))
+    report = report_of(labels, scenes)
+    frame_notes = check_frames(labels, scenes)
     if written.write_map is not None:
         labels = place_on_scenes(labels, scenes)
     notes = write_labels(labels, target, written, scenes, overwrite)
-    return WrittenLabels(target, labels, (*labels.notes, *notes))
+    return WrittenLabels(target, labels, (*labels.notes, *frame_notes, *notes), report)
+
+
+def report_of(labels: LabelSet, scenes: Sequence[Scene] = ()) -> LabelReport:
+    """What became of the objects of label files, by the images that are known.
+
+    Args:
+        labels: The labels as they were read.
+        scenes: Their images. Labels in map coordinates show nothing in pixels without them.
+    """
+    if isinstance(labels, ImageLabels):
+        return looked_at(labels.report, parts_by_image(labels), labels.features, labels.classes)
+    if isinstance(labels, MapLabels) and scenes:
+        parts = (labels.for_grid(scene.native, scene.place) for scene in scenes)
+        return looked_at(labels.report, parts, labels.features, labels.classes)
+    return labels.report
 
 
 def format_of_suffix(target: Path) -> WrittenFormat | None:

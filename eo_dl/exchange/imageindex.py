@@ -17,7 +17,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from ..core.classes import ClassInfo, ClassSet
-from ..core.imagenames import stem_of
+from ..core.imagenames import composed, stem_of
 from ..core.pixelgrid import PixelGrid
 from ..errors import EoDlError, LabelError
 from ..labels.formats.formatlist import written_formats
@@ -250,6 +250,11 @@ def _crs(text: object, file: Path) -> CRS | None:
 
 def _image(item: Mapping[str, Any], number: int, crs: Sequence[CRS | None], file: Path) -> IndexedImage:
     name = image_name(item.get("name"), str(file), f"image {number}")
+    if name != composed(str(item.get("name")).strip()):
+        raise LabelError(
+            f"{file}: image {number} is called {str(item.get('name'))[:80]!r}, which is not a safe file "
+            "name; export the labels again"
+        )
     try:
         grid = _grid(item, crs)
     except (KeyError, ValueError, TypeError, OverflowError, EoDlError) as cause:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import shapely
@@ -23,7 +23,9 @@ from ..core.window import Window
 from ..errors import LabelError
 from ..io.scene import Scene
 from ..labels.cleaning import polygonal_part
+from ..labels.datum import shift_note
 from ..labels.formats.annotations import Annotations, LabelledImage, LabelledObject, Losses
+from ..labels.imagecoverage import check_frames
 from ..labels.raster.masks import read_mask
 from ..labels.raster.maskvalues import open_mask
 
@@ -117,7 +119,9 @@ def annotations_of(labels: LabelSet, scenes: Sequence[Scene], losses: Losses) ->
         case RasterLabels():
             images = [_raster_image(raster, labels.classes, losses) for raster in labels.rasters]
         case ImageLabels():
-            images = [_named_image(labels, image, scenes, losses) for image in labels.covered]
+            check_frames(labels, scenes)
+            scene_of = _scenes_by_stem(labels, scenes)
+            images = [_named_image(labels, image, scene_of, losses) for image in labels.covered]
         case WholeImageLabels():
             _require_scenes(labels.source, "of whole images", scenes)
             images = [_scene_image(labels, labels.rows, scene, losses) for scene in scenes]
@@ -136,6 +140,8 @@ def _require_scenes(source: str, kind: str, scenes: Sequence[Scene]) -> None:
 
 def _scene_image(labels: LabelSet, rows: LabelRows, scene: Scene, losses: Losses) -> LabelledImage:
     grid = scene.native
+    if isinstance(labels, MapLabels):
+        shift_note(labels.crs, scene, labels.source, labels.accept_shift_m)
     placed = labels.for_grid(grid, scene.place, grid)
     name = scene.name
     if isinstance(labels, ImageLabels | WholeImageLabels):
@@ -151,13 +157,25 @@ def _scene_image(labels: LabelSet, rows: LabelRows, scene: Scene, losses: Losses
     )
 
 
+def _scenes_by_stem(labels: ImageLabels, scenes: Sequence[Scene]) -> dict[str, Scene]:
+    """The scene of each image that labels name, by the stem of its name; an exact name goes before a stem."""
+    found: dict[str, Scene] = {}
+    exact: dict[str, Scene] = {}
+    for scene in scenes:
+        stem, name = labels.covered_names.by_stem(scene.place), labels.covered_names.exact(scene.place)
+        if stem is not None:
+            found.setdefault(stem, scene)
+        if name is not None:
+            exact[stem_of(name)] = scene
+    return found | exact
+
+
 def _named_image(
-    labels: ImageLabels, image: CoveredImage, scenes: Sequence[Scene], losses: Losses
+    labels: ImageLabels, image: CoveredImage, scene_of: Mapping[str, Scene], losses: Losses
 ) -> LabelledImage:
     """An image that the labels name; by its scene if there is one, else by its known size."""
-    same_name = [scene for scene in scenes if scene.name == image.name]
-    same_stem = [scene for scene in scenes if scene.stem == stem_of(image.name)]
-    for scene in (*same_name, *same_stem):
+    scene = scene_of.get(stem_of(image.name))
+    if scene is not None:
         return _scene_image(labels, labels.features, scene, losses)
     if image.size_px is None:
         raise LabelError(

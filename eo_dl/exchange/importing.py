@@ -19,7 +19,7 @@ from ..labels.labeloptions import LabelOptions
 from ..labels.labelsources import recognised
 from ..labels.projectlayout import CLASS_FIELD
 from ..labels.reading import LabelFiles, labels_of
-from .converting import check_target, format_of_suffix, write_labels
+from .converting import check_target, format_of_suffix, report_of, write_labels
 from .imageindex import ImageIndex, find_index, read_index
 from .imageobjects import annotations_of
 from .pixelset import label_set_of
@@ -72,9 +72,10 @@ def import_labels(
     if not image_index.images:
         raise LabelError(f"{index_path}: lists no images, so nothing can be placed; export the labels again")
     labels = _labels(source, image_index, index_path, label_options)
+    report = report_of(labels)
     placed = _placed(labels, image_index, join)
     notes = write_labels(placed, target, written, _scenes(image_index), overwrite)
-    return WrittenLabels(target, placed, (*placed.notes, *notes))
+    return WrittenLabels(target, placed, (*placed.notes, *notes), report)
 
 
 def _labels(source: LabelFiles, index: ImageIndex, index_path: Path, options: LabelOptions) -> LabelSet:

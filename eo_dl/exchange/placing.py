@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 import numpy as np
 import shapely
@@ -14,16 +15,17 @@ from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
 from ..core.features import Features
 from ..core.geometries import polygons_in, reproject
 from ..core.imagelabels import CoveredImage, ImageLabels, WholeImageLabels
-from ..core.imagenames import stem_of
+from ..core.imagenames import composed, stem_before_export, stem_of
 from ..core.labeloutlines import MapOutlines
 from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
 from ..core.rasterlabels import RasterLabels
-from ..core.wording import listed
+from ..core.wording import count_of, listed
 from ..errors import LabelError
 from ..io.scene import Scene
 from ..labels.formats.annotations import Losses
 from ..labels.formats.formatlist import written_formats
+from ..labels.imagecoverage import check_frames
 from .imageindex import ImageIndex, IndexedImage
 from .imageobjects import annotations_of
 from .joining import join_pieces
@@ -50,13 +52,15 @@ def place_labels(
     Raises:
         LabelError: An image is not in the index, or some scenes have a CRS and others have none.
     """
-    owner = _owners([image.name for image in labels.covered], index, labels.source)
+    notes = list(labels.notes)
+    owner = _owners([image.name for image in labels.covered], index, labels.source, notes)
+    if index.format or index.source:
+        _check_sizes(labels, owner)  # those of scenes are checked by `place_on_scenes`
     if isinstance(labels, WholeImageLabels):
         labels, join = labels.framed({name: image.grid for name, image in owner.items()}), False
     image_of = [owner[str(name)] for name in labels.images]
     covered_images = dict.fromkeys(owner.values())  # in order, each once
     covered = list(covered_images)
-    notes = list(labels.notes)
     missing = [image.name for image in index.images if image not in covered_images]
     if missing:
         notes.append(
@@ -166,14 +170,26 @@ def _frame(image: IndexedImage) -> shapely.Geometry:
     return shapely.box(0, 0, image.grid.width, image.grid.height)
 
 
-def _owners(names: Sequence[str], index: ImageIndex, source: str) -> dict[str, IndexedImage]:
-    """The exported image of each name: with the same name, else with the same stem."""
-    by_name = {image.name: image for image in index.images}
-    by_stem = {image.stem: image for image in index.images}
+def _owners(
+    names: Sequence[str], index: ImageIndex, source: str, notes: list[str]
+) -> dict[str, IndexedImage]:
+    """The exported image of each name: with the same name, else with the same stem, else with the stem before
+    a tool renamed the image on export, which is noted.
+    """
+    by_name = {composed(image.name): image for image in index.images}
+    by_stem = {stem_of(name): image for name, image in by_name.items()}
+    by_case = {stem.casefold(): image for stem, image in by_stem.items()}
     owner: dict[str, IndexedImage] = {}
     unknown: list[str] = []
+    renamed: list[str] = []
     for name in names:
-        image = by_name.get(name) or by_stem.get(stem_of(name))
+        last = PurePosixPath(composed(name)).name
+        stem = stem_of(last)
+        image = by_name.get(composed(name)) or by_name.get(last) or by_stem.get(stem)
+        image = image or by_case.get(stem.casefold())
+        if image is None:
+            image = by_case.get(stem_before_export(stem).casefold())
+            renamed += [f"{last} is {image.name}"] if image is not None else []
         if image is None:
             unknown.append(name)
         else:
@@ -183,7 +199,46 @@ def _owners(names: Sequence[str], index: ImageIndex, source: str) -> dict[str, I
             f"{source}: {len(unknown)} of {len(names)} images are not in the index ({listed(unknown)}); "
             "name the index that was exported with them with `index`"
         )
+    _refuse_shared(owner, source)
+    if renamed:
+        notes.append(
+            f"{count_of(len(renamed), 'image')} found by the name before a tool renamed it on export: "
+            f"{listed(renamed, most=2)}"
+        )
     return owner
+
+
+def _refuse_shared(owner: Mapping[str, IndexedImage], source: str) -> None:
+    """Raise `LabelError` where two images of the labels would be one exported image, such as two versions of
+    it that a tool made by augmentation.
+    """
+    name_of: dict[str, str] = {}
+    for name, image in owner.items():
+        other = name_of.setdefault(image.name, name)
+        if other != name:
+            raise LabelError(
+                f"{source}: {other} and {name} are both the exported image {image.name}; export the labels "
+                "from the tool without augmentation, each image once"
+            )
+
+
+def _check_sizes(labels: ImageLabels | WholeImageLabels, owner: Mapping[str, IndexedImage]) -> None:
+    """Raise `LabelError` for labels of images that a tool resized, whose pixels are not those of the
+    export.
+    """
+    wrong: list[str] = []
+    for image in labels.covered:
+        grid = owner[image.name].grid
+        if image.size_px is not None and image.size_px != (grid.width, grid.height):
+            width, height = image.size_px
+            wrong.append(
+                f"{image.name} is {width}x{height} px in the labels, {grid.width}x{grid.height} as exported"
+            )
+    if wrong:
+        raise LabelError(
+            f"{labels.source}: {len(wrong)} of {len(labels.covered)} images have another size than the "
+            f"exported ones ({wrong[0]}); turn off resizing in the tool and export the labels again"
+        )
 
 
 @dataclass(frozen=True)
@@ -264,7 +319,19 @@ def place_on_scenes(labels: LabelSet, scenes: Sequence[Scene]) -> LabelSet:
         )
     if not isinstance(labels, ImageLabels | WholeImageLabels):
         raise TypeError(f"{labels.source}: unknown kind of labels {type(labels).__name__}")
-    images = tuple(IndexedImage(scene.name, scene.native, scene.name, scene.path, "none") for scene in scenes)
+    check_frames(labels, scenes)
+    names = _names_in_labels(labels, scenes)
+    images = tuple(
+        IndexedImage(name, scene.native, scene.name, scene.path, "none")
+        for name, scene in zip(names, scenes, strict=True)
+    )
     placed = place_labels(labels, ImageIndex(images, labels.classes, format=""), join=False)
     attributes = {name: values for name, values in placed.features.attributes.items() if name != "split"}
     return replace(placed, features=replace(placed.features, attributes=attributes))
+
+
+def _names_in_labels(labels: ImageLabels | WholeImageLabels, scenes: Sequence[Scene]) -> list[str]:
+    """What labels call each scene; scenes that they do not name go by their own names."""
+    called = {stem_of(image.name): image.name for image in labels.covered}
+    stems = [labels.covered_names.by_stem(scene.place) for scene in scenes]
+    return [scene.name if stem is None else called[stem] for stem, scene in zip(stems, scenes, strict=True)]

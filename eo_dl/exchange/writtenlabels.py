@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.htmlcard import card
+from ..core.labelreport import NOTHING_READ, LabelReport
 from ..core.labelset import LabelSet
 
 
@@ -22,6 +23,9 @@ class WrittenLabels:
     notes: tuple[str, ...]
     """What was joined, lost or left out, counted."""
 
+    report: LabelReport = NOTHING_READ
+    """What became of the objects of the files that were read."""
+
     @property
     def counts(self) -> dict[str, int]:
         """Number of objects per class; those without a class are not counted."""
@@ -35,6 +39,7 @@ class WrittenLabels:
             "objects": len(self.labels),
             "classes": self.counts,
             "crs": crs,
+            "label_report": self.report.values(),
             "notes": list(self.notes),
         }
 

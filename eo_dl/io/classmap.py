@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -47,6 +48,26 @@ class ClassMap:
     """The raster."""
     classes: ClassSet | None
     """Its classes, or None if the file names none."""
+    nodata: float | None = None
+    """The nodata value of the file, also where it is not taken as one."""
+    notes: tuple[str, ...] = ()
+    """What was decided on opening."""
+
+    @cached_property
+    def binary(self) -> bool:
+        """Whether a raster of another program holds nothing but 0 and 255, so that 255 is its only class."""
+        foreign = self.classes is None and self.nodata != IGNORE_ID
+        if not foreign or self.scene.dtype != "uint8":
+            return False
+        has_class = False
+        with SceneReader(self.scene) as reader:
+            for window in self._windows():
+                chip = reader.read(window)
+                values = chip.pixels[0][chip.valid]
+                if ((values != 0) & (values != IGNORE_ID)).any():
+                    return False
+                has_class = has_class or bool((values == IGNORE_ID).any())
+        return has_class
 
     @property
     def grid(self) -> PixelGrid:
@@ -54,17 +75,27 @@ class ClassMap:
         return self.scene.grid
 
     def row_strips(self) -> Iterator[tuple[int, UInt8Array]]:
-        """(row0, class ids (rows, W)) from top to bottom, a few million pixels at a time; 255 = nodata.
+        """(row0, class ids (rows, W)) from top to bottom, a few million pixels at a time; 255 = nodata. The
+        only class of a `binary` raster has the id 1.
 
         Raises `SceneError` for values that are no class ids (whole numbers from 0 to 254).
         """
+        only_class = self.binary
+        with small_cache(_CACHE_BYTES), SceneReader(self.scene) as reader:  # each block is read once
+            for window in self._windows():
+                chip = reader.read(window)
+                ids = self._ids(chip.pixels[0], chip.valid)
+                if only_class:
+                    ids[chip.valid & (chip.pixels[0] == IGNORE_ID)] = 1
+                yield window.row, ids
+
+    def _windows(self) -> Iterator[Window]:
+        """Strips of whole blocks, from top to bottom."""
         height, width = self.grid.height, self.grid.width
         block_rows = self.scene.file.block_px[0]
         rows = max(1, _STRIP_PIXELS // width // block_rows) * block_rows
-        with small_cache(_CACHE_BYTES), SceneReader(self.scene) as reader:  # each block is read once
-            for row0 in range(0, height, rows):
-                chip = reader.read(Window(0, row0, width, min(rows, height - row0)))
-                yield row0, self._ids(chip.pixels[0], chip.valid)
+        for row0 in range(0, height, rows):
+            yield Window(0, row0, width, min(rows, height - row0))
 
     def _ids(self, values: AnyArray, valid: BoolArray) -> UInt8Array:
         ids = values.astype(np.uint8)
@@ -78,15 +109,35 @@ class ClassMap:
         return np.where(valid, ids, np.uint8(IGNORE_ID))
 
 
-def open_class_map(path: str | Path) -> ClassMap:
-    """A class map with its classes. Raises `SceneError` for a raster with several bands."""
+def open_class_map(path: str | Path, *, zero_is_background: bool = True) -> ClassMap:
+    """A class map with its classes.
+
+    Maps of other programs often have 0 both for the background and as their nodata value; as in label
+    rasters, it is the background then.
+
+    Args:
+        path: The file.
+        zero_is_background: False: a nodata value of 0 means what it says, as where there is no background.
+
+    Raises:
+        SceneError: The raster has several bands.
+    """
     scene = open_scene(path)
     if len(scene.bands) != 1:
         raise SceneError(
             f"{path}: a class map has one band, this raster has {len(scene.bands)} "
             f"({scene.bands.describe()}); is it the scene itself?"
         )
-    return ClassMap(scene, _classes(scene, _tags(scene)))
+    nodata, notes = scene.bands[0].nodata, list[str]()
+    classes = _classes(scene, _tags(scene))
+    has_background = classes is None or classes.has_background
+    if nodata == 0 and zero_is_background and has_background:
+        scene = open_scene(path, nodata="none")
+        notes.append(
+            f"{scene.name}: 0 is the nodata value of the map and counts as background; where it means that "
+            "nothing was predicted, limit the ground with `aoi`"
+        )
+    return ClassMap(scene, classes, nodata, tuple(notes))
 
 
 def raster_tags(path: str | Path) -> dict[str, str]:

@@ -106,6 +106,14 @@ def scene_paths(sources: Sequence[str | Path], below: bool = False) -> tuple[str
     return tuple(dict.fromkeys(paths))
 
 
+def named_scenes(sources: Sequence[str | Path]) -> tuple[str, ...]:
+    """As `scene_paths`, for sources that are opened later, which raises if they hold nothing: none then."""
+    try:
+        return scene_paths(sources)
+    except SceneError:
+        return ()
+
+
 def rasters_below(folder: Path) -> tuple[str, ...]:
     """All rasters in a folder and its subfolders, sorted, without hidden ones."""
     rasters = []

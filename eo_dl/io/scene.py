@@ -271,8 +271,8 @@ def _opened(source: SceneSource, options: SceneOptions) -> Scene:
 
 
 def _from_file(path: str, options: SceneOptions) -> Scene:
-    file = describe(path, nodata=options.nodata, crs=options.crs, trust_vrt=options.trust_vrt)
     wanted = options.band_names
+    file = describe(path, nodata=options.nodata, crs=options.crs, trust_vrt=options.trust_vrt, wanted=wanted)
     selected = file.bands if wanted is None else file.bands.select(wanted, file.path)
     bands = _with_units(selected, options)
     return Scene(file, grid=file.grid, bands=bands, options=options)

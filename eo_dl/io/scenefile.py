@@ -18,11 +18,13 @@ from affine import Affine
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.windows import Window
 
 from ..core.bands import Band, BandSet, canonical_name
 from ..core.pixelgrid import PixelGrid, apply_affine
 from ..errors import SceneError
 from .discover import is_remote
+from .exif import exif_orientation
 from .gate import raster_driver
 from .gdal import open_dataset, scene_errors
 from .sizecheck import check_size
@@ -38,6 +40,12 @@ _ACQUIRED_TAGS = (
     "datetime",
 )
 _GCP_TOLERANCE_PX = 0.5
+# Where a band that may be alpha is sampled, along the diagonal; a real one has few values between the
+# extremes.
+_SAMPLED_AT = (0.0, 0.25, 0.5, 0.75, 1.0)
+_SAMPLE_PX = 64
+_NEARLY = 0.03
+_MOSTLY = 0.8
 # "band_1" and the like are no names.
 _IS_NAME = re.compile(r"(?!band_?\d+$).+")
 
@@ -59,7 +67,7 @@ class SceneFile:
     grid: PixelGrid
     """Georeference and size."""
     bands: BandSet
-    """All bands except alpha."""
+    """All bands except transparency (alpha)."""
     block_px: tuple[int, int]
     """Height and width of a block."""
     striped: bool
@@ -68,12 +76,18 @@ class SceneFile:
     """Decimation factors of the overviews."""
     compressed: bool
     """True if blocks are compressed."""
+    lossy: str | None
+    """The compression that changes values a little, as far as the file says it; None: none does."""
     alpha: tuple[int, ...]
     """1-based numbers of the alpha bands; pixels are invalid where one is 0."""
     masked: bool
     """True if the file has a mask band."""
     acquired: str | None
     """When the image was taken, if a tag says so."""
+    orientation: int
+    """EXIF orientation, 1 to 8: how viewers turn the picture. Pixels stay as stored; 1: they do not turn
+    it.
+    """
     color_table: ColorTable | None = field(repr=False)
     """The colour table, if values are its entries."""
     notes: tuple[str, ...]
@@ -85,14 +99,26 @@ class SceneFile:
         return self.color_table is not None
 
 
-def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vrt: bool) -> SceneFile:
+def describe(
+    path: str,
+    *,
+    nodata: float | str | None,
+    crs: str | None,
+    trust_vrt: bool,
+    wanted: Sequence[str] | None = None,
+) -> SceneFile:
     """Open a raster safely and read its header.
+
+    A band that is tagged as transparency (alpha) is one unless it is asked for as a band, or its values are
+    not those of transparency: GDAL tags the fourth of four 8-bit bands so by default, also where it is
+    infrared.
 
     Args:
         path: Path or URL.
         nodata: Nodata value to use instead of the file's own; "none" for no nodata value.
         crs: CRS to use instead of the file's own.
         trust_vrt: Let a VRT name files outside its own folder.
+        wanted: The bands that will be selected, as in `SceneOptions.bands`; None: all.
 
     Raises:
         SceneError: The file cannot be opened, or a value does not fit it.
@@ -106,8 +132,11 @@ def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vr
         grid = _grid(dataset, path, crs, notes)
         alpha: list[int] = []
         numbers: list[int] = []
+        wanted_numbers = {item.rpartition("=")[2].strip() for item in wanted or ()}
         for number, color in zip(dataset.indexes, dataset.colorinterp, strict=True):
-            (alpha if color == ColorInterp.alpha else numbers).append(number)
+            tagged = color == ColorInterp.alpha
+            is_alpha = tagged and _is_alpha(dataset, number, wanted_numbers, notes)
+            (alpha if is_alpha else numbers).append(number)
         block_height, block_width = dataset.block_shapes[0]
         bands = _bands(dataset, path, numbers, nodata, notes)
         return SceneFile(
@@ -120,12 +149,21 @@ def describe(path: str, *, nodata: float | str | None, crs: str | None, trust_vr
             striped=block_width == dataset.width and block_height < dataset.height,
             overviews=tuple(dataset.overviews(1)),
             compressed=dataset.compression is not None,
+            lossy=_lossy(dataset),
             alpha=tuple(alpha),
             masked=any(_is_masked(flags) for flags in dataset.mask_flag_enums),
             acquired=_acquired(dataset),
+            orientation=_orientation(dataset, path, grid, notes),
             color_table=_color_table(dataset, notes),
             notes=(*notes, *_page_notes(dataset)),
         )
+
+
+def _lossy(dataset: rasterio.DatasetReader) -> str | None:
+    tags = dataset.tags(ns="IMAGE_STRUCTURE")
+    name = tags.get("COMPRESSION", "").upper()
+    is_lossy = "JPEG" in name or tags.get("COMPRESSION_REVERSIBILITY") == "LOSSY"
+    return f"{name.split()[-1]}-compressed TIFF" if dataset.driver == "GTiff" and is_lossy else None
 
 
 def _is_masked(flags: list[MaskFlags]) -> bool:
@@ -333,7 +371,58 @@ def _wavelength(dataset: rasterio.DatasetReader, number: int) -> float | None:
         return None
 
 
+def _is_alpha(dataset: rasterio.DatasetReader, number: int, wanted: set[str], notes: list[str]) -> bool:
+    """Whether a band that is tagged as alpha is transparency, with a note of what was decided."""
+    if str(number) in wanted:
+        return False
+    if dataset.count == 1 or _holds_transparency(dataset, number):
+        notes.append(
+            f"band {number} is transparency (alpha): pixels where it is 0 are not measured; to use it as a "
+            f"band, name it with `bands`, e.g. nir={number}"
+        )
+        return True
+    notes.append(
+        f"band {number} is tagged as transparency (alpha), but holds other values than those of "
+        "transparency: it is used as a band and hides nothing"
+    )
+    return False
+
+
+def _holds_transparency(dataset: rasterio.DatasetReader, number: int) -> bool:
+    """Whether samples of a band are nearly all 0 or the highest value, as of transparency; True if
+    unknown.
+    """
+    dtype = np.dtype(dataset.dtypes[number - 1])
+    if dtype.kind not in "iu" or dataset.driver == "PNG":
+        return True
+    samples = []
+    for share in _SAMPLED_AT:
+        col, row = (int(share * max(side - _SAMPLE_PX, 0)) for side in (dataset.width, dataset.height))
+        width, height = (min(side, _SAMPLE_PX) for side in (dataset.width, dataset.height))
+        samples.append(dataset.read(number, window=Window(col, row, width, height)).ravel())
+    values = np.concatenate(samples) / np.iinfo(dtype).max
+    if not values.any():
+        return True
+    extreme = (values <= _NEARLY) | (values >= 1 - _NEARLY)
+    return bool(values.max() > 0.5 and extreme.mean() >= _MOSTLY)
+
+
 # The rest
+
+
+def _orientation(dataset: rasterio.DatasetReader, path: str, grid: PixelGrid, notes: list[str]) -> int:
+    """The EXIF orientation of a plain image; 1 for one that lies on a map, as its transform is what
+    counts.
+    """
+    if is_remote(path) or grid.transform != Affine.identity():
+        return 1
+    orientation = exif_orientation(Path(path), dataset.driver, dataset.tags().get("EXIF_Orientation"))
+    if orientation != 1:
+        notes.append(
+            f"has the EXIF orientation {orientation}: viewers show it turned, its pixels are read as they "
+            "are stored"
+        )
+    return orientation
 
 
 def _acquired(dataset: rasterio.DatasetReader) -> str | None:

@@ -1,7 +1,8 @@
 """From the class values of labels to a `ClassSet`: which value gets which id and name.
 
-Values are texts (`value_text`). Whole numbers 0 to 254 keep their value as id (0 is the background), 255
-means ignore; other values get the ids 1, 2, ... in sorted order. A `ClassRequest` overrides that.
+Values are texts (`value_text`). Whole numbers 1 to 254 keep their value as id, 255 means ignore; other values
+get the ids 1, 2, ... in sorted order. A `ClassRequest` overrides that. Objects of the class 0 are a question:
+it is the background to some programs, and the first class to others.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _MOST_COMPARED = 200  # values that are compared for their spelling
 _LEAST_LETTERS = 5
 _RARER = 5  # times as frequent as its misspelling a name must be
 _SIMILARITY = 0.85
+# As LabelMe's converters call them, also in the files of other formats.
+_IGNORED_NAME = "__ignore__"
+_BACKGROUND_NAMES = (BACKGROUND, "_background_")
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def _one_class_per_value(
 ) -> Naming:
     notes: list[str] = []
     if _are_numbers(values):
+        _refuse_zero(values, counts, source)
         ids = _ids_of_numbers(values, notes)
     else:
         ids = _ids_of_texts(values, known)
@@ -96,9 +101,25 @@ def _one_class_per_value(
         elif class_id != IGNORE_ID:
             color = value if is_color(value) else default_color(class_id)
             infos[class_id] = ClassInfo(class_id, value, color)
-    if IGNORE_ID in ids.values():
-        notes.append(f"the value 255 ({count_of(counts.get('255', 0), 'time')}) means ignore")
+    ignored = [value for value, class_id in ids.items() if class_id == IGNORE_ID]
+    if ignored:
+        times = count_of(counts.get(ignored[0], 0), "time")
+        notes.append(f"the value {ignored[0]} ({times}) means ignore; otherwise name it with `classes`")
     return Naming(_class_set(infos, source), ids, tuple(notes))
+
+
+def _refuse_zero(values: Sequence[str], counts: Mapping[str, int], source: str) -> None:
+    """Raise `LabelError` for objects of the class 0: whether it is the background is not known."""
+    times = counts.get("0", 0)
+    if not times:
+        return
+    others = [f"class_{value}={value}" for value in sorted(values, key=int) if value != "0"]
+    as_class, as_background = (",".join([zero, *others[:3]]) for zero in ("class_0=0", "background=0"))
+    raise LabelError(
+        f"{source}: {times} of {sum(counts.values())} labels have the class 0, which is the first class to "
+        f"some programs and the background to others; choose with `classes`: '{as_class}', or "
+        f"'{as_background}'"
+    )
 
 
 def _ids_of_numbers(values: Sequence[str], notes: list[str]) -> dict[str, int]:
@@ -119,6 +140,10 @@ def _ids_of_texts(values: Sequence[str], known: Known) -> dict[str, int]:
 
     Classes that the source lists come first, in its order, then the others, sorted; background is 0.
     """
+    if _IGNORED_NAME in values:
+        others = [value for value in values if value != _IGNORED_NAME]
+        kept = Known(tuple(name for name in known.names if name != _IGNORED_NAME), known.ids)
+        return {**_ids_of_texts(others, kept), _IGNORED_NAME: IGNORE_ID}
     ids = {value: known.ids[value] for value in values if value in known.ids}
     complete = len(ids) == len(values) == len(set(ids.values()))
     valid = all(0 <= class_id < IGNORE_ID for class_id in ids.values())
@@ -136,7 +161,7 @@ def _ids_in_order(names: Sequence[str]) -> dict[str, int]:
 
 
 def _is_background(name: str) -> bool:
-    return name.casefold() == BACKGROUND
+    return name.casefold() in _BACKGROUND_NAMES
 
 
 def _names_for_numbers(
@@ -145,6 +170,8 @@ def _names_for_numbers(
     """A plain list of names for numbered values: the first is 1, the second 2, ..."""
     ids = _ids_in_order(request.names)
     _check_class_count(len(ids), source)
+    if 0 not in ids.values():
+        _refuse_zero(values, counts, source)
     named = {*ids.values(), 0, IGNORE_ID}
     _refuse_unnamed({value: counts.get(value, 0) for value in values if int(value) not in named}, source)
     infos = {class_id: ClassInfo(class_id, name, default_color(class_id)) for name, class_id in ids.items()}
@@ -170,7 +197,9 @@ def _requested_classes(
         try:
             name = request.name_of(value)
         except KeyError:
-            if value in counts:
+            if value == _IGNORED_NAME:
+                id_of_value[value] = IGNORE_ID
+            elif value in counts:
                 unnamed[value] = counts[value]
             continue
         if name is None:

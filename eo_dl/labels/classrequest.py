@@ -9,13 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.imagenames import composed
 from ..errors import LabelError
 
 REST = "*"
 """Stands for all values that are not named."""
 
 _MAX_FILE_BYTES = 1_000_000
-_INTEGER = re.compile(r"[+-]?\d{1,18}(\.0+)?")
+_INTEGER = re.compile(r"0|-?[1-9]\d{0,17}")
+_WHOLE_WITH_FRACTION = re.compile(r"-?\d{1,18}\.0+")
 _COLOR = re.compile(r"#[0-9a-f]{6}")
 _COMMENT = re.compile(r"#(\s|$)")  # a colour has no space after the sign
 
@@ -23,20 +25,31 @@ _COMMENT = re.compile(r"#(\s|$)")  # a colour has no space after the sign
 def value_text(value: object) -> str | None:
     """A class value as text; None if it is empty.
 
-    Spaces are trimmed, whole numbers have no fraction, colours are in lower case.
+    Texts keep their zeros ("010"), numbers that are whole have no fraction. Spaces around are trimmed,
+    colours are in lower case, letters in one form of Unicode.
     """
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return None
-    text = str(value).strip()
-    if _INTEGER.fullmatch(text):
-        return str(int(text.split(".")[0]))
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    text = composed(str(value).strip())
     if is_color(text.lower()):
         return text.lower()
     return text or None
 
 
+def cell_text(text: str | None) -> str | None:
+    """A class value in a CSV file, whose numbers have no type: "3.0", a number to the program that wrote it,
+    is 3.
+    """
+    value = value_text(text)
+    if value is not None and _WHOLE_WITH_FRACTION.fullmatch(value):
+        return value.split(".")[0]
+    return value
+
+
 def is_number(text: str) -> bool:
-    """Whether a class value is a whole number."""
+    """Whether a class value is a whole number as numbers are written; "01" is a code."""
     return _INTEGER.fullmatch(text) is not None
 
 
@@ -110,7 +123,7 @@ class _Item:
 
 
 def _parsed(text: str) -> _Item:
-    name, equals, listed = (part.strip() for part in text.partition("="))
+    name, equals, listed = (part.strip() for part in composed(text).partition("="))
     if equals:
         return _Item(name, _values(text, name, listed), bare=False)
     if name.startswith("-") and len(name) > 1:

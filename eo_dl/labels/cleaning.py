@@ -4,13 +4,15 @@ counted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import shapely
 
 from ..core.arraytypes import GeometryArray, Int64Array, ObjectArray
 from ..core.geometries import missing_or_empty
+from ..core.labelreport import added
 from ..core.wording import count_of, listed
 from ..errors import LabelError
 
@@ -30,6 +32,9 @@ class Cleaned:
 
     notes: tuple[str, ...]
     """What was repaired or dropped, counted."""
+
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Geometries that were dropped, by kind."""
 
 
 def clean_polygons(geometries: GeometryArray, feature_ids: ObjectArray, source: str) -> Cleaned:
@@ -62,7 +67,8 @@ def clean_polygons(geometries: GeometryArray, feature_ids: ObjectArray, source: 
     if not has_area.all():
         count = count_of(int((~has_area).sum()), "geometry", "geometries")
         notes.append(f"{count} without area dropped: {listed(feature_ids[index[~has_area]])}")
-    return Cleaned(repaired[has_area], index[has_area], tuple(notes))
+    dropped = {"missing or empty": int(gone.sum()), "without area": int((~has_area).sum())}
+    return Cleaned(repaired[has_area], index[has_area], tuple(notes), added(dropped, {}))
 
 
 def _flat(geometries: GeometryArray) -> GeometryArray:

@@ -1,7 +1,7 @@
 """`match_labels`: which labels belong to which scenes, and what is left over.
 
 Labels of images and label rasters are matched by name, labels in map coordinates by the ground they lie on.
-Everything that is not used is counted_are in notes; no match at all is an error.
+Everything that is not used is counted in notes; no match at all is an error.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from ..core.rasterlabels import RasterLabels
 from ..core.wording import count_lies, count_of, listed
 from ..errors import LabelError
 from ..io.scene import Scene
-from .imagecoverage import image_notes, object_notes, refuse_same_names, size_notes
+from .datum import shift_note
+from .imagecoverage import check_frames, image_notes, object_notes, refuse_same_names
 from .pairing import best_named
 from .placement import PlacedLabels
+from .plausibility import looked_at
 from .raster.maskfit import raster_notes
 
 _LISTED_SCENES = 12
@@ -51,6 +53,15 @@ class MatchedLabels:
     def with_notes(self, *notes: str) -> MatchedLabels:
         """The same with further notes."""
         return replace(self, labels=self.labels.with_notes(*notes))
+
+    def with_report(self) -> MatchedLabels:
+        """The same with what the scenes show of the labels, in their report."""
+        labels = self.labels
+        if not isinstance(labels, MapLabels | ImageLabels):
+            return self
+        parts = [placed.labels for placed in self.placed]
+        report = looked_at(labels.report, parts, labels.features, labels.classes)
+        return replace(self, labels=replace(labels, report=report))
 
     @property
     def used(self) -> BoolArray:
@@ -87,14 +98,17 @@ def match_labels(labels: LabelSet, scenes: Sequence[Scene]) -> MatchedLabels:
             return MatchedLabels.of(labels.framed(frames), scenes).with_notes(*notes)
         case ImageLabels():
             notes = image_notes(labels, scenes)
+            notes += check_frames(labels, scenes)
             matched = MatchedLabels.of(labels, scenes)
-            notes += size_notes(labels, scenes) + object_notes(labels, scenes, matched.used)
-            return matched.with_notes(*notes)
+            notes += object_notes(labels, scenes, matched.used)
+            return matched.with_notes(*notes).with_report()
         case MapLabels():
             bound = _bound_to_scenes(labels, scenes)
             matched = MatchedLabels.of(bound, scenes)
             notes = _ground_notes(bound, matched, scenes) + _area_notes(bound, scenes)
-            return matched.with_notes(*notes)
+            shifts = [shift_note(bound.crs, scene, bound.source, bound.accept_shift_m) for scene in scenes]
+            notes += dict.fromkeys(note for note in shifts if note is not None)
+            return matched.with_notes(*notes).with_report()
         case _:
             raise TypeError(f"{labels.source}: unknown kind of labels {type(labels).__name__}")
 

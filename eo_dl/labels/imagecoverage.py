@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
+import shapely
 
 from ..core.arraytypes import BoolArray
 from ..core.imagelabels import ImageLabels, WholeImageLabels
-from ..core.imagenames import ImageNames, stem_of
+from ..core.imagenames import ImageNames, composed, stem_of
+from ..core.labeloutlines import RowsByImage
+from ..core.labelset import LabelSet
+from ..core.pixelgrid import PixelGrid
 from ..core.wording import count_lies, count_of, listed
 from ..errors import LabelError
 from ..io.scene import Scene
+
+_FIRST_SIDEWAYS = 5  # EXIF orientations from here on swap width and height
 
 
 def image_notes(labels: ImageLabels | WholeImageLabels, scenes: Sequence[Scene]) -> list[str]:
@@ -39,6 +46,17 @@ def image_notes(labels: ImageLabels | WholeImageLabels, scenes: Sequence[Scene])
         )
     scene_names = {names.exact(scene.place) for scene in covered}
     scene_stems = {names.by_stem(scene.place) for scene in covered}
+    renamed = [
+        f"{name} is {scene.name}"
+        for scene in covered
+        for name in [_name_in_labels(scene, names)]
+        if stem_of(PurePosixPath(name).name).casefold() != composed(scene.stem).casefold()
+    ]
+    if renamed:
+        notes.append(
+            f"{count_of(len(renamed), 'image')} found by the name before a tool renamed it on export: "
+            f"{listed(renamed, most=2)}"
+        )
     missing = [name for name in all_names if name not in scene_names and stem_of(name) not in scene_stems]
     if missing:
         notes.append(
@@ -47,30 +65,109 @@ def image_notes(labels: ImageLabels | WholeImageLabels, scenes: Sequence[Scene])
     return notes
 
 
-def size_notes(labels: ImageLabels, scenes: Sequence[Scene]) -> list[str]:
-    """Notes on scenes whose size is not that in the labels. Raises `LabelError` where all are of another."""
-    covered = [scene for scene in scenes if labels.covers(scene.place)]
-    size_of_stem = {stem_of(image.name): image.size_px for image in labels.covered}
-    stated = 0
-    wrong: list[str] = []
-    for scene in covered:
-        size_px = size_of_stem.get(labels.covered_names.by_stem(scene.place) or "")
-        if size_px is None:
-            continue
-        stated += 1
-        if size_px != (scene.native.width, scene.native.height):
-            wrong.append(
-                f"{scene.name} is {scene.native.width}x{scene.native.height} px, its labels say "
-                f"{size_px[0]}x{size_px[1]}"
-            )
-    if not wrong:
+def check_frames(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
+    """Refuse labels in pixels of an image that mean other pixels than those of its file.
+
+    That is where they say another size of the image, unless it looks cut: one side agrees, and all its
+    objects lie on what is left. And where the file is one of those that viewers turn by its EXIF orientation,
+    and nothing shows in which position it was labelled.
+
+    Args:
+        labels: The labels; only those in pixels of images are checked.
+        scenes: The scenes, of which those are compared that the labels refer to.
+
+    Returns:
+        A note on images that look cut, if there are any.
+
+    Raises:
+        LabelError: The pixels of labels and files differ, or may differ.
+    """
+    if not isinstance(labels, ImageLabels):
         return []
-    if len(wrong) == stated == len(covered):
+    image_of = {stem_of(image.name): image for image in labels.covered}
+    wrong: list[str] = []
+    cut: list[str] = []
+    covered = 0
+    for scene in scenes:
+        stem = labels.covered_names.by_stem(scene.place)
+        if stem is None:
+            continue
+        covered += 1
+        image, own_px = image_of[stem], (scene.native.width, scene.native.height)
+        check_orientation(scene, image.size_px, labels.source)
+        if image.size_px is None or image.size_px == own_px:
+            continue
+        said_px = f"{image.size_px[0]}x{image.size_px[1]}"
+        found = f"{scene.name} is {own_px[0]}x{own_px[1]} px, its labels say {said_px}"
+        (cut if _looks_cut(labels, scene, image.size_px) else wrong).append(found)
+    if wrong:
+        count = f"{len(wrong)} of {count_of(covered, 'image')}"
         raise LabelError(
-            f"{labels.source}: was made for images of another size ({wrong[0]}); give the images that were "
-            "labelled"
+            f"{labels.source}: was made for images of another size ({count}: {wrong[0]}); give the images "
+            "that were labelled, or export the labels for images of the original size"
         )
-    return [f"{count_of(len(wrong), 'image')} of another size than the labels say: {wrong[0]}"]
+    if not cut:
+        return []
+    count = count_of(len(cut), "image")
+    return [f"{count} cut after labelling, as all objects lie on what is left: {listed(cut)}"]
+
+
+def check_size(labels: LabelSet, place: str, grid: PixelGrid) -> None:
+    """Raise `LabelError` where labels in pixels say another size of an image than that of its grid.
+
+    For images that are no files here; `check_frames` checks those that are.
+
+    Args:
+        labels: The labels.
+        place: Path or name of the image.
+        grid: Its pixels.
+    """
+    if not isinstance(labels, ImageLabels):
+        return
+    stem = labels.covered_names.by_stem(place)
+    sizes = {stem_of(image.name): image.size_px for image in labels.covered}
+    size_px = None if stem is None else sizes[stem]
+    if size_px is not None and size_px != (grid.width, grid.height):
+        raise LabelError(
+            f"{labels.source}: was made for images of another size (the prediction is of "
+            f"{grid.width}x{grid.height} px, the labels say {size_px[0]}x{size_px[1]}); give labels of the "
+            "image that was predicted"
+        )
+
+
+def _looks_cut(labels: ImageLabels, scene: Scene, size_px: tuple[int, int]) -> bool:
+    """Whether an image is what is left of a larger one of the same height or width, from its first pixel
+    on.
+    """
+    width, height = scene.native.width, scene.native.height
+    one_side_agrees = (size_px[0] == width) != (size_px[1] == height)
+    if not one_side_agrees or width > size_px[0] or height > size_px[1]:
+        return False
+    index = RowsByImage(labels.images).of(scene.place)
+    bounds = shapely.total_bounds(labels.features.geometries[index])
+    return bool(len(index) and bounds[2] <= width + 1 and bounds[3] <= height + 1)
+
+
+def check_orientation(scene: Scene, size_px: tuple[int, int] | None, source: str) -> None:
+    """Raise `LabelError` for an image with an EXIF orientation, unless labels say the size of its stored
+    pixels and not that of the turned picture.
+
+    Args:
+        scene: The image.
+        size_px: Width and height of the image as its labels say; None: they do not.
+        source: The labels, for messages.
+    """
+    turned = scene.file.orientation
+    own_px = (scene.native.width, scene.native.height)
+    as_stored = turned >= _FIRST_SIDEWAYS and own_px[0] != own_px[1] and size_px == own_px
+    if turned == 1 or as_stored:
+        return
+    raise LabelError(
+        f"{source}: {scene.name} has the EXIF orientation {turned}, so viewers show it turned, and its "
+        f"labels may belong to the picture as shown or as stored; turn its pixels (e.g. magick {scene.name} "
+        f"-auto-orient OUT), or remove the tag if it was labelled as stored (exiftool -Orientation= "
+        f"{scene.name})"
+    )
 
 
 def object_notes(labels: ImageLabels, scenes: Sequence[Scene], used: BoolArray) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from ..errors import ConfigError
 
 Unlabelled = Literal["background", "ignore"]
+Crowds = Literal["ignore", "use"]
 Sizes = Mapping[str, tuple[int, int]]
 """Width and height of images in pixels, by file name."""
 
@@ -52,13 +53,24 @@ class LabelOptions:
     """How ground without a label is treated; "ignore" leaves it out of training and scores."""
 
     voc_origin: int | None = None
-    """Number of the first pixel in Pascal VOC boxes (default: 1, unless a coordinate is 0)."""
+    """Number of the first pixel in Pascal VOC boxes (default: 1, unless a coordinate is 0 or a fraction)."""
+
+    crowds: Crowds = "ignore"
+    """What to do with objects that are marked as crowds (COCO) or difficult (Pascal VOC, DOTA): "ignore", so
+    that they count neither for nor against, or "use", like all others."""
+
+    accept_shift_m: float | None = None
+    """Accept labels in another datum whose transformation is only this accurate, metres, as PROJ lacks the
+    grid file of a better one (default: up to a pixel)."""
 
     format: str | None = None
     """Format of the labels (default: detected by content)."""
 
     sizes_px: Sizes | None = None
-    """Width and height of images by file name, for formats whose files do not contain them."""
+    """Width and height of images by name, for formats whose files do not contain them."""
+
+    images: tuple[str, ...] = ()
+    """Paths of the images of the labels, which are no label rasters even if they lie in the same folder."""
 
     attributes: bool = False
     """Keep the other attributes and the scores of vector features."""
@@ -68,6 +80,10 @@ class LabelOptions:
             raise ConfigError(f"`unlabelled`: expected 'background' or 'ignore', found {self.unlabelled!r}")
         if self.buffer_m is not None and not self.buffer_m > 0:
             raise ConfigError(f"`buffer_m`: expected a radius above 0 m, found {self.buffer_m:g}")
+        if self.crowds not in get_args(Crowds):
+            raise ConfigError(f"`crowds`: expected 'ignore' or 'use', found {self.crowds!r}")
+        if self.accept_shift_m is not None and not self.accept_shift_m > 0:
+            raise ConfigError(f"`accept_shift_m`: expected metres above 0, found {self.accept_shift_m:g}")
         if self.voc_origin not in (None, 0, 1):
             raise ConfigError(f"`voc_origin`: the first pixel is 0 or 1, found {self.voc_origin!r}")
 

@@ -11,6 +11,8 @@ from ..core.pixellabels import PixelLabels
 from ..core.rasterlabels import LabelRaster, RasterLabels
 from ..io.discover import is_remote, own_path
 from ..io.scene import Scene
+from .datum import shift_note
+from .imagecoverage import check_frames
 from .raster.rasterchoice import raster_of
 
 
@@ -39,8 +41,12 @@ class PlacedLabels:
             scene: The scene.
 
         Raises:
-            LabelError: Labels are in map coordinates and the scene has no CRS, or several label rasters fit.
+            LabelError: Labels are in map coordinates and the scene has no CRS, in pixels of an image of
+                another size or position, or several label rasters fit.
         """
+        check_frames(labels, [scene])
+        if isinstance(labels, MapLabels):
+            shift_note(labels.crs, scene, labels.source, labels.accept_shift_m)
         in_pixels = labels.for_grid(scene.grid, scene.place, scene.native)
         if isinstance(labels, RasterLabels):
             raster = raster_of(labels, scene)

@@ -14,7 +14,7 @@ from ..errors import LabelError
 from ..io.vectorlayers import layer_length
 from .classrequest import ClassRequest, parse_classes
 from .formats.labelformat import VECTOR_OPTIONS
-from .labeloptions import LabelOptions, Sizes, Unlabelled
+from .labeloptions import Crowds, LabelOptions, Sizes, Unlabelled
 from .labelsources import Sources, find_sources
 from .projectlayout import ANNOTATED, is_project
 from .records import Records, label_set
@@ -36,6 +36,7 @@ def read_labels(
     classes: Sequence[str] | str | Path | None = None,
     unlabelled: Unlabelled = "background",
     voc_origin: int | None = None,
+    crowds: Crowds = "ignore",
     format: str | None = None,
     sizes_px: Sizes | None = None,
     attributes: bool = False,
@@ -61,7 +62,10 @@ def read_labels(
             ("Road=#6EC1E4"), values to ignore ("-9"); "*" is all others; or a file with one class per line.
         unlabelled: How ground without a label is treated: "background", or "ignore", which leaves it out of
             training and scores.
-        voc_origin: Number of the first pixel in Pascal VOC boxes (default: 1, unless a coordinate is 0).
+        voc_origin: Number of the first pixel in Pascal VOC boxes (default: 1, unless a coordinate is 0 or a
+            fraction).
+        crowds: What to do with objects marked as crowds (COCO) or difficult (Pascal VOC, DOTA): "ignore", or
+            "use" them like all others.
         format: Format of the labels (default: detected by content).
         sizes_px: Width and height of images by file name, for formats whose files do not contain them.
         attributes: Keep the other attributes and the scores of vector features.
@@ -86,6 +90,7 @@ def read_labels(
         classes=classes,
         unlabelled=unlabelled,
         voc_origin=voc_origin,
+        crowds=crowds,
         format=format,
         sizes_px=sizes_px,
         attributes=attributes,
@@ -103,7 +108,7 @@ def labels_of(source: LabelSet | LabelFiles, options: LabelOptions) -> LabelSet:
             )
         return source
     spec = None if options.classes is None else parse_classes(options.classes)
-    sources = find_sources(source, options.format)
+    sources = find_sources(source, options.format, options.images)
     _refuse_useless(options, sources)
     labels = _read(sources, options, spec)
     if options.annotated is not None:
@@ -120,7 +125,10 @@ def _read(sources: Sources, options: LabelOptions, request: ClassRequest | None)
         return replace(rasters, notes=(*sources.notes, *rasters.notes))
     records = _one_class_by_name(read_records(sources, options), request)
     records = replace(records, notes=(*sources.notes, *records.notes))
-    return label_set(records, request, options.unlabelled)
+    labels = label_set(records, request, options.unlabelled)
+    if isinstance(labels, MapLabels):
+        return replace(labels, accept_shift_m=options.accept_shift_m)
+    return labels
 
 
 def read_records(sources: Sources, options: LabelOptions) -> Records:

@@ -18,9 +18,12 @@ from ..core.arraytypes import BoolArray, Float64Array, GeometryArray, Int64Array
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.features import Features, LabelRows
 from ..core.imagelabels import CoveredImage, ImageLabels, WholeImageLabels
+from ..core.imagenames import composed, names_of
 from ..core.labeloutlines import MapOutlines
+from ..core.labelreport import LabelReport, added
 from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
+from ..core.wording import listed
 from ..errors import LabelError
 from .classnames import Known, counted, name_classes
 from .classrequest import ClassRequest
@@ -28,6 +31,7 @@ from .cleaning import clean_polygons
 from .labeloptions import Unlabelled
 
 _MAX_NAME = 1024
+_FEW_FRACTIONS = 3  # objects in the first pixel of an image that are not yet a sign of fractions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +67,12 @@ class Records:
 
     notes: tuple[str, ...] = ()
     """What reading did, counted."""
+
+    ignored_as: str = "as the file says"
+    """Why labels are ignored, where they are ("crowds")."""
+
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Objects of the files that are not among these labels, by kind ("points and lines")."""
 
     scores: Float64Array | None = None
     """(N,) confidence of each label, NaN where not stated."""
@@ -123,6 +133,9 @@ class CleanFeatures:
     notes: tuple[str, ...]
     """What was repaired, dropped or guessed, after the notes of the records."""
 
+    report: LabelReport
+    """What became of the objects of the files."""
+
 
 def clean_features(records: OutlineRecords, request: ClassRequest | None) -> CleanFeatures:
     """Records with their outlines repaired and their classes numbered; those without an area are dropped.
@@ -143,7 +156,13 @@ def clean_features(records: OutlineRecords, request: ClassRequest | None) -> Cle
         )
     named = _named(records, clean.index, request)
     features = Features.of_rows(named.rows, clean.geometries)
-    return CleanFeatures(named.classes, features, (*records.notes, *clean.notes, *named.notes))
+    notes = (*records.notes, *clean.notes, *named.notes)
+    report = LabelReport(
+        read=len(records) + sum(records.dropped.values()),
+        ignored=named.ignored,
+        dropped=added(records.dropped, clean.dropped),
+    )
+    return CleanFeatures(named.classes, features, notes, report)
 
 
 def _feature_labels(
@@ -160,6 +179,7 @@ def _feature_labels(
             only_features=only_features,
             class_field=records.class_field,
             notes=clean.notes,
+            report=clean.report,
         )
     rejected = None
     if records.rejected is not None:
@@ -174,6 +194,7 @@ def _feature_labels(
         file_names=records.file_names,
         class_field=records.class_field,
         notes=clean.notes,
+        report=clean.report,
     )
 
 
@@ -194,6 +215,7 @@ def _whole_image_labels(
         covered=covered,
         class_field=records.class_field,
         notes=(*records.notes, *named.notes),
+        report=LabelReport(read=len(records), ignored=named.ignored, dropped=records.dropped),
     )
 
 
@@ -204,6 +226,7 @@ class _NamedRows:
     rows: LabelRows
     classes: ClassSet
     notes: tuple[str, ...]
+    ignored: Mapping[str, int]
 
 
 def _named(records: Records, index: Int64Array, request: ClassRequest | None) -> _NamedRows:
@@ -211,11 +234,11 @@ def _named(records: Records, index: Int64Array, request: ClassRequest | None) ->
     naming = name_classes(counted(values), request, records.source, records.known)
     class_ids = naming.class_ids(values)
     notes = list(naming.notes)
-    unclassed = sum(value is None for value in values)
-    if unclassed:
+    unclassed = np.array([value is None for value in values], np.bool_)
+    if unclassed.any():
         notes.append(
-            f"{unclassed} of {len(values)} features have no class and are ignored (they count neither as "
-            "object nor as background)"
+            f"{int(unclassed.sum())} of {len(values)} features have no class and are ignored (they count "
+            "neither as object nor as background)"
         )
     ignore = np.zeros(len(records), np.bool_) if records.ignore is None else records.ignore
     all_rows = LabelRows(
@@ -228,8 +251,14 @@ def _named(records: Records, index: Int64Array, request: ClassRequest | None) ->
         attributes=records.attributes,
     )
     rows = all_rows.take(index)
-    rows = replace(rows, class_ids=class_ids, ignore=rows.ignore | (class_ids == IGNORE_ID))
-    return _NamedRows(rows, naming.classes, tuple(notes))
+    without_class = ~rows.ignore & (class_ids == IGNORE_ID)
+    ignored = {
+        records.ignored_as: int(rows.ignore.sum()),
+        "without a class": int((without_class & unclassed).sum()),
+        "of ignored classes": int((without_class & ~unclassed).sum()),
+    }
+    rows = replace(rows, class_ids=class_ids, ignore=rows.ignore | without_class)
+    return _NamedRows(rows, naming.classes, tuple(notes), added(ignored, {}))
 
 
 @dataclass(frozen=True)
@@ -310,23 +339,32 @@ def pixel_records(
     notes: Sequence[str] = (),
     known: Known | None = None,
     class_field: str | None = None,
+    ignored_as: str = "as the file says",
+    dropped: Mapping[str, int] | None = None,
 ) -> OutlineRecords:
     """Records of a pixel format.
 
     Args:
         source: The label files, for messages.
         objects: The objects of all images.
-        covered: All images, those without objects too.
+        covered: All images, those without objects too. Images and objects name paths; the label set keeps
+            as many folders of them as tell its images apart.
         notes: What reading did, counted.
         known: What the source states about its classes.
         class_field: Attribute that the classes come from.
+        ignored_as: Why objects are ignored, where they are.
+        dropped: Objects of the source that are not among `objects`, by kind.
 
     Raises:
-        LabelError: Two images have one name.
+        LabelError: Two images have one name, or coordinates are fractions of an image.
     """
-    _refuse_duplicates(source, [image.name for image in covered])
+    paths = [image.name for image in covered]
+    _refuse_duplicates(source, paths)
+    name_of = dict(zip(paths, map(composed, names_of(paths)), strict=True))
     outlines = np.empty(len(objects), dtype=object)
     outlines[:] = [labelled.outline for labelled in objects]
+    images = np.array([name_of[labelled.image] for labelled in objects], dtype=object)
+    _refuse_fractions(source, outlines, images)
     attribute_names: dict[str, None] = {}
     for labelled in objects:
         attribute_names |= dict.fromkeys(labelled.attributes)
@@ -336,23 +374,46 @@ def pixel_records(
         geometries=outlines,
         values=tuple(labelled.value for labelled in objects),
         feature_ids=np.array([labelled.feature_id for labelled in objects], dtype=object),
-        images=np.array([labelled.image for labelled in objects], dtype=object),
+        images=images,
         ignore=np.array([labelled.ignore for labelled in objects], np.bool_),
-        covered=tuple(covered),
+        covered=tuple(replace(image, name=name_of[image.name]) for image in covered),
         known=known or Known(),
         class_field=class_field,
         notes=tuple(notes),
+        ignored_as=ignored_as,
+        dropped=added(dropped or {}, {}),
         scores=_scores(objects),
         attributes={name: _column(objects, name) for name in attribute_names},
     )
+
+
+def _refuse_fractions(source: str, outlines: GeometryArray, images: ObjectArray) -> None:
+    """Raise `LabelError` for images whose objects all lie from 0 to 1, with fractions: as pixels, they would
+    all lie in the first one. A few such objects among others may be what was cut at the edge of an image.
+    """
+    bounds = shapely.bounds(outlines).reshape(-1, 4)
+    inside = (bounds >= 0).all(axis=1) & (bounds <= 1).all(axis=1)
+    if not inside.any():
+        return
+    outside = ~inside & np.isfinite(bounds).all(axis=1)
+    fractional = inside & (bounds != np.rint(bounds)).any(axis=1)
+    times = Counter(images[fractional])
+    elsewhere = set(images[outside])
+    least = _FEW_FRACTIONS if outside.any() else 1
+    wrong = [str(image) for image in times if image not in elsewhere and times[image] >= least]
+    if wrong:
+        raise LabelError(
+            f"{source}: all coordinates of {listed(wrong)} lie from 0 to 1, so they are fractions of the "
+            "image and not pixels; multiply them by its width and height"
+        )
 
 
 def _refuse_duplicates(source: str, names: Sequence[str]) -> None:
     name, times = Counter(names).most_common(1)[0] if names else ("", 0)
     if times > 1:
         raise LabelError(
-            f"{source}: contains two images called {name!r}; read the labels of one folder at a time, or "
-            "rename the images"
+            f"{source}: contains two images called {PurePosixPath(name).name!r}; read the labels of one "
+            "folder at a time, or rename the images"
         )
 
 
@@ -369,8 +430,9 @@ def _column(objects: Sequence[PixelObject], name: str) -> ObjectArray:
     return column
 
 
-def image_name(text: object, source: str, what: str) -> str:
-    """The file name in the text by which a label file refers to its image.
+def image_path(text: object, source: str, what: str) -> str:
+    """The path by which a label file refers to its image: with forward slashes, and without the folders that
+    it climbs ("..\\images\\a.tif" is images/a.tif). It is only compared, never opened.
 
     Args:
         text: What the label file has there.
@@ -378,16 +440,21 @@ def image_name(text: object, source: str, what: str) -> str:
         what: The record, for messages ("line 3").
 
     Raises:
-        LabelError: There is no name, or it leads out of its folder.
+        LabelError: There is no name, or it is not one of a file.
     """
     if not isinstance(text, str) or not text.strip():
         raise LabelError(f"{source}: {what} has no image file name; expected a name such as tile_1.tif")
     parts = PurePosixPath(text.strip().replace("\\", "/")).parts
-    name = parts[-1]
-    leads_out = ".." in parts or name in (".", "/")
-    if leads_out or len(text) > _MAX_NAME or any(ord(sign) < 32 for sign in text):
+    if parts[-1] in ("..", ".", "/") or len(text) > _MAX_NAME or any(ord(sign) < 32 for sign in text):
         raise LabelError(
             f"{source}: {what} names the image {text[:80]!r}, which is not a safe file name; write the plain "
             "name of the image"
         )
-    return name
+    return composed("/".join(part for part in parts if part not in ("..", "/")))
+
+
+def image_name(text: object, source: str, what: str) -> str:
+    """The file name in the text by which a label file refers to its image. Arguments and errors are those of
+    `image_path`.
+    """
+    return PurePosixPath(image_path(text, source, what)).name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,8 @@ from ..io.polygontable import PolygonTable, WkbArray
 from ..io.rasterize import burn
 from ..io.scene import Scene, SceneReader, open_scene
 from ..io.vectorlayers import check_vector_suffix, write_layer
+
+log = logging.getLogger(__name__)
 
 BACKGROUND_ID = 0
 _STRIP_ROWS = 512
@@ -101,6 +104,10 @@ def vectorize(
     check_vector_suffix(target)
     refuse_existing(target, overwrite)
     class_map = open_class_map(source)
+    for note in class_map.notes:
+        log.info(note)
+    if class_map.binary:
+        log.info(f"{class_map.scene.name}: 255 is the only value besides 0, so it is the class 1")
     if min_area_m2 is not None and class_map.grid.crs is None:
         raise ConfigError(
             f"{source}: has no CRS, so its areas in square metres are unknown; leave `min_area_m2` out"

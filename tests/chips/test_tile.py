@@ -42,7 +42,7 @@ from eo_dl.errors import (
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.io.vectorlayers import read_layer
 from eo_dl.labels.reading import read_labels
-from tests.making import square, write_polygons
+from tests.making import square, write_polygons, write_raster
 
 from .conftest import NORTH_UP, UTM, squares
 
@@ -793,3 +793,53 @@ def test_labels_off_the_scenes_are_not_copied(write_scene: Writer, tmp_path: Pat
     assert opened.labels.class_counts() == {"a": 1, "b": 1, "c": 0}
     placed = opened.labels.for_grid(opened.scenes[0].grid, opened.scenes[0].place)
     assert shapely.normalize(placed.geometries[0]).equals(shapely.box(10, 10, 20, 20))
+
+
+def test_a_usual_fill_value_without_a_tag_is_said(write_labels: Writer, tmp_path: Path) -> None:
+    labels = read_labels(write_labels("labels.gpkg"), class_field="kind")
+    for name, dtype, fill, said in (
+        ("a", np.float32, -9999, "holds -9999"),
+        ("b", np.float32, np.finfo(np.float32).min, "holds -3.40282e+38"),
+        ("c", np.int16, -32768, "holds -32768"),
+        ("d", np.int16, -20, ""),
+    ):
+        pixels = np.random.default_rng(0).integers(1, 99, (2, 64, 64)).astype(dtype)
+        pixels[:, :, 50:] = fill
+        scene = write_raster(tmp_path / f"{name}.tif", pixels, transform=NORTH_UP)
+        chips = tile(scene, labels, out=tmp_path / name, size_px=16)
+        gaps = [note for note in chips.notes if "without a nodata tag" in note]
+        assert len(gaps) == (2 if said else 0) and all(said in note and "`nodata=" in note for note in gaps)
+
+
+def test_the_report_of_labels_is_in_the_manifest(chips: ChipSet) -> None:
+    report = read_manifest(chips.path)["labels"]["report"]
+    assert report == chips.label_report == chips.summary().values["label_report"]
+    assert report["read"] == len(chips.labels) and report["line"].startswith("labels: ")
+
+
+def test_a_near_infrared_tagged_as_alpha_is_read_again_as_it_was(
+    write_labels: Writer, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(1, 99, (4, 64, 64)).astype(np.uint8)
+    pixels[3] = 255
+    pixels[3, :20] = 0
+    path = tmp_path / "rgbn.tif"
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=64,
+        width=64,
+        count=4,
+        dtype="uint8",
+        photometric="RGB",
+        alpha="yes",
+        crs="EPSG:32633",
+        transform=NORTH_UP,
+    ) as file:
+        file.write(pixels)
+    labels = read_labels(write_labels("labels.gpkg"), class_field="kind")
+    made = tile(open_scene(path, bands="red=1,nir=4"), labels, out=tmp_path / "chips", size_px=16)
+    opened = open_chip_set(made.path)
+    assert opened.content_hash == made.content_hash and not opened.scenes[0].file.alpha
+    assert {record.valid_share for record in opened.records} == {1.0}

@@ -369,3 +369,37 @@ def test_convert_tells_the_format_of_its_input_from_that_of_its_output(
     assert "set another --from" in eo_dl_cli(*unreadable).err
     unwritable = ("labels", "convert", tmp_path / "b.csv", "-o", tmp_path / "b.dat")
     assert "choose one with --format" in eo_dl_cli(*unwritable).err
+
+
+def test_one_line_says_what_became_of_the_labels(eo_dl_cli: Cli, world: World, tmp_path: Path) -> None:
+    data = {
+        "images": [{"id": 1, "file_name": Path(world.scene).name}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 30, 30], "iscrowd": 1},
+            {"id": 2, "image_id": 1, "category_id": 1, "bbox": [50, 50, 30, 30]},
+            {"id": 3, "image_id": 1, "category_id": 1, "bbox": [90.1, 10.2, 30, 0.2]},
+        ],
+        "categories": [{"id": 1, "name": "roof"}],
+    }
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(data))
+    line = "labels: 3 objects read, 1 ignored (1 crowds), 1 without a pixel's centre"
+    said = eo_dl_cli(
+        "tile", world.scene, "--labels", path, "-o", tmp_path / "chips", "--size", "32", "--json"
+    )
+    assert said.code == 0 and line in said.err and "--crowds use" in said.err, said.err
+    assert said.result["label_report"]["ignored"] == {"crowds": 1}
+    said = eo_dl_cli(
+        "labels",
+        "convert",
+        path,
+        "-o",
+        tmp_path / "l.gpkg",
+        "--images",
+        world.scene,
+        "--crowds",
+        "use",
+        "--json",
+    )
+    assert said.code == 0 and "labels: 3 objects read, 1 without" in said.err, said.err
+    assert said.result["label_report"]["line"] in said.err

@@ -10,6 +10,7 @@ import geopandas
 import numpy as np
 import numpy.typing as npt
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from pyproj import CRS
@@ -23,6 +24,7 @@ from eo_dl.io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
+from eo_dl.mosaic.vectorize import vectorize
 from tests.making import write_geotiff
 
 UTM = CRS.from_epsg(32633)
@@ -287,3 +289,45 @@ def test_a_class_that_the_map_does_not_name_is_refused(tmp_path: Path) -> None:
     truth = read_labels(_truth(tmp_path / "truth.gpkg", [("wood", WOOD)]))
     with pytest.raises(SceneError, match="holds the class id 7, but its classes are"):
         evaluate(prediction, truth, out=tmp_path / "report")
+
+
+def _foreign(path: Path, ids: Ids, nodata: float | None) -> Path:
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=80,
+        width=120,
+        count=1,
+        dtype=ids.dtype.name,
+        nodata=nodata,
+        crs=UTM.to_wkt(),
+        transform=GRID.transform,
+    ) as file:
+        file.write(ids[None])
+    return path
+
+
+@pytest.mark.parametrize("value", [1, 255])
+@pytest.mark.parametrize("nodata", [None, 0])
+def test_the_background_of_a_map_of_another_program_is_scored(
+    value: int, nodata: float | None, tmp_path: Path
+) -> None:
+    """Half of the objects are missed, whatever the map calls its background and its class."""
+    truth, half = _ids((1, (20, 20, 60, 60))), _ids((value, (20, 20, 60, 40)))
+    report = evaluate(
+        _foreign(tmp_path / "map.tif", half, nodata), _foreign(tmp_path / "truth.tif", truth, None)
+    )
+    assert report.score("iou", "1").value == 0.5
+    notes = " ".join(report.notes)
+    assert ("counts as background" in notes) == (nodata == 0)
+    assert ("255 is the only value besides 0" in notes) == (value == 255)
+    out = vectorize(tmp_path / "map.tif", out=tmp_path / f"{value}{nodata}.gpkg")
+    assert len(geopandas.read_file(out, layer="objects")) == 1
+
+
+def test_a_nodata_of_0_is_no_prediction_where_nothing_true_is_background(tmp_path: Path) -> None:
+    truth, found = _ids((1, (0, 0, 120, 40)), (2, (0, 40, 120, 80))), _ids((1, (0, 0, 120, 40)))
+    report = evaluate(_foreign(tmp_path / "map.tif", found, 0), _foreign(tmp_path / "truth.tif", truth, None))
+    assert report.score("iou", "1").value == 1.0
+    assert any("without a prediction" in note for note in report.notes)

@@ -29,7 +29,7 @@ from eo_dl.labels.formats import WRITTEN_FORMATS
 from eo_dl.labels.formats.formatlist import format_of_written, written_format, written_formats
 from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.labels.reading import read_labels
-from tests.making import write_geotiff
+from tests.making import write_geotiff, write_raster
 
 PIXEL_M = 0.25
 GRID = PixelGrid(CRS.from_epsg(32633), Affine(PIXEL_M, 0.05, 500_000, 0.05, -PIXEL_M, 5_400_000), 96, 192)
@@ -432,3 +432,57 @@ def test_scores_and_fields_are_carried_to_the_formats_that_hold_them(
         0.5,
     ]
     assert list(labels.features.attributes["storeys"]) == [0, 1, 2, 3, 4]
+
+
+def test_labels_of_resized_images_are_not_imported(project: tuple[Path, ChipSet], tmp_path: Path) -> None:
+    """As a tool that resizes on upload exports them: everything is half as large, and fits itself."""
+    out = export_labels(project[1].path, out=tmp_path / "out", out_format="coco").path
+    (path,) = (out / "annotations").glob("*_train.json")
+    data = json.loads(path.read_text())
+    for image in data["images"]:
+        image["width"], image["height"] = image["width"] // 2, image["height"] // 2
+    for item in data["annotations"]:
+        item["bbox"] = [value / 2 for value in item["bbox"]]
+        del item["segmentation"]
+    resized = tmp_path / "back.json"
+    resized.write_text(json.dumps(data))
+    with pytest.raises(LabelError, match=r"another size than the exported ones.*turn off resizing"):
+        import_labels(resized, out=tmp_path / "back.gpkg", index=out / "eo_dl_index.json")
+
+
+def test_renamed_images_are_found_unless_they_are_copies(
+    project: tuple[Path, ChipSet], tmp_path: Path
+) -> None:
+    out = export_labels(project[1].path, out=tmp_path / "out", out_format="coco").path
+    (path,) = (out / "annotations").glob("*_train.json")
+    data = json.loads(path.read_text())
+    data["annotations"] = [one for one in data["annotations"] if isinstance(one["segmentation"], list)]
+    for image in data["images"]:
+        image["file_name"] = image["file_name"].replace(".tif", f"_tif.rf.{'0a1b2c3d' * 4}.jpg")
+    renamed = tmp_path / "renamed.json"
+    renamed.write_text(json.dumps(data))
+    made = import_labels(renamed, out=tmp_path / "back.gpkg", index=out / "eo_dl_index.json")
+    assert any("before a tool renamed it" in note for note in made.notes)
+    assert made.values()["label_report"]["read"] == len(data["annotations"])  # type: ignore[index]
+    again = {**data["images"][0], "id": 999}
+    again["file_name"] = again["file_name"].replace("0a1b", "ffff", 1)
+    renamed.write_text(json.dumps({**data, "images": [*data["images"], again]}))
+    with pytest.raises(LabelError, match="without augmentation"):
+        import_labels(renamed, out=tmp_path / "b2.gpkg", index=out / "eo_dl_index.json")
+
+
+@pytest.mark.parametrize("target", ["l.gpkg", "l.json"])
+def test_converting_compares_the_sizes_of_images(target: str, tmp_path: Path) -> None:
+    data = {
+        "images": [{"id": 1, "file_name": "a.tif", "width": 512, "height": 512}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [10, 10, 20, 20]}],
+        "categories": [{"id": 1, "name": "roof"}],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    scene = write_raster(tmp_path / "a.tif", np.ones((3, 64, 64), np.uint8))
+    with pytest.raises(LabelError, match="another size"):
+        convert_labels(tmp_path / "c.json", out=tmp_path / target, images=[scene])
+    data["images"] = [{"id": 1, "file_name": "a.tif", "width": 64, "height": 64}]
+    (tmp_path / "c.json").write_text(json.dumps(data))
+    made = convert_labels(tmp_path / "c.json", out=tmp_path / target, images=[scene])
+    assert made.report.line == "labels: 1 object read"

@@ -12,6 +12,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from PIL import Image
 from pyproj import CRS
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
@@ -395,6 +396,43 @@ def test_alpha_is_a_mask_and_never_a_band(make_tiff):
     valid = read(scene).valid
     assert not valid[0].any()
     assert valid[1:].all()  # half transparent is measured
+
+
+def test_a_band_that_is_tagged_as_alpha_but_is_none_stays_a_band(make_tiff):
+    """GDAL tags the fourth of four 8-bit bands so by default, also where it is infrared, or classes."""
+    for values in (noise(1)[0], np.arange(noise(1).size).reshape(noise(1).shape[1:]) % 2):
+        pixels = noise(4)
+        pixels[3] = values
+        pixels[3, :5] = 0
+        scene = open_scene(make_tiff(pixels, colors=(*RED_GREEN_BLUE, ColorInterp.alpha), photometric="RGB"))
+        assert scene.bands.names == ("red", "green", "blue", "band_4")
+        assert read(scene).valid.all()
+        assert any("transparency (alpha), but holds other values" in note for note in scene.notes)
+
+
+def test_a_transparency_is_said_and_may_be_had_as_a_band(make_tiff):
+    pixels = noise(4)
+    pixels[3] = 255
+    pixels[3, 0] = 0
+    path = make_tiff(pixels, colors=(*RED_GREEN_BLUE, ColorInterp.alpha), photometric="RGB")
+    assert any("band 4 is transparency" in note and "`bands`" in note for note in open_scene(path).notes)
+    scene = open_scene(path, bands="red=1,nir=4")
+    assert scene.bands.names == ("red", "nir") and not scene.file.alpha
+    assert read(scene).valid.all()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_an_exif_orientation_is_said_and_pixels_stay_as_stored(tmp_path, suffix):
+    exif, pixels = Image.Exif(), noise(3)[0]
+    exif[274] = 6
+    tags = {"tiffinfo": {274: 6}} if suffix == ".tif" else {"exif": exif}
+    Image.fromarray(pixels).save(tmp_path / f"a{suffix}", **tags)
+    scene = open_scene(tmp_path / f"a{suffix}")
+    assert (scene.native.height, scene.native.width) == pixels.shape and scene.file.orientation == 6
+    assert any("EXIF orientation 6" in note for note in scene.notes)
+    Image.fromarray(pixels).save(tmp_path / f"b{suffix}")
+    plain = open_scene(tmp_path / f"b{suffix}")
+    assert plain.file.orientation == 1 and not any("EXIF" in note for note in plain.notes)
 
 
 def test_alpha_alone_is_no_scene(make_tiff):

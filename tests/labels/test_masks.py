@@ -252,8 +252,10 @@ def test_images_are_not_taken_for_masks(tmp_path: Path) -> None:
         read_labels(geotiff(tmp_path / "rgb.tif", noise))
     with pytest.raises(LabelError, match="more than 256 different values"):
         read_labels(geotiff(tmp_path / "dem.tif", RNG.integers(0, 9999, (60, 80), np.uint16)))
-    with pytest.raises(LabelError, match="one band of whole numbers"):
-        read_labels(geotiff(tmp_path / "f.tif", noise[0].astype(np.float32)))
+    with pytest.raises(LabelError, match=r"holds the value 0.5, a label raster has whole.*gdal_translate"):
+        read_labels(geotiff(tmp_path / "f.tif", np.full((60, 80), 0.5, np.float32)))
+    with pytest.raises(LabelError, match="or is an image"):
+        read_labels(geotiff(tmp_path / "pan.tif", RNG.integers(0, 99, (60, 80), np.uint8)))
     Image.fromarray(ids()).save(tmp_path / "m.jpg")
     with pytest.raises(LabelError, match="JPEG file, which changes values"):
         read_labels(tmp_path / "m.jpg")
@@ -275,3 +277,82 @@ def test_areas_of_completeness_go_with_masks(tmp_path: Path, scene: Scene) -> No
     assert labels.annotated.crs == CRS(UTM)
     area = labels.for_grid(scene.grid, scene.name).annotated
     assert area is not None and area.bounds == (0, 0, 20, 20)
+
+
+@pytest.mark.parametrize("nodata", [None, -9999.0, float(np.finfo(np.float32).min)])
+def test_whole_numbers_stored_as_floats_are_classes(
+    tmp_path: Path, scene: Scene, nodata: float | None
+) -> None:
+    """As Rasterize of QGIS and gdal_rasterize write them."""
+    truth = ids().astype(np.float32)
+    if nodata is not None:
+        truth[:10] = nodata
+    labels = read_labels(geotiff(tmp_path / "scene_1_mask.tif", truth, nodata=nodata))
+    assert isinstance(labels, RasterLabels)
+    found = read_mask(labels.rasters[0], scene, Window(0, 0, 80, 60))
+    assert (found == np.where(truth < 0, 255, truth)).all()
+
+
+def soft_square(levels: int) -> np.ndarray:
+    """A square of 255 on 0 whose edges fade over a few pixels, in steps."""
+    hard = np.zeros((60, 80), np.uint8)
+    hard[20:40, 20:60] = 255
+    soft = np.asarray(Image.fromarray(hard).resize((61, 47), Image.Resampling.BILINEAR).resize((80, 60)))
+    step = 255 // levels
+    return (soft // step * step).astype(np.uint8)
+
+
+def test_soft_edges_are_no_classes(tmp_path: Path) -> None:
+    with pytest.raises(LabelError, match="resampled"):
+        read_labels(geotiff(tmp_path / "a.tif", soft_square(5)))
+    named = read_labels(tmp_path / "a.tif", classes="roof=255,-*")
+    assert isinstance(named, RasterLabels) and named.classes.names == ("background", "roof")
+    colour = np.stack([soft_square(5), np.zeros((60, 80), np.uint8), 255 - soft_square(5)])
+    with pytest.raises(LabelError, match="resampled"):
+        read_labels(geotiff(tmp_path / "c.tif", colour))
+    thin = np.zeros((60, 80), np.uint8)
+    thin[10:12], thin[:, 30:33], thin[40:50, 50:70], thin[41:49, 51:69] = 2, 3, 1, 4
+    labels = read_labels(geotiff(tmp_path / "thin.tif", thin))
+    assert isinstance(labels, RasterLabels) and len(labels.classes) == 5, "thin classes stay classes"
+
+
+def test_a_tiff_compressed_as_jpeg_is_refused_as_a_jpeg_is(tmp_path: Path) -> None:
+    with rasterio.open(
+        tmp_path / "a.tif",
+        "w",
+        driver="GTiff",
+        height=64,
+        width=64,
+        count=1,
+        dtype="uint8",
+        compress="jpeg",
+        crs=UTM,
+        transform=NORTH_UP,
+    ) as file:
+        file.write(np.eye(64, dtype=np.uint8)[None])
+    with pytest.raises(LabelError, match=r"JPEG-compressed TIFF.*lossy"):
+        read_labels(tmp_path / "a.tif")
+
+
+def test_the_void_of_voc_is_ignored(tmp_path: Path) -> None:
+    picture = np.zeros((60, 80, 3), np.uint8)
+    picture[10:30, 10:30], picture[10:12, 10:30] = (128, 0, 0), (224, 224, 192)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    labels = read_labels(tmp_path / "a.png")
+    assert labels.classes.names == ("background", "#800000")
+    assert any("void of Pascal VOC, is ignored" in note for note in labels.notes)
+
+
+def test_what_is_transparent_in_a_colour_mask_is_its_background(tmp_path: Path) -> None:
+    picture = np.zeros((60, 80, 4), np.uint8)
+    picture[10:30, 10:30] = (255, 0, 0, 255)
+    Image.fromarray(picture).save(tmp_path / "m.png")
+    scene = open_scene(write_raster(tmp_path / "m.tif", np.ones((60, 80), np.uint8), crs=None))
+    labels = read_labels(tmp_path / "m.png")
+    assert isinstance(labels, RasterLabels) and labels.classes.names == ("background", "#ff0000")
+    assert any("`unlabelled=ignore`" in note for note in labels.notes)
+    found = read_mask(labels.rasters[0], scene, Window(0, 0, 80, 60))
+    assert set(np.unique(found)) == {0, 1} and (found == 1).sum() == 400
+    ignored = read_labels(tmp_path / "m.png", unlabelled="ignore")
+    assert isinstance(ignored, RasterLabels)
+    assert set(np.unique(read_mask(ignored.rasters[0], scene, Window(0, 0, 80, 60)))) == {1, 255}

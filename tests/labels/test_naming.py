@@ -23,7 +23,9 @@ def naming(
     [
         ("  Tree ", "Tree"),
         (3.0, "3"),
-        ("003", "3"),
+        ("003", "003"),
+        ("1.0", "1.0"),
+        ("Gru\u0308n", "Gr\u00fcn"),
         ("", None),
         ("  ", None),
         (None, None),
@@ -42,7 +44,7 @@ def test_texts_are_numbered_in_sorted_order() -> None:
     assert found.class_ids(["water", None, "forest"]).tolist() == [2, 255, 1]
 
 
-@given(st.sets(st.integers(0, 255), min_size=2, max_size=30).filter(lambda s: s != {255}))
+@given(st.sets(st.integers(1, 255), min_size=2, max_size=30).filter(lambda s: s != {255}))
 def test_numbers_that_fit_keep_their_value(numbers: set[int]) -> None:
     found = naming({str(n): 1 for n in numbers})
     assert dict(found.ids) == {str(n): n for n in numbers}
@@ -55,9 +57,30 @@ def test_numbers_that_do_not_fit_are_counted_through_and_that_is_said() -> None:
     assert "do not fit" in found.notes[0]
 
 
-def test_zero_and_a_class_called_background_are_the_background() -> None:
-    assert naming({"0": 1, "4": 1}).classes.names == ("background", "4")
+def test_a_class_called_background_is_the_background() -> None:
     assert dict(naming({"Background": 1, "a": 1}).ids) == {"Background": 0, "a": 1}
+    assert dict(naming({"_background_": 1, "a": 1}).ids) == {"_background_": 0, "a": 1}
+
+
+@pytest.mark.parametrize("classes", [None, "building,road"])
+def test_objects_of_the_class_0_are_a_question(classes: str | None) -> None:
+    """Zero is the first class to some programs, and the background to others."""
+    with pytest.raises(
+        LabelError, match=r"4 of 13 labels have the class 0.*class_0=0,class_1=1.*background=0"
+    ):
+        naming({"1": 9, "0": 4}, classes)
+    assert dict(naming({"1": 9, "0": 4}, "field=0,roof=1").ids) == {"0": 1, "1": 2}
+    assert dict(naming({"1": 9, "0": 4}, "background=0,roof=1").ids) == {"0": 0, "1": 1}
+    assert dict(naming({"1": 9, "0": 4}, "background,roof").ids) == {"0": 0, "1": 1}
+
+
+def test_codes_with_zeros_in_front_are_texts() -> None:
+    assert dict(naming({"01": 1, "1": 1, "010": 1}).ids) == {"01": 1, "010": 2, "1": 3}
+
+
+def test_what_labelme_ignores_is_ignored() -> None:
+    assert dict(naming({"roof": 1, "__ignore__": 2}).ids) == {"roof": 1, "__ignore__": 255}
+    assert dict(naming({"roof": 1, "__ignore__": 2}, "roof").ids) == {"roof": 1, "__ignore__": 255}
 
 
 def test_a_list_gives_order_and_a_mapping_merges() -> None:
@@ -81,9 +104,8 @@ def test_a_star_takes_the_rest() -> None:
 
 
 def test_plain_names_for_numbers_count_from_one() -> None:
-    found = naming({"1": 9, "3": 1, "0": 4}, "building,road,tree")
+    found = naming({"1": 9, "3": 1}, "building,road,tree")
     assert [(c.id, c.name) for c in found.classes] == [
-        (0, "background"),
         (1, "building"),
         (2, "road"),
         (3, "tree"),

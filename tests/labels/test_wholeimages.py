@@ -160,7 +160,8 @@ def test_an_image_without_a_class_is_ignored_where_each_has_one(tmp_path: Path) 
         ("file,region,kind\na.tif,x,y\n", "colour", "no column 'colour'"),
         ("name,region\na.tif,x\n", None, "image_path, image"),
         ("file,label\n", None, "no rows"),
-        ("file,label\n../a.tif,roof\n", None, "line 2"),
+        ("file,label\n../..,roof\n", None, "line 2"),
+        ('file,label\na.tif,"[{""x"": 1}]"\n', None, "holds JSON"),
     ],
 )
 def test_a_wrong_csv_is_one_line(tmp_path: Path, text: str, field: str | None, said: str) -> None:

@@ -16,6 +16,7 @@ sys.path.insert(0, "/usr/share/qgis/python/plugins")
 
 from qgis.core import (  # noqa: E402
     QgsApplication,
+    QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
     QgsFeature,
     QgsGeometry,
@@ -25,6 +26,7 @@ from qgis.core import (  # noqa: E402
     QgsProject,
     QgsProviderRegistry,
     QgsRasterLayer,
+    QgsRasterRange,
     QgsRectangle,
     QgsVectorLayer,
 )
@@ -199,13 +201,24 @@ def refused(python, scene, labels):
     edited.addFeature(feature)
     filtered = QgsVectorLayer(f"{labels}|layername=buildings", "filtered", "ogr")
     filtered.setSubsetString("fid < 3")
-    for layer in (memory, edited, filtered):
+    moved = QgsVectorLayer(f"{labels}|layername=buildings", "moved", "ogr")
+    moved.setCrs(QgsCoordinateReferenceSystem("EPSG:32632"))
+    for layer in (memory, edited, filtered, moved):
         project.addMapLayer(layer)
         said[layer.name()] = run("tile", {"SCENES": [scene], "LABELS": layer.id(), "OUT": "/nowhere"})
     service = QgsRasterLayer(
         "type=xyz&url=file:///nowhere/%7Bz%7D/%7Bx%7D/%7By%7D.png&zmax=3&zmin=0", "street map", "wms"
     )
     project.addMapLayer(service)
+    for name in ("moved scene", "scene with gaps"):
+        layer = QgsRasterLayer(scene, name)
+        if name == "moved scene":
+            layer.setCrs(QgsCoordinateReferenceSystem("EPSG:32632"))
+        else:
+            layer.dataProvider().setUserNoDataValue(1, [QgsRasterRange(50, 50)])
+        project.addMapLayer(layer)
+        area = f"{labels}|layername=buildings"
+        said[name] = run("tile", {"SCENES": [layer.id()], "LABELS": area, "OUT": "/nowhere"})
     said["street map"] = run(
         "tile", {"SCENES": [service.id()], "LABELS": f"{labels}|layername=buildings", "OUT": "/nowhere"}
     )

@@ -229,6 +229,9 @@ def test_what_the_child_could_not_see_is_refused_with_the_way_out(
     assert "unsaved edits" in said["edited"]["error"]
     assert "has a filter" in said["filtered"]["error"]
     assert "Export > Save As" in said["street map"]["error"]
+    for name in ("moved", "moved scene"):
+        assert "was given the CRS EPSG:32632 in QGIS" in said[name]["error"]
+    assert "nodata value changed in QGIS" in said["scene with gaps"]["error"]
 
 
 def test_cancel_stops_the_child_and_says_so(

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...core.imagenames import names_of
+from ...core.imagenames import composed, names_of
+from ...core.wording import listed
 from ...io.discover import own_path, rasters_below
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
@@ -20,6 +21,14 @@ from .imageclasses import classes_of_image
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
 
 _SHOWN_CLASSES = 12
+_SPLIT = re.compile(r"(train(ing)?|val(id(ation)?)?|test(ing)?|dev|eval)(_?\d*)", re.IGNORECASE)
+# Folders of data sets, also with the name of a split: train_images, valannot, leftImg8bit.
+_PART = re.compile(
+    r"((train(ing)?|val(id(ation)?)?|test(ing)?)[_-]?)?(images?|imgs?|(jpe?g|png|tif)images|annot(ation)?s?|labels?|"
+    r"labeltxt.*|masks?|segmentation(class|object)?(raw|aug)?|imagesets|gt(fine|coarse)?|ground_?truth|leftimg8bit|"
+    r"rasters?|scenes?|ortho(photo)?s?|tiles?|chips?|rgb|nir|dsm|ndsm|data(set)?s?|x|y|a|b)",
+    re.IGNORECASE,
+)
 
 
 def class_folders(root: Path) -> tuple[Path, ...]:
@@ -36,6 +45,32 @@ def has_class_folders(root: Path) -> bool:
     return bool(class_folders(root))
 
 
+def doubt_about(root: Path) -> str | None:
+    """Why the folders in `root` are probably parts of a data set and not classes; None if nothing says so."""
+    names = [folder.name for folder in class_folders(root)]
+    splits = [name for name in names if _SPLIT.fullmatch(name)]
+    parts = [name for name in names if _PART.fullmatch(name)]
+    if splits:
+        return f"{listed(splits)} is called like a split"
+    if parts:
+        return f"{listed(parts)} is called like a part of a data set"
+    if len(names) == 1:
+        return f"{names[0]} would be the only class"
+    if _are_map_tiles(root, names):
+        return "they hold map tiles, z/x/y"
+    return None
+
+
+def _are_map_tiles(root: Path, names: Sequence[str]) -> bool:
+    """Whether all folders and rasters below have numbers for names, as the tiles of a map."""
+    if not all(name.isdigit() for name in names):
+        return False
+    places = [Path(path).relative_to(root) for path in rasters_below(root)]
+    return all(
+        len(place.parts) > 2 and place.parts[-2].isdigit() and place.stem.isdigit() for place in places
+    )
+
+
 def read_class_folders(roots: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Every raster below ROOT/CLASS as an image of the class CLASS.
 
@@ -45,7 +80,7 @@ def read_class_folders(roots: Sequence[Path], source: str, options: LabelOptions
     for root in roots:
         for folder in class_folders(root):
             folder_of |= dict.fromkeys(map(Path, rasters_below(folder)), folder)
-    names = names_of([own_path(path).as_posix() for path in folder_of])
+    names = names_of([composed(own_path(path).as_posix()) for path in folder_of])
     labels = [
         ImageClass(name, value_text(folder.name), f"{folder.name}/{path.name}")
         for name, (path, folder) in zip(names, folder_of.items(), strict=True)
@@ -93,7 +128,7 @@ def write_class_folders(annotations: Annotations, folder: Path, losses: Losses) 
 FORMAT = LabelFormat(
     name="folders",
     title="one folder of images per class",
-    recognition=Recognition(suffixes=frozenset(), folder=has_class_folders),
+    recognition=Recognition(suffixes=frozenset(), folder=has_class_folders, folder_doubt=doubt_about),
     read_records=read_class_folders,
     written=(
         WrittenFormat(

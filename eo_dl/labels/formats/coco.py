@@ -17,13 +17,15 @@ import shapely
 from ...core.classes import IGNORE_ID
 from ...core.geometries import polygons_in
 from ...core.imagelabels import CoveredImage
+from ...core.wording import listed
 from ...errors import LabelError
 from ...io.geojson import plain_value
 from ...io.rasterize import burn
 from ..classnames import Known
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
-from ..records import PixelObject, Records, image_name, pixel_records
+from ..marks import without_marks
+from ..records import PixelObject, Records, image_path, pixel_records
 from .annotations import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses, objects_with_class
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat
@@ -37,8 +39,9 @@ _FARTHEST_PX = 1e12
 def read_coco(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Objects of COCO files. Their outline is the segmentation, or the box if there is none.
 
-    Crowds are ignored. Category ids are kept if they are 1 to 254. Images without annotations are covered
-    too.
+    Crowds are ignored unless `options.crowds` says otherwise. Category ids are kept if they are 1 to 254. A
+    category without annotations that others have as their supercategory is no class. Images without
+    annotations are covered too.
 
     Raises:
         LabelError: A file is malformed; names the annotation.
@@ -46,11 +49,13 @@ def read_coco(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
     objects: list[PixelObject] = []
     covered: dict[str, CoveredImage] = {}
     id_of: dict[str, int] = {}
+    supercategories: set[str] = set()
     boxes_taken = 0
     for path in paths:
         data = _document(path)
         images = _images(data, path)
         categories = _categories(data, path)
+        supercategories |= _supercategories(data, path)
         for image in images.values():
             covered.setdefault(image.name, image)
         for key, name in categories.items():
@@ -65,9 +70,26 @@ def read_coco(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
     notes = []
     if 0 < boxes_taken < len(objects):
         notes.append(f"{boxes_taken} annotations have no usable segmentation: their box is taken")
+    objects = without_marks(objects, options.crowds, "crowds", notes)
+    used = {labelled.value for labelled in objects}
+    groups = [name for name in id_of if name in supercategories and name not in used]
+    if 0 < len(groups) < len(id_of):
+        notes.append(
+            f"{listed(groups)}: only the supercategory of other categories, without annotations, so no "
+            "class; name it with `classes` to have it as one"
+        )
+        id_of = {name: key for name, key in id_of.items() if name not in groups}
     class_ids = {name: key for name, key in id_of.items() if 0 < key < IGNORE_ID}
     known = Known(tuple(id_of), class_ids)
-    return pixel_records(source, objects, list(covered.values()), notes, known, class_field="category")
+    return pixel_records(
+        source,
+        objects,
+        list(covered.values()),
+        notes,
+        known,
+        class_field="category",
+        ignored_as="crowds",
+    )
 
 
 def _document(path: Path) -> Mapping[str, object]:
@@ -96,7 +118,7 @@ def _images(data: Mapping[str, object], path: Path) -> dict[object, CoveredImage
                 f"{path}: image {number} has the id {str(key)[:40]!r}, which is missing or taken; "
                 "give each image its own"
             )
-        name = image_name(item.get("file_name"), str(path), f"image {key}")
+        name = image_path(item.get("file_name"), str(path), f"image {key}")
         images[key] = CoveredImage(name, image_size(item.get("width"), item.get("height")))
     counts = Counter(image.name for image in images.values())
     for name, count in counts.items():
@@ -115,6 +137,16 @@ def _categories(data: Mapping[str, object], path: Path) -> dict[int, str]:
                 f"{path}: category {number} ({str(item)[:80]}) needs an id of its own and a name; correct it"
             )
         names[key] = name
+    return names
+
+
+def _supercategories(data: Mapping[str, object], path: Path) -> set[str]:
+    """The names by which categories are grouped, other than their own."""
+    names = set()
+    for item in checked_list(data.get("categories"), "categories", path):
+        group = value_text(item.get("supercategory"))
+        if group is not None and group != value_text(item.get("name")):
+            names.add(group)
     return names
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,19 +14,76 @@ from .labelfile import LabelFile
 
 MAX_BYTES = 1 << 30
 SIDE_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
+_OTHER_SIDES = (
+    ("x_min", "y_min", "x_max", "y_max"),
+    ("x1", "y1", "x2", "y2"),
+    ("x0", "y0", "x1", "y1"),
+    ("left", "top", "right", "bottom"),
+)
+GEOMETRY_COLUMNS = ("geometry", "wkt", "polygon", "geom")
 IMAGE_COLUMNS = ("image_path", "image", "filename", "file_name", "path", "file")
 CLASS_COLUMNS = ("label", "class", "class_name", "name", "category")
+_SIZE_COLUMNS = (("width", "height"), ("image_width", "image_height"), ("img_width", "img_height"))
+# Columns that speak of places in an image, whether or not they are read.
+_COORDINATES = frozenset(
+    {
+        *GEOMETRY_COLUMNS,
+        *SIDE_COLUMNS,
+        *(name for names in _OTHER_SIDES for name in names),
+        *("polygons", "points", "point", "segmentation", "segments", "coordinates", "coords", "vertices"),
+        *("bbox", "box", "boxes", "bounding_box", "cx", "cy", "x_center", "y_center", "xcenter", "ycenter"),
+        *("center_x", "center_y", "region_shape_attributes", "encodedpixels", "rle"),
+    }
+)
+_MOST_NAMED = 1000
 
 Row = dict[str, str | None]
 
 
-def has_boxes(file: LabelFile) -> bool:
-    """Whether the header names any side of a box; a CSV file without sides labels whole images."""
+def coordinate_columns(columns: Sequence[str]) -> list[str]:
+    """The columns of a header that speak of places in an image, as written. The x, y and z of a map tile
+    speak of the image itself.
+    """
+    known = by_lower_name(columns)
+    places = _COORDINATES if "z" in known else _COORDINATES | {"x", "y"}
+    return [written for name, written in known.items() if name in places]
+
+
+def has_coordinates(file: LabelFile) -> bool:
+    """Whether the header names any coordinate; a CSV file without one labels whole images."""
     try:
         header = next(csv.reader(io.StringIO(file.text, newline="")), [])
     except csv.Error:
         return False
-    return not by_lower_name(header).keys().isdisjoint(SIDE_COLUMNS)
+    return bool(coordinate_columns(header))
+
+
+def side_columns(columns: dict[str, str]) -> tuple[str, ...] | None:
+    """The columns of the left, top, right and bottom side of a box, as written; None if one is missing.
+
+    `columns` comes from `by_lower_name`.
+    """
+    for names in (SIDE_COLUMNS, *_OTHER_SIDES):
+        if columns.keys() >= set(names):
+            return tuple(columns[name] for name in names)
+    return None
+
+
+def size_columns(columns: dict[str, str]) -> tuple[str, str] | None:
+    """The columns of the width and height of the image, as written; None if there are none."""
+    for width, height in _SIZE_COLUMNS:
+        if width in columns and height in columns:
+            return columns[width], columns[height]
+    return None
+
+
+def named_images(path: Path) -> list[str]:
+    """The images that the first rows of a CSV file name, as written; none without a column of images."""
+    column = first_column(IMAGE_COLUMNS, by_lower_name(read_columns(path)))
+    if column is None:
+        return []
+    rows = itertools.islice(read_rows(path), _MOST_NAMED)
+    return [text for _, row in rows if (text := row.get(column))]
 
 
 def read_columns(path: Path) -> list[str]:

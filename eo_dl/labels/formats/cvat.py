@@ -1,16 +1,18 @@
 """CVAT for images 1.1: one XML file with the labels of the task and the shapes and tags of each image.
 
 Coordinates are pixels from the upper left corner. Masks are run lengths by rows inside their box, zeros
-first. Parts of one object share a `group_id`. Shapes of a group are read as one object only if they have one
-class and the same `feature_id`, since annotators group other things too.
+first. Shapes are drawn in the order of their `z_order`. Parts of one object share a `group_id`. Shapes of a
+group are read as one object only if they have one class and the same `feature_id`, since annotators group
+other things too.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, indent
 
 import numpy as np
@@ -27,7 +29,7 @@ from ...io.xmltree import element, to_xml
 from ..classnames import Known
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
-from ..records import PixelObject, Records, image_name, pixel_records
+from ..records import PixelObject, Records, image_path, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count
 from .labelfile import LabelFile
 from .labelformat import ANNOTATION_TOOL, LabelFormat, Recognition, WrittenFormat
@@ -49,7 +51,6 @@ _MAX_BYTES = 512 << 20
 _MAX_MASK_PX = 2**26
 _ROOT = re.compile(rb"<annotations[\s/>]")
 _SHAPES = ("box", "polygon", "ellipse", "mask", "tag")
-_WITHOUT_AREA = ("points", "polyline", "cuboid", "skeleton")
 _BOX_SIDES = ("xtl", "ytl", "xbr", "ybr")
 
 
@@ -62,7 +63,8 @@ def read_cvat(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
     objects: list[PixelObject] = []
     covered: list[CoveredImage] = []
     names: dict[str, None] = {}  # in the order in which they occur
-    left_out = 0
+    left_out: Counter[str] = Counter()
+    grouped = 0
     for path in paths:
         root = _root(path)
         for label in root.iter("label"):
@@ -73,11 +75,30 @@ def read_cvat(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
             image = _image(node, path)
             covered.append(image)
             objects += _objects(node, image, path)
-            left_out += sum(len(node.findall(kind)) for kind in _WITHOUT_AREA)
+            left_out.update(child.tag for child in node if child.tag not in (*_SHAPES, "attribute"))
+            grouped += sum(shape.get("group_id") not in (None, "0") for shape in node if _is_foreign(shape))
             if len(objects) > MAX_RECORDS:
                 raise LabelError(f"{path}: holds more than {MAX_RECORDS} shapes; split it")
-    notes = [f"{left_out} points, lines and cuboids have no area and are left out"] if left_out else []
-    return pixel_records(source, objects, covered, notes, Known(tuple(names)), class_field="label")
+    notes = []
+    if left_out:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in left_out.items())
+        notes.append(f"shapes without an area are left out: {kinds}")
+    if grouped:
+        notes.append(f"{grouped} shapes are grouped in the tool; each is an object of its own")
+    return pixel_records(
+        source,
+        objects,
+        covered,
+        notes,
+        Known(tuple(names)),
+        class_field="label",
+        dropped={f"{kind}, without an area": count for kind, count in left_out.items()},
+    )
+
+
+def _is_foreign(shape: Element) -> bool:
+    """Whether a shape was not exported by us: ours have a `feature_id`."""
+    return all(child.get("name") != "feature_id" for child in shape.findall("attribute"))
 
 
 def _root(path: Path) -> Element:
@@ -90,7 +111,7 @@ def _root(path: Path) -> Element:
 
 
 def _image(node: Element, path: Path) -> CoveredImage:
-    name = image_name(node.get("name"), str(path), f"image {node.get('id')}")
+    name = image_path(node.get("name"), str(path), f"image {node.get('id')}")
     try:
         width, height = int(node.get("width", "0")), int(node.get("height", "0"))
     except ValueError as cause:
@@ -104,8 +125,9 @@ def _image(node: Element, path: Path) -> CoveredImage:
 def _objects(node: Element, image: CoveredImage, path: Path) -> list[PixelObject]:
     objects: list[PixelObject] = []
     groups: list[str | None] = []
-    shapes = [child for child in node if child.tag in _SHAPES]
-    for number, shape in enumerate(shapes, start=1):
+    name = PurePosixPath(image.name).name
+    shapes = list(enumerate((child for child in node if child.tag in _SHAPES), start=1))
+    for number, shape in sorted(shapes, key=lambda numbered: _z_order(numbered[1], image, path)):
         attributes = {str(child.get("name")): child.text or "" for child in shape.findall("attribute")}
         try:
             outline = _outline(shape, image)
@@ -118,13 +140,24 @@ def _objects(node: Element, image: CoveredImage, path: Path) -> list[PixelObject
                 image=image.name,
                 outline=outline,
                 value=value_text(shape.get("label")),
-                feature_id=f"{image.name}#{number}",
+                feature_id=f"{name}#{number}",
                 score=score,
                 attributes=attributes,
             )
         )
         groups.append(_group(shape, attributes))
     return joined_parts(objects, groups)
+
+
+def _z_order(shape: Element, image: CoveredImage, path: Path) -> int:
+    text = shape.get("z_order") or "0"
+    try:
+        return int(text)
+    except ValueError as cause:
+        raise LabelError(
+            f"{path}: {image.name}: the z_order {text[:40]!r} of a {shape.tag} is not a whole number; "
+            "correct it"
+        ) from cause
 
 
 def _score(text: str) -> float | None:

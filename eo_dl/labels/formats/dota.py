@@ -16,6 +16,7 @@ from ...core.imagelabels import CoveredImage
 from ...errors import LabelError
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
+from ..marks import without_marks
 from ..records import PixelObject, Records, pixel_records
 from .annotations import (
     NO_SPLIT,
@@ -26,6 +27,7 @@ from .annotations import (
     objects_with_class,
     without_extras,
 )
+from .imagepaths import paths_beside
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat, images_in
 from .outlineforms import four_corners, ring_polygon
@@ -64,13 +66,15 @@ def _is_yolo_polygon(words: Sequence[str]) -> bool:
 
 
 def read_dota(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
-    """Turned boxes; difficult ones are ignored. A file is about the image with the same stem.
+    """Turned boxes; difficult ones are ignored unless `options.crowds` says otherwise. A file is about the
+    image with the same stem.
 
     Raises:
         LabelError: A line is malformed; names the file and the line.
     """
     objects: list[PixelObject] = []
-    for path in paths:
+    images = paths_beside(paths, [path.stem for path in paths])
+    for path, image in zip(paths, images, strict=True):
         lines = read_text(path).splitlines()
         if len(lines) > _MAX_LINES:
             raise LabelError(
@@ -78,11 +82,14 @@ def read_dota(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
             )
         for number, line in enumerate(lines, start=1):
             if line.strip() and not _HEADER.match(line):
-                objects.append(_object(path, number, line))
-    return pixel_records(source, objects, [CoveredImage(path.stem) for path in paths], class_field="class")
+                objects.append(_object(path, image, number, line))
+    notes: list[str] = []
+    objects = without_marks(objects, options.crowds, "difficult", notes)
+    covered = [CoveredImage(image) for image in images]
+    return pixel_records(source, objects, covered, notes, class_field="class", ignored_as="difficult")
 
 
-def _object(path: Path, number: int, line: str) -> PixelObject:
+def _object(path: Path, image: str, number: int, line: str) -> PixelObject:
     words = line.split()
     shown = line.strip()[:60]
     if len(words) <= _COORDINATES:
@@ -98,7 +105,7 @@ def _object(path: Path, number: int, line: str) -> PixelObject:
     has_difficulty = len(words) > _COORDINATES + 1 and re.fullmatch(r"\d", words[-1]) is not None
     name = words[_COORDINATES:-1] if has_difficulty else words[_COORDINATES:]
     return PixelObject(
-        image=path.stem,
+        image=image,
         outline=outline,
         value=value_text(" ".join(name)),
         feature_id=f"{path.name}:{number}",

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from ...core.imagenames import names_of
+from ...core.imagenames import composed, names_of
 from ...errors import LabelError
 from ...io.discover import own_path
-from ..classrequest import value_text
+from ..classrequest import cell_text
 from ..labeloptions import LabelOptions
 from ..records import ImageClass, Records, image_class_records, image_name
 from .annotations import Annotations, Losses
@@ -25,7 +25,8 @@ from .csvtable import (
     IMAGE_COLUMNS,
     by_lower_name,
     first_column,
-    has_boxes,
+    has_coordinates,
+    named_images,
     read_columns,
     read_rows,
 )
@@ -104,7 +105,13 @@ def _rows(path: Path, class_field: str | None) -> list[_ImageRow]:
     rows = []
     for line, row in read_rows(path):
         image = image_name(row.get(image_column), str(path), f"line {line}")
-        texts = [value_text(part) for part in between.split(row.get(class_column) or "")]
+        cell = (row.get(class_column) or "").strip()
+        if cell.startswith(("{", "[{")):
+            raise LabelError(
+                f"{path}: line {line}: the column {class_column!r} holds JSON ({cell[:40]}...) and not a "
+                "class; export the labels in another format, such as JSON or COCO"
+            )
+        texts = [cell_text(part) for part in between.split(cell)]
         classes = tuple(dict.fromkeys(text for text in texts if text is not None))
         rows.append(
             _ImageRow(_image_path(path, str(row[image_column])), image, classes, f"{path.name}:{line}")
@@ -118,7 +125,7 @@ def _image_path(csv_path: Path, text: str) -> str:
     """The image of a row: its full path if it lies where the file says, else what the file says."""
     written = PurePosixPath(text.strip().replace("\\", "/")).as_posix()
     path = csv_path.parent / written
-    return own_path(path).as_posix() if path.is_file() else written
+    return composed(own_path(path).as_posix() if path.is_file() else written)
 
 
 def _class_column(path: Path, columns: Sequence[str], image_column: str, class_field: str | None) -> str:
@@ -162,7 +169,13 @@ def write_image_csv(annotations: Annotations, folder: Path, losses: Losses) -> N
 
 
 def _is_image_csv(file: LabelFile) -> bool:
-    return not has_boxes(file)
+    return not has_coordinates(file)
+
+
+def _images_with_class(path: Path) -> list[str]:
+    """The images that the first rows name, if a column is called like one of classes."""
+    columns = by_lower_name(read_columns(path))
+    return named_images(path) if any(name in columns for name in _CLASS_COLUMNS) else []
 
 
 FORMAT = LabelFormat(
@@ -173,6 +186,7 @@ FORMAT = LabelFormat(
         content=_is_image_csv,
         hint="columns file and label",
         certainty=Certainty.TABLE,
+        named_images=_images_with_class,
     ),
     read_records=read_image_csv,
     options=frozenset({"class_field"}),

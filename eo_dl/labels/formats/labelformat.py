@@ -68,6 +68,9 @@ class Recognition:
     certainty: Certainty = Certainty.LABELS
     """Whether such files give way to others in their folder."""
 
+    named_images: Callable[[Path], Sequence[str]] = lambda path: ()
+    """The images that a table names. Rasters of these names beside it are its images, not label rasters."""
+
     text_per_image: bool = False
     """Each image has a .txt file. If the format is named, every .txt counts; an empty one has no objects."""
 
@@ -76,6 +79,9 @@ class Recognition:
 
     folder: Callable[[Path], bool] = lambda folder: False
     """Whether a folder without label files is itself a set of labels."""
+
+    folder_doubt: Callable[[Path], str | None] = lambda folder: None
+    """Why such a folder is probably something else; None: nothing speaks against it."""
 
     remote: bool = False
     """Files behind a URL are of this format, since they are not opened to find out."""

@@ -1,7 +1,8 @@
 """LabelMe: a JSON file per image with polygons, rectangles, circles, and masks as PNG in base64.
 
-Several shapes with one `group_id` are one object. Shapes of a group are read as one object only if they have
-one class and the same `feature_id`, since annotators group other things too.
+Shapes with one `group_id` and one label are the parts of one object, as LabelMe's own converters read them;
+of our exports only those that also have the same `feature_id`. Files of X-AnyLabeling, which have more kinds
+of shapes and mark difficult ones, are read, too.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +24,14 @@ from PIL import Image, UnidentifiedImageError
 from ...core.arraytypes import BoolArray, Float64Array
 from ...core.geometries import polygons_in, shifted
 from ...core.imagelabels import CoveredImage
+from ...core.imagenames import composed
 from ...core.pixelpolygons import polygonize
 from ...errors import LabelError
 from ...io.geojson import plain_value
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
-from ..records import PixelObject, Records, image_name, pixel_records
+from ..marks import without_marks
+from ..records import PixelObject, Records, image_path, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count
 from .labelfile import LabelFile
 from .labelformat import ANNOTATION_TOOL, LabelFormat, Recognition, WrittenFormat, images_in
@@ -46,18 +51,20 @@ from .safefile import checked_list, checked_score, image_size, one_line, put, re
 _MAX_MASK_PX = 2**26
 _CIRCLE_SEGMENTS = 16
 _WITHOUT_AREA = {"point", "points", "line", "linestrip"}
-_TWO_POINTS = {"rectangle", "circle", "mask"}
+_TWO_POINTS = {"circle", "mask"}
+_RINGS = {"polygon", "oriented_rectangle", "rotation", "quadrilateral"}
 
 
 def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
-    """Shapes of LabelMe files; lines and points, which have no area, are counted and left out.
+    """Shapes of LabelMe files; lines and points, which have no area, are counted and left out. Difficult ones
+    are ignored unless `options.crowds` says otherwise.
 
     Raises:
         LabelError: A file is malformed; names the shape.
     """
     objects: list[PixelObject] = []
     covered: list[CoveredImage] = []
-    left_out = 0
+    left_out = joined = 0
     for path in paths:
         data = read_json(path)
         if not isinstance(data, dict):
@@ -65,7 +72,7 @@ def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> R
                 f"{path}: expected a LabelMe object with shapes and imagePath, "
                 f"found a JSON {type(data).__name__}"
             )
-        image = image_name(data.get("imagePath"), str(path), "imagePath")
+        image = _image(data, path)
         covered.append(CoveredImage(image, image_size(data.get("imageWidth"), data.get("imageHeight"))))
         parts: list[PixelObject] = []
         groups: list[str | None] = []
@@ -75,9 +82,34 @@ def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> R
             else:
                 parts.append(_object(shape, number, image, path))
                 groups.append(_group(shape))
-        objects += joined_parts(parts, groups)
+        whole = joined_parts(parts, groups)
+        joined += len(parts) - len(whole)
+        objects += whole
     notes = [f"{left_out} points and lines have no area and are left out"] if left_out else []
-    return pixel_records(source, objects, covered, notes, class_field="label")
+    if joined:
+        notes.append(
+            f"{joined} shapes joined to others with the same group_id and label, as parts of one object"
+        )
+    objects = without_marks(objects, options.crowds, "difficult", notes)
+    return pixel_records(
+        source,
+        objects,
+        covered,
+        notes,
+        class_field="label",
+        ignored_as="difficult",
+        dropped={"points and lines": left_out},
+    )
+
+
+def _image(data: Mapping[str, object], path: Path) -> str:
+    """The path of the image, which the file names from its own folder."""
+    text = data.get("imagePath")
+    name = image_path(text, str(path), "imagePath")
+    written = str(text).strip().replace("\\", "/")
+    if written.startswith("/") or re.match(r"[A-Za-z]:", written):
+        return name  # a path of another machine
+    return composed(Path(os.path.normpath(path.parent / written)).as_posix())
 
 
 def _attributes(shape: Mapping[str, object]) -> Mapping[str, object]:
@@ -88,7 +120,7 @@ def _attributes(shape: Mapping[str, object]) -> Mapping[str, object]:
 def _group(shape: Mapping[str, object]) -> str | None:
     """What the parts of one object have in common; None for a shape by itself."""
     group, feature_id = shape.get("group_id"), _attributes(shape).get("feature_id")
-    return None if group is None or feature_id is None else f"{group}/{feature_id}"
+    return None if group is None else f"{group}/{feature_id}"
 
 
 def _object(shape: Mapping[str, object], number: int, image: str, path: Path) -> PixelObject:
@@ -106,6 +138,7 @@ def _object(shape: Mapping[str, object], number: int, image: str, path: Path) ->
         value=value_text(shape.get("label")),
         feature_id=f"{path.name}#{number}",
         score=score,
+        ignore=shape.get("difficult") is True,
         attributes=_attributes(shape),
     )
 
@@ -118,9 +151,11 @@ def _outline(shape: Mapping[str, object]) -> shapely.Geometry:
         raise ValueError("its points are not a list of x and y")
     if kind in _TWO_POINTS and len(points) != 2:
         raise ValueError(f"a {kind} has two points, found {len(points)}")
-    if kind == "rectangle":
+    if kind == "rectangle" and len(points) == 2:
         return edges_polygon(*points.ravel())
-    if kind in ("polygon", "oriented_rectangle"):
+    if kind == "rectangle" and len(points) != 4:
+        raise ValueError(f"a rectangle has two or four points, found {len(points)}")
+    if kind in _RINGS or kind == "rectangle":
         return ring_polygon(points)
     if kind == "circle":
         check_coordinates(points)

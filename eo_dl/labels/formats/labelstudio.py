@@ -31,7 +31,7 @@ from ...io.rasterize import burn
 from ...io.xmltree import element, to_xml
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
-from ..records import PixelObject, Records, image_name, pixel_records
+from ..records import PixelObject, Records, image_path, pixel_records
 from .annotations import (
     Annotations,
     LabelledImage,
@@ -58,7 +58,23 @@ from .safefile import checked_list, checked_score, image_size, one_line, put, re
 _LOCAL_FILES = "/data/local-files/?d="
 _PART_ID = re.compile(r"(.+)~\d+")
 _UPLOADED_NAME = re.compile(r"[0-9a-f]{8}-(.+)")
-_KINDS = {"rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "choices"}
+_CHOICES = "choices"
+# The kinds of regions with an area, each alone and with its labels ("RectangleLabels").
+_SHAPE_OF_KIND = {
+    "rectangle": "rectangle",
+    "rectanglelabels": "rectangle",
+    "polygon": "polygon",
+    "polygonlabels": "polygon",
+    "ellipse": "ellipse",
+    "ellipselabels": "ellipse",
+    "brush": "brush",
+    "brushlabels": "brush",
+    _CHOICES: _CHOICES,
+}
+# Results that are no regions.
+_NO_REGIONS = frozenset(
+    {"relation", "textarea", "rating", "number", "taxonomy", "pairwise", "datetime", "ranker", "labels"}
+)
 _OUR_IDS = "eo-"  # before the id of an object that was exported by us
 _MODEL = "eo_dl"
 
@@ -72,12 +88,16 @@ Region = dict[str, Any]
 def read_label_studio(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Regions of the last annotation of each task that was not cancelled, else of its last prediction.
 
+    A region may have its label in another result with the same id. Regions of kinds that are not read
+    (points, vectors, bitmasks) are counted.
+
     Raises:
         LabelError: A file is malformed; names the task and the region.
     """
     objects: list[PixelObject] = []
     covered: dict[str, CoveredImage] = {}
     counts: Counter[str] = Counter()
+    left_out: Counter[str] = Counter()
     for path in paths:
         for number, item in enumerate(checked_list(read_json(path), "tasks", path), start=1):
             task = _Task(item, f"task {item.get('id', number)}", path)
@@ -91,8 +111,22 @@ def read_label_studio(paths: Sequence[Path], source: str, options: LabelOptions)
                 )
             covered[image] = CoveredImage(image, task.size_px(regions))
             objects += task.objects(regions, image)
+            left_out.update(_unread_kinds(regions))
     notes = [f"{number} {what}" for what, number in counts.items()]
-    return pixel_records(source, objects, list(covered.values()), notes, class_field="label")
+    if left_out:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in left_out.items())
+        notes.append(
+            f"regions of kinds that are not read are left out: {kinds}; read are rectangles, polygons, "
+            "ellipses and brush strokes"
+        )
+    dropped = {f"{kind}, not read": number for kind, number in left_out.items()}
+    return pixel_records(source, objects, list(covered.values()), notes, class_field="label", dropped=dropped)
+
+
+def _unread_kinds(regions: Sequence[Region]) -> list[str]:
+    """The kind of each region that is not read."""
+    kinds = [str(region.get("type"))[:40] for region in regions]
+    return [kind for kind in kinds if kind not in _SHAPE_OF_KIND and kind not in _NO_REGIONS]
 
 
 @dataclass(frozen=True)
@@ -110,17 +144,17 @@ class _Task:
         return data if isinstance(data, dict) else {}
 
     def image(self) -> str:
-        """The file name of the image: in the field `image`, else the only text in the data."""
+        """The path of the image: in the field `image`, else the only text in the data."""
         texts = [value for value in self.data.values() if isinstance(value, str)]
         text = self.data.get("image", texts[0] if len(texts) == 1 else None)
         if not isinstance(text, str):
-            return image_name(text, str(self.path), self.name)
+            return image_path(text, str(self.path), self.name)
         parts = urlsplit(text)
         location = parse_qs(parts.query).get("d", [unquote(parts.path)])[0]
-        name = image_name(location, str(self.path), self.name)
+        path = PurePosixPath(image_path(location, str(self.path), self.name))
         # The tool puts eight digits in front of the names of uploaded files.
-        uploaded = _UPLOADED_NAME.fullmatch(name) if "upload" in PurePosixPath(location).parts else None
-        return uploaded[1] if uploaded else name
+        uploaded = _UPLOADED_NAME.fullmatch(path.name) if "upload" in path.parts else None
+        return str(path.with_name(uploaded[1]) if uploaded else path)
 
     def regions(self, counts: Counter[str]) -> list[Region] | None:
         """The regions to read; None for a task without annotation and prediction. Choices are counted."""
@@ -146,23 +180,30 @@ class _Task:
         return checked_list(annotation.get("result"), f"result ({self.name})", self.path)
 
     def size_px(self, regions: Sequence[Region]) -> tuple[int, int] | None:
-        """(width, height) of the image, by its regions or its data."""
-        for region in regions:
-            size = image_size(region.get("original_width"), region.get("original_height"))
-            if size is not None:
-                return size
+        """(width, height) of the image, by its regions or its data. Raises `LabelError` where they differ."""
+        stated = [image_size(one.get("original_width"), one.get("original_height")) for one in regions]
+        sizes = dict.fromkeys(size for size in stated if size is not None)
+        if len(sizes) > 1:
+            (width, height), (other_width, other_height), *_ = sizes
+            raise LabelError(
+                f"{self.path}: {self.name}: its regions say two sizes of the image, {width}x{height} and "
+                f"{other_width}x{other_height}; correct them"
+            )
+        if sizes:
+            return next(iter(sizes))
         return image_size(self.data.get("width"), self.data.get("height"))
 
     def objects(self, regions: Sequence[Region], image: str) -> list[PixelObject]:
         """The objects of an image; a region with several labels gives one object for each."""
         objects: list[PixelObject] = []
         groups: list[str | None] = []
+        labels_of = _labels_by_id(regions)
         for number, region in enumerate(regions, start=1):
-            if region.get("type") not in _KINDS:
-                continue  # relations and texts have no area
+            if region.get("type") not in _SHAPE_OF_KIND:
+                continue  # counted by the caller
             key = str(region.get("id", number))[:80]
             try:
-                outline, labels = _outline(region), _labels(region)
+                outline, labels = _outline(region), _labels(region, labels_of)
                 score = checked_score(region.get("score"))
             except (ValueError, TypeError, KeyError) as cause:
                 raise LabelError(
@@ -192,10 +233,23 @@ def _feature_id(key: str, group: str | None) -> dict[str, object]:
     return {"feature_id": (group or key).removeprefix(_OUR_IDS)}
 
 
-def _labels(region: Region) -> list[object]:
-    """The classes of a region."""
-    value = region["value"]
-    labels = value.get(str(region.get("type")), value.get("labels"))
+def _labels_by_id(regions: Sequence[Region]) -> dict[str, list[object]]:
+    """The labels that stand in results of their own, by the id of their region."""
+    labels: dict[str, list[object]] = {}
+    for region in regions:
+        value = region.get("value")
+        names = value.get("labels") if isinstance(value, dict) else None
+        if region.get("type") == "labels" and isinstance(names, list):
+            labels.setdefault(str(region.get("id")), []).extend(names)
+    return labels
+
+
+def _labels(region: Region, labels_of: Mapping[str, list[object]]) -> list[object]:
+    """The classes of a region; one without a label has no class."""
+    value, kind = region["value"], str(region.get("type"))
+    labels = value.get(kind, value.get("labels"))
+    if labels is None and kind in _SHAPE_OF_KIND.values() and kind != _CHOICES:
+        return labels_of.get(str(region.get("id"))) or [None]
     if not isinstance(labels, list) or not labels or not all(isinstance(label, str) for label in labels):
         raise ValueError(f"it has no label ({str(labels)[:40]})")
     return labels
@@ -203,23 +257,23 @@ def _labels(region: Region) -> list[object]:
 
 def _outline(region: Region) -> shapely.Geometry:
     """The outline of a region in pixels."""
-    value, kind = region.get("value"), region.get("type")
+    value, kind = region.get("value"), _SHAPE_OF_KIND[str(region.get("type"))]
     if not isinstance(value, dict):
         raise ValueError("it has no value")
     size = image_size(region.get("original_width"), region.get("original_height"))
     if size is None:
         raise ValueError("the size of its image is missing or not two whole numbers")
     width, height = size
-    if kind == "choices":
+    if kind == _CHOICES:
         return shapely.box(0, 0, width, height)
-    if kind == "brushlabels":
+    if kind == "brush":
         mask = brush_mask(value.get("rle"), width, height)
         polygons, _ = polygonize(mask.astype(np.uint8), mask)
         return joined(list(polygons))
     percent = np.array([width, height]) / 100.0  # pixels per percent
-    if kind == "polygonlabels":
+    if kind == "polygon":
         return ring_polygon(np.asarray(value["points"], np.float64).reshape(-1, 2) * percent)
-    if kind == "ellipselabels":
+    if kind == "ellipse":
         return _ellipse(value, percent)
     return _rectangle(value, percent)
 

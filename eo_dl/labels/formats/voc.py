@@ -1,8 +1,9 @@
 """Pascal VOC boxes: one XML file per image.
 
 By tradition the first pixel is 1 and the last one belongs to the box, so a box covers the pixel columns
-xmin-1 to xmax in our half-open count. Some tools count from 0 and mean edges; a 0 among the coordinates of a
-data set gives that away, as the tradition has none.
+xmin-1 to xmax in our half-open count. Some tools count from 0 and mean edges; a 0 or a fraction among the
+coordinates of a data set gives that away, as the tradition has none. Files of ours have fractions, too, and
+count from 1; they say who wrote them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element, indent
 
 import shapely
@@ -23,6 +24,7 @@ from ...errors import LabelError
 from ...io.xmltree import element, to_xml
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
+from ..marks import without_marks
 from ..records import PixelObject, Records, image_name, pixel_records
 from .annotations import (
     Annotations,
@@ -32,6 +34,7 @@ from .annotations import (
     objects_with_class,
     without_extras,
 )
+from .imagepaths import paths_beside
 from .labelfile import LabelFile
 from .labelformat import Capabilities, LabelFormat, Recognition, WrittenFormat, images_in
 from .outlineforms import box_of
@@ -41,10 +44,13 @@ from .vocclasses import write_data_set
 _MAX_OBJECTS = 200_000
 _ROOT = re.compile(rb"<annotation[\s/>]")
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
+_MARKED = ("1", "true", "yes")
+_OUR_DATABASE = "eo_dl"
 
 
 def read_voc(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
-    """Boxes of VOC files. Objects marked difficult and objects without a name are ignored.
+    """Boxes of VOC files. Objects without a name are ignored, and those marked difficult unless
+    `options.crowds` says otherwise.
 
     Raises:
         LabelError: A file is not a VOC file or a box is malformed; names the file and the object.
@@ -52,31 +58,60 @@ def read_voc(paths: Sequence[Path], source: str, options: LabelOptions) -> Recor
     boxes: list[_Box] = []
     covered: list[CoveredImage] = []
     renamed: list[str] = []
-    for path in paths:
-        root = _root(path)
-        image = _image(root, path)
-        if stem_of(image) != path.stem:
-            renamed.append(f"{path.name} is for {image}")
+    outlined = 0
+    roots = [_root(path) for path in paths]
+    images = paths_beside(paths, [_image(root, path) for root, path in zip(roots, paths, strict=True)])
+    for path, root, image in zip(paths, roots, images, strict=True):
+        name = PurePosixPath(image).name
+        if stem_of(name) != path.stem:
+            renamed.append(f"{path.name} is for {name}")
         covered.append(CoveredImage(image, _size(root, path)))
         nodes = root.findall("object")
         if len(nodes) > _MAX_OBJECTS:
             raise LabelError(f"{path}: holds {len(nodes)} objects, at most {_MAX_OBJECTS} are read; split it")
         for number, node in enumerate(nodes, start=1):
-            boxes.append(_Box(node, image, f"{path.name}#{number}", _sides(node, path, number)))
-    notes = []
+            sides = _sides(node, path, number)
+            boxes.append(_Box(node, image, f"{path.name}#{number}", sides, _is_ours(root)))
+            outlined += node.find("polygon") is not None
+    notes: list[str] = []
     first_pixel = options.voc_origin
     if first_pixel is None:
-        from_zero = any(0 in box.sides for box in boxes)
-        first_pixel = 0 if from_zero else 1
-        if from_zero:
-            notes.append(
-                "a box starts at pixel 0, so coordinates are read as edges counted from 0 "
-                "(VOC by tradition counts from 1)"
-            )
+        first_pixel = _guessed_origin(boxes, notes)
+    if outlined:
+        notes.append(f"{outlined} objects have a polygon beside their box: the box is taken")
     if renamed:
         notes.append(f"{len(renamed)} files have another name than their image: {listed(renamed)}")
-    objects = [box.as_object(first_pixel) for box in boxes]
-    return pixel_records(source, objects, covered, notes, class_field="name")
+    objects = [
+        box.as_object(1 if box.is_ours and options.voc_origin is None else first_pixel) for box in boxes
+    ]
+    objects = without_marks(objects, options.crowds, "difficult", notes)
+    return pixel_records(source, objects, covered, notes, class_field="name", ignored_as="difficult")
+
+
+def _is_ours(root: Element) -> bool:
+    return root.findtext("source/database") == _OUR_DATABASE
+
+
+def _guessed_origin(boxes: Sequence[_Box], notes: list[str]) -> int:
+    """The number of the first pixel, by what the coordinates of all boxes show, with a note of the reason."""
+    foreign = [box for box in boxes if not box.is_ours]
+    if not foreign:
+        return 1
+    if any(0 in box.sides for box in foreign):
+        reason, origin = "a coordinate is 0", 0
+    elif any(side != int(side) for box in foreign for side in box.sides):
+        reason, origin = "coordinates have fractions", 0
+    else:
+        notes.append(
+            "boxes count pixels from 1, as is the tradition of VOC: no coordinate is 0 or has a fraction; if "
+            "the tool that wrote them counts from 0, set `voc_origin=0`"
+        )
+        return 1
+    notes.append(
+        f"{reason}, so boxes are read as edges counted from 0 (VOC by tradition counts from 1); otherwise "
+        "set `voc_origin=1`"
+    )
+    return origin
 
 
 @dataclass(frozen=True)
@@ -87,6 +122,7 @@ class _Box:
     image: str
     feature_id: str
     sides: tuple[float, float, float, float]
+    is_ours: bool
 
     def as_object(self, first_pixel: int) -> PixelObject:
         """The object with edges counted from 0."""
@@ -98,7 +134,7 @@ class _Box:
             outline=shapely.box(col0, row0, xmax, ymax) if has_area else shapely.Polygon(),
             value=value_text(self.node.findtext("name")),
             feature_id=self.feature_id,
-            ignore=(self.node.findtext("difficult") or "").strip() == "1",
+            ignore=(self.node.findtext("difficult") or "").strip().casefold() in _MARKED,
         )
 
 
@@ -163,7 +199,7 @@ def _document(image: LabelledImage, objects: Sequence[Element]) -> Element:
         children=[
             element("folder", text="JPEGImages"),
             element("filename", text=image.name),
-            element("source", children=[element("database", text="eo_dl")]),
+            element("source", children=[element("database", text=_OUR_DATABASE)]),
             element("size", children=[element(name, text=str(value)) for name, value in size.items()]),
             element("segmented", text="0"),
             *objects,

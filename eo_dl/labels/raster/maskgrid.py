@@ -13,6 +13,7 @@ from ...core.pixelgrid import apply_affine
 from ...core.window import Window
 from ...errors import LabelError
 from ...io.scene import Scene
+from ..datum import shift_note
 
 # A pixel centre on the border of two label pixels belongs to the later one, whatever the last bit is.
 _TIE_PX = 1e-6
@@ -22,9 +23,19 @@ _FARTHEST_PX = 2.0**40  # beyond it, float64 has no whole pixels
 
 
 def check_fit(mask: Scene, scene: Scene) -> None:
-    """Raise `LabelError` where a label raster can only be placed by its size, and that is not the scene's."""
+    """Raise `LabelError` where a label raster can only be placed by its size, and that is not the scene's, or
+    viewers turn one of the two.
+    """
     if mask.grid.crs is not None and scene.native.crs is not None:
+        shift_note(mask.grid.crs, scene, mask.path, None)
         return
+    if mask.file.orientation != scene.file.orientation:
+        raise LabelError(
+            f"{mask.path}: has another EXIF orientation ({mask.file.orientation}) than its scene "
+            f"{scene.name} ({scene.file.orientation}), so its pixels are probably those of the turned "
+            f"picture; turn the pixels of the scene (e.g. magick {scene.name} -auto-orient OUT), or remove "
+            "its tag (exiftool -Orientation=)"
+        )
     if (mask.grid.width, mask.grid.height) == (scene.native.width, scene.native.height):
         return
     without_crs = "the label raster" if mask.grid.crs is None else "the scene"

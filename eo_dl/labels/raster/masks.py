@@ -159,7 +159,7 @@ def _class_ids(raster: LabelRaster, source: Scene, chip: Chip) -> UInt8Array:
             f"{raster.path}: holds the value {value}, which has no class; the file changed: read the labels "
             "again"
         )
-    ids[~chip.valid] = IGNORE_ID
+    ids[~chip.valid] = raster.hidden_id
     return ids
 
 

@@ -11,12 +11,13 @@ from ...core.rasterlabels import LabelRaster, RasterLabels
 from ...core.wording import count_of, listed
 from ...errors import LabelError
 from ..classnames import name_classes
-from ..classrequest import ClassRequest, parse_classes
+from ..classrequest import REST, ClassRequest, parse_classes
 from ..labeloptions import Unlabelled
 from .maskvalues import Kind, MaskContent, mask_content
 from .softmasks import read_probabilities
 
 _BLACK = "#000000"
+_VOID = "#e0e0c0"
 _MOST_LISTED = 12
 
 
@@ -43,6 +44,7 @@ def read_masks(
     if soft is not None:
         return soft
     values = _StoredValues.of(paths, request, source)
+    _refuse_soft_edges(values, request)
     notes: list[str] = []
     request = _with_binary_class(values, request, notes)
     fixed_ids = _fixed_ids(values, request, notes)
@@ -56,11 +58,46 @@ def read_masks(
         classes = _with_names_of_files(classes, values.contents)
         if values.kind == "colors":
             notes.append("classes are named after their colours; name them with `classes`: NAME=#rrggbb")
+    hidden_id = _hidden_id(values, ids, unlabelled, notes)
+    if hidden_id == 0:
+        classes = classes.with_background()
     if unlabelled == "ignore":
         ids = {value: class_id or IGNORE_ID for value, class_id in ids.items()}
         classes = classes.without_background()
     notes += _share_notes(values, ids, classes)
-    return RasterLabels(classes, _rasters(values.contents, ids), source, notes=(*notes, *naming.notes))
+    if hidden_id == IGNORE_ID and values.hidden:
+        notes.append(f"{values.hidden} transparent or masked px are ignored")
+    rasters = _rasters(values.contents, ids, hidden_id)
+    return RasterLabels(classes, rasters, source, notes=(*notes, *naming.notes))
+
+
+def _refuse_soft_edges(values: _StoredValues, request: ClassRequest | None) -> None:
+    """Raise `LabelError` for rasters whose edges were resampled, unless the request names every value."""
+    named = set() if request is None else set(request.values)
+    if REST in named:
+        return
+    for content in values.contents:
+        soft = [str(value) for value in content.soft if str(value) not in named]
+        if len(soft) > 1:
+            raise LabelError(
+                f"{content.scene.path}: the values {listed(soft)} lie between those around them, as at soft "
+                "edges: it was resampled or saved in a lossy way, or is an image; make it again without "
+                "(nearest neighbour, PNG or GeoTIFF), or say what each value is with `classes`"
+            )
+
+
+def _hidden_id(
+    values: _StoredValues, ids: Mapping[str, int], unlabelled: Unlabelled, notes: list[str]
+) -> int:
+    """The class of transparent pixels: the background, where a picture has nothing else for it."""
+    transparent = all(content.scene.file.alpha for content in values.contents)
+    if not values.hidden or not transparent or 0 in ids.values() or unlabelled == "ignore":
+        return IGNORE_ID
+    notes.append(
+        f"{values.hidden} transparent px are taken as background, since nothing else is; ignore them with "
+        "`unlabelled=ignore`"
+    )
+    return 0
 
 
 @dataclass(frozen=True)
@@ -71,6 +108,11 @@ class _StoredValues:
     kind: Kind
     counts: Mapping[str, int]
     nodata: frozenset[str]
+
+    @property
+    def hidden(self) -> int:
+        """Transparent and masked pixels."""
+        return sum(content.hidden for content in self.contents)
 
     @classmethod
     def of(cls, paths: Sequence[str], request: ClassRequest | None, source: str) -> _StoredValues:
@@ -123,6 +165,12 @@ def _fixed_ids(values: _StoredValues, request: ClassRequest | None, notes: list[
             f"black ({counts[_BLACK]} px) is taken as background; otherwise set `classes` to NAME={_BLACK}, "
             f"or -{_BLACK} to ignore it"
         )
+    if _VOID in free and len(counts) > 1:
+        ids[_VOID] = IGNORE_ID
+        notes.append(
+            f"{_VOID} ({counts[_VOID]} px), the void of Pascal VOC, is ignored; otherwise set `classes` to "
+            f"NAME={_VOID}"
+        )
     for value in free:
         if value in values.nodata and value != "0":
             ids[value] = IGNORE_ID
@@ -151,7 +199,9 @@ def _with_names_of_files(classes: ClassSet, contents: Sequence[MaskContent]) -> 
     return ClassSet(named) if len({info.name for info in named}) == len(named) else classes
 
 
-def _rasters(contents: Sequence[MaskContent], ids: Mapping[str, int]) -> tuple[LabelRaster, ...]:
+def _rasters(
+    contents: Sequence[MaskContent], ids: Mapping[str, int], hidden_id: int
+) -> tuple[LabelRaster, ...]:
     """The files with the class of each stored value."""
     id_of: dict[int | str, int] = {}
     ignored: list[int | str] = []
@@ -161,18 +211,14 @@ def _rasters(contents: Sequence[MaskContent], ids: Mapping[str, int]) -> tuple[L
             ignored.append(value)
         else:
             id_of[value] = class_id
-    return tuple(LabelRaster(content.scene.path, id_of, tuple(ignored)) for content in contents)
+    return tuple(LabelRaster(content.scene.path, id_of, tuple(ignored), hidden_id) for content in contents)
 
 
 def _share_notes(values: _StoredValues, ids: Mapping[str, int], classes: ClassSet) -> list[str]:
-    """The share of each class, and the pixels that are masked out."""
+    """The share of each class."""
     total = max(sum(values.counts.values()), 1)
     pixels_of: Counter[int] = Counter()
     for value, pixels in values.counts.items():
         pixels_of[ids[value]] += pixels
     shares = [f"{info.name} {pixels_of[info.id] / total:.1%}" for info in classes]
-    notes = [f"{count_of(len(values.contents), 'label raster')}: {listed(shares, most=_MOST_LISTED)}"]
-    hidden = sum(content.hidden for content in values.contents)
-    if hidden:
-        notes.append(f"{hidden} transparent or masked px are ignored")
-    return notes
+    return [f"{count_of(len(values.contents), 'label raster')}: {listed(shares, most=_MOST_LISTED)}"]

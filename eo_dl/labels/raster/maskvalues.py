@@ -5,6 +5,8 @@ Found in one pass that keeps a few million pixels at a time.
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,8 +14,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from scipy import ndimage
 
+from ...core.arrays import Chip
 from ...core.arraytypes import AnyArray, BoolArray, Int64Array
+from ...core.classes import IGNORE_ID
 from ...core.window import Window
 from ...core.wording import count_of
 from ...errors import LabelError, SceneError
@@ -25,7 +30,17 @@ Kind = Literal["ids", "colors"]
 _PASS_PIXELS = 4_000_000
 _MOST_COLORS = 64
 _MOST_IDS = 256
+# Soft edges: at least two rare values that are nearly always between their neighbours, beside two others.
+_FEWEST_VALUES = 4
+_RARE_SHARE = 0.3
+_SOFT_SHARE = 0.8
+_NEAR_PX = 5
+# An image of one band: many such values, which are most of it.
+_MANY_VALUES = 32
+_MOST_SHARE = 0.5
+_MOST_STRIPS = 4
 _TABLE_SIZE = 65536
+_LARGEST_CODE = 2**53
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,9 @@ class MaskContent:
     hidden: int
     """Pixels that a mask band or alpha takes out."""
 
+    soft: tuple[int | str, ...] = ()
+    """Values that lie between those around them nearly everywhere, as at edges that were resampled."""
+
 
 def open_mask(path: str) -> Scene:
     """A label raster as a scene of which every stored value counts.
@@ -61,23 +79,35 @@ def open_mask(path: str) -> Scene:
         scene = open_scene(path, nodata="none")
     except SceneError as cause:
         raise LabelError(str(cause)) from cause
-    if scene.file.driver.startswith("JP"):
+    lossy = scene.file.driver if scene.file.driver.startswith("JP") else scene.file.lossy
+    if lossy:
         raise LabelError(
-            f"{path}: is a {scene.file.driver} file, which changes values a little; save label rasters as "
-            "PNG or GeoTIFF"
+            f"{path}: is a {lossy} file, which changes values a little (lossy); save label rasters as PNG or "
+            "GeoTIFF"
         )
     if probability_classes(scene) is not None:
         return scene
     dtypes = {band.dtype for band in scene.bands}
-    whole_numbers = all(np.dtype(dtype).kind in "iu" for dtype in dtypes)
-    one_band = len(scene.bands) == 1 and whole_numbers
+    numbers = all(np.dtype(dtype).kind in "iuf" for dtype in dtypes)
+    one_band = len(scene.bands) == 1 and numbers
     colors = len(scene.bands) == 3 and dtypes == {"uint8"}
     if not one_band and not colors:
         raise LabelError(
             f"{path}: has {count_of(len(scene.bands), 'band')} of {', '.join(sorted(dtypes))}; a label "
             "raster has one band of whole numbers, or red, green and blue"
         )
+    if np.dtype(scene.dtype).kind == "f":
+        return _with_own_gap(scene)
     return scene
+
+
+def _with_own_gap(scene: Scene) -> Scene:
+    """A raster of floats, as QGIS and gdal_rasterize write classes; a nodata value that can be no class, such
+    as -9999 or -3.4e38, is no value there.
+    """
+    own = open_scene(scene.path)
+    nodata = own.bands[0].nodata
+    return own if nodata is not None and not 0 <= nodata <= IGNORE_ID else scene
 
 
 def cached_mask(path: str) -> Scene:
@@ -117,7 +147,7 @@ def mask_content(path: str, kind: Kind | None = None) -> MaskContent:
     names: dict[int, str] = {}
     if content_kind == "ids" and len(scene.bands) == 1:
         class_map = open_class_map(path)
-        file_nodata = class_map.scene.bands[0].nodata
+        file_nodata = class_map.nodata
         if file_nodata is not None and float(file_nodata).is_integer():
             nodata = int(file_nodata)
         if class_map.classes is not None:
@@ -129,7 +159,42 @@ def mask_content(path: str, kind: Kind | None = None) -> MaskContent:
         nodata=nodata,
         names=names,
         hidden=hidden,
+        soft=tuple(value_of_code(code, content_kind) for code in _soft_codes(scene, content_kind, counts)),
     )
+
+
+def _soft_codes(scene: Scene, kind: Kind, counts: Mapping[int, int]) -> list[int]:
+    """The values that lie between those around them nearly everywhere; none, unless they are several rare
+    ones beside two others.
+
+    Raises `LabelError` as reading does.
+    """
+    total = sum(counts.values())
+    rare = [code for code, pixels in counts.items() if pixels < _RARE_SHARE * total]
+    if len(counts) < _FEWEST_VALUES or len(rare) < 2:
+        return []
+    between: Counter[int] = Counter()
+    looked_at: Counter[int] = Counter()
+    for codes, valid in itertools.islice(_strips(scene, kind), _MOST_STRIPS):
+        wanted = valid & np.isin(codes, rare)
+        looked_at.update(dict(_run_counts(codes[wanted])))
+        between.update(dict(_run_counts(codes[wanted & _is_between(codes, kind)])))
+    soft = [code for code in rare if looked_at[code] and between[code] >= _SOFT_SHARE * looked_at[code]]
+    together = sum(counts[code] for code in soft) / total
+    are_edges = len(soft) > 1 and together < _RARE_SHARE
+    is_image = len(soft) > _MANY_VALUES and together > _MOST_SHARE
+    return soft if are_edges or is_image else []
+
+
+def _is_between(codes: Int64Array, kind: Kind) -> BoolArray:
+    """(H, W) True where a value, or a channel of a colour, lies between the lowest and highest near it."""
+    channels = [codes] if kind == "ids" else [(codes >> bits) & 255 for bits in (16, 8, 0)]
+    result: BoolArray = np.zeros(codes.shape, np.bool_)
+    for channel in channels:
+        lowest = ndimage.minimum_filter(channel, _NEAR_PX)
+        highest = ndimage.maximum_filter(channel, _NEAR_PX)
+        result |= (lowest < channel) & (channel < highest)
+    return result
 
 
 def _kind_of(scene: Scene, color_table_kind: Kind | None) -> Kind:
@@ -174,9 +239,22 @@ def _strips(scene: Scene, kind: Kind) -> Iterator[tuple[Int64Array, BoolArray]]:
         with SceneReader(scene) as reader:
             for row0 in range(0, height, rows):
                 chip = reader.read(Window(0, row0, width, min(rows, height - row0)))
+                _refuse_fractions(chip, scene)
                 yield codes_of(chip.pixels, scene, kind), chip.valid
     except SceneError as cause:
         raise LabelError(str(cause)) from cause
+
+
+def _refuse_fractions(chip: Chip, scene: Scene) -> None:
+    values = chip.pixels[0]
+    if values.dtype.kind != "f":
+        return
+    wrong = chip.valid & ((values != np.rint(values)) | (np.abs(values) > _LARGEST_CODE))
+    if wrong.any():
+        raise LabelError(
+            f"{scene.path}: holds the value {values[wrong][0]:g}, a label raster has whole numbers; if it is "
+            "one, write them, e.g. gdal_translate -ot Byte IN OUT.tif; is it an image or a height model?"
+        )
 
 
 def _run_counts(codes: Int64Array) -> Iterator[tuple[int, int]]:

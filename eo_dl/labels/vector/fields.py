@@ -102,9 +102,14 @@ def class_column(
             f"`class_field` (`class_field={NO_FIELD}`: all features are of one class)"
         )
     if not candidates:
-        note = f"no field could be the class: all features are of the class '{SINGLE_CLASS}'"
+        note = (
+            f"no field could be the class: all features are of the class '{SINGLE_CLASS}'; otherwise set "
+            "`class_field`"
+        )
         return ClassColumn(None, (SINGLE_CLASS,) * len(frame), {}, note)
-    note = f"class field {candidates[0]!r} detected: no other field qualifies"
+    note = (
+        f"class field {candidates[0]!r} detected, the only one that qualifies; change it with `class_field`"
+    )
     return replace(_column(frame, candidates[0], names, source), note=note)
 
 

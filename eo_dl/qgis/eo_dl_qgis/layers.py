@@ -23,11 +23,14 @@ _WGS84_DECIMALS = 9
 def file_of(layer):
     """(path, name of the layer within the file or "").
 
-    Raises `QgsProcessingException`, with what to do, for a layer that is not a file, has unsaved edits, or
-    shows only a part of its file.
+    Raises `QgsProcessingException`, with what to do, for a layer that is not a file, has unsaved edits, shows
+    only a part of its file, or was told another CRS, nodata value or encoding than its file has.
     """
     if isinstance(layer, QgsRasterLayer):
-        return absolute(_raster_file(layer)), ""
+        path = _raster_file(layer)
+        _refuse_own_nodata(layer)
+        _refuse_other_crs(layer, QgsRasterLayer(path, layer.name(), "gdal"))
+        return absolute(path), ""
     _refuse_unsaved_edits(layer)
     name = layer.name()
     if layer.providerType() != "ogr":
@@ -40,6 +43,9 @@ def file_of(layer):
             f"The layer '{name}' has a filter, but eo_dl would read the whole file. "
             "Remove the filter, or export the layer."
         )
+    as_file = QgsVectorLayer(layer.source(), name, "ogr")
+    _refuse_other_crs(layer, as_file)
+    _refuse_other_encoding(layer, as_file)
     parts = QgsProviderRegistry.instance().decodeUri("ogr", layer.source())
     path = parts.get("path") or layer.source().split("|")[0]
     return absolute(path), parts.get("layerName") or ""
@@ -77,6 +83,45 @@ def _raster_file(layer):
             "or 'Convert map to raster' in the Toolbox. A GeoTIFF with all bands is better."
         )
     return layer.source()
+
+
+def _refuse_other_crs(layer, as_file):
+    """A CRS that was set on the layer is not that of its file, which is what eo_dl reads."""
+    own = as_file.crs()
+    if not as_file.isValid() or layer.crs() == own:
+        return
+    raise QgsProcessingException(
+        f"The layer '{layer.name()}' was given the CRS {_crs_name(layer.crs())} in QGIS, but its file says "
+        f"{_crs_name(own)}, and eo_dl reads the file. Write the CRS into the file (Processing > Assign "
+        "projection), or set the CRS of the layer back."
+    )
+
+
+def _crs_name(crs):
+    return crs.authid() or crs.description() or "none"
+
+
+def _refuse_own_nodata(layer):
+    """A nodata value that was added in QGIS, or that of the file turned off there, is not in the file."""
+    provider = layer.dataProvider()
+    for band in range(1, layer.bandCount() + 1):
+        turned_off = provider.sourceHasNoDataValue(band) and not provider.useSourceNoDataValue(band)
+        if provider.userNoDataValues(band) or turned_off:
+            raise QgsProcessingException(
+                f"The layer '{layer.name()}' has its nodata value changed in QGIS (Properties > "
+                "Transparency), which its file does not have, and eo_dl reads the file. Set it back there, "
+                "and state the value under 'Nodata value of the scene'."
+            )
+
+
+def _refuse_other_encoding(layer, as_file):
+    """An encoding that was set on the layer is not that by which other programs read its file."""
+    chosen, own = layer.dataProvider().encoding(), as_file.dataProvider().encoding()
+    if as_file.isValid() and chosen.casefold() != own.casefold():
+        raise QgsProcessingException(
+            f"The layer '{layer.name()}' is shown in the encoding {chosen}, but its file is read as {own}, "
+            "so class names would be garbled. Export the layer as a GeoPackage, which is always UTF-8."
+        )
 
 
 def _refuse_unsaved_edits(layer):

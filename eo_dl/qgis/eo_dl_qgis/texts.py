@@ -9,6 +9,7 @@ import re
 
 # Label of a parameter by its name; COMMAND_LABELS overrides it for one command.
 LABELS = {
+    "accept_shift_m": "Accepted accuracy of a change of datum (m)",
     "add_empty": "Chips without objects to add (share)",
     "annotated": "Area in which the labels are complete",
     "aoi": "Only in these polygons (AOI)",
@@ -26,6 +27,7 @@ LABELS = {
     "config": "Training configuration (YAML file)",
     "corrected": "Corrected labels",
     "count": "Number of chips",
+    "crowds": "Objects marked as crowds or difficult",
     "crs": "CRS of the scene",
     "device": "Device",
     "devices": "GPUs on this computer",
@@ -94,6 +96,7 @@ LABELS = {
     "unlabelled": "Unlabelled ground",
     "val_fold": "Fold for validation",
     "views": "Views per chip",
+    "voc_origin": "First pixel of Pascal VOC boxes",
     "weights": "Pretrained weights",
     "where": "Only labels with FIELD=VALUE",
     "workers": "Reader processes",

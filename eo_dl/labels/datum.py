@@ -1,0 +1,41 @@
+"""Whether labels in another datum than their scene can be placed on its pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from pyproj import CRS
+
+from ..core.datumshift import lonlat_area, rough_shift
+from ..errors import LabelError
+from ..io.scene import Scene
+
+
+def shift_note(crs: CRS, scene: Scene, source: str, accept_m: float | None) -> str | None:
+    """A note on a change of datum that is rough but good enough; None where there is none.
+
+    Args:
+        crs: CRS of the labels.
+        scene: The scene.
+        source: The labels, for messages.
+        accept_m: The accuracy that is good enough, metres; None: a pixel of the scene.
+
+    Raises:
+        LabelError: The change is not accurate to that, or nobody knows how accurate it is.
+    """
+    if scene.grid.crs is None or scene.grid.crs == crs:
+        return None
+    corners = np.asarray(shapely.get_coordinates(scene.grid.footprint()), np.float64)
+    shift = rough_shift(crs, scene.grid.crs, lonlat_area(corners, scene.grid.crs))
+    if shift is None:
+        return None
+    gsd_m = scene.grid.gsd_m
+    said = shift.describe(crs, scene.grid.crs, gsd_m)
+    if accept_m is None and shift.within(gsd_m or 0.0):
+        return said
+    if accept_m is not None and (shift.accuracy_m is None or shift.within(accept_m)):
+        return f"{said}; accepted by `accept_shift_m`"
+    raise LabelError(
+        f"{source}: {said}, transform the labels with a program that has it, or accept this with "
+        "`accept_shift_m`"
+    )
