@@ -141,8 +141,26 @@ def show(
     help="onnx: the graph with the model's contract; deepness: for the QGIS plug-in Deepness; huggingface: a "
     "folder ready to push. Needs --out.",
 )
+@click.option(
+    "--int8",
+    is_flag=True,
+    help="A model (--out NAME.eodl) whose graph computes in 8-bit integers; prints what that costs.",
+)
+@click.option(
+    "--calibration",
+    help="With --int8: a chip set; its train chips calibrate, its test chips are scored.",
+    metavar="CHIPS",
+)
 @options.overwrite
-def export(reporter: Reporter, model: str, out: str | None, target: str | None, overwrite: bool) -> None:
+def export(
+    reporter: Reporter,
+    model: str,
+    out: str | None,
+    target: str | None,
+    int8: bool,
+    calibration: str | None,
+    overwrite: bool,
+) -> None:
     """Write a model for other programs. Without --out, add the graph to a model that has none, so that it
     predicts without torch, and faster on a CPU; `train` does this for every new model.
 
@@ -151,7 +169,11 @@ def export(reporter: Reporter, model: str, out: str | None, target: str | None, 
     \b
     eo-dl model export roofs.eodl -o roofs.onnx --for deepness
     eo-dl model export roofs.eodl -o roofs/ --for huggingface
+    eo-dl model export roofs.eodl -o roofs_int8.eodl --int8 --calibration chips/
     """
+    if int8 or calibration is not None:
+        _export_int8(reporter, model, out, target, int8, calibration, overwrite)
+        return
     if out is None and target is not None:
         raise click.UsageError("--for writes a file; name it with --out")
     from eo_dl import load_model
@@ -174,6 +196,36 @@ def export(reporter: Reporter, model: str, out: str | None, target: str | None, 
     with needs_extra("exporting a model"):
         path = export_model(model, out, target=chosen, overwrite=overwrite)
     reporter.result({"path": str(path), "target": chosen}, [str(path)])
+
+
+def _export_int8(
+    reporter: Reporter,
+    model: str,
+    out: str | None,
+    target: str | None,
+    int8: bool,
+    calibration: str | None,
+    overwrite: bool,
+) -> None:
+    """A copy of a model whose graph computes in int8."""
+    if not int8 or calibration is None or out is None or target is not None:
+        raise click.UsageError(
+            "--int8 needs --calibration CHIPS and --out NAME.eodl, and no --for; --calibration needs --int8"
+        )
+    from eo_dl.core.extras import needs_extra
+    from eo_dl.modelcard import int8_text
+
+    with needs_extra("exporting a model"):
+        from eo_dl.export.int8graph import quantize_model
+
+    with needs_extra("exporting a model"):
+        bundle = quantize_model(model, calibration, out, overwrite=overwrite, on_progress=reporter.progress)
+    measured = bundle.spec.int8
+    assert measured is not None, "it was just made"
+    reporter.result(
+        {"model": str(bundle.path), "int8": measured.model_dump(mode="json")},
+        [str(bundle.path), int8_text(measured)],
+    )
 
 
 @command.command("import", cls=options.Command, short_help="Make a model of an ONNX file of another program.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from .modelspec import BandSpec, ModelSpec, ScoreSpec
+from .modelspec import BandSpec, Int8Spec, ModelSpec, ScoreSpec
 from .tasks import load_task
 
 _SCORE_COLUMNS = ("class", "split", "value", "95 % interval", "count")
@@ -106,13 +106,25 @@ def _classes(spec: ModelSpec) -> str:
 
 def _scores(spec: ModelSpec) -> str:
     if not spec.scores:
-        return ""
+        return "" if spec.int8 is None else f"## Scores\n\n{int8_text(spec.int8)}"
     rows = [_score_row(score) for score in spec.scores]
     text = f"## Scores\n\n{_table(('score', *_SCORE_COLUMNS), rows)}"
     if spec.provenance.baselines:
         rows = [_score_row(score) for score in spec.provenance.baselines]
         text += f"\n\nFor comparison:\n\n{_table(('baseline', *_SCORE_COLUMNS), rows)}"
+    if spec.int8 is not None:
+        text += f"\n\n{int8_text(spec.int8)}"
     return text
+
+
+def int8_text(int8: Int8Spec) -> str:
+    """What computing in 8-bit integers costs, in words."""
+    exact = "not defined" if int8.value_float32 is None else f"{int8.value_float32:.4f}"
+    short = "not defined" if int8.value is None else f"{int8.value:.4f}"
+    return (
+        f"The graph computes in int8 (calibrated on {int8.calibration_chips} train chips): {int8.score} on "
+        f"{int8.scored_chips} {int8.split} chips is {short}, in float32 {exact}; changed: {int8.changed:.3%}."
+    )
 
 
 def _score_row(score: ScoreSpec) -> tuple[str, ...]:

@@ -104,13 +104,33 @@ class AnyChip(_Strict):
     """Sides of chips are multiples of it: the stride of the network."""
 
 
+class Int8Spec(_Strict):
+    """A graph that computes in 8-bit integers, and what that costs."""
+
+    calibration_chips: int = Field(ge=1)
+    """Train chips on which the ranges of values inside the network were measured."""
+    score: Text
+    """Name of the task's primary score."""
+    split: Literal["val", "test"]
+    """The chips that were scored."""
+    scored_chips: int = Field(ge=1)
+    """Number of them."""
+    value: float | None
+    """The score in int8; None = not defined."""
+    value_float32: float | None
+    """The score of the same graph in float32."""
+    changed: float = Field(ge=0)
+    """Share of pixels whose class differs; for classes of chips the largest difference of a probability."""
+
+
 class ModelSpec(_Strict):
     """Everything needed to use the weights. `members` is filled when a bundle is written.
 
     `config` is the task's settled config. `thresholds`: e.g. {"score": 0.4, "iou": 0.5} for objects.
     `gsd_tolerance`: the share by which a scene's GSD may differ before it is resampled. `any_chip`: what
     chips other than those of training the network takes; None: no others. `graph_from`: the ONNX file of
-    another program that a model without weights was imported from.
+    another program that a model without weights was imported from. `int8`: set where `model.onnx` computes
+    in 8-bit integers.
     """
 
     format_version: Literal[1] = 1
@@ -125,6 +145,7 @@ class ModelSpec(_Strict):
     margin_px: int = Field(default=0, ge=0, le=8_192)
     any_chip: AnyChip | None = None
     graph_from: Text = ""
+    int8: Int8Spec | None = None
     normalization: NormalizationSpec
     thresholds: dict[str, float] = {}
     scores: tuple[ScoreSpec, ...] = ()

@@ -93,7 +93,7 @@ def add_graph(bundle: Bundle) -> tuple[Bundle, Agreement]:
     new = graph_from_weights(bundle)
     kept = {name: bundle.read(name) for name in bundle.members if name not in _MADE_AGAIN}
     preview = kept.pop(PREVIEW, None)
-    spec = bundle.spec.model_copy(update={"any_chip": new.any_chip})
+    spec = bundle.spec.model_copy(update={"any_chip": new.any_chip, "int8": None})
     written = save_bundle(
         bundle.path, spec, bundle.state(), preview=preview, extra={**kept, ONNX: new.graph}, overwrite=True
     )

@@ -181,7 +181,7 @@ def compare(graph: bytes, network: TaskNetwork, task: Task, codec: Codec, images
     """
     expected, found = [], []
     network = network.eval()
-    session = _session(graph)
+    session = open_session(graph)
     names = [output.name for output in session.get_outputs()]
     for image in images:
         with torch.no_grad():
@@ -192,7 +192,12 @@ def compare(graph: bytes, network: TaskNetwork, task: Task, codec: Codec, images
     return _COMPARISONS[task.output](expected, found)
 
 
-def _session(graph: bytes) -> onnxruntime.InferenceSession:
+def open_session(graph: bytes) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the CPU, for a graph.
+
+    Raises:
+        ExportError: It cannot run the graph.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only
     try:
@@ -204,7 +209,7 @@ def _session(graph: bytes) -> onnxruntime.InferenceSession:
 def _run(session: onnxruntime.InferenceSession, names: list[str], image: Float32Array) -> list[AnyArray]:
     try:
         outputs: list[AnyArray] = session.run(names, {INPUT: image[None]})
-    except Exception as error:  # as in `_session`
+    except Exception as error:  # as in `open_session`
         raise ExportError(f"ONNX Runtime cannot run the graph: {_first_sentence(error)}") from error
     return outputs
 

@@ -89,6 +89,14 @@ def test_half_precision_answers_arrive_as_float32() -> None:
     )
 
 
+def test_a_compiled_network_is_another_engine() -> None:
+    """Compiling changes the last bits, so a stopped run must not continue with it."""
+    identities = [
+        TorchBackend(Small(), CPU, "32", compiled=compiled).identity["compiled"] for compiled in (False, True)
+    ]
+    assert identities == ["", "yes"]
+
+
 def test_an_answer_that_is_not_one_a_chip_is_refused() -> None:
     with pytest.raises(BundleError):
         check_raw({"logits": np.zeros((2, 1))}, 3, "model.eodl")

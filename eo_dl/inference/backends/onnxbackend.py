@@ -10,13 +10,13 @@ import numpy as np
 from ...bundle import Bundle
 from ...core.arraytypes import AnyArray
 from ...errors import BundleError, ConfigError, DeviceError
-from .onnxmember import GraphBackend, onnx_graph
+from .onnxmember import GraphBackend, check_precision, onnx_graph
 
 _CUDA = "CUDAExecutionProvider"
 
 
 class OnnxRuntimeBackend(GraphBackend):
-    """Runs a bundle's `model.onnx` in float32.
+    """Runs a bundle's `model.onnx` in float32, or in int8 if it was exported so.
 
     Args:
         bundle: The model.
@@ -39,6 +39,7 @@ class OnnxRuntimeBackend(GraphBackend):
                 f"`precision` {precision}: ONNX Runtime computes in float32; choose 32 or auto, or `backend` "
                 "openvino or torch"
             )
+        check_precision(bundle, precision)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = os.cpu_count() or 1
         options.log_severity_level = 3  # errors only
@@ -74,7 +75,7 @@ class OnnxRuntimeBackend(GraphBackend):
             "version": self._version,
             "device": self._device,
             "threads": str(os.cpu_count()) if self._device == "cpu" else "",
-            "precision": "32",
+            "precision": "32" if self._bundle.spec.int8 is None else "int8",
         }
 
     def _infer(self, pixels: AnyArray) -> Sequence[AnyArray]:

@@ -11,7 +11,7 @@ from ...bundle import ONNX, Bundle
 from ...core.arraytypes import AnyArray, BoolArray
 from ...core.onnxcheck import names_other_files
 from ...core.rawnames import FEATURES
-from ...errors import BundleError
+from ...errors import BundleError, ConfigError
 from ..batches import Buffer
 from .backend import Scaling, numpy_buffer
 
@@ -55,6 +55,15 @@ def _check_graph(graph: bytes, source: str) -> None:
         raise BundleError(
             f"{source}: its {ONNX} takes weights from other files, which is not allowed; use a model whose "
             "graph holds its weights"
+        )
+
+
+def check_precision(bundle: Bundle, precision: str) -> None:
+    """Raises `ConfigError` if another precision than "auto" is requested of a graph in int8."""
+    if bundle.spec.int8 is not None and precision != "auto":
+        raise ConfigError(
+            f"`precision` {precision}: the graph of {bundle.path} computes in int8; choose auto, or the "
+            "model that it was made of"
         )
 
 

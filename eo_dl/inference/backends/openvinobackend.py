@@ -12,7 +12,7 @@ import numpy as np
 from ...bundle import Bundle
 from ...core.arraytypes import AnyArray
 from ...errors import BundleError, ConfigError
-from .onnxmember import GraphBackend, onnx_graph
+from .onnxmember import GraphBackend, check_precision, onnx_graph
 
 
 class OpenVinoBackend(GraphBackend):
@@ -52,6 +52,9 @@ class OpenVinoBackend(GraphBackend):
         self._compiled: dict[tuple[int, ...], Any] = {}
 
     def _chosen(self, precision: str, bundle: Bundle) -> str:
+        check_precision(bundle, precision)
+        if bundle.spec.int8 is not None:
+            return "int8"
         computes_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "16":
             raise ConfigError("`precision` 16: float16 needs a GPU; use bf16, 32 or auto on a CPU")

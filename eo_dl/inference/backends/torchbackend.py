@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class TorchBackend:
-    """PyTorch: inference mode, channels last, bfloat16 where asked for.
+    """PyTorch: inference mode, channels last, bfloat16 where asked for, compiled where asked for.
+
+    Compiling takes up to a minute per shape of a batch, and is off by default: above which number of chips it
+    pays on a GPU was never measured (`benchmarks/gpu.py` does). On a CPU it was slower.
 
     On a GPU stored pixels travel (half the bytes of float32, from pinned memory), are normalized there, and
     the largest channel is taken there. On a CPU the caller does both in numpy: torch's argmax over channels
@@ -23,15 +26,28 @@ class TorchBackend:
     """
 
     def __init__(
-        self, network: torch.nn.Module, device: torch.device, precision: str, labels_only: bool = False
+        self,
+        network: torch.nn.Module,
+        device: torch.device,
+        precision: str,
+        labels_only: bool = False,
+        *,
+        compiled: bool = False,
     ) -> None:
         import torch  # lazy: loaded when a model runs, not when a command is parsed
 
         self._torch, self._device, self._precision = torch, device, precision
         self._network = network.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._compiled = compiled
+        if compiled:
+            self._network.compile()
         self.takes_stored = device.type == "cuda"
-        self.shares_batches = device.type != "cpu"
         self._take_channels = labels_only and self.takes_stored
+
+    @property
+    def shares_batches(self) -> bool:
+        """On a GPU."""
+        return self._device.type != "cpu"
 
     @property
     def identity(self) -> Mapping[str, str]:
@@ -48,6 +64,7 @@ class TorchBackend:
             "device": kind,
             "threads": threads,
             "precision": self._precision,
+            "compiled": "yes" if self._compiled else "",
         }
 
     @property
