@@ -185,7 +185,7 @@ def _small_scenes(bundle: Bundle) -> str:
     """Time of many small scenes, with batches of their own and with shared ones."""
     with tempfile.TemporaryDirectory() as folder:
         scenes = _write_small_scenes(Path(folder))
-        seconds = {}
+        seconds: dict[bool, float] = {}
         for shared in (False, True, False, True):
             with mock.patch.object(TorchBackend, "shares_batches", shared, create=True):
                 out = Path(folder) / f"maps_{shared}"

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import onnxruntime
@@ -81,7 +83,7 @@ def quantize_model(
     chip_set = chips if isinstance(chips, ChipSet) else open_chip_set(chips)
     _check_fit(bundle, chip_set)
     graph = graph_of(bundle)
-    split = "test" if chip_set.split("test") else "val"
+    split: Literal["val", "test"] = "test" if chip_set.split("test") else "val"
     calibration, scored = chip_set.split("train"), chip_set.split(split)
     if not calibration or not scored:
         raise ConfigError(
@@ -90,10 +92,18 @@ def quantize_model(
         )
     calibration = calibration[:: -(-len(calibration) // _CALIBRATION_CHIPS)]
     quantized = _quantized(graph, _images(bundle, chip_set, calibration, on_progress), str(bundle.path))
-    cost = _cost(bundle, chip_set, scored, (graph, quantized), on_progress)
-    spec = bundle.spec.model_copy(
-        update={"int8": Int8Spec(calibration_chips=len(calibration), split=split, **cost)}
+    exact = _judge(bundle, chip_set, scored, graph, on_progress)
+    short = _judge(bundle, chip_set, scored, quantized, on_progress)
+    measured = Int8Spec(
+        calibration_chips=len(calibration),
+        score=bundle.task.primary_score,
+        split=split,
+        scored_chips=len(scored),
+        value=_defined(short.score),
+        value_float32=_defined(exact.score),
+        changed=_changed(bundle, exact.answers, short.answers),
     )
+    spec = bundle.spec.model_copy(update={"int8": measured})
     kept = {name: bundle.read(name) for name in bundle.members if name not in _MADE_AGAIN}
     preview = kept.pop(PREVIEW, None)
     state = bundle.state() if bundle.has_weights else None
@@ -196,23 +206,9 @@ class _Judged:
     answers: list[Answer]
 
 
-def _cost(
-    bundle: Bundle,
-    chips: ChipSet,
-    records: Sequence[ChipRecord],
-    graphs: tuple[bytes, bytes],
-    on_progress: OnProgress,
-) -> dict[str, float | int | str]:
-    """Scores of the graph in float32 and in int8, and the share of answers that differ."""
-    exact = _judge(bundle, chips, records, graphs[0], on_progress)
-    short = _judge(bundle, chips, records, graphs[1], on_progress)
-    return {
-        "score": bundle.task.primary_score,
-        "scored_chips": len(records),
-        "value": short.score,
-        "value_float32": exact.score,
-        "changed": _changed(bundle, exact.answers, short.answers),
-    }
+def _defined(score: float) -> float | None:
+    """The score; None where it is not defined, e.g. of classes that no scored chip shows."""
+    return None if math.isnan(score) else score
 
 
 def _judge(
