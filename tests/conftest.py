@@ -92,7 +92,11 @@ def shared_cluster() -> Iterator[Client]:
 @pytest.fixture
 def cluster(shared_cluster: Client) -> Client:
     """A Dask cluster of two processes, both alive; tests that need it are marked `slow`."""
-    shared_cluster.wait_for_workers(2)
+    from distributed import Client
+
+    # Not shared_cluster.wait_for_workers: LocalCluster no longer counts its workers after one was killed.
+    with Client(shared_cluster.scheduler.address) as other:
+        other.wait_for_workers(2, timeout=300)
     return shared_cluster
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import shapely
 
+from ..core.daskcluster import check_cluster
 from ..core.imagelabels import WholeImageLabels
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
@@ -147,6 +148,7 @@ def tile_on_cluster(
     Example:
         >>> tile_on_cluster("scenes/", "roofs.gpkg", cluster="local:4", out="chips")  # doctest: +SKIP
     """
+    check_cluster(cluster)
     wanted = _Wanted(
         size_px=size_px,
         size_m=size_m,

@@ -32,6 +32,28 @@ _LOOK_S = 2.0
 _LOCAL = re.compile(r"local:(\d+)")
 
 
+def check_cluster(address: str) -> None:
+    """Refuse, before any work, what cannot be a cluster. Whether a scheduler answers shows later.
+
+    Raises:
+        ConfigError: "local:" without a number of workers.
+        MissingExtraError: Dask is not installed.
+    """
+    _local_workers(address)
+    with needs_extra("running on a cluster"):
+        import distributed  # noqa: F401 - lazy: an optional package
+
+
+def _local_workers(address: str) -> int | None:
+    """N of "local:N"; None for any other address."""
+    if not address.startswith("local"):
+        return None
+    match = _LOCAL.fullmatch(address)
+    if match is None or int(match[1]) < 1:
+        raise ConfigError(f"`cluster` {address!r}: expected an address or local:N, e.g. local:4")
+    return int(match[1])
+
+
 @contextmanager
 def open_cluster(address: str) -> Iterator[Client]:
     """A client of a cluster, closed at the end.
@@ -58,15 +80,13 @@ def open_cluster(address: str) -> Iterator[Client]:
         "distributed.admin.large-graph-warning-threshold": "1 TB",
     }
     with dask.config.set(options):
-        if not address.startswith("local"):
+        count = _local_workers(address)
+        if count is None:
             with _connected(Client, address) as client:
                 yield client
             return
-        match = _LOCAL.fullmatch(address)
-        if match is None or int(match[1]) < 1:
-            raise ConfigError(f"`cluster` {address!r}: expected an address or local:N, e.g. local:4")
         workers = LocalCluster(
-            n_workers=int(match[1]), threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+            n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
         )
         with workers, Client(workers) as client:
             yield client

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..chips.chipset import ChipSet
+from ..core.daskcluster import check_cluster
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, LabelError
@@ -86,6 +87,8 @@ def evaluate(
     """
     if not 0 < iou <= 1:
         raise ConfigError(f"`iou` must lie in (0, 1], found {iou:g}")
+    if cluster is not None:
+        check_cluster(cluster)
     if out is not None:
         refuse_existing(out, overwrite)
     parts = parts_of(prediction, scene)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..bundle import Bundle
-from ..core.daskcluster import open_cluster, run_tasks, tasks_at_once
+from ..core.daskcluster import check_cluster, open_cluster, run_tasks, tasks_at_once
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError
 from ..io.discover import own_path
@@ -81,6 +81,7 @@ def predict_on_cluster(
     started = time.perf_counter()
     if shards is not None and shards < 1:
         raise ConfigError(f"`shards`: expected at least 1, found {shards}")
+    check_cluster(cluster)
     bundles = load_models(model)
     opened = open_scenes(scenes, below=bundles[0].task.output.class_folders)
     into_folder = writes_folder(out, scenes, len(opened))

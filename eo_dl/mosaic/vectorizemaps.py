@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from ..core.daskcluster import open_cluster, run_tasks
+from ..core.daskcluster import check_cluster, open_cluster, run_tasks
 from ..core.progress import OnProgress, silent
 from ..errors import InputError
 from ..io.atomic import disk_errors, refuse_existing
@@ -69,6 +69,8 @@ def vectorize_maps(
     Example:
         >>> vectorize_maps("maps/", out="polygons/", cluster="local:4")  # doctest: +SKIP
     """
+    if cluster is not None:
+        check_cluster(cluster)
     maps = _maps(sources)
     folder = Path(out)
     options = MapOptions(

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from eo_dl.core import extras
-from eo_dl.core.daskcluster import open_cluster, run_tasks, tasks_at_once
-from eo_dl.core.progress import silent
+from eo_dl.core.daskcluster import check_cluster, open_cluster, run_tasks, tasks_at_once
+from eo_dl.core.progress import OnProgress, silent
 from eo_dl.errors import Cancelled, ClusterError, ConfigError, MissingExtraError
 from tests import clustertasks
 
@@ -19,6 +19,8 @@ from tests import clustertasks
 @pytest.mark.parametrize("address", ["local:0", "local", "local:x"])
 def test_a_local_cluster_needs_a_number_of_workers(address: str) -> None:
     pytest.importorskip("distributed")
+    with pytest.raises(ConfigError, match="local:4"):
+        check_cluster(address)
     with pytest.raises(ConfigError, match="local:4"), open_cluster(address):
         pass
 
@@ -60,17 +62,13 @@ def test_a_task_that_kills_every_worker_is_one_line(cluster: Any) -> None:
 
 @pytest.mark.slow
 def test_a_task_that_ends_late_is_neither_lost_nor_run_twice(cluster: Any, tmp_path: Path) -> None:
-    from distributed import Event
-
-    gate = Event("gate", client=cluster)
-    gate.clear()
-
-    def open_gate(done: int, total: int, what: str) -> None:
-        if done == total - 1:
-            gate.set()
-
     results = run_tasks(
-        cluster, clustertasks.late_if_zero, range(6), open_gate, common=tmp_path, what="numbers"
+        cluster,
+        clustertasks.late_if_zero,
+        range(6),
+        gate_after_others(cluster),
+        common=tmp_path,
+        what="numbers",
     )
     assert [number for number, _ in results] == list(range(6))
     assert runs_in(tmp_path) == dict.fromkeys(map(str, range(6)), 1)
@@ -80,17 +78,13 @@ def test_a_task_that_ends_late_is_neither_lost_nor_run_twice(cluster: Any, tmp_p
 def test_results_that_arrived_are_not_computed_again_when_their_worker_dies(
     cluster: Any, tmp_path: Path
 ) -> None:
-    from distributed import Event
-
-    gate = Event("gate", client=cluster)
-    gate.clear()
-
-    def open_gate(done: int, total: int, what: str) -> None:
-        if done == total - 1:
-            gate.set()
-
     results = run_tasks(
-        cluster, clustertasks.die_if_one, range(9), open_gate, common=tmp_path, what="numbers"
+        cluster,
+        clustertasks.die_if_one,
+        range(9),
+        gate_after_others(cluster),
+        common=tmp_path,
+        what="numbers",
     )
     assert (tmp_path / "died").exists()
     assert [number for number, _ in results] == list(range(9))
@@ -107,6 +101,20 @@ def test_a_stopped_run_says_what_was_kept(cluster: Any, continues: bool, message
 
     with pytest.raises(Cancelled, match=message):
         run_tasks(cluster, clustertasks.add, [1], stop, common=1, what="numbers", continues=continues)
+
+
+def gate_after_others(cluster: Any) -> OnProgress:
+    """Progress that opens the gate of `late_if_zero` and `die_if_one` once all tasks but one are done."""
+    from distributed import Event
+
+    gate = Event("gate", client=cluster)
+    gate.clear()
+
+    def open_gate(done: int, total: int, what: str) -> None:
+        if done == total - 1:
+            gate.set()
+
+    return open_gate
 
 
 def runs_in(folder: Path) -> dict[str, int]:
