@@ -54,7 +54,7 @@ class RoughShift:
         files = ", ".join(self.grids) or "a grid file"
         return (
             f"the datum of '{source.name}' becomes that of '{target.name}' {accuracy}, as PROJ lacks {files} "
-            f"({self.best_m:g} m); get it with: projsync --file {self.grids[0] if self.grids else 'NAME'}"
+            f"({self.best_m:g} m), which its program projsync downloads"
         )
 
 
