@@ -87,6 +87,12 @@ class _TaskOption(click.Option):
 @options.scenes("trust_vrt", "allow_remote")
 @options.compute("batch_size", "device", "precision", "workers")
 @click.option(
+    "--cache",
+    type=click.Choice(["auto", "off", "memory", "disk"]),
+    help="Keep chips once they were read: in memory, or on disk in a file that is removed at the end "
+    "(default: auto, memory if they fit into a quarter of what is free).",
+)
+@click.option(
     "--devices",
     type=click.IntRange(min=1),
     help="Number of GPUs (processes) per machine; set by torchrun or SLURM if they launch the run.",
@@ -138,6 +144,7 @@ def command(
     lr: float | None,
     scene_options: SceneOptions,
     compute: Compute,
+    cache: str | None,
     devices: int | None,
     nodes: int | None,
     strategy: str | None,
@@ -168,6 +175,7 @@ def command(
         "epochs": epochs,
         "lr": lr,
         "seed": seed,
+        "cache": cache,
         "devices": devices,
         "nodes": nodes,
         "strategy": strategy,

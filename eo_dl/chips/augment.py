@@ -6,7 +6,8 @@ augmented before. `moves` turns and scales; light and noise are changed here, on
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Protocol, cast
 
 import numpy as np
@@ -18,7 +19,7 @@ from ..core.arraytypes import BoolArray, Float32Array, Float64Array
 from ..core.boxes import areas
 from ..core.classes import IGNORE_ID
 from ..core.seeds import generator
-from .moves import EIGHT_WAYS, Move
+from .moves import EIGHT_WAYS, Move, opencv
 
 _SMALLEST_PX = 1.0
 _NORMAL_NUMBERS = 2**20
@@ -81,10 +82,13 @@ class Augment:
             rng: Where chance comes from.
         """
         move = self._drawn_move(rng, square=image.shape[1] == image.shape[2])
+        out = np.empty(image.shape, np.float32)
         if not move.stays:
             image, valid = move.image(image, valid)
+            out = image  # which is a copy by now
             target = cast(TargetT, moved_target(target, move, valid.shape, self.config.min_visible))
-        return self._relit(image, valid, rng), valid, target
+        self._relight(image, valid, out, rng)
+        return out, valid, target
 
     def _drawn_move(self, rng: np.random.Generator, square: bool) -> Move:
         """A random turn and scale; oblong chips are not transposed."""
@@ -94,8 +98,10 @@ class Augment:
         factor = float((1 + config.scale) ** rng.uniform(-1, 1)) if scaled else 1.0
         return Move(way.transposed and square, way.upside_down, way.mirrored, factor)
 
-    def _relit(self, image: Float32Array, valid: BoolArray, rng: np.random.Generator) -> Float32Array:
-        """The image under another light, with noise."""
+    def _relight(
+        self, image: Float32Array, valid: BoolArray, out: Float32Array, rng: np.random.Generator
+    ) -> None:
+        """Put the image under another light, with noise, into `out`."""
         config = self.config
 
         def per_band() -> Float64Array:
@@ -104,15 +110,13 @@ class Augment:
 
         gain = 1 + rng.uniform(-config.contrast, config.contrast) + per_band()
         shift = rng.uniform(-config.brightness, config.brightness) + per_band()
-        relit = image * gain[:, None, None].astype(np.float32)
-        relit += shift[:, None, None].astype(np.float32)
-        if config.noise > 0:
-            noise = normal_noise(relit.shape, rng)
-            noise *= np.float32(config.noise)
-            relit += noise
+        cv2 = opencv()
+        noise = normal_noise(image.shape, config.noise, rng)
+        for band, band_noise in enumerate(noise):
+            # Gain, shift and noise in one pass.
+            cv2.addWeighted(image[band], gain[band], band_noise, 1.0, shift[band], dst=out[band])
         if not valid.all():
-            relit[:, ~valid] = 0
-        return relit
+            np.copyto(out, 0, where=~valid)
 
 
 def moved_target(target: Target, move: Move, shape: tuple[int, int], min_visible: float) -> Target:
@@ -143,27 +147,37 @@ def _moved_boxes(target: BoxTarget, move: Move, shape: tuple[int, int], min_visi
     if target.instance_masks is not None:
         masks = move.labels(target.instance_masks)
         kept &= masks.any(axis=(1, 2))
-    whole = areas(target.boxes.astype(np.float64)) * move.factor**2
+    whole = areas(target.boxes.astype(np.float64)) * move.area_factor(*shape)
     hardly_visible = areas(boxes.astype(np.float64)) < min_visible * whole
     class_ids = np.where(hardly_visible, IGNORE_ID, target.class_ids)
     return BoxTarget(boxes, class_ids, masks).take(kept)
 
 
-def normal_noise(shape: tuple[int, ...], rng: np.random.Generator) -> Float32Array:
-    """Normally distributed numbers, mean 0 and standard deviation 1.
+def normal_noise(
+    shape: tuple[int, ...], deviation: float, rng: np.random.Generator
+) -> Iterator[Float32Array]:
+    """Normally distributed numbers with mean 0, band by band.
 
     Rows of a fixed table of a million numbers, each from a place of its own that `rng` draws. Drawing every
     number took longer than reading a chip; that numbers come again, elsewhere and in other company, is
     nothing that a network could learn.
 
     Args:
-        shape: (C, H, W) of the result.
+        shape: (C, H, W) of an image.
+        deviation: Their standard deviation.
         rng: Where chance comes from.
+
+    Yields:
+        C times (H, W).
     """
-    rows = sliding_window_view(_normal_numbers(), shape[-1])
-    return rows[rng.integers(len(rows), size=shape[:-1])]
+    if deviation == 0:
+        yield from np.zeros(shape, np.float32)
+        return
+    rows = sliding_window_view(_normal_numbers(deviation), shape[-1])
+    for starts in rng.integers(len(rows), size=shape[:-1]):
+        yield rows[starts]
 
 
-@cache
-def _normal_numbers() -> Float32Array:
-    return generator(0, "noise").standard_normal(_NORMAL_NUMBERS, np.float32)
+@lru_cache(maxsize=2)
+def _normal_numbers(deviation: float) -> Float32Array:
+    return generator(0, "noise").standard_normal(_NORMAL_NUMBERS, np.float32) * np.float32(deviation)

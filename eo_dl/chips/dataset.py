@@ -15,11 +15,13 @@ from ..core.classes import IGNORE_ID
 from ..core.normalization import Normalization
 from ..core.pixellabels import PixelLabels
 from ..core.seeds import generator
+from ..io.gdal import one_environment
 from ..labels.classcover import annotated_mask
 from .augment import Augmentation
 from .chiprecord import ChipRecord
 from .chipset import ChipSet
 from .chipsource import ChipSource
+from .samplecache import RawSample, SampleCache
 
 
 class Encoder(Protocol):
@@ -86,6 +88,8 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         seed: Seed of the augmentation.
         hide_unannotated: Also blank the pixels outside `annotated`, for tasks whose targets are objects:
             ground that is not annotated must not be learnt as background.
+        cache: Keeps what was read, for data sets of the same chip set, codec and `hide_unannotated`; None:
+            every sample is read anew. Samples are the same.
     """
 
     def __init__(
@@ -98,10 +102,11 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         augment: Augmentation | None = None,
         seed: int = 0,
         hide_unannotated: bool = False,
+        cache: SampleCache | None = None,
     ) -> None:
         self.chips, self.records, self.codec, self.normalization = chips, tuple(records), codec, normalization
         self.augment, self.seed, self.hide_unannotated = augment, seed, hide_unannotated
-        self.epoch = 0
+        self.epoch, self._cache = 0, cache
         self._source = ChipSource(chips.path, chips.scenes)
 
     def __len__(self) -> int:
@@ -113,22 +118,40 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         record = self.records[index]
-        height, width = record.window.height, record.window.width
-        chip = self.read(record)
-        labels = self._labels(record, chip.valid)
-        image = self.normalization.apply(chip.pixels, chip.valid, chip.bands)
-        target, valid = self.codec.encode(labels, height, width), chip.valid
-        if isinstance(target, MaskTarget) and not valid.all():
-            target = _without_invalid(target, valid)
-        if self.hide_unannotated:
-            annotated = annotated_mask(labels, height, width)
-            if annotated is not None:
-                valid = valid & annotated
-                image[:, ~annotated] = 0
+        raw = self.raw(index)
+        image, valid, target = self._standard_scores(record, raw), raw.valid, raw.target
         if self.augment is not None:
             rng = generator(self.seed, "augment", self.epoch, record.chip_id)
             image, valid, target = self.augment.apply(image, valid, target, rng)
         return Sample(image, valid, target, record.chip_id)
+
+    def raw(self, index: int) -> RawSample:
+        """A sample before normalization and augmentation, from the cache if it is there."""
+        record = self.records[index]
+        if self._cache is None:
+            return self._raw_from_files(record)
+        raw = self._cache.get(record.chip_id)
+        if raw is None:
+            raw = self._raw_from_files(record)
+            self._cache.put(record.chip_id, raw)
+        return raw
+
+    def _raw_from_files(self, record: ChipRecord) -> RawSample:
+        height, width = record.window.height, record.window.width
+        with one_environment():
+            chip = self.read(record)
+            labels = self._labels(record, chip.valid)
+            target, valid = self.codec.encode(labels, height, width), chip.valid
+            if isinstance(target, MaskTarget) and not valid.all():
+                target = _without_invalid(target, valid)
+            if self.hide_unannotated:
+                annotated = annotated_mask(labels, height, width)
+                valid = valid if annotated is None else valid & annotated
+        return RawSample(chip.pixels, valid, target)
+
+    def _standard_scores(self, record: ChipRecord, raw: RawSample) -> Float32Array:
+        bands = self.chips.scenes[record.scene_index].bands
+        return self.normalization.apply(raw.pixels, raw.valid, bands)
 
     def labels_of(self, record: ChipRecord) -> PixelLabels:
         """The labels of a chip as the codec receives them; pixels are read only if some were not measured."""

@@ -1,4 +1,4 @@
-"""`Move`: how augmentation moves a chip. Pixels, labels and boxes all follow one matrix."""
+"""`Move`: how augmentation moves a chip. Pixels, labels and boxes go to the same places."""
 
 from __future__ import annotations
 
@@ -31,12 +31,23 @@ class Move:
     mirrored: bool = False
     """The first column becomes the last."""
     factor: float = 1.0
-    """Pixels after the move per pixel before it."""
+    """Pixels after the move per pixel before it, rounded per side to `scaled_px`."""
 
     @property
     def stays(self) -> bool:
         """True if nothing moves."""
         return self == Move()
+
+    def scaled_px(self, side: int) -> int:
+        """The length that a side of a chip is scaled to.
+
+        It differs from the side by an even number, so that the chip is cut out, or put in, at whole pixels.
+        """
+        return max(2 - side % 2, side + 2 * round((self.factor - 1) * side / 2))
+
+    def area_factor(self, height: int, width: int) -> float:
+        """Area after the move per area before it, for a chip of `height` x `width` px."""
+        return self.scaled_px(height) * self.scaled_px(width) / (height * width)
 
     def matrix(self, height: int, width: int) -> Float64Array:
         """(2, 3) from (col, row, 1) before to (col, row) after, for a chip of `height` x `width` px.
@@ -45,7 +56,8 @@ class Move:
         """
         turn = np.array([[0.0, 1.0], [1.0, 0.0]]) if self.transposed else np.eye(2)
         signs = np.array([-1.0 if self.mirrored else 1.0, -1.0 if self.upside_down else 1.0])
-        linear = self.factor * signs[:, None] * turn
+        factors = np.array([self.scaled_px(width) / width, self.scaled_px(height) / height])
+        linear = (factors * signs)[:, None] * turn
         centre = np.array([width / 2, height / 2])
         return np.column_stack([linear, centre - linear @ centre])
 
@@ -65,75 +77,68 @@ class Move:
             planes: Planes of one type; the result has it, too.
             fill: The value of pixels that come from outside of the chip.
         """
-        if self.factor == 1.0:
-            return self._turned(planes)
-        cv2 = _opencv()
-        return self._warped(planes, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, fill)
+        return self._moved(planes, opencv().INTER_NEAREST_EXACT, fill)
 
     def image(self, image: Float32Array, valid: BoolArray) -> tuple[Float32Array, BoolArray]:
         """An image (C, H, W) and its valid pixels (H, W) after the move.
 
-        Values are interpolated between valid pixels alone (bilinear). Where the chip shrinks to less than
-        half they are smoothed before, because pixels would be skipped. Pixels that come from outside of the
-        chip are not valid; pixels that are not valid hold 0.
+        Values are interpolated between valid pixels alone: bilinear, or the mean of the area where the chip
+        shrinks to less than half, because bilinear interpolation would skip pixels there. Pixels that come
+        from outside of the chip are not valid; pixels that are not valid hold 0.
         """
+        cv2 = opencv()
         moved_valid: BoolArray = self.labels(valid[None])[0]
-        if self.factor == 1.0:
-            return self._turned(image), moved_valid
-        moved = self._smooth(image)
-        if not valid.all():
-            # Invalid pixels hold 0, so this share of the weights is all that `moved` is made of.
-            share = self._smooth(valid[None].astype(np.float32))
-            moved /= np.maximum(share, np.finfo(np.float32).eps)
-        moved[:, ~moved_valid] = 0
+        interpolation = cv2.INTER_AREA if self.factor < _COARSEST else cv2.INTER_LINEAR
+        moved = self._moved(image, interpolation)
+        if self.factor == 1.0 or valid.all():
+            return moved, moved_valid
+        # Invalid pixels hold 0, so this share of the weights is all that `moved` is made of.
+        share = self._moved(valid[None].astype(np.float32), interpolation)
+        moved /= np.maximum(share, np.finfo(np.float32).eps)
+        np.copyto(moved, 0, where=~moved_valid)
         return moved, moved_valid
 
-    def _turned(self, planes: PlanesT) -> PlanesT:
-        """Planes (N, H, W) laid onto themselves; up to ten times faster than copies of numpy's views."""
-        cv2 = _opencv()
-        flip = _FLIPS.get((self.upside_down, self.mirrored))
-        as_stored = _bytes_of_flags(planes)
-        out = np.empty_like(as_stored)
-        for before, after in zip(as_stored, out, strict=True):
-            turned = cv2.transpose(before) if self.transposed else before
-            after[:] = turned if flip is None else cv2.flip(turned, flip)
-        return cast(PlanesT, out.view(planes.dtype))
+    def _moved(self, planes: PlanesT, interpolation: int, fill: int = 0) -> PlanesT:
+        """Planes (N, H, W) turned and scaled about their centre.
 
-    def _smooth(self, planes: Float32Array) -> Float32Array:
-        """Planes (N, H, W) scaled by interpolation."""
-        cv2 = _opencv()
-        if self.factor < _COARSEST:
-            sigma = (1 / self.factor - 1) / 2
-            out = np.empty_like(planes)
-            for before, after in zip(planes, out, strict=True):
-                after[:] = cv2.GaussianBlur(before, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-            planes = out
-        return self._warped(planes, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE, 0)
-
-    def _warped(self, planes: PlanesT, interpolation: int, border: int, fill: int) -> PlanesT:
-        """Planes (N, H, W) turned and scaled in one step."""
-        cv2 = _opencv()
+        By flips and a resize, plane by plane: half the time of a warp by a matrix, and a tenth of the time of
+        copying numpy's turned views.
+        """
+        cv2 = opencv()
         height, width = planes.shape[1:]
-        back = _inverse(self.matrix(height, width))
-        back[:, 2] += back[:, :2].sum(axis=1) / 2 - 0.5  # OpenCV counts from the centre of the first pixel
+        size = (self.scaled_px(height), self.scaled_px(width))
+        from_rows, to_rows = _overlap(size[0], height)
+        from_cols, to_cols = _overlap(size[1], width)
         as_stored = _bytes_of_flags(planes)
         out = np.empty_like(as_stored)
-        flags = interpolation | cv2.WARP_INVERSE_MAP
+        if self.factor < 1:
+            out[:] = fill
         for before, after in zip(as_stored, out, strict=True):
-            cv2.warpAffine(
-                before, back, (width, height), dst=after, flags=flags, borderMode=border, borderValue=fill
-            )
+            moved = self._turned(before)
+            if self.factor != 1.0:
+                moved = cv2.resize(moved, size[::-1], interpolation=interpolation)
+            after[to_rows, to_cols] = moved[from_rows, from_cols]
         return cast(PlanesT, out.view(planes.dtype))
+
+    def _turned(self, plane: AnyArray) -> AnyArray:
+        """A plane (H, W) laid onto itself."""
+        cv2 = opencv()
+        turned = cv2.transpose(plane) if self.transposed else plane
+        flip = _FLIPS.get((self.upside_down, self.mirrored))
+        flipped: AnyArray = turned if flip is None else cv2.flip(turned, flip)
+        return flipped
+
+
+def _overlap(scaled: int, side: int) -> tuple[slice, slice]:
+    """Where two lengths with a common centre overlap: in the scaled one, and in the chip's side."""
+    border = (scaled - side) // 2  # exact, since the difference is even
+    if border >= 0:
+        return slice(border, border + side), slice(0, side)
+    return slice(0, scaled), slice(-border, side + border)
 
 
 EIGHT_WAYS = tuple(Move(*flags) for flags in product((False, True), repeat=3))
 """The ways to lay a square onto itself."""
-
-
-def _inverse(matrix: Float64Array) -> Float64Array:
-    """(2, 3) the way back of a matrix (2, 3)."""
-    linear = np.linalg.inv(matrix[:, :2])
-    return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
 def _bytes_of_flags(planes: AnyArray) -> AnyArray:
@@ -141,7 +146,7 @@ def _bytes_of_flags(planes: AnyArray) -> AnyArray:
     return planes.view(np.uint8) if planes.dtype == np.bool_ else planes
 
 
-def _opencv() -> ModuleType:
+def opencv() -> ModuleType:
     """OpenCV, loaded on first use: only training needs it.
 
     Raises:

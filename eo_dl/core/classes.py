@@ -129,7 +129,7 @@ class ClassSet:
         """Channel numbers of class ids, in the same shape; 255 (ignore) for ids that are no class."""
         table = np.full(256, IGNORE_ID, np.uint8)
         table[list(self.ids)] = np.arange(len(self), dtype=np.uint8)
-        return np.asarray(table[class_ids], np.uint8)
+        return np.asarray(table.take(class_ids), np.uint8)
 
     @property
     def id_of_channel(self) -> UInt8Array:

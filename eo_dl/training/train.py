@@ -11,6 +11,7 @@ from ..networks.compute import Compute
 from .loop.trainingrun import TrainingRun
 from .record.results import TrainingResult
 from .record.runfolder import RunFolder
+from .setup.caching import cached
 from .setup.runsetup import prepare_run
 from .trainconfig import TrainConfig, resolve_config
 
@@ -85,8 +86,9 @@ def train(
     network = setup.new_network()  # before anything is written: it refuses weights that do not fit
     is_first = setup.processes.rank == 0
     checkpoint = folder.begin(setup.identity(), resume=resume, overwrite=overwrite) if is_first else None
-    run = TrainingRun(setup, folder, on_progress)
-    state = run.run(network, checkpoint)
-    if not is_first:
-        raise SystemExit(0)
-    return run.finish(network, state)
+    with cached(setup, folder.path, silent if setup.processes.rank else on_progress) as setup_with_cache:
+        run = TrainingRun(setup_with_cache, folder, on_progress)
+        state = run.run(network, checkpoint)
+        if not is_first:
+            raise SystemExit(0)
+        return run.finish(network, state)

@@ -24,6 +24,11 @@ def _as_text(value: object) -> object:
     return value
 
 
+def _off_as_text(value: object) -> object:
+    # YAML reads `cache: off` as false.
+    return "off" if value is False else value
+
+
 class TrainConfig(BaseModel):
     """How a network is trained. Unknown keys are refused.
 
@@ -113,6 +118,10 @@ class TrainConfig(BaseModel):
     workers: int | None = Field(None, ge=0)
     """Processes that read chips. null: 0 on a CPU, where the network is far slower than reading, and up to 4
     for a GPU."""
+    cache: Annotated[Literal["auto", "off", "memory", "disk"], BeforeValidator(_off_as_text)] = "auto"
+    """Where chips are kept once they were read: memory (at most half of what is free), disk (a file in the
+    run's folder, removed at the end), off, or auto (memory, if they fit into a quarter of what is free).
+    Results are the same."""
     checkpoint_steps: int = Field(100, ge=1)
     """Batches between two checkpoints; there is one after every epoch too."""
     picture_epochs: int | None = Field(5, ge=1)
@@ -151,6 +160,7 @@ def batch_size_for(batch_size: int | None, chip_px: int, output: OutputKind) -> 
 _FREE_ON_RESUME = frozenset(
     {
         "config.workers",
+        "config.cache",
         "config.checkpoint_steps",
         "config.baselines",
         "config.device",

@@ -121,28 +121,30 @@ def test_no_pixel_is_skipped_when_a_chip_shrinks_to_a_quarter() -> None:
 @pytest.mark.parametrize("way", EIGHT_WAYS)
 @pytest.mark.parametrize("factor", [0.51, 0.83, 1.0, 1.27, 1.87])
 def test_albumentations_gives_the_same(way: Move, factor: float) -> None:
-    """A second reference. Interpolated values differ by OpenCV's rounding of weights to 1/32 pixel, and in
-    the outermost pixel, where albumentations mixes in zeros.
+    """A second reference. Interpolated values differ by the rounding of its weights to 1/32 pixel, and in
+    the outermost pixel, where it mixes in zeros.
     """
     rng = np.random.default_rng(3)
+    move = _scaled(way, factor)
+    realized = move.scaled_px(SIDE) / SIDE  # whole pixels
+    assert abs(realized - factor) <= 1 / SIDE
     image = cv2.GaussianBlur(rng.normal(size=(SIDE, SIDE, 4)).astype(np.float32), (0, 0), 1.5)
-    mask = rng.integers(0, 5, (SIDE, SIDE)).astype(np.uint8)
+    mask = rng.integers(0, 5, (5, 5)).astype(np.uint8).repeat(8, axis=0).repeat(8, axis=1)
     boxes = np.array([[3, 5, 20, 17], [22, 8, 30, 39]], np.float32)
     flags = (way.transposed, way.upside_down, way.mirrored)
     turns = (A.Transpose(p=1), A.VerticalFlip(p=1), A.HorizontalFlip(p=1))
     steps = [A.NoOp(p=1), *(step for step, wanted in zip(turns, flags, strict=True) if wanted)]
     if factor != 1:
-        steps.append(A.Affine(scale=(factor, factor), keep_ratio=True, p=1, fill=0, fill_mask=255))
+        steps.append(A.Affine(scale=(realized, realized), keep_ratio=True, p=1, fill=0, fill_mask=255))
     pipeline = A.Compose(
         steps, bbox_params=A.BboxParams(format="pascal_voc", label_fields=["index"], clip=True), seed=0
     )
     theirs = pipeline(image=image, mask=mask, bboxes=boxes, index=np.arange(2))
-    move = _scaled(way, factor)
     valid = np.ones((SIDE, SIDE), bool)
     ours, still = move.image(np.ascontiguousarray(image.transpose(2, 0, 1)), valid)
     inner = cv2.erode(still.astype(np.uint8), np.ones((3, 3)), borderValue=0) > 0
     assert np.abs(ours - theirs["image"].transpose(2, 0, 1))[:, inner].max() < 0.02
     our_mask = move.labels(mask[None], fill=255)[0]
-    # A pixel whose centre falls on the border of two pixels may take either.
-    assert (our_mask == theirs["mask"]).mean() > (0.999 if factor == 1 else 0.97)
+    # A pixel whose centre falls on the border of two pixels may take either, at borders 8 px apart.
+    assert (our_mask == theirs["mask"]).mean() > (0.999 if factor == 1 else 0.9)
     assert np.abs(move.boxes(boxes, SIDE, SIDE) - theirs["bboxes"]).max() < 0.01

@@ -20,6 +20,7 @@ LABELS = {
     "block_m": "Side of a block (m)",
     "buffer_m": "Buffer around points and lines (m)",
     "by": "Measure of uncertainty",
+    "cache": "Keep chips that were read",
     "chips": "Chip set (folder)",
     "class_field": "Class field",
     "class_map": "Matching classes (REFERENCE=PREDICTION, one per line)",

@@ -12,6 +12,7 @@ from ...chips.augment import Augment
 from ...chips.chiprecord import ChipRecord, SplitName
 from ...chips.chipset import ChipSet
 from ...chips.dataset import ChipDataset
+from ...chips.samplecache import SampleCache
 from ...core.classes import ClassSet
 from ...core.normalization import Normalization
 from ...errors import ChipSetError
@@ -58,6 +59,8 @@ class TaskData:
     """The usable chips of each split of `SPLITS`."""
     notes: tuple[str, ...]
     """What was left out or decided, one sentence each."""
+    cache: SampleCache | None = None
+    """Keeps the chips that were read; None: they are read anew each time."""
 
     @property
     def classes(self) -> ClassSet:
@@ -99,6 +102,7 @@ class TaskData:
             augment=Augment(self.config.augment) if augmented else None,
             seed=self.config.seed,
             hide_unannotated=self.task.output.hides_unannotated,
+            cache=self.cache,
         )
 
 
