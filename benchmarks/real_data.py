@@ -47,16 +47,9 @@ class Case:
     evaluate: str = ""
 
 
-# A small backbone and a thin decoder: on two CPU cores more steps in the time are worth more than a larger
-# network.
-SHORT = "--set max_minutes=8 --backbone resnet10t --lr 0.002 --epochs 60"
-LIGHT = f"{SHORT} --set task_options.decoder_channels=[64,48,32,16,16]"
-BOXES = (
-    f"{SHORT} --batch-size 4 --set patience=null "
-    "--set task_options.pyramid_channels=64 --set task_options.proposals=200"
-)
-OUTLINES = f"{BOXES} --set task_options.mask_channels=64 --set task_options.mask_layers=2 --set max_minutes=5"
-IMAGES = f"{SHORT} --set max_minutes=3"
+# The defaults, with a stated time.
+SHORT = "--minutes 8"
+IMAGES = "--minutes 3"
 
 # One small scene has few blocks; smaller and more blocks for testing make intervals that mean something.
 # Chips of two splits share no ground, but may touch (--guard-px 0): a guard as wide as a chip around small
@@ -99,7 +92,7 @@ CASES = (
         scenes=("{data}/banepa-buildings/banepa_oam_3072x4096.vrt",),
         labels=("{data}/banepa-buildings/osm",),
         tile=f"{BUILDINGS} {BANEPA} --nodata none --overlap 96 {SMALL_BLOCKS}",
-        train=LIGHT,
+        train=SHORT,
         evaluate=BUILDINGS,
     ),
     Case(
@@ -108,7 +101,7 @@ CASES = (
         scenes=("{data}/mass-buildings/22978945_15.tif",),
         labels=("{data}/mass-buildings/22978945_15.gpkg",),
         tile=f"{BUILDINGS} --size 128 --overlap 64 --block-m 192 {SMALL_BLOCKS}",
-        train=LIGHT,
+        train=SHORT,
         evaluate=BUILDINGS,
     ),
     Case(
@@ -117,7 +110,7 @@ CASES = (
         scenes=WATER_SCENES,
         labels=WATER,
         tile=f"{WATER_LABELS} --size 64 --overlap 32 --block-m 960 {SMALL_BLOCKS}",
-        train=LIGHT,
+        train=SHORT,
         evaluate=WATER_LABELS,
     ),
     # With twelve bands a single pixel says all that a network could learn. With the visible ones, water must
@@ -128,7 +121,7 @@ CASES = (
         scenes=WATER_SCENES,
         labels=WATER,
         tile=f"{VISIBLE} {WATER_LABELS} --size 64 --overlap 32 --block-m 960 {SMALL_BLOCKS}",
-        train=f"{LIGHT} --set max_minutes=5",
+        train="--minutes 5",
         predict=VISIBLE,
         evaluate=WATER_LABELS,
     ),
@@ -138,7 +131,7 @@ CASES = (
         scenes=tuple(f"{{data}}/neon-trees/{site}" for site in NEON_SITES),
         labels=tuple(f"{{data}}/neon-trees/{site}/annotations" for site in NEON_SITES),
         tile="--classes Tree=Tree|Tree\\ --gsd 0.2 --size 100 --split 60,20,20",
-        train=BOXES,
+        train=SHORT,
         suffix=".gpkg",
         evaluate="--classes Tree=Tree|Tree\\",
     ),
@@ -148,7 +141,7 @@ CASES = (
         scenes=("{data}/banepa-buildings/oam",),
         labels=("{data}/banepa-buildings/detection_labels.json",),
         tile=f"{BANEPA} --overlap 64 {SMALL_BLOCKS}",
-        train=BOXES,
+        train=SHORT,
         suffix=".gpkg",
     ),
     # The ship is in the middle of every scene: windows of 64 px at random offsets, and whole scenes to each
@@ -159,7 +152,7 @@ CASES = (
         scenes=tuple(f"{{data}}/s2-ships/{stem}.tif" for stem in _ships()),
         labels=tuple(f"{{data}}/s2-ships/{stem}_labels.geojson" for stem in _ships()),
         tile=f"--class-field labels --sampling single --size 64 --count 460 --split-by scene {SMALL_BLOCKS}",
-        train=f"{SHORT} --set patience=null",
+        train=SHORT,
         suffix=".gpkg",
         evaluate="--class-field labels",
     ),
@@ -170,7 +163,7 @@ CASES = (
         scenes=("{data}/soap-alive-dead/SOAP_061.png",),
         labels=("{data}/soap-alive-dead/testfile_multi.csv",),
         tile="--size 100 --overlap 50 --guard-px 0 --split 50,20,30",
-        train=f"{BOXES} --set max_minutes=4",
+        train="--minutes 4",
         suffix=".gpkg",
     ),
     # Whole images. Only the names of the fAIr tiles say where they lie, so neighbours may be in two splits:
@@ -219,7 +212,7 @@ CASES = (
         scenes=("{data}/eurosat-small/ms",),
         labels=("{data}/eurosat-small/ms",),
         tile="--split 60,0,40",
-        train="--set max_minutes=1 --network small_cnn --epochs 10",
+        train="--network small_cnn --epochs 10",
         suffix=".csv",
     ),
     Case(
@@ -228,7 +221,7 @@ CASES = (
         scenes=("{data}/soap-alive-dead/SOAP_061.png",),
         labels=("{data}/soap-alive-dead/testfile_multi.csv",),
         tile="--size 100 --overlap 50 --guard-px 0 --split 50,20,30",
-        train=f"{BOXES} --network retinanet --set max_minutes=4",
+        train="--network retinanet --minutes 4",
         suffix=".gpkg",
     ),
     Case(
@@ -237,7 +230,7 @@ CASES = (
         scenes=("{data}/banepa-buildings/banepa_oam_3072x4096.vrt",),
         labels=("{data}/banepa-buildings/osm",),
         tile=f"{ROOFS} {BANEPA} --nodata none --overlap 64 {SMALL_BLOCKS}",
-        train=OUTLINES,
+        train="--minutes 5",
         suffix=".gpkg",
         evaluate=ROOFS,
     ),
@@ -247,7 +240,7 @@ CASES = (
         scenes=("{data}/mass-buildings/22978945_15.tif",),
         labels=("{data}/mass-buildings/22978945_15.gpkg",),
         tile=f"{BUILDINGS} --size 128 --overlap 32 --block-m 192 {SMALL_BLOCKS}",
-        train=OUTLINES,
+        train="--minutes 5",
         suffix=".gpkg",
         evaluate=BUILDINGS,
     ),
@@ -260,7 +253,7 @@ CASES = (
             f"--class-field label_name --annotated {FIELDS}_locations.gpkg "
             f"--size 64 --overlap 32 --block-m 640 {SMALL_BLOCKS}"
         ),
-        train=OUTLINES,
+        train="--minutes 5",
         suffix=".gpkg",
         evaluate=f"--class-field label_name --aoi {FIELDS}_locations.gpkg",
     ),
@@ -270,7 +263,7 @@ CASES = (
         scenes=tuple(f"{{data}}/dubai-semseg/Tile {number}/images" for number in DUBAI_TILES),
         labels=tuple(f"{{data}}/dubai-semseg/Tile {number}/masks" for number in DUBAI_TILES),
         tile=f"{DUBAI_CLASSES} --size 192 --split 60,15,25 --split-by scene",
-        train=LIGHT,
+        train=SHORT,
         evaluate=DUBAI_CLASSES,
     ),
     Case(
@@ -282,7 +275,7 @@ CASES = (
         ),
         labels=("{data}/baker-landcover/BakerLake_2017_clipped.gpkg",),
         tile=f"--class-field Quatreclasses --size 64 --overlap 32 --block-m 48 {SMALL_BLOCKS}",
-        train=f"{LIGHT} --set max_minutes=5",
+        train="--minutes 5",
         evaluate="--class-field Quatreclasses",
     ),
 )

@@ -38,16 +38,10 @@ class Demo:
     count: int | None = None
 
 
-_SMALL_BACKBONE: dict[str, Any] = {"lr": 0.002, "task_options.backbone": "resnet10t"}
-_SMALL_DETECTOR = {
-    **_SMALL_BACKBONE,
-    "min_steps": 12,
-    "batch_size": 4,
-    "task_options.pyramid_channels": 64,
-    "task_options.proposals": 150,
-}
+# A hundred steps are too few for a pretrained backbone to see objects of a few pixels.
+_DETECTOR: dict[str, Any] = {"min_steps": 12, "batch_size": 4, "task_options.backbone": "resnet10t"}
 
-# Small networks and few epochs: the workflow in under three minutes on two cores, not the best scores.
+# The networks of a CPU and few epochs: the workflow in under three minutes on two cores, not the best scores.
 DEMOS = {
     "segmentation": Demo(
         title="Land cover per pixel (U-Net)",
@@ -56,12 +50,7 @@ DEMOS = {
         size_px=96,
         overlap_px=32,
         suffix=".tif",
-        training={
-            **_SMALL_BACKBONE,
-            "epochs": 7,
-            "min_steps": 12,
-            "task_options.decoder_channels": [48, 32, 24, 16, 16],
-        },
+        training={"epochs": 7, "min_steps": 12},
     ),
     "detection": Demo(
         title="Single trees (Faster R-CNN)",
@@ -70,17 +59,16 @@ DEMOS = {
         size_px=96,
         overlap_px=32,
         suffix=".gpkg",
-        training={**_SMALL_DETECTOR, "epochs": 10},
+        training={**_DETECTOR, "epochs": 10},
     ),
     "classification": Demo(
-        title="Classes that occur in squares of 48 m (pooled ResNet)",
+        title="Classes that occur in squares of 48 m (pooled EfficientNet)",
         layer="landcover",
         class_field="class_name",
         size_px=48,
         overlap_px=16,
         suffix=".gpkg",
         training={
-            **_SMALL_BACKBONE,
             "epochs": 6,
             "min_steps": 10,
             "task_options.multi_label": True,
@@ -94,7 +82,7 @@ DEMOS = {
         size_px=48,
         overlap_px=0,
         suffix=".gpkg",
-        training={**_SMALL_BACKBONE, "epochs": 10, "min_steps": 12, "batch_size": 16, "lr": 0.003},
+        training={"epochs": 10, "min_steps": 12, "batch_size": 16, "lr": 0.003},
         sampling="single",
         count=500,
     ),
@@ -106,11 +94,9 @@ DEMOS = {
         overlap_px=32,
         suffix=".gpkg",
         training={
-            **_SMALL_DETECTOR,
+            **_DETECTOR,
             "epochs": 24,
             "task_options.detections": 60,
-            "task_options.mask_channels": 64,
-            "task_options.mask_layers": 2,
         },
     ),
 }

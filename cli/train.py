@@ -62,8 +62,8 @@ class _TaskOption(click.Option):
 )
 @click.option(
     "--weights",
-    help="Initial weights of the backbone: none, imagenet, a name listed by `eo-dl model backbones`, or a "
-    "file (safetensors, state dict, checkpoint, .eodl of any task).",
+    help="Initial weights of the backbone: auto (ImageNet, if the bands allow it), none, imagenet, a name "
+    "listed by `eo-dl model backbones`, or a file (safetensors, state dict, checkpoint, .eodl of any task).",
     metavar="NAME|PATH",
 )
 @click.option(
@@ -82,7 +82,19 @@ class _TaskOption(click.Option):
     type=click.FloatRange(0, 1, min_open=True),
     help="Backbone learning rate as a fraction of the base rate.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Maximum number of epochs.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Time for training; the learning rate is planned for it (default: 10 on a CPU and 30 on a GPU, or "
+    "until the epochs are done).",
+    metavar="N",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Number of epochs (default: 20, with few chips as many as make 1000 steps).",
+    metavar="N",
+)
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate.")
 @options.scenes("trust_vrt", "allow_remote")
 @options.compute("batch_size", "device", "precision", "workers")
@@ -140,6 +152,7 @@ def command(
     freeze: str | None,
     unfreeze_epoch: int | None,
     backbone_lr_scale: float | None,
+    minutes: float | None,
     epochs: int | None,
     lr: float | None,
     scene_options: SceneOptions,
@@ -172,6 +185,7 @@ def command(
         "freeze": freeze,
         "unfreeze_epoch": unfreeze_epoch,
         "backbone_lr_scale": backbone_lr_scale,
+        "minutes": minutes,
         "epochs": epochs,
         "lr": lr,
         "seed": seed,

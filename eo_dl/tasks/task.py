@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self
 
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar
@@ -48,8 +48,26 @@ class TaskConfig(BaseModel):
 
     network: str
     """One of the task's architectures."""
-    backbone: str = "resnet18"
-    """A timm model, e.g. "resnet18" or "efficientnet_b0"."""
+    backbone: str = "tf_efficientnet_lite0"
+    """A timm model, e.g. "resnet18". The ImageNet weights of "tf_efficientnet_lite0" are part of the
+    installation."""
+
+    on_cpu: ClassVar[Mapping[str, object]] = {}
+    """Values of options that are None, where the network is trained on a CPU: thin layers, because more steps
+    in the same time are worth more than wide ones."""
+    on_gpu: ClassVar[Mapping[str, object]] = {}
+    """The same for a GPU."""
+
+    @property
+    def uses_backbone(self) -> bool:
+        """False for a network that is built without a timm model."""
+        return True
+
+    def with_widths(self, inputs: NetworkInputs) -> Self:
+        """The config with a value for each option that depends on the device and that nobody set."""
+        widths = self.on_cpu if inputs.on_cpu else self.on_gpu
+        missing = {name: value for name, value in widths.items() if getattr(self, name) is None}
+        return self.model_copy(update=missing)
 
 
 @dataclass(frozen=True)
@@ -69,6 +87,8 @@ class NetworkInputs:
     weights: str | WeightsSource = "none"
     """Initial weights of the backbone: "none", the path of a file, or a source
     (`networks.weightsources.find_weights`)."""
+    on_cpu: bool = False
+    """True where the network is trained on a CPU: layers whose width nobody chose are then thin."""
     chip_covers: FloatArray | None = None
     """(N, K), for whole chips: the share of each train chip's known ground that each class covers. Where
     classes overlap the ground counts for both."""

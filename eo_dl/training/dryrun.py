@@ -23,7 +23,8 @@ from .trainconfig import TrainConfig
 TIMED_STEPS = 3
 LONG_MINUTES = 30.0
 """Trainings on a CPU that take longer are answered with advice."""
-_SMALLER = {"decoder_channels": "[64, 32, 24, 16, 16]", "pyramid_channels": "64"}
+_ROUNDING = 1e-6
+_SMALLER = {"decoder_channels": "[32, 24, 16, 16, 16]", "pyramid_channels": "32"}
 """Options of tasks with a smaller value than the default, which makes the network faster."""
 
 
@@ -43,19 +44,30 @@ class DryRun:
     """Peak memory of this process during the steps, or of the GPU; None where the system does not tell."""
 
     @property
+    def epochs(self) -> int:
+        """Whole epochs in the budget, at least one."""
+        return max(1, int(60 * self.minutes / self._epoch_seconds + _ROUNDING))
+
+    @property
     def steps(self) -> int:
         """Batches in all epochs."""
-        return self.setup.plan.steps * self.setup.config.epochs
+        return self.setup.plan.steps * self.epochs
 
     @property
     def minutes(self) -> float:
-        """Time for all epochs with their validations, at most `max_minutes`.
+        """Time for all epochs with their validations, at most the time of the budget.
 
         Early stopping may shorten it; the scores at the end are not included.
         """
-        config = self.setup.config
-        minutes = (self.steps * self.step_seconds + config.epochs * self.val_seconds) / 60
-        return minutes if config.max_minutes is None else min(minutes, config.max_minutes)
+        budget = self.setup.budget
+        limits = [] if budget.seconds is None else [budget.seconds]
+        if budget.epochs is not None:
+            limits.append(budget.epochs * self._epoch_seconds)
+        return min(limits) / 60
+
+    @property
+    def _epoch_seconds(self) -> float:
+        return self.setup.plan.steps * self.step_seconds + self.val_seconds
 
     @property
     def advice(self) -> str:
@@ -63,7 +75,7 @@ class DryRun:
         if self.setup.device.type != "cpu" or self.minutes <= LONG_MINUTES:
             return ""
         known = type(self.setup.data.task_config).model_fields
-        ways = [f"`max_minutes={LONG_MINUTES:g}`", "fewer `epochs`", "a smaller `backbone` (resnet10t)"]
+        ways = [f"`minutes={LONG_MINUTES:g}`", "fewer `epochs`", "a smaller `backbone` (resnet10t)"]
         ways += [f"`task_options.{name}={value}`" for name, value in _SMALLER.items() if name in known]
         return f"about {self.minutes:.0f} minutes on a CPU; shorter with {', '.join(ways)}, or a GPU"
 
@@ -74,7 +86,7 @@ class DryRun:
         values: dict[str, JsonValue] = {
             "chips": dict(chip_counts),
             "steps": self.steps,
-            "epochs": setup.config.epochs,
+            "epochs": self.epochs,
             "batch_size": data.batch_size,
             "step_seconds": self.step_seconds,
             "memory_mb": self.memory_mb,
@@ -89,7 +101,7 @@ class DryRun:
             ("network", f"{data.task.name}, {self.parameters / 1e6:.2f} million weights"),
             ("device", f"{setup.device.type}, precision {setup.precision}, {processes}"),
             ("batch", f"{data.batch_size} chips of {data.chips.chip_px} px per process"),
-            ("steps", f"{setup.plan.steps} per epoch, {self.steps} in {setup.config.epochs} epochs"),
+            ("steps", f"{setup.plan.steps} per epoch, {self.steps} in {self.epochs} epochs"),
             ("time per step", f"{self.step_seconds:.2f} s"),
             ("peak memory", self._memory()),
             ("time", f"at most {self.minutes:.1f} minutes"),

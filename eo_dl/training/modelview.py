@@ -13,10 +13,12 @@ from pydantic import JsonValue
 from ..bundle import Bundle, load_model
 from ..core.classes import ClassSet
 from ..modelspec import BandSpec, ModelSpec
+from ..networks.device import choose_device
 from ..networks.networksummary import LayerRow, MapRow, NetworkSummary, summarize
 from ..networks.weightsources import NONE, find_weights
 from ..tasks import OBJECTS, NetworkInputs, load_task
 from .setup.freeze import apply_freeze
+from .setup.initialweights import with_weights
 from .setup.runsetup import initial_network
 from .trainconfig import TrainConfig, task_config_of, task_name
 
@@ -106,6 +108,7 @@ def show_network(
         ConfigError: An option is unknown, or the network cannot be frozen as configured.
         BundleError: The weights do not fit the network.
     """
+    config, _ = with_weights(config, bands)
     task, options = load_task(task_name(config)), task_config_of(config)
     labelled = ClassSet.of_names([f"class {number}" for number in range(1, classes + 1)])
     inputs = NetworkInputs(
@@ -114,6 +117,7 @@ def show_network(
         chip_px=size_px,
         object_sizes_px=np.full((16, 2), _OBJECT_PX) if task.output == OBJECTS else None,
         weights=find_weights(config.weights, options.backbone, bands) or NONE,
+        on_cpu=choose_device(config.device).type == "cpu",
     )
     settled = task.settle(options, inputs)
     inputs = replace(inputs, classes=task.settled_classes(inputs.classes, settled))

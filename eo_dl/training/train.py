@@ -23,8 +23,8 @@ def train(
     out: str | Path,
     backbone: str | None = None,
     weights: str | None = None,
+    minutes: float | None = None,
     epochs: int | None = None,
-    lr: float | None = None,
     seed: int | None = None,
     config: TrainConfig | Mapping[str, object] | str | Path | None = None,
     compute: Compute = Compute(),
@@ -46,9 +46,11 @@ def train(
         task: What to learn, e.g. "segmentation" or "detection" (default: as in `config`).
         out: The model file, `NAME.eodl`.
         backbone: Name of the timm model that extracts features, e.g. "resnet18".
-        weights: Weights to start from: "none", "imagenet", the name of published weights, or a file.
-        epochs: Maximum number of epochs.
-        lr: Peak learning rate.
+        weights: Weights to start from: "auto", "none", "imagenet", the name of published weights, or a file.
+        minutes: Time for training; the learning rate is planned for it (default: no limit if `epochs` is set,
+            otherwise 10 on a CPU and 30 on a GPU).
+        epochs: Number of epochs (default: as many as there is time for if `minutes` is set, otherwise 20, and
+            with few chips as many as make 1000 steps).
         seed: Random seed; the same seed gives the same weights on one machine.
         config: All other options: a `TrainConfig`, a YAML file, or a mapping of keys such as
             {"min_steps": 12, "task_options.network": "unet"}. The other parameters go before it.
@@ -70,14 +72,14 @@ def train(
         TrainingError: A loss is not finite.
 
     Example:
-        >>> run = train("chips/", "segmentation", out="model.eodl", epochs=30)  # doctest: +SKIP
+        >>> run = train("chips/", "segmentation", out="model.eodl", minutes=8)  # doctest: +SKIP
         >>> run.model, run.scores  # doctest: +SKIP
     """
     overrides = {
         "task_options.backbone": backbone,
         "weights": weights,
+        "minutes": minutes,
         "epochs": epochs,
-        "lr": lr,
         "seed": seed,
     }
     resolved = resolve_config(config, task=task, compute=compute, overrides=overrides)

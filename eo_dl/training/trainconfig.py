@@ -29,6 +29,10 @@ def _off_as_text(value: object) -> object:
     return "off" if value is False else value
 
 
+AUTO = "auto"
+"""`weights` that depend on what is installed and on the bands of the chips (`setup.initialweights`)."""
+
+
 class TrainConfig(BaseModel):
     """How a network is trained. Unknown keys are refused.
 
@@ -39,8 +43,9 @@ class TrainConfig(BaseModel):
 
     task: str | None = None
     """What is predicted, e.g. segmentation or detection; `eo-dl train --help` lists the tasks."""
-    weights: str = "none"
-    """Initial weights of the backbone: none, imagenet, a name listed by `eo-dl model backbones`, or a file
+    weights: str = AUTO
+    """Initial weights of the backbone: auto (those of ImageNet if they are installed and the chips have a
+    red, green or blue band, else none), none, imagenet, a name listed by `eo-dl model backbones`, or a file
     (safetensors, state dict, checkpoint, or a model of any task)."""
     weights_for: Literal["backbone", "network"] = "backbone"
     """What starts from `weights`: the backbone, or the whole network. The latter needs a model of the same
@@ -51,17 +56,19 @@ class TrainConfig(BaseModel):
     task_options: dict[str, Any] = Field(default_factory=dict)
     """Options of the task."""
 
-    epochs: int = Field(20, ge=1)
-    """Maximum number of epochs; early stopping may end the run before."""
+    minutes: float | None = Field(None, gt=0)
+    """Time for training, minutes. The learning rate follows the share of the time that is used, so a short
+    run ends as well as a long one; the number of steps then depends on the speed of the machine. null: no
+    limit if `epochs` is set, otherwise 10 on a CPU and 30 on a GPU."""
+    epochs: int | None = Field(None, ge=1)
+    """Number of epochs. null: as many as there is time for if `minutes` is set, otherwise 20, and with few
+    chips as many as make 1000 steps."""
     min_steps: int = Field(24, ge=1)
     """Minimum number of batches per epoch: with few chips, an epoch is several passes over them."""
-    max_minutes: float | None = Field(None, gt=0)
-    """Time limit in minutes: after the first epoch, the number of epochs is cut to what fits. The result then
-    depends on the speed of the machine. null: no limit."""
     batch_size: int | None = Field(None, ge=2)
     """Chips per batch and process, at least 2 (batch normalization cannot work on one). null: chosen by the
     size of the chips, 4 to 32."""
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(2e-3, gt=0)
     """Peak learning rate."""
     weight_decay: float = Field(1e-2, ge=0)
     """Weight decay; biases and normalization layers are exempt."""
@@ -101,11 +108,12 @@ class TrainConfig(BaseModel):
     layer_decay: float = Field(1.0, gt=0, le=1)
     """Learning rate of each backbone stage, as a fraction of that of the following stage."""
 
-    patience: int | None = Field(10, ge=1)
-    """Epochs without a better validation score after which training stops. null: never."""
-    class_weights: Literal["none", "sqrt_inverse", "inverse", "effective"] = "sqrt_inverse"
+    patience: int | None = Field(None, ge=1)
+    """Epochs without a better validation score after which training stops, whatever the learning rate is by
+    then. null: never; the weights of the best epoch are kept all the same."""
+    class_weights: Literal["none", "sqrt_inverse", "inverse", "effective"] = "none"
     """Class weights in the loss, from the class shares of the train split: none, sqrt_inverse, inverse or
-    effective."""
+    effective. Weights find more of rare classes, and make the probabilities of rare classes too large."""
     augment: AugmentConfig = Field(default_factory=AugmentConfig)
     """Random variation of the train chips."""
 

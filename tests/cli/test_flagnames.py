@@ -52,11 +52,11 @@ def test_names_that_a_command_does_not_have_lose_their_backquotes(command: str) 
         ("predict", "`overwrite=True` replaces it", "--overwrite replaces it"),
         ("predict", "`resume=False` starts over", "--no-resume starts over"),
         ("predict", "`overwrite=False` keeps it", "no --overwrite keeps it"),
-        ("train", "shorter with `max_minutes=30`", "shorter with --set max_minutes=30"),
+        ("train", "shorter with `minutes=30`", "shorter with --minutes 30"),
         ("train", "`task_options.loss='dice'`", "--set task_options.loss=dice"),
-        ("train", "`max_minutes` is above 0", "max_minutes is above 0"),
+        ("train", "`min_steps` is above 0", "min_steps is above 0"),
         ("train", "shorter with `epochs=3`", "shorter with --epochs 3"),
-        ("evaluate", "`max_minutes=30`", "max_minutes=30"),
+        ("evaluate", "`minutes=30`", "minutes=30"),
     ],
 )
 def test_values_are_written_as_the_command_line_takes_them(command: str, message: str, shown: str) -> None:

@@ -290,7 +290,6 @@ def test_a_trained_model_finds_swapped_classes_and_invented_objects(
         epochs=4,
         compute=Compute(batch_size=4),
         backbone="resnet10t",
-        lr=2e-3,
         config=config,
         out=tmp_path / "m.eodl",
     )

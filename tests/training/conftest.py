@@ -34,6 +34,7 @@ from eo_dl.training.loop.lightningmodule import LoopInputs, TrainingModule
 from eo_dl.training.loop.stopping import StopRequest
 from eo_dl.training.record.checkpoint import CheckpointFolder
 from eo_dl.training.record.runstate import RunState
+from eo_dl.training.setup.budget import budget_of
 from eo_dl.training.setup.hardware import Hardware
 from eo_dl.training.setup.loading import fixed_batches, train_batches
 from eo_dl.training.setup.processes import ALONE, ProcessLayout
@@ -116,7 +117,7 @@ class World:
         self.network = self.new_network(plain)
         checkpoints = CheckpointFolder(self.folder / "checkpoints")
         restored = checkpoints.latest() if resume else None
-        state = RunState(self.config.epochs)
+        state = RunState()
         if restored is not None:
             state = RunState.from_dict(restored["state"])
             self.network.load_state_dict(restored["network"])
@@ -129,6 +130,7 @@ class World:
         inputs = LoopInputs(
             config=self.config,
             plan=plan,
+            budget=budget_of(self.config, plan.steps, on_cpu=True),
             state=state,
             checkpoints=checkpoints,
             new_scoring=lambda: ChipScoring(task, codec),

@@ -52,10 +52,8 @@ def test_a_dry_run_counts_chips_and_steps_and_leaves_nothing_behind(small_chips:
 
 def test_a_long_run_on_a_cpu_is_told_what_would_shorten_it_in_one_line(small_chips: ChipSet) -> None:
     found = dry_run(small_chips, config(epochs=10_000_000, device="cpu"))
-    assert (
-        "max_minutes=30" in found.advice and "decoder_channels" in found.advice and "\n" not in found.advice
-    )
-    capped = dry_run(small_chips, config(epochs=10_000_000, max_minutes=5.0, device="cpu"))
+    assert "minutes=30" in found.advice and "decoder_channels" in found.advice and "\n" not in found.advice
+    capped = dry_run(small_chips, config(epochs=10_000_000, minutes=5.0, device="cpu"))
     assert capped.minutes == 5
     assert capped.advice == ""
 

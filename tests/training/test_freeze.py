@@ -134,7 +134,7 @@ def test_rates_fall_from_the_head_to_the_image_and_follow_the_schedule() -> None
 
 def test_freezing_without_weights_and_probing_a_unet_are_refused() -> None:
     with pytest.raises(ConfigError, match="would keep random weights"):
-        check_freeze(_unet(), TrainConfig(freeze="backbone"))
+        check_freeze(_unet(), TrainConfig(freeze="backbone", weights="none"))
     with pytest.raises(ConfigError, match="one linear layer"):
         check_freeze(_unet(), _config(freeze="probe"))
     task = load_task("classification")

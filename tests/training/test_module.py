@@ -235,10 +235,64 @@ def test_early_stopping_ends_the_run(new_world: New) -> None:
     assert "no better validation score" in (state.stopped or "")
 
 
-def test_a_budget_of_minutes_cuts_the_epochs_after_the_first(new_world: New) -> None:
-    state = new_world(epochs=500, max_minutes=0.002).train()
-    assert 1 <= state.epoch < 500
-    assert state.planned_epochs == state.epoch
+class _Times:
+    """A clock that runs by `seconds` per step: a run with a limit of time is the same on any machine.
+
+    It is told of a step after the run has looked at the clock, so it is late by one step.
+    """
+
+    def __init__(self, world: Any, seconds: float) -> None:
+        self.world, self.per_step, self.since = world, seconds, 0.0
+
+    def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr("eo_dl.training.record.runstate.time.monotonic", lambda: self.now)
+
+    def on_progress(self, done: int, total: int, what: str) -> None:
+        self.now = done * self.per_step
+        self.totals = [*getattr(self, "totals", []), total]
+
+
+def test_a_run_with_a_limit_of_time_ends_inside_an_epoch_at_a_low_rate(
+    new_world: New, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = new_world(epochs=None, minutes=1.0, lr=0.1, warmup=0.1)  # 4 steps per epoch
+    times = _Times(world, seconds=6.5)
+    times.patch(monkeypatch)
+    state = world.train(on_progress=times.on_progress)
+    assert state.step == 11  # 10 steps take 65 of 60 seconds
+    assert state.epoch == 3  # the third ended after three of its steps
+    assert state.stopped == "the time is used (1 min), after 11 steps"
+    rates = [row["lr"] for row in state.history]
+    assert rates[0] > rates[1] > rates[2]
+    assert rates[2] < 0.01
+    assert world.rows[-1]["val_mean_iou"] >= 0  # the weights of the last step are scored
+    assert times.totals[-1] == 11
+
+
+def test_what_ends_first_decides_epochs_or_time(new_world: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = new_world(epochs=2, minutes=60.0)
+    state = world.train()
+    assert state.stopped == "all 2 epochs done"
+    world = new_world("short", epochs=500, minutes=1.0)
+    times = _Times(world, seconds=20.0)
+    times.patch(monkeypatch)
+    assert world.train(on_progress=times.on_progress).step == 4
+
+
+def test_a_stopped_run_has_the_rest_of_its_time(new_world: New, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = new_world(epochs=None, minutes=1.0, checkpoint_steps=1)
+    times = _Times(world, seconds=6.5)
+    times.patch(monkeypatch)
+
+    def kill_at_six(done: int, total: int, what: str) -> None:
+        times.on_progress(done, total, what)
+        if done >= 6:
+            raise Killed
+
+    with pytest.raises(Killed):
+        world.train(on_progress=kill_at_six)
+    assert world.train(resume=True, on_progress=times.on_progress).step in (11, 12)
 
 
 def test_nothing_is_said(new_world: New, capfd: pytest.CaptureFixture[str]) -> None:

@@ -78,7 +78,6 @@ def test_a_model_of_weak_labels_beats_the_most_frequent_class_on_hand_labels(
         epochs=3,
         compute=Compute(batch_size=4),
         backbone="resnet10t",
-        lr=2e-3,
         config=config,
         out=tmp_path / "m.eodl",
     )

@@ -69,7 +69,7 @@ def test_several_labels_decide_network_and_classes(tmp_path: Path) -> None:
     ]
     (tmp_path / "labels.csv").write_text("file,label\n" + "\n".join(lines))
     chips = eo.tile(root, tmp_path / "labels.csv", out=tmp_path / "chips")
-    data = prepare_data(chips, resolve_config(task="classification"))
+    data = prepare_data(chips, resolve_config(task="classification", settings=["class_weights=sqrt_inverse"]))
     assert data.task_config.model_dump()["multi_label"] is True
     assert data.classes.names == ("even", "striped", "wide")
     weights = data.inputs.class_weights

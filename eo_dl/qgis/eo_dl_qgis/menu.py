@@ -163,7 +163,7 @@ ENTRIES = (
         command="train",
         title="Train model",
         group=LEARN,
-        shown=("chips", "task", "epochs", "weights"),
+        shown=("chips", "task", "minutes", "weights"),
         filter=MODEL,
         widgets=(("task", "task"),),
     ),

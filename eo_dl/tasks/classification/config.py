@@ -42,3 +42,8 @@ class ClassificationConfig(TaskConfig):
     """Chips with longer sides are averaged down to this size, pixels, before "mlp" takes them."""
     loss: LossConfig = LossConfig()
     """Cross-entropy, or binary cross-entropy with `multi_label`, unless set."""
+
+    @property
+    def uses_backbone(self) -> bool:
+        """Only "pooled" does."""
+        return self.network == "pooled"

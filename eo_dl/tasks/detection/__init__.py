@@ -53,7 +53,7 @@ def with_anchors(config: BoxConfigT, inputs: NetworkInputs) -> BoxConfigT:
         "anchor_sizes_px": config.anchor_sizes_px or fitting_sizes(sizes, pyramid_strides(finest)),
         "anchor_ratios": config.anchor_ratios or fitting_ratios(sizes),
     }
-    return type(config).model_validate(dict(config) | anchors)
+    return type(config).model_validate(dict(config.with_widths(inputs)) | anchors)
 
 
 def object_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> ClassSet:

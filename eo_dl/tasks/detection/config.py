@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,6 +11,7 @@ from ..task import TaskConfig
 
 Pixels = Annotated[float, Field(gt=0, le=16_384)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
+_PYRAMID, _PROPOSALS = 128, 500
 
 
 class BoxConfig(TaskConfig):
@@ -23,14 +25,15 @@ class BoxConfig(TaskConfig):
         default=None, min_length=1, max_length=16
     )
     """Height divided by width of the anchors; null: from the train boxes."""
-    pyramid_channels: int = Field(default=128, ge=8, le=1024)
-    """Channels of the feature pyramid."""
+    pyramid_channels: int | None = Field(default=None, ge=8, le=1024)
+    """Channels of the feature pyramid. null: 64 where the network is trained on a CPU, 128 on a GPU."""
     head_channels: int = Field(default=256, ge=8, le=4096)
     """Width of the box head."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout rate in the box head."""
-    proposals: Count = 500
-    """Proposals per chip that reach the box head."""
+    proposals: Count | None = None
+    """Proposals per chip that reach the box head. null: 200 where the network is trained on a CPU, 500 on a
+    GPU."""
     detections: Count = 300
     """Most objects per chip."""
     score: float = Field(default=0.05, ge=0, lt=1)
@@ -39,6 +42,19 @@ class BoxConfig(TaskConfig):
     """IoU above which non-maximum suppression removes the lower-scoring of two boxes of a class."""
     min_visible: float = Field(default=0.3, ge=0, le=1)
     """Objects with a smaller share of their box in the chip are ignored."""
+
+    on_cpu: ClassVar[Mapping[str, object]] = {"pyramid_channels": 64, "proposals": 200}
+    on_gpu: ClassVar[Mapping[str, object]] = {"pyramid_channels": _PYRAMID, "proposals": _PROPOSALS}
+
+    @property
+    def pyramid_width(self) -> int:
+        """The channels of the pyramid; those of a GPU until they are settled."""
+        return self.pyramid_channels or _PYRAMID
+
+    @property
+    def proposal_count(self) -> int:
+        """The proposals per chip; those of a GPU until they are settled."""
+        return self.proposals or _PROPOSALS
 
 
 class DetectionConfig(BoxConfig):

@@ -55,7 +55,7 @@ class BoxNetwork(TaskNetwork[BoxTarget]):
         self.config = config
         self.backbone = make_backbone(config.backbone, inputs.in_channels, strides)
         self.stride = strides[-1]
-        self.pyramid = FeaturePyramidNetwork(channels_of(self.backbone), config.pyramid_channels)
+        self.pyramid = FeaturePyramidNetwork(channels_of(self.backbone), config.pyramid_width)
         self.register_buffer("channel_of_id", channel_table(inputs.classes), persistent=False)
         self.weights_report = initialize_backbone(self.backbone, inputs.weights)
 
@@ -173,20 +173,20 @@ def _proposal_network(config: BoxConfig, anchors: AnchorSettings) -> ProposalNet
     generator = anchors.generator()
     return ProposalNetwork(
         anchor_generator=generator,
-        head=RPNHead(config.pyramid_channels, generator.num_anchors_per_location()[0]),
+        head=RPNHead(config.pyramid_width, generator.num_anchors_per_location()[0]),
         fg_iou_thresh=0.7,
         bg_iou_thresh=0.3,
         batch_size_per_image=_SAMPLED_ANCHORS,
         positive_fraction=0.5,
-        pre_nms_top_n={"training": 2 * config.proposals, "testing": 2 * config.proposals},
-        post_nms_top_n={"training": config.proposals, "testing": config.proposals},
+        pre_nms_top_n={"training": 2 * config.proposal_count, "testing": 2 * config.proposal_count},
+        post_nms_top_n={"training": config.proposal_count, "testing": config.proposal_count},
         nms_thresh=0.7,
     )
 
 
 def _box_heads(config: BoxConfig, levels: list[str], classes: int) -> BoxHeads:
     head = torch.nn.Sequential(
-        TwoMLPHead(config.pyramid_channels * _POOLED**2, config.head_channels),
+        TwoMLPHead(config.pyramid_width * _POOLED**2, config.head_channels),
         torch.nn.Dropout(config.dropout),
     )
     return BoxHeads(

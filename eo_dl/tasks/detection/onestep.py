@@ -133,18 +133,18 @@ class Retina(OneStep):
         super().__init__(config, inputs)
         generator = AnchorSettings.of(config).generator()
         # Without normalization, four layers learn little in few steps.
-        norm = partial(torch.nn.GroupNorm, gcd(config.pyramid_channels, _GROUPS))
+        norm = partial(torch.nn.GroupNorm, gcd(config.pyramid_width, _GROUPS))
         anchors_per_cell = generator.num_anchors_per_location()[0]
-        head = RetinaHead(config.pyramid_channels, anchors_per_cell, len(inputs.classes), norm)
+        head = RetinaHead(config.pyramid_width, anchors_per_cell, len(inputs.classes), norm)
         self.heads = RetinaNet(
-            _NoBackbone(config.pyramid_channels),
+            _NoBackbone(config.pyramid_width),
             len(inputs.classes),
             anchor_generator=generator,
             head=head,
             score_thresh=config.score,
             nms_thresh=config.overlap,
             detections_per_img=config.detections,
-            topk_candidates=config.proposals,
+            topk_candidates=config.proposal_count,
         )
         self.to(memory_format=torch.channels_last)
 
@@ -159,22 +159,22 @@ class CentreFCOS(OneStep):
 
     def __init__(self, config: BoxConfig, inputs: NetworkInputs) -> None:
         super().__init__(config, inputs)
-        if config.pyramid_channels % _GROUPS:
+        if config.pyramid_width % _GROUPS:
             raise ConfigError(
                 f"pyramid_channels: network fcos needs a multiple of {_GROUPS}, found "
-                f"{config.pyramid_channels}; choose e.g. 64 or 128"
+                f"{config.pyramid_width}; choose e.g. 64 or 128"
             )
         strides = AnchorSettings.of(config).strides
         cells = AnchorGenerator(tuple((stride,) for stride in strides), ((1.0,),) * len(strides))
         self.heads = FCOS(
-            _NoBackbone(config.pyramid_channels),
+            _NoBackbone(config.pyramid_width),
             len(inputs.classes),
             anchor_generator=cells,
-            head=FCOSCentreHead(config.pyramid_channels, 1, len(inputs.classes)),
+            head=FCOSCentreHead(config.pyramid_width, 1, len(inputs.classes)),
             score_thresh=config.score,
             nms_thresh=config.overlap,
             detections_per_img=config.detections,
-            topk_candidates=config.proposals,
+            topk_candidates=config.proposal_count,
         )
         self.to(memory_format=torch.channels_last)
 

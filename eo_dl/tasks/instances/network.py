@@ -37,11 +37,11 @@ class MaskRCNN(FasterRCNN):
     def __init__(self, config: InstancesConfig, inputs: NetworkInputs) -> None:
         super().__init__(config, inputs)
         levels = [str(level) for level in range(len(self.proposals.anchor_generator.sizes))]
-        widths = (config.mask_channels,) * config.mask_layers
+        widths = config.mask_widths
         self.mask_pool = MultiScaleRoIAlign(levels, _POOLED, 2)
-        self.mask_head = MaskRCNNHeads(config.pyramid_channels, widths, 1)
-        self.mask_up = torch.nn.ConvTranspose2d(config.mask_channels, config.mask_channels, 2, 2)
-        self.mask_out = torch.nn.Conv2d(config.mask_channels, len(inputs.classes), 1)
+        self.mask_head = MaskRCNNHeads(config.pyramid_width, widths, 1)
+        self.mask_up = torch.nn.ConvTranspose2d(widths[-1], widths[-1], 2, 2)
+        self.mask_out = torch.nn.Conv2d(widths[-1], len(inputs.classes), 1)
         self.to(memory_format=torch.channels_last)
 
     def _predictions(self, maps: Maps, frame: ImageList) -> list[dict[str, torch.Tensor]]:

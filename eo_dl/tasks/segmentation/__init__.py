@@ -55,11 +55,12 @@ def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> Cla
 
 
 def _settle(config: SegmentationConfig, inputs: NetworkInputs) -> SegmentationConfig:
-    """Choose the loss, and for DeepLabV3+ the atrous rates that fit the size of the chips."""
+    """Choose the loss, the width of the decoder, and for DeepLabV3+ the atrous rates that fit the chips."""
     rates = config.atrous_rates
     if rates is None and config.network == "deeplabv3plus":
         rates = fitting_rates(inputs.chip_px)
-    return config.model_copy(update={"loss": config.loss.or_terms(*TERMS), "atrous_rates": rates})
+    settled = config.with_widths(inputs)
+    return settled.model_copy(update={"loss": config.loss.or_terms(*TERMS), "atrous_rates": rates})
 
 
 TASK: RasterTask[SegmentationConfig] = Task(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -14,6 +15,8 @@ TERMS: tuple[LossName, ...] = ("cross_entropy", "dice")
 
 Network = Literal["unet", "unetplusplus", "deeplabv3plus", "fpn", "segformer", "upernet"]
 NETWORKS: tuple[Network, ...] = get_args(Network)
+
+_FULL_DECODER = (256, 128, 64, 32, 16)
 
 # Chen et al. 2018: 513 px at stride 16 are 33 cells.
 _PAPER_CELLS, _PAPER_RATES, _STRIDE = 33, (12, 24, 36), 16
@@ -29,14 +32,14 @@ class SegmentationConfig(TaskConfig):
     backbone whose last stage can stay at stride 16 (most convolutional ones). Only the U-Nets see details
     finer than four pixels. "deeplabv3plus", "fpn" and "upernet" look at the whole chip or normalize over it,
     so their maps may differ a little at the seams of chips, whatever the margin."""
-    decoder_channels: tuple[Annotated[int, Field(ge=4, le=2048)], ...] = Field(
-        default=(256, 128, 64, 32, 16), min_length=1, max_length=8
+    decoder_channels: tuple[Annotated[int, Field(ge=4, le=2048)], ...] | None = Field(
+        default=None, min_length=1, max_length=8
     )
     """Channels of the decoder from the coarsest step to the finest, one per feature map of the backbone; cut,
-    or continued with the last value, where the backbone has fewer or more maps. Smaller is faster: with (128,
-    64, 32, 16, 16) a training step of a U-Net with a ResNet-18 at 256 px takes 1.55 s of processor time
-    instead of 2.60 (batch size 4, float32). Networks other than the U-Nets have one width, the first value
-    (the final maps of "fpn" have half of it, at least 32)."""
+    or continued with the last value, where the backbone has fewer or more maps. null: 64, 48, 32, 16, 16 on a
+    CPU, where more steps in the same time are worth more than a larger decoder; 256, 128, 64, 32, 16 on a
+    GPU. Networks other than the U-Nets have one width, the first value (the final maps of "fpn" have half of
+    it, at least 32)."""
     atrous_rates: tuple[Annotated[int, Field(ge=1, le=256)], ...] | None = Field(
         default=None, min_length=3, max_length=3
     )
@@ -45,6 +48,14 @@ class SegmentationConfig(TaskConfig):
     """Dropout rate before the last layer."""
     loss: LossConfig = LossConfig()
     """Cross-entropy and Dice unless set. For two classes, the softmax is a sigmoid of their difference."""
+
+    on_cpu: ClassVar[Mapping[str, object]] = {"decoder_channels": (64, 48, 32, 16, 16)}
+    on_gpu: ClassVar[Mapping[str, object]] = {"decoder_channels": _FULL_DECODER}
+
+    @property
+    def decoder_widths(self) -> tuple[int, ...]:
+        """The channels of the decoder; those of a GPU until they are settled."""
+        return self.decoder_channels or _FULL_DECODER
 
 
 def fitting_rates(chip_px: int) -> tuple[int, ...]:

@@ -55,7 +55,7 @@ def make_decoder(config: SegmentationConfig, backbone: torch.nn.Module, in_chann
 
 def _unet(config: SegmentationConfig, channels: list[int], strides: list[int]) -> Decoder:
     """Ronneberger et al. 2015."""
-    steps = _steps(config.decoder_channels, len(strides))
+    steps = _steps(config.decoder_widths, len(strides))
     return UnetDecoder(channels, steps, n_blocks=len(steps)), steps[-1]
 
 
@@ -67,7 +67,7 @@ def _unetplusplus(config: SegmentationConfig, channels: list[int], strides: list
             f"unetplusplus needs feature maps that halve from one to the next, backbone {config.backbone!r} "
             f"has strides {strides}; choose another backbone, e.g. resnet18, or `network` unet"
         )
-    steps = _steps(config.decoder_channels, len(strides))
+    steps = _steps(config.decoder_widths, len(strides))
     return UnetPlusPlusDecoder(channels, steps, n_blocks=len(steps)), steps[-1]
 
 
@@ -89,7 +89,7 @@ def _deeplabv3plus(config: SegmentationConfig, channels: list[int], strides: lis
         raise ConfigError(
             "deeplabv3plus: `atrous_rates` are not settled; call Task.settle with the size of the chips first"
         )
-    width = config.decoder_channels[0]
+    width = config.decoder_widths[0]
     decoder = DeepLabV3PlusDecoder(
         encoder_channels=[channels[0], channels[0], *channels[1:]],
         encoder_depth=5,
@@ -107,20 +107,20 @@ def _deeplabv3plus(config: SegmentationConfig, channels: list[int], strides: lis
 
 def _fpn(config: SegmentationConfig, channels: list[int], strides: list[int]) -> Decoder:
     """Kirillov et al. 2019."""
-    width = config.decoder_channels[0]
+    width = config.decoder_widths[0]
     final_width = max(_GROUPS, width // 2 // _GROUPS * _GROUPS)
     return FPNDecoder(channels, 4, width, final_width, 0.0), final_width
 
 
 def _segformer(config: SegmentationConfig, channels: list[int], strides: list[int]) -> Decoder:
     """Xie et al. 2021; its all-MLP decoder on a convolutional backbone."""
-    width = config.decoder_channels[0]
+    width = config.decoder_widths[0]
     return SegformerDecoder(channels, 4, width), width
 
 
 def _upernet(config: SegmentationConfig, channels: list[int], strides: list[int]) -> Decoder:
     """Xiao et al. 2018."""
-    width = config.decoder_channels[0]
+    width = config.decoder_widths[0]
     decoder = UPerNetDecoder([channels[0], *channels], 5, width)
     chip_average = decoder.psp.blocks[0][1]
     chip_average[1] = torch.nn.GroupNorm(1, width)  # see the module's docstring

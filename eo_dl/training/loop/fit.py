@@ -39,7 +39,7 @@ def fit(
 ) -> None:
     """Train until the module's state says stop.
 
-    No epoch limit is given to Lightning: the module ends the run, since `max_minutes` may change the plan.
+    No epoch limit is given to Lightning: the module ends the run, which may have a limit of time.
     With several GPUs batch normalization is synchronized; torch cannot do that on CPUs, where each process
     normalizes by its own chips.
 

@@ -40,6 +40,7 @@ from ...networks.tasknetwork import TaskNetwork
 from ..judging.scoring import ChipScoring
 from ..record.checkpoint import CheckpointFolder, rng_state, set_rng_state
 from ..record.runstate import Clock, RunState
+from ..setup.budget import Budget
 from ..setup.freeze import apply_freeze
 from ..setup.processes import any_rank, average_batchnorm, from_rank0, is_distributed, rank
 from ..setup.sampler import EpochPlan
@@ -50,6 +51,8 @@ from .stopping import TERMINATED, StopRequest
 
 log = logging.getLogger(__name__)
 
+_TIME_UNITS = 10_000.0
+"""What stands for the updates in all where a run is limited by time."""
 _SIGTERM_EXIT_CODE = 143  # 128 + SIGTERM, as shells count
 
 
@@ -60,6 +63,8 @@ class LoopInputs:
     config: TrainConfig
     plan: EpochPlan
     """Which chips are in which batch."""
+    budget: Budget
+    """How long the run may take; its learning rate follows the share that is used."""
     state: RunState
     """Where the run is; the loop changes it."""
     checkpoints: CheckpointFolder
@@ -75,11 +80,6 @@ class LoopInputs:
     """Answered between two steps."""
     picture: Callable[[TaskNetwork], UInt8Array] | None = None
     """Draws predictions, (H, W, 3), for TensorBoard."""
-
-    @property
-    def total_steps(self) -> int:
-        """Steps in the planned epochs."""
-        return self.plan.steps * self.state.planned_epochs
 
 
 class TrainingModule(lightning.LightningModule):
@@ -106,6 +106,8 @@ class TrainingModule(lightning.LightningModule):
         self._scoring = inputs.new_scoring()
         self._scored = False
         self._clock = Clock()
+        self._validating = Clock()
+        self._val_seconds = 0.0
 
     # Setting up
 
@@ -156,14 +158,8 @@ class TrainingModule(lightning.LightningModule):
         state, config = self.inputs.state, self.inputs.config
         process = [rank()] if rank() else []  # each process has its own dropout
         seed_generators(derived_seed(config.seed, "step", state.step, *process), self.device)
-        updates_per_epoch = math.ceil(self.inputs.plan.steps / config.accumulate)  # of the optimizer
-        self._rate = rate_at(
-            state.epoch * updates_per_epoch + state.batch // config.accumulate,
-            updates_per_epoch * state.planned_epochs,
-            config,
-            epoch_steps=updates_per_epoch,
-            drops=self._drops,
-        )
+        done, total = self._position()
+        self._rate = rate_at(done, total, config, epoch=state.epoch, drops=self._drops)
         set_rate(self.trainer.optimizers[0], self._rate)
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
@@ -208,6 +204,9 @@ class TrainingModule(lightning.LightningModule):
             self._averaged.update()
         if ends_epoch:
             return  # saved once the epoch is scored
+        if self._time_share() >= 1:
+            self.trainer.should_stop = True  # Lightning validates, and ends the epoch here
+            return
         self._stop_if_requested(save=True)
         checkpoints_due = state.step // config.checkpoint_steps
         if checkpoints_due > (state.step - config.accumulate) // config.checkpoint_steps:
@@ -218,6 +217,7 @@ class TrainingModule(lightning.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Start an empty scoring, with the averaged weights if there are any."""
         self._scoring, self._scored = self.inputs.new_scoring(), True
+        self._validating.restart()
         self._average_batchnorm()
         if self._averaged is not None:
             self._averaged_applied.enter_context(self._averaged.applied())
@@ -232,6 +232,7 @@ class TrainingModule(lightning.LightningModule):
         """Gather the chips of all processes, and restore the trained weights."""
         self._scoring.gather()
         self._averaged_applied.close()
+        self._val_seconds = self._validating.seconds
 
     def on_train_epoch_end(self) -> None:
         """Close the epoch, which is trained and validated now: best weights, checkpoint, end of the run."""
@@ -239,10 +240,9 @@ class TrainingModule(lightning.LightningModule):
         state.seconds = from_rank0(state.seconds + self._clock.lap())
         scores = from_rank0(self._scoring.values() if self._scored and rank() == 0 else {})
         is_best = state.close_epoch(scores, inputs.primary, self._rate)
-        self._plan_by_minutes()
         if is_best and rank() == 0:
             inputs.checkpoints.save_best(state.epoch, self._weights_to_keep())
-        state.stopped = state.stop_reason(inputs.config.epochs, inputs.config.patience)
+        state.stopped = state.stop_reason(inputs.budget, inputs.config.patience)
         self._write_log({f"epoch/{name}": value for name, value in state.history[-1].items()})
         self.save()
         if rank() == 0:
@@ -301,13 +301,43 @@ class TrainingModule(lightning.LightningModule):
             if isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_image("validation chips", picture, state.step, dataformats="HWC")
 
-    def _plan_by_minutes(self) -> None:
-        """With `max_minutes`, after the first epoch: plan as many epochs as fit, and no more than before."""
-        state, minutes = self.inputs.state, self.inputs.config.max_minutes
-        if minutes is None or state.epoch != 1:
-            return
-        fitting = int(minutes * 60 / max(state.seconds, 1e-3))
-        state.planned_epochs = max(1, min(state.planned_epochs, fitting))
+    # The budget
+
+    def _position(self) -> tuple[float, float]:
+        """Where the run is, as (updates of the optimizer done, updates in all).
+
+        Where the time decides, the updates in all are not known: a share of the time stands for them.
+        """
+        state, accumulate = self.inputs.state, self.inputs.config.accumulate
+        time_share = self._time_share()
+        if self.inputs.budget.epochs is None:
+            return time_share * _TIME_UNITS, _TIME_UNITS
+        updates_per_epoch = math.ceil(self.inputs.plan.steps / accumulate)
+        done = state.epoch * updates_per_epoch + state.batch // accumulate
+        total = updates_per_epoch * self.inputs.budget.epochs
+        if time_share > done / total:
+            return time_share * _TIME_UNITS, _TIME_UNITS
+        return done, total
+
+    def _time_share(self) -> float:
+        """The share of the time that is used, 0 without a limit; the same in all processes. The validation
+        that follows the last step is part of the time.
+        """
+        limit = self.inputs.budget.seconds
+        if limit is None:
+            return 0.0
+        for_steps = max(limit / 2, limit - self._val_seconds)
+        return from_rank0(min(1.0, (self.inputs.state.seconds + self._clock.seconds) / for_steps))
+
+    def _expected_steps(self) -> int:
+        """Steps in all: planned, or expected from the pace so far where the time decides."""
+        state, plan = self.inputs.state, self.inputs.plan
+        done, total = self._position()
+        if total != _TIME_UNITS:
+            return plan.steps * (self.inputs.budget.epochs or 1)
+        if done < _TIME_UNITS / 100:  # the pace is not known yet
+            return max(state.step, plan.steps) + 1
+        return max(state.step, round(state.step * total / done))
 
     # Stopping
 
@@ -323,7 +353,7 @@ class TrainingModule(lightning.LightningModule):
             self._cancel(reason or "stopped", save)
 
     def _report_progress(self) -> None:
-        self.inputs.on_progress(self.inputs.state.step, self.inputs.total_steps, "steps")
+        self.inputs.on_progress(self.inputs.state.step, self._expected_steps(), "steps")
 
     def _cancel(self, reason: str, save: bool) -> None:
         if save:
@@ -333,7 +363,7 @@ class TrainingModule(lightning.LightningModule):
         if steps:
             advice = f"continue from step {steps[-1]} with the same command and `resume`"
         state = self.inputs.state
-        error = Cancelled(f"{reason} after step {state.step} of {self.inputs.total_steps}; {advice}")
+        error = Cancelled(f"{reason} after step {state.step} of {self._expected_steps()}; {advice}")
         if reason == TERMINATED:
             error.exit_code = _SIGTERM_EXIT_CODE
         raise error

@@ -23,8 +23,6 @@ from ..trainconfig import TrainConfig
 # Smith & Topin (2018) with the numbers of torch and fastai, but with a constant momentum: the share of the
 # steps in which the rate rises, and the rates of the first and the last step as parts of the peak.
 _ONECYCLE_RISE, _ONECYCLE_START, _ONECYCLE_END = 0.3, 1 / 25, 1 / 25e4
-_COSINE_END = 0.01
-"""The last learning rate of the cosine schedule, as a part of the peak."""
 
 _MAKERS: dict[str, Callable[[Groups, TrainConfig], torch.optim.Optimizer]] = {
     "sgd": lambda groups, config: torch.optim.SGD(groups, lr=config.lr),
@@ -72,14 +70,14 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
                 moments[name] = torch.empty_like(parameter).copy_(value)  # with the strides of the weights
 
 
-def rate_at(step: int, total: int, config: TrainConfig, *, epoch_steps: int = 1, drops: int = 0) -> float:
+def rate_at(step: float, total: float, config: TrainConfig, *, epoch: int = 0, drops: int = 0) -> float:
     """The learning rate of a step: a linear warm-up, then the schedule.
 
     Args:
         step: Steps of the optimizer done so far.
-        total: Planned steps of the optimizer.
+        total: Steps of the optimizer in all. Where time is the limit, both may be in any unit of time.
         config: Peak rate, schedule and its parameters.
-        epoch_steps: Steps of the optimizer per epoch (for "step").
+        epoch: Epochs done so far (for "step").
         drops: How often the rate was lowered for lack of a better score (for "plateau", see `plateau_drops`).
     """
     if config.schedule == "onecycle":
@@ -88,14 +86,13 @@ def rate_at(step: int, total: int, config: TrainConfig, *, epoch_steps: int = 1,
     if step < warmup:
         return config.lr * (step + 1) / (warmup + 1)
     if config.schedule == "step":
-        epoch = step // epoch_steps
         return float(config.lr * config.decay_factor ** (epoch // config.decay_epochs))
     if config.schedule == "plateau":
         return float(config.lr * config.decay_factor**drops)
     if config.schedule == "constant":
         return config.lr
     share = min(1.0, (step - warmup) / max(1, total - warmup))
-    return config.lr * _half_cosine(share, 1.0, _COSINE_END)
+    return config.lr * _half_cosine(share, 1.0, 0.0)
 
 
 def plateau_drops(scores: Sequence[float], patience: int) -> int:
@@ -124,7 +121,7 @@ def _is_fused(config: TrainConfig) -> bool:
     return config.precision != "16"
 
 
-def _onecycle(step: int, total: int) -> float:
+def _onecycle(step: float, total: float) -> float:
     """The rate of the one-cycle schedule, as a part of the peak; its rise is its warm-up."""
     top = max(1.0, _ONECYCLE_RISE * total - 1)
     if step <= top:

@@ -62,7 +62,8 @@ class TrainingRun:
         processes = self.setup.processes
         if processes.rank == 0:
             self._record_weights(network)
-        state = RunState(self.setup.config.epochs)
+            log.info("%s", self.setup.describe_budget())
+        state = RunState()
         if checkpoint is not None:
             state = RunState.from_dict(checkpoint["state"])
             network.load_state_dict(checkpoint["network"])
@@ -102,6 +103,7 @@ class TrainingRun:
         inputs = LoopInputs(
             config=setup.config,
             plan=setup.plan,
+            budget=setup.budget,
             state=state,
             checkpoints=self.folder.checkpoints,
             new_scoring=lambda: ChipScoring(data.task, data.codec),
@@ -147,8 +149,9 @@ class TrainingRun:
         """Write the best weights so far as an unfinished model; the run itself can still be continued."""
         log.info("writing the best model so far; press Ctrl-C again to leave at once")
         self._load_best(network, state)
+        share = self._share(state)
         unfinished = (
-            f"stopped by the user in epoch {state.epoch + 1} of {state.planned_epochs}; these are the "
+            f"stopped by the user in epoch {state.epoch + 1}, after {share:.0%} of the run; these are the "
             f"weights of epoch {state.best_epoch}, the best so far"
         )
         path = self._write(network, state, unfinished).model.path
@@ -214,14 +217,18 @@ class TrainingRun:
         row = state.history[-1]
         best = "" if state.best_score is None else f", best {state.best_score:.3f} (epoch {state.best_epoch})"
         log.info(
-            "epoch %d/%d: loss %.4f, %s %.3f%s",
+            "epoch %d (%.0f%% of the run): loss %.4f, %s %.3f%s",
             row["epoch"],
-            state.planned_epochs,
+            100 * self._share(state),
             row.get("train_loss", float("nan")),
             primary,
             row.get(f"val_{primary}", float("nan")),
             best,
         )
+
+    def _share(self, state: RunState) -> float:
+        """The share of the budget that is used."""
+        return self.setup.budget.share(state.epoch + state.batch / self.setup.plan.steps, state.seconds)
 
     def _record_weights(self, network: TaskNetwork) -> None:
         """Log what the backbone starts from in one line, and list every tensor in weights.txt."""

@@ -7,13 +7,13 @@ import time
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from ..setup.budget import Budget
+
 
 @dataclass
 class RunState:
     """Where a run is: everything in which a run continued from a checkpoint differs from a new one."""
 
-    planned_epochs: int
-    """Epochs for which the learning rate is planned."""
     epoch: int = 0
     """The current epoch, from 0."""
     batch: int = 0
@@ -75,17 +75,17 @@ class RunState:
         self.stale_epochs += 1
         return False
 
-    def stop_reason(self, epochs: int, patience: int | None) -> str | None:
-        """Why the run ends here; None if it goes on.
+    def stop_reason(self, budget: Budget, patience: int | None) -> str | None:
+        """Why the run ends with the epoch just closed; None if it goes on.
 
         Args:
-            epochs: Epochs of the configuration; fewer may be planned (`max_minutes`).
+            budget: Epochs and seconds.
             patience: Epochs without a better score after which the run ends; None: never.
         """
-        if self.epoch >= self.planned_epochs:
-            if self.planned_epochs < epochs:
-                return f"the time was enough for {self.planned_epochs} of {epochs} epochs"
-            return f"all {epochs} epochs done" if epochs > 1 else "its one epoch is done"
+        if budget.epochs is not None and self.epoch >= budget.epochs:
+            return f"all {budget.epochs} epochs done" if budget.epochs > 1 else "its one epoch is done"
+        if budget.seconds is not None and self.seconds >= budget.seconds:
+            return f"the time is used ({budget.seconds / 60:.3g} min), after {self.step} steps"
         if patience is not None and self.stale_epochs >= patience:
             return f"no better validation score for {self.stale_epochs} epochs"
         return None
@@ -108,7 +108,7 @@ class RunState:
 class Clock:
     """Wall time of laps, in seconds.
 
-    It never decides a weight, except through `max_minutes`.
+    It never decides a weight, except through `minutes`.
     """
 
     def __init__(self) -> None:

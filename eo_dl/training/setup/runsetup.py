@@ -18,6 +18,7 @@ from ...networks.tasknetwork import TaskNetwork
 from ...networks.weights import load_rest
 from ...tasks import NetworkInputs, Task, TaskConfig, load_task
 from ..trainconfig import TrainConfig, task_name
+from .budget import Budget, budget_of
 from .freeze import check_freeze
 from .hardware import Hardware
 from .loading import worker_count
@@ -70,6 +71,17 @@ class RunSetup:
             min_steps=self.config.min_steps,
             parts=self.processes.world,
         )
+
+    @property
+    def budget(self) -> Budget:
+        """How long the run may take."""
+        return budget_of(self.config, self.plan.steps, on_cpu=self.device.type == "cpu")
+
+    def describe_budget(self) -> str:
+        """The budget in one line; where nobody chose it, with the parameter that does."""
+        said = self.budget.describe(self.plan.steps)
+        chosen = self.config.epochs is not None or self.config.minutes is not None
+        return said if chosen else f"{said}; `minutes` changes it"
 
     def new_network(self) -> TaskNetwork:
         """The network at step 0, on the CPU.
@@ -125,7 +137,7 @@ def prepare_run(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int 
     chip_set = open_chip_set(chips)
     if val_fold is not None:
         chip_set = chip_set.with_val_fold(val_fold)
-    data = prepare_data(chip_set, config)
+    data = prepare_data(chip_set, config, on_cpu=device.type == "cpu")
     for split in ("train", "val"):
         count = len(data.records[split])
         if 0 < count < processes.world:

@@ -32,6 +32,7 @@ from ...tasks import (
 from ...tasks.codecs import CodecT
 from ..trainconfig import TrainConfig, batch_size_for, task_config_of, task_name
 from .classweights import class_weights
+from .initialweights import with_weights
 from .weightsnorm import weights_normalization
 from .wholechips import chip_covers, classified_chips
 
@@ -106,8 +107,13 @@ class TaskData:
         )
 
 
-def prepare_data(chips: ChipSet, config: TrainConfig) -> TaskData:
+def prepare_data(chips: ChipSet, config: TrainConfig, *, on_cpu: bool = False) -> TaskData:
     """Look at a chip set as the task of a configuration needs it.
+
+    Args:
+        chips: The chip set.
+        config: The configuration.
+        on_cpu: True where the network will be trained on a CPU.
 
     Raises:
         ConfigError: The task has no such option, or the weights are unknown or do not fit.
@@ -117,6 +123,8 @@ def prepare_data(chips: ChipSet, config: TrainConfig) -> TaskData:
     records, notes = _usable_records(chips)
     shares = chips.class_pixel_shares("train")
     band_names = [band.name if band.named else "" for band in chips.bands]
+    config, more_notes = with_weights(config, band_names)
+    notes += more_notes
     source = find_weights(config.weights, task_config_of(config).backbone, band_names)
 
     inputs = NetworkInputs(
@@ -124,6 +132,7 @@ def prepare_data(chips: ChipSet, config: TrainConfig) -> TaskData:
         classes=task.output_classes(chips.classes, shares),
         chip_px=chips.chip_px,
         weights=source or "none",
+        on_cpu=on_cpu,
     )
     if task.output == RASTER:
         weights = class_weights(config.class_weights, inputs.classes, shares)
