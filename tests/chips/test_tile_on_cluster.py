@@ -112,7 +112,7 @@ def test_label_rasters_are_found_from_any_folder(
 @pytest.mark.parametrize("accident", [clustertasks.killed_while_writing, clustertasks.done_twice])
 def test_an_accident_changes_nothing(
     accident: Callable[..., Any],
-    cluster: Any,
+    mortal_cluster: Any,
     scenes: list[Path],
     write_labels: Writer,
     tmp_path: Path,
@@ -124,7 +124,9 @@ def test_an_accident_changes_nothing(
     (tmp_path / "b").mkdir()
     tile(scenes, labels, out=tmp_path / "a/chips", **options)
     monkeypatch.setattr("eo_dl.chips.clustermeasure.measure_task", accident)
-    tile_on_cluster(scenes, labels, cluster=cluster.scheduler.address, out=tmp_path / "b/chips", **options)
+    tile_on_cluster(
+        scenes, labels, cluster=mortal_cluster.scheduler.address, out=tmp_path / "b/chips", **options
+    )
     assert (tmp_path / "b/died").exists() == (accident is clustertasks.killed_while_writing)
     assert files_of(tmp_path / "b/chips") == files_of(tmp_path / "a/chips")
 

@@ -54,10 +54,10 @@ def test_results_come_in_the_order_of_the_items_and_progress_counts_tasks(cluste
 
 
 @pytest.mark.slow
-def test_a_task_that_kills_every_worker_is_one_line(cluster: Any) -> None:
+def test_a_task_that_kills_every_worker_is_one_line(mortal_cluster: Any) -> None:
     with pytest.raises(ClusterError, match="died 3 times"):
-        run_tasks(cluster, clustertasks.always_die, [1], silent, common=None, what="numbers")
-    assert run_tasks(cluster, clustertasks.add, [1], silent, common=1, what="numbers") == [2]
+        run_tasks(mortal_cluster, clustertasks.always_die, [1], silent, common=None, what="numbers")
+    assert run_tasks(mortal_cluster, clustertasks.add, [1], silent, common=1, what="numbers") == [2]
 
 
 @pytest.mark.slow
@@ -76,13 +76,13 @@ def test_a_task_that_ends_late_is_neither_lost_nor_run_twice(cluster: Any, tmp_p
 
 @pytest.mark.slow
 def test_results_that_arrived_are_not_computed_again_when_their_worker_dies(
-    cluster: Any, tmp_path: Path
+    mortal_cluster: Any, tmp_path: Path
 ) -> None:
     results = run_tasks(
-        cluster,
+        mortal_cluster,
         clustertasks.die_if_one,
         range(9),
-        gate_after_others(cluster),
+        gate_after_others(mortal_cluster),
         common=tmp_path,
         what="numbers",
     )

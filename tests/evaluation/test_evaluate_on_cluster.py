@@ -131,11 +131,11 @@ def test_a_cluster_writes_the_report_of_one_machine(
 
 @pytest.mark.slow
 def test_a_killed_worker_changes_nothing(
-    places: Path, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    places: Path, mortal_cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     once = evaluate(places / "maps", places / "truth.gpkg")
     monkeypatch.setattr("eo_dl.evaluation.pixelreport.score_map", clustertasks.score_map_or_die)
-    again = evaluate(places / "maps", places / "truth.gpkg", cluster=cluster.scheduler.address)
+    again = evaluate(places / "maps", places / "truth.gpkg", cluster=mortal_cluster.scheduler.address)
     assert (places / "died").exists()
     assert again.values() == once.values()
 

@@ -45,7 +45,7 @@ def scene(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_killed_worker_and_a_repeated_shard_change_nothing(
-    cluster: Any, model: Path, scene: Path, tmp_path: Path
+    mortal_cluster: Any, model: Path, scene: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "map.tif"
     whole = predict(model, scene, out=tmp_path / "once.tif", backend="torch")
@@ -53,7 +53,7 @@ def test_a_killed_worker_and_a_repeated_shard_change_nothing(
         ShardWithAccident(model, scene, out, shard, accident)
         for shard, accident in [("1/2", ""), ("2/2", "killed"), ("1/2", "")]
     ]
-    kept = run_tasks(cluster, clustertasks.run, shards, silent, common=None, what="shards")
+    kept = run_tasks(mortal_cluster, clustertasks.run, shards, silent, common=None, what="shards")
     assert (tmp_path / "died").exists()
     assert kept[1] == 1  # the second try went on where the first was killed
     assemble_shards(model, scene, out=out)

@@ -150,12 +150,12 @@ def test_bad_input_is_refused_before_anything_is_written(maps: Path, tmp_path: P
 @pytest.mark.slow
 @pytest.mark.parametrize("accident", ["none", "killed"])
 def test_a_cluster_gives_the_bytes_of_one_machine(
-    accident: str, maps: Path, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    accident: str, maps: Path, mortal_cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if accident == "killed":
         monkeypatch.setattr("eo_dl.mosaic.vectorizemaps.vectorize_map", clustertasks.killed)
     monkeypatch.chdir(tmp_path)  # the workers stay in another folder
-    vectorize_maps("maps", out="polygons", probabilities="maps", cluster=cluster.scheduler.address)
+    vectorize_maps("maps", out="polygons", probabilities="maps", cluster=mortal_cluster.scheduler.address)
     assert (tmp_path / "died").exists() == (accident == "killed")
     assert files_of(tmp_path / "polygons") == singly(maps, tmp_path / "once")
 
