@@ -193,7 +193,7 @@ def _task(scene: Scene, out: Path, options: MapOptions, folder: str | Path | Non
         if not probabilities.is_file():
             raise InputError(
                 f"{probabilities}: the probabilities of {scene.name} do not exist; name the folder that "
-                "`predict` wrote them to"
+                "predict wrote them to"
             )
         facts.append(json.dumps(open_scene(probabilities).fingerprint()))
     if options.aoi is not None and Path(options.aoi).is_file():
