@@ -199,7 +199,7 @@ def open_scene(
 ) -> Scene:
     """A raster as a `Scene`: driver by content, bands by name, no pixel read.
 
-    What is done with odd files is described in docs/reference/inputs.md. The parameters are the fields of
+    What is done with odd files is described in docs/reference/inputs.md. The parameters are fields of
     `SceneOptions`, which `open_scenes` takes for many files.
 
     Args:

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
-import shapely
 
 from ..core.arraytypes import BoolArray
 from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.imagenames import ImageNames, composed, stem_of
-from ..core.labeloutlines import RowsByImage
 from ..core.labelset import LabelSet
 from ..core.pixelgrid import PixelGrid
 from ..core.wording import count_lies, count_of, listed
@@ -68,9 +66,9 @@ def image_notes(labels: ImageLabels | WholeImageLabels, scenes: Sequence[Scene])
 def check_frames(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
     """Refuse labels in pixels of an image that mean other pixels than those of its file.
 
-    That is where they say another size of the image, unless it looks cut: one side agrees, and all its
-    objects lie on what is left. And where the file is one of those that viewers turn by its EXIF orientation,
-    and nothing shows in which position it was labelled.
+    That is where they say another size of the image, unless it looks cut: one side agrees, and the other is
+    shorter; objects beyond what is left are then outside, and counted as such. And where the file is one of
+    those that viewers turn by its EXIF orientation, and nothing shows in which position it was labelled.
 
     Args:
         labels: The labels; only those in pixels of images are checked.
@@ -99,7 +97,7 @@ def check_frames(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
             continue
         said_px = f"{image.size_px[0]}x{image.size_px[1]}"
         found = f"{scene.name} is {own_px[0]}x{own_px[1]} px, its labels say {said_px}"
-        (cut if _looks_cut(labels, scene, image.size_px) else wrong).append(found)
+        (cut if _looks_cut(own_px, image.size_px) else wrong).append(found)
     if wrong:
         count = f"{len(wrong)} of {count_of(covered, 'image')}"
         raise LabelError(
@@ -109,7 +107,7 @@ def check_frames(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
     if not cut:
         return []
     count = count_of(len(cut), "image")
-    return [f"{count} cut after labelling, as all objects lie on what is left: {listed(cut)}"]
+    return [f"{count} cut after labelling (one side agrees, the other is shorter): {listed(cut)}"]
 
 
 def check_size(labels: LabelSet, place: str, grid: PixelGrid) -> None:
@@ -135,17 +133,14 @@ def check_size(labels: LabelSet, place: str, grid: PixelGrid) -> None:
         )
 
 
-def _looks_cut(labels: ImageLabels, scene: Scene, size_px: tuple[int, int]) -> bool:
-    """Whether an image is what is left of a larger one of the same height or width, from its first pixel
-    on.
+def _looks_cut(own_px: tuple[int, int], said_px: tuple[int, int]) -> bool:
+    """Whether an image is what is left of a larger one of the same height or width. A smaller copy of the
+    whole image would be smaller in both.
     """
-    width, height = scene.native.width, scene.native.height
-    one_side_agrees = (size_px[0] == width) != (size_px[1] == height)
-    if not one_side_agrees or width > size_px[0] or height > size_px[1]:
-        return False
-    index = RowsByImage(labels.images).of(scene.place)
-    bounds = shapely.total_bounds(labels.features.geometries[index])
-    return bool(len(index) and bounds[2] <= width + 1 and bounds[3] <= height + 1)
+    (width, height), (said_width, said_height) = own_px, said_px
+    if width == said_width:
+        return height < said_height
+    return height == said_height and width < said_width
 
 
 def check_orientation(scene: Scene, size_px: tuple[int, int] | None, source: str) -> None:

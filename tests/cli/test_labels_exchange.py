@@ -176,11 +176,11 @@ BROKEN = (
     ),
     ("JSON that ends early", "coco", "annotations/instances_train.json", '"categories"', "", ("JSON",)),
     (
-        "an image name that climbs out",
+        "an image name that is no file name",
         "coco",
         "annotations/instances_train.json",
         '"file_name": "',
-        '"file_name": "../../',
+        '"file_name": "a\\u0007',
         ("image 1", "safe file name"),
     ),
     (

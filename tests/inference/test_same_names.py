@@ -79,7 +79,7 @@ def test_maps_lie_in_folders_like_the_scenes(
     assert [path.relative_to(tmp_path / "maps").as_posix() for path in made.paths] == [
         f"{town}/images/part_1.tif" for town in TOWNS
     ]
-    with pytest.raises(InputError, match=r"2 scenes are called .*one file"):
+    with pytest.raises(InputError, match=r"2 inputs are called .*one file"):
         predict(bundle, [*scenes, scenes[0]], out=tmp_path / "more")
 
 

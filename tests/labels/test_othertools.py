@@ -131,13 +131,16 @@ def test_labels_of_an_image_of_another_size_are_refused(name: str, tmp_path: Pat
 
 
 def test_an_image_that_was_cut_after_labelling_is_said(tmp_path: Path) -> None:
-    """As at the edge of a scene: one side agrees, and every object lies on what is left."""
+    """As at the edge of a scene: one side agrees and the other is shorter. Objects beyond it are outside."""
     scene = open_scene(write_raster(tmp_path / "a.tif", noise(3, SIDE, 45)))
     assert "cut after labelling" in said(matched(read_labels(text(tmp_path / "c.json", coco())), scene))
     (tmp_path / "b").mkdir()
+    (tmp_path / "longer").mkdir()
     short = open_scene(write_raster(tmp_path / "b" / "a.tif", noise(3, SIDE, 35)))
+    assert "cut after labelling" in said(matched(read_labels(tmp_path / "c.json"), short))
+    longer = open_scene(write_raster(tmp_path / "longer" / "a.tif", noise(3, SIDE, SIDE + 5)))
     with pytest.raises(LabelError, match="another size"):
-        matched(read_labels(tmp_path / "c.json"), short)
+        matched(read_labels(tmp_path / "c.json"), longer)
 
 
 def test_one_image_of_another_size_among_others_is_refused(tmp_path: Path) -> None:

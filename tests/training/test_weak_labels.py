@@ -75,9 +75,8 @@ def test_a_model_of_weak_labels_beats_the_most_frequent_class_on_hand_labels(
     made = train(
         chips,
         "segmentation",
-        epochs=3,
+        epochs=6,
         compute=Compute(batch_size=4),
-        backbone="resnet10t",
         config=config,
         out=tmp_path / "m.eodl",
     )
