@@ -53,12 +53,13 @@ def command(
 
         (scene,) = open_scenes(path, scene_options)
         statistics = _statistics(scene) if stats else None
-        values, lines = _scene(scene, statistics)
-        reporter.notes([*scene.notes, *_gaps(scene, statistics)])
+        notes = [*scene.notes, *_gaps(scene, statistics)]
+        values, lines = _scene(scene, statistics, notes)
+        reporter.notes(notes)
     reporter.result(values, lines)
 
 
-def _scene(scene: Scene, statistics: Statistics | None) -> Found:
+def _scene(scene: Scene, statistics: Statistics | None, notes: list[str]) -> Found:
     grid = scene.grid
     gsd = grid.gsd_m
     values: dict[str, object] = {
@@ -98,7 +99,6 @@ def _scene(scene: Scene, statistics: Statistics | None) -> Found:
         "",
         *table([list(b.values()) for b in bands], list(bands[0])),
     ]
-    notes = [*scene.notes, *_gaps(scene, statistics)]
     return {**values, "bands": bands, "notes": notes}, lines
 
 

@@ -64,7 +64,8 @@ def command(
         overwrite=overwrite,
     )
     reporter.notes(made.notes)
-    reporter.log(made.report.line)
+    if made.report.line:
+        reporter.log(made.report.line)
     reporter.result(
         made.values(),
         [

@@ -192,8 +192,7 @@ def export(
     with needs_extra("exporting a model"):
         from eo_dl.export.modelexport import ExportTarget, export_model
 
-    chosen = cast("ExportTarget", target or "onnx")
-    with needs_extra("exporting a model"):
+        chosen = cast("ExportTarget", target or "onnx")
         path = export_model(model, out, target=chosen, overwrite=overwrite)
     reporter.result({"path": str(path), "target": chosen}, [str(path)])
 
@@ -218,7 +217,6 @@ def _export_int8(
     with needs_extra("exporting a model"):
         from eo_dl.export.int8graph import quantize_model
 
-    with needs_extra("exporting a model"):
         bundle = quantize_model(model, calibration, out, overwrite=overwrite, on_progress=reporter.progress)
     measured = bundle.spec.int8
     assert measured is not None, "it was just made"

@@ -92,8 +92,11 @@ def command(
 
     size_px, size_m = (None, None) if size is None else options.parse_size(size)
     # `tile` places the annotated areas, because labels in pixels need the scenes for that
-    read_options = replace(label_options, annotated=None, images=named_scenes(scenes))
-    label_set = labels_of(labels[0] if len(labels) == 1 else labels, read_options)
+    label_set = labels_of(
+        labels[0] if len(labels) == 1 else labels,
+        replace(label_options, annotated=None),
+        images=named_scenes(scenes),
+    )
     opened = open_scenes(scenes, scene_options, below=isinstance(label_set, WholeImageLabels))
     wanted: dict[str, Any] = {
         "out": out,
@@ -113,7 +116,8 @@ def command(
     else:
         chips = tile_on_cluster(opened, label_set, cluster=cluster, **wanted)
     reporter.notes(chips.notes)
-    reporter.log(str(chips.label_report["line"]))
+    if chips.label_report["line"]:
+        reporter.log(str(chips.label_report["line"]))
     summary = chips.summary()
     lines = [
         f"{chips.path}: {len(chips.records)} chips of {chips.chip_px} px, bands {chips.bands.describe()}",

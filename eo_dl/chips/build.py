@@ -20,6 +20,7 @@ from ..core.seeds import generator
 from ..errors import LabelError
 from ..io.atomic import write_bytes
 from ..io.scene import Scene
+from ..io.sceneoptions import SceneOptions
 from ..version import __version__
 from .candidates import draw_candidates
 from .chiprecord import ChipRecord, chip_id, scene_labels
@@ -39,6 +40,7 @@ from .manifest import (
     manifest_text,
     options_entry,
     scene_entry,
+    typed_hosts,
 )
 from .measure import Candidate, Measured, enough_valid, measure
 from .sampling import Sampling
@@ -326,7 +328,8 @@ def _index_and_manifest(job: TileJob, folder: Path, out: Path, contents: _Conten
     labels = labels_entry(job.labels, out)
     # The hash is that of what will be read back: labels in pixels pass through map coordinates, which moves
     # them by 1e-10 px.
-    as_read = read_back_labels(index, job.labels.classes, job.scenes, labels, out)
+    trust = SceneOptions(allow_remote=sorted(typed_hosts(job.labels)))
+    as_read = read_back_labels(index, job.labels.classes, job.scenes, labels, out, trust)
     return {
         "eo_dl": __version__,
         "chip_px": job.chip_px,

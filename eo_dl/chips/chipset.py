@@ -338,7 +338,7 @@ def _opened(folder: Path, manifest: dict[str, Any], allow_shared: bool, trust: S
     classes = classes_of(manifest["classes"])
     chip_px = int(manifest["chip_px"])
     records = read_records(folder / INDEX, classes, scenes, chip_px)
-    labels = read_back_labels(folder / INDEX, classes, scenes, manifest["labels"], folder)
+    labels = read_back_labels(folder / INDEX, classes, scenes, manifest["labels"], folder, trust)
     _check_files(folder, records)
     digest = content_hash(scenes, labels, records, chip_px)
     shared_ground, notes = dict(manifest["shared_ground"]), list(manifest["notes"])

@@ -22,7 +22,7 @@ class ComposeAugment:
     """Varies samples by an `albumentations.Compose` instead of an `AugmentConfig`.
 
     The pipeline receives the image (H, W, C) as standard scores, the labels as masks or boxes. It is seeded
-    anew for each sample, so a sample depends on the chip, the seed and the epoch alone, as with `Augment`.
+    for each sample, so a sample depends on the chip, the seed and the epoch alone, as with `Augment`.
     Transforms for photographs that expect values from 0 to 1 clip standard scores; keep to geometry, and to
     transforms without such limits. Pixels that come from outside of the chip are not valid and ignored in
     masks; objects are kept while a pixel of them is left.
@@ -39,7 +39,7 @@ class ComposeAugment:
     def __init__(self, compose: albumentations.Compose) -> None:
         import_quietly()
         with needs_extra("augmentation"):
-            import albumentations as A  # lazy: 2.6 s, and only who uses this class needs it
+            import albumentations as A  # lazy: 2.6 s, and only this class needs it
 
         boxes = A.BboxParams(format="pascal_voc", label_fields=["index"], clip=True)
         self._compose = A.Compose(list(compose.transforms), bbox_params=boxes)

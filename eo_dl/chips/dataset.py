@@ -89,7 +89,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         hide_unannotated: Also blank the pixels outside `annotated`, for tasks whose targets are objects:
             ground that is not annotated must not be learnt as background.
         cache: Keeps what was read, for data sets of the same chip set, codec and `hide_unannotated`; None:
-            every sample is read anew. Samples are the same.
+            every sample is read from its files. Samples are the same.
     """
 
     def __init__(

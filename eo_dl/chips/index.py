@@ -35,6 +35,7 @@ from ..errors import ChipSetError
 from ..io.confined import is_safe_id
 from ..io.qgisstyles import categories_qml, outline_qml, polygons_qml
 from ..io.scene import Scene
+from ..io.sceneoptions import SceneOptions
 from ..io.vectorlayers import read_layer, write_layers
 from .chiprecord import SPLITS, ChipRecord, SplitName, chip_file
 from .layerframe import LayerFrame
@@ -326,7 +327,12 @@ def _scene_of_image(images: ObjectArray, scenes: Sequence[Scene]) -> Int64Array:
 
 
 def read_back_labels(
-    path: Path, classes: ClassSet, scenes: Sequence[Scene], entry: dict[str, Any], folder: Path
+    path: Path,
+    classes: ClassSet,
+    scenes: Sequence[Scene],
+    entry: dict[str, Any],
+    folder: Path,
+    trust: SceneOptions,
 ) -> LabelSet:
     """The labels as they are now, with what was edited in QGIS.
 
@@ -336,6 +342,7 @@ def read_back_labels(
         scenes: Its scenes.
         entry: What the manifest holds about the labels.
         folder: The folder of the chip set, from which moved label rasters are found.
+        trust: The hosts on which label rasters may lie (`allow_remote`).
 
     Raises:
         ChipSetError: A label has a class that the chip set does not have, or a label raster is missing.
@@ -344,7 +351,7 @@ def read_back_labels(
     source, notes = entry["source"], tuple(entry["notes"])
     if entry["rasters"]:
         areas = None if entry["everywhere"] else _read_areas(path, scenes, crs, entry)
-        return RasterLabels(classes, rasters_of(entry, folder), source, areas, notes)
+        return RasterLabels(classes, rasters_of(entry, folder, trust), source, areas, notes)
     features = _read_features(path, classes, entry["by_image"])
     if crs is not None:
         return MapLabels(

@@ -27,7 +27,7 @@ from ..core.maplabels import MapLabels
 from ..core.pixelgrid import PixelGrid
 from ..core.rasterlabels import LabelRaster, RasterLabels
 from ..errors import ChipSetError, EoDlError, SceneError
-from ..io.discover import is_remote, own_path, refuse_unnamed_hosts
+from ..io.discover import host_of, is_remote, own_path, refuse_unnamed_hosts
 from ..io.scene import Scene, open_scenes
 from ..io.sceneoptions import SceneOptions
 from .chiprecord import ChipRecord
@@ -300,10 +300,10 @@ def labels_entry(labels: LabelSet, folder: Path) -> PlainValues:
 
 
 def _raster_entry(raster: LabelRaster, folder: Path) -> PlainValues:
-    path = own_path(raster.path)
+    remote = is_remote(raster.path)
     return {
-        "path": str(path),
-        "relative": _relative(path, folder.resolve()),
+        "path": raster.path if remote else str(own_path(raster.path)),
+        "relative": None if remote else _relative(own_path(raster.path), folder.resolve()),
         "values": [[stored, class_id] for stored, class_id in raster.values.items()],
         "ignore_values": list(raster.ignore_values),
         "hidden_id": raster.hidden_id,
@@ -311,10 +311,20 @@ def _raster_entry(raster: LabelRaster, folder: Path) -> PlainValues:
     }
 
 
-def rasters_of(
-    entry: PlainValues, folder: Path, trust: SceneOptions = SceneOptions()
-) -> tuple[LabelRaster, ...]:
+def typed_hosts(labels: LabelSet) -> set[str]:
+    """Hosts of the label rasters that a user named by a URL; empty for labels of other kinds."""
+    if not isinstance(labels, RasterLabels):
+        return set()
+    return {host_of(raster.path) for raster in labels.rasters if is_remote(raster.path)}
+
+
+def rasters_of(entry: PlainValues, folder: Path, trust: SceneOptions) -> tuple[LabelRaster, ...]:
     """The label rasters of an entry, where they are now.
+
+    Args:
+        entry: The entry of the labels.
+        folder: The folder of the chip set.
+        trust: As for `reopen_scene`.
 
     Raises:
         ChipSetError: One is missing.
@@ -368,7 +378,7 @@ def _label_content(labels: LabelSet) -> Iterator[bytes]:
         yield _outline_bytes(labels.annotated)
     if isinstance(labels, RasterLabels):
         for raster in labels.rasters:
-            yield _file_summary(Path(raster.path)) + repr(raster.values or raster.band_ids).encode()
+            yield _file_summary(raster.path) + repr(raster.values or raster.band_ids).encode()
 
 
 def _outline_bytes(outlines: Outlines) -> bytes:
@@ -379,10 +389,15 @@ def _outline_bytes(outlines: Outlines) -> bytes:
     return b"".join(shapely.to_wkb(geometries, byte_order=1))
 
 
-def _file_summary(path: Path) -> bytes:
-    """Size, first and last 64 KiB of a file; reading all of it would make opening a chip set slow."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
+def _file_summary(path: str) -> bytes:
+    """Size, first and last 64 KiB of a file; reading all of it would make opening a chip set slow.
+
+    Of a remote file only the address, as in `Scene.fingerprint`: every opening would ask the server.
+    """
+    if is_remote(path):
+        return path.encode()
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
         start = file.read(_END_BYTES)
         file.seek(max(size - _END_BYTES, 0))
         return f"{size} {hashlib.sha256(start + file.read()).hexdigest()}".encode()

@@ -34,7 +34,7 @@ class RawSample:
     valid: BoolArray
     """(H, W) pixels that were measured, and may be seen."""
     target: Target
-    """What the network shall give."""
+    """What the network should answer."""
 
 
 class Storage(Protocol):
@@ -76,7 +76,7 @@ class FileStorage:
     """Bytes in one file without a name, which the system removes with the process, however it ends.
 
     Args:
-        folder: A folder on the disk that shall hold it.
+        folder: Folder on the disk where the file is made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -127,6 +127,10 @@ class _Entry:
     parts: tuple[_Array | None, ...]  # the fields of the target
 
 
+class _LimitReachedError(Exception):
+    """The cache may not take more bytes."""
+
+
 class SampleCache:
     """Samples by the id of their chip, until a number of bytes is reached; the others are read as before.
 
@@ -173,6 +177,8 @@ class SampleCache:
                 return
             try:
                 self._entries[chip_id] = self._entry(sample)
+            except _LimitReachedError as error:
+                self._stop(str(error))
             except OSError as error:
                 reason = "the disk is full" if error.errno == errno.ENOSPC else str(error.strerror)
                 self._stop(reason)
@@ -213,7 +219,7 @@ class SampleCache:
             np.packbits(array.view(np.uint8)) if array.dtype == np.bool_ else array.reshape(-1).view(np.uint8)
         )
         if self.bytes + len(flat) > self._most_bytes:
-            raise OSError(0, f"its limit of {self._most_bytes / 2**20:.0f} MB is reached")
+            raise _LimitReachedError(f"its limit of {self._most_bytes / 2**20:.0f} MB is reached")
         place = self._storage.keep(flat)
         self.bytes += len(flat)
         return _Array(place, array.shape, array.dtype)

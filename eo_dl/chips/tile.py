@@ -19,7 +19,7 @@ from ..labels.coverage import match_labels
 from ..labels.reading import read_labels
 from .build import TileJob, make_chip_set
 from .chipset import ChipSet, open_chip_set
-from .manifest import MANIFEST
+from .manifest import MANIFEST, typed_hosts
 from .sampling import Sampling
 from .splits import Split
 from .tileinputs import (
@@ -210,7 +210,7 @@ def _tile(
         gsd_m=chips_gsd_m,
         sampling=sampling,
         split=split,
-        split_like=None if split.like is None else _open_again(split.like, ready),
+        split_like=None if split.like is None else _open_again(split.like, ready, matched.labels),
         seed=wanted.seed,
         write_chips=wanted.write_chips,
         workers=wanted.workers,
@@ -220,13 +220,14 @@ def _tile(
     )
     with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
         make_chip_set(job, folder, out)
-    return _open_again(out, ready)
+    return _open_again(out, ready, matched.labels)
 
 
-def _open_again(chips: str | Path, scenes: Sequence[Scene]) -> ChipSet:
-    """A chip set, trusted as far as the scenes of this run are: their hosts were typed."""
+def _open_again(chips: str | Path, scenes: Sequence[Scene], labels: LabelSet) -> ChipSet:
+    """A chip set, trusted as far as scenes and labels of this run are: their hosts were typed."""
     allowed = {host for scene in scenes for host in scene.options.allow_remote}
     allowed |= {host_of(scene.path) for scene in scenes if scene.remote}
+    allowed |= typed_hosts(labels)
     return open_chip_set(
         chips,
         trust_vrt=any(scene.options.trust_vrt for scene in scenes),

@@ -67,7 +67,11 @@ class LabelReport:
 
     @property
     def line(self) -> str:
-        """The report in one line: what was read, and every count that is not 0."""
+        """The report in one line: what was read, and every count that is not 0; "" for labels without
+        objects, such as label rasters.
+        """
+        if not self.read:
+            return ""
         parts = [f"{count_of(self.read, 'object')} read"]
         parts += _counted("ignored", self.ignored)
         parts += _counted("dropped", self.dropped)

@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 FEATURES = "features"
-"""(N, D) what the backbone of a network sees in each chip. A value inside `model.onnx`, no output of it: only
-who compares chips asks for it.
-"""
+"""(N, D) what the backbone of a network sees in each chip. `model.onnx` computes it but does not give it as
+an output; an engine makes it one where chips are compared."""

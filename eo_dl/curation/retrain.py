@@ -32,7 +32,7 @@ from ..training.judging.compare import score_model
 from ..training.record.results import SplitScores, TrainingResult
 from ..training.record.runfolder import RunFolder
 from ..training.train import train
-from ..training.trainconfig import TrainConfig, resolve_config
+from ..training.trainconfig import TrainConfig, resolve_config, upgraded
 from .project.merge import MergedLabels, merge_labels
 
 _CONFIG = "config.yaml"
@@ -273,7 +273,7 @@ def _training_config(model: Bundle, epochs: int | None, compute: Compute) -> Tra
         )
     values = parse_yaml(model.read(_CONFIG).decode(), f"{model.path}: {_CONFIG}")
     return resolve_config(
-        TrainConfig.model_validate(values),
+        TrainConfig.model_validate(upgraded(values)),
         compute=compute,
         overrides={"weights": str(model.path), "weights_for": "network", "epochs": epochs},
     )

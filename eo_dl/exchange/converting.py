@@ -22,8 +22,8 @@ from ..labels.formats.annotations import Annotations, Losses
 from ..labels.formats.formatlist import written_format, written_formats
 from ..labels.formats.labelformat import WrittenFormat
 from ..labels.imagecoverage import check_frames
-from ..labels.labeloptions import LabelOptions
-from ..labels.plausibility import looked_at, parts_by_image
+from ..labels.labeloptions import LabelOptions, ReadingOptions
+from ..labels.plausibility import parts_by_image, report_on_pixels
 from ..labels.reading import LabelFiles, labels_of
 from .imageobjects import annotations_of
 from .placing import place_on_scenes
@@ -74,7 +74,8 @@ def convert_labels(
         name: (scene.native.width, scene.native.height) for name, scene in zip(names, scenes, strict=True)
     }
     paths = tuple(scene.path for scene in scenes)
-    labels = labels_of(source, replace(label_options, sizes_px=sizes, images=paths, attributes=True))
+    options = ReadingOptions.of(replace(label_options, sizes_px=sizes), attributes=True)
+    labels = labels_of(source, options, images=paths)
     report = report_of(labels, scenes)
     frame_notes = check_frames(labels, scenes)
     if written.write_map is not None:
@@ -91,10 +92,10 @@ def report_of(labels: LabelSet, scenes: Sequence[Scene] = ()) -> LabelReport:
         scenes: Their images. Labels in map coordinates show nothing in pixels without them.
     """
     if isinstance(labels, ImageLabels):
-        return looked_at(labels.report, parts_by_image(labels), labels.features, labels.classes)
+        return report_on_pixels(labels.report, parts_by_image(labels), labels.features, labels.classes)
     if isinstance(labels, MapLabels) and scenes:
         parts = (labels.for_grid(scene.native, scene.place) for scene in scenes)
-        return looked_at(labels.report, parts, labels.features, labels.classes)
+        return report_on_pixels(labels.report, parts, labels.features, labels.classes)
     return labels.report
 
 

@@ -30,7 +30,7 @@ from ..labels.formats.annotations import NO_SPLIT, Annotations, LabelledImage, L
 from ..labels.formats.formatlist import written_format
 from ..labels.formats.labelformat import WrittenFormat
 from ..labels.formats.safefile import put
-from ..labels.labeloptions import LabelOptions
+from ..labels.labeloptions import LabelOptions, ReadingOptions
 from ..labels.reading import labels_of
 from .chippictures import PICTURES, Stretch, picture_bytes, stretch_of
 from .imageindex import INDEX_NAME, ImageIndex, IndexedImage, index_text
@@ -177,7 +177,7 @@ class _LabelLayer:
 def _layer_of(chips: ChipSet, labels: LabelSet | str | Path, options: LabelOptions) -> _LabelLayer:
     """Labels other than those of the chip set, matched with its scenes."""
     if not isinstance(labels, LabelSet):
-        labels = labels_of(labels, replace(options, attributes=True))
+        labels = labels_of(labels, ReadingOptions.of(options, attributes=True))
     matched = match_labels(labels, chips.scenes)
     truths = [SceneTruth(placed) for placed in matched.placed]
     return _LabelLayer.of(matched.labels, truths.__getitem__)

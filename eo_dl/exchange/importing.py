@@ -15,7 +15,7 @@ from ..io.scene import Scene, open_scene
 from ..labels.formats.annotations import Losses
 from ..labels.formats.formatlist import format_of_written, written_formats
 from ..labels.formats.labelfile import LabelFile
-from ..labels.labeloptions import LabelOptions
+from ..labels.labeloptions import LabelOptions, ReadingOptions
 from ..labels.labelsources import recognised
 from ..labels.projectlayout import CLASS_FIELD
 from ..labels.reading import LabelFiles, labels_of
@@ -87,7 +87,7 @@ def _labels(source: LabelFiles, index: ImageIndex, index_path: Path, options: La
     _refuse_other_labels(folder, index)
     label_format = format_of_written(index.format)
     if label_format.vector:
-        options = replace(options, class_field=CLASS_FIELD, attributes=True)
+        options = ReadingOptions.of(replace(options, class_field=CLASS_FIELD), attributes=True)
     else:
         options = replace(options, sizes_px=sizes)
     paths = [folder / path for path in index.labels]

@@ -52,7 +52,7 @@ def refuse_unnamed_hosts(
     for path in paths:
         if is_remote(path) and host_of(path) not in allowed:
             raise SceneError(
-                f"{source}: names the scene {path[:200]!r} on another machine, which was not asked for; if "
+                f"{source}: names the raster {path[:200]!r} on another machine, which was not asked for; if "
                 f"you trust it, {advice.replace('{host}', host_of(path))}"
             )
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from pydantic import BaseModel, Field, TypeAdapter
 
 from ..errors import ConfigError, InputError
-from ..io.confined import leads_outside
 from .atomic import disk_errors
+from .confined import leads_outside
 from .discover import GEOTIFF_SUFFIXES, VECTOR_SUFFIXES, own_path
 from .journal import Journal, read_entries
 from .scene import Scene
@@ -153,15 +153,15 @@ class FolderJournal:
         self._path = folder / _JOURNAL
         self._enabled = enabled
         self._journal: Journal | None = None
-        self._entries = list(read_entries(self._path)) if enabled else []
+        self._entries: list[str] = []
         self._known: dict[str, FinishedMap] = {}
         self._file_names: set[str] = set()
-        for entry in list(self._entries):
+        for entry in read_entries(self._path) if enabled else ():
             try:
                 finished = FinishedMap.parse(entry)
             except ValueError:
-                self._entries.remove(entry)  # not by us, or by another version
-                continue
+                break  # not by us, or by another version: neither this entry nor those behind it are believed
+            self._entries.append(entry)
             if all(file.unchanged(folder) for file in finished.files):
                 self._known[finished.files[0].name] = finished
                 self._file_names.update(file.name for file in finished.files)

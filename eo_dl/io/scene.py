@@ -196,10 +196,11 @@ def open_scene(
     scale: float | None = None,
     offset: float | None = None,
     trust_vrt: bool = False,
+    allow_remote: Sequence[str] = (),
 ) -> Scene:
     """A raster as a `Scene`: driver by content, bands by name, no pixel read.
 
-    What is done with odd files is described in docs/reference/inputs.md. The parameters are fields of
+    What is done with odd files is described in docs/reference/inputs.md. The parameters are the fields of
     `SceneOptions`, which `open_scenes` takes for many files.
 
     Args:
@@ -212,6 +213,8 @@ def open_scene(
             the file's).
         offset: Physical value of a stored 0, in all bands (default: the file's).
         trust_vrt: Let a VRT name files outside its own folder.
+        allow_remote: Hosts on which chip sets that are opened for the same work (`Split.like`) may name
+            scenes.
 
     Returns:
         The scene on the grid of the file; `Scene.at_gsd` resamples it.
@@ -225,7 +228,13 @@ def open_scene(
         >>> scene = open_scene("ortho.tif", bands="red,green,blue")  # doctest: +SKIP
     """
     options = SceneOptions(
-        bands=bands, nodata=nodata, crs=crs, scale=scale, offset=offset, trust_vrt=trust_vrt
+        bands=bands,
+        nodata=nodata,
+        crs=crs,
+        scale=scale,
+        offset=offset,
+        trust_vrt=trust_vrt,
+        allow_remote=allow_remote,
     )
     return _opened(source, options)
 

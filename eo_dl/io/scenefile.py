@@ -284,7 +284,7 @@ def _bands(
 
 
 class _BandFacts(NamedTuple):
-    """Properties of all bands: rasterio collects each anew, from all bands, whenever it is asked."""
+    """Properties of all bands, asked for once: rasterio collects them from every band each time."""
 
     dtypes: Sequence[str]
     scales: Sequence[float]

@@ -38,7 +38,8 @@ class SceneOptions:
     """Let a VRT name files outside its own folder."""
 
     allow_remote: Sequence[str] = ()
-    """Hosts ("tiles.example.org", "/vsis3/bucket") on which a chip set may name scenes."""
+    """Hosts ("tiles.example.org", "/vsis3/bucket") on which chip sets that are opened for the same work may
+    name scenes."""
 
     def __post_init__(self) -> None:
         # Lists become tuples and numbers as text become numbers, so that equal options compare equal.

@@ -27,7 +27,7 @@ from .datum import shift_note
 from .imagecoverage import check_frames, image_notes, object_notes, refuse_same_names
 from .pairing import best_named
 from .placement import PlacedLabels
-from .plausibility import looked_at
+from .plausibility import report_on_pixels
 from .raster.maskfit import raster_notes
 
 _LISTED_SCENES = 12
@@ -60,7 +60,7 @@ class MatchedLabels:
         if not isinstance(labels, MapLabels | ImageLabels):
             return self
         parts = [placed.labels for placed in self.placed]
-        report = looked_at(labels.report, parts, labels.features, labels.classes)
+        report = report_on_pixels(labels.report, parts, labels.features, labels.classes)
         return replace(self, labels=replace(labels, report=report))
 
     @property

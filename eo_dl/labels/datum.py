@@ -11,7 +11,9 @@ from ..errors import LabelError
 from ..io.scene import Scene
 
 
-def shift_note(crs: CRS, scene: Scene, source: str, accept_m: float | None) -> str | None:
+def shift_note(
+    crs: CRS, scene: Scene, source: str, accept_m: float | None, *, can_be_accepted: bool = True
+) -> str | None:
     """A note on a change of datum that is rough but good enough; None where there is none.
 
     Args:
@@ -19,6 +21,7 @@ def shift_note(crs: CRS, scene: Scene, source: str, accept_m: float | None) -> s
         scene: The scene.
         source: The labels, for messages.
         accept_m: The accuracy that is good enough, metres; None: a pixel of the scene.
+        can_be_accepted: Whether the message may advise `accept_shift_m`, which label rasters do not have.
 
     Raises:
         LabelError: The change is not accurate to that, or nobody knows how accurate it is.
@@ -35,7 +38,7 @@ def shift_note(crs: CRS, scene: Scene, source: str, accept_m: float | None) -> s
         return said
     if accept_m is not None and (shift.accuracy_m is None or shift.within(accept_m)):
         return f"{said}; accepted by `accept_shift_m`"
-    raise LabelError(
-        f"{source}: {said}, transform the labels with a program that has it, or accept this with "
-        "`accept_shift_m`"
-    )
+    advice = "transform the labels with a program that has it"
+    if can_be_accepted:
+        advice += ", or accept this with `accept_shift_m`"
+    raise LabelError(f"{source}: {said}; {advice}")

@@ -44,12 +44,11 @@ def image_notes(labels: ImageLabels | WholeImageLabels, scenes: Sequence[Scene])
         )
     scene_names = {names.exact(scene.place) for scene in covered}
     scene_stems = {names.by_stem(scene.place) for scene in covered}
-    renamed = [
-        f"{name} is {scene.name}"
-        for scene in covered
-        for name in [_name_in_labels(scene, names)]
-        if stem_of(PurePosixPath(name).name).casefold() != composed(scene.stem).casefold()
-    ]
+    renamed = []
+    for scene in covered:
+        name = _name_in_labels(scene, names)
+        if stem_of(PurePosixPath(name).name).casefold() != composed(scene.stem).casefold():
+            renamed.append(f"{name} is {scene.name}")
     if renamed:
         notes.append(
             f"{count_of(len(renamed), 'image')} found by the name before a tool renamed it on export: "
@@ -97,7 +96,10 @@ def check_frames(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
             continue
         said_px = f"{image.size_px[0]}x{image.size_px[1]}"
         found = f"{scene.name} is {own_px[0]}x{own_px[1]} px, its labels say {said_px}"
-        (cut if _looks_cut(own_px, image.size_px) else wrong).append(found)
+        if _looks_cut(own_px, image.size_px):
+            cut.append(found)
+        else:
+            wrong.append(found)
     if wrong:
         count = f"{len(wrong)} of {count_of(covered, 'image')}"
         raise LabelError(

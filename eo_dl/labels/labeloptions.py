@@ -69,12 +69,6 @@ class LabelOptions:
     sizes_px: Sizes | None = None
     """Width and height of images by name, for formats whose files do not contain them."""
 
-    images: tuple[str, ...] = ()
-    """Paths of the images of the labels, which are no label rasters even if they lie in the same folder."""
-
-    attributes: bool = False
-    """Keep the other attributes and the scores of vector features."""
-
     def __post_init__(self) -> None:
         if self.unlabelled not in get_args(Unlabelled):
             raise ConfigError(f"`unlabelled`: expected 'background' or 'ignore', found {self.unlabelled!r}")
@@ -90,3 +84,17 @@ class LabelOptions:
     def stated(self) -> tuple[str, ...]:
         """Names of the fields that differ from their defaults."""
         return tuple(item.name for item in fields(self) if getattr(self, item.name) != item.default)
+
+
+@dataclass(frozen=True)
+class ReadingOptions(LabelOptions):
+    """`LabelOptions`, and what a verb that writes labels again wants besides."""
+
+    attributes: bool = False
+    """Keep the other attributes and the scores of vector features."""
+
+    @classmethod
+    def of(cls, options: LabelOptions, *, attributes: bool = False) -> ReadingOptions:
+        """The same options, with or without attributes."""
+        fields_of = {item.name: getattr(options, item.name) for item in fields(LabelOptions)}
+        return cls(**fields_of, attributes=attributes)

@@ -1,4 +1,4 @@
-"""`looked_at`: what of placed labels a class map cannot show: objects below a pixel, without a pixel's
+"""`report_on_pixels`: what a class map cannot show of labels: objects smaller than a pixel, without a pixel's
 centre, or covered by later ones.
 
 Outlines alone are compared, no pixel is read and nothing is burnt: areas, pixel centres of the few objects
@@ -32,10 +32,10 @@ _COVERED_SHARE = 0.9
 _MOST_INTERSECTIONS = 20_000
 
 
-def looked_at(
+def report_on_pixels(
     report: LabelReport, parts: Iterable[PixelLabels], features: Features, classes: ClassSet
 ) -> LabelReport:
-    """The report with what placed labels show.
+    """The report of reading, completed by what the pixels of scenes can show of the labels.
 
     Args:
         report: What reading found.

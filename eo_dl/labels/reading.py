@@ -14,7 +14,7 @@ from ..errors import LabelError
 from ..io.vectorlayers import layer_length
 from .classrequest import ClassRequest, parse_classes
 from .formats.labelformat import VECTOR_OPTIONS
-from .labeloptions import Crowds, LabelOptions, Sizes, Unlabelled
+from .labeloptions import Crowds, LabelOptions, ReadingOptions, Sizes, Unlabelled
 from .labelsources import Sources, find_sources
 from .projectlayout import ANNOTATED, is_project
 from .records import Records, label_set
@@ -37,9 +37,9 @@ def read_labels(
     unlabelled: Unlabelled = "background",
     voc_origin: int | None = None,
     crowds: Crowds = "ignore",
+    accept_shift_m: float | None = None,
     format: str | None = None,
     sizes_px: Sizes | None = None,
-    attributes: bool = False,
 ) -> LabelSet:
     """Labels of a file, a folder, a pattern or a list of these, as one label set.
 
@@ -66,9 +66,10 @@ def read_labels(
             fraction).
         crowds: What to do with objects marked as crowds (COCO) or difficult (Pascal VOC, DOTA): "ignore", or
             "use" them like all others.
+        accept_shift_m: Accept labels in another datum whose transformation is only this accurate, metres, as
+            PROJ lacks the grid file of a better one (default: up to a pixel).
         format: Format of the labels (default: detected by content).
         sizes_px: Width and height of images by file name, for formats whose files do not contain them.
-        attributes: Keep the other attributes and the scores of vector features.
 
     Returns:
         The labels; their `notes` report what was repaired, dropped or guessed.
@@ -91,15 +92,24 @@ def read_labels(
         unlabelled=unlabelled,
         voc_origin=voc_origin,
         crowds=crowds,
+        accept_shift_m=accept_shift_m,
         format=format,
         sizes_px=sizes_px,
-        attributes=attributes,
     )
     return labels_of(source, options)
 
 
-def labels_of(source: LabelSet | LabelFiles, options: LabelOptions) -> LabelSet:
-    """What `read_labels` returns for the fields of `options`. Raises as it does."""
+def labels_of(
+    source: LabelSet | LabelFiles, options: LabelOptions, *, images: Sequence[str] = ()
+) -> LabelSet:
+    """What `read_labels` returns for the fields of `options`. Raises as it does.
+
+    Args:
+        source: As for `read_labels`, or labels that were read already.
+        options: The options.
+        images: Paths of the images of the labels, which are no label rasters even if they lie in the same
+            folder.
+    """
     if isinstance(source, LabelSet):
         stated = " and ".join(f"`{name}`" for name in options.stated())
         if stated:
@@ -107,10 +117,11 @@ def labels_of(source: LabelSet | LabelFiles, options: LabelOptions) -> LabelSet:
                 f"{source.source}: was read already, so {stated} cannot be applied; give its path"
             )
         return source
+    reading = options if isinstance(options, ReadingOptions) else ReadingOptions.of(options)
     spec = None if options.classes is None else parse_classes(options.classes)
-    sources = find_sources(source, options.format, options.images)
+    sources = find_sources(source, options.format, images)
     _refuse_useless(options, sources)
-    labels = _read(sources, options, spec)
+    labels = _read(sources, reading, spec)
     if options.annotated is not None:
         return _with_annotated(labels, Path(options.annotated))
     single = sources.format.vector and len(sources.paths) == 1
@@ -119,7 +130,7 @@ def labels_of(source: LabelSet | LabelFiles, options: LabelOptions) -> LabelSet:
     return labels
 
 
-def _read(sources: Sources, options: LabelOptions, request: ClassRequest | None) -> LabelSet:
+def _read(sources: Sources, options: ReadingOptions, request: ClassRequest | None) -> LabelSet:
     if sources.format.read_rasters is not None:
         rasters = sources.format.read_rasters(sources.paths, sources.name, request, options.unlabelled)
         return replace(rasters, notes=(*sources.notes, *rasters.notes))
@@ -131,7 +142,7 @@ def _read(sources: Sources, options: LabelOptions, request: ClassRequest | None)
     return labels
 
 
-def read_records(sources: Sources, options: LabelOptions) -> Records:
+def read_records(sources: Sources, options: ReadingOptions) -> Records:
     """Annotations as their format has them, before anything is repaired, dropped or named.
 
     Raises:

@@ -21,6 +21,7 @@ from .weightsfile import State, read_model_json, read_state, tensors_of
 log = logging.getLogger(__name__)
 
 NONE = "none"
+_FILE_SUFFIXES = frozenset({"bin", "ckpt", "eodl", "pt", "pth", "safetensors", "tar"})
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,9 @@ def _normalized_like_imagenet(source: WeightsSource, backbone: str) -> WeightsSo
 
 
 def _is_timm_tag(text: str, backbone: str) -> bool:
-    """True for a timm name with a tag ("resnet18.a1_in1k") of this backbone."""
-    architecture, dot, tag = text.partition(".")
-    return bool(dot and tag) and architecture == backbone
+    """True for a timm name of this backbone with a tag ("resnet18.a1_in1k"); "resnet18.pth" is a file."""
+    architecture, _, tag = text.partition(".")
+    return architecture == backbone and bool(tag) and tag not in _FILE_SUFFIXES
 
 
 def _of_timm(backbone: str, weights: str) -> WeightsSource:
@@ -145,8 +146,10 @@ def _of_timm(backbone: str, weights: str) -> WeightsSource:
             f"weights {weights}: timm has none of this name for backbone {backbone}; choose another "
             "`backbone` (eo-dl model backbones lists them), or the path of a file as `weights`"
         )
-    where = f"ImageNet weights of {backbone} ({config.tag})"
-    packaged = packaged_file(backbone) if weights == IMAGENET else None
+    if weights == IMAGENET:
+        where, packaged = f"ImageNet weights of {backbone} ({config.tag})", packaged_file(backbone)
+    else:
+        where, packaged = f"timm weights {weights}", None
     if packaged is None:
         name = f"{backbone}.{config.tag}" if config.tag else backbone
         read = partial(fetched, where, partial(_timm_state, name))

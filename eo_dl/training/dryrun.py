@@ -23,7 +23,7 @@ from .trainconfig import TrainConfig
 TIMED_STEPS = 3
 LONG_MINUTES = 30.0
 """Trainings on a CPU that take longer are answered with advice."""
-_ROUNDING = 1e-6
+_ROUNDING = 1e-6  # so that 3 epochs that fill their minutes exactly are not counted as 2
 _SMALLER = {"decoder_channels": "[32, 24, 16, 16, 16]", "pyramid_channels": "32"}
 """Options of tasks with a smaller value than the default, which makes the network faster."""
 

@@ -45,8 +45,9 @@ class TrainConfig(BaseModel):
     """What is predicted, e.g. segmentation or detection; `eo-dl train --help` lists the tasks."""
     weights: str = AUTO
     """Initial weights of the backbone: auto (those of ImageNet if they are installed and the chips have a
-    red, green or blue band, else none), none, imagenet, a name listed by `eo-dl model backbones`, or a file
-    (safetensors, state dict, checkpoint, or a model of any task)."""
+    red, green or blue band, else none), none, imagenet, a name listed by `eo-dl model backbones`, a timm name
+    with its tag (resnet18.a1_in1k), or a file (safetensors, state dict, checkpoint, or a model of any
+    task)."""
     weights_for: Literal["backbone", "network"] = "backbone"
     """What starts from `weights`: the backbone, or the whole network. The latter needs a model of the same
     task and network; its class layers are used if the classes are the same."""
@@ -219,6 +220,14 @@ def complete(config: TrainConfig) -> TrainConfig:
         return config
     task_options = task_config_of(config).model_dump(mode="json")
     return config.model_copy(update={"task_options": task_options})
+
+
+def upgraded(values: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a model of an older version under the names of this one."""
+    current = dict(values)
+    if "max_minutes" in current:  # the older name of `minutes`
+        current["minutes"] = current.pop("max_minutes")
+    return current
 
 
 def resolve_config(

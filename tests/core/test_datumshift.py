@@ -79,5 +79,6 @@ def test_labels_of_the_british_grid_are_refused_or_accepted(tmp_path: Path) -> N
         crs="EPSG:27700",
         transform=from_origin(EASTING - 10, NORTHING + 10, 0.5, 0.5),
     )
-    with pytest.raises(LabelError, match="projsync"):
+    with pytest.raises(LabelError, match="projsync") as refused:
         match_labels(labels_of(tmp_path / "uk_mask.tif", LabelOptions()), [scene])
+    assert "accept_shift_m" not in str(refused.value), "label rasters have no such option"

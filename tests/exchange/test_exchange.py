@@ -27,8 +27,8 @@ from eo_dl.exchange.exporting import export_labels
 from eo_dl.exchange.imageindex import INDEX_NAME, read_index
 from eo_dl.labels.formats import WRITTEN_FORMATS
 from eo_dl.labels.formats.formatlist import format_of_written, written_format, written_formats
-from eo_dl.labels.labeloptions import LabelOptions
-from eo_dl.labels.reading import read_labels
+from eo_dl.labels.labeloptions import LabelOptions, ReadingOptions
+from eo_dl.labels.reading import labels_of, read_labels
 from tests.making import write_geotiff, write_raster
 
 PIXEL_M = 0.25
@@ -129,7 +129,7 @@ def test_the_folder_of_an_export_is_enough(name: str, project: tuple[Path, ChipS
     _, chips = project
     export_labels(chips, out=tmp_path / "out", out_format=name)
     written = import_labels(tmp_path / "out", out=tmp_path / "back.gpkg")
-    labels = read_labels(tmp_path / "back.gpkg", attributes=True)
+    labels = labels_of(tmp_path / "back.gpkg", ReadingOptions(attributes=True))
     assert labels.crs == GRID.crs and set(labels.classes.names) == {"roof", "pool"}
     assert not any("not taken for labels" in note for note in written.notes)
     assert labels.annotated is not None

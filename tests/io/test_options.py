@@ -14,8 +14,6 @@ from eo_dl import LabelOptions, SceneOptions, open_scene, open_scenes, read_labe
 from eo_dl.errors import ConfigError, LabelError, SceneError
 from eo_dl.io.scene import Scene
 
-# For chip sets, for the datum of many files, for images beside their labels: parts of an options value alone.
-OPTIONS_ALONE = ("allow_remote", "accept_shift_m", "images")
 PIXELS = np.arange(3 * 20 * 30, dtype="uint16").reshape(3, 20, 30)
 
 
@@ -27,11 +25,7 @@ def parameters(verb) -> dict[str, tuple[object, str]]:
 
 @pytest.mark.parametrize(("verb", "options"), [(open_scene, SceneOptions), (read_labels, LabelOptions)])
 def test_the_parameters_of_a_verb_are_the_fields_of_its_options(verb, options):
-    declared = {
-        field.name: (field.default, field.type)
-        for field in fields(options)
-        if field.name not in OPTIONS_ALONE
-    }
+    declared = {field.name: (field.default, field.type) for field in fields(options)}
     assert parameters(verb) == declared
 
 

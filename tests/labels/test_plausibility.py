@@ -12,7 +12,7 @@ from eo_dl.core.features import Features
 from eo_dl.core.labelreport import LabelReport
 from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.io.rasterize import burn
-from eo_dl.labels.plausibility import looked_at
+from eo_dl.labels.plausibility import report_on_pixels
 
 SIDE = 40
 CLASSES = ClassSet.of_names(["a", "b"])
@@ -47,7 +47,7 @@ def test_objects_without_a_pixel_are_those_that_burn_none(boxes: list[tuple[floa
     labels, features = labels_of(boxes)
     moved = [shapely.transform(one, lambda xy: xy + 100) for one in labels.geometries]
     missed = [not burn([one], [1], SIDE + 240, SIDE + 240).any() for one in moved]
-    report = looked_at(LabelReport(), [labels], features, CLASSES)
+    report = report_on_pixels(LabelReport(), [labels], features, CLASSES)
     assert report.without_a_pixel == sum(
         none and not ignored for none, ignored in zip(missed, features.ignore, strict=True)
     )
@@ -67,7 +67,7 @@ def test_objects_that_one_later_object_covers_are_counted(boxes: list[tuple[floa
         shares = [outline.intersection(labels.geometries[other]).area / outline.area for other in above]
         burns = burn([shapely.transform(outline, lambda xy: xy + 100)], [1], SIDE + 240, SIDE + 240).any()
         covered += bool(burns and not features.ignore[number] and max(shares, default=0) >= 0.9)
-    assert looked_at(LabelReport(), [labels], features, CLASSES).covered == covered
+    assert report_on_pixels(LabelReport(), [labels], features, CLASSES).covered == covered
 
 
 def _differs(features: Features, number: int, other: int) -> bool:
@@ -76,7 +76,7 @@ def _differs(features: Features, number: int, other: int) -> bool:
 
 def test_a_class_whose_pixels_do_not_fit_its_outlines_is_named() -> None:
     labels, features = labels_of([(1, 1, 6, 6, 0, 1, False), (20, 20, 0.2, 20, 0, 2, False)])
-    report = looked_at(LabelReport(read=2), [labels], features, CLASSES)
+    report = report_on_pixels(LabelReport(read=2), [labels], features, CLASSES)
     assert [(one.name, one.fits) for one in report.classes] == [("a", True), ("b", False)]
     assert "share of its outlines that a class map shows: b 0%" in report.line
 
@@ -84,6 +84,6 @@ def test_a_class_whose_pixels_do_not_fit_its_outlines_is_named() -> None:
 def test_an_object_on_two_scenes_counts_where_both_agree() -> None:
     thin, features = labels_of([(1.1, 1.1, 0.2, 0.2, 0, 1, False)])
     wide, _ = labels_of([(1.1, 1.1, 6, 6, 0, 1, False)])
-    assert looked_at(LabelReport(), [thin, wide], features, CLASSES).without_a_pixel == 0
-    assert looked_at(LabelReport(), [thin, thin], features, CLASSES).without_a_pixel == 1
-    assert looked_at(LabelReport(), [], features, CLASSES).outside == 1
+    assert report_on_pixels(LabelReport(), [thin, wide], features, CLASSES).without_a_pixel == 0
+    assert report_on_pixels(LabelReport(), [thin, thin], features, CLASSES).without_a_pixel == 1
+    assert report_on_pixels(LabelReport(), [], features, CLASSES).outside == 1

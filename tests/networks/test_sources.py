@@ -261,6 +261,12 @@ def test_chained_normalizations_are_one() -> None:
     assert weightsources._normalization([object()], 2) is None
 
 
+@pytest.mark.parametrize("suffix", ["pth", "pt", "ckpt", "safetensors", "eodl"])
+def test_a_missing_file_named_like_the_backbone_is_no_timm_tag(suffix: str) -> None:
+    with pytest.raises(BundleError, match="no such"):
+        find_weights(f"resnet18.{suffix}", "resnet18")
+
+
 def test_the_list_agrees_with_torchgeo_and_timm() -> None:
     from timm.models import get_pretrained_cfg
     from torchgeo.models import get_weight

@@ -12,7 +12,7 @@ from eo_dl.io.yamlfiles import load_yaml
 from eo_dl.networks.compute import Compute
 from eo_dl.tasks import available_tasks, load_task
 from eo_dl.training.configyaml import config_yaml
-from eo_dl.training.trainconfig import TrainConfig, complete, differences, resolve_config
+from eo_dl.training.trainconfig import TrainConfig, complete, differences, resolve_config, upgraded
 from eo_dl_cli.train import command
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -88,6 +88,12 @@ def test_the_config_file_of_a_task_is_complete_and_right(task: str) -> None:
     assert config.model_dump(exclude={"task", "task_options"}) == TrainConfig().model_dump(
         exclude={"task", "task_options"}
     )
+
+
+def test_the_configuration_of_an_older_model_is_read() -> None:
+    old = {"task": "segmentation", "epochs": 20, "max_minutes": 8}
+    assert TrainConfig.model_validate(upgraded(old)).minutes == 8
+    assert "max_minutes" in old
 
 
 def test_a_mapping_is_a_configuration_and_stays_as_it_is() -> None:

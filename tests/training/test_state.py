@@ -60,6 +60,11 @@ def test_it_survives_json_to_the_last_bit() -> None:
     assert RunState.from_dict(json.loads(json.dumps(state.to_dict()))) == state
 
 
+def test_the_state_of_an_older_version_is_read() -> None:
+    state = RunState(epoch=3, step=30)
+    assert RunState.from_dict({"planned_epochs": 20, **state.to_dict()}) == state
+
+
 def test_history_holds_the_mean_loss_of_the_epoch() -> None:
     state = RunState()
     state.count_step({"loss": 1.0})

@@ -19,7 +19,7 @@ from ...io.discover import refuse_unnamed_hosts
 from ...io.scene import Scene, SceneSources, open_scenes
 from ...labels.classrequest import parse_classes
 from ...labels.coverage import match_labels
-from ...labels.labeloptions import LabelOptions
+from ...labels.labeloptions import LabelOptions, ReadingOptions
 from ...labels.labelsources import Sources, find_sources
 from ...labels.placement import PlacedLabels
 from ...labels.projectlayout import Announced, announced, is_project
@@ -99,7 +99,7 @@ def check_with_scenes(
     findings: list[Finding] = []
     records = None
     if sources.format.read_records is not None:
-        records = read_records(sources, label_options)
+        records = read_records(sources, ReadingOptions.of(label_options))
         findings += _check_records(records, project_classes)
     label_set = None
     try:

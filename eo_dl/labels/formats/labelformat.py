@@ -16,7 +16,7 @@ from ...core.classes import ClassSet
 from ...core.labelset import LabelSet
 from ...core.rasterlabels import RasterLabels
 from ..classrequest import ClassRequest
-from ..labeloptions import LabelOptions, Unlabelled
+from ..labeloptions import ReadingOptions, Unlabelled
 from ..records import Records
 from .annotations import Annotations, LabelledImage, Losses
 from .labelfile import LabelFile
@@ -24,7 +24,7 @@ from .labelfile import LabelFile
 Shape = Literal["boxes", "turned boxes", "polygons", "pixels", "classes"]
 Fidelity = Literal["yes", "pixels", "no"]
 
-RecordReader = Callable[[Sequence[Path], str, LabelOptions], Records]
+RecordReader = Callable[[Sequence[Path], str, ReadingOptions], Records]
 """(label files, their name in messages, options) -> the annotations."""
 RasterReader = Callable[[Sequence[str], str, ClassRequest | None, Unlabelled], RasterLabels]
 """(label rasters, their name in messages, requested classes, what unlabelled ground is) -> the labels."""

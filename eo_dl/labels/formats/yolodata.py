@@ -43,6 +43,7 @@ def is_label_text(text: str) -> bool:
 
 
 def is_data_yaml(text: str) -> bool:
+    """Whether a text names classes and folders of images, as a data.yaml does."""
     has_names = re.search(r"^names\s*:", text, re.MULTILINE)
     has_images = re.search(r"^(train|val|path)\s*:", text, re.MULTILINE)
     return has_names is not None and has_images is not None
@@ -80,6 +81,15 @@ class YoloDataSet:
 
 
 def yolo_data_set(paths: Sequence[Path], source: str) -> YoloDataSet:
+    """The data set that a data.yaml describes, or that label files make up.
+
+    Args:
+        paths: A data.yaml, or label files, perhaps with a list of classes among them.
+        source: All of them, for messages.
+
+    Raises:
+        LabelError: There are no label files, or the data.yaml is malformed.
+    """
     for path in paths:
         if path.suffix.lower() in YAML_SUFFIXES:
             return _described_data_set(path)
@@ -89,7 +99,7 @@ def yolo_data_set(paths: Sequence[Path], source: str) -> YoloDataSet:
     roots: list[Path] = []
     for folder in dict.fromkeys(path.parent for path in files):
         roots += [folder, folder.parent, folder.parent.parent]
-    return YoloDataSet(files, _listed(roots), tuple(roots))
+    return YoloDataSet(files, _description_in(roots), tuple(roots))
 
 
 def _described_data_set(path: Path) -> YoloDataSet:
@@ -240,7 +250,7 @@ def _names(value: object, path: Path) -> dict[int, str]:
     return {int(number): str(name).strip() for number, name in sorted(names.items())}
 
 
-def _listed(folders: Sequence[Path]) -> YoloDescription:
+def _description_in(folders: Sequence[Path]) -> YoloDescription:
     """What a data.yaml or class list in some folders says."""
     for folder in folders:
         for path in (folder / name for name in _DATA_FILES):

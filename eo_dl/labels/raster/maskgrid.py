@@ -27,7 +27,7 @@ def check_fit(mask: Scene, scene: Scene) -> None:
     viewers turn one of the two.
     """
     if mask.grid.crs is not None and scene.native.crs is not None:
-        shift_note(mask.grid.crs, scene, mask.path, None)
+        shift_note(mask.grid.crs, scene, mask.path, None, can_be_accepted=False)
         return
     if mask.file.orientation != scene.file.orientation:
         raise LabelError(

@@ -19,7 +19,7 @@ from ...errors import LabelError
 from ...io.vectorlayers import read_layer
 from ..classnames import Known
 from ..cleaning import clean_polygons
-from ..labeloptions import LabelOptions
+from ..labeloptions import ReadingOptions
 from ..projectlayout import ANNOTATED, LABELS, is_project
 from ..records import OutlineRecords
 from ..review import review_of
@@ -31,7 +31,7 @@ _SCORES = ("score", "confidence")
 _IGNORE = "ignore"
 
 
-def read_vectors(paths: Sequence[Path], source: str, options: LabelOptions) -> OutlineRecords:
+def read_vectors(paths: Sequence[Path], source: str, options: ReadingOptions) -> OutlineRecords:
     """The features of one or several files, in the CRS of the first.
 
     Args:
@@ -95,7 +95,7 @@ class _Table:
         return _Table(self.frame[rows], self.feature_ids[rows], self.files[rows], self.crs)
 
 
-def _read_table(paths: Sequence[Path], source: str, options: LabelOptions) -> _Table:
+def _read_table(paths: Sequence[Path], source: str, options: ReadingOptions) -> _Table:
     frames = [_frame(path, options) for path in paths]
     crs = _crs_of(frames[0], paths[0])
     feature_ids: list[str] = []
@@ -113,7 +113,7 @@ def _read_table(paths: Sequence[Path], source: str, options: LabelOptions) -> _T
     )
 
 
-def _frame(path: Path, options: LabelOptions) -> geopandas.GeoDataFrame:
+def _frame(path: Path, options: ReadingOptions) -> geopandas.GeoDataFrame:
     layer = options.layer or (LABELS if is_project(path) else None)
     return read_layer(path, layer=layer, crs=options.label_crs)
 

@@ -101,8 +101,9 @@ class RunState:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunState:
-        """The state of `to_dict`."""
-        return replace(cls(**values), history=[dict(row) for row in values["history"]])
+        """The state of `to_dict`; what only older versions knew (`planned_epochs`) is left out."""
+        known = {item.name: values[item.name] for item in fields(cls) if item.name in values}
+        return replace(cls(**known), history=[dict(row) for row in values["history"]])
 
 
 class Clock:

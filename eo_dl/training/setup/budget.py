@@ -42,8 +42,8 @@ class Budget:
         if self.epochs is not None:
             parts.append(f"{self.epochs * steps_per_epoch} steps ({self.epochs} epochs)")
         if self.seconds is not None:
-            parts.append(f"{self.seconds / 60:g} minutes")
-        return ", or at most ".join(parts)
+            parts.append(f"at most {self.seconds / 60:g} minutes")
+        return ", ".join(parts)
 
 
 def budget_of(config: TrainConfig, steps_per_epoch: int, *, on_cpu: bool) -> Budget:

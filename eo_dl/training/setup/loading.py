@@ -49,7 +49,7 @@ class DrawnChips(Dataset[Sample]):
 
 
 class ChipBatches:
-    """Batches in order, read ahead. Each iteration reads anew; `close` ends one that is not exhausted.
+    """Batches in order, read ahead. Each iteration starts over; `close` ends one that is not exhausted.
 
     It has no length on purpose: the first epoch of a resumed run is shorter, and Lightning reads lengths only
     once.

@@ -61,7 +61,7 @@ class TaskData:
     notes: tuple[str, ...]
     """What was left out or decided, one sentence each."""
     cache: SampleCache | None = None
-    """Keeps the chips that were read; None: they are read anew each time."""
+    """Keeps the chips that were read; None: they are read from their files each time."""
 
     @property
     def classes(self) -> ClassSet:
