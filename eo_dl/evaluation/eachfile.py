@@ -6,7 +6,7 @@ where a file was scored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -86,6 +86,7 @@ def score_files(
         ClusterError: The cluster cannot be reached, or workers die.
         MissingExtraError: Dask is not installed.
     """
+    answers: Iterable[Scored | NoChipHere]
     if comparison.cluster is None:
         answers = _scored_here(comparison, score, job, files)
     else:
@@ -127,9 +128,10 @@ def _scored_on_cluster(
     score: Callable[[Job, File, OnProgress], Scored],
     job: Job,
     files: Sequence[File],
-) -> Iterator[Scored | NoChipHere]:
+) -> list[Scored | NoChipHere]:
+    # A list, not a generator: one that is left half-read would keep the cluster open until it is collected.
     with open_cluster(cluster) as client:
-        yield from run_tasks(
+        return run_tasks(
             client,
             _score_file,
             files,

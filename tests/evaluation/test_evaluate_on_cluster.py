@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from pyproj import CRS
 from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.classes import ClassSet
+from eo_dl.core.daskcluster import open_cluster
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ChipSetError
 from eo_dl.evaluation.evaluate import evaluate
@@ -141,7 +144,20 @@ def test_a_killed_worker_changes_nothing(
 
 
 @pytest.mark.slow
-def test_no_chip_anywhere_is_the_same_error(places: Path, cluster: Any) -> None:
+def test_no_chip_anywhere_is_the_same_error(
+    places: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+
+    @contextmanager
+    def watched(address: str) -> Iterator[Any]:
+        with open_cluster(address) as client:
+            yield client
+        closed.append(client.status)
+
+    monkeypatch.setattr("eo_dl.evaluation.eachfile.open_cluster", watched)
     lonely = places / "maps/s3.tif"
-    with pytest.raises(ChipSetError, match=r"no test chip lies on s3\.tif"):
+    with pytest.raises(ChipSetError, match=r"no test chip lies on s3\.tif") as caught:
         evaluate(lonely, places / "truth.gpkg", chips=places / "chips", cluster=cluster.scheduler.address)
+    # `caught` keeps the frames alive: the client was closed by the block around it, not by the collector.
+    assert closed == ["closed"] and caught.tb is not None
