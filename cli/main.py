@@ -1,22 +1,29 @@
 """`eo-dl`: parse the command line, call the library once, report the result.
 
 Commands are imported when they are used, and what they need inside their functions, so that `eo-dl --help` is
-instant. Exit codes: 0 done, 1 failure, 2 usage or bad input, 130 interrupted, 143 terminated.
+instant. Exit codes: 0 done, 1 failure, 2 usage or bad input, 129 the terminal was closed, 130 interrupted,
+143 terminated.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import inspect
+import io
 import os
 import shlex
 import signal
 import sys
+import traceback
+from pathlib import Path
 from types import FrameType
 
 import click
 
 from eo_dl import __version__
 from eo_dl.core.commandline import running_command
+from eo_dl.errors import Cancelled, EoDlError
 
 from . import parent
 from .lazygroup import LazyGroup
@@ -39,6 +46,11 @@ COMMANDS = {
     "doctor": "Check this installation, for bug reports and QGIS.",
 }
 HIDDEN = ("capabilities",)  # for programs
+DEBUG = "EO_DL_DEBUG"  # a variable, for programs that write the command line themselves, such as QGIS
+_MORE = f"`eo-dl --debug COMMAND ...`, or {DEBUG}=1 in the environment, shows where it happened"
+_LONGEST = 300  # letters of another library's message
+# What the disk or the system refuses at any point of a run, and where to look.
+_FULL_OR_FORBIDDEN = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT, errno.EPERM)
 
 
 @click.group(
@@ -48,7 +60,7 @@ HIDDEN = ("capabilities",)  # for programs
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(__version__, prog_name="eo-dl")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, help=f"Show the traceback of an error; as does {DEBUG}=1.")
 @click.option(
     "--end-with-stdin",
     is_flag=True,
@@ -68,25 +80,45 @@ def cli(debug: bool, end_with_stdin: bool) -> None:
         parent.end_with_stdin()
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: stops as cleanly as Ctrl-C, with another exit code."""
+class _Stopped(KeyboardInterrupt):
+    """A signal that stops the command as cleanly as Ctrl-C, with another exit code."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.reason, self.code = reason, code
 
 
-def _terminate(signum: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second SIGTERM ends the process at once
-    raise _Terminated
+# Each signal that asks to stop, why, and the exit code: 128 + its number, as shells count.
+_SIGNALS = {"SIGTERM": ("terminated", 143), "SIGHUP": ("the terminal was closed", 129)}
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    signal.signal(signum, signal.SIG_DFL)  # a second one ends the process at once
+    reason, code = _SIGNALS[signal.Signals(signum).name]
+    raise _Stopped(reason, code)
+
+
+def _stop_on_signals() -> None:
+    for name in _SIGNALS:
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _stop)
 
 
 def main() -> None:
     """Run the command line of this process and exit."""
     end = QuickExit()
-    signal.signal(signal.SIGTERM, _terminate)
+    _stop_on_signals()
+    for stream in (sys.stdout, sys.stderr):
+        # names that are not UTF-8, and letters that the terminal's encoding lacks, are shown as codes
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     end.code = run(sys.argv[1:])
     sys.exit(end.code)
 
 
 def run(args: list[str]) -> int:
-    """Run one command line and return its exit code; errors that eo_dl raises on purpose become one line."""
+    """Run one command line and return its exit code; whatever ends it becomes one line."""
     Reporter.current = None
     try:
         with running_command(shlex.join(["eo-dl", *args])):
@@ -94,53 +126,78 @@ def run(args: list[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.exceptions.Abort:
-        return _fail("interrupted", 130)
-    except _Terminated:
-        return _fail("terminated", 143)
-    except KeyboardInterrupt:
-        return _fail("interrupted", 130)
+    except click.exceptions.Abort as error:  # click's answer to Ctrl-C, and to an unexpected end of a file
+        if isinstance(error.__cause__, EOFError):
+            return _failed(error.__cause__, args)
+        return _interrupted(error.__cause__)
+    except KeyboardInterrupt as error:
+        return _interrupted(error)
     except Exception as error:
-        return _known(error, args)
+        return _failed(error, args)
     return 0
+
+
+def _interrupted(cause: BaseException | None) -> int:
+    if isinstance(cause, _Stopped):
+        return _fail(cause.reason, cause.code)
+    return _fail("interrupted", 130)
 
 
 def _fail(message: str, code: int) -> int:
     """Report one line through the running command's reporter, or plainly if there is none yet."""
-    if Reporter.current is not None:
-        Reporter.current.error(message)
-    else:
-        click.echo(click.style(f"error: {message}", fg="red"), err=True)
+    with contextlib.suppress(OSError):  # the terminal, or the reader of our output, has gone
+        if Reporter.current is not None:
+            Reporter.current.error(message)
+        else:
+            click.echo(click.style(f"error: {message}", fg="red"), err=True)
     return code
 
 
-def _known(error: Exception, args: list[str]) -> int:
+def _failed(error: Exception, args: list[str]) -> int:
+    """The exit code for an error, after one line about it; the last resort is that it is a bug of eo_dl."""
     from eo_dl.core.extras import missing_extra
-    from eo_dl.errors import Cancelled, EoDlError
 
-    if "--debug" in args:
-        raise error
+    if "--debug" in args or os.environ.get(DEBUG, "0") not in ("", "0"):
+        traceback.print_exception(error)
     if isinstance(error, Cancelled):
-        terminated = isinstance(error.__cause__ or error.__context__, _Terminated)
-        return _fail(_one_line(str(error)), 143 if terminated else error.exit_code)
+        cause = error.__cause__ or error.__context__
+        return _fail(_one_line(error), cause.code if isinstance(cause, _Stopped) else error.exit_code)
     if isinstance(error, ModuleNotFoundError):
         error = missing_extra(error, f"`eo-dl {_command_of(args)}`") or error
     if isinstance(error, EoDlError):
-        return _fail(_one_line(str(error)), error.exit_code)
+        return _fail(_one_line(error), error.exit_code)
     if isinstance(error, BrokenPipeError):
         # the reader of our output has gone; there is nobody to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    if isinstance(error, OSError) and error.errno in (
-        errno.ENOSPC,
-        errno.EACCES,
-        errno.EROFS,
-        errno.EDQUOT,
-        errno.EPERM,
-    ):
+    if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
         path = f"{error.filename}: " if error.filename else ""
         return _fail(f"{path}{error.strerror}; free space or choose another folder", 2)
-    raise error
+    if isinstance(error, OSError) and error.strerror:
+        path = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{path}{error.strerror}; check the file and its disk; {_MORE}", 1)
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        return _fail(
+            f"{_shortened(error.object)}: a name that is not UTF-8 cannot be written or opened; rename it", 2
+        )
+    if isinstance(error, MemoryError):
+        return _fail(f"there is not enough memory ({_one_line(error) or 'none could be had'}); {_MORE}", 1)
+    return _fail(f"this is a bug in eo_dl: {_what_and_where(error)}; please report it; {_MORE}", 1)
+
+
+def _what_and_where(error: BaseException) -> str:
+    """The kind and text of an error, and the innermost line of eo_dl that it came from."""
+    what = f"{type(error).__name__}: {_shortened(_one_line(error))}".removesuffix(": ")
+    package = Path(inspect.getfile(EoDlError)).parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(package):
+            return f"{what} ({path.relative_to(package.parent).as_posix()}, line {frame.lineno})"
+    return what
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 def _command_of(args: list[str]) -> str:
@@ -148,5 +205,5 @@ def _command_of(args: list[str]) -> str:
     return next((argument for argument in args if not argument.startswith("-")), "")
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -6,6 +6,7 @@ With `--progress json` every event is one JSON object per line on stdout:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -121,7 +122,7 @@ class Reporter:
         if self._progress is not None:
             self._progress.console.print(prefix + message, style=color or "", highlight=False, markup=False)
         else:
-            click.echo(text, err=True)
+            _to_stderr(text)
 
     def _event(self, values: Mapping[str, object]) -> None:
         sys.stdout.write(json.dumps(values, default=str) + "\n")
@@ -149,7 +150,7 @@ class Reporter:
             last = -1  # the same work starts over
         if tenth > last and (done == total or tenth - max(last, 0) >= 2 or last < 0):
             self._said[what] = tenth
-            click.echo(f"{what}: {done}/{total}", err=True)
+            _to_stderr(f"{what}: {done}/{total}")
 
 
 class _Handler(logging.Handler):
@@ -161,6 +162,14 @@ class _Handler(logging.Handler):
         """Report a log record as a warning or as a line."""
         say = self._reporter.warning if record.levelno >= logging.WARNING else self._reporter.log
         say(record.getMessage())
+
+
+def _to_stderr(text: str) -> None:
+    """A line on standard error. When the terminal has gone, the work goes on without lines: a training still
+    has its checkpoint to write.
+    """
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
 
 
 def _new_progress() -> Progress:

@@ -20,6 +20,7 @@ from typing import IO
 
 from ..errors import InputError, OutputExistsError, WriteError
 from .confined import open_to_write
+from .discover import refuse_other_encodings
 from .workfolder import make_marked_folder, unmark_folder
 
 _SYNC_THREADS = 8
@@ -60,10 +61,11 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
 
     Raises:
         OutputExistsError: The output exists and `overwrite` is False.
-        InputError: The parent folder does not exist.
+        InputError: The parent folder does not exist, or the name is not UTF-8.
         WriteError: The parent folder is not writable.
     """
     target = Path(path)
+    refuse_other_encodings(target)
     if _is_occupied(target) and not overwrite:
         raise OutputExistsError(
             f"{target}: exists already; choose another name, or replace it with `overwrite=True`"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from ..errors import SceneError
+from ..errors import EoDlError, InputError, SceneError
 
 GEOTIFF_SUFFIXES = (".tif", ".tiff")
 """Suffixes of rasters that are written."""
@@ -78,6 +79,24 @@ def relative_path(path: str, folder: Path) -> str:
     except ValueError:  # another drive of Windows
         return str(own_path(path))
     return relative if relative.startswith("../") else f"./{relative}"
+
+
+def refuse_other_encodings(path: str | Path, error: type[EoDlError] = InputError) -> None:
+    """Refuse, as `error`, a path whose absolute form is not UTF-8 on disk: GDAL asks for no other names."""
+    absolute = os.path.abspath(path)  # noqa: PTH100 - as it is typed, without links resolved
+    shown = os.fsencode(absolute).decode(errors="backslashreplace")
+    if "utf" not in sys.getfilesystemencoding() and not absolute.isascii():
+        raise error(
+            f"{shown}: this system's names are read as {sys.getfilesystemencoding()}, where GDAL needs "
+            "UTF-8; set PYTHONUTF8=1, or a UTF-8 locale such as LC_ALL=C.UTF-8"
+        )
+    try:
+        absolute.encode()
+    except UnicodeEncodeError:
+        raise error(
+            f"{shown}: the name of this file or of its folders is not UTF-8, which GDAL needs; rename it, "
+            "e.g. convmv -f latin1 -t utf8 --notest NAME"
+        ) from None
 
 
 def scene_paths(sources: Sequence[str | Path], below: bool = False) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ import sqlite3
 from pathlib import Path
 
 from ..errors import EoDlError, LabelError, SceneError
-from .discover import is_remote
+from .discover import is_remote, refuse_other_encodings
 from .gdal import open_dataset, registered_drivers
 from .vrt import check_vrt
 
@@ -239,6 +239,7 @@ def _remote_driver(path: str) -> str:
 
 
 def _head(path: str, error: type[EoDlError]) -> bytes:
+    refuse_other_encodings(path, error)
     file = Path(path)
     if file.is_dir():
         raise error(f"{path}: is a folder; name a file")

@@ -233,6 +233,14 @@ def _read_errors(source: str) -> Iterator[None]:
         yield
     except LabelError:
         raise
+    except UnicodeDecodeError as cause:
+        advice = "repair it, e.g. ogr2ogr OUT.gpkg IN"
+        if source.lower().endswith(".shp"):
+            advice = "write its encoding into a text file of the same name that ends in .cpg, e.g. ISO-8859-1"
+        raise LabelError(
+            f"{source}: a name of a field or a text is not in the encoding that the file states "
+            f"({_one_line(cause)[:160]}); {advice}"
+        ) from cause
     except (
         DataSourceError,
         pyogrio.errors.DataLayerError,

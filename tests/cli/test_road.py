@@ -61,25 +61,6 @@ def test_errors_are_events_too(eo_dl_cli: Cli, world: World, tmp_path: Path) -> 
     assert json.loads(said.out.splitlines()[-1])["event"] == "error"
 
 
-@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (MemoryError, None)])
-def test_exit_codes(
-    eo_dl_cli: Cli,
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
-    error: type[BaseException],
-    code: int | None,
-) -> None:
-    def stop(*args: object, **options: object) -> None:
-        raise error
-
-    monkeypatch.setattr("eo_dl.io.scene.open_scenes", stop)
-    if code is None:
-        with pytest.raises(error):  # a bug is never dressed up as bad input
-            eo_dl_cli("inspect", world.scene)
-    else:
-        assert eo_dl_cli("inspect", world.scene).code == code
-
-
 @pytest.mark.parametrize("what", ["scene", "labels", "chips", "model"])
 def test_inspect_shows_every_kind_of_file(eo_dl_cli: Cli, world: World, what: str) -> None:
     said = eo_dl_cli("inspect", getattr(world, what), "--json")

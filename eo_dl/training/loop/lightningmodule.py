@@ -47,13 +47,12 @@ from ..setup.sampler import EpochPlan
 from ..trainconfig import TrainConfig
 from .ema import AveragedWeights
 from .optimizers import make_optimizer, plateau_drops, rate_at, restore_optimizer, set_rate
-from .stopping import TERMINATED, StopRequest
+from .stopping import EXIT_CODES, StopRequest
 
 log = logging.getLogger(__name__)
 
 _TIME_UNITS = 10_000.0
 """What stands for the updates in all where a run is limited by time."""
-_SIGTERM_EXIT_CODE = 143  # 128 + SIGTERM, as shells count
 
 
 @dataclass(frozen=True)
@@ -364,8 +363,7 @@ class TrainingModule(lightning.LightningModule):
             advice = f"continue from step {steps[-1]} with the same command and `resume`"
         state = self.inputs.state
         error = Cancelled(f"{reason} after step {state.step} of {self._expected_steps()}; {advice}")
-        if reason == TERMINATED:
-            error.exit_code = _SIGTERM_EXIT_CODE
+        error.exit_code = EXIT_CODES.get(reason, error.exit_code)
         raise error
 
     def _culprits(self, batch: Batch) -> list[str]:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that training answers between two steps."""
+"""Ctrl-C, SIGTERM and SIGHUP as a request that training answers between two steps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-INTERRUPTED, TERMINATED = "interrupted", "terminated"
+INTERRUPTED, TERMINATED, HUNG_UP = "interrupted", "terminated", "the terminal was closed"
+EXIT_CODES = {INTERRUPTED: 130, TERMINATED: 143, HUNG_UP: 129}
+"""Exit code of a run that stopped for a reason: 128 + the number of the signal, as shells count."""
+_REASONS = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}
 
 
 class StopRequest:
-    """True once a signal arrived; `reason` is `INTERRUPTED` or `TERMINATED`."""
+    """True once a signal arrived; `reason` is a key of `EXIT_CODES`."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
@@ -23,7 +26,8 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Inside the block, the first SIGINT or SIGTERM sets the request; a second one ends the process as usual.
+    """Inside the block, the first SIGINT, SIGTERM or SIGHUP sets the request; a second one ends the process
+    as usual. A signal that is ignored, as SIGHUP under nohup, stays ignored.
 
     Outside the main thread, where Python allows no handlers, the request is never set.
     """
@@ -31,11 +35,15 @@ def stop_on_signals() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    handlers_before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers_before = {}
+    for name in _REASONS:
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            handlers_before[number] = signal.getsignal(number)
 
     def handle(number: int, frame: FrameType | None) -> None:
         if request.reason is None:
-            request.reason = INTERRUPTED if number == signal.SIGINT else TERMINATED
+            request.reason = _REASONS[signal.Signals(number).name]
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
