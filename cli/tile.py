@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--size",
-    help="Side of a chip: 256, 256px or 128m (default: 256; for images labelled as a whole, their size).",
+    help="Side of a chip: 256, 256px or 128m (default: 256, up to 512 if objects need it, down to 64 if "
+    "three splits need it; for images labelled as a whole, their size).",
     metavar="SIZE",
 )
 @click.option(

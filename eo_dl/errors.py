@@ -9,6 +9,7 @@
     |  |- ChipSetError             a chip set that is not one, or whose scenes moved or changed
     |  |- BundleError              a model file that is not one, is newer, or does not fit
     |  |- ConfigError              an option or configuration value
+    |  |  `- SplitError            ground too small for the splits that are wanted
     |  `- OutputExistsError (FileExistsError)
     |- MissingExtraError (ImportError) an optional package is not installed; names the extra to install
     |- DeviceError (RuntimeError)  a device that is not there
@@ -58,6 +59,10 @@ class BundleError(InputError):
 
 class ConfigError(InputError):
     """An option or a configuration value is unknown or out of range."""
+
+
+class SplitError(ConfigError):
+    """The ground is too small, or chips too large, for the splits that are wanted."""
 
 
 class OutputExistsError(InputError, FileExistsError):

@@ -17,7 +17,7 @@ from ..core.labelset import LabelSet
 from ..core.normalization import BandStatistics
 from ..core.progress import OnProgress
 from ..core.seeds import generator
-from ..errors import LabelError
+from ..errors import LabelError, SplitError
 from ..io.atomic import write_bytes
 from ..io.scene import Scene
 from ..io.sceneoptions import SceneOptions
@@ -48,6 +48,8 @@ from .splits import ChipsToSplit, Split, SplitChips, block_names, default_block_
 from .statistics import gap_notes, sample_size, statistics
 from .truth import SceneTruth
 from .writing import ChipWriter, why_write
+
+_MANY_CHIPS = 1000
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,9 @@ class TileJob:
     notes: tuple[str, ...]
     """What was done so far."""
 
+    least_labelled: int = 0
+    """Chips with labels that each split must have, unless there are `_MANY_CHIPS`."""
+
 
 def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
     """Make a chip set.
@@ -110,6 +115,7 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
 
     Raises:
         LabelError: No chip is left.
+        SplitError: A split gets too few chips.
         ConfigError: The options contradict the data.
     """
     drawn = draw_candidates(job.truths, job.regions, job.sampling, chip_px=job.chip_px, seed=job.seed)
@@ -121,6 +127,7 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
     unsplit = _records(job, valid)
     keep, keep_notes = _kept(job, unsplit)
     records, split = _split(job, unsplit, keep)
+    _check_labelled(job, records)
     used_tallies = [
         chip.tally for chip, record in zip(valid, records, strict=True) if record.counted_split == "train"
     ]
@@ -250,6 +257,22 @@ def _split(
     shared = ground.shared_ground([record.counted_split for record in finished])
     assert not any(shared.values()), shared
     return finished, replace(split, shared_ground=shared)
+
+
+def _check_labelled(job: TileJob, records: Sequence[ChipRecord]) -> None:
+    """Raises `SplitError` where a split has too few chips with labels.
+
+    Of many chips as many are labelled as there is ground with labels: smaller chips would not help.
+    """
+    if len(records) >= _MANY_CHIPS:
+        return
+    for name in job.split.names:
+        labelled = sum(not record.empty for record in records if record.counted_split == name)
+        if labelled < job.least_labelled:
+            raise SplitError(
+                f"{job.labels.source}: {labelled} chips of {job.chip_px} px with labels in {name}, "
+                f"expected at least {job.least_labelled}"
+            )
 
 
 def _scene_blocks(

@@ -21,7 +21,7 @@ import numpy as np
 import shapely
 
 from ..core.arraytypes import BoolArray, Float64Array
-from ..errors import ConfigError
+from ..errors import ConfigError, SplitError
 from .chiprecord import SplitName
 from .conflicts import ChipGround, gave_way
 from .places import Place
@@ -98,6 +98,13 @@ class Split:
                 "`split_like`: holds out the ground of another chip set, and `folds` makes new splits; give "
                 "one of them"
             )
+
+    @property
+    def names(self) -> tuple[SplitName, ...]:
+        """The splits that get chips."""
+        if self.folds is not None:
+            return _NAMES[:2] if self.folds == 2 else _NAMES
+        return tuple(name for name, share in zip(_NAMES, self.shares, strict=True) if share > 0)
 
     def block_side_px(self, chip_px: int, gsd_m: float | None) -> int | None:
         """Side of a block in pixels of the chips; None for the default.
@@ -216,14 +223,14 @@ def split_chips(chips: ChipsToSplit, split: Split, *, chip_px: int, seed: int) -
         seed: Same seed, same splits.
 
     Raises:
-        ConfigError: There are too few blocks, or the guard leaves a split without chips.
+        SplitError: There are too few blocks, or the guard leaves a split without chips.
     """
     block_count = len(set(chips.blocks))
     parts = "splits" if split.folds is None else "folds"
     part_count = split.folds or sum(share > 0 for share in split.shares)
     if block_count < part_count:
         plural = "s" if block_count > 1 else ""
-        raise ConfigError(
+        raise SplitError(
             f"the chips lie in {block_count} block{plural} of ground, too few for {part_count} {parts}; use "
             "smaller chips or blocks (`size`, `block_m`), more scenes, or train alone as `split` (100,0,0)"
         )
@@ -325,14 +332,11 @@ def fold_validated_on(val_fold: int, count: int) -> int:
 
 
 def _check_filled(splits: Sequence[SplitName], keep: BoolArray, split: Split) -> None:
-    if split.folds is None:
-        wanted = [name for name, share in zip(_NAMES, split.shares, strict=True) if share > 0]
-    else:
-        wanted = list(_NAMES[:2] if split.folds == 2 else _NAMES)
+    wanted = split.names
     filled = {name for name, is_kept in zip(splits, keep, strict=True) if is_kept}
     missing = [name for name in wanted if name not in filled]
     if missing:
-        raise ConfigError(
+        raise SplitError(
             f"no chip is left for {' and '.join(missing)} once chips of two splits share no ground; use "
             "smaller chips (`size`), less overlap (`overlap_px`) or a smaller guard (`guard_px`)"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import shapely
@@ -12,6 +12,7 @@ from ..core.daskcluster import check_cluster
 from ..core.imagelabels import WholeImageLabels
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
+from ..errors import SplitError
 from ..io.atomic import atomic_folder, refuse_existing
 from ..io.discover import host_of
 from ..io.scene import Scene, SceneSources
@@ -21,9 +22,9 @@ from .build import TileJob, make_chip_set
 from .chipset import ChipSet, open_chip_set
 from .manifest import MANIFEST, typed_hosts
 from .sampling import Sampling
+from .sizechoice import SIZES_PX, USUAL_PX, ObjectSizes, SizeTrial, gsd_note, size_trials
 from .splits import Split
 from .tileinputs import (
-    DEFAULT_PX,
     chip_size,
     common_gsd,
     common_side,
@@ -60,7 +61,8 @@ def tile(
         scenes: Opened scenes, paths, folders or patterns. All are read with the bands of the first one.
         labels: The labels, or their path.
         out: Folder of the chip set.
-        size_px: Side of a chip, pixels (default: 256; for images labelled as a whole, the size of most).
+        size_px: Side of a chip, pixels (default: 256, or up to 512 if objects need it, and down to 64 if
+            three splits need it; for images labelled as a whole, the size of most).
         size_m: Side of a chip on the ground, metres, in place of `size_px`.
         gsd_m: Resample scenes to this GSD, metres, when they are read (default: each scene's own).
         annotated: Polygons in which the labels are complete; ground outside is ignored, not background.
@@ -192,10 +194,11 @@ def _tile(
     label_set = read_labels(labels)
     of_whole_images = isinstance(label_set, WholeImageLabels)
     ready, notes = prepare_scenes(scenes, wanted.gsd_m, below=of_whole_images)
-    default_px = common_side(ready) if of_whole_images else DEFAULT_PX
-    chip_px = chip_size(ready, wanted.size_px, wanted.size_m, wanted.gsd_m, default_px)
+    default_px = common_side(ready) if of_whole_images else None
+    stated_px = chip_size(ready, wanted.size_px, wanted.size_m, wanted.gsd_m, default_px)
     chips_gsd_m = common_gsd(ready, wanted.gsd_m)
-    split.block_side_px(chip_px, chips_gsd_m)  # refuses blocks that cannot be, before the work begins
+    # refuses blocks that cannot be, before the work begins
+    split.block_side_px(min(SIZES_PX) if stated_px is None else stated_px, chips_gsd_m)
 
     if wanted.annotated is not None:
         label_set = with_annotated(label_set, wanted.annotated, ready)
@@ -206,7 +209,7 @@ def _tile(
         labels=matched.labels,
         truths=truths,
         regions=_regions(truths, region_in(sampling.aoi, ready)),
-        chip_px=chip_px,
+        chip_px=USUAL_PX if stated_px is None else stated_px,
         gsd_m=chips_gsd_m,
         sampling=sampling,
         split=split,
@@ -218,9 +221,55 @@ def _tile(
         on_progress=on_progress,
         notes=(*notes, *matched.labels.notes),
     )
+    if stated_px is None:
+        _make_with_chosen_size(job, out, overwrite, gsd_is_stated=wanted.gsd_m is not None)
+    else:
+        _make(job, out, overwrite)
+    return _open_again(out, ready, matched.labels)
+
+
+def _make(job: TileJob, out: Path, overwrite: bool) -> None:
     with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
         make_chip_set(job, folder, out)
-    return _open_again(out, ready, matched.labels)
+
+
+def _make_with_chosen_size(job: TileJob, out: Path, overwrite: bool, gsd_is_stated: bool) -> None:
+    """Make a chip set with the best size of chips that leaves enough for each split."""
+    sizes = ObjectSizes.of(job.truths)
+    coarser = None if gsd_is_stated else gsd_note(sizes, job.gsd_m)
+    further_notes = () if coarser is None else (coarser,)
+    scene_px = max(max(scene.grid.height, scene.grid.width) for scene in job.scenes)
+    trials = [trial for trial in size_trials(sizes, scene_px) if _can_be_tried(job, trial)]
+    if not trials:
+        _make(job, out, overwrite)  # which says what is wrong with the other options
+        return
+    refused: SplitError | None = None
+    for trial in trials:
+        note = f"chips of {trial.chip_px} px, {trial.why}; change it with `size`"
+        tried = replace(
+            job,
+            chip_px=trial.chip_px,
+            least_labelled=trial.least_labelled,
+            notes=(*job.notes, note, *further_notes),
+        )
+        try:
+            _make(tried, out, overwrite)
+        except SplitError as error:
+            refused = error
+        else:
+            return
+    smallest_px = trials[-1].chip_px
+    raise SplitError(
+        f"{job.scenes[0].path}: the labelled ground is too small for {len(job.split.names)} splits, even "
+        f"with chips of {smallest_px} px; add scenes or labels, or use all for training (100,0,0 as `split`)"
+    ) from refused
+
+
+def _can_be_tried(job: TileJob, trial: SizeTrial) -> bool:
+    """Whether chips of a size fit the other options."""
+    block_px = job.split.block_side_px(min(SIZES_PX), job.gsd_m)
+    fits_blocks = block_px is None or trial.chip_px <= block_px
+    return fits_blocks and trial.chip_px > job.sampling.overlap_px
 
 
 def _open_again(chips: str | Path, scenes: Sequence[Scene], labels: LabelSet) -> ChipSet:

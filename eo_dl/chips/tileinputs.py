@@ -25,9 +25,6 @@ from ..errors import BandError, ConfigError, InputError, LabelError
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..io.vectorlayers import read_layer
 
-DEFAULT_PX = 256
-"""Side of a chip, unless stated otherwise."""
-
 _GSD_TOLERANCE = 0.25  # scenes that differ by more are reported
 _GSD_TOLERANCE_IN_METRES = 0.05  # chips of a size in metres need scenes of nearly one GSD
 _LEAST_PX, _MOST_PX = 8, 8192
@@ -113,16 +110,16 @@ def chip_size(
     size_px: int | None,
     size_m: float | None,
     gsd_m: float | None,
-    default_px: int = DEFAULT_PX,
-) -> int:
-    """Side of a chip, pixels.
+    default_px: int | None = None,
+) -> int | None:
+    """Side of a chip, pixels; None if it is to be chosen.
 
     Args:
         scenes: The scenes.
         size_px: The wanted side in pixels.
         size_m: The wanted side in metres.
         gsd_m: The GSD that scenes are resampled to; None: their own.
-        default_px: The side if none is wanted.
+        default_px: The side if none is wanted; None: to be chosen.
 
     Raises:
         ConfigError: The side is out of range, or a different number of pixels in each scene.
@@ -132,6 +129,8 @@ def chip_size(
     side_px = default_px if size_px is None else size_px
     if size_m is not None:
         side_px = round(size_m / _one_gsd(scenes, size_m, gsd_m))
+    if side_px is None:
+        return None
     if not _LEAST_PX <= side_px <= _MOST_PX:
         raise ConfigError(f"`size`: a chip has {_LEAST_PX} to {_MOST_PX} px a side, found {side_px}")
     return side_px

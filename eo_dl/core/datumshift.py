@@ -21,6 +21,7 @@ from .arraytypes import Float64Array
 
 _LONLAT = CRS.from_epsg(4326)
 _WHOLE_WORLD = (-180.0, -90.0, 180.0, 90.0)
+_ROUNDING = 1.05  # accuracies are stated in whole metres
 _STEP_DEG = 0.5  # areas are rounded outwards to it, so that one answer serves many
 
 LonLatBounds = tuple[float, float, float, float]
@@ -43,6 +44,10 @@ class RoughShift:
     def within(self, most_m: float) -> bool:
         """Whether the way that is taken is accurate to `most_m` metres, as far as is known."""
         return self.accuracy_m is not None and self.accuracy_m <= most_m
+
+    def loses_at_most(self, most_m: float) -> bool:
+        """Whether the best way is more accurate than the one taken by `most_m` metres (rounded) at most."""
+        return self.accuracy_m is not None and self.accuracy_m - self.best_m <= _ROUNDING * most_m
 
     def describe(self, source: CRS, target: CRS, gsd_m: float | None) -> str:
         """What is wrong and which file cures it, for messages."""

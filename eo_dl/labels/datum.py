@@ -16,6 +16,9 @@ def shift_note(
 ) -> str | None:
     """A note on a change of datum that is rough but good enough; None where there is none.
 
+    Good enough is a change that is accurate to a pixel, or that is worse than the best one by a pixel at
+    most: then nobody could place the labels much better.
+
     Args:
         crs: CRS of the labels.
         scene: The scene.
@@ -34,7 +37,7 @@ def shift_note(
         return None
     gsd_m = scene.grid.gsd_m
     said = shift.describe(crs, scene.grid.crs, gsd_m)
-    if accept_m is None and shift.within(gsd_m or 0.0):
+    if accept_m is None and (shift.within(gsd_m or 0.0) or shift.loses_at_most(gsd_m or 0.0)):
         return said
     if accept_m is not None and (shift.accuracy_m is None or shift.within(accept_m)):
         return f"{said}; accepted by `accept_shift_m`"

@@ -17,6 +17,7 @@ from ...core.classes import IGNORE_ID
 from ...core.wording import listed
 from ...errors import LabelError
 from ..classrequest import value_text
+from .nestedfields import FieldValues, finest_field
 
 NO_FIELD = "none"
 """As `class_field`: all features are of one class."""
@@ -28,7 +29,8 @@ SINGLE_CLASS = "object"
 
 _MOST_KINDS = 50
 _FEW_FEATURES = 20
-_CLASS_NAMES = re.compile(r"(class|label|category|cls)(_?(name|id))?|land_?cover", re.IGNORECASE)
+_VALUES_SHOWN = 3
+_CLASS_NAMES = re.compile(r"(class(es)?|labels?|category|cls)(_?(name|id))?|land_?cover", re.IGNORECASE)
 # Attributes that number, measure or describe features; none of them is a class unless it is named.
 _IDS = (
     "fid|ogc_fid|id|gid|uid|uuid|oid|objectid|index|ident|key|"
@@ -77,7 +79,7 @@ def class_column(
     Args:
         frame: The layer.
         class_field: The field; `NO_FIELD` and `FILE_FIELD` stand for no field, unless one is called so; None:
-            the only one that qualifies.
+            the only one that qualifies, or the finest of fields that describe one classification.
         source: The file, for messages.
         used: A field that a filter uses already, so that it is not the class.
 
@@ -97,10 +99,7 @@ def class_column(
     candidates = [name for name in names if name != used and _may_be_class(frame[name], name)]
     candidates = _without_numbers_of_names(frame, candidates)
     if len(candidates) > 1:
-        raise LabelError(
-            f"{source}: several fields could be the class: {listed(candidates, most=12)}; choose one with "
-            f"`class_field` (`class_field={NO_FIELD}`: all features are of one class)"
-        )
+        return _finest_column(frame, candidates, names, source)
     if not candidates:
         note = (
             f"no field could be the class: all features are of the class '{SINGLE_CLASS}'; otherwise set "
@@ -111,6 +110,37 @@ def class_column(
         f"class field {candidates[0]!r} detected, the only one that qualifies; change it with `class_field`"
     )
     return replace(_column(frame, candidates[0], names, source), note=note)
+
+
+def _finest_column(
+    frame: geopandas.GeoDataFrame, candidates: Sequence[str], names: Sequence[str], source: str
+) -> ClassColumn:
+    """The field that all other candidates only number, rename or group."""
+    fields = [_field_values(frame, name) for name in candidates]
+    finest = finest_field(fields)
+    if finest is None:
+        shown = [f"{field.name} ({_some_values(field)})" for field in fields]
+        raise LabelError(
+            f"{source}: several fields could be the class: {listed(shown, most=12)}; choose one with "
+            f"`class_field` (`class_field={NO_FIELD}`: all features are of one class)"
+        )
+    others = listed([name for name in candidates if name != finest], most=12)
+    note = (
+        f"class field {finest!r} chosen: {others} only number, rename or group its classes; change it with "
+        "`class_field`"
+    )
+    return replace(_column(frame, finest, names, source), note=note)
+
+
+def _field_values(frame: geopandas.GeoDataFrame, name: str) -> FieldValues:
+    texts = _texts_of(frame[name])
+    are_numbers = all(re.fullmatch(r"-?\d+", text) for text in texts if text is not None)
+    return FieldValues(name, texts, not are_numbers, _CLASS_NAMES.fullmatch(name) is not None)
+
+
+def _some_values(field: FieldValues) -> str:
+    values = dict.fromkeys(value for value in field.values if value is not None)
+    return listed(list(values), most=_VALUES_SHOWN)
 
 
 def _may_be_class(column: pd.Series, name: str) -> bool:
