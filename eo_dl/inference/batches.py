@@ -154,14 +154,17 @@ def _is_active(cell: Cell, strips: list[PixelStrip], aoi: Aoi | None) -> bool:
     """True if the cell's keep window holds a valid pixel (in the AOI)."""
     if aoi is not None and not aoi.touches(cell.keep):
         return False
-    keep = cell.keep
-    parts = []
+    wanted = None if aoi is None else aoi.mask(cell.keep)
     for strip in strips:
-        top, bottom = max(keep.row - strip.row0, 0), max(keep.row1 - strip.row0, 0)
-        parts.append(strip.valid[top:bottom, keep.col - strip.col0 : keep.col1 - strip.col0])
-    if aoi is None:
-        return any(bool(part.any()) for part in parts)
-    return bool((np.concatenate(parts) & aoi.mask(keep)).any())
+        common = cell.keep.intersection(strip.window)
+        if common is None:
+            continue
+        valid = strip.valid[common.relative_to(strip.window).slices]
+        if wanted is not None:
+            valid = valid & wanted[common.relative_to(cell.keep).slices]
+        if valid.any():
+            return True
+    return False
 
 
 def _filled(
@@ -179,19 +182,17 @@ def _filled(
 
 def _fill(pixels: AnyArray, valid: BoolArray, cell: Cell, strips: list[PixelStrip], filler: Filler) -> None:
     """Fill one chip: `pixels` (C, size, size) and `valid` (size, size). Padding is 0 and not valid."""
-    read, first = cell.read, strips[0]
-    cols = slice(read.col - first.col0, min(read.col1, first.col1) - first.col0)
-    width = cols.stop - cols.start
-    if width < read.width or strips[-1].row1 < read.row1:
+    read = cell.read
+    if max(strip.window.col1 for strip in strips) < read.col1 or strips[-1].row1 < read.row1:
         pixels[...] = 0
         valid[...] = False
     for strip in strips:
-        row0, row1 = max(strip.row0, read.row), min(strip.row1, read.row1)
-        if row1 <= row0:
+        common = read.intersection(strip.window)
+        if common is None:
             continue
-        into = slice(row0 - read.row, row1 - read.row)
-        source = slice(row0 - strip.row0, row1 - strip.row0)
-        filler.fill(pixels[:, into, :width], strip.pixels[:, source, cols])
-        valid[into, :width] = strip.valid[source, cols]
+        into_rows, into_cols = common.relative_to(read).slices
+        rows, cols = common.relative_to(strip.window).slices
+        filler.fill(pixels[:, into_rows, into_cols], strip.pixels[:, rows, cols])
+        valid[into_rows, into_cols] = strip.valid[rows, cols]
     if not valid.all():
         np.copyto(pixels, np.zeros((), pixels.dtype), where=~valid)

@@ -13,9 +13,11 @@ so that the next run finds it.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -28,9 +30,10 @@ from ..core.progress import OnProgress
 from ..io.aoi import Aoi
 from ..io.gdal import small_cache
 from .backends.backend import Backend, EngineFacts, Scaling, check_raw
-from .batches import BufferPool, CellBatch, Filler, cell_groups, group_window, make_batches
+from .batches import BufferPool, CellBatch, Filler, make_batches
 from .chipdecoders import Decoder
-from .strips import PixelSource, RowReader, StripReader, WindowReader, strip_rows
+from .strips import PixelSource, RowReader, StripReader, strip_rows
+from .superblocks import PixelLayout, SuperBlockReader, SuperBlocks
 
 T = TypeVar("T")
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -39,8 +42,8 @@ _DEPTH = 2
 _BUFFERS = 4
 _BATCH_BYTES = 256 * 2**20
 _AHEAD_BYTES = 64 * 2**20
-_ROW_BYTES = 256 * 2**20
-"""A row of chips with more stored pixels is read in windows."""
+_HELD_BYTES = 48 * 2**20
+"""Rows of blocks that take more memory than this wait in a file."""
 
 
 class Sink(Protocol, Generic[T_contra]):
@@ -70,6 +73,8 @@ class Source:
     """Rows of a block in the file, in working pixels."""
     threads: int
     """Number of threads that may read at once."""
+    block_cols: int = 512
+    """Columns of a block in the file, in working pixels."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class ChipJob:
     """The AOI in working pixels."""
     name: str = "model"
     """Name of the model, for messages."""
+    scratch: Path = Path(tempfile.gettempdir())
+    """Folder for the temporary file that a wide scene needs (`superblocks`)."""
     stop_row: int | None = None
     """The row of chips before which the run ends (None: the last one is run, too)."""
 
@@ -173,22 +180,44 @@ def _raw_output(backend: Backend, batch: CellBatch, job: ChipJob) -> Mapping[str
 
 
 def _pixels(job: ChipJob, first_row: int) -> AbstractContextManager[PixelSource]:
-    """The reader of a job: whole rows, unless a row of chips would take too much memory."""
-    source, grid = job.source, job.grid
-    pixel_bytes = len(source.bands) * np.dtype(source.dtype).itemsize
-    if grid.size_px * grid.width * pixel_bytes <= _ROW_BYTES:
+    """The reader of a job: whole rows, unless those of a row of chips would take too much memory."""
+    strip_height = strip_rows(job.source.block_rows)
+    held_rows = -(-(job.grid.size_px - 1) // strip_height) * strip_height + strip_height
+    if held_rows * _row_bytes(job) <= _HELD_BYTES:
         return _strips(job, first_row)
-    windows = (
-        group_window(grid, group)
-        for grid_row in range(first_row, job.end_row)
-        for group in cell_groups(grid, grid_row, job.batch_size)
+    return _super_blocks(job, first_row)
+
+
+def _row_bytes(job: ChipJob) -> int:
+    """Bytes of a row of stored pixels."""
+    return job.grid.width * len(job.source.bands) * np.dtype(job.source.dtype).itemsize
+
+
+def _super_blocks(job: ChipJob, first_row: int) -> SuperBlockReader:
+    source, grid = job.source, job.grid
+    layout = PixelLayout(
+        height=grid.height,
+        width=grid.width,
+        bands=len(source.bands),
+        dtype=np.dtype(source.dtype),
+        block_rows=source.block_rows,
+        block_cols=source.block_cols,
     )
-    return WindowReader(source.open_reader, windows, threads=source.threads)
+    blocks = SuperBlocks.of(layout)
+    blocks = SuperBlocks.of(replace(layout, height=_end_of_reading(job, blocks.rows)))
+    return SuperBlockReader(
+        source.open_reader,
+        blocks,
+        chip_px=grid.size_px,
+        first_row=max(grid.row_starts[first_row], 0),
+        threads=source.threads,
+        folder=job.scratch,
+    )
 
 
 def _strips(job: ChipJob, first_row: int) -> StripReader:
     source, rows = job.source, strip_rows(job.source.block_rows)
-    strip_bytes = rows * job.grid.width * len(source.bands) * np.dtype(source.dtype).itemsize
+    strip_bytes = rows * _row_bytes(job)
     ahead = int(np.clip(_AHEAD_BYTES // strip_bytes, 1, source.threads + 1))
     return StripReader(
         source.open_reader,

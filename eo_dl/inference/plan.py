@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -137,6 +138,7 @@ def make_plan(
         batch_size=size,
         aoi=working_aoi,
         name=str(bundle.path),
+        scratch=Path(os.environ.get("TMPDIR") or out.parent),
     )
     plan = Plan(
         bundle=bundle,
@@ -173,10 +175,12 @@ def _object_tags(plan: Plan) -> dict[str, str]:
 
 
 def _source(scene: Scene, workers: int | None) -> Source:
-    rows = max(1, round(scene.file.block_px[0] * scene.grid.height / scene.native.height))
+    block_height, block_width = scene.file.block_px
+    rows = max(1, round(block_height * scene.grid.height / scene.native.height))
+    cols = max(1, round(block_width * scene.grid.width / scene.native.width))
     most = reader_threads() if workers is None else max(1, workers)
     threads = 1 if scene.file.driver in _SEQUENTIAL else most
-    return Source(lambda: SceneReader(scene), scene.bands, scene.dtype, rows, threads)
+    return Source(lambda: SceneReader(scene), scene.bands, scene.dtype, rows, threads, cols)
 
 
 def _tags(plan: Plan, backend: EngineFacts) -> dict[str, str]:

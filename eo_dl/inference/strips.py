@@ -5,15 +5,14 @@ Why strips and not one window per chip: neighbouring chips share rows, and GDAL'
 keep the blocks of a wide scene until the next row of chips; windows would decode every block two to four
 times.
 
-Of a very wide scene, though, even one row of chips would not fit in memory: `WindowReader` reads the window
-of each group of chips alone, and decodes blocks at its borders again.
+Strips of a wide scene would take too much memory; `superblocks` keeps them in a file.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -58,21 +57,22 @@ class PixelStrip:
     """First column."""
 
     @property
-    def col1(self) -> int:
-        """First column to the right."""
-        return self.col0 + int(self.valid.shape[1])
-
-    @property
     def row1(self) -> int:
         """First row below."""
         return self.row0 + len(self.valid)
+
+    @property
+    def window(self) -> Window:
+        """The window of the scene that the strip holds."""
+        height, width = self.valid.shape
+        return Window(self.col0, self.row0, int(width), int(height))
 
 
 class PixelSource(Protocol):
     """Hands out the pixels of groups of chips, from top to bottom and from left to right."""
 
     def part(self, window: Window) -> list[PixelStrip]:
-        """Strips that together hold a window inside the scene, from top to bottom."""
+        """Strips that do not overlap and together hold a window inside the scene."""
         ...
 
 
@@ -110,7 +110,7 @@ class StripReader:
         self._held: deque[PixelStrip] = deque()
         self._pending: deque[Future[PixelStrip]] = deque()
         self._ahead = ahead
-        self._handles = _Handles(open_reader)
+        self._handles = FileHandles(open_reader)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eo_dl-read")
 
     def __enter__(self) -> StripReader:
@@ -152,53 +152,7 @@ class StripReader:
         return PixelStrip(row0, pixels, valid)
 
 
-class WindowReader:
-    """Reads windows that are known in advance, a few of them ahead of need. A context manager.
-
-    Args:
-        open_reader: Opens a file handle for one reading thread.
-        windows: The windows in the order in which `part` will be asked for them.
-        threads: Number of reading threads.
-    """
-
-    def __init__(
-        self, open_reader: Callable[[], RowReader], windows: Iterator[Window], *, threads: int = 2
-    ) -> None:
-        self._windows, self._threads = windows, threads
-        self._pending: deque[Future[PixelStrip]] = deque()
-        self._handles = _Handles(open_reader)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eo_dl-read")
-
-    def __enter__(self) -> WindowReader:
-        for _ in range(self._threads):
-            self._submit()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._handles.close()
-
-    def part(self, window: Window) -> list[PixelStrip]:
-        """See `PixelSource`."""
-        strip = self._pending.popleft().result()
-        self._submit()
-        if Window.from_box(strip.col0, strip.row0, strip.col1, strip.row1) != window:
-            raise ValueError(f"windows were asked for in another order than announced: {window}")
-        return [strip]
-
-    def _submit(self) -> None:
-        window = next(self._windows, None)
-        if window is not None:
-            self._pending.append(self._pool.submit(self._read, window))
-
-    def _read(self, window: Window) -> PixelStrip:
-        pixels, valid = self._handles.of_this_thread().read_window(window)
-        return PixelStrip(window.row, pixels, valid, window.col)
-
-
-class _Handles:
+class FileHandles:
     """A file handle for each thread that asks."""
 
     def __init__(self, open_reader: Callable[[], RowReader]) -> None:

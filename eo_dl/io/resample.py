@@ -99,7 +99,8 @@ class Resampling:
         row_index, col_index = row_index - source.row, col_index - source.col
         share: FloatArray = np.ones((window.height, window.width), np.float32)
         if not valid.all():
-            share = _weighted(valid, row_index, row_weight, col_index, col_weight)
+            # What is lost is summed: exactly 0 where nothing is, as in a window without any invalid pixel.
+            share = 1 - _weighted(~valid, row_index, row_weight, col_index, col_weight)
         good = share >= 0.5 - 1e-5
         divisor = np.where(good, share, share.dtype.type(1))
         out = np.zeros((len(pixels), window.height, window.width), pixels.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from eo_dl.core.chipgrid import Cell, ChipGrid
 from eo_dl.core.normalization import Normalization
 from eo_dl.core.window import Window
 from eo_dl.inference.backends.backend import Scaling, numpy_buffer
-from eo_dl.inference.batches import BufferPool, Filler, cell_groups, group_window, groups, make_batches
-from eo_dl.inference.strips import StripReader, WindowReader, strip_rows
+from eo_dl.inference.batches import BufferPool, Filler, groups, make_batches
+from eo_dl.inference.strips import StripReader, strip_rows
+from eo_dl.inference.superblocks import PixelLayout, SuperBlockReader, SuperBlocks
 
 BANDS = BandSet((Band("red", 1, scale=0.5, offset=-3.0), Band("nir", 2, scale=0.1)))
 
@@ -56,12 +58,12 @@ def raster(height: int, width: int, seed: int = 0) -> Rows:
     st.integers(1, 5),
     st.integers(1, 40),
     st.integers(0, 99),
-    st.booleans(),
+    st.integers(0, 20),
 )
 def test_every_chip_holds_its_pixels_normalised(
-    height: int, width: int, size: int, margin: int, batch: int, rows: int, seed: int, by_window: bool
+    height: int, width: int, size: int, margin: int, batch: int, rows: int, seed: int, block_cols: int
 ) -> None:
-    """Whether whole rows are read, or the window of each group of chips."""
+    """Whether whole rows are held, or super-blocks of them wait in a file."""
     margin = min(margin, (size - 1) // 2)
     grid, source = ChipGrid(height, width, size, margin), raster(height, width, seed)
     normalization = Normalization((10.0, 20.0), (3.0, 7.0))
@@ -72,14 +74,12 @@ def test_every_chip_holds_its_pixels_normalised(
     valid[:height, :width] = source.valid
     pool = BufferPool([numpy_buffer(batch, 2, size, "float32")])
     seen: list[Cell] = []
-    windows = (
-        group_window(grid, group)
-        for grid_row in range(grid.shape[0])
-        for group in cell_groups(grid, grid_row, batch)
-    )
-    reader: StripReader | WindowReader = StripReader(lambda: source, height, rows, threads=1)
-    if by_window:
-        reader = WindowReader(lambda: source, windows, threads=1)
+    reader: StripReader | SuperBlockReader = StripReader(lambda: source, height, rows, threads=1)
+    if block_cols:
+        layout = PixelLayout(height, width, 2, np.dtype("uint16"), rows, block_cols)
+        blocks = SuperBlocks(layout, rows, block_cols)
+        folder = Path(tempfile.gettempdir())
+        reader = SuperBlockReader(lambda: source, blocks, chip_px=size, threads=1, folder=folder)
     with reader:
         for made in make_batches(reader, grid, Filler(scaling.gain, scaling.shift), pool, batch_size=batch):
             seen += made.cells

@@ -112,25 +112,6 @@ def test_odd_grids_are_kept(
         assert np.array_equal(found.read(1), truth) and found.transform == transform
 
 
-def test_a_scene_too_wide_for_whole_rows_gives_the_same_bytes(
-    tmp_path: Path,
-    make_bundle: Make,
-    write_scene: Write,
-    use_engine: Callable,
-    engines: dict,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    bundle, truth = make_bundle(), classes_of(90, 210)
-    use_engine(engines["echo"], bundle)
-    scene = write_scene(tmp_path / "scene.tif", truth, nodata=3, block_px=16)
-    for name in ("whole", "windows"):
-        (tmp_path / name).mkdir()
-    whole = predict(bundle, scene, out=tmp_path / "whole" / "map.tif")
-    monkeypatch.setattr("eo_dl.inference.engine._ROW_BYTES", 0)
-    by_window = predict(bundle, scene, out=tmp_path / "windows" / "map.tif")
-    assert whole.path.read_bytes() == by_window.path.read_bytes()
-
-
 def test_probabilities_come_back_to_the_quantum(
     tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
 ) -> None:

@@ -77,6 +77,19 @@ def resampled(grid, pixels, valid, window):
     return grid.apply(pixels[(slice(None), *source.slices)], valid[source.slices], window, source)
 
 
+def test_a_window_without_a_hole_is_the_same_in_a_scene_with_one():
+    """Weights of 1/3 and 1/7 do not add up to 1 in float32; a whole window must not differ by that."""
+    pixels = np.random.default_rng(0).random((1, 70, 70)).astype(np.float32)
+    valid = np.ones((70, 70), bool)
+    valid[:9, :9] = False
+    for out in range(20, 70):
+        grid = Resampling(Axis(out, 70), Axis(out, 70))
+        whole, _ = resampled(grid, pixels, valid, Window(0, 0, out, out))
+        part, _ = resampled(grid, pixels, valid, Window(out // 2, out // 2, out // 3, out // 3))
+        cut = slice(out // 2, out // 2 + out // 3)
+        assert np.array_equal(part, whole[:, cut, cut])
+
+
 def test_whole_factor_is_the_mean_of_valid_pixels():
     random = np.random.default_rng(1)
     pixels = random.normal(0, 1, (1, 12, 8)).astype("float32")
