@@ -15,6 +15,7 @@ from ..core.progress import OnProgress, silent
 from ..errors import SplitError
 from ..io.atomic import atomic_folder, refuse_existing
 from ..io.discover import host_of
+from ..io.outputlock import locks_output
 from ..io.scene import Scene, SceneSources
 from ..labels.coverage import match_labels
 from ..labels.reading import read_labels
@@ -35,6 +36,7 @@ from .tileinputs import (
 from .truth import SceneTruth
 
 
+@locks_output
 def tile(
     scenes: SceneSources,
     labels: LabelSet | str | Path,
@@ -99,6 +101,7 @@ def tile(
     return _tile(scenes, labels, Path(out), wanted, overwrite, on_progress)
 
 
+@locks_output
 def tile_on_cluster(
     scenes: SceneSources,
     labels: LabelSet | str | Path,

@@ -22,6 +22,7 @@ from ..core.htmlcard import grid_table
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
 from ..errors import BundleError, ChipSetError, ConfigError, OutputExistsError
+from ..io.outputlock import locks_output
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..io.yamlfiles import parse_yaml
 from ..labels.labeloptions import LabelOptions
@@ -88,6 +89,7 @@ class Retrained:
         )
 
 
+@locks_output
 def retrain(
     model: Bundle | str | Path,
     chips: ChipSet | str | Path,

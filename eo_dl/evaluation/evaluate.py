@@ -13,6 +13,7 @@ from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, LabelError
 from ..inference.prediction import Prediction
 from ..io.atomic import refuse_existing
+from ..io.outputlock import locks_output
 from ..labels.placement import with_own_paths
 from ..labels.reading import read_labels
 from .chipreport import measure_chips
@@ -25,6 +26,7 @@ from .predictionfiles import parts_of
 from .report import Report
 
 
+@locks_output
 def evaluate(
     prediction: Prediction | str | Path,
     truth: LabelSet | str | Path,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatch
@@ -16,8 +15,10 @@ from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
 from ..core.wording import listed
 from ..errors import ConfigError, LabelError, OutputExistsError
-from ..io.atomic import atomic_file, atomic_folder, refuse_existing, write_bytes
+from ..io.atomic import atomic_file, atomic_folder, disk_errors, refuse_existing, work_folder, write_bytes
+from ..io.outputlock import locks_output
 from ..io.scene import Scene, SceneSources, open_scenes
+from ..io.workfolder import MARK, make_marked_folder, remove_marked_folder
 from ..labels.formats.annotations import Annotations, Losses
 from ..labels.formats.formatlist import written_format, written_formats
 from ..labels.formats.labelformat import WrittenFormat
@@ -30,6 +31,7 @@ from .placing import place_on_scenes
 from .writtenlabels import WrittenLabels
 
 
+@locks_output
 def convert_labels(
     source: LabelFiles,
     *,
@@ -184,13 +186,17 @@ def write_annotations(
 @contextlib.contextmanager
 def _placed_beside(out: Path, single_file: str, overwrite: bool) -> Iterator[Path]:
     """A temporary folder; then its file `single_file` becomes `out`, and other files lie beside `out`."""
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".part.d", dir=out.parent) as name:
-        folder = Path(name)
+    folder = work_folder(out)
+    with disk_errors(out):
+        make_marked_folder(folder)
+    try:
         yield folder
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARK):
             target = out if path.name == single_file else out.with_name(path.name)
             with atomic_file(target, overwrite=overwrite) as temporary:
                 write_bytes(temporary, path.read_bytes())
+    finally:
+        remove_marked_folder(folder)
 
 
 def _refuse_other_content(out: Path, written: WrittenFormat) -> None:

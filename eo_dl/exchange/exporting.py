@@ -24,6 +24,7 @@ from ..core.pixellabels import PixelLabels
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, LabelError
 from ..io.atomic import atomic_folder, refuse_existing
+from ..io.outputlock import locks_output
 from ..labels.classcover import class_mask
 from ..labels.coverage import match_labels
 from ..labels.formats.annotations import NO_SPLIT, Annotations, LabelledImage, LabelledObject, Losses
@@ -77,6 +78,7 @@ class ExportedLabels:
         )
 
 
+@locks_output
 def export_labels(
     chips: ChipSet | str | Path,
     *,

@@ -11,6 +11,7 @@ from ..core.maplabels import MapLabels
 from ..core.rasterlabels import RasterLabels
 from ..core.wording import listed
 from ..errors import ConfigError, LabelError
+from ..io.outputlock import locks_output
 from ..io.scene import Scene, open_scene
 from ..labels.formats.annotations import Losses
 from ..labels.formats.formatlist import format_of_written, written_formats
@@ -27,6 +28,7 @@ from .placing import place_labels, place_map_labels
 from .writtenlabels import WrittenLabels
 
 
+@locks_output
 def import_labels(
     source: LabelFiles,
     *,

@@ -28,6 +28,7 @@ from ..core.arraytypes import AnyArray, Float32Array
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError, ExportError
 from ..io.atomic import refuse_existing
+from ..io.outputlock import locks_output
 from ..modelspec import Int8Spec
 from ..tasks import OBJECTS, RASTER
 from ..tasks.codecs import Answer
@@ -40,6 +41,7 @@ _QUANTIZED = ["Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Relu", "MaxPool
 _MADE_AGAIN = {SPEC, WEIGHTS, CARD, ITEM, ONNX}
 
 
+@locks_output
 def quantize_model(
     model: Bundle | str | Path,
     chips: ChipSet | str | Path,

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from ..bundle import ONNX, Bundle, load_model
 from ..errors import ConfigError
 from ..io.atomic import atomic_file, refuse_existing, write_bytes
+from ..io.outputlock import locks_output
 from .deepnessgraph import deepness_graph
 from .hubfolder import write_hub_folder
 from .modelcontract import plain_graph
@@ -16,6 +17,7 @@ ExportTarget = Literal["onnx", "deepness", "huggingface"]
 EXPORT_TARGETS: tuple[str, ...] = get_args(ExportTarget)
 
 
+@locks_output
 def export_model(
     model: Bundle | str | Path, out: str | Path, *, target: ExportTarget = "onnx", overwrite: bool = False
 ) -> Path:

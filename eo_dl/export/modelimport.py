@@ -15,6 +15,7 @@ from ..core.bands import Band, BandSet, canonical_name
 from ..core.classes import ClassInfo, ClassSet, default_color
 from ..errors import BundleError, ConfigError
 from ..io.atomic import refuse_existing
+from ..io.outputlock import locks_output
 from ..modelspec import ModelSpec, NormalizationSpec, Provenance, band_specs, class_specs
 from ..tasks import OBJECTS, load_task
 from ..version import __version__
@@ -63,6 +64,7 @@ class ForeignContract:
     """What a class map is made of: "probabilities" or "logits"; "auto": seen from an answer."""
 
 
+@locks_output
 def import_model(
     graph: str | Path,
     out: str | Path,

@@ -14,6 +14,7 @@ from ..io.atomic import refuse_existing
 from ..io.chiptables import TABLE_SUFFIX
 from ..io.discover import VECTOR_SUFFIXES
 from ..io.mapfolder import FolderJournal, outputs_in
+from ..io.outputlock import locks_output
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..networks.compute import Compute
 from ..tasks import CHIPS, RASTER
@@ -28,6 +29,7 @@ from .runplan import EngineRunner, kept_prediction, run_plan
 from .smallscenes import predict_scenes
 
 
+@locks_output
 def predict(
     model: Bundle | str | Path | Sequence[Bundle | str | Path],
     scenes: SceneSources,

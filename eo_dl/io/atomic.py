@@ -21,7 +21,8 @@ from typing import IO
 from ..errors import InputError, OutputExistsError, WriteError
 from .confined import open_to_write
 from .discover import refuse_other_encodings
-from .workfolder import make_marked_folder, unmark_folder
+from .outputlock import writer_lock
+from .workfolder import make_marked_folder, remove_marked_folder, unmark_folder
 
 _SYNC_THREADS = 8
 _RENAME_TRIES = 10
@@ -69,6 +70,7 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     if _is_occupied(target) and not overwrite:
         raise OutputExistsError(
             f"{target}: exists already; choose another name, or replace it with `overwrite=True`"
+            f"{_unfinished_beside(target)}"
         )
     parent = target.parent
     if not parent.is_dir():
@@ -84,17 +86,18 @@ def atomic_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A temporary path beside `path`, with the same suffix, to write to.
 
     It is renamed to `path` when the block ends normally and removed when it raises. Raises `WriteError` if
-    the disk or permissions prevent writing, and as `refuse_existing` does.
+    the disk or permissions prevent writing or another process writes `path`, and as `refuse_existing` does.
     """
     target = Path(path)
-    refuse_existing(target, overwrite)
-    temporary = part_name(target)
-    try:
-        with disk_errors(target):
-            yield temporary
-            publish(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writer_lock(target):
+        refuse_existing(target, overwrite)
+        temporary = part_name(target)
+        try:
+            with disk_errors(target):
+                yield temporary
+                publish(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -112,27 +115,30 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False, marker: str | No
     Raises:
         OutputExistsError: The folder exists and is not to be, or must not be, replaced.
         InputError: The parent folder does not exist.
-        WriteError: The disk or permissions prevent writing, or `PATH.part.d` is not ours.
+        WriteError: The disk or permissions prevent writing, another process writes it, or `PATH.part.d` is
+            not ours.
     """
     target = Path(path)
-    refuse_existing(target, overwrite)
-    if marker is not None and _is_occupied(target) and not (target / marker).is_file():
-        raise OutputExistsError(
-            f"{target}: holds no {marker}, so it was not written by eo_dl and is not overwritten; choose "
-            "another folder"
-        )
-    temporary = work_folder(target)
-    made = False
-    try:
-        with disk_errors(target):
-            make_marked_folder(temporary)
-            made = True
-            yield temporary
-            _replace_folder(temporary, target)
-            unmark_folder(target)
-    finally:
-        if made:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with writer_lock(target):
+        refuse_existing(target, overwrite)
+        if marker is not None and _is_occupied(target) and not (target / marker).is_file():
+            raise OutputExistsError(
+                f"{target}: holds no {marker}, so it was not written by eo_dl and is not overwritten; choose "
+                "another folder"
+            )
+        temporary = work_folder(target)
+        made = False
+        try:
+            with disk_errors(target):
+                make_marked_folder(temporary)
+                made = True
+                yield temporary
+                _replace_folder(temporary, target)
+                unmark_folder(target)
+        finally:
+            if made:
+                with contextlib.suppress(OSError):
+                    remove_marked_folder(temporary)
 
 
 def work_folder(target: Path) -> Path:
@@ -195,6 +201,15 @@ def disk_errors(target: str | Path) -> Iterator[None]:
         if error.errno in _DISK_ERRORS:
             raise write_failure(target, error) from error
         raise
+
+
+def _unfinished_beside(target: Path) -> str:
+    """A remark on unfinished work beside an output, which nothing clears while the output stays."""
+    folders = (work_folder(target), work_folder(target.with_name(f"{target.name}.pieces")))
+    names = " and ".join(folder.name for folder in folders if folder.is_dir())
+    if not names:
+        return ""
+    return f" ({names} beside it is left of a stopped run; delete it if you keep this output)"
 
 
 def _is_occupied(target: Path) -> bool:

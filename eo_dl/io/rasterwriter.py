@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from .atomic import disk_errors, part_name, publish, refuse_existing, write_byte
 from .cog import RasterFacts, assemble
 from .gate import sidecars
 from .gdal import quietly
+from .outputlock import run_lock
 from .qgisstyles import (
     CLASSES_TAG,
     MARK,
@@ -60,7 +62,7 @@ class RasterWriter:
 
     Raises:
         OutputExistsError: The file exists and `overwrite` is False.
-        WriteError: The file cannot be written, or does not read back.
+        WriteError: The file cannot be written, does not read back, or is being written by another process.
     """
 
     def __init__(
@@ -79,8 +81,6 @@ class RasterWriter:
         job_key: str | None = None,
     ) -> None:
         self.path = Path(path)
-        refuse_existing(self.path, overwrite)
-        _refuse_sidecars(self.path, overwrite)
         self._overwrite = overwrite
         self._classes = classes
         layout = RasterLayout(grid.height, grid.width, count, str(np.dtype(dtype)))
@@ -100,7 +100,12 @@ class RasterWriter:
         for name, values in (("descriptions", self.facts.descriptions), ("scales", self.facts.scales)):
             if len(values) not in (0, count):
                 raise ValueError(f"expected {count} {name}, found {len(values)}")
-        self._spill = Spill(self.path, layout, job_key)
+        with ExitStack() as stack:
+            stack.enter_context(run_lock(self.path))
+            refuse_existing(self.path, overwrite)
+            _refuse_sidecars(self.path, overwrite)
+            self._spill = Spill(self.path, layout, job_key)
+            self._lock = stack.pop_all()
 
     @property
     def done_rows(self) -> int:
@@ -124,13 +129,17 @@ class RasterWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            if error is None:
-                self._finish()
-        finally:
-            self._spill.close()
-        if error is None:
-            self._spill.remove()
+        with self._lock:
+            finished = False
+            try:
+                if error is None:
+                    self._finish()
+                    finished = True
+            finally:
+                if finished:
+                    self._spill.remove()
+                else:
+                    self._spill.close()
 
     def _finish(self) -> None:
         if self.done_rows != self.facts.layout.height:

@@ -1,7 +1,7 @@
 """Rows of an unfinished raster, kept on disk as raw numbers with a journal that says how far they go.
 
 `PATH.part.d/` holds `rows.bin` (row after row; within a row, band after band), `journal` (one entry per
-write: first row, number of rows, CRC-32 of the bytes), `job.json` (whose rows these are) and `lock`.
+write: first row, number of rows, CRC-32 of the bytes) and `job.json` (whose rows these are).
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import hashlib
 import os
 import re
 import shutil
-import sys
 import zlib
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,14 +21,15 @@ import numpy as np
 from ..core.arraytypes import AnyArray
 from ..errors import WriteError
 from .atomic import disk_errors, work_folder, write_all
-from .confined import open_to_write
 from .journal import Journal, is_of_job, mark_job, open_at, read_entries
+from .outputlock import writer_lock
 from .workfolder import claim_folder, clear_folder
 
 _FORMAT = 1
 _ENTRY = re.compile(r"(\d{1,10}) ([1-9]\d{0,9}) ([0-9a-f]{8})")
 _PIECE_BYTES = 2**24
-# Our files in a work folder; `cog` adds "rows.vrt" and those that start with "assembled.".
+# Our files in a work folder; `cog` adds "rows.vrt" and those that start with "assembled.". Version 0.1 kept
+# its lock there.
 _FILES = re.compile(r"rows\.bin|journal|job\.json|lock|rows\.vrt|assembled\.[a-z.]+")
 
 
@@ -105,14 +106,12 @@ class Spill:
         self.written: list[WrittenRows] = []
         self.discarded_rows = 0
         self._resumable = job_key is not None
-        with disk_errors(target):
-            claim_folder(self.folder, _FILES)
-            self._lock = _lock(self.folder / "lock", target)
-            try:
+        with ExitStack() as stack:
+            stack.enter_context(writer_lock(target))
+            with disk_errors(target):
+                claim_folder(self.folder, _FILES)
                 self._begin(hashlib.sha256(f"{layout.describe()}\n{job_key}".encode()).hexdigest())
-            except BaseException:
-                self._lock.close()
-                raise
+            self._lock = stack.pop_all()
 
     @property
     def rows_path(self) -> Path:
@@ -150,16 +149,14 @@ class Spill:
         """Close the files. The rows stay for the next run if the job has a key and any row was written."""
         if not self._resumable or not self.written:
             self.remove()
-        self._close_files()
+        self._rows.close()
+        self._lock.close()
 
     def remove(self) -> None:
         """Close the files and delete the folder."""
-        self._close_files()
-        clear_folder(self.folder, _FILES)
-
-    def _close_files(self) -> None:
         self._rows.close()
-        self._lock.close()
+        clear_folder(self.folder, _FILES)
+        self._lock.close()  # after the folder: it might be that of the next run
 
     def _check_next(self, row0: int, array: AnyArray) -> None:
         layout = self.layout
@@ -226,18 +223,3 @@ def _check_space(target: Path, layout: RasterLayout) -> None:
             f"{target}: needs {needed / 1e9:.1f} GB of temporary space, {target.parent} has {free / 1e9:.1f} "
             "GB free; free some space or write elsewhere"
         )
-
-
-def _lock(path: Path, target: Path) -> IO[bytes]:
-    file = open_to_write(path, keep=True)
-    if sys.platform != "win32":
-        import fcntl  # does not exist on Windows
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as cause:
-            file.close()
-            raise WriteError(
-                f"{target}: is being written by another process; wait for it or choose another name"
-            ) from cause
-    return file

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from ..errors import WriteError
 
-_MARK = ".eo_dl_work"
+MARK = ".eo_dl_work"
+"""The file in a work folder which says that all of its content is ours."""
 _PROBE = re.compile(r"\.[0-9a-f]{16}\.probe")
 
 
@@ -43,9 +44,9 @@ def clear_folder(folder: Path, names: re.Pattern[str]) -> None:
     """Delete our files in a work folder, and the folder if nothing else is in it. Never raises."""
     with contextlib.suppress(OSError):
         if not folder.is_symlink():
-            for name in _entries(folder):
-                if names.fullmatch(name) is not None:
-                    (folder / name).unlink(missing_ok=True)
+            for path in list(folder.iterdir()):
+                if names.fullmatch(path.name) is not None or _PROBE.fullmatch(path.name) is not None:
+                    path.unlink(missing_ok=True)
             folder.rmdir()
 
 
@@ -58,16 +59,27 @@ def make_marked_folder(folder: Path) -> None:
     """
     if folder.exists() or folder.is_symlink():
         _check_owner(folder)
-        if not (folder / _MARK).is_file() and any(folder.iterdir()):
+        if not (folder / MARK).is_file() and _entries(folder):
             raise _foreign(folder, folder)
-        shutil.rmtree(folder)
+        remove_marked_folder(folder)
     folder.mkdir()
-    (folder / _MARK).touch()
+    (folder / MARK).touch()
+
+
+def remove_marked_folder(folder: Path) -> None:
+    """Delete a work folder, its mark last: what is left when that is stopped half-way is still ours."""
+    for path in list(folder.iterdir()):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != MARK:
+            path.unlink()
+    (folder / MARK).unlink(missing_ok=True)
+    folder.rmdir()
 
 
 def unmark_folder(folder: Path) -> None:
     """Remove the mark of a work folder that has become an output."""
-    (folder / _MARK).unlink(missing_ok=True)
+    (folder / MARK).unlink(missing_ok=True)
 
 
 def refuse_links(folder: Path) -> None:

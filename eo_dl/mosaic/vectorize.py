@@ -21,6 +21,7 @@ from ..errors import ConfigError, SceneError
 from ..io.aoi import Aoi, read_aoi
 from ..io.atomic import refuse_existing
 from ..io.classmap import PARTITION_KEY, ClassMap, open_class_map, probability_bands
+from ..io.outputlock import locks_output
 from ..io.outputtags import GRID_TAG, grid_tag
 from ..io.polygontable import PolygonTable, WkbArray
 from ..io.rasterize import burn
@@ -61,6 +62,7 @@ class _Polygons:
         return np.asarray(shapely.transform(grid.geometries_to_pixel(in_map), np.rint), dtype=object)
 
 
+@locks_output
 def vectorize(
     source: str | Path,
     *,

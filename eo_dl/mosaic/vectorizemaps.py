@@ -18,6 +18,7 @@ from ..io.classmap import probability_classes
 from ..io.discover import is_remote, own_path, scene_paths
 from ..io.journal import Journal, read_entries
 from ..io.mapfolder import outputs_in
+from ..io.outputlock import locks_output
 from ..io.scene import Scene, open_scene
 from ..version import __version__
 from .vectorize import vectorize
@@ -26,6 +27,7 @@ _JOURNAL = ".vectorized.part"
 _NAME_AND_KEY = TypeAdapter(tuple[str, str])
 
 
+@locks_output
 def vectorize_maps(
     sources: str | Path | Sequence[str | Path],
     *,

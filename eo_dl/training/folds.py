@@ -22,6 +22,7 @@ from ..chips.chipset import ChipSet, open_chip_set
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError
 from ..io.atomic import atomic_file, refuse_existing
+from ..io.outputlock import locks_output
 from .record.results import Summary
 from .record.runfolder import model_path
 from .setup.processes import process_layout
@@ -81,6 +82,7 @@ class FoldResults:
         return Summary(values, ("fold", "val", "test", "model"), tuple(rows))
 
 
+@locks_output
 def train_folds(
     chips: ChipSet | str | Path,
     config: TrainConfig,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 from ..chips.chipset import ChipSet
 from ..core.progress import OnProgress, silent
+from ..io.outputlock import run_lock
 from ..networks.compute import Compute
 from .loop.trainingrun import TrainingRun
 from .record.results import TrainingResult
 from .record.runfolder import RunFolder
 from .setup.caching import cached
+from .setup.processes import process_layout
 from .setup.runsetup import prepare_run
 from .trainconfig import TrainConfig, resolve_config
 
@@ -83,14 +86,16 @@ def train(
         "seed": seed,
     }
     resolved = resolve_config(config, task=task, compute=compute, overrides=overrides)
-    folder = RunFolder.of(out, overwrite, resume)
-    setup = prepare_run(chips, resolved, val_fold)
-    network = setup.new_network()  # before anything is written: it refuses weights that do not fit
-    is_first = setup.processes.rank == 0
-    checkpoint = folder.begin(setup.identity(), resume=resume, overwrite=overwrite) if is_first else None
-    with cached(setup, folder.path, silent if setup.processes.rank else on_progress) as setup_with_cache:
-        run = TrainingRun(setup_with_cache, folder, on_progress)
-        state = run.run(network, checkpoint)
-        if not is_first:
-            raise SystemExit(0)
-        return run.finish(network, state)
+    is_first = process_layout(resolved).rank == 0
+    # Only the first process writes.
+    with run_lock(out) if is_first else nullcontext():
+        folder = RunFolder.of(out, overwrite, resume)
+        setup = prepare_run(chips, resolved, val_fold)
+        network = setup.new_network()  # before anything is written: it refuses weights that do not fit
+        checkpoint = folder.begin(setup.identity(), resume=resume, overwrite=overwrite) if is_first else None
+        with cached(setup, folder.path, on_progress if is_first else silent) as setup_with_cache:
+            run = TrainingRun(setup_with_cache, folder, on_progress)
+            state = run.run(network, checkpoint)
+            if not is_first:
+                raise SystemExit(0)
+            return run.finish(network, state)

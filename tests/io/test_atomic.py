@@ -94,7 +94,7 @@ def test_folder_appears_when_the_block_ends_well(tmp_path):
     with atomic_folder(tmp_path / "chips") as folder:
         (folder / "images").mkdir()
         (folder / "images" / "a.tif").write_text("a")
-        assert names(tmp_path) == ["chips.part.d"]
+        assert names(tmp_path) == [".chips.lock", "chips.part.d"]
     assert names(tmp_path) == ["chips"]
     assert (tmp_path / "chips/images/a.tif").read_text() == "a"
 

@@ -400,7 +400,7 @@ def test_folder_must_be_there_and_writable(tmp_path):
 
 def test_two_writers_of_one_map_do_not_mix(tmp_path):
     with RasterWriter(tmp_path / "map.tif", grid(), nodata=255) as writer:
-        with pytest.raises(WriteError, match="another process"):
+        with pytest.raises(WriteError, match=r"map\.tif: is being written by this process already"):
             RasterWriter(tmp_path / "map.tif", grid(), nodata=255)
         write_rows(writer, class_map())
 

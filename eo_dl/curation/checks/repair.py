@@ -21,6 +21,7 @@ from ...core.geometries import missing_or_empty
 from ...core.htmlcard import grid_table
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
+from ...io.outputlock import locks_output
 from ...io.vectorlayers import layer_names, read_layer, read_metadata, read_styles, write_layer, write_layers
 from ...labels.classnames import counted, same_letters
 from ...labels.cleaning import polygonal_part
@@ -84,6 +85,7 @@ class FixedLabels:
         return grid_table(("feature", "kind", "change"), rows, title)
 
 
+@locks_output
 def fix_labels(
     labels: LabelFiles,
     *,

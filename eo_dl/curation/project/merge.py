@@ -18,6 +18,7 @@ from ...core.classes import ClassSet
 from ...core.htmlcard import card
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
+from ...io.outputlock import locks_output
 from ...io.vectorlayers import read_layer, write_layers
 from ...labels.labeloptions import LabelOptions
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, LABELS, is_project, metadata
@@ -66,6 +67,7 @@ class MergedLabels:
         return card(self.path.name, rows)
 
 
+@locks_output
 def merge_labels(
     labels: str | Path | None,
     corrected: str | Path,

@@ -19,6 +19,7 @@ from ...core.progress import OnProgress, silent
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
 from ...io.classmap import PARTITION_KEY
+from ...io.outputlock import locks_output
 from ...io.vectorlayers import layer_names, read_layer, read_metadata, write_layers
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, LABELS, metadata
 from ...labels.review import ACCEPTED, PROPOSED, REVIEW, statuses_of, ticked_rows
@@ -56,6 +57,7 @@ class PreLabels:
         return card(self.path.name, rows)
 
 
+@locks_output
 def prelabel(
     prediction: str | Path,
     *,

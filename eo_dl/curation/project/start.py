@@ -14,6 +14,7 @@ from ...core.classes import BACKGROUND, IGNORE_ID, ClassSet
 from ...core.htmlcard import card
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
+from ...io.outputlock import locks_output
 from ...io.qgisforms import FormField, form_elements
 from ...io.qgisproject import Drawing, VectorLayer, write_project
 from ...io.qgisstyles import GeometryKind, categories_qml, outline_qml
@@ -77,6 +78,7 @@ class StartedLabels:
         return card(self.path.name, rows)
 
 
+@locks_output
 def start_labels(
     scenes: SceneSources,
     *,

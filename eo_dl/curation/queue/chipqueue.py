@@ -22,6 +22,7 @@ from ...core.window import Window
 from ...errors import ConfigError, InputError, SceneError
 from ...inference.contract import fit_scene
 from ...io.atomic import refuse_existing
+from ...io.outputlock import locks_output
 from ...io.qgisstyles import ranks_qml
 from ...io.scene import Scene, SceneSources, open_scenes
 from ...io.vectorlayers import write_layers
@@ -141,6 +142,7 @@ class Queue:
         return grid_table(self.header, self.rows, title)
 
 
+@locks_output
 def queue_chips(
     model: Bundle | str | Path,
     scenes: SceneSources,

@@ -23,6 +23,7 @@ from ...core.window import Window
 from ...errors import ConfigError, LabelError
 from ...io.atomic import refuse_existing
 from ...io.classmap import QUANTA
+from ...io.outputlock import locks_output
 from ...io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ...io.rasterwriter import RasterWriter
 from ...io.scene import Scene, SceneReader, SceneSources, open_scenes
@@ -55,6 +56,7 @@ class _SceneVotes:
                 yield chip, code.encode([voter.votes(chip) for voter in self.voters])
 
 
+@locks_output
 def weak_labels(
     scenes: SceneSources,
     functions: WeakConfig | str | Path | Sequence[str],
