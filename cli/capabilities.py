@@ -28,6 +28,8 @@ def command(context: click.Context, out: str | None) -> None:
         "interface": INTERFACE,
         "eo_dl": __version__,
         "tasks": suffix_of_tasks(),
+        "networks": networks_of_tasks(),
+        "weights": listed_weights(),
         "commands": describe(context.find_root()),
     }
     text = json.dumps(values, indent=1) + "\n"
@@ -45,6 +47,23 @@ def suffix_of_tasks() -> dict[str, str]:
     from eo_dl.tasks import available_tasks, load_task
 
     return {name: load_task(name).output.default_suffix for name in available_tasks()}
+
+
+def networks_of_tasks() -> dict[str, list[str]]:
+    """Tasks by name, each with the architectures it offers, the default first."""
+    from eo_dl.tasks import available_tasks, load_task
+
+    return {name: list(load_task(name).networks) for name in available_tasks()}
+
+
+def listed_weights() -> list[dict[str, object]]:
+    """The pretrained weights of `eo-dl model backbones`: backbone, short name, number of bands, GSD (m)."""
+    from eo_dl.networks.catalogue import named_weights
+
+    return [
+        {"backbone": one.backbone, "weights": one.short, "bands": len(one.bands), "gsd_m": one.gsd_m}
+        for one in named_weights()
+    ]
 
 
 def describe(root: click.Context) -> dict[str, dict[str, object]]:

@@ -126,7 +126,7 @@ def command(reporter: Reporter, out: str, task: str | None, data: str | None, ov
 
     Models are trained on one scene and scored on another one, with another location, sun and soil.
     """
-    reporter.log("starting")
+    reporter.log("loading the libraries")
     from eo_dl.io.atomic import atomic_folder
 
     sample = _sample_folder(data)

@@ -101,7 +101,7 @@ def command(
         chosen.append("--no-resume")  # shards always continue
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} cannot be combined; choose one of them")
-    reporter.log("starting")
+    reporter.log("loading the libraries")
     from eo_dl import assemble_shards, load_model, predict, predict_on_cluster, predict_shard
     from eo_dl.io.scene import open_scenes
 

@@ -94,7 +94,7 @@ def command(
             "--classes cannot be combined with --corrected; merge first (eo-dl labels merge), then retrain "
             "with --labels"
         )
-    reporter.log("starting")
+    reporter.log("loading the libraries")
     from eo_dl import retrain
 
     done = retrain(

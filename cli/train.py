@@ -175,7 +175,7 @@ def command(
     The weights that are best on the validation blocks become the model. Logs, curves, checkpoints and
     pictures are written to a folder beside it (NAME.run).
     """
-    reporter.log("starting")
+    reporter.log("loading the libraries")
     from eo_dl.training.trainconfig import resolve_config
 
     overrides = {
@@ -234,7 +234,7 @@ def command(
             on_progress=reporter.progress,
         )
         reporter.notes(run.notes)
-        lines = [str(run.model.path), "", *score_lines(run), "", f"curves and pictures: {run.folder}"]
+        lines = [str(run.model.path), "", *score_lines(run), "", f"report: {run.report}"]
         reporter.result(run.summary().values, lines)
 
 

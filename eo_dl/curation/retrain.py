@@ -73,6 +73,7 @@ class Retrained:
         """The result as JSON values."""
         return {
             "model": str(self.run.model.path),
+            "report": str(self.run.report),
             "chips": str(self.chips.path),
             "primary": self.run.primary,
             "labels": None if self.labels is None else str(self.labels),

@@ -3,64 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
 
-from ..core.htmlcard import inline_png
+from ..core.htmlpage import html_figure, html_row, html_table, note_list, page_head
 from ..io.atomic import atomic_folder, write_bytes
 from ..scores.score import Score, score_title
+from ..scores.scorecards import interval_text, score_cards
 from .report import Report
 
 JSON_NAME, HTML_NAME = "report.json", "report.html"
-
-_CSS = """
-body {
-  font:16px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif;
-  color:#1f2430;
-  background:#fbfbf9;
-  max-width:1020px;
-  margin:2.5em auto;
-  padding:0 1.2em;
-}
-h1 { font-size:1.7em; margin:0 0 .1em }
-h2 { font-size:1.15em; margin:2.2em 0 .6em }
-p.what { color:#5a6270; margin:.1em 0 1.6em }
-code { font-size:.92em; background:#efefe9; padding:.1em .3em; border-radius:3px }
-.cards { display:flex; flex-wrap:wrap; gap:.9em }
-.card {
-  background:#fff;
-  border:1px solid #e4e3dc;
-  border-radius:8px;
-  padding:.8em 1.1em;
-  min-width:9.5em;
-}
-.card b { display:block; font-size:1.75em; line-height:1.2 }
-.card .name { color:#5a6270; font-size:.86em }
-.card .interval { color:#5a6270; font-size:.82em }
-.card:first-child { border-color:#0072b2; box-shadow:inset 0 3px 0 #0072b2 }
-table { border-collapse:collapse; font-size:.93em }
-th,td { padding:.34em .8em; text-align:right; border-bottom:1px solid #e4e3dc }
-th:first-child,td:first-child { text-align:left }
-thead th { color:#5a6270; font-weight:600 }
-.scroll { overflow-x:auto }
-.matrix td,.matrix th { text-align:center; border:1px solid #fff; min-width:4.2em }
-.matrix th:first-child { text-align:right; font-weight:500; border:0 }
-.matrix small { display:block; opacity:.75; font-size:.78em }
-.dot {
-  display:inline-block;
-  width:.8em;
-  height:.8em;
-  border-radius:2px;
-  margin-right:.5em;
-  border:1px solid #0003;
-  vertical-align:-.05em;
-}
-img { max-width:100%; border:1px solid #e4e3dc; border-radius:6px; background:#fff }
-ul { padding-left:1.2em }
-footer { color:#5a6270; font-size:.85em; margin:3em 0 1em }
-"""
 
 _KINDS = {
     "pixels": "Class map, scored per pixel",
@@ -103,26 +56,18 @@ def page(report: Report) -> str:
     """The report as one HTML page, figures included."""
     title = f"{Path(report.prediction).name} against {Path(report.truth).name}"
     sections = [
-        _head(title),
+        page_head(title),
         f"<h1>{escape(title)}</h1>",
         f"<p class='what'>{_KINDS[report.kind]}. {_settings(report)}</p>",
-        _cards(report.headline),
+        score_cards(report.headline),
         _interval_note(report),
         f"<h2>Classes</h2>{_class_table(report)}",
         _matrix(report),
         *(_figure(name, data) for name, data in report.pictures.items()),
-        _notes(report.notes),
+        note_list(report.notes),
         _footer(report),
     ]
     return "\n".join(section for section in sections if section)
-
-
-def _head(title: str) -> str:
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
-        f"<title>{escape(title)}</title><style>{_CSS}</style></head><body>"
-    )
 
 
 def _footer(report: Report) -> str:
@@ -136,28 +81,6 @@ def _footer(report: Report) -> str:
 def _settings(report: Report) -> str:
     texts = [f"{escape(name.capitalize())}: {escape(value)}." for name, value in report.settings.items()]
     return " ".join(texts)
-
-
-def _cards(scores: Sequence[Score]) -> str:
-    return "<div class='cards'>" + "".join(_card(score) for score in scores) + "</div>"
-
-
-def _card(score: Score) -> str:
-    name = score_title(score.name)
-    if score.threshold is not None and not score.name.startswith("ap"):
-        name += f" at IoU {score.threshold:g}"
-    value = f"{score.value:.3f}" if score.defined else "n/a"
-    interval = _interval(score) or "&nbsp;"
-    return (
-        f"<div class='card'><span class='name'>{escape(name)}</span><b>{value}</b>"
-        f"<span class='interval'>{interval}</span></div>"
-    )
-
-
-def _interval(score: Score) -> str:
-    if score.low is None or score.high is None:
-        return ""
-    return f"95 %: {score.low:.3f} to {score.high:.3f}"
 
 
 def _interval_note(report: Report) -> str:
@@ -180,14 +103,14 @@ def _class_table(report: Report) -> str:
         cells = [_score_cell(scores.get((info.name, name))) for name in score_names]
         cells += [_number(report.counts[info.name][name]) for name in count_names]
         dot = f"<span class='dot' style='background:{escape(info.color)}'></span>"
-        rows.append(_row([f"{dot}{escape(info.name)}", *cells]))
-    return _table([escape(title) for title in ("class", *titles)], rows)
+        rows.append(html_row([f"{dot}{escape(info.name)}", *cells]))
+    return html_table([escape(title) for title in ("class", *titles)], rows)
 
 
 def _score_cell(score: Score | None) -> str:
     if score is None or not score.defined:
         return "–"
-    interval = _interval(score)
+    interval = interval_text(score)
     return f"<span title='{interval}'>{score.value:.3f}</span>" if interval else f"{score.value:.3f}"
 
 
@@ -204,7 +127,7 @@ def _matrix(report: Report) -> str:
     return (
         "<h2>Confusion matrix</h2><p class='what'>Rows: truth. Columns: prediction. Per cell: share of the "
         f"true class, number of {report.kind}.</p>"
-        + _table(["", *(escape(name) for name in names)], rows, style="matrix")
+        + html_table(["", *(escape(name) for name in names)], rows, style="matrix")
     )
 
 
@@ -216,28 +139,8 @@ def _matrix_cell(count: int, share: float, correct: bool) -> str:
     return f"<td style='background:{background};color:{color}'>{text}</td>"
 
 
-def _table(header: Sequence[str], rows: Sequence[str], style: str = "") -> str:
-    """A table of escaped texts; `rows` are whole `<tr>` elements."""
-    cells = "".join(f"<th>{title}</th>" for title in header)
-    head = f"<thead><tr>{cells}</tr></thead>"
-    attribute = f" class='{style}'" if style else ""
-    return f"<div class='scroll'><table{attribute}>{head}<tbody>{''.join(rows)}</tbody></table></div>"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
 def _figure(name: str, data: bytes) -> str:
-    caption = escape(_CAPTIONS.get(name, name))
-    return f"<h2>{caption}</h2><img alt='{caption}' src='{inline_png(data)}'>"
-
-
-def _notes(notes: Sequence[str]) -> str:
-    if not notes:
-        return ""
-    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
-    return f"<h2>Notes</h2><ul>{items}</ul>"
+    return html_figure(_CAPTIONS.get(name, name), data)
 
 
 def _number(count: int) -> str:

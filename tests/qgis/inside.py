@@ -30,6 +30,7 @@ from qgis.core import (  # noqa: E402
     QgsRectangle,
     QgsVectorLayer,
 )
+from qgis.PyQt.QtWidgets import QComboBox  # noqa: E402
 
 
 def started():
@@ -181,6 +182,80 @@ def several_layers(python, folder, prediction):
         held = {name: _held(path) for name, path in copied}
         found[name] = {"words": words, "held": held, "infos": said["infos"]}
     return found
+
+
+def opened(scene, labels, prediction):
+    """Dialogs as they open in a project with a scene, labels and a prediction, the last used first."""
+    from eo_dl_qgis import recent
+    from eo_dl_qgis.dialog import CommandDialog
+    from processing.gui.AlgorithmDialog import AlgorithmDialog
+
+    project = QgsProject.instance()
+    labels_source = f"{labels}|layername=buildings"
+    made = QgsVectorLayer(f"{prediction}|layername=trees", "prediction", "ogr")
+    made.setCustomProperty("eo_dl/algorithm", "predict")
+    for layer in (
+        made,
+        QgsVectorLayer(f"{labels}|layername=trees", "other", "ogr"),
+        QgsVectorLayer(labels_source, "labels", "ogr"),
+        QgsRasterLayer(scene, "scene"),
+    ):
+        project.addMapLayer(layer)
+    recent.remember("tile", {"labels": labels, "layer": "buildings", "out": "/data/chips"})
+    recent.remember("train", {"chips": "/data/chips", "out": "/models/trees.eodl"})
+
+    def dialog(name):
+        return CommandDialog(QgsApplication.processingRegistry().createAlgorithmById(f"eo_dl:{name}"))
+
+    def name_of(layer_id):
+        return project.mapLayer(layer_id).name()
+
+    scored, predicted, trained, outlined = map(dialog, ("evaluate", "predict", "train", "vectorize"))
+    chosen = scored.createProcessingParameters()
+    filled = predicted.createProcessingParameters()
+    wrappers = trained.mainWidget().wrappers
+    lists = {}
+    for name in ("DEVICE", "BACKBONE", "WEIGHTS"):
+        entries = wrappers[name]._list
+        lists[name] = [
+            wrappers[name].parameterValue(),
+            *(entries.itemText(place) for place in range(1, entries.count())),
+        ]
+    weights = []
+    for value in ("sentinel2-all-moco", "/data/start.safetensors", None):
+        wrappers["WEIGHTS"].setValue(value)
+        weights.append(wrappers["WEIGHTS"].value())
+    context = QgsProcessingContext()
+    context.setProject(project)
+    same = {"PREDICTION": labels_source, "TRUTH": labels_source, "OUT": "/nowhere"}
+    said = []
+    AlgorithmDialog.setInfo = lambda self, message, *others, **options: said.append(message)
+    trained.iterateParam = None  # QGIS sets it when a run begins
+    trained.finish(False, {}, context, Feedback())
+    combo = outlined.mainWidget().wrappers["SOURCE"].wrappedWidget().findChild(QComboBox)
+    rasters = [combo.itemText(place) for place in range(combo.count())]
+    return {
+        "evaluate": [name_of(chosen["PREDICTION"]), name_of(chosen["TRUTH"])],
+        "predict": [filled["MODEL"], name_of(filled["SCENES"])],
+        "train": trained.createProcessingParameters()["CHIPS"],
+        "lists": lists,
+        "weights": weights,
+        "same layer": scored.algorithm().checkParameterValues(same, context)[1],
+        "failed": said,
+        "rasters for a class map": [text.partition(" [")[0] for text in rasters if text],
+    }
+
+
+def several_scenes(python, first, second, model):
+    """The words for a scene and a further one."""
+    _use(python)
+    given = {
+        "MODEL": model,
+        "SCENES": first,
+        "FURTHER_SCENES": [first, second],
+        "OUT": str(Path(first).with_name("maps.tif")),
+    }
+    return json.loads(run("predict", given)["results"]["RESULT"])["words"]
 
 
 def _held(path):
@@ -351,7 +426,7 @@ def _filled(definition, folder):
     way.
     """
     labels, kind = QgsProject.instance().mapLayersByName("buildings")[0].id(), definition.type()
-    if kind == "extent":
+    if kind == "extent" or definition.name() == "FURTHER_SCENES":
         return None  # has a test of its own: it goes with no AOI
     if kind == "number":
         low, high = max(definition.minimum(), 0), min(definition.maximum(), 1000)

@@ -50,9 +50,11 @@ def test_every_option_of_the_command_line_is_a_parameter(inside: Callable[..., A
             for one in known[entry.command]["parameters"]
             if one["name"] not in menu.NOT_ASKED
         }
-        assert own["parameters"].keys() - {"EXTENT"} == expected, entry.id
+        assert own["parameters"].keys() - {"EXTENT", "FURTHER_SCENES"} == expected, entry.id
         plain = [
-            name for name in own["order"] if not own["parameters"][name][2] and name not in ("OUT", "EXTENT")
+            name
+            for name in own["order"]
+            if not own["parameters"][name][2] and name not in ("OUT", "EXTENT", "FURTHER_SCENES")
         ]
         assert plain[: len(entry.shown)] == [name.upper() for name in entry.shown], entry.id
         for one in known[entry.command]["parameters"]:
@@ -88,6 +90,35 @@ def test_a_filled_in_dialog_becomes_the_command_line(
     )
     assert "read-scenes" in options
     assert said[-2:] == ["--", str(sample / "train.tif")]
+
+
+def test_a_dialog_opens_with_what_suits_and_lists_what_may_be_chosen(
+    inside: Callable[..., Any], stub: Stub, sample: Path, tmp_path: Path
+) -> None:
+    """The newest prediction against the labels used last; weights by name or file."""
+    shutil.copy(sample / "train_labels.gpkg", tmp_path / "trees.gpkg")
+    found = inside("opened", sample / "train.tif", sample / "train_labels.gpkg", tmp_path / "trees.gpkg")
+    assert found["evaluate"] == ["prediction", "labels"]
+    assert found["predict"] == ["/models/trees.eodl", "scene"]
+    assert found["train"] == "/data/chips"
+    assert found["lists"]["DEVICE"][:3] == ["auto", "auto", "cpu"], "the value, then the list"
+    assert {"tf_efficientnet_lite0", "resnet18"} <= set(found["lists"]["BACKBONE"])
+    assert any(text.startswith("sentinel2-all-moco (13 bands") for text in found["lists"]["WEIGHTS"])
+    assert found["weights"] == ["sentinel2-all-moco", "/data/start.safetensors", ""]
+    assert (
+        found["same layer"]
+        == "The prediction and the reference are the same layer. Choose another reference."
+    )
+    assert found["failed"] == ["2.2 Train model: failed."]
+    assert found["rasters for a class map"] == ["scene"], "no vector layer"
+
+
+def test_several_scenes_go_into_a_folder(inside: Callable[..., Any], stub: Stub, sample: Path) -> None:
+    got = parsed(
+        inside("several_scenes", stub(ECHO), sample / "train.tif", sample / "test.tif", sample / "model.eodl")
+    )
+    assert got["SCENES"] == [str(sample / "train.tif"), str(sample / "test.tif")]
+    assert got["OUT"] == str(sample / "maps")
 
 
 def parsed(words: list[str]) -> dict[str, Any]:

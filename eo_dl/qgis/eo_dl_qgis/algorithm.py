@@ -9,18 +9,19 @@ from pathlib import Path
 from qgis.core import (
     QgsProcessingAlgorithm,
     QgsProcessingException,
-    QgsProcessingOutputFile,
+    QgsProcessingOutputHtml,
     QgsProcessingOutputString,
     QgsProcessingParameterFileDestination,
 )
 from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
+from qgis.utils import iface
 
 from . import commands, environment, loading, recent, runner, settings, texts
 from .feedback import Feedback
 from .layers import absolute, copy_of_layer, extent_file, file_of
-from .menu import NOT_ASKED
-from .parameters import EXTENT, definitions, is_automatic, kind_of, qgis_name
+from .menu import NOT_ASKED, Load, icon, numbered_title
+from .parameters import EXTENT, FURTHER_SCENES, definitions, is_automatic, kind_of, qgis_name
 
 # Parameters whose layer `--layer` names, in commands that have this option.
 _WITH_LAYER_OPTION = ("labels", "truth", "source")
@@ -48,7 +49,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         return self._entry.id
 
     def displayName(self):
-        return self._entry.title
+        return numbered_title(self._entry)
 
     def group(self):
         return self._entry.group
@@ -57,7 +58,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         return self._entry.group.split()[-1].lower()
 
     def icon(self):
-        return QIcon(str(environment.HERE / "icon.svg"))
+        return QIcon(str(environment.HERE / icon(self._entry)))
 
     def tags(self):
         return ["eo_dl", "deep learning", *self._entry.command.split()]
@@ -86,15 +87,29 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         for definition in definitions(self._entry, self._command):
             self.addParameter(definition)
         if self._entry.report:
-            self.addOutput(QgsProcessingOutputFile("REPORT", "Report (HTML)"))
-        self.addOutput(QgsProcessingOutputString("RESULT", "Result of the command (JSON)"))
+            self.addOutput(QgsProcessingOutputHtml("REPORT", f"{self._entry.title}: report"))
+        self.addOutput(QgsProcessingOutputString("RESULT", "Result of the command (JSON, for scripts)"))
+
+    def createCustomParametersWidget(self, parent=None):
+        """The dialog that the Toolbox opens."""
+        from .dialog import CommandDialog  # lazy: there are no dialogs under qgis_process
+
+        return CommandDialog(self, parent)
 
     def checkParameterValues(self, parameters, context):
         """QGIS asks this before it runs the algorithm: what eo_dl would refuse after its start."""
         fits, message = super().checkParameterValues(parameters, context)
-        if fits and self._entry.command == "train" and _is_empty(parameters, "TASK", "CONFIG"):
+        if not fits:
+            return fits, message
+        if self._entry.command == "train" and _is_empty(parameters, "TASK", "CONFIG"):
             return False, "Choose the task."
-        return fits, message
+        if self._entry.command == "evaluate" and self._same_layer("PREDICTION", "TRUTH", parameters, context):
+            return False, "The prediction and the reference are the same layer. Choose another reference."
+        return True, ""
+
+    def _same_layer(self, first, second, parameters, context):
+        layers = [self.parameterAsLayer(parameters, name, context) for name in (first, second)]
+        return None not in layers and layers[0].source() == layers[1].source()
 
     def prepareAlgorithm(self, parameters, context, feedback):
         """Turns every value into what the command line takes; runs in the main thread, where layers may be
@@ -113,6 +128,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         if "trust_vrt" in self._names and not any(self._values.get(name) for name in _CHIP_SETS):
             self._values["trust_vrt"] = True
         self._add_extent(parameters, context)
+        self._add_further_scenes(parameters, context, feedback)
         self._out = self._values.get("out") or ""
         return True
 
@@ -145,6 +161,20 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         if not rectangle.isEmpty():
             self._values["aoi"] = extent_file(rectangle, crs, context)
 
+    def _add_further_scenes(self, parameters, context, feedback):
+        """Several scenes give a folder of maps, except where a model describes whole images in one table."""
+        if self.parameterDefinition(FURTHER_SCENES) is None:
+            return
+        further = self.parameterAsLayerList(parameters, FURTHER_SCENES, context)
+        paths = [self._values["scenes"], *(file_of(layer)[0] for layer in further)]
+        paths = list(dict.fromkeys(paths))
+        if len(paths) == 1:
+            return
+        self._values["scenes"] = paths
+        if _task_of(self._values["model"]) != "classification":
+            self._values["out"] = str(Path(self._values["out"]).with_suffix(""))
+            feedback.pushInfo(f"Several scenes: their maps go into the folder {self._values['out']}")
+
     def _value(self, parameter, parameters, context):
         """(value for the command line, name of the layer within its file or "")."""
         kind, name = kind_of(self._entry, parameter), qgis_name(parameter)
@@ -153,7 +183,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         if kind == "rasters":
             layers = self.parameterAsLayerList(parameters, name, context)
             return [file_of(layer)[0] for layer in layers], ""
-        if kind in ("raster", "layer", "vector"):
+        if kind in ("raster", "layer", "area", "vector"):
             return self._layer_file(parameter, parameters, context)
         if kind == "bands":
             return ",".join(str(band) for band in self.parameterAsInts(parameters, name, context)), ""
@@ -217,7 +247,9 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         try:
             python = settings.python()
             feedback.pushInfo(command_line)
-            result = runner.run(python, words, Feedback(feedback))
+            listener = Feedback(feedback, has_report=bool(self._entry.report))
+            result = runner.run(python, words, listener)
+            listener.finish()
         except runner.Cancelled:
             raise QgsProcessingException(self._cancelled()) from None
         except runner.Failed as error:
@@ -228,7 +260,9 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         if self._out:
             provenance = f"{command_line}\n{json.dumps(result)}"
             results = loading.Results(self._out, self._entry.title, provenance, self._origin())
-            loading.schedule(self._entry.loads, results, context)
+            parts = [str(part["output"]) for part in result.get("parts") or []]
+            loads = tuple(Load(_as_format(part)) for part in parts) or self._entry.loads
+            loading.schedule(loads, results, context)
         self._result = result
         return self._outputs(result)
 
@@ -260,14 +294,23 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         """What a layer remembers of its making, for the next step."""
         scenes = self._values.get("scenes") or ""
         scene = scenes if isinstance(scenes, str) else "\n".join(scenes)
-        return {"model": self._values.get("model") or "", "scene": scene}
+        return {
+            "algorithm": self._entry.id,
+            "model": self._values.get("model") or "",
+            "scene": scene,
+        }
 
     def _outputs(self, result):
-        outputs = {"RESULT": json.dumps(result)}
+        outputs = {}
+        if iface is None:  # QGIS writes outputs into the log, which in the desktop is read by people
+            outputs["RESULT"] = json.dumps(result)
         if self._out:
             outputs["OUT"] = self._out
-            if self._entry.report:
-                outputs["REPORT"] = str(Path(self._out) / self._entry.report)
+        report = result.get("report") or ""
+        if not report and self._entry.output == "folder":
+            report = str(Path(self._out) / self._entry.report)
+        if self._entry.report and Path(report).is_file():
+            outputs["REPORT"] = report
         return outputs
 
     def tr(self, text):
@@ -297,3 +340,8 @@ def _task_of(model):
 
 def _as_html(text):
     return html.escape(text).replace("\n", "<br>")
+
+
+def _as_format(path):
+    """A path as `menu.Load` has it, where braces mean something."""
+    return path.replace("{", "{{").replace("}", "}}")

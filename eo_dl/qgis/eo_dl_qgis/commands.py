@@ -18,6 +18,16 @@ def task_suffixes():
     return _read()["tasks"]
 
 
+def networks():
+    """Tasks by name, each with its network architectures, the default first."""
+    return _read()["networks"]
+
+
+def weights():
+    """Pretrained weights, each with `backbone`, `weights` (short name), `bands` (how many) and `gsd_m`."""
+    return _read()["weights"]
+
+
 def _read():
     return json.loads(PATH.read_text(encoding="utf-8"))
 

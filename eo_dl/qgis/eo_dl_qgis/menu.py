@@ -71,7 +71,7 @@ class Entry:
     # (parameter, word) that the command takes for a layer that is not chosen.
     empty: tuple = ()
     loads: tuple = ()
-    # File of the result folder that is the report.
+    # Name of the report, an HTML page: in the result folder, or where the command says that it is.
     report: str = ""
 
 
@@ -166,6 +166,7 @@ ENTRIES = (
         shown=("chips", "task", "minutes", "weights"),
         filter=MODEL,
         widgets=(("task", "task"),),
+        report="report.html",
     ),
     Entry(
         id="retrain",
@@ -175,6 +176,7 @@ ENTRIES = (
         shown=("model", "chips", "labels", "class_field", "corrected", "scenes"),
         filter=MODEL,
         empty=(("labels", "none"),),
+        report="report.html",
     ),
     Entry(
         id="predict",
@@ -202,6 +204,7 @@ ENTRIES = (
         group=MAP,
         shown=("source", "min_area_m2"),
         filter=VECTORS,
+        widgets=(("source", "raster"),),
         loads=(Load("{out}", "", "polygons"),),
     ),
     Entry(
@@ -233,3 +236,14 @@ ENTRIES = (
         loads=(Load("{out}"),),
     ),
 )
+
+
+def numbered_title(entry):
+    """The title as the Toolbox shows it, which sorts by name: "1.2 Label statistics"."""
+    of_group = [other for other in ENTRIES if other.group == entry.group]
+    return f"{entry.group.split()[0]}.{of_group.index(entry) + 1} {entry.title}"
+
+
+def icon(entry):
+    """File name of the icon of its group."""
+    return f"icon_{entry.group.split()[-1].lower()}.svg"

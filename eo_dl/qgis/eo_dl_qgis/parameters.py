@@ -27,6 +27,7 @@ from . import commands, texts
 from .menu import NOT_ASKED
 
 EXTENT = "EXTENT"
+FURTHER_SCENES = "FURTHER_SCENES"
 
 # How a parameter is asked for, by its name; an entry of the menu may say otherwise, and the type on the
 # command line decides for all others.
@@ -40,8 +41,8 @@ KINDS = {
     "prediction": "layer",
     "source": "layer",
     "probabilities": "raster",
-    "annotated": "layer",
-    "aoi": "layer",
+    "annotated": "area",
+    "aoi": "area",
     "class_field": "field",
     "chips": "folder",
     "model": "model",
@@ -51,6 +52,11 @@ KINDS = {
     "label_crs": "crs",
     "settings": "lines",
     "class_map": "lines",
+    "device": "list",
+    "strategy": "list",
+    "network": "list",
+    "backbone": "list",
+    "weights": "list",
 }
 # The parameter whose layer has the class field: the first of these that a command has.
 PARENTS = ("labels", "truth", "corrected", "prediction", "source")
@@ -104,6 +110,8 @@ def definitions(entry, command):
         made.append(definition)
     if "aoi" in siblings:
         made.insert(len(siblings.intersection(order)), _extent())
+    if kind_of(entry, {"name": "scenes", "type": "text"}) == "raster":
+        made.insert(order["scenes"] + 1, _further_scenes())
     return sorted(made, key=lambda definition: definition.isDestination())
 
 
@@ -117,6 +125,14 @@ def _extent():
         EXTENT, "Only in this extent (e.g. the map canvas)", optional=True
     )
     definition.setHelp("A rectangle instead of AOI polygons.")
+    return definition
+
+
+def _further_scenes():
+    definition = QgsProcessingParameterMultipleLayers(
+        FURTHER_SCENES, "Further scenes", QgsProcessing.SourceType.TypeRaster, optional=True
+    )
+    definition.setHelp("Scenes to do in the same way; the result is then a folder with one map per scene.")
     return definition
 
 
@@ -156,7 +172,22 @@ def _vector(asked):
 
 
 def _layer(asked):
-    return QgsProcessingParameterMapLayer(asked.name, asked.label, optional=asked.optional)
+    """A raster or a vector layer."""
+    return QgsProcessingParameterMapLayer(
+        asked.name,
+        asked.label,
+        optional=asked.optional,
+        types=[QgsProcessing.SourceType.TypeRaster, QgsProcessing.SourceType.TypeVectorAnyGeometry],
+    )
+
+
+def _area(asked):
+    return QgsProcessingParameterVectorLayer(
+        asked.name,
+        asked.label,
+        types=[QgsProcessing.SourceType.TypeVectorPolygon],
+        optional=asked.optional,
+    )
 
 
 def _field(asked):
@@ -208,6 +239,14 @@ def _text(asked):
         multiLine=parameter["multiple"],
         optional=asked.optional,
     )
+
+
+def _list(asked):
+    """A list of values that also takes others."""
+    definition = _text(asked)
+    widget = {"class": f"{__package__}.widgets.ListOrText", "parameter": asked.parameter["name"]}
+    definition.setMetadata({"widget_wrapper": widget})
+    return definition
 
 
 def _choice(asked):
@@ -263,6 +302,7 @@ _MAKERS = {
     "rasters": _rasters,
     "raster": _raster,
     "layer": _layer,
+    "area": _area,
     "vector": _vector,
     "field": _field,
     "bands": _bands,
@@ -272,6 +312,7 @@ _MAKERS = {
     "yaml": _yaml,
     "crs": _crs,
     "lines": _lines,
+    "list": _list,
     "choice": _choice,
     "task": _task,
     "flag": _flag,

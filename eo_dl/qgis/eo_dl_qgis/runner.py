@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +47,9 @@ class Listener:
     def progress(self, what, done, total):
         """The progress of a step."""
 
+    def silent(self, seconds):
+        """Nothing was reported for this long. Called about once per second."""
+
     def log(self, text):
         """A message."""
 
@@ -71,13 +75,16 @@ def run(python, words, listener):
     report = _Report()
     try:
         open_pipes = 2
+        silence = _Silence(listener)
         while open_pipes:
             if listener.is_cancelled():
                 raise Cancelled("cancelled")
             try:
                 name, line = lines.get(timeout=POLL_S)
             except queue.Empty:
+                silence.goes_on()
                 continue
+            silence.is_broken()
             if line is None:
                 open_pipes -= 1
             else:
@@ -88,6 +95,23 @@ def run(python, words, listener):
     if code != 0:
         raise Failed(report.error or report.last_line or f"eo-dl ended with exit code {code}")
     return report.result
+
+
+class _Silence:
+    """Tells the listener, once per second, for how long the child has said nothing."""
+
+    def __init__(self, listener):
+        self._listener = listener
+        self.is_broken()
+
+    def is_broken(self):
+        self._since, self._told = time.monotonic(), 0
+
+    def goes_on(self):
+        seconds = int(time.monotonic() - self._since)
+        if seconds > self._told:
+            self._told = seconds
+            self._listener.silent(seconds)
 
 
 class _Report:

@@ -196,7 +196,7 @@ class TrainingRun:
             extra=extra,
             overwrite=self.folder.replaces,
         )
-        return TrainingResult(
+        result = TrainingResult(
             model=bundle,
             folder=self.folder.path,
             primary=data.task.primary_score,
@@ -205,6 +205,24 @@ class TrainingRun:
             history=tuple(state.history),
             notes=(*notes, exported.note),
         )
+        self._write_page(result)
+        return result
+
+    def _write_page(self, result: TrainingResult) -> None:
+        """Write the report with the pictures that the run has drawn."""
+        from ..record.page import training_page
+
+        captions = {
+            "curves.png": "Course of the training",
+            "preview.png": "Examples from ground that was held out",
+            "worst.png": "The largest errors on the validation split",
+        }
+        pictures = {}
+        for name, caption in captions.items():
+            file = self.folder.path / name
+            if file.is_file():
+                pictures[caption] = file.read_bytes()
+        write_bytes(result.report, training_page(result, pictures).encode())
 
     def _after_epoch(self, state: RunState) -> None:
         primary = self.setup.data.task.primary_score

@@ -17,6 +17,9 @@ from ...scores.score import Score
 
 Row = tuple[str, ...]
 
+REPORT_NAME = "report.html"
+"""Name of the report in the folder of a run."""
+
 
 @dataclass(frozen=True)
 class SplitScores:
@@ -97,6 +100,11 @@ class TrainingResult:
     notes: tuple[str, ...]
     """What was left out, converted or decided, one sentence each."""
 
+    @property
+    def report(self) -> Path:
+        """The report, an HTML page."""
+        return self.folder / REPORT_NAME
+
     def summary(self) -> Summary:
         """The primary score beside those of the baselines, then all other scores."""
         splits = tuple(scores.split for scores in self.scores)
@@ -148,6 +156,7 @@ class TrainingResult:
         return {
             "model": str(self.model.path),
             "run_folder": str(self.folder),
+            "report": str(self.report),
             "primary": self.primary,
             "scores": scores,
             "baselines": baselines,

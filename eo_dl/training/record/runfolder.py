@@ -4,6 +4,7 @@ run.json          what decides the weights; a stopped run is only continued by o
 config.yaml       the whole configuration, defaults included
 weights.txt       which tensors of the backbone started from `weights`, by name
 history.csv       losses and validation scores, one row per epoch
+report.html       scores beside the baselines, curves and examples on one page
 curves.png, preview.png, tensorboard/
 worst.png         the validation chips with the largest errors, worst first
 last.safetensors  the weights of the last step; the model has those of the best epoch
