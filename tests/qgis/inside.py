@@ -6,6 +6,7 @@ test claims something about.
 
 import importlib
 import json
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -28,7 +29,9 @@ from qgis.core import (  # noqa: E402
     QgsRasterLayer,
     QgsRasterRange,
     QgsRectangle,
+    QgsRenderContext,
     QgsVectorLayer,
+    QgsVectorLayerUtils,
 )
 from qgis.PyQt.QtWidgets import QComboBox  # noqa: E402
 
@@ -361,21 +364,52 @@ def reviewed(path):
 
     layer = QgsVectorLayer(path, "trees", "ogr")
     review = Review(layer)
-    order = []
-    for decision in ("accept", "reject", "change"):
-        current = review.next_id()
-        order.append(layer.getFeature(current)["score"])
+    order, current = [], None
+    for decision in ("accept", "reject", "change", "reject", "undo"):
+        current = review.list.next(current) if decision != "undo" else current
+        order.append(review.list.items[current].value)
         if decision == "change":
             review.change_class(current, "shrub")
+        elif decision == "undo":
+            review.undo()
         else:
             getattr(review, decision)(current)
-    after = review.next_id()
-    passed_over = review.next_id(after=after)
+    return {"order": order, "counts": review.list.counts(), "edits": layer.isEditable()}
+
+
+def without_scores(path):
+    """Objects of a class map: their order, one drawn by hand in between, and all of a layer's styles."""
+    from eo_dl_qgis import reviewstyle
+    from eo_dl_qgis.drawing import Drawing
+    from eo_dl_qgis.review import Review
+
+    layer = QgsVectorLayer(path, "map", "ogr")
+    review = Review(layer)
+    first = review.list.next()
+    second = review.list.next(first)
+    order = [review.list.items[item_id].area for item_id in (first, second)]
+    before = reviewstyle.apply(layer)
+    layer.renderer().startRender(QgsRenderContext(), layer.fields())
+    symbols = [
+        layer.renderer().symbolForFeature(feature, QgsRenderContext()) for feature in layer.getFeatures()
+    ]
+    fills = [symbol.symbolLayer(0).layerType() for symbol in symbols]
+    reviewstyle.restore(layer, before)
+    drawing = Drawing(layer, "water", 1)
+    feature = QgsVectorLayerUtils.createFeature(
+        layer, QgsGeometry.fromRect(QgsRectangle(100, 100, 104, 104)), {}, layer.createExpressionContext()
+    )
+    layer.addFeature(feature)
+    QgsApplication.processEvents()
+    drawing.stop()
+    review.accept(second)
     return {
         "order": order,
-        "counts": review.counts(),
-        "next": layer.getFeature(after)["score"],
-        "passed over": layer.getFeature(passed_over)["score"],
+        "fills": sorted(set(fills)),
+        "style": [before, layer.styleManager().styles()],
+        "counts": review.list.counts(),
+        "editing": layer.isEditable(),
+        "default": layer.defaultValueDefinition(layer.fields().indexOf("status")).expression(),
     }
 
 
@@ -532,6 +566,7 @@ class Window:
             None,
         )
         self._window.setCentralWidget(self._canvas)
+        self.drawing = False
 
     def mainWindow(self):
         return self._window
@@ -544,6 +579,16 @@ class Window:
 
     def activeLayer(self):
         return self.active
+
+    def setActiveLayer(self, layer):
+        self.active = layer
+
+    def actionAddFeature(self):
+        return self
+
+    def trigger(self):
+        """The tool with which a person draws."""
+        self.drawing = True
 
     def addDockWidget(self, area, dock):
         self._window.addDockWidget(area, dock)
@@ -599,12 +644,28 @@ def dock(python, objects, queue, scene, chips):
     found["status"], found["frames"] = [], []
     for key in ("A", "X", "2"):
         current = layer.getFeature(dock._current)
-        found["status"].append(dock._status.text())
+        found["status"].append(_plain(dock.form.status.text()))
         to_map = QgsCoordinateTransform(layer.crs(), raster.crs(), project)
         box, view = to_map.transformBoundingBox(current.geometry().boundingBox()), iface.mapCanvas().extent()
         found["frames"].append([view.contains(box), view.width() / box.width()])
         press(key)
-    found["waits"] = dock._status.text()
+    found["waits"] = _plain(dock.form.status.text())
+    found["styles"] = [layer.styleManager().currentStyle(), layer.renderer().type()]
+    press("U")
+    found["taken back"] = [_plain(dock.form.status.text()), _plain(dock.form.counts.text())]
+    press("2", "P")
+    found["previous"] = _plain(dock.form.status.text())
+    press("N")
+    dock.form.least_score.setValue(0.8)
+    dock.do("accept_above")
+    found["all above"] = [iface.said()[0], _plain(dock.form.counts.text())]
+    press("U")
+    dock.form.only_class.setCurrentText("shrub")
+    found["only shrubs"] = _plain(dock.form.status.text())
+    dock.form.only_class.setCurrentText("all classes")
+    press("M")
+    found["drawing"] = [iface.drawing, layer.isEditable()]
+    layer.commitChanges(True)
     layer.setCustomProperty("eo_dl/model", "/models/trees.eodl")
     layer.setCustomProperty("eo_dl/scene", scene)
     recent.remember(
@@ -621,19 +682,20 @@ def dock(python, objects, queue, scene, chips):
         if asked
         else None
     )
-    found["scores"] = dock._scores.text()
+    found["scores"] = dock.form.scores.text()
     found["recent"] = [recent.last(name) for name in ("model", "chips", "labels", "class_field")]
     iface.active = marks
     press("N")
-    found["by rank"] = [dock._status.text()]
+    found["by rank"] = [_plain(dock.form.status.text())]
     press("A")
-    found["by rank"].append(dock._status.text())
+    found["by rank"].append(_plain(dock.form.status.text()))
     press("R")
     found["queue"] = iface.said()
     dock.hide()
     press("A")
-    found["hidden"] = dock._review.counts()
+    found["hidden"] = dock._review.list.counts()
     dock.show()
+    found["counts"] = _plain(dock.form.counts.text())
     iface.active = None
     project.removeMapLayer(marks.id())
     press("N")
@@ -647,6 +709,11 @@ def dock(python, objects, queue, scene, chips):
     found["locked"] = iface.said()
     dock.close_up()
     return found
+
+
+def _plain(text):
+    """A text of the panel without its markup."""
+    return " ".join(re.sub("<[^>]*>|&nbsp;", " ", text).split())
 
 
 def prefilled(objects, model):

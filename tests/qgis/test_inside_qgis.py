@@ -20,7 +20,7 @@ from eo_dl_qgis import commands, menu, texts
 from PIL import Image
 
 from eo_dl.chips.tile import tile
-from eo_dl.core.classes import ClassInfo, ClassSet
+from eo_dl.core.classes import ClassInfo, ClassSet, rgb_of
 from eo_dl.curation.checks.checking import check_labels
 from eo_dl.io.qgisstyles import ranks_qml
 from eo_dl.io.rasterwriter import RasterWriter
@@ -397,13 +397,36 @@ def test_review_goes_from_the_least_certain_and_saves_each_decision(
     )
     write_layer(tmp_path / "trees.gpkg", frame, classes=ClassSet.of_names(["tree"]))
     found = inside("reviewed", f"{tmp_path / 'trees.gpkg'}|layername=objects")
-    assert found["order"] == [0.2, 0.3, 0.5]
-    assert found["counts"] == [3, 5]
-    assert (found["next"], found["passed over"]) == (0.7, 0.9)
+    assert found["order"] == [0.2, 0.3, 0.5, 0.7, 0.7], "the last one was rejected and taken back"
+    assert found["counts"] == {"accepted": 1, "rejected": 1, "changed": 1, "": 2}
+    assert not found["edits"], "no edit mode is needed"
     saved = geopandas.read_file(tmp_path / "trees.gpkg", layer="objects").sort_values("score")
     assert saved["status"].fillna("").tolist() == ["accepted", "rejected", "changed", "", ""]
     assert saved["reviewed"].astype(bool).tolist() == [True, True, True, False, False]
     assert saved["class_name"].tolist() == ["tree", "tree", "shrub", "tree", "tree"]
+
+
+def test_objects_without_a_score_are_reviewed_the_largest_first_as_outlines(
+    inside: Callable[..., Any], tmp_path: Path
+) -> None:
+    """A missed object that is drawn in between counts at once, and the layer keeps its own style and form."""
+    sides = [1, 5, 3]
+    boxes = [shapely.box(10 * i, 0, 10 * i + side, side) for i, side in enumerate(sides)]
+    frame = geopandas.GeoDataFrame(
+        {"class_name": ["water"] * 3, "class_id": [1] * 3}, geometry=boxes, crs="EPSG:32633"
+    )
+    write_layer(tmp_path / "map.gpkg", frame, classes=ClassSet.of_names(["water"]))
+    found = inside("without_scores", f"{tmp_path / 'map.gpkg'}|layername=objects")
+    assert found["order"] == [25, 9]
+    assert found["fills"] == ["SimpleLine"], "the image stays visible"
+    assert found["style"] == ["default", ["default"]]
+    assert found["counts"] == {"accepted": 2, "rejected": 0, "changed": 0, "": 2}
+    assert found["editing"] and found["default"] == ""
+    saved = geopandas.read_file(tmp_path / "map.gpkg", layer="objects")
+    accepted = saved[saved["status"] == "accepted"]
+    assert sorted(accepted.area) == [9, 16]
+    assert accepted["class_name"].tolist() == ["water", "water"]
+    assert accepted["reviewed"].astype(bool).all()
 
 
 RETRAINED = """
@@ -452,20 +475,21 @@ def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(
     assert "Press Next first" in found["nothing shown"][0]
     assert "Labels from prediction" in found["raster"][0]
     assert "Nothing is reviewed yet" in found["nothing reviewed"][0]
-    assert [text.split(".")[0:2] for text in found["status"]] == [
-        ["tree, score 0", "20"],
-        ["tree, score 0", "30"],
-        ["tree, score 0", "50"],
-    ]
-    assert [text.split(". ")[-1] for text in found["status"]] == [
-        "0 of 5 reviewed.",
-        "1 of 5 reviewed.",
-        "2 of 5 reviewed.",
-    ]
+    assert found["status"] == ["tree, score 0.20", "tree, score 0.30", "tree, score 0.50"]
     assert all(seen and 3 < wider < 15 for seen, wider in found["frames"]), (
         "the object is in view, with ground around it"
     )
-    assert "score 0.70" in found["waits"]
+    assert found["waits"] == "tree, score 0.70"
+    assert found["styles"] == ["Review", "categorizedSymbol"]
+    two_left = "3 waiting 1 accepted 0 class changed 1 rejected"
+    assert found["taken back"] == ["tree, score 0.50", two_left]
+    assert found["previous"] == "shrub, score 0.50, changed"
+    assert found["all above"] == [
+        "1 accepted. Undo takes this back.",
+        "1 waiting 2 accepted 1 class changed 1 rejected",
+    ]
+    assert found["only shrubs"] == "All objects of the class shrub are reviewed."
+    assert found["drawing"] == [True, True]
     saved = geopandas.read_file(tmp_path / "trees.gpkg", layer="objects").sort_values("score")
     assert saved["status"].fillna("").tolist() == ["accepted", "rejected", "changed", "", ""]
     assert saved["class_name"].tolist() == ["tree", "tree", "shrub", "tree", "tree"]
@@ -495,9 +519,11 @@ def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(
         "",
     ], "the next round starts from these"
 
-    assert [text.split(".")[0] for text in found["by rank"]] == ["rank 1", "rank 2"]
+    assert found["by rank"] == ["rank 1", "rank 2"]
     assert "places to label" in found["queue"][0]
-    assert found["hidden"] == [1, 3], "keys are keys of the dock only while it is open"
+    assert found["hidden"] == {"accepted": 1, "rejected": 0, "changed": 0, "": 2}, (
+        "keys are keys of the dock only while it is open"
+    )
     assert "Choose a vector layer" in found["gone"][0]
     assert "cannot be edited" in found["locked"][0]
 
@@ -670,12 +696,11 @@ def test_a_window_shows_the_result_in_the_colours_of_its_classes(
     assert done.returncode == 0 and not problem.exists(), (
         problem.read_text() if problem.exists() else done.stderr[-2000:]
     )
-    for name in ("result", "review"):
+    for name, colors in (("result", [info.color for info in classes]), ("review", ["#f0e442"])):
         found = np.asarray(Image.open(pictures / f"{name}.png").convert("RGB")).reshape(-1, 3).astype(int)
-        for info in classes:
-            colour = np.array([int(info.color[i : i + 2], 16) for i in (1, 3, 5)])
-            near = (np.abs(found - colour).max(axis=1) <= 40).sum()
-            assert near > 200, f"{name}: {info.name} is not seen"
+        for color in colors:
+            near = (np.abs(found - rgb_of(color)).max(axis=1) <= 40).sum()
+            assert near > 200, f"{name}: {color} is not seen"
     scores = (pictures / "scores.html").read_text()
     assert all(text in scores for text in ("before", "after", "0.61", "0.72"))
     saved = geopandas.read_file(tmp_path / "trees.gpkg", layer="objects").sort_values("score")

@@ -151,6 +151,7 @@ def by_truth(layer):
         right = iou(shape, true[best]) >= 0.5 and best not in seen
         decide.accept(feature.id()) if right else decide.reject(feature.id())
         seen |= {best} if right else set()
+    layer.startEditing()
     for place, shape in enumerate(true):
         if place not in seen:
             feature = QgsFeature(layer.fields())
@@ -202,7 +203,7 @@ def retrained():
     for widget in QApplication.topLevelWidgets():
         if isinstance(widget, QgsProcessingAlgorithmDialogBase):
             widget.close()
-    (PICTURES / "scores.html").write_text(dock._scores.text())
+    (PICTURES / "scores.html").write_text(dock.form.scores.text())
     grab("scores")
     os._exit(0)
 

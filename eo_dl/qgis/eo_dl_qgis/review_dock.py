@@ -1,5 +1,6 @@
-"""The review panel: show the next object, accept it, change its class, reject it, retrain."""
+"""The review panel: show an object, decide, take it back, draw what is missing, retrain."""
 
+import html
 from pathlib import Path
 
 from qgis.core import (
@@ -14,16 +15,26 @@ from qgis.core import (
 from qgis.gui import QgsRubberBand
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtGui import QColor, QIcon, QKeySequence
-from qgis.PyQt.QtWidgets import QComboBox, QDockWidget, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qgis.PyQt.QtWidgets import QDockWidget
 
-from . import environment, recent, retraining
+from . import environment, recent, retraining, reviewstyle
+from .drawing import Drawing
 from .qt import QAction, QShortcut
 from .review import NotReviewable, Review
+from .reviewform import ALL_CLASSES, ReviewForm
 
-# Width of the map relative to a predicted object (by score) and to a chip to label (by rank).
-MAP_WIDTHS = {"score": 6.0, "rank": 1.5}
-LEAST_MAP_WIDTH = 1.2
-CHOOSE = "Choose a layer of predictions, then press Next."
+# Width of the map relative to an object and, by rank, to a chip to label.
+MAP_WIDTHS = {"rank": 1.5}
+OBJECT_MAP_WIDTH, LEAST_MAP_WIDTH = 6.0, 1.2
+KEYS = {
+    "N": "next",
+    "P": "previous",
+    "A": "accept",
+    "X": "reject",
+    "U": "undo",
+    "M": "draw",
+    "R": "retrain",
+}
 
 
 class ReviewAction:
@@ -52,75 +63,58 @@ class ReviewAction:
 
 
 class ReviewDock(QDockWidget):
-    """Steps through the active layer. Keys, while the panel is open: N next, A accept, X reject, 1 to 9
-    change the class, R retrain.
+    """Steps through the active layer. While the panel is open its keys (`KEYS`, and 1 to 9 for the classes)
+    work in the whole window.
     """
 
     def __init__(self, iface):
         super().__init__("Review", iface.mainWindow())
         self.setObjectName("eo_dl_review")
         self._iface, self._review, self._current, self._dialog = iface, None, None, None
+        self._style_before, self._drawing = "", None
         self._frame = QgsRubberBand(iface.mapCanvas(), QgsWkbTypes.GeometryType.PolygonGeometry)
-        self._frame.setStrokeColor(QColor("#ffeb3b"))
+        self._frame.setStrokeColor(QColor("#ff4fd8"))
         self._frame.setFillColor(QColor(0, 0, 0, 0))  # transparent: the object must stay visible
         self._frame.setWidth(3)
-        self._status = QLabel(CHOOSE)
-        self._status.setWordWrap(True)
-        self._classes = QComboBox()
-        self._scores = QLabel()
-        self._scores.setTextFormat(Qt.TextFormat.RichText)
-        self._scores.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._scores.setWordWrap(True)
-        self._lay_out()
-        self._keys = [
-            self._key("N", self.next),
-            self._key("A", self.accept_current),
-            self._key("X", self.reject_current),
-            self._key("R", self.retrain),
-            *(self._class_key(index) for index in range(9)),
-        ]
-        self.visibilityChanged.connect(self._enable_keys)
+        self.form = ReviewForm(self, self.do)
+        self.form.only_class.currentTextChanged.connect(self._show_class)
+        self.setWidget(self.form)
+        self._keys = [self._key(key, work) for key, work in KEYS.items()]
+        self._keys += [self._class_key(index) for index in range(9)]
+        self.visibilityChanged.connect(self._shown)
         QgsProject.instance().layersWillBeRemoved.connect(self._forget)
         recent.listeners.append(self.finished)
 
-    def _lay_out(self):
-        layout = QVBoxLayout()
-        layout.addWidget(self._status)
-        layout.addWidget(self._button("Next least certain (N)", self.next))
-        accept, reject = (
-            self._button("Accept (A)", self.accept_current),
-            self._button("Reject (X)", self.reject_current),
-        )
-        layout.addLayout(_row(accept, reject))
-        layout.addLayout(_row(self._classes, self._button("Change class", self.change_current)))
-        layout.addWidget(self._button("Retrain with corrections ... (R)", self.retrain))
-        layout.addWidget(self._scores)
-        layout.addStretch()
-        body = QWidget(self)
-        body.setLayout(layout)
-        self.setWidget(body)
-
-    def _button(self, text, work):
-        button = QPushButton(text)
-        button.clicked.connect(lambda checked=False: self._safely(work))
-        return button
-
     def _key(self, text, work):
         shortcut = QShortcut(QKeySequence(text), self._iface.mainWindow())
-        shortcut.activated.connect(lambda: self._safely(work))
+        shortcut.activated.connect(lambda: self.do(work))
         shortcut.setEnabled(False)
         return shortcut
 
     def _class_key(self, index):
-        return self._key(str(index + 1), lambda: self.change_to(index))
+        shortcut = self._key(str(index + 1), "")
+        shortcut.activated.disconnect()
+        shortcut.activated.connect(lambda: self._safely(lambda: self.change_to(index)))
+        return shortcut
 
-    def _enable_keys(self, visible):
+    def _shown(self, visible):
         for key in self._keys:
             key.setEnabled(visible)
         self._frame.setVisible(visible)
+        if self._review is None or self._review.order == "rank":
+            return
+        if visible and not self._style_before:
+            self._style_before = reviewstyle.apply(self._review.layer)
+        elif self.isHidden() and self._style_before:
+            self._restore_style()
+
+    def _restore_style(self):
+        reviewstyle.restore(self._review.layer, self._style_before)
+        self._style_before = ""
 
     def close_up(self):
         """Remove the frame from the map and stop listening."""
+        self._end()
         recent.listeners.remove(self.finished)
         QgsProject.instance().layersWillBeRemoved.disconnect(self._forget)
         self._iface.mapCanvas().scene().removeItem(self._frame)
@@ -128,47 +122,116 @@ class ReviewDock(QDockWidget):
     def _forget(self, layer_ids):
         """A layer that is removed from the project is no longer reviewed."""
         if self._review is not None and self._review.layer.id() in layer_ids:
-            self._review, self._current = None, None
-            self._classes.clear()
-            self._status.setText(CHOOSE)
+            self._end()
+            self.form.forget()
             self._hide_frame()
+
+    def _end(self):
+        if self._review is None:
+            return
+        self._stop_drawing()
+        if self._style_before:
+            self._restore_style()
+        self._review.close()
+        self._review, self._current = None, None
 
     def _hide_frame(self):
         self._frame.reset(QgsWkbTypes.GeometryType.PolygonGeometry)
+
+    def do(self, work):
+        """Do what a button or a key is for, by the name of the method."""
+        self._safely(getattr(self, work))
 
     def _safely(self, work):
         try:
             work()
         except (NotReviewable, QgsProcessingException) as error:
-            self._iface.messageBar().pushMessage("eo_dl", str(error), Qgis.MessageLevel.Warning)
+            self._say(str(error), Qgis.MessageLevel.Warning)
+
+    def _say(self, text, level):
+        self._iface.messageBar().pushMessage("eo_dl", text, level)
 
     def next(self):
         """Show the next object that is not reviewed yet."""
         review = self._review_of_active_layer()
-        self._current = review.next_id(after=self._current)
+        self._go_to(review.list.next(self._current))
+
+    def previous(self):
+        """Show the object before this one, reviewed or not."""
+        review = self._review_of_active_layer()
+        self._go_to(review.list.previous(self._current))
+
+    def _go_to(self, item_id):
+        self._current = item_id
         self._show_status()
-        if self._current is None:
+        if item_id is None:
             self._hide_frame()
         else:
-            self._show(review.layer.getFeature(self._current))
+            self._show(self._review.layer.getFeature(item_id))
 
-    def accept_current(self):
+    def accept(self):
         """The object is right."""
         self._decide(lambda review, current: review.accept(current))
 
-    def reject_current(self):
+    def reject(self):
         """There is no such object."""
         self._decide(lambda review, current: review.reject(current))
 
-    def change_current(self):
+    def change(self):
         """The object is of the class in the drop-down."""
-        self._decide(lambda review, current: review.change_class(current, self._classes.currentText()))
+        self._decide(lambda review, current: review.change_class(current, self.form.classes.currentText()))
 
     def change_to(self, index):
         """The object is of the class with this index in the drop-down."""
-        if index < self._classes.count():
-            self._classes.setCurrentIndex(index)
-            self.change_current()
+        if index < self.form.classes.count():
+            self.form.classes.setCurrentIndex(index)
+            self.change()
+
+    def _decide(self, write):
+        if self._review is None or self._current is None:
+            raise NotReviewable("Press Next first: no object is shown.")
+        write(self._review, self._current)
+        self.next()
+
+    def undo(self):
+        """Take the last decision back and show its object."""
+        if self._review is None:
+            raise NotReviewable("There is no decision to take back.")
+        ids = self._review.undo()
+        self._go_to(ids[0] if len(ids) == 1 else self._current)
+
+    def accept_above(self):
+        """Accept every object that waits and has the chosen score or a higher one."""
+        review = self._review_of_active_layer()
+        ids = [] if review.order == "rank" else review.list.above(self.form.least_score.value())
+        if not ids:
+            raise NotReviewable("No object that waits has this score or a higher one.")
+        review.accept(*ids)
+        self._say(f"{len(ids)} accepted. Undo takes this back.", Qgis.MessageLevel.Info)
+        self.next()
+
+    def _show_class(self, name):
+        """Show only the objects of a class from now on."""
+        if self._review is not None:
+            self._review.list.only_class = "" if name == ALL_CLASSES else name
+            self._current = None
+            self.do("next")
+
+    def draw(self):
+        """Draw an object that the model has missed, of the class in the drop-down."""
+        review = self._review_of_active_layer()
+        if review.order == "rank":
+            raise NotReviewable("These are places to label. Draw in the layer of your labels.")
+        self._stop_drawing()
+        class_name = self.form.classes.currentText()
+        self._drawing = Drawing(review.layer, class_name, review.list.class_id(class_name))
+        self._iface.setActiveLayer(review.layer)
+        self._iface.actionAddFeature().trigger()
+
+    def _stop_drawing(self):
+        if self._drawing is not None:
+            self._drawing.stop()
+            self._drawing = None
 
     def retrain(self):
         """Open the dialog that merges the corrections into the labels and trains from the last model, filled
@@ -182,8 +245,7 @@ class ReviewDock(QDockWidget):
                 "These are places to label, not predictions: draw there, save, "
                 "and retrain from the Toolbox with your labels."
             )
-        reviewed, _ = review.counts()
-        if not reviewed:
+        if review.list.counts()[""] == len(review.list.items):
             raise NotReviewable("Nothing is reviewed yet: accept, change or reject some objects first.")
         # Kept as an attribute, or Python would delete the dialog.
         self._dialog = processing.createAlgorithmDialog("eo_dl:retrain", retraining.filled_in(review.layer))
@@ -193,14 +255,8 @@ class ReviewDock(QDockWidget):
         """Show old and new scores side by side, wherever the retraining was started."""
         rows = recent.comparison(result) if algorithm == "retrain" else []
         if rows:
-            self._scores.setText(retraining.table(rows, Path(result["model"]).name))
+            self.form.scores.setText(retraining.table(rows, Path(result["model"]).name))
             self.show()
-
-    def _decide(self, write):
-        if self._review is None or self._current is None:
-            raise NotReviewable("Press Next first: no object is shown.")
-        write(self._review, self._current)
-        self.next()
 
     def _review_of_active_layer(self):
         layer = self._iface.activeLayer()
@@ -214,23 +270,32 @@ class ReviewDock(QDockWidget):
                 )
             raise NotReviewable("Choose a vector layer of predictions in the Layers panel.")
         if self._review is None or self._review.layer.id() != layer.id():
-            self._review, self._current = Review(layer), None
-            self._classes.clear()
-            self._classes.addItems(self._review.classes)
+            self._begin(Review(layer))
         return self._review
 
+    def _begin(self, review):
+        self._end()
+        self._review = review
+        self.form.show_classes(review.classes)
+        if review.order != "rank":
+            self._style_before = reviewstyle.apply(review.layer)
+
     def _show_status(self):
-        reviewed, total = self._review.counts()
+        review = self._review
+        self.form.show_counts(review.list.counts())
         if self._current is None:
-            self._status.setText(f"All {total} are reviewed.")
+            of_class = html.escape(review.list.only_class)
+            which = f"objects of the class {of_class}" if of_class else str(len(review.list.items))
+            self.form.status.setText(f"All {which} are reviewed.")
             return
-        feature = self._review.layer.getFeature(self._current)
-        names = {field.name() for field in feature.fields()}
-        class_name = f"{feature['class_name']}, " if "class_name" in names else ""
-        order = self._review.order
-        value = feature[order]
-        value_text = f"{value:.2f}" if isinstance(value, float) else str(value)
-        self._status.setText(f"{class_name}{order} {value_text}. {reviewed} of {total} reviewed.")
+        item = review.list.items[self._current]
+        parts = [html.escape(item.class_name)] if item.class_name else []
+        if item.value is not None:
+            digits = "rank {:g}" if review.order == "rank" else "score {:.2f}"
+            parts.append(digits.format(item.value))
+        if item.reviewed:
+            parts.append(item.status or "reviewed")
+        self.form.status.setText(f"<b>{', '.join(parts)}</b>")
 
     def _show(self, feature):
         layer, canvas = self._review.layer, self._iface.mapCanvas()
@@ -247,13 +312,6 @@ class ReviewDock(QDockWidget):
         side = max(box.width(), box.height())
         if side <= 0:  # a point
             return box.buffered(layer_side / 20 or 1)
-        width = min(MAP_WIDTHS[self._review.order], layer_side / side)
+        width = min(MAP_WIDTHS.get(self._review.order, OBJECT_MAP_WIDTH), layer_side / side)
         box.scale(max(LEAST_MAP_WIDTH, width))
         return box
-
-
-def _row(*widgets):
-    row = QHBoxLayout()
-    for widget in widgets:
-        row.addWidget(widget)
-    return row
