@@ -45,6 +45,12 @@ if TYPE_CHECKING:
     metavar="METRES",
 )
 @options.labels(*options.ABOUT_FEATURES, "classes", "annotated", "unlabelled", *options.ABOUT_FORMATS)
+@click.option(
+    "--colors",
+    metavar="LIST",
+    help="Colours of classes in maps and reports: 'water=#2b7bba,forest=#1f7a3a' (default: those of the "
+    "layer's style in QGIS, else by name).",
+)
 @options.aoi
 @options.sampling
 @options.split
@@ -66,6 +72,7 @@ def command(
     size: str | None,
     gsd_m: float | None,
     label_options: LabelOptions,
+    colors: str | None,
     aoi: str | None,
     sampling: Sampling,
     split: Split,
@@ -86,9 +93,11 @@ def command(
     if cluster is not None and workers is not None:
         raise click.UsageError("--workers and --dask cannot be combined; the cluster has workers of its own")
     from eo_dl import tile, tile_on_cluster
+    from eo_dl.core.classcolors import parse_colors
     from eo_dl.core.imagelabels import WholeImageLabels
     from eo_dl.io.discover import named_scenes
     from eo_dl.io.scene import open_scenes
+    from eo_dl.labels.labelcolors import in_colors
     from eo_dl.labels.reading import labels_of
 
     size_px, size_m = (None, None) if size is None else options.parse_size(size)
@@ -98,6 +107,8 @@ def command(
         replace(label_options, annotated=None),
         images=named_scenes(scenes),
     )
+    if colors is not None:
+        label_set = in_colors(label_set, parse_colors(colors))
     opened = open_scenes(scenes, scene_options, below=isinstance(label_set, WholeImageLabels))
     wanted: dict[str, Any] = {
         "out": out,

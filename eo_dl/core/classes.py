@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import LabelError
 from .arraytypes import IntArray, UInt8Array
+from .classcolors import BACKGROUND_COLOR, class_colors
 
 IGNORE_ID = 255
 """Class id of ignored pixels, which are not scored; also the nodata value of class maps."""
 
 BACKGROUND = "background"
-
-# Okabe & Ito (2008), safe for colour-blind readers, then further tones. Background is drawn faint.
-_PALETTE = (
-    "#e69f00",
-    "#56b4e9",
-    "#009e73",
-    "#f0e442",
-    "#0072b2",
-    "#d55e00",
-    "#cc79a7",
-    "#8c564b",
-    "#7f3c8d",
-    "#11a579",
-    "#3969ac",
-    "#f2b701",
-    "#e73f74",
-    "#80ba5a",
-    "#e68310",
-    "#008695",
-    "#cf1c90",
-    "#f97b72",
-)
-_BACKGROUND_COLOR = "#e8e6e0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +54,24 @@ class ClassSet:
     @classmethod
     def of_names(cls, names: tuple[str, ...] | list[str], background: bool = False) -> ClassSet:
         """Classes with ids 1 to N and default colours, on request with the background as id 0."""
-        infos = [_background_info()] if background else []
-        infos += [
-            ClassInfo(number, name, default_color(number)) for number, name in enumerate(names, start=1)
-        ]
-        return cls(tuple(infos))
+        numbered = dict(enumerate(names, start=1))
+        return cls.of_ids({0: BACKGROUND, **numbered} if background else numbered)
+
+    @classmethod
+    def of_ids(cls, names: Mapping[int, str], colors: Mapping[int, str] | None = None) -> ClassSet:
+        """Classes by id, in the order of `names`.
+
+        Args:
+            names: Names by id.
+            colors: Colours by id that are known; the others are those of `class_colors`.
+        """
+        chosen = class_colors(names, colors)
+        return cls(tuple(ClassInfo(class_id, name, chosen[class_id]) for class_id, name in names.items()))
+
+    def with_colors(self, colors: Mapping[str, str]) -> ClassSet:
+        """The same classes, some in other colours: "#rrggbb" by class name; other names are not looked at."""
+        infos = [ClassInfo(info.id, info.name, colors.get(info.name, info.color)) for info in self.classes]
+        return ClassSet(tuple(infos))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -142,13 +133,8 @@ def rgb_of(color: str) -> tuple[int, int, int]:
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
-def default_color(class_id: int) -> str:
-    """The default colour of a class id. The same in every file of a project."""
-    return _BACKGROUND_COLOR if class_id == 0 else _PALETTE[(class_id - 1) % len(_PALETTE)]
-
-
 def _background_info() -> ClassInfo:
-    return ClassInfo(0, BACKGROUND, default_color(0))
+    return ClassInfo(0, BACKGROUND, BACKGROUND_COLOR)
 
 
 def _check_unique(what: str, values: list[str]) -> None:

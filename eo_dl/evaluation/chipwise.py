@@ -22,7 +22,7 @@ from pyproj import CRS
 from ..chips.truth import SceneTruth
 from ..core.arraytypes import BoolArray, Float32Array, GeometryArray
 from ..core.chiprules import ChipClassRule
-from ..core.classes import BACKGROUND, IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.classes import BACKGROUND, IGNORE_ID, ClassSet
 from ..core.geometries import reproject
 from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.labelset import LabelSet
@@ -158,15 +158,12 @@ def _classes(part: Part, columns: list[str]) -> ClassSet:
     """The classes in the file's tags, else those of its columns."""
     names = [name.removeprefix(PROBABILITY_PREFIX) for name in columns]
     tagged = json.loads(part.tags.get("classes", "{}"))
-    infos = []
     if len(tagged) == len(names):
-        for key, name in tagged.items():
-            infos.append(ClassInfo(int(key), str(name), default_color(int(key))))
-    else:
-        for number, name in enumerate(names, start=1):
-            class_id = 0 if name.casefold() == BACKGROUND else number
-            infos.append(ClassInfo(class_id, name, default_color(class_id)))
-    return ClassSet(tuple(infos))
+        return ClassSet.of_ids({int(key): str(name) for key, name in tagged.items()})
+    numbered = enumerate(names, start=1)
+    return ClassSet.of_ids(
+        {0 if name.casefold() == BACKGROUND else number: name for number, name in numbered}
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.chiprules import OneObjectRule
-from ..core.classes import ClassInfo, ClassSet, default_color
+from ..core.classes import ClassSet
 from ..core.progress import OnProgress
 from ..core.rasterlabels import RasterLabels
 from ..errors import InputError, LabelError
@@ -157,11 +157,9 @@ def _predicted_classes(
     names.update(dict.fromkeys(target for target in mapping.values() if target != "ignore"))
     if some_agree or not names:
         names.update(dict.fromkeys(info.name for info in not_predicted if info.name not in mapping))
+    numbered = dict(enumerate(names, start=1))
     colors = {info.name: info.color for info in truth}
-    infos = []
-    for class_id, name in enumerate(names, start=1):
-        infos.append(ClassInfo(class_id, name, colors.get(name, default_color(class_id))))
-    return ClassSet(tuple(infos))
+    return ClassSet.of_ids(numbered, {key: colors[name] for key, name in numbered.items() if name in colors})
 
 
 def _folded(name: str) -> str:

@@ -11,7 +11,7 @@ import shapely
 from pyproj import CRS
 
 from ..core.arraytypes import GeometryArray, Int64Array
-from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.classes import IGNORE_ID, ClassSet
 from ..core.features import Features
 from ..core.geometries import polygons_in, reproject
 from ..core.imagelabels import CoveredImage, ImageLabels, WholeImageLabels
@@ -257,15 +257,15 @@ class _IndexClasses:
         names = _exported_names(index, label_classes)
         new = [name for class_id, name in names.items() if name not in id_of and class_id != 0]
         unused_ids = iter(sorted(set(range(1, IGNORE_ID)).difference(id_of.values())))
-        added: list[ClassInfo] = []
         for name in new:
             id_of[name] = next(unused_ids)
-            added.append(ClassInfo(id_of[name], name, default_color(id_of[name])))
         notes = [f"{len(new)} classes were not exported and are new: {listed(new)}"] if new else []
         new_ids = np.arange(256)
         for class_id, name in names.items():
             new_ids[class_id] = id_of.get(name, class_id)
-        return cls(ClassSet((*index.classes, *added)), new_ids, tuple(notes))
+        all_names = {info.id: info.name for info in index.classes} | {id_of[name]: name for name in new}
+        colors = {info.id: info.color for info in index.classes}
+        return cls(ClassSet.of_ids(all_names, colors), new_ids, tuple(notes))
 
 
 def _exported_names(index: ImageIndex, classes: ClassSet) -> dict[int, str]:

@@ -12,7 +12,7 @@ import onnx
 
 from ..bundle import ONNX, Bundle, save_bundle
 from ..core.bands import Band, BandSet, canonical_name
-from ..core.classes import ClassInfo, ClassSet, default_color
+from ..core.classes import ClassSet
 from ..errors import BundleError, ConfigError
 from ..io.atomic import refuse_existing
 from ..io.outputlock import locks_output
@@ -225,5 +225,4 @@ def _classes(foreign: ForeignGraph, contract: ForeignContract, keys: ForeignKeys
         )
     starts_with_background = keys.of_deepness or names[0].strip("_ ").casefold() in _BACKGROUND_NAMES
     first_id = 0 if channels == 1 or starts_with_background else 1
-    infos = [ClassInfo(number, name, default_color(number)) for number, name in enumerate(names, first_id)]
-    return ClassSet(tuple(infos))
+    return ClassSet.of_ids(dict(enumerate(names, first_id)))

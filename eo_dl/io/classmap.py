@@ -19,7 +19,7 @@ from defusedxml.common import DefusedXmlException
 
 from ..core.arraytypes import AnyArray, BoolArray, UInt8Array
 from ..core.bands import canonical_name
-from ..core.classes import BACKGROUND, IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.classes import BACKGROUND, IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import SceneError
@@ -178,7 +178,7 @@ def _classes(scene: Scene, tags: dict[str, str]) -> ClassSet | None:
     if tagged is None or listed is None:
         return listed or tagged
     colors = {info.id: info.color for info in listed}
-    return ClassSet(tuple(ClassInfo(info.id, info.name, colors.get(info.id, info.color)) for info in tagged))
+    return ClassSet.of_ids({info.id: info.name for info in tagged}, colors)
 
 
 def _tags(scene: Scene) -> dict[str, str]:
@@ -197,8 +197,7 @@ def _from_tag(text: str | None) -> ClassSet | None:
         return None
     if not names:
         return None
-    infos = [ClassInfo(class_id, name, default_color(class_id)) for class_id, name in sorted(names.items())]
-    return ClassSet(tuple(infos))
+    return ClassSet.of_ids(dict(sorted(names.items())))
 
 
 def _from_side_file(path: Path) -> ClassSet | None:
@@ -212,17 +211,16 @@ def _from_side_file(path: Path) -> ClassSet | None:
     band = None if root is None else _first_band(root)
     if band is None:
         return None
-    colors = [_color(entry) for entry in band.iter("Entry")]
-    infos = []
+    listed = dict(enumerate(_color(entry) for entry in band.iter("Entry")))
+    names = {}
     for class_id, category in enumerate(band.iter("Category")):
         name = (category.text or "").strip()
         if not name or class_id >= IGNORE_ID:
             continue
         if class_id == 0 and name.casefold() == BACKGROUND:
             name = BACKGROUND
-        color = colors[class_id] if class_id < len(colors) else default_color(class_id)
-        infos.append(ClassInfo(class_id, name, color))
-    return ClassSet(tuple(infos)) if infos else None
+        names[class_id] = name
+    return ClassSet.of_ids(names, listed) if names else None
 
 
 def _first_band(root: Element) -> Element | None:

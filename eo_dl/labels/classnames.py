@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..core.arraytypes import Int64Array
-from ..core.classes import BACKGROUND, IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.classes import BACKGROUND, IGNORE_ID, ClassSet
 from ..core.wording import count_of, listed
 from ..errors import LabelError
 from .classrequest import ClassRequest, is_color, is_number
@@ -94,18 +94,15 @@ def _one_class_per_value(
         ids = _ids_of_texts(values, known)
         notes += lookalikes(counts)
     _check_class_count(len(set(ids.values()) - {IGNORE_ID}), source)
-    infos: dict[int, ClassInfo] = {}
-    for value, class_id in ids.items():
-        if class_id == 0:
-            infos[0] = ClassInfo(0, BACKGROUND, default_color(0))
-        elif class_id != IGNORE_ID:
-            color = value if is_color(value) else default_color(class_id)
-            infos[class_id] = ClassInfo(class_id, value, color)
+    names = {class_id: value for value, class_id in ids.items() if class_id != IGNORE_ID}
+    if 0 in names:
+        names[0] = BACKGROUND
+    colors = {class_id: value for value, class_id in ids.items() if is_color(value) and class_id}
     ignored = [value for value, class_id in ids.items() if class_id == IGNORE_ID]
     if ignored:
         times = count_of(counts.get(ignored[0], 0), "time")
         notes.append(f"the value {ignored[0]} ({times}) means ignore; otherwise name it with `classes`")
-    return Naming(_class_set(infos, source), ids, tuple(notes))
+    return Naming(_class_set(names, source, colors), ids, tuple(notes))
 
 
 def _refuse_zero(values: Sequence[str], counts: Mapping[str, int], source: str) -> None:
@@ -174,14 +171,14 @@ def _names_for_numbers(
         _refuse_zero(values, counts, source)
     named = {*ids.values(), 0, IGNORE_ID}
     _refuse_unnamed({value: counts.get(value, 0) for value in values if int(value) not in named}, source)
-    infos = {class_id: ClassInfo(class_id, name, default_color(class_id)) for name, class_id in ids.items()}
+    names = {class_id: name for name, class_id in ids.items()}
     if "0" in values:
-        infos.setdefault(0, ClassInfo(0, BACKGROUND, default_color(0)))
-    names = listed((f"{class_id} = {name}" for name, class_id in ids.items()), most=10)
+        names.setdefault(0, BACKGROUND)
+    order = listed((f"{class_id} = {name}" for name, class_id in ids.items()), most=10)
     return Naming(
-        _class_set(infos, source),
+        _class_set(names, source),
         {value: int(value) for value in values},
-        (f"numbered values are named in the order given: {names}",),
+        (f"numbered values are named in the order given: {order}",),
     )
 
 
@@ -215,10 +212,8 @@ def _requested_classes(
     if without:
         notes.append(f"nothing is labelled {listed(map(repr, without))}")
     colors = {class_id: value for value, class_id in id_of_value.items() if is_color(value)}
-    infos = {}
-    for name, class_id in ids.items():
-        infos[class_id] = ClassInfo(class_id, name, colors.get(class_id, default_color(class_id)))
-    return Naming(_class_set(infos, source), id_of_value, tuple(notes))
+    names = {class_id: name for name, class_id in ids.items()}
+    return Naming(_class_set(names, source, colors), id_of_value, tuple(notes))
 
 
 def _refuse_unnamed(unnamed: Mapping[str, int], source: str) -> None:
@@ -233,12 +228,12 @@ def _refuse_unnamed(unnamed: Mapping[str, int], source: str) -> None:
     )
 
 
-def _class_set(infos: Mapping[int, ClassInfo], source: str) -> ClassSet:
-    if not infos:
+def _class_set(names: Mapping[int, str], source: str, colors: Mapping[int, str] | None = None) -> ClassSet:
+    if not names:
         raise LabelError(
             f"{source}: every label is ignored, so no class is left; check `classes` and `class_field`"
         )
-    return ClassSet(tuple(infos[class_id] for class_id in sorted(infos)))
+    return ClassSet.of_ids(dict(sorted(names.items())), colors)
 
 
 def _check_class_count(count: int, source: str) -> None:

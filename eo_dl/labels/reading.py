@@ -14,9 +14,10 @@ from ..errors import LabelError
 from ..io.vectorlayers import layer_length
 from .classrequest import ClassRequest, parse_classes
 from .formats.labelformat import VECTOR_OPTIONS
+from .labelcolors import in_colors_of_layer
 from .labeloptions import Crowds, LabelOptions, ReadingOptions, Sizes, Unlabelled
 from .labelsources import Sources, find_sources
-from .projectlayout import ANNOTATED, is_project
+from .projectlayout import ANNOTATED, LABELS, is_project
 from .records import Records, label_set
 from .vector.vectorlabels import read_areas
 
@@ -122,9 +123,11 @@ def labels_of(
     sources = find_sources(source, options.format, images)
     _refuse_useless(options, sources)
     labels = _read(sources, reading, spec)
+    single = sources.format.vector and len(sources.paths) == 1
+    if single:
+        labels = _in_own_colors(labels, Path(sources.paths[0]), options.layer, spec)
     if options.annotated is not None:
         return _with_annotated(labels, Path(options.annotated))
-    single = sources.format.vector and len(sources.paths) == 1
     if single and is_project(sources.paths[0], options.layer):
         return _with_drawn_areas(labels, Path(sources.paths[0]))
     return labels
@@ -166,6 +169,12 @@ def _one_class_by_name(records: Records, spec: ClassRequest | None) -> Records:
     ):
         return records
     return replace(records, values=spec.names * len(records.values))
+
+
+def _in_own_colors(labels: LabelSet, path: Path, layer: str | None, request: ClassRequest | None) -> LabelSet:
+    """Labels in the colours that they have in QGIS."""
+    styled = LABELS if layer is None and is_project(path, layer) else layer
+    return in_colors_of_layer(labels, path, styled, request)
 
 
 def _refuse_useless(options: LabelOptions, sources: Sources) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array, GeometryArray, Int64Array
-from ..core.classes import IGNORE_ID, ClassInfo, ClassSet, default_color
+from ..core.classes import IGNORE_ID, ClassSet
 from ..core.geometries import shifted
 from ..core.pixelgrid import PixelGrid
 from ..core.pixelpolygons import RowPolygonizer, ValuePolygons
@@ -182,12 +182,13 @@ def _on_the_map(geometries: GeometryArray, grid: PixelGrid) -> tuple[WkbArray, F
 
 def _all_classes(classes: ClassSet | None, class_ids: Int64Array) -> ClassSet:
     """The classes of the file, and one called by its id for each value without a name."""
-    infos = {} if classes is None else {info.id: info for info in classes}
+    known = () if classes is None else tuple(classes)
+    names = {info.id: info.name for info in known}
     for class_id in np.unique(class_ids).tolist():
-        infos.setdefault(class_id, ClassInfo(class_id, str(class_id), default_color(class_id)))
-    if infos.keys() <= {BACKGROUND_ID}:
-        infos[1] = ClassInfo(1, "1", default_color(1))  # an empty map still needs a class to style
-    return ClassSet(tuple(infos[class_id] for class_id in sorted(infos)))
+        names.setdefault(class_id, str(class_id))
+    if names.keys() <= {BACKGROUND_ID}:
+        names[1] = "1"  # an empty map still needs a class to style
+    return ClassSet.of_ids(dict(sorted(names.items())), {info.id: info.color for info in known})
 
 
 def _table(polygons: _Polygons, grid: PixelGrid, classes: ClassSet) -> PolygonTable:

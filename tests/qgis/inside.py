@@ -17,9 +17,11 @@ sys.path.insert(0, "/usr/share/qgis/python/plugins")
 
 from qgis.core import (  # noqa: E402
     QgsApplication,
+    QgsCategorizedSymbolRenderer,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
     QgsFeature,
+    QgsFillSymbol,
     QgsGeometry,
     QgsProcessingContext,
     QgsProcessingException,
@@ -30,6 +32,7 @@ from qgis.core import (  # noqa: E402
     QgsRasterRange,
     QgsRectangle,
     QgsRenderContext,
+    QgsRendererCategory,
     QgsVectorLayer,
     QgsVectorLayerUtils,
 )
@@ -105,6 +108,9 @@ def words(python, scene, labels, out):
     """What the child is told for a filled-in dialog; the stub echoes it."""
     _use(python)
     layer = QgsVectorLayer(f"{labels}|layername=buildings", "buildings", "ogr")
+    symbol = QgsFillSymbol.createSimple({"color": "#123456"})
+    categories = [QgsRendererCategory(name, symbol.clone(), name) for name in ("building", "not there")]
+    layer.setRenderer(QgsCategorizedSymbolRenderer("class_name", categories))
     QgsProject.instance().addMapLayer(layer)
     values = {
         "SCENES": [scene],

@@ -89,6 +89,7 @@ def test_a_filled_in_dialog_becomes_the_command_line(
         str(tmp_path / "chips"),
     )
     assert "read-scenes" in options
+    assert options["colors"] == "building=#123456", "as its layer is drawn in QGIS"
     assert said[-2:] == ["--", str(sample / "train.tif")]
 
 

@@ -19,7 +19,7 @@ from qgis.utils import iface
 
 from . import commands, environment, loading, recent, runner, settings, texts
 from .feedback import Feedback
-from .layers import absolute, copy_of_layer, extent_file, file_of
+from .layers import absolute, class_colors, copy_of_layer, extent_file, file_of
 from .menu import NOT_ASKED, Load, icon, numbered_title
 from .parameters import EXTENT, FURTHER_SCENES, definitions, is_automatic, kind_of, qgis_name
 
@@ -124,6 +124,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             self._copy_layer(parameter, layer_in_file, parameters, context, feedback)
         if "layer" in self._names and layer_name:
             self._values["layer"] = layer_name
+        self._add_colors(parameters, context)
         # Not for a chip set, whose VRTs are those of whoever made it.
         if "trust_vrt" in self._names and not any(self._values.get(name) for name in _CHIP_SETS):
             self._values["trust_vrt"] = True
@@ -148,6 +149,13 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
                 f"{self._label(parameter)}: layer '{layer_in_file}' of {path} was copied to {copy}"
             )
             self._values[name] = copy
+
+    def _add_colors(self, parameters, context):
+        """Classes keep the colours that their layer has in QGIS."""
+        if "colors" not in self._names or self._values.get("colors") or self._values.get("classes"):
+            return
+        layer = self.parameterAsLayer(parameters, "LABELS", context)
+        self._values["colors"] = class_colors(layer, self._values.get("class_field"))
 
     def _add_extent(self, parameters, context):
         if self.parameterDefinition(EXTENT) is None or _is_empty(parameters, EXTENT):

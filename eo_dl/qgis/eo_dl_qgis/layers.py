@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from qgis.core import (
+    QgsCategorizedSymbolRenderer,
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
     QgsGeometry,
@@ -73,6 +74,26 @@ def absolute(path):
     is.
     """
     return str(Path(path).absolute()) if path and Path(path).exists() else path
+
+
+def class_colors(layer, class_field):
+    """The colours that a layer has in QGIS by the values of its class field, as `--colors` takes them; "" if
+    it is not coloured by that field.
+    """
+    renderer = layer.renderer() if isinstance(layer, QgsVectorLayer) else None
+    if not isinstance(renderer, QgsCategorizedSymbolRenderer):
+        return ""
+    field = class_field or "class_name"
+    index = layer.fields().indexOf(field)
+    if renderer.classAttribute().strip('"') != field or index < 0:
+        return ""
+    occurring = {str(value) for value in layer.uniqueValues(index) if value}
+    parts = []
+    for category in renderer.categories():
+        name = str(category.value())
+        if name in occurring and category.symbol() is not None and not set(name) & set(",="):
+            parts.append(f"{name}={category.symbol().color().name()}")
+    return ",".join(parts)
 
 
 def _raster_file(layer):

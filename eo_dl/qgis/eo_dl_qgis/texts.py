@@ -25,6 +25,7 @@ LABELS = {
     "class_field": "Class field",
     "class_map": "Matching classes (REFERENCE=PREDICTION, one per line)",
     "classes": "Classes",
+    "colors": "Colours of the classes",
     "config": "Training configuration (YAML file)",
     "corrected": "Corrected labels",
     "count": "Number of chips",
