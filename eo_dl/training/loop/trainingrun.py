@@ -210,7 +210,7 @@ class TrainingRun:
 
     def _write_page(self, result: TrainingResult) -> None:
         """Write the report with the pictures that the run has drawn."""
-        from ..record.page import training_page
+        from ..record.trainingpage import training_page
 
         captions = {
             "curves.png": "Course of the training",
