@@ -18,6 +18,7 @@ scenes -> scene_options
     --trust-vrt     inspect, tile, train, retrain, predict, evaluate, labels check, labels export,
                     labels queue, labels start, labels weak
     --allow-remote  inspect, tile, train, retrain, evaluate, labels check, labels export, labels queue
+    --force         tile, predict, labels check, labels queue
 
 labels -> label_options
     --class-field   inspect, tile, retrain, evaluate, labels check, labels convert, labels export,
@@ -172,6 +173,12 @@ _SCENE_FLAGS: dict[str, Decorator] = {
         multiple=True,
         metavar="HOST",
         help="Open scenes on this host that a chip set names (repeatable).",
+    ),
+    "force": click.option(
+        "--force",
+        is_flag=True,
+        help="Use scenes that show other values than the model was trained on, or are resampled by more than "
+        "a factor of 4; otherwise they are refused.",
     ),
 }
 

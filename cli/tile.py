@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     default=None,
     help="Write chips as GeoTIFFs, or read them from the scenes on demand (default: whichever decodes less).",
 )
-@options.scenes("bands", "nodata", "crs", "trust_vrt", "allow_remote")
+@options.scenes("bands", "nodata", "crs", "trust_vrt", "allow_remote", "force")
 @options.seed
 @options.workers
 @options.dask

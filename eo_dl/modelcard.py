@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from .modelspec import BandSpec, Int8Spec, ModelSpec, ScoreSpec
+from .modelspec import BandSpec, GroundSpec, Int8Spec, ModelSpec, QuantilesSpec, ScoreSpec
 from .tasks import load_task
 
+_LONGEST_CRS = 40
 _SCORE_COLUMNS = ("class", "split", "value", "95 % interval", "count")
 _USE = """## Use
 
@@ -83,15 +84,29 @@ def _network(spec: ModelSpec) -> str:
 
 
 def _inputs(spec: ModelSpec) -> str:
-    rows = [_band_row(number, band) for number, band in enumerate(spec.bands, start=1)]
+    known = spec.quantiles or (None,) * len(spec.bands)
+    rows = []
+    for number, (band, quantiles) in enumerate(zip(spec.bands, known, strict=True), start=1):
+        rows.append((*_band_row(number, band), quantiles_text(quantiles)))
     text = f"Chips of {spec.chip_px} px with a margin of {spec.margin_px} px."
     if spec.gsd_m is not None:
         text += (
             f" Scenes whose pixels differ by more than {spec.gsd_tolerance:.0%} from {spec.gsd_m:.4g} m are "
             "resampled."
         )
-    table = _table(("band", "name", "dtype", "scale", "offset"), rows)
-    return f"## Inputs\n\n{table}\n\n{text}"
+    if spec.quantiles:
+        text += " Scenes are compared with the training values, and refused where they lie far away."
+    else:
+        text += " The values of scenes are unchecked: those of the training are not known."
+    header = ("band", "name", "dtype", "scale", "offset", "2/50/98 % of the training values")
+    return f"## Inputs\n\n{_table(header, rows)}\n\n{text}"
+
+
+def quantiles_text(quantiles: QuantilesSpec | None) -> str:
+    """The percentiles of the training values of a band."""
+    if quantiles is None:
+        return "not known"
+    return f"{quantiles.p02:.4g}/{quantiles.p50:.4g}/{quantiles.p98:.4g}"
 
 
 def _band_row(number: int, band: BandSpec) -> tuple[str, ...]:
@@ -144,12 +159,26 @@ def _training(spec: ModelSpec) -> str:
         "acquired": ", ".join(origin.acquired),
         "chips": ", ".join(f"{name} {count}" for name, count in origin.chip_counts.items()),
         "chip set": origin.chip_set,
+        "ground of the train chips": ground_text(origin.trained_ground),
         "backbone initialized from": origin.weights_from,
         "command": origin.command,
     }
     lines = [f"- {name}: {_inline(text)}" for name, text in facts.items() if text]
     lines += [f"- {_inline(note)}" for note in origin.notes]
     return "\n".join(["## Training\n", *lines])
+
+
+def ground_text(ground: Sequence[GroundSpec]) -> str:
+    """Where the train chips lie, in words; empty if that is not known."""
+    systems = [one.crs for one in ground if one.crs]
+    images = len(ground) - len(systems)
+    parts = [f"kept in {', '.join(_crs_name(crs) for crs in systems)}"] if systems else []
+    parts += [f"kept of {images} images without a CRS"] if images else []
+    return ", ".join(parts)
+
+
+def _crs_name(text: str) -> str:
+    return text if len(text) <= _LONGEST_CRS else f"{text[:_LONGEST_CRS]} ..."
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

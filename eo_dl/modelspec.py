@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from .core.bands import Band, BandSet
 from .core.classes import ClassInfo, ClassSet
 from .core.normalization import Normalization
+from .core.quantiles import Quantiles
 from .errors import BundleError, InputError
 
 FORMAT_VERSION = 1
@@ -52,6 +53,33 @@ class NormalizationSpec(_Strict):
     std: tuple[Annotated[float, Field(gt=0)], ...]
 
 
+class QuantilesSpec(_Strict):
+    """Percentiles of the training values of one band, in physical units."""
+
+    p02: float
+    p50: float
+    p98: float
+
+    @model_validator(mode="after")
+    def _in_order(self) -> QuantilesSpec:
+        if not self.p02 <= self.p50 <= self.p98:
+            raise ValueError("percentiles must not fall")
+        return self
+
+
+class GroundSpec(_Strict):
+    """Ground of train chips: an area on the map, or in the pixels of an image without a CRS."""
+
+    crs: LongText = ""
+    """CRS of the area; empty: pixels of the image."""
+    scene: Text = ""
+    """File name of the image."""
+    header_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    """SHA-256 of the first 64 KiB of the image, by which it is recognized (`Scene.fingerprint`)."""
+    area: Annotated[str, Field(max_length=4_000_000)]
+    """The area as WKT."""
+
+
 class ScoreSpec(_Strict):
     """One score with where it was taken and its 95 % interval where known; `value` None = not defined."""
 
@@ -66,8 +94,9 @@ class ScoreSpec(_Strict):
 
 
 class Provenance(_Strict):
-    """Where a model comes from. `extent` is a GeoJSON geometry in longitude and latitude; `unfinished`: why
-    the run had not come to its end.
+    """Where a model comes from. `extent` is the outline of the scenes as a GeoJSON geometry in longitude and
+    latitude; `trained_ground` the ground of the train chips; `unfinished`: why the run had not come to its
+    end.
     """
 
     eo_dl: Text = ""
@@ -79,6 +108,7 @@ class Provenance(_Strict):
     scenes: tuple[Text, ...] = ()
     acquired: tuple[Text, ...] = ()
     extent: JsonValue = None
+    trained_ground: tuple[GroundSpec, ...] = ()
     licence: Text = ""
     weights_from: Text = "none"
     command: LongText = ""
@@ -130,7 +160,8 @@ class ModelSpec(_Strict):
     `gsd_tolerance`: the share by which a scene's GSD may differ before it is resampled. `any_chip`: what
     chips other than those of training the network takes; None: no others. `graph_from`: the ONNX file of
     another program that a model without weights was imported from. `int8`: set where `model.onnx` computes
-    in 8-bit integers.
+    in 8-bit integers. `quantiles`: of the training values, one per band (None: a band without a value); empty
+    if they are not known.
     """
 
     format_version: Literal[1] = 1
@@ -147,6 +178,7 @@ class ModelSpec(_Strict):
     graph_from: Text = ""
     int8: Int8Spec | None = None
     normalization: NormalizationSpec
+    quantiles: tuple[QuantilesSpec | None, ...] = ()
     thresholds: dict[str, float] = {}
     scores: tuple[ScoreSpec, ...] = ()
     provenance: Provenance = Provenance()
@@ -156,6 +188,8 @@ class ModelSpec(_Strict):
     def _agrees(self) -> ModelSpec:
         if len({len(self.bands), len(self.normalization.mean), len(self.normalization.std)}) != 1:
             raise ValueError("normalization needs one mean and std a band")
+        if len(self.quantiles) not in (0, len(self.bands)):
+            raise ValueError("expected quantiles of every band, or of none")
         if 2 * self.margin_px >= self.chip_px:
             raise ValueError(f"a margin of {self.margin_px} px leaves nothing of a {self.chip_px} px chip")
         try:
@@ -185,6 +219,10 @@ class ModelSpec(_Strict):
     def class_set(self) -> ClassSet:
         """The classes in channel order."""
         return ClassSet(tuple(ClassInfo(c.id, c.name, c.color) for c in self.classes))
+
+    def band_quantiles(self) -> tuple[Quantiles | None, ...]:
+        """The quantiles of the training values, one per band; empty if they are not known."""
+        return tuple(None if one is None else Quantiles(one.p02, one.p50, one.p98) for one in self.quantiles)
 
     def normalize(self) -> Normalization:
         """The normalization as training applied it."""

@@ -26,6 +26,7 @@ from rasterio.errors import NotGeoreferencedWarning
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.core.pixellabels import PixelLabels
+from eo_dl.inference.prediction import Prediction
 from eo_dl.io.atomic import atomic_file, write_bytes
 from eo_dl.io.rasterwriter import encode_geotiff
 
@@ -212,3 +213,8 @@ def write_geotiff(
     data = encode_geotiff(pixels, grid, **facts)
     with atomic_file(path, overwrite=overwrite) as temporary:
         write_bytes(temporary, data)
+
+
+def notes_of(prediction: Prediction) -> tuple[str, ...]:
+    """The notes of a prediction, without the one that a model without quantiles always gives."""
+    return tuple(note for note in prediction.notes if "keeps no distribution" not in note)

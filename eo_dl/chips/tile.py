@@ -66,7 +66,8 @@ def tile(
         size_px: Side of a chip, pixels (default: 256, or up to 512 if objects need it, and down to 64 if
             three splits need it; for images labelled as a whole, the size of most).
         size_m: Side of a chip on the ground, metres, in place of `size_px`.
-        gsd_m: Resample scenes to this GSD, metres, when they are read (default: each scene's own).
+        gsd_m: Resample scenes to this GSD, metres, when they are read (default: each scene's own). A factor
+            above 4 is refused, unless the scene is opened with `force=True`.
         annotated: Polygons in which the labels are complete; ground outside is ignored, not background.
         sampling: Where chips are cut, and which are kept (default: `Sampling()`, a grid).
         split: How chips are divided into train, val and test, or into folds (default: `Split()`).

@@ -15,6 +15,7 @@ from pyproj import CRS
 
 from ..core.arraytypes import GeometryArray
 from ..core.geometries import missing_or_empty, reproject
+from ..core.gsdratio import NOTED_RESAMPLED, factor_between
 from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.labeloutlines import ImageOutlines, MapOutlines
 from ..core.labelset import LabelSet
@@ -22,6 +23,7 @@ from ..core.maplabels import MapLabels
 from ..core.pixelgrid import PixelGrid
 from ..core.rasterlabels import RasterLabels
 from ..errors import BandError, ConfigError, InputError, LabelError
+from ..io.gsdchange import resampled
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..io.vectorlayers import read_layer
 
@@ -45,7 +47,7 @@ def prepare_scenes(
 
     Raises:
         BandError: A scene lacks a band.
-        InputError: There is no scene, or one occurs twice.
+        InputError: There is no scene, one occurs twice, or one would be resampled by more than a factor of 4.
     """
     opened = open_scenes(scenes, below=below)
     if not opened:
@@ -54,10 +56,25 @@ def prepare_scenes(
     if twice:
         raise InputError(f"{twice[0]}: occurs twice among the scenes; name each scene once")
     ready = tuple(_with_bands_of(opened[0], scene) for scene in opened)
+    size_notes: list[str] = []
     if gsd_m is not None:
-        ready = tuple(scene.at_gsd(gsd_m) for scene in ready)
+        size_notes = _resampling_notes(ready, gsd_m)
+        ready = tuple(resampled(scene, gsd_m, wanted_by="`gsd_m` is") for scene in ready)
     opening_notes = [f"{scene.name}: {note}" for scene in ready for note in scene.notes]
-    return ready, (*opening_notes, *_scene_notes(ready))
+    return ready, (*opening_notes, *size_notes, *_scene_notes(ready))
+
+
+def _resampling_notes(scenes: Sequence[Scene], gsd_m: float) -> list[str]:
+    """A note on scenes that are resampled by more than a little."""
+    own = [scene.native.gsd_m for scene in scenes]
+    far = [gsd for gsd in own if gsd is not None and factor_between(gsd, gsd_m) > NOTED_RESAMPLED]
+    if not far:
+        return []
+    factor = max(factor_between(gsd, gsd_m) for gsd in far)
+    return [
+        f"{len(far)} of {len(scenes)} scenes ({min(far):.3g} to {max(far):.3g} m GSD) are resampled to "
+        f"{gsd_m:.3g} m, by a factor of up to {factor:.3g}"
+    ]
 
 
 def _with_bands_of(first: Scene, scene: Scene) -> Scene:

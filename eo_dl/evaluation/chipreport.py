@@ -9,6 +9,7 @@ from .classmatch import match_classes
 from .comparison import Comparison, Measurement, nothing_to_score
 from .eachfile import FileJob, score_files, total
 from .figures import class_bars, error_map
+from .trainedground import trained_notes
 
 
 def measure_chips(comparison: Comparison) -> Measurement:
@@ -37,7 +38,12 @@ def measure_chips(comparison: Comparison) -> Measurement:
         scores=tuple(scores),
         classes=match.classes,
         counts=scorer.counts(),
-        notes=(*match.notes, *scored.left_out.notes(comparison.limits.split), *_notes(counts)),
+        notes=(
+            *match.notes,
+            *scored.left_out.notes(comparison.limits.split),
+            *_notes(counts),
+            *trained_notes(counts.trained, counts.scored, "chips", comparison.parts),
+        ),
         confusion=scorer.confusion,
         pictures=pictures,
     )

@@ -45,8 +45,10 @@ from .eachfile import FileJob
 from .limits import Blocks, Limits, NoChipHere
 from .pixelwise import Thumbnail
 from .predictionfiles import Part
+from .trainedground import trained_area
 
 _ENTIRELY = 0.99  # share of a chip, below 1 for rounding to whole pixels
+_MOSTLY = 0.5
 _IMAGE_COLUMNS = ("width_px", "height_px", "file")
 
 
@@ -60,6 +62,8 @@ class ChipCounts:
     """Those not entirely in the scored area, or not in the scored split."""
     unknown: int = 0
     """Those without a known class in the truth."""
+    trained: int = 0
+    """Scored ones of which at least half lies on ground that the model was trained on."""
 
 
 def _no_outlines() -> GeometryArray:
@@ -203,23 +207,28 @@ def score_chips(job: FileJob, found: FoundChips, on_progress: OnProgress) -> Sco
     inside = [all(_share(window, area) >= _ENTIRELY for area in areas) for window in windows]
     counts.outside += inside.count(False)
     blocks = Blocks.of(grid, found.part.block_prefix)
+    trained = trained_area(found.part, grid)
     truth = np.full((len(windows), len(found.classes)), np.nan, np.float32)
     with _labels_of_windows(found, labels, grid) as labels_of:
         for index in np.flatnonzero(inside).tolist():
             window = windows[index]
             truth[index] = true_values(labels_of(window), found, match, window)
             block = blocks.names(np.array([window.box], np.float64))[0]
-            _score(scorer, counts, found.probabilities[index], truth[index], block)
+            known = _score(scorer, counts, found.probabilities[index], truth[index], block)
+            if known and trained is not None:
+                counts.trained += _share(window, trained.area) >= _MOSTLY
     return ScoredChips(scorer, counts, _thumbnail(found, windows, truth))
 
 
 def _score(
     scorer: ChipScorer, counts: ChipCounts, predicted: Float32Array, truth: Float32Array, block: str
-) -> None:
+) -> bool:
+    """Score a chip; False if its true class is not known."""
     known = bool(np.isfinite(truth).any())
     counts.scored += known
     counts.unknown += not known
     scorer.update(predicted, truth, block)
+    return known
 
 
 def _windows(found: FoundChips, grid: PixelGrid) -> list[Window]:

@@ -18,6 +18,7 @@ from .eachfile import FileJob, score_files, total
 from .figures import curves, object_errors
 from .objectwise import Found, ObjectTally, Pictured, are_boxes, read_found, score_objects
 from .onebox import OneBoxes, chips_wanted
+from .trainedground import trained_notes
 
 _NEED_CONFIDENCE = ("ap50", "ap50_95")
 
@@ -67,6 +68,7 @@ def measure_objects(comparison: Comparison) -> Measurement:
             *scored.left_out.notes(limits.split),
             *chip_notes,
             *_notes(tally, use_boxes, have_confidence),
+            *trained_notes(tally.trained, tally.scored, "objects", comparison.parts),
         ),
         pictures=pictures,
     )

@@ -32,6 +32,7 @@ from ..scores.objectscores import ObjectScorer
 from .classmatch import ClassMatch
 from .limits import Blocks, Limits
 from .predictionfiles import Part
+from .trainedground import trained_area
 
 CLASS_FIELD = "class_name"
 _BOX = 1e-3
@@ -52,6 +53,10 @@ class ObjectTally:
     """True objects that are ignored, or of a class that is not scored."""
     unlimited: int = 0
     """Files that do not say which area they cover."""
+    scored: int = 0
+    """True and predicted objects that are scored."""
+    trained: int = 0
+    """Those of them with their centre on ground that the model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,10 @@ def score_objects(
     measured = _measured(found.part, truth)
     tally.truth_not_measured += int((~measured).sum())
     truth = truth.take(measured)
+    trained = trained_area(found.part, grid)
+    tally.scored += len(truth) + len(predicted)
+    if trained is not None:
+        tally.trained += int(_inside(truth, [trained.area]).sum() + _inside(predicted, [trained.area]).sum())
     blocks = Blocks.of(grid, found.part.block_prefix)
     scorer.update(predicted, truth, blocks=(blocks.names(predicted.boxes), blocks.names(truth.boxes)))
     return Compared(

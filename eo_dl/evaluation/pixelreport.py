@@ -12,6 +12,7 @@ from .comparison import Comparison, Measurement, nothing_to_score
 from .eachfile import FileJob, score_files, total
 from .figures import MOST_PANELS, class_bars, error_map
 from .pixelwise import MapToScore, PixelTally, score_map
+from .trainedground import trained_notes
 
 
 def measure_pixels(comparison: Comparison) -> Measurement:
@@ -61,6 +62,7 @@ def measure_pixels(comparison: Comparison) -> Measurement:
             *map_notes,
             *scored.left_out.notes(comparison.limits.split),
             *_notes(tally, match, truth_is_raster),
+            *trained_notes(tally.trained, tally.scored, "pixels", parts),
         ),
         confusion=scorer.confusion,
         pictures={

@@ -26,6 +26,7 @@ from .classmatch import ClassMatch
 from .eachfile import FileJob
 from .limits import Blocks
 from .predictionfiles import Part
+from .trainedground import trained_area
 
 # The truth is rasterized window by window; this bounds memory and does not change the result.
 _WINDOW_COLS = 4096
@@ -46,6 +47,8 @@ class PixelTally:
     """Pixels with a true class but no prediction."""
     outside: int = 0
     """Predicted pixels outside the AOI or the scored chips."""
+    trained: int = 0
+    """Scored pixels on ground that the model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def score_map(job: FileJob, file: MapToScore, on_progress: OnProgress) -> Scored
     tally.features += len(truth.labels)
     blocks = Blocks.of(named.grid, part.block_prefix)
     thumbnail = _Reduced(named.grid.height, named.grid.width)
-    for area in areas:
+    trained = trained_area(part, named.grid)
+    for area in (*areas, *([] if trained is None else [trained])):
         area.touches(Window(0, 0, 1, 1))  # builds its search tree before threads share it
 
     def score_strip(strip: tuple[int, UInt8Array]) -> list[_Scored]:
@@ -120,6 +124,7 @@ def score_map(job: FileJob, file: MapToScore, on_progress: OnProgress) -> Scored
                         counts=counts,
                         outside=int((~inside & has_prediction).sum()),
                         unlabelled=int((inside & (true_ids == IGNORE_ID) & has_prediction).sum()),
+                        trained=_trained(trained, window, has_prediction & (expected != IGNORE_ID)),
                     )
                 )
                 thumbnail.add(window, predicted, expected)
@@ -130,6 +135,7 @@ def score_map(job: FileJob, file: MapToScore, on_progress: OnProgress) -> Scored
             for scored in strip:
                 tally.outside += scored.outside
                 tally.unlabelled += scored.unlabelled
+                tally.trained += scored.trained
                 scorer.add_counts(scored.counts, blocks.name(scored.window.col, scored.window.row))
             on_progress(strip[-1].window.row1, named.grid.height, "rows")
     tally.unpredicted = scorer.unpredicted
@@ -146,6 +152,14 @@ class _Scored:
     counts: PixelCounts
     outside: int
     unlabelled: int
+    trained: int
+
+
+def _trained(area: Aoi | None, window: Window, scored: BoolArray) -> int:
+    """Number of scored pixels (H, W) of a window on ground of the training."""
+    if area is None or not area.touches(window):
+        return 0
+    return int((area.mask(window) & scored).sum())
 
 
 def _counted(

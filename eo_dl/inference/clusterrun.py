@@ -51,7 +51,7 @@ def predict_on_cluster(
 
     Args:
         model: As for `predict`; files.
-        scenes: As for `predict`.
+        scenes: As for `predict`; open them with `force=True` to predict what is refused otherwise.
         cluster: Address of the scheduler, e.g. "tcp://10.0.0.1:8786", or "local:N" for N processes here.
         out: As for `predict`.
         aoi: As for `predict`.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +156,7 @@ def _of_group(
 def _parts(bundle: Bundle, scenes: Sequence[Scene], request: Request, notes: list[str]) -> Iterator[_Part]:
     margin = bundle.spec.margin_px if request.chips.margin_px is None else request.chips.margin_px
     for place, scene in enumerate(scenes):
-        fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd)
+        fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd, force=request.force)
         notes += fitted.notes
         work = fitted.scene
         own_px = (work.native.height * work.native.width) / (work.grid.height * work.grid.width)
@@ -256,5 +257,13 @@ def _write(table: pd.DataFrame, scenes: Sequence[Scene], out: Path, bundle: Bund
 
 
 def _counted(notes: Sequence[str]) -> list[str]:
-    """Remarks on single images: all if they are few, else their number and the first."""
-    return list(notes) if len(notes) <= 3 else [f"{len(notes)} remarks on images, the first: {notes[0]}"]
+    """Remarks on single images: all if they are few, else their number and the first.
+
+    One that is made for each image is about the model, and is made once.
+    """
+    times = Counter(notes)
+    of_model = [note for note in times if times[note] > 1]
+    of_images = [note for note in times if times[note] == 1]
+    if len(of_images) > 3:
+        of_images = [f"{len(of_images)} remarks on images, the first: {of_images[0]}"]
+    return [*of_images, *of_model]

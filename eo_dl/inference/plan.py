@@ -19,6 +19,7 @@ from ..io.outputtags import (
     KIND_TAG,
     SCENE_PATH_TAG,
     SCENE_TAG,
+    UNLIKE_TAG,
     class_rule_tags,
     grid_tag,
     one_object_tags,
@@ -33,6 +34,7 @@ from .chipoptions import ChipOptions
 from .chipsize import prediction_chip_px, prediction_margin_px
 from .contract import fit_scene
 from .engine import ChipJob, Source, batch_size_for
+from .trainedground import trained_ground_tags
 
 # Drivers that can only be read from the first row on: a second reader would decode everything twice.
 _SEQUENTIAL = ("PNG", "JPEG")
@@ -54,6 +56,8 @@ class Request:
     """Objects below this score are left out (None: the model's threshold)."""
     keep_gsd: bool = False
     """Do not resample a scene whose GSD differs from the model's."""
+    force: bool = False
+    """Predict scenes that show something else than the model was trained on."""
     overwrite: bool = False
     """Replace existing outputs."""
     resume: bool = True
@@ -114,7 +118,7 @@ def make_plan(
     backend: EngineFacts,
 ) -> Plan:
     """Settle everything before any work. Raises `InputError` if model, scene and options do not fit."""
-    fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd)
+    fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd, force=request.force)
     work = fitted.scene
     chip_grid = bundle.task.output.chip_grid
     chip_px = prediction_chip_px(
@@ -153,7 +157,9 @@ def make_plan(
         engine=engine_text(backend),
         notes=fitted.notes,
     )
-    tags = _tags(plan, backend)
+    tags = _tags(plan, backend) | trained_ground_tags(bundle, work)
+    if fitted.warnings:
+        tags[UNLIKE_TAG] = "; ".join(fitted.warnings)
     work_text = json.dumps(tags | {"scene_file": work.fingerprint()}, sort_keys=True)
     return replace(plan, key=hashlib.sha256(work_text.encode()).hexdigest(), tags=tags)
 

@@ -40,6 +40,7 @@ def predict(
     chip_options: ChipOptions = ChipOptions(),
     backend: BackendName = "auto",
     keep_gsd: bool = False,
+    force: bool = False,
     min_score: float | None = None,
     compute: Compute = Compute(),
     overwrite: bool = False,
@@ -65,6 +66,8 @@ def predict(
         backend: What runs the network: "openvino", "onnxruntime", "torch", or "auto": torch on a GPU; on a
             CPU the first of the three that is installed and can run the model.
         keep_gsd: Do not resample a scene whose GSD differs from the model's.
+        force: Predict scenes whose values differ widely from those of the training, or that are resampled by
+            more than a factor of 4, which are refused otherwise; also per scene, by `open_scene`.
         min_score: Objects below this score are left out (default: the model's own threshold).
         compute: Device, precision, batch size and number of readers.
         overwrite: Replace existing maps.
@@ -94,6 +97,7 @@ def predict(
         compute=compute,
         min_score=min_score,
         keep_gsd=keep_gsd,
+        force=force,
         overwrite=overwrite,
         resume=resume,
     )

@@ -100,11 +100,12 @@ class Prediction:
 def folder_prediction(folder: Path, parts: tuple[Prediction, ...], seconds: float) -> Prediction:
     """The predictions of several scenes as one."""
     first = parts[0]
-    notes = []
+    about_all = [note for note in first.notes if all(note in part.notes for part in parts)]
+    notes = list(about_all)
     for part in parts:
         below = part.path.is_relative_to(folder)
         name = part.path.relative_to(folder).as_posix() if below else part.path.name
-        notes += [f"{name}: {note}" for note in part.notes]
+        notes += [f"{name}: {note}" for note in part.notes if note not in about_all]
     return Prediction(
         path=folder,
         kind="folder",

@@ -111,6 +111,7 @@ def predict_shard(
     chip_options: ChipOptions = ChipOptions(),
     backend: BackendName = "auto",
     keep_gsd: bool = False,
+    force: bool = False,
     min_score: float | None = None,
     compute: Compute = Compute(),
     overwrite: bool = False,
@@ -133,6 +134,7 @@ def predict_shard(
         chip_options: As for `predict`.
         backend: As for `predict`; name it where machines differ.
         keep_gsd: As for `predict`.
+        force: As for `predict`.
         min_score: As for `predict`.
         compute: Device, precision, batch size and number of readers. Machines that differ need a fixed
             device, precision and batch size.
@@ -160,6 +162,7 @@ def predict_shard(
         compute=compute,
         min_score=min_score,
         keep_gsd=keep_gsd,
+        force=force,
         overwrite=overwrite,
     )
     targets = _targets(bundles[0], scenes, out, probabilities)
@@ -189,6 +192,7 @@ def assemble_shards(
     probabilities: bool | str | Path = False,
     chip_options: ChipOptions = ChipOptions(),
     keep_gsd: bool = False,
+    force: bool = False,
     min_score: float | None = None,
     compute: Compute = Compute(),
     overwrite: bool = False,
@@ -207,6 +211,7 @@ def assemble_shards(
         probabilities: As for the shards.
         chip_options: As for the shards.
         keep_gsd: As for the shards.
+        force: As for the shards.
         min_score: As for the shards.
         compute: As for the shards; only the batch size counts.
         overwrite: Replace existing maps.
@@ -228,6 +233,7 @@ def assemble_shards(
         compute=compute,
         min_score=min_score,
         keep_gsd=keep_gsd,
+        force=force,
         overwrite=overwrite,
     )
     targets = _targets(bundles[0], scenes, out, probabilities)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 from xml.etree.ElementTree import ParseError
 
+import shapely
 from affine import Affine
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
@@ -29,6 +30,11 @@ Several folders may hold a scene of one name.
 """
 KIND_TAG = "output"
 """Tag: what the features of a prediction are, if not objects: "chips"."""
+UNLIKE_TAG = "unlike_training"
+"""Tag: how the scene differs from what the model was trained on."""
+TRAINED_TAG = "trained_ground"
+"""Tag: ground of the scene that the model was trained on, WKT in whole pixels of `GRID_TAG`."""
+_MOST_CHARACTERS = 2_000_000
 _MULTI_LABEL_TAG, _MIN_COVER_TAG = "multi_label", "min_cover"
 _CROWDED_TAG, _MIN_VISIBLE_TAG = "one_object", "min_visible"
 
@@ -85,6 +91,24 @@ def read_grid_tag(text: str | None) -> PixelGrid | None:
         crs = None if values["crs"] is None else CRS.from_user_input(values["crs"])
         return PixelGrid(crs, Affine(*values["transform"]), int(values["height"]), int(values["width"]))
     except (ValueError, KeyError, TypeError, CRSError, EoDlError):
+        return None
+
+
+def trained_ground_tag(area: shapely.Geometry) -> dict[str, str]:
+    """The tag of an area in pixels of the scene; no tag for an empty one."""
+    if area.area == 0:
+        return {}
+    return {TRAINED_TAG: shapely.to_wkt(area, rounding_precision=0, trim=True)}
+
+
+def read_trained_ground(tags: Mapping[str, str]) -> shapely.Geometry | None:
+    """The area of the tag, in pixels of the scene; None if it is missing, or no area."""
+    text = tags.get(TRAINED_TAG, "")
+    if not text or len(text) > _MOST_CHARACTERS:
+        return None
+    try:
+        return shapely.make_valid(shapely.from_wkt(text))
+    except shapely.errors.GEOSException:
         return None
 
 

@@ -197,6 +197,7 @@ def open_scene(
     offset: float | None = None,
     trust_vrt: bool = False,
     allow_remote: Sequence[str] = (),
+    force: bool = False,
 ) -> Scene:
     """A raster as a `Scene`: driver by content, bands by name, no pixel read.
 
@@ -215,6 +216,8 @@ def open_scene(
         trust_vrt: Let a VRT name files outside its own folder.
         allow_remote: Hosts on which chip sets that are opened for the same work (`Split.like`) may name
             scenes.
+        force: Use the scene in `predict` though it shows something else than the model was trained on, and
+            wherever it is resampled by more than a factor of 4.
 
     Returns:
         The scene on the grid of the file; `Scene.at_gsd` resamples it.
@@ -235,6 +238,7 @@ def open_scene(
         offset=offset,
         trust_vrt=trust_vrt,
         allow_remote=allow_remote,
+        force=force,
     )
     return _opened(source, options)
 

@@ -41,6 +41,10 @@ class SceneOptions:
     """Hosts ("tiles.example.org", "/vsis3/bucket") on which chip sets that are opened for the same work may
     name scenes."""
 
+    force: bool = False
+    """Use scenes that show something else than a model was trained on, or that are resampled by more than
+    a factor of 4."""
+
     def __post_init__(self) -> None:
         # Lists become tuples and numbers as text become numbers, so that equal options compare equal.
         object.__setattr__(self, "bands", self.band_names)

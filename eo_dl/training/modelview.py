@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from ..bundle import Bundle, load_model
 from ..core.classes import ClassSet
+from ..modelcard import ground_text, quantiles_text
 from ..modelspec import BandSpec, ModelSpec
 from ..networks.device import choose_device
 from ..networks.networksummary import LayerRow, MapRow, NetworkSummary, summarize
@@ -148,10 +149,19 @@ def _contract(spec: ModelSpec) -> tuple[tuple[str, str], ...]:
     return (
         ("bands", ", ".join(_band(band) for band in spec.bands)),
         ("mean/std (physical units)", ", ".join(scales)),
+        ("training values, 2/50/98 %", _values(spec)),
+        ("training ground", ground_text(spec.provenance.trained_ground) or "not known"),
         ("GSD", gsd),
         ("chip", f"{spec.chip_px} px with a margin of {spec.margin_px} px"),
         ("classes", ", ".join(info.name for info in spec.classes)),
     )
+
+
+def _values(spec: ModelSpec) -> str:
+    if not spec.quantiles:
+        return "not known: the values of scenes are unchecked"
+    pairs = zip(spec.bands, spec.quantiles, strict=True)
+    return ", ".join(f"{band.name} {quantiles_text(quantiles)}" for band, quantiles in pairs)
 
 
 def _band(band: BandSpec) -> str:

@@ -17,7 +17,14 @@ from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.classes import ClassSet
 from eo_dl.inference.backends.backend import Scaling, numpy_buffer
 from eo_dl.inference.batches import Buffer
-from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
+from eo_dl.modelspec import (
+    ModelSpec,
+    NormalizationSpec,
+    Provenance,
+    QuantilesSpec,
+    band_specs,
+    class_specs,
+)
 from eo_dl.tasks import load_task
 from tests.making import NORTH_UP, write_raster
 
@@ -41,9 +48,13 @@ def _make_bundle(
     mean: float = 0.0,
     std: float = 1.0,
     thresholds: dict[str, float] | None = None,
+    trained_on: Sequence[tuple[float, float, float]] = (),
+    dtype: str = "float32",
+    provenance: Provenance | None = None,
 ) -> Bundle:
     named = not bands[0].startswith("band_")
-    known = BandSet(tuple(Band(name, number, named=named) for number, name in enumerate(bands, start=1)))
+    numbered = enumerate(bands, start=1)
+    known = BandSet(tuple(Band(name, number, named=named, dtype=dtype) for number, name in numbered))
     config = load_task(task).config.model_validate({}).model_dump(mode="json")
     spec = ModelSpec(
         task=task,
@@ -57,6 +68,8 @@ def _make_bundle(
         margin_px=margin_px,
         normalization=NormalizationSpec(mean=(mean,) * len(bands), std=(std,) * len(bands)),
         thresholds=thresholds or {},
+        quantiles=tuple(QuantilesSpec(p02=low, p50=middle, p98=high) for low, middle, high in trained_on),
+        provenance=provenance or Provenance(),
     )
     return StandInBundle(Path("stand_in.eodl"), spec)
 

@@ -18,6 +18,7 @@ from eo_dl.errors import Cancelled, ConfigError
 from eo_dl.inference.predict import predict
 from eo_dl.io.vectorlayers import read_layer
 from eo_dl.networks.compute import Compute
+from tests.making import notes_of
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]
@@ -101,7 +102,7 @@ def test_an_object_larger_than_the_overlap_is_joined(
         write_scene(tmp_path / "scene.tif", picture(90, 90, [(20, 5, 26, 80, 2)])),
         out=tmp_path / "o.gpkg",
     )
-    assert found(result.path) == [(20, 5, 26, 80, 2)] and result.notes == (
+    assert found(result.path) == [(20, 5, 26, 80, 2)] and notes_of(result) == (
         "objects joined from parts seen in neighbouring chips: 1",
     )
 
@@ -118,7 +119,7 @@ def test_an_object_that_two_chips_detect_is_kept_once_and_the_duplicate_is_count
         bundle, write_scene(tmp_path / "scene.tif", picture(90, 90, [box])), out=tmp_path / "o.gpkg"
     )
     assert found(result.path) == [box]
-    assert result.notes == ("duplicates removed (the same object detected in neighbouring chips): 1",)
+    assert notes_of(result) == ("duplicates removed (the same object detected in neighbouring chips): 1",)
 
 
 def test_a_stopped_run_goes_on_to_the_same_objects(
@@ -160,7 +161,7 @@ def test_objects_on_ground_that_was_not_measured_or_asked_for_are_left_out_and_c
         bundle, write_scene(tmp_path / "scene.tif", drawn, nodata=-1), out=tmp_path / "o.gpkg", aoi=aoi
     )
     assert found(result.path) == [(10, 10, 15, 15, 1)]
-    assert result.notes == ("objects left out because their centre lies on nodata: 1",)
+    assert notes_of(result) == ("objects left out because their centre lies on nodata: 1",)
 
 
 def test_a_copy_twice_as_fine_gives_the_same_places(

@@ -22,6 +22,7 @@ from eo_dl.inference.chipoptions import ChipOptions
 from eo_dl.inference.predict import predict
 from eo_dl.io.scene import open_scene
 from eo_dl.networks.compute import Compute
+from tests.making import notes_of
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]
@@ -310,9 +311,9 @@ def test_values_in_other_units_stop_and_name_the_parameter(
         predict(bundle, write_scene(tmp_path / "raw.tif", stored), out=tmp_path / "map.tif")
     assert not (tmp_path / "map.tif").exists()
     scaled = open_scene(tmp_path / "raw.tif", scale=0.0001)
-    assert predict(bundle, scaled, out=tmp_path / "map.tif").notes == ()
+    assert notes_of(predict(bundle, scaled, out=tmp_path / "map.tif")) == ()
     tagged = write_scene(tmp_path / "tagged.tif", stored, scales=(0.0001,))
-    assert predict(bundle, tagged, out=tmp_path / "map2.tif").notes == ()
+    assert notes_of(predict(bundle, tagged, out=tmp_path / "map2.tif")) == ()
     kept = open_scene(tmp_path / "raw.tif", scale=1.0)
     assert "unlike" in predict(bundle, kept, out=tmp_path / "map3.tif").notes[0]
     with pytest.raises(InputError, match="other units"):
@@ -326,7 +327,7 @@ def test_a_scene_of_another_resolution_is_resampled_and_the_map_lies_on_its_grid
     use_engine(engines["echo"], bundle)
     truth = np.kron(classes_of(30, 25), np.ones((4, 4), np.uint8))
     same = predict(bundle, write_scene(tmp_path / "one.tif", truth, gsd_m=1.05), out=tmp_path / "one_map.tif")
-    assert same.notes == ()
+    assert notes_of(same) == ()
     fine = predict(
         bundle,
         write_scene(tmp_path / "fine.tif", np.kron(truth, np.ones((2, 2), np.uint8)), gsd_m=0.5),

@@ -26,6 +26,7 @@ from eo_dl.inference.rowpieces import rows_folder
 from eo_dl.inference.shardcuts import Shard, cut
 from eo_dl.inference.shards import ShardResult, assemble_shards, predict_shard
 from eo_dl.networks.compute import Compute
+from tests.making import notes_of
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]
@@ -125,7 +126,7 @@ def test_class_maps_are_those_of_one_run(
     assert files(shards) == files(once)
     assert (
         result.kept == len(ChipGrid(pixels.shape[0], pixels.shape[1], 32, 4))
-        and "assembled from shards" in result.notes[0]
+        and "assembled from shards" in notes_of(result)[0]
     )
 
 
@@ -166,7 +167,7 @@ def test_objects_across_the_borders_of_shards_are_joined_as_in_one_run(
     result = assemble_shards(bundle, scene, out=shards / "objects.gpkg")
     assert files(shards) == files(once)
     assert result.count == one_run.count
-    assert [note for note in result.notes if "joined" in note] == list(one_run.notes)[:1]
+    assert [note for note in result.notes if "joined" in note] == list(notes_of(one_run))[:1]
 
 
 def test_several_scenes_are_cut_through_and_those_in_one_shard_are_written_by_it(

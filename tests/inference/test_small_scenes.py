@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from eo_dl.bundle import Bundle
-from eo_dl.core.bands import Band, BandSet
-from eo_dl.core.normalization import to_physical
 from eo_dl.errors import Cancelled, InputError
 from eo_dl.export.bundlegraph import add_graph
 from eo_dl.inference.backends.onnxbackend import OnnxRuntimeBackend
 from eo_dl.inference.backends.onnxmember import GraphBackend
-from eo_dl.inference.contract import _percentiles
 from eo_dl.inference.predict import predict
 from eo_dl.networks.compute import Compute
 from eo_dl.tasks import load_task
@@ -166,18 +161,3 @@ def test_scenes_before_one_that_does_not_fit_are_written(
     with pytest.raises(InputError, match="no valid pixel"):
         predict(bundle, [*scenes[:3], wrong, *scenes[3:]], out=f"{tmp_path}/maps/")
     assert {path.stem for path in (tmp_path / "maps").glob("*.tif")} == {"s0", "s1", "s2"}
-
-
-@given(
-    st.integers(0, 10_000),
-    st.sampled_from(["uint8", "int16", "uint16", "float32"]),
-    st.sampled_from([1.0, 1e-4, -0.5]),
-)
-def test_percentiles_by_counting_are_those_of_numpy(seed: int, dtype: str, scale: float) -> None:
-    rng = np.random.default_rng(seed)
-    low = -300 if dtype == "int16" else 0
-    stored = rng.integers(low, 250, (2, int(rng.integers(1, 400)))).astype(dtype)
-    bands = BandSet((Band("a", 1, scale=scale), Band("b", 2, scale=scale, offset=3.0)))
-    physical = to_physical(stored[:, :, None], bands)[:, :, 0].astype(np.float64)
-    expected = np.percentile(physical, (2, 50, 98), axis=1)
-    np.testing.assert_allclose(_percentiles(stored, bands), expected, rtol=1e-5, atol=1e-5)

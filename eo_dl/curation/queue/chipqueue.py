@@ -195,7 +195,8 @@ def queue_chips(
     ranking = ranking or Ranking()
     _check_output(out, count, overwrite)
     bundle = load_model(model)
-    fitted, notes = _fit_scenes(bundle, open_scenes(scenes))
+    opened = open_scenes(scenes)
+    fitted, notes = _fit_scenes(bundle, opened)
     label_set = None if labels is None else read_labels(labels)
     chip_set = None if chips is None else open_chip_set(chips)
     chip_px = _chip_size(size_px, bundle, fitted)
@@ -204,7 +205,8 @@ def queue_chips(
     probe = Probe(bundle, compute=compute, views=ranking.views)
     known = [*_features_of_windows(probe, fitted, ground.annotated)]
     if chip_set is not None:
-        known += _features_of_train_chips(probe, bundle, chip_set)
+        force = any(scene.options.force for scene in opened)
+        known += _features_of_train_chips(probe, bundle, chip_set, force)
     candidates, probed = _probe_candidates(probe, fitted, ground.candidates, on_progress)
     total = sum(map(len, ground.candidates))
     notes += ground.notes
@@ -268,7 +270,8 @@ def _fit_scenes(bundle: Bundle, scenes: Sequence[Scene]) -> tuple[list[Scene], l
     if not scenes:
         raise ConfigError("`scenes`: expected at least one raster, found none")
     fitted = [fit_scene(bundle, scene) for scene in scenes]
-    return [fit.scene for fit in fitted], [note for fit in fitted for note in fit.notes]
+    notes = [note for fit in fitted for note in fit.notes]
+    return [fit.scene for fit in fitted], list(dict.fromkeys(notes))  # some are about the model
 
 
 def _chip_size(size_px: int | None, bundle: Bundle, scenes: Sequence[Scene]) -> int:
@@ -294,13 +297,15 @@ def _features_of_windows(
             yield chip.features
 
 
-def _features_of_train_chips(probe: Probe, bundle: Bundle, chips: ChipSet) -> Iterator[Float32Array]:
+def _features_of_train_chips(
+    probe: Probe, bundle: Bundle, chips: ChipSet, force: bool
+) -> Iterator[Float32Array]:
     """The features of the train chips of a set, evenly thinned if there are many."""
     train = chips.split("train")
     records = train[:: _thinning(len(train))]
     for index in sorted({record.scene_index for record in records}):
         try:
-            scene = fit_scene(bundle, chips.scenes[index]).scene
+            scene = fit_scene(bundle, chips.scenes[index], force=force).scene
         except InputError as cause:
             raise InputError(
                 f"{chips.path}: its scenes do not fit {bundle.path.name}, so its chips cannot be compared; "

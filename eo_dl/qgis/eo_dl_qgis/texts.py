@@ -40,6 +40,7 @@ LABELS = {
     "find_lr": "Only look for a learning rate",
     "fix": "Repaired copy of the labels",
     "folds": "Folds for cross-validation",
+    "force": "Use scenes that differ widely (values, GSD)",
     "format": "Format of the labels",
     "freeze": "Freeze the backbone",
     "functions": "Rules (YAML file)",

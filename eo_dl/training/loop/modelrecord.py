@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...modelspec import ModelSpec, NormalizationSpec, ScoreSpec, band_specs, class_specs
 from ...tasks import CHIPS
 from ..judging.judge import Verdict
+from ..record.trainedvalues import train_quantiles
 from ..setup.taskdata import TaskData
 
 _NEARLY_ALL = 0.98
@@ -33,6 +34,7 @@ def model_spec(name: str, data: TaskData, verdict: Verdict) -> ModelSpec:
         chip_px=chips.chip_px,
         margin_px=margin_px(data),
         normalization=NormalizationSpec(mean=data.normalization.mean, std=data.normalization.std),
+        quantiles=train_quantiles(data),
         thresholds={} if verdict.threshold is None else {"score": verdict.threshold},
         scores=tuple(scores),
     )

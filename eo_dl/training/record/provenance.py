@@ -20,6 +20,7 @@ from ...version import __version__
 from ..setup.taskdata import TaskData
 from .results import SplitScores
 from .runstate import RunState
+from .trainedvalues import trained_ground
 
 _LIBRARIES = (
     "torch",
@@ -59,6 +60,7 @@ def provenance(
         scenes=tuple(scene.name for scene in chips.scenes),
         acquired=tuple(sorted({scene.file.acquired for scene in chips.scenes if scene.file.acquired})),
         extent=train_extent(chips),
+        trained_ground=trained_ground(data),
         weights_from=Path(config.weights).name,
         command=command_line(),
         training={
