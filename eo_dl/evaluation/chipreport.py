@@ -9,7 +9,7 @@ from .classmatch import match_classes
 from .comparison import Comparison, Measurement, nothing_to_score
 from .eachfile import FileJob, score_files, total
 from .figures import class_bars, error_map
-from .trainedground import trained_notes
+from .trainedshare import trained_notes
 
 
 def measure_chips(comparison: Comparison) -> Measurement:

@@ -45,7 +45,7 @@ from .eachfile import FileJob
 from .limits import Blocks, Limits, NoChipHere
 from .pixelwise import Thumbnail
 from .predictionfiles import Part
-from .trainedground import trained_area
+from .trainedshare import trained_area
 
 _ENTIRELY = 0.99  # share of a chip, below 1 for rounding to whole pixels
 _MOSTLY = 0.5

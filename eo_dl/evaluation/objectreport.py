@@ -18,7 +18,7 @@ from .eachfile import FileJob, score_files, total
 from .figures import curves, object_errors
 from .objectwise import Found, ObjectTally, Pictured, are_boxes, read_found, score_objects
 from .onebox import OneBoxes, chips_wanted
-from .trainedground import trained_notes
+from .trainedshare import trained_notes
 
 _NEED_CONFIDENCE = ("ap50", "ap50_95")
 

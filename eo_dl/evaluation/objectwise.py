@@ -32,7 +32,7 @@ from ..scores.objectscores import ObjectScorer
 from .classmatch import ClassMatch
 from .limits import Blocks, Limits
 from .predictionfiles import Part
-from .trainedground import trained_area
+from .trainedshare import trained_area
 
 CLASS_FIELD = "class_name"
 _BOX = 1e-3

@@ -12,7 +12,7 @@ from .comparison import Comparison, Measurement, nothing_to_score
 from .eachfile import FileJob, score_files, total
 from .figures import MOST_PANELS, class_bars, error_map
 from .pixelwise import MapToScore, PixelTally, score_map
-from .trainedground import trained_notes
+from .trainedshare import trained_notes
 
 
 def measure_pixels(comparison: Comparison) -> Measurement:

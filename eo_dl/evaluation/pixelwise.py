@@ -26,7 +26,7 @@ from .classmatch import ClassMatch
 from .eachfile import FileJob
 from .limits import Blocks
 from .predictionfiles import Part
-from .trainedground import trained_area
+from .trainedshare import trained_area
 
 # The truth is rasterized window by window; this bounds memory and does not change the result.
 _WINDOW_COLS = 4096

@@ -27,6 +27,7 @@ SMALLER = 50.0
 """A scene is refused if the values of all bands are so many times smaller, and a band lies outside."""
 _SURELY_SMALLER = 1000.0
 _NARROWER = 5.0
+_FAR_BEYOND = 2.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ def _one_very_far(pairs: Sequence[BandPair]) -> str | None:
 
 def _beyond_8_bits(pairs: Sequence[BandPair]) -> str | None:
     """An 8-bit stretch beside measurements, or the reverse: one cannot hold what the other has."""
+    if not any(_holds(pair.here, pair.trained.p98 / _FAR_BEYOND) for pair in pairs):
+        return "its 8 bits cannot hold the highest values of the training in any band"
     for pair in pairs:
         if not _holds(pair.here, pair.trained.p50):
             return f"{pair.here.name} has 8 bits, which cannot hold the median of the training"
@@ -116,7 +119,8 @@ def _holds(band: Band, value: float) -> bool:
 
 def _all_smaller(pairs: Sequence[BandPair]) -> str | None:
     """Other units, with smaller numbers; larger ones are far away already."""
-    if any(pair.found.magnitude == 0 for pair in pairs):
+    pairs = [pair for pair in pairs if pair.found.magnitude > 0]  # a band of zeros has no unit
+    if not pairs:
         return None
     factor = min(pair.trained.magnitude / pair.found.magnitude for pair in pairs)
     outside = any(not pair.trained.p02 <= pair.found.p50 <= pair.trained.p98 for pair in pairs)

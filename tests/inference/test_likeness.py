@@ -83,6 +83,18 @@ def test_other_ground_of_one_kind_is_not_refused(
     assert reason_to_refuse(pairs(found, trained, dtypes)) is None
 
 
+def test_an_8_bit_stretch_is_found_beside_dark_ground() -> None:
+    """The median of a training over water fits into 8 bits, its highest values do not."""
+    water = (Quantiles(60, 150, 1500), Quantiles(20, 60, 2400))
+    assert reason_to_refuse(pairs(STRETCHED[1:], water, ("uint8", "int16"))) is not None
+    assert reason_to_refuse(pairs(water, water, ("int16", "int16"))) is None
+
+
+def test_a_band_of_zeros_hides_no_unit() -> None:
+    found = (*scaled(REFLECTANCE, 1e-4), Quantiles(0, 0, 0))
+    assert reason_to_refuse(pairs(found, (*REFLECTANCE, Quantiles(5, 9, 30)))) is not None
+
+
 def test_a_band_that_held_one_value_refuses_nothing() -> None:
     dead = pairs((Quantiles(3, 4, 5),), (Quantiles(0, 0, 0),))
     assert len(unlike(dead)) == 1 and reason_to_refuse(dead) is None

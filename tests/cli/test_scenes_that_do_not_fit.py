@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 
 from eo_dl.bundle import load_model, save_bundle
 from eo_dl.modelspec import QuantilesSpec
@@ -65,6 +67,8 @@ def test_a_queue_for_chips_of_another_kind_is_one_line(
     eo_dl_cli: Cli, world: World, reflectance: Path, tmp_path: Path
 ) -> None:
     """The scenes of a chip set are checked like the scenes named."""
+    with rasterio.open(reflectance, "r+") as file:
+        file.transform = file.transform @ Affine.translation(1000, 0)  # not on the ground of the chips
     bundle = load_model(world.model)
     trained = tuple(QuantilesSpec(p02=300, p50=2000, p98=4000) for _ in bundle.bands)
     model = tmp_path / "other.eodl"
