@@ -25,6 +25,7 @@ from eo_dl.core.gridwindow import window_outlines
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import BundleError
 from eo_dl.evaluation.evaluate import evaluate
+from eo_dl.evaluation.report import Report
 from eo_dl.inference.trainedground import trained_ground_tags
 from eo_dl.io.outputtags import GRID_TAG, TRAINED_TAG, grid_tag, read_trained_ground, trained_ground_tag
 from eo_dl.io.rasterwriter import RasterWriter
@@ -100,9 +101,9 @@ def write_map(path: Path, data: TaskData, scene: Path, grid: PixelGrid | None = 
     return path
 
 
-def share_of(report: object) -> float | None:
+def share_of(report: Report) -> float | None:
     """The share that the note states; None without a note."""
-    notes = " ".join(report.notes)  # type: ignore[attr-defined]
+    notes = " ".join(report.notes)
     found = re.search(r"(\d+)% of the scored (?:pixels|objects|chips) lie on ground that wood\.eodl", notes)
     return None if found is None else int(found[1]) / 100
 
