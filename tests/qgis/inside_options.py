@@ -84,3 +84,20 @@ def closed(python, gate):
         QApplication.processEvents()
     Path(gate).write_text("go")
     return Page().press("Find")["said"]
+
+
+def installed(folder, source):
+    """The dialog that installs: what it says, in the end and when the folder is no longer empty."""
+    from eo_dl_qgis.installer import InstallDialog
+
+    dialog = InstallDialog()
+    dialog.folder.setFilePath(folder)
+    dialog.source.setText(source)
+    dialog.install()
+    while not dialog.python and not dialog.install_button.isEnabled():
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
+    first, python = dialog.log.toPlainText(), dialog.python
+    again = InstallDialog()
+    again.folder.setFilePath(folder)
+    again.install()
+    return {"said": first, "python": python, "again": again.log.toPlainText()}

@@ -16,7 +16,7 @@ _DROPPED_PREFIXES = ("PYTHON", "CONDA", "QT_", "GDAL_", "PROJ_", "DYLD_")
 _DROPPED_NAMES = {"__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "PROJ_LIB", "OSGEO4W_ROOT"}
 _WINDOWS = sys.platform == "win32"
 # The Python of a virtual environment, relative to its folder.
-_PYTHON = Path("Scripts/python.exe" if _WINDOWS else "bin/python")
+PYTHON = Path("Scripts/python.exe" if _WINDOWS else "bin/python")
 if _WINDOWS:
     _MAKE, _BIN = "py -m venv %USERPROFILE%\\eo_dl_env", "%USERPROFILE%\\eo_dl_env\\Scripts\\"
 else:
@@ -64,10 +64,10 @@ def python_of(path):
     chosen = Path(path.strip().strip("\"'")).expanduser()
     if chosen.is_dir():
         # The second one is for conda on Windows, and for the folder of the programs.
-        inside = [chosen / _PYTHON, chosen / _PYTHON.name]
+        inside = [chosen / PYTHON, chosen / PYTHON.name]
         return str(next((python for python in inside if python.is_file()), inside[0]))
     if chosen.stem == "eo-dl" and chosen.is_file():
-        return str(chosen.resolve().with_name(_PYTHON.name))
+        return str(chosen.resolve().with_name(PYTHON.name))
     return str(chosen)
 
 
@@ -85,8 +85,8 @@ def candidates():
         home / ".local" / "pipx" / "venvs" / "eo-dl",
     ]
     pythons = [os.environ.get("EO_DL_PYTHON"), _installed()]
-    pythons += [str(folder / _PYTHON) for folder in environments]
-    conda_python = "python.exe" if _WINDOWS else _PYTHON
+    pythons += [str(folder / PYTHON) for folder in environments]
+    conda_python = "python.exe" if _WINDOWS else PYTHON
     for base in ("miniconda3", "mambaforge", "miniforge3", "anaconda3"):
         folders = sorted((home / base / "envs").glob("*"))
         pythons += [str(folder / conda_python) for folder in folders]

@@ -42,7 +42,11 @@ class OptionsPage(QgsOptionsPageWidget):
         self.path.lineEdit().setPlaceholderText("empty: look in the usual places")
         self.answer = QPlainTextEdit(self)
         self.answer.setReadOnly(True)
-        self.buttons = [self._button("Find", self.find), self._button("Check", self.check)]
+        self.buttons = [
+            self._button("Find", self.find),
+            self._button("Check", self.check),
+            self._button("Install ...", self.install),
+        ]
         # Ends with the page, in case the page is closed before the answer arrives.
         self._clock = QTimer(self)
         self._clock.setInterval(_POLL_MS)
@@ -63,7 +67,7 @@ class OptionsPage(QgsOptionsPageWidget):
             "Python of the environment in which eo_dl is installed (or the folder of the environment, "
             "or its eo-dl):"
         )
-        note = QLabel(f"Not installed yet? In a terminal: {environment.INSTALL}", self)
+        note = QLabel(f"Not installed yet? Press Install, or in a terminal: {environment.INSTALL}", self)
         note.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         note.setWordWrap(True)
         layout = QVBoxLayout(self)
@@ -71,6 +75,15 @@ class OptionsPage(QgsOptionsPageWidget):
         layout.addLayout(row)
         layout.addWidget(self.answer)
         layout.addWidget(note)
+
+    def install(self):
+        """Make an environment, and fill it in."""
+        from .installer import InstallDialog  # lazy: most pages are opened for something else
+
+        dialog = InstallDialog(self)
+        dialog.exec()
+        if dialog.python:
+            self.path.setFilePath(dialog.python)
 
     def find(self):
         """Fill in the first environment that works."""
