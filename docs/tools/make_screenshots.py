@@ -63,13 +63,16 @@ def main(demo: Path, tasks: list[str]) -> None:
 
 
 def _environment(work: Path) -> dict[str, str]:
-    """This process's variables without its Python, with folders of their own for QGIS."""
+    """This process's variables without its Python, which QGIS would load, with folders of their own."""
     variables = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("PYTHON") and name != "VIRTUAL_ENV"
     }
+    folders = variables.get("PATH", "").split(os.pathsep)
+    own = str(Path(sys.executable).parent)
     return variables | {
+        "PATH": os.pathsep.join(folder for folder in folders if folder != own),
         "XDG_RUNTIME_DIR": str(work / "xdg"),
         "QGIS_CUSTOM_CONFIG_PATH": str(work / "config"),
         "QT_QPA_PLATFORM": "xcb",

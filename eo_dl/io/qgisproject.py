@@ -96,7 +96,8 @@ def write_project(
     ]
     root = element(
         "qgis",
-        {"version": "3.22.0", "projectname": target.stem},
+        # Every QGIS 3 warns of an older version, also of 3.22.0 in 3.22.16.
+        {"version": "3.99.0", "projectname": target.stem},
         [
             element("title", text=target.stem),
             element("projectCrs", children=[_crs_element(crs)]),

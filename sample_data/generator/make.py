@@ -145,7 +145,14 @@ def write_labels(path: Path, recipe: Recipe, layers: dict[str, gpd.GeoDataFrame]
         placed = frame.set_geometry(frame.geometry.affine_transform([GSD_M, 0, 0, -GSD_M, x0, y0])).set_crs(
             CRS
         )
-        placed.to_file(path, layer=name, driver="GPKG", engine="pyogrio", geometry_type="Polygon")
+        placed.to_file(
+            path,
+            layer=name,
+            driver="GPKG",
+            engine="pyogrio",
+            geometry_type="Polygon",
+            VERSION="1.3",  # of 1.4 older readers warn (QGIS 3.22)
+        )
 
 
 if __name__ == "__main__":
