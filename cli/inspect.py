@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from eo_dl.labels.labeloptions import LabelOptions
 
 VECTOR_SUFFIXES = {".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".xml", ".csv"}
+FIELD_SUFFIXES = {".gpkg", ".geojson", ".shp", ".fgb", ".parquet"}
+"""Those of layers, which have fields."""
 Found = tuple[dict[str, object], list[str]]
 Statistics = list[dict[str, float | None]]
 """Per band: lowest and highest value, and the share of measured pixels."""
@@ -30,13 +32,15 @@ Statistics = list[dict[str, float | None]]
     is_flag=True,
     help="Also read the pixels of a raster: range, and share of measured pixels, per band.",
 )
-@options.scenes("bands", "nodata", "crs", "trust_vrt", "allow_remote")
+@options.scenes("bands", "nodata", "valid", "crs", "trust_vrt", "allow_remote")
+@options.drop_dead_bands
 @options.labels("class_field", "layer", "where", "label_crs")
 def command(
     reporter: Reporter,
     path: str,
     stats: bool,
     scene_options: SceneOptions,
+    drop_dead_bands: bool,
     label_options: LabelOptions,
 ) -> None:
     """Show what a raster, a label file, a chip set (folder) or a model (.eodl) contains."""
@@ -45,16 +49,19 @@ def command(
     elif path.endswith(".eodl"):
         values, lines = _model(path)
     elif Path(path).suffix.lower() in VECTOR_SUFFIXES or Path(path).is_dir():
-        from eo_dl.labels.reading import labels_of
-
-        values, lines = _labels(labels_of(path, label_options))
+        values, lines, notes = _label_file(path, label_options)
+        reporter.notes(notes)
     else:
+        from eo_dl import drop_dead_bands as without_dead_bands
         from eo_dl.io.scene import open_scenes
 
-        (scene,) = open_scenes(path, scene_options)
-        statistics = _statistics(scene) if stats else None
-        notes = [*scene.notes, *_gaps(scene, statistics)]
+        scenes = open_scenes(path, scene_options)
+        (scene,) = without_dead_bands(scenes) if drop_dead_bands else scenes
+        statistics, found, warnings = _statistics(scene) if stats or drop_dead_bands else (None, [], [])
+        notes = [*scene.notes, *_gaps(scene, statistics), *found]
         values, lines = _scene(scene, statistics, notes)
+        for warning in warnings:
+            reporter.warning(warning)
         reporter.notes(notes)
     reporter.result(values, lines)
 
@@ -119,33 +126,69 @@ def _crs_text(grid: PixelGrid) -> str | None:
     return text if len(text) < 40 else grid.crs.name
 
 
-def _statistics(scene: Scene) -> Statistics:
-    import numpy as np
+def _statistics(scene: Scene) -> tuple[Statistics, list[str], list[str]]:
+    """Range in physical units and measured share of each band from its own measured pixels; notes on dead
+    bands and on what the rule of valid pixels costs; those of the notes that are warnings.
+    """
+    from eo_dl.io.deadbands import band_values, dead_note
+    from eo_dl.io.validity import gap_lines
 
-    from eo_dl.core.normalization import to_physical
-    from eo_dl.io.scene import SceneReader
+    found, gaps = band_values(scene)
+    rows: Statistics = []
+    for band, values in zip(scene.bands, found, strict=True):
+        ends: list[float | None] = [None, None]
+        if values.lowest is not None and values.highest is not None:
+            ends = [value * band.scale + band.offset for value in (values.lowest, values.highest)]
+            ends = ends[::-1] if band.scale < 0 else ends
+        rows.append({"min": ends[0], "max": ends[1], "valid_share": round(values.valid_share, 4)})
+    notes = []
+    dead = [band for band, values in zip(scene.bands, found, strict=True) if values.dead]
+    if dead:
+        notes.append(f"{dead_note(dead)}; `drop_dead_bands` leaves such bands out")
+    costs = gap_lines(gaps, scene.bands, scene.valid, scene.name)
+    return rows, [*notes, *costs], costs if gaps.costly else []
 
-    low, high, count = np.full(len(scene.bands), np.inf), np.full(len(scene.bands), -np.inf), 0
-    step = max(1, 4_000_000 // scene.grid.width)
-    with SceneReader(scene) as reader:
-        for row in range(0, scene.grid.height, step):
-            pixels, valid = reader.read_rows(row, min(row + step, scene.grid.height))
-            if valid.any():
-                inside = to_physical(pixels, scene.bands)[:, valid]
-                low, high, count = (
-                    np.minimum(low, inside.min(axis=1)),
-                    np.maximum(high, inside.max(axis=1)),
-                    count + int(valid.sum()),
-                )
-    share = count / (scene.grid.width * scene.grid.height)
-    return [
-        {
-            "min": float(a) if count else None,
-            "max": float(b) if count else None,
-            "valid_share": round(share, 4),
-        }
-        for a, b in zip(low, high, strict=True)
-    ]
+
+def _label_file(path: str, label_options: LabelOptions) -> tuple[dict[str, object], list[str], list[str]]:
+    """Classes and fields of a label file; without a clear class field the fields, and why it is not clear."""
+    from eo_dl.core.maplabels import MapLabels
+    from eo_dl.errors import InputError
+    from eo_dl.labels.reading import labels_of
+
+    try:
+        labels = labels_of(path, label_options)
+    except InputError as cause:
+        if label_options.class_field is not None or Path(path).suffix.lower() not in FIELD_SUFFIXES:
+            raise
+        values, lines = _fields(path, label_options.layer)
+        return {"kind": "layer", "path": path, **values}, lines, [str(cause)]
+    values, lines = _labels(labels)
+    if not isinstance(labels, MapLabels) or Path(path).suffix.lower() not in FIELD_SUFFIXES:
+        return values, lines, []
+    fields, field_lines = _fields(path, label_options.layer)
+    return {**values, "fields": fields["fields"]}, [*lines, "", *field_lines], []
+
+
+def _fields(path: str, layer: str | None) -> Found:
+    """The fields of a vector layer with their most frequent values."""
+    from eo_dl.labels.vector.fieldvalues import field_values
+
+    count, found = field_values(path, layer)
+    rows = [(one.name, one.kind, one.different, one.text) for one in found]
+    values: dict[str, object] = {
+        "features": count,
+        "fields": [
+            {
+                "name": one.name,
+                "kind": one.kind,
+                "different": one.different,
+                "without": one.empty,
+                "values": dict(one.counts),
+            }
+            for one in found
+        ],
+    }
+    return values, table(rows, ("field", "kind", "values", "features per value"))
 
 
 def _labels(labels: LabelSet) -> Found:

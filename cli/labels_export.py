@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 @click.option(
     "-b",
     "--bands",
-    help="One or three bands to show in PNG and JPEG, by name (default: red, green, blue).",
+    help="One or three bands to show in PNG and JPEG, by name, number or range (default: red, green, blue).",
     metavar="LIST",
 )
 @options.scenes("trust_vrt", "allow_remote")

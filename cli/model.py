@@ -59,7 +59,7 @@ def backbones(reporter: Reporter, backbone: str | None) -> None:
     type=click.Choice(["none", "backbone", "probe"]),
     help="As in train; says what would learn in the first epoch.",
 )
-@click.option("-b", "--bands", help="Names of the bands.", metavar="LIST")
+@click.option("-b", "--bands", help="Names of the bands, or a range of numbers: 1-224.", metavar="LIST")
 @click.option(
     "--classes", type=click.IntRange(min=1), default=2, show_default=True, help="Number of classes."
 )
@@ -118,7 +118,7 @@ def show(
         }
         resolved = resolve_config(config, task=task, settings=settings, overrides=overrides)
         view = show_network(
-            resolved, options.split_list(bands) or ("red", "green", "blue"), classes, size_px, depth
+            resolved, options.split_bands(bands) or ("red", "green", "blue"), classes, size_px, depth
         )
     layers = table(view.layers, ("layer", "kind", "output", "weights", "trainable"))
     maps = [*table(view.maps, ("map", "stride (px)", "channels", "receptive field")), ""] if view.maps else []
@@ -229,7 +229,12 @@ def _export_int8(
 @command.command("import", cls=options.Command, short_help="Make a model of an ONNX file of another program.")
 @click.argument("graph", metavar="FILE.onnx")
 @click.option("-o", "--out", required=True, help="The new model, .eodl.", metavar="FILE")
-@click.option("-b", "--bands", help="Names of the bands, in the order of the input.", metavar="LIST")
+@click.option(
+    "-b",
+    "--bands",
+    help="Names of the bands in the order of the input, or a range: 1-224.",
+    metavar="LIST",
+)
 @click.option("--classes", help="Names of the classes, in the order of the output.", metavar="LIST")
 @click.option("--gsd", "gsd_m", type=click.FloatRange(min=0, min_open=True), help="GSD of training, metres.")
 @click.option(
@@ -292,7 +297,7 @@ def import_(
         from eo_dl.export.modelimport import ForeignContract, import_model
 
     contract = ForeignContract(
-        bands=options.split_list(bands) or (),
+        bands=options.split_bands(bands) or (),
         classes=options.split_list(classes),
         gsd_m=gsd_m,
         chip_px=chip_px,

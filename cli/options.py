@@ -15,6 +15,7 @@ scenes -> scene_options
     --crs           inspect, tile, predict, labels check, labels queue, labels start, labels weak
     --scale         predict, labels queue
     --offset        predict, labels queue
+    --valid         inspect, tile, predict
     --trust-vrt     inspect, tile, train, retrain, predict, evaluate, labels check, labels export,
                     labels queue, labels start, labels weak
     --allow-remote  inspect, tile, train, retrain, evaluate, labels check, labels export, labels queue
@@ -54,7 +55,8 @@ chips -> chip_options
     --chip, --margin, --blend, --views
                     predict
 
-Alone: --aoi, -j/--workers (tile), --dask, --seed, --overwrite (each command's `--help` shows them).
+Alone: --drop-dead-bands (inspect, tile),
+--aoi, -j/--workers (tile), --dask, --seed, --overwrite (each command's `--help` shows them).
 """
 
 from __future__ import annotations
@@ -146,7 +148,8 @@ _SCENE_FLAGS: dict[str, Decorator] = {
         "-b",
         "--bands",
         metavar="LIST",
-        help="Bands by name or 1-based number, in order: 'red,green,blue', '3,2,1', or named: 'red=3,nir=4'.",
+        help="Bands by name, 1-based number or range, in order: 'red,green,blue', '3,2,1', '1-126,130-224', "
+        "or named: 'red=3,nir=4'.",
     ),
     "nodata": click.option(
         "--nodata",
@@ -165,6 +168,12 @@ _SCENE_FLAGS: dict[str, Decorator] = {
     "offset": click.option(
         "--offset", type=float, metavar="NUMBER", help="Offset for stored values, in place of the file's."
     ),
+    "valid": click.option(
+        "--valid",
+        metavar="all|any|N",
+        help="Which pixels count: measured in all bands, in any, or in N of them; what a band lacks becomes "
+        "its mean (default: all, and for a model its own rule).",
+    ),
     "trust_vrt": click.option(
         "--trust-vrt", is_flag=True, help="Open a VRT whose sources lie outside its own folder."
     ),
@@ -181,6 +190,13 @@ _SCENE_FLAGS: dict[str, Decorator] = {
         "a factor of 4; otherwise they are refused.",
     ),
 }
+
+
+drop_dead_bands = click.option(
+    "--drop-dead-bands",
+    is_flag=True,
+    help="Leave out bands that hold one value or none, and name them; every pixel is read for that.",
+)
 
 
 def chip_set(path: str, trust: SceneOptions, *, allow_shared: bool = False) -> ChipSet:
@@ -488,6 +504,14 @@ seed = click.option(
 
 
 # Values of flags
+
+
+def split_bands(text: str | None) -> list[str] | None:
+    """As `split_list`, with ranges of numbers ("1-3") as the numbers."""
+    from eo_dl.core.bands import expanded_ranges
+
+    items = split_list(text)
+    return None if items is None else expanded_ranges(items)
 
 
 def split_list(text: str | None) -> list[str] | None:

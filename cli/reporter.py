@@ -42,6 +42,7 @@ class Reporter:
         self._logger = logging.getLogger("eo_dl")
         self._level = level
         self._before = (logging.NOTSET, True)
+        self._warned: set[str] = set()
         if mode == "json":
             self._event({"event": "log", "message": "starting"})
 
@@ -88,10 +89,12 @@ class Reporter:
     def notes(self, notes: Iterable[str]) -> None:
         """What the library found and decided; -q suppresses it."""
         for note in notes:
-            self.log(f"note: {note}")
+            if note not in self._warned:  # said once
+                self.log(f"note: {note}")
 
     def warning(self, message: str) -> None:
         """Something that users should know."""
+        self._warned.add(message)
         self._say("warning", message, "yellow")
 
     def error(self, message: str) -> None:

@@ -59,7 +59,8 @@ if TYPE_CHECKING:
     default=None,
     help="Write chips as GeoTIFFs, or read them from the scenes on demand (default: whichever decodes less).",
 )
-@options.scenes("bands", "nodata", "crs", "trust_vrt", "allow_remote", "force")
+@options.scenes("bands", "nodata", "valid", "crs", "trust_vrt", "allow_remote", "force")
+@options.drop_dead_bands
 @options.seed
 @options.workers
 @options.dask
@@ -78,6 +79,7 @@ def command(
     split: Split,
     write_chips: bool | None,
     scene_options: SceneOptions,
+    drop_dead_bands: bool,
     seed: int,
     workers: int | None,
     cluster: str | None,
@@ -92,6 +94,7 @@ def command(
     """
     if cluster is not None and workers is not None:
         raise click.UsageError("--workers and --dask cannot be combined; the cluster has workers of its own")
+    from eo_dl import drop_dead_bands as without_dead_bands
     from eo_dl import tile, tile_on_cluster
     from eo_dl.core.classcolors import parse_colors
     from eo_dl.core.imagelabels import WholeImageLabels
@@ -110,6 +113,8 @@ def command(
     if colors is not None:
         label_set = in_colors(label_set, parse_colors(colors))
     opened = open_scenes(scenes, scene_options, below=isinstance(label_set, WholeImageLabels))
+    if drop_dead_bands:
+        opened = without_dead_bands(opened)
     wanted: dict[str, Any] = {
         "out": out,
         "size_px": size_px,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .inference.clusterrun import predict_on_cluster
     from .inference.predict import predict
     from .inference.shards import assemble_shards, predict_shard
+    from .io.deadbands import drop_dead_bands
     from .io.scene import open_scene, open_scenes
     from .io.sceneoptions import SceneOptions
     from .labels.labeloptions import LabelOptions
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 # Public name -> module that defines it. Packages are nouns, so that loading one never hides a verb.
 _HOME = {
+    "drop_dead_bands": ".io.deadbands",
     "open_scene": ".io.scene",
     "open_scenes": ".io.scene",
     "SceneOptions": ".io.sceneoptions",
@@ -69,6 +71,7 @@ __all__ = [
     "SceneOptions",
     "Split",
     "assemble_shards",
+    "drop_dead_bands",
     "evaluate",
     "load_model",
     "open_chip_set",

@@ -156,7 +156,9 @@ class Int8Spec(_Strict):
 class ModelSpec(_Strict):
     """Everything needed to use the weights. `members` is filled when a bundle is written.
 
-    `config` is the task's settled config. `thresholds`: e.g. {"score": 0.4, "iou": 0.5} for objects.
+    `config` is the task's settled config. `valid`: pixels with this number of measured bands are valid
+    ground; what they lack is 0 after normalization.
+    `thresholds`: e.g. {"score": 0.4, "iou": 0.5} for objects.
     `gsd_tolerance`: the share by which a scene's GSD may differ before it is resampled. `any_chip`: what
     chips other than those of training the network takes; None: no others. `graph_from`: the ONNX file of
     another program that a model without weights was imported from. `int8`: set where `model.onnx` computes
@@ -172,6 +174,7 @@ class ModelSpec(_Strict):
     classes: tuple[ClassSpec, ...] = Field(min_length=1, max_length=255)
     gsd_m: float | None = Field(default=None, gt=0)
     gsd_tolerance: float = Field(default=0.1, ge=0, le=10)
+    valid: Literal["all", "any"] | Annotated[int, Field(ge=1, le=10_000)] = "all"
     chip_px: int = Field(ge=1, le=16_384)
     margin_px: int = Field(default=0, ge=0, le=8_192)
     any_chip: AnyChip | None = None
@@ -190,6 +193,8 @@ class ModelSpec(_Strict):
             raise ValueError("normalization needs one mean and std a band")
         if len(self.quantiles) not in (0, len(self.bands)):
             raise ValueError("expected quantiles of every band, or of none")
+        if isinstance(self.valid, int) and self.valid > len(self.bands):
+            raise ValueError(f"a valid pixel cannot have {self.valid} of {len(self.bands)} bands")
         if 2 * self.margin_px >= self.chip_px:
             raise ValueError(f"a margin of {self.margin_px} px leaves nothing of a {self.chip_px} px chip")
         try:
@@ -230,11 +235,11 @@ class ModelSpec(_Strict):
 
     def to_json(self) -> bytes:
         """UTF-8 JSON with sorted keys; equal specs give equal bytes."""
+        values = self.model_dump(mode="json")
+        if self.valid == "all":
+            del values["valid"]  # as models before this rule have it
         return (
-            json.dumps(
-                self.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False
-            )
-            + "\n"
+            json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
         ).encode()
 
 

@@ -75,7 +75,8 @@ class Augment:
         """A varied copy of a sample. Depends on the arguments alone.
 
         Args:
-            image: (C, H, W) standard scores, 0 where not valid.
+            image: (C, H, W) standard scores, 0 where not valid; NaN where a band was not measured, which
+                stays NaN.
             valid: (H, W) measured pixels. Pixels that a smaller scale leaves empty become invalid, 0 in the
                 image and ignored in masks.
             target: Its target, moved along.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +22,7 @@ from ..errors import LabelError, SplitError
 from ..io.atomic import write_bytes
 from ..io.scene import Scene
 from ..io.sceneoptions import SceneOptions
+from ..io.validity import BandGaps, gap_lines
 from ..version import __version__
 from .candidates import draw_candidates
 from .chiprecord import ChipRecord, chip_id, scene_labels
@@ -45,11 +47,14 @@ from .manifest import (
 from .measure import Candidate, Measured, enough_valid, measure
 from .sampling import Sampling
 from .splits import ChipsToSplit, Split, SplitChips, block_names, default_block_chips, split_chips
-from .statistics import gap_notes, sample_size, statistics
+from .statistics import dead_notes, gap_notes, sample_size, statistics
 from .truth import SceneTruth
 from .writing import ChipWriter, why_write
 
+log = logging.getLogger(__name__)
+
 _MANY_CHIPS = 1000
+_MOST_GAP_NOTES = 10
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,8 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
     writes = reason_to_write is not None if job.write_chips is None else job.write_chips
     writer = _writer(job, folder, out) if writes else None
     measured = _measured(job, drawn.candidates, writer)
-    valid = _valid_ones(job, measured)
+    gap_texts = _missing_bands(job, measured)
+    valid = _valid_ones(job, measured, gap_texts)
     unsplit = _records(job, valid)
     keep, keep_notes = _kept(job, unsplit)
     records, split = _split(job, unsplit, keep)
@@ -131,7 +137,7 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
     used_tallies = [
         chip.tally for chip, record in zip(valid, records, strict=True) if record.counted_split == "train"
     ]
-    notes = [*job.notes, *drawn.notes, *split.notes, *keep_notes]
+    notes = [*job.notes, *drawn.notes, *split.notes, *keep_notes, *gap_texts]
     if len(valid) < len(measured):
         notes.append(
             f"{len(measured) - len(valid)} of {len(measured)} chips left out: less than "
@@ -141,7 +147,9 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
         notes.append(reason_to_write)
     notes += gap_notes(job.scenes, job.scenes[0].bands, [chip.tally for chip in valid])
     notes += _class_notes(job.labels, records)
-    _write(job, folder, out, _Contents(records, split, statistics(used_tallies), tuple(notes)))
+    band_statistics = statistics(used_tallies)
+    notes += dead_notes(job.scenes[0].bands, band_statistics)
+    _write(job, folder, out, _Contents(records, split, band_statistics, tuple(notes)))
 
 
 def _measured(job: TileJob, candidates: Sequence[Candidate], writer: ChipWriter | None) -> list[Measured]:
@@ -167,6 +175,27 @@ def _measured(job: TileJob, candidates: Sequence[Candidate], writer: ChipWriter 
     )
 
 
+def _missing_bands(job: TileJob, measured: Sequence[Measured]) -> list[str]:
+    """What the rule of valid ground costs and fills, scene by scene; a warning where it costs much."""
+    bands = job.scenes[0].bands
+    by_scene: dict[int, BandGaps] = {}
+    for chip in measured:
+        if chip.gaps is not None:
+            index = chip.candidate.scene_index
+            by_scene[index] = by_scene.get(index, BandGaps.none(len(bands))) + chip.gaps
+    texts = []
+    for index, gaps in sorted(by_scene.items()):
+        scene = job.scenes[index]
+        lines = gap_lines(gaps, scene.bands, scene.valid, scene.name)
+        texts += lines
+        for line in lines if gaps.costly else ():
+            log.warning("%s", line)
+    if len(texts) <= _MOST_GAP_NOTES:
+        return texts
+    rest = f"... and {len(texts) - _MOST_GAP_NOTES} more notes on missing bands"
+    return [*texts[:_MOST_GAP_NOTES], rest]
+
+
 def _writer(job: TileJob, folder: Path, out: Path) -> ChipWriter:
     labels = scene_labels([scene.stem for scene in job.scenes])
     writer = ChipWriter(folder, out, job.scenes, labels, job.sampling.min_valid)
@@ -174,13 +203,15 @@ def _writer(job: TileJob, folder: Path, out: Path) -> ChipWriter:
     return writer
 
 
-def _valid_ones(job: TileJob, measured: Sequence[Measured]) -> list[Measured]:
+def _valid_ones(job: TileJob, measured: Sequence[Measured], gap_texts: Sequence[str]) -> list[Measured]:
     """The chips of which enough was measured."""
     valid = []
     for chip in measured:
         scene = job.scenes[chip.candidate.scene_index]
         if enough_valid(chip.valid_share, chip.candidate.window, scene, job.sampling.min_valid):
             valid.append(chip)
+    if not valid and gap_texts:
+        raise LabelError(f"no chip has {job.sampling.min_valid:.0%} valid pixels; {gap_texts[0]}")
     if not valid:
         raise LabelError(
             f"{job.scenes[0].path}: no chip has {job.sampling.min_valid:.0%} measured pixels; check nodata "

@@ -12,7 +12,7 @@ import torch
 from ..core.arrays import Chip, MaskTarget, Target, TargetT
 from ..core.arraytypes import BoolArray, Float32Array
 from ..core.classes import IGNORE_ID
-from ..core.normalization import Normalization
+from ..core.normalization import Normalization, fill_missing
 from ..core.pixellabels import PixelLabels
 from ..core.seeds import generator
 from ..io.gdal import one_environment
@@ -37,7 +37,7 @@ class Sample(Generic[TargetT]):
     """One chip as a network receives it."""
 
     image: Float32Array
-    """(C, H, W) standard scores, 0 if not valid."""
+    """(C, H, W) standard scores, 0 if not valid or not measured in this band."""
 
     valid: BoolArray
     """(H, W) pixels that were measured, and may be seen."""
@@ -123,6 +123,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         if self.augment is not None:
             rng = generator(self.seed, "augment", self.epoch, record.chip_id)
             image, valid, target = self.augment.apply(image, valid, target, rng)
+        fill_missing(image)
         return Sample(image, valid, target, record.chip_id)
 
     def raw(self, index: int) -> RawSample:
@@ -151,7 +152,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
 
     def _standard_scores(self, record: ChipRecord, raw: RawSample) -> Float32Array:
         bands = self.chips.scenes[record.scene_index].bands
-        return self.normalization.apply(raw.pixels, raw.valid, bands)
+        return self.normalization.standard_scores(raw.pixels, raw.valid, bands)
 
     def labels_of(self, record: ChipRecord) -> PixelLabels:
         """The labels of a chip as the codec receives them; pixels are read only if some were not measured."""

@@ -30,6 +30,7 @@ from ..errors import ChipSetError, EoDlError, SceneError
 from ..io.discover import host_of, is_remote, own_path, refuse_unnamed_hosts
 from ..io.scene import Scene, open_scenes
 from ..io.sceneoptions import SceneOptions
+from ..io.validity import ALL
 from .chiprecord import ChipRecord
 from .manifestcheck import check_values
 from .sampling import Sampling
@@ -128,11 +129,16 @@ def scene_entry(scene: Scene, folder: Path) -> PlainValues:
         "relative": None if scene.remote else _relative(own_path(scene.path), folder.resolve()),
         "bands": [asdict(band) for band in scene.bands],
         # `bands` has the bands, with their names. What a scene may do is decided by each run for itself.
-        "options": {name: getattr(scene.options, name) for name in _KEPT_OPTIONS},
+        "options": _kept_options(scene),
         "native": _grid_entry(scene.native),
         "size": [scene.grid.height, scene.grid.width],
         "fingerprint": scene.fingerprint(),
     }
+
+
+def _kept_options(scene: Scene) -> PlainValues:
+    kept = {name: getattr(scene.options, name) for name in _KEPT_OPTIONS}
+    return kept if scene.valid == ALL else {**kept, "valid": scene.valid}
 
 
 def reopen_scene(entry: PlainValues, folder: Path, trust: SceneOptions) -> Scene:
@@ -170,7 +176,7 @@ def reopen_scene(entry: PlainValues, folder: Path, trust: SceneOptions) -> Scene
 
 
 def _open(path: str, entry: PlainValues, native: PixelGrid, trust: SceneOptions) -> Scene:
-    stated = {name: value for name, value in entry["options"].items() if name in _KEPT_OPTIONS}
+    stated = {name: value for name, value in entry["options"].items() if name in (*_KEPT_OPTIONS, "valid")}
     options = SceneOptions(**stated, trust_vrt=trust.trust_vrt, allow_remote=trust.allow_remote)
     # By number, so that a band that is tagged as transparency is the band that it was.
     numbers = [str(band["number"]) for band in entry["bands"]]

@@ -29,6 +29,7 @@ from ..core.window import Window
 from ..io.gdal import one_environment, small_cache
 from ..io.openscenes import OpenScenes
 from ..io.scene import Scene
+from ..io.validity import BandGaps
 from ..labels.classcover import class_mask
 from .statistics import BandTally, tally_bands
 from .truth import SceneTruth
@@ -77,6 +78,9 @@ class Measured:
 
     file: str | None
     """File of the written chip, relative to the chip set."""
+
+    gaps: BandGaps | None = None
+    """What pixels lack in the chips that were read together with this one; None: told by another of them."""
 
 
 @dataclass(frozen=True)
@@ -251,10 +255,10 @@ def _measure_span(
 ) -> list[Measured]:
     """The chips of a span: pixels read, labels cut and burnt for all of them at once."""
     truth, frame = truths[span.candidates[0].scene_index], span.frame
-    whole = readers.reader(truth.scene).read(frame)
+    whole, gaps = readers.reader(truth.scene).read_gaps(frame)
     labels = truth.chip(frame)
     mask = class_mask(labels, frame.height, frame.width, whole.valid)
-    measured = []
+    measured: list[Measured] = []
     for candidate in span.candidates:
         in_frame = candidate.window.relative_to(frame)
         rows, cols = in_frame.slices
@@ -271,6 +275,7 @@ def _measure_span(
                 object_counts=owned_counts(labels, in_frame),
                 tally=tally_bands(chip.pixels, chip.valid, chip.bands, sample_px),
                 file=None if sink is None else sink(candidate, chip, chip_mask),
+                gaps=None if measured else gaps,
             )
         )
     return measured

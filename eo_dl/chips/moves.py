@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array
 from ..core.extras import needs_extra
+from ..core.normalization import missing_values
 
 PlanesT = TypeVar("PlanesT", bound=AnyArray)
 
@@ -84,8 +85,12 @@ class Move:
 
         Values are interpolated between valid pixels alone: bilinear, or the mean of the area where the chip
         shrinks to less than half, because bilinear interpolation would skip pixels there. Pixels that come
-        from outside of the chip are not valid; pixels that are not valid hold 0.
+        from outside of the chip are not valid; pixels that are not valid hold 0. What a band lacks (NaN) has
+        no weight either, and stays NaN.
         """
+        missing = missing_values(image)
+        if missing is not None:
+            return self._image_with_gaps(image, valid, missing)
         cv2 = opencv()
         moved_valid: BoolArray = self.labels(valid[None])[0]
         interpolation = cv2.INTER_AREA if self.factor < _COARSEST else cv2.INTER_LINEAR
@@ -96,6 +101,19 @@ class Move:
         share = self._moved(valid[None].astype(np.float32), interpolation)
         moved /= np.maximum(share, np.finfo(np.float32).eps)
         np.copyto(moved, 0, where=~moved_valid)
+        return moved, moved_valid
+
+    def _image_with_gaps(
+        self, image: Float32Array, valid: BoolArray, missing: BoolArray
+    ) -> tuple[Float32Array, BoolArray]:
+        """`image` for an image whose bands lack pixels of their own: each band is moved with its own."""
+        moved_valid: BoolArray = self.labels(valid[None])[0]
+        moved = np.empty_like(image)
+        for band, (plane, gaps) in enumerate(zip(image, missing, strict=True)):
+            there = valid & ~gaps
+            clean = np.where(there, plane, np.float32(0))
+            (moved[band],), found = self.image(clean[None], there)
+            np.copyto(moved[band], np.float32(np.nan), where=~found & moved_valid)
         return moved, moved_valid
 
     def _moved(self, planes: PlanesT, interpolation: int, fill: int = 0) -> PlanesT:

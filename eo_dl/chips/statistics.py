@@ -9,13 +9,13 @@ all, which is every pixel of a small chip set.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array
-from ..core.bands import Band, BandSet
-from ..core.normalization import BandStatistics
+from ..core.arraytypes import AnyArray, BoolArray, Float32Array, Float64Array, Int64Array
+from ..core.bands import Band, BandSet, band_list
+from ..core.normalization import BandStatistics, missing_values
 from ..errors import ChipSetError
 from ..io.scene import Scene
 
@@ -32,8 +32,8 @@ _SLAB = 16384  # values of a band at a time
 class BandTally:
     """What the valid pixels of one chip add to the statistics, in physical units."""
 
-    count: int
-    """Valid pixels."""
+    count: Int64Array
+    """(C,) valid pixels in which the band was measured."""
 
     mean: Float64Array
     """(C,) mean per band."""
@@ -48,16 +48,21 @@ class BandTally:
     """(C,) highest value."""
 
     sample: Float32Array
-    """(C, S) evenly spaced pixels, for percentiles."""
+    """(C, S) evenly spaced pixels, for percentiles; NaN where a band was not measured."""
+
+    @property
+    def empty(self) -> bool:
+        """True if no band has a measured pixel."""
+        return not self.count.any()
 
     @classmethod
     def nothing(cls, band_count: int) -> BandTally:
         """The tally of a chip without a valid pixel."""
-        zeros, infinite = np.zeros(band_count), np.full(band_count, np.inf)
+        infinite = np.full(band_count, np.inf)
         return cls(
-            count=0,
-            mean=zeros,
-            squares=zeros,
+            count=np.zeros(band_count, np.int64),
+            mean=np.zeros(band_count),
+            squares=np.zeros(band_count),
             minimum=infinite,
             maximum=-infinite,
             sample=np.empty((band_count, 0), np.float32),
@@ -74,8 +79,8 @@ def tally_bands(pixels: AnyArray, valid: BoolArray, bands: BandSet, sample_px: i
     """The tally of a chip.
 
     Args:
-        pixels: (C, H, W) stored values.
-        valid: (H, W) measured pixels.
+        pixels: (C, H, W) stored values, NaN where a band of a valid pixel was not measured.
+        valid: (H, W) valid pixels.
         bands: The bands, with scale and offset.
         sample_px: Pixels for the percentiles, at most.
     """
@@ -91,6 +96,8 @@ def tally_bands(pixels: AnyArray, valid: BoolArray, bands: BandSet, sample_px: i
         step += 1  # an odd step does not fall on the same columns of every row
     sample = (stored[:, ::step] * scale[:, None] + offset[:, None]).astype(np.float32)
 
+    if missing_values(stored) is not None:
+        return _tally_with_gaps(stored, sample, bands)
     mean = stored.mean(axis=1, dtype=np.float64)
     squares = np.zeros(len(bands))
     # The whole chip as float64 would be fresh memory every time, which costs more than the sums.
@@ -102,7 +109,7 @@ def tally_bands(pixels: AnyArray, valid: BoolArray, bands: BandSet, sample_px: i
 
     ends = np.stack([stored.min(axis=1), stored.max(axis=1)]) * scale + offset
     return BandTally(
-        count=count,
+        count=np.full(len(bands), count, np.int64),
         mean=mean * scale + offset,
         squares=squares * scale**2,
         minimum=ends.min(axis=0),  # a negative scale swaps them
@@ -111,35 +118,76 @@ def tally_bands(pixels: AnyArray, valid: BoolArray, bands: BandSet, sample_px: i
     )
 
 
+def _tally_with_gaps(stored: AnyArray, sample: Float32Array, bands: BandSet) -> BandTally:
+    """The tally of stored values (C, N), NaN where a band was not measured: each band from its own pixels."""
+    tally = BandTally.nothing(len(bands))
+    for number, (values, band) in enumerate(zip(stored, bands, strict=True)):
+        measured = values[np.isfinite(values)].astype(np.float64) * band.scale + band.offset
+        if not len(measured):
+            continue
+        tally.count[number] = len(measured)
+        tally.mean[number] = measured.mean()
+        tally.squares[number] = np.square(measured - tally.mean[number]).sum()
+        tally.minimum[number], tally.maximum[number] = measured.min(), measured.max()
+    return replace(tally, sample=sample)
+
+
 def statistics(tallies: Sequence[BandTally]) -> tuple[BandStatistics, ...]:
-    """Statistics per band over all valid pixels of these chips, merged in their order, so that every run
-    gives the same last bit.
+    """Statistics per band over its measured pixels of these chips, merged in their order, so that every run
+    gives the same last bit. A band without any has mean 0 and deviation 0.
 
     Raises:
         ChipSetError: No pixel is valid.
     """
-    used = [tally for tally in tallies if tally.count]
+    used = [tally for tally in tallies if not tally.empty]
     if not used:
         raise ChipSetError(
             "no chip of the train split has a measured pixel; check nodata and masks of the scenes with "
             "`eo-dl inspect`, or lower `min_valid`"
         )
-    count = 0
+    count = np.zeros_like(used[0].count)
     mean, squares = np.zeros_like(used[0].mean), np.zeros_like(used[0].mean)
     for tally in used:
         total = count + tally.count
+        known = np.maximum(total, 1)
         step = tally.mean - mean
-        mean = mean + step * (tally.count / total)
-        squares = squares + tally.squares + step**2 * (count * tally.count / total)
+        mean = mean + step * (tally.count / known)
+        squares = squares + tally.squares + step**2 * (count * tally.count / known)
         count = total
-    std = np.sqrt(squares / count)
+    std = np.sqrt(squares / np.maximum(count, 1))
     minimum = np.min([tally.minimum for tally in used], axis=0)
     maximum = np.max([tally.maximum for tally in used], axis=0)
-    p02, p98 = np.percentile(np.concatenate([tally.sample for tally in used], axis=1), (2, 98), axis=1)
-    columns = (mean, std, minimum, maximum, p02, p98)
+    p02, p98 = _percentiles(np.concatenate([tally.sample for tally in used], axis=1))
+    columns = [
+        np.where(count > 0, column, 0.0) for column in (mean, std, minimum, maximum, p02, p98)
+    ]  # JSON has no infinity
     return tuple(
-        BandStatistics(count, *(float(column[band]) for column in columns)) for band in range(len(mean))
+        BandStatistics(int(count[band]), *(float(column[band]) for column in columns))
+        for band in range(len(mean))
     )
+
+
+def _percentiles(sample: Float32Array) -> Float64Array:
+    """(2, C) 2nd and 98th percentile of (C, S) values, NaN where a band was not measured."""
+    if missing_values(sample) is None:
+        return np.asarray(np.percentile(sample, (2, 98), axis=1), np.float64)
+    found = np.zeros((2, len(sample)))
+    for number, values in enumerate(sample):
+        measured = values[np.isfinite(values)]
+        if len(measured):
+            found[:, number] = np.percentile(measured, (2, 98))
+    return found
+
+
+def dead_notes(bands: BandSet, found: Sequence[BandStatistics]) -> list[str]:
+    """A note on bands that hold nothing: constant, or never measured, in all train chips."""
+    constant = [band for band, one in zip(bands, found, strict=True) if one.minimum == one.maximum]
+    if not constant:
+        return []
+    return [
+        f"{band_list(constant)} {'holds' if len(constant) == 1 else 'hold'} one value or none in all train "
+        "chips, from which nothing can be learnt; `drop_dead_bands` leaves such bands out, or choose `bands`"
+    ]
 
 
 def gap_notes(scenes: Sequence[Scene], bands: BandSet, tallies: Sequence[BandTally]) -> list[str]:
@@ -151,7 +199,7 @@ def gap_notes(scenes: Sequence[Scene], bands: BandSet, tallies: Sequence[BandTal
         bands: The bands of the chips.
         tallies: What each chip adds to the statistics.
     """
-    used = [tally for tally in tallies if tally.count]
+    used = [tally for tally in tallies if not tally.empty]
     tagged = all(band.nodata is not None for scene in scenes for band in scene.bands)
     if not used or tagged:
         return []

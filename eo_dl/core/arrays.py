@@ -32,9 +32,9 @@ class Chip:
     """The pixels of a window, georeferenced."""
 
     pixels: AnyArray
-    """(C, H, W), as stored or in physical units (see the reader)."""
+    """(C, H, W), as stored or in physical units (see the reader); NaN where a valid pixel lacks a band."""
     valid: BoolArray
-    """(H, W), True where every band was measured."""
+    """(H, W), True where as many bands were measured as the scene's rule wants; it wants all by default."""
     grid: PixelGrid
     """The grid of exactly these pixels."""
     bands: BandSet

@@ -32,11 +32,11 @@ def display_plane(stored: Float32Array, band: Band, low: float, high: float) -> 
         high: Physical value that becomes 255; higher ones too.
 
     Returns:
-        (H, W) float32, not rounded.
+        (H, W) float32, not rounded; 0 where the band is missing (NaN).
     """
     factor = 255 / max(high - low, 1e-9)
     plane = stored * np.float32(band.scale * factor) + np.float32((band.offset - low) * factor)
-    return np.asarray(np.clip(plane, 0, 255), np.float32)
+    return np.nan_to_num(np.asarray(np.clip(plane, 0, 255), np.float32), copy=False)
 
 
 def stretch(pixels: AnyArray, valid: BoolArray) -> UInt8Array:
@@ -46,8 +46,9 @@ def stretch(pixels: AnyArray, valid: BoolArray) -> UInt8Array:
     """
     planes = []
     for plane in pixels.astype(np.float32):
-        low, high = np.percentile(plane[valid], (2, 98)) if valid.any() else (0.0, 1.0)
-        planes.append(np.clip((plane - low) / max(high - low, 1e-12), 0, 1))
+        values = plane[valid & np.isfinite(plane)]  # a band may be missing in a valid pixel
+        low, high = np.percentile(values, (2, 98)) if len(values) else (0.0, 1.0)
+        planes.append(np.nan_to_num(np.clip((plane - low) / max(high - low, 1e-12), 0, 1)))
     if len(planes) == 1:
         planes = planes * 3
     picture = (np.stack(planes, axis=-1) * 255).astype(np.uint8)

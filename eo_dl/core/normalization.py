@@ -48,7 +48,15 @@ class Normalization:
         return cls(tuple(s.mean for s in statistics), tuple(s.std if s.std > 0 else 1.0 for s in statistics))
 
     def apply(self, pixels: AnyArray, valid: BoolArray, bands: BandSet) -> Float32Array:
-        """(C, H, W) float32 standard scores of stored pixels; 0 (the mean) where `valid` (H, W) is False."""
+        """(C, H, W) float32 standard scores of stored pixels; 0 (the mean) where `valid` (H, W) is False, and
+        where a band is NaN because it was not measured there.
+        """
+        out = self.standard_scores(pixels, valid, bands)
+        fill_missing(out)
+        return out
+
+    def standard_scores(self, pixels: AnyArray, valid: BoolArray, bands: BandSet) -> Float32Array:
+        """As `apply`, but what was not measured in single bands stays NaN."""
         gain, shift = self.coefficients(bands)
         out = pixels.astype(np.float32)
         out *= gain[:, None, None]
@@ -65,6 +73,21 @@ class Normalization:
         mean, std = np.array(self.mean), np.array(self.std)
         scale, offset = np.array([b.scale for b in bands]), np.array([b.offset for b in bands])
         return (scale / std).astype(np.float32), ((offset - mean) / std).astype(np.float32)
+
+
+def missing_values(image: AnyArray) -> BoolArray | None:
+    """True where an image is NaN; None: nowhere, which is found out in one fast pass."""
+    if image.dtype.kind != "f" or not image.size or not np.isnan(image.min()):  # NaN passes through `min`
+        return None
+    missing: BoolArray = np.isnan(image)
+    return missing
+
+
+def fill_missing(scores: Float32Array) -> None:
+    """Make standard scores that are NaN 0, the mean of training, in place."""
+    missing = missing_values(scores)
+    if missing is not None:
+        np.copyto(scores, np.float32(0), where=missing)
 
 
 def to_physical(pixels: AnyArray, bands: BandSet) -> Float32Array:

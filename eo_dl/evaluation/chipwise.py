@@ -44,7 +44,7 @@ from .classmatch import ClassMatch
 from .eachfile import FileJob
 from .limits import Blocks, Limits, NoChipHere
 from .pixelwise import Thumbnail
-from .predictionfiles import Part
+from .predictionfiles import Part, measured_scene
 from .trainedshare import trained_area
 
 _ENTIRELY = 0.99  # share of a chip, below 1 for rounding to whole pixels
@@ -254,7 +254,7 @@ def _labels_of_windows(
 ) -> Iterator[Callable[[Window], PixelLabels]]:
     """Gives the labels of a window; with the scene at hand, label rasters and nodata are known, too."""
     if found.part.scene_path is not None:
-        scene = open_scene(found.part.scene_path)
+        scene = measured_scene(found.part)
         truth = SceneTruth.of(labels, scene)
         with SceneReader(scene) as reader:
             yield lambda window: _with_valid(truth.chip(window), reader.read_valid(window))

@@ -25,13 +25,13 @@ from ..core.pixelgrid import PixelGrid, map_coordinates
 from ..core.pixellabels import PixelLabels
 from ..core.window import Window
 from ..errors import LabelError
-from ..io.scene import SceneReader, open_scene
+from ..io.scene import SceneReader
 from ..io.vectorlayers import read_layer
 from ..labels.imagecoverage import check_size
 from ..scores.objectscores import ObjectScorer
 from .classmatch import ClassMatch
 from .limits import Blocks, Limits
-from .predictionfiles import Part
+from .predictionfiles import Part, measured_scene
 from .trainedshare import trained_area
 
 CLASS_FIELD = "class_name"
@@ -323,7 +323,7 @@ def _measured(part: Part, truth: Objects) -> BoolArray:
     measured = np.ones(len(truth), np.bool_)
     if part.scene_path is None or part.grid is None or not len(truth):
         return measured
-    scene = open_scene(part.scene_path)
+    scene = measured_scene(part)
     rows, cols = centre_pixels(truth.boxes, scene.grid.height, scene.grid.width)
     step = max(1, scene.file.block_px[0])
     with SceneReader(scene) as reader:

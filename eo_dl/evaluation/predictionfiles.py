@@ -14,7 +14,16 @@ from ..io.chiptables import PROBABILITY_PREFIX, TABLE_SUFFIX
 from ..io.classmap import raster_tags
 from ..io.discover import RASTER_SUFFIXES, VECTOR_SUFFIXES, is_remote, own_path
 from ..io.gate import vector_driver
-from ..io.outputtags import GRID_TAG, KIND_TAG, SCENE_TAG, layer_metadata, read_grid_tag, scene_of_output
+from ..io.outputtags import (
+    BANDS_TAG,
+    GRID_TAG,
+    KIND_TAG,
+    SCENE_TAG,
+    VALID_TAG,
+    layer_metadata,
+    read_grid_tag,
+    scene_of_output,
+)
 from ..io.qgisstyles import PROBABILITIES_TAG
 from ..io.scene import Scene, open_scene
 from ..io.vectorlayers import field_names
@@ -58,6 +67,18 @@ class Part:
         if scene_path is not None and not is_remote(scene_path):
             scene_path = str(own_path(scene_path))
         return replace(self, path=own_path(self.path), scene_path=scene_path)
+
+
+def measured_scene(part: Part) -> Scene:
+    """The scene of a part, with the rule of valid pixels by which it was predicted.
+
+    Raises:
+        SceneError: It cannot be opened.
+    """
+    path, rule = str(part.scene_path), part.tags.get(VALID_TAG)
+    if rule is None:
+        return open_scene(path)
+    return open_scene(path, valid=rule, bands=part.tags.get(BANDS_TAG))
 
 
 def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = None) -> list[Part]:

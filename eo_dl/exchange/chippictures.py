@@ -14,6 +14,7 @@ from ..core.arraytypes import UInt8Array
 from ..core.bands import BandSet
 from ..core.display import display_bands, display_plane
 from ..core.normalization import BandStatistics
+from ..core.wording import listed
 from ..errors import BandError
 
 PICTURES = {"png": "PNG", "jpg": "JPEG"}
@@ -63,19 +64,19 @@ def stretch_of(
     Args:
         bands: The bands of the chips.
         statistics: Their statistics, one per band.
-        names: The bands to show, one or three (default: see `display_bands`).
+        names: The bands to show, one or three names or numbers (default: see `display_bands`).
 
     Raises:
         BandError: A name is unknown, or there are not one or three.
     """
     if names is None:
         indices = display_bands(bands.names)
-    elif len(names) in (1, 3) and set(names) <= set(bands.names):
-        indices = tuple(bands.names.index(name) for name in names)
     else:
-        raise BandError(
-            f"`bands` is {','.join(names)}; a picture shows one or three of {', '.join(bands.names)}"
-        )
+        chosen = bands.select(names, "`bands`")
+        if len(chosen) not in (1, 3):
+            raise BandError(f"`bands` is {listed(names)}; a picture shows one or three of {bands.describe()}")
+        numbers = [band.number for band in bands]
+        indices = tuple(numbers.index(band.number) for band in chosen)
     return Stretch(
         names=tuple(bands.names[index] for index in indices),
         indices=indices,

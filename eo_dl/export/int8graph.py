@@ -116,16 +116,16 @@ def quantize_model(
 
 def _check_fit(bundle: Bundle, chips: ChipSet) -> None:
     """Raises `ConfigError` unless the chips look like those of the model's training."""
-    pairs = {
-        "bands": (", ".join(bundle.bands.names), ", ".join(chips.bands.names)),
-        "chips of px": (bundle.spec.chip_px, chips.chip_px),
-    }
-    for what, (expected, found) in pairs.items():
-        if expected != found:
-            raise ConfigError(
-                f"{chips.path}: has {what} {found}, {bundle.path.name} has {expected}; calibrate with the "
-                "chip set of its training, or one cut alike"
-            )
+    differences = []
+    if bundle.bands.names != chips.bands.names:
+        differences.append(("bands", chips.bands.describe(), bundle.bands.describe()))
+    if bundle.spec.chip_px != chips.chip_px:
+        differences.append(("chips of px", str(chips.chip_px), str(bundle.spec.chip_px)))
+    for what, found, expected in differences:
+        raise ConfigError(
+            f"{chips.path}: has {what} {found}, {bundle.path.name} has {expected}; calibrate with the "
+            "chip set of its training, or one cut alike"
+        )
     known = {(info.name, info.id) for info in bundle.classes}
     unknown = [info.name for info in chips.classes if (info.name, info.id) not in known]
     if unknown or not bundle.spec.reads_gsd(chips.gsd_m):

@@ -99,6 +99,8 @@ class Filler:
     """(C,) factors."""
     shift: Float32Array | None
     """(C,) summands."""
+    fills: bool = False
+    """Make what is NaN, because a band was not measured there, 0: the mean of training."""
 
     def fill(self, out: AnyArray, source: AnyArray) -> None:
         """Write stored pixels (C, h, w) into `out` (C, h, w), bit for bit as `Normalization.apply` does."""
@@ -115,6 +117,8 @@ class Filler:
                 np.copyto(part, source[band, rows], casting="unsafe")
                 np.multiply(part, gain, out=part)
                 np.add(part, shift, out=out[band, rows])
+                if self.fills:
+                    np.copyto(out[band, rows], 0, where=np.isnan(part))
 
 
 def cell_groups(grid: ChipGrid, grid_row: int, batch_size: int) -> list[tuple[Cell, ...]]:

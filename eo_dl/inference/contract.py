@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from ..bundle import Bundle
 from ..core.bands import BandSet
 from ..core.gsdratio import factor_between
 from ..errors import BandError
+from ..io.gapsample import sampled_gap_lines
 from ..io.gsdchange import resampled
 from ..io.scene import Scene
 from .seasons import season_note
 from .valuecheck import check_values
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,27 @@ def fit_scene(bundle: Bundle, scene: Scene, *, keep_gsd: bool = False, force: bo
     """
     force = force or scene.options.force
     fitted = _with_bands(bundle.bands, scene)
+    fitted, rule = _with_valid_rule(bundle, fitted)
     fitted, size = _with_gsd(bundle, fitted, keep_gsd, force)
     compared = check_values(bundle, fitted, force)
     warnings = (*compared.warnings, *season_note(bundle, scene))
-    return FittedScene(fitted, (*scene.notes, *warnings, *size, *compared.notes), warnings)
+    return FittedScene(fitted, (*scene.notes, *warnings, *rule, *size, *compared.notes), warnings)
+
+
+def _with_valid_rule(bundle: Bundle, scene: Scene) -> tuple[Scene, tuple[str, ...]]:
+    """The scene with the model's rule of valid ground, unless the user stated one; notes on what it costs."""
+    notes: list[str] = []
+    if scene.options.valid is None:
+        scene = scene.with_valid(bundle.spec.valid)
+    elif scene.valid != bundle.spec.valid:
+        notes.append(
+            f"{scene.name}: pixels are valid by the rule '{scene.valid}', as stated; the model was trained "
+            f"with '{bundle.spec.valid}'"
+        )
+    lines, costly = sampled_gap_lines(scene)
+    for line in lines if costly else ():
+        log.warning("%s", line)
+    return scene, (*notes, *lines)
 
 
 def _with_bands(wanted: BandSet, scene: Scene) -> Scene:

@@ -75,6 +75,8 @@ class Source:
     """Number of threads that may read at once."""
     block_cols: int = 512
     """Columns of a block in the file, in working pixels."""
+    fills: bool = False
+    """True if bands may be missing in valid pixels, where they hold NaN."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,9 @@ def _end_of_reading(job: ChipJob, strip_height: int) -> int:
 
 def filler_for(job: ChipJob, backend: Backend) -> Filler:
     """What turns stored pixels into what the engine takes."""
-    return Filler(None, None) if backend.takes_stored else Filler(job.scaling.gain, job.scaling.shift)
+    if backend.takes_stored:
+        return Filler(None, None)
+    return Filler(job.scaling.gain, job.scaling.shift, job.source.fills)
 
 
 def _buffers(job: ChipJob, backend: Backend) -> BufferPool:

@@ -15,17 +15,20 @@ from ..bundle import Bundle
 from ..io.aoi import Aoi, read_aoi
 from ..io.discover import relative_path
 from ..io.outputtags import (
+    BANDS_TAG,
     GRID_TAG,
     KIND_TAG,
     SCENE_PATH_TAG,
     SCENE_TAG,
     UNLIKE_TAG,
+    VALID_TAG,
     class_rule_tags,
     grid_tag,
     one_object_tags,
 )
 from ..io.qgisstyles import CLASSES_TAG, classes_tag
 from ..io.scene import Scene, SceneReader
+from ..io.validity import ALL
 from ..networks.compute import Compute
 from ..tasks import CHIPS, OBJECTS
 from ..version import __version__
@@ -186,7 +189,7 @@ def _source(scene: Scene, workers: int | None) -> Source:
     cols = max(1, round(block_width * scene.grid.width / scene.native.width))
     most = reader_threads() if workers is None else max(1, workers)
     threads = 1 if scene.file.driver in _SEQUENTIAL else most
-    return Source(lambda: SceneReader(scene), scene.bands, scene.dtype, rows, threads, cols)
+    return Source(lambda: SceneReader(scene), scene.bands, scene.dtype, rows, threads, cols, scene.fills)
 
 
 def _tags(plan: Plan, backend: EngineFacts) -> dict[str, str]:
@@ -200,7 +203,7 @@ def _tags(plan: Plan, backend: EngineFacts) -> dict[str, str]:
         "task": plan.bundle.task.name,
         SCENE_TAG: scene.name,
         "scene_header_sha256": str(scene.fingerprint()["header_sha256"]),
-        "bands": ", ".join(f"{band.name}={band.number}" for band in scene.bands),
+        BANDS_TAG: ", ".join(f"{band.name}={band.number}" for band in scene.bands),
         "units": ", ".join(f"{band.scale:g}*x{band.offset:+g}" for band in scene.bands),
         "nodata": ", ".join(str(band.nodata) for band in scene.bands),
         GRID_TAG: grid_tag(scene.native),
@@ -211,6 +214,8 @@ def _tags(plan: Plan, backend: EngineFacts) -> dict[str, str]:
         "batch_size": str(job.batch_size),
         "backend": ", ".join(f"{name} {value}" for name, value in backend.identity.items() if value),
     }
+    if scene.valid != ALL:
+        tags[VALID_TAG] = str(scene.valid)
     if scene.grid.crs is None and not scene.remote:
         tags[SCENE_PATH_TAG] = relative_path(scene.path, plan.out.parent)
     if plan.aoi is not None:

@@ -28,6 +28,10 @@ SCENE_TAG, SCENE_PATH_TAG = "scene", "scene_path"
 
 Several folders may hold a scene of one name.
 """
+BANDS_TAG = "bands"
+"""Tag: the bands that were used, NAME=NUMBER with commas between."""
+VALID_TAG = "valid"
+"""Tag: the rule by which pixels of the scene were valid (`SceneOptions.valid`); none: "all"."""
 KIND_TAG = "output"
 """Tag: what the features of a prediction are, if not objects: "chips"."""
 UNLIKE_TAG = "unlike_training"

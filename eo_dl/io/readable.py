@@ -32,6 +32,14 @@ class Readable(Protocol):
         """Data type of the pixels."""
 
     @property
+    def least_bands(self) -> int:
+        """Bands that must be measured in a valid pixel."""
+
+    @property
+    def fills(self) -> bool:
+        """True if a valid pixel may lack bands, which then hold NaN."""
+
+    @property
     def own_nodata(self) -> bool:
         """True if the nodata values are the file's own."""
 

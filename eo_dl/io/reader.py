@@ -1,19 +1,13 @@
 """`SceneReader`: pixels of a scene with their valid mask, through one GDAL handle for one thread.
 
-A pixel is valid if it was measured in every used band:
-
-- NaN and infinity in any band are invalid.
-- A nodata value that measurements cannot take (-9999, -3.4e38, the lowest value of a signed type, any value
-  of a float band) is invalid in any band.
-- A nodata value that measurements can take (0, or the highest value of an integer type) is invalid if all
-  bands with such a value hold it, which is also GDAL's rule for `dataset_mask`. Saturated roofs (255 in one
-  band) and black water (0 in one band) are measurements, not holes.
-- Alpha 0, and pixels that a mask band masks, are invalid.
+`validity` has the rules of what is measured and valid. Pixels that are not valid hold 0. Where the scene's
+rule lets a valid pixel lack bands (`Readable.fills`), pixels are floats, and a missing band holds NaN.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import numpy as np
@@ -23,13 +17,40 @@ from rasterio.windows import Window as RasterioWindow
 
 from ..core.arrays import Chip
 from ..core.arraytypes import AnyArray, BoolArray
-from ..core.bands import Band
 from ..core.gridwindow import require_grid
 from ..core.window import Window
 from ..errors import SceneError
 from .gdal import gdal_environment, open_dataset, scene_errors
 from .readable import Readable
 from .resample import Resampling, choose_overview
+from .validity import BandGaps, dim_pixels, may_lack, measured, measured_bands
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What alpha and mask bands say of a window."""
+
+    whole: BoolArray | None = None
+    """(H, W) True where no band is masked; None: everywhere."""
+
+    of_bands: BoolArray | None = None
+    """(C, H, W) True where a band is not masked by a mask of its own; None: bands have none."""
+
+    def apply_to_pixels(self, valid: BoolArray) -> BoolArray:
+        """Take away what is masked in any band from (H, W), in place."""
+        if self.whole is not None:
+            valid &= self.whole
+        if self.of_bands is not None:
+            valid &= self.of_bands.all(axis=0)
+        return valid
+
+    def apply_to_bands(self, found: BoolArray) -> BoolArray:
+        """Take away what is masked from (C, H, W), in place."""
+        if self.whole is not None:
+            found &= self.whole
+        if self.of_bands is not None:
+            found &= self.of_bands
+        return found
 
 
 class SceneReader:
@@ -51,11 +72,11 @@ class SceneReader:
             Resampling.between(scene, self._dataset.height, self._dataset.width) if scene.resampled else None
         )
         self._numbers = [band.number for band in scene.bands]
+        self._least_bands, self._fills = scene.least_bands, scene.fills
         self._always_valid = (
-            not scene.file.alpha
-            and not scene.file.masked
-            and all(_never_invalid(band) for band in scene.bands)
+            not scene.file.alpha and not scene.file.masked and not any(may_lack(band) for band in scene.bands)
         )
+        self._gaps: BandGaps | None = None  # of the window that `read_gaps` reads
         self._check_unchanged()
 
     def __enter__(self) -> SceneReader:
@@ -91,6 +112,15 @@ class SceneReader:
             pixels[:, rows, cols], valid[rows, cols] = self._read_inside(inside)
         return Chip(pixels, valid, grid.crop(window), self.scene.bands, window)
 
+    def read_gaps(self, window: Window) -> tuple[Chip, BandGaps]:
+        """As `read`, and what its pixels lack, counted in pixels of the file (or of the overview in use)."""
+        self._gaps = BandGaps.none(len(self._numbers))
+        try:
+            chip, gaps = self.read(window), self._gaps
+        finally:
+            self._gaps = None
+        return chip, gaps
+
     def read_rows(self, row0: int, row1: int) -> tuple[AnyArray, BoolArray]:
         """Full-width rows `[row0, row1)`: pixels (C, rows, W), 0 where invalid; valid mask (rows, W)."""
         return self._read_inside(Window(0, row0, self.scene.grid.width, row1 - row0))
@@ -115,7 +145,8 @@ class SceneReader:
             return self._read_source(window)
         source = self._resampling.source_window(window)
         pixels, valid = self._read_source(source)
-        return self._resampling.apply(pixels, valid, window, source)
+        least_bands = self._least_bands if self._fills else None
+        return self._resampling.apply(pixels, valid, window, source, least_bands)
 
     def _read_source(self, window: Window) -> tuple[AnyArray, BoolArray]:
         """Pixels and valid mask on the file's own grid, or that of the overview in use."""
@@ -128,9 +159,14 @@ class SceneReader:
             ),
         ):
             pixels = self._pixels(dataset, place)
-            valid = self._valid(dataset, place, pixels)
-        if valid is None:
+            masks = self._masks(dataset, place)
+        if self._gaps is not None:
+            dim = dim_pixels(pixels, self.scene.bands.bands)
+            self._gaps = replace(self._gaps, dim=self._gaps.dim + dim)
+        if self._always_valid:
+            self._count_ground(pixels.shape[1] * pixels.shape[2])
             return pixels, np.ones(pixels.shape[1:], np.bool_)
+        valid = self._fill(pixels, masks) if self._fills else self._valid(pixels, masks)
         if not valid.all():
             invalid = ~valid
             for plane in pixels:  # a boolean index over all bands at once takes ten times as long
@@ -147,25 +183,47 @@ class SceneReader:
             [dataset.read(number, window=place).astype(self.scene.dtype) for number in self._numbers]
         )
 
-    def _valid(
-        self, dataset: rasterio.DatasetReader, place: RasterioWindow, pixels: AnyArray
-    ) -> BoolArray | None:
-        """The valid mask; None if all pixels are valid."""
-        if self._always_valid:
-            return None
-        valid = measured(pixels, self.scene.bands.bands)
+    def _masks(self, dataset: rasterio.DatasetReader, place: RasterioWindow) -> Masks:
+        """What alpha and mask bands say."""
+        whole: BoolArray | None = None
         for number in self.scene.file.alpha:
-            valid &= dataset.read(number, window=place) > 0
-        if self.scene.file.masked:
-            flags = dataset.mask_flag_enums
-            numbers = (
-                self._numbers[:1]
-                if len({tuple(f) for f in flags}) == 1 and any(f.name == "per_dataset" for f in flags[0])
-                else self._numbers
-            )
-            for number in numbers:
-                valid &= dataset.read_masks(number, window=place) > 0
+            seen = dataset.read(number, window=place) > 0
+            whole = seen if whole is None else whole & seen
+        if not self.scene.file.masked:
+            return Masks(whole)
+        flags = dataset.mask_flag_enums
+        one_for_all = len({tuple(f) for f in flags}) == 1 and any(f.name == "per_dataset" for f in flags[0])
+        numbers = self._numbers[:1] if one_for_all else self._numbers
+        of_bands = [dataset.read_masks(number, window=place) > 0 for number in numbers]
+        if one_for_all:
+            return Masks(of_bands[0] if whole is None else whole & of_bands[0])
+        return Masks(whole, np.stack(of_bands))
+
+    def _valid(self, pixels: AnyArray, masks: Masks) -> BoolArray:
+        """(H, W) where all bands were measured."""
+        valid = masks.apply_to_pixels(measured(pixels, self.scene.bands.bands))
+        if self._gaps is None:
+            return valid
+        if len(pixels) == 1 or valid.all():
+            self._count_ground(int(np.count_nonzero(valid)))
+        else:
+            found = masks.apply_to_bands(measured_bands(pixels, self.scene.bands.bands))
+            self._gaps += BandGaps.counted(found, valid)
         return valid
+
+    def _fill(self, pixels: AnyArray, masks: Masks) -> BoolArray:
+        """(H, W) where enough bands were measured; the others of such a pixel become NaN."""
+        found = masks.apply_to_bands(measured_bands(pixels, self.scene.bands.bands))
+        valid: BoolArray = np.count_nonzero(found, axis=0) >= self._least_bands
+        for plane, here in zip(pixels, found, strict=True):
+            np.copyto(plane, np.nan, where=~here)
+        if self._gaps is not None:
+            self._gaps += BandGaps.counted(found, valid)
+        return valid
+
+    def _count_ground(self, pixels: int) -> None:
+        if self._gaps is not None:
+            self._gaps += BandGaps.none(len(self._numbers), pixels)
 
     def _open(self) -> rasterio.DatasetReader:
         if self._dataset is None:
@@ -189,36 +247,3 @@ class SceneReader:
                 f"{scene.file.path}: changed since it was opened (now {dataset.width}x{dataset.height} px); "
                 "open the scene again"
             )
-
-
-def measured(pixels: AnyArray, bands: tuple[Band, ...]) -> BoolArray:
-    """(H, W) True where stored pixels (C, H, W) are measurements by their value; the rules are in the
-    module's text.
-    """
-    valid: BoolArray = np.ones(pixels.shape[1:], np.bool_)
-    differs: BoolArray | None = (
-        None  # from a nodata value that is also a measurement, in any band that has one
-    )
-    for plane, band in zip(pixels, bands, strict=True):
-        if plane.dtype.kind == "f":
-            valid &= np.isfinite(plane)
-        if band.nodata is None or np.isnan(band.nodata):
-            continue
-        other: BoolArray = plane != np.asarray(band.nodata).astype(band.dtype).astype(plane.dtype)
-        if not is_measurable(band):
-            valid &= other
-        else:
-            differs = other if differs is None else np.logical_or(differs, other, out=differs)
-    return valid if differs is None else np.logical_and(valid, differs, out=valid)
-
-
-def is_measurable(band: Band) -> bool:
-    """True where the band's nodata value is also one that a measurement takes: 0 or the top of an integer
-    type.
-    """
-    kind = np.dtype(band.dtype)
-    return kind.kind in "iu" and band.nodata in (0, np.iinfo(kind).max)
-
-
-def _never_invalid(band: Band) -> bool:
-    return band.nodata is None and np.dtype(band.dtype).kind in "iu"

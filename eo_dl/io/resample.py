@@ -81,7 +81,12 @@ class Resampling:
         return Window.from_box(int(cols.min()), int(rows.min()), int(cols.max()) + 1, int(rows.max()) + 1)
 
     def apply(
-        self, pixels: AnyArray, valid: BoolArray, window: Window, source: Window
+        self,
+        pixels: AnyArray,
+        valid: BoolArray,
+        window: Window,
+        source: Window,
+        least_bands: int | None = None,
     ) -> tuple[AnyArray, BoolArray]:
         """Resample a window.
 
@@ -90,10 +95,14 @@ class Resampling:
             valid: (h, w) their valid mask.
             window: The window of the working grid, H x W.
             source: The window of the source pixels.
+            least_bands: Bands that a valid pixel needs, if it may lack others, which hold NaN; None: it lacks
+                none.
 
         Returns:
             (C, H, W) pixels and (H, W) valid mask.
         """
+        if least_bands is not None:
+            return self._band_by_band(pixels, valid, window, source, least_bands)
         row_index, row_weight = self.rows.taps(window.row, window.row1)
         col_index, col_weight = self.cols.taps(window.col, window.col1)
         row_index, col_index = row_index - source.row, col_index - source.col
@@ -108,6 +117,21 @@ class Resampling:
             values = _weighted(plane, row_index, row_weight, col_index, col_weight) / divisor
             out[band] = _as_type(np.where(good, values, 0.0), pixels.dtype)
         return out, good
+
+    def _band_by_band(
+        self, pixels: AnyArray, valid: BoolArray, window: Window, source: Window, least_bands: int
+    ) -> tuple[AnyArray, BoolArray]:
+        """`apply` for each band with its own gaps; the rule is then applied to the resampled pixels."""
+        planes, found = [], []
+        for plane in pixels:
+            here = valid & ~np.isnan(plane)
+            clean = np.where(here, plane, plane.dtype.type(0))
+            (resampled,), good = self.apply(clean[None], here, window, source)
+            planes.append(np.where(good, resampled, plane.dtype.type(np.nan)))
+            found.append(good)
+        out, enough = np.stack(planes), np.count_nonzero(found, axis=0) >= least_bands
+        np.copyto(out, 0, where=~enough)
+        return out, enough
 
 
 def choose_overview(scene: Readable) -> int | None:

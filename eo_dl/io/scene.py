@@ -20,6 +20,7 @@ from .quicklook import quicklook, reduced_size
 from .reader import SceneReader
 from .scenefile import SceneFile, describe
 from .sceneoptions import SceneOptions
+from .validity import ALL, least_bands, may_lack
 from .vrt import vrt_sources
 
 __all__ = ["Scene", "SceneReader", "open_scene", "open_scenes"]
@@ -59,8 +60,27 @@ class Scene:
 
     @property
     def dtype(self) -> str:
-        """Data type of the pixels: holds the stored values of all selected bands."""
-        return str(np.result_type(*(band.dtype for band in self.bands)))
+        """Data type of the pixels: holds the stored values of all selected bands, and NaN where `fills`."""
+        stored = np.result_type(*(band.dtype for band in self.bands))
+        return str(np.result_type(stored, np.float32) if self.fills else stored)
+
+    @property
+    def valid(self) -> int | str:
+        """Which pixels are valid ground: measured in "all" bands, in "any", or in this number of them."""
+        return ALL if self.options.valid is None else self.options.valid
+
+    @property
+    def least_bands(self) -> int:
+        """Bands that must be measured in a valid pixel. Raises `ConfigError` if there are fewer bands."""
+        return least_bands(self.valid, self.bands, self.path)
+
+    @property
+    def fills(self) -> bool:
+        """True if a valid pixel may lack bands, which then hold NaN in the pixels that readers give."""
+        if self.least_bands == len(self.bands):
+            return False
+        file = self.file
+        return file.masked or any(may_lack(band) for band in self.bands)
 
     @property
     def own_nodata(self) -> bool:
@@ -158,6 +178,10 @@ class Scene:
             return replace(self, grid=self.native)
         return replace(self, grid=self.native.resized(height, width))
 
+    def with_valid(self, valid: int | str) -> Scene:
+        """The same scene with another rule of valid ground: "all", "any" or a number of bands."""
+        return replace(self, options=replace(self.options, valid=valid))
+
     def select(self, bands: Sequence[str]) -> Scene:
         """The same scene with only these bands, in this order: names, 1-based numbers or NAME=NUMBER."""
         return replace(self, bands=self.bands.select(bands, self.path))
@@ -195,6 +219,7 @@ def open_scene(
     crs: str | None = None,
     scale: float | None = None,
     offset: float | None = None,
+    valid: int | str | None = None,
     trust_vrt: bool = False,
     allow_remote: Sequence[str] = (),
     force: bool = False,
@@ -213,6 +238,8 @@ def open_scene(
         scale: Physical value of a stored unit, in all bands: physical = stored * scale + offset (default:
             the file's).
         offset: Physical value of a stored 0, in all bands (default: the file's).
+        valid: Which pixels are valid ground: measured in "all" bands, in "any" of them, or in at least this
+            number (default: "all", and for prediction the rule of the model).
         trust_vrt: Let a VRT name files outside its own folder.
         allow_remote: Hosts on which chip sets that are opened for the same work (`Split.like`) may name
             scenes.
@@ -236,6 +263,7 @@ def open_scene(
         crs=crs,
         scale=scale,
         offset=offset,
+        valid=valid,
         trust_vrt=trust_vrt,
         allow_remote=allow_remote,
         force=force,

@@ -20,7 +20,7 @@ from pyproj.exceptions import CRSError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.windows import Window
 
-from ..core.bands import Band, BandSet, canonical_name
+from ..core.bands import Band, BandSet, canonical_name, in_ranges
 from ..core.pixelgrid import PixelGrid, apply_affine
 from ..errors import SceneError
 from .discover import is_remote
@@ -132,10 +132,9 @@ def describe(
         grid = _grid(dataset, path, crs, notes)
         alpha: list[int] = []
         numbers: list[int] = []
-        wanted_numbers = {item.rpartition("=")[2].strip() for item in wanted or ()}
         for number, color in zip(dataset.indexes, dataset.colorinterp, strict=True):
             tagged = color == ColorInterp.alpha
-            is_alpha = tagged and _is_alpha(dataset, number, wanted_numbers, notes)
+            is_alpha = tagged and _is_alpha(dataset, number, wanted or (), notes)
             (alpha if is_alpha else numbers).append(number)
         block_height, block_width = dataset.block_shapes[0]
         bands = _bands(dataset, path, numbers, nodata, notes)
@@ -371,9 +370,9 @@ def _wavelength(dataset: rasterio.DatasetReader, number: int) -> float | None:
         return None
 
 
-def _is_alpha(dataset: rasterio.DatasetReader, number: int, wanted: set[str], notes: list[str]) -> bool:
+def _is_alpha(dataset: rasterio.DatasetReader, number: int, wanted: Sequence[str], notes: list[str]) -> bool:
     """Whether a band that is tagged as alpha is transparency, with a note of what was decided."""
-    if str(number) in wanted:
+    if in_ranges(number, wanted):
         return False
     if dataset.count == 1 or _holds_transparency(dataset, number):
         notes.append(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from ..errors import ConfigError
+from .validity import valid_rule
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class SceneOptions:
     offset: float | None = None
     """Physical value of a stored 0, in all bands (default: the file's)."""
 
+    valid: int | str | None = None
+    """Which pixels are valid ground: measured in "all" bands, in "any" of them, or in at least this number
+    (default: "all", and for prediction the rule of the model). Values that a valid pixel lacks are filled
+    with the mean of the band."""
+
     trust_vrt: bool = False
     """Let a VRT name files outside its own folder."""
 
@@ -50,6 +56,7 @@ class SceneOptions:
         object.__setattr__(self, "bands", self.band_names)
         object.__setattr__(self, "allow_remote", tuple(self.allow_remote))
         object.__setattr__(self, "nodata", _nodata(self.nodata))
+        object.__setattr__(self, "valid", None if self.valid is None else valid_rule(self.valid))
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if value is not None and not math.isfinite(value):
                 raise ConfigError(f"`{name}` must be a finite number, found {value}")

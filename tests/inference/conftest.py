@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -47,6 +47,7 @@ def _make_bundle(
     gsd_m: float | None = None,
     mean: float = 0.0,
     std: float = 1.0,
+    valid: Literal["all", "any"] = "all",
     thresholds: dict[str, float] | None = None,
     trained_on: Sequence[tuple[float, float, float]] = (),
     dtype: str = "float32",
@@ -64,6 +65,7 @@ def _make_bundle(
             classes or ClassSet.of_names([f"c{i}" for i in range(1, 6)], background=task == "segmentation")
         ),
         gsd_m=gsd_m,
+        valid=valid,
         chip_px=chip_px,
         margin_px=margin_px,
         normalization=NormalizationSpec(mean=(mean,) * len(bands), std=(std,) * len(bands)),

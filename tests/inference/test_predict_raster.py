@@ -511,3 +511,54 @@ def test_predict_loads_none_of_the_training_packages() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("size", [40, 101])
+def test_a_missing_band_is_shown_to_the_network_as_the_mean_and_its_share_is_said(
+    size: int,
+    tmp_path: Path,
+    make_bundle: Make,
+    write_scene: Write,
+    use_engine: Callable,
+    engines: dict,
+) -> None:
+    """By the rule of the model; the first band, which the engine repeats, is missing on the right."""
+    bundle = make_bundle(bands=("d1", "d2", "d3"), mean=2.0, valid="any")
+    engine = use_engine(engines["echo"], bundle)
+    stored = np.stack([classes_of(size, size), classes_of(size, size, 2), classes_of(size, size, 3)]) + 2
+    stored = stored.astype(np.int16)
+    stored[0, :, 30:] = -1
+    stored[:, 5:9, 3:7] = -1
+    scene = write_scene(tmp_path / "scene.tif", stored, nodata=-1, names=("d1", "d2", "d3"))
+    result = predict(bundle, scene, out=tmp_path / "map.tif")
+    wanted = np.where(stored[0] == -1, 0, stored[0] - 2)
+    wanted[5:9, 3:7] = 255
+    assert engine.batches and np.array_equal(read(result.path)[0], wanted)
+    (line,) = [note for note in result.notes if "filled with the mean" in note]
+    assert "d1 (" in line
+    with rasterio.open(result.path) as found:
+        assert found.tags()["valid"] == "any"
+    strict = predict(bundle, open_scene(scene, valid="all"), out=tmp_path / "all.tif")
+    assert np.array_equal(read(strict.path)[0] == 255, (stored == -1).any(axis=0))
+    assert any("'all', as stated; the model was trained with 'any'" in note for note in strict.notes)
+
+
+def test_a_rule_that_costs_much_ground_is_a_warning_with_band_and_option(
+    tmp_path: Path,
+    make_bundle: Make,
+    write_scene: Write,
+    use_engine: Callable,
+    engines: dict,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bundle = make_bundle(bands=("d1", "d2"))
+    use_engine(engines["echo"], bundle)
+    stored = np.stack([classes_of(60, 60), classes_of(60, 60, 2)]).astype(np.float32)
+    stored[1, :, 12:] = np.nan
+    scene = write_scene(tmp_path / "scene.tif", stored, names=("d1", "d2"))
+    result = predict(bundle, scene, out=tmp_path / "map.tif")
+    assert (read(result.path)[0] == 255).mean() == 0.8
+    assert "80% of its measured ground does not count" in caplog.text and "d2 (100%)" in caplog.text
+    assert "`valid=any`" in caplog.text
+    with rasterio.open(result.path) as found:
+        assert "valid" not in found.tags()

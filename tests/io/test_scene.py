@@ -16,8 +16,8 @@ from eo_dl.core.bands import Band
 from eo_dl.core.window import Window
 from eo_dl.errors import BandError, SceneError
 from eo_dl.io.gdal import limit_cache, small_cache
-from eo_dl.io.reader import measured
 from eo_dl.io.scene import SceneReader, open_scene
+from eo_dl.io.validity import measured, measured_bands
 
 PIXELS = np.random.default_rng(3).integers(1, 60_000, (4, 300, 200)).astype("uint16")
 NAMES = ("blue", "green", "red", "nir")
@@ -178,9 +178,10 @@ def test_scenes_of_one_file_are_equal(path):
     )
 )
 def test_valid_pixels_follow_the_rules_pixel_by_pixel(bands):
-    """0 and 255 are also measurements of uint8 and count only together; 9 counts alone."""
+    """0 and 255 are also measurements of light in uint8 and count only together; 9 counts alone."""
     pixels = np.array([values for _, values in bands], "uint8")[:, None]
-    described = tuple(Band(f"b{i}", i, dtype="uint8", nodata=nodata) for i, (nodata, _) in enumerate(bands))
+    names = ("red", "green", "blue", "nir")
+    described = tuple(Band(names[i], i, dtype="uint8", nodata=nodata) for i, (nodata, _) in enumerate(bands))
     wanted = []
     for column in zip(*(values for _, values in bands), strict=True):
         alone = any(nodata == 9 and value == 9 for (nodata, _), value in zip(bands, column, strict=True))
@@ -189,6 +190,8 @@ def test_valid_pixels_follow_the_rules_pixel_by_pixel(bands):
         ]
         wanted.append(not alone and not (together and all(together)))
     assert measured(pixels, described)[0].tolist() == wanted
+    of_bands = measured_bands(pixels, described)
+    assert [bool(column.all()) for column in of_bands[:, 0].T] == wanted
 
 
 def test_cache_is_small_while_a_map_is_made_and_restored_after():

@@ -100,17 +100,22 @@ def check_alike(bundles: Sequence[Bundle]) -> None:
     for bundle in bundles[1:]:
         pairs = {
             "task": (first.spec.task, bundle.spec.task),
-            "bands": (first.bands.describe(), bundle.bands.describe()),
             "classes": (", ".join(first.classes.names), ", ".join(bundle.classes.names)),
             "GSD": (first.spec.gsd_m, bundle.spec.gsd_m),
             "chip size": (first.spec.chip_px, bundle.spec.chip_px),
         }
         for what, (expected, found) in pairs.items():
             if expected != found:
-                raise ConfigError(
-                    f"{bundle.path}: {what} {found}, but {first.path} has {expected}; models that predict as "
-                    "one must agree in task, bands, classes, GSD and chip size"
-                )
+                raise _differ(first, bundle, f"{what} {found}", expected)
+        if first.bands.names != bundle.bands.names:
+            raise _differ(first, bundle, f"bands {bundle.bands.describe()}", first.bands.describe())
+
+
+def _differ(first: Bundle, bundle: Bundle, found: str, expected: object) -> ConfigError:
+    return ConfigError(
+        f"{bundle.path}: {found}, but {first.path} has {expected}; models that predict as one must agree in "
+        "task, bands, classes, GSD and chip size"
+    )
 
 
 @dataclass(frozen=True)

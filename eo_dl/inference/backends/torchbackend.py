@@ -112,7 +112,10 @@ class TorchBackend:
             for values in (scaling.gain, scaling.shift)
         )
         images = stored.to(self._torch.float32).mul_(gain).add_(shift)
-        return images.masked_fill_(~mask, 0.0).contiguous(memory_format=self._torch.channels_last)
+        images = images.masked_fill_(~mask, 0.0)
+        if stored.is_floating_point():
+            images = images.masked_fill_(images.isnan(), 0.0)  # bands that were not measured
+        return images.contiguous(memory_format=self._torch.channels_last)
 
 
 def _to_numpy(value: torch.Tensor) -> AnyArray:

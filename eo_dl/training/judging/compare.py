@@ -64,8 +64,8 @@ def score_model(
 def _check_fit(bundle: Bundle, chips: ChipSet) -> None:
     if chips.bands.names != bundle.bands.names:
         raise ConfigError(
-            f"{chips.path}: the model {bundle.path} needs the bands {', '.join(bundle.bands.names)}, the "
-            f"chips have {', '.join(chips.bands.names)}; tile with those `bands`"
+            f"{chips.path}: the model {bundle.path} needs the bands {bundle.bands.describe()}, the "
+            f"chips have {chips.bands.describe()}; tile with those `bands`"
         )
     of_chips = {info.name for info in chips.classes.foreground}
     of_model = {info.name for info in bundle.classes.foreground}

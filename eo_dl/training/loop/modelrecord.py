@@ -31,6 +31,7 @@ def model_spec(name: str, data: TaskData, verdict: Verdict) -> ModelSpec:
         bands=band_specs(chips.bands),
         classes=class_specs(data.classes),
         gsd_m=chips.gsd_m,
+        valid=chips.scenes[0].valid,  # type: ignore[arg-type]  # checked by the spec
         chip_px=chips.chip_px,
         margin_px=margin_px(data),
         normalization=NormalizationSpec(mean=data.normalization.mean, std=data.normalization.std),
