@@ -32,6 +32,7 @@ from .reporter import Reporter
 
 # Each command with its line in `eo-dl --help`; the module of the same name holds the command.
 COMMANDS = {
+    "map": "Map scenes from labels in one command: chips, model, map and report.",
     "demo": "Run the full workflow on the sample scenes, with pictures and a report.",
     "inspect": "Show what a raster, a label file, a chip set or a model contains.",
     "labels": "Draw, check, convert and select labels.",

@@ -10,32 +10,32 @@ flags of reporting and hands the command its `Reporter`:
 Flags and the commands that use them (a test compares):
 
 scenes -> scene_options
-    -b, --bands     inspect, tile, predict, labels check, labels queue, labels weak
-    --nodata        inspect, tile, predict, labels queue, labels weak
-    --crs           inspect, tile, predict, labels check, labels queue, labels start, labels weak
+    -b, --bands     inspect, tile, map, predict, labels check, labels queue, labels weak
+    --nodata        inspect, tile, map, predict, labels queue, labels weak
+    --crs           inspect, tile, map, predict, labels check, labels queue, labels start, labels weak
     --scale         predict, labels queue
     --offset        predict, labels queue
-    --valid         inspect, tile, predict
-    --trust-vrt     inspect, tile, train, retrain, predict, evaluate, labels check, labels export,
+    --valid         inspect, tile, map, predict
+    --trust-vrt     inspect, tile, map, train, retrain, predict, evaluate, labels check, labels export,
                     labels queue, labels start, labels weak
-    --allow-remote  inspect, tile, train, retrain, evaluate, labels check, labels export, labels queue
-    --force         tile, predict, labels check, labels queue
+    --allow-remote  inspect, tile, map, train, retrain, evaluate, labels check, labels export, labels queue
+    --force         tile, map, predict, labels check, labels queue
 
 labels -> label_options
-    --class-field   inspect, tile, retrain, evaluate, labels check, labels convert, labels export,
+    --class-field   inspect, tile, map, retrain, evaluate, labels check, labels convert, labels export,
                     labels merge, labels queue, labels status
-    --classes       tile, retrain, evaluate, labels check, labels convert, labels import
-    --layer         inspect, tile, retrain, evaluate, labels check, labels convert, labels export,
+    --classes       tile, map, retrain, evaluate, labels check, labels convert, labels import
+    --layer         inspect, tile, map, retrain, evaluate, labels check, labels convert, labels export,
                     labels merge, labels queue, labels status
-    --where         inspect, tile, evaluate, labels check, labels convert
-    --label-crs     inspect, tile, evaluate, labels check, labels convert
-    --buffer-m      tile, evaluate, labels check
-    --annotated     tile, evaluate, labels check
-    --unlabelled    tile
-    --format        tile, evaluate, labels check, labels import
-    --voc-origin    tile, evaluate, labels check, labels convert, labels import
-    --crowds        tile, evaluate, labels check, labels convert, labels import
-    --accept-shift  tile, evaluate, labels check, labels convert
+    --where         inspect, tile, map, evaluate, labels check, labels convert
+    --label-crs     inspect, tile, map, evaluate, labels check, labels convert
+    --buffer-m      tile, map, evaluate, labels check
+    --annotated     tile, map, evaluate, labels check
+    --unlabelled    tile, map
+    --format        tile, map, evaluate, labels check, labels import
+    --voc-origin    tile, map, evaluate, labels check, labels convert, labels import
+    --crowds        tile, map, evaluate, labels check, labels convert, labels import
+    --accept-shift  tile, map, evaluate, labels check, labels convert
 
 sampling -> sampling
     --sampling, --count, --overlap, --keep-empty, --add-empty, --min-valid
@@ -46,13 +46,13 @@ split -> split
                     tile
 
 compute -> compute
-    --device        train, retrain, predict, labels check, labels queue
+    --device        train, map, retrain, predict, labels check, labels queue
     --precision     train, predict
     --batch-size    train, predict
     -j, --workers   train
 
 chips -> chip_options
-    --chip, --margin, --blend, --views
+    --chip, --margin, --blend, --views, --max-overlap, --max-inside
                     predict
 
 Alone: --drop-dead-bands (inspect, tile),
@@ -472,6 +472,17 @@ _CHIP_FLAGS: dict[str, Decorator] = {
         default="1",
         show_default=True,
         help="Average over this number of flips and turns of each chip; not for objects.",
+    ),
+    "max_overlap": click.option(
+        "--max-overlap",
+        type=click.FloatRange(0, 1),
+        help="IoU above which two boxes of a class are one object (default: the model's own).",
+    ),
+    "max_inside": click.option(
+        "--max-inside",
+        type=click.FloatRange(0, 1),
+        help="Share of a box inside another of its class above which they are one object; 1: none is "
+        "(default: the model's own).",
     ),
 }
 

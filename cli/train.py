@@ -26,7 +26,7 @@ _CONFIG_HEADER = """\
 """
 
 
-class _TaskOption(click.Option):
+class TaskOption(click.Option):
     """An option that lists the tasks only when its help is shown: listing them takes half a second."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:
@@ -35,13 +35,13 @@ class _TaskOption(click.Option):
 
         return (
             "--task NAME",
-            f"{self.help}: {', '.join(available_tasks())} (default: as in --config).",
+            f"{self.help}: {', '.join(available_tasks())} (default: as in --config, else by the labels).",
         )
 
 
 @click.command("train", cls=options.Command, short_help="Train a model on a chip set.")
 @click.argument("chips", metavar="CHIPS")
-@click.option("--task", cls=_TaskOption, help="The task", metavar="NAME")
+@click.option("--task", cls=TaskOption, help="The task", metavar="NAME")
 @click.option("-o", "--out", default="model.eodl", show_default=True, help="The model file.", metavar="FILE")
 @click.option(
     "--config",
@@ -201,7 +201,10 @@ def command(
         click.echo(f"{_CONFIG_HEADER}{config_yaml(resolved)}", nl=False)
         return
     _refuse_together(folds=folds is not None, val_fold=val_fold is not None, dry_run=dry_run, find_lr=find_lr)
+    from eo_dl.training.taskchoice import with_task
+
     chip_set = options.chip_set(chips, scene_options)
+    resolved = with_task(resolved, chip_set)
     if dry_run:
         _say_dry_run(reporter, chip_set, resolved, val_fold)
     elif find_lr:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from .mosaic.vectorizemaps import vectorize_maps
     from .networks.compute import Compute
     from .training.train import train
+    from .workflow.mapping import map_scenes
+    from .workflow.mappingplan import plan_mapping
 
 
 # Public name -> module that defines it. Packages are nouns, so that loading one never hides a verb.
@@ -62,6 +64,8 @@ _HOME = {
     "vectorize": ".mosaic.vectorize",
     "vectorize_maps": ".mosaic.vectorizemaps",
     "evaluate": ".evaluation.evaluate",
+    "map_scenes": ".workflow.mapping",
+    "plan_mapping": ".workflow.mappingplan",
 }
 
 __all__ = [
@@ -74,9 +78,11 @@ __all__ = [
     "drop_dead_bands",
     "evaluate",
     "load_model",
+    "map_scenes",
     "open_chip_set",
     "open_scene",
     "open_scenes",
+    "plan_mapping",
     "predict",
     "predict_on_cluster",
     "predict_shard",

@@ -13,6 +13,7 @@ from .core.classes import ClassInfo, ClassSet
 from .core.normalization import Normalization
 from .core.quantiles import Quantiles
 from .errors import BundleError, InputError
+from .mosaic.suppress import Suppression
 
 FORMAT_VERSION = 1
 """Written by this version; newer ones are refused by name, older ones go through `_UPGRADES`."""
@@ -158,7 +159,7 @@ class ModelSpec(_Strict):
 
     `config` is the task's settled config. `valid`: pixels with this number of measured bands are valid
     ground; what they lack is 0 after normalization.
-    `thresholds`: e.g. {"score": 0.4, "iou": 0.5} for objects.
+    `thresholds` of objects: {"score": 0.4, "iou": 0.5, "inside": 0.8}.
     `gsd_tolerance`: the share by which a scene's GSD may differ before it is resampled. `any_chip`: what
     chips other than those of training the network takes; None: no others. `graph_from`: the ONNX file of
     another program that a model without weights was imported from. `int8`: set where `model.onnx` computes
@@ -202,6 +203,13 @@ class ModelSpec(_Strict):
         except InputError as error:
             raise ValueError(str(error)) from error
         return self
+
+    @property
+    def suppression(self) -> Suppression | None:
+        """Which boxes of a chip are one object; None: nothing was decided, as in older models."""
+        if "iou" not in self.thresholds:
+            return None
+        return Suppression(self.thresholds["iou"], self.thresholds.get("inside"))
 
     def reads_gsd(self, gsd_m: float | None) -> bool:
         """True if the network takes pixels of this GSD (metres) without resampling.

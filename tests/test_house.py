@@ -43,6 +43,7 @@ FLOORS = {
     "inference": 8,
     "evaluation": 9,
     "curation": 10,
+    "workflow": 10,
     "qgis": 10,
 }
 # The files of the model file stand on one floor and may know each other; the test of circles keeps their

@@ -20,7 +20,7 @@ from pyproj.exceptions import CRSError
 
 from ..core.bands import Band, BandSet
 from ..core.classes import IGNORE_ID, ClassInfo, ClassSet
-from ..core.imagelabels import ImageLabels
+from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.labeloutlines import ImageOutlines, MapOutlines, Outlines
 from ..core.labelset import FeatureLabels, LabelSet
 from ..core.maplabels import MapLabels
@@ -374,9 +374,19 @@ def content_hash(
     return digest.hexdigest()
 
 
+def labels_sha256(labels: LabelSet) -> str:
+    """SHA-256 of everything in labels that training sees; of label rasters of their files' ends."""
+    digest = hashlib.sha256()
+    for part in _label_content(labels):
+        digest.update(part)
+    return digest.hexdigest()
+
+
 def _label_content(labels: LabelSet) -> Iterator[bytes]:
     """Everything in labels that training sees."""
     yield repr([(info.id, info.name) for info in labels.classes]).encode()
+    if isinstance(labels, WholeImageLabels):
+        yield repr([*zip(labels.images.tolist(), labels.rows.class_ids.tolist(), strict=True)]).encode()
     if isinstance(labels, FeatureLabels):
         yield _outline_bytes(labels.outlines)
         yield np.ascontiguousarray(labels.features.class_ids, "<i8").tobytes()

@@ -24,7 +24,7 @@ SIZES_PX = (512, 384, 256, 192, 128, 96, 64)
 ENOUGH_LABELLED = 3
 """Chips with labels that each split should have: the score on one or two chips says little."""
 
-_CHIP_PER_OBJECT = 2  # of a grid of chips twice as wide as an object, one in four shows it whole
+_CHIP_PER_OBJECT = 1.5  # less, and hardly a chip shows a large object whole
 _LARGE_SHARE = 0.9  # the largest objects may be odd ones
 _LARGE_OBJECT_PX, _GOOD_OBJECT_PX = 96, 48  # seen by a network; a coarser GSD makes one of the other
 _SEPARATE_SHARE = 0.5  # of the ground; labels that cover more are land cover, and not objects of a size

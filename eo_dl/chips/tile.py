@@ -217,7 +217,7 @@ def _tile(
         gsd_m=chips_gsd_m,
         sampling=sampling,
         split=split,
-        split_like=None if split.like is None else _open_again(split.like, ready, matched.labels),
+        split_like=None if split.like is None else open_again(split.like, ready, matched.labels),
         seed=wanted.seed,
         write_chips=wanted.write_chips,
         workers=wanted.workers,
@@ -229,7 +229,7 @@ def _tile(
         _make_with_chosen_size(job, out, overwrite, gsd_is_stated=wanted.gsd_m is not None)
     else:
         _make(job, out, overwrite)
-    return _open_again(out, ready, matched.labels)
+    return open_again(out, ready, matched.labels)
 
 
 def _make(job: TileJob, out: Path, overwrite: bool) -> None:
@@ -276,7 +276,7 @@ def _can_be_tried(job: TileJob, trial: SizeTrial) -> bool:
     return fits_blocks and trial.chip_px > job.sampling.overlap_px
 
 
-def _open_again(chips: str | Path, scenes: Sequence[Scene], labels: LabelSet) -> ChipSet:
+def open_again(chips: str | Path, scenes: Sequence[Scene], labels: LabelSet) -> ChipSet:
     """A chip set, trusted as far as scenes and labels of this run are: their hosts were typed."""
     allowed = {host for scene in scenes for host in scene.options.allow_remote}
     allowed |= {host_of(scene.path) for scene in scenes if scene.remote}

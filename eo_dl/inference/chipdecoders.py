@@ -17,6 +17,7 @@ from ..io.aoi import Aoi
 from ..io.classmap import QUANTA
 from ..mosaic.blendmosaic import BlendedRows, BlendMosaic
 from ..mosaic.labelmosaic import LabelMosaic, RowStrip
+from ..mosaic.suppress import Suppression
 from ..tasks import ObjectCodec, RasterCodec
 from .backends.backend import CHANNELS
 from .batches import CellBatch
@@ -136,10 +137,15 @@ class ChipObjects:
 
 
 class ObjectDecoder:
-    """Decodes objects with at least `min_score` whose centre lies on a valid pixel."""
+    """Decodes objects with at least `min_score` that remain after suppression, whose centre lies on a valid
+    pixel.
+    """
 
-    def __init__(self, codec: ObjectCodec, grid: ChipGrid, min_score: float) -> None:
+    def __init__(
+        self, codec: ObjectCodec, grid: ChipGrid, min_score: float, suppression: Suppression | None
+    ) -> None:
         self._codec, self._grid, self._min_score = codec, grid, min_score
+        self._suppression = suppression
         self._parts: dict[int, Objects] = {}
         self._cells_done = 0
         self._on_invalid = 0
@@ -160,6 +166,8 @@ class ObjectDecoder:
     def _decoded(self, cell: Cell, raw: Mapping[str, AnyArray], valid: BoolArray) -> Objects:
         objects = self._codec.decode(raw)
         objects = objects.take(objects.scores >= self._min_score)
+        if self._suppression is not None:
+            objects = self._suppression.apply(objects)
         on_valid = _centre_is_valid(valid, objects)
         shift = (cell.read.col, cell.read.row)
         # Boxes are shifted in float64: float32 loses fractions of a pixel in a large scene.

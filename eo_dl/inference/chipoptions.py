@@ -38,6 +38,14 @@ class ChipOptions:
     """Number of flips and turns of each chip whose probabilities are averaged: 1, 2, 4 or 8. For class maps
     and classes of chips; takes that many times as long."""
 
+    max_overlap: float | None = None
+    """IoU above which two boxes of one class are one object, 0 to 1 (default: the model's, chosen in training
+    on validation chips)."""
+
+    max_inside: float | None = None
+    """Share of a box inside another one of its class above which they are one object, 0 to 1; 1: boxes may
+    lie inside others (default: the model's)."""
+
     def __post_init__(self) -> None:
         if self.chip_px is not None and self.chip_px < 1:
             raise ConfigError(f"`chip_px`: expected at least 1 pixel, found {self.chip_px}")
@@ -45,5 +53,8 @@ class ChipOptions:
             raise ConfigError(f"`margin_px`: expected 0 or more, found {self.margin_px}")
         if self.blend not in get_args(Blend):
             raise ConfigError(f"`blend`: expected clip or hann, found {self.blend!r}")
+        for name, share in (("max_overlap", self.max_overlap), ("max_inside", self.max_inside)):
+            if share is not None and not 0 <= share <= 1:
+                raise ConfigError(f"`{name}`: expected 0 to 1, found {share:g}")
         if self.views not in VIEW_COUNTS:
             raise ConfigError(f"`views`: expected 1, 2, 4 or 8, found {self.views}")

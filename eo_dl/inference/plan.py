@@ -29,6 +29,7 @@ from ..io.outputtags import (
 from ..io.qgisstyles import CLASSES_TAG, classes_tag
 from ..io.scene import Scene, SceneReader
 from ..io.validity import ALL
+from ..mosaic.suppress import Suppression
 from ..networks.compute import Compute
 from ..tasks import CHIPS, OBJECTS
 from ..version import __version__
@@ -109,7 +110,19 @@ class Plan:
     @property
     def suppress_iou(self) -> float:
         """Of two objects of one class that overlap by more than this IoU, one is left out."""
-        return self.bundle.spec.thresholds.get("iou", _DEFAULT_IOU)
+        return _DEFAULT_IOU if self.suppression is None else self.suppression.iou
+
+    @property
+    def suppression(self) -> Suppression | None:
+        """Which boxes of a chip are one object; None: what the network returns, as in older models."""
+        chosen, wanted = self.bundle.spec.suppression, self.request.chips
+        if wanted.max_overlap is None and wanted.max_inside is None:
+            return chosen
+        known = chosen or Suppression()
+        return Suppression(
+            iou=known.iou if wanted.max_overlap is None else wanted.max_overlap,
+            inside=known.inside if wanted.max_inside is None else wanted.max_inside,
+        )
 
 
 def make_plan(
@@ -179,6 +192,10 @@ def chip_tags(bundle: Bundle) -> dict[str, str]:
 def _object_tags(plan: Plan) -> dict[str, str]:
     """Thresholds, and what `evaluate` needs for models with one object per chip."""
     tags = {"min_score": f"{plan.min_score:g}", "suppress_iou": f"{plan.suppress_iou:g}"}
+    if plan.suppression is not None and plan.suppression.inside is not None:
+        tags["suppress_inside"] = f"{plan.suppression.inside:g}"
+    if plan.suppression is not None:
+        tags["suppress_in_chips"] = "yes"
     rule = plan.bundle.codec_for(OBJECTS).one_object
     return tags if rule is None else tags | one_object_tags(rule)
 

@@ -202,7 +202,7 @@ def _run_objects(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Out
     with Spool(plan.out, plan.job_key) as spool:
         output = ObjectOutput(spool, grid, plan.suppress_iou)
         kept_rows = output.first_row
-        decoder = ObjectDecoder(plan.bundle.codec_for(OBJECTS), grid, plan.min_score)
+        decoder = ObjectDecoder(plan.bundle.codec_for(OBJECTS), grid, plan.min_score, plan.suppression)
         tally = runner.run(plan.job, decoder, output, on_progress)
         objects = within_aoi(plan, output.finish())
         write_plan_objects(plan, objects, native_grid=False)

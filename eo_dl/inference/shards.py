@@ -439,7 +439,7 @@ def _begins(plan: Plan) -> list[int]:
 
 
 def _store_objects(plan: Plan, rows: range, engine: Backend, on_progress: OnProgress) -> Tally:
-    decoder = ObjectDecoder(plan.bundle.codec_for(OBJECTS), plan.job.grid, plan.min_score)
+    decoder = ObjectDecoder(plan.bundle.codec_for(OBJECTS), plan.job.grid, plan.min_score, plan.suppression)
     sink = _PieceSink(_pieces(plan), rows, pack_chip_objects)
     return _store(plan, rows, engine, decoder, sink, on_progress)
 

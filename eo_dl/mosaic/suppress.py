@@ -8,15 +8,43 @@ removes its weaker neighbours.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..core.arrays import Objects
-from ..core.arraytypes import BoolArray, FloatArray, Int64Array
-from ..core.boxes import overlapping_pairs
+from ..core.arraytypes import BoolArray, Float64Array, FloatArray, Int64Array
+from ..core.boxes import areas, intersection_areas, overlapping_pairs
 
 # A chain of boxes, each overlapping the next, is decided one link per round. Beyond this many rounds the
 # plain loop is faster.
 _MAX_ROUNDS = 50
+
+
+@dataclass(frozen=True)
+class Suppression:
+    """Which of two boxes of one class are one object, of which the higher score remains."""
+
+    iou: float = 0.5
+    """They overlap by more than this IoU."""
+
+    inside: float | None = None
+    """Or more than this share of the smaller box lies inside the other one, as with a tree and its crown;
+    None: that does not count."""
+
+    def apply(self, objects: Objects) -> Objects:
+        """The objects that remain; outlines are left to the network and the mosaic, which compare them."""
+        if len(objects.polygons):
+            return objects
+        boxes = np.asarray(objects.boxes, np.float64)
+        first, second = overlapping_pairs(boxes, groups=objects.class_ids)
+        shared = intersection_areas(boxes[first], boxes[second])
+        first_area, second_area = areas(boxes[first]), areas(boxes[second])
+        rivals = shared > self.iou * (first_area + second_area - shared)
+        if self.inside is not None:
+            smaller: Float64Array = np.minimum(first_area, second_area)
+            rivals |= shared > self.inside * smaller
+        return objects.take(np.flatnonzero(survivors(objects.scores, first[rivals], second[rivals])))
 
 
 def suppress(objects: Objects, iou: float = 0.5) -> Int64Array:

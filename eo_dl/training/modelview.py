@@ -146,7 +146,7 @@ def _contract(spec: ModelSpec) -> tuple[tuple[str, str], ...]:
     gsd = "unknown"
     if spec.gsd_m is not None:
         gsd = f"{spec.gsd_m:.4g} m; scenes that differ by more than {spec.gsd_tolerance:.0%} are resampled"
-    return (
+    rows = (
         ("bands", ", ".join(_band(band) for band in spec.bands)),
         ("mean/std (physical units)", ", ".join(scales)),
         ("training values, 2/50/98 %", _values(spec)),
@@ -154,6 +154,19 @@ def _contract(spec: ModelSpec) -> tuple[tuple[str, str], ...]:
         ("GSD", gsd),
         ("chip", f"{spec.chip_px} px with a margin of {spec.margin_px} px"),
         ("classes", ", ".join(info.name for info in spec.classes)),
+    )
+    return (*rows, ("objects", _decisions(spec))) if spec.thresholds else rows
+
+
+def _decisions(spec: ModelSpec) -> str:
+    """What was decided about objects on the validation chips."""
+    texts = {
+        "score": "score from {:.3g}",
+        "iou": "one of two that overlap by more than IoU {:g}",
+        "inside": "or of which one lies inside the other by more than {:.0%}",
+    }
+    return ", ".join(
+        text.format(spec.thresholds[name]) for name, text in texts.items() if name in spec.thresholds
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
-from ..chips.chipset import ChipSet
+from ..chips.chipset import ChipSet, open_chip_set
 from ..core.progress import OnProgress, silent
 from ..io.outputlock import run_lock
 from ..networks.compute import Compute
@@ -16,6 +16,7 @@ from .record.runfolder import RunFolder
 from .setup.caching import cached
 from .setup.processes import process_layout
 from .setup.runsetup import prepare_run
+from .taskchoice import with_task
 from .trainconfig import TrainConfig, resolve_config
 
 
@@ -46,7 +47,8 @@ def train(
 
     Args:
         chips: The chip set or its folder.
-        task: What to learn, e.g. "segmentation" or "detection" (default: as in `config`).
+        task: What to learn, e.g. "segmentation" or "detection" (default: as in `config`, else by the labels;
+            the choice is logged with its reason).
         out: The model file, `NAME.eodl`.
         backbone: Name of the timm model that extracts features, e.g. "resnet18".
         weights: Weights to start from: "auto", "none", "imagenet", the name of published weights, or a file.
@@ -68,7 +70,8 @@ def train(
         The model, its scores, and those of the baselines.
 
     Raises:
-        ConfigError: An option is unknown, out of range, or does not fit the chips.
+        ConfigError: An option is unknown, out of range, or does not fit the chips; or two tasks fit the
+            labels equally.
         ChipSetError: The chip set cannot be used for training.
         OutputExistsError: `out` exists.
         DeviceError: This machine has no such device.
@@ -90,7 +93,8 @@ def train(
     # Only the first process writes.
     with run_lock(out) if is_first else nullcontext():
         folder = RunFolder.of(out, overwrite, resume)
-        setup = prepare_run(chips, resolved, val_fold)
+        chip_set = open_chip_set(chips)
+        setup = prepare_run(chip_set, with_task(resolved, chip_set), val_fold)
         network = setup.new_network()  # before anything is written: it refuses weights that do not fit
         checkpoint = folder.begin(setup.identity(), resume=resume, overwrite=overwrite) if is_first else None
         with cached(setup, folder.path, on_progress if is_first else silent) as setup_with_cache:

@@ -31,7 +31,7 @@ def _roofs(folder: Path, count_x: int, count_y: int) -> Path:
 
 @pytest.mark.parametrize(
     ("large_px", "expected"),
-    [(None, 256), (20, 256), (128, 256), (150, 384), (200, 512), (400, 512), (900, 256)],
+    [(None, 256), (20, 256), (170, 256), (180, 384), (300, 512), (400, 512), (900, 256)],
 )
 def test_chips_are_as_large_as_whole_objects_need(large_px: float | None, expected: int) -> None:
     sizes = None if large_px is None else ObjectSizes(large_px / 2, large_px, separate=True)

@@ -15,6 +15,7 @@ from eo_dl.bundle import Bundle
 from eo_dl.core.chipgrid import ChipGrid
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import Cancelled, ConfigError
+from eo_dl.inference.chipoptions import ChipOptions
 from eo_dl.inference.predict import predict
 from eo_dl.io.vectorlayers import read_layer
 from eo_dl.networks.compute import Compute
@@ -198,6 +199,23 @@ def test_the_score_threshold_is_the_bundles_unless_given(
     assert predict(bundle, scene, out=tmp_path / "none.gpkg").count == 0
     assert len(read_layer(tmp_path / "none.gpkg")) == 0
     assert predict(bundle, scene, out=tmp_path / "some.gpkg", min_score=0.5).count == 1
+
+
+def test_a_box_inside_another_is_left_out_as_the_model_says_unless_told_otherwise(
+    tmp_path: Path, make_bundle: Make, write_scene: Write, use_engine: Callable, engines: dict
+) -> None:
+    drawn = picture(40, 50, [(5, 5, 30, 30, 1)])
+    drawn[8:27, 8:27] = 0
+    drawn[14:20, 14:20] = 1  # its box lies inside that of the ring
+    scene = write_scene(tmp_path / "scene.tif", drawn)
+    for decided, count in (({"iou": 0.5, "inside": 0.75}, 1), ({"iou": 0.5}, 2), ({}, 2)):
+        bundle = make_bundle("detection", classes=CLASSES, margin_px=8, thresholds={"score": 0.5, **decided})
+        use_engine(engines["blobs"], bundle)
+        assert predict(bundle, scene, out=tmp_path / "o.gpkg", overwrite=True).count == count, decided
+        for most, told in ((1.0, 2), (0.75, 1)):
+            options = ChipOptions(max_inside=most)
+            overruled = predict(bundle, scene, out=tmp_path / "o.gpkg", chip_options=options, overwrite=True)
+            assert overruled.count == told
 
 
 @pytest.mark.parametrize(

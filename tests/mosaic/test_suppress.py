@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eo_dl.core.arrays import Objects
 from eo_dl.core.boxes import ious, overlapping_pairs
-from eo_dl.mosaic.suppress import suppress
+from eo_dl.mosaic.suppress import Suppression, suppress
 
 Boxes = npt.NDArray[np.float64]
 Scores = npt.NDArray[np.float32]
@@ -74,3 +74,40 @@ def test_pairs_are_all_pairs_that_overlap_each_once(count: int, giants: int, see
         (i, j) for i in range(count) for j in range(i + 1, count) if ious(boxes[[i]], boxes[[j]])[0] > 0
     ]
     assert found == expected
+
+
+def _inside(a: Boxes, b: Boxes) -> float:
+    """The share of the smaller of two boxes that lies in the other one."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+    return max(width, 0) * max(height, 0) / min(areas)
+
+
+@given(
+    st.integers(0, 60),
+    st.sampled_from([0.2, 0.5]),
+    st.sampled_from([None, 0.5, 0.75, 0.9]),
+    st.integers(0, 2**32 - 1),
+)
+def test_boxes_inside_others_are_suppressed_as_by_the_plain_loop(
+    count: int, iou: float, inside: float | None, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    boxes = _scene(rng, count)
+    boxes[count // 2 :] = boxes[: count - count // 2] + np.array(
+        [1, 1, -0.5, -0.5]
+    )  # half of them lie inside others
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 0.1)
+    objects = Objects(
+        boxes, rng.integers(1, 3, count), rng.permutation(count).astype(np.float32) / np.float32(count + 1)
+    )
+    kept: list[int] = []
+    for i in np.argsort(-objects.scores):
+        rivals = [j for j in kept if objects.class_ids[i] == objects.class_ids[j]]
+        overlaps = any(ious(boxes[[i]], boxes[[j]])[0] > iou for j in rivals)
+        nested = inside is not None and any(_inside(boxes[i], boxes[j]) > inside for j in rivals)
+        if not overlaps and not nested:
+            kept.append(int(i))
+    remaining = Suppression(iou, inside).apply(objects)
+    np.testing.assert_array_equal(remaining.boxes, boxes[sorted(kept)])

@@ -14,7 +14,7 @@ from eo_dl.networks.tasknetwork import TaskNetwork
 from eo_dl.tasks import OBJECTS, available_tasks
 from eo_dl.training.judging.judge import Judge
 from eo_dl.training.judging.scoring import ChipScoring, object_pairs, predict_chips
-from eo_dl.training.judging.thresholds import best_threshold
+from eo_dl.training.judging.thresholds import best_suppression
 from eo_dl.training.setup.loading import fixed_batches
 from eo_dl.training.setup.runsetup import RunSetup, prepare_run
 from eo_dl.training.trainconfig import TrainConfig
@@ -70,15 +70,16 @@ def test_the_scores_are_those_of_the_chips_one_by_one(small_chips: ChipSet, task
         batches = fixed_batches(data.dataset(split), data.batch_size, 0)
         return list(predict_chips(network, batches, data.codec, setup.device, "32"))
 
-    threshold = None
-    if data.task.output == OBJECTS:
-        one_object = data.codec_for(OBJECTS).one_object is not None
-        threshold = 0.0 if one_object else best_threshold(object_pairs(decoded("val")))[0]
-    assert verdict.threshold == threshold
+    threshold, suppression = None, None
+    if data.task.output == OBJECTS and data.codec_for(OBJECTS).one_object is not None:
+        threshold = 0.0
+    elif data.task.output == OBJECTS:
+        suppression, threshold = best_suppression(object_pairs(decoded("val")))
+    assert (verdict.threshold, verdict.suppression) == (threshold, suppression)
     for scores in verdict.scores:
         scoring = ChipScoring(data.task, data.codec, data.blocks, threshold)
         for chip in decoded(scores.split):
-            scoring.add_chip(chip)
+            scoring.add_chip(chip.suppressed(suppression))
         assert str(scores.scores) == str(tuple(scoring.scores()))
 
 

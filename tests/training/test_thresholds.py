@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eo_dl.core.arrays import Objects
-from eo_dl.training.judging.thresholds import best_threshold
+from eo_dl.mosaic.suppress import Suppression
+from eo_dl.training.judging.thresholds import best_suppression, best_threshold
 
 
 def objects(
-    boxes: list[tuple[float, ...]],
+    boxes: Sequence[tuple[float, ...]],
     scores: list[float] | None = None,
     ids: list[int] | None = None,
     ignore: list[bool] | None = None,
@@ -37,6 +39,22 @@ def test_an_object_found_twice_is_one_hit_and_one_false_find() -> None:
     found = objects([(0, 0, 10, 10), (0, 0, 10, 9)], [0.9, 0.8])
     assert best_threshold([(found, true)])[1] == 1
     assert best_threshold([(found.take(np.array([1, 0])), true)])[1] == 1
+
+
+def test_nested_boxes_are_one_object_where_the_validation_objects_say_so() -> None:
+    trees = [(40.0 * number, 0.0, 40.0 * number + 20, 20.0) for number in range(10)]
+    crowns = [(left + 2, 2.0, left + 14, 14.0) for left, *_ in trees]
+    found = objects(trees + crowns, [0.9 - 0.01 * number for number in range(20)])
+    suppression, threshold = best_suppression([(found, objects(trees + crowns))])
+    assert suppression == Suppression(), "both are labelled"
+    assert threshold < 0.71
+    # With scores that mix, no threshold parts trees from crowns.
+    mixed = objects([box for pair in zip(trees, crowns, strict=True) for box in pair], found.scores.tolist())
+    suppression, threshold = best_suppression([(mixed, objects(trees))])
+    assert suppression.iou <= 0.3 or suppression.inside is not None
+    remaining = suppression.apply(mixed)
+    np.testing.assert_array_equal(remaining.boxes, np.array(trees))
+    assert threshold < float(remaining.scores.min())
 
 
 def test_ignored_objects_count_neither_way() -> None:

@@ -83,6 +83,21 @@ MAPS = f"{GEOTIFF};;{VECTORS}"
 
 ENTRIES = (
     Entry(
+        id="map",
+        command="map",
+        title="Map from labels (all steps)",
+        group=LABEL,
+        shown=("scenes", "labels", "class_field", "task", "minutes", "annotated"),
+        output="folder",
+        loads=(
+            Load("{out}/map.tif"),
+            Load("{out}/map.gpkg"),
+            Load("{out}/chips/chips.gpkg", "chips", "chips by split"),
+        ),
+        widgets=(("task", "task"),),
+        report="report/report.html",
+    ),
+    Entry(
         id="start_labelling",
         command="labels start",
         title="Start labelling",

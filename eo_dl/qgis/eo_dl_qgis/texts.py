@@ -62,6 +62,8 @@ LABELS = {
     "backend": "Engine",
     "margin_px": "Context around each chip (px)",
     "method": "How votes are combined",
+    "max_inside": "Share of a box inside another from which both are one object",
+    "max_overlap": "Overlap of two boxes from which they are one object (IoU)",
     "min_area_m2": "Minimum area (m²)",
     "min_score": "Minimum score",
     "min_valid": "Minimum share of valid pixels",

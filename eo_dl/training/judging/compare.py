@@ -58,7 +58,8 @@ def score_model(
     batch_size = batch_size_for(None, chips.chip_px, task.output)
     with closing(fixed_batches(dataset, batch_size, workers=0)) as batches:
         predicted = predict_chips(network, batches, codec, torch_device, used_precision)
-        return score_chips(name or bundle.path.name, split, predicted, scoring)
+        suppressed = (chip.suppressed(bundle.spec.suppression) for chip in predicted)
+        return score_chips(name or bundle.path.name, split, suppressed, scoring)
 
 
 def _check_fit(bundle: Bundle, chips: ChipSet) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from ...chips.dataset import Sample, collate
 from ...core.arraytypes import UInt8Array
 from ...core.display import display_bands, stretch
+from ...mosaic.suppress import Suppression
 from ...networks.tasknetwork import TaskNetwork
 from ...tasks import OBJECTS
 from ..record.results import SplitScores
@@ -24,7 +25,7 @@ from ..setup.taskdata import TaskData
 from .baselines import FIT_CHIPS, Baseline, fit_baselines
 from .preview import PreviewRow, chips_to_show, draw_preview
 from .scoring import ChipScoring, DecodedChip, object_pairs, predict_chips, score_chips
-from .thresholds import best_threshold
+from .thresholds import best_suppression
 from .worstchips import WorstChips
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,8 @@ class Verdict:
     """The scores of each baseline on each split."""
     threshold: float | None
     """The score from which an object is reported; None where the output is not objects."""
+    suppression: Suppression | None
+    """Which boxes are one object; None where the output is not boxes."""
     preview: tuple[PreviewRow, ...]
     """The validation chips with most to see (train chips where there is no validation split)."""
     worst: tuple[PreviewRow, ...]
@@ -67,12 +70,12 @@ class Judge:
             baselines: Also fit baselines on the train split and score them.
 
         Returns:
-            The verdict. The object threshold comes from the validation split (from the train split where
-            there is none), never from the test split, and holds for all splits.
+            The verdict. Threshold and suppression of objects come from the validation split (from the train
+            split where there is none), never from the test split, and hold for all splits.
         """
         task, scored = self._data.task, [split for split in splits if self._data.records[split]]
         log.info("scoring the network on the %s chips", " and ".join(scored))
-        threshold = None
+        threshold, suppression = None, None
         held: dict[str, list[DecodedChip]] = {}
         if task.output == OBJECTS and self._data.codec_for(OBJECTS).one_object is not None:
             threshold = 0.0  # the network itself decides whether a chip holds an object
@@ -80,14 +83,15 @@ class Judge:
             # Held until the threshold is chosen from them: objects are a few numbers per chip. Class maps,
             # which are not, need no threshold and are scored one by one.
             split = self._looked_at
-            held[split] = list(self._decode(network, split))
-            threshold = best_threshold(object_pairs(held[split]))[0]
+            decoded = list(self._decode(network, split))
+            suppression, threshold = best_suppression(object_pairs(decoded))
+            held[split] = [chip.suppressed(suppression) for chip in decoded]
 
         worst = WorstChips(threshold)
         shown: dict[str, DecodedChip] = {}
         scores = []
         for split in scored:
-            chips: Iterable[DecodedChip] = held.get(split) or self._decode(network, split)
+            chips: Iterable[DecodedChip] = held.get(split) or self._suppressed(network, split, suppression)
             if split == "val":
                 chips = worst.watch(self._note_shown(chips, shown))
             scores.append(score_chips(NETWORK, split, chips, self._new_scoring(threshold)))
@@ -95,7 +99,8 @@ class Judge:
             scores=tuple(scores),
             baselines=self._score_baselines(scored) if baselines else (),
             threshold=threshold,
-            preview=self._preview(network, shown, threshold),
+            suppression=suppression,
+            preview=self._preview(network, shown, threshold, suppression),
             worst=self._worst_rows(worst),
         )
 
@@ -127,6 +132,12 @@ class Judge:
         with closing(fixed_batches(data.dataset(split), data.batch_size, setup.workers)) as batches:
             yield from predict_chips(network, batches, data.codec, setup.device, setup.precision)
 
+    def _suppressed(
+        self, network: TaskNetwork, split: str, suppression: Suppression | None
+    ) -> Iterator[DecodedChip]:
+        for chip in self._decode(network, split):
+            yield chip.suppressed(suppression)
+
     def _new_scoring(self, threshold: float | None) -> ChipScoring:
         return ChipScoring(self._data.task, self._data.codec, self._data.blocks, threshold)
 
@@ -141,14 +152,18 @@ class Judge:
             yield chip
 
     def _preview(
-        self, network: TaskNetwork, shown: dict[str, DecodedChip], threshold: float | None
+        self,
+        network: TaskNetwork,
+        shown: dict[str, DecodedChip],
+        threshold: float | None,
+        suppression: Suppression | None = None,
     ) -> tuple[PreviewRow, ...]:
         """The rows of the preview; chips that are not in `shown` are predicted now."""
         missing = [sample for sample in self._samples_to_show if sample.chip_id not in shown]
         if missing:
             batches, setup = [collate(missing)], self.setup
             for chip in predict_chips(network, batches, self._data.codec, setup.device, setup.precision):
-                shown[chip.chip_id] = chip
+                shown[chip.chip_id] = chip.suppressed(suppression)
         return tuple(
             self._row(sample, shown[sample.chip_id].reported(threshold), sample.chip_id)
             for sample in self._samples_to_show

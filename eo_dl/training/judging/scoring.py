@@ -10,6 +10,7 @@ import torch
 from ...chips.dataset import Batch
 from ...core.arrays import Objects
 from ...core.arraytypes import AnyArray
+from ...mosaic.suppress import Suppression
 from ...networks.device import autocast
 from ...networks.tasknetwork import TaskNetwork
 from ...scores.intervals import Draws
@@ -28,6 +29,12 @@ class DecodedChip:
     chip_id: str
     predicted: Answer
     truth: Answer
+
+    def suppressed(self, suppression: Suppression | None) -> DecodedChip:
+        """The chip without the boxes that `predict` takes for the same object as a likelier one."""
+        if suppression is None or not isinstance(self.predicted, Objects):
+            return self
+        return replace(self, predicted=suppression.apply(self.predicted))
 
     def reported(self, threshold: float | None) -> DecodedChip:
         """The chip as `predict` would write it: only objects with at least this score."""

@@ -1,4 +1,6 @@
-"""The score from which a predicted object is reported: where F1 is best on the validation split."""
+"""Decisions on the validation split: the score from which a predicted object is reported, and which of two
+boxes are one object. Both are those with the best F1.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import numpy as np
 
 from ...core.arrays import Objects
 from ...core.arraytypes import BoolArray, Float64Array
+from ...mosaic.suppress import Suppression
 from ...scores.matching import match
 
 Pair = tuple[Objects, Objects]
@@ -15,6 +18,36 @@ Pair = tuple[Objects, Objects]
 
 NO_THRESHOLD = 0.5
 """The threshold where none is better than another: nothing was predicted, or nothing is true."""
+
+SUPPRESSIONS = tuple(
+    Suppression(iou, inside) for inside in (None, 0.9, 0.75, 0.6) for iou in (0.5, 0.4, 0.3, 0.2)
+)
+"""What is tried, mild ones first."""
+
+_GAIN = 0.005
+"""F1 that a stronger suppression has to gain: few validation objects make small differences by chance."""
+
+
+def best_suppression(pairs: Sequence[Pair], iou: float = 0.5) -> tuple[Suppression, float]:
+    """The suppression with the best F1 over all chips and classes, and the threshold that goes with it.
+
+    Args:
+        pairs: (predicted, true) objects of each chip.
+        iou: The IoU from which an object counts as found.
+    """
+    best = SUPPRESSIONS[0]
+    if any(len(predicted.polygons) for predicted, _ in pairs):
+        return best, best_threshold(pairs, iou)[0]  # outlines are not suppressed by their boxes
+    threshold, best_f1 = best_threshold(_suppressed(pairs, best), iou)
+    for candidate in SUPPRESSIONS[1:]:
+        its_threshold, f1 = best_threshold(_suppressed(pairs, candidate), iou)
+        if f1 > best_f1 + _GAIN:
+            best, threshold, best_f1 = candidate, its_threshold, f1
+    return best, threshold
+
+
+def _suppressed(pairs: Sequence[Pair], suppression: Suppression) -> list[Pair]:
+    return [(suppression.apply(predicted), true) for predicted, true in pairs]
 
 
 def best_threshold(pairs: Sequence[Pair], iou: float = 0.5) -> tuple[float, float]:

@@ -36,9 +36,19 @@ def model_spec(name: str, data: TaskData, verdict: Verdict) -> ModelSpec:
         margin_px=margin_px(data),
         normalization=NormalizationSpec(mean=data.normalization.mean, std=data.normalization.std),
         quantiles=train_quantiles(data),
-        thresholds={} if verdict.threshold is None else {"score": verdict.threshold},
+        thresholds=_thresholds(verdict),
         scores=tuple(scores),
     )
+
+
+def _thresholds(verdict: Verdict) -> dict[str, float]:
+    """What was decided on the validation split about objects."""
+    thresholds = {} if verdict.threshold is None else {"score": verdict.threshold}
+    if verdict.suppression is not None:
+        thresholds["iou"] = verdict.suppression.iou
+        if verdict.suppression.inside is not None:
+            thresholds["inside"] = verdict.suppression.inside
+    return thresholds
 
 
 def margin_px(data: TaskData) -> int:
