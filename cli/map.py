@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     metavar="METRES",
 )
 @options.labels(*options.ABOUT_FEATURES, "classes", "annotated", "unlabelled", *options.ABOUT_FORMATS)
-@options.scenes("bands", "nodata", "crs", "trust_vrt", "allow_remote", "force")
+@options.scenes("bands", "nodata", "valid", "crs", "trust_vrt", "allow_remote", "force")
 @options.compute("device")
 @options.seed
 @click.option("--config", help="YAML file with any training options, as for `train`.", metavar="FILE")
