@@ -233,7 +233,7 @@ def map_scenes(
     maps = work.maps(bundle)
     report, scores = work.report(chips, maps)
     result = MappingResult(folder.path, bundle.task.name, maps, bundle.path, report, scores, folder.seconds)
-    folder.note(result=result.values())
+    folder.note({"result": result.values()})
     return result
 
 
@@ -304,7 +304,7 @@ class _Work:
                 maps, chips.labels, chips=chips, out=out, overwrite=True, on_progress=self._progress("report")
             )
             _say(report.notes)
-            self.folder.note(scores=[asdict(score) for score in report.headline])
+            self.folder.note({"scores": [asdict(score) for score in report.headline]})
             return out / "report.html", report.headline
 
         def keep() -> tuple[Path, tuple[Score, ...]]:

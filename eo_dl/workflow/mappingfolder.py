@@ -77,7 +77,7 @@ class MappingFolder:
         """
         known = self.state.get(key)
         if known is None:
-            self.note(**{key: dict(values)})
+            self.note({key: dict(values)})
             return
         changed = differences(known, values)
         if changed:
@@ -97,9 +97,9 @@ class MappingFolder:
 
     def finish(self, step: str, seconds: float) -> None:
         """Keep that a step is finished."""
-        self.note(seconds={**self.seconds, step: round(seconds, 1)})
+        self.note({"seconds": {**self.seconds, step: round(seconds, 1)}})
 
-    def note(self, **values: object) -> None:
+    def note(self, values: Mapping[str, object]) -> None:
         """Keep values in `map.json`."""
         self.state.update({"format": _FORMAT, **values})
         with atomic_file(self.path / _STATE, overwrite=True) as part:
@@ -108,7 +108,7 @@ class MappingFolder:
     def _clear(self) -> None:
         """Remove the results of an earlier run; other files stay."""
         self.state.clear()
-        self.note(**{_CLEARING: True})  # so that a run that is killed here is not taken for a finished one
+        self.note({_CLEARING: True})  # so that a run that is killed here is not taken for a finished one
         for pattern in _RESULTS:
             for entry in self.path.glob(pattern):
                 if entry.name == _STATE:

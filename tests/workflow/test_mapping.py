@@ -189,6 +189,6 @@ def test_a_run_killed_while_it_cleared_the_folder_clears_the_rest(tmp_path: Path
     first = MappingFolder.begin(tmp_path / "town", {"seed": 0}, overwrite=False)
     first.finish("chips", 1.0)
     (first.path / "map.tif").write_text("old")
-    first.note(clearing=True)
+    first.note({"clearing": True})
     again = MappingFolder.begin(first.path, {"seed": 0}, overwrite=False)
     assert not again.is_done("chips") and not (again.path / "map.tif").exists()
