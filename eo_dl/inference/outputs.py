@@ -258,4 +258,4 @@ def write_objects(
     from ..io.vectorlayers import write_layer  # lazy: loads pandas, which rasters do not need
 
     table = object_table(objects, grid, classes)
-    write_layer(path, table, classes=classes, style_field="class_name", metadata=tags, overwrite=overwrite)
+    write_layer(path, table, classes=classes, outlines=True, metadata=tags, overwrite=overwrite)

@@ -28,6 +28,7 @@ PROBABILITIES_TAG = "class_probabilities"
 GeometryKind = Literal["polygon", "line", "point"]
 
 _UNKNOWN_COLOR = "#bdbdbd"
+_CASING_COLOR = "255,255,255,200"
 _RANK_COLORS = ("#7a0177", "#c51b8a", "#f768a1", "#fbb4b9")
 _PROBABILITY_COLORS = (("0", "#fcfdbf", "0 %"), ("127", "#b73779", "50 %"), ("254", "#000004", "100 %"))
 
@@ -134,7 +135,11 @@ def polygons_qml(classes: ClassSet, field: str = "class_name") -> str:
 
 
 def categories_qml(
-    field: str, colors: Mapping[str, str], geometry: GeometryKind = "polygon", form: Sequence[Element] = ()
+    field: str,
+    colors: Mapping[str, str],
+    geometry: GeometryKind = "polygon",
+    form: Sequence[Element] = (),
+    filled: bool = True,
 ) -> str:
     """The style of a layer coloured by the values of a text field.
 
@@ -143,13 +148,14 @@ def categories_qml(
         colors: "#rrggbb" by value. Features with other values are grey.
         geometry: Geometry type of the layer.
         form: The attribute form, from `qgisforms.form_elements`.
+        filled: Fill polygons; False: outlines only.
     """
     categories = []
     symbols = []
     for number, (value, color) in enumerate([*colors.items(), ("", _UNKNOWN_COLOR)]):
         attributes = {"render": "true", "symbol": str(number), "value": value, "label": value or "other"}
         categories.append(element("category", attributes))
-        symbols.append(_symbol(str(number), color, geometry))
+        symbols.append(_symbol(str(number), color, geometry, filled))
     renderer = _vector_renderer("categorizedSymbol", {"attr": field})
     renderer.append(element("categories", children=categories))
     renderer.append(element("symbols", children=symbols))
@@ -262,16 +268,24 @@ def _color_entry(color: str | None) -> Element:
 
 def _symbol(name: str, color: str, geometry: GeometryKind, filled: bool = True) -> Element:
     kind, renderer, properties = _symbol_layer(color, geometry, filled)
+    layers = [_layer_element(renderer, properties)]
+    if geometry == "polygon" and not filled:
+        # Under the outline, so that it is seen on ground of its own colour (green trees in a wood).
+        layers.insert(0, _layer_element("SimpleLine", {"line_color": _CASING_COLOR, "line_width": "1.5"}))
+    return element("symbol", {"type": kind, "name": name, "alpha": "1", "clip_to_extent": "1"}, layers)
+
+
+def _layer_element(renderer: str, properties: Mapping[str, str]) -> Element:
+    """A symbol layer of a class of QGIS with its properties."""
     options = [
         element("Option", {"type": "QString", "name": key, "value": value})
         for key, value in properties.items()
     ]
-    layer = element(
+    return element(
         "layer",
         {"class": renderer, "enabled": "1", "pass": "0", "locked": "0"},
         [element("Option", {"type": "Map"}, options)],
     )
-    return element("symbol", {"type": kind, "name": name, "alpha": "1", "clip_to_extent": "1"}, [layer])
 
 
 def _symbol_layer(color: str, geometry: GeometryKind, filled: bool) -> tuple[str, str, dict[str, str]]:
@@ -287,6 +301,6 @@ def _symbol_layer(color: str, geometry: GeometryKind, filled: bool) -> tuple[str
         "color": f"{red},{green},{blue},{96 if filled else 0}",
         "style": "solid" if filled else "no",
         "outline_color": solid,
-        "outline_width": "0.4",
+        "outline_width": "0.4" if filled else "0.7",
     }
     return "fill", "SimpleFill", fill

@@ -54,10 +54,11 @@ def category_colors(qml: str) -> dict[str, str]:
 
 
 def _color(symbol: Element) -> str | None:
-    """The main colour of the first layer of a symbol."""
-    layer = symbol.find("layer")
-    if layer is None:
+    """The main colour of the fill of a symbol, or of its first layer."""
+    layers = symbol.findall("layer")
+    if not layers:
         return None
+    layer = next((candidate for candidate in layers if candidate.get("class") == "SimpleFill"), layers[0])
     options = {option.get("name"): option.get("value") for option in layer.iter("Option")}
     options |= {prop.get("k"): prop.get("v") for prop in layer.iter("prop")}
     for key in _COLOR_KEYS:

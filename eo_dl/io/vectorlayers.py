@@ -285,6 +285,7 @@ def write_layer(
     layer: str = "objects",
     classes: ClassSet | None = None,
     style_field: str = "class_name",
+    outlines: bool = False,
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -296,6 +297,7 @@ def write_layer(
         layer: Name of the layer.
         classes: Classes to style the layer by: inside a GeoPackage, as `NAME.qml` beside other files.
         style_field: The field that holds the class name.
+        outlines: Style polygons as outlines, for objects that must not hide the image.
         metadata: Tags (GeoPackage and GeoJSON only).
         overwrite: Replace an existing file.
 
@@ -309,7 +311,7 @@ def write_layer(
     style = None
     if classes is not None:
         colors = {info.name: info.color for info in classes}
-        style = categories_qml(style_field, colors, geometry_kind(features))
+        style = categories_qml(style_field, colors, geometry_kind(features), filled=not outlines)
     if suffix == ".gpkg":
         styles = {} if style is None else {layer: style}
         write_layers(target, {layer: features}, styles, metadata=metadata, overwrite=overwrite)

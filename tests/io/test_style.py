@@ -58,3 +58,10 @@ def test_each_category_has_its_symbol(geometry):
     symbols = {s.get("name") for s in style.iter("symbol")}
     assert {c.get("symbol") for c in style.iter("category")} == symbols
     assert len(symbols) == 3
+
+
+def test_objects_may_be_styled_as_outlines_that_leave_the_image_visible() -> None:
+    assert 'name="style" value="solid"' in categories_qml("class_name", {"tree": "#1f7a3a"})
+    outlines = categories_qml("class_name", {"tree": "#1f7a3a"}, filled=False)
+    assert 'name="style" value="no"' in outlines
+    assert 'name="style" value="solid"' not in outlines

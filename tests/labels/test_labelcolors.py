@@ -52,6 +52,10 @@ def test_a_style_beside_a_file_colours_its_classes(tmp_path: Path) -> None:
     assert (found["water"], found["forest"]) == ("#112233", color_of_name("forest"))
 
 
+def test_outlines_have_the_colour_of_the_class_not_of_their_casing() -> None:
+    assert category_colors(categories_qml("kind", COLORS, filled=False)) == COLORS
+
+
 def test_styles_that_are_not_by_class_say_nothing() -> None:
     assert category_colors(outline_qml("#112233")) == {}
     assert category_colors("no xml") == {}

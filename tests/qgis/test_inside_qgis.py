@@ -482,12 +482,12 @@ def test_the_dock_is_worked_by_keys_and_hands_over_to_the_training(
     )
     assert found["waits"] == "tree, score 0.70"
     assert found["styles"] == ["Review", "categorizedSymbol"]
-    two_left = "3 waiting 1 accepted 0 class changed 1 rejected"
+    two_left = "3 waiting 1 accepted 0 changed 1 rejected"
     assert found["taken back"] == ["tree, score 0.50", two_left]
     assert found["previous"] == "shrub, score 0.50, changed"
     assert found["all above"] == [
         "1 accepted. Undo takes this back.",
-        "1 waiting 2 accepted 1 class changed 1 rejected",
+        "1 waiting 2 accepted 1 changed 1 rejected",
     ]
     assert found["only shrubs"] == "All objects of the class shrub are reviewed."
     assert found["drawing"] == [True, True]

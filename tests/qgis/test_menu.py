@@ -81,6 +81,19 @@ def test_flags_become_labels() -> None:
     assert words == "choose one with 'Class field', or --no-such-flag"
 
 
+def test_arguments_and_commands_become_labels_and_titles() -> None:
+    retrain = KNOWN["retrain"]["parameters"]
+
+    def in_help(text: str) -> str:
+        return str(texts.help_in_dialog_words(text, "retrain", retrain))
+
+    words = in_help("CHIPS is what `eo-dl tile` cut; see `eo-dl labels merge`")
+    assert words == "'Chip set (folder)' is what 'Create training chips' cut; see 'Merge corrected labels'"
+    assert in_help("`eo-dl doctor`") == "`eo-dl doctor`", "has no dialog"
+    error = texts.in_dialog_words("/data/CHIPS/a.tif: damaged", "retrain", retrain)
+    assert error == "/data/CHIPS/a.tif: damaged", "a path stays as it is"
+
+
 def _value(one: dict[str, Any]) -> st.SearchStrategy[object]:
     text = st.text(st.characters(min_codepoint=33, max_codepoint=500), min_size=1, max_size=8)
     if one["type"] == "flag":

@@ -66,7 +66,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
     def shortHelpString(self):
         command = self._entry.command
         paragraphs = [
-            texts.in_dialog_words(text, command, self._parameters)
+            texts.help_in_dialog_words(text, command, self._parameters)
             for text in texts.command_help(self._command["text"])
         ]
         lines = [f"<p>{_as_html(text)}</p>" for text in paragraphs]

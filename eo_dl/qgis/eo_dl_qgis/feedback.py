@@ -4,7 +4,7 @@ from .remaining import Remaining, duration
 from .runner import Listener
 
 # The log of a dialog tears a table with longer lines.
-WIDEST_LINE = 84
+WIDEST_LINE = 76
 # After this much silence the dialog shows what the child did last, and how long ago.
 _SILENT_S = 3
 

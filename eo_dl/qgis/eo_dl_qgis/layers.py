@@ -92,8 +92,14 @@ def class_colors(layer, class_field):
     for category in renderer.categories():
         name = str(category.value())
         if name in occurring and category.symbol() is not None and not set(name) & set(",="):
-            parts.append(f"{name}={category.symbol().color().name()}")
+            parts.append(f"{name}={_main_color(category.symbol()).name()}")
     return ",".join(parts)
+
+
+def _main_color(symbol):
+    """The colour of the fill of a symbol, which may be below or above its outlines."""
+    fills = [layer for layer in symbol.symbolLayers() if layer.layerType() == "SimpleFill"]
+    return fills[0].color() if fills else symbol.color()
 
 
 def _raster_file(layer):

@@ -186,7 +186,7 @@ ENTRIES = (
     Entry(
         id="retrain",
         command="retrain",
-        title="Retrain model with corrections",
+        title="Retrain with corrections",
         group=LEARN,
         shown=("model", "chips", "labels", "class_field", "corrected", "scenes"),
         filter=MODEL,

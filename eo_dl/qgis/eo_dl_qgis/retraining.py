@@ -1,4 +1,4 @@
-"""How the dialog of "Retrain model with corrections" is filled in, and the table of its result."""
+"""How the dialog of "Retrain with corrections" is filled in, and the table of its result."""
 
 import html
 import json

@@ -20,7 +20,7 @@ STYLE = "Review"
 COLORS = (
     ("", "waiting", "#f0e442"),
     (ACCEPTED, "accepted", "#00c795"),
-    (CHANGED, "class changed", "#56b4e9"),
+    (CHANGED, "changed", "#56b4e9"),
     (REJECTED, "rejected", "#d55e00"),
 )
 _DECISION = "CASE WHEN \"reviewed\" THEN coalesce(\"status\", 'accepted') ELSE '' END"

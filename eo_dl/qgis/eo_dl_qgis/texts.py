@@ -7,6 +7,8 @@ so theirs is here.
 
 import re
 
+from .menu import ENTRIES
+
 # Label of a parameter by its name; COMMAND_LABELS overrides it for one command.
 LABELS = {
     "accept_shift_m": "Accepted accuracy of a change of datum (m)",
@@ -141,6 +143,7 @@ ARGUMENT_HELP = {
 }
 
 _FLAG = re.compile(r"(?<![\w-])--([a-z][a-z0-9-]*)")
+_COMMAND = re.compile(r"`?eo-dl ([a-z]+(?: [a-z]+)?)`?")
 
 
 def label(command, parameter):
@@ -152,12 +155,26 @@ def label(command, parameter):
 
 def parameter_help(command, parameter, parameters):
     """The help of a parameter in the words of the dialog; `parameters`: all of the command."""
-    return in_dialog_words(parameter["help"] or ARGUMENT_HELP.get(parameter["name"], ""), command, parameters)
+    return help_in_dialog_words(
+        parameter["help"] or ARGUMENT_HELP.get(parameter["name"], ""), command, parameters
+    )
 
 
 def command_help(texts):
     """The paragraphs of a command's help that are not examples for a terminal."""
     return [text for text in texts if not text.startswith("eo-dl ")]
+
+
+def help_in_dialog_words(text, command, parameters):
+    """A text of help with labels in place of flags and arguments (CHIPS), and titles in place of commands
+    (`eo-dl labels merge`).
+    """
+    text = in_dialog_words(text, command, parameters)
+    for parameter in parameters:
+        argument = (parameter["metavar"] or "").strip("[].")
+        if parameter["flag"] is None and argument.isupper():
+            text = re.sub(rf"\b{argument}\b", f"'{label(command, parameter)}'", text)
+    return _COMMAND.sub(_title_of, text)
 
 
 def in_dialog_words(text, command, parameters):
@@ -176,3 +193,14 @@ def in_dialog_words(text, command, parameters):
         return match.group(0) if known is None else f"'{known}'"
 
     return _FLAG.sub(replaced, text)
+
+
+def _title_of(match):
+    """The title of a command; of "tile cuts" only the first word is one."""
+    titles = {entry.command: entry.title for entry in ENTRIES}
+    words = match.group(1).split()
+    for known in (" ".join(words), words[0]):
+        if known in titles:
+            rest = match.group(1)[len(known) :]
+            return f"'{titles[known]}'{rest}"
+    return match.group(0)
