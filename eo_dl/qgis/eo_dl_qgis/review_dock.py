@@ -79,23 +79,20 @@ class ReviewDock(QDockWidget):
         self.form = ReviewForm(self, self.do)
         self.form.only_class.currentTextChanged.connect(self._show_class)
         self.setWidget(self.form)
-        self._keys = [self._key(key, work) for key, work in KEYS.items()]
+        self._keys = [self._key(key, lambda work=work: self.do(work)) for key, work in KEYS.items()]
         self._keys += [self._class_key(index) for index in range(9)]
         self.visibilityChanged.connect(self._shown)
         QgsProject.instance().layersWillBeRemoved.connect(self._forget)
         recent.listeners.append(self.finished)
 
-    def _key(self, text, work):
+    def _key(self, text, press):
         shortcut = QShortcut(QKeySequence(text), self._iface.mainWindow())
-        shortcut.activated.connect(lambda: self.do(work))
+        shortcut.activated.connect(lambda: press())
         shortcut.setEnabled(False)
         return shortcut
 
     def _class_key(self, index):
-        shortcut = self._key(str(index + 1), "")
-        shortcut.activated.disconnect()
-        shortcut.activated.connect(lambda: self._safely(lambda: self.change_to(index)))
-        return shortcut
+        return self._key(str(index + 1), lambda: self._safely(lambda: self.change_to(index)))
 
     def _shown(self, visible):
         for key in self._keys:
