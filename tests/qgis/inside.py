@@ -109,13 +109,13 @@ def words(python, scene, labels, out):
     _use(python)
     layer = QgsVectorLayer(f"{labels}|layername=buildings", "buildings", "ogr")
     symbol = QgsFillSymbol.createSimple({"color": "#123456"})
-    categories = [QgsRendererCategory(name, symbol.clone(), name) for name in ("building", "not there")]
-    layer.setRenderer(QgsCategorizedSymbolRenderer("class_name", categories))
+    categories = [QgsRendererCategory(name, symbol.clone(), name) for name in ("tile", "not there")]
+    layer.setRenderer(QgsCategorizedSymbolRenderer("roof", categories))
     QgsProject.instance().addMapLayer(layer)
     values = {
         "SCENES": [scene],
         "LABELS": layer.id(),
-        "CLASS_FIELD": "class_name",
+        "CLASS_FIELD": "roof",
         "SIZE": "128",
         "KEEP_EMPTY": 0.25,
         "WRITE_CHIPS": "no",

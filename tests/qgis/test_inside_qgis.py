@@ -82,14 +82,14 @@ def test_a_filled_in_dialog_becomes_the_command_line(
     )
     assert options["labels"] == str(sample / "train_labels.gpkg")
     assert options["layer"] == "buildings"
-    assert options["class-field"] == "class_name"
+    assert options["class-field"] == "roof"
     assert (options["size"], options["keep-empty"], options["out"]) == (
         "128",
         "0.25",
         str(tmp_path / "chips"),
     )
     assert "read-scenes" in options
-    assert options["colors"] == "building=#123456", "as its layer is drawn in QGIS"
+    assert options["colors"] == "tile=#123456", "as its layer is drawn in QGIS"
     assert said[-2:] == ["--", str(sample / "train.tif")]
 
 
