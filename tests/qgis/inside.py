@@ -223,6 +223,7 @@ def opened(scene, labels, prediction):
     chosen = scored.createProcessingParameters()
     filled = predicted.createProcessingParameters()
     wrappers = trained.mainWidget().wrappers
+    task = trained.algorithm().parameterDefinition("TASK")
     lists = {}
     for name in ("DEVICE", "BACKBONE", "WEIGHTS"):
         entries = wrappers[name]._list
@@ -248,6 +249,7 @@ def opened(scene, labels, prediction):
         "predict": [filled["MODEL"], name_of(filled["SCENES"])],
         "train": trained.createProcessingParameters()["CHIPS"],
         "lists": lists,
+        "task": [task.defaultValue(), task.options()[:2]],
         "weights": weights,
         "same layer": scored.algorithm().checkParameterValues(same, context)[1],
         "failed": said,

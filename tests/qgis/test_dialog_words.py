@@ -40,6 +40,12 @@ def test_a_map_is_not_taken_for_a_scene_nor_an_active_vector_layer() -> None:
     assert suggested.values("vectorize", [TREES, SCENE, CLASS_MAP], nothing) == {"SOURCE": "map"}
 
 
+def test_chips_that_were_loaded_with_a_map_are_no_prediction() -> None:
+    chips = Layer("chips", VECTOR, "chips.gpkg", made_by="map", name="chips by split")
+    made = Layer("map", RASTER, "map.tif", made_by="map", name="map")
+    assert suggested.values("evaluate", [chips, made, LABELS], nothing)["PREDICTION"] == "map"
+
+
 def test_the_last_model_and_chips_are_offered() -> None:
     last = {"model": "/m.eodl", "chips": "/chips"}.get
     assert suggested.values("train", [], last) == {"CHIPS": "/chips"}

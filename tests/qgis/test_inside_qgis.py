@@ -102,6 +102,7 @@ def test_a_dialog_opens_with_what_suits_and_lists_what_may_be_chosen(
     assert found["evaluate"] == ["prediction", "labels"]
     assert found["predict"] == ["/models/trees.eodl", "scene"]
     assert found["train"] == "/data/chips"
+    assert found["task"] == ["as the labels say", ["as the labels say", "classification"]]
     assert found["lists"]["DEVICE"][:3] == ["auto", "auto", "cpu"], "the value, then the list"
     assert {"tf_efficientnet_lite0", "resnet18"} <= set(found["lists"]["BACKBONE"])
     assert any(text.startswith("sentinel2-all-moco (13 bands") for text in found["lists"]["WEIGHTS"])

@@ -21,7 +21,7 @@ from . import commands, environment, loading, recent, runner, settings, texts
 from .feedback import Feedback
 from .layers import absolute, class_colors, copy_of_layer, extent_file, file_of
 from .menu import NOT_ASKED, Load, icon, numbered_title
-from .parameters import EXTENT, FURTHER_SCENES, definitions, is_automatic, kind_of, qgis_name
+from .parameters import AS_LABELS, EXTENT, FURTHER_SCENES, definitions, is_automatic, kind_of, qgis_name
 
 # Parameters whose layer `--layer` names, in commands that have this option.
 _WITH_LAYER_OPTION = ("labels", "truth", "source")
@@ -101,8 +101,6 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         fits, message = super().checkParameterValues(parameters, context)
         if not fits:
             return fits, message
-        if self._entry.command == "train" and _is_empty(parameters, "TASK", "CONFIG"):
-            return False, "Choose the task."
         if self._entry.command == "evaluate" and self._same_layer("PREDICTION", "TRUTH", parameters, context):
             return False, "The prediction and the reference are the same layer. Choose another reference."
         return True, ""
@@ -223,7 +221,8 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
         if kind == "number":
             return repr(self.parameterAsDouble(parameters, name, context))
         if kind in ("choice", "task"):
-            return self.parameterAsEnumString(parameters, name, context)
+            choice = self.parameterAsEnumString(parameters, name, context)
+            return None if choice == AS_LABELS else choice
         if kind == "crs":
             crs = self.parameterAsCrs(parameters, name, context)
             return (crs.authid() or crs.toWkt()) if crs.isValid() else None

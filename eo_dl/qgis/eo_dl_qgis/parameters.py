@@ -28,6 +28,8 @@ from .menu import NOT_ASKED
 
 EXTENT = "EXTENT"
 FURTHER_SCENES = "FURTHER_SCENES"
+# The task that the command guesses by itself.
+AS_LABELS = "as the labels say"
 
 # How a parameter is asked for, by its name; an entry of the menu may say otherwise, and the type on the
 # command line decides for all others.
@@ -255,7 +257,7 @@ def _choice(asked):
 
 def _task(asked):
     # The command line lists the tasks when it runs, so that its help loads none of them.
-    return _drop_down(asked, sorted(commands.task_suffixes()), None)
+    return _drop_down(asked, [AS_LABELS, *sorted(commands.task_suffixes())], AS_LABELS)
 
 
 def _flag(asked):

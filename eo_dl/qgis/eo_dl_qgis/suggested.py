@@ -4,12 +4,15 @@ QGIS in here.
 
 from dataclasses import dataclass
 
+# Name of a layer of chips, which `map` loads beside its prediction.
+CHIPS = "chips by split"
 RASTER, VECTOR = "raster", "vector"
 # Algorithms whose results are predictions, and those whose results are labels.
-_PREDICTIONS = ("predict", "prelabel", "vectorize")
+_PREDICTIONS = ("predict", "prelabel", "vectorize", "map")
 _LABELS = ("start_labelling", "merge_labels", "import_labels", "convert_labels")
 # Algorithm -> (parameter, what it is filled in with), in this order.
 _RULES = {
+    "map": (("SCENES", "scenes"), ("LABELS", "labels")),
     "start_labelling": (("SCENES", "scenes"),),
     "label_status": (("LABELS", "labels"), ("SCENES", "scenes")),
     "check_labels": (("LABELS", "labels"), ("SCENES", "scenes")),
@@ -84,7 +87,8 @@ def _labels(layers, last):
 
 
 def _prediction(layers, last):
-    return _first(layer for layer in layers if layer.made_by in _PREDICTIONS)
+    made = [layer for layer in layers if layer.made_by in _PREDICTIONS]
+    return _first(layer for layer in made if layer.name != CHIPS)
 
 
 def _predicted_objects(layers, last):
