@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     metavar="METRES",
 )
 @options.labels(*options.ABOUT_FEATURES, "classes", "annotated", "unlabelled", *options.ABOUT_FORMATS)
+@options.colors
 @options.scenes("bands", "nodata", "valid", "crs", "trust_vrt", "allow_remote", "force")
 @options.compute("device")
 @options.seed
@@ -76,6 +77,7 @@ def command(
     size: int | None,
     gsd_m: float | None,
     label_options: LabelOptions,
+    colors: str | None,
     scene_options: SceneOptions,
     compute: Compute,
     seed: int,
@@ -88,10 +90,12 @@ def command(
     SCENE is as for `tile`. Every step decides what nobody states, and says so with the option that changes
     it. A stopped run continues with the same command.
     """
-    reporter.log("starting")
+    reporter.log("loading the libraries")
+    from eo_dl.core.classcolors import parse_colors
     from eo_dl.core.imagelabels import WholeImageLabels
     from eo_dl.io.discover import named_scenes
     from eo_dl.io.scene import open_scenes
+    from eo_dl.labels.labelcolors import in_colors
     from eo_dl.labels.reading import labels_of
 
     # As in `tile`, which places the annotated areas.
@@ -100,6 +104,8 @@ def command(
         replace(label_options, annotated=None),
         images=named_scenes(scenes),
     )
+    if colors is not None:
+        label_set = in_colors(label_set, parse_colors(colors))
     opened = open_scenes(scenes, scene_options, below=isinstance(label_set, WholeImageLabels))
     wanted: dict[str, Any] = {
         "task": task,

@@ -500,6 +500,13 @@ def chips(command: Function) -> Function:
 
 # Alone
 
+colors = click.option(
+    "--colors",
+    metavar="LIST",
+    help="Colours of classes in maps and reports: 'water=#2b7bba,forest=#1f7a3a' (default: those of the "
+    "layer's style in QGIS, else by name).",
+)
+
 aoi = click.option("--aoi", metavar="FILE", help="Only inside these polygons (any vector file).")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 workers = _COMPUTE_FLAGS["workers"]

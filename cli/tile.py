@@ -45,12 +45,7 @@ if TYPE_CHECKING:
     metavar="METRES",
 )
 @options.labels(*options.ABOUT_FEATURES, "classes", "annotated", "unlabelled", *options.ABOUT_FORMATS)
-@click.option(
-    "--colors",
-    metavar="LIST",
-    help="Colours of classes in maps and reports: 'water=#2b7bba,forest=#1f7a3a' (default: those of the "
-    "layer's style in QGIS, else by name).",
-)
+@options.colors
 @options.aoi
 @options.sampling
 @options.split
