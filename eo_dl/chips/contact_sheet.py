@@ -34,6 +34,7 @@ _NARROWEST_PX = 560  # room for the legend
 _TINT = 0.15  # of a class over its pixels
 _PAPER, _INK, _INVALID = (250, 249, 246), (40, 40, 40), (225, 222, 214)
 _IGNORED = "#8a8a8a"
+_CASING = "#ffffff"  # under outlines, which may have the colour of their ground
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -160,6 +161,7 @@ def _draw_outlines(draw: ImageDraw.ImageDraw, labels: PixelLabels, factor: float
     label_of_ring = label_of_part[polygons][polygon_of_ring]
     for ring, class_id in zip(rings, labels.class_ids[label_of_ring], strict=True):
         points = [tuple(point) for point in (shapely.get_coordinates(ring) * factor).tolist()]
+        draw.line(points, fill=_CASING, width=4)
         draw.line(points, fill=colors.get(int(class_id), _IGNORED), width=2)
 
 

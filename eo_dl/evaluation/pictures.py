@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_CASING = (255, 255, 255)
 _UNKNOWN = "#9e9e9e"  # ignored objects, and classes that the model does not have
 
 
@@ -115,7 +116,7 @@ def painted(base: UInt8Array, labels: PixelLabels, classes: ClassSet) -> UInt8Ar
 
 
 def outlined(base: UInt8Array, labels: PixelLabels, classes: ClassSet) -> UInt8Array:
-    """The scene with labels as outlines in their class colours."""
+    """The scene with labels as outlines in their class colours, cased in white: trees are green, too."""
     from PIL import Image, ImageDraw
 
     image = Image.fromarray(base)
@@ -124,11 +125,10 @@ def outlined(base: UInt8Array, labels: PixelLabels, classes: ClassSet) -> UInt8A
     for geometry, class_id in zip(labels.geometries, labels.class_ids, strict=True):
         for part in shapely.get_parts(shapely.boundary(geometry)):
             shown = _shown_id(labels.classes, int(class_id), classes)
-            draw.line(
-                [tuple(point) for point in shapely.get_coordinates(part)],
-                fill=rgb_of(_UNKNOWN if shown == IGNORE_ID else classes.by_id(shown).color),
-                width=width,
-            )
+            color = _UNKNOWN if shown == IGNORE_ID else classes.by_id(shown).color
+            points = [tuple(point) for point in shapely.get_coordinates(part)]
+            draw.line(points, fill=_CASING, width=width + 2)
+            draw.line(points, fill=rgb_of(color), width=width)
     return np.asarray(image)
 
 

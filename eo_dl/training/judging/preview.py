@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon
+from matplotlib.patheffects import withStroke
 
 from ...core.arrays import Objects
 from ...core.arraytypes import AnyArray, Float64Array, UInt8Array
@@ -140,8 +141,8 @@ def _show_image(axes: Axes, image: UInt8Array) -> None:
 
 
 def _show_objects(axes: Axes, image: UInt8Array, objects: Objects, classes: ClassSet) -> None:
-    """Outlines in the colours of their classes; white and dashed for objects of no class, which are
-    ignored."""
+    """Outlines in the colours of their classes, cased in white; white and dashed for objects of no class,
+    which are ignored."""
     _show_image(axes, (image * 0.65 + 255 * 0.2).astype(np.uint8))
     color_of = {info.id: info.color for info in classes}
     for outline, class_id in zip(objects.outlines(), objects.class_ids, strict=True):
@@ -149,7 +150,10 @@ def _show_objects(axes: Axes, image: UInt8Array, objects: Objects, classes: Clas
         line = "solid" if int(class_id) in color_of else _DASHED
         for ring in shapely.get_rings(outline):
             corners = shapely.get_coordinates(ring) - 0.5  # imshow has the centre of the first pixel at 0
-            axes.add_patch(Polygon(corners, fill=False, linewidth=1.4, edgecolor=color, linestyle=line))
+            patch = Polygon(corners, fill=False, linewidth=1.4, edgecolor=color, linestyle=line)
+            if line == "solid":
+                patch.set_path_effects([withStroke(linewidth=2.6, foreground="white")])
+            axes.add_patch(patch)
 
 
 def _show_bars(axes: Axes, values: Float64Array, classes: ClassSet) -> None:
