@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,9 @@ _LEAST_PX = 16
 _MOST_BYTES = 64 * 2**20
 """Memory for the sample; windows of scenes with many bands are smaller."""
 _SCAN_ROWS = 512
+_MOST_DECODED = 0.25
+"""Share of a large scene whose blocks may be decoded for the sample; beyond it, windows lie along the
+diagonal."""
 
 
 def scene_sample(scene: Scene) -> AnyArray:
@@ -45,11 +49,25 @@ def _windows(scene: Scene) -> list[Window]:
     """The windows, evenly spread, from top to bottom."""
     side = _window_px(len(scene.bands) * np.dtype(scene.dtype).itemsize)
     height, width = min(scene.grid.height, side), min(scene.grid.width, side)
-    windows = []
-    for row in _starts(scene.grid.height, height):
-        for col in _starts(scene.grid.width, width):
-            windows.append(Window(col, row, width, height))
-    return windows
+    rows, cols = _starts(scene.grid.height, height), _starts(scene.grid.width, width)
+    everywhere = [Window(col, row, width, height) for row in rows for col in cols]
+    is_large = len(everywhere) * height * width < _MOST_DECODED * scene.grid.height * scene.grid.width
+    if not is_large or decoded_share(scene, everywhere) <= _MOST_DECODED or len(rows) != len(cols):
+        return everywhere
+    # Large blocks, such as those of JPEG 2000, cost far more than the windows in them.
+    return [Window(col, row, width, height) for row, col in zip(rows, cols, strict=True)]
+
+
+def decoded_share(scene: Scene, windows: Sequence[Window]) -> float:
+    """Share of the blocks of a file that reading windows decodes."""
+    block_rows, block_cols = scene.file.block_px
+    blocks = set()
+    for window in windows:
+        for row in range(window.row // block_rows, (window.row1 - 1) // block_rows + 1):
+            for col in range(window.col // block_cols, (window.col1 - 1) // block_cols + 1):
+                blocks.add((row, col))
+    down, across = -(-scene.grid.height // block_rows), -(-scene.grid.width // block_cols)
+    return len(blocks) / (down * across)
 
 
 def _window_px(pixel_bytes: int) -> int:
