@@ -105,6 +105,19 @@ class ChipGrid:
         )
         return Cell(read, keep)
 
+    def column_runs(self, most_px: int | None) -> tuple[range, ...]:
+        """Columns of chips in runs whose keep windows are together at most `most_px` wide (None: one run).
+
+        A run has at least one column, whatever its width.
+        """
+        runs, first = [], 0
+        for column in range(1, self.shape[1]):
+            width = self.col_edges[column + 1] - self.col_edges[first]
+            if most_px is not None and width > most_px:
+                runs.append(range(first, column))
+                first = column
+        return (*runs, range(first, self.shape[1]))
+
     def row(self, grid_row: int) -> tuple[Cell, ...]:
         """The cells of one row of chips, left to right."""
         return tuple(self.cell(grid_row, grid_col) for grid_col in range(len(self.col_starts)))

@@ -41,17 +41,24 @@ def of_chip(raw: Mapping[str, AnyArray], index: int) -> dict[str, AnyArray]:
 class LabelDecoder:
     """Decodes class maps, and on request probability planes.
 
-    Pixels that are not valid, or outside the AOI, are 255 in both.
+    Pixels that are not valid, or outside the AOI, are 255 in both. Rows come in full width, or in pieces of
+    at most `most_px`.
     """
 
     def __init__(
-        self, codec: RasterCodec, grid: ChipGrid, with_probabilities: bool, aoi: Aoi | None = None
+        self,
+        codec: RasterCodec,
+        grid: ChipGrid,
+        with_probabilities: bool,
+        aoi: Aoi | None = None,
+        most_px: int | None = None,
     ) -> None:
         self._codec = codec
         # A copy, with a spatial index of its own: other threads ask theirs.
         self._aoi = None if aoi is None else replace(aoi)
         self._with_probabilities = with_probabilities
-        self._mosaic = LabelMosaic(grid, len(codec.classes) if with_probabilities else 0)
+        planes = len(codec.classes) if with_probabilities else 0
+        self._mosaic = LabelMosaic(grid, planes, most_px)
 
     def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[RowStrip]:
         """See `Decoder`."""
@@ -83,16 +90,22 @@ class LabelDecoder:
 class BlendDecoder:
     """Decodes class maps in which every chip that sees a pixel counts.
 
-    Pixels that are not valid, or outside the AOI, are 255.
+    Pixels that are not valid, or outside the AOI, are 255. Rows come in full width, or in pieces of about
+    `most_px`.
     """
 
     def __init__(
-        self, codec: RasterCodec, grid: ChipGrid, with_probabilities: bool, aoi: Aoi | None = None
+        self,
+        codec: RasterCodec,
+        grid: ChipGrid,
+        with_probabilities: bool,
+        aoi: Aoi | None = None,
+        most_px: int | None = None,
     ) -> None:
         self._codec = codec
         self._aoi = None if aoi is None else replace(aoi)  # as in `LabelDecoder`
         self._with_probabilities = with_probabilities
-        self._mosaic = BlendMosaic(grid, len(codec.classes))
+        self._mosaic = BlendMosaic(grid, len(codec.classes), most_px)
 
     def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[RowStrip]:
         """See `Decoder`."""
@@ -114,7 +127,7 @@ class BlendDecoder:
         labels = np.where(rows.valid, labels, np.uint8(IGNORE_ID))
         if planes is not None:
             planes[:, ~rows.valid] = IGNORE_ID
-        return RowStrip(rows.row0, labels, planes)
+        return RowStrip(rows.row0, labels, planes, rows.col0)
 
 
 def _quantized(probabilities: Float32Array) -> UInt8Array:

@@ -57,7 +57,10 @@ def is_raster(out: Path, output: OutputKind) -> bool:
 
 
 class RowSink(Protocol):
-    """Takes finished output rows from top to bottom. Rows it has from a killed run are ignored."""
+    """Takes finished output rows from top to bottom, in pieces from left to right.
+
+    Rows it has from a killed run are ignored.
+    """
 
     @property
     def done_rows(self) -> int:
@@ -83,7 +86,7 @@ class ClassRaster:
 
     def take(self, strip: RowStrip) -> None:
         """See `RowSink`."""
-        _write_new_rows(self.writer, strip.row0, strip.labels[None])
+        _write_new_rows(self.writer, strip, strip.labels[None])
 
 
 @dataclass(frozen=True)
@@ -104,18 +107,21 @@ class ProbabilityRaster:
         # The mosaic leaves the planes of skipped chips at 0, which would claim "certainly not" for pixels
         # that were never predicted.
         strip.planes[:, strip.labels == IGNORE_ID] = IGNORE_ID
-        _write_new_rows(self.writer, strip.row0, strip.planes)
+        _write_new_rows(self.writer, strip, strip.planes)
 
 
-def _write_new_rows(writer: RasterWriter, row0: int, rows: AnyArray) -> None:
-    """Write (count, rows, W) from `row0` on, without the rows that are already there."""
-    known = max(writer.done_rows - row0, 0)
+def _write_new_rows(writer: RasterWriter, strip: RowStrip, rows: AnyArray) -> None:
+    """Write the (count, rows, W) of a strip without the rows that are already there."""
+    known = max(writer.done_rows - strip.row0, 0)
     if known < rows.shape[1]:
-        writer.write(row0 + known, rows[:, known:])
+        writer.write(strip.row0 + known, rows[:, known:], strip.col0)
 
 
 class ClassPolygons:
-    """Connected areas of one class as polygons in output pixels, without the background."""
+    """Connected areas of one class as polygons in output pixels, without the background.
+
+    Takes rows of full width only.
+    """
 
     def __init__(self, spool: Pieces, width: int) -> None:
         self._spool = spool

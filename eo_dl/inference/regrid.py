@@ -30,7 +30,7 @@ class RowMap(Protocol):
         ...
 
     def to_output(self, strip: RowStrip) -> RowStrip | None:
-        """A strip of working rows as output rows; None if it contains no output row."""
+        """A strip of working rows as output rows; None if it contains no output pixel."""
         ...
 
 
@@ -71,21 +71,25 @@ class NativeRows:
         """See `RowMap`."""
         return int(np.searchsorted(self._rows, row))
 
+    def _first_out_col(self, col: int) -> int:
+        return int(np.searchsorted(self._cols, col))
+
     def to_output(self, strip: RowStrip) -> RowStrip | None:
         """See `RowMap`."""
         row0, row1 = self.first_out_row(strip.row0), self.first_out_row(strip.row1)
-        if row1 == row0:
+        col0, col1 = self._first_out_col(strip.col0), self._first_out_col(strip.col1)
+        if row1 == row0 or col1 == col0:
             return None
-        window = Window(0, row0, self.native.width, row1 - row0)
+        window = Window.from_box(col0, row0, col1, row1)
         wanted = self.read_valid(window)
         if self.aoi is not None:
             wanted = wanted & self.aoi.mask(window)
-        rows, cols = self._rows[row0:row1, None] - strip.row0, self._cols[None]
+        rows, cols = self._rows[row0:row1, None] - strip.row0, self._cols[None, col0:col1] - strip.col0
         labels = np.where(wanted, strip.labels[rows, cols], np.uint8(IGNORE_ID))
         planes = None
         if strip.planes is not None:
             planes = np.where(wanted, strip.planes[:, rows, cols], np.uint8(IGNORE_ID))
-        return RowStrip(row0, labels, planes)
+        return RowStrip(row0, labels, planes, col0)
 
 
 def nearest(native_count: int, working_count: int) -> Int64Array:

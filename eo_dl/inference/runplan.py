@@ -39,6 +39,9 @@ from .prediction import Prediction, PredictionKind
 from .regrid import NativeRows, RowMap, SameRows
 from .spool import Spool, pieces_folder
 
+# Rasters take rows in pieces of this width, so that wide ones need no more memory.
+_PIECE_PX = 4096
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -113,7 +116,7 @@ def _run_labels(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outc
 def _run_raster(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outcome:
     with ExitStack() as stack:
         class_raster = ClassRaster(stack.enter_context(class_writer(plan)))
-        output, tally = _run_rows(plan, runner, class_raster, stack, on_progress)
+        output, tally = _run_rows(plan, runner, class_raster, stack, on_progress, most_px=_PIECE_PX)
     return Outcome("raster", tally, output.first_row)
 
 
@@ -129,16 +132,24 @@ def _run_polygons(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Ou
 
 
 def _run_rows(
-    plan: Plan, runner: ChipRunner, class_sink: RowSink, stack: ExitStack, on_progress: OnProgress
+    plan: Plan,
+    runner: ChipRunner,
+    class_sink: RowSink,
+    stack: ExitStack,
+    on_progress: OnProgress,
+    most_px: int | None = None,
 ) -> tuple[RowOutput, Tally]:
-    """All rows into `class_sink`, and into the probability raster if there is one."""
+    """All rows into `class_sink`, and into the probability raster if there is one.
+
+    In pieces of at most `most_px`, or in full width.
+    """
     sinks: list[RowSink] = [class_sink]
     if plan.probabilities is not None:
         writer = stack.enter_context(probability_writer(plan, plan.probabilities))
         sinks.append(ProbabilityRaster(writer))
     with row_map(plan) as rows:
         output = RowOutput(sinks, rows, label_edges(plan))
-        decoder = label_decoder(plan)
+        decoder = label_decoder(plan, most_px)
         tally = runner.run(plan.job, decoder, output, on_progress)
     return output, tally
 
@@ -149,11 +160,14 @@ def label_edges(plan: Plan) -> Sequence[int]:
     return blended_edges(grid) if plan.request.chips.blend == "hann" else grid.row_edges
 
 
-def label_decoder(plan: Plan) -> Decoder[RowStrip]:
-    """The decoder of class maps, with probabilities if the plan wants them."""
+def label_decoder(plan: Plan, most_px: int | None = None) -> Decoder[RowStrip]:
+    """The decoder of class maps, with probabilities if the plan wants them.
+
+    It gives rows in pieces of at most `most_px`, or in full width.
+    """
     codec, with_probabilities = plan.bundle.codec_for(RASTER), plan.probabilities is not None
     kind = BlendDecoder if plan.request.chips.blend == "hann" else LabelDecoder
-    return kind(codec, plan.job.grid, with_probabilities, plan.job.aoi)
+    return kind(codec, plan.job.grid, with_probabilities, plan.job.aoi, most_px)
 
 
 @contextmanager

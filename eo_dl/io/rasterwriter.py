@@ -119,9 +119,12 @@ class RasterWriter:
         """Number of rows of an unfinished run with another `job_key`, discarded on opening."""
         return self._spill.discarded_rows
 
-    def write(self, row0: int, array: AnyArray) -> None:
-        """Add rows (count, rows, width), or (rows, width) for one band; `row0` must equal `done_rows`."""
-        self._spill.append(row0, array[None] if array.ndim == 2 else array)
+    def write(self, row0: int, array: AnyArray, col0: int = 0) -> None:
+        """Add rows (count, rows, width), or (rows, width) for one band; `row0` must equal `done_rows`.
+
+        Rows may come in pieces from left to right; they are done with the last piece.
+        """
+        self._spill.append(row0, array[None] if array.ndim == 2 else array, col0)
 
     def __enter__(self) -> RasterWriter:
         return self

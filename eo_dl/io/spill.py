@@ -105,6 +105,7 @@ class Spill:
         self.folder = work_folder(target)
         self.written: list[WrittenRows] = []
         self.discarded_rows = 0
+        self._next_col = self._piece_rows = 0  # of rows that come in pieces
         self._resumable = job_key is not None
         with ExitStack() as stack:
             stack.enter_context(writer_lock(target))
@@ -123,26 +124,51 @@ class Spill:
         """Number of rows on disk, from the top."""
         return self.written[-1].row1 if self.written else 0
 
-    def append(self, row0: int, array: AnyArray) -> None:
-        """Add rows directly below the last ones.
+    def append(self, row0: int, array: AnyArray, col0: int = 0) -> None:
+        """Add rows directly below the last ones, in full width or in pieces from left to right.
+
+        Rows count as written when their last piece is there.
 
         Args:
             row0: First row, equal to `done_rows`.
             array: (count, rows, width) pixels of the layout's data type.
+            col0: First column.
 
         Raises:
             WriteError: The disk is full.
         """
-        self._check_next(row0, array)
-        data = np.ascontiguousarray(array.transpose(1, 0, 2)).reshape(-1).view(np.uint8).data
-        write = WrittenRows(row0, array.shape[1], zlib.crc32(data))
+        self._check_next(row0, array, col0)
+        rows, layout = array.shape[1], self.layout
+        with disk_errors(self.target):
+            if array.shape[2] == layout.width:
+                data = _row_by_row(array)
+                write_all(self._rows, data)
+                self._note(WrittenRows(row0, rows, zlib.crc32(data)))
+                return
+            self._write_piece(row0, array, col0)
+            self._piece_rows, self._next_col = rows, col0 + array.shape[2]
+            if self._next_col == layout.width:
+                self._next_col = 0
+                self._rows.seek(row0 * layout.row_bytes)
+                crc = _crc_of(self._rows, rows * layout.row_bytes)
+                assert crc is not None  # the rows were just written
+                self._note(WrittenRows(row0, rows, crc))
+
+    def _write_piece(self, row0: int, array: AnyArray, col0: int) -> None:
+        layout = self.layout
+        pixel_bytes = np.dtype(layout.dtype).itemsize
+        data, length = _row_by_row(array), array.shape[2] * pixel_bytes
+        for line in range(array.shape[1] * layout.count):
+            place = row0 * layout.row_bytes + (line * layout.width + col0) * pixel_bytes
+            self._rows.seek(place)
+            write_all(self._rows, data[line * length : (line + 1) * length])
+
+    def _note(self, write: WrittenRows) -> None:
         # The last rows are not synced: the finished raster is, right after, and a small map has no others.
         durable = self._resumable and write.row1 < self.layout.height
-        with disk_errors(self.target):
-            write_all(self._rows, data)
-            if durable:
-                os.fsync(self._rows.fileno())
-            self._journal.append(write.entry(), durable=durable)
+        if durable:
+            os.fsync(self._rows.fileno())
+        self._journal.append(write.entry(), durable=durable)
         self.written.append(write)
 
     def close(self) -> None:
@@ -158,15 +184,18 @@ class Spill:
         clear_folder(self.folder, _FILES)
         self._lock.close()  # after the folder: it might be that of the next run
 
-    def _check_next(self, row0: int, array: AnyArray) -> None:
+    def _check_next(self, row0: int, array: AnyArray, col0: int) -> None:
         layout = self.layout
-        rows = array.shape[1]
-        follows = row0 == self.done_rows and row0 + rows <= layout.height
-        fits = array.shape == (layout.count, rows, layout.width) and str(array.dtype) == layout.dtype
+        count, rows, width = array.shape
+        follows = row0 == self.done_rows and row0 + rows <= layout.height and col0 == self._next_col
+        if self._next_col:
+            follows = follows and rows == self._piece_rows
+        fits = count == layout.count and col0 + width <= layout.width and str(array.dtype) == layout.dtype
         if not follows or not fits:
             raise ValueError(
-                f"expected rows from {self.done_rows} of shape ({layout.count}, n, {layout.width}) "
-                f"{layout.dtype}, found row {row0}, shape {array.shape}, {array.dtype}"
+                f"expected row {self.done_rows}, column {self._next_col}, shape "
+                f"({layout.count}, n, {layout.width - self._next_col}), {layout.dtype}; found row {row0}, "
+                f"column {col0}, shape {array.shape}, {array.dtype}"
             )
 
     def _begin(self, job: str) -> None:
@@ -202,6 +231,11 @@ class Spill:
                     break
                 verified.append(write)
         return verified
+
+
+def _row_by_row(array: AnyArray) -> memoryview:
+    """The bytes of (count, rows, width) pixels in the order of the file."""
+    return np.ascontiguousarray(array.transpose(1, 0, 2)).reshape(-1).view(np.uint8).data
 
 
 def _crc_of(file: IO[bytes], length: int) -> int | None:

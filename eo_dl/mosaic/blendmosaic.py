@@ -33,7 +33,7 @@ def blended_edges(grid: ChipGrid) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class BlendedRows:
-    """Finished full-width rows."""
+    """Finished rows, of full width or a piece of it."""
 
     row0: int
     """First row."""
@@ -41,28 +41,36 @@ class BlendedRows:
     """(K, rows, W)."""
     valid: BoolArray
     """(rows, W) pixels with a prediction."""
+    col0: int = 0
+    """First column."""
 
 
 class BlendMosaic:
     """Sums the weighted probabilities of chips, and hands out rows that no later chip touches.
 
     Cells come from left to right and top to bottom. `add` and `skip` return the finished rows with the last
-    cell of a row of chips.
+    cell of a row of chips, or of a piece of it: the columns that no later cell of the row touches.
 
     Args:
         grid: The chip grid of the scene.
         classes: Number of classes.
+        most_px: Rows are finished in pieces about so wide; None: in full width.
     """
 
-    def __init__(self, grid: ChipGrid, classes: int) -> None:
+    def __init__(self, grid: ChipGrid, classes: int, most_px: int | None = None) -> None:
         self.grid = grid
+        # The column of chips with which each piece is finished, and where the next piece begins.
+        runs = grid.column_runs(most_px)
+        begins = [grid.col_starts[run.start] for run in runs[1:]]
+        self._ends = dict(zip([run.stop - 1 for run in runs], [*begins, grid.width], strict=True))
         self._window = hann_window(grid.size_px).astype(np.float32)
         shape = (grid.size_px, grid.width)
         self._sums = np.zeros((classes, *shape), np.float32)
         self._weights = np.zeros(shape, np.float32)
         self._valid = np.zeros(shape, np.bool_)
         self._row0: int | None = None
-        self._cells_left = grid.shape[1]
+        self._next_col = 0  # of the cells in the row of chips
+        self._col0 = 0
 
     def add(self, cell: Cell, probabilities: Float32Array, valid: BoolArray) -> BlendedRows | None:
         """Add a chip.
@@ -73,7 +81,7 @@ class BlendMosaic:
             valid: (size, size) pixels to predict.
 
         Returns:
-            The finished rows if this was the last cell of its row of chips.
+            The finished rows if this was the last cell of its row of chips, or of a piece.
         """
         self._enter(cell)
         read = cell.read
@@ -98,23 +106,26 @@ class BlendMosaic:
             raise ValueError(f"the cell at {cell.read} came before the row of chips above it was complete")
 
     def _finished_rows(self, cell: Cell) -> BlendedRows | None:
-        self._cells_left -= 1
-        if self._cells_left:
+        column = self._next_col
+        self._next_col = (column + 1) % self.grid.shape[1]
+        if column not in self._ends:
             return None
-        self._cells_left = self.grid.shape[1]
         row0 = cell.read.row
         below = [start for start in self.grid.row_starts if start > row0]
         row1 = below[0] if below else self.grid.height
-        probabilities, valid = self._take(row1 - row0)
-        self._row0 = row1 if below else None
-        return BlendedRows(row0, probabilities, valid)
+        col0, col1 = self._col0, self._ends[column]
+        probabilities, valid = self._take(row1 - row0, slice(col0, col1))
+        self._col0 = col1
+        if col1 == self.grid.width:
+            self._row0, self._col0 = (row1 if below else None), 0
+        return BlendedRows(row0, probabilities, valid, col0)
 
-    def _take(self, count: int) -> tuple[Float32Array, BoolArray]:
-        """The probabilities of the upper `count` rows; what lies below moves up."""
-        weights = np.maximum(self._weights[:count], np.finfo(np.float32).tiny)
-        probabilities = np.asarray(self._sums[:, :count] / weights, np.float32)
-        valid = self._valid[:count] & (self._weights[:count] > 0)
+    def _take(self, count: int, cols: slice) -> tuple[Float32Array, BoolArray]:
+        """The probabilities of the upper `count` rows of some columns; what lies below moves up."""
+        weights = np.maximum(self._weights[:count, cols], np.finfo(np.float32).tiny)
+        probabilities = np.asarray(self._sums[:, :count, cols] / weights, np.float32)
+        valid = self._valid[:count, cols] & (self._weights[:count, cols] > 0)
         for rows in (*self._sums, self._weights, self._valid):
-            rows[: len(rows) - count] = rows[count:]
-            rows[len(rows) - count :] = 0
+            rows[: len(rows) - count, cols] = rows[count:, cols]
+            rows[len(rows) - count :, cols] = 0
         return probabilities, valid

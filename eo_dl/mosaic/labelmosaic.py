@@ -2,7 +2,7 @@
 
 Each chip contributes exactly the pixels of its keep window. Keep windows partition the scene, so every pixel
 is written once: no accumulators, no weights, no division, uint8 throughout. The only state is the strip of
-rows that one row of chips covers.
+rows that one row of chips covers, or a piece of it.
 
 Why no blending here: with a margin of 32 px or more, class labels of a CNN are as good at the middle of the
 overlap as after blending with a Hann window, and need no float accumulators. A mosaic that blends scores can
@@ -22,7 +22,7 @@ from ..core.classes import IGNORE_ID
 
 @dataclass(frozen=True)
 class RowStrip:
-    """Finished full-width rows of a class map."""
+    """Finished rows of a class map, of full width or a piece of it."""
 
     row0: int
     """First row of the strip."""
@@ -30,29 +30,40 @@ class RowStrip:
     """(rows, W) class ids, 255 = nodata."""
     planes: UInt8Array | None = None
     """(K, rows, W) quantized probabilities, or None if they were not requested."""
+    col0: int = 0
+    """First column of the strip."""
 
     @property
     def row1(self) -> int:
         """First row below the strip."""
         return self.row0 + len(self.labels)
 
+    @property
+    def col1(self) -> int:
+        """First column to the right of the strip."""
+        return self.col0 + int(self.labels.shape[1])
+
 
 class LabelMosaic:
     """Assembles class maps of chips, and optionally their probability planes, into strips of rows.
 
-    Cells may come in any order within a row of chips; rows of chips come from top to bottom. The `add` or
-    `skip` that completes a row of chips returns its strip. Pixels of skipped cells are 255 (nodata), their
-    planes 0.
+    Cells may come in any order within a strip; strips come from left to right, rows of chips from top to
+    bottom. The `add` or `skip` that completes a strip returns it. Pixels of skipped cells are 255 (nodata),
+    their planes 0.
 
     Args:
         grid: The chip grid of the scene.
         planes: Number of probability planes per chip; 0 for none.
+        most_px: Strips are cut into pieces at most so wide, or of one chip; None: they have full width.
     """
 
-    def __init__(self, grid: ChipGrid, planes: int = 0) -> None:
+    def __init__(self, grid: ChipGrid, planes: int = 0, most_px: int | None = None) -> None:
         self.grid = grid
         self._plane_count = planes
+        self._runs = grid.column_runs(most_px)
+        self._next_run = 0
         self._row: int | None = None  # first row of the open strip
+        self._col0 = 0
         self._missing_cols: set[int] = set()
         self._labels: UInt8Array
         self._planes: UInt8Array | None = None
@@ -71,7 +82,7 @@ class LabelMosaic:
         self._check_shapes(labels, planes)
         self._enter(cell)
         rows_of_chip, cols_of_chip = cell.keep.relative_to(cell.read).slices
-        cols = slice(cell.keep.col, cell.keep.col1)
+        cols = slice(cell.keep.col - self._col0, cell.keep.col1 - self._col0)
         self._labels[:, cols] = labels[rows_of_chip, cols_of_chip]
         if self._planes is not None and planes is not None:
             self._planes[:, :, cols] = planes[:, rows_of_chip, cols_of_chip]
@@ -105,8 +116,11 @@ class LabelMosaic:
 
     def _open(self, cell: Cell) -> None:
         self._row = cell.keep.row
-        self._missing_cols = set(self.grid.col_edges[:-1])
-        shape = (cell.keep.height, self.grid.width)
+        run = self._runs[self._next_run]
+        self._next_run = (self._next_run + 1) % len(self._runs)
+        edges = self.grid.col_edges[run.start : run.stop + 1]
+        self._missing_cols, self._col0 = set(edges[:-1]), edges[0]
+        shape = (cell.keep.height, edges[-1] - edges[0])
         # New arrays for every strip: a returned strip belongs to its writer, perhaps in another thread.
         self._labels = np.full(shape, IGNORE_ID, np.uint8)
         self._planes = np.zeros((self._plane_count, *shape), np.uint8) if self._plane_count else None
@@ -114,6 +128,6 @@ class LabelMosaic:
     def _strip_if_complete(self) -> RowStrip | None:
         if self._missing_cols or self._row is None:
             return None
-        strip = RowStrip(self._row, self._labels, self._planes)
+        strip = RowStrip(self._row, self._labels, self._planes, self._col0)
         self._row = None
         return strip

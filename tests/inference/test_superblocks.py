@@ -142,9 +142,10 @@ two = ClassSet.of_names(["c1"], background=True)
 
 
 def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on every scene is a wide one, cut into super-blocks of a block or two."""
+    """From now on every scene is a wide one: super-blocks of a block or two, rows in pieces of two chips."""
     monkeypatch.setattr("eo_dl.inference.engine._HELD_BYTES", 0)
     monkeypatch.setattr("eo_dl.inference.superblocks._WANTED_BYTES", 2**11)
+    monkeypatch.setattr("eo_dl.inference.runplan._PIECE_PX", 60)
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -164,7 +164,35 @@ def test_same_rows_give_the_same_bytes_however_they_are_cut(tmp_path):
     for name, step in (("a.tif", 100), ("b.tif", 333)):
         with RasterWriter(tmp_path / name, grid(), nodata=255, job_key="k") as writer:
             write_rows(writer, pixels, step)
-    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+    with RasterWriter(tmp_path / "c.tif", grid(), nodata=255, job_key="k") as writer:
+        for row0 in range(0, 700, 300):
+            for col0 in range(0, 530, 200):
+                assert writer.done_rows == row0  # rows count when their last piece is there
+                writer.write(row0, pixels[:, row0 : row0 + 300, col0 : col0 + 200], col0)
+    assert len({(tmp_path / name).read_bytes() for name in ("a.tif", "b.tif", "c.tif")}) == 1
+
+
+def test_a_run_stopped_between_pieces_begins_these_rows_again(tmp_path):
+    planes = np.concatenate([class_map(), class_map() + 1])
+    with RasterWriter(tmp_path / "whole.tif", grid(), count=2, nodata=255) as writer:
+        writer.write(0, planes)
+    path = tmp_path / "map.tif"
+
+    def stopped():
+        with RasterWriter(path, grid(), count=2, nodata=255, job_key="k") as writer:
+            writer.write(0, planes[:, :100])
+            writer.write(100, planes[:, 100:150, :300])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    with RasterWriter(path, grid(), count=2, nodata=255, job_key="k") as writer:
+        assert writer.done_rows == 100
+        writer.write(100, planes[:, 100:, :300])
+        with pytest.raises(ValueError, match="column 300"):
+            writer.write(100, planes[:, 100:200, 300:], 300)
+        writer.write(100, planes[:, 100:, 300:], 300)
+    assert path.read_bytes() == (tmp_path / "whole.tif").read_bytes()
 
 
 def test_error_in_the_block_leaves_nothing(tmp_path):
@@ -423,7 +451,7 @@ def test_too_large_for_the_disk_is_said_at_once(tmp_path, monkeypatch):
 )
 def test_rows_that_do_not_follow_or_fit_are_refused(tmp_path, row, shape, dtype):
     with (
-        pytest.raises(ValueError, match="expected rows from"),
+        pytest.raises(ValueError, match="expected row"),
         RasterWriter(tmp_path / "map.tif", grid(), nodata=255) as writer,
     ):
         writer.write(row, np.zeros(shape, dtype))

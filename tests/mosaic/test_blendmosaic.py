@@ -85,6 +85,28 @@ def test_a_continued_run_has_the_same_rows_below_what_was_stored(
     np.testing.assert_array_equal(part[:, stored - starts[0] :], whole[:, stored:])
 
 
+@settings(deadline=None)
+@given(scenes(), st.integers(1, 60))
+def test_pieces_of_rows_hold_the_bits_of_whole_rows(
+    scene: tuple[ChipGrid, dict[int, Float32Array], BoolArray], most_px: int
+) -> None:
+    grid, chips, valid = scene
+    _, expected, expected_mask = run(grid, chips, valid)
+    mosaic = BlendMosaic(grid, 2, most_px)
+    planes, mask = np.full_like(expected, -1), np.zeros_like(expected_mask)
+    for index, cell in enumerate(grid):
+        padded = np.zeros((grid.size_px, grid.size_px), np.bool_)
+        inside = valid[cell.read.row : cell.read.row1, cell.read.col : cell.read.col1]
+        padded[: inside.shape[0], : inside.shape[1]] = inside
+        piece = mosaic.add(cell, chips[index], padded) if index in chips else mosaic.skip(cell)
+        if piece is not None:
+            height, width = piece.valid.shape
+            rows, cols = slice(piece.row0, piece.row0 + height), slice(piece.col0, piece.col0 + width)
+            planes[:, rows, cols], mask[rows, cols] = piece.probabilities, piece.valid
+    np.testing.assert_array_equal(planes, expected)
+    np.testing.assert_array_equal(mask, expected_mask)
+
+
 def test_weights_are_positive_symmetric_and_largest_in_the_middle() -> None:
     window = hann_window(8)
     assert window.min() > 0 and np.allclose(window, window[::-1, ::-1])

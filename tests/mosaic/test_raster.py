@@ -51,6 +51,24 @@ def test_cropping_and_mosaicking_gives_the_raster_exactly(grid: ChipGrid, order:
     assert np.array_equal(np.concatenate([band.planes for band in rows], axis=1), planes)
 
 
+@given(_grids(), st.integers(1, 99))
+def test_pieces_of_rows_come_from_left_to_right_and_give_the_raster(grid: ChipGrid, most_px: int) -> None:
+    raster = np.random.default_rng(grid.width).integers(0, 256, (grid.height, grid.width)).astype(np.uint8)
+    mosaic, out = LabelMosaic(grid, planes=1, most_px=most_px), np.zeros_like(raster)
+    reached = []
+    for cell in grid:
+        chip = _crop(raster, cell.read)
+        strip = mosaic.add(cell, chip, chip[None])
+        if strip is not None:
+            assert strip.planes is not None and np.array_equal(strip.planes[0], strip.labels)
+            assert strip.labels.shape[1] <= most_px or strip.col1 - strip.col0 == cell.keep.width
+            out[strip.row0 : strip.row1, strip.col0 : strip.col1] = strip.labels
+            reached.append((strip.row0, strip.col0, strip.col1))
+    assert np.array_equal(out, raster)
+    assert reached == sorted(reached)
+    assert sum(col1 - col0 for _, col0, col1 in reached) == grid.width * grid.shape[0]
+
+
 def test_skipped_chips_stay_nodata() -> None:
     grid = ChipGrid(8, 16, 8, 0)
     mosaic = LabelMosaic(grid, planes=1)
