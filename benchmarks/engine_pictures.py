@@ -258,8 +258,9 @@ def report(numbers: dict[str, list[str]]) -> str:
         "# Each head by three engines",
         "",
         "`python benchmarks/engine_pictures.py`: small models, trained for a minute or two on real scenes, "
-        "predict with torch in float32 and with ONNX Runtime and OpenVINO in the precision that they choose. "
-        "Numbers are against torch.",
+        "predict with torch in float32 and with ONNX Runtime and OpenVINO in the precision that they choose "
+        "(float32 on the machine of this record, which has no bfloat16). Numbers are against torch. The models "
+        "are far from good, and need not be: the same boxes and labels are what counts here.",
         "",
         "| head | ONNX Runtime | OpenVINO | picture |",
         "|---|---|---|---|",
