@@ -25,6 +25,7 @@ import rasterio
 import shapely
 from matplotlib import pyplot
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 from real_data import CASES, DATA  # beside this file
 from recipe import chips_of, eo_dl
@@ -129,7 +130,8 @@ def image_of(path: Path) -> np.ndarray:
         bands = (4, 3, 2) if scene.count >= 4 else (1, 2, 3)
         pixels = scene.read(bands).astype(np.float32)
     low, high = np.percentile(pixels, (2, 98), axis=(1, 2))[..., None, None]
-    return ((pixels - low) / np.maximum(high - low, 1e-6)).clip(0, 1).transpose(1, 2, 0)
+    stretched: np.ndarray = (pixels - low) / np.maximum(high - low, 1e-6)
+    return stretched.clip(0, 1).transpose(1, 2, 0)
 
 
 def objects_of(path: Path, scene: Path) -> geopandas.GeoDataFrame:
@@ -170,7 +172,7 @@ def boxes_line(outs: Sequence[Sequence[Path]], scenes: Sequence[Path], number: i
     return f"{close} of {total} boxes within {CLOSE_PX} px ({found} found)"
 
 
-def class_maps(name: str, outs: Sequence[Sequence[Path]]) -> tuple[list[str], pyplot.Figure]:
+def class_maps(name: str, outs: Sequence[Sequence[Path]]) -> tuple[list[str], Figure]:
     """Class maps over the scene."""
     head = HEADS[name]
     col0, row0, col1, row1 = head.view or (0, 0, 1, 1)
@@ -189,7 +191,7 @@ def class_maps(name: str, outs: Sequence[Sequence[Path]]) -> tuple[list[str], py
     return lines, figure
 
 
-def found_objects(name: str, outs: Sequence[Sequence[Path]]) -> tuple[list[str], pyplot.Figure]:
+def found_objects(name: str, outs: Sequence[Sequence[Path]]) -> tuple[list[str], Figure]:
     """Boxes or outlines over a scene, or over each of several."""
     head, outlines = HEADS[name], name == "instances"
     scenes = head.scenes()
@@ -206,7 +208,7 @@ def found_objects(name: str, outs: Sequence[Sequence[Path]]) -> tuple[list[str],
     return [boxes_line(outs, scenes, number) for number in (1, 2)], figure
 
 
-def named_images(name: str, outs: Sequence[Sequence[Path]]) -> tuple[list[str], pyplot.Figure]:
+def named_images(name: str, outs: Sequence[Sequence[Path]]) -> tuple[list[str], Figure]:
     """Images with the class that each engine gives them."""
     scenes = HEADS[name].scenes()
     tables = [pd.read_csv(paths[0]) for paths in outs]
@@ -234,7 +236,7 @@ def show(axes: Axes, image: np.ndarray, title: str) -> None:
     axes.set_yticks([])
 
 
-def save(figure: pyplot.Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """A small PNG: few colours."""
     figure.tight_layout(pad=0.4)
     buffer = io.BytesIO()
@@ -243,7 +245,7 @@ def save(figure: pyplot.Figure, path: Path) -> None:
     Image.open(buffer).convert("RGB").quantize(COLORS).save(path, optimize=True)
 
 
-DRAWERS: dict[str, Callable[[str, Sequence[Sequence[Path]]], tuple[list[str], pyplot.Figure]]] = {
+DRAWERS: dict[str, Callable[[str, Sequence[Sequence[Path]]], tuple[list[str], Figure]]] = {
     "classification": named_images,
     "segmentation": class_maps,
     "localization": found_objects,
@@ -259,8 +261,8 @@ def report(numbers: dict[str, list[str]]) -> str:
         "",
         "`python benchmarks/engine_pictures.py`: small models, trained for a minute or two on real scenes, "
         "predict with torch in float32 and with ONNX Runtime and OpenVINO in the precision that they choose "
-        "(float32 on the machine of this record, which has no bfloat16). Numbers are against torch. The models "
-        "are far from good, and need not be: the same boxes and labels are what counts here.",
+        "(float32 on the machine of this record, which has no bfloat16). Numbers are against torch. The "
+        "models are far from good, and need not be: the same boxes and labels are what counts here.",
         "",
         "| head | ONNX Runtime | OpenVINO | picture |",
         "|---|---|---|---|",
