@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -170,6 +171,29 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
         write_all(file, memoryview(data))
         if durable:
             os.fsync(file.fileno())
+
+
+def write_verified(path: Path, data: bytes | memoryview, target: Path) -> None:
+    """Write a file, sync it, read it back and compare.
+
+    Args:
+        path: The file.
+        data: Its content.
+        target: The output that it becomes, for the message.
+
+    Raises:
+        WriteError: It cannot be written, or does not read back as it was written.
+    """
+    with disk_errors(target):
+        with open_to_write(path) as file:
+            write_all(file, memoryview(data))
+            os.fsync(file.fileno())
+        with path.open("rb") as written:
+            is_same = hashlib.file_digest(written, "sha256").digest() == hashlib.sha256(data).digest()
+    if not is_same:
+        raise WriteError(
+            f"{target}: does not read back as it was written; the disk is full or failing, write elsewhere"
+        )
 
 
 def write_all(file: IO[bytes], data: memoryview) -> None:

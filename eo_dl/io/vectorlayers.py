@@ -8,6 +8,7 @@ FlatGeobuf and GeoParquet can express, but not GeoJSON.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import sqlite3
 import threading
@@ -28,10 +29,11 @@ from pyproj.exceptions import CRSError
 from ..core.classes import ClassSet
 from ..core.extras import needs_extra
 from ..errors import ConfigError, LabelError, WriteError
-from .atomic import atomic_file, write_bytes
+from .atomic import atomic_file, write_verified
 from .discover import VECTOR_SUFFIXES
 from .gate import flatgeobuf_header, vector_driver
 from .geojson import geojson_bytes, plain_value, read_geojson
+from .layermerge import add_layers
 from .polygontable import PolygonTable
 from .qgisstyles import GeometryKind, add_layer_styles, categories_qml
 from .rasterwriter import write_style
@@ -317,12 +319,17 @@ def write_layer(
         write_layers(target, {layer: features}, styles, metadata=metadata, overwrite=overwrite)
         return
     with atomic_file(target, overwrite=overwrite) as temporary, _write_errors(target):
+        data: bytes | memoryview
         if suffix == ".geojson":
-            write_bytes(temporary, geojson_bytes(_frame(features), layer, metadata or {}, str(target)))
+            data = geojson_bytes(_frame(features), layer, metadata or {}, str(target))
         elif suffix == ".parquet":
-            _write_parquet(temporary, target, _frame(features))
+            data = _parquet(target, _frame(features))
         else:
-            _write_flatgeobuf(temporary, target, features, layer)
+            data = _flatgeobuf(features, layer)
+        write_verified(temporary, data, target)
+        if suffix == ".fgb":
+            count = pyogrio.read_info(temporary, force_feature_count=True)["features"]
+            _check_count(target, count, len(features))
     if style is not None and suffix != ".parquet":
         write_style(target, style, overwrite)
 
@@ -331,19 +338,14 @@ def _frame(features: geopandas.GeoDataFrame | PolygonTable) -> geopandas.GeoData
     return features.frame() if isinstance(features, PolygonTable) else features
 
 
-def _write_flatgeobuf(
-    temporary: Path, target: Path, features: geopandas.GeoDataFrame | PolygonTable, layer: str
-) -> None:
-    _write_features(
-        temporary,
+def _flatgeobuf(features: geopandas.GeoDataFrame | PolygonTable, layer: str) -> memoryview:
+    return _layer_bytes(
         features,
         geometry_type=_geometry_type(features),
         driver="FlatGeobuf",
         layer=layer,
         layer_options={"SPATIAL_INDEX": "NO" if _has_null_geometries(features) else "YES"},
     )
-    count = pyogrio.read_info(temporary, force_feature_count=True)["features"]
-    _check_count(target, count, len(features))
 
 
 def _has_null_geometries(features: geopandas.GeoDataFrame | PolygonTable) -> bool:
@@ -351,17 +353,21 @@ def _has_null_geometries(features: geopandas.GeoDataFrame | PolygonTable) -> boo
     return not isinstance(features, PolygonTable) and bool(features.geometry.isna().any())
 
 
-def _write_features(
-    path: Path, features: geopandas.GeoDataFrame | PolygonTable, *, geometry_type: str, **options: Any
-) -> None:
-    """Add a layer to a file; `options` are those that both functions of pyogrio have."""
+def _layer_bytes(
+    features: geopandas.GeoDataFrame | PolygonTable, *, geometry_type: str, **options: Any
+) -> memoryview:
+    """A file of one layer, made in memory, where no write fails: GDAL does not report those that do.
+
+    `options` are those that both functions of pyogrio have.
+    """
+    buffer = io.BytesIO()
     if not isinstance(features, PolygonTable):
-        pyogrio.write_dataframe(_writable(features), path, geometry_type=geometry_type, **options)
-        return
+        pyogrio.write_dataframe(_writable(features), buffer, geometry_type=geometry_type, **options)
+        return buffer.getbuffer()
     crs = CRS(_NO_CRS if features.crs is None else features.crs.to_wkt())
     epsg = crs.to_epsg()
     pyogrio.raw.write(
-        path,
+        buffer,
         features.outlines,
         list(features.columns.values()),
         list(features.columns),
@@ -369,17 +375,20 @@ def _write_features(
         geometry_type=geometry_type,
         **options,
     )
+    return buffer.getbuffer()
 
 
-def _write_parquet(temporary: Path, target: Path, frame: geopandas.GeoDataFrame) -> None:
+def _parquet(target: Path, frame: geopandas.GeoDataFrame) -> memoryview:
     import pyarrow  # lazy: an extra, and `check_vector_suffix` found it
     from pyarrow import parquet
 
+    buffer = io.BytesIO()
     try:
-        frame.to_parquet(temporary, index=False)
+        frame.to_parquet(buffer, index=False)
     except pyarrow.ArrowException as cause:
         raise _write_error(target, cause) from cause
-    _check_count(target, parquet.read_metadata(temporary).num_rows, len(frame))
+    _check_count(target, parquet.read_metadata(buffer).num_rows, len(frame))
+    return buffer.getbuffer()
 
 
 def write_layers(
@@ -410,19 +419,22 @@ def write_layers(
     types = geometry_types or {}
     with atomic_file(target, overwrite=overwrite) as temporary, _write_errors(target):
         with _geopackage_settings():
-            for number, (name, features) in enumerate(layers.items()):
-                _write_features(
-                    temporary,
+            first, *others = [
+                _layer_bytes(
                     features,
                     geometry_type=types.get(name) or _geometry_type(features),
                     layer=name,
                     driver="GPKG",
                     promote_to_multi=types.get(name, "").startswith("Multi") or None,
-                    append=number > 0,
                     dataset_options={"VERSION": "1.3"},  # 1.4 makes older readers warn (QGIS 3.22)
                     layer_options={"GEOMETRY_NAME": "geom", "FID": "fid"},
                     dataset_metadata=dict(sorted((metadata or {}).items())) if number == 0 else None,
                 )
+                for number, (name, features) in enumerate(layers.items())
+            ]
+        write_verified(temporary, first, target)
+        if others:
+            add_layers(temporary, others)
         if styles:
             add_layer_styles(temporary, styles)
         _check_geopackage(target, temporary, {name: len(features) for name, features in layers.items()})
@@ -477,7 +489,7 @@ def _as_json(value: object) -> str | None:
 
 @contextlib.contextmanager
 def _geopackage_settings() -> Iterator[None]:
-    """A fixed date, and no sync after every layer: the finished file is synced once, before it is renamed.
+    """A fixed date, and no syncs, which memory does not need.
 
     They hold for all threads, so only one writes at a time: the first to end would unset them for the others.
     """
