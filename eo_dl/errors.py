@@ -3,6 +3,7 @@
     EoDlError                      the root: the CLI prints one line and exits with `exit_code`
     |- InputError (ValueError)     invalid input: files, options, or their combination
     |  |- SceneError               a raster: missing, unreadable, unsafe, without what is needed
+    |  |  `- SceneChangedError     a raster that changed while it was read
     |  |- BandError                bands that cannot be matched
     |  |- GridError                CRS, transform or size that cannot be worked with
     |  |- LabelError               labels: missing field, no overlap, invalid geometry
@@ -35,6 +36,10 @@ class InputError(EoDlError, ValueError):
 
 class SceneError(InputError):
     """A raster is missing, unreadable, unsafe to open, or lacks what is needed."""
+
+
+class SceneChangedError(SceneError):
+    """A raster changed while it was read; what was made of it is not kept."""
 
 
 class BandError(InputError):

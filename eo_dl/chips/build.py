@@ -20,6 +20,7 @@ from ..core.progress import OnProgress
 from ..core.seeds import generator
 from ..errors import LabelError, SplitError
 from ..io.atomic import write_bytes
+from ..io.filestate import FileState
 from ..io.scene import Scene
 from ..io.sceneoptions import SceneOptions
 from ..io.validity import BandGaps, gap_lines
@@ -105,6 +106,9 @@ class TileJob:
 
     notes: tuple[str, ...]
     """What was done so far."""
+
+    label_files: tuple[FileState, ...] = ()
+    """Label rasters as they were when the labels were read."""
 
     least_labelled: int = 0
     """Chips with labels that each split must have, unless there are `_MANY_CHIPS`."""

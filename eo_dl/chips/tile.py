@@ -12,9 +12,11 @@ from ..core.daskcluster import check_cluster
 from ..core.imagelabels import WholeImageLabels
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
+from ..core.rasterlabels import RasterLabels
 from ..errors import SplitError
 from ..io.atomic import atomic_folder, refuse_existing
-from ..io.discover import host_of
+from ..io.discover import host_of, is_remote
+from ..io.filestate import FileState, refuse_changed, states_of
 from ..io.outputlock import locks_output
 from ..io.scene import Scene, SceneSources
 from ..labels.coverage import match_labels
@@ -196,6 +198,7 @@ def _tile(
     refuse_existing(out, overwrite)
     sampling, split = wanted.sampling, wanted.split
     label_set = read_labels(labels)
+    label_files = _raster_states(label_set)
     of_whole_images = isinstance(label_set, WholeImageLabels)
     ready, notes = prepare_scenes(scenes, wanted.gsd_m, below=of_whole_images)
     default_px = common_side(ready) if of_whole_images else None
@@ -224,6 +227,7 @@ def _tile(
         cluster=wanted.cluster,
         on_progress=on_progress,
         notes=(*notes, *matched.labels.notes),
+        label_files=label_files,
     )
     if stated_px is None:
         _make_with_chosen_size(job, out, overwrite, gsd_is_stated=wanted.gsd_m is not None)
@@ -235,6 +239,9 @@ def _tile(
 def _make(job: TileJob, out: Path, overwrite: bool) -> None:
     with atomic_folder(out, overwrite=overwrite, marker=MANIFEST) as folder:
         make_chip_set(job, folder, out)
+        refuse_changed(job.label_files)
+        for scene in job.scenes:
+            scene.refuse_if_changed()
 
 
 def _make_with_chosen_size(job: TileJob, out: Path, overwrite: bool, gsd_is_stated: bool) -> None:
@@ -274,6 +281,13 @@ def _can_be_tried(job: TileJob, trial: SizeTrial) -> bool:
     block_px = job.split.block_side_px(min(SIZES_PX), job.gsd_m)
     fits_blocks = block_px is None or trial.chip_px <= block_px
     return fits_blocks and trial.chip_px > job.sampling.overlap_px
+
+
+def _raster_states(labels: LabelSet) -> tuple[FileState, ...]:
+    """The present states of label rasters, which are read chip by chip; other labels are read already."""
+    if not isinstance(labels, RasterLabels):
+        return ()
+    return states_of([raster.path for raster in labels.rasters if not is_remote(raster.path)])
 
 
 def open_again(chips: str | Path, scenes: Sequence[Scene], labels: LabelSet) -> ChipSet:

@@ -89,6 +89,8 @@ def predict_images(
         values = np.concatenate([piece["values"].astype(np.float32) for piece in pieces])
         valid = np.concatenate([piece["valid"].astype(np.float64) for piece in pieces])
         chips = np.concatenate([piece["chips"].astype(np.int64) for piece in pieces])
+        for scene in scenes:
+            scene.refuse_if_changed()
         table = _table(bundle, scenes, values, valid, chips, multi_label=multi_label)
         _write(table, scenes, out, bundle, request.overwrite)
     all_notes = _counted(notes)

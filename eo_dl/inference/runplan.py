@@ -15,7 +15,7 @@ from ..errors import Cancelled
 from ..io.atomic import work_folder
 from ..io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ..io.rasterwriter import RasterWriter
-from ..io.scene import SceneReader
+from ..io.scene import Scene, SceneReader
 from ..mosaic.blendmosaic import blended_edges
 from ..mosaic.labelmosaic import RowStrip
 from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
@@ -72,12 +72,29 @@ class EngineRunner:
         return run_chips(job, self.backend, decoder, sink, on_progress)
 
 
+@dataclass(frozen=True)
+class _SceneWatcher:
+    """Runs chips as `runner` does, then checks that the scene has not changed: nothing is finished before."""
+
+    runner: ChipRunner
+    scene: Scene
+
+    def run(self, job: ChipJob, decoder: Decoder[T], sink: Sink[T], on_progress: OnProgress) -> Tally:
+        """See `engine.run_chips`."""
+        tally = self.runner.run(job, decoder, sink, on_progress)
+        self.scene.refuse_if_changed()
+        return tally
+
+
 def run_plan(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Prediction:
-    """Predict one scene. Raises `Cancelled` on Ctrl-C, with a message that says what was kept."""
+    """Predict one scene.
+
+    Raises `Cancelled` on Ctrl-C, with a message that says what was kept, and `SceneChangedError`.
+    """
     started = time.perf_counter()
     run = _RUNS[plan.bundle.task.output]
     try:
-        outcome = run(plan, runner, on_progress)
+        outcome = run(plan, _SceneWatcher(runner, plan.scene), on_progress)
     except KeyboardInterrupt as stop:
         raise Cancelled(_stopped(plan)) from stop
     return prediction_of(plan, outcome, time.perf_counter() - started)

@@ -470,4 +470,6 @@ def _store(
         done_in_shard = max(done - rows.start * columns, 0)
         on_progress(done_in_shard, len(rows) * columns, what)
 
-    return run_chips(replace(plan.job, stop_row=sink.stop_row), engine, decoder, sink, progress)
+    tally = run_chips(replace(plan.job, stop_row=sink.stop_row), engine, decoder, sink, progress)
+    plan.scene.refuse_if_changed()
+    return tally

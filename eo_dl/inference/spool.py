@@ -20,6 +20,7 @@ import shapely
 
 from ..core.arrays import Objects
 from ..core.arraytypes import AnyArray, GeometryArray, Int64Array, UInt8Array
+from ..errors import SceneChangedError
 from ..io.arrayfiles import load_arrays
 from ..io.atomic import disk_errors, work_folder, write_bytes
 from ..io.journal import Journal, is_of_job, mark_job, read_entries
@@ -88,6 +89,8 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, SceneChangedError):
+            self._hashes = []  # of a scene that is gone
         if error is None or self._job_key is None or not self._hashes:
             clear_folder(self._folder, _FILES)
 

@@ -20,7 +20,7 @@ from rasterio.io import MemoryFile
 from ..core.arraytypes import AnyArray, BoolArray
 from ..core.classes import ClassSet
 from ..core.pixelgrid import PixelGrid
-from ..errors import OutputExistsError
+from ..errors import OutputExistsError, SceneChangedError
 from .atomic import disk_errors, part_name, publish, refuse_existing, write_bytes
 from .cog import RasterFacts, assemble
 from .gate import sidecars
@@ -139,7 +139,7 @@ class RasterWriter:
                     self._finish()
                     finished = True
             finally:
-                if finished:
+                if finished or isinstance(error, SceneChangedError):  # rows of a scene that is gone
                     self._spill.remove()
                 else:
                     self._spill.close()

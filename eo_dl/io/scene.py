@@ -16,6 +16,7 @@ from ..core.imagenames import stem_of
 from ..core.pixelgrid import PixelGrid
 from ..errors import GridError, SceneError
 from .discover import is_remote, own_path, scene_paths
+from .filestate import refuse_changed
 from .quicklook import quicklook, reduced_size
 from .reader import SceneReader
 from .scenefile import SceneFile, describe
@@ -138,6 +139,15 @@ class Scene:
                 seen = source.stat()
                 digest.update(f"\n{source.name} {seen.st_size} {seen.st_mtime_ns}".encode())
         return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "header_sha256": digest.hexdigest()}
+
+    def refuse_if_changed(self) -> None:
+        """Check, at the end of work, that the file is as it was on opening. Remote files are not compared.
+
+        Raises:
+            SceneChangedError: It has changed.
+            SceneError: It cannot be read any more.
+        """
+        refuse_changed(self.file.states)
 
     def with_own_path(self) -> Scene:
         """The same scene under a path that does not depend on the folder in which a process runs."""

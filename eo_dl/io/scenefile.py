@@ -25,6 +25,7 @@ from ..core.pixelgrid import PixelGrid, apply_affine
 from ..errors import SceneError
 from .discover import is_remote
 from .exif import exif_orientation
+from .filestate import FileState, states_of
 from .gate import raster_driver
 from .gdal import open_dataset, scene_errors
 from .sizecheck import check_size
@@ -92,6 +93,8 @@ class SceneFile:
     """The colour table, if values are its entries."""
     notes: tuple[str, ...]
     """What was decided on opening."""
+    states: tuple[FileState, ...] = field(default=(), repr=False, compare=False)
+    """The file and those that a VRT names, as they were on opening; empty for a remote file."""
 
     @property
     def categorical(self) -> bool:
@@ -125,6 +128,7 @@ def describe(
         BandError: It has no bands, or two of one name.
     """
     driver = raster_driver(path, trust_vrt)
+    states = () if is_remote(path) else states_of(_local_files(path, driver))
     with open_dataset(path, driver, trust_vrt=trust_vrt) as dataset, scene_errors(path, "cannot be read"):
         if not is_remote(path) and not trust_vrt:
             check_size(dataset, path, pixel_files(Path(path)) if driver == "VRT" else [Path(path)])
@@ -155,7 +159,12 @@ def describe(
             orientation=_orientation(dataset, path, grid, notes),
             color_table=_color_table(dataset, notes),
             notes=(*notes, *_page_notes(dataset)),
+            states=states,
         )
+
+
+def _local_files(path: str, driver: str) -> list[Path]:
+    return [Path(path), *(pixel_files(Path(path)) if driver == "VRT" else ())]
 
 
 def _lossy(dataset: rasterio.DatasetReader) -> str | None:

@@ -138,6 +138,7 @@ class World:
             on_progress=on_progress,
             on_epoch=self._note,
             stop=self.stop,
+            check_scenes=lambda: None,
         )
         chips = self.new_chips(self.count, Augment(self.config.augment), self.poison)
         batches = train_batches(

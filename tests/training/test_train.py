@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +18,17 @@ import torch
 
 from eo_dl.bundle import load_model
 from eo_dl.chips.chipset import ChipSet
-from eo_dl.errors import Cancelled, ChipSetError, ConfigError, DeviceError, EoDlError, OutputExistsError
+from eo_dl.chips.splits import Split
+from eo_dl.chips.tile import tile
+from eo_dl.errors import (
+    Cancelled,
+    ChipSetError,
+    ConfigError,
+    DeviceError,
+    EoDlError,
+    OutputExistsError,
+    SceneChangedError,
+)
 from eo_dl.io.yamlfiles import load_yaml
 from eo_dl.networks.compute import Compute
 from eo_dl.networks.weights import read_state
@@ -143,6 +155,26 @@ def test_ctrl_c_keeps_the_best_model_so_far_and_the_run_goes_on(chips: ChipSet, 
     assert all(np.array_equal(whole[name], resumed[name]) for name in whole)
     with pytest.raises(OutputExistsError, match="exists already"):  # a finished model is not replaced
         train(chips, config=config, out=out, resume=True)
+
+
+def test_scene_that_changes_stops_the_run_at_the_end_of_the_epoch(chips: ChipSet, tmp_path: Path) -> None:
+    """The checkpoint before stays; the one of the epoch with old and new pixels is not written."""
+    scene = Path(shutil.copy(chips.scenes[0].path, tmp_path))
+    split = Split(block_px=64, guard_px=0)
+    own = tile(scene, chips.labels, out=tmp_path / "chips", size_px=CHIP, split=split, write_chips=False)
+
+    def on_progress(done: int, total: int, what: str) -> None:
+        if what == "steps" and done == 4:
+            os.utime(scene, ns=(0, 0))
+
+    options = tiny_network("segmentation")
+    settings = FAST | {"task": "segmentation", "task_options": options, "checkpoint_steps": 3}
+    config = TrainConfig.model_validate(settings)
+    with pytest.raises(SceneChangedError, match=r"changed while it was in use \(it was written to\)"):
+        train(own, config=config, out=tmp_path / "m.eodl", on_progress=on_progress)
+    assert not (tmp_path / "m.eodl").exists()
+    checkpoints = sorted(path.name for path in (tmp_path / "m.run" / "checkpoints").glob("step-*.pt"))
+    assert checkpoints == ["step-00000003.pt"]
 
 
 def test_pictures_of_predictions_are_in_tensorboard(chips: ChipSet, tmp_path: Path) -> None:

@@ -77,6 +77,8 @@ class LoopInputs:
     """Called after each epoch, in the first process."""
     stop: StopRequest
     """Answered between two steps."""
+    check_scenes: Callable[[], None]
+    """Raises `SceneChangedError`; called in every epoch and before each checkpoint."""
     picture: Callable[[TaskNetwork], UInt8Array] | None = None
     """Draws predictions, (H, W, 3), for TensorBoard."""
 
@@ -236,6 +238,7 @@ class TrainingModule(lightning.LightningModule):
     def on_train_epoch_end(self) -> None:
         """Close the epoch, which is trained and validated now: best weights, checkpoint, end of the run."""
         inputs, state = self.inputs, self.inputs.state
+        inputs.check_scenes()
         state.seconds = from_rank0(state.seconds + self._clock.lap())
         scores = from_rank0(self._scoring.values() if self._scored and rank() == 0 else {})
         is_best = state.close_epoch(scores, inputs.primary, self._rate)
@@ -253,6 +256,7 @@ class TrainingModule(lightning.LightningModule):
 
     def save(self) -> None:
         """Write a checkpoint of this moment; called in all processes."""
+        self.inputs.check_scenes()
         self._average_batchnorm()
         if rank() != 0:
             return

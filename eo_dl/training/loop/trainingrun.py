@@ -111,6 +111,7 @@ class TrainingRun:
             on_progress=silent if processes.rank else self.on_progress,
             on_epoch=self._after_epoch,
             stop=stop,
+            check_scenes=data.refuse_changed_scenes,
             picture=self._picture,
         )
         train = train_batches(
@@ -174,6 +175,7 @@ class TrainingRun:
             verdict = judge.verdict(network, ("val",), baselines=False)
         else:
             verdict = judge.verdict(network, baselines=self.setup.config.baselines)
+        data.refuse_changed_scenes()
         preview = draw_preview(verdict.preview, data.classes)
         write_bytes(self.folder.path / "preview.png", preview)
         if verdict.worst:

@@ -73,6 +73,16 @@ class TaskData:
         """Chips per batch of one process."""
         return batch_size_for(self.config.batch_size, self.chips.chip_px, self.task.output)
 
+    def refuse_changed_scenes(self) -> None:
+        """Check that the scenes from which chips are read are as they were when the chip set was opened.
+
+        Raises:
+            SceneChangedError: One has changed.
+        """
+        records = [record for of_split in self.records.values() for record in of_split]
+        for index in sorted({record.scene_index for record in records if record.file is None}):
+            self.chips.scenes[index].refuse_if_changed()
+
     @cached_property
     def blocks(self) -> dict[str, str]:
         """The block of ground of each chip id."""
