@@ -152,8 +152,14 @@ class RasterWriter:
         with disk_errors(self.path):
             finished = assemble(self._spill.rows_path, self._spill.written, self.facts, self.path)
             _remove_stale_sidecars(self.path)
+            # The map comes last, or a run killed here would leave one without its style for good. That of
+            # an older map is not put beside it before it goes.
+            replaces = self.path.exists()
+            if not replaces:
+                self._write_sidecars()
             publish(finished, self.path)
-            self._write_sidecars()
+            if replaces:
+                self._write_sidecars()
 
     def _write_sidecars(self) -> None:
         if self._classes is not None:
